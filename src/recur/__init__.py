@@ -1,0 +1,35 @@
+"""Recurrent neural networks on PyTorch: from a file to a trained, judged and deployed model.
+
+Everything here is imported when first used, so that the command line answers at once.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from recur._lazy import lazy_names
+
+if TYPE_CHECKING:
+    from recur import nn as nn
+    from recur.models.language import LanguageModel as LanguageModel
+    from recur.tasks.trained_language import TrainedLanguageModel as TrainedLanguageModel
+    from recur.tasks.trained_language import load as load
+    from recur.train.fit import train_language_model as train_language_model
+
+__version__ = "0.1.0"
+__all__ = ["LanguageModel", "TrainedLanguageModel", "load", "nn", "train_language_model"]
+
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "nn": ".nn",
+        "LanguageModel": ".models.language",
+        "TrainedLanguageModel": ".tasks.trained_language",
+        "load": ".tasks.trained_language",
+        "train_language_model": ".train.fit",
+    },
+)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -1,0 +1,1 @@
+"""Options, readers, tokenisers and batching: user data to `Batch`."""

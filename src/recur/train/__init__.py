@@ -1,0 +1,1 @@
+"""Training: options, trainer assembly, callbacks, resume."""
