@@ -1,0 +1,125 @@
+"""The recurrent language model: the distribution of the next token, given all tokens before it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from recur.errors import OptionError
+from recur.models.options import LanguageModelOptions
+from recur.nn import GRU, LSTM, RNN, LockedDropout
+
+LayerState = Tensor | tuple[Tensor, Tensor]
+State = tuple[LayerState, ...]
+"""One state a layer: h (1, B, H), or the pair (h, c) for an LSTM."""
+
+CELLS: dict[str, type[RNN] | type[GRU] | type[LSTM]] = {"rnn": RNN, "gru": GRU, "lstm": LSTM}
+
+
+class LanguageModel(nn.Module):
+    """Embedding, locked dropout, L recurrent layers, linear output (Mikolov et al. 2010; Merity et al. 2018).
+
+    For tokens x_1 ... x_T the output at step t holds the logits of x_{t+1}:
+
+        e_t   = dropout(E[x_t])
+        h_t^l = layer_l(h_t^{l-1}, state),   h_t^0 = e_t      (+ h_t^{l-1} for l > 1 where residual)
+        y_t   = W dropout(h_t^L) + b                          (W = E where tied)
+
+    Args:
+        vocabulary_size: Number of tokens, V.
+        options: Shape and regularisation; every value chosen.
+
+    Raises:
+        OptionError: Options are incomplete, or `vocabulary_size` is below 2.
+
+    Example:
+        >>> import torch
+        >>> options = LanguageModelOptions(cell="gru", num_layers=2, hidden_size=8, embedding_size=8, dropout=0.0)
+        >>> model = LanguageModel(10, options)
+        >>> logits, state = model(torch.zeros(3, 5, dtype=torch.int64))
+        >>> logits.shape, len(state)
+        (torch.Size([3, 5, 10]), 2)
+    """
+
+    def __init__(self, vocabulary_size: int, options: LanguageModelOptions) -> None:
+        super().__init__()
+        if vocabulary_size < 2:
+            raise OptionError(f"vocabulary_size must be at least 2, not {vocabulary_size}.")
+        if options.cell is None or options.num_layers is None or options.hidden_size is None:
+            raise OptionError("LanguageModel: options must give cell, num_layers and hidden_size.")
+        if options.embedding_size is None or options.dropout is None:
+            raise OptionError("LanguageModel: options must give embedding_size and dropout.")
+        self.vocabulary_size = vocabulary_size
+        self.options = options
+        hidden, embedded = options.hidden_size, options.embedding_size
+        cell = CELLS[options.cell]
+        self.embedding = nn.Embedding(vocabulary_size, embedded)
+        self.layers = nn.ModuleList(
+            cell(embedded if layer == 0 else hidden, hidden, initial_state=options.initial_state)
+            for layer in range(options.num_layers)
+        )
+        self.dropout = LockedDropout(options.dropout)
+        self.output = nn.Linear(hidden, vocabulary_size)
+        if options.tied:
+            self.output.weight = self.embedding.weight
+            # The output layer's scale; N(0, 1) would make the first losses huge.
+            nn.init.uniform_(self.embedding.weight, -(hidden**-0.5), hidden**-0.5)
+
+    def forward(
+        self, x: Tensor, state: State | None = None, *, lengths: Tensor | None = None, reset: Tensor | None = None
+    ) -> tuple[Tensor, State]:
+        """Return the logits of the tokens that follow `x`, and the state after it.
+
+        Args:
+            x: Tokens, (B, T) int64.
+            state: State before the first step, one entry a layer; None for the initial state.
+            lengths: True steps of each row, (B,) int64; None when all have T. Past them the logits are zero.
+            reset: (B, T) bool; where true, the state is replaced by the initial state before that step.
+
+        Returns:
+            Logits (B, T, V) of the weights' dtype, and the state after each row's last step.
+        """
+        reset_TB = None if reset is None else reset.t()
+        h_TBH = self.dropout(self.embedding(x.t()))
+        finals: list[LayerState] = []
+        for number, layer in enumerate(self.layers):
+            before = None if state is None else state[number]
+            out_TBH, final = layer(h_TBH, before, lengths=lengths, reset=reset_TB)
+            h_TBH = self.dropout(out_TBH + h_TBH if self.options.residual and number else out_TBH)
+            finals.append(final)
+        logits_TBV = self.output(h_TBH)
+        if lengths is not None:
+            steps_T1 = torch.arange(logits_TBV.shape[0], device=lengths.device).unsqueeze(1)
+            logits_TBV = logits_TBV.masked_fill((steps_T1 >= lengths).unsqueeze(-1), 0.0)
+        return logits_TBV.transpose(0, 1), tuple(finals)
+
+    def table(self) -> list[dict[str, Any]]:
+        """Return a row for each part: name, kind, shapes of its weights, number of parameters (shared ones once)."""
+        seen: set[int] = set()
+        rows: list[dict[str, Any]] = []
+        parts = [("embedding", self.embedding), *((f"layers.{n}", m) for n, m in enumerate(self.layers))]
+        for name, part in [*parts, ("output", self.output)]:
+            own = dict(part.named_parameters())
+            count = sum(value.numel() for value in own.values() if id(value) not in seen)
+            seen.update(id(value) for value in own.values())
+            width = self.vocabulary_size if name == "output" else next(iter(own.values())).shape[-1]
+            if name.startswith("layers."):
+                width = int(part.hidden_size)  # type: ignore[arg-type]
+            rows.append(
+                {
+                    "name": name,
+                    "kind": type(part).__name__,
+                    "weights": {key: list(value.shape) for key, value in own.items()},
+                    "parameters": count,
+                    "output": f"(B, T, {width})",
+                }
+            )
+        return rows
+
+
+def detach_state(state: State) -> State:
+    """Return `state` cut off from the graph that made it, as truncated back-propagation through time needs it."""
+    return tuple(s.detach() if isinstance(s, Tensor) else (s[0].detach(), s[1].detach()) for s in state)
+

@@ -1,0 +1,77 @@
+"""Options of the networks. No torch here: the command line reads these for its help."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from recur.errors import OptionError
+
+Cell = Literal["rnn", "gru", "lstm"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LanguageModelOptions:
+    """Shape and regularisation of a `recur.LanguageModel`.
+
+    A value of None is chosen for the size of the text and the time there is (see `recur.train.choice`).
+
+    Raises:
+        OptionError: A value is out of range, or two values do not go together.
+    """
+
+    cell: Cell | None = None
+    """Recurrent cell: rnn, gru or lstm."""
+
+    num_layers: int | None = None
+    """Recurrent layers, one on top of the other."""
+
+    hidden_size: int | None = None
+    """Units of each recurrent layer."""
+
+    embedding_size: int | None = None
+    """Size of the vector that stands for a token; as hidden_size unless given."""
+
+    dropout: float | None = None
+    """Locked dropout (one mask over time) on the embedding and on each layer's output, 0 to below 1."""
+
+    residual: bool = False
+    """Add each layer's input to its output, from the second layer on."""
+
+    tied: bool = False
+    """Use the embedding's weights for the output layer too; needs embedding_size equal to hidden_size."""
+
+    initial_state: Literal["zeros", "learned"] = "zeros"
+    """State before the first token: zeros, or learned like a weight."""
+
+    def __post_init__(self) -> None:
+        for name, highest in (("num_layers", 1000), ("hidden_size", 1 << 20), ("embedding_size", 1 << 20)):
+            value = getattr(self, name)
+            if value is not None and (not _is_int(value) or not 1 <= value <= highest):
+                raise OptionError(f"{name} must be a whole number from 1 to {highest}, not {value!r}.")
+        if self.dropout is not None and not (_is_number(self.dropout) and 0 <= self.dropout < 1):
+            raise OptionError(f"dropout must be a number from 0 to below 1, not {self.dropout!r}.")
+        if self.cell not in (None, "rnn", "gru", "lstm"):
+            raise OptionError(f"cell must be rnn, gru or lstm, not {self.cell!r}.")
+        if self.initial_state not in ("zeros", "learned"):
+            raise OptionError(f"initial_state must be zeros or learned, not {self.initial_state!r}.")
+        for name in ("residual", "tied"):
+            if not isinstance(getattr(self, name), bool):
+                raise OptionError(f"{name} must be true or false, not {getattr(self, name)!r}.")
+        if self.tied and self.embedding_size not in (None, self.hidden_size):
+            raise OptionError(
+                f"tied needs embedding_size equal to hidden_size, not {self.embedding_size} and {self.hidden_size}."
+            )
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every value is chosen, so that a model can be built."""
+        return None not in (self.cell, self.num_layers, self.hidden_size, self.embedding_size, self.dropout)
+
+
+def _is_int(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
