@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
 
@@ -28,3 +29,16 @@ class Batch:
     weight: Tensor
     index: Tensor
     reset: Tensor | None = None
+
+    def to(self, device: torch.device) -> Batch:
+        """Return the batch on `device`; itself when it is there already."""
+        if self.x.device == device:
+            return self
+        return Batch(
+            x=self.x.to(device, non_blocking=True),
+            lengths=self.lengths.to(device, non_blocking=True),
+            target=self.target.to(device, non_blocking=True),
+            weight=self.weight.to(device, non_blocking=True),
+            index=self.index.to(device, non_blocking=True),
+            reset=None if self.reset is None else self.reset.to(device, non_blocking=True),
+        )

@@ -1,0 +1,112 @@
+"""Options of training. No torch here: the command line reads these for its help."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from recur.errors import OptionError
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingOptions:
+    """How long, how fast and where to train.
+
+    A value of None is chosen for the size of the text and the time there is (see `recur.train.choice`). Training ends
+    with the first of max_minutes, max_epochs, max_steps and patience.
+
+    Raises:
+        OptionError: A value is out of range, or two values do not go together.
+    """
+
+    max_minutes: float | None = None
+    """Minutes of training; the learning rate's decay fits itself to them. 10 when no other bound is given."""
+
+    max_epochs: int | None = None
+    """Passes over the training part."""
+
+    max_steps: int | None = None
+    """Optimiser steps."""
+
+    batch_size: int | None = None
+    """Parallel streams that the training part is cut into."""
+
+    window: int | None = None
+    """Steps of a window: how far back the gradient goes."""
+
+    learning_rate: float | None = None
+    """Peak learning rate of AdamW."""
+
+    warmup_steps: int = 100
+    """Steps over which the learning rate rises to its peak."""
+
+    final_learning_rate: float = 0.0
+    """Share of the peak that the cosine decay ends at, 0 to 1."""
+
+    weight_decay: float = 0.01
+    """AdamW's weight decay, on matrices only."""
+
+    clip_norm: float | None = None
+    """Bound on the global norm of the gradient; 1 when clip_value is not given."""
+
+    clip_value: float | None = None
+    """Bound on each element of the gradient, instead of the norm."""
+
+    patience: int = 10
+    """Stop after this many validations without a better one; 0 never stops early."""
+
+    validate_every: int | None = None
+    """Steps between validations."""
+
+    checkpoint_every: int | None = None
+    """Steps between checkpoints to resume from; one a minute and one a validation when not given."""
+
+    seed: int = 0
+    """Seed of the weights and the dropout masks."""
+
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """Where to compute."""
+
+    devices: int = 1
+    """Processes, each with its own streams, that train one model together."""
+
+    tensorboard: bool = False
+    """Write TensorBoard event files into the run folder too."""
+
+    sample_prompt: str | None = None
+    """Prompt of the samples that are drawn at each validation; the text's commonest start of a line by default."""
+
+    sample_length: int = 200
+    """Tokens of such a sample; 0 draws none."""
+
+    def __post_init__(self) -> None:
+        for name in ("max_epochs", "max_steps", "batch_size", "window", "validate_every", "checkpoint_every"):
+            value = getattr(self, name)
+            if value is not None and not _is_whole(value, 1):
+                raise OptionError(f"{name} must be a whole number from 1 on, not {value!r}.")
+        for name in ("warmup_steps", "patience", "seed", "sample_length"):
+            if not _is_whole(getattr(self, name), 0):
+                raise OptionError(f"{name} must be a whole number from 0 on, not {getattr(self, name)!r}.")
+        for name in ("max_minutes", "learning_rate", "clip_norm", "clip_value"):
+            value = getattr(self, name)
+            if value is not None and not (_is_number(value) and 0 < value < math.inf):
+                raise OptionError(f"{name} must be a number above 0, not {value!r}.")
+        if not (_is_number(self.weight_decay) and 0 <= self.weight_decay < math.inf):
+            raise OptionError(f"weight_decay must be a number from 0 on, not {self.weight_decay!r}.")
+        if not (_is_number(self.final_learning_rate) and 0 <= self.final_learning_rate <= 1):
+            raise OptionError(f"final_learning_rate must be a number from 0 to 1, not {self.final_learning_rate!r}.")
+        if not _is_whole(self.devices, 1):
+            raise OptionError(f"devices must be a whole number from 1 on, not {self.devices!r}.")
+        if self.clip_norm is not None and self.clip_value is not None:
+            raise OptionError("give clip_norm or clip_value, not both.")
+        if self.device not in ("auto", "cpu", "cuda", "mps"):
+            raise OptionError(f"device must be auto, cpu, cuda or mps, not {self.device!r}.")
+
+
+def _is_whole(value: object, lowest: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= lowest
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
