@@ -1,0 +1,292 @@
+"""The run folder: the one interface between training, report and command line.
+
+| file | holds |
+| --- | --- |
+| `config.json` | the format, the task, and every option after defaults: all that rebuilds the model |
+| `env.json` | versions, processor, threads, back ends and their refusals |
+| `schema.json` | vocabulary, counts of symbols, and where the corpus came from |
+| `model.json` | the model's table of layers |
+| `metrics.jsonl` | one JSON object a line: training, validation, samples |
+| `model.safetensors` | the best weights, with their checksum |
+| `evaluation.json` | held-out figures, baselines, the most surprising passages |
+| `checkpoints/` | what resuming needs |
+| `report.html`, `*.png` | to look at |
+
+Every file is written to a temporary name in the same folder and then renamed, so a kill at any moment leaves either the
+old file or the new one. Loading reads JSON and safetensors only and never runs code from the folder.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from recur.errors import RunError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+FORMAT = 1
+"""Version of the run folder's layout. A newer one is refused, with the advice to upgrade recur."""
+
+
+@contextmanager
+def explained_os_errors(path: Path, advice: str = "") -> Iterator[None]:
+    """Turn an `OSError` of writing `path` into a `RunError` that says what happened and what to do."""
+    try:
+        yield
+    except OSError as error:
+        raise RunError(f"{_cause(error, path)}{'; ' + advice if advice else ''}.") from error
+
+
+def _cause(error: OSError, path: Path) -> str:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"{path}: the disk is full, nothing more can be written; free some space"
+    if error.errno == errno.EFBIG:
+        return f"{path}: the file would be larger than this system allows"
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return f"{path}: cannot be written ({error.strerror}); choose another folder with --out"
+    return f"{path}: {error.strerror or error}"
+
+
+def write_atomic(path: Path, write: Callable[[Path], None]) -> None:
+    """Let `write` make a temporary file beside `path`, flush it to the disk, and rename it to `path`.
+
+    Raises:
+        RunError: The file cannot be written: no permission, a full disk.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with explained_os_errors(path):
+        try:
+            write(temporary)
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def write_text_atomic(path: Path, text: str) -> None:
+    """Write `text` to `path` as UTF-8, atomically."""
+
+    def write(temporary: Path) -> None:
+        temporary.write_text(text, encoding="utf-8")
+
+    write_atomic(path, write)
+
+
+class RunFolder:
+    """A run on disk.
+
+    Example:
+        >>> import tempfile
+        >>> run = RunFolder.create(Path(tempfile.mkdtemp()) / "first")
+        >>> run.write_json("config.json", {"format": FORMAT, "task": "language"})
+        >>> RunFolder.open(run.path).config()["task"]
+        'language'
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+
+    # --- making and finding -------------------------------------------------------------------------------------
+
+    @classmethod
+    def create(cls, path: str | Path, *, overwrite: bool = False) -> RunFolder:
+        """Make an empty run folder.
+
+        Args:
+            path: Where; its parents are made too.
+            overwrite: Whether a run that stands there may be deleted. A folder that is no run is never deleted.
+
+        Raises:
+            RunError: The folder exists, or cannot be made or written.
+        """
+        run = cls(path)
+        if run.path.exists():
+            run._make_way(overwrite)
+        with explained_os_errors(run.path):
+            (run.path / "checkpoints").mkdir(parents=True, exist_ok=True)
+        return run
+
+    def _make_way(self, overwrite: bool) -> None:
+        if not self.path.is_dir():
+            raise RunError(f"{self.path}: exists and is not a folder; choose another one with --out.")
+        try:
+            is_empty = not any(self.path.iterdir())
+        except OSError as error:
+            raise RunError(f"{_cause(error, self.path)}.") from error
+        if is_empty:
+            return
+        is_run = (self.path / "config.json").exists() or (self.path / "checkpoints").is_dir()
+        if not overwrite:
+            way_out = "give --overwrite to replace it, --resume to go on with it, or" if is_run else "please"
+            raise RunError(f"{self.path}: exists already; {way_out} choose another folder with --out.")
+        if not is_run:
+            raise RunError(f"{self.path}: is not a run folder, so it is not overwritten; choose another with --out.")
+        with explained_os_errors(self.path):
+            shutil.rmtree(self.path)
+
+    @classmethod
+    def open(cls, path: str | Path) -> RunFolder:
+        """Return the run at `path`.
+
+        Raises:
+            RunError: There is no run, or it was written by a newer recur.
+        """
+        run = cls(path)
+        if not run.path.is_dir():
+            raise RunError(f"{run.path}: no such run folder; `recur train DATA --out {run.path}` would make one.")
+        if not (run.path / "config.json").is_file():
+            raise RunError(f"{run.path}: is not a run folder: it has no config.json.")
+        run.config()
+        return run
+
+    # --- JSON files ---------------------------------------------------------------------------------------------
+
+    def config(self) -> dict[str, Any]:
+        """Return `config.json`, checked for its format.
+
+        Raises:
+            RunError: It is missing, damaged, or of a newer format.
+        """
+        config = self.read_json("config.json")
+        written = config.get("format")
+        if not isinstance(written, int) or isinstance(written, bool) or written < 1:
+            raise RunError(f"{self.path / 'config.json'}: damaged: its format is {written!r}, expected {FORMAT}.")
+        if written > FORMAT:
+            raise RunError(
+                f"{self.path}: written by a newer recur (format {written}, this one reads up to {FORMAT}); upgrade recur."
+            )
+        return config
+
+    def write_json(self, name: str, content: Mapping[str, Any]) -> None:
+        """Write `content` to the file `name`, atomically. Numbers that are not finite are refused."""
+        text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+        write_text_atomic(self.path / name, text)
+
+    def read_json(self, name: str) -> dict[str, Any]:
+        """Return the object in the file `name`.
+
+        Raises:
+            RunError: The file is missing, cannot be read, or is not a JSON object.
+        """
+        path = self.path / name
+        try:
+            content = json.loads(path.read_bytes())
+        except FileNotFoundError as error:
+            raise RunError(f"{path}: missing; the run is incomplete.") from error
+        except OSError as error:
+            raise RunError(f"{path}: cannot be read ({error.strerror}).") from error
+        except (ValueError, RecursionError) as error:
+            raise RunError(f"{path}: damaged: {error}.") from error
+        if not isinstance(content, dict):
+            raise RunError(f"{path}: damaged: expected a JSON object, found {type(content).__name__}.")
+        return content
+
+    def has(self, name: str) -> bool:
+        """Return whether the run has the file `name`."""
+        return (self.path / name).is_file()
+
+    # --- metrics ------------------------------------------------------------------------------------------------
+
+    def append_metrics(self, row: Mapping[str, Any]) -> None:
+        """Append one line to `metrics.jsonl`. A non-finite number is written as null."""
+        path = self.path / "metrics.jsonl"
+        line = json.dumps({key: _finite(value) for key, value in row.items()}, ensure_ascii=False, allow_nan=False)
+        with explained_os_errors(path), path.open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """Return the rows of `metrics.jsonl`; a last line that a kill cut short is left out.
+
+        Raises:
+            RunError: A line before the last is damaged.
+        """
+        path = self.path / "metrics.jsonl"
+        if not path.exists():
+            return []
+        rows: list[dict[str, Any]] = []
+        lines = path.read_bytes().split(b"\n")
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+                if not isinstance(row, dict):
+                    raise ValueError("not an object")
+            except (ValueError, RecursionError) as error:
+                if number == len(lines):
+                    break
+                raise RunError(f"{path}, line {number}: damaged: {error}.") from error
+            rows.append(row)
+        return rows
+
+    def forget_metrics_after(self, step: int) -> None:
+        """Drop the rows of steps after `step`, which a resumed training will write again."""
+        rows = [row for row in self.metrics() if row.get("step", 0) <= step]
+        text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        write_text_atomic(self.path / "metrics.jsonl", text)
+
+    # --- weights ------------------------------------------------------------------------------------------------
+
+    def save_weights(self, weights: Mapping[str, Tensor]) -> None:
+        """Write `model.safetensors` with a checksum over every tensor in its metadata."""
+        from safetensors.torch import save_file
+
+        contiguous = {name: tensor.detach().to("cpu").contiguous().clone() for name, tensor in weights.items()}
+        metadata = {"format": "pt", "recur_format": str(FORMAT), "sha256": _checksum(contiguous)}
+
+        def write(temporary: Path) -> None:
+            save_file(contiguous, str(temporary), metadata=metadata)
+
+        write_atomic(self.path / "model.safetensors", write)
+
+    def load_weights(self) -> dict[str, Tensor]:
+        """Return the tensors of `model.safetensors`, on the CPU.
+
+        Raises:
+            RunError: The file is missing, truncated, or its checksum is wrong.
+        """
+        from safetensors import SafetensorError, safe_open
+
+        path = self.path / "model.safetensors"
+        if not path.is_file():
+            raise RunError(f"{path}: missing; was the training stopped before its first validation?")
+        try:
+            with safe_open(str(path), framework="pt") as file:
+                metadata = file.metadata() or {}
+                weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+        except (SafetensorError, OSError, ValueError, UnicodeError) as error:
+            raise RunError(f"{path}: damaged: {_one_line(error)}; restore it, or train again.") from error
+        if metadata.get("sha256") != _checksum(weights):
+            raise RunError(f"{path}: damaged: its checksum is wrong; restore it, or train again.")
+        return weights
+
+
+def _checksum(weights: Mapping[str, Tensor]) -> str:
+    import torch
+
+    digest = hashlib.sha256()
+    for name in sorted(weights):
+        tensor = weights[name]
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+        return None
+    return value
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
