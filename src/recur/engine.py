@@ -1,0 +1,124 @@
+"""The compiled part of recur, asked from Python: processor features, instruction set, threads.
+
+The library works without it, only slower: `missing_reason` says why it is not there.
+
+The environment variable `RECUR_CPU_ISA` caps the instruction set of the kernels (`baseline`, `avx2`, `avx512`,
+`avx512_bf16`, or `neon` on Arm). It is read on every use, so a wrong value is an error of the call, not of the import.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from types import ModuleType
+
+from recur.errors import BackendError, OptionError
+
+
+@dataclass(frozen=True, kw_only=True)
+class CpuFeatures:
+    """What the processor and the operating system offer.
+
+    Attributes:
+        architecture: `x86_64`, `aarch64` or `other`.
+        brand: The processor's name as its maker writes it; empty when unknown.
+        flags: Features that the processor has and the system has enabled, sorted, named as in Linux's `/proc/cpuinfo`.
+            Only those that matter to kernels are looked for.
+        best_isa: The widest instruction set that kernels can use here.
+        l1d_bytes: Size of the first-level data cache of one core; 0 when unknown, like the next two.
+        l2_bytes: Size of the second-level cache.
+        l3_bytes: Size of the third-level cache.
+    """
+
+    architecture: str
+    brand: str
+    flags: tuple[str, ...]
+    best_isa: str
+    l1d_bytes: int
+    l2_bytes: int
+    l3_bytes: int
+
+
+def _engine() -> ModuleType:
+    from recur import _engine
+
+    return _engine
+
+
+def missing_reason() -> str | None:
+    """Return why the compiled module cannot be used, or None when it can."""
+    try:
+        _engine()
+    except ImportError as error:
+        return (
+            f"the compiled module recur._engine cannot be imported ({' '.join(str(error).split())}); "
+            "install recur from a wheel, or from source with a C++17 compiler"
+        )
+    return None
+
+
+def is_available() -> bool:
+    """Return whether the compiled module can be used; `missing_reason` tells why not."""
+    return missing_reason() is None
+
+
+def _needed_engine() -> ModuleType:
+    reason = missing_reason()
+    if reason is not None:
+        raise BackendError(f"engine: {reason}.")
+    return _engine()
+
+
+def cpu_features() -> CpuFeatures:
+    """Return what the processor offers.
+
+    Raises:
+        BackendError: The compiled module is missing.
+
+    Example:
+        >>> features = cpu_features()
+        >>> features.best_isa in {"baseline", "avx2", "avx512", "avx512_bf16", "neon"}
+        True
+    """
+    found = _needed_engine().cpu_features()
+    return CpuFeatures(
+        architecture=found.architecture,
+        brand=found.brand,
+        flags=tuple(found.flags),
+        best_isa=found.best_isa,
+        l1d_bytes=found.l1d_bytes,
+        l2_bytes=found.l2_bytes,
+        l3_bytes=found.l3_bytes,
+    )
+
+
+def chosen_isa() -> str:
+    """Return the instruction set that kernels use: the processor's best one, capped by `RECUR_CPU_ISA`.
+
+    Raises:
+        BackendError: The compiled module is missing.
+        OptionError: `RECUR_CPU_ISA` names no instruction set of this architecture.
+    """
+    engine = _needed_engine()
+    try:
+        return str(engine.chosen_isa())
+    except ValueError as error:
+        raise OptionError(str(error)) from error
+
+
+def num_threads() -> int:
+    """Return how many threads this process may keep busy; at least 1.
+
+    The affinity mask counts, and so does the CPU quota of the control group (what `docker --cpus` sets). Without the
+    compiled module the quota is not looked at.
+    """
+    if is_available():
+        return int(_engine().usable_threads())
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def hardware_threads() -> int:
+    """Return how many logical processors the machine has on line, whether this process may use them or not."""
+    return int(_engine().hardware_threads()) if is_available() else os.cpu_count() or 1
