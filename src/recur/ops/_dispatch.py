@@ -1,0 +1,170 @@
+"""The one place that picks a back end."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+
+from recur.errors import BackendError
+from recur.ops._call import Call, Result
+
+_log = logging.getLogger("recur.ops")
+
+
+class Backend(Protocol):
+    """One way to compute an op."""
+
+    @property
+    def name(self) -> str:
+        """What `backend=` calls it."""
+
+    def accepts(self, call: Call) -> str | None:
+        """Return None when it can run the call, else the reason why not, as a clause ("the state has 3 parts")."""
+
+    def run(self, call: Call) -> Result:
+        """Compute outputs (T, B, H) and the final state."""
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Which back end runs a call, and why each other one does not.
+
+    Attributes:
+        op: The op or layer.
+        situation: Device, dtype and what else the choice was made for.
+        backend: The name of the back end that runs, or None when the one asked for cannot.
+        others: Each other back end's name and why it does not run, fastest first.
+    """
+
+    op: str
+    situation: str
+    backend: str | None
+    others: tuple[tuple[str, str], ...]
+
+    def __str__(self) -> str:
+        rows = [] if self.backend is None else [(self.backend, "runs")]
+        rows += self.others
+        width = max(len(name) for name, _ in rows)
+        return "\n".join([f"{self.op} ({self.situation}):", *(f"  {name:<{width}}  {why}" for name, why in rows)])
+
+
+@dataclass(frozen=True)
+class Fallback:
+    """A call that a slower back end ran because a faster one refused.
+
+    Attributes:
+        op: The op.
+        backend: The back end that ran.
+        refused: The faster back end that did not.
+        reason: Why not, in its words.
+    """
+
+    op: str
+    backend: str
+    refused: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.op} runs on the {self.backend!r} back end, because {self.refused!r} refused: {self.reason}"
+
+
+_fallbacks: dict[Fallback, None] = {}
+
+
+def fallbacks() -> tuple[Fallback, ...]:
+    """Return every different fallback of this process so far, in the order in which they first happened."""
+    return tuple(_fallbacks)
+
+
+def check_name(owner: str, backends: Sequence[Backend], backend: str) -> None:
+    """Raise ValueError unless `backend` is "auto" or the name of one of `backends`."""
+    known = ["auto", *(b.name for b in backends)]
+    if backend not in known:
+        raise ValueError(f"{owner}: there is no back end {backend!r}. Choose one of {', '.join(map(repr, known))}.")
+
+
+def run(backends: Sequence[Backend], call: Call, requested: str = "auto") -> Result:
+    """Run `call` on the first back end that accepts it, or on the one asked for.
+
+    Under autocast, inputs, state and weights are first converted to autocast's dtype (float64 stays).
+
+    Args:
+        backends: Fastest first.
+        call: What to compute.
+        requested: "auto", or the name of one back end, which then runs or raises.
+
+    Raises:
+        ValueError: No back end has that name.
+        BackendError: The one asked for, or every one, refused; the message gives each reason.
+    """
+    device = call.x_TBI.device.type
+    if torch.is_autocast_enabled(device):
+        call = _cast(call, torch.get_autocast_dtype(device))
+        with torch.autocast(device, enabled=False):
+            return _run(backends, call, requested)
+    return _run(backends, call, requested)
+
+
+def _run(backends: Sequence[Backend], call: Call, requested: str) -> Result:
+    first = backends[0]
+    if requested in ("auto", first.name) and first.accepts(call) is None:
+        return first.run(call)
+    chosen, others = _choose(backends, call, requested)
+    if chosen is None:
+        reasons = "; ".join(f"{name!r} refused: {why}" for name, why in others if requested in ("auto", name))
+        raise BackendError(f"{call.op}: {reasons}. Choose another back end, or pass backend='auto'.")
+    if requested == "auto" and not torch.compiler.is_compiling():
+        _record(call.op, chosen, others)
+    return chosen.run(call)
+
+
+def explain(backends: Sequence[Backend], call: Call, requested: str = "auto") -> Explanation:
+    """Return which back end `run` would use for the same arguments, and why each other one does not run."""
+    chosen, others = _choose(backends, call, requested)
+    situation = [call.x_TBI.device.type, str(call.x_TBI.dtype).removeprefix("torch.")]
+    situation += [name for name in ("lengths", "reset") if getattr(call, name) is not None]
+    if requested != "auto":
+        situation.append(f"backend={requested!r}")
+    return Explanation(call.op, ", ".join(situation), None if chosen is None else chosen.name, tuple(others))
+
+
+def _choose(backends: Sequence[Backend], call: Call, requested: str) -> tuple[Backend | None, list[tuple[str, str]]]:
+    """Return the back end that runs (None: none can) and the name and reason of each that does not."""
+    check_name(call.op, backends, requested)
+    chosen: Backend | None = None
+    others = []
+    for backend in backends:
+        if requested not in ("auto", backend.name):
+            others.append((backend.name, f"not asked for: backend={requested!r}"))
+            continue
+        reason = backend.accepts(call)
+        if reason is not None:
+            others.append((backend.name, reason))
+        elif chosen is None:
+            chosen = backend
+        else:
+            others.append((backend.name, f"not needed: {chosen.name!r} comes first"))
+    return chosen, others
+
+
+def _record(op: str, chosen: Backend, others: Sequence[tuple[str, str]]) -> None:
+    for name, reason in others:
+        fallback = Fallback(op, chosen.name, name, reason)
+        if not reason.startswith("not needed") and fallback not in _fallbacks:
+            _fallbacks[fallback] = None
+            _log.warning("%s", fallback)
+
+
+def _cast(call: Call, dtype: torch.dtype) -> Call:
+    def to(tensor: torch.Tensor) -> torch.Tensor:
+        return tensor if tensor.dtype == torch.float64 else tensor.to(dtype)
+
+    return call._replace(
+        x_TBI=to(call.x_TBI),
+        state=tuple(to(s) for s in call.state),
+        weights=tuple(None if w is None else to(w) for w in call.weights),
+    )

@@ -1,0 +1,151 @@
+"""The back end that uses torch's own recurrent functions (oneDNN and native code on a CPU, cuDNN on CUDA)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+
+from recur.ops._call import Call, Result, State, Weights
+from recur.ops._scan import mask_of
+
+Sequential: TypeAlias = Callable[[Tensor, State, list[Tensor], bool], Result]
+"""Inputs (T, B, I), state, weights that are there, whether there are biases: to outputs and final state."""
+
+Step: TypeAlias = Callable[[Tensor, State, Weights], State]
+
+Freezer: TypeAlias = Callable[[Tensor, Tensor, list[Tensor]], tuple[Tensor, list[Tensor]]]
+"""Inputs, which steps are past the end (T, B, 1) and weights: to inputs and weights under which the state that is
+not an output stays as it was past the end."""
+
+
+class Library:
+    """Torch's own function for whole sequences, and its cell for single steps.
+
+    Torch's functions know neither `lengths` (but for packed sequences, which take 5 to 100 times as long on a CPU) nor
+    `reset` nor a reverse direction alone, so:
+
+    - padded rows run to the end, the outputs past it are zeroed and the final output is gathered at the last step;
+    - rows are turned around within their length for the reverse direction;
+    - the time is split wherever any row is reset. Right for any resets, fast when they are rare.
+    """
+
+    name = "torch"
+
+    def __init__(self, sequence: Sequential, step: Step, freeze: Freezer | None = None) -> None:
+        """Make the back end of one op.
+
+        Args:
+            sequence: Torch's function for a whole sequence.
+            step: Torch's function for one step. A sequence of one step costs 584 us through `torch.lstm`, 47 us
+                through `torch.lstm_cell` (B 1, H 256, one thread), and is slower with gradients as well.
+            freeze: Holds the rest of the state past the end of a row; needed when the state is more than the output.
+        """
+        self._sequence = sequence
+        self._step = step
+        self._freeze = freeze
+
+    def accepts(self, call: Call) -> str | None:
+        """Refuse what torch's functions cannot do, see `Backend.accepts`."""
+        if torch._C._functorch.peek_interpreter_stack() is not None:
+            return "torch's recurrent functions do not run under torch.func transforms such as vmap"
+        return None
+
+    def run(self, call: Call) -> Result:
+        """Run the call, see `Backend.run`."""
+        if not call.reverse and call.reset is None and call.lengths is None:
+            return self._run_full(call.x_TBI, call.state, call.weights)
+        x_TBI, lengths, reset = call.x_TBI, call.lengths, call.reset
+        if call.reverse:
+            x_TBI = turn(x_TBI, lengths)
+            reset = None if reset is None else turn(reset[..., None], lengths)[..., 0]
+        y_TBH, state = self._run_split(x_TBI, call.state, call.weights, lengths, reset)
+        return (turn(y_TBH, lengths) if call.reverse else y_TBH), state
+
+    def _run_full(self, x_TBI: Tensor, state: State, weights: Weights) -> Result:
+        if len(x_TBI) == 1 and (len(weights) < 5 or weights[4] is None):
+            state = self._step(x_TBI[0], state, weights)
+            return state[0][None], state
+        return self._sequence(x_TBI, state, [w for w in weights if w is not None], weights[2] is not None)
+
+    def _run_split(
+        self, x_TBI: Tensor, initial: State, weights: Weights, lengths: Tensor | None, reset: Tensor | None
+    ) -> Result:
+        if reset is None:
+            return self._run_padded(x_TBI, initial, weights, lengths)
+        num_steps = len(x_TBI)
+        if lengths is not None:
+            reset = reset & mask_of(lengths, num_steps)
+        # A reset before the first step changes nothing: the state is the initial one.
+        starts = reset[1:].any(1).nonzero()[:, 0].add_(1).tolist()
+        bounds = list(pairwise([0, *starts, num_steps]))
+        outputs = []
+        state = initial
+        # Slices would each zero-fill a gradient as large as x in the backward pass; split does not.
+        for (begin, end), x_part in zip(
+            bounds, x_TBI.split_with_sizes([end - begin for begin, end in bounds]), strict=True
+        ):
+            if begin:
+                here = reset[begin, :, None]
+                state = tuple(torch.where(here, first, s) for first, s in zip(initial, state, strict=True))
+            rest = None if lengths is None else (lengths - begin).clamp(0, end - begin)
+            y_part, state = self._run_padded(x_part, state, weights, rest)
+            outputs.append(y_part)
+        return torch.cat(outputs), state
+
+    def _run_padded(self, x_TBI: Tensor, initial: State, weights: Weights, lengths: Tensor | None) -> Result:
+        if lengths is None:
+            return self._run_full(x_TBI, initial, weights)
+        alive_TB1 = mask_of(lengths, len(x_TBI))[..., None]
+        # What lies past the end may be anything, and 0 * NaN is NaN in the backward pass: drop it before the op.
+        x_TBI = torch.where(alive_TB1, x_TBI, 0)
+        given = [w for w in weights if w is not None]
+        if self._freeze is not None:
+            x_TBI, given = self._freeze(x_TBI, ~alive_TB1, given)
+        y_TBH, (_, *rest) = self._sequence(x_TBI, initial, given, weights[2] is not None)
+        last = (lengths - 1).clamp(min=0)[None, :, None].expand(1, -1, y_TBH.shape[2])
+        h_BH = torch.where(lengths[:, None] > 0, y_TBH.gather(0, last)[0], initial[0])
+        return torch.where(alive_TB1, y_TBH, 0), (h_BH, *rest)
+
+
+def turn(x_TBF: Tensor, lengths: Tensor | None) -> Tensor:
+    """Return each row's true steps in the opposite order, (T, B, F); what lies past its length stays in its place."""
+    if lengths is None:
+        return x_TBF.flip(0)
+    t_T1 = torch.arange(len(x_TBF), device=x_TBF.device)[:, None]
+    index_TB = torch.where(t_T1 < lengths, lengths - 1 - t_T1, t_T1)
+    return x_TBF.gather(0, index_TB[..., None].expand_as(x_TBF))
+
+
+def flatten_weights(mode: str, weights: Sequence[Tensor]) -> None:
+    """Move the weights of one layer and direction into one piece of CUDA memory, as cuDNN wants them; else do nothing.
+
+    Args:
+        mode: "LSTM", "GRU", "RNN_TANH" or "RNN_RELU".
+        weights: The weights that are there, in torch's order.
+    """
+    first = weights[0]
+    if not first.is_cuda or len({w.data_ptr() for w in weights}) != len(weights):
+        return
+    if any(w.dtype != first.dtype or not w.is_cuda or not torch.backends.cudnn.is_acceptable(w) for w in weights):
+        return
+    from torch.backends.cudnn import rnn
+
+    projection = weights[-1] if len(weights) % 2 else None
+    hidden_size = weights[1].shape[1] if projection is None else projection.shape[1]
+    proj_size = 0 if projection is None else projection.shape[0]
+    with torch.cuda.device_of(first), torch.no_grad():
+        torch._cudnn_rnn_flatten_weight(
+            list(weights),
+            len(weights),
+            first.shape[1],
+            rnn.get_cudnn_mode(mode),
+            hidden_size,
+            proj_size,
+            1,
+            False,
+            False,
+        )
