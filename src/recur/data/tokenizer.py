@@ -349,6 +349,11 @@ class BpeTokenizer(_Utf8Tokenizer):
         ids = self._tokenizer.encode(self._known(text, unknown), add_special_tokens=False).ids
         return np.array(ids, dtype=np.int64)
 
+    def encode_all(self, texts: list[str]) -> list[NDArray[np.int64]]:
+        """Return the ids of each of `texts`, encoded side by side on all cores; they must be valid Unicode."""
+        encoded = self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
+        return [np.array(one.ids, dtype=np.int64) for one in encoded]
+
     def to_json(self) -> dict[str, Any]:
         """Return the kind, the tokens in order of their ids, and the merges in order."""
         return {"kind": self.kind, "symbols": list(self.symbols), "merges": [list(pair) for pair in self.merges]}
