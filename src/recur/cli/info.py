@@ -1,0 +1,151 @@
+"""What `recur info` tells: versions, processor, threads, devices, back ends and why one is missing."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_PACKAGES = ("torch", "lightning", "torchmetrics", "numpy", "tokenizers", "safetensors", "plotly")
+
+
+def collect() -> dict[str, Any]:
+    """Return everything that `recur info` shows; it can be written as JSON as it is.
+
+    Returns:
+        `versions` (package to version, or None when it is not installed), `platform`, `cpu`, `threads`, `cuda` and
+        `backends`: for each layer and device the back end that runs and, of each other one, why it does not. What is
+        missing has a `missing` entry with the reason in place of its own entries.
+
+    Raises:
+        OptionError: The environment variable `RECUR_CPU_ISA` names no instruction set of this processor.
+    """
+    import torch
+
+    from recur import __version__, engine
+
+    return {
+        "versions": {"recur": __version__, "python": platform.python_version()}
+        | {name: _version(name) for name in _PACKAGES},
+        "platform": platform.platform(),
+        "cpu": _cpu(),
+        "threads": {
+            "hardware": engine.hardware_threads(),
+            "usable": engine.num_threads(),
+            "torch": torch.get_num_threads(),
+        },
+        "cuda": _cuda(),
+        "backends": _backends(),
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _cpu() -> dict[str, Any]:
+    from recur import engine
+
+    reason = engine.missing_reason()
+    if reason is not None:
+        return {"missing": reason}
+    features = engine.cpu_features()
+    return {
+        "brand": features.brand,
+        "architecture": features.architecture,
+        "features": list(features.flags),
+        "best_isa": features.best_isa,
+        "isa": engine.chosen_isa(),
+        "l1d_bytes": features.l1d_bytes,
+        "l2_bytes": features.l2_bytes,
+        "l3_bytes": features.l3_bytes,
+    }
+
+
+def _cuda() -> dict[str, Any]:
+    import torch
+
+    if torch.version.cuda is None:
+        return {"missing": f"torch {torch.__version__} is built without CUDA"}
+    if not torch.cuda.is_available():
+        return {"missing": f"torch is built for CUDA {torch.version.cuda}, but finds no driver or no GPU"}
+    return {
+        "version": torch.version.cuda,
+        "devices": [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())],
+    }
+
+
+def _backends() -> list[dict[str, Any]]:
+    import torch
+
+    from recur.nn import GRU, LSTM, RNN
+
+    found = []
+    for device in ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]:
+        for layer_class in (RNN, GRU, LSTM):
+            layer = layer_class(16, 16, device=device)
+            explanation = layer.explain(torch.zeros(8, 4, 16, device=device))
+            others = [{"backend": name, "reason": reason} for name, reason in explanation.others]
+            found.append({"layer": explanation.op, "device": device, "backend": explanation.backend, "others": others})
+    return found
+
+
+def show(info: dict[str, Any], console: Console | None = None) -> None:
+    """Print what `collect` returned as a table.
+
+    Args:
+        info: From `collect`.
+        console: Where to; standard output when None.
+    """
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in _rows(info):
+        table.add_row(Text(name), Text(value))
+    (console or Console()).print(table)
+
+
+def _rows(info: dict[str, Any]) -> list[tuple[str, str]]:
+    rows = [(name, version or "not installed") for name, version in info["versions"].items()]
+    rows.append(("platform", info["platform"]))
+    cpu = info["cpu"]
+    if "missing" in cpu:
+        rows.append(("processor", cpu["missing"]))
+    else:
+        rows.append(("processor", f"{cpu['brand'] or 'unknown'} ({cpu['architecture']})"))
+        rows.append(("features", " ".join(cpu["features"]) or "none beyond the architecture's own"))
+        rows.append(("instruction set", _instruction_set(cpu)))
+        rows.append(("caches", _caches(cpu)))
+    threads = info["threads"]
+    rows.append(("threads", f"{threads['torch']} used by torch, {threads['usable']} usable of {threads['hardware']}"))
+    cuda = info["cuda"]
+    if "missing" in cuda:
+        rows.append(("CUDA", f"not available: {cuda['missing']}"))
+    else:
+        rows.append(("CUDA", f"{cuda['version']}: {', '.join(cuda['devices'])}"))
+    for entry in info["backends"]:
+        others = "".join(f"\n{other['backend']}: {other['reason']}" for other in entry["others"])
+        rows.append((f"{entry['layer']} on {entry['device']}", f"{entry['backend'] or 'no back end'}{others}"))
+    return rows
+
+
+def _instruction_set(cpu: dict[str, Any]) -> str:
+    if cpu["isa"] == cpu["best_isa"]:
+        return str(cpu["isa"])
+    return f"{cpu['isa']} (capped by RECUR_CPU_ISA; this processor can do {cpu['best_isa']})"
+
+
+def _caches(cpu: dict[str, Any]) -> str:
+    sizes = [("L1 data", cpu["l1d_bytes"]), ("L2", cpu["l2_bytes"]), ("L3", cpu["l3_bytes"])]
+    known = [f"{name} {size // 1024:,} KiB" for name, size in sizes if size]
+    return ", ".join(known) or "unknown"

@@ -1,0 +1,179 @@
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from recur import engine
+from recur.errors import BackendError, OptionError
+
+X86_ISAS = ["baseline", "avx2", "avx512", "avx512_bf16"]
+V3 = {"avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "abm", "movbe"}
+V4 = V3 | {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}
+# All that the module looks for; /proc/cpuinfo has many more.
+LOOKED_FOR = {
+    "x86_64": V4 | {"sse2", "sse4_2", "avx512_vnni", "avx512_fp16", "avx512_bf16", "amx_bf16", "amx_tile", "amx_int8"},
+    "aarch64": {"asimd", "sve", "asimddp", "bf16"},
+}
+
+on_x86 = pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="this processor is no x86-64")
+
+
+def cpuinfo(key: str) -> str:
+    path = Path("/proc/cpuinfo")
+    if not path.exists():
+        pytest.skip("this system has no /proc/cpuinfo to compare with")
+    for line in path.read_text().splitlines():
+        name, _, value = line.partition(":")
+        if name.strip() == key:
+            return value.strip()
+    pytest.skip(f"/proc/cpuinfo names no {key!r} here")
+
+
+def test_flags_are_those_of_the_kernel() -> None:
+    features = engine.cpu_features()
+    known = cpuinfo("Features" if features.architecture == "aarch64" else "flags").split()
+    assert set(features.flags) == LOOKED_FOR[features.architecture] & set(known)
+    assert list(features.flags) == sorted(features.flags)
+
+
+def test_brand_is_that_of_the_kernel() -> None:
+    assert engine.cpu_features().brand == " ".join(cpuinfo("model name").split())
+
+
+def test_architecture() -> None:
+    expected = {"AMD64": "x86_64", "x86_64": "x86_64", "arm64": "aarch64", "aarch64": "aarch64"}
+    assert engine.cpu_features().architecture == expected.get(platform.machine(), "other")
+
+
+@on_x86
+def test_best_isa_needs_every_feature_of_its_level() -> None:
+    features = engine.cpu_features()
+    flags = set(features.flags)
+    expected = "baseline"
+    if flags >= V3:
+        expected = "avx2"
+    if flags >= V4:
+        expected = "avx512_bf16" if "avx512_bf16" in flags else "avx512"
+    assert features.best_isa == expected
+
+
+@pytest.mark.parametrize(("field", "name"), [("l1d_bytes", "LEVEL1_DCACHE_SIZE"), ("l2_bytes", "LEVEL2_CACHE_SIZE")])
+def test_cache_sizes_are_those_of_getconf(field: str, name: str) -> None:
+    if not Path("/sys/devices/system/cpu/cpu0/cache/index0").exists():
+        pytest.skip("this system does not tell its caches")
+    answer = subprocess.run(["getconf", name], capture_output=True, text=True, check=False).stdout.strip()
+    if not answer.isdigit() or int(answer) == 0:
+        pytest.skip(f"getconf knows no {name} here")
+    assert getattr(engine.cpu_features(), field) == int(answer)
+
+
+def test_the_last_level_cache_is_unknown_or_the_largest() -> None:
+    # getconf multiplies it by a guess at the number of slices, so that it is no witness here.
+    features = engine.cpu_features()
+    assert features.l3_bytes == 0 or features.l3_bytes >= features.l2_bytes >= features.l1d_bytes
+
+
+@on_x86
+@pytest.mark.parametrize("cap", X86_ISAS)
+def test_the_variable_caps_the_instruction_set(monkeypatch: pytest.MonkeyPatch, cap: str) -> None:
+    best = engine.cpu_features().best_isa
+    monkeypatch.setenv("RECUR_CPU_ISA", cap)
+    assert engine.chosen_isa() == X86_ISAS[min(X86_ISAS.index(cap), X86_ISAS.index(best))]
+
+
+@pytest.mark.parametrize("cap", [None, ""])
+def test_without_a_cap_the_best_is_chosen(monkeypatch: pytest.MonkeyPatch, cap: str | None) -> None:
+    monkeypatch.delenv("RECUR_CPU_ISA", raising=False)
+    if cap is not None:
+        monkeypatch.setenv("RECUR_CPU_ISA", cap)
+    assert engine.chosen_isa() == engine.cpu_features().best_isa
+
+
+@on_x86
+@pytest.mark.parametrize("cap", ["avx9", "AVX2", "neon"])
+def test_a_wrong_cap_is_an_error_of_the_call(monkeypatch: pytest.MonkeyPatch, cap: str) -> None:
+    monkeypatch.setenv("RECUR_CPU_ISA", cap)
+    engine.cpu_features()
+    message = f"^RECUR_CPU_ISA is '{cap}', but on x86_64 it must be one of: baseline, avx2, avx512, avx512_bf16\\. Set "
+    with pytest.raises(OptionError, match=message):
+        engine.chosen_isa()
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system has no affinity masks")
+def test_threads_follow_the_affinity_mask() -> None:
+    one = min(os.sched_getaffinity(0))
+    code = f"import os; os.sched_setaffinity(0, [{one}]); from recur import engine; print(engine.num_threads())"
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert printed.strip() == "1"
+    assert 1 <= engine.num_threads() <= len(os.sched_getaffinity(0))
+
+
+def test_hardware_threads() -> None:
+    assert engine.hardware_threads() == os.cpu_count()
+
+
+@pytest.mark.parametrize(
+    ("membership", "files", "limit"),
+    [
+        ("0::/\n", {"cpu.max": "150000 100000\n"}, 1.5),
+        ("0::/\n", {"cpu.max": "max 100000\n"}, 0.0),
+        ("0::/\n", {}, 0.0),
+        ("0::/a/b\n", {"a/cpu.max": "300000 100000\n", "a/b/cpu.max": "max 100000\n"}, 3.0),
+        ("0::/a/b\n", {"a/cpu.max": "300000 100000\n", "a/b/cpu.max": "400000 100000\n"}, 3.0),
+        (
+            "4:memory:/a\n3:cpu,cpuacct:/a\n",
+            {"cpu/a/cpu.cfs_quota_us": "50000", "cpu/a/cpu.cfs_period_us": "100000"},
+            0.5,
+        ),
+        ("3:cpu,cpuacct:/a\n", {"cpu/a/cpu.cfs_quota_us": "-1", "cpu/a/cpu.cfs_period_us": "100000"}, 0.0),
+        ("3:cpuset:/\n", {"cpu/cpu.cfs_quota_us": "50000", "cpu/cpu.cfs_period_us": "100000"}, 0.0),
+        ("nonsense\n\n0\n1:2\n", {"cpu.max": "nonsense"}, 0.0),
+    ],
+)
+def test_quota_of_the_control_group(tmp_path: Path, membership: str, files: dict[str, str], limit: float) -> None:
+    from recur import _engine
+
+    (tmp_path / "membership").write_text(membership)
+    for name, text in files.items():
+        path = tmp_path / "root" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    assert _engine.cgroup_cpu_limit(str(tmp_path / "membership"), str(tmp_path / "root")) == limit
+
+
+@pytest.fixture
+def without_module(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a checkout that was never built."""
+    import recur
+
+    monkeypatch.delattr(recur, "_engine", raising=False)
+    monkeypatch.setitem(sys.modules, "recur._engine", None)
+
+
+@pytest.mark.usefixtures("without_module")
+def test_without_the_module_everything_says_so() -> None:
+    assert not engine.is_available()
+    reason = "the compiled module recur._engine cannot be imported .*; install recur from a wheel, or from source"
+    assert engine.missing_reason() is not None
+    with pytest.raises(BackendError, match=f"^engine: {reason}"):
+        engine.cpu_features()
+    with pytest.raises(BackendError, match=reason):
+        engine.chosen_isa()
+    assert engine.num_threads() >= 1
+    assert engine.hardware_threads() == os.cpu_count()
+
+
+def test_with_the_module() -> None:
+    assert engine.is_available()
+    assert engine.missing_reason() is None
+
+
+def test_the_library_imports_without_the_module() -> None:
+    code = "import sys; sys.modules['recur._engine'] = None; import recur, recur.nn; print(recur.nn.LSTM(2, 3))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "LSTM(2, 3" in done.stdout
