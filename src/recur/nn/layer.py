@@ -133,7 +133,7 @@ class RecurrentLayer(nn.Module):
                 for name, shape in shapes.items():
                     self.register_parameter(name + suffix, nn.Parameter(torch.empty(shape, device=device, dtype=dtype)))
                 slots = ["weight_ih", "weight_hh", "bias_ih", "bias_hh"]
-                slots += ["weight_hr"] * (len(self._state_names) > 1)
+                slots += [name for name in shapes if name not in slots]
                 self._weight_names.append(tuple(s + suffix if s in shapes else None for s in slots))
         if self.initial_state == "learned":
             for state, size in zip(self._state_names, self._state_sizes, strict=True):
@@ -153,7 +153,7 @@ class RecurrentLayer(nn.Module):
     @property
     def all_weights(self) -> list[list[Tensor]]:
         """The weights of each layer and direction, as in `torch.nn`."""
-        return [[w for w in self._weights(k) if w is not None] for k in range(len(self._weight_names))]
+        return [self._weights(k).given() for k in range(len(self._weight_names))]
 
     def flatten_parameters(self) -> None:
         """Lay the weights on CUDA out as cuDNN wants them; done whenever the layer moves. Elsewhere it does nothing."""
@@ -170,11 +170,12 @@ class RecurrentLayer(nn.Module):
         parameters = self._parameters
         # Module.__getattr__ costs ten times a look-up, and a step of one character has eight; a parametrized weight
         # is not among the parameters, so it takes the long way.
-        weights = [
+        weights: list[Any] = [
             None if name is None else parameters[name] if name in parameters else getattr(self, name)
             for name in self._weight_names[k]
         ]
-        return tuple(weights)  # type: ignore[return-value]
+        weight_ih, weight_hh, bias_ih, bias_hh, *more = weights
+        return Weights(weight_ih, weight_hh, bias_ih, bias_hh, tuple(more))
 
     def _forward(
         self,
@@ -240,7 +241,7 @@ class RecurrentLayer(nn.Module):
             reset: As of `forward`.
         """
         if x is None:
-            x = self._weights(0)[0].new_zeros(1, 1, self.input_size)
+            x = self._weights(0).weight_ih.new_zeros(1, 1, self.input_size)
         if isinstance(x, PackedSequence):
             x, lengths = pad_packed_sequence(x, batch_first=self.batch_first)
         x_TBI, states, lengths, reset = self._prepare(x, None, lengths, reset)
@@ -265,7 +266,7 @@ class RecurrentLayer(nn.Module):
                 f"{self._owner}: x has {x.shape[-1]} features but input_size is {self.input_size}. "
                 f"Pass input_size={x.shape[-1]}, or give x of shape {shape}."
             )
-        weight = self._weights(0)[0]
+        weight = self._weights(0).weight_ih
         check_like(self._owner, "x", x, weight, "the layer")
         is_batched = x.dim() == 3
         x_TBI = x[:, None] if not is_batched else x.transpose(0, 1) if self.batch_first else x

@@ -8,7 +8,7 @@ from torch import Tensor
 from recur.ops._call import Call
 
 
-def check_call(call: Call, num_gates: int, state_names: tuple[str, ...], weight_names: tuple[str, ...]) -> None:
+def check_call(call: Call, num_gates: int, state_names: tuple[str, ...], names_of_more: tuple[str, ...] = ()) -> None:
     """Raise unless every tensor of an op's call fits the others.
 
     Args:
@@ -16,17 +16,16 @@ def check_call(call: Call, num_gates: int, state_names: tuple[str, ...], weight_
         num_gates: Blocks of H rows in weight_ih.
         state_names: Names of the parts of the state. The first is the output and as wide as weight_hh's columns; the
             others are H wide.
-        weight_names: Names of the weights, beginning with weight_ih, weight_hh, bias_ih, bias_hh.
+        names_of_more: Names of `Weights.more`; an LSTM's projection is called weight_hr.
 
     Raises:
         TypeError: Something is no tensor or has the wrong dtype.
         ValueError: A shape, a device or a value of `lengths` is wrong.
     """
     owner, x = call.op, call.x_TBI
-    tensors: dict[str, Tensor] = {"x": x, "weight_ih": call.weights[0], "weight_hh": call.weights[1]}
-    tensors |= dict(zip(state_names, call.state, strict=True))
-    tensors |= {n: w for n, w in zip(weight_names[2:], call.weights[2:], strict=True) if w is not None}
-    weight_ih = tensors["weight_ih"]
+    weights = call.weights
+    weight_ih = weights.weight_ih
+    tensors = {"x": x, **dict(zip(state_names, call.state, strict=True)), **weights.named(names_of_more)}
     for name, tensor in tensors.items():
         if not isinstance(tensor, Tensor):
             raise TypeError(f"{owner}: {name} must be a torch.Tensor, but is {type(tensor).__name__}.")
@@ -34,13 +33,12 @@ def check_call(call: Call, num_gates: int, state_names: tuple[str, ...], weight_
         rank = 3 if name == "x" else 2
         if tensors[name].dim() != rank:
             raise ValueError(f"{owner}: {name} must have {rank} dimensions, but has shape {shape_of(tensors[name])}.")
-    bias_ih, bias_hh = call.weights[2:4]
-    if (bias_ih is None) != (bias_hh is None):
+    if (weights.bias_ih is None) != (weights.bias_hh is None):
         raise ValueError(f"{owner}: give bias_ih and bias_hh together, or neither.")
     if len(weight_ih) % num_gates:
         raise ValueError(f"{owner}: weight_ih has {len(weight_ih)} rows, which is no multiple of {num_gates} gates.")
     rows, hidden_size = len(weight_ih), len(weight_ih) // num_gates
-    batch, out_size = x.shape[1], tensors["weight_hh"].shape[1]
+    batch, out_size = x.shape[1], weights.weight_hh.shape[1]
     expected: dict[str, tuple[int, ...]] = {
         "weight_ih": (rows, x.shape[2]),
         "weight_hh": (rows, out_size if "weight_hr" in tensors else hidden_size),

@@ -10,7 +10,7 @@ from typing import Protocol
 import torch
 
 from recur.errors import BackendError
-from recur.ops._call import Call, Result
+from recur.ops._call import Call, Result, Weights
 
 _log = logging.getLogger("recur.ops")
 
@@ -163,8 +163,15 @@ def _cast(call: Call, dtype: torch.dtype) -> Call:
     def to(tensor: torch.Tensor) -> torch.Tensor:
         return tensor if tensor.dtype == torch.float64 else tensor.to(dtype)
 
+    weights = call.weights
     return call._replace(
         x_TBI=to(call.x_TBI),
         state=tuple(to(s) for s in call.state),
-        weights=tuple(None if w is None else to(w) for w in call.weights),
+        weights=Weights(
+            to(weights.weight_ih),
+            to(weights.weight_hh),
+            None if weights.bias_ih is None else to(weights.bias_ih),
+            None if weights.bias_hh is None else to(weights.bias_hh),
+            tuple(to(w) for w in weights.more),
+        ),
     )

@@ -66,10 +66,10 @@ class Library:
         return (turn(y_TBH, lengths) if call.reverse else y_TBH), state
 
     def _run_full(self, x_TBI: Tensor, state: State, weights: Weights) -> Result:
-        if len(x_TBI) == 1 and (len(weights) < 5 or weights[4] is None):
+        if len(x_TBI) == 1 and not weights.more:
             state = self._step(x_TBI[0], state, weights)
             return state[0][None], state
-        return self._sequence(x_TBI, state, [w for w in weights if w is not None], weights[2] is not None)
+        return self._sequence(x_TBI, state, weights.given(), weights.bias_ih is not None)
 
     def _run_split(
         self, x_TBI: Tensor, initial: State, weights: Weights, lengths: Tensor | None, reset: Tensor | None
@@ -102,10 +102,10 @@ class Library:
         alive_TB1 = mask_of(lengths, len(x_TBI))[..., None]
         # What lies past the end may be anything, and 0 * NaN is NaN in the backward pass: drop it before the op.
         x_TBI = torch.where(alive_TB1, x_TBI, 0)
-        given = [w for w in weights if w is not None]
+        given = weights.given()
         if self._freeze is not None:
             x_TBI, given = self._freeze(x_TBI, ~alive_TB1, given)
-        y_TBH, (_, *rest) = self._sequence(x_TBI, initial, given, weights[2] is not None)
+        y_TBH, (_, *rest) = self._sequence(x_TBI, initial, given, weights.bias_ih is not None)
         last = (lengths - 1).clamp(min=0)[None, :, None].expand(1, -1, y_TBH.shape[2])
         h_BH = torch.where(lengths[:, None] > 0, y_TBH.gather(0, last)[0], initial[0])
         return torch.where(alive_TB1, y_TBH, 0), (h_BH, *rest)
@@ -130,19 +130,19 @@ def flatten_weights(mode: str, weights: Sequence[Tensor]) -> None:
     first = weights[0]
     if not first.is_cuda or len({w.data_ptr() for w in weights}) != len(weights):
         return
-    if any(w.dtype != first.dtype or not w.is_cuda or not torch.backends.cudnn.is_acceptable(w) for w in weights):
+    if any(w.dtype != first.dtype or not w.is_cuda or not torch.backends.cudnn.is_acceptable(w) for w in weights):  # type: ignore[no-untyped-call]
         return
     from torch.backends.cudnn import rnn
 
     projection = weights[-1] if len(weights) % 2 else None
     hidden_size = weights[1].shape[1] if projection is None else projection.shape[1]
     proj_size = 0 if projection is None else projection.shape[0]
-    with torch.cuda.device_of(first), torch.no_grad():
+    with torch.cuda.device_of(first), torch.no_grad():  # type: ignore[no-untyped-call]
         torch._cudnn_rnn_flatten_weight(
             list(weights),
             len(weights),
             first.shape[1],
-            rnn.get_cudnn_mode(mode),
+            rnn.get_cudnn_mode(mode),  # type: ignore[no-untyped-call]
             hidden_size,
             proj_size,
             1,

@@ -16,4 +16,4 @@ def sequence(x_TBI: Tensor, state: State, weights: list[Tensor], has_biases: boo
 
 def step(x_BI: Tensor, state: State, weights: Weights) -> State:
     """Run one step."""
-    return (torch.gru_cell(x_BI, state[0], *weights),)
+    return (torch.gru_cell(x_BI, state[0], *weights[:4]),)

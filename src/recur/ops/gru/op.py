@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from recur.ops._call import Call
+from recur.ops._call import Call, Weights
 from recur.ops._checks import check_call
 from recur.ops._dispatch import Backend, run
 from recur.ops._library import Library
@@ -54,8 +54,8 @@ def gru(
         ValueError: A shape, a device or a value of `lengths` is wrong, or no back end has that name.
         BackendError: The back end asked for cannot run this call.
     """
-    call = Call("gru", x, (h0,), (weight_ih, weight_hh, bias_ih, bias_hh), lengths, reset, reverse)
-    names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-    check_call(call, num_gates=3, state_names=("h0",), weight_names=names)
+    weights = Weights(weight_ih, weight_hh, bias_ih, bias_hh)
+    call = Call("gru", x, (h0,), weights, lengths, reset, reverse)
+    check_call(call, num_gates=3, state_names=("h0",))
     output, (h,) = run(BACKENDS, call, backend)
     return output, h

@@ -19,10 +19,9 @@ def step(x_BI: Tensor, state: State, weights: Weights) -> State:
 
     Source: Cho et al. (2014), in the form of cuDNN and torch: the reset gate acts after the recurrent product.
     """
-    weight_ih, weight_hh, bias_ih, bias_hh = weights
     (h_BH,) = state
-    x_r, x_z, x_n = linear(x_BI, weight_ih, bias_ih).chunk(3, dim=-1)
-    h_r, h_z, h_n = linear(h_BH, weight_hh, bias_hh).chunk(3, dim=-1)
+    x_r, x_z, x_n = linear(x_BI, weights.weight_ih, weights.bias_ih).chunk(3, dim=-1)
+    h_r, h_z, h_n = linear(h_BH, weights.weight_hh, weights.bias_hh).chunk(3, dim=-1)
     r = torch.sigmoid(x_r + h_r)
     z = torch.sigmoid(x_z + h_z)
     n = torch.tanh(x_n + r * h_n)

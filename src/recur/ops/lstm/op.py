@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from recur.ops._call import Call
+from recur.ops._call import Call, Weights
 from recur.ops._checks import check_call
 from recur.ops._dispatch import Backend, run
 from recur.ops._library import Library
@@ -58,8 +58,8 @@ def lstm(
         ValueError: A shape, a device or a value of `lengths` is wrong, or no back end has that name.
         BackendError: The back end asked for cannot run this call.
     """
-    call = Call("lstm", x, (h0, c0), (weight_ih, weight_hh, bias_ih, bias_hh, weight_hr), lengths, reset, reverse)
-    names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")
-    check_call(call, num_gates=4, state_names=("h0", "c0"), weight_names=names)
+    weights = Weights(weight_ih, weight_hh, bias_ih, bias_hh, () if weight_hr is None else (weight_hr,))
+    call = Call("lstm", x, (h0, c0), weights, lengths, reset, reverse)
+    check_call(call, num_gates=4, state_names=("h0", "c0"), names_of_more=("weight_hr",))
     output, (h, c) = run(BACKENDS, call, backend)
     return output, (h, c)

@@ -15,16 +15,18 @@ def step(x_BI: Tensor, state: State, weights: Weights) -> State:
     Args:
         x_BI: Input.
         state: (h (B, H, or P with a projection), c (B, H)).
-        weights: weight_ih (4H, I), weight_hh (4H, H or P), bias_ih and bias_hh (4H,) or None, weight_hr (P, H) or None.
+        weights: weight_ih (4H, I), weight_hh (4H, H or P), bias_ih and bias_hh (4H,) or None,
+            more: nothing, or the projection weight_hr (P, H).
 
     Source: Hochreiter and Schmidhuber (1997) with the forget gate of Gers et al. (2000); the projection is that of
     Sak et al. (2014).
     """
-    weight_ih, weight_hh, bias_ih, bias_hh, weight_hr = weights
     h_BH, c_BH = state
-    i, f, g, o = (linear(x_BI, weight_ih, bias_ih) + linear(h_BH, weight_hh, bias_hh)).chunk(4, dim=-1)
+    gates_BG = linear(x_BI, weights.weight_ih, weights.bias_ih) + linear(h_BH, weights.weight_hh, weights.bias_hh)
+    i, f, g, o = gates_BG.chunk(4, dim=-1)
     c_BH = torch.sigmoid(f) * c_BH + torch.sigmoid(i) * torch.tanh(g)
     h_BH = torch.sigmoid(o) * torch.tanh(c_BH)
-    if weight_hr is not None:
+    if weights.more:
+        (weight_hr,) = weights.more
         h_BH = linear(h_BH, weight_hr)
     return h_BH, c_BH

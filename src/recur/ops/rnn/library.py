@@ -22,9 +22,9 @@ def sequence_relu(x_TBI: Tensor, state: State, weights: list[Tensor], has_biases
 
 def step_tanh(x_BI: Tensor, state: State, weights: Weights) -> State:
     """Run one step with tanh."""
-    return (torch.rnn_tanh_cell(x_BI, state[0], *weights),)
+    return (torch.rnn_tanh_cell(x_BI, state[0], *weights[:4]),)
 
 
 def step_relu(x_BI: Tensor, state: State, weights: Weights) -> State:
     """Run one step with the rectifier."""
-    return (torch.rnn_relu_cell(x_BI, state[0], *weights),)
+    return (torch.rnn_relu_cell(x_BI, state[0], *weights[:4]),)

@@ -8,7 +8,7 @@ from typing import Literal
 
 from torch import Tensor
 
-from recur.ops._call import Call
+from recur.ops._call import Call, Weights
 from recur.ops._checks import check_call
 from recur.ops._dispatch import Backend, run
 from recur.ops._library import Library
@@ -66,8 +66,8 @@ def rnn(
     """
     if nonlinearity not in BACKENDS:
         raise ValueError(f"rnn: nonlinearity is {nonlinearity!r}, but must be 'tanh' or 'relu'.")
-    call = Call("rnn", x, (h0,), (weight_ih, weight_hh, bias_ih, bias_hh), lengths, reset, reverse)
-    names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-    check_call(call, num_gates=1, state_names=("h0",), weight_names=names)
+    weights = Weights(weight_ih, weight_hh, bias_ih, bias_hh)
+    call = Call("rnn", x, (h0,), weights, lengths, reset, reverse)
+    check_call(call, num_gates=1, state_names=("h0",))
     output, (h,) = run(BACKENDS[nonlinearity], call, backend)
     return output, h

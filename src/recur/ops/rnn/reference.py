@@ -31,6 +31,5 @@ def step_relu(x_BI: Tensor, state: State, weights: Weights) -> State:
 
 
 def _preactivation(x_BI: Tensor, state: State, weights: Weights) -> Tensor:
-    weight_ih, weight_hh, bias_ih, bias_hh = weights
     (h_BH,) = state
-    return linear(x_BI, weight_ih, bias_ih) + linear(h_BH, weight_hh, bias_hh)
+    return linear(x_BI, weights.weight_ih, weights.bias_ih) + linear(h_BH, weights.weight_hh, weights.bias_hh)
