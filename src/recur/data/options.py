@@ -70,8 +70,8 @@ class CorpusOptions:
         self._check_tokens()
         if self.encoding is not None:
             check_encoding(self.encoding)
-        if self.document_separator is not None and not decode_escapes(self.document_separator):
-            raise OptionError("document_separator: is empty; give the text that ends a document, or leave it out.")
+        if self.document_separator is not None:
+            self._check_separator(decode_escapes(self.document_separator))
         self._check_part("valid", self.valid, self.valid_fraction)
         self._check_part("test", self.test, self.test_fraction)
         cut = self.cut_fractions[0] + self.cut_fractions[1]
@@ -102,6 +102,14 @@ class CorpusOptions:
             raise OptionError(
                 f"encoding: {self.encoding!r} would be ignored, for tokens=byte reads the files without decoding; "
                 "leave encoding out, or give tokens=character."
+            )
+
+    def _check_separator(self, separator: str) -> None:
+        if not separator:
+            raise OptionError("document_separator: is empty; give the text that ends a document, or leave it out.")
+        if any("\ud800" <= character <= "\udfff" for character in separator):
+            raise OptionError(
+                f"document_separator: {separator!r} is not valid Unicode; give it in the terminal's encoding."
             )
 
     def _check_part(self, part: str, given: str | None, fraction: float) -> None:

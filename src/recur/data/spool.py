@@ -20,16 +20,18 @@ _LONGEST_WORD = 16
 
 
 class SpooledText:
-    """A text as a mapped file of code points (4 bytes each), or of bytes; a unit is one of these.
+    """A text as a mapped file of code points, or of bytes; a unit is one of these.
 
-    In the strings that are given and taken, one character is one unit: bytes are shown as Latin-1.
+    Code points are stored in the fewest of 1, 2 and 4 bytes that hold the largest of them. In the strings that are
+    given and taken, one character is one unit: bytes are shown as Latin-1.
 
     Args:
-        units: Code points (N,) uint32, or bytes (N,) uint8.
+        units: Code points (N,) uint8, uint16 or uint32, or bytes (N,) uint8.
+        is_bytes: Whether the units are bytes.
     """
 
-    def __init__(self, units: NDArray[Any]) -> None:
-        self.units = units
+    def __init__(self, units: NDArray[Any], *, is_bytes: bool) -> None:
+        self.units, self.is_bytes = units, is_bytes
 
     @classmethod
     def written(cls, path: Path, chunks: Iterable[str] | Iterable[bytes], *, is_bytes: bool) -> SpooledText:
@@ -38,16 +40,23 @@ class SpooledText:
         Raises:
             OSError: The file cannot be written.
         """
-        with path.open("wb") as file:
+        file = path.open("wb")
+        dtype = np.dtype("<u1")
+        try:
             for chunk in chunks:
-                file.write(chunk.encode("utf-32-le") if isinstance(chunk, str) else chunk)
-        dtype = np.dtype(np.uint8) if is_bytes else np.dtype("<u4")
-        return cls(mapped(path, dtype, path.stat().st_size // dtype.itemsize))
-
-    @property
-    def is_bytes(self) -> bool:
-        """Whether the units are bytes."""
-        return self.units.dtype == np.uint8
+                data = chunk if isinstance(chunk, bytes) else _encoded(chunk, dtype)
+                if data is None:
+                    assert isinstance(chunk, str)
+                    file.close()
+                    dtype, before = _unit_type(chunk), dtype
+                    _widen(path, before, dtype)
+                    file = path.open("ab")
+                    data = _encoded(chunk, dtype)
+                    assert data is not None
+                file.write(data)
+        finally:
+            file.close()
+        return cls(mapped(path, dtype, path.stat().st_size // dtype.itemsize), is_bytes=is_bytes)
 
     def __len__(self) -> int:
         """Number of units."""
@@ -55,7 +64,7 @@ class SpooledText:
 
     def part(self, begin: int, end: int) -> SpooledText:
         """Return the text from unit `begin` to before unit `end`, without a copy."""
-        return SpooledText(self.units[begin:end])
+        return SpooledText(self.units[begin:end], is_bytes=self.is_bytes)
 
     def blocks(self) -> Iterator[NDArray[Any]]:
         """Yield the units, a million at a time."""
@@ -110,13 +119,9 @@ class SpooledText:
         ends = [end for end in self.ends_of(wanted) if end < len(self)]
         return np.array([0, *ends], dtype=np.int64)
 
-    def num_symbols(self) -> int:
-        """Return how many different units there are."""
-        return len(self.symbols())
-
     def symbols(self) -> NDArray[np.uint32]:
         """Return the different units in ascending order, (S,) uint32."""
-        seen = np.zeros(256 if self.is_bytes else 0x110000, dtype=np.bool_)
+        seen = np.zeros(0x110000, dtype=np.bool_)
         for block in self.blocks():
             seen[block] = True
         return np.flatnonzero(seen).astype(np.uint32)
@@ -129,8 +134,35 @@ def mapped(path: Path, dtype: np.dtype[Any], length: int) -> NDArray[Any]:
     return np.memmap(path, dtype=dtype, mode="r", shape=(length,))
 
 
+def _unit_type(text: str) -> np.dtype[Any]:
+    largest = max(text)
+    return np.dtype("<u1" if largest <= "\xff" else "<u2" if largest <= "\uffff" else "<u4")
+
+
+def _encoded(text: str, dtype: np.dtype[Any]) -> bytes | None:
+    """Return the code points of `text` as `dtype`, or None if one does not fit."""
+    if dtype.itemsize == 1:
+        # The encoder finds out faster than a search for the largest would.
+        try:
+            return text.encode("latin-1")
+        except UnicodeEncodeError:
+            return None
+    if dtype.itemsize == 2:
+        data = text.encode("utf-16-le")
+        return data if len(data) == 2 * len(text) else None
+    return text.encode("utf-32-le")
+
+
+def _widen(path: Path, before: np.dtype[Any], after: np.dtype[Any]) -> None:
+    wider = path.with_name(path.name + ".wider")
+    with path.open("rb") as old, wider.open("wb") as new:
+        while data := old.read(BLOCK * before.itemsize):
+            new.write(np.frombuffer(data, dtype=before).astype(after).tobytes())
+    wider.replace(path)
+
+
 def _string(units: NDArray[Any]) -> str:
-    return units.tobytes().decode("latin-1" if units.dtype == np.uint8 else "utf-32-le")
+    return units.tobytes().decode({1: "latin-1", 2: "utf-16-le", 4: "utf-32-le"}[units.dtype.itemsize])
 
 
 def _last_word_end(chunk: str) -> int:

@@ -44,11 +44,13 @@ class TextFile:
         name: What the user called it, for messages; one printable line.
         path: Where its bytes lie.
         is_gzip: Whether they are compressed.
+        is_copy: Whether `path` is a copy of what can be read only once.
     """
 
     name: str
     path: Path
     is_gzip: bool
+    is_copy: bool = False
 
     @classmethod
     def at(cls, path: Path, name: str | None = None) -> TextFile:
@@ -209,7 +211,7 @@ def _spooled(stream: IO[bytes], name: str, spool: Path) -> TextFile:
             file.write(data)
     with path.open("rb") as file:
         is_gzip = file.read(3) == b"\x1f\x8b\x08"
-    return TextFile(name, path, is_gzip)
+    return TextFile(name, path, is_gzip, is_copy=True)
 
 
 # --- reading --------------------------------------------------------------------------------------------------------

@@ -140,8 +140,8 @@ class CharacterTokenizer:
         """The last id."""
         return len(self.symbols)
 
-    def ids_of(self, code_points: NDArray[np.uint32]) -> NDArray[np.uint32]:
-        """Return the ids (N,) uint32 of `code_points` (N,) uint32, the unknown id where there is none."""
+    def ids_of(self, code_points: NDArray[Any]) -> NDArray[np.uint32]:
+        """Return the ids (N,) uint32 of `code_points` (N,), the unknown id where there is none."""
         ids: NDArray[np.uint32] = self._table.take(code_points, mode="clip")
         return ids
 
