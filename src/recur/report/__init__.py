@@ -1,1 +1,19 @@
 """From a run folder to one self-contained HTML file and PNGs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from recur._lazy import lazy_names
+
+if TYPE_CHECKING:
+    from recur.report.page import figures as figures
+    from recur.report.page import write_report as write_report
+
+__all__ = ["figures", "write_report"]
+
+__getattr__ = lazy_names(__name__, {"figures": ".page", "write_report": ".page"})
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

@@ -1,0 +1,167 @@
+"""The charts of a training, from the rows of `metrics.jsonl`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from recur.report.chart import Chart, Level, Series, smooth, thin
+
+Row = Mapping[str, Any]
+
+# A smoothed curve averages over this part of all points, on each side.
+_RADIUS = 0.015
+
+
+def number(value: object) -> float | None:
+    """Return `value` as a float if it is a finite number, else None: a run may hold nulls and, damaged, anything."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        converted = float(value)
+    except OverflowError:
+        return None
+    return converted if math.isfinite(converted) else None
+
+
+def rows_of_kind(rows: Sequence[Row], kind: str) -> list[Row]:
+    """Return the rows of that kind that say at which step they were written, ordered by step."""
+    found = [row for row in rows if row.get("kind") == kind and number(row.get("step")) is not None]
+    return sorted(found, key=lambda row: float(row["step"]))
+
+
+def training_charts(
+    rows: Sequence[Row],
+    *,
+    unit: str = "token",
+    baselines: Mapping[str, float] | None = None,
+    clip_norm: float | None = None,
+) -> list[Chart]:
+    """Return the charts of loss, learning rate, gradient norm and throughput; one without any point is left out.
+
+    Args:
+        rows: The rows of `metrics.jsonl`.
+        unit: What one symbol of the model is: "character", "byte" or "token".
+        baselines: Name to loss in nats per symbol, drawn beside the loss.
+        clip_norm: The norm beyond which gradients were clipped.
+    """
+    train, valid = rows_of_kind(rows, "train"), rows_of_kind(rows, "valid")
+    charts = [
+        _loss(train, valid, unit, baselines or {}),
+        _learning_rate(train),
+        _gradient_norm(train, clip_norm),
+        _throughput(train),
+    ]
+    return [chart for chart in charts if any(value is not None for series in chart.series for value in series.y)]
+
+
+def _points(rows: Sequence[Row], key: str) -> tuple[list[float], list[float | None]]:
+    return [float(row["step"]) for row in rows], [number(row.get(key)) for row in rows]
+
+
+def _raw_and_smooth(rows: Sequence[Row], key: str, name: str, raw: Any, smoothed: Any) -> list[Series]:
+    x, y = _points(rows, key)
+    radius = int(len(y) * _RADIUS)
+    if radius < 1:
+        return [_thinned(name, smoothed, x, y)]
+    return [_thinned(f"{name}, as logged", raw, x, y), _thinned(name, smoothed, x, smooth(y, radius))]
+
+
+def _thinned(name: str, role: Any, x: Sequence[float], y: Sequence[float | None]) -> Series:
+    thin_x, thin_y = thin(x, y)
+    return Series(name=name, role=role, x=thin_x, y=thin_y)
+
+
+def _drawn(series: Series) -> bool:
+    return any(value is not None for value in series.y)
+
+
+def _loss(train: Sequence[Row], valid: Sequence[Row], unit: str, baselines: Mapping[str, float]) -> Chart:
+    series = _raw_and_smooth(train, "loss", "training", "raw", "train")
+    valid_x, valid_y = _points(valid, "loss")
+    series.append(_thinned("validation", "valid", valid_x, valid_y))
+    best = min(((y, x) for x, y in zip(valid_x, valid_y, strict=True) if y is not None), default=None)
+    if best is not None:
+        series.append(Series(name="best", role="best", x=(best[1],), y=(best[0],)))
+    levels = tuple(Level(name=f"{name} {loss:.2f}", y=loss) for name, loss in baselines.items())
+    return Chart(
+        key="loss",
+        title="Loss",
+        y_label=f"nats per {unit}",
+        summary=_loss_summary(series[-1] if best is not None else None, valid_y, unit),
+        series=tuple(one for one in series if _drawn(one)),
+        levels=levels,
+        y_range=_loss_range(series, levels),
+    )
+
+
+def _loss_summary(best: Series | None, valid: Sequence[float | None], unit: str) -> str:
+    if best is None:
+        return "The loss on the training part; it has not been validated yet."
+    first = next(value for value in valid if value is not None)
+    lowest = best.y[0]
+    if len(valid) == 1:
+        return f"Validated once, at step {best.x[0]:,.0f}: {lowest:.3f} nats per {unit}."
+    return f"The validation loss went from {first:.3f} to {lowest:.3f} nats per {unit}, its best, at step {best.x[0]:,.0f}."
+
+
+def _loss_range(series: Sequence[Series], levels: Sequence[Level]) -> tuple[float, float] | None:
+    # One wild batch must not squeeze the curves into a corner, so the points as logged do not count here.
+    shown = [y for one in series if one.role != "raw" for y in one.y if y is not None] + [level.y for level in levels]
+    if not shown:
+        return None
+    low, high = min(shown), max(shown)
+    margin = 0.06 * (high - low) or 0.1
+    return low - margin, high + margin
+
+
+def _learning_rate(train: Sequence[Row]) -> Chart:
+    series = _thinned("learning rate", "rate", *_points(train, "learning_rate"))
+    values = [y for y in series.y if y is not None]
+    summary = f"From {values[0]:.2g} over at most {max(values):.2g} to {values[-1]:.2g}." if values else ""
+    return Chart(key="learning_rate", title="Learning rate", y_label="learning rate", summary=summary, series=(series,))
+
+
+def _gradient_norm(train: Sequence[Row], clip_norm: float | None) -> Chart:
+    x, y = _points(train, "grad_norm")
+    # On the logarithmic axis there is no place for zero.
+    positive = [value if value is not None and value > 0 else None for value in y]
+    shown = [{"step": a, "grad_norm": b} for a, b in zip(x, positive, strict=True)]
+    series = _raw_and_smooth(shown, "grad_norm", "gradient norm", "norm", "train")
+    values = sorted(value for value in positive if value is not None)
+    summary = ""
+    if values:
+        summary = f"Median {values[len(values) // 2]:.3g}, at most {values[-1]:.3g}."
+        if clip_norm is not None:
+            above = sum(value > clip_norm for value in values) / len(values)
+            summary += f" Clipped in {above:.0%} of the logged steps."
+    return Chart(
+        key="gradient_norm",
+        title="Gradient norm",
+        y_label="norm before clipping",
+        summary=summary,
+        series=tuple(series),
+        levels=()
+        if clip_norm is None or clip_norm <= 0
+        else (Level(name=f"clipped above {clip_norm:g}", y=clip_norm),),
+        is_log=True,
+    )
+
+
+def _throughput(train: Sequence[Row]) -> Chart:
+    key, unit = "characters_per_second", "characters"
+    if not any(number(row.get(key)) is not None for row in train):
+        key, unit = "tokens_per_second", "tokens"
+    series = _thinned(f"{unit} per second", "speed", *_points(train, key))
+    values = sorted(y for y in series.y if y is not None)
+    summary = f"Median {values[len(values) // 2]:,.0f} {unit} a second." if values else ""
+    top = values[-1] * 1.12 if values and values[-1] > 0 else None
+    return Chart(
+        key="throughput",
+        title="Throughput",
+        y_label=f"{unit} per second",
+        summary=summary,
+        series=(series,),
+        y_range=None if top is None else (0.0, top),
+    )

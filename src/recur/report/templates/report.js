@@ -1,0 +1,145 @@
+(() => {
+  "use strict";
+  const root = document.documentElement;
+  const variable = (name) => getComputedStyle(root).getPropertyValue(name).trim();
+
+  // --- charts ------------------------------------------------------------------------------------------------------
+  const figures = JSON.parse(document.getElementById("figures").textContent);
+  const isTouch = matchMedia("(pointer: coarse)").matches;
+  const config = { displayModeBar: false, displaylogo: false, responsive: true, showTips: false };
+
+  function themed(figure) {
+    const ink = variable("--ink"), muted = variable("--muted"), line = variable("--line"), paper = variable("--paper");
+    const data = figure.data.map((trace) => {
+      const colour = variable("--" + trace.meta.role);
+      return { ...trace, line: { ...trace.line, color: colour }, marker: { ...trace.marker, color: colour } };
+    });
+    const axis = (old) => ({
+      ...old, color: muted, gridcolor: line, linecolor: line, tickcolor: line, fixedrange: isTouch,
+      title: { ...old.title, font: { size: 13, color: muted } },
+    });
+    const layout = {
+      ...figure.layout,
+      // The reader's zoom outlives a change of theme.
+      uirevision: "kept",
+      dragmode: isTouch ? false : "zoom",
+      font: { ...figure.layout.font, family: getComputedStyle(document.body).fontFamily, color: ink },
+      hoverlabel: { bgcolor: paper, bordercolor: line, font: { color: ink } },
+      xaxis: axis(figure.layout.xaxis),
+      yaxis: axis(figure.layout.yaxis),
+      shapes: (figure.layout.shapes || []).map((shape) => ({ ...shape, line: { ...shape.line, color: variable("--level") } })),
+      annotations: (figure.layout.annotations || []).map((note) => ({ ...note, font: { ...note.font, color: variable("--level") } })),
+    };
+    return { data, layout, config };
+  }
+
+  function draw() {
+    for (const [key, figure] of Object.entries(figures)) Plotly.react("chart-" + key, themed(figure));
+  }
+
+  draw();
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
+  // Paper is white and narrower than the window.
+  addEventListener("beforeprint", () => {
+    root.dataset.printing = "";
+    draw();
+    for (const key of Object.keys(figures)) Plotly.Plots.resize("chart-" + key);
+  });
+  addEventListener("afterprint", () => {
+    delete root.dataset.printing;
+    draw();
+    for (const key of Object.keys(figures)) Plotly.Plots.resize("chart-" + key);
+  });
+
+  // --- samples -----------------------------------------------------------------------------------------------------
+  const samples = [...document.querySelectorAll(".sample")];
+  const stepper = document.querySelector(".stepper");
+  if (samples.length > 1) {
+    const slider = stepper.querySelector("input");
+    const buttons = [...stepper.querySelectorAll("button")];
+    const show = (index) => {
+      slider.value = index;
+      slider.setAttribute("aria-valuetext", samples[index].dataset.says);
+      samples.forEach((sample, i) => sample.classList.toggle("away", i !== index));
+      buttons[0].disabled = index === 0;
+      buttons[1].disabled = index === samples.length - 1;
+    };
+    slider.addEventListener("input", () => show(Number(slider.value)));
+    for (const button of buttons) {
+      button.addEventListener("click", () => {
+        show(Number(slider.value) + Number(button.dataset.move));
+        // A button that has become disabled would lose the focus to nowhere.
+        if (button.disabled) slider.focus();
+      });
+    }
+    stepper.parentElement.classList.add("stepped");
+    stepper.hidden = false;
+    show(samples.length - 1);
+  }
+
+  // --- symbols -----------------------------------------------------------------------------------------------------
+  const tip = document.querySelector(".tip");
+  const said = document.getElementById("said");
+  let current = null;
+
+  function point(symbol) {
+    if (current) current.classList.remove("current");
+    current = symbol;
+    tip.hidden = !symbol;
+    if (!symbol) return;
+    symbol.classList.add("current");
+    tip.textContent = symbol.dataset.says;
+    const place = symbol.getClientRects()[0], size = tip.getBoundingClientRect();
+    const left = place.left + place.width / 2 - size.width / 2;
+    tip.style.left = Math.max(8, Math.min(left, root.clientWidth - size.width - 8)) + scrollX + "px";
+    const above = place.top - size.height - 8;
+    tip.style.top = (above > 8 ? above : place.bottom + 8) + scrollY + "px";
+  }
+
+  for (const passage of document.querySelectorAll(".symbols")) {
+    const last = passage.children.length - 1;
+    let at = 0;
+    const go = (index) => {
+      at = Math.max(0, Math.min(last, index));
+      const symbol = passage.children[at];
+      symbol.scrollIntoView({ block: "nearest" });
+      point(symbol);
+      said.textContent = symbol.dataset.says;
+    };
+    // The symbol on the next or the previous line that lies nearest.
+    const line = (direction) => {
+      const here = passage.children[at].getClientRects()[0];
+      let best = at, distance = Infinity, row = null;
+      for (let i = at + direction; i >= 0 && i <= last; i += direction) {
+        const there = passage.children[i].getClientRects()[0];
+        if (Math.abs(there.top - here.top) < here.height / 2) continue;
+        if (row === null) row = there.top;
+        if (Math.abs(there.top - row) > there.height / 2) break;
+        if (Math.abs(there.left - here.left) < distance) {
+          distance = Math.abs(there.left - here.left);
+          best = i;
+        }
+      }
+      return best;
+    };
+    const keys = {
+      ArrowRight: () => at + 1, ArrowLeft: () => at - 1, ArrowDown: () => line(1), ArrowUp: () => line(-1),
+      Home: () => 0, End: () => last,
+    };
+    passage.addEventListener("focus", () => { if (passage.matches(":focus-visible")) go(at); });
+    passage.addEventListener("blur", () => point(null));
+    passage.addEventListener("keydown", (event) => {
+      if (event.altKey || event.ctrlKey || event.metaKey) return;
+      if (event.key === "Escape") { point(null); return; }
+      if (!Object.hasOwn(keys, event.key)) return;
+      event.preventDefault();
+      go(keys[event.key]());
+    });
+    passage.addEventListener("pointerover", (event) => {
+      if (event.target === passage) return;
+      at = [...passage.children].indexOf(event.target);
+      point(event.target);
+    });
+    passage.addEventListener("pointerleave", (event) => { if (event.pointerType === "mouse") point(null); });
+  }
+})();
