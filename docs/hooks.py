@@ -30,9 +30,9 @@ def _output(command: str) -> str:
     return f"```text\n$ {command}\n{done.stdout.rstrip()}\n```"
 
 
-def on_page_content(html: str, **_: object) -> str:  # noqa: A002 - MkDocs passes it by this name
+def on_page_content(content: str, **_: object) -> str:
     """Turn formulas into MathML, which browsers show without a script."""
-    return _FORMULA.sub(lambda match: _mathml(match[2], is_block=match[1] == "div"), html)
+    return _FORMULA.sub(lambda match: _mathml(match[2], is_block=match[1] == "div"), content)
 
 
 def _mathml(formula: str, *, is_block: bool) -> str:
