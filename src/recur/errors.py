@@ -33,3 +33,9 @@ class TrainingError(RecurError):
 
 class BackendError(RecurError, RuntimeError):
     """No back end, or not the one asked for, can run this call; the message gives each reason."""
+
+
+class Interrupted(RecurError):
+    """The user stopped the work; what was done is saved, and the message says how to go on."""
+
+    exit_code = 130

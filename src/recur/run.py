@@ -110,13 +110,25 @@ class RunFolder:
             RunError: The folder exists, or cannot be made or written.
         """
         run = cls(path)
-        if run.path.exists():
-            run._make_way(overwrite)
+        is_old = cls.check_free(path, overwrite=overwrite)
         with explained_os_errors(run.path):
+            if is_old:
+                shutil.rmtree(run.path)
             (run.path / "checkpoints").mkdir(parents=True, exist_ok=True)
         return run
 
-    def _make_way(self, overwrite: bool) -> None:
+    @classmethod
+    def check_free(cls, path: str | Path, *, overwrite: bool = False) -> bool:
+        """Return whether an old run stands at `path`, to be deleted by `create`; arguments and errors as there."""
+        run = cls(path)
+        if run.path.exists():
+            return run._is_in_the_way(overwrite)
+        parent = next(folder for folder in run.path.absolute().parents if folder.exists())
+        if not os.access(parent, os.W_OK | os.X_OK):
+            raise RunError(f"{run.path}: cannot be made, for {parent} is not writable; choose another folder with --out.")
+        return False
+
+    def _is_in_the_way(self, overwrite: bool) -> bool:
         if not self.path.is_dir():
             raise RunError(f"{self.path}: exists and is not a folder; choose another one with --out.")
         try:
@@ -124,15 +136,16 @@ class RunFolder:
         except OSError as error:
             raise RunError(f"{_cause(error, self.path)}.") from error
         if is_empty:
-            return
+            if not os.access(self.path, os.W_OK | os.X_OK):
+                raise RunError(f"{self.path}: is not writable; choose another folder with --out.")
+            return False
         is_run = (self.path / "config.json").exists() or (self.path / "checkpoints").is_dir()
         if not overwrite:
             way_out = "give --overwrite to replace it, --resume to go on with it, or" if is_run else "please"
             raise RunError(f"{self.path}: exists already; {way_out} choose another folder with --out.")
         if not is_run:
             raise RunError(f"{self.path}: is not a run folder, so it is not overwritten; choose another with --out.")
-        with explained_os_errors(self.path):
-            shutil.rmtree(self.path)
+        return True
 
     @classmethod
     def open(cls, path: str | Path) -> RunFolder:
@@ -242,7 +255,8 @@ class RunFolder:
         from safetensors.torch import save_file
 
         contiguous = {name: tensor.detach().to("cpu").contiguous().clone() for name, tensor in weights.items()}
-        metadata = {"format": "pt", "recur_format": str(FORMAT), "sha256": _checksum(contiguous)}
+        # One key, because the order of several is not the same from one process to the next.
+        metadata = {"sha256": _checksum(contiguous)}
 
         def write(temporary: Path) -> None:
             save_file(contiguous, str(temporary), metadata=metadata)

@@ -1,0 +1,65 @@
+"""`recur evaluate`: held-out figures of a run."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from recur.cli.parser import CommandParser
+from recur.errors import OptionError
+
+
+def build_parser() -> CommandParser:
+    """Return the command's parser."""
+    parser = CommandParser(
+        "evaluate",
+        "Judge a trained model on the part of its text that was held out for the test, or on DATA: every token counts "
+        "once, with the state carried all through.",
+    )
+    parser.add_argument("run", type=str, help="run folder")
+    parser.add_argument("data", nargs="*", type=str, help="text to judge on instead of the test part")
+    parser.add_argument("--part", type=str, default="test", help="part of the run's own text: train, valid or test")
+    parser.add_argument(
+        "--batch-size", type=int | None, default=None, help="parts of the text read side by side; 1 is exact and slow"
+    )
+    parser.add_argument("--window", type=int, default=512, help="tokens run at once; changes memory, not the figures")
+    parser.add_argument("--device", type=str, default="cpu", help="cpu, cuda or mps")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    return parser
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command."""
+    chosen = build_parser().parse_args(list(arguments))
+    if chosen.part not in ("train", "valid", "test"):
+        raise OptionError(f"part must be train, valid or test, not {chosen.part!r}.")
+    if chosen.batch_size is not None and chosen.batch_size < 1:
+        raise OptionError(f"batch_size must be a whole number from 1 on, not {chosen.batch_size}.")
+    if chosen.window < 1:
+        raise OptionError(f"window must be a whole number from 1 on, not {chosen.window}.")
+    from rich.console import Console
+
+    from recur.cli.figures import show_figures
+    from recur.tasks.judgement import evaluate_run
+
+    notes = Console(stderr=True)
+    with notes.status("judging"):
+        found: dict[str, Any] = evaluate_run(
+            chosen.run,
+            chosen.data,
+            part=chosen.part,
+            streams=chosen.batch_size,
+            window=chosen.window,
+            device=chosen.device,
+        )
+    if chosen.json:
+        sys.stdout.write(json.dumps(found, indent=2, ensure_ascii=False) + "\n")
+        return 0
+    console = Console(soft_wrap=True)
+    show_figures({"model": found["model"], **found["baselines"]}, console)
+    console.print(found["verdict"], markup=False, highlight=False)
+    for note in found["notes"]:
+        console.print(f"note     {note}", markup=False, highlight=False)
+    return 0

@@ -1,0 +1,46 @@
+"""The table of held-out figures, and what to do next."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from recur.run import RunFolder
+
+_COLUMNS = (
+    ("nats_per_character", "nats/char", ".3f"),
+    ("bits_per_character", "bits/char", ".3f"),
+    ("perplexity", "perplexity", ".2f"),
+    ("top1", "top 1", ".1%"),
+    ("top5", "top 5", ".1%"),
+)
+
+
+def show_figures(rows: Mapping[str, Mapping[str, Any]], console: Console) -> None:
+    """Print a table: one row for the model and one for each baseline."""
+    table = Table(box=None, pad_edge=False)
+    table.add_column("")
+    for _, title, _ in _COLUMNS:
+        table.add_column(title, justify="right")
+    for name, figures in rows.items():
+        cells = [format(figures[key], form) if figures.get(key) is not None else "" for key, _, form in _COLUMNS]
+        table.add_row(name, *cells)
+    console.print(table)
+
+
+def show_evaluation(path: Path) -> None:
+    """Print the held-out figures of a finished run, and what can be done with it."""
+    console = Console(soft_wrap=True)
+    evaluation = RunFolder.open(path).read_json("evaluation.json")
+    show_figures({"model": evaluation["model"], **evaluation["baselines"]}, console)
+    console.print(evaluation["verdict"], markup=False, highlight=False)
+    for what, command in (
+        ("report", f"{path / 'report.html'}"),
+        ("write", f'recur generate {path} --prompt "..."'),
+        ("judge", f"recur evaluate {path}"),
+    ):
+        console.print(f"{what:<8} {command}", markup=False, highlight=False)

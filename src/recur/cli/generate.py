@@ -1,0 +1,103 @@
+"""`recur generate`: text from a trained language model."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import BinaryIO
+
+from recur.cli.parser import CommandParser
+from recur.errors import DataError, OptionError
+
+_BYTES_PER_PROMPT_BYTE = 24
+"""Memory that reading one byte of a prompt takes: its text, its token, and their copies."""
+
+
+def build_parser() -> CommandParser:
+    """Return the command's parser."""
+    parser = CommandParser("generate", "Write text with a trained model; it is shown as it is made.")
+    parser.add_argument("run", type=str, help="run folder")
+    parser.add_argument("--prompt", type=str, default="\n", help="text to go on from; - reads it from standard input")
+    parser.add_argument("--length", type=int, default=500, help="tokens to write, at most")
+    parser.add_argument("--stop", type=str | None, default=None, help="stop before this text")
+    parser.add_argument("--temperature", type=float, default=1.0, help="below 1 more careful, above more daring, 0 none")
+    parser.add_argument("--top-k", type=int | None, default=None, help="draw among the k likeliest tokens only")
+    parser.add_argument("--top-p", type=float | None, default=None, help="draw among the likeliest that have this mass")
+    parser.add_argument("--seed", type=int | None, default=None, help="the same seed writes the same text")
+    parser.add_argument("--samples", type=int, default=1, help="texts to write")
+    parser.add_argument(
+        "--unknown", type=str, default="error", help="characters the model does not know: error, map or drop"
+    )
+    parser.add_argument("--device", type=str, default="cpu", help="cpu, cuda or mps")
+    parser.add_argument("--threads", type=int, default=1, help="threads; one is fastest for a single text")
+    parser.add_argument("--json", action="store_true", help="print JSON, when all is written")
+    return parser
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command."""
+    chosen = build_parser().parse_args(list(arguments))
+    if chosen.unknown not in ("error", "map", "drop"):
+        raise OptionError(f"unknown must be error, map or drop, not {chosen.unknown!r}.")
+    if chosen.threads < 1:
+        raise OptionError(f"threads must be a whole number from 1 on, not {chosen.threads}.")
+    prompt = read_prompt(sys.stdin.buffer) if chosen.prompt == "-" else chosen.prompt
+    import torch
+
+    from recur.decode.sampling import Sampling
+    from recur.tasks.trained_language import load
+
+    torch.set_num_threads(chosen.threads)
+    trained = load(chosen.run, device=chosen.device)
+    pieces = trained.stream(
+        prompt,
+        chosen.length,
+        samples=chosen.samples,
+        sampling=Sampling(temperature=chosen.temperature, top_k=chosen.top_k, top_p=chosen.top_p),
+        stop=chosen.stop,
+        seed=chosen.seed,
+        unknown=chosen.unknown,
+    )
+    if chosen.samples == 1 and not chosen.json:
+        sys.stdout.write(prompt)
+        for (piece,) in pieces:
+            sys.stdout.write(piece)
+            sys.stdout.flush()
+        sys.stdout.write("\n")
+        return 0
+    texts = [""] * chosen.samples
+    for new in pieces:
+        texts = [text + piece for text, piece in zip(texts, new, strict=True)]
+    if chosen.json:
+        import json
+
+        sys.stdout.write(json.dumps({"prompt": prompt, "texts": texts}, indent=2, ensure_ascii=False) + "\n")
+    else:
+        for number, text in enumerate(texts, start=1):
+            sys.stdout.write(f"--- {number} ---\n{prompt}{text}\n")
+    return 0
+
+
+def read_prompt(stream: BinaryIO) -> str:
+    """Return the prompt that `stream` holds, UTF-8.
+
+    Raises:
+        DataError: It is longer than memory allows, or no UTF-8.
+    """
+    limit = free_memory() // _BYTES_PER_PROMPT_BYTE
+    content = stream.read(limit + 1)
+    if len(content) > limit:
+        raise DataError(f"the prompt is longer than memory allows: more than {limit:,} bytes; give a shorter one.")
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(f"the prompt on standard input is no UTF-8: byte {error.start}: {error.reason}.") from error
+
+
+def free_memory() -> int:
+    """Return how many bytes of memory are free, or 4 GiB where the system does not tell."""
+    try:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (ValueError, OSError, AttributeError):
+        return 4 << 30

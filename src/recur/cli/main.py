@@ -1,0 +1,82 @@
+"""`recur`: finds the command and turns errors into one line and an exit code.
+
+Nothing heavy is imported here: `recur --help` answers at once, and each command imports what it needs when it runs.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import sys
+from collections.abc import Sequence
+
+import recur
+from recur.errors import RecurError
+
+COMMANDS = {
+    "demo": "the whole tour on text that ships with Python, in two minutes",
+    "train": "train a model on your data, or go on with a run (--resume)",
+    "evaluate": "figures on the held-out part, or on other data, beside the baselines",
+    "generate": "write text with a trained model",
+    "inspect": "make the run's report, also on a text of your own",
+    "info": "versions, processor, threads, back ends",
+}
+"""Each command and what it does, in the order of the help."""
+
+
+def help_text() -> str:
+    """Return what `recur --help` prints."""
+    rows = "\n".join(f"  {name:<10} {what}" for name, what in COMMANDS.items())
+    return (
+        "usage: recur COMMAND ...\n\n"
+        "Recurrent neural networks: from a file to a trained, judged and deployed model.\n\n"
+        f"commands:\n{rows}\n\n"
+        "options:\n  --version  print the version\n\n"
+        "`recur COMMAND --help` tells more. Begin with: recur demo\n"
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code: 0 done, 1 data or run at fault, 2 wrong usage, 130 interrupted."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if not arguments or arguments[0] in ("-h", "--help"):
+        sys.stdout.write(help_text())
+        return 0 if arguments else 2
+    if arguments[0] == "--version":
+        sys.stdout.write(f"recur {recur.__version__}\n")
+        return 0
+    name, rest = arguments[0], arguments[1:]
+    if name not in COMMANDS:
+        near = difflib.get_close_matches(name, COMMANDS, n=1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        _complain(f"there is no command {name!r}; {hint}`recur --help` lists them.")
+        return 2
+    wants_traceback = "--traceback" in rest
+    rest = [argument for argument in rest if argument != "--traceback"]
+    try:
+        return int(importlib.import_module(f"recur.cli.{name}").run(rest))
+    except RecurError as error:
+        if wants_traceback:
+            raise
+        _complain(str(error))
+        return error.exit_code
+    except KeyboardInterrupt:
+        _complain("interrupted.")
+        return 130
+    except MemoryError:
+        if wants_traceback:
+            raise
+        _complain("there is not enough memory for this; try a smaller model, batch or window.")
+        return 1
+    except BrokenPipeError:
+        # The reader (head, less) has seen enough. Python would complain again when it flushes at exit.
+        sys.stdout = None  # type: ignore[assignment]
+        return 0
+
+
+def _complain(message: str) -> None:
+    sys.stderr.write(f"recur: {' '.join(message.split())}\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,102 @@
+"""`recur train`: from text to a run folder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from recur.cli.parser import CommandParser, given_options, options_from
+from recur.data.options import CorpusOptions
+from recur.errors import OptionError
+from recur.models.options import LanguageModelOptions
+from recur.train.options import TrainingOptions
+
+_BOUNDS = ("max_minutes", "max_epochs", "max_steps")
+
+
+def build_parser() -> CommandParser:
+    """Return the command's parser."""
+    parser = CommandParser(
+        "train",
+        "Train a model on DATA and write everything about it to a run folder: best weights, figures, report.",
+    )
+    parser.add_argument("--config", action="config", help="YAML file of options; those of the command line win")
+    parser.add_argument("data", nargs="*", type=str, help="text files, also .gz; folders; or - for standard input")
+    parser.add_argument("--task", type=str | None, default=None, help="kind of problem; guessed from DATA: language")
+    parser.add_argument("--out", type=str | None, default=None, help="run folder; runs/<name of the text> by default")
+    parser.add_argument("--overwrite", action="store_true", help="replace the run that stands at --out")
+    parser.add_argument(
+        "--resume", type=str | None, default=None, metavar="RUN", help="go on with this run, where it stopped"
+    )
+    parser.add_options(CorpusOptions, "text")
+    parser.add_options(LanguageModelOptions, "model")
+    parser.add_options(TrainingOptions, "training")
+    return parser
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command."""
+    parser = build_parser()
+    chosen = parser.parse_args(list(arguments))
+    if chosen.resume is not None:
+        return _resume(chosen.resume, given_options(arguments), chosen.data, chosen)
+    if not chosen.data:
+        raise OptionError("train needs DATA: text files, folders, or - for standard input; or --resume RUN.")
+    if chosen.task not in (None, "language"):
+        raise OptionError(f"there is no task {chosen.task!r}; this version knows: language.")
+    corpus = options_from(chosen, CorpusOptions)
+    model = options_from(chosen, LanguageModelOptions)
+    training = options_from(chosen, TrainingOptions)
+    out = Path(chosen.out) if chosen.out is not None else _free_folder(chosen.data)
+    from rich.console import Console
+
+    from recur.train.fit import train_language_model
+    from recur.train.processes import is_first
+
+    console = Console(stderr=True, quiet=not is_first())
+    if chosen.task is None:
+        console.print("task     language (text; --task would choose another)", highlight=False)
+    folder = train_language_model(
+        chosen.data,
+        out=out,
+        corpus=corpus,
+        model=model,
+        training=training,
+        overwrite=chosen.overwrite,
+        console=console,
+    )
+    _show(folder.path)
+    return 0
+
+
+def _resume(run_path: str, given: set[str], data: Sequence[str], chosen: object) -> int:
+    if data:
+        raise OptionError("--resume takes no DATA: the run knows its text.")
+    others = sorted(given - {"resume", *_BOUNDS})
+    if others:
+        names = ", ".join("--" + name.replace("_", "-") for name in others)
+        raise OptionError(f"--resume goes on with the run's own options; leave {names} out, or train anew.")
+    from rich.console import Console
+
+    from recur.train.fit import resume_language_model
+    from recur.train.processes import is_first
+
+    bounds = {name: getattr(chosen, name) for name in _BOUNDS if name in given}
+    folder = resume_language_model(run_path, bounds=bounds, console=Console(stderr=True, quiet=not is_first()))
+    _show(folder.path)
+    return 0
+
+
+def _free_folder(data: Sequence[str]) -> Path:
+    """Return runs/<name>, or the first of runs/<name>-2, -3, ... that does not exist."""
+    name = "stdin" if data[0] == "-" else Path(data[0]).resolve().name.removesuffix(".gz").rsplit(".", 1)[0] or "run"
+    folder, number = Path("runs") / name, 2
+    while folder.exists():
+        folder, number = Path("runs") / f"{name}-{number}", number + 1
+    return folder
+
+
+def _show(path: Path) -> None:
+    from recur.cli.figures import show_evaluation
+
+    show_evaluation(path)

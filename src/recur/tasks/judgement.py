@@ -1,0 +1,183 @@
+"""The last word on a trained language model: held-out figures beside the baselines, and what surprised it most."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recur.data.corpus import Part, encode_text
+from recur.errors import RunError
+from recur.models.ngram import NGramModel
+from recur.run import RunFolder
+from recur.tasks.held_out import HeldOutFigures, most_surprising, score_baseline
+from recur.tasks.run_text import corpus_of, corpus_options
+from recur.tasks.trained_language import TrainedLanguageModel, load
+
+LARGEST_BASELINE = 20_000_000
+"""Tokens of the training part that the n-gram models count at most, so that they fit into memory."""
+
+_TOKENS_PER_STREAM = 8192
+_MOST_STREAMS = 64
+
+
+def streams_for(num_tokens: int) -> int:
+    """Return how many parts of a text are judged side by side: few enough that the burn-in costs little."""
+    return min(max(num_tokens // _TOKENS_PER_STREAM, 1), _MOST_STREAMS)
+
+
+def baselines(train_ids: NDArray[Any], vocabulary_size: int) -> dict[str, NGramModel]:
+    """Return a unigram and, where the vocabulary allows it, a trigram model of the training part, by name."""
+    ids = train_ids[:LARGEST_BASELINE]
+    found = {"unigram": NGramModel(vocabulary_size, order=1).fit(ids)}
+    if 3 * np.log2(vocabulary_size) <= 62:
+        found["trigram"] = NGramModel(vocabulary_size, order=3).fit(ids)
+    return found
+
+
+def judge(
+    trained: TrainedLanguageModel,
+    ids: NDArray[Any],
+    *,
+    characters: int,
+    document_starts: NDArray[np.int64] | None,
+    against: dict[str, NGramModel],
+    streams: int | None = None,
+    window: int = 512,
+    progress: Callable[[int], None] | None = None,
+) -> tuple[HeldOutFigures, dict[str, HeldOutFigures], NDArray[np.float32]]:
+    """Return the model's figures, each baseline's, and the loss of every token from the second on, (N - 1,) nats.
+
+    Args:
+        trained: The model.
+        ids: The text's tokens, (N,), N at least 2.
+        characters: Characters that they spell.
+        document_starts: Where documents start, or None.
+        against: The baselines.
+        streams: Parts of the text read side by side; chosen by its length when None.
+        window: Tokens run at once.
+        progress: Called with the number of tokens judged so far.
+    """
+    losses: dict[int, list[NDArray[np.float32]]] = {}
+    figures = trained.evaluate(
+        ids,
+        characters=characters,
+        document_starts=document_starts,
+        streams=streams or streams_for(len(ids)),
+        window=window,
+        progress=progress,
+        losses=losses,
+    )
+    first = trained.first_token_nats(int(ids[0]))
+    others = {
+        name: score_baseline(model, ids, first_token_nats=first, characters=characters)
+        for name, model in against.items()
+    }
+    nats = np.concatenate([part for stream in sorted(losses) for part in losses[stream]])
+    return figures, others, nats
+
+
+def verdict(part: str, figures: HeldOutFigures, others: dict[str, HeldOutFigures]) -> str:
+    """Return one sentence: how good, and whether the best baseline was beaten."""
+    ours = figures.nats_per_character
+    text = f"{ours:.3f} nats per character on the {part} text"
+    if not others:
+        return f"{text}."
+    name, best = min(others.items(), key=lambda item: item[1].nats_per_character)
+    gap = best.nats_per_character - ours
+    if gap <= 0:
+        return f"{text}: the model does NOT beat a {name} model ({best.nats_per_character:.3f}); train it for longer."
+    return f"{text}, {gap:.3f} below a {name} model ({best.nats_per_character:.3f})."
+
+
+def surprising_passages(
+    trained: TrainedLanguageModel, ids: NDArray[Any], nats: NDArray[np.float32], *, passages: int = 12
+) -> list[dict[str, Any]]:
+    """Return the stretches of text with the highest mean loss, as they stand in `evaluation.json`.
+
+    Args:
+        trained: The model, for its vocabulary.
+        ids: The text's tokens, (N,).
+        nats: Loss of each token from the second on, (N - 1,).
+        passages: How many at most.
+    """
+    found = []
+    for start, stop in most_surprising(nats, passages=passages):
+        own = nats[start:stop]
+        found.append(
+            {
+                "position": start + 1,
+                "loss_mean": float(own.mean()),
+                "tokens": [trained.tokenizer.symbol(int(token)) for token in ids[start + 1 : stop + 1]],
+                "losses": [round(float(loss), 4) for loss in own],
+            }
+        )
+    return found
+
+
+def evaluate_run(
+    run: str | Path,
+    data: Sequence[str | Path] = (),
+    *,
+    part: Part = "test",
+    streams: int | None = None,
+    window: int = 512,
+    device: str = "cpu",
+    progress: Callable[[int], None] | None = None,
+) -> dict[str, Any]:
+    """Return the figures of a run's model and of the baselines, as `recur evaluate --json` prints them.
+
+    Args:
+        run: The run folder.
+        data: Text to judge; the run's own held-out part when empty.
+        part: Which part of the run's own text.
+        streams: Parts of the text read side by side; chosen by its length when None, 1 is exact.
+        window: Tokens run at once.
+        device: Where the model computes.
+        progress: Called with the number of tokens judged so far.
+
+    Raises:
+        RunError: The run is missing or damaged, or its text is needed and cannot be found.
+        DataError: `data` cannot be used.
+    """
+    folder = RunFolder.open(run)
+    trained = load(folder, device=device)
+    notes: list[str] = []
+    against: dict[str, NGramModel] = {}
+    try:
+        own = corpus_of(folder)
+        against = baselines(own.train, trained.tokenizer.vocabulary_size)
+    except RunError as error:
+        if not data:
+            raise
+        notes.append(f"no baselines, for they need the run's own text: {error}")
+        own = None
+    if data:
+        text = encode_text(data, trained.tokenizer, corpus_options(folder))
+        ids, characters, starts, unknown, name = text.ids, text.characters, text.documents, text.unknown, "given"
+    else:
+        assert own is not None
+        ids, characters, starts, unknown = own.ids(part), own.characters(part), own.documents(part), own.unknown(part)
+        name = part
+    if unknown:
+        notes.append(f"{unknown:,} of {len(ids):,} tokens are characters that the training part does not have.")
+    figures, others, _ = judge(
+        trained,
+        ids,
+        characters=characters,
+        document_starts=starts,
+        against=against,
+        streams=streams,
+        window=window,
+        progress=progress,
+    )
+    return {
+        "part": name,
+        "model": figures.to_json(),
+        "baselines": {key: other.to_json() for key, other in others.items()},
+        "verdict": verdict(name, figures, others),
+        "notes": notes,
+    }

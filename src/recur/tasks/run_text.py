@@ -1,0 +1,44 @@
+"""The text of a run: found again from its run folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from recur.data.corpus import Corpus, Progress
+from recur.data.options import CorpusOptions
+from recur.errors import OptionError, RunError
+from recur.run import RunFolder
+
+
+def corpus_options(run: RunFolder) -> CorpusOptions:
+    """Return the corpus options of `run`.
+
+    Raises:
+        RunError: They are damaged.
+    """
+    try:
+        return CorpusOptions(**run.config()["data"])
+    except (KeyError, TypeError, OptionError) as error:
+        raise RunError(f"{run.path / 'config.json'}: damaged: data: {error}") from error
+
+
+def corpus_of(run: RunFolder, progress: Progress | None = None) -> Corpus:
+    """Return the run's corpus: from its sources when they are still there, else from the cache beside the run.
+
+    Raises:
+        RunError: The sources have changed, or neither they nor the cache are there.
+    """
+    known = run.read_json("schema.json").get("corpus")
+    sources = run.config().get("sources")
+    if not isinstance(known, dict) or not isinstance(sources, list) or not all(isinstance(s, str) for s in sources):
+        raise RunError(f"{run.path}: damaged: it does not say which text it was trained on.")
+    key, cache = str(known.get("key")), run.path / str(known.get("cache"))
+    if "-" in sources or not all(Path(name).exists() for name in sources):
+        return Corpus.open(cache, key)
+    text = Corpus.build(sources, corpus_options(run), cache, progress)
+    if text.key != key:
+        raise RunError(
+            f"{run.path}: the text has changed since the run was started ({', '.join(sources)}); "
+            "bring the old text back, or train anew with another --out."
+        )
+    return text

@@ -1,0 +1,78 @@
+"""Several processes that train one model: who prepares, who waits, how many there are.
+
+`devices=2` lets Lightning start the other processes by running the same command again; `torchrun`, on one machine or
+many, starts all of them itself. In both cases only the first process reads the text and makes the run folder; the
+others find it on the disk that the machines share.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+import torch.distributed as dist
+
+from recur.errors import RecurError
+from recur.run import RunFolder
+
+_RUN_VARIABLE = "RECUR_RUN"
+
+
+def is_torchrun() -> bool:
+    """Return whether torchrun started this process."""
+    return "TORCHELASTIC_RUN_ID" in os.environ and "WORLD_SIZE" in os.environ
+
+
+def rank() -> int:
+    """Return this process's number among all that train together."""
+    return int(os.environ["RANK"]) if is_torchrun() else int(os.environ.get("LOCAL_RANK", "0"))
+
+
+def count(devices: int) -> int:
+    """Return how many processes train together, when each machine has `devices` of them."""
+    return int(os.environ["WORLD_SIZE"]) if is_torchrun() else devices
+
+
+def nodes(devices: int) -> int:
+    """Return how many machines take part."""
+    return max(count(devices) // devices, 1)
+
+
+def first_prepares(prepare: Callable[[], RunFolder]) -> RunFolder:
+    """Return the run folder that the first process prepares; the others wait for it and open it.
+
+    Raises:
+        RecurError: The first process could not prepare it; under torchrun every process raises.
+    """
+    if is_torchrun():
+        return _broadcast(prepare)
+    if rank() > 0:
+        # Started by Lightning from the first process, which had prepared the folder before.
+        return RunFolder.open(os.environ[_RUN_VARIABLE])
+    run = prepare()
+    os.environ[_RUN_VARIABLE] = str(run.path.resolve())
+    return run
+
+
+def _broadcast(prepare: Callable[[], RunFolder]) -> RunFolder:
+    if not dist.is_initialized():
+        dist.init_process_group("gloo")
+    message: list[str | None] = [None, None]
+    failure: RecurError | None = None
+    if rank() == 0:
+        try:
+            message = [str(prepare().path.resolve()), None]
+        except RecurError as error:
+            failure = error
+            message = [None, str(error)]
+    dist.broadcast_object_list(message)
+    if failure is not None:
+        raise failure
+    if message[0] is None:
+        raise RecurError(f"the first process could not begin: {message[1]}")
+    return RunFolder.open(message[0])
+
+
+def is_first() -> bool:
+    """Return whether this process is the first of those that train together."""
+    return rank() == 0

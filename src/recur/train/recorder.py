@@ -1,0 +1,120 @@
+"""The end of each step: validation, the common decision, a row of metrics, the bar, a checkpoint, in this order."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from recur.run import RunFolder
+from recur.tasks.language import LanguageTask
+from recur.train.checkpoint import Checkpoints
+from recur.train.display import Display, duration
+from recur.train.pace import Pace
+from recur.train.validation import Validation
+
+_ROW_EVERY = 10
+_BAR_SECONDS = 0.2
+
+
+@dataclass(kw_only=True, eq=False)
+class Recorder(Callback):
+    """Runs what follows a step and writes `metrics.jsonl`.
+
+    Args:
+        run: Where the rows go.
+        pace: Decides.
+        validation: Judges.
+        checkpoints: Saves.
+        display: Shows.
+        tokens_per_step: Tokens of a full window of all streams.
+        characters_per_token: Of the training part.
+    """
+
+    run: RunFolder
+    pace: Pace
+    validation: Validation
+    checkpoints: Checkpoints
+    display: Display
+    tokens_per_step: int
+    characters_per_token: float
+    steps: int = 0
+    loss_sum: float = 0.0
+    norm_sum: float = 0.0
+    _since: float = 0.0
+    _speed: float = 0.0
+    _shown: float = 0.0
+    _mean_loss: float = 0.0
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start measuring speed."""
+        self._since = time.monotonic()
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Do what follows a step."""
+        assert isinstance(pl_module, LanguageTask)
+        step = trainer.global_step
+        epoch = (step - 1) // pl_module.windows_per_epoch
+        before = time.monotonic()
+        self.validation.after_step(trainer, pl_module, epoch)
+        # Validation is not training: it does not count as slowness.
+        self._since += time.monotonic() - before
+        decision = self.pace.agree(trainer, pl_module.loss)
+        self.steps += 1
+        self.loss_sum += pl_module.loss if trainer.world_size == 1 else decision.loss
+        self.norm_sum += pl_module.gradient_norm
+        if trainer.is_global_zero:
+            if step % _ROW_EVERY == 0 or decision.is_over:
+                self._write_row(trainer, pl_module, step, epoch)
+            self._show(step, epoch, pl_module)
+        if decision.is_checkpoint_due:
+            self.checkpoints.save(trainer)
+
+    def _write_row(self, trainer: Trainer, task: LanguageTask, step: int, epoch: int) -> None:
+        now = time.monotonic()
+        self._speed = self.steps * self.tokens_per_step / max(now - self._since, 1e-9)
+        self._mean_loss = self.loss_sum / self.steps
+        elapsed = self.pace.elapsed
+        row = {
+            "step": step,
+            "epoch": epoch,
+            "progress": self.pace.progress(step, elapsed),
+            "elapsed": elapsed,
+            "loss": self._mean_loss,
+            "grad_norm": self.norm_sum / self.steps,
+            "learning_rate": trainer.optimizers[0].param_groups[0]["lr"],
+            "tokens_per_second": self._speed,
+            "characters_per_second": self._speed * self.characters_per_token,
+        }
+        self.run.append_metrics({"kind": "train", **row})
+        for logger in trainer.loggers:
+            logger.log_metrics({f"train/{key}": value for key, value in row.items() if key != "step"}, step=step)
+        self.steps, self.loss_sum, self.norm_sum, self._since = 0, 0.0, 0.0, now
+
+    def _show(self, step: int, epoch: int, task: LanguageTask) -> None:
+        now = time.monotonic()
+        if now - self._shown < _BAR_SECONDS:
+            return
+        self._shown = now
+        elapsed = self.pace.elapsed
+        progress = self.pace.progress(step, elapsed)
+        left = duration(elapsed * (1 - progress) / progress) if progress > 0.005 else "?"
+        loss = self._mean_loss or task.loss
+        if self.validation.latest == self.validation.latest:
+            self.display.validated(self.validation.latest)
+        speed = f"{self._speed * self.characters_per_token:,.0f} characters/s" if self._speed else "measuring speed"
+        self.display.advance(progress, f"step {step} | epoch {epoch + 1} | loss {loss:.3f} | {speed} | {left} left")
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the sums of the row in the making, so that a resumed run writes the same rows."""
+        return {"steps": self.steps, "loss_sum": self.loss_sum, "norm_sum": self.norm_sum}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take the sums."""
+        self.steps = int(state_dict["steps"])
+        self.loss_sum = float(state_dict["loss_sum"])
+        self.norm_sum = float(state_dict["norm_sum"])

@@ -1,0 +1,87 @@
+"""Validation while training: held-out loss, best weights, early stopping, samples."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from recur.run import RunFolder
+from recur.tasks.held_out import HeldOutFigures
+from recur.tasks.language import LanguageTask
+from recur.train.pace import Pace
+
+
+@dataclass(kw_only=True, eq=False)
+class Validation(Callback):
+    """Judges the model on the validation part, keeps the best weights, and stops when it gets no better.
+
+    Only the first process validates; the others wait in the decision that follows each step.
+
+    Args:
+        run: Where the best weights and the figures go.
+        pace: Told when to stop, and that a checkpoint is due.
+        judge: Returns the figures of the validation part.
+        sample: Returns the row of a sample for `metrics.jsonl`, or None.
+        every: Steps between validations.
+        patience: Validations without a better one before training stops; 0 never stops.
+    """
+
+    run: RunFolder
+    pace: Pace
+    judge: Callable[[], HeldOutFigures]
+    sample: Callable[[], dict[str, Any] | None]
+    every: int
+    patience: int
+    best: float = math.inf
+    best_step: int = 0
+    without_better: int = 0
+    latest: float = math.nan
+
+    def after_step(self, trainer: Trainer, task: LanguageTask, epoch: int) -> None:
+        """Validate when it is due: every so many steps, and at the end."""
+        step = trainer.global_step
+        if not trainer.is_global_zero or not (step % self.every == 0 or self.pace.is_over(step)):
+            return
+        figures = self.judge()
+        self.latest = figures.nats_per_token
+        is_best = figures.nats_per_token < self.best
+        if is_best:
+            self.best, self.best_step, self.without_better = figures.nats_per_token, step, 0
+            self.run.save_weights(task.model.state_dict())
+        else:
+            self.without_better += 1
+        common = {"step": step, "epoch": epoch, "elapsed": self.pace.elapsed}
+        self.run.append_metrics(
+            {
+                "kind": "valid",
+                **common,
+                "loss": figures.nats_per_token,
+                "nats_per_character": figures.nats_per_character,
+                "is_best": is_best,
+            }
+        )
+        sample = self.sample()
+        if sample is not None:
+            self.run.append_metrics({"kind": "sample", **common, **sample})
+        self.pace.checkpoint_wanted = self.pace.options.checkpoint_every is None
+        if self.patience and self.without_better >= self.patience:
+            self.pace.stop_wanted = f"the validation loss has not fallen for {self.without_better} validations"
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what early stopping has seen, for resuming."""
+        return {"best": self.best, "best_step": self.best_step, "without_better": self.without_better}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take what early stopping saw before."""
+        self.best = float(state_dict["best"])
+        self.best_step = int(state_dict["best_step"])
+        self.without_better = int(state_dict["without_better"])
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Keep the weights of a training that broke off before its first validation."""
+        if trainer.is_global_zero and isinstance(pl_module, LanguageTask) and not self.run.has("model.safetensors"):
+            self.run.save_weights(pl_module.model.state_dict())
