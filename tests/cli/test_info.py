@@ -12,7 +12,7 @@ from rich.console import Console
 
 import recur
 from recur import engine
-from recur.cli.info import collect, show
+from recur.cli.info import collect, run, show
 from recur.errors import OptionError
 
 
@@ -136,3 +136,22 @@ def test_the_table() -> None:
 def test_it_prints_to_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
     show(collect())
     assert recur.__version__ in capsys.readouterr().out
+
+
+def test_json_is_what_was_collected(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == collect()
+
+
+def test_the_command_prints_the_table(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([]) == 0
+    printed = capsys.readouterr().out
+    show(collect())
+    assert printed == capsys.readouterr().out
+
+
+def test_an_unknown_option_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as raised:
+        run(["--jsno"])
+    assert raised.value.code == 2
+    assert "did you mean --json?" in capsys.readouterr().err

@@ -1,15 +1,38 @@
-"""What `recur info` tells: versions, processor, threads, devices, back ends and why one is missing."""
+"""`recur info`: versions, processor, threads, devices, back ends and why one is missing."""
 
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import platform
+import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
+
+from recur.cli.parser import CommandParser
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 _PACKAGES = ("torch", "lightning", "torchmetrics", "numpy", "tokenizers", "safetensors", "plotly")
+
+
+def build_parser() -> CommandParser:
+    """Return the command's parser."""
+    parser = CommandParser("info", "Show versions, processor, threads, back ends, and why one is missing.")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    return parser
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command."""
+    chosen = build_parser().parse_args(list(arguments))
+    info = collect()
+    if chosen.json:
+        sys.stdout.write(json.dumps(info, indent=2, ensure_ascii=False) + "\n")
+    else:
+        show(info)
+    return 0
 
 
 def collect() -> dict[str, Any]:
