@@ -23,7 +23,7 @@ def on_page_markdown(markdown: str, **_: object) -> str:
 
 def _output(command: str) -> str:
     arguments = [sys.executable, "-m", *shlex.split(command)]
-    environment = os.environ | {"COLUMNS": "100", "NO_COLOR": "1"}
+    environment = os.environ | {"COLUMNS": "84", "NO_COLOR": "1"}
     done = subprocess.run(arguments, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         raise PluginError(f"`{command}` ended with {done.returncode}: {done.stderr.strip()}")
