@@ -46,12 +46,20 @@ from recur.data.encoding import Meter, Progress, id_type, write_part
 from recur.data.options import CorpusOptions
 from recur.data.spool import mapped
 from recur.data.text import find_texts
-from recur.data.tokenizer import (
-    Tokenizer,
-    tokenizer_from_json,
-)
+from recur.data.tokenizer import Tokenizer, tokenizer_from_json
 from recur.errors import DataError, RunError
 from recur.run import explained_os_errors
+
+__all__ = [
+    "PARTS",
+    "Corpus",
+    "EncodedText",
+    "Part",
+    "Progress",
+    "Source",
+    "check_long_enough",
+    "encode_text",
+]
 
 _STALE_SECONDS = 24 * 3600
 _ADVICE = "the corpus was not built; free some space, or choose another folder"
@@ -152,8 +160,8 @@ class Corpus:
             for part in PARTS:
                 _check_part(path, part, content)
             return cls(path, content)
-        except (OSError, EOFError) as error:
-            raise _damaged(path, str(error)) from error
+        except OSError as error:
+            raise RunError(f"{path}: the corpus cannot be read ({error.strerror}).") from error
 
     # --- what it holds ------------------------------------------------------------------------------------------
 
@@ -317,7 +325,29 @@ def _read_json(path: Path) -> dict[str, Any]:
         )
     if outer.get("sha256") != checksum(content):
         raise _damaged(path, "the checksum of corpus.json is wrong")
+    if not _is_sound(content):
+        raise _damaged(path, "entries of corpus.json are missing or of another kind")
     return content
+
+
+def _is_sound(content: dict[str, Any]) -> bool:
+    def is_count(value: Any) -> bool:
+        return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+    of_parts = [content.get(name) for name in ("tokens", "characters", "unknown", "crc32")]
+    counts, sources = content.get("counts"), content.get("sources")
+    kinds = {"part": str, "name": str, "path": str, "bytes": int, "sha256": str}
+    return (
+        isinstance(content.get("key"), str)
+        and isinstance(content.get("has_documents"), bool)
+        and all(isinstance(sizes, dict) and all(is_count(sizes.get(part)) for part in PARTS) for sizes in of_parts)
+        and isinstance(counts, list)
+        and all(map(is_count, counts))
+        and isinstance(sources, list)
+        and all(isinstance(source, dict) and source.keys() == kinds.keys() for source in sources)
+        and all(isinstance(source[name], kind) for source in sources for name, kind in kinds.items())
+        and len(counts) == tokenizer_from_json(content.get("tokenizer")).vocabulary_size
+    )
 
 
 def _check_part(path: Path, part: Part, content: dict[str, Any]) -> None:

@@ -179,17 +179,21 @@ def check_encoding(name: str) -> None:
     Raises:
         OptionError: It is not; the nearest name is given.
     """
+    if not _is_encoding(name):
+        raise OptionError(
+            f"encoding: {name!r} is not an encoding of text files; {nearest(name, encoding_names())}"
+            "common ones are utf-8, utf-16, cp1252, latin-1, shift-jis and gb18030."
+        )
+
+
+def _is_encoding(name: str) -> bool:
     try:
         found = codecs.lookup(name).name.replace("_", "-")
         # Codecs of bytes to bytes, such as base64, are refused by str.encode.
         "a".encode(name)
     except (LookupError, UnicodeError, ValueError):
-        found = None
-    if found is None or found in _NOT_OF_FILES:
-        raise OptionError(
-            f"encoding: {name!r} is not an encoding of text files; {nearest(name, encoding_names())}"
-            "common ones are utf-8, utf-16, cp1252, latin-1, shift-jis and gb18030."
-        )
+        return False
+    return found not in _NOT_OF_FILES
 
 
 def encoding_names() -> list[str]:
@@ -197,7 +201,7 @@ def encoding_names() -> list[str]:
     from encodings.aliases import aliases
 
     names = {name.replace("_", "-") for pair in aliases.items() for name in pair}
-    return sorted(names - _NOT_OF_FILES)
+    return sorted(filter(_is_encoding, names))
 
 
 def nearest(name: str, known: list[str] | tuple[str, ...]) -> str:
