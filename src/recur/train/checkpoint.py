@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
@@ -74,9 +75,9 @@ class Checkpoints(Callback):
         carried = None if pl_module.carried is None else [_parts(s) for s in pl_module.carried]
         random = [_random_state()]
         if trainer.world_size > 1:
-            random = list(trainer.strategy.all_gather(random[0]).cpu().unbind(0))
+            random = _gathered(random[0].to(pl_module.device))
             if carried is not None:
-                carried = [[_joined(trainer.strategy.all_gather(part)) for part in layer] for layer in carried]
+                carried = [[torch.cat(_gathered(part), dim=1) for part in layer] for layer in carried]
         checkpoint[_KEY] = {"carried": carried, "random": random}
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
@@ -125,9 +126,11 @@ def _state(parts: list[Tensor]) -> Tensor | tuple[Tensor, Tensor]:
     return parts[0].contiguous() if len(parts) == 1 else (parts[0].contiguous(), parts[1].contiguous())
 
 
-def _joined(gathered: Tensor) -> Tensor:
-    """Return (1, B, H) of all streams from (processes, 1, B / processes, H)."""
-    return torch.cat(list(gathered.unbind(0)), dim=1)
+def _gathered(tensor: Tensor) -> list[Tensor]:
+    """Return the tensor of every process, on the processor."""
+    tensors = [torch.empty_like(tensor) for _ in range(dist.get_world_size())]
+    dist.all_gather(tensors, tensor.contiguous())
+    return [each.cpu() for each in tensors]
 
 
 def _moved(state: Tensor | tuple[Tensor, Tensor], device: torch.device) -> Any:

@@ -412,16 +412,18 @@ def _trainer(run: RunFolder, training: TrainingOptions, model: LanguageModelOpti
 @contextmanager
 def _quiet_lightning() -> Iterator[None]:
     """Keep Lightning's remarks about itself out of the user's terminal."""
-    log = logging.getLogger("lightning.pytorch")
-    level = log.level
-    log.setLevel(logging.WARNING)
+    logs = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    levels = [log.level for log in logs]
+    for log in logs:
+        log.setLevel(logging.WARNING)
     try:
         with warnings.catch_warnings():
             # Lightning 2.6 asks torch's pytrees a question that torch 2.13 wants put in other words.
             warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
             yield
     finally:
-        log.setLevel(level)
+        for log, level in zip(logs, levels, strict=True):
+            log.setLevel(level)
 
 
 # --- the end --------------------------------------------------------------------------------------------------------
