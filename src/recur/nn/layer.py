@@ -288,7 +288,7 @@ class RecurrentLayer(nn.Module):
         except (TypeError, ValueError, RuntimeError) as error:
             raise TypeError(f"{self._owner}: lengths must be a tensor or a list of whole numbers: {error}") from None
         check_lengths(self._owner, lengths, num_steps, batch)
-        if bool((lengths == num_steps).all()):
+        if not torch.compiler.is_compiling() and bool((lengths == num_steps).all()):
             return None
         return lengths.to(device, torch.int64)
 

@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from recur.ops._call import Call, Result, State, Weights
 from recur.ops._scan import mask_of
@@ -52,6 +53,8 @@ class Library:
         """Refuse what torch's functions cannot do, see `Backend.accepts`."""
         if torch._C._functorch.peek_interpreter_stack() is not None:
             return "torch's recurrent functions do not run under torch.func transforms such as vmap"
+        if forward_ad._current_level >= 0:
+            return "torch's recurrent functions have no forward-mode derivative on every device"
         return None
 
     def run(self, call: Call) -> Result:
