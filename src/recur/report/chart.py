@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -21,7 +22,7 @@ COLOURS: dict[Role | Literal["level"], str] = {
     "valid": "#c2410c",
     "best": "#c2410c",
     "rate": "#5b4a9e",
-    "norm": "#9fb6c9",
+    "norm": "#2a6496",
     "speed": "#1d7a5f",
     "level": "#5d6672",
 }
@@ -77,7 +78,7 @@ class Chart:
     is_log: bool = False
     """Whether the vertical axis is logarithmic; values of zero and below are then left out."""
     y_range: tuple[float, float] | None = None
-    """What the vertical axis spans at first; None for all there is."""
+    """What the vertical axis spans at first; None for all there is. On a logarithmic axis, round numbers."""
 
 
 def thin(
@@ -85,8 +86,8 @@ def thin(
 ) -> tuple[tuple[float, ...], tuple[float | None, ...]]:
     """Return at most `max_points` of the points, in order, that draw the same picture.
 
-    The points are cut into equal runs, and the lowest, the highest and the first missing one of each run are kept, so that no spike and
-    no gap is lost; the first and the last point always stay.
+    The points are cut into equal runs, and the lowest, the highest and the first missing one of each run are kept, so
+    that no spike and no gap is lost; the first and the last point always stay.
 
     Raises:
         ValueError: `max_points` is below 5, or `x` and `y` differ in length.
@@ -115,29 +116,61 @@ def thin(
 
 
 def smooth(y: Sequence[float | None], radius: int) -> tuple[float | None, ...]:
-    """Return the centred moving average of `y`, which does not lag behind a falling curve as a running mean does.
+    """Return `y` smoothed: a line is fitted to each point and its neighbours, and its value there is taken.
+
+    It does not lag behind a falling curve as a running mean does. Towards the start, where a loss falls steeply, fewer
+    neighbours count; at the end only those before are left.
 
     Args:
-        y: Values; None where there is none, which stays None and is left out of its neighbours' averages.
-        radius: How many neighbours on each side count. It shrinks towards both ends, so that the ends stay where they are.
+        y: Values; None where there is none, which stays None and has no part in its neighbours' fits.
+        radius: How many neighbours on each side count.
 
     Example:
         >>> smooth([4.0, 1.0, 1.0, 4.0], radius=1)
         (4.0, 2.0, 2.0, 4.0)
     """
     count = len(y)
-    has_value = np.array([value is not None for value in y], dtype=bool)
+    has_value = np.array([value is not None for value in y], dtype=np.float64)
     values = np.array([0.0 if value is None else value for value in y], dtype=np.float64)
-    place = np.arange(count)
-    reach = np.minimum(np.minimum(place, count - 1 - place), radius)
-    sums = _window_sums(values, place, reach)
-    counts = _window_sums(has_value.astype(np.float64), place, reach)
-    return tuple(float(sums[i] / counts[i]) if has_value[i] else None for i in range(count))
+    # Between 0 and 1, so that the sums of squares lose no digits in a long run.
+    place = np.arange(count, dtype=np.float64) / max(count - 1, 1)
+    reach = np.minimum(np.arange(count), radius)
+    first, last = np.arange(count) - reach, np.minimum(np.arange(count) + reach, count - 1)
+
+    def window(of: NDArray[np.float64]) -> NDArray[np.float64]:
+        running = np.concatenate([[0.0], np.cumsum(of * has_value)])
+        sums: NDArray[np.float64] = running[last + 1] - running[first]
+        return sums
+
+    known = np.maximum(window(np.ones(count)), 1.0)
+    mean_place, mean_value = window(place) / known, window(values) / known
+    spread = window(place * place) / known - mean_place**2
+    common = window(place * values) / known - mean_place * mean_value
+    # A single neighbour spreads over nothing and has no slope; rounding must not give it one.
+    has_slope = spread > 1e-12
+    slope = np.where(has_slope, common / np.where(has_slope, spread, 1.0), 0.0)
+    fitted = mean_value + slope * (place - mean_place)
+    return tuple(round(float(fitted[i]), 12) if has_value[i] else None for i in range(count))
 
 
-def _window_sums(
-    values: NDArray[np.float64], place: NDArray[np.int64], reach: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    running = np.concatenate([[0.0], np.cumsum(values)])
-    sums: NDArray[np.float64] = running[place + reach + 1] - running[place - reach]
-    return sums
+def log_ticks(low: float, high: float) -> tuple[float, ...]:
+    """Return the round numbers between two round numbers for a logarithmic axis: few enough to be read.
+
+    Example:
+        >>> log_ticks(*log_range(0.3, 2.6))
+        (0.2, 0.5, 1.0, 2.0, 5.0)
+    """
+    lowest, highest = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    steps = (1, 2, 5) if highest - lowest <= 3 else (1,)
+    powers = range(lowest, highest + 1, max(1, (highest - lowest) // 6))
+    return tuple(tick for power in powers for step in steps if low <= (tick := float(f"{step}e{power}")) <= high)
+
+
+def log_range(low: float, high: float) -> tuple[float, float]:
+    """Return the nearest of 1, 2 and 5, times a power of ten, below `low` and above `high`."""
+    around = [
+        float(f"{step}e{power}")
+        for power in range(math.floor(math.log10(low)) - 1, math.ceil(math.log10(high)) + 2)
+        for step in (1, 2, 5)
+    ]
+    return max(tick for tick in around if tick < low), min(tick for tick in around if tick > high)

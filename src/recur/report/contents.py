@@ -13,13 +13,19 @@ from recur.report.curves import number, rows_of_kind, training_charts
 from recur.report.passage import Passage, Scale, scale_for, symbols, visible
 from recur.run import RunFolder
 
+NOTHING = "\N{EN DASH}"
+"""What stands where there is no value."""
+
+TIMES = "\N{MULTIPLICATION SIGN}"
+"""What stands between sizes."""
+
 MAX_SAMPLES = 60
 """Samples the page keeps: the first, the last, and others evenly between."""
 
 MAX_SAMPLE_LENGTH = 4_000
 """Characters of a sample the page shows."""
 
-MAX_TOKENS = 20_000
+MAX_TOKENS = 5_000
 """Symbols of a text the page shows."""
 
 _UNITS = {"character": "character", "byte": "byte", "bpe": "token"}
@@ -40,8 +46,8 @@ class Bar:
     """Who was measured."""
     value: str
     """Its loss, written out."""
-    percent: float
-    """The bar's length, in percent of the longest."""
+    share: float
+    """The bar's length as a share of the longest."""
     is_model: bool
     """Whether this is the trained model."""
 
@@ -174,13 +180,14 @@ def read_contents(run: RunFolder) -> Contents:
     )
     unit = _UNITS.get(_text(_object(schema.get("tokenizer")).get("kind")), "token")
     scale, passages, inspected = _passages(evaluation, inspect, unit)
+    samples = _samples(rows, unit)
     return Contents(
         name=visible(_text(config.get("name")) or run.path.resolve().name),
         task=visible(_text(config.get("task"))),
         lead=_lead(config, env, schema, model, rows),
         result=_result(evaluation, unit),
         charts=tuple(charts_of(run)),
-        samples=_samples(rows, unit),
+        samples=samples,
         events=_events(rows),
         layers=_layers(model),
         parameters=_count(model.get("parameters")),
@@ -192,7 +199,12 @@ def read_contents(run: RunFolder) -> Contents:
         sources=_sources(schema),
         environment=tuple((key, _written(value)) for key, value in env.items() if key != "backends"),
         options=_options(config),
-        commands=_commands(run.path, has_weights=run.has("model.safetensors"), is_done=bool(evaluation)),
+        commands=_commands(
+            run.path,
+            prompt=samples[-1].prompt if samples else "",
+            has_weights=run.has("model.safetensors"),
+            is_done=bool(evaluation),
+        ),
     )
 
 
@@ -206,7 +218,7 @@ def charts_of(run: RunFolder) -> list[Chart]:
     evaluation = run.read_json("evaluation.json") if run.has("evaluation.json") else {}
     schema = run.read_json("schema.json") if run.has("schema.json") else {}
     losses = {
-        visible(name): number(_object(figures).get("nats_per_token"))
+        _column(name): number(_object(figures).get("nats_per_token"))
         for name, figures in _object(evaluation.get("baselines")).items()
     }
     return training_charts(
@@ -239,14 +251,14 @@ def _count(value: object) -> str:
 
 def _written(value: object) -> str:
     if value is None:
-        return "–"
+        return NOTHING
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list):
-        return ", ".join(_written(item) for item in value) or "–"
+        return ", ".join(_written(item) for item in value) or NOTHING
     if isinstance(value, dict):
-        return "; ".join(f"{key}: {_written(item)}" for key, item in value.items()) or "–"
-    return visible(str(value)) or "–"
+        return "; ".join(f"{key}: {_written(item)}" for key, item in value.items()) or NOTHING
+    return visible(str(value)) or NOTHING
 
 
 # --- the sections ------------------------------------------------------------------------------------------------
@@ -267,7 +279,7 @@ def _lead(
     )
     said = visible(cell.upper() if cell.lower() in ("lstm", "gru", "rnn") else cell) or "A network"
     if layers is not None and size is not None:
-        said += f" of {layers:.0f} × {size:.0f} units"
+        said += f" of {layers:.0f} {TIMES} {size:.0f} units"
     parameters = number(model.get("parameters"))
     if parameters is not None:
         said += f" ({_short(parameters)} parameters)"
@@ -320,12 +332,12 @@ def _result(evaluation: Mapping[str, Any], unit: str) -> Result | None:
     own = number(model.get("nats_per_character"))
     if own is None:
         return None
-    baselines = {visible(name): _object(figures) for name, figures in _object(evaluation.get("baselines")).items()}
-    losses = {
-        name: loss
-        for name, figures in baselines.items()
-        if (loss := number(figures.get("nats_per_character"))) is not None
+    found = {_column(name): _object(figures) for name, figures in _object(evaluation.get("baselines")).items()}
+    known = {
+        name: loss for name, figures in found.items() if (loss := number(figures.get("nats_per_character"))) is not None
     }
+    losses = dict(sorted(known.items(), key=lambda item: item[1]))
+    baselines = {name: found[name] for name in losses}
     part = visible(_text(evaluation.get("part"))) or "held-out"
     columns = {"this model": model, **baselines}
     return Result(
@@ -338,7 +350,7 @@ def _result(evaluation: Mapping[str, Any], unit: str) -> Result | None:
             Measure(
                 name=name.format(unit=unit),
                 values=tuple(
-                    "–" if (value := number(figures.get(key))) is None else f"{value:{form}}"
+                    NOTHING if (value := number(figures.get(key))) is None else f"{value:{form}}"
                     for figures in columns.values()
                 ),
             )
@@ -346,6 +358,12 @@ def _result(evaluation: Mapping[str, Any], unit: str) -> Result | None:
         ),
         note=_coverage(model, part, unit, number(_object(evaluation.get("valid")).get("nats_per_character"))),
     )
+
+
+def _column(name: str) -> str:
+    # As wide as a column of the table on a telephone.
+    shown = visible(name)
+    return shown if len(shown) <= 14 else f"{shown[:13]}…"
 
 
 def _warning(own: float, losses: Mapping[str, float]) -> str:
@@ -365,7 +383,7 @@ def _bars(own: float, losses: Mapping[str, float]) -> tuple[Bar, ...]:
     )
     longest = max(max(loss for _, loss, _ in entries), 1e-9)
     return tuple(
-        Bar(name=name, value=f"{loss:.3f}", percent=round(max(0.0, 100 * loss / longest), 2), is_model=is_model)
+        Bar(name=name, value=f"{loss:.3f}", share=round(max(0.0, loss / longest), 4), is_model=is_model)
         for name, loss, is_model in entries
     )
 
@@ -421,7 +439,7 @@ def _layers(model: Mapping[str, Any]) -> tuple[Layer, ...]:
             name=visible(_text(layer.get("name"))),
             kind=visible(_text(layer.get("kind"))),
             weights="\n".join(
-                f"{visible(name)} {' × '.join(_written(size) for size in _list(shape)) or 'scalar'}"
+                f"{visible(name)} {f' {TIMES} '.join(_written(size) for size in _list(shape)) or 'scalar'}"
                 for name, shape in _object(layer.get("weights")).items()
             ),
             output=visible(_text(layer.get("output"))),
@@ -444,7 +462,7 @@ def _passages(
         position, mean = _count(entry.get("position")), number(entry.get("loss_mean"))
         passages.append(
             Passage(
-                title=f"From {unit} {position}" if position else "Passage",
+                title=f"At {unit} {position}" if position else "Passage",
                 note="" if mean is None else f"{mean:.2f} nats per {unit} on average",
                 symbols=symbols(tokens, losses, scale),
             )
@@ -505,23 +523,18 @@ def _flat(group: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str
             yield name, _written(value)
 
 
-def _commands(path: Path, *, has_weights: bool, is_done: bool) -> tuple[Command, ...]:
+def _commands(path: Path, *, prompt: str, has_weights: bool, is_done: bool) -> tuple[Command, ...]:
     place = shlex.quote(visible(_near(path)))
     commands = []
     if has_weights:
+        begin = f" --prompt {shlex.quote(visible(prompt))}" if prompt.strip() and len(prompt) <= 40 else ""
+        commands.append(Command(why="Let it write", line=f"recur generate {place}{begin} --length 500"))
         commands.append(
-            Command(why="Let it write", line=f"recur generate {place} --prompt 'Once' --length 500 --temperature 0.8")
-        )
-        commands.append(
-            Command(
-                why="See what in your own text surprises it",
-                line=f"recur inspect {place} --input 'Some text of yours.'",
-            )
+            Command(why="See what in a text of yours surprises it", line=f"recur inspect {place} --input my.txt")
         )
         commands.append(Command(why="Judge it on another text", line=f"recur evaluate {place} other.txt"))
-    commands.append(
-        Command(why="Train it further" if is_done else "Go on with the training", line=f"recur train --resume {place}")
-    )
+    why = "Train it further" if is_done else "Go on with the training"
+    commands.append(Command(why=why, line=f"recur train --resume {place}"))
     return tuple(commands)
 
 

@@ -6,12 +6,15 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from recur.report.chart import Chart, Level, Series, smooth, thin
+from recur.report.chart import Chart, Level, Role, Series, log_range, smooth, thin
 
 Row = Mapping[str, Any]
 
 # A smoothed curve averages over this part of all points, on each side.
 _RADIUS = 0.015
+
+# A gradient norm below this is zero for every purpose.
+_SMALLEST = 1e-30
 
 
 def number(value: object) -> float | None:
@@ -60,15 +63,15 @@ def _points(rows: Sequence[Row], key: str) -> tuple[list[float], list[float | No
     return [float(row["step"]) for row in rows], [number(row.get(key)) for row in rows]
 
 
-def _raw_and_smooth(rows: Sequence[Row], key: str, name: str, raw: Any, smoothed: Any) -> list[Series]:
+def _raw_and_smooth(rows: Sequence[Row], key: str, name: str, role: Role) -> list[Series]:
     x, y = _points(rows, key)
     radius = int(len(y) * _RADIUS)
     if radius < 1:
-        return [_thinned(name, smoothed, x, y)]
-    return [_thinned(f"{name}, as logged", raw, x, y), _thinned(name, smoothed, x, smooth(y, radius))]
+        return [_thinned(name, role, x, y)]
+    return [_thinned(f"{name}, as logged", "raw", x, y), _thinned(name, role, x, smooth(y, radius))]
 
 
-def _thinned(name: str, role: Any, x: Sequence[float], y: Sequence[float | None]) -> Series:
+def _thinned(name: str, role: Role, x: Sequence[float], y: Sequence[float | None]) -> Series:
     thin_x, thin_y = thin(x, y)
     return Series(name=name, role=role, x=thin_x, y=thin_y)
 
@@ -78,7 +81,7 @@ def _drawn(series: Series) -> bool:
 
 
 def _loss(train: Sequence[Row], valid: Sequence[Row], unit: str, baselines: Mapping[str, float]) -> Chart:
-    series = _raw_and_smooth(train, "loss", "training", "raw", "train")
+    series = _raw_and_smooth(train, "loss", "training", "train")
     valid_x, valid_y = _points(valid, "loss")
     series.append(_thinned("validation", "valid", valid_x, valid_y))
     best = min(((y, x) for x, y in zip(valid_x, valid_y, strict=True) if y is not None), default=None)
@@ -103,7 +106,8 @@ def _loss_summary(best: Series | None, valid: Sequence[float | None], unit: str)
     lowest = best.y[0]
     if len(valid) == 1:
         return f"Validated once, at step {best.x[0]:,.0f}: {lowest:.3f} nats per {unit}."
-    return f"The validation loss went from {first:.3f} to {lowest:.3f} nats per {unit}, its best, at step {best.x[0]:,.0f}."
+    step = f"step {best.x[0]:,.0f}"
+    return f"The validation loss went from {first:.3f} to its best of {lowest:.3f} nats per {unit} at {step}."
 
 
 def _loss_range(series: Sequence[Series], levels: Sequence[Level]) -> tuple[float, float] | None:
@@ -119,33 +123,35 @@ def _loss_range(series: Sequence[Series], levels: Sequence[Level]) -> tuple[floa
 def _learning_rate(train: Sequence[Row]) -> Chart:
     series = _thinned("learning rate", "rate", *_points(train, "learning_rate"))
     values = [y for y in series.y if y is not None]
-    summary = f"From {values[0]:.2g} over at most {max(values):.2g} to {values[-1]:.2g}." if values else ""
-    return Chart(key="learning_rate", title="Learning rate", y_label="learning rate", summary=summary, series=(series,))
+    summary = f"At most {max(values):.2g}, {values[-1]:.2g} in the end." if values else ""
+    return Chart(key="learning_rate", title="Learning rate", y_label="", summary=summary, series=(series,))
 
 
 def _gradient_norm(train: Sequence[Row], clip_norm: float | None) -> Chart:
     x, y = _points(train, "grad_norm")
     # On the logarithmic axis there is no place for zero.
-    positive = [value if value is not None and value > 0 else None for value in y]
+    positive = [value if value is not None and value > _SMALLEST else None for value in y]
     shown = [{"step": a, "grad_norm": b} for a, b in zip(x, positive, strict=True)]
-    series = _raw_and_smooth(shown, "grad_norm", "gradient norm", "norm", "train")
+    series = _raw_and_smooth(shown, "grad_norm", "gradient norm", "norm")
     values = sorted(value for value in positive if value is not None)
-    summary = ""
+    clip = clip_norm if clip_norm is not None and clip_norm > _SMALLEST else None
+    levels = () if clip is None else (Level(name=f"clipped above {clip:g}", y=clip),)
+    summary, y_range = "", None
     if values:
         summary = f"Median {values[len(values) // 2]:.3g}, at most {values[-1]:.3g}."
-        if clip_norm is not None:
-            above = sum(value > clip_norm for value in values) / len(values)
-            summary += f" Clipped in {above:.0%} of the logged steps."
+        for level in levels:
+            summary += f" Clipped in {sum(value > level.y for value in values) / len(values):.0%} of the logged steps."
+        heights = [*values, *(level.y for level in levels)]
+        y_range = log_range(min(heights), max(heights))
     return Chart(
         key="gradient_norm",
         title="Gradient norm",
-        y_label="norm before clipping",
+        y_label="before clipping",
         summary=summary,
         series=tuple(series),
-        levels=()
-        if clip_norm is None or clip_norm <= 0
-        else (Level(name=f"clipped above {clip_norm:g}", y=clip_norm),),
+        levels=levels,
         is_log=True,
+        y_range=y_range,
     )
 
 

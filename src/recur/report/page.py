@@ -99,4 +99,7 @@ def _embedded(content: Any) -> str:
 def _policy(scripts: list[str]) -> str:
     """Return a content security policy under which exactly these scripts run and nothing is fetched from anywhere."""
     hashes = " ".join(f"'sha256-{base64.b64encode(hashlib.sha256(one.encode()).digest()).decode()}'" for one in scripts)
-    return f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
+    return (
+        f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; img-src data:; "
+        "base-uri 'none'; form-action 'none'"
+    )

@@ -112,7 +112,7 @@ def visible(text: str) -> str:
 
     Example:
         >>> visible("a\\x00b\\u202ec")
-        'a␀b‹202E›c'
+        'a␀b[U+202E]c'
     """
     return "".join(_visible(character) for character in text)
 
@@ -126,7 +126,7 @@ def _visible(character: str) -> str:
     if code == 0x7F:
         return "␡"
     if unicodedata.category(character) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"):
-        return f"‹{code:04X}›"
+        return f"[U+{code:04X}]"
     return character
 
 
@@ -145,10 +145,10 @@ def chance(loss: float) -> str:
 
     Example:
         >>> chance(0.0), chance(1.0), chance(7.0)
-        ('100 %', '37 %', '1 in 1,097')
+        ('100%', '37%', '1 in 1,097')
     """
     probability = math.exp(-max(loss, 0.0))
     if probability >= 0.01:
-        return f"{100 * probability:.0f} %"
+        return f"{probability:.0%}"
     # Beyond this the figure says nothing more, and exp would overflow.
     return f"1 in {math.exp(min(loss, 30.0)):,.0f}"

@@ -7,20 +7,23 @@ from typing import Any
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
 
-from recur.report.chart import COLOURS, Chart, Role, Series
+from recur.report.chart import COLOURS, Chart, Role, Series, log_ticks
 from recur.run import write_atomic
 
 _LINES: dict[Role, dict[str, Any]] = {
     "raw": {"linewidth": 0.6},
-    "norm": {"linewidth": 0.6},
+    "norm": {"linewidth": 1.6},
     "train": {"linewidth": 1.6},
     "valid": {"linewidth": 1.8},
     "rate": {"linewidth": 1.6},
     "speed": {"linewidth": 1.2},
     "best": {"linestyle": "none", "marker": "o", "markersize": 6},
 }
+
+# The points behind a smoothed curve, and the mark on its best one, speak for themselves.
+_UNNAMED: tuple[Role, ...] = ("raw", "best")
 
 
 def write_png(chart: Chart, path: Path) -> None:
@@ -54,6 +57,10 @@ def write_png(chart: Chart, path: Path) -> None:
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     if chart.is_log:
         axes.set_yscale("log")
+        axes.yaxis.set_minor_formatter(NullFormatter())
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        if chart.y_range is not None:
+            axes.yaxis.set_major_locator(FixedLocator(log_ticks(*chart.y_range)))
     elif chart.key == "throughput":
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     if chart.y_range is not None:
@@ -62,8 +69,11 @@ def write_png(chart: Chart, path: Path) -> None:
     axes.set_axisbelow(True)
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.tick_params(axis="y", length=0)
-    if len(chart.series) > 1:
-        axes.legend(frameon=False, fontsize=9, ncols=4, loc="upper right" if chart.key == "loss" else "best")
+    named = [line for line, series in zip(axes.get_lines(), chart.series, strict=False) if series.role not in _UNNAMED]
+    if len(named) > 1:
+        axes.legend(
+            handles=named, frameon=False, fontsize=9, ncols=len(named), loc="lower right", bbox_to_anchor=(1, 1)
+        )
     write_atomic(path, lambda temporary: drawn.savefig(temporary, format="png"))
 
 

@@ -30,6 +30,8 @@
       shapes: (figure.layout.shapes || []).map((shape) => ({ ...shape, line: { ...shape.line, color: variable("--level") } })),
       annotations: (figure.layout.annotations || []).map((note) => ({ ...note, font: { ...note.font, color: variable("--level") } })),
     };
+    // The heading above the chart says what it counts.
+    layout.yaxis.title = { text: "" };
     return { data, layout, config };
   }
 
