@@ -1,0 +1,80 @@
+"""Runs the benchmarks and writes a dated result: `python benchmarks/run.py [NAME ...]`."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import main_job
+import quality
+from plain import Job
+
+from recur.environment import collect
+
+RESULTS = Path(__file__).parent / "results"
+
+BENCHMARKS: dict[str, Callable[[], list[dict[str, Any]]]] = {
+    "startup": lambda: main_job.startup(repeats=9),
+    "generation": lambda: [main_job.generation(characters=2000, repeats=9)],
+    "training_step": lambda: [
+        main_job.training_step(Job(cell=cell), blocks=7, steps=30) for cell in ("lstm", "gru", "rnn")
+    ],
+    "whole_training": lambda: [main_job.whole_training(Job(), steps=1000, repeats=3)],
+    "quality": lambda: [quality.tinyshakespeare(3.0)],
+}
+"""Every benchmark by name. `quality` needs RECUR_DATA and is left out, with a word, without it."""
+
+
+def main() -> None:
+    """Run those named, or all."""
+    names = sys.argv[1:] or list(BENCHMARKS)
+    unknown = [name for name in names if name not in BENCHMARKS]
+    if unknown:
+        sys.exit(f"there is no benchmark {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}")
+    RESULTS.mkdir(exist_ok=True)
+    for name in names:
+        if name == "quality" and "RECUR_DATA" not in os.environ:
+            print("quality: left out, RECUR_DATA names no folder of data")
+            continue
+        rows = BENCHMARKS[name]()
+        path = RESULTS / f"{name}_{_slug()}_{datetime.date.today().isoformat()}.json"
+        content = {"environment": collect(), "commit": _commit(), "results": rows}
+        path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        for row in rows:
+            print(_line(row))
+        print(f"  -> {path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path}")
+
+
+def _line(row: dict[str, Any]) -> str:
+    if "test" in row:
+        return f"{row['what']}: {row['test']['nats_per_character']:.4f} nats per character, {row['steps']} steps"
+    ours = row["ours"]
+    text = f"{row['what']}: {ours['median']:.4g} ({ours['lower']:.4g} to {ours['upper']:.4g}) {row['unit']}"
+    if "peer" in row:
+        ratio = row["ratio"]
+        text += f", peer {row['peer']['median']:.4g}, ratio {ratio['median']:.3f} ({ratio['lower']:.3f} to {ratio['upper']:.3f})"
+    return text
+
+
+def _slug() -> str:
+    environment = collect()
+    cpu = environment["cpu"] if isinstance(environment["cpu"], str) else environment["cpu"].get("brand", "unknown")
+    return re.sub(r"[^a-z0-9]+", "-", cpu.lower()).strip("-") or "unknown"
+
+
+def _commit() -> str:
+    def git(*arguments: str) -> str:
+        return subprocess.run(["git", *arguments], capture_output=True, text=True, check=False).stdout.strip()
+
+    return git("rev-parse", "--short", "HEAD") + ("-dirty" if git("status", "--porcelain", "src", "csrc") else "")
+
+
+if __name__ == "__main__":
+    main()
