@@ -29,6 +29,7 @@ CORPUS_FORMAT = 1
 
 _PART_NAMES = {"train": "training", "valid": "validation", "test": "test"}
 _CHECKED_BYTES = 1 << 24
+"""How much is checked at either end of a file, a multiple of what is read at once."""
 
 
 @dataclass(frozen=True)
@@ -239,11 +240,13 @@ def checksum(content: dict[str, Any]) -> str:
 
 def crc32(path: Path) -> int:
     """Return the CRC-32 of the first and the last 16 MiB of a file."""
+    value, size = 0, path.stat().st_size
     with path.open("rb") as file:
-        value = zlib.crc32(file.read(_CHECKED_BYTES))
-        size = path.stat().st_size
-        file.seek(max(_CHECKED_BYTES, size - _CHECKED_BYTES))
-        return zlib.crc32(file.read(), value)
+        while data := file.read(1 << 20):
+            value = zlib.crc32(data, value)
+            if file.tell() == _CHECKED_BYTES:
+                file.seek(max(_CHECKED_BYTES, size - _CHECKED_BYTES))
+    return value
 
 
 def named(files: list[TextFile]) -> str:
