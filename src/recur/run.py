@@ -36,6 +36,19 @@ if TYPE_CHECKING:
 FORMAT = 1
 """Version of the run folder's layout. A newer one is refused, with the advice to upgrade recur."""
 
+_OWN_NAMES = {
+    "config.json",
+    "env.json",
+    "schema.json",
+    "model.json",
+    "metrics.jsonl",
+    "model.safetensors",
+    "evaluation.json",
+    "checkpoints",
+    "report.html",
+    "tensorboard",
+}
+
 
 @contextmanager
 def explained_os_errors(path: Path, advice: str = "") -> Iterator[None]:
@@ -121,31 +134,46 @@ class RunFolder:
     def check_free(cls, path: str | Path, *, overwrite: bool = False) -> bool:
         """Return whether an old run stands at `path`, to be deleted by `create`; arguments and errors as there."""
         run = cls(path)
-        if run.path.exists():
-            return run._is_in_the_way(overwrite)
-        parent = next(folder for folder in run.path.absolute().parents if folder.exists())
+        with explained_os_errors(run.path):
+            if run.path.exists():
+                return run._is_in_the_way(overwrite)
+            parent = next(folder for folder in run.path.absolute().parents if folder.exists())
+        if not parent.is_dir():
+            raise RunError(f"{run.path}: cannot be made, for {parent} is not a folder; choose another one with --out.")
         if not os.access(parent, os.W_OK | os.X_OK):
-            raise RunError(f"{run.path}: cannot be made, for {parent} is not writable; choose another folder with --out.")
+            raise RunError(f"{run.path}: cannot be made, for {parent} is not writable; choose another one with --out.")
         return False
 
     def _is_in_the_way(self, overwrite: bool) -> bool:
         if not self.path.is_dir():
             raise RunError(f"{self.path}: exists and is not a folder; choose another one with --out.")
-        try:
-            is_empty = not any(self.path.iterdir())
-        except OSError as error:
-            raise RunError(f"{_cause(error, self.path)}.") from error
-        if is_empty:
+        names = {entry.name for entry in self.path.iterdir()}
+        if not names:
             if not os.access(self.path, os.W_OK | os.X_OK):
                 raise RunError(f"{self.path}: is not writable; choose another folder with --out.")
             return False
-        is_run = (self.path / "config.json").exists() or (self.path / "checkpoints").is_dir()
+        is_run = self._is_run(names)
         if not overwrite:
             way_out = "give --overwrite to replace it, --resume to go on with it, or" if is_run else "please"
             raise RunError(f"{self.path}: exists already; {way_out} choose another folder with --out.")
         if not is_run:
             raise RunError(f"{self.path}: is not a run folder, so it is not overwritten; choose another with --out.")
         return True
+
+    def _is_run(self, names: set[str]) -> bool:
+        """Return whether the folder, which holds `names`, is a run: by its config, or as nothing else is in it."""
+        # Other programs too write a config.json or a folder checkpoints, and theirs must not be deleted.
+        try:
+            config = self.read_json("config.json")
+        except RunError:
+            # Damaged, or of a training that was killed before it wrote its config.
+            checkpoints = {path.name for path in (self.path / "checkpoints").glob("*")}
+            return (
+                "checkpoints" in names
+                and all(name in _OWN_NAMES or name.endswith((".tmp", ".png")) for name in names)
+                and all(name == "last.ckpt" or name.endswith(".tmp") for name in checkpoints)
+            )
+        return "format" in config and "task" in config
 
     @classmethod
     def open(cls, path: str | Path) -> RunFolder:
@@ -155,9 +183,13 @@ class RunFolder:
             RunError: There is no run, or it was written by a newer recur.
         """
         run = cls(path)
-        if not run.path.is_dir():
+        try:
+            is_there, has_config = run.path.is_dir(), (run.path / "config.json").is_file()
+        except OSError as error:
+            raise RunError(f"{run.path}: cannot be read ({error.strerror}).") from error
+        if not is_there:
             raise RunError(f"{run.path}: no such run folder; `recur train DATA --out {run.path}` would make one.")
-        if not (run.path / "config.json").is_file():
+        if not has_config:
             raise RunError(f"{run.path}: is not a run folder: it has no config.json.")
         run.config()
         return run
@@ -176,7 +208,8 @@ class RunFolder:
             raise RunError(f"{self.path / 'config.json'}: damaged: its format is {written!r}, expected {FORMAT}.")
         if written > FORMAT:
             raise RunError(
-                f"{self.path}: written by a newer recur (format {written}, this one reads up to {FORMAT}); upgrade recur."
+                f"{self.path}: written by a newer recur (format {written}, this one reads up to {FORMAT}); "
+                "upgrade recur."
             )
         return config
 
@@ -221,13 +254,16 @@ class RunFolder:
         """Return the rows of `metrics.jsonl`; a last line that a kill cut short is left out.
 
         Raises:
-            RunError: A line before the last is damaged.
+            RunError: A line before the last is damaged, or the file cannot be read.
         """
         path = self.path / "metrics.jsonl"
-        if not path.exists():
+        try:
+            lines = path.read_bytes().split(b"\n")
+        except FileNotFoundError:
             return []
+        except OSError as error:
+            raise RunError(f"{path}: cannot be read ({error.strerror}).") from error
         rows: list[dict[str, Any]] = []
-        lines = path.read_bytes().split(b"\n")
         for number, line in enumerate(lines, start=1):
             if not line.strip():
                 continue
@@ -243,8 +279,16 @@ class RunFolder:
         return rows
 
     def forget_metrics_after(self, step: int) -> None:
-        """Drop the rows of steps after `step`, which a resumed training will write again."""
-        rows = [row for row in self.metrics() if row.get("step", 0) <= step]
+        """Drop the rows of steps after `step`, which a resumed training will write again.
+
+        Raises:
+            RunError: The file is damaged, or cannot be written.
+        """
+        rows = self.metrics()
+        for row in rows:
+            if not isinstance(row.get("step", 0), int | float):
+                raise RunError(f"{self.path / 'metrics.jsonl'}: damaged: {row['step']!r} is no number of a step.")
+        rows = [row for row in rows if row.get("step", 0) <= step]
         text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
         write_text_atomic(self.path / "metrics.jsonl", text)
 
@@ -252,14 +296,17 @@ class RunFolder:
 
     def save_weights(self, weights: Mapping[str, Tensor]) -> None:
         """Write `model.safetensors` with a checksum over every tensor in its metadata."""
-        from safetensors.torch import save_file
+        from safetensors.torch import save
 
         contiguous = {name: tensor.detach().to("cpu").contiguous().clone() for name, tensor in weights.items()}
         # One key, because the order of several is not the same from one process to the next.
         metadata = {"sha256": _checksum(contiguous)}
 
+        # Not save_file, which hides a full disk behind an error of its own that is no OSError.
+        content = save(contiguous, metadata=metadata)
+
         def write(temporary: Path) -> None:
-            save_file(contiguous, str(temporary), metadata=metadata)
+            temporary.write_bytes(content)
 
         write_atomic(self.path / "model.safetensors", write)
 
