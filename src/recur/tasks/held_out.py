@@ -55,11 +55,11 @@ class HeldOutFigures:
 
     @property
     def perplexity(self) -> float:
-        """exp of the mean negative log-likelihood of a token; infinite where that overflows."""
+        """Exponential of `nats_per_token`; infinite where that overflows."""
         return math.exp(self.nats_per_token) if self.nats_per_token < 700 else math.inf
 
     def to_json(self) -> dict[str, Any]:
-        """Return the figures as they stand in `evaluation.json`; what was not measured is left out."""
+        """Return the figures as they stand in `evaluation.json`; what is not measured or not finite is left out."""
         figures = {
             "nats_per_character": self.nats_per_character,
             "bits_per_character": self.bits_per_character,
@@ -71,7 +71,7 @@ class HeldOutFigures:
             "characters": self.characters,
             "seconds": self.seconds,
         }
-        return {key: value for key, value in figures.items() if value is not None}
+        return {key: value for key, value in figures.items() if value is not None and math.isfinite(value)}
 
 
 def score(
@@ -85,8 +85,8 @@ def score(
 ) -> HeldOutFigures:
     """Return how well `model` predicts the targets of `batches` whose weight is not zero.
 
-    The rows of successive batches continue each other, so the state is carried from batch to batch. The first token of a
-    text has nothing before it to be predicted from; it is charged `first_token_nats`, for every model alike.
+    The rows of successive batches continue each other, so the state is carried from batch to batch. The first token of
+    a text has nothing before it to be predicted from; it is charged `first_token_nats`, for every model alike.
 
     Args:
         model: Put in evaluation mode for the time.
@@ -111,7 +111,8 @@ def score(
                 counted = batch.weight > 0
                 chosen, target = logits[counted], batch.target[counted]
                 token_nats = functional.cross_entropy(chosen.float(), target, reduction="none")
-                rank = (chosen > chosen.gather(1, target.unsqueeze(1))).sum(dim=1)
+                # Of equal logits the target's comes last: a model that knows nothing is never right.
+                rank = (chosen >= chosen.gather(1, target.unsqueeze(1))).sum(dim=1) - 1
                 nats += float(token_nats.double().sum())
                 hits1 += int((rank < 1).sum())
                 hits5 += int((rank < 5).sum())
@@ -143,7 +144,9 @@ def _keep(
         start += size
 
 
-def score_baseline(baseline: NGramModel, ids: NDArray[np.integer], *, first_token_nats: float, characters: int) -> HeldOutFigures:
+def score_baseline(
+    baseline: NGramModel, ids: NDArray[np.integer], *, first_token_nats: float, characters: int
+) -> HeldOutFigures:
     """Return how well an n-gram model predicts `ids`, (N,), its first token charged as `score` does."""
     nats = baseline.nats(ids)[1:]
     return HeldOutFigures(nats=float(nats.sum()) + first_token_nats, tokens=len(ids), characters=characters)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recur.data.corpus import Part, encode_text
-from recur.errors import RunError
+from recur.errors import DataError, RunError
 from recur.models.ngram import NGramModel
 from recur.run import RunFolder
 from recur.tasks.held_out import HeldOutFigures, most_surprising, score_baseline
@@ -150,7 +150,7 @@ def evaluate_run(
     try:
         own = corpus_of(folder)
         against = baselines(own.train, trained.tokenizer.vocabulary_size)
-    except RunError as error:
+    except (RunError, DataError) as error:
         if not data:
             raise
         notes.append(f"no baselines, for they need the run's own text: {error}")

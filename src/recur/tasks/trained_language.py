@@ -25,7 +25,10 @@ _PROMPT_WINDOW = 1024
 """Tokens of a prompt that are run at once, so that a long one needs no more memory than a short one."""
 
 _BURN_IN = 1024
-"""Tokens before its part that each parallel stream of an evaluation reads, so that its state is as if it had read all."""
+"""Tokens that each parallel stream of an evaluation reads before its part, for a state as if it had read them all."""
+
+_MOST_LOGITS = 1 << 26
+"""Logits computed at once in an evaluation, so that a large vocabulary takes smaller windows and not more memory."""
 
 
 def load(run: str | Path | RunFolder, *, device: str | torch.device = "cpu") -> TrainedLanguageModel:
@@ -43,7 +46,10 @@ def load(run: str | Path | RunFolder, *, device: str | torch.device = "cpu") -> 
     if config.get("task") != "language":
         raise RunError(f"{folder.path}: is a run of task {config.get('task')!r}, expected 'language'.")
     schema = folder.read_json("schema.json")
-    tokenizer = tokenizer_from_json(schema.get("tokenizer"))
+    try:
+        tokenizer = tokenizer_from_json(schema.get("tokenizer"))
+    except RunError as error:
+        raise RunError(f"{folder.path / 'schema.json'}: {error}") from error
     model = build_model(folder, tokenizer.vocabulary_size)
     counts = schema.get("counts")
     if not _are_counts(counts, tokenizer.vocabulary_size):
@@ -88,7 +94,9 @@ def build_model(folder: RunFolder, vocabulary_size: int, *, with_weights: bool =
 def _are_counts(counts: Any, size: int) -> bool:
     if not isinstance(counts, list) or len(counts) != size:
         return False
-    return all(isinstance(n, int) and not isinstance(n, bool) and 0 <= n < 1 << 62 for n in counts)
+    if not all(isinstance(n, int) and not isinstance(n, bool) and n >= 0 for n in counts):
+        return False
+    return sum(counts) < 1 << 62
 
 
 class TrainedLanguageModel:
@@ -137,7 +145,7 @@ class TrainedLanguageModel:
             if len(ids) != 1:
                 raise DataError(f"step reads one token, but {token!r} is {len(ids)}; use read() for a longer text.")
             token = int(ids[0])
-        numbers = [token] if isinstance(token, int) else list(token)
+        numbers = [int(token)] if isinstance(token, int | np.integer) else [int(number) for number in token]
         if not numbers or not all(0 <= n < self.tokenizer.vocabulary_size for n in numbers):
             raise DataError(f"step: tokens must be numbers from 0 to {self.tokenizer.vocabulary_size - 1}: {numbers}.")
         with torch.inference_mode():
@@ -234,14 +242,14 @@ class TrainedLanguageModel:
             characters: Characters that they spell.
             document_starts: Where documents start, for a model trained with a document separator.
             streams: Parts of the text that are read side by side: 1 is exact, more is faster.
-            window: Tokens run at once.
+            window: Tokens of each stream run at once; fewer where the vocabulary is large.
             burn_in: Tokens before its part that each stream reads first, uncounted.
             progress: Called with the number of tokens judged so far.
             losses: When given, filled with each stream's losses in the order of the text.
         """
-        batches = HeldOutStreams(
-            ids, streams=streams, window=window, burn_in=burn_in, document_starts=document_starts
-        )
+        most = _MOST_LOGITS // (max(streams, 1) * self.tokenizer.vocabulary_size)
+        window = min(window, max(most, 1))
+        batches = HeldOutStreams(ids, streams=streams, window=window, burn_in=burn_in, document_starts=document_starts)
         return score(
             self.model,
             batches,
@@ -277,7 +285,7 @@ class TrainedLanguageModel:
 
         Raises:
             DataError: The prompt is empty, or has unknown characters and `unknown` is "error".
-            OptionError: `length` or `samples` is out of range, or `stop` is empty.
+            OptionError: `length`, `samples` or `seed` is out of range, or `stop` is empty.
         """
         texts = [""] * samples
         for pieces in self.stream(
@@ -302,6 +310,8 @@ class TrainedLanguageModel:
             raise OptionError(f"length must be a whole number from 0 on, not {length}.")
         if samples < 1:
             raise OptionError(f"samples must be a whole number from 1 on, not {samples}.")
+        if seed is not None and not 0 <= seed < 1 << 63:
+            raise OptionError(f"seed must be a whole number from 0 to {(1 << 63) - 1}, not {seed}.")
         if stop == "":
             raise OptionError("stop must be a text of at least one character.")
         ids = self.tokenizer.encode(prompt, unknown=unknown)
@@ -371,7 +381,8 @@ class _Writer:
         if at >= 0:
             self.is_done, self._held = True, ""
             return text[:at]
-        keep = next((n for n in range(min(len(self._stop) - 1, len(text)), 0, -1) if self._stop.startswith(text[-n:])), 0)
+        longest = min(len(self._stop) - 1, len(text))
+        keep = next((n for n in range(longest, 0, -1) if self._stop.startswith(text[-n:])), 0)
         self._held = text[len(text) - keep :]
         return text[: len(text) - keep]
 
