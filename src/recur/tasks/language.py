@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -82,15 +83,15 @@ class LanguageTask(LightningModule):
         """
         norm = clip_gradients(self.model.parameters(), max_norm=self.max_norm, max_value=self.max_value)
         self.gradient_norm = float(norm)
-        if not bool(torch.isfinite(norm)):
+        if not (math.isfinite(self.gradient_norm) and math.isfinite(self.loss)):
             raise TrainingError(self._advice())
 
     def _advice(self) -> str:
         rate = self.trainer.optimizers[0].param_groups[0]["lr"]
         bound = "clip_norm" if self.max_value is None else "clip_value"
         return (
-            f"step {self.global_step + 1}: the loss is {self.loss:.4g} and the gradient's norm {self.gradient_norm:.4g}, "
-            f"not finite; this step was not taken and the last good weights are kept. "
+            f"step {self.global_step + 1}: the loss is {self.loss:.4g} and the gradient's norm "
+            f"{self.gradient_norm:.4g}, not finite; this step was not taken and the last good weights are kept. "
             f"Try a lower learning_rate than {rate:.2g}, a smaller {bound}, or a longer warm-up."
         )
 
