@@ -45,7 +45,8 @@ class Display:
         self._valid = ""
         self._latest_line = time.monotonic()
         if self._console.is_terminal:
-            columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[text]}"))
+            what_column, text_column = TextColumn("{task.description}"), TextColumn("{task.fields[text]}")
+            columns = (SpinnerColumn(), what_column, BarColumn(), text_column)
             self._progress = Progress(*columns, console=self._console, transient=True)
             self._progress.start()
             self._bar = self._progress.add_task(what, total=total, text="")

@@ -88,6 +88,8 @@ class TrainingOptions:
         for name in ("warmup_steps", "patience", "seed", "sample_length"):
             if not _is_whole(getattr(self, name), 0):
                 raise OptionError(f"{name} must be a whole number from 0 on, not {getattr(self, name)!r}.")
+        if self.seed >= 1 << 63:
+            raise OptionError(f"seed must be at most {(1 << 63) - 1}, not {self.seed}.")
         for name in ("max_minutes", "learning_rate", "clip_norm", "clip_value"):
             value = getattr(self, name)
             if value is not None and not (_is_number(value) and 0 < value < math.inf):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import signal
+import threading
 import time
 from dataclasses import dataclass, field
 from types import FrameType
@@ -95,6 +96,9 @@ class Pace(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock and take the signals over."""
         self._started = self._last_saved = time.monotonic()
+        if threading.current_thread() is not threading.main_thread():
+            # Python gives signals to the main thread alone.
+            return
         for number in (signal.SIGINT, signal.SIGTERM):
             self._handlers[number] = signal.getsignal(number)
             signal.signal(number, self._on_signal)
