@@ -20,7 +20,7 @@ def compare(actual: Mapping[str, Tensor], expected: Mapping[str, Tensor], *, ter
     """
     assert actual.keys() == expected.keys(), f"got {sorted(actual)}, expected {sorted(expected)}"
     for name, want in expected.items():
-        got = actual[name]
+        got, want = actual[name].detach(), want.detach()
         assert got.shape == want.shape, f"{name}: shape {tuple(got.shape)}, expected {tuple(want.shape)}"
         assert got.dtype == want.dtype, f"{name}: {got.dtype}, expected {want.dtype}"
         assert bool(torch.isfinite(want).all()), f"{name}: the expected values are not all finite"

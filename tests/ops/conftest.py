@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,12 +30,12 @@ class Op:
     options: tuple[tuple[str, str], ...] = ()
 
     def arguments(
-        self, T: int, B: int, I: int, H: int, dtype: torch.dtype = torch.float64, bias: bool = True
+        self, T: int, B: int, inputs: int, H: int, dtype: torch.dtype = torch.float64, bias: bool = True
     ) -> dict[str, Tensor]:
         """Random arguments. The weights are large enough that a forgotten one shows."""
         R = min(self.proj, H) or H
-        shapes = {"x": (T, B, I), **dict.fromkeys(self.state_names, (B, H)), "h0": (B, R)}
-        shapes |= {"weight_ih": (self.num_gates * H, I), "weight_hh": (self.num_gates * H, R)}
+        shapes = {"x": (T, B, inputs), **dict.fromkeys(self.state_names, (B, H)), "h0": (B, R)}
+        shapes |= {"weight_ih": (self.num_gates * H, inputs), "weight_hh": (self.num_gates * H, R)}
         if bias:
             shapes |= {"bias_ih": (self.num_gates * H,), "bias_hh": (self.num_gates * H,)}
         if self.proj:
@@ -58,8 +58,7 @@ class Op:
         loss = sum((outputs[n] * u).sum() for n, u in upstream.items())
         grads = torch.autograd.grad(loss, list(leaves.values()), allow_unused=True)
         found = {
-            f"d{n}": torch.zeros_like(a) if g is None else g
-            for (n, a), g in zip(leaves.items(), grads, strict=True)
+            f"d{n}": torch.zeros_like(a) if g is None else g for (n, a), g in zip(leaves.items(), grads, strict=True)
         }
         return {n: o.detach() for n, o in outputs.items()} | found
 
@@ -97,7 +96,6 @@ def compare() -> Callable[..., None]:
 
 
 @pytest.fixture
-def no_fallbacks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def no_fallbacks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Start with no fallback on record."""
     monkeypatch.setattr(_dispatch, "_fallbacks", {})
-    yield

@@ -46,9 +46,7 @@ def test_it_is_the_reference(op, compare, T, B, H, lengths, reset, reverse, dtyp
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize("bias", [True, False])
 def test_output_and_final_state_alone(op, compare, which, reverse, bias):
-    arguments, keywords, upstream = _case(
-        op, 6, 5, 7, torch.float64, lengths=True, reset=True, which=which, bias=bias
-    )
+    arguments, keywords, upstream = _case(op, 6, 5, 7, torch.float64, lengths=True, reset=True, which=which, bias=bias)
     got = op.with_gradients(arguments, upstream, backend="torch", reverse=reverse, **keywords)
     compare(got, op.with_gradients(arguments, upstream, backend="reference", reverse=reverse, **keywords))
 

@@ -112,9 +112,7 @@ def test_values_and_all_gradients_are_those_of_torch(op, compare, T, B, H, which
     plain = op(arguments, backend="reference")
     chosen = {"output": ["output"], "final": [n for n in plain if n != "output"], "both": list(plain)}[which]
     upstream = {n: torch.randn_like(plain[n]) for n in chosen}
-    compare(
-        op.with_gradients(arguments, upstream, backend="reference"), _torch_results(op, arguments, upstream)
-    )
+    compare(op.with_gradients(arguments, upstream, backend="reference"), _torch_results(op, arguments, upstream))
 
 
 @pytest.mark.parametrize("second", [False, True])

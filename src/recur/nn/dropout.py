@@ -21,9 +21,9 @@ class LockedDropout(nn.Module):
     Example:
         >>> _ = torch.manual_seed(0)
         >>> LockedDropout(0.5)(torch.ones(3, 1, 4))[:, 0]
-        tensor([[2., 0., 2., 0.],
-                [2., 0., 2., 0.],
-                [2., 0., 2., 0.]])
+        tensor([[0., 0., 2., 0.],
+                [0., 0., 2., 0.],
+                [0., 0., 2., 0.]])
     """
 
     def __init__(self, p: float = 0.5, *, batch_first: bool = False) -> None:

@@ -25,7 +25,7 @@ def check_call(call: Call, num_gates: int, state_names: tuple[str, ...], names_o
     owner, x = call.op, call.x_TBI
     weights = call.weights
     weight_ih = weights.weight_ih
-    tensors = {"x": x, **dict(zip(state_names, call.state, strict=True)), **weights.named(names_of_more)}
+    tensors = {"x": x, **weights.named(names_of_more), **dict(zip(state_names, call.state, strict=True))}
     for name, tensor in tensors.items():
         if not isinstance(tensor, Tensor):
             raise TypeError(f"{owner}: {name} must be a torch.Tensor, but is {type(tensor).__name__}.")

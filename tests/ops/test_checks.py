@@ -1,0 +1,103 @@
+"""Every bad argument of an op gets one line that says what is wrong."""
+
+import pytest
+import torch
+
+from recur.ops.rnn import rnn
+
+
+def _change(**changes):
+    return lambda arguments: {**arguments, **changes}
+
+
+def _resize(name, *shape):
+    return lambda arguments: {**arguments, name: torch.zeros(shape, dtype=torch.float64)}
+
+
+BAD = [
+    (_change(x=[1.0]), TypeError, r"lstm: x must be a torch.Tensor, but is list\."),
+    (_resize("x", 4, 8), ValueError, r"lstm: x must have 3 dimensions, but has shape \(4, 8\)\."),
+    (_resize("weight_hh", 8), ValueError, r"lstm: weight_hh must have 2 dimensions, but has shape \(8,\)\."),
+    (_resize("weight_ih", 9, 3), ValueError, r"lstm: weight_ih has 9 rows, which is no multiple of 4 gates\."),
+    (
+        _resize("weight_ih", 8, 5),
+        ValueError,
+        r"lstm: weight_ih must have shape \(8, 3\) beside x of shape \(4, 2, 3\), but has \(8, 5\)\.",
+    ),
+    (_resize("weight_hh", 8, 3), ValueError, r"lstm: weight_hh must have shape \(8, 2\) .* but has \(8, 3\)\."),
+    (_resize("bias_hh", 7), ValueError, r"lstm: bias_hh must have shape \(8,\) .* but has \(7,\)\."),
+    (_resize("h0", 3, 2), ValueError, r"lstm: h0 must have shape \(2, 2\) .* but has \(3, 2\)\."),
+    (_resize("c0", 2, 3), ValueError, r"lstm: c0 must have shape \(2, 2\) .* but has \(2, 3\)\."),
+    (_resize("weight_hr", 1, 2), ValueError, r"lstm: weight_hr must have shape \(2, 2\) .* but has \(1, 2\)\."),
+    (_change(bias_hh=None), ValueError, r"lstm: give bias_ih and bias_hh together, or neither\."),
+    (
+        _change(c0=torch.zeros(2, 2)),
+        TypeError,
+        r"lstm: c0 is torch.float32, but weight_ih is torch.float64. Convert it with c0.to\(torch.float64\)\.",
+    ),
+    (lambda a: {n: v.long() for n, v in a.items()}, TypeError, r"lstm: x must be floating, but is torch.int64\."),
+    (
+        lambda a: {**a, "x": a["x"].to("meta")},
+        ValueError,
+        r"lstm: x is on meta, but weight_ih is on cpu. Move it with x.to\('cpu'\)\.",
+    ),
+    (_resize("x", 0, 2, 3), ValueError, r"lstm: x has no steps; give at least one\."),
+    (
+        lambda a: {**a, **{n: a[n][..., :0, :] for n in ("x", "h0", "c0")}},
+        ValueError,
+        r"lstm: x has no rows; give at least one\.",
+    ),
+    (_change(lengths=torch.ones(2)), TypeError, r"lstm: lengths must be whole numbers, but is torch.float32\."),
+    (_change(lengths=torch.ones(2).bool()), TypeError, r"lstm: lengths must be whole numbers, but is torch.bool\."),
+    (
+        _change(lengths=torch.ones(2, dtype=torch.int32)),
+        TypeError,
+        r"lstm: lengths must be torch.int64 on cpu, but is torch.int32 on cpu. Convert it with lengths.to\('cpu', ",
+    ),
+    (
+        _change(lengths=torch.ones(3, dtype=torch.int64)),
+        ValueError,
+        r"lstm: lengths must have shape \(2,\), one for each row, but has \(3,\)\.",
+    ),
+    (_change(lengths=torch.tensor([-1, 4])), ValueError, r"lstm: lengths has -1; a length is at least 0\."),
+    (_change(lengths=torch.tensor([1, 5])), ValueError, r"lstm: lengths has 5, but x has 4 steps\."),
+    (_change(reset=torch.zeros(4, 2)), TypeError, r"lstm: reset must be a torch.bool tensor, but is torch.float32\."),
+    (_change(reset=[[True]]), TypeError, r"lstm: reset must be a torch.bool tensor, but is list\."),
+    (
+        _change(reset=torch.zeros(2, 4, dtype=torch.bool)),
+        ValueError,
+        r"lstm: reset must have shape \(T, B\) = \(4, 2\), but has \(2, 4\)\.",
+    ),
+    (
+        _change(reset=torch.zeros(4, 2, dtype=torch.bool, device="meta")),
+        ValueError,
+        r"lstm: reset is on meta, but x is on cpu. Move it there\.",
+    ),
+    (_change(backend="fast"), ValueError, r"lstm: there is no back end 'fast'. Choose one of 'auto', 'torch', 'ref"),
+]
+
+
+@pytest.mark.parametrize(("change", "kind", "text"), BAD)
+def test_bad_arguments(ops, change, kind, text):
+    with pytest.raises(kind, match=f"^{text}"):
+        ops["lstm"].function(**change(ops["lstm"].arguments(4, 2, 3, 2)))
+
+
+def test_bad_nonlinearity(ops):
+    with pytest.raises(ValueError, match=r"^rnn: nonlinearity is 'gelu', but must be 'tanh' or 'relu'\.$"):
+        rnn(**ops["rnn_tanh"].arguments(4, 2, 3, 2), nonlinearity="gelu")
+
+
+def test_the_projection_may_be_as_wide_as_it_says(ops):
+    found = ops["lstm_proj"](ops["lstm_proj"].arguments(4, 2, 3, 5))
+    assert found["h"].shape == (2, 3)
+    assert found["c"].shape == (2, 5)
+
+
+def test_autocast_takes_mixed_dtypes(ops):
+    arguments = ops["gru"].arguments(4, 2, 3, 5, torch.float32)
+    arguments["h0"] = arguments["h0"].bfloat16()
+    with torch.autocast("cpu", torch.bfloat16):
+        assert ops["gru"](arguments)["output"].dtype == torch.bfloat16
+    with pytest.raises(TypeError, match=r"^gru: h0 is torch\.bfloat16"):
+        ops["gru"](arguments)
