@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import json
 import math
 import random
 from collections.abc import Callable
@@ -98,7 +100,7 @@ CONFIG: dict[str, Any] = {
     },
 }
 PARTS: dict[str, dict[str, Any]] = {
-    "env.json": {
+    "env": {
         "recur": "0.1.0",
         "python": "3.11.4",
         "torch": "2.13.0",
@@ -108,7 +110,7 @@ PARTS: dict[str, dict[str, Any]] = {
         "device": "cpu",
         "backends": [{"layer": "rnn", "chosen": "torch", "refused": {"fused": "built without it"}}],
     },
-    "schema.json": {
+    "schema": {
         "tokenizer": {"kind": "character", "symbols": ["a", "b"]},
         "corpus": {
             "sources": [
@@ -122,7 +124,7 @@ PARTS: dict[str, dict[str, Any]] = {
             "characters": {"train": 1_003_854, "valid": 55_770, "test": 55_770},
         },
     },
-    "model.json": {
+    "model": {
         "layers": [
             {
                 "name": "embedding",
@@ -154,7 +156,7 @@ PARTS: dict[str, dict[str, Any]] = {
         ],
         "parameters": 1_086_017,
     },
-    "evaluation.json": {
+    "evaluation": {
         "part": "test",
         "model": figures(1.512, seconds=4.2),
         "valid": figures(1.421, seconds=4.1),
@@ -165,26 +167,37 @@ PARTS: dict[str, dict[str, Any]] = {
 }
 
 
+def write_run(
+    path: Path,
+    rows: list[dict[str, Any]] | None = None,
+    config: dict[str, Any] | None = None,
+    **parts: dict[str, Any] | None,
+) -> RunFolder:
+    """Write a run folder; `parts` replace the files of the same name, and None leaves one out."""
+    run = RunFolder.create(path)
+    files = {"config": CONFIG if config is None else config, **PARTS, **parts}
+    for name, content in files.items():
+        if content is not None:
+            # Escaped, for a file can hold a lone surrogate only so.
+            (run.path / f"{name}.json").write_text(json.dumps(content), encoding="utf-8")
+    lines = [json.dumps(row) + "\n" for row in (training_rows() if rows is None else rows)]
+    (run.path / "metrics.jsonl").write_text("".join(lines), encoding="utf-8")
+    return run
+
+
 @pytest.fixture
 def make_run(tmp_path: Path) -> Callable[..., RunFolder]:
-    """Return a function that writes a run folder; `parts` replace the files of the same name, None leaves one out."""
-
-    def make(
-        rows: list[dict[str, Any]] | None = None, config: dict[str, Any] | None = None, **parts: dict[str, Any] | None
-    ) -> RunFolder:
-        run = RunFolder.create(tmp_path / "run")
-        run.write_json("config.json", CONFIG if config is None else config)
-        for name, content in {**PARTS, **{f"{key}.json": value for key, value in parts.items()}}.items():
-            if content is not None:
-                run.write_json(name, content)
-        for row in training_rows() if rows is None else rows:
-            run.append_metrics(row)
-        return run
-
-    return make
+    """Return `write_run` for a folder of this test."""
+    return functools.partial(write_run, tmp_path / "run")
 
 
 @pytest.fixture
 def run(make_run: Callable[..., RunFolder]) -> RunFolder:
     """Return a finished run with every file the report reads."""
     return make_run()
+
+
+@pytest.fixture(scope="session")
+def finished_run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    """Return a finished run that the tests share and do not change."""
+    return write_run(tmp_path_factory.mktemp("report") / "run")

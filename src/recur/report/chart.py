@@ -94,7 +94,7 @@ def thin(
 
     Example:
         >>> thin(range(9), [0, 0, 0, 7, 0, 0, 0, 0, 1], max_points=5)
-        ((0, 3, 8), (0, 7, 1))
+        ((0, 1, 3, 8), (0, 0, 7, 1))
     """
     if max_points < 5:
         raise ValueError(f"thin: max_points is {max_points}. Give at least 5: both ends and three for a run.")

@@ -197,7 +197,7 @@ def read_contents(run: RunFolder) -> Contents:
         symbol=unit,
         backends=_backends(env),
         sources=_sources(schema),
-        environment=tuple((key, _written(value)) for key, value in env.items() if key != "backends"),
+        environment=tuple((visible(str(key)), _written(value)) for key, value in env.items() if key != "backends"),
         options=_options(config),
         commands=_commands(
             run.path,

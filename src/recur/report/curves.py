@@ -145,8 +145,8 @@ def _gradient_norm(train: Sequence[Row], clip_norm: float | None) -> Chart:
         y_range = log_range(min(heights), max(heights))
     return Chart(
         key="gradient_norm",
-        title="Gradient norm",
-        y_label="before clipping",
+        title="Gradients",
+        y_label="norm before clipping",
         summary=summary,
         series=tuple(series),
         levels=levels,

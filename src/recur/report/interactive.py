@@ -18,6 +18,8 @@ _LINES: dict[Role, dict[str, Any]] = {
     "speed": {"width": 1.5},
 }
 
+_FORMATS: dict[Role, str] = {"train": ".3f", "valid": ".3f", "rate": ".2~g", "norm": ".3~g", "speed": ",.0f"}
+
 # The points behind a smoothed curve, and the mark on its best one, speak for themselves.
 _UNNAMED: tuple[Role, ...] = ("raw", "best")
 
@@ -45,6 +47,8 @@ def figure(chart: Chart) -> go.Figure:
             "showgrid": False,
             "ticks": "outside",
             "tickformat": ",d",
+            "unifiedhovertitle": {"text": f"{chart.x_label} %{{x:,d}}"},
+            "spikethickness": 1,
             "range": [0, 1.015 * max(last, 1.0)],
         },
         yaxis={
@@ -102,7 +106,7 @@ def _trace(series: Series, chart: Chart) -> go.Scatter:
         if series.role == "raw":
             look |= {"hoverinfo": "skip"}
     if look.get("hoverinfo") != "skip":
-        look["hovertemplate"] = "%{y:.3~g}" if chart.key != "throughput" else "%{y:,.0f}"
+        look["hovertemplate"] = f"%{{y:{_FORMATS[series.role]}}}"
     return go.Scatter(
         x=series.x,
         y=series.y,

@@ -7,7 +7,7 @@ from typing import Any
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from recur.report.chart import COLOURS, Chart, Role, Series, log_ticks
 from recur.run import write_atomic
@@ -57,12 +57,13 @@ def write_png(chart: Chart, path: Path) -> None:
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     if chart.is_log:
         axes.set_yscale("log")
-        axes.yaxis.set_minor_formatter(NullFormatter())
+        axes.yaxis.set_minor_locator(NullLocator())
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         if chart.y_range is not None:
             axes.yaxis.set_major_locator(FixedLocator(log_ticks(*chart.y_range)))
     elif chart.key == "throughput":
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    axes.set_xlim(0, 1.015 * max(1.0, *(x for series in chart.series for x in series.x)))
     if chart.y_range is not None:
         axes.set_ylim(*chart.y_range)
     axes.grid(axis="y", color="#e3e7ec", linewidth=0.8)

@@ -15,7 +15,7 @@
       return { ...trace, line: { ...trace.line, color: colour }, marker: { ...trace.marker, color: colour } };
     });
     const axis = (old) => ({
-      ...old, color: muted, gridcolor: line, linecolor: line, tickcolor: line, fixedrange: isTouch,
+      ...old, color: muted, gridcolor: line, linecolor: line, tickcolor: line, spikecolor: muted, fixedrange: isTouch,
       title: { ...old.title, font: { size: 13, color: muted } },
     });
     const layout = {
@@ -24,6 +24,7 @@
       uirevision: "kept",
       dragmode: isTouch ? false : "zoom",
       font: { ...figure.layout.font, family: getComputedStyle(document.body).fontFamily, color: ink },
+      plot_bgcolor: paper,
       hoverlabel: { bgcolor: paper, bordercolor: line, font: { color: ink } },
       xaxis: axis(figure.layout.xaxis),
       yaxis: axis(figure.layout.yaxis),
@@ -39,6 +40,7 @@
     for (const [key, figure] of Object.entries(figures)) Plotly.react("chart-" + key, themed(figure));
   }
 
+  document.getElementById("unscripted")?.remove();
   draw();
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
   // Paper is white and narrower than the window.

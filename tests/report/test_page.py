@@ -1,0 +1,294 @@
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+
+from recur.errors import RunError
+from recur.report import figures, write_report
+from recur.report.contents import MAX_SAMPLES, TIMES, duration, read_contents
+from recur.run import RunFolder
+
+MakeRun = Callable[..., RunFolder]
+PICTURES = {"loss.png", "learning_rate.png", "gradient_norm.png", "throughput.png"}
+EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'{{ 7*7 }}<!--\u202e\x00\ud800"
+
+
+class Elements(HTMLParser):
+    """Collects the elements of a page, their attributes, and the text outside scripts and styles."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self._raw = False
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+        self._raw = tag in ("script", "style")
+        if tag in ("th", "td", "dt", "dd"):
+            self.text += " "
+
+    def handle_endtag(self, tag: str) -> None:
+        self._raw = False
+
+    def handle_data(self, data: str) -> None:
+        if not self._raw:
+            self.text += data
+
+    def count(self, tag: str) -> int:
+        return sum(found == tag for found, _ in self.found)
+
+    def of_class(self, name: str) -> int:
+        return sum(name in (attributes.get("class") or "").split() for _, attributes in self.found)
+
+
+def report(run: RunFolder) -> str:
+    return write_report(run).read_text(encoding="utf-8")
+
+
+def said(run: RunFolder) -> str:
+    return " ".join(Elements(report(run)).text.split())
+
+
+def test_the_report_is_one_file_and_four_pictures(run: RunFolder) -> None:
+    before = {path.name for path in run.path.iterdir()}
+    path = write_report(run)
+    assert path == run.path / "report.html"
+    assert {found.name for found in run.path.iterdir()} - before == PICTURES | {"report.html"}
+    assert path.stat().st_size < 6_000_000
+    for name in PICTURES:
+        assert (run.path / name).read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_report_is_the_same_every_time(run: RunFolder) -> None:
+    assert report(run) == report(run)
+
+
+def test_a_long_run_stays_small(make_run: MakeRun) -> None:
+    run = make_run([{"kind": "train", "step": i, "loss": 1 / 3 + i, "grad_norm": 1 / 7 + i} for i in range(1, 20_001)])
+    assert write_report(run).stat().st_size < 6_000_000
+
+
+def test_the_page_asks_for_nothing_from_elsewhere(run: RunFolder) -> None:
+    page = report(run)
+    elements = Elements(page)
+    fetching = [(tag, found) for tag, found in elements.found if "src" in found or tag in ("link", "iframe", "object")]
+    assert fetching == [("link", {"rel": "icon", "href": "data:,"})]
+    assert elements.count("script") == 3
+    policy = next(a["content"] for tag, a in elements.found if a.get("http-equiv") == "Content-Security-Policy")
+    assert policy is not None
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy.split("script-src")[1].split(";")[0]
+
+
+def test_the_page_says_what_the_run_holds(run: RunFolder) -> None:
+    text = said(run)
+    assert f"LSTM of 2 {TIMES} 256 units (1.09 million parameters), trained on input.txt, 2,000 steps" in text
+    assert "in 3 min on AMD EPYC with 2 threads." in text
+    assert "The model needs 0.54 nats per character less than a trigram model does." in text
+    assert "this model 1.512 trigram 2.050 unigram 3.310" in text
+    assert "perplexity per character 4.54 7.77 27.39" in text
+    assert "Measured on all 55,770 characters of the test part, each read once, in 4 s." in text
+    assert "On the validation part the model reaches 1.421 nats per character." in text
+    assert "step 2,000 stopped: the time is over" in text
+    assert f"weight_ih_l0 1024 {TIMES} 256" in text
+    assert "in all 1,086,017" in text
+    assert "rnn ran on torch; fused could not: built without it." in text
+    assert "optimizer.betas 0.9, 0.99" in text
+    assert "isa AVX2, FMA" in text
+    assert "does not beat" not in text
+
+
+def test_the_best_baseline_is_named_when_the_model_does_not_beat_it(make_run: MakeRun) -> None:
+    evaluation = {
+        "part": "test",
+        "model": {"nats_per_character": 2.4},
+        "baselines": {"unigram": {"nats_per_character": 3.3}, "trigram": {"nats_per_character": 2.1}},
+    }
+    text = said(make_run(evaluation=evaluation))
+    assert "This model does not beat the trigram baseline: 2.400 against 2.100 nats per character." in text
+    assert "trigram 2.100 this model 2.400 unigram 3.300" in text
+
+
+def test_samples_come_in_order_and_without_their_prompt_twice(run: RunFolder) -> None:
+    samples = read_contents(run).samples
+    assert [sample.step for sample in samples] == list(range(250, 2001, 250))
+    assert samples[-1].prompt == "ROMEO:"
+    assert samples[-1].text.startswith("\nSample of step 2000.")
+    assert samples[-1].loss.endswith(" nats per character")
+    assert Elements(report(run)).of_class("sample") == 8
+
+
+def test_many_samples_are_thinned_and_the_last_stays(make_run: MakeRun) -> None:
+    rows = [{"kind": "sample", "step": i, "prompt": "a", "text": "ab" * 4_000} for i in range(1, 1001)]
+    samples = read_contents(make_run(rows)).samples
+    assert len(samples) == MAX_SAMPLES
+    assert (samples[0].step, samples[-1].step) == (1, 1000)
+    assert samples[0].text.startswith("bab")
+    assert len(samples[0].text) == 4_000
+
+
+def test_every_symbol_of_a_passage_has_its_loss(run: RunFolder) -> None:
+    elements = Elements(report(run))
+    told = [a["data-says"] or "" for tag, a in elements.found if tag == "span" and "data-says" in a]
+    assert len(told) == sum(len(passage.symbols) for passage in read_contents(run).passages)
+    assert all(re.fullmatch(r".+ · (less than )?\d+\.\d\d nats · chance (\d+%|1 in [\d,]+)", one) for one in told)
+    assert elements.of_class("newline") == 5 * 9
+
+
+def test_the_readers_own_text_is_shown_when_there_is_one(make_run: MakeRun) -> None:
+    text = said(make_run(inspect={"text": ["T", "o", " ", "b", "e"], "losses": [4.0, 1.0, 0.5, None], "title": "Mine"}))
+    assert "What your text cost it" in text
+    assert "Mine 1.83 nats per character on average" in text
+
+
+def test_without_everything_but_the_configuration_it_still_says_so(make_run: MakeRun) -> None:
+    missing: dict[str, Any] = dict.fromkeys(("env", "schema", "model", "evaluation"))
+    run = make_run([], {"format": 1, "task": "language"}, **missing)
+    text = said(run)
+    assert "Not judged on held-out text yet" in text
+    assert "Nothing has been logged yet." in text
+    assert "Go on with the training" in text
+    assert "What it writes" not in text
+    assert "recur generate" not in text
+    assert not list(run.path.glob("*.png"))
+    assert figures(run) == {}
+
+
+@pytest.mark.parametrize("missing", ["env", "schema", "model", "evaluation"])
+def test_a_part_that_is_missing_is_left_out(make_run: MakeRun, missing: str) -> None:
+    absent: dict[str, Any] = {missing: None}
+    text = said(make_run(**absent))
+    assert ("The machine and the versions" in text) == (missing != "env")
+    assert ("86c4e6aa" in text) == (missing != "schema")
+    assert ("What it is made of" in text) == (missing != "model")
+    assert ("What surprised it most" in text) == (missing != "evaluation")
+
+
+def test_one_row_of_nulls_and_one_row_of_values_can_be_drawn(make_run: MakeRun) -> None:
+    rows = [
+        {"kind": "train", "step": 1, "loss": None, "grad_norm": None, "learning_rate": None, "tokens_per_second": None},
+        {"kind": "train", "step": 2, "loss": 3.0, "grad_norm": 0.0, "learning_rate": 0.0, "tokens_per_second": 0.0},
+    ]
+    run = make_run(rows)
+    write_report(run)
+    assert {path.name for path in run.path.glob("*.png")} == PICTURES - {"gradient_norm.png"}
+    assert figures(run)["loss"].data[0].y == (None, 3.0)
+
+
+def test_values_of_the_wrong_kind_are_left_out(make_run: MakeRun) -> None:
+    wrong: Any = [None, "x", 3, {"y": [1]}, [[]]]
+    run = make_run(
+        [{"kind": "train", "step": value, "loss": value} for value in wrong]
+        + [
+            {"kind": kind, "step": 1, "text": value, "prompt": value} for kind in ("sample", "event") for value in wrong
+        ],
+        {"format": 1, "task": wrong, "name": wrong, "model": wrong, "training": {"clip_norm": "x"}},
+        env={"cpu": wrong, "device": 3, "threads": "two", "backends": wrong},
+        schema={"tokenizer": wrong, "corpus": {"sources": wrong}},
+        model={"layers": wrong, "parameters": "many"},
+        evaluation={
+            "part": 3,
+            "model": {"nats_per_character": 2.0, "top1": "x"},
+            "valid": wrong,
+            "baselines": {"trigram": wrong},
+            "surprising": [*wrong, {"tokens": wrong, "losses": wrong + wrong}],
+        },
+        inspect={"text": wrong, "losses": "x", "title": 3},
+    )
+    text = said(run)
+    assert "this model 2.000" in text
+    assert "Your text" in text
+
+
+def test_hostile_strings_are_shown_and_do_nothing(make_run: MakeRun) -> None:
+    evil_figures = {"nats_per_character": 2.0, "nats_per_token": 2.0}
+    run = make_run(
+        [
+            {"kind": "train", "step": 1, "loss": 2.0},
+            {"kind": "train", "step": 2, "loss": 1.9},
+            {"kind": "sample", "step": 1, "prompt": EVIL, "text": EVIL},
+            {"kind": "event", "step": 1, "text": EVIL},
+        ],
+        {"format": 1, "task": EVIL, "name": EVIL, "model": {"cell": EVIL, EVIL: EVIL}, EVIL: {EVIL: [EVIL]}},
+        env={"cpu": EVIL, EVIL: EVIL, "backends": [{"layer": EVIL, "chosen": EVIL, "refused": {EVIL: EVIL}}]},
+        schema={"tokenizer": {"kind": EVIL}, "corpus": {"sources": [{"name": EVIL, "bytes": 3, "sha256": EVIL}]}},
+        model={"layers": [{"name": EVIL, "kind": EVIL, "weights": {EVIL: [EVIL]}, "output": EVIL}]},
+        evaluation={
+            "part": EVIL,
+            "verdict": EVIL,
+            "model": evil_figures,
+            # Within the length that a column's name keeps.
+            "baselines": {"</script>": evil_figures, "<b>x</b>": evil_figures},
+            "surprising": [{"tokens": [EVIL, *EVIL], "losses": [1.0]}],
+        },
+        inspect={"text": [EVIL], "losses": [1.0], "title": EVIL},
+    )
+    page = report(run)
+    elements = Elements(page)
+    assert elements.count("script") == 3
+    assert elements.count("img") == 0
+    assert not any(name.startswith("on") for _, attributes in elements.found for name in attributes)
+    assert elements.text.count("alert(1)</script><img src=x onerror=alert(2)>\"'{{ 7*7 }}<!--[U+202E]␀[U+D800]") > 20
+    assert "\x00" not in page
+    assert "\u202e" not in page
+    drawn = json.loads(page.split('id="figures">')[1].split("</script>")[0])
+    names = [note["text"] for note in drawn["loss"]["layout"]["annotations"]]
+    assert names == ["&lt;/script&gt; 2.00", "&lt;b&gt;x&lt;/b&gt; 2.00"]
+
+
+def test_figures_are_plotly_figures(run: RunFolder) -> None:
+    drawn = figures(run)
+    assert list(drawn) == ["loss", "learning_rate", "gradient_norm", "throughput"]
+    assert [trace.meta["role"] for trace in drawn["loss"].data] == ["raw", "train", "valid", "best"]
+    assert [note.text for note in drawn["loss"].layout.annotations] == ["unigram 3.31", "trigram 2.05"]
+    assert drawn["gradient_norm"].layout.yaxis.type == "log"
+    assert drawn["gradient_norm"].layout.shapes[0].y0 == 1.0
+    assert drawn["gradient_norm"].layout.annotations[0].y == 0.0
+
+
+def test_a_damaged_file_is_named(make_run: MakeRun) -> None:
+    run = make_run()
+    (run.path / "evaluation.json").write_text("{", encoding="utf-8")
+    with pytest.raises(RunError, match=r"evaluation\.json: damaged: "):
+        write_report(run)
+
+
+def test_no_folder_no_report(make_run: MakeRun) -> None:
+    with pytest.raises(RunError, match=r"config\.json: missing; the run is incomplete\."):
+        write_report(RunFolder(make_run().path / "nothing"))
+
+
+def test_the_commands_name_the_run_as_seen_from_here(
+    run: RunFolder, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (run.path / "model.safetensors").write_bytes(b"")
+    lines = [command.line for command in read_contents(run).commands]
+    assert lines[0] == "recur generate run --prompt ROMEO: --length 500"
+    assert lines[-1] == "recur train --resume run"
+
+
+def test_lengths_of_time() -> None:
+    assert [duration(seconds) for seconds in (0, 59.4, 60, 3599, 3600)] == [
+        "0 s",
+        "59 s",
+        "1 min",
+        "59 min 59 s",
+        "1 h",
+    ]
+
+
+def test_importing_the_package_draws_in_no_plotting() -> None:
+    code = "import sys, recur.report; print(sorted({'plotly', 'matplotlib', 'jinja2', 'torch'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
