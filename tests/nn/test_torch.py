@@ -167,7 +167,9 @@ def test_per_sample_gradients(kinds, compare):
         compare({n: g[k] for n, g in got.items()}, torch.func.grad(loss)(weights, row))
 
 
-@pytest.mark.parametrize("keywords", [{}, {"lengths": torch.tensor([6, 0, 2])}])
+@pytest.mark.parametrize(
+    "keywords", [{}, {"lengths": torch.tensor([6, 0, 2])}, {"reset": torch.arange(18).reshape(6, 3) % 5 == 3}]
+)
 def test_it_compiles_in_one_graph(kinds, compare, flat, keywords):
     layer = kinds["GRU"].make(4, 5, num_layers=2)
     x = torch.randn(6, 3, 4, dtype=torch.float64)
@@ -187,9 +189,10 @@ def test_it_exports(kinds, compare, flat):
 def test_autocast(kinds, name, num_steps, flat):
     layer = kinds[name].make(4, 5, num_layers=2, dtype=torch.float32)
     x = torch.randn(num_steps, 3, 4)
-    want = flat(layer(x))
+    lengths = [num_steps, 0, 1]
+    want = flat(layer(x, lengths=lengths))
     with torch.autocast("cpu", torch.bfloat16):
-        first = layer(x)
+        first = layer(x, lengths=lengths)
         again = layer(first[0].new_zeros(1, 3, 4), first[1])
     assert {v.dtype for r in (first, again) for v in flat(r).values()} == {torch.bfloat16}
     for key, value in flat(first).items():

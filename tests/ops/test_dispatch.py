@@ -126,3 +126,10 @@ def test_torch_refuses_forward_mode(ops, no_fallbacks):
     step = 1e-6
     there, back = (ops["lstm"]({**arguments, "x": arguments["x"] + s})["output"] for s in (step, -step))
     torch.testing.assert_close(tangent, (there - back) / (2 * step), rtol=0, atol=1e-8)
+
+
+def test_the_fallbacks_are_public(no_fallbacks):
+    import recur.ops
+
+    assert recur.ops.fallbacks is _dispatch.fallbacks
+    assert recur.ops.Fallback is _dispatch.Fallback

@@ -15,16 +15,14 @@ from recur.ops.gru.op import BACKENDS
 
 
 class GRU(RecurrentLayer):
-    r"""The gated recurrent unit, with the arguments, parameters and results of `torch.nn.GRU`.
+    """The gated recurrent unit, with the arguments, parameters and results of `torch.nn.GRU`.
 
-    $$
-    \begin{aligned}
-    r_t &= \sigma(W_{ir} x_t + b_{ir} + W_{hr} h_{t-1} + b_{hr}) \\
-    z_t &= \sigma(W_{iz} x_t + b_{iz} + W_{hz} h_{t-1} + b_{hz}) \\
-    n_t &= \tanh(W_{in} x_t + b_{in} + r_t \odot (W_{hn} h_{t-1} + b_{hn})) \\
-    h_t &= (1 - z_t) \odot n_t + z_t \odot h_{t-1}
-    \end{aligned}
-    $$
+    ```text
+    r_t = σ(W_ir x_t + b_ir + W_hr h_{t-1} + b_hr)
+    z_t = σ(W_iz x_t + b_iz + W_hz h_{t-1} + b_hz)
+    n_t = tanh(W_in x_t + b_in + r_t ⊙ (W_hn h_{t-1} + b_hn))
+    h_t = (1 - z_t) ⊙ n_t + z_t ⊙ h_{t-1}
+    ```
 
     Gates in the order r, z, n. Cho et al. (2014), in the form of cuDNN and torch: the reset gate acts after the
     recurrent product.

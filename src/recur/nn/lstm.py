@@ -14,18 +14,16 @@ from recur.ops.lstm.op import BACKENDS
 
 
 class LSTM(RecurrentLayer):
-    r"""Long short-term memory, with the arguments, parameters and results of `torch.nn.LSTM`.
+    """Long short-term memory, with the arguments, parameters and results of `torch.nn.LSTM`.
 
-    $$
-    \begin{aligned}
-    i_t &= \sigma(W_{ii} x_t + b_{ii} + W_{hi} h_{t-1} + b_{hi}) \\
-    f_t &= \sigma(W_{if} x_t + b_{if} + W_{hf} h_{t-1} + b_{hf}) \\
-    g_t &= \tanh(W_{ig} x_t + b_{ig} + W_{hg} h_{t-1} + b_{hg}) \\
-    o_t &= \sigma(W_{io} x_t + b_{io} + W_{ho} h_{t-1} + b_{ho}) \\
-    c_t &= f_t \odot c_{t-1} + i_t \odot g_t \\
-    h_t &= o_t \odot \tanh(c_t)
-    \end{aligned}
-    $$
+    ```text
+    i_t = σ(W_ii x_t + b_ii + W_hi h_{t-1} + b_hi)
+    f_t = σ(W_if x_t + b_if + W_hf h_{t-1} + b_hf)
+    g_t = tanh(W_ig x_t + b_ig + W_hg h_{t-1} + b_hg)
+    o_t = σ(W_io x_t + b_io + W_ho h_{t-1} + b_ho)
+    c_t = f_t ⊙ c_{t-1} + i_t ⊙ g_t
+    h_t = o_t ⊙ tanh(c_t)
+    ```
 
     Gates in the order i, f, g, o. With `proj_size`, h_t is then multiplied by weight_hr. Hochreiter and Schmidhuber
     (1997) with the forget gate of Gers et al. (2000); the projection is that of Sak et al. (2014).

@@ -15,9 +15,11 @@ from recur.ops.rnn.op import BACKENDS
 
 
 class RNN(RecurrentLayer):
-    r"""The simple recurrent network (Elman 1990), with the arguments, parameters and results of `torch.nn.RNN`.
+    """The simple recurrent network (Elman 1990), with the arguments, parameters and results of `torch.nn.RNN`.
 
-    $$ h_t = \tanh(W_{ih} x_t + b_{ih} + W_{hh} h_{t-1} + b_{hh}) $$
+    ```text
+    h_t = tanh(W_ih x_t + b_ih + W_hh h_{t-1} + b_hh)
+    ```
 
     or, with `nonlinearity="relu"`, the rectifier in place of tanh (Le, Jaitly and Hinton 2015).
 

@@ -55,6 +55,8 @@ class Library:
             return "torch's recurrent functions do not run under torch.func transforms such as vmap"
         if forward_ad._current_level >= 0:
             return "torch's recurrent functions have no forward-mode derivative on every device"
+        if call.reset is not None and torch.compiler.is_compiling():
+            return "where the time is split at resets is not known while compiling"
         return None
 
     def run(self, call: Call) -> Result:
@@ -131,7 +133,11 @@ def flatten_weights(mode: str, weights: Sequence[Tensor]) -> None:
         weights: The weights that are there, in torch's order.
     """
     first = weights[0]
-    if not first.is_cuda or len({w.data_ptr() for w in weights}) != len(weights):
+    if (
+        not first.is_cuda
+        or not torch._use_cudnn_rnn_flatten_weight()
+        or len({w.data_ptr() for w in weights}) != len(weights)
+    ):
         return
     if any(w.dtype != first.dtype or not w.is_cuda or not torch.backends.cudnn.is_acceptable(w) for w in weights):  # type: ignore[no-untyped-call]
         return
