@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from recur.data import building
 from recur.data.corpus import PARTS, Corpus, check_long_enough, encode_text
 from recur.data.options import CorpusOptions
+from recur.data.spool import SpooledText
 from recur.errors import DataError, RecurError, RunError
 
 KINDS = [
@@ -64,13 +65,18 @@ def test_the_parts_together_are_the_text(write, cache, prose, options):
 
 
 def test_the_text_is_cut_90_5_5_by_characters(write, cache):
-    text = "".join(chr(0x4E00 + number % 50) for number in range(1000))
+    text = "".join(chr(0x4E00 + number % 50) for number in range(997))
     corpus = Corpus.build([write("a.txt", text)], CorpusOptions(), cache)
-    assert [corpus.characters(part) for part in PARTS] == [900, 50, 50]
-    assert "".join(corpus.text("test")) == text[950:]
-    by_bytes = Corpus.build([write("a.txt", text)], CorpusOptions(tokens="byte"), cache)
-    # The cut moves to where a character ends, so that none is halved.
-    assert [by_bytes.characters(part) for part in PARTS] == [900, 50, 50]
+    assert [corpus.characters(part) for part in PARTS] == [899, 49, 49]
+    assert "".join(corpus.text("test")) == text[948:]
+
+
+def test_bytes_are_cut_where_a_character_ends(write, cache):
+    text = "".join(chr(0x4E00 + number % 50) for number in range(997))
+    corpus = Corpus.build([write("a.txt", text)], CorpusOptions(tokens="byte"), cache)
+    # 149 of the 2991 bytes would end one byte and two bytes after the beginning of a character.
+    assert [len(corpus.ids(part)) for part in PARTS] == [2694, 150, 147]
+    assert [corpus.characters(part) for part in PARTS] == [898, 50, 49]
 
 
 def test_the_fractions_are_options(write, cache):
@@ -140,6 +146,17 @@ def test_documents_start_after_the_separator_which_stays_in_the_text(write, cach
         assert all(text.endswith("\n\n") and text.count("\n\n") == 1 for text in texts[:-1])
         assert len(starts) == "".join(corpus.text(part)).removesuffix("\n\n").count("\n\n") + 1
     assert len(corpus.documents("train")) > 10
+
+
+def test_a_document_of_many_chunks_is_one_document(write, cache, prose, monkeypatch):
+    options = CorpusOptions(tokens="bpe", vocabulary_size=300, document_separator=r"\n\n")
+    whole = Corpus.build([write("a.txt", prose)], options, cache / "whole")
+    monkeypatch.setattr(SpooledText.word_chunks, "__defaults__", (20,))
+    monkeypatch.setattr("recur.data.encoding._GROUP", 50)
+    chunked = Corpus.build([write("a.txt", prose)], options, cache / "chunked")
+    for part in PARTS:
+        np.testing.assert_array_equal(chunked.ids(part), whole.ids(part))
+        np.testing.assert_array_equal(chunked.documents(part), whole.documents(part))
 
 
 def test_to_json_is_json(write, cache):

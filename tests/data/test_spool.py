@@ -14,7 +14,8 @@ from recur.data.tokenizer import BpeTokenizer
 
 texts = st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=60)
 PROSE = "The lowest of the lower, don't:  two  blanks\n\n\n  and\tmore 12345 ... \u3000x\x1c y\r\n" * 6
-BPE = BpeTokenizer.trained([PROSE], vocabulary_size=300)
+# Blanks are merged too, so that a cut among them shows.
+BPE = BpeTokenizer.trained([PROSE + "x\n \n  \n\t\t \n\n" * 50], vocabulary_size=340)
 
 
 def spooled(*chunks: str) -> SpooledText:

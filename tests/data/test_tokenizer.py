@@ -83,6 +83,12 @@ def test_the_symbols_are_sorted_by_code_point_and_the_unknown_id_is_last():
     assert tokenizer.encode("az\U0010ffff0", unknown="map").tolist() == [0, 4, 7, 7]
 
 
+def test_every_other_character_of_unicode_is_unknown():
+    everything = "".join(map(chr, (*range(0xD800), *range(0xE000, 0x110000))))
+    ids = CharacterTokenizer.of("zebra\u20ac").encode(everything, unknown="drop")
+    assert ids.tolist() == list(range(6))
+
+
 def test_unknown_characters_are_named():
     tokenizer = CharacterTokenizer.of("ab")
     with pytest.raises(DataError, match=r"has 2 characters that the model has never seen: '€' \(U\+20AC\), '\\n' "):

@@ -206,9 +206,7 @@ class _BytesDecoder:
         return self._decoder.decode(self._pieces[token])
 
     def flush(self) -> str:
-        rest = self._decoder.decode(b"", True)
-        self._decoder.reset()
-        return rest
+        return self._decoder.decode(b"", True)
 
 
 class _Utf8Tokenizer:
