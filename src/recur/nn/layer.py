@@ -248,23 +248,25 @@ class RecurrentLayer(nn.Module):
         call = Call(self._owner, x_TBI, states[0], self._weights(0), lengths, reset)
         return _dispatch.explain(self._backends, call, self.backend)
 
+    @property
+    def _input_shape(self) -> str:
+        return f"({'B, T' if self.batch_first else 'T, B'}, {self.input_size})"
+
     def _prepare(
         self, x: Tensor, hx: Tensor | tuple[Tensor, ...] | None, lengths: Lengths | None, reset: Tensor | None
     ) -> tuple[Tensor, list[State], Tensor | None, Tensor | None]:
         """Check the input and bring it to time first and to one state for each layer and direction."""
         if not isinstance(x, Tensor):
             raise TypeError(f"{self._owner}: x must be a torch.Tensor or PackedSequence, but is {type(x).__name__}.")
-        letters = "(B, T, {})" if self.batch_first else "(T, B, {})"
-        shape = letters.format(self.input_size)
         if x.dim() not in (2, 3):
             raise ValueError(
                 f"{self._owner}: x has {x.dim()} dimensions, {shape_of(x)}. "
-                f"Give {shape}, or (T, {self.input_size}) for one sequence."
+                f"Give {self._input_shape}, or (T, {self.input_size}) for one sequence."
             )
         if x.shape[-1] != self.input_size:
             raise ValueError(
                 f"{self._owner}: x has {x.shape[-1]} features but input_size is {self.input_size}. "
-                f"Pass input_size={x.shape[-1]}, or give x of shape {shape}."
+                f"Pass input_size={x.shape[-1]}, or give x of shape {self._input_shape}."
             )
         weight = self._weights(0).weight_ih
         check_like(self._owner, "x", x, weight, "the layer")

@@ -71,7 +71,7 @@ class Library:
         return (turn(y_TBH, lengths) if call.reverse else y_TBH), state
 
     def _run_full(self, x_TBI: Tensor, state: State, weights: Weights) -> Result:
-        if len(x_TBI) == 1 and not weights.more:
+        if x_TBI.shape[0] == 1 and not weights.more:
             state = self._step(x_TBI[0], state, weights)
             return state[0][None], state
         return self._sequence(x_TBI, state, weights.given(), weights.bias_ih is not None)
