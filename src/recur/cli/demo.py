@@ -31,6 +31,7 @@ def run(arguments: Sequence[str]) -> int:
     from recur.cli.figures import show_evaluation
     from recur.data.demo import demo_text
     from recur.decode.sampling import Sampling
+    from recur.errors import RunError
     from recur.models.options import LanguageModelOptions
     from recur.run import explained_os_errors, write_text_atomic
     from recur.tasks.trained_language import load
@@ -41,6 +42,9 @@ def run(arguments: Sequence[str]) -> int:
     text = out.parent / f"{out.name}.txt"
     with explained_os_errors(out.parent):
         out.parent.mkdir(parents=True, exist_ok=True)
+        is_other = text.exists() and text.read_bytes() != demo_text().encode()
+    if is_other:
+        raise RunError(f"{text}: exists and is not the demo's text; move it away, or choose another folder with --out.")
     write_text_atomic(text, demo_text())
     console = Console(stderr=True)
     console.print(f"demo     a language model of the prose in Python's documentation ({text})", highlight=False)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Sequence
 from typing import Any
 
-from recur.cli.parser import CommandParser
+from recur.cli.parser import CommandParser, check_device
 from recur.errors import OptionError
 
 
@@ -39,6 +40,7 @@ def run(arguments: Sequence[str]) -> int:
         raise OptionError(f"batch_size must be a whole number from 1 on, not {chosen.batch_size}.")
     if chosen.window < 1:
         raise OptionError(f"window must be a whole number from 1 on, not {chosen.window}.")
+    check_device(chosen.device)
     from rich.console import Console
 
     from recur.cli.figures import show_figures
@@ -55,7 +57,7 @@ def run(arguments: Sequence[str]) -> int:
             device=chosen.device,
         )
     if chosen.json:
-        sys.stdout.write(json.dumps(found, indent=2, ensure_ascii=False) + "\n")
+        sys.stdout.write(json.dumps(_finite(found), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
         return 0
     console = Console(soft_wrap=True)
     show_figures({"model": found["model"], **found["baselines"]}, console)
@@ -63,3 +65,14 @@ def run(arguments: Sequence[str]) -> int:
     for note in found["notes"]:
         console.print(f"note     {note}", markup=False, highlight=False)
     return 0
+
+
+def _finite(found: Any) -> Any:
+    """Return JSON without the numbers that JSON has no words for, such as a perplexity that overflows."""
+    if isinstance(found, dict):
+        return {key: _finite(value) for key, value in found.items() if not _is_infinite(value)}
+    return found
+
+
+def _is_infinite(value: Any) -> bool:
+    return isinstance(value, float) and not math.isfinite(value)

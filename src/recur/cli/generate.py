@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import BinaryIO
 
-from recur.cli.parser import CommandParser
+from recur.cli.parser import CommandParser, check_device, check_seed
 from recur.errors import DataError, OptionError
 
 _BYTES_PER_PROMPT_BYTE = 24
@@ -21,7 +21,7 @@ def build_parser() -> CommandParser:
     parser.add_argument("--prompt", type=str, default="\n", help="text to go on from; - reads it from standard input")
     parser.add_argument("--length", type=int, default=500, help="tokens to write, at most")
     parser.add_argument("--stop", type=str | None, default=None, help="stop before this text")
-    parser.add_argument("--temperature", type=float, default=1.0, help="below 1 more careful, above more daring, 0 none")
+    parser.add_argument("--temperature", type=float, default=1.0, help="below 1 more careful, above it more daring")
     parser.add_argument("--top-k", type=int | None, default=None, help="draw among the k likeliest tokens only")
     parser.add_argument("--top-p", type=float | None, default=None, help="draw among the likeliest that have this mass")
     parser.add_argument("--seed", type=int | None, default=None, help="the same seed writes the same text")
@@ -42,7 +42,9 @@ def run(arguments: Sequence[str]) -> int:
         raise OptionError(f"unknown must be error, map or drop, not {chosen.unknown!r}.")
     if chosen.threads < 1:
         raise OptionError(f"threads must be a whole number from 1 on, not {chosen.threads}.")
-    prompt = read_prompt(sys.stdin.buffer) if chosen.prompt == "-" else chosen.prompt
+    check_seed(chosen.seed)
+    check_device(chosen.device)
+    prompt = _prompt(chosen.prompt)
     import torch
 
     from recur.decode.sampling import Sampling
@@ -77,6 +79,16 @@ def run(arguments: Sequence[str]) -> int:
         for number, text in enumerate(texts, start=1):
             sys.stdout.write(f"--- {number} ---\n{prompt}{text}\n")
     return 0
+
+
+def _prompt(given: str) -> str:
+    if given != "-":
+        if not given.isprintable() and any("\ud800" <= character <= "\udfff" for character in given):
+            raise DataError("the prompt is no valid text in the terminal's encoding; give it in UTF-8.")
+        return given
+    if sys.stdin is None:
+        raise DataError("standard input is closed, so there is no prompt to read; give one with --prompt TEXT.")
+    return read_prompt(sys.stdin.buffer)
 
 
 def read_prompt(stream: BinaryIO) -> str:

@@ -63,15 +63,28 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         _complain("interrupted.")
         return 130
-    except MemoryError:
-        if wants_traceback:
-            raise
-        _complain("there is not enough memory for this; try a smaller model, batch or window.")
-        return 1
     except BrokenPipeError:
         # The reader (head, less) has seen enough. Python would complain again when it flushes at exit.
-        sys.stdout = None  # type: ignore[assignment]
+        sys.stdout = None
         return 0
+    except (MemoryError, RuntimeError, OSError) as error:
+        reason = _cause(error)
+        if wants_traceback or not reason:
+            raise
+        _complain(reason)
+        return 1
+
+
+def _cause(error: Exception) -> str:
+    """Return what a machine that is too small or too full made of the work; empty if the error is a bug of ours."""
+    if isinstance(error, OSError):
+        # Such as standard output on a full disk: files of ours are explained where they are written.
+        name = f"{error.filename}: " if error.filename else "the output cannot be written: "
+        return f"{name}{error.strerror or error}."
+    # torch raises a RuntimeError of its own for the processor's memory, and a subclass of it for the GPU's.
+    if isinstance(error, MemoryError) or "can't allocate memory" in str(error) or "out of memory" in str(error):
+        return "there is not enough memory for this; try a smaller model, batch or window."
+    return ""
 
 
 def _complain(message: str) -> None:

@@ -10,12 +10,16 @@ import sys
 import textwrap
 from collections.abc import Sequence
 from dataclasses import MISSING, fields
-from functools import cache
 from typing import Any, NoReturn, TypeVar, get_type_hints
 
 from jsonargparse import ArgumentParser, Namespace
 
+from recur.errors import OptionError
+
 Options = TypeVar("Options")
+
+_KINDS = {"int": "a whole number", "float": "a number", "str": "text", "bool": "true or false"}
+LARGEST_SEED = 2**63 - 1
 
 
 class CommandParser(ArgumentParser):
@@ -27,15 +31,17 @@ class CommandParser(ArgumentParser):
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Print what is wrong in one line and exit with 2."""
         line = " ".join(str(message).split())
-        sys.stderr.write(f"{self.prog}: {line}{self._nearest(line)} `{self.prog} --help` lists the options.\n")
+        line = _wrong_value(line) or f"{line.removesuffix('.')}{self._nearest(line)}"
+        sys.stderr.write(f"{self.prog}: {line} `{self.prog} --help` lists the options.\n")
         sys.exit(2)
 
     def _nearest(self, message: str) -> str:
         known = [option for action in self._actions for option in action.option_strings if option.startswith("--")]
-        unknown = re.findall(r"(?:arguments: .*?|Option ')(?:--)?([\w-]+)", message)
+        # Of the command line, and of a configuration file.
+        unknown = re.findall(r"arguments: .*?--([\w-]+)|(?:Option|Key) '([\w-]+)'", message)
         if not unknown:
             return "."
-        near = difflib.get_close_matches("--" + unknown[0].replace("_", "-"), known, n=1)
+        near = difflib.get_close_matches("--" + "".join(unknown[0]).replace("_", "-"), known, n=1)
         return f"; did you mean {near[0]}?" if near else "."
 
     def add_options(self, options: type[Any], title: str) -> None:
@@ -51,6 +57,24 @@ class CommandParser(ArgumentParser):
                 group.add_argument(f"--{name}", type=hints[field.name], default=default, help=documents[field.name])
 
 
+def _wrong_value(message: str) -> str:
+    """Return what is wrong with an option's value, in the user's words; empty if `message` is about something else."""
+    found = re.match(r'Parser key "(?P<key>\w+)": .*(?:Given|Got) value: (?P<value>.*)$', message)
+    if found is None:
+        return ""
+    literals = re.findall(r"Literal\[([^]]*)\]", message)
+    classes = re.findall(r"Expected an? <class '(\w+)'>", message)
+    choices = literals[0].replace("'", "").split(", ") if literals else []
+    expected = [f"one of {', '.join(choices)}"] if choices else []
+    expected += [_KINDS[name] for name in classes if name in _KINDS]
+    if not expected:
+        return ""
+    near = difflib.get_close_matches(found["value"], choices, n=1)
+    hint = f" Did you mean {near[0]}?" if near else ""
+    value = found["value"].removesuffix(".")
+    return f"--{found['key'].replace('_', '-')}: expected {' or '.join(expected)}, got {value}.{hint}"
+
+
 def options_from(namespace: Namespace, options: type[Options]) -> Options:
     """Return the dataclass that the parsed options make.
 
@@ -58,6 +82,31 @@ def options_from(namespace: Namespace, options: type[Options]) -> Options:
         OptionError: As the dataclass's own checks.
     """
     return options(**{field.name: namespace[field.name] for field in fields(options)})  # type: ignore[arg-type]
+
+
+def check_seed(seed: int | None) -> None:
+    """Raise unless `seed` is one that random generators take.
+
+    Raises:
+        OptionError: It is negative or too large.
+    """
+    if seed is not None and not 0 <= seed <= LARGEST_SEED:
+        raise OptionError(f"seed must be a whole number from 0 to {LARGEST_SEED}, not {seed}.")
+
+
+def check_device(device: str) -> None:
+    """Raise unless `device` is one of this machine.
+
+    Raises:
+        OptionError: It is unknown, or not there.
+    """
+    if device not in ("cpu", "cuda", "mps"):
+        raise OptionError(f"device must be cpu, cuda or mps, not {device!r}.")
+    import torch
+
+    is_there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not is_there[device]:
+        raise OptionError(f"device {device} is not available on this machine; use cpu.")
 
 
 def given_options(arguments: Sequence[str]) -> set[str]:
@@ -70,7 +119,6 @@ def given_options(arguments: Sequence[str]) -> set[str]:
     return {argument[2:].split("=")[0].replace("-", "_") for argument in arguments if argument.startswith("--")}
 
 
-@cache
 def field_documents(options: type[Any]) -> dict[str, str]:
     """Return the docstring under each field of a dataclass, on one line."""
     body = ast.parse(textwrap.dedent(inspect.getsource(options))).body[0]

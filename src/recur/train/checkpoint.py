@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
+import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,10 +10,10 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.plugins import TorchCheckpointIO
 from torch import Tensor
 
 from recur.errors import RunError
-from recur.models.language import State
 from recur.run import RunFolder, write_atomic
 from recur.tasks.language import LanguageTask
 
@@ -41,9 +41,66 @@ def read(run: RunFolder) -> dict[str, Any]:
         step = checkpoint["global_step"]
         if not isinstance(step, int) or not {"carried", "random"} <= set(checkpoint[_KEY]):
             raise KeyError(_KEY)
+        validations_without_better(checkpoint)
     except (RuntimeError, OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, pickle.PickleError) as e:
         raise RunError(f"{path}: damaged ({type(e).__name__}), cannot be resumed; train anew with --overwrite.") from e
     return dict(checkpoint)
+
+
+def exists(run: RunFolder) -> bool:
+    """Return whether `run` got as far as its first checkpoint."""
+    return path_of(run).is_file()
+
+
+def check_fits(state: dict[str, Any], run: RunFolder, task: LanguageTask, batch_size: int) -> None:
+    """Raise unless a checkpoint is of the model and the streams that `config.json` describes.
+
+    Raises:
+        RunError: It is not.
+    """
+    weights = state.get("state_dict")
+    found = {name: tuple(value.shape) for name, value in weights.items()} if isinstance(weights, dict) else {}
+    wanted = {name: tuple(value.shape) for name, value in task.state_dict().items()}
+    name = next((key for key in [*wanted, *found] if wanted.get(key) != found.get(key)), None)
+    if name is not None:
+        raise RunError(
+            f"{path_of(run)}: does not fit config.json: {name} is {found.get(name)}, expected {wanted.get(name)}."
+        )
+    carried = state[_KEY]["carried"]
+    streams = None if carried is None else carried[0][0].shape[1]
+    if streams not in (None, batch_size):
+        raise RunError(f"{path_of(run)}: does not fit config.json: it has {streams} streams, expected {batch_size}.")
+
+
+def validations_without_better(state: dict[str, Any]) -> int:
+    """Return how many validations in a row had not been better when the checkpoint was written."""
+    return int(state["callbacks"]["Validation"]["without_better"])
+
+
+def process_count(state: dict[str, Any]) -> int:
+    """Return how many processes trained together when the checkpoint was written."""
+    return len(state[_KEY]["random"])
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Writes a checkpoint beside its place and renames it, and explains what stands in the way.
+
+    Lightning's own goes through the system's folder of temporary files, which may be on another disk, or full.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        """Write `checkpoint` to `path`.
+
+        Raises:
+            RunError: It cannot be written.
+        """
+        buffer = io.BytesIO()
+        torch.save(checkpoint, buffer)
+        write_atomic(Path(path), lambda temporary: _write(temporary, buffer))
+
+
+def _write(path: Path, content: io.BytesIO) -> None:
+    path.write_bytes(content.getbuffer())
 
 
 @dataclass(kw_only=True, eq=False)
@@ -59,15 +116,7 @@ class Checkpoints(Callback):
 
     def save(self, trainer: Trainer) -> None:
         """Write the checkpoint, atomically. With several processes a collective call."""
-        path = path_of(self.run)
-        if trainer.world_size == 1:
-            write_atomic(path, lambda temporary: trainer.save_checkpoint(temporary))
-            return
-        # Every process must name the same file, so the name holds no process number here.
-        temporary = path.with_suffix(".tmp")
-        trainer.save_checkpoint(temporary)
-        if trainer.is_global_zero:
-            temporary.replace(path)
+        trainer.save_checkpoint(path_of(self.run))
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Add the carried state (each layer (1, B, H) of all streams) and the random state of each process."""
@@ -90,8 +139,6 @@ class Checkpoints(Callback):
         random = checkpoint[_KEY]["random"]
         if len(random) == trainer.world_size:
             self._random = random
-        else:
-            warnings.warn("another number of devices than before: the dropout masks start anew", stacklevel=2)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Move the restored states to where they are used, after all set-up that might draw random numbers."""
@@ -106,7 +153,7 @@ class Checkpoints(Callback):
 def _random_state() -> Tensor:
     """Return the generators' states in one tensor: the processor's, then the GPU's of this process."""
     state = torch.get_rng_state()
-    if torch.cuda.is_available() and torch.cuda.is_initialized():
+    if torch.cuda.is_available() and torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         state = torch.cat([state, torch.cuda.get_rng_state()])
     return state
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +41,9 @@ from recur.train.options import TrainingOptions
 from recur.train.pace import Pace
 from recur.train.recorder import Recorder
 from recur.train.validation import Validation
+
+LARGEST_SEED = 2**63 - 1
+"""The largest that torch's generators take."""
 
 VALIDATION_TOKENS = 100_000
 """Tokens of the validation part that are judged while training; the whole part is judged at the end."""
@@ -115,7 +120,8 @@ def resume_language_model(
 
     def prepare() -> RunFolder:
         folder = RunFolder.open(run)
-        state = checkpoint.read(folder)
+        # Without a checkpoint, the run was stopped before its first one: it begins anew, from the same seed.
+        step = int(checkpoint.read(folder)["global_step"]) if checkpoint.exists(folder) else 0
         if bounds:
             config = folder.config()
             unknown = set(bounds) - set(_BOUNDS)
@@ -124,7 +130,7 @@ def resume_language_model(
             config["training"].update(bounds)
             TrainingOptions(**config["training"])
             folder.write_json("config.json", config)
-        folder.forget_metrics_after(int(state["global_step"]))
+        folder.forget_metrics_after(step)
         return folder
 
     return _fit(processes.first_prepares(prepare), display, resume=True)
@@ -143,11 +149,21 @@ def _prepare(
     display: Display,
 ) -> RunFolder:
     RunFolder.check_free(out, overwrite=overwrite)
+    _check_not_inside(out, [*sources, corpus_options.valid, corpus_options.test])
+    _check_devices(training)
+    if training.tensorboard:
+        _check_tensorboard()
     has_gpu = _accelerator(training) != "cpu"
     text = _build_corpus(sources, corpus_options, out.parent / ".corpus", display)
     model_options, training = choose(model_options, training, num_tokens=len(text.train), has_gpu=has_gpu)
     assert training.batch_size is not None
     assert training.window is not None
+    count = processes.count(training.devices)
+    if training.batch_size % count:
+        raise OptionError(
+            f"batch_size: {training.batch_size} streams cannot be shared equally by {count} processes; "
+            f"give a multiple of {count}."
+        )
     check_long_enough(text, training.window, training.batch_size)
     torch.manual_seed(training.seed)
     model = LanguageModel(text.tokenizer.vocabulary_size, model_options)
@@ -180,6 +196,27 @@ def _prepare(
     return run
 
 
+def _check_not_inside(out: Path, sources: list[str | None]) -> None:
+    folder = out.resolve()
+    for source in sources:
+        if source not in (None, "-") and folder in [Path(source).resolve(), *Path(source).resolve().parents]:
+            raise RunError(f"{out}: holds the text {source}, so it is no place for the run; choose another with --out.")
+
+
+def _check_devices(training: TrainingOptions) -> None:
+    if training.seed > LARGEST_SEED:
+        raise OptionError(f"seed must be a whole number from 0 to {LARGEST_SEED}, not {training.seed}.")
+    accelerator, wanted = _accelerator(training), processes.local_count(training.devices)
+    found = {"cuda": torch.cuda.device_count(), "mps": 1}.get(accelerator, wanted)
+    if wanted > found:
+        raise OptionError(f"devices is {wanted}, but this machine has {found} of {accelerator}; give at most {found}.")
+
+
+def _check_tensorboard() -> None:
+    if find_spec("tensorboard") is None and find_spec("tensorboardX") is None:
+        raise OptionError("tensorboard is not installed; install it with: pip install 'recur[tensorboard]'.")
+
+
 def _build_corpus(sources: list[str], options: CorpusOptions, cache: Path, display: Display) -> Corpus:
     display.start("reading the text")
     try:
@@ -209,8 +246,8 @@ def _describe(
         f"{parameters:,} parameters"
     )
     display.say(
-        f"training {training.batch_size} streams x {training.window} steps, learning rate {training.learning_rate:.2g}, "
-        f"at most {' or '.join(bounds)}"
+        f"training {training.batch_size} streams x {training.window} steps, "
+        f"learning rate {training.learning_rate:.2g}, at most {' or '.join(bounds)}"
     )
 
 
@@ -235,7 +272,8 @@ def _fit(run: RunFolder, display: Display, *, resume: bool) -> RunFolder:
         raise RunError(f"{run.path}: is a run of task {config.get('task')!r}, expected 'language'.")
     training = _training_options(run, config)
     text = _corpus_of(run, display)
-    start = int(checkpoint.read(run)["global_step"]) if resume else 0
+    state = checkpoint.read(run) if resume and checkpoint.exists(run) else None
+    start = int(state["global_step"]) if state is not None else 0
     torch.manual_seed(training.seed)
     model = build_model(run, text.tokenizer.vocabulary_size, with_weights=False)
     rank, count = processes.rank(), processes.count(training.devices)
@@ -257,11 +295,14 @@ def _fit(run: RunFolder, display: Display, *, resume: bool) -> RunFolder:
     )
     recorder = _recorder(run, text, model, training, len(streams), display)
     pace = recorder.pace
-    if resume:
-        elapsed = run.metrics()[-1].get("elapsed", 0.0) if run.metrics() else 0.0
-        if pace.progress(start, float(elapsed)) >= 1.0:
-            display.say(f"{run.path}: is finished after {start} steps; a higher {' or '.join(_BOUNDS)} trains on.")
-            return _finish(run, text, display)
+    if state is not None:
+        checkpoint.check_fits(state, run, task, training.batch_size or 1)
+        reason = _reason_to_stop(run, state, pace)
+        if reason:
+            display.say(f"{run.path}: is finished after {start} steps: {reason}.")
+            return _finish_alone(run, text, display)
+        if checkpoint.process_count(state) != count:
+            display.say("another number of devices than before: the dropout masks start anew.")
     trainer = _trainer(run, training, model.options, recorder)
     task.train()
     display.start("training")
@@ -270,12 +311,22 @@ def _fit(run: RunFolder, display: Display, *, resume: bool) -> RunFolder:
             trainer.fit(
                 task,
                 train_dataloaders=_EndlessWindows(streams, start),
-                ckpt_path=str(checkpoint.path_of(run)) if resume else None,
-                weights_only=True if resume else None,
+                ckpt_path=str(checkpoint.path_of(run)) if state is not None else None,
+                weights_only=True if state is not None else None,
             )
     except TrainingError as error:
+        if not trainer.is_global_zero:
+            # Every process raises it, the first one reports. With a code above 0 Lightning would kill that one.
+            raise SystemExit(0) from error
         run.append_metrics({"kind": "event", "step": trainer.global_step, "text": str(error)})
         raise
+    except SystemExit as error:
+        # Lightning ends the process when it is interrupted for a second time.
+        if not isinstance(error.__context__, KeyboardInterrupt):
+            raise
+        raise Interrupted(
+            f"stopped at once; go on from the last checkpoint with: recur train --resume {run.path}"
+        ) from error
     finally:
         display.stop()
         pace.release()
@@ -288,7 +339,19 @@ def _fit(run: RunFolder, display: Display, *, resume: bool) -> RunFolder:
         )
     if pace.stop_wanted:
         display.say(f"stopped at step {trainer.global_step}: {pace.stop_wanted}.")
-    return _finish(run, text, display)
+    return _finish_alone(run, text, display)
+
+
+def _reason_to_stop(run: RunFolder, state: dict[str, Any], pace: Pace) -> str:
+    """Return why a run that is to be resumed has nothing left to do; empty if it has."""
+    rows = run.metrics()
+    elapsed = float(rows[-1].get("elapsed", 0.0)) if rows else 0.0
+    if pace.progress(int(state["global_step"]), elapsed) >= 1.0:
+        return "a higher --max-minutes, --max-epochs or --max-steps trains on"
+    without = checkpoint.validations_without_better(state)
+    if pace.options.patience and without >= pace.options.patience:
+        return f"the validation loss had not fallen for {without} validations"
+    return ""
 
 
 def _training_options(run: RunFolder, config: dict[str, Any]) -> TrainingOptions:
@@ -389,11 +452,11 @@ def _trainer(run: RunFolder, training: TrainingOptions, model: LanguageModelOpti
             process_group_backend="gloo" if _accelerator(training) == "cpu" else None,
             find_unused_parameters=model.initial_state == "learned",
         )
-    logger = TensorBoardLogger(save_dir=str(run.path), name="tensorboard", version="") if training.tensorboard else False
+    logger = training.tensorboard and TensorBoardLogger(save_dir=str(run.path), name="tensorboard", version="")
     with _quiet_lightning():
         return Trainer(
             accelerator={"cuda": "gpu"}.get(_accelerator(training), _accelerator(training)),
-            devices=training.devices,
+            devices=processes.local_count(training.devices),
             num_nodes=processes.nodes(training.devices),
             strategy=strategy,
             max_epochs=-1,
@@ -405,6 +468,7 @@ def _trainer(run: RunFolder, training: TrainingOptions, model: LanguageModelOpti
             use_distributed_sampler=False,
             logger=logger,
             default_root_dir=str(run.path),
+            plugins=[checkpoint.AtomicCheckpointIO()],
             callbacks=[recorder.pace, recorder.validation, recorder.checkpoints, recorder],
         )
 
@@ -429,6 +493,20 @@ def _quiet_lightning() -> Iterator[None]:
 # --- the end --------------------------------------------------------------------------------------------------------
 
 
+def _finish_alone(run: RunFolder, text: Corpus, display: Display) -> RunFolder:
+    """As `_finish`, in the first process only, and with advice when it is interrupted."""
+    if not processes.is_first():
+        raise SystemExit(0)
+    try:
+        return _finish(run, text, display)
+    except KeyboardInterrupt as error:
+        raise Interrupted(
+            f"interrupted after the training, all is saved; judge it with: recur train --resume {run.path}"
+        ) from error
+    finally:
+        display.stop()
+
+
 def _finish(run: RunFolder, text: Corpus, display: Display) -> RunFolder:
     """Judge the best weights on the held-out parts, write `evaluation.json` and the report."""
     trained = load(run)
@@ -448,7 +526,7 @@ def _finish(run: RunFolder, text: Corpus, display: Display) -> RunFolder:
             characters=characters,
             document_starts=None if starts is None else starts[starts < len(ids)],
             against=against if part == "test" else {},
-            progress=lambda done, total=len(ids): display.advance(done, f"{done:,} of {total:,} tokens"),  # type: ignore[misc]
+            progress=_judging(display, len(ids)),
         )
         display.stop()
         if part == "valid":
@@ -458,8 +536,24 @@ def _finish(run: RunFolder, text: Corpus, display: Display) -> RunFolder:
         evaluation["baselines"] = {name: other.to_json() for name, other in others.items()}
         evaluation["verdict"] = judgement.verdict(part, figures, others)
         evaluation["surprising"] = judgement.surprising_passages(trained, ids, nats)
-    run.write_json("evaluation.json", evaluation)
+    if not math.isfinite(evaluation["model"]["nats_per_character"]):
+        raise TrainingError(
+            f"{run.path}: the loss on the test text is not finite, for the weights are too large; "
+            "train anew with a lower learning_rate."
+        )
+    run.write_json("evaluation.json", _finite(evaluation))
     from recur.report import write_report
 
     write_report(run)
     return run
+
+
+def _judging(display: Display, total: int) -> Callable[[int], None]:
+    return lambda done: display.advance(done, f"{done:,} of {total:,} tokens")
+
+
+def _finite(content: Any) -> Any:
+    """Return JSON without the numbers that JSON has no words for, such as a perplexity that overflows."""
+    if isinstance(content, dict):
+        return {key: _finite(value) for key, value in content.items() if value not in (math.inf, -math.inf)}
+    return content

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
+import torch
 import torch.distributed as dist
 
 from recur.errors import RecurError
@@ -33,16 +34,22 @@ def count(devices: int) -> int:
     return int(os.environ["WORLD_SIZE"]) if is_torchrun() else devices
 
 
+def local_count(devices: int) -> int:
+    """Return how many processes train on this machine: torchrun's number, else `devices`."""
+    return int(os.environ["LOCAL_WORLD_SIZE"]) if is_torchrun() else devices
+
+
 def nodes(devices: int) -> int:
     """Return how many machines take part."""
-    return max(count(devices) // devices, 1)
+    return max(count(devices) // local_count(devices), 1)
 
 
 def first_prepares(prepare: Callable[[], RunFolder]) -> RunFolder:
     """Return the run folder that the first process prepares; the others wait for it and open it.
 
     Raises:
-        RecurError: The first process could not prepare it; under torchrun every process raises.
+        RecurError: The first process could not prepare it.
+        SystemExit: In the other processes when the first one could not; it has told the reason.
     """
     if is_torchrun():
         return _broadcast(prepare)
@@ -56,20 +63,20 @@ def first_prepares(prepare: Callable[[], RunFolder]) -> RunFolder:
 
 def _broadcast(prepare: Callable[[], RunFolder]) -> RunFolder:
     if not dist.is_initialized():
-        dist.init_process_group("gloo")
-    message: list[str | None] = [None, None]
+        dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
+    message: list[str | int] = [""]
     failure: RecurError | None = None
     if rank() == 0:
         try:
-            message = [str(prepare().path.resolve()), None]
+            message = [str(prepare().path.resolve())]
         except RecurError as error:
             failure = error
-            message = [None, str(error)]
-    dist.broadcast_object_list(message)
+            message = [error.exit_code]
+    dist.broadcast_object_list(message, device=torch.device("cpu"))
     if failure is not None:
         raise failure
-    if message[0] is None:
-        raise RecurError(f"the first process could not begin: {message[1]}")
+    if isinstance(message[0], int):
+        raise SystemExit(message[0])
     return RunFolder.open(message[0])
 
 

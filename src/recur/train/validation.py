@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import Tensor
 
+from recur.errors import TrainingError
 from recur.run import RunFolder
 from recur.tasks.held_out import HeldOutFigures
 from recur.tasks.language import LanguageTask
@@ -40,6 +42,7 @@ class Validation(Callback):
     best_step: int = 0
     without_better: int = 0
     latest: float = math.nan
+    _first: dict[str, Tensor] | None = None
 
     def after_step(self, trainer: Trainer, task: LanguageTask, epoch: int) -> None:
         """Validate when it is due: every so many steps, and at the end."""
@@ -52,6 +55,7 @@ class Validation(Callback):
         if is_best:
             self.best, self.best_step, self.without_better = figures.nats_per_token, step, 0
             self.run.save_weights(task.model.state_dict())
+            self._first = None
         else:
             self.without_better += 1
         common = {"step": step, "epoch": epoch, "elapsed": self.pace.elapsed}
@@ -81,7 +85,17 @@ class Validation(Callback):
         self.best_step = int(state_dict["best_step"])
         self.without_better = int(state_dict["without_better"])
 
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Remember the weights until the first are saved."""
+        assert isinstance(pl_module, LanguageTask)
+        if trainer.is_global_zero and not self.run.has("model.safetensors"):
+            self._first = {name: value.detach().clone() for name, value in pl_module.model.state_dict().items()}
+
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Keep the weights of a training that broke off before its first validation."""
-        if trainer.is_global_zero and isinstance(pl_module, LanguageTask) and not self.run.has("model.safetensors"):
-            self.run.save_weights(pl_module.model.state_dict())
+        """Keep good weights of a training that went wrong before its first validation."""
+        if not isinstance(exception, TrainingError) or not trainer.is_global_zero or self._first is None:
+            return
+        assert isinstance(pl_module, LanguageTask)
+        # The step before may have spoilt the weights although they are finite: then the first ones are the last good.
+        is_good = math.isfinite(self.judge().nats_per_token)
+        self.run.save_weights(pl_module.model.state_dict() if is_good else self._first)
