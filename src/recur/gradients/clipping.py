@@ -30,6 +30,6 @@ def clip_gradients(
     if max_norm is not None:
         return nn.utils.clip_grad_norm_(chosen, max_norm)
     norm = nn.utils.get_total_norm([p.grad for p in chosen if p.grad is not None])
-    if max_value is not None and bool(torch.isfinite(norm)):
+    if chosen and max_value is not None and bool(torch.isfinite(norm)):
         nn.utils.clip_grad_value_(chosen, max_value)
     return norm
