@@ -143,14 +143,14 @@ def test_turn():
     assert turn(x, None)[..., 0].tolist() == [[6, 7], [4, 5], [2, 3], [0, 1]]
 
 
-@pytest.mark.parametrize("T", [1, 5])
-def test_second_derivatives_are_those_of_the_reference(op, compare, T):
+@pytest.mark.parametrize(("T", "lengths"), [(1, None), (5, None), (5, torch.tensor([2, 0, 5]))])
+def test_second_derivatives_are_those_of_the_reference(op, compare, T, lengths):
     """In float32 as well, where an LSTM on a CPU is oneDNN's."""
 
     def second(backend):
         arguments = op.arguments(T, 3, 4, 5, torch.float32)
         leaves = {n: a.requires_grad_() for n, a in arguments.items()}
-        output = op(leaves, backend=backend)["output"]
+        output = op(leaves, lengths=lengths, backend=backend)["output"]
         (first,) = torch.autograd.grad(output.pow(2).sum(), leaves["x"], create_graph=True)
         grads = torch.autograd.grad(first.pow(2).sum(), list(leaves.values()), allow_unused=True)
         return {n: torch.zeros_like(leaves[n]) if g is None else g for n, g in zip(leaves, grads, strict=True)}
