@@ -115,7 +115,7 @@ PARTS: dict[str, dict[str, Any]] = {
         "corpus": {
             "sources": [
                 {
-                    "name": "input.txt",
+                    "name": "texts/input.txt",
                     "bytes": 1_115_394,
                     "sha256": "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed",
                 }

@@ -71,7 +71,7 @@ def test_the_gradient_norm_is_logarithmic_and_shows_the_clipping() -> None:
     assert norm.is_log
     assert norm.series[0].y == (4.0, None, 0.5, 0.4, 0.25)
     assert [(level.name, level.y) for level in norm.levels] == [("clipped above 1", 1.0)]
-    assert norm.summary == "Median 0.5, at most 4. Clipped in 25% of the logged steps."
+    assert norm.summary == "Median 0.5, at most 4. Clipped at 1 of 4 logged steps."
     assert norm.y_range == (0.2, 5.0)
     assert chart(rows, "gradient_norm").levels == ()
 
@@ -87,3 +87,9 @@ def test_the_throughput_starts_at_zero_and_falls_back_to_tokens() -> None:
 def test_a_long_run_is_thinned() -> None:
     rows = [train_row(step, loss=1.0, learning_rate=0.1) for step in range(1, 30_001)]
     assert all(len(series.x) <= MAX_POINTS for one in training_charts(rows) for series in one.series)
+
+
+def test_a_learning_rate_that_ends_at_nothing_says_so() -> None:
+    rows = [train_row(step, learning_rate=rate) for step, rate in ((1, 0.001), (2, 0.004), (3, 3.4e-10))]
+    assert chart(rows, "learning_rate").summary == "At most 0.004, almost nothing in the end."
+    assert chart(rows[:2], "learning_rate").summary == "At most 0.004, 0.004 in the end."

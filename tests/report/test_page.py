@@ -97,7 +97,7 @@ def test_the_page_says_what_the_run_holds(run: RunFolder) -> None:
     assert "The model needs 0.54 nats per character less than a trigram model does." in text
     assert "this model 1.512 trigram 2.050 unigram 3.310" in text
     assert "perplexity per character 4.54 7.77 27.39" in text
-    assert "Measured on all 55,770 characters of the test part, each read once, in 4 s." in text
+    assert "Measured on 55,770 characters of the test part, each read once, in 4 s." in text
     assert "On the validation part the model reaches 1.421 nats per character." in text
     assert "step 2,000 stopped: the time is over" in text
     assert f"weight_ih_l0 1024 {TIMES} 256" in text
@@ -126,6 +126,11 @@ def test_samples_come_in_order_and_without_their_prompt_twice(run: RunFolder) ->
     assert samples[-1].text.startswith("\nSample of step 2000.")
     assert samples[-1].loss.endswith(" nats per character")
     assert Elements(report(run)).of_class("sample") == 8
+
+
+def test_a_sample_without_a_prompt_begins_with_its_first_line(make_run: MakeRun) -> None:
+    (sample,) = read_contents(make_run([{"kind": "sample", "step": 1, "prompt": "\n", "text": "\n\nOnce"}])).samples
+    assert (sample.prompt, sample.text) == ("", "Once")
 
 
 def test_many_samples_are_thinned_and_the_last_stays(make_run: MakeRun) -> None:
@@ -275,7 +280,7 @@ def test_the_commands_name_the_run_as_seen_from_here(
     (run.path / "model.safetensors").write_bytes(b"")
     lines = [command.line for command in read_contents(run).commands]
     assert lines[0] == "recur generate run --prompt ROMEO: --length 500"
-    assert lines[-1] == "recur train --resume run"
+    assert lines[-1] == "recur train --resume run --max-minutes 30"
 
 
 def test_lengths_of_time() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from recur.report.chart import Chart
@@ -284,7 +284,7 @@ def _lead(
     if parameters is not None:
         said += f" ({_short(parameters)} parameters)"
     corpus = _object(schema.get("corpus"))
-    names = [visible(_text(_object(source).get("name"))) for source in _list(corpus.get("sources"))]
+    names = [visible(PurePath(_text(_object(source).get("name"))).name) for source in _list(corpus.get("sources"))]
     if names and names[0]:
         said += f", trained on {names[0]}" + (f" and {len(names) - 1} more" if len(names) > 1 else "")
     told = [row for row in rows if number(row.get("step")) is not None]
@@ -392,7 +392,7 @@ def _coverage(model: Mapping[str, Any], part: str, unit: str, valid: float | Non
     said = ""
     characters, seconds = _count(model.get("characters")), number(model.get("seconds"))
     if characters:
-        said = f"Measured on all {characters} characters of the {part} part, each read once"
+        said = f"Measured on {characters} characters of the {part} part, each read once"
         said += f", in {duration(seconds)}." if seconds is not None else "."
     if valid is not None:
         said += f" On the validation part the model reaches {valid:.3f} nats per character."
@@ -413,12 +413,15 @@ def _samples(rows: Sequence[Mapping[str, Any]], unit: str) -> tuple[Sample, ...]
         known = [loss for step, loss in losses if step <= float(row["step"])]
         temperature = number(row.get("temperature"))
         prompt, text = _text(row.get("prompt")), _text(row.get("text"))
+        text = text.removeprefix(prompt)
+        if not prompt.strip():
+            prompt, text = "", text.lstrip("\n")
         samples.append(
             Sample(
                 step=int(float(row["step"])),
                 loss=f"{known[-1]:.3f} nats per {unit}" if known else "",
                 prompt=visible(prompt),
-                text=visible(text.removeprefix(prompt)[:MAX_SAMPLE_LENGTH]),
+                text=visible(text[:MAX_SAMPLE_LENGTH]),
                 temperature="" if temperature is None else f"{temperature:g}",
             )
         )
@@ -533,8 +536,10 @@ def _commands(path: Path, *, prompt: str, has_weights: bool, is_done: bool) -> t
             Command(why="See what in a text of yours surprises it", line=f"recur inspect {place} --input my.txt")
         )
         commands.append(Command(why="Judge it on another text", line=f"recur evaluate {place} other.txt"))
+    # A finished training stops again at once unless it is given more time.
+    further = " --max-minutes 30" if is_done else ""
     why = "Train it further" if is_done else "Go on with the training"
-    commands.append(Command(why=why, line=f"recur train --resume {place}"))
+    commands.append(Command(why=why, line=f"recur train --resume {place}{further}"))
     return tuple(commands)
 
 

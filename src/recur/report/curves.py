@@ -123,7 +123,10 @@ def _loss_range(series: Sequence[Series], levels: Sequence[Level]) -> tuple[floa
 def _learning_rate(train: Sequence[Row]) -> Chart:
     series = _thinned("learning rate", "rate", *_points(train, "learning_rate"))
     values = [y for y in series.y if y is not None]
-    summary = f"At most {max(values):.2g}, {values[-1]:.2g} in the end." if values else ""
+    summary = ""
+    if values:
+        end = f"{values[-1]:.2g}" if values[-1] > 1e-3 * max(values) else "almost nothing"
+        summary = f"At most {max(values):.2g}, {end} in the end."
     return Chart(key="learning_rate", title="Learning rate", y_label="", summary=summary, series=(series,))
 
 
@@ -140,7 +143,8 @@ def _gradient_norm(train: Sequence[Row], clip_norm: float | None) -> Chart:
     if values:
         summary = f"Median {values[len(values) // 2]:.3g}, at most {values[-1]:.3g}."
         for level in levels:
-            summary += f" Clipped in {sum(value > level.y for value in values) / len(values):.0%} of the logged steps."
+            above = sum(value > level.y for value in values)
+            summary += f" Clipped at {above:,} of {len(values):,} logged steps."
         heights = [*values, *(level.y for level in levels)]
         y_range = log_range(min(heights), max(heights))
     return Chart(

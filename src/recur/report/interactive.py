@@ -55,6 +55,7 @@ def figure(chart: Chart) -> go.Figure:
             "title": {"text": _plain(chart.y_label)},
             "type": "log" if chart.is_log else "linear",
             "zeroline": False,
+            "showspikes": False,
             "automargin": True,
         },
         shapes=[_line(level) for level in chart.levels],
