@@ -12,6 +12,7 @@ from rich.console import Console
 
 import recur
 from recur import engine
+from recur.cli.info import _cuda as cuda_info
 from recur.cli.info import collect, run, show
 from recur.errors import OptionError
 
@@ -96,6 +97,24 @@ def test_cuda_tells_why_it_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     assert row(shown(info), "CUDA") == f"not available: torch {torch.__version__} is built without CUDA"
     monkeypatch.setattr(torch.version, "cuda", "13.0")
     assert collect()["cuda"] == {"missing": "torch is built for CUDA 13.0, but finds no driver or no GPU"}
+
+
+def test_cuda_names_its_devices(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda index: f"GPU {index}")
+    assert cuda_info() == {"version": "13.0", "devices": ["GPU 0", "GPU 1"]}
+
+
+def test_a_package_that_is_not_installed_has_no_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> str:
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", missing)
+    info = collect()
+    assert info["versions"]["plotly"] is None
+    assert row(shown(info), "plotly") == "not installed"
 
 
 def test_the_table() -> None:
