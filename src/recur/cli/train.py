@@ -89,7 +89,11 @@ def _resume(run_path: str, given: set[str], data: Sequence[str], chosen: object)
 
 def _free_folder(data: Sequence[str]) -> Path:
     """Return runs/<name>, or the first of runs/<name>-2, -3, ... that does not exist."""
-    name = "stdin" if data[0] == "-" else Path(data[0]).resolve().name.removesuffix(".gz").rsplit(".", 1)[0] or "run"
+    # Not resolved: a link gives the name that the user knows, and one to itself has no other.
+    first = "stdin" if data[0] == "-" else (Path.cwd() / data[0]).name or "run"
+    if first in (".", ".."):
+        first = Path(first).resolve().name
+    name = first.removesuffix(".gz").rsplit(".", 1)[0] or "run"
     folder, number = Path("runs") / name, 2
     while folder.exists():
         folder, number = Path("runs") / f"{name}-{number}", number + 1

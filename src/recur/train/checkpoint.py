@@ -32,17 +32,33 @@ def read(run: RunFolder) -> dict[str, Any]:
         RunError: It is missing or damaged.
     """
     import pickle  # only for the name of the error that `weights_only` raises
+    import zipfile
 
     path = path_of(run)
     if not path.is_file():
         raise RunError(f"{path}: missing, so there is nothing to resume; train anew with --overwrite.")
     try:
+        # torch does not look at the checksums that it writes.
+        with zipfile.ZipFile(path) as file:
+            spoilt = file.testzip()
+        if spoilt is not None:
+            raise ValueError(f"the checksum of {spoilt} is wrong")
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
         step = checkpoint["global_step"]
         if not isinstance(step, int) or not {"carried", "random"} <= set(checkpoint[_KEY]):
             raise KeyError(_KEY)
         validations_without_better(checkpoint)
-    except (RuntimeError, OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, pickle.PickleError) as e:
+    except (
+        RuntimeError,
+        OSError,
+        EOFError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        pickle.PickleError,
+        zipfile.BadZipFile,
+    ) as e:
         raise RunError(f"{path}: damaged ({type(e).__name__}), cannot be resumed; train anew with --overwrite.") from e
     return dict(checkpoint)
 

@@ -42,9 +42,6 @@ from recur.train.pace import Pace
 from recur.train.recorder import Recorder
 from recur.train.validation import Validation
 
-LARGEST_SEED = 2**63 - 1
-"""The largest that torch's generators take."""
-
 VALIDATION_TOKENS = 100_000
 """Tokens of the validation part that are judged while training; the whole part is judged at the end."""
 
@@ -197,15 +194,16 @@ def _prepare(
 
 
 def _check_not_inside(out: Path, sources: list[str | None]) -> None:
-    folder = out.resolve()
+    folder = os.path.realpath(out)
     for source in sources:
-        if source not in (None, "-") and folder in [Path(source).resolve(), *Path(source).resolve().parents]:
+        if source is None or source == "-":
+            continue
+        place = os.path.realpath(source)
+        if os.path.commonpath([folder, place]) == folder:
             raise RunError(f"{out}: holds the text {source}, so it is no place for the run; choose another with --out.")
 
 
 def _check_devices(training: TrainingOptions) -> None:
-    if training.seed > LARGEST_SEED:
-        raise OptionError(f"seed must be a whole number from 0 to {LARGEST_SEED}, not {training.seed}.")
     accelerator, wanted = _accelerator(training), processes.local_count(training.devices)
     found = {"cuda": torch.cuda.device_count(), "mps": 1}.get(accelerator, wanted)
     if wanted > found:

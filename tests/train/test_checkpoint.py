@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from recur.errors import Interrupted, RunError
+from recur.run import RunFolder
+from recur.train import checkpoint
+from recur.train.fit import resume_language_model
+
+
+@pytest.fixture
+def run(train: Any) -> RunFolder:
+    return train("run", max_steps=10)
+
+
+def test_it_is_read_without_running_code_from_it(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path / "run")
+    marker = tmp_path / "marker"
+
+    class Harmful:
+        def __reduce__(self) -> Any:
+            return (Path.touch, (marker,))
+
+    torch.save({"global_step": 1, "recur": Harmful()}, checkpoint.path_of(folder))
+    with pytest.raises(
+        RunError, match=r"last\.ckpt: damaged \(UnpicklingError\), cannot be resumed; train anew with --ov"
+    ):
+        checkpoint.read(folder)
+    assert not marker.exists()
+
+
+def test_missing(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path / "run")
+    assert not checkpoint.exists(folder)
+    with pytest.raises(
+        RunError, match=r"last\.ckpt: missing, so there is nothing to resume; train anew with --overwrite"
+    ):
+        checkpoint.read(folder)
+
+
+def test_every_byte_that_matters_is_checked(run: RunFolder) -> None:
+    path = checkpoint.path_of(run)
+    content = path.read_bytes()
+    tensors = [value for value in checkpoint.read(run)["state_dict"].values() if value.numel() > 20]
+    assert tensors
+    for tensor in tensors:
+        changed = bytearray(content)
+        changed[content.index(tensor.numpy().tobytes()) + 5] ^= 1
+        path.write_bytes(changed)
+        with pytest.raises(RunError, match=r"damaged \(ValueError\)"):
+            checkpoint.read(run)
+    for length in range(0, len(content), len(content) // 7):
+        path.write_bytes(content[:length])
+        with pytest.raises(RunError, match=r"damaged \(\w+\)"):
+            checkpoint.read(run)
+
+
+def test_it_holds_the_state_of_all_streams_and_of_the_random_numbers(run: RunFolder) -> None:
+    state = checkpoint.read(run)
+    assert checkpoint.process_count(state) == 1
+    assert checkpoint.validations_without_better(state) == 0
+    assert [[tuple(part.shape) for part in layer] for layer in state["recur"]["carried"]] == [[(1, 4, 24)] * 2] * 2
+    assert all(part.abs().max() > 0 for layer in state["recur"]["carried"] for part in layer)
+    assert len(state["recur"]["random"][0]) == len(torch.get_rng_state())
+
+
+def test_a_checkpoint_of_another_model_is_refused(run: RunFolder, console: Any) -> None:
+    config = run.config()
+    for section, name, value, pattern in (
+        ("model", "num_layers", 1, r"does not fit config\.json: model\.layers\.1\S* is \(.*\), expected None\.$"),
+        ("model", "hidden_size", 23, r"does not fit config\.json: model\.\S* is \(.*\), expected \(.*\)\.$"),
+        ("training", "batch_size", 2, r"does not fit config\.json: it has 4 streams, expected 2\.$"),
+    ):
+        changed = json.loads(json.dumps(config))
+        changed[section][name] = value
+        run.write_json("config.json", changed)
+        with pytest.raises(RunError, match=pattern):
+            resume_language_model(run.path, bounds={"max_steps": 20}, console=console)
+
+
+def test_without_dropout_and_learned_state(
+    train: Any, model: Any, signals_at: Any, assert_same: Any, console: Any, tmp_path: Path
+) -> None:
+    from dataclasses import replace
+
+    plain = replace(model, dropout=0.0, initial_state="zeros", cell="gru", tied=True, residual=True)
+    whole = train("whole", plain, max_steps=30, clip_value=0.1)
+    signals_at(17, signal.SIGINT)
+    with pytest.raises(Interrupted):
+        train("halves", plain, max_steps=30, clip_value=0.1)
+    assert_same(whole, resume_language_model(tmp_path / "halves", console=console))

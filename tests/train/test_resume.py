@@ -1,0 +1,188 @@
+"""A run that was stopped, however, goes on as if it had not been."""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from recur.cli.main import main
+from recur.errors import Interrupted, OptionError
+from recur.run import RunFolder
+from recur.train.fit import resume_language_model
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_and_resumed_is_as_if_it_was_not(
+    number: int, train: Any, signals_at: Any, assert_same: Any, tmp_path: Path, console: Any
+) -> None:
+    whole = train("whole")
+    signals_at(33, number)
+    with pytest.raises(
+        Interrupted, match=r"^interrupted after step 33, all is saved; go on with: recur train --resume /"
+    ):
+        train("halves")
+    halves = RunFolder.open(tmp_path / "halves")
+    assert [row["text"] for row in halves.metrics() if row["kind"] == "event"] == ["interrupted, checkpoint saved"]
+    assert not halves.has("evaluation.json")
+    assert resume_language_model(halves.path, console=console).path == halves.path
+    assert_same(whole, halves)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.parametrize("cell", ["rnn", "gru"])
+def test_other_cells_resume_across_epochs(
+    cell: str, train: Any, model: Any, signals_at: Any, assert_same: Any, tmp_path: Path, console: Any
+) -> None:
+    from dataclasses import replace
+
+    changes = {"model": replace(model, cell=cell, num_layers=1), "window": 64, "max_steps": None, "max_epochs": 2}
+    whole = train("whole", **changes)
+    # The first window of the second epoch, whose state starts anew.
+    signals_at(37, signal.SIGINT)
+    with pytest.raises(Interrupted, match="after step 37"):
+        train("halves", **changes)
+    assert_same(whole, resume_language_model(tmp_path / "halves", console=console))
+
+
+def test_a_second_interrupt_stops_at_once(
+    train: Any, signals_at: Any, assert_same: Any, tmp_path: Path, console: Any, rows: Any
+) -> None:
+    signals_at(33, signal.SIGINT, signal.SIGINT)
+    with pytest.raises(
+        Interrupted, match=r"^stopped at once; go on from the last checkpoint with: recur train --resume /"
+    ):
+        train("halves")
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    halves = RunFolder.open(tmp_path / "halves")
+    assert rows(halves)[-1][0] == 30
+    assert_same(train("whole"), resume_language_model(halves.path, console=console))
+
+
+def test_the_command_line_ends_with_130(
+    train: Any, text: Path, signals_at: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    signals_at(3, signal.SIGINT)
+    out = str(tmp_path / "run")
+    arguments = ["--max-steps", "5", "--batch-size", "4", "--window", "16", "--hidden-size", "8"]
+    assert main(["train", str(text), "--out", out, *arguments]) == 130
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last == f"recur: interrupted after step 3, all is saved; go on with: recur train --resume {out}"
+    assert main(["train", "--resume", out]) == 0
+
+
+def test_interrupted_while_judging(train: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, console: Any) -> None:
+    from recur.tasks import judgement
+
+    def interrupt(*arguments: Any, **options: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(judgement, "judge", interrupt)
+    with pytest.raises(
+        Interrupted, match=r"^interrupted after the training, all is saved; judge it with: recur train --res"
+    ):
+        train("run")
+    monkeypatch.undo()
+    run = resume_language_model(tmp_path / "run", console=console)
+    assert "is finished after 60 steps" in console.file.getvalue()
+    assert run.has("evaluation.json")
+    assert run.has("report.html")
+
+
+def test_a_finished_run_goes_on_with_higher_bounds(train: Any, console: Any, rows: Any, assert_same: Any) -> None:
+    run = train("run", max_steps=20)
+    before = (run.path / "model.safetensors").read_bytes()
+    resume_language_model(run.path, console=console)
+    assert "is finished after 20 steps: a higher --max-minutes, --max-epochs or --max-steps" in console.file.getvalue()
+    assert (run.path / "model.safetensors").read_bytes() == before
+    resume_language_model(run.path, bounds={"max_steps": 40}, console=console)
+    assert [step for step, _ in rows(run)] == [10, 20, 30, 40]
+    assert run.config()["training"]["max_steps"] == 40
+
+
+def test_a_run_that_stopped_early_is_finished(train: Any, console: Any, rows: Any) -> None:
+    run = train("run", patience=2, learning_rate=1e-12, max_steps=400)
+    last = rows(run, "valid")[-1][0]
+    assert last < 400
+    assert f"stopped at step {last}: the validation loss has not fallen for 2 validations." in console.file.getvalue()
+    before = rows(run, "valid")
+    resume_language_model(run.path, console=console)
+    assert f"is finished after {last} steps: the validation loss had not fallen for 2" in console.file.getvalue()
+    assert rows(run, "valid") == before
+
+
+def test_without_a_checkpoint_it_begins_anew(
+    train: Any, assert_same: Any, signals_at: Any, tmp_path: Path, console: Any
+) -> None:
+    whole = train("whole")
+    signals_at(12, signal.SIGINT)
+    with pytest.raises(Interrupted):
+        train("halves")
+    halves = RunFolder.open(tmp_path / "halves")
+    (halves.path / "checkpoints/last.ckpt").unlink()
+    assert_same(whole, resume_language_model(halves.path, console=console))
+
+
+def test_bounds_that_make_no_sense_leave_the_run_as_it_was(train: Any, console: Any) -> None:
+    run = train("run", max_steps=20)
+    config = (run.path / "config.json").read_bytes()
+    with pytest.raises(OptionError, match=r"^max_steps must be a whole number from 1 on, not 0\.$"):
+        resume_language_model(run.path, bounds={"max_steps": 0}, console=console)
+    with pytest.raises(OptionError, match=r"^only max_minutes, max_epochs, max_steps can change .* not \['seed'\]\.$"):
+        resume_language_model(run.path, bounds={"seed": 1}, console=console)
+    assert (run.path / "config.json").read_bytes() == config
+
+
+@pytest.mark.slow
+def test_ten_kills_in_a_row(
+    text: Path, tmp_path: Path, environment: dict[str, str], assert_same: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    options = (
+        "--hidden-size",
+        "24",
+        "--batch-size",
+        "4",
+        "--window",
+        "16",
+        "--dropout",
+        "0.2",
+        "--initial-state",
+        "learned",
+    )
+    options += ("--checkpoint-every", "5", "--validate-every", "50", "--sample-length", "20", "--max-epochs", "20")
+    command = [sys.executable, "-m", "recur", "train"]
+    done = subprocess.run(
+        [*command, text, "--out", "whole", *options], env=environment, capture_output=True, check=False
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    draw = random.Random()
+    seed = draw.randrange(1 << 30)
+    draw.seed(seed)
+    checkpoint = Path("killed/checkpoints/last.ckpt")
+    kills = 0
+    arguments = [text, "--out", "killed", *options]
+    while kills < 10:
+        before = checkpoint.stat().st_mtime_ns if checkpoint.exists() else 0
+        process = subprocess.Popen([*command, *arguments], env=environment, stdout=-3, stderr=subprocess.PIPE)
+        # Only from its first new checkpoint on does the clock run, or a slow machine would be killed before it trains.
+        started = time.monotonic()
+        while process.poll() is None and time.monotonic() - started < 120:
+            if checkpoint.exists() and checkpoint.stat().st_mtime_ns != before:
+                break
+            time.sleep(0.005)
+        time.sleep(draw.uniform(0.0, 0.6))
+        process.kill()
+        assert process.wait() == -signal.SIGKILL, f"seed {seed}, kill {kills}: {process.stderr.read().decode()}"
+        process.stderr.close()
+        kills += 1
+        arguments = ["--resume", "killed"]
+    done = subprocess.run([*command, *arguments], env=environment, capture_output=True, check=False)
+    assert done.returncode == 0, f"seed {seed}: {done.stderr.decode()}"
+    assert_same(RunFolder.open("whole"), RunFolder.open("killed"))
