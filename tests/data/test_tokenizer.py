@@ -138,8 +138,18 @@ def test_bpe_of_a_short_text_is_smaller_than_asked_for():
     assert BpeTokenizer.trained(["ab"], vocabulary_size=5000).vocabulary_size == 257
 
 
+def test_bpe_cuts_long_words_so_that_their_time_does_not_explode():
+    text = "acgt" * 25_000 + " acgt"
+    tokenizer = BpeTokenizer.trained([text], vocabulary_size=300)
+    ids = tokenizer.encode(text)
+    assert tokenizer.decode(ids) == text
+    # 256 characters and the same again and again: 390 whole pieces, the rest of 160, and the word after the blank.
+    assert ids[:389].tolist() == [ids[0]] * 389
+    assert max(len(tokenizer.symbol(token)) for token in range(tokenizer.vocabulary_size)) == 256
+
+
 def test_bpe_encodes_many_as_one_by_one():
-    texts = ["the lowest", "", "of 😀 the"]
+    texts = ["the lowest", "", "x" * 600, "of 😀 the"]
     for together, alone in zip(BPE.encode_all(texts), map(BPE.encode, texts), strict=True):
         np.testing.assert_array_equal(together, alone)
 

@@ -186,7 +186,10 @@ class Corpus:
         """Yield the text of a part in chunks, U+FFFD where a character is unknown or the bytes are no valid UTF-8."""
         ids, pending = self.ids(part), self.tokenizer.decoder()
         for begin in range(0, len(ids), 1 << 16):
-            yield "".join(map(pending.push, ids[begin : begin + (1 << 16)].tolist()))
+            block = ids[begin : begin + (1 << 16)]
+            # A character is never cut by the end of a block; bytes and pieces of words may be.
+            is_whole = self.tokenizer.kind == "character"
+            yield self.tokenizer.decode(block) if is_whole else "".join(map(pending.push, block.tolist()))
         yield pending.flush()
 
     def to_json(self) -> dict[str, Any]:

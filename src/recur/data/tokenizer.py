@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import codecs
 import itertools
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
@@ -31,6 +32,7 @@ TOKENIZER_VERSION = 1
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 _CODE_POINTS = 0x110000
 _CHUNK = 1 << 20
+_LONG_WORD = re.compile(r"\S{256}")
 
 
 class Decoder(Protocol):
@@ -294,7 +296,8 @@ class BpeTokenizer(_Utf8Tokenizer):
     """Pieces of words, found by byte-level byte-pair encoding (Sennrich et al. 2016; on bytes, Radford et al. 2019).
 
     All 256 bytes are tokens, so every text can be encoded and comes back exactly. Text is first cut into words with
-    the blank before them, numbers, punctuation and blanks; no token crosses such a border.
+    the blank before them, numbers, punctuation and blanks; no token crosses such a border. The time to merge within a
+    word grows with the square of its length, so a run of more than 256 visible characters is cut every 256.
 
     Args:
         symbols: The tokens in order of their ids, in the alphabet that writes every byte as a visible character.
@@ -337,20 +340,25 @@ class BpeTokenizer(_Utf8Tokenizer):
 
         tokenizer = _untrained()
         trainer = BpeTrainer(vocab_size=vocabulary_size, initial_alphabet=list(_BYTE_ALPHABET), show_progress=False)
-        tokenizer.train_from_iterator(iter(chunks), trainer)
+        pieces = itertools.chain.from_iterable(map(_without_long_words, chunks))
+        tokenizer.train_from_iterator(pieces, trainer)
         model = json.loads(tokenizer.to_str())["model"]
         symbols = sorted(model["vocab"], key=model["vocab"].__getitem__)
         return cls(symbols, [(left, right) for left, right in model["merges"]])
 
     def encode(self, text: str, *, unknown: Unknown = "error") -> NDArray[np.int64]:
         """Return the ids of `text`; see `Tokenizer.encode`."""
-        ids = self._tokenizer.encode(self._known(text, unknown), add_special_tokens=False).ids
-        return np.array(ids, dtype=np.int64)
+        return self.encode_all([self._known(text, unknown)])[0]
 
     def encode_all(self, texts: list[str]) -> list[NDArray[np.int64]]:
         """Return the ids of each of `texts`, encoded side by side on all cores; they must be valid Unicode."""
-        encoded = self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
-        return [np.array(one.ids, dtype=np.int64) for one in encoded]
+        pieces = [_without_long_words(text) for text in texts]
+        encoded = self._tokenizer.encode_batch_fast(list(itertools.chain(*pieces)), add_special_tokens=False)
+        rest = iter(encoded)
+        return [
+            np.array([token for one in itertools.islice(rest, len(some)) for token in one.ids], dtype=np.int64)
+            for some in pieces
+        ]
 
     def to_json(self) -> dict[str, Any]:
         """Return the kind, the tokens in order of their ids, and the merges in order."""
@@ -370,6 +378,11 @@ def _pre_tokenizer() -> Any:
     from tokenizers.pre_tokenizers import ByteLevel
 
     return ByteLevel(add_prefix_space=False)
+
+
+def _without_long_words(text: str) -> list[str]:
+    ends = [match.end() for match in _LONG_WORD.finditer(text)]
+    return [text[begin:end] for begin, end in itertools.pairwise([0, *ends, len(text)]) if begin < end]
 
 
 def _byte_alphabet() -> str:
