@@ -164,9 +164,7 @@ def startup(*, repeats: int) -> list[dict[str, Any]]:
 
     help_seconds = [timed("-m", "recur", "--help") for _ in range(repeats + 1)][1:]
     imports = compared(
-        *in_turns(
-            lambda: timed("-c", "import recur, recur.nn"), lambda: timed("-c", "import torch"), repeats=repeats
-        ),
+        *in_turns(lambda: timed("-c", "import recur, recur.nn"), lambda: timed("-c", "import torch"), repeats=repeats),
         "s",
     )
     return [

@@ -65,7 +65,7 @@ def _line(row: dict[str, Any]) -> str:
 
 def _slug() -> str:
     environment = collect()
-    cpu = environment["cpu"] if isinstance(environment["cpu"], str) else environment["cpu"].get("brand", "unknown")
+    cpu = environment["cpu"].get("brand", "unknown")
     return re.sub(r"[^a-z0-9]+", "-", cpu.lower()).strip("-") or "unknown"
 
 

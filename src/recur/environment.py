@@ -1,38 +1,76 @@
-"""What a run was made with: versions, processor, threads, back ends."""
+"""What this machine and this installation are, as `recur info` shows it and a run folder keeps it."""
 
 from __future__ import annotations
 
+import importlib.metadata
 import platform
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-_PACKAGES = ("torch", "lightning", "numpy", "tokenizers", "safetensors")
+_PACKAGES = ("torch", "lightning", "numpy", "tokenizers", "safetensors", "plotly")
 
 
 def collect() -> dict[str, Any]:
-    """Return the environment as it stands in `env.json`."""
+    """Return versions, platform, processor, threads and GPUs; it can be written as JSON as it is.
+
+    Returns:
+        `versions` (package to version, or None when it is not installed), `platform`, `cpu`, `threads` and `cuda`. What
+        is missing has a `missing` entry with the reason in place of its own entries.
+
+    Raises:
+        OptionError: The environment variable `RECUR_CPU_ISA` names no instruction set of this processor.
+    """
     import torch
 
-    import recur
-    from recur import engine
+    from recur import __version__, engine
 
-    reason = engine.missing_reason()
-    features = engine.cpu_features() if reason is None else None
     return {
-        "recur": recur.__version__,
-        "python": platform.python_version(),
+        "versions": {"recur": __version__, "python": platform.python_version()}
+        | {name: _version(name) for name in _PACKAGES},
         "platform": platform.platform(),
-        "packages": {name: found for name in _PACKAGES if (found := _version(name)) is not None},
-        "cpu": features.brand if features is not None else platform.processor(),
-        "isa": list(features.flags) if features is not None else [],
-        "engine": reason or "available",
-        "threads": torch.get_num_threads(),
-        "cuda": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "cpu": _cpu(),
+        "threads": {
+            "hardware": engine.hardware_threads(),
+            "usable": engine.num_threads(),
+            "torch": torch.get_num_threads(),
+        },
+        "cuda": _cuda(),
     }
 
 
 def _version(package: str) -> str | None:
     try:
-        return version(package)
-    except PackageNotFoundError:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
         return None
+
+
+def _cpu() -> dict[str, Any]:
+    from recur import engine
+
+    reason = engine.missing_reason()
+    if reason is not None:
+        return {"missing": reason}
+    features = engine.cpu_features()
+    return {
+        "brand": features.brand,
+        "architecture": features.architecture,
+        "features": list(features.flags),
+        "best_isa": features.best_isa,
+        "isa": engine.chosen_isa(),
+        "l1d_bytes": features.l1d_bytes,
+        "l2_bytes": features.l2_bytes,
+        "l3_bytes": features.l3_bytes,
+    }
+
+
+def _cuda() -> dict[str, Any]:
+    import torch
+
+    if torch.version.cuda is None:
+        return {"missing": f"torch {torch.__version__} is built without CUDA"}
+    if not torch.cuda.is_available():
+        return {"missing": f"torch is built for CUDA {torch.version.cuda}, but finds no driver or no GPU"}
+    return {
+        "version": torch.version.cuda,
+        "devices": [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())],
+    }

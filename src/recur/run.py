@@ -90,7 +90,8 @@ def write_text_atomic(path: Path, text: str) -> None:
     """Write `text` to `path` as UTF-8, atomically."""
 
     def write(temporary: Path) -> None:
-        temporary.write_text(text, encoding="utf-8")
+        # Half a surrogate pair, as of a file name that is no UTF-8, becomes its escape, which JSON reads back.
+        temporary.write_bytes(text.encode("utf-8", "backslashreplace"))
 
     write_atomic(path, write)
 
@@ -247,7 +248,7 @@ class RunFolder:
         """Append one line to `metrics.jsonl`. A non-finite number is written as null."""
         path = self.path / "metrics.jsonl"
         line = json.dumps({key: _finite(value) for key, value in row.items()}, ensure_ascii=False, allow_nan=False)
-        with explained_os_errors(path), path.open("a", encoding="utf-8") as file:
+        with explained_os_errors(path), path.open("a", encoding="utf-8", errors="backslashreplace") as file:
             file.write(line + "\n")
 
     def metrics(self) -> list[dict[str, Any]]:

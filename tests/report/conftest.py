@@ -101,14 +101,18 @@ CONFIG: dict[str, Any] = {
 }
 PARTS: dict[str, dict[str, Any]] = {
     "env": {
-        "recur": "0.1.0",
-        "python": "3.11.4",
-        "torch": "2.13.0",
-        "cpu": "AMD EPYC",
-        "isa": ["AVX2", "FMA"],
-        "threads": 2,
+        "versions": {"recur": "0.1.0", "python": "3.11.4", "torch": "2.13.0"},
+        "cpu": {"brand": "AMD EPYC", "features": ["avx2", "fma"]},
+        "threads": {"torch": 2},
         "device": "cpu",
-        "backends": [{"layer": "rnn", "chosen": "torch", "refused": {"fused": "built without it"}}],
+        "backends": [
+            {
+                "layer": "layers.0",
+                "device": "cpu",
+                "backend": "torch",
+                "others": [{"backend": "fused", "reason": "built without it"}],
+            }
+        ],
     },
     "schema": {
         "tokenizer": {"kind": "character", "symbols": ["a", "b"]},

@@ -92,7 +92,11 @@ def test_long_and_hostile_strings_neither_run_nor_widen_the_page(
     run = make_run(
         rows,
         {"format": 1, "task": evil, "name": evil, "model": {"cell": evil, evil: evil}, "training": {}},
-        env={"cpu": evil, evil: evil, "backends": [{"layer": evil, "chosen": evil, "refused": {evil: evil}}]},
+        env={
+            "cpu": {"brand": evil},
+            evil: evil,
+            "backends": [{"layer": evil, "others": [{"backend": evil, "reason": evil}]}],
+        },
         schema={"corpus": {"sources": [{"name": evil, "bytes": 3, "sha256": evil}]}},
         model={"layers": [{"name": evil, "kind": evil, "weights": {evil: [3]}, "output": evil}], "parameters": 3},
         evaluation={

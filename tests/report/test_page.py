@@ -198,7 +198,7 @@ def test_values_of_the_wrong_kind_are_left_out(make_run: MakeRun) -> None:
             {"kind": kind, "step": 1, "text": value, "prompt": value} for kind in ("sample", "event") for value in wrong
         ],
         {"format": 1, "task": wrong, "name": wrong, "model": wrong, "training": {"clip_norm": "x"}},
-        env={"cpu": wrong, "device": 3, "threads": "two", "backends": wrong},
+        env={"cpu": wrong, "device": 3, "threads": {"torch": "two"}, "backends": wrong},
         schema={"tokenizer": wrong, "corpus": {"sources": wrong}},
         model={"layers": wrong, "parameters": "many"},
         evaluation={
@@ -225,7 +225,11 @@ def test_hostile_strings_are_shown_and_do_nothing(make_run: MakeRun) -> None:
             {"kind": "event", "step": 1, "text": EVIL},
         ],
         {"format": 1, "task": EVIL, "name": EVIL, "model": {"cell": EVIL, EVIL: EVIL}, EVIL: {EVIL: [EVIL]}},
-        env={"cpu": EVIL, EVIL: EVIL, "backends": [{"layer": EVIL, "chosen": EVIL, "refused": {EVIL: EVIL}}]},
+        env={
+            "cpu": {"brand": EVIL},
+            EVIL: EVIL,
+            "backends": [{"layer": EVIL, "others": [{"backend": EVIL, "reason": EVIL}]}],
+        },
         schema={"tokenizer": {"kind": EVIL}, "corpus": {"sources": [{"name": EVIL, "bytes": 3, "sha256": EVIL}]}},
         model={"layers": [{"name": EVIL, "kind": EVIL, "weights": {EVIL: [EVIL]}, "output": EVIL}]},
         evaluation={

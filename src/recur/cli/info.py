@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
-import platform
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -13,8 +11,6 @@ from recur.cli.parser import CommandParser
 
 if TYPE_CHECKING:
     from rich.console import Console
-
-_PACKAGES = ("torch", "lightning", "torchmetrics", "numpy", "tokenizers", "safetensors", "plotly")
 
 
 def build_parser() -> CommandParser:
@@ -46,62 +42,9 @@ def collect() -> dict[str, Any]:
     Raises:
         OptionError: The environment variable `RECUR_CPU_ISA` names no instruction set of this processor.
     """
-    import torch
+    from recur import environment
 
-    from recur import __version__, engine
-
-    return {
-        "versions": {"recur": __version__, "python": platform.python_version()}
-        | {name: _version(name) for name in _PACKAGES},
-        "platform": platform.platform(),
-        "cpu": _cpu(),
-        "threads": {
-            "hardware": engine.hardware_threads(),
-            "usable": engine.num_threads(),
-            "torch": torch.get_num_threads(),
-        },
-        "cuda": _cuda(),
-        "backends": _backends(),
-    }
-
-
-def _version(package: str) -> str | None:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
-
-
-def _cpu() -> dict[str, Any]:
-    from recur import engine
-
-    reason = engine.missing_reason()
-    if reason is not None:
-        return {"missing": reason}
-    features = engine.cpu_features()
-    return {
-        "brand": features.brand,
-        "architecture": features.architecture,
-        "features": list(features.flags),
-        "best_isa": features.best_isa,
-        "isa": engine.chosen_isa(),
-        "l1d_bytes": features.l1d_bytes,
-        "l2_bytes": features.l2_bytes,
-        "l3_bytes": features.l3_bytes,
-    }
-
-
-def _cuda() -> dict[str, Any]:
-    import torch
-
-    if torch.version.cuda is None:
-        return {"missing": f"torch {torch.__version__} is built without CUDA"}
-    if not torch.cuda.is_available():
-        return {"missing": f"torch is built for CUDA {torch.version.cuda}, but finds no driver or no GPU"}
-    return {
-        "version": torch.version.cuda,
-        "devices": [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())],
-    }
+    return environment.collect() | {"backends": _backends()}
 
 
 def _backends() -> list[dict[str, Any]]:
@@ -114,8 +57,7 @@ def _backends() -> list[dict[str, Any]]:
         for layer_class in (RNN, GRU, LSTM):
             layer = layer_class(16, 16, device=device)
             explanation = layer.explain(torch.zeros(8, 4, 16, device=device))
-            others = [{"backend": name, "reason": reason} for name, reason in explanation.others]
-            found.append({"layer": explanation.op, "device": device, "backend": explanation.backend, "others": others})
+            found.append({"layer": explanation.op, "device": device, **explanation.to_json()})
     return found
 
 

@@ -98,6 +98,14 @@ class LanguageModel(nn.Module):
             logits_TBV = logits_TBV.masked_fill((steps_T1 >= lengths).unsqueeze(-1), 0.0)
         return logits_TBV.transpose(0, 1), tuple(finals)
 
+    def explain(self, batch_size: int, num_steps: int) -> list[dict[str, Any]]:
+        """Return which back end runs each layer on windows of this shape, and why each other one does not."""
+        found = []
+        for number, layer in enumerate(self.layers):
+            x_TBI = next(layer.parameters()).new_zeros(num_steps, batch_size, layer.input_size)
+            found.append({"layer": f"layers.{number}", "device": x_TBI.device.type, **layer.explain(x_TBI).to_json()})
+        return found
+
     def table(self) -> list[dict[str, Any]]:
         """Return a row for each part: name, kind, shapes of its weights, number of parameters (shared ones once)."""
         seen: set[int] = set()

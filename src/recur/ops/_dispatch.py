@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 
@@ -44,6 +44,10 @@ class Explanation:
     situation: str
     backend: str | None
     others: tuple[tuple[str, str], ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the choice as `recur info` and a run folder keep it."""
+        return {"backend": self.backend, "others": [{"backend": name, "reason": why} for name, why in self.others]}
 
     def __str__(self) -> str:
         rows = [] if self.backend is None else [(self.backend, "runs")]

@@ -293,9 +293,9 @@ def _lead(
         said += f", {max(float(row['step']) for row in told):,.0f} steps"
     if seconds is not None:
         said += f" in {duration(seconds)}"
-    machine = visible(_text(env.get("cpu")))
+    machine = visible(_text(_object(env.get("cpu")).get("brand")))
     if machine and _text(env.get("device")) in ("", "cpu"):
-        threads = number(env.get("threads"))
+        threads = number(_object(env.get("threads")).get("torch"))
         said += f" on {machine}" + (
             f" with {threads:.0f} thread{'s' if threads != 1 else ''}" if threads is not None else ""
         )
@@ -489,11 +489,12 @@ def _tokens(entry: Mapping[str, Any], key: str) -> tuple[list[str], list[float |
 def _backends(env: Mapping[str, Any]) -> tuple[str, ...]:
     said = []
     for entry in map(_object, _list(env.get("backends"))):
-        refused = [
-            f"{visible(name)} could not: {_written(reason)}" for name, reason in _object(entry.get("refused")).items()
+        others = [
+            f"{_written(other.get('backend'))}: {_written(other.get('reason'))}"
+            for other in map(_object, _list(entry.get("others")))
         ]
         said.append(
-            "; ".join([f"{_written(entry.get('layer'))} ran on {_written(entry.get('chosen'))}", *refused]) + "."
+            "; ".join([f"{_written(entry.get('layer'))} runs on {_written(entry.get('backend'))}", *others]) + "."
         )
     return tuple(said)
 

@@ -176,7 +176,8 @@ def _prepare(
     )
     layers = model.table()
     run.write_json("model.json", {"layers": layers, "parameters": sum(row["parameters"] for row in layers)})
-    run.write_json("env.json", collect() | {"device": _accelerator(training)})
+    backends = model.to(_accelerator(training)).explain(training.batch_size, training.window)
+    run.write_json("env.json", collect() | {"device": _accelerator(training), "backends": backends})
     # Last, because a folder with a config.json is a run.
     run.write_json(
         "config.json",
