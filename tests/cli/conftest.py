@@ -18,7 +18,10 @@ import pytest
 from recur.cli.main import main
 
 WORDS = "the river ran past a mill and miller daughter counted boats how many asked crow seven she said one is blue"
-TINY = ("--hidden-size", "24", "--batch-size", "4", "--window", "16", "--validate-every", "20", "--sample-length", "20")
+TINY = (
+    *("--hidden-size", "24", "--batch-size", "4", "--window", "16", "--validate-every", "20"),
+    *("--sample-length", "20", "--learning-rate", "0.03", "--warmup-steps", "5"),
+)
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,12 @@ TRAINING = TrainingOptions(
 
 
 @pytest.fixture
+def no_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the report out, which takes longer than these trainings and has its own tests."""
+    monkeypatch.setattr("recur.report.write_report", lambda run: None)
+
+
+@pytest.fixture
 def text(tmp_path: Path) -> Path:
     """A file of 10,000 characters; an epoch of four streams by sixteen steps is 141 windows."""
     draw, content = random.Random(0), ""

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from recur.errors import Interrupted, RunError
 from recur.run import RunFolder
 from recur.train import checkpoint
 from recur.train.fit import resume_language_model
+
+pytestmark = pytest.mark.usefixtures("no_report")
 
 
 @pytest.fixture
@@ -87,8 +90,6 @@ def test_a_checkpoint_of_another_model_is_refused(run: RunFolder, console: Any) 
 def test_without_dropout_and_learned_state(
     train: Any, model: Any, signals_at: Any, assert_same: Any, console: Any, tmp_path: Path
 ) -> None:
-    from dataclasses import replace
-
     plain = replace(model, dropout=0.0, initial_state="zeros", cell="gru", tied=True, residual=True)
     whole = train("whole", plain, max_steps=30, clip_value=0.1)
     signals_at(17, signal.SIGINT)

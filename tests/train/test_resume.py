@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,11 @@ from recur.errors import Interrupted, OptionError
 from recur.run import RunFolder
 from recur.train.fit import resume_language_model
 
+no_report = pytest.mark.usefixtures("no_report")
+
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@no_report
 def test_interrupted_and_resumed_is_as_if_it_was_not(
     number: int, train: Any, signals_at: Any, assert_same: Any, tmp_path: Path, console: Any
 ) -> None:
@@ -37,11 +41,10 @@ def test_interrupted_and_resumed_is_as_if_it_was_not(
 
 
 @pytest.mark.parametrize("cell", ["rnn", "gru"])
+@no_report
 def test_other_cells_resume_across_epochs(
     cell: str, train: Any, model: Any, signals_at: Any, assert_same: Any, tmp_path: Path, console: Any
 ) -> None:
-    from dataclasses import replace
-
     changes = {"model": replace(model, cell=cell, num_layers=1), "window": 64, "max_steps": None, "max_epochs": 2}
     whole = train("whole", **changes)
     # The first window of the second epoch, whose state starts anew.
@@ -51,6 +54,7 @@ def test_other_cells_resume_across_epochs(
     assert_same(whole, resume_language_model(tmp_path / "halves", console=console))
 
 
+@no_report
 def test_a_second_interrupt_stops_at_once(
     train: Any, signals_at: Any, assert_same: Any, tmp_path: Path, console: Any, rows: Any
 ) -> None:
@@ -95,6 +99,7 @@ def test_interrupted_while_judging(train: Any, monkeypatch: pytest.MonkeyPatch, 
     assert run.has("report.html")
 
 
+@no_report
 def test_a_finished_run_goes_on_with_higher_bounds(train: Any, console: Any, rows: Any, assert_same: Any) -> None:
     run = train("run", max_steps=20)
     before = (run.path / "model.safetensors").read_bytes()
@@ -106,6 +111,7 @@ def test_a_finished_run_goes_on_with_higher_bounds(train: Any, console: Any, row
     assert run.config()["training"]["max_steps"] == 40
 
 
+@no_report
 def test_a_run_that_stopped_early_is_finished(train: Any, console: Any, rows: Any) -> None:
     run = train("run", patience=2, learning_rate=1e-12, max_steps=400)
     last = rows(run, "valid")[-1][0]
@@ -117,6 +123,7 @@ def test_a_run_that_stopped_early_is_finished(train: Any, console: Any, rows: An
     assert rows(run, "valid") == before
 
 
+@no_report
 def test_without_a_checkpoint_it_begins_anew(
     train: Any, assert_same: Any, signals_at: Any, tmp_path: Path, console: Any
 ) -> None:
@@ -129,6 +136,7 @@ def test_without_a_checkpoint_it_begins_anew(
     assert_same(whole, resume_language_model(halves.path, console=console))
 
 
+@no_report
 def test_bounds_that_make_no_sense_leave_the_run_as_it_was(train: Any, console: Any) -> None:
     run = train("run", max_steps=20)
     config = (run.path / "config.json").read_bytes()

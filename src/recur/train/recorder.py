@@ -68,7 +68,8 @@ class Recorder(Callback):
         self.loss_sum += pl_module.loss if trainer.world_size == 1 else decision.loss
         self.norm_sum += pl_module.gradient_norm
         if trainer.is_global_zero:
-            if step % _ROW_EVERY == 0 or decision.is_over:
+            # An interrupted training goes on, and its rows shall be as if it had not been.
+            if step % _ROW_EVERY == 0 or (decision.is_over and not decision.is_interrupted):
                 self._write_row(trainer, pl_module, step, epoch)
             self._show(step, epoch, pl_module)
         if decision.is_checkpoint_due:

@@ -1,0 +1,121 @@
+"""Several processes train one model, each with its own streams, as one process with all of them would."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from recur.run import RunFolder
+
+pytestmark = pytest.mark.slow
+
+TINY = ("--hidden-size", "24", "--batch-size", "4", "--window", "16", "--validate-every", "20", "--sample-length", "20")
+STEPS = ("--dropout", "0", "--max-steps", "60", "--warmup-steps", "10")
+# Port 0 lets torchrun take one that is free.
+TORCHRUN = (
+    "-m",
+    "torch.distributed.run",
+    "--nproc-per-node",
+    "2",
+    "--rdzv-backend",
+    "c10d",
+    "--rdzv-endpoint",
+    "localhost:0",
+)
+
+
+@pytest.fixture
+def folder(text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def recur(environment: dict[str, str]) -> Any:
+    """Run `recur train` in a process of its own."""
+
+    def run(*arguments: object, launcher: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, *launcher, "-m", "recur", "train", *map(str, arguments)]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=300)
+
+    return run
+
+
+def assert_quiet(done: subprocess.CompletedProcess[str]) -> None:
+    """Nothing was printed but what recur has to say."""
+    assert done.returncode == 0, done.stderr
+    begins = ("task ", "text ", "model ", "training ", "step ", "runs/", "stopped ", "another number ")
+    strange = [line for line in done.stderr.splitlines() if not line.startswith(begins)]
+    # torchrun tells that it gave each process one thread.
+    assert not [line for line in strange if "OMP_NUM_THREADS" not in line and not line.startswith("*")], done.stderr
+
+
+def losses(path: str, kind: str = "train") -> dict[int, float]:
+    return {row["step"]: row["loss"] for row in RunFolder.open(path).metrics() if row["kind"] == kind}
+
+
+@pytest.mark.parametrize("state", ["zeros", "learned"])
+def test_two_devices_follow_the_curve_of_one(state: str, folder: Path, recur: Any) -> None:
+    options = ("text.txt", *TINY, *STEPS, "--initial-state", state)
+    one = recur(*options, "--out", "one")
+    two = recur(*options, "--out", "two", "--devices", "2")
+    assert_quiet(one)
+    assert_quiet(two)
+    assert list(losses("one")) == [10, 20, 30, 40, 50, 60]
+    assert losses("two") == pytest.approx(losses("one"), abs=1e-5)
+    assert losses("two", "valid") == pytest.approx(losses("one", "valid"), abs=1e-5)
+    assert two.stdout.count("top 5") == 1
+    norms = [
+        [row["grad_norm"] for row in RunFolder.open(run).metrics() if row["kind"] == "train"] for run in ("one", "two")
+    ]
+    assert norms[1] == pytest.approx(norms[0], abs=1e-5)
+
+
+def test_torchrun_follows_the_curve_of_one(folder: Path, recur: Any) -> None:
+    options = ("text.txt", *TINY, *STEPS)
+    assert_quiet(recur(*options, "--out", "one"))
+    done = recur(*options, "--out", "two", launcher=TORCHRUN)
+    assert_quiet(done)
+    assert done.stdout.count("top 5") == 1
+    assert losses("two") == pytest.approx(losses("one"), abs=1e-5)
+
+
+def test_two_devices_resume_bit_for_bit(folder: Path, recur: Any, environment: Any, assert_same: Any) -> None:
+    options = ("text.txt", *TINY, "--dropout", "0.2", "--checkpoint-every", "5", "--max-epochs", "4", "--devices", "2")
+    assert_quiet(recur(*options, "--out", "whole"))
+    command = [sys.executable, "-m", "recur", "train", *options, "--out", "halves"]
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    checkpoint = Path("halves/checkpoints/last.ckpt")
+    while process.poll() is None and not checkpoint.exists():
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, printed = process.communicate(timeout=120)
+    assert process.returncode == 130, printed
+    assert printed.splitlines()[-1].startswith("recur: interrupted after step ")
+    assert_quiet(recur("--resume", "halves"))
+    assert_same(RunFolder.open("whole"), RunFolder.open("halves"))
+
+
+def test_a_bad_text_ends_all_processes_with_one_line(folder: Path, recur: Any) -> None:
+    Path("bad.txt").write_bytes(b"a")
+    for more in ({}, {"launcher": TORCHRUN}):
+        done = recur("bad.txt", "--out", "run", "--devices", "2", **more)
+        assert done.returncode == 1
+        assert done.stderr.count("recur: bad.txt: has only one character") == 1
+        assert "Traceback" not in done.stderr.split("=====")[0].replace("torch/distributed", "")[:2000] or more
+        assert not Path("run").exists()
+
+
+def test_a_loss_that_is_not_finite_is_told_once(folder: Path, recur: Any) -> None:
+    done = recur("text.txt", *TINY, "--out", "run", "--devices", "2", "--learning-rate", "1e30", "--max-steps", "50")
+    assert done.returncode == 1
+    assert done.stderr.count("recur: step 3: the loss is nan") == 1
+    assert "Traceback" not in done.stderr
+    events = [row for row in RunFolder.open("run").metrics() if row["kind"] == "event"]
+    assert len(events) == 1
