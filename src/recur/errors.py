@@ -35,7 +35,7 @@ class BackendError(RecurError, RuntimeError):
     """No back end, or not the one asked for, can run this call; the message gives each reason."""
 
 
-class Interrupted(RecurError):
+class Interrupted(RecurError):  # noqa: N818 - like KeyboardInterrupt, it is no fault
     """The user stopped the work; what was done is saved, and the message says how to go on."""
 
     exit_code = 130

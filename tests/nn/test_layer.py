@@ -91,14 +91,34 @@ def test_a_reset_of_one_sequence(kind, compare, flat):
     compare({"y": flat(layer(x, reset=reset))["output"][2:]}, {"y": flat(layer(x[2:]))["output"]})
 
 
-def test_a_reset_goes_back_to_the_given_state(kind, compare, flat):
-    layer = kind.make(3, 5)
+@pytest.mark.parametrize("backend", ["torch", "reference"])
+@pytest.mark.parametrize("initial_state", ["zeros", "learned"])
+@pytest.mark.parametrize("at", [0, 2])
+def test_a_reset_goes_back_to_the_layers_own_state(kind, compare, flat, backend, initial_state, at):
+    layer = kind.make(3, 5, backend=backend, initial_state=initial_state)
+    for parameter in layer.parameters():
+        torch.nn.init.normal_(parameter)
     x, state = _x(layer), kind.states(layer, 4)
     reset = torch.zeros(6, 4, dtype=torch.bool)
-    reset[2] = True
-    found, late = flat(layer(x, state, reset=reset)), flat(layer(x[2:], state))
-    late["output"] = torch.cat([flat(layer(x[:2], state))["output"], late["output"]])
+    reset[at] = True
+    found, late = flat(layer(x, state, reset=reset)), flat(layer(x[at:]))
+    if at:
+        late["output"] = torch.cat([flat(layer(x[:at], state))["output"], late["output"]])
     compare(found, late)
+
+
+@pytest.mark.parametrize("backend", ["torch", "reference"])
+@pytest.mark.parametrize("middle", [1, 3, 4])
+def test_halves_with_resets_and_the_state_carried_give_the_whole(kind, compare, flat, backend, middle):
+    layer = kind.make(3, 5, num_layers=2, backend=backend, initial_state="learned")
+    for parameter in layer.parameters():
+        torch.nn.init.normal_(parameter)
+    x, state, reset = _x(layer), kind.states(layer, 4), torch.rand(6, 4) < 0.3
+    reset[3, 0] = True
+    _, carried = first = layer(x[:middle], state, reset=reset[:middle])
+    second = flat(layer(x[middle:], carried, reset=reset[middle:]))
+    second["output"] = torch.cat([flat(first)["output"], second["output"]])
+    compare(flat(layer(x, state, reset=reset)), second)
 
 
 @pytest.mark.parametrize("T", [1, 6])

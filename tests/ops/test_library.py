@@ -127,6 +127,23 @@ def test_a_reset_starts_from_the_initial_state(op, compare, backend):
 
 
 @pytest.mark.parametrize("backend", ["torch", "reference"])
+@pytest.mark.parametrize("at", [0, 3])
+def test_a_reset_goes_where_it_is_told_and_so_does_the_gradient(op, compare, backend, at):
+    arguments, other = op.arguments(7, 2, 5, 7), op.arguments(7, 2, 5, 7)
+    anew = tuple(other[name].requires_grad_() for name in op.state_names)
+    reset = torch.zeros(7, 2, dtype=torch.bool)
+    reset[at, 1] = True
+    keywords = {"reset": reset, "reset_state": anew if len(anew) > 1 else anew[0], "backend": backend}
+    whole = op(arguments, **keywords)
+    late = op({**arguments, **dict(zip(op.state_names, anew, strict=True)), "x": arguments["x"][at:]}, backend=backend)
+    compare({"y": whole["output"][at:, 1], "h": whole["h"][1]}, {"y": late["output"][:, 1], "h": late["h"][1]})
+    got = torch.autograd.grad(whole["output"][at:, 1].square().sum(), anew)
+    want = torch.autograd.grad(late["output"][:, 1].square().sum(), anew)
+    compare(dict(zip(op.state_names, got, strict=True)), dict(zip(op.state_names, want, strict=True)))
+    assert all(bool((gradient[0] == 0).all()) for gradient in got)
+
+
+@pytest.mark.parametrize("backend", ["torch", "reference"])
 def test_reverse_is_forward_on_the_turned_rows(op, compare, backend):
     arguments = op.arguments(6, 4, 5, 7)
     lengths = torch.tensor([6, 0, 3, 1])

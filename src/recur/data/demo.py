@@ -11,7 +11,7 @@ _BULLET = re.compile(r"^\s*(?:[*-]|\d+\.|#\.)\s+")
 def demo_text() -> str:
     """Return the paragraphs of prose in `pydoc_data.topics`, each on a line, without titles, grammar and code.
 
-    Some topics repeat each other, which would let a model learn the held-out part by heart; each paragraph is kept once.
+    Some topics repeat each other, which would let a model learn the held-out part by heart; each is kept once.
     """
     from pydoc_data import topics
 

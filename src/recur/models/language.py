@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from recur.errors import OptionError
 from recur.models.options import LanguageModelOptions
-from recur.nn import GRU, LSTM, RNN, LockedDropout
+from recur.nn import GRU, LSTM, RNN, LockedDropout, RecurrentLayer
 
 LayerState = Tensor | tuple[Tensor, Tensor]
 State = tuple[LayerState, ...]
@@ -86,10 +86,7 @@ class LanguageModel(nn.Module):
         finals: list[LayerState] = []
         for number, layer in enumerate(self.layers):
             before = None if state is None else state[number]
-            if before is None or reset_TB is None:
-                out_TBH, final = layer(h_TBH, before, lengths=lengths, reset=reset_TB)
-            else:
-                out_TBH, final = _carried_and_reset(layer, h_TBH, before, lengths, reset_TB)
+            out_TBH, final = layer(h_TBH, before, lengths=lengths, reset=reset_TB)
             h_TBH = self.dropout(out_TBH + h_TBH if self.options.residual and number else out_TBH)
             finals.append(final)
         logits_TBV = self.output(h_TBH)
@@ -102,6 +99,7 @@ class LanguageModel(nn.Module):
         """Return which back end runs each layer on windows of this shape, and why each other one does not."""
         found = []
         for number, layer in enumerate(self.layers):
+            assert isinstance(layer, RecurrentLayer)
             x_TBI = next(layer.parameters()).new_zeros(num_steps, batch_size, layer.input_size)
             found.append({"layer": f"layers.{number}", "device": x_TBI.device.type, **layer.explain(x_TBI).to_json()})
         return found
@@ -128,27 +126,6 @@ class LanguageModel(nn.Module):
                 }
             )
         return rows
-
-
-def _carried_and_reset(
-    layer: nn.Module, x_TBI: Tensor, state: LayerState, lengths: Tensor | None, reset_TB: Tensor
-) -> tuple[Tensor, LayerState]:
-    """Run a layer from a carried state, and after each reset from its own initial one.
-
-    A layer's `reset` goes back to the state that the call begins with. So each row is run from the carried state, which
-    counts until its first reset, and from the initial state, which counts from there on.
-    """
-    steps_T1 = torch.arange(len(x_TBI), device=x_TBI.device).unsqueeze(1)
-    if lengths is not None:
-        reset_TB = reset_TB & (steps_T1 < lengths)
-    carried_TBH, carried_final = layer(x_TBI, state, lengths=lengths)
-    anew_TBH, anew_final = layer(x_TBI, None, lengths=lengths, reset=reset_TB)
-    is_anew_TB1 = (reset_TB.cumsum(dim=0) > 0).unsqueeze(-1)
-    out_TBH = torch.where(is_anew_TB1, anew_TBH, carried_TBH)
-    if isinstance(carried_final, Tensor):
-        return out_TBH, torch.where(is_anew_TB1[-1], anew_final, carried_final)
-    h, c = (torch.where(is_anew_TB1[-1], a, b) for a, b in zip(anew_final, carried_final, strict=True))
-    return out_TBH, (h, c)
 
 
 def detach_state(state: State) -> State:

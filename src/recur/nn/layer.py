@@ -196,7 +196,9 @@ class RecurrentLayer(nn.Module):
                 raise ValueError(f"{self._owner}: a PackedSequence has its own lengths; leave lengths out.")
             x, lengths = pad_packed_sequence(x, batch_first=self.batch_first)
         x_TBI, states, lengths, reset = self._prepare(x, hx, lengths, reset)
-        y_TBO, finals = self._stack(x_TBI, states, lengths, reset)
+        # A given state may be carried on from before; a sequence that begins here knows nothing of it.
+        anew = None if hx is None or reset is None else self._initial(x_TBI.shape[1], x_TBI, self._weights(0).weight_ih)
+        y_TBO, finals = self._stack(x_TBI, states, lengths, reset, anew)
         if len(finals) == 1:
             final = tuple([part[None] for part in finals[0]])
         else:
@@ -208,19 +210,26 @@ class RecurrentLayer(nn.Module):
         return (y_TBO.transpose(0, 1) if self.batch_first else y_TBO), final
 
     def _stack(
-        self, x_TBI: Tensor, states: list[State], lengths: Tensor | None, reset: Tensor | None
+        self,
+        x_TBI: Tensor,
+        states: list[State],
+        lengths: Tensor | None,
+        reset: Tensor | None,
+        anew: list[State] | None,
     ) -> tuple[Tensor, list[State]]:
         backends, finals = self._backends, []
         for layer in range(self.num_layers):
             if not self.bidirectional:
-                call = Call(self._owner, x_TBI, states[layer], self._weights(layer), lengths, reset)
+                first = None if anew is None else anew[layer]
+                call = Call(self._owner, x_TBI, states[layer], self._weights(layer), lengths, reset, False, first)
                 x_TBI, final = _dispatch.run(backends, call, self.backend)
                 finals.append(final)
             else:
                 outputs = []
                 for k, reverse in ((2 * layer, False), (2 * layer + 1, True)):
                     cut = _turn_reset(reset) if reverse else reset
-                    call = Call(self._owner, x_TBI, states[k], self._weights(k), lengths, cut, reverse)
+                    first = None if anew is None else anew[k]
+                    call = Call(self._owner, x_TBI, states[k], self._weights(k), lengths, cut, reverse, first)
                     output, final = _dispatch.run(backends, call, self.backend)
                     outputs.append(output)
                     finals.append(final)

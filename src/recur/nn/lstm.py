@@ -85,8 +85,8 @@ class LSTM(RecurrentLayer):
             lengths: True steps of each row, a tensor or a list of B whole numbers, any device, any order, zeros
                 allowed. Past them the output and the gradient are zero, and x may hold anything; the final state is
                 the one after the last true step; the reverse direction begins there.
-            reset: bool, (T, B) as x. Where true, a sequence begins: the state of either direction is replaced by the
-                initial one between the step before and this one.
+            reset: bool, (T, B) as x. Where true, a sequence begins: the state of either direction is replaced, between
+                the step before and this one, by what `initial_state` says, not by `hx`, which may come from before.
 
         Returns:
             Outputs, as x with D*H (with a projection D*P) features, and (h_n, c_n) in the shapes of `hx`.

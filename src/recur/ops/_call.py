@@ -50,8 +50,10 @@ class Call(NamedTuple):
         state: Initial state, each (B, H).
         weights: The op's weights.
         lengths: True steps of each row, (B,) int64 on x's device, or None when every row is full.
-        reset: Where the state is replaced by the initial one before the step, (T, B) bool, or None.
+        reset: Where the state is replaced before the step, (T, B) bool, or None.
         reverse: Whether the steps run from each row's last to its first.
+        reset_state: What it is replaced by, each (B, H); None means `state`. It differs where `state` is carried on
+            from an earlier part of the stream.
     """
 
     op: str
@@ -61,3 +63,9 @@ class Call(NamedTuple):
     lengths: Tensor | None = None
     reset: Tensor | None = None
     reverse: bool = False
+    reset_state: State | None = None
+
+    @property
+    def anew(self) -> State:
+        """The state that a reset puts in place."""
+        return self.state if self.reset_state is None else self.reset_state

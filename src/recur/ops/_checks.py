@@ -26,6 +26,8 @@ def check_call(call: Call, num_gates: int, state_names: tuple[str, ...], names_o
     weights = call.weights
     weight_ih = weights.weight_ih
     tensors = {"x": x, **weights.named(names_of_more), **dict(zip(state_names, call.state, strict=True))}
+    names_at_reset = [f"reset_state {name}" for name in state_names] if call.reset_state is not None else []
+    tensors |= dict(zip(names_at_reset, call.reset_state or (), strict=True))
     for name, tensor in tensors.items():
         if not isinstance(tensor, Tensor):
             raise TypeError(f"{owner}: {name} must be a torch.Tensor, but is {type(tensor).__name__}.")
@@ -48,6 +50,7 @@ def check_call(call: Call, num_gates: int, state_names: tuple[str, ...], names_o
         **dict.fromkeys(state_names, (batch, hidden_size)),
         state_names[0]: (batch, out_size),
     }
+    expected |= {name: expected[name.removeprefix("reset_state ")] for name in names_at_reset}
     for name, tensor in tensors.items():
         if name != "x" and tuple(tensor.shape) != expected[name]:
             raise ValueError(
@@ -63,6 +66,8 @@ def check_call(call: Call, num_gates: int, state_names: tuple[str, ...], names_o
                 f"{owner}: lengths must be torch.int64 on {x.device}, but is {call.lengths.dtype} on "
                 f"{call.lengths.device}. Convert it with lengths.to({str(x.device)!r}, torch.int64)."
             )
+    if call.reset_state is not None and call.reset is None:
+        raise ValueError(f"{owner}: reset_state says what a reset goes back to, but there is no reset. Give both.")
     if call.reset is not None:
         check_reset(owner, call.reset, (len(x), batch), "(T, B)")
         if call.reset.device != x.device:

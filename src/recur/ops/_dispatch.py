@@ -171,6 +171,7 @@ def _cast(call: Call, dtype: torch.dtype) -> Call:
     return call._replace(
         x_TBI=to(call.x_TBI),
         state=tuple(to(s) for s in call.state),
+        reset_state=None if call.reset_state is None else tuple(to(s) for s in call.reset_state),
         weights=Weights(
             to(weights.weight_ih),
             to(weights.weight_hh),

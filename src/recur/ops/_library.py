@@ -67,7 +67,7 @@ class Library:
         if call.reverse:
             x_TBI = turn(x_TBI, lengths)
             reset = None if reset is None else turn(reset[..., None], lengths)[..., 0]
-        y_TBH, state = self._run_split(x_TBI, call.state, call.weights, lengths, reset)
+        y_TBH, state = self._run_split(x_TBI, call, lengths, reset)
         return (turn(y_TBH, lengths) if call.reverse else y_TBH), state
 
     def _run_full(self, x_TBI: Tensor, state: State, weights: Weights) -> Result:
@@ -76,28 +76,26 @@ class Library:
             return state[0][None], state
         return self._sequence(x_TBI, state, weights.given(), weights.bias_ih is not None)
 
-    def _run_split(
-        self, x_TBI: Tensor, initial: State, weights: Weights, lengths: Tensor | None, reset: Tensor | None
-    ) -> Result:
+    def _run_split(self, x_TBI: Tensor, call: Call, lengths: Tensor | None, reset: Tensor | None) -> Result:
         if reset is None:
-            return self._run_padded(x_TBI, initial, weights, lengths)
+            return self._run_padded(x_TBI, call.state, call.weights, lengths)
         num_steps = len(x_TBI)
         if lengths is not None:
             reset = reset & mask_of(lengths, num_steps)
-        # A reset before the first step changes nothing: the state is the initial one.
         starts = reset[1:].any(1).nonzero()[:, 0].add_(1).tolist()
         bounds = list(pairwise([0, *starts, num_steps]))
         outputs = []
-        state = initial
+        state = call.state
         # Slices would each zero-fill a gradient as large as x in the backward pass; split does not.
         for (begin, end), x_part in zip(
             bounds, x_TBI.split_with_sizes([end - begin for begin, end in bounds]), strict=True
         ):
-            if begin:
+            # Before the first step there is nothing to replace, unless the state was carried on from elsewhere.
+            if begin or call.reset_state is not None:
                 here = reset[begin, :, None]
-                state = tuple(torch.where(here, first, s) for first, s in zip(initial, state, strict=True))
+                state = tuple(torch.where(here, first, s) for first, s in zip(call.anew, state, strict=True))
             rest = None if lengths is None else (lengths - begin).clamp(0, end - begin)
-            y_part, state = self._run_padded(x_part, state, weights, rest)
+            y_part, state = self._run_padded(x_part, state, call.weights, rest)
             outputs.append(y_part)
         return torch.cat(outputs), state
 

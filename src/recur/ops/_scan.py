@@ -41,7 +41,7 @@ class Reference:
         for t in reversed(steps) if call.reverse else steps:
             before = state
             if reset is not None:
-                state = _where(reset[t, :, None], call.state, state)
+                state = _where(reset[t, :, None], call.anew, state)
             state = self._step(inputs[t], state, call.weights)
             output = state[0]
             if alive_TB1 is not None:

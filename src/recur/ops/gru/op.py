@@ -24,6 +24,7 @@ def gru(
     *,
     lengths: Tensor | None = None,
     reset: Tensor | None = None,
+    reset_state: Tensor | None = None,
     reverse: bool = False,
     backend: str = "auto",
 ) -> tuple[Tensor, Tensor]:
@@ -41,8 +42,10 @@ def gru(
         bias_hh: (3H,), or None.
         lengths: True steps of each row, (B,) int64 on x's device, zeros allowed. Past them the output and the
             gradient of x are zero, and x may hold anything; the final state is the one after the last true step.
-        reset: (T, B) bool. Where true, the state is replaced by the initial state before that step is processed, in
-            either direction.
+        reset: (T, B) bool. Where true, the state is replaced by `reset_state` before that step is processed, in either
+            direction.
+        reset_state: State, shaped as the initial state; the initial state itself by default. It differs where the
+            initial state is carried on from an earlier part of the stream.
         reverse: Whether the steps run from each row's last true step to its first.
         backend: "auto" for the first that can, "torch" or "reference".
 
@@ -55,7 +58,8 @@ def gru(
         BackendError: The back end asked for cannot run this call.
     """
     weights = Weights(weight_ih, weight_hh, bias_ih, bias_hh)
-    call = Call("gru", x, (h0,), weights, lengths, reset, reverse)
+    anew = None if reset_state is None else (reset_state,)
+    call = Call("gru", x, (h0,), weights, lengths, reset, reverse, anew)
     check_call(call, num_gates=3, state_names=("h0",))
     output, (h,) = run(BACKENDS, call, backend)
     return output, h

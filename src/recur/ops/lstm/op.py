@@ -26,6 +26,7 @@ def lstm(
     *,
     lengths: Tensor | None = None,
     reset: Tensor | None = None,
+    reset_state: tuple[Tensor, Tensor] | None = None,
     reverse: bool = False,
     backend: str = "auto",
 ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
@@ -45,8 +46,10 @@ def lstm(
         weight_hr: The projection (P, H), or None.
         lengths: True steps of each row, (B,) int64 on x's device, zeros allowed. Past them the output and the
             gradient of x are zero, and x may hold anything; the final state is the one after the last true step.
-        reset: (T, B) bool. Where true, the state is replaced by the initial state before that step is processed, in
-            either direction.
+        reset: (T, B) bool. Where true, the state is replaced by `reset_state` before that step is processed, in either
+            direction.
+        reset_state: The pair (h, c), shaped as the initial state; the initial state itself by default. It differs where
+            the initial state is carried on from an earlier part of the stream.
         reverse: Whether the steps run from each row's last true step to its first.
         backend: "auto" for the first that can, "torch" or "reference".
 
@@ -59,7 +62,7 @@ def lstm(
         BackendError: The back end asked for cannot run this call.
     """
     weights = Weights(weight_ih, weight_hh, bias_ih, bias_hh, () if weight_hr is None else (weight_hr,))
-    call = Call("lstm", x, (h0, c0), weights, lengths, reset, reverse)
+    call = Call("lstm", x, (h0, c0), weights, lengths, reset, reverse, reset_state)
     check_call(call, num_gates=4, state_names=("h0", "c0"), names_of_more=("weight_hr",))
     output, (h, c) = run(BACKENDS, call, backend)
     return output, (h, c)

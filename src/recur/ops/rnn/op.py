@@ -34,6 +34,7 @@ def rnn(
     nonlinearity: Literal["tanh", "relu"] = "tanh",
     lengths: Tensor | None = None,
     reset: Tensor | None = None,
+    reset_state: Tensor | None = None,
     reverse: bool = False,
     backend: str = "auto",
 ) -> tuple[Tensor, Tensor]:
@@ -51,8 +52,10 @@ def rnn(
         nonlinearity: "tanh" or "relu".
         lengths: True steps of each row, (B,) int64 on x's device, zeros allowed. Past them the output and the
             gradient of x are zero, and x may hold anything; the final state is the one after the last true step.
-        reset: (T, B) bool. Where true, the state is replaced by the initial state before that step is processed, in
-            either direction.
+        reset: (T, B) bool. Where true, the state is replaced by `reset_state` before that step is processed, in either
+            direction.
+        reset_state: State, shaped as the initial state; the initial state itself by default. It differs where the
+            initial state is carried on from an earlier part of the stream.
         reverse: Whether the steps run from each row's last true step to its first.
         backend: "auto" for the first that can, "torch" or "reference".
 
@@ -67,7 +70,8 @@ def rnn(
     if nonlinearity not in BACKENDS:
         raise ValueError(f"rnn: nonlinearity is {nonlinearity!r}, but must be 'tanh' or 'relu'.")
     weights = Weights(weight_ih, weight_hh, bias_ih, bias_hh)
-    call = Call("rnn", x, (h0,), weights, lengths, reset, reverse)
+    anew = None if reset_state is None else (reset_state,)
+    call = Call("rnn", x, (h0,), weights, lengths, reset, reverse, anew)
     check_call(call, num_gates=1, state_names=("h0",))
     output, (h,) = run(BACKENDS[nonlinearity], call, backend)
     return output, h
