@@ -11,16 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from plain import Job, PlainLoop, encode
 from rich.console import Console
-from timing import compared, in_turns, seconds, spread
 
+from plain import Job, PlainLoop, encode
 from recur.data.demo import demo_text
 from recur.models.language import LanguageModel
 from recur.models.options import LanguageModelOptions
 from recur.tasks.trained_language import load
 from recur.train import fit
 from recur.train.options import TrainingOptions
+from timing import compared, in_turns, seconds, spread
 
 WARM = 5
 """Steps at the beginning of each block that are not counted."""

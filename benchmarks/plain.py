@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -79,8 +80,7 @@ def encode(text: str) -> tuple[Tensor, int]:
 def main() -> None:
     """Train for so many steps: `python plain.py TEXT STEPS CELL`, the whole program that one would write instead."""
     path, steps, cell = sys.argv[1], int(sys.argv[2]), sys.argv[3]
-    with open(path, encoding="utf-8") as file:
-        ids, size = encode(file.read())
+    ids, size = encode(Path(path).read_text(encoding="utf-8"))
     cut = int(len(ids) * 0.9)
     loop = PlainLoop(ids[:cut], size, Job(cell=cell))
     start = time.perf_counter()

@@ -15,7 +15,6 @@ from typing import Any
 import main_job
 import quality
 from plain import Job
-
 from recur.environment import collect
 
 RESULTS = Path(__file__).parent / "results"
@@ -58,8 +57,10 @@ def _line(row: dict[str, Any]) -> str:
     ours = row["ours"]
     text = f"{row['what']}: {ours['median']:.4g} ({ours['lower']:.4g} to {ours['upper']:.4g}) {row['unit']}"
     if "peer" in row:
-        ratio = row["ratio"]
-        text += f", peer {row['peer']['median']:.4g}, ratio {ratio['median']:.3f} ({ratio['lower']:.3f} to {ratio['upper']:.3f})"
+        peer, ratio = row["peer"], row["ratio"]
+        text += (
+            f", peer {peer['median']:.4g}, ratio {ratio['median']:.3f} ({ratio['lower']:.3f} to {ratio['upper']:.3f})"
+        )
     return text
 
 
