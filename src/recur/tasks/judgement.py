@@ -88,7 +88,8 @@ def verdict(part: str, figures: HeldOutFigures, others: dict[str, HeldOutFigures
         return f"{text}."
     name, best = min(others.items(), key=lambda item: item[1].nats_per_character)
     gap = best.nats_per_character - ours
-    if gap <= 0:
+    # Not a comparison with <=, which a loss that is no number would pass.
+    if not gap > 0:
         return f"{text}: the model does NOT beat a {name} model ({best.nats_per_character:.3f}); train it for longer."
     return f"{text}, {gap:.3f} below a {name} model ({best.nats_per_character:.3f})."
 

@@ -17,9 +17,12 @@ def corpus_options(run: RunFolder) -> CorpusOptions:
         RunError: They are damaged.
     """
     try:
-        return CorpusOptions(**run.config()["data"])
+        options = CorpusOptions(**run.config()["data"])
+        if not all(part is None or isinstance(part, str) for part in (options.valid, options.test)):
+            raise TypeError("valid and test must be names of files")
     except (KeyError, TypeError, OptionError) as error:
-        raise RunError(f"{run.path / 'config.json'}: damaged: data: {error}") from error
+        raise RunError(f"{run.path / 'config.json'}: damaged: data: {str(error).rstrip('.')}.") from error
+    return options
 
 
 def corpus_of(run: RunFolder, progress: Progress | None = None) -> Corpus:

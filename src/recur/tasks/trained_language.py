@@ -68,7 +68,7 @@ def build_model(folder: RunFolder, vocabulary_size: int, *, with_weights: bool =
         if not options.is_complete:
             raise OptionError("values are missing")
     except (KeyError, TypeError, OptionError) as error:
-        raise RunError(f"{folder.path / 'config.json'}: damaged: model: {error}.") from error
+        raise RunError(f"{folder.path / 'config.json'}: damaged: model: {str(error).rstrip('.')}.") from error
     if not with_weights:
         return LanguageModel(vocabulary_size, options)
     weights = folder.load_weights()
@@ -77,7 +77,7 @@ def build_model(folder: RunFolder, vocabulary_size: int, *, with_weights: bool =
         try:
             shape_only = LanguageModel(vocabulary_size, options)
         except (RuntimeError, OptionError) as error:
-            raise RunError(f"{folder.path / 'config.json'}: damaged: model: {error}.") from error
+            raise RunError(f"{folder.path / 'config.json'}: damaged: model: {str(error).rstrip('.')}.") from error
     wanted = {name: tuple(value.shape) for name, value in shape_only.state_dict().items()}
     found = {name: tuple(value.shape) for name, value in weights.items()}
     if wanted != found:
