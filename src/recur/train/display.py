@@ -60,7 +60,7 @@ class Display:
             self._progress.update(self._bar, completed=done, text=line)
         elif time.monotonic() - self._latest_line >= _PLAIN_SECONDS:
             self._latest_line = time.monotonic()
-            self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+            self._console.print(line, markup=False, emoji=False, highlight=False, soft_wrap=True)
 
     def validated(self, loss: float) -> None:
         """Remember the newest validation loss, to be shown beside the figures."""
@@ -68,7 +68,7 @@ class Display:
 
     def say(self, text: str) -> None:
         """Print a line of its own."""
-        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self._console.print(text, markup=False, emoji=False, highlight=False, soft_wrap=True)
 
     def stop(self) -> None:
         """End the phase and take its bar away."""
