@@ -1,0 +1,89 @@
+"""Options of training: every value out of range is refused with a message that names it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import FrozenInstanceError, fields
+from typing import Any
+
+import pytest
+
+from recur.errors import OptionError
+from recur.train.options import TrainingOptions
+
+
+def test_defaults_are_valid_and_leave_the_choice_open() -> None:
+    options = TrainingOptions()
+    assert options.max_minutes is options.batch_size is options.learning_rate is options.clip_norm is None
+    assert (options.warmup_steps, options.patience, options.seed, options.devices) == (100, 10, 0, 1)
+
+
+def test_frozen_and_by_keyword_only() -> None:
+    with pytest.raises(FrozenInstanceError):
+        TrainingOptions().seed = 1  # type: ignore[misc]
+    assert all(field.kw_only for field in fields(TrainingOptions))
+
+
+WHOLE_FROM_ONE = ("max_epochs", "max_steps", "batch_size", "window", "validate_every", "checkpoint_every", "devices")
+WHOLE_FROM_ZERO = ("warmup_steps", "patience", "seed", "sample_length")
+ABOVE_ZERO = ("max_minutes", "learning_rate", "clip_norm", "clip_value")
+
+
+@pytest.mark.parametrize("name", WHOLE_FROM_ONE)
+def test_whole_numbers_from_one_on(name: str) -> None:
+    assert getattr(TrainingOptions(**{name: 1}), name) == 1
+    for value in (0, -1, 1.0, True, "1", math.nan):
+        with pytest.raises(OptionError, match=rf"^{name} must be a whole number from 1 on, not {value!r}\.$"):
+            TrainingOptions(**{name: value})
+
+
+@pytest.mark.parametrize("name", WHOLE_FROM_ZERO)
+def test_whole_numbers_from_zero_on(name: str) -> None:
+    assert getattr(TrainingOptions(**{name: 0}), name) == 0
+    values: tuple[Any, ...] = (-1, 0.0, False, None, "0")
+    for value in values:
+        with pytest.raises(OptionError, match=rf"^{name} must be a whole number from 0 on, not {value!r}\.$"):
+            TrainingOptions(**{name: value})
+
+
+@pytest.mark.parametrize("name", ABOVE_ZERO)
+def test_numbers_above_zero(name: str) -> None:
+    for good in (1, 1e-9, None):
+        assert getattr(TrainingOptions(**{name: good}), name) == good
+    for value in (0, -0.5, math.inf, math.nan, True, "1"):
+        with pytest.raises(OptionError, match=rf"^{name} must be a number above 0, not {value!r}\.$"):
+            TrainingOptions(**{name: value})
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"weight_decay": -0.1}, r"weight_decay must be a number from 0 on, not -0\.1\."),
+        ({"weight_decay": math.nan}, r"weight_decay must be a number from 0 on, not nan\."),
+        ({"weight_decay": None}, r"weight_decay must be a number from 0 on, not None\."),
+        ({"final_learning_rate": 1.1}, r"final_learning_rate must be a number from 0 to 1, not 1\.1\."),
+        ({"final_learning_rate": -1}, r"final_learning_rate must be a number from 0 to 1, not -1\."),
+        ({"clip_norm": 1.0, "clip_value": 1.0}, r"give clip_norm or clip_value, not both\."),
+        ({"device": "gpu"}, r"device must be auto, cpu, cuda or mps, not 'gpu'\."),
+        ({"seed": 1 << 63}, r"seed must be at most 9223372036854775807, not 9223372036854775808\."),
+    ],
+)
+def test_values_out_of_range(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(OptionError, match=f"^{message}$"):
+        TrainingOptions(**values)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"weight_decay": 0},
+        {"final_learning_rate": 0},
+        {"final_learning_rate": 1},
+        {"clip_norm": 1.0},
+        {"clip_value": 1.0},
+        {"device": "cuda"},
+        {"seed": (1 << 63) - 1},
+    ],
+)
+def test_values_at_the_edge(values: dict[str, Any]) -> None:
+    TrainingOptions(**values)
