@@ -58,9 +58,8 @@ def _line(row: dict[str, Any]) -> str:
     text = f"{row['what']}: {ours['median']:.4g} ({ours['lower']:.4g} to {ours['upper']:.4g}) {row['unit']}"
     if "peer" in row:
         peer, ratio = row["peer"], row["ratio"]
-        text += (
-            f", peer {peer['median']:.4g}, ratio {ratio['median']:.3f} ({ratio['lower']:.3f} to {ratio['upper']:.3f})"
-        )
+        text += f", peer {peer['median']:.4g}, ratio {ratio['median']:.3f}"
+        text += f" ({ratio['lower']:.3f} to {ratio['upper']:.3f})"
     return text
 
 
