@@ -128,6 +128,5 @@ def field_documents(options: type[Any]) -> dict[str, str]:
         if not isinstance(statement, ast.AnnAssign) or not isinstance(statement.target, ast.Name):
             continue
         if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant):
-            # A % would be an argparse format.
-            documents[statement.target.id] = " ".join(str(after.value.value).split()).replace("%", "%%")
+            documents[statement.target.id] = " ".join(str(after.value.value).split())
     return documents

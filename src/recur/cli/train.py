@@ -91,8 +91,8 @@ def _free_folder(data: Sequence[str]) -> Path:
     """Return runs/<name>, or the first of runs/<name>-2, -3, ... that does not exist."""
     # Not resolved: a link gives the name that the user knows, and one to itself has no other.
     first = "stdin" if data[0] == "-" else (Path.cwd() / data[0]).name or "run"
-    if first in (".", ".."):
-        first = Path(first).resolve().name
+    if first == "..":
+        first = Path(data[0]).resolve().name or "run"
     name = first.removesuffix(".gz").rsplit(".", 1)[0] or "run"
     folder, number = Path("runs") / name, 2
     while folder.exists():

@@ -202,6 +202,10 @@ def _check_not_inside(out: Path, sources: list[str | None]) -> None:
         place = os.path.realpath(source)
         if os.path.commonpath([folder, place]) == folder:
             raise RunError(f"{out}: holds the text {source}, so it is no place for the run; choose another with --out.")
+        if os.path.isdir(place) and os.path.commonpath([folder, place]) == place:  # noqa: PTH112 - a real path already
+            raise RunError(
+                f"{out}: lies in {source}, so its own files would be read as text; choose another folder with --out."
+            )
 
 
 def _check_devices(training: TrainingOptions) -> None:

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import pytest
+
+from recur.cli.parser import CommandParser, check_device, check_seed, field_documents, given_options, options_from
+from recur.errors import OptionError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    speed: int | None = None
+    """How fast,
+    in 100 % of it."""
+
+    is_loud: bool = False
+    """Whether it is heard."""
+
+    color: Literal["red", "green"] = "red"
+    """What it looks like."""
+
+    def __post_init__(self) -> None:
+        if self.speed == 13:
+            raise OptionError("speed must not be 13.")
+
+
+@pytest.fixture
+def parser() -> CommandParser:
+    parser = CommandParser("go", "Goes.")
+    parser.add_options(Options, "going")
+    return parser
+
+
+def test_options_come_from_the_fields(parser: CommandParser) -> None:
+    assert options_from(parser.parse_args([]), Options) == Options()
+    chosen = options_from(parser.parse_args(["--speed", "3", "--is-loud", "--color=green"]), Options)
+    assert chosen == Options(speed=3, is_loud=True, color="green")
+    with pytest.raises(OptionError, match=r"^speed must not be 13\.$"):
+        options_from(parser.parse_args(["--speed", "13"]), Options)
+
+
+def test_help_is_the_docstring(parser: CommandParser) -> None:
+    assert field_documents(Options)["speed"] == "How fast, in 100 % of it."
+    shown = " ".join(parser.format_help().split())
+    assert "How fast, in 100 % of it." in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["--sped", "3"], "recur go: unrecognized arguments: --sped 3; did you mean --speed? "),
+        (["--xyz"], "recur go: unrecognized arguments: --xyz. "),
+        (["--speed", "high"], "recur go: --speed: expected a whole number, got high. "),
+        (["--color", "grene"], "recur go: --color: expected one of red, green, got grene. Did you mean green? "),
+        (["--is-loud=maybe"], "recur go: "),
+    ],
+)
+def test_complaints_are_one_line(
+    arguments: list[str], line: str, parser: CommandParser, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        parser.parse_args(arguments)
+    assert ended.value.code == 2
+    printed = capsys.readouterr().err
+    assert printed.startswith(line)
+    assert printed.endswith("`recur go --help` lists the options.\n")
+    assert printed.count("\n") == 1
+
+
+def test_given_options() -> None:
+    assert given_options(["a.txt", "-h", "--max-steps=3", "--seed", "1", "--overwrite"]) == {
+        "max_steps",
+        "seed",
+        "overwrite",
+    }
+
+
+def test_seeds_and_devices() -> None:
+    check_seed(None)
+    check_seed(2**63 - 1)
+    for seed in (-1, 2**63):
+        with pytest.raises(
+            OptionError, match=rf"^seed must be a whole number from 0 to 9223372036854775807, not {seed}\.$"
+        ):
+            check_seed(seed)
+    check_device("cpu")
+    with pytest.raises(OptionError, match=r"^device must be cpu, cuda or mps, not 'cuda:0'\.$"):
+        check_device("cuda:0")
