@@ -81,7 +81,7 @@ class LanguageModel(nn.Module):
         Returns:
             Logits (B, T, V) of the weights' dtype, and the state after each row's last step.
         """
-        reset_TB = None if reset is None or not bool(reset.any()) else reset.t()
+        reset_TB = None if reset is None else reset.t()
         h_TBH = self.dropout(self.embedding(x.t()))
         finals: list[LayerState] = []
         for number, layer in enumerate(self.layers):
