@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import pytest
 
 from recur.errors import RunError
 from recur.report import figures, write_report
-from recur.report.contents import MAX_SAMPLES, TIMES, duration, read_contents
+from recur.report.contents import MAX_SAMPLES, TIMES, read_contents
 from recur.run import RunFolder
 
 MakeRun = Callable[..., RunFolder]
@@ -102,7 +103,7 @@ def test_the_page_says_what_the_run_holds(run: RunFolder) -> None:
     assert "step 2,000 stopped: the time is over" in text
     assert f"weight_ih_l0 1024 {TIMES} 256" in text
     assert "in all 1,086,017" in text
-    assert "rnn ran on torch; fused could not: built without it." in text
+    assert "layers.0 runs on torch; fused: built without it." in text
     assert "optimizer.betas 0.9, 0.99" in text
     assert "isa AVX2, FMA" in text
     assert "does not beat" not in text
@@ -287,14 +288,32 @@ def test_the_commands_name_the_run_as_seen_from_here(
     assert lines[-1] == "recur train --resume run --max-minutes 30"
 
 
-def test_lengths_of_time() -> None:
-    assert [duration(seconds) for seconds in (0, 59.4, 60, 3599, 3600)] == [
-        "0 s",
-        "59 s",
-        "1 min",
-        "59 min 59 s",
-        "1 h",
+def test_files_nested_to_the_limit_of_json_are_shown_in_part(make_run: MakeRun) -> None:
+    deep = json.loads('{"a":' * 900 + "1" + "}" * 900)
+    flat = json.loads("[" * 900 + "1" + "]" * 900)
+    run = make_run(config={"format": 1, "task": "language", "deep": deep}, env={"deep": flat})
+    contents = read_contents(run)
+    assert dict(contents.environment)["deep"] == "…"
+    (group,) = (options for name, options in contents.options if name == "deep")
+    assert group[0][1] == "…"
+    report(run)
+
+
+@pytest.mark.parametrize("value", [0.0, 100.0, 3.4e38, 1e40, 1.7e308])
+def test_figures_of_any_size_can_be_drawn(make_run: MakeRun, value: float) -> None:
+    rows = [
+        {"kind": "train", "step": step, "loss": y, "grad_norm": y, "tokens_per_second": y, "learning_rate": y}
+        for step, y in enumerate([value, value, -value])
     ]
+    rows += [{"kind": "valid", "step": step, "loss": y} for step, y in enumerate([value, math.nextafter(value, 0)])]
+    extreme = {"nats_per_character": value, "nats_per_token": -value, "seconds": value, "characters": value}
+    report(make_run(rows=rows, evaluation={"model": extreme, "baselines": {"one": extreme}}))
+
+
+def test_steps_of_any_size_can_be_drawn(make_run: MakeRun) -> None:
+    report(
+        make_run(rows=[{"kind": "train", "step": step, "loss": 1.0} for step in (-1e308, -1e40, -3, 0, 1e40, 1e308)])
+    )
 
 
 def test_importing_the_package_draws_in_no_plotting() -> None:

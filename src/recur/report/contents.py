@@ -9,12 +9,11 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from recur.report.chart import Chart
-from recur.report.curves import number, rows_of_kind, training_charts
+from recur.report.curves import rows_of_kind, training_charts
 from recur.report.passage import Passage, Scale, scale_for, symbols, visible
+from recur.report.result import Result, column, result_of
+from recur.report.values import DEEPEST, as_list, as_object, as_text, count, duration, number, written
 from recur.run import RunFolder
-
-NOTHING = "\N{EN DASH}"
-"""What stands where there is no value."""
 
 TIMES = "\N{MULTIPLICATION SIGN}"
 """What stands between sizes."""
@@ -29,57 +28,6 @@ MAX_TOKENS = 5_000
 """Symbols of a text the page shows."""
 
 _UNITS = {"character": "character", "byte": "byte", "bpe": "token"}
-_MEASURES = (
-    ("nats_per_character", "nats per character", ".3f"),
-    ("bits_per_character", "bits per character", ".3f"),
-    ("perplexity", "perplexity per {unit}", ",.2f"),
-    ("top1", "right at the first guess", ".1%"),
-    ("top5", "among the first five", ".1%"),
-)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Bar:
-    """One bar of the comparison with the baselines."""
-
-    name: str
-    """Who was measured."""
-    value: str
-    """Its loss, written out."""
-    share: float
-    """The bar's length as a share of the longest."""
-    is_model: bool
-    """Whether this is the trained model."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Measure:
-    """One row of the table of figures."""
-
-    name: str
-    """What is measured."""
-    values: tuple[str, ...]
-    """The figures of the model, of the same model on the validation part where known, and of each baseline."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Result:
-    """The held-out figures beside the baselines."""
-
-    part: str
-    """The part of the text they were measured on."""
-    verdict: str
-    """One sentence."""
-    warning: str
-    """What to say when the model is no better than a baseline; empty when it is."""
-    bars: tuple[Bar, ...]
-    """Loss of model and baselines, lowest first."""
-    columns: tuple[str, ...]
-    """Names of the table's columns."""
-    measures: tuple[Measure, ...]
-    """Rows of the table."""
-    note: str
-    """How much text was read for it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,26 +126,26 @@ def read_contents(run: RunFolder) -> Contents:
         run.read_json(name) if run.has(name) else {}
         for name in ("env.json", "schema.json", "model.json", "evaluation.json", "inspect.json")
     )
-    unit = _UNITS.get(_text(_object(schema.get("tokenizer")).get("kind")), "token")
+    unit = _unit(schema)
     scale, passages, inspected = _passages(evaluation, inspect, unit)
     samples = _samples(rows, unit)
     return Contents(
-        name=visible(_text(config.get("name")) or run.path.resolve().name),
-        task=visible(_text(config.get("task"))),
+        name=visible(as_text(config.get("name")) or run.path.resolve().name),
+        task=visible(as_text(config.get("task"))),
         lead=_lead(config, env, schema, model, rows),
-        result=_result(evaluation, unit),
-        charts=tuple(charts_of(run)),
+        result=result_of(evaluation, unit),
+        charts=tuple(_charts(config, schema, evaluation, rows)),
         samples=samples,
         events=_events(rows),
         layers=_layers(model),
-        parameters=_count(model.get("parameters")),
+        parameters=count(model.get("parameters")),
         scale=scale,
         passages=passages,
         inspected=inspected,
         symbol=unit,
         backends=_backends(env),
         sources=_sources(schema),
-        environment=tuple((visible(str(key)), _written(value)) for key, value in env.items() if key != "backends"),
+        environment=tuple((visible(str(key)), written(value)) for key, value in env.items() if key != "backends"),
         options=_options(config),
         commands=_commands(
             run.path,
@@ -214,51 +162,30 @@ def charts_of(run: RunFolder) -> list[Chart]:
     Raises:
         RunError: `config.json` is missing, or a file of the run is damaged.
     """
-    training = _object(run.config().get("training"))
-    evaluation = run.read_json("evaluation.json") if run.has("evaluation.json") else {}
-    schema = run.read_json("schema.json") if run.has("schema.json") else {}
+    schema, evaluation = (run.read_json(name) if run.has(name) else {} for name in ("schema.json", "evaluation.json"))
+    return _charts(run.config(), schema, evaluation, run.metrics())
+
+
+def _charts(
+    config: Mapping[str, Any],
+    schema: Mapping[str, Any],
+    evaluation: Mapping[str, Any],
+    rows: Sequence[Mapping[str, Any]],
+) -> list[Chart]:
     losses = {
-        _column(name): number(_object(figures).get("nats_per_token"))
-        for name, figures in _object(evaluation.get("baselines")).items()
+        column(name): number(as_object(figures).get("nats_per_token"))
+        for name, figures in as_object(evaluation.get("baselines")).items()
     }
     return training_charts(
-        run.metrics(),
-        unit=_UNITS.get(_text(_object(schema.get("tokenizer")).get("kind")), "token"),
+        rows,
+        unit=_unit(schema),
         baselines={name: loss for name, loss in losses.items() if loss is not None},
-        clip_norm=number(training.get("clip_norm")),
+        clip_norm=number(as_object(config.get("training")).get("clip_norm")),
     )
 
 
-# --- reading what may not be there -------------------------------------------------------------------------------
-
-
-def _object(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _list(value: object) -> Sequence[Any]:
-    return value if isinstance(value, list) else []
-
-
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""
-
-
-def _count(value: object) -> str:
-    known = number(value)
-    return "" if known is None else f"{known:,.0f}"
-
-
-def _written(value: object) -> str:
-    if value is None:
-        return NOTHING
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, list):
-        return ", ".join(_written(item) for item in value) or NOTHING
-    if isinstance(value, dict):
-        return "; ".join(f"{key}: {_written(item)}" for key, item in value.items()) or NOTHING
-    return visible(str(value)) or NOTHING
+def _unit(schema: Mapping[str, Any]) -> str:
+    return _UNITS.get(as_text(as_object(schema.get("tokenizer")).get("kind")), "token")
 
 
 # --- the sections ------------------------------------------------------------------------------------------------
@@ -271,9 +198,9 @@ def _lead(
     model: Mapping[str, Any],
     rows: Sequence[Mapping[str, Any]],
 ) -> str:
-    options = _object(config.get("model"))
+    options = as_object(config.get("model"))
     cell, layers, size = (
-        _text(options.get("cell")),
+        as_text(options.get("cell")),
         number(options.get("num_layers")),
         number(options.get("hidden_size")),
     )
@@ -283,8 +210,10 @@ def _lead(
     parameters = number(model.get("parameters"))
     if parameters is not None:
         said += f" ({_short(parameters)} parameters)"
-    corpus = _object(schema.get("corpus"))
-    names = [visible(PurePath(_text(_object(source).get("name"))).name) for source in _list(corpus.get("sources"))]
+    corpus = as_object(schema.get("corpus"))
+    names = [
+        visible(PurePath(as_text(as_object(source).get("name"))).name) for source in as_list(corpus.get("sources"))
+    ]
     if names and names[0]:
         said += f", trained on {names[0]}" + (f" and {len(names) - 1} more" if len(names) > 1 else "")
     told = [row for row in rows if number(row.get("step")) is not None]
@@ -293,31 +222,15 @@ def _lead(
         said += f", {max(float(row['step']) for row in told):,.0f} steps"
     if seconds is not None:
         said += f" in {duration(seconds)}"
-    machine = visible(_text(_object(env.get("cpu")).get("brand")))
-    if machine and _text(env.get("device")) in ("", "cpu"):
-        threads = number(_object(env.get("threads")).get("torch"))
+    machine = visible(as_text(as_object(env.get("cpu")).get("brand")))
+    if machine and as_text(env.get("device")) in ("", "cpu"):
+        threads = number(as_object(env.get("threads")).get("torch"))
         said += f" on {machine}" + (
             f" with {threads:.0f} thread{'s' if threads != 1 else ''}" if threads is not None else ""
         )
-    elif _text(env.get("device")):
-        said += f" on {visible(_text(env.get('device')))}"
+    elif as_text(env.get("device")):
+        said += f" on {visible(as_text(env.get('device')))}"
     return said + "."
-
-
-def duration(seconds: float) -> str:
-    """Return a length of time in words.
-
-    Example:
-        >>> duration(9.4), duration(181), duration(7_260)
-        ('9 s', '3 min 1 s', '2 h 1 min')
-    """
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s" if whole % 60 else f"{whole // 60} min"
-    minutes = whole // 60
-    return f"{minutes // 60} h {minutes % 60} min" if minutes % 60 else f"{minutes // 60} h"
 
 
 def _short(value: float) -> str:
@@ -327,80 +240,8 @@ def _short(value: float) -> str:
     return f"{value:,.0f}"
 
 
-def _result(evaluation: Mapping[str, Any], unit: str) -> Result | None:
-    model = _object(evaluation.get("model"))
-    own = number(model.get("nats_per_character"))
-    if own is None:
-        return None
-    found = {_column(name): _object(figures) for name, figures in _object(evaluation.get("baselines")).items()}
-    known = {
-        name: loss for name, figures in found.items() if (loss := number(figures.get("nats_per_character"))) is not None
-    }
-    losses = dict(sorted(known.items(), key=lambda item: item[1]))
-    baselines = {name: found[name] for name in losses}
-    part = visible(_text(evaluation.get("part"))) or "held-out"
-    columns = {"this model": model, **baselines}
-    return Result(
-        part=part,
-        verdict=visible(_text(evaluation.get("verdict"))),
-        warning=_warning(own, losses),
-        bars=_bars(own, losses),
-        columns=tuple(columns),
-        measures=tuple(
-            Measure(
-                name=name.format(unit=unit),
-                values=tuple(
-                    NOTHING if (value := number(figures.get(key))) is None else f"{value:{form}}"
-                    for figures in columns.values()
-                ),
-            )
-            for key, name, form in _MEASURES
-        ),
-        note=_coverage(model, part, unit, number(_object(evaluation.get("valid")).get("nats_per_character"))),
-    )
-
-
-def _column(name: str) -> str:
-    # As wide as a column of the table on a telephone.
-    shown = visible(name)
-    return shown if len(shown) <= 14 else f"{shown[:13]}…"
-
-
-def _warning(own: float, losses: Mapping[str, float]) -> str:
-    beating = {name: loss for name, loss in losses.items() if loss <= own}
-    if not beating:
-        return ""
-    name, loss = min(beating.items(), key=lambda item: item[1])
-    return (
-        f"This model does not beat the {name} baseline: {own:.3f} against {loss:.3f} nats per character. "
-        "It needs longer training, more text, or another size before it is of use."
-    )
-
-
-def _bars(own: float, losses: Mapping[str, float]) -> tuple[Bar, ...]:
-    entries = sorted(
-        [("this model", own, True), *((name, loss, False) for name, loss in losses.items())], key=lambda entry: entry[1]
-    )
-    longest = max(max(loss for _, loss, _ in entries), 1e-9)
-    return tuple(
-        Bar(name=name, value=f"{loss:.3f}", share=round(max(0.0, loss / longest), 4), is_model=is_model)
-        for name, loss, is_model in entries
-    )
-
-
-def _coverage(model: Mapping[str, Any], part: str, unit: str, valid: float | None) -> str:
-    said = ""
-    characters, seconds = _count(model.get("characters")), number(model.get("seconds"))
-    if characters:
-        said = f"Measured on {characters} characters of the {part} part, each read once"
-        said += f", in {duration(seconds)}." if seconds is not None else "."
-    if valid is not None:
-        said += f" On the validation part the model reaches {valid:.3f} nats per character."
-    return said.strip()
-
-
 def _samples(rows: Sequence[Mapping[str, Any]], unit: str) -> tuple[Sample, ...]:
-    found = [row for row in rows_of_kind(rows, "sample") if _text(row.get("text"))]
+    found = [row for row in rows_of_kind(rows, "sample") if as_text(row.get("text"))]
     if len(found) > MAX_SAMPLES:
         found = [found[round(i * (len(found) - 1) / (MAX_SAMPLES - 1))] for i in range(MAX_SAMPLES)]
     losses = [
@@ -412,7 +253,7 @@ def _samples(rows: Sequence[Mapping[str, Any]], unit: str) -> tuple[Sample, ...]
     for row in found:
         known = [loss for step, loss in losses if step <= float(row["step"])]
         temperature = number(row.get("temperature"))
-        prompt, text = _text(row.get("prompt")), _text(row.get("text"))
+        prompt, text = as_text(row.get("prompt")), as_text(row.get("text"))
         text = text.removeprefix(prompt)
         if not prompt.strip():
             prompt, text = "", text.lstrip("\n")
@@ -430,39 +271,39 @@ def _samples(rows: Sequence[Mapping[str, Any]], unit: str) -> tuple[Sample, ...]
 
 def _events(rows: Sequence[Mapping[str, Any]]) -> tuple[tuple[str, str], ...]:
     return tuple(
-        (f"step {float(row['step']):,.0f}", visible(_text(row.get("text"))))
+        (f"step {float(row['step']):,.0f}", visible(as_text(row.get("text"))))
         for row in rows_of_kind(rows, "event")
-        if _text(row.get("text"))
+        if as_text(row.get("text"))
     )
 
 
 def _layers(model: Mapping[str, Any]) -> tuple[Layer, ...]:
     return tuple(
         Layer(
-            name=visible(_text(layer.get("name"))),
-            kind=visible(_text(layer.get("kind"))),
+            name=visible(as_text(layer.get("name"))),
+            kind=visible(as_text(layer.get("kind"))),
             weights="\n".join(
-                f"{visible(name)} {f' {TIMES} '.join(_written(size) for size in _list(shape)) or 'scalar'}"
-                for name, shape in _object(layer.get("weights")).items()
+                f"{visible(name)} {f' {TIMES} '.join(written(size) for size in as_list(shape)) or 'scalar'}"
+                for name, shape in as_object(layer.get("weights")).items()
             ),
-            output=visible(_text(layer.get("output"))),
-            parameters=_count(layer.get("parameters")),
+            output=visible(as_text(layer.get("output"))),
+            parameters=count(layer.get("parameters")),
         )
-        for layer in map(_object, _list(model.get("layers")))
+        for layer in map(as_object, as_list(model.get("layers")))
     )
 
 
 def _passages(
     evaluation: Mapping[str, Any], inspect: Mapping[str, Any], unit: str
 ) -> tuple[Scale, tuple[Passage, ...], Passage | None]:
-    found = [(entry, *_tokens(entry, "tokens")) for entry in map(_object, _list(evaluation.get("surprising")))]
+    found = [(entry, *_tokens(entry, "tokens")) for entry in map(as_object, as_list(evaluation.get("surprising")))]
     own_tokens, own_losses = _tokens(inspect, "text")
     scale = scale_for([loss for _, _, losses in found for loss in losses] + own_losses)
     passages = []
     for entry, tokens, losses in found:
         if not tokens:
             continue
-        position, mean = _count(entry.get("position")), number(entry.get("loss_mean"))
+        position, mean = count(entry.get("position")), number(entry.get("loss_mean"))
         passages.append(
             Passage(
                 title=f"At {unit} {position}" if position else "Passage",
@@ -474,7 +315,7 @@ def _passages(
         return scale, tuple(passages), None
     known = [loss for loss in own_losses if loss is not None]
     inspected = Passage(
-        title=visible(_text(inspect.get("title"))) or "Your text",
+        title=visible(as_text(inspect.get("title"))) or "Your text",
         note=f"{sum(known) / len(known):.2f} nats per {unit} on average" if known else "",
         symbols=symbols(own_tokens, own_losses, scale),
     )
@@ -482,30 +323,30 @@ def _passages(
 
 
 def _tokens(entry: Mapping[str, Any], key: str) -> tuple[list[str], list[float | None]]:
-    tokens = [_text(token) for token in _list(entry.get(key))][:MAX_TOKENS]
-    return tokens, [number(loss) for loss in _list(entry.get("losses"))][: len(tokens)]
+    tokens = [as_text(token) for token in as_list(entry.get(key))][:MAX_TOKENS]
+    return tokens, [number(loss) for loss in as_list(entry.get("losses"))][: len(tokens)]
 
 
 def _backends(env: Mapping[str, Any]) -> tuple[str, ...]:
     said = []
-    for entry in map(_object, _list(env.get("backends"))):
+    for entry in map(as_object, as_list(env.get("backends"))):
         others = [
-            f"{_written(other.get('backend'))}: {_written(other.get('reason'))}"
-            for other in map(_object, _list(entry.get("others")))
+            f"{written(other.get('backend'))}: {written(other.get('reason'))}"
+            for other in map(as_object, as_list(entry.get("others")))
         ]
         said.append(
-            "; ".join([f"{_written(entry.get('layer'))} runs on {_written(entry.get('backend'))}", *others]) + "."
+            "; ".join([f"{written(entry.get('layer'))} runs on {written(entry.get('backend'))}", *others]) + "."
         )
     return tuple(said)
 
 
 def _sources(schema: Mapping[str, Any]) -> tuple[tuple[str, str, str], ...]:
-    sources = map(_object, _list(_object(schema.get("corpus")).get("sources")))
+    sources = map(as_object, as_list(as_object(schema.get("corpus")).get("sources")))
     return tuple(
         (
-            visible(_text(one.get("name"))),
-            f"{size} bytes" if (size := _count(one.get("bytes"))) else "",
-            visible(_text(one.get("sha256"))),
+            visible(as_text(one.get("name"))),
+            f"{size} bytes" if (size := count(one.get("bytes"))) else "",
+            visible(as_text(one.get("sha256"))),
         )
         for one in sources
     )
@@ -513,18 +354,18 @@ def _sources(schema: Mapping[str, Any]) -> tuple[tuple[str, str, str], ...]:
 
 def _options(config: Mapping[str, Any]) -> tuple[tuple[str, tuple[tuple[str, str], ...]], ...]:
     groups = {str(key): value for key, value in config.items() if isinstance(value, dict)}
-    loose = tuple((visible(str(key)), _written(value)) for key, value in config.items() if not isinstance(value, dict))
+    loose = tuple((visible(str(key)), written(value)) for key, value in config.items() if not isinstance(value, dict))
     named = tuple((visible(name), tuple(_flat(group))) for name, group in groups.items())
     return (("run", loose), *named) if loose else named
 
 
-def _flat(group: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+def _flat(group: Mapping[str, Any], prefix: str = "", depth: int = 0) -> Iterator[tuple[str, str]]:
     for key, value in group.items():
         name = f"{prefix}{visible(str(key))}"
-        if isinstance(value, dict) and value:
-            yield from _flat(value, f"{name}.")
+        if isinstance(value, dict) and value and depth < DEEPEST:
+            yield from _flat(value, f"{name}.", depth + 1)
         else:
-            yield name, _written(value)
+            yield name, written(value, depth)
 
 
 def _commands(path: Path, *, prompt: str, has_weights: bool, is_done: bool) -> tuple[Command, ...]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from recur.report.chart import Chart, Level, Role, Series, log_range, smooth, thin
+from recur.report.values import number
 
 Row = Mapping[str, Any]
 
@@ -15,17 +15,6 @@ _RADIUS = 0.015
 
 # A gradient norm below this is zero for every purpose.
 _SMALLEST = 1e-30
-
-
-def number(value: object) -> float | None:
-    """Return `value` as a float if it is a finite number, else None: a run may hold nulls and, damaged, anything."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    try:
-        converted = float(value)
-    except OverflowError:
-        return None
-    return converted if math.isfinite(converted) else None
 
 
 def rows_of_kind(rows: Sequence[Row], kind: str) -> list[Row]:
@@ -116,7 +105,8 @@ def _loss_range(series: Sequence[Series], levels: Sequence[Level]) -> tuple[floa
     if not shown:
         return None
     low, high = min(shown), max(shown)
-    margin = 0.06 * (high - low) or 0.1
+    # Equal losses, and those that differ in their last digits only, still span an axis.
+    margin = max(0.06 * (high - low), 0.01 * max(abs(low), abs(high)), 0.01)
     return low - margin, high + margin
 
 

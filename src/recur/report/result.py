@@ -1,0 +1,135 @@
+"""The held-out figures of a run beside those of the baselines."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from recur.report.passage import visible
+from recur.report.values import NOTHING, as_object, as_text, count, duration, number
+
+_MEASURES = (
+    ("nats_per_character", "nats per character", ".3f"),
+    ("bits_per_character", "bits per character", ".3f"),
+    ("perplexity", "perplexity per {unit}", ",.2f"),
+    ("top1", "right at the first guess", ".1%"),
+    ("top5", "among the first five", ".1%"),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bar:
+    """One bar of the comparison with the baselines."""
+
+    name: str
+    """Who was measured."""
+    value: str
+    """Its loss, written out."""
+    share: float
+    """The bar's length as a share of the longest."""
+    is_model: bool
+    """Whether this is the trained model."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measure:
+    """One row of the table of figures."""
+
+    name: str
+    """What is measured."""
+    values: tuple[str, ...]
+    """The figures of the model, of the same model on the validation part where known, and of each baseline."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """The held-out figures beside the baselines."""
+
+    part: str
+    """The part of the text they were measured on."""
+    verdict: str
+    """One sentence."""
+    warning: str
+    """What to say when the model is no better than a baseline; empty when it is."""
+    bars: tuple[Bar, ...]
+    """Loss of model and baselines, lowest first."""
+    columns: tuple[str, ...]
+    """Names of the table's columns."""
+    measures: tuple[Measure, ...]
+    """Rows of the table."""
+    note: str
+    """How much text was read for it."""
+
+
+def result_of(evaluation: Mapping[str, Any], unit: str) -> Result | None:
+    """Return what `evaluation.json` says, or None when the model has not been judged; `unit` is what one symbol is."""
+    model = as_object(evaluation.get("model"))
+    own = number(model.get("nats_per_character"))
+    if own is None:
+        return None
+    found = {column(name): as_object(figures) for name, figures in as_object(evaluation.get("baselines")).items()}
+    known = {
+        name: loss for name, figures in found.items() if (loss := number(figures.get("nats_per_character"))) is not None
+    }
+    losses = dict(sorted(known.items(), key=lambda item: item[1]))
+    baselines = {name: found[name] for name in losses}
+    part = visible(as_text(evaluation.get("part"))) or "held-out"
+    columns = {"this model": model, **baselines}
+    return Result(
+        part=part,
+        verdict=visible(as_text(evaluation.get("verdict"))),
+        warning=_warning(own, losses),
+        bars=_bars(own, losses),
+        columns=tuple(columns),
+        measures=tuple(
+            Measure(
+                name=name.format(unit=unit),
+                values=tuple(
+                    NOTHING if (value := number(figures.get(key))) is None else f"{value:{form}}"
+                    for figures in columns.values()
+                ),
+            )
+            for key, name, form in _MEASURES
+        ),
+        note=_coverage(model, part, number(as_object(evaluation.get("valid")).get("nats_per_character"))),
+    )
+
+
+def column(name: str) -> str:
+    """Return the name of a baseline, cut to what a column of the table holds on a telephone."""
+    shown = visible(name)
+    return shown if len(shown) <= 14 else f"{shown[:13]}…"
+
+
+def _warning(own: float, losses: Mapping[str, float]) -> str:
+    beating = {name: loss for name, loss in losses.items() if loss <= own}
+    if not beating:
+        return ""
+    name, loss = min(beating.items(), key=lambda item: item[1])
+    return (
+        f"This model does not beat the {name} baseline: {own:.3f} against {loss:.3f} nats per character. "
+        "It needs longer training, more text, or another size before it is of use."
+    )
+
+
+def _bars(own: float, losses: Mapping[str, float]) -> tuple[Bar, ...]:
+    entries = sorted(
+        [("this model", own, True), *((name, loss, False) for name, loss in losses.items())], key=lambda entry: entry[1]
+    )
+    longest = max(max(loss for _, loss, _ in entries), 1e-9)
+    return tuple(
+        Bar(name=name, value=f"{loss:.3f}", share=round(max(0.0, loss / longest), 4), is_model=is_model)
+        for name, loss, is_model in entries
+    )
+
+
+def _coverage(model: Mapping[str, Any], part: str, valid: float | None) -> str:
+    said = ""
+    characters, seconds = count(model.get("characters")), number(model.get("seconds"))
+    if characters:
+        said = f"Measured on {characters} characters of the {part} part, each read once"
+        said += f", in {duration(seconds)}." if seconds is not None else "."
+    if valid is not None:
+        said += f" On the validation part the model reaches {valid:.3f} nats per character."
+    return said.strip()

@@ -1,0 +1,82 @@
+"""Values of a run's files as the report shows them. Any may be missing and, where a file is damaged, be anything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from recur.report.passage import visible
+
+NOTHING = "\N{EN DASH}"
+"""What stands where there is no value."""
+
+# Beyond every float32, and with room below the largest float64 for the sums and margins of a chart.
+_LARGEST = 1e40
+
+DEEPEST = 20
+"""Levels of lists in lists that are shown; nothing that recur writes comes near, and Python has a limit of its own."""
+
+
+def number(value: object) -> float | None:
+    """Return `value` as a float if it is a number that can have been measured, at most 1e40 in size, else None."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    # Compared before it is converted, for an int may be too large for a float.
+    return float(value) if -_LARGEST <= value <= _LARGEST else None
+
+
+def as_object(value: object) -> Mapping[str, Any]:
+    """Return `value` if it is a JSON object, else an empty one."""
+    return value if isinstance(value, dict) else {}
+
+
+def as_list(value: object) -> Sequence[Any]:
+    """Return `value` if it is a list, else an empty one."""
+    return value if isinstance(value, list) else []
+
+
+def as_text(value: object) -> str:
+    """Return `value` if it is text, else none."""
+    return value if isinstance(value, str) else ""
+
+
+def count(value: object) -> str:
+    """Return a number without decimals, its digits in groups of three; nothing when it is none."""
+    known = number(value)
+    return "" if known is None else f"{known:,.0f}"
+
+
+def written(value: object, depth: int = 0) -> str:
+    """Return any JSON value in words; what lies deeper than twenty levels is left out.
+
+    Example:
+        >>> written({"cores": 2, "flags": ["avx", "fma"], "capped": False})
+        'cores: 2; flags: avx, fma; capped: no'
+    """
+    if value is None:
+        return NOTHING
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list | dict) and depth >= DEEPEST:
+        return "…"
+    if isinstance(value, list):
+        return ", ".join([written(item, depth + 1) for item in value]) or NOTHING
+    if isinstance(value, dict):
+        return "; ".join([f"{visible(str(key))}: {written(item, depth + 1)}" for key, item in value.items()]) or NOTHING
+    return visible(str(value)) or NOTHING
+
+
+def duration(seconds: float) -> str:
+    """Return a length of time in words.
+
+    Example:
+        >>> duration(9.4), duration(181), duration(7_260)
+        ('9 s', '3 min 1 s', '2 h 1 min')
+    """
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s" if whole % 60 else f"{whole // 60} min"
+    minutes = whole // 60
+    return f"{minutes // 60} h {minutes % 60} min" if minutes % 60 else f"{minutes // 60} h"
