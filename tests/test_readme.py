@@ -60,6 +60,7 @@ def test_there_is_something_to_test(readme: str) -> None:
     assert {arguments[0] for arguments in commands(readme)} & {"train", "demo"}
 
 
+@pytest.mark.slow
 def test_its_python_runs(readme: str, folder: Path) -> None:
     """Block after block in one folder; what is printed without a clock in it must be what stands below the block."""
     names: dict[str, Any] = {"__name__": "__main__"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -36,6 +37,8 @@ def build_parser() -> CommandParser:
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command."""
+    # Before torch is imported: remarks of its C++ about itself are not for the user's terminal.
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     parser = build_parser()
     chosen = parser.parse_args(list(arguments))
     if chosen.resume is not None:

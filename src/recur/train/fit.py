@@ -323,6 +323,16 @@ def _fit(run: RunFolder, display: Display, *, resume: bool) -> RunFolder:
             raise SystemExit(0) from error
         run.append_metrics({"kind": "event", "step": trainer.global_step, "text": str(error)})
         raise
+    except RuntimeError as error:
+        if count == 1 or not processes.is_lost_connection(error):
+            raise
+        if not trainer.is_global_zero:
+            # The first process ended, and has told why.
+            raise SystemExit(1) from error
+        raise TrainingError(
+            f"another process of this training has ended; go on from the last checkpoint with: recur train --resume "
+            f"{run.path}"
+        ) from error
     except SystemExit as error:
         # Lightning ends the process when it is interrupted for a second time.
         if not isinstance(error.__context__, KeyboardInterrupt):

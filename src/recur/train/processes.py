@@ -83,3 +83,9 @@ def _broadcast(prepare: Callable[[], RunFolder]) -> RunFolder:
 def is_first() -> bool:
     """Return whether this process is the first of those that train together."""
     return rank() == 0
+
+
+def is_lost_connection(error: RuntimeError) -> bool:
+    """Return whether a collective call failed with `error` because another process is gone."""
+    text = str(error).lower()
+    return "connection" in text and ("closed" in text or "reset" in text)
