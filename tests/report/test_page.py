@@ -105,7 +105,7 @@ def test_the_page_says_what_the_run_holds(run: RunFolder) -> None:
     assert "in all 1,086,017" in text
     assert "layers.0 runs on torch; fused: built without it." in text
     assert "optimizer.betas 0.9, 0.99" in text
-    assert "isa AVX2, FMA" in text
+    assert "cpu brand: AMD EPYC; features: avx2, fma" in text
     assert "does not beat" not in text
 
 
