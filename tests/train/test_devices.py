@@ -110,7 +110,7 @@ def test_a_bad_text_ends_all_processes_with_one_line(folder: Path, recur: Any) -
     launched = recur("bad.txt", "--out", "run", "--devices", "2", launcher=TORCHRUN)
     for done in (plain, launched):
         assert done.returncode == 1
-        ours = [line for line in done.stderr.splitlines() if line.startswith("recur")]
+        ours = [line for line in done.stderr.splitlines() if line.startswith("recur: ")]
         assert len(ours) == 1
         assert ours[0].startswith("recur: bad.txt: has only one character; ")
     assert "Traceback" not in plain.stderr
@@ -133,7 +133,7 @@ def test_a_full_disk_is_told_once(folder: Path, environment: Any) -> None:
     )
     assert done.returncode == 1, done.stderr
     assert "Traceback" not in done.stderr
-    ours = [line for line in done.stderr.splitlines() if line.startswith("recur")]
+    ours = [line for line in done.stderr.splitlines() if line.startswith("recur: ")]
     assert ours == ["recur: run/checkpoints/last.ckpt: the file would be larger than this system allows."]
 
 
