@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from recur.ops._library import turn
+from recur.ops.rnn import rnn
 
 # Torch says so, once, where it runs an LSTM with a projection in float32 on a CPU by its own loop.
 pytestmark = pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN:UserWarning")
@@ -82,6 +83,23 @@ def test_what_lies_past_the_end_is_never_seen(op, compare, backend, reverse, res
     assert bool((got["output"][over] == 0).all())
     assert bool((got["dx"][over] == 0).all())
     compare(got, want)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("backend", ["torch", "reference"])
+def test_a_state_without_a_bound_does_not_run_away_past_the_end(backend, dtype):
+    """One that doubles with each step would be infinite long before the longest row ends, and its gradients NaN."""
+    T = 20 + int(torch.log2(torch.tensor(torch.finfo(dtype).max, dtype=torch.float64)))
+    x = torch.full((T, 2, 1), -1.0, dtype=dtype)
+    x[0, 0] = 1
+    weights = [torch.ones(1, 1, dtype=dtype).requires_grad_(), torch.full((1, 1), 2.0, dtype=dtype).requires_grad_()]
+    output, final = rnn(
+        x, torch.zeros(2, 1, dtype=dtype), *weights, nonlinearity="relu", lengths=torch.tensor([2, T]), backend=backend
+    )
+    (output.sum() + final.sum()).backward()
+    assert output[:2, 0, 0].tolist() == [1, 1]
+    # The second step has a gradient of 2, from the output and the final state; the first 1 + 2 * 2.
+    assert [weight.grad.item() for weight in weights] == [5 * 1 + 2 * -1, 2 * 1]
 
 
 @pytest.mark.parametrize("backend", ["torch", "reference"])

@@ -20,6 +20,18 @@ def sequence_relu(x_TBI: Tensor, state: State, weights: list[Tensor], has_biases
     return y_TBH, (h[0],)
 
 
+def freeze_relu(x_TBI: Tensor, over_TB1: Tensor, weights: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
+    """Return inputs and weights under which the state is zero wherever `over_TB1` is true.
+
+    Without a bound, a state that runs on past the end of its row may grow to infinity, and 0 * inf is NaN in the
+    gradient of the weights. One more input, 1 past the end and 0 before it, with weights far below zero, cuts it off.
+    """
+    weight_ih, *rest = weights
+    column = weight_ih.new_full((len(weight_ih), 1), -torch.finfo(weight_ih.dtype).max / 2)
+    x_TBI = torch.cat([x_TBI, over_TB1.to(x_TBI.dtype)], dim=2)
+    return x_TBI, [torch.cat([weight_ih, column], dim=1), *rest]
+
+
 def step_tanh(x_BI: Tensor, state: State, weights: Weights) -> State:
     """Run one step with tanh."""
     return (torch.rnn_tanh_cell(x_BI, state[0], *weights[:4]),)

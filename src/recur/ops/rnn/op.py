@@ -18,7 +18,10 @@ from recur.ops.rnn import library, reference
 BACKENDS: Mapping[str, tuple[Backend, ...]] = MappingProxyType(
     {
         "tanh": (Library(library.sequence_tanh, library.step_tanh), Reference(reference.step_tanh)),
-        "relu": (Library(library.sequence_relu, library.step_relu), Reference(reference.step_relu)),
+        "relu": (
+            Library(library.sequence_relu, library.step_relu, library.freeze_relu),
+            Reference(reference.step_relu),
+        ),
     }
 )
 
