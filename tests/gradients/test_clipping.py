@@ -78,5 +78,14 @@ def test_no_gradients_at_all() -> None:
 
 
 def test_both_bounds_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"^clip_gradients: give max_norm or max_value, not both$"):
+    with pytest.raises(
+        ValueError, match=r"^clip_gradients: max_norm and max_value are both given\. Give one of them\.$"
+    ):
         clip_gradients([], max_norm=1.0, max_value=1.0)
+
+
+@pytest.mark.parametrize("name", ["max_norm", "max_value"])
+@pytest.mark.parametrize("bound", [0.0, -1.0, math.nan])
+def test_a_bound_that_is_not_above_zero_is_refused(name: str, bound: float) -> None:
+    with pytest.raises(ValueError, match=rf"^clip_gradients: {name} is {bound}, but must be above 0\."):
+        clip_gradients([], **{name: bound})

@@ -1,1 +1,1 @@
-"""Truncated back-propagation through time, and the gradient seen."""
+"""What is done to gradients before a step: clipping."""

@@ -15,17 +15,21 @@ def clip_gradients(
 
     Args:
         parameters: Those without a gradient are passed over.
-        max_norm: Bound on the global L2 norm; larger gradients are scaled to it as one vector.
-        max_value: Bound on the absolute value of each element.
+        max_norm: Bound on the global L2 norm, above 0; larger gradients are scaled to it as one vector.
+        max_value: Bound on the absolute value of each element, above 0.
 
     Returns:
         Global L2 norm of the gradients before clipping, () of their dtype; not finite when any of them is not.
 
     Raises:
-        ValueError: Both bounds are given.
+        ValueError: Both bounds are given, or one is not above 0.
     """
     if max_norm is not None and max_value is not None:
-        raise ValueError("clip_gradients: give max_norm or max_value, not both")
+        raise ValueError("clip_gradients: max_norm and max_value are both given. Give one of them.")
+    for name, bound in (("max_norm", max_norm), ("max_value", max_value)):
+        # A negative one would turn the gradient around.
+        if bound is not None and not bound > 0:
+            raise ValueError(f"clip_gradients: {name} is {bound}, but must be above 0. Leave it out to clip nothing.")
     chosen = [p for p in parameters if p.grad is not None]
     if max_norm is not None:
         return nn.utils.clip_grad_norm_(chosen, max_norm)
