@@ -115,6 +115,13 @@ def test_a_temperature_of_zero_or_almost_is_greedy(temperature: float, dtype: to
             assert found.tolist() == [1, 1, 0]
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("options", [{}, {"temperature": 0.7, "top_k": 4, "top_p": 0.8}])
+def test_logits_of_16_bits_are_drawn_from_with_32(dtype: torch.dtype, options: dict[str, Any]) -> None:
+    logits = LOGITS.to(dtype)
+    assert torch.equal(counts(Sampling(**options), logits), counts(Sampling(**options), logits.float()))
+
+
 def test_greedy_takes_the_lowest_of_equals() -> None:
     assert Sampling(temperature=0).draw(torch.zeros(2, 5)).tolist() == [0, 0]
 

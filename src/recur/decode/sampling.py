@@ -50,10 +50,11 @@ class Sampling:
         """
         if self.temperature == 0:
             return logits.argmax(dim=-1)
-        scores = logits
+        # The random numbers of 16 bits include zero, and 0 / 0 would win every race.
+        scores = logits.float() if logits.dtype.itemsize < 4 else logits
         if self.temperature != 1:
             # Relative to the largest, so that a tiny temperature leads to minus infinity, never to infinity or 0 / 0.
-            scores = (logits - logits.amax(dim=-1, keepdim=True)) / max(self.temperature, _LOWEST_TEMPERATURE)
+            scores = (scores - scores.amax(dim=-1, keepdim=True)) / max(self.temperature, _LOWEST_TEMPERATURE)
         if self.top_k is not None and self.top_k < scores.shape[-1]:
             # Sorted and not compared with the k-th logit, which others may equal.
             others = scores.sort(dim=-1, descending=True, stable=True).indices[:, int(self.top_k) :]
