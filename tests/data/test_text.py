@@ -169,6 +169,10 @@ def test_unreadable_folder(write, tmp_path, unprivileged):
     (tmp_path / "folder").chmod(0)
     with unprivileged(), refused(r"folder: cannot be read: permission denied"):
         read(tmp_path / "folder")
+    # Its names can be read now, but nothing about the files.
+    (tmp_path / "folder").chmod(0o444)
+    with unprivileged(), refused(r"folder: cannot be read: permission denied"):
+        find_texts([tmp_path / "folder"], tmp_path / "copies")
     (tmp_path / "folder").chmod(0o700)
 
 

@@ -167,7 +167,7 @@ def _in_folder(folder: Path, codec: str | None) -> list[TextFile]:
         for parent, folders, names in os.walk(folder, onerror=refuse):
             folders[:] = [name for name in folders if not name.startswith(".")]
             found.extend(Path(parent, name) for name in names if not name.startswith("."))
-    files = [TextFile.at(path) for path in sorted(found, key=lambda path: path.parts) if path.is_file()]
+        files = [TextFile.at(path) for path in sorted(found, key=lambda path: path.parts) if path.is_file()]
     texts = [file for file in files if _has_text(file, codec)]
     if not texts:
         has = f"its {len(files)} files are empty or binary" if files else "it has no files"
