@@ -11,6 +11,7 @@ import os
 import re
 import resource
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -270,15 +271,9 @@ def test_a_limit_on_the_size_of_files(folder: Path, recur_process: Any, tiny: An
 def test_output_to_a_full_disk(finished: Path, recur_process: Any) -> None:
     if not Path("/dev/full").exists():
         pytest.skip("this system has no /dev/full")
-    import subprocess
-
-    done = subprocess.run(
-        [sys.executable, "-m", "recur", "generate", str(finished / "run"), "--length", "5"],
-        stdout=Path("/dev/full").open("w"),  # noqa: SIM115 - closed with the test
-        stderr=subprocess.PIPE,
-        text=True,
-        check=False,
-    )
+    command = [sys.executable, "-m", "recur", "generate", str(finished / "run"), "--length", "5"]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert done.returncode == 1
     assert done.stderr.startswith("recur: the output cannot be written: No space left on device.")
 
