@@ -66,6 +66,54 @@ def test_overwrite_replaces_a_run(run: RunFolder) -> None:
     assert [path.name for path in again.path.iterdir()] == ["checkpoints"]
 
 
+def test_overwrite_leaves_what_is_not_the_runs(run: RunFolder) -> None:
+    kept = ["notes.md", "holiday.png", "exports/model.onnx", "exports/config.json", "draft.tmp"]
+    for name in kept:
+        (run.path / name).parent.mkdir(exist_ok=True)
+        (run.path / name).write_text("mine")
+    for name in ("loss.png", "inspect.json", ".model.json.17.tmp", "tensorboard/events", "checkpoints/last.ckpt"):
+        (run.path / name).parent.mkdir(exist_ok=True)
+        (run.path / name).write_text("its own")
+    again = RunFolder.create(run.path, overwrite=True)
+    assert sorted(str(path.relative_to(run.path)) for path in run.path.rglob("*") if path.is_file()) == sorted(kept)
+    assert (again.path / "checkpoints").is_dir()
+
+
+def test_overwrite_goes_through_a_link_to_the_run(run: RunFolder, tmp_path: Path) -> None:
+    link = tmp_path / "latest"
+    link.symlink_to(run.path, target_is_directory=True)
+    RunFolder.create(link, overwrite=True)
+    assert [path.name for path in run.path.iterdir()] == ["checkpoints"]
+
+
+def test_overwrite_takes_a_link_away_and_leaves_what_it_leads_to(run: RunFolder, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "fast disk"
+    (run.path / "checkpoints").rename(elsewhere)
+    (elsewhere / "last.ckpt").write_bytes(b"x")
+    (run.path / "checkpoints").symlink_to(elsewhere, target_is_directory=True)
+    RunFolder.create(run.path, overwrite=True)
+    assert not any((run.path / "checkpoints").iterdir())
+    assert (elsewhere / "last.ckpt").exists()
+
+
+def test_a_kill_while_a_run_is_overwritten_leaves_one_that_can_be(
+    run: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    def killed(path: Path) -> None:
+        raise Killed
+
+    (run.path / "notes.md").write_text("mine")
+    (run.path / "model.json").write_text("{}")
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", killed)
+        with pytest.raises(Killed):
+            RunFolder.create(run.path, overwrite=True)
+    assert RunFolder.check_free(run.path, overwrite=True) is True
+
+
 def test_overwrite_replaces_a_run_killed_before_its_config(tmp_path: Path) -> None:
     run = RunFolder.create(tmp_path / "run")
     run.write_json("schema.json", {})

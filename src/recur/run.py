@@ -9,6 +9,7 @@
 | `metrics.jsonl` | one JSON object a line: training, validation, samples |
 | `model.safetensors` | the best weights, with their checksum |
 | `evaluation.json` | held-out figures, baselines, the most surprising passages |
+| `inspect.json` | a text of the reader's with the loss of each token, when `recur inspect` was given one |
 | `checkpoints/` | what resuming needs |
 | `report.html`, `*.png` | to look at |
 
@@ -44,8 +45,13 @@ _OWN_NAMES = {
     "metrics.jsonl",
     "model.safetensors",
     "evaluation.json",
+    "inspect.json",
     "checkpoints",
     "report.html",
+    "loss.png",
+    "learning_rate.png",
+    "gradient_norm.png",
+    "throughput.png",
     "tensorboard",
 }
 
@@ -118,7 +124,8 @@ class RunFolder:
 
         Args:
             path: Where; its parents are made too.
-            overwrite: Whether a run that stands there may be deleted. A folder that is no run is never deleted.
+            overwrite: Whether a run that stands there may be deleted. A folder that is no run is never touched, and in
+                one that is a run what is not the run's stays.
 
         Raises:
             RunError: The folder exists, or cannot be made or written.
@@ -127,7 +134,7 @@ class RunFolder:
         is_old = cls.check_free(path, overwrite=overwrite)
         with explained_os_errors(run.path):
             if is_old:
-                shutil.rmtree(run.path)
+                run._clear()
             (run.path / "checkpoints").mkdir(parents=True, exist_ok=True)
         return run
 
@@ -161,6 +168,17 @@ class RunFolder:
             raise RunError(f"{self.path}: is not a run folder, so it is not overwritten; choose another with --out.")
         return True
 
+    def _clear(self) -> None:
+        """Delete what a run writes; people keep notes and exports beside it."""
+        # The config goes last: until then a kill leaves what is taken for a run, to be overwritten again.
+        for entry in sorted(self.path.iterdir(), key=lambda entry: entry.name == "config.json"):
+            if not _is_own(entry.name):
+                continue
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry)
+            else:
+                entry.unlink()
+
     def _is_run(self, names: set[str]) -> bool:
         """Return whether the folder, which holds `names`, is a run: by its config, or as nothing else is in it."""
         # Other programs too write a config.json or a folder checkpoints, and theirs must not be deleted.
@@ -171,7 +189,7 @@ class RunFolder:
             checkpoints = {path.name for path in (self.path / "checkpoints").glob("*")}
             return (
                 "checkpoints" in names
-                and all(name in _OWN_NAMES or name.endswith((".tmp", ".png")) for name in names)
+                and all(_is_own(name) for name in names)
                 and all(name == "last.ckpt" or name.endswith(".tmp") for name in checkpoints)
             )
         return "format" in config and "task" in config
@@ -331,6 +349,10 @@ class RunFolder:
         if metadata.get("sha256") != _checksum(weights):
             raise RunError(f"{path}: damaged: its checksum is wrong; restore it, or train again.")
         return weights
+
+
+def _is_own(name: str) -> bool:
+    return name in _OWN_NAMES or (name.startswith(".") and name.endswith(".tmp"))
 
 
 def _checksum(weights: Mapping[str, Tensor]) -> str:

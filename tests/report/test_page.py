@@ -70,6 +70,12 @@ def test_the_report_is_one_file_and_four_pictures(run: RunFolder) -> None:
         assert (run.path / name).read_bytes().startswith(b"\x89PNG")
 
 
+def test_a_report_goes_with_its_run_when_that_is_overwritten(run: RunFolder) -> None:
+    write_report(run)
+    RunFolder.create(run.path, overwrite=True)
+    assert [path.name for path in run.path.iterdir()] == ["checkpoints"]
+
+
 def test_the_report_is_the_same_every_time(run: RunFolder) -> None:
     assert report(run) == report(run)
 
