@@ -101,3 +101,14 @@ def test_autocast_takes_mixed_dtypes(ops):
         assert ops["gru"](arguments)["output"].dtype == torch.bfloat16
     with pytest.raises(TypeError, match=r"^gru: h0 is torch\.bfloat16"):
         ops["gru"](arguments)
+
+
+def test_autocast_leaves_float64_so_it_cannot_be_mixed(ops):
+    doubles = ops["gru"].arguments(4, 2, 3, 5)
+    singles = {name: tensor.float() for name, tensor in doubles.items()}
+    with torch.autocast("cpu", torch.bfloat16):
+        assert ops["gru"](doubles)["output"].dtype == torch.float64
+        with pytest.raises(TypeError, match=r"^gru: x is torch\.float64, but weight_ih is torch\.float32\. Convert it"):
+            ops["gru"]({**singles, "x": doubles["x"]})
+        with pytest.raises(TypeError, match=r"^gru: x is torch\.float32, but weight_ih is torch\.float64\. Convert it"):
+            ops["gru"]({**doubles, "x": singles["x"]})

@@ -75,14 +75,17 @@ def check_call(call: Call, num_gates: int, state_names: tuple[str, ...], names_o
 
 
 def check_like(owner: str, name: str, tensor: Tensor, weight: Tensor, weight_name: str) -> None:
-    """Raise unless `tensor` is floating, on the weights' device and, outside autocast, of their dtype."""
+    """Raise unless `tensor` is floating, on the weights' device, and of their dtype or made so by autocast."""
     if tensor.device != weight.device:
         raise ValueError(
             f"{owner}: {name} is on {tensor.device}, but {weight_name} is on {weight.device}. "
             f"Move it with {name}.to({str(weight.device)!r})."
         )
     if tensor.dtype != weight.dtype and not (
-        tensor.is_floating_point() and torch.is_autocast_enabled(tensor.device.type)
+        tensor.is_floating_point()
+        # Autocast leaves float64 as it is.
+        and torch.float64 not in (tensor.dtype, weight.dtype)
+        and torch.is_autocast_enabled(tensor.device.type)
     ):
         raise TypeError(
             f"{owner}: {name} is {tensor.dtype}, but {weight_name} is {weight.dtype}. "
