@@ -54,7 +54,8 @@ double lowest_quota(const std::string& mount, std::string group, Quota quota) {
   double limit = 0;
   while (!group.empty() && group != "/") {
     limit = lower_limit(limit, quota(mount + group));
-    group.erase(std::min(group.rfind('/'), group.size()));
+    const std::size_t parent = group.rfind('/');
+    group.erase(parent == std::string::npos ? 0 : parent);
   }
   return lower_limit(limit, quota(mount));
 }

@@ -132,6 +132,7 @@ def test_hardware_threads() -> None:
         ),
         ("3:cpu,cpuacct:/a\n", {"cpu/a/cpu.cfs_quota_us": "-1", "cpu/a/cpu.cfs_period_us": "100000"}, 0.0),
         ("3:cpuset:/\n", {"cpu/cpu.cfs_quota_us": "50000", "cpu/cpu.cfs_period_us": "100000"}, 0.0),
+        ("0::a/b\n", {"cpu.max": "150000 100000\n"}, 1.5),
         ("nonsense\n\n0\n1:2\n", {"cpu.max": "nonsense"}, 0.0),
     ],
 )
