@@ -12,8 +12,8 @@ from rich.console import Console
 
 import recur
 from recur import engine
-from recur.cli.info import _cuda as cuda_info
 from recur.cli.info import collect, run, show
+from recur.environment import _cuda as cuda_info
 from recur.errors import OptionError
 
 

@@ -10,9 +10,7 @@ from recur.cli.parser import CommandParser, given_options, options_from
 from recur.data.options import CorpusOptions
 from recur.errors import OptionError
 from recur.models.options import LanguageModelOptions
-from recur.train.options import TrainingOptions
-
-_BOUNDS = ("max_minutes", "max_epochs", "max_steps")
+from recur.train.options import BOUNDS, TrainingOptions
 
 
 def build_parser() -> CommandParser:
@@ -75,7 +73,7 @@ def run(arguments: Sequence[str]) -> int:
 def _resume(run_path: str, given: set[str], data: Sequence[str], chosen: object) -> int:
     if data:
         raise OptionError("--resume takes no DATA: the run knows its text.")
-    others = sorted(given - {"resume", *_BOUNDS})
+    others = sorted(given - {"resume", *BOUNDS})
     if others:
         names = ", ".join("--" + name.replace("_", "-") for name in others)
         raise OptionError(f"--resume goes on with the run's own options; leave {names} out, or train anew.")
@@ -84,7 +82,7 @@ def _resume(run_path: str, given: set[str], data: Sequence[str], chosen: object)
     from recur.train.fit import resume_language_model
     from recur.train.processes import is_first
 
-    bounds = {name: getattr(chosen, name) for name in _BOUNDS if name in given}
+    bounds = {name: getattr(chosen, name) for name in BOUNDS if name in given}
     folder = resume_language_model(run_path, bounds=bounds, console=Console(stderr=True, quiet=not is_first()))
     _show(folder.path)
     return 0

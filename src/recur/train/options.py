@@ -8,6 +8,9 @@ from typing import Literal
 
 from recur.errors import OptionError
 
+BOUNDS = ("max_minutes", "max_epochs", "max_steps")
+"""The options that end a training, and the only ones that may change when it is resumed."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingOptions:

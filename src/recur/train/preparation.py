@@ -1,0 +1,159 @@
+"""What comes before training: reading the text, choosing what was left open, making the run folder."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict
+from importlib.util import find_spec
+from pathlib import Path
+
+import torch
+
+from recur.data.corpus import Corpus, Progress, check_long_enough
+from recur.data.options import CorpusOptions
+from recur.environment import collect
+from recur.errors import OptionError, RunError
+from recur.models.language import LanguageModel
+from recur.models.options import LanguageModelOptions
+from recur.run import FORMAT, RunFolder
+from recur.train import processes
+from recur.train.choice import choose
+from recur.train.display import Display
+from recur.train.options import BOUNDS, TrainingOptions
+
+
+def prepare(
+    sources: list[str],
+    out: Path,
+    corpus_options: CorpusOptions,
+    model_options: LanguageModelOptions,
+    training: TrainingOptions,
+    overwrite: bool,
+    display: Display,
+) -> RunFolder:
+    """Read the text, choose what was left open, and return a new run folder; arguments and errors as of training.
+
+    An old run is deleted only when nothing is left that the data or the options could spoil.
+    """
+    RunFolder.check_free(out, overwrite=overwrite)
+    _check_not_inside(out, [*sources, corpus_options.valid, corpus_options.test])
+    _check_devices(training)
+    if training.tensorboard:
+        _check_tensorboard()
+    has_gpu = device_kind(training) != "cpu"
+    text = _build_corpus(sources, corpus_options, out.parent / ".corpus", display)
+    model_options, training = choose(model_options, training, num_tokens=len(text.train), has_gpu=has_gpu)
+    assert training.batch_size is not None
+    assert training.window is not None
+    count = processes.count(training.devices)
+    if training.batch_size % count:
+        raise OptionError(
+            f"batch_size: {training.batch_size} streams cannot be shared equally by {count} processes; "
+            f"give a multiple of {count}."
+        )
+    check_long_enough(text, training.window, training.batch_size)
+    torch.manual_seed(training.seed)
+    model = LanguageModel(text.tokenizer.vocabulary_size, model_options)
+    run = RunFolder.create(out, overwrite=overwrite)
+    run.write_json(
+        "schema.json",
+        {
+            "tokenizer": text.tokenizer.to_json(),
+            "counts": text.counts,
+            "corpus": text.to_json() | {"cache": os.path.relpath(out.parent / ".corpus", out)},
+        },
+    )
+    layers = model.table()
+    run.write_json("model.json", {"layers": layers, "parameters": sum(row["parameters"] for row in layers)})
+    backends = model.to(device_kind(training)).explain(training.batch_size, training.window)
+    run.write_json("env.json", collect() | {"device": device_kind(training), "backends": backends})
+    # Last, because a folder with a config.json is a run.
+    run.write_json(
+        "config.json",
+        {
+            "format": FORMAT,
+            "task": "language",
+            "data": asdict(corpus_options),
+            "sources": sources,
+            "model": asdict(model_options),
+            "training": asdict(training),
+        },
+    )
+    _describe(text, model_options, training, run, display)
+    return run
+
+
+def _check_not_inside(out: Path, sources: list[str | None]) -> None:
+    folder = os.path.realpath(out)
+    for source in sources:
+        if source is None or source == "-":
+            continue
+        place = os.path.realpath(source)
+        if os.path.commonpath([folder, place]) == folder:
+            raise RunError(f"{out}: holds the text {source}, so it is no place for the run; choose another with --out.")
+        if os.path.isdir(place) and os.path.commonpath([folder, place]) == place:  # noqa: PTH112 - a real path already
+            raise RunError(
+                f"{out}: lies in {source}, so its own files would be read as text; choose another folder with --out."
+            )
+
+
+def _check_devices(training: TrainingOptions) -> None:
+    kind, wanted = device_kind(training), processes.local_count(training.devices)
+    found = {"cuda": torch.cuda.device_count(), "mps": 1}.get(kind, wanted)
+    if wanted > found:
+        raise OptionError(f"devices is {wanted}, but this machine has {found} of {kind}; give at most {found}.")
+
+
+def _check_tensorboard() -> None:
+    if find_spec("tensorboard") is None and find_spec("tensorboardX") is None:
+        raise OptionError("tensorboard is not installed; install it with: pip install 'recur[tensorboard]'.")
+
+
+def _build_corpus(sources: list[str], options: CorpusOptions, cache: Path, display: Display) -> Corpus:
+    display.start("reading the text")
+    try:
+        return Corpus.build(sources, options, cache, reading(display))
+    finally:
+        display.stop()
+
+
+def reading(display: Display) -> Progress:
+    """Return what shows the progress of reading a text."""
+
+    def progress(stage: str, done: int, total: int) -> None:
+        display.advance(done / max(total, 1), f"{stage}: {done / 1e6:,.1f} of {total / 1e6:,.1f} MB")
+
+    return progress
+
+
+def _describe(
+    text: Corpus, model: LanguageModelOptions, training: TrainingOptions, run: RunFolder, display: Display
+) -> None:
+    parameters = run.read_json("model.json")["parameters"]
+    bounds = [f"{getattr(training, name):g} {name[4:]}" for name in BOUNDS if getattr(training, name) is not None]
+    display.say(
+        f"text     {text.characters('train'):,} characters to train on, {text.characters('valid'):,} to validate, "
+        f"{text.characters('test'):,} to test; {text.tokenizer.vocabulary_size} tokens ({text.tokenizer.kind})"
+    )
+    display.say(
+        f"model    {str(model.cell).upper()} {model.num_layers} x {model.hidden_size}, dropout {model.dropout:g}, "
+        f"{parameters:,} parameters"
+    )
+    display.say(
+        f"training {training.batch_size} streams x {training.window} steps, "
+        f"learning rate {training.learning_rate:.2g}, at most {' or '.join(bounds)}"
+    )
+
+
+def device_kind(training: TrainingOptions) -> str:
+    """Return "cpu", "cuda" or "mps".
+
+    Raises:
+        OptionError: The device is not there.
+    """
+    if training.device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    is_there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not is_there[training.device]:
+        raise OptionError(f"device {training.device} is not available on this machine; use cpu, or auto.")
+    return training.device
