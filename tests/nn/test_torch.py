@@ -228,3 +228,18 @@ def test_cuda(kind, compare, flat):
     found = layer(x.cuda(), lengths=[6, 0, 2])
     sum(v.sum() for v in flat(found).values()).backward()
     compare({n: v.cpu() for n, v in flat(found).items()}, want)
+
+
+@pytest.mark.parametrize("name", ["RNN", "GRU", "LSTM"])
+def test_shapes_can_be_asked_for_on_the_device_meta(kinds, name, flat):
+    layer = kinds[name].make(4, 5, num_layers=2, bidirectional=True, device="meta")
+    x = torch.empty(6, 3, 4, dtype=torch.float64, device="meta")
+    reset = torch.zeros(6, 3, dtype=torch.bool)
+    for keywords in ({}, {"lengths": [6, 0, 2]}, {"reset": reset}, {"lengths": torch.empty(3).long().to("meta")}):
+        found = flat(layer(x, **keywords))
+        assert {n: (tuple(v.shape), v.device.type) for n, v in found.items()} == {
+            "output": ((6, 3, 10), "meta"),
+            **{n: ((4, 3, 5), "meta") for n in found if n != "output"},
+        }
+    assert layer.explain(x).backend == "torch"
+    assert dict(layer.explain(x, reset=reset).others)["torch"].endswith("while compiling or on the device meta")

@@ -102,6 +102,22 @@ def test_a_state_without_a_bound_does_not_run_away_past_the_end(backend, dtype):
     assert [weight.grad.item() for weight in weights] == [5 * 1 + 2 * -1, 2 * 1]
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("size", [1.0, 1e6])
+def test_the_cell_state_stays_past_the_end_whatever_the_weights(ops, compare, dtype, size):
+    arguments = ops["lstm"].arguments(9, 3, 5, 33, dtype)
+    arguments |= {name: value * size for name, value in arguments.items() if "hh" in name or "bias" in name}
+    lengths = torch.tensor([0, 4, 9])
+    upstream = {"c": torch.randn(3, 33, dtype=dtype)}
+    got = ops["lstm"].with_gradients(arguments, upstream, lengths=lengths, backend="torch")
+    assert torch.equal(got["c"][0], arguments["c0"][0])
+    assert torch.equal(got["dc0"][0], upstream["c"][0])
+    alone = {name: value[1:2] if name in ("h0", "c0") else value for name, value in arguments.items()}
+    alone["x"] = arguments["x"][:4, 1:2]
+    want = ops["lstm"](alone, backend="torch")["c"][0]
+    compare({"c": got["c"][1]}, {"c": want}, terms=None if dtype == torch.float64 else 33 + 5)
+
+
 @pytest.mark.parametrize("backend", ["torch", "reference"])
 @pytest.mark.parametrize("reverse", [False, True])
 def test_a_row_alone_is_that_row_in_the_batch(op, compare, backend, reverse):

@@ -14,7 +14,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 from recur.nn.dropout import drop_locked
 from recur.ops import _dispatch
 from recur.ops._call import Call, State, Weights
-from recur.ops._checks import check_lengths, check_like, check_reset, check_steps, shape_of
+from recur.ops._checks import check_lengths, check_like, check_reset, check_steps, has_values, shape_of
 from recur.ops._library import flatten_weights
 
 Lengths: TypeAlias = Tensor | Sequence[int]
@@ -299,7 +299,7 @@ class RecurrentLayer(nn.Module):
         except (TypeError, ValueError, RuntimeError) as error:
             raise TypeError(f"{self._owner}: lengths must be a tensor or a list of whole numbers: {error}") from None
         check_lengths(self._owner, lengths, num_steps, batch)
-        if not torch.compiler.is_compiling() and bool((lengths == num_steps).all()):
+        if has_values(lengths) and bool((lengths == num_steps).all()):
             return None
         return lengths.to(device, torch.int64)
 

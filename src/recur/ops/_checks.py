@@ -85,7 +85,7 @@ def check_like(owner: str, name: str, tensor: Tensor, weight: Tensor, weight_nam
         tensor.is_floating_point()
         # Autocast leaves float64 as it is.
         and torch.float64 not in (tensor.dtype, weight.dtype)
-        and torch.is_autocast_enabled(tensor.device.type)
+        and is_autocast(tensor.device.type)
     ):
         raise TypeError(
             f"{owner}: {name} is {tensor.dtype}, but {weight_name} is {weight.dtype}. "
@@ -108,14 +108,23 @@ def check_lengths(owner: str, lengths: Tensor, num_steps: int, batch: int) -> No
         raise TypeError(f"{owner}: lengths must be whole numbers, but is {lengths.dtype}.")
     if tuple(lengths.shape) != (batch,):
         raise ValueError(f"{owner}: lengths must have shape ({batch},), one for each row, but has {shape_of(lengths)}.")
-    if torch.compiler.is_compiling():
-        # The values are not there to look at.
+    if not has_values(lengths):
         return
     low, high = (int(v) for v in torch.aminmax(lengths))
     if low < 0:
         raise ValueError(f"{owner}: lengths has {low}; a length is at least 0.")
     if high > num_steps:
         raise ValueError(f"{owner}: lengths has {high}, but x has {num_steps} steps.")
+
+
+def has_values(tensor: Tensor) -> bool:
+    """Return whether the values are there to look at: not while compiling, and not on the device meta."""
+    return not (tensor.is_meta or torch.compiler.is_compiling())
+
+
+def is_autocast(device: str) -> bool:
+    """Return whether autocast is on for a type of device; some types, such as meta, do not know it."""
+    return torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
 
 
 def check_reset(owner: str, reset: object, shape: tuple[int, ...], letters: str) -> None:

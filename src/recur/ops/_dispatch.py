@@ -11,6 +11,7 @@ import torch
 
 from recur.errors import BackendError
 from recur.ops._call import Call, Result, Weights
+from recur.ops._checks import is_autocast
 
 _log = logging.getLogger("recur.ops")
 
@@ -106,7 +107,7 @@ def run(backends: Sequence[Backend], call: Call, requested: str = "auto") -> Res
         BackendError: The one asked for, or every one, refused; the message gives each reason.
     """
     device = call.x_TBI.device.type
-    if torch.is_autocast_enabled(device):
+    if is_autocast(device):
         call = _cast(call, torch.get_autocast_dtype(device))
         with torch.autocast(device, enabled=False):
             return _run(backends, call, requested)

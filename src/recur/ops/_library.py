@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from recur.ops._call import Call, Result, State, Weights
+from recur.ops._checks import has_values
 from recur.ops._scan import mask_of
 
 Sequential: TypeAlias = Callable[[Tensor, State, list[Tensor], bool], Result]
@@ -55,8 +56,8 @@ class Library:
             return "torch's recurrent functions do not run under torch.func transforms such as vmap"
         if forward_ad._current_level >= 0:
             return "torch's recurrent functions have no forward-mode derivative on every device"
-        if call.reset is not None and torch.compiler.is_compiling():
-            return "where the time is split at resets is not known while compiling"
+        if call.reset is not None and not has_values(call.reset):
+            return "where the time is split at resets is not known while compiling or on the device meta"
         return None
 
     def run(self, call: Call) -> Result:

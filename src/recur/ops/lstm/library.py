@@ -24,13 +24,14 @@ def freeze(x_TBI: Tensor, over_TB1: Tensor, weights: list[Tensor]) -> tuple[Tens
     """Return inputs and weights under which the cell state stays as it is wherever `over_TB1` is true.
 
     Torch returns the cell state of the last step only, never those in between. One more input, 1 past the end and 0
-    before it, with a weight of -1e4 on the input gate and 1e4 on the forget gate, saturates both there: c' = 1 c + 0 g
-    exactly, and the gradients of the saturated gates are exactly zero.
+    before it, with a weight far below zero on the input gate and far above on the forget gate, saturates both there,
+    whatever the other weights: c' = 1 c + 0 g exactly, and the gradients of the saturated gates are exactly zero.
     """
     weight_ih, *rest = weights
     hidden_size = len(weight_ih) // 4
+    far = min(1e30, torch.finfo(weight_ih.dtype).max / 2)
     column = weight_ih.new_zeros(len(weight_ih), 1)
-    column[:hidden_size] = -1e4
-    column[hidden_size : 2 * hidden_size] = 1e4
+    column[:hidden_size] = -far
+    column[hidden_size : 2 * hidden_size] = far
     x_TBI = torch.cat([x_TBI, over_TB1.to(x_TBI.dtype)], dim=2)
     return x_TBI, [torch.cat([weight_ih, column], dim=1), *rest]
