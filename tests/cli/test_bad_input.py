@@ -617,7 +617,7 @@ def test_a_bug_shows_its_traceback(folder: Path, recur: Any, monkeypatch: pytest
     def broken(*arguments: Any, **options: Any) -> None:
         raise RuntimeError("a bug of ours")
 
-    monkeypatch.setattr(recur_fit(), "_prepare", broken)
+    monkeypatch.setattr(recur_fit(), "prepare", broken)
     with pytest.raises(RuntimeError, match=r"^a bug of ours$"):
         recur("train", "text.txt")
 

@@ -19,7 +19,7 @@ import recur
 from recur.data.options import CorpusOptions
 from recur.errors import DataError, OptionError, RunError
 from recur.tasks.language import LanguageTask
-from recur.train import fit, processes
+from recur.train import fit, preparation, processes
 from recur.train.fit import train_language_model
 from recur.train.options import TrainingOptions
 
@@ -305,7 +305,7 @@ def test_devices_that_are_not_there(train: Any, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_tensorboard_that_is_not_installed(train: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fit, "find_spec", lambda name: None)
+    monkeypatch.setattr(preparation, "find_spec", lambda name: None)
     with pytest.raises(
         OptionError, match=r"^tensorboard is not installed; install it with: pip install 'recur\[tensorboard\]"
     ):
