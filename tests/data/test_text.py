@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from recur.data import text as text_module
 from recur.data.text import TextFile, bytes_of, find_texts, sha256_of, text_of
 from recur.errors import DataError, RecurError
+from recur.run import RunFolder
 
 
 def read(path: Path | list[Path], codec: str = "utf-8") -> str:
@@ -155,6 +156,26 @@ def test_closed_standard_input(monkeypatch, tmp_path):
     monkeypatch.setattr(sys, "stdin", None)
     with refused("standard input: is closed; name a file instead of -"):
         find_texts(["-"], tmp_path)
+
+
+def test_runs_in_a_folder_are_passed_over(write, tmp_path):
+    write("texts/a.txt", "one")
+    write("texts/other/config.json", '{"format": 1}')
+    write("texts/other/b.txt", "two")
+    run = RunFolder.create(tmp_path / "texts" / "runs" / "first")
+    run.write_json("config.json", {"format": 1, "task": "language"})
+    run.write_json("schema.json", {"symbols": ["a", "b"]})
+    write("texts/runs/first/exports/c.txt", "three")
+    write("texts/runs/d.txt", "four")
+    found = find_texts([tmp_path / "texts"], tmp_path / "copies")
+    assert names(found, tmp_path / "texts") == ["a.txt", "other/b.txt", "other/config.json", "runs/d.txt"]
+
+
+def test_a_run_is_no_text(tmp_path):
+    run = RunFolder.create(tmp_path / "run")
+    run.write_json("config.json", {"format": 1, "task": "language"})
+    with refused(r"run: is a run folder, not text; to go on with the run: recur train --resume .*run\."):
+        find_texts([run.path], tmp_path / "copies")
 
 
 def test_unreadable(write, unprivileged):

@@ -20,7 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from recur.errors import DataError
+from recur.errors import DataError, RunError
+from recur.run import RunFolder
 
 CHUNK_BYTES = 1 << 20
 """Bytes that are read at once."""
@@ -61,8 +62,9 @@ class TextFile:
 def find_texts(sources: Sequence[str | Path], spool: Path, *, codec: str | None = "utf-8") -> list[TextFile]:
     """Return the files that `sources` name, in order.
 
-    A folder stands for the files in it and in its folders, sorted by path; hidden ones, empty ones and those that are
-    binary are passed over. What can be read only once (standard input, a pipe) is copied to a file in `spool`.
+    A folder stands for the files in it and in its folders, sorted by path; hidden ones, empty ones, those that are
+    binary and those of a run are passed over. What can be read only once (standard input, a pipe) is copied to a file
+    in `spool`.
 
     Args:
         sources: Files, folders, or `-` for standard input.
@@ -70,7 +72,7 @@ def find_texts(sources: Sequence[str | Path], spool: Path, *, codec: str | None 
         codec: Encoding of the files, or None if they are read as bytes, so that binary ones count too.
 
     Raises:
-        DataError: A source is missing, unreadable or empty, or a folder has no text.
+        DataError: A source is missing, unreadable or empty, or a folder has no text or is a run.
         OSError: A copy cannot be written.
     """
     if not sources:
@@ -165,14 +167,28 @@ def _in_folder(folder: Path, codec: str | None) -> list[TextFile]:
     found: list[Path] = []
     with _reading(_shown(str(folder))):
         for parent, folders, names in os.walk(folder, onerror=refuse):
+            if _is_run(Path(parent)):
+                # What a training wrote must not be learned by the next one, nor count as a change of the text.
+                folders.clear()
+                continue
             folders[:] = [name for name in folders if not name.startswith(".")]
             found.extend(Path(parent, name) for name in names if not name.startswith("."))
         files = [TextFile.at(path) for path in sorted(found, key=lambda path: path.parts) if path.is_file()]
+    if _is_run(folder):
+        shown = _shown(str(folder))
+        raise DataError(f"{shown}: is a run folder, not text; to go on with the run: recur train --resume {shown}.")
     texts = [file for file in files if _has_text(file, codec)]
     if not texts:
         has = f"its {len(files)} files are empty or binary" if files else "it has no files"
         raise DataError(f"{_shown(str(folder))}: is a folder without text: {has}; give a folder with text files in it.")
     return texts
+
+
+def _is_run(folder: Path) -> bool:
+    try:
+        return "task" in RunFolder.open(folder).config()
+    except RunError:
+        return False
 
 
 def _has_text(file: TextFile, codec: str | None) -> bool:
