@@ -26,9 +26,7 @@ def build_parser() -> CommandParser:
 def run(arguments: Sequence[str]) -> int:
     """Run the command."""
     chosen = build_parser().parse_args(list(arguments))
-    from rich.console import Console
-
-    from recur.cli.figures import show_evaluation
+    from recur.cli.figures import plain_console, show_evaluation
     from recur.data.demo import demo_text
     from recur.decode.sampling import Sampling
     from recur.errors import RunError
@@ -46,8 +44,8 @@ def run(arguments: Sequence[str]) -> int:
     if is_other:
         raise RunError(f"{text}: exists and is not the demo's text; move it away, or choose another folder with --out.")
     write_text_atomic(text, demo_text())
-    console = Console(stderr=True)
-    console.print(f"demo     a language model of the prose in Python's documentation ({text})", highlight=False)
+    console = plain_console(stderr=True, soft_wrap=False)
+    console.print(f"demo     a language model of the prose in Python's documentation ({text})")
     folder = train_language_model(
         text,
         out=out,

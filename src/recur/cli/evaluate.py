@@ -41,12 +41,10 @@ def run(arguments: Sequence[str]) -> int:
     if chosen.window < 1:
         raise OptionError(f"window must be a whole number from 1 on, not {chosen.window}.")
     check_device(chosen.device)
-    from rich.console import Console
-
-    from recur.cli.figures import show_figures
+    from recur.cli.figures import plain_console, show_figures
     from recur.tasks.judgement import evaluate_run
 
-    notes = Console(stderr=True)
+    notes = plain_console(stderr=True)
     with notes.status("judging"):
         found: dict[str, Any] = evaluate_run(
             chosen.run,
@@ -59,11 +57,11 @@ def run(arguments: Sequence[str]) -> int:
     if chosen.json:
         sys.stdout.write(json.dumps(_finite(found), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
         return 0
-    console = Console(soft_wrap=True)
+    console = plain_console()
     show_figures({"model": found["model"], **found["baselines"]}, console)
-    console.print(found["verdict"], markup=False, highlight=False)
+    console.print(found["verdict"])
     for note in found["notes"]:
-        console.print(f"note     {note}", markup=False, highlight=False)
+        console.print(f"note     {note}")
     return 0
 
 

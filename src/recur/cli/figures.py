@@ -20,6 +20,17 @@ _COLUMNS = (
 )
 
 
+def plain_console(*, stderr: bool = False, quiet: bool = False, soft_wrap: bool = True) -> Console:
+    """Return a console that prints names and texts as they are: no markup, no emoji.
+
+    Args:
+        stderr: Print to standard error.
+        quiet: Print nothing.
+        soft_wrap: Leave long lines to the terminal; not for a progress bar, which must keep to one line.
+    """
+    return Console(stderr=stderr, quiet=quiet, soft_wrap=soft_wrap, markup=False, highlight=False, emoji=False)
+
+
 def show_figures(rows: Mapping[str, Mapping[str, Any]], console: Console) -> None:
     """Print a table: one row for the model and one for each baseline."""
     table = Table(box=None, pad_edge=False)
@@ -34,13 +45,13 @@ def show_figures(rows: Mapping[str, Mapping[str, Any]], console: Console) -> Non
 
 def show_evaluation(path: Path) -> None:
     """Print the held-out figures of a finished run, and what can be done with it."""
-    console = Console(soft_wrap=True)
+    console = plain_console()
     evaluation = RunFolder.open(path).read_json("evaluation.json")
     show_figures({"model": evaluation["model"], **evaluation["baselines"]}, console)
-    console.print(evaluation["verdict"], markup=False, highlight=False)
+    console.print(evaluation["verdict"])
     for what, command in (
         ("report", f"{path / 'report.html'}"),
         ("write", f'recur generate {path} --prompt "..."'),
         ("judge", f"recur evaluate {path}"),
     ):
-        console.print(f"{what:<8} {command}", markup=False, highlight=False)
+        console.print(f"{what:<8} {command}")

@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from recur.cli.parser import CommandParser, given_options, options_from
 from recur.data.options import CorpusOptions
 from recur.errors import OptionError
 from recur.models.options import LanguageModelOptions
 from recur.train.options import BOUNDS, TrainingOptions
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 def build_parser() -> CommandParser:
@@ -49,14 +53,11 @@ def run(arguments: Sequence[str]) -> int:
     model = options_from(chosen, LanguageModelOptions)
     training = options_from(chosen, TrainingOptions)
     out = Path(chosen.out) if chosen.out is not None else _free_folder(chosen.data)
-    from rich.console import Console
-
     from recur.train.fit import train_language_model
-    from recur.train.processes import is_first
 
-    console = Console(stderr=True, quiet=not is_first())
+    console = _console()
     if chosen.task is None:
-        console.print("task     language (text; --task would choose another)", highlight=False)
+        console.print("task     language (text; --task would choose another)")
     folder = train_language_model(
         chosen.data,
         out=out,
@@ -77,15 +78,20 @@ def _resume(run_path: str, given: set[str], data: Sequence[str], chosen: object)
     if others:
         names = ", ".join("--" + name.replace("_", "-") for name in others)
         raise OptionError(f"--resume goes on with the run's own options; leave {names} out, or train anew.")
-    from rich.console import Console
-
     from recur.train.fit import resume_language_model
-    from recur.train.processes import is_first
 
     bounds = {name: getattr(chosen, name) for name in BOUNDS if name in given}
-    folder = resume_language_model(run_path, bounds=bounds, console=Console(stderr=True, quiet=not is_first()))
+    folder = resume_language_model(run_path, bounds=bounds, console=_console())
     _show(folder.path)
     return 0
+
+
+def _console() -> Console:
+    """Return where progress is shown: standard error, of the first process alone."""
+    from recur.cli.figures import plain_console
+    from recur.train.processes import is_first
+
+    return plain_console(stderr=True, quiet=not is_first(), soft_wrap=False)
 
 
 def _free_folder(data: Sequence[str]) -> Path:
