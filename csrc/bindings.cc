@@ -5,6 +5,7 @@
 #include <nanobind/stl/vector.h>
 
 #include "cpu_features.h"
+#include "memory.h"
 #include "threads.h"
 
 namespace nb = nanobind;
@@ -23,6 +24,7 @@ NB_MODULE(_engine, m) {
 
   m.def("cpu_features", &recur::cpu_features, nb::rv_policy::reference);
   m.def("chosen_isa", [] { return recur::isa_name(recur::chosen_isa()); });
+  m.def("keep_freed_memory", &recur::keep_freed_memory);
   m.def("hardware_threads", &recur::hardware_threads);
   m.def("usable_threads", &recur::usable_threads);
   m.def("cgroup_cpu_limit", &recur::cgroup_cpu_limit, nb::arg("membership"), nb::arg("root"));

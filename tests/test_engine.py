@@ -34,6 +34,36 @@ def cpuinfo(key: str) -> str:
     pytest.skip(f"/proc/cpuinfo names no {key!r} here")
 
 
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc can keep what it is given back")
+def test_freed_memory_is_kept() -> None:
+    """A large piece that was freed and is asked for again costs no new page."""
+    program = """
+import resource, sys
+from recur import engine
+
+def faults():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+if sys.argv[1] == "kept":
+    assert engine.keep_freed_memory()
+def step():
+    pieces = [b"x" * (8 << 20) for _ in range(8)]
+    del pieces
+
+for _ in range(3):
+    step()
+before = faults()
+for _ in range(3):
+    step()
+print(faults() - before)
+"""
+    counts = {}
+    for how in ("kept", "given back"):
+        done = subprocess.run([sys.executable, "-c", program, how], capture_output=True, text=True, check=True)
+        counts[how] = int(done.stdout)
+    assert counts["kept"] < 5000 < counts["given back"]
+
+
 def test_flags_are_those_of_the_kernel() -> None:
     features = engine.cpu_features()
     known = cpuinfo("Features" if features.architecture == "aarch64" else "flags").split()

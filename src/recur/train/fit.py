@@ -16,6 +16,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.strategies import DDPStrategy
 from rich.console import Console
 
+from recur import engine
 from recur.data.batch import Batch
 from recur.data.corpus import Corpus
 from recur.data.options import CorpusOptions
@@ -174,6 +175,7 @@ def _fit(run: RunFolder, display: Display, *, resume: bool) -> RunFolder:
             display.say("another number of devices than before: the dropout masks start anew.")
     trainer = _trainer(run, training, model.options, recorder)
     task.train()
+    engine.keep_freed_memory()
     display.start("training")
     try:
         with _quiet_lightning():
