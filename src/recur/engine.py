@@ -109,9 +109,9 @@ def chosen_isa() -> str:
 def keep_freed_memory() -> bool:
     """Let this process keep the memory that it frees, for the tensors of the next training step.
 
-    By default the C library of Linux (glibc) hands every large piece back to the system, which clears each page anew when
-    it is asked for again. Keeping it makes the training step of a language model about a fifth shorter on two cores; in
-    exchange the process stays as large as it has once been, until it ends.
+    By default the C library of Linux (glibc) hands every large piece back to the system, which clears each page anew
+    when it is asked for again. Keeping it makes the training step of a language model about a fifth shorter on two
+    cores; in exchange the process stays as large as it has once been, until it ends.
 
     Returns:
         Whether it could be done: only with glibc, and with the compiled module.
