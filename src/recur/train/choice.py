@@ -12,9 +12,20 @@ from recur.train.options import TrainingOptions
 
 DEFAULT_MINUTES = 10.0
 
+_TOKENS_PER_MINUTE = {128: 6_000_000, 256: 2_400_000, 512: 800_000}
+"""What two processor cores train in a minute, by hidden size; 32 streams, windows of 64."""
+
+_GPU_WORTH = 30.0
+"""How many minutes on two cores a minute on a GPU is worth."""
+
 
 def choose(
-    model: LanguageModelOptions, training: TrainingOptions, *, num_tokens: int, has_gpu: bool
+    model: LanguageModelOptions,
+    training: TrainingOptions,
+    *,
+    num_tokens: int,
+    vocabulary_size: int,
+    has_gpu: bool,
 ) -> tuple[LanguageModelOptions, TrainingOptions]:
     """Return both options with every None replaced by a value.
 
@@ -22,57 +33,68 @@ def choose(
         model: As the user gave them.
         training: As the user gave them.
         num_tokens: Tokens of the training part.
+        vocabulary_size: Number of different tokens.
         has_gpu: Whether training runs on a GPU.
     """
-    training = _bounded(training)
+    if training.max_minutes is None and training.max_epochs is None and training.max_steps is None:
+        training = replace(training, max_minutes=DEFAULT_MINUTES)
     minutes = training.max_minutes if training.max_minutes is not None else DEFAULT_MINUTES
-    # A GPU does in a minute what two cores do in thirty.
-    worth = minutes * (30.0 if has_gpu else 1.0)
+    worth = minutes * (_GPU_WORTH if has_gpu else 1.0)
+    batch_size = training.batch_size or _batch_size(num_tokens, training.devices, has_gpu)
+    window = training.window or 64
     hidden_size = model.hidden_size or _hidden_size(worth, num_tokens)
+    epochs = _epochs(training, worth, hidden_size, num_tokens, batch_size * window)
     model = replace(
         model,
         cell=model.cell or "lstm",
         num_layers=model.num_layers or 2,
         hidden_size=hidden_size,
-        embedding_size=model.embedding_size or hidden_size,
-        dropout=_dropout(worth, num_tokens) if model.dropout is None else model.dropout,
+        embedding_size=model.embedding_size or (hidden_size if model.tied else _embedding_size(vocabulary_size)),
+        dropout=_dropout(epochs, hidden_size) if model.dropout is None else model.dropout,
     )
-    batch_size = training.batch_size or _batch_size(num_tokens, training.devices, has_gpu)
-    window = training.window or 64
     windows = max(1, -(-((num_tokens - 1) // batch_size) // window))
     training = replace(
         training,
         batch_size=batch_size,
         window=window,
-        learning_rate=training.learning_rate or 4e-3 * (256 / hidden_size) ** 0.5,
+        learning_rate=training.learning_rate or min(4e-3 * (256 / hidden_size) ** 0.5, 6e-3),
         clip_norm=1.0 if training.clip_norm is None and training.clip_value is None else training.clip_norm,
         validate_every=training.validate_every or min(max(windows, 100), 500),
     )
     return model, training
 
 
-def _bounded(training: TrainingOptions) -> TrainingOptions:
-    if training.max_minutes is None and training.max_epochs is None and training.max_steps is None:
-        return replace(training, max_minutes=DEFAULT_MINUTES)
-    return training
-
-
 def _hidden_size(worth: float, num_tokens: int) -> int:
-    if num_tokens < 50_000:
-        return 128
-    if worth < 1:
+    if num_tokens < 50_000 or worth < 1:
         return 128
     return 256 if worth < 15 else 512
 
 
-def _dropout(worth: float, num_tokens: int) -> float:
-    # How often a text is read through decides how much of it can be learned by heart.
-    readings = worth * 1.5e6 / max(num_tokens, 1)
-    if readings < 3:
+def _embedding_size(vocabulary_size: int) -> int:
+    # Few symbols need few dimensions, and the first layer's work grows with each.
+    return 64 if vocabulary_size <= 256 else 256
+
+
+def _epochs(training: TrainingOptions, worth: float, hidden_size: int, num_tokens: int, tokens_per_step: int) -> float:
+    """Return about how often the text will be read through."""
+    epochs = []
+    if training.max_epochs is not None:
+        epochs.append(float(training.max_epochs))
+    if training.max_steps is not None:
+        epochs.append(training.max_steps * tokens_per_step / num_tokens)
+    if training.max_minutes is not None:
+        nearest = min(_TOKENS_PER_MINUTE, key=lambda size: abs(size - hidden_size))
+        epochs.append(worth * _TOKENS_PER_MINUTE[nearest] / num_tokens)
+    return min(epochs)
+
+
+def _dropout(epochs: float, hidden_size: int) -> float:
+    # How often a text is read, and how much room there is, decides how much of it can be learned by heart.
+    if epochs < 2:
         return 0.0
-    if readings < 20:
-        return 0.1
-    return 0.3
+    if epochs < 15:
+        return 0.2
+    return 0.3 if hidden_size <= 256 else 0.4
 
 
 def _batch_size(num_tokens: int, devices: int, has_gpu: bool) -> int:
