@@ -20,17 +20,28 @@ def chosen(
     num_tokens: int = MILLION,
     has_gpu: bool = False,
     model: dict[str, Any] | None = None,
+    vocabulary_size: int = 66,
     **training: Any,
 ) -> tuple[LanguageModelOptions, TrainingOptions]:
     return choose(
-        LanguageModelOptions(**(model or {})), TrainingOptions(**training), num_tokens=num_tokens, has_gpu=has_gpu
+        LanguageModelOptions(**(model or {})),
+        TrainingOptions(**training),
+        num_tokens=num_tokens,
+        vocabulary_size=vocabulary_size,
+        has_gpu=has_gpu,
     )
+
+
+def chosen_again(
+    model: LanguageModelOptions, training: TrainingOptions, num_tokens: int, has_gpu: bool
+) -> tuple[LanguageModelOptions, TrainingOptions]:
+    return choose(model, training, num_tokens=num_tokens, vocabulary_size=66, has_gpu=has_gpu)
 
 
 def test_three_minutes_for_a_million_characters() -> None:
     model, training = chosen(max_minutes=3)
-    assert (model.cell, model.num_layers, model.hidden_size, model.embedding_size) == ("lstm", 2, 256, 256)
-    assert model.dropout == 0.1
+    assert (model.cell, model.num_layers, model.hidden_size, model.embedding_size) == ("lstm", 2, 256, 64)
+    assert model.dropout == 0.2
     assert (training.batch_size, training.window, training.clip_norm, training.max_minutes) == (32, 64, 1.0, 3)
     assert training.learning_rate == pytest.approx(4e-3)
     assert training.validate_every == 489, "one pass over the text"
@@ -47,7 +58,14 @@ def test_more_time_is_worth_a_larger_model_with_a_lower_rate() -> None:
 
 def test_a_text_that_is_read_often_gets_more_dropout() -> None:
     dropouts = [chosen(num_tokens=n, max_minutes=10)[0].dropout for n in (100 * MILLION, 2 * MILLION, 200_000)]
-    assert dropouts == [0.0, 0.1, 0.3]
+    assert dropouts == [0.0, 0.2, 0.3]
+    assert chosen(max_minutes=30)[0].dropout == 0.4
+    assert chosen(max_epochs=1)[0].dropout == 0.0
+    assert chosen(max_steps=4000)[0].dropout == 0.2
+
+
+def test_many_different_tokens_get_a_larger_embedding() -> None:
+    assert [chosen(vocabulary_size=n)[0].embedding_size for n in (66, 256, 2000)] == [64, 64, 256]
 
 
 def test_without_a_bound_there_is_one() -> None:
@@ -107,7 +125,7 @@ def test_what_is_given_stays_and_the_rest_is_complete(
     assert found_model.is_complete
     assert None not in (found.batch_size, found.window, found.learning_rate, found.validate_every)
     assert (found.clip_norm is None) != (found.clip_value is None)
-    assert choose(found_model, found, num_tokens=num_tokens, has_gpu=has_gpu) == (found_model, found), "settled"
+    assert chosen_again(found_model, found, num_tokens, has_gpu) == (found_model, found), "settled"
 
 
 def test_a_tied_model_gets_one_size() -> None:
