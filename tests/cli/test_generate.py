@@ -35,6 +35,23 @@ def test_the_same_seed_writes_the_same(generate: Any) -> None:
     assert generate("--length", "40") != generate("--length", "40")
 
 
+def test_without_a_prompt_it_begins_with_a_line_or_with_what_there_is(
+    generate: Any, folder: Path, recur: Any, tiny: Any
+) -> None:
+    assert generate("--length", "5", "--seed", "1").startswith("\n")
+    Path("flat.txt").write_text("one two three four five six " * 200)
+    assert recur("train", "flat.txt", "--out", "flat", "--max-steps", "2", *tiny).code == 0
+    result = recur("generate", "flat", "--length", "5", "--seed", "1")
+    assert result.code == 0, result.err
+    assert len(result.out) == 1 + 5 + 1
+
+
+def test_words_that_yaml_knows_are_text(generate: Any) -> None:
+    for word in ("null", "no", "1", "[a"):
+        shown = generate("--prompt", word, "--length", "3", "--stop", word, "--unknown", "map")
+        assert shown.startswith(word)
+
+
 def test_prompt_from_standard_input(generate: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(b"the mill")))
     read = generate("--prompt", "-", "--length", "30", "--seed", "1")

@@ -95,12 +95,13 @@ def real_run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     return train_language_model(
         folder / "counting.txt",
         out=folder / "run",
-        model=LanguageModelOptions(cell="gru", num_layers=1, hidden_size=24, dropout=0.0),
+        model=LanguageModelOptions(cell="gru", num_layers=1, hidden_size=24, embedding_size=24, dropout=0.0),
         training=TrainingOptions(
             max_steps=150,
             batch_size=16,
             window=32,
             learning_rate=2e-2,
+            final_learning_rate=0.0,
             warmup_steps=10,
             validate_every=75,
             sample_length=0,

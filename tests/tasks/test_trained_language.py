@@ -228,6 +228,19 @@ def test_pieces_join_to_the_text(trained: TrainedLanguageModel) -> None:
     assert ["".join(column) for column in zip(*pieces, strict=True)] == trained.generate("the", 60, samples=3, seed=7)
 
 
+def test_the_caller_s_own_computation_is_left_alone(trained: TrainedLanguageModel) -> None:
+    one, two = trained.stream("the", 3, seed=0), trained.stream("the", 4, seed=1)
+    for _ in zip(one, two, strict=False):
+        assert not torch.is_inference_mode_enabled()
+    del one, two
+    assert not torch.is_inference_mode_enabled()
+
+
+def test_the_default_prompt_is_one_that_the_model_knows(characters: TrainedLanguageModel) -> None:
+    assert characters.default_prompt == "\n"
+    assert scripted("aab").default_prompt == "a"
+
+
 def test_several_samples_differ_and_follow_the_prompt(trained: TrainedLanguageModel) -> None:
     found = trained.generate("the", 30, samples=4, seed=0)
     assert len(found) == len(set(found)) == 4

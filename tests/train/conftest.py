@@ -23,7 +23,7 @@ from recur.train.fit import train_language_model
 from recur.train.options import TrainingOptions
 
 WORDS = "the river ran past a mill and miller daughter counted boats how many asked crow seven she said one is blue"
-MODEL = LanguageModelOptions(hidden_size=24, dropout=0.2, initial_state="learned")
+MODEL = LanguageModelOptions(hidden_size=24, embedding_size=24, dropout=0.2, initial_state="learned")
 TRAINING = TrainingOptions(
     batch_size=4, window=16, max_steps=60, validate_every=20, checkpoint_every=5, sample_length=20, warmup_steps=10
 )

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from recur.run import RunFolder
+from recur.train import checkpoint
 
 pytestmark = pytest.mark.slow
 
@@ -92,13 +94,15 @@ def test_two_devices_resume_bit_for_bit(folder: Path, recur: Any, environment: A
     assert_quiet(recur(*options, "--out", "whole"))
     command = [sys.executable, "-m", "recur", "train", *options, "--out", "halves"]
     process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
-    checkpoint = Path("halves/checkpoints/last.ckpt")
-    while process.poll() is None and not checkpoint.exists():
+    path = Path("halves/checkpoints/last.ckpt")
+    while process.poll() is None and not path.exists():
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
     _, printed = process.communicate(timeout=120)
     assert process.returncode == 130, printed
     assert printed.splitlines()[-1].startswith("recur: interrupted after step ")
+    random = checkpoint.read(RunFolder("halves"))["recur"]["random"]
+    assert not torch.equal(random[0], random[1]), "each process drops units of its own"
     assert_quiet(recur("--resume", "halves"))
     assert_same(RunFolder.open("whole"), RunFolder.open("halves"))
 

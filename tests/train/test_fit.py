@@ -124,7 +124,8 @@ def test_weights_are_updated_by_clipped_adamw(train: Any, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(LanguageTask, "training_step", kept)
     plain = replace(model, dropout=0.0)
-    run = train(model=plain, max_steps=3, warmup_steps=2, learning_rate=0.01, clip_norm=0.05, weight_decay=0.1)
+    options = {"warmup_steps": 2, "learning_rate": 0.01, "clip_norm": 0.05, "weight_decay": 0.1}
+    run = train(model=plain, max_steps=3, final_learning_rate=0.0, **options)
     ours = recur.load(run).model
     ours.load_state_dict(batches[0][1])
     ours.train()
@@ -154,7 +155,8 @@ def test_weights_are_updated_by_clipped_adamw(train: Any, monkeypatch: pytest.Mo
 
 @no_report
 def test_a_time_budget_ends_on_time_with_the_decay_at_its_end(train: Any) -> None:
-    run = train(max_minutes=0.04, max_steps=None, validate_every=1000, checkpoint_every=None, learning_rate=0.01)
+    options = {"validate_every": 1000, "checkpoint_every": None, "learning_rate": 0.01, "final_learning_rate": 0.0}
+    run = train(max_minutes=0.04, max_steps=None, **options)
     last = [row for row in run.metrics() if row["kind"] == "train"][-1]
     assert 2.4 <= last["elapsed"] < 3.6
     assert last["progress"] == 1.0

@@ -43,7 +43,10 @@ def trainer(step: int = 0, **more: Any) -> Any:
 
 
 def pace_of(windows: int = 10, **options: Any) -> Pace:
-    return Pace(options=TrainingOptions(**({"learning_rate": 0.5} | options)), windows_per_epoch=windows)
+    return Pace(
+        options=TrainingOptions(**({"learning_rate": 0.5, "final_learning_rate": 0.0} | options)),
+        windows_per_epoch=windows,
+    )
 
 
 # --- schedule ---------------------------------------------------------------------------------------------------------
@@ -146,7 +149,7 @@ def test_time_before_a_resume_counts(clock: Clock) -> None:
 def test_a_step_within_the_bounds_goes_on(clock: Clock) -> None:
     pace = started(pace_of(max_steps=10))
     running = trainer(9)
-    decision = pace.agree(running, 1.5)
+    decision = pace.agree(running, 1.5, False)
     assert [decision.is_over, decision.is_interrupted, decision.is_checkpoint_due] == [False] * 3
     assert not running.should_stop
     assert decision.loss == 1.5
@@ -157,7 +160,7 @@ def test_a_step_within_the_bounds_goes_on(clock: Clock) -> None:
 def test_the_last_step_ends_with_a_checkpoint(clock: Clock) -> None:
     pace = started(pace_of(max_steps=10, checkpoint_every=1000))
     running = trainer(10)
-    decision = pace.agree(running, 1.5)
+    decision = pace.agree(running, 1.5, True)
     assert decision.is_over
     assert decision.is_checkpoint_due
     assert not decision.is_interrupted
@@ -165,10 +168,17 @@ def test_the_last_step_ends_with_a_checkpoint(clock: Clock) -> None:
     pace.release()
 
 
+def test_the_clock_is_not_asked_again(clock: Clock) -> None:
+    pace = started(pace_of(max_minutes=1))
+    clock.now += 61
+    assert not pace.agree(trainer(3), 1.5, False).is_over, "or training could end without a validation"
+    pace.release()
+
+
 def test_whoever_wants_to_stop_is_heard(clock: Clock) -> None:
     pace = started(pace_of(max_steps=10))
     pace.stop_wanted = "no better"
-    decision = pace.agree(trainer(3), 1.5)
+    decision = pace.agree(trainer(3), 1.5, False)
     assert decision.is_over
     assert decision.is_checkpoint_due
     pace.release()
@@ -179,15 +189,19 @@ def test_checkpoints_come_by_time_or_by_steps_or_as_wanted(clock: Clock) -> None
     due = []
     for step in range(1, 7):
         clock.now += 25
-        due.append(by_time.agree(trainer(step), 0.0).is_checkpoint_due)
+        due.append(by_time.agree(trainer(step), 0.0, False).is_checkpoint_due)
     assert due == [False, False, True, False, False, True]
     by_time.checkpoint_wanted = True
-    assert by_time.agree(trainer(7), 0.0).is_checkpoint_due
-    assert not by_time.agree(trainer(8), 0.0).is_checkpoint_due, "wanted once, saved once"
+    assert by_time.agree(trainer(7), 0.0, False).is_checkpoint_due
+    assert not by_time.agree(trainer(8), 0.0, False).is_checkpoint_due, "wanted once, saved once"
     by_time.release()
     by_steps = started(pace_of(checkpoint_every=3))
     clock.now += 1000
-    assert [by_steps.agree(trainer(step), 0.0).is_checkpoint_due for step in range(1, 7)] == [False, False, True] * 2
+    assert [by_steps.agree(trainer(step), 0.0, False).is_checkpoint_due for step in range(1, 7)] == [
+        False,
+        False,
+        True,
+    ] * 2
     by_steps.release()
 
 
@@ -206,7 +220,7 @@ def test_several_processes_agree_by_the_first_one_s_clock(clock: Clock, is_first
 
     pace = started(pace_of(max_steps=10))
     running = trainer(10, world_size=2, is_global_zero=is_first, strategy=Strategy())
-    decision = pace.agree(running, 2.0)
+    decision = pace.agree(running, 2.0, True)
     # A process that is not the first leaves the clock's answers to it, but not the signal's.
     assert sent == [[1.0, 0.0, 1.0, 2.0] if is_first else [0.0, 0.0, 0.0, 2.0]]
     assert decision.is_over
@@ -225,7 +239,7 @@ def test_a_signal_stops_after_the_step_with_a_checkpoint(number: signal.Signals)
         os.kill(os.getpid(), number)
         time.sleep(0.01)
         running = trainer(3)
-        decision = pace.agree(running, 0.0)
+        decision = pace.agree(running, 0.0, False)
     finally:
         pace.release()
     assert decision.is_over
@@ -260,7 +274,7 @@ def test_a_thread_may_train_without_the_signals() -> None:
         try:
             started(pace)
             assert signal.getsignal(signal.SIGINT) is before
-            assert pace.agree(trainer(1), 0.0).is_over
+            assert pace.agree(trainer(1), 0.0, pace.is_over(1)).is_over
             pace.release()
         except (ValueError, AssertionError) as error:
             failures.append(error)

@@ -112,6 +112,21 @@ def test_a_finished_run_goes_on_with_higher_bounds(train: Any, console: Any, row
 
 
 @no_report
+def test_a_time_budget_that_is_spent_stays_spent(
+    train: Any, signals_at: Any, console: Any, rows: Any, tmp_path: Path
+) -> None:
+    """Also when the last row of the metrics does not tell the time, such as the note that it was interrupted."""
+    signals_at(22, signal.SIGINT)
+    with pytest.raises(Interrupted):
+        train("run", max_steps=None, max_minutes=60)
+    run = RunFolder.open(tmp_path / "run")
+    assert run.metrics()[-1].keys() == {"kind", "step", "text"}
+    elapsed = run.metrics()[-2]["elapsed"]
+    resume_language_model(run.path, bounds={"max_minutes": elapsed / 60}, console=console)
+    assert "is finished after 22 steps" in console.file.getvalue()
+
+
+@no_report
 def test_a_run_that_stopped_early_is_finished(train: Any, console: Any, rows: Any) -> None:
     run = train("run", patience=2, learning_rate=1e-12, max_steps=400)
     last = rows(run, "valid")[-1][0]

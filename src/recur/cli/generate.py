@@ -18,7 +18,9 @@ def build_parser() -> CommandParser:
     """Return the command's parser."""
     parser = CommandParser("generate", "Write text with a trained model; it is shown as it is made.")
     parser.add_argument("run", type=str, help="run folder")
-    parser.add_argument("--prompt", type=str, default="\n", help="text to go on from; - reads it from standard input")
+    parser.add_argument(
+        "--prompt", type=str, default=None, help="text to go on from; - reads standard input; by default a line's end"
+    )
     parser.add_argument("--length", type=int, default=500, help="tokens to write, at most")
     parser.add_argument("--stop", type=str | None, default=None, help="stop before this text")
     parser.add_argument("--temperature", type=float, default=1.0, help="below 1 more careful, above it more daring")
@@ -44,7 +46,7 @@ def run(arguments: Sequence[str]) -> int:
         raise OptionError(f"threads must be a whole number from 1 on, not {chosen.threads}.")
     check_seed(chosen.seed)
     check_device(chosen.device)
-    prompt = _prompt(chosen.prompt)
+    given = None if chosen.prompt is None else _prompt(chosen.prompt)
     import torch
 
     from recur.decode.sampling import Sampling
@@ -52,6 +54,7 @@ def run(arguments: Sequence[str]) -> int:
 
     torch.set_num_threads(chosen.threads)
     trained = load(chosen.run, device=chosen.device)
+    prompt = trained.default_prompt if given is None else given
     pieces = trained.stream(
         prompt,
         chosen.length,

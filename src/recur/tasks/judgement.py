@@ -38,6 +38,13 @@ def baselines(train_ids: NDArray[Any], vocabulary_size: int) -> dict[str, NGramM
     return found
 
 
+def partly_counted(train_ids: NDArray[Any]) -> str:
+    """Return what has to be said of baselines that were counted on a part of the training part; empty if nothing."""
+    if len(train_ids) <= LARGEST_BASELINE:
+        return ""
+    return f"the baselines know only the first {LARGEST_BASELINE:,} of {len(train_ids):,} tokens to train on."
+
+
 def judge(
     trained: TrainedLanguageModel,
     ids: NDArray[Any],
@@ -151,6 +158,7 @@ def evaluate_run(
     try:
         own = corpus_of(folder)
         against = baselines(own.train, trained.tokenizer.vocabulary_size)
+        notes += filter(None, [partly_counted(own.train)])
     except (RunError, DataError) as error:
         if not data:
             raise

@@ -125,6 +125,12 @@ class TrainedLanguageModel:
         """Where the model computes."""
         return next(self.model.parameters()).device
 
+    @property
+    def default_prompt(self) -> str:
+        """What a text goes on from when nothing is given: a line's end, or the commonest token of a text without."""
+        is_known = not self.tokenizer.unknown_in("\n")
+        return "\n" if is_known else self.tokenizer.symbol(int(self.counts.argmax()))
+
     # --- stepping -----------------------------------------------------------------------------------------------
 
     def step(self, token: str | int | Sequence[int], state: State | None = None) -> tuple[Tensor, State]:
@@ -319,6 +325,8 @@ class TrainedLanguageModel:
             raise DataError("the prompt is empty; give at least one character that the model knows.")
         return self._stream(ids, length, samples, sampling or Sampling(), stop, seed)
 
+    # As a decorator it holds only while a token is made; a `with` would hold for the caller too, between two of them.
+    @torch.inference_mode()
     def _stream(
         self,
         ids: NDArray[np.int64],
@@ -335,23 +343,22 @@ class TrainedLanguageModel:
             generator.manual_seed(seed)
         never = self.tokenizer.unknown_id
         writers = [_Writer(self.tokenizer, stop) for _ in range(samples)]
-        with torch.inference_mode():
-            logits, state = self._run(ids, None)
-            if samples > 1:
-                logits = logits.expand(samples, -1)
-                state = tuple(_repeated(layer, samples) for layer in state)
-            for made in range(length):
-                if never is not None:
-                    logits = logits.clone()
-                    logits[:, never] = -torch.inf
-                tokens = sampling.draw(logits, generator)
-                pieces = [writer.push(token) for writer, token in zip(writers, tokens.tolist(), strict=True)]
-                if made + 1 == length or all(writer.is_done for writer in writers):
-                    yield [piece + writer.flush() for piece, writer in zip(pieces, writers, strict=True)]
-                    return
-                yield pieces
-                logits, state = self.model(tokens.unsqueeze(1), state)
-                logits = logits[:, -1]
+        logits, state = self._run(ids, None)
+        if samples > 1:
+            logits = logits.expand(samples, -1)
+            state = tuple(_repeated(layer, samples) for layer in state)
+        for made in range(length):
+            if never is not None:
+                logits = logits.clone()
+                logits[:, never] = -torch.inf
+            tokens = sampling.draw(logits, generator)
+            pieces = [writer.push(token) for writer, token in zip(writers, tokens.tolist(), strict=True)]
+            if made + 1 == length or all(writer.is_done for writer in writers):
+                yield [piece + writer.flush() for piece, writer in zip(pieces, writers, strict=True)]
+                return
+            yield pieces
+            logits, state = self.model(tokens.unsqueeze(1), state)
+            logits = logits[:, -1]
 
 
 class _Writer:

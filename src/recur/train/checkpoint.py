@@ -48,6 +48,7 @@ def read(run: RunFolder) -> dict[str, Any]:
         if not isinstance(step, int) or not {"carried", "random"} <= set(checkpoint[_KEY]):
             raise KeyError(_KEY)
         validations_without_better(checkpoint)
+        elapsed(checkpoint)
     except (
         RuntimeError,
         OSError,
@@ -91,6 +92,11 @@ def check_fits(state: dict[str, Any], run: RunFolder, task: LanguageTask, batch_
 def validations_without_better(state: dict[str, Any]) -> int:
     """Return how many validations in a row had not been better when the checkpoint was written."""
     return int(state["callbacks"]["Validation"]["without_better"])
+
+
+def elapsed(state: dict[str, Any]) -> float:
+    """Return the seconds of training until the checkpoint was written."""
+    return float(state["callbacks"]["Pace"]["elapsed"])
 
 
 def process_count(state: dict[str, Any]) -> int:

@@ -19,8 +19,14 @@ EVALUATION_TOKENS = 1_000_000
 """Tokens of a held-out part that are judged at the end of a training; `recur evaluate` judges all."""
 
 
-def finish_alone(run: RunFolder, text: Corpus, display: Display) -> RunFolder:
+def finish_alone(run: RunFolder, text: Corpus, display: Display, device: str) -> RunFolder:
     """Judge and report in the first process only, and say how to go on when that is interrupted.
+
+    Args:
+        run: A run with its best weights.
+        text: Its text.
+        display: Where progress is shown.
+        device: Where the model computes, which is where it was trained.
 
     Raises:
         Interrupted: Ctrl-C; the training itself is saved.
@@ -29,7 +35,7 @@ def finish_alone(run: RunFolder, text: Corpus, display: Display) -> RunFolder:
     if not processes.is_first():
         raise SystemExit(0)
     try:
-        return _finish(run, text, display)
+        return _finish(run, text, display, device)
     except KeyboardInterrupt as error:
         raise Interrupted(
             f"interrupted after the training, all is saved; judge it with: recur train --resume {run.path}"
@@ -38,15 +44,23 @@ def finish_alone(run: RunFolder, text: Corpus, display: Display) -> RunFolder:
         display.stop()
 
 
-def _finish(run: RunFolder, text: Corpus, display: Display) -> RunFolder:
+def _finish(run: RunFolder, text: Corpus, display: Display, device: str) -> RunFolder:
     """Judge the best weights on the held-out parts, write `evaluation.json` and the report."""
-    trained = load(run)
+    trained = load(run, device=device)
     against = judgement.baselines(text.train, text.tokenizer.vocabulary_size)
+    partly_counted = judgement.partly_counted(text.train)
+    if partly_counted:
+        display.say(f"note     {partly_counted}")
     evaluation: dict[str, Any] = {"part": "test"}
     parts: tuple[Part, ...] = ("valid", "test")
     for part in parts:
         ids = text.ids(part)
         is_cut = len(ids) > EVALUATION_TOKENS
+        if is_cut:
+            display.say(
+                f"note     of the {part} part the first {EVALUATION_TOKENS:,} of {len(ids):,} tokens are judged; "
+                f"all of them: recur evaluate {run.path} --part {part}"
+            )
         ids = ids[:EVALUATION_TOKENS]
         characters = text.tokenizer.characters_of(ids) if is_cut else text.characters(part)
         starts = text.documents(part)
@@ -60,6 +74,11 @@ def _finish(run: RunFolder, text: Corpus, display: Display) -> RunFolder:
             progress=_judging(display, len(ids)),
         )
         display.stop()
+        if not math.isfinite(figures.nats):
+            raise TrainingError(
+                f"{run.path}: the loss on the {part} text is not finite, for the weights are too large; "
+                "train anew with a lower learning_rate."
+            )
         if part == "valid":
             evaluation["valid"] = figures.to_json()
             continue
@@ -67,22 +86,10 @@ def _finish(run: RunFolder, text: Corpus, display: Display) -> RunFolder:
         evaluation["baselines"] = {name: other.to_json() for name, other in others.items()}
         evaluation["verdict"] = judgement.verdict(part, figures, others)
         evaluation["surprising"] = judgement.surprising_passages(trained, ids, nats)
-    if not math.isfinite(evaluation["model"]["nats_per_character"]):
-        raise TrainingError(
-            f"{run.path}: the loss on the test text is not finite, for the weights are too large; "
-            "train anew with a lower learning_rate."
-        )
-    run.write_json("evaluation.json", _finite(evaluation))
+    run.write_json("evaluation.json", evaluation)
     write_report(run)
     return run
 
 
 def _judging(display: Display, total: int) -> Callable[[int], None]:
     return lambda done: display.advance(done, f"{done:,} of {total:,} tokens")
-
-
-def _finite(content: Any) -> Any:
-    """Return JSON without the numbers that JSON has no words for, such as a perplexity that overflows."""
-    if isinstance(content, dict):
-        return {key: _finite(value) for key, value in content.items() if value not in (math.inf, -math.inf)}
-    return content

@@ -70,7 +70,7 @@ def train_language_model(
         TrainingError: The loss is not finite any more; the last good weights are kept.
         Interrupted: Ctrl-C; a checkpoint is saved.
     """
-    display = Display(console or Console(stderr=True))
+    display = _display(console)
     names = [sources] if isinstance(sources, str | Path) else list(sources)
 
     def prepared() -> RunFolder:
@@ -104,7 +104,7 @@ def resume_language_model(
         TrainingError: As for `train_language_model`.
         Interrupted: As for `train_language_model`.
     """
-    display = Display(console or Console(stderr=True))
+    display = _display(console)
 
     def reopened() -> RunFolder:
         folder = RunFolder.open(run)
@@ -122,6 +122,11 @@ def resume_language_model(
         return folder
 
     return _fit(processes.first_prepares(reopened), display, resume=True)
+
+
+def _display(console: Console | None) -> Display:
+    """Return the display; of several processes only the first shows anything."""
+    return Display((console or Console(stderr=True)) if processes.is_first() else Console(quiet=True))
 
 
 class _EndlessWindows:
@@ -147,6 +152,9 @@ def _fit(run: RunFolder, display: Display, *, resume: bool) -> RunFolder:
     torch.manual_seed(training.seed)
     model = build_model(run, text.tokenizer.vocabulary_size, with_weights=False)
     rank, count = processes.rank(), processes.count(training.devices)
+    if rank > 0:
+        # With the same seed each process would drop the same units.
+        torch.manual_seed(training.seed + rank)
     streams = TokenStreams(
         text.train,
         batch_size=training.batch_size or 1,
@@ -167,10 +175,10 @@ def _fit(run: RunFolder, display: Display, *, resume: bool) -> RunFolder:
     pace = recorder.pace
     if state is not None:
         checkpoint.check_fits(state, run, task, training.batch_size or 1)
-        reason = _reason_to_stop(run, state, pace)
+        reason = _reason_to_stop(state, pace)
         if reason:
             display.say(f"{run.path}: is finished after {start} steps: {reason}.")
-            return finish_alone(run, text, display)
+            return finish_alone(run, text, display, device_kind(training))
         if checkpoint.process_count(state) != count:
             display.say("another number of devices than before: the dropout masks start anew.")
     trainer = _trainer(run, training, model.options, recorder)
@@ -220,14 +228,12 @@ def _fit(run: RunFolder, display: Display, *, resume: bool) -> RunFolder:
         )
     if pace.stop_wanted:
         display.say(f"stopped at step {trainer.global_step}: {pace.stop_wanted}.")
-    return finish_alone(run, text, display)
+    return finish_alone(run, text, display, device_kind(training))
 
 
-def _reason_to_stop(run: RunFolder, state: dict[str, Any], pace: Pace) -> str:
+def _reason_to_stop(state: dict[str, Any], pace: Pace) -> str:
     """Return why a run that is to be resumed has nothing left to do; empty if it has."""
-    rows = run.metrics()
-    elapsed = float(rows[-1].get("elapsed", 0.0)) if rows else 0.0
-    if pace.progress(int(state["global_step"]), elapsed) >= 1.0:
+    if pace.progress(int(state["global_step"]), checkpoint.elapsed(state)) >= 1.0:
         return "a higher --max-minutes, --max-epochs or --max-steps trains on"
     without = checkpoint.validations_without_better(state)
     if pace.options.patience and without >= pace.options.patience:
@@ -271,11 +277,9 @@ def _recorder(
         )
 
     def sample() -> dict[str, Any] | None:
-        return _sample(trained, text, training)
+        return _sample(trained, training)
 
     pace = Pace(options=training, windows_per_epoch=windows)
-    assert training.batch_size is not None
-    assert training.window is not None
     assert training.validate_every is not None
     return Recorder(
         run=run,
@@ -290,18 +294,14 @@ def _recorder(
         ),
         checkpoints=checkpoint.Checkpoints(run=run),
         display=display,
-        tokens_per_step=training.batch_size * training.window,
         characters_per_token=text.characters("train") / len(text.train),
     )
 
 
-def _sample(trained: TrainedLanguageModel, text: Corpus, training: TrainingOptions) -> dict[str, Any] | None:
+def _sample(trained: TrainedLanguageModel, training: TrainingOptions) -> dict[str, Any] | None:
     if training.sample_length == 0:
         return None
-    prompt = training.sample_prompt
-    if prompt is None:
-        newline_known = "\n" not in trained.tokenizer.unknown_in("\n")
-        prompt = "\n" if newline_known else trained.tokenizer.symbol(int(np.argmax(text.counts)))
+    prompt = trained.default_prompt if training.sample_prompt is None else training.sample_prompt
     was_training = trained.model.training
     trained.model.eval()
     temperature, seed = 0.8, 0

@@ -134,15 +134,16 @@ class Pace(Callback):
         for group in trainer.optimizers[0].param_groups:
             group["lr"] = self.options.learning_rate * factor
 
-    def agree(self, trainer: Trainer, loss: float) -> Decision:
+    def agree(self, trainer: Trainer, loss: float, is_over: bool) -> Decision:
         """Decide what follows the step that just ended; with several processes a collective call.
 
         Args:
             trainer: The trainer.
             loss: This process's loss; the decision holds the mean of all.
+            is_over: Whether the bounds are reached; the first process's word counts.
         """
         step = trainer.global_step
-        is_over = bool(self.stop_wanted) or self.is_over(step)
+        is_over = is_over or bool(self.stop_wanted)
         every = self.options.checkpoint_every
         due = self.checkpoint_wanted or is_over or self._signal_seen
         if every is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -36,16 +36,24 @@ def prepare(
     An old run is deleted only when nothing is left that the data or the options could spoil.
     """
     RunFolder.check_free(out, overwrite=overwrite)
-    _check_not_inside(out, [*sources, corpus_options.valid, corpus_options.test])
+    _check_holds_no_text(out, [*sources, corpus_options.valid, corpus_options.test])
     _check_devices(training)
     if training.tensorboard:
         _check_tensorboard()
     has_gpu = device_kind(training) != "cpu"
     text = _build_corpus(sources, corpus_options, out.parent / ".corpus", display)
-    model_options, training = choose(model_options, training, num_tokens=len(text.train), has_gpu=has_gpu)
+    count = processes.count(training.devices)
+    # The streams are shared by all processes, which under torchrun are more than `devices` says.
+    model_options, chosen = choose(
+        model_options,
+        replace(training, devices=count),
+        num_tokens=len(text.train),
+        vocabulary_size=text.tokenizer.vocabulary_size,
+        has_gpu=has_gpu,
+    )
+    training = replace(chosen, devices=training.devices)
     assert training.batch_size is not None
     assert training.window is not None
-    count = processes.count(training.devices)
     if training.batch_size % count:
         raise OptionError(
             f"batch_size: {training.batch_size} streams cannot be shared equally by {count} processes; "
@@ -54,6 +62,9 @@ def prepare(
     check_long_enough(text, training.window, training.batch_size)
     torch.manual_seed(training.seed)
     model = LanguageModel(text.tokenizer.vocabulary_size, model_options)
+    layers = model.table()
+    backends = model.to(device_kind(training)).explain(training.batch_size, training.window)
+    environment = collect() | {"device": device_kind(training), "backends": backends}
     run = RunFolder.create(out, overwrite=overwrite)
     run.write_json(
         "schema.json",
@@ -63,10 +74,8 @@ def prepare(
             "corpus": text.to_json() | {"cache": os.path.relpath(out.parent / ".corpus", out)},
         },
     )
-    layers = model.table()
     run.write_json("model.json", {"layers": layers, "parameters": sum(row["parameters"] for row in layers)})
-    backends = model.to(device_kind(training)).explain(training.batch_size, training.window)
-    run.write_json("env.json", collect() | {"device": device_kind(training), "backends": backends})
+    run.write_json("env.json", environment)
     # Last, because a folder with a config.json is a run.
     run.write_json(
         "config.json",
@@ -83,22 +92,20 @@ def prepare(
     return run
 
 
-def _check_not_inside(out: Path, sources: list[str | None]) -> None:
+def _check_holds_no_text(out: Path, sources: list[str | None]) -> None:
+    # The other way about, a run in a folder of text, is no harm: whoever reads the folder passes over runs.
     folder = os.path.realpath(out)
     for source in sources:
         if source is None or source == "-":
             continue
-        place = os.path.realpath(source)
-        if os.path.commonpath([folder, place]) == folder:
+        if os.path.commonpath([folder, os.path.realpath(source)]) == folder:
             raise RunError(f"{out}: holds the text {source}, so it is no place for the run; choose another with --out.")
-        if os.path.isdir(place) and os.path.commonpath([folder, place]) == place:  # noqa: PTH112 - a real path already
-            raise RunError(
-                f"{out}: lies in {source}, so its own files would be read as text; choose another folder with --out."
-            )
 
 
 def _check_devices(training: TrainingOptions) -> None:
     kind, wanted = device_kind(training), processes.local_count(training.devices)
+    if training.devices not in (1, wanted):
+        raise OptionError(f"devices is {training.devices}, but torchrun started {wanted} here; leave --devices out.")
     found = {"cuda": torch.cuda.device_count(), "mps": 1}.get(kind, wanted)
     if wanted > found:
         raise OptionError(f"devices is {wanted}, but this machine has {found} of {kind}; give at most {found}.")

@@ -29,7 +29,6 @@ class Recorder(Callback):
         validation: Judges.
         checkpoints: Saves.
         display: Shows.
-        tokens_per_step: Tokens of a full window of all streams.
         characters_per_token: Of the training part.
     """
 
@@ -38,11 +37,11 @@ class Recorder(Callback):
     validation: Validation
     checkpoints: Checkpoints
     display: Display
-    tokens_per_step: int
     characters_per_token: float
     steps: int = 0
     loss_sum: float = 0.0
     norm_sum: float = 0.0
+    _tokens: int = 0
     _since: float = 0.0
     _speed: float = 0.0
     _shown: float = 0.0
@@ -60,11 +59,12 @@ class Recorder(Callback):
         step = trainer.global_step
         epoch = (step - 1) // pl_module.windows_per_epoch
         before = time.monotonic()
-        self.validation.after_step(trainer, pl_module, epoch)
+        is_over = self.validation.after_step(trainer, pl_module, epoch)
         # Validation is not training: it does not count as slowness.
         self._since += time.monotonic() - before
-        decision = self.pace.agree(trainer, pl_module.loss)
+        decision = self.pace.agree(trainer, pl_module.loss, is_over)
         self.steps += 1
+        self._tokens += batch.x.numel() * trainer.world_size
         self.loss_sum += pl_module.loss if trainer.world_size == 1 else decision.loss
         self.norm_sum += pl_module.gradient_norm
         if trainer.is_global_zero:
@@ -77,7 +77,7 @@ class Recorder(Callback):
 
     def _write_row(self, trainer: Trainer, task: LanguageTask, step: int, epoch: int) -> None:
         now = time.monotonic()
-        self._speed = self.steps * self.tokens_per_step / max(now - self._since, 1e-9)
+        self._speed = self._tokens / max(now - self._since, 1e-9)
         self._mean_loss = self.loss_sum / self.steps
         elapsed = self.pace.elapsed
         row = {
@@ -94,7 +94,8 @@ class Recorder(Callback):
         self.run.append_metrics({"kind": "train", **row})
         for logger in trainer.loggers:
             logger.log_metrics({f"train/{key}": value for key, value in row.items() if key != "step"}, step=step)
-        self.steps, self.loss_sum, self.norm_sum, self._since = 0, 0.0, 0.0, now
+        self.steps, self.loss_sum, self.norm_sum = 0, 0.0, 0.0
+        self._tokens, self._since = 0, now
 
     def _show(self, step: int, epoch: int, task: LanguageTask) -> None:
         now = time.monotonic()

@@ -44,11 +44,15 @@ class Validation(Callback):
     latest: float = math.nan
     _first: dict[str, Tensor] | None = None
 
-    def after_step(self, trainer: Trainer, task: LanguageTask, epoch: int) -> None:
-        """Validate when it is due: every so many steps, and at the end."""
+    def after_step(self, trainer: Trainer, task: LanguageTask, epoch: int) -> bool:
+        """Validate when it is due, every so many steps and at the end, and return whether the bounds are reached.
+
+        Who asks the clock again may get another answer, and end a training whose last weights were never judged.
+        """
         step = trainer.global_step
-        if not trainer.is_global_zero or not (step % self.every == 0 or self.pace.is_over(step)):
-            return
+        is_over = self.pace.is_over(step)
+        if not trainer.is_global_zero or not (step % self.every == 0 or is_over):
+            return is_over
         figures = self.judge()
         self.latest = figures.nats_per_token
         is_best = figures.nats_per_token < self.best
@@ -71,9 +75,13 @@ class Validation(Callback):
         sample = self.sample()
         if sample is not None:
             self.run.append_metrics({"kind": "sample", **common, **sample})
+        for logger in trainer.loggers:
+            logger.log_metrics({"valid/loss": figures.nats_per_token}, step=step)
         self.pace.checkpoint_wanted = self.pace.options.checkpoint_every is None
         if self.patience and self.without_better >= self.patience:
             self.pace.stop_wanted = f"the validation loss has not fallen for {self.without_better} validations"
+        # Judging took time too.
+        return self.pace.is_over(step)
 
     def state_dict(self) -> dict[str, Any]:
         """Return what early stopping has seen, for resuming."""
