@@ -470,6 +470,7 @@ def test_wrong_config(content: str, pattern: str, folder: Path, recur: Any) -> N
         (("train",), r"^recur: train needs DATA: "),
         (("evaluate",), r"^recur evaluate: .*run"),
         (("evaluate", "run", "--part", "tset"), r"^recur: part must be train, valid or test, not 'tset'\.$"),
+        (("evaluate", "run", "text.txt", "--part", "test"), r"^recur: part is of the run's own text; leave --part or "),
         (("evaluate", "run", "--window", "0"), r"^recur: window must be a whole number from 1 on, not 0\.$"),
         (("evaluate", "run", "--batch-size", "0"), r"^recur: batch_size must be a whole number from 1 on, not 0\.$"),
         (("evaluate", "run", "--device", "gpu"), r"^recur: device must be cpu, cuda or mps, not 'gpu'\.$"),

@@ -157,6 +157,15 @@ def test_equal_logits_are_no_right_guess() -> None:
     assert (found.top1, found.top5) == (0, 0)
 
 
+def test_what_is_no_number_is_no_right_guess() -> None:
+    network = model()
+    with torch.no_grad():
+        network.output.bias.fill_(torch.nan)
+    found, losses = figures_of(network, token_ids(20))
+    assert np.isnan(losses).all()
+    assert (found.top1, found.top5) == (0, 0)
+
+
 # --- figures ----------------------------------------------------------------------------------------------------------
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import math
 import sys
 from collections.abc import Sequence
 from typing import Any
 
-from recur.cli.parser import CommandParser, check_device
+from recur.cli.parser import CommandParser, check_device, given_options
 from recur.errors import OptionError
 
 
@@ -36,6 +35,8 @@ def run(arguments: Sequence[str]) -> int:
     chosen = build_parser().parse_args(list(arguments))
     if chosen.part not in ("train", "valid", "test"):
         raise OptionError(f"part must be train, valid or test, not {chosen.part!r}.")
+    if chosen.data and "part" in given_options(arguments):
+        raise OptionError("part is of the run's own text; leave --part or DATA out.")
     if chosen.batch_size is not None and chosen.batch_size < 1:
         raise OptionError(f"batch_size must be a whole number from 1 on, not {chosen.batch_size}.")
     if chosen.window < 1:
@@ -55,7 +56,7 @@ def run(arguments: Sequence[str]) -> int:
             device=chosen.device,
         )
     if chosen.json:
-        sys.stdout.write(json.dumps(_finite(found), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+        sys.stdout.write(json.dumps(found, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
         return 0
     console = plain_console()
     show_figures({"model": found["model"], **found["baselines"]}, console)
@@ -63,14 +64,3 @@ def run(arguments: Sequence[str]) -> int:
     for note in found["notes"]:
         console.print(f"note     {note}")
     return 0
-
-
-def _finite(found: Any) -> Any:
-    """Return JSON without the numbers that JSON has no words for, such as a perplexity that overflows."""
-    if isinstance(found, dict):
-        return {key: _finite(value) for key, value in found.items() if not _is_infinite(value)}
-    return found
-
-
-def _is_infinite(value: Any) -> bool:
-    return isinstance(value, float) and not math.isfinite(value)

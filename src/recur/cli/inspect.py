@@ -5,9 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from recur.cli.parser import CommandParser
 from recur.errors import DataError
+
+if TYPE_CHECKING:
+    from recur.run import RunFolder
 
 _LONGEST = 5000
 
@@ -39,11 +43,9 @@ def run(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _judge_text(folder: object, given: str) -> None:
-    from recur.run import RunFolder
+def _judge_text(folder: RunFolder, given: str) -> None:
     from recur.tasks.trained_language import load
 
-    assert isinstance(folder, RunFolder)
     title, text = _text_of(given)
     trained = load(folder)
     cut = text[:_LONGEST]

@@ -106,13 +106,14 @@ def score(
         with torch.inference_mode():
             for cpu_batch in batches:
                 batch = cpu_batch.to(device)
-                # Rows padded at their end keep their state, so the whole window is run and the padding not counted.
+                # A row is padded only after its end, and its state is not used any more: no lengths are needed.
                 logits, state = model(batch.x, state, reset=batch.reset)
                 counted = batch.weight > 0
                 chosen, target = logits[counted], batch.target[counted]
                 token_nats = functional.cross_entropy(chosen.float(), target, reduction="none")
-                # Of equal logits the target's comes last: a model that knows nothing is never right.
-                rank = (chosen >= chosen.gather(1, target.unsqueeze(1))).sum(dim=1) - 1
+                # Of equal logits the target's comes last, and so it does where there is no number to compare: a model
+                # that knows nothing is never right.
+                rank = (~(chosen < chosen.gather(1, target.unsqueeze(1)))).sum(dim=1) - 1
                 nats += float(token_nats.double().sum())
                 hits1 += int((rank < 1).sum())
                 hits5 += int((rank < 5).sum())
