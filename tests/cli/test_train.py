@@ -65,14 +65,28 @@ def test_default_folders_do_not_collide(folder: Path, recur: Any, tiny: Any) -> 
         assert RunFolder.open(Path("runs") / expected).has("evaluation.json")
 
 
-def test_a_run_inside_the_folder_of_its_text_would_be_read_as_text(folder: Path, recur: Any) -> None:
-    result = recur("train", ".")
-    assert result.code == 1
-    assert result.complaint == (
-        f"recur: runs/{folder.name}: lies in ., so its own files would be read as text; "
-        "choose another folder with --out."
-    )
-    assert not Path("runs").exists()
+def test_the_default_folder_is_replaced_when_asked(folder: Path, recur: Any, tiny: Any) -> None:
+    for steps in (2, 1):
+        assert recur("train", "text.txt", "--overwrite", "--max-steps", steps, *tiny).code == 0
+    assert [path.name for path in Path("runs").iterdir() if not path.name.startswith(".")] == ["text"]
+    assert RunFolder.open("runs/text").config()["training"]["max_steps"] == 1
+
+
+def test_commands_to_go_on_with_can_be_pasted(folder: Path, recur: Any, tiny: Any) -> None:
+    result = recur("train", "text.txt", "--out", "my run", "--max-steps", "1", *tiny)
+    assert result.out.splitlines()[-3:] == [
+        "report   my run/report.html",
+        "write    recur generate 'my run' --prompt \"...\"",
+        "judge    recur evaluate 'my run'",
+    ]
+
+
+def test_the_folder_one_is_in(folder: Path, recur: Any, tiny: Any) -> None:
+    result = recur("train", ".", "--max-steps", "2", *tiny)
+    assert result.code == 0, result.err
+    run = RunFolder.open(Path("runs") / folder.name)
+    assert [source["name"] for source in run.read_json("schema.json")["corpus"]["sources"]] == ["text.txt"]
+    assert recur("train", "--resume", run.path, "--max-steps", "4").code == 0
 
 
 def test_sources(folder: Path, train: Any, make_text: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -185,7 +199,8 @@ def test_early_stopping(folder: Path, train: Any, capsys: pytest.CaptureFixture[
 
 def test_a_time_budget(folder: Path, recur: Any, tiny: Any) -> None:
     started = time.monotonic()
-    assert recur("train", "text.txt", "--out", "run", "--max-minutes", "0.02", *tiny).code == 0
+    arguments = ("--max-minutes", "0.02", "--final-learning-rate", "0", *tiny)
+    assert recur("train", "text.txt", "--out", "run", *arguments).code == 0
     last = [row for row in RunFolder.open("run").metrics() if row["kind"] == "train"][-1]
     assert 1.2 <= last["elapsed"] < 2.4
     assert last["elapsed"] < time.monotonic() - started

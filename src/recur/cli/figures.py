@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -49,9 +50,10 @@ def show_evaluation(path: Path) -> None:
     evaluation = RunFolder.open(path).read_json("evaluation.json")
     show_figures({"model": evaluation["model"], **evaluation["baselines"]}, console)
     console.print(evaluation["verdict"])
+    run = shlex.quote(str(path))
     for what, command in (
         ("report", f"{path / 'report.html'}"),
-        ("write", f'recur generate {path} --prompt "..."'),
-        ("judge", f"recur evaluate {path}"),
+        ("write", f'recur generate {run} --prompt "..."'),
+        ("judge", f"recur evaluate {run}"),
     ):
         console.print(f"{what:<8} {command}")

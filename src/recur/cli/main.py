@@ -31,7 +31,9 @@ def help_text() -> str:
         "usage: recur COMMAND ...\n\n"
         "Recurrent neural networks: from a file to a trained, judged and deployed model.\n\n"
         f"commands:\n{rows}\n\n"
-        "options:\n  --version  print the version\n\n"
+        "options:\n"
+        "  --version    print the version\n"
+        "  --traceback  after a command: show where in the code it failed\n\n"
         "`recur COMMAND --help` tells more. Begin with: recur demo\n"
     )
 

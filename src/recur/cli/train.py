@@ -27,7 +27,7 @@ def build_parser() -> CommandParser:
     parser.add_argument("data", nargs="*", type=str, help="text files, also .gz; folders; or - for standard input")
     parser.add_argument("--task", type=str | None, default=None, help="kind of problem; guessed from DATA: language")
     parser.add_argument("--out", type=str | None, default=None, help="run folder; runs/<name of the text> by default")
-    parser.add_argument("--overwrite", action="store_true", help="replace the run that stands at --out")
+    parser.add_argument("--overwrite", action="store_true", help="replace the run that stands there")
     parser.add_argument(
         "--resume", type=str | None, default=None, metavar="RUN", help="go on with this run, where it stopped"
     )
@@ -52,7 +52,7 @@ def run(arguments: Sequence[str]) -> int:
     corpus = options_from(chosen, CorpusOptions)
     model = options_from(chosen, LanguageModelOptions)
     training = options_from(chosen, TrainingOptions)
-    out = Path(chosen.out) if chosen.out is not None else _free_folder(chosen.data)
+    out = Path(chosen.out) if chosen.out is not None else _default_folder(chosen.data, chosen.overwrite)
     from recur.train.fit import train_language_model
 
     console = _console()
@@ -94,15 +94,15 @@ def _console() -> Console:
     return plain_console(stderr=True, quiet=not is_first(), soft_wrap=False)
 
 
-def _free_folder(data: Sequence[str]) -> Path:
-    """Return runs/<name>, or the first of runs/<name>-2, -3, ... that does not exist."""
+def _default_folder(data: Sequence[str], overwrite: bool) -> Path:
+    """Return runs/<name>, or, unless it may be replaced, the first of runs/<name>-2, -3, ... that does not exist."""
     # Not resolved: a link gives the name that the user knows, and one to itself has no other.
     first = "stdin" if data[0] == "-" else (Path.cwd() / data[0]).name or "run"
     if first == "..":
         first = Path(data[0]).resolve().name or "run"
     name = first.removesuffix(".gz").rsplit(".", 1)[0] or "run"
     folder, number = Path("runs") / name, 2
-    while folder.exists():
+    while folder.exists() and not overwrite:
         folder, number = Path("runs") / f"{name}-{number}", number + 1
     return folder
 
