@@ -1,8 +1,11 @@
-"""What every test starts from: the same seeds, one thread, no variable that changes what runs."""
+"""What every test starts from: the same seeds and one thread; and what tests of several parts share."""
 
 from __future__ import annotations
 
+import os
 import random
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -27,3 +30,21 @@ def seeds() -> None:
 def root() -> Path:
     """The project's folder."""
     return Path(__file__).parents[1]
+
+
+@pytest.fixture
+def unprivileged() -> Callable[[], AbstractContextManager[None]]:
+    """A context in which permissions bind, which they do not for the superuser."""
+
+    @contextmanager
+    def as_nobody() -> Iterator[None]:
+        if os.geteuid() != 0:
+            yield
+            return
+        os.seteuid(65534)
+        try:
+            yield
+        finally:
+            os.seteuid(0)
+
+    return as_nobody

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, chdir, contextmanager
+from contextlib import chdir
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from recur.cli.main import main
 
 WORDS = "the river ran past a mill and miller daughter counted boats how many asked crow seven she said one is blue"
 TINY = (
-    *("--hidden-size", "24", "--batch-size", "4", "--window", "16", "--validate-every", "20"),
+    *("--hidden-size", "24", "--embedding-size", "24", "--batch-size", "4", "--window", "16", "--validate-every", "20"),
     *("--sample-length", "20", "--learning-rate", "0.03", "--warmup-steps", "5"),
 )
 
@@ -128,21 +128,3 @@ def open_folder() -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as name:
         Path(name).chmod(0o755)
         yield Path(name)
-
-
-@pytest.fixture
-def unprivileged() -> Callable[[], AbstractContextManager[None]]:
-    """A context in which permissions bind, which they do not for the superuser."""
-
-    @contextmanager
-    def as_nobody() -> Iterator[None]:
-        if os.geteuid() != 0:
-            yield
-            return
-        os.seteuid(65534)
-        try:
-            yield
-        finally:
-            os.seteuid(0)
-
-    return as_nobody
