@@ -23,9 +23,9 @@ class LanguageModel(nn.Module):
 
     For tokens x_1 ... x_T the output at step t holds the logits of x_{t+1}:
 
-        e_t   = dropout(E[x_t])
-        h_t^l = layer_l(h_t^{l-1}, state),   h_t^0 = e_t      (+ h_t^{l-1} for l > 1 where residual)
-        y_t   = W dropout(h_t^L) + b                          (W = E where tied)
+        h_t^0 = dropout(E[x_t])
+        h_t^l = dropout(layer_l(h_t^{l-1}, state) [+ h_t^{l-1} for l > 1 where residual])
+        y_t   = W h_t^L + b                                   (W = E where tied)
 
     Args:
         vocabulary_size: Number of tokens, V.
