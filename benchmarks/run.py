@@ -42,9 +42,10 @@ def main() -> None:
         if name == "quality" and "RECUR_DATA" not in os.environ:
             print("quality: left out, RECUR_DATA names no folder of data")
             continue
+        load = os.getloadavg()[0]
         rows = BENCHMARKS[name]()
         path = RESULTS / f"{name}_{_slug()}_{datetime.date.today().isoformat()}.json"
-        content = {"environment": collect(), "commit": _commit(), "results": rows}
+        content = {"environment": collect() | {"load_before": load}, "commit": _commit(), "results": rows}
         path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
         for row in rows:
             print(_line(row))
@@ -73,7 +74,9 @@ def _commit() -> str:
     def git(*arguments: str) -> str:
         return subprocess.run(["git", *arguments], capture_output=True, text=True, check=False).stdout.strip()
 
-    return git("rev-parse", "--short", "HEAD") + ("-dirty" if git("status", "--porcelain", "src", "csrc") else "")
+    return git("rev-parse", "--short", "HEAD") + (
+        "-dirty" if git("status", "--porcelain", "src", "csrc", "benchmarks/*.py") else ""
+    )
 
 
 if __name__ == "__main__":
