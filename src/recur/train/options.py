@@ -78,7 +78,7 @@ class TrainingOptions:
     """Write TensorBoard event files into the run folder too."""
 
     sample_prompt: str | None = None
-    """Prompt of the samples that are drawn at each validation; the text's commonest start of a line by default."""
+    """Prompt of the samples that are drawn at each validation; a line's end by default, so they begin with a line."""
 
     sample_length: int = 200
     """Tokens of such a sample; 0 draws none."""
@@ -103,6 +103,8 @@ class TrainingOptions:
             raise OptionError(f"final_learning_rate must be a number from 0 to 1, not {self.final_learning_rate!r}.")
         if not _is_whole(self.devices, 1):
             raise OptionError(f"devices must be a whole number from 1 on, not {self.devices!r}.")
+        if self.sample_prompt is not None and not (isinstance(self.sample_prompt, str) and self.sample_prompt):
+            raise OptionError(f"sample_prompt must be a text of at least one character, not {self.sample_prompt!r}.")
         if self.clip_norm is not None and self.clip_value is not None:
             raise OptionError("give clip_norm or clip_value, not both.")
         if self.device not in ("auto", "cpu", "cuda", "mps"):
