@@ -12,7 +12,7 @@ from recur.train.pace import Pace
 pytestmark = pytest.mark.usefixtures("no_report")
 
 
-@pytest.mark.parametrize("answer", [7, 8])
+@pytest.mark.parametrize("answer", [7, 8, 9])
 def test_training_never_ends_without_a_validation(
     answer: int, train: Any, rows: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
