@@ -44,7 +44,7 @@ class TrainingOptions:
     warmup_steps: int = 100
     """Steps over which the learning rate rises to its peak."""
 
-    final_learning_rate: float = 0.0
+    final_learning_rate: float = 0.1
     """Share of the peak that the cosine decay ends at, 0 to 1."""
 
     weight_decay: float = 0.01
