@@ -23,9 +23,9 @@ BENCHMARKS: dict[str, Callable[[], list[dict[str, Any]]]] = {
     "startup": lambda: main_job.startup(repeats=9),
     "generation": lambda: [main_job.generation(characters=2000, repeats=9)],
     "training_step": lambda: [
-        main_job.training_step(Job(cell=cell), blocks=7, steps=30) for cell in ("lstm", "gru", "rnn")
+        main_job.training_step(Job(cell=cell), blocks=5, steps=25) for cell in ("lstm", "gru", "rnn")
     ],
-    "whole_training": lambda: [main_job.whole_training(Job(), steps=1000, repeats=3)],
+    "whole_training": lambda: [main_job.whole_training(Job(), steps=600, repeats=2)],
     "quality": lambda: [quality.tinyshakespeare(3.0)],
 }
 """Every benchmark by name. `quality` needs RECUR_DATA and is left out, with a word, without it."""

@@ -61,6 +61,8 @@ class LanguageModel(nn.Module):
             for layer in range(options.num_layers)
         )
         self.dropout = LockedDropout(options.dropout)
+        on_embedding = options.dropout if options.embedding_dropout is None else options.embedding_dropout
+        self.embedding_dropout = LockedDropout(on_embedding)
         self.output = nn.Linear(hidden, vocabulary_size)
         if options.tied:
             self.output.weight = self.embedding.weight
@@ -82,7 +84,7 @@ class LanguageModel(nn.Module):
             Logits (B, T, V) of the weights' dtype, and the state after each row's last step.
         """
         reset_TB = None if reset is None else reset.t()
-        h_TBH = self.dropout(self.embedding(x.t()))
+        h_TBH = self.embedding_dropout(self.embedding(x.t()))
         finals: list[LayerState] = []
         for number, layer in enumerate(self.layers):
             before = None if state is None else state[number]

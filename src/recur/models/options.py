@@ -33,7 +33,10 @@ class LanguageModelOptions:
     """Size of the vector that stands for a token; as hidden_size unless given."""
 
     dropout: float | None = None
-    """Locked dropout (one mask over time) on the embedding and on each layer's output, 0 to below 1."""
+    """Locked dropout (one mask over time) on each layer's output, 0 to below 1."""
+
+    embedding_dropout: float | None = None
+    """Locked dropout on the embedding; 0 for few different tokens, else as dropout."""
 
     residual: bool = False
     """Add each layer's input to its output, from the second layer on."""
@@ -49,8 +52,10 @@ class LanguageModelOptions:
             value = getattr(self, name)
             if value is not None and (not _is_int(value) or not 1 <= value <= highest):
                 raise OptionError(f"{name} must be a whole number from 1 to {highest}, not {value!r}.")
-        if self.dropout is not None and not (_is_number(self.dropout) and 0 <= self.dropout < 1):
-            raise OptionError(f"dropout must be a number from 0 to below 1, not {self.dropout!r}.")
+        for name in ("dropout", "embedding_dropout"):
+            value = getattr(self, name)
+            if value is not None and not (_is_number(value) and 0 <= value < 1):
+                raise OptionError(f"{name} must be a number from 0 to below 1, not {value!r}.")
         if self.cell not in (None, "rnn", "gru", "lstm"):
             raise OptionError(f"cell must be rnn, gru or lstm, not {self.cell!r}.")
         if self.initial_state not in ("zeros", "learned"):

@@ -15,6 +15,9 @@ DEFAULT_MINUTES = 10.0
 _TOKENS_PER_MINUTE = {128: 6_000_000, 256: 2_400_000, 512: 800_000}
 """What two processor cores train in a minute, by hidden size; 32 streams, windows of 64."""
 
+_FEW_TOKENS = 256
+"""Vocabularies of characters and bytes have up to so many; those of pieces of words have more."""
+
 _GPU_WORTH = 30.0
 """How many minutes on two cores a minute on a GPU is worth."""
 
@@ -44,13 +47,17 @@ def choose(
     window = training.window or 64
     hidden_size = model.hidden_size or _hidden_size(worth, num_tokens)
     epochs = _epochs(training, worth, hidden_size, num_tokens, batch_size * window)
+    dropout = _dropout(epochs, hidden_size) if model.dropout is None else model.dropout
     model = replace(
         model,
         cell=model.cell or "lstm",
         num_layers=model.num_layers or 2,
         hidden_size=hidden_size,
         embedding_size=model.embedding_size or (hidden_size if model.tied else _embedding_size(vocabulary_size)),
-        dropout=_dropout(epochs, hidden_size) if model.dropout is None else model.dropout,
+        dropout=dropout,
+        embedding_dropout=_embedding_dropout(vocabulary_size, dropout)
+        if model.embedding_dropout is None
+        else model.embedding_dropout,
     )
     windows = max(1, -(-((num_tokens - 1) // batch_size) // window))
     training = replace(
@@ -72,7 +79,12 @@ def _hidden_size(worth: float, num_tokens: int) -> int:
 
 def _embedding_size(vocabulary_size: int) -> int:
     # Few symbols need few dimensions, and the first layer's work grows with each.
-    return 64 if vocabulary_size <= 256 else 256
+    return 64 if vocabulary_size <= _FEW_TOKENS else 256
+
+
+def _embedding_dropout(vocabulary_size: int, dropout: float) -> float:
+    # A character with a quarter of its vector missing is hard to tell from another, and is seen too often to overfit.
+    return 0.0 if vocabulary_size <= _FEW_TOKENS else dropout
 
 
 def _epochs(training: TrainingOptions, worth: float, hidden_size: int, num_tokens: int, tokens_per_step: int) -> float:

@@ -47,7 +47,7 @@ class TrainingOptions:
     final_learning_rate: float = 0.1
     """Share of the peak that the cosine decay ends at, 0 to 1."""
 
-    weight_decay: float = 0.01
+    weight_decay: float = 0.1
     """AdamW's weight decay, on matrices only."""
 
     clip_norm: float | None = None
