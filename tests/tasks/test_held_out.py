@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recur.data.streams import HeldOutStreams
+from recur.data.tokenizer import CharacterTokenizer
 from recur.models.language import LanguageModel
 from recur.models.ngram import NGramModel
 from recur.models.options import LanguageModelOptions
@@ -247,3 +248,34 @@ def test_stretches_are_apart_and_the_worst_comes_first(values: list[float], pass
         windows = np.lib.stride_tricks.sliding_window_view(nats.astype(np.float64), length).mean(axis=1)
         assert means[0] == pytest.approx(float(windows.max()), abs=1e-9)
         assert all(a >= b - 1e-9 for a, b in itertools.pairwise(means))
+
+
+def remembering() -> LanguageModel:
+    """A model of one unit that token 0 switches on, for good."""
+    options = LanguageModelOptions(cell="lstm", num_layers=1, hidden_size=1, embedding_size=1, dropout=0.0)
+    network = LanguageModel(4, options)
+    layer = network.layers[0]
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.zero_()
+        network.embedding.weight[0] = 1.0
+        # The gates i, f, g, o: let in at token 0 only, keep for good, show always.
+        layer.weight_ih_l0.copy_(torch.tensor([[60.0], [0.0], [5.0], [0.0]]))
+        layer.bias_ih_l0.copy_(torch.tensor([-30.0, 30.0, 0.0, 30.0]))
+        network.output.weight.copy_(torch.tensor([[0.0], [2.0], [-2.0], [0.0]]))
+    return network
+
+
+@pytest.mark.parametrize("window", [16, 100])
+@pytest.mark.parametrize("streams", [2, 5])
+def test_a_state_that_goes_further_back_than_the_burn_in_is_found_out(streams: int, window: int) -> None:
+    trained = TrainedLanguageModel(remembering(), CharacterTokenizer("abc"), np.ones(4, dtype=np.int64))
+    ids = np.random.default_rng(0).integers(1, 4, 3000).astype(np.uint8)
+    ids[0] = 0
+    exact = trained.evaluate(ids, characters=3000)
+    losses: dict[int, list[Any]] = {}
+    found = trained.evaluate(ids, characters=3000, streams=streams, window=window, burn_in=20, losses=losses)
+    assert found.nats_per_token == pytest.approx(exact.nats_per_token, abs=1e-5)
+    assert sum(len(part) for parts in losses.values() for part in parts) == 2999, "those of the last try alone"
+    blind = trained.evaluate(ids, characters=3000, streams=streams, window=window, burn_in=20, tolerance=None)
+    assert abs(blind.nats_per_token - exact.nats_per_token) > 1e-2

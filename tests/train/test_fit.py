@@ -38,6 +38,7 @@ def test_a_run_holds_what_it_promises(train: Any, rows: Any) -> None:
         "num_layers": 2,
         "hidden_size": 24,
         "embedding_size": 24,
+        "embedding_dropout": 0.0,
         "dropout": 0.2,
         "residual": False,
         "tied": False,

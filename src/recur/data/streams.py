@@ -191,6 +191,11 @@ class HeldOutStreams:
         self._longest = int((self._end - self._begin).max())
         self._starts = None if document_starts is None else np.asarray(document_starts, dtype=np.int64)
 
+    def has_begun_late(self) -> NDArray[np.bool_]:
+        """Return which streams begin after the beginning of the text, so that their burn-in may be too short, (S,)."""
+        begun_late: NDArray[np.bool_] = self._begin > 0
+        return begun_late
+
     def __len__(self) -> int:
         """Number of batches."""
         return -(-self._longest // self.window)

@@ -82,6 +82,7 @@ def score(
     characters: int,
     progress: Callable[[int], None] | None = None,
     losses: dict[int, list[NDArray[np.float32]]] | None = None,
+    on_state: Callable[[State], None] | None = None,
 ) -> HeldOutFigures:
     """Return how well `model` predicts the targets of `batches` whose weight is not zero.
 
@@ -95,6 +96,7 @@ def score(
         characters: Characters of the whole text.
         progress: Called with the number of tokens scored so far, after each batch.
         losses: When given, filled with the losses of each row (stream), in the order of the text.
+        on_state: Called with the state after each batch; a row that has ended keeps its last one.
     """
     start = time.perf_counter()
     device = next(model.parameters()).device
@@ -106,8 +108,11 @@ def score(
         with torch.inference_mode():
             for cpu_batch in batches:
                 batch = cpu_batch.to(device)
-                # A row is padded only after its end, and its state is not used any more: no lengths are needed.
-                logits, state = model(batch.x, state, reset=batch.reset)
+                # A row is padded only after its end, so its length matters only to who looks at the state.
+                lengths = None if on_state is None else batch.lengths
+                logits, state = model(batch.x, state, lengths=lengths, reset=batch.reset)
+                if on_state is not None:
+                    on_state(state)
                 counted = batch.weight > 0
                 chosen, target = logits[counted], batch.target[counted]
                 token_nats = functional.cross_entropy(chosen.float(), target, reduction="none")
@@ -132,6 +137,42 @@ def score(
         top5=hits5 / max(count, 1),
         seconds=time.perf_counter() - start,
     )
+
+
+class Handover:
+    """Compares the state that each stream begins its part with to the one that the stream before it ended with.
+
+    Give its `look` to `score` as `on_state`. The streams must begin `warm_windows` whole batches before their parts.
+
+    Args:
+        warm_windows: Batches of burn-in.
+        begun_late: Which streams do not begin with the text, (S,); the others know all that is before their part.
+    """
+
+    def __init__(self, warm_windows: int, begun_late: NDArray[np.bool_]) -> None:
+        self._warm_windows = warm_windows
+        self._begun_late = torch.from_numpy(begun_late)
+        self._seen = 0
+        self._warm: list[torch.Tensor] = []
+        self._last: list[torch.Tensor] = []
+
+    def look(self, state: State) -> None:
+        """Take the state after the next batch."""
+        self._seen += 1
+        self._last = [part for layer in state for part in ((layer,) if isinstance(layer, torch.Tensor) else layer)]
+        if self._seen == self._warm_windows:
+            self._warm = [part.clone() for part in self._last]
+
+    def largest_gap(self) -> float:
+        """Return the largest difference of any unit; 0 where there is nothing to compare."""
+        late = self._begun_late[1:]
+        if not bool(late.any()):
+            return 0.0
+        gaps = [
+            (warm[0, 1:] - last[0, :-1])[late.to(warm.device)].abs().max()
+            for warm, last in zip(self._warm, self._last, strict=True)
+        ]
+        return float(torch.stack(gaps).max())
 
 
 def _keep(

@@ -9,6 +9,9 @@ from recur.data.options import CorpusOptions
 from recur.errors import OptionError, RunError
 from recur.run import RunFolder
 
+CACHE_NAME = ".corpus"
+"""The folder beside a run in which the token ids of its text lie."""
+
 
 def corpus_options(run: RunFolder) -> CorpusOptions:
     """Return the corpus options of `run`.
@@ -36,6 +39,9 @@ def corpus_of(run: RunFolder, progress: Progress | None = None) -> Corpus:
     if not isinstance(known, dict) or not isinstance(sources, list) or not all(isinstance(s, str) for s in sources):
         raise RunError(f"{run.path}: damaged: it does not say which text it was trained on.")
     key, cache = str(known.get("key")), run.path / str(known.get("cache"))
+    # A run from a stranger must not choose where something is written.
+    if cache.name != CACHE_NAME:
+        raise RunError(f"{run.path / 'schema.json'}: damaged: {cache.name!r} is no cache of texts.")
     if "-" in sources or not all(Path(name).exists() for name in sources):
         return Corpus.open(cache, key)
     text = Corpus.build(sources, corpus_options(run), cache, progress)

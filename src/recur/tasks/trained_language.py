@@ -19,10 +19,13 @@ from recur.errors import DataError, OptionError, RunError
 from recur.models.language import LanguageModel, State
 from recur.models.options import LanguageModelOptions
 from recur.run import RunFolder
-from recur.tasks.held_out import HeldOutFigures, score
+from recur.tasks.held_out import Handover, HeldOutFigures, score
 
 _PROMPT_WINDOW = 1024
 """Tokens of a prompt that are run at once, so that a long one needs no more memory than a short one."""
+
+_STATE_TOLERANCE = 1e-4
+"""Difference of a unit's state that changes no figure by 1e-5."""
 
 _BURN_IN = 1024
 """Tokens that each parallel stream of an evaluation reads before its part, for a state as if it had read them all."""
@@ -238,6 +241,7 @@ class TrainedLanguageModel:
         streams: int = 1,
         window: int = 512,
         burn_in: int = _BURN_IN,
+        tolerance: float | None = _STATE_TOLERANCE,
         progress: Callable[[int], None] | None = None,
         losses: dict[int, list[NDArray[np.float32]]] | None = None,
     ) -> HeldOutFigures:
@@ -250,20 +254,41 @@ class TrainedLanguageModel:
             streams: Parts of the text that are read side by side: 1 is exact, more is faster.
             window: Tokens of each stream run at once; fewer where the vocabulary is large.
             burn_in: Tokens before its part that each stream reads first, uncounted.
+            tolerance: How far the state that a stream begins its part with may lie from the one that the stream before
+                it ended with. Where it lies further, all is judged again with four times the burn-in, if need be from
+                the beginning of the text. None does not look.
             progress: Called with the number of tokens judged so far.
             losses: When given, filled with each stream's losses in the order of the text.
         """
         most = _MOST_LOGITS // (max(streams, 1) * self.tokenizer.vocabulary_size)
         window = min(window, max(most, 1))
-        batches = HeldOutStreams(ids, streams=streams, window=window, burn_in=burn_in, document_starts=document_starts)
-        return score(
-            self.model,
-            batches,
-            first_token_nats=self.first_token_nats(int(ids[0])),
-            characters=characters,
-            progress=progress,
-            losses=losses,
-        )
+        while True:
+            # In whole windows, so that each part begins between two batches and the state there can be seen.
+            warm_windows = max(-(-burn_in // max(window, 1)), 0)
+            batches = HeldOutStreams(
+                ids,
+                streams=streams,
+                window=window,
+                burn_in=warm_windows * window if warm_windows > 0 else burn_in,
+                document_starts=document_starts,
+            )
+            late = batches.has_begun_late()
+            is_watched = tolerance is not None and warm_windows > 0 and bool(late.any())
+            handover = Handover(warm_windows, late) if is_watched else None
+            figures = score(
+                self.model,
+                batches,
+                first_token_nats=self.first_token_nats(int(ids[0])),
+                characters=characters,
+                progress=progress,
+                losses=losses,
+                on_state=None if handover is None else handover.look,
+            )
+            if handover is None or tolerance is None or not handover.largest_gap() > tolerance:
+                return figures
+            burn_in = 4 * warm_windows * window
+            if losses is not None:
+                losses.clear()
 
     # --- generating ---------------------------------------------------------------------------------------------
 

@@ -274,6 +274,8 @@ def _recorder(
             streams=min(max(len(valid) // 2048, 1), 64),
             window=256,
             burn_in=256,
+            # Good enough to tell which weights are better.
+            tolerance=None,
         )
 
     def sample() -> dict[str, Any] | None:

@@ -16,6 +16,7 @@ from recur.errors import OptionError, RunError
 from recur.models.language import LanguageModel
 from recur.models.options import LanguageModelOptions
 from recur.run import FORMAT, RunFolder
+from recur.tasks.run_text import CACHE_NAME
 from recur.train import processes
 from recur.train.choice import choose
 from recur.train.display import Display
@@ -41,7 +42,7 @@ def prepare(
     if training.tensorboard:
         _check_tensorboard()
     has_gpu = device_kind(training) != "cpu"
-    text = _build_corpus(sources, corpus_options, out.parent / ".corpus", display)
+    text = _build_corpus(sources, corpus_options, out.parent / CACHE_NAME, display)
     count = processes.count(training.devices)
     # The streams are shared by all processes, which under torchrun are more than `devices` says.
     model_options, chosen = choose(
@@ -71,7 +72,7 @@ def prepare(
         {
             "tokenizer": text.tokenizer.to_json(),
             "counts": text.counts,
-            "corpus": text.to_json() | {"cache": os.path.relpath(out.parent / ".corpus", out)},
+            "corpus": text.to_json() | {"cache": os.path.relpath(out.parent / CACHE_NAME, out)},
         },
     )
     run.write_json("model.json", {"layers": layers, "parameters": sum(row["parameters"] for row in layers)})
