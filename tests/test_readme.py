@@ -8,6 +8,7 @@ import io
 import random
 import re
 import shlex
+import string
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,9 @@ def test_its_python_runs(readme: str, folder: Path) -> None:
 def test_its_commands_run(readme: str, folder: Path) -> None:
     """One after the other, with short budgets, on made-up text in the place of files that the reader has."""
     draw = random.Random(0)
-    text = "".join(" ".join(draw.choice(WORDS.split()) for _ in range(8)).capitalize() + ".\n" for _ in range(400))
+    # Once every character, so that any prompt is known.
+    text = string.printable[:95] + "\n"
+    text += "".join(" ".join(draw.choice(WORDS.split()) for _ in range(8)).capitalize() + ".\n" for _ in range(400))
     for arguments in commands(readme):
         for name in arguments:
             if re.fullmatch(r"[\w./-]+\.(txt|md)", name) and not Path(name).exists():

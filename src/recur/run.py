@@ -162,7 +162,11 @@ class RunFolder:
             return False
         is_run = self._is_run(names)
         if not overwrite:
-            way_out = "give --overwrite to replace it, --resume to go on with it, or" if is_run else "please"
+            way_out = (
+                "give --overwrite (in Python overwrite=True) to replace it, --resume to go on with it, or"
+                if is_run
+                else "please"
+            )
             raise RunError(f"{self.path}: exists already; {way_out} choose another folder with --out.")
         if not is_run:
             raise RunError(f"{self.path}: is not a run folder, so it is not overwritten; choose another with --out.")
@@ -339,7 +343,10 @@ class RunFolder:
 
         path = self.path / "model.safetensors"
         if not path.is_file():
-            raise RunError(f"{path}: missing; was the training stopped before its first validation?")
+            raise RunError(
+                f"{path}: missing; was the training stopped before its first validation? "
+                f"Then go on with: recur train --resume {self.path}"
+            )
         try:
             with safe_open(str(path), framework="pt") as file:
                 metadata = file.metadata() or {}

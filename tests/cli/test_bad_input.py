@@ -120,7 +120,9 @@ def test_a_run_is_replaced_only_when_asked(copied: Path, recur: Any, tiny: Any) 
     arguments = ("train", "text.txt", "--out", "run", "--max-steps", "2", *tiny)
     before = Path("run/model.safetensors").read_bytes()
     check(
-        recur(*arguments), 1, r"^recur: run: exists already; give --overwrite to replace it, --resume to go on with it,"
+        recur(*arguments),
+        1,
+        r"^recur: run: exists already; give --overwrite \(in Python overwrite=True\) to replace it, --resume to go on",
     )
     assert Path("run/model.safetensors").read_bytes() == before
     assert recur(*arguments, "--overwrite").code == 0

@@ -45,3 +45,10 @@ def test_texts_that_cannot_be_shown(copied: Path, recur: Any) -> None:
     ):
         result = recur("inspect", "run", "--input", name)
         assert (result.code, result.err) == (1, line)
+
+
+def test_a_name_of_no_file_is_read_as_text_but_not_in_silence(copied: Path, recur: Any) -> None:
+    result = recur("inspect", "run", "--input", "nofile.txt")
+    assert result.code == 0
+    assert result.err == "recur: there is no file 'nofile.txt', so it is read as text.\n"
+    assert "nats per character" in result.out

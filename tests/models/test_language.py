@@ -305,13 +305,15 @@ def test_dropout_is_locked_over_time_and_only_in_training() -> None:
     torch.manual_seed(3)
     assert torch.equal(once, model(x)[0])
     seen: list[Tensor] = []
-    handle = model.dropout.register_forward_hook(lambda module, args, out: seen.append((out == 0).detach()))
+    for dropout in (model.embedding_dropout, model.dropout):
+        dropout.register_forward_hook(lambda module, args, out: seen.append((out == 0).detach()))
     model(x)
-    handle.remove()
     assert len(seen) == 2, "the embedding and the layer"
     for dropped in seen:
         assert torch.equal(dropped, dropped[:1].expand_as(dropped))
         assert 0.3 < float(dropped.double().mean()) < 0.7
+    own = build(cell="rnn", num_layers=1, hidden_size=64, embedding_size=64, dropout=0.5, embedding_dropout=0.0)
+    assert (own.embedding_dropout.p, own.dropout.p) == (0.0, 0.5)
 
 
 # --- table ------------------------------------------------------------------------------------------------------------

@@ -77,6 +77,11 @@ def test_it_fits_every_screen_without_complaint(browser: Any, path: Path, width:
         for scheme in ("dark", "light"):
             page.emulate_media(color_scheme=scheme)
             assert page.evaluate("document.documentElement.scrollWidth") == width
+            gaps = page.evaluate(
+                "[...document.querySelectorAll('.plot')].map((plot) => plot.querySelector('figcaption')"
+                ".getBoundingClientRect().top - plot.querySelector('.main-svg').getBoundingClientRect().bottom)"
+            )
+            assert min(gaps) >= 0, "a caption lies over its chart"
             paper.add(page.evaluate("getComputedStyle(document.body).backgroundColor"))
         assert paper == {"rgb(17, 21, 26)", "rgb(255, 255, 255)"}
 

@@ -49,6 +49,12 @@ def test_verdict_where_it_is_not(ours: float) -> None:
     )
 
 
+def test_verdict_on_another_text_does_not_blame_the_training() -> None:
+    assert verdict("given", figures(2.5), {"trigram": figures(2.0)}).endswith(
+        "does NOT beat a trigram model (2.000), which has counted the training part."
+    )
+
+
 def test_verdict_without_baselines() -> None:
     assert verdict("given", figures(1.5), {}) == "1.500 nats per character on the given text."
 

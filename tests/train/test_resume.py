@@ -209,3 +209,17 @@ def test_ten_kills_in_a_row(
     done = subprocess.run([*command, *arguments], env=environment, capture_output=True, check=False)
     assert done.returncode == 0, f"seed {seed}: {done.stderr.decode()}"
     assert_same(RunFolder.open("whole"), RunFolder.open("killed"))
+
+
+@no_report
+def test_a_run_that_was_moved_finds_its_text_from_any_folder(
+    train: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, console: Any
+) -> None:
+    run = train(max_steps=3)
+    moved = tmp_path / "elsewhere" / "moved"
+    moved.parent.mkdir()
+    run.path.rename(moved)
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    again = resume_language_model(moved, bounds={"max_steps": 6}, console=console)
+    assert max(row["step"] for row in again.metrics()) == 6

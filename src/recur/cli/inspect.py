@@ -73,6 +73,8 @@ def _text_of(given: str) -> tuple[str, str]:
     except OSError:
         is_file = False
     if not is_file:
+        if path.suffix and not any(character.isspace() for character in given):
+            sys.stderr.write(f"recur: there is no file {given!r}, so it is read as text.\n")
         text, title = given, "your text"
     else:
         title = path.name

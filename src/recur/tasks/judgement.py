@@ -97,7 +97,8 @@ def verdict(part: str, figures: HeldOutFigures, others: dict[str, HeldOutFigures
     gap = best.nats_per_character - ours
     # Not a comparison with <=, which a loss that is no number would pass.
     if not gap > 0:
-        return f"{text}: the model does NOT beat a {name} model ({best.nats_per_character:.3f}); train it for longer."
+        advice = "; train it for longer" if part in ("valid", "test") else ", which has counted the training part"
+        return f"{text}: the model does NOT beat a {name} model ({best.nats_per_character:.3f}){advice}."
     return f"{text}, {gap:.3f} below a {name} model ({best.nats_per_character:.3f})."
 
 

@@ -6,9 +6,9 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from recur import report
 from recur.data.corpus import Corpus, Part
 from recur.errors import Interrupted, TrainingError
-from recur.report import write_report
 from recur.run import RunFolder
 from recur.tasks import judgement
 from recur.tasks.trained_language import load
@@ -87,7 +87,7 @@ def _finish(run: RunFolder, text: Corpus, display: Display, device: str) -> RunF
         evaluation["verdict"] = judgement.verdict(part, figures, others)
         evaluation["surprising"] = judgement.surprising_passages(trained, ids, nats)
     run.write_json("evaluation.json", evaluation)
-    write_report(run)
+    report.write_report(run)
     return run
 
 

@@ -83,14 +83,22 @@ def prepare(
         {
             "format": FORMAT,
             "task": "language",
-            "data": asdict(corpus_options),
-            "sources": sources,
+            "data": asdict(
+                replace(corpus_options, valid=_whole(corpus_options.valid), test=_whole(corpus_options.test))
+            ),
+            # Whole paths, so that the run finds its text from any folder, and when it is moved itself.
+            "sources": [_whole(source) for source in sources],
             "model": asdict(model_options),
             "training": asdict(training),
         },
     )
     _describe(text, model_options, training, run, display)
     return run
+
+
+def _whole(source: str | None) -> str | None:
+    """Return the whole path of a source, but of standard input and of nothing."""
+    return source if source in (None, "-") else os.path.abspath(str(source))  # noqa: PTH100 - a link keeps its name
 
 
 def _check_holds_no_text(out: Path, sources: list[str | None]) -> None:

@@ -20,6 +20,9 @@
     });
     const layout = {
       ...figure.layout,
+      // The chart fills its box on the page, which is lower on a telephone.
+      height: undefined,
+      autosize: true,
       // The reader's zoom outlives a change of theme.
       uirevision: "kept",
       dragmode: isTouch ? false : "zoom",
