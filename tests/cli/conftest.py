@@ -118,6 +118,10 @@ def copied(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
     """A copy of `finished` to spoil, which is also the working folder."""
     copy = tmp_path / "copy"
     shutil.copytree(finished, copy, ignore=shutil.ignore_patterns("report.html", "*.png"))
+    # The copy's own text, as if it had been trained here.
+    config = json.loads((copy / "run" / "config.json").read_text())
+    config["sources"] = [str(copy / "text.txt")]
+    (copy / "run" / "config.json").write_text(json.dumps(config))
     monkeypatch.chdir(copy)
     return copy
 

@@ -365,7 +365,8 @@ def test_damaged_weights(command: str, damage: str, copied: Path, recur: Any) ->
     else:
         change_config("model", hidden_size=25)
     pattern = {
-        "missing": r"model\.safetensors: missing; was the training stopped before its first validation\?$",
+        "missing": r"model\.safetensors: missing; was the training stopped before its first validation\? "
+        r"Then go on with: recur train --resume run$",
         "other": r"model\.safetensors: does not fit config\.json: .* is \(\d+.*\), expected \(\d+.*\)\.$",
         "flipped": r"model\.safetensors: damaged: its checksum is wrong; restore it, or train again\.$",
     }.get(damage, r"model\.safetensors: damaged: .*; restore it, or train again\.$")
