@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 import os
+import sys
+
+os.environ["OMP_NUM_THREADS"] = "1"
+# Else gloo listens on the interface that the machine's name belongs to, which may be none.
+os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo0" if sys.platform == "darwin" else "lo")
+
 import random
+import socket
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -11,6 +19,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+
+MEETING = """
+import os, sys, torch, torch.distributed as dist
+port, rank = sys.argv[1:]
+dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=int(rank), world_size=2)
+ones = torch.ones(3)
+dist.all_reduce(ones)
+assert ones.sum() == 6
+"""
+"""What two processes of plain torch do to find out whether they can train together here."""
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -30,6 +53,22 @@ def seeds() -> None:
 def root() -> Path:
     """The project's folder."""
     return Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def gloo() -> None:
+    """Skip where the machine does not let two processes of torch talk with each other."""
+    port = str(_free_port())
+    pair = [subprocess.Popen([sys.executable, "-c", MEETING, port, rank], stderr=subprocess.PIPE) for rank in "01"]
+    try:
+        told = [process.communicate(timeout=120)[1].decode() for process in pair]
+    except subprocess.TimeoutExpired:
+        pytest.skip("gloo: two processes on this machine did not meet within 120 s")
+    finally:
+        for process in pair:
+            process.kill()
+    if any(process.returncode for process in pair):
+        pytest.skip(f"gloo: two processes on this machine cannot meet: {told[0] or told[1]}")
 
 
 @pytest.fixture

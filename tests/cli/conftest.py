@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import shutil
 import subprocess
@@ -96,7 +95,6 @@ def recur_process() -> Command:
             text=True,
             check=False,
             timeout=240,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
             **options,  # type: ignore[call-overload]
         )
         return Result(done.returncode, done.stdout, done.stderr)

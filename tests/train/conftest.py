@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import random
 import signal
 from collections.abc import Callable
@@ -140,12 +139,6 @@ def _assert_equal(one: Any, two: Any, where: str) -> None:
             _assert_equal(*pair, f"{where}[{number}]")
     else:
         assert one == two, where
-
-
-@pytest.fixture
-def environment() -> dict[str, str]:
-    """Of processes that are started: one thread each."""
-    return {**os.environ, "OMP_NUM_THREADS": "1"}
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import signal
 import subprocess
@@ -16,7 +17,7 @@ import torch
 from recur.run import RunFolder
 from recur.train import checkpoint
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("gloo")]
 
 TINY = ("--hidden-size", "24", "--batch-size", "4", "--window", "16", "--validate-every", "20", "--sample-length", "20")
 STEPS = ("--dropout", "0", "--max-steps", "60", "--warmup-steps", "10")
@@ -40,12 +41,12 @@ def folder(text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def recur(environment: dict[str, str]) -> Any:
+def recur() -> Any:
     """Run `recur train` in a process of its own."""
 
     def run(*arguments: object, launcher: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, *launcher, "-m", "recur", "train", *map(str, arguments)]
-        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=300)
+        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
 
     return run
 
@@ -89,11 +90,11 @@ def test_torchrun_follows_the_curve_of_one(folder: Path, recur: Any) -> None:
     assert losses("two") == pytest.approx(losses("one"), abs=1e-5)
 
 
-def test_two_devices_resume_bit_for_bit(folder: Path, recur: Any, environment: Any, assert_same: Any) -> None:
+def test_two_devices_resume_bit_for_bit(folder: Path, recur: Any, assert_same: Any) -> None:
     options = ("text.txt", *TINY, "--dropout", "0.2", "--checkpoint-every", "5", "--max-epochs", "1", "--devices", "2")
     assert_quiet(recur(*options, "--out", "whole"))
     command = [sys.executable, "-m", "recur", "train", *options, "--out", "halves"]
-    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
     path = Path("halves/checkpoints/last.ckpt")
     while process.poll() is None and not path.exists():
         time.sleep(0.01)
@@ -121,14 +122,13 @@ def test_a_bad_text_ends_all_processes_with_one_line(folder: Path, recur: Any) -
     assert not Path("run").exists()
 
 
-def test_a_full_disk_is_told_once(folder: Path, environment: Any) -> None:
+def test_a_full_disk_is_told_once(folder: Path) -> None:
     def limit() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 
     options = ("text.txt", *TINY, "--out", "run", "--devices", "2", "--max-steps", "20", "--checkpoint-every", "5")
     done = subprocess.run(
         [sys.executable, "-m", "recur", "train", *options],
-        env=environment,
         preexec_fn=limit,
         capture_output=True,
         text=True,
@@ -148,3 +148,33 @@ def test_a_loss_that_is_not_finite_is_told_once(folder: Path, recur: Any) -> Non
     assert "Traceback" not in done.stderr
     events = [row for row in RunFolder.open("run").metrics() if row["kind"] == "event"]
     assert len(events) == 1
+
+
+def listening(pid: int) -> set[str]:
+    """Return the addresses, as Linux writes them, on which a process and its children wait for connections."""
+    pids = [pid, *map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]
+    sockets = {
+        str(file.readlink()) for each in pids for file in Path(f"/proc/{each}/fd").iterdir() if file.is_symlink()
+    }
+    rows = [line.split() for name in ("tcp", "tcp6") for line in Path(f"/proc/net/{name}").read_text().splitlines()[1:]]
+    return {row[1].split(":")[0] for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in sockets}
+
+
+@pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="reads what Linux tells of sockets")
+def test_processes_of_one_machine_listen_on_loopback_only(folder: Path) -> None:
+    options = ("text.txt", *TINY, "--out", "run", "--devices", "2", "--max-minutes", "5")
+    environment = {name: value for name, value in os.environ.items() if name != "GLOO_SOCKET_IFNAME"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "recur", "train", *options],
+        env=environment,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+    )
+    try:
+        while process.poll() is None and not Path("run/checkpoints/last.ckpt").exists():
+            time.sleep(0.05)
+        assert process.poll() is None
+        assert listening(process.pid) == {"0100007F"}
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=120)

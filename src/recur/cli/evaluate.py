@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
-from recur.cli.parser import CommandParser, check_device, given_options
+from recur.cli.parser import CommandParser, Device, check_device, given_options
+from recur.data.text import check_found
 from recur.errors import OptionError
+from recur.run import RunFolder
 
 
 def build_parser() -> CommandParser:
@@ -20,12 +22,14 @@ def build_parser() -> CommandParser:
     )
     parser.add_argument("run", type=str, help="run folder")
     parser.add_argument("data", nargs="*", type=str, help="text to judge on instead of the test part")
-    parser.add_argument("--part", type=str, default="test", help="part of the run's own text: train, valid or test")
+    parser.add_argument(
+        "--part", type=Literal["train", "valid", "test"], default="test", help="part of the run's own text"
+    )
     parser.add_argument(
         "--batch-size", type=int | None, default=None, help="parts of the text read side by side; 1 is exact and slow"
     )
     parser.add_argument("--window", type=int, default=512, help="tokens run at once; changes memory, not the figures")
-    parser.add_argument("--device", type=str, default="cpu", help="cpu, cuda or mps")
+    parser.add_argument("--device", type=Device, default="cpu", help="where to compute")
     parser.add_argument("--json", action="store_true", help="print JSON")
     return parser
 
@@ -33,14 +37,15 @@ def build_parser() -> CommandParser:
 def run(arguments: Sequence[str]) -> int:
     """Run the command."""
     chosen = build_parser().parse_args(list(arguments))
-    if chosen.part not in ("train", "valid", "test"):
-        raise OptionError(f"part must be train, valid or test, not {chosen.part!r}.")
     if chosen.data and "part" in given_options(arguments):
         raise OptionError("part is of the run's own text; leave --part or DATA out.")
     if chosen.batch_size is not None and chosen.batch_size < 1:
         raise OptionError(f"batch_size must be a whole number from 1 on, not {chosen.batch_size}.")
     if chosen.window < 1:
         raise OptionError(f"window must be a whole number from 1 on, not {chosen.window}.")
+    # Before torch is imported, which takes seconds.
+    RunFolder.open(chosen.run)
+    check_found(chosen.data)
     check_device(chosen.device)
     from recur.cli.figures import plain_console, show_figures
     from recur.tasks.judgement import evaluate_run

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
-from recur.cli.parser import CommandParser, check_device, check_seed
+from recur.cli.parser import CommandParser, Device, check_device, check_seed
 from recur.errors import DataError, OptionError
+from recur.run import RunFolder
 
 _BYTES_PER_PROMPT_BYTE = 24
 """Memory that reading one byte of a prompt takes: its text, its token, and their copies."""
@@ -29,9 +30,13 @@ def build_parser() -> CommandParser:
     parser.add_argument("--seed", type=int | None, default=None, help="the same seed writes the same text")
     parser.add_argument("--samples", type=int, default=1, help="texts to write")
     parser.add_argument(
-        "--unknown", type=str, default="error", help="characters the model does not know: error, map or drop"
+        "--unknown",
+        type=Literal["error", "map", "drop"],
+        default="error",
+        help="characters of the prompt that the model does not know: refuse them, map them to the unknown symbol, or "
+        "leave them out",
     )
-    parser.add_argument("--device", type=str, default="cpu", help="cpu, cuda or mps")
+    parser.add_argument("--device", type=Device, default="cpu", help="where to compute")
     parser.add_argument("--threads", type=int, default=1, help="threads; one is fastest for a single text")
     parser.add_argument("--json", action="store_true", help="print JSON, when all is written")
     return parser
@@ -40,11 +45,11 @@ def build_parser() -> CommandParser:
 def run(arguments: Sequence[str]) -> int:
     """Run the command."""
     chosen = build_parser().parse_args(list(arguments))
-    if chosen.unknown not in ("error", "map", "drop"):
-        raise OptionError(f"unknown must be error, map or drop, not {chosen.unknown!r}.")
     if chosen.threads < 1:
         raise OptionError(f"threads must be a whole number from 1 on, not {chosen.threads}.")
     check_seed(chosen.seed)
+    # Before torch is imported, which takes seconds.
+    folder = RunFolder.open(chosen.run)
     check_device(chosen.device)
     given = None if chosen.prompt is None else _prompt(chosen.prompt)
     import torch
@@ -53,7 +58,7 @@ def run(arguments: Sequence[str]) -> int:
     from recur.tasks.trained_language import load
 
     torch.set_num_threads(chosen.threads)
-    trained = load(chosen.run, device=chosen.device)
+    trained = load(folder, device=chosen.device)
     prompt = trained.default_prompt if given is None else given
     pieces = trained.stream(
         prompt,

@@ -8,11 +8,12 @@ import inspect
 import re
 import sys
 import textwrap
+from argparse import SUPPRESS, Action
 from collections.abc import Sequence
 from dataclasses import MISSING, fields
-from typing import Any, NoReturn, TypeVar, get_type_hints
+from typing import Any, Literal, NoReturn, TypeVar, get_type_hints
 
-from jsonargparse import ArgumentParser, Namespace
+from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
 
 from recur.errors import OptionError
 
@@ -21,12 +22,23 @@ Options = TypeVar("Options")
 _KINDS = {"int": "a whole number", "float": "a number", "str": "text", "bool": "true or false"}
 LARGEST_SEED = 2**63 - 1
 
+Device = Literal["cpu", "cuda", "mps"]
+
+
+class _Help(DefaultHelpFormatter):
+    """Help that names a default where there is one, and leaves out the types, which the text tells."""
+
+    def _get_help_string(self, action: Action) -> str:
+        text = action.help or ""
+        is_told = action.option_strings and action.default not in (None, False, SUPPRESS)
+        return f"{text} (default: %(default)s)" if is_told else text
+
 
 class CommandParser(ArgumentParser):
     """A parser whose complaints are one line, name the nearest option, and exit with 2."""
 
     def __init__(self, command: str, description: str, epilog: str = "") -> None:
-        super().__init__(prog=f"recur {command}", description=description, epilog=epilog)
+        super().__init__(prog=f"recur {command}", description=description, epilog=epilog, formatter_class=_Help)
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Print what is wrong in one line and exit with 2."""
@@ -94,17 +106,17 @@ def check_seed(seed: int | None) -> None:
         raise OptionError(f"seed must be a whole number from 0 to {LARGEST_SEED}, not {seed}.")
 
 
-def check_device(device: str) -> None:
+def check_device(device: Device) -> None:
     """Raise unless `device` is one of this machine.
 
     Raises:
-        OptionError: It is unknown, or not there.
+        OptionError: It is not there.
     """
-    if device not in ("cpu", "cuda", "mps"):
-        raise OptionError(f"device must be cpu, cuda or mps, not {device!r}.")
+    if device == "cpu":
+        return
     import torch
 
-    is_there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    is_there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if not is_there[device]:
         raise OptionError(f"device {device} is not available on this machine; use cpu.")
 

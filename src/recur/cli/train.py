@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 
 from recur.cli.parser import CommandParser, given_options, options_from
 from recur.data.options import CorpusOptions
+from recur.data.text import check_found
 from recur.errors import OptionError
 from recur.models.options import LanguageModelOptions
+from recur.run import RunFolder
 from recur.train.options import BOUNDS, TrainingOptions
 
 if TYPE_CHECKING:
@@ -53,6 +55,8 @@ def run(arguments: Sequence[str]) -> int:
     model = options_from(chosen, LanguageModelOptions)
     training = options_from(chosen, TrainingOptions)
     out = Path(chosen.out) if chosen.out is not None else _default_folder(chosen.data, chosen.overwrite)
+    # Before torch is imported, which takes seconds.
+    check_found([source for source in (*chosen.data, corpus.valid, corpus.test) if source is not None])
     from recur.train.fit import train_language_model
 
     console = _console()
@@ -78,6 +82,7 @@ def _resume(run_path: str, given: set[str], data: Sequence[str], chosen: object)
     if others:
         names = ", ".join("--" + name.replace("_", "-") for name in others)
         raise OptionError(f"--resume goes on with the run's own options; leave {names} out, or train anew.")
+    RunFolder.open(run_path)
     from recur.train.fit import resume_language_model
 
     bounds = {name: getattr(chosen, name) for name in BOUNDS if name in given}

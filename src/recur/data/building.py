@@ -188,10 +188,10 @@ def _cut(texts: dict[str, SpooledText], options: CorpusOptions, names: dict[str,
             continue
         if part in texts:
             raise DataError(f"{names[part]}: has only one {unit}; at least 2 are needed to judge. Give a longer text.")
+        ways = "a longer text, larger fractions, or files of their own with --valid and --test"
         raise DataError(
             f"{names['data']}: is too short: of its {len(whole)} {unit}s the {_PART_NAMES[part]} part gets "
-            f"{len(text)}, and each part needs at least 2; give a longer text, larger fractions, or files of their "
-            "own with --valid and --test."
+            f"{len(text)}, and each part needs at least 2; give {ways if len(whole) >= 6 else 'a longer text'}."
         )
     return parts
 

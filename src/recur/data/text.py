@@ -83,8 +83,7 @@ def find_texts(sources: Sequence[str | Path], spool: Path, *, codec: str | None 
             files.append(_from_standard_input(spool))
             continue
         path = Path(source)
-        with _reading(_shown(str(path))):
-            mode = path.stat().st_mode
+        mode = _mode(path)
         if stat.S_ISDIR(mode):
             files.extend(_in_folder(path, codec))
         elif stat.S_ISREG(mode):
@@ -98,6 +97,22 @@ def find_texts(sources: Sequence[str | Path], spool: Path, *, codec: str | None 
             if file.path.stat().st_size == 0:
                 raise DataError(f"{file.name}: is empty; give a file with text in it.")
     return files
+
+
+def check_found(sources: Sequence[str | Path]) -> None:
+    """Raise unless each of `sources` is there; `find_texts` finds out whether it can be used.
+
+    Raises:
+        DataError: One is missing or out of reach.
+    """
+    for source in sources:
+        if str(source) != "-":
+            _mode(Path(source))
+
+
+def _mode(path: Path) -> int:
+    with _reading(_shown(str(path))):
+        return path.stat().st_mode
 
 
 def sha256_of(file: TextFile, progress: Callable[[int], None] | None = None) -> str:

@@ -477,5 +477,6 @@ def _unknown_error(characters: list[str]) -> DataError:
     count = "1 character" if len(characters) == 1 else f"{len(characters)} characters"
     return DataError(
         f"the text has {count} that the model has never seen: {', '.join(shown)}{more}; "
-        "leave them out, or ask for them to be mapped to the unknown symbol (map) or dropped (drop)."
+        "leave them out, or have them mapped to the unknown symbol (--unknown map, unknown='map' in Python) or dropped "
+        "(drop)."
     )

@@ -347,7 +347,11 @@ class TrainedLanguageModel:
             raise OptionError("stop must be a text of at least one character.")
         ids = self.tokenizer.encode(prompt, unknown=unknown)
         if len(ids) == 0:
-            raise DataError("the prompt is empty; give at least one character that the model knows.")
+            raise DataError(
+                "the prompt is empty; give at least one character that the model knows."
+                if not prompt
+                else f"the prompt {prompt[:20]!r} has no character that the model knows; give at least one."
+            )
         return self._stream(ids, length, samples, sampling or Sampling(), stop, seed)
 
     # As a decorator it holds only while a token is made; a `with` would hold for the caller too, between two of them.

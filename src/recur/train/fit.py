@@ -146,7 +146,8 @@ def _fit(run: RunFolder, display: Display, *, resume: bool) -> RunFolder:
     if config.get("task") != "language":
         raise RunError(f"{run.path}: is a run of task {config.get('task')!r}, expected 'language'.")
     training = _training_options(run, config)
-    text = _corpus_of(run, display)
+    with reading(display) as progress:
+        text = corpus_of(run, progress)
     state = checkpoint.read(run) if resume and checkpoint.exists(run) else None
     start = int(state["global_step"]) if state is not None else 0
     torch.manual_seed(training.seed)
@@ -248,14 +249,6 @@ def _training_options(run: RunFolder, config: dict[str, Any]) -> TrainingOptions
         raise RunError(f"{run.path / 'config.json'}: damaged: training: {error}.") from error
 
 
-def _corpus_of(run: RunFolder, display: Display) -> Corpus:
-    display.start("reading the text")
-    try:
-        return corpus_of(run, reading(display))
-    finally:
-        display.stop()
-
-
 def _recorder(
     run: RunFolder, text: Corpus, model: LanguageModel, training: TrainingOptions, windows: int, display: Display
 ) -> Recorder:
@@ -323,7 +316,8 @@ def _trainer(run: RunFolder, training: TrainingOptions, model: LanguageModelOpti
     strategy: Any = "auto"
     if processes.count(training.devices) > 1:
         # A learned initial state takes no part in the windows that start from a carried one.
-        strategy = DDPStrategy(
+        strategy_class = DDPStrategy if processes.is_torchrun() else processes.OneMachine
+        strategy = strategy_class(
             process_group_backend="gloo" if device == "cpu" else None,
             find_unused_parameters=model.initial_state == "learned",
         )

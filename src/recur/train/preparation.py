@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -42,7 +44,8 @@ def prepare(
     if training.tensorboard:
         _check_tensorboard()
     has_gpu = device_kind(training) != "cpu"
-    text = _build_corpus(sources, corpus_options, out.parent / CACHE_NAME, display)
+    with reading(display) as progress:
+        text = Corpus.build(sources, corpus_options, out.parent / CACHE_NAME, progress)
     count = processes.count(training.devices)
     # The streams are shared by all processes, which under torchrun are more than `devices` says.
     model_options, chosen = choose(
@@ -125,21 +128,18 @@ def _check_tensorboard() -> None:
         raise OptionError("tensorboard is not installed; install it with: pip install 'recur[tensorboard]'.")
 
 
-def _build_corpus(sources: list[str], options: CorpusOptions, cache: Path, display: Display) -> Corpus:
-    display.start("reading the text")
-    try:
-        return Corpus.build(sources, options, cache, reading(display))
-    finally:
-        display.stop()
-
-
-def reading(display: Display) -> Progress:
-    """Return what shows the progress of reading a text."""
+@contextmanager
+def reading(display: Display) -> Iterator[Progress]:
+    """Show that a text is read, and give what shows how far that has come."""
 
     def progress(stage: str, done: int, total: int) -> None:
         display.advance(done / max(total, 1), f"{stage}: {done / 1e6:,.1f} of {total / 1e6:,.1f} MB")
 
-    return progress
+    display.start("reading the text")
+    try:
+        yield progress
+    finally:
+        display.stop()
 
 
 def _describe(

@@ -3,20 +3,26 @@
 `devices=2` lets Lightning start the other processes by running the same command again; `torchrun`, on one machine or
 many, starts all of them itself. In both cases only the first process reads the text and makes the run folder; the
 others find it on the disk that the machines share.
+
+Processes of one machine meet and talk on its loopback interface alone. Those that torchrun starts on several machines
+use the network as torchrun was told.
 """
 
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Callable
 
 import torch
 import torch.distributed as dist
+from lightning.pytorch.strategies import DDPStrategy
 
 from recur.errors import RecurError
 from recur.run import RunFolder
 
 _RUN_VARIABLE = "RECUR_RUN"
+_LOOPBACK = "127.0.0.1"
 
 
 def is_torchrun() -> bool:
@@ -51,6 +57,8 @@ def first_prepares(prepare: Callable[[], RunFolder]) -> RunFolder:
         RecurError: The first process could not prepare it.
         SystemExit: In the other processes when the first one could not; it has told the reason.
     """
+    if not is_torchrun() or os.environ["WORLD_SIZE"] == os.environ["LOCAL_WORLD_SIZE"]:
+        _talk_on_loopback()
     if is_torchrun():
         return _broadcast(prepare)
     if rank() > 0:
@@ -78,6 +86,36 @@ def _broadcast(prepare: Callable[[], RunFolder]) -> RunFolder:
     if isinstance(message[0], int):
         raise SystemExit(message[0])
     return RunFolder.open(message[0])
+
+
+def _talk_on_loopback() -> None:
+    """Have gloo, which else listens on the interface that the machine's name belongs to, use the loopback one."""
+    for _, name in socket.if_nameindex():
+        # Linux and macOS.
+        if name in ("lo", "lo0"):
+            os.environ.setdefault("GLOO_SOCKET_IFNAME", name)
+
+
+class OneMachine(DDPStrategy):
+    """Lightning's data-parallel strategy for processes that it starts itself, all on this machine.
+
+    The store in which they find each other listens on the loopback interface; torch's own listens on all of them.
+    """
+
+    def setup_distributed(self) -> None:
+        """Join the process group."""
+        self.set_world_ranks()
+        environment = self.cluster_environment
+        assert environment is not None
+        is_first, port = self.global_rank == 0, environment.main_port
+        listener = socket.create_server((_LOOPBACK, port)).detach() if is_first else None
+        store = dist.TCPStore(  # type: ignore[attr-defined]
+            _LOOPBACK, port, self.world_size, is_first, master_listen_fd=listener
+        )
+        dist.init_process_group(
+            self._get_process_group_backend(), store=store, rank=self.global_rank, world_size=self.world_size
+        )
+        super().setup_distributed()
 
 
 def is_first() -> bool:
