@@ -12,42 +12,53 @@ import pytest
 import torch
 from torch import Tensor
 
-from recur.ops import _dispatch
-from recur.ops.gru import gru
-from recur.ops.lstm import lstm
-from recur.ops.rnn import rnn
+from recur.ops import Options, _dispatch, form, recurrence
+from recur.ops._call import PLAIN, Result
+from recur.ops._cell import Cell
 
 
 @dataclass(frozen=True)
 class Op:
-    """One op, and how to feed it and read it."""
+    """One op in one form, and how to feed it and read it."""
 
     name: str
-    function: Callable[..., Any]
-    num_gates: int
-    state_names: tuple[str, ...] = ("h0",)
+    kind: str
+    options: Options = PLAIN
     proj: int = 0
-    options: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def cell(self) -> Cell:
+        return form(self.kind, self.options._replace(projected=self.proj > 0))
+
+    @property
+    def num_gates(self) -> int:
+        return len(self.cell.gates)
+
+    @property
+    def state_names(self) -> tuple[str, ...]:
+        return tuple(f"{name}0" for name in self.cell.states)
 
     def arguments(
         self, T: int, B: int, inputs: int, H: int, dtype: torch.dtype = torch.float64, bias: bool = True
     ) -> dict[str, Tensor]:
         """Random arguments. The weights are large enough that a forgotten one shows."""
-        R = min(self.proj, H) or H
-        shapes = {"x": (T, B, inputs), **dict.fromkeys(self.state_names, (B, H)), "h0": (B, R)}
-        shapes |= {"weight_ih": (self.num_gates * H, inputs), "weight_hh": (self.num_gates * H, R)}
-        if bias:
-            shapes |= {"bias_ih": (self.num_gates * H,), "bias_hh": (self.num_gates * H,)}
-        if self.proj:
-            shapes["weight_hr"] = (R, H)
+        P = min(self.proj, H)
+        sizes = self.cell.state_sizes(H, P)
+        shapes = {"x": (T, B, inputs), **{n: (B, size) for n, size in zip(self.state_names, sizes, strict=True)}}
+        shapes |= self.cell.shapes(inputs, H, P, bias)
         scale = {"x": 1.0, "h0": 0.5, "c0": 0.5}
-        return {n: torch.randn(s, dtype=dtype) * scale.get(n, (R + 1) ** -0.5) for n, s in shapes.items()}
+        return {n: torch.randn(s, dtype=dtype) * scale.get(n, ((P or H) + 1) ** -0.5) for n, s in shapes.items()}
+
+    def function(self, *, x: Any, reset_state: Any = None, **keywords: Any) -> Result:
+        """Run it on arguments by name, good or bad."""
+        state = [keywords.pop(name) for name in self.state_names]
+        weights = {n: keywords.pop(n) for n in list(keywords) if n.startswith(("weight", "bias", "norm"))}
+        return recurrence(self.kind, x, state, weights, options=self.options, reset_state=reset_state, **keywords)
 
     def __call__(self, arguments: dict[str, Tensor], **keywords: Any) -> dict[str, Tensor]:
         """Run it: the output and the parts of the final state by name."""
-        output, final = self.function(**arguments, **dict(self.options), **keywords)
-        parts = final if isinstance(final, tuple) else (final,)
-        return {"output": output, **dict(zip(("h", "c"), parts, strict=False))}
+        result = self.function(**arguments, **keywords)
+        return {"output": result.output, **dict(zip(self.cell.states, result.state, strict=True))}
 
     def with_gradients(
         self, arguments: dict[str, Tensor], upstream: dict[str, Tensor], **keywords: Any
@@ -63,20 +74,49 @@ class Op:
         return {n: o.detach() for n, o in outputs.items()} | found
 
 
-OPS = {
+# Those that torch has too.
+TORCH = {
     op.name: op
     for op in (
-        Op("rnn_tanh", rnn, 1),
-        Op("rnn_relu", rnn, 1, options=(("nonlinearity", "relu"),)),
-        Op("gru", gru, 3),
-        Op("lstm", lstm, 4, ("h0", "c0")),
-        Op("lstm_proj", lstm, 4, ("h0", "c0"), proj=3),
+        Op("rnn_tanh", "rnn"),
+        Op("rnn_relu", "rnn", Options(nonlinearity="relu")),
+        Op("gru", "gru"),
+        Op("lstm", "lstm"),
+        Op("lstm_proj", "lstm", proj=3),
     )
 }
+BEYOND = {
+    op.name: op
+    for op in (
+        Op("rnn_function", "rnn", Options(nonlinearity=torch.nn.functional.softsign, output_clip=0.6), proj=5),
+        Op("rnn_norm", "rnn", Options(layer_norm=True)),
+        Op("gru_before", "gru", Options(reset_after=False)),
+        Op("gru_before_norm", "gru", Options(reset_after=False, layer_norm=True)),
+        Op("gru_norm_proj", "gru", Options(layer_norm=True, output_clip=0.6), proj=5),
+        Op("lstm_peephole", "lstm", Options(peephole=True)),
+        Op("lstm_coupled", "lstm", Options(coupled=True)),
+        Op("lstm_norm", "lstm", Options(layer_norm=True)),
+        Op("lstm_all", "lstm", Options(coupled=True, peephole=True, layer_norm=True, cell_clip=0.4), proj=5),
+        Op("indrnn", "indrnn", Options(nonlinearity="relu")),
+        Op("indrnn_norm", "indrnn", Options(layer_norm=True)),
+        Op("mgu", "mgu"),
+        Op("mgu_norm", "mgu", Options(layer_norm=True)),
+        Op("ligru", "ligru", Options(nonlinearity="relu")),
+        Op("ligru_norm_proj", "ligru", Options(layer_norm=True), proj=5),
+    )
+}
+OPS = TORCH | BEYOND
+
+
+@pytest.fixture(params=list(TORCH))
+def op(request: pytest.FixtureRequest) -> Op:
+    """An op in a form that torch has too."""
+    return TORCH[request.param]
 
 
 @pytest.fixture(params=list(OPS))
-def op(request: pytest.FixtureRequest) -> Op:
+def any_op(request: pytest.FixtureRequest) -> Op:
+    """An op in any form."""
     return OPS[request.param]
 
 

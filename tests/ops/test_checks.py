@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from recur.ops.rnn import rnn
+from recur.ops import Options, form
 
 
 def _change(**changes):
@@ -84,8 +84,8 @@ def test_bad_arguments(ops, change, kind, text):
 
 
 def test_bad_nonlinearity(ops):
-    with pytest.raises(ValueError, match=r"^rnn: nonlinearity is 'gelu', but must be 'tanh' or 'relu'\.$"):
-        rnn(**ops["rnn_tanh"].arguments(4, 2, 3, 2), nonlinearity="gelu")
+    with pytest.raises(ValueError, match=r"^rnn: nonlinearity is 'gelu', but must be 'tanh', 'relu' or a function\.$"):
+        form("rnn", Options(nonlinearity="gelu"))
 
 
 def test_the_projection_may_be_as_wide_as_it_says(ops):

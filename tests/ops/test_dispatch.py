@@ -7,7 +7,7 @@ import torch
 
 from recur.errors import BackendError
 from recur.ops import _dispatch
-from recur.ops._call import Call, Weights
+from recur.ops._call import Call, Result, Weights
 
 
 class _Fake:
@@ -22,7 +22,7 @@ class _Fake:
     def run(self, call):
         self.runs += 1
         self.seen = call
-        return call.x_TBI, call.state
+        return Result(call.x_TBI, call.state)
 
 
 @pytest.fixture

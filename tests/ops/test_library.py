@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from recur.ops import Options, recurrence
 from recur.ops._library import turn
-from recur.ops.rnn import rnn
 
 # Torch says so, once, where it runs an LSTM with a projection in float32 on a CPU by its own loop.
 pytestmark = pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN:UserWarning")
@@ -93,8 +93,14 @@ def test_a_state_without_a_bound_does_not_run_away_past_the_end(backend, dtype):
     x = torch.full((T, 2, 1), -1.0, dtype=dtype)
     x[0, 0] = 1
     weights = [torch.ones(1, 1, dtype=dtype).requires_grad_(), torch.full((1, 1), 2.0, dtype=dtype).requires_grad_()]
-    output, final = rnn(
-        x, torch.zeros(2, 1, dtype=dtype), *weights, nonlinearity="relu", lengths=torch.tensor([2, T]), backend=backend
+    output, (final,), _ = recurrence(
+        "rnn",
+        x,
+        [torch.zeros(2, 1, dtype=dtype)],
+        dict(zip(("weight_ih", "weight_hh"), weights, strict=True)),
+        options=Options(nonlinearity="relu"),
+        lengths=torch.tensor([2, T]),
+        backend=backend,
     )
     (output.sum() + final.sum()).backward()
     assert output[:2, 0, 0].tolist() == [1, 1]
@@ -167,7 +173,7 @@ def test_a_reset_goes_where_it_is_told_and_so_does_the_gradient(op, compare, bac
     anew = tuple(other[name].requires_grad_() for name in op.state_names)
     reset = torch.zeros(7, 2, dtype=torch.bool)
     reset[at, 1] = True
-    keywords = {"reset": reset, "reset_state": anew if len(anew) > 1 else anew[0], "backend": backend}
+    keywords = {"reset": reset, "reset_state": anew, "backend": backend}
     whole = op(arguments, **keywords)
     late = op({**arguments, **dict(zip(op.state_names, anew, strict=True)), "x": arguments["x"][at:]}, backend=backend)
     compare({"y": whole["output"][at:, 1], "h": whole["h"][1]}, {"y": late["output"][:, 1], "h": late["h"][1]})

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from recur.errors import OptionError
 from recur.models.options import LanguageModelOptions
-from recur.nn import GRU, LSTM, RNN, LockedDropout, RecurrentLayer
+from recur.nn import GRU, LSTM, RNN, GatedLayer, LockedDropout
 
 LayerState = Tensor | tuple[Tensor, Tensor]
 State = tuple[LayerState, ...]
@@ -101,7 +101,7 @@ class LanguageModel(nn.Module):
         """Return which back end runs each layer on windows of this shape, and why each other one does not."""
         found = []
         for number, layer in enumerate(self.layers):
-            assert isinstance(layer, RecurrentLayer)
+            assert isinstance(layer, GatedLayer)
             x_TBI = next(layer.parameters()).new_zeros(num_steps, batch_size, layer.input_size)
             found.append({"layer": f"layers.{number}", "device": x_TBI.device.type, **layer.explain(x_TBI).to_json()})
         return found

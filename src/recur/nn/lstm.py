@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, Unpack
 
-from torch import Tensor
-from torch.nn.utils.rnn import PackedSequence
+import torch
 
-from recur.nn.layer import Lengths, RecurrentLayer
-from recur.ops._dispatch import Backend
-from recur.ops.lstm.op import BACKENDS
+from recur.nn.gated import GatedLayer
+from recur.nn.options import LSTMOptions, StackOptions
 
 
-class LSTM(RecurrentLayer):
+class LSTM(GatedLayer):
     """Long short-term memory, with the arguments, parameters and results of `torch.nn.LSTM`.
 
     ```text
@@ -30,23 +28,20 @@ class LSTM(RecurrentLayer):
 
     Args:
         input_size: Features of the input, I.
-        hidden_size: Units of each layer and direction, H.
+        hidden_size: Units of each layer and direction, H; one number, or one for each layer.
         num_layers: Layers, each on the outputs of the one below.
         bias: Whether there are bias_ih and bias_hh.
-        batch_first: Whether input, output and `reset` are (B, T, ...) instead of (T, B, ...). States never are.
+        batch_first: Whether input, output and `reset` are (B, T, ...) instead of (T, B, ...).
         dropout: Probability with which outputs between layers are dropped in training.
-        bidirectional: Whether a second direction reads from the end; its outputs come behind the first one's.
-        proj_size: Width of the output when it is projected, 0 for none.
+        bidirectional: Whether a second direction reads from the end.
+        proj_size: Width of the output when it is projected, 0 for none; any size.
         device: Where the parameters lie.
         dtype: Their dtype.
-        initial_state: The state before the first step when no `hx` is given: "zeros", or "learned", which adds the
-            parameters h_0 and c_0, one row for each layer and direction, zero at first.
-        locked_dropout: Whether `dropout` keeps one mask over all steps, as `LockedDropout` does.
-        backend: "auto" for the fastest that can, or the name of one; see `explain`.
+        options: `LSTMOptions`, by keyword; docs/layers.md has the table.
 
     Raises:
-        TypeError: An argument is of the wrong kind.
-        ValueError: An argument has a value that makes no sense.
+        TypeError: An argument is of the wrong kind, or an option is not known.
+        ValueError: An argument has a value that makes no sense, or two do not go together.
 
     Example:
         >>> import torch
@@ -58,43 +53,42 @@ class LSTM(RecurrentLayer):
         LSTM (cpu, float32):
           torch      runs
           reference  not needed: 'torch' comes first
+        >>> LSTM(8, 16, layer_norm=True, zoneout=(0.1, 0.5), peephole=True)
+        LSTM(8, 16, zoneout=(0.1, 0.5), layer_norm=True, peephole=True)
     """
 
-    _num_gates: ClassVar[int] = 4
-    _state_names: ClassVar[tuple[str, ...]] = ("h", "c")
+    _op: ClassVar[str] = "lstm"
+    _options_type: ClassVar[type[StackOptions]] = LSTMOptions
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int | Sequence[int],
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        proj_size: int = 0,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+        **options: Unpack[LSTMOptions],
+    ) -> None:
+        super().__init__(
+            input_size,
+            hidden_size,
+            num_layers,
+            bias,
+            batch_first,
+            dropout,
+            bidirectional,
+            proj_size,
+            device,
+            dtype,
+            {},
+            options,
+        )
 
     @property
-    def _backends(self) -> Sequence[Backend]:
-        return BACKENDS
-
-    def forward(
-        self,
-        x: Tensor | PackedSequence,
-        hx: tuple[Tensor, Tensor] | None = None,
-        *,
-        lengths: Lengths | None = None,
-        reset: Tensor | None = None,
-    ) -> tuple[Tensor | PackedSequence, tuple[Tensor, Tensor]]:
-        """Return the outputs of the last layer and the final state of every layer.
-
-        Args:
-            x: (T, B, I); (B, T, I) with `batch_first`; (T, I) for one sequence; or a PackedSequence. In the layer's
-                dtype.
-            hx: Initial (h_0, c_0), (L*D, B, H) each, h_0 (L*D, B, P) with a projection, (L*D, H) for one sequence. It
-                wins over `initial_state`.
-            lengths: True steps of each row, a tensor or a list of B whole numbers, any device, any order, zeros
-                allowed. Past them the output and the gradient are zero, and x may hold anything; the final state is
-                the one after the last true step; the reverse direction begins there.
-            reset: bool, (T, B) as x. Where true, a sequence begins: the state of either direction is replaced, between
-                the step before and this one, by what `initial_state` says, not by `hx`, which may come from before.
-
-        Returns:
-            Outputs, as x with D*H (with a projection D*P) features, and (h_n, c_n) in the shapes of `hx`.
-
-        Raises:
-            TypeError: x, hx, lengths or reset is of the wrong kind or dtype.
-            ValueError: A shape, a device or a value of `lengths` is wrong.
-            BackendError: The back end asked for cannot run this call.
-        """
-        output, (h_n, c_n) = self._forward(x, hx, lengths, reset)
-        return output, (h_n, c_n)
+    def _cudnn_mode(self) -> str | None:
+        return None if self.coupled or self.peephole else "LSTM"

@@ -1,46 +1,41 @@
-"""The layer of simple recurrent units."""
+"""The simple recurrent layer."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, Literal
+from typing import ClassVar, Unpack
 
 import torch
-from torch import Tensor
-from torch.nn.utils.rnn import PackedSequence
 
-from recur.nn.layer import Lengths, RecurrentLayer
-from recur.ops._dispatch import Backend
-from recur.ops.rnn.op import BACKENDS
+from recur.nn.gated import GatedLayer
+from recur.nn.options import GatedOptions
+from recur.ops._call import Nonlinearity
 
 
-class RNN(RecurrentLayer):
+class RNN(GatedLayer):
     """The simple recurrent network (Elman 1990), with the arguments, parameters and results of `torch.nn.RNN`.
 
     ```text
     h_t = tanh(W_ih x_t + b_ih + W_hh h_{t-1} + b_hh)
     ```
 
-    or, with `nonlinearity="relu"`, the rectifier in place of tanh (Le, Jaitly and Hinton 2015).
-
     Args:
         input_size: Features of the input, I.
-        hidden_size: Units of each layer and direction, H.
+        hidden_size: Units of each layer and direction, H; one number, or one for each layer.
         num_layers: Layers, each on the outputs of the one below.
-        nonlinearity: "tanh" or "relu".
+        nonlinearity: "tanh", "relu" (Le, Jaitly and Hinton 2015), or an elementwise function.
         bias: Whether there are bias_ih and bias_hh.
-        batch_first: Whether input, output and `reset` are (B, T, ...) instead of (T, B, ...). States never are.
+        batch_first: Whether input, output and `reset` are (B, T, ...) instead of (T, B, ...).
         dropout: Probability with which outputs between layers are dropped in training.
-        bidirectional: Whether a second direction reads from the end; its outputs come behind the first one's.
+        bidirectional: Whether a second direction reads from the end.
+        proj_size: Width of the output when it is projected, 0 for none; any size.
         device: Where the parameters lie.
         dtype: Their dtype.
-        initial_state: "zeros", or "learned", which adds the parameter h_0; see `LSTM`.
-        locked_dropout: Whether `dropout` keeps one mask over all steps, as `LockedDropout` does.
-        backend: "auto" for the fastest that can, or the name of one; see `explain`.
+        options: `GatedOptions`, by keyword; docs/layers.md has the table.
 
     Raises:
-        TypeError: An argument is of the wrong kind.
-        ValueError: An argument has a value that makes no sense.
+        TypeError: An argument is of the wrong kind, or an option is not known.
+        ValueError: An argument has a value that makes no sense, or two do not go together.
 
     Example:
         >>> output, h_n = RNN(8, 16, bidirectional=True)(torch.randn(5, 2, 8))
@@ -48,14 +43,14 @@ class RNN(RecurrentLayer):
         (torch.Size([5, 2, 32]), torch.Size([2, 2, 16]))
     """
 
-    _num_gates: ClassVar[int] = 1
+    _op: ClassVar[str] = "rnn"
 
     def __init__(
         self,
         input_size: int,
-        hidden_size: int,
+        hidden_size: int | Sequence[int],
         num_layers: int = 1,
-        nonlinearity: Literal["tanh", "relu"] = "tanh",
+        nonlinearity: Nonlinearity = "tanh",
         bias: bool = True,
         batch_first: bool = False,
         dropout: float = 0.0,
@@ -63,12 +58,9 @@ class RNN(RecurrentLayer):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
         *,
-        initial_state: Literal["zeros", "learned"] = "zeros",
-        locked_dropout: bool = False,
-        backend: str = "auto",
+        proj_size: int = 0,
+        **options: Unpack[GatedOptions],
     ) -> None:
-        if nonlinearity not in BACKENDS:
-            raise ValueError(f"RNN: nonlinearity is {nonlinearity!r}, but must be 'tanh' or 'relu'.")
         self.nonlinearity = nonlinearity
         super().__init__(
             input_size,
@@ -78,32 +70,13 @@ class RNN(RecurrentLayer):
             batch_first,
             dropout,
             bidirectional,
-            device=device,
-            dtype=dtype,
-            initial_state=initial_state,
-            locked_dropout=locked_dropout,
-            backend=backend,
+            proj_size,
+            device,
+            dtype,
+            {"nonlinearity": nonlinearity},
+            options,
         )
 
     @property
-    def _backends(self) -> Sequence[Backend]:
-        return BACKENDS[self.nonlinearity]
-
-    @property
-    def _mode(self) -> str:
-        return f"RNN_{self.nonlinearity.upper()}"
-
-    def forward(
-        self,
-        x: Tensor | PackedSequence,
-        hx: Tensor | None = None,
-        *,
-        lengths: Lengths | None = None,
-        reset: Tensor | None = None,
-    ) -> tuple[Tensor | PackedSequence, Tensor]:
-        """Return the outputs of the last layer and the final state of every layer, (L*D, B, H).
-
-        Arguments, errors and shapes as of `LSTM.forward`, but that `hx` and the final state are one tensor.
-        """
-        output, (h_n,) = self._forward(x, hx, lengths, reset)
-        return output, h_n
+    def _cudnn_mode(self) -> str | None:
+        return f"RNN_{self.nonlinearity.upper()}" if isinstance(self.nonlinearity, str) else None

@@ -1,16 +1,19 @@
-"""What an op hands to a back end."""
+"""What an op hands to a back end, and what it gets back."""
 
 from __future__ import annotations
 
-from typing import NamedTuple, TypeAlias
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Literal, NamedTuple, TypeAlias
 
 from torch import Tensor
 
 State: TypeAlias = tuple[Tensor, ...]
 """The state of one layer and direction: `(h,)`, or `(h, c)` for an LSTM, each (B, H)."""
 
-Result: TypeAlias = tuple[Tensor, State]
-"""Outputs (T, B, H) and the final state."""
+Nonlinearity: TypeAlias = Literal["tanh", "relu"] | Callable[[Tensor], Tensor]
+
+_NOTHING: Mapping[str, Tensor] = MappingProxyType({})
 
 
 class Weights(NamedTuple):
@@ -18,34 +21,82 @@ class Weights(NamedTuple):
 
     Attributes:
         weight_ih: (G*H, I).
-        weight_hh: (G*H, H), or (G*H, P) when the output is projected.
+        weight_hh: (G*H, H), or (G*H, P) when the output is projected; (H,) for an IndRNN.
         bias_ih: (G*H,), or None when there are no biases.
         bias_hh: (G*H,), or None.
-        more: What only this kind of op has; an LSTM's projection weight_hr (P, H).
+        more: What only some forms of a cell have, by name; a projection is weight_hr (P, H). See `Cell.shapes`.
     """
 
     weight_ih: Tensor
     weight_hh: Tensor
     bias_ih: Tensor | None = None
     bias_hh: Tensor | None = None
-    more: tuple[Tensor, ...] = ()
+    more: Mapping[str, Tensor] = _NOTHING
 
-    def named(self, names_of_more: tuple[str, ...] = ()) -> dict[str, Tensor]:
+    def named(self) -> dict[str, Tensor]:
         """Return those that are there by name, in torch's order."""
         four = zip(self._fields, self[:4], strict=False)
-        present = {name: weight for name, weight in four if weight is not None}
-        return present | dict(zip(names_of_more, self.more, strict=False))
+        return {name: weight for name, weight in four if weight is not None} | dict(self.more)
 
     def given(self) -> list[Tensor]:
         """Return those that are there, in torch's order."""
-        return [w for w in self[:4] if w is not None] + list(self.more)
+        return [w for w in self[:4] if w is not None] + list(self.more.values())
+
+
+class Options(NamedTuple):
+    """The form of a cell: what is beside its plain equations. Each op's README says which ones it takes.
+
+    Attributes:
+        nonlinearity: "tanh", "relu" or an elementwise function, where the cell has a choice.
+        reset_after: Whether a GRU's reset gate acts after the recurrent product.
+        coupled: Whether an LSTM's input gate is one minus its forget gate.
+        peephole: Whether an LSTM's gates see its cell state.
+        layer_norm: Whether the pre-activations of the gates, and an LSTM's cell state on its way out, are normalised.
+        projected: Whether the output is multiplied by weight_hr.
+        cell_clip: Bound on each element of an LSTM's cell state.
+        output_clip: Bound on each element of the output.
+        gradient_clip: Bound on each element of the gradient that a step passes back to the state before it.
+    """
+
+    nonlinearity: Nonlinearity = "tanh"
+    reset_after: bool = True
+    coupled: bool = False
+    peephole: bool = False
+    layer_norm: bool = False
+    projected: bool = False
+    cell_clip: float | None = None
+    output_clip: float | None = None
+    gradient_clip: float | None = None
+
+
+class Noise(NamedTuple):
+    """Random masks, drawn outside the op, so that every back end sees the same ones.
+
+    Attributes:
+        state: What the state is multiplied by before the recurrent product, the same at all steps (Gal and Ghahramani
+            2016), (B, H or P), or None.
+        candidate: What the candidate is multiplied by (Semeniuta et al. 2016), (T, B, H) or (1, B, H), or None.
+        zoneout: For each part of the state, the share of the old value that each step keeps (Krueger et al. 2017):
+            (T, B, H) of zeros and ones, or (1, 1, 1) in evaluation; or None.
+    """
+
+    state: Tensor | None = None
+    candidate: Tensor | None = None
+    zoneout: tuple[Tensor | None, ...] = ()
+
+
+PLAIN = Options()
+"""The cell as its equations say."""
+
+SILENCE = Noise()
+"""No noise."""
 
 
 class Call(NamedTuple):
     """One call of an op: one layer, one direction, time first. Everything in it has been checked.
 
     Attributes:
-        op: The op's name, for messages.
+        op: Who calls, for messages.
         x_TBI: Inputs.
         state: Initial state, each (B, H).
         weights: The op's weights.
@@ -54,6 +105,9 @@ class Call(NamedTuple):
         reverse: Whether the steps run from each row's last to its first.
         reset_state: What it is replaced by, each (B, H); None means `state`. It differs where `state` is carried on
             from an earlier part of the stream.
+        options: The form of the cell.
+        noise: Random masks.
+        records: Whether states and gates of every step are wanted.
     """
 
     op: str
@@ -64,8 +118,26 @@ class Call(NamedTuple):
     reset: Tensor | None = None
     reverse: bool = False
     reset_state: State | None = None
+    options: Options = PLAIN
+    noise: Noise = SILENCE
+    records: bool = False
 
     @property
     def anew(self) -> State:
         """The state that a reset puts in place."""
         return self.state if self.reset_state is None else self.reset_state
+
+
+class Result(NamedTuple):
+    """What a back end returns.
+
+    Attributes:
+        output: (T, B, H), zero past the end of a row.
+        state: The state after each row's last step.
+        record: When asked for, every part of the state after each step and every gate in it, (T, B, H) each, by name,
+            zero past the end of a row.
+    """
+
+    output: Tensor
+    state: State
+    record: Mapping[str, Tensor] = _NOTHING

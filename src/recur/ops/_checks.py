@@ -2,55 +2,54 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from recur.ops._call import Call
+from recur.ops._cell import Cell
 
 
-def check_call(call: Call, num_gates: int, state_names: tuple[str, ...], names_of_more: tuple[str, ...] = ()) -> None:
-    """Raise unless every tensor of an op's call fits the others.
-
-    Args:
-        call: The call as the user gave it.
-        num_gates: Blocks of H rows in weight_ih.
-        state_names: Names of the parts of the state. The first is the output and as wide as weight_hh's columns; the
-            others are H wide.
-        names_of_more: Names of `Weights.more`; an LSTM's projection is called weight_hr.
+def check_call(call: Call, cell: Cell) -> None:
+    """Raise unless every tensor of an op's call fits the others and the cell.
 
     Raises:
         TypeError: Something is no tensor or has the wrong dtype.
-        ValueError: A shape, a device or a value of `lengths` is wrong.
+        ValueError: A shape, a device or a value of `lengths` is wrong, or a weight or a state is missing or not known.
     """
-    owner, x = call.op, call.x_TBI
-    weights = call.weights
-    weight_ih = weights.weight_ih
-    tensors = {"x": x, **weights.named(names_of_more), **dict(zip(state_names, call.state, strict=True))}
-    names_at_reset = [f"reset_state {name}" for name in state_names] if call.reset_state is not None else []
-    tensors |= dict(zip(names_at_reset, call.reset_state or (), strict=True))
+    owner, x, weight_ih = call.op, call.x_TBI, call.weights.weight_ih
+    weights = call.weights.named()
+    names = [f"{name}0" for name in cell.states]
+    _check_count(owner, "state", names, call.state)
+    tensors = {"x": x, **weights, **dict(zip(names, call.state, strict=True))}
+    names_at_reset = [f"reset_state {name}" for name in names] if call.reset_state is not None else []
+    if call.reset_state is not None:
+        _check_count(owner, "reset_state", names, call.reset_state)
+        tensors |= dict(zip(names_at_reset, call.reset_state, strict=True))
+    for name in ("weight_ih", "weight_hh"):
+        if name not in tensors:
+            raise ValueError(f"{owner}: {name} is missing; give it.")
     for name, tensor in tensors.items():
         if not isinstance(tensor, Tensor):
             raise TypeError(f"{owner}: {name} must be a torch.Tensor, but is {type(tensor).__name__}.")
-    for name in ("x", "weight_ih", "weight_hh"):
-        rank = 3 if name == "x" else 2
+    for name, rank in (("x", 3), ("weight_ih", 2), ("weight_hh", 1 if cell.is_independent else 2)):
         if tensors[name].dim() != rank:
             raise ValueError(f"{owner}: {name} must have {rank} dimensions, but has shape {shape_of(tensors[name])}.")
-    if (weights.bias_ih is None) != (weights.bias_hh is None):
+    if ("bias_ih" in weights) != ("bias_hh" in weights):
         raise ValueError(f"{owner}: give bias_ih and bias_hh together, or neither.")
+    num_gates = len(cell.gates)
     if len(weight_ih) % num_gates:
         raise ValueError(f"{owner}: weight_ih has {len(weight_ih)} rows, which is no multiple of {num_gates} gates.")
-    rows, hidden_size = len(weight_ih), len(weight_ih) // num_gates
-    batch, out_size = x.shape[1], weights.weight_hh.shape[1]
-    expected: dict[str, tuple[int, ...]] = {
-        "weight_ih": (rows, x.shape[2]),
-        "weight_hh": (rows, out_size if "weight_hr" in tensors else hidden_size),
-        "bias_ih": (rows,),
-        "bias_hh": (rows,),
-        "weight_hr": (out_size, hidden_size),
-        **dict.fromkeys(state_names, (batch, hidden_size)),
-        state_names[0]: (batch, out_size),
-    }
+    hidden_size, batch = len(weight_ih) // num_gates, x.shape[1]
+    proj_size = call.weights.weight_hh.shape[1] if "weight_hr" in weights else 0
+    shapes = cell.shapes(x.shape[2], hidden_size, proj_size, "bias_ih" in weights)
+    sizes = cell.state_sizes(hidden_size, proj_size)
+    expected = shapes | {name: (batch, size) for name, size in zip(names, sizes, strict=True)}
     expected |= {name: expected[name.removeprefix("reset_state ")] for name in names_at_reset}
+    for name in shapes.keys() ^ weights.keys():
+        what = "is missing; give it" if name in shapes else "is not a weight of this form of the cell; leave it out"
+        raise ValueError(f"{owner}: {name} {what}. Its weights are {', '.join(shapes)}.")
     for name, tensor in tensors.items():
         if name != "x" and tuple(tensor.shape) != expected[name]:
             raise ValueError(
@@ -72,6 +71,11 @@ def check_call(call: Call, num_gates: int, state_names: tuple[str, ...], names_o
         check_reset(owner, call.reset, (len(x), batch), "(T, B)")
         if call.reset.device != x.device:
             raise ValueError(f"{owner}: reset is on {call.reset.device}, but x is on {x.device}. Move it there.")
+
+
+def _check_count(owner: str, what: str, names: list[str], given: Sequence[object]) -> None:
+    if len(given) != len(names):
+        raise ValueError(f"{owner}: {what} must have {len(names)} parts, ({', '.join(names)}), but has {len(given)}.")
 
 
 def check_like(owner: str, name: str, tensor: Tensor, weight: Tensor, weight_name: str) -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
 
 from recur.errors import BackendError
-from recur.ops._call import Call, Result, Weights
+from recur.ops._call import SILENCE, Call, Noise, Result, Weights
 from recur.ops._checks import is_autocast
 
 _log = logging.getLogger("recur.ops")
@@ -27,7 +27,7 @@ class Backend(Protocol):
         """Return None when it can run the call, else the reason why not, as a clause ("the state has 3 parts")."""
 
     def run(self, call: Call) -> Result:
-        """Compute outputs (T, B, H) and the final state."""
+        """Compute outputs (T, B, H), the final state, and where it is asked for the record."""
 
 
 @dataclass(frozen=True)
@@ -168,7 +168,7 @@ def _cast(call: Call, dtype: torch.dtype) -> Call:
     def to(tensor: torch.Tensor) -> torch.Tensor:
         return tensor if tensor.dtype == torch.float64 else tensor.to(dtype)
 
-    weights = call.weights
+    weights, noise = call.weights, call.noise
     return call._replace(
         x_TBI=to(call.x_TBI),
         state=tuple(to(s) for s in call.state),
@@ -178,6 +178,14 @@ def _cast(call: Call, dtype: torch.dtype) -> Call:
             to(weights.weight_hh),
             None if weights.bias_ih is None else to(weights.bias_ih),
             None if weights.bias_hh is None else to(weights.bias_hh),
-            tuple(to(w) for w in weights.more),
+            {name: to(weight) for name, weight in weights.more.items()},
         ),
+        noise=noise if noise is SILENCE else _cast_noise(to, noise),
     )
+
+
+def _cast_noise(to: Callable[[torch.Tensor], torch.Tensor], noise: Noise) -> Noise:
+    on_state, on_candidate, *kept = (
+        None if mask is None else to(mask) for mask in (noise.state, noise.candidate, *noise.zoneout)
+    )
+    return Noise(on_state, on_candidate, tuple(kept))

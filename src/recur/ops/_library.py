@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from recur.ops._call import Call, Result, State, Weights
+from recur.ops._call import SILENCE, Call, Options, Result, State, Weights
 from recur.ops._checks import has_values
 from recur.ops._scan import mask_of
 
@@ -37,7 +37,13 @@ class Library:
 
     name = "torch"
 
-    def __init__(self, sequence: Sequential, step: Step, freeze: Freezer | None = None) -> None:
+    def __init__(
+        self,
+        sequence: Sequential,
+        step: Step,
+        freeze: Freezer | None = None,
+        forms: Sequence[Options] = (Options(),),
+    ) -> None:
         """Make the back end of one op.
 
         Args:
@@ -45,7 +51,9 @@ class Library:
             step: Torch's function for one step. A sequence of one step costs 584 us through `torch.lstm`, 47 us
                 through `torch.lstm_cell` (B 1, H 256, one thread), and is slower with gradients as well.
             freeze: Holds the state past the end of a row; needed when it is more than the output, or has no bound.
+            forms: The forms of the cell that torch has.
         """
+        self._forms = forms
         self._sequence = sequence
         self._step = step
         self._freeze = freeze
@@ -56,6 +64,13 @@ class Library:
             return "torch's recurrent functions do not run under torch.func transforms such as vmap"
         if forward_ad._current_level >= 0:
             return "torch's recurrent functions have no forward-mode derivative on every device"
+        if call.options is not self._forms[0] and call.options not in self._forms:
+            odd = min((_differences(call.options, form) for form in self._forms), key=len)
+            return f"torch's own cell has no form with {', '.join(odd)}"
+        if call.noise is not SILENCE:
+            return "torch's own cell takes no noise within a layer, such as zoneout or recurrent dropout"
+        if call.records:
+            return "torch's own functions do not give the states and gates of every step"
         if call.reset is not None and not has_values(call.reset):
             return "where the time is split at resets is not known while compiling or on the device meta"
         return None
@@ -68,13 +83,13 @@ class Library:
         if call.reverse:
             x_TBI = turn(x_TBI, lengths)
             reset = None if reset is None else turn(reset[..., None], lengths)[..., 0]
-        y_TBH, state = self._run_split(x_TBI, call, lengths, reset)
-        return (turn(y_TBH, lengths) if call.reverse else y_TBH), state
+        y_TBH, state, _ = self._run_split(x_TBI, call, lengths, reset)
+        return Result(turn(y_TBH, lengths) if call.reverse else y_TBH, state)
 
     def _run_full(self, x_TBI: Tensor, state: State, weights: Weights) -> Result:
         if x_TBI.shape[0] == 1 and not weights.more:
             state = self._step(x_TBI[0], state, weights)
-            return state[0][None], state
+            return Result(state[0][None], state)
         return self._sequence(x_TBI, state, weights.given(), weights.bias_ih is not None)
 
     def _run_split(self, x_TBI: Tensor, call: Call, lengths: Tensor | None, reset: Tensor | None) -> Result:
@@ -96,9 +111,9 @@ class Library:
                 here = reset[begin, :, None]
                 state = tuple(torch.where(here, first, s) for first, s in zip(call.anew, state, strict=True))
             rest = None if lengths is None else (lengths - begin).clamp(0, end - begin)
-            y_part, state = self._run_padded(x_part, state, call.weights, rest)
+            y_part, state, _ = self._run_padded(x_part, state, call.weights, rest)
             outputs.append(y_part)
-        return torch.cat(outputs), state
+        return Result(torch.cat(outputs), state)
 
     def _run_padded(self, x_TBI: Tensor, initial: State, weights: Weights, lengths: Tensor | None) -> Result:
         if lengths is None:
@@ -109,10 +124,15 @@ class Library:
         given = weights.given()
         if self._freeze is not None:
             x_TBI, given = self._freeze(x_TBI, ~alive_TB1, given)
-        y_TBH, (_, *rest) = self._sequence(x_TBI, initial, given, weights.bias_ih is not None)
+        y_TBH, (_, *rest), _ = self._sequence(x_TBI, initial, given, weights.bias_ih is not None)
         last = (lengths - 1).clamp(min=0)[None, :, None].expand(1, -1, y_TBH.shape[2])
         h_BH = torch.where(lengths[:, None] > 0, y_TBH.gather(0, last)[0], initial[0])
-        return torch.where(alive_TB1, y_TBH, 0), (h_BH, *rest)
+        return Result(torch.where(alive_TB1, y_TBH, 0), (h_BH, *rest))
+
+
+def _differences(one: Options, other: Options) -> list[str]:
+    pairs = zip(Options._fields, one, other, strict=True)
+    return [name if isinstance(a, bool) else f"{name}={a!r}" for name, a, b in pairs if a != b]
 
 
 def turn(x_TBF: Tensor, lengths: Tensor | None) -> Tensor:

@@ -9,9 +9,9 @@ from recur.ops._call import Result, State, Weights
 
 
 def sequence(x_TBI: Tensor, state: State, weights: list[Tensor], has_biases: bool) -> Result:
-    """Run a whole sequence; shapes as of `recur.ops.gru.gru`."""
+    """Run a whole sequence; shapes as of `recur.ops.recurrence`."""
     y_TBH, h = torch.gru(x_TBI, state[0][None], weights, has_biases, 1, 0.0, torch.is_grad_enabled(), False, False)
-    return y_TBH, (h[0],)
+    return Result(y_TBH, (h[0],))
 
 
 def step(x_BI: Tensor, state: State, weights: Weights) -> State:

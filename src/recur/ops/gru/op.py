@@ -1,65 +1,33 @@
-"""The GRU as a function."""
+"""The op `gru`: the gated recurrent unit, in the forms that `cell` builds."""
 
 from __future__ import annotations
 
-from torch import Tensor
-
-from recur.ops._call import Call, Weights
-from recur.ops._checks import check_call
-from recur.ops._dispatch import Backend, run
+from recur.ops._call import Options
+from recur.ops._cell import Cell
 from recur.ops._library import Library
 from recur.ops._scan import Reference
 from recur.ops.gru import library, reference
 
-BACKENDS: tuple[Backend, ...] = (Library(library.sequence, library.step), Reference(reference.step))
+TAKES = frozenset({"reset_after", "layer_norm", "projected", "output_clip"})
+"""Fields of `Options` that this op knows."""
 
 
-def gru(
-    x: Tensor,
-    h0: Tensor,
-    weight_ih: Tensor,
-    weight_hh: Tensor,
-    bias_ih: Tensor | None = None,
-    bias_hh: Tensor | None = None,
-    *,
-    lengths: Tensor | None = None,
-    reset: Tensor | None = None,
-    reset_state: Tensor | None = None,
-    reverse: bool = False,
-    backend: str = "auto",
-) -> tuple[Tensor, Tensor]:
-    """Return the outputs and the final state of one GRU layer in one direction.
-
-    Differentiable in every float argument. Gates in the order r, z, n; equations and sources in the README beside this
-    file.
-
-    Args:
-        x: Inputs, (T, B, I). All float arguments have one dtype and device.
-        h0: Initial state, (B, H).
-        weight_ih: (3H, I).
-        weight_hh: (3H, H).
-        bias_ih: (3H,), or None; both biases or neither.
-        bias_hh: (3H,), or None.
-        lengths: True steps of each row, (B,) int64 on x's device, zeros allowed. Past them the output and the
-            gradient of x are zero, and x may hold anything; the final state is the one after the last true step.
-        reset: (T, B) bool. Where true, the state is replaced by `reset_state` before that step is processed, in either
-            direction.
-        reset_state: State, shaped as the initial state; the initial state itself by default. It differs where the
-            initial state is carried on from an earlier part of the stream.
-        reverse: Whether the steps run from each row's last true step to its first.
-        backend: "auto" for the first that can, "torch" or "reference".
-
-    Returns:
-        Outputs (T, B, H) and the final state (B, H).
+def cell(options: Options) -> Cell:
+    """Return the GRU in the form that `options` say; gates in the order r, z, n.
 
     Raises:
-        TypeError: Something is no tensor or has the wrong dtype.
-        ValueError: A shape, a device or a value of `lengths` is wrong, or no back end has that name.
-        BackendError: The back end asked for cannot run this call.
+        ValueError: The reset gate is to act before the product on a state that is projected, and has another size.
     """
-    weights = Weights(weight_ih, weight_hh, bias_ih, bias_hh)
-    anew = None if reset_state is None else (reset_state,)
-    call = Call("gru", x, (h0,), weights, lengths, reset, reverse, anew)
-    check_call(call, num_gates=3, state_names=("h0",))
-    output, (h,) = run(BACKENDS, call, backend)
-    return output, h
+    if options.projected and not options.reset_after:
+        raise ValueError(
+            "gru: reset_after=False multiplies the state by the reset gate, which a projected state does not fit. "
+            "Leave the projection out, or pass reset_after=True."
+        )
+    states = ("h", "c") if options.projected else ("h",)
+    return Cell(
+        name="gru",
+        gates=("r", "z", "n"),
+        states=states,
+        backends=(Library(library.sequence, library.step), Reference(reference.step, states)),
+        norms=(("norm_ih", 3), ("norm_hh", 3)) if options.layer_norm else (),
+    )

@@ -1,5 +1,1 @@
 """The op `lstm`: long short-term memory."""
-
-from recur.ops.lstm.op import lstm
-
-__all__ = ["lstm"]

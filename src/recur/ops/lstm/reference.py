@@ -4,29 +4,44 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn.functional import linear
 
-from recur.ops._call import State, Weights
+from recur.ops._call import Options, State, Weights
+from recur.ops._cell import Masks, clipped, masked, normalised, out, products
 
 
-def step(x_BI: Tensor, state: State, weights: Weights) -> State:
-    """Return (h, c) after one step; the equations are in the README beside this file.
+def step(
+    x_BI: Tensor, state: State, weights: Weights, options: Options, masks: Masks
+) -> tuple[State, dict[str, Tensor]]:
+    """Return (h, c) after one step, and the gates; the equations are in the README beside this file.
 
     Args:
         x_BI: Input.
         state: (h (B, H, or P with a projection), c (B, H)).
-        weights: weight_ih (4H, I), weight_hh (4H, H or P), bias_ih and bias_hh (4H,) or None,
-            more: nothing, or the projection weight_hr (P, H).
+        weights: weight_ih (4H, I), weight_hh (4H, H or P), bias_ih and bias_hh (4H,) or None, with 3H rows where the
+            gates are coupled; `more`: weight_hr (P, H), weight_ch (3H,) or (2H,), norm_ih and norm_hh as the biases,
+            norm_c and norm_c_bias (H,).
+        options: coupled, cell_clip, output_clip.
+        masks: Noise of this step.
 
-    Source: Hochreiter and Schmidhuber (1997) with the forget gate of Gers et al. (2000); the projection is that of
-    Sak et al. (2014).
+    Source: Hochreiter and Schmidhuber (1997) with the forget gate of Gers et al. (2000); peepholes of Gers and
+    Schmidhuber (2000); coupled gates as in Greff et al. (2017); the projection is that of Sak et al. (2014).
     """
     h_BH, c_BH = state
-    gates_BG = linear(x_BI, weights.weight_ih, weights.bias_ih) + linear(h_BH, weights.weight_hh, weights.bias_hh)
-    i, f, g, o = gates_BG.chunk(4, dim=-1)
-    c_BH = torch.sigmoid(f) * c_BH + torch.sigmoid(i) * torch.tanh(g)
-    h_BH = torch.sigmoid(o) * torch.tanh(c_BH)
-    if weights.more:
-        (weight_hr,) = weights.more
-        h_BH = linear(h_BH, weight_hr)
-    return h_BH, c_BH
+    a_x, a_h = products(x_BI, h_BH, weights, masks)
+    gates = (a_x + a_h).chunk(3 if options.coupled else 4, dim=-1)
+    a_i, (a_f, a_g, a_o) = (None if options.coupled else gates[0]), gates[-3:]
+    peephole = weights.more.get("weight_ch")
+    eyes = () if peephole is None else peephole.chunk(2 if options.coupled else 3)
+    if eyes:
+        a_i = None if a_i is None else a_i + eyes[0] * c_BH
+        a_f = a_f + eyes[-2] * c_BH
+    f = torch.sigmoid(a_f)
+    i = 1 - f if a_i is None else torch.sigmoid(a_i)
+    g = torch.tanh(a_g)
+    c_BH = clipped(f * c_BH + i * masked(g, masks.candidate), options.cell_clip)
+    o = torch.sigmoid(a_o + eyes[-1] * c_BH if eyes else a_o)
+    seen_BH = c_BH
+    if "norm_c" in weights.more:
+        seen_BH = normalised(c_BH, weights.more["norm_c"], weights.more.get("norm_c_bias"))
+    h_BH = out(o * torch.tanh(seen_BH), weights, options)
+    return (h_BH, c_BH), {"i": i, "f": f, "g": g, "o": o}

@@ -9,15 +9,15 @@ from recur.ops._call import Result, State, Weights
 
 
 def sequence_tanh(x_TBI: Tensor, state: State, weights: list[Tensor], has_biases: bool) -> Result:
-    """Run a whole sequence with tanh; shapes as of `recur.ops.rnn.rnn`."""
+    """Run a whole sequence with tanh; shapes as of `recur.ops.recurrence`."""
     y_TBH, h = torch.rnn_tanh(x_TBI, state[0][None], weights, has_biases, 1, 0.0, torch.is_grad_enabled(), False, False)
-    return y_TBH, (h[0],)
+    return Result(y_TBH, (h[0],))
 
 
 def sequence_relu(x_TBI: Tensor, state: State, weights: list[Tensor], has_biases: bool) -> Result:
-    """Run a whole sequence with the rectifier; shapes as of `recur.ops.rnn.rnn`."""
+    """Run a whole sequence with the rectifier; shapes as of `recur.ops.recurrence`."""
     y_TBH, h = torch.rnn_relu(x_TBI, state[0][None], weights, has_biases, 1, 0.0, torch.is_grad_enabled(), False, False)
-    return y_TBH, (h[0],)
+    return Result(y_TBH, (h[0],))
 
 
 def freeze_relu(x_TBI: Tensor, over_TB1: Tensor, weights: list[Tensor]) -> tuple[Tensor, list[Tensor]]:

@@ -2,34 +2,34 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
-from recur.ops._call import State, Weights
+from recur.ops._call import Options, State, Weights
+from recur.ops._cell import Masks, activated, masked, normalised, out
 
 
-def step_tanh(x_BI: Tensor, state: State, weights: Weights) -> State:
-    """Return (h,) after one step with tanh.
+def step(
+    x_BI: Tensor, state: State, weights: Weights, options: Options, masks: Masks
+) -> tuple[State, dict[str, Tensor]]:
+    """Return (h,) after one step, and no gates; the equations are in the README beside this file.
 
     Args:
         x_BI: Input.
-        state: (h (B, H),).
-        weights: weight_ih (H, I), weight_hh (H, H), bias_ih and bias_hh (H,) or None.
+        state: (h (B, H, or P with a projection),).
+        weights: weight_ih (H, I), weight_hh (H, H or P), bias_ih and bias_hh (H,) or None; `more`: weight_hr (P, H),
+            norm (H,).
+        options: nonlinearity, output_clip.
+        masks: Noise of this step.
 
-    Source: Elman (1990).
+    Source: Elman (1990); with the rectifier, Le, Jaitly and Hinton (2015).
     """
-    return (torch.tanh(_preactivation(x_BI, state, weights)),)
-
-
-def step_relu(x_BI: Tensor, state: State, weights: Weights) -> State:
-    """Return (h,) after one step with the rectifier; arguments as of `step_tanh`.
-
-    Source: Le, Jaitly and Hinton (2015).
-    """
-    return (torch.relu(_preactivation(x_BI, state, weights)),)
-
-
-def _preactivation(x_BI: Tensor, state: State, weights: Weights) -> Tensor:
     (h_BH,) = state
-    return linear(x_BI, weights.weight_ih, weights.bias_ih) + linear(h_BH, weights.weight_hh, weights.bias_hh)
+    h_BH = masked(h_BH, masks.state)
+    if "norm" in weights.more:
+        a_BH = linear(x_BI, weights.weight_ih) + linear(h_BH, weights.weight_hh)
+        bias = None if weights.bias_ih is None or weights.bias_hh is None else weights.bias_ih + weights.bias_hh
+        a_BH = normalised(a_BH, weights.more["norm"], bias)
+    else:
+        a_BH = linear(x_BI, weights.weight_ih, weights.bias_ih) + linear(h_BH, weights.weight_hh, weights.bias_hh)
+    return (out(activated(options.nonlinearity, a_BH), weights, options),), {}

@@ -1,0 +1,256 @@
+"""Layers whose cells are ops: parameters named as torch names them, noise, initialisation, back ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, Self
+
+import torch
+from torch import Tensor, nn
+
+from recur.nn import initialization
+from recur.nn import options as checks
+from recur.nn.layer import RecurrentLayer
+from recur.nn.options import GatedOptions, Initializer, StackOptions
+from recur.nn.sequences import Lengths, Sequences
+from recur.ops import _dispatch
+from recur.ops._call import SILENCE, Call, Noise, Options, Result, State, Weights
+from recur.ops._forms import form, takers
+from recur.ops._library import flatten_weights
+
+_FOUR = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+
+
+class GatedLayer(RecurrentLayer):
+    """A stack of layers that run the op `_op`; the base of `RNN`, `GRU`, `LSTM`, `IndRNN`, `MGU` and `LiGRU`.
+
+    Args:
+        input_size: Features of the input, I.
+        hidden_size: Units of each layer and direction, H; one number, or one for each layer.
+        num_layers: Layers, each on the outputs of the one below.
+        bias: Whether there are bias_ih and bias_hh.
+        batch_first: Whether input, output and `reset` are (B, T, ...) instead of (T, B, ...).
+        dropout: Probability with which outputs between layers are dropped in training.
+        bidirectional: Whether a second direction reads from the end.
+        proj_size: Width of the output when it is projected, 0 for none; any size.
+        device: Where the parameters lie.
+        dtype: Their dtype.
+        form_options: Fields of `recur.ops.Options` that the kind of layer sets.
+        options: Options by keyword, `GatedOptions` or more.
+    """
+
+    _op: ClassVar[str]
+    _options_type: ClassVar[type[StackOptions]] = GatedOptions
+
+    # Set from the options.
+    layer_norm: bool
+    recurrent_dropout: float
+    recurrent_dropout_kind: str
+    weight_dropout: float
+    output_clip: float | None
+    init: str | Mapping[str, Initializer]
+    chrono_steps: int | None
+    forget_bias: float | None
+    backend: str
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int | Sequence[int],
+        num_layers: int,
+        bias: bool,
+        batch_first: bool,
+        dropout: float,
+        bidirectional: bool,
+        proj_size: int,
+        device: torch.device | str | None,
+        dtype: torch.dtype | None,
+        form_options: Mapping[str, Any],
+        options: Mapping[str, Any],
+    ) -> None:
+        owner = type(self).__name__
+        given = checks.complete(owner, options, self._options_type)
+        if not isinstance(bias, bool):
+            raise TypeError(f"{owner}: bias must be a bool, but is {type(bias).__name__}.")
+        checks.check_size(owner, "proj_size", proj_size, 0)
+        fields = {name: given[name] for name in Options._fields if name in given} | {"projected": proj_size > 0}
+        form_of_cell = Options(**{**fields, **form_options})
+        for field, value in zip(Options._fields, form_of_cell, strict=True):
+            if value != Options._field_defaults[field] and self._op not in takers(field):
+                known = ", ".join(takers(field))
+                shown = "proj_size" if field == "projected" else field
+                raise ValueError(f"{owner}: {shown} is not for this layer, but for {known}. Leave it out.")
+        # The base asks for these.
+        self._cell = cell = form(self._op, form_of_cell, owner)
+        self._state_names = cell.states
+        self.proj_size = proj_size
+        super().__init__(input_size, hidden_size, num_layers, batch_first, dropout, bidirectional, given)
+        self.bias = bias
+        self._form = form_of_cell
+        for name in self._options_type.__annotations__:
+            if name not in StackOptions.__annotations__:
+                setattr(self, name, given[name])
+        if self.recurrent_dropout_kind == "candidate" and self.recurrent_dropout > 0 and len(cell.gates) == 1:
+            raise ValueError(f"{owner}: recurrent_dropout_kind='candidate' needs gates; pass 'state'.")
+        _dispatch.check_name(owner, cell.backends, self.backend)
+        initialization.check(owner, self.init, self.chrono_steps, self.forget_bias, cell)
+        # One entry for each layer and direction, in torch's order.
+        self._weight_names: list[tuple[tuple[str | None, ...], tuple[tuple[str, str], ...]]] = []
+        for k in range(self._num_states):
+            self._make_weights(k, device, dtype)
+        self._make_stack_parameters(device, dtype)
+        self.reset_parameters()
+        self.flatten_parameters()
+
+    # --- parameters ---------------------------------------------------------------------------------------------
+
+    def _state_shapes(self, layer: int) -> tuple[tuple[int, ...], ...]:
+        return tuple((size,) for size in self._cell.state_sizes(self.hidden_sizes[layer], self.proj_size))
+
+    def _make_weights(self, k: int, device: torch.device | str | None, dtype: torch.dtype | None) -> None:
+        layer, suffix = k // self._num_directions, self._suffix(k)
+        shapes = self._cell.shapes(self._in_size(layer), self.hidden_sizes[layer], self.proj_size, self.bias)
+        for name, shape in shapes.items():
+            self.register_parameter(f"{name}_{suffix}", nn.Parameter(torch.empty(shape, device=device, dtype=dtype)))
+        four = tuple(f"{name}_{suffix}" if name in shapes else None for name in _FOUR)
+        more = tuple((name, f"{name}_{suffix}") for name in shapes if name not in _FOUR)
+        self._weight_names.append((four, more))
+
+    def reset_parameters(self) -> None:
+        """Draw the weights as `init` says; torch draws all of them uniformly within 1 / sqrt(hidden_size)."""
+        for k in range(self._num_states):
+            hidden_size = self.hidden_sizes[k // self._num_directions]
+            four, more = self._weight_names[k]
+            named = zip((*_FOUR, *(name for name, _ in more)), (*four, *(full for _, full in more)), strict=True)
+            weights = {name: getattr(self, full) for name, full in named if full is not None}
+            initialization.draw(weights, self._cell, hidden_size, self.init, self.chrono_steps, self.forget_bias)
+        self._reset_stack_parameters()
+
+    @property
+    def all_weights(self) -> list[list[Tensor]]:
+        """The weights of each layer and direction, as in `torch.nn`."""
+        return [self._weights(k).given() for k in range(self._num_states)]
+
+    def flatten_parameters(self) -> None:
+        """Lay the weights on CUDA out as cuDNN wants them; done whenever the layer moves. Elsewhere it does nothing."""
+        if self._cudnn_mode is not None and self._sample_weight().is_cuda and not self._cell.norms:
+            for weights in self.all_weights:
+                flatten_weights(self._cudnn_mode, weights)
+
+    @property
+    def _cudnn_mode(self) -> str | None:
+        """The name that cuDNN has for this kind of layer, or None."""
+        return None
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        self.flatten_parameters()
+        return self
+
+    def _sample_weight(self) -> Tensor:
+        return self._weight("weight_ih_l0")
+
+    def _weight(self, name: str) -> Tensor:
+        # Module.__getattr__ costs ten times a look-up, and a step of one character has eight; a parametrized weight
+        # is not among the parameters, so it takes the long way.
+        found: Tensor | None = self._parameters.get(name)
+        return getattr(self, name) if found is None else found
+
+    def _weights(self, k: int) -> Weights:
+        """Return the weights of layer and direction `k`."""
+        four, more = self._weight_names[k]
+        values: list[Any] = [None if name is None else self._weight(name) for name in four]
+        if more:
+            values.append({name: self._weight(full) for name, full in more})
+        return Weights(*values)
+
+    # --- running ------------------------------------------------------------------------------------------------
+
+    def _run_one(
+        self,
+        k: int,
+        x_TBI: Tensor,
+        state: State,
+        *,
+        lengths: Tensor | None,
+        reset: Tensor | None,
+        anew: State | None,
+        reverse: bool,
+        records: bool,
+    ) -> Result:
+        weights = self._weights(k)
+        if self.weight_dropout > 0 and self.training:
+            dropped = nn.functional.dropout(weights.weight_hh, self.weight_dropout)
+            weights = weights._replace(weight_hh=dropped)
+        noise = self._noise(x_TBI, state)
+        call = Call(self._owner, x_TBI, state, weights, lengths, reset, reverse, anew, self._form, noise, records)
+        return _dispatch.run(self._cell.backends, call, self.backend)
+
+    def _noise(self, x_TBI: Tensor, state: State) -> Noise:
+        """Draw the masks of one layer and direction."""
+        is_dropping = self.training and self.recurrent_dropout > 0
+        if not is_dropping and not any(self.zoneout):
+            return SILENCE
+        num_steps, on_state, on_candidate = len(x_TBI), None, None
+        if is_dropping and self.recurrent_dropout_kind == "state":
+            on_state = nn.functional.dropout(torch.ones_like(state[0]), self.recurrent_dropout)
+        elif is_dropping:
+            ones = state[-1].new_ones(num_steps, *state[-1].shape)
+            on_candidate = nn.functional.dropout(ones, self.recurrent_dropout)
+        kept = tuple(
+            [
+                zoneout_mask(part, share, num_steps, self.training)
+                for part, share in zip(state, self.zoneout, strict=True)
+            ]
+        )
+        return Noise(on_state, on_candidate, kept if any(self.zoneout) else ())
+
+    def explain(
+        self, x: Sequences | None = None, *, lengths: Lengths | None = None, reset: Tensor | None = None
+    ) -> _dispatch.Explanation:
+        """Return which back end runs, and why each other one does not; print it to read it.
+
+        Args:
+            x: An input as of `forward`; without one, a single step of zeros.
+            lengths: As of `forward`.
+            reset: As of `forward`.
+        """
+        if x is None:
+            x = self._sample_weight().new_zeros(1, 1, self.input_size)
+        x_TBI, lengths, reset, _ = self._prepare(x, lengths, reset)
+        batch = x_TBI.shape[1]
+        state = tuple([x_TBI.new_zeros(batch, *shape) for shape in self._state_shapes(0)])
+        noise = self._noise(x_TBI, state)
+        call = Call(self._owner, x_TBI, state, self._weights(0), lengths, reset, options=self._form, noise=noise)
+        return _dispatch.explain(self._cell.backends, call, self.backend)
+
+    def extra_repr(self) -> str:
+        """Return the arguments as written, those at their default left out."""
+        sizes = set(self.hidden_sizes)
+        parts = [str(self.input_size), str(self.hidden_size if len(sizes) == 1 else list(self.hidden_sizes))]
+        defaults: dict[str, Any] = {
+            "num_layers": 1,
+            "nonlinearity": "tanh",
+            "reset_after": True,
+            "bias": True,
+            "batch_first": False,
+            "dropout": 0.0,
+            "bidirectional": False,
+            "proj_size": 0,
+            **checks.DEFAULTS,
+            "zoneout": (0.0,) * len(self._state_names),
+        }
+        for name, default in defaults.items():
+            value: Any = getattr(self, name, default)
+            if value != default:
+                parts.append(f"{name}={value!r}")
+        return ", ".join(parts)
+
+
+def zoneout_mask(part: Tensor, share: float, num_steps: int, is_training: bool) -> Tensor | None:
+    """Return for a part of the state (B, ...) what each step keeps of its old value; see `recur.ops.Noise`."""
+    if share == 0:
+        return None
+    if not is_training:
+        return part.new_full((1, *[1] * part.dim()), share)
+    return torch.bernoulli(part.new_full((num_steps, *part.shape), share))

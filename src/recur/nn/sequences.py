@@ -1,0 +1,159 @@
+"""The forms in which sequences come and go: padded, packed, ragged, one alone; padded on the left."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence, pad_sequence
+
+from recur.ops._checks import shape_of
+
+Lengths: TypeAlias = Tensor | Sequence[int]
+Sequences: TypeAlias = Tensor | PackedSequence | Sequence[Tensor]
+"""(T, B, ...), (B, T, ...), (T, ...) for one sequence, a PackedSequence, or a list of tensors (T_k, ...)."""
+
+
+@dataclass(frozen=True)
+class Form:
+    """How a batch of sequences came, so that what is made of it can go the same way.
+
+    Attributes:
+        batch_first: Whether a padded batch is (B, T, ...).
+        is_batched: Whether there is a batch at all.
+        packed: The PackedSequence it came as, or None.
+        counts: The steps of each sequence when it came as a list, or None.
+    """
+
+    batch_first: bool = False
+    is_batched: bool = True
+    packed: PackedSequence | None = None
+    counts: tuple[int, ...] | None = None
+
+    def restore(self, y_TBO: Tensor) -> Tensor | PackedSequence | list[Tensor]:
+        """Return (T, B, ...) in the form of the input."""
+        if self.packed is not None:
+            return _pack_like(self.packed, y_TBO)
+        if self.counts is not None:
+            return [row[:count] for row, count in zip(y_TBO.unbind(1), self.counts, strict=True)]
+        if not self.is_batched:
+            return y_TBO[:, 0]
+        return y_TBO.transpose(0, 1) if self.batch_first else y_TBO
+
+
+def time_first(
+    owner: str, x: Sequences, lengths: Lengths | None, *, batch_first: bool, num_features: int, wanted: str
+) -> tuple[Tensor, Lengths | None, Form]:
+    """Return the sequences as (T, B, ...), their lengths, and how they came.
+
+    Args:
+        owner: Who complains.
+        x: The sequences.
+        lengths: As the user gave them.
+        batch_first: Whether a padded batch is (B, T, ...).
+        num_features: How many dimensions one step of one sequence has.
+        wanted: The shape a step should have, for messages, such as "8".
+
+    Raises:
+        TypeError: `x` is none of the forms.
+        ValueError: It has the wrong number of dimensions, or lengths are given to what has its own.
+    """
+    if isinstance(x, PackedSequence):
+        if lengths is not None:
+            raise ValueError(f"{owner}: a PackedSequence has its own lengths; leave lengths out.")
+        padded, counts = pad_packed_sequence(x)
+        return padded, counts, Form(packed=x)
+    if isinstance(x, list | tuple):
+        if lengths is not None:
+            raise ValueError(f"{owner}: a list of sequences has its own lengths; leave lengths out.")
+        return _padded(owner, x, 1 + num_features, wanted)
+    if not isinstance(x, Tensor):
+        raise TypeError(
+            f"{owner}: x must be a torch.Tensor, a PackedSequence or a list of tensors, but is {type(x).__name__}."
+        )
+    if x.dim() == 2 + num_features:
+        form = Form(batch_first=batch_first)
+        return (x.transpose(0, 1) if batch_first else x), lengths, form
+    if x.dim() == 1 + num_features:
+        return x[:, None], lengths, Form(batch_first=batch_first, is_batched=False)
+    letters = "B, T" if batch_first else "T, B"
+    raise ValueError(
+        f"{owner}: x has {x.dim()} dimensions, {shape_of(x)}. "
+        f"Give ({letters}, {wanted}), or (T, {wanted}) for one sequence."
+    )
+
+
+def _padded(owner: str, rows: Sequence[Tensor], rank: int, wanted: str) -> tuple[Tensor, Tensor, Form]:
+    if not rows:
+        raise ValueError(f"{owner}: x is an empty list; give at least one sequence.")
+    for number, row in enumerate(rows):
+        if not isinstance(row, Tensor):
+            raise TypeError(f"{owner}: x[{number}] must be a torch.Tensor, but is {type(row).__name__}.")
+        if row.dim() != rank or row.shape[1:] != rows[0].shape[1:]:
+            raise ValueError(f"{owner}: x[{number}] must have shape (T, {wanted}), but has {shape_of(row)}.")
+    counts = tuple(len(row) for row in rows)
+    if max(counts) == 0:
+        raise ValueError(f"{owner}: x has no steps; give at least one.")
+    return pad_sequence(list(rows)), torch.tensor(counts, device=rows[0].device), Form(counts=counts)
+
+
+def _pack_like(packed: PackedSequence, y_TBO: Tensor) -> PackedSequence:
+    """Pack (T, B, O) with the order of rows that `packed` has."""
+    if packed.sorted_indices is not None:
+        y_TBO = y_TBO.index_select(1, packed.sorted_indices)
+    steps = torch.arange(y_TBO.shape[1])[:, None]
+    lengths = (steps < packed.batch_sizes).sum(1)
+    data = pack_padded_sequence(y_TBO, lengths).data
+    return PackedSequence(data, packed.batch_sizes, packed.sorted_indices, packed.unsorted_indices)
+
+
+def left_to_right_padding(x: Tensor, lengths: Tensor, *, batch_first: bool = False) -> Tensor:
+    """Return sequences that are padded at their beginning padded at their end, as layers want them.
+
+    Args:
+        x: (T, B, ...), or (B, T, ...) with `batch_first`; row k holds its steps in the last lengths[k] places.
+        lengths: True steps of each row, (B,) whole numbers.
+        batch_first: Whether rows come first.
+
+    Returns:
+        The same shape: row k's steps in the first lengths[k] places, and what was before them behind.
+
+    Example:
+        >>> left_to_right_padding(torch.tensor([[0, 0, 5], [1, 2, 3]]), torch.tensor([1, 3]), batch_first=True)
+        tensor([[5, 0, 0],
+                [1, 2, 3]])
+    """
+    return _rolled(x, lengths, batch_first, to_left=False)
+
+
+def right_to_left_padding(x: Tensor, lengths: Tensor, *, batch_first: bool = False) -> Tensor:
+    """Return sequences that are padded at their end padded at their beginning; `left_to_right_padding` undone.
+
+    Args:
+        x: (T, B, ...), or (B, T, ...) with `batch_first`; row k holds its steps in the first lengths[k] places.
+        lengths: True steps of each row, (B,) whole numbers.
+        batch_first: Whether rows come first.
+
+    Returns:
+        The same shape.
+    """
+    return _rolled(x, lengths, batch_first, to_left=True)
+
+
+def _rolled(x: Tensor, lengths: Tensor, batch_first: bool, *, to_left: bool) -> Tensor:
+    axis = 1 if batch_first else 0
+    if x.dim() < 2:
+        raise ValueError(f"padding: x must have at least 2 dimensions, but has shape {shape_of(x)}.")
+    num_steps, batch = x.shape[axis], x.shape[1 - axis]
+    if tuple(lengths.shape) != (batch,):
+        raise ValueError(f"padding: lengths must have shape ({batch},), one for each row, but has {shape_of(lengths)}.")
+    x_TB = x.transpose(0, 1) if batch_first else x
+    shift_B = num_steps - lengths.to(x.device)
+    steps_T1 = torch.arange(num_steps, device=x.device)[:, None]
+    index_TB = (steps_T1 - shift_B if to_left else steps_T1 + shift_B) % num_steps
+    index = index_TB.reshape(index_TB.shape + (1,) * (x.dim() - 2)).expand_as(x_TB)
+    rolled = x_TB.gather(0, index)
+    return rolled.transpose(0, 1) if batch_first else rolled

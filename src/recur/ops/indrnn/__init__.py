@@ -1,0 +1,1 @@
+"""The op `indrnn`: the independently recurrent network."""

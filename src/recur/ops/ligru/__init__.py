@@ -1,0 +1,1 @@
+"""The op `ligru`: the light gated recurrent unit."""

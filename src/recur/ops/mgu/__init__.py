@@ -1,0 +1,1 @@
+"""The op `mgu`: the minimal gated unit."""
