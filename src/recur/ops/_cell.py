@@ -96,7 +96,7 @@ def products(
     Args:
         x_BI: Input.
         h_BH: State before the step.
-        weights: The cell's; norm_ih and norm_hh normalise, LN(W x) * norm + b, as Ba et al. (2016), equation 20.
+        weights: The cell's; norm_ih and norm_hh normalise, LN(W x) * norm + b, as Ba et al. (2016) in their supplement.
         masks: Of this step.
         blocks: How many blocks of H are normalised together, for each stretch of the rows; all of them by default.
     """

@@ -22,7 +22,7 @@ def step(
         options: nonlinearity, output_clip.
         masks: Noise of this step.
 
-    Source: Ravanelli et al. (2018), equations 7 to 9.
+    Source: Ravanelli et al. (2018).
     """
     h_BH, c_BH = state[0], state[-1]
     a_x, a_h = products(x_BI, h_BH, weights, masks, (1, 1))

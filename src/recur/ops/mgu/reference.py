@@ -23,7 +23,7 @@ def step(
         options: output_clip.
         masks: Noise of this step.
 
-    Source: Zhou et al. (2016), equation 6.
+    Source: Zhou et al. (2016).
     """
     (old_BH,) = state
     h_BH = masked(old_BH, masks.state)
