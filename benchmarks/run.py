@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import main_job
+import memory
 import quality
 from plain import Job
 from recur.environment import collect
@@ -27,20 +28,28 @@ BENCHMARKS: dict[str, Callable[[], list[dict[str, Any]]]] = {
     ],
     "whole_training": lambda: [main_job.whole_training(Job(), steps=600, repeats=2)],
     "quality": lambda: [quality.tinyshakespeare(3.0)],
+    "memory_adding": lambda: list(memory.adding()),
+    "memory_copying": lambda: list(memory.copying()),
+    "memory_parity": lambda: list(memory.parity()),
+    "memory_rows": lambda: list(memory.rows()),
+    "memory_pixels": lambda: list(memory.pixels()),
 }
-"""Every benchmark by name. `quality` needs RECUR_DATA and is left out, with a word, without it."""
+"""Every benchmark by name."""
+
+NEED_DATA = ("quality", "memory_rows", "memory_pixels")
+"""Those that read files from RECUR_DATA, and are left out, with a word, without it."""
 
 
 def main() -> None:
-    """Run those named, or all."""
-    names = sys.argv[1:] or list(BENCHMARKS)
+    """Run those named, or all but the tasks of memory, which take hours."""
+    names = sys.argv[1:] or [name for name in BENCHMARKS if not name.startswith("memory_")]
     unknown = [name for name in names if name not in BENCHMARKS]
     if unknown:
         sys.exit(f"there is no benchmark {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}")
     RESULTS.mkdir(exist_ok=True)
     for name in names:
-        if name == "quality" and "RECUR_DATA" not in os.environ:
-            print("quality: left out, RECUR_DATA names no folder of data")
+        if name in NEED_DATA and "RECUR_DATA" not in os.environ:
+            print(f"{name}: left out, RECUR_DATA names no folder of data")
             continue
         load = os.getloadavg()[0]
         rows = BENCHMARKS[name]()
@@ -55,6 +64,8 @@ def main() -> None:
 def _line(row: dict[str, Any]) -> str:
     if "test" in row:
         return f"{row['what']}: {row['test']['nats_per_character']:.4f} nats per character, {row['steps']} steps"
+    if "measure" in row:
+        return f"{row['what']}: {row['figure']:.4f} {row['measure']} after {row['steps']} steps"
     ours = row["ours"]
     text = f"{row['what']}: {ours['median']:.4g} ({ours['lower']:.4g} to {ours['upper']:.4g}) {row['unit']}"
     if "peer" in row:
