@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recur.errors import RunError
+from recur.kinds import is_whole
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -227,7 +228,7 @@ class RunFolder:
         """
         config = self.read_json("config.json")
         written = config.get("format")
-        if not isinstance(written, int) or isinstance(written, bool) or written < 1:
+        if not is_whole(written, 1):
             raise RunError(f"{self.path / 'config.json'}: damaged: its format is {written!r}, expected {FORMAT}.")
         if written > FORMAT:
             raise RunError(

@@ -48,6 +48,7 @@ from recur.data.spool import mapped
 from recur.data.text import find_texts
 from recur.data.tokenizer import Tokenizer, tokenizer_from_json
 from recur.errors import DataError, RunError
+from recur.kinds import is_whole
 from recur.run import explained_os_errors
 
 __all__ = [
@@ -334,18 +335,15 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 
 def _is_sound(content: dict[str, Any]) -> bool:
-    def is_count(value: Any) -> bool:
-        return isinstance(value, int) and not isinstance(value, bool) and value >= 0
-
     of_parts = [content.get(name) for name in ("tokens", "characters", "unknown", "crc32")]
     counts, sources = content.get("counts"), content.get("sources")
     kinds = {"part": str, "name": str, "path": str, "bytes": int, "sha256": str}
     return (
         isinstance(content.get("key"), str)
         and isinstance(content.get("has_documents"), bool)
-        and all(isinstance(sizes, dict) and all(is_count(sizes.get(part)) for part in PARTS) for sizes in of_parts)
+        and all(isinstance(sizes, dict) and all(is_whole(sizes.get(part), 0) for part in PARTS) for sizes in of_parts)
         and isinstance(counts, list)
-        and all(map(is_count, counts))
+        and all(is_whole(count, 0) for count in counts)
         and isinstance(sources, list)
         and all(isinstance(source, dict) and source.keys() == kinds.keys() for source in sources)
         and all(isinstance(source[name], kind) for source in sources for name, kind in kinds.items())

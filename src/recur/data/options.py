@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from recur.errors import OptionError
+from recur.kinds import is_number, is_whole
 
 TokenKind = Literal["character", "byte", "bpe"]
 
@@ -93,7 +94,7 @@ class CorpusOptions:
                 f"vocabulary_size: only a BPE has a size to choose, but tokens is {self.tokens}; "
                 "give tokens=bpe, or leave vocabulary_size out."
             )
-        if size is not None and (not isinstance(size, int) or isinstance(size, bool) or size < SMALLEST_BPE_SIZE):
+        if size is not None and not is_whole(size, SMALLEST_BPE_SIZE):
             raise OptionError(
                 f"vocabulary_size: expected a whole number of at least {SMALLEST_BPE_SIZE} (the 256 bytes and one "
                 f"merge), got {size!r}; for single bytes give tokens=byte."
@@ -114,7 +115,7 @@ class CorpusOptions:
 
     def _check_part(self, part: str, given: str | None, fraction: float) -> None:
         name = f"{part}_fraction"
-        if not isinstance(fraction, int | float) or isinstance(fraction, bool) or not 0 < fraction < 1:
+        if not is_number(fraction) or not 0 < fraction < 1:
             raise OptionError(f"{name}: expected a number between 0 and 1, got {fraction!r}; 0.05 is usual.")
         if given is not None and fraction != _DEFAULT_FRACTION:
             raise OptionError(f"{name}: would be ignored, for {part} names a file; leave one of the two out.")

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from recur.errors import OptionError
+from recur.kinds import is_number
 
 _LOWEST_TEMPERATURE = 1e-30
 """Below it float32 has no inverse of a temperature."""
@@ -31,11 +32,11 @@ class Sampling:
     """Draw among the likeliest tokens that together have this probability (nucleus; Holtzman et al. 2020)."""
 
     def __post_init__(self) -> None:
-        if not (_is_number(self.temperature) and 0 <= self.temperature < float("inf")):
+        if not (is_number(self.temperature) and 0 <= self.temperature < float("inf")):
             raise OptionError(f"temperature must be a number from 0 on, not {self.temperature!r}.")
-        if self.top_k is not None and not (_is_number(self.top_k) and self.top_k >= 1 and self.top_k % 1 == 0):
+        if self.top_k is not None and not (is_number(self.top_k) and self.top_k >= 1 and self.top_k % 1 == 0):
             raise OptionError(f"top_k must be a whole number from 1 on, not {self.top_k!r}.")
-        if self.top_p is not None and not (_is_number(self.top_p) and 0 < self.top_p <= 1):
+        if self.top_p is not None and not (is_number(self.top_p) and 0 < self.top_p <= 1):
             raise OptionError(f"top_p must be a number above 0 and at most 1, not {self.top_p!r}.")
 
     def draw(self, logits: Tensor, generator: torch.Generator | None = None) -> Tensor:
@@ -74,7 +75,3 @@ def _nucleus(scores: Tensor, top_p: float) -> Tensor:
     # The likeliest always is, even where top_p rounds to zero.
     dropped[:, 0] = False
     return scores.masked_fill(torch.zeros_like(dropped).scatter(-1, order, dropped), -torch.inf)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

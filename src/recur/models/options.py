@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from recur.errors import OptionError
+from recur.kinds import is_number, is_whole
 
 Cell = Literal["rnn", "gru", "lstm"]
 
@@ -50,11 +51,11 @@ class LanguageModelOptions:
     def __post_init__(self) -> None:
         for name, highest in (("num_layers", 1000), ("hidden_size", 1 << 20), ("embedding_size", 1 << 20)):
             value = getattr(self, name)
-            if value is not None and (not _is_int(value) or not 1 <= value <= highest):
+            if value is not None and (not is_whole(value) or not 1 <= value <= highest):
                 raise OptionError(f"{name} must be a whole number from 1 to {highest}, not {value!r}.")
         for name in ("dropout", "embedding_dropout"):
             value = getattr(self, name)
-            if value is not None and not (_is_number(value) and 0 <= value < 1):
+            if value is not None and not (is_number(value) and 0 <= value < 1):
                 raise OptionError(f"{name} must be a number from 0 to below 1, not {value!r}.")
         if self.cell not in (None, "rnn", "gru", "lstm"):
             raise OptionError(f"cell must be rnn, gru or lstm, not {self.cell!r}.")
@@ -72,11 +73,3 @@ class LanguageModelOptions:
     def is_complete(self) -> bool:
         """Whether every value is chosen, so that a model can be built."""
         return None not in (self.cell, self.num_layers, self.hidden_size, self.embedding_size, self.dropout)
-
-
-def _is_int(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

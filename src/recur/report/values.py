@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from recur.kinds import is_number
 from recur.report.passage import visible
 
 NOTHING = "\N{EN DASH}"
@@ -19,7 +20,7 @@ DEEPEST = 20
 
 def number(value: object) -> float | None:
     """Return `value` as a float if it is a number that can have been measured, at most 1e40 in size, else None."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if not is_number(value):
         return None
     # Compared before it is converted, for an int may be too large for a float.
     return float(value) if -_LARGEST <= value <= _LARGEST else None

@@ -16,6 +16,7 @@ from recur.data.streams import HeldOutStreams
 from recur.data.tokenizer import Tokenizer, Unknown, tokenizer_from_json
 from recur.decode.sampling import Sampling
 from recur.errors import DataError, OptionError, RunError
+from recur.kinds import is_whole
 from recur.models.language import LanguageModel, State
 from recur.models.options import LanguageModelOptions
 from recur.run import RunFolder
@@ -97,7 +98,7 @@ def build_model(folder: RunFolder, vocabulary_size: int, *, with_weights: bool =
 def _are_counts(counts: Any, size: int) -> bool:
     if not isinstance(counts, list) or len(counts) != size:
         return False
-    if not all(isinstance(n, int) and not isinstance(n, bool) and n >= 0 for n in counts):
+    if not all(is_whole(n, 0) for n in counts):
         return False
     return sum(counts) < 1 << 62
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from recur.errors import OptionError
+from recur.kinds import is_number, is_whole
 
 BOUNDS = ("max_minutes", "max_epochs", "max_steps")
 """The options that end a training, and the only ones that may change when it is resumed."""
@@ -86,22 +87,22 @@ class TrainingOptions:
     def __post_init__(self) -> None:
         for name in ("max_epochs", "max_steps", "batch_size", "window", "validate_every", "checkpoint_every"):
             value = getattr(self, name)
-            if value is not None and not _is_whole(value, 1):
+            if value is not None and not is_whole(value, 1):
                 raise OptionError(f"{name} must be a whole number from 1 on, not {value!r}.")
         for name in ("warmup_steps", "patience", "seed", "sample_length"):
-            if not _is_whole(getattr(self, name), 0):
+            if not is_whole(getattr(self, name), 0):
                 raise OptionError(f"{name} must be a whole number from 0 on, not {getattr(self, name)!r}.")
         if self.seed >= 1 << 63:
             raise OptionError(f"seed must be at most {(1 << 63) - 1}, not {self.seed}.")
         for name in ("max_minutes", "learning_rate", "clip_norm", "clip_value"):
             value = getattr(self, name)
-            if value is not None and not (_is_number(value) and 0 < value < math.inf):
+            if value is not None and not (is_number(value) and 0 < value < math.inf):
                 raise OptionError(f"{name} must be a number above 0, not {value!r}.")
-        if not (_is_number(self.weight_decay) and 0 <= self.weight_decay < math.inf):
+        if not (is_number(self.weight_decay) and 0 <= self.weight_decay < math.inf):
             raise OptionError(f"weight_decay must be a number from 0 on, not {self.weight_decay!r}.")
-        if not (_is_number(self.final_learning_rate) and 0 <= self.final_learning_rate <= 1):
+        if not (is_number(self.final_learning_rate) and 0 <= self.final_learning_rate <= 1):
             raise OptionError(f"final_learning_rate must be a number from 0 to 1, not {self.final_learning_rate!r}.")
-        if not _is_whole(self.devices, 1):
+        if not is_whole(self.devices, 1):
             raise OptionError(f"devices must be a whole number from 1 on, not {self.devices!r}.")
         if self.sample_prompt is not None and not (isinstance(self.sample_prompt, str) and self.sample_prompt):
             raise OptionError(f"sample_prompt must be a text of at least one character, not {self.sample_prompt!r}.")
@@ -109,11 +110,3 @@ class TrainingOptions:
             raise OptionError("give clip_norm or clip_value, not both.")
         if self.device not in ("auto", "cpu", "cuda", "mps"):
             raise OptionError(f"device must be auto, cpu, cuda or mps, not {self.device!r}.")
-
-
-def _is_whole(value: object, lowest: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= lowest
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

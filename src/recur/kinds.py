@@ -1,0 +1,25 @@
+"""What counts as a number, where Python counts True and False too."""
+
+from __future__ import annotations
+
+from typing import TypeGuard
+
+
+def is_number(value: object) -> TypeGuard[int | float]:
+    """Return whether `value` is an int or a float, and no bool.
+
+    Example:
+        >>> is_number(0.5), is_number(True)
+        (True, False)
+    """
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def is_whole(value: object, least: int | None = None) -> TypeGuard[int]:
+    """Return whether `value` is an int, no bool, and, where that is given, at least `least`.
+
+    Example:
+        >>> is_whole(3, 1), is_whole(3.0), is_whole(0, 1)
+        (True, False, False)
+    """
+    return isinstance(value, int) and not isinstance(value, bool) and (least is None or value >= least)
