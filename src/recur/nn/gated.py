@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
@@ -87,13 +88,19 @@ class GatedLayer(RecurrentLayer):
         super().__init__(input_size, hidden_size, num_layers, batch_first, dropout, bidirectional, given)
         self.bias = bias
         self._form = form_of_cell
+        for name, value in form_options.items():
+            setattr(self, name, value)
         for name in self._options_type.__annotations__:
             if name not in StackOptions.__annotations__:
                 setattr(self, name, given[name])
-        if self.recurrent_dropout_kind == "candidate" and self.recurrent_dropout > 0 and len(cell.gates) == 1:
-            raise ValueError(f"{owner}: recurrent_dropout_kind='candidate' needs gates; pass 'state'.")
+        if self.recurrent_dropout_kind == "candidate":
+            if len(cell.gates) == 1:
+                raise ValueError(f"{owner}: recurrent_dropout_kind='candidate' needs gates; pass 'state'.")
+            if self.recurrent_dropout == 0:
+                raise ValueError(f"{owner}: recurrent_dropout_kind is given, but recurrent_dropout is 0; give both.")
         _dispatch.check_name(owner, cell.backends, self.backend)
-        initialization.check(owner, self.init, self.chrono_steps, self.forget_bias, cell)
+        names = tuple(cell.shapes(1, 1, proj_size, bias))
+        initialization.check(owner, self.init, self.chrono_steps, self.forget_bias, cell, names)
         # One entry for each layer and direction, in torch's order.
         self._weight_names: list[tuple[tuple[str | None, ...], tuple[tuple[str, str], ...]]] = []
         for k in range(self._num_states):
@@ -182,24 +189,29 @@ class GatedLayer(RecurrentLayer):
         if self.weight_dropout > 0 and self.training:
             dropped = nn.functional.dropout(weights.weight_hh, self.weight_dropout)
             weights = weights._replace(weight_hh=dropped)
-        noise = self._noise(x_TBI, state)
+        noise = self._noise(x_TBI, state, self.dilations[k // self._num_directions])
         call = Call(self._owner, x_TBI, state, weights, lengths, reset, reverse, anew, self._form, noise, records)
         return _dispatch.run(self._cell.backends, call, self.backend)
 
-    def _noise(self, x_TBI: Tensor, state: State) -> Noise:
-        """Draw the masks of one layer and direction."""
+    def _noise(self, x_TBI: Tensor, state: State, dilation: int = 1, is_drawn: bool = True) -> Noise:
+        """Return the masks of one layer and direction, whose rows are `dilation` to a sequence.
+
+        Without `is_drawn` they only look like it, and no random number is spent.
+        """
         is_dropping = self.training and self.recurrent_dropout > 0
         if not is_dropping and not any(self.zoneout):
             return SILENCE
         num_steps, on_state, on_candidate = len(x_TBI), None, None
         if is_dropping and self.recurrent_dropout_kind == "state":
-            on_state = nn.functional.dropout(torch.ones_like(state[0]), self.recurrent_dropout)
+            # The steps between those that a dilation connects are of the same sequence: one mask for them all.
+            ones = state[0].new_ones(len(state[0]) // dilation, *state[0].shape[1:])
+            on_state = nn.functional.dropout(ones, self.recurrent_dropout, is_drawn).repeat(dilation, 1)
         elif is_dropping:
             ones = state[-1].new_ones(num_steps, *state[-1].shape)
-            on_candidate = nn.functional.dropout(ones, self.recurrent_dropout)
+            on_candidate = nn.functional.dropout(ones, self.recurrent_dropout, is_drawn)
         kept = tuple(
             [
-                zoneout_mask(part, share, num_steps, self.training)
+                zoneout_mask(part, share, num_steps, self.training and is_drawn)
                 for part, share in zip(state, self.zoneout, strict=True)
             ]
         )
@@ -220,7 +232,7 @@ class GatedLayer(RecurrentLayer):
         x_TBI, lengths, reset, _ = self._prepare(x, lengths, reset)
         batch = x_TBI.shape[1]
         state = tuple([x_TBI.new_zeros(batch, *shape) for shape in self._state_shapes(0)])
-        noise = self._noise(x_TBI, state)
+        noise = self._noise(x_TBI, state, is_drawn=False)
         call = Call(self._owner, x_TBI, state, self._weights(0), lengths, reset, options=self._form, noise=noise)
         return _dispatch.explain(self._cell.backends, call, self.backend)
 
@@ -228,18 +240,9 @@ class GatedLayer(RecurrentLayer):
         """Return the arguments as written, those at their default left out."""
         sizes = set(self.hidden_sizes)
         parts = [str(self.input_size), str(self.hidden_size if len(sizes) == 1 else list(self.hidden_sizes))]
-        defaults: dict[str, Any] = {
-            "num_layers": 1,
-            "nonlinearity": "tanh",
-            "reset_after": True,
-            "bias": True,
-            "batch_first": False,
-            "dropout": 0.0,
-            "bidirectional": False,
-            "proj_size": 0,
-            **checks.DEFAULTS,
-            "zoneout": (0.0,) * len(self._state_names),
-        }
+        arguments = inspect.signature(type(self).__init__).parameters
+        defaults = {name: each.default for name, each in arguments.items() if each.default is not each.empty}
+        defaults |= {**checks.DEFAULTS, "zoneout": (0.0,) * len(self._state_names)}
         for name, default in defaults.items():
             value: Any = getattr(self, name, default)
             if value != default:

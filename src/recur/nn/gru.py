@@ -66,7 +66,6 @@ class GRU(GatedLayer):
         proj_size: int = 0,
         **options: Unpack[GatedOptions],
     ) -> None:
-        self.reset_after = reset_after
         super().__init__(
             input_size,
             hidden_size,
@@ -84,4 +83,4 @@ class GRU(GatedLayer):
 
     @property
     def _cudnn_mode(self) -> str | None:
-        return "GRU" if self.reset_after and not self.proj_size else None
+        return "GRU" if self._form.reset_after and not self._form.projected else None

@@ -61,7 +61,6 @@ class IndRNN(GatedLayer):
         nonlinearity: Nonlinearity = "relu",
         **options: Unpack[GatedOptions],
     ) -> None:
-        self.nonlinearity = nonlinearity
         super().__init__(
             input_size,
             hidden_size,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -17,7 +17,9 @@ SCHEMES = ("torch", "orthogonal", "identity", "chrono")
 _HOLDS = {"lstm": "f", "gru": "z", "ligru": "z"}
 
 
-def check(owner: str, init: Any, chrono_steps: int | None, forget_bias: float | None, cell: Cell) -> None:
+def check(
+    owner: str, init: Any, chrono_steps: int | None, forget_bias: float | None, cell: Cell, names: Sequence[str]
+) -> None:
     """Raise unless the options of initialisation go together.
 
     Raises:
@@ -25,10 +27,10 @@ def check(owner: str, init: Any, chrono_steps: int | None, forget_bias: float | 
         ValueError: The name is unknown, a tensor is, or the cell has no gate that holds the state.
     """
     if isinstance(init, Mapping):
-        known = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr", "weight_ch")
+        known = [name for name in names if not name.startswith("norm")]
         for name, function in init.items():
             if name not in known:
-                raise ValueError(f"{owner}: init names {name!r}, but the tensors are {', '.join(known)}.")
+                raise ValueError(f"{owner}: init names {name!r}, but the tensors are {', '.join(known)} here.")
             if not callable(function):
                 raise TypeError(f"{owner}: init[{name!r}] must be a function, but is {type(function).__name__}.")
     elif init not in SCHEMES:
@@ -40,10 +42,12 @@ def check(owner: str, init: Any, chrono_steps: int | None, forget_bias: float | 
     for name, value in (("init='chrono'", init == "chrono" or None), ("forget_bias", forget_bias)):
         if value is not None and cell.name not in _HOLDS:
             raise ValueError(f"{owner}: {name} is for layers with a forget or update gate: LSTM, GRU, LiGRU.")
+        if value is not None and "bias_ih" not in names:
+            raise ValueError(f"{owner}: {name} sets biases, but there are none; pass bias=True.")
     if init == "chrono" and forget_bias is not None:
         raise ValueError(f"{owner}: init='chrono' draws the forget gate's bias itself; leave forget_bias out.")
-    if init == "identity" and cell.is_independent:
-        raise ValueError(f"{owner}: init='identity' is for recurrent matrices; IndRNN has one weight a unit.")
+    if init in ("identity", "orthogonal") and cell.is_independent:
+        raise ValueError(f"{owner}: init={init!r} is for recurrent matrices; here is one recurrent weight a unit.")
 
 
 def draw(
@@ -74,18 +78,19 @@ def draw(
         else:
             nn.init.uniform_(weight, -bound, bound)
     if cell.is_independent:
-        # Within the bound that keeps a gradient over T steps below 2^T... for a start, |u| <= 1 (Li et al. 2018, 4.1).
+        # At most 1, so that no gradient grows over the steps; near 1 some units remember long (Li et al. 2018, 4.1).
         nn.init.uniform_(weights["weight_hh"], 0.0, 1.0)
     with torch.no_grad():
         if init in ("orthogonal", "identity"):
             _draw_recurrent(weights, init, hidden_size)
         elif isinstance(init, Mapping):
             for name, function in init.items():
-                for block in _blocks(weights[name], hidden_size) if name in weights else ():
+                # A projection is one block, whatever its size.
+                for block in (weights[name],) if name == "weight_hr" else _blocks(weights[name], hidden_size):
                     function(block)
-        if init == "chrono" and "bias_ih" in weights:
+        if init == "chrono":
             _draw_chrono(weights, cell, hidden_size, chrono_steps or 2)
-        if forget_bias is not None and "bias_ih" in weights:
+        if forget_bias is not None:
             index = cell.gates.index(_HOLDS[cell.name])
             _blocks(weights["bias_ih"], hidden_size)[index].fill_(forget_bias)
             _blocks(weights["bias_hh"], hidden_size)[index].zero_()
@@ -93,13 +98,11 @@ def draw(
 
 def _blocks(weight: Tensor, hidden_size: int) -> tuple[Tensor, ...]:
     """Return each gate's rows, as views."""
-    return weight.chunk(len(weight) // hidden_size) if len(weight) % hidden_size == 0 else (weight,)
+    return weight.chunk(len(weight) // hidden_size)
 
 
 def _draw_recurrent(weights: Mapping[str, Tensor], init: str, hidden_size: int) -> None:
     for block in _blocks(weights["weight_hh"], hidden_size):
-        if block.dim() == 1:
-            continue
         (nn.init.orthogonal_ if init == "orthogonal" else nn.init.eye_)(block)
     if init == "orthogonal":
         for block in _blocks(weights["weight_ih"], hidden_size):

@@ -13,10 +13,11 @@ from recur.nn import options as checks
 from recur.nn.dilation import run_dilated
 from recur.nn.dropout import drop_locked
 from recur.nn.options import StackOptions
-from recur.nn.sequences import Form, Lengths, Sequences, time_first
+from recur.nn.sequences import Form, Lengths, Sequences, lengths_of, time_first
 from recur.nn.states import Directions, StateForm
 from recur.ops._call import Result, State
-from recur.ops._checks import check_lengths, check_like, check_reset, check_steps, has_values, shape_of
+from recur.ops._checks import check_like, check_reset, check_steps, has_values, shape_of
+from recur.ops._scan import mask_of
 
 
 class Steps(NamedTuple):
@@ -118,6 +119,11 @@ class RecurrentLayer(nn.Module):
             raise ValueError(f"{owner}: merge is {self.merge!r}, but there is one direction; pass bidirectional=True.")
         if self.skip is not None and num_layers == 1:
             raise ValueError(f"{owner}: skip={self.skip!r} acts between layers, but num_layers is 1.")
+        if self.locked_dropout and (dropout == 0 or num_layers == 1):
+            raise ValueError(
+                f"{owner}: locked_dropout says how dropout between layers acts, but dropout is {dropout} and "
+                f"num_layers is {num_layers}. Raise them, or leave locked_dropout out."
+            )
         if self.merge is None and self.skip in ("residual", "highway"):
             raise ValueError(f"{owner}: skip={self.skip!r} needs the two directions in one; choose a merge.")
         if (self.initial_state == "context") != (self.context_size is not None):
@@ -288,11 +294,12 @@ class RecurrentLayer(nn.Module):
         """Run the stack; `extras` are features, padded and time first, that every layer gets behind its input."""
         x_TBI, lengths, reset, form = self._prepare(x, lengths, reset)
         state_form = self._state_form_for(x_TBI)
-        own = self._own_states(x_TBI, context, form, state_form) if hx is None or reset is not None else None
+        is_own_needed = hx is None or reset is not None or context is not None
+        own = self._own_states(x_TBI, context, form, state_form) if is_own_needed else None
         states = own if hx is None else self._given(hx, x_TBI.shape[1], form, state_form)
         assert states is not None
         # A given state may be carried on from before; a sequence that begins here knows nothing of it.
-        anew = None if hx is None else own
+        anew = None if hx is None or reset is None else own
         y, finals, results = self._stack(x_TBI, states, lengths, reset, anew, return_all, extras)
         state = self._outer(state_form.joined(finals, is_batched=form.is_batched))
         output = form.restore(y) if isinstance(y, Tensor) else tuple([form.restore(each) for each in y])
@@ -317,7 +324,7 @@ class RecurrentLayer(nn.Module):
         extras: Tensor | None,
     ) -> tuple[Tensor | tuple[Tensor, Tensor], list[State], list[Result]]:
         results: list[Result] = []
-        turned = _turn_reset(reset) if self.bidirectional else None
+        turned = _turn_reset(reset, lengths) if self.bidirectional else None
         below: list[Tensor] = [x_TBI] if self.skip == "dense" else []
         for layer in range(self.num_layers):
             outputs = []
@@ -382,7 +389,9 @@ class RecurrentLayer(nn.Module):
             In the same structure the states of the layers that read from the first step, (L, B, H), and of those that
             read from the last; the latter None when there is one direction.
         """
-        return self._state_form.by_direction(state, self._num_directions)
+        parts = self._inner(state, self._state_form)
+        forward, *backward = self._state_form.by_direction(parts, self._num_directions)
+        return Directions(self._outer(forward), self._outer(backward[0]) if backward else None)
 
     # --- checking -----------------------------------------------------------------------------------------------
 
@@ -429,11 +438,7 @@ class RecurrentLayer(nn.Module):
         return reset
 
     def _lengths(self, lengths: Lengths, num_steps: int, batch: int, device: torch.device) -> Tensor | None:
-        try:
-            lengths = torch.as_tensor(lengths)
-        except (TypeError, ValueError, RuntimeError) as error:
-            raise TypeError(f"{self._owner}: lengths must be a tensor or a list of whole numbers: {error}") from None
-        check_lengths(self._owner, lengths, num_steps, batch)
+        lengths = lengths_of(self._owner, lengths, num_steps, batch)
         if has_values(lengths) and bool((lengths == num_steps).all()):
             return None
         return lengths.to(device, torch.int64)
@@ -513,8 +518,11 @@ def _kept(copies: int) -> tuple[int, ...]:
     return () if copies == 1 else (copies,)
 
 
-def _turn_reset(reset: Tensor | None) -> Tensor | None:
+def _turn_reset(reset: Tensor | None, lengths: Tensor | None) -> Tensor | None:
     """Return where the reverse direction is reset, (T, B): between the same two steps as the forward one."""
     if reset is None:
         return None
+    if lengths is not None:
+        # Else one just past a row's end would reset the reverse direction before its first step.
+        reset = reset & mask_of(lengths, len(reset))
     return torch.cat([reset[1:], torch.zeros_like(reset[:1])])

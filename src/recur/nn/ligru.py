@@ -66,7 +66,6 @@ class LiGRU(GatedLayer):
         nonlinearity: Nonlinearity = "relu",
         **options: Unpack[GatedOptions],
     ) -> None:
-        self.nonlinearity = nonlinearity
         super().__init__(
             input_size,
             hidden_size,

@@ -91,4 +91,4 @@ class LSTM(GatedLayer):
 
     @property
     def _cudnn_mode(self) -> str | None:
-        return None if self.coupled or self.peephole else "LSTM"
+        return None if self._form.coupled or self._form.peephole else "LSTM"

@@ -61,7 +61,6 @@ class RNN(GatedLayer):
         proj_size: int = 0,
         **options: Unpack[GatedOptions],
     ) -> None:
-        self.nonlinearity = nonlinearity
         super().__init__(
             input_size,
             hidden_size,
@@ -79,4 +78,5 @@ class RNN(GatedLayer):
 
     @property
     def _cudnn_mode(self) -> str | None:
-        return f"RNN_{self.nonlinearity.upper()}" if isinstance(self.nonlinearity, str) else None
+        activation = self._form.nonlinearity
+        return f"RNN_{activation.upper()}" if isinstance(activation, str) else None

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence, pad_sequence
 
-from recur.ops._checks import shape_of
+from recur.ops._checks import check_lengths, shape_of
 
 Lengths: TypeAlias = Tensor | Sequence[int]
 Sequences: TypeAlias = Tensor | PackedSequence | Sequence[Tensor]
@@ -22,7 +22,7 @@ class Form:
     """How a batch of sequences came, so that what is made of it can go the same way.
 
     Attributes:
-        batch_first: Whether a padded batch is (B, T, ...).
+        batch_first: Whether what is padded is (B, T, ...), whatever x came as.
         is_batched: Whether there is a batch at all.
         packed: The PackedSequence it came as, or None.
         counts: The steps of each sequence when it came as a list, or None.
@@ -65,11 +65,11 @@ def time_first(
         if lengths is not None:
             raise ValueError(f"{owner}: a PackedSequence has its own lengths; leave lengths out.")
         padded, counts = pad_packed_sequence(x)
-        return padded, counts, Form(packed=x)
+        return padded, counts, Form(batch_first=batch_first, packed=x)
     if isinstance(x, list | tuple):
         if lengths is not None:
             raise ValueError(f"{owner}: a list of sequences has its own lengths; leave lengths out.")
-        return _padded(owner, x, 1 + num_features, wanted)
+        return _padded(owner, x, 1 + num_features, wanted, batch_first)
     if not isinstance(x, Tensor):
         raise TypeError(
             f"{owner}: x must be a torch.Tensor, a PackedSequence or a list of tensors, but is {type(x).__name__}."
@@ -86,7 +86,9 @@ def time_first(
     )
 
 
-def _padded(owner: str, rows: Sequence[Tensor], rank: int, wanted: str) -> tuple[Tensor, Tensor, Form]:
+def _padded(
+    owner: str, rows: Sequence[Tensor], rank: int, wanted: str, batch_first: bool
+) -> tuple[Tensor, Tensor, Form]:
     if not rows:
         raise ValueError(f"{owner}: x is an empty list; give at least one sequence.")
     for number, row in enumerate(rows):
@@ -94,10 +96,13 @@ def _padded(owner: str, rows: Sequence[Tensor], rank: int, wanted: str) -> tuple
             raise TypeError(f"{owner}: x[{number}] must be a torch.Tensor, but is {type(row).__name__}.")
         if row.dim() != rank or row.shape[1:] != rows[0].shape[1:]:
             raise ValueError(f"{owner}: x[{number}] must have shape (T, {wanted}), but has {shape_of(row)}.")
+        ours, first = f"{row.dtype} on {row.device}", f"{rows[0].dtype} on {rows[0].device}"
+        if ours != first:
+            raise TypeError(f"{owner}: x[{number}] is {ours}, but x[0] is {first}. Give all of one dtype and device.")
     counts = tuple(len(row) for row in rows)
     if max(counts) == 0:
         raise ValueError(f"{owner}: x has no steps; give at least one.")
-    return pad_sequence(list(rows)), torch.tensor(counts, device=rows[0].device), Form(counts=counts)
+    return pad_sequence(list(rows)), torch.tensor(counts), Form(batch_first=batch_first, counts=counts)
 
 
 def _pack_like(packed: PackedSequence, y_TBO: Tensor) -> PackedSequence:
@@ -110,12 +115,27 @@ def _pack_like(packed: PackedSequence, y_TBO: Tensor) -> PackedSequence:
     return PackedSequence(data, packed.batch_sizes, packed.sorted_indices, packed.unsorted_indices)
 
 
-def left_to_right_padding(x: Tensor, lengths: Tensor, *, batch_first: bool = False) -> Tensor:
+def lengths_of(owner: str, lengths: Lengths, num_steps: int, batch: int) -> Tensor:
+    """Return `lengths` as a tensor, checked.
+
+    Raises:
+        TypeError: It is no tensor of whole numbers, nor can be made one.
+        ValueError: There is not one for each row, or one is below 0 or above `num_steps`.
+    """
+    try:
+        lengths = torch.as_tensor(lengths)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(f"{owner}: lengths must be a tensor or a list of whole numbers: {error}") from None
+    check_lengths(owner, lengths, num_steps, batch)
+    return lengths
+
+
+def left_to_right_padding(x: Tensor, lengths: Lengths, *, batch_first: bool = False) -> Tensor:
     """Return sequences that are padded at their beginning padded at their end, as layers want them.
 
     Args:
         x: (T, B, ...), or (B, T, ...) with `batch_first`; row k holds its steps in the last lengths[k] places.
-        lengths: True steps of each row, (B,) whole numbers.
+        lengths: True steps of each row, a tensor or a list of B whole numbers.
         batch_first: Whether rows come first.
 
     Returns:
@@ -126,32 +146,35 @@ def left_to_right_padding(x: Tensor, lengths: Tensor, *, batch_first: bool = Fal
         tensor([[5, 0, 0],
                 [1, 2, 3]])
     """
-    return _rolled(x, lengths, batch_first, to_left=False)
+    return _rolled("left_to_right_padding", x, lengths, batch_first, to_left=False)
 
 
-def right_to_left_padding(x: Tensor, lengths: Tensor, *, batch_first: bool = False) -> Tensor:
+def right_to_left_padding(x: Tensor, lengths: Lengths, *, batch_first: bool = False) -> Tensor:
     """Return sequences that are padded at their end padded at their beginning; `left_to_right_padding` undone.
 
     Args:
         x: (T, B, ...), or (B, T, ...) with `batch_first`; row k holds its steps in the first lengths[k] places.
-        lengths: True steps of each row, (B,) whole numbers.
+        lengths: True steps of each row, a tensor or a list of B whole numbers.
         batch_first: Whether rows come first.
 
     Returns:
         The same shape.
+
+    Raises:
+        TypeError: `lengths` are no whole numbers.
+        ValueError: A shape or a length does not fit.
     """
-    return _rolled(x, lengths, batch_first, to_left=True)
+    return _rolled("right_to_left_padding", x, lengths, batch_first, to_left=True)
 
 
-def _rolled(x: Tensor, lengths: Tensor, batch_first: bool, *, to_left: bool) -> Tensor:
+def _rolled(owner: str, x: Tensor, lengths: Lengths, batch_first: bool, *, to_left: bool) -> Tensor:
     axis = 1 if batch_first else 0
     if x.dim() < 2:
-        raise ValueError(f"padding: x must have at least 2 dimensions, but has shape {shape_of(x)}.")
+        raise ValueError(f"{owner}: x must have at least 2 dimensions, but has shape {shape_of(x)}.")
     num_steps, batch = x.shape[axis], x.shape[1 - axis]
-    if tuple(lengths.shape) != (batch,):
-        raise ValueError(f"padding: lengths must have shape ({batch},), one for each row, but has {shape_of(lengths)}.")
+    lengths = lengths_of(owner, lengths, num_steps, batch)
     x_TB = x.transpose(0, 1) if batch_first else x
-    shift_B = num_steps - lengths.to(x.device)
+    shift_B = num_steps - lengths.to(x.device, torch.int64)
     steps_T1 = torch.arange(num_steps, device=x.device)[:, None]
     index_TB = (steps_T1 - shift_B if to_left else steps_T1 + shift_B) % num_steps
     index = index_TB.reshape(index_TB.shape + (1,) * (x.dim() - 2)).expand_as(x_TB)

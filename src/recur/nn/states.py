@@ -125,15 +125,14 @@ class StateForm:
             column.append(tensor)
         return column
 
-    def by_direction(self, state: Any, num_directions: int) -> Directions:
-        """Return the states of the forward and of the backward direction, in the outer form."""
-        parts = state if len(self.names) > 1 else (state,)
-        chosen: list[Any] = []
+    def by_direction(self, parts: Sequence[Any], num_directions: int) -> list[tuple[Part, ...]]:
+        """Return each part of the states in the outer form, for each direction."""
+        chosen: list[tuple[Part, ...]] = []
         for direction in range(num_directions):
             every = slice(direction, None, num_directions)
             picked = []
             for part, shape in zip(parts, self.shapes[0], strict=True):
                 is_second = self.batch_first and isinstance(part, Tensor) and part.dim() == 2 + len(shape)
                 picked.append(part[:, every] if is_second else part[every])
-            chosen.append(tuple(picked) if len(self.names) > 1 else picked[0])
-        return Directions(chosen[0], chosen[1] if num_directions == 2 else None)
+            chosen.append(tuple(picked))
+        return chosen

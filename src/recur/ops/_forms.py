@@ -28,7 +28,6 @@ def takers(option: str) -> tuple[str, ...]:
     return tuple(name for name, op in OPS.items() if option in op.TAKES or option in _ALL_TAKE)
 
 
-@lru_cache(maxsize=256)
 def form(name: str, options: Options = PLAIN, owner: str | None = None) -> Cell:
     """Return the cell `name` in the form that `options` say.
 
@@ -38,6 +37,7 @@ def form(name: str, options: Options = PLAIN, owner: str | None = None) -> Cell:
         owner: Who complains; the op by default.
 
     Raises:
+        TypeError: A flag is no bool.
         ValueError: There is no such cell, it does not know an option, or a value makes no sense.
     """
     if name not in OPS:
@@ -50,9 +50,20 @@ def form(name: str, options: Options = PLAIN, owner: str | None = None) -> Cell:
             raise ValueError(
                 f"{owner}: {field} is not for this cell, but for {', '.join(takers(field))}. Leave it out."
             )
+        if isinstance(Options._field_defaults[field], bool) and not isinstance(value, bool):
+            raise TypeError(f"{owner}: {field} must be a bool, but is {type(value).__name__}.")
         if field == "nonlinearity" and not callable(value) and value not in ("tanh", "relu"):
             raise ValueError(f"{owner}: nonlinearity is {value!r}, but must be 'tanh', 'relu' or a function.")
         if field.endswith("_clip") and not (isinstance(value, int | float) and value > 0):
             raise ValueError(f"{owner}: {field} is {value!r}, but must be a number above 0.")
-    cell: Cell = OPS[name].cell(options)
-    return cell
+    try:
+        # A function may be anything: not hashable, or a module that a cache would keep alive.
+        return _cell(name, options) if isinstance(options.nonlinearity, str) else _cell.__wrapped__(name, options)
+    except ValueError as error:
+        raise ValueError(f"{owner}: {error}") from None
+
+
+@lru_cache(maxsize=256)
+def _cell(name: str, options: Options) -> Cell:
+    made: Cell = OPS[name].cell(options)
+    return made

@@ -20,7 +20,7 @@ def cell(options: Options) -> Cell:
     """
     if options.projected and not options.reset_after:
         raise ValueError(
-            "gru: reset_after=False multiplies the state by the reset gate, which a projected state does not fit. "
+            "reset_after=False multiplies the state by the reset gate, which a projected state does not fit. "
             "Leave the projection out, or pass reset_after=True."
         )
     states = ("h", "c") if options.projected else ("h",)
