@@ -155,20 +155,20 @@ class GatedLayer(RecurrentLayer):
         return self
 
     def _sample_weight(self) -> Tensor:
-        return self._weight("weight_ih_l0")
-
-    def _weight(self, name: str) -> Tensor:
-        # Module.__getattr__ costs ten times a look-up, and a step of one character has eight; a parametrized weight
-        # is not among the parameters, so it takes the long way.
-        found: Tensor | None = self._parameters.get(name)
-        return getattr(self, name) if found is None else found
+        found = self._parameters.get("weight_ih_l0")
+        return getattr(self, "weight_ih_l0") if found is None else found  # noqa: B009 - a parametrized one, typed as any
 
     def _weights(self, k: int) -> Weights:
         """Return the weights of layer and direction `k`."""
         four, more = self._weight_names[k]
-        values: list[Any] = [None if name is None else self._weight(name) for name in four]
+        parameters = self._parameters
+        # Module.__getattr__ costs ten times a look-up, and a step of one character has eight; a parametrized weight
+        # is not among the parameters, so it takes the long way.
+        values: list[Any] = [
+            None if name is None else parameters[name] if name in parameters else getattr(self, name) for name in four
+        ]
         if more:
-            values.append({name: self._weight(full) for name, full in more})
+            values.append({name: getattr(self, full) for name, full in more})
         return Weights(*values)
 
     # --- running ------------------------------------------------------------------------------------------------

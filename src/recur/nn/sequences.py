@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
@@ -17,8 +16,7 @@ Sequences: TypeAlias = Tensor | PackedSequence | Sequence[Tensor]
 """(T, B, ...), (B, T, ...), (T, ...) for one sequence, a PackedSequence, or a list of tensors (T_k, ...)."""
 
 
-@dataclass(frozen=True)
-class Form:
+class Form(NamedTuple):
     """How a batch of sequences came, so that what is made of it can go the same way.
 
     Attributes:

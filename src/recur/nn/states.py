@@ -8,7 +8,7 @@ tuple of L*D tensors.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeAlias
 
 import torch
@@ -43,6 +43,7 @@ class StateForm:
         shapes: For each layer and direction the shape of each part for one row, such as ((16,), (16,)).
         copies: For each layer and direction, how many states it keeps: its dilation.
         batch_first: Whether the batch comes before layers and directions.
+        is_stacked: Whether all layers are alike, so that each part is one tensor.
     """
 
     owner: str
@@ -51,10 +52,14 @@ class StateForm:
     copies: tuple[int, ...]
     batch_first: bool
 
-    @property
-    def is_stacked(self) -> bool:
-        """Whether all layers are alike, so that each part is one tensor."""
-        return len(set(self.shapes)) == 1 and set(self.copies) == {1}
+    is_stacked: bool = field(init=False)
+    _parts: tuple[tuple[str, tuple[tuple[int, ...], ...]], ...] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "is_stacked", len(set(self.shapes)) == 1 and set(self.copies) == {1})
+        # What the initial value of each part is called, and its shape in each layer and direction.
+        columns = zip(self.names, zip(*self.shapes, strict=True), strict=True)
+        object.__setattr__(self, "_parts", tuple([(f"{name}_0", shapes) for name, shapes in columns]))
 
     def joined(self, states: Sequence[State], *, is_batched: bool) -> tuple[Part, ...]:
         """Return each part of the states of all layers and directions, in the outer form."""
@@ -80,9 +85,10 @@ class StateForm:
             TypeError: Something is no tensor, or of another dtype.
             ValueError: A count, a shape or a device is wrong.
         """
-        columns = []
-        for name, part, shapes in zip(self.names, parts, zip(*self.shapes, strict=True), strict=True):
-            columns.append(self._column(f"{name}_0", part, shapes, batch, weight, is_batched))
+        columns = [
+            self._column(name, part, shapes, batch, weight, is_batched)
+            for (name, shapes), part in zip(self._parts, parts, strict=True)
+        ]
         return list(zip(*columns, strict=True))
 
     def _column(
