@@ -1,4 +1,4 @@
-"""Recurrent neural networks on PyTorch: from a file to a trained, judged and deployed model.
+"""Recurrent neural networks on PyTorch: from a file to a trained, judged and usable model.
 
 Everything here is imported when first used, so that the command line answers at once.
 """

@@ -29,7 +29,7 @@ def help_text() -> str:
     rows = "\n".join(f"  {name:<10} {what}" for name, what in COMMANDS.items())
     return (
         "usage: recur COMMAND ...\n\n"
-        "Recurrent neural networks: from a file to a trained, judged and deployed model.\n\n"
+        "Recurrent neural networks: from a file to a trained, judged and usable model.\n\n"
         f"commands:\n{rows}\n\n"
         "options:\n"
         "  --version    print the version\n"
