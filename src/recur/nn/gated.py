@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
 from recur.nn import initialization
 from recur.nn import options as checks
+from recur.nn.form import GatedForm
 from recur.nn.layer import RecurrentLayer
-from recur.nn.options import GatedOptions, Initializer, StackOptions
 from recur.nn.sequences import Lengths, Sequences
 from recur.ops import _dispatch
-from recur.ops._call import SILENCE, Call, Noise, Options, Result, State, Weights
-from recur.ops._forms import form, takers
+from recur.ops._call import Call, Result, State, Weights
 from recur.ops._library import flatten_weights
 
 _FOUR = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 
 
-class GatedLayer(RecurrentLayer):
+class GatedLayer(GatedForm, RecurrentLayer):
     """A stack of layers that run the op `_op`; the base of `RNN`, `GRU`, `LSTM`, `IndRNN`, `MGU` and `LiGRU`.
 
     Args:
@@ -39,20 +38,6 @@ class GatedLayer(RecurrentLayer):
         form_options: Fields of `recur.ops.Options` that the kind of layer sets.
         options: Options by keyword, `GatedOptions` or more.
     """
-
-    _op: ClassVar[str]
-    _options_type: ClassVar[type[StackOptions]] = GatedOptions
-
-    # Set from the options.
-    layer_norm: bool
-    recurrent_dropout: float
-    recurrent_dropout_kind: str
-    weight_dropout: float
-    output_clip: float | None
-    init: str | Mapping[str, Initializer]
-    chrono_steps: int | None
-    forget_bias: float | None
-    backend: str
 
     def __init__(
         self,
@@ -71,36 +56,12 @@ class GatedLayer(RecurrentLayer):
     ) -> None:
         owner = type(self).__name__
         given = checks.complete(owner, options, self._options_type)
-        if not isinstance(bias, bool):
-            raise TypeError(f"{owner}: bias must be a bool, but is {type(bias).__name__}.")
-        checks.check_size(owner, "proj_size", proj_size, 0)
-        fields = {name: given[name] for name in Options._fields if name in given} | {"projected": proj_size > 0}
-        form_of_cell = Options(**{**fields, **form_options})
-        for field, value in zip(Options._fields, form_of_cell, strict=True):
-            if value != Options._field_defaults[field] and self._op not in takers(field):
-                known = ", ".join(takers(field))
-                shown = "proj_size" if field == "projected" else field
-                raise ValueError(f"{owner}: {shown} is not for this layer, but for {known}. Leave it out.")
-        # The base asks for these.
-        self._cell = cell = form(self._op, form_of_cell, owner)
-        self._state_names = cell.states
-        self.proj_size = proj_size
+        # The base asks for what this sets.
+        self._choose_form(bias, proj_size, form_options, given)
         super().__init__(input_size, hidden_size, num_layers, batch_first, dropout, bidirectional, given)
         self.bias = bias
-        self._form = form_of_cell
         for name, value in form_options.items():
             setattr(self, name, value)
-        for name in self._options_type.__annotations__:
-            if name not in StackOptions.__annotations__:
-                setattr(self, name, given[name])
-        if self.recurrent_dropout_kind == "candidate":
-            if len(cell.gates) == 1:
-                raise ValueError(f"{owner}: recurrent_dropout_kind='candidate' needs gates; pass 'state'.")
-            if self.recurrent_dropout == 0:
-                raise ValueError(f"{owner}: recurrent_dropout_kind is given, but recurrent_dropout is 0; give both.")
-        _dispatch.check_name(owner, cell.backends, self.backend)
-        names = tuple(cell.shapes(1, 1, proj_size, bias))
-        initialization.check(owner, self.init, self.chrono_steps, self.forget_bias, cell, names)
         # One entry for each layer and direction, in torch's order.
         self._weight_names: list[tuple[tuple[str | None, ...], tuple[tuple[str, str], ...]]] = []
         for k in range(self._num_states):
@@ -193,30 +154,6 @@ class GatedLayer(RecurrentLayer):
         call = Call(self._owner, x_TBI, state, weights, lengths, reset, reverse, anew, self._form, noise, records)
         return _dispatch.run(self._cell.backends, call, self.backend)
 
-    def _noise(self, x_TBI: Tensor, state: State, dilation: int = 1, is_drawn: bool = True) -> Noise:
-        """Return the masks of one layer and direction, whose rows are `dilation` to a sequence.
-
-        Without `is_drawn` they only look like it, and no random number is spent.
-        """
-        is_dropping = self.training and self.recurrent_dropout > 0
-        if not is_dropping and not any(self.zoneout):
-            return SILENCE
-        num_steps, on_state, on_candidate = len(x_TBI), None, None
-        if is_dropping and self.recurrent_dropout_kind == "state":
-            # The steps between those that a dilation connects are of the same sequence: one mask for them all.
-            ones = state[0].new_ones(len(state[0]) // dilation, *state[0].shape[1:])
-            on_state = nn.functional.dropout(ones, self.recurrent_dropout, is_drawn).repeat(dilation, 1)
-        elif is_dropping:
-            ones = state[-1].new_ones(num_steps, *state[-1].shape)
-            on_candidate = nn.functional.dropout(ones, self.recurrent_dropout, is_drawn)
-        kept = tuple(
-            [
-                zoneout_mask(part, share, num_steps, self.training and is_drawn)
-                for part, share in zip(state, self.zoneout, strict=True)
-            ]
-        )
-        return Noise(on_state, on_candidate, kept if any(self.zoneout) else ())
-
     def explain(
         self, x: Sequences | None = None, *, lengths: Lengths | None = None, reset: Tensor | None = None
     ) -> _dispatch.Explanation:
@@ -248,12 +185,3 @@ class GatedLayer(RecurrentLayer):
             if value != default:
                 parts.append(f"{name}={value!r}")
         return ", ".join(parts)
-
-
-def zoneout_mask(part: Tensor, share: float, num_steps: int, is_training: bool) -> Tensor | None:
-    """Return for a part of the state (B, ...) what each step keeps of its old value; see `recur.ops.Noise`."""
-    if share == 0:
-        return None
-    if not is_training:
-        return part.new_full((1, *[1] * part.dim()), share)
-    return torch.bernoulli(part.new_full((num_steps, *part.shape), share))

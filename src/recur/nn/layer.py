@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from recur.nn import options as checks
 from recur.nn.dilation import run_dilated
 from recur.nn.dropout import drop_locked
+from recur.nn.form import zoneout_shares
 from recur.nn.options import StackOptions
 from recur.nn.sequences import Form, Lengths, Sequences, lengths_of, time_first
 from recur.nn.states import Directions, StateForm
@@ -113,7 +114,7 @@ class RecurrentLayer(nn.Module):
         self._num_states = num_layers * self._num_directions
         for name in StackOptions.__annotations__:
             setattr(self, name, options[name])
-        self.zoneout = self._zoneout(options["zoneout"])
+        self.zoneout = zoneout_shares(owner, options["zoneout"], self._state_names)
         self.dilations = checks.per_layer(owner, "dilation", options["dilation"], num_layers)
         if self.merge != "concat" and not bidirectional:
             raise ValueError(f"{owner}: merge is {self.merge!r}, but there is one direction; pass bidirectional=True.")
@@ -159,18 +160,6 @@ class RecurrentLayer(nn.Module):
         return next(self.parameters())
 
     # --- making -------------------------------------------------------------------------------------------------
-
-    def _zoneout(self, given: Any) -> tuple[float, ...]:
-        count = len(self._state_names)
-        values = tuple(given) if isinstance(given, list | tuple) else (given,) * count
-        if len(values) != count:
-            names = ", ".join(self._state_names)
-            raise ValueError(
-                f"{self._owner}: zoneout has {len(values)} values, but the state has {count} parts ({names})."
-            )
-        for value in values:
-            checks.check_share(self._owner, "zoneout", value)
-        return values
 
     def _out_size(self, layer: int) -> int:
         """Return the features that a layer gives to the next, before skips."""

@@ -11,7 +11,7 @@ from torch.nn.utils import parametrize
 
 from recur.nn import nest
 from recur.nn import options as checks
-from recur.nn.gated import zoneout_mask
+from recur.nn.form import zoneout_mask
 from recur.nn.layer import RecurrentLayer
 from recur.nn.options import StackOptions
 from recur.nn.states import StateForm

@@ -1,0 +1,126 @@
+"""What layers and single cells that run an op have in common: the form of the op, its options, its noise."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from recur.nn import initialization
+from recur.nn import options as checks
+from recur.nn.options import GatedOptions, Initializer, StackOptions
+from recur.ops import _dispatch
+from recur.ops._call import SILENCE, Noise, Options, State
+from recur.ops._forms import form, takers
+
+
+class GatedForm:
+    """A module that runs the op `_op` in one form; what `GatedLayer` and `GatedCell` are both made of."""
+
+    _op: ClassVar[str]
+    _options_type: ClassVar[type[StackOptions]] = GatedOptions
+
+    # Set from the options.
+    layer_norm: bool
+    recurrent_dropout: float
+    recurrent_dropout_kind: str
+    weight_dropout: float
+    output_clip: float | None
+    init: str | Mapping[str, Initializer]
+    chrono_steps: int | None
+    forget_bias: float | None
+    backend: str
+
+    # A module's.
+    training: bool
+    zoneout: tuple[float, ...]
+
+    def _choose_form(
+        self, bias: bool, proj_size: int, form_options: Mapping[str, Any], given: Mapping[str, Any]
+    ) -> None:
+        """Check and keep what makes the form of the op.
+
+        Args:
+            bias: Whether there are bias_ih and bias_hh.
+            proj_size: Width of the output when it is projected, 0 for none.
+            form_options: Fields of `recur.ops.Options` that the kind of module sets.
+            given: Options, complete.
+        """
+        owner = type(self).__name__
+        if not isinstance(bias, bool):
+            raise TypeError(f"{owner}: bias must be a bool, but is {type(bias).__name__}.")
+        checks.check_size(owner, "proj_size", proj_size, 0)
+        fields = {name: given[name] for name in Options._fields if name in given} | {"projected": proj_size > 0}
+        chosen = Options(**{**fields, **form_options})
+        for field, value in zip(Options._fields, chosen, strict=True):
+            if value != Options._field_defaults[field] and self._op not in takers(field):
+                known = ", ".join(takers(field))
+                shown = "proj_size" if field == "projected" else field
+                raise ValueError(f"{owner}: {shown} is not for this layer, but for {known}. Leave it out.")
+        self._cell = cell = form(self._op, chosen, owner)
+        self._form = chosen
+        self._state_names = cell.states
+        self.proj_size = proj_size
+        for name in self._options_type.__annotations__:
+            if name not in StackOptions.__annotations__:
+                setattr(self, name, given[name])
+        if self.recurrent_dropout_kind == "candidate":
+            if len(cell.gates) == 1:
+                raise ValueError(f"{owner}: recurrent_dropout_kind='candidate' needs gates; pass 'state'.")
+            if self.recurrent_dropout == 0:
+                raise ValueError(f"{owner}: recurrent_dropout_kind is given, but recurrent_dropout is 0; give both.")
+        _dispatch.check_name(owner, cell.backends, self.backend)
+        names = tuple(cell.shapes(1, 1, proj_size, bias))
+        initialization.check(owner, self.init, self.chrono_steps, self.forget_bias, cell, names)
+
+    def _noise(self, x_TBI: Tensor, state: State, dilation: int = 1, is_drawn: bool = True) -> Noise:
+        """Return the masks of one layer and direction, whose rows are `dilation` to a sequence.
+
+        Without `is_drawn` they only look like it, and no random number is spent.
+        """
+        is_dropping = self.training and self.recurrent_dropout > 0
+        if not is_dropping and not any(self.zoneout):
+            return SILENCE
+        num_steps, on_state, on_candidate = len(x_TBI), None, None
+        if is_dropping and self.recurrent_dropout_kind == "state":
+            # The steps between those that a dilation connects are of the same sequence: one mask for them all.
+            ones = state[0].new_ones(len(state[0]) // dilation, *state[0].shape[1:])
+            on_state = nn.functional.dropout(ones, self.recurrent_dropout, is_drawn).repeat(dilation, 1)
+        elif is_dropping:
+            ones = state[-1].new_ones(num_steps, *state[-1].shape)
+            on_candidate = nn.functional.dropout(ones, self.recurrent_dropout, is_drawn)
+        kept = tuple(
+            [
+                zoneout_mask(part, share, num_steps, self.training and is_drawn)
+                for part, share in zip(state, self.zoneout, strict=True)
+            ]
+        )
+        return Noise(on_state, on_candidate, kept if any(self.zoneout) else ())
+
+
+def zoneout_mask(part: Tensor, share: float, num_steps: int, is_training: bool) -> Tensor | None:
+    """Return for a part of the state (B, ...) what each step keeps of its old value; see `recur.ops.Noise`."""
+    if share == 0:
+        return None
+    if not is_training:
+        return part.new_full((1, *[1] * part.dim()), share)
+    return torch.bernoulli(part.new_full((num_steps, *part.shape), share))
+
+
+def zoneout_shares(owner: str, given: Any, names: tuple[str, ...]) -> tuple[float, ...]:
+    """Return one probability for each part of the state, from one for all or a list of them.
+
+    Raises:
+        TypeError: One is no number.
+        ValueError: One is no probability, or there is another count of them.
+    """
+    values = tuple(given) if isinstance(given, list | tuple) else (given,) * len(names)
+    if len(values) != len(names):
+        raise ValueError(
+            f"{owner}: zoneout has {len(values)} values, but the state has {len(names)} parts ({', '.join(names)})."
+        )
+    for value in values:
+        checks.check_share(owner, "zoneout", value)
+    return values
