@@ -57,7 +57,7 @@ def test_it_is_json_and_comes_back_the_same() -> None:
 
 def test_every_layer_names_its_back_end_and_why_not_the_others() -> None:
     on_cpu = [entry for entry in collect()["backends"] if entry["device"] == "cpu"]
-    assert [entry["layer"] for entry in on_cpu] == ["RNN", "GRU", "LSTM"]
+    assert [entry["layer"] for entry in on_cpu] == ["RNN", "GRU", "LSTM", "IndRNN", "MGU", "LiGRU"]
     for entry in on_cpu:
         layer = getattr(recur.nn, entry["layer"])(4, 4)
         expected = layer.explain(torch.zeros(3, 2, 4))

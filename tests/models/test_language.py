@@ -14,7 +14,7 @@ from recur.errors import OptionError
 from recur.models.language import LanguageModel, State, detach_state
 from recur.models.options import LanguageModelOptions
 
-CELLS = ("rnn", "gru", "lstm")
+CELLS = ("rnn", "gru", "lstm", "indrnn", "mgu", "ligru")
 
 
 def build(vocabulary: int = 7, **options: Any) -> LanguageModel:
@@ -65,6 +65,8 @@ def numpy_forward(model: LanguageModel, x: list[int]) -> np.ndarray[Any, Any]:
         a = weights["embedding.weight"][token]
         for n in range(options.num_layers):
             w = {key: weights[f"layers.{n}.{key}_l0"] for key in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")}
+            if options.cell == "indrnn":
+                w["weight_hh"] = np.diag(w["weight_hh"])
             gi, gh = w["weight_ih"] @ a + w["bias_ih"], w["weight_hh"] @ h[n] + w["bias_hh"]
             if options.cell == "rnn":
                 h[n] = np.tanh(gi + gh)
@@ -72,6 +74,17 @@ def numpy_forward(model: LanguageModel, x: list[int]) -> np.ndarray[Any, Any]:
                 (ir, iz, i_n), (hr, hz, hn) = np.split(gi, 3), np.split(gh, 3)
                 r, z = sigmoid(ir + hr), sigmoid(iz + hz)
                 h[n] = (1 - z) * np.tanh(i_n + r * hn) + z * h[n]
+            elif options.cell == "indrnn":
+                h[n] = np.maximum(gi + gh, 0)
+            elif options.cell == "mgu":
+                (i_f, i_n), (h_f, _) = np.split(gi, 2), np.split(gh, 2)
+                f = sigmoid(i_f + h_f)
+                recurrent = w["weight_hh"][size:] @ (f * h[n]) + w["bias_hh"][size:]
+                h[n] = (1 - f) * h[n] + f * np.tanh(i_n + recurrent)
+            elif options.cell == "ligru":
+                z, candidate = np.split(gi + gh, 2)
+                z = sigmoid(z)
+                h[n] = z * h[n] + (1 - z) * np.maximum(candidate, 0)
             else:
                 i, f, g, o = np.split(gi + gh, 4)
                 c[n] = sigmoid(f) * c[n] + sigmoid(i) * np.tanh(g)

@@ -50,12 +50,12 @@ def collect() -> dict[str, Any]:
 def _backends() -> list[dict[str, Any]]:
     import torch
 
-    from recur.nn import GRU, LSTM, RNN
+    from recur.models.language import CELLS
 
     found = []
     for device in ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]:
-        for layer_class in (RNN, GRU, LSTM):
-            layer = layer_class(16, 16, device=device)
+        for make in CELLS.values():
+            layer = make(16, 16, device=device)
             explanation = layer.explain(torch.zeros(8, 4, 16, device=device))
             found.append({"layer": explanation.op, "device": device, **explanation.to_json()})
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -9,13 +10,21 @@ from torch import Tensor, nn
 
 from recur.errors import OptionError
 from recur.models.options import LanguageModelOptions
-from recur.nn import GRU, LSTM, RNN, GatedLayer, LockedDropout
+from recur.nn import GRU, LSTM, MGU, RNN, GatedLayer, IndRNN, LiGRU, LockedDropout
 
 LayerState = Tensor | tuple[Tensor, Tensor]
 State = tuple[LayerState, ...]
 """One state a layer: h (1, B, H), or the pair (h, c) for an LSTM."""
 
-CELLS: dict[str, type[RNN] | type[GRU] | type[LSTM]] = {"rnn": RNN, "gru": GRU, "lstm": LSTM}
+CELLS: dict[str, Callable[..., GatedLayer]] = {
+    "rnn": RNN,
+    "gru": GRU,
+    "lstm": LSTM,
+    "indrnn": IndRNN,
+    "mgu": MGU,
+    "ligru": LiGRU,
+}
+"""The layer that each cell makes."""
 
 
 class LanguageModel(nn.Module):

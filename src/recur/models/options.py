@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from recur.errors import OptionError
 from recur.kinds import is_number, is_whole
 
-Cell = Literal["rnn", "gru", "lstm"]
+Cell = Literal["rnn", "gru", "lstm", "indrnn", "mgu", "ligru"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +22,7 @@ class LanguageModelOptions:
     """
 
     cell: Cell | None = None
-    """Recurrent cell: rnn, gru or lstm."""
+    """Recurrent cell: lstm, gru, rnn; or indrnn, mgu, ligru, which torch has no code for and which train slower."""
 
     num_layers: int | None = None
     """Recurrent layers, one on top of the other."""
@@ -57,8 +57,8 @@ class LanguageModelOptions:
             value = getattr(self, name)
             if value is not None and not (is_number(value) and 0 <= value < 1):
                 raise OptionError(f"{name} must be a number from 0 to below 1, not {value!r}.")
-        if self.cell not in (None, "rnn", "gru", "lstm"):
-            raise OptionError(f"cell must be rnn, gru or lstm, not {self.cell!r}.")
+        if self.cell not in (None, *get_args(Cell)):
+            raise OptionError(f"cell must be one of {', '.join(get_args(Cell))}, not {self.cell!r}.")
         if self.initial_state not in ("zeros", "learned"):
             raise OptionError(f"initial_state must be zeros or learned, not {self.initial_state!r}.")
         for name in ("residual", "tied"):
