@@ -2,6 +2,8 @@
 
 import doctest
 
+from recur.nn.options import LSTMOptions
+
 
 def test_the_examples(root):
     path = root / "docs" / "layers.md"
@@ -10,3 +12,12 @@ def test_the_examples(root):
     said = []
     doctest.DocTestRunner().run(examples, out=said.append)
     assert not said, "".join(said)
+
+
+def test_every_option_is_in_the_table(root):
+    rows = [
+        line for line in (root / "docs" / "layers.md").read_text(encoding="utf-8").splitlines() if line.startswith("|")
+    ]
+    table = "\n".join(rows)
+    for option in LSTMOptions.__annotations__:
+        assert f"`{option}`" in table or f"`{option}=" in table, option
