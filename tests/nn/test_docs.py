@@ -15,9 +15,7 @@ def test_the_examples(root):
 
 
 def test_every_option_is_in_the_table(root):
-    rows = [
-        line for line in (root / "docs" / "layers.md").read_text(encoding="utf-8").splitlines() if line.startswith("|")
-    ]
-    table = "\n".join(rows)
+    page = (root / "docs" / "layers.md").read_text(encoding="utf-8")
+    table = "\n".join(line for line in page.splitlines() if line.startswith("|"))
     for option in LSTMOptions.__annotations__:
         assert f"`{option}`" in table or f"`{option}=" in table, option
