@@ -1,57 +1,37 @@
-"""The layers under test, as one list that drives every suite, beside torch's own."""
+"""What the tests of the layers share: the list of layers, the laws, the comparison."""
 
 from __future__ import annotations
 
 import importlib.util
+import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 import torch
 
-from recur import nn as recur_nn
+
+def _load(path: Path) -> ModuleType:
+    """Load a file beside the tests, which pytest imports by path and so cannot import by name."""
+    name = f"recur_tests_{path.parent.name}_{path.stem}"
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, path)
+        assert spec is not None
+        assert spec.loader is not None
+        # A dataclass looks its module up.
+        sys.modules[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[name])
+    return sys.modules[name]
 
 
-@dataclass(frozen=True)
-class Kind:
-    """One kind of layer, and how to make it and torch's with the same weights."""
-
-    name: str
-    options: tuple[tuple[str, Any], ...] = ()
-
-    @property
-    def has_cell(self) -> bool:
-        return self.name == "LSTM"
-
-    def make(self, *sizes: int, **options: Any) -> Any:
-        options = {"dtype": torch.float64, **dict(self.options), **options}
-        return getattr(recur_nn, self.name)(*sizes, **options)
-
-    def pair(self, *sizes: int, **options: Any) -> tuple[Any, Any]:
-        """The layer and torch's with the weights of the layer."""
-        ours = self.make(*sizes, **options)
-        options = {"dtype": torch.float64, **dict(self.options), **options}
-        theirs = getattr(torch.nn, self.name)(*sizes, **options)
-        theirs.load_state_dict(ours.state_dict())
-        return ours, theirs
-
-    def states(self, layer: Any, batch: int | None) -> Any:
-        """A random initial state; for one sequence without a batch, `batch` is None."""
-        rows = layer.num_layers * (2 if layer.bidirectional else 1)
-        shape = (rows,) if batch is None else (rows, batch)
-        h = torch.randn(*shape, layer.proj_size or layer.hidden_size, dtype=torch.float64)
-        return (h, torch.randn(*shape, layer.hidden_size, dtype=torch.float64)) if self.has_cell else h
-
-
-KINDS = {
-    "RNN": Kind("RNN"),
-    "RNN_relu": Kind("RNN", (("nonlinearity", "relu"),)),
-    "GRU": Kind("GRU"),
-    "LSTM": Kind("LSTM"),
-    "LSTM_proj": Kind("LSTM", (("proj_size", 3),)),
-}
+_layers = _load(Path(__file__).with_name("layers.py"))
+_cases = _load(Path(__file__).with_name("cases.py"))
+_laws = _load(Path(__file__).with_name("laws.py"))
+Kind = _layers.Kind
+ALL = _layers.KINDS
+KINDS = {label: kind for label, kind in ALL.items() if kind.is_torchs}
 
 
 def flat(result: Any) -> dict[str, torch.Tensor]:
@@ -68,21 +48,42 @@ def _flat() -> Callable[..., dict[str, torch.Tensor]]:
 
 
 @pytest.fixture(params=list(KINDS))
-def kind(request: pytest.FixtureRequest) -> Kind:
+def kind(request: pytest.FixtureRequest) -> Any:
+    """A kind that torch has too."""
     return KINDS[request.param]
 
 
 @pytest.fixture(scope="session")
-def kinds() -> dict[str, Kind]:
+def kinds() -> dict[str, Any]:
     return KINDS
+
+
+@pytest.fixture(params=list(ALL))
+def any_kind(request: pytest.FixtureRequest) -> Any:
+    """A kind of layer in any form."""
+    return ALL[request.param]
+
+
+@pytest.fixture(scope="session")
+def all_kinds() -> dict[str, Any]:
+    return ALL
+
+
+@pytest.fixture(scope="session")
+def make_case() -> Callable[..., Any]:
+    """See cases.py."""
+    found: Callable[..., Any] = _cases.make_case
+    return found
+
+
+@pytest.fixture(scope="session")
+def laws() -> dict[str, Callable[..., bool]]:
+    """Each law by name, see laws.py."""
+    found: dict[str, Callable[..., bool]] = _laws.LAWS
+    return found
 
 
 @pytest.fixture(scope="session")
 def compare() -> Callable[..., None]:
-    path = Path(__file__).parents[1] / "ops" / "compare.py"
-    spec = importlib.util.spec_from_file_location("compare", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.compare
+    found: Callable[..., None] = _load(Path(__file__).parents[1] / "ops" / "compare.py").compare
+    return found
