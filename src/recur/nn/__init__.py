@@ -1,7 +1,9 @@
 """Recurrent layers: torch's arguments, parameters and results, and what torch's layers refuse."""
 
+from recur.nn.cell import GRUCell, IndRNNCell, LiGRUCell, LSTMCell, MGUCell, RNNCell
 from recur.nn.dropout import LockedDropout
 from recur.nn.gated import GatedLayer
+from recur.nn.gated_cell import GatedCell, LSTMState
 from recur.nn.gru import GRU
 from recur.nn.indrnn import IndRNN
 from recur.nn.layer import Everything, RecurrentLayer, Steps
@@ -22,10 +24,18 @@ __all__ = [
     "Directions",
     "Everything",
     "Explanation",
+    "GRUCell",
+    "GatedCell",
     "GatedLayer",
     "IndRNN",
+    "IndRNNCell",
+    "LSTMCell",
+    "LSTMState",
     "LiGRU",
+    "LiGRUCell",
     "LockedDropout",
+    "MGUCell",
+    "RNNCell",
     "Recurrent",
     "RecurrentLayer",
     "Steps",

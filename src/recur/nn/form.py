@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -124,3 +125,12 @@ def zoneout_shares(owner: str, given: Any, names: tuple[str, ...]) -> tuple[floa
     for value in values:
         checks.check_share(owner, "zoneout", value)
     return values
+
+
+def changed_arguments(module: Any) -> list[str]:
+    """Return each argument of a module's constructor that is not at its default, as it is written."""
+    arguments = inspect.signature(type(module).__init__).parameters
+    defaults = {name: each.default for name, each in arguments.items() if each.default is not each.empty}
+    defaults |= {**checks.DEFAULTS, "zoneout": (0.0,) * len(module._state_names)}
+    values = {name: getattr(module, name, default) for name, default in defaults.items()}
+    return [f"{name}={value!r}" for name, value in values.items() if value != defaults[name]]

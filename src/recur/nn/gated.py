@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import torch
 from torch import Tensor, nn
 
 from recur.nn import initialization
 from recur.nn import options as checks
-from recur.nn.form import GatedForm
+from recur.nn.cell import CELLS
+from recur.nn.form import GatedForm, changed_arguments
+from recur.nn.gated_cell import GatedCell
 from recur.nn.layer import RecurrentLayer
 from recur.nn.sequences import Lengths, Sequences
 from recur.ops import _dispatch
@@ -173,15 +174,43 @@ class GatedLayer(GatedForm, RecurrentLayer):
         call = Call(self._owner, x_TBI, state, self._weights(0), lengths, reset, options=self._form, noise=noise)
         return _dispatch.explain(self._cell.backends, call, self.backend)
 
+    def cell(self, layer: int = 0, direction: Literal["forward", "backward"] = "forward") -> GatedCell:
+        """Return the single cell of one layer and direction, which shares this layer's parameters.
+
+        It looks the weights up here at each step, so it stays right when the layer moves, is loaded or gets other
+        parameters, and gradients of its steps land here. What a stack has between its layers (dropout, skips, merges)
+        is the caller's, and in a dilated layer `hx` is the state from `dilation` steps back.
+
+        Args:
+            layer: Number of the layer, from 0.
+            direction: "forward" or "backward".
+
+        Returns:
+            `LSTMCell` for an `LSTM`, and so on.
+
+        Raises:
+            ValueError: There is no such layer or direction.
+
+        Example:
+            >>> from recur.nn import GRU
+            >>> layer = GRU(8, 16)
+            >>> x = torch.randn(5, 2, 8)
+            >>> h = None
+            >>> for x_t in x:
+            ...     h = layer.cell()(x_t, h)
+            >>> torch.allclose(h, layer(x)[1][0], atol=1e-6)
+            True
+        """
+        checks.check_size(self._owner, "layer", layer, 0)
+        if layer >= self.num_layers:
+            raise ValueError(f"{self._owner}: there is no layer {layer}; num_layers is {self.num_layers}.")
+        known = ("forward", "backward")[: self._num_directions]
+        if direction not in known:
+            raise ValueError(f"{self._owner}: direction is {direction!r}, but must be {' or '.join(map(repr, known))}.")
+        return CELLS[self._op]._of_layer(self, layer * self._num_directions + known.index(direction))
+
     def extra_repr(self) -> str:
         """Return the arguments as written, those at their default left out."""
         sizes = set(self.hidden_sizes)
         parts = [str(self.input_size), str(self.hidden_size if len(sizes) == 1 else list(self.hidden_sizes))]
-        arguments = inspect.signature(type(self).__init__).parameters
-        defaults = {name: each.default for name, each in arguments.items() if each.default is not each.empty}
-        defaults |= {**checks.DEFAULTS, "zoneout": (0.0,) * len(self._state_names)}
-        for name, default in defaults.items():
-            value: Any = getattr(self, name, default)
-            if value != default:
-                parts.append(f"{name}={value!r}")
-        return ", ".join(parts)
+        return ", ".join([*parts, *changed_arguments(self)])
