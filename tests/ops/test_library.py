@@ -1,8 +1,11 @@
 """Torch's own functions against the reference: outputs, final states and all gradients, over every option."""
 
+import dataclasses
+
 import pytest
 import torch
 
+from recur.errors import BackendError
 from recur.ops import Options, recurrence
 from recur.ops._library import turn
 
@@ -216,3 +219,15 @@ def test_second_derivatives_are_those_of_the_reference(op, compare, T, lengths):
     got = second("torch")
     torch.manual_seed(1)
     compare(got, second("reference"), terms=T * 3 + 20)
+
+
+@pytest.mark.parametrize("size", [5, 8])
+def test_a_projection_that_does_not_narrow_is_left_to_the_reference(ops, compare, size):
+    """Torch's function tells a projection by its width being another than the cell's."""
+    op = dataclasses.replace(ops["lstm"], proj=size)
+    wide = {"weight_hr": (size, 5), "weight_hh": (20, size), "h0": (2, size)}
+    arguments = op.arguments(4, 2, 3, 5)
+    arguments |= {name: torch.randn(shape, dtype=torch.float64) for name, shape in wide.items()}
+    compare(op(arguments), op(arguments, backend="reference"))
+    with pytest.raises(BackendError, match=r"'torch' refused: torch's own cell takes projections to fewer than"):
+        op(arguments, backend="torch")

@@ -67,6 +67,8 @@ class Library:
         if call.options is not self._forms[0] and call.options not in self._forms:
             odd = min((_differences(call.options, form) for form in self._forms), key=len)
             return f"torch's own cell has no form with {', '.join(odd)}"
+        if "weight_hr" in call.weights.more and not _is_narrower(call.weights.more["weight_hr"]):
+            return "torch's own cell takes projections to fewer than hidden_size units only"
         if call.noise is not SILENCE:
             return "torch's own cell takes no noise within a layer, such as zoneout or recurrent dropout"
         if call.records:
@@ -130,6 +132,10 @@ class Library:
         return Result(torch.where(alive_TB1, y_TBH, 0), (h_BH, *rest))
 
 
+def _is_narrower(weight_hr: Tensor) -> bool:
+    return weight_hr.shape[0] < weight_hr.shape[1]
+
+
 def _differences(one: Options, other: Options) -> list[str]:
     pairs = zip(Options._fields, one, other, strict=True)
     return [name if isinstance(a, bool) else f"{name}={a!r}" for name, a, b in pairs if a != b]
@@ -163,6 +169,8 @@ def flatten_weights(mode: str, weights: Sequence[Tensor]) -> None:
     from torch.backends.cudnn import rnn
 
     projection = weights[-1] if len(weights) % 2 else None
+    if projection is not None and not _is_narrower(projection):
+        return
     hidden_size = weights[1].shape[1] if projection is None else projection.shape[1]
     proj_size = 0 if projection is None else projection.shape[0]
     with torch.cuda.device_of(first), torch.no_grad():  # type: ignore[no-untyped-call]
