@@ -47,7 +47,7 @@ def run_dilated(
         The same as `run`, the final state like `state`.
     """
     if reverse:
-        x_TBI = turn(x_TBI, lengths)
+        x_TBI = turn_any(x_TBI, lengths)
         reset = None if reset is None else turn(reset[..., None], lengths)[..., 0]
     num_steps, batch = x_TBI.shape[:2]
     rounds = -(-num_steps // dilation)

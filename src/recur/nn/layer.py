@@ -68,6 +68,9 @@ class RecurrentLayer(nn.Module):
 
     _state_names: tuple[str, ...] = ("h",)
     _num_features = 1
+    # Parts of the state that begin with zeros whatever `initial_state` says, and that zoneout leaves alone, such as
+    # a clock.
+    _fixed_states: tuple[str, ...] = ()
 
     # Set from the options.
     initial_state: str
@@ -114,7 +117,9 @@ class RecurrentLayer(nn.Module):
         self._num_states = num_layers * self._num_directions
         for name in StackOptions.__annotations__:
             setattr(self, name, options[name])
-        self.zoneout = zoneout_shares(owner, options["zoneout"], self._state_names)
+        free = tuple(name for name in self._state_names if name not in self._fixed_states)
+        shares = dict(zip(free, zoneout_shares(owner, options["zoneout"], free), strict=True))
+        self.zoneout = tuple(shares.get(name, 0.0) for name in self._state_names)
         self.dilations = checks.per_layer(owner, "dilation", options["dilation"], num_layers)
         if self.merge != "concat" and not bidirectional:
             raise ValueError(f"{owner}: merge is {self.merge!r}, but there is one direction; pass bidirectional=True.")
@@ -193,6 +198,8 @@ class RecurrentLayer(nn.Module):
                     self.register_parameter(name, nn.Parameter(torch.empty(shape, device=device, dtype=dtype)))
         if self.initial_state == "learned":
             for number, name in enumerate(self._state_names):
+                if name in self._fixed_states:
+                    continue
                 parts = [shape[number] for shape in shapes]
                 if self._state_form.is_stacked:
                     start = torch.empty(self._num_states, *parts[0], device=device, dtype=dtype)
@@ -202,7 +209,8 @@ class RecurrentLayer(nn.Module):
                     start = torch.empty(part, device=device, dtype=dtype)
                     self.register_parameter(f"{self._learned_name(name)}_{self._suffix(k)}", nn.Parameter(start))
         if self.initial_state == "context":
-            total = sum(torch.Size(part).numel() for shape in shapes for part in shape)
+            named = [pair for shape in shapes for pair in zip(self._state_names, shape, strict=True)]
+            total = sum(torch.Size(part).numel() for name, part in named if name not in self._fixed_states)
             assert self.context_size is not None
             self.context_to_state = nn.Linear(self.context_size, total, device=device, dtype=dtype)
 
@@ -452,6 +460,9 @@ class RecurrentLayer(nn.Module):
         for k, (parts, n) in enumerate(zip(shapes, copies, strict=True)):
             rows = []
             for name, shape in zip(self._state_names, parts, strict=True):
+                if name in self._fixed_states:
+                    rows.append(x_TBI.new_zeros(*_kept(n), batch, *shape, dtype=dtype))
+                    continue
                 learned = self._learned_name(name)
                 stacked = state_form.is_stacked
                 start = getattr(self, learned)[k] if stacked else getattr(self, f"{learned}_{self._suffix(k)}")
@@ -474,7 +485,10 @@ class RecurrentLayer(nn.Module):
         own_shapes = self._state_form.shapes
         for parts, actual, n in zip(own_shapes, state_form.shapes, state_form.copies, strict=True):
             rows = []
-            for shape, wanted in zip(parts, actual, strict=True):
+            for name, shape, wanted in zip(self._state_names, parts, actual, strict=True):
+                if name in self._fixed_states:
+                    rows.append(rest.new_zeros(*_kept(n), batch, *wanted))
+                    continue
                 part, rest = rest.tensor_split([torch.Size(shape).numel()], dim=1)
                 rows.append(part.reshape(batch, *shape).expand(*_kept(n), batch, *wanted))
             states.append(tuple(rows))

@@ -21,6 +21,28 @@ def leaves(nest: Any, path: str = "") -> Iterator[tuple[str, Any]]:
         yield path, nest
 
 
+def leaves_above(nest: Any, other: Any, error: Callable[[], Exception]) -> tuple[Any, ...]:
+    """Return what `other` has where `nest` has its leaves; below them there may be more.
+
+    Raises:
+        Exception: What `error` returns, when `other` branches otherwise above them.
+
+    Example:
+        >>> leaves_above({"a": "*", "b": "*"}, {"b": (1, 2), "a": 3}, ValueError)
+        (3, (1, 2))
+    """
+    if not _is_branch(nest):
+        return (other,)
+    if not _is_branch(other) or isinstance(other, dict) != isinstance(nest, dict) or len(other) != len(nest):
+        raise error()
+    if isinstance(nest, dict):
+        if other.keys() != nest.keys():
+            raise error()
+        other = {name: other[name] for name in nest}
+    pairs = zip(_children(nest), _children(other), strict=True)
+    return tuple(leaf for (_, mine), (_, theirs) in pairs for leaf in leaves_above(mine, theirs, error))
+
+
 def rebuilt(nest: Any, values: Sequence[Any]) -> Any:
     """Return a nest of the same structure with other leaves, in the order of `leaves`."""
     remaining = iter(values)
@@ -40,6 +62,22 @@ def mapped(function: Callable[[Any], Any], nest: Any) -> Any:
 def structure(nest: Any) -> Any:
     """Return what two nests of the same structure have in common, comparable with ==."""
     return mapped(lambda _: "*", nest)
+
+
+def shown(nest: Any) -> str:
+    """Return a nest of words as it is printed in messages.
+
+    Example:
+        >>> shown({"h": "*", "memory": ("*", "*")})
+        '{h: *, memory: (*, *)}'
+    """
+    if not _is_branch(nest):
+        return str(nest)
+    if isinstance(nest, dict) or hasattr(nest, "_fields"):
+        inside = ", ".join(f"{name}: {shown(value)}" for name, value in _children(nest))
+        return f"{{{inside}}}" if isinstance(nest, dict) else f"{type(nest).__name__}({inside})"
+    inside = ", ".join(shown(value) for _, value in _children(nest))
+    return f"[{inside}]" if isinstance(nest, list) else f"({inside})"
 
 
 def _is_branch(nest: Any) -> bool:
