@@ -88,6 +88,14 @@ def _leaky(input_size: int, hidden_size: int, num_layers: int = 1, *, dtype: tor
     return recur_nn.Recurrent(cell, input_size, num_layers, **options).to(dtype)
 
 
+def _times(num_steps: int, batch: int) -> dict[str, Tensor]:
+    return {"times": torch.rand(num_steps, batch, dtype=torch.float64).cumsum(0)}
+
+
+def _times_and_mask(num_steps: int, batch: int) -> dict[str, Tensor]:
+    return _times(num_steps, batch) | {"mask": torch.rand(num_steps, batch, 3) < 0.6}
+
+
 def _gated(name: str, *, is_torchs: bool = False, **options: Any) -> Kind:
     return Kind(name, options, is_torchs, draws="lstm" if name == "LSTM" else "gated")
 
@@ -113,4 +121,17 @@ KINDS: dict[str, Kind] = {
     "LiGRU": _gated("LiGRU"),
     "LiGRU_norm_proj": _gated("LiGRU", layer_norm=True, proj_size=6),
     "Recurrent": Kind("Recurrent", build=_leaky),
+    "RHN": Kind("RHN", {"depth": 2}),
+    "RHN_uncoupled": Kind("RHN", {"depth": 3, "coupled": False}),
+    "MogrifierLSTM": Kind("MogrifierLSTM"),
+    "MogrifierLSTM_rank": Kind("MogrifierLSTM", {"rounds": 4, "rank": 2}),
+    "MultiplicativeLSTM": Kind("MultiplicativeLSTM"),
+    "ConvLSTM": Kind("ConvLSTM", {"peephole": True}, spatial=(3, 2), state_rank=3),
+    "ConvLSTM_signal": Kind("ConvLSTM", {"num_dims": 1, "layer_norm": True}, spatial=(4,), state_rank=2),
+    "ConvGRU": Kind("ConvGRU", {"kernel_size": (1, 3)}, spatial=(2, 3), state_rank=3),
+    "ConvGRU_signal": Kind("ConvGRU", {"num_dims": 1, "layer_norm": True}, spatial=(4,), state_rank=2),
+    "PhasedLSTM": Kind("PhasedLSTM", {"open_ratio": 0.8}, timed=_times),
+    "PhasedLSTM_steps": Kind("PhasedLSTM", {"open_ratio": 0.8}),
+    "GRUD": Kind("GRUD", {"means": [0.3, -0.2, 0.1]}, timed=_times_and_mask),
+    "GRUD_steps": Kind("GRUD"),
 }

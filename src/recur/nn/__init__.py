@@ -1,16 +1,22 @@
 """Recurrent layers: torch's arguments, parameters and results, and what torch's layers refuse."""
 
 from recur.nn.cell import GRUCell, IndRNNCell, LiGRUCell, LSTMCell, MGUCell, RNNCell
+from recur.nn.conv import ConvGRU, ConvGRUCell, ConvLSTM, ConvLSTMCell
 from recur.nn.dropout import LockedDropout
 from recur.nn.gated import GatedLayer
 from recur.nn.gated_cell import GatedCell, LSTMState
 from recur.nn.gru import GRU
+from recur.nn.grud import GRUD, GRUDCell
 from recur.nn.indrnn import IndRNN
 from recur.nn.layer import Everything, RecurrentLayer, Steps
 from recur.nn.ligru import LiGRU
 from recur.nn.lstm import LSTM
 from recur.nn.mgu import MGU
+from recur.nn.mogrifier import MogrifierLSTM, MogrifierLSTMCell
+from recur.nn.multiplicative import MultiplicativeLSTM, MultiplicativeLSTMCell
+from recur.nn.phased import PhasedLSTM, PhasedLSTMCell
 from recur.nn.recurrent import Recurrent
+from recur.nn.rhn import RHN, RHNCell
 from recur.nn.rnn import RNN
 from recur.nn.sequences import left_to_right_padding, right_to_left_padding
 from recur.nn.states import Directions
@@ -18,13 +24,20 @@ from recur.ops._dispatch import Explanation
 
 __all__ = [
     "GRU",
+    "GRUD",
     "LSTM",
     "MGU",
+    "RHN",
     "RNN",
+    "ConvGRU",
+    "ConvGRUCell",
+    "ConvLSTM",
+    "ConvLSTMCell",
     "Directions",
     "Everything",
     "Explanation",
     "GRUCell",
+    "GRUDCell",
     "GatedCell",
     "GatedLayer",
     "IndRNN",
@@ -35,6 +48,13 @@ __all__ = [
     "LiGRUCell",
     "LockedDropout",
     "MGUCell",
+    "MogrifierLSTM",
+    "MogrifierLSTMCell",
+    "MultiplicativeLSTM",
+    "MultiplicativeLSTMCell",
+    "PhasedLSTM",
+    "PhasedLSTMCell",
+    "RHNCell",
     "RNNCell",
     "Recurrent",
     "RecurrentLayer",

@@ -68,6 +68,11 @@ class ModuleCell(nn.Module):
             else:
                 nn.init.uniform_(parameter, -bound, bound)
 
+    def _weight(self, name: str) -> Tensor:
+        """Return a parameter, parametrized or not."""
+        weight: Tensor = getattr(self, name)
+        return weight
+
     def _step(self, x: Tensor, state: State) -> tuple[State, dict[str, Tensor]]:
         """Return the next state and the gates; the input and each part of the state have rows first."""
         raise NotImplementedError

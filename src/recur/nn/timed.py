@@ -1,0 +1,124 @@
+"""Layers that know when each step happened."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence
+
+from recur.nn.cell_layer import CellLayer
+from recur.nn.sequences import Lengths, Sequences, time_first
+from recur.ops._checks import check_like, shape_of
+
+
+class TimedLayer(CellLayer):
+    """A stack whose cells get the time stamp of each step; the base of `PhasedLSTM`, `CfC` and `GRUD`."""
+
+    def forward(
+        self,
+        x: Sequences,
+        hx: Any = None,
+        *,
+        times: Sequences | None = None,
+        lengths: Lengths | None = None,
+        reset: Tensor | None = None,
+        context: Tensor | None = None,
+        return_all: bool = False,
+    ) -> Any:
+        """Return the outputs of the last layer and the final state of every layer.
+
+        Args:
+            x: As of `RecurrentLayer.forward`.
+            hx: Initial state, as of `RecurrentLayer.forward`, the parts as the layer's own page says. The clock is part
+                of it, so that a sequence may be given in pieces.
+            times: When each step happened, in any unit, in the layer's dtype: (T, B), (B, T) with `batch_first`, (T,)
+                for one sequence, a PackedSequence or a list of tensors (T_k,) where x is one. Every layer of the stack
+                and either direction gets them. None for one step after the other, a unit of time apart.
+            lengths: As of `RecurrentLayer.forward`; times past them may be anything.
+            reset: As of `RecurrentLayer.forward`.
+            context: As of `RecurrentLayer.forward`.
+            return_all: As of `RecurrentLayer.forward`.
+
+        Returns:
+            As `RecurrentLayer.forward`.
+
+        Raises:
+            TypeError: An argument is of the wrong kind or dtype.
+            ValueError: A shape, a device or a value of `lengths` is wrong.
+        """
+        extras = None if times is None else self._time_stamps(x, times)
+        return self._forward(x, hx, lengths, reset, context, return_all, extras)
+
+    def _time_stamps(self, x: Sequences, times: Sequences) -> Tensor:
+        """Return the time stamps as (T, B, 1)."""
+        pairs_beside(self._owner, "times", x, times, has_features=False)
+        times_TB, _, _ = time_first(
+            self._owner, times, None, batch_first=self.batch_first, num_features=0, wanted="times"
+        )
+        check_like(self._owner, "times", times_TB, self._sample_weight(), "the layer")
+        return times_TB[..., None]
+
+
+def elapsed(clock_B2: Tensor, time_B1: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Return the time since the step before, (B, 1), and the clock after this step.
+
+    Args:
+        clock_B2: The time of the step before, and 1 if there was one, 0 if this is the first.
+        time_B1: The time of this step, or None for a unit later than the one before.
+
+    Returns:
+        Zero at the first step; never negative, since the reverse direction goes back in time.
+    """
+    before_B1, begun_B1 = clock_B2.chunk(2, 1)
+    if time_B1 is None:
+        time_B1 = before_B1 + 1
+    return (time_B1 - before_B1).abs() * begun_B1, torch.cat([time_B1, torch.ones_like(time_B1)], 1)
+
+
+def pairs_beside(owner: str, name: str, x: Sequences, given: Any, *, has_features: bool) -> list[tuple[Tensor, Tensor]]:
+    """Return x and what goes beside it as pairs of tensors, one for a batch, or one for each sequence of a list.
+
+    Args:
+        owner: Who complains.
+        name: Of what goes beside x.
+        x: The sequences; what is wrong with them alone is not told here.
+        given: What goes beside, in the same form.
+        has_features: Whether it has the features of x too, or one value for each step.
+
+    Raises:
+        TypeError: It comes in another form.
+        ValueError: It has another shape.
+    """
+    if isinstance(x, PackedSequence):
+        if not isinstance(given, PackedSequence):
+            raise TypeError(f"{owner}: x is a PackedSequence, so {name} must be one, but is {type(given).__name__}.")
+        if not _is_packed_alike(x, given):
+            raise ValueError(f"{owner}: {name} and x are PackedSequences of other lengths, or in another order.")
+        pairs: list[tuple[Any, Any]] = [(x.data, given.data)]
+    elif isinstance(x, list | tuple):
+        if not isinstance(given, list | tuple) or len(given) != len(x):
+            what = f"{len(given)} entries" if isinstance(given, list | tuple) else type(given).__name__
+            raise TypeError(f"{owner}: x is a list, so {name} must be one of {len(x)} tensors, but is {what}.")
+        pairs = list(zip(x, given, strict=True))
+    else:
+        pairs = [(x, given)]
+    for one, beside in pairs:
+        for what, value in (("x", one), (name, beside)):
+            if not isinstance(value, Tensor):
+                raise TypeError(f"{owner}: {what} must be of torch.Tensor, but is {type(value).__name__}.")
+        wanted = tuple(one.shape if has_features else one.shape[:-1])
+        if beside.shape != wanted:
+            raise ValueError(
+                f"{owner}: {name} must have shape {wanted} beside x of shape {shape_of(one)}, "
+                f"but has {shape_of(beside)}."
+            )
+    return pairs
+
+
+def _is_packed_alike(one: PackedSequence, other: PackedSequence) -> bool:
+    if not torch.equal(one.batch_sizes, other.batch_sizes):
+        return False
+    orders = (one.sorted_indices, other.sorted_indices)
+    return all(o is None for o in orders) or (all(o is not None for o in orders) and torch.equal(*orders))  # type: ignore[arg-type]
