@@ -1,5 +1,7 @@
 """Kinds, options, shapes, lengths and resets drawn together; every combination is held to every law."""
 
+import functools
+
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
@@ -65,6 +67,10 @@ def hold(data, kinds, laws, make_case, compare):
     num_steps, batch = data.draw(st.integers(1, 6)), data.draw(st.integers(1, 4))
     lengths = data.draw(st.none() | st.lists(st.integers(0, num_steps), min_size=batch, max_size=batch))
     torch.manual_seed(data.draw(st.integers(0, 2**16)))
+    if (kind.options | options).get("layer_norm"):
+        # A normalised product is divided by a spread of at least sqrt(1e-5), and so multiplies a rounding by up to 316;
+        # a state, its gates and its gradient have been through three of them.
+        compare = functools.partial(compare, terms=316**3)
     case = make_case(
         kind,
         (data.draw(st.integers(1, 4)), hidden),

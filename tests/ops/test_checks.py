@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from recur.ops import Options, form
+from recur.ops import Noise, Options, form
 
 
 def _change(**changes):
@@ -112,3 +112,29 @@ def test_autocast_leaves_float64_so_it_cannot_be_mixed(ops):
             ops["gru"]({**singles, "x": doubles["x"]})
         with pytest.raises(TypeError, match=r"^gru: x is torch\.float32, but weight_ih is torch\.float64\. Convert it"):
             ops["gru"]({**doubles, "x": singles["x"]})
+
+
+BAD_NOISE = [
+    ("lstm", Noise(state=torch.ones(2, 5)), r"noise\.state must have shape \(2, 4\), but has \(2, 5\)\."),
+    (
+        "lstm",
+        Noise(candidate=torch.ones(2, 4)),
+        r"noise\.candidate must have shape \(3, 2, 4\) or \(1, 2, 4\), but has \(2, 4\)\.",
+    ),
+    ("lstm", Noise(zoneout=(torch.ones(1, 1, 1),)), r"noise\.zoneout must have 2 parts, but has 1\."),
+    (
+        "gru",
+        Noise(zoneout=(torch.ones(3, 2, 1),)),
+        r"noise\.zoneout\[0\] must have shape \(3, 2, 4\) or \(1, 1, 1\), but has \(3, 2, 1\)\.",
+    ),
+    ("rnn_tanh", Noise(candidate=torch.ones(3, 2, 4)), r"noise\.candidate is for cells with a candidate, which"),
+]
+
+
+@pytest.mark.parametrize(("name", "noise", "text"), BAD_NOISE)
+def test_bad_noise(ops, name, noise, text):
+    op = ops[name]
+    arguments = op.arguments(3, 2, 5, 4, torch.float32)
+    with pytest.raises(ValueError, match=f"^{op.kind}: {text}"):
+        op(arguments, noise=noise)
+    op(arguments, noise=Noise(zoneout=(torch.ones(1, 1, 1), *[None] * (len(op.state_names) - 1))))

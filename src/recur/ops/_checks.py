@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from recur.ops._call import Call
+from recur.ops._call import SILENCE, Call
 from recur.ops._cell import Cell
 
 
@@ -58,6 +58,8 @@ def check_call(call: Call, cell: Cell) -> None:
             )
         check_like(owner, name, tensor, weight_ih, "weight_ih")
     check_steps(owner, x)
+    if call.noise is not SILENCE:
+        _check_noise(call, cell, hidden_size, proj_size)
     if call.lengths is not None:
         check_lengths(owner, call.lengths, len(x), batch)
         if call.lengths.dtype != torch.int64 or call.lengths.device != x.device:
@@ -71,6 +73,32 @@ def check_call(call: Call, cell: Cell) -> None:
         check_reset(owner, call.reset, (len(x), batch), "(T, B)")
         if call.reset.device != x.device:
             raise ValueError(f"{owner}: reset is on {call.reset.device}, but x is on {x.device}. Move it there.")
+
+
+def _check_noise(call: Call, cell: Cell, hidden_size: int, proj_size: int) -> None:
+    owner, x, noise = call.op, call.x_TBI, call.noise
+    num_steps, batch = x.shape[:2]
+    sizes = cell.state_sizes(hidden_size, proj_size)
+    if noise.candidate is not None and len(cell.gates) == 1:
+        raise ValueError(
+            f"{owner}: noise.candidate is for cells with a candidate, which this one has not. Leave it out."
+        )
+    if noise.zoneout and len(noise.zoneout) != len(sizes):
+        raise ValueError(f"{owner}: noise.zoneout must have {len(sizes)} parts, but has {len(noise.zoneout)}.")
+    masks: list[tuple[str, Tensor | None, tuple[tuple[int, ...], ...]]] = []
+    masks.append(("noise.state", noise.state, ((batch, sizes[0]),)))
+    full = (num_steps, batch, hidden_size)
+    masks.append(("noise.candidate", noise.candidate, (full, (1, *full[1:]))))
+    for number, mask in enumerate(noise.zoneout):
+        full = (num_steps, batch, sizes[number])
+        masks.append((f"noise.zoneout[{number}]", mask, (full, (1, 1, 1))))
+    for name, mask, shapes in masks:
+        if mask is None:
+            continue
+        if tuple(mask.shape) not in shapes:
+            known = " or ".join(map(str, shapes))
+            raise ValueError(f"{owner}: {name} must have shape {known}, but has {shape_of(mask)}.")
+        check_like(owner, name, mask, call.weights.weight_ih, "weight_ih")
 
 
 def _check_count(owner: str, what: str, names: list[str], given: Sequence[object]) -> None:
