@@ -222,7 +222,7 @@ def records(case: Case) -> bool:
     for values in steps:
         assert list(values)[: len(names)] == list(names)
         assert all(bool((v[~case.alive] == 0).all()) for v in values.values())
-        assert all(v.requires_grad for v in values.values())
+        assert all(v.requires_grad for n, v in values.items() if n not in layer._fixed_states)
     columns = case.columns(state)
     for k, values in enumerate(steps):
         newest = {}
@@ -285,7 +285,7 @@ def stack(case: Case) -> bool:
             merged = merged + x
         if layer.skip == "highway" and number:
             weight, bias = (getattr(layer, f"{name}_skip_l{number}") for name in ("weight", "bias"))
-            gate = torch.sigmoid(x @ weight.T + bias)
+            gate = torch.sigmoid(x.movedim(2, -1) @ weight.T + bias).movedim(-1, 2)
             merged = gate * merged + (1 - gate) * x
         below.append(merged)
         x = torch.cat(below, 2) if layer.skip == "dense" and number < layer.num_layers - 1 else merged
