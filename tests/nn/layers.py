@@ -132,6 +132,8 @@ KINDS: dict[str, Kind] = {
     "ConvGRU_signal": Kind("ConvGRU", {"num_dims": 1, "layer_norm": True}, spatial=(4,), state_rank=2),
     "PhasedLSTM": Kind("PhasedLSTM", {"open_ratio": 0.8}, timed=_times),
     "PhasedLSTM_steps": Kind("PhasedLSTM", {"open_ratio": 0.8}),
+    "CfC": Kind("CfC", {"backbone_size": 7}, timed=_times),
+    "CfC_steps": Kind("CfC", {"backbone_size": 7}),
     "GRUD": Kind("GRUD", {"means": [0.3, -0.2, 0.1]}, timed=_times_and_mask),
     "GRUD_steps": Kind("GRUD"),
 }

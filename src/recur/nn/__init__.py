@@ -1,6 +1,7 @@
 """Recurrent layers: torch's arguments, parameters and results, and what torch's layers refuse."""
 
 from recur.nn.cell import GRUCell, IndRNNCell, LiGRUCell, LSTMCell, MGUCell, RNNCell
+from recur.nn.cfc import CfC, CfCCell
 from recur.nn.conv import ConvGRU, ConvGRUCell, ConvLSTM, ConvLSTMCell
 from recur.nn.dropout import LockedDropout
 from recur.nn.gated import GatedLayer
@@ -29,6 +30,8 @@ __all__ = [
     "MGU",
     "RHN",
     "RNN",
+    "CfC",
+    "CfCCell",
     "ConvGRU",
     "ConvGRUCell",
     "ConvLSTM",
