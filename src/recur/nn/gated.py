@@ -57,6 +57,7 @@ class GatedLayer(GatedForm, RecurrentLayer):
     ) -> None:
         owner = type(self).__name__
         given = checks.complete(owner, options, self._options_type)
+        checks.check_dtype(owner, dtype)
         # The base asks for what this sets.
         self._choose_form(bias, proj_size, form_options, given)
         super().__init__(input_size, hidden_size, num_layers, batch_first, dropout, bidirectional, given)

@@ -289,6 +289,8 @@ class RecurrentLayer(nn.Module):
         extras: Tensor | None = None,
     ) -> Any:
         """Run the stack; `extras` are features, padded and time first, that every layer gets behind its input."""
+        if not isinstance(return_all, bool):
+            raise TypeError(f"{self._owner}: return_all must be a bool, but is {type(return_all).__name__}.")
         x_TBI, lengths, reset, form = self._prepare(x, lengths, reset)
         state_form = self._state_form_for(x_TBI)
         is_own_needed = hx is None or reset is not None or context is not None

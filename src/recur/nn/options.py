@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias, TypedDict
 
+import torch
 from torch import Tensor
 
 Initializer: TypeAlias = Callable[[Tensor], Any]
@@ -146,6 +148,8 @@ def _check(owner: str, name: str, value: Any) -> None:
             raise ValueError(f"{owner}: {name} is {value}, but must be above 0.")
     if name == "forget_bias" and value is not None:
         check_number(owner, name, value)
+        if not math.isfinite(value):
+            raise ValueError(f"{owner}: forget_bias is {value}, but must be finite.")
     if name in ("context_size", "chrono_steps") and value is not None:
         check_size(owner, name, value, 1 if name == "context_size" else 2)
 
@@ -154,6 +158,12 @@ def check_number(owner: str, name: str, value: object) -> None:
     """Raise TypeError unless `value` is a number."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"{owner}: {name} must be a number, but is {type(value).__name__}.")
+
+
+def check_dtype(owner: str, dtype: torch.dtype | None) -> None:
+    """Raise TypeError unless `dtype` is None or floating."""
+    if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
+        raise TypeError(f"{owner}: dtype must be floating, such as torch.float32, but is {dtype}.")
 
 
 def check_share(owner: str, name: str, value: Any) -> None:

@@ -167,6 +167,8 @@ def right_to_left_padding(x: Tensor, lengths: Lengths, *, batch_first: bool = Fa
 
 def _rolled(owner: str, x: Tensor, lengths: Lengths, batch_first: bool, *, to_left: bool) -> Tensor:
     axis = 1 if batch_first else 0
+    if not isinstance(x, Tensor):
+        raise TypeError(f"{owner}: x must be a torch.Tensor, but is {type(x).__name__}.")
     if x.dim() < 2:
         raise ValueError(f"{owner}: x must have at least 2 dimensions, but has shape {shape_of(x)}.")
     num_steps, batch = x.shape[axis], x.shape[1 - axis]

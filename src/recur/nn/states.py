@@ -109,10 +109,10 @@ class StateForm:
             check_like(self.owner, name, part, weight, "the layer")
             return (part if is_batched else part.unsqueeze(1)).unbind(1 if first else 0)
         if not isinstance(part, list | tuple) or len(part) != len(shapes):
-            what = f"{len(part)} entries" if isinstance(part, list | tuple) else type(part).__name__
+            what = f"has {len(part)}" if isinstance(part, list | tuple) else f"is {type(part).__name__}"
             raise TypeError(
-                f"{self.owner}: {name} must be a list of {len(shapes)} tensors, one for each layer and direction, "
-                f"because they differ in size, but is {what}."
+                f"{self.owner}: {name} must be a list of tensors, {len(shapes)}, one for each layer and direction, "
+                f"because sizes or dilations make their shapes differ, but {what}."
             )
         column = []
         for number, (tensor, shape, copies) in enumerate(zip(part, shapes, self.copies, strict=True)):
