@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
+from torch.nn.utils.rnn import PackedSequence
 
 from recur.nn import cell as cells
 from recur.nn.gru import GRU as OwnGRU  # noqa: N811 - an acronym
@@ -129,6 +130,8 @@ class _Both:
 
     _torchs: ClassVar[Any]
     _ours: ClassVar[Any]
+    # Whether under autocast on a CPU torch's own returns a state of the dtype that it was given, or the input was.
+    _keeps_dtype: ClassVar[bool] = False
 
     def __init__(self, *args: Any, **keywords: Any) -> None:
         """Make one as torch's own is made; code that copies layers calls `type(layer)(...)`."""
@@ -139,7 +142,11 @@ class _Both:
         # Torch computes with batches of no rows, which no layer here does; what is wrong with no steps it tells.
         if not beyond and isinstance(input, Tensor) and input.numel() == 0:
             return self._torchs.forward(self, input, hx)
-        return super().forward(input, hx, **beyond)  # type: ignore[misc]
+        result = super().forward(input, hx, **beyond)  # type: ignore[misc]
+        if not self._keeps_dtype or beyond or not torch.is_autocast_enabled("cpu"):
+            return result
+        kept = _first(input if hx is None else hx)
+        return _converted(result, torch.promote_types(kept.dtype, _first(result).dtype)) if kept.is_cpu else result
 
     def extra_repr(self) -> str:
         return str(self._torchs.extra_repr(self))
@@ -155,6 +162,7 @@ class GRU(_Both, OwnGRU, nn.GRU):  # type: ignore[misc]
     """A `torch.nn.GRU` that runs on this library's ops; made by `accelerate`."""
 
     _torchs, _ours = nn.GRU, OwnGRU
+    _keeps_dtype = True
 
 
 class LSTM(_Both, OwnLSTM, nn.LSTM):  # type: ignore[misc]
@@ -173,12 +181,26 @@ class GRUCell(_Both, cells.GRUCell, nn.GRUCell):  # type: ignore[misc]
     """A `torch.nn.GRUCell` that runs on this library's ops; made by `accelerate`."""
 
     _torchs, _ours = nn.GRUCell, cells.GRUCell
+    _keeps_dtype = True
 
 
 class LSTMCell(_Both, cells.LSTMCell, nn.LSTMCell):  # type: ignore[misc]
     """A `torch.nn.LSTMCell` that runs on this library's ops; made by `accelerate`."""
 
     _torchs, _ours = nn.LSTMCell, cells.LSTMCell
+    _keeps_dtype = True
+
+
+def _first(value: Any) -> Tensor:
+    """Return the first tensor of a result or an argument."""
+    return value if isinstance(value, Tensor) else _first(value[0])
+
+
+def _converted(value: Any, dtype: torch.dtype) -> Any:
+    """Return a result with its tensors in another dtype."""
+    if isinstance(value, PackedSequence):
+        return value._replace(data=value.data.to(dtype))
+    return value.to(dtype) if isinstance(value, Tensor) else tuple([_converted(part, dtype) for part in value])
 
 
 _KINDS: dict[type[nn.Module], type[nn.Module]] = {
