@@ -310,7 +310,7 @@ def dilated(case: Case) -> bool:
         return False
     options = {n: v for n, v in case.options.items() if n not in ("dilation", "initial_state", "context_size")}
     plain = case.kind.make(*case.sizes, **options).eval()
-    plain.load_state_dict({n: v for n, v in layer.state_dict().items() if not n.startswith(("h_0", "c_0", "context"))})
+    plain.load_state_dict({n: v for n, v in layer.state_dict().items() if n in plain.state_dict()})
     like = replace(case, layer=plain, hx=None, context=None, lengths=None, reset=None)
     shape = like.run()[1]
     given = case.columns(case.begins() if case.hx is None else case.hx)[0]
