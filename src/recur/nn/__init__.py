@@ -21,6 +21,7 @@ from recur.nn.rhn import RHN, RHNCell
 from recur.nn.rnn import RNN
 from recur.nn.sequences import left_to_right_padding, right_to_left_padding
 from recur.nn.states import Directions
+from recur.nn.stepper import Stepper
 from recur.ops._dispatch import Explanation
 
 __all__ = [
@@ -61,6 +62,7 @@ __all__ = [
     "RNNCell",
     "Recurrent",
     "RecurrentLayer",
+    "Stepper",
     "Steps",
     "left_to_right_padding",
     "right_to_left_padding",
