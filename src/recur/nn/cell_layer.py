@@ -11,7 +11,7 @@ from torch.nn.utils import parametrize
 
 from recur.nn import nest
 from recur.nn import options as checks
-from recur.nn.form import zoneout_mask
+from recur.nn.form import changed_arguments, zoneout_mask
 from recur.nn.layer import RecurrentLayer
 from recur.nn.module_cell import ModuleCell
 from recur.nn.options import StackOptions
@@ -188,18 +188,11 @@ class CellLayer(RecurrentLayer):
             )
 
     def extra_repr(self) -> str:
-        """Return the arguments of the stack, those at their default left out."""
-        defaults: dict[str, Any] = {
-            "num_layers": 1,
-            "batch_first": False,
-            "dropout": 0.0,
-            "bidirectional": False,
-            **{name: checks.DEFAULTS[name] for name in StackOptions.__annotations__},
-            "zoneout": (0.0,) * len(self._state_names),
-        }
-        values = {name: getattr(self, name) for name in defaults}
-        parts = [f"{name}={value!r}" for name, value in values.items() if value != defaults[name]]
-        return ", ".join([str(self.input_size), *parts])
+        """Return the arguments of the stack as written, those at their default left out; the cells tell theirs."""
+        sizes = set(self.hidden_sizes)
+        parts = [str(self.input_size), str(self.hidden_size if len(sizes) == 1 else list(self.hidden_sizes))]
+        # `Recurrent` need not be told its input size, so it counts as an option there.
+        return ", ".join([*parts, *[text for text in changed_arguments(self) if not text.startswith("input_size=")]])
 
 
 def state_size(owner: str, cell: nn.Module) -> Any:

@@ -66,7 +66,7 @@ class GRUDCell(ModuleCell):
     ) -> None:
         super().__init__(input_size, hidden_size)
         self.has_missing = has_missing
-        given = torch.zeros(input_size) if means is None else torch.as_tensor(means)
+        given = torch.zeros(input_size) if means is None else torch.as_tensor(means, dtype=torch.float64)
         if given.shape != (input_size,):
             raise ValueError(f"{self._owner}: means must have shape ({input_size},), but has {shape_of(given)}.")
         buffer = torch.empty(input_size, device=device, dtype=dtype).copy_(given)
