@@ -142,6 +142,11 @@ class CellLayer(RecurrentLayer):
             leaves = nest.leaves_above(self._state_nest, new, AssertionError)
             output = leaves[0] if output is None else output
             self._check_step(cell, output, leaves, parts)
+            if output is not leaves[0] and not has_output and any(self.zoneout):
+                raise ValueError(
+                    f"{self._owner}: the cell returns an output of its own, but says no output_size, so that zoneout "
+                    "would put its state in place of it. Set self.output_size."
+                )
             return output, leaves, dict(record)
 
         num_steps = len(x_TBI)
