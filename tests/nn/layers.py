@@ -29,6 +29,7 @@ class Kind:
         timed: Further arguments of `forward` by name, from the number of steps and rows, each (T, B, ...).
         draws: Options that the property tests may draw beside those of every stack: "gated", "lstm", or nothing.
         cannot: Options of every stack that the kind does not take.
+        input_size: Features, where the form is made for so many.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Kind:
     timed: Callable[[int, int], dict[str, Tensor]] | None = None
     draws: str = ""
     cannot: tuple[str, ...] = ()
+    input_size: int | None = None
 
     @property
     def has_cell(self) -> bool:
@@ -134,6 +136,6 @@ KINDS: dict[str, Kind] = {
     "PhasedLSTM_steps": Kind("PhasedLSTM", {"open_ratio": 0.8}),
     "CfC": Kind("CfC", {"backbone_size": 7}, timed=_times),
     "CfC_steps": Kind("CfC", {"backbone_size": 7}),
-    "GRUD": Kind("GRUD", {"means": [0.3, -0.2, 0.1]}, timed=_times_and_mask),
+    "GRUD": Kind("GRUD", {"means": [0.3, -0.2, 0.1]}, timed=_times_and_mask, input_size=3),
     "GRUD_steps": Kind("GRUD"),
 }

@@ -73,7 +73,7 @@ def hold(data, kinds, laws, make_case, compare):
         compare = functools.partial(compare, terms=316**3)
     case = make_case(
         kind,
-        (data.draw(st.integers(1, 4)), hidden),
+        (kind.input_size or data.draw(st.integers(1, 4)), hidden),
         options,
         compare,
         num_steps=num_steps,
