@@ -1,0 +1,221 @@
+"""Zoneout and the dropouts: how often, what stays the same for how long, what evaluation does, which seeds give what.
+
+Random counts are held within five standard deviations, which a right one leaves once in two million times; the seeds
+are fixed, so they either always pass or never.
+"""
+
+import math
+
+import pytest
+import torch
+
+from recur.nn import GRU, LSTM, RNN, LiGRU
+
+T, B, H = 6, 40, 50
+
+
+def assert_share(hits, share):
+    n = hits.numel()
+    assert abs(float(hits.double().mean()) - share) < 5 * math.sqrt(share * (1 - share) / n)
+
+
+def repeater(**options):
+    """A layer whose state is its state before, whatever the input."""
+    layer = RNN(2, H, nonlinearity="relu", bias=False, dtype=torch.float64, **options)
+    with torch.no_grad():
+        for name, weight in layer.named_parameters():
+            weight.copy_(torch.eye(H)) if "weight_hh" in name else weight.zero_()
+    return layer
+
+
+def run(layer, h):
+    return layer(torch.zeros(T, h.shape[1], 2, dtype=torch.float64), h)
+
+
+def kept(layer, name):
+    """Where a part of the state stayed, (T, B, H)."""
+    x = torch.randn(T, B, 3, dtype=torch.float64)
+    values = layer(x, return_all=True).steps[0].values[name]
+    before = torch.cat([torch.zeros_like(values[:1]), values[:-1]])
+    return values == before
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.6])
+def test_zoneout_keeps_its_share_of_each_part_of_the_state(share):
+    layer = LSTM(3, H, zoneout=(share, 0.3), dtype=torch.float64)
+    h, c = kept(layer, "h"), kept(layer, "c")
+    assert_share(h, share) if share else bool(h.any()) is False
+    assert_share(c, 0.3)
+    # A mask for each step, row and unit.
+    assert not any(bool((mask == mask[:1]).all()) or bool((mask == mask[:, :1]).all()) for mask in (c,))
+    for kind in (GRU, LiGRU, RNN):
+        assert_share(kept(kind(3, H, zoneout=0.3, dtype=torch.float64, **_odd(kind)), "h"), 0.3)
+
+
+def _odd(kind):
+    """A state that moves with each step unless it is kept; a rectifier has zeros that stay."""
+    return {"nonlinearity": "tanh"} if kind is LiGRU else {}
+
+
+def test_zoneout_in_evaluation_is_its_expectation():
+    """One step many times over: the mean over masks is what evaluation gives."""
+    layer = LSTM(3, 4, zoneout=(0.2, 0.5), dtype=torch.float64)
+    plain = LSTM(3, 4, dtype=torch.float64)
+    plain.load_state_dict(layer.state_dict())
+    x, h, c = (torch.randn(1, 1, size, dtype=torch.float64) for size in (3, 4, 4))
+    rows = 20_000
+    many = [value.expand(1, rows, -1).contiguous() for value in (x, h, c)]
+    _, drawn = layer(many[0], (many[1], many[2]))
+    _, expected = layer.eval()(x, (h, c))
+    _, new = plain(x, (h, c))
+    for sample, mean, fresh, old, share in zip(drawn, expected, new, (h, c), (0.2, 0.5), strict=True):
+        torch.testing.assert_close(mean, share * old + (1 - share) * fresh, rtol=0, atol=1e-12)
+        spread = (old - fresh).abs() * math.sqrt(share * (1 - share) / rows)
+        assert bool(((sample.mean(1, keepdim=True) - mean).abs() <= 5 * spread).all())
+
+
+def test_all_of_zoneout_keeps_the_state_and_its_gradient():
+    layer = GRU(3, 4, zoneout=1.0, dtype=torch.float64)
+    h = torch.randn(1, 2, 4, dtype=torch.float64, requires_grad=True)
+    for mode in (layer.train(), layer.eval()):
+        _, final = mode(torch.randn(5, 2, 3, dtype=torch.float64), h)
+        assert torch.equal(final, h)
+        (gradient,) = torch.autograd.grad(final.sum(), h)
+        assert torch.equal(gradient, torch.ones_like(h))
+
+
+@pytest.mark.parametrize("dilation", [1, 2, 3])
+def test_dropout_of_the_state_keeps_one_mask_over_all_steps(dilation):
+    """Each step multiplies what is left by 0 or 2, so step t holds the mask to the power of t."""
+    layer = repeater(recurrent_dropout=0.5, dilation=dilation)
+    ones = torch.ones(dilation, B, H, dtype=torch.float64)
+    output, _ = layer(torch.zeros(T, B, 2, dtype=torch.float64), [ones] if dilation > 1 else ones)
+    mask = output[0]
+    assert set(mask.unique().tolist()) == {0.0, 2.0}
+    for t in range(T):
+        assert torch.equal(output[t], mask ** (t // dilation + 1))
+    assert_share(mask == 0, 0.5)
+    assert not torch.equal(mask[0], mask[1])
+    # Another call, another mask.
+    assert not torch.equal(layer(torch.zeros(1, B, 2, dtype=torch.float64), [ones] if dilation > 1 else ones)[0], mask)
+
+
+def test_each_layer_and_direction_has_masks_of_its_own():
+    layer = repeater(recurrent_dropout=0.5, num_layers=1, bidirectional=True)
+    output, _ = run(layer, torch.ones(2, B, H, dtype=torch.float64))
+    forward, backward = output[0, :, :H], output[-1, :, H:]
+    assert not torch.equal(forward, backward)
+    assert_share(forward == backward, 0.5)
+
+
+def test_dropout_of_the_candidate_draws_anew_at_each_step():
+    """With open gates and nothing recurrent the cell state counts which candidates came through."""
+    layer = LSTM(2, H, recurrent_dropout=0.25, recurrent_dropout_kind="candidate", dtype=torch.float64)
+    with torch.no_grad():
+        for weight in layer.parameters():
+            weight.zero_()
+        layer.bias_ih_l0.copy_(torch.tensor([40.0, 40.0, 40.0, 40.0]).repeat_interleave(H))
+    cells = layer(torch.zeros(T, B, 2, dtype=torch.float64), return_all=True).steps[0].values["c"]
+    gains = cells - torch.cat([torch.zeros_like(cells[:1]), cells[:-1]])
+    assert bool(((gains.abs() < 1e-12) | ((gains - 1 / 0.75).abs() < 1e-12)).all())
+    dropped = gains.abs() < 1e-12
+    assert_share(dropped, 0.25)
+    assert_share(dropped[0] & dropped[1], 0.25**2)
+
+
+def test_weight_dropout_drops_the_same_weights_for_all_steps_and_rows():
+    layer = RNN(2, H, nonlinearity="relu", bias=False, weight_dropout=0.3, dtype=torch.float64)
+    with torch.no_grad():
+        layer.weight_ih_l0.zero_()
+        layer.weight_hh_l0.abs_()
+    # A row for each unit shows the weights that are left.
+    output, _ = run(layer, torch.eye(H, dtype=torch.float64)[None])
+    left = output[0].T
+    torch.testing.assert_close(output[1], torch.relu(output[0] @ left.T), rtol=0, atol=1e-12)
+    assert_share(left == 0, 0.3)
+    here = left != 0
+    torch.testing.assert_close(left[here], layer.weight_hh_l0[here] / 0.7, rtol=0, atol=1e-12)
+    (gradient,) = torch.autograd.grad(output.sum(), layer.weight_hh_l0)
+    assert bool((gradient[~here] == 0).all())
+    assert not torch.equal(run(layer, torch.eye(H, dtype=torch.float64)[None])[0][0].T != 0, here)
+
+
+NOISY = [
+    {"recurrent_dropout": 0.3},
+    {"recurrent_dropout": 0.3, "recurrent_dropout_kind": "candidate"},
+    {"weight_dropout": 0.3},
+    {"zoneout": 0.3},
+    {"num_layers": 2, "dropout": 0.3},
+    {"num_layers": 2, "dropout": 0.3, "locked_dropout": True},
+]
+
+
+@pytest.mark.parametrize("options", NOISY)
+def test_the_same_seed_gives_the_same_noise(compare, flat, options):
+    layer = LSTM(3, 5, dtype=torch.float64, **options)
+    x = torch.randn(T, B, 3, dtype=torch.float64)
+    found = []
+    for seed in (1, 1, 2):
+        torch.manual_seed(seed)
+        found.append(flat(layer(x)))
+        # To ask which back end runs spends no random number.
+        torch.manual_seed(seed)
+        layer.explain(x)
+        compare(flat(layer(x)), found[-1])
+    compare(found[0], found[1])
+    assert not torch.equal(found[0]["output"], found[2]["output"])
+
+
+@pytest.mark.parametrize("options", [o for o in NOISY if "zoneout" not in o])
+def test_evaluation_is_without_dropout(compare, flat, options):
+    layer = LSTM(3, 5, dtype=torch.float64, **options).eval()
+    plain = LSTM(3, 5, options.get("num_layers", 1), dtype=torch.float64)
+    plain.load_state_dict(layer.state_dict())
+    x = torch.randn(T, B, 3, dtype=torch.float64)
+    compare(flat(layer(x)), flat(plain(x)))
+    assert layer.explain(x).backend == "torch"
+
+
+@pytest.mark.parametrize("name", ["RNN", "GRU", "LSTM"])
+def test_every_back_end_draws_the_same(kinds, compare, flat, name):
+    layer = kinds[name].make(3, 5, num_layers=2, bidirectional=True, dropout=0.4, weight_dropout=0.3, backend="torch")
+    x, found = torch.randn(T, B, 3, dtype=torch.float64), []
+    for backend in ("torch", "reference"):
+        layer.backend = backend
+        torch.manual_seed(3)
+        found.append(flat(layer(x)))
+    compare(*found)
+
+
+def test_gradient_clip_bounds_what_a_step_passes_back_and_nothing_else(compare, flat):
+    """Against the backward pass by hand: d_t = upstream_t + clip(W_hh^T (d_{t+1} * (1 - h_{t+1}^2)))."""
+    bound = 0.05
+    layer = RNN(3, 5, gradient_clip=bound, dtype=torch.float64)
+    plain = RNN(3, 5, dtype=torch.float64)
+    plain.load_state_dict(layer.state_dict())
+    x = torch.randn(T, 2, 3, dtype=torch.float64, requires_grad=True)
+    h0 = torch.randn(1, 2, 5, dtype=torch.float64, requires_grad=True)
+    upstream = torch.randn(T, 2, 5, dtype=torch.float64)
+    output, final = layer(x, h0)
+    compare(flat((output, final)), flat(plain(x, h0)))
+    got = torch.autograd.grad((output * upstream).sum(), [x, h0, layer.weight_hh_l0])
+    back, dx, dw = torch.zeros(2, 5, dtype=torch.float64), [], torch.zeros(5, 5, dtype=torch.float64)
+    clipped = 0
+    for t in reversed(range(T)):
+        da = (upstream[t] + back) * (1 - output[t] ** 2)
+        dx.append(da @ layer.weight_ih_l0)
+        dw += da.T @ (output[t - 1] if t else h0[0])
+        back = (da @ layer.weight_hh_l0).clamp(-bound, bound)
+        clipped += int((back.abs() == bound).sum())
+    assert 0 < clipped < T * 2 * 5, "the bound must bind somewhere, and not everywhere"
+    want = {"x": torch.stack(dx[::-1]), "h0": back[None], "w": dw}
+    compare(dict(zip(want, got, strict=True)), want)
+    assert float(want["x"].detach().abs().max()) > bound
+
+
+def test_gradient_clip_lets_nan_through():
+    layer = RNN(3, 5, gradient_clip=0.1)
+    h0 = torch.zeros(1, 1, 5, requires_grad=True)
+    output, _ = layer(torch.randn(2, 1, 3), h0)
+    (gradient,) = torch.autograd.grad(output, h0, torch.full_like(output, torch.nan))
+    assert bool(gradient.isnan().all())
