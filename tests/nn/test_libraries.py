@@ -1,6 +1,6 @@
 """`accelerate` on models of libraries that use torch's layers: the same outputs, and their own fit and predict.
 
-Each runs where its library is installed, which `make test` does not do for all: together they pull in some gigabytes.
+`make test` installs the first, which is small. The others run where they are installed.
 """
 
 from __future__ import annotations

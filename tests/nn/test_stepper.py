@@ -92,7 +92,7 @@ def test_streams_that_have_got_different_numbers_of_steps(compare):
     x = torch.randn(4, 2, 3, **F64)
     stepper = Stepper(layer, 2)
     stepper(x, lengths=[4, 1])
-    stepper(x[1], lengths=[0, 1])
+    stepper(x[1], lengths=torch.tensor([0, 1]))
     stepper(x[2:], lengths=torch.tensor([0, 2]))
     compare({"state": stepper.state}, {"state": layer(x)[1]})
 
@@ -182,7 +182,8 @@ def test_a_row_of_a_model_without_a_step_still_begins_anew(compare):
     x = torch.randn(2, 4, 3, **F64)
     stepper = Stepper(model, 2)
     stepper(x)
-    stepper.reset([0, 1])
+    stepper.reset(0)
+    stepper.reset([1])
     stepper(x[:, :1], lengths=[1, 0])
     stepper(x[:, 1:2], lengths=[1, 0])
     stepper(x, lengths=torch.tensor([0, 4]))

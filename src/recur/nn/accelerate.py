@@ -146,7 +146,7 @@ class _Both:
         if not self._keeps_dtype or beyond or not torch.is_autocast_enabled("cpu"):
             return result
         kept = _first(input if hx is None else hx)
-        return _converted(result, torch.promote_types(kept.dtype, _first(result).dtype)) if kept.is_cpu else result
+        return _converted(result, kept.dtype) if kept.is_cpu else result
 
     def extra_repr(self) -> str:
         return str(self._torchs.extra_repr(self))
