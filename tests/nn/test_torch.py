@@ -2,6 +2,7 @@
 
 import copy
 import inspect
+import itertools
 import pickle
 
 import pytest
@@ -11,12 +12,9 @@ from torch.nn.utils.rnn import pack_padded_sequence, pack_sequence
 from recur import nn as recur_nn
 
 OPTIONS = [
-    {},
-    {"num_layers": 2},
-    {"bidirectional": True},
-    {"num_layers": 2, "bidirectional": True, "bias": False},
-    {"num_layers": 3, "bidirectional": True, "batch_first": True},
-]
+    {"num_layers": layers, "bidirectional": both, "bias": bias, "batch_first": first}
+    for layers, both, bias, first in itertools.product((1, 2), (False, True), (False, True), (False, True))
+] + [{"num_layers": 3, "bidirectional": True}]
 
 
 def _gradients(result, layer, inputs, flat, upstream):

@@ -5,6 +5,8 @@ import math
 import pytest
 import torch
 
+from recur.ops import Noise
+
 
 def _sigmoid(v):
     return 1 / (1 + math.exp(-v))
@@ -129,4 +131,25 @@ def test_derivatives(any_op, second):
         return tuple(found.values())
 
     check = torch.autograd.gradgradcheck if second else torch.autograd.gradcheck
-    assert check(run, tuple(arguments.values()))
+    # Second derivatives in a random direction rather than each by itself, which takes seconds.
+    assert check(run, tuple(arguments.values()), fast_mode=second)
+
+
+@pytest.mark.parametrize("second", [False, True])
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("name", ["rnn_tanh", "indrnn_norm", "gru", "gru_before", "mgu", "ligru_norm_proj", "lstm_all"])
+def test_derivatives_with_noise(ops, name, reverse, second):
+    op = ops[name]
+    arguments = {n: a.requires_grad_() for n, a in op.arguments(2, 2, 2, 3).items()}
+    sizes = op.cell.state_sizes(3, min(op.proj, 3))
+    noise = Noise(
+        2.0 * torch.eye(2, sizes[0], dtype=torch.float64),
+        None if len(op.cell.gates) == 1 else torch.rand(2, 2, 3, dtype=torch.float64),
+        tuple(torch.rand(2, 2, size, dtype=torch.float64) for size in sizes),
+    )
+
+    def run(*values):
+        return tuple(op(dict(zip(arguments, values, strict=True)), noise=noise, reverse=reverse).values())
+
+    check = torch.autograd.gradgradcheck if second else torch.autograd.gradcheck
+    assert check(run, tuple(arguments.values()), fast_mode=True)

@@ -1,0 +1,50 @@
+"""Final states by name."""
+
+import pytest
+import torch
+
+from recur.nn import GRU, LSTM, Recurrent
+
+
+@pytest.mark.parametrize("state_batch_first", [False, True])
+@pytest.mark.parametrize("is_batched", [False, True])
+def test_the_final_state_of_each_direction_is_where_its_output_ends(state_batch_first, is_batched):
+    layer = LSTM(3, 5, 2, bidirectional=True, state_batch_first=state_batch_first)
+    output, state = layer(torch.randn(6, 4, 3) if is_batched else torch.randn(6, 3))
+    forward, backward = layer.final_states(state)
+    last = (slice(None), -1) if state_batch_first and is_batched else (-1,)
+    torch.testing.assert_close(forward[0][last], output[-1, ..., :5])
+    torch.testing.assert_close(backward[0][last], output[0, ..., 5:])
+    shape = ((4, 2, 5) if state_batch_first else (2, 4, 5)) if is_batched else (2, 5)
+    assert {tuple(part.shape) for part in (*forward, *backward)} == {shape}
+
+
+def test_one_direction_has_no_other():
+    layer = GRU(3, 5)
+    _, state = layer(torch.randn(6, 4, 3))
+    forward, backward = layer.final_states(state)
+    assert torch.equal(forward, state)
+    assert backward is None
+
+
+def test_layers_that_differ():
+    layer = GRU(3, [5, 6], bidirectional=True, dilation=[1, 2])
+    _, state = layer(torch.randn(6, 4, 3))
+    forward, backward = layer.final_states(state)
+    assert [tuple(part.shape) for part in forward] == [(4, 5), (2, 4, 6)]
+    assert forward[1] is state[2]
+    assert backward[0] is state[1]
+
+
+def test_a_state_of_ones_own_keeps_its_structure(all_kinds):
+    layer = all_kinds["Recurrent"].make(3, 5, bidirectional=True)
+    assert isinstance(layer, Recurrent)
+    _, state = layer(torch.randn(6, 4, 3, dtype=torch.float64))
+    forward, backward = layer.final_states(state)
+    assert list(forward) == list(state) == ["slow", "fast"]
+    assert torch.equal(backward["fast"], state["fast"][1:])
+
+
+def test_a_state_of_the_wrong_kind():
+    with pytest.raises(TypeError, match=r"^LSTM: hx must be the pair \(h_0, c_0\), but is Tensor\.$"):
+        LSTM(3, 5).final_states(torch.zeros(1, 2, 5))
