@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from recur import accelerate
 from recur.nn import GRU, LSTM, RNN, ConvGRU, Stepper, nest
 
 T, B = 7, 3
@@ -189,6 +190,16 @@ def test_a_row_of_a_model_without_a_step_still_begins_anew(compare):
     stepper(x, lengths=torch.tensor([0, 4]))
     want = torch.stack([model(x[:, :2])[1]["h"][:, 0], model(x)[1]["h"][:, 1]], 1)
     compare(stepper.state, {"h": want})
+
+
+def test_a_layer_of_torchs_that_is_accelerated(compare):
+    layer = torch.nn.LSTM(3, 5, num_layers=2, **F64).eval()
+    x = torch.randn(T, B, 3, **F64)
+    want, final = layer(x)
+    accelerate(layer)
+    stepper = Stepper(layer, B)
+    found = torch.stack([stepper(x_t) for x_t in x])
+    compare({"y": found, **leaves(stepper.state)}, {"y": want, **leaves(final)})
 
 
 def test_a_layer_whose_state_depends_on_its_input(compare):

@@ -270,6 +270,7 @@ def _adopt(module: Any) -> None:
     for name in added:
         module.__dict__[name] = template.__dict__[name]
     module.__dict__["_adopted"] = added
+    _flatten(module)
 
 
 def _restore(module: Any) -> None:
@@ -279,3 +280,10 @@ def _restore(module: Any) -> None:
     for name in module.__dict__.pop("_adopted"):
         module.__dict__.pop(name, None)
     _swap(module, module._torchs)
+    _flatten(module)
+
+
+def _flatten(module: Any) -> None:
+    """Lay the weights on CUDA out anew: torch runs a whole stack at once, this library a layer and direction."""
+    if isinstance(module, nn.RNNBase):
+        module.flatten_parameters()

@@ -51,6 +51,11 @@ class Stepper:
     def __init__(self, network: nn.Module, batch_size: int | None = 1, *, context: Tensor | None = None) -> None:
         if not isinstance(network, nn.Module):
             raise TypeError(f"Stepper: network must be a module, but is {type(network).__name__}.")
+        if isinstance(network, nn.RNNBase) and not isinstance(network, RecurrentLayer):
+            name = type(network).__name__
+            raise TypeError(
+                f"Stepper: network is torch's {name}; call recur.accelerate on it, or take recur.nn.{name}."
+            )
         if batch_size is not None:
             checks.check_size("Stepper", "batch_size", batch_size, 1)
         for module in network.modules():
