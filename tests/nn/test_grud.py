@@ -126,6 +126,22 @@ def test_a_state_that_is_no_number_shows_in_the_layers_above():
     assert bool(layer(x)[0].isnan().all())
 
 
+def test_the_means_are_those_of_the_input_in_every_layer_that_sees_it(compare):
+    means = torch.tensor([0.3, -0.7, 1.1], dtype=torch.float64)
+    plain, dense = _made(3, 4, num_layers=2, means=means), _made(3, 4, num_layers=2, skip="dense", means=means)
+    padded = torch.cat([means, torch.zeros(4).double()])
+    compare({"0": dense.cells[0].means, "1": dense.cells[1].means}, {"0": means, "1": padded})
+    compare({"1": plain.cells[1].means}, {"1": torch.zeros(4, dtype=torch.float64)})
+    # Where no value was ever there, it is as if each were its mean and the mask said no.
+    x = torch.full((1, 1, 3), torch.nan, dtype=torch.float64)
+    with torch.no_grad():
+        for cell in dense.cells:
+            cell.weight_mh.zero_()
+    compare({"y": dense(x)[0]}, {"y": dense(means[None, None])[0]})
+    dense.fit_means(means[None] * 2)
+    compare({"1": dense.cells[1].means}, {"1": padded * 2})
+
+
 def test_memories_begin_with_zeros_and_zoneout_leaves_them_alone(compare):
     layer = _made(3, 4, initial_state="learned", zoneout=0.5, bidirectional=True)
     assert [name for name, _ in layer.named_parameters() if name.endswith("_0")] == ["h_0"]

@@ -111,8 +111,9 @@ def test_a_cell_is_used_as_torchs(compare, kind, options, shape):
     found, after, gates = cell(x[0], return_all=True)
     assert found is (after[0] if isinstance(after, tuple) else after)
     assert list(steps.values) == [*cell.state_names, *gates]
+    _, _, of_row = cell(x[0, 1], return_all=True)
     for name, gate in gates.items():
-        compare({name: steps.values[name][0]}, {name: gate})
+        compare({name: steps.values[name][0], "row": of_row[name]}, {name: gate, "row": gate[1]})
 
 
 def test_learned_states_have_names_and_clocks_are_none(module_kind):

@@ -36,6 +36,14 @@ def test_pieces_with_the_clock_carried_are_the_whole(compare):
         assert torch.equal(state[1], final[1])
 
 
+def test_the_backward_direction_waits_as_long(compare):
+    """It is the forward one on the sequence turned around, with time running the other way."""
+    both, one = CfC(3, 4, bidirectional=True, dtype=torch.float64), CfC(3, 4, dtype=torch.float64)
+    one.cells[0].load_state_dict(both.cells[1].state_dict())
+    (x,), (times,) = _rows(6)
+    compare({"y": both(x, times=times)[0][:, 4:]}, {"y": one(x.flip(0), times=-times.flip(0))[0].flip(0)})
+
+
 def test_times_learn(compare):
     (x,), (times,) = _rows(4)
     layer = CfC(3, 4, dtype=torch.float64)

@@ -159,7 +159,7 @@ class GRUD(TimedLayer):
         options: `StackOptions`, by keyword; docs/layers.md has the table.
 
     Attributes:
-        cells: A `GRUDCell` for each layer and direction; the means are a buffer of those of the first layer.
+        cells: A `GRUDCell` for each layer and direction; the means are a buffer of those that see the input.
 
     Raises:
         TypeError: An argument is of the wrong kind, or an option is not known.
@@ -192,15 +192,15 @@ class GRUD(TimedLayer):
         **options: Unpack[StackOptions],
     ) -> None:
         def make(layer: int, size: int) -> nn.Module:
-            return GRUDCell(
-                size,
-                self.hidden_sizes[layer],
-                means if layer == 0 else None,
-                # Dense skips hand the stack's input on to every layer.
-                has_missing=layer == 0 or self.skip == "dense",
-                device=device,
-                dtype=dtype,
-            )
+            # Dense skips hand the stack's input on to every layer, before the outputs of the layers below.
+            has_missing = layer == 0 or self.skip == "dense"
+            given = None
+            if has_missing and means is not None:
+                given = torch.as_tensor(means, dtype=torch.float64)
+                if layer > 0:
+                    given = torch.cat([given, given.new_zeros(size - input_size)])
+            form: dict[str, Any] = {"has_missing": has_missing, "device": device, "dtype": dtype}
+            return GRUDCell(size, self.hidden_sizes[layer], given, **form)
 
         super().__init__(make, input_size, hidden_size, num_layers, batch_first, dropout, bidirectional, options)
 
@@ -276,9 +276,10 @@ class GRUD(TimedLayer):
         if absent:
             raise ValueError(f"{self._owner}: there is no value of the features {absent}; give them in means.")
         means = rows.double().nanmean(0)
-        for cell in self.cells[: self._num_directions]:
+        for cell in self.cells:
             assert isinstance(cell, GRUDCell)
-            cell.means.copy_(means)
+            if cell.has_missing:
+                cell.means[: self.input_size].copy_(means)
 
 
 def _decay(a: Tensor) -> Tensor:
