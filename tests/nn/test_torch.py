@@ -130,6 +130,24 @@ def test_functional_call_uses_the_weights_it_is_given(kind, compare, flat):
     compare(flat(torch.func.functional_call(layer, dict(other.named_parameters()), (x,))), flat(other(x)))
 
 
+@pytest.mark.parametrize("backend", ["torch", "reference"])
+def test_states_that_are_views_reach_torch_as_memory(kind, monkeypatch, backend):
+    """On CUDA torch takes no others, and a learned one is one row spread over the batch."""
+    layer = kind.make(4, 5, num_layers=2, initial_state="learned", backend=backend)
+    seen = []
+    for name in ("lstm", "gru", "rnn_tanh", "rnn_relu"):
+        real = getattr(torch, name)
+
+        def spy(x, states, *rest, real=real):
+            seen.extend(states if isinstance(states, list) else [states])
+            return real(x, states, *rest)
+
+        monkeypatch.setattr(torch, name, spy)
+    layer(torch.randn(6, 3, 4, dtype=torch.float64))
+    assert bool(seen) == (backend == "torch")
+    assert all(state.is_contiguous() for state in seen)
+
+
 def test_a_parametrized_weight_is_used(kind, flat):
     layer = kind.make(4, 5)
     x = torch.randn(6, 3, 4, dtype=torch.float64)
@@ -216,8 +234,9 @@ def test_data_parallel(kinds, compare):
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_cuda(kind, compare, flat):
-    layer = kind.make(4, 5, num_layers=2, bidirectional=True)
+@pytest.mark.parametrize("initial_state", ["zeros", "learned"])
+def test_cuda(kind, compare, flat, initial_state):
+    layer = kind.make(4, 5, num_layers=2, bidirectional=True, initial_state=initial_state)
     x = torch.randn(6, 3, 4, dtype=torch.float64)
     want = flat(layer(x, lengths=[6, 0, 2]))
     layer.cuda()

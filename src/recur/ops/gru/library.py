@@ -10,7 +10,9 @@ from recur.ops._call import Result, State, Weights
 
 def sequence(x_TBI: Tensor, state: State, weights: list[Tensor], has_biases: bool) -> Result:
     """Run a whole sequence; shapes as of `recur.ops.recurrence`."""
-    y_TBH, h = torch.gru(x_TBI, state[0][None], weights, has_biases, 1, 0.0, torch.is_grad_enabled(), False, False)
+    # cuDNN takes states only as they lie in memory, and a learned one is spread over the rows.
+    initial = state[0][None].contiguous()
+    y_TBH, h = torch.gru(x_TBI, initial, weights, has_biases, 1, 0.0, torch.is_grad_enabled(), False, False)
     return Result(y_TBH, (h[0],))
 
 

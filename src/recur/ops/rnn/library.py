@@ -10,14 +10,21 @@ from recur.ops._call import Result, State, Weights
 
 def sequence_tanh(x_TBI: Tensor, state: State, weights: list[Tensor], has_biases: bool) -> Result:
     """Run a whole sequence with tanh; shapes as of `recur.ops.recurrence`."""
-    y_TBH, h = torch.rnn_tanh(x_TBI, state[0][None], weights, has_biases, 1, 0.0, torch.is_grad_enabled(), False, False)
+    h = _initial(state)
+    y_TBH, h = torch.rnn_tanh(x_TBI, h, weights, has_biases, 1, 0.0, torch.is_grad_enabled(), False, False)
     return Result(y_TBH, (h[0],))
 
 
 def sequence_relu(x_TBI: Tensor, state: State, weights: list[Tensor], has_biases: bool) -> Result:
     """Run a whole sequence with the rectifier; shapes as of `recur.ops.recurrence`."""
-    y_TBH, h = torch.rnn_relu(x_TBI, state[0][None], weights, has_biases, 1, 0.0, torch.is_grad_enabled(), False, False)
+    h = _initial(state)
+    y_TBH, h = torch.rnn_relu(x_TBI, h, weights, has_biases, 1, 0.0, torch.is_grad_enabled(), False, False)
     return Result(y_TBH, (h[0],))
+
+
+def _initial(state: State) -> Tensor:
+    # cuDNN takes states only as they lie in memory, and a learned one is spread over the rows.
+    return state[0][None].contiguous()
 
 
 def freeze_relu(x_TBI: Tensor, over_TB1: Tensor, weights: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
