@@ -140,6 +140,8 @@ def test_the_means_are_those_of_the_input_in_every_layer_that_sees_it(compare):
     compare({"y": dense(x)[0]}, {"y": dense(means[None, None])[0]})
     dense.fit_means(means[None] * 2)
     compare({"1": dense.cells[1].means}, {"1": padded * 2})
+    plain.fit_means(means[None] * 2)
+    compare({"0": plain.cells[0].means, "1": plain.cells[1].means}, {"0": means * 2, "1": torch.zeros(4).double()})
 
 
 def test_memories_begin_with_zeros_and_zoneout_leaves_them_alone(compare):

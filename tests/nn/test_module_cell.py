@@ -176,6 +176,16 @@ def test_compiling_gives_the_same(all_kinds, compare, label):
     compare({"y": compiled(x, **timed)[0]}, {"y": layer(x, **timed)[0]})
 
 
+@pytest.mark.parametrize("label", ["RHN", "ConvLSTM_signal", "PhasedLSTM", "GRUD"])
+def test_an_exported_program_takes_any_batch(all_kinds, compare, label):
+    layer, x, timed = _case(all_kinds[label])
+    batch = {name: {1: torch.export.Dim("batch", min=1, max=64)} for name in ("x", *timed)}
+    exported = torch.export.export(layer.eval(), (x,), timed, dynamic_shapes=batch, strict=False).module()
+    wide = torch.cat([x, x + 1, x], 1)
+    times = {name: value.repeat(1, 3, *[1] * (value.dim() - 2)) for name, value in timed.items()}
+    compare({"y": exported(wide, **times)[0]}, {"y": layer(wide, **times)[0]})
+
+
 def test_a_parametrized_weight_is_used(compare):
     layer = MultiplicativeLSTM(3, 4, dtype=torch.float64)
     x = torch.randn(3, 2, 3, dtype=torch.float64)
@@ -220,6 +230,8 @@ def test_bad_sizes_name_the_layer():
         TypeError, match=r"^GRUD: hx must have the structure \(h_0, seen_0, age_0, clock_0\), but is \*\."
     ):
         GRUD(3, 4)(torch.zeros(2, 1, 3), torch.zeros(1, 1, 4))
+    with pytest.raises(ValueError, match=r"^RHN: x has 2 features .* or give x of shape \(T, B, 3\)\.$"):
+        RHN(3, 4)(torch.zeros(2, 1, 2))
     with pytest.warns(UserWarning, match=r"^MogrifierLSTM: dropout=0\.5 does nothing") as caught:
         MogrifierLSTM(3, 4, dropout=0.5)
     assert caught[0].filename == __file__

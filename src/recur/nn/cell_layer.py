@@ -104,7 +104,8 @@ class CellLayer(RecurrentLayer):
 
     @property
     def _step_shape(self) -> str:
-        return ", ".join([str(self.input_size), *("L", "H, W", "D, H, W")[self._num_features - 2 :][:1]])
+        places = {2: ", L", 3: ", H, W", 4: ", D, H, W"}
+        return f"{self.input_size}{places.get(self._num_features, '')}"
 
     def _outer(self, parts: tuple[Any, ...]) -> Any:
         return nest.rebuilt(self._state_nest, parts)
@@ -185,7 +186,7 @@ class CellLayer(RecurrentLayer):
                 f"{self._owner}: the cell returned an output that is {type(output).__name__}, not a tensor."
             )
         size = getattr(cell, "output_size", None)
-        wanted = (len(old[0]), old[0].shape[1] if size is None else int(size))
+        wanted = (old[0].shape[0], old[0].shape[1] if size is None else int(size))
         if output.shape[:2] != wanted:
             hint = "output_size says" if size is not None else "state_size, without an output_size of its own, says"
             raise ValueError(

@@ -100,9 +100,10 @@ class ModuleCell(nn.Module):
         sizes = [self._filled(size, x.shape[2:]) for size in self._state_sizes()]
         if state is None:
             dtype = next(self.parameters()).dtype
-            parts = tuple([x.new_zeros(len(x), *size, dtype=dtype) for size in sizes])
+            parts = tuple([x.new_zeros(x.shape[0], *size, dtype=dtype) for size in sizes])
         else:
-            parts = self._given(state, sizes, len(x) if is_batched else None)
+            # Not len, which takes the batch of an exported program for a constant.
+            parts = self._given(state, sizes, x.shape[0] if is_batched else None)
         new, gates = self._step(x, parts)
         if not is_batched:
             new = tuple([part[0] for part in new])
