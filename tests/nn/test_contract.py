@@ -17,7 +17,7 @@ FORMS = {
 
 
 # Enough for every law to be heard in each run; the rest comes with the drawn combinations.
-FEW = ("plain", "deep", "highway", "pair", "both", "dilated")
+FEW = ("plain", "residual", "highway", "pair", "both", "dilated")
 
 
 @pytest.mark.parametrize("form", [f if f in FEW else pytest.param(f, marks=pytest.mark.slow) for f in FORMS])
