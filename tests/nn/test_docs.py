@@ -1,14 +1,17 @@
-"""The examples in the page on the layers say what they print."""
+"""The examples in the pages on the layers say what they print."""
 
 import doctest
+
+import pytest
 
 from recur.nn.options import LSTMOptions
 
 
-def test_the_examples(root):
-    path = root / "docs" / "layers.md"
-    examples = doctest.DocTestParser().get_doctest(path.read_text(encoding="utf-8"), {}, "layers.md", str(path), 0)
-    assert len(examples.examples) > 20
+@pytest.mark.parametrize(("page", "least"), [("layers.md", 20), ("convert.md", 8)])
+def test_the_examples(root, page, least):
+    path = root / "docs" / page
+    examples = doctest.DocTestParser().get_doctest(path.read_text(encoding="utf-8"), {}, page, str(path), 0)
+    assert len(examples.examples) > least
     said = []
     doctest.DocTestRunner().run(examples, out=said.append)
     assert not said, "".join(said)

@@ -3,6 +3,7 @@
 from recur.nn.cell import GRUCell, IndRNNCell, LiGRUCell, LSTMCell, MGUCell, RNNCell
 from recur.nn.cfc import CfC, CfCCell
 from recur.nn.conv import ConvGRU, ConvGRUCell, ConvLSTM, ConvLSTMCell
+from recur.nn.convert import from_flax, from_keras, to_flax, to_keras
 from recur.nn.dropout import LockedDropout
 from recur.nn.gated import GatedLayer
 from recur.nn.gated_cell import GatedCell, LSTMState
@@ -64,6 +65,10 @@ __all__ = [
     "RecurrentLayer",
     "Stepper",
     "Steps",
+    "from_flax",
+    "from_keras",
     "left_to_right_padding",
     "right_to_left_padding",
+    "to_flax",
+    "to_keras",
 ]
