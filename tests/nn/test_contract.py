@@ -26,8 +26,8 @@ def test_it_keeps_every_law(any_kind, laws, make_case, compare, form):
     if not any_kind.draws:
         options.pop("backend", None)
     hidden = [4, 5, 6] if form == "deep" and any_kind.draws else 4
-    # Rows without steps cannot be packed.
-    lengths = [5, 2, 3, 1] if form in ("reference", "residual", "pair") else [5, 0, 3, 1]
+    # Rows without steps cannot be packed; to sort these is not the same as to sort them back.
+    lengths = [2, 5, 3, 1] if form in ("reference", "residual", "pair") else [5, 0, 3, 1]
     case = make_case(
         any_kind, (3, hidden), options, compare, num_steps=5, batch=4, lengths=lengths, resets=0.3, is_given=True
     )
