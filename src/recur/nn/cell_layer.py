@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -150,11 +151,12 @@ class CellLayer(RecurrentLayer):
                 )
             return output, leaves, dict(record)
 
-        num_steps = len(x_TBI)
+        num_steps = x_TBI.shape[0]
         shares = zip(state, self.zoneout, strict=True)
         kept = tuple(zoneout_mask(part, share, num_steps, self.training) for part, share in shares)
-        # A parametrized weight, such as a normalised one, is computed once for all steps.
-        with parametrize.cached():
+        # A parametrized weight, such as a normalised one, is computed once for all steps. Whoever compiles the steps
+        # finds that out, and may not change a global variable such as whether weights are kept.
+        with nullcontext() if torch.compiler.is_compiling() else parametrize.cached():
             return scan(
                 step,
                 x_TBI,

@@ -84,7 +84,7 @@ class GatedForm:
         is_dropping = self.training and self.recurrent_dropout > 0
         if not is_dropping and not any(self.zoneout):
             return SILENCE
-        num_steps, on_state, on_candidate = len(x_TBI), None, None
+        num_steps, on_state, on_candidate = x_TBI.shape[0], None, None
         if is_dropping and self.recurrent_dropout_kind == "state":
             # The steps between those that a dilation connects are of the same sequence: one mask for them all.
             ones = state[0].new_ones(len(state[0]) // dilation, *state[0].shape[1:])

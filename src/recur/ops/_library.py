@@ -12,6 +12,7 @@ from torch.autograd import forward_ad
 
 from recur.ops._call import SILENCE, Call, Options, Result, State, Weights
 from recur.ops._checks import has_values
+from recur.ops._rolled import is_rolled
 from recur.ops._scan import mask_of
 
 Sequential: TypeAlias = Callable[[Tensor, State, list[Tensor], bool], Result]
@@ -60,6 +61,10 @@ class Library:
 
     def accepts(self, call: Call) -> str | None:
         """Refuse what torch's functions cannot do, see `Backend.accepts`."""
+        if is_rolled(call.x_TBI):
+            return (
+                "torch's recurrent functions are unrolled when a program is exported, and the number of steps is open"
+            )
         if torch._C._functorch.peek_interpreter_stack() is not None:
             return "torch's recurrent functions do not run under torch.func transforms such as vmap"
         if forward_ad._current_level >= 0:
@@ -145,7 +150,7 @@ def turn(x_TBF: Tensor, lengths: Tensor | None) -> Tensor:
     """Return each row's true steps in the opposite order, (T, B, F); what lies past its length stays in its place."""
     if lengths is None:
         return x_TBF.flip(0)
-    t_T1 = torch.arange(len(x_TBF), device=x_TBF.device)[:, None]
+    t_T1 = torch.arange(x_TBF.shape[0], device=x_TBF.device)[:, None]
     index_TB = torch.where(t_T1 < lengths, lengths - 1 - t_T1, t_T1)
     return x_TBF.gather(0, index_TB[..., None].expand_as(x_TBF))
 

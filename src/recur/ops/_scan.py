@@ -8,11 +8,18 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
-from recur.ops._call import Call, Result, State
+from recur.errors import BackendError
+from recur.ops._call import SILENCE, Call, Result, State
 from recur.ops._cell import Masks, Step
+from recur.ops._rolled import is_rolled, rolled_scan
 
 AnyStep: TypeAlias = Callable[[int, Tensor, State], tuple[Tensor, State, dict[str, Tensor]]]
 """Number of the step, input (B, ...) and state to output, next state, and what is recorded beside the state."""
+
+UNKNOWN_NOISE = (
+    "zoneout and recurrent dropout draw a mask for each step in training, and while exporting their number is open; "
+    "call .eval() first, or export for a fixed number of steps"
+)
 
 
 class Reference:
@@ -25,7 +32,10 @@ class Reference:
         self._states = states
 
     def accepts(self, call: Call) -> str | None:
-        """Accept everything."""
+        """Accept everything but masks for an unknown number of steps."""
+        masks = (call.noise.candidate, *call.noise.zoneout)
+        if call.noise is not SILENCE and any(mask is not None and is_rolled(mask) for mask in masks):
+            return UNKNOWN_NOISE
         return None
 
     def run(self, call: Call) -> Result:
@@ -33,7 +43,7 @@ class Reference:
         candidate = call.noise.candidate
 
         def step(t: int, x_BI: Tensor, state: State) -> tuple[Tensor, State, dict[str, Tensor]]:
-            now = None if candidate is None else candidate[t if len(candidate) > 1 else 0]
+            now = None if candidate is None else candidate[t if candidate.shape[0] > 1 else 0]
             new, gates = self._step(x_BI, state, call.weights, call.options, Masks(call.noise.state, now))
             return new[0], new, gates
 
@@ -84,37 +94,49 @@ def scan(
         records: Whether the record is wanted.
         is_output_state: Whether the output is the first part of the state, after zoneout.
     """
-    order = range(len(x_TBI))
+    num_steps = x_TBI.shape[0]
     alive_TB = None
     if lengths is not None:
-        alive_TB = mask_of(lengths, len(x_TBI))
+        alive_TB = mask_of(lengths, num_steps)
         # What lies past the end may be anything, and 0 * NaN is NaN in the backward pass: drop it before the step.
         x_TBI = torch.where(_beside(alive_TB, x_TBI), x_TBI, 0)
+    # An exported program has no backward pass of its own making.
+    clip = None if torch.compiler.is_exporting() else gradient_clip
+
+    def advance(
+        t: int, x_BI: Tensor, state: State, alive_B: Tensor | None, reset_B: Tensor | None
+    ) -> tuple[Tensor, State, dict[str, Tensor]]:
+        before = state
+        if reset_B is not None:
+            assert anew is not None
+            state = _where(reset_B, anew, state)
+        if clip is not None:
+            state = tuple([clip_gradient(part, clip) for part in state])
+        output, new, more = step(t, x_BI, state)
+        if zoneout:
+            new = tuple([_kept(old, part, keep, t) for old, part, keep in zip(state, new, zoneout, strict=True)])
+            output = new[0] if is_output_state else output
+        record = dict(zip(names, new, strict=True)) | more if records else {}
+        if alive_B is not None:
+            output = torch.where(_beside(alive_B, output), output, 0)
+            new = _where(alive_B, new, before)
+            record = {name: torch.where(_beside(alive_B, value), value, 0) for name, value in record.items()}
+        return output, new, record
+
+    if is_rolled(x_TBI):
+        if any(keep is not None and is_rolled(keep) for keep in zoneout):
+            raise BackendError(UNKNOWN_NOISE)
+        return rolled_scan(advance, x_TBI, state, alive_TB, reset, reverse)
+    order = range(num_steps)
     outputs: list[Tensor] = []
     record: dict[str, list[Tensor]] = {}
     inputs = x_TBI.unbind(0)
     for t in reversed(order) if reverse else order:
-        before = state
-        if reset is not None:
-            assert anew is not None
-            state = _where(reset[t], anew, state)
-        if gradient_clip is not None:
-            state = tuple([clip_gradient(part, gradient_clip) for part in state])
-        output, new, more = step(t, inputs[t], state)
-        if zoneout:
-            new = tuple([_kept(old, part, keep, t) for old, part, keep in zip(state, new, zoneout, strict=True)])
-            output = new[0] if is_output_state else output
-        if alive_TB is not None:
-            output = torch.where(_beside(alive_TB[t], output), output, 0)
-            new = _where(alive_TB[t], new, before)
-        state = new
+        alive_B, reset_B = (None if mask is None else mask[t] for mask in (alive_TB, reset))
+        output, state, seen = advance(t, inputs[t], state, alive_B, reset_B)
         outputs.append(output)
-        if records:
-            for name, value in (dict(zip(names, new, strict=True)) | more).items():
-                is_over = alive_TB is not None
-                record.setdefault(name, []).append(
-                    torch.where(_beside(alive_TB[t], value), value, 0) if is_over else value  # type: ignore[index]
-                )
+        for name, value in seen.items():
+            record.setdefault(name, []).append(value)
     for each in (outputs, *record.values()) if reverse else ():
         each.reverse()
     return Result(torch.stack(outputs), state, {name: torch.stack(values) for name, values in record.items()})
@@ -127,7 +149,9 @@ def mask_of(lengths: Tensor, num_steps: int) -> Tensor:
 
 def clip_gradient(value: Tensor, bound: float) -> Tensor:
     """Return `value`, whose gradient is held within -bound and bound, element by element."""
-    clipped: Tensor = _ClipGradient.apply(value, bound)  # type: ignore[no-untyped-call]
+    # torch.compile takes no function that has a forward-mode derivative of its own.
+    function = _ClipGradient if torch.compiler.is_compiling() else _ClipGradientBothWays
+    clipped: Tensor = function.apply(value, bound)  # type: ignore[no-untyped-call]
     return clipped
 
 
@@ -146,6 +170,8 @@ class _ClipGradient(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         return gradient.clamp(-ctx.bound, ctx.bound), None
 
+
+class _ClipGradientBothWays(_ClipGradient):
     @staticmethod
     def jvp(ctx: Any, tangent: Tensor, _: None) -> Tensor:
         return tangent.view_as(tangent)
