@@ -433,7 +433,7 @@ def test_a_run_of_the_texts_own_options_only(copied: Path, recur: Any) -> None:
         (("--hidden-size", "x"), r"^recur train: --hidden-size: expected a whole number, got x\. `recur"),
         (("--warmup-steps", "1.5"), r"^recur train: --warmup-steps: expected a whole number, got 1\.5\."),
         (("--learning-rate", "fast"), r"^recur train: --learning-rate: expected a number, got fast\."),
-        (("--cell", "lstn"), r"^recur train: --cell: expected one of rnn, gru, lstm, indrnn, mgu, ligru, got lstn\. Did you mean lstm\?"),
+        (("--cell", "lstn"), r"^recur train: --cell: expected one of rnn, .*, ligru, got lstn\. Did you mean lstm\?"),
         (
             ("--device", "cudda"),
             r"^recur train: --device: expected one of auto, cpu, cuda, mps, got cudda\. Did you mean cuda",

@@ -117,16 +117,22 @@ def test_an_output_of_its_own_and_what_it_shows(compare):
     assert all(value.requires_grad for each in steps for value in each.values.values())
 
 
-def test_zoneout_keeps_an_output_of_its_own_that_is_told_of():
+@pytest.mark.parametrize("told", [{}, {"output_size": 4}])
+def test_zoneout_holds_for_an_output_that_is_the_state_and_for_no_other(told):
     x = torch.randn(5, 3, 3)
-    with pytest.raises(ValueError, match=r"^Recurrent: the cell returns an output of its own, but says no output_size"):
-        Recurrent(Tanh(3, 4, shape=lambda h: (2 * h, h)), 3, zoneout=0.5)(x)
-    told = Recurrent(Tanh(3, 4, shape=lambda h: (2 * h, h), output_size=4), 3, zoneout=1.0)
-    output, state = told(x)
+    output, state = Recurrent(Tanh(3, 4, shape=lambda h: (2 * h, h), **told), 3, zoneout=1.0)(x)
     assert bool((state == 0).all())
     assert bool((output != 0).all())
-    same = Recurrent(Tanh(3, 4, shape=lambda h: (h, h)), 3, zoneout=1.0)
-    assert bool((same(x)[0] == 0).all())
+    for shape in (lambda h: (h, h), lambda h: h):
+        assert bool((Recurrent(Tanh(3, 4, shape=shape, **told), 3, zoneout=1.0)(x)[0] == 0).all())
+
+
+@pytest.mark.parametrize("fixed", ["h", ("count",)])
+def test_fixed_states_must_be_names_of_the_state(fixed):
+    cell = Tanh(3, 4)
+    cell.fixed_states = fixed
+    with pytest.raises(ValueError, match=r"^Recurrent: fixed_states of Tanh is .*, but must be a tuple of names from "):
+        Recurrent(cell, 3)
 
 
 def test_a_step_is_a_layer_of_torch(compare):

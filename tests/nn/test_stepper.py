@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from recur import accelerate
-from recur.nn import GRU, LSTM, RNN, ConvGRU, Stepper, nest
+from recur.nn import GRU, LSTM, RNN, ConvGRU, GRUCell, RHNCell, Stepper, nest
 
 T, B = 7, 3
 F64 = {"dtype": torch.float64}
@@ -269,3 +269,12 @@ class NoReset(torch.nn.Module):
 def test_errors(act, error, text):
     with pytest.raises(error, match=text):
         act()
+
+
+def test_single_cells_and_records_are_refused():
+    with pytest.raises(TypeError, match=r"^Stepper: GRUCell is a single cell, which takes and returns its state "):
+        Stepper(GRUCell(3, 4).eval(), batch_size=2)
+    with pytest.raises(TypeError, match=r"^Stepper: RHNCell is a single cell"):
+        Stepper(RHNCell(3, 4).eval(), batch_size=2)
+    with pytest.raises(ValueError, match=r"^Stepper: return_all is not for streams"):
+        Stepper(GRU(3, 4).eval(), batch_size=2)(torch.zeros(2, 3), return_all=True)

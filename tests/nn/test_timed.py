@@ -94,3 +94,11 @@ BAD = [
 def test_bad_times(call, error, text):
     with pytest.raises(error, match=f"^CfC: {text}"):
         CfC(3, 4)(**{"x": torch.zeros(4, 2, 3), **call})
+
+
+def test_a_clock_that_cannot_count_on_still_has_a_unit_of_time_between_steps():
+    """Of float32 above 2^24, where adding one changes nothing."""
+    layer, x = CfC(3, 4), torch.randn(2, 1, 3)
+    h = torch.randn(1, 1, 4)
+    near, far = (layer(x, (h, torch.tensor([[[clock, 1.0]]])))[0] for clock in (100.0, 2.0**24))
+    assert torch.equal(near, far)

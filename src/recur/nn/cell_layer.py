@@ -135,7 +135,6 @@ class CellLayer(RecurrentLayer):
     ) -> Result:
         cell, wanted = self.cells[k], nest.structure(self._state_nest)
         more: dict[str, Any] = {"return_all": True} if records and isinstance(cell, ModuleCell) else {}
-        has_output = getattr(cell, "output_size", None) is not None
 
         def step(t: int, x_BI: Tensor, parts: State) -> tuple[Tensor, State, dict[str, Tensor]]:
             found = cell(x_BI, nest.rebuilt(self._state_nest, parts), **more)
@@ -144,11 +143,6 @@ class CellLayer(RecurrentLayer):
             leaves = nest.leaves_above(self._state_nest, new, AssertionError)
             output = leaves[0] if output is None else output
             self._check_step(cell, output, leaves, parts)
-            if output is not leaves[0] and not has_output and any(self.zoneout):
-                raise ValueError(
-                    f"{self._owner}: the cell returns an output of its own, but says no output_size, so that zoneout "
-                    "would put its state in place of it. Set self.output_size."
-                )
             return output, leaves, dict(record)
 
         num_steps = x_TBI.shape[0]
@@ -169,7 +163,6 @@ class CellLayer(RecurrentLayer):
                 zoneout=kept if any(self.zoneout) else (),
                 gradient_clip=self.gradient_clip,
                 records=records,
-                is_output_state=not has_output,
             )
 
     def _check_step(self, cell: nn.Module, output: Any, new: State, old: State) -> None:

@@ -98,7 +98,13 @@ class Recurrent(CellLayer):
                 f"{owner}: state_names of {type(first).__name__} names {len(self._state_names)} parts of the state, "
                 f"but state_size has {len(named)}."
             )
-        self._fixed_states = tuple(getattr(first, "fixed_states", ()))
+        fixed: Any = getattr(first, "fixed_states", ())
+        if isinstance(fixed, str) or not set(fixed) <= set(self._state_names):
+            raise ValueError(
+                f"{owner}: fixed_states of {type(first).__name__} is {fixed!r}, but must be a tuple of names from "
+                f"{self._state_names}."
+            )
+        self._fixed_states = tuple(fixed)
         self._num_features = getattr(first, "num_features", 1)
         waiting = [first]
 

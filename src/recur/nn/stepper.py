@@ -11,7 +11,9 @@ from torch import Tensor, nn
 
 from recur.nn import nest
 from recur.nn import options as checks
+from recur.nn.gated_cell import GatedCell
 from recur.nn.layer import RecurrentLayer
+from recur.nn.module_cell import ModuleCell
 from recur.nn.sequences import Form
 from recur.ops._checks import shape_of
 
@@ -58,6 +60,11 @@ class Stepper:
             )
         if batch_size is not None:
             checks.check_size("Stepper", "batch_size", batch_size, 1)
+        if isinstance(network, GatedCell | ModuleCell):
+            raise TypeError(
+                f"Stepper: {type(network).__name__} is a single cell, which takes and returns its state as it is; call "
+                "it step by step, or give a layer."
+            )
         for module in network.modules():
             if getattr(module, "bidirectional", False):
                 raise ValueError(
@@ -100,6 +107,8 @@ class Stepper:
                 "Stepper: the network is in training, where dropout and zoneout are drawn anew at each call. Call "
                 "eval() on it first."
             )
+        if "return_all" in inputs:
+            raise ValueError("Stepper: return_all is not for streams; call the layer itself with stepper.state.")
         if not isinstance(x, Tensor):
             raise TypeError(f"Stepper: x must be a torch.Tensor, but is {type(x).__name__}.")
         with torch.inference_mode():

@@ -35,7 +35,9 @@ class TimedLayer(CellLayer):
                 of it, so that a sequence may be given in pieces.
             times: When each step happened, in any unit, in the layer's dtype: (T, B), (B, T) with `batch_first`, (T,)
                 for one sequence, a PackedSequence or a list of tensors (T_k,) where x is one. Every layer of the stack
-                and either direction gets them. None for one step after the other, a unit of time apart.
+                and either direction gets them. None for a clock that counts the steps as a layer takes them: the
+                backward direction from the end of the row, and with a dilation the steps of each of its interleaved
+                sequences, so give times where that matters.
             lengths: As of `RecurrentLayer.forward`; times past them may be anything.
             reset: As of `RecurrentLayer.forward`.
             context: As of `RecurrentLayer.forward`.
@@ -73,7 +75,8 @@ def elapsed(clock_B2: Tensor, time_B1: Tensor | None) -> tuple[Tensor, Tensor]:
     """
     before_B1, begun_B1 = clock_B2.chunk(2, 1)
     if time_B1 is None:
-        time_B1 = before_B1 + 1
+        # Exactly one, also where the clock has come so far that its dtype cannot count on.
+        return begun_B1, torch.cat([before_B1 + 1, torch.ones_like(before_B1)], 1)
     return (time_B1 - before_B1).abs() * begun_B1, torch.cat([time_B1, torch.ones_like(time_B1)], 1)
 
 

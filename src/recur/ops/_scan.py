@@ -59,7 +59,6 @@ class Reference:
             zoneout=call.noise.zoneout,
             gradient_clip=call.options.gradient_clip,
             records=call.records,
-            is_output_state=True,
         )
 
 
@@ -76,12 +75,11 @@ def scan(
     zoneout: Sequence[Tensor | None] = (),
     gradient_clip: float | None = None,
     records: bool = False,
-    is_output_state: bool = False,
 ) -> Result:
     """Return outputs, final state and record of a step repeated over time.
 
     Args:
-        step: One step.
+        step: One step. Where its output is the first part of the new state itself, zoneout holds for the output too.
         x_TBI: Inputs, (T, B, ...).
         state: Before the first step, each (B, ...).
         names: Of the parts of the state, for the record.
@@ -92,7 +90,6 @@ def scan(
         zoneout: For each part of the state the share that is kept, as in `Noise`; empty for none.
         gradient_clip: Bound on each element of the gradient passed back from step to step, or None.
         records: Whether the record is wanted.
-        is_output_state: Whether the output is the first part of the state, after zoneout.
     """
     num_steps = x_TBI.shape[0]
     alive_TB = None
@@ -114,6 +111,7 @@ def scan(
             state = tuple([clip_gradient(part, clip) for part in state])
         output, new, more = step(t, x_BI, state)
         if zoneout:
+            is_output_state = output is new[0]
             new = tuple([_kept(old, part, keep, t) for old, part, keep in zip(state, new, zoneout, strict=True)])
             output = new[0] if is_output_state else output
         record = dict(zip(names, new, strict=True)) | more if records else {}

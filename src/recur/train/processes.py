@@ -4,12 +4,13 @@
 many, starts all of them itself. In both cases only the first process reads the text and makes the run folder; the
 others find it on the disk that the machines share.
 
-Processes of one machine meet and talk on its loopback interface alone. Those that torchrun starts on several machines
-use the network as torchrun was told.
+Processes that `devices` starts meet on the loopback interface, and gloo talks on it alone, there and where torchrun
+starts all processes on one machine. Else the network is used as torchrun was told.
 """
 
 from __future__ import annotations
 
+import atexit
 import os
 import socket
 from collections.abc import Callable
@@ -57,9 +58,9 @@ def first_prepares(prepare: Callable[[], RunFolder]) -> RunFolder:
         RecurError: The first process could not prepare it.
         SystemExit: In the other processes when the first one could not; it has told the reason.
     """
-    if not is_torchrun() or os.environ["WORLD_SIZE"] == os.environ["LOCAL_WORLD_SIZE"]:
-        _talk_on_loopback()
     if is_torchrun():
+        if os.environ["WORLD_SIZE"] == os.environ["LOCAL_WORLD_SIZE"]:
+            _talk_on_loopback()
         return _broadcast(prepare)
     if rank() > 0:
         # Started by Lightning from the first process, which had prepared the folder before.
@@ -104,6 +105,7 @@ class OneMachine(DDPStrategy):
 
     def setup_distributed(self) -> None:
         """Join the process group."""
+        _talk_on_loopback()
         self.set_world_ranks()
         environment = self.cluster_environment
         assert environment is not None
@@ -112,9 +114,18 @@ class OneMachine(DDPStrategy):
         store = dist.TCPStore(  # type: ignore[attr-defined]
             _LOOPBACK, port, self.world_size, is_first, master_listen_fd=listener
         )
+        backend, device = self._get_process_group_backend(), self.root_device
         dist.init_process_group(
-            self._get_process_group_backend(), store=store, rank=self.global_rank, world_size=self.world_size
+            backend,
+            store=store,
+            rank=self.global_rank,
+            world_size=self.world_size,
+            timeout=self._timeout,
+            device_id=device if device.type != "cpu" else None,
         )
+        if backend == "nccl":
+            # torch wants it destroyed before the process ends.
+            atexit.register(dist.destroy_process_group)
         super().setup_distributed()
 
 
