@@ -258,3 +258,18 @@ def test_shapes_can_be_asked_for_on_the_device_meta(kinds, name, flat):
         }
     assert layer.explain(x).backend == "torch"
     assert dict(layer.explain(x, reset=reset).others)["torch"].endswith("while compiling or on the device meta")
+
+
+@pytest.mark.parametrize("name", ["RNN", "GRU", "LSTM"])
+def test_lengths_and_resets_are_mapped(kinds, compare, name):
+    """Vmap over sets of sequences that differ in their lengths and resets too."""
+    layer = kinds[name].make(4, 5, bidirectional=True)
+    x, lengths = torch.randn(2, 6, 3, 4, dtype=torch.float64), torch.tensor([[6, 0, 2], [1, 5, 6]])
+    reset = torch.rand(2, 6, 3) < 0.3
+
+    def run(x, lengths, reset):
+        return layer(x, lengths=lengths, reset=reset)[0]
+
+    mapped = torch.func.vmap(run)(x, lengths, reset)
+    for k in range(2):
+        compare({"y": mapped[k]}, {"y": run(x[k], lengths[k], reset[k])})

@@ -150,8 +150,8 @@ def check_lengths(owner: str, lengths: Tensor, num_steps: int, batch: int) -> No
 
 
 def has_values(tensor: Tensor) -> bool:
-    """Return whether the values are there to look at: not while compiling, and not on the device meta."""
-    return not (tensor.is_meta or torch.compiler.is_compiling())
+    """Return whether the values are there to look at: not while compiling, on the device meta, or mapped by vmap."""
+    return not (tensor.is_meta or torch.compiler.is_compiling() or torch._C._functorch.is_batchedtensor(tensor))
 
 
 def is_autocast(device: str) -> bool:
