@@ -69,7 +69,7 @@ def run_dilated(
         records=records,
         **keywords,
     )
-    final = tuple([part.reshape(dilation, batch, *part.shape[1:]) for part in result.state])
+    final = tuple([part.unflatten(0, (dilation, batch)) for part in result.state])
     if reset is not None:
         pending = _pending(reset, ends_B, dilation)
         final = tuple([torch.where(_beside(pending, part), new, part) for part, new in zip(final, first, strict=True)])
@@ -89,14 +89,15 @@ def turn_any(value: Tensor, lengths: Tensor | None) -> Tensor:
 
 def _folded(value: Tensor, rounds: int, dilation: int) -> Tensor:
     """Return (T, B, ...) as (rounds, d * B, ...), with zeros for the steps that are missing in the last round."""
-    missing = rounds * dilation - len(value)
-    if missing:
+    missing = rounds * dilation - value.shape[0]
+    # What is left open in an exported program is not looked at.
+    if not isinstance(missing, int) or missing:
         value = torch.cat([value, value.new_zeros(missing, *value.shape[1:])])
-    return value.reshape(rounds, dilation * value.shape[1], *value.shape[2:])
+    return value.unflatten(0, (rounds, dilation)).flatten(1, 2)
 
 
 def _unfolded(value: Tensor, num_steps: int, batch: int) -> Tensor:
-    return value.reshape(-1, batch, *value.shape[2:])[:num_steps]
+    return value.unflatten(1, (-1, batch)).flatten(0, 1)[:num_steps]
 
 
 def _since_last_visit(reset_TB: Tensor, dilation: int) -> Tensor:

@@ -367,5 +367,6 @@ def _turn_reset(reset: Tensor | None, lengths: Tensor | None) -> Tensor | None:
         return None
     if lengths is not None:
         # Else one just past a row's end would reset the reverse direction before its first step.
-        reset = reset & mask_of(lengths, len(reset))
-    return torch.cat([reset[1:], torch.zeros_like(reset[:1])])
+        reset = reset & mask_of(lengths, reset.shape[0])
+    # A slice of T - 1 steps would bar T = 2 from a program exported for any T.
+    return nn.functional.pad(reset, (0, 0, 0, 1))[1:]

@@ -57,7 +57,9 @@ def rolled_scan(
             "record": {name: _copy(value) for name, value in record.items()},
         }
 
-    final, found = scan(combine, [part.contiguous() for part in state], given, dim=0, reverse=reverse)
+    # What the step reads from outside, such as the state that a reset puts in place, must not be what it starts with:
+    # where both are the same tensor, the operator takes the one for the other.
+    final, found = scan(combine, [_copy(part) for part in state], given, dim=0, reverse=reverse)
     return Result(found["output"], tuple(final), found["record"])
 
 
