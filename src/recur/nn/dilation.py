@@ -12,8 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from recur.errors import BackendError
 from recur.ops._call import Result, State
 from recur.ops._library import turn
+from recur.ops._rolled import is_rolled
 
 
 def run_dilated(
@@ -45,7 +47,15 @@ def run_dilated(
 
     Returns:
         The same as `run`, the final state like `state`.
+
+    Raises:
+        BackendError: A program is being exported in which the number of steps is open.
     """
+    if is_rolled(x_TBI):
+        raise BackendError(
+            "a dilation above 1 folds the steps, which takes a known number of them, but this program is exported for "
+            "any. Export it for a fixed number of steps, one program for each that is needed."
+        )
     if reverse:
         x_TBI = turn_any(x_TBI, lengths)
         reset = None if reset is None else turn(reset[..., None], lengths)[..., 0]
@@ -69,7 +79,7 @@ def run_dilated(
         records=records,
         **keywords,
     )
-    final = tuple([part.unflatten(0, (dilation, batch)) for part in result.state])
+    final = tuple([torch.unflatten(part, 0, (dilation, batch)) for part in result.state])
     if reset is not None:
         pending = _pending(reset, ends_B, dilation)
         final = tuple([torch.where(_beside(pending, part), new, part) for part, new in zip(final, first, strict=True)])
@@ -90,14 +100,13 @@ def turn_any(value: Tensor, lengths: Tensor | None) -> Tensor:
 def _folded(value: Tensor, rounds: int, dilation: int) -> Tensor:
     """Return (T, B, ...) as (rounds, d * B, ...), with zeros for the steps that are missing in the last round."""
     missing = rounds * dilation - value.shape[0]
-    # What is left open in an exported program is not looked at.
-    if not isinstance(missing, int) or missing:
+    if missing:
         value = torch.cat([value, value.new_zeros(missing, *value.shape[1:])])
-    return value.unflatten(0, (rounds, dilation)).flatten(1, 2)
+    return torch.unflatten(value, 0, (rounds, dilation)).flatten(1, 2)
 
 
 def _unfolded(value: Tensor, num_steps: int, batch: int) -> Tensor:
-    return value.unflatten(1, (-1, batch)).flatten(0, 1)[:num_steps]
+    return torch.unflatten(value, 1, (-1, batch)).flatten(0, 1)[:num_steps]
 
 
 def _since_last_visit(reset_TB: Tensor, dilation: int) -> Tensor:
