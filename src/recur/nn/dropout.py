@@ -62,4 +62,5 @@ def drop_locked(x: Tensor, p: float, time_axis: int = 0) -> Tensor:
     """Return `x` times one dropout mask for all steps; `x` has any shape, time lies on `time_axis`."""
     shape = list(x.shape)
     shape[time_axis] = 1
-    return x * torch.nn.functional.dropout(x.new_ones(shape), p)
+    # Not x.new_ones: it would be one for each sample under vmap, whose `randomness` then could not be "same".
+    return x * torch.nn.functional.dropout(torch.ones(shape, dtype=x.dtype, device=x.device), p)

@@ -87,10 +87,10 @@ class GatedForm:
         num_steps, on_state, on_candidate = x_TBI.shape[0], None, None
         if is_dropping and self.recurrent_dropout_kind == "state":
             # The steps between those that a dilation connects are of the same sequence: one mask for them all.
-            ones = state[0].new_ones(len(state[0]) // dilation, *state[0].shape[1:])
+            ones = _full_like(state[0], (len(state[0]) // dilation, *state[0].shape[1:]), 1.0)
             on_state = nn.functional.dropout(ones, self.recurrent_dropout, is_drawn).repeat(dilation, 1)
         elif is_dropping:
-            ones = state[-1].new_ones(num_steps, *state[-1].shape)
+            ones = _full_like(state[-1], (num_steps, *state[-1].shape), 1.0)
             on_candidate = nn.functional.dropout(ones, self.recurrent_dropout, is_drawn)
         kept = tuple(
             [
@@ -107,7 +107,16 @@ def zoneout_mask(part: Tensor, share: float, num_steps: int, is_training: bool) 
         return None
     if not is_training:
         return part.new_full((1, *[1] * part.dim()), share)
-    return torch.bernoulli(part.new_full((num_steps, *part.shape), share))
+    return torch.bernoulli(_full_like(part, (num_steps, *part.shape), share))
+
+
+def _full_like(tensor: Tensor, shape: tuple[int, ...], value: float) -> Tensor:
+    """Return one number in another shape, in the dtype and on the device of `tensor`.
+
+    Unlike `new_full` it does not depend on `tensor`, so that under vmap it is the same for all, and what is drawn from
+    it as vmap's `randomness` says.
+    """
+    return torch.full(shape, value, dtype=tensor.dtype, device=tensor.device)
 
 
 def zoneout_shares(owner: str, given: Any, names: tuple[str, ...]) -> tuple[float, ...]:
