@@ -87,7 +87,7 @@ class GatedForm:
         num_steps, on_state, on_candidate = x_TBI.shape[0], None, None
         if is_dropping and self.recurrent_dropout_kind == "state":
             # The steps between those that a dilation connects are of the same sequence: one mask for them all.
-            ones = _full_like(state[0], (len(state[0]) // dilation, *state[0].shape[1:]), 1.0)
+            ones = _full_like(state[0], (state[0].shape[0] // dilation, *state[0].shape[1:]), 1.0)
             on_state = nn.functional.dropout(ones, self.recurrent_dropout, is_drawn).repeat(dilation, 1)
         elif is_dropping:
             ones = _full_like(state[-1], (num_steps, *state[-1].shape), 1.0)
