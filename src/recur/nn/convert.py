@@ -99,11 +99,8 @@ class _Place:
 
     def arrays(self) -> list[Array]:
         """Return the parameters as NumPy arrays, in torch's order; bfloat16, which NumPy lacks, as float32."""
-        found = []
-        for name in self.names:
-            weight: Tensor = getattr(self.layer, name).detach().cpu()
-            found.append((weight.float() if weight.dtype == torch.bfloat16 else weight).numpy().copy())
-        return found
+        weights: list[Tensor] = [getattr(self.layer, name).detach().cpu() for name in self.names]
+        return [(w.float() if w.dtype == torch.bfloat16 else w).numpy().copy() for w in weights]
 
 
 def from_keras(layer: GatedLayer, weights: Sequence[Any]) -> None:
