@@ -8,7 +8,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -20,19 +20,19 @@ from recur.environment import collect
 
 RESULTS = Path(__file__).parent / "results"
 
-BENCHMARKS: dict[str, Callable[[], list[dict[str, Any]]]] = {
+BENCHMARKS: dict[str, Callable[[], Iterable[dict[str, Any]]]] = {
     "startup": lambda: main_job.startup(repeats=9),
     "generation": lambda: [main_job.generation(characters=2000, repeats=9)],
-    "training_step": lambda: [
+    "training_step": lambda: (
         main_job.training_step(Job(cell=cell), blocks=5, steps=25) for cell in ("lstm", "gru", "rnn")
-    ],
+    ),
     "whole_training": lambda: [main_job.whole_training(Job(), steps=600, repeats=2)],
     "quality": lambda: [quality.tinyshakespeare(3.0)],
-    "memory_adding": lambda: list(memory.adding()),
-    "memory_copying": lambda: list(memory.copying()),
-    "memory_parity": lambda: list(memory.parity()),
-    "memory_rows": lambda: list(memory.rows()),
-    "memory_pixels": lambda: list(memory.pixels()),
+    "memory_adding": memory.adding,
+    "memory_copying": memory.copying,
+    "memory_parity": memory.parity,
+    "memory_rows": memory.rows,
+    "memory_pixels": memory.pixels,
 }
 """Every benchmark by name."""
 
@@ -52,12 +52,13 @@ def main() -> None:
             print(f"{name}: left out, RECUR_DATA names no folder of data")
             continue
         load = os.getloadavg()[0]
-        rows = BENCHMARKS[name]()
         path = RESULTS / f"{name}_{_slug()}_{datetime.date.today().isoformat()}.json"
+        rows: list[dict[str, Any]] = []
         content = {"environment": collect() | {"load_before": load}, "commit": _commit(), "results": rows}
-        path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-        for row in rows:
-            print(_line(row))
+        for row in BENCHMARKS[name]():
+            print(_line(row), flush=True)
+            rows.append(row)
+            path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
         print(f"  -> {path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path}")
 
 

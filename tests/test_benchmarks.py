@@ -4,8 +4,9 @@ import json
 
 
 def test_the_table_of_memory(root):
-    table = (root / "docs" / "layers.md").read_text(encoding="utf-8").split("## What remembers how long")[1]
-    lines = [line.replace("*", "").strip("| ").split(" | ") for line in table.splitlines() if line.startswith("| ")]
+    sections = (root / "docs" / "layers.md").read_text(encoding="utf-8").split("\n## ")
+    section = next(section for section in sections if section.startswith("What remembers how long"))
+    lines = [line.replace("*", "").strip("| ").split(" | ") for line in section.splitlines() if line.startswith("| ")]
     header, chance, *rows = [line for line in lines if not line[0].startswith("---")]
     quoted = {(row[0], task): cell for row in rows for task, cell in zip(header[1:], row[1:], strict=True)}
     recorded = [
