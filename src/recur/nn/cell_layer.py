@@ -89,19 +89,14 @@ class CellLayer(RecurrentLayer):
         )
         return StateForm(own.owner, own.names, shapes, own.copies, own.batch_first)
 
-    def _out_size(self, layer: int) -> int:
-        cell = self.cells[layer * self._num_directions]
-        size = getattr(cell, "output_size", None)
-        one = self._state_shapes(layer)[0][0] if size is None else int(size)
-        return 2 * one if self.bidirectional and self.merge in ("concat", None) else one
+    def _width(self, layer: int) -> int:
+        size = getattr(self.cells[layer * self._num_directions], "output_size", None)
+        return super()._width(layer) if size is None else int(size)
 
-    def _sample_weight(self) -> Tensor:
-        return next(self.parameters(), torch.empty(0))
-
-    def _skipped(self, layer: int, x_TBO: Tensor, y_TBO: Tensor, lengths: Tensor | None) -> Tensor:
+    def _skipped(self, layer: int, x_TBO: Tensor, y_TBO: Tensor) -> Tensor:
         if self._num_features == 1:
-            return super()._skipped(layer, x_TBO, y_TBO, lengths)
-        return super()._skipped(layer, x_TBO.movedim(2, -1), y_TBO.movedim(2, -1), lengths).movedim(-1, 2)
+            return super()._skipped(layer, x_TBO, y_TBO)
+        return super()._skipped(layer, x_TBO.movedim(2, -1), y_TBO.movedim(2, -1)).movedim(-1, 2)
 
     @property
     def _step_shape(self) -> str:

@@ -16,6 +16,7 @@ from recur.errors import BackendError
 from recur.ops._call import Result, State
 from recur.ops._library import turn
 from recur.ops._rolled import is_rolled
+from recur.ops._scan import beside
 
 
 def run_dilated(
@@ -82,10 +83,10 @@ def run_dilated(
     final = tuple([torch.unflatten(part, 0, (dilation, batch)) for part in result.state])
     if reset is not None:
         pending = _pending(reset, ends_B, dilation)
-        final = tuple([torch.where(_beside(pending, part), new, part) for part, new in zip(final, first, strict=True)])
+        final = tuple([torch.where(beside(pending, part), new, part) for part, new in zip(final, first, strict=True)])
     # The oldest first: the step that would come next takes it.
     order_dB = (ends_B + streams) % dilation
-    final = tuple([part.gather(0, _beside(order_dB, part).expand_as(part)) for part in final])
+    final = tuple([part.gather(0, beside(order_dB, part).expand_as(part)) for part in final])
     back = [_unfolded(value, num_steps, batch) for value in (result.output, *result.record.values())]
     if reverse:
         back = [turn_any(value, lengths) for value in back]
@@ -125,7 +126,3 @@ def _pending(reset_TB: Tensor, ends_B: Tensor, dilation: int) -> Tensor:
     streams = torch.arange(dilation, device=reset_TB.device)[:, None]
     visited_dB = streams + ((ends_B - 1 - streams).div(dilation, rounding_mode="floor")) * dilation
     return (latest_B >= 0) & (latest_B > visited_dB)
-
-
-def _beside(mask_dB: Tensor, value: Tensor) -> Tensor:
-    return mask_dB.reshape(mask_dB.shape + (1,) * (value.dim() - 2))

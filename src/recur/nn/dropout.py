@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from recur.nn.options import check_share
+
 
 class LockedDropout(nn.Module):
     """Dropout whose mask stays the same over all steps of a sequence.
@@ -28,10 +30,7 @@ class LockedDropout(nn.Module):
 
     def __init__(self, p: float = 0.5, *, batch_first: bool = False) -> None:
         super().__init__()
-        if isinstance(p, bool) or not isinstance(p, int | float):
-            raise TypeError(f"LockedDropout: p must be a number, but is {type(p).__name__}.")
-        if not 0 <= p <= 1:
-            raise ValueError(f"LockedDropout: p is {p}, but must be from 0 to 1.")
+        check_share("LockedDropout", "p", p)
         self.p = float(p)
         self.batch_first = batch_first
 

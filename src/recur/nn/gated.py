@@ -16,10 +16,8 @@ from recur.nn.gated_cell import GatedCell
 from recur.nn.layer import RecurrentLayer
 from recur.nn.sequences import Lengths, Sequences
 from recur.ops import _dispatch
-from recur.ops._call import Call, Result, State, Weights
+from recur.ops._call import TORCH_WEIGHTS, Call, Result, State, Weights
 from recur.ops._library import flatten_weights
-
-_FOUR = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 
 
 class GatedLayer(GatedForm, RecurrentLayer):
@@ -82,17 +80,15 @@ class GatedLayer(GatedForm, RecurrentLayer):
         shapes = self._cell.shapes(self._in_size(layer), self.hidden_sizes[layer], self.proj_size, self.bias)
         for name, shape in shapes.items():
             self.register_parameter(f"{name}_{suffix}", nn.Parameter(torch.empty(shape, device=device, dtype=dtype)))
-        four = tuple(f"{name}_{suffix}" if name in shapes else None for name in _FOUR)
-        more = tuple((name, f"{name}_{suffix}") for name in shapes if name not in _FOUR)
+        four = tuple(f"{name}_{suffix}" if name in shapes else None for name in TORCH_WEIGHTS)
+        more = tuple((name, f"{name}_{suffix}") for name in shapes if name not in TORCH_WEIGHTS)
         self._weight_names.append((four, more))
 
     def reset_parameters(self) -> None:
         """Draw the weights as `init` says; torch draws all of them uniformly within 1 / sqrt(hidden_size)."""
         for k in range(self._num_states):
             hidden_size = self.hidden_sizes[k // self._num_directions]
-            four, more = self._weight_names[k]
-            named = zip((*_FOUR, *(name for name, _ in more)), (*four, *(full for _, full in more)), strict=True)
-            weights = {name: getattr(self, full) for name, full in named if full is not None}
+            weights = self._weights(k).named()
             initialization.draw(weights, self._cell, hidden_size, self.init, self.chrono_steps, self.forget_bias)
         self._reset_stack_parameters()
 

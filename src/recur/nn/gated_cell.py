@@ -14,13 +14,12 @@ from recur.nn.form import GatedForm, changed_arguments, zoneout_shares
 from recur.nn.options import Initializer, LSTMOptions
 from recur.nn.sequences import Form
 from recur.ops import _dispatch
-from recur.ops._call import Call, State, Weights
+from recur.ops._call import TORCH_WEIGHTS, Call, State, Weights
 from recur.ops._checks import check_like, shape_of
 
 if TYPE_CHECKING:
     from recur.nn.gated import GatedLayer
 
-_FOUR = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 _OWN = ("recurrent_dropout", "recurrent_dropout_kind", "init", "chrono_steps", "forget_bias", "backend")
 """Options that are neither of the stack nor of the op's form."""
 
@@ -88,7 +87,7 @@ class LayerParameters(MutableMapping[str, "nn.Parameter | None"]):
         self.layer = layer
         self.k = k
         four, more = layer._weight_names[k]
-        named: list[tuple[str, str | None]] = [*zip(_FOUR, four, strict=True), *more]
+        named: list[tuple[str, str | None]] = [*zip(TORCH_WEIGHTS, four, strict=True), *more]
         self._names = dict(named)
 
     def __getitem__(self, name: str) -> Any:
@@ -172,8 +171,8 @@ class GatedCell(GatedForm, nn.Module):
         for name, value in form_options.items():
             setattr(self, name, value)
         shapes = self._cell.shapes(input_size, hidden_size, proj_size, bias)
-        self._more = tuple([name for name in shapes if name not in _FOUR])
-        for name in dict.fromkeys((*_FOUR, *shapes)):
+        self._more = tuple([name for name in shapes if name not in TORCH_WEIGHTS])
+        for name in dict.fromkeys((*TORCH_WEIGHTS, *shapes)):
             shape = shapes.get(name)
             empty = None if shape is None else nn.Parameter(torch.empty(shape, device=device, dtype=dtype))
             self.register_parameter(name, empty)
@@ -210,7 +209,7 @@ class GatedCell(GatedForm, nn.Module):
     def _weights(self) -> Weights:
         parameters = self._parameters
         # A parametrized weight is not among the parameters.
-        values: list[Any] = [parameters[name] if name in parameters else getattr(self, name) for name in _FOUR]
+        values: list[Any] = [parameters[name] if name in parameters else getattr(self, name) for name in TORCH_WEIGHTS]
         values.append({name: getattr(self, name) for name in self._more})
         return Weights(*values)
 

@@ -186,7 +186,7 @@ class RecurrentLayer(Stack):
                 return (outputs[0], outputs[1]), [result.state for result in results], results
             y_TBO = outputs[0] if len(outputs) == 1 else self._merged(outputs[0], outputs[1])
             if self.skip in ("residual", "highway") and layer > 0:
-                y_TBO = self._skipped(layer, x_TBI, y_TBO, lengths)
+                y_TBO = self._skipped(layer, x_TBI, y_TBO)
             if not is_last:
                 if self.training and self.dropout > 0:
                     y_TBO = (drop_locked if self.locked_dropout else nn.functional.dropout)(y_TBO, self.dropout)
@@ -207,7 +207,7 @@ class RecurrentLayer(Stack):
         both = one + other
         return both / 2 if self.merge == "mean" else both
 
-    def _skipped(self, layer: int, x_TBO: Tensor, y_TBO: Tensor, lengths: Tensor | None) -> Tensor:
+    def _skipped(self, layer: int, x_TBO: Tensor, y_TBO: Tensor) -> Tensor:
         """Return a layer's output with what passes it by; both are zero past the end, so this is."""
         if self.skip == "residual":
             return y_TBO + x_TBO

@@ -10,6 +10,8 @@ from typing import Any, Literal, TypeAlias, TypedDict
 import torch
 from torch import Tensor
 
+from recur.kinds import is_number, is_whole
+
 Initializer: TypeAlias = Callable[[Tensor], Any]
 """Fills a tensor in place, such as `torch.nn.init.orthogonal_`."""
 
@@ -156,7 +158,7 @@ def _check(owner: str, name: str, value: Any) -> None:
 
 def check_number(owner: str, name: str, value: object) -> None:
     """Raise TypeError unless `value` is a number."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if not is_number(value):
         raise TypeError(f"{owner}: {name} must be a number, but is {type(value).__name__}.")
 
 
@@ -175,7 +177,7 @@ def check_share(owner: str, name: str, value: Any) -> None:
 
 def check_size(owner: str, name: str, value: Any, least: int) -> None:
     """Raise unless `value` is a whole number of at least `least`."""
-    if isinstance(value, bool) or not isinstance(value, int):
+    if not is_whole(value):
         raise TypeError(f"{owner}: {name} must be an int, but is {type(value).__name__}.")
     if value < least:
         raise ValueError(f"{owner}: {name} is {value}, but must be at least {least}.")

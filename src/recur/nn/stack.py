@@ -104,14 +104,18 @@ class Stack(nn.Module):
         raise NotImplementedError
 
     def _sample_weight(self) -> Tensor:
-        """Return a parameter, which tells dtype and device."""
-        return next(self.parameters())
+        """Return a parameter, which tells dtype and device; without any, something of torch's defaults."""
+        return next(self.parameters(), torch.empty(0))
+
+    def _width(self, layer: int) -> int:
+        """Return the features that one direction of a layer gives."""
+        return self._state_shapes(layer)[0][0]
 
     # --- making -------------------------------------------------------------------------------------------------
 
     def _out_size(self, layer: int) -> int:
         """Return the features that a layer gives to the next, before skips."""
-        size = self._state_shapes(layer)[0][0]
+        size = self._width(layer)
         return size * 2 if self.bidirectional and self.merge in ("concat", None) else size
 
     def _in_size(self, layer: int) -> int:

@@ -35,12 +35,16 @@ class Weights(NamedTuple):
 
     def named(self) -> dict[str, Tensor]:
         """Return those that are there by name, in torch's order."""
-        four = zip(self._fields, self[:4], strict=False)
+        four = zip(TORCH_WEIGHTS, self[:4], strict=True)
         return {name: weight for name, weight in four if weight is not None} | dict(self.more)
 
     def given(self) -> list[Tensor]:
         """Return those that are there, in torch's order."""
         return [w for w in self[:4] if w is not None] + list(self.more.values())
+
+
+TORCH_WEIGHTS = Weights._fields[:4]
+"""The names of the weights that torch's layers have too."""
 
 
 class Options(NamedTuple):

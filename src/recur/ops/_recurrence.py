@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
-from recur.ops._call import PLAIN, SILENCE, Call, Noise, Options, Result, Weights
+from recur.ops._call import PLAIN, SILENCE, TORCH_WEIGHTS, Call, Noise, Options, Result, Weights
 from recur.ops._checks import check_call
 from recur.ops._dispatch import run
 from recur.ops._forms import form
@@ -59,7 +59,7 @@ def recurrence(
     """
     options = options._replace(projected="weight_hr" in weights)
     cell = form(op, options)
-    four = {name: weights.get(name) for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")}
+    four = {name: weights.get(name) for name in TORCH_WEIGHTS}
     more = {name: weight for name, weight in weights.items() if name not in four}
     call = Call(
         op,

@@ -96,7 +96,7 @@ def scan(
     if lengths is not None:
         alive_TB = mask_of(lengths, num_steps)
         # What lies past the end may be anything, and 0 * NaN is NaN in the backward pass: drop it before the step.
-        x_TBI = torch.where(_beside(alive_TB, x_TBI), x_TBI, 0)
+        x_TBI = torch.where(beside(alive_TB, x_TBI), x_TBI, 0)
     # An exported program has no backward pass of its own making.
     clip = None if torch.compiler.is_exporting() else gradient_clip
 
@@ -116,9 +116,9 @@ def scan(
             output = new[0] if is_output_state else output
         record = dict(zip(names, new, strict=True)) | more if records else {}
         if alive_B is not None:
-            output = torch.where(_beside(alive_B, output), output, 0)
+            output = torch.where(beside(alive_B, output), output, 0)
             new = _where(alive_B, new, before)
-            record = {name: torch.where(_beside(alive_B, value), value, 0) for name, value in record.items()}
+            record = {name: torch.where(beside(alive_B, value), value, 0) for name, value in record.items()}
         return output, new, record
 
     if is_rolled(x_TBI):
@@ -183,10 +183,10 @@ def _kept(old: Tensor, new: Tensor, keep: Tensor | None, t: int) -> Tensor:
     return now * old + (1 - now) * new
 
 
-def _beside(mask: Tensor, value: Tensor) -> Tensor:
+def beside(mask: Tensor, value: Tensor) -> Tensor:
     """Return `mask` with as many dimensions as `value`, those that are missing behind."""
     return mask.reshape(mask.shape + (1,) * (value.dim() - mask.dim()))
 
 
 def _where(condition_B: Tensor, yes: State, no: State) -> State:
-    return tuple([torch.where(_beside(condition_B, b), a, b) for a, b in zip(yes, no, strict=True)])
+    return tuple([torch.where(beside(condition_B, b), a, b) for a, b in zip(yes, no, strict=True)])
