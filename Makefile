@@ -6,6 +6,8 @@
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+# Side by side, a process a core.
+PYTEST := $(BIN)/python -m pytest --numprocesses=logical --maxprocesses=8 --dist=worksteal
 
 # Both are needed: pip reads the second one alone in the environments in which it builds packages.
 # Relative, because pip splits the value at blanks.
@@ -28,14 +30,14 @@ test: $(INSTALLED) ## everything that CI runs: checks, all tests with coverage, 
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest --cov --cov-report=term
+	$(PYTEST) --cov --cov-report=term
 	$(BIN)/mkdocs build --strict --quiet
 
 check: $(INSTALLED) ## the fast part of it
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -q -m "not slow"
+	$(PYTEST) -q -m "not slow"
 
 bench: $(INSTALLED) ## measure against plain PyTorch; see benchmarks/README.md
 	$(BIN)/python benchmarks/run.py
