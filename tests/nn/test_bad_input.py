@@ -62,10 +62,12 @@ BAD_OPTIONS = [
     ("LSTM", {"merge": "sum"}, ValueError, r"merge is 'sum', but there is one direction; pass bidirectional=True\."),
     ("LSTM", {"merge": None}, ValueError, r"merge is None, but there is one direction; pass bidirectional=True\."),
     ("LSTM", {"merge": "max"}, ValueError, r"merge is 'max', but must be one of None, 'concat', 'sum', 'mean', 'prod"),
-    ("LSTM", {"gradient_clip": 0}, ValueError, r"gradient_clip is 0, but must be above 0\."),
+    ("LSTM", {"gradient_clip": float("inf")}, ValueError, r"gradient_clip is inf, but must be above 0 and finite;"),
+    ("LSTM", {"init": {}}, ValueError, r"init names no tensor; leave it out\."),
+    ("LSTM", {"gradient_clip": 0}, ValueError, r"gradient_clip is 0, but must be above 0 and finite;"),
     ("LSTM", {"gradient_clip": "1"}, TypeError, r"gradient_clip must be a number, but is str\."),
     ("LSTM", {"cell_clip": True}, TypeError, r"cell_clip must be a number, but is bool\."),
-    ("LSTM", {"output_clip": float("nan")}, ValueError, r"output_clip is nan, but must be above 0\."),
+    ("LSTM", {"output_clip": float("nan")}, ValueError, r"output_clip is nan, but must be above 0 and finite;"),
     ("LSTM", {"initial_state": "context"}, ValueError, r"initial_state='context' and context_size go together"),
     ("LSTM", {"context_size": 3}, ValueError, r"initial_state='context' and context_size go together; give both or"),
     ("LSTM", {"recurrent_dropout": 2}, ValueError, r"recurrent_dropout is 2, but must be from 0 to 1\."),
@@ -122,7 +124,12 @@ BAD_OPTIONS = [
     ("LSTM", {"bias": False, "forget_bias": 1.0}, ValueError, r"forget_bias sets biases, but there are none; pass"),
     ("LSTM", {"forget_bias": float("nan")}, ValueError, r"forget_bias is nan, but must be finite\."),
     ("RNN", {"forget_bias": 1.0}, ValueError, r"forget_bias is for layers with a forget or update gate: LSTM, GRU"),
-    ("MGU", {"init": "chrono", "chrono_steps": 9}, ValueError, r"init='chrono' is for layers with a forget or update"),
+    (
+        "IndRNN",
+        {"init": "chrono", "chrono_steps": 9},
+        ValueError,
+        r"init='chrono' is for layers with a forget or update",
+    ),
     ("IndRNN", {"init": "orthogonal"}, ValueError, r"init='orthogonal' is for recurrent matrices; here is one"),
 ]
 

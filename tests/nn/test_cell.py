@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from recur import nn as recur_nn
-from recur.nn import GRU, LSTM, GRUCell, LSTMCell, Recurrent, RNNCell
+from recur.nn import GRU, LSTM, GRUCell, LSTMCell, Recurrent, RNNCell, nest
 
 TORCHS = [
     ("RNNCell", {}),
@@ -110,11 +110,10 @@ def test_repeated_it_is_the_layer(compare, name, options):
         return torch.stack(outputs), *parts(state).values()
 
     def by_recurrent():
-        output, final = recurrent(x, type(nest)(*(p[None] for p in hx)) if isinstance(hx, tuple) else hx[None])
+        output, final = recurrent(x, nest.mapped(lambda part: part[None], hx))
         return output, *[part[0] for part in parts(final).values()]
 
     recurrent = Recurrent(cell).eval()
-    nest = cell.state_size
     want = {n.replace("_l0", ""): v for n, v in with_gradients(layer, by_layer, leaves).items()}
     compare(with_gradients(cell, by_cell, leaves), want)
     found = with_gradients(recurrent, by_recurrent, leaves)

@@ -263,7 +263,8 @@ def _adopt(module: Any) -> None:
             "proj_size": module.proj_size,
         }
     if isinstance(module, nn.RNN | nn.RNNCell):
-        sizes["nonlinearity"] = module.nonlinearity
+        # Of the class that it has by now, the attribute comes from what this function adds.
+        sizes["nonlinearity"] = module.__dict__["nonlinearity"]
     with torch.no_grad():
         template = module._ours(module.input_size, module.hidden_size, **sizes)
     added = [name for name in template.__dict__ if name not in module.__dict__]

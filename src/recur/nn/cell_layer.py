@@ -13,6 +13,7 @@ from torch.nn.utils import parametrize
 from recur.nn import nest
 from recur.nn import options as checks
 from recur.nn.form import changed_arguments, zoneout_mask
+from recur.nn.gated_cell import GatedCell
 from recur.nn.layer import RecurrentLayer
 from recur.nn.module_cell import ModuleCell
 from recur.nn.options import StackOptions
@@ -62,6 +63,11 @@ class CellLayer(RecurrentLayer):
             if nest.structure(state_size(owner, made)) != nest.structure(self._state_nest):
                 raise ValueError(f"{owner}: the cells of all layers must have states of one structure.")
             self.cells.append(made)
+        self.hidden_sizes = tuple(self._state_shapes(layer)[0][0] for layer in range(self.num_layers))
+        self.hidden_size = self.hidden_sizes[-1]
+        if next(self.parameters(), None) is None:
+            # Dtype and device of a layer without parameters; it follows `to` and the like.
+            self.register_buffer("_sample", torch.empty(0), persistent=False)
         weight = self._sample_weight()
         self._make_stack_parameters(weight.device, weight.dtype)
         self._reset_stack_parameters()
@@ -84,7 +90,8 @@ class CellLayer(RecurrentLayer):
             return own
         spatial = tuple(x_TBI.shape[3:])
         shapes = tuple(
-            tuple((shape[0], *spatial) if len(shape) == self._num_features else shape for shape in parts)
+            # 1 stands for the size that the input has.
+            tuple((shape[0], *spatial) if shape[1:] == (1,) * len(spatial) else shape for shape in parts)
             for parts in own.shapes
         )
         return StateForm(own.owner, own.names, shapes, own.copies, own.batch_first)
@@ -129,7 +136,7 @@ class CellLayer(RecurrentLayer):
         records: bool,
     ) -> Result:
         cell, wanted = self.cells[k], nest.structure(self._state_nest)
-        more: dict[str, Any] = {"return_all": True} if records and isinstance(cell, ModuleCell) else {}
+        more: dict[str, Any] = {"return_all": True} if records and isinstance(cell, ModuleCell | GatedCell) else {}
 
         def step(t: int, x_BI: Tensor, parts: State) -> tuple[Tensor, State, dict[str, Tensor]]:
             found = cell(x_BI, nest.rebuilt(self._state_nest, parts), **more)

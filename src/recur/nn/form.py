@@ -16,19 +16,87 @@ from recur.ops import _dispatch
 from recur.ops._call import SILENCE, Noise, Options, State
 from recur.ops._forms import form, takers
 
+OWN = (
+    "recurrent_dropout",
+    "recurrent_dropout_kind",
+    "weight_dropout",
+    "init",
+    "chrono_steps",
+    "forget_bias",
+    "backend",
+)
+"""Options of gated layers that are neither of the stack nor of the op's form."""
 
-class GatedForm:
+
+class _Fixed:
+    """An attribute that reads a field of the form, which is chosen once, when the module is made."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, module: Any, owner: type | None = None) -> Any:
+        if module is None:
+            return self
+        # A nonlinearity may be a module, and such a one may be replaced.
+        registered = module.__dict__["_modules"]
+        return registered[self.name] if self.name in registered else getattr(module._form, self.name)
+
+    def __set__(self, module: Any, value: Any) -> None:
+        if value != getattr(module._form, self.name):
+            raise AttributeError(
+                f"{module._owner}: {self.name} is chosen when the module is made. Make another one with "
+                f"{self.name}={value!r} and load this one's state_dict."
+            )
+
+
+class WithZoneout:
+    """A module with a probability of zoneout for each part of its state."""
+
+    _owner: str
+    _state_names: tuple[str, ...]
+    # Parts of the state that begin with zeros whatever `initial_state` says, and that zoneout leaves alone, such as
+    # a clock.
+    _fixed_states: tuple[str, ...] = ()
+
+    @property
+    def zoneout(self) -> tuple[float, ...]:
+        """The probability for each part of the state; set one for all, or one for each but for clocks and the like."""
+        return self._zoneout
+
+    @zoneout.setter
+    def zoneout(self, given: Any) -> None:
+        free = tuple(name for name in self._state_names if name not in self._fixed_states)
+        values = tuple(given) if isinstance(given, list | tuple) else (given,) * len(free)
+        if len(values) != len(free):
+            raise ValueError(
+                f"{self._owner}: zoneout has {len(values)} values, but the state has {len(free)} parts "
+                f"({', '.join(free)})."
+            )
+        for value in values:
+            checks.check_share(self._owner, "zoneout", value)
+        shares = dict(zip(free, values, strict=True))
+        self._zoneout = tuple(shares.get(name, 0.0) for name in self._state_names)
+
+
+class GatedForm(WithZoneout):
     """A module that runs the op `_op` in one form; what `GatedLayer` and `GatedCell` are both made of."""
 
     _op: ClassVar[str]
     _options_type: ClassVar[type[StackOptions]] = GatedOptions
 
+    nonlinearity: Any = _Fixed()
+    reset_after: Any = _Fixed()
+    coupled: Any = _Fixed()
+    peephole: Any = _Fixed()
+    layer_norm: Any = _Fixed()
+    cell_clip: Any = _Fixed()
+    output_clip: Any = _Fixed()
+    gradient_clip: Any = _Fixed()
+
     # Set from the options.
-    layer_norm: bool
     recurrent_dropout: float
     recurrent_dropout_kind: str
     weight_dropout: float
-    output_clip: float | None
     init: str | Mapping[str, Initializer]
     chrono_steps: int | None
     forget_bias: float | None
@@ -36,7 +104,6 @@ class GatedForm:
 
     # A module's.
     training: bool
-    zoneout: tuple[float, ...]
 
     def _choose_form(
         self, bias: bool, proj_size: int, form_options: Mapping[str, Any], given: Mapping[str, Any]
@@ -64,9 +131,8 @@ class GatedForm:
         self._form = chosen
         self._state_names = cell.states
         self.proj_size = proj_size
-        for name in self._options_type.__annotations__:
-            if name not in StackOptions.__annotations__:
-                setattr(self, name, given[name])
+        for name in OWN:
+            setattr(self, name, given.get(name, checks.DEFAULTS[name]))
         if self.recurrent_dropout_kind == "candidate":
             if len(cell.gates) == 1:
                 raise ValueError(f"{owner}: recurrent_dropout_kind='candidate' needs gates; pass 'state'.")
@@ -75,6 +141,11 @@ class GatedForm:
         _dispatch.check_name(owner, cell.backends, self.backend)
         names = tuple(cell.shapes(1, 1, proj_size, bias))
         initialization.check(owner, self.init, self.chrono_steps, self.forget_bias, cell, names)
+
+    def _form_now(self) -> Options:
+        """Return the form, with the nonlinearity that is registered by now where that is a module."""
+        own: Any = self.__dict__["_modules"].get("nonlinearity")
+        return self._form if own is None else self._form._replace(nonlinearity=own)
 
     def _noise(self, x_TBI: Tensor, state: State, dilation: int = 1, is_drawn: bool = True) -> Noise:
         """Return the masks of one layer and direction, whose rows are `dilation` to a sequence.
@@ -117,23 +188,6 @@ def _full_like(tensor: Tensor, shape: tuple[int, ...], value: float) -> Tensor:
     it as vmap's `randomness` says.
     """
     return torch.full(shape, value, dtype=tensor.dtype, device=tensor.device)
-
-
-def zoneout_shares(owner: str, given: Any, names: tuple[str, ...]) -> tuple[float, ...]:
-    """Return one probability for each part of the state, from one for all or a list of them.
-
-    Raises:
-        TypeError: One is no number.
-        ValueError: One is no probability, or there is another count of them.
-    """
-    values = tuple(given) if isinstance(given, list | tuple) else (given,) * len(names)
-    if len(values) != len(names):
-        raise ValueError(
-            f"{owner}: zoneout has {len(values)} values, but the state has {len(names)} parts ({', '.join(names)})."
-        )
-    for value in values:
-        checks.check_share(owner, "zoneout", value)
-    return values
 
 
 def changed_arguments(module: Any) -> list[str]:

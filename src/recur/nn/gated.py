@@ -149,7 +149,8 @@ class GatedLayer(GatedForm, RecurrentLayer):
             dropped = nn.functional.dropout(weights.weight_hh, self.weight_dropout)
             weights = weights._replace(weight_hh=dropped)
         noise = self._noise(x_TBI, state, self.dilations[k // self._num_directions])
-        call = Call(self._owner, x_TBI, state, weights, lengths, reset, reverse, anew, self._form, noise, records)
+        form = self._form_now()
+        call = Call(self._owner, x_TBI, state, weights, lengths, reset, reverse, anew, form, noise, records)
         return _dispatch.run(self._cell.backends, call, self.backend)
 
     def explain(
@@ -168,7 +169,7 @@ class GatedLayer(GatedForm, RecurrentLayer):
         batch = x_TBI.shape[1]
         state = tuple([x_TBI.new_zeros(batch, *shape) for shape in self._state_shapes(0)])
         noise = self._noise(x_TBI, state, is_drawn=False)
-        call = Call(self._owner, x_TBI, state, self._weights(0), lengths, reset, options=self._form, noise=noise)
+        call = Call(self._owner, x_TBI, state, self._weights(0), lengths, reset, options=self._form_now(), noise=noise)
         return _dispatch.explain(self._cell.backends, call, self.backend)
 
     def cell(self, layer: int = 0, direction: Literal["forward", "backward"] = "forward") -> GatedCell:

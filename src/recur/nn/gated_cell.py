@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from recur.nn import initialization
 from recur.nn import options as checks
-from recur.nn.form import GatedForm, changed_arguments, zoneout_shares
+from recur.nn.form import OWN, GatedForm, changed_arguments
 from recur.nn.options import Initializer, LSTMOptions
 from recur.nn.sequences import Form
 from recur.ops import _dispatch
@@ -19,9 +19,6 @@ from recur.ops._checks import check_like, shape_of
 
 if TYPE_CHECKING:
     from recur.nn.gated import GatedLayer
-
-_OWN = ("recurrent_dropout", "recurrent_dropout_kind", "init", "chrono_steps", "forget_bias", "backend")
-"""Options that are neither of the stack nor of the op's form."""
 
 
 class CellOptions(TypedDict, total=False):
@@ -166,8 +163,7 @@ class GatedCell(GatedForm, nn.Module):
         self.input_size = input_size
         self.hidden_size = hidden_size
         self.bias = bias
-        self.gradient_clip = given["gradient_clip"]
-        self.zoneout = zoneout_shares(owner, given["zoneout"], self._state_names)
+        self.zoneout = given["zoneout"]
         for name, value in form_options.items():
             setattr(self, name, value)
         shapes = self._cell.shapes(input_size, hidden_size, proj_size, bias)
@@ -185,10 +181,10 @@ class GatedCell(GatedForm, nn.Module):
         nn.Module.__init__(cell)
         cell._owner = cls.__name__
         number = k // layer._num_directions
-        for name in ("_cell", "_form", "_state_names", "proj_size", "bias", "zoneout", "gradient_clip", "training"):
-            setattr(cell, name, getattr(layer, name))
-        for name in ("nonlinearity", "reset_after", *layer._options_type.__annotations__):
-            if hasattr(layer, name) and not hasattr(cell, name) and (name in layer._form._fields or name in _OWN):
+        names = ("_cell", "_form", "_state_names", "proj_size", "bias", "zoneout", "training", "nonlinearity", *OWN)
+        for name in names:
+            # Weights are dropped for all steps of a layer, so not in a cell.
+            if name != "weight_dropout":
                 setattr(cell, name, getattr(layer, name))
         cell.input_size, cell.hidden_size = layer._in_size(number), layer.hidden_sizes[number]
         cell._more = tuple([name for name, _ in layer._weight_names[k][1]])
@@ -204,7 +200,7 @@ class GatedCell(GatedForm, nn.Module):
     def state_size(self) -> Any:
         """The width of the state; of an LSTM's the pair of widths."""
         sizes = self._cell.state_sizes(self.hidden_size, self.proj_size)
-        return LSTMState(*sizes) if len(sizes) == 2 else sizes[0]
+        return sizes[0] if len(sizes) == 1 else LSTMState(*sizes) if self._op == "lstm" else sizes
 
     def _weights(self) -> Weights:
         parameters = self._parameters
@@ -213,16 +209,17 @@ class GatedCell(GatedForm, nn.Module):
         values.append({name: getattr(self, name) for name in self._more})
         return Weights(*values)
 
-    def forward(self, x: Tensor, hx: Any = None) -> Any:
+    def forward(self, x: Tensor, hx: Any = None, *, return_all: bool = False) -> Any:
         """Return the state after one step; its first part is the output.
 
         Args:
             x: (B, I), or (I,) for one row; in the cell's dtype.
             hx: State before the step: h (B, H), for an LSTM the pair (h, c); (H,) for one row. h has P instead of H
                 features with a projection. None for zeros; in a cell of a layer, for that layer's initial state.
+            return_all: Whether to return the gates too.
 
         Returns:
-            The next state, as `hx`.
+            The next state, as `hx`; with `return_all` the triple of output, next state and gates by name.
 
         Raises:
             TypeError: x or hx is of the wrong kind or dtype.
@@ -231,10 +228,13 @@ class GatedCell(GatedForm, nn.Module):
             BackendError: The back end asked for cannot run this call.
         """
         call, is_batched = self._call(x, hx)
-        state = _dispatch.run(self._cell.backends, call, self.backend).state
-        if not is_batched:
-            state = tuple([part[0] for part in state])
-        return state if len(state) > 1 else state[0]
+        result = _dispatch.run(self._cell.backends, call._replace(records=return_all), self.backend)
+        state = result.state if is_batched else tuple([part[0] for part in result.state])
+        after = state if len(state) > 1 else state[0]
+        if not return_all:
+            return after
+        gates = {name: value[0] for name, value in result.record.items() if name not in self._state_names}
+        return state[0], after, gates if is_batched else {name: gate[0] for name, gate in gates.items()}
 
     def explain(self, x: Tensor | None = None) -> _dispatch.Explanation:
         """Return which back end runs, and why each other one does not; print it to read it.
@@ -268,7 +268,7 @@ class GatedCell(GatedForm, nn.Module):
         self._check_masks()
         state = self._start(x_TBI, weight) if hx is None else self._given(hx, x_TBI.shape[1], weight, is_batched)
         noise = self._noise(x_TBI, state, is_drawn=is_drawn)
-        return Call(self._owner, x_TBI, state, self._weights(), options=self._form, noise=noise), is_batched
+        return Call(self._owner, x_TBI, state, self._weights(), options=self._form_now(), noise=noise), is_batched
 
     def _sample_weight(self) -> Tensor:
         weight: Tensor = getattr(self, "weight_ih")  # noqa: B009 - typed as any

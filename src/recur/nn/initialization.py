@@ -13,8 +13,9 @@ from recur.ops._cell import Cell
 
 SCHEMES = ("torch", "orthogonal", "identity", "chrono")
 
-# The gate that holds the old state, by op: the forget gate of an LSTM, and its like.
-_HOLDS = {"lstm": "f", "gru": "z", "ligru": "z"}
+# The gate that holds the old state, by op, and the sign of its bias: the forget gate of an LSTM, and its like. That of
+# an MGU holds the state where it is closed.
+_HOLDS = {"lstm": ("f", 1), "gru": ("z", 1), "ligru": ("z", 1), "mgu": ("f", -1)}
 
 
 def check(
@@ -27,6 +28,8 @@ def check(
         ValueError: The name is unknown, a tensor is, or the cell has no gate that holds the state.
     """
     if isinstance(init, Mapping):
+        if not init:
+            raise ValueError(f"{owner}: init names no tensor; leave it out.")
         known = [name for name in names if not name.startswith("norm")]
         for name, function in init.items():
             if name not in known:
@@ -41,7 +44,7 @@ def check(
         raise ValueError(f"{owner}: init='chrono' and chrono_steps go together; give both or neither.")
     for name, value in (("init='chrono'", init == "chrono" or None), ("forget_bias", forget_bias)):
         if value is not None and cell.name not in _HOLDS:
-            raise ValueError(f"{owner}: {name} is for layers with a forget or update gate: LSTM, GRU, LiGRU.")
+            raise ValueError(f"{owner}: {name} is for layers with a forget or update gate: LSTM, GRU, MGU, LiGRU.")
         if value is not None and "bias_ih" not in names:
             raise ValueError(f"{owner}: {name} sets biases, but there are none; pass bias=True.")
     if init == "chrono" and forget_bias is not None:
@@ -69,7 +72,7 @@ def draw(
             "chrono", as torch with the biases of Tallec and Ollivier (2018), equation 16; or a mapping from names to
             functions, each called with every gate's block of that tensor, the others as torch.
         chrono_steps: The longest dependency, T_max.
-        forget_bias: What the biases of the gate that holds the state add up to, or None.
+        forget_bias: What the biases of the gate that holds the state add up to, in an MGU minus that, or None.
     """
     bound = 1 / math.sqrt(hidden_size)
     for name, weight in weights.items():
@@ -91,8 +94,9 @@ def draw(
         if init == "chrono":
             _draw_chrono(weights, cell, hidden_size, chrono_steps or 2)
         if forget_bias is not None:
-            index = cell.gates.index(_HOLDS[cell.name])
-            _blocks(weights["bias_ih"], hidden_size)[index].fill_(forget_bias)
+            gate, sign = _HOLDS[cell.name]
+            index = cell.gates.index(gate)
+            _blocks(weights["bias_ih"], hidden_size)[index].fill_(sign * forget_bias)
             _blocks(weights["bias_hh"], hidden_size)[index].zero_()
 
 
@@ -117,7 +121,8 @@ def _draw_chrono(weights: Mapping[str, Tensor], cell: Cell, hidden_size: int, st
     nn.init.zeros_(weights["bias_ih"])
     nn.init.zeros_(weights["bias_hh"])
     blocks = dict(zip(cell.gates, _blocks(weights["bias_ih"], hidden_size), strict=True))
-    holds = blocks[_HOLDS[cell.name]]
-    holds.uniform_(1, max(steps - 1, 1)).log_()
+    gate, sign = _HOLDS[cell.name]
+    holds = blocks[gate]
+    holds.uniform_(1, max(steps - 1, 1)).log_().mul_(sign)
     if "i" in blocks:
         blocks["i"].copy_(-holds)

@@ -124,6 +124,7 @@ class ModuleCell(nn.Module):
             wanted = size if batch is None else (batch, *size)
             if part.shape != wanted:
                 raise ValueError(f"{self._owner}: {name} must have shape {wanted}, but has {shape_of(part)}.")
+            check_like(self._owner, name, part, next(self.parameters()), "the cell")
             parts.append(part[None] if batch is None else part)
         return tuple(parts)
 

@@ -146,8 +146,8 @@ def _check(owner: str, name: str, value: Any) -> None:
         check_share(owner, name, value)
     if name in _BOUNDS and value is not None:
         check_number(owner, name, value)
-        if not value > 0:
-            raise ValueError(f"{owner}: {name} is {value}, but must be above 0.")
+        if not 0 < value < math.inf:
+            raise ValueError(f"{owner}: {name} is {value}, but must be above 0 and finite; None is for no bound.")
     if name == "forget_bias" and value is not None:
         check_number(owner, name, value)
         if not math.isfinite(value):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,12 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from recur.nn import options as checks
-from recur.nn.form import zoneout_shares
+from recur.nn.form import WithZoneout
 from recur.nn.options import StackOptions
 from recur.nn.states import StateForm
 
 
-class Stack(nn.Module):
+class Stack(WithZoneout, nn.Module):
     """Sizes, options and own parameters of a stack, as yet without a way to run; the base of `RecurrentLayer`.
 
     Args:
@@ -30,9 +31,6 @@ class Stack(nn.Module):
 
     _state_names: tuple[str, ...] = ("h",)
     _num_features = 1
-    # Parts of the state that begin with zeros whatever `initial_state` says, and that zoneout leaves alone, such as
-    # a clock.
-    _fixed_states: tuple[str, ...] = ()
 
     # Set from the options.
     initial_state: str
@@ -79,9 +77,7 @@ class Stack(nn.Module):
         self._num_states = num_layers * self._num_directions
         for name in StackOptions.__annotations__:
             setattr(self, name, options[name])
-        free = tuple(name for name in self._state_names if name not in self._fixed_states)
-        shares = dict(zip(free, zoneout_shares(owner, options["zoneout"], free), strict=True))
-        self.zoneout = tuple(shares.get(name, 0.0) for name in self._state_names)
+        self.zoneout = options["zoneout"]
         self.dilations = checks.per_layer(owner, "dilation", options["dilation"], num_layers)
         if self.merge != "concat" and not bidirectional:
             raise ValueError(f"{owner}: merge is {self.merge!r}, but there is one direction; pass bidirectional=True.")
@@ -104,8 +100,10 @@ class Stack(nn.Module):
         raise NotImplementedError
 
     def _sample_weight(self) -> Tensor:
-        """Return a parameter, which tells dtype and device; without any, something of torch's defaults."""
-        return next(self.parameters(), torch.empty(0))
+        """Return a parameter, which tells dtype and device; without any, a buffer."""
+        for tensor in itertools.chain(self.parameters(), self.buffers()):
+            return tensor
+        raise AssertionError("a layer without parameters has a buffer")
 
     def _width(self, layer: int) -> int:
         """Return the features that one direction of a layer gives."""

@@ -132,13 +132,29 @@ class StateForm:
         return column
 
     def by_direction(self, parts: Sequence[Any], num_directions: int) -> list[tuple[Part, ...]]:
-        """Return each part of the states in the outer form, for each direction."""
+        """Return each part of the states in the outer form, for each direction.
+
+        Raises:
+            TypeError: A part is no tensor, or where layers differ no list of them.
+            ValueError: It has another count of layers and directions.
+        """
         chosen: list[tuple[Part, ...]] = []
         for direction in range(num_directions):
             every = slice(direction, None, num_directions)
             picked = []
-            for part, shape in zip(parts, self.shapes[0], strict=True):
+            for name, part, shape in zip(self.names, parts, self.shapes[0], strict=True):
+                kind: Any = Tensor if self.is_stacked else list | tuple
+                if not isinstance(part, kind):
+                    what = "a torch.Tensor" if self.is_stacked else "a list of tensors"
+                    raise TypeError(f"{self.owner}: {name}_n must be {what}, but is {type(part).__name__}.")
                 is_second = self.batch_first and isinstance(part, Tensor) and part.dim() == 2 + len(shape)
+                count = part.shape[1 if is_second else 0] if isinstance(part, Tensor) else len(part)
+                if count != len(self.shapes):
+                    found = f"shape {shape_of(part)}" if isinstance(part, Tensor) else f"{count} tensors"
+                    raise ValueError(
+                        f"{self.owner}: {name}_n must have an entry for each of the {len(self.shapes)} layers and "
+                        f"directions, but has {found}."
+                    )
                 picked.append(part[:, every] if is_second else part[every])
             chosen.append(tuple(picked))
         return chosen
