@@ -33,10 +33,11 @@ BENCHMARKS: dict[str, Callable[[], Iterable[dict[str, Any]]]] = {
     "memory_parity": memory.parity,
     "memory_rows": memory.rows,
     "memory_pixels": memory.pixels,
+    "memory_dilated": memory.dilated,
 }
 """Every benchmark by name."""
 
-NEED_DATA = ("quality", "memory_rows", "memory_pixels")
+NEED_DATA = ("quality", "memory_rows", "memory_pixels", "memory_dilated")
 """Those that read files from RECUR_DATA, and are left out, with a word, without it."""
 
 
