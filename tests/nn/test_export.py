@@ -217,3 +217,13 @@ def test_masks_for_an_open_number_of_steps(all_kinds, name):
 def test_dilation_needs_a_known_number_of_steps(all_kinds, name):
     with pytest.raises(BackendError, match="a dilation above 1 folds the steps, which takes a known number of them"):
         exported(make(all_kinds, name, {"dilation": 2}), {}, steps=True)
+
+
+# Torch says that tracing is deprecated, and that the shapes that are checked are constants to it.
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")
+@pytest.mark.parametrize("name", ["RNN", "GRU", "LSTM"])
+def test_it_is_traced_as_torchs(all_kinds, name):
+    layer, x = all_kinds[name].make(3, 5).eval(), torch.randn(6, 4, 3, dtype=torch.float64)
+    traced = torch.jit.trace(layer, (x,))
+    longer = torch.randn(9, 2, 3, dtype=torch.float64)
+    torch.testing.assert_close(traced(longer)[0], layer(longer)[0])

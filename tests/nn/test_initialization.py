@@ -1,11 +1,13 @@
 """How weights are drawn: each scheme by what it promises."""
 
+import copy
 import math
 
 import pytest
 import torch
+from torch.nn.utils.parametrizations import weight_norm
 
-from recur.nn import GRU, LSTM, MGU, RNN, IndRNN, LiGRU
+from recur.nn import GRU, LSTM, MGU, RNN, IndRNN, LiGRU, LSTMCell, MultiplicativeLSTMCell
 
 MADE = [
     (RNN, {}),
@@ -91,6 +93,38 @@ def test_chrono_of_an_update_gate(kind, gate):
     found = layer.bias_ih_l0.detach().split(5)
     assert bool((found[gate] > 0).all())
     assert not any(bool(block.any()) for k, block in enumerate(found) if k != gate)
+
+
+def test_the_gate_of_an_mgu_holds_the_state_where_it_is_closed():
+    units, steps = 4000, 100
+    chrono = MGU(1, units, init="chrono", chrono_steps=steps).bias_ih_l0.detach()
+    assert -math.log(steps) <= float(chrono[:units].min()) < -math.log(steps - 3)
+    assert float(chrono[:units].max()) <= 0
+    assert not chrono[units:].any()
+    layer = MGU(1, 5, forget_bias=1.0)
+    assert (layer.bias_ih_l0 + layer.bias_hh_l0)[:5].tolist() == [-1.0] * 5
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        (LSTM(3, 5), "weight_hh_l0"),
+        (LSTMCell(3, 5), "weight_hh"),
+        (MultiplicativeLSTMCell(3, 5), "weight_mh"),
+        (GRU(3, 5, num_layers=2, skip="highway"), "weight_skip_l1"),
+    ],
+)
+def test_a_parametrized_weight_is_drawn_too(module, name):
+    plain = copy.deepcopy(module)
+    module = weight_norm(copy.deepcopy(module), name)
+    before = getattr(module, name).detach().clone()
+    for each in (plain, module):
+        torch.manual_seed(3)
+        each.reset_parameters()
+    assert not torch.allclose(before, getattr(module, name))
+    bound = float(getattr(plain, name).detach().abs().max())
+    # Of a uniform draw of 25 or more numbers the largest is near the bound; the norm's own parts would not keep it.
+    assert 0.5 * bound < float(getattr(module, name).detach().abs().max()) < 2 * bound
 
 
 @pytest.mark.parametrize(("kind", "gate"), [(LSTM, 1), (GRU, 1), (LiGRU, 0)])

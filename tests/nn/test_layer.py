@@ -210,6 +210,20 @@ def test_explain(kind, flat):
     assert forced.others == (("torch", "not asked for: backend='reference'"),)
 
 
+# Torch has no fast code for its own projections.
+@pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN:UserWarning")
+def test_explain_tells_of_the_slowest_of_layers_that_differ():
+    layer = LSTM(4, [16, 8], proj_size=10)
+    found = layer.explain()
+    assert (found.backend, found.situation) == ("reference", "cpu, float32, layer 1 of 2")
+    assert "projections" in dict(found.others)["torch"]
+    layer.backend = "torch"
+    assert layer.explain().backend is None
+    with pytest.raises(BackendError, match="takes projections to fewer than hidden_size"):
+        layer(torch.zeros(3, 2, 4))
+    assert LSTM(4, [16, 8]).explain().situation == "cpu, float32"
+
+
 def test_explain_tells_what_happens_under_a_transform(kind):
     layer = kind.make(3, 5)
     seen = []

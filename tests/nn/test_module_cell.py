@@ -214,6 +214,11 @@ def test_the_repr_tells_what_is_not_the_default():
         ({"state": torch.zeros(2, 4)}, TypeError, r"state must be \(h, c\), but has 1 parts\."),
         ({"state": (torch.zeros(2, 4), None)}, TypeError, r"c must be a torch\.Tensor, but is NoneType\."),
         ({"state": (torch.zeros(2, 3),) * 2}, ValueError, r"h must have shape \(2, 4\), but has \(2, 3\)\."),
+        (
+            {"state": (torch.zeros(2, 4).double(),) * 2},
+            TypeError,
+            r"h is torch\.float64, but the cell is torch\.float32",
+        ),
     ],
 )
 def test_bad_calls_of_a_cell(call, error, text):

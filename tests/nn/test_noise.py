@@ -8,8 +8,9 @@ import math
 
 import pytest
 import torch
+from torch.utils._pytree import tree_leaves, tree_map
 
-from recur.nn import GRU, LSTM, RNN, LiGRU
+from recur.nn import GRU, LSTM, RNN, LiGRU, LSTMCell
 
 T, B, H = 6, 40, 50
 
@@ -216,9 +217,90 @@ def test_gradient_clip_bounds_what_a_step_passes_back_and_nothing_else(compare, 
     assert float(want["x"].detach().abs().max()) > bound
 
 
+def test_gradient_clip_bounds_every_part_of_every_state(any_kind, make_case, compare):
+    """Against a layer without it, run step by step, with a clamp on the gradient of each state that a step gets."""
+    bound = 0.01
+
+    def clamped(leaf):
+        before = leaf.view_as(leaf)
+        before.register_hook(lambda gradient: gradient.clamp(-bound, bound))
+        return before
+
+    sizes = (any_kind.input_size or 3, 4)
+    case = make_case(
+        any_kind,
+        sizes,
+        {"gradient_clip": bound},
+        compare,
+        num_steps=4,
+        lengths=None,
+        resets=0,
+        is_given=True,
+        batch=2,
+    )
+    plain = case.twin(gradient_clip=None)
+    state, outputs = plain.hx, []
+    for t in range(case.num_steps):
+        output, state = plain.at(t, t + 1, hx=tree_map(clamped, state)).run()
+        outputs.append(output[0])
+    found, final = case.run()
+
+    def gradients(output, state):
+        """Under weights large enough for the bound to bind."""
+        generator = torch.Generator().manual_seed(1)
+        values = [output, *tree_leaves(state)]
+        loss = sum((v * torch.randn(v.shape, generator=generator, dtype=v.dtype)).sum() for v in values)
+        leaves = {"x": case.x, **{str(n): leaf for n, leaf in enumerate(tree_leaves(case.hx))}}
+        grads = torch.autograd.grad(10 * loss, list(leaves.values()), allow_unused=True)
+        pairs = zip(leaves.items(), grads, strict=True)
+        return {name: torch.zeros_like(leaf) if g is None else g for (name, leaf), g in pairs}
+
+    got, want = gradients(found[0], final), gradients(torch.cat(outputs), state)
+    compare(got, want)
+    for name in want.keys() - {"x"}:
+        assert float(want[name].abs().max()) <= bound
+    free = gradients(
+        *[value[0] if isinstance(value, tuple) and n == 0 else value for n, value in enumerate(plain.run())]
+    )
+    assert not torch.allclose(free["x"], got["x"]), "the bound must bind"
+
+
 def test_gradient_clip_lets_nan_through():
     layer = RNN(3, 5, gradient_clip=0.1)
     h0 = torch.zeros(1, 1, 5, requires_grad=True)
     output, _ = layer(torch.randn(2, 1, 3), h0)
     (gradient,) = torch.autograd.grad(output, h0, torch.full_like(output, torch.nan))
     assert bool(gradient.isnan().all())
+
+
+def test_what_makes_the_form_is_chosen_once():
+    layer = LSTM(3, 5, output_clip=0.5)
+    layer.output_clip = 0.5
+    for module in (layer, layer.cell(), LSTMCell(3, 5)):
+        with pytest.raises(AttributeError, match=r"^LSTM(Cell)?: layer_norm is chosen when the module is made\. Make"):
+            module.layer_norm = True
+        with pytest.raises(AttributeError, match=r"^LSTM(Cell)?: gradient_clip is chosen when"):
+            module.gradient_clip = 2.0
+    assert repr(layer) == "LSTM(3, 5, output_clip=0.5)"
+
+
+def test_zoneout_may_be_set_later_and_is_checked():
+    layer, other = LSTM(3, 5, zoneout=(0.3, 0.2)).eval(), LSTM(3, 5).eval()
+    other.load_state_dict(layer.state_dict())
+    other.zoneout = [0.3, 0.2]
+    x = torch.randn(4, 2, 3)
+    assert torch.equal(layer(x)[0], other(x)[0])
+    other.zoneout = 0.1
+    assert other.zoneout == (0.1, 0.1)
+    with pytest.raises(ValueError, match=r"^LSTM: zoneout is 1\.5, but must be from 0 to 1\."):
+        other.zoneout = 1.5
+
+
+def test_a_module_that_is_the_nonlinearity_may_be_replaced():
+    layer = RNN(3, 5, nonlinearity=torch.nn.Tanh())
+    other = RNN(3, 5, nonlinearity="relu")
+    other.load_state_dict(layer.state_dict())
+    layer.nonlinearity = torch.nn.ReLU()
+    x = torch.randn(4, 2, 3)
+    torch.testing.assert_close(layer(x)[0], other(x)[0])
+    torch.testing.assert_close(layer.cell()(x[0]), other.cell()(x[0]))

@@ -243,6 +243,13 @@ def test_reset_parameters_reaches_the_cells():
             ValueError,
             r"state_names of Tanh names 2 parts of the state, but",
         ),
+        (
+            {"cell": Tanh(3, 4, state_size=(4, 4), state_names=("h", "h"))},
+            ValueError,
+            r"state_names of Tanh must differ from each other, but is \('h', 'h'\)\.",
+        ),
+        ({"cell": Tanh(3, 4, output_size="a")}, TypeError, r"output_size of Tanh must be an int, but is str\."),
+        ({"cell": Tanh(3, 4, num_features="x")}, TypeError, r"num_features of Tanh must be an int, but is str\."),
         ({"cell": Tanh(3, 4), "layer_norm": True}, TypeError, r"there is no option 'layer_norm'\."),
         ({"cell": Tanh(3, 4), "zoneout": (0.1, 0.1)}, ValueError, r"zoneout has 2 values, but the state has 1 parts"),
     ],
@@ -264,12 +271,17 @@ def test_cells_must_be_alike():
         (
             Tanh(3, 4, shape=lambda h: (h, h, h, h)),
             TypeError,
-            r"the cell must return its next state, shaped \*, or \(o",
+            r"the cell must return its next state, shaped \* with",
         ),
         (
             Tanh(3, 4, state_size={"h": 4}, shape=lambda h: {"g": h}),
             TypeError,
-            r"the cell must return its next state, shaped \{h: \*\}, or \(output, state\), but returned \{g: \*\}\.",
+            r"the cell must return its next state, shaped \{h: \*\} with .*, but returned \{g: \*\}\.",
+        ),
+        (
+            Tanh(3, 4, shape=lambda h: (h, h, h)),
+            TypeError,
+            r".* dictionary .*returned \(\*, \*, \*\)",
         ),
         (Tanh(3, 4, shape=lambda h: None), TypeError, r"the cell returned a state h that is NoneType, not a tensor\."),
         (
@@ -306,3 +318,71 @@ def test_bad_states():
         layer(x, {"h": part, "c": None})
     with pytest.raises(ValueError, match=r"^Recurrent: c_0 must have shape .* = \(1, 2, 4\), but has \(1, 2, 3\)\."):
         layer(x, {"h": part, "c": part[..., :3]})
+
+
+@pytest.mark.parametrize("name", ["RNN", "GRU", "LSTM"])
+def test_torchs_cells_are_taken_as_they_are(compare, name):
+    cell = getattr(nn, f"{name}Cell")(3, 4, dtype=torch.float64)
+    layer = getattr(nn, name)(3, 4, dtype=torch.float64)
+    layer.load_state_dict({f"{key}_l0": value for key, value in cell.state_dict().items()})
+    x = torch.randn(5, 2, 3, dtype=torch.float64)
+    (found, state), (wanted, final) = Recurrent(cell)(x), layer(x)
+    compare({"y": found, **dict(enumerate(state))}, {"y": wanted, **dict(enumerate(final))})
+
+
+def test_the_librarys_cells_show_their_gates(compare):
+    layer = LSTM(3, 4, dtype=torch.float64)
+    x = torch.randn(5, 2, 3, dtype=torch.float64)
+    found = Recurrent(layer.cell())(x, return_all=True).steps[0].values
+    compare(found, layer(x, return_all=True).steps[0].values)
+    assert set(found) == {"h", "c", "i", "f", "g", "o"}
+
+
+def test_sizes_are_those_of_each_layer():
+    cells = iter([Tanh(3, 4), Tanh(4, 6)])
+    layer = Recurrent(lambda size: next(cells), 3, num_layers=2)
+    assert (layer.hidden_sizes, layer.hidden_size) == ((4, 6), 6)
+
+
+def test_a_cell_without_parameters_follows_to():
+    class Mean(nn.Module):
+        state_size = 3
+
+        def forward(self, x, h):
+            return 0.5 * h + 0.5 * x
+
+    layer = Recurrent(Mean(), 3)
+    assert not layer.state_dict()
+    assert layer(torch.ones(2, 1, 3))[1].dtype == torch.float32
+    assert layer.double()(torch.ones(2, 1, 3, dtype=torch.float64))[0][1, 0, 0] == 0.75
+    with pytest.raises(TypeError, match=r"^Recurrent: x is torch\.float32, but the layer is torch\.float64\."):
+        layer(torch.ones(2, 1, 3))
+
+
+def test_only_a_size_of_1_stands_for_the_places_of_an_input():
+    class Sum(nn.Module):
+        num_features, state_size, output_size = 2, (torch.Size((3, 1)), torch.Size((7, 2))), 3
+
+        def forward(self, x, state):
+            return state[0] + x, (state[0] + x, state[1] + 1)
+
+    _, (total, count) = Recurrent(Sum(), 3)(torch.ones(5, 2, 3, 4))
+    assert (total.shape, count.shape) == ((1, 2, 3, 4), (1, 2, 7, 2))
+
+
+def test_an_error_inside_a_cell_tells_which_and_for_what():
+    layer = Recurrent(lambda size: Tanh(3, 4), 3, num_layers=2)
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied") as caught:
+        layer(torch.zeros(5, 2, 3))
+    (note,) = caught.value.__notes__
+    assert note.startswith("Recurrent: this came from cells[1], Tanh(")
+    assert note.endswith("for x_t of shape (2, 4).")
+
+
+@pytest.mark.parametrize("options", [{}, {"zoneout": 0.1}])
+@pytest.mark.parametrize("lengths", [None, [5, 2]])
+def test_a_state_under_autocast_has_the_dtype_that_the_cell_gives(lengths, options):
+    layer = Recurrent(Tanh(3, 4), 3, **options).eval()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        output, state = layer(torch.zeros(5, 2, 3), lengths=lengths)
+    assert (output.dtype, state.dtype) == (torch.bfloat16, torch.bfloat16)

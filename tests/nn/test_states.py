@@ -48,3 +48,23 @@ def test_a_state_of_ones_own_keeps_its_structure(all_kinds):
 def test_a_state_of_the_wrong_kind():
     with pytest.raises(TypeError, match=r"^LSTM: hx must be the pair \(h_0, c_0\), but is Tensor\.$"):
         LSTM(3, 5).final_states(torch.zeros(1, 2, 5))
+
+
+@pytest.mark.parametrize(
+    ("options", "state", "error", "text"),
+    [
+        (
+            {},
+            torch.zeros(3, 2, 5),
+            ValueError,
+            r"h_n must have an entry for each of the 4 layers and directions",
+        ),
+        ({"state_batch_first": True}, torch.zeros(4, 2, 5), ValueError, r"h_n must have an entry for each of the 4"),
+        ({"hidden_size": [5, 6]}, [torch.zeros(2, 5)] * 3, ValueError, r"h_n must .*, but has 3 tensors\."),
+        ({"hidden_size": [5, 6]}, torch.zeros(4, 2, 5), TypeError, r"h_n must be a list of tensors, but is Tensor\."),
+    ],
+)
+def test_final_states_of_another_layer(options, state, error, text):
+    layer = GRU(**{"input_size": 3, "hidden_size": 5, "num_layers": 2, "bidirectional": True, **options})
+    with pytest.raises(error, match=f"^GRU: {text}"):
+        layer.final_states(state)

@@ -59,8 +59,14 @@ def accelerate(model: nn.Module) -> Acceleration:
         if reason is not None:
             report.left.append(Left(name, _shown(module), reason))
         elif _plain_class(module) in _KINDS:
-            _swap(module, _KINDS[_plain_class(module)])
-            _adopt(module)
+            kind = _KINDS[_plain_class(module)]
+            try:
+                template = _template(module, kind)
+            except (TypeError, ValueError) as error:
+                report.left.append(Left(name, _shown(module), f"this library has no such layer: {error}"))
+                continue
+            _swap(module, kind)
+            _adopt(module, template)
             report.replaced.append(Replaced(name, _shown(module), module.explain().backend, module))
     return report
 
@@ -112,9 +118,13 @@ class Acceleration:
     left: list[Left] = field(default_factory=list)
 
     def undo(self) -> None:
-        """Turn every replaced module back into torch's, with the parameters that it has now; twice does no harm."""
-        for entry in self.replaced:
-            _restore(entry.module)
+        """Turn every module that runs on this library's ops back into torch's, with the parameters that it has now.
+
+        Those that an earlier `accelerate` replaced too, so a copy or an unpickled model is undone by
+        `accelerate(copy).undo()`. Twice does no harm.
+        """
+        for module in (*self.model.modules(), *(entry.module for entry in self.replaced)):
+            _restore(module)
 
     def __str__(self) -> str:
         rows = [(entry.name, entry.what, f"runs on {entry.backend!r}") for entry in self.replaced]
@@ -136,7 +146,7 @@ class _Both:
     def __init__(self, *args: Any, **keywords: Any) -> None:
         """Make one as torch's own is made; code that copies layers calls `type(layer)(...)`."""
         self.__dict__.update(self._torchs(*args, **keywords).__dict__)
-        _adopt(self)
+        _adopt(self, _template(self, type(self)))
 
     def forward(self, input: Tensor, hx: Any = None, **beyond: Any) -> Any:
         # Torch computes with batches of no rows, which no layer here does; what is wrong with no steps it tells.
@@ -252,21 +262,31 @@ def _swap(module: Any, plain: type[nn.Module]) -> None:
     module.__class__ = type(above.__name__, (plain,), members)
 
 
-def _adopt(module: Any) -> None:
-    """Give a torch module the attributes that this library's has beside it."""
-    sizes: dict[str, Any] = {"bias": module.bias, "device": "meta"}
+def _template(module: Any, kind: Any) -> nn.Module:
+    """Return a module of this library like one of torch's, without memory for its parameters.
+
+    Raises:
+        TypeError: Torch's has an argument of a kind that this library's does not take.
+        ValueError: A value that it does not take.
+    """
+    sizes: dict[str, Any] = {"bias": bool(module.bias), "device": "meta"}
     if isinstance(module, nn.RNNBase):
         sizes |= {
             "num_layers": int(module.num_layers),
             "batch_first": bool(module.batch_first),
             "bidirectional": bool(module.bidirectional),
-            "proj_size": module.proj_size,
+            "proj_size": int(module.proj_size),
         }
     if isinstance(module, nn.RNN | nn.RNNCell):
-        # Of the class that it has by now, the attribute comes from what this function adds.
+        # Of a class that is both torch's and this library's the attribute tells of what `_adopt` adds.
         sizes["nonlinearity"] = module.__dict__["nonlinearity"]
     with torch.no_grad():
-        template = module._ours(module.input_size, module.hidden_size, **sizes)
+        made: nn.Module = kind._ours(int(module.input_size), int(module.hidden_size), **sizes)
+    return made
+
+
+def _adopt(module: Any, template: nn.Module) -> None:
+    """Give a module, which is of both classes by now, the attributes that this library's has beside torch's."""
     added = [name for name in template.__dict__ if name not in module.__dict__]
     for name in added:
         module.__dict__[name] = template.__dict__[name]

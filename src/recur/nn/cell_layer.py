@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -13,7 +13,7 @@ from torch.nn.utils import parametrize
 from recur.nn import nest
 from recur.nn import options as checks
 from recur.nn.form import changed_arguments, zoneout_mask
-from recur.nn.gated_cell import GatedCell
+from recur.nn.gated_cell import GatedCell, LSTMState
 from recur.nn.layer import RecurrentLayer
 from recur.nn.module_cell import ModuleCell
 from recur.nn.options import StackOptions
@@ -62,6 +62,8 @@ class CellLayer(RecurrentLayer):
             made = make(layer, self._in_size(layer))
             if nest.structure(state_size(owner, made)) != nest.structure(self._state_nest):
                 raise ValueError(f"{owner}: the cells of all layers must have states of one structure.")
+            if getattr(made, "output_size", None) is not None:
+                checks.check_size(owner, f"output_size of {type(made).__name__}", made.output_size, 1)
             self.cells.append(made)
         self.hidden_sizes = tuple(self._state_shapes(layer)[0][0] for layer in range(self.num_layers))
         self.hidden_size = self.hidden_sizes[-1]
@@ -152,7 +154,7 @@ class CellLayer(RecurrentLayer):
         kept = tuple(zoneout_mask(part, share, num_steps, self.training) for part, share in shares)
         # A parametrized weight, such as a normalised one, is computed once for all steps. Whoever compiles the steps
         # finds that out, and may not change a global variable such as whether weights are kept.
-        with nullcontext() if torch.compiler.is_compiling() else parametrize.cached():
+        with nullcontext() if torch.compiler.is_compiling() else parametrize.cached(), self._telling(k, x_TBI):
             return scan(
                 step,
                 x_TBI,
@@ -166,6 +168,16 @@ class CellLayer(RecurrentLayer):
                 gradient_clip=self.gradient_clip,
                 records=records,
             )
+
+    @contextmanager
+    def _telling(self, k: int, x_TBI: Tensor) -> Iterator[None]:
+        """Say of an error in the middle of a cell which one it is, and what it got."""
+        try:
+            yield
+        except RuntimeError as error:
+            shape = tuple(x_TBI.shape[1:])
+            error.add_note(f"{self._owner}: this came from cells[{k}], {self.cells[k]}, for x_t of shape {shape}.")
+            raise
 
     def _check_step(self, cell: nn.Module, output: Any, new: State, old: State) -> None:
         for name, after, before in zip(self._state_names, new, old, strict=True):
@@ -205,6 +217,9 @@ def state_size(owner: str, cell: nn.Module) -> Any:
         TypeError: It says nothing, or something else.
     """
     size = getattr(cell, "state_size", None)
+    if size is None and isinstance(cell, nn.RNNCellBase):
+        # Torch's own say no more than this.
+        size = LSTMState(cell.hidden_size, cell.hidden_size) if isinstance(cell, nn.LSTMCell) else cell.hidden_size
     if size is None:
         raise TypeError(
             f"{owner}: {type(cell).__name__} does not say what its state looks like; set self.state_size to its size, "
@@ -229,9 +244,13 @@ def _told(owner: str, found: Any, wanted: Any) -> tuple[Any, Any, Mapping[str, T
     """Return output (None: the state's first tensor), state and record from what a cell returned."""
     if nest.structure(found) == wanted:
         return None, found, {}
-    if isinstance(found, tuple) and len(found) in (2, 3) and nest.structure(found[1]) == wanted:
-        return found[0], found[1], found[2] if len(found) == 3 else {}
+    is_told = isinstance(found, tuple) and len(found) in (2, 3) and nest.structure(found[1]) == wanted
+    if is_told and len(found) == 2:
+        return found[0], found[1], {}
+    if is_told and isinstance(found[2], Mapping):
+        return found[0], found[1], found[2]
     raise TypeError(
-        f"{owner}: the cell must return its next state, shaped {nest.shown(wanted)}, or (output, state), but returned "
+        f"{owner}: the cell must return its next state, shaped {nest.shown(wanted)} with the tuples and lists of its "
+        "state_size, or (output, state), or (output, state, dictionary of what else is to be seen), but returned "
         f"{nest.shown(nest.structure(found))}."
     )

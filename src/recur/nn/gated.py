@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal, Self
 
 import torch
@@ -86,10 +87,12 @@ class GatedLayer(GatedForm, RecurrentLayer):
 
     def reset_parameters(self) -> None:
         """Draw the weights as `init` says; torch draws all of them uniformly within 1 / sqrt(hidden_size)."""
-        for k in range(self._num_states):
-            hidden_size = self.hidden_sizes[k // self._num_directions]
-            weights = self._weights(k).named()
-            initialization.draw(weights, self._cell, hidden_size, self.init, self.chrono_steps, self.forget_bias)
+        with initialization.drawing(self) as tensors:
+            for k, (four, more) in enumerate(self._weight_names):
+                hidden_size = self.hidden_sizes[k // self._num_directions]
+                named = [*zip(TORCH_WEIGHTS, four, strict=True), *more]
+                weights = {name: tensors[full] for name, full in named if full is not None}
+                initialization.draw(weights, self._cell, hidden_size, self.init, self.chrono_steps, self.forget_bias)
         self._reset_stack_parameters()
 
     @property
@@ -158,6 +161,8 @@ class GatedLayer(GatedForm, RecurrentLayer):
     ) -> _dispatch.Explanation:
         """Return which back end runs, and why each other one does not; print it to read it.
 
+        Where the layers of the stack differ in that, it tells of the one with the slowest.
+
         Args:
             x: An input as of `forward`; without one, a single step of zeros.
             lengths: As of `forward`.
@@ -166,11 +171,20 @@ class GatedLayer(GatedForm, RecurrentLayer):
         if x is None:
             x = self._sample_weight().new_zeros(1, 1, self.input_size)
         x_TBI, lengths, reset, _ = self._prepare(x, lengths, reset)
-        batch = x_TBI.shape[1]
-        state = tuple([x_TBI.new_zeros(batch, *shape) for shape in self._state_shapes(0)])
-        noise = self._noise(x_TBI, state, is_drawn=False)
-        call = Call(self._owner, x_TBI, state, self._weights(0), lengths, reset, options=self._form_now(), noise=noise)
-        return _dispatch.explain(self._cell.backends, call, self.backend)
+        found = []
+        for layer in range(self.num_layers):
+            if layer > 0:
+                x_TBI = x_TBI.new_zeros(*x_TBI.shape[:2], self._in_size(layer))
+            state = tuple([x_TBI.new_zeros(x_TBI.shape[1], *shape) for shape in self._state_shapes(layer)])
+            noise = self._noise(x_TBI, state, is_drawn=False)
+            weights, form = self._weights(layer * self._num_directions), self._form_now()
+            call = Call(self._owner, x_TBI, state, weights, lengths, reset, options=form, noise=noise)
+            found.append(_dispatch.explain(self._cell.backends, call, self.backend))
+        order = [*[backend.name for backend in self._cell.backends], None]
+        slowest = max(range(self.num_layers), key=lambda layer: order.index(found[layer].backend))
+        if len({explanation.backend for explanation in found}) == 1:
+            return found[0]
+        return replace(found[slowest], situation=f"{found[slowest].situation}, layer {slowest} of {self.num_layers}")
 
     def cell(self, layer: int = 0, direction: Literal["forward", "backward"] = "forward") -> GatedCell:
         """Return the single cell of one layer and direction, which shares this layer's parameters.

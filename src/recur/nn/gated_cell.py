@@ -152,6 +152,7 @@ class GatedCell(GatedForm, nn.Module):
                     f"give it to {owner.removesuffix('Cell')}, or to Recurrent around this cell."
                 )
         given = checks.complete(owner, options, self._options_type)
+        checks.check_dtype(owner, dtype)
         if given["recurrent_dropout"] > 0 and given["recurrent_dropout_kind"] == "state":
             raise ValueError(
                 f"{owner}: recurrent_dropout of the kind 'state' has one mask for all steps, and a cell sees one step. "
@@ -193,8 +194,9 @@ class GatedCell(GatedForm, nn.Module):
 
     def reset_parameters(self) -> None:
         """Draw the weights as `init` says; torch draws all of them uniformly within 1 / sqrt(hidden_size)."""
-        weights = self._weights().named()
-        initialization.draw(weights, self._cell, self.hidden_size, self.init, self.chrono_steps, self.forget_bias)
+        with initialization.drawing(self) as tensors:
+            weights = {name: tensors.get(name, weight) for name, weight in self._weights().named().items()}
+            initialization.draw(weights, self._cell, self.hidden_size, self.init, self.chrono_steps, self.forget_bias)
 
     @property
     def state_size(self) -> Any:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -51,6 +52,21 @@ def check(
         raise ValueError(f"{owner}: init='chrono' draws the forget gate's bias itself; leave forget_bias out.")
     if init in ("identity", "orthogonal") and cell.is_independent:
         raise ValueError(f"{owner}: init={init!r} is for recurrent matrices; here is one recurrent weight a unit.")
+
+
+@contextmanager
+def drawing(module: nn.Module) -> Iterator[dict[str, Tensor]]:
+    """Give a module's own tensors by name, to be filled in place; those of its submodules are left alone.
+
+    A parametrized weight is computed from others, so what was drawn for it is put back through its parametrizations,
+    as an assignment to it is.
+    """
+    tensors: dict[str, Tensor] = {name: tensor for name, tensor in module._parameters.items() if tensor is not None}
+    held: Any = getattr(module, "parametrizations", {})
+    computed = {name: getattr(module, name).detach().clone() for name in held}
+    yield tensors | computed
+    for name, tensor in computed.items():
+        setattr(module, name, tensor)
 
 
 def draw(

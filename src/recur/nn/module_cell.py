@@ -9,6 +9,7 @@ import torch
 from torch import Size, Tensor, nn
 
 from recur.nn import options as checks
+from recur.nn.initialization import drawing
 from recur.ops._call import State
 from recur.ops._checks import check_like, shape_of
 
@@ -62,11 +63,12 @@ class ModuleCell(nn.Module):
     def reset_parameters(self) -> None:
         """Draw every parameter uniformly within 1 / sqrt(hidden_size), as torch's cells; gains are ones."""
         bound = self.hidden_size**-0.5
-        for name, parameter in self.named_parameters(recurse=False):
-            if name in ("norm_ih", "norm_hh", "norm_c"):
-                nn.init.ones_(parameter)
-            else:
-                nn.init.uniform_(parameter, -bound, bound)
+        with drawing(self) as tensors:
+            for name, tensor in tensors.items():
+                if name in ("norm_ih", "norm_hh", "norm_c"):
+                    nn.init.ones_(tensor)
+                else:
+                    nn.init.uniform_(tensor, -bound, bound)
 
     def _weight(self, name: str) -> Tensor:
         """Return a parameter, parametrized or not."""

@@ -22,6 +22,8 @@ class Recurrent(CellLayer):
     of these and a dictionary of what else is to be seen with `return_all`. Without an output of its own the first
     tensor of the state is the output; an output of its own is told by its size in `output_size`.
 
+    Torch's `RNNCell`, `GRUCell` and `LSTMCell` are taken as they are.
+
     What a cell may say beside: `state_names`, the names of the parts of its state; `fixed_states`, those that begin
     with zeros whatever `initial_state` says and that zoneout leaves alone, such as a count of steps; `num_features`,
     how many dimensions one row of x_t has, 3 for images (C, H, W), of which the state then has the size: (C, 1, 1) in
@@ -98,6 +100,11 @@ class Recurrent(CellLayer):
                 f"{owner}: state_names of {type(first).__name__} names {len(self._state_names)} parts of the state, "
                 f"but state_size has {len(named)}."
             )
+        if len(set(self._state_names)) != len(named):
+            raise ValueError(
+                f"{owner}: state_names of {type(first).__name__} must differ from each other, but is "
+                f"{self._state_names}."
+            )
         fixed: Any = getattr(first, "fixed_states", ())
         if isinstance(fixed, str) or not set(fixed) <= set(self._state_names):
             raise ValueError(
@@ -106,6 +113,7 @@ class Recurrent(CellLayer):
             )
         self._fixed_states = tuple(fixed)
         self._num_features = getattr(first, "num_features", 1)
+        checks.check_size(owner, f"num_features of {type(first).__name__}", self._num_features, 1)
         waiting = [first]
 
         def make(layer: int, size: int) -> nn.Module:

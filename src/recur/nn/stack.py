@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from recur.nn import options as checks
 from recur.nn.form import WithZoneout
+from recur.nn.initialization import drawing
 from recur.nn.options import StackOptions
 from recur.nn.states import StateForm
 
@@ -170,14 +171,15 @@ class Stack(WithZoneout, nn.Module):
 
     def _reset_stack_parameters(self) -> None:
         """Draw the parameters of the stack: a learned initial state zero, highway gates half closed."""
-        for name, parameter in self.named_parameters(recurse=False):
-            if name.startswith(tuple(self._learned_name(part) for part in self._state_names)):
-                nn.init.zeros_(parameter)
-            elif name.startswith("weight_skip"):
-                bound = parameter.shape[1] ** -0.5
-                nn.init.uniform_(parameter, -bound, bound)
-            elif name.startswith("bias_skip"):
-                # At first the layer's input passes rather than its output (Srivastava et al. 2015, section 2.2).
-                nn.init.constant_(parameter, -1.0)
+        with drawing(self) as tensors:
+            for name, tensor in tensors.items():
+                if name.startswith(tuple(self._learned_name(part) for part in self._state_names)):
+                    nn.init.zeros_(tensor)
+                elif name.startswith("weight_skip"):
+                    bound = tensor.shape[1] ** -0.5
+                    nn.init.uniform_(tensor, -bound, bound)
+                elif name.startswith("bias_skip"):
+                    # At first the layer's input passes rather than its output (Srivastava et al. 2015, section 2.2).
+                    nn.init.constant_(tensor, -1.0)
         if self.initial_state == "context":
             self.context_to_state.reset_parameters()

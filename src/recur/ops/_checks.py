@@ -11,6 +11,15 @@ from recur.ops._call import SILENCE, Call
 from recur.ops._cell import Cell
 
 
+def is_backward_wanted() -> bool:
+    """Return whether torch's functions are to keep what a backward pass needs.
+
+    While a call is traced the answer is always the same, because the tracer calls twice, once without gradients, and
+    compares.
+    """
+    return torch.is_grad_enabled() or torch._C._is_tracing()
+
+
 def check_call(call: Call, cell: Cell) -> None:
     """Raise unless every tensor of an op's call fits the others and the cell.
 

@@ -179,7 +179,7 @@ def _kept(old: Tensor, new: Tensor, keep: Tensor | None, t: int) -> Tensor:
     """Return what zoneout makes of a part of the state."""
     if keep is None:
         return new
-    now = keep[t if len(keep) > 1 else 0]
+    now, old = keep[t if len(keep) > 1 else 0].to(new.dtype), old.to(new.dtype)
     return now * old + (1 - now) * new
 
 
@@ -189,4 +189,6 @@ def beside(mask: Tensor, value: Tensor) -> Tensor:
 
 
 def _where(condition_B: Tensor, yes: State, no: State) -> State:
-    return tuple([torch.where(beside(condition_B, b), a, b) for a, b in zip(yes, no, strict=True)])
+    """Return each part of the one state or the other; under autocast the one that a cell just gave may be narrower."""
+    pairs = zip(yes, no, strict=True)
+    return tuple([torch.where(beside(condition_B, b), a, b if a.dtype == b.dtype else b.to(a.dtype)) for a, b in pairs])

@@ -6,19 +6,20 @@ import torch
 from torch import Tensor
 
 from recur.ops._call import Result, State, Weights
+from recur.ops._checks import is_backward_wanted
 
 
 def sequence_tanh(x_TBI: Tensor, state: State, weights: list[Tensor], has_biases: bool) -> Result:
     """Run a whole sequence with tanh; shapes as of `recur.ops.recurrence`."""
     h = _initial(state)
-    y_TBH, h = torch.rnn_tanh(x_TBI, h, weights, has_biases, 1, 0.0, torch.is_grad_enabled(), False, False)
+    y_TBH, h = torch.rnn_tanh(x_TBI, h, weights, has_biases, 1, 0.0, is_backward_wanted(), False, False)
     return Result(y_TBH, (h[0],))
 
 
 def sequence_relu(x_TBI: Tensor, state: State, weights: list[Tensor], has_biases: bool) -> Result:
     """Run a whole sequence with the rectifier; shapes as of `recur.ops.recurrence`."""
     h = _initial(state)
-    y_TBH, h = torch.rnn_relu(x_TBI, h, weights, has_biases, 1, 0.0, torch.is_grad_enabled(), False, False)
+    y_TBH, h = torch.rnn_relu(x_TBI, h, weights, has_biases, 1, 0.0, is_backward_wanted(), False, False)
     return Result(y_TBH, (h[0],))
 
 
