@@ -1,9 +1,11 @@
 """The examples in the pages on the layers say what they print."""
 
 import doctest
+import inspect
 
 import pytest
 
+from recur import nn
 from recur.nn.options import LSTMOptions
 
 
@@ -22,3 +24,13 @@ def test_every_option_is_in_the_table(root):
     table = "\n".join(line for line in page.splitlines() if line.startswith("|"))
     for option in LSTMOptions.__annotations__:
         assert f"`{option}`" in table or f"`{option}=" in table, option
+
+
+def test_what_belongs_to_one_kind_of_layer_is_in_a_table(root, all_kinds):
+    page = (root / "docs" / "layers.md").read_text(encoding="utf-8")
+    table = "\n".join(line for line in page.splitlines() if line.startswith("|"))
+    for name in {kind.name for kind in all_kinds.values()}:
+        arguments = inspect.signature(getattr(nn, name)).parameters.values()
+        for argument in arguments:
+            if argument.kind is argument.KEYWORD_ONLY:
+                assert f"`{argument.name}`" in table, f"{name}: {argument.name}"
