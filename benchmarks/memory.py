@@ -334,16 +334,15 @@ def pixels() -> Iterator[dict[str, Any]]:
 
 
 def dilated() -> Iterator[dict[str, Any]]:
-    """Run every task with a vanilla RNN whose layers look back 1, 2, 4, ... steps (Chang et al. 2017)."""
-    for task, steps in ((Adding(), 200), (Copying(), 120), (Parity(), 50), (ROWS, 28), (PIXELS, 784)):
-        # The last layer's step back is the longest power of two within the sequence.
-        dilation = [2**k for k in range(steps.bit_length())]
+    """Run the two tasks of Chang et al. (2017) with vanilla RNNs whose layers look back 1, 2, 4, ... steps."""
+    for task, num_layers, checks in ((Copying(), 8, 40), (PIXELS, 9, 8)):
+        dilation = [2**k for k in range(num_layers)]
         yield run(
             task,
             Setting(
                 "vanilla RNN, dilated",
                 lambda i, dilation=dilation: RNN(i, 32, num_layers=len(dilation), dilation=dilation),
                 hidden_size=32,
-                checks=8 if task is PIXELS else 40,
+                checks=checks,
             ),
         )
