@@ -335,7 +335,7 @@ def pixels() -> Iterator[dict[str, Any]]:
 
 def dilated() -> Iterator[dict[str, Any]]:
     """Run the two tasks of Chang et al. (2017) with vanilla RNNs whose layers look back 1, 2, 4, ... steps."""
-    for task, num_layers, checks in ((Copying(), 8, 40), (PIXELS, 9, 8)):
+    for task, num_layers, max_steps, checks in ((Copying(), 8, 10_000, 40), (PIXELS, 9, 4000, 8)):
         dilation = [2**k for k in range(num_layers)]
         yield run(
             task,
@@ -343,6 +343,7 @@ def dilated() -> Iterator[dict[str, Any]]:
                 "vanilla RNN, dilated",
                 lambda i, dilation=dilation: RNN(i, 32, num_layers=len(dilation), dilation=dilation),
                 hidden_size=32,
+                max_steps=max_steps,
                 checks=checks,
             ),
         )
