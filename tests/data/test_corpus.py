@@ -421,7 +421,7 @@ def test_a_file_that_grows_while_it_is_read_is_refused(write, cache, monkeypatch
     [
         (64, 4, r"has 90 tokens, too short for one window: each of 4 streams would have 22 of the 64 steps; give "
                 r"--window 22 or less, or --batch-size 1 or less, or a longer text\."),
-        (100, 1, r"each of 1 streams would have 89 of the 100 steps; give --window 89 or less, or a longer text\."),
+        (100, 1, r"the one stream would have 89 of the 100 steps; give --window 89 or less, or a longer text\."),
         (5, 200, r"each of 200 streams would have 0 of the 5 steps; give --batch-size 17 or less, or a longer text\."),
     ],
 )  # fmt: skip

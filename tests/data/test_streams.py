@@ -210,7 +210,7 @@ def test_without_documents_nothing_is_reset():
         ({"streams": 0}, OptionError, r"^streams: expected a number from 1 on, got 0\.$"),
         ({"window": 0}, OptionError, r"^window: expected a number from 1 on, got 0\.$"),
         ({"burn_in": -1}, OptionError, r"^burn_in: expected a number of tokens from 0 on, got -1\.$"),
-        ({"ids": np.arange(1)}, DataError, r"has 1 tokens, too few to judge on; at least 2 are needed\.$"),
+        ({"ids": np.arange(1)}, DataError, r"has 1 token, too few to judge on; at least 2 are needed\.$"),
     ],
 )
 def test_what_cannot_be_judged_is_refused(given_options, error, message):

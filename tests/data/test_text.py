@@ -220,7 +220,7 @@ def test_folder_without_files(tmp_path):
 def test_folder_without_text(tmp_path, write):
     write("a.bin", b"\0\1\2")
     write("b.txt", b"")
-    with refused("is a folder without text: its 2 files are empty or binary"):
+    with refused("is a folder without text: 2 files found, empty or binary"):
         read(tmp_path)
 
 

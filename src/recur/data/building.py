@@ -22,6 +22,7 @@ from recur.data.text import TextFile, bytes_of, find_texts, sha256_of, text_of
 from recur.data.tokenizer import TOKENIZER_VERSION, BpeTokenizer, ByteTokenizer, CharacterTokenizer, Tokenizer
 from recur.errors import DataError
 from recur.run import write_text_atomic
+from recur.wording import quantity
 
 Part = Literal["train", "valid", "test"]
 PARTS: tuple[Part, ...] = get_args(Part)
@@ -190,7 +191,7 @@ def _cut(texts: dict[str, SpooledText], options: CorpusOptions, names: dict[str,
             raise DataError(f"{names[part]}: has only one {unit}; at least 2 are needed to judge. Give a longer text.")
         ways = "a longer text, larger fractions, or files of their own with --valid and --test"
         raise DataError(
-            f"{names['data']}: is too short: of its {len(whole)} {unit}s the {_PART_NAMES[part]} part gets "
+            f"{names['data']}: is too short: of its {quantity(len(whole), unit)} the {_PART_NAMES[part]} part gets "
             f"{len(text)}, and each part needs at least 2; give {ways if len(whole) >= 6 else 'a longer text'}."
         )
     return parts
@@ -223,7 +224,7 @@ def _fitted(train: SpooledText, options: CorpusOptions, name: str, progress: Pro
 def _check_written(part: Part, written: EncodedPart, options: CorpusOptions) -> None:
     if written.tokens < 2:
         raise DataError(
-            f"the {_PART_NAMES[part]} part has only {written.tokens} token; each part needs at least 2. "
+            f"the {_PART_NAMES[part]} part has only {quantity(written.tokens, 'token')}; each part needs at least 2. "
             "Give a longer text, or a smaller vocabulary_size."
         )
     if part == "train" and written.documents is not None and len(written.documents) == 1:

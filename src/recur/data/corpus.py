@@ -50,6 +50,7 @@ from recur.data.tokenizer import Tokenizer, tokenizer_from_json
 from recur.errors import DataError, RunError
 from recur.kinds import is_whole
 from recur.run import explained_os_errors
+from recur.wording import quantity
 
 __all__ = [
     "PARTS",
@@ -254,7 +255,9 @@ def encode_text(
             file.seek(0)
             ids = np.fromfile(file, dtype=id_type(tokenizer.vocabulary_size))
     if len(ids) < 2:
-        raise DataError(f"{named(files['data'])}: has only {len(ids)} token; at least 2 are needed to judge.")
+        raise DataError(
+            f"{named(files['data'])}: has only {quantity(len(ids), 'token')}; at least 2 are needed to judge."
+        )
     return EncodedText(ids, written.characters, written.documents, written.unknown, found)
 
 
@@ -271,9 +274,10 @@ def check_long_enough(corpus: Corpus, window: int, batch_size: int) -> None:
     ways = [f"--window {length} or less"] if length >= 1 else []
     ways += [f"--batch-size {fitting} or less"] if fitting >= 1 else []
     ways += ["a longer text"]
+    streams = "the one stream" if batch_size == 1 else f"each of {batch_size} streams"
     raise DataError(
-        f"the training part has {len(corpus.train)} tokens, too short for one window: each of {batch_size} streams "
-        f"would have {max(length, 0)} of the {window} steps; give {', or '.join(ways)}."
+        f"the training part has {quantity(len(corpus.train), 'token')}, too short for one window: "
+        f"{streams} would have {max(length, 0)} of the {window} steps; give {', or '.join(ways)}."
     )
 
 

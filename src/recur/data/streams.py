@@ -17,6 +17,7 @@ from torch import Tensor
 
 from recur.data.batch import Batch
 from recur.errors import DataError, OptionError, RunError
+from recur.wording import quantity
 
 
 class TokenStreams:
@@ -64,13 +65,13 @@ class TokenStreams:
             raise OptionError(f"rank: expected 0 to {world_size - 1}, got {rank}.")
         if batch_size % world_size:
             raise OptionError(
-                f"batch_size: {batch_size} streams cannot be shared equally by {world_size} processes; "
+                f"batch_size: {quantity(batch_size, 'stream')} cannot be shared equally by {world_size} processes; "
                 f"give a multiple of {world_size}."
             )
         length = (len(ids) - 1) // batch_size
         if length < 1:
             raise DataError(
-                f"the text has {len(ids)} tokens, too few for {batch_size} streams; "
+                f"the text has {quantity(len(ids), 'token')}, too few for {quantity(batch_size, 'stream')}; "
                 f"give batch_size={max(1, len(ids) - 1)} or less, or a longer text."
             )
         self.batch_size, self.window, self.length = batch_size, window, length
@@ -181,7 +182,7 @@ class HeldOutStreams:
             raise OptionError(f"burn_in: expected a number of tokens from 0 on, got {burn_in}.")
         num_targets = len(ids) - 1
         if num_targets < 1:
-            raise DataError(f"the text has {len(ids)} tokens, too few to judge on; at least 2 are needed.")
+            raise DataError(f"the text has {quantity(len(ids), 'token')}, too few to judge on; at least 2 are needed.")
         self.streams, self.window = min(streams, num_targets), window
         self._ids = np.asarray(ids)
         bounds = np.arange(self.streams + 1, dtype=np.int64) * num_targets // self.streams

@@ -22,11 +22,13 @@ from typing import IO
 
 from recur.errors import DataError, RunError
 from recur.run import RunFolder
+from recur.wording import quantity
 
 CHUNK_BYTES = 1 << 20
 """Bytes that are read at once."""
 
 _SNIFFED_BYTES = 1 << 13
+_BY_BYTES = "train on its bytes: recur train --tokens byte"
 _BYTE_ORDER_MARKS = {
     codecs.BOM_UTF32_LE: "utf-32",
     codecs.BOM_UTF32_BE: "utf-32",
@@ -194,7 +196,7 @@ def _in_folder(folder: Path, codec: str | None) -> list[TextFile]:
         raise DataError(f"{shown}: is a run folder, not text; to go on with the run: recur train --resume {shown}.")
     texts = [file for file in files if _has_text(file, codec)]
     if not texts:
-        has = f"its {len(files)} files are empty or binary" if files else "it has no files"
+        has = f"{quantity(len(files), 'file')} found, empty or binary" if files else "it has no files"
         raise DataError(f"{_shown(str(folder))}: is a folder without text: {has}; give a folder with text files in it.")
     return texts
 
@@ -344,9 +346,7 @@ def _binary(file: TextFile, codec: str, data: bytes, offset: int, text: str = ""
         wide = _likely_wide(data)
         if wide:
             return DataError(f"{file.name}: is not {codec} text: {where}; it looks like {wide}: try --encoding {wide}.")
-    return DataError(
-        f"{file.name}: is binary, not text: {where}; give a text file, or model its bytes with --tokens byte."
-    )
+    return DataError(f"{file.name}: is binary, not text: {where}; give a text file, or {_BY_BYTES}.")
 
 
 def _likely_wide(data: bytes) -> str | None:
@@ -382,8 +382,8 @@ def _hint(sample: bytes, codec: str) -> str:
     if likely and codecs.lookup(likely).name != codec:
         return f"it looks like {likely}: try --encoding {likely}."
     if _is_mostly_utf8(sample):
-        return "the text around it is utf-8, so the file seems damaged there: repair it, or give --tokens byte."
-    return "name its encoding with --encoding, or model its bytes with --tokens byte."
+        return f"the text around it is utf-8, so the file seems damaged there: repair it, or {_BY_BYTES}."
+    return f"name its encoding with --encoding, or {_BY_BYTES}."
 
 
 def _is_mostly_utf8(sample: bytes) -> bool:

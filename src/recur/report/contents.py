@@ -14,6 +14,7 @@ from recur.report.passage import Passage, Scale, scale_for, symbols, visible
 from recur.report.result import Result, column, result_of
 from recur.report.values import DEEPEST, as_list, as_object, as_text, count, duration, number, written
 from recur.run import RunFolder
+from recur.wording import cell_name
 
 TIMES = "\N{MULTIPLICATION SIGN}"
 """What stands between sizes."""
@@ -204,7 +205,7 @@ def _lead(
         number(options.get("num_layers")),
         number(options.get("hidden_size")),
     )
-    said = visible(cell.upper() if cell.lower() in ("lstm", "gru", "rnn") else cell) or "A network"
+    said = visible(cell_name(cell)) or "A network"
     if layers is not None and size is not None:
         said += f" of {layers:.0f} {TIMES} {size:.0f} units"
     parameters = number(model.get("parameters"))

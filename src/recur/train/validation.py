@@ -15,6 +15,7 @@ from recur.run import RunFolder
 from recur.tasks.held_out import HeldOutFigures
 from recur.tasks.language import LanguageTask
 from recur.train.pace import Pace
+from recur.wording import quantity
 
 
 @dataclass(kw_only=True, eq=False)
@@ -79,7 +80,9 @@ class Validation(Callback):
             logger.log_metrics({"valid/loss": figures.nats_per_token}, step=step)
         self.pace.checkpoint_wanted = self.pace.options.checkpoint_every is None
         if self.patience and self.without_better >= self.patience:
-            self.pace.stop_wanted = f"the validation loss has not fallen for {self.without_better} validations"
+            self.pace.stop_wanted = (
+                f"the validation loss has not fallen for {quantity(self.without_better, 'validation')}"
+            )
         # Judging took time too.
         return self.pace.is_over(step)
 

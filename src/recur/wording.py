@@ -1,0 +1,26 @@
+"""How numbers and names are written for people."""
+
+from __future__ import annotations
+
+_CELLS = {"rnn": "RNN", "gru": "GRU", "lstm": "LSTM", "indrnn": "IndRNN", "mgu": "MGU", "ligru": "LiGRU"}
+
+
+def quantity(number: float, noun: str) -> str:
+    """Return a number with its noun, which is given in the singular.
+
+    Example:
+        >>> quantity(1, "step"), quantity(1_000_000, "step"), quantity(0.5, "minute")
+        ('1 step', '1,000,000 steps', '0.5 minutes')
+    """
+    written = f"{number:,}" if isinstance(number, int) else f"{number:g}"
+    return f"{written} {noun if number == 1 else noun + 's'}"
+
+
+def cell_name(cell: str) -> str:
+    """Return a recurrent cell's name as its paper spells it; any other as it is.
+
+    Example:
+        >>> cell_name("indrnn"), cell_name("lstm")
+        ('IndRNN', 'LSTM')
+    """
+    return _CELLS.get(cell.lower(), cell)
