@@ -5,7 +5,15 @@ from typing import Literal
 
 import pytest
 
-from recur.cli.parser import CommandParser, check_device, check_seed, field_documents, given_options, options_from
+from recur.cli.parser import (
+    CommandParser,
+    check_device,
+    check_seed,
+    config_first,
+    field_documents,
+    given_options,
+    options_from,
+)
 from recur.errors import OptionError
 
 
@@ -67,6 +75,11 @@ def test_complaints_are_one_line(
     assert printed.startswith(line)
     assert printed.endswith("`recur go --help` lists the options.\n")
     assert printed.count("\n") == 1
+
+
+def test_configuration_files_come_first() -> None:
+    arguments = ["a", "--config", "1.yaml", "--seed", "1", "--config=2.yaml", "b", "--config"]
+    assert config_first(arguments) == ["--config", "1.yaml", "--config=2.yaml", "--config", "a", "--seed", "1", "b"]
 
 
 def test_given_options() -> None:

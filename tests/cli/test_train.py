@@ -45,7 +45,7 @@ def test_what_is_printed(folder: Path, recur: Any, tiny: Any) -> None:
     assert result.code == 0
     assert "\x1b" not in result.err + result.out
     lines = result.err.splitlines()
-    assert lines[0] == "task     language (text; --task would choose another)"
+    assert lines[0] == "task     language"
     assert re.fullmatch(
         r"text     9,000 characters to train on, 500 to validate, 500 to test; \d+ tokens \(character\)", lines[1]
     )
@@ -162,6 +162,51 @@ def test_the_command_line_wins_over_the_config_file(folder: Path, recur: Any) ->
     assert (model["cell"], model["hidden_size"], model["dropout"], model["tied"]) == ("gru", 10, 0.25, True)
     assert (training["max_steps"], training["window"], training["sample_length"]) == (2, 16, 5)
     assert Path("own.yaml").exists()
+
+
+def test_the_texts_of_a_config_file(folder: Path, recur: Any, tiny: Any) -> None:
+    Path("own.txt").write_text(Path("text.txt").read_text() * 2)
+    printed = recur("train", "own.txt", "text.txt", "--max-steps", "1", *tiny, "--print_config")
+    assert printed.code == 0
+    Path("printed.yaml").write_text(printed.out)
+    Path("one.yaml").write_text(printed.out.replace("data:\n- own.txt\n- text.txt\n", "data: own.txt\n"))
+    for arguments, expected in (
+        (("--config", "printed.yaml"), ["own.txt", "text.txt"]),
+        (("--config", "one.yaml"), ["own.txt"]),
+        (("text.txt", "--config", "printed.yaml"), ["text.txt"]),
+        (("--config=one.yaml", "text.txt"), ["text.txt"]),
+    ):
+        result = recur("train", *arguments, "--out", "run", "--overwrite")
+        assert result.code == 0, result.err
+        config = RunFolder.open("run").config()
+        assert [Path(source).name for source in config["sources"]] == expected
+        assert config["training"]["max_steps"] == 1
+
+
+def test_the_command_line_wins_wherever_the_config_file_stands(folder: Path, recur: Any, tiny: Any) -> None:
+    Path("own.yaml").write_text("max_steps: 3\nseed: 5\n")
+    assert recur("train", "text.txt", "--max-steps", "1", *tiny, "--config", "own.yaml").code == 0
+    training = RunFolder.open("runs/text").config()["training"]
+    assert (training["max_steps"], training["seed"]) == (1, 5)
+
+
+def test_one_of_a_thing_is_told_in_the_singular(folder: Path, recur: Any) -> None:
+    arguments = ("--batch-size", "1", "--window", "1", "--hidden-size", "8", "--max-minutes", "1", "--cell", "indrnn")
+    result = recur("train", "text.txt", *arguments, "--max-steps", "1", "--num-layers", "1")
+    assert result.code == 0, result.err
+    lines = result.err.splitlines()
+    assert lines[2].startswith("model    IndRNN 1 x 8, ")
+    assert lines[3].startswith("training 1 stream x 1 step, ")
+    assert lines[3].endswith(", at most 1 minute or 1 step")
+
+
+def test_a_short_text_is_called_too_short(folder: Path, recur: Any, tiny: Any) -> None:
+    Path("short.txt").write_text(Path("text.txt").read_text()[:2000])
+    result = recur("train", "short.txt", "--max-steps", "2", *tiny)
+    assert result.code == 0, result.err
+    advice = "; 1,800 tokens to train on are too few, so give it more text."
+    assert [line for line in result.out.splitlines() if line.endswith(advice)]
+    assert advice in recur("evaluate", "runs/short").out
 
 
 def test_every_option_reaches_the_run(folder: Path, recur: Any) -> None:

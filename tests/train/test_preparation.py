@@ -89,3 +89,14 @@ def test_an_old_run_survives_a_machine_that_cannot_be_described(train: Any, monk
     with pytest.raises(OptionError, match=r"^RECUR_CPU_ISA names nothing\.$"):
         train_language_model(run.config()["sources"], out=run.path, training=options, overwrite=True)
     assert {path.name: path.read_bytes() for path in run.path.iterdir() if path.is_file()} == before
+
+
+@pytest.mark.usefixtures("no_report")
+def test_the_run_folder_is_named_after_the_text(
+    text: Path, tmp_path: Path, model: Any, console: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    options = TrainingOptions(max_steps=1, batch_size=4, window=16)
+    for expected, overwrite in (("runs/text", False), ("runs/text-2", False), ("runs/text", True)):
+        run = train_language_model(text, model=model, training=options, overwrite=overwrite, console=console)
+        assert run.path.resolve() == (tmp_path / expected).resolve()

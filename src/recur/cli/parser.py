@@ -34,6 +34,17 @@ class _Help(DefaultHelpFormatter):
         return f"{text} (default: %(default)s)" if is_told else text
 
 
+class Given(Action):
+    """Takes what stands on the command line, and leaves what a configuration file says where nothing stands there."""
+
+    def __call__(
+        self, parser: object, namespace: object, values: str | Sequence[Any] | None, option_string: str | None = None
+    ) -> None:
+        """Set the option, unless there are no values."""
+        if values:
+            setattr(namespace, self.dest, values)
+
+
 class CommandParser(ArgumentParser):
     """A parser whose complaints are one line, name the nearest option, and exit with 2."""
 
@@ -50,11 +61,13 @@ class CommandParser(ArgumentParser):
     def _nearest(self, message: str) -> str:
         known = [option for action in self._actions for option in action.option_strings if option.startswith("--")]
         # Of the command line, and of a configuration file.
-        unknown = re.findall(r"arguments: .*?--([\w-]+)|(?:Option|Key) '([\w-]+)'", message)
+        unknown = re.findall(r"arguments: .*?--([\w-]+)|(?:Option|Key) '([\w.-]+)'", message)
         if not unknown:
             return "."
-        near = difflib.get_close_matches("--" + "".join(unknown[0]).replace("_", "-"), known, n=1)
-        return f"; did you mean {near[0]}?" if near else "."
+        group, _, name = "".join(unknown[0]).rpartition(".")
+        near = difflib.get_close_matches(_option(name), known, n=1)
+        flat = f"; a configuration file is flat: write {name} at its left margin, without {group!r}" if group else ""
+        return f"{flat}; did you mean {near[0]}?" if near and near[0] != _option(name) else f"{flat}."
 
     def add_options(self, options: type[Any], title: str) -> None:
         """Add an option for every field of a dataclass; its docstring is the help."""
@@ -67,6 +80,10 @@ class CommandParser(ArgumentParser):
                 group.add_argument(f"--{name}", action="store_true", help=documents[field.name])
             else:
                 group.add_argument(f"--{name}", type=hints[field.name], default=default, help=documents[field.name])
+
+
+def _option(name: str) -> str:
+    return "--" + name.replace("_", "-")
 
 
 def _wrong_value(message: str) -> str:
@@ -84,7 +101,7 @@ def _wrong_value(message: str) -> str:
     near = difflib.get_close_matches(found["value"], choices, n=1)
     hint = f" Did you mean {near[0]}?" if near else ""
     value = found["value"].removesuffix(".")
-    return f"--{found['key'].replace('_', '-')}: expected {' or '.join(expected)}, got {value}.{hint}"
+    return f"{_option(found['key'])}: expected {' or '.join(expected)}, got {value}.{hint}"
 
 
 def options_from(namespace: Namespace, options: type[Options]) -> Options:
@@ -119,6 +136,22 @@ def check_device(device: Device) -> None:
     is_there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if not is_there[device]:
         raise OptionError(f"device {device} is not available on this machine; use cpu.")
+
+
+def config_first(arguments: Sequence[str]) -> list[str]:
+    """Return `arguments` with the configuration files first, for of two values the later one wins.
+
+    Example:
+        >>> config_first(["a.txt", "--seed", "1", "--config", "own.yaml"])
+        ['--config', 'own.yaml', 'a.txt', '--seed', '1']
+    """
+    first: list[str] = []
+    others: list[str] = []
+    for place, argument in enumerate(arguments):
+        is_value = place > 0 and arguments[place - 1] == "--config"
+        is_config = is_value or argument == "--config" or argument.startswith("--config=")
+        (first if is_config else others).append(argument)
+    return first + others
 
 
 def given_options(arguments: Sequence[str]) -> set[str]:

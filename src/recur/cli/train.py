@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recur.cli.parser import CommandParser, given_options, options_from
+from recur.cli.parser import CommandParser, Given, config_first, given_options, options_from
 from recur.data.options import CorpusOptions
 from recur.data.text import check_found
 from recur.errors import OptionError
@@ -26,7 +26,9 @@ def build_parser() -> CommandParser:
         "Train a model on DATA and write everything about it to a run folder: best weights, figures, report.",
     )
     parser.add_argument("--config", action="config", help="YAML file of options; those of the command line win")
-    parser.add_argument("data", nargs="*", type=str, help="text files, also .gz; folders; or - for standard input")
+    parser.add_argument(
+        "data", nargs="*", action=Given, default=[], help="text files, also .gz; folders; or - for standard input"
+    )
     parser.add_argument("--task", type=str | None, default=None, help="kind of problem; guessed from DATA: language")
     parser.add_argument("--out", type=str | None, default=None, help="run folder; runs/<name of the text> by default")
     parser.add_argument("--overwrite", action="store_true", help="replace the run that stands there")
@@ -44,27 +46,27 @@ def run(arguments: Sequence[str]) -> int:
     # Before torch is imported: remarks of its C++ about itself are not for the user's terminal.
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     parser = build_parser()
-    chosen = parser.parse_args(list(arguments))
+    chosen = parser.parse_args(config_first(arguments))
     if chosen.resume is not None:
         return _resume(chosen.resume, given_options(arguments), chosen.data, chosen)
-    if not chosen.data:
+    data = _names(chosen.data)
+    if not data:
         raise OptionError("train needs DATA: text files, folders, or - for standard input; or --resume RUN.")
     if chosen.task not in (None, "language"):
         raise OptionError(f"there is no task {chosen.task!r}; this version knows: language.")
     corpus = options_from(chosen, CorpusOptions)
     model = options_from(chosen, LanguageModelOptions)
     training = options_from(chosen, TrainingOptions)
-    out = Path(chosen.out) if chosen.out is not None else _default_folder(chosen.data, chosen.overwrite)
     # Before torch is imported, which takes seconds.
-    check_found([source for source in (*chosen.data, corpus.valid, corpus.test) if source is not None])
+    check_found([source for source in (*data, corpus.valid, corpus.test) if source is not None])
     from recur.train.fit import train_language_model
 
     console = _console()
     if chosen.task is None:
-        console.print("task     language (text; --task would choose another)")
+        console.print("task     language")
     folder = train_language_model(
-        chosen.data,
-        out=out,
+        data,
+        out=chosen.out,
         corpus=corpus,
         model=model,
         training=training,
@@ -75,13 +77,21 @@ def run(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _resume(run_path: str, given: set[str], data: Sequence[str], chosen: object) -> int:
-    if data:
-        raise OptionError("--resume takes no DATA: the run knows its text.")
+def _names(data: object) -> list[str]:
+    """Return the names in DATA, for which a configuration file may also have a single one."""
+    names = [data] if isinstance(data, str) else data
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise OptionError(f"data: expected a name or a list of names, got {data!r}; name text files or folders.")
+    return names
+
+
+def _resume(run_path: str, given: set[str], data: object, chosen: object) -> int:
     others = sorted(given - {"resume", *BOUNDS})
     if others:
         names = ", ".join("--" + name.replace("_", "-") for name in others)
         raise OptionError(f"--resume goes on with the run's own options; leave {names} out, or train anew.")
+    if data:
+        raise OptionError("--resume takes no DATA: the run knows its text.")
     RunFolder.open(run_path)
     from recur.train.fit import resume_language_model
 
@@ -97,19 +107,6 @@ def _console() -> Console:
     from recur.train.processes import is_first
 
     return plain_console(stderr=True, quiet=not is_first(), soft_wrap=False)
-
-
-def _default_folder(data: Sequence[str], overwrite: bool) -> Path:
-    """Return runs/<name>, or, unless it may be replaced, the first of runs/<name>-2, -3, ... that does not exist."""
-    # Not resolved: a link gives the name that the user knows, and one to itself has no other.
-    first = "stdin" if data[0] == "-" else (Path.cwd() / data[0]).name or "run"
-    if first == "..":
-        first = Path(data[0]).resolve().name or "run"
-    name = first.removesuffix(".gz").rsplit(".", 1)[0] or "run"
-    folder, number = Path("runs") / name, 2
-    while folder.exists() and not overwrite:
-        folder, number = Path("runs") / f"{name}-{number}", number + 1
-    return folder
 
 
 def _show(path: Path) -> None:

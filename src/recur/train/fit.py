@@ -37,6 +37,7 @@ from recur.train.pace import Pace
 from recur.train.preparation import device_kind, prepare, reading
 from recur.train.recorder import Recorder
 from recur.train.validation import Validation
+from recur.wording import quantity
 
 VALIDATION_TOKENS = 100_000
 """Tokens of the validation part that are judged while training; the whole part is judged at the end."""
@@ -45,7 +46,7 @@ VALIDATION_TOKENS = 100_000
 def train_language_model(
     sources: str | Path | Sequence[str | Path],
     *,
-    out: str | Path,
+    out: str | Path | None = None,
     corpus: CorpusOptions | None = None,
     model: LanguageModelOptions | None = None,
     training: TrainingOptions | None = None,
@@ -56,7 +57,7 @@ def train_language_model(
 
     Args:
         sources: Text files (also .gz), folders of them, or "-" for standard input.
-        out: The run folder to make.
+        out: The run folder to make; runs/<name of the text> by default, with a number where that exists.
         corpus: How text becomes tokens and parts.
         model: Shape of the network.
         training: How to train it.
@@ -76,7 +77,7 @@ def train_language_model(
     def prepared() -> RunFolder:
         return prepare(
             [str(name) for name in names],
-            Path(out),
+            None if out is None else Path(out),
             corpus or CorpusOptions(),
             model or LanguageModelOptions(),
             training or TrainingOptions(),
@@ -178,7 +179,7 @@ def _fit(run: RunFolder, display: Display, *, resume: bool) -> RunFolder:
         checkpoint.check_fits(state, run, task, training.batch_size or 1)
         reason = _reason_to_stop(state, pace)
         if reason:
-            display.say(f"{run.path}: is finished after {start} steps: {reason}.")
+            display.say(f"{run.path}: is finished after {quantity(start, 'step')}: {reason}.")
             return finish_alone(run, text, display, device_kind(training))
         if checkpoint.process_count(state) != count:
             display.say("another number of devices than before: the dropout masks start anew.")
@@ -238,7 +239,7 @@ def _reason_to_stop(state: dict[str, Any], pace: Pace) -> str:
         return "a higher --max-minutes, --max-epochs or --max-steps trains on"
     without = checkpoint.validations_without_better(state)
     if pace.options.patience and without >= pace.options.patience:
-        return f"the validation loss had not fallen for {without} validations"
+        return f"the validation loss had not fallen for {quantity(without, 'validation')}"
     return ""
 
 

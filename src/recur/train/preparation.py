@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from importlib.util import find_spec
@@ -23,11 +23,12 @@ from recur.train import processes
 from recur.train.choice import choose
 from recur.train.display import Display
 from recur.train.options import BOUNDS, TrainingOptions
+from recur.wording import cell_name, quantity
 
 
 def prepare(
     sources: list[str],
-    out: Path,
+    out: Path | None,
     corpus_options: CorpusOptions,
     model_options: LanguageModelOptions,
     training: TrainingOptions,
@@ -38,6 +39,7 @@ def prepare(
 
     An old run is deleted only when nothing is left that the data or the options could spoil.
     """
+    out = default_folder(sources, overwrite) if out is None else out
     RunFolder.check_free(out, overwrite=overwrite)
     _check_holds_no_text(out, [*sources, corpus_options.valid, corpus_options.test])
     _check_devices(training)
@@ -60,7 +62,7 @@ def prepare(
     assert training.window is not None
     if training.batch_size % count:
         raise OptionError(
-            f"batch_size: {training.batch_size} streams cannot be shared equally by {count} processes; "
+            f"batch_size: {quantity(training.batch_size, 'stream')} cannot be shared equally by {count} processes; "
             f"give a multiple of {count}."
         )
     check_long_enough(text, training.window, training.batch_size)
@@ -97,6 +99,24 @@ def prepare(
     )
     _describe(text, model_options, training, run, display)
     return run
+
+
+def default_folder(sources: Sequence[str], overwrite: bool) -> Path:
+    """Return runs/<name>, or, unless it may be replaced, the first of runs/<name>-2, -3, ... that does not exist.
+
+    Args:
+        sources: The text, whose first source gives the name.
+        overwrite: Whether a run that stands there may be replaced.
+    """
+    # Not resolved: a link gives the name that the user knows, and one to itself has no other.
+    first = "stdin" if sources[0] == "-" else (Path.cwd() / sources[0]).name or "run"
+    if first == "..":
+        first = Path(sources[0]).resolve().name or "run"
+    name = first.removesuffix(".gz").rsplit(".", 1)[0] or "run"
+    folder, number = Path("runs") / name, 2
+    while folder.exists() and not overwrite:
+        folder, number = Path("runs") / f"{name}-{number}", number + 1
+    return folder
 
 
 def _whole(source: str | None) -> str | None:
@@ -146,17 +166,21 @@ def _describe(
     text: Corpus, model: LanguageModelOptions, training: TrainingOptions, run: RunFolder, display: Display
 ) -> None:
     parameters = run.read_json("model.json")["parameters"]
-    bounds = [f"{getattr(training, name):g} {name[4:]}" for name in BOUNDS if getattr(training, name) is not None]
+    assert training.batch_size is not None
+    assert training.window is not None
+    given = {name: getattr(training, name) for name in BOUNDS}
+    bounds = [quantity(most, name[len("max_") : -1]) for name, most in given.items() if most is not None]
+    characters = quantity(text.characters("train"), "character")
     display.say(
-        f"text     {text.characters('train'):,} characters to train on, {text.characters('valid'):,} to validate, "
+        f"text     {characters} to train on, {text.characters('valid'):,} to validate, "
         f"{text.characters('test'):,} to test; {text.tokenizer.vocabulary_size} tokens ({text.tokenizer.kind})"
     )
     display.say(
-        f"model    {str(model.cell).upper()} {model.num_layers} x {model.hidden_size}, dropout {model.dropout:g}, "
+        f"model    {cell_name(str(model.cell))} {model.num_layers} x {model.hidden_size}, dropout {model.dropout:g}, "
         f"{parameters:,} parameters"
     )
     display.say(
-        f"training {training.batch_size} streams x {training.window} steps, "
+        f"training {quantity(training.batch_size, 'stream')} x {quantity(training.window, 'step')}, "
         f"learning rate {training.learning_rate:.2g}, at most {' or '.join(bounds)}"
     )
 
