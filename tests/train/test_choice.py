@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from recur.cli.parser import field_documents
 from recur.models.options import LanguageModelOptions
 from recur.train.choice import DEFAULT_MINUTES, choose
 from recur.train.options import TrainingOptions
@@ -65,7 +66,10 @@ def test_a_text_that_is_read_often_gets_more_dropout() -> None:
 
 
 def test_many_different_tokens_get_a_larger_embedding() -> None:
-    assert [chosen(vocabulary_size=n)[0].embedding_size for n in (66, 256, 2000)] == [64, 64, 256]
+    assert [chosen(vocabulary_size=n)[0].embedding_size for n in (66, 256, 257)] == [64, 64, 256]
+    assert chosen(model={"tied": True, "hidden_size": 40})[0].embedding_size == 40
+    told = "64 for up to 256 different tokens, else 256; hidden_size if tied."
+    assert field_documents(LanguageModelOptions)["embedding_size"].endswith(told)
 
 
 def test_without_a_bound_there_is_one() -> None:

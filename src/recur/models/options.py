@@ -31,7 +31,7 @@ class LanguageModelOptions:
     """Units of each recurrent layer."""
 
     embedding_size: int | None = None
-    """Size of the vector that stands for a token; as hidden_size unless given."""
+    """Size of the vector that stands for a token; 64 for up to 256 different tokens, else 256; hidden_size if tied."""
 
     dropout: float | None = None
     """Locked dropout (one mask over time) on each layer's output, 0 to below 1."""
