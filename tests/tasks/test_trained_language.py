@@ -305,6 +305,38 @@ def test_options_out_of_range(characters: TrainedLanguageModel, options: dict[st
     assert characters.generate("the", 1, seed=(1 << 63) - 1)
 
 
+def test_a_prompt_that_is_no_text(characters: TrainedLanguageModel) -> None:
+    given: Any = ["the"]
+    for use in (characters.generate, characters.stream):
+        with pytest.raises(TypeError, match=r"^prompt must be a str, not list; give one text a call\.$"):
+            use(given, 5)
+    for use in (characters.read, characters.log_probs):
+        with pytest.raises(TypeError, match=r"^text must be a str, not list; give one text a call\.$"):
+            use(given)
+    with pytest.raises(TypeError, match=r"^context must be a str, not list; "):
+        characters.log_probs("the", context=given)
+
+
+def test_arguments_that_belong_to_the_sampling(characters: TrainedLanguageModel) -> None:
+    for options, message in (
+        (
+            {"temperature": 0.5},
+            r"temperature is a part of the sampling: give sampling=Sampling\(temperature=0\.5\), of re",
+        ),
+        (
+            {"top_k": 3},
+            r"top_k is a part of the sampling: give sampling=Sampling\(top_k=3\), of recur\.decode\.sampling",
+        ),
+        (
+            {"temprature": 0.5},
+            r"there is no argument 'temprature'; help\(TrainedLanguageModel\.generate\) lists them\.$",
+        ),
+    ):
+        for use in (characters.generate, characters.stream):
+            with pytest.raises(TypeError, match=f"^{message}"):
+                use("the", 5, **options)
+
+
 # --- stop strings -----------------------------------------------------------------------------------------------------
 
 

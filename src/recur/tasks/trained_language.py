@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Never
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from recur.models.language import LanguageModel, State
 from recur.models.options import LanguageModelOptions
 from recur.run import RunFolder
 from recur.tasks.held_out import Handover, HeldOutFigures, score
+from recur.tasks.writer import Writer
 
 _PROMPT_WINDOW = 1024
 """Tokens of a prompt that are run at once, so that a long one needs no more memory than a short one."""
@@ -175,8 +177,10 @@ class TrainedLanguageModel:
             Natural logarithms of the next token's probabilities, (1, V) float32, and the state after the text.
 
         Raises:
+            TypeError: `text` is no text.
             DataError: The text is empty, or has unknown characters and `unknown` is "error".
         """
+        _check_text("text", text)
         ids = self.tokenizer.encode(text, unknown=unknown)
         if len(ids) == 0:
             raise DataError("the text has no token that the model knows; give at least one.")
@@ -205,7 +209,13 @@ class TrainedLanguageModel:
 
         Returns:
             (N,) float64.
+
+        Raises:
+            TypeError: `text` or `context` is no text.
+            DataError: There are unknown characters and `unknown` is "error".
         """
+        _check_text("text", text)
+        _check_text("context", context)
         own = self.tokenizer.encode(text, unknown=unknown)
         before = self.tokenizer.encode(context, unknown=unknown) if context else own[:0]
         if len(own) == 0:
@@ -303,6 +313,7 @@ class TrainedLanguageModel:
         stop: str | None = None,
         seed: int | None = None,
         unknown: Unknown = "error",
+        **others: Never,
     ) -> list[str]:
         """Return texts that continue `prompt`, without it.
 
@@ -314,14 +325,16 @@ class TrainedLanguageModel:
             stop: A text ends before this string, when it comes up.
             seed: The same seed gives the same texts; None draws one.
             unknown: What to do with characters of the prompt that the model does not know: error, map, drop.
+            others: Nothing; any is refused, with the place where it belongs.
 
         Raises:
+            TypeError: The prompt is no text, or there are other arguments, such as those of `Sampling`.
             DataError: The prompt is empty, or has unknown characters and `unknown` is "error".
             OptionError: `length`, `samples` or `seed` is out of range, or `stop` is empty.
         """
         texts = [""] * samples
         for pieces in self.stream(
-            prompt, length, samples=samples, sampling=sampling, stop=stop, seed=seed, unknown=unknown
+            prompt, length, samples=samples, sampling=sampling, stop=stop, seed=seed, unknown=unknown, **others
         ):
             texts = [text + piece for text, piece in zip(texts, pieces, strict=True)]
         return texts
@@ -336,8 +349,10 @@ class TrainedLanguageModel:
         stop: str | None = None,
         seed: int | None = None,
         unknown: Unknown = "error",
+        **others: Never,
     ) -> Iterator[list[str]]:
-        """Yield the new piece of each text as it is made; arguments as for `generate`."""
+        """Yield the new piece of each text as it is made; arguments and errors as for `generate`."""
+        _refuse(others)
         if length < 0:
             raise OptionError(f"length must be a whole number from 0 on, not {length}.")
         if samples < 1:
@@ -346,6 +361,7 @@ class TrainedLanguageModel:
             raise OptionError(f"seed must be a whole number from 0 to {(1 << 63) - 1}, not {seed}.")
         if stop == "":
             raise OptionError("stop must be a text of at least one character.")
+        _check_text("prompt", prompt)
         ids = self.tokenizer.encode(prompt, unknown=unknown)
         if len(ids) == 0:
             raise DataError(
@@ -372,7 +388,7 @@ class TrainedLanguageModel:
         else:
             generator.manual_seed(seed)
         never = self.tokenizer.unknown_id
-        writers = [_Writer(self.tokenizer, stop) for _ in range(samples)]
+        writers = [Writer(self.tokenizer, stop) for _ in range(samples)]
         logits, state = self._run(ids, None)
         if samples > 1:
             logits = logits.expand(samples, -1)
@@ -391,37 +407,20 @@ class TrainedLanguageModel:
             logits = logits[:, -1]
 
 
-class _Writer:
-    """One text in the making: tokens to text, held back where the stop string may have begun."""
+def _check_text(name: str, value: object) -> None:
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a str, not {type(value).__name__}; give one text a call.")
 
-    def __init__(self, tokenizer: Tokenizer, stop: str | None) -> None:
-        self._decoder = tokenizer.decoder()
-        self._stop = stop
-        self._held = ""
-        self.is_done = False
 
-    def push(self, token: int) -> str:
-        return "" if self.is_done else self._release(self._decoder.push(token))
-
-    def flush(self) -> str:
-        if self.is_done:
-            return ""
-        text = self._release(self._decoder.flush()) + self._held
-        self._held = ""
-        return text
-
-    def _release(self, piece: str) -> str:
-        if self._stop is None:
-            return piece
-        text = self._held + piece
-        at = text.find(self._stop)
-        if at >= 0:
-            self.is_done, self._held = True, ""
-            return text[:at]
-        longest = min(len(self._stop) - 1, len(text))
-        keep = next((n for n in range(longest, 0, -1) if self._stop.startswith(text[-n:])), 0)
-        self._held = text[len(text) - keep :]
-        return text[: len(text) - keep]
+def _refuse(others: Mapping[str, object]) -> None:
+    if not others:
+        return
+    name, value = next(iter(others.items()))
+    if name in {field.name for field in fields(Sampling)}:
+        raise TypeError(
+            f"{name} is a part of the sampling: give sampling=Sampling({name}={value!r}), of recur.decode.sampling."
+        )
+    raise TypeError(f"there is no argument {name!r}; help(TrainedLanguageModel.generate) lists them.")
 
 
 def _repeated(state: Tensor | tuple[Tensor, Tensor], count: int) -> Any:
