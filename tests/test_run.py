@@ -207,6 +207,14 @@ def test_open_names_a_missing_folder_and_what_would_make_it(tmp_path: Path) -> N
         RunFolder.open(tmp_path / "none")
 
 
+def test_open_names_a_file(tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_text("abc")
+    with pytest.raises(
+        RunError, match=r"text\.txt: is a file, not a run folder; give the folder that `recur train` made"
+    ):
+        RunFolder.open(tmp_path / "text.txt")
+
+
 def test_open_names_a_folder_that_is_no_run(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"is not a run folder: it has no config\.json\.$"):
         RunFolder.open(tmp_path)

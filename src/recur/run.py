@@ -209,8 +209,11 @@ class RunFolder:
         run = cls(path)
         try:
             is_there, has_config = run.path.is_dir(), (run.path / "config.json").is_file()
+            is_file = run.path.is_file()
         except OSError as error:
             raise RunError(f"{run.path}: cannot be read ({error.strerror}).") from error
+        if is_file:
+            raise RunError(f"{run.path}: is a file, not a run folder; give the folder that `recur train` made.")
         if not is_there:
             raise RunError(f"{run.path}: no such run folder; `recur train DATA --out {run.path}` would make one.")
         if not has_config:

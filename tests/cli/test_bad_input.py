@@ -105,7 +105,7 @@ def test_folders_without_text(folder: Path, recur: Any) -> None:
         recur("train", "none"), 1, r"^recur: none: is a folder without text: it has no files; give a folder with text"
     )
     Path("none/data.bin").write_bytes(bytes(1000))
-    check(recur("train", "none"), 1, r"^recur: none: is a folder without text: its 1 files are empty or binary; ")
+    check(recur("train", "none"), 1, r"^recur: none: is a folder without text: 1 file found, empty or binary; ")
 
 
 def test_empty_standard_input(folder: Path, recur: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -298,6 +298,13 @@ def test_missing_run(command: tuple[str, ...], folder: Path, recur: Any) -> None
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
+def test_a_file_in_place_of_a_run(command: tuple[str, ...], folder: Path, recur: Any) -> None:
+    Path("text.txt").rename("run")
+    way_out = "the run comes first: recur evaluate RUN run" if command[0] == "evaluate" else "give the folder that `rec"
+    check(recur(*command), 1, rf"^recur: run: is a file, not a run folder; {way_out}")
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
 def test_newer_format(command: tuple[str, ...], copied: Path, recur: Any) -> None:
     change_config(format=2)
     pattern = r"^recur: run: written by a newer recur \(format 2, this one reads up to 1\); upgrade recur\.$"
@@ -418,6 +425,9 @@ def test_a_run_of_the_texts_own_options_only(copied: Path, recur: Any) -> None:
     check(
         recur("train", "text.txt", "--resume", "run"), 2, r"^recur: --resume takes no DATA: the run knows its text\.$"
     )
+    Path("own.yaml").write_text("data: text.txt\n")
+    result = recur("train", "--config", "own.yaml", "--resume", "run")
+    check(result, 2, r"^recur: --resume goes on with the run's own options; leave --config out, or train anew\.$")
 
 
 # --- options --------------------------------------------------------------------------------------------------------
@@ -458,11 +468,31 @@ def test_wrong_usage(arguments: tuple[str, ...], pattern: str, folder: Path, rec
         ("hidden_size: big\n", r"^recur train: --hidden-size: expected a whole number, got big\."),
         ("hidden_size: [1\n", r"^recur train: Problems parsing config: "),
         ("- one\n", r"^recur train: "),
+        (
+            "training:\n  max_steps: 3\n",
+            r"^recur train: Option 'training\.max_steps' is not accepted; a configuration file is flat: write "
+            r"max_steps at its left margin, without 'training'\. `recur",
+        ),
+        ("model:\n  hiden_size: 3\n", r"is flat: write hiden_size at .* 'model'; did you mean --hidden-size\? `recur"),
     ],
 )
 def test_wrong_config(content: str, pattern: str, folder: Path, recur: Any) -> None:
     Path("own.yaml").write_text(content)
     check(recur("train", "text.txt", "--config", "own.yaml"), 2, pattern)
+
+
+@pytest.mark.parametrize(
+    ("content", "pattern"),
+    [
+        ("seed: 3\n", r"^recur: train needs DATA: "),
+        ("data: []\n", r"^recur: train needs DATA: "),
+        ("data: 5\n", r"^recur: data: expected a name or a list of names, got 5; name text files or folders\.$"),
+        ("data:\n- text.txt\n- 5\n", r"^recur: data: expected a name or a list of names, got \['text\.txt', 5\]; "),
+    ],
+)
+def test_config_without_usable_data(content: str, pattern: str, folder: Path, recur: Any) -> None:
+    Path("own.yaml").write_text(content)
+    check(recur("train", "--config", "own.yaml"), 2, pattern)
 
 
 @pytest.mark.parametrize(
@@ -474,6 +504,17 @@ def test_wrong_config(content: str, pattern: str, folder: Path, recur: Any) -> N
         (("evaluate",), r"^recur evaluate: .*run"),
         (("evaluate", "run", "--part", "tset"), r"^recur evaluate: --part: .* train, valid, test, got tset\. Did "),
         (("evaluate", "run", "text.txt", "--part", "test"), r"^recur: part is of the run's own text; leave --part or "),
+        (
+            ("evaluate", "run", "--encoding", "cp1252"),
+            r"^recur: encoding is of DATA, and the run's own text is read as ",
+        ),
+        (("evaluate", "run", "text.txt", "--encoding", "utf8x"), r"^recur: encoding: 'utf8x' is not .* mean utf8\?"),
+        (("inspect", "run", "--encoding", "cp1252"), r"^recur: encoding is of the file that --input names; leave "),
+        (
+            ("inspect", "run", "--input", "she", "--encoding", "cp1252"),
+            r"^recur: encoding is of the file that --input ",
+        ),
+        (("inspect", "run", "--input", "text.txt", "--encoding", "utf8x"), r"^recur: encoding: 'utf8x' is not "),
         (("evaluate", "run", "--window", "0"), r"^recur: window must be a whole number from 1 on, not 0\.$"),
         (("evaluate", "run", "--batch-size", "0"), r"^recur: batch_size must be a whole number from 1 on, not 0\.$"),
         (("evaluate", "run", "--device", "gpu"), r"^recur evaluate: --device: .* cpu, cuda, mps, got gpu\."),

@@ -61,12 +61,24 @@ def test_other_text(evaluate: Any, tmp_path: Path, recur: Any, make_text: Any) -
     found = evaluate(path)
     assert found["part"] == "given"
     assert found["model"]["tokens"] == found["model"]["characters"] == 601
-    assert found["notes"] == ["1 of 601 tokens are characters that the training part does not have."]
+    assert found["notes"] == ["1 of 601 tokens is a character that the training part does not have."]
     nats = -float(load("run").log_probs(other, unknown="map").sum()) / 601
     assert found["model"]["nats_per_character"] == pytest.approx(nats, abs=1e-5)
     assert found["model"]["bits_per_character"] == pytest.approx(nats / math.log(2), abs=1e-5)
     shown = recur("evaluate", "run", path)
-    assert "note     1 of 601 tokens are characters that the training part does not have." in shown.out.splitlines()
+    assert "note     1 of 601 tokens is a character that the training part does not have." in shown.out.splitlines()
+
+
+def test_another_text_in_another_encoding(evaluate: Any, tmp_path: Path, recur: Any) -> None:
+    text = "The mill is naïve, she said, and the river ran past über the boats.\n" * 20
+    plain, other = tmp_path / "plain.txt", tmp_path / "other.txt"
+    plain.write_text(text)
+    other.write_bytes(text.encode("cp1252"))
+    result = recur("evaluate", "run", other)
+    assert result.code == 1
+    assert result.complaint.endswith(" it looks like cp1252: try --encoding cp1252.")
+    found, expected = evaluate(other, "--encoding", "cp1252")["model"], evaluate(plain)["model"]
+    assert {**found, "seconds": 0} == {**expected, "seconds": 0}
 
 
 def test_without_its_own_text_there_are_no_baselines(copied: Path, recur: Any, make_text: Any) -> None:

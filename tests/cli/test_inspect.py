@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -31,24 +32,49 @@ def test_a_text_of_ones_own(copied: Path, recur: Any) -> None:
 
 def test_a_long_text_is_cut(copied: Path, recur: Any) -> None:
     result = recur("inspect", "run", "--input", "the mill " * 600)
-    assert result.err == "recur: the text has 5,400 characters; the first 5,000 are shown.\n"
-    assert len(json.loads(Path("run/inspect.json").read_text())["losses"]) == 5000
+    title = "your text, the first 5,000 of 5,400 characters"
+    assert re.match(rf"text     {title}: \d\.\d{{3}} nats per character\n", result.out)
+    stored = json.loads(Path("run/inspect.json").read_text())
+    assert stored["title"] == title
+    assert len(stored["losses"]) == 5000
 
 
 def test_texts_that_cannot_be_shown(copied: Path, recur: Any) -> None:
-    Path("latin.txt").write_bytes("naïve".encode("latin-1"))
     Path("empty.txt").write_text("")
     for name, line in (
-        ("latin.txt", "recur: latin.txt: byte 2 is no UTF-8; give a text file in UTF-8.\n"),
-        ("empty.txt", "recur: empty.txt: is empty; give at least one character.\n"),
+        ("empty.txt", "recur: empty.txt: is empty; give a file with text in it.\n"),
         ("", "recur: your text: is empty; give at least one character.\n"),
     ):
         result = recur("inspect", "run", "--input", name)
         assert (result.code, result.err) == (1, line)
 
 
-def test_a_name_of_no_file_is_read_as_text_but_not_in_silence(copied: Path, recur: Any) -> None:
-    result = recur("inspect", "run", "--input", "nofile.txt")
-    assert result.code == 0
-    assert result.err == "recur: there is no file 'nofile.txt', so it is read as text.\n"
-    assert "nats per character" in result.out
+@pytest.mark.parametrize("name", ["nofile.txt", "texts/nofile", "./nofile", "texts/"])
+def test_a_name_of_no_file_is_not_taken_for_text(name: str, copied: Path, recur: Any) -> None:
+    result = recur("inspect", "run", "--input", name)
+    advice = "no such file; check the path. To show it as text itself, add a blank to it."
+    assert (result.code, result.err) == (1, f"recur: {name}: {advice}\n")
+    assert not Path("run/inspect.json").exists()
+    assert recur("inspect", "run", "--input", f"{name} ").out.startswith("text     your text: ")
+
+
+@pytest.mark.parametrize("text", ["mill", "mill.", "one/two three", "one.\ntwo.three", "x" * 5000])
+def test_what_looks_like_no_name_is_text(text: str, copied: Path, recur: Any) -> None:
+    assert recur("inspect", "run", "--input", text).out.startswith("text     your text: ")
+
+
+def test_a_file_in_another_encoding(copied: Path, recur: Any) -> None:
+    text = "The mill is naïve, she said, and the river ran past über the boats.\n" * 20
+    Path("latin.txt").write_bytes(text.encode("cp1252"))
+    result = recur("inspect", "run", "--input", "latin.txt")
+    assert result.code == 1
+    assert re.match(r"recur: latin\.txt: is not utf-8: byte 14 \(0xef\) .*: try --encoding cp1252\.$", result.err)
+    assert recur("inspect", "run", "--input", "latin.txt", "--encoding", "cp1252").code == 0
+    expected = json.loads(Path("run/inspect.json").read_text())["losses"]
+    assert expected == pytest.approx((-load("run").log_probs(text, unknown="map")).tolist(), abs=1e-4)
+    # What the run's own text is in needs no telling.
+    config = json.loads(Path("run/config.json").read_text())
+    config["data"]["encoding"] = "cp1252"
+    Path("run/config.json").write_text(json.dumps(config))
+    assert recur("inspect", "run", "--input", "latin.txt").code == 0
+    assert json.loads(Path("run/inspect.json").read_text())["losses"] == expected

@@ -13,7 +13,15 @@ import pytest
 from recur.errors import DataError, RunError
 from recur.run import RunFolder
 from recur.tasks.held_out import HeldOutFigures
-from recur.tasks.judgement import baselines, evaluate_run, judge, streams_for, surprising_passages, verdict
+from recur.tasks.judgement import (
+    advice_for,
+    baselines,
+    evaluate_run,
+    judge,
+    streams_for,
+    surprising_passages,
+    verdict,
+)
 from recur.tasks.trained_language import TrainedLanguageModel
 
 
@@ -47,6 +55,25 @@ def test_verdict_where_it_is_not(ours: float) -> None:
         f"{ours:.3f} nats per character on the valid text: the model does NOT beat a trigram model (2.000); "
         "train it for longer."
     )
+
+
+def test_verdict_gives_the_advice() -> None:
+    others = {"trigram": figures(2.0)}
+    assert verdict("test", figures(2.5), others, advice="do this").endswith("a trigram model (2.000); do this.")
+    assert "do this" not in verdict("given", figures(2.5), others, advice="do this")
+    assert "do this" not in verdict("test", figures(1.5), others, advice="do this")
+
+
+def test_advice_is_more_text_where_more_training_would_not_help(tmp_path: Path) -> None:
+    run = RunFolder.create(tmp_path / "run")
+    assert advice_for(run, 4999) == "4,999 tokens to train on are too few, so give it more text"
+    assert advice_for(run, 5000) == "train it for longer"
+    run.append_metrics({"kind": "train", "step": 190, "epoch": 19})
+    assert advice_for(run, 5000) == "train it for longer"
+    run.append_metrics({"kind": "train", "step": 200, "epoch": 20})
+    assert advice_for(run, 5000) == "it has read the text 20 times, so give it more text rather than more time"
+    (run.path / "metrics.jsonl").write_text("damaged\n{}\n")
+    assert advice_for(run, 5000) == "train it for longer"
 
 
 def test_verdict_on_another_text_does_not_blame_the_training() -> None:
@@ -132,7 +159,7 @@ def test_evaluating_another_text(real_run: RunFolder, tmp_path: Path) -> None:
     found = evaluate_run(real_run.path, [tmp_path / "other.txt"])
     assert found["part"] == "given"
     assert found["model"]["tokens"] == found["model"]["characters"] == 11
-    assert found["notes"] == ["1 of 11 tokens are characters that the training part does not have."]
+    assert found["notes"] == ["1 of 11 tokens is a character that the training part does not have."]
     assert list(found["baselines"]) == ["unigram", "trigram"]
 
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from recur.errors import RunError
+from recur.errors import OptionError, RunError
 from recur.run import RunFolder
-from recur.tasks.run_text import corpus_of, corpus_options
+from recur.tasks.run_text import corpus_of, corpus_options, text_options
 
 
 @pytest.fixture
@@ -52,3 +52,17 @@ def test_damaged_corpus_options_are_named(run: RunFolder, data: Any) -> None:
     with pytest.raises(RunError, match=r"config\.json: damaged: data: .*\.$") as error:
         corpus_options(run)
     assert "\n" not in str(error.value)
+
+
+def test_other_text_is_read_as_the_runs_own_unless_told_otherwise(run: RunFolder) -> None:
+    data = run.config()["data"]
+    run.write_json("config.json", run.config() | {"data": data | {"encoding": "cp1252", "document_separator": "\\n"}})
+    assert text_options(run) == corpus_options(run)
+    assert (text_options(run, "utf-16").codec, text_options(run, "utf-16").separator) == ("utf-16", "\n")
+    with pytest.raises(OptionError, match=r"^encoding: 'utf8x' is not an encoding of text files; "):
+        text_options(run, "utf8x")
+    run.write_json("config.json", run.config() | {"data": data | {"tokens": "byte"}})
+    with pytest.raises(
+        OptionError, match=r"^encoding: 'cp1252' would be ignored, for the model reads bytes; leave enc"
+    ):
+        text_options(run, "cp1252")

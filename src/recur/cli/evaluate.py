@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import Any, Literal
 
 from recur.cli.parser import CommandParser, Device, check_device, given_options
 from recur.data.text import check_found
-from recur.errors import OptionError
+from recur.errors import OptionError, RunError
 from recur.run import RunFolder
 
 
@@ -22,6 +25,9 @@ def build_parser() -> CommandParser:
     )
     parser.add_argument("run", type=str, help="run folder")
     parser.add_argument("data", nargs="*", type=str, help="text to judge on instead of the test part")
+    parser.add_argument(
+        "--encoding", type=str | None, default=None, help="encoding of DATA; that of the run's own text if not given"
+    )
     parser.add_argument(
         "--part", type=Literal["train", "valid", "test"], default="test", help="part of the run's own text"
     )
@@ -44,7 +50,15 @@ def run(arguments: Sequence[str]) -> int:
     if chosen.window < 1:
         raise OptionError(f"window must be a whole number from 1 on, not {chosen.window}.")
     # Before torch is imported, which takes seconds.
-    RunFolder.open(chosen.run)
+    try:
+        RunFolder.open(chosen.run)
+    except RunError as error:
+        with suppress(OSError):
+            if Path(chosen.run).is_file():
+                text = shlex.quote(chosen.run)
+                reason = f"{chosen.run}: is a file, not a run folder; the run comes first: recur evaluate RUN {text}"
+                raise RunError(reason) from error
+        raise
     check_found(chosen.data)
     check_device(chosen.device)
     from recur.cli.figures import plain_console, show_figures
@@ -59,6 +73,7 @@ def run(arguments: Sequence[str]) -> int:
             streams=chosen.batch_size,
             window=chosen.window,
             device=chosen.device,
+            encoding=chosen.encoding,
         )
     if chosen.json:
         sys.stdout.write(json.dumps(found, indent=2, ensure_ascii=False, allow_nan=False) + "\n")

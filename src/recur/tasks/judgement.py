@@ -10,15 +10,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recur.data.corpus import Part, encode_text
-from recur.errors import DataError, RunError
+from recur.errors import DataError, OptionError, RunError
+from recur.kinds import is_whole
 from recur.models.ngram import NGramModel
 from recur.run import RunFolder
 from recur.tasks.held_out import HeldOutFigures, most_surprising, score_baseline
-from recur.tasks.run_text import corpus_of, corpus_options
+from recur.tasks.run_text import corpus_of, text_options
 from recur.tasks.trained_language import TrainedLanguageModel, load
+from recur.wording import quantity
 
 LARGEST_BASELINE = 20_000_000
 """Tokens of the training part that the n-gram models count at most, so that they fit into memory."""
+
+_FEW_TOKENS = 5000
+"""With fewer a network hardly learns to spell, however long it trains."""
+
+_MANY_EPOCHS = 20
+"""Having read a text so often, a network learns it by heart rather than its language."""
+
+_TRAIN_ON = "train it for longer"
 
 _TOKENS_PER_STREAM = 8192
 _MOST_STREAMS = 64
@@ -87,8 +97,15 @@ def judge(
     return figures, others, nats
 
 
-def verdict(part: str, figures: HeldOutFigures, others: dict[str, HeldOutFigures]) -> str:
-    """Return one sentence: how good, and whether the best baseline was beaten."""
+def verdict(part: str, figures: HeldOutFigures, others: dict[str, HeldOutFigures], *, advice: str = _TRAIN_ON) -> str:
+    """Return one sentence: how good, and whether the best baseline was beaten.
+
+    Args:
+        part: The text's name: train, valid or test; or given, which the training knows nothing of.
+        figures: The model's.
+        others: The baselines', by name.
+        advice: What to do if none of them is beaten, as `advice_for` gives it; not told of a given text.
+    """
     ours = figures.nats_per_character
     text = f"{ours:.3f} nats per character on the {part} text"
     if not others:
@@ -97,9 +114,29 @@ def verdict(part: str, figures: HeldOutFigures, others: dict[str, HeldOutFigures
     gap = best.nats_per_character - ours
     # Not a comparison with <=, which a loss that is no number would pass.
     if not gap > 0:
-        advice = "; train it for longer" if part in ("valid", "test") else ", which has counted the training part"
-        return f"{text}: the model does NOT beat a {name} model ({best.nats_per_character:.3f}){advice}."
+        more = ", which has counted the training part" if part in ("given", "train") else f"; {advice}"
+        return f"{text}: the model does NOT beat a {name} model ({best.nats_per_character:.3f}){more}."
     return f"{text}, {gap:.3f} below a {name} model ({best.nats_per_character:.3f})."
+
+
+def advice_for(run: RunFolder, train_tokens: int) -> str:
+    """Return what may make the model of a finished run better than the baselines: more text, or more training.
+
+    Args:
+        run: The run, whose metrics tell how often the text was read.
+        train_tokens: Length of its training part.
+    """
+    if train_tokens < _FEW_TOKENS:
+        return f"{quantity(train_tokens, 'token')} to train on are too few, so give it more text"
+    try:
+        rows = run.metrics()
+    except RunError:
+        # Damaged metrics are no reason not to judge.
+        rows = []
+    epochs = [row["epoch"] for row in rows if is_whole(row.get("epoch"), 0)]
+    if max(epochs, default=0) >= _MANY_EPOCHS:
+        return f"it has read the text {max(epochs)} times, so give it more text rather than more time"
+    return _TRAIN_ON
 
 
 def surprising_passages(
@@ -135,6 +172,7 @@ def evaluate_run(
     streams: int | None = None,
     window: int = 512,
     device: str = "cpu",
+    encoding: str | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> dict[str, Any]:
     """Return the figures of a run's model and of the baselines, as `recur evaluate --json` prints them.
@@ -146,34 +184,41 @@ def evaluate_run(
         streams: Parts of the text read side by side; chosen by its length when None, 1 is exact.
         window: Tokens run at once.
         device: Where the model computes.
+        encoding: Encoding of `data`; that of the run's own text when None.
         progress: Called with the number of tokens judged so far.
 
     Raises:
         RunError: The run is missing or damaged, or its text is needed and cannot be found.
         DataError: `data` cannot be used.
+        OptionError: `encoding` is none of text files, or would be ignored.
     """
+    if encoding is not None and not data:
+        raise OptionError("encoding is of DATA, and the run's own text is read as it was; leave encoding or give DATA.")
     folder = RunFolder.open(run)
     trained = load(folder, device=device)
     notes: list[str] = []
     against: dict[str, NGramModel] = {}
+    advice = _TRAIN_ON
     try:
         own = corpus_of(folder)
         against = baselines(own.train, trained.tokenizer.vocabulary_size)
         notes += filter(None, [partly_counted(own.train)])
+        advice = advice_for(folder, len(own.train))
     except (RunError, DataError) as error:
         if not data:
             raise
         notes.append(f"no baselines, for they need the run's own text: {error}")
         own = None
     if data:
-        text = encode_text(data, trained.tokenizer, corpus_options(folder))
+        text = encode_text(data, trained.tokenizer, text_options(folder, encoding))
         ids, characters, starts, unknown, name = text.ids, text.characters, text.documents, text.unknown, "given"
     else:
         assert own is not None
         ids, characters, starts, unknown = own.ids(part), own.characters(part), own.documents(part), own.unknown(part)
         name = part
     if unknown:
-        notes.append(f"{unknown:,} of {len(ids):,} tokens are characters that the training part does not have.")
+        are = "is a character" if unknown == 1 else "are characters"
+        notes.append(f"{unknown:,} of {quantity(len(ids), 'token')} {are} that the training part does not have.")
     figures, others, _ = judge(
         trained,
         ids,
@@ -188,6 +233,6 @@ def evaluate_run(
         "part": name,
         "model": figures.to_json(),
         "baselines": {key: other.to_json() for key, other in others.items()},
-        "verdict": verdict(name, figures, others),
+        "verdict": verdict(name, figures, others, advice=advice),
         "notes": notes,
     }

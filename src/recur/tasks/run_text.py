@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from recur.data.corpus import Corpus, Progress
@@ -26,6 +27,25 @@ def corpus_options(run: RunFolder) -> CorpusOptions:
     except (KeyError, TypeError, OptionError) as error:
         raise RunError(f"{run.path / 'config.json'}: damaged: data: {str(error).rstrip('.')}.") from error
     return options
+
+
+def text_options(run: RunFolder, encoding: str | None = None) -> CorpusOptions:
+    """Return the options with which the model of `run` reads other text than its own.
+
+    Args:
+        run: The run.
+        encoding: Encoding of that text; that of the run's own text when None.
+
+    Raises:
+        RunError: The run's options are damaged.
+        OptionError: `encoding` is none of text files, or would be ignored.
+    """
+    options = corpus_options(run)
+    if encoding is None:
+        return options
+    if options.tokens == "byte":
+        raise OptionError(f"encoding: {encoding!r} would be ignored, for the model reads bytes; leave encoding out.")
+    return replace(options, encoding=encoding)
 
 
 def corpus_of(run: RunFolder, progress: Progress | None = None) -> Corpus:

@@ -84,7 +84,9 @@ def _finish(run: RunFolder, text: Corpus, display: Display, device: str) -> RunF
             continue
         evaluation["model"] = figures.to_json()
         evaluation["baselines"] = {name: other.to_json() for name, other in others.items()}
-        evaluation["verdict"] = judgement.verdict(part, figures, others)
+        evaluation["verdict"] = judgement.verdict(
+            part, figures, others, advice=judgement.advice_for(run, len(text.train))
+        )
         evaluation["surprising"] = judgement.surprising_passages(trained, ids, nats)
     run.write_json("evaluation.json", evaluation)
     report.write_report(run)
