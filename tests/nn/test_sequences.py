@@ -74,6 +74,7 @@ def test_two_directions_apart_are_two_packs():
 def test_lengths_may_lie_anywhere_and_have_any_whole_dtype(compare, flat):
     layer, x = GRU(3, 5, dtype=torch.float64), torch.randn(6, 2, 3, dtype=torch.float64)
     want = flat(layer(x, lengths=[4, 6]))
-    for dtype in (torch.uint8, torch.int16, torch.int32, torch.int64):
+    unsigned = (torch.uint8, torch.uint16, torch.uint32, torch.uint64)
+    for dtype in (*unsigned, torch.int8, torch.int16, torch.int32, torch.int64):
         compare(flat(layer(x, lengths=torch.tensor([4, 6], dtype=dtype))), want)
     compare(flat(layer(x, lengths=torch.tensor([4, 6]).numpy())), want)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from recur.ops import Noise, Options, form
+from recur.ops import Noise, Options, form, recurrence
 
 
 def _change(**changes):
@@ -59,6 +59,12 @@ BAD = [
         ValueError,
         r"lstm: lengths must have shape \(2,\), one for each row, but has \(3,\)\.",
     ),
+    (_change(lengths=[5, 2]), TypeError, r"lstm: lengths must be a torch\.Tensor \(B,\), such as .*, but is list\."),
+    (_change(lengths=torch.tensor([1, 5]).to(torch.uint16)), ValueError, r"lstm: lengths has 5, but x has 4 steps\."),
+    (_change(reverse="yes"), TypeError, r"lstm: reverse must be a bool, but is str\."),
+    (_change(records=1), TypeError, r"lstm: records must be a bool, but is int\."),
+    (_change(noise=0.5), TypeError, r"lstm: noise must be a recur\.ops\.Noise, but is float\."),
+    (_change(reset_state=torch.zeros(2, 2)), TypeError, r"lstm: reset_state must be a list or tuple of .* is Tensor\."),
     (_change(lengths=torch.tensor([-1, 4])), ValueError, r"lstm: lengths has -1; a length is at least 0\."),
     (_change(lengths=torch.tensor([1, 5])), ValueError, r"lstm: lengths has 5, but x has 4 steps\."),
     (_change(reset=torch.zeros(4, 2)), TypeError, r"lstm: reset must be a torch.bool tensor, but is torch.float32\."),
@@ -81,6 +87,45 @@ BAD = [
 def test_bad_arguments(ops, change, kind, text):
     with pytest.raises(kind, match=f"^{text}"):
         ops["lstm"].function(**change(ops["lstm"].arguments(4, 2, 3, 2)))
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (
+            {"state": None},
+            r"state must be a list or tuple of tensors, one for each part of the state, but is NoneType\.",
+        ),
+        ({"state": torch.zeros(2, 1)}, r"state must be a list or tuple of tensors, .* but is Tensor\."),
+        (
+            {"weights": [torch.ones(1, 1)] * 2},
+            r"weights must be a mapping from names such as 'weight_ih' to .* is list\.",
+        ),
+        ({"options": 3}, r"options must be a recur\.ops\.Options, but is int\."),
+    ],
+)
+def test_bad_kinds(change, text):
+    good = {"state": [torch.zeros(2, 1)], "weights": {name: torch.ones(1, 1) for name in ("weight_ih", "weight_hh")}}
+    x = torch.zeros(3, 2, 1)
+    recurrence("rnn", x, **good)
+    with pytest.raises(TypeError, match=f"^rnn: {text}"):
+        recurrence("rnn", x, **{**good, **change})
+
+
+def test_bad_options():
+    """A flag is asked before it is compared with its default, for 1 is equal to True."""
+    with pytest.raises(TypeError, match=r"^gru: reset_after must be a bool, but is int\.$"):
+        form("gru", Options(reset_after=1))
+    with pytest.raises(TypeError, match=r"^lstm: peephole must be a bool, but is float\.$"):
+        form("lstm", Options(peephole=0.0))
+    with pytest.raises(ValueError, match=r"^lstm: cell_clip is True, but must be a number above 0\.$"):
+        form("lstm", Options(cell_clip=True))
+    with pytest.raises(
+        TypeError, match=r"^rnn: nonlinearity is the class ReLU, but must be a function\. Pass ReLU\(\)"
+    ):
+        form("rnn", Options(nonlinearity=torch.nn.ReLU))
+    with pytest.raises(ValueError, match=r"^there is no cell \['rnn'\]; choose one of rnn, "):
+        form(["rnn"])
 
 
 def test_bad_nonlinearity(ops):

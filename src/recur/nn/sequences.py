@@ -114,7 +114,7 @@ def _pack_like(packed: PackedSequence, y_TBO: Tensor) -> PackedSequence:
 
 
 def lengths_of(owner: str, lengths: Lengths, num_steps: int, batch: int) -> Tensor:
-    """Return `lengths` as a tensor, checked.
+    """Return `lengths` as a tensor, int64, checked.
 
     Raises:
         TypeError: It is no tensor of whole numbers, nor can be made one.
@@ -125,7 +125,7 @@ def lengths_of(owner: str, lengths: Lengths, num_steps: int, batch: int) -> Tens
     except (TypeError, ValueError, RuntimeError) as error:
         raise TypeError(f"{owner}: lengths must be a tensor or a list of whole numbers: {error}") from None
     check_lengths(owner, lengths, num_steps, batch)
-    return lengths
+    return lengths.to(torch.int64)
 
 
 def left_to_right_padding(x: Tensor, lengths: Lengths, *, batch_first: bool = False) -> Tensor:

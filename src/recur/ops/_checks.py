@@ -2,13 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType, UnionType
 
 import torch
 from torch import Tensor
 
-from recur.ops._call import SILENCE, Call
+from recur.ops._call import SILENCE, Call, Noise, Options
 from recur.ops._cell import Cell
+
+_KINDS: Mapping[str, tuple[type | UnionType, str]] = MappingProxyType(
+    {
+        "state": (list | tuple, "a list or tuple of tensors, one for each part of the state"),
+        "weights": (Mapping, "a mapping from names such as 'weight_ih' to tensors"),
+        "options": (Options, "a recur.ops.Options"),
+        "noise": (Noise, "a recur.ops.Noise"),
+        "lengths": (Tensor | None, "a torch.Tensor (B,), such as torch.tensor(lengths)"),
+        "reset_state": (list | tuple | None, "a list or tuple of tensors, one for each part of the state"),
+        "reverse": (bool, "a bool"),
+        "records": (bool, "a bool"),
+    }
+)
+"""What each argument of an op has to be before anything else is asked of it, and how that is said."""
+
+
+def check_kinds(owner: str, **given: object) -> None:
+    """Raise TypeError unless each of these arguments of an op is of its kind."""
+    for name, value in given.items():
+        kind, wanted = _KINDS[name]
+        if not isinstance(value, kind):
+            raise TypeError(f"{owner}: {name} must be {wanted}, but is {type(value).__name__}.")
 
 
 def is_backward_wanted() -> bool:
@@ -146,12 +169,16 @@ def check_steps(owner: str, x_TBI: Tensor) -> None:
 def check_lengths(owner: str, lengths: Tensor, num_steps: int, batch: int) -> None:
     """Raise unless `lengths` is whole numbers from 0 to `num_steps`, one for each row."""
     if lengths.is_floating_point() or lengths.is_complex() or lengths.dtype == torch.bool:
-        raise TypeError(f"{owner}: lengths must be whole numbers, but is {lengths.dtype}.")
+        hint = "Of a mask of the true steps give mask.sum(0), or where the batch comes first mask.sum(1)."
+        if lengths.dtype != torch.bool:
+            hint = "Convert it with lengths.to(torch.int64)."
+        raise TypeError(f"{owner}: lengths must be whole numbers, but is {lengths.dtype}. {hint}")
     if tuple(lengths.shape) != (batch,):
         raise ValueError(f"{owner}: lengths must have shape ({batch},), one for each row, but has {shape_of(lengths)}.")
     if not has_values(lengths):
         return
-    low, high = (int(v) for v in torch.aminmax(lengths))
+    # Torch does not find the least of every kind of whole number, such as uint16.
+    low, high = (int(v) for v in torch.aminmax(lengths.to(torch.int64)))
     if low < 0:
         raise ValueError(f"{owner}: lengths has {low}; a length is at least 0.")
     if high > num_steps:
@@ -160,7 +187,14 @@ def check_lengths(owner: str, lengths: Tensor, num_steps: int, batch: int) -> No
 
 def has_values(tensor: Tensor) -> bool:
     """Return whether the values are there to look at: not while compiling, on the device meta, or mapped by vmap."""
-    return not (tensor.is_meta or torch.compiler.is_compiling() or torch._C._functorch.is_batchedtensor(tensor))
+    if torch.compiler.is_compiling():
+        return False
+    # What torch.func.grad follows may be what vmap maps.
+    while torch._C._functorch.is_functorch_wrapped_tensor(tensor):
+        if torch._C._functorch.is_batchedtensor(tensor):
+            return False
+        tensor = torch._C._functorch.get_unwrapped(tensor)
+    return not tensor.is_meta
 
 
 def is_autocast(device: str) -> bool:

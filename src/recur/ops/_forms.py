@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from types import MappingProxyType, ModuleType
 
+from recur.kinds import is_number
 from recur.ops._call import PLAIN, Options
 from recur.ops._cell import Cell
 from recur.ops.gru import op as gru
@@ -40,21 +41,26 @@ def form(name: str, options: Options = PLAIN, owner: str | None = None) -> Cell:
         TypeError: A flag is no bool.
         ValueError: There is no such cell, it does not know an option, or a value makes no sense.
     """
-    if name not in OPS:
+    if not isinstance(name, str) or name not in OPS:
         raise ValueError(f"there is no cell {name!r}; choose one of {', '.join(OPS)}.")
     owner = owner or name
     for field, value in zip(Options._fields, options, strict=True):
-        if value == Options._field_defaults[field]:
+        default = Options._field_defaults[field]
+        # Before they are compared, for 1 is equal to True.
+        if isinstance(default, bool) and not isinstance(value, bool):
+            raise TypeError(f"{owner}: {field} must be a bool, but is {type(value).__name__}.")
+        if value == default:
             continue
         if name not in takers(field):
             raise ValueError(
                 f"{owner}: {field} is not for this cell, but for {', '.join(takers(field))}. Leave it out."
             )
-        if isinstance(Options._field_defaults[field], bool) and not isinstance(value, bool):
-            raise TypeError(f"{owner}: {field} must be a bool, but is {type(value).__name__}.")
+        if field == "nonlinearity" and isinstance(value, type):
+            called = value.__name__
+            raise TypeError(f"{owner}: nonlinearity is the class {called}, but must be a function. Pass {called}().")
         if field == "nonlinearity" and not callable(value) and value not in ("tanh", "relu"):
             raise ValueError(f"{owner}: nonlinearity is {value!r}, but must be 'tanh', 'relu' or a function.")
-        if field.endswith("_clip") and not (isinstance(value, int | float) and value > 0):
+        if field.endswith("_clip") and not (is_number(value) and value > 0):
             raise ValueError(f"{owner}: {field} is {value!r}, but must be a number above 0.")
     try:
         # A function may be anything: not hashable, or a module that a cache would keep alive.

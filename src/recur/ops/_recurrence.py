@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor
 
 from recur.ops._call import PLAIN, SILENCE, TORCH_WEIGHTS, Call, Noise, Options, Result, Weights
-from recur.ops._checks import check_call
+from recur.ops._checks import check_call, check_kinds
 from recur.ops._dispatch import run
 from recur.ops._forms import form
 
@@ -53,10 +53,21 @@ def recurrence(
         Outputs (T, B, H or P), the final state, and the record, which is empty unless `records`.
 
     Raises:
-        TypeError: Something is no tensor or has the wrong dtype.
+        TypeError: An argument is of the wrong kind, or a tensor has the wrong dtype.
         ValueError: A name, a shape, a device, an option or a value of `lengths` is wrong, or no back end has that name.
         BackendError: The back end asked for cannot run this call.
     """
+    check_kinds(
+        str(op),
+        state=state,
+        weights=weights,
+        options=options,
+        noise=noise,
+        lengths=lengths,
+        reset_state=reset_state,
+        reverse=reverse,
+        records=records,
+    )
     options = options._replace(projected="weight_hr" in weights)
     cell = form(op, options)
     four = {name: weights.get(name) for name in TORCH_WEIGHTS}
