@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from recur.errors import BackendError
-from recur.ops import _dispatch
+from recur.ops import Options, _dispatch, recurrence
 from recur.ops._call import Call, Result, Weights
 
 
@@ -126,6 +126,17 @@ def test_torch_refuses_forward_mode(ops, no_fallbacks):
     step = 1e-6
     there, back = (ops["lstm"]({**arguments, "x": arguments["x"] + s})["output"] for s in (step, -step))
     torch.testing.assert_close(tangent, (there - back) / (2 * step), rtol=0, atol=1e-8)
+
+
+def test_functions_that_are_not_the_same_make_one_fallback(no_fallbacks, caplog):
+    """What is said of them has no address in it."""
+    weights = {name: torch.ones(1, 1) for name in ("weight_ih", "weight_hh")}
+    for k in range(3):
+        options = Options(nonlinearity=lambda x, k=k: x * k)
+        recurrence("rnn", torch.zeros(2, 1, 1), [torch.zeros(1, 1)], weights, options=options)
+    (found,) = _dispatch.fallbacks()
+    assert found.reason == "torch's own cell has no form with a function as its nonlinearity"
+    assert len(caplog.records) == 1
 
 
 def test_the_fallbacks_are_public(no_fallbacks):

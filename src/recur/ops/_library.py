@@ -143,7 +143,14 @@ def _is_narrower(weight_hr: Tensor) -> bool:
 
 def _differences(one: Options, other: Options) -> list[str]:
     pairs = zip(Options._fields, one, other, strict=True)
-    return [name if isinstance(a, bool) else f"{name}={a!r}" for name, a, b in pairs if a != b]
+    return [_shown(name, a) for name, a, b in pairs if a != b]
+
+
+def _shown(name: str, value: object) -> str:
+    """Return an option as a reason gives it; without the address that a function is written with, which is no two's."""
+    if callable(value):
+        return f"a function as its {name}"
+    return name if isinstance(value, bool) else f"{name}={value!r}"
 
 
 def turn(x_TBF: Tensor, lengths: Tensor | None) -> Tensor:
