@@ -11,7 +11,7 @@ from recur.nn import GRU, LSTM, left_to_right_padding, right_to_left_padding
 ZEROS = torch.nn.init.zeros_
 
 BAD_OPTIONS = [
-    ("LSTM", {"hidden_size": []}, ValueError, r"hidden_size has 0 sizes, but num_layers is 1\. Give one for each\."),
+    ("LSTM", {"hidden_size": []}, ValueError, r"hidden_size is empty\. Give one number for all layers, or one"),
     ("LSTM", {"hidden_size": [4, 5], "num_layers": 3}, ValueError, r"hidden_size has 2 sizes, but num_layers is 3\."),
     ("LSTM", {"hidden_size": [4, 0]}, ValueError, r"hidden_size is 0, but must be at least 1\."),
     ("LSTM", {"hidden_size": (4, 2.0)}, TypeError, r"hidden_size must be an int, but is float\."),
@@ -29,11 +29,20 @@ BAD_OPTIONS = [
     ("LSTM", {"layer_norm": 1}, TypeError, r"layer_norm must be a bool, but is int\."),
     ("LSTM", {"peephole": None}, TypeError, r"peephole must be a bool, but is NoneType\."),
     ("LSTM", {"state_batch_first": 1}, TypeError, r"state_batch_first must be a bool, but is int\."),
+    ("GRU", {"reset_after": 1}, TypeError, r"reset_after must be a bool, but is int\."),
     ("GRU", {"reset_after": "no"}, TypeError, r"reset_after must be a bool, but is str\."),
     ("GRU", {"reset_after": False, "proj_size": 2}, ValueError, r"reset_after=False multiplies the state by the reset"),
     ("RNN", {"nonlinearity": None}, ValueError, r"nonlinearity is None, but must be 'tanh', 'relu' or a function\."),
     ("RNN", {"nonlinearity": ["tanh"]}, ValueError, r"nonlinearity is \['tanh'\], but must be 'tanh', 'relu' or a "),
+    (
+        "RNN",
+        {"nonlinearity": torch.nn.GELU},
+        TypeError,
+        r"nonlinearity is the class GELU, but must be a function\. Pass GELU\(\)\.",
+    ),
+    ("IndRNN", {"nonlinearity": torch.nn.GELU}, TypeError, r"nonlinearity is the class GELU, but must be a function"),
     ("LSTM", {"dilation": 0}, ValueError, r"dilation is 0, but must be at least 1\."),
+    ("LSTM", {"dilation": ()}, ValueError, r"dilation is empty\. Give one number for all layers, or one for each\."),
     ("LSTM", {"dilation": 1.5}, TypeError, r"dilation must be an int, but is float\."),
     ("LSTM", {"dilation": [1, 2]}, ValueError, r"dilation has 2 sizes, but num_layers is 1\. Give one for each\."),
     ("LSTM", {"zoneout": 1.1}, ValueError, r"zoneout is 1\.1, but must be from 0 to 1\."),
@@ -169,7 +178,14 @@ BAD_CALLS = [
     ({}, {"lengths": [[3, 1]]}, ValueError, r"lengths must have shape \(2,\), one for each row, but has \(1, 2\)\."),
     ({}, {"lengths": [3, 4]}, ValueError, r"lengths has 4, but x has 3 steps\."),
     ({}, {"lengths": [3, -1]}, ValueError, r"lengths has -1; a length is at least 0\."),
-    ({}, {"lengths": [True, False]}, TypeError, r"lengths must be whole numbers, but is torch\.bool\."),
+    (
+        {},
+        {"lengths": [True, False]},
+        TypeError,
+        r"lengths must be whole numbers, but is torch\.bool\. Of a mask of the true steps give mask\.sum\(0\), or ",
+    ),
+    ({}, {"lengths": [2.0, 1.0]}, TypeError, r"lengths must be whole numbers, but is torch\.float32\. Convert it with"),
+    ({}, {"lengths": torch.tensor([2, 4], dtype=torch.uint16)}, ValueError, r"lengths has 4, but x has 3 steps\."),
     ({}, {"lengths": [None, 2]}, TypeError, r"lengths must be a tensor or a list of whole numbers: "),
     ({}, {"reset": [[True]]}, TypeError, r"reset must be a torch\.bool tensor, but is list\."),
     (

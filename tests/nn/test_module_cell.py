@@ -210,6 +210,7 @@ def test_the_repr_tells_what_is_not_the_default():
         ({"x": torch.zeros(1, 2, 3)}, ValueError, r"x must have 2 dimensions, or 1 for one row, but has shape"),
         ({"x": torch.zeros(2, 5)}, ValueError, r"x has 5 features but input_size is 3\."),
         ({"x": torch.zeros(2, 4)}, ValueError, r"x has 4 features but input_size is 3\."),
+        ({"x": torch.zeros(0, 3)}, ValueError, r"x has no rows; give at least one\."),
         ({"x": torch.zeros(2, 3).double()}, TypeError, r"x is torch\.float64, but the cell is torch\.float32"),
         ({"state": torch.zeros(2, 4)}, TypeError, r"state must be \(h, c\), but has 1 parts\."),
         ({"state": (torch.zeros(2, 4), None)}, TypeError, r"c must be a torch\.Tensor, but is NoneType\."),
@@ -224,6 +225,24 @@ def test_the_repr_tells_what_is_not_the_default():
 def test_bad_calls_of_a_cell(call, error, text):
     with pytest.raises(error, match=f"^MogrifierLSTMCell: {text}"):
         MogrifierLSTMCell(3, 4)(**{"x": torch.zeros(2, 3), **call})
+
+
+@pytest.mark.parametrize(("dtype", "shown"), [(torch.int64, r"torch\.int64"), ("float32", "'float32'")])
+def test_a_dtype_that_is_none(all_kinds, dtype, shown):
+    text = rf"dtype must be floating, such as torch\.float32, but is {shown}\.$"
+    for kind in all_kinds.values():
+        if kind.build is None:
+            with pytest.raises(TypeError, match=text):
+                kind.make(kind.input_size or 3, 4, dtype=dtype)
+    for cell, options, _ in CELLS:
+        with pytest.raises(TypeError, match=f"^{cell.__name__}: {text}"):
+            cell(3, 4, dtype=dtype, **options)
+
+
+@pytest.mark.parametrize(("kind", "options", "shape"), CELLS)
+def test_a_batch_without_rows_is_refused(kind, options, shape):
+    with pytest.raises(ValueError, match=rf"^{kind.__name__}: x has no rows; give at least one\."):
+        kind(3, 4, **options)(torch.zeros(0, *shape))
 
 
 def test_bad_sizes_name_the_layer():

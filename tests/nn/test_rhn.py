@@ -12,7 +12,7 @@ def _sigmoid(value):
 
 
 def _step(w, x, y, depth, coupled):
-    """Equations 6 to 9 of Zilly et al. (2017)."""
+    """The equations of Zilly et al. (2017)."""
     size = len(y)
     s = y.copy()
     for layer in range(depth):
@@ -66,6 +66,8 @@ def test_bad_options():
         ({"depth": 0}, ValueError, r"RHNCell: depth is 0, but must be at least 1\."),
         ({"coupled": 1}, TypeError, r"RHNCell: coupled must be a bool, but is int\."),
         ({"transform_bias": "0"}, TypeError, r"RHNCell: transform_bias must be a number, but is str\."),
+        ({"transform_bias": float("nan")}, ValueError, r"RHNCell: transform_bias is nan, but must be finite\."),
+        ({"transform_bias": float("-inf")}, ValueError, r"RHNCell: transform_bias is -inf, but must be finite\."),
         ({"dept": 2}, TypeError, r"RHN: there is no option 'dept'\."),
     ):
         with pytest.raises(error, match=f"^{text}"):

@@ -56,6 +56,7 @@ class ModuleCell(nn.Module):
         self, shapes: Mapping[str, tuple[int, ...]], device: torch.device | str | None, dtype: torch.dtype | None
     ) -> None:
         """Make parameters of these shapes and draw them."""
+        checks.check_dtype(self._owner, dtype)
         for name, shape in shapes.items():
             self.register_parameter(name, nn.Parameter(torch.empty(shape, device=device, dtype=dtype)))
         self.reset_parameters()
@@ -95,8 +96,7 @@ class ModuleCell(nn.Module):
             TypeError: `x` or a part of the state is of the wrong kind or dtype.
             ValueError: A shape or a device is wrong.
         """
-        self._check_input(x)
-        is_batched = x.dim() > self.num_features
+        is_batched = self._check_input(x)
         if not is_batched:
             x = x[None]
         sizes = [self._filled(size, x.shape[2:]) for size in self._state_sizes()]
@@ -130,7 +130,8 @@ class ModuleCell(nn.Module):
             parts.append(part[None] if batch is None else part)
         return tuple(parts)
 
-    def _check_input(self, x: Tensor) -> None:
+    def _check_input(self, x: Tensor) -> bool:
+        """Return whether x has a batch, or raise where it does not fit."""
         if not isinstance(x, Tensor):
             raise TypeError(f"{self._owner}: x must be a torch.Tensor, but is {type(x).__name__}.")
         if x.dim() not in (self.num_features, self.num_features + 1):
@@ -138,10 +139,14 @@ class ModuleCell(nn.Module):
                 f"{self._owner}: x must have {self.num_features + 1} dimensions, or {self.num_features} for one row, "
                 f"but has shape {shape_of(x)}."
             )
+        is_batched = x.dim() > self.num_features
         size = x.shape[-self.num_features]
         if size != self.input_size and not (self.is_timed and size == self.input_size + 1):
             raise ValueError(f"{self._owner}: x has {size} features but input_size is {self.input_size}.")
+        if is_batched and x.shape[0] == 0:
+            raise ValueError(f"{self._owner}: x has no rows; give at least one.")
         check_like(self._owner, "x", x, next(self.parameters()), "the cell")
+        return is_batched
 
     @staticmethod
     def _filled(size: Size, spatial: Size) -> tuple[int, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias, TypedDict
@@ -112,13 +113,16 @@ _SHARES = ("recurrent_dropout", "weight_dropout")
 _BOUNDS = ("gradient_clip", "output_clip", "cell_clip")
 
 
-def complete(owner: str, given: Mapping[str, Any], allowed: type[StackOptions]) -> dict[str, Any]:
+def complete(
+    owner: str, given: Mapping[str, Any], allowed: type[StackOptions], kind: type | None = None
+) -> dict[str, Any]:
     """Return `given` with defaults for what is left out, all checked but for what only the layer can know.
 
     Args:
         owner: Who complains.
         given: Options by name.
         allowed: Which ones there are.
+        kind: The class that was called, whose own arguments may have been meant too.
 
     Raises:
         TypeError: An option is not known, or is of the wrong kind.
@@ -127,13 +131,21 @@ def complete(owner: str, given: Mapping[str, Any], allowed: type[StackOptions]) 
     names = list(allowed.__annotations__)
     for name in given:
         if name not in names:
-            near = difflib.get_close_matches(name, names, n=1)
+            own = [] if kind is None else _arguments(kind)
+            near = difflib.get_close_matches(name, own + names, n=1)
             hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise TypeError(f"{owner}: there is no option {name!r}.{hint} Its options are {', '.join(names)}.")
+            beside = f", beside {', '.join(own)}" if own else ""
+            raise TypeError(f"{owner}: there is no option {name!r}.{hint} Its options are {', '.join(names)}{beside}.")
     options = {name: DEFAULTS[name] for name in names} | dict(given)
     for name, value in options.items():
         _check(owner, name, value)
     return options
+
+
+def _arguments(kind: type) -> list[str]:
+    """Return the names of the arguments that a class lists."""
+    listed = inspect.signature(kind).parameters.values()
+    return [each.name for each in listed if each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY)]
 
 
 def _check(owner: str, name: str, value: Any) -> None:
@@ -149,9 +161,7 @@ def _check(owner: str, name: str, value: Any) -> None:
         if not 0 < value < math.inf:
             raise ValueError(f"{owner}: {name} is {value}, but must be above 0 and finite; None is for no bound.")
     if name == "forget_bias" and value is not None:
-        check_number(owner, name, value)
-        if not math.isfinite(value):
-            raise ValueError(f"{owner}: forget_bias is {value}, but must be finite.")
+        check_finite(owner, name, value)
     if name in ("context_size", "chrono_steps") and value is not None:
         check_size(owner, name, value, 1 if name == "context_size" else 2)
 
@@ -162,10 +172,17 @@ def check_number(owner: str, name: str, value: object) -> None:
         raise TypeError(f"{owner}: {name} must be a number, but is {type(value).__name__}.")
 
 
+def check_finite(owner: str, name: str, value: Any) -> None:
+    """Raise unless `value` is a number, and neither infinite nor NaN."""
+    check_number(owner, name, value)
+    if not math.isfinite(value):
+        raise ValueError(f"{owner}: {name} is {value}, but must be finite.")
+
+
 def check_dtype(owner: str, dtype: torch.dtype | None) -> None:
     """Raise TypeError unless `dtype` is None or floating."""
     if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
-        raise TypeError(f"{owner}: dtype must be floating, such as torch.float32, but is {dtype}.")
+        raise TypeError(f"{owner}: dtype must be floating, such as torch.float32, but is {dtype!r}.")
 
 
 def check_share(owner: str, name: str, value: Any) -> None:
@@ -191,6 +208,8 @@ def per_layer(owner: str, name: str, value: Any, num_layers: int, least: int = 1
         ValueError: A number is below `least`, or there is another count of them.
     """
     if isinstance(value, list | tuple):
+        if not value:
+            raise ValueError(f"{owner}: {name} is empty. Give one number for all layers, or one for each.")
         if len(value) != num_layers:
             raise ValueError(
                 f"{owner}: {name} has {len(value)} sizes, but num_layers is {num_layers}. Give one for each."

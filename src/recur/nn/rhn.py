@@ -51,7 +51,7 @@ class RHNCell(ModuleCell):
     ) -> None:
         super().__init__(input_size, hidden_size)
         checks.check_size(self._owner, "depth", depth, 1)
-        checks.check_number(self._owner, "transform_bias", transform_bias)
+        checks.check_finite(self._owner, "transform_bias", transform_bias)
         if not isinstance(coupled, bool):
             raise TypeError(f"{self._owner}: coupled must be a bool, but is {type(coupled).__name__}.")
         self.depth = depth
@@ -107,7 +107,7 @@ class RHN(CellLayer):
     s_l = n_l ⊙ t_l + s_{l-1} ⊙ c_l
     ```
 
-    and h_t = s_depth: equations 6 to 9 of the paper, whose h_l is n_l here. With `return_all` the gates of the first
+    and h_t = s_depth; the paper's h_l is n_l here. With `return_all` the gates of the first
     highway layer are n0, t0 and c0, and so on.
 
     Args:
