@@ -13,7 +13,7 @@ def _sigmoid(value):
 
 
 def _run(w, means, x, mask, times, h):
-    """Equations 3 to 5, 10, 11 and 13 to 17 of Che et al. (2018), feature by feature, from one sequence as a whole.
+    """The equations of Che et al. (2018), feature by feature, from one sequence as a whole.
 
     Yields h after each step. The paper's z is one minus that of the library.
     """
@@ -115,15 +115,16 @@ def test_masked_values_get_no_gradient_and_hide_nothing(compare):
 
 
 def test_a_state_that_is_no_number_shows_in_the_layers_above():
-    """There NaN is no missing value, unless the input gets there by dense skips."""
+    """There NaN is no missing value, but in the part of their input that is the stack's, by dense skips."""
     layer, dense = _made(3, 4, num_layers=2), _made(3, 4, num_layers=2, skip="dense")
     x = _x(5, 2, 3)
     x[2, 0, 1] = torch.nan
     assert bool(layer(x)[0].isfinite().all())
     assert bool(dense(x)[0].isfinite().all())
-    with torch.no_grad():
-        layer.cells[0].bias.fill_(torch.nan)
-    assert bool(layer(x)[0].isnan().all())
+    for each in (layer, dense):
+        with torch.no_grad():
+            each.cells[0].bias.fill_(torch.nan)
+        assert bool(each(x)[0].isnan().all())
 
 
 def test_the_means_are_those_of_the_input_in_every_layer_that_sees_it(compare):
@@ -198,8 +199,19 @@ def test_bad_calls(call, error, text):
 
 
 def test_bad_means():
-    with pytest.raises(ValueError, match=r"^GRUDCell: means must have shape \(3,\), but has \(2,\)\."):
-        GRUD(3, 4, means=[0.0, 1.0])
+    for means, error, text in (
+        ([0.0, 1.0], ValueError, r"means must have shape \(3,\), one for each feature, but has \(2,\)\."),
+        ("abc", TypeError, r"means must be a tensor or a list of 3 numbers, one for each feature, but is 'abc'"),
+        ([None, 1, 2], TypeError, r"means must be a tensor or a list of 3 numbers, .* but is \[None, 1, 2\]"),
+    ):
+        with pytest.raises(error, match=f"^GRUD: {text}"):
+            GRUD(3, 4, means=means)
+        with pytest.raises(error, match=f"^GRUDCell: {text}"):
+            GRUDCell(3, 4, means)
+    with pytest.raises(ValueError, match=r"^GRUDCell: num_missing is 4, but input_size is only 3\."):
+        GRUDCell(3, 4, num_missing=4)
+    with pytest.raises(TypeError, match=r"^GRUDCell: num_missing must be an int, but is bool\."):
+        GRUDCell(3, 4, num_missing=True)
     with pytest.raises(ValueError, match=r"^GRUDCell: means has values that are not finite\."):
         GRUDCell(2, 4, [0.0, torch.nan])
     layer = GRUD(3, 4)

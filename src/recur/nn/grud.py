@@ -10,12 +10,13 @@ from torch import Size, Tensor, nn
 from torch.nn.functional import linear
 from torch.nn.utils.rnn import PackedSequence
 
+from recur.nn import options as checks
 from recur.nn.module_cell import ModuleCell
 from recur.nn.options import StackOptions
 from recur.nn.sequences import Lengths, Sequences
 from recur.nn.timed import TimedLayer, elapsed, pairs_beside
 from recur.ops._call import State
-from recur.ops._checks import shape_of
+from recur.ops._checks import has_values, shape_of
 
 
 class GRUDCell(ModuleCell):
@@ -28,7 +29,8 @@ class GRUDCell(ModuleCell):
         input_size: Features of the input without the time stamp, I.
         hidden_size: Units, H.
         means: As of `GRUD`.
-        has_missing: Whether the input may have missing values. Else NaN is NaN, and m_t is one.
+        num_missing: How many of the features, the first ones, may have missing values; all by default. In the others
+            NaN is NaN, and m_t is one.
         device: Where the parameters lie.
         dtype: Their dtype.
 
@@ -60,19 +62,15 @@ class GRUDCell(ModuleCell):
         hidden_size: int,
         means: Tensor | Sequence[float] | None = None,
         *,
-        has_missing: bool = True,
+        num_missing: int | None = None,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__(input_size, hidden_size)
-        self.has_missing = has_missing
-        given = torch.zeros(input_size) if means is None else torch.as_tensor(means, dtype=torch.float64)
-        if given.shape != (input_size,):
-            raise ValueError(f"{self._owner}: means must have shape ({input_size},), but has {shape_of(given)}.")
-        buffer = torch.empty(input_size, device=device, dtype=dtype).copy_(given)
-        if not buffer.is_meta and not bool(buffer.isfinite().all()):
-            raise ValueError(f"{self._owner}: means has values that are not finite.")
-        self.register_buffer("means", buffer)
+        self.num_missing = input_size if num_missing is None else num_missing
+        checks.check_size(self._owner, "num_missing", self.num_missing, 0)
+        if self.num_missing > input_size:
+            raise ValueError(f"{self._owner}: num_missing is {num_missing}, but input_size is only {input_size}.")
         rows = 3 * hidden_size
         shapes = {
             "weight_ih": (rows, input_size),
@@ -85,6 +83,8 @@ class GRUDCell(ModuleCell):
             "decay_h_bias": (hidden_size,),
         }
         self._make(shapes, device, dtype)
+        given = torch.zeros(input_size) if means is None else _read_means(self._owner, means, input_size)
+        self.register_buffer("means", torch.empty(input_size, device=device, dtype=dtype).copy_(given))
 
     def _state_sizes(self) -> tuple[Size, ...]:
         return (Size((self.hidden_size,)), Size((self.input_size,)), Size((self.input_size,)), Size((2,)))
@@ -100,7 +100,7 @@ class GRUDCell(ModuleCell):
         x, time = (x, None) if x.shape[1] == self.input_size else (x[:, :-1], x[:, -1:])
         since, clock = elapsed(clock, time)
         delta = age + since
-        is_there = ~x.isnan() if self.has_missing else torch.ones_like(x, dtype=torch.bool)
+        is_there = self._is_there(x)
         decay_x = _decay(delta * self._weight("decay_x") + self._weight("decay_x_bias"))
         decay_h = _decay(linear(delta, self._weight("decay_h"), self._weight("decay_h_bias")))
         # The value seen last is kept as its distance from the mean, so that zero, before any, stands for the mean.
@@ -119,6 +119,12 @@ class GRUDCell(ModuleCell):
         gates = {"r": r, "z": z, "n": n, "decay_x": decay_x, "decay_h": decay_h}
         return (h, seen, torch.where(is_there, 0, delta), clock), gates
 
+    def _is_there(self, x: Tensor) -> Tensor:
+        if self.num_missing == self.input_size:
+            return ~x.isnan()
+        first, rest = x.split_with_sizes([self.num_missing, self.input_size - self.num_missing], 1)
+        return torch.cat([~first.isnan(), torch.ones_like(rest, dtype=torch.bool)], 1)
+
 
 class GRUD(TimedLayer):
     """The GRU-D (Che et al. 2018), for missing values: what was seen last decays towards the mean, and so does h.
@@ -136,7 +142,7 @@ class GRUD(TimedLayer):
     h_t = (1 - z_t) ⊙ n_t + z_t ⊙ ĥ_{t-1}
     ```
 
-    Equations 3 to 5 and 10 to 17 of the paper. As in `GRU`, z keeps the old state; the paper's z is 1 - z. Before a
+    As in `GRU`, z keeps the old state; the paper's z is 1 - z. Before a
     value was ever there, its mean takes its place. The layers above the first see all of their inputs; their states
     decay with the time between steps.
 
@@ -193,13 +199,11 @@ class GRUD(TimedLayer):
     ) -> None:
         def make(layer: int, size: int) -> nn.Module:
             # Dense skips hand the stack's input on to every layer, before the outputs of the layers below.
-            has_missing = layer == 0 or self.skip == "dense"
-            given = None
-            if has_missing and means is not None:
-                given = torch.as_tensor(means, dtype=torch.float64)
-                if layer > 0:
-                    given = torch.cat([given, given.new_zeros(size - input_size)])
-            form: dict[str, Any] = {"has_missing": has_missing, "device": device, "dtype": dtype}
+            num_missing = input_size if layer == 0 or self.skip == "dense" else 0
+            given = torch.zeros(size, dtype=torch.float64)
+            if num_missing and means is not None:
+                given[:num_missing] = _read_means(self._owner, means, num_missing)
+            form: dict[str, Any] = {"num_missing": num_missing, "device": device, "dtype": dtype}
             return GRUDCell(size, self.hidden_sizes[layer], given, **form)
 
         super().__init__(make, input_size, hidden_size, num_layers, batch_first, dropout, bidirectional, options)
@@ -234,7 +238,7 @@ class GRUD(TimedLayer):
 
         Raises:
             TypeError: An argument is of the wrong kind or dtype.
-            ValueError: A shape, a device or a value of `lengths` is wrong.
+            ValueError: A shape, a device, or a value of `lengths` or `times` is wrong.
         """
         if mask is not None:
             x = self._masked(x, mask)
@@ -278,10 +282,26 @@ class GRUD(TimedLayer):
         means = rows.double().nanmean(0)
         for cell in self.cells:
             assert isinstance(cell, GRUDCell)
-            if cell.has_missing:
+            if cell.num_missing:
                 cell.means[: self.input_size].copy_(means)
 
 
+def _read_means(owner: str, means: Tensor | Sequence[float], size: int) -> Tensor:
+    """Return the means as a tensor (size,), or raise where they are none."""
+    try:
+        found = torch.as_tensor(means, dtype=torch.float64).detach()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(
+            f"{owner}: means must be a tensor or a list of {size} numbers, one for each feature, but is {means!r}: "
+            f"{error}."
+        ) from None
+    if found.shape != (size,):
+        raise ValueError(f"{owner}: means must have shape ({size},), one for each feature, but has {shape_of(found)}.")
+    if has_values(found) and not bool(found.isfinite().all()):
+        raise ValueError(f"{owner}: means has values that are not finite. Take them over those that are there.")
+    return found
+
+
 def _decay(a: Tensor) -> Tensor:
-    """Return exp(-max(0, a)), equation 10 of the paper."""
+    """Return exp(-max(0, a)), the paper's decay rate."""
     return torch.exp(-torch.relu(a))
