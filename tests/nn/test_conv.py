@@ -173,5 +173,40 @@ def test_bad_calls():
         layer(torch.zeros(2, 1, 3, 4, 5))
     with pytest.raises(ValueError, match=r"^ConvLSTM: h_0 must have shape \(L\*D, B, H\) = \(1, 1, 3, 4, 5\), but has"):
         layer(torch.zeros(2, 1, 2, 4, 5), (torch.zeros(1, 1, 3, 4, 4), torch.zeros(1, 1, 3, 4, 5)))
+    with pytest.raises(
+        ValueError,
+        match=r"^ConvGRU: x has shape \(5, 2, 3, 8\), but with num_dims=2 must be \(T, B, 3, H, W\)\. "
+        r"Pass num_dims=1 for \(T, B, 3, L\)\.$",
+    ):
+        ConvGRU(3, 6)(torch.zeros(5, 2, 3, 8))
+    with pytest.raises(
+        ValueError, match=r"^ConvLSTM: x has shape .* must be \(B, T, 3, L\)\. Pass num_dims=2 for \(B, T,"
+    ):
+        ConvLSTM(3, 6, num_dims=1, batch_first=True)(torch.zeros(2, 5, 3, 8, 8))
+    with pytest.raises(ValueError, match=r"^ConvLSTMCell: x has shape .* Pass num_dims=1 for \(B, 3, L\)\.$"):
+        ConvLSTMCell(3, 6)(torch.zeros(2, 3, 8))
+    with pytest.raises(ValueError, match=r"^ConvGRU: x has 2 features but input_size is 3\."):
+        ConvGRU(3, 6)(torch.zeros(5, 2, 4, 8))
     with pytest.raises(ValueError, match=r"^ConvGRUCell: x must have 4 dimensions, or 3 for one row, but has shape"):
         ConvGRUCell(2, 3)(torch.zeros(2, 4))
+
+
+@pytest.mark.parametrize("kind", [ConvLSTM, ConvGRU, ConvLSTMCell, ConvGRUCell])
+def test_what_comes_behind_the_sizes_has_a_name(kind):
+    """So that nobody who gives the kernel third, as to a convolution, gets so many layers."""
+    with pytest.raises(
+        TypeError,
+        match=rf"^{kind.__name__}: 3 behind input_size and hidden_size must have a name, such as kernel_size=3\.",
+    ):
+        kind(3, 6, 3)
+    with pytest.raises(TypeError, match=rf"^{kind.__name__}: 5, 1 behind input_size and hidden_size must have a name"):
+        kind(3, 6, 5, 1)
+
+
+@pytest.mark.parametrize("num_dims", [1, 2, 3])
+def test_one_sequence_whose_steps_are_as_many_as_the_channels_is_no_batch(num_dims):
+    """Whatever else its shape could be."""
+    layer = ConvGRU(2, 3, num_dims=num_dims)
+    for batch in ((), (2,)):
+        x = torch.zeros(2, *batch, 2, *[2] * num_dims)
+        assert layer(x)[0].shape == (2, *batch, 3, *[2] * num_dims)

@@ -2,7 +2,8 @@
 
 from recur.nn.cell import GRUCell, IndRNNCell, LiGRUCell, LSTMCell, MGUCell, RNNCell
 from recur.nn.cfc import CfC, CfCCell
-from recur.nn.conv import ConvGRU, ConvGRUCell, ConvLSTM, ConvLSTMCell
+from recur.nn.conv import ConvGRU, ConvLSTM
+from recur.nn.conv_cell import ConvGRUCell, ConvLSTMCell
 from recur.nn.convert import from_flax, from_keras, to_flax, to_keras
 from recur.nn.dropout import LockedDropout
 from recur.nn.gated import GatedLayer
