@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn.utils.rnn import pack_sequence
 
-from recur.nn import CfC
+from recur.nn import GRUD, CfC, PhasedLSTM
 
 
 def _rows(*lengths):
@@ -61,9 +61,14 @@ BAD = [
     (
         {"times": torch.zeros(4, 2, dtype=torch.float64)},
         TypeError,
-        r"times is torch\.float64, but the layer is torch\.float32\. Convert it with times\.to\(torch\.float32\)\.",
+        r"times is torch\.float64, but the layer is torch\.float32\. Pass \(times - start\)\.to\(torch\.float32\) .*"
+        r"at 1\.7e9, seconds since 1970, torch\.float32 counts in steps of 128\.$",
     ),
-    ({"times": torch.zeros(4, 2, dtype=torch.int64)}, TypeError, r"times is torch\.int64, but the layer is"),
+    (
+        {"times": torch.zeros(4, 2, dtype=torch.int64)},
+        TypeError,
+        r"times is torch\.int64, but the layer is .*\. Pass \(times -",
+    ),
     (
         {"x": PACKED, "times": torch.zeros(4, 2)},
         TypeError,
@@ -86,6 +91,7 @@ BAD = [
     ),
     ({"x": [torch.zeros(4, 3)], "times": []}, TypeError, r"x is a list, so times must be one of 1 .* but is 0 entries"),
     ({"x": [torch.zeros(4, 3)], "times": [torch.zeros(3)]}, ValueError, r"times must have shape \(4,\) beside x of"),
+    ({"times": torch.zeros(4, 2, device="meta")}, ValueError, r"times is on meta, but the layer is on cpu\. Move it"),
     ({"x": "abc", "times": torch.zeros(4, 2)}, TypeError, r"x must be of torch\.Tensor, but is str\."),
 ]
 
@@ -102,3 +108,79 @@ def test_a_clock_that_cannot_count_on_still_has_a_unit_of_time_between_steps():
     h = torch.randn(1, 1, 4)
     near, far = (layer(x, (h, torch.tensor([[[clock, 1.0]]])))[0] for clock in (100.0, 2.0**24))
     assert torch.equal(near, far)
+
+
+def test_a_layer_in_float64_takes_any_time_converted():
+    with pytest.raises(TypeError, match=r"Convert it with times\.to\(torch\.float64\)\.$"):
+        CfC(3, 4, dtype=torch.float64)(torch.zeros(4, 2, 3).double(), times=torch.zeros(4, 2, dtype=torch.int64))
+
+
+def _stamps(**changes):
+    times = torch.arange(8.0).reshape(4, 2)
+    for where, value in changes.items():
+        step, row = map(int, where[1:].split("_"))
+        times[step, row] = value
+    return times
+
+
+@pytest.mark.parametrize("kind", [CfC, GRUD, PhasedLSTM])
+@pytest.mark.parametrize("options", [{}, {"bidirectional": True, "num_layers": 2}, {"batch_first": True}], ids=str)
+def test_times_that_mean_nothing(kind, options):
+    layer = kind(3, 4, **options)
+
+    def run(times, **more):
+        first = layer.batch_first
+        return layer(torch.zeros(2, 4, 3) if first else torch.zeros(4, 2, 3), times=times.T if first else times, **more)
+
+    nan, inf = float("nan"), float("inf")
+    for value in (nan, inf, -inf):
+        with pytest.raises(
+            ValueError, match=rf"^{kind.__name__}: times of row 1 is {value} at step 2, but must be fin"
+        ):
+            run(_stamps(t2_1=value))
+    text = rf"^{kind.__name__}: times of row 0 goes back from 2, of step 1, to 1\.5 at step 2\. Sort the steps of each"
+    with pytest.raises(ValueError, match=text):
+        run(_stamps(t2_0=1.5))
+    # The same time twice is none the worse, nor anything past a row's end or where a sequence begins.
+    run(_stamps(t2_0=2.0))
+    run(_stamps(t2_0=nan, t3_0=-9.0), lengths=[2, 4])
+    run(_stamps(t0_0=nan, t1_0=-9.0), lengths=[0, 4])
+    reset = torch.zeros(4, 2, dtype=torch.bool)
+    reset[2, 0] = True
+    run(_stamps(t2_0=-9.0), reset=reset.T if layer.batch_first else reset)
+    reset[2, 0], reset[2, 1] = False, True
+    with pytest.raises(ValueError, match=r"times of row 0 goes back"):
+        run(_stamps(t2_0=-9.0), reset=reset.T if layer.batch_first else reset)
+    with pytest.raises(ValueError, match=r"times of row 0 is nan at step 2"):
+        run(_stamps(t2_0=nan), lengths=[3, 4])
+
+
+@pytest.mark.parametrize("kind", [CfC, GRUD])
+def test_times_behind_the_clock(kind):
+    layer, x = kind(3, 4), torch.zeros(4, 2, 3)
+    _, state = layer(x, times=_stamps())
+    with pytest.raises(ValueError, match=r"times of row 0 goes back from 6, of the clock in hx, to 0 at step 0\."):
+        layer(x, state, times=_stamps())
+    layer(x, state, times=_stamps() + 7)
+    layer(x, state, times=_stamps(), reset=torch.tensor([[True, True]] + [[False, False]] * 3))
+    layer(x, state, times=_stamps(), lengths=[0, 0])
+    # The state that a layer itself begins with has no time yet.
+    layer(x, times=_stamps() - 100)
+    dilated = kind(3, 4, dilation=2)
+    dilated(x, dilated(x, times=_stamps())[1], times=_stamps() + 9)
+
+
+def test_times_are_not_looked_at_where_they_cannot_be(compare):
+    layer, x, times = (
+        CfC(3, 4, dtype=torch.float64),
+        *(torch.randn(s, dtype=torch.float64) for s in ((4, 2, 3), (3, 4, 2))),
+    )
+    times = times.abs().cumsum(1)
+
+    def total(stamps):
+        return layer(x, times=stamps)[0].sum()
+
+    got = torch.func.vmap(torch.func.grad(total))(times)
+    compare({"d": got}, {"d": torch.stack([torch.func.grad(total)(stamps) for stamps in times])})
+    with pytest.raises(ValueError, match="goes back"):
+        torch.func.grad(total)(-times[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -10,7 +11,9 @@ from torch.nn.utils.rnn import PackedSequence
 
 from recur.nn.cell_layer import CellLayer
 from recur.nn.sequences import Lengths, Sequences, time_first
-from recur.ops._checks import check_like, shape_of
+from recur.ops._call import Result, State
+from recur.ops._checks import check_like, has_values, shape_of
+from recur.ops._scan import mask_of
 
 
 class TimedLayer(CellLayer):
@@ -34,10 +37,12 @@ class TimedLayer(CellLayer):
             hx: Initial state, as of `RecurrentLayer.forward`, the parts as the layer's own page says. The clock is part
                 of it, so that a sequence may be given in pieces.
             times: When each step happened, in any unit, in the layer's dtype: (T, B), (B, T) with `batch_first`, (T,)
-                for one sequence, a PackedSequence or a list of tensors (T_k,) where x is one. Every layer of the stack
-                and either direction gets them. None for a clock that counts the steps as a layer takes them: the
-                backward direction from the end of the row, and with a dilation the steps of each of its interleaved
-                sequences, so give times where that matters.
+                for one sequence, a PackedSequence or a list of tensors (T_k,) where x is one. Finite, and in the order
+                of time within each row, but for steps where `reset` is true. Every layer of the stack and either
+                direction gets them. Large ones, such as seconds since 1970, lose their differences in float32: take
+                one start for the whole stream off them before they are converted. None for a clock that counts the
+                steps as a layer takes them: the backward direction from the end of the row, and with a dilation the
+                steps of each of its interleaved sequences, so give times where that matters.
             lengths: As of `RecurrentLayer.forward`; times past them may be anything.
             reset: As of `RecurrentLayer.forward`.
             context: As of `RecurrentLayer.forward`.
@@ -48,7 +53,8 @@ class TimedLayer(CellLayer):
 
         Raises:
             TypeError: An argument is of the wrong kind or dtype.
-            ValueError: A shape, a device or a value of `lengths` is wrong.
+            ValueError: A shape, a device or a value of `lengths` is wrong; or `times` are not finite, or go back within
+                a row or behind the clock of `hx`. Values are not looked at while compiling or under vmap.
         """
         extras = None if times is None else self._time_stamps(x, times)
         return self._forward(x, hx, lengths, reset, context, return_all, extras)
@@ -59,8 +65,71 @@ class TimedLayer(CellLayer):
         times_TB, _, _ = time_first(
             self._owner, times, None, batch_first=self.batch_first, num_features=0, wanted="times"
         )
-        check_like(self._owner, "times", times_TB, self._sample_weight(), "the layer")
+        try:
+            check_like(self._owner, "times", times_TB, self._sample_weight(), "the layer")
+        except TypeError as error:
+            dtype = self._sample_weight().dtype
+            if dtype == torch.float64:
+                raise
+            raise TypeError(
+                f"{str(error).partition(' Convert ')[0]} Pass (times - start).to({dtype}) with one start for the whole "
+                f"stream, such as its first time. As they are they would lose their differences: at 1.7e9, seconds "
+                f"since 1970, {dtype} counts in steps of {2**30 * torch.finfo(dtype).eps:g}."
+            ) from None
         return times_TB[..., None]
+
+    def _stack(
+        self,
+        x_TBI: Tensor,
+        states: list[State],
+        lengths: Tensor | None,
+        reset: Tensor | None,
+        anew: list[State] | None,
+        records: bool,
+        extras: Tensor | None,
+    ) -> tuple[Tensor | tuple[Tensor, Tensor], list[State], list[Result]]:
+        if extras is not None:
+            # Where a dilation keeps several states there are several clocks, and one that counts steps has its next.
+            clock = states[0][self._state_names.index("clock")]
+            self._check_order(extras[..., 0], lengths, reset, clock if clock.shape[1:] == (2,) else None)
+        return super()._stack(x_TBI, states, lengths, reset, anew, records, extras)
+
+    def _check_order(
+        self, times_TB: Tensor, lengths: Tensor | None, reset: Tensor | None, clock_B2: Tensor | None
+    ) -> None:
+        """Raise ValueError where times are not finite or go back, from one step of a row to the next or from its clock.
+
+        Args:
+            times_TB: The time stamps.
+            lengths: Of the rows, (B,), past which times may be anything.
+            reset: Where a sequence begins, (T, B), whose first time may be anything.
+            clock_B2: As of `elapsed`, or None.
+        """
+        if not all(has_values(given) for given in (times_TB, lengths, reset, clock_B2) if given is not None):
+            return
+        times_TB = times_TB.detach()
+        first_1B = times_TB[:1]
+        if clock_B2 is not None:
+            first_1B = torch.where(clock_B2[:, 1] == 1, clock_B2[:, 0].detach(), first_1B)
+        before_TB = torch.cat([first_1B, times_TB[:-1]])
+        is_back = times_TB < before_TB
+        if reset is not None:
+            is_back = is_back & ~reset
+        is_wrong = is_back | ~times_TB.isfinite()
+        if lengths is not None:
+            is_wrong = is_wrong & mask_of(lengths, len(times_TB))
+        if not bool(is_wrong.any()):
+            return
+        step, row = is_wrong.nonzero()[0].tolist()
+        time, before = times_TB[step, row].item(), before_TB[step, row].item()
+        where = f"{self._owner}: times of row {row}"
+        if not math.isfinite(time):
+            raise ValueError(f"{where} is {time} at step {step}, but must be finite. Leave such steps out.")
+        source = "the clock in hx" if step == 0 else f"step {step - 1}"
+        raise ValueError(
+            f"{where} goes back from {before:.9g}, of {source}, to {time:.9g} at step {step}. Sort the steps of each "
+            "row by time, or mark with reset where another sequence begins."
+        )
 
 
 def elapsed(clock_B2: Tensor, time_B1: Tensor | None) -> tuple[Tensor, Tensor]:
