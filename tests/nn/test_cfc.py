@@ -27,7 +27,7 @@ def test_against_the_equations(compare, is_timed):
             since = 0.0 if t == 0 else 1.0 if times is None else float(times[t, row] - times[t - 1, row])
             z = np.tanh(w["weight_ih"] @ x[t, row].numpy() + w["weight_hh"] @ h + w["bias"])
             a, b, g, n = np.split(w["weight_heads"] @ z + w["bias_heads"], 4)
-            # Equation 2 of Hasani et al. (2022), with the offset b.
+            # The closed form of Hasani et al. (2022), with the offset b.
             h = _sigmoid(-a * since - b) * np.tanh(g) + (1 - _sigmoid(-a * since - b)) * np.tanh(n)
             compare({"h": output[t, row]}, {"h": torch.from_numpy(h)})
         last = 6.0 if times is None else float(times[-1, row])

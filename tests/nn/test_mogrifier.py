@@ -12,7 +12,7 @@ def _sigmoid(value):
 
 
 def _step(w, x, h, c, rounds):
-    """Equations 1 and 2 of Melis et al. (2020), the indices as there, then an LSTM."""
+    """The rounds of Melis et al. (2020), the indices as there, then an LSTM."""
 
     def matrix(name, number):
         if f"{name}_left" in w:

@@ -14,7 +14,7 @@ def _sigmoid(value):
 
 
 def _openness(time, period, shift, ratio, leak):
-    """Equations 6 and 7 of Neil et al. (2016)."""
+    """The time gate of Neil et al. (2016)."""
     phase = ((time - shift) % period) / period
     if phase < ratio / 2:
         return 2 * phase / ratio
@@ -121,6 +121,7 @@ def test_bad_options():
         ({"periods": 3}, TypeError, r"periods must be the shortest and the longest, but is 3\."),
         ({"periods": (2.0, 1.0)}, ValueError, r"periods is \(2\.0, 1\.0\), but must be above 0, the shortest first\."),
         ({"periods": (0, 1)}, ValueError, r"periods is \(0, 1\), but must be above 0"),
+        ({"periods": (1, float("inf"))}, ValueError, r"periods is inf, but must be finite\."),
         ({"open_ratio": 0}, ValueError, r"open_ratio is 0, but must be above 0"),
         ({"open_ratio": 1.5}, ValueError, r"open_ratio is 1\.5, but must be from 0 to 1\."),
         ({"leak": -1}, ValueError, r"leak is -1, but must be from 0 to 1\."),

@@ -99,10 +99,10 @@ class CfC(TimedLayer):
     h_t = f_t ⊙ g_t + (1 - f_t) ⊙ n_t
     ```
 
-    Equation 2 of the paper, whose f, g and h are the heads a, g and n on one backbone; b_t, of which the equation knows
-    nothing, is the offset that the authors' own networks add to the time. The time is `times` in `forward`; without it
-    the steps are a unit apart. The state has two parts: h (L*D, B, H), and clock (L*D, B, 2), the time of the last step
-    and whether there was one, zeros at first.
+    The paper's closed form, whose f, g and h are the heads a, g and n on one backbone; b_t, of which it knows nothing,
+    is the offset that the authors' own networks add to the time. The time is `times` in `forward`; without it the steps
+    are a unit apart. The state has two parts: h (L*D, B, H), and clock (L*D, B, 2), the time of the last step and
+    whether there was one, zeros at first.
 
     Args:
         input_size: Features of the input, I.

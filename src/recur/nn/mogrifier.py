@@ -107,7 +107,7 @@ class MogrifierLSTM(CellLayer):
     h^i = 2 σ(R^i x^{i-1}) ⊙ h^{i-2}    for even i
     ```
 
-    Equations 1 and 2 of the paper. The last x and h then go into an LSTM, gates in the order i, f, g, o; without
+    The last x and h then go into an LSTM, gates in the order i, f, g, o; without
     rounds it is one. A rank k makes each Q and R the product of two matrices with k columns and rows.
 
     Args:

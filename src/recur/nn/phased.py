@@ -65,7 +65,7 @@ class PhasedLSTMCell(ModuleCell):
         if not isinstance(periods, list | tuple) or len(periods) != 2:
             raise TypeError(f"{self._owner}: periods must be the shortest and the longest, but is {periods!r}.")
         for bound in periods:
-            checks.check_number(self._owner, "periods", bound)
+            checks.check_finite(self._owner, "periods", bound)
         if not 0 < periods[0] <= periods[1]:
             raise ValueError(f"{self._owner}: periods is {periods}, but must be above 0, the shortest first.")
         checks.check_share(self._owner, "open_ratio", open_ratio)
@@ -107,7 +107,7 @@ class PhasedLSTMCell(ModuleCell):
         return (h + k * (h_new - h), c + k * (c_new - c), time + 1), gates | {"k": k}
 
     def _openness(self, time_B1: Tensor) -> Tensor:
-        """Return how far the time gate of each unit is open, (B, H): equations 6 and 7 of the paper."""
+        """Return how far the time gate of each unit is open, (B, H): the paper's time gate."""
         period, half = self._weight("period"), self.open_ratio / 2
         phase = torch.remainder(time_B1 - self._weight("shift"), period) / period
         closed = (self.leak if self.training else 0.0) * phase
@@ -134,7 +134,7 @@ class PhasedLSTM(TimedLayer):
     h_t = k_t ⊙ h' + (1 - k_t) ⊙ h_{t-1}
     ```
 
-    Equations 2 to 7 of the paper. The time t is `times` in `forward`; without it the steps have the times 0, 1, 2, ...,
+    The time t is `times` in `forward`; without it the steps have the times 0, 1, 2, ...,
     counted by the clock in the state: h and c (L*D, B, H) each, and clock (L*D, B, 1), the time that the next step has
     when it has no time stamp. float32 tells 16 million steps apart, so let times begin near zero.
 
