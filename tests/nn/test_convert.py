@@ -237,6 +237,33 @@ def test_parameters_of_flax_compute_what_they_do_there(cell):
             np.testing.assert_array_equal(back[name][part], value)
 
 
+def _dense(inputs, state, biased):
+    """What each Dense holds."""
+    return {name: ["bias", "kernel"] if name in biased.split() else ["kernel"] for name in f"{inputs} {state}".split()}
+
+
+FLAX_NAMES = {
+    "linen.SimpleCell": _dense("i", "h", "i"),
+    "nnx.SimpleCell": _dense("dense_i", "dense_h", "dense_i"),
+    "linen.LSTMCell": _dense("ii if ig io", "hi hf hg ho", "hi hf hg ho"),
+    "linen.OptimizedLSTMCell": _dense("ii if ig io", "hi hf hg ho", "hi hf hg ho"),
+    "nnx.LSTMCell": _dense("ii if_ ig io", "hi hf hg ho", "hi hf hg ho"),
+    "nnx.OptimizedLSTMCell": _dense("dense_i", "dense_h", "dense_h"),
+    "linen.GRUCell": _dense("ir iz in", "hr hz hn", "ir iz in hn"),
+    "nnx.GRUCell": _dense("dense_i", "dense_h", "dense_i"),
+}
+"""The names and biases that Flax's own cells have, as docs/convert.md lists them."""
+
+
+@pytest.mark.parametrize("cell", list(_FLAX))
+def test_the_names_are_those_of_flax(cell):
+    layer = _make(KIND_OF[_FLAX[cell].op])
+    if cell == "nnx.GRUCell":
+        torch.nn.init.zeros_(layer.bias_hh_l0)
+    (params,) = to_flax(layer, cell)
+    assert {name: sorted(dense) for name, dense in params.items()} == FLAX_NAMES[cell]
+
+
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("cell", [cell for cell in _FLAX if cell != "nnx.GRUCell"])
 def test_a_layers_weights_compute_the_same_in_flax(cell, bias):

@@ -51,12 +51,19 @@ def test_forms_that_the_others_lack(options, told):
 
 
 def test_layers_that_the_others_lack():
-    for layer in (_make("MGU"), _make("IndRNN"), _make("LiGRU"), torch.nn.LSTM(F, H)):
+    for layer in (_make("MGU"), _make("IndRNN"), _make("LiGRU"), torch.nn.Linear(F, H), "LSTM"):
         for convert in (to_keras, lambda layer: to_flax(layer, "nnx.LSTMCell")):
             with pytest.raises(
                 TypeError, match=rf"{type(layer).__name__} has no counterpart in \w+; RNN, GRU and LSTM"
             ):
                 convert(layer)
+    for layer in (torch.nn.LSTM(F, H), torch.nn.GRU(F, H), torch.nn.RNN(F, H, nonlinearity="relu")):
+        name = type(layer).__name__
+        for function, given in ((from_keras, ([],)), (to_keras, ()), (from_flax, ({},)), (to_flax, ("nnx.LSTMCell",))):
+            with pytest.raises(
+                TypeError, match=rf"^{function.__name__}: {name} is torch's; take recur\.nn\.{name}, which loads its"
+            ):
+                function(layer, *given)
     with pytest.raises(ValueError, match="reset_after=False, which Flax lacks"):
         to_flax(_make("GRU", reset_after=False), "linen.GRUCell")
     with pytest.raises(ValueError, match=r"cell is 'nnx.GRUCell', but must be one of 'linen.LSTMCell', .*Optimized"):

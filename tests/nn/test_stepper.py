@@ -178,6 +178,25 @@ def test_a_model(compare):
     compare({"y": stepper(x, reset=reset)}, {"y": want})
 
 
+@pytest.mark.parametrize("is_given", [True, False])
+def test_rows_of_a_model_begin_anew_by_either_way_at_one_step(compare, is_given):
+    """A pending `reset(rows)` and the `reset` of the call, at the first step of a chunk."""
+    model = Model().eval()
+    x = torch.randn(B, T, 3, **F64)
+    reset = torch.zeros(B, T, dtype=torch.bool)
+    reset[0, 3], reset[1, 3] = True, is_given
+    want, final = model(x, reset=reset)
+    stepper = Stepper(model, B)
+    head = stepper(x[:, :3])
+    stepper.reset(0)
+    own = torch.zeros(B, T - 3, dtype=torch.bool)
+    own[1, 0] = is_given
+    tail = stepper(x[:, 3:], reset=own)
+    compare({"y": torch.cat([head, tail], 1), **stepper.state}, {"y": want, **final})
+    # What the caller gave stays as it was.
+    assert not bool(own[0].any())
+
+
 def test_a_row_of_a_model_without_a_step_still_begins_anew(compare):
     model = Model().eval()
     x = torch.randn(2, 4, 3, **F64)
@@ -223,6 +242,11 @@ def stepped(layer, *x, batch_size=2, **inputs):
     return Stepper(layer.eval(), batch_size)(*x, **inputs)
 
 
+class NoState(torch.nn.Module):
+    def forward(self, x, state=None):
+        return x
+
+
 class NoReset(torch.nn.Module):
     def forward(self, x, state):
         return x, state
@@ -241,6 +265,12 @@ class NoReset(torch.nn.Module):
             "LSTM reads in both",
         ),
         (lambda: Stepper(NoReset(), None), ValueError, "a model takes batches; pass batch_size=1"),
+        (
+            lambda: Stepper(torch.nn.Linear(8, 2).eval()),
+            TypeError,
+            r"^Stepper: Linear takes \(input.*\).*, but a model on streams has forward\(x, state\), which ",
+        ),
+        (lambda: stepped(NoState(), X), TypeError, r"^Stepper: NoState returned a Tensor, but a model on streams has"),
         (lambda: Stepper(NoReset(), context=X), ValueError, "context is for layers"),
         (lambda: Stepper(GRU(3, 5), 2)(X), ValueError, r"the network is in training, .* Call eval\(\) on it first"),
         (lambda: stepped(GRU(3, 5), [0.0]), TypeError, "x must be a torch.Tensor, but is list"),

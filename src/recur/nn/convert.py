@@ -230,13 +230,13 @@ def to_flax(layer: GatedLayer, cell: FlaxCell) -> list[FlaxParams]:
     return [_written_flax(owner, place, cell) for place in _places(layer)]
 
 
-# --- what both sides share ------------------------------------------------------------------------------------------
-
-
-def _check(layer: GatedLayer, function: str, library: str, ops: Mapping[str, str]) -> str:
+def _check(layer: Any, function: str, library: str, ops: Mapping[str, str]) -> str:
     """Return who complains, or raise when the other library has no layer that computes what `layer` does."""
     owner = f"{function}: {type(layer).__name__}"
     if not isinstance(layer, GatedLayer) or layer._op not in ops:
+        if isinstance(layer, torch.nn.RNNBase):
+            ours = f"recur.nn.{layer.mode.partition('_')[0]}"
+            raise TypeError(f"{owner} is torch's; take {ours}, which loads its state_dict, or call recur.accelerate.")
         raise TypeError(f"{owner} has no counterpart in {library}; RNN, GRU and LSTM have.")
     form = layer._form
     lacks = {name: getattr(form, name) for name in ("layer_norm", "peephole", "coupled", "cell_clip", "output_clip")}
@@ -285,9 +285,6 @@ def _copy(layer: GatedLayer, owner: str, copies: Sequence[tuple[str, Array]]) ->
             getattr(layer, name).copy_(torch.from_numpy(np.ascontiguousarray(array)))
 
 
-# --- Keras ----------------------------------------------------------------------------------------------------------
-
-
 def _has_two_biases(layer: GatedLayer) -> bool:
     return layer._op == "gru" and layer._form.reset_after
 
@@ -316,9 +313,6 @@ def _read_keras(owner: str, place: _Place, given: Sequence[Array]) -> Iterator[A
         one, other = given[2] if two else (given[2], np.zeros_like(given[2]))
         yield _blocks(layer, one)
         yield _blocks(layer, other)
-
-
-# --- Flax -----------------------------------------------------------------------------------------------------------
 
 
 def _flax_names(layer: GatedLayer, prefix: str, mark: str = "") -> dict[str, str]:

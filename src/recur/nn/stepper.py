@@ -20,6 +20,8 @@ from recur.ops._checks import shape_of
 Rows: TypeAlias = int | Sequence[int] | Tensor
 """One row, several, or a bool tensor (B,) that marks them."""
 
+_WANTED = "but a model on streams has forward(x, state), which returns output and state, where None is the first state."
+
 
 class Stepper:
     """Runs a recurrent layer or network on streams as they come, in inference, and holds their state.
@@ -34,7 +36,7 @@ class Stepper:
         context: What the initial state is computed from, (B, C), in a layer with initial_state="context".
 
     Raises:
-        TypeError: An argument is of the wrong kind.
+        TypeError: An argument is of the wrong kind, or `forward` does not take x and a state.
         ValueError: The network reads in two directions, or `batch_size` is below 1.
 
     Example:
@@ -77,6 +79,8 @@ class Stepper:
         self._layer = network if isinstance(network, RecurrentLayer) else None
         if self._layer is None and batch_size is None:
             raise ValueError("Stepper: a model takes batches; pass batch_size=1 for one stream.")
+        if self._layer is None:
+            _check_model(network)
         if self._layer is None and context is not None:
             raise ValueError("Stepper: context is for layers; a model gets what it needs by keyword at each call.")
         self._state: Any = None
@@ -99,7 +103,7 @@ class Stepper:
             The output, of one step (B, O), of a chunk as the network gives it. No gradient flows back from it.
 
         Raises:
-            TypeError: Something is of the wrong kind or dtype.
+            TypeError: Something is of the wrong kind or dtype, or a model does not return output and state.
             ValueError: A shape is wrong, or the network is in training.
         """
         if self.network.training:
@@ -148,7 +152,11 @@ class Stepper:
             reset = x.new_zeros(x.shape[:2], dtype=torch.bool) if reset is None else reset.clone()
             reset[:, 0] |= self._anew.to(x.device)
             inputs = inputs | {"reset": reset}
-        output, self._state = self.network(x, self._state, **inputs)
+        found = self.network(x, self._state, **inputs)
+        if not isinstance(found, tuple | list) or len(found) != 2:
+            what = f"{len(found)} things" if isinstance(found, tuple | list) else f"a {type(found).__name__}"
+            raise TypeError(f"Stepper: {type(self.network).__name__} returned {what}, {_WANTED}")
+        output, self._state = found
         lengths = inputs.get("lengths")
         if self._anew is not None:
             # A row without a step in this chunk still has to begin.
@@ -255,3 +263,16 @@ class Stepper:
     def _joined(self, layer: RecurrentLayer, x_TBI: Tensor, states: list[Any]) -> Any:
         form = layer._state_form_for(x_TBI)
         return layer._outer(form.joined(states, is_batched=self.batch_size is not None))
+
+
+def _check_model(network: nn.Module) -> None:
+    """Raise TypeError where `forward` does not take a state beside x; what it needs by keyword comes with each call."""
+    try:
+        signature = inspect.signature(network.forward)
+    except ValueError:
+        # It is not written in Python.
+        return
+    try:
+        signature.bind_partial(None, None)
+    except TypeError:
+        raise TypeError(f"Stepper: {type(network).__name__} takes {signature}, {_WANTED}") from None
