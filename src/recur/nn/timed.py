@@ -54,7 +54,8 @@ class TimedLayer(CellLayer):
         Raises:
             TypeError: An argument is of the wrong kind or dtype.
             ValueError: A shape, a device or a value of `lengths` is wrong; or `times` are not finite, or go back within
-                a row or behind the clock of `hx`. Values are not looked at while compiling or under vmap.
+                a row or, in a `CfC` or `GRUD` without dilation, behind the clock of `hx`. Nobody looks at values while
+                compiling or under vmap.
         """
         extras = None if times is None else self._time_stamps(x, times)
         return self._forward(x, hx, lengths, reset, context, return_all, extras)
