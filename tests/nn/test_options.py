@@ -2,7 +2,7 @@
 
 import pytest
 
-from recur.nn import GRU, LSTM, ConvLSTM
+from recur.nn import GRU, LSTM, MGU, ConvLSTM
 from recur.nn.options import DEFAULTS, GatedOptions, LSTMOptions, StackOptions, complete
 
 
@@ -22,6 +22,7 @@ def test_what_is_left_out_is_the_default():
         ),
         (LSTM, LSTMOptions, "peepholes", r"Did you mean 'peephole'\? Its options are initial_state, "),
         (GRU, GatedOptions, "reset_afer", r"Did you mean 'reset_after'\? "),
+        (MGU, GatedOptions, "proj_size", r"Its options are initial_state, "),
         (GRU, GatedOptions, "what", r"Its options are initial_state, "),
         (ConvLSTM, StackOptions, "what", r"Its options are .*, beside input_size, .*kernel_size, .*layer_norm\.$"),
         (None, StackOptions, "num_layer", r"Its options are initial_state, .*, state_batch_first\.$"),

@@ -132,7 +132,8 @@ def complete(
     for name in given:
         if name not in names:
             own = [] if kind is None else _arguments(kind)
-            near = difflib.get_close_matches(name, own + names, n=1)
+            # By less, any two names of sizes are alike.
+            near = difflib.get_close_matches(name, own + names, n=1, cutoff=0.7)
             hint = f" Did you mean {near[0]!r}?" if near else ""
             beside = f", beside {', '.join(own)}" if own else ""
             raise TypeError(f"{owner}: there is no option {name!r}.{hint} Its options are {', '.join(names)}{beside}.")
