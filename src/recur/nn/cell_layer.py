@@ -54,7 +54,7 @@ class CellLayer(RecurrentLayer):
         options: Mapping[str, Any],
     ) -> None:
         owner = type(self).__name__
-        given = checks.complete(owner, options, StackOptions)
+        given = checks.complete(owner, options, StackOptions, type(self))
         super().__init__(input_size, hidden_size, num_layers, batch_first, dropout, bidirectional, given)
         self.cells = nn.ModuleList()
         for k in range(self._num_states):

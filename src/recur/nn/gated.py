@@ -55,7 +55,7 @@ class GatedLayer(GatedForm, RecurrentLayer):
         options: Mapping[str, Any],
     ) -> None:
         owner = type(self).__name__
-        given = checks.complete(owner, options, self._options_type)
+        given = checks.complete(owner, options, self._options_type, type(self))
         checks.check_dtype(owner, dtype)
         # The base asks for what this sets.
         self._choose_form(bias, proj_size, form_options, given)

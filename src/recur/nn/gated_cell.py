@@ -151,7 +151,7 @@ class GatedCell(GatedForm, nn.Module):
                     f"{owner}: {name} is an option of whole layers and means nothing for one step. Leave it out, or "
                     f"give it to {owner.removesuffix('Cell')}, or to Recurrent around this cell."
                 )
-        given = checks.complete(owner, options, self._options_type)
+        given = checks.complete(owner, options, self._options_type, type(self))
         checks.check_dtype(owner, dtype)
         if given["recurrent_dropout"] > 0 and given["recurrent_dropout_kind"] == "state":
             raise ValueError(
