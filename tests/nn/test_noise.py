@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch.utils._pytree import tree_leaves, tree_map
 
-from recur.nn import GRU, LSTM, RNN, LiGRU, LSTMCell
+from recur.nn import GRU, LSTM, RHN, RNN, LiGRU, LSTMCell, RHNCell
 
 T, B, H = 6, 40, 50
 
@@ -189,6 +189,96 @@ def test_every_back_end_draws_the_same(kinds, compare, flat, name):
         torch.manual_seed(3)
         found.append(flat(layer(x)))
     compare(*found)
+
+
+STATES = {
+    "RHN": ["weight_hh"],
+    "RHN_uncoupled": ["weight_hh"],
+    "MogrifierLSTM": ["weight_hh", "weight_q"],
+    "MogrifierLSTM_rank": ["weight_hh", "weight_q_right"],
+    "MultiplicativeLSTM": ["weight_hm"],
+    "ConvLSTM": ["weight_hh"],
+    "ConvLSTM_signal": ["weight_hh"],
+    "ConvGRU": ["weight_hh"],
+    "ConvGRU_signal": ["weight_hh"],
+    "PhasedLSTM": ["weight_hh"],
+    "PhasedLSTM_steps": ["weight_hh"],
+    "CfC": ["weight_hh"],
+    "CfC_steps": ["weight_hh"],
+    "GRUD": ["weight_hh"],
+    "GRUD_steps": ["weight_hh"],
+}
+"""The weights of each kind of module cell whose columns (of convolutions, input channels) the output state meets."""
+
+
+def training(kind, **options):
+    """A layer in training, the same without noise, and inputs of one row."""
+    sizes = (kind.input_size or 3, 8)
+    noisy, plain = kind.make(*sizes, **options).train(), kind.make(*sizes).train()
+    with torch.no_grad():
+        for parameter in noisy.parameters():
+            parameter.normal_(0, 0.5)
+    plain.load_state_dict(noisy.state_dict())
+    x = torch.randn(T, 1, sizes[0], *kind.spatial, dtype=torch.float64)
+    return noisy, plain, x, {} if kind.timed is None else kind.timed(T, 1)
+
+
+def everything(result):
+    return {str(n): leaf for n, leaf in enumerate(tree_leaves(tuple(result)))}
+
+
+@pytest.mark.parametrize("label", STATES)
+def test_dropout_of_the_state_in_module_cells_is_dropout_of_the_columns_that_it_meets(all_kinds, compare, label):
+    """W (m h) = (W diag(m)) h, for one row; nothing else of the step may see the mask."""
+    noisy, plain, x, more = training(all_kinds[label], recurrent_dropout=0.5)
+    torch.manual_seed(5)
+    found = noisy(x, **more)
+    torch.manual_seed(5)
+    mask = torch.nn.functional.dropout(torch.ones(1, 8, dtype=torch.float64), 0.5)[0]
+    assert 0 < int((mask == 0).sum()) < 8
+    with torch.no_grad():
+        for name in STATES[label]:
+            weight = getattr(plain.cells[0], name)
+            is_convolution = label.startswith("Conv")
+            weight.mul_(mask.view(1, 8, *[1] * (weight.dim() - 2)) if is_convolution else mask)
+    compare(everything(found), everything(plain(x, **more)))
+
+
+@pytest.mark.parametrize("label", STATES)
+def test_weight_dropout_in_module_cells_drops_the_recurrent_weights_once(all_kinds, compare, label):
+    noisy, plain, x, more = training(all_kinds[label], weight_dropout=0.5)
+    torch.manual_seed(5)
+    found = noisy(x, **more)
+    torch.manual_seed(5)
+    names = ["weight_hm", "weight_mh"] if label == "MultiplicativeLSTM" else ["weight_hh"]
+    with torch.no_grad():
+        for name in names:
+            weight = getattr(plain.cells[0], name)
+            weight.copy_(torch.nn.functional.dropout(weight, 0.5))
+    compare(everything(found), everything(plain(x, **more)))
+    (found[0].sum()).backward()
+    assert bool((noisy.cells[0].get_parameter(names[-1]).grad == 0).any())
+
+
+@pytest.mark.parametrize("label", STATES)
+def test_evaluation_of_module_cells_is_without_dropout(all_kinds, compare, label):
+    noisy, plain, x, more = training(all_kinds[label], weight_dropout=0.5, recurrent_dropout=0.5)
+    compare(everything(noisy.eval()(x, **more)), everything(plain.eval()(x, **more)))
+
+
+def test_every_kind_of_module_cell_is_tried_with_dropout(all_kinds):
+    assert set(STATES) == {label for label, kind in all_kinds.items() if not kind.draws} - {"Recurrent"}
+
+
+def test_dropout_of_the_state_in_module_cells_keeps_one_mask_over_dilated_steps_and_differs_between_rows():
+    layer = RHN(3, 50, depth=1, recurrent_dropout=0.5, dilation=2)
+    seen = []
+    layer.cells[0].drawn = lambda *given: seen.append(RHNCell.drawn(layer.cells[0], *given)) or seen[-1]
+    layer(torch.randn(6, 3, 3))
+    (noise,) = seen
+    assert noise.state.shape == (6, 50)
+    assert torch.equal(noise.state[:3], noise.state[3:])
+    assert not torch.equal(noise.state[0], noise.state[1])
 
 
 def test_gradient_clip_bounds_what_a_step_passes_back_and_nothing_else(compare, flat):

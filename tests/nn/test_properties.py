@@ -64,6 +64,8 @@ def hold(data, kinds, laws, make_case, compare):
     options, hidden = data.draw(stack_options(kind))
     if kind.draws:
         options |= data.draw(gated_options(kind))
+    elif kind.name != "Recurrent":
+        options |= data.draw(st.sampled_from([{}, {"recurrent_dropout": 0.3, "weight_dropout": 0.3}]))
     num_steps, batch = data.draw(st.integers(1, 6)), data.draw(st.integers(1, 4))
     lengths = data.draw(st.none() | st.lists(st.integers(0, num_steps), min_size=batch, max_size=batch))
     torch.manual_seed(data.draw(st.integers(0, 2**16)))

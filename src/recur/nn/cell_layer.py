@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +16,7 @@ from recur.nn.form import changed_arguments, zoneout_mask
 from recur.nn.gated_cell import GatedCell, LSTMState
 from recur.nn.layer import RecurrentLayer
 from recur.nn.module_cell import ModuleCell
-from recur.nn.options import StackOptions
+from recur.nn.options import LibraryOptions, StackOptions
 from recur.nn.states import StateForm
 from recur.ops._call import Result, State
 from recur.ops._scan import scan
@@ -33,12 +33,13 @@ class CellLayer(RecurrentLayer):
         batch_first: Whether input, output and `reset` are (B, T, ...) instead of (T, B, ...).
         dropout: Probability with which outputs between layers are dropped in training.
         bidirectional: Whether a second direction reads from the end.
-        options: `StackOptions`, by keyword.
+        options: `LibraryOptions` by keyword, `StackOptions` in `Recurrent`.
 
     Attributes:
         cells: The cells, in torch's order: for each layer the forward one, then the backward one.
     """
 
+    _options_type: ClassVar[type[StackOptions]] = LibraryOptions
     # What a state looks like, any leaves in place of its tensors.
     _state_nest: Any = "*"
 
@@ -54,8 +55,10 @@ class CellLayer(RecurrentLayer):
         options: Mapping[str, Any],
     ) -> None:
         owner = type(self).__name__
-        given = checks.complete(owner, options, StackOptions, type(self))
+        given = checks.complete(owner, options, self._options_type, type(self))
         super().__init__(input_size, hidden_size, num_layers, batch_first, dropout, bidirectional, given)
+        self.recurrent_dropout = given.get("recurrent_dropout", 0.0)
+        self.weight_dropout = given.get("weight_dropout", 0.0)
         self.cells = nn.ModuleList()
         for k in range(self._num_states):
             layer = k // self._num_directions
@@ -139,6 +142,10 @@ class CellLayer(RecurrentLayer):
     ) -> Result:
         cell, wanted = self.cells[k], nest.structure(self._state_nest)
         more: dict[str, Any] = {"return_all": True} if records and isinstance(cell, ModuleCell | GatedCell) else {}
+
+        if self.training and isinstance(cell, ModuleCell) and (self.recurrent_dropout or self.weight_dropout):
+            dilation = self.dilations[k // self._num_directions]
+            more["noise"] = cell.drawn(state[0], self.recurrent_dropout, self.weight_dropout, dilation)
 
         def step(t: int, x_BI: Tensor, parts: State) -> tuple[Tensor, State, dict[str, Tensor]]:
             found = cell(x_BI, nest.rebuilt(self._state_nest, parts), **more)

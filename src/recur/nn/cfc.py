@@ -10,8 +10,8 @@ from torch import Size, Tensor, nn
 from torch.nn.functional import linear
 
 from recur.nn import options as checks
-from recur.nn.module_cell import ModuleCell
-from recur.nn.options import StackOptions
+from recur.nn.module_cell import ModuleCell, StepNoise
+from recur.nn.options import LibraryOptions
 from recur.nn.timed import TimedLayer, elapsed
 from recur.ops._call import State
 
@@ -70,12 +70,13 @@ class CfCCell(ModuleCell):
     def _state_sizes(self) -> tuple[Size, ...]:
         return (Size((self.hidden_size,)), Size((2,)))
 
-    def _step(self, x: Tensor, state: State) -> tuple[State, dict[str, Tensor]]:
+    def _step(self, x: Tensor, state: State, noise: StepNoise) -> tuple[State, dict[str, Tensor]]:
         h, clock = state
         x, time = (x, None) if x.shape[1] == self.input_size else (x[:, :-1], x[:, -1:])
         since, clock = elapsed(clock, time)
         z = torch.tanh(
-            linear(x, self._weight("weight_ih"), self._weight("bias")) + linear(h, self._weight("weight_hh"))
+            linear(x, self._weight("weight_ih"), self._weight("bias"))
+            + linear(noise.on(h), self._weight("weight_hh", noise))
         )
         a, b, a_g, a_n = linear(z, self._weight("weight_heads"), self._weight("bias_heads")).chunk(4, 1)
         f, g, n = torch.sigmoid(-(a * since + b)), torch.tanh(a_g), torch.tanh(a_n)
@@ -114,7 +115,7 @@ class CfC(TimedLayer):
         device: Where the parameters lie.
         dtype: Their dtype.
         backbone_size: Units of the backbone.
-        options: `StackOptions`, by keyword; docs/layers.md has the table.
+        options: `LibraryOptions`, by keyword; docs/layers.md has the table.
 
     Attributes:
         cells: A `CfCCell` for each layer and direction.
@@ -145,7 +146,7 @@ class CfC(TimedLayer):
         dtype: torch.dtype | None = None,
         *,
         backbone_size: int = 128,
-        **options: Unpack[StackOptions],
+        **options: Unpack[LibraryOptions],
     ) -> None:
         def make(layer: int, size: int) -> nn.Module:
             return CfCCell(size, self.hidden_sizes[layer], backbone_size, device=device, dtype=dtype)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from recur.nn.cell_layer import CellLayer
 from recur.nn.conv_cell import ConvGRUCell, ConvLSTMCell, check_names, check_places, num_features
-from recur.nn.options import StackOptions
+from recur.nn.options import LibraryOptions
 from recur.nn.sequences import Form, Lengths, Sequences
 
 
@@ -59,7 +59,7 @@ class ConvLSTM(ConvLayer):
             (64, 64), for one weight a channel and place, as in the paper.
         layer_norm: Normalise the channels of the pre-activations at each place, and those of the cell state on its way
             out, as in `LSTM`.
-        options: `StackOptions`, by keyword; docs/layers.md has the table.
+        options: `LibraryOptions`, by keyword; docs/layers.md has the table.
 
     Attributes:
         cells: A `ConvLSTMCell` for each layer and direction.
@@ -92,7 +92,7 @@ class ConvLSTM(ConvLayer):
         num_dims: int = 2,
         peephole: bool | Sequence[int] = False,
         layer_norm: bool = False,
-        **options: Unpack[StackOptions],
+        **options: Unpack[LibraryOptions],
     ) -> None:
         def make(layer: int, size: int) -> nn.Module:
             form: dict[str, Any] = {"peephole": peephole, "layer_norm": layer_norm, "device": device, "dtype": dtype}
@@ -129,7 +129,7 @@ class ConvGRU(ConvLayer):
         kernel_size: Odd width of the kernels, one number or one for each dimension.
         num_dims: 1 for signals (I, L), 2 for images (I, H, W), 3 for volumes.
         layer_norm: Normalise the channels of the pre-activations at each place, as in `GRU`.
-        options: `StackOptions`, by keyword; docs/layers.md has the table.
+        options: `LibraryOptions`, by keyword; docs/layers.md has the table.
 
     Attributes:
         cells: A `ConvGRUCell` for each layer and direction.
@@ -158,7 +158,7 @@ class ConvGRU(ConvLayer):
         kernel_size: int | Sequence[int] = 3,
         num_dims: int = 2,
         layer_norm: bool = False,
-        **options: Unpack[StackOptions],
+        **options: Unpack[LibraryOptions],
     ) -> None:
         def make(layer: int, size: int) -> nn.Module:
             form: dict[str, Any] = {"layer_norm": layer_norm, "device": device, "dtype": dtype}

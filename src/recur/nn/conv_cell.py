@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from recur.nn import options as checks
-from recur.nn.module_cell import ModuleCell, lstm_update
+from recur.nn.module_cell import ModuleCell, StepNoise, lstm_update
 from recur.ops._call import State
 from recur.ops._cell import normalised
 from recur.ops._checks import shape_of
@@ -77,9 +77,9 @@ class ConvCell(ModuleCell):
             self._convolved(x, self._weight("weight_ih")), self._weight("norm_ih"), self._weight("bias"), blocks
         )
 
-    def _of_state(self, h: Tensor, rows: slice = slice(None)) -> Tensor:
+    def _of_state(self, h: Tensor, noise: StepNoise, rows: slice = slice(None)) -> Tensor:
         """Return rows of W_hh * h, normalised together where the cell normalises."""
-        product = self._convolved(h, self._weight("weight_hh")[rows])
+        product = self._convolved(noise.on(h), self._weight("weight_hh", noise)[rows])
         return _normalised(product, self._weight("norm_hh")[rows], None) if self.layer_norm else product
 
     def extra_repr(self) -> str:
@@ -136,7 +136,7 @@ class ConvLSTMCell(ConvCell):
             further |= {"norm_c": (hidden_size,), "norm_c_bias": (hidden_size,)}
         super().__init__(input_size, hidden_size, kernel_size, num_dims, 4, layer_norm, further, device, dtype)
 
-    def _step(self, x: Tensor, state: State) -> tuple[State, dict[str, Tensor]]:
+    def _step(self, x: Tensor, state: State, noise: StepNoise) -> tuple[State, dict[str, Tensor]]:
         h, c = state
         peephole = None
         if self._places is not None:
@@ -146,7 +146,7 @@ class ConvLSTMCell(ConvCell):
                     f"{self._owner}: x has places {tuple(x.shape[2:])}, but the peepholes are for {self._places}."
                 )
         normalise = self._normalised_cell if self.layer_norm else None
-        return lstm_update(self._of_input(x) + self._of_state(h), c, peephole, normalise)
+        return lstm_update(self._of_input(x) + self._of_state(h, noise), c, peephole, normalise)
 
     def _normalised_cell(self, c: Tensor) -> Tensor:
         return _normalised(c, self._weight("norm_c"), self._weight("norm_c_bias"))
@@ -189,14 +189,14 @@ class ConvGRUCell(ConvCell):
         check_names(type(self).__name__, more)
         super().__init__(input_size, hidden_size, kernel_size, num_dims, 3, layer_norm, {}, device, dtype)
 
-    def _step(self, x: Tensor, state: State) -> tuple[State, dict[str, Tensor]]:
+    def _step(self, x: Tensor, state: State, noise: StepNoise) -> tuple[State, dict[str, Tensor]]:
         (h,) = state
         both = slice(2 * self.hidden_size)
         rest = slice(2 * self.hidden_size, None)
         x_r, x_z, x_n = self._of_input(x, (2, 1)).chunk(3, 1)
-        h_r, h_z = self._of_state(h, both).chunk(2, 1)
+        h_r, h_z = self._of_state(h, noise, both).chunk(2, 1)
         r, z = torch.sigmoid(x_r + h_r), torch.sigmoid(x_z + h_z)
-        n = torch.tanh(x_n + self._of_state(r * h, rest))
+        n = torch.tanh(x_n + self._of_state(r * h, noise, rest))
         return ((1 - z) * n + z * h,), {"r": r, "z": z, "n": n}
 
 

@@ -157,9 +157,7 @@ class GatedForm(WithZoneout):
             return SILENCE
         num_steps, on_state, on_candidate = x_TBI.shape[0], None, None
         if is_dropping and self.recurrent_dropout_kind == "state":
-            # The steps between those that a dilation connects are of the same sequence: one mask for them all.
-            ones = _full_like(state[0], (state[0].shape[0] // dilation, *state[0].shape[1:]), 1.0)
-            on_state = nn.functional.dropout(ones, self.recurrent_dropout, is_drawn).repeat(dilation, 1)
+            on_state = state_mask(state[0], self.recurrent_dropout, dilation, is_drawn)
         elif is_dropping:
             ones = _full_like(state[-1], (num_steps, *state[-1].shape), 1.0)
             on_candidate = nn.functional.dropout(ones, self.recurrent_dropout, is_drawn)
@@ -170,6 +168,19 @@ class GatedForm(WithZoneout):
             ]
         )
         return Noise(on_state, on_candidate, kept if any(self.zoneout) else ())
+
+
+def state_mask(h: Tensor, share: float, dilation: int = 1, is_drawn: bool = True) -> Tensor:
+    """Return the factor of h (B, H, ...) that drops units before the recurrent product, (B, H, 1, ...).
+
+    Args:
+        h: The output part of the state, whose rows are `dilation` to a sequence.
+        share: Probability with which a unit is dropped.
+        dilation: The steps between those that it connects are of the same sequence: one mask for them all.
+        is_drawn: Whether a mask is drawn; else it only looks like one.
+    """
+    ones = _full_like(h, (h.shape[0] // dilation, h.shape[1], *[1] * (h.dim() - 2)), 1.0)
+    return nn.functional.dropout(ones, share, is_drawn).repeat(dilation, *[1] * (h.dim() - 1))
 
 
 def zoneout_mask(part: Tensor, share: float, num_steps: int, is_training: bool) -> Tensor | None:

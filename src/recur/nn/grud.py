@@ -11,8 +11,8 @@ from torch.nn.functional import linear
 from torch.nn.utils.rnn import PackedSequence
 
 from recur.nn import options as checks
-from recur.nn.module_cell import ModuleCell
-from recur.nn.options import StackOptions
+from recur.nn.module_cell import ModuleCell, StepNoise
+from recur.nn.options import LibraryOptions
 from recur.nn.sequences import Lengths, Sequences
 from recur.nn.timed import TimedLayer, elapsed, pairs_beside
 from recur.ops._call import State
@@ -95,7 +95,7 @@ class GRUDCell(ModuleCell):
         for name in ("decay_x_bias", "decay_h_bias"):
             nn.init.zeros_(self._weight(name))
 
-    def _step(self, x: Tensor, state: State) -> tuple[State, dict[str, Tensor]]:
+    def _step(self, x: Tensor, state: State, noise: StepNoise) -> tuple[State, dict[str, Tensor]]:
         h, seen, age, clock = state
         x, time = (x, None) if x.shape[1] == self.input_size else (x[:, :-1], x[:, -1:])
         since, clock = elapsed(clock, time)
@@ -109,12 +109,12 @@ class GRUDCell(ModuleCell):
         h = decay_h * h
         m = is_there.to(x.dtype)
         sizes = [2 * self.hidden_size, self.hidden_size]
-        weight_rz, weight_n = self._weight("weight_hh").split_with_sizes(sizes)
+        weight_rz, weight_n = self._weight("weight_hh", noise).split_with_sizes(sizes)
         a_rz, a_n = (
             linear(x, self._weight("weight_ih"), self._weight("bias")) + linear(m, self._weight("weight_mh"))
         ).split_with_sizes(sizes, 1)
-        r, z = torch.sigmoid(a_rz + linear(h, weight_rz)).chunk(2, 1)
-        n = torch.tanh(a_n + linear(r * h, weight_n))
+        r, z = torch.sigmoid(a_rz + linear(noise.on(h), weight_rz)).chunk(2, 1)
+        n = torch.tanh(a_n + linear(r * noise.on(h), weight_n))
         h = (1 - z) * n + z * h
         gates = {"r": r, "z": z, "n": n, "decay_x": decay_x, "decay_h": decay_h}
         return (h, seen, torch.where(is_there, 0, delta), clock), gates
@@ -162,7 +162,7 @@ class GRUD(TimedLayer):
         dtype: Their dtype.
         means: Mean of each input over the training data, (I,); zeros by default, right for inputs that are
             standardised. See `fit_means`.
-        options: `StackOptions`, by keyword; docs/layers.md has the table.
+        options: `LibraryOptions`, by keyword; docs/layers.md has the table.
 
     Attributes:
         cells: A `GRUDCell` for each layer and direction; the means are a buffer of those that see the input.
@@ -195,7 +195,7 @@ class GRUD(TimedLayer):
         dtype: torch.dtype | None = None,
         *,
         means: Tensor | Sequence[float] | None = None,
-        **options: Unpack[StackOptions],
+        **options: Unpack[LibraryOptions],
     ) -> None:
         def make(layer: int, size: int) -> nn.Module:
             # Dense skips hand the stack's input on to every layer, before the outputs of the layers below.

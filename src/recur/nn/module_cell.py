@@ -3,15 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from types import MappingProxyType
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Size, Tensor, nn
 
 from recur.nn import options as checks
+from recur.nn.form import state_mask
 from recur.nn.initialization import drawing
 from recur.ops._call import State
 from recur.ops._checks import check_like, shape_of
+
+
+class StepNoise(NamedTuple):
+    """What a layer in training drops in one of its cells, the same at all steps.
+
+    Attributes:
+        state: Factor of h before the recurrent products (Gal and Ghahramani 2016), (B, H, 1, ...), or None.
+        weights: Recurrent weights with elements dropped (Wan et al. 2013), by name.
+    """
+
+    state: Tensor | None = None
+    weights: Mapping[str, Tensor] = MappingProxyType({})
+
+    def on(self, h: Tensor) -> Tensor:
+        """Return h as the recurrent products see it."""
+        return h if self.state is None else h * self.state
+
+
+SILENT = StepNoise()
+"""Nothing dropped."""
 
 
 class ModuleCell(nn.Module):
@@ -30,6 +52,8 @@ class ModuleCell(nn.Module):
     fixed_states: ClassVar[tuple[str, ...]] = ()
     """Those that begin with zeros whatever a layer's `initial_state` says, and that zoneout leaves alone: clocks, and
     memories of the input."""
+    recurrent_weights: ClassVar[tuple[str, ...]] = ("weight_hh",)
+    """Names of the weights of which `weight_dropout` drops elements."""
     is_timed: ClassVar[bool] = False
     """Whether the input may have a time stamp as one feature more, the last."""
 
@@ -71,16 +95,24 @@ class ModuleCell(nn.Module):
                 else:
                     nn.init.uniform_(tensor, -bound, bound)
 
-    def _weight(self, name: str) -> Tensor:
-        """Return a parameter, parametrized or not."""
-        weight: Tensor = getattr(self, name)
+    def _weight(self, name: str, noise: StepNoise = SILENT) -> Tensor:
+        """Return a parameter, parametrized or not, with what is dropped of it."""
+        weight: Tensor = noise.weights[name] if name in noise.weights else getattr(self, name)
         return weight
 
-    def _step(self, x: Tensor, state: State) -> tuple[State, dict[str, Tensor]]:
+    def drawn(self, h: Tensor, recurrent_dropout: float, weight_dropout: float, dilation: int) -> StepNoise:
+        """Return noise for a sequence of steps that begin with the output state h, of which `dilation` are one row."""
+        mask = state_mask(h, recurrent_dropout, dilation) if recurrent_dropout > 0 else None
+        if weight_dropout == 0:
+            return StepNoise(mask)
+        dropped = {name: nn.functional.dropout(self._weight(name), weight_dropout) for name in self.recurrent_weights}
+        return StepNoise(mask, dropped)
+
+    def _step(self, x: Tensor, state: State, noise: StepNoise) -> tuple[State, dict[str, Tensor]]:
         """Return the next state and the gates; the input and each part of the state have rows first."""
         raise NotImplementedError
 
-    def forward(self, x: Tensor, state: Any = None, *, return_all: bool = False) -> Any:
+    def forward(self, x: Tensor, state: Any = None, *, return_all: bool = False, noise: StepNoise = SILENT) -> Any:
         """Return the state after one step; its first part is the output.
 
         Args:
@@ -88,6 +120,7 @@ class ModuleCell(nn.Module):
                 time takes (B, I + 1) too, the time stamp last.
             state: The state before, a tensor (B, H) or the tuple of its parts; zeros by default.
             return_all: Whether to return the gates too.
+            noise: What a layer drops; a cell alone drops nothing.
 
         Returns:
             The next state, as `state`; with `return_all` the triple of output, next state and gates by name.
@@ -106,7 +139,7 @@ class ModuleCell(nn.Module):
         else:
             # Not len, which takes the batch of an exported program for a constant.
             parts = self._given(state, sizes, x.shape[0] if is_batched else None)
-        new, gates = self._step(x, parts)
+        new, gates = self._step(x, parts, noise)
         if not is_batched:
             new = tuple([part[0] for part in new])
             gates = {name: gate[0] for name, gate in gates.items()}

@@ -11,8 +11,8 @@ from torch.nn.functional import linear
 
 from recur.nn import options as checks
 from recur.nn.cell_layer import CellLayer
-from recur.nn.module_cell import ModuleCell, lstm_update
-from recur.nn.options import StackOptions
+from recur.nn.module_cell import ModuleCell, StepNoise, lstm_update
+from recur.nn.options import LibraryOptions
 from recur.ops._call import State
 
 
@@ -76,14 +76,14 @@ class MogrifierLSTMCell(ModuleCell):
                 shapes |= {f"{name}_left": (count, rows, rank), f"{name}_right": (count, rank, columns)}
         self._make(shapes, device, dtype)
 
-    def _step(self, x: Tensor, state: State) -> tuple[State, dict[str, Tensor]]:
-        h, c = state
+    def _step(self, x: Tensor, state: State, noise: StepNoise) -> tuple[State, dict[str, Tensor]]:
+        h, c = noise.on(state[0]), state[1]
         for number in range(self.rounds):
             if number % 2 == 0:
                 x = 2 * torch.sigmoid(self._product("weight_q", number // 2, h)) * x
             else:
                 h = 2 * torch.sigmoid(self._product("weight_r", number // 2, x)) * h
-        a = linear(x, self._weight("weight_ih"), self._weight("bias")) + linear(h, self._weight("weight_hh"))
+        a = linear(x, self._weight("weight_ih"), self._weight("bias")) + linear(h, self._weight("weight_hh", noise))
         return lstm_update(a, c)
 
     def _product(self, name: str, number: int, value: Tensor) -> Tensor:
@@ -121,7 +121,7 @@ class MogrifierLSTM(CellLayer):
         dtype: Their dtype.
         rounds: How many times one gates the other.
         rank: k; None for full matrices.
-        options: `StackOptions`, by keyword; docs/layers.md has the table.
+        options: `LibraryOptions`, by keyword; docs/layers.md has the table.
 
     Attributes:
         cells: A `MogrifierLSTMCell` for each layer and direction.
@@ -152,7 +152,7 @@ class MogrifierLSTM(CellLayer):
         *,
         rounds: int = 5,
         rank: int | None = None,
-        **options: Unpack[StackOptions],
+        **options: Unpack[LibraryOptions],
     ) -> None:
         form: dict[str, Any] = {"rounds": rounds, "rank": rank, "device": device, "dtype": dtype}
 

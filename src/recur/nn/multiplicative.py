@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from recur.nn.cell_layer import CellLayer
-from recur.nn.module_cell import ModuleCell, lstm_update
-from recur.nn.options import StackOptions
+from recur.nn.module_cell import ModuleCell, StepNoise, lstm_update
+from recur.nn.options import LibraryOptions
 from recur.ops._call import State
 
 
@@ -38,6 +38,7 @@ class MultiplicativeLSTMCell(ModuleCell):
     """
 
     state_names = ("h", "c")
+    recurrent_weights = ("weight_hm", "weight_mh")
 
     def __init__(
         self,
@@ -57,10 +58,10 @@ class MultiplicativeLSTMCell(ModuleCell):
         }
         self._make(shapes, device, dtype)
 
-    def _step(self, x: Tensor, state: State) -> tuple[State, dict[str, Tensor]]:
+    def _step(self, x: Tensor, state: State, noise: StepNoise) -> tuple[State, dict[str, Tensor]]:
         h, c = state
-        m = linear(x, self._weight("weight_im")) * linear(h, self._weight("weight_hm"))
-        a = linear(x, self._weight("weight_ih"), self._weight("bias")) + linear(m, self._weight("weight_mh"))
+        m = linear(x, self._weight("weight_im")) * linear(noise.on(h), self._weight("weight_hm", noise))
+        a = linear(x, self._weight("weight_ih"), self._weight("bias")) + linear(m, self._weight("weight_mh", noise))
         new, gates = lstm_update(a, c)
         return new, gates | {"m": m}
 
@@ -92,7 +93,7 @@ class MultiplicativeLSTM(CellLayer):
         bidirectional: Whether a second direction reads from the end.
         device: Where the parameters lie.
         dtype: Their dtype.
-        options: `StackOptions`, by keyword; docs/layers.md has the table.
+        options: `LibraryOptions`, by keyword; docs/layers.md has the table.
 
     Attributes:
         cells: A `MultiplicativeLSTMCell` for each layer and direction.
@@ -120,7 +121,7 @@ class MultiplicativeLSTM(CellLayer):
         bidirectional: bool = False,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
-        **options: Unpack[StackOptions],
+        **options: Unpack[LibraryOptions],
     ) -> None:
         def make(layer: int, size: int) -> nn.Module:
             return MultiplicativeLSTMCell(size, self.hidden_sizes[layer], device=device, dtype=dtype)

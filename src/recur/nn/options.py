@@ -42,18 +42,23 @@ class StackOptions(TypedDict, total=False):
     """Whether states are (B, L*D, H) instead of (L*D, B, H)."""
 
 
-class GatedOptions(StackOptions, total=False):
-    """What `RNN`, `GRU`, `LSTM`, `IndRNN`, `MGU` and `LiGRU` take beside `StackOptions`."""
+class LibraryOptions(StackOptions, total=False):
+    """What every layer but `Recurrent` takes beside `StackOptions`; a cell of one's own has noise of its own."""
+
+    recurrent_dropout: float
+    """Probability with which units (of images, channels) are dropped within the recurrence in training."""
+    weight_dropout: float
+    """Probability with which elements of the recurrent weights are dropped in training, the same at all steps."""
+
+
+class GatedOptions(LibraryOptions, total=False):
+    """What `RNN`, `GRU`, `LSTM`, `IndRNN`, `MGU` and `LiGRU` take beside `LibraryOptions`."""
 
     layer_norm: bool
     """Normalise the pre-activations, and an LSTM's cell state on its way out."""
-    recurrent_dropout: float
-    """Probability with which units are dropped within the recurrence in training."""
     recurrent_dropout_kind: Literal["state", "candidate"]
     """Where: the state before the recurrent product, one mask for all steps (Gal and Ghahramani), or the candidate, a
     mask for each step (Semeniuta et al.)."""
-    weight_dropout: float
-    """Probability with which elements of weight_hh are dropped in training, the same at all steps."""
     output_clip: float | None
     """Bound on each element of the output."""
     init: Literal["torch", "orthogonal", "identity", "chrono"] | Mapping[str, Initializer]

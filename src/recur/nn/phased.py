@@ -11,8 +11,8 @@ from torch import Size, Tensor, nn
 from torch.nn.functional import linear
 
 from recur.nn import options as checks
-from recur.nn.module_cell import ModuleCell, lstm_update
-from recur.nn.options import StackOptions
+from recur.nn.module_cell import ModuleCell, StepNoise, lstm_update
+from recur.nn.options import LibraryOptions
 from recur.nn.timed import TimedLayer
 from recur.ops._call import State
 
@@ -97,10 +97,12 @@ class PhasedLSTMCell(ModuleCell):
             period.uniform_(math.log(shortest), math.log(longest)).exp_()
             shift.uniform_(0, 1).mul_(period)
 
-    def _step(self, x: Tensor, state: State) -> tuple[State, dict[str, Tensor]]:
+    def _step(self, x: Tensor, state: State, noise: StepNoise) -> tuple[State, dict[str, Tensor]]:
         h, c, clock = state
         x, time = (x, clock) if x.shape[1] == self.input_size else (x[:, :-1], x[:, -1:])
-        a = linear(x, self._weight("weight_ih"), self._weight("bias")) + linear(h, self._weight("weight_hh"))
+        a = linear(x, self._weight("weight_ih"), self._weight("bias")) + linear(
+            noise.on(h), self._weight("weight_hh", noise)
+        )
         (h_new, c_new), gates = lstm_update(a, c, self._weight("weight_ch"))
         k = self._openness(time)
         # A step without time stamps comes a unit after this one.
@@ -150,7 +152,7 @@ class PhasedLSTM(TimedLayer):
         periods: Shortest and longest period when drawn, in the unit of `times`; their logarithms are uniform.
         open_ratio: r, above 0 and at most 1.
         leak: α in training.
-        options: `StackOptions`, by keyword; docs/layers.md has the table.
+        options: `LibraryOptions`, by keyword; docs/layers.md has the table.
 
     Attributes:
         cells: A `PhasedLSTMCell` for each layer and direction.
@@ -184,7 +186,7 @@ class PhasedLSTM(TimedLayer):
         periods: tuple[float, float] = (1.0, math.exp(3)),
         open_ratio: float = 0.05,
         leak: float = 0.001,
-        **options: Unpack[StackOptions],
+        **options: Unpack[LibraryOptions],
     ) -> None:
         form: dict[str, Any] = {"periods": periods, "open_ratio": open_ratio, "leak": leak}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Unpack
+from typing import Any, ClassVar, Unpack
 
 from torch import nn
 
@@ -63,6 +63,8 @@ class Recurrent(CellLayer):
         >>> output.shape, state.shape
         (torch.Size([5, 3, 32]), torch.Size([4, 3, 16]))
     """
+
+    _options_type: ClassVar[type[StackOptions]] = StackOptions
 
     def __init__(
         self,

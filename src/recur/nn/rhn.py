@@ -11,8 +11,8 @@ from torch.nn.functional import linear
 
 from recur.nn import options as checks
 from recur.nn.cell_layer import CellLayer
-from recur.nn.module_cell import ModuleCell
-from recur.nn.options import StackOptions
+from recur.nn.module_cell import ModuleCell, StepNoise
+from recur.nn.options import LibraryOptions
 from recur.ops._call import State
 
 
@@ -75,13 +75,13 @@ class RHNCell(ModuleCell):
             # Uncoupled, the carry gate begins as open as if it were coupled.
             bias[:, 2:] = -self.transform_bias
 
-    def _step(self, x: Tensor, state: State) -> tuple[State, dict[str, Tensor]]:
+    def _step(self, x: Tensor, state: State, noise: StepNoise) -> tuple[State, dict[str, Tensor]]:
         (s,) = state
         gates: dict[str, Tensor] = {}
         x_part = linear(x, self._weight("weight_ih"))
-        layers = zip(self._weight("weight_hh").unbind(0), self._weight("bias").unbind(0), strict=True)
+        layers = zip(self._weight("weight_hh", noise).unbind(0), self._weight("bias").unbind(0), strict=True)
         for number, (weight, bias) in enumerate(layers):
-            a = linear(s, weight, bias)
+            a = linear(noise.on(s), weight, bias)
             a_n, a_t, *a_c = (a + x_part if number == 0 else a).chunk(2 if self.coupled else 3, 1)
             n, t = torch.tanh(a_n), torch.sigmoid(a_t)
             c = 1 - t if self.coupled else torch.sigmoid(a_c[0])
@@ -122,7 +122,7 @@ class RHN(CellLayer):
         depth: Highway layers within a step.
         coupled: Whether the carry gate is one minus the transform gate, as in the paper's experiments.
         transform_bias: Bias of the transform gates when drawn; below zero, the state passes through at first.
-        options: `StackOptions`, by keyword; docs/layers.md has the table.
+        options: `LibraryOptions`, by keyword; docs/layers.md has the table.
 
     Attributes:
         cells: An `RHNCell` for each layer and direction.
@@ -151,7 +151,7 @@ class RHN(CellLayer):
         depth: int = 3,
         coupled: bool = True,
         transform_bias: float = -2.0,
-        **options: Unpack[StackOptions],
+        **options: Unpack[LibraryOptions],
     ) -> None:
         form: dict[str, Any] = {"coupled": coupled, "transform_bias": transform_bias, "device": device, "dtype": dtype}
 
