@@ -9,7 +9,7 @@ def test_the_table_of_memory(root):
     lines = [line.replace("*", "").strip("| ").split(" | ") for line in section.splitlines() if line.startswith("| ")]
     header, chance, *rows = [line for line in lines if not line[0].startswith("---")]
     cells = {(row[0], task): cell for row in rows for task, cell in zip(header[1:], row[1:], strict=True)}
-    quoted = {key: cell for key, cell in cells.items() if cell != "–"}
+    quoted = {key: cell for key, cell in cells.items() if cell != "-"}
     recorded = [
         entry
         for path in sorted((root / "benchmarks" / "results").glob("memory_*.json"))
