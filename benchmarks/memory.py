@@ -327,7 +327,7 @@ def rows() -> Iterator[dict[str, Any]]:
 
 
 def pixels() -> Iterator[dict[str, Any]]:
-    """Run digits a pixel a step, which takes hours: those that the papers say succeed come first."""
+    """Run digits a pixel a step, which takes hours; what is not made for long memory comes last."""
     settings = {setting.name: setting for setting in _settings(784, 4000)}
     last = [settings.pop(name) for name in ("GRU", "LSTM, forget bias 1")]
     return (run(PIXELS, replace(setting, checks=8)) for setting in (*settings.values(), *last))

@@ -53,13 +53,15 @@ def main() -> None:
             print(f"{name}: left out, RECUR_DATA names no folder of data")
             continue
         load = os.getloadavg()[0]
+        # Until all of it is there a result has another name, and an older one stays.
         path = RESULTS / f"{name}_{_slug()}_{datetime.date.today().isoformat()}.json"
         rows: list[dict[str, Any]] = []
         content = {"environment": collect() | {"load_before": load}, "commit": _commit(), "results": rows}
         for row in BENCHMARKS[name]():
             print(_line(row), flush=True)
             rows.append(row)
-            path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+            path.with_suffix(".part").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        path.with_suffix(".part").replace(path)
         print(f"  -> {path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path}")
 
 

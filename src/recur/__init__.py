@@ -13,18 +13,20 @@ if TYPE_CHECKING:
     from recur import nn as nn
     from recur.models.language import LanguageModel as LanguageModel
     from recur.nn.accelerate import accelerate as accelerate
+    from recur.nn.accelerate import decelerate as decelerate
     from recur.tasks.trained_language import TrainedLanguageModel as TrainedLanguageModel
     from recur.tasks.trained_language import load as load
     from recur.train.fit import train_language_model as train_language_model
 
 __version__ = "0.1.0"
-__all__ = ["LanguageModel", "TrainedLanguageModel", "accelerate", "load", "nn", "train_language_model"]
+__all__ = ["LanguageModel", "TrainedLanguageModel", "accelerate", "decelerate", "load", "nn", "train_language_model"]
 
 __getattr__ = lazy_names(
     __name__,
     {
         "nn": ".nn",
         "accelerate": ".nn.accelerate",
+        "decelerate": ".nn.accelerate",
         "LanguageModel": ".models.language",
         "TrainedLanguageModel": ".tasks.trained_language",
         "load": ".tasks.trained_language",

@@ -99,3 +99,9 @@ def test_seeds_and_devices() -> None:
         ):
             check_seed(seed)
     check_device("cpu")
+
+
+def test_a_part_of_a_name_is_no_name(parser: CommandParser, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parser.parse_args(["--col", "red"])
+    assert "unrecognized arguments: --col red; did you mean --color?" in capsys.readouterr().err

@@ -6,8 +6,22 @@ import math
 import pytest
 import torch
 from torch.nn.utils.parametrizations import weight_norm
+from torch.nn.utils.parametrize import register_parametrization
 
-from recur.nn import GRU, LSTM, MGU, RNN, IndRNN, LiGRU, LSTMCell, MultiplicativeLSTMCell
+from recur.nn import (
+    GRU,
+    LSTM,
+    MGU,
+    RNN,
+    GRUDCell,
+    IndRNN,
+    LiGRU,
+    LSTMCell,
+    MogrifierLSTMCell,
+    MultiplicativeLSTMCell,
+    PhasedLSTMCell,
+    RHNCell,
+)
 
 MADE = [
     (RNN, {}),
@@ -125,6 +139,62 @@ def test_a_parametrized_weight_is_drawn_too(module, name):
     bound = float(getattr(plain, name).detach().abs().max())
     # Of a uniform draw of 25 or more numbers the largest is near the bound; the norm's own parts would not keep it.
     assert 0.5 * bound < float(getattr(module, name).detach().abs().max()) < 2 * bound
+
+
+class Doubled(torch.nn.Module):
+    def forward(self, weight):
+        return 2 * weight
+
+    def right_inverse(self, weight):
+        return weight / 2
+
+
+@pytest.mark.parametrize(
+    ("cell", "name"),
+    [
+        (RHNCell(3, 5), "bias"),
+        (PhasedLSTMCell(3, 5), "period"),
+        (PhasedLSTMCell(3, 5), "shift"),
+        (GRUDCell(3, 5), "decay_h_bias"),
+        (MogrifierLSTMCell(3, 5), "weight_q"),
+        (LSTMCell(3, 5, forget_bias=2.0), "bias_ih"),
+    ],
+)
+def test_a_parametrized_weight_is_drawn_as_its_cell_draws_it(cell, name):
+    plain = copy.deepcopy(cell)
+    register_parametrization(cell, name, Doubled())
+    for each in (plain, cell):
+        torch.manual_seed(3)
+        each.reset_parameters()
+    # Others are drawn before and after it.
+    assert all(torch.equal(getattr(cell, key), weight) for key, weight in plain.named_parameters())
+
+
+def test_a_weight_that_cannot_be_assigned_to_is_named():
+    class Square(torch.nn.Module):
+        def forward(self, weight):
+            return weight**2
+
+    layer = LSTM(3, 5)
+    register_parametrization(layer, "weight_hh_l0", Square())
+    with pytest.raises(NotImplementedError, match=r"^LSTM: weight_hh_l0 cannot be drawn, .* Remove the"):
+        layer.reset_parameters()
+
+
+def test_a_parametrized_weight_is_assigned_once():
+    class Counted(Doubled):
+        count = 0
+
+        def right_inverse(self, weight):
+            self.count += 1
+            return weight / 2
+
+    layer = LSTM(3, 5, num_layers=2, skip="highway", initial_state="learned")
+    register_parametrization(layer, "weight_hh_l0", Counted())
+    counted = layer.parametrizations["weight_hh_l0"][0]
+    counted.count = 0
+    layer.reset_parameters()
+    assert counted.count == 1
 
 
 @pytest.mark.parametrize(("kind", "gate"), [(LSTM, 1), (GRU, 1), (LiGRU, 0)])

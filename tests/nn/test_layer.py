@@ -215,7 +215,7 @@ def test_explain(kind, flat):
 def test_explain_tells_of_the_slowest_of_layers_that_differ():
     layer = LSTM(4, [16, 8], proj_size=10)
     found = layer.explain()
-    assert (found.backend, found.situation) == ("reference", "cpu, float32, layer 1 of 2")
+    assert (found.backend, found.situation) == ("reference", "cpu, float32, layers[1]")
     assert "projections" in dict(found.others)["torch"]
     layer.backend = "torch"
     assert layer.explain().backend is None

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch.utils._pytree import tree_leaves, tree_map
 
-from recur.nn import GRU, LSTM, RHN, RNN, LiGRU, LSTMCell, RHNCell
+from recur.nn import GRU, LSTM, RHN, RNN, LiGRU, LSTMCell, Recurrent, RHNCell
 
 T, B, H = 6, 40, 50
 
@@ -386,6 +386,23 @@ def test_zoneout_may_be_set_later_and_is_checked():
         other.zoneout = 1.5
 
 
+def test_dropout_within_the_recurrence_may_be_set_later_and_is_checked():
+    for layer in (LSTM(3, 5), RHN(3, 5)):
+        for name in ("recurrent_dropout", "weight_dropout"):
+            assert getattr(layer, name) == 0
+            setattr(layer, name, 0.5)
+            assert getattr(layer, name) == 0.5
+            with pytest.raises(ValueError, match=rf": {name} is -1, but must be from 0 to 1\."):
+                setattr(layer, name, -1)
+    with pytest.raises(AttributeError, match=r"^Recurrent: there is no weight_dropout here\."):
+        Recurrent(RHNCell(3, 5), 3).weight_dropout = 0.5
+    cell = LSTMCell(3, 5)
+    cell.recurrent_dropout = 0.5
+    with pytest.raises(ValueError, match=r"^LSTMCell: recurrent_dropout of the kind 'state' has one mask for all"):
+        cell(torch.zeros(2, 3))
+    assert cell.eval()(torch.zeros(2, 3))[0].shape == (2, 5)
+
+
 def test_a_module_that_is_the_nonlinearity_may_be_replaced():
     layer = RNN(3, 5, nonlinearity=torch.nn.Tanh())
     other = RNN(3, 5, nonlinearity="relu")
@@ -394,3 +411,6 @@ def test_a_module_that_is_the_nonlinearity_may_be_replaced():
     x = torch.randn(4, 2, 3)
     torch.testing.assert_close(layer(x)[0], other(x)[0])
     torch.testing.assert_close(layer.cell()(x[0]), other.cell()(x[0]))
+    layer.nonlinearity = None
+    with pytest.raises(TypeError, match=r"^RNN: nonlinearity was a module and is None now; set another module\."):
+        layer(x)

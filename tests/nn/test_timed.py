@@ -2,6 +2,8 @@
 
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn.utils.rnn import pack_sequence
 
 from recur.nn import GRUD, CfC, PhasedLSTM
@@ -184,3 +186,15 @@ def test_times_are_not_looked_at_where_they_cannot_be(compare):
     compare({"d": got}, {"d": torch.stack([torch.func.grad(total)(stamps) for stamps in times])})
     with pytest.raises(ValueError, match="goes back"):
         torch.func.grad(total)(-times[0])
+
+
+def test_times_and_lengths_are_taken_while_torch_traces():
+    layer = CfC(4, 8)
+    x, times, lengths = torch.randn(5, 2, 4), torch.rand(5, 2).cumsum(0), torch.tensor([5, 2])
+
+    def run(x, times, lengths):
+        return layer(x, times=times, lengths=lengths)[0]
+
+    torch.testing.assert_close(make_fx(run)(x, times, lengths)(x, times, lengths), run(x, times, lengths))
+    with FakeTensorMode(allow_non_fake_inputs=True) as mode:
+        assert run(*(mode.from_tensor(each) for each in (x, times, lengths))).shape == (5, 2, 8)

@@ -68,9 +68,9 @@ def test_advice_is_more_text_where_more_training_would_not_help(tmp_path: Path) 
     run = RunFolder.create(tmp_path / "run")
     assert advice_for(run, 4999) == "4,999 tokens to train on are too few, so give it more text"
     assert advice_for(run, 5000) == "train it for longer"
-    run.append_metrics({"kind": "train", "step": 190, "epoch": 19})
+    run.append_metrics({"kind": "train", "step": 190, "epoch": 18})
     assert advice_for(run, 5000) == "train it for longer"
-    run.append_metrics({"kind": "train", "step": 200, "epoch": 20})
+    run.append_metrics({"kind": "train", "step": 200, "epoch": 19})
     assert advice_for(run, 5000) == "it has read the text 20 times, so give it more text rather than more time"
     (run.path / "metrics.jsonl").write_text("damaged\n{}\n")
     assert advice_for(run, 5000) == "train it for longer"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from recur.data.options import CorpusOptions
-from recur.errors import OptionError, RunError
+from recur.errors import DataError, OptionError, RunError
 from recur.models.options import LanguageModelOptions
 from recur.run import RunFolder
 from recur.train import preparation
@@ -100,3 +100,10 @@ def test_the_run_folder_is_named_after_the_text(
     for expected, overwrite in (("runs/text", False), ("runs/text-2", False), ("runs/text", True)):
         run = train_language_model(text, model=model, training=options, overwrite=overwrite, console=console)
         assert run.path.resolve() == (tmp_path / expected).resolve()
+
+
+def test_no_text_at_all_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError, match="no text was given; name a file, a folder, or - for standard input"):
+        train_language_model([])
+    assert not list(tmp_path.glob("runs/run*"))

@@ -50,6 +50,8 @@ class CommandParser(ArgumentParser):
 
     def __init__(self, command: str, description: str, epilog: str = "") -> None:
         super().__init__(prog=f"recur {command}", description=description, epilog=epilog, formatter_class=_Help)
+        # A part of a name is no name: what it is short for changes with the options that there are.
+        self.allow_abbrev = False
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Print what is wrong in one line and exit with 2."""

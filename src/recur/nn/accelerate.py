@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -65,10 +65,41 @@ def accelerate(model: nn.Module) -> Acceleration:
             except (TypeError, ValueError) as error:
                 report.left.append(Left(name, _shown(module), f"this library has no such layer: {error}"))
                 continue
-            _swap(module, kind)
-            _adopt(module, template)
-            report.replaced.append(Replaced(name, _shown(module), module.explain().backend, module))
+            try:
+                _swap(module, kind)
+                _adopt(module, template)
+                report.replaced.append(Replaced(name, _shown(module), module.explain().backend, module))
+            except BaseException:
+                _restore(module)
+                report.undo()
+                raise
     return report
+
+
+def decelerate(model: nn.Module) -> None:
+    """Turn every module inside a model that `accelerate` replaced back into torch's, with the parameters it has now.
+
+    For models whose report is not at hand: a copy, an unpickled one. Where nothing was replaced, nothing happens.
+
+    Args:
+        model: Any module.
+
+    Raises:
+        TypeError: `model` is no module.
+
+    Example:
+        >>> import copy
+        >>> model = nn.Sequential(nn.GRU(4, 8))
+        >>> _ = accelerate(model)
+        >>> twin = copy.deepcopy(model)
+        >>> decelerate(twin)
+        >>> type(twin[0])
+        <class 'torch.nn.modules.rnn.GRU'>
+    """
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"decelerate: model must be a torch.nn.Module, but is {type(model).__name__}.")
+    for module in model.modules():
+        _restore(module)
 
 
 @dataclass(frozen=True)
@@ -118,13 +149,9 @@ class Acceleration:
     left: list[Left] = field(default_factory=list)
 
     def undo(self) -> None:
-        """Turn every module that runs on this library's ops back into torch's, with the parameters that it has now.
-
-        Those that an earlier `accelerate` replaced too, so a copy or an unpickled model is undone by
-        `accelerate(copy).undo()`. Twice does no harm.
-        """
-        for module in (*self.model.modules(), *(entry.module for entry in self.replaced)):
-            _restore(module)
+        """Turn what this call replaced back into torch's, with the parameters that it has now; twice does no harm."""
+        for entry in self.replaced:
+            _restore(entry.module)
 
     def __str__(self) -> str:
         rows = [(entry.name, entry.what, f"runs on {entry.backend!r}") for entry in self.replaced]
@@ -233,12 +260,19 @@ def _reason_to_leave(module: nn.Module) -> str | None:
         if base is None:
             return None
         return f"{plain.__name__} is a subclass of torch.nn.{base.__name__}, which may compute something else"
+    missing = [name for name in module._flat_weights_names if not hasattr(module, name)] if _is_layer(module) else []
+    if missing:
+        return f"it has no {missing[0]}, which others seem to compute; run it once before"
     if "forward" in module.__dict__:
         return "its forward was replaced on the instance"
     nonlinearity = getattr(module, "nonlinearity", "tanh")
     if nonlinearity not in ("tanh", "relu"):
         return f"its nonlinearity is {nonlinearity!r}, which torch cannot run either"
     return None
+
+
+def _is_layer(module: Any) -> TypeGuard[nn.RNNBase]:
+    return isinstance(module, nn.RNNBase)
 
 
 def _plain_class(module: nn.Module) -> type[nn.Module]:
@@ -298,7 +332,7 @@ def _restore(module: Any) -> None:
     """Turn a module back into torch's."""
     if not isinstance(module, _Both):
         return
-    for name in module.__dict__.pop("_adopted"):
+    for name in module.__dict__.pop("_adopted", ()):
         module.__dict__.pop(name, None)
     _swap(module, module._torchs)
     _flatten(module)

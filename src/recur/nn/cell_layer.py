@@ -12,7 +12,7 @@ from torch.nn.utils import parametrize
 
 from recur.nn import nest
 from recur.nn import options as checks
-from recur.nn.form import changed_arguments, zoneout_mask
+from recur.nn.form import Share, changed_arguments, zoneout_mask
 from recur.nn.gated_cell import GatedCell, LSTMState
 from recur.nn.layer import RecurrentLayer
 from recur.nn.module_cell import ModuleCell
@@ -40,6 +40,8 @@ class CellLayer(RecurrentLayer):
     """
 
     _options_type: ClassVar[type[StackOptions]] = LibraryOptions
+    recurrent_dropout: Any = Share()
+    weight_dropout: Any = Share()
     # What a state looks like, any leaves in place of its tensors.
     _state_nest: Any = "*"
 
@@ -57,8 +59,9 @@ class CellLayer(RecurrentLayer):
         owner = type(self).__name__
         given = checks.complete(owner, options, self._options_type, type(self))
         super().__init__(input_size, hidden_size, num_layers, batch_first, dropout, bidirectional, given)
-        self.recurrent_dropout = given.get("recurrent_dropout", 0.0)
-        self.weight_dropout = given.get("weight_dropout", 0.0)
+        for name in ("recurrent_dropout", "weight_dropout"):
+            if name in given:
+                setattr(self, name, given[name])
         self.cells = nn.ModuleList()
         for k in range(self._num_states):
             layer = k // self._num_directions

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from recur.kinds import is_whole
 from recur.nn import options as checks
 from recur.nn.module_cell import ModuleCell, StepNoise, lstm_update
 from recur.ops._call import State
@@ -235,7 +236,7 @@ def check_places(owner: str, x: Tensor, input_size: int, num_dims: int, ahead: s
 
 def num_features(owner: str, num_dims: int) -> int:
     """Return how many dimensions one step of a row has."""
-    if isinstance(num_dims, bool) or num_dims not in _CONVOLUTIONS:
+    if not is_whole(num_dims) or num_dims not in _CONVOLUTIONS:
         raise ValueError(f"{owner}: num_dims is {num_dims!r}, but must be 1, 2 or 3.")
     return 1 + num_dims
 

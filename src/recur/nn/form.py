@@ -28,6 +28,24 @@ OWN = (
 """Options of gated layers that are neither of the stack nor of the op's form."""
 
 
+class Share:
+    """An attribute that is a probability, checked whenever it is set, and 0 until then."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, module: Any, owner: type | None = None) -> Any:
+        return self if module is None else module.__dict__.get(f"_{self.name}", 0.0)
+
+    def __set__(self, module: Any, value: Any) -> None:
+        # The options come before the module knows its name.
+        owner = module.__dict__.get("_owner", type(module).__name__)
+        if self.name not in module._options_type.__annotations__:
+            raise AttributeError(f"{owner}: there is no {self.name} here.")
+        checks.check_share(owner, self.name, value)
+        module.__dict__[f"_{self.name}"] = value
+
+
 class _Fixed:
     """An attribute that reads a field of the form, which is chosen once, when the module is made."""
 
@@ -93,10 +111,10 @@ class GatedForm(WithZoneout):
     output_clip: Any = _Fixed()
     gradient_clip: Any = _Fixed()
 
+    recurrent_dropout: Any = Share()
+
     # Set from the options.
-    recurrent_dropout: float
     recurrent_dropout_kind: str
-    weight_dropout: float
     init: str | Mapping[str, Initializer]
     chrono_steps: int | None
     forget_bias: float | None
@@ -132,7 +150,8 @@ class GatedForm(WithZoneout):
         self._state_names = cell.states
         self.proj_size = proj_size
         for name in OWN:
-            setattr(self, name, given.get(name, checks.DEFAULTS[name]))
+            if name in given:
+                setattr(self, name, given[name])
         if self.recurrent_dropout_kind == "candidate":
             if len(cell.gates) == 1:
                 raise ValueError(f"{owner}: recurrent_dropout_kind='candidate' needs gates; pass 'state'.")
@@ -144,8 +163,12 @@ class GatedForm(WithZoneout):
 
     def _form_now(self) -> Options:
         """Return the form, with the nonlinearity that is registered by now where that is a module."""
-        own: Any = self.__dict__["_modules"].get("nonlinearity")
-        return self._form if own is None else self._form._replace(nonlinearity=own)
+        registered = self.__dict__["_modules"]
+        if "nonlinearity" not in registered:
+            return self._form
+        if registered["nonlinearity"] is None:
+            raise TypeError(f"{self._owner}: nonlinearity was a module and is None now; set another module.")
+        return self._form._replace(nonlinearity=registered["nonlinearity"])
 
     def _noise(self, x_TBI: Tensor, state: State, dilation: int = 1, is_drawn: bool = True) -> Noise:
         """Return the masks of one layer and direction, whose rows are `dilation` to a sequence.

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from recur.nn import initialization
 from recur.nn import options as checks
 from recur.nn.cell import CELLS
-from recur.nn.form import GatedForm, changed_arguments
+from recur.nn.form import GatedForm, Share, changed_arguments
 from recur.nn.gated_cell import GatedCell
 from recur.nn.layer import RecurrentLayer
 from recur.nn.sequences import Lengths, Sequences
@@ -38,6 +38,8 @@ class GatedLayer(GatedForm, RecurrentLayer):
         form_options: Fields of `recur.ops.Options` that the kind of layer sets.
         options: Options by keyword, `GatedOptions` or more.
     """
+
+    weight_dropout: Any = Share()
 
     def __init__(
         self,
@@ -87,11 +89,12 @@ class GatedLayer(GatedForm, RecurrentLayer):
 
     def reset_parameters(self) -> None:
         """Draw the weights as `init` says; torch draws all of them uniformly within 1 / sqrt(hidden_size)."""
-        with initialization.drawing(self) as tensors:
-            for k, (four, more) in enumerate(self._weight_names):
-                hidden_size = self.hidden_sizes[k // self._num_directions]
-                named = [*zip(TORCH_WEIGHTS, four, strict=True), *more]
-                weights = {name: tensors[full] for name, full in named if full is not None}
+        for k, (four, more) in enumerate(self._weight_names):
+            hidden_size = self.hidden_sizes[k // self._num_directions]
+            pairs = (*zip(TORCH_WEIGHTS, four, strict=True), *more)
+            named = {name: full for name, full in pairs if full is not None}
+            with initialization.drawing(self, named.values()) as tensors:
+                weights = {name: tensors[full] for name, full in named.items()}
                 initialization.draw(weights, self._cell, hidden_size, self.init, self.chrono_steps, self.forget_bias)
         self._reset_stack_parameters()
 
@@ -148,7 +151,7 @@ class GatedLayer(GatedForm, RecurrentLayer):
         records: bool,
     ) -> Result:
         weights = self._weights(k)
-        if self.weight_dropout > 0 and self.training:
+        if self.training and self.weight_dropout > 0:
             dropped = nn.functional.dropout(weights.weight_hh, self.weight_dropout)
             weights = weights._replace(weight_hh=dropped)
         noise = self._noise(x_TBI, state, self.dilations[k // self._num_directions])
@@ -174,7 +177,7 @@ class GatedLayer(GatedForm, RecurrentLayer):
         found = []
         for layer in range(self.num_layers):
             if layer > 0:
-                x_TBI = x_TBI.new_zeros(*x_TBI.shape[:2], self._in_size(layer))
+                x_TBI = x_TBI.new_zeros(1, 1, 1).expand(*x_TBI.shape[:2], self._in_size(layer))
             state = tuple([x_TBI.new_zeros(x_TBI.shape[1], *shape) for shape in self._state_shapes(layer)])
             noise = self._noise(x_TBI, state, is_drawn=False)
             weights, form = self._weights(layer * self._num_directions), self._form_now()
@@ -184,7 +187,7 @@ class GatedLayer(GatedForm, RecurrentLayer):
         slowest = max(range(self.num_layers), key=lambda layer: order.index(found[layer].backend))
         if len({explanation.backend for explanation in found}) == 1:
             return found[0]
-        return replace(found[slowest], situation=f"{found[slowest].situation}, layer {slowest} of {self.num_layers}")
+        return replace(found[slowest], situation=f"{found[slowest].situation}, layers[{slowest}]")
 
     def cell(self, layer: int = 0, direction: Literal["forward", "backward"] = "forward") -> GatedCell:
         """Return the single cell of one layer and direction, which shares this layer's parameters.

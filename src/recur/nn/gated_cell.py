@@ -153,11 +153,7 @@ class GatedCell(GatedForm, nn.Module):
                 )
         given = checks.complete(owner, options, self._options_type, type(self))
         checks.check_dtype(owner, dtype)
-        if given["recurrent_dropout"] > 0 and given["recurrent_dropout_kind"] == "state":
-            raise ValueError(
-                f"{owner}: recurrent_dropout of the kind 'state' has one mask for all steps, and a cell sees one step. "
-                f"Pass recurrent_dropout_kind='candidate', or use {owner.removesuffix('Cell')}."
-            )
+        self._check_kind(given["recurrent_dropout"], given["recurrent_dropout_kind"])
         checks.check_size(owner, "input_size", input_size, 1)
         checks.check_size(owner, "hidden_size", hidden_size, 1)
         self._choose_form(bias, proj_size, form_options, given)
@@ -194,8 +190,7 @@ class GatedCell(GatedForm, nn.Module):
 
     def reset_parameters(self) -> None:
         """Draw the weights as `init` says; torch draws all of them uniformly within 1 / sqrt(hidden_size)."""
-        with initialization.drawing(self) as tensors:
-            weights = {name: tensors.get(name, weight) for name, weight in self._weights().named().items()}
+        with initialization.drawing(self, self._weights().named()) as weights:
             initialization.draw(weights, self._cell, self.hidden_size, self.init, self.chrono_steps, self.forget_bias)
 
     @property
@@ -278,6 +273,8 @@ class GatedCell(GatedForm, nn.Module):
 
     def _check_masks(self) -> None:
         source: Any = self._parameters
+        if self.training and self.recurrent_dropout > 0 and not isinstance(source, LayerParameters):
+            self._check_kind(self.recurrent_dropout, self.recurrent_dropout_kind)
         if not (self.training and isinstance(source, LayerParameters)):
             return
         layer = source.layer
@@ -288,6 +285,13 @@ class GatedCell(GatedForm, nn.Module):
                     f"{self._owner}: {name} of the layer has one mask for all steps, and a cell sees one step. "
                     "Run the layer in training, or call eval() on the cell."
                 )
+
+    def _check_kind(self, recurrent_dropout: float, kind: str) -> None:
+        if recurrent_dropout > 0 and kind == "state":
+            raise ValueError(
+                f"{self._owner}: recurrent_dropout of the kind 'state' has one mask for all steps, and a cell sees one "
+                f"step. Pass recurrent_dropout_kind='candidate', or use {self._owner.removesuffix('Cell')}."
+            )
 
     def _start(self, x_TBI: Tensor, weight: Tensor) -> State:
         """Return the initial state."""

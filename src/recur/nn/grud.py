@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Unpack
 
 import torch
@@ -89,11 +89,10 @@ class GRUDCell(ModuleCell):
     def _state_sizes(self) -> tuple[Size, ...]:
         return (Size((self.hidden_size,)), Size((self.input_size,)), Size((self.input_size,)), Size((2,)))
 
-    def reset_parameters(self) -> None:
-        """Draw the weights as torch's cells; nothing decays at first faster than time says, for the biases are zero."""
-        super().reset_parameters()
+    def _draw(self, weights: Mapping[str, Tensor]) -> None:
+        # Nothing decays at first faster than time says.
         for name in ("decay_x_bias", "decay_h_bias"):
-            nn.init.zeros_(self._weight(name))
+            weights[name].zero_()
 
     def _step(self, x: Tensor, state: State, noise: StepNoise) -> tuple[State, dict[str, Tensor]]:
         h, seen, age, clock = state

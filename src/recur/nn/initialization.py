@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -55,18 +55,27 @@ def check(
 
 
 @contextmanager
-def drawing(module: nn.Module) -> Iterator[dict[str, Tensor]]:
-    """Give a module's own tensors by name, to be filled in place; those of its submodules are left alone.
+def drawing(module: nn.Module, names: Iterable[str]) -> Iterator[dict[str, Tensor]]:
+    """Give weights of a module by name, all of which are to be filled in place.
 
     A parametrized weight is computed from others, so what was drawn for it is put back through its parametrizations,
     as an assignment to it is.
+
+    Raises:
+        NotImplementedError: A parametrization cannot be assigned to.
     """
-    tensors: dict[str, Tensor] = {name: tensor for name, tensor in module._parameters.items() if tensor is not None}
-    held: Any = getattr(module, "parametrizations", {})
-    computed = {name: getattr(module, name).detach().clone() for name in held}
-    yield tensors | computed
-    for name, tensor in computed.items():
-        setattr(module, name, tensor)
+    own: Any = module._parameters
+    weights = {name: own[name] if name in own else getattr(module, name).detach().clone() for name in names}
+    yield weights
+    for name in weights.keys() - own.keys():
+        try:
+            setattr(module, name, weights[name])
+        except RuntimeError as error:
+            raise NotImplementedError(
+                f"{module._owner}: {name} cannot be drawn, because it is parametrized by what cannot be "
+                f"assigned to: {error} Remove the parametrization before, with "
+                "torch.nn.utils.parametrize.remove_parametrizations."
+            ) from error
 
 
 def draw(

@@ -81,6 +81,7 @@ class ModuleCell(nn.Module):
     ) -> None:
         """Make parameters of these shapes and draw them."""
         checks.check_dtype(self._owner, dtype)
+        self._names = tuple(shapes)
         for name, shape in shapes.items():
             self.register_parameter(name, nn.Parameter(torch.empty(shape, device=device, dtype=dtype)))
         self.reset_parameters()
@@ -88,12 +89,17 @@ class ModuleCell(nn.Module):
     def reset_parameters(self) -> None:
         """Draw every parameter uniformly within 1 / sqrt(hidden_size), as torch's cells; gains are ones."""
         bound = self.hidden_size**-0.5
-        with drawing(self) as tensors:
-            for name, tensor in tensors.items():
+        with drawing(self, self._names) as weights:
+            for name, weight in weights.items():
                 if name in ("norm_ih", "norm_hh", "norm_c"):
-                    nn.init.ones_(tensor)
+                    nn.init.ones_(weight)
                 else:
-                    nn.init.uniform_(tensor, -bound, bound)
+                    nn.init.uniform_(weight, -bound, bound)
+            with torch.no_grad():
+                self._draw(weights)
+
+    def _draw(self, weights: Mapping[str, Tensor]) -> None:
+        """Fill those weights that are drawn otherwise in this kind of cell; all are drawn as torch's by now."""
 
     def _weight(self, name: str, noise: StepNoise = SILENT) -> Tensor:
         """Return a parameter, parametrized or not, with what is dropped of it."""

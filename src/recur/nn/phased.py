@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Unpack
 
 import torch
@@ -88,14 +88,10 @@ class PhasedLSTMCell(ModuleCell):
     def _state_sizes(self) -> tuple[Size, ...]:
         return (Size((self.hidden_size,)), Size((self.hidden_size,)), Size((1,)))
 
-    def reset_parameters(self) -> None:
-        """Draw the weights as torch's cells, the logarithms of the periods uniformly, the shifts within a period."""
-        super().reset_parameters()
+    def _draw(self, weights: Mapping[str, Tensor]) -> None:
         shortest, longest = self.periods
-        with torch.no_grad():
-            period, shift = self._weight("period"), self._weight("shift")
-            period.uniform_(math.log(shortest), math.log(longest)).exp_()
-            shift.uniform_(0, 1).mul_(period)
+        period = weights["period"].uniform_(math.log(shortest), math.log(longest)).exp_()
+        weights["shift"].uniform_(0, 1).mul_(period)
 
     def _step(self, x: Tensor, state: State, noise: StepNoise) -> tuple[State, dict[str, Tensor]]:
         h, c, clock = state

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Unpack
 
 import torch
@@ -65,15 +65,12 @@ class RHNCell(ModuleCell):
         }
         self._make(shapes, device, dtype)
 
-    def reset_parameters(self) -> None:
-        """Draw the weights as torch's cells, and set the biases."""
-        super().reset_parameters()
-        with torch.no_grad():
-            bias = self._weight("bias").view(self.depth, -1, self.hidden_size)
-            bias.zero_()
-            bias[:, 1] = self.transform_bias
-            # Uncoupled, the carry gate begins as open as if it were coupled.
-            bias[:, 2:] = -self.transform_bias
+    def _draw(self, weights: Mapping[str, Tensor]) -> None:
+        bias = weights["bias"].view(self.depth, -1, self.hidden_size)
+        bias.zero_()
+        bias[:, 1] = self.transform_bias
+        # Uncoupled, the carry gate begins as open as if it were coupled.
+        bias[:, 2:] = -self.transform_bias
 
     def _step(self, x: Tensor, state: State, noise: StepNoise) -> tuple[State, dict[str, Tensor]]:
         (s,) = state

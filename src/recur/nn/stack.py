@@ -127,6 +127,7 @@ class Stack(WithZoneout, nn.Module):
 
     def _make_stack_parameters(self, device: torch.device | str | None, dtype: torch.dtype | None) -> None:
         """Make the parameters that belong to the stack and not to the cells, after those."""
+        before = set(self._parameters)
         shapes = [self._state_shapes(k // self._num_directions) for k in range(self._num_states)]
         copies = tuple(self.dilations[k // self._num_directions] for k in range(self._num_states))
         self._state_form = StateForm(self._owner, self._state_names, tuple(shapes), copies, self.state_batch_first)
@@ -159,6 +160,7 @@ class Stack(WithZoneout, nn.Module):
             total = sum(torch.Size(part).numel() for name, part in named if name not in self._fixed_states)
             assert self.context_size is not None
             self.context_to_state = nn.Linear(self.context_size, total, device=device, dtype=dtype)
+        self._stack_names = tuple([name for name in self._parameters if name not in before])
 
     def _learned_name(self, name: str) -> str:
         """Return the name of the parameter that a part of the state begins with; h_0 for h."""
@@ -171,15 +173,15 @@ class Stack(WithZoneout, nn.Module):
 
     def _reset_stack_parameters(self) -> None:
         """Draw the parameters of the stack: a learned initial state zero, highway gates half closed."""
-        with drawing(self) as tensors:
+        with drawing(self, self._stack_names) as tensors:
             for name, tensor in tensors.items():
-                if name.startswith(tuple(self._learned_name(part) for part in self._state_names)):
-                    nn.init.zeros_(tensor)
-                elif name.startswith("weight_skip"):
+                if name.startswith("weight_skip"):
                     bound = tensor.shape[1] ** -0.5
                     nn.init.uniform_(tensor, -bound, bound)
                 elif name.startswith("bias_skip"):
                     # At first the layer's input passes rather than its output (Srivastava et al. 2015, section 2.2).
                     nn.init.constant_(tensor, -1.0)
+                else:
+                    nn.init.zeros_(tensor)
         if self.initial_state == "context":
             self.context_to_state.reset_parameters()

@@ -186,8 +186,11 @@ def check_lengths(owner: str, lengths: Tensor, num_steps: int, batch: int) -> No
 
 
 def has_values(tensor: Tensor) -> bool:
-    """Return whether the values are there to look at: not while compiling, on the device meta, or mapped by vmap."""
-    if torch.compiler.is_compiling():
+    """Return whether the values are there to look at.
+
+    They are not while compiling, on the device meta, mapped by vmap, in a fake tensor, or while `make_fx` traces.
+    """
+    if torch.compiler.is_compiling() or any(torch._C._get_dispatch_mode(mode) is not None for mode in _SHADOWS):
         return False
     # What torch.func.grad follows may be what vmap maps.
     while torch._C._functorch.is_functorch_wrapped_tensor(tensor):
@@ -195,6 +198,10 @@ def has_values(tensor: Tensor) -> bool:
             return False
         tensor = torch._C._functorch.get_unwrapped(tensor)
     return not tensor.is_meta
+
+
+_SHADOWS = (torch._C._TorchDispatchModeKey.FAKE, torch._C._TorchDispatchModeKey.PROXY)
+"""Modes of torch in which a tensor stands for others that it will be run with."""
 
 
 def is_autocast(device: str) -> bool:

@@ -133,9 +133,10 @@ def advice_for(run: RunFolder, train_tokens: int) -> str:
     except RunError:
         # Damaged metrics are no reason not to judge.
         rows = []
-    epochs = [row["epoch"] for row in rows if is_whole(row.get("epoch"), 0)]
-    if max(epochs, default=0) >= _MANY_EPOCHS:
-        return f"it has read the text {max(epochs)} times, so give it more text rather than more time"
+    # They are counted from 0.
+    epochs = 1 + max((row["epoch"] for row in rows if is_whole(row.get("epoch"), 0)), default=0)
+    if epochs >= _MANY_EPOCHS:
+        return f"it has read the text {epochs} times, so give it more text rather than more time"
     return _TRAIN_ON
 
 

@@ -109,6 +109,9 @@ def default_folder(sources: Sequence[str], overwrite: bool) -> Path:
         overwrite: Whether a run that stands there may be replaced.
     """
     # Not resolved: a link gives the name that the user knows, and one to itself has no other.
+    if not sources:
+        # Whoever reads them says so.
+        return Path("runs") / "run"
     first = "stdin" if sources[0] == "-" else (Path.cwd() / sources[0]).name or "run"
     if first == "..":
         first = Path(sources[0]).resolve().name or "run"
