@@ -93,12 +93,18 @@ class LanguageModel(nn.Module):
             Logits (B, T, V) of the weights' dtype, and the state after each row's last step.
         """
         reset_TB = None if reset is None else reset.t()
-        h_TBH = self.embedding_dropout(self.embedding(x.t()))
+        h_TBH = self.embedding(x.t())
+        # In evaluation a dropout does nothing, but a call of it takes its time, three times a character.
+        embedding_dropout, dropout = self.embedding_dropout, self.dropout
+        if embedding_dropout.training:
+            h_TBH = embedding_dropout(h_TBH)
         finals: list[LayerState] = []
         for number, layer in enumerate(self.layers):
             before = None if state is None else state[number]
             out_TBH, final = layer(h_TBH, before, lengths=lengths, reset=reset_TB)
-            h_TBH = self.dropout(out_TBH + h_TBH if self.options.residual and number else out_TBH)
+            h_TBH = out_TBH + h_TBH if self.options.residual and number else out_TBH
+            if dropout.training:
+                h_TBH = dropout(h_TBH)
             finals.append(final)
         logits_TBV = self.output(h_TBH)
         if lengths is not None:

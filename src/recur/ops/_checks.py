@@ -161,8 +161,8 @@ def check_like(owner: str, name: str, tensor: Tensor, weight: Tensor, weight_nam
 
 def check_steps(owner: str, x_TBI: Tensor) -> None:
     """Raise ValueError when there is no step or no row."""
-    for axis, what in ((0, "steps"), (1, "rows")):
-        if x_TBI.shape[axis] == 0:
+    for size, what in zip(x_TBI.shape, ("steps", "rows"), strict=False):
+        if size == 0:
             raise ValueError(f"{owner}: x has no {what}; give at least one.")
 
 

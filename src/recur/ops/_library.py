@@ -95,8 +95,9 @@ class Library:
 
     def _run_full(self, x_TBI: Tensor, state: State, weights: Weights) -> Result:
         if x_TBI.shape[0] == 1 and not weights.more:
-            state = self._step(x_TBI[0], state, weights)
-            return Result(state[0][None], state)
+            # An index would cost three times as much, and this is a character's path.
+            state = self._step(x_TBI.squeeze(0), state, weights)
+            return Result(state[0].unsqueeze(0), state)
         return self._sequence(x_TBI, state, weights.given(), weights.bias_ih is not None)
 
     def _run_split(self, x_TBI: Tensor, call: Call, lengths: Tensor | None, reset: Tensor | None) -> Result:

@@ -387,17 +387,17 @@ class TrainedLanguageModel:
             generator.seed()
         else:
             generator.manual_seed(seed)
-        never = self.tokenizer.unknown_id
+        allowed = None
+        if self.tokenizer.unknown_id is not None:
+            allowed = torch.zeros(self.tokenizer.vocabulary_size, device=self.device)
+            allowed[self.tokenizer.unknown_id] = -torch.inf
         writers = [Writer(self.tokenizer, stop) for _ in range(samples)]
         logits, state = self._run(ids, None)
         if samples > 1:
             logits = logits.expand(samples, -1)
             state = tuple(_repeated(layer, samples) for layer in state)
         for made in range(length):
-            if never is not None:
-                logits = logits.clone()
-                logits[:, never] = -torch.inf
-            tokens = sampling.draw(logits, generator)
+            tokens = sampling.draw(logits if allowed is None else logits + allowed, generator)
             pieces = [writer.push(token) for writer, token in zip(writers, tokens.tolist(), strict=True)]
             if made + 1 == length or all(writer.is_done for writer in writers):
                 yield [piece + writer.flush() for piece, writer in zip(pieces, writers, strict=True)]
