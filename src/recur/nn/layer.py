@@ -248,15 +248,15 @@ class RecurrentLayer(Stack):
             num_features=self._num_features,
             wanted=self._step_shape,
         )
-        if x_TBI.shape[2] != self.input_size:
+        num_steps, batch, features, *_ = x_TBI.shape
+        if features != self.input_size:
             letters = "B, T" if self.batch_first else "T, B"
             raise ValueError(
-                f"{self._owner}: x has {x_TBI.shape[2]} features but input_size is {self.input_size}. "
-                f"Pass input_size={x_TBI.shape[2]}, or give x of shape ({letters}, {self._step_shape})."
+                f"{self._owner}: x has {features} features but input_size is {self.input_size}. "
+                f"Pass input_size={features}, or give x of shape ({letters}, {self._step_shape})."
             )
         check_like(self._owner, "x", x_TBI, self._sample_weight(), "the layer")
         check_steps(self._owner, x_TBI)
-        num_steps, batch = x_TBI.shape[:2]
         if lengths is not None:
             lengths = self._lengths(lengths, num_steps, batch, x_TBI.device)
         if reset is not None:
