@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, TypeGuard
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -260,7 +260,8 @@ def _reason_to_leave(module: nn.Module) -> str | None:
         if base is None:
             return None
         return f"{plain.__name__} is a subclass of torch.nn.{base.__name__}, which may compute something else"
-    missing = [name for name in module._flat_weights_names if not hasattr(module, name)] if _is_layer(module) else []
+    # A cell has no such list.
+    missing = [name for name in getattr(module, "_flat_weights_names", ()) if not hasattr(module, name)]
     if missing:
         return f"it has no {missing[0]}, which others seem to compute; run it once before"
     if "forward" in module.__dict__:
@@ -269,10 +270,6 @@ def _reason_to_leave(module: nn.Module) -> str | None:
     if nonlinearity not in ("tanh", "relu"):
         return f"its nonlinearity is {nonlinearity!r}, which torch cannot run either"
     return None
-
-
-def _is_layer(module: Any) -> TypeGuard[nn.RNNBase]:
-    return isinstance(module, nn.RNNBase)
 
 
 def _plain_class(module: nn.Module) -> type[nn.Module]:

@@ -174,13 +174,13 @@ class GatedLayer(GatedForm, RecurrentLayer):
         if x is None:
             x = self._sample_weight().new_zeros(1, 1, self.input_size)
         x_TBI, lengths, reset, _ = self._prepare(x, lengths, reset)
-        found = []
+        found, form = [], self._form_now()
         for layer in range(self.num_layers):
             if layer > 0:
                 x_TBI = x_TBI.new_zeros(1, 1, 1).expand(*x_TBI.shape[:2], self._in_size(layer))
             state = tuple([x_TBI.new_zeros(x_TBI.shape[1], *shape) for shape in self._state_shapes(layer)])
             noise = self._noise(x_TBI, state, is_drawn=False)
-            weights, form = self._weights(layer * self._num_directions), self._form_now()
+            weights = self._weights(layer * self._num_directions)
             call = Call(self._owner, x_TBI, state, weights, lengths, reset, options=form, noise=noise)
             found.append(_dispatch.explain(self._cell.backends, call, self.backend))
         order = [*[backend.name for backend in self._cell.backends], None]

@@ -75,6 +75,9 @@ class RecurrentLayer(Stack):
         """Return what the states look like for this input."""
         return self._state_form
 
+    def _check_extras(self, extras: Tensor, first: State, lengths: Tensor | None, reset: Tensor | None) -> None:
+        """Raise where the `extras` of `_forward` make no sense beside the initial state of the first layer."""
+
     # --- running ------------------------------------------------------------------------------------------------
 
     def forward(
@@ -135,6 +138,8 @@ class RecurrentLayer(Stack):
         own = self._own_states(x_TBI, context, form, state_form) if is_own_needed else None
         states = own if hx is None else self._given(hx, x_TBI.shape[1], form, state_form)
         assert states is not None
+        if extras is not None:
+            self._check_extras(extras, states[0], lengths, reset)
         # A given state may be carried on from before; a sequence that begins here knows nothing of it.
         anew = None if hx is None or reset is None else own
         y, finals, results = self._stack(x_TBI, states, lengths, reset, anew, return_all, extras)

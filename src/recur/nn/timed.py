@@ -11,7 +11,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from recur.nn.cell_layer import CellLayer
 from recur.nn.sequences import Lengths, Sequences, time_first
-from recur.ops._call import Result, State
+from recur.ops._call import State
 from recur.ops._checks import check_like, has_values, shape_of
 from recur.ops._scan import mask_of
 
@@ -79,21 +79,10 @@ class TimedLayer(CellLayer):
             ) from None
         return times_TB[..., None]
 
-    def _stack(
-        self,
-        x_TBI: Tensor,
-        states: list[State],
-        lengths: Tensor | None,
-        reset: Tensor | None,
-        anew: list[State] | None,
-        records: bool,
-        extras: Tensor | None,
-    ) -> tuple[Tensor | tuple[Tensor, Tensor], list[State], list[Result]]:
-        if extras is not None:
-            # Where a dilation keeps several states there are several clocks, and one that counts steps has its next.
-            clock = states[0][self._state_names.index("clock")]
-            self._check_order(extras[..., 0], lengths, reset, clock if clock.shape[1:] == (2,) else None)
-        return super()._stack(x_TBI, states, lengths, reset, anew, records, extras)
+    def _check_extras(self, extras: Tensor, first: State, lengths: Tensor | None, reset: Tensor | None) -> None:
+        # Where a dilation keeps several states there are several clocks, and one that counts steps has its next.
+        clock = first[self._state_names.index("clock")]
+        self._check_order(extras[..., 0], lengths, reset, clock if clock.shape[1:] == (2,) else None)
 
     def _check_order(
         self, times_TB: Tensor, lengths: Tensor | None, reset: Tensor | None, clock_B2: Tensor | None

@@ -191,4 +191,4 @@ def beside(mask: Tensor, value: Tensor) -> Tensor:
 def _where(condition_B: Tensor, yes: State, no: State) -> State:
     """Return each part of the one state or the other; under autocast the one that a cell just gave may be narrower."""
     pairs = zip(yes, no, strict=True)
-    return tuple([torch.where(beside(condition_B, b), a, b if a.dtype == b.dtype else b.to(a.dtype)) for a, b in pairs])
+    return tuple([torch.where(beside(condition_B, b), a, b.to(a.dtype)) for a, b in pairs])
