@@ -6,9 +6,97 @@
 
 #include "cpu_features.h"
 #include "memory.h"
+#include "recurrence.h"
 #include "threads.h"
 
 namespace nb = nanobind;
+
+namespace {
+
+using Address = std::uintptr_t;
+
+template <class T>
+void bind_recurrence(nb::module_& m, const char* name) {
+  using Call = recur::Recurrence<T>;
+  nb::class_<Call> c(m, name);
+  c.def(nb::init<>());
+  c.def("set_form", [](Call& self, recur::CellKind cell, bool is_relu, bool layer_norm, bool reverse) {
+    self.form.cell = cell;
+    self.form.nonlinearity = is_relu ? recur::Nonlinearity::relu : recur::Nonlinearity::tanh;
+    self.form.layer_norm = layer_norm;
+    self.form.reverse = reverse;
+  });
+  c.def("set_clips", [](Call& self, double cell, double output, double gradient) {
+    self.form.cell_clip = cell;
+    self.form.output_clip = output;
+    self.form.gradient_clip = gradient;
+  });
+  c.def("set_sizes", [](Call& self, std::int64_t steps, std::int64_t batch, std::int64_t inputs, std::int64_t hidden, std::int64_t outputs) {
+    self.steps = steps;
+    self.batch = batch;
+    self.input_size = inputs;
+    self.hidden_size = hidden;
+    self.out_size = outputs;
+  });
+#define RECUR_SEQUENCE(FIELD) c.def("set_" #FIELD, [](Call& self, Address data, std::int64_t step, std::int64_t row) { \
+    self.FIELD = {reinterpret_cast<decltype(self.FIELD.data)>(data), step, row}; })
+  RECUR_SEQUENCE(x);
+  RECUR_SEQUENCE(y);
+  RECUR_SEQUENCE(dy);
+  RECUR_SEQUENCE(dx);
+  RECUR_SEQUENCE(reset);
+  RECUR_SEQUENCE(candidate_mask);
+#undef RECUR_SEQUENCE
+#define RECUR_ZONEOUT(FIELD) c.def("set_" #FIELD, [](Call& self, Address data, std::int64_t step, std::int64_t row, std::int64_t unit) { \
+    self.FIELD = {{reinterpret_cast<const T*>(data), step, row}, unit}; })
+  RECUR_ZONEOUT(zoneout_h);
+  RECUR_ZONEOUT(zoneout_c);
+#undef RECUR_ZONEOUT
+#define RECUR_POINTER(FIELD) c.def("set_" #FIELD, [](Call& self, Address data) { \
+    self.FIELD = reinterpret_cast<decltype(self.FIELD)>(data); })
+  RECUR_POINTER(h0);
+  RECUR_POINTER(c0);
+  RECUR_POINTER(h_anew);
+  RECUR_POINTER(c_anew);
+  RECUR_POINTER(lengths);
+  RECUR_POINTER(state_mask);
+  RECUR_POINTER(hn);
+  RECUR_POINTER(cn);
+  RECUR_POINTER(gates);
+  RECUR_POINTER(cells);
+  RECUR_POINTER(input_hat);
+  RECUR_POINTER(hidden_hat);
+  RECUR_POINTER(scales);
+  RECUR_POINTER(raw_output);
+  RECUR_POINTER(dhn);
+  RECUR_POINTER(dcn);
+  RECUR_POINTER(dcells);
+  RECUR_POINTER(dh0);
+  RECUR_POINTER(dc0);
+  RECUR_POINTER(dh_anew);
+  RECUR_POINTER(dc_anew);
+#undef RECUR_POINTER
+#define RECUR_WEIGHT(FIELD) \
+  c.def("set_" #FIELD, [](Call& self, Address data) { self.weights.FIELD = reinterpret_cast<const T*>(data); }); \
+  c.def("set_d" #FIELD, [](Call& self, Address data) { self.dweights.FIELD = reinterpret_cast<T*>(data); })
+  RECUR_WEIGHT(weight_ih);
+  RECUR_WEIGHT(weight_hh);
+  RECUR_WEIGHT(bias_ih);
+  RECUR_WEIGHT(bias_hh);
+  RECUR_WEIGHT(weight_hr);
+  RECUR_WEIGHT(weight_ch);
+  RECUR_WEIGHT(norm_ih);
+  RECUR_WEIGHT(norm_hh);
+  RECUR_WEIGHT(norm_c);
+  RECUR_WEIGHT(norm_c_bias);
+#undef RECUR_WEIGHT
+  c.def("set_dgate", [](Call& self, int gate, Address data) { self.dgates[gate] = reinterpret_cast<const T*>(data); });
+  c.def("saved_sizes", [](const Call& self) { return recur::saved_sizes(self); });
+  c.def("forward", [](const Call& self, int threads) { recur::forward(self, threads); }, nb::call_guard<nb::gil_scoped_release>());
+  c.def("backward", [](const Call& self, int threads) { recur::backward(self, threads); }, nb::call_guard<nb::gil_scoped_release>());
+}
+
+}  // namespace
 
 NB_MODULE(_engine, m) {
   m.doc() = "Compiled part of recur; use it through recur.engine.";
@@ -24,6 +112,31 @@ NB_MODULE(_engine, m) {
 
   m.def("cpu_features", &recur::cpu_features, nb::rv_policy::reference);
   m.def("chosen_isa", [] { return recur::isa_name(recur::chosen_isa()); });
+  nb::enum_<recur::CellKind>(m, "CellKind")
+      .value("rnn", recur::CellKind::rnn)
+      .value("gru", recur::CellKind::gru)
+      .value("gru_reset_before", recur::CellKind::gru_reset_before)
+      .value("lstm", recur::CellKind::lstm)
+      .value("lstm_coupled", recur::CellKind::lstm_coupled)
+      .value("indrnn", recur::CellKind::indrnn)
+      .value("mgu", recur::CellKind::mgu)
+      .value("ligru", recur::CellKind::ligru);
+  nb::class_<recur::SavedSizes>(m, "SavedSizes")
+      .def_ro("gates", &recur::SavedSizes::gates)
+      .def_ro("cells", &recur::SavedSizes::cells)
+      .def_ro("input_hat", &recur::SavedSizes::input_hat)
+      .def_ro("hidden_hat", &recur::SavedSizes::hidden_hat)
+      .def_ro("scales", &recur::SavedSizes::scales)
+      .def_ro("raw_output", &recur::SavedSizes::raw_output)
+      .def_ro("slots", &recur::SavedSizes::slots)
+      .def_ro("padded_size", &recur::SavedSizes::padded_size)
+      .def("slot_of_gate", [](const recur::SavedSizes& self, int gate) { return self.slot_of_gate[gate]; });
+  bind_recurrence<float>(m, "Recurrence32");
+  bind_recurrence<double>(m, "Recurrence64");
+  m.def("peak_flops_float32", [](int threads) { return recur::peak_flops<float>(threads); }, nb::call_guard<nb::gil_scoped_release>());
+  m.def("peak_flops_float64", [](int threads) { return recur::peak_flops<double>(threads); }, nb::call_guard<nb::gil_scoped_release>());
+
+  m.def("advise_large_pages", [](Address data, std::int64_t bytes) { recur::advise_large_pages(reinterpret_cast<void*>(data), bytes); });
   m.def("keep_freed_memory", &recur::keep_freed_memory);
   m.def("hardware_threads", &recur::hardware_threads);
   m.def("usable_threads", &recur::usable_threads);

@@ -1,6 +1,8 @@
-// What happens to memory that is given back.
+// What happens to memory that is given back, how large pieces are mapped, and scratch that is used again.
 
 #pragma once
+
+#include <cstdint>
 
 namespace recur {
 
@@ -12,5 +14,24 @@ namespace recur {
 //
 // Returns whether the C library could be told; only glibc can. Holds for the rest of the process.
 bool keep_freed_memory();
+
+// Asks the system for large pages in a piece of memory that has just been allocated; small pieces are left alone.
+//
+// Touching 52 MB for the first time takes 30 ms in pages of 4 KiB and 3 ms in those of 2 MiB.
+void advise_large_pages(void* data, std::int64_t bytes);
+
+// A block of memory at a multiple of 64 bytes, for one use in one thread at a time. The thread keeps it for the next use.
+class Scratch {
+ public:
+  // Throws std::bad_alloc.
+  explicit Scratch(std::int64_t bytes);
+  ~Scratch();
+  Scratch(const Scratch&) = delete;
+  Scratch& operator=(const Scratch&) = delete;
+  char* data() const { return data_; }
+
+ private:
+  char* data_;
+};
 
 }  // namespace recur

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from recur.ops._call import Options
 from recur.ops._cell import Cell
+from recur.ops._cpu import Cpu
 from recur.ops._library import Library
 from recur.ops._scan import Reference
 from recur.ops.gru import library, reference
@@ -24,10 +25,15 @@ def cell(options: Options) -> Cell:
             "Leave the projection out, or pass reset_after=True."
         )
     states = ("h", "c") if options.projected else ("h",)
+    equations = Reference(reference.step, states)
     return Cell(
         name="gru",
         gates=("r", "z", "n"),
         states=states,
-        backends=(Library(library.sequence, library.step), Reference(reference.step, states)),
+        backends=(
+            Cpu("gru" if options.reset_after else "gru_reset_before", equations),
+            Library(library.sequence, library.step),
+            equations,
+        ),
         norms=(("norm_ih", 3), ("norm_hh", 3)) if options.layer_norm else (),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from recur.ops._call import Options
 from recur.ops._cell import Cell
+from recur.ops._cpu import Cpu
 from recur.ops._scan import Reference
 from recur.ops.indrnn import reference
 
@@ -13,11 +14,12 @@ TAKES = frozenset({"nonlinearity", "layer_norm", "output_clip"})
 
 def cell(options: Options) -> Cell:
     """Return the IndRNN in the form that `options` say; each unit sees its own past alone."""
+    equations = Reference(reference.step)
     return Cell(
         name="indrnn",
         gates=("h",),
         states=("h",),
-        backends=(Reference(reference.step),),
+        backends=(Cpu("indrnn", equations), equations),
         norms=(("norm", 1),) if options.layer_norm else (),
         is_independent=True,
     )

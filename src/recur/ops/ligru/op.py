@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from recur.ops._call import Options
 from recur.ops._cell import Cell
+from recur.ops._cpu import Cpu
 from recur.ops._scan import Reference
 from recur.ops.ligru import reference
 
@@ -14,10 +15,11 @@ TAKES = frozenset({"nonlinearity", "layer_norm", "projected", "output_clip"})
 def cell(options: Options) -> Cell:
     """Return the LiGRU in the form that `options` say; gates in the order z, n."""
     states = ("h", "c") if options.projected else ("h",)
+    equations = Reference(reference.step, states)
     return Cell(
         name="ligru",
         gates=("z", "n"),
         states=states,
-        backends=(Reference(reference.step, states),),
+        backends=(Cpu("ligru", equations), equations),
         norms=(("norm_ih", 2), ("norm_hh", 2)) if options.layer_norm else (),
     )

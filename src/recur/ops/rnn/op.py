@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from recur.ops._call import Options
 from recur.ops._cell import Cell
+from recur.ops._cpu import Cpu
 from recur.ops._library import Library
 from recur.ops._scan import Reference
 from recur.ops.rnn import library, reference
@@ -20,10 +21,11 @@ def cell(options: Options) -> Cell:
         )
     else:
         by_torch = Library(library.sequence_tanh, library.step_tanh)
+    equations = Reference(reference.step)
     return Cell(
         name="rnn",
         gates=("h",),
         states=("h",),
-        backends=(by_torch, Reference(reference.step)),
+        backends=(Cpu("rnn", equations), by_torch, equations),
         norms=(("norm", 1),) if options.layer_norm else (),
     )

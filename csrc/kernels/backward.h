@@ -1,0 +1,539 @@
+// The loop over time, backward: the steps of a chunk from its last to its first, then the gradients of its inputs and its
+// part of the weights' gradients.
+
+#pragma once
+
+#include "kernels/plan.h"
+
+namespace recur {
+namespace RECUR_ISA {
+
+// --- packed weights, shared by all threads ---------------------------------------------------------------------------
+
+// The weights as factors of gradients: (gates, inputs) instead of (inputs, gates).
+template <class T>
+struct BackwardPanels {
+  Panels<T> input, hidden, second, projection;
+};
+
+template <class T>
+BackwardPanels<T> place_backward(const Plan<T>& plan, Pieces& pieces) {
+  const auto place = [&](Index depth, Index columns) {
+    Panels<T> panels;
+    panels.depth = depth;
+    panels.columns = columns;
+    panels.data = pieces.take<T>(Panels<T>::size(depth, columns));
+    return panels;
+  };
+  BackwardPanels<T> panels;
+  if (plan.call.dx) panels.input = place(plan.gate_row(), plan.call.input_size);
+  if (!plan.cell.is_elementwise) panels.hidden = place(plan.cell.hidden_count * plan.padded, plan.outputs);
+  if (plan.has_second()) panels.second = place(plan.padded, plan.outputs);
+  if (plan.is_projected) panels.projection = place(plan.outputs, plan.units);
+  return panels;
+}
+
+template <class T>
+void pack_backward(const Plan<T>& plan, const BackwardPanels<T>& panels, const PanelShare& share, void* scratch) {
+  const T** rows = static_cast<const T**>(scratch);
+  const WeightsOf<const T>& w = plan.call.weights;
+  const auto pack = [&](const Panels<T>& to) {
+    pack_rows<T>(rows, nullptr, to, share.begin(to.count()), share.end(to.count()));
+  };
+  if (plan.call.dx) {
+    plan.rows_of(w.weight_ih, plan.call.input_size, plan.input_order(), 0, plan.cell.gates, rows);
+    pack(panels.input);
+  }
+  if (!plan.cell.is_elementwise) {
+    plan.rows_of(w.weight_hh, plan.outputs, nullptr, 0, plan.cell.hidden_count, rows);
+    pack(panels.hidden);
+  }
+  if (plan.has_second()) {
+    plan.rows_of(w.weight_hh, plan.outputs, nullptr, plan.second_gate(), 1, rows);
+    pack(panels.second);
+  }
+  if (plan.is_projected) {
+    for (Index p = 0; p < plan.outputs; ++p) rows[p] = w.weight_hr + p * plan.units;
+    pack(panels.projection);
+  }
+}
+
+// --- a thread's part of the weights' gradients -----------------------------------------------------------------------
+
+// Matrices have padded rows, in the order in which the products have them.
+template <class T>
+struct Sums {
+  T *input = nullptr, *hidden = nullptr, *second = nullptr, *projection = nullptr, *bias = nullptr, *own_past = nullptr;
+  T *weight_ch = nullptr, *norm_ih = nullptr, *norm_hh = nullptr, *norm_c = nullptr, *norm_c_bias = nullptr;
+  Index input_stride = 0, output_stride = 0, unit_stride = 0;
+
+  Sums() = default;
+  Sums(const Plan<T>& plan, Pieces& pieces) {
+    const WeightsOf<T>& wanted = plan.call.dweights;
+    const Index unit = kUnitBytes / static_cast<Index>(sizeof(T));
+    input_stride = round_up(plan.call.input_size, unit);
+    output_stride = plan.outputs_padded;
+    unit_stride = plan.padded;
+    if (wanted.weight_ih != nullptr) input = pieces.take<T>(plan.gate_row() * input_stride);
+    if (wanted.weight_hh != nullptr && plan.cell.is_elementwise) own_past = pieces.take<T>(plan.padded);
+    if (wanted.weight_hh != nullptr && !plan.cell.is_elementwise) {
+      hidden = pieces.take<T>(plan.cell.hidden_count * plan.padded * output_stride);
+      if (plan.has_second()) second = pieces.take<T>(plan.padded * output_stride);
+    }
+    if (wanted.weight_hr != nullptr) projection = pieces.take<T>(plan.outputs * unit_stride);
+    if (wanted.bias_ih != nullptr || wanted.bias_hh != nullptr) bias = pieces.take<T>(plan.slot_row());
+    // The cells add to these without asking.
+    if (plan.call.weights.weight_ch != nullptr) weight_ch = pieces.take<T>(3 * plan.units);
+    if (wanted.norm_ih != nullptr) norm_ih = pieces.take<T>(plan.cell.gates * plan.units);
+    if (wanted.norm_hh != nullptr) norm_hh = pieces.take<T>(plan.cell.gates * plan.units);
+    if (wanted.norm_c != nullptr) norm_c = pieces.take<T>(plan.units);
+    if (wanted.norm_c_bias != nullptr) norm_c_bias = pieces.take<T>(plan.units);
+  }
+};
+
+// --- a thread's scratch ----------------------------------------------------------------------------------------------
+
+template <class T>
+struct BackwardScratch {
+  Sums<T> sums;
+  T *dgates, *dinput = nullptr, *dhidden = nullptr;  // Of a chunk.
+  T *dh, *dc = nullptr;                              // Carried from step to step.
+  T *through = nullptr;      // Gradients of the state as the products see it.
+  T *spare = nullptr;
+  T *gated = nullptr;        // Of a chunk: what the second product saw.
+  T *doutput = nullptr, *projected = nullptr, *dprojected = nullptr;
+  T *packed;
+  const T** left;
+  T** right;
+  const T** other;
+  const T** factors;
+
+  BackwardScratch(const Plan<T>& plan, Index rows, Pieces& pieces) {
+    // First, so that it is found, and cleared, as a whole.
+    begin = pieces.take<char>(0);
+    sums = Sums<T>(plan, pieces);
+    sums_bytes = pieces.used();
+    const Index chunk = plan.steps_of_chunk(rows) * rows;
+    dgates = pieces.take<T>(chunk * plan.slot_row());
+    if (plan.is_normed || plan.norms_sum) dinput = pieces.take<T>(chunk * plan.gate_row());
+    if (plan.is_normed) dhidden = pieces.take<T>(chunk * plan.gate_row());
+    dh = pieces.take<T>(rows * plan.outputs_padded);
+    if (plan.has_cell_state) dc = pieces.take<T>(rows * plan.padded);
+    if (plan.has_second() || plan.call.state_mask != nullptr) through = pieces.take<T>(rows * plan.outputs_padded);
+    spare = pieces.take<T>(rows * plan.padded);
+    if (plan.has_second()) gated = pieces.take<T>(chunk * plan.outputs_padded);
+    if (plan.is_projected) {
+      doutput = pieces.take<T>(chunk * plan.outputs_padded);
+      projected = pieces.take<T>(chunk * plan.padded);
+      dprojected = pieces.take<T>(rows * plan.padded);
+    }
+    Index widest = plan.call.input_size > plan.outputs ? plan.call.input_size : plan.outputs;
+    if (plan.units > widest) widest = plan.units;
+    packed = pieces.take<T>(Panels<T>::size(chunk, widest));
+    const Index pointers = plan.gate_row() > plan.outputs ? plan.gate_row() : plan.outputs;
+    left = pieces.take<const T*>(chunk > pointers ? chunk : pointers);
+    right = pieces.take<T*>(chunk);
+    other = pieces.take<const T*>(chunk);
+    factors = pieces.take<const T*>(chunk);
+  }
+  char* begin;
+  Index sums_bytes;
+};
+
+// --- the loop --------------------------------------------------------------------------------------------------------
+
+template <class T>
+struct Backward {
+  const Plan<T>& plan;
+  const Recurrence<T>& call;
+  const BackwardPanels<T>& panels;
+  const Share& share;
+  const BackwardScratch<T>& scratch;
+  Index first = 0, end = 0;  // Of the chunk's steps.
+
+  Index place(Index s, Index i) const { return (s - first) * share.count + i; }
+  T* dgates(Index s, Index i) const { return scratch.dgates + place(s, i) * plan.slot_row(); }
+  // Rows whose product with the weights gives the gradient of the input, or the state.
+  T* dinput(Index s, Index i) const {
+    if (plan.is_normed || plan.norms_sum) return scratch.dinput + place(s, i) * plan.gate_row();
+    return dgates(s, i) + plan.cell.input_first * plan.padded;
+  }
+  T* dhidden(Index s, Index i) const {
+    if (plan.is_normed) return scratch.dhidden + place(s, i) * plan.gate_row();
+    return plan.norms_sum ? dinput(s, i) : dgates(s, i) + plan.cell.hidden_first * plan.padded;
+  }
+  // Where the second product's slot lies in such a row.
+  Index second_from() const {
+    return (plan.is_normed ? plan.second_gate() : plan.cell.second_first - plan.cell.hidden_first) * plan.padded;
+  }
+  Index saved_row(Index s, Index i) const { return plan.time(s) * call.batch + share.rows[i]; }
+  T* dh(Index i) const { return scratch.dh + i * plan.outputs_padded; }
+  T* dc(Index i) const { return plan.has_cell_state ? scratch.dc + i * plan.padded : nullptr; }
+
+  void run() {
+    std::memset(scratch.begin, 0, static_cast<std::size_t>(scratch.sums_bytes));
+    begin();
+    const Index chunk = plan.steps_of_chunk(share.count);
+    for (end = call.steps; end > 0; end = first) {
+      // Chunks as they were forward, so the first may be the short one.
+      first = (end - 1) / chunk * chunk;
+      for (Index s = end - 1; s >= first; --s) step(s, plan.active(share, plan.time(s)));
+      whole_chunk();
+    }
+    finish();
+  }
+
+  static void begin_with(T* to, Index padded, const T* from, Index count) {
+    std::memset(to, 0, sizeof(T) * static_cast<std::size_t>(padded));
+    if (from != nullptr) std::memcpy(to, from, sizeof(T) * static_cast<std::size_t>(count));
+  }
+
+  void begin() const {
+    const auto clear = [](T* rows, Index b, Index count) {
+      if (rows != nullptr) std::memset(rows + b * count, 0, sizeof(T) * static_cast<std::size_t>(count));
+    };
+    for (Index i = 0; i < share.count; ++i) {
+      const Index b = share.rows[i];
+      begin_with(dh(i), plan.outputs_padded, call.dhn == nullptr ? nullptr : call.dhn + b * plan.outputs, plan.outputs);
+      if (plan.has_cell_state) begin_with(dc(i), plan.padded, call.dcn == nullptr ? nullptr : call.dcn + b * plan.units, plan.units);
+      clear(call.dh0, b, plan.outputs);
+      clear(call.dh_anew, b, plan.outputs);
+      clear(call.dc0, b, plan.units);
+      clear(call.dc_anew, b, plan.units);
+      if (!call.dx) continue;
+      for (Index t = plan.length(b); t < call.steps; ++t) clear(call.dx.at(t, b), 0, call.input_size);
+    }
+  }
+
+  void finish() const {
+    for (Index i = 0; i < share.count; ++i) {
+      const Index b = share.rows[i];
+      add(call.dh0 == nullptr ? nullptr : call.dh0 + b * plan.outputs, dh(i), plan.outputs);
+      if (plan.has_cell_state) add(call.dc0 == nullptr ? nullptr : call.dc0 + b * plan.units, dc(i), plan.units);
+    }
+  }
+
+  static void add(T* to, const T* from, Index count) {
+    if (to == nullptr) return;
+    for (Index p = 0; p < count; p += kWidth<T>) {
+      const Lanes<T> lanes(count - p);
+      store(to + p, load(to + p, lanes) + load(from + p, lanes), lanes);
+    }
+  }
+
+  void step(Index s, Index active) const {
+    const Index t = plan.time(s);
+    const CellOf<T>& cell = plan.cell;
+    if (plan.is_projected) through_projection(s, active);
+    for (Index i = 0; i < active; ++i) cell.backward(plan.constants, row(s, t, i));
+    if (plan.has_second()) second_product(s, t, active);
+    if (plan.is_normed) normalise_products(s, active, 0);
+    if (plan.norms_sum) {
+      for (Index i = 0; i < active; ++i) {
+        T* d = dinput(s, i);
+        std::memcpy(d, dgates(s, i), sizeof(T) * static_cast<std::size_t>(plan.padded));
+        normalise_backward<T>(d, call.input_hat + saved_row(s, i) * plan.gate_row(), call.weights.norm_ih, scratch.sums.norm_ih,
+                              call.scales[saved_row(s, i) * kScales], plan.units, 1, plan.padded);
+      }
+    }
+    if (cell.is_elementwise) {
+      for (Index i = 0; i < active; ++i) own_past(s, t, i);
+    } else {
+      hidden_product(s, active);
+    }
+    for (Index i = 0; i < active; ++i) hand_back(t, i);
+  }
+
+  BackwardRow<T> row(Index s, Index t, Index i) const {
+    const Index b = share.rows[i], saved = saved_row(s, i);
+    BackwardRow<T> r{};
+    r.gates = call.gates + saved * plan.slot_row();
+    r.dgates = dgates(s, i);
+    r.h = plan.h_before(t, b);
+    r.c = plan.c_before(t, b);
+    r.dy = plan.is_projected ? scratch.dprojected + i * plan.padded : call.dy ? call.dy.at(t, b) : nullptr;
+    r.dh = dh(i);
+    r.dc = dc(i);
+    r.projected = plan.is_projected ? scratch.projected + place(s, i) * plan.padded : nullptr;
+    r.spare = scratch.spare + i * plan.padded;
+    r.candidate = plan.candidate(t, b);
+    r.zoneout_h = plan.zoneout(call.zoneout_h, t, b);
+    r.zoneout_c = plan.zoneout(call.zoneout_c, t, b);
+    for (int g = 0; g < kMaxGates; ++g) r.drecord[g] = call.dgates[g] == nullptr ? nullptr : call.dgates[g] + saved * plan.units;
+    r.dcells = call.dcells == nullptr ? nullptr : call.dcells + saved * plan.units;
+    r.dweight_ch = scratch.sums.weight_ch;
+    r.dnorm_c = scratch.sums.norm_c;
+    r.dnorm_c_bias = scratch.sums.norm_c_bias;
+    return r;
+  }
+
+  // From the output to what was projected; what zoneout takes stays in dh.
+  void through_projection(Index s, Index active) const {
+    const Index t = plan.time(s);
+    const Constants<T>& k = plan.constants;
+    for (Index i = 0; i < active; ++i) {
+      const Index b = share.rows[i];
+      T* d = scratch.doutput + place(s, i) * plan.outputs_padded;
+      for (Index p = 0; p < plan.outputs; p += kWidth<T>) {
+        const Lanes<T> lanes(plan.outputs - p);
+        Vector<T> gradient = load(dh(i) + p) + (call.dy ? load(call.dy.at(t, b) + p, lanes) : Vector<T>{});
+        const Vector<T> direct = take_old_share(gradient, plan.zoneout(call.zoneout_h, t, b), k.zoneout_h_unit, p, lanes);
+        store(dh(i) + p, within(direct, lanes));
+        if (k.has_output_clip) {
+          gradient = unclamped(gradient, load(call.raw_output + saved_row(s, i) * plan.outputs + p, lanes), k.output_clip);
+        }
+        store(d + p, within(gradient, lanes));
+      }
+      scratch.left[i] = d;
+      scratch.right[i] = scratch.dprojected + i * plan.padded;
+    }
+    multiply<T>(scratch.left, 0, scratch.right, 0, active, panels.projection, Start::zero, nullptr, true);
+  }
+
+  // The state as the products see it.
+  const T* h_seen(Index t, Index i, T* room) const {
+    const Index b = share.rows[i];
+    const T* h = plan.h_before(t, b);
+    if (call.state_mask == nullptr) return h;
+    const T* mask = call.state_mask + b * plan.outputs;
+    for (Index p = 0; p < plan.outputs; p += kWidth<T>) {
+      const Lanes<T> lanes(plan.outputs - p);
+      store(room + p, load(h + p, lanes) * load(mask + p, lanes), lanes);
+    }
+    return room;
+  }
+
+  void second_product(Index s, Index t, Index active) const {
+    if (plan.is_normed) normalise_products(s, active, 1);
+    for (Index i = 0; i < active; ++i) {
+      scratch.left[i] = dhidden(s, i);
+      scratch.right[i] = scratch.through + i * plan.outputs_padded;
+    }
+    multiply<T>(scratch.left, second_from(), scratch.right, 0, active, panels.second, Start::zero, nullptr, true);
+    for (Index i = 0; i < active; ++i) {
+      T* gated = scratch.gated + place(s, i) * plan.outputs_padded;
+      const T* h = h_seen(t, i, gated);
+      const BackwardRow<T> r = row(s, t, i);
+      plan.cell.between_backward(plan.constants, r, h, scratch.through + i * plan.outputs_padded);
+      // The gate of the first slot is what the state was gated with, in either such cell.
+      for (Index p = 0; p < plan.outputs; p += kWidth<T>) {
+        const Lanes<T> lanes(plan.outputs - p);
+        store(gated + p, load(h + p, lanes) * load(r.gates + p), lanes);
+      }
+    }
+  }
+
+  void normalise_products(Index s, Index active, int part) const {
+    const int begin_group = part, end_group = plan.has_second() ? part + 1 : plan.cell.groups;
+    for (Index i = 0; i < active; ++i) {
+      Index gate = part == 0 ? 0 : plan.second_gate();
+      for (int group = begin_group; group < end_group; ++group) {
+        const int count = plan.cell.group_gates[group];
+        for (Index g = gate; g < gate + count; ++g) {
+          std::memcpy(dhidden(s, i) + g * plan.padded, dgates(s, i) + plan.hidden_slot(static_cast<int>(g)) * plan.padded,
+                      sizeof(T) * static_cast<std::size_t>(plan.padded));
+        }
+        normalise_backward<T>(dhidden(s, i) + gate * plan.padded,
+                              call.hidden_hat + saved_row(s, i) * plan.gate_row() + gate * plan.padded,
+                              call.weights.norm_hh + gate * plan.units,
+                              scratch.sums.norm_hh == nullptr ? nullptr : scratch.sums.norm_hh + gate * plan.units,
+                              call.scales[saved_row(s, i) * kScales + 2 + group], plan.units, count, plan.padded);
+        gate += count;
+      }
+    }
+  }
+
+  // Adds what comes through the product with the state to dh.
+  void hidden_product(Index s, Index active) const {
+    for (Index i = 0; i < active; ++i) {
+      scratch.left[i] = dhidden(s, i);
+      scratch.right[i] = scratch.through == nullptr ? dh(i) : scratch.through + i * plan.outputs_padded;
+    }
+    const Start start = scratch.through != nullptr && !plan.has_second() ? Start::zero : Start::self;
+    multiply<T>(scratch.left, 0, scratch.right, 0, active, panels.hidden, start, nullptr, true);
+    if (scratch.through == nullptr) return;
+    for (Index i = 0; i < active; ++i) {
+      const T* mask = call.state_mask == nullptr ? nullptr : call.state_mask + share.rows[i] * plan.outputs;
+      for (Index p = 0; p < plan.outputs; p += kWidth<T>) {
+        const Lanes<T> lanes(plan.outputs - p);
+        const Vector<T> d = load(scratch.through + i * plan.outputs_padded + p);
+        store(dh(i) + p, load(dh(i) + p) + within(mask == nullptr ? d : d * load(mask + p, lanes), lanes));
+      }
+    }
+  }
+
+  // Of an IndRNN.
+  void own_past(Index s, Index t, Index i) const {
+    const Index b = share.rows[i];
+    const T* d = dhidden(s, i);
+    const T* h = plan.h_before(t, b);
+    const T* mask = call.state_mask == nullptr ? nullptr : call.state_mask + b * plan.outputs;
+    T* sum = scratch.sums.own_past;
+    for (Index u = 0; u < plan.units; u += kWidth<T>) {
+      const Lanes<T> lanes(plan.units - u);
+      const Vector<T> factor = mask == nullptr ? splat(T(1)) : load(mask + u, lanes), value = load(d + u);
+      store(dh(i) + u, load(dh(i) + u) + within(value * load(call.weights.weight_hh + u, lanes) * factor, lanes));
+      if (sum != nullptr) store(sum + u, load(sum + u) + within(value * load(h + u, lanes) * factor, lanes));
+    }
+  }
+
+  void hand_back(Index t, Index i) const {
+    const double bound = call.form.gradient_clip;
+    if (bound < std::numeric_limits<double>::infinity()) {
+      clip(dh(i), plan.outputs_padded, static_cast<T>(bound));
+      if (plan.has_cell_state) clip(dc(i), plan.padded, static_cast<T>(bound));
+    }
+    const Index b = share.rows[i];
+    if (!plan.is_reset(t, b)) return;
+    add(call.dh_anew == nullptr ? nullptr : call.dh_anew + b * plan.outputs, dh(i), plan.outputs);
+    begin_with(dh(i), plan.outputs_padded, nullptr, 0);
+    if (!plan.has_cell_state) return;
+    add(call.dc_anew == nullptr ? nullptr : call.dc_anew + b * plan.units, dc(i), plan.units);
+    begin_with(dc(i), plan.padded, nullptr, 0);
+  }
+
+  static void clip(T* values, Index count, T bound) {
+    for (Index p = 0; p < count; p += kWidth<T>) store(values + p, clamped<T>(load(values + p), bound));
+  }
+
+  // --- a chunk's products ---
+
+  void whole_chunk() const {
+    Index count = 0;
+    for (Index s = first; s < end; ++s) {
+      const Index t = plan.time(s), active = plan.active(share, t);
+      for (Index i = 0; i < active; ++i, ++count) {
+        if (plan.is_normed) normalise_input(s, i);
+        if (call.dx) scratch.right[count] = call.dx.at(t, share.rows[i]);
+        scratch.left[count] = dinput(s, i);
+        scratch.other[count] = call.x.at(t, share.rows[i]);
+      }
+    }
+    if (count == 0) return;
+    const Sums<T>& sums = scratch.sums;
+    if (call.dx) multiply<T>(scratch.left, 0, scratch.right, 0, count, panels.input, Start::zero, nullptr, false);
+    if (sums.input != nullptr) add_products(count, 0, plan.gate_row(), nullptr, call.input_size, sums.input, sums.input_stride);
+    if (sums.hidden != nullptr) {
+      const bool is_masked = call.state_mask != nullptr;
+      each(count, [&](Index at, Index s, Index t, Index i) {
+        scratch.left[at] = dhidden(s, i);
+        scratch.other[at] = plan.h_before(t, share.rows[i]);
+        if (is_masked) scratch.factors[at] = call.state_mask + share.rows[i] * plan.outputs;
+      });
+      add_products(count, 0, plan.cell.hidden_count * plan.padded, is_masked ? scratch.factors : nullptr, plan.outputs, sums.hidden,
+                   sums.output_stride);
+    }
+    if (sums.second != nullptr) {
+      each(count, [&](Index at, Index s, Index, Index i) { scratch.other[at] = scratch.gated + place(s, i) * plan.outputs_padded; });
+      add_products(count, second_from(), plan.padded, nullptr, plan.outputs, sums.second, sums.output_stride);
+    }
+    if (sums.projection != nullptr) {
+      each(count, [&](Index at, Index s, Index, Index i) {
+        scratch.left[at] = scratch.doutput + place(s, i) * plan.outputs_padded;
+        scratch.other[at] = scratch.projected + place(s, i) * plan.padded;
+      });
+      add_products(count, 0, plan.outputs, nullptr, plan.units, sums.projection, sums.unit_stride);
+    }
+    if (sums.bias != nullptr) {
+      each(count, [&](Index, Index s, Index, Index i) {
+        const T* d = dgates(s, i);
+        for (Index u = 0; u < plan.slot_row(); u += kWidth<T>) store(sums.bias + u, load(sums.bias + u) + load(d + u));
+      });
+    }
+  }
+
+  template <class Do>
+  void each(Index, Do act) const {
+    Index at = 0;
+    for (Index s = first; s < end; ++s) {
+      const Index t = plan.time(s), active = plan.active(share, t);
+      for (Index i = 0; i < active; ++i, ++at) act(at, s, t, i);
+    }
+  }
+
+  // sums[m] += the rows of `left` from an element on, times those of `other`.
+  void add_products(Index count, Index from, Index rows, const T* const* factors, Index columns, T* sums, Index stride) const {
+    Panels<T> packed;
+    packed.data = scratch.packed;
+    packed.depth = count;
+    packed.columns = columns;
+    pack_rows<T>(scratch.other, factors, packed, 0, packed.count());
+    add_outer<T>(scratch.left, from, rows, packed, sums, stride);
+  }
+
+  void normalise_input(Index s, Index i) const {
+    Index gate = 0;
+    for (int group = 0; group < plan.cell.groups; ++group) {
+      const int count = plan.cell.group_gates[group];
+      for (Index g = gate; g < gate + count; ++g) {
+        std::memcpy(dinput(s, i) + g * plan.padded, dgates(s, i) + plan.input_slot(static_cast<int>(g)) * plan.padded,
+                    sizeof(T) * static_cast<std::size_t>(plan.padded));
+      }
+      normalise_backward<T>(dinput(s, i) + gate * plan.padded,
+                            call.input_hat + saved_row(s, i) * plan.gate_row() + gate * plan.padded,
+                            call.weights.norm_ih + gate * plan.units,
+                            scratch.sums.norm_ih == nullptr ? nullptr : scratch.sums.norm_ih + gate * plan.units,
+                            call.scales[saved_row(s, i) * kScales + group], plan.units, count, plan.padded);
+      gate += count;
+    }
+  }
+};
+
+// --- putting the threads' sums together ------------------------------------------------------------------------------
+
+// Writes one thread's stretch of the rows of every wanted gradient.
+template <class T>
+void reduce(const Plan<T>& plan, const Sums<T>* sums, int num_sums, const PanelShare& share) {
+  const WeightsOf<T>& d = plan.call.dweights;
+  const auto total = [&](T* to, Index count, auto piece) {
+    for (Index p = 0; p < count; p += kWidth<T>) {
+      const Lanes<T> lanes(count - p);
+      Vector<T> value = load(piece(sums[0]) + p, lanes);
+      for (int n = 1; n < num_sums; ++n) value += load(piece(sums[n]) + p, lanes);
+      store(to + p, value, lanes);
+    }
+  };
+  const Index H = plan.units;
+  for (Index unit = share.begin(H); unit < share.end(H); ++unit) {
+    for (int j = 0; j < plan.cell.gates; ++j) {
+      const int gate = plan.input_order() == nullptr ? j : plan.input_order()[j];
+      if (d.weight_ih != nullptr) {
+        total(d.weight_ih + (gate * H + unit) * plan.call.input_size, plan.call.input_size,
+              [&](const Sums<T>& s) { return s.input + (j * plan.padded + unit) * s.input_stride; });
+      }
+    }
+    if (d.weight_hh == nullptr || plan.cell.is_elementwise) continue;
+    for (int gate = 0; gate < plan.cell.hidden_count; ++gate) {
+      total(d.weight_hh + (gate * H + unit) * plan.outputs, plan.outputs,
+            [&](const Sums<T>& s) { return s.hidden + (gate * plan.padded + unit) * s.output_stride; });
+    }
+    if (plan.has_second()) {
+      total(d.weight_hh + (plan.second_gate() * H + unit) * plan.outputs, plan.outputs,
+            [&](const Sums<T>& s) { return s.second + unit * s.output_stride; });
+    }
+  }
+  if (d.weight_hr != nullptr) {
+    for (Index p = share.begin(plan.outputs); p < share.end(plan.outputs); ++p) {
+      total(d.weight_hr + p * H, H, [&](const Sums<T>& s) { return s.projection + p * s.unit_stride; });
+    }
+  }
+  if (share.thread != 0) return;
+  if (d.weight_hh != nullptr && plan.cell.is_elementwise) total(d.weight_hh, H, [](const Sums<T>& s) { return s.own_past; });
+  for (int gate = 0; gate < plan.cell.gates; ++gate) {
+    if (d.bias_ih != nullptr) {
+      total(d.bias_ih + gate * H, H, [&](const Sums<T>& s) { return s.bias + plan.input_slot(gate) * plan.padded; });
+    }
+    if (d.bias_hh != nullptr) {
+      total(d.bias_hh + gate * H, H, [&](const Sums<T>& s) { return s.bias + plan.hidden_slot(gate) * plan.padded; });
+    }
+  }
+  const Index eyes = plan.call.form.cell == CellKind::lstm_coupled ? 2 : 3;
+  if (d.weight_ch != nullptr) total(d.weight_ch, eyes * H, [](const Sums<T>& s) { return s.weight_ch; });
+  if (d.norm_ih != nullptr) total(d.norm_ih, plan.cell.gates * H, [](const Sums<T>& s) { return s.norm_ih; });
+  if (d.norm_hh != nullptr) total(d.norm_hh, plan.cell.gates * H, [](const Sums<T>& s) { return s.norm_hh; });
+  if (d.norm_c != nullptr) total(d.norm_c, H, [](const Sums<T>& s) { return s.norm_c; });
+  if (d.norm_c_bias != nullptr) total(d.norm_c_bias, H, [](const Sums<T>& s) { return s.norm_c_bias; });
+}
+
+}  // namespace RECUR_ISA
+}  // namespace recur

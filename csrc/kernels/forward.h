@@ -1,0 +1,304 @@
+// The loop over time, forward.
+//
+// Time is cut into chunks of about a hundred rows: first the product of all inputs of a chunk, then its steps, while what
+// was computed is still near.
+
+#pragma once
+
+#include "kernels/plan.h"
+
+namespace recur {
+namespace RECUR_ISA {
+
+// --- packed weights, shared by all threads ---------------------------------------------------------------------------
+
+template <class T>
+void place_forward(Plan<T>& plan, Pieces& pieces) {
+  const auto place = [&](Panels<T>& panels, Index depth, Index columns) {
+    panels.depth = depth;
+    panels.columns = columns;
+    panels.data = pieces.take<T>(Panels<T>::size(depth, columns));
+  };
+  const CellOf<T>& cell = plan.cell;
+  place(plan.input, plan.call.input_size, plan.gate_row());
+  if (!cell.is_elementwise) place(plan.hidden, plan.outputs, cell.hidden_count * plan.padded);
+  if (plan.has_second()) place(plan.second, plan.outputs, plan.padded);
+  if (plan.is_projected) place(plan.projection, plan.units, plan.outputs);
+  plan.bias = pieces.take<T>(plan.slot_row());
+}
+
+template <class T>
+void pack_forward(const Plan<T>& plan, const PanelShare& share, void* scratch) {
+  const T** rows = static_cast<const T**>(scratch);
+  const WeightsOf<const T>& w = plan.call.weights;
+  const CellOf<T>& cell = plan.cell;
+  const auto pack = [&](const Panels<T>& to) { pack_columns(rows, to, share.begin(to.count()), share.end(to.count())); };
+  plan.rows_of(w.weight_ih, plan.call.input_size, plan.input_order(), 0, cell.gates, rows);
+  pack(plan.input);
+  if (!cell.is_elementwise) {
+    plan.rows_of(w.weight_hh, plan.outputs, nullptr, 0, cell.hidden_count, rows);
+    pack(plan.hidden);
+  }
+  if (plan.has_second()) {
+    plan.rows_of(w.weight_hh, plan.outputs, nullptr, plan.second_gate(), 1, rows);
+    pack(plan.second);
+  }
+  if (plan.is_projected) {
+    for (Index p = 0; p < plan.outputs; ++p) rows[p] = w.weight_hr + p * plan.units;
+    pack(plan.projection);
+  }
+  if (share.thread != 0) return;
+  for (Index i = 0; i < plan.slot_row(); ++i) plan.bias[i] = 0;
+  if (w.bias_ih == nullptr) return;
+  for (int gate = 0; gate < cell.gates; ++gate) {
+    T* input = plan.bias + plan.input_slot(gate) * plan.padded;
+    T* hidden = plan.bias + plan.hidden_slot(gate) * plan.padded;
+    for (Index u = 0; u < plan.units; ++u) input[u] += w.bias_ih[gate * plan.units + u];
+    for (Index u = 0; u < plan.units; ++u) hidden[u] += w.bias_hh[gate * plan.units + u];
+  }
+}
+
+template <class T>
+Index packing_pointers(const Plan<T>& plan) {
+  const Index rows = plan.gate_row();
+  return rows > plan.outputs ? rows : plan.outputs;
+}
+
+// --- a thread's scratch ----------------------------------------------------------------------------------------------
+
+template <class T>
+struct ForwardScratch {
+  T *gates = nullptr, *input_hat = nullptr, *hidden_hat = nullptr;  // In inference.
+  T *masked = nullptr, *gated = nullptr, *unprojected = nullptr;
+  const T** left;  // Rows of products.
+  T** right;
+  const T** h;
+
+  ForwardScratch(const Plan<T>& plan, Index rows, Pieces& pieces) {
+    const Index chunk = plan.steps_of_chunk(rows) * rows;
+    if (!plan.is_saving) {
+      gates = pieces.take<T>(chunk * plan.slot_row());
+      if (plan.is_normed || plan.norms_sum) input_hat = pieces.take<T>(chunk * plan.gate_row());
+      if (plan.is_normed) hidden_hat = pieces.take<T>(rows * plan.gate_row());
+    }
+    if (plan.call.state_mask != nullptr) masked = pieces.take<T>(rows * plan.outputs);
+    if (plan.has_second()) gated = pieces.take<T>(rows * plan.outputs_padded);
+    if (plan.is_projected) unprojected = pieces.take<T>(rows * plan.padded);
+    left = pieces.take<const T*>(chunk > packing_pointers(plan) ? chunk : packing_pointers(plan));
+    right = pieces.take<T*>(chunk);
+    h = pieces.take<const T*>(rows);
+  }
+};
+
+// --- the loop --------------------------------------------------------------------------------------------------------
+
+template <class T>
+struct Forward {
+  const Plan<T>& plan;
+  const Recurrence<T>& call;
+  const Share& share;
+  const ForwardScratch<T>& scratch;
+  Index first = 0;  // Of the chunk's steps.
+
+  // Rows that are saved, or a chunk's.
+  T* saved(T* whole, T* chunk, Index width, Index s, Index i) const {
+    if (plan.is_saving) return whole + (plan.time(s) * call.batch + share.rows[i]) * width;
+    return chunk + ((s - first) * share.count + i) * width;
+  }
+  T* gates(Index s, Index i) const { return saved(call.gates, scratch.gates, plan.slot_row(), s, i); }
+  T* input_hat(Index s, Index i) const { return saved(call.input_hat, scratch.input_hat, plan.gate_row(), s, i); }
+  T* hidden_hat(Index s, Index i) const {
+    return plan.is_saving ? saved(call.hidden_hat, nullptr, plan.gate_row(), s, i) : scratch.hidden_hat + i * plan.gate_row();
+  }
+  void keep_scale(Index s, Index i, int which, T scale) const {
+    if (plan.is_saving) call.scales[(plan.time(s) * call.batch + share.rows[i]) * kScales + which] = scale;
+  }
+
+  void run() {
+    clear_padding();
+    if (plan.has_cell_state && !plan.is_saving) copy_rows(call.c0, call.cn);
+    const Index chunk = plan.steps_of_chunk(share.count);
+    for (first = 0; first < call.steps; first += chunk) {
+      const Index end = least(call.steps, first + chunk);
+      inputs(end);
+      for (Index s = first; s < end; ++s) step(s, plan.active(share, plan.time(s)));
+    }
+    final_states();
+  }
+
+  void copy_rows(const T* from, T* to) const {
+    for (Index i = 0; i < share.count; ++i) {
+      const Index b = share.rows[i];
+      std::memcpy(to + b * plan.units, from + b * plan.units, sizeof(T) * static_cast<std::size_t>(plan.units));
+    }
+  }
+
+  void clear_padding() const {
+    for (Index i = 0; i < share.count; ++i) {
+      const Index b = share.rows[i];
+      for (Index t = plan.length(b); t < call.steps; ++t) {
+        std::memset(call.y.at(t, b), 0, sizeof(T) * static_cast<std::size_t>(plan.outputs));
+      }
+    }
+  }
+
+  void inputs(Index end) const {
+    Index count = 0;
+    const bool is_hat = plan.is_normed || plan.norms_sum;
+    for (Index s = first; s < end; ++s) {
+      const Index t = plan.time(s), active = plan.active(share, t);
+      for (Index i = 0; i < active; ++i, ++count) {
+        scratch.left[count] = call.x.at(t, share.rows[i]);
+        scratch.right[count] = is_hat ? input_hat(s, i) : gates(s, i);
+      }
+    }
+    const Index from = is_hat ? 0 : plan.cell.input_first * plan.padded;
+    multiply<T>(scratch.left, 0, scratch.right, from, count, plan.input, is_hat ? Start::zero : Start::bias, plan.bias + from, true);
+    if (plan.norms_sum) return;
+    for (Index s = first; s < end; ++s) {
+      const Index active = plan.active(share, plan.time(s));
+      for (Index i = 0; i < active; ++i) {
+        if (plan.is_normed) {
+          std::memcpy(gates(s, i), plan.bias, sizeof(T) * static_cast<std::size_t>(plan.slot_row()));
+          Index gate = 0;
+          for (int group = 0; group < plan.cell.groups; ++group) {
+            keep_scale(s, i, group, add_normalised(input_hat(s, i), gate, plan.cell.group_gates[group], call.weights.norm_ih,
+                                                   gates(s, i), true));
+            gate += plan.cell.group_gates[group];
+          }
+        } else {
+          // Slots to which only the state's product goes.
+          for (Index slot = plan.cell.input_first + plan.cell.gates; slot < plan.cell.slots; ++slot) {
+            std::memcpy(gates(s, i) + slot * plan.padded, plan.bias + slot * plan.padded,
+                        sizeof(T) * static_cast<std::size_t>(plan.padded));
+          }
+        }
+      }
+    }
+  }
+
+  // Normalises some gates of a row in place, adds them times gain to their slots, and returns the scale.
+  T add_normalised(T* hat, Index gate, int count, const T* gain, T* slots, bool is_input) const {
+    const T scale = normalise(hat + gate * plan.padded, plan.units, count, plan.padded);
+    for (Index g = gate; g < gate + count; ++g) {
+      const int slot = is_input ? plan.input_slot(static_cast<int>(g)) : plan.hidden_slot(static_cast<int>(g));
+      T* to = slots + slot * plan.padded;
+      for (Index u = 0; u < plan.padded; u += kWidth<T>) {
+        const Lanes<T> lanes(plan.units - u);
+        store(to + u, load(to + u) + load(hat + g * plan.padded + u) * load(gain + g * plan.units + u, lanes));
+      }
+    }
+    return scale;
+  }
+
+  void step(Index s, Index active) const {
+    const Index t = plan.time(s);
+    const CellOf<T>& cell = plan.cell;
+    for (Index i = 0; i < active; ++i) {
+      const Index b = share.rows[i];
+      scratch.h[i] = plan.h_before(t, b);
+      if (call.state_mask == nullptr) continue;
+      T* masked = scratch.masked + i * plan.outputs;
+      for (Index p = 0; p < plan.outputs; p += kWidth<T>) {
+        const Lanes<T> lanes(plan.outputs - p);
+        store(masked + p, load(scratch.h[i] + p, lanes) * load(call.state_mask + b * plan.outputs + p, lanes), lanes);
+      }
+      scratch.h[i] = masked;
+    }
+    if (cell.is_elementwise) {
+      for (Index i = 0; i < active; ++i) add_own_past(plan.norms_sum ? input_hat(s, i) : gates(s, i), scratch.h[i]);
+    } else {
+      product(s, active, scratch.h, plan.hidden, cell.hidden_first, 0);
+    }
+    if (plan.is_normed) normalise_products(s, active, 0);
+    if (plan.norms_sum) {
+      for (Index i = 0; i < active; ++i) {
+        std::memcpy(gates(s, i), plan.bias, sizeof(T) * static_cast<std::size_t>(plan.slot_row()));
+        keep_scale(s, i, 0, add_normalised(input_hat(s, i), 0, 1, call.weights.norm_ih, gates(s, i), true));
+      }
+    }
+    if (plan.has_second()) {
+      for (Index i = 0; i < active; ++i) {
+        T* gated = scratch.gated + i * plan.outputs_padded;
+        cell.between(plan.constants, gates(s, i), scratch.h[i], gated);
+        scratch.h[i] = gated;
+      }
+      product(s, active, scratch.h, plan.second, cell.second_first, plan.second_gate());
+      if (plan.is_normed) normalise_products(s, active, 1);
+    }
+    for (Index i = 0; i < active; ++i) {
+      const Index b = share.rows[i];
+      T* c_out = !plan.has_cell_state ? nullptr
+                 : plan.is_saving     ? call.cells + (t * call.batch + b) * plan.units
+                                      : call.cn + b * plan.units;
+      T* h_out = plan.is_projected ? scratch.unprojected + i * plan.padded : call.y.at(t, b);
+      cell.forward(plan.constants, {gates(s, i), plan.h_before(t, b), plan.c_before(t, b), h_out, c_out, plan.candidate(t, b),
+                                    plan.zoneout(call.zoneout_h, t, b), plan.zoneout(call.zoneout_c, t, b)});
+    }
+    if (plan.is_projected) project(t, active);
+  }
+
+  // Adds a product to slots, or lets it stand where it is normalised first.
+  void product(Index s, Index active, const T* const* h, const Panels<T>& weights, int slot, int gate) const {
+    for (Index i = 0; i < active; ++i) {
+      scratch.right[i] = plan.is_normed ? hidden_hat(s, i) : plan.norms_sum ? input_hat(s, i) : gates(s, i);
+    }
+    multiply<T>(h, 0, scratch.right, (plan.is_normed ? gate : plan.norms_sum ? 0 : slot) * plan.padded, active, weights,
+                plan.is_normed ? Start::zero : Start::self, nullptr, true);
+  }
+
+  // Without a second product all groups at once, else one after each product.
+  void normalise_products(Index s, Index active, int part) const {
+    const int begin = part, end = plan.has_second() ? part + 1 : plan.cell.groups;
+    for (Index i = 0; i < active; ++i) {
+      Index gate = part == 0 ? 0 : plan.second_gate();
+      for (int group = begin; group < end; ++group) {
+        keep_scale(s, i, 2 + group, add_normalised(hidden_hat(s, i), gate, plan.cell.group_gates[group], call.weights.norm_hh,
+                                                   gates(s, i), false));
+        gate += plan.cell.group_gates[group];
+      }
+    }
+  }
+
+  void add_own_past(T* sum, const T* h) const {
+    for (Index u = 0; u < plan.units; u += kWidth<T>) {
+      const Lanes<T> lanes(plan.units - u);
+      store(sum + u, load(sum + u) + load(call.weights.weight_hh + u, lanes) * load(h + u, lanes));
+    }
+  }
+
+  void project(Index t, Index active) const {
+    for (Index i = 0; i < active; ++i) {
+      scratch.h[i] = scratch.unprojected + i * plan.padded;
+      scratch.right[i] = call.y.at(t, share.rows[i]);
+    }
+    multiply<T>(scratch.h, 0, scratch.right, 0, active, plan.projection, Start::zero, nullptr, false);
+    const Constants<T>& k = plan.constants;
+    if (!k.has_output_clip && !call.zoneout_h.keep) return;
+    for (Index i = 0; i < active; ++i) {
+      const Index b = share.rows[i];
+      T* y = call.y.at(t, b);
+      for (Index p = 0; p < plan.outputs; p += kWidth<T>) {
+        const Lanes<T> lanes(plan.outputs - p);
+        Vector<T> value = load(y + p, lanes);
+        if (call.raw_output != nullptr) store(call.raw_output + (t * call.batch + b) * plan.outputs + p, value, lanes);
+        if (k.has_output_clip) value = clamped(value, k.output_clip);
+        store(y + p, zoned(value, plan.h_before(t, b), plan.zoneout(call.zoneout_h, t, b), k.zoneout_h_unit, p, lanes), lanes);
+      }
+    }
+  }
+
+  void final_states() const {
+    for (Index i = 0; i < share.count; ++i) {
+      const Index b = share.rows[i], length = plan.length(b), last = call.form.reverse ? 0 : length - 1;
+      const T* h = length == 0 ? call.h0 + b * plan.outputs : call.y.at(last, b);
+      std::memcpy(call.hn + b * plan.outputs, h, sizeof(T) * static_cast<std::size_t>(plan.outputs));
+      if (!plan.has_cell_state || !plan.is_saving) continue;
+      const T* c = length == 0 ? call.c0 + b * plan.units : call.cells + (last * call.batch + b) * plan.units;
+      std::memcpy(call.cn + b * plan.units, c, sizeof(T) * static_cast<std::size_t>(plan.units));
+    }
+  }
+};
+
+}  // namespace RECUR_ISA
+}  // namespace recur

@@ -1,0 +1,198 @@
+// What the forward and the backward loop know of a call: its cell, its sizes, its packed weights, its shares of rows.
+
+#pragma once
+
+#include "kernels/cells.h"
+#include "kernels/products.h"
+#include "recurrence.h"
+
+namespace recur {
+namespace RECUR_ISA {
+
+// Hands out pieces of one block of memory; without a block it only counts.
+class Pieces {
+ public:
+  explicit Pieces(void* block) : block_(static_cast<char*>(block)) {}
+  template <class E>
+  E* take(Index count) {
+    E* piece = block_ == nullptr ? nullptr : reinterpret_cast<E*>(block_ + used_);
+    used_ += round_up(count * static_cast<Index>(sizeof(E)), 64);
+    return piece;
+  }
+  Index used() const { return used_; }
+
+ private:
+  char* block_;
+  Index used_ = 0;
+};
+
+// One kind of cell: how the products meet its slots, and its pointwise functions. The slots of a product lie side by side.
+template <class T>
+struct CellOf {
+  int gates;                   // Blocks of H rows of the weights.
+  int slots;                   // Blocks of H in a saved row.
+  int input_first;             // Slots that the product with the input gives, one for each gate,
+  int input_gates[kMaxGates];  // and the gate of each.
+  int hidden_first, hidden_count;  // Slots to which the product with the state adds: the first gates, in order.
+  int second_first;                // The slot of the last gate, whose product is with the gated state; -1 for none.
+  int record_slots[kMaxGates];     // Where each gate's value ends up.
+  int groups, group_gates[2];      // Gates that layer normalisation takes together.
+  bool has_cell_state, is_elementwise, norms_sum;
+  void (*forward)(const Constants<T>&, const ForwardRow<T>&);
+  void (*backward)(const Constants<T>&, const BackwardRow<T>&);
+  void (*between)(const Constants<T>&, T*, const T*, T*);
+  void (*between_backward)(const Constants<T>&, const BackwardRow<T>&, const T*, T*);
+};
+
+// A new cell is its pointwise functions in cells.h and an entry here.
+template <class T>
+CellOf<T> cell_of(CellKind kind) {
+  switch (kind) {
+    case CellKind::rnn:
+      return {1, 1, 0, {0}, 0, 1, -1, {0}, 1, {1}, false, false, true, Simple::forward<T>, Simple::backward<T>, nullptr, nullptr};
+    case CellKind::indrnn:
+      return {1, 1, 0, {0}, 0, 1, -1, {0}, 1, {1}, false, true, true, Simple::forward<T>, Simple::backward<T>, nullptr, nullptr};
+    case CellKind::lstm:
+      return {4,     4,     0,    {0, 1, 2, 3},           0,                       4,       -1, {0, 1, 2, 3}, 1, {4}, true,
+              false, false, Lstm<false>::forward<T>, Lstm<false>::backward<T>, nullptr, nullptr};
+    case CellKind::lstm_coupled:
+      return {3,     3,     0,   {0, 1, 2},             0,                      3,       -1, {0, 1, 2}, 1, {3}, true,
+              false, false, Lstm<true>::forward<T>, Lstm<true>::backward<T>, nullptr, nullptr};
+    case CellKind::gru:
+      return {3, 4, 0, {2, 0, 1}, 1, 3, -1, {1, 2, 0}, 2, {2, 1}, false, false, false, Gru::forward<T>, Gru::backward<T>, nullptr,
+              nullptr};
+    case CellKind::gru_reset_before:
+      return {3,     3,
+              0,     {0, 1, 2},
+              0,     2,
+              2,     {0, 1, 2},
+              2,     {2, 1},
+              false, false,
+              false, GruResetBefore::forward<T>,
+              GruResetBefore::backward<T>, GruResetBefore::between<T>,
+              GruResetBefore::between_backward<T>};
+    case CellKind::mgu:
+      return {2, 2, 0, {0, 1}, 0, 1, 1, {0, 1}, 2, {1, 1}, false, false, false, Mgu::forward<T>, Mgu::backward<T>, Mgu::between<T>,
+              Mgu::between_backward<T>};
+    case CellKind::ligru:
+      break;
+  }
+  return {2, 2, 0, {0, 1}, 0, 2, -1, {0, 1}, 2, {1, 1}, false, false, false, LiGru::forward<T>, LiGru::backward<T>, nullptr, nullptr};
+}
+
+constexpr int kScales = 4;  // Of a saved row: of the input's groups, then of the state's.
+
+// The rows that one thread computes, those with the most steps first.
+struct Share {
+  const Index* rows;
+  Index count;
+};
+
+template <class T>
+struct Plan {
+  const Recurrence<T>& call;
+  CellOf<T> cell;
+  Constants<T> constants;
+  Index units, padded;     // H, and as slots have it
+  Index outputs, outputs_padded;
+  bool is_normed, norms_sum, is_projected, has_cell_state, is_saving;
+
+  Panels<T> input, hidden, second, projection;
+  T* bias = nullptr;  // One number for each element of a row of slots.
+
+  explicit Plan(const Recurrence<T>& c) : call(c), cell(cell_of<T>(c.form.cell)) {
+    const Form& form = c.form;
+    units = c.hidden_size;
+    padded = round_up(units, kUnitBytes / static_cast<Index>(sizeof(T)));
+    outputs = c.out_size;
+    outputs_padded = round_up(outputs, kUnitBytes / static_cast<Index>(sizeof(T)));
+    is_projected = c.weights.weight_hr != nullptr;
+    norms_sum = form.layer_norm && cell.norms_sum;
+    is_normed = form.layer_norm && !cell.norms_sum;
+    has_cell_state = cell.has_cell_state || c.c0 != nullptr;
+    is_saving = c.gates != nullptr;
+    constants.units = units;
+    constants.padded = padded;
+    constants.is_projected = is_projected;
+    constants.is_relu = form.nonlinearity == Nonlinearity::relu;
+    const double infinity = std::numeric_limits<double>::infinity();
+    constants.has_cell_clip = form.cell_clip < infinity;
+    constants.has_output_clip = form.output_clip < infinity;
+    constants.cell_clip = static_cast<T>(form.cell_clip);
+    constants.output_clip = static_cast<T>(form.output_clip);
+    constants.weight_ch = c.weights.weight_ch;
+    constants.norm_c = c.weights.norm_c;
+    constants.norm_c_bias = c.weights.norm_c_bias;
+    constants.zoneout_h_unit = c.zoneout_h.unit;
+    constants.zoneout_c_unit = c.zoneout_c.unit;
+  }
+
+  Index slot_row() const { return cell.slots * padded; }
+  Index gate_row() const { return cell.gates * padded; }
+  Index rows_of_chunk() const { return units >= 512 ? 256 : 128; }
+  Index steps_of_chunk(Index rows) const {
+    const Index steps = rows_of_chunk() / (rows < 1 ? 1 : rows);
+    return least(call.steps, steps < 1 ? 1 : steps);
+  }
+  bool has_second() const { return cell.second_first >= 0; }
+  // The gate whose product is with the gated state.
+  int second_gate() const { return cell.hidden_count; }
+  int input_slot(int gate) const {
+    for (int j = 0; j < cell.gates; ++j) {
+      if (cell.input_gates[j] == gate) return cell.input_first + j;
+    }
+    return -1;
+  }
+  int hidden_slot(int gate) const { return gate < cell.hidden_count ? cell.hidden_first + gate : cell.second_first; }
+
+  Index length(Index b) const { return call.lengths == nullptr ? call.steps : call.lengths[b]; }
+  // How many of a share's rows have a step at time t.
+  Index active(const Share& share, Index t) const {
+    if (call.lengths == nullptr) return share.count;
+    Index low = 0, high = share.count;
+    while (low < high) {
+      const Index middle = (low + high) / 2;
+      (call.lengths[share.rows[middle]] > t ? low : high) = (call.lengths[share.rows[middle]] > t ? middle + 1 : middle);
+    }
+    return low;
+  }
+  // The time of the s-th step that is computed.
+  Index time(Index s) const { return call.form.reverse ? call.steps - 1 - s : s; }
+  bool is_reset(Index t, Index b) const { return call.reset && *call.reset.at(t, b); }
+  bool is_first(Index t, Index b) const { return call.form.reverse ? t == length(b) - 1 : t == 0; }
+  Index before(Index t) const { return call.form.reverse ? t + 1 : t - 1; }
+
+  // The state before a step.
+  const T* h_before(Index t, Index b) const {
+    if (is_reset(t, b)) return call.h_anew + b * outputs;
+    return is_first(t, b) ? call.h0 + b * outputs : call.y.at(before(t), b);
+  }
+  const T* c_before(Index t, Index b) const {
+    if (!has_cell_state) return h_before(t, b);
+    if (is_reset(t, b)) return call.c_anew + b * units;
+    if (is_first(t, b)) return call.c0 + b * units;
+    return is_saving ? call.cells + (before(t) * call.batch + b) * units : call.cn + b * units;
+  }
+  const T* zoneout(const Zoneout<T>& zone, Index t, Index b) const { return zone.keep ? zone.keep.at(t, b) : nullptr; }
+  const T* candidate(Index t, Index b) const { return call.candidate_mask ? call.candidate_mask.at(t, b) : nullptr; }
+
+  // The rows of a weight matrix in the order of gates `order`, H each, filled up with null; returns their number.
+  Index rows_of(const T* weight, Index width, const int* order, int first, int count, const T** rows) const {
+    for (int j = 0; j < count; ++j) {
+      const Index gate = order == nullptr ? first + j : order[j];
+      for (Index u = 0; u < padded; ++u) rows[j * padded + u] = u < units ? weight + (gate * units + u) * width : nullptr;
+    }
+    return count * padded;
+  }
+  const int* input_order() const { return is_normed || norms_sum ? nullptr : cell.input_gates; }
+};
+
+// The panels that one thread packs.
+struct PanelShare {
+  Index thread, threads;
+  Index begin(Index count) const { return count * thread / threads; }
+  Index end(Index count) const { return count * (thread + 1) / threads; }
+};
+
+}  // namespace RECUR_ISA
+}  // namespace recur

@@ -1,0 +1,230 @@
+// Products of matrices whose rows are given by pointers, with one of them packed into panels.
+
+#pragma once
+
+#include "kernels/vectors.h"
+
+namespace recur {
+namespace RECUR_ISA {
+
+constexpr int kRows = 6;
+
+constexpr Index round_up(Index value, Index multiple) { return (value + multiple - 1) / multiple * multiple; }
+constexpr Index least(Index a, Index b) { return a < b ? a : b; }
+
+// A matrix (depth, columns) in panels of a few vectors of columns: [panel][depth][columns of the panel], the last panel
+// narrower, the last vector filled up with zeros.
+template <class T>
+struct Panels {
+  T* data = nullptr;
+  Index depth = 0, columns = 0;
+
+  static constexpr Index width = kPanelVectors * kWidth<T>;
+  static Index size(Index depth, Index columns) { return depth * round_up(columns, kWidth<T>); }
+  Index count() const { return (columns + width - 1) / width; }
+  T* panel(Index number) const { return data + number * width * depth; }
+  int vectors(Index number) const {
+    return static_cast<int>((least(columns - number * width, width) + kWidth<T> - 1) / kWidth<T>);
+  }
+};
+
+// What the elements of a product are added to.
+enum class Start { zero, bias, self };
+
+// --- c[i] = start + a[i] w -------------------------------------------------------------------------------------------
+
+template <class T>
+struct BlockOf {
+  const T* const* a;  // Rows of the left factor,
+  Index a_from;       // from this element on.
+  T* const* c;        // Rows of the result,
+  Index c_from;       // from this element on.
+  Index depth;
+  const T* w;         // One panel.
+  Start start;
+  const T* bias;      // Of this panel, in whole vectors.
+  Lanes<T> last;      // Of the last vector of the panel.
+};
+
+template <class T, int R, int V>
+void block(const BlockOf<T>& b) {
+  constexpr int W = kWidth<T>;
+  Vector<T> sum[R][V];
+  const T* a[R];
+  RECUR_UNROLL for (int i = 0; i < R; ++i) a[i] = b.a[i] + b.a_from;
+  if (b.start == Start::self) {
+    RECUR_UNROLL for (int i = 0; i < R; ++i) {
+      const T* c = b.c[i] + b.c_from;
+      RECUR_UNROLL for (int v = 0; v < V - 1; ++v) sum[i][v] = load(c + v * W);
+      sum[i][V - 1] = load(c + (V - 1) * W, b.last);
+    }
+  } else {
+    RECUR_UNROLL for (int v = 0; v < V; ++v) {
+      const Vector<T> first = b.start == Start::bias ? load(b.bias + v * W) : Vector<T>{};
+      RECUR_UNROLL for (int i = 0; i < R; ++i) sum[i][v] = first;
+    }
+  }
+  const T* w = b.w;
+  Index k = 0;
+  if constexpr (R == 1) {
+    // One row alone would wait for each sum; two sums for each vector keep the multipliers busy.
+    Vector<T> other[V]{};
+    for (; k + 2 <= b.depth; k += 2, w += 2 * V * W) {
+      const Vector<T> s = splat(a[0][k]), t = splat(a[0][k + 1]);
+      RECUR_UNROLL for (int v = 0; v < V; ++v) sum[0][v] += s * load(w + v * W);
+      RECUR_UNROLL for (int v = 0; v < V; ++v) other[v] += t * load(w + (V + v) * W);
+    }
+    RECUR_UNROLL for (int v = 0; v < V; ++v) sum[0][v] += other[v];
+  }
+  for (; k < b.depth; ++k, w += V * W) {
+    Vector<T> wide[V];
+    RECUR_UNROLL for (int v = 0; v < V; ++v) wide[v] = load(w + v * W);
+    RECUR_UNROLL for (int i = 0; i < R; ++i) {
+      const Vector<T> s = splat(a[i][k]);
+      RECUR_UNROLL for (int v = 0; v < V; ++v) sum[i][v] += s * wide[v];
+    }
+  }
+  RECUR_UNROLL for (int i = 0; i < R; ++i) {
+    T* c = b.c[i] + b.c_from;
+    RECUR_UNROLL for (int v = 0; v < V - 1; ++v) store(c + v * W, sum[i][v]);
+    store(c + (V - 1) * W, sum[i][V - 1], b.last);
+  }
+}
+
+template <class T>
+using Block = void (*)(const BlockOf<T>&);
+
+// By number of rows and of vectors, each from 1.
+template <class T>
+struct Blocks {
+  Block<T> of[kRows][4];
+};
+template <class T>
+inline const Blocks<T>& blocks() {
+#define RECUR_ROW(R) {block<T, R, 1>, block<T, R, 2>, block<T, R, kPanelVectors == 4 ? 3 : 1>, block<T, R, kPanelVectors>}
+  static constexpr Blocks<T> all = {{RECUR_ROW(1), RECUR_ROW(2), RECUR_ROW(3), RECUR_ROW(4), RECUR_ROW(5), RECUR_ROW(6)}};
+#undef RECUR_ROW
+  return all;
+}
+
+// How many of `rest` rows the next block takes, so that all blocks are as high as they can be, and alike.
+inline int rows_of_block(Index rest) {
+  if (rest <= kRows) return static_cast<int>(rest);
+  const Index number = (rest + kRows - 1) / kRows;
+  return static_cast<int>((rest + number - 1) / number);
+}
+
+// c[i][c_from + n] = start + sum over k of a[i][a_from + k] w[k][n], for n below w.columns.
+//
+// fills: Whether rows of c have room for whole vectors, of which all elements are then written.
+// bias: In whole vectors; for Start::bias.
+template <class T>
+void multiply(const T* const* a, Index a_from, T* const* c, Index c_from, Index rows, const Panels<T>& w, Start start,
+              const T* bias, bool fills) {
+  for (Index p = 0; p < w.count(); ++p) {
+    const int vectors = w.vectors(p);
+    const Index column = p * Panels<T>::width;
+    const Lanes<T> last(fills ? kWidth<T> : w.columns - column - (vectors - 1) * kWidth<T>);
+    for (Index i = 0; i < rows;) {
+      const int count = rows_of_block(rows - i);
+      blocks<T>().of[count - 1][vectors - 1](
+          {a + i, a_from, c + i, c_from + column, w.depth, w.panel(p), start, bias == nullptr ? nullptr : bias + column, last});
+      i += count;
+    }
+  }
+}
+
+// --- c[m] += sum over k of a[k][m] b[k] ------------------------------------------------------------------------------
+
+template <class T, int R, int V>
+void outer_block(const T* const* a, Index from, Index depth, const T* b, T* c, Index stride) {
+  constexpr int W = kWidth<T>;
+  Vector<T> sum[R][V];
+  RECUR_UNROLL for (int i = 0; i < R; ++i) {
+    RECUR_UNROLL for (int v = 0; v < V; ++v) sum[i][v] = load(c + i * stride + v * W);
+  }
+  for (Index k = 0; k < depth; ++k, b += V * W) {
+    Vector<T> wide[V];
+    RECUR_UNROLL for (int v = 0; v < V; ++v) wide[v] = load(b + v * W);
+    const T* row = a[k] + from;
+    RECUR_UNROLL for (int i = 0; i < R; ++i) {
+      const Vector<T> s = splat(row[i]);
+      RECUR_UNROLL for (int v = 0; v < V; ++v) sum[i][v] += s * wide[v];
+    }
+  }
+  RECUR_UNROLL for (int i = 0; i < R; ++i) {
+    RECUR_UNROLL for (int v = 0; v < V; ++v) store(c + i * stride + v * W, sum[i][v]);
+  }
+}
+
+template <class T>
+using OuterBlock = void (*)(const T* const*, Index, Index, const T*, T*, Index);
+
+template <class T>
+struct OuterBlocks {
+  OuterBlock<T> of[kRows][4];
+};
+template <class T>
+inline const OuterBlocks<T>& outer_blocks() {
+#define RECUR_ROW(R) \
+  {outer_block<T, R, 1>, outer_block<T, R, 2>, outer_block<T, R, kPanelVectors == 4 ? 3 : 1>, outer_block<T, R, kPanelVectors>}
+  static constexpr OuterBlocks<T> all = {
+      {RECUR_ROW(1), RECUR_ROW(2), RECUR_ROW(3), RECUR_ROW(4), RECUR_ROW(5), RECUR_ROW(6)}};
+#undef RECUR_ROW
+  return all;
+}
+
+// c[m][n] += sum over k of a[k][from + m] b[k][n], for m below `rows`; rows of c are `stride` apart and hold whole vectors.
+template <class T>
+void add_outer(const T* const* a, Index from, Index rows, const Panels<T>& b, T* c, Index stride) {
+  for (Index p = 0; p < b.count(); ++p) {
+    const int vectors = b.vectors(p);
+    for (Index m = 0; m < rows;) {
+      const int count = rows_of_block(rows - m);
+      outer_blocks<T>().of[count - 1][vectors - 1](a, from + m, b.depth, b.panel(p), c + m * stride + p * Panels<T>::width,
+                                                   stride);
+      m += count;
+    }
+  }
+}
+
+// --- packing ---------------------------------------------------------------------------------------------------------
+
+// Packs the rows of a matrix, each times `factor` of its own where there are any; a null row counts as zeros.
+template <class T>
+void pack_rows(const T* const* rows, const T* const* factors, const Panels<T>& to, Index first_panel, Index end_panel) {
+  constexpr int W = kWidth<T>;
+  for (Index p = first_panel; p < end_panel; ++p) {
+    const int vectors = to.vectors(p);
+    T* out = to.panel(p);
+    for (Index k = 0; k < to.depth; ++k) {
+      for (int v = 0; v < vectors; ++v, out += W) {
+        const Index column = p * Panels<T>::width + v * W;
+        const Lanes<T> lanes(to.columns - column);
+        Vector<T> value = rows[k] == nullptr ? Vector<T>{} : load(rows[k] + column, lanes);
+        if (factors != nullptr) value *= load(factors[k] + column, lanes);
+        store(out, value);
+      }
+    }
+  }
+}
+
+// Packs the transpose of a matrix given by its rows, each a column here; a null row counts as zeros.
+template <class T>
+void pack_columns(const T* const* columns, const Panels<T>& to, Index first_panel, Index end_panel) {
+  constexpr int W = kWidth<T>;
+  for (Index p = first_panel; p < end_panel; ++p) {
+    const int vectors = to.vectors(p);
+    for (int v = 0; v < vectors; ++v) {
+      const Index column = p * Panels<T>::width + v * W;
+      const Index count = least(W, to.columns - column);
+      T* out = to.panel(p) + v * W;
+      for (Index k = 0; k < to.depth; ++k, out += vectors * W) {
+        for (Index i = 0; i < W; ++i) out[i] = i < count && columns[column + i] != nullptr ? columns[column + i][k] : T(0);
+      }
+    }
+  }
+}
+
+}  // namespace RECUR_ISA
+}  // namespace recur

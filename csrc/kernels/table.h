@@ -1,0 +1,31 @@
+// What the kernels of one instruction set offer to the code that is the same for all of them.
+
+#pragma once
+
+#include <cstdint>
+
+#include "recurrence.h"
+
+namespace recur {
+
+// Work is cut into parts, one for each thread: a part of the packing, which all of them share, then some rows of the
+// batch, and backward a part of the sum of what the threads found. Memory is whole pieces of 64 bytes, at such addresses.
+template <class T>
+struct Pass {
+  std::int64_t (*shared_bytes)(const Recurrence<T>& call);
+  std::int64_t (*part_bytes)(const Recurrence<T>& call, std::int64_t rows);
+  void (*pack)(const Recurrence<T>& call, int part, int parts, void* shared, void* scratch);
+  void (*run)(const Recurrence<T>& call, const std::int64_t* rows, std::int64_t count, void* shared, void* scratch);
+  // Null in the forward pass. scratch: Of every part.
+  void (*reduce)(const Recurrence<T>& call, int part, int parts, void* const* scratch);
+};
+
+template <class T>
+struct Kernels {
+  Pass<T> forward, backward;
+  SavedSizes (*saved_sizes)(const Recurrence<T>& call);
+  // Multiplies and adds in registers, `rounds` times; returns how many floating-point operations that was.
+  std::int64_t (*work)(std::int64_t rounds, T* sink);
+};
+
+}  // namespace recur

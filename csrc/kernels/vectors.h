@@ -1,0 +1,233 @@
+// Vectors of the width that the instruction set has, by the compiler's vector extensions, and the functions of gates.
+//
+// Included once for each instruction set, into a namespace of its own: nothing here may be shared between them, or the
+// linker might keep the copy that the processor cannot run.
+
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+#if defined(__AVX__)
+#include <immintrin.h>
+#endif
+
+namespace recur {
+namespace RECUR_ISA {
+
+using Index = std::int64_t;
+
+#if defined(__AVX512F__)
+constexpr int kVectorBytes = 64;
+#elif defined(__AVX__)
+constexpr int kVectorBytes = 32;
+#else
+constexpr int kVectorBytes = 16;
+#endif
+
+// Which accumulators fit: 6 rows of 4 vectors with 32 registers, 6 rows of 2 with 16.
+#if defined(__AVX512F__) || defined(__aarch64__)
+constexpr int kPanelVectors = 4;
+#else
+constexpr int kPanelVectors = 2;
+#endif
+
+#define RECUR_INLINE inline __attribute__((always_inline))
+// Before loops of a few rounds over vectors that have to stay in registers.
+#define RECUR_UNROLL _Pragma("GCC unroll 24")
+
+template <class T>
+struct Bits;
+template <>
+struct Bits<float> {
+  using type = std::int32_t;
+};
+template <>
+struct Bits<double> {
+  using type = std::int64_t;
+};
+
+template <class T>
+struct VectorOf {
+  typedef T type __attribute__((vector_size(kVectorBytes)));
+  typedef typename Bits<T>::type bits __attribute__((vector_size(kVectorBytes)));
+};
+template <class T>
+using Vector = typename VectorOf<T>::type;
+template <class T>
+using BitVector = typename VectorOf<T>::bits;
+
+template <class T>
+constexpr int kWidth = kVectorBytes / static_cast<int>(sizeof(T));
+
+template <class T>
+RECUR_INLINE Vector<T> splat(T value) {
+  return value - Vector<T>{};
+}
+
+template <class T>
+RECUR_INLINE Vector<T> load(const T* from) {
+  Vector<T> value;
+  std::memcpy(&value, from, sizeof value);
+  return value;
+}
+
+template <class T>
+RECUR_INLINE void store(T* to, Vector<T> value) {
+  std::memcpy(to, &value, sizeof value);
+}
+
+template <class T>
+RECUR_INLINE Vector<T> select(BitVector<T> condition, Vector<T> yes, Vector<T> no) {
+  return condition ? yes : no;
+}
+
+// The lanes of a vector that lie within an array of which `rest` elements remain; none when it is negative.
+template <class T>
+struct Lanes {
+  RECUR_INLINE explicit Lanes(Index rest) : count(rest < kWidth<T> ? (rest < 0 ? 0 : static_cast<int>(rest)) : kWidth<T>) {}
+  RECUR_INLINE bool all() const { return count == kWidth<T>; }
+  RECUR_INLINE BitVector<T> mask() const {
+    BitVector<T> number;
+    for (int i = 0; i < kWidth<T>; ++i) number[i] = i;
+    return number < static_cast<typename Bits<T>::type>(count);
+  }
+  int count;
+};
+
+#if defined(__AVX512F__)
+RECUR_INLINE Vector<float> load(const float* from, Lanes<float> lanes) {
+  return (Vector<float>)_mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << lanes.count) - 1), from);
+}
+RECUR_INLINE Vector<double> load(const double* from, Lanes<double> lanes) {
+  return (Vector<double>)_mm512_maskz_loadu_pd(static_cast<__mmask8>((1u << lanes.count) - 1), from);
+}
+RECUR_INLINE void store(float* to, Vector<float> value, Lanes<float> lanes) {
+  _mm512_mask_storeu_ps(to, static_cast<__mmask16>((1u << lanes.count) - 1), (__m512)value);
+}
+RECUR_INLINE void store(double* to, Vector<double> value, Lanes<double> lanes) {
+  _mm512_mask_storeu_pd(to, static_cast<__mmask8>((1u << lanes.count) - 1), (__m512d)value);
+}
+#else
+template <class T>
+RECUR_INLINE Vector<T> load(const T* from, Lanes<T> lanes) {
+  if (lanes.all()) return load(from);
+  Vector<T> value{};
+  for (int i = 0; i < lanes.count; ++i) value[i] = from[i];
+  return value;
+}
+template <class T>
+RECUR_INLINE void store(T* to, Vector<T> value, Lanes<T> lanes) {
+  if (lanes.all()) return store(to, value);
+  for (int i = 0; i < lanes.count; ++i) to[i] = value[i];
+}
+#endif
+
+// Returns `value`, and zero in the lanes outside.
+template <class T>
+RECUR_INLINE Vector<T> within(Vector<T> value, Lanes<T> lanes) {
+  return lanes.all() ? value : select<T>(lanes.mask(), value, Vector<T>{});
+}
+
+template <class T>
+RECUR_INLINE T sum_of(Vector<T> value) {
+  T total = 0;
+  for (int i = 0; i < kWidth<T>; ++i) total += value[i];
+  return total;
+}
+
+// NaN passes, as through torch.clamp.
+template <class T>
+RECUR_INLINE Vector<T> clamped(Vector<T> value, T bound) {
+  value = select<T>(value > bound, splat(bound), value);
+  return select<T>(value < -bound, splat(-bound), value);
+}
+
+// --- exponentials ---------------------------------------------------------------------------------------------------
+
+// What exp needs to know of a type: x = n ln 2 + r with |r| <= ln 2 / 2, ln 2 in two parts.
+template <class T>
+struct ExpConstants;
+template <>
+struct ExpConstants<float> {
+  static constexpr float magic = 12582912.f;  // 1.5 * 2^23: adding it rounds to a whole number, kept in the low bits.
+  static constexpr float high = 0.693359375f, low = -2.12194440e-4f;
+  static constexpr int mantissa = 23, bias = 127;
+  static constexpr float largest = 87.3f;   // 2^n is still finite, and normal for the opposite sign.
+  static constexpr float overflow = 88.73f;  // exp is infinite from here on.
+};
+template <>
+struct ExpConstants<double> {
+  static constexpr double magic = 6755399441055744.0;  // 1.5 * 2^52
+  static constexpr double high = 6.93147180369123816490e-01, low = 1.90821492927058770002e-10;
+  static constexpr int mantissa = 52, bias = 1023;
+  static constexpr double largest = 708.0;
+  static constexpr double overflow = 709.79;
+};
+
+// exp(r) - 1 - r over r^2 on |r| <= ln 2 / 2: the coefficients of Cephes' expf.
+RECUR_INLINE Vector<float> exp_rest(Vector<float> r) {
+  Vector<float> p = splat(1.9875691500e-4f);
+  p = p * r + 1.3981999507e-3f;
+  p = p * r + 8.3334519073e-3f;
+  p = p * r + 4.1665795894e-2f;
+  p = p * r + 1.6666665459e-1f;
+  return p * r + 5.0000001201e-1f;
+}
+// The same by Taylor's series, whose next term is below 1e-17 there.
+RECUR_INLINE Vector<double> exp_rest(Vector<double> r) {
+  Vector<double> p = splat(1.0 / 6227020800.0);
+  p = p * r + 1.0 / 479001600.0;
+  p = p * r + 1.0 / 39916800.0;
+  p = p * r + 1.0 / 3628800.0;
+  p = p * r + 1.0 / 362880.0;
+  p = p * r + 1.0 / 40320.0;
+  p = p * r + 1.0 / 5040.0;
+  p = p * r + 1.0 / 720.0;
+  p = p * r + 1.0 / 120.0;
+  p = p * r + 1.0 / 24.0;
+  p = p * r + 1.0 / 6.0;
+  return p * r + 0.5;
+}
+
+// Returns m and sets `scale` so that exp(x) = scale + scale * m; x within -largest and largest, or NaN, which passes.
+template <class T>
+RECUR_INLINE Vector<T> exp_parts(Vector<T> x, Vector<T>& scale) {
+  using C = ExpConstants<T>;
+  const Vector<T> shifted = x * static_cast<T>(1.44269504088896340736) + C::magic;
+  const Vector<T> n = shifted - C::magic;
+  const Vector<T> r = (x - n * C::high) - n * C::low;
+  BitVector<T> bits;
+  std::memcpy(&bits, &shifted, sizeof bits);
+  bits = (bits << C::mantissa) + (static_cast<typename Bits<T>::type>(C::bias) << C::mantissa);
+  std::memcpy(&scale, &bits, sizeof scale);
+  return exp_rest(r) * (r * r) + r;
+}
+
+template <class T>
+RECUR_INLINE Vector<T> sigmoid(Vector<T> x) {
+  using C = ExpConstants<T>;
+  Vector<T> scale;
+  const Vector<T> m = exp_parts<T>(clamped<T>(-x, C::largest), scale);
+  const Vector<T> y = T(1) / (T(1) + (scale + scale * m));
+  // 1 / (1 + infinity) where exp(-x) is infinite.
+  return select<T>(x < -C::overflow, Vector<T>{}, y);
+}
+
+template <class T>
+RECUR_INLINE Vector<T> tanh(Vector<T> x) {
+  Vector<T> scale;
+  // From 20 on tanh is 1 in either type.
+  const Vector<T> m = exp_parts<T>(clamped<T>(x + x, T(40)), scale);
+  const Vector<T> minus_one = scale * m + (scale - T(1));
+  return minus_one / (minus_one + T(2));
+}
+
+// NaN passes, as through torch.relu.
+template <class T>
+RECUR_INLINE Vector<T> relu(Vector<T> x) {
+  return select<T>(x < T(0), Vector<T>{}, x);
+}
+
+}  // namespace RECUR_ISA
+}  // namespace recur

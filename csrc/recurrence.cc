@@ -1,0 +1,200 @@
+#include "recurrence.h"
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <mutex>
+#include <new>
+#include <numeric>
+#include <vector>
+
+#include "cpu_features.h"
+#include "kernels/table.h"
+#include "memory.h"
+
+#if defined(_OPENMP)
+#include <omp.h>
+#endif
+#if defined(__unix__) || defined(__APPLE__)
+#include <pthread.h>
+#endif
+
+namespace recur {
+
+#define RECUR_DECLARE(ISA)                     \
+  namespace ISA {                              \
+  extern const Kernels<float> kernels_float32;  \
+  extern const Kernels<double> kernels_float64; \
+  }
+RECUR_DECLARE(baseline)
+#if defined(RECUR_HAS_X86_KERNELS)
+RECUR_DECLARE(avx2)
+RECUR_DECLARE(avx512)
+#endif
+#undef RECUR_DECLARE
+
+namespace {
+
+template <class T>
+const Kernels<T>& choose(const Kernels<float>& single, const Kernels<double>& full) {
+  if constexpr (sizeof(T) == sizeof(float)) {
+    return single;
+  } else {
+    return full;
+  }
+}
+
+template <class T>
+const Kernels<T>& kernels() {
+#if defined(RECUR_HAS_X86_KERNELS)
+  const Isa isa = chosen_isa();
+  if (isa >= Isa::avx512 && isa != Isa::neon) return choose<T>(avx512::kernels_float32, avx512::kernels_float64);
+  if (isa == Isa::avx2) return choose<T>(avx2::kernels_float32, avx2::kernels_float64);
+#endif
+  return choose<T>(baseline::kernels_float32, baseline::kernels_float64);
+}
+
+// --- threads ---------------------------------------------------------------------------------------------------------
+
+std::atomic<bool> has_had_threads{false}, has_lost_threads{false};
+
+// The OpenMP runtime's threads do not come along into the child of a fork, and it would wait for them.
+void watch_forks() {
+#if defined(__unix__) || defined(__APPLE__)
+  static std::once_flag once;
+  std::call_once(once, [] {
+    pthread_atfork(nullptr, nullptr, [] {
+      if (has_had_threads) has_lost_threads = true;
+    });
+  });
+#endif
+}
+
+// Runs act(part) for every part below `parts`, side by side where there are threads.
+template <class Act>
+void in_parts(int parts, Act act) {
+#if defined(_OPENMP)
+  if (parts > 1) {
+#pragma omp parallel num_threads(parts)
+    for (int part = omp_get_thread_num(); part < parts; part += omp_get_num_threads()) act(part);
+    return;
+  }
+#endif
+  for (int part = 0; part < parts; ++part) act(part);
+}
+
+// --- rows to parts ---------------------------------------------------------------------------------------------------
+
+struct Split {
+  std::vector<std::int64_t> rows;   // Part after part, in each of them those with the most steps first.
+  std::vector<std::int64_t> begin;  // Of each part, and the end of the last.
+};
+
+template <class T>
+Split split_rows(const Recurrence<T>& call, int parts) {
+  Split split;
+  split.rows.resize(static_cast<std::size_t>(call.batch));
+  std::iota(split.rows.begin(), split.rows.end(), 0);
+  split.begin.assign(static_cast<std::size_t>(parts) + 1, 0);
+  if (call.lengths == nullptr) {
+    for (int part = 0; part <= parts; ++part) split.begin[static_cast<std::size_t>(part)] = call.batch * part / parts;
+    return split;
+  }
+  // The longest first, each to the part that has the fewest steps so far.
+  std::stable_sort(split.rows.begin(), split.rows.end(),
+                   [&](std::int64_t a, std::int64_t b) { return call.lengths[a] > call.lengths[b]; });
+  std::vector<std::vector<std::int64_t>> dealt(static_cast<std::size_t>(parts));
+  std::vector<std::int64_t> steps(static_cast<std::size_t>(parts), 0);
+  for (const std::int64_t row : split.rows) {
+    const auto least = static_cast<std::size_t>(std::min_element(steps.begin(), steps.end()) - steps.begin());
+    dealt[least].push_back(row);
+    steps[least] += call.lengths[row] + 1;
+  }
+  std::size_t at = 0;
+  for (std::size_t part = 0; part < dealt.size(); ++part) {
+    split.begin[part] = static_cast<std::int64_t>(at);
+    for (const std::int64_t row : dealt[part]) split.rows[at++] = row;
+  }
+  split.begin.back() = call.batch;
+  return split;
+}
+
+template <class T>
+int parts_for(const Recurrence<T>& call, int threads) {
+  watch_forks();
+  if (has_lost_threads) return 1;
+  // Below this, waking another thread takes longer than the work.
+  constexpr std::int64_t kWorth = 1 << 17;
+  const std::int64_t work = call.steps * call.batch * call.hidden_size * (call.input_size + call.out_size);
+  const std::int64_t parts = std::min<std::int64_t>({threads, call.batch, 1 + work / kWorth, 1024});
+  if (parts > 1) has_had_threads = true;
+  return static_cast<int>(std::max<std::int64_t>(1, parts));
+}
+
+template <class T>
+void run(const Pass<T>& pass, const Recurrence<T>& call, int threads) {
+  const int parts = parts_for(call, threads);
+  const Split split = split_rows(call, parts);
+  const auto rows_of = [&](int part) { return split.begin[static_cast<std::size_t>(part) + 1] - split.begin[static_cast<std::size_t>(part)]; };
+  const std::int64_t shared_bytes = pass.shared_bytes(call);
+  std::int64_t most = 0;
+  for (int part = 0; part < parts; ++part) most = std::max(most, pass.part_bytes(call, rows_of(part)));
+  // Parts a page apart, and not a power of two of them: else the same rows of each would share lines of the cache.
+  const std::int64_t stride = (most + 4095) / 4096 * 4096 + 4096 + 128;
+  Scratch memory(shared_bytes + parts * stride);
+  char* shared = memory.data();
+  std::vector<void*> scratch(static_cast<std::size_t>(parts));
+  for (int part = 0; part < parts; ++part) scratch[static_cast<std::size_t>(part)] = shared + shared_bytes + part * stride;
+  in_parts(parts, [&](int part) { pass.pack(call, part, parts, shared, scratch[static_cast<std::size_t>(part)]); });
+  in_parts(parts, [&](int part) {
+    pass.run(call, split.rows.data() + split.begin[static_cast<std::size_t>(part)], rows_of(part), shared,
+             scratch[static_cast<std::size_t>(part)]);
+  });
+  if (pass.reduce != nullptr) in_parts(parts, [&](int part) { pass.reduce(call, part, parts, scratch.data()); });
+}
+
+}  // namespace
+
+template <class T>
+SavedSizes saved_sizes(const Recurrence<T>& call) {
+  return kernels<T>().saved_sizes(call);
+}
+
+template <class T>
+void forward(const Recurrence<T>& call, int threads) {
+  run(kernels<T>().forward, call, threads);
+}
+
+template <class T>
+void backward(const Recurrence<T>& call, int threads) {
+  run(kernels<T>().backward, call, threads);
+}
+
+template <class T>
+double peak_flops(int threads) {
+  const Kernels<T>& k = kernels<T>();
+  constexpr std::int64_t kRounds = 1 << 22;
+  double best = 0;
+  for (int attempt = 0; attempt < 3; ++attempt) {
+    std::atomic<std::int64_t> total{0};
+    const auto begin = std::chrono::steady_clock::now();
+    in_parts(threads, [&](int) {
+      T sink[2] = {T(0.5), T(1)};
+      total += k.work(kRounds, sink);
+    });
+    const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
+    best = std::max(best, static_cast<double>(total) / seconds.count());
+  }
+  return best;
+}
+
+template SavedSizes saved_sizes(const Recurrence<float>&);
+template SavedSizes saved_sizes(const Recurrence<double>&);
+template void forward(const Recurrence<float>&, int);
+template void forward(const Recurrence<double>&, int);
+template void backward(const Recurrence<float>&, int);
+template void backward(const Recurrence<double>&, int);
+template double peak_flops<float>(int);
+template double peak_flops<double>(int);
+
+}  // namespace recur

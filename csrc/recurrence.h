@@ -1,0 +1,134 @@
+// One recurrent layer in one direction, over a whole sequence: forward, and backward through time.
+//
+// Plain pointers and sizes; nothing here checks what it is given. Shapes use the letters T (steps), B (rows), I (inputs),
+// H (hidden units), P (outputs: hidden units, or fewer with a projection), G (gates). Arrays are row-major and dense but
+// where a `Sequence` says how far steps and rows lie apart. The equations are in src/recur/ops/*/README.md.
+
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+
+namespace recur {
+
+enum class CellKind { rnn, gru, gru_reset_before, lstm, lstm_coupled, indrnn, mgu, ligru };
+enum class Nonlinearity { tanh, relu };
+
+constexpr int kMaxGates = 4;
+
+// Hidden units take up a whole number of these bytes in what is saved, on every instruction set.
+constexpr std::int64_t kUnitBytes = 64;
+
+// A (T, B, F) array whose features lie side by side. A step of 0 repeats the same values at every step.
+template <class T>
+struct Sequence {
+  T* data = nullptr;
+  std::int64_t step = 0, row = 0;
+
+  T* at(std::int64_t t, std::int64_t b) const { return data + t * step + b * row; }
+  explicit operator bool() const { return data != nullptr; }
+};
+
+struct Form {
+  CellKind cell = CellKind::rnn;
+  Nonlinearity nonlinearity = Nonlinearity::tanh;
+  bool layer_norm = false;
+  bool reverse = false;
+  double cell_clip = std::numeric_limits<double>::infinity();
+  double output_clip = std::numeric_limits<double>::infinity();
+  double gradient_clip = std::numeric_limits<double>::infinity();
+};
+
+// Null where the form has no such weight. For an RNN and an IndRNN norm_ih is the one gain.
+template <class T>
+struct WeightsOf {
+  T* weight_ih = nullptr;    // (G*H, I)
+  T* weight_hh = nullptr;    // (G*H, P), or (H,) for an IndRNN
+  T* bias_ih = nullptr;      // (G*H,)
+  T* bias_hh = nullptr;      // (G*H,)
+  T* weight_hr = nullptr;    // (P, H)
+  T* weight_ch = nullptr;    // peepholes, H each
+  T* norm_ih = nullptr;      // (G*H,)
+  T* norm_hh = nullptr;      // (G*H,)
+  T* norm_c = nullptr;       // (H,)
+  T* norm_c_bias = nullptr;  // (H,)
+};
+
+// The share of the old state that a step keeps; `unit` is 0 where all units share one number, else 1.
+template <class T>
+struct Zoneout {
+  Sequence<const T> keep;
+  std::int64_t unit = 1;
+};
+
+// A call of the op. Forward reads the first half and writes outputs and what is saved; backward reads all of that and the
+// gradients of the outputs, and writes the gradients of the inputs, each of them whole; a null gradient is not wanted, or
+// for those of outputs, zero.
+template <class T>
+struct Recurrence {
+  Form form;
+  std::int64_t steps = 0, batch = 0, input_size = 0, hidden_size = 0, out_size = 0;
+
+  Sequence<const T> x;
+  const T* h0 = nullptr;  // (B, P)
+  const T* c0 = nullptr;  // (B, H): of an LSTM, and of others with a projection
+  WeightsOf<const T> weights;
+  const std::int64_t* lengths = nullptr;  // (B,), or null when all rows are full
+  Sequence<const bool> reset;             // (T, B); `row` apart
+  const T* h_anew = nullptr;              // What a reset puts in place, (B, P) and (B, H).
+  const T* c_anew = nullptr;
+  const T* state_mask = nullptr;  // (B, P)
+  Sequence<const T> candidate_mask;
+  Zoneout<T> zoneout_h, zoneout_c;
+
+  Sequence<T> y;  // (T, B, P)
+  T* hn = nullptr;
+  T* cn = nullptr;
+
+  // Saved for the backward pass; all null in inference. Their sizes are those of `saved_sizes`.
+  T* gates = nullptr;
+  T* cells = nullptr;       // (T, B, H)
+  T* input_hat = nullptr;   // Normalised products with the input,
+  T* hidden_hat = nullptr;  // and with the state.
+  T* scales = nullptr;      // Their reciprocal standard deviations.
+  T* raw_output = nullptr;  // (T, B, P): outputs before they are clipped.
+
+  Sequence<const T> dy;
+  const T* dhn = nullptr;
+  const T* dcn = nullptr;
+  const T* dgates[kMaxGates] = {};  // Gradients of recorded gates, (T, B, H) each, in the order of the gates,
+  const T* dcells = nullptr;        // and of recorded cell states.
+  Sequence<T> dx;
+  T* dh0 = nullptr;
+  T* dc0 = nullptr;
+  T* dh_anew = nullptr;
+  T* dc_anew = nullptr;
+  WeightsOf<T> dweights;
+};
+
+// Elements of each array that a forward pass saves, 0 for one that the call does without.
+struct SavedSizes {
+  std::int64_t gates, cells, input_hat, hidden_hat, scales, raw_output;
+  // Of `gates`: (T, B, slots, padded_size), and the slot of each gate of the weights, in their order.
+  int slots;
+  std::int64_t padded_size;
+  int slot_of_gate[kMaxGates];
+};
+
+template <class T>
+SavedSizes saved_sizes(const Recurrence<T>& call);
+
+// Throws std::bad_alloc when there is no room for scratch; then no output has a meaning.
+//
+// threads: At most so many; at least 1.
+template <class T>
+void forward(const Recurrence<T>& call, int threads);
+template <class T>
+void backward(const Recurrence<T>& call, int threads);
+
+// Returns multiplications and additions a second in registers, with the instruction set that kernels use now.
+template <class T>
+double peak_flops(int threads);
+
+}  // namespace recur

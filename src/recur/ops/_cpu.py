@@ -1,0 +1,357 @@
+"""The back end of compiled kernels for the CPU: forward and backward through time in one call each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, TypeAlias
+
+import torch
+from torch import Tensor
+from torch.autograd import forward_ad
+
+from recur import engine
+from recur.ops._call import Call, Noise, Options, Result, Weights
+from recur.ops._checks import has_values
+from recur.ops._scan import Reference, mask_of
+
+_MORE = ("weight_hr", "weight_ch", "norm_ih", "norm_hh", "norm_c", "norm_c_bias", "norm")
+_WEIGHTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", *_MORE[:-1], "norm_ih")
+"""What the kernels call the weights, in the order in which they are handed on; a cell with one gain has it as norm_ih."""
+
+_FAR = float("inf")
+
+_Given: TypeAlias = tuple[Tensor | None, ...]
+
+
+class Cpu:
+    """Kernels for float32 and float64, for every option but nonlinearities that are functions of Python.
+
+    Bit for bit the same result for the same number of threads.
+    """
+
+    name = "cpu"
+
+    def __init__(self, kind: str, reference: Reference) -> None:
+        """Make the back end of one form of an op.
+
+        Args:
+            kind: The cell, as the kernels call it.
+            reference: The op's reference, which computes derivatives of derivatives.
+        """
+        self._kind = kind
+        self._reference = reference
+
+    def accepts(self, call: Call) -> str | None:
+        """Refuse what the kernels cannot do, see `Backend.accepts`."""
+        x = call.x_TBI
+        if x.device.type != "cpu":
+            return f"its kernels run on a CPU, and x is on {x.device}"
+        if x.dtype not in _KINDS_OF_NUMBER:
+            return f"its kernels compute in float32 and float64, and x is {x.dtype}"
+        reason = engine.missing_reason()
+        if reason is not None:
+            return reason
+        if torch.compiler.is_compiling() or torch._C._is_tracing():
+            return "its kernels are not traced"
+        if torch._C._functorch.peek_interpreter_stack() is not None:
+            return "its kernels do not run under torch.func transforms such as vmap"
+        if forward_ad._current_level >= 0:
+            return "its kernels have no forward-mode derivative"
+        if not has_values(x):
+            return "its kernels need the values of x"
+        if not isinstance(call.options.nonlinearity, str):
+            return "its kernels know tanh and relu only, not a function as nonlinearity"
+        masks = (call.noise.state, call.noise.candidate, *call.noise.zoneout)
+        if any(mask is not None and mask.requires_grad for mask in masks):
+            return "its kernels take no gradient of a mask"
+        return None
+
+    def run(self, call: Call) -> Result:
+        """Run the call, see `Backend.run`."""
+        two = (*call.state, None)[:2]
+        anew = (None, None) if call.reset_state is None else (*call.reset_state, None)[:2]
+        more = [call.weights.more.get(name) for name in _MORE]
+        given: _Given = (call.x_TBI, *two, *anew, *call.weights[:4], *more)
+        frame = _Frame(self._kind, self._reference, call)
+        if torch.is_grad_enabled() and any(each is not None and each.requires_grad for each in given):
+            found: tuple[Tensor, ...] = _Through.apply(frame, *given)  # type: ignore[no-untyped-call]
+        else:
+            found = frame.forward(given, is_saving=call.records)[0]
+        output, *rest = found
+        state, rest = rest[: len(call.state)], rest[len(call.state) :]
+        return Result(output, tuple(state), frame.record(output, rest) if call.records else {})
+
+
+class _Saved(NamedTuple):
+    """What a forward pass leaves for the backward pass, by the names that the kernels have for it."""
+
+    gates: Tensor | None = None
+    cells: Tensor | None = None
+    input_hat: Tensor | None = None
+    hidden_hat: Tensor | None = None
+    scales: Tensor | None = None
+    raw_output: Tensor | None = None
+
+
+class _Frame:
+    """One call without its differentiable tensors, which autograd wants one by one."""
+
+    def __init__(self, kind: str, reference: Reference, call: Call) -> None:
+        self.kind = kind
+        self.reference = reference
+        self.options: Options = call.options
+        self.reverse, self.records = call.reverse, call.records
+        self.op, self.lengths, self.reset = call.op, call.lengths, call.reset
+        self.noise: Noise = call.noise
+        self.num_states = len(call.state)
+        self.gates = _GATES[kind]
+
+    def call(self, given: Sequence[Tensor | None]) -> Call:
+        """Return the call again, with these tensors in it."""
+        x, h, c, h_anew, c_anew, *weights = given
+        four, more = weights[:4], zip(_MORE, weights[4:], strict=True)
+        assert x is not None
+        return Call(
+            self.op,
+            x,
+            tuple([part for part in (h, c) if part is not None]),
+            Weights(*four, {name: weight for name, weight in more if weight is not None}),  # type: ignore[arg-type]
+            self.lengths,
+            self.reset,
+            self.reverse,
+            None if h_anew is None else tuple([part for part in (h_anew, c_anew) if part is not None]),
+            self.options,
+            self.noise,
+            self.records,
+        )
+
+    def forward(self, given: Sequence[Tensor | None], is_saving: bool) -> tuple[tuple[Tensor, ...], _Saved]:
+        """Return the outputs, the final state and the record, and what the backward pass needs."""
+        kernel, dense, alive = self._kernel(given)
+        x, h = dense[:2]
+        num_steps, batch, _ = x.shape
+        y = _empty(x, (num_steps, batch, h.shape[1]))
+        finals = [torch.empty_like(part) for part in dense[1:3] if part is not None]
+        _set_sequence(kernel.set_y, y)
+        for put, final in zip((kernel.set_hn, kernel.set_cn), finals, strict=False):
+            put(final.data_ptr())
+        saved = _Saved()
+        if is_saving:
+            sizes = kernel.saved_sizes()
+            counts = {name: getattr(sizes, name) for name in _Saved._fields}
+            saved = _Saved(**{name: _empty(x, (count,)) for name, count in counts.items() if count})
+            _set_saved(kernel, saved)
+        kernel.forward(torch.get_num_threads())
+        del alive
+        found = [y, *finals]
+        if self.records:
+            found += self._recorded(kernel, saved, num_steps, batch)
+        return tuple(found), saved
+
+    def _recorded(self, kernel: Any, saved: _Saved, num_steps: int, batch: int) -> list[Tensor]:
+        """Return the value of each gate, then a cell state if there is one, (T, B, H) each, zero past the end."""
+        assert saved.gates is not None
+        sizes, hidden_size = kernel.saved_sizes(), self.hidden_size
+        slots = saved.gates.view(num_steps, batch, sizes.slots, sizes.padded_size)
+        found = [slots[:, :, sizes.slot_of_gate(gate), :hidden_size] for gate in range(len(self.gates))]
+        if saved.cells is not None:
+            found.append(saved.cells.view(num_steps, batch, hidden_size))
+        if self.lengths is None:
+            return [each.clone(memory_format=torch.contiguous_format) for each in found]
+        alive = mask_of(self.lengths, num_steps)[..., None]
+        return [torch.where(alive, each, 0) for each in found]
+
+    def record(self, output: Tensor, recorded: Sequence[Tensor]) -> dict[str, Tensor]:
+        """Return the record by name, in the order of the reference."""
+        gates, cells = recorded[: len(self.gates)], recorded[len(self.gates) :]
+        named = {"h": output} | ({"c": cells[0]} if cells else {})
+        for name, value in zip(self.gates, gates, strict=True):
+            if self.kind == "lstm_coupled" and name == "f":
+                alive = 1 if self.lengths is None else mask_of(self.lengths, len(output))[..., None]
+                named["i"] = (1 - value) * alive
+            named[name] = value
+        return named
+
+    def backward(
+        self, given: Sequence[Tensor | None], outputs: Sequence[Tensor], saved: _Saved, grads: Sequence[Tensor | None],
+        wanted: Sequence[bool],
+    ) -> list[Tensor | None]:
+        """Return the gradient of each given tensor that is wanted."""
+        kernel, dense, alive = self._kernel(given)
+        _set_sequence(kernel.set_y, outputs[0])
+        _set_saved(kernel, saved)
+        dy, *dstate = grads[: 1 + self.num_states]
+        if dy is not None:
+            alive.append(_with_features_together(dy))
+            _set_sequence(kernel.set_dy, alive[-1])
+        for put, grad in zip((kernel.set_dhn, kernel.set_dcn), dstate, strict=False):
+            _set(put, grad, alive)
+        recorded = grads[1 + self.num_states :]
+        for gate, grad in enumerate(recorded[: len(self.gates)]):
+            _set(lambda address, gate=gate: kernel.set_dgate(gate, address), grad, alive)
+        for grad in recorded[len(self.gates) :]:
+            _set(kernel.set_dcells, grad, alive)
+        found: list[Tensor | None] = [None] * len(given)
+        for number, (tensor, is_wanted) in enumerate(zip(dense, wanted, strict=True)):
+            if tensor is not None and is_wanted:
+                found[number] = _empty(tensor, tuple(tensor.shape))
+        if found[0] is not None:
+            _set_sequence(kernel.set_dx, found[0])
+        names = ("dh0", "dc0", "dh_anew", "dc_anew", *[f"d{name}" for name in _WEIGHTS])
+        for name, grad in zip(names, found[1:], strict=True):
+            if grad is not None:
+                getattr(kernel, f"set_{name}")(grad.data_ptr())
+        if self.reset is not None and given[3] is None:
+            # A reset goes back to the initial state itself.
+            for put, grad in zip((kernel.set_dh_anew, kernel.set_dc_anew), found[1:3], strict=True):
+                if grad is not None:
+                    put(grad.data_ptr())
+        kernel.backward(torch.get_num_threads())
+        return found
+
+    def _kernel(self, given: Sequence[Tensor | None]) -> tuple[Any, list[Any], list[Tensor]]:
+        """Return the kernels' description of the call, the given tensors, dense, and what else its pointers point to."""
+        from recur import _engine
+
+        x, *others = given
+        assert x is not None
+        dense: list[Any] = [_with_features_together(x)]
+        dense += [None if each is None else each.contiguous() for each in others]
+        alive: list[Tensor] = []
+        x, h, c, h_anew, c_anew, *weights = dense
+        options, noise = self.options, self.noise
+        self.hidden_size = hidden_size = weights[0].shape[0] // _NUM_GATES[self.kind]
+        kernel = (_engine.Recurrence32 if x.dtype == torch.float32 else _engine.Recurrence64)()
+        kind = getattr(_engine.CellKind, self.kind)
+        kernel.set_form(kind, options.nonlinearity == "relu", options.layer_norm, self.reverse)
+        clips = (options.cell_clip, options.output_clip, options.gradient_clip)
+        if clips != (None, None, None):
+            kernel.set_clips(*[_FAR if clip is None else clip for clip in clips])
+        kernel.set_sizes(x.shape[0], x.shape[1], x.shape[2], hidden_size, h.shape[1])
+        _set_sequence(kernel.set_x, x)
+        kernel.set_h0(h.data_ptr())
+        if c is not None:
+            kernel.set_c0(c.data_ptr())
+        for name, weight in zip(_WEIGHTS, weights, strict=True):
+            if weight is not None:
+                getattr(kernel, f"set_{name}")(weight.data_ptr())
+        if self.lengths is not None:
+            alive.append(self.lengths.contiguous())
+            kernel.set_lengths(alive[-1].data_ptr())
+        if self.reset is not None:
+            kernel.set_reset(self.reset.data_ptr(), *self.reset.stride())
+            for put, part in ((kernel.set_h_anew, h if h_anew is None else h_anew), (kernel.set_c_anew, c if h_anew is None else c_anew)):
+                if part is not None:
+                    put(part.data_ptr())
+        if noise.state is not None:
+            alive.append(noise.state.contiguous())
+            kernel.set_state_mask(alive[-1].data_ptr())
+        if noise.candidate is not None:
+            alive.append(_with_features_together(noise.candidate))
+            mask = alive[-1]
+            kernel.set_candidate_mask(mask.data_ptr(), mask.stride(0) if mask.shape[0] > 1 else 0, mask.stride(1))
+        for put, keep in zip((kernel.set_zoneout_h, kernel.set_zoneout_c), noise.zoneout, strict=False):
+            if keep is None:
+                continue
+            alive.append(_with_features_together(keep))
+            steps, rows, units = (stride if size > 1 else 0 for stride, size in zip(alive[-1].stride(), keep.shape, strict=True))
+            put(alive[-1].data_ptr(), steps, rows, units)
+        return kernel, dense, alive
+
+
+class _Through(torch.autograd.Function):
+    """The kernels in autograd; derivatives of derivatives go through the reference."""
+
+    @staticmethod
+    def forward(ctx: Any, frame: _Frame, *given: Tensor | None) -> tuple[Tensor, ...]:
+        found, saved = frame.forward(given, is_saving=True)
+        ctx.frame = frame
+        ctx.num_given = len(given)
+        ctx.save_for_backward(*given, found[0], *saved)
+        ctx.set_materialize_grads(False)
+        return found
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
+        frame: _Frame = ctx.frame
+        given = ctx.saved_tensors[: ctx.num_given]
+        wanted = ctx.needs_input_grad[1:]
+        if torch.is_grad_enabled():
+            return (None, *_through_reference(frame, given, grads, wanted))
+        output, *saved = ctx.saved_tensors[ctx.num_given :]
+        return (None, *frame.backward(given, [output], _Saved(*saved), grads, wanted))
+
+
+def _through_reference(
+    frame: _Frame, given: Sequence[Tensor | None], grads: Sequence[Tensor | None], wanted: Sequence[bool]
+) -> list[Tensor | None]:
+    """Return the gradients as functions that can be differentiated again."""
+    # A tensor may have been made of another one; of a view of each, the gradient is that of this call alone.
+    views = [None if each is None else each.view_as(each) for each in given]
+    result = frame.reference.run(frame.call(views))
+    outputs = [result.output, *result.state]
+    if frame.records:
+        outputs += [result.record[name] for name in frame.gates]
+        outputs += [result.record["c"]] if "c" in result.record else []
+    pairs = [(output, grad) for output, grad in zip(outputs, grads, strict=True) if grad is not None]
+    asked = [view for view, is_wanted in zip(views, wanted, strict=True) if is_wanted and view is not None]
+    if not pairs or not asked:
+        return [None] * len(given)
+    found = iter(
+        torch.autograd.grad(
+            [output for output, _ in pairs], asked, [grad for _, grad in pairs], create_graph=True, allow_unused=True
+        )
+    )
+    return [
+        next(found) if is_wanted and view is not None else None for view, is_wanted in zip(views, wanted, strict=True)
+    ]
+
+
+_KINDS_OF_NUMBER = (torch.float32, torch.float64)
+
+_GATES = {
+    "rnn": (),
+    "indrnn": (),
+    "gru": ("r", "z", "n"),
+    "gru_reset_before": ("r", "z", "n"),
+    "lstm": ("i", "f", "g", "o"),
+    "lstm_coupled": ("f", "g", "o"),
+    "mgu": ("f", "n"),
+    "ligru": ("z", "n"),
+}
+"""The gates that each kind of cell records, in the order of its weights."""
+
+_NUM_GATES = {kind: len(gates) or 1 for kind, gates in _GATES.items()}
+
+
+def _with_features_together(tensor: Tensor) -> Tensor:
+    return tensor if tensor.stride(-1) == 1 or tensor.shape[-1] == 1 else tensor.contiguous()
+
+
+def _empty(like: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Return a dense tensor whose values the kernels will write."""
+    made = like.new_empty(shape)
+    if made.nbytes >= _LARGE:
+        from recur import _engine
+
+        _engine.advise_large_pages(made.data_ptr(), made.nbytes)
+    return made
+
+
+_LARGE = 4 << 20
+
+
+def _set_sequence(put: Any, tensor: Tensor) -> None:
+    put(tensor.data_ptr(), tensor.stride(0), tensor.stride(1))
+
+
+def _set(put: Any, tensor: Tensor | None, alive: list[Tensor]) -> None:
+    if tensor is not None:
+        alive.append(tensor.contiguous())
+        put(alive[-1].data_ptr())
+
+
+def _set_saved(kernel: Any, saved: _Saved) -> None:
+    for name, tensor in zip(_Saved._fields, saved, strict=True):
+        if tensor is not None:
+            getattr(kernel, f"set_{name}")(tensor.data_ptr())
