@@ -15,12 +15,12 @@ from rich.console import Console
 
 from plain import Job, PlainLoop, encode
 from recur.data.demo import demo_text
+from recur.measure.timing import compared, in_turns, seconds, spread
 from recur.models.language import LanguageModel
 from recur.models.options import LanguageModelOptions
 from recur.tasks.trained_language import load
 from recur.train import fit
 from recur.train.options import TrainingOptions
-from timing import compared, in_turns, seconds, spread
 
 WARM = 5
 """Steps at the beginning of each block that are not counted."""

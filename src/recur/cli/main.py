@@ -20,6 +20,7 @@ COMMANDS = {
     "generate": "write text with a trained model",
     "inspect": "make the run's report, also on a text of your own",
     "info": "versions, processor, threads, back ends",
+    "bench": "the layers against torch.nn on this machine, in half a minute",
 }
 """Each command and what it does, in the order of the help."""
 
