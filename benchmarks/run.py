@@ -12,9 +12,14 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import layer_costs
+import layer_options
+import layers
 import main_job
 import memory
+import peers
 import quality
+import table
 from plain import Job
 from recur.environment import collect
 
@@ -28,6 +33,16 @@ BENCHMARKS: dict[str, Callable[[], Iterable[dict[str, Any]]]] = {
     ),
     "whole_training": lambda: [main_job.whole_training(Job(), steps=600, repeats=2)],
     "quality": lambda: [quality.tinyshakespeare(3.0)],
+    "layers_training": lambda: layers.training("few"),
+    "layers_training_grid": lambda: layers.training("grid"),
+    "layers_forward": layers.forward,
+    "layers_jax": layers.jax,
+    "layers_options": layer_options.options,
+    "layers_ragged": layer_options.ragged_and_projected,
+    "layers_norm": layer_options.norm_lstm,
+    "layers_memory": layer_costs.memory,
+    "layers_accuracy": layer_costs.accuracy,
+    "layers_step": layer_costs.step,
     "memory_adding": memory.adding,
     "memory_copying": memory.copying,
     "memory_parity": memory.parity,
@@ -37,13 +52,16 @@ BENCHMARKS: dict[str, Callable[[], Iterable[dict[str, Any]]]] = {
 }
 """Every benchmark by name."""
 
+LONG = ("layers_training_grid", *[name for name in BENCHMARKS if name.startswith("memory_")])
+"""Those that take long and run only when they are named."""
+
 NEED_DATA = ("quality", "memory_rows", "memory_pixels", "memory_dilated")
 """Those that read files from RECUR_DATA, and are left out, with a word, without it."""
 
 
 def main() -> None:
-    """Run those named, or all but the tasks of memory, which take hours."""
-    names = sys.argv[1:] or [name for name in BENCHMARKS if not name.startswith("memory_")]
+    """Run those named, or all but those of `LONG`."""
+    names = sys.argv[1:] or [name for name in BENCHMARKS if name not in LONG]
     unknown = [name for name in names if name not in BENCHMARKS]
     if unknown:
         sys.exit(f"there is no benchmark {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}")
@@ -56,12 +74,15 @@ def main() -> None:
         # Until all of it is there a result has another name, and an older one stays.
         path = RESULTS / f"{name}_{_slug()}_{datetime.date.today().isoformat()}.json"
         rows: list[dict[str, Any]] = []
-        content = {"environment": collect() | {"load_before": load}, "commit": _commit(), "results": rows}
+        environment = collect() | {"peers": peers.versions(), "load_before": load}
+        content = {"environment": environment, "commit": _commit(), "results": rows}
         for row in BENCHMARKS[name]():
             print(_line(row), flush=True)
             rows.append(row)
             path.with_suffix(".part").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
         path.with_suffix(".part").replace(path)
+        if name.startswith("layers_"):
+            table.show(rows)
         print(f"  -> {path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path}")
 
 
@@ -70,13 +91,22 @@ def _line(row: dict[str, Any]) -> str:
         return f"{row['what']}: {row['test']['nats_per_character']:.4f} nats per character, {row['steps']} steps"
     if "measure" in row:
         return f"{row['what']}: {row['figure']:.4f} {row['measure']} after {row['steps']} steps"
-    ours = row["ours"]
-    text = f"{row['what']}: {ours['median']:.4g} ({ours['lower']:.4g} to {ours['upper']:.4g}) {row['unit']}"
+    for reason in ("missing", "disagrees"):
+        if reason in row:
+            return f"{row['what']}: {reason}: {row[reason]}"
+    if "left_out" in row:
+        return f"{row['what']}: {len(row['left_out'])} left out"
+    text = f"{row['what']}: {_figure(row['ours'], '.4g')} {row['unit']}"
     if "peer" in row:
-        peer, ratio = row["peer"], row["ratio"]
-        text += f", peer {peer['median']:.4g}, ratio {ratio['median']:.3f}"
-        text += f" ({ratio['lower']:.3f} to {ratio['upper']:.3f})"
+        text += f", {row.get('peer_name', 'peer')} {row['peer']['median']:.4g}, ratio {_figure(row['ratio'], '.3f')}"
+    if "backend" in row:
+        text += f", {row['threads']} threads, back end {row['backend']}"
     return text
+
+
+def _figure(values: dict[str, float], form: str) -> str:
+    spread = f" ({values['lower']:{form}} to {values['upper']:{form}})" if "lower" in values else ""
+    return f"{values['median']:{form}}{spread}"
 
 
 def _slug() -> str:

@@ -13,7 +13,6 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """A clock that stands still but for what is added to its one number."""
     now = [0.0]
     monkeypatch.setattr(timing.time, "perf_counter", lambda: now[0])
-    monkeypatch.setattr(timing.time, "sleep", lambda duration: now.__setitem__(0, now[0] + duration))
     return now
 
 
@@ -89,7 +88,11 @@ def test_the_bounds_of_repeats(clock: list[float]) -> None:
     assert raced(Job(clock, 0.01), Job(clock, 0.01), budget=9.0, most=6)["ours"]["repeats"] == 6
 
 
-def test_a_pause_is_not_counted(clock: list[float]) -> None:
-    found = raced(Job(clock, 0.1), Job(clock, 0.1), budget=1.0, pause=3.0)
-    assert found["ours"]["median"] == pytest.approx(100)
-    assert found["peer"]["median"] == pytest.approx(100)
+def test_a_side_settles_before_each_sample(clock: list[float]) -> None:
+    ours, peer = Job(clock, 0.01), Job(clock, 0.3)
+    found = raced(ours, peer, budget=0.0, least=4, settle=0.1)
+    assert found["ours"]["median"] == pytest.approx(10)
+    assert found["peer"]["median"] == pytest.approx(300)
+    # Warm and timed once, then a round and four repeats, each of two calls in place of one.
+    assert peer.calls == 2 + 5 * 2
+    assert ours.calls >= 5 * 2 * 10

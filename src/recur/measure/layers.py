@@ -76,7 +76,7 @@ class Side:
     Attributes:
         call: The network: from the input to output and state, whose parts may be nested.
         x: The input; in training it wants a gradient.
-        weights: What else gradients are taken of, by name.
+        weights: The parameters by name; in training their gradients are taken too.
         upstream: The gradient of the output; None for inference.
     """
 
@@ -118,7 +118,7 @@ def side_of(layer: nn.Module, x: Tensor, upstream: Tensor | None, **inputs: Any)
     is_training = upstream is not None
     layer.train(is_training)
     copy = x.clone().requires_grad_(is_training)
-    return Side(lambda x: layer(x, **inputs), copy, dict(layer.named_parameters()) if is_training else {}, upstream)
+    return Side(lambda x: layer(x, **inputs), copy, dict(layer.named_parameters()), upstream)
 
 
 def beside_torch(work: Work, seed: int = 0) -> tuple[recur.nn.GatedLayer, Side, Side]:
@@ -177,12 +177,13 @@ def checked_race(
         return {"distance": far, **raced(ours.run, peer.run, budget=budget, **race)}
 
 
-def compare(work: Work, *, budget: float) -> dict[str, Any]:
+def compare(work: Work, *, budget: float, **race: Any) -> dict[str, Any]:
     """Return the times of recur's layer and of torch's for the same work, with the threads that torch has now.
 
     Args:
         work: What is to be done.
         budget: Seconds.
+        race: More arguments of `raced`.
 
     Returns:
         `what`, `work`, `threads`, `backend` (the one that ran) and what `checked_race` returns, times in ms.
@@ -194,4 +195,4 @@ def compare(work: Work, *, budget: float) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "backend": layer.explain(ours.x).backend,
     }
-    return row | checked_race(ours, peer, budget=budget)
+    return row | checked_race(ours, peer, budget=budget, **race)

@@ -64,7 +64,7 @@ def raced(
     budget: float,
     least: int = 5,
     most: int = 40,
-    pause: float = 0.0,
+    settle: float = 0.0,
     unit: str = "ms",
 ) -> dict[str, Any]:
     """Return the times of one call of two works, measured in turns for about `budget` seconds.
@@ -77,20 +77,19 @@ def raced(
         budget: Seconds for all of it; it takes longer where `least` repeats do.
         least: Repeats at least.
         most: Repeats at most.
-        pause: Seconds of sleep and one call that is not counted before each sample; for sides with different threads,
-            which go on waiting busily for a while after their work and so would be in each other's way.
+        settle: Seconds for which a side runs before each sample without being counted, and of each sample at least; for
+            sides with threads of their own, which go on waiting busily after their work, in the other side's way.
         unit: "ms" or "us".
 
     Returns:
         As `compared`.
     """
     scale = {"ms": 1e3, "us": 1e6}[unit]
-    calls = [_calls_needed(work) for work in (ours, peer)]
+    calls = [_calls_needed(work, max(settle, _SAMPLE)) for work in (ours, peer)]
 
     def sample(work: Callable[[], Any], count: int) -> float:
-        if pause > 0:
-            time.sleep(pause)
-            work()
+        if settle > 0:
+            _repeated(work, count)
         return _repeated(work, count) / count * scale
 
     def our_sample() -> float:
@@ -104,12 +103,12 @@ def raced(
     return compared(*in_turns(our_sample, peer_sample, repeats=repeats, warmup=0), unit)
 
 
-def _calls_needed(work: Callable[[], Any]) -> int:
-    """Return how many calls make up a sample; the first ones, which fetch memory and pack weights, are thrown away."""
+def _calls_needed(work: Callable[[], Any], least: float) -> int:
+    """Return how many calls take `least` seconds; the first ones fetch memory and pack weights, and do not count."""
     work()
     count = 1
-    while (taken := _repeated(work, count)) < _SAMPLE:
-        count = max(count * 2, math.ceil(count * _SAMPLE / max(taken, 1e-9) * 1.1))
+    while (taken := _repeated(work, count)) < least:
+        count = max(count * 2, math.ceil(count * least / max(taken, 1e-9) * 1.1))
     return count
 
 
