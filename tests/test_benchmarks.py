@@ -1,6 +1,16 @@
-"""What the docs quote from benchmarks is what was recorded."""
+"""What the docs quote from benchmarks is what was recorded; and the benchmarks of the layers, on tiny shapes."""
 
+import importlib
+import io
 import json
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from rich.console import Console
+
+from recur.measure.layers import Side, beside_torch, distance, side_of
 
 
 def test_the_table_of_memory(root):
@@ -18,3 +28,199 @@ def test_the_table_of_memory(root):
     assert quoted == {(e["layer"], e["task"]): f"{e['figure']:.3f} ({e['steps']:,})" for e in recorded}
     by_chance = {e["task"]: f"{e['chance']:.3f}" for e in recorded}
     assert dict(zip(header[1:], chance[1:], strict=True)) == by_chance
+
+
+# --- the benchmarks of the layers -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def module(root, monkeypatch):
+    """A function that imports a module of the benchmarks."""
+    monkeypatch.syspath_prepend(str(root / "benchmarks"))
+    monkeypatch.setattr("recur.measure.timing._SAMPLE", 1e-5)
+    monkeypatch.setattr("recur.engine.num_threads", lambda: 1)
+    monkeypatch.setattr("recur.engine.peak_flops", lambda dtype, threads: 1e12 * threads, raising=False)
+    return importlib.import_module
+
+
+def row(kind, factor, **more):
+    work = {"kind": kind, "steps": 100, "batch_size": 16, "hidden_size": 128, "input_size": 128}
+    work |= {"num_layers": 1, "bidirectional": False} | more.pop("work", {})
+    figures = {"ours": {"median": 2.0}, "peer": {"median": 2.0 * factor}, "ratio": {"median": 1 / factor}, "unit": "ms"}
+    given = {"what": kind, "work": work, "threads": 2, "backend": "cpu", "peer_name": "torch", "share_of_peak": 0.5}
+    return given | figures | more
+
+
+def test_every_benchmark_is_described(root, module):
+    names = set(module("run").BENCHMARKS)
+    described = (root / "benchmarks" / "README.md").read_text(encoding="utf-8")
+    listed = {name for line in described.splitlines() for name in re.findall(r"`(\w+)`", line.partition(" | ")[0])}
+    assert names <= listed
+    assert set(module("run").LONG) < names
+
+
+def test_cells_of_the_grid(module):
+    layers = module("layers")
+    works = layers.grid("gru")
+    assert len(set(works)) == len(works) == 7 * 4 * 6 + 4 * 2 * 3
+    assert {work.kind for work in works} == {"gru"}
+    assert {work.num_layers for work in works} == {1, 3}
+    assert {work.bidirectional for work in works} == {False, True}
+    assert any(work.input_size != work.hidden_size for work in works)
+
+
+def test_training_rows_say_all_that_a_result_needs(module, monkeypatch):
+    layers = module("layers")
+    monkeypatch.setattr(layers, "thread_counts", lambda: [1])
+    monkeypatch.setattr(layers, "MOST_FLOPS", 1e5)
+    works = [layers.work("rnn", 2, 3, 4), layers.work("rnn", 100, 64, 256)]
+    monkeypatch.setitem(layers.WORKS, "few", lambda kind: works)
+    monkeypatch.setitem(layers.PACE, "few", {"budget": 0.0})
+    first, left = layers.against_torch("few", ["rnn"], "default")
+    assert left["left_out"] == [str(works[1])]
+    assert {"what", "work", "threads", "backend", "distance", "ours", "peer", "ratio", "unit"} < set(first)
+    assert (first["peer_name"], first["allocator"], first["threads"]) == ("torch", "default", 1)
+    assert first["share_of_peak"] == pytest.approx(works[0].flops / (first["ours"]["median"] * 1e-3) / 1e12)
+    assert first["gflops_per_second"] == pytest.approx(1000 * first["share_of_peak"])
+
+
+def test_a_row_that_disagrees_has_no_speed(module):
+    assert module("layers").rated({"disagrees": "dx"}, 1, 1.0) == {"disagrees": "dx"}
+
+
+def test_missing_peers_are_named(module, monkeypatch):
+    layers, peers = module("layers"), module("peers")
+    assert peers.missing("torch") is None
+    assert peers.missing("torch", "no_such_package").startswith("no_such_package not installed (pip install")
+    monkeypatch.setattr(peers, "missing", lambda *names: " ".join(names))
+    assert list(layers.jax()) == [{"what": "training against JAX", "missing": "jax"}]
+
+
+def test_options_and_what_torch_has_for_them(module, monkeypatch):
+    options = module("layer_options")
+    monkeypatch.setattr(options, "SHAPES", ((3, 2, 5),))
+    monkeypatch.setattr(options, "BUDGET", 0.0)
+    rows = [*options.options(), *options.ragged_and_projected()]
+    assert [each for each in rows if "disagrees" in each or "ratio" not in each] == []
+    measured = {each["work"].get("option") for each in rows if each["work"]["kind"] == "lstm"}
+    assert {"layer_norm", "zoneout", "peephole", "coupled", "cell_clip", "lengths", "reset"} < measured
+    assert {each["peer_name"] for each in rows} == {"recur without it", "torch"}
+
+
+def test_the_norm_loop_in_plain_torch_is_recurs_layer(module):
+    options, peers = module("layer_options"), module("peers")
+    x, upstream = options.data(7, 3, 5)
+    ours = side_of(options.made("lstm", 5, layer_norm=True, backend="reference"), x, upstream)
+    results = ours.results(), peers.norm_lstm_side(ours, is_compiled=False).results()
+    assert distance(*results)[0] < 1e-5
+
+
+def test_an_option_that_is_wrong_is_not_timed(module, monkeypatch):
+    options = module("layer_options")
+    monkeypatch.setattr(options, "SHAPES", ((3, 2, 5),))
+    monkeypatch.setattr(options, "BUDGET", 0.0)
+    monkeypatch.setattr(options, "LAYERS", {"lstm": options.LAYERS["lstm"]})
+    made = options.made
+
+    def spoiled(kind, units, **more):
+        return made(kind, units, **more | ({"cell_clip": 0.1} if more.get("backend") and more.get("cell_clip") else {}))
+
+    monkeypatch.setattr(options, "made", spoiled)
+    wrong = [each["work"]["option"] for each in options.options() if "disagrees" in each]
+    assert wrong == ["cell_clip"]
+
+
+def test_memory_that_is_held_is_counted(module):
+    costs = module("layer_costs")
+    if costs.allocated() is None:
+        pytest.skip("this C library does not tell what is allocated")
+    _, ours, _ = beside_torch(module("layers").work("gru", 50, 20, 64))
+    output = 4 * 50 * 20 * 64
+    assert output < costs.held(ours) < 40 * output
+    inference = Side(lambda x: (x + 1, ()), ours.x.detach())
+    assert costs.held(inference) == pytest.approx(output, rel=0.1)
+
+
+def test_errors_are_those_against_float64(module):
+    costs = module("layer_costs")
+    layer, ours, peer = beside_torch(module("layers").work("lstm", 3, 2, 5))
+    truth = costs.in_float64(layer, "lstm", ours)
+    assert truth.x.dtype == torch.float64
+    found = costs._errors("what", {}, "cpu", "torch", [(ours, peer, truth)])
+    assert 0 < found["worst"]["ours"] < 1e-6
+    wrong = Side(lambda x: (ours.call(x)[0] + 0.1, ours.call(x)[1]), ours.x, ours.weights, ours.upstream)
+    found = costs._errors("what", {}, "cpu", "torch", [(wrong, peer, truth)])
+    assert found["tensor"] == "output"
+    assert found["disagrees"].startswith("output is ")
+
+
+def test_single_steps(module):
+    with torch.inference_mode():
+        rows = list(module("layer_costs")._steps("lstm", 4))
+    assert [each["peer_name"] for each in rows] == ["torch's layer", "torch's cell", "torch's cell"]
+    assert {each["unit"] for each in rows} == {"us"}
+
+
+def test_rows_of_another_process(module):
+    pythonpath = Path(module("child").__file__).parent
+    assert pythonpath.name == "benchmarks"
+    with pytest.raises(RuntimeError, match=r"^layers\.no_such ended with 1 in its own process$"):
+        list(module("child").rows("layers", "no_such"))
+
+
+def test_the_newest_result_is_found_by_its_date(module, monkeypatch, tmp_path):
+    table = module("table")
+    monkeypatch.setattr(table, "RESULTS", tmp_path)
+    assert table.newest("layers_training") is None
+    for name in ("training_zz_2026-01-02", "training_aa_2026-02-01", "training_grid_aa_2026-03-01"):
+        (tmp_path / f"layers_{name}.json").write_text("{}")
+    assert table.newest("layers_training").name == "layers_training_aa_2026-02-01.json"
+    assert table.newest("layers_training_grid").name == "layers_training_grid_aa_2026-03-01.json"
+
+
+def test_the_table_of_layers(module):
+    kept = row("lstm", 1.5, allocator="keeps freed memory")
+    small = row("gru", 8.0, share_of_peak=0.1, work={"batch_size": 1})
+    rows = [row("gru", 2.0), small, kept, {"what": "x", "missing": "jax"}, row("rnn", 1.0, disagrees="dx is 1 apart")]
+    console = Console(file=io.StringIO(), width=150)
+    module("table").show(rows, console)
+    _, gru, lstm, *said = console.file.getvalue().splitlines()
+    assert gru.split() == ["torch", "2", "gru", "2", "4.00", "2.00", "8.00", "50", "to", "50", "cpu"]
+    assert lstm.startswith("torch, keeps freed memory  2")
+    assert said == ["x: missing: jax", "rnn: disagrees: dx is 1 apart"]
+
+
+def test_targets_are_judged(module, monkeypatch, tmp_path):
+    targets, table = module("targets"), module("table")
+    monkeypatch.setattr(table, "RESULTS", tmp_path)
+    by_name = {target.what: target for target in targets.TARGETS}
+    gru = by_name["GRU and RNN training against torch, mean"]
+    assert targets.measured(gru) == (None, "")
+    rows = [row("gru", 2.0), row("rnn", 8.0), row("lstm", 1.0), row("gru", 100.0, disagrees="dx")]
+    (tmp_path / "layers_training_cpu_2026-01-01.json").write_text(json.dumps({"results": rows}))
+    found, file = targets.measured(gru)
+    assert (found, file) == (pytest.approx(4.0), "layers_training_cpu_2026-01-01.json")
+    assert gru.holds(4.0)
+    assert not gru.holds(2.9)
+    assert targets.measured(by_name["the same at T = 1000, mean"])[0] is None
+    memory = by_name["memory held for backward by torch's, worst"]
+    assert memory.holds(0.9)
+    assert not memory.holds(1.1)
+    norm = [row("lstm", 20.0, what="a"), row("lstm", 5.0, what="a"), row("lstm", 6.0, what="b")]
+    assert targets.best_peer(norm, lambda each: True) == pytest.approx(5.0)
+
+
+def test_the_picture_shows_every_batch_and_names_the_machine(module):
+    sizes = [
+        {"batch_size": batch, "hidden_size": units, "input_size": units} for batch in (1, 16) for units in (64, 32)
+    ]
+    rows = [row(kind, 2.0, work=size, allocator="default") for kind in ("rnn", "gru", "lstm") for size in sizes]
+    rows += [row("gru", 9.0, work=sizes[0], allocator="keeps freed memory"), {"what": "x", "missing": "y"}]
+    environment = {"cpu": {"brand": "Maker X", "isa": "avx2"}, "versions": {"torch": "2.0"}}
+    figure = module("plot").draw({"environment": environment, "results": rows})
+    upper = figure.axes[1]
+    assert upper.get_title() == "GRU"
+    drawn = {line.get_label(): line.get_xydata().tolist() for line in upper.lines}
+    assert drawn["B 16"] == [[32, 2.0], [64, 2.0]]
+    assert drawn["B 1"] == [[32, 2.0], [64, 2.0]]
+    assert "Maker X (avx2), 2 threads, torch 2.0" in figure.get_suptitle()

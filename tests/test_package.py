@@ -101,6 +101,7 @@ def test_constraints_pin_all_that_make_installs(root: Path, project: dict) -> No
         *project["build-system"]["requires"],
         *requirements(project, "dev"),
         *requirements(project, "build"),
+        *requirements(project, "bench"),
     ]
     assert sorted(closure(wanted) - set(pins(root))) == []
 

@@ -17,6 +17,7 @@ from recur.measure import layers
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench, "SHAPES", ((1, 1, 4), (3, 2, 5)))
+    monkeypatch.setattr("recur.measure.timing._SAMPLE", 1e-5)
 
 
 @pytest.fixture
