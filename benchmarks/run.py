@@ -75,15 +75,21 @@ def main() -> None:
         path = RESULTS / f"{name}_{_slug()}_{datetime.date.today().isoformat()}.json"
         rows: list[dict[str, Any]] = []
         environment = collect() | {"peers": peers.versions(), "load_before": load}
-        content = {"environment": environment, "commit": _commit(), "results": rows}
+        head = {"environment": environment, "commit": _commit()}
         for row in BENCHMARKS[name]():
             print(_line(row), flush=True)
             rows.append(row)
-            path.with_suffix(".part").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+            path.with_suffix(".part").write_text(_text(head, rows), encoding="utf-8")
         path.with_suffix(".part").replace(path)
         if name.startswith("layers_"):
             table.show(rows)
         print(f"  -> {path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path}")
+
+
+def _text(head: dict[str, Any], rows: list[dict[str, Any]]) -> str:
+    """Return a result as JSON, a line for each row, of which the grid has more than a thousand."""
+    lines = ",\n    ".join(json.dumps(row) for row in rows)
+    return f'{json.dumps(head, indent=2)[:-2]},\n  "results": [\n    {lines}\n  ]\n}}\n'
 
 
 def _line(row: dict[str, Any]) -> str:

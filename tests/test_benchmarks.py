@@ -59,6 +59,28 @@ def test_every_benchmark_is_described(root, module):
     assert set(module("run").LONG) < names
 
 
+def test_a_result_is_json_with_a_line_for_each_row(module):
+    head = {"environment": {"cpu": {}, "threads": {"torch": 2}}, "commit": "a1"}
+    rows = [row("gru", 2.0), {"what": "x", "missing": "y"}]
+    text = module("run")._text(head, rows)
+    assert json.loads(text) == head | {"results": rows}
+    assert text.endswith("}\n")
+    assert [json.loads(line.strip().rstrip(",")) for line in text.splitlines()[-4:-2]] == rows
+    assert json.loads(module("run")._text(head, [])) == head | {"results": []}
+
+
+def test_every_row_has_a_line(module):
+    spread = {"median": 2.0, "lower": 1.0, "upper": 3.0}
+    timed = row("gru", 2.0, ours=spread, ratio=spread)
+    line = module("run")._line
+    assert line(timed) == ("gru: 2 (1 to 3) ms, torch 4, ratio 2.000 (1.000 to 3.000), 2 threads, back end cpu")
+    assert line(row("gru", 2.0)) == "gru: 2 ms, torch 4, ratio 0.500, 2 threads, back end cpu"
+    assert line({"what": "x", "missing": "jax"}) == "x: missing: jax"
+    assert line({"what": "x", "disagrees": "dx", "ours": spread}) == "x: disagrees: dx"
+    assert line({"what": "x", "left_out": ["a", "b"]}) == "x: 2 left out"
+    assert line({"what": "x", "unit": "s", "ours": spread}) == "x: 2 (1 to 3) s"
+
+
 def test_cells_of_the_grid(module):
     layers = module("layers")
     works = layers.grid("gru")
