@@ -12,6 +12,8 @@ import os
 from dataclasses import dataclass
 from types import ModuleType
 
+import torch
+
 from recur.errors import BackendError, OptionError
 
 
@@ -117,6 +119,24 @@ def keep_freed_memory() -> bool:
         Whether it could be done: only with glibc, and with the compiled module.
     """
     return is_available() and bool(_engine().keep_freed_memory())
+
+
+def peak_flops(dtype: torch.dtype, threads: int) -> float:
+    """Return how many multiplications and additions a second the processor does in registers, measured now.
+
+    Args:
+        dtype: torch.float32 or torch.float64.
+        threads: How many at once.
+
+    Raises:
+        BackendError: The compiled module is missing.
+        ValueError: The kernels do not know the dtype.
+    """
+    engine = _needed_engine()
+    measure = {torch.float32: engine.peak_flops_float32, torch.float64: engine.peak_flops_float64}.get(dtype)
+    if measure is None:
+        raise ValueError(f"peak_flops: dtype must be torch.float32 or torch.float64, but is {dtype}.")
+    return float(measure(threads))
 
 
 def num_threads() -> int:
