@@ -63,6 +63,10 @@ void block(const BlockOf<T>& b) {
       const Vector<T> first = b.start == Start::bias ? load(b.bias + v * W) : Vector<T>{};
       RECUR_UNROLL for (int i = 0; i < R; ++i) sum[i][v] = first;
     }
+    // The result may be memory that nobody has touched yet; let it come while the sums are made.
+    RECUR_UNROLL for (int i = 0; i < R; ++i) {
+      RECUR_UNROLL for (int v = 0; v < V; ++v) __builtin_prefetch(b.c[i] + b.c_from + v * W, 1, 3);
+    }
   }
   const T* w = b.w;
   Index k = 0;
