@@ -19,28 +19,42 @@ template <class T>
 void bind_recurrence(nb::module_& m, const char* name) {
   using Call = recur::Recurrence<T>;
   nb::class_<Call> c(m, name);
-  c.def(nb::init<>());
-  c.def("set_form", [](Call& self, recur::CellKind cell, bool is_relu, bool layer_norm, bool reverse) {
-    self.form.cell = cell;
-    self.form.nonlinearity = is_relu ? recur::Nonlinearity::relu : recur::Nonlinearity::tanh;
-    self.form.layer_norm = layer_norm;
-    self.form.reverse = reverse;
+  // What every call has in one go, for each crossing from Python takes its time.
+  c.def("__init__", [](Call* self, recur::CellKind cell, bool is_relu, bool layer_norm, bool reverse, std::int64_t steps,
+                       std::int64_t batch, std::int64_t inputs, std::int64_t hidden, std::int64_t outputs) {
+    new (self) Call();
+    self->form.cell = cell;
+    self->form.nonlinearity = is_relu ? recur::Nonlinearity::relu : recur::Nonlinearity::tanh;
+    self->form.layer_norm = layer_norm;
+    self->form.reverse = reverse;
+    self->steps = steps;
+    self->batch = batch;
+    self->input_size = inputs;
+    self->hidden_size = hidden;
+    self->out_size = outputs;
+  });
+  c.def("set_inputs", [](Call& self, Address x, std::int64_t step, std::int64_t row, Address h0, Address c0, Address weight_ih,
+                         Address weight_hh, Address bias_ih, Address bias_hh) {
+    self.x = {reinterpret_cast<const T*>(x), step, row};
+    self.h0 = reinterpret_cast<const T*>(h0);
+    self.c0 = reinterpret_cast<const T*>(c0);
+    self.weights.weight_ih = reinterpret_cast<const T*>(weight_ih);
+    self.weights.weight_hh = reinterpret_cast<const T*>(weight_hh);
+    self.weights.bias_ih = reinterpret_cast<const T*>(bias_ih);
+    self.weights.bias_hh = reinterpret_cast<const T*>(bias_hh);
+  });
+  c.def("set_outputs", [](Call& self, Address y, std::int64_t step, std::int64_t row, Address hn, Address cn) {
+    self.y = {reinterpret_cast<T*>(y), step, row};
+    self.hn = reinterpret_cast<T*>(hn);
+    self.cn = reinterpret_cast<T*>(cn);
   });
   c.def("set_clips", [](Call& self, double cell, double output, double gradient) {
     self.form.cell_clip = cell;
     self.form.output_clip = output;
     self.form.gradient_clip = gradient;
   });
-  c.def("set_sizes", [](Call& self, std::int64_t steps, std::int64_t batch, std::int64_t inputs, std::int64_t hidden, std::int64_t outputs) {
-    self.steps = steps;
-    self.batch = batch;
-    self.input_size = inputs;
-    self.hidden_size = hidden;
-    self.out_size = outputs;
-  });
 #define RECUR_SEQUENCE(FIELD) c.def("set_" #FIELD, [](Call& self, Address data, std::int64_t step, std::int64_t row) { \
     self.FIELD = {reinterpret_cast<decltype(self.FIELD.data)>(data), step, row}; })
-  RECUR_SEQUENCE(x);
   RECUR_SEQUENCE(y);
   RECUR_SEQUENCE(dy);
   RECUR_SEQUENCE(dx);
@@ -54,14 +68,10 @@ void bind_recurrence(nb::module_& m, const char* name) {
 #undef RECUR_ZONEOUT
 #define RECUR_POINTER(FIELD) c.def("set_" #FIELD, [](Call& self, Address data) { \
     self.FIELD = reinterpret_cast<decltype(self.FIELD)>(data); })
-  RECUR_POINTER(h0);
-  RECUR_POINTER(c0);
   RECUR_POINTER(h_anew);
   RECUR_POINTER(c_anew);
   RECUR_POINTER(lengths);
   RECUR_POINTER(state_mask);
-  RECUR_POINTER(hn);
-  RECUR_POINTER(cn);
   RECUR_POINTER(gates);
   RECUR_POINTER(cells);
   RECUR_POINTER(input_hat);
@@ -77,7 +87,15 @@ void bind_recurrence(nb::module_& m, const char* name) {
   RECUR_POINTER(dc_anew);
 #undef RECUR_POINTER
 #define RECUR_WEIGHT(FIELD) \
-  c.def("set_" #FIELD, [](Call& self, Address data) { self.weights.FIELD = reinterpret_cast<const T*>(data); }); \
+  c.def("set_" #FIELD, [](Call& self, Address data) { self.weights.FIELD = reinterpret_cast<const T*>(data); })
+  RECUR_WEIGHT(weight_hr);
+  RECUR_WEIGHT(weight_ch);
+  RECUR_WEIGHT(norm_ih);
+  RECUR_WEIGHT(norm_hh);
+  RECUR_WEIGHT(norm_c);
+  RECUR_WEIGHT(norm_c_bias);
+#undef RECUR_WEIGHT
+#define RECUR_WEIGHT(FIELD) \
   c.def("set_d" #FIELD, [](Call& self, Address data) { self.dweights.FIELD = reinterpret_cast<T*>(data); })
   RECUR_WEIGHT(weight_ih);
   RECUR_WEIGHT(weight_hh);

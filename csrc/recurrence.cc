@@ -123,8 +123,9 @@ template <class T>
 int parts_for(const Recurrence<T>& call, int threads) {
   watch_forks();
   if (has_lost_threads) return 1;
-  // Below this, waking another thread takes longer than the work.
+  // Below this, waking another thread takes longer than the work, and so few steps are added up in one part.
   constexpr std::int64_t kWorth = 1 << 17;
+  if (call.steps * call.batch < kPackedFrom) return 1;
   const std::int64_t work = call.steps * call.batch * call.hidden_size * (call.input_size + call.out_size);
   const std::int64_t parts = std::min<std::int64_t>({threads, call.batch, 1 + work / kWorth, 1024});
   if (parts > 1) has_had_threads = true;

@@ -20,9 +20,7 @@ template <class T>
 BackwardPanels<T> place_backward(const Plan<T>& plan, Pieces& pieces) {
   const auto place = [&](Index depth, Index columns) {
     Panels<T> panels;
-    panels.depth = depth;
-    panels.columns = columns;
-    panels.data = pieces.take<T>(Panels<T>::size(depth, columns));
+    plan.place(panels, depth, columns, false, pieces);
     return panels;
   };
   BackwardPanels<T> panels;
@@ -38,7 +36,11 @@ void pack_backward(const Plan<T>& plan, const BackwardPanels<T>& panels, const P
   const T** rows = static_cast<const T**>(scratch);
   const WeightsOf<const T>& w = plan.call.weights;
   const auto pack = [&](const Panels<T>& to) {
-    pack_rows<T>(rows, nullptr, to, share.begin(to.count()), share.end(to.count()));
+    if (to.row_at != nullptr) {
+      for (Index k = 0; k < to.depth && share.thread == 0; ++k) const_cast<const T**>(to.row_at)[k] = rows[k];
+    } else {
+      pack_rows<T>(rows, nullptr, to, share.begin(to.count()), share.end(to.count()));
+    }
   };
   if (plan.call.dx) {
     plan.rows_of(w.weight_ih, plan.call.input_size, plan.input_order(), 0, plan.cell.gates, rows);
@@ -74,9 +76,11 @@ struct Sums {
     input_stride = round_up(plan.call.input_size, unit);
     output_stride = plan.outputs_padded;
     unit_stride = plan.padded;
-    if (wanted.weight_ih != nullptr) input = pieces.take<T>(plan.gate_row() * input_stride);
+    // A matrix is written at once where there is little to add up.
+    const bool adds = plan.is_packed();
+    if (wanted.weight_ih != nullptr && adds) input = pieces.take<T>(plan.gate_row() * input_stride);
     if (wanted.weight_hh != nullptr && plan.cell.is_elementwise) own_past = pieces.take<T>(plan.padded);
-    if (wanted.weight_hh != nullptr && !plan.cell.is_elementwise) {
+    if (wanted.weight_hh != nullptr && !plan.cell.is_elementwise && adds) {
       hidden = pieces.take<T>(plan.cell.hidden_count * plan.padded * output_stride);
       if (plan.has_second()) second = pieces.take<T>(plan.padded * output_stride);
     }
@@ -432,23 +436,35 @@ struct Backward {
         scratch.other[count] = call.x.at(t, share.rows[i]);
       }
     }
-    if (count == 0) return;
     const Sums<T>& sums = scratch.sums;
     if (call.dx) multiply<T>(scratch.left, 0, scratch.right, 0, count, panels.input, Start::zero, nullptr, false);
+    const bool writes = !plan.is_packed();
+    const WeightsOf<T>& wanted = call.dweights;
+    if (writes && wanted.weight_ih != nullptr) {
+      write_products(count, 0, plan.input_order(), 0, plan.cell.gates, nullptr, call.input_size, wanted.weight_ih);
+    }
     if (sums.input != nullptr) add_products(count, 0, plan.gate_row(), nullptr, call.input_size, sums.input, sums.input_stride);
-    if (sums.hidden != nullptr) {
-      const bool is_masked = call.state_mask != nullptr;
+    if (wanted.weight_hh != nullptr && !plan.cell.is_elementwise) {
       each(count, [&](Index at, Index s, Index t, Index i) {
         scratch.left[at] = dhidden(s, i);
         scratch.other[at] = plan.h_before(t, share.rows[i]);
-        if (is_masked) scratch.factors[at] = call.state_mask + share.rows[i] * plan.outputs;
+        if (call.state_mask != nullptr) scratch.factors[at] = call.state_mask + share.rows[i] * plan.outputs;
       });
-      add_products(count, 0, plan.cell.hidden_count * plan.padded, is_masked ? scratch.factors : nullptr, plan.outputs, sums.hidden,
-                   sums.output_stride);
-    }
-    if (sums.second != nullptr) {
-      each(count, [&](Index at, Index s, Index, Index i) { scratch.other[at] = scratch.gated + place(s, i) * plan.outputs_padded; });
-      add_products(count, second_from(), plan.padded, nullptr, plan.outputs, sums.second, sums.output_stride);
+      const T* const* factors = call.state_mask == nullptr ? nullptr : scratch.factors;
+      const int gates = plan.cell.hidden_count;
+      if (writes) {
+        write_products(count, 0, nullptr, 0, gates, factors, plan.outputs, wanted.weight_hh);
+      } else {
+        add_products(count, 0, gates * plan.padded, factors, plan.outputs, sums.hidden, sums.output_stride);
+      }
+      if (plan.has_second()) {
+        each(count, [&](Index at, Index s, Index, Index i) { scratch.other[at] = scratch.gated + place(s, i) * plan.outputs_padded; });
+        if (writes) {
+          write_products(count, second_from(), nullptr, plan.second_gate(), 1, nullptr, plan.outputs, wanted.weight_hh);
+        } else {
+          add_products(count, second_from(), plan.padded, nullptr, plan.outputs, sums.second, sums.output_stride);
+        }
+      }
     }
     if (sums.projection != nullptr) {
       each(count, [&](Index at, Index s, Index, Index i) {
@@ -501,6 +517,27 @@ struct Backward {
     add_outer<T>(scratch.left, from, rows, packed, sums, stride);
   }
 
+  // to[gate] = the same sum, written where it belongs: of the only chunk.
+  void write_products(Index count, Index from, const int* order, int first_gate, int gates, const T* const* factors, Index columns,
+                      T* to) const {
+    for (int j = 0; j < gates; ++j) {
+      const Index gate = order == nullptr ? first_gate + j : order[j];
+      for (Index u = 0; u < plan.units; ++u) {
+        T* row = to + (gate * plan.units + u) * columns;
+        for (Index p = 0; p < columns; p += kWidth<T>) {
+          const Lanes<T> lanes(columns - p);
+          Vector<T> sum{};
+          for (Index k = 0; k < count; ++k) {
+            Vector<T> value = load(scratch.other[k] + p, lanes);
+            if (factors != nullptr) value *= load(factors[k] + p, lanes);
+            sum += scratch.left[k][from + j * plan.padded + u] * value;
+          }
+          store(row + p, sum, lanes);
+        }
+      }
+    }
+  }
+
   void normalise_input(Index s, Index i) const {
     Index gate = 0;
     for (int group = 0; group < plan.cell.groups; ++group) {
@@ -537,12 +574,12 @@ void reduce(const Plan<T>& plan, const Sums<T>* sums, int num_sums, const PanelS
   for (Index unit = share.begin(H); unit < share.end(H); ++unit) {
     for (int j = 0; j < plan.cell.gates; ++j) {
       const int gate = plan.input_order() == nullptr ? j : plan.input_order()[j];
-      if (d.weight_ih != nullptr) {
+      if (d.weight_ih != nullptr && plan.is_packed()) {
         total(d.weight_ih + (gate * H + unit) * plan.call.input_size, plan.call.input_size,
               [&](const Sums<T>& s) { return s.input + (j * plan.padded + unit) * s.input_stride; });
       }
     }
-    if (d.weight_hh == nullptr || plan.cell.is_elementwise) continue;
+    if (d.weight_hh == nullptr || plan.cell.is_elementwise || !plan.is_packed()) continue;
     for (int gate = 0; gate < plan.cell.hidden_count; ++gate) {
       total(d.weight_hh + (gate * H + unit) * plan.outputs, plan.outputs,
             [&](const Sums<T>& s) { return s.hidden + (gate * plan.padded + unit) * s.output_stride; });

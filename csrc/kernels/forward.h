@@ -14,11 +14,7 @@ namespace RECUR_ISA {
 
 template <class T>
 void place_forward(Plan<T>& plan, Pieces& pieces) {
-  const auto place = [&](Panels<T>& panels, Index depth, Index columns) {
-    panels.depth = depth;
-    panels.columns = columns;
-    panels.data = pieces.take<T>(Panels<T>::size(depth, columns));
-  };
+  const auto place = [&](Panels<T>& panels, Index depth, Index columns) { plan.place(panels, depth, columns, true, pieces); };
   const CellOf<T>& cell = plan.cell;
   place(plan.input, plan.call.input_size, plan.gate_row());
   if (!cell.is_elementwise) place(plan.hidden, plan.outputs, cell.hidden_count * plan.padded);
@@ -32,7 +28,13 @@ void pack_forward(const Plan<T>& plan, const PanelShare& share, void* scratch) {
   const T** rows = static_cast<const T**>(scratch);
   const WeightsOf<const T>& w = plan.call.weights;
   const CellOf<T>& cell = plan.cell;
-  const auto pack = [&](const Panels<T>& to) { pack_columns(rows, to, share.begin(to.count()), share.end(to.count())); };
+  const auto pack = [&](const Panels<T>& to) {
+    if (to.column_at != nullptr) {
+      for (Index n = 0; n < to.columns && share.thread == 0; ++n) const_cast<const T**>(to.column_at)[n] = rows[n];
+    } else {
+      pack_columns(rows, to, share.begin(to.count()), share.end(to.count()));
+    }
+  };
   plan.rows_of(w.weight_ih, plan.call.input_size, plan.input_order(), 0, cell.gates, rows);
   pack(plan.input);
   if (!cell.is_elementwise) {

@@ -4,6 +4,7 @@
 
 #include "kernels/cells.h"
 #include "kernels/products.h"
+#include "kernels/table.h"
 #include "recurrence.h"
 
 namespace recur {
@@ -175,6 +176,21 @@ struct Plan {
   }
   const T* zoneout(const Zoneout<T>& zone, Index t, Index b) const { return zone.keep ? zone.keep.at(t, b) : nullptr; }
   const T* candidate(Index t, Index b) const { return call.candidate_mask ? call.candidate_mask.at(t, b) : nullptr; }
+
+  bool is_packed() const { return call.steps * call.batch >= kPackedFrom; }
+
+  // Gives a factor of products its place: panels, or where its columns (or rows) lie.
+  void place(Panels<T>& panels, Index depth, Index columns, bool by_columns, Pieces& pieces) const {
+    panels.depth = depth;
+    panels.columns = columns;
+    if (is_packed()) {
+      panels.data = pieces.take<T>(Panels<T>::size(depth, columns));
+    } else if (by_columns) {
+      panels.column_at = pieces.take<const T*>(columns);
+    } else {
+      panels.row_at = pieces.take<const T*>(depth);
+    }
+  }
 
   // The rows of a weight matrix in the order of gates `order`, H each, filled up with null; returns their number.
   Index rows_of(const T* weight, Index width, const int* order, int first, int count, const T** rows) const {

@@ -18,6 +18,10 @@ template <class T>
 struct Panels {
   T* data = nullptr;
   Index depth = 0, columns = 0;
+  // Or, where so few rows are multiplied that packing would take longer than the product: where each column lies, or each
+  // row; null stands for zeros.
+  const T* const* column_at = nullptr;
+  const T* const* row_at = nullptr;
 
   static constexpr Index width = kPanelVectors * kWidth<T>;
   static Index size(Index depth, Index columns) { return depth * round_up(columns, kWidth<T>); }
@@ -95,6 +99,84 @@ void block(const BlockOf<T>& b) {
   }
 }
 
+// The same for a matrix that is not packed, given by its columns: a few of them at once, vectors along the depth.
+template <class T, int R>
+void dots(const T* const* a, Index a_from, T* const* c, Index c_from, const Panels<T>& w, Start start, const T* bias) {
+  constexpr int kTogether = 4, W = kWidth<T>;
+  for (Index n = 0; n < w.columns; n += kTogether) {
+    const int count = static_cast<int>(least(kTogether, w.columns - n));
+    const T* at[kTogether];
+    for (int j = 0; j < kTogether; ++j) at[j] = j < count ? w.column_at[n + j] : nullptr;
+    Vector<T> sum[R][kTogether]{};
+    Index k = 0;
+    if (at[0] != nullptr && at[1] != nullptr && at[2] != nullptr && at[3] != nullptr) {
+      for (; k + W <= w.depth; k += W) {
+        RECUR_UNROLL for (int j = 0; j < kTogether; ++j) {
+          const Vector<T> column = load(at[j] + k);
+          RECUR_UNROLL for (int i = 0; i < R; ++i) sum[i][j] += load(a[i] + a_from + k) * column;
+        }
+      }
+    }
+    for (; k < w.depth; k += W) {
+      const Lanes<T> lanes(w.depth - k);
+      for (int j = 0; j < count; ++j) {
+        if (at[j] == nullptr) continue;
+        for (int i = 0; i < R; ++i) sum[i][j] += load(a[i] + a_from + k, lanes) * load(at[j] + k, lanes);
+      }
+    }
+    for (int i = 0; i < R; ++i) {
+      T* to = c[i] + c_from + n;
+      for (int j = 0; j < count; ++j) {
+        const T first = start == Start::zero ? T(0) : start == Start::bias ? bias[n + j] : to[j];
+        to[j] = first + sum_of<T>(sum[i][j]);
+      }
+    }
+  }
+}
+
+// And for one given by its rows.
+template <class T, int R>
+void rows_together(const T* const* a, Index a_from, T* const* c, Index c_from, const Panels<T>& w, Start start) {
+  constexpr int kTogether = 4, W = kWidth<T>;
+  for (Index n = 0; n < w.columns; n += kTogether * W) {
+    Vector<T> sum[R][kTogether]{};
+    const bool is_whole = n + kTogether * W <= w.columns;
+    for (Index k = 0; k < w.depth; ++k) {
+      const T* row = w.row_at[k];
+      if (row == nullptr) continue;
+      Vector<T> wide[kTogether];
+      RECUR_UNROLL for (int v = 0; v < kTogether; ++v) {
+        wide[v] = is_whole ? load(row + n + v * W) : load(row + n + v * W, Lanes<T>(w.columns - n - v * W));
+      }
+      RECUR_UNROLL for (int i = 0; i < R; ++i) {
+        const Vector<T> s = splat(a[i][a_from + k]);
+        RECUR_UNROLL for (int v = 0; v < kTogether; ++v) sum[i][v] += s * wide[v];
+      }
+    }
+    for (int i = 0; i < R; ++i) {
+      for (int v = 0; v < kTogether; ++v) {
+        const Lanes<T> lanes(w.columns - n - v * W);
+        T* to = c[i] + c_from + n + v * W;
+        store(to, start == Start::zero ? sum[i][v] : load(to, lanes) + sum[i][v], lanes);
+      }
+    }
+  }
+}
+
+template <class T>
+void multiply_unpacked(const T* const* a, Index a_from, T* const* c, Index c_from, Index rows, const Panels<T>& w, Start start,
+                       const T* bias) {
+  Index i = 0;
+  for (; i + 4 <= rows; i += 4) {
+    w.column_at != nullptr ? dots<T, 4>(a + i, a_from, c + i, c_from, w, start, bias)
+                           : rows_together<T, 4>(a + i, a_from, c + i, c_from, w, start);
+  }
+  for (; i < rows; ++i) {
+    w.column_at != nullptr ? dots<T, 1>(a + i, a_from, c + i, c_from, w, start, bias)
+                           : rows_together<T, 1>(a + i, a_from, c + i, c_from, w, start);
+  }
+}
+
 template <class T>
 using Block = void (*)(const BlockOf<T>&);
 
@@ -125,6 +207,7 @@ inline int rows_of_block(Index rest) {
 template <class T>
 void multiply(const T* const* a, Index a_from, T* const* c, Index c_from, Index rows, const Panels<T>& w, Start start,
               const T* bias, bool fills) {
+  if (w.data == nullptr) return multiply_unpacked(a, a_from, c, c_from, rows, w, start, bias);
   for (Index p = 0; p < w.count(); ++p) {
     const int vectors = w.vectors(p);
     const Index column = p * Panels<T>::width;

@@ -8,6 +8,9 @@
 
 namespace recur {
 
+// Weights are packed where they multiply at least so many rows in all: it takes as long as multiplying some four.
+constexpr std::int64_t kPackedFrom = 8;
+
 // Work is cut into parts, one for each thread: a part of the packing, which all of them share, then some rows of the
 // batch, and backward a part of the sum of what the threads found. Memory is whole pieces of 64 bytes, at such addresses.
 template <class T>

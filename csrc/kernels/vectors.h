@@ -129,11 +129,15 @@ RECUR_INLINE Vector<T> within(Vector<T> value, Lanes<T> lanes) {
   return lanes.all() ? value : select<T>(lanes.mask(), value, Vector<T>{});
 }
 
+// Halves are added to halves, so the order is the same for every compiler.
 template <class T>
 RECUR_INLINE T sum_of(Vector<T> value) {
-  T total = 0;
-  for (int i = 0; i < kWidth<T>; ++i) total += value[i];
-  return total;
+  T part[kWidth<T>];
+  store(part, value);
+  RECUR_UNROLL for (int half = kWidth<T> / 2; half > 0; half /= 2) {
+    RECUR_UNROLL for (int i = 0; i < half; ++i) part[i] += part[i + half];
+  }
+  return part[0];
 }
 
 // NaN passes, as through torch.clamp.

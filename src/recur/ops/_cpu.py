@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
+from types import ModuleType
 from typing import Any, NamedTuple, TypeAlias
 
 import torch
@@ -10,13 +12,13 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from recur import engine
-from recur.ops._call import Call, Noise, Options, Result, Weights
+from recur.ops._call import PLAIN, SILENCE, Call, Noise, Result, Weights
 from recur.ops._checks import has_values
 from recur.ops._scan import Reference, mask_of
 
 _MORE = ("weight_hr", "weight_ch", "norm_ih", "norm_hh", "norm_c", "norm_c_bias", "norm")
 _WEIGHTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", *_MORE[:-1], "norm_ih")
-"""What the kernels call the weights, in the order in which they are handed on; a cell with one gain has it as norm_ih."""
+"""What the kernels call the weights, in the order in which they are handed on; one gain alone is norm_ih to them."""
 
 _FAR = float("inf")
 
@@ -68,18 +70,27 @@ class Cpu:
 
     def run(self, call: Call) -> Result:
         """Run the call, see `Backend.run`."""
-        two = (*call.state, None)[:2]
-        anew = (None, None) if call.reset_state is None else (*call.reset_state, None)[:2]
-        more = [call.weights.more.get(name) for name in _MORE]
-        given: _Given = (call.x_TBI, *two, *anew, *call.weights[:4], *more)
+        state, weights = call.state, call.weights
+        two = state if len(state) == 2 else (state[0], None)
+        anew = _NO_ANEW if call.reset_state is None else (*call.reset_state, None)[:2]
+        more = _NO_MORE if not weights.more else [weights.more.get(name) for name in _MORE]
+        given: _Given = (call.x_TBI, *two, *anew, *weights[:4], *more)
+        is_learning = torch.is_grad_enabled() and any(each is not None and each.requires_grad for each in given)
+        if not is_learning and not call.records:
+            output, *final = _forward(self._kind, call, given)
+            return Result(output, tuple(final))
         frame = _Frame(self._kind, self._reference, call)
-        if torch.is_grad_enabled() and any(each is not None and each.requires_grad for each in given):
+        if is_learning:
             found: tuple[Tensor, ...] = _Through.apply(frame, *given)  # type: ignore[no-untyped-call]
         else:
-            found = frame.forward(given, is_saving=call.records)[0]
+            found = frame.forward(given)[0]
         output, *rest = found
-        state, rest = rest[: len(call.state)], rest[len(call.state) :]
-        return Result(output, tuple(state), frame.record(output, rest) if call.records else {})
+        final, rest = rest[: len(state)], rest[len(state) :]
+        return Result(output, tuple(final), frame.record(output, rest) if call.records else {})
+
+
+_NO_ANEW: _Given = (None, None)
+_NO_MORE: _Given = (None,) * len(_MORE)
 
 
 class _Saved(NamedTuple):
@@ -99,66 +110,44 @@ class _Frame:
     def __init__(self, kind: str, reference: Reference, call: Call) -> None:
         self.kind = kind
         self.reference = reference
-        self.options: Options = call.options
-        self.reverse, self.records = call.reverse, call.records
-        self.op, self.lengths, self.reset = call.op, call.lengths, call.reset
-        self.noise: Noise = call.noise
         self.num_states = len(call.state)
+        self.hidden_size = call.weights.weight_ih.shape[0] // _NUM_GATES[kind]
         self.gates = _GATES[kind]
+        nothing: Any = None
+        self.rest = call._replace(x_TBI=nothing, state=(), weights=nothing, reset_state=None)
 
     def call(self, given: Sequence[Tensor | None]) -> Call:
         """Return the call again, with these tensors in it."""
         x, h, c, h_anew, c_anew, *weights = given
         four, more = weights[:4], zip(_MORE, weights[4:], strict=True)
         assert x is not None
-        return Call(
-            self.op,
-            x,
-            tuple([part for part in (h, c) if part is not None]),
-            Weights(*four, {name: weight for name, weight in more if weight is not None}),  # type: ignore[arg-type]
-            self.lengths,
-            self.reset,
-            self.reverse,
-            None if h_anew is None else tuple([part for part in (h_anew, c_anew) if part is not None]),
-            self.options,
-            self.noise,
-            self.records,
+        return self.rest._replace(
+            x_TBI=x,
+            state=tuple([part for part in (h, c) if part is not None]),
+            weights=Weights(*four, more={name: weight for name, weight in more if weight is not None}),  # type: ignore[arg-type]
+            reset_state=None if h_anew is None else tuple([part for part in (h_anew, c_anew) if part is not None]),
         )
 
-    def forward(self, given: Sequence[Tensor | None], is_saving: bool) -> tuple[tuple[Tensor, ...], _Saved]:
+    def forward(self, given: Sequence[Tensor | None]) -> tuple[tuple[Tensor, ...], _Saved]:
         """Return the outputs, the final state and the record, and what the backward pass needs."""
-        kernel, dense, alive = self._kernel(given)
-        x, h = dense[:2]
-        num_steps, batch, _ = x.shape
-        y = _empty(x, (num_steps, batch, h.shape[1]))
-        finals = [torch.empty_like(part) for part in dense[1:3] if part is not None]
-        _set_sequence(kernel.set_y, y)
-        for put, final in zip((kernel.set_hn, kernel.set_cn), finals, strict=False):
-            put(final.data_ptr())
-        saved = _Saved()
-        if is_saving:
-            sizes = kernel.saved_sizes()
-            counts = {name: getattr(sizes, name) for name in _Saved._fields}
-            saved = _Saved(**{name: _empty(x, (count,)) for name, count in counts.items() if count})
-            _set_saved(kernel, saved)
-        kernel.forward(torch.get_num_threads())
-        del alive
-        found = [y, *finals]
-        if self.records:
-            found += self._recorded(kernel, saved, num_steps, batch)
-        return tuple(found), saved
+        saved: list[_Saved] = []
+        found = _forward(self.kind, self.rest, given, saved)
+        if self.rest.records:
+            found = (*found, *self._recorded(saved[0], found[0]))
+        return found, saved[0]
 
-    def _recorded(self, kernel: Any, saved: _Saved, num_steps: int, batch: int) -> list[Tensor]:
+    def _recorded(self, saved: _Saved, output: Tensor) -> list[Tensor]:
         """Return the value of each gate, then a cell state if there is one, (T, B, H) each, zero past the end."""
         assert saved.gates is not None
-        sizes, hidden_size = kernel.saved_sizes(), self.hidden_size
-        slots = saved.gates.view(num_steps, batch, sizes.slots, sizes.padded_size)
-        found = [slots[:, :, sizes.slot_of_gate(gate), :hidden_size] for gate in range(len(self.gates))]
+        num_steps, batch, _ = output.shape
+        padded_size = -(-self.hidden_size * output.itemsize // _UNIT_BYTES) * _UNIT_BYTES // output.itemsize
+        slots = saved.gates.view(num_steps, batch, -1, padded_size)
+        found = [slots[:, :, slot, : self.hidden_size] for slot in _SLOTS.get(self.kind, range(len(self.gates)))]
         if saved.cells is not None:
-            found.append(saved.cells.view(num_steps, batch, hidden_size))
-        if self.lengths is None:
+            found.append(saved.cells.view(num_steps, batch, self.hidden_size))
+        if self.rest.lengths is None:
             return [each.clone(memory_format=torch.contiguous_format) for each in found]
-        alive = mask_of(self.lengths, num_steps)[..., None]
+        alive = mask_of(self.rest.lengths, num_steps)[..., None]
         return [torch.where(alive, each, 0) for each in found]
 
     def record(self, output: Tensor, recorded: Sequence[Tensor]) -> dict[str, Tensor]:
@@ -167,18 +156,24 @@ class _Frame:
         named = {"h": output} | ({"c": cells[0]} if cells else {})
         for name, value in zip(self.gates, gates, strict=True):
             if self.kind == "lstm_coupled" and name == "f":
-                alive = 1 if self.lengths is None else mask_of(self.lengths, len(output))[..., None]
+                lengths = self.rest.lengths
+                alive = 1 if lengths is None else mask_of(lengths, len(output))[..., None]
                 named["i"] = (1 - value) * alive
             named[name] = value
         return named
 
     def backward(
-        self, given: Sequence[Tensor | None], outputs: Sequence[Tensor], saved: _Saved, grads: Sequence[Tensor | None],
+        self,
+        given: Sequence[Tensor | None],
+        outputs: Sequence[Tensor],
+        saved: _Saved,
+        grads: Sequence[Tensor | None],
         wanted: Sequence[bool],
     ) -> list[Tensor | None]:
         """Return the gradient of each given tensor that is wanted."""
-        kernel, dense, alive = self._kernel(given)
-        _set_sequence(kernel.set_y, outputs[0])
+        kernel, dense, alive = _kernel(self.kind, self.rest, given)
+        step, row, _ = outputs[0].stride()
+        kernel.set_outputs(outputs[0].data_ptr(), step, row, 0, 0)
         _set_saved(kernel, saved)
         dy, *dstate = grads[: 1 + self.num_states]
         if dy is not None:
@@ -201,7 +196,7 @@ class _Frame:
         for name, grad in zip(names, found[1:], strict=True):
             if grad is not None:
                 getattr(kernel, f"set_{name}")(grad.data_ptr())
-        if self.reset is not None and given[3] is None:
+        if self.rest.reset is not None and given[3] is None:
             # A reset goes back to the initial state itself.
             for put, grad in zip((kernel.set_dh_anew, kernel.set_dc_anew), found[1:3], strict=True):
                 if grad is not None:
@@ -209,54 +204,95 @@ class _Frame:
         kernel.backward(torch.get_num_threads())
         return found
 
-    def _kernel(self, given: Sequence[Tensor | None]) -> tuple[Any, list[Any], list[Tensor]]:
-        """Return the kernels' description of the call, the given tensors, dense, and what else its pointers point to."""
-        from recur import _engine
 
-        x, *others = given
-        assert x is not None
-        dense: list[Any] = [_with_features_together(x)]
-        dense += [None if each is None else each.contiguous() for each in others]
-        alive: list[Tensor] = []
-        x, h, c, h_anew, c_anew, *weights = dense
-        options, noise = self.options, self.noise
-        self.hidden_size = hidden_size = weights[0].shape[0] // _NUM_GATES[self.kind]
-        kernel = (_engine.Recurrence32 if x.dtype == torch.float32 else _engine.Recurrence64)()
-        kind = getattr(_engine.CellKind, self.kind)
-        kernel.set_form(kind, options.nonlinearity == "relu", options.layer_norm, self.reverse)
+def _forward(
+    kind: str, call: Call, given: Sequence[Tensor | None], saved: list[_Saved] | None = None
+) -> tuple[Tensor, ...]:
+    """Return the outputs and the final state; what the backward pass needs is added to `saved`."""
+    kernel, (x, h, c, *_), _alive = _kernel(kind, call, given)
+    y = _empty(x, (*x.shape[:2], h.shape[1]))
+    h_n, c_n = torch.empty_like(h), None if c is None else torch.empty_like(c)
+    kernel.set_outputs(y.data_ptr(), *y.stride()[:2], h_n.data_ptr(), 0 if c_n is None else c_n.data_ptr())
+    if saved is not None:
+        sizes = kernel.saved_sizes()
+        counts = {name: getattr(sizes, name) for name in _Saved._fields}
+        saved.append(_Saved(**{name: _empty(x, (count,)) for name, count in counts.items() if count}))
+        _set_saved(kernel, saved[0])
+    kernel.forward(torch.get_num_threads())
+    return (y, h_n) if c_n is None else (y, h_n, c_n)
+
+
+def _kernel(kind: str, call: Call, given: Sequence[Tensor | None]) -> tuple[Any, list[Any], list[Tensor]]:
+    """Return the kernels' description of the call, the given tensors, dense, and what else its pointers point to.
+
+    Of `call` the differentiable tensors are not looked at.
+    """
+    x = given[0]
+    assert x is not None
+    others = [None if each is None else each.contiguous() for each in given[1:]]
+    dense: list[Any] = [_with_features_together(x), *others]
+    x, h, c, h_anew, c_anew, weight_ih, weight_hh, bias_ih, bias_hh, *more = dense
+    options, noise = call.options, call.noise
+    kernels = _kernels()
+    num_steps, batch, input_size = x.shape
+    kernel = (kernels.Recurrence32 if x.dtype is torch.float32 else kernels.Recurrence64)(
+        _cell_kinds(kind),
+        options.nonlinearity == "relu",
+        options.layer_norm,
+        call.reverse,
+        num_steps,
+        batch,
+        input_size,
+        weight_ih.shape[0] // _NUM_GATES[kind],
+        h.shape[1],
+    )
+    kernel.set_inputs(
+        x.data_ptr(),
+        *x.stride()[:2],
+        h.data_ptr(),
+        0 if c is None else c.data_ptr(),
+        weight_ih.data_ptr(),
+        weight_hh.data_ptr(),
+        *((0, 0) if bias_ih is None else (bias_ih.data_ptr(), bias_hh.data_ptr())),
+    )
+    alive: list[Tensor] = []
+    if options is not PLAIN:
         clips = (options.cell_clip, options.output_clip, options.gradient_clip)
-        if clips != (None, None, None):
-            kernel.set_clips(*[_FAR if clip is None else clip for clip in clips])
-        kernel.set_sizes(x.shape[0], x.shape[1], x.shape[2], hidden_size, h.shape[1])
-        _set_sequence(kernel.set_x, x)
-        kernel.set_h0(h.data_ptr())
-        if c is not None:
-            kernel.set_c0(c.data_ptr())
-        for name, weight in zip(_WEIGHTS, weights, strict=True):
+        kernel.set_clips(*[_FAR if clip is None else clip for clip in clips])
+        for name, weight in zip(_WEIGHTS[4:], more, strict=True):
             if weight is not None:
                 getattr(kernel, f"set_{name}")(weight.data_ptr())
-        if self.lengths is not None:
-            alive.append(self.lengths.contiguous())
-            kernel.set_lengths(alive[-1].data_ptr())
-        if self.reset is not None:
-            kernel.set_reset(self.reset.data_ptr(), *self.reset.stride())
-            for put, part in ((kernel.set_h_anew, h if h_anew is None else h_anew), (kernel.set_c_anew, c if h_anew is None else c_anew)):
-                if part is not None:
-                    put(part.data_ptr())
-        if noise.state is not None:
-            alive.append(noise.state.contiguous())
-            kernel.set_state_mask(alive[-1].data_ptr())
-        if noise.candidate is not None:
-            alive.append(_with_features_together(noise.candidate))
-            mask = alive[-1]
-            kernel.set_candidate_mask(mask.data_ptr(), mask.stride(0) if mask.shape[0] > 1 else 0, mask.stride(1))
-        for put, keep in zip((kernel.set_zoneout_h, kernel.set_zoneout_c), noise.zoneout, strict=False):
-            if keep is None:
-                continue
+    if call.lengths is not None:
+        alive.append(call.lengths.contiguous())
+        kernel.set_lengths(alive[-1].data_ptr())
+    if call.reset is not None:
+        kernel.set_reset(call.reset.data_ptr(), *call.reset.stride())
+        places = (h, c) if h_anew is None else (h_anew, c_anew)
+        for put, part in zip((kernel.set_h_anew, kernel.set_c_anew), places, strict=True):
+            if part is not None:
+                put(part.data_ptr())
+    if noise is not SILENCE:
+        _set_noise(kernel, noise, alive)
+    return kernel, dense, alive
+
+
+def _set_noise(kernel: Any, noise: Noise, alive: list[Tensor]) -> None:
+    if noise.state is not None:
+        alive.append(noise.state.contiguous())
+        kernel.set_state_mask(alive[-1].data_ptr())
+    if noise.candidate is not None:
+        alive.append(_with_features_together(noise.candidate))
+        step, row, _ = _steps_between(alive[-1])
+        kernel.set_candidate_mask(alive[-1].data_ptr(), step, row)
+    for put, keep in zip((kernel.set_zoneout_h, kernel.set_zoneout_c), noise.zoneout, strict=False):
+        if keep is not None:
             alive.append(_with_features_together(keep))
-            steps, rows, units = (stride if size > 1 else 0 for stride, size in zip(alive[-1].stride(), keep.shape, strict=True))
-            put(alive[-1].data_ptr(), steps, rows, units)
-        return kernel, dense, alive
+            put(alive[-1].data_ptr(), *_steps_between(alive[-1]))
+
+
+def _steps_between(tensor: Tensor) -> list[int]:
+    """Return the strides, 0 along what has one element for all."""
+    return [stride if size > 1 else 0 for stride, size in zip(tensor.stride(), tensor.shape, strict=True)]
 
 
 class _Through(torch.autograd.Function):
@@ -264,7 +300,7 @@ class _Through(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, frame: _Frame, *given: Tensor | None) -> tuple[Tensor, ...]:
-        found, saved = frame.forward(given, is_saving=True)
+        found, saved = frame.forward(given)
         ctx.frame = frame
         ctx.num_given = len(given)
         ctx.save_for_backward(*given, found[0], *saved)
@@ -290,7 +326,7 @@ def _through_reference(
     views = [None if each is None else each.view_as(each) for each in given]
     result = frame.reference.run(frame.call(views))
     outputs = [result.output, *result.state]
-    if frame.records:
+    if frame.rest.records:
         outputs += [result.record[name] for name in frame.gates]
         outputs += [result.record["c"]] if "c" in result.record else []
     pairs = [(output, grad) for output, grad in zip(outputs, grads, strict=True) if grad is not None]
@@ -321,7 +357,25 @@ _GATES = {
 }
 """The gates that each kind of cell records, in the order of its weights."""
 
+_SLOTS = {"gru": (1, 2, 0)}
+"""Where among the saved slots each of these gates lies, where not in their order."""
+
+_UNIT_BYTES = 64
+"""Slots are whole pieces of so many bytes."""
+
 _NUM_GATES = {kind: len(gates) or 1 for kind, gates in _GATES.items()}
+
+
+@cache
+def _kernels() -> ModuleType:
+    from recur import _engine
+
+    return _engine
+
+
+@cache
+def _cell_kinds(kind: str) -> Any:
+    return getattr(_kernels().CellKind, kind)
 
 
 def _with_features_together(tensor: Tensor) -> Tensor:
@@ -332,9 +386,7 @@ def _empty(like: Tensor, shape: tuple[int, ...]) -> Tensor:
     """Return a dense tensor whose values the kernels will write."""
     made = like.new_empty(shape)
     if made.nbytes >= _LARGE:
-        from recur import _engine
-
-        _engine.advise_large_pages(made.data_ptr(), made.nbytes)
+        _kernels().advise_large_pages(made.data_ptr(), made.nbytes)
     return made
 
 
