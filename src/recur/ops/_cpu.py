@@ -118,13 +118,15 @@ class _Frame:
 
     def call(self, given: Sequence[Tensor | None]) -> Call:
         """Return the call again, with these tensors in it."""
-        x, h, c, h_anew, c_anew, *weights = given
-        four, more = weights[:4], zip(_MORE, weights[4:], strict=True)
+        x, h, c, h_anew, c_anew, weight_ih, weight_hh, bias_ih, bias_hh, *rest = given
+        more = {name: weight for name, weight in zip(_MORE, rest, strict=True) if weight is not None}
         assert x is not None
+        assert weight_ih is not None
+        assert weight_hh is not None
         return self.rest._replace(
             x_TBI=x,
             state=tuple([part for part in (h, c) if part is not None]),
-            weights=Weights(*four, more={name: weight for name, weight in more if weight is not None}),  # type: ignore[arg-type]
+            weights=Weights(weight_ih, weight_hh, bias_ih, bias_hh, more),
             reset_state=None if h_anew is None else tuple([part for part in (h_anew, c_anew) if part is not None]),
         )
 
