@@ -114,6 +114,15 @@ void bind_recurrence(nb::module_& m, const char* name) {
   c.def("backward", [](const Call& self, int threads) { recur::backward(self, threads); }, nb::call_guard<nb::gil_scoped_release>());
 }
 
+template <class T>
+void bind_stepping(nb::module_& m, const char* name) {
+  using Stepping = recur::Stepping<T>;
+  nb::class_<Stepping>(m, name)
+      .def(nb::init<>())
+      .def("add", &Stepping::add)
+      .def("step", &Stepping::step);
+}
+
 }  // namespace
 
 NB_MODULE(_engine, m) {
@@ -151,6 +160,8 @@ NB_MODULE(_engine, m) {
       .def("slot_of_gate", [](const recur::SavedSizes& self, int gate) { return self.slot_of_gate[gate]; });
   bind_recurrence<float>(m, "Recurrence32");
   bind_recurrence<double>(m, "Recurrence64");
+  bind_stepping<float>(m, "Stepping32");
+  bind_stepping<double>(m, "Stepping64");
   m.def("peak_flops_float32", [](int threads) { return recur::peak_flops<float>(threads); }, nb::call_guard<nb::gil_scoped_release>());
   m.def("peak_flops_float64", [](int threads) { return recur::peak_flops<double>(threads); }, nb::call_guard<nb::gil_scoped_release>());
 

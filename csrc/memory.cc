@@ -19,20 +19,21 @@ constexpr std::int64_t kWorthAdvice = std::int64_t{4} << 20;
 constexpr std::int64_t kMostKept = std::int64_t{256} << 20;
 
 struct Kept {
-  char* data = nullptr;
+  Block block;
   std::int64_t bytes = 0;
   bool is_used = false;
-  ~Kept() { ::operator delete(data, std::align_val_t{64}); }
 };
 thread_local Kept kept;
 
-char* allocated(std::int64_t bytes) {
-  char* data = static_cast<char*>(::operator new(static_cast<std::size_t>(bytes), std::align_val_t{64}));
-  advise_large_pages(data, bytes);
-  return data;
-}
-
 }  // namespace
+
+void BlockDeleter::operator()(char* block) const { ::operator delete(block, std::align_val_t{64}); }
+
+Block allocated(std::int64_t bytes) {
+  Block block(static_cast<char*>(::operator new(static_cast<std::size_t>(bytes), std::align_val_t{64})));
+  advise_large_pages(block.get(), bytes);
+  return block;
+}
 
 bool keep_freed_memory() {
 #if defined(__GLIBC__)
@@ -60,21 +61,19 @@ void advise_large_pages(void* data, std::int64_t bytes) {
 Scratch::Scratch(std::int64_t bytes) {
   if (kept.is_used) throw std::bad_alloc();
   if (kept.bytes < bytes) {
-    ::operator delete(kept.data, std::align_val_t{64});
-    kept.data = nullptr;
+    kept.block.reset();
     kept.bytes = 0;
-    kept.data = allocated(bytes);
+    kept.block = allocated(bytes);
     kept.bytes = bytes;
   }
   kept.is_used = true;
-  data_ = kept.data;
+  data_ = kept.block.get();
 }
 
 Scratch::~Scratch() {
   kept.is_used = false;
   if (kept.bytes <= kMostKept) return;
-  ::operator delete(kept.data, std::align_val_t{64});
-  kept.data = nullptr;
+  kept.block.reset();
   kept.bytes = 0;
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 
 namespace recur {
 
@@ -20,7 +21,15 @@ bool keep_freed_memory();
 // Touching 52 MB for the first time takes 30 ms in pages of 4 KiB and 3 ms in those of 2 MiB.
 void advise_large_pages(void* data, std::int64_t bytes);
 
-// A block of memory at a multiple of 64 bytes, for one use in one thread at a time. The thread keeps it for the next use.
+// A block of memory at a multiple of 64 bytes.
+struct BlockDeleter {
+  void operator()(char* block) const;
+};
+using Block = std::unique_ptr<char, BlockDeleter>;
+// Throws std::bad_alloc.
+Block allocated(std::int64_t bytes);
+
+// A block for one use in one thread at a time. The thread keeps it for the next use.
 class Scratch {
  public:
   // Throws std::bad_alloc.

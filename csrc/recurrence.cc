@@ -172,6 +172,40 @@ void backward(const Recurrence<T>& call, int threads) {
 }
 
 template <class T>
+struct Stepping<T>::Layer {
+  Recurrence<T> call;
+  const Pass<T>* pass;
+  std::vector<std::int64_t> rows;
+  Block shared, scratch;
+};
+
+template <class T>
+Stepping<T>::Stepping() = default;
+template <class T>
+Stepping<T>::~Stepping() = default;
+
+template <class T>
+void Stepping<T>::add(const Recurrence<T>& call) {
+  auto layer = std::make_unique<Layer>();
+  layer->call = call;
+  layer->call.is_prepacked = true;
+  layer->pass = &kernels<T>().forward;
+  layer->rows.resize(static_cast<std::size_t>(call.batch));
+  std::iota(layer->rows.begin(), layer->rows.end(), 0);
+  layer->shared = allocated(layer->pass->shared_bytes(layer->call));
+  layer->scratch = allocated(layer->pass->part_bytes(layer->call, call.batch));
+  layer->pass->pack(layer->call, 0, 1, layer->shared.get(), layer->scratch.get());
+  layers_.push_back(std::move(layer));
+}
+
+template <class T>
+void Stepping<T>::step() const {
+  for (const auto& layer : layers_) {
+    layer->pass->run(layer->call, layer->rows.data(), layer->call.batch, layer->shared.get(), layer->scratch.get());
+  }
+}
+
+template <class T>
 double peak_flops(int threads) {
   const Kernels<T>& k = kernels<T>();
   constexpr std::int64_t kRounds = 1 << 22;
@@ -195,6 +229,8 @@ template void forward(const Recurrence<float>&, int);
 template void forward(const Recurrence<double>&, int);
 template void backward(const Recurrence<float>&, int);
 template void backward(const Recurrence<double>&, int);
+template class Stepping<float>;
+template class Stepping<double>;
 template double peak_flops<float>(int);
 template double peak_flops<double>(int);
 

@@ -9,6 +9,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <memory>
+#include <vector>
 
 namespace recur {
 
@@ -82,6 +84,9 @@ struct Recurrence {
   Sequence<const T> candidate_mask;
   Zoneout<T> zoneout_h, zoneout_c;
 
+  // Whether the weights have been packed before, however few the rows are; see `Stepping`.
+  bool is_prepacked = false;
+
   Sequence<T> y;  // (T, B, P)
   T* hn = nullptr;
   T* cn = nullptr;
@@ -126,6 +131,26 @@ template <class T>
 void forward(const Recurrence<T>& call, int threads);
 template <class T>
 void backward(const Recurrence<T>& call, int threads);
+
+// Layers, one upon the other, that take one step after another without a check, an allocation, or packing a weight again.
+template <class T>
+class Stepping {
+ public:
+  Stepping();
+  ~Stepping();
+  Stepping(const Stepping&) = delete;
+  Stepping& operator=(const Stepping&) = delete;
+  // Adds a layer: one step from `x` to `y`, the state in place (h0 is hn, and c0 is cn). The arrays are the caller's, and
+  // stay; the packed weights are what the weights are now.
+  //
+  // Throws std::bad_alloc.
+  void add(const Recurrence<T>& call);
+  void step() const;
+
+ private:
+  struct Layer;
+  std::vector<std::unique_ptr<Layer>> layers_;
+};
 
 // Returns multiplications and additions a second in registers, with the instruction set that kernels use now.
 template <class T>

@@ -131,7 +131,8 @@ struct Forward {
   void copy_rows(const T* from, T* to) const {
     for (Index i = 0; i < share.count; ++i) {
       const Index b = share.rows[i];
-      std::memcpy(to + b * plan.units, from + b * plan.units, sizeof(T) * static_cast<std::size_t>(plan.units));
+      // They are the same array where steps follow upon each other in place.
+      std::memmove(to + b * plan.units, from + b * plan.units, sizeof(T) * static_cast<std::size_t>(plan.units));
     }
   }
 

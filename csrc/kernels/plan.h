@@ -177,7 +177,7 @@ struct Plan {
   const T* zoneout(const Zoneout<T>& zone, Index t, Index b) const { return zone.keep ? zone.keep.at(t, b) : nullptr; }
   const T* candidate(Index t, Index b) const { return call.candidate_mask ? call.candidate_mask.at(t, b) : nullptr; }
 
-  bool is_packed() const { return call.steps * call.batch >= kPackedFrom; }
+  bool is_packed() const { return call.is_prepacked || call.steps * call.batch >= kPackedFrom; }
 
   // Gives a factor of products its place: panels, or where its columns (or rows) lie.
   void place(Panels<T>& panels, Index depth, Index columns, bool by_columns, Pieces& pieces) const {

@@ -17,6 +17,7 @@ from recur.nn.lstm import LSTM
 from recur.nn.mgu import MGU
 from recur.nn.mogrifier import MogrifierLSTM, MogrifierLSTMCell
 from recur.nn.multiplicative import MultiplicativeLSTM, MultiplicativeLSTMCell
+from recur.nn.packed_stepper import PackedStepper
 from recur.nn.phased import PhasedLSTM, PhasedLSTMCell
 from recur.nn.recurrent import Recurrent
 from recur.nn.rhn import RHN, RHNCell
@@ -58,6 +59,7 @@ __all__ = [
     "MogrifierLSTMCell",
     "MultiplicativeLSTM",
     "MultiplicativeLSTMCell",
+    "PackedStepper",
     "PhasedLSTM",
     "PhasedLSTMCell",
     "RHNCell",

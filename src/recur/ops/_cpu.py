@@ -70,11 +70,7 @@ class Cpu:
 
     def run(self, call: Call) -> Result:
         """Run the call, see `Backend.run`."""
-        state, weights = call.state, call.weights
-        two = state if len(state) == 2 else (state[0], None)
-        anew = _NO_ANEW if call.reset_state is None else (*call.reset_state, None)[:2]
-        more = _NO_MORE if not weights.more else [weights.more.get(name) for name in _MORE]
-        given: _Given = (call.x_TBI, *two, *anew, *weights[:4], *more)
+        given = _given(call)
         is_learning = torch.is_grad_enabled() and any(each is not None and each.requires_grad for each in given)
         if not is_learning and not call.records:
             output, *final = _forward(self._kind, call, given)
@@ -85,12 +81,42 @@ class Cpu:
         else:
             found = frame.forward(given)[0]
         output, *rest = found
-        final, rest = rest[: len(state)], rest[len(state) :]
+        final, rest = rest[: len(call.state)], rest[len(call.state) :]
         return Result(output, tuple(final), frame.record(output, rest) if call.records else {})
 
 
 _NO_ANEW: _Given = (None, None)
 _NO_MORE: _Given = (None,) * len(_MORE)
+
+
+def stepping(backend: Cpu, calls: Sequence[Call], outputs: Sequence[Tensor]) -> tuple[Any, list[Any]]:
+    """Return layers that take steps in place, one upon the other, and the tensors whose memory they use.
+
+    Args:
+        backend: Of all of them.
+        calls: One step of each layer, whose dense states are brought on.
+        outputs: Where each layer writes its output, (B, H or P).
+    """
+    kernels = _kernels()
+    made = (kernels.Stepping32 if outputs[0].dtype is torch.float32 else kernels.Stepping64)()
+    kept: list[Any] = []
+    for call, output in zip(calls, outputs, strict=True):
+        given = _given(call)
+        kernel, dense, alive = _kernel(backend._kind, call, given)
+        h, c = dense[1:3]
+        kernel.set_outputs(output.data_ptr(), 0, output.stride(0), h.data_ptr(), 0 if c is None else c.data_ptr())
+        made.add(kernel)
+        kept += [dense, alive, output]
+    return made, kept
+
+
+def _given(call: Call) -> _Given:
+    """Return the differentiable tensors of a call in the order of the kernels."""
+    state, weights = call.state, call.weights
+    two = state if len(state) == 2 else (state[0], None)
+    anew = _NO_ANEW if call.reset_state is None else (*call.reset_state, None)[:2]
+    more = _NO_MORE if not weights.more else [weights.more.get(name) for name in _MORE]
+    return (call.x_TBI, *two, *anew, *weights[:4], *more)
 
 
 class _Saved(NamedTuple):

@@ -1,0 +1,115 @@
+"""A gated layer on live streams at the speed of its arithmetic: packed weights, one call a step, nothing allocated."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from recur.errors import BackendError
+from recur.nn import options as checks
+from recur.nn.gated import GatedLayer
+from recur.nn.sequences import Form
+from recur.ops._call import Call
+from recur.ops._cpu import Cpu, stepping
+
+
+class PackedStepper:
+    """Takes a gated layer step by step on the CPU, in inference, between tensors that stay where they are.
+
+    `Stepper` takes any network, checks what it is given and returns new tensors. This one is for when microseconds
+    count: write a step into `input`, call `step`, read `output`.
+
+    Args:
+        layer: An RNN, GRU, LSTM, IndRNN, MGU or LiGRU in one direction, without dilation and skips, in evaluation, in
+            float32 or float64 on the CPU.
+        batch_size: Streams side by side, B.
+
+    Attributes:
+        input: The next step, (B, I); to be written into.
+        output: The last step's output, (B, H), or (B, P) with a projection; overwritten by the next one.
+        states: Of each layer its state as a tuple, (h,) or (h, c), each (B, H), h (B, P) with a projection; before the
+            first step the initial one. To be read, and written into with `copy_` or `zero_`.
+
+    Raises:
+        TypeError: `layer` is no gated layer.
+        ValueError: It is in training, or reads in two directions, or has dilation, skips or an initial state that is
+            computed from a context.
+        BackendError: The compiled kernels cannot run it; the message says why.
+
+    Example:
+        >>> from recur.nn import LSTM
+        >>> layer = LSTM(8, 16, num_layers=2).eval()
+        >>> x = torch.randn(5, 1, 8)
+        >>> stepper = PackedStepper(layer)
+        >>> for x_t in x:
+        ...     _ = stepper.input.copy_(x_t)
+        ...     stepper.step()
+        >>> torch.allclose(stepper.output, layer(x)[0][-1], atol=1e-6)
+        True
+    """
+
+    def __init__(self, layer: GatedLayer, batch_size: int = 1) -> None:
+        if not isinstance(layer, GatedLayer):
+            raise TypeError(f"PackedStepper: layer must be a gated layer of recur.nn, but is {type(layer).__name__}.")
+        checks.check_size("PackedStepper", "batch_size", batch_size, 1)
+        _check(layer)
+        self._layer = layer
+        weight = layer._sample_weight()
+        self.input = weight.new_zeros(batch_size, layer.input_size, requires_grad=False)
+        with torch.no_grad():
+            form = Form(batch_first=False, is_batched=True)
+            first = layer._own_states(self.input[None], None, form, layer._state_form_for(self.input[None]))
+            self.states = tuple(
+                [
+                    tuple([part.detach().clone(memory_format=torch.contiguous_format) for part in parts])
+                    for parts in first
+                ]
+            )
+        outputs = [torch.zeros_like(state[0]) for state in self.states]
+        self.output = outputs[-1]
+        self._between = [self.input, *outputs]
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Pack the weights again; `step` does it by itself when they have changed, but cannot see writes to `.data`."""
+        layer = self._layer
+        calls = []
+        with torch.no_grad():
+            for number, state in enumerate(self.states):
+                x_TBI = self._between[number][None]
+                noise = layer._noise(x_TBI, state, is_drawn=False)
+                weights = layer._weights(number)
+                calls.append(Call(layer._owner, x_TBI, state, weights, options=layer._form_now(), noise=noise))
+            backend = next(each for each in layer._cell.backends if isinstance(each, Cpu))
+            for call in calls:
+                reason = backend.accepts(call)
+                if reason is not None:
+                    raise BackendError(f"PackedStepper: the compiled kernels cannot run {layer._owner}: {reason}.")
+            self._native, self._kept = stepping(backend, calls, self._between[1:])
+        self._weights: list[Any] = [
+            weight for call in calls for weight in call.weights.given() if not weight.is_inference()
+        ]
+        self._versions = [weight._version for weight in self._weights]
+        self._take = self._native.step
+
+    def step(self) -> None:
+        """Read `input`, write `output`, and bring `states` one step on."""
+        if self._versions != [weight._version for weight in self._weights]:
+            self.refresh()
+        self._take()
+
+
+def _check(layer: GatedLayer) -> None:
+    name = type(layer).__name__
+    if layer.training:
+        raise ValueError(f"PackedStepper: {name} is in training. Call eval() on it first.")
+    if layer.bidirectional:
+        raise ValueError(
+            f"PackedStepper: {name} reads in both directions, and the backward one begins at the end, which a stream "
+            "does not have. Make it with bidirectional=False."
+        )
+    if any(dilation != 1 for dilation in layer.dilations) or layer.skip is not None:
+        raise ValueError(f"PackedStepper: {name} has dilation or skips; take a Stepper.")
+    if layer.initial_state == "context":
+        raise ValueError(f"PackedStepper: {name} computes its initial state from a context; take a Stepper.")

@@ -1,0 +1,112 @@
+"""Packed steppers: a step at a time in place is the whole, and changed weights are seen."""
+
+import pytest
+import torch
+
+from recur import nn
+from recur.errors import BackendError
+from recur.nn import LSTM, PackedStepper
+
+T, B = 6, 3
+KINDS = ["RNN", "GRU", "LSTM", "IndRNN", "MGU", "LiGRU"]
+
+
+def made(kind, *sizes, dtype=torch.float64, **options):
+    torch.manual_seed(0)
+    return getattr(nn, kind)(*sizes, dtype=dtype, **options).eval()
+
+
+def stepped(stepper, x):
+    outputs = []
+    for x_t in x:
+        stepper.input.copy_(x_t)
+        stepper.step()
+        outputs.append(stepper.output.clone())
+    return torch.stack(outputs)
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"num_layers": 3}, {"layer_norm": True}, {"zoneout": 0.3}, {"bias": False}], ids=str
+)
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("batch", [1, B, 9])
+def test_steps_are_the_whole(kind, options, batch):
+    layer = made(kind, 5, 19, initial_state="learned", **options)
+    x = torch.randn(T, batch, 5, dtype=torch.float64)
+    stepper = PackedStepper(layer, batch)
+    with torch.no_grad():
+        output, final = layer(x)
+    torch.testing.assert_close(stepped(stepper, x), output, rtol=0, atol=1e-12)
+    finals = final if isinstance(final, tuple) else (final,)
+    for number, state in enumerate(stepper.states):
+        for part, whole in zip(state, finals, strict=True):
+            torch.testing.assert_close(part, whole[number], rtol=0, atol=1e-12)
+
+
+def test_projected_and_clipped():
+    layer = made("LSTM", 5, 19, proj_size=7, output_clip=0.05, cell_clip=0.1, peephole=True)
+    x = torch.randn(T, B, 5, dtype=torch.float64)
+    torch.testing.assert_close(stepped(PackedStepper(layer, B), x), layer(x)[0], rtol=0, atol=1e-12)
+
+
+def test_rows_begin_anew_where_their_state_is_set():
+    layer = made("GRU", 5, 8)
+    x = torch.randn(T, B, 5, dtype=torch.float64)
+    stepper = PackedStepper(layer, B)
+    stepped(stepper, x)
+    stepper.states[0][0][1].zero_()
+    again = stepped(stepper, x)
+    torch.testing.assert_close(again[:, 1], layer(x)[0][:, 1], rtol=0, atol=1e-12)
+    assert not torch.allclose(again[:, 0], layer(x)[0][:, 0])
+
+
+def test_changed_weights_are_packed_again():
+    layer = made("LSTM", 5, 8)
+    x = torch.randn(T, 1, 5, dtype=torch.float64)
+    stepper = PackedStepper(layer)
+    with torch.no_grad():
+        layer.weight_hh_l0.mul_(2)
+    torch.testing.assert_close(stepped(stepper, x), layer(x)[0], rtol=0, atol=1e-12)
+
+
+def test_writes_to_data_are_seen_after_refresh():
+    layer = made("LSTM", 5, 8)
+    x = torch.randn(T, 1, 5, dtype=torch.float64)
+    stepper = PackedStepper(layer)
+    layer.weight_hh_l0.data.mul_(2)
+    stepper.refresh()
+    torch.testing.assert_close(stepped(stepper, x), layer(x)[0], rtol=0, atol=1e-12)
+
+
+def test_two_steppers_on_one_layer_keep_their_own_state():
+    layer = made("GRU", 5, 8, dtype=torch.float32)
+    x = torch.randn(T, 1, 5)
+    one, other = PackedStepper(layer), PackedStepper(layer)
+    for x_t in x:
+        one.input.copy_(x_t)
+        one.step()
+    assert torch.allclose(stepped(other, x), layer(x)[0], atol=1e-6)
+    assert torch.allclose(one.output, other.output)
+
+
+@pytest.mark.parametrize(
+    ("layer", "error", "message"),
+    [
+        (lambda: torch.nn.LSTM(2, 3), TypeError, "must be a gated layer of recur.nn, but is LSTM"),
+        (lambda: LSTM(2, 3), ValueError, "LSTM is in training"),
+        (lambda: LSTM(2, 3, bidirectional=True).eval(), ValueError, "reads in both directions"),
+        (lambda: LSTM(2, 3, dilation=2).eval(), ValueError, "has dilation or skips"),
+        (lambda: LSTM(3, 3, num_layers=2, skip="residual").eval(), ValueError, "has dilation or skips"),
+        (lambda: LSTM(2, 3, initial_state="context", context_size=2).eval(), ValueError, "from a context"),
+        (lambda: LSTM(2, 3, dtype=torch.bfloat16).eval(), BackendError, "torch.bfloat16"),
+        (lambda: nn.RNN(2, 3, nonlinearity=torch.sin).eval(), BackendError, "a function as nonlinearity"),
+    ],
+)
+def test_what_it_does_not_take(layer, error, message):
+    with pytest.raises(error, match=message):
+        PackedStepper(layer())
+
+
+def test_batch_size_is_checked():
+    with pytest.raises(ValueError, match="batch_size"):
+        PackedStepper(LSTM(2, 3).eval(), 0)
