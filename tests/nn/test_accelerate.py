@@ -146,7 +146,7 @@ def test_it_runs_on_the_ops(monkeypatch):
     x = torch.randn(5, 2, 3, **F64)
     report = accelerate(layer)
     assert report.model is layer
-    assert report.replaced[0].backend == "torch"
+    assert report.replaced[0].backend == "cpu"
     assert isinstance(layer, own.LSTM)
     output, _ = layer(x, lengths=[5, 2])
     assert torch.equal(output[2:, 1], torch.zeros(3, 4, **F64))
@@ -354,7 +354,7 @@ def test_the_report_can_be_read():
     report = accelerate(nn.Sequential(nn.LSTM(3, 4, num_layers=2), Own(4, 4), nn.Linear(4, 4)))
     assert str(report) == (
         "replaced 1 of 2 recurrent modules\n"
-        "  0  LSTM(3, 4, num_layers=2)  runs on 'torch'\n"
+        "  0  LSTM(3, 4, num_layers=2)  runs on 'cpu'\n"
         "  1  Own(4, 4)                 left: Own is a subclass of torch.nn.LSTM, which may compute something else"
     )
     assert "(the model itself)  GRUCell(3, 4)" in str(accelerate(nn.GRUCell(3, 4)))

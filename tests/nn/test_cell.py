@@ -243,8 +243,8 @@ def test_it_is_shown_and_explained():
     cell = GRUCell(4, 6, layer_norm=True, zoneout=0.1)
     assert repr(cell) == "GRUCell(4, 6, zoneout=(0.1,), layer_norm=True)"
     assert repr(LSTM(4, 6, peephole=True, weight_dropout=0.1).cell()) == "LSTMCell(4, 6, peephole=True)"
-    assert GRUCell(4, 6).explain().backend == "torch"
-    assert cell.explain(torch.zeros(3, 4)).backend == "reference"
+    assert GRUCell(4, 6, backend="torch").explain().backend == "torch"
+    assert [each.explain(torch.zeros(3, 4)).backend for each in (GRUCell(4, 6), cell)] == ["cpu", "cpu"]
 
 
 @pytest.mark.parametrize("shared", [False, True])

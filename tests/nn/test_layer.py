@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.nn.utils.rnn import pack_sequence
 
+from recur import engine
 from recur.errors import BackendError
 from recur.nn import GRU, LSTM, RNN, RecurrentLayer
 
@@ -18,7 +19,7 @@ def _rows_first(layer, output):
     return output if layer.batch_first else output.transpose(0, 1)
 
 
-@pytest.mark.parametrize("backend", ["torch", "reference"])
+@pytest.mark.parametrize("backend", ["cpu", "torch", "reference"])
 @pytest.mark.parametrize("options", OPTIONS)
 @pytest.mark.parametrize("given", [False, True])
 def test_each_row_is_as_if_alone(kind, compare, flat, options, given, backend):
@@ -70,7 +71,7 @@ def test_lengths_are_packing(kind, compare, flat):
 
 
 @pytest.mark.parametrize("options", OPTIONS)
-@pytest.mark.parametrize("backend", ["torch", "reference"])
+@pytest.mark.parametrize("backend", ["cpu", "torch", "reference"])
 def test_resets_keep_documents_apart_in_both_directions(kind, compare, flat, options, backend):
     """A stream of documents with resets where they begin gives what the documents give one by one."""
     layer = kind.make(3, 5, backend=backend, initial_state="learned", **options)
@@ -91,7 +92,7 @@ def test_a_reset_of_one_sequence(kind, compare, flat):
     compare({"y": flat(layer(x, reset=reset))["output"][2:]}, {"y": flat(layer(x[2:]))["output"]})
 
 
-@pytest.mark.parametrize("backend", ["torch", "reference"])
+@pytest.mark.parametrize("backend", ["cpu", "torch", "reference"])
 @pytest.mark.parametrize("initial_state", ["zeros", "learned"])
 @pytest.mark.parametrize("at", [0, 2])
 def test_a_reset_goes_back_to_the_layers_own_state(kind, compare, flat, backend, initial_state, at):
@@ -107,7 +108,7 @@ def test_a_reset_goes_back_to_the_layers_own_state(kind, compare, flat, backend,
     compare(found, late)
 
 
-@pytest.mark.parametrize("backend", ["torch", "reference"])
+@pytest.mark.parametrize("backend", ["cpu", "torch", "reference"])
 @pytest.mark.parametrize("middle", [1, 3, 4])
 def test_halves_with_resets_and_the_state_carried_give_the_whole(kind, compare, flat, backend, middle):
     layer = kind.make(3, 5, num_layers=2, backend=backend, initial_state="learned")
@@ -185,7 +186,7 @@ def test_locked_dropout_keeps_its_mask_over_the_steps(kinds):
     assert not torch.equal(each, each[:1].expand_as(each))
 
 
-@pytest.mark.parametrize("backend", ["torch", "reference"])
+@pytest.mark.parametrize("backend", ["cpu", "torch", "reference"])
 def test_every_back_end_draws_the_same_dropout(kind, compare, flat, backend):
     layer = kind.make(3, 5, num_layers=2, dropout=0.5, backend=backend)
     x = _x(layer)
@@ -200,22 +201,26 @@ def test_explain(kind, flat):
     layer = kind.make(3, 5, dtype=torch.float32)
     x = torch.randn(6, 4, 3)
     assert str(layer.explain()) == (
-        f"{kind.name} (cpu, float32):\n  torch      runs\n  reference  not needed: 'torch' comes first"
+        f"{kind.name} (cpu, float32):\n  cpu        runs\n  torch      not needed: 'cpu' comes first\n"
+        "  reference  not needed: 'cpu' comes first"
     )
     lengths, reset = [6, 0, 1, 2], torch.zeros(6, 4, dtype=torch.bool)
     assert layer.explain(x, lengths=lengths, reset=reset).situation == "cpu, float32, lengths, reset"
     assert layer.explain(pack_sequence([x[:, 0], x[:2, 1]])).situation == "cpu, float32, lengths"
     forced = kind.make(3, 5, backend="reference").explain()
     assert forced.backend == "reference"
-    assert forced.others == (("torch", "not asked for: backend='reference'"),)
+    assert forced.others == tuple((name, "not asked for: backend='reference'") for name in ("cpu", "torch"))
 
 
 # Torch has no fast code for its own projections.
 @pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN:UserWarning")
-def test_explain_tells_of_the_slowest_of_layers_that_differ():
+def test_explain_tells_of_the_slowest_of_layers_that_differ(monkeypatch):
     layer = LSTM(4, [16, 8], proj_size=10)
+    assert layer.explain().situation == "cpu, float32"
+    monkeypatch.setattr(engine, "missing_reason", lambda: "it was not built")
     found = layer.explain()
     assert (found.backend, found.situation) == ("reference", "cpu, float32, layers[1]")
+    assert dict(found.others)["cpu"] == "it was not built"
     assert "projections" in dict(found.others)["torch"]
     layer.backend = "torch"
     assert layer.explain().backend is None
@@ -264,7 +269,11 @@ BAD_OPTIONS = [
         ValueError,
         r"LSTM: initial_state is 'ones', but must be one of 'zeros', 'learned', 'context'\.",
     ),
-    ({"backend": "cuda"}, ValueError, r"LSTM: there is no back end 'cuda'. Choose one of 'auto', 'torch', 'reference'"),
+    (
+        {"backend": "cuda"},
+        ValueError,
+        r"LSTM: there is no back end 'cuda'. Choose one of 'auto', 'cpu', 'torch', 'reference'",
+    ),
 ]
 
 

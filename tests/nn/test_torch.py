@@ -111,7 +111,7 @@ def test_float32(kinds, compare, flat, name):
     compare(flat(ours(x)), flat(theirs(x)), terms=63)
 
 
-@pytest.mark.parametrize("backend", ["torch", "reference"])
+@pytest.mark.parametrize("backend", ["cpu", "torch", "reference"])
 def test_copies(kind, compare, flat, backend):
     layer = kind.make(4, 5, num_layers=2, initial_state="learned", backend=backend)
     x = torch.randn(6, 3, 4, dtype=torch.float64)
@@ -130,7 +130,7 @@ def test_functional_call_uses_the_weights_it_is_given(kind, compare, flat):
     compare(flat(torch.func.functional_call(layer, dict(other.named_parameters()), (x,))), flat(other(x)))
 
 
-@pytest.mark.parametrize("backend", ["torch", "reference"])
+@pytest.mark.parametrize("backend", ["cpu", "torch", "reference"])
 def test_states_that_are_views_reach_torch_as_memory(kind, monkeypatch, backend):
     """On CUDA torch takes no others, and a learned one is one row spread over the batch."""
     layer = kind.make(4, 5, num_layers=2, initial_state="learned", backend=backend)

@@ -79,7 +79,7 @@ BAD = [
         ValueError,
         r"lstm: reset is on meta, but x is on cpu. Move it there\.",
     ),
-    (_change(backend="fast"), ValueError, r"lstm: there is no back end 'fast'. Choose one of 'auto', 'torch', 'ref"),
+    (_change(backend="fast"), ValueError, r"lstm: there is no back end 'fast'. Choose one of 'auto', 'cpu', 'torch'"),
 ]
 
 

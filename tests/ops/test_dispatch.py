@@ -110,7 +110,8 @@ def test_torch_is_forced_and_refuses_transforms(ops, no_fallbacks):
         torch.func.vmap(lambda x: run(x, "torch"))(many)
     got = torch.func.vmap(lambda x: run(x, "auto"))(many)
     torch.testing.assert_close(got[1], run(2 * x, "torch"))
-    assert [(f.op, f.backend, f.refused) for f in _dispatch.fallbacks()] == [("gru", "reference", "torch")]
+    refused = [(f.op, f.backend, f.refused) for f in _dispatch.fallbacks()]
+    assert refused == [("gru", "reference", "cpu"), ("gru", "reference", "torch")]
 
 
 # Forward mode makes torch load decompositions that it scripts itself.
@@ -128,15 +129,17 @@ def test_torch_refuses_forward_mode(ops, no_fallbacks):
     torch.testing.assert_close(tangent, (there - back) / (2 * step), rtol=0, atol=1e-8)
 
 
-def test_functions_that_are_not_the_same_make_one_fallback(no_fallbacks, caplog):
+def test_functions_that_are_not_the_same_make_one_fallback_of_each_back_end(no_fallbacks, caplog):
     """What is said of them has no address in it."""
     weights = {name: torch.ones(1, 1) for name in ("weight_ih", "weight_hh")}
     for k in range(3):
         options = Options(nonlinearity=lambda x, k=k: x * k)
         recurrence("rnn", torch.zeros(2, 1, 1), [torch.zeros(1, 1)], weights, options=options)
-    (found,) = _dispatch.fallbacks()
-    assert found.reason == "torch's own cell has no form with a function as its nonlinearity"
-    assert len(caplog.records) == 1
+    assert [(each.refused, each.reason) for each in _dispatch.fallbacks()] == [
+        ("cpu", "its kernels know tanh and relu only, not a function as nonlinearity"),
+        ("torch", "torch's own cell has no form with a function as its nonlinearity"),
+    ]
+    assert len(caplog.records) == 2
 
 
 def test_the_fallbacks_are_public(no_fallbacks):

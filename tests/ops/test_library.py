@@ -68,7 +68,7 @@ def test_inputs_that_are_not_contiguous(op, compare, T, dtype):
     compare(got, want, terms=None if dtype == torch.float64 else T * 5 + 7)
 
 
-@pytest.mark.parametrize("backend", ["torch", "reference"])
+@pytest.mark.parametrize("backend", ["cpu", "torch", "reference"])
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize("reset", [False, True])
 def test_what_lies_past_the_end_is_never_seen(op, compare, backend, reverse, reset):
@@ -88,8 +88,11 @@ def test_what_lies_past_the_end_is_never_seen(op, compare, backend, reverse, res
     compare(got, want)
 
 
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("backend", ["torch", "reference"])
+@pytest.mark.parametrize(
+    ("backend", "dtype"),
+    [(name, dtype) for name in ("cpu", "torch", "reference") for dtype in (torch.float64, torch.float32)]
+    + [(name, torch.bfloat16) for name in ("torch", "reference")],
+)
 def test_a_state_without_a_bound_does_not_run_away_past_the_end(backend, dtype):
     """One that doubles with each step would be infinite long before the longest row ends, and its gradients NaN."""
     T = 20 + int(torch.log2(torch.tensor(torch.finfo(dtype).max, dtype=torch.float64)))
@@ -127,7 +130,7 @@ def test_the_cell_state_stays_past_the_end_whatever_the_weights(ops, compare, dt
     compare({"c": got["c"][1]}, {"c": want}, terms=None if dtype == torch.float64 else 33 + 5)
 
 
-@pytest.mark.parametrize("backend", ["torch", "reference"])
+@pytest.mark.parametrize("backend", ["cpu", "torch", "reference"])
 @pytest.mark.parametrize("reverse", [False, True])
 def test_a_row_alone_is_that_row_in_the_batch(op, compare, backend, reverse):
     T, lengths = 6, torch.tensor([6, 0, 3, 1])
@@ -145,7 +148,7 @@ def test_a_row_alone_is_that_row_in_the_batch(op, compare, backend, reverse):
         compare({"output": together["output"][:length, row : row + 1], **state}, got)
 
 
-@pytest.mark.parametrize("backend", ["torch", "reference"])
+@pytest.mark.parametrize("backend", ["cpu", "torch", "reference"])
 def test_halves_with_the_state_carried_over_are_the_whole(op, compare, backend):
     arguments = op.arguments(7, 3, 5, 7)
     whole = op(arguments, backend=backend)
@@ -158,7 +161,7 @@ def test_halves_with_the_state_carried_over_are_the_whole(op, compare, backend):
         compare({"output": torch.cat(parts), **{n[0]: s for n, s in state.items()}}, whole)
 
 
-@pytest.mark.parametrize("backend", ["torch", "reference"])
+@pytest.mark.parametrize("backend", ["cpu", "torch", "reference"])
 def test_a_reset_starts_from_the_initial_state(op, compare, backend):
     arguments = op.arguments(7, 2, 5, 7)
     reset = torch.zeros(7, 2, dtype=torch.bool)
@@ -169,7 +172,7 @@ def test_a_reset_starts_from_the_initial_state(op, compare, backend):
     compare({"y": whole["output"][3:, 1], "h": whole["h"][1]}, {"y": late["output"][:, 1], "h": late["h"][1]})
 
 
-@pytest.mark.parametrize("backend", ["torch", "reference"])
+@pytest.mark.parametrize("backend", ["cpu", "torch", "reference"])
 @pytest.mark.parametrize("at", [0, 3])
 def test_a_reset_goes_where_it_is_told_and_so_does_the_gradient(op, compare, backend, at):
     arguments, other = op.arguments(7, 2, 5, 7), op.arguments(7, 2, 5, 7)
@@ -186,7 +189,7 @@ def test_a_reset_goes_where_it_is_told_and_so_does_the_gradient(op, compare, bac
     assert all(bool((gradient[0] == 0).all()) for gradient in got)
 
 
-@pytest.mark.parametrize("backend", ["torch", "reference"])
+@pytest.mark.parametrize("backend", ["cpu", "torch", "reference"])
 def test_reverse_is_forward_on_the_turned_rows(op, compare, backend):
     arguments = op.arguments(6, 4, 5, 7)
     lengths = torch.tensor([6, 0, 3, 1])

@@ -45,7 +45,7 @@ def accelerate(model: nn.Module) -> Acceleration:
         >>> report = accelerate(model)
         >>> print(report)
         replaced 1 of 1 recurrent modules
-          1  LSTM(8, 16, batch_first=True)  runs on 'torch'
+          1  LSTM(8, 16, batch_first=True)  runs on 'cpu'
         >>> output, _ = model(torch.randn(2, 5, 4))
         >>> report.undo()
         >>> type(model[1])

@@ -51,8 +51,9 @@ class LSTM(GatedLayer):
         (torch.Size([2, 5, 16]), torch.Size([1, 2, 16]))
         >>> print(layer.explain())
         LSTM (cpu, float32):
-          torch      runs
-          reference  not needed: 'torch' comes first
+          cpu        runs
+          torch      not needed: 'cpu' comes first
+          reference  not needed: 'cpu' comes first
         >>> LSTM(8, 16, layer_norm=True, zoneout=(0.1, 0.5), peephole=True)
         LSTM(8, 16, zoneout=(0.1, 0.5), layer_norm=True, peephole=True)
     """
