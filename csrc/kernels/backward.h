@@ -488,22 +488,22 @@ struct Backward {
     }
   }
 
-  // sum += every row; a few vectors at a time, which stay in registers.
+  // sum += every row; a few vectors at a time, which stay in registers. The rows are added up by themselves first: in
+  // the sum over all steps each would be rounded as coarsely as what that has come to.
   static void add_rows(const T* const* rows, Index count, T* sum, Index width) {
     constexpr int kTogether = 4, W = kWidth<T>;
     Index u = 0;
     for (; u + kTogether * W <= width; u += kTogether * W) {
-      Vector<T> total[kTogether];
-      RECUR_UNROLL for (int v = 0; v < kTogether; ++v) total[v] = load(sum + u + v * W);
+      Vector<T> total[kTogether]{};
       for (Index k = 0; k < count; ++k) {
         RECUR_UNROLL for (int v = 0; v < kTogether; ++v) total[v] += load(rows[k] + u + v * W);
       }
-      RECUR_UNROLL for (int v = 0; v < kTogether; ++v) store(sum + u + v * W, total[v]);
+      RECUR_UNROLL for (int v = 0; v < kTogether; ++v) store(sum + u + v * W, load(sum + u + v * W) + total[v]);
     }
     for (; u < width; u += W) {
-      Vector<T> total = load(sum + u);
+      Vector<T> total{};
       for (Index k = 0; k < count; ++k) total += load(rows[k] + u);
-      store(sum + u, total);
+      store(sum + u, load(sum + u) + total);
     }
   }
 

@@ -56,21 +56,13 @@ void block(const BlockOf<T>& b) {
   Vector<T> sum[R][V];
   const T* a[R];
   RECUR_UNROLL for (int i = 0; i < R; ++i) a[i] = b.a[i] + b.a_from;
-  if (b.start == Start::self) {
-    RECUR_UNROLL for (int i = 0; i < R; ++i) {
-      const T* c = b.c[i] + b.c_from;
-      RECUR_UNROLL for (int v = 0; v < V - 1; ++v) sum[i][v] = load(c + v * W);
-      sum[i][V - 1] = load(c + (V - 1) * W, b.last);
-    }
-  } else {
-    RECUR_UNROLL for (int v = 0; v < V; ++v) {
-      const Vector<T> first = b.start == Start::bias ? load(b.bias + v * W) : Vector<T>{};
-      RECUR_UNROLL for (int i = 0; i < R; ++i) sum[i][v] = first;
-    }
-    // The result may be memory that nobody has touched yet; let it come while the sums are made.
-    RECUR_UNROLL for (int i = 0; i < R; ++i) {
-      RECUR_UNROLL for (int v = 0; v < V; ++v) __builtin_prefetch(b.c[i] + b.c_from + v * W, 1, 3);
-    }
+  RECUR_UNROLL for (int v = 0; v < V; ++v) {
+    const Vector<T> first = b.start == Start::bias ? load(b.bias + v * W) : Vector<T>{};
+    RECUR_UNROLL for (int i = 0; i < R; ++i) sum[i][v] = first;
+  }
+  // The result may be memory that nobody has touched yet; let it come while the sums are made.
+  RECUR_UNROLL for (int i = 0; i < R; ++i) {
+    RECUR_UNROLL for (int v = 0; v < V; ++v) __builtin_prefetch(b.c[i] + b.c_from + v * W, 1, 3);
   }
   const T* w = b.w;
   Index k = 0;
@@ -90,6 +82,14 @@ void block(const BlockOf<T>& b) {
     RECUR_UNROLL for (int i = 0; i < R; ++i) {
       const Vector<T> s = splat(a[i][k]);
       RECUR_UNROLL for (int v = 0; v < V; ++v) sum[i][v] += s * wide[v];
+    }
+  }
+  if (b.start == Start::self) {
+    // Last: had the sum begun with it, each of its terms would be rounded as coarsely as it.
+    RECUR_UNROLL for (int i = 0; i < R; ++i) {
+      const T* c = b.c[i] + b.c_from;
+      RECUR_UNROLL for (int v = 0; v < V - 1; ++v) sum[i][v] += load(c + v * W);
+      sum[i][V - 1] += load(c + (V - 1) * W, b.last);
     }
   }
   RECUR_UNROLL for (int i = 0; i < R; ++i) {
@@ -228,7 +228,7 @@ void outer_block(const T* const* a, Index from, Index depth, const T* b, T* c, I
   constexpr int W = kWidth<T>;
   Vector<T> sum[R][V];
   RECUR_UNROLL for (int i = 0; i < R; ++i) {
-    RECUR_UNROLL for (int v = 0; v < V; ++v) sum[i][v] = load(c + i * stride + v * W);
+    RECUR_UNROLL for (int v = 0; v < V; ++v) sum[i][v] = Vector<T>{};
   }
   for (Index k = 0; k < depth; ++k, b += V * W) {
     Vector<T> wide[V];
@@ -240,7 +240,7 @@ void outer_block(const T* const* a, Index from, Index depth, const T* b, T* c, I
     }
   }
   RECUR_UNROLL for (int i = 0; i < R; ++i) {
-    RECUR_UNROLL for (int v = 0; v < V; ++v) store(c + i * stride + v * W, sum[i][v]);
+    RECUR_UNROLL for (int v = 0; v < V; ++v) store(c + i * stride + v * W, load(c + i * stride + v * W) + sum[i][v]);
   }
 }
 
