@@ -3,9 +3,10 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
-#include <mutex>
+#include <exception>
 #include <new>
 #include <numeric>
+#include <thread>
 #include <vector>
 
 #include "cpu_features.h"
@@ -56,27 +57,43 @@ const Kernels<T>& kernels() {
 
 // --- threads ---------------------------------------------------------------------------------------------------------
 
-std::atomic<bool> has_had_threads{false}, has_lost_threads{false};
-
-// The OpenMP runtime's threads do not come along into the child of a fork, and it would wait for them.
-void watch_forks() {
 #if defined(__unix__) || defined(__APPLE__)
-  static std::once_flag once;
-  std::call_once(once, [] {
-    pthread_atfork(nullptr, nullptr, [] {
-      if (has_had_threads) has_lost_threads = true;
-    });
-  });
+// The OpenMP runtime's threads do not come along into the child of a fork, and it would wait for them for ever, whether
+// they were started here or by torch.
+std::atomic<bool> is_forked{false};
+[[maybe_unused]] const int is_watching = pthread_atfork(nullptr, nullptr, [] { is_forked = true; });
+#else
+constexpr bool is_forked = false;
 #endif
+
+#if defined(_OPENMP)
+// Threads for this once; what the system does not let start, the caller does itself.
+template <class Act>
+void in_own_threads(int parts, Act act) {
+  std::vector<std::thread> others;
+  int part = 1;
+  try {
+    others.reserve(static_cast<std::size_t>(parts));
+    for (; part < parts; ++part) others.emplace_back(act, part);
+  } catch (const std::exception&) {
+    for (; part < parts; ++part) act(part);
+  }
+  act(0);
+  for (std::thread& other : others) other.join();
 }
+#endif
 
 // Runs act(part) for every part below `parts`, side by side where there are threads.
 template <class Act>
 void in_parts(int parts, Act act) {
 #if defined(_OPENMP)
-  if (parts > 1) {
+  if (parts > 1 && !is_forked) {
 #pragma omp parallel num_threads(parts)
     for (int part = omp_get_thread_num(); part < parts; part += omp_get_num_threads()) act(part);
+    return;
+  }
+  if (parts > 1) {
+    in_own_threads(parts, act);
     return;
   }
 #endif
@@ -121,14 +138,11 @@ Split split_rows(const Recurrence<T>& call, int parts) {
 
 template <class T>
 int parts_for(const Recurrence<T>& call, int threads) {
-  watch_forks();
-  if (has_lost_threads) return 1;
   // Below this, waking another thread takes longer than the work, and so few steps are added up in one part.
   constexpr std::int64_t kWorth = 1 << 17;
   if (call.steps * call.batch < kPackedFrom) return 1;
   const std::int64_t work = call.steps * call.batch * call.hidden_size * (call.input_size + call.out_size);
   const std::int64_t parts = std::min<std::int64_t>({threads, call.batch, 1 + work / kWorth, 1024});
-  if (parts > 1) has_had_threads = true;
   return static_cast<int>(std::max<std::int64_t>(1, parts));
 }
 

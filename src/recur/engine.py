@@ -155,3 +155,7 @@ def num_threads() -> int:
 def hardware_threads() -> int:
     """Return how many logical processors the machine has on line, whether this process may use them or not."""
     return int(_engine().hardware_threads()) if is_available() else os.cpu_count() or 1
+
+
+# Loaded here, not with the first call: in a process that is forked in between, the kernels have to know that it was.
+missing_reason()
