@@ -100,10 +100,11 @@ template <class T>
 RECUR_INLINE Vector<T> activated(const Constants<T>& k, Vector<T> a) {
   return k.is_relu ? relu<T>(a) : tanh<T>(a);
 }
-// From the value of the nonlinearity; a rectified NaN has slope 1, as in torch.
+// Returns the gradient of what the nonlinearity was given, from that of its value. As in torch it is zero where that is
+// zero, even if infinite or NaN came back, and passes whole where it is NaN.
 template <class T>
-RECUR_INLINE Vector<T> slope(const Constants<T>& k, Vector<T> value) {
-  return k.is_relu ? select<T>(value <= T(0), Vector<T>{}, splat(T(1))) : T(1) - value * value;
+RECUR_INLINE Vector<T> unactivated(const Constants<T>& k, Vector<T> gradient, Vector<T> value) {
+  return k.is_relu ? select<T>(value <= T(0), Vector<T>{}, gradient) : gradient * (T(1) - value * value);
 }
 
 // Writes the new value of a cell whose state is what it puts out.
@@ -166,7 +167,7 @@ struct Simple {
       const Vector<T> value = load(s.gates + u);
       Vector<T> direct;
       const Vector<T> d = take_state(k, s, value, u, lanes, direct);
-      store(s.dgates + u, within(d * slope(k, value), lanes));
+      store(s.dgates + u, within(unactivated(k, d, value), lanes));
       give_state(k, s, direct, u, lanes);
     }
   }
@@ -546,7 +547,7 @@ struct LiGru {
       const Vector<T> dn = d * (T(1) - z) * mask + maybe(s.drecord[1], u, lanes);
       const Vector<T> dz = d * (old - n * mask) + maybe(s.drecord[0], u, lanes);
       store(s.dgates + kUpdate * k.padded + u, within(dz * z * (T(1) - z), lanes));
-      store(s.dgates + kCandidate * k.padded + u, within(dn * slope(k, n), lanes));
+      store(s.dgates + kCandidate * k.padded + u, within(unactivated(k, dn, n), lanes));
       give_state(k, s, direct + d * z, u, lanes);
     }
   }
