@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -125,14 +127,45 @@ def ops() -> dict[str, Op]:
     return OPS
 
 
-@pytest.fixture(scope="session")
-def compare() -> Callable[..., None]:
-    spec = importlib.util.spec_from_file_location("compare", Path(__file__).with_name("compare.py"))
+def _load(name: str) -> ModuleType:
+    """Load a file beside the tests, which pytest imports by path and so cannot import by name."""
+    spec = importlib.util.spec_from_file_location(f"recur_tests_ops_{name}", Path(__file__).with_name(f"{name}.py"))
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    # A dataclass looks its module up.
+    sys.modules[spec.name] = module
     spec.loader.exec_module(module)
-    return module.compare
+    return module
+
+
+@pytest.fixture(scope="session")
+def compare() -> Callable[..., None]:
+    found: Callable[..., None] = _load("compare").compare
+    return found
+
+
+@pytest.fixture(scope="session")
+def drawing() -> ModuleType:
+    """See drawing.py."""
+    return _load("drawing")
+
+
+@pytest.fixture
+def poison() -> Iterator[None]:
+    """Fill all memory that torch hands out with NaN, so that an element which is never written shows."""
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(True)
+    yield
+    torch.use_deterministic_algorithms(before)
+
+
+@pytest.fixture
+def threads() -> Iterator[Callable[[int], None]]:
+    """Set how many threads torch, and so the kernels, may use until the end of the test."""
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
 
 
 @pytest.fixture
