@@ -12,6 +12,14 @@
 #include <memory>
 #include <vector>
 
+// Code that several instruction sets compile is inlined always: of copies that are left, the linker keeps any one, perhaps
+// one that the processor cannot run.
+#if defined(_MSC_VER)
+#define RECUR_INLINE __forceinline
+#else
+#define RECUR_INLINE inline __attribute__((always_inline))
+#endif
+
 namespace recur {
 
 enum class CellKind { rnn, gru, gru_reset_before, lstm, lstm_coupled, indrnn, mgu, ligru };
@@ -22,14 +30,16 @@ constexpr int kMaxGates = 4;
 // Hidden units take up a whole number of these bytes in what is saved, on every instruction set.
 constexpr std::int64_t kUnitBytes = 64;
 
+constexpr double kNoBound = std::numeric_limits<double>::infinity();
+
 // A (T, B, F) array whose features lie side by side. A step of 0 repeats the same values at every step.
 template <class T>
 struct Sequence {
   T* data = nullptr;
   std::int64_t step = 0, row = 0;
 
-  T* at(std::int64_t t, std::int64_t b) const { return data + t * step + b * row; }
-  explicit operator bool() const { return data != nullptr; }
+  RECUR_INLINE T* at(std::int64_t t, std::int64_t b) const { return data + t * step + b * row; }
+  RECUR_INLINE explicit operator bool() const { return data != nullptr; }
 };
 
 struct Form {
@@ -37,9 +47,9 @@ struct Form {
   Nonlinearity nonlinearity = Nonlinearity::tanh;
   bool layer_norm = false;
   bool reverse = false;
-  double cell_clip = std::numeric_limits<double>::infinity();
-  double output_clip = std::numeric_limits<double>::infinity();
-  double gradient_clip = std::numeric_limits<double>::infinity();
+  double cell_clip = kNoBound;
+  double output_clip = kNoBound;
+  double gradient_clip = kNoBound;
 };
 
 // Null where the form has no such weight. For an RNN and an IndRNN norm_ih is the one gain.

@@ -113,10 +113,10 @@ struct BackwardScratch {
   const T** factors;
 
   BackwardScratch(const Plan<T>& plan, Index rows, Pieces& pieces) {
-    // First, so that it is found, and cleared, as a whole.
-    begin = pieces.take<char>(0);
+    // First, where `reduce` finds them.
+    pieces.is_clearing = true;
     sums = Sums<T>(plan, pieces);
-    sums_bytes = pieces.used();
+    pieces.is_clearing = false;
     const Index chunk = plan.steps_of_chunk(rows) * rows;
     dgates = pieces.take<T>(chunk * plan.slot_row());
     if (plan.is_normed || plan.norms_sum) dinput = pieces.take<T>(chunk * plan.gate_row());
@@ -140,8 +140,6 @@ struct BackwardScratch {
     other = pieces.take<const T*>(chunk);
     factors = pieces.take<const T*>(chunk);
   }
-  char* begin;
-  Index sums_bytes;
 };
 
 // --- the loop --------------------------------------------------------------------------------------------------------
@@ -175,7 +173,6 @@ struct Backward {
   T* dc(Index i) const { return plan.has_cell_state ? scratch.dc + i * plan.padded : nullptr; }
 
   void run() {
-    std::memset(scratch.begin, 0, static_cast<std::size_t>(scratch.sums_bytes));
     begin();
     const Index chunk = plan.steps_of_chunk(share.count);
     for (end = call.steps; end > 0; end = first) {
@@ -406,7 +403,7 @@ struct Backward {
 
   void hand_back(Index t, Index i) const {
     const double bound = call.form.gradient_clip;
-    if (bound < std::numeric_limits<double>::infinity()) {
+    if (bound < kNoBound) {
       clip(dh(i), plan.outputs_padded, static_cast<T>(bound));
       if (plan.has_cell_state) clip(dc(i), plan.padded, static_cast<T>(bound));
     }

@@ -7,22 +7,50 @@
 #include "kernels/table.h"
 #include "recurrence.h"
 
+#if defined(__SANITIZE_ADDRESS__)
+#define RECUR_ASAN
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define RECUR_ASAN
+#endif
+#endif
+#if defined(RECUR_ASAN)
+#include <sanitizer/asan_interface.h>
+#endif
+
 namespace recur {
 namespace RECUR_ISA {
 
-// Hands out pieces of one block of memory; without a block it only counts.
+// Hands out pieces of one block of memory; without a block it only counts. Under AddressSanitizer bytes that no one may
+// touch follow each piece.
 class Pieces {
  public:
   explicit Pieces(void* block) : block_(static_cast<char*>(block)) {}
   template <class E>
   E* take(Index count) {
+    const Index bytes = count * static_cast<Index>(sizeof(E)), room = round_up(bytes, 64) + kRedZone;
     E* piece = block_ == nullptr ? nullptr : reinterpret_cast<E*>(block_ + used_);
-    used_ += round_up(count * static_cast<Index>(sizeof(E)), 64);
+#if defined(RECUR_ASAN)
+    if (block_ != nullptr) {
+      __asan_unpoison_memory_region(piece, static_cast<std::size_t>(bytes));
+      __asan_poison_memory_region(block_ + used_ + bytes, static_cast<std::size_t>(room - bytes));
+    }
+#endif
+    if (is_clearing && piece != nullptr) std::memset(piece, 0, static_cast<std::size_t>(bytes));
+    used_ += room;
     return piece;
   }
   Index used() const { return used_; }
 
+  // Whether pieces are filled with zeros.
+  bool is_clearing = false;
+
  private:
+#if defined(RECUR_ASAN)
+  static constexpr Index kRedZone = 64;
+#else
+  static constexpr Index kRedZone = 0;
+#endif
   char* block_;
   Index used_ = 0;
 };
@@ -116,9 +144,8 @@ struct Plan {
     constants.padded = padded;
     constants.is_projected = is_projected;
     constants.is_relu = form.nonlinearity == Nonlinearity::relu;
-    const double infinity = std::numeric_limits<double>::infinity();
-    constants.has_cell_clip = form.cell_clip < infinity;
-    constants.has_output_clip = form.output_clip < infinity;
+    constants.has_cell_clip = form.cell_clip < kNoBound;
+    constants.has_output_clip = form.output_clip < kNoBound;
     constants.cell_clip = static_cast<T>(form.cell_clip);
     constants.output_clip = static_cast<T>(form.output_clip);
     constants.weight_ch = c.weights.weight_ch;

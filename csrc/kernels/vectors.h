@@ -8,6 +8,8 @@
 #include <cstdint>
 #include <cstring>
 
+#include "recurrence.h"
+
 #if defined(__AVX__)
 #include <immintrin.h>
 #endif
@@ -32,7 +34,6 @@ constexpr int kPanelVectors = 4;
 constexpr int kPanelVectors = 2;
 #endif
 
-#define RECUR_INLINE inline __attribute__((always_inline))
 // Before loops of a few rounds over vectors that have to stay in registers.
 #define RECUR_UNROLL _Pragma("GCC unroll 24")
 
