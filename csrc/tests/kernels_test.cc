@@ -1,0 +1,318 @@
+// Tries the kernels of one instruction set: values against the equations, gradients against differences of them, and that
+// nothing is read or written beside the arrays.
+//
+// kernels_test ISA [CASES]: the instruction set that RECUR_CPU_ISA asks for, which must be the one that runs, and how many
+// random calls of each cell to try.
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <new>
+#include <thread>
+
+#include "cases.h"
+#include "check.h"
+#include "cpu_features.h"
+#include "recurrence.h"
+#include "trial.h"
+
+#if defined(__unix__) || defined(__APPLE__)
+#include <sys/wait.h>
+#include <unistd.h>
+#endif
+
+// Scratch is what asks for aligned memory, and here it can be refused.
+namespace {
+bool has_memory = true;
+}
+void* operator new(std::size_t bytes, std::align_val_t alignment) {
+  void* data = nullptr;
+  if (!has_memory || posix_memalign(&data, static_cast<std::size_t>(alignment), bytes) != 0) throw std::bad_alloc();
+  return data;
+}
+void operator delete(void* data, std::align_val_t) noexcept { std::free(data); }
+
+namespace recur {
+namespace tests {
+namespace {
+
+// How far `found` may lie from `expected`, as a part of the largest element.
+void check_near(const Arrays& found, const Arrays& expected, double tolerance) {
+  for (const auto& [name, values] : found) {
+    const auto other = expected.find(name);
+    if (other == expected.end()) continue;
+    CHECK(values.size() == other->second.size());
+    double largest = 1;
+    for (const double value : other->second) largest = std::max(largest, std::fabs(value));
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      const double away = std::fabs(values[i] - other->second[i]);
+      if (!(away <= tolerance * largest)) {
+        fail(__FILE__, __LINE__, name + "[" + std::to_string(i) + "] is " + std::to_string(values[i]) + ", not " +
+                                     std::to_string(other->second[i]) + "; away " + std::to_string(away / largest * 1e9) + "e-9");
+      }
+    }
+  }
+}
+
+void check_same(const Arrays& found, const Arrays& expected) { check_near(found, expected, 0); }
+
+// What the gradients that are given make of the outputs.
+double loss(const Case& c, const Data& data, std::uint64_t absent) {
+  const Arrays outputs = reference(c, data);
+  double total = 0;
+  const char* const names[] = {"y", "hn", "cn", "gate0", "gate1", "gate2", "gate3", "cells"};
+  for (std::size_t n = 0; n < std::size(names); ++n) {
+    const auto weight = data.arrays.find(std::string("d") + names[n]);
+    if (weight == data.arrays.end() || (absent >> n & 1) != 0) continue;
+    const std::vector<double>& values = outputs.at(names[n]);
+    for (std::size_t i = 0; i < values.size(); ++i) total += weight->second[i] * values[i];
+  }
+  return total;
+}
+
+// Each gradient, along a random direction, against the difference of the equations there.
+void check_gradients(const Case& c, const Data& data, const Arrays& gradients) {
+  constexpr double kStep = 1e-6;
+  Random random(c.seed + 7);
+  for (const auto& [name, values] : data.arrays) {
+    const auto gradient = gradients.find("d" + name);
+    if (gradient == gradients.end()) continue;
+    Data ahead = data, behind = data;
+    double slope = 0, size = 1;
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      const double along = random.number();
+      ahead.arrays[name][i] += kStep * along;
+      behind.arrays[name][i] -= kStep * along;
+      slope += along * gradient->second[i];
+      size += std::fabs(along * gradient->second[i]);
+    }
+    const double expected = (loss(c, ahead, c.absent) - loss(c, behind, c.absent)) / (2 * kStep);
+    // The rounding of a loss that is a sum of so many terms, and the curvature that is left.
+    if (!(std::fabs(slope - expected) <= 2e-6 * size)) {
+      fail(__FILE__, __LINE__, "d" + name + " along a direction is " + std::to_string(slope) + ", not " + std::to_string(expected) +
+                                   "; away " + std::to_string(std::fabs(slope - expected) / size));
+    }
+  }
+}
+
+template <class T>
+Arrays forward_and_backward(const Case& c, const Data& data, int threads) {
+  Trial<T> trial(c, data);
+  trial.forward(true, threads);
+  trial.backward(threads);
+  return trial.found();
+}
+
+std::int64_t work(const Case& c) { return c.steps * c.batch * c.gates() * c.units * (c.inputs + c.state_size()); }
+
+// All that can be told of one call.
+void try_case(const Case& c, int threads = 1) {
+  context() = c.text() + " threads=" + std::to_string(threads);
+  const Data data = random_data(c);
+  const Arrays expected = reference(c, data);
+  const Arrays full = forward_and_backward<double>(c, data, threads);
+  check_near(full, expected, 1e-9);
+  if (work(c) < 100000 && !(c.gradient_clip < kFar)) check_gradients(c, data, full);
+  // A layer of few units that is normalised may divide by a small deviation.
+  const double tolerance = c.layer_norm ? 1e-2 : 1e-3;
+  const Arrays single = forward_and_backward<float>(c, data, threads);
+  check_near(single, full, tolerance);
+  // Nothing is kept in inference.
+  Trial<double> inference(c, data);
+  inference.forward(false, threads);
+  check_near(inference.found(), expected, 1e-9);
+  Trial<float> single_inference(c, data);
+  single_inference.forward(false, threads);
+  check_near(single_inference.found(), expected, tolerance);
+  // Bit for bit the same again.
+  check_same(forward_and_backward<float>(c, data, threads), single);
+}
+
+Case plain(CellKind cell, std::int64_t T, std::int64_t B, std::int64_t I, std::int64_t H) {
+  Case c;
+  c.cell = cell;
+  c.steps = T;
+  c.batch = B;
+  c.inputs = I;
+  c.units = H;
+  return c;
+}
+
+void edges(CellKind cell) {
+  try_case(plain(cell, 1, 1, 1, 1));
+  try_case(plain(cell, 0, 3, 2, 5));
+  try_case(plain(cell, 4, 0, 2, 5));
+  // Chunks of 128 rows: more steps than one holds, a step more, more rows than one holds.
+  try_case(plain(cell, 129, 1, 3, 5));
+  try_case(plain(cell, 130, 3, 2, 3));
+  try_case(plain(cell, 3, 131, 3, 2));
+  for (const std::int64_t H : {15, 16, 17, 48, 64, 100}) try_case(plain(cell, 2, 3, H + 1, H));
+  for (const std::int64_t B : {6, 7, 11, 12, 13}) try_case(plain(cell, 2, B, 5, 9));
+  for (const bool reverse : {false, true}) {
+    for (const Lengths lengths : {Lengths::ragged, Lengths::zero}) {
+      Case c = plain(cell, 140, 5, 4, 6);
+      c.reverse = reverse;
+      c.lengths = lengths;
+      c.resets = true;
+      try_case(c);
+    }
+  }
+  if (Case c = plain(cell, 5, 3, 4, 6); c.can_project()) {
+    for (const std::int64_t P : {1, 6, 19}) {
+      c.outputs = P;
+      c.output_clip = 0.25;
+      c.zoneout_h = Per::all;
+      try_case(c);
+    }
+  }
+}
+
+// Wide enough that the work is shared, with more threads than rows, and with rows that end early.
+void many_threads(CellKind cell) {
+  Case c = plain(cell, 30, 9, 31, 33);
+  c.seed = 11;
+  for (const int threads : {2, 3, 12}) {
+    for (const Lengths lengths : {Lengths::full, Lengths::ragged, Lengths::zero}) {
+      c.lengths = lengths;
+      c.layer_norm = lengths == Lengths::ragged;
+      c.outputs = c.can_project() && lengths == Lengths::ragged ? 20 : 0;
+      try_case(c, threads);
+    }
+  }
+  // A chunk of 256 rows.
+  Case wide = plain(CellKind::indrnn, 260, 2, 3, 513);
+  wide.lengths = Lengths::ragged;
+  try_case(wide, 2);
+}
+
+// Infinities and overflow of the functions of the gates: NaN stays NaN, and what is large is held.
+template <class T>
+void large_numbers(CellKind cell) {
+  Case c = plain(cell, 3, 2, 3, 5);
+  Data data = random_data(c);
+  context() = c.text() + " with large numbers";
+  for (double& value : data.arrays["x"]) value *= 1e30;
+  Trial<T> large(c, data);
+  large.forward(true, 1);
+  const Arrays found = large.found();
+  for (const double value : found.at("y")) CHECK(std::fabs(value) <= 1);
+  for (double& value : data.arrays["x"]) value = std::nan("");
+  Trial<T> none(c, data);
+  none.forward(true, 1);
+  for (std::int64_t p = 0; p < c.units; ++p) CHECK(std::isnan(none.call.y.at(2, 1)[p]));
+}
+
+// A step passes back no more than the bound.
+void gradient_clip(CellKind cell) {
+  Case c = plain(cell, 1, 3, 4, 17);
+  const Data data = random_data(c);
+  context() = c.text() + " with a bound on gradients";
+  const Arrays whole = forward_and_backward<double>(c, data, 1);
+  c.gradient_clip = 0.0625;
+  Arrays bounded = forward_and_backward<double>(c, data, 1);
+  for (const char* name : {"dh0", "dc0"}) {
+    if (whole.count(name) == 0) continue;
+    bool is_held = false;
+    for (std::size_t i = 0; i < whole.at(name).size(); ++i) {
+      const double expected = std::min(std::max(whole.at(name)[i], -c.gradient_clip), c.gradient_clip);
+      CHECK(bounded.at(name)[i] == expected);
+      is_held = is_held || expected != whole.at(name)[i];
+    }
+    CHECK(is_held);
+  }
+}
+
+void no_memory() {
+  // More than this thread has kept.
+  const Case c = plain(CellKind::lstm, 1, 1, 700, 700);
+  context() = c.text() + " without memory";
+  const Data data = random_data(c);
+  Trial<float> trial(c, data);
+  has_memory = false;
+  bool has_thrown = false;
+  try {
+    trial.forward(true, 2);
+  } catch (const std::bad_alloc&) {
+    has_thrown = true;
+  }
+  has_memory = true;
+  CHECK(has_thrown);
+  check_near(forward_and_backward<float>(c, data, 2), reference(c, data), 1e-3);
+}
+
+// Several at once, each with threads of its own; and in the child of a fork, where those threads are gone.
+void side_by_side() {
+  Case c = plain(CellKind::gru, 30, 9, 31, 33);
+  const Data data = random_data(c);
+  context() = "several callers at once";
+  const Arrays expected = forward_and_backward<float>(c, data, 3);
+  std::vector<Arrays> found(4);
+  std::vector<std::thread> callers;
+  for (Arrays& each : found) callers.emplace_back([&] { each = forward_and_backward<float>(c, data, 3); });
+  for (std::thread& caller : callers) caller.join();
+  for (const Arrays& each : found) check_same(each, expected);
+#if defined(__unix__) || defined(__APPLE__)
+  context() = "the child of a fork";
+  const pid_t child = fork();
+  CHECK(child >= 0);
+  if (child == 0) {
+    // A child that waits for threads that are gone is ended.
+    alarm(60);
+    check_near(forward_and_backward<float>(c, data, 3), expected, 1e-4);
+    _exit(0);
+  }
+  int status = 0;
+  CHECK(waitpid(child, &status, 0) == child);
+  CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+#endif
+}
+
+// Scratch is one block a thread, given to one at a time.
+void scratch() {
+  context() = "scratch";
+  char* first = nullptr;
+  {
+    Scratch memory(1000);
+    first = memory.data();
+    CHECK(reinterpret_cast<std::uintptr_t>(first) % 64 == 0);
+    bool has_thrown = false;
+    try {
+      Scratch second(10);
+    } catch (const std::bad_alloc&) {
+      has_thrown = true;
+    }
+    CHECK(has_thrown);
+  }
+  CHECK(Scratch(500).data() == first);
+  CHECK(reinterpret_cast<std::uintptr_t>(Scratch(1 << 20).data()) % 64 == 0);
+}
+
+}  // namespace
+}  // namespace tests
+}  // namespace recur
+
+int main(int count, char** arguments) {
+  using namespace recur::tests;
+  if (count < 2) return 2;
+  const std::string isa = recur::isa_name(recur::chosen_isa());
+  if (isa != arguments[1]) {
+    std::fprintf(stderr, "the kernels run on %s, not %s\n", isa.c_str(), arguments[1]);
+    return 2;
+  }
+  const int cases = count > 2 ? std::atoi(arguments[2]) : 40;
+  scratch();
+  for (const recur::CellKind cell : kCells) {
+    edges(cell);
+    many_threads(cell);
+    large_numbers<float>(cell);
+    large_numbers<double>(cell);
+    gradient_clip(cell);
+    for (int n = 0; n < cases; ++n) {
+      try_case(random_case(cell, static_cast<std::uint64_t>(n) * 8 + static_cast<std::uint64_t>(cell)), 1 + n % 3);
+    }
+  }
+  no_memory();
+  side_by_side();
+  std::printf("%s: all well\n", isa.c_str());
+  return 0;
+}
