@@ -48,7 +48,7 @@ docs: $(INSTALLED) ## build the docs site into site/
 clean: ## remove all that was built and installed; runs/ stays
 	rm -rf $(VENV) build dist site .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
-$(INSTALLED): pyproject.toml constraints.txt CMakeLists.txt src/recur/__init__.py $(wildcard csrc/*)
+$(INSTALLED): pyproject.toml constraints.txt CMakeLists.txt src/recur/__init__.py $(wildcard csrc/* csrc/*/*)
 	@test -n "$(PYTHON)" || { echo "make: no Python 3.11 or later with venv and ensurepip found; install one, or say which: make PYTHON=/path/to/python3" >&2; exit 1; }
 	@"$(PYTHON)" -c '$(is_new_enough)' || { echo "make: $(PYTHON) cannot be used: recur needs Python 3.11 or later with venv and ensurepip; choose another one: make PYTHON=/path/to/python3" >&2; exit 1; }
 	@for compiler in "$${CXX:-c++}" g++ clang++; do command -v "$$compiler" >/dev/null && exit 0; done; \

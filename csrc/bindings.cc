@@ -15,6 +15,7 @@ namespace {
 
 using Address = std::uintptr_t;
 
+#if defined(RECUR_HAS_KERNELS)
 template <class T>
 void bind_recurrence(nb::module_& m, const char* name) {
   using Call = recur::Recurrence<T>;
@@ -113,6 +114,7 @@ void bind_recurrence(nb::module_& m, const char* name) {
   c.def("forward", [](const Call& self, int threads) { recur::forward(self, threads); }, nb::call_guard<nb::gil_scoped_release>());
   c.def("backward", [](const Call& self, int threads) { recur::backward(self, threads); }, nb::call_guard<nb::gil_scoped_release>());
 }
+#endif
 
 template <class T>
 void bind_stepping(nb::module_& m, const char* name) {
@@ -139,6 +141,7 @@ NB_MODULE(_engine, m) {
 
   m.def("cpu_features", &recur::cpu_features, nb::rv_policy::reference);
   m.def("chosen_isa", [] { return recur::isa_name(recur::chosen_isa()); });
+#if defined(RECUR_HAS_KERNELS)
   nb::enum_<recur::CellKind>(m, "CellKind")
       .value("rnn", recur::CellKind::rnn)
       .value("gru", recur::CellKind::gru)
@@ -164,6 +167,7 @@ NB_MODULE(_engine, m) {
   bind_stepping<double>(m, "Stepping64");
   m.def("peak_flops_float32", [](int threads) { return recur::peak_flops<float>(threads); }, nb::call_guard<nb::gil_scoped_release>());
   m.def("peak_flops_float64", [](int threads) { return recur::peak_flops<double>(threads); }, nb::call_guard<nb::gil_scoped_release>());
+#endif
 
   m.def("advise_large_pages", [](Address data, std::int64_t bytes) { recur::advise_large_pages(reinterpret_cast<void*>(data), bytes); });
   m.def("keep_freed_memory", &recur::keep_freed_memory);

@@ -27,7 +27,14 @@ namespace recur {
   extern const Kernels<float> kernels_float32;  \
   extern const Kernels<double> kernels_float64; \
   }
+#if defined(RECUR_HAS_NEON_KERNELS)
+RECUR_DECLARE(neon)
+// Every AArch64 has NEON.
+namespace lowest = neon;
+#else
 RECUR_DECLARE(baseline)
+namespace lowest = baseline;
+#endif
 #if defined(RECUR_HAS_X86_KERNELS)
 RECUR_DECLARE(avx2)
 RECUR_DECLARE(avx512)
@@ -47,12 +54,12 @@ const Kernels<T>& choose(const Kernels<float>& single, const Kernels<double>& fu
 
 template <class T>
 const Kernels<T>& kernels() {
+  [[maybe_unused]] const Isa isa = chosen_isa();
 #if defined(RECUR_HAS_X86_KERNELS)
-  const Isa isa = chosen_isa();
   if (isa >= Isa::avx512 && isa != Isa::neon) return choose<T>(avx512::kernels_float32, avx512::kernels_float64);
   if (isa == Isa::avx2) return choose<T>(avx2::kernels_float32, avx2::kernels_float64);
 #endif
-  return choose<T>(baseline::kernels_float32, baseline::kernels_float64);
+  return choose<T>(lowest::kernels_float32, lowest::kernels_float64);
 }
 
 // --- threads ---------------------------------------------------------------------------------------------------------

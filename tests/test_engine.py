@@ -7,7 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
+import recur.nn
 from recur import engine
 from recur.errors import BackendError, OptionError
 
@@ -191,6 +193,7 @@ def test_without_the_module_everything_says_so() -> None:
     assert not engine.is_available()
     reason = "the compiled module recur._engine cannot be imported .*; install recur from a wheel, or from source"
     assert engine.missing_reason() is not None
+    assert engine.missing_kernels() == engine.missing_reason()
     with pytest.raises(BackendError, match=f"^engine: {reason}"):
         engine.cpu_features()
     with pytest.raises(BackendError, match=reason):
@@ -202,6 +205,24 @@ def test_without_the_module_everything_says_so() -> None:
 def test_with_the_module() -> None:
     assert engine.is_available()
     assert engine.missing_reason() is None
+    assert engine.missing_kernels() is None
+
+
+def test_without_kernels_the_module_looks_at_the_machine_and_layers_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As built by a compiler without vector extensions."""
+    from recur import _engine
+
+    for name in ("Recurrence32", "Recurrence64", "peak_flops_float32", "peak_flops_float64"):
+        monkeypatch.delattr(_engine, name)
+    reason = "the compiled module recur._engine was built without kernels; build it with GCC or Clang"
+    assert engine.missing_reason() is None
+    assert engine.cpu_features().best_isa
+    assert engine.missing_kernels() == reason
+    with pytest.raises(BackendError, match=f"^engine: {reason}"):
+        engine.peak_flops(torch.float32, 1)
+    layer = recur.nn.GRU(2, 3)
+    assert reason in str(layer.explain(torch.zeros(4, 1, 2)))
+    assert layer(torch.zeros(4, 1, 2))[0].shape == (4, 1, 3)
 
 
 def test_the_library_imports_without_the_module() -> None:

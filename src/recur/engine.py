@@ -1,6 +1,7 @@
 """The compiled part of recur, asked from Python: processor features, instruction set, threads.
 
-The library works without it, only slower: `missing_reason` says why it is not there.
+The library works without it, only slower: `missing_reason` says why it is not there. One that was built by a compiler
+without vector extensions has no kernels: `missing_kernels` says so.
 
 The environment variable `RECUR_CPU_ISA` caps the instruction set of the kernels (`baseline`, `avx2`, `avx512`,
 `avx512_bf16`, or `neon` on Arm). It is read on every use, so a wrong value is an error of the call, not of the import.
@@ -62,6 +63,14 @@ def missing_reason() -> str | None:
 def is_available() -> bool:
     """Return whether the compiled module can be used; `missing_reason` tells why not."""
     return missing_reason() is None
+
+
+def missing_kernels() -> str | None:
+    """Return why layers cannot run on the compiled kernels, or None when they can."""
+    reason = missing_reason()
+    if reason is None and not hasattr(_engine(), "Recurrence32"):
+        return "the compiled module recur._engine was built without kernels; build it with GCC or Clang"
+    return reason
 
 
 def _needed_engine() -> ModuleType:
@@ -129,10 +138,13 @@ def peak_flops(dtype: torch.dtype, threads: int) -> float:
         threads: How many at once.
 
     Raises:
-        BackendError: The compiled module is missing.
+        BackendError: The compiled module or its kernels are missing.
         ValueError: The kernels do not know the dtype.
     """
-    engine = _needed_engine()
+    reason = missing_kernels()
+    if reason is not None:
+        raise BackendError(f"engine: {reason}.")
+    engine = _engine()
     measure = {torch.float32: engine.peak_flops_float32, torch.float64: engine.peak_flops_float64}.get(dtype)
     if measure is None:
         raise ValueError(f"peak_flops: dtype must be torch.float32 or torch.float64, but is {dtype}.")

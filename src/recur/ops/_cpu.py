@@ -50,7 +50,7 @@ class Cpu:
             return f"its kernels run on a CPU, and x is on {x.device}"
         if x.dtype not in _KINDS_OF_NUMBER:
             return f"its kernels compute in float32 and float64, and x is {x.dtype}"
-        reason = engine.missing_reason()
+        reason = engine.missing_kernels()
         if reason is not None:
             return reason
         if torch.compiler.is_compiling() or torch._C._is_tracing():

@@ -1,0 +1,119 @@
+"""The compiled kernels by themselves: the program of `csrc/tests`, under sanitizers and under an emulator."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shutil
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from recur import engine
+
+pytestmark = pytest.mark.slow
+
+ARITHMETIC = ["-ffp-contract=fast", "-fno-math-errno"]
+WARNINGS = ["-Wall", "-Wextra", "-Werror"]
+SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g"]
+CORE = ["cpu_features.cc", "memory.cc", "recurrence.cc"]
+TESTS = ["tests/cases.cc", "tests/kernels_test.cc", "tests/reference.cc"]
+X86 = ["baseline", "avx2", "avx512"]
+
+
+def run(*command: str | Path, **variables: str) -> str:
+    done = subprocess.run(
+        [str(part) for part in command], env=os.environ | variables, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, f"{' '.join(str(part) for part in command)}\n{done.stdout}{done.stderr}"
+    return done.stdout
+
+
+def needed(*names: str) -> str:
+    """Return the first of some programs that is on this machine, or skip."""
+    for name in names:
+        found = shutil.which(name)
+        if found is not None:
+            return found
+    pytest.skip(f"this machine has no {' or '.join(names)}")
+
+
+@pytest.fixture(scope="module")
+def isa_flags(root: Path) -> dict[str, list[str]]:
+    """The flags of each instruction set, as the library is built with."""
+    lines = re.findall(r"^ +recur_kernels\((\w+) ?(.*)\)$", (root / "CMakeLists.txt").read_text(), flags=re.MULTILINE)
+    found = {isa: flags.split() for isa, flags in lines}
+    assert set(found) == {*X86, "neon"}
+    return found
+
+
+def build(
+    compiler: str, sources: Path, out: Path, isas: dict[str, list[str]], flags: list[str], defined: list[str]
+) -> Path:
+    """Build `kernels_test` with the kernels of some instruction sets, and return its path."""
+    common = [compiler, "-std=c++17", "-fopenmp", f"-I{sources}", *WARNINGS, *flags]
+    jobs = [[*common, *defined, "-c", sources / name, "-o", out / f"{Path(name).stem}.o"] for name in CORE + TESTS]
+    for isa, own in isas.items():
+        kernels = [*ARITHMETIC, *own, f"-DRECUR_ISA={isa}", "-c", sources / "kernels" / "kernels.cc"]
+        jobs.insert(0, [*common, *kernels, "-o", out / f"{isa}.o"])
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        list(pool.map(lambda job: run(*job), jobs))
+    program = out / "kernels_test"
+    run(*common, *sorted(out.glob("*.o")), "-o", program)
+    return program
+
+
+def test_nothing_is_read_or_written_beside_the_arrays(
+    root: Path, tmp_path: Path, isa_flags: dict[str, list[str]]
+) -> None:
+    """Values, gradients and memory on every instruction set that this processor has."""
+    compiler = needed(os.environ.get("CXX", "c++"), "g++", "clang++")
+    trial = tmp_path / "trial.cc"
+    trial.write_text("int main() {}\n")
+    command = [compiler, *SANITIZERS, "-fopenmp", trial, "-o", tmp_path / "trial"]
+    if subprocess.run(command, capture_output=True, check=False).returncode != 0:
+        pytest.skip(f"{compiler} has no sanitizers, or no OpenMP, on this machine")
+    on_arm = engine.cpu_features().architecture == "aarch64"
+    built = ["neon"] if on_arm else X86 if platform.machine() in ("x86_64", "AMD64") else ["baseline"]
+    defined = {"neon": ["-DRECUR_HAS_NEON_KERNELS"], "avx512": ["-DRECUR_HAS_X86_KERNELS"]}.get(built[-1], [])
+    flags = ["-O1", *SANITIZERS]
+    program = build(compiler, root / "csrc", tmp_path, {isa: isa_flags[isa] for isa in built}, flags, defined)
+    best = engine.cpu_features().best_isa.removesuffix("_bf16")
+    for isa in built[: built.index(best) + 1]:
+        assert run(program, isa, RECUR_CPU_ISA=isa, OMP_NUM_THREADS="2") == f"{isa}: all well\n"
+
+
+def test_arm(root: Path, tmp_path: Path, isa_flags: dict[str, list[str]]) -> None:
+    """The same values and gradients from the same source on another architecture, emulated."""
+    compiler = needed("aarch64-linux-gnu-g++")
+    emulator = needed("qemu-aarch64", "qemu-aarch64-static")
+    flags = ["-O2"]
+    program = build(compiler, root / "csrc", tmp_path, {"neon": isa_flags["neon"]}, flags, ["-DRECUR_HAS_NEON_KERNELS"])
+    where = "/usr/aarch64-linux-gnu"
+    for cap in ("neon", "baseline"):
+        printed = run(emulator, "-L", where, program, cap, "20", RECUR_CPU_ISA=cap, OMP_NUM_THREADS="2")
+        assert printed == f"{cap}: all well\n"
+
+
+@pytest.mark.parametrize("compiler", ["g++", "clang++"])
+@pytest.mark.parametrize("isa", X86)
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="this processor has no other instruction set")
+def test_no_code_is_shared_between_instruction_sets(
+    root: Path, tmp_path: Path, isa_flags: dict[str, list[str]], isa: str, compiler: str
+) -> None:
+    """Of a function in several objects the linker keeps one, and it may be one that the processor cannot run.
+
+    Compiled as it is written, so that what only happens to be inlined is seen; and without a warning.
+    """
+    out = tmp_path / "kernels.o"
+    command = [needed(compiler), "-std=c++17", "-O0", *WARNINGS, *ARITHMETIC, *isa_flags[isa], f"-DRECUR_ISA={isa}"]
+    run(*command, f"-I{root / 'csrc'}", "-c", root / "csrc" / "kernels" / "kernels.cc", "-o", out)
+    visible = [line.split()[-1] for line in run(needed("nm"), "--defined-only", "--extern-only", out).splitlines()]
+    own = f"5recur{len(isa)}{isa}"
+    assert f"_ZN{own}15kernels_float32E" in visible
+    assert [name for name in visible if own not in name] == []
+    # Nor does anything run when the module is loaded.
+    assert "_GLOBAL__sub_I" not in run(needed("nm"), "--defined-only", out)
