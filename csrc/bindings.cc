@@ -114,7 +114,6 @@ void bind_recurrence(nb::module_& m, const char* name) {
   c.def("forward", [](const Call& self, int threads) { recur::forward(self, threads); }, nb::call_guard<nb::gil_scoped_release>());
   c.def("backward", [](const Call& self, int threads) { recur::backward(self, threads); }, nb::call_guard<nb::gil_scoped_release>());
 }
-#endif
 
 template <class T>
 void bind_stepping(nb::module_& m, const char* name) {
@@ -124,6 +123,7 @@ void bind_stepping(nb::module_& m, const char* name) {
       .def("add", &Stepping::add)
       .def("step", &Stepping::step);
 }
+#endif
 
 }  // namespace
 
