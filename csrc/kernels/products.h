@@ -304,10 +304,18 @@ void pack_columns(const T* const* columns, const Panels<T>& to, Index first_pane
     const int vectors = to.vectors(p);
     for (int v = 0; v < vectors; ++v) {
       const Index column = p * Panels<T>::width + v * W;
-      const Index count = least(W, to.columns - column);
       T* out = to.panel(p) + v * W;
-      for (Index k = 0; k < to.depth; ++k, out += vectors * W) {
-        for (Index i = 0; i < W; ++i) out[i] = i < count && columns[column + i] != nullptr ? columns[column + i][k] : T(0);
+      for (Index k = 0; k < to.depth; k += W) {
+        const Lanes<T> lanes(to.depth - k);
+        Vector<T> block[W];
+        RECUR_UNROLL for (int i = 0; i < W; ++i) {
+          const T* from = column + i < to.columns ? columns[column + i] : nullptr;
+          block[i] = from == nullptr ? Vector<T>{} : load(from + k, lanes);
+        }
+        transpose<T>(block);
+        RECUR_UNROLL for (int j = 0; j < W; ++j) {
+          if (j < lanes.count) store(out + (k + j) * vectors * W, block[j]);
+        }
       }
     }
   }

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <cstring>
+#include <utility>
 
 #include "recurrence.h"
 
@@ -139,6 +140,28 @@ RECUR_INLINE T sum_of(Vector<T> value) {
     RECUR_UNROLL for (int i = 0; i < half; ++i) part[i] += part[i + half];
   }
   return part[0];
+}
+
+// Takes the lanes of two vectors in turns, from the first lanes on or from the middle.
+template <class T, int kFrom, std::size_t... I>
+RECUR_INLINE Vector<T> in_turns(Vector<T> a, Vector<T> b, std::index_sequence<I...>) {
+  return __builtin_shufflevector(a, b, (kFrom + static_cast<int>(I) / 2 + (I % 2 == 0 ? 0 : kWidth<T>))...);
+}
+
+// Turns as many vectors as they have lanes around: rows become columns.
+template <class T>
+RECUR_INLINE void transpose(Vector<T> (&rows)[kWidth<T>]) {
+  constexpr int W = kWidth<T>;
+  using All = std::make_index_sequence<W>;
+  // Each round takes the vectors of both halves in turns; after log2 W of them every lane is where it belongs.
+  RECUR_UNROLL for (int round = 1; round < W; round *= 2) {
+    Vector<T> mixed[W];
+    RECUR_UNROLL for (int i = 0; i < W / 2; ++i) {
+      mixed[2 * i] = in_turns<T, 0>(rows[i], rows[i + W / 2], All{});
+      mixed[2 * i + 1] = in_turns<T, W / 2>(rows[i], rows[i + W / 2], All{});
+    }
+    RECUR_UNROLL for (int i = 0; i < W; ++i) rows[i] = mixed[i];
+  }
 }
 
 // NaN passes, as through torch.clamp.
