@@ -331,18 +331,22 @@ class _Through(torch.autograd.Function):
         found, saved = frame.forward(given)
         ctx.frame = frame
         ctx.num_given = len(given)
-        ctx.save_for_backward(*given, found[0], *saved)
+        # Those that have no gradient too, so that one which is written over in between is an error.
+        noise = frame.rest.noise
+        others = (frame.rest.lengths, frame.rest.reset, noise.state, noise.candidate, *noise.zoneout)
+        ctx.save_for_backward(*given, found[0], *saved, *others)
         ctx.set_materialize_grads(False)
         return found
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
         frame: _Frame = ctx.frame
-        given = ctx.saved_tensors[: ctx.num_given]
+        # Once: a checkpoint computes them anew for it and lets them go.
+        kept = ctx.saved_tensors
+        given, (output, *saved) = kept[: ctx.num_given], kept[ctx.num_given : ctx.num_given + 1 + len(_Saved._fields)]
         wanted = ctx.needs_input_grad[1:]
         if torch.is_grad_enabled():
             return (None, *_through_reference(frame, given, grads, wanted))
-        output, *saved = ctx.saved_tensors[ctx.num_given :]
         return (None, *frame.backward(given, [output], _Saved(*saved), grads, wanted))
 
 
@@ -407,7 +411,8 @@ def _cell_kinds(kind: str) -> Any:
 
 
 def _with_features_together(tensor: Tensor) -> Tensor:
-    return tensor if tensor.stride(-1) == 1 or tensor.shape[-1] == 1 else tensor.contiguous()
+    # A copy also of the imaginary part of a conjugate, whose memory has the other sign.
+    return tensor if tensor.stride(-1) == 1 else tensor.contiguous()
 
 
 def _empty(like: Tensor, shape: tuple[int, ...]) -> Tensor:
