@@ -37,7 +37,8 @@ SITUATIONS = {
 FORMS = [
     "rnn", "rnn_relu_clip_proj", "rnn_norm", "rnn_proj", "gru", "gru_clip", "gru_norm_proj", "gru_before",
     "gru_before_norm_clip", "lstm", "lstm_clip_proj", "lstm_peephole", "lstm_coupled_clip", "lstm_norm",
-    "lstm_peephole_norm_clip_proj", "lstm_all_clip_proj", "indrnn", "indrnn_relu_norm", "mgu", "mgu_norm_clip", "ligru_relu", "ligru_norm_proj",
+    "lstm_peephole_norm_clip_proj", "lstm_all_clip_proj", "indrnn", "indrnn_relu_norm", "mgu", "mgu_norm_clip",
+    "ligru_relu", "ligru_norm_proj",
 ]  # fmt: skip
 
 
