@@ -8,10 +8,13 @@ Loaded by conftest.py, which hands it to the tests.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import copy
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
+from unittest.mock import patch
 
 import torch
 
@@ -20,6 +23,10 @@ from recur_tests_nn_cases import Case, Named, compare_all, gradients, named, sev
 from torch import Tensor
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from torch.utils._pytree import tree_map
+
+from recur.ops._cpu import Cpu
+from recur.ops._library import Library
+from recur.ops._scan import Reference
 
 
 def padding(case: Case) -> bool:
@@ -333,6 +340,41 @@ def dilated(case: Case) -> bool:
     return True
 
 
+def kernels(case: Case) -> bool:
+    """A gated layer runs on the kernels of the CPU, whatever its options, also in training and in float32."""
+    layer = case.layer
+    if not case.kind.draws or layer.backend != "auto":
+        return False
+    wanted = Cpu if isinstance(getattr(layer, "nonlinearity", "tanh"), str) else Reference
+    single = copy.deepcopy(layer).float().train()
+    to = lambda state: tree_map(lambda leaf: None if leaf is None else leaf.float(), state)  # noqa: E731
+    for one in (case, replace(case, layer=single, x=case.x.float(), hx=to(case.hx), context=to(case.context))):
+        one.layer.backend = "auto"
+        inputs = one.x.transpose(0, 1) if layer.batch_first else one.x
+        reset = one.reset.T if layer.batch_first and one.reset is not None else one.reset
+        assert one.layer.explain(inputs, lengths=one.lengths, reset=reset).backend == wanted.name
+        for more in ({}, {"return_all": True}):
+            with runs() as ran:
+                one.call(**more)
+            assert set(ran) == {wanted}, f"{ran} ran"
+    return True
+
+
+@contextmanager
+def runs() -> Iterator[list[type]]:
+    """Give a list to which each back end is added that runs."""
+    ran: list[type] = []
+    with ExitStack() as stack:
+        for kind in (Cpu, Library, Reference):
+
+            def run(self: Any, call: Any, kind: type = kind, honest: Any = kind.run) -> Any:
+                ran.append(kind)
+                return honest(self, call)
+
+            stack.enter_context(patch.object(kind, "run", run))
+        yield ran
+
+
 LAWS: dict[str, Callable[[Case], bool]] = {
-    law.__name__: law for law in (padding, documents, halves, mirror, forms, records, stack, dilated)
+    law.__name__: law for law in (padding, documents, halves, mirror, forms, records, stack, dilated, kernels)
 }

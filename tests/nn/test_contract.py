@@ -33,6 +33,7 @@ def test_it_keeps_every_law(any_kind, laws, make_case, compare, form):
     )
     held = {name for name, law in laws.items() if law(case)}
     assert held >= {"padding", "documents", "forms", "records"}
+    assert ("kernels" in held) == (bool(any_kind.draws) and form != "reference")
     if form == "both":
         case.hx = None
         assert {name for name, law in laws.items() if law(case)} == held
