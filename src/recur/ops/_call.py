@@ -112,6 +112,7 @@ class Call(NamedTuple):
         options: The form of the cell.
         noise: Random masks.
         records: Whether states and gates of every step are wanted.
+        is_forced: Whether a back end was asked for by its name.
     """
 
     op: str
@@ -125,6 +126,7 @@ class Call(NamedTuple):
     options: Options = PLAIN
     noise: Noise = SILENCE
     records: bool = False
+    is_forced: bool = False
 
     @property
     def anew(self) -> State:

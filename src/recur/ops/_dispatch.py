@@ -106,6 +106,8 @@ def run(backends: Sequence[Backend], call: Call, requested: str = "auto") -> Res
         ValueError: No back end has that name.
         BackendError: The one asked for, or every one, refused; the message gives each reason.
     """
+    if requested != "auto":
+        call = call._replace(is_forced=True)
     device = call.x_TBI.device.type
     if is_autocast(device):
         call = _cast(call, torch.get_autocast_dtype(device))
@@ -129,7 +131,7 @@ def _run(backends: Sequence[Backend], call: Call, requested: str) -> Result:
 
 def explain(backends: Sequence[Backend], call: Call, requested: str = "auto") -> Explanation:
     """Return which back end `run` would use for the same arguments, and why each other one does not run."""
-    chosen, others = _choose(backends, call, requested)
+    chosen, others = _choose(backends, call._replace(is_forced=requested != "auto"), requested)
     situation = [call.x_TBI.device.type, str(call.x_TBI.dtype).removeprefix("torch.")]
     situation += [name for name in ("lengths", "reset") if getattr(call, name) is not None]
     if requested != "auto":

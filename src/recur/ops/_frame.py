@@ -1,0 +1,165 @@
+"""One call of the kernels for the CPU, forward and backward, for whoever follows its derivatives."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from recur.ops._call import Call, Weights
+from recur.ops._kernels import (
+    GATES,
+    MORE,
+    NUM_GATES,
+    NUM_SLOTS,
+    SLOTS,
+    WEIGHTS,
+    Given,
+    Saved,
+    described,
+    empty,
+    forward,
+    padded,
+    set_dense,
+    set_saved,
+    set_sequence,
+    with_features_together,
+)
+from recur.ops._scan import Reference, mask_of
+
+
+class Frame:
+    """One call without its differentiable tensors, which autograd wants one by one."""
+
+    def __init__(self, kind: str, reference: Reference, call: Call) -> None:
+        self.kind = kind
+        self.reference = reference
+        self.num_states = len(call.state)
+        self.hidden_size = call.weights.weight_ih.shape[0] // NUM_GATES[kind]
+        self.gates = GATES[kind]
+        nothing: Any = None
+        self.rest = call._replace(x_TBI=nothing, state=(), weights=nothing, reset_state=None)
+
+    def call(self, given: Given) -> Call:
+        """Return the call again, with these tensors in it."""
+        x, h, c, h_anew, c_anew, weight_ih, weight_hh, bias_ih, bias_hh, *rest = given
+        more = {name: weight for name, weight in zip(MORE, rest, strict=True) if weight is not None}
+        assert x is not None
+        assert weight_ih is not None
+        assert weight_hh is not None
+        return self.rest._replace(
+            x_TBI=x,
+            state=tuple([part for part in (h, c) if part is not None]),
+            weights=Weights(weight_ih, weight_hh, bias_ih, bias_hh, more),
+            reset_state=None if h_anew is None else tuple([part for part in (h_anew, c_anew) if part is not None]),
+        )
+
+    def forward(self, given: Given) -> tuple[tuple[Tensor, ...], Saved]:
+        """Return the outputs, the final state and the record, and what the backward pass needs."""
+        saved: list[Saved] = []
+        found = forward(self.kind, self.rest, given, saved)
+        if self.rest.records:
+            found = (*found, *self.recorded(saved[0], found[0]))
+        return found, saved[0]
+
+    def in_slots(self, gates: Tensor, num_steps: int) -> list[Tensor]:
+        """Return each gate, (T, B, H), of what lies in slots."""
+        slots = gates.reshape(num_steps, -1, NUM_SLOTS[self.kind], padded(self.hidden_size, gates.itemsize))
+        return [slots[:, :, slot, : self.hidden_size] for slot in SLOTS[self.kind]]
+
+    def recorded(self, saved: Saved, output: Tensor) -> list[Tensor]:
+        """Return the value of each gate, then a cell state if there is one, (T, B, H) each, zero past the end."""
+        assert saved.gates is not None
+        num_steps, batch, _ = output.shape
+        found = self.in_slots(saved.gates, num_steps)
+        if saved.cells is not None:
+            found.append(saved.cells.view(num_steps, batch, self.hidden_size))
+        if self.rest.lengths is None:
+            return [each.clone(memory_format=torch.contiguous_format) for each in found]
+        alive = mask_of(self.rest.lengths, num_steps)[..., None]
+        return [torch.where(alive, each, 0) for each in found]
+
+    def record(self, output: Tensor, recorded: Sequence[Tensor]) -> dict[str, Tensor]:
+        """Return the record by name, in the order of the reference."""
+        gates, cells = recorded[: len(self.gates)], recorded[len(self.gates) :]
+        named = {"h": output} | ({"c": cells[0]} if cells else {})
+        for name, value in zip(self.gates, gates, strict=True):
+            if self.kind == "lstm_coupled" and name == "f":
+                lengths = self.rest.lengths
+                alive = 1 if lengths is None else mask_of(lengths, len(output))[..., None]
+                named["i"] = (1 - value) * alive
+            named[name] = value
+        return named
+
+    def backward(
+        self,
+        given: Given,
+        output: Tensor,
+        saved: Saved,
+        grads: Sequence[Tensor | None],
+        wanted: Sequence[bool],
+    ) -> list[Tensor | None]:
+        """Return the gradient of each given tensor that is wanted."""
+        kernel, dense, alive = described(self.kind, self.rest, given)
+        step, row, _ = output.stride()
+        kernel.set_outputs(output.data_ptr(), step, row, 0, 0)
+        set_saved(kernel, saved)
+        dy, *dstate = grads[: 1 + self.num_states]
+        if dy is not None:
+            alive.append(with_features_together(dy))
+            set_sequence(kernel.set_dy, alive[-1])
+        for put, grad in zip((kernel.set_dhn, kernel.set_dcn), dstate, strict=False):
+            set_dense(put, grad, alive)
+        recorded = grads[1 + self.num_states :]
+        for gate, grad in enumerate(recorded[: len(self.gates)]):
+            set_dense(lambda address, gate=gate: kernel.set_dgate(gate, address), grad, alive)
+        for grad in recorded[len(self.gates) :]:
+            set_dense(kernel.set_dcells, grad, alive)
+        found: list[Tensor | None] = [None] * len(given)
+        for number, (tensor, is_wanted) in enumerate(zip(dense, wanted, strict=True)):
+            if tensor is not None and is_wanted:
+                found[number] = empty(tensor, tuple(tensor.shape))
+        if found[0] is not None:
+            set_sequence(kernel.set_dx, found[0])
+        names = ("dh0", "dc0", "dh_anew", "dc_anew", *[f"d{name}" for name in WEIGHTS])
+        for name, grad in zip(names, found[1:], strict=True):
+            if grad is not None:
+                getattr(kernel, f"set_{name}")(grad.data_ptr())
+        if self.rest.reset is not None and given[3] is None:
+            # A reset goes back to the initial state itself.
+            for put, grad in zip((kernel.set_dh_anew, kernel.set_dc_anew), found[1:3], strict=True):
+                if grad is not None:
+                    put(grad.data_ptr())
+        kernel.backward(torch.get_num_threads())
+        return found
+
+    def equations(self, given: Given) -> list[Tensor]:
+        """Return what `forward` returns, by the reference."""
+        result = self.reference.run(self.call(given))
+        outputs = [result.output, *result.state]
+        if self.rest.records:
+            outputs += [result.record[name] for name in self.gates]
+            outputs += [result.record["c"]] if "c" in result.record else []
+        return outputs
+
+
+def through_reference(
+    frame: Frame, given: Given, grads: Sequence[Tensor | None], wanted: Sequence[bool]
+) -> list[Tensor | None]:
+    """Return the gradients as functions that can be differentiated again."""
+    # A tensor may have been made of another one; of a view of each, the gradient is that of this call alone.
+    views = [None if each is None else each.view_as(each) for each in given]
+    pairs = [(output, grad) for output, grad in zip(frame.equations(views), grads, strict=True) if grad is not None]
+    asked = [view for view, is_wanted in zip(views, wanted, strict=True) if is_wanted and view is not None]
+    if not pairs or not asked:
+        return [None] * len(given)
+    found = iter(
+        torch.autograd.grad(
+            [output for output, _ in pairs], asked, [grad for _, grad in pairs], create_graph=True, allow_unused=True
+        )
+    )
+    return [
+        next(found) if is_wanted and view is not None else None for view, is_wanted in zip(views, wanted, strict=True)
+    ]
