@@ -229,3 +229,22 @@ def test_the_library_imports_without_the_module() -> None:
     code = "import sys; sys.modules['recur._engine'] = None; import recur, recur.nn; print(recur.nn.LSTM(2, 3))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "LSTM(2, 3" in done.stdout
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_peak_is_measured(dtype: torch.dtype) -> None:
+    """Between what the slowest processor does and what none does."""
+    assert 1e8 < engine.peak_flops(dtype, 1) < 1e12
+
+
+def test_the_peak_of_what_the_kernels_do_not_know() -> None:
+    with pytest.raises(
+        ValueError, match=r"^peak_flops: dtype must be torch\.float32 or torch\.float64, but is torch\.bf"
+    ):
+        engine.peak_flops(torch.bfloat16, 1)
+
+
+@pytest.mark.usefixtures("without_module")
+def test_the_peak_needs_the_module() -> None:
+    with pytest.raises(BackendError, match="cannot be imported"):
+        engine.peak_flops(torch.float32, 1)
