@@ -23,6 +23,7 @@ OWN = (
     "init",
     "chrono_steps",
     "forget_bias",
+    "recompute",
     "backend",
 )
 """Options of gated layers that are neither of the stack nor of the op's form."""
@@ -118,6 +119,7 @@ class GatedForm(WithZoneout):
     init: str | Mapping[str, Initializer]
     chrono_steps: int | None
     forget_bias: float | None
+    recompute: int | None
     backend: str
 
     # A module's.

@@ -156,7 +156,9 @@ class GatedLayer(GatedForm, RecurrentLayer):
             weights = weights._replace(weight_hh=dropped)
         noise = self._noise(x_TBI, state, self.dilations[k // self._num_directions])
         form = self._form_now()
-        call = Call(self._owner, x_TBI, state, weights, lengths, reset, reverse, anew, form, noise, records)
+        call = Call(
+            self._owner, x_TBI, state, weights, lengths, reset, reverse, anew, form, noise, records, self.recompute
+        )
         return _dispatch.run(self._cell.backends, call, self.backend)
 
     def explain(

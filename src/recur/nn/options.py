@@ -67,6 +67,8 @@ class GatedOptions(LibraryOptions, total=False):
     """Longest dependency in steps, with init="chrono"."""
     forget_bias: float | None
     """Sum of the two biases of the forget gate (of a GRU's update gate) when drawn; not added at run time."""
+    recompute: int | None
+    """Keep the state of every so many steps only, and compute what lies between again in the backward pass."""
     backend: str
     """"auto" for the fastest that can, or the name of one; see `explain`."""
 
@@ -100,6 +102,7 @@ DEFAULTS: dict[str, Any] = {
     "init": "torch",
     "chrono_steps": None,
     "forget_bias": None,
+    "recompute": None,
     "backend": "auto",
     "peephole": False,
     "coupled": False,
@@ -115,6 +118,7 @@ _CHOICES: dict[str, tuple[object, ...]] = {
 }
 _FLAGS = ("locked_dropout", "state_batch_first", "layer_norm", "peephole", "coupled")
 _SHARES = ("recurrent_dropout", "weight_dropout")
+_COUNTS = {"context_size": 1, "chrono_steps": 2, "recompute": 1}
 _BOUNDS = ("gradient_clip", "output_clip", "cell_clip")
 
 
@@ -168,8 +172,8 @@ def _check(owner: str, name: str, value: Any) -> None:
             raise ValueError(f"{owner}: {name} is {value}, but must be above 0 and finite; None is for no bound.")
     if name == "forget_bias" and value is not None:
         check_finite(owner, name, value)
-    if name in ("context_size", "chrono_steps") and value is not None:
-        check_size(owner, name, value, 1 if name == "context_size" else 2)
+    if name in _COUNTS and value is not None:
+        check_size(owner, name, value, _COUNTS[name])
 
 
 def check_number(owner: str, name: str, value: object) -> None:

@@ -112,6 +112,8 @@ class Call(NamedTuple):
         options: The form of the cell.
         noise: Random masks.
         records: Whether states and gates of every step are wanted.
+        recompute: Of how many steps a backward pass keeps the first state only, and computes the rest again; None
+            keeps everything. Back ends other than the CPU kernels keep what they keep.
         is_forced: Whether a back end was asked for by its name.
     """
 
@@ -126,6 +128,7 @@ class Call(NamedTuple):
     options: Options = PLAIN
     noise: Noise = SILENCE
     records: bool = False
+    recompute: int | None = None
     is_forced: bool = False
 
     @property

@@ -15,6 +15,7 @@ from recur.ops._call import Call, Result
 from recur.ops._checks import has_values
 from recur.ops._frame import Frame, through_reference
 from recur.ops._kernels import DTYPES, MORE, Given, Saved, described, forward, kernels
+from recur.ops._recompute import Segments
 from recur.ops._scan import Reference
 
 
@@ -79,6 +80,8 @@ class Cpu:
         found: tuple[Tensor, ...]
         if is_operator:
             found = _operators.run(frame, given, is_learning)
+        elif is_learning and call.recompute is not None and call.recompute < len(call.x_TBI) and not call.records:
+            found = Segments.apply(frame, *given)  # type: ignore[no-untyped-call]
         elif is_learning:
             found = _Through.apply(frame, *given)  # type: ignore[no-untyped-call]
         else:

@@ -67,10 +67,15 @@ class Saved(NamedTuple):
     raw_output: Tensor | None = None
 
 
-def forward(kind: str, call: Call, given: Given, saved: list[Saved] | None = None) -> tuple[Tensor, ...]:
-    """Return the outputs and the final state; what the backward pass needs is added to `saved`."""
+def forward(
+    kind: str, call: Call, given: Given, saved: list[Saved] | None = None, output: Tensor | None = None
+) -> tuple[Tensor, ...]:
+    """Return the outputs, written into `output` if there is one, and the final state.
+
+    What the backward pass needs is added to `saved`.
+    """
     kernel, (x, h, c, *_), _alive = described(kind, call, given)
-    y = empty(x, (*x.shape[:2], h.shape[1]))
+    y = empty(x, (*x.shape[:2], h.shape[1])) if output is None else output
     h_n, c_n = torch.empty_like(h), None if c is None else torch.empty_like(c)
     kernel.set_outputs(y.data_ptr(), *y.stride()[:2], h_n.data_ptr(), 0 if c_n is None else c_n.data_ptr())
     if saved is not None:
