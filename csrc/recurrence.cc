@@ -149,7 +149,7 @@ int parts_for(const Recurrence<T>& call, int threads) {
   constexpr std::int64_t kWorth = 1 << 17;
   if (call.steps * call.batch < kPackedFrom) return 1;
   const std::int64_t work = call.steps * call.batch * call.hidden_size * (call.input_size + call.out_size);
-  const std::int64_t parts = std::min<std::int64_t>({threads, call.batch, 1 + work / kWorth, 1024});
+  const std::int64_t parts = std::min<std::int64_t>({threads, call.batch, 1 + work / kWorth});
   return static_cast<int>(std::max<std::int64_t>(1, parts));
 }
 

@@ -181,6 +181,8 @@ struct Backward {
       for (Index s = end - 1; s >= first; --s) step(s, plan.active(share, plan.time(s)));
       whole_chunk();
     }
+    // Weights have a gradient of no steps too.
+    if (call.steps == 0) whole_chunk();
     finish();
   }
 
@@ -556,14 +558,19 @@ struct Backward {
 // --- putting the threads' sums together ------------------------------------------------------------------------------
 
 // Writes one thread's stretch of the rows of every wanted gradient.
+//
+// scratch: Of every part; sums: of the first, and those of the others lie alike.
 template <class T>
-void reduce(const Plan<T>& plan, const Sums<T>* sums, int num_sums, const PanelShare& share) {
+void reduce(const Plan<T>& plan, const Sums<T>& sums, void* const* scratch, int parts, const PanelShare& share) {
   const WeightsOf<T>& d = plan.call.dweights;
-  const auto total = [&](T* to, Index count, auto piece) {
+  const auto total = [&](T* to, Index count, const T* first) {
+    const Index place = reinterpret_cast<const char*>(first) - static_cast<const char*>(scratch[0]);
     for (Index p = 0; p < count; p += kWidth<T>) {
       const Lanes<T> lanes(count - p);
-      Vector<T> value = load(piece(sums[0]) + p, lanes);
-      for (int n = 1; n < num_sums; ++n) value += load(piece(sums[n]) + p, lanes);
+      Vector<T> value = load(first + p, lanes);
+      for (int n = 1; n < parts; ++n) {
+        value += load(reinterpret_cast<const T*>(static_cast<const char*>(scratch[n]) + place) + p, lanes);
+      }
       store(to + p, value, lanes);
     }
   };
@@ -573,40 +580,40 @@ void reduce(const Plan<T>& plan, const Sums<T>* sums, int num_sums, const PanelS
       const int gate = plan.input_order() == nullptr ? j : plan.input_order()[j];
       if (d.weight_ih != nullptr && plan.is_packed()) {
         total(d.weight_ih + (gate * H + unit) * plan.call.input_size, plan.call.input_size,
-              [&](const Sums<T>& s) { return s.input + (j * plan.padded + unit) * s.input_stride; });
+              sums.input + (j * plan.padded + unit) * sums.input_stride);
       }
     }
     if (d.weight_hh == nullptr || plan.cell.is_elementwise || !plan.is_packed()) continue;
     for (int gate = 0; gate < plan.cell.hidden_count; ++gate) {
       total(d.weight_hh + (gate * H + unit) * plan.outputs, plan.outputs,
-            [&](const Sums<T>& s) { return s.hidden + (gate * plan.padded + unit) * s.output_stride; });
+            sums.hidden + (gate * plan.padded + unit) * sums.output_stride);
     }
     if (plan.has_second()) {
       total(d.weight_hh + (plan.second_gate() * H + unit) * plan.outputs, plan.outputs,
-            [&](const Sums<T>& s) { return s.second + unit * s.output_stride; });
+            sums.second + unit * sums.output_stride);
     }
   }
   if (d.weight_hr != nullptr) {
     for (Index p = share.begin(plan.outputs); p < share.end(plan.outputs); ++p) {
-      total(d.weight_hr + p * H, H, [&](const Sums<T>& s) { return s.projection + p * s.unit_stride; });
+      total(d.weight_hr + p * H, H, sums.projection + p * sums.unit_stride);
     }
   }
   if (share.thread != 0) return;
-  if (d.weight_hh != nullptr && plan.cell.is_elementwise) total(d.weight_hh, H, [](const Sums<T>& s) { return s.own_past; });
+  if (d.weight_hh != nullptr && plan.cell.is_elementwise) total(d.weight_hh, H, sums.own_past);
   for (int gate = 0; gate < plan.cell.gates; ++gate) {
     if (d.bias_ih != nullptr) {
-      total(d.bias_ih + gate * H, H, [&](const Sums<T>& s) { return s.bias + plan.input_slot(gate) * plan.padded; });
+      total(d.bias_ih + gate * H, H, sums.bias + plan.input_slot(gate) * plan.padded);
     }
     if (d.bias_hh != nullptr) {
-      total(d.bias_hh + gate * H, H, [&](const Sums<T>& s) { return s.bias + plan.hidden_slot(gate) * plan.padded; });
+      total(d.bias_hh + gate * H, H, sums.bias + plan.hidden_slot(gate) * plan.padded);
     }
   }
   const Index eyes = plan.call.form.cell == CellKind::lstm_coupled ? 2 : 3;
-  if (d.weight_ch != nullptr) total(d.weight_ch, eyes * H, [](const Sums<T>& s) { return s.weight_ch; });
-  if (d.norm_ih != nullptr) total(d.norm_ih, plan.cell.gates * H, [](const Sums<T>& s) { return s.norm_ih; });
-  if (d.norm_hh != nullptr) total(d.norm_hh, plan.cell.gates * H, [](const Sums<T>& s) { return s.norm_hh; });
-  if (d.norm_c != nullptr) total(d.norm_c, H, [](const Sums<T>& s) { return s.norm_c; });
-  if (d.norm_c_bias != nullptr) total(d.norm_c_bias, H, [](const Sums<T>& s) { return s.norm_c_bias; });
+  if (d.weight_ch != nullptr) total(d.weight_ch, eyes * H, sums.weight_ch);
+  if (d.norm_ih != nullptr) total(d.norm_ih, plan.cell.gates * H, sums.norm_ih);
+  if (d.norm_hh != nullptr) total(d.norm_hh, plan.cell.gates * H, sums.norm_hh);
+  if (d.norm_c != nullptr) total(d.norm_c, H, sums.norm_c);
+  if (d.norm_c_bias != nullptr) total(d.norm_c_bias, H, sums.norm_c_bias);
 }
 
 }  // namespace RECUR_ISA

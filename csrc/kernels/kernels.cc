@@ -74,17 +74,11 @@ void run_backward(const Recurrence<T>& call, const std::int64_t* rows, std::int6
   Backward<T>{plan, call, panels, share, scratch}.run();
 }
 
-constexpr int kMostParts = 1024;
-
 template <class T>
 void reduce_parts(const Recurrence<T>& call, int part, int parts, void* const* scratch) {
   const Plan<T> plan(call);
-  Sums<T> sums[kMostParts];
-  for (int n = 0; n < parts; ++n) {
-    Pieces pieces(scratch[n]);
-    sums[n] = Sums<T>(plan, pieces);
-  }
-  reduce(plan, sums, parts, {part, parts});
+  Pieces pieces(scratch[0]);
+  reduce(plan, Sums<T>(plan, pieces), scratch, parts, {part, parts});
 }
 
 template <class T>
