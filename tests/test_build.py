@@ -30,6 +30,16 @@ def wheel(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def test_without_a_compiler_the_build_says_what_is_missing(root: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "pip", "wheel", ".", "--no-deps", "--wheel-dir", str(tmp_path)]
+    command += ["--config-settings", f"build-dir={tmp_path}"]
+    environment = os.environ | {"CXX": str(tmp_path / "none"), "PIP_BUILD_CONSTRAINT": "constraints.txt"}
+    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    printed = " ".join((done.stdout + done.stderr).replace("|", " ").split())
+    assert "recur: no C++ compiler found. Install one that knows C++17" in printed
+
+
 def test_the_tag_says_what_it_runs_on(wheel: Path) -> None:
     python = "cp311-cp311" if sys.version_info < (3, 12) else "cp312-abi3"
     assert re.fullmatch(rf"recur-\d+\.\d+\.\d+-{python}-\w+\.whl", wheel.name)

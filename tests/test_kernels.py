@@ -94,7 +94,7 @@ def test_arm(root: Path, tmp_path: Path, isa_flags: dict[str, list[str]]) -> Non
     program = build(compiler, root / "csrc", tmp_path, {"neon": isa_flags["neon"]}, flags, ["-DRECUR_HAS_NEON_KERNELS"])
     where = "/usr/aarch64-linux-gnu"
     for cap in ("neon", "baseline"):
-        printed = run(emulator, "-L", where, program, cap, "20", RECUR_CPU_ISA=cap, OMP_NUM_THREADS="2")
+        printed = run(emulator, "-L", where, program, cap, "20", "emulated", RECUR_CPU_ISA=cap, OMP_NUM_THREADS="2")
         assert printed == f"{cap}: all well\n"
 
 
