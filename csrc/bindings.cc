@@ -21,21 +21,22 @@ void bind_recurrence(nb::module_& m, const char* name) {
   using Call = recur::Recurrence<T>;
   nb::class_<Call> c(m, name);
   // What every call has in one go, for each crossing from Python takes its time.
-  c.def("__init__", [](Call* self, recur::CellKind cell, bool is_relu, bool layer_norm, bool reverse, std::int64_t steps,
-                       std::int64_t batch, std::int64_t inputs, std::int64_t hidden, std::int64_t outputs) {
-    new (self) Call();
-    self->form.cell = cell;
-    self->form.nonlinearity = is_relu ? recur::Nonlinearity::relu : recur::Nonlinearity::tanh;
-    self->form.layer_norm = layer_norm;
-    self->form.reverse = reverse;
-    self->steps = steps;
-    self->batch = batch;
-    self->input_size = inputs;
-    self->hidden_size = hidden;
-    self->out_size = outputs;
-  });
-  c.def("set_inputs", [](Call& self, Address x, std::int64_t step, std::int64_t row, Address h0, Address c0, Address weight_ih,
-                         Address weight_hh, Address bias_ih, Address bias_hh) {
+  c.def("__init__",
+        [](Call* self, recur::CellKind cell, bool is_relu, bool layer_norm, bool reverse, std::int64_t steps,
+           std::int64_t batch, std::int64_t inputs, std::int64_t hidden, std::int64_t outputs) {
+          new (self) Call();
+          self->form.cell = cell;
+          self->form.nonlinearity = is_relu ? recur::Nonlinearity::relu : recur::Nonlinearity::tanh;
+          self->form.layer_norm = layer_norm;
+          self->form.reverse = reverse;
+          self->steps = steps;
+          self->batch = batch;
+          self->input_size = inputs;
+          self->hidden_size = hidden;
+          self->out_size = outputs;
+        });
+  c.def("set_inputs", [](Call& self, Address x, std::int64_t step, std::int64_t row, Address h0, Address c0,
+                         Address weight_ih, Address weight_hh, Address bias_ih, Address bias_hh) {
     self.x = {reinterpret_cast<const T*>(x), step, row};
     self.h0 = reinterpret_cast<const T*>(h0);
     self.c0 = reinterpret_cast<const T*>(c0);
@@ -54,21 +55,25 @@ void bind_recurrence(nb::module_& m, const char* name) {
     self.form.output_clip = output;
     self.form.gradient_clip = gradient;
   });
-#define RECUR_SEQUENCE(FIELD) c.def("set_" #FIELD, [](Call& self, Address data, std::int64_t step, std::int64_t row) { \
-    self.FIELD = {reinterpret_cast<decltype(self.FIELD.data)>(data), step, row}; })
+#define RECUR_SEQUENCE(FIELD)                                                              \
+  c.def("set_" #FIELD, [](Call& self, Address data, std::int64_t step, std::int64_t row) { \
+    self.FIELD = {reinterpret_cast<decltype(self.FIELD.data)>(data), step, row};           \
+  })
   RECUR_SEQUENCE(y);
   RECUR_SEQUENCE(dy);
   RECUR_SEQUENCE(dx);
   RECUR_SEQUENCE(reset);
   RECUR_SEQUENCE(candidate_mask);
 #undef RECUR_SEQUENCE
-#define RECUR_ZONEOUT(FIELD) c.def("set_" #FIELD, [](Call& self, Address data, std::int64_t step, std::int64_t row, std::int64_t unit) { \
-    self.FIELD = {{reinterpret_cast<const T*>(data), step, row}, unit}; })
+#define RECUR_ZONEOUT(FIELD)                                                                                  \
+  c.def("set_" #FIELD, [](Call& self, Address data, std::int64_t step, std::int64_t row, std::int64_t unit) { \
+    self.FIELD = {{reinterpret_cast<const T*>(data), step, row}, unit};                                       \
+  })
   RECUR_ZONEOUT(zoneout_h);
   RECUR_ZONEOUT(zoneout_c);
 #undef RECUR_ZONEOUT
-#define RECUR_POINTER(FIELD) c.def("set_" #FIELD, [](Call& self, Address data) { \
-    self.FIELD = reinterpret_cast<decltype(self.FIELD)>(data); })
+#define RECUR_POINTER(FIELD) \
+  c.def("set_" #FIELD, [](Call& self, Address data) { self.FIELD = reinterpret_cast<decltype(self.FIELD)>(data); })
   RECUR_POINTER(h_anew);
   RECUR_POINTER(c_anew);
   RECUR_POINTER(lengths);
@@ -111,17 +116,18 @@ void bind_recurrence(nb::module_& m, const char* name) {
 #undef RECUR_WEIGHT
   c.def("set_dgate", [](Call& self, int gate, Address data) { self.dgates[gate] = reinterpret_cast<const T*>(data); });
   c.def("saved_sizes", [](const Call& self) { return recur::saved_sizes(self); });
-  c.def("forward", [](const Call& self, int threads) { recur::forward(self, threads); }, nb::call_guard<nb::gil_scoped_release>());
-  c.def("backward", [](const Call& self, int threads) { recur::backward(self, threads); }, nb::call_guard<nb::gil_scoped_release>());
+  c.def(
+      "forward", [](const Call& self, int threads) { recur::forward(self, threads); },
+      nb::call_guard<nb::gil_scoped_release>());
+  c.def(
+      "backward", [](const Call& self, int threads) { recur::backward(self, threads); },
+      nb::call_guard<nb::gil_scoped_release>());
 }
 
 template <class T>
 void bind_stepping(nb::module_& m, const char* name) {
   using Stepping = recur::Stepping<T>;
-  nb::class_<Stepping>(m, name)
-      .def(nb::init<>())
-      .def("add", &Stepping::add)
-      .def("step", &Stepping::step);
+  nb::class_<Stepping>(m, name).def(nb::init<>()).def("add", &Stepping::add).def("step", &Stepping::step);
 }
 #endif
 
@@ -165,11 +171,16 @@ NB_MODULE(_engine, m) {
   bind_recurrence<double>(m, "Recurrence64");
   bind_stepping<float>(m, "Stepping32");
   bind_stepping<double>(m, "Stepping64");
-  m.def("peak_flops_float32", [](int threads) { return recur::peak_flops<float>(threads); }, nb::call_guard<nb::gil_scoped_release>());
-  m.def("peak_flops_float64", [](int threads) { return recur::peak_flops<double>(threads); }, nb::call_guard<nb::gil_scoped_release>());
+  m.def(
+      "peak_flops_float32", [](int threads) { return recur::peak_flops<float>(threads); },
+      nb::call_guard<nb::gil_scoped_release>());
+  m.def(
+      "peak_flops_float64", [](int threads) { return recur::peak_flops<double>(threads); },
+      nb::call_guard<nb::gil_scoped_release>());
 #endif
 
-  m.def("advise_large_pages", [](Address data, std::int64_t bytes) { recur::advise_large_pages(reinterpret_cast<void*>(data), bytes); });
+  m.def("advise_large_pages",
+        [](Address data, std::int64_t bytes) { recur::advise_large_pages(reinterpret_cast<void*>(data), bytes); });
   m.def("keep_freed_memory", &recur::keep_freed_memory);
   m.def("hardware_threads", &recur::hardware_threads);
   m.def("usable_threads", &recur::usable_threads);

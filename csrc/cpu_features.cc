@@ -112,10 +112,14 @@ constexpr X86Flag kX86Flags[] = {
 
 std::uint32_t word_of(const Registers& registers, Word word) {
   switch (word) {
-    case Word::eax: return registers.eax;
-    case Word::ebx: return registers.ebx;
-    case Word::ecx: return registers.ecx;
-    case Word::edx: return registers.edx;
+    case Word::eax:
+      return registers.eax;
+    case Word::ebx:
+      return registers.ebx;
+    case Word::ecx:
+      return registers.ecx;
+    case Word::edx:
+      return registers.edx;
   }
   return 0;
 }
@@ -291,11 +295,16 @@ const CpuFeatures& cpu_features() {
 
 const char* isa_name(Isa isa) {
   switch (isa) {
-    case Isa::baseline: return "baseline";
-    case Isa::avx2: return "avx2";
-    case Isa::avx512: return "avx512";
-    case Isa::avx512_bf16: return "avx512_bf16";
-    case Isa::neon: return "neon";
+    case Isa::baseline:
+      return "baseline";
+    case Isa::avx2:
+      return "avx2";
+    case Isa::avx512:
+      return "avx512";
+    case Isa::avx512_bf16:
+      return "avx512_bf16";
+    case Isa::neon:
+      return "neon";
   }
   return "baseline";
 }

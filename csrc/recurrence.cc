@@ -22,8 +22,8 @@
 
 namespace recur {
 
-#define RECUR_DECLARE(ISA)                     \
-  namespace ISA {                              \
+#define RECUR_DECLARE(ISA)                      \
+  namespace ISA {                               \
   extern const Kernels<float> kernels_float32;  \
   extern const Kernels<double> kernels_float64; \
   }
@@ -157,7 +157,9 @@ template <class T>
 void run(const Pass<T>& pass, const Recurrence<T>& call, int threads) {
   const int parts = parts_for(call, threads);
   const Split split = split_rows(call, parts);
-  const auto rows_of = [&](int part) { return split.begin[static_cast<std::size_t>(part) + 1] - split.begin[static_cast<std::size_t>(part)]; };
+  const auto rows_of = [&](int part) {
+    return split.begin[static_cast<std::size_t>(part) + 1] - split.begin[static_cast<std::size_t>(part)];
+  };
   const std::int64_t shared_bytes = pass.shared_bytes(call);
   std::int64_t most = 0;
   for (int part = 0; part < parts; ++part) most = std::max(most, pass.part_bytes(call, rows_of(part)));
@@ -166,7 +168,8 @@ void run(const Pass<T>& pass, const Recurrence<T>& call, int threads) {
   Scratch memory(shared_bytes + parts * stride);
   char* shared = memory.data();
   std::vector<void*> scratch(static_cast<std::size_t>(parts));
-  for (int part = 0; part < parts; ++part) scratch[static_cast<std::size_t>(part)] = shared + shared_bytes + part * stride;
+  for (int part = 0; part < parts; ++part)
+    scratch[static_cast<std::size_t>(part)] = shared + shared_bytes + part * stride;
   in_parts(parts, [&](int part) { pass.pack(call, part, parts, shared, scratch[static_cast<std::size_t>(part)]); });
   in_parts(parts, [&](int part) {
     pass.run(call, split.rows.data() + split.begin[static_cast<std::size_t>(part)], rows_of(part), shared,

@@ -1,8 +1,9 @@
 // One recurrent layer in one direction, over a whole sequence: forward, and backward through time.
 //
-// Plain pointers and sizes; nothing here checks what it is given. Shapes use the letters T (steps), B (rows), I (inputs),
-// H (hidden units), P (outputs: hidden units, or fewer with a projection), G (gates). Arrays are row-major and dense but
-// where a `Sequence` says how far steps and rows lie apart. The equations are in src/recur/ops/*/README.md.
+// Plain pointers and sizes; nothing here checks what it is given. Shapes use the letters T (steps), B (rows), I
+// (inputs), H (hidden units), P (outputs: hidden units, or fewer with a projection), G (gates). Arrays are row-major
+// and dense but where a `Sequence` says how far steps and rows lie apart. The equations are in
+// src/recur/ops/*/README.md.
 
 #pragma once
 
@@ -12,8 +13,8 @@
 #include <memory>
 #include <vector>
 
-// Code that several instruction sets compile is inlined always: of copies that are left, the linker keeps any one, perhaps
-// one that the processor cannot run.
+// Code that several instruction sets compile is inlined always: of copies that are left, the linker keeps any one,
+// perhaps one that the processor cannot run.
 #if defined(_MSC_VER)
 #define RECUR_INLINE __forceinline
 #else
@@ -74,9 +75,9 @@ struct Zoneout {
   std::int64_t unit = 1;
 };
 
-// A call of the op. Forward reads the first half and writes outputs and what is saved; backward reads all of that and the
-// gradients of the outputs, and writes the gradients of the inputs, each of them whole; a null gradient is not wanted, or
-// for those of outputs, zero.
+// A call of the op. Forward reads the first half and writes outputs and what is saved; backward reads all of that and
+// the gradients of the outputs, and writes the gradients of the inputs, each of them whole; a null gradient is not
+// wanted, or for those of outputs, zero.
 template <class T>
 struct Recurrence {
   Form form;
@@ -142,7 +143,8 @@ void forward(const Recurrence<T>& call, int threads);
 template <class T>
 void backward(const Recurrence<T>& call, int threads);
 
-// Layers, one upon the other, that take one step after another without a check, an allocation, or packing a weight again.
+// Layers, one upon the other, that take one step after another without a check, an allocation, or packing a weight
+// again.
 template <class T>
 class Stepping {
  public:
@@ -150,8 +152,8 @@ class Stepping {
   ~Stepping();
   Stepping(const Stepping&) = delete;
   Stepping& operator=(const Stepping&) = delete;
-  // Adds a layer: one step from `x` to `y`, the state in place (h0 is hn, and c0 is cn). The arrays are the caller's, and
-  // stay; the packed weights are what the weights are now.
+  // Adds a layer: one step from `x` to `y`, the state in place (h0 is hn, and c0 is cn). The arrays are the caller's,
+  // and stay; the packed weights are what the weights are now.
   //
   // Throws std::bad_alloc.
   void add(const Recurrence<T>& call);

@@ -1,5 +1,5 @@
-// The loop over time, backward: the steps of a chunk from its last to its first, then the gradients of its inputs and its
-// part of the weights' gradients.
+// The loop over time, backward: the steps of a chunk from its last to its first, then the gradients of its inputs and
+// its part of the weights' gradients.
 
 #pragma once
 
@@ -102,11 +102,11 @@ struct BackwardScratch {
   Sums<T> sums;
   T *dgates, *dinput = nullptr, *dhidden = nullptr;  // Of a chunk.
   T *dh, *dc = nullptr;                              // Carried from step to step.
-  T *through = nullptr;      // Gradients of the state as the products see it.
-  T *spare = nullptr;
-  T *gated = nullptr;        // Of a chunk: what the second product saw.
+  T* through = nullptr;                              // Gradients of the state as the products see it.
+  T* spare = nullptr;
+  T* gated = nullptr;  // Of a chunk: what the second product saw.
   T *doutput = nullptr, *projected = nullptr, *dprojected = nullptr;
-  T *packed;
+  T* packed;
   const T** left;
   T** right;
   const T** other;
@@ -198,7 +198,8 @@ struct Backward {
     for (Index i = 0; i < share.count; ++i) {
       const Index b = share.rows[i];
       begin_with(dh(i), plan.outputs_padded, call.dhn == nullptr ? nullptr : call.dhn + b * plan.outputs, plan.outputs);
-      if (plan.has_cell_state) begin_with(dc(i), plan.padded, call.dcn == nullptr ? nullptr : call.dcn + b * plan.units, plan.units);
+      if (plan.has_cell_state)
+        begin_with(dc(i), plan.padded, call.dcn == nullptr ? nullptr : call.dcn + b * plan.units, plan.units);
       clear(call.dh0, b, plan.outputs);
       clear(call.dh_anew, b, plan.outputs);
       clear(call.dc0, b, plan.units);
@@ -238,8 +239,8 @@ struct Backward {
       for (Index i = 0; i < active; ++i) {
         T* d = dinput(s, i);
         std::memcpy(d, dgates(s, i), sizeof(T) * static_cast<std::size_t>(plan.padded));
-        normalise_backward<T>(d, call.input_hat + saved_row(s, i) * plan.gate_row(), call.weights.norm_ih, scratch.sums.norm_ih,
-                              call.scales[saved_row(s, i) * kScales], plan.units, 1, plan.padded);
+        normalise_backward<T>(d, call.input_hat + saved_row(s, i) * plan.gate_row(), call.weights.norm_ih,
+                              scratch.sums.norm_ih, call.scales[saved_row(s, i) * kScales], plan.units, 1, plan.padded);
       }
     }
     if (cell.is_elementwise) {
@@ -250,8 +251,8 @@ struct Backward {
     for (Index i = 0; i < active; ++i) hand_back(t, i);
   }
 
-  // Lets what was saved of the step that comes next (the one before, in time) be on its way: it lies far apart, a row here
-  // and a row there, and in an order that no processor foresees.
+  // Lets what was saved of the step that comes next (the one before, in time) be on its way: it lies far apart, a row
+  // here and a row there, and in an order that no processor foresees.
   void fetch_ahead(Index s, Index i) const {
     if (s == 0) return;
     const Index saved = saved_row(s - 1, i);
@@ -285,7 +286,8 @@ struct Backward {
     r.candidate = plan.candidate(t, b);
     r.zoneout_h = plan.zoneout(call.zoneout_h, t, b);
     r.zoneout_c = plan.zoneout(call.zoneout_c, t, b);
-    for (int g = 0; g < kMaxGates; ++g) r.drecord[g] = call.dgates[g] == nullptr ? nullptr : call.dgates[g] + saved * plan.units;
+    for (int g = 0; g < kMaxGates; ++g)
+      r.drecord[g] = call.dgates[g] == nullptr ? nullptr : call.dgates[g] + saved * plan.units;
     r.dcells = call.dcells == nullptr ? nullptr : call.dcells + saved * plan.units;
     r.dweight_ch = scratch.sums.weight_ch;
     r.dnorm_c = scratch.sums.norm_c;
@@ -303,10 +305,12 @@ struct Backward {
       for (Index p = 0; p < plan.outputs; p += kWidth<T>) {
         const Lanes<T> lanes(plan.outputs - p);
         Vector<T> gradient = load(dh(i) + p) + (call.dy ? load(call.dy.at(t, b) + p, lanes) : Vector<T>{});
-        const Vector<T> direct = take_old_share(gradient, plan.zoneout(call.zoneout_h, t, b), k.zoneout_h_unit, p, lanes);
+        const Vector<T> direct =
+            take_old_share(gradient, plan.zoneout(call.zoneout_h, t, b), k.zoneout_h_unit, p, lanes);
         store(dh(i) + p, within(direct, lanes));
         if (k.has_output_clip) {
-          gradient = unclamped(gradient, load(call.raw_output + saved_row(s, i) * plan.outputs + p, lanes), k.output_clip);
+          gradient =
+              unclamped(gradient, load(call.raw_output + saved_row(s, i) * plan.outputs + p, lanes), k.output_clip);
         }
         store(d + p, within(gradient, lanes));
       }
@@ -356,7 +360,8 @@ struct Backward {
       for (int group = begin_group; group < end_group; ++group) {
         const int count = plan.cell.group_gates[group];
         for (Index g = gate; g < gate + count; ++g) {
-          std::memcpy(dhidden(s, i) + g * plan.padded, dgates(s, i) + plan.hidden_slot(static_cast<int>(g)) * plan.padded,
+          std::memcpy(dhidden(s, i) + g * plan.padded,
+                      dgates(s, i) + plan.hidden_slot(static_cast<int>(g)) * plan.padded,
                       sizeof(T) * static_cast<std::size_t>(plan.padded));
         }
         normalise_backward<T>(dhidden(s, i) + gate * plan.padded,
@@ -442,7 +447,8 @@ struct Backward {
     if (writes && wanted.weight_ih != nullptr) {
       write_products(count, 0, plan.input_order(), 0, plan.cell.gates, nullptr, call.input_size, wanted.weight_ih);
     }
-    if (sums.input != nullptr) add_products(count, 0, plan.gate_row(), nullptr, call.input_size, sums.input, sums.input_stride);
+    if (sums.input != nullptr)
+      add_products(count, 0, plan.gate_row(), nullptr, call.input_size, sums.input, sums.input_stride);
     if (wanted.weight_hh != nullptr && !plan.cell.is_elementwise) {
       each(count, [&](Index at, Index s, Index t, Index i) {
         scratch.left[at] = dhidden(s, i);
@@ -457,7 +463,9 @@ struct Backward {
         add_products(count, 0, gates * plan.padded, factors, plan.outputs, sums.hidden, sums.output_stride);
       }
       if (plan.has_second()) {
-        each(count, [&](Index at, Index s, Index, Index i) { scratch.other[at] = scratch.gated + place(s, i) * plan.outputs_padded; });
+        each(count, [&](Index at, Index s, Index, Index i) {
+          scratch.other[at] = scratch.gated + place(s, i) * plan.outputs_padded;
+        });
         if (writes) {
           write_products(count, second_from(), nullptr, plan.second_gate(), 1, nullptr, plan.outputs, wanted.weight_hh);
         } else {
@@ -507,7 +515,8 @@ struct Backward {
   }
 
   // sums[m] += the rows of `left` from an element on, times those of `other`.
-  void add_products(Index count, Index from, Index rows, const T* const* factors, Index columns, T* sums, Index stride) const {
+  void add_products(Index count, Index from, Index rows, const T* const* factors, Index columns, T* sums,
+                    Index stride) const {
     Panels<T> packed;
     packed.data = scratch.packed;
     packed.depth = count;
@@ -517,8 +526,8 @@ struct Backward {
   }
 
   // to[gate] = the same sum, written where it belongs: of the only chunk.
-  void write_products(Index count, Index from, const int* order, int first_gate, int gates, const T* const* factors, Index columns,
-                      T* to) const {
+  void write_products(Index count, Index from, const int* order, int first_gate, int gates, const T* const* factors,
+                      Index columns, T* to) const {
     for (int j = 0; j < gates; ++j) {
       const Index gate = order == nullptr ? first_gate + j : order[j];
       for (Index u = 0; u < plan.units; ++u) {

@@ -1,7 +1,7 @@
 // The pointwise part of each cell, forward and backward side by side.
 //
-// A step of one row: the products are done and lie in the slots of `gates`; what a cell does to them is here, and nothing
-// else is. The equations are in src/recur/ops/*/README.md, and so is their order of gates.
+// A step of one row: the products are done and lie in the slots of `gates`; what a cell does to them is here, and
+// nothing else is. The equations are in src/recur/ops/*/README.md, and so is their order of gates.
 
 #pragma once
 
@@ -44,11 +44,11 @@ struct BackwardRow {
   T* dgates;  // Slots as of `gates`: gradients of what the products gave.
   const T* h;
   const T* c;
-  const T* dy;  // Gradient of the output at this step, or null. With a projection: of what is projected.
-  T* dh;        // In: gradient of the state after. Out: of the state before, but for what comes through products.
-  T* dc;        // The same of the cell state; padded.
-  T* projected; // Out: what was projected; null without a projection.
-  T* spare;     // Between the two parts of a cell with two products; padded.
+  const T* dy;   // Gradient of the output at this step, or null. With a projection: of what is projected.
+  T* dh;         // In: gradient of the state after. Out: of the state before, but for what comes through products.
+  T* dc;         // The same of the cell state; padded.
+  T* projected;  // Out: what was projected; null without a projection.
+  T* spare;      // Between the two parts of a cell with two products; padded.
   const T* candidate;
   const T* zoneout_h;
   const T* zoneout_c;
@@ -121,8 +121,8 @@ RECUR_INLINE void put_state(const Constants<T>& k, const ForwardRow<T>& s, Vecto
 
 // Returns the gradient of that new value, and sets `direct` to what of the gradient belongs to the old one by zoneout.
 template <class T>
-RECUR_INLINE Vector<T> take_state(const Constants<T>& k, const BackwardRow<T>& s, Vector<T> value, Index u, Lanes<T> lanes,
-                                  Vector<T>& direct) {
+RECUR_INLINE Vector<T> take_state(const Constants<T>& k, const BackwardRow<T>& s, Vector<T> value, Index u,
+                                  Lanes<T> lanes, Vector<T>& direct) {
   if (k.is_projected) {
     store(s.projected + u, within(value, lanes));
     Vector<T> gradient{};
@@ -140,7 +140,8 @@ RECUR_INLINE Vector<T> take_state(const Constants<T>& k, const BackwardRow<T>& s
 
 // Writes the direct part of the gradient of the state before, of a cell as above.
 template <class T>
-RECUR_INLINE void give_state(const Constants<T>& k, const BackwardRow<T>& s, Vector<T> direct, Index u, Lanes<T> lanes) {
+RECUR_INLINE void give_state(const Constants<T>& k, const BackwardRow<T>& s, Vector<T> direct, Index u,
+                             Lanes<T> lanes) {
   if (!k.is_projected) {
     store(s.dh + u, within(direct, lanes));
   } else if (s.dc != nullptr) {
@@ -240,7 +241,8 @@ struct Lstm {
   }
 
   template <class T>
-  static RECUR_INLINE void put_output(const Constants<T>& k, const ForwardRow<T>& s, Vector<T> h, Index u, Lanes<T> lanes) {
+  static RECUR_INLINE void put_output(const Constants<T>& k, const ForwardRow<T>& s, Vector<T> h, Index u,
+                                      Lanes<T> lanes) {
     if (!k.is_projected) {
       if (k.has_output_clip) h = clamped(h, k.output_clip);
       h = zoned(h, s.h, s.zoneout_h, k.zoneout_h_unit, u, lanes);
@@ -354,7 +356,8 @@ struct Lstm {
       store(dhat + u, d);
       store(s.dgates + kOutput * k.padded + u, within(dh * t, lanes));
     }
-    const T mean = sum_of<T>(sum) / static_cast<T>(k.units), mean_with_hat = sum_of<T>(sum_with_hat) / static_cast<T>(k.units);
+    const T mean = sum_of<T>(sum) / static_cast<T>(k.units),
+            mean_with_hat = sum_of<T>(sum_with_hat) / static_cast<T>(k.units);
     for (Index u = 0; u < k.padded; u += kWidth<T>) {
       const Lanes<T> lanes(k.units - u);
       const Gates<T> v = gates_of(k, s.gates, u);
@@ -381,7 +384,8 @@ struct Gru {
       const Lanes<T> lanes(k.units - u);
       const Vector<T> r = sigmoid<T>(load(s.gates + kReset * k.padded + u));
       const Vector<T> z = sigmoid<T>(load(s.gates + kUpdate * k.padded + u));
-      const Vector<T> n = tanh<T>(load(s.gates + kCandidate * k.padded + u) + r * load(s.gates + kProduct * k.padded + u));
+      const Vector<T> n =
+          tanh<T>(load(s.gates + kCandidate * k.padded + u) + r * load(s.gates + kProduct * k.padded + u));
       store(s.gates + kReset * k.padded + u, r);
       store(s.gates + kUpdate * k.padded + u, z);
       store(s.gates + kCandidate * k.padded + u, n);
@@ -432,7 +436,8 @@ struct GruResetBefore {
   static void forward(const Constants<T>& k, const ForwardRow<T>& s) {
     for (Index u = 0; u < k.padded; u += kWidth<T>) {
       const Lanes<T> lanes(k.units - u);
-      const Vector<T> z = load(s.gates + kUpdate * k.padded + u), n = tanh<T>(load(s.gates + kCandidate * k.padded + u));
+      const Vector<T> z = load(s.gates + kUpdate * k.padded + u),
+                      n = tanh<T>(load(s.gates + kCandidate * k.padded + u));
       store(s.gates + kCandidate * k.padded + u, n);
       const Vector<T> m = s.candidate == nullptr ? n : n * load(s.candidate + u, lanes);
       put_state(k, s, (T(1) - z) * m + z * load(s.c + u, lanes), u, lanes);
@@ -485,7 +490,8 @@ struct Mgu {
   static void forward(const Constants<T>& k, const ForwardRow<T>& s) {
     for (Index u = 0; u < k.padded; u += kWidth<T>) {
       const Lanes<T> lanes(k.units - u);
-      const Vector<T> f = load(s.gates + kForget * k.padded + u), n = tanh<T>(load(s.gates + kCandidate * k.padded + u));
+      const Vector<T> f = load(s.gates + kForget * k.padded + u),
+                      n = tanh<T>(load(s.gates + kCandidate * k.padded + u));
       store(s.gates + kCandidate * k.padded + u, n);
       const Vector<T> m = s.candidate == nullptr ? n : n * load(s.candidate + u, lanes);
       put_state(k, s, (T(1) - f) * load(s.h + u, lanes) + f * m, u, lanes);

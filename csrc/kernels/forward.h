@@ -1,7 +1,7 @@
 // The loop over time, forward.
 //
-// Time is cut into chunks of about a hundred rows: first the product of all inputs of a chunk, then its steps, while what
-// was computed is still near.
+// Time is cut into chunks of about a hundred rows: first the product of all inputs of a chunk, then its steps, while
+// what was computed is still near.
 
 #pragma once
 
@@ -14,7 +14,9 @@ namespace RECUR_ISA {
 
 template <class T>
 void place_forward(Plan<T>& plan, Pieces& pieces) {
-  const auto place = [&](Panels<T>& panels, Index depth, Index columns) { plan.place(panels, depth, columns, true, pieces); };
+  const auto place = [&](Panels<T>& panels, Index depth, Index columns) {
+    plan.place(panels, depth, columns, true, pieces);
+  };
   const CellOf<T>& cell = plan.cell;
   place(plan.input, plan.call.input_size, plan.gate_row());
   if (!cell.is_elementwise) place(plan.hidden, plan.outputs, cell.hidden_count * plan.padded);
@@ -110,7 +112,8 @@ struct Forward {
   T* gates(Index s, Index i) const { return saved(call.gates, scratch.gates, plan.slot_row(), s, i); }
   T* input_hat(Index s, Index i) const { return saved(call.input_hat, scratch.input_hat, plan.gate_row(), s, i); }
   T* hidden_hat(Index s, Index i) const {
-    return plan.is_saving ? saved(call.hidden_hat, nullptr, plan.gate_row(), s, i) : scratch.hidden_hat + i * plan.gate_row();
+    return plan.is_saving ? saved(call.hidden_hat, nullptr, plan.gate_row(), s, i)
+                          : scratch.hidden_hat + i * plan.gate_row();
   }
   void keep_scale(Index s, Index i, int which, T scale) const {
     if (plan.is_saving) call.scales[(plan.time(s) * call.batch + share.rows[i]) * kScales + which] = scale;
@@ -156,7 +159,8 @@ struct Forward {
       }
     }
     const Index from = is_hat ? 0 : plan.cell.input_first * plan.padded;
-    multiply<T>(scratch.left, 0, scratch.right, from, count, plan.input, is_hat ? Start::zero : Start::bias, plan.bias + from, true);
+    multiply<T>(scratch.left, 0, scratch.right, from, count, plan.input, is_hat ? Start::zero : Start::bias,
+                plan.bias + from, true);
     if (plan.norms_sum) return;
     for (Index s = first; s < end; ++s) {
       const Index active = plan.active(share, plan.time(s));
@@ -165,8 +169,9 @@ struct Forward {
           std::memcpy(gates(s, i), plan.bias, sizeof(T) * static_cast<std::size_t>(plan.slot_row()));
           Index gate = 0;
           for (int group = 0; group < plan.cell.groups; ++group) {
-            keep_scale(s, i, group, add_normalised(input_hat(s, i), gate, plan.cell.group_gates[group], call.weights.norm_ih,
-                                                   gates(s, i), true));
+            keep_scale(s, i, group,
+                       add_normalised(input_hat(s, i), gate, plan.cell.group_gates[group], call.weights.norm_ih,
+                                      gates(s, i), true));
             gate += plan.cell.group_gates[group];
           }
         } else {
@@ -235,8 +240,9 @@ struct Forward {
                  : plan.is_saving     ? call.cells + (t * call.batch + b) * plan.units
                                       : call.cn + b * plan.units;
       T* h_out = plan.is_projected ? scratch.unprojected + i * plan.padded : call.y.at(t, b);
-      cell.forward(plan.constants, {gates(s, i), plan.h_before(t, b), plan.c_before(t, b), h_out, c_out, plan.candidate(t, b),
-                                    plan.zoneout(call.zoneout_h, t, b), plan.zoneout(call.zoneout_c, t, b)});
+      cell.forward(plan.constants,
+                   {gates(s, i), plan.h_before(t, b), plan.c_before(t, b), h_out, c_out, plan.candidate(t, b),
+                    plan.zoneout(call.zoneout_h, t, b), plan.zoneout(call.zoneout_c, t, b)});
     }
     if (plan.is_projected) project(t, active);
   }
@@ -246,8 +252,12 @@ struct Forward {
     for (Index i = 0; i < active; ++i) {
       scratch.right[i] = plan.is_normed ? hidden_hat(s, i) : plan.norms_sum ? input_hat(s, i) : gates(s, i);
     }
-    multiply<T>(h, 0, scratch.right, (plan.is_normed ? gate : plan.norms_sum ? 0 : slot) * plan.padded, active, weights,
-                plan.is_normed ? Start::zero : Start::self, nullptr, true);
+    multiply<T>(h, 0, scratch.right,
+                (plan.is_normed   ? gate
+                 : plan.norms_sum ? 0
+                                  : slot) *
+                    plan.padded,
+                active, weights, plan.is_normed ? Start::zero : Start::self, nullptr, true);
   }
 
   // Without a second product all groups at once, else one after each product.
@@ -256,8 +266,9 @@ struct Forward {
     for (Index i = 0; i < active; ++i) {
       Index gate = part == 0 ? 0 : plan.second_gate();
       for (int group = begin; group < end; ++group) {
-        keep_scale(s, i, 2 + group, add_normalised(hidden_hat(s, i), gate, plan.cell.group_gates[group], call.weights.norm_hh,
-                                                   gates(s, i), false));
+        keep_scale(s, i, 2 + group,
+                   add_normalised(hidden_hat(s, i), gate, plan.cell.group_gates[group], call.weights.norm_hh,
+                                  gates(s, i), false));
         gate += plan.cell.group_gates[group];
       }
     }
@@ -286,7 +297,8 @@ struct Forward {
         Vector<T> value = load(y + p, lanes);
         if (call.raw_output != nullptr) store(call.raw_output + (t * call.batch + b) * plan.outputs + p, value, lanes);
         if (k.has_output_clip) value = clamped(value, k.output_clip);
-        store(y + p, zoned(value, plan.h_before(t, b), plan.zoneout(call.zoneout_h, t, b), k.zoneout_h_unit, p, lanes), lanes);
+        store(y + p, zoned(value, plan.h_before(t, b), plan.zoneout(call.zoneout_h, t, b), k.zoneout_h_unit, p, lanes),
+              lanes);
       }
     }
   }

@@ -1,4 +1,5 @@
-// The kernels of one instruction set: compiled once for each, with RECUR_ISA as its name and the compiler's flags for it.
+// The kernels of one instruction set: compiled once for each, with RECUR_ISA as its name and the compiler's flags for
+// it.
 
 #include "kernels/backward.h"
 #include "kernels/forward.h"

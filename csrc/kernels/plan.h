@@ -55,13 +55,14 @@ class Pieces {
   Index used_ = 0;
 };
 
-// One kind of cell: how the products meet its slots, and its pointwise functions. The slots of a product lie side by side.
+// One kind of cell: how the products meet its slots, and its pointwise functions. The slots of a product lie side by
+// side.
 template <class T>
 struct CellOf {
-  int gates;                   // Blocks of H rows of the weights.
-  int slots;                   // Blocks of H in a saved row.
-  int input_first;             // Slots that the product with the input gives, one for each gate,
-  int input_gates[kMaxGates];  // and the gate of each.
+  int gates;                       // Blocks of H rows of the weights.
+  int slots;                       // Blocks of H in a saved row.
+  int input_first;                 // Slots that the product with the input gives, one for each gate,
+  int input_gates[kMaxGates];      // and the gate of each.
   int hidden_first, hidden_count;  // Slots to which the product with the state adds: the first gates, in order.
   int second_first;                // The slot of the last gate, whose product is with the gated state; -1 for none.
   int record_slots[kMaxGates];     // Where each gate's value ends up.
@@ -73,40 +74,81 @@ struct CellOf {
   void (*between_backward)(const Constants<T>&, const BackwardRow<T>&, const T*, T*);
 };
 
+// A cell of so many gates, each with a slot of its own to which both products add.
+template <class T, class Pointwise>
+CellOf<T> simple_cell(int gates) {
+  CellOf<T> cell{};
+  cell.gates = cell.slots = cell.hidden_count = gates;
+  for (int gate = 0; gate < gates; ++gate) cell.input_gates[gate] = cell.record_slots[gate] = gate;
+  cell.second_first = -1;
+  cell.groups = 1;
+  cell.group_gates[0] = gates;
+  cell.forward = Pointwise::template forward<T>;
+  cell.backward = Pointwise::template backward<T>;
+  return cell;
+}
+
+// The same, but the last gate's product is with the state that the others have gated.
+template <class T, class Pointwise>
+CellOf<T> two_product_cell(int gates) {
+  CellOf<T> cell = simple_cell<T, Pointwise>(gates);
+  cell.hidden_count = cell.second_first = gates - 1;
+  cell.groups = 2;
+  cell.group_gates[0] = gates - 1;
+  cell.group_gates[1] = 1;
+  cell.between = Pointwise::template between<T>;
+  cell.between_backward = Pointwise::template between_backward<T>;
+  return cell;
+}
+
 // A new cell is its pointwise functions in cells.h and an entry here.
 template <class T>
 CellOf<T> cell_of(CellKind kind) {
+  CellOf<T> cell{};
   switch (kind) {
     case CellKind::rnn:
-      return {1, 1, 0, {0}, 0, 1, -1, {0}, 1, {1}, false, false, true, Simple::forward<T>, Simple::backward<T>, nullptr, nullptr};
+      cell = simple_cell<T, Simple>(1);
+      cell.norms_sum = true;
+      break;
     case CellKind::indrnn:
-      return {1, 1, 0, {0}, 0, 1, -1, {0}, 1, {1}, false, true, true, Simple::forward<T>, Simple::backward<T>, nullptr, nullptr};
+      cell = simple_cell<T, Simple>(1);
+      cell.norms_sum = cell.is_elementwise = true;
+      break;
     case CellKind::lstm:
-      return {4,     4,     0,    {0, 1, 2, 3},           0,                       4,       -1, {0, 1, 2, 3}, 1, {4}, true,
-              false, false, Lstm<false>::forward<T>, Lstm<false>::backward<T>, nullptr, nullptr};
+      cell = simple_cell<T, Lstm<false>>(4);
+      cell.has_cell_state = true;
+      break;
     case CellKind::lstm_coupled:
-      return {3,     3,     0,   {0, 1, 2},             0,                      3,       -1, {0, 1, 2}, 1, {3}, true,
-              false, false, Lstm<true>::forward<T>, Lstm<true>::backward<T>, nullptr, nullptr};
+      cell = simple_cell<T, Lstm<true>>(3);
+      cell.has_cell_state = true;
+      break;
     case CellKind::gru:
-      return {3, 4, 0, {2, 0, 1}, 1, 3, -1, {1, 2, 0}, 2, {2, 1}, false, false, false, Gru::forward<T>, Gru::backward<T>, nullptr,
-              nullptr};
+      // The candidate has two slots, for its products meet only after the reset gate: n of the input, r, z, n of the
+      // state.
+      cell = simple_cell<T, Gru>(3);
+      cell.slots = 4;
+      cell.hidden_first = 1;
+      for (int slot = 0; slot < 3; ++slot) {
+        cell.input_gates[slot] = (slot + 2) % 3;
+        cell.record_slots[slot] = (slot + 1) % 3;
+      }
+      cell.groups = 2;
+      cell.group_gates[0] = 2;
+      cell.group_gates[1] = 1;
+      break;
     case CellKind::gru_reset_before:
-      return {3,     3,
-              0,     {0, 1, 2},
-              0,     2,
-              2,     {0, 1, 2},
-              2,     {2, 1},
-              false, false,
-              false, GruResetBefore::forward<T>,
-              GruResetBefore::backward<T>, GruResetBefore::between<T>,
-              GruResetBefore::between_backward<T>};
+      cell = two_product_cell<T, GruResetBefore>(3);
+      break;
     case CellKind::mgu:
-      return {2, 2, 0, {0, 1}, 0, 1, 1, {0, 1}, 2, {1, 1}, false, false, false, Mgu::forward<T>, Mgu::backward<T>, Mgu::between<T>,
-              Mgu::between_backward<T>};
+      cell = two_product_cell<T, Mgu>(2);
+      break;
     case CellKind::ligru:
+      cell = simple_cell<T, LiGru>(2);
+      cell.groups = 2;
+      cell.group_gates[0] = cell.group_gates[1] = 1;
       break;
   }
-  return {2, 2, 0, {0, 1}, 0, 2, -1, {0, 1}, 2, {1, 1}, false, false, false, LiGru::forward<T>, LiGru::backward<T>, nullptr, nullptr};
+  return cell;
 }
 
 constexpr int kScales = 4;  // Of a saved row: of the input's groups, then of the state's.
@@ -122,7 +164,7 @@ struct Plan {
   const Recurrence<T>& call;
   CellOf<T> cell;
   Constants<T> constants;
-  Index units, padded;     // H, and as slots have it
+  Index units, padded;  // H, and as slots have it
   Index outputs, outputs_padded;
   bool is_normed, norms_sum, is_projected, has_cell_state, is_saving;
 
@@ -180,7 +222,8 @@ struct Plan {
     Index low = 0, high = share.count;
     while (low < high) {
       const Index middle = (low + high) / 2;
-      (call.lengths[share.rows[middle]] > t ? low : high) = (call.lengths[share.rows[middle]] > t ? middle + 1 : middle);
+      (call.lengths[share.rows[middle]] > t ? low : high) =
+          (call.lengths[share.rows[middle]] > t ? middle + 1 : middle);
     }
     return low;
   }
@@ -223,7 +266,8 @@ struct Plan {
   Index rows_of(const T* weight, Index width, const int* order, int first, int count, const T** rows) const {
     for (int j = 0; j < count; ++j) {
       const Index gate = order == nullptr ? first + j : order[j];
-      for (Index u = 0; u < padded; ++u) rows[j * padded + u] = u < units ? weight + (gate * units + u) * width : nullptr;
+      for (Index u = 0; u < padded; ++u)
+        rows[j * padded + u] = u < units ? weight + (gate * units + u) * width : nullptr;
     }
     return count * padded;
   }

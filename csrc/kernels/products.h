@@ -18,8 +18,8 @@ template <class T>
 struct Panels {
   T* data = nullptr;
   Index depth = 0, columns = 0;
-  // Or, where so few rows are multiplied that packing would take longer than the product: where each column lies, or each
-  // row; null stands for zeros.
+  // Or, where so few rows are multiplied that packing would take longer than the product: where each column lies, or
+  // each row; null stands for zeros.
   const T* const* column_at = nullptr;
   const T* const* row_at = nullptr;
 
@@ -44,10 +44,10 @@ struct BlockOf {
   T* const* c;        // Rows of the result,
   Index c_from;       // from this element on.
   Index depth;
-  const T* w;         // One panel.
+  const T* w;  // One panel.
   Start start;
-  const T* bias;      // Of this panel, in whole vectors.
-  Lanes<T> last;      // Of the last vector of the panel.
+  const T* bias;  // Of this panel, in whole vectors.
+  Lanes<T> last;  // Of the last vector of the panel.
 };
 
 template <class T, int R, int V>
@@ -164,8 +164,8 @@ void rows_together(const T* const* a, Index a_from, T* const* c, Index c_from, c
 }
 
 template <class T>
-void multiply_unpacked(const T* const* a, Index a_from, T* const* c, Index c_from, Index rows, const Panels<T>& w, Start start,
-                       const T* bias) {
+void multiply_unpacked(const T* const* a, Index a_from, T* const* c, Index c_from, Index rows, const Panels<T>& w,
+                       Start start, const T* bias) {
   Index i = 0;
   for (; i + 4 <= rows; i += 4) {
     w.column_at != nullptr ? dots<T, 4>(a + i, a_from, c + i, c_from, w, start, bias)
@@ -187,8 +187,12 @@ struct Blocks {
 };
 template <class T>
 inline const Blocks<T>& blocks() {
-#define RECUR_ROW(R) {block<T, R, 1>, block<T, R, 2>, block<T, R, kPanelVectors == 4 ? 3 : 1>, block<T, R, kPanelVectors>}
-  static constexpr Blocks<T> all = {{RECUR_ROW(1), RECUR_ROW(2), RECUR_ROW(3), RECUR_ROW(4), RECUR_ROW(5), RECUR_ROW(6)}};
+#define RECUR_ROW(R)                                                                                    \
+  {                                                                                                     \
+    block<T, R, 1>, block<T, R, 2>, block<T, R, kPanelVectors == 4 ? 3 : 1>, block<T, R, kPanelVectors> \
+  }
+  static constexpr Blocks<T> all = {
+      {RECUR_ROW(1), RECUR_ROW(2), RECUR_ROW(3), RECUR_ROW(4), RECUR_ROW(5), RECUR_ROW(6)}};
 #undef RECUR_ROW
   return all;
 }
@@ -214,8 +218,8 @@ void multiply(const T* const* a, Index a_from, T* const* c, Index c_from, Index 
     const Lanes<T> last(fills ? kWidth<T> : w.columns - column - (vectors - 1) * kWidth<T>);
     for (Index i = 0; i < rows;) {
       const int count = rows_of_block(rows - i);
-      blocks<T>().of[count - 1][vectors - 1](
-          {a + i, a_from, c + i, c_from + column, w.depth, w.panel(p), start, bias == nullptr ? nullptr : bias + column, last});
+      blocks<T>().of[count - 1][vectors - 1]({a + i, a_from, c + i, c_from + column, w.depth, w.panel(p), start,
+                                              bias == nullptr ? nullptr : bias + column, last});
       i += count;
     }
   }
@@ -227,9 +231,7 @@ template <class T, int R, int V>
 void outer_block(const T* const* a, Index from, Index depth, const T* b, T* c, Index stride) {
   constexpr int W = kWidth<T>;
   Vector<T> sum[R][V];
-  RECUR_UNROLL for (int i = 0; i < R; ++i) {
-    RECUR_UNROLL for (int v = 0; v < V; ++v) sum[i][v] = Vector<T>{};
-  }
+  RECUR_UNROLL for (int i = 0; i < R; ++i) { RECUR_UNROLL for (int v = 0; v < V; ++v) sum[i][v] = Vector<T>{}; }
   for (Index k = 0; k < depth; ++k, b += V * W) {
     Vector<T> wide[V];
     RECUR_UNROLL for (int v = 0; v < V; ++v) wide[v] = load(b + v * W);
@@ -253,23 +255,27 @@ struct OuterBlocks {
 };
 template <class T>
 inline const OuterBlocks<T>& outer_blocks() {
-#define RECUR_ROW(R) \
-  {outer_block<T, R, 1>, outer_block<T, R, 2>, outer_block<T, R, kPanelVectors == 4 ? 3 : 1>, outer_block<T, R, kPanelVectors>}
+#define RECUR_ROW(R)                                                                           \
+  {                                                                                            \
+    outer_block<T, R, 1>, outer_block<T, R, 2>, outer_block<T, R, kPanelVectors == 4 ? 3 : 1>, \
+        outer_block<T, R, kPanelVectors>                                                       \
+  }
   static constexpr OuterBlocks<T> all = {
       {RECUR_ROW(1), RECUR_ROW(2), RECUR_ROW(3), RECUR_ROW(4), RECUR_ROW(5), RECUR_ROW(6)}};
 #undef RECUR_ROW
   return all;
 }
 
-// c[m][n] += sum over k of a[k][from + m] b[k][n], for m below `rows`; rows of c are `stride` apart and hold whole vectors.
+// c[m][n] += sum over k of a[k][from + m] b[k][n], for m below `rows`; rows of c are `stride` apart and hold whole
+// vectors.
 template <class T>
 void add_outer(const T* const* a, Index from, Index rows, const Panels<T>& b, T* c, Index stride) {
   for (Index p = 0; p < b.count(); ++p) {
     const int vectors = b.vectors(p);
     for (Index m = 0; m < rows;) {
       const int count = rows_of_block(rows - m);
-      outer_blocks<T>().of[count - 1][vectors - 1](a, from + m, b.depth, b.panel(p), c + m * stride + p * Panels<T>::width,
-                                                   stride);
+      outer_blocks<T>().of[count - 1][vectors - 1](a, from + m, b.depth, b.panel(p),
+                                                   c + m * stride + p * Panels<T>::width, stride);
       m += count;
     }
   }

@@ -12,7 +12,8 @@ namespace recur {
 constexpr std::int64_t kPackedFrom = 8;
 
 // Work is cut into parts, one for each thread: a part of the packing, which all of them share, then some rows of the
-// batch, and backward a part of the sum of what the threads found. Memory is whole pieces of 64 bytes, at such addresses.
+// batch, and backward a part of the sum of what the threads found. Memory is whole pieces of 64 bytes, at such
+// addresses.
 template <class T>
 struct Pass {
   std::int64_t (*shared_bytes)(const Recurrence<T>& call);

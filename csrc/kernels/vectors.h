@@ -87,7 +87,8 @@ RECUR_INLINE Vector<T> select(BitVector<T> condition, Vector<T> yes, Vector<T> n
 // The lanes of a vector that lie within an array of which `rest` elements remain; none when it is negative.
 template <class T>
 struct Lanes {
-  RECUR_INLINE explicit Lanes(Index rest) : count(rest < kWidth<T> ? (rest < 0 ? 0 : static_cast<int>(rest)) : kWidth<T>) {}
+  RECUR_INLINE explicit Lanes(Index rest)
+      : count(rest < kWidth<T> ? (rest < 0 ? 0 : static_cast<int>(rest)) : kWidth<T>) {}
   RECUR_INLINE bool all() const { return count == kWidth<T>; }
   RECUR_INLINE BitVector<T> mask() const {
     BitVector<T> number;
@@ -181,7 +182,7 @@ struct ExpConstants<float> {
   static constexpr float magic = 12582912.f;  // 1.5 * 2^23: adding it rounds to a whole number, kept in the low bits.
   static constexpr float high = 0.693359375f, low = -2.12194440e-4f;
   static constexpr int mantissa = 23, bias = 127;
-  static constexpr float largest = 87.3f;   // 2^n is still finite, and normal for the opposite sign.
+  static constexpr float largest = 87.3f;    // 2^n is still finite, and normal for the opposite sign.
   static constexpr float overflow = 88.73f;  // exp is infinite from here on.
 };
 template <>

@@ -7,27 +7,37 @@ namespace tests {
 
 std::int64_t Case::gates() const {
   switch (cell) {
-    case CellKind::lstm: return 4;
+    case CellKind::lstm:
+      return 4;
     case CellKind::lstm_coupled:
     case CellKind::gru:
-    case CellKind::gru_reset_before: return 3;
+    case CellKind::gru_reset_before:
+      return 3;
     case CellKind::mgu:
-    case CellKind::ligru: return 2;
-    default: return 1;
+    case CellKind::ligru:
+      return 2;
+    default:
+      return 1;
   }
 }
 
 std::string Case::text() const {
-  static const char* const names[] = {"rnn", "gru", "gru_reset_before", "lstm", "lstm_coupled", "indrnn", "mgu", "ligru"};
+  static const char* const names[] = {"rnn", "gru",  "gru_reset_before", "lstm", "lstm_coupled", "indrnn",
+                                      "mgu", "ligru"};
   std::string text = names[static_cast<int>(cell)];
-  const auto number = [&](const char* name, double value) { text += std::string(" ") + name + "=" + std::to_string(value); };
-  const auto whole = [&](const char* name, std::int64_t value) { text += std::string(" ") + name + "=" + std::to_string(value); };
+  const auto number = [&](const char* name, double value) {
+    text += std::string(" ") + name + "=" + std::to_string(value);
+  };
+  const auto whole = [&](const char* name, std::int64_t value) {
+    text += std::string(" ") + name + "=" + std::to_string(value);
+  };
   whole("T", steps), whole("B", batch), whole("I", inputs), whole("H", units), whole("P", outputs);
   whole("layout", static_cast<int>(layout)), whole("lengths", static_cast<int>(lengths));
   const auto flag = [&](const char* name, bool is_set) {
     if (is_set) text += std::string(" ") + name;
   };
-  flag("layer_norm", layer_norm), flag("relu", relu), flag("reverse", reverse), flag("no_bias", !bias), flag("peephole", peephole);
+  flag("layer_norm", layer_norm), flag("relu", relu), flag("reverse", reverse), flag("no_bias", !bias),
+      flag("peephole", peephole);
   flag("no_cell_bias", !cell_bias), flag("resets", resets), flag("anew_is_start", anew_is_start);
   flag("state_mask", state_mask), flag("records", records);
   if (cell_clip < kFar) number("cell_clip", cell_clip);
@@ -70,7 +80,8 @@ Case random_case(CellKind cell, std::uint64_t seed) {
     if (random.one_in(4)) c.cell_clip = 0.25;
   }
   if (random.one_in(4)) c.output_clip = 0.125;
-  c.lengths = random.of({Lengths::full, Lengths::full, Lengths::ragged, Lengths::ragged, Lengths::ragged, Lengths::zero});
+  c.lengths =
+      random.of({Lengths::full, Lengths::full, Lengths::ragged, Lengths::ragged, Lengths::ragged, Lengths::zero});
   c.resets = random.one_in(3);
   c.anew_is_start = random.one_in(2);
   c.state_mask = random.one_in(3);
@@ -94,7 +105,8 @@ Data random_data(const Case& c) {
   fill("x", T * B * I, 1);
   if (c.layout == Layout::repeated) {
     std::vector<double>& x = data.arrays["x"];
-    for (std::size_t i = static_cast<std::size_t>(B * I); i < x.size(); ++i) x[i] = x[i - static_cast<std::size_t>(B * I)];
+    for (std::size_t i = static_cast<std::size_t>(B * I); i < x.size(); ++i)
+      x[i] = x[i - static_cast<std::size_t>(B * I)];
   }
   fill("h0", B * P, 1);
   if (c.has_cell_state()) fill("c0", B * H, 1);
@@ -127,7 +139,10 @@ Data random_data(const Case& c) {
     std::vector<double>& values = data.arrays[name];
     for (std::int64_t at = 0; at < T * B * width; ++at) {
       const std::int64_t step = at / (B * width) * B * width;
-      const std::int64_t source = per == Per::number ? 0 : per == Per::step ? step : per == Per::row_and_unit ? at - step : at;
+      const std::int64_t source = per == Per::number         ? 0
+                                  : per == Per::step         ? step
+                                  : per == Per::row_and_unit ? at - step
+                                                             : at;
       values[static_cast<std::size_t>(at)] = values[static_cast<std::size_t>(source)];
     }
   };

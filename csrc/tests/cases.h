@@ -41,15 +41,14 @@ struct Case {
   bool has_cell_state() const {
     return is_lstm() || (outputs != 0 && (cell == CellKind::gru || cell == CellKind::ligru));
   }
-  bool can_project() const {
-    return !is_elementwise() && cell != CellKind::gru_reset_before && cell != CellKind::mgu;
-  }
+  bool can_project() const { return !is_elementwise() && cell != CellKind::gru_reset_before && cell != CellKind::mgu; }
   std::int64_t state_size() const { return outputs != 0 ? outputs : units; }
   std::string text() const;
 };
 
 // Every array by the name that `Recurrence` has for it, row-major, always (T, B, F) where it has steps. Gradients that
-// are given are called dy, dhn, dcn, dgate0 and so on, dcells. Numbers of the kind T, so that both compute with the same.
+// are given are called dy, dhn, dcn, dgate0 and so on, dcells. Numbers of the kind T, so that both compute with the
+// same.
 using Arrays = std::map<std::string, std::vector<double>>;
 
 struct Data {
@@ -67,7 +66,9 @@ class Random {
   explicit Random(std::uint64_t seed) : state_(seed * 0x9e3779b97f4a7c15u + 1) {}
   std::uint64_t next();
   // Below `count`.
-  std::int64_t below(std::int64_t count) { return static_cast<std::int64_t>(next() % static_cast<std::uint64_t>(count)); }
+  std::int64_t below(std::int64_t count) {
+    return static_cast<std::int64_t>(next() % static_cast<std::uint64_t>(count));
+  }
   bool one_in(std::int64_t count) { return below(count) == 0; }
   // From -1 to 1, exact in float.
   double number();
@@ -80,15 +81,16 @@ class Random {
   std::uint64_t state_;
 };
 
-constexpr CellKind kCells[] = {CellKind::rnn,          CellKind::gru,    CellKind::gru_reset_before, CellKind::lstm,
-                               CellKind::lstm_coupled, CellKind::indrnn, CellKind::mgu,              CellKind::ligru};
+constexpr CellKind kCells[] = {CellKind::rnn,  CellKind::gru,          CellKind::gru_reset_before,
+                               CellKind::lstm, CellKind::lstm_coupled, CellKind::indrnn,
+                               CellKind::mgu,  CellKind::ligru};
 
 // A case of any form that the cell has, with options drawn at random.
 Case random_case(CellKind cell, std::uint64_t seed);
 Data random_data(const Case& c);
 
-// The equations as src/recur/ops/*/README.md has them, a number at a time: y, hn, cn, gate0 and so on, cells. Steps past
-// a row's end hold zeros.
+// The equations as src/recur/ops/*/README.md has them, a number at a time: y, hn, cn, gate0 and so on, cells. Steps
+// past a row's end hold zeros.
 Arrays reference(const Case& c, const Data& data);
 
 }  // namespace tests

@@ -38,13 +38,13 @@ inline std::string& context() {
   std::exit(1);
 }
 
-#define CHECK(condition)                                                     \
-  do {                                                                       \
+#define CHECK(condition)                                                    \
+  do {                                                                      \
     if (!(condition)) ::recur::tests::fail(__FILE__, __LINE__, #condition); \
   } while (false)
 
-// An array in an allocation of its own, exactly as long as it is said to be, aligned to its elements and no more. Around
-// it lie bytes of a known value, which no one may read (under AddressSanitizer) or write.
+// An array in an allocation of its own, exactly as long as it is said to be, aligned to its elements and no more.
+// Around it lie bytes of a known value, which no one may read (under AddressSanitizer) or write.
 template <class E>
 class Buffer {
  public:

@@ -1,8 +1,9 @@
-// Tries the kernels of one instruction set: values against the equations, gradients against differences of them, and that
-// nothing is read or written beside the arrays.
+// Tries the kernels of one instruction set: values against the equations, gradients against differences of them, and
+// that nothing is read or written beside the arrays.
 //
-// kernels_test ISA [CASES [emulated]]: the instruction set that RECUR_CPU_ISA asks for, which must be the one that runs, and
-// how many random calls of each cell to try. An emulator may not know how to start threads in the child of a fork.
+// kernels_test ISA [CASES [emulated]]: the instruction set that RECUR_CPU_ISA asks for, which must be the one that
+// runs, and how many random calls of each cell to try. An emulator may not know how to start threads in the child of a
+// fork.
 
 #include <algorithm>
 #include <cmath>
@@ -47,8 +48,9 @@ void check_near(const Arrays& found, const Arrays& expected, double tolerance) {
     for (std::size_t i = 0; i < values.size(); ++i) {
       const double away = std::fabs(values[i] - other->second[i]);
       if (!(away <= tolerance * largest)) {
-        fail(__FILE__, __LINE__, name + "[" + std::to_string(i) + "] is " + std::to_string(values[i]) + ", not " +
-                                     std::to_string(other->second[i]) + "; away " + std::to_string(away / largest * 1e9) + "e-9");
+        fail(__FILE__, __LINE__,
+             name + "[" + std::to_string(i) + "] is " + std::to_string(values[i]) + ", not " +
+                 std::to_string(other->second[i]) + "; away " + std::to_string(away / largest * 1e9) + "e-9");
       }
     }
   }
@@ -89,8 +91,9 @@ void check_gradients(const Case& c, const Data& data, const Arrays& gradients) {
     const double expected = (loss(c, ahead, c.absent) - loss(c, behind, c.absent)) / (2 * kStep);
     // The rounding of a loss that is a sum of so many terms, and the curvature that is left.
     if (!(std::fabs(slope - expected) <= 2e-6 * size)) {
-      fail(__FILE__, __LINE__, "d" + name + " along a direction is " + std::to_string(slope) + ", not " + std::to_string(expected) +
-                                   "; away " + std::to_string(std::fabs(slope - expected) / size));
+      fail(__FILE__, __LINE__,
+           "d" + name + " along a direction is " + std::to_string(slope) + ", not " + std::to_string(expected) +
+               "; away " + std::to_string(std::fabs(slope - expected) / size));
     }
   }
 }
@@ -292,7 +295,8 @@ void stepping(CellKind cell) {
   layers.add(call);
   for (std::int64_t t = 0; t < c.steps; ++t) {
     for (std::int64_t i = 0; i < c.batch * c.inputs; ++i) {
-      const_cast<T*>(call.x.data)[i] = static_cast<T>(data.arrays.at("x")[static_cast<std::size_t>(t * c.batch * c.inputs + i)]);
+      const_cast<T*>(call.x.data)[i] =
+          static_cast<T>(data.arrays.at("x")[static_cast<std::size_t>(t * c.batch * c.inputs + i)]);
     }
     layers.step();
     Arrays step;

@@ -76,7 +76,8 @@ struct Step {
     const std::size_t H = static_cast<std::size_t>(c.units);
     Row seen = h;
     if (c.state_mask) {
-      for (std::size_t p = 0; p < seen.size(); ++p) seen[p] *= at("state_mask", b * c.state_size() + static_cast<std::int64_t>(p));
+      for (std::size_t p = 0; p < seen.size(); ++p)
+        seen[p] *= at("state_mask", b * c.state_size() + static_cast<std::int64_t>(p));
     }
     for (std::int64_t g = 0; g < c.gates(); ++g) gates[g].assign(H, 0);
     Row found(H);
@@ -135,7 +136,9 @@ struct Step {
         break;
       }
       case CellKind::lstm:
-      case CellKind::lstm_coupled: lstm(x, seen, candidate_mask, found); break;
+      case CellKind::lstm_coupled:
+        lstm(x, seen, candidate_mask, found);
+        break;
     }
     return found;
   }
@@ -144,7 +147,9 @@ struct Step {
     const bool is_coupled = c.cell == CellKind::lstm_coupled;
     const std::size_t H = static_cast<std::size_t>(c.units), F = is_coupled ? 0 : 1, G = F + 1, O = F + 2;
     const Row xs = input(x, 0, c.gates()), hs = hidden(seen, 0, c.gates());
-    const auto eye = [&](std::size_t number, std::size_t u) { return c.peephole ? arrays.at("weight_ch")[number * H + u] : 0; };
+    const auto eye = [&](std::size_t number, std::size_t u) {
+      return c.peephole ? arrays.at("weight_ch")[number * H + u] : 0;
+    };
     const auto sum = [&](std::size_t gate, std::size_t u) { return xs[gate * H + u] + hs[gate * H + u]; };
     Row next(H);
     for (std::size_t u = 0; u < H; ++u) {
@@ -179,11 +184,13 @@ struct Step {
     if (c.outputs != 0) found = product("weight_hr", 0, c.outputs, found);
     for (std::size_t p = 0; p < found.size(); ++p) {
       found[p] = clamped(found[p], c.output_clip);
-      const double keep = has("zoneout_h") ? at("zoneout_h", (t * c.batch + b) * c.state_size() + static_cast<std::int64_t>(p)) : 0;
+      const double keep =
+          has("zoneout_h") ? at("zoneout_h", (t * c.batch + b) * c.state_size() + static_cast<std::int64_t>(p)) : 0;
       h[p] = keep * h[p] + (1 - keep) * found[p];
     }
     for (std::size_t u = 0; u < c_state.size(); ++u) {
-      const double keep = has("zoneout_c") ? at("zoneout_c", (t * c.batch + b) * c.units + static_cast<std::int64_t>(u)) : 0;
+      const double keep =
+          has("zoneout_c") ? at("zoneout_c", (t * c.batch + b) * c.units + static_cast<std::int64_t>(u)) : 0;
       c_state[u] = keep * c_state[u] + (1 - keep) * next_cell[u];
     }
   }
@@ -193,7 +200,9 @@ struct Step {
 
 Arrays reference(const Case& c, const Data& data) {
   Arrays found;
-  const auto room = [&](const std::string& name, std::int64_t count) { found[name].assign(static_cast<std::size_t>(count), 0); };
+  const auto room = [&](const std::string& name, std::int64_t count) {
+    found[name].assign(static_cast<std::size_t>(count), 0);
+  };
   const std::int64_t P = c.state_size(), H = c.units;
   room("y", c.steps * c.batch * P);
   room("hn", c.batch * P);
@@ -210,7 +219,8 @@ Arrays reference(const Case& c, const Data& data) {
       step.run(step.slice("x", row, c.inputs), data, t);
       put("y", row, step.h);
       if (c.has_cell_state()) put("cells", row, step.c_state);
-      for (std::int64_t g = 0; g < c.gates() && !c.norms_sum(); ++g) put("gate" + std::to_string(g), row, step.gates[g]);
+      for (std::int64_t g = 0; g < c.gates() && !c.norms_sum(); ++g)
+        put("gate" + std::to_string(g), row, step.gates[g]);
     }
     put("hn", b, step.h);
     if (c.has_cell_state()) put("cn", b, step.c_state);

@@ -60,7 +60,9 @@ class Trial {
   void forward(bool is_saving, int threads) {
     if (is_saving) {
       const SavedSizes sizes = saved_sizes(call);
-      const auto saved = [&](const char* name, std::int64_t count) { return count == 0 ? nullptr : whole(name, count); };
+      const auto saved = [&](const char* name, std::int64_t count) {
+        return count == 0 ? nullptr : whole(name, count);
+      };
       call.gates = saved("gates", sizes.gates);
       call.cells = saved("cells", sizes.cells);
       call.input_hat = saved("input_hat", sizes.input_hat);
@@ -168,13 +170,15 @@ class Trial {
     const std::vector<double>& values = data_.arrays.at(name);
     if (layout == Layout::repeated) {
       Buffer<T>& buffer = numbers_.emplace_back(c_.steps == 0 ? 0 : c_.batch * width);
-      for (std::int64_t i = 0; i < buffer.count(); ++i) buffer.data()[i] = static_cast<T>(values[static_cast<std::size_t>(i)]);
+      for (std::int64_t i = 0; i < buffer.count(); ++i)
+        buffer.data()[i] = static_cast<T>(values[static_cast<std::size_t>(i)]);
       return {buffer.data(), 0, width};
     }
     if (layout == Layout::dense) return {given(name, width), c_.batch * width, width};
     Buffer<T>& buffer = numbers_.emplace_back(static_cast<std::int64_t>(values.size()));
     for (std::int64_t i = 0; i < buffer.count(); ++i) {
-      if (is_true_step(i / width)) buffer.data()[batch_first(i, width)] = static_cast<T>(values[static_cast<std::size_t>(i)]);
+      if (is_true_step(i / width))
+        buffer.data()[batch_first(i, width)] = static_cast<T>(values[static_cast<std::size_t>(i)]);
     }
     return {buffer.data(), width, c_.steps * width};
   }
@@ -188,7 +192,8 @@ class Trial {
     const std::int64_t apart = has_steps ? c_.batch * width : 1;
     const std::int64_t count = values.empty() ? 0 : has_steps ? c_.steps : has_units ? c_.batch * width : 1;
     Buffer<T>& buffer = numbers_.emplace_back(count);
-    for (std::int64_t i = 0; i < count; ++i) buffer.data()[i] = static_cast<T>(values[static_cast<std::size_t>(i * apart)]);
+    for (std::int64_t i = 0; i < count; ++i)
+      buffer.data()[i] = static_cast<T>(values[static_cast<std::size_t>(i * apart)]);
     return {{buffer.data(), has_steps ? 1 : 0, has_units ? width : 0}, has_units ? 1 : 0};
   }
 
@@ -207,8 +212,8 @@ class Trial {
 
   T* whole(const std::string& name, std::int64_t count) {
     // What is saved has rows that are never written, and a form of its own.
-    const bool is_saved = name == "gates" || name == "cells" || name.find("hat") != std::string::npos || name == "scales" ||
-                          name == "raw_output";
+    const bool is_saved = name == "gates" || name == "cells" || name.find("hat") != std::string::npos ||
+                          name == "scales" || name == "raw_output";
     if (!is_saved) outputs_[name] = {numbers_.size(), 1, Layout::dense};
     return numbers_.emplace_back(count).data();
   }
@@ -223,7 +228,8 @@ class Trial {
     const SavedSizes sizes = saved_sizes(call);
     const std::int64_t rows = c_.steps * c_.batch, H = c_.units;
     if (call.cells != nullptr) all["cells"].assign(static_cast<std::size_t>(rows * H), 0);
-    for (std::int64_t g = 0; g < c_.gates(); ++g) all["gate" + std::to_string(g)].assign(static_cast<std::size_t>(rows * H), 0);
+    for (std::int64_t g = 0; g < c_.gates(); ++g)
+      all["gate" + std::to_string(g)].assign(static_cast<std::size_t>(rows * H), 0);
     for (std::int64_t row = 0; row < rows; ++row) {
       if (!is_true_step(row)) continue;
       for (std::int64_t u = 0; u < H; ++u) {
