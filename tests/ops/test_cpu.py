@@ -28,6 +28,7 @@ SITUATIONS = {
         "sizes": (7, 9, 70, 33),
     },
     "chunks": {"lengths": True, "threads": 2, "sizes": (150, 3, 17, 33)},
+    "chunks_in_reverse": {"lengths": True, "reset": "other", "reverse": True, "noise": True, "sizes": (140, 2, 5, 9)},
     "many_rows": {"sizes": (2, 270, 5, 7), "threads": 3},
     "more_threads_than_rows": {"sizes": (9, 2, 80, 100), "threads": 8},
     "one_of_all": {"sizes": (1, 1, 1, 1), "reset": "other"},
