@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from functools import lru_cache
 from types import MappingProxyType, ModuleType
 
+import torch
+
 from recur.kinds import is_number
 from recur.ops._call import PLAIN, Options
 from recur.ops._cell import Cell
@@ -64,12 +66,16 @@ def form(name: str, options: Options = PLAIN, owner: str | None = None) -> Cell:
             raise ValueError(f"{owner}: {field} is {value!r}, but must be a number above 0.")
     try:
         # A function may be anything: not hashable, or a module that a cache would keep alive.
-        return _cell(name, options) if isinstance(options.nonlinearity, str) else _cell.__wrapped__(name, options)
+        # Nor does torch.compile look into a cache.
+        is_cached = isinstance(options.nonlinearity, str) and not torch.compiler.is_compiling()
+        return _cached(name, options) if is_cached else _cell(name, options)
     except ValueError as error:
         raise ValueError(f"{owner}: {error}") from None
 
 
-@lru_cache(maxsize=256)
 def _cell(name: str, options: Options) -> Cell:
     made: Cell = OPS[name].cell(options)
     return made
+
+
+_cached = lru_cache(maxsize=256)(_cell)
