@@ -1,6 +1,8 @@
 """Layers under torch.compile and torch.export: one graph, and programs for any number of rows and steps."""
 
 import io
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -134,10 +136,10 @@ def test_it_compiles_for_any_number_of_rows(all_kinds, name):
         x, given = inputs(6, batch, keywords)
         close(values(compiled(x, **given)), values(layer(x, **given)))
     assert len(graphs) == 1
-    # The steps are unrolled, so another number of them is another graph.
     x, given = inputs(4, 3, keywords)
     close(values(compiled(x, **given)), values(layer(x, **given)))
-    assert len(graphs) == 2
+    # The kernels are one operator; of a cell of one's own the steps are unrolled, so another number is another graph.
+    assert len(graphs) == (1 if name == "LSTM" else 2)
 
 
 # --- torch.export -----------------------------------------------------------------------------------------------------
@@ -214,6 +216,50 @@ def test_a_program_takes_and_gives_the_state(all_kinds):
 def test_a_fixed_number_of_steps_keeps_torchs_own_function(all_kinds):
     program = exported(make(all_kinds, "LSTM", {}), {}, steps=False)
     assert torch.ops.aten.lstm.input in {node.target for node in program.graph.nodes}
+
+
+@pytest.mark.parametrize(
+    ("name", "key"), [("LSTM", "bidirectional"), *[pytest.param("GRU", key, marks=pytest.mark.slow) for key in SETS]]
+)
+def test_a_program_has_the_kernels_where_they_are_asked_for(all_kinds, name, key):
+    options, keywords = SETS[key]
+    # In training, for the kernels take masks for any number of steps as well.
+    layer = make(all_kinds, name, options | {"backend": "cpu"}).train()
+    program = exported(layer, keywords, steps=True)
+    assert torch.ops.recur.recurrence.default in {node.target for node in program.graph.nodes}
+    if key != "return_all":
+        # Torch does not save what is returned as a class of one's own.
+        file = io.BytesIO()
+        torch.export.save(program, file)
+        file.seek(0)
+        program = torch.export.load(file)
+    module = program.module()
+    for num_steps, batch in ((9, 7), (2, 2)):
+        x, given = inputs(num_steps, batch, keywords)
+        found = []
+        for owner in (module, layer):
+            torch.manual_seed(0)
+            result = values(owner(x, **given))
+            found.append([*result, *torch.autograd.grad(sum(v.pow(2).sum() for v in result), list(owner.parameters()))])
+        close(*found)
+    if "lengths" in keywords:
+        with pytest.raises(ValueError, match=r"lengths has 3, but x has 2 steps"):
+            module(x, **given | {"lengths": torch.tensor([3, 0])})
+
+
+@pytest.mark.slow
+def test_a_program_with_the_kernels_runs_in_another_process(all_kinds, tmp_path):
+    layer = make(all_kinds, "LSTM", {"backend": "cpu"})
+    torch.export.save(exported(layer, {}, steps=True), tmp_path / "program.pt2")
+    x, _ = inputs(9, 7, {})
+    torch.save({"x": x, "y": layer(x)[0].detach()}, tmp_path / "numbers.pt")
+    script = """
+import sys, torch, recur.nn
+program = torch.export.load(sys.argv[1] + "/program.pt2").module()
+numbers = torch.load(sys.argv[1] + "/numbers.pt")
+torch.testing.assert_close(program(numbers["x"])[0], numbers["y"], rtol=0, atol=1e-12)
+"""
+    subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=True)
 
 
 @pytest.mark.parametrize("name", ["LSTM", "Recurrent"])

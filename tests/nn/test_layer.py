@@ -238,7 +238,7 @@ def test_explain_tells_what_happens_under_a_transform(kind):
         return layer(x)[0]
 
     torch.func.vmap(run)(torch.randn(2, 6, 4, 3, dtype=torch.float64))
-    assert seen[0].backend == "reference"
+    assert seen[0].backend == "cpu"
     assert "torch.func" in dict(seen[0].others)["torch"]
     layer.backend = "torch"
     with pytest.raises(BackendError, match=f"^{kind.name}: 'torch' refused: "):

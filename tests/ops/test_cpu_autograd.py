@@ -296,16 +296,9 @@ def test_the_device_meta(make):
 
 
 @pytest.mark.filterwarnings("ignore:`torch.jit.script:DeprecationWarning")
-def test_transforms_and_forward_mode(make):
+def test_forward_mode(make):
     drawn = make("gru")
     x = drawn.leaves["x"]
-    for transform in (torch.func.vmap, torch.func.grad):
-
-        def run(x):
-            return drawn.outputs("cpu", drawn.leaves | {"x": x})["output"].sum()
-
-        with pytest.raises(BackendError, match=r"do not run under torch\.func transforms such as vmap"):
-            transform(run)(x[None] if transform is torch.func.vmap else x)
     forward_ad = torch.autograd.forward_ad
     with forward_ad.dual_level():
         dual = forward_ad.make_dual(x, torch.ones_like(x))

@@ -113,7 +113,8 @@ class Call(NamedTuple):
         noise: Random masks.
         records: Whether states and gates of every step are wanted.
         recompute: Of how many steps a backward pass keeps the first state only, and computes the rest again; None
-            keeps everything. Back ends other than the CPU kernels keep what they keep.
+            keeps everything. Back ends other than the CPU kernels keep what they keep, and so do compiled and
+            transformed calls.
         is_forced: Whether a back end was asked for by its name.
     """
 
