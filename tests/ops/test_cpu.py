@@ -199,7 +199,7 @@ def _drawn(drawing, number):
 def test_the_drawn_calls_are_of_every_sort(drawing):
     """Else the suite above would go blind unseen."""
     drawn = [drawing.draw(number) for number in range(200)]
-    assert {each.kind for each in drawn} == {"rnn", "gru", "lstm", "indrnn", "mgu", "ligru_relu"}
+    assert {each.kind for each in drawn} == {"rnn", "gru", "lstm", "indrnn", "mgu", "ligru"}
     for name, default in Options._field_defaults.items():
         if name != "projected":
             assert {getattr(each.options, name) for each in drawn} > {default}, name
