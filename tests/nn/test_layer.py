@@ -229,7 +229,7 @@ def test_explain_tells_of_the_slowest_of_layers_that_differ(monkeypatch):
     assert LSTM(4, [16, 8]).explain().situation == "cpu, float32"
 
 
-def test_explain_tells_what_happens_under_a_transform(kind):
+def test_explain_tells_what_happens_under_a_transform(kind, monkeypatch):
     layer = kind.make(3, 5)
     seen = []
 
@@ -239,7 +239,14 @@ def test_explain_tells_what_happens_under_a_transform(kind):
 
     torch.func.vmap(run)(torch.randn(2, 6, 4, 3, dtype=torch.float64))
     assert seen[0].backend == "cpu"
-    assert "torch.func" in dict(seen[0].others)["torch"]
+    layer.backend = "reference"
+    torch.func.vmap(run)(torch.randn(2, 6, 4, 3, dtype=torch.float64))
+    assert seen[1].backend == "reference"
+    layer.backend = "auto"
+    monkeypatch.setattr(engine, "missing_kernels", lambda: "they were not built")
+    torch.func.vmap(run)(torch.randn(2, 6, 4, 3, dtype=torch.float64))
+    assert seen[2].backend == "reference"
+    assert "torch.func" in dict(seen[2].others)["torch"]
     layer.backend = "torch"
     with pytest.raises(BackendError, match=f"^{kind.name}: 'torch' refused: "):
         torch.func.vmap(run)(torch.randn(2, 6, 4, 3, dtype=torch.float64))

@@ -5,6 +5,7 @@ import logging
 import pytest
 import torch
 
+from recur import engine
 from recur.errors import BackendError
 from recur.ops import Options, _dispatch, recurrence
 from recur.ops._call import Call, Result, Weights
@@ -99,7 +100,7 @@ def test_autocast_converts_all_but_float64(call):
     assert fake.seen.weights.bias_ih is None
 
 
-def test_torch_is_forced_and_refuses_transforms(ops, no_fallbacks):
+def test_torch_is_forced_and_refuses_transforms(ops, no_fallbacks, monkeypatch):
     arguments = ops["gru"].arguments(3, 2, 4, 5)
     x = arguments.pop("x")
     run = lambda x, backend: ops["gru"]({**arguments, "x": x}, backend=backend)["output"]  # noqa: E731
@@ -110,8 +111,11 @@ def test_torch_is_forced_and_refuses_transforms(ops, no_fallbacks):
         torch.func.vmap(lambda x: run(x, "torch"))(many)
     got = torch.func.vmap(lambda x: run(x, "auto"))(many)
     torch.testing.assert_close(got[1], run(2 * x, "torch"))
-    # The CPU kernels do them.
     assert _dispatch.fallbacks() == ()
+    monkeypatch.setattr(engine, "missing_kernels", lambda: "they were not built")
+    torch.testing.assert_close(torch.func.vmap(lambda x: run(x, "auto"))(many), got)
+    refused = [(f.op, f.backend, f.refused) for f in _dispatch.fallbacks()]
+    assert refused == [("gru", "reference", "cpu"), ("gru", "reference", "torch")]
 
 
 # Forward mode makes torch load decompositions that it scripts itself.
