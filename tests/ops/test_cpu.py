@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from recur import engine
-from recur.ops import Options
+from recur.ops import Options, _cpu
 
 CASES_OF_A_BLOCK = 250
 ISAS = ["baseline", "avx2", "avx512"] if platform.machine() in ("x86_64", "AMD64") else ["baseline"]
@@ -189,6 +189,34 @@ def test_drawn_calls_on_every_instruction_set(drawing, check, poison, isa, cap):
     isa(cap)
     for number in range(200, 240):
         check(_drawn(drawing, number))
+
+
+@pytest.mark.parametrize("way", ["operator", "segments"])
+@pytest.mark.parametrize("block", range(2))
+def test_drawn_calls_in_other_ways(drawing, check, poison, monkeypatch, way, block):
+    """As an operator of torch, and segment by segment."""
+    honest, taken = _cpu.Cpu.run, []
+    if way == "operator":
+        monkeypatch.setattr(_cpu, "has_values", lambda _: False)
+        monkeypatch.setattr(_cpu._operators, "run", _counted(taken, _cpu._operators.run))
+    else:
+        monkeypatch.setattr(_cpu.Segments, "apply", _counted(taken, _cpu.Segments.apply))
+    for number in range(300 + 40 * block, 340 + 40 * block):
+
+        def run(self, call, number=number):
+            return honest(self, call._replace(recompute=None if way == "operator" else 1 + number % 4))
+
+        monkeypatch.setattr(_cpu.Cpu, "run", run)
+        check(_drawn(drawing, number))
+    assert len(taken) >= 10
+
+
+def _counted(taken, function):
+    def counted(*arguments):
+        taken.append(None)
+        return function(*arguments)
+
+    return counted
 
 
 def _drawn(drawing, number):
