@@ -135,6 +135,8 @@ def test_they_look_at_what_they_are_given(make, by_operator):
 def test_without_what_was_saved_there_is_no_way_back(make, by_operator):
     *args, saves = _arguments(by_operator, make("gru"))
     assert saves is True
+    # Of what is kept, gates and cell states may be recorded, and so differentiated; the rest has no gradient.
+    assert [each.requires_grad for each in torch.ops.recur.recurrence(*args, True)] == [True] * 5 + [False] * 4
     output, *_ = torch.ops.recur.recurrence(*args, False)
     with pytest.raises(BackendError, match="kept nothing for a backward pass"):
         output.sum().backward()
