@@ -22,13 +22,14 @@ void bind_recurrence(nb::module_& m, const char* name) {
   nb::class_<Call> c(m, name);
   // What every call has in one go, for each crossing from Python takes its time.
   c.def("__init__",
-        [](Call* self, recur::CellKind cell, bool is_relu, bool layer_norm, bool reverse, std::int64_t steps,
-           std::int64_t batch, std::int64_t inputs, std::int64_t hidden, std::int64_t outputs) {
+        [](Call* self, recur::CellKind cell, bool is_relu, bool layer_norm, bool reverse, bool bfloat16,
+           std::int64_t steps, std::int64_t batch, std::int64_t inputs, std::int64_t hidden, std::int64_t outputs) {
           new (self) Call();
           self->form.cell = cell;
           self->form.nonlinearity = is_relu ? recur::Nonlinearity::relu : recur::Nonlinearity::tanh;
           self->form.layer_norm = layer_norm;
           self->form.reverse = reverse;
+          self->form.bfloat16 = bfloat16;
           self->steps = steps;
           self->batch = batch;
           self->input_size = inputs;

@@ -38,6 +38,7 @@ namespace lowest = baseline;
 #if defined(RECUR_HAS_X86_KERNELS)
 RECUR_DECLARE(avx2)
 RECUR_DECLARE(avx512)
+RECUR_DECLARE(avx512_bf16)
 #endif
 #undef RECUR_DECLARE
 
@@ -56,7 +57,8 @@ template <class T>
 const Kernels<T>& kernels() {
   [[maybe_unused]] const Isa isa = chosen_isa();
 #if defined(RECUR_HAS_X86_KERNELS)
-  if (isa >= Isa::avx512 && isa != Isa::neon) return choose<T>(avx512::kernels_float32, avx512::kernels_float64);
+  if (isa == Isa::avx512_bf16) return choose<T>(avx512_bf16::kernels_float32, avx512::kernels_float64);
+  if (isa == Isa::avx512) return choose<T>(avx512::kernels_float32, avx512::kernels_float64);
   if (isa == Isa::avx2) return choose<T>(avx2::kernels_float32, avx2::kernels_float64);
 #endif
   return choose<T>(lowest::kernels_float32, lowest::kernels_float64);

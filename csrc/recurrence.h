@@ -48,6 +48,9 @@ struct Form {
   Nonlinearity nonlinearity = Nonlinearity::tanh;
   bool layer_norm = false;
   bool reverse = false;
+  // Whether the factors of products may be rounded to bfloat16; sums stay as they are, and so does all else. For
+  // float32, on processors that are faster with it; others go on as without.
+  bool bfloat16 = false;
   double cell_clip = kNoBound;
   double output_clip = kNoBound;
   double gradient_clip = kNoBound;

@@ -106,7 +106,7 @@ struct BackwardScratch {
   T* spare = nullptr;
   T* gated = nullptr;  // Of a chunk: what the second product saw.
   T *doutput = nullptr, *projected = nullptr, *dprojected = nullptr;
-  T* packed;
+  T *packed, *pairs;
   const T** left;
   T** right;
   const T** other;
@@ -133,7 +133,8 @@ struct BackwardScratch {
     }
     Index widest = plan.call.input_size > plan.outputs ? plan.call.input_size : plan.outputs;
     if (plan.units > widest) widest = plan.units;
-    packed = pieces.take<T>(Panels<T>::size(chunk, widest));
+    packed = pieces.take<T>(chunk * round_up(widest, kWidth<T>));
+    pairs = plan.place_pairs(chunk, pieces);
     const Index pointers = plan.gate_row() > plan.outputs ? plan.gate_row() : plan.outputs;
     left = pieces.take<const T*>(chunk > pointers ? chunk : pointers);
     right = pieces.take<T*>(chunk);
@@ -317,7 +318,8 @@ struct Backward {
       scratch.left[i] = d;
       scratch.right[i] = scratch.dprojected + i * plan.padded;
     }
-    multiply<T>(scratch.left, 0, scratch.right, 0, active, panels.projection, Start::zero, nullptr, true);
+    multiply<T>(scratch.left, 0, scratch.right, 0, active, panels.projection, Start::zero, nullptr, true,
+                scratch.pairs);
   }
 
   // The state as the products see it.
@@ -339,7 +341,8 @@ struct Backward {
       scratch.left[i] = dhidden(s, i);
       scratch.right[i] = scratch.through + i * plan.outputs_padded;
     }
-    multiply<T>(scratch.left, second_from(), scratch.right, 0, active, panels.second, Start::zero, nullptr, true);
+    multiply<T>(scratch.left, second_from(), scratch.right, 0, active, panels.second, Start::zero, nullptr, true,
+                scratch.pairs);
     for (Index i = 0; i < active; ++i) {
       T* gated = scratch.gated + place(s, i) * plan.outputs_padded;
       const T* h = h_seen(t, i, gated);
@@ -381,7 +384,7 @@ struct Backward {
       scratch.right[i] = scratch.through == nullptr ? dh(i) : scratch.through + i * plan.outputs_padded;
     }
     const Start start = scratch.through != nullptr && !plan.has_second() ? Start::zero : Start::self;
-    multiply<T>(scratch.left, 0, scratch.right, 0, active, panels.hidden, start, nullptr, true);
+    multiply<T>(scratch.left, 0, scratch.right, 0, active, panels.hidden, start, nullptr, true, scratch.pairs);
     if (scratch.through == nullptr) return;
     for (Index i = 0; i < active; ++i) {
       const T* mask = call.state_mask == nullptr ? nullptr : call.state_mask + share.rows[i] * plan.outputs;
@@ -441,7 +444,8 @@ struct Backward {
       }
     }
     const Sums<T>& sums = scratch.sums;
-    if (call.dx) multiply<T>(scratch.left, 0, scratch.right, 0, count, panels.input, Start::zero, nullptr, false);
+    if (call.dx)
+      multiply<T>(scratch.left, 0, scratch.right, 0, count, panels.input, Start::zero, nullptr, false, scratch.pairs);
     const bool writes = !plan.is_packed();
     const WeightsOf<T>& wanted = call.dweights;
     if (writes && wanted.weight_ih != nullptr) {
@@ -521,8 +525,14 @@ struct Backward {
     packed.data = scratch.packed;
     packed.depth = count;
     packed.columns = columns;
+    packed.is_paired = plan.is_paired;
     pack_rows<T>(scratch.other, factors, packed, 0, packed.count());
-    add_outer<T>(scratch.left, from, rows, packed, sums, stride);
+    if (plan.is_paired) {
+      const Index width = round_up(rows, kWidth<T>);
+      pair_rows(scratch.left, from, count, rows, scratch.pairs, width);
+      for (Index k = 0; k < packed.levels(); ++k) scratch.right[k] = scratch.pairs + k * width;
+    }
+    add_outer<T>(plan.is_paired ? scratch.right : scratch.left, plan.is_paired ? 0 : from, rows, packed, sums, stride);
   }
 
   // to[gate] = the same sum, written where it belongs: of the only chunk.

@@ -74,6 +74,7 @@ template <class T>
 struct ForwardScratch {
   T *gates = nullptr, *input_hat = nullptr, *hidden_hat = nullptr;  // In inference.
   T *masked = nullptr, *gated = nullptr, *unprojected = nullptr;
+  T* pairs;
   const T** left;  // Rows of products.
   T** right;
   const T** h;
@@ -88,6 +89,7 @@ struct ForwardScratch {
     if (plan.call.state_mask != nullptr) masked = pieces.take<T>(rows * plan.outputs);
     if (plan.has_second()) gated = pieces.take<T>(rows * plan.outputs_padded);
     if (plan.is_projected) unprojected = pieces.take<T>(rows * plan.padded);
+    pairs = plan.place_pairs(chunk, pieces);
     left = pieces.take<const T*>(chunk > packing_pointers(plan) ? chunk : packing_pointers(plan));
     right = pieces.take<T*>(chunk);
     h = pieces.take<const T*>(rows);
@@ -160,7 +162,7 @@ struct Forward {
     }
     const Index from = is_hat ? 0 : plan.cell.input_first * plan.padded;
     multiply<T>(scratch.left, 0, scratch.right, from, count, plan.input, is_hat ? Start::zero : Start::bias,
-                plan.bias + from, true);
+                plan.bias + from, true, scratch.pairs);
     if (plan.norms_sum) return;
     for (Index s = first; s < end; ++s) {
       const Index active = plan.active(share, plan.time(s));
@@ -257,7 +259,7 @@ struct Forward {
                  : plan.norms_sum ? 0
                                   : slot) *
                     plan.padded,
-                active, weights, plan.is_normed ? Start::zero : Start::self, nullptr, true);
+                active, weights, plan.is_normed ? Start::zero : Start::self, nullptr, true, scratch.pairs);
   }
 
   // Without a second product all groups at once, else one after each product.
@@ -286,7 +288,7 @@ struct Forward {
       scratch.h[i] = scratch.unprojected + i * plan.padded;
       scratch.right[i] = call.y.at(t, share.rows[i]);
     }
-    multiply<T>(scratch.h, 0, scratch.right, 0, active, plan.projection, Start::zero, nullptr, false);
+    multiply<T>(scratch.h, 0, scratch.right, 0, active, plan.projection, Start::zero, nullptr, false, scratch.pairs);
     const Constants<T>& k = plan.constants;
     if (!k.has_output_clip && !call.zoneout_h.keep) return;
     for (Index i = 0; i < active; ++i) {

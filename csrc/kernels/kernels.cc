@@ -125,9 +125,12 @@ constexpr Kernels<T> table() {
 }  // namespace
 
 extern const Kernels<float> kernels_float32;
-extern const Kernels<double> kernels_float64;
 const Kernels<float> kernels_float32 = table<float>();
+#if !defined(__AVX512BF16__)
+// What that has more is of no use to them.
+extern const Kernels<double> kernels_float64;
 const Kernels<double> kernels_float64 = table<double>();
+#endif
 
 }  // namespace RECUR_ISA
 }  // namespace recur

@@ -166,7 +166,7 @@ struct Plan {
   Constants<T> constants;
   Index units, padded;  // H, and as slots have it
   Index outputs, outputs_padded;
-  bool is_normed, norms_sum, is_projected, has_cell_state, is_saving;
+  bool is_normed, norms_sum, is_projected, has_cell_state, is_saving, is_paired;
 
   Panels<T> input, hidden, second, projection;
   T* bias = nullptr;  // One number for each element of a row of slots.
@@ -182,6 +182,7 @@ struct Plan {
     is_normed = form.layer_norm && !cell.norms_sum;
     has_cell_state = cell.has_cell_state || c.c0 != nullptr;
     is_saving = c.gates != nullptr;
+    is_paired = kHasPairs<T> && form.bfloat16 && is_packed();
     constants.units = units;
     constants.padded = padded;
     constants.is_projected = is_projected;
@@ -253,13 +254,25 @@ struct Plan {
   void place(Panels<T>& panels, Index depth, Index columns, bool by_columns, Pieces& pieces) const {
     panels.depth = depth;
     panels.columns = columns;
+    panels.is_paired = is_paired;
     if (is_packed()) {
-      panels.data = pieces.take<T>(Panels<T>::size(depth, columns));
+      panels.data = pieces.take<T>(panels.size());
     } else if (by_columns) {
       panels.column_at = pieces.take<const T*>(columns);
     } else {
       panels.row_at = pieces.take<const T*>(depth);
     }
+  }
+
+  // Room for what a thread multiplies in pairs: so many rows of either factor.
+  T* place_pairs(Index rows, Pieces& pieces) const {
+    if (!is_paired) return nullptr;
+    const Index widths[] = {call.input_size, gate_row(), outputs_padded, padded};
+    Index widest = 0;
+    for (const Index width : widths) {
+      if (width > widest) widest = width;
+    }
+    return pieces.take<T>((rows + 1) * row_of_pairs<T>(widest));
   }
 
   // The rows of a weight matrix in the order of gates `order`, H each, filled up with null; returns their number.

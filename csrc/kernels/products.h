@@ -2,6 +2,7 @@
 
 #pragma once
 
+#include "kernels/pairs.h"
 #include "kernels/vectors.h"
 
 namespace recur {
@@ -13,20 +14,23 @@ constexpr Index round_up(Index value, Index multiple) { return (value + multiple
 constexpr Index least(Index a, Index b) { return a < b ? a : b; }
 
 // A matrix (depth, columns) in panels of a few vectors of columns: [panel][depth][columns of the panel], the last panel
-// narrower, the last vector filled up with zeros.
+// narrower, the last vector filled up with zeros. In pairs, two numbers that follow upon each other along the depth
+// take the place of one.
 template <class T>
 struct Panels {
   T* data = nullptr;
   Index depth = 0, columns = 0;
+  bool is_paired = false;
   // Or, where so few rows are multiplied that packing would take longer than the product: where each column lies, or
   // each row; null stands for zeros.
   const T* const* column_at = nullptr;
   const T* const* row_at = nullptr;
 
   static constexpr Index width = kPanelVectors * kWidth<T>;
-  static Index size(Index depth, Index columns) { return depth * round_up(columns, kWidth<T>); }
+  Index levels() const { return is_paired ? (depth + 1) / 2 : depth; }
+  Index size() const { return levels() * round_up(columns, kWidth<T>); }
   Index count() const { return (columns + width - 1) / width; }
-  T* panel(Index number) const { return data + number * width * depth; }
+  T* panel(Index number) const { return data + number * width * levels(); }
   int vectors(Index number) const {
     return static_cast<int>((least(columns - number * width, width) + kWidth<T> - 1) / kWidth<T>);
   }
@@ -43,14 +47,14 @@ struct BlockOf {
   Index a_from;       // from this element on.
   T* const* c;        // Rows of the result,
   Index c_from;       // from this element on.
-  Index depth;
-  const T* w;  // One panel.
+  Index depth;        // In pairs half as many.
+  const T* w;         // One panel.
   Start start;
   const T* bias;  // Of this panel, in whole vectors.
   Lanes<T> last;  // Of the last vector of the panel.
 };
 
-template <class T, int R, int V>
+template <class T, bool kPaired, int R, int V>
 void block(const BlockOf<T>& b) {
   constexpr int W = kWidth<T>;
   Vector<T> sum[R][V];
@@ -70,9 +74,9 @@ void block(const BlockOf<T>& b) {
     // One row alone would wait for each sum; two sums for each vector keep the multipliers busy.
     Vector<T> other[V]{};
     for (; k + 2 <= b.depth; k += 2, w += 2 * V * W) {
-      const Vector<T> s = splat(a[0][k]), t = splat(a[0][k + 1]);
-      RECUR_UNROLL for (int v = 0; v < V; ++v) sum[0][v] += s * load(w + v * W);
-      RECUR_UNROLL for (int v = 0; v < V; ++v) other[v] += t * load(w + (V + v) * W);
+      const Vector<T> s = spread<T, kPaired>(a[0] + k), t = spread<T, kPaired>(a[0] + k + 1);
+      RECUR_UNROLL for (int v = 0; v < V; ++v) sum[0][v] = added<T, kPaired>(sum[0][v], s, load(w + v * W));
+      RECUR_UNROLL for (int v = 0; v < V; ++v) other[v] = added<T, kPaired>(other[v], t, load(w + (V + v) * W));
     }
     RECUR_UNROLL for (int v = 0; v < V; ++v) sum[0][v] += other[v];
   }
@@ -80,8 +84,8 @@ void block(const BlockOf<T>& b) {
     Vector<T> wide[V];
     RECUR_UNROLL for (int v = 0; v < V; ++v) wide[v] = load(w + v * W);
     RECUR_UNROLL for (int i = 0; i < R; ++i) {
-      const Vector<T> s = splat(a[i][k]);
-      RECUR_UNROLL for (int v = 0; v < V; ++v) sum[i][v] += s * wide[v];
+      const Vector<T> s = spread<T, kPaired>(a[i] + k);
+      RECUR_UNROLL for (int v = 0; v < V; ++v) sum[i][v] = added<T, kPaired>(sum[i][v], s, wide[v]);
     }
   }
   if (b.start == Start::self) {
@@ -185,11 +189,12 @@ template <class T>
 struct Blocks {
   Block<T> of[kRows][4];
 };
-template <class T>
+template <class T, bool kPaired>
 inline const Blocks<T>& blocks() {
 #define RECUR_ROW(R)                                                                                    \
   {                                                                                                     \
-    block<T, R, 1>, block<T, R, 2>, block<T, R, kPanelVectors == 4 ? 3 : 1>, block<T, R, kPanelVectors> \
+    block<T, kPaired, R, 1>, block<T, kPaired, R, 2>, block<T, kPaired, R, kPanelVectors == 4 ? 3 : 1>, \
+        block<T, kPaired, R, kPanelVectors>                                                             \
   }
   static constexpr Blocks<T> all = {
       {RECUR_ROW(1), RECUR_ROW(2), RECUR_ROW(3), RECUR_ROW(4), RECUR_ROW(5), RECUR_ROW(6)}};
@@ -208,18 +213,33 @@ inline int rows_of_block(Index rest) {
 //
 // fills: Whether rows of c have room for whole vectors, of which all elements are then written.
 // bias: In whole vectors; for Start::bias.
+// pairs: Room for the left factor where w is in pairs.
 template <class T>
 void multiply(const T* const* a, Index a_from, T* const* c, Index c_from, Index rows, const Panels<T>& w, Start start,
-              const T* bias, bool fills) {
+              const T* bias, bool fills, T* pairs) {
   if (w.data == nullptr) return multiply_unpacked(a, a_from, c, c_from, rows, w, start, bias);
+  const Index stride = row_of_pairs<T>(w.depth);
+  if (w.is_paired) {
+    for (Index i = 0; i < rows; ++i) pair_along(a[i] + a_from, w.depth, pairs + i * stride);
+  }
   for (Index p = 0; p < w.count(); ++p) {
     const int vectors = w.vectors(p);
     const Index column = p * Panels<T>::width;
     const Lanes<T> last(fills ? kWidth<T> : w.columns - column - (vectors - 1) * kWidth<T>);
     for (Index i = 0; i < rows;) {
       const int count = rows_of_block(rows - i);
-      blocks<T>().of[count - 1][vectors - 1]({a + i, a_from, c + i, c_from + column, w.depth, w.panel(p), start,
-                                              bias == nullptr ? nullptr : bias + column, last});
+      BlockOf<T> b{a + i,      a_from,     c + i, c_from + column,
+                   w.levels(), w.panel(p), start, bias == nullptr ? nullptr : bias + column,
+                   last};
+      if (w.is_paired) {
+        const T* paired[kRows];
+        for (int r = 0; r < count; ++r) paired[r] = pairs + (i + r) * stride;
+        b.a = paired;
+        b.a_from = 0;
+        blocks<T, kHasPairs<T>>().of[count - 1][vectors - 1](b);
+      } else {
+        blocks<T, false>().of[count - 1][vectors - 1](b);
+      }
       i += count;
     }
   }
@@ -227,7 +247,7 @@ void multiply(const T* const* a, Index a_from, T* const* c, Index c_from, Index 
 
 // --- c[m] += sum over k of a[k][m] b[k] ------------------------------------------------------------------------------
 
-template <class T, int R, int V>
+template <class T, bool kPaired, int R, int V>
 void outer_block(const T* const* a, Index from, Index depth, const T* b, T* c, Index stride) {
   constexpr int W = kWidth<T>;
   Vector<T> sum[R][V];
@@ -237,8 +257,8 @@ void outer_block(const T* const* a, Index from, Index depth, const T* b, T* c, I
     RECUR_UNROLL for (int v = 0; v < V; ++v) wide[v] = load(b + v * W);
     const T* row = a[k] + from;
     RECUR_UNROLL for (int i = 0; i < R; ++i) {
-      const Vector<T> s = splat(row[i]);
-      RECUR_UNROLL for (int v = 0; v < V; ++v) sum[i][v] += s * wide[v];
+      const Vector<T> s = spread<T, kPaired>(row + i);
+      RECUR_UNROLL for (int v = 0; v < V; ++v) sum[i][v] = added<T, kPaired>(sum[i][v], s, wide[v]);
     }
   }
   RECUR_UNROLL for (int i = 0; i < R; ++i) {
@@ -253,12 +273,12 @@ template <class T>
 struct OuterBlocks {
   OuterBlock<T> of[kRows][4];
 };
-template <class T>
+template <class T, bool kPaired>
 inline const OuterBlocks<T>& outer_blocks() {
-#define RECUR_ROW(R)                                                                           \
-  {                                                                                            \
-    outer_block<T, R, 1>, outer_block<T, R, 2>, outer_block<T, R, kPanelVectors == 4 ? 3 : 1>, \
-        outer_block<T, R, kPanelVectors>                                                       \
+#define RECUR_ROW(R)                                                                                      \
+  {                                                                                                       \
+    outer_block<T, kPaired, R, 1>, outer_block<T, kPaired, R, 2>,                                         \
+        outer_block<T, kPaired, R, kPanelVectors == 4 ? 3 : 1>, outer_block<T, kPaired, R, kPanelVectors> \
   }
   static constexpr OuterBlocks<T> all = {
       {RECUR_ROW(1), RECUR_ROW(2), RECUR_ROW(3), RECUR_ROW(4), RECUR_ROW(5), RECUR_ROW(6)}};
@@ -267,15 +287,16 @@ inline const OuterBlocks<T>& outer_blocks() {
 }
 
 // c[m][n] += sum over k of a[k][from + m] b[k][n], for m below `rows`; rows of c are `stride` apart and hold whole
-// vectors.
+// vectors. Where b is in pairs, so is a, half as many rows.
 template <class T>
 void add_outer(const T* const* a, Index from, Index rows, const Panels<T>& b, T* c, Index stride) {
   for (Index p = 0; p < b.count(); ++p) {
     const int vectors = b.vectors(p);
     for (Index m = 0; m < rows;) {
       const int count = rows_of_block(rows - m);
-      outer_blocks<T>().of[count - 1][vectors - 1](a, from + m, b.depth, b.panel(p),
-                                                   c + m * stride + p * Panels<T>::width, stride);
+      const OuterBlock<T> act =
+          (b.is_paired ? outer_blocks<T, kHasPairs<T>>() : outer_blocks<T, false>()).of[count - 1][vectors - 1];
+      act(a, from + m, b.levels(), b.panel(p), c + m * stride + p * Panels<T>::width, stride);
       m += count;
     }
   }
@@ -290,13 +311,16 @@ void pack_rows(const T* const* rows, const T* const* factors, const Panels<T>& t
   for (Index p = first_panel; p < end_panel; ++p) {
     const int vectors = to.vectors(p);
     T* out = to.panel(p);
-    for (Index k = 0; k < to.depth; ++k) {
+    const auto at = [&](Index k, Index column) {
+      if (k >= to.depth || rows[k] == nullptr) return Vector<T>{};
+      const Lanes<T> lanes(to.columns - column);
+      const Vector<T> value = load(rows[k] + column, lanes);
+      return factors == nullptr ? value : value * load(factors[k] + column, lanes);
+    };
+    for (Index level = 0; level < to.levels(); ++level) {
       for (int v = 0; v < vectors; ++v, out += W) {
         const Index column = p * Panels<T>::width + v * W;
-        const Lanes<T> lanes(to.columns - column);
-        Vector<T> value = rows[k] == nullptr ? Vector<T>{} : load(rows[k] + column, lanes);
-        if (factors != nullptr) value *= load(factors[k] + column, lanes);
-        store(out, value);
+        store(out, to.is_paired ? pairs_of<T>(at(2 * level, column), at(2 * level + 1, column)) : at(level, column));
       }
     }
   }
@@ -311,18 +335,35 @@ void pack_columns(const T* const* columns, const Panels<T>& to, Index first_pane
     for (int v = 0; v < vectors; ++v) {
       const Index column = p * Panels<T>::width + v * W;
       T* out = to.panel(p) + v * W;
-      for (Index k = 0; k < to.depth; k += W) {
-        const Lanes<T> lanes(to.depth - k);
+      for (Index level = 0; level < to.levels(); level += W) {
         Vector<T> block[W];
         RECUR_UNROLL for (int i = 0; i < W; ++i) {
           const T* from = column + i < to.columns ? columns[column + i] : nullptr;
-          block[i] = from == nullptr ? Vector<T>{} : load(from + k, lanes);
+          if (from == nullptr) {
+            block[i] = Vector<T>{};
+          } else if (to.is_paired) {
+            block[i] = pairs_along<T>(from + 2 * level, to.depth - 2 * level);
+          } else {
+            block[i] = load(from + level, Lanes<T>(to.depth - level));
+          }
         }
         transpose<T>(block);
         RECUR_UNROLL for (int j = 0; j < W; ++j) {
-          if (j < lanes.count) store(out + (k + j) * vectors * W, block[j]);
+          if (level + j < to.levels()) store(out + (level + j) * vectors * W, block[j]);
         }
       }
+    }
+  }
+}
+
+// Packs the left factor of `add_outer` in pairs: two rows, from an element on, into one of `stride`.
+template <class T>
+void pair_rows(const T* const* rows, Index from, Index count, Index columns, T* to, Index stride) {
+  for (Index k = 0; k < count; k += 2, to += stride) {
+    for (Index m = 0; m < columns; m += kWidth<T>) {
+      const Lanes<T> lanes(columns - m);
+      store(to + m, pairs_of<T>(load(rows[k] + from + m, lanes),
+                             k + 1 < count ? load(rows[k + 1] + from + m, lanes) : Vector<T>{}));
     }
   }
 }

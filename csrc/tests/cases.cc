@@ -37,7 +37,7 @@ std::string Case::text() const {
     if (is_set) text += std::string(" ") + name;
   };
   flag("layer_norm", layer_norm), flag("relu", relu), flag("reverse", reverse), flag("no_bias", !bias),
-      flag("peephole", peephole);
+      flag("peephole", peephole), flag("bfloat16", bfloat16);
   flag("no_cell_bias", !cell_bias), flag("resets", resets), flag("anew_is_start", anew_is_start);
   flag("state_mask", state_mask), flag("records", records);
   if (cell_clip < kFar) number("cell_clip", cell_clip);

@@ -25,6 +25,7 @@ struct Case {
   std::int64_t steps = 3, batch = 2, inputs = 3, units = 5, outputs = 0;  // Outputs: 0 without a projection.
   Layout layout = Layout::dense;
   bool layer_norm = false, relu = false, reverse = false, bias = true, peephole = false, cell_bias = true;
+  bool bfloat16 = false;
   double cell_clip = kFar, output_clip = kFar, gradient_clip = kFar;
   Lengths lengths = Lengths::full;
   bool resets = false, anew_is_start = false;

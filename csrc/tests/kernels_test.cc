@@ -129,6 +129,18 @@ void try_case(const Case& c, int threads = 1) {
   check_near(single_inference.found(), expected, tolerance);
   // Bit for bit the same again.
   check_same(forward_and_backward<float>(c, data, threads), single);
+  Case rounded = c;
+  rounded.bfloat16 = true;
+  context() = rounded.text() + " threads=" + std::to_string(threads);
+  const Arrays coarse = forward_and_backward<float>(rounded, data, threads);
+  if (chosen_isa() == Isa::avx512_bf16) {
+    // Over some steps; a bound, or a relu, falls on either side of what it divides.
+    const bool is_smooth = !c.layer_norm && !c.relu && !(c.cell_clip < kFar) && !(c.output_clip < kFar);
+    if (is_smooth && c.steps < 10) check_near(coarse, full, 0.05);
+    check_same(forward_and_backward<float>(rounded, data, threads), coarse);
+  } else {
+    check_same(coarse, single);
+  }
 }
 
 Case plain(CellKind cell, std::int64_t T, std::int64_t B, std::int64_t I, std::int64_t H) {
@@ -139,6 +151,31 @@ Case plain(CellKind cell, std::int64_t T, std::int64_t B, std::int64_t I, std::i
   c.inputs = I;
   c.units = H;
   return c;
+}
+
+// Where factors are rounded to bfloat16, sums are not: numbers that it has come out as from float32.
+void rounded_factors(CellKind cell) {
+  if (chosen_isa() != Isa::avx512_bf16) return;
+  Case c = plain(cell, 1, 9, 19, 37);
+  Data data = random_data(c);
+  const auto values = [&](bool is_rounded, const char* name) {
+    c.bfloat16 = is_rounded;
+    context() = c.text() + " with rounded factors";
+    return Arrays{{name, forward_and_backward<float>(c, data, 1).at(name)}};
+  };
+  bool is_same = true;
+  const Arrays fine = values(false, "dweight_ih"), coarse = values(true, "dweight_ih");
+  for (std::size_t i = 0; i < fine.at("dweight_ih").size(); ++i) {
+    is_same = is_same && fine.at("dweight_ih")[i] == coarse.at("dweight_ih")[i];
+  }
+  CHECK(!is_same);
+  check_near(coarse, fine, 1e-2);
+  for (auto& [name, numbers] : data.arrays) {
+    for (double& number : numbers) number = std::round(number * 128) / 128;
+  }
+  // The gated state of a second product is none of these numbers.
+  const bool has_second = cell == CellKind::mgu || cell == CellKind::gru_reset_before;
+  check_near(values(true, "y"), values(false, "y"), has_second ? 1e-2 : 1e-5);
 }
 
 void edges(CellKind cell) {
@@ -348,6 +385,7 @@ int main(int count, char** arguments) {
     large_numbers<float>(cell);
     large_numbers<double>(cell);
     gradient_clip(cell);
+    rounded_factors(cell);
     stepping<float>(cell);
     stepping<double>(cell);
     for (int n = 0; n < cases; ++n) {

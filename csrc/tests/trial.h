@@ -28,6 +28,7 @@ class Trial {
     call.form.nonlinearity = c.relu ? Nonlinearity::relu : Nonlinearity::tanh;
     call.form.layer_norm = c.layer_norm;
     call.form.reverse = c.reverse;
+    call.form.bfloat16 = c.bfloat16;
     call.form.cell_clip = c.cell_clip;
     call.form.output_clip = c.output_clip;
     call.form.gradient_clip = c.gradient_clip;

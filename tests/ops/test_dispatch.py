@@ -91,13 +91,18 @@ def test_explain_says_what_run_does(call):
     assert sum(b.runs for b in backends) == 0
 
 
-def test_autocast_converts_all_but_float64(call):
+def test_autocast_is_told_and_converts_all_but_float64(call):
     fake = _Fake("fast")
     with torch.autocast("cpu", torch.bfloat16):
         _dispatch.run((fake,), call._replace(state=(torch.zeros(1, 4, dtype=torch.float64),)))
-    assert fake.seen.x_TBI.dtype == fake.seen.weights.weight_hh.dtype == torch.bfloat16
-    assert fake.seen.state[0].dtype == torch.float64
-    assert fake.seen.weights.bias_ih is None
+        assert str(_dispatch.explain((fake,), call)).startswith("demo (cpu, bfloat16)")
+    assert (fake.seen.x_TBI.dtype, fake.seen.autocast, fake.seen.dtype) == (torch.float32, *[torch.bfloat16] * 2)
+    cast = fake.seen.cast()
+    assert cast.x_TBI.dtype == cast.weights.weight_hh.dtype == cast.dtype == torch.bfloat16
+    assert cast.state[0].dtype == torch.float64
+    assert cast.weights.bias_ih is None
+    assert cast.autocast is None
+    assert cast.cast() is cast
 
 
 def test_torch_is_forced_and_refuses_transforms(ops, no_fallbacks, monkeypatch):

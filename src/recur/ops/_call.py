@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
+import torch
 from torch import Tensor
 
 State: TypeAlias = tuple[Tensor, ...]
@@ -116,6 +117,8 @@ class Call(NamedTuple):
             keeps everything. Back ends other than the CPU kernels keep what they keep, and so do compiled and
             transformed calls.
         is_forced: Whether a back end was asked for by its name.
+        autocast: The dtype in which autocast wants it computed, unless it is in float64. A back end's business.
+        bfloat16: Whether products of a float32 call may round their factors to bfloat16.
     """
 
     op: str
@@ -131,11 +134,45 @@ class Call(NamedTuple):
     records: bool = False
     recompute: int | None = None
     is_forced: bool = False
+    autocast: torch.dtype | None = None
+    bfloat16: bool = False
 
     @property
     def anew(self) -> State:
         """The state that a reset puts in place."""
         return self.state if self.reset_state is None else self.reset_state
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """In which it is to be computed."""
+        dtype = self.x_TBI.dtype
+        return dtype if self.autocast is None or dtype == torch.float64 else self.autocast
+
+    def cast(self) -> Call:
+        """Return the call with every float tensor in the dtype that autocast wants."""
+        return self if self.autocast is None else self.to(self.autocast)._replace(autocast=None)
+
+    def to(self, dtype: torch.dtype) -> Call:
+        """Return the call with every float tensor in another dtype; float64 stays."""
+
+        def to(tensor: Tensor) -> Tensor:
+            return tensor if tensor.dtype == torch.float64 else tensor.to(dtype)
+
+        def all_to(tensors: Sequence[Tensor | None]) -> tuple[Any, ...]:
+            return tuple([None if tensor is None else to(tensor) for tensor in tensors])
+
+        weights, noise = self.weights, self.noise
+        w_ih, w_hh, b_ih, b_hh = all_to(weights[:4])
+        if noise is not SILENCE:
+            on_state, on_candidate = all_to((noise.state, noise.candidate))
+            noise = Noise(on_state, on_candidate, all_to(noise.zoneout))
+        return self._replace(
+            x_TBI=to(self.x_TBI),
+            state=all_to(self.state),
+            reset_state=None if self.reset_state is None else all_to(self.reset_state),
+            weights=Weights(w_ih, w_hh, b_ih, b_hh, {name: to(weight) for name, weight in weights.more.items()}),
+            noise=noise,
+        )
 
 
 class Result(NamedTuple):
@@ -151,3 +188,8 @@ class Result(NamedTuple):
     output: Tensor
     state: State
     record: Mapping[str, Tensor] = _NOTHING
+
+    def to(self, dtype: torch.dtype) -> Result:
+        """Return it in another dtype."""
+        record = {name: value.to(dtype) for name, value in self.record.items()}
+        return Result(self.output.to(dtype), tuple([part.to(dtype) for part in self.state]), record)

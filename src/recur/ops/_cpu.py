@@ -20,7 +20,11 @@ from recur.ops._scan import Reference
 
 
 class Cpu:
-    """Kernels for float32 and float64, for every option but nonlinearities that are functions of Python.
+    """Kernels for every option but nonlinearities that are functions of Python, in float32, float64 and bfloat16.
+
+    In bfloat16, and under autocast to it, the factors of products are rounded; products, sums and the state are
+    float32, and so are the gradients of float32 weights. Where the processor has no instructions for it
+    (`avx512_bf16`) all of it is float32, for that is faster there.
 
     Bit for bit the same result for the same number of threads. A call that is compiled or transformed runs as one
     operator of torch, `recur::recurrence`; an eager one goes straight to the kernels, which saves the operator's 40 us.
@@ -43,8 +47,8 @@ class Cpu:
         x = call.x_TBI
         if x.device.type != "cpu":
             return f"its kernels run on a CPU, and x is on {x.device}"
-        if x.dtype not in DTYPES:
-            return f"its kernels compute in float32 and float64, and x is {x.dtype}"
+        if call.dtype not in _DTYPES or x.dtype not in _DTYPES:
+            return f"its kernels compute in float32, float64 and bfloat16, and x is {_of(call)}"
         reason = engine.missing_kernels()
         if reason is not None:
             return reason
@@ -66,6 +70,9 @@ class Cpu:
 
     def run(self, call: Call) -> Result:
         """Run the call, see `Backend.run`."""
+        if call.dtype is torch.bfloat16:
+            # Only factors of products are so coarse; the state and every sum are not.
+            return self.run(call.to(torch.float32)._replace(autocast=None, bfloat16=True)).to(torch.bfloat16)
         given = _given(call)
         is_transformed = torch._C._are_functorch_transforms_active()
         # What torch.func differentiates tells so only at its own level.
@@ -89,6 +96,13 @@ class Cpu:
         output, *rest = found
         final, rest = rest[: len(call.state)], rest[len(call.state) :]
         return Result(output, tuple(final), frame.record(output, rest) if call.records else {})
+
+
+_DTYPES = (*DTYPES, torch.bfloat16)
+
+
+def _of(call: Call) -> str:
+    return f"{call.x_TBI.dtype}" if call.autocast is None else f"{call.x_TBI.dtype} under autocast to {call.autocast}"
 
 
 _NO_ANEW: Given = (None, None)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
 
 from recur.errors import BackendError
-from recur.ops._call import SILENCE, Call, Noise, Result, Weights
+from recur.ops._call import Call, Result
 from recur.ops._checks import is_autocast
 
 _log = logging.getLogger("recur.ops")
@@ -95,7 +95,7 @@ def check_name(owner: str, backends: Sequence[Backend], backend: str) -> None:
 def run(backends: Sequence[Backend], call: Call, requested: str = "auto") -> Result:
     """Run `call` on the first back end that accepts it, or on the one asked for.
 
-    Under autocast, inputs, state and weights are first converted to autocast's dtype (float64 stays).
+    Under autocast it is computed in autocast's dtype (float64 stays).
 
     Args:
         backends: Fastest first.
@@ -106,14 +106,18 @@ def run(backends: Sequence[Backend], call: Call, requested: str = "auto") -> Res
         ValueError: No back end has that name.
         BackendError: The one asked for, or every one, refused; the message gives each reason.
     """
+    call = _complete(call, requested)
+    if call.autocast is None:
+        return _run(backends, call, requested)
+    with torch.autocast(call.x_TBI.device.type, enabled=False):
+        return _run(backends, call, requested)
+
+
+def _complete(call: Call, requested: str) -> Call:
     if requested != "auto":
         call = call._replace(is_forced=True)
     device = call.x_TBI.device.type
-    if is_autocast(device):
-        call = _cast(call, torch.get_autocast_dtype(device))
-        with torch.autocast(device, enabled=False):
-            return _run(backends, call, requested)
-    return _run(backends, call, requested)
+    return call._replace(autocast=torch.get_autocast_dtype(device)) if is_autocast(device) else call
 
 
 def _run(backends: Sequence[Backend], call: Call, requested: str) -> Result:
@@ -131,8 +135,9 @@ def _run(backends: Sequence[Backend], call: Call, requested: str) -> Result:
 
 def explain(backends: Sequence[Backend], call: Call, requested: str = "auto") -> Explanation:
     """Return which back end `run` would use for the same arguments, and why each other one does not run."""
-    chosen, others = _choose(backends, call._replace(is_forced=requested != "auto"), requested)
-    situation = [call.x_TBI.device.type, str(call.x_TBI.dtype).removeprefix("torch.")]
+    call = _complete(call, requested)
+    chosen, others = _choose(backends, call, requested)
+    situation = [call.x_TBI.device.type, str(call.dtype).removeprefix("torch.")]
     situation += [name for name in ("lengths", "reset") if getattr(call, name) is not None]
     if requested != "auto":
         situation.append(f"backend={requested!r}")
@@ -164,30 +169,3 @@ def _record(op: str, chosen: Backend, others: Sequence[tuple[str, str]]) -> None
         if not reason.startswith("not needed") and fallback not in _fallbacks:
             _fallbacks[fallback] = None
             _log.warning("%s", fallback)
-
-
-def _cast(call: Call, dtype: torch.dtype) -> Call:
-    def to(tensor: torch.Tensor) -> torch.Tensor:
-        return tensor if tensor.dtype == torch.float64 else tensor.to(dtype)
-
-    weights, noise = call.weights, call.noise
-    return call._replace(
-        x_TBI=to(call.x_TBI),
-        state=tuple(to(s) for s in call.state),
-        reset_state=None if call.reset_state is None else tuple(to(s) for s in call.reset_state),
-        weights=Weights(
-            to(weights.weight_ih),
-            to(weights.weight_hh),
-            None if weights.bias_ih is None else to(weights.bias_ih),
-            None if weights.bias_hh is None else to(weights.bias_hh),
-            {name: to(weight) for name, weight in weights.more.items()},
-        ),
-        noise=noise if noise is SILENCE else _cast_noise(to, noise),
-    )
-
-
-def _cast_noise(to: Callable[[torch.Tensor], torch.Tensor], noise: Noise) -> Noise:
-    on_state, on_candidate, *kept = (
-        None if mask is None else to(mask) for mask in (noise.state, noise.candidate, *noise.zoneout)
-    )
-    return Noise(on_state, on_candidate, tuple(kept))

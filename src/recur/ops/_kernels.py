@@ -132,6 +132,7 @@ def described(kind: str, call: Call, given: Given) -> tuple[Any, list[Any], list
         options.nonlinearity == "relu",
         options.layer_norm,
         call.reverse,
+        call.bfloat16,
         num_steps,
         batch,
         input_size,

@@ -84,6 +84,7 @@ class Library:
 
     def run(self, call: Call) -> Result:
         """Run the call, see `Backend.run`."""
+        call = call.cast()
         if not call.reverse and call.reset is None and call.lengths is None:
             return self._run_full(call.x_TBI, call.state, call.weights)
         x_TBI, lengths, reset = call.x_TBI, call.lengths, call.reset

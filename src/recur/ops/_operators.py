@@ -29,6 +29,7 @@ class _Form(NamedTuple):
     nonlinearity: str
     layer_norm: bool
     reverse: bool
+    bfloat16: bool
     cell_clip: float | None
     output_clip: float | None
     gradient_clip: float | None
@@ -43,7 +44,7 @@ _NUM_STATES = 5
 _ALWAYS = {"x", "h0", "weight_ih", "weight_hh"}
 _TENSORS = ", ".join(f"Tensor{'' if name in _ALWAYS else '?'} {name}" for name in (*_GIVEN, *_MASKS))
 _PLAIN = (
-    "str kind, str nonlinearity, bool layer_norm, bool reverse, "
+    "str kind, str nonlinearity, bool layer_norm, bool reverse, bool bfloat16, "
     "float? cell_clip, float? output_clip, float? gradient_clip"
 )
 _FORWARD = f"({_TENSORS}, {_PLAIN}, bool saves) -> ({', '.join(['Tensor'] * (3 + len(Saved._fields)))})"
@@ -65,7 +66,7 @@ def run(frame: Frame, given: Given, is_learning: bool) -> tuple[Tensor, ...]:
     call = frame.rest
     options, noise = call.options, call.noise
     assert isinstance(options.nonlinearity, str)
-    form = _Form(frame.kind, options.nonlinearity, options.layer_norm, call.reverse, *options[-3:])
+    form = _Form(frame.kind, options.nonlinearity, options.layer_norm, call.reverse, call.bfloat16, *options[-3:])
     masks = (call.lengths, call.reset, noise.state, noise.candidate, *(*noise.zoneout, None, None)[:2])
     saves = is_learning or call.records
     output, h_n, c_n, *rest = _operator("recurrence")(*given, *masks, *form, saves)
@@ -110,6 +111,7 @@ def _frame(given: Given, masks: Sequence[Tensor | None], form: _Form, is_checked
         None if h_anew is None else tuple([part for part in (h_anew, c_anew) if part is not None]),
         options,
         Noise(on_state, on_candidate, tuple(kept[:num_states]) if is_kept else ()) if has_noise else SILENCE,
+        bfloat16=form.bfloat16,
     )
     cell = form_of(name, options)
     if is_checked:

@@ -40,6 +40,7 @@ class Reference:
 
     def run(self, call: Call) -> Result:
         """Run the steps in order. Shapes as in `Call`."""
+        call = call.cast()
         candidate = call.noise.candidate
 
         def step(t: int, x_BI: Tensor, state: State) -> tuple[Tensor, State, dict[str, Tensor]]:
