@@ -14,6 +14,7 @@ from typing import Any
 
 import layer_costs
 import layer_options
+import layer_savings
 import layers
 import main_job
 import memory
@@ -43,6 +44,8 @@ BENCHMARKS: dict[str, Callable[[], Iterable[dict[str, Any]]]] = {
     "layers_memory": layer_costs.memory,
     "layers_accuracy": layer_costs.accuracy,
     "layers_step": layer_costs.step,
+    "layers_bfloat16": layer_savings.bfloat16,
+    "layers_long": layer_savings.long_sequences,
     "memory_adding": memory.adding,
     "memory_copying": memory.copying,
     "memory_parity": memory.parity,

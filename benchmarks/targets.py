@@ -181,6 +181,12 @@ TARGETS = (
     _step("lstm", 128, 4),
     _step("gru", 64, 1.2),
     _step("gru", 128, 4),
+    Target(
+        "training in bfloat16 against float32, B >= 32, H >= 256, worst",
+        1.4,
+        ("layers_bfloat16",),
+        of(min, against("recur in float32")),
+    ),
     Target("memory held for backward by torch's, worst", 1, ("layers_memory",), of(max, anything, ratio), is_most=True),
     Target("error by torch's own, worst", 2, ("layers_accuracy",), of(max, anything, ratio), is_most=True),
     _main_job("lstm", 1.5),

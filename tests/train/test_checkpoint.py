@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from recur.errors import Interrupted, RunError
 from recur.run import RunFolder
@@ -85,6 +86,25 @@ def test_a_checkpoint_of_another_model_is_refused(run: RunFolder, console: Any) 
         run.write_json("config.json", changed)
         with pytest.raises(RunError, match=pattern):
             resume_language_model(run.path, bounds={"max_steps": 20}, console=console)
+
+
+def test_in_bfloat16(train: Any, model: Any, signals_at: Any, assert_same: Any, console: Any, tmp_path: Path) -> None:
+    whole = train("whole", model, max_steps=30, precision="bfloat16")
+    signals_at(17, signal.SIGINT)
+    with pytest.raises(Interrupted):
+        train("halves", model, max_steps=30, precision="bfloat16")
+    halves = tmp_path / "halves"
+    carried = checkpoint.read(RunFolder.open(halves))["recur"]["carried"]
+    assert {part.dtype for layer in carried for part in layer} == {torch.bfloat16}
+    assert_same(whole, resume_language_model(halves, console=console))
+    full = train("full", model, max_steps=30)
+    assert abs(loss_of(whole) - loss_of(full)) < 0.01 * loss_of(full)
+    assert loss_of(whole) != loss_of(full)
+    assert {weight.dtype for weight in load_file(whole.path / "model.safetensors").values()} == {torch.float32}
+
+
+def loss_of(run: RunFolder) -> float:
+    return float([row["loss"] for row in run.metrics() if row["kind"] == "train"][-1])
 
 
 def test_without_dropout_and_learned_state(

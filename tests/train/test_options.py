@@ -65,6 +65,7 @@ def test_numbers_above_zero(name: str) -> None:
         ({"final_learning_rate": -1}, r"final_learning_rate must be a number from 0 to 1, not -1\."),
         ({"clip_norm": 1.0, "clip_value": 1.0}, r"give clip_norm or clip_value, not both\."),
         ({"device": "gpu"}, r"device must be auto, cpu, cuda or mps, not 'gpu'\."),
+        ({"precision": "bf16"}, r"precision must be float32 or bfloat16, not 'bf16'\."),
         ({"sample_prompt": ""}, r"sample_prompt must be a text of at least one character, not ''\."),
         ({"sample_prompt": 3}, r"sample_prompt must be a text of at least one character, not 3\."),
         ({"seed": 1 << 63}, r"seed must be at most 9223372036854775807, not 9223372036854775808\."),
@@ -84,6 +85,7 @@ def test_values_out_of_range(values: dict[str, Any], message: str) -> None:
         {"clip_norm": 1.0},
         {"clip_value": 1.0},
         {"device": "cuda"},
+        {"precision": "bfloat16"},
         {"seed": (1 << 63) - 1},
     ],
 )

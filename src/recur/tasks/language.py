@@ -65,8 +65,9 @@ class LanguageTask(LightningModule):
         state = None if self.global_step % self.windows_per_epoch == 0 else self.carried
         logits, state = self.model(batch.x, state, reset=batch.reset)
         self.carried = detach_state(state)
-        # The model computes time first; read in that order, the logits need no copy.
-        loss = functional.cross_entropy(logits.transpose(0, 1).flatten(0, 1), batch.target.t().flatten())
+        # The model computes time first; read in that order, the logits need no copy. Under autocast they are narrow.
+        logits = logits.transpose(0, 1).flatten(0, 1).float()
+        loss = functional.cross_entropy(logits, batch.target.t().flatten())
         self.loss = float(loss.detach())
         return loss
 

@@ -329,6 +329,7 @@ def _trainer(run: RunFolder, training: TrainingOptions, model: LanguageModelOpti
             devices=processes.local_count(training.devices),
             num_nodes=processes.nodes(training.devices),
             strategy=strategy,
+            precision="bf16-mixed" if training.precision == "bfloat16" else "32-true",
             max_epochs=-1,
             limit_val_batches=0,
             num_sanity_val_steps=0,

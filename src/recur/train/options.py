@@ -75,6 +75,9 @@ class TrainingOptions:
     devices: int = 1
     """Processes, each with its own streams, that train one model together."""
 
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Numbers that products are computed in: bfloat16, by autocast, is faster where the processor or device has it."""
+
     tensorboard: bool = False
     """Write TensorBoard event files into the run folder too."""
 
@@ -110,3 +113,5 @@ class TrainingOptions:
             raise OptionError("give clip_norm or clip_value, not both.")
         if self.device not in ("auto", "cpu", "cuda", "mps"):
             raise OptionError(f"device must be auto, cpu, cuda or mps, not {self.device!r}.")
+        if self.precision not in ("float32", "bfloat16"):
+            raise OptionError(f"precision must be float32 or bfloat16, not {self.precision!r}.")
