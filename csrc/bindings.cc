@@ -5,6 +5,7 @@
 #include <nanobind/stl/vector.h>
 
 #include "cpu_features.h"
+#include "linear.h"
 #include "memory.h"
 #include "recurrence.h"
 #include "threads.h"
@@ -125,6 +126,44 @@ void bind_recurrence(nb::module_& m, const char* name) {
       nb::call_guard<nb::gil_scoped_release>());
 }
 
+// Everything in one go, for each crossing from Python takes its time: sizes, then addresses, 0 where there is none.
+template <class T>
+void bind_linear(nb::module_& m, const std::string& suffix) {
+  using Index = std::int64_t;
+  const auto call_of = [](Index steps, Index batch, Index inputs, Index outputs, Address x, Index step, Index row,
+                          Address weight) {
+    recur::Linear<T> call;
+    call.steps = steps;
+    call.batch = batch;
+    call.inputs = inputs;
+    call.outputs = outputs;
+    call.x = {reinterpret_cast<const T*>(x), step, row};
+    call.weight = reinterpret_cast<const T*>(weight);
+    return call;
+  };
+  m.def(("linear_forward" + suffix).c_str(),
+        [call_of](Index steps, Index batch, Index inputs, Index outputs, Address x, Index step, Index row,
+                  Address weight, Address bias, Address y, int threads) {
+          recur::Linear<T> call = call_of(steps, batch, inputs, outputs, x, step, row, weight);
+          call.bias = reinterpret_cast<const T*>(bias);
+          call.y = reinterpret_cast<T*>(y);
+          recur::forward(call, threads);
+        },
+        nb::call_guard<nb::gil_scoped_release>());
+  m.def(
+      ("linear_backward" + suffix).c_str(),
+      [call_of](Index steps, Index batch, Index inputs, Index outputs, Address x, Index step, Index row, Address weight,
+                Address dy, Index dy_step, Index dy_row, Address dx, Address dweight, Address dbias, int threads) {
+        recur::Linear<T> call = call_of(steps, batch, inputs, outputs, x, step, row, weight);
+        call.dy = {reinterpret_cast<const T*>(dy), dy_step, dy_row};
+        call.dx = reinterpret_cast<T*>(dx);
+        call.dweight = reinterpret_cast<T*>(dweight);
+        call.dbias = reinterpret_cast<T*>(dbias);
+        recur::backward(call, threads);
+      },
+      nb::call_guard<nb::gil_scoped_release>());
+}
+
 template <class T>
 void bind_stepping(nb::module_& m, const char* name) {
   using Stepping = recur::Stepping<T>;
@@ -172,6 +211,8 @@ NB_MODULE(_engine, m) {
   bind_recurrence<double>(m, "Recurrence64");
   bind_stepping<float>(m, "Stepping32");
   bind_stepping<double>(m, "Stepping64");
+  bind_linear<float>(m, "32");
+  bind_linear<double>(m, "64");
   m.def(
       "peak_flops_float32", [](int threads) { return recur::peak_flops<float>(threads); },
       nb::call_guard<nb::gil_scoped_release>());

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "cpu_features.h"
+#include "dispatch.h"
 #include "kernels/table.h"
 #include "memory.h"
 
@@ -53,6 +54,8 @@ const Kernels<T>& choose(const Kernels<float>& single, const Kernels<double>& fu
   }
 }
 
+}  // namespace
+
 template <class T>
 const Kernels<T>& kernels() {
   [[maybe_unused]] const Isa isa = chosen_isa();
@@ -63,6 +66,10 @@ const Kernels<T>& kernels() {
 #endif
   return choose<T>(lowest::kernels_float32, lowest::kernels_float64);
 }
+template const Kernels<float>& kernels();
+template const Kernels<double>& kernels();
+
+namespace {
 
 // --- threads ---------------------------------------------------------------------------------------------------------
 
@@ -108,6 +115,12 @@ void in_parts(int parts, Act act) {
 #endif
   for (int part = 0; part < parts; ++part) act(part);
 }
+
+}  // namespace
+
+void side_by_side(int parts, const std::function<void(int)>& act) { in_parts(parts, act); }
+
+namespace {
 
 // --- rows to parts ---------------------------------------------------------------------------------------------------
 

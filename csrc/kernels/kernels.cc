@@ -3,6 +3,7 @@
 
 #include "kernels/backward.h"
 #include "kernels/forward.h"
+#include "kernels/linear_passes.h"
 #include "kernels/table.h"
 
 namespace recur {
@@ -114,12 +115,24 @@ std::int64_t work(std::int64_t rounds, T* sink) {
   return rounds * kSums * kWidth<T> * 2;
 }
 
+template <class T, class Run>
+constexpr LinearPass<T> linear_pass() {
+  return {[](const Linear<T>& call, int parts) { return Run(call, 0, parts, nullptr, nullptr).shared_bytes(); },
+          [](const Linear<T>& call, int parts) { return Run(call, 0, parts, nullptr, nullptr).part_bytes(); },
+          [](const Linear<T>& call, int parts) { return Run(call, 0, parts, nullptr, nullptr).stages(); },
+          [](const Linear<T>& call, int stage, int part, int parts, void* shared, void* const* scratch) {
+            Run(call, part, parts, shared, scratch).run(stage);
+          }};
+}
+
 template <class T>
 constexpr Kernels<T> table() {
   return {{forward_shared<T>, forward_part<T>, pack_forward_part<T>, run_forward<T>, nullptr},
           {backward_shared<T>, backward_part<T>, pack_backward_part<T>, run_backward<T>, reduce_parts<T>},
           saved_sizes_of<T>,
-          work<T>};
+          work<T>,
+          linear_pass<T, LinearForward<T>>(),
+          linear_pass<T, LinearBackward<T>>()};
 }
 
 }  // namespace

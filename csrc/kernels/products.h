@@ -28,7 +28,8 @@ struct Panels {
 
   static constexpr Index width = kPanelVectors * kWidth<T>;
   Index levels() const { return is_paired ? (depth + 1) / 2 : depth; }
-  Index size() const { return levels() * round_up(columns, kWidth<T>); }
+  static Index size(Index levels, Index columns) { return levels * round_up(columns, kWidth<T>); }
+  Index size() const { return size(levels(), columns); }
   Index count() const { return (columns + width - 1) / width; }
   T* panel(Index number) const { return data + number * width * levels(); }
   int vectors(Index number) const {
@@ -216,7 +217,7 @@ inline int rows_of_block(Index rest) {
 // pairs: Room for the left factor where w is in pairs.
 template <class T>
 void multiply(const T* const* a, Index a_from, T* const* c, Index c_from, Index rows, const Panels<T>& w, Start start,
-              const T* bias, bool fills, T* pairs) {
+              const T* bias, bool fills, T* pairs = nullptr) {
   if (w.data == nullptr) return multiply_unpacked(a, a_from, c, c_from, rows, w, start, bias);
   const Index stride = row_of_pairs<T>(w.depth);
   if (w.is_paired) {

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "linear.h"
 #include "recurrence.h"
 
 namespace recur {
@@ -24,12 +25,23 @@ struct Pass {
   void (*reduce)(const Recurrence<T>& call, int part, int parts, void* const* scratch);
 };
 
+// A linear layer's work comes in stages, one after the other, each cut into the same number of parts.
+template <class T>
+struct LinearPass {
+  std::int64_t (*shared_bytes)(const Linear<T>& call, int parts);
+  std::int64_t (*part_bytes)(const Linear<T>& call, int parts);
+  int (*stages)(const Linear<T>& call, int parts);
+  // scratch: Of every part.
+  void (*run)(const Linear<T>& call, int stage, int part, int parts, void* shared, void* const* scratch);
+};
+
 template <class T>
 struct Kernels {
   Pass<T> forward, backward;
   SavedSizes (*saved_sizes)(const Recurrence<T>& call);
   // Multiplies and adds in registers, `rounds` times; returns how many floating-point operations that was.
   std::int64_t (*work)(std::int64_t rounds, T* sink);
+  LinearPass<T> linear_forward, linear_backward;
 };
 
 }  // namespace recur

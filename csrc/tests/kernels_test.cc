@@ -14,6 +14,7 @@
 #include "cases.h"
 #include "check.h"
 #include "cpu_features.h"
+#include "linear_test.h"
 #include "recurrence.h"
 #include "trial.h"
 
@@ -392,6 +393,7 @@ int main(int count, char** arguments) {
       try_case(random_case(cell, static_cast<std::uint64_t>(n) * 8 + static_cast<std::uint64_t>(cell)), 1 + n % 3);
     }
   }
+  linear(cases);
   no_memory();
   side_by_side(count > 3);
   std::printf("%s: all well\n", isa.c_str());

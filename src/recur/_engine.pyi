@@ -64,6 +64,42 @@ class _Stepping:
 class Stepping32(_Stepping): ...
 class Stepping64(_Stepping): ...
 
+def linear_forward32(
+    steps: int,
+    batch: int,
+    inputs: int,
+    outputs: int,
+    x: int,
+    step: int,
+    row: int,
+    weight: int,
+    bias: int,
+    y: int,
+    threads: int,
+    /,
+) -> None: ...
+def linear_backward32(
+    steps: int,
+    batch: int,
+    inputs: int,
+    outputs: int,
+    x: int,
+    step: int,
+    row: int,
+    weight: int,
+    dy: int,
+    dy_step: int,
+    dy_row: int,
+    dx: int,
+    dweight: int,
+    dbias: int,
+    threads: int,
+    /,
+) -> None: ...
+
+linear_forward64 = linear_forward32
+linear_backward64 = linear_backward32
+
 def cpu_features() -> CpuFeatures: ...
 def chosen_isa() -> str: ...
 def peak_flops_float32(threads: int) -> float: ...
