@@ -13,6 +13,7 @@ from recur.nn.grud import GRUD, GRUDCell
 from recur.nn.indrnn import IndRNN
 from recur.nn.layer import Everything, RecurrentLayer, Steps
 from recur.nn.ligru import LiGRU
+from recur.nn.linear import Linear
 from recur.nn.lstm import LSTM
 from recur.nn.mgu import MGU
 from recur.nn.mogrifier import MogrifierLSTM, MogrifierLSTMCell
@@ -53,6 +54,7 @@ __all__ = [
     "LSTMState",
     "LiGRU",
     "LiGRUCell",
+    "Linear",
     "LockedDropout",
     "MGUCell",
     "MogrifierLSTM",
