@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from recur.errors import OptionError
 from recur.models.options import LanguageModelOptions
-from recur.nn import GRU, LSTM, MGU, RNN, GatedLayer, IndRNN, LiGRU, LockedDropout
+from recur.nn import GRU, LSTM, MGU, RNN, GatedLayer, IndRNN, LiGRU, Linear, LockedDropout
 
 LayerState = Tensor | tuple[Tensor, Tensor]
 State = tuple[LayerState, ...]
@@ -72,7 +72,7 @@ class LanguageModel(nn.Module):
         self.dropout = LockedDropout(options.dropout)
         on_embedding = options.dropout if options.embedding_dropout is None else options.embedding_dropout
         self.embedding_dropout = LockedDropout(on_embedding)
-        self.output = nn.Linear(hidden, vocabulary_size)
+        self.output = Linear(hidden, vocabulary_size)
         if options.tied:
             self.output.weight = self.embedding.weight
             # The output layer's scale; N(0, 1) would make the first losses huge.
