@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import layer_costs
+import layer_linear
 import layer_options
 import layer_savings
 import layers
@@ -46,6 +47,8 @@ BENCHMARKS: dict[str, Callable[[], Iterable[dict[str, Any]]]] = {
     "layers_step": layer_costs.step,
     "layers_bfloat16": layer_savings.bfloat16,
     "layers_long": layer_savings.long_sequences,
+    "layers_linear": lambda: layer_linear.linear("few"),
+    "layers_linear_grid": lambda: layer_linear.linear("grid"),
     "memory_adding": memory.adding,
     "memory_copying": memory.copying,
     "memory_parity": memory.parity,
@@ -55,7 +58,7 @@ BENCHMARKS: dict[str, Callable[[], Iterable[dict[str, Any]]]] = {
 }
 """Every benchmark by name."""
 
-LONG = ("layers_training_grid", *[name for name in BENCHMARKS if name.startswith("memory_")])
+LONG = ("layers_training_grid", "layers_linear_grid", *[name for name in BENCHMARKS if name.startswith("memory_")])
 """Those that take long and run only when they are named."""
 
 NEED_DATA = ("quality", "memory_rows", "memory_pixels", "memory_dilated")

@@ -106,6 +106,22 @@ def test_training_rows_say_all_that_a_result_needs(module, monkeypatch):
     assert first["gflops_per_second"] == pytest.approx(1000 * first["share_of_peak"])
 
 
+def test_rows_of_the_linear_layer(module, monkeypatch):
+    linear = module("layer_linear")
+    assert len(set(linear.sizes("grid"))) == len(linear.sizes("grid")) == 8 * 5 * 7
+    monkeypatch.setattr(linear, "thread_counts", lambda: [1])
+    monkeypatch.setattr(linear, "sizes", lambda which: [(2, 3, 4), (4096, 4096, 8192)])
+    monkeypatch.setitem(linear.PACE, "few", {"budget": 0.0})
+    rows = list(linear.linear("few"))
+    timed = [row for row in rows if "ratio" in row]
+    assert [(row["work"]["dtype"], row["work"]["training"]) for row in timed] == [
+        (dtype, training) for dtype in ("float32", "float64") for training in (False, True)
+    ]
+    assert {row["backend"] for row in timed} == {"torch"}
+    assert [row["left_out"] for row in rows if "left_out" in row] == [[(4096, 4096, 8192)]] * 4
+    assert linear.flops((2, 3, 4), True) == 3 * linear.flops((2, 3, 4), False) == 144
+
+
 def test_a_row_that_disagrees_has_no_speed(module):
     assert module("layers").rated({"disagrees": "dx"}, 1, 1.0) == {"disagrees": "dx"}
 
