@@ -34,14 +34,11 @@ def refusal(x: Tensor, weight: Tensor, bias: Tensor | None, is_forced: bool) -> 
         bias: (O,), or None.
         is_forced: Whether it is asked for by name, however slow.
     """
+    # First what most calls of a network that takes single steps end at.
+    if not is_forced and _is_small(x, weight, bias):
+        return "torch is as fast with so little work"
     if torch.compiler.is_compiling() or torch._C._is_tracing():
         return "in a program that is compiled, exported or traced, torch's own product stays visible"
-    if not is_forced:
-        outputs, inputs = weight.shape
-        size = x.numel()
-        least = LEAST_WORK_LEARNING if _learns(x, weight, bias) else LEAST_WORK
-        if size < LEAST_ROWS * inputs or size * outputs < least * torch.get_num_threads():
-            return "torch is as fast with so little work"
     if x.device.type != "cpu":
         return f"its kernels run on a CPU, and x is on {x.device}"
     if x.dtype not in DTYPES:
@@ -60,6 +57,14 @@ def refusal(x: Tensor, weight: Tensor, bias: Tensor | None, is_forced: bool) -> 
     if not (is_forced or _is_measured(kernels().chosen_isa())):
         return "that it is faster was only measured with AVX-512 on AMD's processors, beside torch with MKL"
     return None
+
+
+def _is_small(x: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
+    size, (outputs, inputs) = x.numel(), weight.shape
+    if size < LEAST_ROWS * inputs:
+        return True
+    least = LEAST_WORK_LEARNING if _learns(x, weight, bias) else LEAST_WORK
+    return size * outputs < least * torch.get_num_threads()
 
 
 _KINDS = (Tensor, torch.nn.Parameter, type(None))

@@ -74,13 +74,13 @@ def explain(x: Tensor, weight: Tensor, bias: Tensor | None, *, backend: str, own
 def _check(owner: str, x: Tensor, weight: Tensor) -> None:
     if not isinstance(x, Tensor):
         raise TypeError(f"{owner}: x must be a torch.Tensor, but is {type(x).__name__}.")
-    inputs = weight.shape[1]
-    if x.dim() == 0:
+    shape, inputs = x.shape, weight.shape[1]
+    if not shape:
         raise ValueError(f"{owner}: x must have at least 1 dimension, but has none. Give it {inputs} features.")
-    if x.shape[-1] != inputs:
+    if shape[-1] != inputs:
         raise ValueError(
-            f"{owner}: x has {x.shape[-1]} features but in_features is {inputs}. "
-            f"Pass in_features={x.shape[-1]}, or give x of shape (..., {inputs})."
+            f"{owner}: x has {shape[-1]} features but in_features is {inputs}. "
+            f"Pass in_features={shape[-1]}, or give x of shape (..., {inputs})."
         )
     if x.dtype != weight.dtype and not is_autocast(x.device.type):
         raise TypeError(
