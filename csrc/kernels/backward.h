@@ -65,8 +65,12 @@ void pack_backward(const Plan<T>& plan, const BackwardPanels<T>& panels, const P
 // Matrices have padded rows, in the order in which the products have them.
 template <class T>
 struct Sums {
-  T *input = nullptr, *hidden = nullptr, *second = nullptr, *projection = nullptr, *bias = nullptr, *own_past = nullptr;
-  T *weight_ch = nullptr, *norm_ih = nullptr, *norm_hh = nullptr, *norm_c = nullptr, *norm_c_bias = nullptr;
+  T *input = nullptr, *hidden = nullptr, *second = nullptr, *projection = nullptr, *bias = nullptr;
+  // To these each step adds by itself. They are of the chunk; what all chunks come to lies `small` elements behind.
+  T *own_past = nullptr, *weight_ch = nullptr;
+  T *norm_ih = nullptr, *norm_hh = nullptr, *norm_c = nullptr, *norm_c_bias = nullptr;
+  T* first_small = nullptr;
+  Index small = 0;
   Index input_stride = 0, output_stride = 0, unit_stride = 0;
 
   Sums() = default;
@@ -79,19 +83,39 @@ struct Sums {
     // A matrix is written at once where there is little to add up.
     const bool adds = plan.is_packed();
     if (wanted.weight_ih != nullptr && adds) input = pieces.take<T>(plan.gate_row() * input_stride);
-    if (wanted.weight_hh != nullptr && plan.cell.is_elementwise) own_past = pieces.take<T>(plan.padded);
     if (wanted.weight_hh != nullptr && !plan.cell.is_elementwise && adds) {
       hidden = pieces.take<T>(plan.cell.hidden_count * plan.padded * output_stride);
       if (plan.has_second()) second = pieces.take<T>(plan.padded * output_stride);
     }
     if (wanted.weight_hr != nullptr) projection = pieces.take<T>(plan.outputs * unit_stride);
     if (wanted.bias_ih != nullptr || wanted.bias_hh != nullptr) bias = pieces.take<T>(plan.slot_row());
-    // The cells add to these without asking.
-    if (plan.call.weights.weight_ch != nullptr) weight_ch = pieces.take<T>(3 * plan.units);
-    if (wanted.norm_ih != nullptr) norm_ih = pieces.take<T>(plan.cell.gates * plan.units);
-    if (wanted.norm_hh != nullptr) norm_hh = pieces.take<T>(plan.cell.gates * plan.units);
-    if (wanted.norm_c != nullptr) norm_c = pieces.take<T>(plan.units);
-    if (wanted.norm_c_bias != nullptr) norm_c_bias = pieces.take<T>(plan.units);
+    const Index gates = plan.cell.gates * plan.units;
+    const bool has_past = wanted.weight_hh != nullptr && plan.cell.is_elementwise;
+    // To this one cells add without asking.
+    const Index eyes = plan.call.weights.weight_ch != nullptr ? 3 * plan.units : 0;
+    const Index counts[] = {has_past ? plan.padded : 0,
+                            eyes,
+                            wanted.norm_ih != nullptr ? gates : 0,
+                            wanted.norm_hh != nullptr ? gates : 0,
+                            wanted.norm_c != nullptr ? plan.units : 0,
+                            wanted.norm_c_bias != nullptr ? plan.units : 0};
+    T** const places[] = {&own_past, &weight_ch, &norm_ih, &norm_hh, &norm_c, &norm_c_bias};
+    for (const Index count : counts) small += round_up(count, unit);
+    first_small = pieces.take<T>(2 * small);
+    Index at = 0;
+    for (int n = 0; n < 6; ++n) {
+      if (counts[n] > 0) *places[n] = first_small + at;
+      at += round_up(counts[n], unit);
+    }
+  }
+
+  // Ends a chunk. Beside the sum over all time each of its terms would be rounded as coarsely as that.
+  void keep() const {
+    for (Index n = 0; n < small; n += kWidth<T>) {
+      T* const sum = first_small + small + n;
+      store(sum, load(sum) + load(first_small + n));
+      store(first_small + n, Vector<T>{});
+    }
   }
 };
 
@@ -488,6 +512,7 @@ struct Backward {
       each(count, [&](Index at, Index s, Index, Index i) { scratch.left[at] = dgates(s, i); });
       add_rows(scratch.left, count, sums.bias, plan.slot_row());
     }
+    sums.keep();
   }
 
   template <class Do>
@@ -499,23 +524,28 @@ struct Backward {
     }
   }
 
-  // sum += every row; a few vectors at a time, which stay in registers. The rows are added up by themselves first: in
-  // the sum over all steps each would be rounded as coarsely as what that has come to.
+  // sum += every row; a few vectors at a time, which stay in registers. Some rows are added up by themselves first, and
+  // all of them before what the sum has come to: beside that each would be rounded as coarsely as it.
   static void add_rows(const T* const* rows, Index count, T* sum, Index width) {
-    constexpr int kTogether = 4, W = kWidth<T>;
+    constexpr int W = kWidth<T>;
     Index u = 0;
-    for (; u + kTogether * W <= width; u += kTogether * W) {
-      Vector<T> total[kTogether]{};
-      for (Index k = 0; k < count; ++k) {
-        RECUR_UNROLL for (int v = 0; v < kTogether; ++v) total[v] += load(rows[k] + u + v * W);
+    for (; u + 4 * W <= width; u += 4 * W) add_vectors<4>(rows, count, sum, u);
+    for (; u < width; u += W) add_vectors<1>(rows, count, sum, u);
+  }
+  template <int kTogether>
+  static void add_vectors(const T* const* rows, Index count, T* sum, Index u) {
+    constexpr Index kSome = 16;
+    constexpr int W = kWidth<T>;
+    Vector<T> total[kTogether]{};
+    for (Index first = 0; first < count; first += kSome) {
+      const Index end = least(count, first + kSome);
+      Vector<T> some[kTogether]{};
+      for (Index k = first; k < end; ++k) {
+        RECUR_UNROLL for (int v = 0; v < kTogether; ++v) some[v] += load(rows[k] + u + v * W);
       }
-      RECUR_UNROLL for (int v = 0; v < kTogether; ++v) store(sum + u + v * W, load(sum + u + v * W) + total[v]);
+      RECUR_UNROLL for (int v = 0; v < kTogether; ++v) total[v] += some[v];
     }
-    for (; u < width; u += W) {
-      Vector<T> total{};
-      for (Index k = 0; k < count; ++k) total += load(rows[k] + u);
-      store(sum + u, load(sum + u) + total);
-    }
+    RECUR_UNROLL for (int v = 0; v < kTogether; ++v) store(sum + u + v * W, load(sum + u + v * W) + total[v]);
   }
 
   // sums[m] += the rows of `left` from an element on, times those of `other`.
@@ -618,7 +648,7 @@ void reduce(const Plan<T>& plan, const Sums<T>& sums, void* const* scratch, int 
     }
   }
   if (share.thread != 0) return;
-  if (d.weight_hh != nullptr && plan.cell.is_elementwise) total(d.weight_hh, H, sums.own_past);
+  if (d.weight_hh != nullptr && plan.cell.is_elementwise) total(d.weight_hh, H, sums.own_past + sums.small);
   for (int gate = 0; gate < plan.cell.gates; ++gate) {
     if (d.bias_ih != nullptr) {
       total(d.bias_ih + gate * H, H, sums.bias + plan.input_slot(gate) * plan.padded);
@@ -628,11 +658,11 @@ void reduce(const Plan<T>& plan, const Sums<T>& sums, void* const* scratch, int 
     }
   }
   const Index eyes = plan.call.form.cell == CellKind::lstm_coupled ? 2 : 3;
-  if (d.weight_ch != nullptr) total(d.weight_ch, eyes * H, sums.weight_ch);
-  if (d.norm_ih != nullptr) total(d.norm_ih, plan.cell.gates * H, sums.norm_ih);
-  if (d.norm_hh != nullptr) total(d.norm_hh, plan.cell.gates * H, sums.norm_hh);
-  if (d.norm_c != nullptr) total(d.norm_c, H, sums.norm_c);
-  if (d.norm_c_bias != nullptr) total(d.norm_c_bias, H, sums.norm_c_bias);
+  if (d.weight_ch != nullptr) total(d.weight_ch, eyes * H, sums.weight_ch + sums.small);
+  if (d.norm_ih != nullptr) total(d.norm_ih, plan.cell.gates * H, sums.norm_ih + sums.small);
+  if (d.norm_hh != nullptr) total(d.norm_hh, plan.cell.gates * H, sums.norm_hh + sums.small);
+  if (d.norm_c != nullptr) total(d.norm_c, H, sums.norm_c + sums.small);
+  if (d.norm_c_bias != nullptr) total(d.norm_c_bias, H, sums.norm_c_bias + sums.small);
 }
 
 }  // namespace RECUR_ISA

@@ -210,6 +210,10 @@ inline int rows_of_block(Index rest) {
   return static_cast<int>((rest + number - 1) / number);
 }
 
+// Terms that are added up by themselves first: rounded beside what all of them come to, they would lose more. So many
+// rows of a panel also stay in the nearest cache.
+constexpr Index kLevels = 128;
+
 // c[i][c_from + n] = start + sum over k of a[i][a_from + k] w[k][n], for n below w.columns.
 //
 // fills: Whether rows of c have room for whole vectors, of which all elements are then written.
@@ -223,20 +227,29 @@ void multiply(const T* const* a, Index a_from, T* const* c, Index c_from, Index 
   if (w.is_paired) {
     for (Index i = 0; i < rows; ++i) pair_along(a[i] + a_from, w.depth, pairs + i * stride);
   }
-  for (Index p = 0; p < w.count(); ++p) {
+  const Index levels = w.levels(), pieces = levels <= kLevels ? 1 : (levels + kLevels - 1) / kLevels;
+  for (Index n = 0; n < w.count() * pieces; ++n) {
+    const Index p = n / pieces, piece = n % pieces, from = levels * piece / pieces, end = levels * (piece + 1) / pieces;
     const int vectors = w.vectors(p);
     const Index column = p * Panels<T>::width;
     const Lanes<T> last(fills ? kWidth<T> : w.columns - column - (vectors - 1) * kWidth<T>);
+    const T* panel = w.panel(p) + from * vectors * kWidth<T>;
     for (Index i = 0; i < rows;) {
       const int count = rows_of_block(rows - i);
-      BlockOf<T> b{a + i,      a_from,     c + i, c_from + column,
-                   w.levels(), w.panel(p), start, bias == nullptr ? nullptr : bias + column,
+      BlockOf<T> b{a + i,
+                   a_from + from,
+                   c + i,
+                   c_from + column,
+                   end - from,
+                   panel,
+                   piece == 0 ? start : Start::self,
+                   bias == nullptr ? nullptr : bias + column,
                    last};
       if (w.is_paired) {
         const T* paired[kRows];
         for (int r = 0; r < count; ++r) paired[r] = pairs + (i + r) * stride;
         b.a = paired;
-        b.a_from = 0;
+        b.a_from = from;
         blocks<T, kHasPairs<T>>().of[count - 1][vectors - 1](b);
       } else {
         blocks<T, false>().of[count - 1][vectors - 1](b);
@@ -364,7 +377,7 @@ void pair_rows(const T* const* rows, Index from, Index count, Index columns, T* 
     for (Index m = 0; m < columns; m += kWidth<T>) {
       const Lanes<T> lanes(columns - m);
       store(to + m, pairs_of<T>(load(rows[k] + from + m, lanes),
-                             k + 1 < count ? load(rows[k + 1] + from + m, lanes) : Vector<T>{}));
+                                k + 1 < count ? load(rows[k + 1] + from + m, lanes) : Vector<T>{}));
     }
   }
 }
