@@ -237,6 +237,16 @@ def test_the_peak_is_measured(dtype: torch.dtype) -> None:
     assert 1e8 < engine.peak_flops(dtype, 1) < 1e12
 
 
+def test_the_peak_is_of_threads_that_the_machine_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    from recur import _engine
+
+    asked = []
+    monkeypatch.setattr(_engine, "peak_flops_float32", lambda threads: asked.append(threads) or 1.0)
+    for threads in (-1, 0, 1, 1 << 30):
+        engine.peak_flops(torch.float32, threads)
+    assert asked == [1, 1, 1, engine.hardware_threads()]
+
+
 def test_the_peak_of_what_the_kernels_do_not_know() -> None:
     with pytest.raises(
         ValueError, match=r"^peak_flops: dtype must be torch\.float32 or torch\.float64, but is torch\.bf"

@@ -135,7 +135,7 @@ def peak_flops(dtype: torch.dtype, threads: int) -> float:
 
     Args:
         dtype: torch.float32 or torch.float64.
-        threads: How many at once.
+        threads: How many at once; at least one, and no more than the machine has logical processors.
 
     Raises:
         BackendError: The compiled module or its kernels are missing.
@@ -148,7 +148,7 @@ def peak_flops(dtype: torch.dtype, threads: int) -> float:
     measure = {torch.float32: engine.peak_flops_float32, torch.float64: engine.peak_flops_float64}.get(dtype)
     if measure is None:
         raise ValueError(f"peak_flops: dtype must be torch.float32 or torch.float64, but is {dtype}.")
-    return float(measure(threads))
+    return float(measure(max(1, min(threads, hardware_threads()))))
 
 
 def num_threads() -> int:

@@ -234,3 +234,17 @@ def test_a_projection_that_does_not_narrow_is_left_to_the_reference(ops, compare
     compare(op(arguments), op(arguments, backend="reference"))
     with pytest.raises(BackendError, match=r"'torch' refused: torch's own cell takes projections to fewer than"):
         op(arguments, backend="torch")
+
+
+def test_it_is_compiled(op):
+    """As one graph, which a transform alone forbids."""
+    arguments = op.arguments(5, 2, 3, 7 + op.proj, torch.float64, True)
+
+    def run(x):
+        return op({**arguments, "x": x}, backend="torch")["output"]
+
+    torch._dynamo.reset()
+    x = arguments["x"]
+    torch.testing.assert_close(torch.compile(run, backend="eager", fullgraph=True)(x), run(x))
+    with pytest.raises(BackendError, match=r"'torch' refused: torch's recurrent functions do not run under torch\.func"):
+        torch.func.vmap(run)(x[None])

@@ -65,7 +65,7 @@ class Library:
             return (
                 "torch's recurrent functions are unrolled when a program is exported, and the number of steps is open"
             )
-        if torch._C._functorch.peek_interpreter_stack() is not None:
+        if torch._C._are_functorch_transforms_active():
             return "torch's recurrent functions do not run under torch.func transforms such as vmap"
         if forward_ad._current_level >= 0:
             return "torch's recurrent functions have no forward-mode derivative on every device"
