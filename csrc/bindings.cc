@@ -24,7 +24,9 @@ void bind_recurrence(nb::module_& m, const char* name) {
   // What every call has in one go, for each crossing from Python takes its time.
   c.def("__init__",
         [](Call* self, recur::CellKind cell, bool is_relu, bool layer_norm, bool reverse, bool bfloat16,
-           std::int64_t steps, std::int64_t batch, std::int64_t inputs, std::int64_t hidden, std::int64_t outputs) {
+           std::int64_t steps, std::int64_t batch, std::int64_t inputs, std::int64_t hidden, std::int64_t outputs,
+           std::int64_t x_step, std::int64_t x_row, Address x, Address h0, Address c0, Address h_anew, Address c_anew,
+           Address weight_ih, Address weight_hh, Address bias_ih, Address bias_hh) {
           new (self) Call();
           self->form.cell = cell;
           self->form.nonlinearity = is_relu ? recur::Nonlinearity::relu : recur::Nonlinearity::tanh;
@@ -36,22 +38,48 @@ void bind_recurrence(nb::module_& m, const char* name) {
           self->input_size = inputs;
           self->hidden_size = hidden;
           self->out_size = outputs;
+          self->x = {reinterpret_cast<const T*>(x), x_step, x_row};
+          self->h0 = reinterpret_cast<const T*>(h0);
+          self->c0 = reinterpret_cast<const T*>(c0);
+          self->h_anew = reinterpret_cast<const T*>(h_anew);
+          self->c_anew = reinterpret_cast<const T*>(c_anew);
+          self->weights.weight_ih = reinterpret_cast<const T*>(weight_ih);
+          self->weights.weight_hh = reinterpret_cast<const T*>(weight_hh);
+          self->weights.bias_ih = reinterpret_cast<const T*>(bias_ih);
+          self->weights.bias_hh = reinterpret_cast<const T*>(bias_hh);
         });
-  c.def("set_inputs", [](Call& self, Address x, std::int64_t step, std::int64_t row, Address h0, Address c0,
-                         Address weight_ih, Address weight_hh, Address bias_ih, Address bias_hh) {
-    self.x = {reinterpret_cast<const T*>(x), step, row};
-    self.h0 = reinterpret_cast<const T*>(h0);
-    self.c0 = reinterpret_cast<const T*>(c0);
-    self.weights.weight_ih = reinterpret_cast<const T*>(weight_ih);
-    self.weights.weight_hh = reinterpret_cast<const T*>(weight_hh);
-    self.weights.bias_ih = reinterpret_cast<const T*>(bias_ih);
-    self.weights.bias_hh = reinterpret_cast<const T*>(bias_hh);
-  });
   c.def("set_outputs", [](Call& self, Address y, std::int64_t step, std::int64_t row, Address hn, Address cn) {
     self.y = {reinterpret_cast<T*>(y), step, row};
     self.hn = reinterpret_cast<T*>(hn);
     self.cn = reinterpret_cast<T*>(cn);
   });
+  c.def("set_saved", [](Call& self, Address gates, Address cells, Address input_hat, Address hidden_hat, Address scales,
+                        Address raw_output) {
+    self.gates = reinterpret_cast<T*>(gates);
+    self.cells = reinterpret_cast<T*>(cells);
+    self.input_hat = reinterpret_cast<T*>(input_hat);
+    self.hidden_hat = reinterpret_cast<T*>(hidden_hat);
+    self.scales = reinterpret_cast<T*>(scales);
+    self.raw_output = reinterpret_cast<T*>(raw_output);
+  });
+  c.def("set_upstream", [](Call& self, Address dy, std::int64_t step, std::int64_t row, Address dhn, Address dcn) {
+    self.dy = {reinterpret_cast<const T*>(dy), step, row};
+    self.dhn = reinterpret_cast<const T*>(dhn);
+    self.dcn = reinterpret_cast<const T*>(dcn);
+  });
+  c.def("set_gradients",
+        [](Call& self, std::int64_t dx_step, std::int64_t dx_row, Address dx, Address dh0, Address dc0, Address dh_anew,
+           Address dc_anew, Address dweight_ih, Address dweight_hh, Address dbias_ih, Address dbias_hh) {
+          self.dx = {reinterpret_cast<T*>(dx), dx_step, dx_row};
+          self.dh0 = reinterpret_cast<T*>(dh0);
+          self.dc0 = reinterpret_cast<T*>(dc0);
+          self.dh_anew = reinterpret_cast<T*>(dh_anew);
+          self.dc_anew = reinterpret_cast<T*>(dc_anew);
+          self.dweights.weight_ih = reinterpret_cast<T*>(dweight_ih);
+          self.dweights.weight_hh = reinterpret_cast<T*>(dweight_hh);
+          self.dweights.bias_ih = reinterpret_cast<T*>(dbias_ih);
+          self.dweights.bias_hh = reinterpret_cast<T*>(dbias_hh);
+        });
   c.def("set_clips", [](Call& self, double cell, double output, double gradient) {
     self.form.cell_clip = cell;
     self.form.output_clip = output;
@@ -61,9 +89,6 @@ void bind_recurrence(nb::module_& m, const char* name) {
   c.def("set_" #FIELD, [](Call& self, Address data, std::int64_t step, std::int64_t row) { \
     self.FIELD = {reinterpret_cast<decltype(self.FIELD.data)>(data), step, row};           \
   })
-  RECUR_SEQUENCE(y);
-  RECUR_SEQUENCE(dy);
-  RECUR_SEQUENCE(dx);
   RECUR_SEQUENCE(reset);
   RECUR_SEQUENCE(candidate_mask);
 #undef RECUR_SEQUENCE
@@ -76,23 +101,9 @@ void bind_recurrence(nb::module_& m, const char* name) {
 #undef RECUR_ZONEOUT
 #define RECUR_POINTER(FIELD) \
   c.def("set_" #FIELD, [](Call& self, Address data) { self.FIELD = reinterpret_cast<decltype(self.FIELD)>(data); })
-  RECUR_POINTER(h_anew);
-  RECUR_POINTER(c_anew);
   RECUR_POINTER(lengths);
   RECUR_POINTER(state_mask);
-  RECUR_POINTER(gates);
-  RECUR_POINTER(cells);
-  RECUR_POINTER(input_hat);
-  RECUR_POINTER(hidden_hat);
-  RECUR_POINTER(scales);
-  RECUR_POINTER(raw_output);
-  RECUR_POINTER(dhn);
-  RECUR_POINTER(dcn);
   RECUR_POINTER(dcells);
-  RECUR_POINTER(dh0);
-  RECUR_POINTER(dc0);
-  RECUR_POINTER(dh_anew);
-  RECUR_POINTER(dc_anew);
 #undef RECUR_POINTER
 #define RECUR_WEIGHT(FIELD) \
   c.def("set_" #FIELD, [](Call& self, Address data) { self.weights.FIELD = reinterpret_cast<const T*>(data); })
@@ -105,10 +116,6 @@ void bind_recurrence(nb::module_& m, const char* name) {
 #undef RECUR_WEIGHT
 #define RECUR_WEIGHT(FIELD) \
   c.def("set_d" #FIELD, [](Call& self, Address data) { self.dweights.FIELD = reinterpret_cast<T*>(data); })
-  RECUR_WEIGHT(weight_ih);
-  RECUR_WEIGHT(weight_hh);
-  RECUR_WEIGHT(bias_ih);
-  RECUR_WEIGHT(bias_hh);
   RECUR_WEIGHT(weight_hr);
   RECUR_WEIGHT(weight_ch);
   RECUR_WEIGHT(norm_ih);
@@ -198,12 +205,11 @@ NB_MODULE(_engine, m) {
       .value("mgu", recur::CellKind::mgu)
       .value("ligru", recur::CellKind::ligru);
   nb::class_<recur::SavedSizes>(m, "SavedSizes")
-      .def_ro("gates", &recur::SavedSizes::gates)
-      .def_ro("cells", &recur::SavedSizes::cells)
-      .def_ro("input_hat", &recur::SavedSizes::input_hat)
-      .def_ro("hidden_hat", &recur::SavedSizes::hidden_hat)
-      .def_ro("scales", &recur::SavedSizes::scales)
-      .def_ro("raw_output", &recur::SavedSizes::raw_output)
+      .def_prop_ro("counts",
+                   [](const recur::SavedSizes& self) {
+                     return std::vector<std::int64_t>{self.gates,      self.cells,  self.input_hat,
+                                                      self.hidden_hat, self.scales, self.raw_output};
+                   })
       .def_ro("slots", &recur::SavedSizes::slots)
       .def_ro("padded_size", &recur::SavedSizes::padded_size)
       .def("slot_of_gate", [](const recur::SavedSizes& self, int gate) { return self.slot_of_gate[gate]; });

@@ -10,6 +10,7 @@ The environment variable `RECUR_CPU_ISA` caps the instruction set of the kernels
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import dataclass
 from types import ModuleType
 
@@ -43,6 +44,10 @@ class CpuFeatures:
 
 
 def _engine() -> ModuleType:
+    # Each call of a layer comes here, and even an import that has nothing to do takes a microsecond.
+    found = sys.modules.get("recur._engine")
+    if found is not None:
+        return found
     from recur import _engine
 
     return _engine

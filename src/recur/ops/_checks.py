@@ -190,7 +190,10 @@ def has_values(tensor: Tensor) -> bool:
 
     They are not while compiling, on the device meta, mapped by vmap, in a fake tensor, or while `make_fx` traces.
     """
-    if torch.compiler.is_compiling() or any(torch._C._get_dispatch_mode(mode) is not None for mode in _SHADOWS):
+    if torch.compiler.is_compiling():
+        return False
+    # Most calls are under no mode at all.
+    if torch._C._len_torch_dispatch_stack() and any(torch._C._get_dispatch_mode(mode) is not None for mode in _SHADOWS):
         return False
     # What torch.func.grad follows may be what vmap maps.
     while torch._C._functorch.is_functorch_wrapped_tensor(tensor):
@@ -206,7 +209,7 @@ _SHADOWS = (torch._C._TorchDispatchModeKey.FAKE, torch._C._TorchDispatchModeKey.
 
 def is_autocast(device: str) -> bool:
     """Return whether autocast is on for a type of device; some types, such as meta, do not know it."""
-    return torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
+    return (device == "cpu" or torch.amp.is_autocast_available(device)) and torch.is_autocast_enabled(device)
 
 
 def check_reset(owner: str, reset: object, shape: tuple[int, ...], letters: str) -> None:

@@ -11,7 +11,7 @@ from torch.autograd import forward_ad
 
 from recur import engine
 from recur.ops import _operators
-from recur.ops._call import Call, Result
+from recur.ops._call import SILENCE, Call, Result
 from recur.ops._checks import has_values
 from recur.ops._frame import Frame, through_reference
 from recur.ops._kernels import DTYPES, MORE, Given, Saved, described, forward, kernels
@@ -63,9 +63,11 @@ class Cpu:
             return "its kernels have no forward-mode derivative"
         if not isinstance(call.options.nonlinearity, str):
             return "its kernels know tanh and relu only, not a function as nonlinearity"
-        masks = (call.noise.state, call.noise.candidate, *call.noise.zoneout)
-        if any(mask is not None and mask.requires_grad for mask in masks):
-            return "its kernels take no gradient of a mask"
+        noise = call.noise
+        if noise is not SILENCE:
+            masks = (noise.state, noise.candidate, *noise.zoneout)
+            if any(mask is not None and mask.requires_grad for mask in masks):
+                return "its kernels take no gradient of a mask"
         return None
 
     def run(self, call: Call) -> Result:
@@ -106,7 +108,6 @@ def _of(call: Call) -> str:
 
 
 _NO_ANEW: Given = (None, None)
-_NO_MORE: Given = (None,) * len(MORE)
 
 
 def stepping(backend: Cpu, calls: Sequence[Call], outputs: Sequence[Tensor]) -> tuple[Any, list[Any]]:
@@ -133,8 +134,8 @@ def _given(call: Call) -> Given:
     state, weights = call.state, call.weights
     two = state if len(state) == 2 else (state[0], None)
     anew = _NO_ANEW if call.reset_state is None else (*call.reset_state, None)[:2]
-    more = _NO_MORE if not weights.more else [weights.more.get(name) for name in MORE]
-    return (call.x_TBI, *two, *anew, *weights[:4], *more)
+    common = (call.x_TBI, *two, *anew, *weights[:4])
+    return (*common, *[weights.more.get(name) for name in MORE]) if weights.more else common
 
 
 class _Through(torch.autograd.Function):
@@ -145,10 +146,7 @@ class _Through(torch.autograd.Function):
         found, saved = frame.forward(given)
         ctx.frame = frame
         ctx.num_given = len(given)
-        # Those that have no gradient too, so that one which is written over in between is an error.
-        noise = frame.rest.noise
-        others = (frame.rest.lengths, frame.rest.reset, noise.state, noise.candidate, *noise.zoneout)
-        ctx.save_for_backward(*given, found[0], *saved, *others)
+        ctx.save_for_backward(*given, found[0], *saved, *frame.fixed())
         ctx.set_materialize_grads(False)
         return found
 

@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from recur.ops._call import Call, Weights
+from recur.ops._call import SILENCE, Call, Weights
 from recur.ops._kernels import (
     GATES,
     MORE,
+    NUM_COMMON,
     NUM_GATES,
     NUM_SLOTS,
     SLOTS,
-    WEIGHTS,
     Given,
     Saved,
+    addresses,
     described,
     empty,
     forward,
     padded,
     set_dense,
-    set_saved,
-    set_sequence,
+    set_more,
     with_features_together,
 )
 from recur.ops._scan import Reference, mask_of
@@ -39,13 +38,19 @@ class Frame:
         self.num_states = len(call.state)
         self.hidden_size = call.weights.weight_ih.shape[0] // NUM_GATES[kind]
         self.gates = GATES[kind]
-        nothing: Any = None
-        self.rest = call._replace(x_TBI=nothing, state=(), weights=nothing, reset_state=None)
+        self.rest = call.without_tensors()
+
+    def fixed(self) -> tuple[Tensor | None, ...]:
+        """Return the tensors that have no gradient; saved too, so that one which is written over is an error."""
+        rest, noise = self.rest, self.rest.noise
+        if noise is SILENCE:
+            return rest.lengths, rest.reset
+        return rest.lengths, rest.reset, noise.state, noise.candidate, *noise.zoneout
 
     def call(self, given: Given) -> Call:
         """Return the call again, with these tensors in it."""
         x, h, c, h_anew, c_anew, weight_ih, weight_hh, bias_ih, bias_hh, *rest = given
-        more = {name: weight for name, weight in zip(MORE, rest, strict=True) if weight is not None}
+        more = {name: weight for name, weight in zip(MORE, rest, strict=False) if weight is not None}
         assert x is not None
         assert weight_ih is not None
         assert weight_hh is not None
@@ -105,33 +110,27 @@ class Frame:
         kernel, dense, alive = described(self.kind, self.rest, given)
         step, row, _ = output.stride()
         kernel.set_outputs(output.data_ptr(), step, row, 0, 0)
-        set_saved(kernel, saved)
-        dy, *dstate = grads[: 1 + self.num_states]
-        if dy is not None:
-            alive.append(with_features_together(dy))
-            set_sequence(kernel.set_dy, alive[-1])
-        for put, grad in zip((kernel.set_dhn, kernel.set_dcn), dstate, strict=False):
-            set_dense(put, grad, alive)
+        kernel.set_saved(*addresses(saved))
+        dy, dh_n, dc_n = (*grads[: 1 + self.num_states], None)[:3]
+        upstream = [None if dy is None else with_features_together(dy)]
+        upstream += [None if each is None else each.contiguous() for each in (dh_n, dc_n)]
+        place, *places = addresses(upstream)
+        kernel.set_upstream(place, *_strides(upstream[0]), *places)
         recorded = grads[1 + self.num_states :]
         for gate, grad in enumerate(recorded[: len(self.gates)]):
             set_dense(lambda address, gate=gate: kernel.set_dgate(gate, address), grad, alive)
         for grad in recorded[len(self.gates) :]:
             set_dense(kernel.set_dcells, grad, alive)
-        found: list[Tensor | None] = [None] * len(given)
-        for number, (tensor, is_wanted) in enumerate(zip(dense, wanted, strict=True)):
-            if tensor is not None and is_wanted:
-                found[number] = empty(tensor, tuple(tensor.shape))
-        if found[0] is not None:
-            set_sequence(kernel.set_dx, found[0])
-        names = ("dh0", "dc0", "dh_anew", "dc_anew", *[f"d{name}" for name in WEIGHTS])
-        for name, grad in zip(names, found[1:], strict=True):
-            if grad is not None:
-                getattr(kernel, f"set_{name}")(grad.data_ptr())
+        found = [
+            empty(tensor, tensor.shape) if is_wanted and tensor is not None else None
+            for tensor, is_wanted in zip(dense, wanted, strict=True)
+        ]
+        places = addresses(found)
         if self.rest.reset is not None and given[3] is None:
             # A reset goes back to the initial state itself.
-            for put, grad in zip((kernel.set_dh_anew, kernel.set_dc_anew), found[1:3], strict=True):
-                if grad is not None:
-                    put(grad.data_ptr())
+            places[3:5] = places[1:3]
+        kernel.set_gradients(*_strides(found[0]), *places[:NUM_COMMON])
+        set_more(kernel, "set_d", places)
         kernel.backward(torch.get_num_threads())
         return found
 
@@ -143,6 +142,11 @@ class Frame:
             outputs += [result.record[name] for name in self.gates]
             outputs += [result.record["c"]] if "c" in result.record else []
         return outputs
+
+
+def _strides(sequence: Tensor | None) -> tuple[int, int]:
+    """Return how far steps and rows of (T, B, F) lie apart."""
+    return (0, 0) if sequence is None else (sequence.stride(0), sequence.stride(1))
 
 
 def through_reference(

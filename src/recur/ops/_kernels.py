@@ -14,7 +14,10 @@ from recur.ops._call import PLAIN, SILENCE, Call, Noise
 
 Given: TypeAlias = Sequence[Tensor | None]
 """The differentiable tensors of a call: x, h0, c0, what a reset puts in place of these two, the weights of torch's
-layers, and those of `MORE`; None for what it does not have."""
+layers, and where there are any those of `MORE`; None for what it does not have."""
+
+NUM_COMMON = 9
+"""How many come before those of `MORE`."""
 
 MORE = ("weight_hr", "weight_ch", "norm_ih", "norm_hh", "norm_c", "norm_c_bias", "norm")
 WEIGHTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", *MORE[:-1], "norm_ih")
@@ -75,14 +78,15 @@ def forward(
     What the backward pass needs is added to `saved`.
     """
     kernel, (x, h, c, *_), _alive = described(kind, call, given)
-    y = empty(x, (*x.shape[:2], h.shape[1])) if output is None else output
+    num_steps, batch, _ = x.shape
+    y = empty(x, (num_steps, batch, h.shape[1])) if output is None else output
+    step, row, _ = y.stride()
     h_n, c_n = torch.empty_like(h), None if c is None else torch.empty_like(c)
-    kernel.set_outputs(y.data_ptr(), *y.stride()[:2], h_n.data_ptr(), 0 if c_n is None else c_n.data_ptr())
+    kernel.set_outputs(y.data_ptr(), step, row, h_n.data_ptr(), 0 if c_n is None else c_n.data_ptr())
     if saved is not None:
-        sizes = kernel.saved_sizes()
-        counts = {name: getattr(sizes, name) for name in Saved._fields}
-        saved.append(Saved(**{name: empty(x, (count,)) for name, count in counts.items() if count}))
-        set_saved(kernel, saved[0])
+        kept = [empty(x, (count,)) if count else None for count in kernel.saved_sizes().counts]
+        saved.append(Saved(*kept))
+        kernel.set_saved(*addresses(kept))
     kernel.forward(torch.get_num_threads())
     return (y, h_n) if c_n is None else (y, h_n, c_n)
 
@@ -120,13 +124,15 @@ def described(kind: str, call: Call, given: Given) -> tuple[Any, list[Any], list
 
     Of `call` the differentiable tensors are not looked at.
     """
-    x = given[0]
-    assert x is not None
-    others = [None if each is None else each.contiguous() for each in given[1:]]
-    dense: list[Any] = [with_features_together(x), *others]
-    x, h, c, h_anew, c_anew, weight_ih, weight_hh, bias_ih, bias_hh, *more = dense
-    options, noise = call.options, call.noise
+    first, *others = given
+    assert first is not None
+    x = with_features_together(first)
+    dense: list[Any] = [x, *[None if each is None else each.contiguous() for each in others]]
+    places = addresses(dense)
+    _, h, _, _, _, weight_ih, *_ = dense
+    options = call.options
     num_steps, batch, input_size = x.shape
+    step, row, _ = x.stride()
     kernel = (kernels().Recurrence32 if x.dtype is torch.float32 else kernels().Recurrence64)(
         _cell_kinds(kind),
         options.nonlinearity == "relu",
@@ -138,35 +144,38 @@ def described(kind: str, call: Call, given: Given) -> tuple[Any, list[Any], list
         input_size,
         weight_ih.shape[0] // NUM_GATES[kind],
         h.shape[1],
-    )
-    kernel.set_inputs(
-        x.data_ptr(),
-        *x.stride()[:2],
-        h.data_ptr(),
-        0 if c is None else c.data_ptr(),
-        weight_ih.data_ptr(),
-        weight_hh.data_ptr(),
-        *((0, 0) if bias_ih is None else (bias_ih.data_ptr(), bias_hh.data_ptr())),
+        step,
+        row,
+        *places[:3],
+        # A reset goes back to the initial state where nothing else is said.
+        *(places[1:3] if places[3] == 0 else places[3:5]),
+        *places[5:NUM_COMMON],
     )
     alive: list[Tensor] = []
     if options is not PLAIN:
         clips = (options.cell_clip, options.output_clip, options.gradient_clip)
         kernel.set_clips(*[_FAR if clip is None else clip for clip in clips])
-        for name, weight in zip(WEIGHTS[4:], more, strict=True):
-            if weight is not None:
-                getattr(kernel, f"set_{name}")(weight.data_ptr())
+        set_more(kernel, "set_", places)
     if call.lengths is not None:
         alive.append(call.lengths.contiguous())
         kernel.set_lengths(alive[-1].data_ptr())
     if call.reset is not None:
         kernel.set_reset(call.reset.data_ptr(), *call.reset.stride())
-        places = (h, c) if h_anew is None else (h_anew, c_anew)
-        for put, part in zip((kernel.set_h_anew, kernel.set_c_anew), places, strict=True):
-            if part is not None:
-                put(part.data_ptr())
-    if noise is not SILENCE:
-        _set_noise(kernel, noise, alive)
+    if call.noise is not SILENCE:
+        _set_noise(kernel, call.noise, alive)
     return kernel, dense, alive
+
+
+def addresses(tensors: Sequence[Tensor | None]) -> list[int]:
+    """Return where tensors lie, 0 for None."""
+    return [0 if each is None else each.data_ptr() for each in tensors]
+
+
+def set_more(kernel: Any, prefix: str, places: Sequence[int]) -> None:
+    """Hand on the weights of `MORE`, or their gradients, by the addresses of all that is given."""
+    for name, place in zip(WEIGHTS[4:], places[NUM_COMMON:], strict=False):
+        if place:
+            getattr(kernel, f"{prefix}{name}")(place)
 
 
 def _set_noise(kernel: Any, noise: Noise, alive: list[Tensor]) -> None:
@@ -218,20 +227,8 @@ def empty(like: Tensor, shape: tuple[int, ...]) -> Tensor:
 _LARGE = 4 << 20
 
 
-def set_sequence(put: Any, tensor: Tensor) -> None:
-    """Hand on a (T, B, F) tensor."""
-    put(tensor.data_ptr(), tensor.stride(0), tensor.stride(1))
-
-
 def set_dense(put: Any, tensor: Tensor | None, alive: list[Tensor]) -> None:
     """Hand on a tensor, if there is one, dense; it is added to what has to stay."""
     if tensor is not None:
         alive.append(tensor.contiguous())
         put(alive[-1].data_ptr())
-
-
-def set_saved(kernel: Any, saved: Saved) -> None:
-    """Hand on what a forward pass saves."""
-    for name, tensor in zip(Saved._fields, saved, strict=True):
-        if tensor is not None:
-            getattr(kernel, f"set_{name}")(tensor.data_ptr())

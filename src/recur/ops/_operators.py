@@ -69,7 +69,8 @@ def run(frame: Frame, given: Given, is_learning: bool) -> tuple[Tensor, ...]:
     form = _Form(frame.kind, options.nonlinearity, options.layer_norm, call.reverse, call.bfloat16, *options[-3:])
     masks = (call.lengths, call.reset, noise.state, noise.candidate, *(*noise.zoneout, None, None)[:2])
     saves = is_learning or call.records
-    output, h_n, c_n, *rest = _operator("recurrence")(*given, *masks, *form, saves)
+    more = [None] * (len(_GIVEN) - len(given))
+    output, h_n, c_n, *rest = _operator("recurrence")(*given, *more, *masks, *form, saves)
     found = (output, h_n, c_n)[: 1 + frame.num_states]
     return (*found, *frame.recorded(_saved(rest), output)) if call.records else found
 

@@ -36,10 +36,7 @@ class Segments(torch.autograd.Function):
             now = (*final, None)[:2]
         ctx.frame = frame
         ctx.num_given = len(given)
-        # Those that have no gradient too, so that one which is written over in between is an error.
-        noise = frame.rest.noise
-        others = (frame.rest.lengths, frame.rest.reset, noise.state, noise.candidate, *noise.zoneout)
-        ctx.save_for_backward(*given, *starts, *others)
+        ctx.save_for_backward(*given, *starts, *frame.fixed())
         ctx.set_materialize_grads(False)
         return (output, *[part for part in now if part is not None])
 
