@@ -41,8 +41,9 @@ void bind_recurrence(nb::module_& m, const char* name) {
           self->x = {reinterpret_cast<const T*>(x), x_step, x_row};
           self->h0 = reinterpret_cast<const T*>(h0);
           self->c0 = reinterpret_cast<const T*>(c0);
-          self->h_anew = reinterpret_cast<const T*>(h_anew);
-          self->c_anew = reinterpret_cast<const T*>(c_anew);
+          // A reset goes back to the initial state where nothing else is said.
+          self->h_anew = reinterpret_cast<const T*>(h_anew == 0 ? h0 : h_anew);
+          self->c_anew = reinterpret_cast<const T*>(h_anew == 0 ? c0 : c_anew);
           self->weights.weight_ih = reinterpret_cast<const T*>(weight_ih);
           self->weights.weight_hh = reinterpret_cast<const T*>(weight_hh);
           self->weights.bias_ih = reinterpret_cast<const T*>(bias_ih);

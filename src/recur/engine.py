@@ -44,10 +44,6 @@ class CpuFeatures:
 
 
 def _engine() -> ModuleType:
-    # Each call of a layer comes here, and even an import that has nothing to do takes a microsecond.
-    found = sys.modules.get("recur._engine")
-    if found is not None:
-        return found
     from recur import _engine
 
     return _engine
@@ -72,8 +68,11 @@ def is_available() -> bool:
 
 def missing_kernels() -> str | None:
     """Return why layers cannot run on the compiled kernels, or None when they can."""
+    # Each call of a layer comes here, and even an import that has nothing to do takes a microsecond.
+    if hasattr(sys.modules.get("recur._engine"), "Recurrence32"):
+        return None
     reason = missing_reason()
-    if reason is None and not hasattr(_engine(), "Recurrence32"):
+    if reason is None:
         return "the compiled module recur._engine was built without kernels; build it with GCC or Clang"
     return reason
 

@@ -217,7 +217,7 @@ def test_explain(kind, flat):
 def test_explain_tells_of_the_slowest_of_layers_that_differ(monkeypatch):
     layer = LSTM(4, [16, 8], proj_size=10)
     assert layer.explain().situation == "cpu, float32"
-    monkeypatch.setattr(engine, "missing_reason", lambda: "it was not built")
+    monkeypatch.setattr(engine, "missing_kernels", lambda: "it was not built")
     found = layer.explain()
     assert (found.backend, found.situation) == ("reference", "cpu, float32, layers[1]")
     assert dict(found.others)["cpu"] == "it was not built"

@@ -207,7 +207,7 @@ def test_weights_that_change_are_seen_at_once():
 
 @pytest.fixture
 def without_kernels(monkeypatch):
-    monkeypatch.setattr(engine, "missing_reason", lambda: "the compiled module is not there")
+    monkeypatch.setattr(engine, "missing_kernels", lambda: "the compiled module is not there")
 
 
 @pytest.mark.usefixtures("without_kernels", "no_fallbacks")
@@ -224,7 +224,7 @@ def test_without_the_module_the_others_compute_the_same(monkeypatch, caplog):
         # Told once.
         layer(x)
         with monkeypatch.context() as there:
-            there.setattr(engine, "missing_reason", lambda: None)
+            there.setattr(engine, "missing_kernels", lambda: None)
             assert layer.explain(x).backend == "cpu"
             torch.testing.assert_close(layer(x)[0], got, rtol=0, atol=1e-12)
         layer.backend = "cpu"

@@ -178,7 +178,7 @@ class GatedForm(WithZoneout):
         Without `is_drawn` they only look like it, and no random number is spent.
         """
         is_dropping = self.training and self.recurrent_dropout > 0
-        if not is_dropping and not any(self.zoneout):
+        if not is_dropping and not any(self._zoneout):
             return SILENCE
         num_steps, on_state, on_candidate = x_TBI.shape[0], None, None
         if is_dropping and self.recurrent_dropout_kind == "state":

@@ -190,7 +190,7 @@ class RecurrentLayer(Stack):
             if is_last and self.bidirectional and self.merge is None:
                 return (outputs[0], outputs[1]), [result.state for result in results], results
             y_TBO = outputs[0] if len(outputs) == 1 else self._merged(outputs[0], outputs[1])
-            if self.skip in ("residual", "highway") and layer > 0:
+            if layer > 0 and self.skip in ("residual", "highway"):
                 y_TBO = self._skipped(layer, x_TBI, y_TBO)
             if not is_last:
                 if self.training and self.dropout > 0:

@@ -42,6 +42,9 @@ class Form(NamedTuple):
         return y_TBO.transpose(0, 1) if self.batch_first else y_TBO
 
 
+_TIME_FIRST, _BATCH_FIRST = Form(), Form(batch_first=True)
+
+
 def time_first(
     owner: str, x: Sequences, lengths: Lengths | None, *, batch_first: bool, num_features: int, wanted: str
 ) -> tuple[Tensor, Lengths | None, Form]:
@@ -73,8 +76,7 @@ def time_first(
             f"{owner}: x must be a torch.Tensor, a PackedSequence or a list of tensors, but is {type(x).__name__}."
         )
     if x.dim() == 2 + num_features:
-        form = Form(batch_first=batch_first)
-        return (x.transpose(0, 1) if batch_first else x), lengths, form
+        return (x.transpose(0, 1), lengths, _BATCH_FIRST) if batch_first else (x, lengths, _TIME_FIRST)
     if x.dim() == 1 + num_features:
         return x[:, None], lengths, Form(batch_first=batch_first, is_batched=False)
     letters = "B, T" if batch_first else "T, B"

@@ -161,9 +161,8 @@ def check_like(owner: str, name: str, tensor: Tensor, weight: Tensor, weight_nam
 
 def check_steps(owner: str, x_TBI: Tensor) -> None:
     """Raise ValueError when there is no step or no row."""
-    for size, what in zip(x_TBI.shape, ("steps", "rows"), strict=False):
-        if size == 0:
-            raise ValueError(f"{owner}: x has no {what}; give at least one.")
+    if x_TBI.shape[0] == 0 or x_TBI.shape[1] == 0:
+        raise ValueError(f"{owner}: x has no {'steps' if x_TBI.shape[0] == 0 else 'rows'}; give at least one.")
 
 
 def check_lengths(owner: str, lengths: Tensor, num_steps: int, batch: int) -> None:
@@ -209,6 +208,7 @@ _SHADOWS = (torch._C._TorchDispatchModeKey.FAKE, torch._C._TorchDispatchModeKey.
 
 def is_autocast(device: str) -> bool:
     """Return whether autocast is on for a type of device; some types, such as meta, do not know it."""
+    # A CPU always knows it, and each call of a layer comes here.
     return (device == "cpu" or torch.amp.is_autocast_available(device)) and torch.is_autocast_enabled(device)
 
 

@@ -124,15 +124,17 @@ def described(kind: str, call: Call, given: Given) -> tuple[Any, list[Any], list
 
     Of `call` the differentiable tensors are not looked at.
     """
-    first, *others = given
-    assert first is not None
-    x = with_features_together(first)
-    dense: list[Any] = [x, *[None if each is None else each.contiguous() for each in others]]
+    x: Any
+    x, *others = given
+    step, row, between = x.stride()
+    if between != 1:
+        x = x.contiguous()
+        step, row, _ = x.stride()
+    dense: list[Any] = [x]
+    dense += [None if each is None else each.contiguous() for each in others]
     places = addresses(dense)
-    _, h, _, _, _, weight_ih, *_ = dense
     options = call.options
     num_steps, batch, input_size = x.shape
-    step, row, _ = x.stride()
     kernel = (kernels().Recurrence32 if x.dtype is torch.float32 else kernels().Recurrence64)(
         _cell_kinds(kind),
         options.nonlinearity == "relu",
@@ -142,14 +144,11 @@ def described(kind: str, call: Call, given: Given) -> tuple[Any, list[Any], list
         num_steps,
         batch,
         input_size,
-        weight_ih.shape[0] // NUM_GATES[kind],
-        h.shape[1],
+        dense[5].shape[0] // NUM_GATES[kind],
+        dense[1].shape[1],
         step,
         row,
-        *places[:3],
-        # A reset goes back to the initial state where nothing else is said.
-        *(places[1:3] if places[3] == 0 else places[3:5]),
-        *places[5:NUM_COMMON],
+        *places[:NUM_COMMON],
     )
     alive: list[Tensor] = []
     if options is not PLAIN:
@@ -218,7 +217,8 @@ def with_features_together(tensor: Tensor) -> Tensor:
 
 def empty(like: Tensor, shape: tuple[int, ...]) -> Tensor:
     """Return a dense tensor whose values the kernels will write."""
-    made = like.new_empty(shape)
+    # Sizes one by one take two thirds of the time of a tuple.
+    made = like.new_empty(*shape)
     if made.nbytes >= _LARGE:
         kernels().advise_large_pages(made.data_ptr(), made.nbytes)
     return made
