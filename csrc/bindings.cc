@@ -18,7 +18,8 @@ using Address = std::uintptr_t;
 
 #if defined(RECUR_HAS_KERNELS)
 template <class T>
-void bind_recurrence(nb::module_& m, const char* name) {
+void bind_recurrence(nb::module_& m, const char* name, const char* name_of_kept) {
+  nb::class_<recur::KeptWeights<T>>(m, name_of_kept).def(nb::init<>());
   using Call = recur::Recurrence<T>;
   nb::class_<Call> c(m, name);
   // What every call has in one go, for each crossing from Python takes its time.
@@ -127,8 +128,9 @@ void bind_recurrence(nb::module_& m, const char* name) {
   c.def("set_dgate", [](Call& self, int gate, Address data) { self.dgates[gate] = reinterpret_cast<const T*>(data); });
   c.def("saved_sizes", [](const Call& self) { return recur::saved_sizes(self); });
   c.def(
-      "forward", [](const Call& self, int threads) { recur::forward(self, threads); },
-      nb::call_guard<nb::gil_scoped_release>());
+      "forward",
+      [](const Call& self, int threads, recur::KeptWeights<T>* kept) { recur::forward(self, threads, kept); },
+      nb::arg("threads"), nb::arg("kept").none() = nb::none(), nb::call_guard<nb::gil_scoped_release>());
   c.def(
       "backward", [](const Call& self, int threads) { recur::backward(self, threads); },
       nb::call_guard<nb::gil_scoped_release>());
@@ -214,8 +216,8 @@ NB_MODULE(_engine, m) {
       .def_ro("slots", &recur::SavedSizes::slots)
       .def_ro("padded_size", &recur::SavedSizes::padded_size)
       .def("slot_of_gate", [](const recur::SavedSizes& self, int gate) { return self.slot_of_gate[gate]; });
-  bind_recurrence<float>(m, "Recurrence32");
-  bind_recurrence<double>(m, "Recurrence64");
+  bind_recurrence<float>(m, "Recurrence32", "KeptWeights32");
+  bind_recurrence<double>(m, "Recurrence64", "KeptWeights64");
   bind_stepping<float>(m, "Stepping32");
   bind_stepping<double>(m, "Stepping64");
   bind_linear<float>(m, "32");

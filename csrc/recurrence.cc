@@ -168,24 +168,27 @@ int parts_for(const Recurrence<T>& call, int threads) {
   return static_cast<int>(std::max<std::int64_t>(1, parts));
 }
 
+// packed: What the parts share, when it has been packed before.
 template <class T>
-void run(const Pass<T>& pass, const Recurrence<T>& call, int threads) {
+void run(const Pass<T>& pass, const Recurrence<T>& call, int threads, char* packed = nullptr) {
   const int parts = parts_for(call, threads);
   const Split split = split_rows(call, parts);
   const auto rows_of = [&](int part) {
     return split.begin[static_cast<std::size_t>(part) + 1] - split.begin[static_cast<std::size_t>(part)];
   };
-  const std::int64_t shared_bytes = pass.shared_bytes(call);
+  const std::int64_t shared_bytes = packed != nullptr ? 0 : pass.shared_bytes(call);
   std::int64_t most = 0;
   for (int part = 0; part < parts; ++part) most = std::max(most, pass.part_bytes(call, rows_of(part)));
   // Parts a page apart, and not a power of two of them: else the same rows of each would share lines of the cache.
   const std::int64_t stride = (most + 4095) / 4096 * 4096 + 4096 + 128;
   Scratch memory(shared_bytes + parts * stride);
-  char* shared = memory.data();
+  char* shared = packed != nullptr ? packed : memory.data();
   std::vector<void*> scratch(static_cast<std::size_t>(parts));
   for (int part = 0; part < parts; ++part)
-    scratch[static_cast<std::size_t>(part)] = shared + shared_bytes + part * stride;
-  in_parts(parts, [&](int part) { pass.pack(call, part, parts, shared, scratch[static_cast<std::size_t>(part)]); });
+    scratch[static_cast<std::size_t>(part)] = memory.data() + shared_bytes + part * stride;
+  if (packed == nullptr) {
+    in_parts(parts, [&](int part) { pass.pack(call, part, parts, shared, scratch[static_cast<std::size_t>(part)]); });
+  }
   in_parts(parts, [&](int part) {
     pass.run(call, split.rows.data() + split.begin[static_cast<std::size_t>(part)], rows_of(part), shared,
              scratch[static_cast<std::size_t>(part)]);
@@ -201,8 +204,55 @@ SavedSizes saved_sizes(const Recurrence<T>& call) {
 }
 
 template <class T>
-void forward(const Recurrence<T>& call, int threads) {
-  run(kernels<T>().forward, call, threads);
+struct KeptWeights<T>::Packed {
+  const Kernels<T>* kernels;
+  std::uint64_t fingerprint;
+  Block shared;
+};
+
+template <class T>
+KeptWeights<T>::KeptWeights() = default;
+template <class T>
+KeptWeights<T>::~KeptWeights() = default;
+
+template <class T>
+std::shared_ptr<const typename KeptWeights<T>::Packed> KeptWeights<T>::find(const Recurrence<T>& call, int parts) {
+  const Kernels<T>& now = kernels<T>();
+  const auto fingerprint_now = [&] {
+    std::atomic<std::uint64_t> sum{0};
+    in_parts(parts, [&](int part) { sum += now.fingerprint(call, part, parts); });
+    return sum.load();
+  };
+  const std::uint64_t fingerprint = fingerprint_now();
+  std::shared_ptr<const Packed> found;
+  {
+    // Never waiting: in the child of a fork the one who holds it may be a thread that is no more.
+    const std::unique_lock<std::mutex> lock(mutex_, std::try_to_lock);
+    if (lock.owns_lock()) found = packed_;
+  }
+  if (found != nullptr && found->kernels == &now && found->fingerprint == fingerprint) return found;
+  const Pass<T>& pass = now.forward;
+  const auto made = std::make_shared<Packed>(Packed{&now, fingerprint, allocated(pass.shared_bytes(call))});
+  const std::int64_t bytes = pass.part_bytes(call, 1);
+  const Scratch memory(bytes * parts);
+  in_parts(parts, [&](int part) { pass.pack(call, part, parts, made->shared.get(), memory.data() + part * bytes); });
+  // Someone may write into the weights meanwhile.
+  if (fingerprint_now() != fingerprint) return made;
+  const std::unique_lock<std::mutex> lock(mutex_, std::try_to_lock);
+  if (lock.owns_lock()) packed_ = made;
+  return made;
+}
+
+template <class T>
+void forward(const Recurrence<T>& call, int threads, KeptWeights<T>* kept) {
+  const Pass<T>& pass = kernels<T>().forward;
+  const std::int64_t rows = call.steps * call.batch;
+  if (kept == nullptr || rows < kPackedFrom || rows > kKeptTo || pass.shared_bytes(call) > kMostKeptBytes) {
+    run(pass, call, threads);
+    return;
+  }
+  const auto packed = kept->find(call, parts_for(call, threads));
+  run(pass, call, threads, packed->shared.get());
 }
 
 template <class T>
@@ -264,8 +314,10 @@ double peak_flops(int threads) {
 
 template SavedSizes saved_sizes(const Recurrence<float>&);
 template SavedSizes saved_sizes(const Recurrence<double>&);
-template void forward(const Recurrence<float>&, int);
-template void forward(const Recurrence<double>&, int);
+template class KeptWeights<float>;
+template class KeptWeights<double>;
+template void forward(const Recurrence<float>&, int, KeptWeights<float>*);
+template void forward(const Recurrence<double>&, int, KeptWeights<double>*);
 template void backward(const Recurrence<float>&, int);
 template void backward(const Recurrence<double>&, int);
 template class Stepping<float>;

@@ -2,6 +2,7 @@
 // it.
 
 #include "kernels/backward.h"
+#include "kernels/fingerprint.h"
 #include "kernels/forward.h"
 #include "kernels/linear_passes.h"
 #include "kernels/table.h"
@@ -42,6 +43,11 @@ void run_forward(const Recurrence<T>& call, const std::int64_t* rows, std::int64
   const ForwardScratch<T> scratch(plan, count, own);
   const Share share{rows, count};
   Forward<T>{plan, call, share, scratch}.run();
+}
+
+template <class T>
+std::uint64_t fingerprint(const Recurrence<T>& call, int part, int parts) {
+  return fingerprint_part(Plan<T>(call), part, parts);
 }
 
 template <class T>
@@ -130,6 +136,7 @@ constexpr Kernels<T> table() {
   return {{forward_shared<T>, forward_part<T>, pack_forward_part<T>, run_forward<T>, nullptr},
           {backward_shared<T>, backward_part<T>, pack_backward_part<T>, run_backward<T>, reduce_parts<T>},
           saved_sizes_of<T>,
+          fingerprint<T>,
           work<T>,
           linear_pass<T, LinearForward<T>>(),
           linear_pass<T, LinearBackward<T>>()};

@@ -11,6 +11,9 @@ namespace recur {
 
 // Weights are packed where they multiply at least so many rows in all: it takes as long as multiplying some four.
 constexpr std::int64_t kPackedFrom = 8;
+// They are kept where packing counts beside the product, and a second copy is no burden.
+constexpr std::int64_t kKeptTo = 256;
+constexpr std::int64_t kMostKeptBytes = std::int64_t{64} << 20;
 
 // Work is cut into parts, one for each thread: a part of the packing, which all of them share, then some rows of the
 // batch, and backward a part of the sum of what the threads found. Memory is whole pieces of 64 bytes, at such
@@ -39,6 +42,9 @@ template <class T>
 struct Kernels {
   Pass<T> forward, backward;
   SavedSizes (*saved_sizes)(const Recurrence<T>& call);
+  // What the weights as a forward pass packs them are told by: the sum over all parts, which is the same for any number
+  // of them.
+  std::uint64_t (*fingerprint)(const Recurrence<T>& call, int part, int parts);
   // Multiplies and adds in registers, `rounds` times; returns how many floating-point operations that was.
   std::int64_t (*work)(std::int64_t rounds, T* sink);
   LinearPass<T> linear_forward, linear_backward;

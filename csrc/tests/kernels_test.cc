@@ -128,6 +128,13 @@ void try_case(const Case& c, int threads = 1) {
   Trial<float> single_inference(c, data);
   single_inference.forward(false, threads);
   check_near(single_inference.found(), expected, tolerance);
+  // Bit for bit the same from weights that are packed now, and from those that have been.
+  KeptWeights<float> kept;
+  for (int time = 0; time < 2; ++time) {
+    Trial<float> again(c, data);
+    again.forward(false, threads, &kept);
+    check_same(again.found(), single_inference.found());
+  }
   // Bit for bit the same again.
   check_same(forward_and_backward<float>(c, data, threads), single);
   Case rounded = c;
@@ -309,6 +316,47 @@ void side_by_side(bool is_emulated) {
 #endif
 }
 
+// Weights that are kept packed are those of now, whichever number has changed, and whatever else the call is.
+template <class T>
+void kept_weights(CellKind cell) {
+  Case c = plain(cell, 3, 4, 5, 70);
+  c.outputs = c.can_project() ? 6 : 0;
+  Data data = random_data(c);
+  KeptWeights<T> kept;
+  const auto check = [&](const std::string& what, int threads) {
+    context() = c.text() + " with kept weights, " + what;
+    Trial<T> anew(c, data), again(c, data);
+    anew.forward(false, threads);
+    again.forward(false, threads, &kept);
+    check_same(again.found(), anew.found());
+  };
+  check("at first", 1);
+  for (auto& [name, values] : data.arrays) {
+    if (name.compare(0, 6, "weight") != 0 && name.compare(0, 4, "bias") != 0) continue;
+    for (const std::size_t at : {std::size_t{0}, values.size() / 2, values.size() - 1}) {
+      values[at] = -values[at];
+      check(name, 1 + static_cast<int>(at % 3));
+      values[at] += 1;
+      check(name, 2);
+    }
+    // The same numbers in other places.
+    std::rotate(values.begin(), values.begin() + 1, values.end());
+    check(name, 1);
+  }
+  for (const std::int64_t batch : {1, 2, 9, 100}) {
+    c.batch = batch;
+    Data other = random_data(c);
+    for (auto& [name, values] : other.arrays) {
+      if (name.compare(0, 6, "weight") == 0) values = data.arrays.at(name);
+    }
+    data = other;
+    check("with other rows", 2);
+  }
+  c.layer_norm = true;
+  data = random_data(c);
+  check("normalised", 1);
+}
+
 // One step after another, the state in place.
 template <class T>
 void stepping(CellKind cell) {
@@ -387,6 +435,8 @@ int main(int count, char** arguments) {
     large_numbers<double>(cell);
     gradient_clip(cell);
     rounded_factors(cell);
+    kept_weights<float>(cell);
+    kept_weights<double>(cell);
     stepping<float>(cell);
     stepping<double>(cell);
     for (int n = 0; n < cases; ++n) {

@@ -58,7 +58,7 @@ class Trial {
   }
 
   // is_saving: For `backward`.
-  void forward(bool is_saving, int threads) {
+  void forward(bool is_saving, int threads, KeptWeights<T>* kept = nullptr) {
     if (is_saving) {
       const SavedSizes sizes = saved_sizes(call);
       const auto saved = [&](const char* name, std::int64_t count) {
@@ -74,7 +74,7 @@ class Trial {
       if (call.gates == nullptr) call.gates = whole("gates", 0);
     }
     poison_scratch();
-    recur::forward(call, threads);
+    recur::forward(call, threads, kept);
   }
 
   void backward(int threads) {

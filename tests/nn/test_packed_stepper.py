@@ -60,20 +60,45 @@ def test_rows_begin_anew_where_their_state_is_set():
     assert not torch.allclose(again[:, 0], layer(x)[0][:, 0])
 
 
-def test_changed_weights_are_packed_again():
+def by_optimizer(weight, **options):
+    weight.grad = torch.ones_like(weight)
+    torch.optim.Adam([weight], 0.1, **options).step()
+
+
+def in_place(weight):
+    with torch.no_grad():
+        weight.mul_(2)
+
+
+def foreach(weight):
+    with torch.no_grad():
+        torch._foreach_mul_([weight], 2)
+
+
+SEEN = {"in_place": in_place, "foreach": foreach, "adam": by_optimizer}
+UNSEEN = {
+    "data": lambda weight: weight.data.mul_(2),
+    "new_data": lambda weight: setattr(weight, "data", weight.data * 2),
+    "numpy": lambda weight: weight.detach().numpy().__imul__(2),
+    "fused": lambda weight: by_optimizer(weight, fused=True),
+}
+
+
+@pytest.mark.parametrize("write", SEEN.values(), ids=SEEN)
+def test_changed_weights_are_packed_again(write):
     layer = made("LSTM", 5, 8)
     x = torch.randn(T, 1, 5, dtype=torch.float64)
     stepper = PackedStepper(layer)
-    with torch.no_grad():
-        layer.weight_hh_l0.mul_(2)
+    write(layer.weight_hh_l0)
     torch.testing.assert_close(stepped(stepper, x), layer(x)[0], rtol=0, atol=1e-12)
 
 
-def test_writes_to_data_are_seen_after_refresh():
+@pytest.mark.parametrize("write", UNSEEN.values(), ids=UNSEEN)
+def test_writes_past_the_version_are_seen_after_refresh(write):
     layer = made("LSTM", 5, 8)
     x = torch.randn(T, 1, 5, dtype=torch.float64)
     stepper = PackedStepper(layer)
-    layer.weight_hh_l0.data.mul_(2)
+    write(layer.weight_hh_l0)
     stepper.refresh()
     torch.testing.assert_close(stepped(stepper, x), layer(x)[0], rtol=0, atol=1e-12)
 

@@ -18,6 +18,7 @@ from recur.nn.layer import RecurrentLayer
 from recur.nn.sequences import Lengths, Sequences
 from recur.ops import _dispatch
 from recur.ops._call import TORCH_WEIGHTS, Call, Result, State, Weights
+from recur.ops._kept import Kept
 from recur.ops._library import flatten_weights
 
 
@@ -67,6 +68,7 @@ class GatedLayer(GatedForm, RecurrentLayer):
             setattr(self, name, value)
         # One entry for each layer and direction, in torch's order.
         self._weight_names: list[tuple[tuple[str | None, ...], tuple[tuple[str, str], ...]]] = []
+        self._kept = tuple([Kept() for _ in range(self._num_states)])
         for k in range(self._num_states):
             self._make_weights(k, device, dtype)
         self._make_stack_parameters(device, dtype)
@@ -157,7 +159,19 @@ class GatedLayer(GatedForm, RecurrentLayer):
         noise = self._noise(x_TBI, state, self.dilations[k // self._num_directions])
         form = self._form_now()
         call = Call(
-            self._owner, x_TBI, state, weights, lengths, reset, reverse, anew, form, noise, records, self.recompute
+            self._owner,
+            x_TBI,
+            state,
+            weights,
+            lengths,
+            reset,
+            reverse,
+            anew,
+            form,
+            noise,
+            records,
+            self.recompute,
+            kept=self._kept[k],
         )
         return _dispatch.run(self._cell.backends, call, self.backend)
 

@@ -16,6 +16,7 @@ from recur.nn.sequences import Form
 from recur.ops import _dispatch
 from recur.ops._call import TORCH_WEIGHTS, Call, State, Weights
 from recur.ops._checks import check_like, shape_of
+from recur.ops._kept import Kept
 
 if TYPE_CHECKING:
     from recur.nn.gated import GatedLayer
@@ -165,6 +166,7 @@ class GatedCell(GatedForm, nn.Module):
             setattr(self, name, value)
         shapes = self._cell.shapes(input_size, hidden_size, proj_size, bias)
         self._more = tuple([name for name in shapes if name not in TORCH_WEIGHTS])
+        self._kept = Kept()
         for name in dict.fromkeys((*TORCH_WEIGHTS, *shapes)):
             shape = shapes.get(name)
             empty = None if shape is None else nn.Parameter(torch.empty(shape, device=device, dtype=dtype))
@@ -186,6 +188,7 @@ class GatedCell(GatedForm, nn.Module):
         cell.input_size, cell.hidden_size = layer._in_size(number), layer.hidden_sizes[number]
         cell._more = tuple([name for name, _ in layer._weight_names[k][1]])
         cell.__dict__["_parameters"] = LayerParameters(layer, k)
+        cell._kept = layer._kept[k]
         return cell
 
     def reset_parameters(self) -> None:
@@ -265,7 +268,8 @@ class GatedCell(GatedForm, nn.Module):
         self._check_masks()
         state = self._start(x_TBI, weight) if hx is None else self._given(hx, x_TBI.shape[1], weight, is_batched)
         noise = self._noise(x_TBI, state, is_drawn=is_drawn)
-        return Call(self._owner, x_TBI, state, self._weights(), options=self._form_now(), noise=noise), is_batched
+        form, weights = self._form_now(), self._weights()
+        return Call(self._owner, x_TBI, state, weights, options=form, noise=noise, kept=self._kept), is_batched
 
     def _sample_weight(self) -> Tensor:
         weight: Tensor = getattr(self, "weight_ih")  # noqa: B009 - typed as any

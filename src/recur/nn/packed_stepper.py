@@ -12,6 +12,7 @@ from recur.nn.gated import GatedLayer
 from recur.nn.sequences import Form
 from recur.ops._call import Call
 from recur.ops._cpu import Cpu, stepping
+from recur.ops._kernels import DTYPES
 
 
 class PackedStepper:
@@ -72,7 +73,12 @@ class PackedStepper:
         self.refresh()
 
     def refresh(self) -> None:
-        """Pack the weights again; `step` does it by itself when they have changed, but cannot see writes to `.data`."""
+        """Pack the weights again.
+
+        `step` does it by itself when torch counts a new version of a weight: after operations in place, optimizers and
+        `load_state_dict`. It cannot see writes to `.data`, through NumPy, by other processes, or by optimizers with
+        `fused=True`; call this after those.
+        """
         layer = self._layer
         calls = []
         with torch.no_grad():
@@ -84,6 +90,8 @@ class PackedStepper:
             backend = next(each for each in layer._cell.backends if isinstance(each, Cpu))
             for call in calls:
                 reason = backend.accepts(call)
+                if call.x_TBI.dtype not in DTYPES:
+                    reason = f"steps are in float32 or float64, and it is {call.x_TBI.dtype}"
                 if reason is not None:
                     raise BackendError(f"PackedStepper: the compiled kernels cannot run {layer._owner}: {reason}.")
             self._native, self._kept = stepping(backend, calls, self._between[1:])

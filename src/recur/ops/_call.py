@@ -119,6 +119,7 @@ class Call(NamedTuple):
         is_forced: Whether a back end was asked for by its name.
         autocast: The dtype in which autocast wants it computed, unless it is in float64. A back end's business.
         bfloat16: Whether products of a float32 call may round their factors to bfloat16.
+        kept: Where the weights may be found packed, a `recur.ops._kept.Kept`, or None.
     """
 
     op: str
@@ -136,6 +137,7 @@ class Call(NamedTuple):
     is_forced: bool = False
     autocast: torch.dtype | None = None
     bfloat16: bool = False
+    kept: Any = None
 
     def without_tensors(self) -> Call:
         """Return the call without its differentiable tensors."""
@@ -157,6 +159,7 @@ class Call(NamedTuple):
             self.is_forced,
             self.autocast,
             self.bfloat16,
+            self.kept,
         )
 
     @property

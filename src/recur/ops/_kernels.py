@@ -77,17 +77,21 @@ def forward(
 
     What the backward pass needs is added to `saved`.
     """
-    kernel, (x, h, c, *_), _alive = described(kind, call, given)
+    # What was made dense has to stay until the kernels are done with it.
+    kernel, dense, _alive = described(kind, call, given)
+    x, h, c = dense[:3]
     num_steps, batch, _ = x.shape
     y = empty(x, (num_steps, batch, h.shape[1])) if output is None else output
     step, row, _ = y.stride()
     h_n, c_n = torch.empty_like(h), None if c is None else torch.empty_like(c)
     kernel.set_outputs(y.data_ptr(), step, row, h_n.data_ptr(), 0 if c_n is None else c_n.data_ptr())
     if saved is not None:
-        kept = [empty(x, (count,)) if count else None for count in kernel.saved_sizes().counts]
-        saved.append(Saved(*kept))
-        kernel.set_saved(*addresses(kept))
-    kernel.forward(torch.get_num_threads())
+        rooms = [empty(x, (count,)) if count else None for count in kernel.saved_sizes().counts]
+        saved.append(Saved(*rooms))
+        kernel.set_saved(*addresses(rooms))
+    # Weights that are learned change with each step.
+    kept = None if call.kept is None or saved is not None else call.kept.of(x.dtype)
+    kernel.forward(torch.get_num_threads(), kept)
     return (y, h_n) if c_n is None else (y, h_n, c_n)
 
 
