@@ -14,9 +14,10 @@ from torch import Tensor, nn
 from layer_options import cases, data, made, pair, shape_of
 from layers import work
 from recur import engine
-from recur.measure.layers import LAYERS, TOLERANCE, Side, beside_torch, distance, side_of, threads
+from recur.measure.layers import LAYERS, TOLERANCE, Side, Work, beside_torch, compare, distance, side_of, threads
 from recur.measure.timing import raced
-from recur.nn import Stepper
+from recur.nn import PackedStepper, Stepper
+from recur.nn.gated import GatedLayer
 from recur.wording import cell_name
 
 HELD = 4
@@ -181,11 +182,15 @@ CELLS: dict[str, type[nn.RNNCellBase]] = {"rnn": nn.RNNCell, "gru": nn.GRUCell, 
 
 
 def step() -> Iterator[dict[str, Any]]:
-    """Time one step of one stream from Python, by the layer and by a `Stepper`, against torch's layer and cell."""
-    with threads(1), torch.inference_mode():
+    """Time one step of one stream from Python, by the layer and by steppers, and its training, against torch's."""
+    with threads(1):
         for kind in LAYERS:
             for units in (64, 128, 256, 512):
-                yield from _steps(kind, units)
+                with torch.inference_mode():
+                    yield from _steps(kind, units)
+                one = Work(kind=kind, steps=1, batch_size=1, input_size=units, hidden_size=units)
+                what = f"training of one step, layer of {cell_name(kind)} {units}, against torch's layer"
+                yield compare(one, budget=0.3, unit="us") | {"what": what, "peer_name": "torch's layer"}
 
 
 def _steps(kind: str, units: int) -> Iterator[dict[str, Any]]:
@@ -204,6 +209,7 @@ def _steps(kind: str, units: int) -> Iterator[dict[str, Any]]:
         ("layer", _carried(ours, x), "torch's layer", _carried(theirs, x)),
         ("layer", _carried(ours, x), "torch's cell", _carried_cell(cell, x[0])),
         ("Stepper", _stepper(ours, x[0]), "torch's cell", _carried_cell(cell, x[0])),
+        ("PackedStepper", _packed_stepper(ours, x[0]), "torch's cell", _carried_cell(cell, x[0])),
     ):
         far = max(distance({"output": our_step().flatten()}, {"output": peer_step().flatten()})[0] for _ in range(3))
         what = f"one step, {our_name} of {cell_name(kind)} {units}, against {peer_name}"
@@ -234,6 +240,17 @@ def _carried_cell(cell: nn.Module, x: Tensor) -> Callable[[], Tensor]:
         nonlocal state
         state = cell(x, state)
         return state[0] if isinstance(state, tuple) else state
+
+    return step
+
+
+def _packed_stepper(layer: GatedLayer, x: Tensor) -> Callable[[], Tensor]:
+    stepper = PackedStepper(layer)
+    stepper.input.copy_(x)
+
+    def step() -> Tensor:
+        stepper.step()
+        return stepper.output
 
     return step
 
