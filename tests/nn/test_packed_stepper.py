@@ -123,7 +123,7 @@ def test_two_steppers_on_one_layer_keep_their_own_state():
         (lambda: LSTM(2, 3, dilation=2).eval(), ValueError, "has dilation or skips"),
         (lambda: LSTM(3, 3, num_layers=2, skip="residual").eval(), ValueError, "has dilation or skips"),
         (lambda: LSTM(2, 3, initial_state="context", context_size=2).eval(), ValueError, "from a context"),
-        (lambda: LSTM(2, 3, dtype=torch.bfloat16).eval(), BackendError, "torch.bfloat16"),
+        (lambda: LSTM(2, 3, dtype=torch.float16).eval(), BackendError, "torch.float16"),
         (lambda: nn.RNN(2, 3, nonlinearity=torch.sin).eval(), BackendError, "a function as nonlinearity"),
     ],
 )
@@ -135,3 +135,27 @@ def test_what_it_does_not_take(layer, error, message):
 def test_batch_size_is_checked():
     with pytest.raises(ValueError, match="batch_size"):
         PackedStepper(LSTM(2, 3).eval(), 0)
+
+
+@pytest.mark.parametrize("options", [{"num_layers": 2}, {"layer_norm": True, "initial_state": "learned"}], ids=str)
+@pytest.mark.parametrize("kind", KINDS)
+def test_in_bfloat16_weights_are_narrow_and_all_else_is_float32(kind, options):
+    layer = made(kind, 5, 40, dtype=torch.bfloat16, **options)
+    stepper = PackedStepper(layer, 2)
+    assert {stepper.input.dtype, stepper.output.dtype, stepper.states[0][0].dtype} == {torch.float32}
+    x = torch.randn(T, 2, 5)
+    found = stepped(stepper, x)
+    want = layer.double()(x.double())[0]
+    # The factors of products are rounded to eight bits, of which steps and layers take up a few.
+    assert (found - want).norm() < 0.05 * want.norm()
+
+
+def test_in_bfloat16_changed_weights_are_seen():
+    layer = made("GRU", 5, 40, dtype=torch.bfloat16)
+    x = torch.randn(T, 1, 5)
+    stepper = PackedStepper(layer)
+    before = stepped(stepper, x)
+    with torch.no_grad():
+        layer.weight_ih_l0.neg_()
+    stepper.states[0][0].zero_()
+    assert not torch.allclose(stepped(stepper, x), before, atol=0.1)

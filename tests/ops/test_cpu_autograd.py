@@ -283,12 +283,6 @@ def test_a_function_as_nonlinearity(make):
     )
 
 
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_other_dtypes(make, dtype):
-    drawn = make("lstm").converted(dtype)
-    assert f"its kernels compute in float32 and float64, and x is {dtype}." in _refusal(drawn)
-
-
 def test_the_device_meta(make):
     drawn = make("lstm")
     leaves = {n: v.to("meta") for n, v in drawn.leaves.items()}
