@@ -22,7 +22,7 @@ class LanguageModelOptions:
     """
 
     cell: Cell | None = None
-    """Recurrent cell: lstm, gru, rnn; or indrnn, mgu, ligru, which torch has no code for and which train slower."""
+    """Recurrent cell: lstm, gru, rnn; or indrnn, mgu, ligru, which torch has no code for."""
 
     num_layers: int | None = None
     """Recurrent layers, one on top of the other."""
