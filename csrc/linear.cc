@@ -22,8 +22,7 @@ template <class T>
 void run(const LinearPass<T>& pass, const Linear<T>& call, int threads) {
   const int parts = parts_for(call, threads);
   const std::int64_t shared_bytes = pass.shared_bytes(call, parts);
-  // Parts a page apart, and not a power of two of them: else the same rows of each would share lines of the cache.
-  const std::int64_t stride = (pass.part_bytes(call, parts) + 4095) / 4096 * 4096 + 4096 + 128;
+  const std::int64_t stride = apart(pass.part_bytes(call, parts));
   Scratch memory(shared_bytes + parts * stride);
   std::vector<void*> scratch(static_cast<std::size_t>(parts));
   for (int part = 0; part < parts; ++part)

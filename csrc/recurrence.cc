@@ -9,6 +9,7 @@
 #include <thread>
 #include <vector>
 
+#include "barrier.h"
 #include "cpu_features.h"
 #include "dispatch.h"
 #include "kernels/table.h"
@@ -116,6 +117,39 @@ void in_parts(int parts, Act act) {
   for (int part = 0; part < parts; ++part) act(part);
 }
 
+// Runs act(part, parts) for every part below `parts`, all at the same time, where `parts` is `most` or, if the system
+// does not give so many threads, what it gives.
+template <class Act>
+void in_team(int most, Act act) {
+#if defined(_OPENMP)
+  if (most > 1 && !is_forked) {
+#pragma omp parallel num_threads(most)
+    act(omp_get_thread_num(), omp_get_num_threads());
+    return;
+  }
+  if (most > 1) {
+    // How many there are is known when all are started.
+    std::atomic<int> started{0};
+    std::vector<std::thread> others;
+    const auto wait_and_act = [&](int part) {
+      int parts = 0;
+      while ((parts = started.load(std::memory_order_acquire)) == 0) std::this_thread::yield();
+      act(part, parts);
+    };
+    try {
+      others.reserve(static_cast<std::size_t>(most));
+      for (int part = 1; part < most; ++part) others.emplace_back(wait_and_act, part);
+    } catch (const std::exception&) {
+    }
+    started.store(static_cast<int>(others.size()) + 1, std::memory_order_release);
+    wait_and_act(0);
+    for (std::thread& other : others) other.join();
+    return;
+  }
+#endif
+  act(0, 1);
+}
+
 }  // namespace
 
 void side_by_side(int parts, const std::function<void(int)>& act) { in_parts(parts, act); }
@@ -158,29 +192,96 @@ Split split_rows(const Recurrence<T>& call, int parts) {
   return split;
 }
 
+// Multiplications; below this, waking another thread takes longer than the work.
+constexpr std::int64_t kWorth = 1 << 17;
+
 template <class T>
 int parts_for(const Recurrence<T>& call, int threads) {
-  // Below this, waking another thread takes longer than the work, and so few steps are added up in one part.
-  constexpr std::int64_t kWorth = 1 << 17;
+  // So few steps are added up in one part.
   if (call.steps * call.batch < kPackedFrom) return 1;
   const std::int64_t work = call.steps * call.batch * call.hidden_size * (call.input_size + call.out_size);
   const std::int64_t parts = std::min<std::int64_t>({threads, call.batch, 1 + work / kWorth});
   return static_cast<int>(std::max<std::int64_t>(1, parts));
 }
 
-// packed: What the parts share, when it has been packed before.
+// Among how many threads the hidden units are divided; 1 where the rows are.
+//
+// Measured on two processors of AMD Zen 5 with I = H and T = 100, in microseconds, by rows / by units. There are hours
+// when a meeting costs this machine 0.1 us and others when it costs 0.6; the limits are such that in the former much is
+// won, and in the latter little lost.
+//
+//   inference    B = 1: RNN 128 61 / 35, 256 241 / 144; GRU 64 60 / 42, 128 214 / 141, 256 1160 / 727; LSTM 64 57 / 44,
+//                128 215 / 123, 256 1186 / 583, 512 9366 / 3518; and at 0.6 us RNN 128 62 / 94, 192 160 / 166,
+//                GRU 96 112 / 145, 128 182 / 177, LSTM 96 144 / 194, 128 244 / 249, 192 486 / 450
+//                B = 2: GRU 64 51 / 60, 128 308 / 183; LSTM 64 61 / 74, 128 250 / 240, 256 2304 / 1205
+//                B = 4: RNN 256 385 / 332; GRU 64 76 / 80, 128 282 / 261; LSTM 64 100 / 110, 128 420 / 325
+//                B = 8: GRU 64 127 / 146, 128 511 / 465, LSTM 64 166 / 228, 128 789 / 805; 16: LSTM 128 1257 / 1271
+//   training     B = 1: RNN 256 639 / 388; GRU 128 548 / 375, 256 2289 / 1514; LSTM 128 574 / 349
+//                B = 2: GRU 128 557 / 463; LSTM 128 704 / 639; B = 4: RNN 256 1264 / 991, GRU 128 876 / 787
+//                B = 8: GRU 128 1374 / 1538
+//
+// Cells with two products meet twice, and so want twice as much; an IndRNN never does (B = 1: 256 73 / 45). With a
+// batch for several blocks of rows in each thread both ways are as fast. No more than two threads could be measured.
 template <class T>
-void run(const Pass<T>& pass, const Recurrence<T>& call, int threads, char* packed = nullptr) {
-  const int parts = parts_for(call, threads);
+int unit_parts_for(const Recurrence<T>& call, int threads, SplitBy by, int row_parts) {
+  if (by == SplitBy::rows || threads < 2) return 1;
+  const UnitSplit split = kernels<T>().unit_split(call);
+  std::int64_t parts = std::min<std::int64_t>({threads, split.pieces, Barrier::kMostParts});
+  if (by == SplitBy::fastest) {
+    // Multiplications between two meetings that make up for one, of each thread.
+    constexpr std::int64_t kBetween = 1 << 15;
+    const std::int64_t rows = (call.batch + threads - 1) / threads;
+    const std::int64_t worth = call.batch < threads ? 3 : std::max<std::int64_t>(4, 2 * rows);
+    // Without a meeting, those that make up for waking a thread.
+    const std::int64_t between = split.meetings == 0 ? split.weights * call.steps / 64 : split.weights / split.meetings;
+    if (rows > 4 || (split.meetings == 0 && call.batch >= threads)) return 1;
+    if (between < worth * kBetween || split.weights * call.steps * call.batch < 2 * kWorth) return 1;
+    parts = std::min(parts, between * call.batch / kBetween);
+    if (parts < row_parts) return 1;
+  }
+  return static_cast<int>(std::max<std::int64_t>(1, parts));
+}
+
+// Into how many parts a call is cut, of the hidden units or of the rows.
+struct Parts {
+  int count;
+  bool are_units;
+};
+
+template <class T>
+Parts parts_of(const Recurrence<T>& call, int threads, SplitBy by) {
+  const int rows = parts_for(call, threads), units = unit_parts_for(call, threads, by, rows);
+  return units > 1 ? Parts{units, true} : Parts{rows, false};
+}
+
+// packed: As for `run`.
+template <class T>
+void run_units(const Pass<T>& pass, const Recurrence<T>& call, int parts, char* packed) {
+  const Split split = split_rows(call, 1);
+  const std::int64_t shared_bytes = pass.shared_bytes(call, true),
+                     stride = apart(pass.part_bytes(call, call.batch, true));
+  Scratch memory(shared_bytes + parts * stride);
+  Barrier barrier;
+  in_team(parts, [&](int part, int count) {
+    // Fewer than asked for have other units each.
+    pass.run_units(call, split.rows.data(), {part, count, &barrier}, memory.data(),
+                   memory.data() + shared_bytes + part * stride, count == parts ? packed : nullptr);
+  });
+}
+
+// packed: What the parts share, or each has of it by itself, when it has been packed before by so many.
+template <class T>
+void run(const Pass<T>& pass, const Recurrence<T>& call, Parts cut, char* packed = nullptr) {
+  if (cut.are_units) return run_units(pass, call, cut.count, packed);
+  const int parts = cut.count;
   const Split split = split_rows(call, parts);
   const auto rows_of = [&](int part) {
     return split.begin[static_cast<std::size_t>(part) + 1] - split.begin[static_cast<std::size_t>(part)];
   };
-  const std::int64_t shared_bytes = packed != nullptr ? 0 : pass.shared_bytes(call);
+  const std::int64_t shared_bytes = packed != nullptr ? 0 : pass.shared_bytes(call, false);
   std::int64_t most = 0;
-  for (int part = 0; part < parts; ++part) most = std::max(most, pass.part_bytes(call, rows_of(part)));
-  // Parts a page apart, and not a power of two of them: else the same rows of each would share lines of the cache.
-  const std::int64_t stride = (most + 4095) / 4096 * 4096 + 4096 + 128;
+  for (int part = 0; part < parts; ++part) most = std::max(most, pass.part_bytes(call, rows_of(part), false));
+  const std::int64_t stride = apart(most);
   Scratch memory(shared_bytes + parts * stride);
   char* shared = packed != nullptr ? packed : memory.data();
   std::vector<void*> scratch(static_cast<std::size_t>(parts));
@@ -206,6 +307,7 @@ SavedSizes saved_sizes(const Recurrence<T>& call) {
 template <class T>
 struct KeptWeights<T>::Packed {
   const Kernels<T>* kernels;
+  int unit_parts;  // 0 where the rows are cut, which leaves the weights whole.
   std::uint64_t fingerprint;
   Block shared;
 };
@@ -216,7 +318,8 @@ template <class T>
 KeptWeights<T>::~KeptWeights() = default;
 
 template <class T>
-std::shared_ptr<const typename KeptWeights<T>::Packed> KeptWeights<T>::find(const Recurrence<T>& call, int parts) {
+std::shared_ptr<const typename KeptWeights<T>::Packed> KeptWeights<T>::find(const Recurrence<T>& call, int parts,
+                                                                            bool is_by_units) {
   const Kernels<T>& now = kernels<T>();
   const auto fingerprint_now = [&] {
     std::atomic<std::uint64_t> sum{0};
@@ -224,18 +327,23 @@ std::shared_ptr<const typename KeptWeights<T>::Packed> KeptWeights<T>::find(cons
     return sum.load();
   };
   const std::uint64_t fingerprint = fingerprint_now();
+  const int unit_parts = is_by_units ? parts : 0;
   std::shared_ptr<const Packed> found;
   {
     // Never waiting: in the child of a fork the one who holds it may be a thread that is no more.
     const std::unique_lock<std::mutex> lock(mutex_, std::try_to_lock);
     if (lock.owns_lock()) found = packed_;
   }
-  if (found != nullptr && found->kernels == &now && found->fingerprint == fingerprint) return found;
+  if (found != nullptr && found->kernels == &now && found->unit_parts == unit_parts &&
+      found->fingerprint == fingerprint)
+    return found;
   const Pass<T>& pass = now.forward;
-  const auto made = std::make_shared<Packed>(Packed{&now, fingerprint, allocated(pass.shared_bytes(call))});
-  const std::int64_t bytes = pass.part_bytes(call, 1);
+  const auto made =
+      std::make_shared<Packed>(Packed{&now, unit_parts, fingerprint, allocated(pass.shared_bytes(call, false))});
+  const std::int64_t bytes = pass.part_bytes(call, 1, false);
   const Scratch memory(bytes * parts);
-  in_parts(parts, [&](int part) { pass.pack(call, part, parts, made->shared.get(), memory.data() + part * bytes); });
+  const auto pack = is_by_units ? pass.pack_units : pass.pack;
+  in_parts(parts, [&](int part) { pack(call, part, parts, made->shared.get(), memory.data() + part * bytes); });
   // Someone may write into the weights meanwhile.
   if (fingerprint_now() != fingerprint) return made;
   const std::unique_lock<std::mutex> lock(mutex_, std::try_to_lock);
@@ -244,20 +352,21 @@ std::shared_ptr<const typename KeptWeights<T>::Packed> KeptWeights<T>::find(cons
 }
 
 template <class T>
-void forward(const Recurrence<T>& call, int threads, KeptWeights<T>* kept) {
+void forward(const Recurrence<T>& call, int threads, KeptWeights<T>* kept, SplitBy by) {
   const Pass<T>& pass = kernels<T>().forward;
+  const Parts parts = parts_of(call, threads, by);
   const std::int64_t rows = call.steps * call.batch;
-  if (kept == nullptr || rows < kPackedFrom || rows > kKeptTo || pass.shared_bytes(call) > kMostKeptBytes) {
-    run(pass, call, threads);
+  if (kept == nullptr || rows < kPackedFrom || rows > kKeptTo || pass.shared_bytes(call, false) > kMostKeptBytes) {
+    run(pass, call, parts);
     return;
   }
-  const auto packed = kept->find(call, parts_for(call, threads));
-  run(pass, call, threads, packed->shared.get());
+  const auto packed = kept->find(call, parts.count, parts.are_units);
+  run(pass, call, parts, packed->shared.get());
 }
 
 template <class T>
-void backward(const Recurrence<T>& call, int threads) {
-  run(kernels<T>().backward, call, threads);
+void backward(const Recurrence<T>& call, int threads, SplitBy by) {
+  run(kernels<T>().backward, call, parts_of(call, threads, by));
 }
 
 template <class T>
@@ -281,8 +390,8 @@ void Stepping<T>::add(const Recurrence<T>& call) {
   layer->pass = &kernels<T>().forward;
   layer->rows.resize(static_cast<std::size_t>(call.batch));
   std::iota(layer->rows.begin(), layer->rows.end(), 0);
-  layer->shared = allocated(layer->pass->shared_bytes(layer->call));
-  layer->scratch = allocated(layer->pass->part_bytes(layer->call, call.batch));
+  layer->shared = allocated(layer->pass->shared_bytes(layer->call, false));
+  layer->scratch = allocated(layer->pass->part_bytes(layer->call, call.batch, false));
   layer->pass->pack(layer->call, 0, 1, layer->shared.get(), layer->scratch.get());
   layers_.push_back(std::move(layer));
 }
@@ -316,10 +425,10 @@ template SavedSizes saved_sizes(const Recurrence<float>&);
 template SavedSizes saved_sizes(const Recurrence<double>&);
 template class KeptWeights<float>;
 template class KeptWeights<double>;
-template void forward(const Recurrence<float>&, int, KeptWeights<float>*);
-template void forward(const Recurrence<double>&, int, KeptWeights<double>*);
-template void backward(const Recurrence<float>&, int);
-template void backward(const Recurrence<double>&, int);
+template void forward(const Recurrence<float>&, int, KeptWeights<float>*, SplitBy);
+template void forward(const Recurrence<double>&, int, KeptWeights<double>*, SplitBy);
+template void backward(const Recurrence<float>&, int, SplitBy);
+template void backward(const Recurrence<double>&, int, SplitBy);
 template class Stepping<float>;
 template class Stepping<double>;
 template double peak_flops<float>(int);

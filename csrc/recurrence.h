@@ -139,6 +139,10 @@ struct SavedSizes {
 template <class T>
 SavedSizes saved_sizes(const Recurrence<T>& call);
 
+// What threads divide among themselves: the rows of the batch, the hidden units of all rows, or what is the faster.
+// Where a form's units cannot be divided its rows are.
+enum class SplitBy { fastest, rows, units };
+
 // Throws std::bad_alloc when there is no room for scratch; then no output has a meaning.
 //
 // threads: At most so many; at least 1.
@@ -146,9 +150,9 @@ SavedSizes saved_sizes(const Recurrence<T>& call);
 template <class T>
 class KeptWeights;
 template <class T>
-void forward(const Recurrence<T>& call, int threads, KeptWeights<T>* kept = nullptr);
+void forward(const Recurrence<T>& call, int threads, KeptWeights<T>* kept = nullptr, SplitBy by = SplitBy::fastest);
 template <class T>
-void backward(const Recurrence<T>& call, int threads);
+void backward(const Recurrence<T>& call, int threads, SplitBy by = SplitBy::fastest);
 
 // The packed weights of a layer, kept between forward passes without a backward pass.
 //
@@ -164,8 +168,8 @@ class KeptWeights {
 
  private:
   struct Packed;
-  friend void forward<T>(const Recurrence<T>& call, int threads, KeptWeights<T>* kept);
-  std::shared_ptr<const Packed> find(const Recurrence<T>& call, int parts);
+  friend void forward<T>(const Recurrence<T>& call, int threads, KeptWeights<T>* kept, SplitBy by);
+  std::shared_ptr<const Packed> find(const Recurrence<T>& call, int parts, bool is_by_units);
 
   std::mutex mutex_;
   std::shared_ptr<const Packed> packed_;

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 ARITHMETIC = ["-ffp-contract=fast", "-fno-math-errno"]
 WARNINGS = ["-Wall", "-Wextra", "-Werror"]
 SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g"]
-CORE = ["cpu_features.cc", "linear.cc", "memory.cc", "recurrence.cc"]
+CORE = ["barrier.cc", "cpu_features.cc", "linear.cc", "memory.cc", "recurrence.cc"]
 TESTS = ["tests/cases.cc", "tests/kernels_test.cc", "tests/linear_test.cc", "tests/reference.cc"]
 X86 = ["baseline", "avx2", "avx512", "avx512_bf16"]
 

@@ -35,28 +35,31 @@ template <class T>
 void pack_backward(const Plan<T>& plan, const BackwardPanels<T>& panels, const PanelShare& share, void* scratch) {
   const T** rows = static_cast<const T**>(scratch);
   const WeightsOf<const T>& w = plan.call.weights;
-  const auto pack = [&](const Panels<T>& to) {
+  const auto pack = [&](const Panels<T>& all, Stretch own) {
+    const Panels<T> to = all.run(own.begin, own.count());
     if (to.row_at != nullptr) {
-      for (Index k = 0; k < to.depth && share.thread == 0; ++k) const_cast<const T**>(to.row_at)[k] = rows[k];
+      // These are not columns, and the same for all parts.
+      const bool is_first = share.thread == 0 && plan.team.part == 0;
+      for (Index k = 0; k < to.depth && is_first; ++k) const_cast<const T**>(to.row_at)[k] = rows[k];
     } else {
-      pack_rows<T>(rows, nullptr, to, share.begin(to.count()), share.end(to.count()));
+      pack_rows<T>(rows, nullptr, own.begin, to, share.begin(to.count()), share.end(to.count()));
     }
   };
   if (plan.call.dx) {
     plan.rows_of(w.weight_ih, plan.call.input_size, plan.input_order(), 0, plan.cell.gates, rows);
-    pack(panels.input);
+    pack(panels.input, plan.part_of(plan.call.input_size));
   }
   if (!plan.cell.is_elementwise) {
     plan.rows_of(w.weight_hh, plan.outputs, nullptr, 0, plan.cell.hidden_count, rows);
-    pack(panels.hidden);
+    pack(panels.hidden, plan.own_outputs());
   }
   if (plan.has_second()) {
     plan.rows_of(w.weight_hh, plan.outputs, nullptr, plan.second_gate(), 1, rows);
-    pack(panels.second);
+    pack(panels.second, plan.own_outputs());
   }
   if (plan.is_projected) {
     for (Index p = 0; p < plan.outputs; ++p) rows[p] = w.weight_hr + p * plan.units;
-    pack(panels.projection);
+    pack(panels.projection, {0, plan.units});
   }
 }
 
@@ -73,7 +76,6 @@ struct Sums {
   Index small = 0;
   Index input_stride = 0, output_stride = 0, unit_stride = 0;
 
-  Sums() = default;
   Sums(const Plan<T>& plan, Pieces& pieces) {
     const WeightsOf<T>& wanted = plan.call.dweights;
     const Index unit = kUnitBytes / static_cast<Index>(sizeof(T));
@@ -109,13 +111,45 @@ struct Sums {
     }
   }
 
-  // Ends a chunk. Beside the sum over all time each of its terms would be rounded as coarsely as that.
-  void keep() const {
-    for (Index n = 0; n < small; n += kWidth<T>) {
-      T* const sum = first_small + small + n;
-      store(sum, load(sum) + load(first_small + n));
-      store(first_small + n, Vector<T>{});
+  // Calls act(first, count) for the runs of this thread's units in what each step adds to.
+  template <class Act>
+  void each_small(const Plan<T>& plan, Act act) const {
+    if (plan.own.count() == plan.padded) return act(0, small);
+    const Stretch own = plan.own_units();
+    if (own_past != nullptr) act(own_past - first_small + own.begin, own.count());
+    for (Index number = 0; number < 3 && weight_ch != nullptr; ++number) {
+      act(weight_ch - first_small + number * plan.units + own.begin, own.count());
     }
+  }
+
+  // Ends a chunk. Beside the sum over all time each of its terms would be rounded as coarsely as that.
+  void keep(const Plan<T>& plan) const {
+    each_small(plan, [&](Index first, Index count) {
+      for (Index n = first; n < first + count; n += kWidth<T>) {
+        const Lanes<T> lanes(first + count - n);
+        T* const sum = first_small + small + n;
+        store(sum, load(sum, lanes) + load(first_small + n, lanes), lanes);
+        store(first_small + n, Vector<T>{}, lanes);
+      }
+    });
+  }
+
+  // Sets to zero what this thread adds to.
+  void clear(const Plan<T>& plan) const {
+    const auto zeros = [](T* sum, Index first, Index count) {
+      if (sum != nullptr) std::memset(sum + first, 0, sizeof(T) * static_cast<std::size_t>(count));
+    };
+    const CellOf<T>& cell = plan.cell;
+    plan.each_run(cell.gates, [&](Index run, Index rows) { zeros(input, run * input_stride, rows * input_stride); });
+    plan.each_run(cell.hidden_count,
+                  [&](Index run, Index rows) { zeros(hidden, run * output_stride, rows * output_stride); });
+    plan.each_run(1, [&](Index run, Index rows) { zeros(second, run * output_stride, rows * output_stride); });
+    plan.each_run(cell.slots, [&](Index run, Index count) { zeros(bias, run, count); });
+    zeros(projection, 0, plan.outputs * unit_stride);
+    each_small(plan, [&](Index first, Index count) {
+      zeros(first_small, first, count);
+      zeros(first_small, small + first, count);
+    });
   }
 };
 
@@ -123,7 +157,7 @@ struct Sums {
 
 template <class T>
 struct BackwardScratch {
-  Sums<T> sums;
+  Sums<T> sums;                                      // First, where `reduce` finds them.
   T *dgates, *dinput = nullptr, *dhidden = nullptr;  // Of a chunk.
   T *dh, *dc = nullptr;                              // Carried from step to step.
   T* through = nullptr;                              // Gradients of the state as the products see it.
@@ -136,20 +170,17 @@ struct BackwardScratch {
   const T** other;
   const T** factors;
 
-  BackwardScratch(const Plan<T>& plan, Index rows, Pieces& pieces) {
-    // First, where `reduce` finds them.
-    pieces.is_clearing = true;
-    sums = Sums<T>(plan, pieces);
-    pieces.is_clearing = false;
+  // common: What threads that share the units have together; else the same as `pieces`.
+  BackwardScratch(const Plan<T>& plan, Index rows, Pieces& common, Pieces& pieces) : sums(plan, common) {
     const Index chunk = plan.steps_of_chunk(rows) * rows;
-    dgates = pieces.take<T>(chunk * plan.slot_row());
+    dgates = common.take<T>(chunk * plan.slot_row());
     if (plan.is_normed || plan.norms_sum) dinput = pieces.take<T>(chunk * plan.gate_row());
     if (plan.is_normed) dhidden = pieces.take<T>(chunk * plan.gate_row());
     dh = pieces.take<T>(rows * plan.outputs_padded);
     if (plan.has_cell_state) dc = pieces.take<T>(rows * plan.padded);
     if (plan.has_second() || plan.call.state_mask != nullptr) through = pieces.take<T>(rows * plan.outputs_padded);
     spare = pieces.take<T>(rows * plan.padded);
-    if (plan.has_second()) gated = pieces.take<T>(chunk * plan.outputs_padded);
+    if (plan.has_second()) gated = common.take<T>(chunk * plan.outputs_padded);
     if (plan.is_projected) {
       doutput = pieces.take<T>(chunk * plan.outputs_padded);
       projected = pieces.take<T>(chunk * plan.padded);
@@ -198,54 +229,65 @@ struct Backward {
   T* dc(Index i) const { return plan.has_cell_state ? scratch.dc + i * plan.padded : nullptr; }
 
   void run() {
+    scratch.sums.clear(plan);
     begin();
     const Index chunk = plan.steps_of_chunk(share.count);
     for (end = call.steps; end > 0; end = first) {
       // Chunks as they were forward, so the first may be the short one.
       first = (end - 1) / chunk * chunk;
       for (Index s = end - 1; s >= first; --s) step(s, plan.active(share, plan.time(s)));
+      // The gradient of the inputs is of all units.
+      if (plan.cell.is_elementwise) plan.team.meet();
       whole_chunk();
+      // The next chunk lies where this one did.
+      if (first > 0) plan.team.meet();
     }
     // Weights have a gradient of no steps too.
     if (call.steps == 0) whole_chunk();
     finish();
   }
 
-  static void begin_with(T* to, Index padded, const T* from, Index count) {
-    std::memset(to, 0, sizeof(T) * static_cast<std::size_t>(padded));
-    if (from != nullptr) std::memcpy(to, from, sizeof(T) * static_cast<std::size_t>(count));
+  // Sets padded elements to zero, or to those of `from` and zero where they end.
+  static void begin_with(T* to, Stretch padded, const T* from, Stretch part) {
+    std::memset(to + padded.begin, 0, sizeof(T) * static_cast<std::size_t>(padded.count()));
+    if (from != nullptr)
+      std::memcpy(to + part.begin, from + part.begin, sizeof(T) * static_cast<std::size_t>(part.count()));
   }
+  Stretch own_padded_outputs() const { return plan.is_projected ? Stretch{0, plan.outputs_padded} : plan.own; }
 
   void begin() const {
-    const auto clear = [](T* rows, Index b, Index count) {
-      if (rows != nullptr) std::memset(rows + b * count, 0, sizeof(T) * static_cast<std::size_t>(count));
+    const auto clear = [](T* row, Stretch part) {
+      std::memset(row + part.begin, 0, sizeof(T) * static_cast<std::size_t>(part.count()));
     };
+    const Stretch outputs = plan.own_outputs(), units = plan.own_units();
     for (Index i = 0; i < share.count; ++i) {
       const Index b = share.rows[i];
-      begin_with(dh(i), plan.outputs_padded, call.dhn == nullptr ? nullptr : call.dhn + b * plan.outputs, plan.outputs);
+      begin_with(dh(i), own_padded_outputs(), call.dhn == nullptr ? nullptr : call.dhn + b * plan.outputs, outputs);
       if (plan.has_cell_state)
-        begin_with(dc(i), plan.padded, call.dcn == nullptr ? nullptr : call.dcn + b * plan.units, plan.units);
-      clear(call.dh0, b, plan.outputs);
-      clear(call.dh_anew, b, plan.outputs);
-      clear(call.dc0, b, plan.units);
-      clear(call.dc_anew, b, plan.units);
+        begin_with(dc(i), plan.own, call.dcn == nullptr ? nullptr : call.dcn + b * plan.units, units);
+      for (T* rows : {call.dh0, call.dh_anew}) {
+        if (rows != nullptr) clear(rows + b * plan.outputs, outputs);
+      }
+      for (T* rows : {call.dc0, call.dc_anew}) {
+        if (rows != nullptr) clear(rows + b * plan.units, units);
+      }
       if (!call.dx) continue;
-      for (Index t = plan.length(b); t < call.steps; ++t) clear(call.dx.at(t, b), 0, call.input_size);
+      for (Index t = plan.length(b); t < call.steps; ++t) clear(call.dx.at(t, b), plan.part_of(call.input_size));
     }
   }
 
   void finish() const {
     for (Index i = 0; i < share.count; ++i) {
       const Index b = share.rows[i];
-      add(call.dh0 == nullptr ? nullptr : call.dh0 + b * plan.outputs, dh(i), plan.outputs);
-      if (plan.has_cell_state) add(call.dc0 == nullptr ? nullptr : call.dc0 + b * plan.units, dc(i), plan.units);
+      add(call.dh0 == nullptr ? nullptr : call.dh0 + b * plan.outputs, dh(i), plan.own_outputs());
+      if (plan.has_cell_state) add(call.dc0 == nullptr ? nullptr : call.dc0 + b * plan.units, dc(i), plan.own_units());
     }
   }
 
-  static void add(T* to, const T* from, Index count) {
+  static void add(T* to, const T* from, Stretch part) {
     if (to == nullptr) return;
-    for (Index p = 0; p < count; p += kWidth<T>) {
-      const Lanes<T> lanes(count - p);
+    for (Index p = part.begin; p < part.end; p += kWidth<T>) {
+      const Lanes<T> lanes(part.end - p);
       store(to + p, load(to + p, lanes) + load(from + p, lanes), lanes);
     }
   }
@@ -258,6 +300,8 @@ struct Backward {
       fetch_ahead(s, i);
       cell.backward(plan.constants, row(s, t, i));
     }
+    // The gradient of a state is of what all units give back.
+    if (!cell.is_elementwise) plan.team.meet();
     if (plan.has_second()) second_product(s, t, active);
     if (plan.is_normed) normalise_products(s, active, 0);
     if (plan.norms_sum) {
@@ -281,19 +325,20 @@ struct Backward {
   void fetch_ahead(Index s, Index i) const {
     if (s == 0) return;
     const Index saved = saved_row(s - 1, i);
-    const auto fetch = [](const T* from, Index count) {
-      for (Index u = 0; u < count; u += 64 / static_cast<Index>(sizeof(T))) {
+    const auto fetch = [](const T* from, Stretch part) {
+      for (Index u = part.begin; u < part.end; u += Plan<T>::kPiece) {
         __builtin_prefetch(from + u, 0, 2);
         // GCC takes a loop of prefetches alone for one that does nothing.
         asm volatile("");
       }
     };
-    fetch(call.gates + saved * plan.slot_row(), plan.slot_row());
-    if (call.dy) fetch(call.dy.at(plan.time(s - 1), share.rows[i]), plan.outputs);
+    plan.each_run(plan.cell.slots,
+                  [&](Index run, Index count) { fetch(call.gates + saved * plan.slot_row(), {run, run + count}); });
+    if (call.dy) fetch(call.dy.at(plan.time(s - 1), share.rows[i]), plan.own_outputs());
     if (s < 2) return;
     const Index b = share.rows[i], t = plan.time(s - 2);
-    if (plan.has_cell_state) fetch(call.cells + (t * call.batch + b) * plan.units, plan.units);
-    fetch(call.y.at(t, b), plan.outputs);
+    if (plan.has_cell_state) fetch(call.cells + (t * call.batch + b) * plan.units, plan.own_units());
+    fetch(call.y.at(t, b), plan.own_outputs());
   }
 
   BackwardRow<T> row(Index s, Index t, Index i) const {
@@ -346,13 +391,14 @@ struct Backward {
                 scratch.pairs);
   }
 
-  // The state as the products see it.
+  // The state as the products see it, this thread's units.
   const T* h_seen(Index t, Index i, T* room) const {
     const Index b = share.rows[i];
     const T* h = plan.h_before(t, b);
     if (call.state_mask == nullptr) return h;
     const T* mask = call.state_mask + b * plan.outputs;
-    for (Index p = 0; p < plan.outputs; p += kWidth<T>) {
+    const Stretch own = plan.own_outputs();
+    for (Index p = own.begin; p < own.end; p += kWidth<T>) {
       const Lanes<T> lanes(plan.outputs - p);
       store(room + p, load(h + p, lanes) * load(mask + p, lanes), lanes);
     }
@@ -365,19 +411,27 @@ struct Backward {
       scratch.left[i] = dhidden(s, i);
       scratch.right[i] = scratch.through + i * plan.outputs_padded;
     }
-    multiply<T>(scratch.left, second_from(), scratch.right, 0, active, panels.second, Start::zero, nullptr, true,
-                scratch.pairs);
+    own_columns(second_from(), active, panels.second, Start::zero);
+    const Stretch own = plan.own_outputs();
     for (Index i = 0; i < active; ++i) {
       T* gated = scratch.gated + place(s, i) * plan.outputs_padded;
       const T* h = h_seen(t, i, gated);
       const BackwardRow<T> r = row(s, t, i);
       plan.cell.between_backward(plan.constants, r, h, scratch.through + i * plan.outputs_padded);
       // The gate of the first slot is what the state was gated with, in either such cell.
-      for (Index p = 0; p < plan.outputs; p += kWidth<T>) {
+      for (Index p = own.begin; p < own.end; p += kWidth<T>) {
         const Lanes<T> lanes(plan.outputs - p);
         store(gated + p, load(h + p, lanes) * load(r.gates + p), lanes);
       }
     }
+    plan.team.meet();
+  }
+
+  // This thread's columns of the product of rows of gates with a weight; rows are as `dh` has them.
+  void own_columns(Index from, Index active, const Panels<T>& weight, Start start) const {
+    const Stretch own = plan.own_outputs();
+    multiply<T>(scratch.left, from, scratch.right, own.begin, active, weight.run(own.begin, own.count()), start,
+                nullptr, true, scratch.pairs);
   }
 
   void normalise_products(Index s, Index active, int part) const {
@@ -408,11 +462,12 @@ struct Backward {
       scratch.right[i] = scratch.through == nullptr ? dh(i) : scratch.through + i * plan.outputs_padded;
     }
     const Start start = scratch.through != nullptr && !plan.has_second() ? Start::zero : Start::self;
-    multiply<T>(scratch.left, 0, scratch.right, 0, active, panels.hidden, start, nullptr, true, scratch.pairs);
+    own_columns(0, active, panels.hidden, start);
     if (scratch.through == nullptr) return;
+    const Stretch own = plan.own_outputs();
     for (Index i = 0; i < active; ++i) {
       const T* mask = call.state_mask == nullptr ? nullptr : call.state_mask + share.rows[i] * plan.outputs;
-      for (Index p = 0; p < plan.outputs; p += kWidth<T>) {
+      for (Index p = own.begin; p < own.end; p += kWidth<T>) {
         const Lanes<T> lanes(plan.outputs - p);
         const Vector<T> d = load(scratch.through + i * plan.outputs_padded + p);
         store(dh(i) + p, load(dh(i) + p) + within(mask == nullptr ? d : d * load(mask + p, lanes), lanes));
@@ -427,7 +482,7 @@ struct Backward {
     const T* h = plan.h_before(t, b);
     const T* mask = call.state_mask == nullptr ? nullptr : call.state_mask + b * plan.outputs;
     T* sum = scratch.sums.own_past;
-    for (Index u = 0; u < plan.units; u += kWidth<T>) {
+    for (Index u = plan.own.begin; u < plan.own.end; u += kWidth<T>) {
       const Lanes<T> lanes(plan.units - u);
       const Vector<T> factor = mask == nullptr ? splat(T(1)) : load(mask + u, lanes), value = load(d + u);
       store(dh(i) + u, load(dh(i) + u) + within(value * load(call.weights.weight_hh + u, lanes) * factor, lanes));
@@ -438,20 +493,20 @@ struct Backward {
   void hand_back(Index t, Index i) const {
     const double bound = call.form.gradient_clip;
     if (bound < kNoBound) {
-      clip(dh(i), plan.outputs_padded, static_cast<T>(bound));
-      if (plan.has_cell_state) clip(dc(i), plan.padded, static_cast<T>(bound));
+      clip(dh(i), own_padded_outputs(), static_cast<T>(bound));
+      if (plan.has_cell_state) clip(dc(i), plan.own, static_cast<T>(bound));
     }
     const Index b = share.rows[i];
     if (!plan.is_reset(t, b)) return;
-    add(call.dh_anew == nullptr ? nullptr : call.dh_anew + b * plan.outputs, dh(i), plan.outputs);
-    begin_with(dh(i), plan.outputs_padded, nullptr, 0);
+    add(call.dh_anew == nullptr ? nullptr : call.dh_anew + b * plan.outputs, dh(i), plan.own_outputs());
+    begin_with(dh(i), own_padded_outputs(), nullptr, {});
     if (!plan.has_cell_state) return;
-    add(call.dc_anew == nullptr ? nullptr : call.dc_anew + b * plan.units, dc(i), plan.units);
-    begin_with(dc(i), plan.padded, nullptr, 0);
+    add(call.dc_anew == nullptr ? nullptr : call.dc_anew + b * plan.units, dc(i), plan.own_units());
+    begin_with(dc(i), plan.own, nullptr, {});
   }
 
-  static void clip(T* values, Index count, T bound) {
-    for (Index p = 0; p < count; p += kWidth<T>) store(values + p, clamped<T>(load(values + p), bound));
+  static void clip(T* values, Stretch part, T bound) {
+    for (Index p = part.begin; p < part.end; p += kWidth<T>) store(values + p, clamped<T>(load(values + p), bound));
   }
 
   // --- a chunk's products ---
@@ -468,15 +523,18 @@ struct Backward {
       }
     }
     const Sums<T>& sums = scratch.sums;
-    if (call.dx)
-      multiply<T>(scratch.left, 0, scratch.right, 0, count, panels.input, Start::zero, nullptr, false, scratch.pairs);
+    if (call.dx) {
+      const Stretch own = plan.part_of(call.input_size);
+      multiply<T>(scratch.left, 0, scratch.right, own.begin, count, panels.input.run(own.begin, own.count()),
+                  Start::zero, nullptr, false, scratch.pairs);
+    }
     const bool writes = !plan.is_packed();
     const WeightsOf<T>& wanted = call.dweights;
     if (writes && wanted.weight_ih != nullptr) {
       write_products(count, 0, plan.input_order(), 0, plan.cell.gates, nullptr, call.input_size, wanted.weight_ih);
     }
     if (sums.input != nullptr)
-      add_products(count, 0, plan.gate_row(), nullptr, call.input_size, sums.input, sums.input_stride);
+      add_products(count, 0, plan.cell.gates, nullptr, call.input_size, sums.input, sums.input_stride);
     if (wanted.weight_hh != nullptr && !plan.cell.is_elementwise) {
       each(count, [&](Index at, Index s, Index t, Index i) {
         scratch.left[at] = dhidden(s, i);
@@ -488,7 +546,7 @@ struct Backward {
       if (writes) {
         write_products(count, 0, nullptr, 0, gates, factors, plan.outputs, wanted.weight_hh);
       } else {
-        add_products(count, 0, gates * plan.padded, factors, plan.outputs, sums.hidden, sums.output_stride);
+        add_products(count, 0, gates, factors, plan.outputs, sums.hidden, sums.output_stride);
       }
       if (plan.has_second()) {
         each(count, [&](Index at, Index s, Index, Index i) {
@@ -497,7 +555,7 @@ struct Backward {
         if (writes) {
           write_products(count, second_from(), nullptr, plan.second_gate(), 1, nullptr, plan.outputs, wanted.weight_hh);
         } else {
-          add_products(count, second_from(), plan.padded, nullptr, plan.outputs, sums.second, sums.output_stride);
+          add_products(count, second_from(), 1, nullptr, plan.outputs, sums.second, sums.output_stride);
         }
       }
     }
@@ -506,13 +564,14 @@ struct Backward {
         scratch.left[at] = scratch.doutput + place(s, i) * plan.outputs_padded;
         scratch.other[at] = scratch.projected + place(s, i) * plan.padded;
       });
-      add_products(count, 0, plan.outputs, nullptr, plan.units, sums.projection, sums.unit_stride);
+      add_product(0, plan.outputs, packed_rows(count, nullptr, plan.units), sums.projection, sums.unit_stride);
     }
     if (sums.bias != nullptr) {
       each(count, [&](Index at, Index s, Index, Index i) { scratch.left[at] = dgates(s, i); });
-      add_rows(scratch.left, count, sums.bias, plan.slot_row());
+      plan.each_run(plan.cell.slots,
+                    [&](Index run, Index width) { add_rows(scratch.left, count, sums.bias, run, width); });
     }
-    sums.keep();
+    sums.keep(plan);
   }
 
   template <class Do>
@@ -526,11 +585,12 @@ struct Backward {
 
   // sum += every row; a few vectors at a time, which stay in registers. Some rows are added up by themselves first, and
   // all of them before what the sum has come to: beside that each would be rounded as coarsely as it.
-  static void add_rows(const T* const* rows, Index count, T* sum, Index width) {
+  static void add_rows(const T* const* rows, Index count, T* sum, Index first, Index width) {
     constexpr int W = kWidth<T>;
-    Index u = 0;
-    for (; u + 4 * W <= width; u += 4 * W) add_vectors<4>(rows, count, sum, u);
-    for (; u < width; u += W) add_vectors<1>(rows, count, sum, u);
+    const Index end = first + width;
+    Index u = first;
+    for (; u + 4 * W <= end; u += 4 * W) add_vectors<4>(rows, count, sum, u);
+    for (; u < end; u += W) add_vectors<1>(rows, count, sum, u);
   }
   template <int kTogether>
   static void add_vectors(const T* const* rows, Index count, T* sum, Index u) {
@@ -548,21 +608,30 @@ struct Backward {
     RECUR_UNROLL for (int v = 0; v < kTogether; ++v) store(sum + u + v * W, load(sum + u + v * W) + total[v]);
   }
 
-  // sums[m] += the rows of `left` from an element on, times those of `other`.
-  void add_products(Index count, Index from, Index rows, const T* const* factors, Index columns, T* sums,
+  // sums[m] += the rows of `left` from an element on, times those of `other`; of this thread's units of some gates.
+  void add_products(Index count, Index from, int gates, const T* const* factors, Index columns, T* sums,
                     Index stride) const {
+    const Panels<T> packed = packed_rows(count, factors, columns);
+    plan.each_run(gates,
+                  [&](Index run, Index rows) { add_product(from + run, rows, packed, sums + run * stride, stride); });
+  }
+  void add_product(Index from, Index rows, const Panels<T>& packed, T* sums, Index stride) const {
+    if (!packed.is_paired) return add_outer<T>(scratch.left, from, rows, packed, sums, stride);
+    const Index width = round_up(rows, kWidth<T>);
+    pair_rows(scratch.left, from, packed.depth, rows, scratch.pairs, width);
+    for (Index k = 0; k < packed.levels(); ++k) scratch.right[k] = scratch.pairs + k * width;
+    add_outer<T>(scratch.right, 0, rows, packed, sums, stride);
+  }
+
+  // The rows of `other`, packed.
+  Panels<T> packed_rows(Index count, const T* const* factors, Index columns) const {
     Panels<T> packed;
     packed.data = scratch.packed;
     packed.depth = count;
     packed.columns = columns;
     packed.is_paired = plan.is_paired;
-    pack_rows<T>(scratch.other, factors, packed, 0, packed.count());
-    if (plan.is_paired) {
-      const Index width = round_up(rows, kWidth<T>);
-      pair_rows(scratch.left, from, count, rows, scratch.pairs, width);
-      for (Index k = 0; k < packed.levels(); ++k) scratch.right[k] = scratch.pairs + k * width;
-    }
-    add_outer<T>(plan.is_paired ? scratch.right : scratch.left, plan.is_paired ? 0 : from, rows, packed, sums, stride);
+    pack_rows<T>(scratch.other, factors, 0, packed, 0, packed.count());
+    return packed;
   }
 
   // to[gate] = the same sum, written where it belongs: of the only chunk.
@@ -570,7 +639,7 @@ struct Backward {
                       Index columns, T* to) const {
     for (int j = 0; j < gates; ++j) {
       const Index gate = order == nullptr ? first_gate + j : order[j];
-      for (Index u = 0; u < plan.units; ++u) {
+      for (Index u = plan.own.begin; u < plan.own_units().end; ++u) {
         T* row = to + (gate * plan.units + u) * columns;
         for (Index p = 0; p < columns; p += kWidth<T>) {
           const Lanes<T> lanes(columns - p);
@@ -606,11 +675,11 @@ struct Backward {
 
 // --- putting the threads' sums together ------------------------------------------------------------------------------
 
-// Writes one thread's stretch of the rows of every wanted gradient.
+// Writes what belongs to some of the hidden units, and outputs, of every wanted gradient.
 //
 // scratch: Of every part; sums: of the first, and those of the others lie alike.
 template <class T>
-void reduce(const Plan<T>& plan, const Sums<T>& sums, void* const* scratch, int parts, const PanelShare& share) {
+void reduce(const Plan<T>& plan, const Sums<T>& sums, void* const* scratch, int parts, Stretch own, Stretch outputs) {
   const WeightsOf<T>& d = plan.call.dweights;
   const auto total = [&](T* to, Index count, const T* first) {
     const Index place = reinterpret_cast<const char*>(first) - static_cast<const char*>(scratch[0]);
@@ -624,7 +693,7 @@ void reduce(const Plan<T>& plan, const Sums<T>& sums, void* const* scratch, int 
     }
   };
   const Index H = plan.units;
-  for (Index unit = share.begin(H); unit < share.end(H); ++unit) {
+  for (Index unit = own.begin; unit < own.end; ++unit) {
     for (int j = 0; j < plan.cell.gates; ++j) {
       const int gate = plan.input_order() == nullptr ? j : plan.input_order()[j];
       if (d.weight_ih != nullptr && plan.is_packed()) {
@@ -643,26 +712,25 @@ void reduce(const Plan<T>& plan, const Sums<T>& sums, void* const* scratch, int 
     }
   }
   if (d.weight_hr != nullptr) {
-    for (Index p = share.begin(plan.outputs); p < share.end(plan.outputs); ++p) {
+    for (Index p = outputs.begin; p < outputs.end; ++p) {
       total(d.weight_hr + p * H, H, sums.projection + p * sums.unit_stride);
     }
   }
-  if (share.thread != 0) return;
-  if (d.weight_hh != nullptr && plan.cell.is_elementwise) total(d.weight_hh, H, sums.own_past + sums.small);
+  // Some gates, H elements of each; `first` is an element of what each part has at `sum`.
+  const auto vector = [&](T* to, Index gates, const T* sum, Index first) {
+    for (Index at = own.begin; at < gates * H && to != nullptr; at += H) total(to + at, own.count(), sum + first + at);
+  };
+  if (plan.cell.is_elementwise) vector(d.weight_hh, 1, sums.own_past, sums.small);
   for (int gate = 0; gate < plan.cell.gates; ++gate) {
-    if (d.bias_ih != nullptr) {
-      total(d.bias_ih + gate * H, H, sums.bias + plan.input_slot(gate) * plan.padded);
-    }
-    if (d.bias_hh != nullptr) {
-      total(d.bias_hh + gate * H, H, sums.bias + plan.hidden_slot(gate) * plan.padded);
-    }
+    const Index input = plan.input_slot(gate) * plan.padded, hidden = plan.hidden_slot(gate) * plan.padded;
+    vector(d.bias_ih == nullptr ? nullptr : d.bias_ih + gate * H, 1, sums.bias, input);
+    vector(d.bias_hh == nullptr ? nullptr : d.bias_hh + gate * H, 1, sums.bias, hidden);
   }
-  const Index eyes = plan.call.form.cell == CellKind::lstm_coupled ? 2 : 3;
-  if (d.weight_ch != nullptr) total(d.weight_ch, eyes * H, sums.weight_ch + sums.small);
-  if (d.norm_ih != nullptr) total(d.norm_ih, plan.cell.gates * H, sums.norm_ih + sums.small);
-  if (d.norm_hh != nullptr) total(d.norm_hh, plan.cell.gates * H, sums.norm_hh + sums.small);
-  if (d.norm_c != nullptr) total(d.norm_c, H, sums.norm_c + sums.small);
-  if (d.norm_c_bias != nullptr) total(d.norm_c_bias, H, sums.norm_c_bias + sums.small);
+  vector(d.weight_ch, plan.call.form.cell == CellKind::lstm_coupled ? 2 : 3, sums.weight_ch, sums.small);
+  vector(d.norm_ih, plan.cell.gates, sums.norm_ih, sums.small);
+  vector(d.norm_hh, plan.cell.gates, sums.norm_hh, sums.small);
+  vector(d.norm_c, 1, sums.norm_c, sums.small);
+  vector(d.norm_c_bias, 1, sums.norm_c_bias, sums.small);
 }
 
 }  // namespace RECUR_ISA

@@ -16,6 +16,7 @@ namespace RECUR_ISA {
 template <class T>
 struct Constants {
   Index units = 0, padded = 0;  // H, and H in whole kUnitBytes
+  Index begin = 0, end = 0;     // The units to compute: all `padded` ones, or with others' help some of them.
   bool is_projected = false, is_relu = false;
   bool has_cell_clip = false, has_output_clip = false;
   T cell_clip = 0, output_clip = 0;
@@ -154,7 +155,7 @@ RECUR_INLINE void give_state(const Constants<T>& k, const BackwardRow<T>& s, Vec
 struct Simple {
   template <class T>
   static void forward(const Constants<T>& k, const ForwardRow<T>& s) {
-    for (Index u = 0; u < k.padded; u += kWidth<T>) {
+    for (Index u = k.begin; u < k.end; u += kWidth<T>) {
       const Lanes<T> lanes(k.units - u);
       const Vector<T> value = activated(k, load(s.gates + u));
       store(s.gates + u, value);
@@ -163,7 +164,7 @@ struct Simple {
   }
   template <class T>
   static void backward(const Constants<T>& k, const BackwardRow<T>& s) {
-    for (Index u = 0; u < k.padded; u += kWidth<T>) {
+    for (Index u = k.begin; u < k.end; u += kWidth<T>) {
       const Lanes<T> lanes(k.units - u);
       const Vector<T> value = load(s.gates + u);
       Vector<T> direct;
@@ -203,7 +204,7 @@ struct Lstm {
   template <class T>
   static void forward(const Constants<T>& k, const ForwardRow<T>& s) {
     const bool is_normed = k.norm_c != nullptr;
-    for (Index u = 0; u < k.padded; u += kWidth<T>) {
+    for (Index u = k.begin; u < k.end; u += kWidth<T>) {
       const Lanes<T> lanes(k.units - u);
       Gates<T> v = gates_of(k, s.gates, u);
       const Vector<T> old = load(s.c + u, lanes);
@@ -232,7 +233,7 @@ struct Lstm {
     }
     if (!is_normed) return;
     const Moments<T> moments = moments_of(s.h_out, k.units);
-    for (Index u = 0; u < k.padded; u += kWidth<T>) {
+    for (Index u = k.begin; u < k.end; u += kWidth<T>) {
       const Lanes<T> lanes(k.units - u);
       const Vector<T> hat = (load(s.h_out + u, lanes) - moments.mean) * moments.scale;
       const Vector<T> seen = hat * load(k.norm_c + u, lanes) + maybe(k.norm_c_bias, u, lanes);
@@ -262,7 +263,7 @@ struct Lstm {
       through_norm(k, s);
       return;
     }
-    for (Index u = 0; u < k.padded; u += kWidth<T>) {
+    for (Index u = k.begin; u < k.end; u += kWidth<T>) {
       const Lanes<T> lanes(k.units - u);
       const Gates<T> v = gates_of(k, s.gates, u);
       const Vector<T> raw = raw_cell(k, s, v, u, lanes);
@@ -332,7 +333,7 @@ struct Lstm {
   template <class T>
   static void through_norm(const Constants<T>& k, const BackwardRow<T>& s) {
     T* raw = s.spare;
-    for (Index u = 0; u < k.padded; u += kWidth<T>) {
+    for (Index u = k.begin; u < k.end; u += kWidth<T>) {
       const Lanes<T> lanes(k.units - u);
       const Vector<T> c = raw_cell(k, s, gates_of(k, s.gates, u), u, lanes);
       store(raw + u, within(k.has_cell_clip ? clamped(c, k.cell_clip) : c, lanes));
@@ -341,7 +342,7 @@ struct Lstm {
     // First the gradient of the normalised state, into a slot that is free until `finish`, and its two means.
     T* dhat = s.dgates;
     Vector<T> sum{}, sum_with_hat{};
-    for (Index u = 0; u < k.padded; u += kWidth<T>) {
+    for (Index u = k.begin; u < k.end; u += kWidth<T>) {
       const Lanes<T> lanes(k.units - u);
       const Vector<T> o = load(s.gates + kOutput * k.padded + u), gain = load(k.norm_c + u, lanes);
       const Vector<T> hat = within((load(raw + u) - moments.mean) * moments.scale, lanes);
@@ -358,7 +359,7 @@ struct Lstm {
     }
     const T mean = sum_of<T>(sum) / static_cast<T>(k.units),
             mean_with_hat = sum_of<T>(sum_with_hat) / static_cast<T>(k.units);
-    for (Index u = 0; u < k.padded; u += kWidth<T>) {
+    for (Index u = k.begin; u < k.end; u += kWidth<T>) {
       const Lanes<T> lanes(k.units - u);
       const Gates<T> v = gates_of(k, s.gates, u);
       const Vector<T> hat = (load(raw + u) - moments.mean) * moments.scale;
@@ -380,7 +381,7 @@ struct Gru {
 
   template <class T>
   static void forward(const Constants<T>& k, const ForwardRow<T>& s) {
-    for (Index u = 0; u < k.padded; u += kWidth<T>) {
+    for (Index u = k.begin; u < k.end; u += kWidth<T>) {
       const Lanes<T> lanes(k.units - u);
       const Vector<T> r = sigmoid<T>(load(s.gates + kReset * k.padded + u));
       const Vector<T> z = sigmoid<T>(load(s.gates + kUpdate * k.padded + u));
@@ -395,7 +396,7 @@ struct Gru {
   }
   template <class T>
   static void backward(const Constants<T>& k, const BackwardRow<T>& s) {
-    for (Index u = 0; u < k.padded; u += kWidth<T>) {
+    for (Index u = k.begin; u < k.end; u += kWidth<T>) {
       const Lanes<T> lanes(k.units - u);
       const Vector<T> r = load(s.gates + kReset * k.padded + u), z = load(s.gates + kUpdate * k.padded + u);
       const Vector<T> n = load(s.gates + kCandidate * k.padded + u), old = load(s.c + u, lanes);
@@ -424,7 +425,7 @@ struct GruResetBefore {
   // The gates that the first product gave; `h` is the state as the products see it, `gated` what the second one sees.
   template <class T>
   static void between(const Constants<T>& k, T* gates, const T* h, T* gated) {
-    for (Index u = 0; u < k.padded; u += kWidth<T>) {
+    for (Index u = k.begin; u < k.end; u += kWidth<T>) {
       const Lanes<T> lanes(k.units - u);
       const Vector<T> r = sigmoid<T>(load(gates + kReset * k.padded + u));
       store(gates + kReset * k.padded + u, r);
@@ -434,7 +435,7 @@ struct GruResetBefore {
   }
   template <class T>
   static void forward(const Constants<T>& k, const ForwardRow<T>& s) {
-    for (Index u = 0; u < k.padded; u += kWidth<T>) {
+    for (Index u = k.begin; u < k.end; u += kWidth<T>) {
       const Lanes<T> lanes(k.units - u);
       const Vector<T> z = load(s.gates + kUpdate * k.padded + u),
                       n = tanh<T>(load(s.gates + kCandidate * k.padded + u));
@@ -445,7 +446,7 @@ struct GruResetBefore {
   }
   template <class T>
   static void backward(const Constants<T>& k, const BackwardRow<T>& s) {
-    for (Index u = 0; u < k.padded; u += kWidth<T>) {
+    for (Index u = k.begin; u < k.end; u += kWidth<T>) {
       const Lanes<T> lanes(k.units - u);
       const Vector<T> z = load(s.gates + kUpdate * k.padded + u), n = load(s.gates + kCandidate * k.padded + u);
       const Vector<T> old = load(s.c + u, lanes);
@@ -462,7 +463,7 @@ struct GruResetBefore {
   // dgated in: gradient of what the second product saw. Out: its part in the gradient of h.
   template <class T>
   static void between_backward(const Constants<T>& k, const BackwardRow<T>& s, const T* h, T* dgated) {
-    for (Index u = 0; u < k.padded; u += kWidth<T>) {
+    for (Index u = k.begin; u < k.end; u += kWidth<T>) {
       const Lanes<T> lanes(k.units - u);
       const Vector<T> r = load(s.gates + kReset * k.padded + u), d = load(dgated + u);
       const Vector<T> dr = d * load(h + u, lanes) + maybe(s.drecord[0], u, lanes);
@@ -479,7 +480,7 @@ struct Mgu {
 
   template <class T>
   static void between(const Constants<T>& k, T* gates, const T* h, T* gated) {
-    for (Index u = 0; u < k.padded; u += kWidth<T>) {
+    for (Index u = k.begin; u < k.end; u += kWidth<T>) {
       const Lanes<T> lanes(k.units - u);
       const Vector<T> f = sigmoid<T>(load(gates + kForget * k.padded + u));
       store(gates + kForget * k.padded + u, f);
@@ -488,7 +489,7 @@ struct Mgu {
   }
   template <class T>
   static void forward(const Constants<T>& k, const ForwardRow<T>& s) {
-    for (Index u = 0; u < k.padded; u += kWidth<T>) {
+    for (Index u = k.begin; u < k.end; u += kWidth<T>) {
       const Lanes<T> lanes(k.units - u);
       const Vector<T> f = load(s.gates + kForget * k.padded + u),
                       n = tanh<T>(load(s.gates + kCandidate * k.padded + u));
@@ -499,7 +500,7 @@ struct Mgu {
   }
   template <class T>
   static void backward(const Constants<T>& k, const BackwardRow<T>& s) {
-    for (Index u = 0; u < k.padded; u += kWidth<T>) {
+    for (Index u = k.begin; u < k.end; u += kWidth<T>) {
       const Lanes<T> lanes(k.units - u);
       const Vector<T> f = load(s.gates + kForget * k.padded + u), n = load(s.gates + kCandidate * k.padded + u);
       const Vector<T> old = load(s.h + u, lanes);
@@ -514,7 +515,7 @@ struct Mgu {
   }
   template <class T>
   static void between_backward(const Constants<T>& k, const BackwardRow<T>& s, const T* h, T* dgated) {
-    for (Index u = 0; u < k.padded; u += kWidth<T>) {
+    for (Index u = k.begin; u < k.end; u += kWidth<T>) {
       const Lanes<T> lanes(k.units - u);
       const Vector<T> f = load(s.gates + kForget * k.padded + u), d = load(dgated + u);
       const Vector<T> df = load(s.spare + u) + d * load(h + u, lanes);
@@ -531,7 +532,7 @@ struct LiGru {
 
   template <class T>
   static void forward(const Constants<T>& k, const ForwardRow<T>& s) {
-    for (Index u = 0; u < k.padded; u += kWidth<T>) {
+    for (Index u = k.begin; u < k.end; u += kWidth<T>) {
       const Lanes<T> lanes(k.units - u);
       const Vector<T> z = sigmoid<T>(load(s.gates + kUpdate * k.padded + u));
       const Vector<T> n = activated(k, load(s.gates + kCandidate * k.padded + u));
@@ -543,7 +544,7 @@ struct LiGru {
   }
   template <class T>
   static void backward(const Constants<T>& k, const BackwardRow<T>& s) {
-    for (Index u = 0; u < k.padded; u += kWidth<T>) {
+    for (Index u = k.begin; u < k.end; u += kWidth<T>) {
       const Lanes<T> lanes(k.units - u);
       const Vector<T> z = load(s.gates + kUpdate * k.padded + u), n = load(s.gates + kCandidate * k.padded + u);
       const Vector<T> old = load(s.c + u, lanes);

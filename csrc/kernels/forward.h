@@ -30,35 +30,42 @@ void pack_forward(const Plan<T>& plan, const PanelShare& share, void* scratch) {
   const T** rows = static_cast<const T**>(scratch);
   const WeightsOf<const T>& w = plan.call.weights;
   const CellOf<T>& cell = plan.cell;
-  const auto pack = [&](const Panels<T>& to) {
+  const auto pack = [&](const Panels<T>& all, Index first, Index count) {
+    const Panels<T> to = all.run(first, count);
     if (to.column_at != nullptr) {
-      for (Index n = 0; n < to.columns && share.thread == 0; ++n) const_cast<const T**>(to.column_at)[n] = rows[n];
+      for (Index n = 0; n < count && share.thread == 0; ++n) const_cast<const T**>(to.column_at)[n] = rows[first + n];
     } else {
-      pack_columns(rows, to, share.begin(to.count()), share.end(to.count()));
+      pack_columns(rows + first, to, share.begin(to.count()), share.end(to.count()));
     }
   };
+  const auto pack_gates = [&](const Panels<T>& to, int gates) {
+    plan.each_run(gates, [&](Index first, Index count) { pack(to, first, count); });
+  };
   plan.rows_of(w.weight_ih, plan.call.input_size, plan.input_order(), 0, cell.gates, rows);
-  pack(plan.input);
+  pack_gates(plan.input, cell.gates);
   if (!cell.is_elementwise) {
     plan.rows_of(w.weight_hh, plan.outputs, nullptr, 0, cell.hidden_count, rows);
-    pack(plan.hidden);
+    pack_gates(plan.hidden, cell.hidden_count);
   }
   if (plan.has_second()) {
     plan.rows_of(w.weight_hh, plan.outputs, nullptr, plan.second_gate(), 1, rows);
-    pack(plan.second);
+    pack_gates(plan.second, 1);
   }
   if (plan.is_projected) {
     for (Index p = 0; p < plan.outputs; ++p) rows[p] = w.weight_hr + p * plan.units;
-    pack(plan.projection);
+    pack(plan.projection, 0, plan.outputs);
   }
   if (share.thread != 0) return;
-  for (Index i = 0; i < plan.slot_row(); ++i) plan.bias[i] = 0;
+  plan.each_run(cell.slots, [&](Index first, Index count) {
+    for (Index i = first; i < first + count; ++i) plan.bias[i] = 0;
+  });
   if (w.bias_ih == nullptr) return;
+  const Stretch own = plan.own.below(plan.units);
   for (int gate = 0; gate < cell.gates; ++gate) {
     T* input = plan.bias + plan.input_slot(gate) * plan.padded;
     T* hidden = plan.bias + plan.hidden_slot(gate) * plan.padded;
-    for (Index u = 0; u < plan.units; ++u) input[u] += w.bias_ih[gate * plan.units + u];
-    for (Index u = 0; u < plan.units; ++u) hidden[u] += w.bias_hh[gate * plan.units + u];
+    for (Index u = own.begin; u < own.end; ++u) input[u] += w.bias_ih[gate * plan.units + u];
+    for (Index u = own.begin; u < own.end; ++u) hidden[u] += w.bias_hh[gate * plan.units + u];
   }
 }
 
@@ -79,7 +86,8 @@ struct ForwardScratch {
   T** right;
   const T** h;
 
-  ForwardScratch(const Plan<T>& plan, Index rows, Pieces& pieces) {
+  // common: What threads that share the units have together; else the same as `pieces`.
+  ForwardScratch(const Plan<T>& plan, Index rows, Pieces& common, Pieces& pieces) {
     const Index chunk = plan.steps_of_chunk(rows) * rows;
     if (!plan.is_saving) {
       gates = pieces.take<T>(chunk * plan.slot_row());
@@ -87,7 +95,7 @@ struct ForwardScratch {
       if (plan.is_normed) hidden_hat = pieces.take<T>(rows * plan.gate_row());
     }
     if (plan.call.state_mask != nullptr) masked = pieces.take<T>(rows * plan.outputs);
-    if (plan.has_second()) gated = pieces.take<T>(rows * plan.outputs_padded);
+    if (plan.has_second()) gated = common.take<T>(rows * plan.outputs_padded);
     if (plan.is_projected) unprojected = pieces.take<T>(rows * plan.padded);
     pairs = plan.place_pairs(chunk, pieces);
     left = pieces.take<const T*>(chunk > packing_pointers(plan) ? chunk : packing_pointers(plan));
@@ -128,27 +136,39 @@ struct Forward {
     for (first = 0; first < call.steps; first += chunk) {
       const Index end = least(call.steps, first + chunk);
       inputs(end);
-      for (Index s = first; s < end; ++s) step(s, plan.active(share, plan.time(s)));
+      for (Index s = first; s < end; ++s) {
+        step(s, plan.active(share, plan.time(s)));
+        // The next step sees the whole state.
+        if (!plan.cell.is_elementwise) plan.team.meet();
+      }
     }
     final_states();
+  }
+
+  static void copy(T* to, const T* from, Stretch part) {
+    // They are the same array where steps follow upon each other in place.
+    std::memmove(to + part.begin, from + part.begin, sizeof(T) * static_cast<std::size_t>(part.count()));
   }
 
   void copy_rows(const T* from, T* to) const {
     for (Index i = 0; i < share.count; ++i) {
       const Index b = share.rows[i];
-      // They are the same array where steps follow upon each other in place.
-      std::memmove(to + b * plan.units, from + b * plan.units, sizeof(T) * static_cast<std::size_t>(plan.units));
+      copy(to + b * plan.units, from + b * plan.units, plan.own_units());
     }
   }
 
   void clear_padding() const {
+    const Stretch own = plan.own_outputs();
     for (Index i = 0; i < share.count; ++i) {
       const Index b = share.rows[i];
       for (Index t = plan.length(b); t < call.steps; ++t) {
-        std::memset(call.y.at(t, b), 0, sizeof(T) * static_cast<std::size_t>(plan.outputs));
+        std::memset(call.y.at(t, b) + own.begin, 0, sizeof(T) * static_cast<std::size_t>(own.count()));
       }
     }
   }
+
+  // Whether a run is the first: what the others have as left factor is then in pairs already.
+  bool is_first(Index run) const { return run == plan.own.begin; }
 
   void inputs(Index end) const {
     Index count = 0;
@@ -161,8 +181,10 @@ struct Forward {
       }
     }
     const Index from = is_hat ? 0 : plan.cell.input_first * plan.padded;
-    multiply<T>(scratch.left, 0, scratch.right, from, count, plan.input, is_hat ? Start::zero : Start::bias,
-                plan.bias + from, true, scratch.pairs);
+    plan.each_run(plan.cell.gates, [&](Index run, Index columns) {
+      multiply<T>(scratch.left, 0, scratch.right, from + run, count, plan.input.run(run, columns),
+                  is_hat ? Start::zero : Start::bias, plan.bias + from + run, true, scratch.pairs, !is_first(run));
+    });
     if (plan.norms_sum) return;
     for (Index s = first; s < end; ++s) {
       const Index active = plan.active(share, plan.time(s));
@@ -179,8 +201,8 @@ struct Forward {
         } else {
           // Slots to which only the state's product goes.
           for (Index slot = plan.cell.input_first + plan.cell.gates; slot < plan.cell.slots; ++slot) {
-            std::memcpy(gates(s, i) + slot * plan.padded, plan.bias + slot * plan.padded,
-                        sizeof(T) * static_cast<std::size_t>(plan.padded));
+            const Index at = slot * plan.padded + plan.own.begin;
+            std::memcpy(gates(s, i) + at, plan.bias + at, sizeof(T) * static_cast<std::size_t>(plan.own.count()));
           }
         }
       }
@@ -218,7 +240,7 @@ struct Forward {
     if (cell.is_elementwise) {
       for (Index i = 0; i < active; ++i) add_own_past(plan.norms_sum ? input_hat(s, i) : gates(s, i), scratch.h[i]);
     } else {
-      product(s, active, scratch.h, plan.hidden, cell.hidden_first, 0);
+      product(s, active, scratch.h, plan.hidden, cell.hidden_count, cell.hidden_first, 0);
     }
     if (plan.is_normed) normalise_products(s, active, 0);
     if (plan.norms_sum) {
@@ -233,7 +255,8 @@ struct Forward {
         cell.between(plan.constants, gates(s, i), scratch.h[i], gated);
         scratch.h[i] = gated;
       }
-      product(s, active, scratch.h, plan.second, cell.second_first, plan.second_gate());
+      plan.team.meet();
+      product(s, active, scratch.h, plan.second, 1, cell.second_first, plan.second_gate());
       if (plan.is_normed) normalise_products(s, active, 1);
     }
     for (Index i = 0; i < active; ++i) {
@@ -250,16 +273,16 @@ struct Forward {
   }
 
   // Adds a product to slots, or lets it stand where it is normalised first.
-  void product(Index s, Index active, const T* const* h, const Panels<T>& weights, int slot, int gate) const {
+  void product(Index s, Index active, const T* const* h, const Panels<T>& weights, int gates_of, int slot,
+               int gate) const {
     for (Index i = 0; i < active; ++i) {
       scratch.right[i] = plan.is_normed ? hidden_hat(s, i) : plan.norms_sum ? input_hat(s, i) : gates(s, i);
     }
-    multiply<T>(h, 0, scratch.right,
-                (plan.is_normed   ? gate
-                 : plan.norms_sum ? 0
-                                  : slot) *
-                    plan.padded,
-                active, weights, plan.is_normed ? Start::zero : Start::self, nullptr, true, scratch.pairs);
+    const Index from = (plan.is_normed ? gate : plan.norms_sum ? 0 : slot) * plan.padded;
+    plan.each_run(gates_of, [&](Index run, Index columns) {
+      multiply<T>(h, 0, scratch.right, from + run, active, weights.run(run, columns),
+                  plan.is_normed ? Start::zero : Start::self, nullptr, true, scratch.pairs, !is_first(run));
+    });
   }
 
   // Without a second product all groups at once, else one after each product.
@@ -277,7 +300,7 @@ struct Forward {
   }
 
   void add_own_past(T* sum, const T* h) const {
-    for (Index u = 0; u < plan.units; u += kWidth<T>) {
+    for (Index u = plan.own.begin; u < plan.own.end; u += kWidth<T>) {
       const Lanes<T> lanes(plan.units - u);
       store(sum + u, load(sum + u) + load(call.weights.weight_hh + u, lanes) * load(h + u, lanes));
     }
@@ -309,10 +332,10 @@ struct Forward {
     for (Index i = 0; i < share.count; ++i) {
       const Index b = share.rows[i], length = plan.length(b), last = call.form.reverse ? 0 : length - 1;
       const T* h = length == 0 ? call.h0 + b * plan.outputs : call.y.at(last, b);
-      std::memcpy(call.hn + b * plan.outputs, h, sizeof(T) * static_cast<std::size_t>(plan.outputs));
+      copy(call.hn + b * plan.outputs, h, plan.own_outputs());
       if (!plan.has_cell_state || !plan.is_saving) continue;
       const T* c = length == 0 ? call.c0 + b * plan.units : call.cells + (last * call.batch + b) * plan.units;
-      std::memcpy(call.cn + b * plan.units, c, sizeof(T) * static_cast<std::size_t>(plan.units));
+      copy(call.cn + b * plan.units, c, plan.own_units());
     }
   }
 };

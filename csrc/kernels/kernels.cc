@@ -12,17 +12,18 @@ namespace RECUR_ISA {
 namespace {
 
 template <class T>
-std::int64_t forward_shared(const Recurrence<T>& call) {
+std::int64_t forward_shared(const Recurrence<T>& call, bool is_by_units) {
   Plan<T> plan(call);
-  Pieces pieces(nullptr);
+  Pieces pieces(nullptr), own(nullptr);
   place_forward(plan, pieces);
+  if (is_by_units) ForwardScratch<T>(plan, call.batch, pieces, own);
   return pieces.used();
 }
 
 template <class T>
-std::int64_t forward_part(const Recurrence<T>& call, std::int64_t rows) {
-  Pieces pieces(nullptr);
-  ForwardScratch<T> scratch(Plan<T>(call), rows, pieces);
+std::int64_t forward_part(const Recurrence<T>& call, std::int64_t rows, bool is_by_units) {
+  Pieces common(nullptr), pieces(nullptr);
+  ForwardScratch<T>(Plan<T>(call), rows, is_by_units ? common : pieces, pieces);
   return pieces.used();
 }
 
@@ -40,9 +41,34 @@ void run_forward(const Recurrence<T>& call, const std::int64_t* rows, std::int64
   Plan<T> plan(call);
   Pieces pieces(shared), own(memory);
   place_forward(plan, pieces);
-  const ForwardScratch<T> scratch(plan, count, own);
+  const ForwardScratch<T> scratch(plan, count, own, own);
   const Share share{rows, count};
   Forward<T>{plan, call, share, scratch}.run();
+}
+
+template <class T>
+void run_forward_units(const Recurrence<T>& call, const std::int64_t* rows, const Team& team, void* shared,
+                       void* memory, void* packed) {
+  Plan<T> plan(call, team);
+  Pieces pieces(shared), kept(packed), own(memory);
+  place_forward(plan, pieces);
+  const ForwardScratch<T> scratch(plan, call.batch, pieces, own);
+  if (packed == nullptr) {
+    pack_forward(plan, {0, 1}, scratch.left);
+  } else {
+    place_forward(plan, kept);
+  }
+  const Share share{rows, call.batch};
+  Forward<T>{plan, call, share, scratch}.run();
+}
+
+// What a part of a team packs, before there is the team.
+template <class T>
+void pack_forward_units(const Recurrence<T>& call, int part, int parts, void* shared, void* memory) {
+  Plan<T> plan(call, {part, parts, nullptr});
+  Pieces pieces(shared), own(memory);
+  place_forward(plan, pieces);
+  pack_forward(plan, {0, 1}, own.take<const T*>(packing_pointers(plan)));
 }
 
 template <class T>
@@ -51,16 +77,18 @@ std::uint64_t fingerprint(const Recurrence<T>& call, int part, int parts) {
 }
 
 template <class T>
-std::int64_t backward_shared(const Recurrence<T>& call) {
-  Pieces pieces(nullptr);
-  place_backward(Plan<T>(call), pieces);
+std::int64_t backward_shared(const Recurrence<T>& call, bool is_by_units) {
+  const Plan<T> plan(call);
+  Pieces pieces(nullptr), own(nullptr);
+  place_backward(plan, pieces);
+  if (is_by_units) BackwardScratch<T>(plan, call.batch, pieces, own);
   return pieces.used();
 }
 
 template <class T>
-std::int64_t backward_part(const Recurrence<T>& call, std::int64_t rows) {
-  Pieces pieces(nullptr);
-  BackwardScratch<T> scratch(Plan<T>(call), rows, pieces);
+std::int64_t backward_part(const Recurrence<T>& call, std::int64_t rows, bool is_by_units) {
+  Pieces common(nullptr), pieces(nullptr);
+  BackwardScratch<T>(Plan<T>(call), rows, is_by_units ? common : pieces, pieces);
   return pieces.used();
 }
 
@@ -77,7 +105,7 @@ void run_backward(const Recurrence<T>& call, const std::int64_t* rows, std::int6
   const Plan<T> plan(call);
   Pieces pieces(shared), own(memory);
   const BackwardPanels<T> panels = place_backward(plan, pieces);
-  const BackwardScratch<T> scratch(plan, count, own);
+  const BackwardScratch<T> scratch(plan, count, own, own);
   const Share share{rows, count};
   Backward<T>{plan, call, panels, share, scratch}.run();
 }
@@ -86,7 +114,36 @@ template <class T>
 void reduce_parts(const Recurrence<T>& call, int part, int parts, void* const* scratch) {
   const Plan<T> plan(call);
   Pieces pieces(scratch[0]);
-  reduce(plan, Sums<T>(plan, pieces), scratch, parts, {part, parts});
+  const PanelShare share{part, parts};
+  reduce(plan, Sums<T>(plan, pieces), scratch, parts, {share.begin(plan.units), share.end(plan.units)},
+         {share.begin(plan.outputs), share.end(plan.outputs)});
+}
+
+template <class T>
+void run_backward_units(const Recurrence<T>& call, const std::int64_t* rows, const Team& team, void* shared,
+                        void* memory, void*) {
+  const Plan<T> plan(call, team);
+  Pieces pieces(shared), own(memory);
+  const BackwardPanels<T> panels = place_backward(plan, pieces);
+  const BackwardScratch<T> scratch(plan, call.batch, pieces, own);
+  pack_backward(plan, panels, {0, 1}, scratch.left);
+  // Where rows lie one part has written, for all.
+  if (!plan.is_packed()) team.meet();
+  const Share share{rows, call.batch};
+  Backward<T>{plan, call, panels, share, scratch}.run();
+  reduce(plan, scratch.sums, &shared, 1, plan.own_units(), {0, 0});
+}
+
+template <class T>
+UnitSplit unit_split_of(const Recurrence<T>& call) {
+  const Plan<T> plan(call);
+  const CellOf<T>& cell = plan.cell;
+  const bool has_split = !call.form.layer_norm && !plan.is_projected;
+  const Index weights = cell.gates * plan.units * (call.input_size + (cell.is_elementwise ? 0 : plan.outputs));
+  return {has_split ? plan.padded / Plan<T>::kPiece : 0, plan.is_paired ? weights / 2 : weights,
+          cell.is_elementwise ? 0
+          : plan.has_second() ? 2
+                              : 1};
 }
 
 template <class T>
@@ -133,10 +190,13 @@ constexpr LinearPass<T> linear_pass() {
 
 template <class T>
 constexpr Kernels<T> table() {
-  return {{forward_shared<T>, forward_part<T>, pack_forward_part<T>, run_forward<T>, nullptr},
-          {backward_shared<T>, backward_part<T>, pack_backward_part<T>, run_backward<T>, reduce_parts<T>},
+  return {{forward_shared<T>, forward_part<T>, pack_forward_part<T>, run_forward<T>, nullptr, pack_forward_units<T>,
+           run_forward_units<T>},
+          {backward_shared<T>, backward_part<T>, pack_backward_part<T>, run_backward<T>, reduce_parts<T>, nullptr,
+           run_backward_units<T>},
           saved_sizes_of<T>,
           fingerprint<T>,
+          unit_split_of<T>,
           work<T>,
           linear_pass<T, LinearForward<T>>(),
           linear_pass<T, LinearBackward<T>>()};

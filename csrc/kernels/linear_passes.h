@@ -44,7 +44,7 @@ struct Source {
     const T* at[Factor<T>::kDepth > Panels<T>::width ? Factor<T>::kDepth : Panels<T>::width];
     if (!is_transposed) {
       for (Index k = 0; k < to.depth; ++k) at[k] = weight + (from + k) * inputs + column;
-      return pack_rows<T>(at, nullptr, to, 0, to.count());
+      return pack_rows<T>(at, nullptr, 0, to, 0, to.count());
     }
     for (Index p = 0; p < to.count(); ++p) {
       Panels<T> panel = to;
@@ -281,7 +281,7 @@ struct LinearBackward {
     panels.data = to;
     panels.depth = count;
     panels.columns = call.inputs;
-    pack_rows<T>(rows, nullptr, panels, first, end);
+    pack_rows<T>(rows, nullptr, 0, panels, first, end);
   }
 
   // Adds what rows from `from` on give to the sums of rows of W from `first` on; `to` and `to_bias` are of the first.

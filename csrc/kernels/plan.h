@@ -36,14 +36,10 @@ class Pieces {
       __asan_poison_memory_region(block_ + used_ + bytes, static_cast<std::size_t>(room - bytes));
     }
 #endif
-    if (is_clearing && piece != nullptr) std::memset(piece, 0, static_cast<std::size_t>(bytes));
     used_ += room;
     return piece;
   }
   Index used() const { return used_; }
-
-  // Whether pieces are filled with zeros.
-  bool is_clearing = false;
 
  private:
 #if defined(RECUR_ASAN)
@@ -153,6 +149,13 @@ CellOf<T> cell_of(CellKind kind) {
 
 constexpr int kScales = 4;  // Of a saved row: of the input's groups, then of the state's.
 
+// Hidden units that one thread computes, or other elements: from `begin` to before `end`.
+struct Stretch {
+  Index begin, end;
+  Index count() const { return begin < end ? end - begin : 0; }
+  Stretch below(Index bound) const { return {begin, least(end, bound)}; }
+};
+
 // The rows that one thread computes, those with the most steps first.
 struct Share {
   const Index* rows;
@@ -164,19 +167,23 @@ struct Plan {
   const Recurrence<T>& call;
   CellOf<T> cell;
   Constants<T> constants;
+  Team team;
   Index units, padded;  // H, and as slots have it
+  Stretch own;          // Of `padded`: the units that this thread computes, in whole pieces.
   Index outputs, outputs_padded;
   bool is_normed, norms_sum, is_projected, has_cell_state, is_saving, is_paired;
 
   Panels<T> input, hidden, second, projection;
   T* bias = nullptr;  // One number for each element of a row of slots.
 
-  explicit Plan(const Recurrence<T>& c) : call(c), cell(cell_of<T>(c.form.cell)) {
+  // team: Of threads that share the hidden units.
+  explicit Plan(const Recurrence<T>& c, const Team& t = {}) : call(c), cell(cell_of<T>(c.form.cell)), team(t) {
     const Form& form = c.form;
     units = c.hidden_size;
-    padded = round_up(units, kUnitBytes / static_cast<Index>(sizeof(T)));
+    padded = round_up(units, kPiece);
+    own = part_of(padded);
     outputs = c.out_size;
-    outputs_padded = round_up(outputs, kUnitBytes / static_cast<Index>(sizeof(T)));
+    outputs_padded = round_up(outputs, kPiece);
     is_projected = c.weights.weight_hr != nullptr;
     norms_sum = form.layer_norm && cell.norms_sum;
     is_normed = form.layer_norm && !cell.norms_sum;
@@ -185,6 +192,8 @@ struct Plan {
     is_paired = kHasPairs<T> && form.bfloat16 && is_packed();
     constants.units = units;
     constants.padded = padded;
+    constants.begin = own.begin;
+    constants.end = own.end;
     constants.is_projected = is_projected;
     constants.is_relu = form.nonlinearity == Nonlinearity::relu;
     constants.has_cell_clip = form.cell_clip < kNoBound;
@@ -197,6 +206,26 @@ struct Plan {
     constants.zoneout_h_unit = c.zoneout_h.unit;
     constants.zoneout_c_unit = c.zoneout_c.unit;
   }
+
+  static constexpr Index kPiece = kUnitBytes / static_cast<Index>(sizeof(T));
+
+  // This thread's part of so many elements, in whole pieces but for the end.
+  Stretch part_of(Index elements) const {
+    const Index pieces = round_up(elements, kPiece) / kPiece;
+    return {pieces * team.part / team.parts * kPiece, least(elements, pieces * (team.part + 1) / team.parts * kPiece)};
+  }
+  // Calls act(first, count) for the runs of this thread's units in so many slots, or gates, that lie side by side.
+  template <class Act>
+  void each_run(Index slots, Act act) const {
+    if (own.count() == padded) {
+      act(0, slots * padded);
+    } else {
+      for (Index slot = 0; slot < slots; ++slot) act(slot * padded + own.begin, own.count());
+    }
+  }
+  // What this thread writes of a state, and of outputs, all of which one thread has where they are not the units.
+  Stretch own_units() const { return own.below(units); }
+  Stretch own_outputs() const { return is_projected ? Stretch{0, outputs} : own_units(); }
 
   Index slot_row() const { return cell.slots * padded; }
   Index gate_row() const { return cell.gates * padded; }

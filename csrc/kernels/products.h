@@ -25,6 +25,7 @@ struct Panels {
   // each row; null stands for zeros.
   const T* const* column_at = nullptr;
   const T* const* row_at = nullptr;
+  Index row_from = 0;  // The element of such a row at which the columns begin.
 
   static constexpr Index width = kPanelVectors * kWidth<T>;
   Index levels() const { return is_paired ? (depth + 1) / 2 : depth; }
@@ -34,6 +35,15 @@ struct Panels {
   T* panel(Index number) const { return data + number * width * levels(); }
   int vectors(Index number) const {
     return static_cast<int>((least(columns - number * width, width) + kWidth<T> - 1) / kWidth<T>);
+  }
+  // Some of the columns as panels of their own, packed by themselves; `first` is a whole number of vectors.
+  Panels run(Index first, Index count) const {
+    Panels panels = *this;
+    panels.columns = count;
+    if (data != nullptr) panels.data += first * levels();
+    if (column_at != nullptr) panels.column_at += first;
+    panels.row_from += first;
+    return panels;
   }
 };
 
@@ -147,8 +157,8 @@ void rows_together(const T* const* a, Index a_from, T* const* c, Index c_from, c
     Vector<T> sum[R][kTogether]{};
     const bool is_whole = n + kTogether * W <= w.columns;
     for (Index k = 0; k < w.depth; ++k) {
-      const T* row = w.row_at[k];
-      if (row == nullptr) continue;
+      if (w.row_at[k] == nullptr) continue;
+      const T* row = w.row_at[k] + w.row_from;
       Vector<T> wide[kTogether];
       RECUR_UNROLL for (int v = 0; v < kTogether; ++v) {
         wide[v] = is_whole ? load(row + n + v * W) : load(row + n + v * W, Lanes<T>(w.columns - n - v * W));
@@ -218,13 +228,13 @@ constexpr Index kLevels = 128;
 //
 // fills: Whether rows of c have room for whole vectors, of which all elements are then written.
 // bias: In whole vectors; for Start::bias.
-// pairs: Room for the left factor where w is in pairs.
+// pairs: Room for the left factor where w is in pairs; has_pairs: and it is there already.
 template <class T>
 void multiply(const T* const* a, Index a_from, T* const* c, Index c_from, Index rows, const Panels<T>& w, Start start,
-              const T* bias, bool fills, T* pairs = nullptr) {
+              const T* bias, bool fills, T* pairs = nullptr, bool has_pairs = false) {
   if (w.data == nullptr) return multiply_unpacked(a, a_from, c, c_from, rows, w, start, bias);
   const Index stride = row_of_pairs<T>(w.depth);
-  if (w.is_paired) {
+  if (w.is_paired && !has_pairs) {
     for (Index i = 0; i < rows; ++i) pair_along(a[i] + a_from, w.depth, pairs + i * stride);
   }
   const Index levels = w.levels(), pieces = levels <= kLevels ? 1 : (levels + kLevels - 1) / kLevels;
@@ -318,9 +328,11 @@ void add_outer(const T* const* a, Index from, Index rows, const Panels<T>& b, T*
 
 // --- packing ---------------------------------------------------------------------------------------------------------
 
-// Packs the rows of a matrix, each times `factor` of its own where there are any; a null row counts as zeros.
+// Packs the rows of a matrix from an element on, each times `factor` of its own where there are any; a null row counts
+// as zeros.
 template <class T>
-void pack_rows(const T* const* rows, const T* const* factors, const Panels<T>& to, Index first_panel, Index end_panel) {
+void pack_rows(const T* const* rows, const T* const* factors, Index from, const Panels<T>& to, Index first_panel,
+               Index end_panel) {
   constexpr int W = kWidth<T>;
   for (Index p = first_panel; p < end_panel; ++p) {
     const int vectors = to.vectors(p);
@@ -328,8 +340,8 @@ void pack_rows(const T* const* rows, const T* const* factors, const Panels<T>& t
     const auto at = [&](Index k, Index column) {
       if (k >= to.depth || rows[k] == nullptr) return Vector<T>{};
       const Lanes<T> lanes(to.columns - column);
-      const Vector<T> value = load(rows[k] + column, lanes);
-      return factors == nullptr ? value : value * load(factors[k] + column, lanes);
+      const Vector<T> value = load(rows[k] + from + column, lanes);
+      return factors == nullptr ? value : value * load(factors[k] + from + column, lanes);
     };
     for (Index level = 0; level < to.levels(); ++level) {
       for (int v = 0; v < vectors; ++v, out += W) {

@@ -15,17 +15,42 @@ constexpr std::int64_t kPackedFrom = 8;
 constexpr std::int64_t kKeptTo = 256;
 constexpr std::int64_t kMostKeptBytes = std::int64_t{64} << 20;
 
+// How the hidden units of a call can be divided among threads.
+struct UnitSplit {
+  std::int64_t pieces;   // Which no two threads share; 0 where the form has no such split.
+  std::int64_t weights;  // Multiplications of a step of one row; a pair of numbers counts as one.
+  int meetings;          // Of all threads, in a step.
+};
+
+class Barrier;
+
+// A thread among those that compute a call together.
+struct Team {
+  int part = 0, parts = 1;
+  Barrier* barrier = nullptr;
+
+  // Returns when all of them have come here; what each has written before, all see then.
+  void meet() const;
+};
+
 // Work is cut into parts, one for each thread: a part of the packing, which all of them share, then some rows of the
 // batch, and backward a part of the sum of what the threads found. Memory is whole pieces of 64 bytes, at such
 // addresses.
 template <class T>
 struct Pass {
-  std::int64_t (*shared_bytes)(const Recurrence<T>& call);
-  std::int64_t (*part_bytes)(const Recurrence<T>& call, std::int64_t rows);
+  std::int64_t (*shared_bytes)(const Recurrence<T>& call, bool is_by_units);
+  std::int64_t (*part_bytes)(const Recurrence<T>& call, std::int64_t rows, bool is_by_units);
   void (*pack)(const Recurrence<T>& call, int part, int parts, void* shared, void* scratch);
   void (*run)(const Recurrence<T>& call, const std::int64_t* rows, std::int64_t count, void* shared, void* scratch);
   // Null in the forward pass. scratch: Of every part.
   void (*reduce)(const Recurrence<T>& call, int part, int parts, void* const* scratch);
+
+  // Or each part has some hidden units of all rows, from the packing to the sums, and the parts run side by side.
+  //
+  // packed: What as many parts have packed before, or null; forward only.
+  void (*pack_units)(const Recurrence<T>& call, int part, int parts, void* packed, void* scratch);
+  void (*run_units)(const Recurrence<T>& call, const std::int64_t* rows, const Team& team, void* shared, void* scratch,
+                    void* packed);
 };
 
 // A linear layer's work comes in stages, one after the other, each cut into the same number of parts.
@@ -45,6 +70,7 @@ struct Kernels {
   // What the weights as a forward pass packs them are told by: the sum over all parts, which is the same for any number
   // of them.
   std::uint64_t (*fingerprint)(const Recurrence<T>& call, int part, int parts);
+  UnitSplit (*unit_split)(const Recurrence<T>& call);
   // Multiplies and adds in registers, `rounds` times; returns how many floating-point operations that was.
   std::int64_t (*work)(std::int64_t rounds, T* sink);
   LinearPass<T> linear_forward, linear_backward;

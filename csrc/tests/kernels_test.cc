@@ -100,11 +100,33 @@ void check_gradients(const Case& c, const Data& data, const Arrays& gradients) {
 }
 
 template <class T>
-Arrays forward_and_backward(const Case& c, const Data& data, int threads) {
+Arrays forward_and_backward(const Case& c, const Data& data, int threads, SplitBy by = SplitBy::rows,
+                            SplitBy by_back = SplitBy::rows) {
   Trial<T> trial(c, data);
-  trial.forward(true, threads);
-  trial.backward(threads);
+  trial.forward(true, threads, by);
+  trial.backward(threads, by_back);
   return trial.found();
+}
+
+template <class T>
+Arrays inference(const Case& c, const Data& data, int threads, SplitBy by = SplitBy::rows,
+                 KeptWeights<T>* kept = nullptr) {
+  Trial<T> trial(c, data);
+  trial.forward(false, threads, by, kept);
+  return trial.found();
+}
+
+// Split by hidden units, each number is what one thread alone computes, bit for bit; and what one split has saved the
+// other reads.
+template <class T>
+void try_units(const Case& c, const Data& data, int threads) {
+  const SplitBy rows = SplitBy::rows, units = SplitBy::units;
+  const Arrays alone = forward_and_backward<T>(c, data, 1);
+  check_same(forward_and_backward<T>(c, data, threads, units, units), alone);
+  check_same(inference<T>(c, data, threads, units), inference<T>(c, data, 1));
+  const double tolerance = sizeof(T) == sizeof(float) ? 1e-3 : 1e-9;
+  check_near(forward_and_backward<T>(c, data, threads, units, rows), alone, tolerance);
+  check_near(forward_and_backward<T>(c, data, threads, rows, units), alone, tolerance);
 }
 
 std::int64_t work(const Case& c) { return c.steps * c.batch * c.gates() * c.units * (c.inputs + c.state_size()); }
@@ -122,19 +144,9 @@ void try_case(const Case& c, int threads = 1) {
   const Arrays single = forward_and_backward<float>(c, data, threads);
   check_near(single, full, tolerance);
   // Nothing is kept in inference.
-  Trial<double> inference(c, data);
-  inference.forward(false, threads);
-  check_near(inference.found(), expected, 1e-9);
-  Trial<float> single_inference(c, data);
-  single_inference.forward(false, threads);
-  check_near(single_inference.found(), expected, tolerance);
-  // Bit for bit the same from weights that are packed now, and from those that have been.
-  KeptWeights<float> kept;
-  for (int time = 0; time < 2; ++time) {
-    Trial<float> again(c, data);
-    again.forward(false, threads, &kept);
-    check_same(again.found(), single_inference.found());
-  }
+  check_near(inference<double>(c, data, threads), expected, 1e-9);
+  const Arrays single_inference = inference<float>(c, data, threads);
+  check_near(single_inference, expected, tolerance);
   // Bit for bit the same again.
   check_same(forward_and_backward<float>(c, data, threads), single);
   Case rounded = c;
@@ -149,6 +161,22 @@ void try_case(const Case& c, int threads = 1) {
   } else {
     check_same(coarse, single);
   }
+  // Bit for bit the same from weights that are packed now, from those that have been, and after those of another split.
+  context() = c.text() + " of kept weights, threads=" + std::to_string(threads);
+  const Arrays by_units = inference<float>(c, data, threads + 1, SplitBy::units);
+  KeptWeights<float> kept;
+  for (int time = 0; time < 2; ++time) {
+    check_same(inference<float>(c, data, threads, SplitBy::rows, &kept), single_inference);
+  }
+  for (int time = 0; time < 2; ++time) {
+    check_same(inference<float>(c, data, threads + 1, SplitBy::units, &kept), by_units);
+  }
+  check_same(inference<float>(c, data, threads, SplitBy::rows, &kept), single_inference);
+  // A form without that split is split by rows.
+  if (c.layer_norm || c.outputs != 0) return;
+  context() = c.text() + " by units, threads=" + std::to_string(threads);
+  c.seed % 2 == 0 ? try_units<double>(c, data, threads + 1) : try_units<float>(c, data, threads + 1);
+  if (chosen_isa() == Isa::avx512_bf16) try_units<float>(rounded, data, threads + 1);
 }
 
 Case plain(CellKind cell, std::int64_t T, std::int64_t B, std::int64_t I, std::int64_t H) {
@@ -233,6 +261,19 @@ void many_threads(CellKind cell) {
   try_case(wide, 2);
 }
 
+// Wide enough, and with rows few enough, that the units are split unasked. It shows in sums over rows, which are those
+// of one thread alone.
+void few_rows(CellKind cell) {
+  const Case c = plain(cell, 5, 2, 150, 300);
+  const Data data = random_data(c);
+  const Arrays alone = forward_and_backward<float>(c, data, 1);
+  for (const int threads : {2, 3}) {
+    context() = c.text() + " of few rows, threads=" + std::to_string(threads);
+    const Arrays found = forward_and_backward<float>(c, data, threads, SplitBy::fastest, SplitBy::fastest);
+    c.is_elementwise() ? check_near(found, alone, 1e-4) : check_same(found, alone);
+  }
+}
+
 // Infinities and overflow of the functions of the gates: NaN stays NaN, and what is large is held.
 template <class T>
 void large_numbers(CellKind cell) {
@@ -288,17 +329,32 @@ void no_memory() {
   check_near(forward_and_backward<float>(c, data, 2), reference(c, data), 1e-3);
 }
 
-// Several at once, each with threads of its own; and in the child of a fork, where those threads are gone.
-void side_by_side(bool is_emulated) {
-  Case c = plain(CellKind::gru, 30, 9, 31, 33);
+// Several at once, each with threads of its own; where there are fewer threads than asked for; and in the child of a
+// fork, where those threads are gone.
+void side_by_side(SplitBy by, bool is_emulated) {
+  // Few enough rows for weights that are kept.
+  const Case c = plain(CellKind::gru, 28, 9, 31, 33);
   const Data data = random_data(c);
+  const auto computed = [&] { return forward_and_backward<float>(c, data, 3, by, by); };
   context() = "several callers at once";
-  const Arrays expected = forward_and_backward<float>(c, data, 3);
+  const Arrays expected = computed();
   std::vector<Arrays> found(4);
   std::vector<std::thread> callers;
-  for (Arrays& each : found) callers.emplace_back([&] { each = forward_and_backward<float>(c, data, 3); });
+  for (Arrays& each : found) callers.emplace_back([&] { each = computed(); });
   for (std::thread& caller : callers) caller.join();
   for (const Arrays& each : found) check_same(each, expected);
+#if defined(_OPENMP)
+  context() = "a caller that is one thread of several";
+#pragma omp parallel for num_threads(2)
+  for (int n = 0; n < 2; ++n) found[static_cast<std::size_t>(n)] = computed();
+  for (int n = 0; n < 2; ++n) check_same(found[static_cast<std::size_t>(n)], expected);
+  context() = "weights packed by more threads than there are then";
+  KeptWeights<float> kept;
+  const Arrays inferred = inference<float>(c, data, 3, by, &kept);
+#pragma omp parallel for num_threads(2)
+  for (int n = 0; n < 2; ++n) found[static_cast<std::size_t>(n)] = inference<float>(c, data, 3, by, &kept);
+  for (int n = 0; n < 2; ++n) check_same(found[static_cast<std::size_t>(n)], inferred);
+#endif
   if (is_emulated) return;
 #if defined(__unix__) || defined(__APPLE__)
   context() = "the child of a fork";
@@ -307,7 +363,7 @@ void side_by_side(bool is_emulated) {
   if (child == 0) {
     // A child that waits for threads that are gone is ended.
     alarm(60);
-    check_near(forward_and_backward<float>(c, data, 3), expected, 1e-4);
+    check_near(computed(), expected, 1e-4);
     _exit(0);
   }
   int status = 0;
@@ -327,7 +383,7 @@ void kept_weights(CellKind cell) {
     context() = c.text() + " with kept weights, " + what;
     Trial<T> anew(c, data), again(c, data);
     anew.forward(false, threads);
-    again.forward(false, threads, &kept);
+    again.forward(false, threads, SplitBy::fastest, &kept);
     check_same(again.found(), anew.found());
   };
   check("at first", 1);
@@ -431,6 +487,7 @@ int main(int count, char** arguments) {
   for (const recur::CellKind cell : kCells) {
     edges(cell);
     many_threads(cell);
+    few_rows(cell);
     large_numbers<float>(cell);
     large_numbers<double>(cell);
     gradient_clip(cell);
@@ -443,9 +500,10 @@ int main(int count, char** arguments) {
       try_case(random_case(cell, static_cast<std::uint64_t>(n) * 8 + static_cast<std::uint64_t>(cell)), 1 + n % 3);
     }
   }
-  linear(cases);
+  // Before a linear layer's larger scratch.
   no_memory();
-  side_by_side(count > 3);
+  linear(cases);
+  for (const recur::SplitBy by : {recur::SplitBy::rows, recur::SplitBy::units}) side_by_side(by, count > 3);
   std::printf("%s: all well\n", isa.c_str());
   return 0;
 }

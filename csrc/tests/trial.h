@@ -58,7 +58,7 @@ class Trial {
   }
 
   // is_saving: For `backward`.
-  void forward(bool is_saving, int threads, KeptWeights<T>* kept = nullptr) {
+  void forward(bool is_saving, int threads, SplitBy by = SplitBy::fastest, KeptWeights<T>* kept = nullptr) {
     if (is_saving) {
       const SavedSizes sizes = saved_sizes(call);
       const auto saved = [&](const char* name, std::int64_t count) {
@@ -74,10 +74,10 @@ class Trial {
       if (call.gates == nullptr) call.gates = whole("gates", 0);
     }
     poison_scratch();
-    recur::forward(call, threads, kept);
+    recur::forward(call, threads, kept, by);
   }
 
-  void backward(int threads) {
+  void backward(int threads, SplitBy by = SplitBy::fastest) {
     std::uint64_t absent = c_.absent;
     const auto is_there = [&] {
       const bool is_absent = (absent & 1) != 0;
@@ -104,7 +104,7 @@ class Trial {
     call.dc_anew = c_.resets && c_.anew_is_start ? call.dc0 : gradient("c_anew");
     weights([&](const char* name, auto field) { call.dweights.*field = gradient(name); }, call.dweights);
     poison_scratch();
-    recur::backward(call, threads);
+    recur::backward(call, threads, by);
   }
 
   // What was written, all of it a number, by the names of `Arrays`; the gates and cells of true steps, zero elsewhere.

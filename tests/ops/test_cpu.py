@@ -31,6 +31,17 @@ SITUATIONS = {
     "chunks_in_reverse": {"lengths": True, "reset": "other", "reverse": True, "noise": True, "sizes": (140, 2, 5, 9)},
     "many_rows": {"sizes": (2, 270, 5, 7), "threads": 3},
     "more_threads_than_rows": {"sizes": (9, 2, 80, 100), "threads": 8},
+    "few_rows": {"lengths": True, "threads": 3, "sizes": (6, 2, 150, 300)},
+    "few_rows_with_everything": {
+        "records": True,
+        "lengths": True,
+        "reset": "other",
+        "reverse": True,
+        "noise": True,
+        "strided": True,
+        "threads": 2,
+        "sizes": (5, 1, 150, 300),
+    },
     "one_of_all": {"sizes": (1, 1, 1, 1), "reset": "other"},
 }
 """What a call is like beside its form; sizes are T, B, I, H."""
@@ -333,6 +344,18 @@ def test_the_same_number_of_threads_gives_the_same_bits(drawing, name, threads_)
     for _ in range(4):
         again = drawn.results("cpu")
         assert all(torch.equal(again[key], value) for key, value in first.items())
+
+
+@pytest.mark.parametrize("name", ["rnn", "gru", "gru_before", "lstm", "lstm_coupled_clip", "mgu", "ligru_relu"])
+def test_few_rows_give_the_same_bits_with_any_number_of_threads(drawing, name):
+    """Each thread has some hidden units of all rows, so that no sum is cut; with a thread for each row it would be."""
+    found = []
+    for count in (1, 2, 3, 3):
+        torch.manual_seed(0)
+        drawn = _call(drawing, name, torch.float32, sizes=(20, 2, 150, 300), lengths=True, threads=count)
+        found.append(drawn.results("cpu"))
+    for other in found[1:]:
+        assert all(torch.equal(other[key], value) for key, value in found[0].items())
 
 
 @pytest.mark.parametrize("name", ["lstm", "gru", "ligru_norm_proj"])
