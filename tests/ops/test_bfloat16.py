@@ -74,6 +74,19 @@ def test_under_autocast_weights_keep_their_numbers_and_their_dtype(make, name):
     assert max(errors(found, truth).values()) < 0.02
 
 
+@pytest.mark.parametrize("name", ["lstm", "gru"])
+@pytest.mark.parametrize("situation", SITUATIONS)
+def test_few_rows_give_the_same_bits_with_any_number_of_threads(make, name, situation):
+    """Threads that share the hidden units cut no sum, in pairs neither."""
+    found = []
+    for threads in (1, 2, 3, 3):
+        torch.manual_seed(0)
+        drawn = make(name, sizes=(20, 2, 150, 300), threads=threads, **SITUATIONS[situation])
+        found.append(drawn.converted(torch.bfloat16).results("cpu"))
+    for other in found[1:]:
+        assert all(torch.equal(other[each], value) for each, value in found[0].items())
+
+
 def test_float64_is_left_alone(make):
     drawn = make("lstm").converted(torch.float64)
     want = drawn.results("cpu")
