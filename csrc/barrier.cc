@@ -28,6 +28,7 @@ void Barrier::meet(int part, int parts) {
   for (int other = 0; other < parts; ++other) {
     for (int spins = 0; counts_[other].value.load(std::memory_order_acquire) < count;) {
       if (++spins > kSpins) {
+        if (spins == kSpins + 1) long_waits_.fetch_add(1, std::memory_order_relaxed);
         std::this_thread::yield();
       } else if (spins > kSpinsAtOnce) {
         pause();

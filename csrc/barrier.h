@@ -20,12 +20,42 @@ class Barrier {
   // Returns when every part below `parts` has come as often as this one. A thread that waits long lets others have its
   // processor, so that a processor for each of them is not needed, only faster.
   void meet(int part, int parts);
+  // How often a part had to let others have its processor.
+  int long_waits() const { return long_waits_.load(std::memory_order_relaxed); }
 
  private:
   struct alignas(64) Count {
     std::atomic<std::int64_t> value{0};
   };
   Count counts_[kMostParts];
+  std::atomic<int> long_waits_{0};
+};
+
+// Whether meetings are worth it: where other programs have the processors, each may take a slice of their time, and a
+// call a hundred times as long. After such a call a number of calls go without, twice as many each time that it is
+// tried again in vain.
+class Company {
+ public:
+  // Whether this call may have meetings.
+  bool is_welcome() {
+    const int left = without_.load(std::memory_order_relaxed);
+    if (left > 0) without_.store(left - 1, std::memory_order_relaxed);
+    return left == 0;
+  }
+  // What such a call found.
+  void note(int long_waits, std::int64_t meetings) {
+    if (long_waits <= 2 + meetings / 32) {
+      next_.store(kFewest, std::memory_order_relaxed);
+      return;
+    }
+    const int next = next_.load(std::memory_order_relaxed);
+    without_.store(next, std::memory_order_relaxed);
+    next_.store(next < kMost ? 2 * next : next, std::memory_order_relaxed);
+  }
+
+ private:
+  static constexpr int kFewest = 32, kMost = 4096;
+  std::atomic<int> without_{0}, next_{kFewest};
 };
 
 }  // namespace recur

@@ -206,22 +206,23 @@ int parts_for(const Recurrence<T>& call, int threads) {
 
 // Among how many threads the hidden units are divided; 1 where the rows are.
 //
-// Measured on two processors of AMD Zen 5 with I = H and T = 100, in microseconds, by rows / by units. There are hours
-// when a meeting costs this machine 0.1 us and others when it costs 0.6; the limits are such that in the former much is
-// won, and in the latter little lost.
+// Measured on two processors of AMD Zen 5, float32, T = 100, I = H, best of many, in microseconds: by rows / by units.
 //
-//   inference    B = 1: RNN 128 61 / 35, 256 241 / 144; GRU 64 60 / 42, 128 214 / 141, 256 1160 / 727; LSTM 64 57 / 44,
-//                128 215 / 123, 256 1186 / 583, 512 9366 / 3518; and at 0.6 us RNN 128 62 / 94, 192 160 / 166,
-//                GRU 96 112 / 145, 128 182 / 177, LSTM 96 144 / 194, 128 244 / 249, 192 486 / 450
-//                B = 2: GRU 64 51 / 60, 128 308 / 183; LSTM 64 61 / 74, 128 250 / 240, 256 2304 / 1205
-//                B = 4: RNN 256 385 / 332; GRU 64 76 / 80, 128 282 / 261; LSTM 64 100 / 110, 128 420 / 325
-//                B = 8: GRU 64 127 / 146, 128 511 / 465, LSTM 64 166 / 228, 128 789 / 805; 16: LSTM 128 1257 / 1271
-//   training     B = 1: RNN 256 639 / 388; GRU 128 548 / 375, 256 2289 / 1514; LSTM 128 574 / 349
-//                B = 2: GRU 128 557 / 463; LSTM 128 704 / 639; B = 4: RNN 256 1264 / 991, GRU 128 876 / 787
-//                B = 8: GRU 128 1374 / 1538
+//            B         1           2           4           6           8          16
+//   inference
+//   RNN 256       212 / 125   225 / 160   298 / 258   460 / 387   467 / 484  1036 / 996
+//   GRU 256       696 / 362   864 / 622  1049 / 937 1742 / 1517 1543 / 1595 3287 / 3621
+//   LSTM 128      269 / 166   278 / 210   361 / 306   521 / 540   625 / 714 1165 / 1190
+//   LSTM 256     1467 / 521 1357 / 1069 1801 / 1275 1961 / 1725 2384 / 2542 4908 / 5104
+//   training
+//   RNN 256       556 / 322   586 / 455   852 / 775 1322 / 1206 1453 / 1518 3194 / 3233
+//   GRU 256      1787 / 932 2519 / 2043 2994 / 3159 5158 / 5126 5021 / 4937 10345 / 12061
+//   LSTM 128      678 / 410   751 / 574   967 / 850 1551 / 2146 1734 / 2396 3615 / 3783
 //
-// Cells with two products meet twice, and so want twice as much; an IndRNN never does (B = 1: 256 73 / 45). With a
-// batch for several blocks of rows in each thread both ways are as fast. No more than two threads could be measured.
+// Narrow layers lose by the meetings, which cost this machine 0.1 us in some hours and 0.6 in others: with B = 1
+// LSTM 64 57 / 44 and 71 / 84, RNN 128 57 / 34 and 57 / 84, GRU 128 214 / 141 and 167 / 172. Cells with two products
+// meet twice and want twice as much; an IndRNN never does (256, B = 1: 68 / 51). From some four rows for each thread on
+// the multipliers are busy by rows too. No more than two threads could be measured.
 template <class T>
 int unit_parts_for(const Recurrence<T>& call, int threads, SplitBy by, int row_parts) {
   if (by == SplitBy::rows || threads < 2) return 1;
@@ -234,7 +235,7 @@ int unit_parts_for(const Recurrence<T>& call, int threads, SplitBy by, int row_p
     const std::int64_t worth = call.batch < threads ? 3 : std::max<std::int64_t>(4, 2 * rows);
     // Without a meeting, those that make up for waking a thread.
     const std::int64_t between = split.meetings == 0 ? split.weights * call.steps / 64 : split.weights / split.meetings;
-    if (rows > 4 || (split.meetings == 0 && call.batch >= threads)) return 1;
+    if (rows > 3 || (split.meetings == 0 && call.batch >= threads)) return 1;
     if (between < worth * kBetween || split.weights * call.steps * call.batch < 2 * kWorth) return 1;
     parts = std::min(parts, between * call.batch / kBetween);
     if (parts < row_parts) return 1;
@@ -248,10 +249,15 @@ struct Parts {
   bool are_units;
 };
 
+// Of all calls of this process.
+Company company;
+
 template <class T>
 Parts parts_of(const Recurrence<T>& call, int threads, SplitBy by) {
   const int rows = parts_for(call, threads), units = unit_parts_for(call, threads, by, rows);
-  return units > 1 ? Parts{units, true} : Parts{rows, false};
+  if (units < 2) return {rows, false};
+  // One thread gives the same bits as any number that share the units.
+  return by == SplitBy::units || company.is_welcome() ? Parts{units, true} : Parts{1, false};
 }
 
 // packed: As for `run`.
@@ -267,6 +273,7 @@ void run_units(const Pass<T>& pass, const Recurrence<T>& call, int parts, char* 
     pass.run_units(call, split.rows.data(), {part, count, &barrier}, memory.data(),
                    memory.data() + shared_bytes + part * stride, count == parts ? packed : nullptr);
   });
+  company.note(barrier.long_waits(), call.steps);
 }
 
 // packed: What the parts share, or each has of it by itself, when it has been packed before by so many.

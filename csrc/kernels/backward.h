@@ -256,8 +256,8 @@ struct Backward {
   Stretch own_padded_outputs() const { return plan.is_projected ? Stretch{0, plan.outputs_padded} : plan.own; }
 
   void begin() const {
-    const auto clear = [](T* row, Stretch part) {
-      std::memset(row + part.begin, 0, sizeof(T) * static_cast<std::size_t>(part.count()));
+    const auto clear = [](T* rows, Index at, Stretch part) {
+      if (rows != nullptr) std::memset(rows + at + part.begin, 0, sizeof(T) * static_cast<std::size_t>(part.count()));
     };
     const Stretch outputs = plan.own_outputs(), units = plan.own_units();
     for (Index i = 0; i < share.count; ++i) {
@@ -265,14 +265,12 @@ struct Backward {
       begin_with(dh(i), own_padded_outputs(), call.dhn == nullptr ? nullptr : call.dhn + b * plan.outputs, outputs);
       if (plan.has_cell_state)
         begin_with(dc(i), plan.own, call.dcn == nullptr ? nullptr : call.dcn + b * plan.units, units);
-      for (T* rows : {call.dh0, call.dh_anew}) {
-        if (rows != nullptr) clear(rows + b * plan.outputs, outputs);
-      }
-      for (T* rows : {call.dc0, call.dc_anew}) {
-        if (rows != nullptr) clear(rows + b * plan.units, units);
-      }
+      clear(call.dh0, b * plan.outputs, outputs);
+      clear(call.dh_anew, b * plan.outputs, outputs);
+      clear(call.dc0, b * plan.units, units);
+      clear(call.dc_anew, b * plan.units, units);
       if (!call.dx) continue;
-      for (Index t = plan.length(b); t < call.steps; ++t) clear(call.dx.at(t, b), plan.part_of(call.input_size));
+      for (Index t = plan.length(b); t < call.steps; ++t) clear(call.dx.at(t, b), 0, plan.part_of(call.input_size));
     }
   }
 

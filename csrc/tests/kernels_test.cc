@@ -11,6 +11,7 @@
 #include <new>
 #include <thread>
 
+#include "barrier.h"
 #include "cases.h"
 #include "check.h"
 #include "cpu_features.h"
@@ -450,6 +451,29 @@ void stepping(CellKind cell) {
   }
 }
 
+// After a call in which threads waited long, some go without meetings; more when the next one that has them waits too.
+void company() {
+  context() = "company";
+  Company company;
+  const auto without = [&] {
+    int count = 0;
+    while (!company.is_welcome()) ++count;
+    return count;
+  };
+  CHECK(without() == 0);
+  company.note(3, 100);
+  CHECK(without() == 0);
+  company.note(50, 100);
+  CHECK(without() == 32);
+  company.note(50, 100);
+  CHECK(without() == 64);
+  for (int n = 0; n < 20; ++n) company.note(50, 100);
+  CHECK(without() == 4096);
+  company.note(0, 100);
+  company.note(50, 100);
+  CHECK(without() == 32);
+}
+
 // Scratch is one block a thread, given to one at a time.
 void scratch() {
   context() = "scratch";
@@ -484,6 +508,7 @@ int main(int count, char** arguments) {
   }
   const int cases = count > 2 ? std::atoi(arguments[2]) : 40;
   scratch();
+  company();
   for (const recur::CellKind cell : kCells) {
     edges(cell);
     many_threads(cell);
