@@ -7,11 +7,13 @@ from dataclasses import asdict
 from typing import Any
 
 import torch
+from torch import Tensor
 
 import child
 import peers
 from recur import engine
-from recur.measure.layers import LAYERS, Work, beside_torch, checked_race, compare, threads
+from recur.measure.layers import LAYERS, Side, Work, beside_torch, checked_race, compare, threads
+from recur.nn import GatedLayer, PackedStepper
 
 MOST_FLOPS = 1e11
 """Cells of the grid with more are left out: one training step of them takes a second where the peer is slow."""
@@ -120,6 +122,20 @@ def forward() -> Iterator[dict[str, Any]]:
                             }
 
 
+def _stepper_side(layer: GatedLayer, side: Side) -> Side:
+    stepper = PackedStepper(layer, side.x.shape[1])
+    stepper.input.copy_(side.x[0])
+    (state,) = stepper.states
+
+    def call(x: Tensor) -> tuple[Tensor, Any]:
+        for part in state:
+            part.zero_()
+        stepper.step()
+        return stepper.output[None], tuple([part[None] for part in state])
+
+    return Side(call, side.x, side.weights)
+
+
 def jax() -> Iterator[dict[str, Any]]:
     """Time training against a jitted scan in JAX, with all threads, which is what JAX takes."""
     missing = peers.missing("jax")
@@ -138,5 +154,9 @@ def jax() -> Iterator[dict[str, Any]]:
 def _against(each: Work, make_side: Any) -> dict[str, Any]:
     layer, ours, plain = beside_torch(each)
     row = {"what": str(each), "work": asdict(each), "threads": torch.get_num_threads()}
+    if each.steps == 1 and not each.training:
+        # What is made for single steps, as the other side's session is for one shape.
+        ours = _stepper_side(layer, ours)
+        row["what"] += ", by a PackedStepper"
     row["backend"] = layer.explain(ours.x).backend
     return row | checked_race(ours, make_side(each, plain), budget=0.6, settle=SETTLE)

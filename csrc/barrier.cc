@@ -1,5 +1,6 @@
 #include "barrier.h"
 
+#include <algorithm>
 #include <thread>
 
 #include "kernels/table.h"
@@ -27,14 +28,26 @@ void Barrier::meet(int part, int parts) {
   counts_[part].value.store(count, std::memory_order_release);
   for (int other = 0; other < parts; ++other) {
     for (int spins = 0; counts_[other].value.load(std::memory_order_acquire) < count;) {
-      if (++spins > kSpins) {
-        if (spins == kSpins + 1) long_waits_.fetch_add(1, std::memory_order_relaxed);
+      if (spins > kSpins) {
         std::this_thread::yield();
+      } else if (++spins > kSpins) {
+        if (count > 1) counts_[part].long_waits.fetch_add(1, std::memory_order_relaxed);
       } else if (spins > kSpinsAtOnce) {
         pause();
       }
     }
   }
+}
+
+std::int64_t Barrier::long_waits() const {
+  std::int64_t most = 0;
+  for (const Count& count : counts_) most = std::max(most, count.long_waits.load(std::memory_order_relaxed));
+  return most;
+}
+
+Company& company() {
+  static Company one;
+  return one;
 }
 
 void Team::meet() const {

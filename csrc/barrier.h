@@ -20,15 +20,18 @@ class Barrier {
   // Returns when every part below `parts` has come as often as this one. A thread that waits long lets others have its
   // processor, so that a processor for each of them is not needed, only faster.
   void meet(int part, int parts);
-  // How often a part had to let others have its processor.
-  int long_waits() const { return long_waits_.load(std::memory_order_relaxed); }
+  // How often a part, the one that did most often, had to let others have its processor; not counting the first
+  // meeting, to which threads may have to be woken. When all is over.
+  std::int64_t long_waits() const;
+  // How often part 0 has come.
+  std::int64_t meetings() const { return counts_[0].value.load(std::memory_order_relaxed); }
 
  private:
   struct alignas(64) Count {
     std::atomic<std::int64_t> value{0};
+    std::atomic<std::int64_t> long_waits{0};
   };
   Count counts_[kMostParts];
-  std::atomic<int> long_waits_{0};
 };
 
 // Whether meetings are worth it: where other programs have the processors, each may take a slice of their time, and a
@@ -43,7 +46,7 @@ class Company {
     return left == 0;
   }
   // What such a call found.
-  void note(int long_waits, std::int64_t meetings) {
+  void note(std::int64_t long_waits, std::int64_t meetings) {
     if (long_waits <= 2 + meetings / 32) {
       next_.store(kFewest, std::memory_order_relaxed);
       return;
@@ -52,10 +55,18 @@ class Company {
     without_.store(next, std::memory_order_relaxed);
     next_.store(next < kMost ? 2 * next : next, std::memory_order_relaxed);
   }
+  // Begins anew.
+  void forget() {
+    without_.store(0, std::memory_order_relaxed);
+    next_.store(kFewest, std::memory_order_relaxed);
+  }
 
  private:
   static constexpr int kFewest = 32, kMost = 4096;
   std::atomic<int> without_{0}, next_{kFewest};
 };
+
+// That of this process.
+Company& company();
 
 }  // namespace recur

@@ -249,15 +249,12 @@ struct Parts {
   bool are_units;
 };
 
-// Of all calls of this process.
-Company company;
-
 template <class T>
 Parts parts_of(const Recurrence<T>& call, int threads, SplitBy by) {
   const int rows = parts_for(call, threads), units = unit_parts_for(call, threads, by, rows);
   if (units < 2) return {rows, false};
   // One thread gives the same bits as any number that share the units.
-  return by == SplitBy::units || company.is_welcome() ? Parts{units, true} : Parts{1, false};
+  return by == SplitBy::units || company().is_welcome() ? Parts{units, true} : Parts{1, false};
 }
 
 // packed: As for `run`.
@@ -273,7 +270,7 @@ void run_units(const Pass<T>& pass, const Recurrence<T>& call, int parts, char* 
     pass.run_units(call, split.rows.data(), {part, count, &barrier}, memory.data(),
                    memory.data() + shared_bytes + part * stride, count == parts ? packed : nullptr);
   });
-  company.note(barrier.long_waits(), call.steps);
+  company().note(barrier.long_waits(), barrier.meetings());
 }
 
 // packed: What the parts share, or each has of it by itself, when it has been packed before by so many.

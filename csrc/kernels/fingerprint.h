@@ -9,13 +9,16 @@ namespace RECUR_ISA {
 
 // 64 bits that stand for a piece of memory: other than before when any one word has changed, and when several have but
 // for a chance in 2^64. Not against someone who looks for pieces that agree.
+//
+// There are two sums, for a multiplication moves a change of the highest bit nowhere: in the first alone, numbers whose
+// signs change could make up for each other.
 inline std::uint64_t fingerprint_of(const void* data, Index bytes, std::uint64_t seed) {
   typedef std::uint64_t Words __attribute__((vector_size(kVectorBytes)));
   constexpr int kSums = 8, kWords = kVectorBytes / 8;
   constexpr std::uint64_t kOdd = 0x9e3779b97f4a7c15;
-  Words first{}, sums[kSums];
+  Words first{}, sums[kSums], turned[kSums];
   for (int j = 0; j < kWords; ++j) first[j] = seed + kOdd * static_cast<std::uint64_t>(j + 1);
-  for (int i = 0; i < kSums; ++i) sums[i] = first ^ (Words{} + static_cast<std::uint64_t>(i));
+  for (int i = 0; i < kSums; ++i) turned[i] = sums[i] = first ^ (Words{} + static_cast<std::uint64_t>(i));
   const char* at = static_cast<const char*>(data);
   const auto add = [&](const char* from) {
     RECUR_UNROLL for (int i = 0; i < kSums; ++i) {
@@ -23,8 +26,9 @@ inline std::uint64_t fingerprint_of(const void* data, Index bytes, std::uint64_t
       std::memcpy(&words, from + i * kVectorBytes, sizeof(words));
       // Each of these can be undone, so a change of one word stays one.
       sums[i] ^= words;
-      sums[i] ^= sums[i] >> 32;
+      sums[i] ^= sums[i] >> 29;
       sums[i] *= kOdd;
+      turned[i] = (turned[i] << 1 | turned[i] >> 63) + words;
     }
   };
   for (; bytes >= Index{sizeof(sums)}; bytes -= Index{sizeof(sums)}, at += sizeof(sums)) add(at);
@@ -36,9 +40,11 @@ inline std::uint64_t fingerprint_of(const void* data, Index bytes, std::uint64_t
   std::uint64_t all = seed;
   for (int i = 0; i < kSums; ++i) {
     for (int j = 0; j < kWords; ++j) {
-      all ^= sums[i][j];
-      all ^= all >> 32;
-      all *= kOdd;
+      for (const std::uint64_t word : {sums[i][j], turned[i][j]}) {
+        all ^= word;
+        all ^= all >> 32;
+        all *= kOdd;
+      }
     }
   }
   return all ^ all >> 29;

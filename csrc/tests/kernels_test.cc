@@ -269,6 +269,7 @@ void few_rows(CellKind cell) {
   const Data data = random_data(c);
   const Arrays alone = forward_and_backward<float>(c, data, 1);
   for (const int threads : {2, 3}) {
+    company().forget();
     context() = c.text() + " of few rows, threads=" + std::to_string(threads);
     const Arrays found = forward_and_backward<float>(c, data, threads, SplitBy::fastest, SplitBy::fastest);
     c.is_elementwise() ? check_near(found, alone, 1e-4) : check_same(found, alone);
@@ -452,8 +453,8 @@ void stepping(CellKind cell) {
 }
 
 // After a call in which threads waited long, some go without meetings; more when the next one that has them waits too.
-void company() {
-  context() = "company";
+void waiting_calls() {
+  context() = "calls after long waits";
   Company company;
   const auto without = [&] {
     int count = 0;
@@ -508,7 +509,7 @@ int main(int count, char** arguments) {
   }
   const int cases = count > 2 ? std::atoi(arguments[2]) : 40;
   scratch();
-  company();
+  waiting_calls();
   for (const recur::CellKind cell : kCells) {
     edges(cell);
     many_threads(cell);

@@ -227,3 +227,32 @@ def test_a_back_end_that_is_named_runs_or_raises():
     layer = Linear(3, 2, backend="cpu").half()
     with pytest.raises(BackendError, match=r"^Linear: 'cpu' refused: .*\. Choose another back end, or"):
         layer(torch.zeros(4, 3).half())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda layer: setattr(layer, "bias", nn.Parameter(torch.ones(1))),
+        lambda layer: setattr(layer, "weight", nn.Parameter(layer.weight.detach().to_sparse_csr(), False)),
+    ],
+    ids=["one_bias", "sparse"],
+)
+@pytest.mark.filterwarnings("ignore:Sparse CSR tensor support:UserWarning")
+def test_parameters_that_torch_takes_too(change):
+    layer = Linear(256, 512)
+    change(layer)
+    x = torch.randn(256, 256)
+    with torch.no_grad():
+        want = nn.functional.linear(x, layer.weight, layer.bias)
+        torch.testing.assert_close(layer(x), want, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("bias", [torch.zeros(3), torch.zeros(512, dtype=torch.float64)])
+def test_a_bias_that_does_not_fit(bias):
+    layer = Linear(256, 512)
+    layer.bias = nn.Parameter(bias)
+    with pytest.raises(RuntimeError):
+        layer(torch.randn(256, 256))
+    layer.backend = "cpu"
+    with pytest.raises(BackendError, match=r"its kernels take a bias of shape \(512,\) in x's dtype"):
+        layer(torch.randn(256, 256))

@@ -306,3 +306,25 @@ def test_a_function_keeps_nothing():
     first = recurrence("rnn", x, (h,), weights, options=Options()).output
     weights["weight_hh"].data.mul_(2)
     assert not torch.equal(recurrence("rnn", x, (h,), weights).output, first)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_signs_that_change_together_are_seen(dtype):
+    """A change of the highest bits of several words: what a fingerprint overlooks most easily."""
+    layer = LSTM(128, 64, dtype=dtype).eval()
+    x = torch.randn(16, 1, 128, dtype=dtype)
+    weight = layer.weight_ih_l0.data.view(-1)
+    around = [0, 1, 2, 3, 63, 64, 127, 128, 129, 255, 256, 512]
+    for places in itertools.combinations(around, 3):
+        before = _output(layer, x)
+        for place in places:
+            weight[1000 + place].neg_()
+        after = _output(layer, x)
+        assert not torch.equal(after, before), places
+    torch.testing.assert_close(_output(layer, x), _anew(layer, x), rtol=0, atol=0)
+
+
+def test_training_that_computes_states_again_keeps_nothing():
+    layer = LSTM(8, 16, recompute=4)
+    layer(torch.randn(16, 4, 8, requires_grad=True))[0].sum().backward()
+    assert not any(kept._packed for kept in layer._kept)

@@ -226,7 +226,7 @@ def test_why_the_engine_does_not_run():
         linear(x, weight, None, backend="cpu")
     with pytest.raises(BackendError, match=r"under torch\.func"):
         torch.func.vmap(ours, in_dims=(0, None, None))(x, weight, None)
-    with pytest.raises(BackendError, match="no subclasses"):
+    with pytest.raises(BackendError, match="plain dense tensors"):
         linear(x.as_subclass(type("Mine", (Tensor,), {})), weight, None, backend="cpu")
 
 

@@ -80,7 +80,8 @@ class PackedStepper:
 
         `step` does it by itself when torch counts a new version of a weight: after operations in place, optimizers and
         `load_state_dict`. It cannot see writes to `.data`, through NumPy, by other processes, or by optimizers with
-        `fused=True`; call this after those.
+        `fused=True`, nor that the layer has other parameters, as after `load_state_dict(assign=True)`, or what a
+        parametrized weight is computed from; call this after those.
         """
         layer = self._layer
         calls, weights = [], []

@@ -140,7 +140,7 @@ class Call(NamedTuple):
     kept: Any = None
 
     def without_tensors(self) -> Call:
-        """Return the call without its differentiable tensors."""
+        """Return the call without its differentiable tensors, and what is kept of them."""
         nothing: Any = None
         # By place, for `_replace` takes four times as long.
         return Call(
@@ -159,7 +159,6 @@ class Call(NamedTuple):
             self.is_forced,
             self.autocast,
             self.bfloat16,
-            self.kept,
         )
 
     @property

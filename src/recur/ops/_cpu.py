@@ -22,9 +22,9 @@ from recur.ops._scan import Reference
 class Cpu:
     """Kernels for every option but nonlinearities that are functions of Python, in float32, float64 and bfloat16.
 
-    In bfloat16, and under autocast to it, the factors of products are rounded; products, sums and the state are
-    float32, and so are the gradients of float32 weights. Where the processor has no instructions for it
-    (`avx512_bf16`) all of it is float32, for that is faster there.
+    In bfloat16, and under autocast to it, the factors of products are rounded; products, sums and the state within a
+    call are float32, and so are the gradients of float32 weights. Where the processor has no instructions for it
+    (`avx512_bf16`), or there are less than 8 rows in all, all of it is float32, for that is faster there.
 
     Bit for bit the same result for the same number of threads. A call that is compiled or transformed runs as one
     operator of torch, `recur::recurrence`; an eager one goes straight to the kernels, which saves the operator's 40 us.

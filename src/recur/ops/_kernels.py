@@ -89,8 +89,7 @@ def forward(
         rooms = [empty(x, (count,)) if count else None for count in kernel.saved_sizes().counts]
         saved.append(Saved(*rooms))
         kernel.set_saved(*addresses(rooms))
-    # Weights that are learned change with each step.
-    kept = None if call.kept is None or saved is not None else call.kept.of(x.dtype)
+    kept = None if call.kept is None else call.kept.of(x.dtype)
     kernel.forward(torch.get_num_threads(), kept)
     return (y, h_n) if c_n is None else (y, h_n, c_n)
 

@@ -45,8 +45,11 @@ def refusal(x: Tensor, weight: Tensor, bias: Tensor | None, is_forced: bool) -> 
         return f"its kernels compute in float32 and float64, and x is {x.dtype}"
     if torch.is_autocast_enabled("cpu"):
         return "under autocast the product is torch's, in autocast's dtype"
-    if any(type(each) not in _KINDS for each in (x, weight, bias)):
-        return "its kernels take plain tensors, no subclasses"
+    for each in (x, weight, bias):
+        if type(each) not in _KINDS or (each is not None and each.layout is not torch.strided):
+            return "its kernels take plain dense tensors"
+    if bias is not None and (bias.shape != weight.shape[:1] or bias.dtype != x.dtype or bias.device != x.device):
+        return f"its kernels take a bias of shape ({weight.shape[0]},) in x's dtype and on its device"
     if _is_looked_into():
         return "under torch.func, and where torch's dispatcher is looked into, the product is torch's"
     if forward_ad._current_level >= 0:
