@@ -195,7 +195,9 @@ def test_errors_are_those_against_float64(module):
 def test_single_steps(module):
     with torch.inference_mode():
         rows = list(module("layer_costs")._steps("lstm", 4))
-    assert [each["peer_name"] for each in rows] == ["torch's layer", "torch's cell", "torch's cell"]
+    peers = ["torch's layer", "torch's cell", "torch's cell", "torch's cell"]
+    assert [each["peer_name"] for each in rows] == peers
+    assert "PackedStepper" in rows[-1]["what"]
     assert {each["unit"] for each in rows} == {"us"}
 
 

@@ -66,7 +66,8 @@ class LanguageTask(LightningModule):
         logits, state = self.model(batch.x, state, reset=batch.reset)
         self.carried = detach_state(state)
         # The model computes time first; read in that order, the logits need no copy. Under autocast they are narrow.
-        logits = logits.transpose(0, 1).flatten(0, 1).float()
+        logits = logits.transpose(0, 1).flatten(0, 1)
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
         loss = functional.cross_entropy(logits, batch.target.t().flatten())
         self.loss = float(loss.detach())
         return loss
