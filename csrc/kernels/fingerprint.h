@@ -40,7 +40,8 @@ inline std::uint64_t fingerprint_of(const void* data, Index bytes, std::uint64_t
   std::uint64_t all = seed;
   for (int i = 0; i < kSums; ++i) {
     for (int j = 0; j < kWords; ++j) {
-      for (const std::uint64_t word : {sums[i][j], turned[i][j]}) {
+      const std::uint64_t both[] = {sums[i][j], turned[i][j]};
+      for (const std::uint64_t word : both) {
         all ^= word;
         all ^= all >> 32;
         all *= kOdd;
