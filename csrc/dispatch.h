@@ -1,10 +1,13 @@
-// What calls of every sort share: the kernels of the instruction set that is in use, and threads.
+// What calls of every sort share: the kernels of the instruction set that is in use, threads, and their scratch.
 
 #pragma once
 
+#include <cstdint>
 #include <functional>
+#include <vector>
 
 #include "kernels/table.h"
+#include "memory.h"
 
 namespace recur {
 
@@ -15,8 +18,29 @@ const Kernels<T>& kernels();
 // Runs act(part) for every part below `parts`, side by side where there are threads.
 void side_by_side(int parts, const std::function<void(int)>& act);
 
-// How far from each other the scratch of parts that need so many bytes lies: by some pages, and not a power of two of
-// them, else the same rows of each would share lines of the cache.
-inline std::int64_t apart(std::int64_t bytes) { return (bytes + 4095) / 4096 * 4096 + 4096 + 128; }
+// Multiplications; below this, waking another thread takes longer than the work.
+constexpr std::int64_t kWorth = 1 << 17;
+
+// Scratch of the parts of a call: what they share, and what each has by itself.
+class PartsScratch {
+ public:
+  // Throws std::bad_alloc.
+  PartsScratch(std::int64_t shared_bytes, std::int64_t part_bytes, int parts)
+      : memory_(shared_bytes + parts * apart(part_bytes)), own_(static_cast<std::size_t>(parts)) {
+    for (std::size_t part = 0; part < own_.size(); ++part) {
+      own_[part] = memory_.data() + shared_bytes + static_cast<std::int64_t>(part) * apart(part_bytes);
+    }
+  }
+  char* shared() const { return memory_.data(); }
+  void* own(int part) const { return own_[static_cast<std::size_t>(part)]; }
+  void* const* all() const { return own_.data(); }
+
+ private:
+  // By some pages, and not a power of two of them: else the same rows of each would share lines of the cache.
+  static std::int64_t apart(std::int64_t bytes) { return (bytes + 4095) / 4096 * 4096 + 4096 + 128; }
+
+  Scratch memory_;
+  std::vector<void*> own_;
+};
 
 }  // namespace recur

@@ -83,40 +83,6 @@ std::atomic<bool> is_forked{false};
 constexpr bool is_forked = false;
 #endif
 
-#if defined(_OPENMP)
-// Threads for this once; what the system does not let start, the caller does itself.
-template <class Act>
-void in_own_threads(int parts, Act act) {
-  std::vector<std::thread> others;
-  int part = 1;
-  try {
-    others.reserve(static_cast<std::size_t>(parts));
-    for (; part < parts; ++part) others.emplace_back(act, part);
-  } catch (const std::exception&) {
-    for (; part < parts; ++part) act(part);
-  }
-  act(0);
-  for (std::thread& other : others) other.join();
-}
-#endif
-
-// Runs act(part) for every part below `parts`, side by side where there are threads.
-template <class Act>
-void in_parts(int parts, Act act) {
-#if defined(_OPENMP)
-  if (parts > 1 && !is_forked) {
-#pragma omp parallel num_threads(parts)
-    for (int part = omp_get_thread_num(); part < parts; part += omp_get_num_threads()) act(part);
-    return;
-  }
-  if (parts > 1) {
-    in_own_threads(parts, act);
-    return;
-  }
-#endif
-  for (int part = 0; part < parts; ++part) act(part);
-}
-
 // Runs act(part, parts) for every part below `parts`, all at the same time, where `parts` is `most` or, if the system
 // does not give so many threads, what it gives.
 template <class Act>
@@ -148,6 +114,14 @@ void in_team(int most, Act act) {
   }
 #endif
   act(0, 1);
+}
+
+// Runs act(part) for every part below `parts`, side by side where there are threads.
+template <class Act>
+void in_parts(int parts, Act act) {
+  in_team(parts, [&](int first, int count) {
+    for (int part = first; part < parts; part += count) act(part);
+  });
 }
 
 }  // namespace
@@ -191,9 +165,6 @@ Split split_rows(const Recurrence<T>& call, int parts) {
   split.begin.back() = call.batch;
   return split;
 }
-
-// Multiplications; below this, waking another thread takes longer than the work.
-constexpr std::int64_t kWorth = 1 << 17;
 
 template <class T>
 int parts_for(const Recurrence<T>& call, int threads) {
@@ -261,14 +232,12 @@ Parts parts_of(const Recurrence<T>& call, int threads, SplitBy by) {
 template <class T>
 void run_units(const Pass<T>& pass, const Recurrence<T>& call, int parts, char* packed) {
   const Split split = split_rows(call, 1);
-  const std::int64_t shared_bytes = pass.shared_bytes(call, true),
-                     stride = apart(pass.part_bytes(call, call.batch, true));
-  Scratch memory(shared_bytes + parts * stride);
+  const PartsScratch scratch(pass.shared_bytes(call, true), pass.part_bytes(call, call.batch, true), parts);
   Barrier barrier;
   in_team(parts, [&](int part, int count) {
     // Fewer than asked for have other units each.
-    pass.run_units(call, split.rows.data(), {part, count, &barrier}, memory.data(),
-                   memory.data() + shared_bytes + part * stride, count == parts ? packed : nullptr);
+    pass.run_units(call, split.rows.data(), {part, count, &barrier}, scratch.shared(), scratch.own(part),
+                   count == parts ? packed : nullptr);
   });
   company().note(barrier.long_waits(), barrier.meetings());
 }
@@ -285,20 +254,16 @@ void run(const Pass<T>& pass, const Recurrence<T>& call, Parts cut, char* packed
   const std::int64_t shared_bytes = packed != nullptr ? 0 : pass.shared_bytes(call, false);
   std::int64_t most = 0;
   for (int part = 0; part < parts; ++part) most = std::max(most, pass.part_bytes(call, rows_of(part), false));
-  const std::int64_t stride = apart(most);
-  Scratch memory(shared_bytes + parts * stride);
-  char* shared = packed != nullptr ? packed : memory.data();
-  std::vector<void*> scratch(static_cast<std::size_t>(parts));
-  for (int part = 0; part < parts; ++part)
-    scratch[static_cast<std::size_t>(part)] = memory.data() + shared_bytes + part * stride;
+  const PartsScratch scratch(shared_bytes, most, parts);
+  char* shared = packed != nullptr ? packed : scratch.shared();
   if (packed == nullptr) {
-    in_parts(parts, [&](int part) { pass.pack(call, part, parts, shared, scratch[static_cast<std::size_t>(part)]); });
+    in_parts(parts, [&](int part) { pass.pack(call, part, parts, shared, scratch.own(part)); });
   }
   in_parts(parts, [&](int part) {
     pass.run(call, split.rows.data() + split.begin[static_cast<std::size_t>(part)], rows_of(part), shared,
-             scratch[static_cast<std::size_t>(part)]);
+             scratch.own(part));
   });
-  if (pass.reduce != nullptr) in_parts(parts, [&](int part) { pass.reduce(call, part, parts, scratch.data()); });
+  if (pass.reduce != nullptr) in_parts(parts, [&](int part) { pass.reduce(call, part, parts, scratch.all()); });
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "kernels/plan.h"
+#include "kernels/sums.h"
 #include "linear.h"
 
 namespace recur {
@@ -329,15 +330,7 @@ struct LinearBackward {
   // Writes one part's stretch of the sums of all.
   void reduce() const {
     const auto total = [&](T* to, Index count, const T* first) {
-      const Index place = reinterpret_cast<const char*>(first) - static_cast<const char*>(scratch[share.thread]);
-      for (Index p = 0; p < count; p += kWidth<T>) {
-        const Lanes<T> lanes(count - p);
-        Vector<T> value{};
-        for (Index n = 0; n < share.threads; ++n) {
-          value += load(reinterpret_cast<const T*>(static_cast<const char*>(scratch[n]) + place) + p, lanes);
-        }
-        store(to + p, value, lanes);
-      }
+      write_total(to, count, first, scratch, share.thread, share.threads);
     };
     const Index begin = share.begin(call.outputs), end = share.end(call.outputs);
     for (Index o = begin; o < end && sums != nullptr; ++o) {

@@ -99,23 +99,29 @@ struct Sums {
 
 // --- putting the threads' sums together ------------------------------------------------------------------------------
 
+// Writes the sums of all parts.
+//
+// first: In the scratch of `part`; those of the others lie alike.
+template <class T>
+void write_total(T* to, Index count, const T* first, void* const* scratch, Index part, Index parts) {
+  const Index place = reinterpret_cast<const char*>(first) - static_cast<const char*>(scratch[part]);
+  for (Index p = 0; p < count; p += kWidth<T>) {
+    const Lanes<T> lanes(count - p);
+    Vector<T> value{};
+    for (Index n = 0; n < parts; ++n) {
+      value += load(reinterpret_cast<const T*>(static_cast<const char*>(scratch[n]) + place) + p, lanes);
+    }
+    store(to + p, value, lanes);
+  }
+}
+
 // Writes what belongs to some of the hidden units, and outputs, of every wanted gradient.
 //
 // scratch: Of every part; sums: of the first, and those of the others lie alike.
 template <class T>
 void reduce(const Plan<T>& plan, const Sums<T>& sums, void* const* scratch, int parts, Stretch own, Stretch outputs) {
   const WeightsOf<T>& d = plan.call.dweights;
-  const auto total = [&](T* to, Index count, const T* first) {
-    const Index place = reinterpret_cast<const char*>(first) - static_cast<const char*>(scratch[0]);
-    for (Index p = 0; p < count; p += kWidth<T>) {
-      const Lanes<T> lanes(count - p);
-      Vector<T> value = load(first + p, lanes);
-      for (int n = 1; n < parts; ++n) {
-        value += load(reinterpret_cast<const T*>(static_cast<const char*>(scratch[n]) + place) + p, lanes);
-      }
-      store(to + p, value, lanes);
-    }
-  };
+  const auto total = [&](T* to, Index count, const T* first) { write_total(to, count, first, scratch, 0, parts); };
   const Index H = plan.units;
   for (Index unit = own.begin; unit < own.end; ++unit) {
     for (int j = 0; j < plan.cell.gates; ++j) {

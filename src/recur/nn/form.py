@@ -159,7 +159,7 @@ class GatedForm(WithZoneout):
                 raise ValueError(f"{owner}: recurrent_dropout_kind='candidate' needs gates; pass 'state'.")
             if self.recurrent_dropout == 0:
                 raise ValueError(f"{owner}: recurrent_dropout_kind is given, but recurrent_dropout is 0; give both.")
-        _dispatch.check_name(owner, cell.backends, self.backend)
+        _dispatch.check_name(owner, [each.name for each in cell.backends], self.backend)
         names = tuple(cell.shapes(1, 1, proj_size, bias))
         initialization.check(owner, self.init, self.chrono_steps, self.forget_bias, cell, names)
 

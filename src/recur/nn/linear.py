@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from recur.kinds import is_whole
-from recur.ops._dispatch import Explanation
-from recur.ops.linear.op import check_backend, explain, linear
+from recur.ops._dispatch import Explanation, check_name
+from recur.ops.linear.op import BACKENDS, explain, linear
 
 
 class Linear(nn.Linear):
@@ -56,7 +56,7 @@ class Linear(nn.Linear):
                 raise ValueError(f"Linear: {name} must be a whole number of 0 or more, but is {size!r}.")
         if not isinstance(bias, bool):
             raise TypeError(f"Linear: bias must be a bool, but is {type(bias).__name__}.")
-        check_backend("Linear", backend)
+        check_name("Linear", BACKENDS, backend)
         super().__init__(in_features, out_features, bias, device, dtype)
         self.backend = backend
 

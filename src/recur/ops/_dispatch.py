@@ -85,9 +85,9 @@ def fallbacks() -> tuple[Fallback, ...]:
     return tuple(_fallbacks)
 
 
-def check_name(owner: str, backends: Sequence[Backend], backend: str) -> None:
-    """Raise ValueError unless `backend` is "auto" or the name of one of `backends`."""
-    known = ["auto", *(b.name for b in backends)]
+def check_name(owner: str, names: Sequence[str], backend: str) -> None:
+    """Raise ValueError unless `backend` is "auto" or one of these names of back ends."""
+    known = ["auto", *names]
     if backend not in known:
         raise ValueError(f"{owner}: there is no back end {backend!r}. Choose one of {', '.join(map(repr, known))}.")
 
@@ -146,7 +146,7 @@ def explain(backends: Sequence[Backend], call: Call, requested: str = "auto") ->
 
 def _choose(backends: Sequence[Backend], call: Call, requested: str) -> tuple[Backend | None, list[tuple[str, str]]]:
     """Return the back end that runs (None: none can) and the name and reason of each that does not."""
-    check_name(call.op, backends, requested)
+    check_name(call.op, [each.name for each in backends], requested)
     chosen: Backend | None = None
     others = []
     for backend in backends:

@@ -14,13 +14,6 @@ BACKENDS = ("cpu", "torch")
 """Fastest first, where the first runs."""
 
 
-def check_backend(owner: str, backend: str) -> None:
-    """Raise ValueError unless `backend` is "auto" or the name of a back end."""
-    known = ("auto", *BACKENDS)
-    if backend not in known:
-        raise ValueError(f"{owner}: there is no back end {backend!r}. Choose one of {', '.join(map(repr, known))}.")
-
-
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None, *, backend: str = "auto", owner: str = "Linear") -> Tensor:
     """Return W x + b for each row, as `torch.nn.functional.linear` does.
 
