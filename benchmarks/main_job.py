@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import tempfile
 import time
@@ -13,7 +14,7 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from plain import Job, PlainLoop, encode
+from plain import WARM, Job, PlainLoop, encode
 from recur.data.demo import demo_text
 from recur.measure.timing import compared, in_turns, seconds, spread
 from recur.models.language import LanguageModel
@@ -21,9 +22,6 @@ from recur.models.options import LanguageModelOptions
 from recur.tasks.trained_language import load
 from recur.train import fit
 from recur.train.options import TrainingOptions
-
-WARM = 5
-"""Steps at the beginning of each block that are not counted."""
 
 
 def options(job: Job) -> LanguageModelOptions:
@@ -63,8 +61,12 @@ def verify_step(job: Job) -> dict[str, Any]:
     return {"loss": float(expected.detach()), "backend": layer.explain(ours.embedding(x)).backend}  # type: ignore[operator]
 
 
-def training_step(job: Job, *, blocks: int, steps: int) -> dict[str, Any]:
-    """Time a step of `recur train`, everything that happens between two windows counted in, against the plain loop."""
+def training_step(job: Job, *, blocks: int, steps: int) -> Iterator[dict[str, Any]]:
+    """Time a step of `recur train`, everything that happens between two windows counted in, against the plain loop.
+
+    Twice: the loop in this process, which keeps freed memory because `recur train` does, and as the program that one
+    would write, with the default allocator.
+    """
     checked = verify_step(job)
     folder = Path(tempfile.mkdtemp())
     source = folder / "text.txt"
@@ -105,14 +107,31 @@ def training_step(job: Job, *, blocks: int, steps: int) -> dict[str, Any]:
             loop.step()
         return seconds(lambda: [loop.step() for _ in range(steps)]) / steps * 1e3
 
-    figures = compared(*in_turns(ours, peer, repeats=blocks), "ms per step")
-    return {"what": f"training step, {job.cell}", "job": vars(job), "checked": checked, **figures}
+    def program() -> float:
+        lines = subprocess.run(
+            plain_command(source, WARM + steps, job), check=True, capture_output=True, text=True
+        ).stdout
+        return float(lines.splitlines()[-1])
+
+    for name, other in (("plain PyTorch in this process", peer), ("plain PyTorch, a program of its own", program)):
+        figures = compared(*in_turns(ours, other, repeats=blocks), "ms per step")
+        yield {
+            "what": f"training step, {job.cell}",
+            "job": vars(job),
+            "checked": checked,
+            "peer_name": name,
+            **figures,
+        }
+
+
+def plain_command(source: Path, steps: int, job: Job) -> list[str]:
+    """Return the command that trains in plain PyTorch; it knows the default shape only."""
+    assert job == Job(cell=job.cell)
+    return [sys.executable, str(Path(__file__).parent / "plain.py"), str(source), str(steps), job.cell]
 
 
 def whole_training(job: Job, *, steps: int, repeats: int) -> dict[str, Any]:
     """Time `recur train`, start to finish, judging and report counted in, against the plain program."""
-    import subprocess
-
     folder = Path(tempfile.mkdtemp())
     source = folder / "text.txt"
     source.write_text(text(), encoding="utf-8")
@@ -120,7 +139,7 @@ def whole_training(job: Job, *, steps: int, repeats: int) -> dict[str, Any]:
     shape += ["--batch-size", str(job.batch_size), "--window", str(job.window), "--dropout", "0"]
     command = [sys.executable, "-m", "recur", "train", str(source), "--out", str(folder / "run"), "--overwrite", *shape]
     command += ["--max-steps", str(steps)]
-    plain = [sys.executable, str(Path(__file__).parent / "plain.py"), str(source), str(steps), job.cell]
+    plain = plain_command(source, steps, job)
 
     def timed(arguments: list[str]) -> float:
         return seconds(lambda: subprocess.run(arguments, check=True, capture_output=True))
@@ -154,8 +173,6 @@ def generation(*, characters: int, repeats: int) -> dict[str, Any]:
 
 def startup(*, repeats: int) -> list[dict[str, Any]]:
     """Time `recur --help`, and `import recur` with its layers against `import torch`."""
-    import subprocess
-
     environment = os.environ | {"PYTHONDONTWRITEBYTECODE": ""}
 
     def timed(*arguments: str) -> float:

@@ -12,6 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+WARM = 5
+"""Steps at the beginning of each block that are not counted."""
+
 
 @dataclass(frozen=True)
 class Job:
@@ -78,17 +81,20 @@ def encode(text: str) -> tuple[Tensor, int]:
 
 
 def main() -> None:
-    """Train for so many steps: `python plain.py TEXT STEPS CELL`, the whole program that one would write instead."""
+    """Train for so many steps, more than `WARM`: `python plain.py TEXT STEPS CELL`, what one would write instead."""
     path, steps, cell = sys.argv[1], int(sys.argv[2]), sys.argv[3]
     ids, size = encode(Path(path).read_text(encoding="utf-8"))
     cut = int(len(ids) * 0.9)
     loop = PlainLoop(ids[:cut], size, Job(cell=cell))
-    start = time.perf_counter()
+    stamps = [time.perf_counter()]
     for number in range(steps):
         loss = loop.step()
+        stamps.append(time.perf_counter())
         if number % 100 == 0:
-            print(number, loss, time.perf_counter() - start, flush=True)
+            print(number, loss, stamps[-1] - stamps[0], flush=True)
     torch.save(loop.model.state_dict(), "/dev/null")
+    # The last line: a step after the first ones, in ms.
+    print((stamps[-1] - stamps[WARM]) / (steps - WARM) * 1e3)
 
 
 if __name__ == "__main__":

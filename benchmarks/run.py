@@ -22,6 +22,7 @@ import memory
 import peers
 import quality
 import table
+import third_party
 from plain import Job
 from recur.environment import collect
 
@@ -31,7 +32,7 @@ BENCHMARKS: dict[str, Callable[[], Iterable[dict[str, Any]]]] = {
     "startup": lambda: main_job.startup(repeats=9),
     "generation": lambda: [main_job.generation(characters=2000, repeats=9)],
     "training_step": lambda: (
-        main_job.training_step(Job(cell=cell), blocks=5, steps=25) for cell in ("lstm", "gru", "rnn")
+        row for cell in ("lstm", "gru", "rnn") for row in main_job.training_step(Job(cell=cell), blocks=5, steps=25)
     ),
     "whole_training": lambda: [main_job.whole_training(Job(), steps=600, repeats=2)],
     "quality": lambda: [quality.tinyshakespeare(3.0)],
@@ -47,6 +48,7 @@ BENCHMARKS: dict[str, Callable[[], Iterable[dict[str, Any]]]] = {
     "layers_step": layer_costs.step,
     "layers_bfloat16": layer_savings.bfloat16,
     "layers_long": layer_savings.long_sequences,
+    "accelerate": third_party.accelerated,
     "layers_linear": lambda: layer_linear.linear("few"),
     "layers_linear_grid": lambda: layer_linear.linear("grid"),
     "memory_adding": memory.adding,

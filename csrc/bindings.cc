@@ -134,6 +134,17 @@ void bind_recurrence(nb::module_& m, const char* name, const char* name_of_kept)
   c.def(
       "backward", [](const Call& self, int threads) { recur::backward(self, threads); },
       nb::call_guard<nb::gil_scoped_release>());
+  // Of two calls at once; either may have no kept weights.
+  c.def(
+      "forward_with",
+      [](const Call& self, const Call& other, int threads, recur::KeptWeights<T>* kept,
+         recur::KeptWeights<T>* kept_of_other) { recur::forward_both(self, kept, other, kept_of_other, threads); },
+      nb::arg("other"), nb::arg("threads"), nb::arg("kept").none(), nb::arg("kept_of_other").none(),
+      nb::call_guard<nb::gil_scoped_release>());
+  c.def(
+      "backward_with",
+      [](const Call& self, const Call& other, int threads) { recur::backward_both(self, other, threads); },
+      nb::call_guard<nb::gil_scoped_release>());
 }
 
 // Everything in one go, for each crossing from Python takes its time: sizes, then addresses, 0 where there is none.

@@ -7,7 +7,6 @@
 #include <vector>
 
 #include "kernels/table.h"
-#include "memory.h"
 
 namespace recur {
 
@@ -21,17 +20,20 @@ void side_by_side(int parts, const std::function<void(int)>& act);
 // Multiplications; below this, waking another thread takes longer than the work.
 constexpr std::int64_t kWorth = 1 << 17;
 
-// Scratch of the parts of a call: what they share, and what each has by itself.
+// Where in a call's scratch lie what its parts share, and what each has by itself.
 class PartsScratch {
  public:
-  // Throws std::bad_alloc.
-  PartsScratch(std::int64_t shared_bytes, std::int64_t part_bytes, int parts)
-      : memory_(shared_bytes + parts * apart(part_bytes)), own_(static_cast<std::size_t>(parts)) {
+  static std::int64_t bytes(std::int64_t shared_bytes, std::int64_t part_bytes, int parts) {
+    return shared_bytes + parts * apart(part_bytes);
+  }
+  // memory: So many bytes, at a multiple of 64.
+  PartsScratch(char* memory, std::int64_t shared_bytes, std::int64_t part_bytes, int parts)
+      : shared_(memory), own_(static_cast<std::size_t>(parts)) {
     for (std::size_t part = 0; part < own_.size(); ++part) {
-      own_[part] = memory_.data() + shared_bytes + static_cast<std::int64_t>(part) * apart(part_bytes);
+      own_[part] = memory + shared_bytes + static_cast<std::int64_t>(part) * apart(part_bytes);
     }
   }
-  char* shared() const { return memory_.data(); }
+  char* shared() const { return shared_; }
   void* own(int part) const { return own_[static_cast<std::size_t>(part)]; }
   void* const* all() const { return own_.data(); }
 
@@ -39,7 +41,7 @@ class PartsScratch {
   // By some pages, and not a power of two of them: else the same rows of each would share lines of the cache.
   static std::int64_t apart(std::int64_t bytes) { return (bytes + 4095) / 4096 * 4096 + 4096 + 128; }
 
-  Scratch memory_;
+  char* shared_;
   std::vector<void*> own_;
 };
 

@@ -4,6 +4,7 @@
 
 #include "dispatch.h"
 #include "kernels/table.h"
+#include "memory.h"
 
 namespace recur {
 namespace {
@@ -17,7 +18,9 @@ int parts_for(const Linear<T>& call, int threads) {
 template <class T>
 void run(const LinearPass<T>& pass, const Linear<T>& call, int threads) {
   const int parts = parts_for(call, threads);
-  const PartsScratch scratch(pass.shared_bytes(call, parts), pass.part_bytes(call, parts), parts);
+  const std::int64_t shared_bytes = pass.shared_bytes(call, parts), part_bytes = pass.part_bytes(call, parts);
+  const Scratch memory(PartsScratch::bytes(shared_bytes, part_bytes, parts));
+  const PartsScratch scratch(memory.data(), shared_bytes, part_bytes, parts);
   const int stages = pass.stages(call, parts);
   for (int stage = 0; stage < stages; ++stage) {
     side_by_side(parts, [&](int part) { pass.run(call, stage, part, parts, scratch.shared(), scratch.all()); });

@@ -4,6 +4,9 @@ import importlib
 import io
 import json
 import re
+import subprocess
+import sys
+import types
 from pathlib import Path
 
 import pytest
@@ -206,6 +209,65 @@ def test_rows_of_another_process(module):
     assert pythonpath.name == "benchmarks"
     with pytest.raises(RuntimeError, match=r"^layers\.no_such ended with 1 in its own process$"):
         list(module("child").rows("layers", "no_such"))
+
+
+class CharacterModel(torch.nn.Module):
+    """What the benchmark uses of Stanza's model."""
+
+    def __init__(self, args, vocab):
+        super().__init__()
+        self.vocab = vocab["char"]
+        self.embedding = torch.nn.Embedding(len(self.vocab), args["char_emb_dim"])
+        self.lstm = torch.nn.LSTM(args["char_emb_dim"], args["char_hidden_dim"], batch_first=True)
+        self.decoder = torch.nn.Linear(args["char_hidden_dim"], len(self.vocab))
+
+    def char_vocab(self):
+        return types.SimpleNamespace(map=lambda characters: [self.vocab.index(each) for each in characters])
+
+    def forward(self, chars, lengths):
+        packed = torch.nn.utils.rnn.pack_padded_sequence(self.embedding(chars), lengths, batch_first=True)
+        output, state = self.lstm(packed)
+        output = torch.nn.utils.rnn.pad_packed_sequence(output, batch_first=True)[0]
+        return output, state, self.decoder(output)
+
+    def build_char_representation(self, sentences):
+        with torch.no_grad():
+            return [
+                self(torch.tensor([self.char_vocab().map(" ".join(words))]), [len(" ".join(words))])[0][0]
+                for words in sentences
+            ]
+
+
+def test_a_model_of_others_before_and_after(module, monkeypatch):
+    third_party = module("third_party")
+    vocabulary = lambda path: sorted(set(Path(path).read_text(encoding="utf-8")) | {" "})  # noqa: E731
+    theirs = types.ModuleType("stanza.models.common.char_model")
+    theirs.CharacterLanguageModel, theirs.build_charlm_vocab = CharacterModel, vocabulary
+    for name in ("stanza", "stanza.models", "stanza.models.common"):
+        monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
+    monkeypatch.setitem(sys.modules, theirs.__name__, theirs)
+    monkeypatch.setattr("peers.missing", lambda *names: None)
+    monkeypatch.setattr(third_party, "BUDGET", 1e-3)
+    rows = list(third_party.accelerated(hidden_size=8, sentences=3, steps=5))
+    assert len(rows) == 2
+    for row in rows:
+        assert row["replaced"] == 1
+        assert row["left"] == 0
+        assert row["backend"] == "cpu"
+        assert row["distance"] < 1e-5
+        assert row["ours"]["median"] > 0
+    monkeypatch.setattr("peers.missing", lambda *names: f"{names} not installed")
+    (row,) = third_party.accelerated()
+    assert "stanza" in row["missing"]
+
+
+def test_the_plain_program_ends_with_the_time_of_a_step(module, tmp_path):
+    plain, main_job = module("plain"), module("main_job")
+    (tmp_path / "text.txt").write_text(main_job.text(), encoding="utf-8")
+    command = main_job.plain_command(tmp_path / "text.txt", plain.WARM + 2, plain.Job(cell="rnn"))
+    lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
+    assert lines[0].startswith("0 ")
+    assert 0 < float(lines[-1]) < 60_000
 
 
 def test_the_newest_result_is_found_by_its_date(module, monkeypatch, tmp_path):

@@ -320,7 +320,7 @@ struct Backward {
       scratch.left[i] = dhidden(s, i);
       scratch.right[i] = scratch.through + i * plan.outputs_padded;
     }
-    own_columns(second_from(), active, panels.second, Start::zero);
+    own_columns(second_from(), active, panels.second.for_step(s), Start::zero);
     const Stretch own = plan.own_outputs();
     for (Index i = 0; i < active; ++i) {
       T* gated = scratch.gated + place(s, i) * plan.outputs_padded;
@@ -371,7 +371,7 @@ struct Backward {
       scratch.right[i] = scratch.through == nullptr ? dh(i) : scratch.through + i * plan.outputs_padded;
     }
     const Start start = scratch.through != nullptr && !plan.has_second() ? Start::zero : Start::self;
-    own_columns(0, active, panels.hidden, start);
+    own_columns(0, active, panels.hidden.for_step(s), start);
     if (scratch.through == nullptr) return;
     const Stretch own = plan.own_outputs();
     for (Index i = 0; i < active; ++i) {

@@ -280,7 +280,7 @@ struct Forward {
     }
     const Index from = (plan.is_normed ? gate : plan.norms_sum ? 0 : slot) * plan.padded;
     plan.each_run(gates_of, [&](Index run, Index columns) {
-      multiply<T>(h, 0, scratch.right, from + run, active, weights.run(run, columns),
+      multiply<T>(h, 0, scratch.right, from + run, active, weights.run(run, columns).for_step(s),
                   plan.is_normed ? Start::zero : Start::self, nullptr, true, scratch.pairs, !is_first(run));
     });
   }

@@ -25,7 +25,8 @@ struct Panels {
   // each row; null stands for zeros.
   const T* const* column_at = nullptr;
   const T* const* row_at = nullptr;
-  Index row_from = 0;  // The element of such a row at which the columns begin.
+  Index row_from = 0;      // The element of such a row at which the columns begin.
+  bool is_turned = false;  // Whether a product begins with the last panel.
 
   static constexpr Index width = kPanelVectors * kWidth<T>;
   Index levels() const { return is_paired ? (depth + 1) / 2 : depth; }
@@ -43,6 +44,13 @@ struct Panels {
     if (data != nullptr) panels.data += first * levels();
     if (column_at != nullptr) panels.column_at += first;
     panels.row_from += first;
+    return panels;
+  }
+  // For products that follow upon each other: each begins with the panels that the one before has left in the caches,
+  // which otherwise hold none of them where all together are a little larger.
+  Panels for_step(Index s) const {
+    Panels panels = *this;
+    panels.is_turned = s % 2 != 0;
     return panels;
   }
 };
@@ -239,7 +247,8 @@ void multiply(const T* const* a, Index a_from, T* const* c, Index c_from, Index 
   }
   const Index levels = w.levels(), pieces = levels <= kLevels ? 1 : (levels + kLevels - 1) / kLevels;
   for (Index n = 0; n < w.count() * pieces; ++n) {
-    const Index p = n / pieces, piece = n % pieces, from = levels * piece / pieces, end = levels * (piece + 1) / pieces;
+    const Index p = w.is_turned ? w.count() - 1 - n / pieces : n / pieces;
+    const Index piece = n % pieces, from = levels * piece / pieces, end = levels * (piece + 1) / pieces;
     const int vectors = w.vectors(p);
     const Index column = p * Panels<T>::width;
     const Lanes<T> last(fills ? kWidth<T> : w.columns - column - (vectors - 1) * kWidth<T>);

@@ -6,6 +6,7 @@
 // fork.
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstdlib>
 #include <new>
@@ -415,6 +416,44 @@ void kept_weights(CellKind cell) {
   check("normalised", 1);
 }
 
+// Two calls at once are what each is by itself; with two threads, where rows are few, what it is on one, bit for bit.
+template <class T>
+void two_calls(CellKind cell) {
+  for (const auto& [steps, batch, units] :
+       {std::array<std::int64_t, 3>{40, 1, 70}, {40, 4, 70}, {5, 19, 70}, {2, 1, 500}}) {
+    Case c = plain(cell, steps, batch, 5, units), other = c;
+    other.reverse = true;
+    other.seed = c.seed + 1;
+    other.lengths = Lengths::ragged;
+    const Data data = random_data(c), other_data = random_data(other);
+    for (const int threads : {1, 2, 3, 4, 5}) {
+      context() = c.text() + " beside another, threads=" + std::to_string(threads);
+      Trial<T> one(c, data), two(other, other_data);
+      one.prepare_forward(true);
+      two.prepare_forward(true);
+      poison_scratch();
+      forward_both<T>(one.call, nullptr, two.call, nullptr, threads);
+      one.prepare_backward();
+      two.prepare_backward();
+      poison_scratch();
+      backward_both(one.call, two.call, threads);
+      const Arrays first = forward_and_backward<T>(c, data, 1), second = forward_and_backward<T>(other, other_data, 1);
+      const bool is_side_by_side = threads == 2 && batch < 5 && units < 100 && cell != CellKind::indrnn;
+      const double tolerance = is_side_by_side ? 0 : sizeof(T) == sizeof(float) ? 1e-3 : 1e-9;
+      check_near(one.found(), first, tolerance);
+      check_near(two.found(), second, tolerance);
+      KeptWeights<T> kept, kept_of_other;
+      for (int time = 0; time < 2; ++time) {
+        Trial<T> here(c, data), there(other, other_data);
+        poison_scratch();
+        forward_both<T>(here.call, &kept, there.call, time == 0 ? nullptr : &kept_of_other, threads);
+        check_near(here.found(), inference<T>(c, data, 1), tolerance);
+        check_near(there.found(), inference<T>(other, other_data, 1), tolerance);
+      }
+    }
+  }
+}
+
 // One step after another, the state in place.
 template <class T>
 void stepping(CellKind cell) {
@@ -520,6 +559,8 @@ int main(int count, char** arguments) {
     rounded_factors(cell);
     kept_weights<float>(cell);
     kept_weights<double>(cell);
+    two_calls<float>(cell);
+    two_calls<double>(cell);
     stepping<float>(cell);
     stepping<double>(cell);
     for (int n = 0; n < cases; ++n) {

@@ -59,6 +59,12 @@ class Trial {
 
   // is_saving: For `backward`.
   void forward(bool is_saving, int threads, SplitBy by = SplitBy::fastest, KeptWeights<T>* kept = nullptr) {
+    prepare_forward(is_saving);
+    poison_scratch();
+    recur::forward(call, threads, kept, by);
+  }
+
+  void prepare_forward(bool is_saving) {
     if (is_saving) {
       const SavedSizes sizes = saved_sizes(call);
       const auto saved = [&](const char* name, std::int64_t count) {
@@ -73,11 +79,15 @@ class Trial {
       // Of no rows.
       if (call.gates == nullptr) call.gates = whole("gates", 0);
     }
-    poison_scratch();
-    recur::forward(call, threads, kept, by);
   }
 
   void backward(int threads, SplitBy by = SplitBy::fastest) {
+    prepare_backward();
+    poison_scratch();
+    recur::backward(call, threads, by);
+  }
+
+  void prepare_backward() {
     std::uint64_t absent = c_.absent;
     const auto is_there = [&] {
       const bool is_absent = (absent & 1) != 0;
@@ -103,8 +113,6 @@ class Trial {
     call.dh_anew = c_.resets && c_.anew_is_start ? call.dh0 : gradient("h_anew");
     call.dc_anew = c_.resets && c_.anew_is_start ? call.dc0 : gradient("c_anew");
     weights([&](const char* name, auto field) { call.dweights.*field = gradient(name); }, call.dweights);
-    poison_scratch();
-    recur::backward(call, threads, by);
   }
 
   // What was written, all of it a number, by the names of `Arrays`; the gates and cells of true steps, zero elsewhere.

@@ -365,13 +365,14 @@ def runs() -> Iterator[list[type]]:
     """Give a list to which each back end is added that runs."""
     ran: list[type] = []
     with ExitStack() as stack:
-        for kind in (Cpu, Library, Reference):
+        for kind, name in ((Cpu, "run"), (Cpu, "run_both"), (Library, "run"), (Reference, "run")):
+            honest = getattr(kind, name)
 
-            def run(self: Any, call: Any, kind: type = kind, honest: Any = kind.run) -> Any:
+            def run(*arguments: Any, kind: type = kind, honest: Any = honest) -> Any:
                 ran.append(kind)
-                return honest(self, call)
+                return honest(*arguments)
 
-            stack.enter_context(patch.object(kind, "run", run))
+            stack.enter_context(patch.object(kind, name, run))
         yield ran
 
 

@@ -152,13 +152,46 @@ class GatedLayer(GatedForm, RecurrentLayer):
         reverse: bool,
         records: bool,
     ) -> Result:
+        call = self._call(k, x_TBI, state, lengths, reset, anew, reverse, records)
+        return _dispatch.run(self._cell.backends, call, self.backend)
+
+    def _run_both(
+        self,
+        k: int,
+        x_TBI: Tensor,
+        states: Sequence[State],
+        *,
+        lengths: Tensor | None,
+        resets: Sequence[Tensor | None],
+        anews: Sequence[State] | None,
+        records: bool,
+    ) -> list[Result]:
+        if self.dilations[k // 2] != 1:
+            return super()._run_both(k, x_TBI, states, lengths=lengths, resets=resets, anews=anews, records=records)
+        news = (None, None) if anews is None else anews
+        one, other = [
+            self._call(k + n, x_TBI, states[n], lengths, resets[n], news[n], n == 1, records) for n in range(2)
+        ]
+        return list(_dispatch.run_both(self._cell.backends, one, other, self.backend))
+
+    def _call(
+        self,
+        k: int,
+        x_TBI: Tensor,
+        state: State,
+        lengths: Tensor | None,
+        reset: Tensor | None,
+        anew: State | None,
+        reverse: bool,
+        records: bool,
+    ) -> Call:
         weights = self._weights(k)
         if self.training and self.weight_dropout > 0:
             dropped = nn.functional.dropout(weights.weight_hh, self.weight_dropout)
             weights = weights._replace(weight_hh=dropped)
         noise = self._noise(x_TBI, state, self.dilations[k // self._num_directions])
         form = self._form_now()
-        call = Call(
+        return Call(
             self._owner,
             x_TBI,
             state,
@@ -173,7 +206,6 @@ class GatedLayer(GatedForm, RecurrentLayer):
             self.recompute,
             kept=self._kept[k],
         )
-        return _dispatch.run(self._cell.backends, call, self.backend)
 
     def explain(
         self, x: Sequences | None = None, *, lengths: Lengths | None = None, reset: Tensor | None = None

@@ -71,6 +71,32 @@ class RecurrentLayer(Stack):
         """Run layer and direction `k`; the arguments as of `recur.ops.recurrence`."""
         raise NotImplementedError
 
+    def _run_both(
+        self,
+        k: int,
+        x_TBI: Tensor,
+        states: Sequence[State],
+        *,
+        lengths: Tensor | None,
+        resets: Sequence[Tensor | None],
+        anews: Sequence[State] | None,
+        records: bool,
+    ) -> list[Result]:
+        """Run both directions of a layer, of which `k` is the first; the arguments of each as of `_run_one`."""
+        return [
+            self._run_dilated(
+                k + direction,
+                x_TBI,
+                states[direction],
+                lengths=lengths,
+                reset=resets[direction],
+                anew=None if anews is None else anews[direction],
+                reverse=direction == 1,
+                records=records,
+            )
+            for direction in range(2)
+        ]
+
     def _state_form_for(self, x_TBI: Tensor) -> StateForm:
         """Return what the states look like for this input."""
         return self._state_form
@@ -169,23 +195,28 @@ class RecurrentLayer(Stack):
         turned = _turn_reset(reset, lengths) if self.bidirectional else None
         below: list[Tensor] = [x_TBI] if self.skip == "dense" else []
         for layer in range(self.num_layers):
-            outputs = []
             seen_TBI = x_TBI if extras is None else torch.cat([x_TBI, extras], 2)
-            for direction in range(self._num_directions):
-                k = layer * self._num_directions + direction
-                run = self._run_one if self.dilations[layer] == 1 else self._run_dilated
-                result = run(
-                    k,
-                    seen_TBI,
-                    states[k],
-                    lengths=lengths,
-                    reset=turned if direction else reset,
-                    anew=None if anew is None else anew[k],
-                    reverse=direction == 1,
-                    records=records,
+            k = layer * self._num_directions
+            if self.bidirectional:
+                both = None if anew is None else anew[k : k + 2]
+                found = self._run_both(
+                    k, seen_TBI, states[k : k + 2], lengths=lengths, resets=(reset, turned), anews=both, records=records
                 )
-                outputs.append(result.output)
-                results.append(result)
+            else:
+                found = [
+                    self._run_dilated(
+                        k,
+                        seen_TBI,
+                        states[k],
+                        lengths=lengths,
+                        reset=reset,
+                        anew=None if anew is None else anew[k],
+                        reverse=False,
+                        records=records,
+                    )
+                ]
+            results += found
+            outputs = [result.output for result in found]
             is_last = layer == self.num_layers - 1
             if is_last and self.bidirectional and self.merge is None:
                 return (outputs[0], outputs[1]), [result.state for result in results], results
@@ -202,7 +233,10 @@ class RecurrentLayer(Stack):
         return x_TBI, [result.state for result in results], results
 
     def _run_dilated(self, k: int, x_TBI: Tensor, state: State, **keywords: Any) -> Result:
-        return run_dilated(self._run_one, k, x_TBI, state, self.dilations[k // self._num_directions], **keywords)
+        dilation = self.dilations[k // self._num_directions]
+        if dilation == 1:
+            return self._run_one(k, x_TBI, state, **keywords)
+        return run_dilated(self._run_one, k, x_TBI, state, dilation, **keywords)
 
     def _merged(self, one: Tensor, other: Tensor) -> Tensor:
         if self.merge in ("concat", None):

@@ -13,8 +13,8 @@ from recur import engine
 from recur.ops import _operators
 from recur.ops._call import SILENCE, Call, Result
 from recur.ops._checks import has_values
-from recur.ops._frame import Frame, through_reference
-from recur.ops._kernels import DTYPES, MORE, Given, Saved, described, forward, kernels
+from recur.ops._frame import BackwardPass, Frame, backward_both, through_reference
+from recur.ops._kernels import DTYPES, MORE, Given, Saved, described, forward, forward_both, forward_pass, kernels
 from recur.ops._recompute import Segments
 from recur.ops._scan import Reference
 
@@ -73,15 +73,9 @@ class Cpu:
     def run(self, call: Call) -> Result:
         """Run the call, see `Backend.run`."""
         if call.dtype is torch.bfloat16:
-            # Only factors of products are so coarse; the state and every sum are not.
-            return self.run(call.to(torch.float32)._replace(autocast=None, bfloat16=True)).to(torch.bfloat16)
+            return self.run(_in_float32(call)).to(torch.bfloat16)
         given = _given(call)
-        is_transformed = torch._C._are_functorch_transforms_active()
-        # What torch.func differentiates tells so only at its own level.
-        is_learning = torch.is_grad_enabled() and (
-            is_transformed or any(each is not None and each.requires_grad for each in given)
-        )
-        is_operator = is_transformed or not has_values(call.x_TBI)
+        is_learning, is_operator = _follows(call, given)
         if not (is_learning or is_operator or call.records):
             output, *final = forward(self._kind, call, given)
             return Result(output, tuple(final))
@@ -89,7 +83,7 @@ class Cpu:
         found: tuple[Tensor, ...]
         if is_operator:
             found = _operators.run(frame, given, is_learning)
-        elif is_learning and call.recompute is not None and call.recompute < len(call.x_TBI) and not call.records:
+        elif is_learning and _recomputes(call):
             found = Segments.apply(frame, *given)  # type: ignore[no-untyped-call]
         elif is_learning:
             found = _Through.apply(frame, *given)  # type: ignore[no-untyped-call]
@@ -98,6 +92,44 @@ class Cpu:
         output, *rest = found
         final, rest = rest[: len(call.state)], rest[len(call.state) :]
         return Result(output, tuple(final), frame.record(output, rest) if call.records else {})
+
+    def run_both(self, one: Call, other: Call) -> tuple[Result, Result]:
+        """Run both directions of a layer: at the same time, each on half of the threads, where that is faster."""
+        if one.dtype is torch.bfloat16:
+            first, second = self.run_both(_in_float32(one), _in_float32(other))
+            return first.to(torch.bfloat16), second.to(torch.bfloat16)
+        given, given_other = _given(one), _given(other)
+        is_learning, is_operator = _follows(one, (*given, *given_other))
+        if is_operator or one.records or (is_learning and _recomputes(one)):
+            return self.run(one), self.run(other)
+        if is_learning:
+            frames = (Frame(self._kind, self._reference, one), Frame(self._kind, self._reference, other))
+            found = _Both.apply(frames, *given, *given_other)  # type: ignore[no-untyped-call]
+            half = len(found) // 2
+            return Result(found[0], found[1:half]), Result(found[half], found[half + 1 :])
+        passes = forward_pass(self._kind, one, given), forward_pass(self._kind, other, given_other)
+        forward_both(*passes)
+        first, second = [Result(done.found[0], done.found[1:]) for done in passes]
+        return first, second
+
+
+def _in_float32(call: Call) -> Call:
+    # Only factors of products are as coarse as bfloat16; the state and every sum are not.
+    return call.to(torch.float32)._replace(autocast=None, bfloat16=True)
+
+
+def _follows(call: Call, given: Given) -> tuple[bool, bool]:
+    """Return whether derivatives will be wanted, and whether the call has to be an operator of torch."""
+    is_transformed = torch._C._are_functorch_transforms_active()
+    # What torch.func differentiates tells so only at its own level.
+    is_learning = torch.is_grad_enabled() and (
+        is_transformed or any(each is not None and each.requires_grad for each in given)
+    )
+    return is_learning, is_transformed or not has_values(call.x_TBI)
+
+
+def _recomputes(call: Call) -> bool:
+    return call.recompute is not None and call.recompute < len(call.x_TBI) and not call.records
 
 
 _DTYPES = (*DTYPES, torch.bfloat16)
@@ -160,3 +192,47 @@ class _Through(torch.autograd.Function):
         if torch.is_grad_enabled():
             return (None, *through_reference(frame, given, grads, wanted))
         return (None, *frame.backward(given, output, Saved(*saved), grads, wanted))
+
+
+class _Both(torch.autograd.Function):
+    """Two calls with the same number of tensors, as `_Through` has one."""
+
+    @staticmethod
+    def forward(ctx: Any, frames: tuple[Frame, Frame], *given: Tensor | None) -> tuple[Tensor, ...]:
+        passes = [frame.forward_pass(part) for frame, part in zip(frames, _halves(given), strict=True)]
+        forward_both(*passes)
+        ctx.frames = frames
+        ctx.num_given = len(given)
+        kept = [(done.found[0], *done.saved, *frame.fixed()) for frame, done in zip(frames, passes, strict=True)]
+        ctx.save_for_backward(*given, *kept[0], *kept[1])
+        ctx.set_materialize_grads(False)
+        return (*passes[0].found, *passes[1].found)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
+        # Once: a checkpoint computes them anew for it and lets them go.
+        tensors = ctx.saved_tensors
+        of_all = (tensors[: ctx.num_given], tensors[ctx.num_given :], ctx.needs_input_grad[1:], grads)
+        of_each = zip(ctx.frames, *[_halves(each) for each in of_all], strict=True)
+        found: list[Sequence[Tensor | None]] = []
+        passes: list[BackwardPass] = []
+        for frame, given, (output, *kept), wanted, own_grads in of_each:
+            if torch.is_grad_enabled():
+                found.append(through_reference(frame, given, own_grads, wanted))
+            elif all(grad is None for grad in own_grads):
+                # Of two directions only the other one was used.
+                found.append([None] * len(given))
+            else:
+                saved = Saved(*kept[: len(Saved._fields)])
+                passes.append(frame.backward_pass(given, output, saved, own_grads, wanted))
+                found.append(passes[-1].found)
+        if len(passes) == 2:
+            backward_both(*passes)
+        elif passes:
+            passes[0].kernel.backward(torch.get_num_threads())
+        return (None, *found[0], *found[1])
+
+
+def _halves(both: Sequence[Any]) -> tuple[Sequence[Any], Sequence[Any]]:
+    half = len(both) // 2
+    return both[:half], both[half:]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -111,6 +112,18 @@ def run(backends: Sequence[Backend], call: Call, requested: str = "auto") -> Res
         return _run(backends, call, requested)
     with torch.autocast(call.x_TBI.device.type, enabled=False):
         return _run(backends, call, requested)
+
+
+def run_both(backends: Sequence[Backend], one: Call, other: Call, requested: str = "auto") -> tuple[Result, Result]:
+    """Run both directions of a layer, see `run`; a back end that has a `run_both` gets them at once."""
+    first = backends[0]
+    both = getattr(first, "run_both", None)
+    if both is not None and requested in ("auto", first.name):
+        calls = (_complete(one, requested), _complete(other, requested))
+        if all(first.accepts(call) is None for call in calls):
+            with torch.autocast(one.x_TBI.device.type, enabled=False) if calls[0].autocast else nullcontext():
+                return both(*calls)  # type: ignore[no-any-return]
+    return run(backends, one, requested), run(backends, other, requested)
 
 
 def _complete(call: Call, requested: str) -> Call:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -15,18 +16,38 @@ from recur.ops._kernels import (
     NUM_GATES,
     NUM_SLOTS,
     SLOTS,
+    ForwardPass,
     Given,
     Saved,
     addresses,
     described,
     empty,
-    forward,
+    forward_pass,
     padded,
     set_dense,
     set_more,
     with_features_together,
 )
 from recur.ops._scan import Reference, mask_of
+
+
+class BackwardPass(NamedTuple):
+    """A backward pass that is all prepared.
+
+    Attributes:
+        kernel: The kernels' description of it.
+        found: The gradients, which the kernels will write; None for those that are not wanted.
+        alive: Other tensors whose memory they read.
+    """
+
+    kernel: Any
+    found: list[Tensor | None]
+    alive: tuple[Any, ...]
+
+
+def backward_both(one: BackwardPass, other: BackwardPass) -> None:
+    """Run two passes that do not depend on each other, at the same time where that is faster."""
+    one.kernel.backward_with(other.kernel, torch.get_num_threads())
 
 
 class Frame:
@@ -61,13 +82,19 @@ class Frame:
             reset_state=None if h_anew is None else tuple([part for part in (h_anew, c_anew) if part is not None]),
         )
 
+    def forward_pass(self, given: Given) -> ForwardPass:
+        """Prepare a forward pass that saves what the backward pass needs."""
+        return forward_pass(self.kind, self.rest, given, is_saving=True)
+
+    def results(self, done: ForwardPass) -> tuple[Tensor, ...]:
+        """Return the outputs, the final state and the record of a pass that has run."""
+        return (*done.found, *self.recorded(done.saved, done.found[0])) if self.rest.records else done.found
+
     def forward(self, given: Given) -> tuple[tuple[Tensor, ...], Saved]:
         """Return the outputs, the final state and the record, and what the backward pass needs."""
-        saved: list[Saved] = []
-        found = forward(self.kind, self.rest, given, saved)
-        if self.rest.records:
-            found = (*found, *self.recorded(saved[0], found[0]))
-        return found, saved[0]
+        ready = self.forward_pass(given)
+        ready.kernel.forward(torch.get_num_threads(), ready.kept)
+        return self.results(ready), ready.saved
 
     def in_slots(self, gates: Tensor, num_steps: int) -> list[Tensor]:
         """Return each gate, (T, B, H), of what lies in slots."""
@@ -107,6 +134,19 @@ class Frame:
         wanted: Sequence[bool],
     ) -> list[Tensor | None]:
         """Return the gradient of each given tensor that is wanted."""
+        ready = self.backward_pass(given, output, saved, grads, wanted)
+        ready.kernel.backward(torch.get_num_threads())
+        return ready.found
+
+    def backward_pass(
+        self,
+        given: Given,
+        output: Tensor,
+        saved: Saved,
+        grads: Sequence[Tensor | None],
+        wanted: Sequence[bool],
+    ) -> BackwardPass:
+        """Prepare the pass that computes the gradient of each given tensor that is wanted."""
         kernel, dense, alive = described(self.kind, self.rest, given)
         step, row, _ = output.stride()
         kernel.set_outputs(output.data_ptr(), step, row, 0, 0)
@@ -131,8 +171,7 @@ class Frame:
             places[3:5] = places[1:3]
         kernel.set_gradients(*_strides(found[0]), *places[:NUM_COMMON])
         set_more(kernel, "set_d", places)
-        kernel.backward(torch.get_num_threads())
-        return found
+        return BackwardPass(kernel, found, (dense, alive, upstream))
 
     def equations(self, given: Given) -> list[Tensor]:
         """Return what `forward` returns, by the reference."""

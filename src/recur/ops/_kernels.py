@@ -70,28 +70,57 @@ class Saved(NamedTuple):
     raw_output: Tensor | None = None
 
 
-def forward(
-    kind: str, call: Call, given: Given, saved: list[Saved] | None = None, output: Tensor | None = None
-) -> tuple[Tensor, ...]:
-    """Return the outputs, written into `output` if there is one, and the final state.
+_NOT_SAVED = Saved()
 
-    What the backward pass needs is added to `saved`.
+
+class ForwardPass(NamedTuple):
+    """A forward pass that is all prepared.
+
+    Attributes:
+        kernel: The kernels' description of it.
+        found: The outputs and the final state, which the kernels will write.
+        saved: What the backward pass needs, which they will write too; empty in inference.
+        alive: Other tensors whose memory they read.
+        kept: Where they find the weights packed, or None.
     """
+
+    kernel: Any
+    found: tuple[Tensor, ...]
+    saved: Saved
+    alive: tuple[Any, ...]
+    kept: Any
+
+
+def forward_pass(
+    kind: str, call: Call, given: Given, is_saving: bool = False, output: Tensor | None = None
+) -> ForwardPass:
+    """Prepare a pass whose outputs are written into `output` if there is one."""
     # What was made dense has to stay until the kernels are done with it.
-    kernel, dense, _alive = described(kind, call, given)
+    kernel, dense, *alive = described(kind, call, given)
     x, h, c = dense[:3]
     num_steps, batch, _ = x.shape
     y = empty(x, (num_steps, batch, h.shape[1])) if output is None else output
     step, row, _ = y.stride()
     h_n, c_n = torch.empty_like(h), None if c is None else torch.empty_like(c)
     kernel.set_outputs(y.data_ptr(), step, row, h_n.data_ptr(), 0 if c_n is None else c_n.data_ptr())
-    if saved is not None:
-        rooms = [empty(x, (count,)) if count else None for count in kernel.saved_sizes().counts]
-        saved.append(Saved(*rooms))
-        kernel.set_saved(*addresses(rooms))
+    saved = _NOT_SAVED
+    if is_saving:
+        saved = Saved(*[empty(x, (count,)) if count else None for count in kernel.saved_sizes().counts])
+        kernel.set_saved(*addresses(saved))
     kept = None if call.kept is None else call.kept.of(x.dtype)
-    kernel.forward(torch.get_num_threads(), kept)
-    return (y, h_n) if c_n is None else (y, h_n, c_n)
+    return ForwardPass(kernel, (y, h_n) if c_n is None else (y, h_n, c_n), saved, (dense, alive), kept)
+
+
+def forward(kind: str, call: Call, given: Given, output: Tensor | None = None) -> tuple[Tensor, ...]:
+    """Return the outputs, written into `output` if there is one, and the final state."""
+    ready = forward_pass(kind, call, given, output=output)
+    ready.kernel.forward(torch.get_num_threads(), ready.kept)
+    return ready.found
+
+
+def forward_both(one: ForwardPass, other: ForwardPass) -> None:
+    """Run two passes that do not depend on each other, at the same time where that is faster."""
+    one.kernel.forward_with(other.kernel, torch.get_num_threads(), one.kept, other.kept)
 
 
 def padded(hidden_size: int, itemsize: int) -> int:

@@ -19,7 +19,7 @@ from recur.errors import BackendError
 from recur.ops._call import SILENCE, TORCH_WEIGHTS, Call, Noise, Options, Weights
 from recur.ops._checks import check_call
 from recur.ops._frame import Frame
-from recur.ops._kernels import DTYPES, MORE, Given, Saved, forward, saved_widths
+from recur.ops._kernels import DTYPES, MORE, Given, Saved, forward_pass, saved_widths
 
 
 class _Form(NamedTuple):
@@ -151,9 +151,10 @@ def _recurrence(*args: Any) -> tuple[Tensor, ...]:
     # Values that were not there while the call was traced, such as lengths, are looked at here.
     frame = _frame(given, masks, form, is_checked=True)
     x = args[0]
-    places: list[Saved] | None = [] if saves else None
-    output, *state = forward(form.kind, frame.rest, given, places)
-    pairs = zip(places[0] if places else Saved(), _widths(given, form), strict=True)
+    ready = forward_pass(form.kind, frame.rest, given, is_saving=saves)
+    ready.kernel.forward(torch.get_num_threads(), ready.kept)
+    output, *state = ready.found
+    pairs = zip(ready.saved, _widths(given, form), strict=True)
     saved = [None if each is None or width is None else each.view(*x.shape[:2], width) for each, width in pairs]
     return (output, *[_or_empty(each, x) for each in (*state, None)[:2]], *[_or_empty(each, x) for each in saved])
 

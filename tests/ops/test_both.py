@@ -1,0 +1,212 @@
+"""Both directions of a layer on the CPU kernels at once: the same results as one direction after the other."""
+
+import copy
+
+import pytest
+import torch
+
+from recur import engine, nn
+from recur.ops import _cpu, fallbacks
+
+pytestmark = pytest.mark.skipif(engine.missing_kernels() is not None, reason="there are no kernels")
+
+T, B, INPUTS, H = 30, 2, 9, 40
+KINDS = ["RNN", "GRU", "LSTM", "IndRNN", "MGU", "LiGRU"]
+
+
+@pytest.fixture(params=[1, 2, 5])
+def threads(request):
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def at_once(monkeypatch):
+    """How often two forward, and two backward, passes were handed to the kernels at once."""
+    calls = {"forward": 0, "backward": 0}
+
+    def counted(name, function):
+        def counting(*passes):
+            calls[name] += 1
+            function(*passes)
+
+        return counting
+
+    monkeypatch.setattr(_cpu, "forward_both", counted("forward", _cpu.forward_both))
+    monkeypatch.setattr(_cpu, "backward_both", counted("backward", _cpu.backward_both))
+    return calls
+
+
+def one_by_one(layer, x, hx=None, **keywords):
+    """What the layer returns when each direction is a call of its own, with the gradients behind it."""
+    run_both = _cpu.Cpu.run_both
+    try:
+        _cpu.Cpu.run_both = lambda self, one, other: (self.run(one), self.run(other))
+        return layer(x, hx, **keywords)
+    finally:
+        _cpu.Cpu.run_both = run_both
+
+
+def gradients(layer, result, leaves):
+    torch.manual_seed(1)
+    outputs = [result[0], *(result[1] if isinstance(result[1], tuple) else (result[1],))]
+    loss = sum((output * torch.randn_like(output)).sum() for output in outputs)
+    return torch.autograd.grad(loss, [*leaves, *layer.parameters()])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_same_as_one_by_one(kind, dtype, threads, at_once):
+    torch.manual_seed(0)
+    layer = getattr(nn, kind)(INPUTS, H, 2, bidirectional=True, dtype=dtype)
+    x = torch.randn(T, B, INPUTS, dtype=dtype, requires_grad=True)
+    lengths, reset = torch.tensor([T, T - 7]), torch.rand(T, B) < 0.1
+    given = {"lengths": lengths, "reset": reset}
+    found, expected = layer(x, **given), one_by_one(layer, x, **given)
+    torch.testing.assert_close(found, expected)
+    tolerance = {"rtol": 1e-4, "atol": 1e-5} if dtype == torch.float32 else {}
+    torch.testing.assert_close(gradients(layer, found, [x]), gradients(layer, expected, [x]), **tolerance)
+    with torch.inference_mode():
+        torch.testing.assert_close(layer(x, **given), found)
+    assert at_once == {"forward": 4, "backward": 2}
+    # The same bits again.
+    again = layer(x, **given)
+    torch.testing.assert_close(again, found, rtol=0, atol=0)
+    torch.testing.assert_close(gradients(layer, again, [x]), gradients(layer, layer(x, **given), [x]), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"layer_norm": True},
+        {"zoneout": 0.3},
+        {"recurrent_dropout": 0.3},
+        {"proj_size": 7},
+        {"peephole": True, "coupled": True},
+        {"cell_clip": 0.5, "output_clip": 0.3, "gradient_clip": 0.1},
+        {"initial_state": "learned"},
+        {"recompute": 8},
+    ],
+    ids=lambda options: "-".join(options),
+)
+def test_options(options, threads, at_once):
+    torch.manual_seed(0)
+    layer = nn.LSTM(INPUTS, H, bidirectional=True, **options)
+    x = torch.randn(T, B, INPUTS, requires_grad=True)
+    torch.manual_seed(2)
+    found = layer(x)
+    torch.manual_seed(2)
+    expected = one_by_one(layer, x)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    tolerance = {"rtol": 1e-3, "atol": 1e-4}
+    torch.testing.assert_close(gradients(layer, found, [x]), gradients(layer, expected, [x]), **tolerance)
+    # What keeps only some states goes through its own segments.
+    assert at_once["forward"] == ("recompute" not in options)
+
+
+def test_one_direction_may_be_unused(at_once):
+    layer = nn.LSTM(INPUTS, H, bidirectional=True, merge=None)
+    x = torch.randn(T, B, INPUTS, requires_grad=True)
+    (forward, _), _ = layer(x)
+    forward.sum().backward()
+    assert at_once == {"forward": 1, "backward": 0}
+    expected = nn.LSTM(INPUTS, H)
+    expected.load_state_dict({k: v for k, v in layer.state_dict().items() if "reverse" not in k})
+    expected(x.detach().requires_grad_())[0].sum().backward()
+    for name, weight in layer.named_parameters():
+        if "reverse" in name:
+            assert weight.grad is None
+        else:
+            torch.testing.assert_close(weight.grad, expected.get_parameter(name).grad)
+
+
+def test_a_frozen_direction_gets_no_gradient(at_once):
+    layer = nn.GRU(INPUTS, H, bidirectional=True)
+    frozen = [weight for name, weight in layer.named_parameters() if "reverse" in name]
+    for weight in frozen:
+        weight.requires_grad_(False)
+    x = torch.randn(T, B, INPUTS)
+    layer(x)[0].sum().backward()
+    assert at_once == {"forward": 1, "backward": 1}
+    assert all(weight.grad is None for weight in frozen)
+    assert all(weight.grad is not None for weight in layer.parameters() if weight.requires_grad)
+
+
+def test_derivatives_of_derivatives():
+    torch.manual_seed(0)
+    layer = nn.GRU(2, 3, bidirectional=True, dtype=torch.float64)
+    x = torch.randn(3, 2, 2, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradgradcheck(lambda x: layer(x)[0], (x,))
+
+
+def test_records_go_one_by_one(at_once):
+    layer = nn.GRU(INPUTS, H, bidirectional=True)
+    x = torch.randn(T, B, INPUTS)
+    found = layer(x, return_all=True)
+    torch.testing.assert_close(found.output, layer(x)[0])
+    assert [steps.direction for steps in found.steps] == ["forward", "backward"]
+    assert at_once["forward"] == 1
+
+
+def test_bfloat16_under_autocast(at_once):
+    torch.manual_seed(0)
+    layer = nn.LSTM(INPUTS, H, bidirectional=True)
+    x = torch.randn(T, B, INPUTS)
+    with torch.autocast("cpu", torch.bfloat16):
+        found, expected = layer(x)[0], one_by_one(layer, x)[0]
+    assert found.dtype == torch.bfloat16
+    assert at_once["forward"] == 1
+    torch.testing.assert_close(found, expected)
+
+
+def test_weights_that_are_kept_packed_are_those_of_now(at_once):
+    torch.manual_seed(0)
+    layer = nn.LSTM(INPUTS, H, bidirectional=True).eval()
+    x = torch.randn(T, B, INPUTS)
+    with torch.no_grad():
+        layer(x)
+        for name, weight in layer.named_parameters():
+            weight.add_(0.1)
+            anew = copy.deepcopy(layer)
+            torch.testing.assert_close(layer(x), anew(x), rtol=0, atol=0, msg=name)
+    assert at_once["forward"] == 17
+
+
+def test_compiled_and_mapped_calls_go_one_by_one(at_once):
+    layer = nn.LSTM(INPUTS, H, bidirectional=True)
+    x = torch.randn(T, B, INPUTS)
+    expected = one_by_one(layer, x)[0]
+    torch.testing.assert_close(torch.compile(layer, fullgraph=True, backend="aot_eager")(x)[0], expected)
+    mapped = torch.func.vmap(lambda each: layer(each)[0], in_dims=1, out_dims=1)(x)
+    torch.testing.assert_close(mapped, expected)
+    assert at_once == {"forward": 0, "backward": 0}
+
+
+def test_another_back_end_runs_one_by_one(at_once):
+    layer = nn.LSTM(INPUTS, H, bidirectional=True)
+    x = torch.randn(T, B, INPUTS)
+    by_reference = copy.deepcopy(layer)
+    by_reference.backend = "reference"
+    torch.testing.assert_close(by_reference(x)[0], layer(x)[0])
+    forced = copy.deepcopy(layer)
+    forced.backend = "cpu"
+    torch.testing.assert_close(forced(x)[0], layer(x)[0])
+    assert at_once["forward"] == 3
+
+
+def test_a_form_that_the_kernels_refuse_is_told_of(at_once):
+    layer = nn.RNN(INPUTS, H, bidirectional=True, nonlinearity=torch.sin)
+    before = len(fallbacks())
+    layer(torch.randn(T, B, INPUTS))
+    assert at_once["forward"] == 0
+    assert len(fallbacks()) >= before
+    assert any("function as nonlinearity" in fallback.reason for fallback in fallbacks())
+
+
+def test_dilated_layers_go_one_by_one(at_once):
+    layer = nn.GRU(INPUTS, H, 2, bidirectional=True, dilation=[1, 2])
+    x = torch.randn(T, B, INPUTS)
+    torch.testing.assert_close(layer(x)[0], one_by_one(layer, x)[0])
+    assert at_once["forward"] == 1
