@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import torch
 from torch import nn
 
 from layers import MOST_FLOPS, rated, thread_counts
-from recur import engine
 from recur.measure.layers import Side, checked_race, threads
 from recur.nn import Linear
 
@@ -40,14 +40,14 @@ def linear(which: str) -> Iterator[dict[str, Any]]:
     for count in thread_counts():
         with threads(count):
             for dtype in DTYPES[which]:
-                peak = engine.peak_flops(dtype, count)
                 for training in (False, True):
                     left_out = []
                     for size in sizes(which):
                         if flops(size, training) > MOST_FLOPS:
                             left_out.append(size)
                         else:
-                            yield rated(_row(size, dtype, training, PACE[which]), flops(size, training), peak)
+                            measure = partial(_row, size, dtype, training, PACE[which])
+                            yield rated(measure, flops(size, training), dtype)
                     if left_out:
                         yield {
                             "what": f"linear, {count} threads, above {MOST_FLOPS:.0e} operations",

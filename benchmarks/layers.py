@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import torch
@@ -83,10 +84,9 @@ def against_torch(which: str, kinds: Iterable[str], allocator: str) -> Iterator[
         with threads(count):
             for kind in kinds:
                 works = WORKS[which](kind)
-                peak = engine.peak_flops(torch.float32, count)
                 for each in works:
                     if each.flops <= MOST_FLOPS:
-                        row = rated(compare(each, **PACE[which]), each.flops, peak)
+                        row = rated(partial(compare, each, **PACE[which]), each.flops)
                         yield row | {"peer_name": "torch", "allocator": allocator}
                 left_out = [str(each) for each in works if each.flops > MOST_FLOPS]
                 if left_out:
@@ -94,10 +94,16 @@ def against_torch(which: str, kinds: Iterable[str], allocator: str) -> Iterator[
                     yield {"what": what, "left_out": left_out}
 
 
-def rated(row: dict[str, Any], flops: int, peak: float) -> dict[str, Any]:
-    """Return the row with the speed of our side in GF/s, and as a share of the peak, both from the median."""
+def rated(measure: Callable[[], dict[str, Any]], flops: int, dtype: torch.dtype = torch.float32) -> dict[str, Any]:
+    """Return a row with the speed of our side in GF/s, and as a share of the peak, both from the median.
+
+    The peak is the larger one of before and after, for a machine that is shared has faster and slower minutes.
+    """
+    before = engine.peak_flops(dtype, torch.get_num_threads())
+    row = measure()
     if "ours" not in row:
         return row
+    peak = max(before, engine.peak_flops(dtype, torch.get_num_threads()))
     speed = flops / (row["ours"]["median"] * 1e-3)
     return row | {"gflops_per_second": speed / 1e9, "peak_gflops_per_second": peak / 1e9, "share_of_peak": speed / peak}
 
@@ -111,15 +117,14 @@ def forward() -> Iterator[dict[str, Any]]:
     for count in thread_counts():
         with threads(count):
             for kind in LAYERS:
-                peak = engine.peak_flops(torch.float32, count)
                 for steps, units in shapes:
                     for batch in (1, 4, 16, 64):
                         each = work(kind, steps, batch, units, training=False)
-                        yield rated(compare(each, budget=0.4), each.flops, peak) | {"peer_name": "torch"}
+                        row = rated(partial(compare, each, budget=0.4), each.flops)
+                        yield row | {"peer_name": "torch"}
                         if not onnx_missing:
-                            yield rated(_against(each, peers.onnx_side), each.flops, peak) | {
-                                "peer_name": "onnxruntime"
-                            }
+                            row = rated(partial(_against, each, peers.onnx_side), each.flops)
+                            yield row | {"peer_name": "onnxruntime"}
 
 
 def _stepper_side(layer: GatedLayer, side: Side) -> Side:
@@ -145,10 +150,9 @@ def jax() -> Iterator[dict[str, Any]]:
     shapes = [(100, 1, 128), (10, 16, 100), (100, 32, 128), (100, 32, 256), (1000, 16, 128), (100, 64, 512)]
     with threads(engine.num_threads()):
         for kind in LAYERS:
-            peak = engine.peak_flops(torch.float32, engine.num_threads())
             for shape in shapes:
                 each = work(kind, *shape)
-                yield rated(_against(each, peers.jax_side), each.flops, peak) | {"peer_name": "jax"}
+                yield rated(partial(_against, each, peers.jax_side), each.flops) | {"peer_name": "jax"}
 
 
 def _against(each: Work, make_side: Any) -> dict[str, Any]:

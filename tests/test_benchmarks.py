@@ -126,7 +126,14 @@ def test_rows_of_the_linear_layer(module, monkeypatch):
 
 
 def test_a_row_that_disagrees_has_no_speed(module):
-    assert module("layers").rated({"disagrees": "dx"}, 1, 1.0) == {"disagrees": "dx"}
+    assert module("layers").rated(lambda: {"what": "x", "disagrees": "y"}, 10) == {"what": "x", "disagrees": "y"}
+
+
+def test_the_share_is_of_the_faster_peak_beside_a_row(module, monkeypatch):
+    peaks = iter([1e12, 3e12])
+    monkeypatch.setattr("recur.engine.peak_flops", lambda dtype, threads: next(peaks))
+    rated = module("layers").rated(lambda: {"ours": {"median": 2.0}}, 3e9)
+    assert (rated["gflops_per_second"], rated["share_of_peak"]) == (1500.0, 0.5)
 
 
 def test_missing_peers_are_named(module, monkeypatch):
