@@ -35,7 +35,8 @@ BENCHMARKS: dict[str, Callable[[], Iterable[dict[str, Any]]]] = {
         row for cell in ("lstm", "gru", "rnn") for row in main_job.training_step(Job(cell=cell), blocks=5, steps=25)
     ),
     "whole_training": lambda: [main_job.whole_training(Job(), steps=600, repeats=2)],
-    "quality": lambda: [quality.tinyshakespeare(3.0)],
+    "quality": lambda: quality.tinyshakespeare(3.0),
+    "quality_bfloat16": lambda: quality.bfloat16(600),
     "layers_training": lambda: layers.training("few"),
     "layers_training_grid": lambda: layers.training("grid"),
     "layers_forward": layers.forward,
@@ -63,7 +64,7 @@ BENCHMARKS: dict[str, Callable[[], Iterable[dict[str, Any]]]] = {
 LONG = ("layers_training_grid", "layers_linear_grid", *[name for name in BENCHMARKS if name.startswith("memory_")])
 """Those that take long and run only when they are named."""
 
-NEED_DATA = ("quality", "memory_rows", "memory_pixels", "memory_dilated")
+NEED_DATA = ("quality", "quality_bfloat16", "memory_rows", "memory_pixels", "memory_dilated")
 """Those that read files from RECUR_DATA, and are left out, with a word, without it."""
 
 
