@@ -42,6 +42,7 @@ def few(kind: str) -> list[Work]:
     return [
         *[work(kind, *shape) for shape in [*shapes, (1000, 16, 128)]],
         *[work(kind, 100, 32, 128, **stack) for stack in stacks],
+        *[work(kind, 100, batch, units, bidirectional=True) for batch in (1, 4) for units in (64, 128)],
     ]
 
 

@@ -70,6 +70,10 @@ NEED_DATA = ("quality", "quality_bfloat16", "memory_rows", "memory_pixels", "mem
 
 def main() -> None:
     """Run those named, or all but those of `LONG`."""
+    if {"-h", "--help"} & set(sys.argv[1:]):
+        sys.exit(
+            f"{__doc__}\nWithout a NAME all but those that take long: {', '.join(LONG)}.\nNAME: {', '.join(BENCHMARKS)}"
+        )
     names = sys.argv[1:] or [name for name in BENCHMARKS if name not in LONG]
     unknown = [name for name in names if name not in BENCHMARKS]
     if unknown:

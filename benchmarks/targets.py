@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -227,24 +228,41 @@ def measured(target: Target) -> tuple[float | None, str]:
     for name in target.names:
         path = newest(name)
         if path is not None:
-            rows: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["results"]
-            return target.figure([row for row in rows if "disagrees" not in row]), path.name
+            found: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["results"]
+            return target.figure([row for row in found if "disagrees" not in row]), path.name
     return None, ""
 
 
+def rows() -> list[tuple[str, str, str, str, str]]:
+    """Return for each target what it is, what is wanted, what was measured, whether it holds, and the result's file."""
+    found = []
+    for target in TARGETS:
+        figure, file = measured(target)
+        wanted = f"{'at most' if target.is_most else 'at least'} {target.bound:g}{target.unit}"
+        if figure is None:
+            found.append((target.what, wanted, "not measured", "", file))
+        else:
+            verdict = "holds" if target.holds(figure) else "missed"
+            found.append((target.what, wanted, f"{figure:.3g}{target.unit}", verdict, file))
+    return found
+
+
+def markdown() -> str:
+    """Return the table as the docs have it."""
+    head = ["| what | wanted | measured | |", "| --- | --- | --- | --- |"]
+    return "\n".join([*head, *[f"| {' | '.join(row[:4])} |" for row in rows()]])
+
+
 def main() -> None:
-    """Print the table."""
+    """Print the table; with --markdown as the docs have it."""
+    if sys.argv[1:] == ["--markdown"]:
+        print(markdown())
+        return
     table = Table(box=None, pad_edge=False)
     for title in ("what", "wanted", "measured", "", "from"):
         table.add_column(title, no_wrap=True, justify="right" if title in ("wanted", "measured") else "left")
-    for target in TARGETS:
-        found, file = measured(target)
-        wanted = f"{'at most' if target.is_most else 'at least'} {target.bound:g}{target.unit}"
-        if found is None:
-            table.add_row(target.what, wanted, "not measured", "", file)
-        else:
-            verdict = "holds" if target.holds(found) else "missed"
-            table.add_row(target.what, wanted, f"{found:.3g}{target.unit}", verdict, file)
+    for row in rows():
+        table.add_row(*row)
     Console(width=180, markup=False, highlight=False).print(table)
 
 

@@ -330,17 +330,21 @@ void run(const Pass<T>& pass, const Recurrence<T>& call, Parts cut, char* packed
 // Measured on two processors of AMD Zen 5, float32, T = 100, I = H, two directions, one after the other / at the same
 // time, in microseconds: inference with B = 1 LSTM 64 194 / 118, LSTM 128 396 / 326, LSTM 256 1269 / 1285, with B = 4
 // GRU 128 631 / 522, with B = 16 LSTM 128 2589 / 2711; training with B = 1 LSTM 64 567 / 403, LSTM 128 993 / 855, LSTM
-// 256 3448 / 4005. So where rows are few, and each thread's cache holds what is then the whole weight.
+// 256 3448 / 4005. So where rows are few, and three quarters of a processor's own cache hold what is then the whole
+// weight. With two or three threads each call has one, and it does not matter that two would divide its units; no more
+// than two could be measured.
 template <class T>
 int threads_of_each(const Recurrence<T>& one, const Recurrence<T>& other, int threads) {
-  constexpr std::int64_t kNear = 768 << 10;
   const int each = threads / 2;
   if (each < 1) return 0;
+  constexpr std::int64_t kUnknown = 1 << 20;
+  const std::int64_t cache = cpu_features().l2_bytes > 0 ? cpu_features().l2_bytes : kUnknown;
   for (const Recurrence<T>* call : {&one, &other}) {
     const std::int64_t weights = kernels<T>().unit_split(*call).weights;
-    if (weights * static_cast<std::int64_t>(sizeof(T)) > kNear || (call->batch + threads - 1) / threads > 3) return 0;
+    const bool is_near = 4 * weights * static_cast<std::int64_t>(sizeof(T)) <= 3 * cache;
+    if (!is_near || (call->batch + threads - 1) / threads > 3) return 0;
     if (call->steps * call->batch * weights < kWorth) return 0;
-    // What is left over of the threads would do more, or all of them would with some units each.
+    // Else what is left over of the threads would do more, or all of them with some units each.
     const int rows = parts_for(*call, threads);
     if (threads % 2 != 0 && rows > each) return 0;
     if (each > 1 && unit_parts_for(*call, threads, SplitBy::fastest, rows) > 1) return 0;

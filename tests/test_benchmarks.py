@@ -33,6 +33,11 @@ def test_the_table_of_memory(root):
     assert dict(zip(header[1:], chance[1:], strict=True)) == by_chance
 
 
+def test_the_table_of_targets(root, module):
+    quoted = (root / "docs" / "speed.md").read_text(encoding="utf-8")
+    assert module("targets").markdown() in quoted
+
+
 # --- the benchmarks of the layers -----------------------------------------------------------------------------------
 
 

@@ -42,7 +42,8 @@ struct Case {
   bool has_cell_state() const {
     return is_lstm() || (outputs != 0 && (cell == CellKind::gru || cell == CellKind::ligru));
   }
-  bool can_project() const { return !is_elementwise() && cell != CellKind::gru_reset_before && cell != CellKind::mgu; }
+  bool has_second() const { return cell == CellKind::gru_reset_before || cell == CellKind::mgu; }
+  bool can_project() const { return !is_elementwise() && !has_second(); }
   std::int64_t state_size() const { return outputs != 0 ? outputs : units; }
   std::string text() const;
 };

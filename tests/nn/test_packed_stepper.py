@@ -159,3 +159,10 @@ def test_in_bfloat16_changed_weights_are_seen():
         layer.weight_ih_l0.neg_()
     stepper.states[0][0].zero_()
     assert not torch.allclose(stepped(stepper, x), before, atol=0.1)
+
+
+@pytest.mark.parametrize("name", ["input", "output", "states"])
+def test_its_tensors_cannot_be_exchanged(name):
+    stepper = PackedStepper(nn.GRU(3, 4).eval())
+    with pytest.raises(AttributeError, match=name):
+        setattr(stepper, name, getattr(stepper, name))

@@ -111,3 +111,10 @@ def test_what_it_may_be():
         GRU(2, 3, recompute=0)
     with pytest.raises(TypeError, match="recompute must be an int"):
         GRU(2, 3, recompute=1.5)
+    layer = GRU(2, 3)
+    for wrong, error in ((0, ValueError), (-3, ValueError), (1.5, TypeError), ("a", TypeError), (True, TypeError)):
+        with pytest.raises(error, match=r"^GRU: recompute "):
+            layer.recompute = wrong
+    assert layer.recompute is None
+    layer.recompute = 2
+    assert "recompute=2" in repr(layer)

@@ -12,7 +12,7 @@ from torch.nn.utils import parametrize
 
 from recur.nn import nest
 from recur.nn import options as checks
-from recur.nn.form import Share, changed_arguments, zoneout_mask
+from recur.nn.form import Checked, changed_arguments, zoneout_mask
 from recur.nn.gated_cell import GatedCell, LSTMState
 from recur.nn.layer import RecurrentLayer
 from recur.nn.module_cell import ModuleCell
@@ -40,8 +40,8 @@ class CellLayer(RecurrentLayer):
     """
 
     _options_type: ClassVar[type[StackOptions]] = LibraryOptions
-    recurrent_dropout: Any = Share()
-    weight_dropout: Any = Share()
+    recurrent_dropout: Any = Checked()
+    weight_dropout: Any = Checked()
     # What a state looks like, any leaves in place of its tensors.
     _state_nest: Any = "*"
 

@@ -29,21 +29,21 @@ OWN = (
 """Options of gated layers that are neither of the stack nor of the op's form."""
 
 
-class Share:
-    """An attribute that is a probability, checked whenever it is set, and 0 until then."""
+class Checked:
+    """An option that may be set at any time, and is checked whenever it is; until then it has its default."""
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
 
     def __get__(self, module: Any, owner: type | None = None) -> Any:
-        return self if module is None else module.__dict__.get(f"_{self.name}", 0.0)
+        return self if module is None else module.__dict__.get(f"_{self.name}", checks.DEFAULTS[self.name])
 
     def __set__(self, module: Any, value: Any) -> None:
         # The options come before the module knows its name.
         owner = module.__dict__.get("_owner", type(module).__name__)
         if self.name not in module._options_type.__annotations__:
             raise AttributeError(f"{owner}: there is no {self.name} here.")
-        checks.check_share(owner, self.name, value)
+        checks.check_option(owner, self.name, value)
         module.__dict__[f"_{self.name}"] = value
 
 
@@ -112,14 +112,13 @@ class GatedForm(WithZoneout):
     output_clip: Any = _Fixed()
     gradient_clip: Any = _Fixed()
 
-    recurrent_dropout: Any = Share()
+    recurrent_dropout: Any = Checked()
 
     # Set from the options.
     recurrent_dropout_kind: str
     init: str | Mapping[str, Initializer]
     chrono_steps: int | None
     forget_bias: float | None
-    recompute: int | None
     backend: str
 
     # A module's.

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from recur.nn import initialization
 from recur.nn import options as checks
 from recur.nn.cell import CELLS
-from recur.nn.form import GatedForm, Share, changed_arguments
+from recur.nn.form import Checked, GatedForm, changed_arguments
 from recur.nn.gated_cell import GatedCell
 from recur.nn.layer import RecurrentLayer
 from recur.nn.sequences import Lengths, Sequences
@@ -40,7 +40,8 @@ class GatedLayer(GatedForm, RecurrentLayer):
         options: Options by keyword, `GatedOptions` or more.
     """
 
-    weight_dropout: Any = Share()
+    weight_dropout: Any = Checked()
+    recompute: Any = Checked()
 
     def __init__(
         self,
@@ -165,9 +166,19 @@ class GatedLayer(GatedForm, RecurrentLayer):
         resets: Sequence[Tensor | None],
         anews: Sequence[State] | None,
         records: bool,
+        are_apart: bool,
     ) -> list[Result]:
-        if self.dilations[k // 2] != 1:
-            return super()._run_both(k, x_TBI, states, lengths=lengths, resets=resets, anews=anews, records=records)
+        if self.dilations[k // 2] != 1 or (are_apart and torch.is_grad_enabled()):
+            return super()._run_both(
+                k,
+                x_TBI,
+                states,
+                lengths=lengths,
+                resets=resets,
+                anews=anews,
+                records=records,
+                are_apart=are_apart,
+            )
         news = (None, None) if anews is None else anews
         one, other = [
             self._call(k + n, x_TBI, states[n], lengths, resets[n], news[n], n == 1, records) for n in range(2)

@@ -182,8 +182,8 @@ class GatedCell(GatedForm, nn.Module):
         number = k // layer._num_directions
         names = ("_cell", "_form", "_state_names", "proj_size", "bias", "zoneout", "training", "nonlinearity", *OWN)
         for name in names:
-            # Weights are dropped for all steps of a layer, so not in a cell.
-            if name != "weight_dropout":
+            # These are about all steps of a layer.
+            if name not in ("weight_dropout", "recompute"):
                 setattr(cell, name, getattr(layer, name))
         cell.input_size, cell.hidden_size = layer._in_size(number), layer.hidden_sizes[number]
         cell._more = tuple([name for name, _ in layer._weight_names[k][1]])

@@ -81,8 +81,12 @@ class RecurrentLayer(Stack):
         resets: Sequence[Tensor | None],
         anews: Sequence[State] | None,
         records: bool,
+        are_apart: bool,
     ) -> list[Result]:
-        """Run both directions of a layer, of which `k` is the first; the arguments of each as of `_run_one`."""
+        """Run both directions of a layer, of which `k` is the first; the arguments of each as of `_run_one`.
+
+        are_apart: Whether their outputs go on as two, each of which may be differentiated by itself.
+        """
         return [
             self._run_dilated(
                 k + direction,
@@ -200,7 +204,14 @@ class RecurrentLayer(Stack):
             if self.bidirectional:
                 both = None if anew is None else anew[k : k + 2]
                 found = self._run_both(
-                    k, seen_TBI, states[k : k + 2], lengths=lengths, resets=(reset, turned), anews=both, records=records
+                    k,
+                    seen_TBI,
+                    states[k : k + 2],
+                    lengths=lengths,
+                    resets=(reset, turned),
+                    anews=both,
+                    records=records,
+                    are_apart=self.merge is None and layer == self.num_layers - 1,
                 )
             else:
                 found = [

@@ -148,7 +148,7 @@ def complete(
             raise TypeError(f"{owner}: there is no option {name!r}.{hint} Its options are {', '.join(names)}{beside}.")
     options = {name: DEFAULTS[name] for name in names} | dict(given)
     for name, value in options.items():
-        _check(owner, name, value)
+        check_option(owner, name, value)
     return options
 
 
@@ -158,7 +158,8 @@ def _arguments(kind: type) -> list[str]:
     return [each.name for each in listed if each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY)]
 
 
-def _check(owner: str, name: str, value: Any) -> None:
+def check_option(owner: str, name: str, value: Any) -> None:
+    """Raise TypeError or ValueError where an option has no such value, as far as the value alone tells."""
     if name in _CHOICES and value not in _CHOICES[name]:
         known = ", ".join(repr(choice) for choice in _CHOICES[name])
         raise ValueError(f"{owner}: {name} is {value!r}, but must be one of {known}.")

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from recur.errors import BackendError
 from recur.nn import options as checks
 from recur.nn.gated import GatedLayer
 from recur.nn.sequences import Form
-from recur.ops._call import Call
+from recur.ops._call import Call, State
 from recur.ops._cpu import Cpu, stepping
 
 
@@ -63,17 +64,34 @@ class PackedStepper:
             form = Form(batch_first=False, is_batched=True)
             x_TBI = weight.new_zeros(1, batch_size, layer.input_size)
             first = layer._own_states(x_TBI, None, form, layer._state_form_for(x_TBI))
-            self.input = x_TBI[0].to(dtype)
-            self.states = tuple(
+            self._input = x_TBI[0].to(dtype)
+            self._states = tuple(
                 [
                     tuple([part.detach().to(dtype, copy=True, memory_format=torch.contiguous_format) for part in parts])
                     for parts in first
                 ]
             )
-        outputs = [torch.zeros_like(state[0]) for state in self.states]
-        self.output = outputs[-1]
-        self._between = [self.input, *outputs]
+        outputs = [torch.zeros_like(state[0]) for state in self._states]
+        self._output = outputs[-1]
+        self._between = [self._input, *outputs]
         self.refresh()
+
+    # What the kernels read and write stays the same memory: `stepper.input = x` is an error, not a step of old numbers.
+
+    @property
+    def input(self) -> Tensor:
+        """The next step, (B, I)."""
+        return self._input
+
+    @property
+    def output(self) -> Tensor:
+        """The last step's output, (B, H or P)."""
+        return self._output
+
+    @property
+    def states(self) -> tuple[State, ...]:
+        """Of each layer its state."""
+        return self._states
 
     def refresh(self) -> None:
         """Pack the weights again.
@@ -86,7 +104,7 @@ class PackedStepper:
         layer = self._layer
         calls, weights = [], []
         with torch.no_grad():
-            for number, state in enumerate(self.states):
+            for number, state in enumerate(self._states):
                 x_TBI = self._between[number][None]
                 noise = layer._noise(x_TBI, state, is_drawn=False)
                 weights.append(layer._weights(number))

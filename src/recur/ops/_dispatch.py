@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 
@@ -29,6 +29,14 @@ class Backend(Protocol):
 
     def run(self, call: Call) -> Result:
         """Compute outputs (T, B, H), the final state, and where it is asked for the record."""
+
+
+@runtime_checkable
+class TakesBoth(Backend, Protocol):
+    """A back end that computes both directions of a layer at once."""
+
+    def run_both(self, one: Call, other: Call) -> tuple[Result, Result]:
+        """Return what `run` returns for each."""
 
 
 @dataclass(frozen=True)
@@ -110,20 +118,24 @@ def run(backends: Sequence[Backend], call: Call, requested: str = "auto") -> Res
     call = _complete(call, requested)
     if call.autocast is None:
         return _run(backends, call, requested)
-    with torch.autocast(call.x_TBI.device.type, enabled=False):
+    with _without_autocast(call):
         return _run(backends, call, requested)
 
 
 def run_both(backends: Sequence[Backend], one: Call, other: Call, requested: str = "auto") -> tuple[Result, Result]:
-    """Run both directions of a layer, see `run`; a back end that has a `run_both` gets them at once."""
+    """Run both directions of a layer, see `run`; a back end that can take both at once gets them so."""
     first = backends[0]
-    both = getattr(first, "run_both", None)
-    if both is not None and requested in ("auto", first.name):
+    if isinstance(first, TakesBoth) and requested in ("auto", first.name):
         calls = (_complete(one, requested), _complete(other, requested))
         if all(first.accepts(call) is None for call in calls):
-            with torch.autocast(one.x_TBI.device.type, enabled=False) if calls[0].autocast else nullcontext():
-                return both(*calls)  # type: ignore[no-any-return]
+            with _without_autocast(calls[0]):
+                return first.run_both(*calls)
     return run(backends, one, requested), run(backends, other, requested)
+
+
+def _without_autocast(call: Call) -> AbstractContextManager[Any]:
+    """Return the context in which back ends run: what autocast asks for is in the call."""
+    return nullcontext() if call.autocast is None else torch.autocast(call.x_TBI.device.type, enabled=False)
 
 
 def _complete(call: Call, requested: str) -> Call:

@@ -44,6 +44,10 @@ class BackwardPass(NamedTuple):
     found: list[Tensor | None]
     alive: tuple[Any, ...]
 
+    def run(self) -> None:
+        """Run it by itself."""
+        self.kernel.backward(torch.get_num_threads())
+
 
 def backward_both(one: BackwardPass, other: BackwardPass) -> None:
     """Run two passes that do not depend on each other, at the same time where that is faster."""
@@ -86,15 +90,14 @@ class Frame:
         """Prepare a forward pass that saves what the backward pass needs."""
         return forward_pass(self.kind, self.rest, given, is_saving=True)
 
-    def results(self, done: ForwardPass) -> tuple[Tensor, ...]:
-        """Return the outputs, the final state and the record of a pass that has run."""
-        return (*done.found, *self.recorded(done.saved, done.found[0])) if self.rest.records else done.found
-
     def forward(self, given: Given) -> tuple[tuple[Tensor, ...], Saved]:
         """Return the outputs, the final state and the record, and what the backward pass needs."""
         ready = self.forward_pass(given)
-        ready.kernel.forward(torch.get_num_threads(), ready.kept)
-        return self.results(ready), ready.saved
+        ready.run()
+        found = ready.found
+        if self.rest.records:
+            found = (*found, *self.recorded(ready.saved, found[0]))
+        return found, ready.saved
 
     def in_slots(self, gates: Tensor, num_steps: int) -> list[Tensor]:
         """Return each gate, (T, B, H), of what lies in slots."""
@@ -135,7 +138,7 @@ class Frame:
     ) -> list[Tensor | None]:
         """Return the gradient of each given tensor that is wanted."""
         ready = self.backward_pass(given, output, saved, grads, wanted)
-        ready.kernel.backward(torch.get_num_threads())
+        ready.run()
         return ready.found
 
     def backward_pass(
@@ -188,21 +191,35 @@ def _strides(sequence: Tensor | None) -> tuple[int, int]:
     return (0, 0) if sequence is None else (sequence.stride(0), sequence.stride(1))
 
 
+def is_by_reference(grads: Sequence[Tensor | None]) -> bool:
+    """Return whether gradients are to be differentiated again, or are those of several backward passes in one.
+
+    The latter (`is_grads_batched`, `vectorize`) have no memory of their own that kernels could read.
+    """
+    return torch.is_grad_enabled() or any(grad is not None and not torch._C._has_storage(grad) for grad in grads)
+
+
 def through_reference(
     frame: Frame, given: Given, grads: Sequence[Tensor | None], wanted: Sequence[bool]
 ) -> list[Tensor | None]:
-    """Return the gradients as functions that can be differentiated again."""
-    # A tensor may have been made of another one; of a view of each, the gradient is that of this call alone.
-    views = [None if each is None else each.view_as(each) for each in given]
-    pairs = [(output, grad) for output, grad in zip(frame.equations(views), grads, strict=True) if grad is not None]
-    asked = [view for view, is_wanted in zip(views, wanted, strict=True) if is_wanted and view is not None]
-    if not pairs or not asked:
-        return [None] * len(given)
-    found = iter(
-        torch.autograd.grad(
-            [output for output, _ in pairs], asked, [grad for _, grad in pairs], create_graph=True, allow_unused=True
+    """Return the gradients, as functions that can be differentiated again where that is asked for."""
+    is_differentiable = torch.is_grad_enabled()
+    with torch.enable_grad():
+        # A tensor may have been made of another one; of a view of each, the gradient is that of this call alone.
+        views = [None if each is None else each.view_as(each) for each in given]
+        pairs = [(output, grad) for output, grad in zip(frame.equations(views), grads, strict=True) if grad is not None]
+        asked = [view for view, is_wanted in zip(views, wanted, strict=True) if is_wanted and view is not None]
+        if not pairs or not asked:
+            return [None] * len(given)
+        found = iter(
+            torch.autograd.grad(
+                [output for output, _ in pairs],
+                asked,
+                [grad for _, grad in pairs],
+                create_graph=is_differentiable,
+                allow_unused=True,
+            )
         )
-    )
     return [
         next(found) if is_wanted and view is not None else None for view, is_wanted in zip(views, wanted, strict=True)
     ]

@@ -90,6 +90,10 @@ class ForwardPass(NamedTuple):
     alive: tuple[Any, ...]
     kept: Any
 
+    def run(self) -> None:
+        """Run it by itself."""
+        self.kernel.forward(torch.get_num_threads(), self.kept)
+
 
 def forward_pass(
     kind: str, call: Call, given: Given, is_saving: bool = False, output: Tensor | None = None
@@ -114,7 +118,7 @@ def forward_pass(
 def forward(kind: str, call: Call, given: Given, output: Tensor | None = None) -> tuple[Tensor, ...]:
     """Return the outputs, written into `output` if there is one, and the final state."""
     ready = forward_pass(kind, call, given, output=output)
-    ready.kernel.forward(torch.get_num_threads(), ready.kept)
+    ready.run()
     return ready.found
 
 
@@ -191,6 +195,7 @@ def described(kind: str, call: Call, given: Given) -> tuple[Any, list[Any], list
         alive.append(call.lengths.contiguous())
         kernel.set_lengths(alive[-1].data_ptr())
     if call.reset is not None:
+        alive.append(call.reset)
         kernel.set_reset(call.reset.data_ptr(), *call.reset.stride())
     if call.noise is not SILENCE:
         _set_noise(kernel, call.noise, alive)

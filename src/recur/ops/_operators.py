@@ -152,7 +152,7 @@ def _recurrence(*args: Any) -> tuple[Tensor, ...]:
     frame = _frame(given, masks, form, is_checked=True)
     x = args[0]
     ready = forward_pass(form.kind, frame.rest, given, is_saving=saves)
-    ready.kernel.forward(torch.get_num_threads(), ready.kept)
+    ready.run()
     output, *state = ready.found
     pairs = zip(ready.saved, _widths(given, form), strict=True)
     saved = [None if each is None or width is None else each.view(*x.shape[:2], width) for each, width in pairs]

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from recur.ops._call import SILENCE, Call, Noise
-from recur.ops._frame import Frame, through_reference
+from recur.ops._frame import Frame, is_by_reference, through_reference
 from recur.ops._kernels import Given, empty, forward
 
 
@@ -48,7 +48,7 @@ class Segments(torch.autograd.Function):
         kept = ctx.saved_tensors
         given, starts = kept[: ctx.num_given], kept[ctx.num_given :]
         wanted = ctx.needs_input_grad[1:]
-        if torch.is_grad_enabled():
+        if is_by_reference(grads):
             return (None, *through_reference(frame, given, grads, wanted))
         return (None, *_backward(frame, given, starts, grads, wanted))
 
