@@ -141,48 +141,14 @@ class GatedLayer(GatedForm, RecurrentLayer):
 
     # --- running ------------------------------------------------------------------------------------------------
 
-    def _run_one(
-        self,
-        k: int,
-        x_TBI: Tensor,
-        state: State,
-        *,
-        lengths: Tensor | None,
-        reset: Tensor | None,
-        anew: State | None,
-        reverse: bool,
-        records: bool,
-    ) -> Result:
-        call = self._call(k, x_TBI, state, lengths, reset, anew, reverse, records)
-        return _dispatch.run(self._cell.backends, call, self.backend)
+    def _run_one(self, k: int, x_TBI: Tensor, state: State, **asked: Any) -> Result:
+        return _dispatch.run(self._cell.backends, self._call(k, x_TBI, state, **asked), self.backend)
 
-    def _run_both(
-        self,
-        k: int,
-        x_TBI: Tensor,
-        states: Sequence[State],
-        *,
-        lengths: Tensor | None,
-        resets: Sequence[Tensor | None],
-        anews: Sequence[State] | None,
-        records: bool,
-        are_apart: bool,
-    ) -> list[Result]:
-        if self.dilations[k // 2] != 1 or (are_apart and torch.is_grad_enabled()):
-            return super()._run_both(
-                k,
-                x_TBI,
-                states,
-                lengths=lengths,
-                resets=resets,
-                anews=anews,
-                records=records,
-                are_apart=are_apart,
-            )
-        news = (None, None) if anews is None else anews
-        one, other = [
-            self._call(k + n, x_TBI, states[n], lengths, resets[n], news[n], n == 1, records) for n in range(2)
-        ]
+    def _run_directions(self, x_TBI: Tensor, asked: Sequence[Mapping[str, Any]], are_apart: bool) -> list[Result]:
+        is_dilated = self.dilations[asked[0]["k"] // self._num_directions] != 1
+        if len(asked) == 1 or is_dilated or (are_apart and torch.is_grad_enabled()):
+            return super()._run_directions(x_TBI, asked, are_apart)
+        one, other = [self._call(x_TBI=x_TBI, **each) for each in asked]
         return list(_dispatch.run_both(self._cell.backends, one, other, self.backend))
 
     def _call(
@@ -190,12 +156,14 @@ class GatedLayer(GatedForm, RecurrentLayer):
         k: int,
         x_TBI: Tensor,
         state: State,
+        *,
         lengths: Tensor | None,
         reset: Tensor | None,
         anew: State | None,
         reverse: bool,
         records: bool,
     ) -> Call:
+        """Return what the op is asked for, with the noise of this run; the arguments as of `_run_one`."""
         weights = self._weights(k)
         if self.training and self.weight_dropout > 0:
             dropped = nn.functional.dropout(weights.weight_hh, self.weight_dropout)

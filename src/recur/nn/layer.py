@@ -71,35 +71,15 @@ class RecurrentLayer(Stack):
         """Run layer and direction `k`; the arguments as of `recur.ops.recurrence`."""
         raise NotImplementedError
 
-    def _run_both(
-        self,
-        k: int,
-        x_TBI: Tensor,
-        states: Sequence[State],
-        *,
-        lengths: Tensor | None,
-        resets: Sequence[Tensor | None],
-        anews: Sequence[State] | None,
-        records: bool,
-        are_apart: bool,
-    ) -> list[Result]:
-        """Run both directions of a layer, of which `k` is the first; the arguments of each as of `_run_one`.
+    def _run_directions(self, x_TBI: Tensor, asked: Sequence[Mapping[str, Any]], are_apart: bool) -> list[Result]:
+        """Run the directions of one layer.
 
-        are_apart: Whether their outputs go on as two, each of which may be differentiated by itself.
+        Args:
+            x_TBI: The input of each.
+            asked: For each direction all other arguments of `_run_one` by name.
+            are_apart: Whether two outputs go on as two, each of which may be differentiated by itself.
         """
-        return [
-            self._run_dilated(
-                k + direction,
-                x_TBI,
-                states[direction],
-                lengths=lengths,
-                reset=resets[direction],
-                anew=None if anews is None else anews[direction],
-                reverse=direction == 1,
-                records=records,
-            )
-            for direction in range(2)
-        ]
+        return [self._run_dilated(x_TBI=x_TBI, **each) for each in asked]
 
     def _state_form_for(self, x_TBI: Tensor) -> StateForm:
         """Return what the states look like for this input."""
@@ -200,36 +180,25 @@ class RecurrentLayer(Stack):
         below: list[Tensor] = [x_TBI] if self.skip == "dense" else []
         for layer in range(self.num_layers):
             seen_TBI = x_TBI if extras is None else torch.cat([x_TBI, extras], 2)
-            k = layer * self._num_directions
-            if self.bidirectional:
-                both = None if anew is None else anew[k : k + 2]
-                found = self._run_both(
-                    k,
-                    seen_TBI,
-                    states[k : k + 2],
-                    lengths=lengths,
-                    resets=(reset, turned),
-                    anews=both,
-                    records=records,
-                    are_apart=self.merge is None and layer == self.num_layers - 1,
-                )
-            else:
-                found = [
-                    self._run_dilated(
-                        k,
-                        seen_TBI,
-                        states[k],
-                        lengths=lengths,
-                        reset=reset,
-                        anew=None if anew is None else anew[k],
-                        reverse=False,
-                        records=records,
-                    )
-                ]
+            first = layer * self._num_directions
+            asked = [
+                {
+                    "k": first + direction,
+                    "state": states[first + direction],
+                    "lengths": lengths,
+                    "reset": turned if direction else reset,
+                    "anew": None if anew is None else anew[first + direction],
+                    "reverse": direction == 1,
+                    "records": records,
+                }
+                for direction in range(self._num_directions)
+            ]
+            is_last = layer == self.num_layers - 1
+            are_apart = is_last and self.bidirectional and self.merge is None
+            found = self._run_directions(seen_TBI, asked, are_apart)
             results += found
             outputs = [result.output for result in found]
-            is_last = layer == self.num_layers - 1
-            if is_last and self.bidirectional and self.merge is None:
+            if are_apart:
                 return (outputs[0], outputs[1]), [result.state for result in results], results
             y_TBO = outputs[0] if len(outputs) == 1 else self._merged(outputs[0], outputs[1])
             if layer > 0 and self.skip in ("residual", "highway"):

@@ -14,7 +14,7 @@ from recur.ops import _operators
 from recur.ops._call import SILENCE, Call, Result
 from recur.ops._checks import has_values
 from recur.ops._frame import BackwardPass, Frame, backward_both, is_by_reference, through_reference
-from recur.ops._kernels import DTYPES, MORE, Given, Saved, described, forward, forward_both, forward_pass, kernels
+from recur.ops._kernels import DTYPES, MORE, Given, Saved, described, forward_both, forward_pass, kernels
 from recur.ops._recompute import Segments
 from recur.ops._scan import Reference
 
@@ -78,7 +78,7 @@ class Cpu:
         given = _given(call)
         is_learning, is_operator = _follows(call, given)
         if not (is_learning or is_operator or call.records):
-            output, *final = forward(self._kind, call, given)
+            output, *final = forward_pass(self._kind, call, given).run()
             return Result(output, tuple(final))
         frame = Frame(self._kind, self._reference, call)
         found: tuple[Tensor, ...]
@@ -197,7 +197,7 @@ class _Through(torch.autograd.Function):
         wanted = ctx.needs_input_grad[1:]
         if is_by_reference(grads):
             return (None, *through_reference(frame, given, grads, wanted))
-        return (None, *frame.backward(given, output, Saved(*saved), grads, wanted))
+        return (None, *frame.backward_pass(given, output, Saved(*saved), grads, wanted).run())
 
 
 class _Both(torch.autograd.Function):

@@ -44,9 +44,10 @@ class BackwardPass(NamedTuple):
     found: list[Tensor | None]
     alive: tuple[Any, ...]
 
-    def run(self) -> None:
-        """Run it by itself."""
+    def run(self) -> list[Tensor | None]:
+        """Run it by itself, and return the gradients."""
         self.kernel.backward(torch.get_num_threads())
+        return self.found
 
 
 def backward_both(one: BackwardPass, other: BackwardPass) -> None:
@@ -93,8 +94,7 @@ class Frame:
     def forward(self, given: Given) -> tuple[tuple[Tensor, ...], Saved]:
         """Return the outputs, the final state and the record, and what the backward pass needs."""
         ready = self.forward_pass(given)
-        ready.run()
-        found = ready.found
+        found = ready.run()
         if self.rest.records:
             found = (*found, *self.recorded(ready.saved, found[0]))
         return found, ready.saved
@@ -127,19 +127,6 @@ class Frame:
                 named["i"] = (1 - value) * alive
             named[name] = value
         return named
-
-    def backward(
-        self,
-        given: Given,
-        output: Tensor,
-        saved: Saved,
-        grads: Sequence[Tensor | None],
-        wanted: Sequence[bool],
-    ) -> list[Tensor | None]:
-        """Return the gradient of each given tensor that is wanted."""
-        ready = self.backward_pass(given, output, saved, grads, wanted)
-        ready.run()
-        return ready.found
 
     def backward_pass(
         self,

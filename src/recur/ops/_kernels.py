@@ -90,9 +90,10 @@ class ForwardPass(NamedTuple):
     alive: tuple[Any, ...]
     kept: Any
 
-    def run(self) -> None:
-        """Run it by itself."""
+    def run(self) -> tuple[Tensor, ...]:
+        """Run it by itself, and return the outputs and the final state."""
         self.kernel.forward(torch.get_num_threads(), self.kept)
+        return self.found
 
 
 def forward_pass(
@@ -113,13 +114,6 @@ def forward_pass(
         kernel.set_saved(*addresses(saved))
     kept = None if call.kept is None else call.kept.of(x.dtype)
     return ForwardPass(kernel, (y, h_n) if c_n is None else (y, h_n, c_n), saved, (dense, alive), kept)
-
-
-def forward(kind: str, call: Call, given: Given, output: Tensor | None = None) -> tuple[Tensor, ...]:
-    """Return the outputs, written into `output` if there is one, and the final state."""
-    ready = forward_pass(kind, call, given, output=output)
-    ready.run()
-    return ready.found
 
 
 def forward_both(one: ForwardPass, other: ForwardPass) -> None:

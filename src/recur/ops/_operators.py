@@ -152,8 +152,7 @@ def _recurrence(*args: Any) -> tuple[Tensor, ...]:
     frame = _frame(given, masks, form, is_checked=True)
     x = args[0]
     ready = forward_pass(form.kind, frame.rest, given, is_saving=saves)
-    ready.run()
-    output, *state = ready.found
+    output, *state = ready.run()
     pairs = zip(ready.saved, _widths(given, form), strict=True)
     saved = [None if each is None or width is None else each.view(*x.shape[:2], width) for each, width in pairs]
     return (output, *[_or_empty(each, x) for each in (*state, None)[:2]], *[_or_empty(each, x) for each in saved])
@@ -209,7 +208,7 @@ def _recurrence_backward(*args: Any) -> tuple[Tensor, ...]:
     frame, grads = _grads_of(_frame(given, masks, form), args[: _ENDS[0]])
     # A sample of many that vmap maps lies among the others.
     output, *saved = [each.contiguous() for each in args[_ENDS[0] : _ENDS[1]]]
-    found = frame.backward(given, output, _saved(saved), grads, wanted)
+    found = frame.backward_pass(given, output, _saved(saved), grads, wanted).run()
     return tuple([_or_empty(each, output) for each in found])
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from recur.ops._call import SILENCE, Call, Noise
 from recur.ops._frame import Frame, is_by_reference, through_reference
-from recur.ops._kernels import Given, empty, forward
+from recur.ops._kernels import Given, empty, forward_pass
 
 
 class Segments(torch.autograd.Function):
@@ -32,7 +32,7 @@ class Segments(torch.autograd.Function):
         for begin, end in _bounds(frame.rest, len(x)):
             starts += now
             part = _part(frame.rest, begin, end)
-            _, *final = forward(frame.kind, part, _at(given, now, begin, end), output=output[begin:end])
+            _, *final = forward_pass(frame.kind, part, _at(given, now, begin, end), output=output[begin:end]).run()
             now = (*final, None)[:2]
         ctx.frame = frame
         ctx.num_given = len(given)
@@ -75,7 +75,7 @@ def _backward(frame: Frame, given: Given, starts: Given, grads: Given, wanted: t
         segment.rest = _part(frame.rest, begin, end)
         (output, *_), saved = segment.forward(at)
         part = None if dy is None else dy[begin:end]
-        dx, *rest = segment.backward(at, output, saved, (part, *carried), inner)
+        dx, *rest = segment.backward_pass(at, output, saved, (part, *carried), inner).run()
         if found[0] is not None and dx is not None:
             found[0][begin:end] = dx
         carried = [each for each in rest[:2] if each is not None]
