@@ -39,10 +39,11 @@ def few(kind: str) -> list[Work]:
     """Return a few cells of every sort."""
     shapes = [(1, 1, 64), (1, 64, 256), (10, 16, 100), (100, 1, 128), (100, 32, 128), (100, 32, 256), (100, 64, 512)]
     stacks = [{"num_layers": 3}, {"bidirectional": True}]
+    twos = [{"num_layers": 2}, {"bidirectional": True}]
     return [
         *[work(kind, *shape) for shape in [*shapes, (1000, 16, 128)]],
         *[work(kind, 100, 32, 128, **stack) for stack in stacks],
-        *[work(kind, 100, batch, units, bidirectional=True) for batch in (1, 4) for units in (64, 128)],
+        *[work(kind, 100, batch, units, **two) for two in twos for batch in (1, 4) for units in (64, 128)],
     ]
 
 

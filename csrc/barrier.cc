@@ -3,6 +3,10 @@
 #include <algorithm>
 #include <thread>
 
+#if defined(__unix__) || defined(__APPLE__)
+#include <time.h>
+#endif
+
 #include "kernels/table.h"
 
 namespace recur {
@@ -21,28 +25,59 @@ inline void pause() {
 #endif
 }
 
+// Returns when `is_there`, and whether that took long.
+template <class IsThere>
+bool waited_long(IsThere is_there) {
+  bool is_long = false;
+  for (int spins = 0; !is_there();) {
+    if (spins > kSpins) {
+      std::this_thread::yield();
+    } else if (++spins > kSpins) {
+      is_long = true;
+    } else if (spins > kSpinsAtOnce) {
+      pause();
+    }
+  }
+  return is_long;
+}
+
 }  // namespace
+
+void Relay::await(std::int64_t steps) const {
+  waited_long([&] { return done_.load(std::memory_order_acquire) >= steps; });
+}
 
 void Barrier::meet(int part, int parts) {
   const std::int64_t count = counts_[part].value.load(std::memory_order_relaxed) + 1;
   counts_[part].value.store(count, std::memory_order_release);
   for (int other = 0; other < parts; ++other) {
-    for (int spins = 0; counts_[other].value.load(std::memory_order_acquire) < count;) {
-      if (spins > kSpins) {
-        std::this_thread::yield();
-      } else if (++spins > kSpins) {
-        if (count > 1) counts_[part].long_waits.fetch_add(1, std::memory_order_relaxed);
-      } else if (spins > kSpinsAtOnce) {
-        pause();
-      }
-    }
+    const bool is_long = waited_long([&] { return counts_[other].value.load(std::memory_order_acquire) >= count; });
+    if (is_long && count > 1) counts_[part].long_waits.fetch_add(1, std::memory_order_relaxed);
   }
 }
 
-std::int64_t Barrier::long_waits() const {
+bool Barrier::was_prompt() const {
   std::int64_t most = 0;
   for (const Count& count : counts_) most = std::max(most, count.long_waits.load(std::memory_order_relaxed));
-  return most;
+  return most <= 2 + counts_[0].value.load(std::memory_order_relaxed) / 32;
+}
+
+void Presence::watch(const std::function<void()>& act) {
+#if defined(__unix__) || defined(__APPLE__)
+  const auto seconds_on = [](clockid_t clock) {
+    timespec time{};
+    clock_gettime(clock, &time);
+    return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
+  };
+  const double begin = seconds_on(CLOCK_MONOTONIC), own_begin = seconds_on(CLOCK_THREAD_CPUTIME_ID);
+  act();
+  const double own = seconds_on(CLOCK_THREAD_CPUTIME_ID) - own_begin, all = seconds_on(CLOCK_MONOTONIC) - begin;
+  // Less than the slice of time that another program would have had.
+  constexpr double kInterrupt = 1e-4;
+  if (all - own > kInterrupt + all / 8) was_whole_.store(false, std::memory_order_relaxed);
+#else
+  act();
+#endif
 }
 
 Company& company() {
@@ -53,5 +88,8 @@ Company& company() {
 void Team::meet() const {
   if (parts > 1) barrier->meet(part, parts);
 }
+
+void await_steps(const Relay& relay, std::int64_t steps) { relay.await(steps); }
+void tell_steps(Relay& relay, std::int64_t steps) { relay.tell(steps); }
 
 }  // namespace recur

@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 
 namespace recur {
 
@@ -20,11 +21,9 @@ class Barrier {
   // Returns when every part below `parts` has come as often as this one. A thread that waits long lets others have its
   // processor, so that a processor for each of them is not needed, only faster.
   void meet(int part, int parts);
-  // How often a part, the one that did most often, had to let others have its processor; not counting the first
-  // meeting, to which threads may have to be woken. When all is over.
-  std::int64_t long_waits() const;
-  // How often part 0 has come.
-  std::int64_t meetings() const { return counts_[0].value.load(std::memory_order_relaxed); }
+  // Whether hardly a part had to let others have its processor; not counting the first meeting, to which threads may
+  // have to be woken. When all is over.
+  bool was_prompt() const;
 
  private:
   struct alignas(64) Count {
@@ -34,20 +33,47 @@ class Barrier {
   Count counts_[kMostParts];
 };
 
-// Whether meetings are worth it: where other programs have the processors, each may take a slice of their time, and a
-// call a hundred times as long. After such a call a number of calls go without, twice as many each time that it is
-// tried again in vain.
+// How far a call has come, for another one that goes on from what it writes.
+class Relay {
+ public:
+  Relay() = default;
+  Relay(const Relay&) = delete;
+  Relay& operator=(const Relay&) = delete;
+  // So many steps are done; what was written for them, all who await them see.
+  void tell(std::int64_t steps) { done_.store(steps, std::memory_order_release); }
+  // Returns when so many steps are done.
+  void await(std::int64_t steps) const;
+
+ private:
+  std::atomic<std::int64_t> done_{0};
+};
+
+// Whether each thread had a processor all the time that it was here.
+class Presence {
+ public:
+  // Runs act() in the thread that calls.
+  void watch(const std::function<void()>& act);
+  // When all is over.
+  bool was_whole() const { return was_whole_.load(std::memory_order_relaxed); }
+
+ private:
+  std::atomic<bool> was_whole_{true};
+};
+
+// Whether threads that wait for each other are worth it: where other programs have the processors, each may take a
+// slice of their time, and a call a hundred times as long. After such a call a number of calls go without, twice as
+// many each time that it is tried again in vain.
 class Company {
  public:
-  // Whether this call may have meetings.
+  // Whether the threads of this call may wait for each other.
   bool is_welcome() {
     const int left = without_.load(std::memory_order_relaxed);
     if (left > 0) without_.store(left - 1, std::memory_order_relaxed);
     return left == 0;
   }
-  // What such a call found.
-  void note(std::int64_t long_waits, std::int64_t meetings) {
-    if (long_waits <= 2 + meetings / 32) {
+  // Whether such a call had its processors for itself.
+  void note(bool was_alone) {
+    if (was_alone) {
       next_.store(kFewest, std::memory_order_relaxed);
       return;
     }

@@ -147,6 +147,13 @@ void bind_recurrence(nb::module_& m, const char* name, const char* name_of_kept)
       nb::call_guard<nb::gil_scoped_release>());
 }
 
+// Layers one upon the other; `kept` has an entry for each.
+template <class T>
+void bind_stacks(nb::module_& m, const std::string& suffix) {
+  m.def(("forward_stack" + suffix).c_str(), &recur::forward_stack<T>, nb::call_guard<nb::gil_scoped_release>());
+  m.def(("backward_stack" + suffix).c_str(), &recur::backward_stack<T>, nb::call_guard<nb::gil_scoped_release>());
+}
+
 // Everything in one go, for each crossing from Python takes its time: sizes, then addresses, 0 where there is none.
 template <class T>
 void bind_linear(nb::module_& m, const std::string& suffix) {
@@ -231,6 +238,8 @@ NB_MODULE(_engine, m) {
   bind_recurrence<double>(m, "Recurrence64", "KeptWeights64");
   bind_stepping<float>(m, "Stepping32");
   bind_stepping<double>(m, "Stepping64");
+  bind_stacks<float>(m, "32");
+  bind_stacks<double>(m, "64");
   bind_linear<float>(m, "32");
   bind_linear<double>(m, "64");
   m.def(

@@ -79,6 +79,8 @@ struct Zoneout {
   std::int64_t unit = 1;
 };
 
+class Relay;
+
 // A call of the op. Forward reads the first half and writes outputs and what is saved; backward reads all of that and
 // the gradients of the outputs, and writes the gradients of the inputs, each of them whole; a null gradient is not
 // wanted, or for those of outputs, zero.
@@ -101,6 +103,10 @@ struct Recurrence {
 
   // Whether the weights have been packed before, however few the rows are; see `Stepping`.
   bool is_prepacked = false;
+  // Of calls that run at the same time, one upon the other: what tells how many steps, in the order in which they are
+  // computed, of what this one reads are there (x, backward dy), and what is told of those that it has written.
+  const Relay* below = nullptr;
+  Relay* done = nullptr;
 
   Sequence<T> y;  // (T, B, P)
   T* hn = nullptr;
@@ -162,6 +168,15 @@ void forward_both(const Recurrence<T>& one, KeptWeights<T>* kept, const Recurren
 template <class T>
 void backward_both(const Recurrence<T>& one, const Recurrence<T>& other, int threads);
 
+// The same for the layers of a stack, each of which reads the outputs of the one before, and backward, in the same
+// order, its dy is what the one behind writes as dx: at the same time, some steps apart, where that is faster.
+//
+// calls: From the first to the last.
+template <class T>
+void forward_stack(std::vector<Recurrence<T>*> calls, const std::vector<KeptWeights<T>*>& kept, int threads);
+template <class T>
+void backward_stack(std::vector<Recurrence<T>*> calls, int threads);
+
 // The packed weights of a layer, kept between forward passes without a backward pass.
 //
 // Each pass reads all weights to see whether they are the same, by a fingerprint; so it does not matter who has written
@@ -179,6 +194,8 @@ class KeptWeights {
   friend void forward<T>(const Recurrence<T>& call, int threads, KeptWeights<T>* kept, SplitBy by);
   friend void forward_both<T>(const Recurrence<T>& one, KeptWeights<T>* kept, const Recurrence<T>& other,
                               KeptWeights<T>* kept_of_other, int threads);
+  friend void forward_stack<T>(std::vector<Recurrence<T>*> calls, const std::vector<KeptWeights<T>*>& kept,
+                               int threads);
   // Whether packing takes a part of such a call's time that matters, and not too much memory.
   static bool is_worth(const Recurrence<T>& call);
   std::shared_ptr<const Packed> find(const Recurrence<T>& call, int parts, bool is_by_units);

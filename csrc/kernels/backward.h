@@ -146,10 +146,12 @@ struct Backward {
     for (end = call.steps; end > 0; end = first) {
       // Chunks as they were forward, so the first may be the short one.
       first = (end - 1) / chunk * chunk;
+      plan.await(call.steps - first);
       for (Index s = end - 1; s >= first; --s) step(s, plan.active(share, plan.time(s)));
       // The gradient of the inputs is of all units.
       if (plan.cell.is_elementwise) plan.team.meet();
       whole_chunk();
+      plan.tell(call.steps - first);
       // The next chunk lies where this one did.
       if (first > 0) plan.team.meet();
     }

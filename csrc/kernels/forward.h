@@ -135,12 +135,14 @@ struct Forward {
     const Index chunk = plan.steps_of_chunk(share.count);
     for (first = 0; first < call.steps; first += chunk) {
       const Index end = least(call.steps, first + chunk);
+      plan.await(end);
       inputs(end);
       for (Index s = first; s < end; ++s) {
         step(s, plan.active(share, plan.time(s)));
         // The next step sees the whole state.
         if (!plan.cell.is_elementwise) plan.team.meet();
       }
+      plan.tell(end);
     }
     final_states();
   }

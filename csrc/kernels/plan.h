@@ -231,8 +231,20 @@ struct Plan {
   Index gate_row() const { return cell.gates * padded; }
   Index rows_of_chunk() const { return units >= 512 ? 256 : 128; }
   Index steps_of_chunk(Index rows) const {
-    const Index steps = rows_of_chunk() / (rows < 1 ? 1 : rows);
+    Index steps = rows_of_chunk() / (rows < 1 ? 1 : rows);
+    // One that waits for another's chunks is late by one of them.
+    const Index few = call.steps < 16 * kFewSteps ? kFewSteps : call.steps / 16;
+    if (is_relayed() && steps > few) steps = few;
     return least(call.steps, steps < 1 ? 1 : steps);
+  }
+  static constexpr Index kFewSteps = 4;
+  bool is_relayed() const { return call.below != nullptr || call.done != nullptr; }
+  // So many steps are needed of what is read, and are there when this returns; and are written.
+  void await(Index count) const {
+    if (call.below != nullptr) await_steps(*call.below, count);
+  }
+  void tell(Index count) const {
+    if (call.done != nullptr) tell_steps(*call.done, count);
   }
   bool has_second() const { return cell.second_first >= 0; }
   // The gate whose product is with the gated state.

@@ -23,6 +23,11 @@ struct UnitSplit {
 };
 
 class Barrier;
+class Relay;
+
+// Those of a relay, for the kernels, which know it by name only.
+void await_steps(const Relay& relay, std::int64_t steps);
+void tell_steps(Relay& relay, std::int64_t steps);
 
 // A thread among those that compute a call together.
 struct Team {

@@ -9,6 +9,7 @@
 #include <array>
 #include <cmath>
 #include <cstdlib>
+#include <deque>
 #include <new>
 #include <thread>
 
@@ -453,6 +454,53 @@ void two_calls(CellKind cell) {
   }
 }
 
+// Layers that go on from what the one below has written so far are what they are one after the other, on one thread bit
+// for bit.
+template <class T>
+void stacks(CellKind cell) {
+  constexpr std::size_t kLayers = 3;
+  for (const auto& [steps, batch, units] :
+       {std::array<std::int64_t, 3>{70, 1, 70}, {40, 4, 70}, {5, 19, 70}, {20, 1, 500}}) {
+    Case c = plain(cell, steps, batch, units, units);
+    c.lengths = Lengths::ragged;
+    // What the layers below hand on takes the place of the upper ones' x and dy.
+    std::vector<Data> data;
+    for (std::size_t n = 0; n < kLayers; ++n) {
+      c.seed = n + 1;
+      data.push_back(random_data(c));
+      data.back().lengths = data.front().lengths;
+    }
+    std::vector<Arrays> expected;
+    for (const int threads : {1, 2, 3, 4}) {
+      context() = c.text() + " of a stack, threads=" + std::to_string(threads);
+      std::deque<Trial<T>> layers;
+      std::vector<Recurrence<T>*> calls;
+      for (const Data& each : data) {
+        layers.emplace_back(c, each).prepare_forward(true);
+        Recurrence<T>& call = layers.back().call;
+        if (!calls.empty()) call.x = {calls.back()->y.data, calls.back()->y.step, calls.back()->y.row};
+        calls.push_back(&call);
+      }
+      poison_scratch();
+      forward_stack<T>(calls, std::vector<KeptWeights<T>*>(kLayers, nullptr), threads);
+      for (std::size_t n = kLayers; n-- > 0;) {
+        layers[n].prepare_backward();
+        const auto& above = layers[n + 1 < kLayers ? n + 1 : n].call.dx;
+        if (n + 1 < kLayers) layers[n].call.dy = {above.data, above.step, above.row};
+      }
+      poison_scratch();
+      backward_stack<T>(calls, threads);
+      for (std::size_t n = 0; n < kLayers; ++n) {
+        if (threads == 1) {
+          expected.push_back(layers[n].found());
+        } else {
+          check_near(layers[n].found(), expected[n], sizeof(T) == sizeof(float) ? 1e-3 : 1e-9);
+        }
+      }
+    }
+  }
+}
+
 // One step after another, the state in place.
 template <class T>
 void stepping(CellKind cell) {
@@ -500,16 +548,16 @@ void waiting_calls() {
     return count;
   };
   CHECK(without() == 0);
-  company.note(3, 100);
+  company.note(true);
   CHECK(without() == 0);
-  company.note(50, 100);
+  company.note(false);
   CHECK(without() == 32);
-  company.note(50, 100);
+  company.note(false);
   CHECK(without() == 64);
-  for (int n = 0; n < 20; ++n) company.note(50, 100);
+  for (int n = 0; n < 20; ++n) company.note(false);
   CHECK(without() == 4096);
-  company.note(0, 100);
-  company.note(50, 100);
+  company.note(true);
+  company.note(false);
   CHECK(without() == 32);
 }
 
@@ -547,6 +595,8 @@ int main(int count, char** arguments) {
   }
   const int cases = count > 2 ? std::atoi(arguments[2]) : 40;
   scratch();
+  // Before anything leaves a thread larger scratch.
+  no_memory();
   waiting_calls();
   for (const recur::CellKind cell : kCells) {
     edges(cell);
@@ -560,14 +610,14 @@ int main(int count, char** arguments) {
     kept_weights<double>(cell);
     two_calls<float>(cell);
     two_calls<double>(cell);
+    stacks<float>(cell);
+    stacks<double>(cell);
     stepping<float>(cell);
     stepping<double>(cell);
     for (int n = 0; n < cases; ++n) {
       try_case(random_case(cell, static_cast<std::uint64_t>(n) * 8 + static_cast<std::uint64_t>(cell)), 1 + n % 3);
     }
   }
-  // Before a linear layer's larger scratch.
-  no_memory();
   linear(cases);
   for (const recur::SplitBy by : {recur::SplitBy::rows, recur::SplitBy::units}) side_by_side(by, count > 3);
   std::printf("%s: all well\n", isa.c_str());

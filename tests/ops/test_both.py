@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from recur import engine, nn
-from recur.ops import _cpu, _dispatch, fallbacks
+from recur.ops import _cpu, _dispatch, _several, fallbacks
 
 pytestmark = pytest.mark.skipif(engine.missing_kernels() is not None, reason="there are no kernels")
 
@@ -35,8 +35,9 @@ def at_once(monkeypatch):
 
         return counting
 
-    monkeypatch.setattr(_cpu, "forward_both", counted("forward", _cpu.forward_both))
-    monkeypatch.setattr(_cpu, "backward_both", counted("backward", _cpu.backward_both))
+    for where in (_cpu, _several):
+        monkeypatch.setattr(where, "forward_both", counted("forward", where.forward_both))
+    monkeypatch.setattr(_several, "backward_both", counted("backward", _several.backward_both))
     return calls
 
 

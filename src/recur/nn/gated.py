@@ -21,6 +21,9 @@ from recur.ops._call import TORCH_WEIGHTS, Call, Result, State, Weights
 from recur.ops._kept import Kept
 from recur.ops._library import flatten_weights
 
+_FEW_ROWS = 32
+"""With more, the layers of a stack do not wait for each other: each has work for all threads."""
+
 
 class GatedLayer(GatedForm, RecurrentLayer):
     """A stack of layers that run the op `_op`; the base of `RNN`, `GRU`, `LSTM`, `IndRNN`, `MGU` and `LiGRU`.
@@ -140,6 +143,50 @@ class GatedLayer(GatedForm, RecurrentLayer):
         return Weights(*values)
 
     # --- running ------------------------------------------------------------------------------------------------
+
+    def _stack(
+        self,
+        x_TBI: Tensor,
+        states: list[State],
+        lengths: Tensor | None,
+        reset: Tensor | None,
+        anew: list[State] | None,
+        records: bool,
+        extras: Tensor | None,
+    ) -> tuple[Tensor | tuple[Tensor, Tensor], list[State], list[Result]]:
+        if (
+            not (records or torch.compiler.is_compiling())
+            and extras is None
+            and self._is_plain_stack()
+            and x_TBI.shape[1] <= _FEW_ROWS
+        ):
+            calls = [
+                self._call(
+                    k,
+                    x_TBI,
+                    states[k],
+                    lengths=lengths,
+                    reset=reset,
+                    anew=None if anew is None else anew[k],
+                    reverse=False,
+                    records=False,
+                )
+                for k in range(self.num_layers)
+            ]
+            found = _dispatch.run_stack(self._cell.backends, calls, self.backend)
+            if found is not None:
+                return *found, []
+        return super()._stack(x_TBI, states, lengths, reset, anew, records, extras)
+
+    def _is_plain_stack(self) -> bool:
+        """Whether the outputs of each layer are the input of the next, and nothing is drawn."""
+        has_noise = self.training and (self.dropout > 0 or self.recurrent_dropout > 0 or self.weight_dropout > 0)
+        return (
+            self.num_layers > 1
+            and not (self.bidirectional or has_noise or any(self._zoneout))
+            and self.skip is None
+            and set(self.dilations) == {1}
+        )
 
     def _run_one(self, k: int, x_TBI: Tensor, state: State, **asked: Any) -> Result:
         return _dispatch.run(self._cell.backends, self._call(k, x_TBI, state, **asked), self.backend)

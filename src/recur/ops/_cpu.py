@@ -11,12 +11,13 @@ from torch.autograd import forward_ad
 
 from recur import engine
 from recur.ops import _operators
-from recur.ops._call import SILENCE, Call, Result
+from recur.ops._call import SILENCE, Call, Result, State
 from recur.ops._checks import has_values
-from recur.ops._frame import BackwardPass, Frame, backward_both, is_by_reference, through_reference
-from recur.ops._kernels import DTYPES, MORE, Given, Saved, described, forward_both, forward_pass, kernels
+from recur.ops._frame import Frame, is_by_reference, through_reference
+from recur.ops._kernels import DTYPES, MORE, ForwardPass, Given, Saved, described, forward_both, forward_pass, kernels
 from recur.ops._recompute import Segments
 from recur.ops._scan import Reference
+from recur.ops._several import Both, Stacked, forward_stack
 
 
 class Cpu:
@@ -110,13 +111,45 @@ class Cpu:
             return self.run(one), self.run(other)
         if is_learning:
             frames = (Frame(self._kind, self._reference, one), Frame(self._kind, self._reference, other))
-            found = _Both.apply(frames, *given, *given_other)  # type: ignore[no-untyped-call]
+            found = Both.apply(frames, *given, *given_other)  # type: ignore[no-untyped-call]
             half = len(found) // 2
             return Result(found[0], found[1:half]), Result(found[half], found[half + 1 :])
         passes = forward_pass(self._kind, one, given), forward_pass(self._kind, other, given_other)
         forward_both(*passes)
         first, second = [Result(done.found[0], done.found[1:]) for done in passes]
         return first, second
+
+    def run_stack(self, calls: Sequence[Call]) -> tuple[Tensor, list[State]]:
+        """Run the layers of a stack: at the same time, some steps apart, where that is faster.
+
+        Args:
+            calls: From the first to the last; each has the outputs of the one before as its x, whatever x it names.
+
+        Returns:
+            The outputs of the last, and the final state of each.
+        """
+        if calls[0].dtype is torch.bfloat16:
+            output, states = self.run_stack([_in_float32(call) for call in calls])
+            return output.to(torch.bfloat16), [tuple([p.to(torch.bfloat16) for p in state]) for state in states]
+        all_given = [_given(call) if k == 0 else (None, *_given(call)[1:]) for k, call in enumerate(calls)]
+        is_learning, is_operator = _follows(calls[0], [each for given in all_given for each in given])
+        if is_operator or (is_learning and _recomputes(calls[0])):
+            output, states = calls[0].x_TBI, []
+            for call in calls:
+                output, state, _ = self.run(call._replace(x_TBI=output))
+                states.append(state)
+            return output, states
+        size = len(calls[0].state)
+        if is_learning:
+            frames = [Frame(self._kind, self._reference, call) for call in calls]
+            output, *rest = Stacked.apply(frames, *[each for given in all_given for each in given])  # type: ignore[no-untyped-call]
+            return output, [tuple(rest[k * size : (k + 1) * size]) for k in range(len(calls))]
+        passes: list[ForwardPass] = []
+        for call, given in zip(calls, all_given, strict=True):
+            x = given[0] if not passes else passes[-1].found[0]
+            passes.append(forward_pass(self._kind, call, (x, *given[1:])))
+        forward_stack(passes)
+        return passes[-1].found[0], [each.found[1:] for each in passes]
 
 
 def _in_float32(call: Call) -> Call:
@@ -196,49 +229,5 @@ class _Through(torch.autograd.Function):
         given, (output, *saved) = kept[: ctx.num_given], kept[ctx.num_given : ctx.num_given + 1 + len(Saved._fields)]
         wanted = ctx.needs_input_grad[1:]
         if is_by_reference(grads):
-            return (None, *through_reference(frame, given, grads, wanted))
+            return (None, *through_reference((frame,), given, grads, wanted))
         return (None, *frame.backward_pass(given, output, Saved(*saved), grads, wanted).run())
-
-
-class _Both(torch.autograd.Function):
-    """Two calls with the same number of tensors, as `_Through` has one."""
-
-    @staticmethod
-    def forward(ctx: Any, frames: tuple[Frame, Frame], *given: Tensor | None) -> tuple[Tensor, ...]:
-        passes = [frame.forward_pass(part) for frame, part in zip(frames, _halves(given), strict=True)]
-        forward_both(*passes)
-        ctx.frames = frames
-        ctx.num_given = len(given)
-        kept = [(done.found[0], *done.saved, *frame.fixed()) for frame, done in zip(frames, passes, strict=True)]
-        ctx.save_for_backward(*given, *kept[0], *kept[1])
-        ctx.set_materialize_grads(False)
-        return (*passes[0].found, *passes[1].found)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
-        # Once: a checkpoint computes them anew for it and lets them go.
-        tensors = ctx.saved_tensors
-        of_all = (tensors[: ctx.num_given], tensors[ctx.num_given :], ctx.needs_input_grad[1:], grads)
-        of_each = zip(ctx.frames, *[_halves(each) for each in of_all], strict=True)
-        found: list[Sequence[Tensor | None]] = []
-        passes: list[BackwardPass] = []
-        for frame, given, (output, *kept), wanted, own_grads in of_each:
-            if all(grad is None for grad in own_grads):
-                # Of two directions only the other one was used.
-                found.append([None] * len(given))
-            elif is_by_reference(own_grads):
-                found.append(through_reference(frame, given, own_grads, wanted))
-            else:
-                saved = Saved(*kept[: len(Saved._fields)])
-                passes.append(frame.backward_pass(given, output, saved, own_grads, wanted))
-                found.append(passes[-1].found)
-        if len(passes) == 2:
-            backward_both(*passes)
-        elif passes:
-            passes[0].run()
-        return (None, *found[0], *found[1])
-
-
-def _halves(both: Sequence[Any]) -> tuple[Sequence[Any], Sequence[Any]]:
-    half = len(both) // 2
-    return both[:half], both[half:]

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import torch
+from torch import Tensor
 
 from recur.errors import BackendError
-from recur.ops._call import Call, Result
+from recur.ops._call import Call, Result, State
 from recur.ops._checks import is_autocast
 
 _log = logging.getLogger("recur.ops")
@@ -32,11 +33,14 @@ class Backend(Protocol):
 
 
 @runtime_checkable
-class TakesBoth(Backend, Protocol):
-    """A back end that computes both directions of a layer at once."""
+class TakesSeveral(Backend, Protocol):
+    """A back end that computes both directions of a layer, or several layers of a stack, at once."""
 
     def run_both(self, one: Call, other: Call) -> tuple[Result, Result]:
         """Return what `run` returns for each."""
+
+    def run_stack(self, calls: Sequence[Call]) -> tuple[Tensor, list[State]]:
+        """Return the last outputs and each final state; each call's x is the outputs of the one before."""
 
 
 @dataclass(frozen=True)
@@ -125,12 +129,26 @@ def run(backends: Sequence[Backend], call: Call, requested: str = "auto") -> Res
 def run_both(backends: Sequence[Backend], one: Call, other: Call, requested: str = "auto") -> tuple[Result, Result]:
     """Run both directions of a layer, see `run`; a back end that can take both at once gets them so."""
     first = backends[0]
-    if isinstance(first, TakesBoth) and requested in ("auto", first.name):
+    if isinstance(first, TakesSeveral) and requested in ("auto", first.name):
         calls = (_complete(one, requested), _complete(other, requested))
         if all(first.accepts(call) is None for call in calls):
             with _without_autocast(calls[0]):
                 return first.run_both(*calls)
     return run(backends, one, requested), run(backends, other, requested)
+
+
+def run_stack(
+    backends: Sequence[Backend], calls: Sequence[Call], requested: str = "auto"
+) -> tuple[Tensor, list[State]] | None:
+    """Run the layers of a stack, of which only the first one's x counts; None where no back end takes them at once."""
+    first = backends[0]
+    if not isinstance(first, TakesSeveral) or requested not in ("auto", first.name):
+        return None
+    completed = [_complete(call, requested) for call in calls]
+    if any(first.accepts(call) is not None for call in completed):
+        return None
+    with _without_autocast(completed[0]):
+        return first.run_stack(completed)
 
 
 def _without_autocast(call: Call) -> AbstractContextManager[Any]:

@@ -186,21 +186,39 @@ def is_by_reference(grads: Sequence[Tensor | None]) -> bool:
     return torch.is_grad_enabled() or any(grad is not None and not torch._C._has_storage(grad) for grad in grads)
 
 
+def parts_of(of_all: Sequence[Any], count: int) -> list[Sequence[Any]]:
+    """Return what is of each of so many calls, of which all have the same number."""
+    size = len(of_all) // count
+    return [of_all[k * size : (k + 1) * size] for k in range(count)]
+
+
 def through_reference(
-    frame: Frame, given: Given, grads: Sequence[Tensor | None], wanted: Sequence[bool]
+    frames: Sequence[Frame], given: Given, grads: Sequence[Tensor | None], wanted: Sequence[bool]
 ) -> list[Tensor | None]:
-    """Return the gradients, as functions that can be differentiated again where that is asked for."""
+    """Return the gradients, as functions that can be differentiated again where that is asked for.
+
+    Args:
+        frames: One, or the layers of a stack, each of which has the outputs of the one before as its x.
+        given: What each is given, one after the other; of a stack only the first x counts.
+        grads: Of the last outputs, and of all else that each returns.
+        wanted: Which gradients are.
+    """
     is_differentiable = torch.is_grad_enabled()
     with torch.enable_grad():
         # A tensor may have been made of another one; of a view of each, the gradient is that of this call alone.
         views = [None if each is None else each.view_as(each) for each in given]
-        pairs = [(output, grad) for output, grad in zip(frame.equations(views), grads, strict=True) if grad is not None]
+        output, others = views[0], list[Tensor]()
+        for frame, own in zip(frames, parts_of(views, len(frames)), strict=True):
+            output, *rest = frame.equations((output, *own[1:]))
+            others += rest
+        assert output is not None
+        pairs = [(made, grad) for made, grad in zip((output, *others), grads, strict=True) if grad is not None]
         asked = [view for view, is_wanted in zip(views, wanted, strict=True) if is_wanted and view is not None]
         if not pairs or not asked:
             return [None] * len(given)
         found = iter(
             torch.autograd.grad(
-                [output for output, _ in pairs],
+                [made for made, _ in pairs],
                 asked,
                 [grad for _, grad in pairs],
                 create_graph=is_differentiable,

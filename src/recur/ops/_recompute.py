@@ -49,7 +49,7 @@ class Segments(torch.autograd.Function):
         given, starts = kept[: ctx.num_given], kept[ctx.num_given :]
         wanted = ctx.needs_input_grad[1:]
         if is_by_reference(grads):
-            return (None, *through_reference(frame, given, grads, wanted))
+            return (None, *through_reference((frame,), given, grads, wanted))
         return (None, *_backward(frame, given, starts, grads, wanted))
 
 
