@@ -1,6 +1,5 @@
 #include "barrier.h"
 
-#include <algorithm>
 #include <thread>
 
 #if defined(__unix__) || defined(__APPLE__)
@@ -25,41 +24,30 @@ inline void pause() {
 #endif
 }
 
-// Returns when `is_there`, and whether that took long.
 template <class IsThere>
-bool waited_long(IsThere is_there) {
-  bool is_long = false;
-  for (int spins = 0; !is_there();) {
+void wait_until(IsThere is_there) {
+  for (int spins = 0; !is_there(); ++spins) {
     if (spins > kSpins) {
       std::this_thread::yield();
-    } else if (++spins > kSpins) {
-      is_long = true;
+      spins = kSpins;
     } else if (spins > kSpinsAtOnce) {
       pause();
     }
   }
-  return is_long;
 }
 
 }  // namespace
 
 void Relay::await(std::int64_t steps) const {
-  waited_long([&] { return done_.load(std::memory_order_acquire) >= steps; });
+  wait_until([&] { return done_.load(std::memory_order_acquire) >= steps; });
 }
 
 void Barrier::meet(int part, int parts) {
   const std::int64_t count = counts_[part].value.load(std::memory_order_relaxed) + 1;
   counts_[part].value.store(count, std::memory_order_release);
   for (int other = 0; other < parts; ++other) {
-    const bool is_long = waited_long([&] { return counts_[other].value.load(std::memory_order_acquire) >= count; });
-    if (is_long && count > 1) counts_[part].long_waits.fetch_add(1, std::memory_order_relaxed);
+    wait_until([&] { return counts_[other].value.load(std::memory_order_acquire) >= count; });
   }
-}
-
-bool Barrier::was_prompt() const {
-  std::int64_t most = 0;
-  for (const Count& count : counts_) most = std::max(most, count.long_waits.load(std::memory_order_relaxed));
-  return most <= 2 + counts_[0].value.load(std::memory_order_relaxed) / 32;
 }
 
 void Presence::watch(const std::function<void()>& act) {

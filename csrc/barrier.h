@@ -21,14 +21,10 @@ class Barrier {
   // Returns when every part below `parts` has come as often as this one. A thread that waits long lets others have its
   // processor, so that a processor for each of them is not needed, only faster.
   void meet(int part, int parts);
-  // Whether hardly a part had to let others have its processor; not counting the first meeting, to which threads may
-  // have to be woken. When all is over.
-  bool was_prompt() const;
 
  private:
   struct alignas(64) Count {
     std::atomic<std::int64_t> value{0};
-    std::atomic<std::int64_t> long_waits{0};
   };
   Count counts_[kMostParts];
 };
@@ -48,7 +44,8 @@ class Relay {
   std::atomic<std::int64_t> done_{0};
 };
 
-// Whether each thread had a processor all the time that it was here.
+// Whether each thread had a processor all the time that it was here. How long they waited for each other does not say
+// that: where a step takes a millisecond, the shares of two processors differ by more than a waking takes.
 class Presence {
  public:
   // Runs act() in the thread that calls.

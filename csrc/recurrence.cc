@@ -243,12 +243,15 @@ void run_units(const Pass<T>& pass, const Recurrence<T>& call, int parts, char* 
   const Scratch memory(PartsScratch::bytes(shared_bytes, part_bytes, parts));
   const PartsScratch scratch(memory.data(), shared_bytes, part_bytes, parts);
   Barrier barrier;
+  Presence presence;
   in_team(parts, [&](int part, int count) {
-    // Fewer than asked for have other units each.
-    pass.run_units(call, split.rows.data(), {part, count, &barrier}, scratch.shared(), scratch.own(part),
-                   count == parts ? packed : nullptr);
+    presence.watch([&] {
+      // Fewer than asked for have other units each.
+      pass.run_units(call, split.rows.data(), {part, count, &barrier}, scratch.shared(), scratch.own(part),
+                     count == parts ? packed : nullptr);
+    });
   });
-  company().note(barrier.was_prompt());
+  company().note(presence.was_whole());
 }
 
 // A call whose rows are cut into parts.

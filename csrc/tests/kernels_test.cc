@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <cmath>
 #include <cstdlib>
 #include <deque>
@@ -538,9 +539,15 @@ void stepping(CellKind cell) {
   }
 }
 
-// After a call in which threads waited long, some go without meetings; more when the next one that has them waits too.
-void waiting_calls() {
-  context() = "calls after long waits";
+// After a call in which a thread had no processor for a while, some go without meetings; more when the next one that
+// has them is interrupted too.
+void interrupted_calls() {
+  context() = "calls after one that was interrupted";
+  Presence presence;
+  presence.watch([] {});
+  CHECK(presence.was_whole());
+  presence.watch([] { std::this_thread::sleep_for(std::chrono::milliseconds(20)); });
+  CHECK(!presence.was_whole());
   Company company;
   const auto without = [&] {
     int count = 0;
@@ -597,7 +604,7 @@ int main(int count, char** arguments) {
   scratch();
   // Before anything leaves a thread larger scratch.
   no_memory();
-  waiting_calls();
+  interrupted_calls();
   for (const recur::CellKind cell : kCells) {
     edges(cell);
     many_threads(cell);
