@@ -82,7 +82,9 @@ struct BackwardScratch {
   const T** factors;
 
   // common: What threads that share the units have together; else the same as `pieces`.
-  BackwardScratch(const Plan<T>& plan, Index rows, Pieces& common, Pieces& pieces) : sums(plan, common) {
+  // parts: That the rows are cut into.
+  BackwardScratch(const Plan<T>& plan, Index rows, int parts, Pieces& common, Pieces& pieces)
+      : sums(plan, parts, common) {
     const Index chunk = plan.steps_of_chunk(rows) * rows;
     dgates = common.take<T>(chunk * plan.slot_row());
     if (plan.is_normed || plan.norms_sum) dinput = pieces.take<T>(chunk * plan.gate_row());
@@ -439,13 +441,11 @@ struct Backward {
       multiply<T>(scratch.left, 0, scratch.right, own.begin, count, panels.input.run(own.begin, own.count()),
                   Start::zero, nullptr, false, scratch.pairs);
     }
-    const bool writes = !plan.is_packed();
     const WeightsOf<T>& wanted = call.dweights;
-    if (writes && wanted.weight_ih != nullptr) {
-      write_products(count, 0, plan.input_order(), 0, plan.cell.gates, nullptr, call.input_size, wanted.weight_ih);
+    if (wanted.weight_ih != nullptr) {
+      add_products(count, 0, {plan.input_order(), 0, plan.cell.gates}, nullptr, call.input_size,
+                   {wanted.weight_ih, sums.input, sums.input_stride});
     }
-    if (sums.input != nullptr)
-      add_products(count, 0, plan.cell.gates, nullptr, call.input_size, sums.input, sums.input_stride);
     if (wanted.weight_hh != nullptr && !plan.cell.is_elementwise) {
       each(count, [&](Index at, Index s, Index t, Index i) {
         scratch.left[at] = dhidden(s, i);
@@ -453,29 +453,27 @@ struct Backward {
         if (call.state_mask != nullptr) scratch.factors[at] = call.state_mask + share.rows[i] * plan.outputs;
       });
       const T* const* factors = call.state_mask == nullptr ? nullptr : scratch.factors;
-      const int gates = plan.cell.hidden_count;
-      if (writes) {
-        write_products(count, 0, nullptr, 0, gates, factors, plan.outputs, wanted.weight_hh);
-      } else {
-        add_products(count, 0, gates, factors, plan.outputs, sums.hidden, sums.output_stride);
-      }
+      add_products(count, 0, {nullptr, 0, plan.cell.hidden_count}, factors, plan.outputs,
+                   {wanted.weight_hh, sums.hidden, sums.output_stride});
       if (plan.has_second()) {
         each(count, [&](Index at, Index s, Index, Index i) {
           scratch.other[at] = scratch.gated + place(s, i) * plan.outputs_padded;
         });
-        if (writes) {
-          write_products(count, second_from(), nullptr, plan.second_gate(), 1, nullptr, plan.outputs, wanted.weight_hh);
-        } else {
-          add_products(count, second_from(), 1, nullptr, plan.outputs, sums.second, sums.output_stride);
-        }
+        add_products(count, second_from(), {nullptr, plan.second_gate(), 1}, nullptr, plan.outputs,
+                     {wanted.weight_hh, sums.second, sums.output_stride});
       }
     }
-    if (sums.projection != nullptr) {
+    if (wanted.weight_hr != nullptr) {
       each(count, [&](Index at, Index s, Index, Index i) {
         scratch.left[at] = scratch.doutput + place(s, i) * plan.outputs_padded;
         scratch.other[at] = scratch.projected + place(s, i) * plan.padded;
       });
-      add_product(0, plan.outputs, packed_rows(count, nullptr, plan.units), sums.projection, sums.unit_stride);
+      const Panels<T> packed = packed_rows(count, nullptr, plan.units);
+      if (sums.projection == nullptr) {
+        add_product(0, plan.outputs, packed, wanted.weight_hr, plan.units);
+      } else {
+        add_product(0, plan.outputs, packed, sums.projection, sums.unit_stride);
+      }
     }
     if (sums.bias != nullptr) {
       each(count, [&](Index at, Index s, Index, Index i) { scratch.left[at] = dgates(s, i); });
@@ -519,19 +517,42 @@ struct Backward {
     RECUR_UNROLL for (int v = 0; v < kTogether; ++v) store(sum + u + v * W, load(sum + u + v * W) + total[v]);
   }
 
-  // sums[m] += the rows of `left` from an element on, times those of `other`; of this thread's units of some gates.
-  void add_products(Index count, Index from, int gates, const T* const* factors, Index columns, T* sums,
-                    Index stride) const {
+  // Some gates of a weight matrix, in the order in which the products have them.
+  struct Gates {
+    const int* order;  // Null where it is the order of the weights, from `first` on.
+    int first, count;
+  };
+  // Where the gradient of a matrix goes: this part's sum, or where there is none, the gradient itself.
+  struct Target {
+    T *gradient, *sum;
+    Index stride;  // Of `sum`.
+  };
+
+  // Adds to the gradient of some gates the rows of `left` from an element on, times those of `other`; this thread's
+  // units.
+  void add_products(Index count, Index from, const Gates& gates, const T* const* factors, Index columns,
+                    const Target& to) const {
     const Panels<T> packed = packed_rows(count, factors, columns);
-    plan.each_run(gates,
-                  [&](Index run, Index rows) { add_product(from + run, rows, packed, sums + run * stride, stride); });
+    if (to.sum != nullptr) {
+      plan.each_run(gates.count, [&](Index run, Index rows) {
+        add_product(from + run, rows, packed, to.sum + run * to.stride, to.stride);
+      });
+      return;
+    }
+    const Stretch own = plan.own_units();
+    for (int j = 0; j < gates.count; ++j) {
+      const Index gate = gates.order == nullptr ? gates.first + j : gates.order[j];
+      add_product(from + j * plan.padded + own.begin, own.count(), packed,
+                  to.gradient + (gate * plan.units + own.begin) * columns, columns);
+    }
   }
-  void add_product(Index from, Index rows, const Panels<T>& packed, T* sums, Index stride) const {
-    if (!packed.is_paired) return add_outer<T>(scratch.left, from, rows, packed, sums, stride);
+  void add_product(Index from, Index rows, const Panels<T>& packed, T* to, Index stride) const {
+    const Start start = end == call.steps ? Start::zero : Start::self;
+    if (!packed.is_paired) return multiply_outer<T>(scratch.left, from, rows, packed, to, stride, start);
     const Index width = round_up(rows, kWidth<T>);
     pair_rows(scratch.left, from, packed.depth, rows, scratch.pairs, width);
     for (Index k = 0; k < packed.levels(); ++k) scratch.right[k] = scratch.pairs + k * width;
-    add_outer<T>(scratch.right, 0, rows, packed, sums, stride);
+    multiply_outer<T>(scratch.right, 0, rows, packed, to, stride, start);
   }
 
   // The rows of `other`, packed.
@@ -543,27 +564,6 @@ struct Backward {
     packed.is_paired = plan.is_paired;
     pack_rows<T>(scratch.other, factors, 0, packed, 0, packed.count());
     return packed;
-  }
-
-  // to[gate] = the same sum, written where it belongs: of the only chunk.
-  void write_products(Index count, Index from, const int* order, int first_gate, int gates, const T* const* factors,
-                      Index columns, T* to) const {
-    for (int j = 0; j < gates; ++j) {
-      const Index gate = order == nullptr ? first_gate + j : order[j];
-      for (Index u = plan.own.begin; u < plan.own_units().end; ++u) {
-        T* row = to + (gate * plan.units + u) * columns;
-        for (Index p = 0; p < columns; p += kWidth<T>) {
-          const Lanes<T> lanes(columns - p);
-          Vector<T> sum{};
-          for (Index k = 0; k < count; ++k) {
-            Vector<T> value = load(scratch.other[k] + p, lanes);
-            if (factors != nullptr) value *= load(factors[k] + p, lanes);
-            sum += scratch.left[k][from + j * plan.padded + u] * value;
-          }
-          store(row + p, sum, lanes);
-        }
-      }
-    }
   }
 
   void normalise_input(Index s, Index i) const {

@@ -12,18 +12,18 @@ namespace RECUR_ISA {
 namespace {
 
 template <class T>
-std::int64_t forward_shared(const Recurrence<T>& call, bool is_by_units) {
+std::int64_t forward_shared(const Recurrence<T>& call, const Parts& cut) {
   Plan<T> plan(call);
   Pieces pieces(nullptr), own(nullptr);
   place_forward(plan, pieces);
-  if (is_by_units) ForwardScratch<T>(plan, call.batch, pieces, own);
+  if (cut.are_units) ForwardScratch<T>(plan, call.batch, pieces, own);
   return pieces.used();
 }
 
 template <class T>
-std::int64_t forward_part(const Recurrence<T>& call, std::int64_t rows, bool is_by_units) {
+std::int64_t forward_part(const Recurrence<T>& call, std::int64_t rows, const Parts& cut) {
   Pieces common(nullptr), pieces(nullptr);
-  ForwardScratch<T>(Plan<T>(call), rows, is_by_units ? common : pieces, pieces);
+  ForwardScratch<T>(Plan<T>(call), rows, cut.are_units ? common : pieces, pieces);
   return pieces.used();
 }
 
@@ -37,7 +37,8 @@ void pack_forward_part(const Recurrence<T>& call, int part, int parts, void* sha
 }
 
 template <class T>
-void run_forward(const Recurrence<T>& call, const std::int64_t* rows, std::int64_t count, void* shared, void* memory) {
+void run_forward(const Recurrence<T>& call, const std::int64_t* rows, std::int64_t count, int, void* shared,
+                 void* memory) {
   Plan<T> plan(call);
   Pieces pieces(shared), own(memory);
   place_forward(plan, pieces);
@@ -77,18 +78,18 @@ std::uint64_t fingerprint(const Recurrence<T>& call, int part, int parts) {
 }
 
 template <class T>
-std::int64_t backward_shared(const Recurrence<T>& call, bool is_by_units) {
+std::int64_t backward_shared(const Recurrence<T>& call, const Parts& cut) {
   const Plan<T> plan(call);
   Pieces pieces(nullptr), own(nullptr);
   place_backward(plan, pieces);
-  if (is_by_units) BackwardScratch<T>(plan, call.batch, pieces, own);
+  if (cut.are_units) BackwardScratch<T>(plan, call.batch, 1, pieces, own);
   return pieces.used();
 }
 
 template <class T>
-std::int64_t backward_part(const Recurrence<T>& call, std::int64_t rows, bool is_by_units) {
+std::int64_t backward_part(const Recurrence<T>& call, std::int64_t rows, const Parts& cut) {
   Pieces common(nullptr), pieces(nullptr);
-  BackwardScratch<T>(Plan<T>(call), rows, is_by_units ? common : pieces, pieces);
+  BackwardScratch<T>(Plan<T>(call), rows, cut.are_units ? 1 : cut.count, cut.are_units ? common : pieces, pieces);
   return pieces.used();
 }
 
@@ -101,11 +102,12 @@ void pack_backward_part(const Recurrence<T>& call, int part, int parts, void* sh
 }
 
 template <class T>
-void run_backward(const Recurrence<T>& call, const std::int64_t* rows, std::int64_t count, void* shared, void* memory) {
+void run_backward(const Recurrence<T>& call, const std::int64_t* rows, std::int64_t count, int parts, void* shared,
+                  void* memory) {
   const Plan<T> plan(call);
   Pieces pieces(shared), own(memory);
   const BackwardPanels<T> panels = place_backward(plan, pieces);
-  const BackwardScratch<T> scratch(plan, count, own, own);
+  const BackwardScratch<T> scratch(plan, count, parts, own, own);
   const Share share{rows, count};
   Backward<T>{plan, call, panels, share, scratch}.run();
 }
@@ -115,7 +117,7 @@ void reduce_parts(const Recurrence<T>& call, int part, int parts, void* const* s
   const Plan<T> plan(call);
   Pieces pieces(scratch[0]);
   const PanelShare share{part, parts};
-  reduce(plan, Sums<T>(plan, pieces), scratch, parts, {share.begin(plan.units), share.end(plan.units)},
+  reduce(plan, Sums<T>(plan, parts, pieces), scratch, parts, {share.begin(plan.units), share.end(plan.units)},
          {share.begin(plan.outputs), share.end(plan.outputs)});
 }
 
@@ -125,7 +127,7 @@ void run_backward_units(const Recurrence<T>& call, const std::int64_t* rows, con
   const Plan<T> plan(call, team);
   Pieces pieces(shared), own(memory);
   const BackwardPanels<T> panels = place_backward(plan, pieces);
-  const BackwardScratch<T> scratch(plan, call.batch, pieces, own);
+  const BackwardScratch<T> scratch(plan, call.batch, 1, pieces, own);
   pack_backward(plan, panels, {0, 1}, scratch.left);
   // Where rows lie one part has written, for all.
   if (!plan.is_packed()) team.meet();
@@ -139,11 +141,11 @@ UnitSplit unit_split_of(const Recurrence<T>& call) {
   const Plan<T> plan(call);
   const CellOf<T>& cell = plan.cell;
   const bool has_split = !call.form.layer_norm && !plan.is_projected;
-  const Index weights = cell.gates * plan.units * (call.input_size + (cell.is_elementwise ? 0 : plan.outputs));
-  return {has_split ? plan.padded / Plan<T>::kPiece : 0, plan.is_paired ? weights / 2 : weights,
+  return {has_split ? plan.padded / Plan<T>::kPiece : 0, plan.is_paired ? plan.weights() / 2 : plan.weights(),
           cell.is_elementwise ? 0
           : plan.has_second() ? 2
-                              : 1};
+                              : 1,
+          plan.is_packed()};
 }
 
 template <class T>

@@ -306,7 +306,7 @@ struct LinearBackward {
     panels.data = const_cast<T*>(packed_x);
     panels.depth = count;
     panels.columns = call.inputs;
-    add_outer<T>(rows, 0, height, panels, to, stride);
+    multiply_outer<T>(rows, 0, height, panels, to, stride, Start::self);
   }
 
   static void clear(T* values, Index count) {

@@ -289,7 +289,14 @@ struct Plan {
   const T* zoneout(const Zoneout<T>& zone, Index t, Index b) const { return zone.keep ? zone.keep.at(t, b) : nullptr; }
   const T* candidate(Index t, Index b) const { return call.candidate_mask ? call.candidate_mask.at(t, b) : nullptr; }
 
-  bool is_packed() const { return call.is_prepacked || call.steps * call.batch >= kPackedFrom; }
+  // Multiplications of a step of one row.
+  Index weights() const { return cell.gates * units * (call.input_size + (cell.is_elementwise ? 0 : outputs)); }
+  bool is_packed() const {
+    if (call.is_prepacked) return true;
+    // Of a step by itself, in which they change after each, and large enough to lie far.
+    const bool are_far = is_saving && !call.form.bfloat16 && call.steps == 1 && weights() >= kFarFrom;
+    return call.steps * call.batch >= (are_far ? kPackedFarFrom : kPackedFrom);
+  }
 
   // Gives a factor of products its place: panels, or where its columns (or rows) lie.
   void place(Panels<T>& panels, Index depth, Index columns, bool by_columns, Pieces& pieces) const {

@@ -122,81 +122,95 @@ void block(const BlockOf<T>& b) {
   }
 }
 
-// The same for a matrix that is not packed, given by its columns: a few of them at once, vectors along the depth.
+// The same for a few columns of a matrix that is not packed, given by its columns: vectors along the depth.
+constexpr int kColumnsTogether = 4;
 template <class T, int R>
-void dots(const T* const* a, Index a_from, T* const* c, Index c_from, const Panels<T>& w, Start start, const T* bias) {
-  constexpr int kTogether = 4, W = kWidth<T>;
-  for (Index n = 0; n < w.columns; n += kTogether) {
-    const int count = static_cast<int>(least(kTogether, w.columns - n));
-    const T* at[kTogether];
-    for (int j = 0; j < kTogether; ++j) at[j] = j < count ? w.column_at[n + j] : nullptr;
-    Vector<T> sum[R][kTogether]{};
-    Index k = 0;
-    if (at[0] != nullptr && at[1] != nullptr && at[2] != nullptr && at[3] != nullptr) {
-      for (; k + W <= w.depth; k += W) {
-        RECUR_UNROLL for (int j = 0; j < kTogether; ++j) {
-          const Vector<T> column = load(at[j] + k);
-          RECUR_UNROLL for (int i = 0; i < R; ++i) sum[i][j] += load(a[i] + a_from + k) * column;
-        }
+void dots(const T* const* a, Index a_from, T* const* c, Index c_from, const Panels<T>& w, Index n, Start start,
+          const T* bias) {
+  constexpr int W = kWidth<T>;
+  const int count = static_cast<int>(least(kColumnsTogether, w.columns - n));
+  const T* at[kColumnsTogether];
+  for (int j = 0; j < kColumnsTogether; ++j) at[j] = j < count ? w.column_at[n + j] : nullptr;
+  Vector<T> sum[R][kColumnsTogether]{};
+  Index k = 0;
+  if (at[0] != nullptr && at[1] != nullptr && at[2] != nullptr && at[3] != nullptr) {
+    for (; k + W <= w.depth; k += W) {
+      RECUR_UNROLL for (int j = 0; j < kColumnsTogether; ++j) {
+        const Vector<T> column = load(at[j] + k);
+        RECUR_UNROLL for (int i = 0; i < R; ++i) sum[i][j] += load(a[i] + a_from + k) * column;
       }
     }
-    for (; k < w.depth; k += W) {
-      const Lanes<T> lanes(w.depth - k);
-      for (int j = 0; j < count; ++j) {
-        if (at[j] == nullptr) continue;
-        for (int i = 0; i < R; ++i) sum[i][j] += load(a[i] + a_from + k, lanes) * load(at[j] + k, lanes);
-      }
+  }
+  for (; k < w.depth; k += W) {
+    const Lanes<T> lanes(w.depth - k);
+    for (int j = 0; j < count; ++j) {
+      if (at[j] == nullptr) continue;
+      for (int i = 0; i < R; ++i) sum[i][j] += load(a[i] + a_from + k, lanes) * load(at[j] + k, lanes);
     }
-    for (int i = 0; i < R; ++i) {
-      T* to = c[i] + c_from + n;
-      for (int j = 0; j < count; ++j) {
-        const T first = start == Start::zero ? T(0) : start == Start::bias ? bias[n + j] : to[j];
-        to[j] = first + sum_of<T>(sum[i][j]);
-      }
+  }
+  for (int i = 0; i < R; ++i) {
+    T* to = c[i] + c_from + n;
+    for (int j = 0; j < count; ++j) {
+      const T first = start == Start::zero ? T(0) : start == Start::bias ? bias[n + j] : to[j];
+      to[j] = first + sum_of<T>(sum[i][j]);
     }
   }
 }
 
-// And for one given by its rows.
+// And for a few vectors of columns of one given by its rows, of which some.
+constexpr int kVectorsTogether = 4;
 template <class T, int R>
-void rows_together(const T* const* a, Index a_from, T* const* c, Index c_from, const Panels<T>& w, Start start) {
-  constexpr int kTogether = 4, W = kWidth<T>;
-  for (Index n = 0; n < w.columns; n += kTogether * W) {
-    Vector<T> sum[R][kTogether]{};
-    const bool is_whole = n + kTogether * W <= w.columns;
-    for (Index k = 0; k < w.depth; ++k) {
-      if (w.row_at[k] == nullptr) continue;
-      const T* row = w.row_at[k] + w.row_from;
-      Vector<T> wide[kTogether];
-      RECUR_UNROLL for (int v = 0; v < kTogether; ++v) {
-        wide[v] = is_whole ? load(row + n + v * W) : load(row + n + v * W, Lanes<T>(w.columns - n - v * W));
-      }
-      RECUR_UNROLL for (int i = 0; i < R; ++i) {
-        const Vector<T> s = splat(a[i][a_from + k]);
-        RECUR_UNROLL for (int v = 0; v < kTogether; ++v) sum[i][v] += s * wide[v];
-      }
+void rows_together(const T* const* a, Index a_from, T* const* c, Index c_from, const Panels<T>& w, Index n, Index from,
+                   Index end, Start start) {
+  constexpr int W = kWidth<T>;
+  Vector<T> sum[R][kVectorsTogether]{};
+  const bool is_whole = n + kVectorsTogether * W <= w.columns;
+  for (Index k = from; k < end; ++k) {
+    if (w.row_at[k] == nullptr) continue;
+    const T* row = w.row_at[k] + w.row_from + n;
+    Vector<T> wide[kVectorsTogether];
+    RECUR_UNROLL for (int v = 0; v < kVectorsTogether; ++v) {
+      wide[v] = is_whole ? load(row + v * W) : load(row + v * W, Lanes<T>(w.columns - n - v * W));
     }
-    for (int i = 0; i < R; ++i) {
-      for (int v = 0; v < kTogether; ++v) {
-        const Lanes<T> lanes(w.columns - n - v * W);
-        T* to = c[i] + c_from + n + v * W;
-        store(to, start == Start::zero ? sum[i][v] : load(to, lanes) + sum[i][v], lanes);
-      }
+    RECUR_UNROLL for (int i = 0; i < R; ++i) {
+      const Vector<T> s = splat(a[i][a_from + k]);
+      RECUR_UNROLL for (int v = 0; v < kVectorsTogether; ++v) sum[i][v] += s * wide[v];
+    }
+  }
+  for (int i = 0; i < R; ++i) {
+    for (int v = 0; v < kVectorsTogether; ++v) {
+      const Lanes<T> lanes(w.columns - n - v * W);
+      T* to = c[i] + c_from + n + v * W;
+      store(to, start == Start::zero ? sum[i][v] : load(to, lanes) + sum[i][v], lanes);
     }
   }
 }
 
+// Terms that are added up by themselves first: rounded beside what all of them come to, they would lose more. So many
+// rows of a panel also stay in the nearest cache.
+constexpr Index kLevels = 128;
+
+// Each weight is read once from where it lies far.
 template <class T>
 void multiply_unpacked(const T* const* a, Index a_from, T* const* c, Index c_from, Index rows, const Panels<T>& w,
                        Start start, const T* bias) {
-  Index i = 0;
-  for (; i + 4 <= rows; i += 4) {
-    w.column_at != nullptr ? dots<T, 4>(a + i, a_from, c + i, c_from, w, start, bias)
-                           : rows_together<T, 4>(a + i, a_from, c + i, c_from, w, start);
+  constexpr Index kFew = 4;
+  if (w.column_at != nullptr) {
+    for (Index n = 0; n < w.columns; n += kColumnsTogether) {
+      Index i = 0;
+      for (; i + kFew <= rows; i += kFew) dots<T, kFew>(a + i, a_from, c + i, c_from, w, n, start, bias);
+      for (; i < rows; ++i) dots<T, 1>(a + i, a_from, c + i, c_from, w, n, start, bias);
+    }
+    return;
   }
-  for (; i < rows; ++i) {
-    w.column_at != nullptr ? dots<T, 1>(a + i, a_from, c + i, c_from, w, start, bias)
-                           : rows_together<T, 1>(a + i, a_from, c + i, c_from, w, start);
+  for (Index n = 0; n < w.columns; n += kVectorsTogether * kWidth<T>) {
+    for (Index from = 0; from == 0 || from < w.depth; from += kLevels) {
+      const Index end = least(w.depth, from + kLevels);
+      const Start now = from == 0 ? start : Start::self;
+      Index i = 0;
+      for (; i + kFew <= rows; i += kFew) rows_together<T, kFew>(a + i, a_from, c + i, c_from, w, n, from, end, now);
+      for (; i < rows; ++i) rows_together<T, 1>(a + i, a_from, c + i, c_from, w, n, from, end, now);
+    }
   }
 }
 
@@ -227,10 +241,6 @@ inline int rows_of_block(Index rest) {
   const Index number = (rest + kRows - 1) / kRows;
   return static_cast<int>((rest + number - 1) / number);
 }
-
-// Terms that are added up by themselves first: rounded beside what all of them come to, they would lose more. So many
-// rows of a panel also stay in the nearest cache.
-constexpr Index kLevels = 128;
 
 // c[i][c_from + n] = start + sum over k of a[i][a_from + k] w[k][n], for n below w.columns.
 //
@@ -278,10 +288,12 @@ void multiply(const T* const* a, Index a_from, T* const* c, Index c_from, Index 
   }
 }
 
-// --- c[m] += sum over k of a[k][m] b[k] ------------------------------------------------------------------------------
+// --- c[m] = start + sum over k of a[k][m] b[k] -----------------------------------------------------------------------
 
+// last: Of the last vector of the panel.
 template <class T, bool kPaired, int R, int V>
-void outer_block(const T* const* a, Index from, Index depth, const T* b, T* c, Index stride) {
+void outer_block(const T* const* a, Index from, Index depth, const T* b, T* c, Index stride, Start start,
+                 Lanes<T> last) {
   constexpr int W = kWidth<T>;
   Vector<T> sum[R][V];
   RECUR_UNROLL for (int i = 0; i < R; ++i) { RECUR_UNROLL for (int v = 0; v < V; ++v) sum[i][v] = Vector<T>{}; }
@@ -294,13 +306,20 @@ void outer_block(const T* const* a, Index from, Index depth, const T* b, T* c, I
       RECUR_UNROLL for (int v = 0; v < V; ++v) sum[i][v] = added<T, kPaired>(sum[i][v], s, wide[v]);
     }
   }
+  if (start == Start::self) {
+    RECUR_UNROLL for (int i = 0; i < R; ++i) {
+      RECUR_UNROLL for (int v = 0; v < V - 1; ++v) sum[i][v] += load(c + i * stride + v * W);
+      sum[i][V - 1] += load(c + i * stride + (V - 1) * W, last);
+    }
+  }
   RECUR_UNROLL for (int i = 0; i < R; ++i) {
-    RECUR_UNROLL for (int v = 0; v < V; ++v) store(c + i * stride + v * W, load(c + i * stride + v * W) + sum[i][v]);
+    RECUR_UNROLL for (int v = 0; v < V - 1; ++v) store(c + i * stride + v * W, sum[i][v]);
+    store(c + i * stride + (V - 1) * W, sum[i][V - 1], last);
   }
 }
 
 template <class T>
-using OuterBlock = void (*)(const T* const*, Index, Index, const T*, T*, Index);
+using OuterBlock = void (*)(const T* const*, Index, Index, const T*, T*, Index, Start, Lanes<T>);
 
 template <class T>
 struct OuterBlocks {
@@ -319,17 +338,18 @@ inline const OuterBlocks<T>& outer_blocks() {
   return all;
 }
 
-// c[m][n] += sum over k of a[k][from + m] b[k][n], for m below `rows`; rows of c are `stride` apart and hold whole
-// vectors. Where b is in pairs, so is a, half as many rows.
+// c[m][n] = start + sum over k of a[k][from + m] b[k][n], for m below `rows`, where start is zero or c itself, whose
+// rows are `stride` apart. Where b is in pairs, so is a, half as many rows.
 template <class T>
-void add_outer(const T* const* a, Index from, Index rows, const Panels<T>& b, T* c, Index stride) {
+void multiply_outer(const T* const* a, Index from, Index rows, const Panels<T>& b, T* c, Index stride, Start start) {
   for (Index p = 0; p < b.count(); ++p) {
     const int vectors = b.vectors(p);
+    const Lanes<T> last(b.columns - p * Panels<T>::width - (vectors - 1) * kWidth<T>);
     for (Index m = 0; m < rows;) {
       const int count = rows_of_block(rows - m);
       const OuterBlock<T> act =
           (b.is_paired ? outer_blocks<T, kHasPairs<T>>() : outer_blocks<T, false>()).of[count - 1][vectors - 1];
-      act(a, from + m, b.levels(), b.panel(p), c + m * stride + p * Panels<T>::width, stride);
+      act(a, from + m, b.levels(), b.panel(p), c + m * stride + p * Panels<T>::width, stride, start, last);
       m += count;
     }
   }
@@ -391,7 +411,7 @@ void pack_columns(const T* const* columns, const Panels<T>& to, Index first_pane
   }
 }
 
-// Packs the left factor of `add_outer` in pairs: two rows, from an element on, into one of `stride`.
+// Packs the left factor of `multiply_outer` in pairs: two rows, from an element on, into one of `stride`.
 template <class T>
 void pair_rows(const T* const* rows, Index from, Index count, Index columns, T* to, Index stride) {
   for (Index k = 0; k < count; k += 2, to += stride) {

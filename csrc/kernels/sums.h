@@ -20,20 +20,20 @@ struct Sums {
   Index small = 0;
   Index input_stride = 0, output_stride = 0, unit_stride = 0;
 
-  Sums(const Plan<T>& plan, Pieces& pieces) {
+  // parts: Of which each adds up its rows; where there is one, matrices are added up where they belong.
+  Sums(const Plan<T>& plan, int parts, Pieces& pieces) {
     const WeightsOf<T>& wanted = plan.call.dweights;
     const Index unit = kUnitBytes / static_cast<Index>(sizeof(T));
     input_stride = round_up(plan.call.input_size, unit);
     output_stride = plan.outputs_padded;
     unit_stride = plan.padded;
-    // A matrix is written at once where there is little to add up.
-    const bool adds = plan.is_packed();
+    const bool adds = parts > 1;
     if (wanted.weight_ih != nullptr && adds) input = pieces.take<T>(plan.gate_row() * input_stride);
     if (wanted.weight_hh != nullptr && !plan.cell.is_elementwise && adds) {
       hidden = pieces.take<T>(plan.cell.hidden_count * plan.padded * output_stride);
       if (plan.has_second()) second = pieces.take<T>(plan.padded * output_stride);
     }
-    if (wanted.weight_hr != nullptr) projection = pieces.take<T>(plan.outputs * unit_stride);
+    if (wanted.weight_hr != nullptr && adds) projection = pieces.take<T>(plan.outputs * unit_stride);
     if (wanted.bias_ih != nullptr || wanted.bias_hh != nullptr) bias = pieces.take<T>(plan.slot_row());
     const Index gates = plan.cell.gates * plan.units;
     const bool has_past = wanted.weight_hh != nullptr && plan.cell.is_elementwise;
@@ -78,18 +78,12 @@ struct Sums {
     });
   }
 
-  // Sets to zero what this thread adds to.
+  // Sets to zero what this thread adds to. The first chunk writes the matrices.
   void clear(const Plan<T>& plan) const {
     const auto zeros = [](T* sum, Index first, Index count) {
       if (sum != nullptr) std::memset(sum + first, 0, sizeof(T) * static_cast<std::size_t>(count));
     };
-    const CellOf<T>& cell = plan.cell;
-    plan.each_run(cell.gates, [&](Index run, Index rows) { zeros(input, run * input_stride, rows * input_stride); });
-    plan.each_run(cell.hidden_count,
-                  [&](Index run, Index rows) { zeros(hidden, run * output_stride, rows * output_stride); });
-    plan.each_run(1, [&](Index run, Index rows) { zeros(second, run * output_stride, rows * output_stride); });
-    plan.each_run(cell.slots, [&](Index run, Index count) { zeros(bias, run, count); });
-    zeros(projection, 0, plan.outputs * unit_stride);
+    plan.each_run(plan.cell.slots, [&](Index run, Index count) { zeros(bias, run, count); });
     each_small(plan, [&](Index first, Index count) {
       zeros(first_small, first, count);
       zeros(first_small, small + first, count);
@@ -126,12 +120,12 @@ void reduce(const Plan<T>& plan, const Sums<T>& sums, void* const* scratch, int 
   for (Index unit = own.begin; unit < own.end; ++unit) {
     for (int j = 0; j < plan.cell.gates; ++j) {
       const int gate = plan.input_order() == nullptr ? j : plan.input_order()[j];
-      if (d.weight_ih != nullptr && plan.is_packed()) {
+      if (sums.input != nullptr) {
         total(d.weight_ih + (gate * H + unit) * plan.call.input_size, plan.call.input_size,
               sums.input + (j * plan.padded + unit) * sums.input_stride);
       }
     }
-    if (d.weight_hh == nullptr || plan.cell.is_elementwise || !plan.is_packed()) continue;
+    if (sums.hidden == nullptr) continue;
     for (int gate = 0; gate < plan.cell.hidden_count; ++gate) {
       total(d.weight_hh + (gate * H + unit) * plan.outputs, plan.outputs,
             sums.hidden + (gate * plan.padded + unit) * sums.output_stride);
@@ -141,7 +135,7 @@ void reduce(const Plan<T>& plan, const Sums<T>& sums, void* const* scratch, int 
             sums.second + unit * sums.output_stride);
     }
   }
-  if (d.weight_hr != nullptr) {
+  if (sums.projection != nullptr) {
     for (Index p = outputs.begin; p < outputs.end; ++p) {
       total(d.weight_hr + p * H, H, sums.projection + p * sums.unit_stride);
     }

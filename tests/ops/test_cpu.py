@@ -175,6 +175,13 @@ def test_chunks_of_many_units(drawing, check, poison, name):
     check(_call(drawing, name, sizes=(40, 9, 3, 513), lengths=True, threads=2))
 
 
+@pytest.mark.parametrize("threads_", [1, 3])
+@pytest.mark.parametrize("name", ["lstm", "gru", "gru_before"])
+def test_one_step_of_large_weights(drawing, check, poison, name, threads_):
+    """They are not packed for it, and threads share the units of as many rows as there are."""
+    check(_call(drawing, name, sizes=(1, 13, 5, 821), lengths=True, threads=threads_))
+
+
 @pytest.mark.parametrize("sizes", [(3, 2, 0, 4), (3, 2, 4, 0), (3, 2, 0, 0)])
 @pytest.mark.parametrize("kind", ["rnn", "gru", "lstm", "mgu"])
 def test_sizes_of_zero(drawing, check, poison, kind, sizes):
