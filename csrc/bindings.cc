@@ -6,6 +6,7 @@
 
 #include "cpu_features.h"
 #include "linear.h"
+#include "mask.h"
 #include "memory.h"
 #include "recurrence.h"
 #include "threads.h"
@@ -193,6 +194,21 @@ void bind_linear(nb::module_& m, const std::string& suffix) {
 }
 
 template <class T>
+void bind_masks(nb::module_& m, const std::string& suffix) {
+  m.def(("draw_mask" + suffix).c_str(),
+        [](std::int64_t key, double share, double value, std::int64_t count, Address data, int threads) {
+          recur::Mask<T> mask;
+          mask.key = static_cast<std::uint64_t>(key);
+          mask.share = share;
+          mask.value = static_cast<T>(value);
+          mask.count = count;
+          mask.data = reinterpret_cast<T*>(data);
+          recur::draw(mask, threads);
+        },
+        nb::call_guard<nb::gil_scoped_release>());
+}
+
+template <class T>
 void bind_stepping(nb::module_& m, const char* name) {
   using Stepping = recur::Stepping<T>;
   nb::class_<Stepping>(m, name).def(nb::init<>()).def("add", &Stepping::add).def("step", &Stepping::step);
@@ -242,6 +258,8 @@ NB_MODULE(_engine, m) {
   bind_stacks<double>(m, "64");
   bind_linear<float>(m, "32");
   bind_linear<double>(m, "64");
+  bind_masks<float>(m, "32");
+  bind_masks<double>(m, "64");
   m.def(
       "peak_flops_float32", [](int threads) { return recur::peak_flops<float>(threads); },
       nb::call_guard<nb::gil_scoped_release>());

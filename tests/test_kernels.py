@@ -19,8 +19,8 @@ pytestmark = pytest.mark.slow
 ARITHMETIC = ["-ffp-contract=fast", "-fno-math-errno"]
 WARNINGS = ["-Wall", "-Wextra", "-Werror"]
 SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g"]
-CORE = ["barrier.cc", "cpu_features.cc", "linear.cc", "memory.cc", "recurrence.cc"]
-TESTS = ["tests/cases.cc", "tests/kernels_test.cc", "tests/linear_test.cc", "tests/reference.cc"]
+CORE = ["barrier.cc", "cpu_features.cc", "linear.cc", "mask.cc", "memory.cc", "recurrence.cc"]
+TESTS = ["tests/cases.cc", "tests/kernels_test.cc", "tests/linear_test.cc", "tests/mask_test.cc", "tests/reference.cc"]
 X86 = ["baseline", "avx2", "avx512", "avx512_bf16"]
 
 

@@ -5,6 +5,7 @@
 #include "kernels/fingerprint.h"
 #include "kernels/forward.h"
 #include "kernels/linear_passes.h"
+#include "kernels/random.h"
 #include "kernels/table.h"
 
 namespace recur {
@@ -201,7 +202,8 @@ constexpr Kernels<T> table() {
           unit_split_of<T>,
           work<T>,
           linear_pass<T, LinearForward<T>>(),
-          linear_pass<T, LinearBackward<T>>()};
+          linear_pass<T, LinearBackward<T>>(),
+          draw_part<T>};
 }
 
 }  // namespace

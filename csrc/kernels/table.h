@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "linear.h"
+#include "mask.h"
 #include "recurrence.h"
 
 namespace recur {
@@ -93,6 +94,8 @@ struct Kernels {
   // Multiplies and adds in registers, `rounds` times; returns how many floating-point operations that was.
   std::int64_t (*work)(std::int64_t rounds, T* sink);
   LinearPass<T> linear_forward, linear_backward;
+  // Writes `count` elements of the mask, those from `first` on, a multiple of kMaskGroup.
+  void (*draw)(const Mask<T>& mask, std::int64_t first, std::int64_t count, T* to);
 };
 
 }  // namespace recur

@@ -19,6 +19,7 @@
 #include "check.h"
 #include "cpu_features.h"
 #include "linear_test.h"
+#include "mask_test.h"
 #include "recurrence.h"
 #include "trial.h"
 
@@ -626,6 +627,7 @@ int main(int count, char** arguments) {
     }
   }
   linear(cases);
+  masks();
   for (const recur::SplitBy by : {recur::SplitBy::rows, recur::SplitBy::units}) side_by_side(by, count > 3);
   std::printf("%s: all well\n", isa.c_str());
   return 0;

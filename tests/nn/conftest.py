@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 import torch
 
+from recur.ops import _random
+
 
 def _load(path: Path) -> ModuleType:
     """Load a file beside the tests, which pytest imports by path and so cannot import by name."""
@@ -56,6 +58,12 @@ def kind(request: pytest.FixtureRequest) -> Any:
 @pytest.fixture(scope="session")
 def kinds() -> dict[str, Any]:
     return KINDS
+
+
+@pytest.fixture
+def torchs_masks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let torch draw random masks, as it does where the engine is missing."""
+    monkeypatch.setattr(_random, "_is_engines", lambda like: False)
 
 
 @pytest.fixture(params=list(ALL))

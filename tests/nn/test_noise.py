@@ -12,6 +12,7 @@ import torch
 from torch.utils._pytree import tree_leaves, tree_map
 
 from recur.nn import GRU, LSTM, RHN, RNN, LiGRU, LSTMCell, Recurrent, RHNCell
+from recur.ops._random import dropout, dropout_mask
 
 T, B, H = 6, 40, 50
 
@@ -237,7 +238,7 @@ def test_dropout_of_the_state_in_module_cells_is_dropout_of_the_columns_that_it_
     torch.manual_seed(5)
     found = noisy(x, **more)
     torch.manual_seed(5)
-    mask = torch.nn.functional.dropout(torch.ones(1, 8, dtype=torch.float64), 0.5)[0]
+    mask = dropout_mask((1, 8), 0.5, x)[0]
     assert 0 < int((mask == 0).sum()) < 8
     with torch.no_grad():
         for name in STATES[label]:
@@ -257,7 +258,7 @@ def test_weight_dropout_in_module_cells_drops_the_recurrent_weights_once(all_kin
     with torch.no_grad():
         for name in names:
             weight = getattr(plain.cells[0], name)
-            weight.copy_(torch.nn.functional.dropout(weight, 0.5))
+            weight.copy_(dropout(weight, 0.5))
     compare(everything(found), everything(plain(x, **more)))
     (found[0].sum()).backward()
     assert bool((noisy.cells[0].get_parameter(names[-1]).grad == 0).any())

@@ -92,7 +92,7 @@ def test_ties_between_packed_lengths_keep_their_order(kind, compare, flat):
 
 
 @pytest.mark.parametrize("batch_first", [False, True])
-def test_the_same_seed_gives_the_same_dropout(kind, compare, flat, batch_first):
+def test_the_same_seed_gives_the_same_dropout(kind, compare, flat, batch_first, torchs_masks):
     ours, theirs = kind.pair(4, 5, num_layers=3, bidirectional=True, dropout=0.4, batch_first=batch_first)
     x = torch.randn(6, 3, 4, dtype=torch.float64)
     results = []

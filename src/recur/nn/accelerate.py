@@ -169,6 +169,8 @@ class _Both:
     _ours: ClassVar[Any]
     # Whether under autocast on a CPU torch's own returns a state of the dtype that it was given, or the input was.
     _keeps_dtype: ClassVar[bool] = False
+    # A seed gives the training that it gave with torch's own layer.
+    _drop = staticmethod(nn.functional.dropout)
 
     def __init__(self, *args: Any, **keywords: Any) -> None:
         """Make one as torch's own is made; code that copies layers calls `type(layer)(...)`."""

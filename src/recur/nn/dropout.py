@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 from recur.nn.options import check_share
+from recur.ops._random import dropout_mask
 
 
 class LockedDropout(nn.Module):
@@ -61,5 +61,4 @@ def drop_locked(x: Tensor, p: float, time_axis: int = 0) -> Tensor:
     """Return `x` times one dropout mask for all steps; `x` has any shape, time lies on `time_axis`."""
     shape = list(x.shape)
     shape[time_axis] = 1
-    # Not x.new_ones: it would be one for each sample under vmap, whose `randomness` then could not be "same".
-    return x * torch.nn.functional.dropout(torch.ones(shape, dtype=x.dtype, device=x.device), p)
+    return x * dropout_mask(shape, p, x)

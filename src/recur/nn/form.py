@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from recur.nn import initialization
 from recur.nn import options as checks
@@ -15,6 +15,7 @@ from recur.nn.options import GatedOptions, Initializer, StackOptions
 from recur.ops import _dispatch
 from recur.ops._call import SILENCE, Noise, Options, State
 from recur.ops._forms import form, takers
+from recur.ops._random import bernoulli, dropout_mask
 
 OWN = (
     "recurrent_dropout",
@@ -183,8 +184,8 @@ class GatedForm(WithZoneout):
         if is_dropping and self.recurrent_dropout_kind == "state":
             on_state = state_mask(state[0], self.recurrent_dropout, dilation, is_drawn)
         elif is_dropping:
-            ones = _full_like(state[-1], (num_steps, *state[-1].shape), 1.0)
-            on_candidate = nn.functional.dropout(ones, self.recurrent_dropout, is_drawn)
+            shape = (num_steps, *state[-1].shape)
+            on_candidate = _dropout_mask(shape, self.recurrent_dropout, state[-1], is_drawn)
         kept = tuple(
             [
                 zoneout_mask(part, share, num_steps, self.training and is_drawn)
@@ -203,8 +204,8 @@ def state_mask(h: Tensor, share: float, dilation: int = 1, is_drawn: bool = True
         dilation: The steps between those that it connects are of the same sequence: one mask for them all.
         is_drawn: Whether a mask is drawn; else it only looks like one.
     """
-    ones = _full_like(h, (h.shape[0] // dilation, h.shape[1], *[1] * (h.dim() - 2)), 1.0)
-    return nn.functional.dropout(ones, share, is_drawn).repeat(dilation, *[1] * (h.dim() - 1))
+    shape = (h.shape[0] // dilation, h.shape[1], *[1] * (h.dim() - 2))
+    return _dropout_mask(shape, share, h, is_drawn).repeat(dilation, *[1] * (h.dim() - 1))
 
 
 def zoneout_mask(part: Tensor, share: float, num_steps: int, is_training: bool) -> Tensor | None:
@@ -213,16 +214,11 @@ def zoneout_mask(part: Tensor, share: float, num_steps: int, is_training: bool) 
         return None
     if not is_training:
         return part.new_full((1, *[1] * part.dim()), share)
-    return torch.bernoulli(_full_like(part, (num_steps, *part.shape), share))
+    return bernoulli((num_steps, *part.shape), share, part)
 
 
-def _full_like(tensor: Tensor, shape: tuple[int, ...], value: float) -> Tensor:
-    """Return one number in another shape, in the dtype and on the device of `tensor`.
-
-    Unlike `new_full` it does not depend on `tensor`, so that under vmap it is the same for all, and what is drawn from
-    it as vmap's `randomness` says.
-    """
-    return torch.full(shape, value, dtype=tensor.dtype, device=tensor.device)
+def _dropout_mask(shape: tuple[int, ...], share: float, like: Tensor, is_drawn: bool) -> Tensor:
+    return dropout_mask(shape, share, like) if is_drawn else torch.ones(shape, dtype=like.dtype, device=like.device)
 
 
 def changed_arguments(module: Any) -> list[str]:

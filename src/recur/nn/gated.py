@@ -20,6 +20,7 @@ from recur.ops import _dispatch
 from recur.ops._call import TORCH_WEIGHTS, Call, Result, State, Weights
 from recur.ops._kept import Kept
 from recur.ops._library import flatten_weights
+from recur.ops._random import dropout
 
 _FEW_ROWS = 32
 """With more, the layers of a stack do not wait for each other: each has work for all threads."""
@@ -213,8 +214,7 @@ class GatedLayer(GatedForm, RecurrentLayer):
         """Return what the op is asked for, with the noise of this run; the arguments as of `_run_one`."""
         weights = self._weights(k)
         if self.training and self.weight_dropout > 0:
-            dropped = nn.functional.dropout(weights.weight_hh, self.weight_dropout)
-            weights = weights._replace(weight_hh=dropped)
+            weights = weights._replace(weight_hh=dropout(weights.weight_hh, self.weight_dropout))
         noise = self._noise(x_TBI, state, self.dilations[k // self._num_directions])
         form = self._form_now()
         return Call(

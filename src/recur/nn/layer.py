@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -15,6 +15,7 @@ from recur.nn.stack import Stack
 from recur.nn.states import Directions, StateForm
 from recur.ops._call import Result, State
 from recur.ops._checks import check_like, check_reset, check_steps, has_values, shape_of
+from recur.ops._random import dropout
 from recur.ops._scan import mask_of
 
 
@@ -55,6 +56,9 @@ class RecurrentLayer(Stack):
     """
 
     # --- what a kind of layer says -----------------------------------------------------------------------------
+
+    # What drops outputs between layers with a probability.
+    _drop: Callable[[Tensor, float], Tensor] = staticmethod(dropout)
 
     def _run_one(
         self,
@@ -205,7 +209,7 @@ class RecurrentLayer(Stack):
                 y_TBO = self._skipped(layer, x_TBI, y_TBO)
             if not is_last:
                 if self.training and self.dropout > 0:
-                    y_TBO = (drop_locked if self.locked_dropout else nn.functional.dropout)(y_TBO, self.dropout)
+                    y_TBO = (drop_locked if self.locked_dropout else self._drop)(y_TBO, self.dropout)
                 if self.skip == "dense":
                     below.append(y_TBO)
                     y_TBO = torch.cat(below, 2)

@@ -43,6 +43,11 @@ def is_backward_wanted() -> bool:
     return torch.is_grad_enabled() or torch._C._is_tracing()
 
 
+def is_looked_into() -> bool:
+    """Return whether torch sees more in tensors than their memory: `torch.func`, or a mode of its dispatcher."""
+    return bool(torch._C._are_functorch_transforms_active() or torch._C._len_torch_dispatch_stack())
+
+
 def check_call(call: Call, cell: Cell) -> None:
     """Raise unless every tensor of an op's call fits the others and the cell.
 

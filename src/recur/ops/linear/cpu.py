@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from recur import engine
+from recur.ops._checks import is_looked_into
 from recur.ops._kernels import DTYPES, empty, kernels, with_features_together
 from recur.ops.linear import reference
 
@@ -50,7 +51,7 @@ def refusal(x: Tensor, weight: Tensor, bias: Tensor | None, is_forced: bool) -> 
             return "its kernels take plain dense tensors"
     if bias is not None and (bias.shape != weight.shape[:1] or bias.dtype != x.dtype or bias.device != x.device):
         return f"its kernels take a bias of shape ({weight.shape[0]},) in x's dtype and on its device"
-    if _is_looked_into():
+    if is_looked_into():
         return "under torch.func, and where torch's dispatcher is looked into, the product is torch's"
     if forward_ad._current_level >= 0:
         return "its kernels have no forward-mode derivative"
@@ -107,14 +108,10 @@ class _Through(torch.autograd.Function):
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
         # Where several backward passes are made at once, the gradient has no memory of its own.
-        has_memory = type(dy) is Tensor and torch._C._has_storage(dy) and not _is_looked_into()
+        has_memory = type(dy) is Tensor and torch._C._has_storage(dy) and not is_looked_into()
         if torch.is_grad_enabled() or not has_memory:
             return reference.gradients(x, weight, dy, ctx.needs_input_grad)
         return _gradients(ctx.sizes, x, weight, dy, ctx.needs_input_grad)
-
-
-def _is_looked_into() -> bool:
-    return bool(torch._C._are_functorch_transforms_active() or torch._C._len_torch_dispatch_stack())
 
 
 def _rows(tensor: Tensor) -> Tensor:
