@@ -365,7 +365,7 @@ def runs() -> Iterator[list[type]]:
     """Give a list to which each back end is added that runs."""
     ran: list[type] = []
     with ExitStack() as stack:
-        for kind, name in ((Cpu, "run"), (Cpu, "run_both"), (Library, "run"), (Reference, "run")):
+        for kind, name in ((Cpu, "run"), (Cpu, "run_both"), (Cpu, "run_stack"), (Library, "run"), (Reference, "run")):
             honest = getattr(kind, name)
 
             def run(*arguments: Any, kind: type = kind, honest: Any = honest) -> Any:
