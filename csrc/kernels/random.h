@@ -2,7 +2,6 @@
 
 #pragma once
 
-#include <algorithm>
 #include <cmath>
 #include <cstring>
 
@@ -100,12 +99,12 @@ struct MaskLanes<double> {
 template <class T>
 void draw_part(const Mask<T>& mask, Index first, Index count, T* to) {
   if (mask.share >= 1) {
-    std::fill(to, to + count, mask.value);
+    for (Index i = 0; i < count; ++i) to[i] = mask.value;
     return;
   }
   constexpr Index kBlocks = kMaskGroup / 4, kAtOnce = kWidth<float>;
-  const std::uint32_t threshold =
-      static_cast<std::uint32_t>(std::min(std::ceil(mask.share * 4294967296.0), 4294967295.0));
+  const double bound = std::ceil(mask.share * 4294967296.0);
+  const std::uint32_t threshold = bound < 4294967295.0 ? static_cast<std::uint32_t>(bound) : 0xffffffffu;
   const Vector<T> value = splat(mask.value);
   const RoundKeys keys(mask.key);
   Wide lanes;
