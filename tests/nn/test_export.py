@@ -221,7 +221,7 @@ def test_a_fixed_number_of_steps_keeps_torchs_own_function(all_kinds):
 @pytest.mark.parametrize(
     ("name", "key"), [("LSTM", "bidirectional"), *[pytest.param("GRU", key, marks=pytest.mark.slow) for key in SETS]]
 )
-def test_a_program_has_the_kernels_where_they_are_asked_for(all_kinds, name, key):
+def test_a_program_has_the_kernels_where_they_are_asked_for(all_kinds, torchs_masks, name, key):
     options, keywords = SETS[key]
     # In training, for the kernels take masks for any number of steps as well.
     layer = make(all_kinds, name, options | {"backend": "cpu"}).train()

@@ -78,3 +78,27 @@ def test_lengths_may_lie_anywhere_and_have_any_whole_dtype(compare, flat):
     for dtype in (*unsigned, torch.int8, torch.int16, torch.int32, torch.int64):
         compare(flat(layer(x, lengths=torch.tensor([4, 6], dtype=dtype))), want)
     compare(flat(layer(x, lengths=torch.tensor([4, 6]).numpy())), want)
+
+
+@pytest.mark.parametrize("enforce_sorted", [True, False])
+def test_packs_are_read_as_torch_reads_them(enforce_sorted):
+    torch.manual_seed(0)
+    rows = [torch.randn(n, 3, requires_grad=True) for n in ((5, 4, 4, 1) if enforce_sorted else (4, 1, 5, 4))]
+    packed = pack_sequence(rows, enforce_sorted)
+    padded, lengths = pad_packed_sequence(packed)
+    layer = GRU(3, 4, 2, skip="residual")
+    found, state = layer(packed)
+    expected, expected_state = layer(padded, lengths=lengths)
+    torch.testing.assert_close(pad_packed_sequence(found)[0], expected)
+    torch.testing.assert_close(state, expected_state)
+    assert found[1:] == packed[1:]
+    torch.testing.assert_close(
+        torch.autograd.grad(found.data.square().sum(), rows, retain_graph=True),
+        torch.autograd.grad(expected.square().sum(), rows),
+    )
+
+
+def test_a_pack_that_contradicts_itself():
+    packed = pack_sequence([torch.randn(4, 3), torch.randn(2, 3)])
+    with pytest.raises(ValueError, match="has 5 rows, but its batch_sizes come to 6"):
+        GRU(3, 4)(packed._replace(data=packed.data[:5]))

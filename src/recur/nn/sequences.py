@@ -7,7 +7,7 @@ from typing import NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
-from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence, pad_sequence
+from torch.nn.utils.rnn import PackedSequence, pad_sequence
 
 from recur.ops._checks import check_lengths, shape_of
 
@@ -22,19 +22,21 @@ class Form(NamedTuple):
     Attributes:
         batch_first: Whether what is padded is (B, T, ...), whatever x came as.
         is_batched: Whether there is a batch at all.
-        packed: The PackedSequence it came as, or None.
+        packed: The PackedSequence it came as, and of each row of its data the place among the T * B steps of the padded
+            batch; or None.
         counts: The steps of each sequence when it came as a list, or None.
     """
 
     batch_first: bool = False
     is_batched: bool = True
-    packed: PackedSequence | None = None
+    packed: tuple[PackedSequence, Tensor] | None = None
     counts: tuple[int, ...] | None = None
 
     def restore(self, y_TBO: Tensor) -> Tensor | PackedSequence | list[Tensor]:
         """Return (T, B, ...) in the form of the input."""
         if self.packed is not None:
-            return _pack_like(self.packed, y_TBO)
+            packed, places = self.packed
+            return packed._replace(data=y_TBO.flatten(0, 1).index_select(0, places))
         if self.counts is not None:
             return [row[:count] for row, count in zip(y_TBO.unbind(1), self.counts, strict=True)]
         if not self.is_batched:
@@ -65,8 +67,8 @@ def time_first(
     if isinstance(x, PackedSequence):
         if lengths is not None:
             raise ValueError(f"{owner}: a PackedSequence has its own lengths; leave lengths out.")
-        padded, counts = pad_packed_sequence(x)
-        return padded, counts, Form(batch_first=batch_first, packed=x)
+        padded, counts, places = _unpacked(owner, x)
+        return padded, counts, Form(batch_first=batch_first, packed=(x, places))
     if isinstance(x, list | tuple):
         if lengths is not None:
             raise ValueError(f"{owner}: a list of sequences has its own lengths; leave lengths out.")
@@ -105,14 +107,25 @@ def _padded(
     return pad_sequence(list(rows)), torch.tensor(counts), Form(batch_first=batch_first, counts=counts)
 
 
-def _pack_like(packed: PackedSequence, y_TBO: Tensor) -> PackedSequence:
-    """Pack (T, B, O) with the order of rows that `packed` has."""
-    if packed.sorted_indices is not None:
-        y_TBO = y_TBO.index_select(1, packed.sorted_indices)
-    steps = torch.arange(y_TBO.shape[1])[:, None]
-    lengths = (steps < packed.batch_sizes).sum(1)
-    data = pack_padded_sequence(y_TBO, lengths).data
-    return PackedSequence(data, packed.batch_sizes, packed.sorted_indices, packed.unsorted_indices)
+def _unpacked(owner: str, packed: PackedSequence) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the sequences as (T, B, ...), zero past their ends, their lengths, and the place of each row of data.
+
+    Torch's `pad_packed_sequence` copies step by step, which takes many times as long, above all with a gradient.
+    """
+    data, batch_sizes, order, _ = packed
+    num_steps, batch, count = len(batch_sizes), int(batch_sizes[0]), int(batch_sizes.sum())
+    if count != len(data):
+        raise ValueError(f"{owner}: the PackedSequence has {len(data)} rows, but its batch_sizes come to {count}.")
+    steps = torch.arange(num_steps).repeat_interleave(batch_sizes, output_size=count)
+    rows = torch.arange(count) - (batch_sizes.cumsum(0) - batch_sizes)[steps]
+    lengths = torch.zeros(batch, dtype=torch.int64).index_add_(0, rows, torch.ones_like(rows))
+    steps, rows = steps.to(data.device), rows.to(data.device)
+    if order is not None:
+        lengths = torch.zeros_like(lengths).index_copy_(0, order.to(lengths.device), lengths)
+        rows = order[rows]
+    places = steps * batch + rows
+    padded = data.new_zeros(num_steps * batch, *data.shape[1:]).index_copy(0, places, data)
+    return padded.view(num_steps, batch, *data.shape[1:]), lengths, places
 
 
 def lengths_of(owner: str, lengths: Lengths, num_steps: int, batch: int) -> Tensor:
