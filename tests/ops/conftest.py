@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -166,6 +166,26 @@ def threads() -> Iterator[Callable[[int], None]]:
     before = torch.get_num_threads()
     yield torch.set_num_threads
     torch.set_num_threads(before)
+
+
+@pytest.fixture(params=[1, 2, 3, 5])
+def any_threads(request: pytest.FixtureRequest, threads: Callable[[int], None]) -> int:
+    """So many threads."""
+    threads(request.param)
+    return int(request.param)
+
+
+def _gradients(layer: Any, result: Any, leaves: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    torch.manual_seed(1)
+    outputs = [result[0], *(result[1] if isinstance(result[1], tuple) else (result[1],))]
+    loss = sum((output * torch.randn_like(output)).sum() for output in outputs)
+    return torch.autograd.grad(loss, [*leaves, *layer.parameters()])
+
+
+@pytest.fixture(scope="session")
+def gradients() -> Callable[..., tuple[Tensor, ...]]:
+    """The gradients of leaves and of a layer's parameters from all that the layer has returned."""
+    return _gradients
 
 
 @pytest.fixture

@@ -15,14 +15,6 @@ T, B, INPUTS, H = 40, 2, 33, 64
 KINDS = ["RNN", "GRU", "LSTM", "IndRNN", "MGU", "LiGRU"]
 
 
-@pytest.fixture(params=[1, 2, 5])
-def threads(request):
-    before = torch.get_num_threads()
-    torch.set_num_threads(request.param)
-    yield request.param
-    torch.set_num_threads(before)
-
-
 @pytest.fixture
 def at_once(monkeypatch):
     """How often two forward, and two backward, passes were handed to the kernels at once."""
@@ -51,16 +43,9 @@ def one_by_one(layer, x, hx=None, **keywords):
         _cpu.Cpu.run_both = run_both
 
 
-def gradients(layer, result, leaves):
-    torch.manual_seed(1)
-    outputs = [result[0], *(result[1] if isinstance(result[1], tuple) else (result[1],))]
-    loss = sum((output * torch.randn_like(output)).sum() for output in outputs)
-    return torch.autograd.grad(loss, [*leaves, *layer.parameters()])
-
-
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_the_same_as_one_by_one(kind, dtype, threads, at_once):
+def test_the_same_as_one_by_one(kind, dtype, any_threads, at_once, gradients):
     torch.manual_seed(0)
     layer = getattr(nn, kind)(INPUTS, H, 2, bidirectional=True, dtype=dtype)
     x = torch.randn(T, B, INPUTS, dtype=dtype, requires_grad=True)
@@ -93,7 +78,7 @@ def test_the_same_as_one_by_one(kind, dtype, threads, at_once):
     ],
     ids=lambda options: "-".join(options),
 )
-def test_options(options, threads, at_once):
+def test_options(options, any_threads, at_once, gradients):
     torch.manual_seed(0)
     layer = nn.LSTM(INPUTS, H, bidirectional=True, dtype=torch.float64, **options)
     x = torch.randn(T, B, INPUTS, dtype=torch.float64, requires_grad=True)

@@ -14,14 +14,6 @@ T, B, INPUTS, H = 40, 2, 33, 64
 KINDS = ["RNN", "GRU", "LSTM", "IndRNN", "MGU", "LiGRU"]
 
 
-@pytest.fixture(params=[1, 2, 3, 5])
-def threads(request):
-    before = torch.get_num_threads()
-    torch.set_num_threads(request.param)
-    yield request.param
-    torch.set_num_threads(before)
-
-
 @pytest.fixture
 def stacked(monkeypatch):
     """How many stacks were handed to the kernels at once."""
@@ -55,16 +47,9 @@ def one_by_one(layer, x, **keywords):
         _cpu.Cpu.run_stack = run_stack
 
 
-def gradients(layer, result, leaves):
-    torch.manual_seed(1)
-    outputs = [result[0], *(result[1] if isinstance(result[1], tuple) else (result[1],))]
-    loss = sum((output * torch.randn_like(output)).sum() for output in outputs)
-    return torch.autograd.grad(loss, [*leaves, *layer.parameters()])
-
-
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("num_layers", [2, 3, 5])
-def test_the_same_as_one_by_one(kind, num_layers, threads, stacked):
+def test_the_same_as_one_by_one(kind, num_layers, any_threads, stacked, gradients):
     torch.manual_seed(0)
     layer = getattr(nn, kind)(INPUTS, H, num_layers, dtype=torch.float64)
     x = torch.randn(T, B, INPUTS, dtype=torch.float64, requires_grad=True)
@@ -96,7 +81,7 @@ def test_the_same_as_one_by_one(kind, num_layers, threads, stacked):
     ],
     ids=lambda options: "-".join(options),
 )
-def test_options(options, threads, stacked):
+def test_options(options, any_threads, stacked, gradients):
     torch.manual_seed(0)
     layer = nn.LSTM(INPUTS, H, 3, dtype=torch.float64, **options)
     x = torch.randn(B, T, INPUTS) if "batch_first" in options else torch.randn(T, B, INPUTS)
