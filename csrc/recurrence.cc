@@ -8,6 +8,7 @@
 #include <numeric>
 #include <optional>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "barrier.h"
@@ -203,12 +204,6 @@ int parts_for(const Recurrence<T>& call, int threads) {
 // the multipliers are busy by rows too. No more than two threads could be measured.
 //
 // Backward there is more to it: parts by rows each have a sum for every weight, which are put together at the end.
-// Where all rows and steps are few for the weights that counts: backward, by rows / by units, LSTM 1024 T = 1, B = 16
-// ..., LSTM 512 with T = 1, B = 16 2.52 / 1.46, T = 10, B = 64 15.5 / 14.8, T = 100, B = 32 71.9 / 73.5, LSTM 256 with
-// T = 1, B = 64 0.46 / 0.40, T = 10, B = 16 0.99 / 0.96, T = 25, B = 16 2.78 / 2.82, GRU 1024 with T = 1, B = 16 8.5
-// / 4.7, in milliseconds.
-//
-// Backward there is more to it: parts by rows each have a sum for every weight, which are put together at the end.
 // Where all rows and steps are few for the weights that counts: backward, by rows / by units, in milliseconds, LSTM 512
 // with T = 1, B = 16 2.52 / 1.46, T = 10, B = 64 15.5 / 14.8, T = 100, B = 32 71.9 / 73.5, LSTM 256 with T = 1, B = 64
 // 0.46 / 0.40, T = 10, B = 16 0.99 / 0.96, T = 25, B = 16 2.78 / 2.82, GRU 1024 with T = 1, B = 16 8.5 / 4.7. So it is
@@ -385,7 +380,8 @@ int threads_of_each(const Recurrence<T>& one, const Recurrence<T>& other, int th
   return each;
 }
 
-// Whether as many layers as these run at the same time, each in one thread.
+// Whether as many layers as these run at the same time, each in one thread: by the rule of `threads_of_each`, where
+// there are steps enough to be some behind, and where sharing rows or units would not occupy more threads.
 //
 // Measured as for `threads_of_each`, two layers, B = 1, one after the other / at the same time: inference LSTM 64
 // 182 / 138, LSTM 128 397 / 347, GRU 128 315 / 283, RNN 128 176 / 141, RNN 256 516 / 362, with T = 1000 GRU 128
@@ -399,7 +395,7 @@ bool are_relayed(Recurrence<T>* const* calls, int count, int threads) {
     if (!is_near || (call.batch + threads - 1) / threads > 3 || call.steps < 16) return false;
     if (call.steps * call.batch * weights < kWorth) return false;
     if (parts_for(call, threads) > count) return false;
-    if (count > 2 && unit_parts_for(call, threads, SplitBy::fastest, 1) > count) return false;
+    if (unit_parts_for(call, threads, SplitBy::fastest, 1) > count) return false;
   }
   return true;
 }
@@ -456,6 +452,11 @@ void run_relayed(const Pass<T>& pass, Recurrence<T>* const* calls, const std::ve
 }
 
 }  // namespace
+
+template <class T>
+bool are_any_relayed(const std::vector<Recurrence<T>*>& calls, int threads) {
+  return groups_of(calls, threads).size() < calls.size();
+}
 
 template <class T>
 SavedSizes saved_sizes(const Recurrence<T>& call) {
@@ -665,6 +666,8 @@ template void backward_both(const Recurrence<double>&, const Recurrence<double>&
 template void forward_stack(std::vector<Recurrence<float>*>, const std::vector<KeptWeights<float>*>&, int);
 template void forward_stack(std::vector<Recurrence<double>*>, const std::vector<KeptWeights<double>*>&, int);
 template void backward_stack(std::vector<Recurrence<float>*>, int);
+template bool are_any_relayed(const std::vector<Recurrence<float>*>&, int);
+template bool are_any_relayed(const std::vector<Recurrence<double>*>&, int);
 template void backward_stack(std::vector<Recurrence<double>*>, int);
 template class Stepping<float>;
 template class Stepping<double>;

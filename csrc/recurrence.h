@@ -176,6 +176,9 @@ template <class T>
 void forward_stack(std::vector<Recurrence<T>*> calls, const std::vector<KeptWeights<T>*>& kept, int threads);
 template <class T>
 void backward_stack(std::vector<Recurrence<T>*> calls, int threads);
+// Whether any of them do; only their sizes are looked at.
+template <class T>
+bool are_any_relayed(const std::vector<Recurrence<T>*>& calls, int threads);
 
 // The packed weights of a layer, kept between forward passes without a backward pass.
 //

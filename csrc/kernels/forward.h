@@ -233,7 +233,9 @@ struct Forward {
       scratch.h[i] = plan.h_before(t, b);
       if (call.state_mask == nullptr) continue;
       T* masked = scratch.masked + i * plan.outputs;
-      for (Index p = 0; p < plan.outputs; p += kWidth<T>) {
+      // Others' units may be written right now; only a product looks at those, behind a meeting.
+      const Stretch seen = cell.is_elementwise ? plan.own_outputs() : Stretch{0, plan.outputs};
+      for (Index p = seen.begin; p < seen.end; p += kWidth<T>) {
         const Lanes<T> lanes(plan.outputs - p);
         store(masked + p, load(scratch.h[i] + p, lanes) * load(call.state_mask + b * plan.outputs + p, lanes), lanes);
       }

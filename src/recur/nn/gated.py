@@ -22,9 +22,6 @@ from recur.ops._kept import Kept
 from recur.ops._library import flatten_weights
 from recur.ops._random import dropout
 
-_FEW_ROWS = 32
-"""With more, the layers of a stack do not wait for each other: each has work for all threads."""
-
 
 class GatedLayer(GatedForm, RecurrentLayer):
     """A stack of layers that run the op `_op`; the base of `RNN`, `GRU`, `LSTM`, `IndRNN`, `MGU` and `LiGRU`.
@@ -155,29 +152,22 @@ class GatedLayer(GatedForm, RecurrentLayer):
         records: bool,
         extras: Tensor | None,
     ) -> tuple[Tensor | tuple[Tensor, Tensor], list[State], list[Result]]:
-        if (
-            not (records or torch.compiler.is_compiling())
-            and extras is None
-            and self._is_plain_stack()
-            and x_TBI.shape[1] <= _FEW_ROWS
-        ):
-            calls = [
-                self._call(
-                    k,
-                    x_TBI,
-                    states[k],
-                    lengths=lengths,
-                    reset=reset,
-                    anew=None if anew is None else anew[k],
-                    reverse=False,
-                    records=False,
-                )
-                for k in range(self.num_layers)
-            ]
-            found = _dispatch.run_stack(self._cell.backends, calls, self.backend)
-            if found is not None:
-                return *found, []
-        return super()._stack(x_TBI, states, lengths, reset, anew, records, extras)
+        if records or extras is not None or torch.compiler.is_compiling() or not self._is_plain_stack():
+            return super()._stack(x_TBI, states, lengths, reset, anew, records, extras)
+        calls = [
+            self._call(
+                k,
+                x_TBI,
+                states[k],
+                lengths=lengths,
+                reset=reset,
+                anew=None if anew is None else anew[k],
+                reverse=False,
+                records=False,
+            )
+            for k in range(self.num_layers)
+        ]
+        return *_dispatch.run_stack(self._cell.backends, calls, self.backend), []
 
     def _is_plain_stack(self) -> bool:
         """Whether the outputs of each layer are the input of the next, and nothing is drawn."""

@@ -14,7 +14,19 @@ from recur.ops import _operators
 from recur.ops._call import SILENCE, Call, Result, State
 from recur.ops._checks import has_values
 from recur.ops._frame import Frame, is_by_reference, through_reference
-from recur.ops._kernels import DTYPES, MORE, ForwardPass, Given, Saved, described, forward_both, forward_pass, kernels
+from recur.ops._kernels import (
+    DTYPES,
+    MORE,
+    NUM_GATES,
+    ForwardPass,
+    Given,
+    Saved,
+    cell_kind,
+    described,
+    forward_both,
+    forward_pass,
+    kernels,
+)
 from recur.ops._recompute import Segments
 from recur.ops._scan import Reference
 from recur.ops._several import Both, Stacked, forward_stack
@@ -119,28 +131,34 @@ class Cpu:
         first, second = [Result(done.found[0], done.found[1:]) for done in passes]
         return first, second
 
+    def takes_stack(self, calls: Sequence[Call]) -> bool:
+        """Return whether layers of these run at the same time, see `TakesSeveral.takes_stack`."""
+        first = calls[0]
+        # Bfloat16 is rounded from layer to layer.
+        if self.accepts(first) is not None or first.dtype is torch.bfloat16:
+            return False
+        num_steps, batch, width = first.x_TBI.shape
+        sizes = []
+        for call in calls:
+            sizes.append((width, call.weights.weight_ih.shape[0] // NUM_GATES[self._kind], call.state[0].shape[1]))
+            width = sizes[-1][2]
+        are_relayed = kernels().are_any_relayed32 if first.dtype is torch.float32 else kernels().are_any_relayed64
+        if not are_relayed(cell_kind(self._kind), num_steps, batch, sizes, torch.get_num_threads()):
+            return False
+        is_learning, is_operator = _follows(first, _given(first))
+        if is_operator or (is_learning and _recomputes(first)):
+            return False
+        for call in calls[1:]:
+            # What has no gradient below saves nothing.
+            if self.accepts(call) is not None or (not is_learning and _follows(call, _given(call))[0]):
+                return False
+        return True
+
     def run_stack(self, calls: Sequence[Call]) -> tuple[Tensor, list[State]]:
-        """Run the layers of a stack: at the same time, some steps apart, where that is faster.
-
-        Args:
-            calls: From the first to the last; each has the outputs of the one before as its x, whatever x it names.
-
-        Returns:
-            The outputs of the last, and the final state of each.
-        """
-        if calls[0].dtype is torch.bfloat16:
-            output, states = self.run_stack([_in_float32(call) for call in calls])
-            return output.to(torch.bfloat16), [tuple([p.to(torch.bfloat16) for p in state]) for state in states]
+        """Run the layers of a stack at the same time, some steps apart."""
         all_given = [_given(call) if k == 0 else (None, *_given(call)[1:]) for k, call in enumerate(calls)]
-        is_learning, is_operator = _follows(calls[0], [each for given in all_given for each in given])
-        if is_operator or (is_learning and _recomputes(calls[0])):
-            output, states = calls[0].x_TBI, []
-            for call in calls:
-                output, state, _ = self.run(call._replace(x_TBI=output))
-                states.append(state)
-            return output, states
-        size = len(calls[0].state)
-        if is_learning:
+        if _follows(calls[0], all_given[0])[0]:
+            size = len(calls[0].state)
             frames = [Frame(self._kind, self._reference, call) for call in calls]
             output, *rest = Stacked.apply(frames, *[each for given in all_given for each in given])  # type: ignore[no-untyped-call]
             return output, [tuple(rest[k * size : (k + 1) * size]) for k in range(len(calls))]

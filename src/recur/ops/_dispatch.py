@@ -39,6 +39,9 @@ class TakesSeveral(Backend, Protocol):
     def run_both(self, one: Call, other: Call) -> tuple[Result, Result]:
         """Return what `run` returns for each."""
 
+    def takes_stack(self, calls: Sequence[Call]) -> bool:
+        """Return whether `run_stack` can run these, and is better than one call after the other."""
+
     def run_stack(self, calls: Sequence[Call]) -> tuple[Tensor, list[State]]:
         """Return the last outputs and each final state; each call's x is the outputs of the one before."""
 
@@ -139,16 +142,27 @@ def run_both(backends: Sequence[Backend], one: Call, other: Call, requested: str
 
 def run_stack(
     backends: Sequence[Backend], calls: Sequence[Call], requested: str = "auto"
-) -> tuple[Tensor, list[State]] | None:
-    """Run the layers of a stack, of which only the first one's x counts; None where no back end takes them at once."""
+) -> tuple[Tensor, list[State]]:
+    """Run the layers of a stack, see `run`: at once where a back end is better so, else one after the other.
+
+    Args:
+        backends: Fastest first.
+        calls: From the first to the last; each has the outputs of the one before as its x, whatever x it names.
+        requested: As of `run`.
+
+    Returns:
+        The outputs of the last, and the final state of each.
+    """
     first = backends[0]
-    if not isinstance(first, TakesSeveral) or requested not in ("auto", first.name):
-        return None
-    completed = [_complete(call, requested) for call in calls]
-    if any(first.accepts(call) is not None for call in completed):
-        return None
-    with _without_autocast(completed[0]):
-        return first.run_stack(completed)
+    if isinstance(first, TakesSeveral) and requested in ("auto", first.name):
+        completed = [_complete(call, requested) for call in calls]
+        if first.takes_stack(completed):
+            return first.run_stack(completed)
+    output, states = calls[0].x_TBI, []
+    for call in calls:
+        output, state, _ = run(backends, call._replace(x_TBI=output), requested)
+        states.append(state)
+    return output, states
 
 
 def _without_autocast(call: Call) -> AbstractContextManager[Any]:

@@ -166,7 +166,7 @@ def described(kind: str, call: Call, given: Given) -> tuple[Any, list[Any], list
     options = call.options
     num_steps, batch, input_size = x.shape
     kernel = (kernels().Recurrence32 if x.dtype is torch.float32 else kernels().Recurrence64)(
-        _cell_kinds(kind),
+        cell_kind(kind),
         options.nonlinearity == "relu",
         options.layer_norm,
         call.reverse,
@@ -236,7 +236,8 @@ def kernels() -> ModuleType:
 
 
 @cache
-def _cell_kinds(kind: str) -> Any:
+def cell_kind(kind: str) -> Any:
+    """Return what the kernels call a cell."""
     return getattr(kernels().CellKind, kind)
 
 
