@@ -154,22 +154,21 @@ template <class T>
 void bind_stacks(nb::module_& m, const std::string& suffix) {
   m.def(("forward_stack" + suffix).c_str(), &recur::forward_stack<T>, nb::call_guard<nb::gil_scoped_release>());
   m.def(("backward_stack" + suffix).c_str(), &recur::backward_stack<T>, nb::call_guard<nb::gil_scoped_release>());
-  m.def(("are_any_relayed" + suffix).c_str(),
-        [](recur::CellKind cell, std::int64_t steps, std::int64_t batch,
-           const std::vector<std::array<std::int64_t, 3>>& sizes, int threads) {
-          std::vector<recur::Recurrence<T>> calls(sizes.size());
-          std::vector<recur::Recurrence<T>*> places;
-          for (std::size_t n = 0; n < sizes.size(); ++n) {
-            calls[n].form.cell = cell;
-            calls[n].steps = steps;
-            calls[n].batch = batch;
-            calls[n].input_size = sizes[n][0];
-            calls[n].hidden_size = sizes[n][1];
-            calls[n].out_size = sizes[n][2];
-            places.push_back(&calls[n]);
-          }
-          return recur::are_any_relayed<T>(places, threads);
-        });
+  m.def(("are_any_relayed" + suffix).c_str(), [](recur::CellKind cell, std::int64_t steps, std::int64_t batch,
+                                                 const std::vector<std::array<std::int64_t, 3>>& sizes, int threads) {
+    std::vector<recur::Recurrence<T>> calls(sizes.size());
+    std::vector<recur::Recurrence<T>*> places;
+    for (std::size_t n = 0; n < sizes.size(); ++n) {
+      calls[n].form.cell = cell;
+      calls[n].steps = steps;
+      calls[n].batch = batch;
+      calls[n].input_size = sizes[n][0];
+      calls[n].hidden_size = sizes[n][1];
+      calls[n].out_size = sizes[n][2];
+      places.push_back(&calls[n]);
+    }
+    return recur::are_any_relayed<T>(places, threads);
+  });
 }
 
 // Everything in one go, for each crossing from Python takes its time: sizes, then addresses, 0 where there is none.

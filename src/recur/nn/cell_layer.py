@@ -12,6 +12,7 @@ from torch.nn.utils import parametrize
 
 from recur.nn import nest
 from recur.nn import options as checks
+from recur.nn.asked import Asked
 from recur.nn.form import Checked, changed_arguments, zoneout_mask
 from recur.nn.gated_cell import GatedCell, LSTMState
 from recur.nn.layer import RecurrentLayer
@@ -131,18 +132,8 @@ class CellLayer(RecurrentLayer):
             f"{self._owner}: hx must have the structure {nest.shown(wanted)}, but is {nest.shown(nest.structure(hx))}."
         )
 
-    def _run_one(
-        self,
-        k: int,
-        x_TBI: Tensor,
-        state: State,
-        *,
-        lengths: Tensor | None,
-        reset: Tensor | None,
-        anew: State | None,
-        reverse: bool,
-        records: bool,
-    ) -> Result:
+    def _run_one(self, x_TBI: Tensor, asked: Asked) -> Result:
+        k, state, lengths, reset, anew, reverse, records = asked
         cell, wanted = self.cells[k], nest.structure(self._state_nest)
         more: dict[str, Any] = {"return_all": True} if records and isinstance(cell, ModuleCell | GatedCell) else {}
 

@@ -7,44 +7,27 @@ their own. So the d sequences run side by side as d * B rows.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from recur.errors import BackendError
-from recur.ops._call import Result, State
+from recur.nn.asked import Asked
+from recur.ops._call import Result
 from recur.ops._library import turn
 from recur.ops._rolled import is_rolled
 from recur.ops._scan import beside
 
 
-def run_dilated(
-    run: Callable[..., Result],
-    k: int,
-    x_TBI: Tensor,
-    state: State,
-    dilation: int,
-    *,
-    lengths: Tensor | None,
-    reset: Tensor | None,
-    anew: State | None,
-    reverse: bool,
-    records: bool,
-) -> Result:
+def run_dilated(run: Callable[[Tensor, Asked], Result], x_TBI: Tensor, asked: Asked, dilation: int) -> Result:
     """Return what `run` gives when each state comes from `dilation` steps back.
 
     Args:
-        run: Runs layer and direction `k` with one step back.
-        k: Handed on.
+        run: Runs a layer and direction with one step back.
         x_TBI: Inputs, (T, B, ...).
-        state: The last `dilation` states, each part (d, B, ...), the oldest, which the first step takes, first.
+        asked: Its state is the last `dilation` ones, the oldest, which the first step takes, first; after a reset each
+            of the d sequences starts anew at its first step.
         dilation: d.
-        lengths: (B,) or None.
-        reset: (T, B) or None; each of the d sequences starts anew at its first step after it.
-        anew: What a reset puts in place, like `state`; None means `state`.
-        reverse: Whether the steps run from each row's last to its first.
-        records: Whether the record is wanted.
 
     Returns:
         The same as `run`, the final state like `state`.
@@ -52,6 +35,7 @@ def run_dilated(
     Raises:
         BackendError: A program is being exported in which the number of steps is open.
     """
+    _, state, lengths, reset, anew, reverse, _ = asked
     if is_rolled(x_TBI):
         raise BackendError(
             "a dilation above 1 folds the steps, which takes a known number of them, but this program is exported for "
@@ -67,19 +51,14 @@ def run_dilated(
     ends_dB = (ends_B - streams + dilation - 1).div(dilation, rounding_mode="floor").clamp(min=0)
     is_full = lengths is None and num_steps % dilation == 0
     first = state if anew is None else anew
-    keywords: dict[str, Any] = {"reset": None, "anew": None}
-    if reset is not None:
-        keywords["reset"] = _folded(_since_last_visit(reset, dilation), rounds, dilation)
-        keywords["anew"] = tuple([part.flatten(0, 1) for part in first])
-    result = run(
-        k,
-        _folded(x_TBI, rounds, dilation),
-        tuple([part.flatten(0, 1) for part in state]),
+    folded = asked._replace(
+        state=tuple([part.flatten(0, 1) for part in state]),
         lengths=None if is_full else ends_dB.flatten(),
+        reset=None if reset is None else _folded(_since_last_visit(reset, dilation), rounds, dilation),
+        anew=None if reset is None else tuple([part.flatten(0, 1) for part in first]),
         reverse=False,
-        records=records,
-        **keywords,
     )
+    result = run(_folded(x_TBI, rounds, dilation), folded)
     final = tuple([torch.unflatten(part, 0, (dilation, batch)) for part in result.state])
     if reset is not None:
         pending = _pending(reset, ends_B, dilation)

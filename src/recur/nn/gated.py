@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from recur.nn import initialization
 from recur.nn import options as checks
+from recur.nn.asked import Asked
 from recur.nn.cell import CELLS
 from recur.nn.form import Checked, GatedForm, changed_arguments
 from recur.nn.gated_cell import GatedCell
@@ -154,19 +155,10 @@ class GatedLayer(GatedForm, RecurrentLayer):
     ) -> tuple[Tensor | tuple[Tensor, Tensor], list[State], list[Result]]:
         if records or extras is not None or torch.compiler.is_compiling() or not self._is_plain_stack():
             return super()._stack(x_TBI, states, lengths, reset, anew, records, extras)
-        calls = [
-            self._call(
-                k,
-                x_TBI,
-                states[k],
-                lengths=lengths,
-                reset=reset,
-                anew=None if anew is None else anew[k],
-                reverse=False,
-                records=False,
-            )
-            for k in range(self.num_layers)
-        ]
+        calls = []
+        for k in range(self.num_layers):
+            begin = None if anew is None else anew[k]
+            calls.append(self._call(x_TBI, Asked(k, states[k], lengths, reset, begin, reverse=False, records=False)))
         return *_dispatch.run_stack(self._cell.backends, calls, self.backend), []
 
     def _is_plain_stack(self) -> bool:
@@ -179,29 +171,19 @@ class GatedLayer(GatedForm, RecurrentLayer):
             and set(self.dilations) == {1}
         )
 
-    def _run_one(self, k: int, x_TBI: Tensor, state: State, **asked: Any) -> Result:
-        return _dispatch.run(self._cell.backends, self._call(k, x_TBI, state, **asked), self.backend)
+    def _run_one(self, x_TBI: Tensor, asked: Asked) -> Result:
+        return _dispatch.run(self._cell.backends, self._call(x_TBI, asked), self.backend)
 
-    def _run_directions(self, x_TBI: Tensor, asked: Sequence[Mapping[str, Any]], are_apart: bool) -> list[Result]:
-        is_dilated = self.dilations[asked[0]["k"] // self._num_directions] != 1
+    def _run_directions(self, x_TBI: Tensor, asked: Sequence[Asked], are_apart: bool) -> list[Result]:
+        is_dilated = self.dilations[asked[0].k // self._num_directions] != 1
         if len(asked) == 1 or is_dilated or (are_apart and torch.is_grad_enabled()):
             return super()._run_directions(x_TBI, asked, are_apart)
-        one, other = [self._call(x_TBI=x_TBI, **each) for each in asked]
+        one, other = [self._call(x_TBI, each) for each in asked]
         return list(_dispatch.run_both(self._cell.backends, one, other, self.backend))
 
-    def _call(
-        self,
-        k: int,
-        x_TBI: Tensor,
-        state: State,
-        *,
-        lengths: Tensor | None,
-        reset: Tensor | None,
-        anew: State | None,
-        reverse: bool,
-        records: bool,
-    ) -> Call:
-        """Return what the op is asked for, with the noise of this run; the arguments as of `_run_one`."""
+    def _call(self, x_TBI: Tensor, asked: Asked) -> Call:
+        """Return what the op is asked for, with the noise of this run."""
+        k, state, lengths, reset, anew, reverse, records = asked
         weights = self._weights(k)
         if self.training and self.weight_dropout > 0:
             weights = weights._replace(weight_hh=dropout(weights.weight_hh, self.weight_dropout))

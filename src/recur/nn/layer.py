@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from recur.nn.asked import Asked
 from recur.nn.dilation import run_dilated
 from recur.nn.dropout import drop_locked
 from recur.nn.sequences import Form, Lengths, Sequences, lengths_of, time_first
@@ -60,30 +61,19 @@ class RecurrentLayer(Stack):
     # What drops outputs between layers with a probability.
     _drop: Callable[[Tensor, float], Tensor] = staticmethod(dropout)
 
-    def _run_one(
-        self,
-        k: int,
-        x_TBI: Tensor,
-        state: State,
-        *,
-        lengths: Tensor | None,
-        reset: Tensor | None,
-        anew: State | None,
-        reverse: bool,
-        records: bool,
-    ) -> Result:
-        """Run layer and direction `k`; the arguments as of `recur.ops.recurrence`."""
+    def _run_one(self, x_TBI: Tensor, asked: Asked) -> Result:
+        """Run one layer in one direction, one step back."""
         raise NotImplementedError
 
-    def _run_directions(self, x_TBI: Tensor, asked: Sequence[Mapping[str, Any]], are_apart: bool) -> list[Result]:
+    def _run_directions(self, x_TBI: Tensor, asked: Sequence[Asked], are_apart: bool) -> list[Result]:
         """Run the directions of one layer.
 
         Args:
             x_TBI: The input of each.
-            asked: For each direction all other arguments of `_run_one` by name.
+            asked: Of each direction.
             are_apart: Whether two outputs go on as two, each of which may be differentiated by itself.
         """
-        return [self._run_dilated(x_TBI=x_TBI, **each) for each in asked]
+        return [self._run_dilated(x_TBI, each) for each in asked]
 
     def _state_form_for(self, x_TBI: Tensor) -> StateForm:
         """Return what the states look like for this input."""
@@ -185,18 +175,11 @@ class RecurrentLayer(Stack):
         for layer in range(self.num_layers):
             seen_TBI = x_TBI if extras is None else torch.cat([x_TBI, extras], 2)
             first = layer * self._num_directions
-            asked = [
-                {
-                    "k": first + direction,
-                    "state": states[first + direction],
-                    "lengths": lengths,
-                    "reset": turned if direction else reset,
-                    "anew": None if anew is None else anew[first + direction],
-                    "reverse": direction == 1,
-                    "records": records,
-                }
-                for direction in range(self._num_directions)
-            ]
+            asked = []
+            for k in range(first, first + self._num_directions):
+                begin, is_reverse = None if anew is None else anew[k], k > first
+                own_reset = turned if is_reverse else reset
+                asked.append(Asked(k, states[k], lengths, own_reset, begin, is_reverse, records))
             is_last = layer == self.num_layers - 1
             are_apart = is_last and self.bidirectional and self.merge is None
             found = self._run_directions(seen_TBI, asked, are_apart)
@@ -216,11 +199,9 @@ class RecurrentLayer(Stack):
             x_TBI = y_TBO
         return x_TBI, [result.state for result in results], results
 
-    def _run_dilated(self, k: int, x_TBI: Tensor, state: State, **keywords: Any) -> Result:
-        dilation = self.dilations[k // self._num_directions]
-        if dilation == 1:
-            return self._run_one(k, x_TBI, state, **keywords)
-        return run_dilated(self._run_one, k, x_TBI, state, dilation, **keywords)
+    def _run_dilated(self, x_TBI: Tensor, asked: Asked) -> Result:
+        dilation = self.dilations[asked.k // self._num_directions]
+        return self._run_one(x_TBI, asked) if dilation == 1 else run_dilated(self._run_one, x_TBI, asked, dilation)
 
     def _merged(self, one: Tensor, other: Tensor) -> Tensor:
         if self.merge in ("concat", None):
