@@ -1,5 +1,7 @@
 #include "barrier.h"
 
+#include <chrono>
+#include <limits>
 #include <thread>
 
 #if defined(__unix__) || defined(__APPLE__)
@@ -67,6 +69,28 @@ void Presence::watch(const std::function<void()>& act) {
 #else
   act();
 #endif
+}
+
+std::int64_t Stages::now() {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch())
+      .count();
+}
+
+void Stages::begin() {
+  shortest_.store(std::numeric_limits<std::int64_t>::max(), std::memory_order_relaxed);
+  begin_ = now();
+}
+
+void Stages::end() {
+  const std::int64_t taken = now() - begin_, shortest = shortest_.load(std::memory_order_relaxed);
+  all_ += taken;
+  busy_ += shortest < taken ? shortest : taken;
+}
+
+bool Stages::were_even() const {
+  // Longer than a thread takes to wake up, and shorter than the slice of time that another program would have had.
+  constexpr std::int64_t kLate = 500'000;
+  return all_ - busy_ <= kLate + all_ / 3 * 2;
 }
 
 Company& company() {

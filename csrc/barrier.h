@@ -57,12 +57,38 @@ class Presence {
   std::atomic<bool> was_whole_{true};
 };
 
-// Whether threads that wait for each other are worth it: where other programs have the processors, each may take a
-// slice of their time, and a call a hundred times as long. After such a call a number of calls go without, twice as
-// many each time that it is tried again in vain.
+// How evenly parts run side by side, stage after stage: a thread that other programs keep from its processor is late,
+// and all wait for it.
+class Stages {
+ public:
+  void begin();
+  // Runs act() in the thread of a part.
+  template <class Act>
+  void time(Act act) {
+    const std::int64_t from = now();
+    act();
+    const std::int64_t taken = now() - from;
+    std::int64_t least = shortest_.load(std::memory_order_relaxed);
+    while (taken < least && !shortest_.compare_exchange_weak(least, taken, std::memory_order_relaxed)) {
+    }
+  }
+  void end();
+  // Whether most of the time, of all stages, even the part that took least was busy.
+  bool were_even() const;
+
+ private:
+  // In nanoseconds.
+  static std::int64_t now();
+  std::atomic<std::int64_t> shortest_{0};
+  std::int64_t begin_ = 0, busy_ = 0, all_ = 0;
+};
+
+// Whether several threads are worth it: where other programs have the processors, each may take a slice of their time,
+// and a call a hundred times as long. After such a call a number of calls take one thread, twice as many each time that
+// it is tried again in vain.
 class Company {
  public:
-  // Whether the threads of this call may wait for each other.
+  // Whether this call may take several.
   bool is_welcome() {
     const int left = without_.load(std::memory_order_relaxed);
     if (left > 0) without_.store(left - 1, std::memory_order_relaxed);
@@ -85,7 +111,7 @@ class Company {
   }
 
  private:
-  static constexpr int kFewest = 32, kMost = 4096;
+  static constexpr int kFewest = 8, kMost = 4096;
   std::atomic<int> without_{0}, next_{kFewest};
 };
 

@@ -302,11 +302,12 @@ class RowParts {
   std::optional<PartsScratch> scratch_;
 };
 
-// Runs calls at the same time, each part of each in a thread; with fewer threads than parts, the first ones first.
+// Runs calls at the same time, each part of each in a thread; with fewer threads than parts, the first ones first. One
+// thread gives the same bits.
 //
-// presence: What watches the threads, or null.
+// do_wait: Whether parts wait for each other.
 template <class T>
-void run_rows(const Pass<T>& pass, RowParts<T>* calls, std::size_t number, int threads, Presence* presence = nullptr) {
+void run_rows(const Pass<T>& pass, RowParts<T>* calls, std::size_t number, int threads, bool do_wait = false) {
   RowParts<T>* const end = calls + number;
   std::int64_t bytes = 0;
   int parts = 0;
@@ -322,23 +323,30 @@ void run_rows(const Pass<T>& pass, RowParts<T>* calls, std::size_t number, int t
     each->place(room);
     room += each->bytes();
   }
+  if (threads > 1 && parts > 1 && !company().is_welcome()) threads = 1;
+  Presence presence;
+  Stages stages;
   const auto all = [&](auto act) {
+    stages.begin();
     in_parts(parts, threads, [&](int part) {
-      const RowParts<T>* of = calls;
-      for (; part >= of->count(); ++of) part -= of->count();
-      act(*of, part);
+      const auto run = [&] {
+        const RowParts<T>* of = calls;
+        for (; part >= of->count(); ++of) part -= of->count();
+        act(*of, part);
+      };
+      if (threads == 1) return run();
+      stages.time([&] { do_wait ? presence.watch(run) : run(); });
     });
+    stages.end();
   };
   if (!are_packed) {
     all([](const RowParts<T>& call, int part) {
       if (!call.is_packed()) call.pack(part);
     });
   }
-  all([&](const RowParts<T>& call, int part) {
-    if (presence == nullptr) return call.run(part);
-    presence->watch([&] { call.run(part); });
-  });
+  all([](const RowParts<T>& call, int part) { call.run(part); });
   if (pass.reduce != nullptr) all([](const RowParts<T>& call, int part) { call.reduce(part); });
+  if (threads > 1 && parts > 1) company().note(presence.was_whole() && stages.were_even());
 }
 
 // packed: What the parts share, or each has of it by itself, when it has been packed before by so many.
@@ -444,11 +452,7 @@ void run_relayed(const Pass<T>& pass, Recurrence<T>* const* calls, const std::ve
   const Relayed<T> relayed(calls, packed.size());
   std::vector<RowParts<T>> parts;
   for (std::size_t n = 0; n < packed.size(); ++n) parts.emplace_back(pass, *calls[n], 1, packed[n]);
-  // One thread gives the same bits.
-  if (!company().is_welcome()) return run_rows(pass, parts.data(), parts.size(), 1);
-  Presence presence;
-  run_rows(pass, parts.data(), parts.size(), threads, &presence);
-  company().note(presence.was_whole());
+  run_rows(pass, parts.data(), parts.size(), threads, true);
 }
 
 }  // namespace
