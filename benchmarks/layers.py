@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
 from typing import Any
@@ -127,6 +130,29 @@ def forward() -> Iterator[dict[str, Any]]:
                         if not onnx_missing:
                             row = rated(partial(_against, each, peers.onnx_side), each.flops)
                             yield row | {"peer_name": "onnxruntime"}
+
+
+def busy() -> Iterator[dict[str, Any]]:
+    """Time layers on a machine whose processors other programs keep busy, against torch.nn."""
+    count = engine.num_threads()
+    with threads(count), _busy_programs(count):
+        for kind in ("gru", "lstm"):
+            for shape in [(100, 4, 64), (100, 16, 128), (100, 64, 256)]:
+                for is_training in (False, True):
+                    row = compare(work(kind, *shape, training=is_training), budget=2.0, least=3)
+                    what = f"{row['what']}, beside {count} busy programs"
+                    yield row | {"what": what, "busy_programs": count, "peer_name": "torch"}
+
+
+@contextmanager
+def _busy_programs(count: int) -> Iterator[None]:
+    programs = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for program in programs:
+            program.kill()
+            program.wait()
 
 
 def _stepper_side(layer: GatedLayer, side: Side) -> Side:

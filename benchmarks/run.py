@@ -49,6 +49,7 @@ BENCHMARKS: dict[str, Callable[[], Iterable[dict[str, Any]]]] = {
     "layers_step": layer_costs.step,
     "layers_bfloat16": layer_savings.bfloat16,
     "layers_long": layer_savings.long_sequences,
+    "layers_busy": layers.busy,
     "accelerate": third_party.accelerated,
     "layers_linear": lambda: layer_linear.linear("few"),
     "layers_linear_grid": lambda: layer_linear.linear("grid"),
