@@ -277,6 +277,8 @@ class RowParts {
   }
   int count() const { return count_; }
   bool is_packed() const { return packed_ != nullptr; }
+  // Whether parts take about as long as each other.
+  bool are_alike() const { return call_->lengths == nullptr; }
   // Up to a line of the cache, for what lies behind.
   std::int64_t bytes() const { return (PartsScratch::bytes(shared_bytes_, part_bytes_, count_) + 63) / 64 * 64; }
   void place(char* memory) { scratch_.emplace(memory, shared_bytes_, part_bytes_, count_); }
@@ -311,11 +313,12 @@ void run_rows(const Pass<T>& pass, RowParts<T>* calls, std::size_t number, int t
   RowParts<T>* const end = calls + number;
   std::int64_t bytes = 0;
   int parts = 0;
-  bool are_packed = true;
+  bool are_packed = true, are_alike = true;
   for (RowParts<T>* each = calls; each != end; ++each) {
     bytes += each->bytes();
     parts += each->count();
     are_packed = are_packed && each->is_packed();
+    are_alike = are_alike && each->are_alike();
   }
   const Scratch memory(bytes);
   char* room = memory.data();
@@ -346,7 +349,9 @@ void run_rows(const Pass<T>& pass, RowParts<T>* calls, std::size_t number, int t
   }
   all([](const RowParts<T>& call, int part) { call.run(part); });
   if (pass.reduce != nullptr) all([](const RowParts<T>& call, int part) { call.reduce(part); });
-  if (threads > 1 && parts > 1) company().note(presence.was_whole() && stages.were_even());
+  if (threads > 1 && parts > 1 && (do_wait || are_alike)) {
+    company().note(presence.was_whole() && (!are_alike || stages.were_even()));
+  }
 }
 
 // packed: What the parts share, or each has of it by itself, when it has been packed before by so many.
