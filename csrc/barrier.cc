@@ -71,18 +71,18 @@ void Presence::watch(const std::function<void()>& act) {
 #endif
 }
 
-std::int64_t Stages::now() {
+std::int64_t nanoseconds() {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch())
       .count();
 }
 
 void Stages::begin() {
   shortest_.store(std::numeric_limits<std::int64_t>::max(), std::memory_order_relaxed);
-  begin_ = now();
+  begin_ = nanoseconds();
 }
 
 void Stages::end() {
-  const std::int64_t taken = now() - begin_, shortest = shortest_.load(std::memory_order_relaxed);
+  const std::int64_t taken = nanoseconds() - begin_, shortest = shortest_.load(std::memory_order_relaxed);
   all_ += taken;
   busy_ += shortest < taken ? shortest : taken;
 }

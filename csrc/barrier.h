@@ -44,6 +44,9 @@ class Relay {
   std::atomic<std::int64_t> done_{0};
 };
 
+// The time, from some moment on.
+std::int64_t nanoseconds();
+
 // Whether each thread had a processor all the time that it was here. How long they waited for each other does not say
 // that: where a step takes a millisecond, the shares of two processors differ by more than a waking takes.
 class Presence {
@@ -65,9 +68,9 @@ class Stages {
   // Runs act() in the thread of a part.
   template <class Act>
   void time(Act act) {
-    const std::int64_t from = now();
+    const std::int64_t from = nanoseconds();
     act();
-    const std::int64_t taken = now() - from;
+    const std::int64_t taken = nanoseconds() - from;
     std::int64_t least = shortest_.load(std::memory_order_relaxed);
     while (taken < least && !shortest_.compare_exchange_weak(least, taken, std::memory_order_relaxed)) {
     }
@@ -77,42 +80,38 @@ class Stages {
   bool were_even() const;
 
  private:
-  // In nanoseconds.
-  static std::int64_t now();
   std::atomic<std::int64_t> shortest_{0};
-  std::int64_t begin_ = 0, busy_ = 0, all_ = 0;
+  std::int64_t begin_ = 0, busy_ = 0, all_ = 0;  // In nanoseconds.
 };
 
 // Whether several threads are worth it: where other programs have the processors, each may take a slice of their time,
-// and a call a hundred times as long. After such a call a number of calls take one thread, twice as many each time that
-// it is tried again in vain.
+// and a call a hundred times as long. After such a call all take one thread for a while, twice as long each time that
+// several are tried again in vain.
 class Company {
  public:
-  // Whether this call may take several.
-  bool is_welcome() {
-    const int left = without_.load(std::memory_order_relaxed);
-    if (left > 0) without_.store(left - 1, std::memory_order_relaxed);
-    return left == 0;
-  }
+  // Whether a call may take several.
+  bool is_welcome(std::int64_t time = nanoseconds()) const { return time >= again_.load(std::memory_order_relaxed); }
   // Whether such a call had its processors for itself.
-  void note(bool was_alone) {
+  void note(bool was_alone, std::int64_t time = nanoseconds()) {
     if (was_alone) {
-      next_.store(kFewest, std::memory_order_relaxed);
+      next_.store(kShortest, std::memory_order_relaxed);
       return;
     }
-    const int next = next_.load(std::memory_order_relaxed);
-    without_.store(next, std::memory_order_relaxed);
-    next_.store(next < kMost ? 2 * next : next, std::memory_order_relaxed);
+    const std::int64_t next = next_.load(std::memory_order_relaxed);
+    again_.store(time + next, std::memory_order_relaxed);
+    next_.store(next < kLongest ? 2 * next : next, std::memory_order_relaxed);
   }
   // Begins anew.
   void forget() {
-    without_.store(0, std::memory_order_relaxed);
-    next_.store(kFewest, std::memory_order_relaxed);
+    again_.store(0, std::memory_order_relaxed);
+    next_.store(kShortest, std::memory_order_relaxed);
   }
 
+  // Some slices of time; and long enough that trying again costs a hundredth.
+  static constexpr std::int64_t kShortest = 8'000'000, kLongest = 128 * kShortest;
+
  private:
-  static constexpr int kFewest = 8, kMost = 4096;
-  std::atomic<int> without_{0}, next_{kFewest};
+  std::atomic<std::int64_t> again_{0}, next_{kShortest};
 };
 
 // That of this process.

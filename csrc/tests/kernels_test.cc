@@ -499,7 +499,8 @@ void stacks(CellKind cell) {
       context() = c.text() + " of a stack, threads=" + std::to_string(threads);
       company().forget();
       const std::vector<Arrays> together = found(threads);
-      company().note(false);
+      // For a second.
+      for (int n = 0; n < 8; ++n) company().note(false);
       const std::vector<Arrays> in_one_thread = found(threads);
       for (std::size_t n = 0; n < kLayers; ++n) {
         check_near(together[n], alone[n], sizeof(T) == sizeof(float) ? 1e-3 : 1e-9);
@@ -567,23 +568,25 @@ void interrupted_calls() {
   CHECK(even.were_even());
   CHECK(!uneven.were_even());
   Company company;
+  std::int64_t time = 1'000'000'000;
+  // How long it takes until several threads are welcome.
   const auto without = [&] {
-    int count = 0;
-    while (!company.is_welcome()) ++count;
-    return count;
+    const std::int64_t begin = time;
+    while (!company.is_welcome(time)) time += 1'000'000;
+    return time - begin;
   };
   CHECK(without() == 0);
-  company.note(true);
+  company.note(true, time);
   CHECK(without() == 0);
-  company.note(false);
-  CHECK(without() == 8);
-  company.note(false);
-  CHECK(without() == 16);
-  for (int n = 0; n < 20; ++n) company.note(false);
-  CHECK(without() == 4096);
-  company.note(true);
-  company.note(false);
-  CHECK(without() == 8);
+  company.note(false, time);
+  CHECK(without() == Company::kShortest);
+  company.note(false, time);
+  CHECK(without() == 2 * Company::kShortest);
+  for (int n = 0; n < 20; ++n) company.note(false, time);
+  CHECK(without() == Company::kLongest);
+  company.note(true, time);
+  company.note(false, time);
+  CHECK(without() == Company::kShortest);
 }
 
 // Scratch is one block a thread, given to one at a time.
