@@ -118,10 +118,11 @@ void in_team(int most, Act act) {
   act(0, 1);
 }
 
-// Runs act(part) for every part below `parts`, side by side where there are threads, of which `most` are taken; a
-// thread that has several takes them in this order.
+// Runs act(part) for every part below `parts`, side by side where there are threads, of which `most` are taken, and one
+// while other programs have the processors; a thread that has several takes them in this order.
 template <class Act>
 void in_parts(int parts, int most, Act act) {
+  if (most > 1 && parts > 1 && !company().is_welcome()) most = 1;
   in_team(std::min(parts, most), [&](int first, int count) {
     for (int part = first; part < parts; part += count) act(part);
   });
@@ -648,7 +649,7 @@ double peak_flops(int threads) {
   for (int attempt = 0; attempt < 3; ++attempt) {
     std::atomic<std::int64_t> total{0};
     const auto begin = std::chrono::steady_clock::now();
-    in_parts(threads, [&](int) {
+    in_team(threads, [&](int, int) {
       T sink[2] = {T(0.5), T(1)};
       total += k.work(kRounds, sink);
     });

@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,12 @@ from rich.console import Console
 
 from recur.cli import bench
 from recur.measure import layers
+
+
+@pytest.fixture(autouse=True)
+def idle(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No other program keeps the machine busy."""
+    monkeypatch.setattr(os, "getloadavg", lambda: (0.0, 0.0, 0.0), raising=False)
 
 
 @pytest.fixture
@@ -99,6 +106,14 @@ def test_the_table() -> None:
     ]
     environment["cpu"] = {"missing": "no module"}
     assert shown(found)[-1] == "an unknown processor, 2 threads, torch 2.0, float32; medians"
+
+
+@pytest.mark.usefixtures("small")
+def test_a_busy_machine_is_told_of(recur: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "getloadavg", lambda: (1000.0, 0.0, 0.0), raising=False)
+    result = recur("bench", "--kinds", "gru", "--seconds", "0.01")
+    assert result.code == 0
+    assert "other programs keep this machine busy (load 1000.0 on" in result.err
 
 
 @pytest.mark.usefixtures("small", "wrong")

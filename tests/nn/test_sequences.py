@@ -98,7 +98,19 @@ def test_packs_are_read_as_torch_reads_them(enforce_sorted):
     )
 
 
-def test_a_pack_that_contradicts_itself():
+@pytest.mark.parametrize(
+    ("changes", "match"),
+    [
+        ({"data": torch.zeros(5, 3)}, "has 5 rows, but its batch_sizes come to 6"),
+        ({"batch_sizes": torch.tensor([1, 2, 2, 1])}, r"that never grow, but are \[1, 2, 2, 1\]"),
+        ({"batch_sizes": torch.tensor([4, 3, -1])}, "that never grow"),
+        ({"batch_sizes": torch.tensor([2.0, 2.0, 1.0, 1.0])}, "must be whole numbers"),
+        ({"batch_sizes": torch.tensor([], dtype=torch.int64)}, "that never grow"),
+        ({"sorted_indices": torch.tensor([0, 0])}, "must be the numbers from 0 to 1"),
+        ({"sorted_indices": torch.tensor([0])}, "must be the numbers from 0 to 1"),
+    ],
+)
+def test_a_pack_that_contradicts_itself(changes, match):
     packed = pack_sequence([torch.randn(4, 3), torch.randn(2, 3)])
-    with pytest.raises(ValueError, match="has 5 rows, but its batch_sizes come to 6"):
-        GRU(3, 4)(packed._replace(data=packed.data[:5]))
+    with pytest.raises(ValueError, match=match):
+        GRU(3, 4)(packed._replace(**changes))

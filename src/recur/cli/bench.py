@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
@@ -45,6 +46,7 @@ def run(arguments: Sequence[str]) -> int:
         raise OptionError(f"threads must be a whole number from 1 on, not {chosen.threads}.")
     if not 0 < chosen.seconds < math.inf:
         raise OptionError(f"seconds must be above 0 and finite, not {chosen.seconds:g}.")
+    _warn_of_load()
     found = measure(list(dict.fromkeys(chosen.kinds or _KINDS)), chosen.threads, chosen.seconds)
     if chosen.json:
         sys.stdout.write(json.dumps(found, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
@@ -54,6 +56,19 @@ def run(arguments: Sequence[str]) -> int:
     if wrong:
         raise RecurError(f"recur and torch do not agree, so these were not timed: {'; '.join(wrong)}.")
     return 0
+
+
+def _warn_of_load() -> None:
+    """Say on standard error that other programs keep the machine busy."""
+    from recur import engine
+
+    # Windows has no load average.
+    load, processors = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0, engine.num_threads()
+    if load > processors / 2:
+        sys.stderr.write(
+            f"recur: other programs keep this machine busy (load {load:.1f} on {processors} processors), so it takes "
+            "longer, and the figures say little. Close them and try again.\n"
+        )
 
 
 def measure(kinds: Sequence[str], threads: int | None, seconds: float) -> dict[str, Any]:

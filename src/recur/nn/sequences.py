@@ -113,9 +113,17 @@ def _unpacked(owner: str, packed: PackedSequence) -> tuple[Tensor, Tensor, Tenso
     Torch's `pad_packed_sequence` copies step by step, which takes many times as long, above all with a gradient.
     """
     data, batch_sizes, order, _ = packed
-    num_steps, batch, count = len(batch_sizes), int(batch_sizes[0]), int(batch_sizes.sum())
+    sizes = batch_sizes.tolist()
+    is_list = batch_sizes.dim() == 1 and len(sizes) > 0 and not batch_sizes.is_floating_point()
+    if not is_list or sorted(sizes, reverse=True) != sizes or sizes[-1] < 0:
+        raise ValueError(
+            f"{owner}: batch_sizes of the PackedSequence must be whole numbers that never grow, but are {sizes}."
+        )
+    num_steps, batch, count = len(sizes), sizes[0], sum(sizes)
     if count != len(data):
         raise ValueError(f"{owner}: the PackedSequence has {len(data)} rows, but its batch_sizes come to {count}.")
+    if order is not None and sorted(order.tolist()) != list(range(batch)):
+        raise ValueError(f"{owner}: sorted_indices of the PackedSequence must be the numbers from 0 to {batch - 1}.")
     steps = torch.arange(num_steps).repeat_interleave(batch_sizes, output_size=count)
     rows = torch.arange(count) - (batch_sizes.cumsum(0) - batch_sizes)[steps]
     lengths = torch.zeros(batch, dtype=torch.int64).index_add_(0, rows, torch.ones_like(rows))
