@@ -166,3 +166,7 @@ def test_its_tensors_cannot_be_exchanged(name):
     stepper = PackedStepper(nn.GRU(3, 4).eval())
     with pytest.raises(AttributeError, match=name):
         setattr(stepper, name, getattr(stepper, name))
+
+
+def test_it_tells_what_it_steps():
+    assert repr(PackedStepper(LSTM(8, 16).eval(), 2)) == "PackedStepper(LSTM(8, 16), batch_size=2)"

@@ -126,6 +126,10 @@ class PackedStepper:
             self.refresh()
         self._take()
 
+    def __repr__(self) -> str:
+        """Return the layer and the number of rows."""
+        return f"PackedStepper({self._layer!r}, batch_size={len(self._input)})"
+
 
 def _check(layer: GatedLayer) -> None:
     name = type(layer).__name__
