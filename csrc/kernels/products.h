@@ -290,11 +290,12 @@ void multiply(const T* const* a, Index a_from, T* const* c, Index c_from, Index 
 
 // --- c[m] = start + sum over k of a[k][m] b[k] -----------------------------------------------------------------------
 
-// last: Of the last vector of the panel.
+// width: Of the last vector of the panel. Whole ones are stored without a mask, which takes less time.
 template <class T, bool kPaired, int R, int V>
-void outer_block(const T* const* a, Index from, Index depth, const T* b, T* c, Index stride, Start start,
-                 Lanes<T> last) {
+void outer_block(const T* const* a, Index from, Index depth, const T* b, T* c, Index stride, Start start, Index width) {
   constexpr int W = kWidth<T>;
+  const bool is_whole = width == W;
+  const Lanes<T> last(width);
   Vector<T> sum[R][V];
   RECUR_UNROLL for (int i = 0; i < R; ++i) { RECUR_UNROLL for (int v = 0; v < V; ++v) sum[i][v] = Vector<T>{}; }
   for (Index k = 0; k < depth; ++k, b += V * W) {
@@ -306,20 +307,21 @@ void outer_block(const T* const* a, Index from, Index depth, const T* b, T* c, I
       RECUR_UNROLL for (int v = 0; v < V; ++v) sum[i][v] = added<T, kPaired>(sum[i][v], s, wide[v]);
     }
   }
-  if (start == Start::self) {
-    RECUR_UNROLL for (int i = 0; i < R; ++i) {
-      RECUR_UNROLL for (int v = 0; v < V - 1; ++v) sum[i][v] += load(c + i * stride + v * W);
-      sum[i][V - 1] += load(c + i * stride + (V - 1) * W, last);
-    }
-  }
+  const bool is_added = start == Start::self;
   RECUR_UNROLL for (int i = 0; i < R; ++i) {
-    RECUR_UNROLL for (int v = 0; v < V - 1; ++v) store(c + i * stride + v * W, sum[i][v]);
-    store(c + i * stride + (V - 1) * W, sum[i][V - 1], last);
+    T* to = c + i * stride;
+    RECUR_UNROLL for (int v = 0; v < V; ++v, to += W) {
+      if (v < V - 1 || is_whole) {
+        store(to, is_added ? load(to) + sum[i][v] : sum[i][v]);
+      } else {
+        store(to, is_added ? load(to, last) + sum[i][v] : sum[i][v], last);
+      }
+    }
   }
 }
 
 template <class T>
-using OuterBlock = void (*)(const T* const*, Index, Index, const T*, T*, Index, Start, Lanes<T>);
+using OuterBlock = void (*)(const T* const*, Index, Index, const T*, T*, Index, Start, Index);
 
 template <class T>
 struct OuterBlocks {
@@ -344,12 +346,12 @@ template <class T>
 void multiply_outer(const T* const* a, Index from, Index rows, const Panels<T>& b, T* c, Index stride, Start start) {
   for (Index p = 0; p < b.count(); ++p) {
     const int vectors = b.vectors(p);
-    const Lanes<T> last(b.columns - p * Panels<T>::width - (vectors - 1) * kWidth<T>);
+    const Index width = least(b.columns - p * Panels<T>::width - (vectors - 1) * kWidth<T>, kWidth<T>);
     for (Index m = 0; m < rows;) {
       const int count = rows_of_block(rows - m);
       const OuterBlock<T> act =
           (b.is_paired ? outer_blocks<T, kHasPairs<T>>() : outer_blocks<T, false>()).of[count - 1][vectors - 1];
-      act(a, from + m, b.levels(), b.panel(p), c + m * stride + p * Panels<T>::width, stride, start, last);
+      act(a, from + m, b.levels(), b.panel(p), c + m * stride + p * Panels<T>::width, stride, start, width);
       m += count;
     }
   }
