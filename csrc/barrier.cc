@@ -54,17 +54,17 @@ void Barrier::meet(int part, int parts) {
 
 void Presence::watch(const std::function<void()>& act) {
 #if defined(__unix__) || defined(__APPLE__)
-  const auto seconds_on = [](clockid_t clock) {
+  const auto own_nanoseconds = [] {
     timespec time{};
-    clock_gettime(clock, &time);
-    return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+    return std::int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec;
   };
-  const double begin = seconds_on(CLOCK_MONOTONIC), own_begin = seconds_on(CLOCK_THREAD_CPUTIME_ID);
+  const std::int64_t begin = nanoseconds(), own_begin = own_nanoseconds();
   act();
-  const double own = seconds_on(CLOCK_THREAD_CPUTIME_ID) - own_begin, all = seconds_on(CLOCK_MONOTONIC) - begin;
+  const std::int64_t own = own_nanoseconds() - own_begin, all = nanoseconds() - begin;
   // Less than the slice of time that another program would have had; and two threads that lose a third of theirs are
   // faster than one.
-  constexpr double kInterrupt = 1e-4;
+  constexpr std::int64_t kInterrupt = 100'000;
   if (all - own > kInterrupt + all / 3) was_whole_.store(false, std::memory_order_relaxed);
 #else
   act();

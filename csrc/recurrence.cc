@@ -363,10 +363,15 @@ void run(const Pass<T>& pass, const Recurrence<T>& call, Parts cut, char* packed
   run_rows(pass, &rows, 1, cut.count);
 }
 
-// Bytes of the cache that each processor has to itself.
-std::int64_t own_cache() {
+// Whether a call does best in one thread beside others: of few rows, worth a thread, and with weights that three
+// quarters of a processor's own cache hold.
+template <class T>
+bool is_for_one(const Recurrence<T>& call, int threads) {
   constexpr std::int64_t kUnknown = 1 << 20;
-  return cpu_features().l2_bytes > 0 ? cpu_features().l2_bytes : kUnknown;
+  const std::int64_t cache = cpu_features().l2_bytes > 0 ? cpu_features().l2_bytes : kUnknown;
+  const std::int64_t weights = kernels<T>().unit_split(call).weights;
+  const bool is_near = 4 * weights * static_cast<std::int64_t>(sizeof(T)) <= 3 * cache;
+  return is_near && (call.batch + threads - 1) / threads <= 3 && call.steps * call.batch * weights >= kWorth;
 }
 
 // How many threads each of two calls gets where they run at the same time; 0 where one after the other is faster.
@@ -382,10 +387,7 @@ int threads_of_each(const Recurrence<T>& one, const Recurrence<T>& other, int th
   const int each = threads / 2;
   if (each < 1) return 0;
   for (const Recurrence<T>* call : {&one, &other}) {
-    const std::int64_t weights = kernels<T>().unit_split(*call).weights;
-    const bool is_near = 4 * weights * static_cast<std::int64_t>(sizeof(T)) <= 3 * own_cache();
-    if (!is_near || (call->batch + threads - 1) / threads > 3) return 0;
-    if (call->steps * call->batch * weights < kWorth) return 0;
+    if (!is_for_one(*call, threads)) return 0;
     // Else what is left over of the threads would do more, or all of them with some units each.
     const int rows = parts_for(*call, threads);
     if (threads % 2 != 0 && rows > each) return 0;
@@ -404,10 +406,7 @@ template <class T>
 bool are_relayed(Recurrence<T>* const* calls, int count, int threads) {
   for (int n = 0; n < count; ++n) {
     const Recurrence<T>& call = *calls[n];
-    const std::int64_t weights = kernels<T>().unit_split(call).weights;
-    const bool is_near = 4 * weights * static_cast<std::int64_t>(sizeof(T)) <= 3 * own_cache();
-    if (!is_near || (call.batch + threads - 1) / threads > 3 || call.steps < 16) return false;
-    if (call.steps * call.batch * weights < kWorth) return false;
+    if (call.steps < 16 || !is_for_one(call, threads)) return false;
     if (parts_for(call, threads) > count) return false;
     if (unit_parts_for(call, threads, SplitBy::fastest, 1) > count) return false;
   }

@@ -188,6 +188,19 @@ def gradients() -> Callable[..., tuple[Tensor, ...]]:
     return _gradients
 
 
+def _repeats(layer: Any, x: Tensor, given: dict[str, Any], found: Any) -> None:
+    again = layer(x, **given)
+    torch.testing.assert_close(again, found, rtol=0, atol=0)
+    slopes = _gradients(layer, again, [x]), _gradients(layer, layer(x, **given), [x])
+    torch.testing.assert_close(*slopes, rtol=0, atol=0)
+
+
+@pytest.fixture(scope="session")
+def repeats() -> Callable[..., None]:
+    """Check that a layer returns the same bits again, and the same gradients each time."""
+    return _repeats
+
+
 @pytest.fixture
 def no_fallbacks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Start with no fallback on record."""

@@ -44,7 +44,7 @@ def one_by_one(layer, x, **keywords):
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("num_layers", [2, 3, 5])
-def test_the_same_as_one_by_one(kind, num_layers, any_threads, stacked, gradients):
+def test_the_same_as_one_by_one(kind, num_layers, any_threads, stacked, gradients, repeats):
     torch.manual_seed(0)
     layer = getattr(nn, kind)(INPUTS, H, num_layers, dtype=torch.float64)
     x = torch.randn(T, B, INPUTS, dtype=torch.float64, requires_grad=True)
@@ -56,10 +56,7 @@ def test_the_same_as_one_by_one(kind, num_layers, any_threads, stacked, gradient
     with torch.inference_mode():
         torch.testing.assert_close(layer(x, **given), found)
     assert stacked == ([num_layers] * 2 if any_threads > 1 else [])
-    # The same bits again.
-    again = layer(x, **given)
-    torch.testing.assert_close(again, found, rtol=0, atol=0)
-    torch.testing.assert_close(gradients(layer, again, [x]), gradients(layer, layer(x, **given), [x]), rtol=0, atol=0)
+    repeats(layer, x, given, found)
 
 
 @pytest.mark.parametrize(
