@@ -29,6 +29,11 @@
 #include <sys/sysctl.h>
 #endif
 
+#if defined(RECUR_HAS_TILE_KERNELS) && defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
 namespace recur {
 namespace {
 
@@ -217,12 +222,23 @@ bool has_all(const std::vector<std::string>& flags, std::initializer_list<const 
                      [&](const char* name) { return std::find(flags.begin(), flags.end(), name) != flags.end(); });
 }
 
+// Whether the system lets this process use tiles, which it has to ask for.
+bool may_use_tiles() {
+#if defined(RECUR_HAS_TILE_KERNELS) && defined(__linux__)
+  constexpr long kRequest = 0x1023, kTileData = 18;  // ARCH_REQ_XCOMP_PERM of Linux's asm/prctl.h, and XCR0's bit.
+  return syscall(SYS_arch_prctl, kRequest, kTileData) == 0;
+#else
+  return false;
+#endif
+}
+
 Isa best_isa(const std::vector<std::string>& flags) {
   if (has_all(flags, {"asimd"})) return Isa::neon;
   // Source: x86-64 psABI, table 3.1, microarchitecture levels. "abm" is where Linux puts LZCNT.
   if (!has_all(flags, {"avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "abm", "movbe"})) return Isa::baseline;
   if (!has_all(flags, {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"})) return Isa::avx2;
-  return has_all(flags, {"avx512_bf16"}) ? Isa::avx512_bf16 : Isa::avx512;
+  if (!has_all(flags, {"avx512_bf16"})) return Isa::avx512;
+  return has_all(flags, {"amx_tile", "amx_bf16"}) && may_use_tiles() ? Isa::avx512_amx : Isa::avx512_bf16;
 }
 
 #if defined(__linux__)
@@ -267,7 +283,7 @@ void detect_caches(CpuFeatures&) {}
 
 #endif
 
-constexpr Isa kX86Isas[] = {Isa::baseline, Isa::avx2, Isa::avx512, Isa::avx512_bf16};
+constexpr Isa kX86Isas[] = {Isa::baseline, Isa::avx2, Isa::avx512, Isa::avx512_bf16, Isa::avx512_amx};
 constexpr Isa kArmIsas[] = {Isa::baseline, Isa::neon};
 constexpr Isa kOtherIsas[] = {Isa::baseline};
 
@@ -303,6 +319,8 @@ const char* isa_name(Isa isa) {
       return "avx512";
     case Isa::avx512_bf16:
       return "avx512_bf16";
+    case Isa::avx512_amx:
+      return "avx512_amx";
     case Isa::neon:
       return "neon";
   }

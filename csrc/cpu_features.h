@@ -13,8 +13,8 @@ namespace recur {
 // The instruction sets that kernels are compiled for, each a superset of the one before it on the same architecture.
 // On x86 `avx2` is the psABI level x86-64-v3 and `avx512` is x86-64-v4: every feature of the level must be there,
 // because the compiler may use any of them. `neon` is what every AArch64 has, so that its baseline runs the same
-// kernels.
-enum class Isa { baseline, avx2, avx512, avx512_bf16, neon };
+// kernels. `avx512_amx` is avx512_bf16 with tiles, which the operating system has to let the process have.
+enum class Isa { baseline, avx2, avx512, avx512_bf16, avx512_amx, neon };
 
 struct CpuFeatures {
   std::string architecture;        // "x86_64", "aarch64" or "other"

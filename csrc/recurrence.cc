@@ -43,6 +43,9 @@ namespace lowest = baseline;
 RECUR_DECLARE(avx2)
 RECUR_DECLARE(avx512)
 RECUR_DECLARE(avx512_bf16)
+#if defined(RECUR_HAS_TILE_KERNELS)
+RECUR_DECLARE(avx512_amx)
+#endif
 #endif
 #undef RECUR_DECLARE
 
@@ -63,6 +66,9 @@ template <class T>
 const Kernels<T>& kernels() {
   [[maybe_unused]] const Isa isa = chosen_isa();
 #if defined(RECUR_HAS_X86_KERNELS)
+#if defined(RECUR_HAS_TILE_KERNELS)
+  if (isa == Isa::avx512_amx) return choose<T>(avx512_amx::kernels_float32, avx512::kernels_float64);
+#endif
   if (isa == Isa::avx512_bf16) return choose<T>(avx512_bf16::kernels_float32, avx512::kernels_float64);
   if (isa == Isa::avx512) return choose<T>(avx512::kernels_float32, avx512::kernels_float64);
   if (isa == Isa::avx2) return choose<T>(avx2::kernels_float32, avx2::kernels_float64);

@@ -90,6 +90,6 @@ def test_the_installed_wheel_works(wheel: Path, tmp_path: Path) -> None:
     package, module, isa, shape = done.stdout.splitlines()
     assert Path(package).is_relative_to(target)
     assert Path(module).is_relative_to(target)
-    assert isa.split()[0] in {"baseline", "avx2", "avx512", "avx512_bf16", "neon"}
+    assert isa.split()[0] in {"baseline", "avx2", "avx512", "avx512_bf16", "avx512_amx", "neon"}
     assert int(isa.split()[1]) >= 1
     assert shape == "(2, 1, 4)"

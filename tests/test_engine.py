@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import ctypes
 import os
 import platform
 import subprocess
@@ -13,7 +14,7 @@ import recur.nn
 from recur import engine
 from recur.errors import BackendError, OptionError
 
-X86_ISAS = ["baseline", "avx2", "avx512", "avx512_bf16"]
+X86_ISAS = ["baseline", "avx2", "avx512", "avx512_bf16", "avx512_amx"]
 V3 = {"avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "abm", "movbe"}
 V4 = V3 | {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}
 # All that the module looks for; /proc/cpuinfo has many more.
@@ -23,6 +24,11 @@ LOOKED_FOR = {
 }
 
 on_x86 = pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="this processor is no x86-64")
+
+
+def may_use_tiles() -> bool:
+    """Ask Linux for the registers of AMX, as its asm/prctl.h says: ARCH_REQ_XCOMP_PERM by arch_prctl."""
+    return platform.system() == "Linux" and ctypes.CDLL(None).syscall(158, 0x1023, 18) == 0
 
 
 def cpuinfo(key: str) -> str:
@@ -91,6 +97,8 @@ def test_best_isa_needs_every_feature_of_its_level() -> None:
         expected = "avx2"
     if flags >= V4:
         expected = "avx512_bf16" if "avx512_bf16" in flags else "avx512"
+    if flags >= V4 | {"avx512_bf16", "amx_tile", "amx_bf16"} and may_use_tiles():
+        expected = "avx512_amx"
     assert features.best_isa == expected
 
 
@@ -131,7 +139,7 @@ def test_without_a_cap_the_best_is_chosen(monkeypatch: pytest.MonkeyPatch, cap: 
 def test_a_wrong_cap_is_an_error_of_the_call(monkeypatch: pytest.MonkeyPatch, cap: str) -> None:
     monkeypatch.setenv("RECUR_CPU_ISA", cap)
     engine.cpu_features()
-    message = f"^RECUR_CPU_ISA is '{cap}', but on x86_64 it must be one of: baseline, avx2, avx512, avx512_bf16\\. Set "
+    message = f"^RECUR_CPU_ISA is '{cap}', but on x86_64 it must be one of: {', '.join(X86_ISAS)}\\. Set "
     with pytest.raises(OptionError, match=message):
         engine.chosen_isa()
 

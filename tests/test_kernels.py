@@ -21,7 +21,7 @@ WARNINGS = ["-Wall", "-Wextra", "-Werror"]
 SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g"]
 CORE = ["barrier.cc", "cpu_features.cc", "linear.cc", "mask.cc", "memory.cc", "recurrence.cc"]
 TESTS = ["tests/cases.cc", "tests/kernels_test.cc", "tests/linear_test.cc", "tests/mask_test.cc", "tests/reference.cc"]
-X86 = ["baseline", "avx2", "avx512", "avx512_bf16"]
+X86 = ["baseline", "avx2", "avx512", "avx512_bf16", "avx512_amx"]
 
 
 def run(*command: str | Path, **variables: str) -> str:
@@ -78,7 +78,8 @@ def test_nothing_is_read_or_written_beside_the_arrays(
         pytest.skip(f"{compiler} has no sanitizers, or no OpenMP, on this machine")
     on_arm = engine.cpu_features().architecture == "aarch64"
     built = ["neon"] if on_arm else X86 if platform.machine() in ("x86_64", "AMD64") else ["baseline"]
-    defined = {"neon": ["-DRECUR_HAS_NEON_KERNELS"], "avx512_bf16": ["-DRECUR_HAS_X86_KERNELS"]}.get(built[-1], [])
+    of_x86 = ["-DRECUR_HAS_X86_KERNELS", "-DRECUR_HAS_TILE_KERNELS"]
+    defined = {"neon": ["-DRECUR_HAS_NEON_KERNELS"], "avx512_amx": of_x86}.get(built[-1], [])
     flags = ["-O1", *SANITIZERS]
     program = build(compiler, root / "csrc", tmp_path, {isa: isa_flags[isa] for isa in built}, flags, defined)
     for isa in built[: built.index(engine.cpu_features().best_isa) + 1]:

@@ -86,9 +86,9 @@ struct BackwardScratch {
   BackwardScratch(const Plan<T>& plan, Index rows, int parts, Pieces& common, Pieces& pieces)
       : sums(plan, parts, common) {
     const Index chunk = plan.steps_of_chunk(rows) * rows;
-    dgates = common.take<T>(chunk * plan.slot_row());
-    if (plan.is_normed || plan.norms_sum) dinput = pieces.take<T>(chunk * plan.gate_row());
-    if (plan.is_normed) dhidden = pieces.take<T>(chunk * plan.gate_row());
+    dgates = common.take<T>(chunk * plan.apart(plan.slot_row()));
+    if (plan.is_normed || plan.norms_sum) dinput = pieces.take<T>(chunk * plan.apart(plan.gate_row()));
+    if (plan.is_normed) dhidden = pieces.take<T>(chunk * plan.apart(plan.gate_row()));
     dh = pieces.take<T>(rows * plan.outputs_padded);
     if (plan.has_cell_state) dc = pieces.take<T>(rows * plan.padded);
     if (plan.has_second() || plan.call.state_mask != nullptr) through = pieces.take<T>(rows * plan.outputs_padded);
@@ -101,7 +101,7 @@ struct BackwardScratch {
     }
     Index widest = plan.call.input_size > plan.outputs ? plan.call.input_size : plan.outputs;
     if (plan.units > widest) widest = plan.units;
-    packed = pieces.take<T>(chunk * round_up(widest, kWidth<T>));
+    packed = pieces.take<T>(Panels<T>::size(Panels<T>::levels_of(chunk, plan.is_paired), widest));
     pairs = plan.place_pairs(chunk, pieces);
     const Index pointers = plan.gate_row() > plan.outputs ? plan.gate_row() : plan.outputs;
     left = pieces.take<const T*>(chunk > pointers ? chunk : pointers);
@@ -123,14 +123,14 @@ struct Backward {
   Index first = 0, end = 0;  // Of the chunk's steps.
 
   Index place(Index s, Index i) const { return (s - first) * share.count + i; }
-  T* dgates(Index s, Index i) const { return scratch.dgates + place(s, i) * plan.slot_row(); }
+  T* dgates(Index s, Index i) const { return scratch.dgates + place(s, i) * plan.apart(plan.slot_row()); }
   // Rows whose product with the weights gives the gradient of the input, or the state.
   T* dinput(Index s, Index i) const {
-    if (plan.is_normed || plan.norms_sum) return scratch.dinput + place(s, i) * plan.gate_row();
+    if (plan.is_normed || plan.norms_sum) return scratch.dinput + place(s, i) * plan.apart(plan.gate_row());
     return dgates(s, i) + plan.cell.input_first * plan.padded;
   }
   T* dhidden(Index s, Index i) const {
-    if (plan.is_normed) return scratch.dhidden + place(s, i) * plan.gate_row();
+    if (plan.is_normed) return scratch.dhidden + place(s, i) * plan.apart(plan.gate_row());
     return plan.norms_sum ? dinput(s, i) : dgates(s, i) + plan.cell.hidden_first * plan.padded;
   }
   // Where the second product's slot lies in such a row.
@@ -549,7 +549,13 @@ struct Backward {
   void add_product(Index from, Index rows, const Panels<T>& packed, T* to, Index stride) const {
     const Start start = end == call.steps ? Start::zero : Start::self;
     if (!packed.is_paired) return multiply_outer<T>(scratch.left, from, rows, packed, to, stride, start);
-    const Index width = round_up(rows, kWidth<T>);
+    if constexpr (kHasTiles<T>) {
+      const Index row = row_of_pairs<T>(packed.depth);
+      pair_columns(scratch.left, from, packed.depth, rows, scratch.pairs, row);
+      multiply_tiles(scratch.pairs, row, rows, packed, [&](Index m) { return to + m * stride; }, start, nullptr, false);
+      return;
+    }
+    const Index width = plan.apart(rows);
     pair_rows(scratch.left, from, packed.depth, rows, scratch.pairs, width);
     for (Index k = 0; k < packed.levels(); ++k) scratch.right[k] = scratch.pairs + k * width;
     multiply_outer<T>(scratch.right, 0, rows, packed, to, stride, start);

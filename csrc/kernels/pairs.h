@@ -13,6 +13,19 @@ namespace RECUR_ISA {
 template <class T>
 constexpr bool kHasPairs = false;
 
+// Whether it multiplies tiles of pairs, of 16 rows and as many levels.
+template <class T>
+constexpr bool kHasTiles = false;
+#if defined(__AMX_BF16__)
+template <>
+constexpr bool kHasTiles<float> = true;
+#endif
+// Rows of pairs, and levels of panels, come in such numbers.
+template <class T>
+constexpr Index kTileRows = kHasTiles<T> ? 16 : 1;
+template <class T>
+constexpr Index kTileLevels = kHasTiles<T> ? 16 : 1;
+
 template <class T>
 RECUR_INLINE Vector<T> pairs_of(Vector<T> first, Vector<T>) {
   return first;
@@ -83,10 +96,11 @@ RECUR_INLINE Vector<T> spread(const T* from) {
   }
 }
 
-// Room for so many numbers in pairs, in whole vectors.
+// Room for so many numbers in pairs, in an odd number of whole vectors: with a power of two all rows would share a few
+// places of the nearest cache.
 template <class T>
 RECUR_INLINE Index row_of_pairs(Index count) {
-  return (count + 2 * kWidth<T> - 1) / (2 * kWidth<T>)*kWidth<T>;
+  return ((count + 2 * kWidth<T> - 1) / (2 * kWidth<T>) | 1) * kWidth<T>;
 }
 
 template <class T>

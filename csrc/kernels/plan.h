@@ -208,6 +208,9 @@ struct Plan {
   }
 
   static constexpr Index kPiece = kUnitBytes / static_cast<Index>(sizeof(T));
+  // How far apart rows of so many elements lie of which products go through many, a few elements of each: an odd number
+  // of pieces, since with a power of two all would share a few places of the nearest cache.
+  static constexpr Index apart(Index elements) { return (round_up(elements, kPiece) / kPiece | 1) * kPiece; }
 
   // This thread's part of so many elements, in whole pieces but for the end.
   Stretch part_of(Index elements) const {
@@ -229,7 +232,7 @@ struct Plan {
 
   Index slot_row() const { return cell.slots * padded; }
   Index gate_row() const { return cell.gates * padded; }
-  Index rows_of_chunk() const { return units >= 512 ? 256 : 128; }
+  Index rows_of_chunk() const { return units >= 1024 ? 256 : 128; }
   Index steps_of_chunk(Index rows) const {
     Index steps = rows_of_chunk() / (rows < 1 ? 1 : rows);
     // One that waits for another's chunks is late by one of them.
@@ -320,7 +323,11 @@ struct Plan {
     for (const Index width : widths) {
       if (width > widest) widest = width;
     }
-    return pieces.take<T>((rows + 1) * row_of_pairs<T>(widest));
+    // Across, either so many columns as rows in pairs or, without tiles, rows in pairs.
+    const Index along = round_up(rows, kTileRows<T>) * row_of_pairs<T>(widest);
+    const Index across =
+        kHasTiles<T> ? round_up(widest, kTileRows<T>) * row_of_pairs<T>(rows) : (rows + 1) / 2 * apart(widest);
+    return pieces.take<T>(along > across ? along : across);
   }
 
   // The rows of a weight matrix in the order of gates `order`, H each, filled up with null; returns their number.

@@ -2,61 +2,13 @@
 
 #pragma once
 
-#include "kernels/pairs.h"
-#include "kernels/vectors.h"
+#include "kernels/panels.h"
+#include "kernels/tiles.h"
 
 namespace recur {
 namespace RECUR_ISA {
 
 constexpr int kRows = 6;
-
-constexpr Index round_up(Index value, Index multiple) { return (value + multiple - 1) / multiple * multiple; }
-constexpr Index least(Index a, Index b) { return a < b ? a : b; }
-
-// A matrix (depth, columns) in panels of a few vectors of columns: [panel][depth][columns of the panel], the last panel
-// narrower, the last vector filled up with zeros. In pairs, two numbers that follow upon each other along the depth
-// take the place of one.
-template <class T>
-struct Panels {
-  T* data = nullptr;
-  Index depth = 0, columns = 0;
-  bool is_paired = false;
-  // Or, where so few rows are multiplied that packing would take longer than the product: where each column lies, or
-  // each row; null stands for zeros.
-  const T* const* column_at = nullptr;
-  const T* const* row_at = nullptr;
-  Index row_from = 0;      // The element of such a row at which the columns begin.
-  bool is_turned = false;  // Whether a product begins with the last panel.
-
-  static constexpr Index width = kPanelVectors * kWidth<T>;
-  Index levels() const { return is_paired ? (depth + 1) / 2 : depth; }
-  static Index size(Index levels, Index columns) { return levels * round_up(columns, kWidth<T>); }
-  Index size() const { return size(levels(), columns); }
-  Index count() const { return (columns + width - 1) / width; }
-  T* panel(Index number) const { return data + number * width * levels(); }
-  int vectors(Index number) const {
-    return static_cast<int>((least(columns - number * width, width) + kWidth<T> - 1) / kWidth<T>);
-  }
-  // Some of the columns as panels of their own, packed by themselves; `first` is a whole number of vectors.
-  Panels run(Index first, Index count) const {
-    Panels panels = *this;
-    panels.columns = count;
-    if (data != nullptr) panels.data += first * levels();
-    if (column_at != nullptr) panels.column_at += first;
-    panels.row_from += first;
-    return panels;
-  }
-  // For products that follow upon each other: each begins with the panels that the one before has left in the caches,
-  // which otherwise hold none of them where all together are a little larger.
-  Panels for_step(Index s) const {
-    Panels panels = *this;
-    panels.is_turned = s % 2 != 0;
-    return panels;
-  }
-};
-
-// What the elements of a product are added to.
-enum class Start { zero, bias, self };
 
 // --- c[i] = start + a[i] w -------------------------------------------------------------------------------------------
 
@@ -71,6 +23,9 @@ struct BlockOf {
   Start start;
   const T* bias;  // Of this panel, in whole vectors.
   Lanes<T> last;  // Of the last vector of the panel.
+  // What comes next, fetched meanwhile from where it lies far: from here on, so many bytes with each level.
+  const char* ahead;
+  Index ahead_step;
 };
 
 template <class T, bool kPaired, int R, int V>
@@ -88,6 +43,7 @@ void block(const BlockOf<T>& b) {
     RECUR_UNROLL for (int v = 0; v < V; ++v) __builtin_prefetch(b.c[i] + b.c_from + v * W, 1, 3);
   }
   const T* w = b.w;
+  const char* ahead = b.ahead;
   Index k = 0;
   if constexpr (R == 1) {
     // One row alone would wait for each sum; two sums for each vector keep the multipliers busy.
@@ -99,7 +55,8 @@ void block(const BlockOf<T>& b) {
     }
     RECUR_UNROLL for (int v = 0; v < V; ++v) sum[0][v] += other[v];
   }
-  for (; k < b.depth; ++k, w += V * W) {
+  for (; k < b.depth; ++k, w += V * W, ahead += b.ahead_step) {
+    __builtin_prefetch(ahead, 0, 2);
     Vector<T> wide[V];
     RECUR_UNROLL for (int v = 0; v < V; ++v) wide[v] = load(w + v * W);
     RECUR_UNROLL for (int i = 0; i < R; ++i) {
@@ -250,40 +207,62 @@ inline int rows_of_block(Index rest) {
 template <class T>
 void multiply(const T* const* a, Index a_from, T* const* c, Index c_from, Index rows, const Panels<T>& w, Start start,
               const T* bias, bool fills, T* pairs = nullptr, bool has_pairs = false) {
+  if (rows == 0) return;
   if (w.data == nullptr) return multiply_unpacked(a, a_from, c, c_from, rows, w, start, bias);
   const Index stride = row_of_pairs<T>(w.depth);
   if (w.is_paired && !has_pairs) {
     for (Index i = 0; i < rows; ++i) pair_along(a[i] + a_from, w.depth, pairs + i * stride);
   }
+  if constexpr (kHasTiles<T>) {
+    if (w.is_paired) {
+      const auto row = [&](Index i) { return c[i] + c_from; };
+      return multiply_tiles(pairs, stride, rows, w, row, start, bias, fills);
+    }
+  }
+  // A panel in pieces that stay in the nearest cache while all rows are multiplied with one.
+  struct Piece {
+    const T* data;
+    Index panel, from, end;
+    int vectors;
+    Index bytes() const { return (end - from) * vectors * kVectorBytes; }
+  };
   const Index levels = w.levels(), pieces = levels <= kLevels ? 1 : (levels + kLevels - 1) / kLevels;
-  for (Index n = 0; n < w.count() * pieces; ++n) {
-    const Index p = w.is_turned ? w.count() - 1 - n / pieces : n / pieces;
-    const Index piece = n % pieces, from = levels * piece / pieces, end = levels * (piece + 1) / pieces;
-    const int vectors = w.vectors(p);
-    const Index column = p * Panels<T>::width;
-    const Lanes<T> last(fills ? kWidth<T> : w.columns - column - (vectors - 1) * kWidth<T>);
-    const T* panel = w.panel(p) + from * vectors * kWidth<T>;
-    for (Index i = 0; i < rows;) {
-      const int count = rows_of_block(rows - i);
+  const Index count = w.count() * pieces, blocks_of_rows = (rows + kRows - 1) / kRows;
+  const auto piece_at = [&](Index n) {
+    const Index p = w.is_turned ? w.count() - 1 - n / pieces : n / pieces, from = levels * (n % pieces) / pieces;
+    return Piece{w.panel(p) + from * w.vectors(p) * kWidth<T>, p, from, levels * (n % pieces + 1) / pieces,
+                 w.vectors(p)};
+  };
+  for (Index n = 0; n < count; ++n) {
+    const Piece piece = piece_at(n), next = piece_at(n + 1 < count ? n + 1 : n);
+    const Index depth = piece.end - piece.from, column = piece.panel * Panels<T>::width;
+    const Lanes<T> last(fills ? kWidth<T> : w.columns - column - (piece.vectors - 1) * kWidth<T>);
+    // Each block of rows fetches as much of the next piece.
+    const Index share = next.bytes() / blocks_of_rows;
+    const char* ahead = reinterpret_cast<const char*>(next.data);
+    for (Index i = 0; i < rows; ahead += share) {
+      const int together = rows_of_block(rows - i);
       BlockOf<T> b{a + i,
-                   a_from + from,
+                   a_from + piece.from,
                    c + i,
                    c_from + column,
-                   end - from,
-                   panel,
-                   piece == 0 ? start : Start::self,
+                   depth,
+                   piece.data,
+                   piece.from == 0 ? start : Start::self,
                    bias == nullptr ? nullptr : bias + column,
-                   last};
+                   last,
+                   ahead,
+                   depth > 0 ? share / depth : 0};
       if (w.is_paired) {
         const T* paired[kRows];
-        for (int r = 0; r < count; ++r) paired[r] = pairs + (i + r) * stride;
+        for (int r = 0; r < together; ++r) paired[r] = pairs + (i + r) * stride;
         b.a = paired;
-        b.a_from = from;
-        blocks<T, kHasPairs<T>>().of[count - 1][vectors - 1](b);
+        b.a_from = piece.from;
+        blocks<T, kHasPairs<T>>().of[together - 1][piece.vectors - 1](b);
       } else {
-        blocks<T, false>().of[count - 1][vectors - 1](b);
+        blocks<T, false>().of[together - 1][piece.vectors - 1](b);
       }
-      i += count;
+      i += together;
     }
   }
 }
@@ -340,19 +319,26 @@ inline const OuterBlocks<T>& outer_blocks() {
   return all;
 }
 
+// So many rows of the result are made of all panels before the next ones: what they read of `a`, a little of each of
+// its rows, is then fetched once.
+constexpr Index kStrip = 8 * kRows;
+
 // c[m][n] = start + sum over k of a[k][from + m] b[k][n], for m below `rows`, where start is zero or c itself, whose
 // rows are `stride` apart. Where b is in pairs, so is a, half as many rows.
 template <class T>
 void multiply_outer(const T* const* a, Index from, Index rows, const Panels<T>& b, T* c, Index stride, Start start) {
-  for (Index p = 0; p < b.count(); ++p) {
-    const int vectors = b.vectors(p);
-    const Index width = least(b.columns - p * Panels<T>::width - (vectors - 1) * kWidth<T>, kWidth<T>);
-    for (Index m = 0; m < rows;) {
-      const int count = rows_of_block(rows - m);
-      const OuterBlock<T> act =
-          (b.is_paired ? outer_blocks<T, kHasPairs<T>>() : outer_blocks<T, false>()).of[count - 1][vectors - 1];
-      act(a, from + m, b.levels(), b.panel(p), c + m * stride + p * Panels<T>::width, stride, start, width);
-      m += count;
+  for (Index strip = 0; strip < rows; strip += kStrip) {
+    const Index end = least(rows, strip + kStrip);
+    for (Index p = 0; p < b.count(); ++p) {
+      const int vectors = b.vectors(p);
+      const Index width = least(b.columns - p * Panels<T>::width - (vectors - 1) * kWidth<T>, kWidth<T>);
+      for (Index m = strip; m < end;) {
+        const int count = rows_of_block(end - m);
+        const OuterBlock<T> act =
+            (b.is_paired ? outer_blocks<T, kHasPairs<T>>() : outer_blocks<T, false>()).of[count - 1][vectors - 1];
+        act(a, from + m, b.levels(), b.panel(p), c + m * stride + p * Panels<T>::width, stride, start, width);
+        m += count;
+      }
     }
   }
 }
@@ -409,6 +395,22 @@ void pack_columns(const T* const* columns, const Panels<T>& to, Index first_pane
           if (level + j < to.levels()) store(out + (level + j) * vectors * W, block[j]);
         }
       }
+    }
+  }
+}
+
+// Packs columns of a matrix given by its rows, from an element on: each becomes a row in pairs, in whole tiles.
+template <class T>
+void pair_columns(const T* const* rows, Index from, Index count, Index columns, T* to, Index stride) {
+  constexpr int W = kWidth<T>;
+  for (Index m = 0; m < columns; m += W) {
+    const Lanes<T> lanes(columns - m);
+    const auto at = [&](Index k) { return k < count ? load(rows[k] + from + m, lanes) : Vector<T>{}; };
+    for (Index k = 0; k < count; k += 2 * W) {
+      Vector<T> block[W];
+      RECUR_UNROLL for (int j = 0; j < W; ++j) block[j] = pairs_of<T>(at(k + 2 * j), at(k + 2 * j + 1));
+      transpose<T>(block);
+      RECUR_UNROLL for (int j = 0; j < W; ++j) store(to + (m + j) * stride + k / 2, block[j]);
     }
   }
 }

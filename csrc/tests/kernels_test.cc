@@ -104,6 +104,9 @@ void check_gradients(const Case& c, const Data& data, const Arrays& gradients) {
   }
 }
 
+// Whether the processor multiplies pairs of bfloat16 numbers.
+bool has_pairs() { return chosen_isa() == Isa::avx512_bf16 || chosen_isa() == Isa::avx512_amx; }
+
 template <class T>
 Arrays forward_and_backward(const Case& c, const Data& data, int threads, SplitBy by = SplitBy::rows,
                             SplitBy by_back = SplitBy::rows) {
@@ -158,7 +161,7 @@ void try_case(const Case& c, int threads = 1) {
   rounded.bfloat16 = true;
   context() = rounded.text() + " threads=" + std::to_string(threads);
   const Arrays coarse = forward_and_backward<float>(rounded, data, threads);
-  if (chosen_isa() == Isa::avx512_bf16) {
+  if (has_pairs()) {
     // Over some steps; a bound, or a relu, falls on either side of what it divides.
     const bool is_smooth = !c.layer_norm && !c.relu && !(c.cell_clip < kFar) && !(c.output_clip < kFar);
     if (is_smooth && c.steps < 10) check_near(coarse, full, 0.05);
@@ -181,7 +184,7 @@ void try_case(const Case& c, int threads = 1) {
   if (c.layer_norm || c.outputs != 0) return;
   context() = c.text() + " by units, threads=" + std::to_string(threads);
   c.seed % 2 == 0 ? try_units<double>(c, data, threads + 1) : try_units<float>(c, data, threads + 1);
-  if (chosen_isa() == Isa::avx512_bf16) try_units<float>(rounded, data, threads + 1);
+  if (has_pairs()) try_units<float>(rounded, data, threads + 1);
 }
 
 Case plain(CellKind cell, std::int64_t T, std::int64_t B, std::int64_t I, std::int64_t H) {
@@ -196,7 +199,7 @@ Case plain(CellKind cell, std::int64_t T, std::int64_t B, std::int64_t I, std::i
 
 // Where factors are rounded to bfloat16, sums are not: numbers that it has come out as from float32.
 void rounded_factors(CellKind cell) {
-  if (chosen_isa() != Isa::avx512_bf16) return;
+  if (!has_pairs()) return;
   Case c = plain(cell, 1, 9, 19, 37);
   Data data = random_data(c);
   const auto values = [&](bool is_rounded, const char* name) {

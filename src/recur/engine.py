@@ -4,7 +4,8 @@ The library works without it, only slower: `missing_reason` says why it is not t
 without vector extensions has no kernels: `missing_kernels` says so.
 
 The environment variable `RECUR_CPU_ISA` caps the instruction set of the kernels (`baseline`, `avx2`, `avx512`,
-`avx512_bf16`, or `neon` on Arm). It is read on every use, so a wrong value is an error of the call, not of the import.
+`avx512_bf16`, `avx512_amx`, or `neon` on Arm). It is read on every use, so a wrong value is an error of the call, not
+of the import.
 """
 
 from __future__ import annotations
@@ -92,7 +93,7 @@ def cpu_features() -> CpuFeatures:
 
     Example:
         >>> features = cpu_features()
-        >>> features.best_isa in {"baseline", "avx2", "avx512", "avx512_bf16", "neon"}
+        >>> features.best_isa in {"baseline", "avx2", "avx512", "avx512_bf16", "avx512_amx", "neon"}
         True
     """
     found = _needed_engine().cpu_features()

@@ -27,7 +27,7 @@ SITUATIONS = {
 }
 
 needs_pairs = pytest.mark.skipif(
-    engine.missing_kernels() is not None or engine.chosen_isa() != "avx512_bf16",
+    engine.missing_kernels() is not None or engine.chosen_isa() not in ("avx512_bf16", "avx512_amx"),
     reason="this processor has no instructions for bfloat16",
 )
 

@@ -123,7 +123,7 @@ def test_any_number_of_threads_and_any_instruction_set_draw_the_same(monkeypatch
         found.append(bernoulli(shape, 0.3, like))
     threads(1)
     best = engine.cpu_features().best_isa
-    every = ["neon"] if best == "neon" else ["baseline", "avx2", "avx512", "avx512_bf16"]
+    every = ["neon"] if best == "neon" else ["baseline", "avx2", "avx512", "avx512_bf16", "avx512_amx"]
     for isa in every[: every.index(best) + 1]:
         monkeypatch.setenv("RECUR_CPU_ISA", isa)
         torch.manual_seed(1)

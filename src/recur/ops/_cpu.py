@@ -37,7 +37,7 @@ class Cpu:
 
     In bfloat16, and under autocast to it, the factors of products are rounded; products, sums and the state within a
     call are float32, and so are the gradients of float32 weights. Where the processor has no instructions for it
-    (`avx512_bf16`), or there are less than 8 rows in all, all of it is float32, for that is faster there.
+    (`avx512_bf16`, `avx512_amx`), or there are less than 8 rows in all, all of it is float32, for that is faster there.
 
     The same call gives the same result, bit for bit, for the same number of threads. A call that is compiled or
     transformed runs as one operator of torch, `recur::recurrence`; an eager one goes straight to the kernels, which
