@@ -24,8 +24,8 @@ class PackedStepper:
     Args:
         layer: An RNN, GRU, LSTM, IndRNN, MGU or LiGRU in one direction, without dilation and skips, in evaluation, in
             float32, float64 or bfloat16 on the CPU. In bfloat16 the weights take half the memory, which a wide layer's
-            step mostly waits for, where the processor has instructions for it (`avx512_bf16`, `avx512_amx`); all else is
-            float32.
+            step mostly waits for, where the processor has instructions for it (`avx512_bf16`, `avx512_amx`); all else
+            is float32.
         batch_size: Streams side by side, B.
 
     Attributes:
