@@ -26,7 +26,8 @@ struct CpuFeatures {
   std::int64_t l3_bytes = 0;
 };
 
-// Returns what was found on the first call; later calls cost nothing.
+// Returns what was found on the first call; later calls cost nothing. Where there are tiles, the first one asks Linux
+// for their registers, which stay with the process and need a larger alternate stack for signals than others do.
 const CpuFeatures& cpu_features();
 
 const char* isa_name(Isa isa);

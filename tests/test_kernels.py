@@ -47,6 +47,7 @@ def isa_flags(root: Path) -> dict[str, list[str]]:
     lines = re.findall(r"^ +recur_kernels\((\w+) ?(.*)\)$", (root / "CMakeLists.txt").read_text(), flags=re.MULTILINE)
     found = {isa: flags.split() for isa, flags in lines}
     assert set(found) == {*X86, "neon"}
+    assert not any("$" in flag for flags in found.values() for flag in flags), found
     return found
 
 

@@ -95,14 +95,14 @@ struct BackwardScratch {
     spare = pieces.take<T>(rows * plan.padded);
     if (plan.has_second()) gated = common.take<T>(chunk * plan.outputs_padded);
     if (plan.is_projected) {
-      doutput = pieces.take<T>(chunk * plan.outputs_padded);
+      doutput = pieces.take<T>(chunk * plan.apart(plan.outputs));
       projected = pieces.take<T>(chunk * plan.padded);
       dprojected = pieces.take<T>(rows * plan.padded);
     }
     Index widest = plan.call.input_size > plan.outputs ? plan.call.input_size : plan.outputs;
     if (plan.units > widest) widest = plan.units;
     packed = pieces.take<T>(Panels<T>::size(Panels<T>::levels_of(chunk, plan.is_paired), widest));
-    pairs = plan.place_pairs(chunk, pieces);
+    pairs = plan.place_pairs(chunk, true, pieces);
     const Index pointers = plan.gate_row() > plan.outputs ? plan.gate_row() : plan.outputs;
     left = pieces.take<const T*>(chunk > pointers ? chunk : pointers);
     right = pieces.take<T*>(chunk);
@@ -133,6 +133,7 @@ struct Backward {
     if (plan.is_normed) return scratch.dhidden + place(s, i) * plan.apart(plan.gate_row());
     return plan.norms_sum ? dinput(s, i) : dgates(s, i) + plan.cell.hidden_first * plan.padded;
   }
+  T* doutput(Index s, Index i) const { return scratch.doutput + place(s, i) * plan.apart(plan.outputs); }
   // Where the second product's slot lies in such a row.
   Index second_from() const {
     return (plan.is_normed ? plan.second_gate() : plan.cell.second_first - plan.cell.hidden_first) * plan.padded;
@@ -284,7 +285,7 @@ struct Backward {
     const Constants<T>& k = plan.constants;
     for (Index i = 0; i < active; ++i) {
       const Index b = share.rows[i];
-      T* d = scratch.doutput + place(s, i) * plan.outputs_padded;
+      T* d = doutput(s, i);
       for (Index p = 0; p < plan.outputs; p += kWidth<T>) {
         const Lanes<T> lanes(plan.outputs - p);
         Vector<T> gradient = load(dh(i) + p) + (call.dy ? load(call.dy.at(t, b) + p, lanes) : Vector<T>{});
@@ -465,7 +466,7 @@ struct Backward {
     }
     if (wanted.weight_hr != nullptr) {
       each(count, [&](Index at, Index s, Index, Index i) {
-        scratch.left[at] = scratch.doutput + place(s, i) * plan.outputs_padded;
+        scratch.left[at] = doutput(s, i);
         scratch.other[at] = scratch.projected + place(s, i) * plan.padded;
       });
       const Panels<T> packed = packed_rows(count, nullptr, plan.units);
@@ -553,12 +554,12 @@ struct Backward {
       const Index row = row_of_pairs<T>(packed.depth);
       pair_columns(scratch.left, from, packed.depth, rows, scratch.pairs, row);
       multiply_tiles(scratch.pairs, row, rows, packed, [&](Index m) { return to + m * stride; }, start, nullptr, false);
-      return;
+    } else {
+      const Index width = plan.apart(rows);
+      pair_rows(scratch.left, from, packed.depth, rows, scratch.pairs, width);
+      for (Index k = 0; k < packed.levels(); ++k) scratch.right[k] = scratch.pairs + k * width;
+      multiply_outer<T>(scratch.right, 0, rows, packed, to, stride, start);
     }
-    const Index width = plan.apart(rows);
-    pair_rows(scratch.left, from, packed.depth, rows, scratch.pairs, width);
-    for (Index k = 0; k < packed.levels(); ++k) scratch.right[k] = scratch.pairs + k * width;
-    multiply_outer<T>(scratch.right, 0, rows, packed, to, stride, start);
   }
 
   // The rows of `other`, packed.

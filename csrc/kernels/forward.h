@@ -97,7 +97,7 @@ struct ForwardScratch {
     if (plan.call.state_mask != nullptr) masked = pieces.take<T>(rows * plan.outputs);
     if (plan.has_second()) gated = common.take<T>(rows * plan.outputs_padded);
     if (plan.is_projected) unprojected = pieces.take<T>(rows * plan.padded);
-    pairs = plan.place_pairs(chunk, pieces);
+    pairs = plan.place_pairs(chunk, false, pieces);
     left = pieces.take<const T*>(chunk > packing_pointers(plan) ? chunk : packing_pointers(plan));
     right = pieces.take<T*>(chunk);
     h = pieces.take<const T*>(rows);

@@ -13,18 +13,18 @@ namespace RECUR_ISA {
 template <class T>
 constexpr bool kHasPairs = false;
 
-// Whether it multiplies tiles of pairs, of 16 rows and as many levels.
+// Whether it multiplies tiles of pairs, of so many rows and as many levels.
+constexpr Index kTileSize = 16;
 template <class T>
 constexpr bool kHasTiles = false;
 #if defined(__AMX_BF16__)
 template <>
 constexpr bool kHasTiles<float> = true;
+static_assert(kWidth<float> == kTileSize);
 #endif
-// Rows of pairs, and levels of panels, come in such numbers.
+// Rows of pairs, and levels of panels in pairs, come in such numbers.
 template <class T>
-constexpr Index kTileRows = kHasTiles<T> ? 16 : 1;
-template <class T>
-constexpr Index kTileLevels = kHasTiles<T> ? 16 : 1;
+constexpr Index kTogether = kHasTiles<T> ? kTileSize : 1;
 
 template <class T>
 RECUR_INLINE Vector<T> pairs_of(Vector<T> first, Vector<T>) {

@@ -13,7 +13,7 @@ constexpr Index least(Index a, Index b) { return a < b ? a : b; }
 
 // A matrix (depth, columns) in panels of a few vectors of columns: [panel][depth][columns of the panel], the last panel
 // narrower, the last vector filled up with zeros. In pairs, two numbers that follow upon each other along the depth
-// take the place of one.
+// take the place of one, and levels are filled up with zeros to whole tiles.
 template <class T>
 struct Panels {
   T* data = nullptr;
@@ -28,7 +28,7 @@ struct Panels {
 
   static constexpr Index width = kPanelVectors * kWidth<T>;
   static Index levels_of(Index depth, bool is_paired) {
-    return is_paired ? round_up((depth + 1) / 2, kTileLevels<T>) : depth;
+    return is_paired ? round_up((depth + 1) / 2, kTogether<T>) : depth;
   }
   Index levels() const { return levels_of(depth, is_paired); }
   static Index size(Index levels, Index columns) { return levels * round_up(columns, kWidth<T>); }

@@ -7,17 +7,6 @@
 #include "kernels/table.h"
 #include "recurrence.h"
 
-#if defined(__SANITIZE_ADDRESS__)
-#define RECUR_ASAN
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define RECUR_ASAN
-#endif
-#endif
-#if defined(RECUR_ASAN)
-#include <sanitizer/asan_interface.h>
-#endif
-
 namespace recur {
 namespace RECUR_ISA {
 
@@ -315,19 +304,19 @@ struct Plan {
     }
   }
 
-  // Room for what a thread multiplies in pairs: so many rows of either factor.
-  T* place_pairs(Index rows, Pieces& pieces) const {
+  // Room for what a thread multiplies in pairs: so many rows, as the weights see them, or the columns of their gates'
+  // gradients, each a row for tiles.
+  T* place_pairs(Index rows, bool has_gradients, Pieces& pieces) const {
     if (!is_paired) return nullptr;
-    const Index widths[] = {call.input_size, gate_row(), outputs_padded, padded};
+    const Index widths[] = {call.input_size, outputs_padded, padded, has_gradients ? gate_row() : 0};
     Index widest = 0;
     for (const Index width : widths) {
       if (width > widest) widest = width;
     }
-    // Across, either so many columns as rows in pairs or, without tiles, rows in pairs.
-    const Index along = round_up(rows, kTileRows<T>) * row_of_pairs<T>(widest);
+    const Index along = round_up(rows, kTogether<T>) * row_of_pairs<T>(widest);
     const Index across =
-        kHasTiles<T> ? round_up(widest, kTileRows<T>) * row_of_pairs<T>(rows) : (rows + 1) / 2 * apart(widest);
-    return pieces.take<T>(along > across ? along : across);
+        kHasTiles<T> ? round_up(widest, kTogether<T>) * row_of_pairs<T>(rows) : (rows + 1) / 2 * apart(widest);
+    return pieces.take<T>(has_gradients && across > along ? across : along);
   }
 
   // The rows of a weight matrix in the order of gates `order`, H each, filled up with null; returns their number.

@@ -23,7 +23,8 @@ struct BlockOf {
   Start start;
   const T* bias;  // Of this panel, in whole vectors.
   Lanes<T> last;  // Of the last vector of the panel.
-  // What comes next, fetched meanwhile from where it lies far: from here on, so many bytes with each level.
+  // What comes next, fetched meanwhile from where it lies far: from here on so many bytes with each level, of which
+  // `block` fetches no more than a line.
   const char* ahead;
   Index ahead_step;
 };
@@ -43,7 +44,6 @@ void block(const BlockOf<T>& b) {
     RECUR_UNROLL for (int v = 0; v < V; ++v) __builtin_prefetch(b.c[i] + b.c_from + v * W, 1, 3);
   }
   const T* w = b.w;
-  const char* ahead = b.ahead;
   Index k = 0;
   if constexpr (R == 1) {
     // One row alone would wait for each sum; two sums for each vector keep the multipliers busy.
@@ -55,8 +55,10 @@ void block(const BlockOf<T>& b) {
     }
     RECUR_UNROLL for (int v = 0; v < V; ++v) sum[0][v] += other[v];
   }
+  const char* ahead = b.ahead;
   for (; k < b.depth; ++k, w += V * W, ahead += b.ahead_step) {
-    __builtin_prefetch(ahead, 0, 2);
+    // One row alone waits for the panel itself.
+    if constexpr (R > 1) __builtin_prefetch(ahead, 0, 2);
     Vector<T> wide[V];
     RECUR_UNROLL for (int v = 0; v < V; ++v) wide[v] = load(w + v * W);
     RECUR_UNROLL for (int i = 0; i < R; ++i) {
@@ -252,16 +254,15 @@ void multiply(const T* const* a, Index a_from, T* const* c, Index c_from, Index 
                    bias == nullptr ? nullptr : bias + column,
                    last,
                    ahead,
-                   depth > 0 ? share / depth : 0};
+                   depth > 0 ? (share + depth - 1) / depth : 0};
+      const T* paired[kRows];
       if (w.is_paired) {
-        const T* paired[kRows];
         for (int r = 0; r < together; ++r) paired[r] = pairs + (i + r) * stride;
         b.a = paired;
         b.a_from = piece.from;
-        blocks<T, kHasPairs<T>>().of[together - 1][piece.vectors - 1](b);
-      } else {
-        blocks<T, false>().of[together - 1][piece.vectors - 1](b);
       }
+      const Blocks<T>& all = w.is_paired ? blocks<T, kHasPairs<T> && !kHasTiles<T>>() : blocks<T, false>();
+      all.of[together - 1][piece.vectors - 1](b);
       i += together;
     }
   }
@@ -319,23 +320,25 @@ inline const OuterBlocks<T>& outer_blocks() {
   return all;
 }
 
-// So many rows of the result are made of all panels before the next ones: what they read of `a`, a little of each of
-// its rows, is then fetched once.
-constexpr Index kStrip = 8 * kRows;
+// So many rows of the result are made of all panels before the next ones, if the panels stay in a core's own cache:
+// what is read of `a`, a little of each of its rows, is then fetched once.
+constexpr Index kStrip = 8 * kRows, kStripBytes = 1 << 20;
 
 // c[m][n] = start + sum over k of a[k][from + m] b[k][n], for m below `rows`, where start is zero or c itself, whose
 // rows are `stride` apart. Where b is in pairs, so is a, half as many rows.
 template <class T>
 void multiply_outer(const T* const* a, Index from, Index rows, const Panels<T>& b, T* c, Index stride, Start start) {
-  for (Index strip = 0; strip < rows; strip += kStrip) {
-    const Index end = least(rows, strip + kStrip);
+  const Index height = b.size() * static_cast<Index>(sizeof(T)) <= kStripBytes ? kStrip : rows;
+  for (Index strip = 0; strip < rows; strip += height) {
+    const Index end = least(rows, strip + height);
     for (Index p = 0; p < b.count(); ++p) {
       const int vectors = b.vectors(p);
       const Index width = least(b.columns - p * Panels<T>::width - (vectors - 1) * kWidth<T>, kWidth<T>);
       for (Index m = strip; m < end;) {
         const int count = rows_of_block(end - m);
         const OuterBlock<T> act =
-            (b.is_paired ? outer_blocks<T, kHasPairs<T>>() : outer_blocks<T, false>()).of[count - 1][vectors - 1];
+            (b.is_paired ? outer_blocks<T, kHasPairs<T> && !kHasTiles<T>>() : outer_blocks<T, false>())
+                .of[count - 1][vectors - 1];
         act(a, from + m, b.levels(), b.panel(p), c + m * stride + p * Panels<T>::width, stride, start, width);
         m += count;
       }
