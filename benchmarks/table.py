@@ -22,9 +22,9 @@ RESULTS = Path(__file__).parent / "results"
 Row = dict[str, Any]
 
 
-def newest(name: str) -> Path | None:
-    """Return the newest result of a benchmark, by the date in its name, or None."""
-    found = sorted(RESULTS.glob(f"{name}_*_????-??-??.json"), key=lambda path: path.stem[-10:])
+def newest(name: str, processor: str = "*") -> Path | None:
+    """Return the newest result of a benchmark, by the date in its name, on a processor as names of files have it."""
+    found = sorted(RESULTS.glob(f"{name}_{processor}_????-??-??.json"), key=lambda path: path.stem[-10:])
     # The name of one benchmark may begin with that of another one.
     found = [path for path in found if not any(path.name.startswith(f"{name}_{more}_") for more in ("grid",))]
     return found[-1] if found else None

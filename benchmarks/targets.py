@@ -1,4 +1,4 @@
-"""Prints what the layers are meant to reach beside what the newest results say: `python benchmarks/targets.py`."""
+"""Prints what the layers are meant to reach beside what each processor came to: `python benchmarks/targets.py`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from recur.measure.timing import geometric_mean
-from table import Row, factor, is_large, newest
+from table import RESULTS, Row, factor, is_large, newest
 
 TRAINING = ("layers_training_grid", "layers_training")
 
@@ -223,34 +223,47 @@ TARGETS = (
 )
 
 
-def measured(target: Target) -> tuple[float | None, str]:
-    """Return what the newest result says, and its file."""
+def processors() -> dict[str, str]:
+    """Return the processors of which there are results: as names of files have them, and by name."""
+    found = {}
+    for path in sorted(RESULTS.glob("*_????-??-??.json")):
+        brand = json.loads(path.read_text(encoding="utf-8"))["environment"]["cpu"].get("brand", "unknown")
+        found[path.stem.split("_")[-2]] = " ".join(brand.replace("(R)", "").replace("Processor", "").split())
+    return found
+
+
+def measured(target: Target, processor: str) -> float | None:
+    """Return what the newest result on a processor says, if there is one."""
     for name in target.names:
-        path = newest(name)
+        path = newest(name, processor)
         if path is not None:
             found: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["results"]
-            return target.figure([row for row in found if "disagrees" not in row]), path.name
-    return None, ""
+            return target.figure([row for row in found if "disagrees" not in row])
+    return None
 
 
-def rows() -> list[tuple[str, str, str, str, str]]:
-    """Return for each target what it is, what is wanted, what was measured, whether it holds, and the result's file."""
-    found = []
+def rows() -> list[list[str]]:
+    """Return a heading, and for each target what it is, what is wanted, and what each processor came to."""
+    known = processors()
+    found = [["what", "wanted", *known.values()]]
     for target in TARGETS:
-        figure, file = measured(target)
         wanted = f"{'at most' if target.is_most else 'at least'} {target.bound:g}{target.unit}"
-        if figure is None:
-            found.append((target.what, wanted, "not measured", "", file))
-        else:
-            verdict = "holds" if target.holds(figure) else "missed"
-            found.append((target.what, wanted, f"{figure:.3g}{target.unit}", verdict, file))
+        cells = []
+        for processor in known:
+            figure = measured(target, processor)
+            if figure is None:
+                cells.append("not measured")
+            else:
+                cells.append(f"{figure:.3g}{target.unit}" + ("" if target.holds(figure) else ", missed"))
+        found.append([target.what, wanted, *cells])
     return found
 
 
 def markdown() -> str:
     """Return the table as the docs have it."""
-    head = ["| what | wanted | measured | |", "| --- | --- | --- | --- |"]
-    return "\n".join([*head, *[f"| {' | '.join(row[:4])} |" for row in rows()]])
+    heading, *body = rows()
+    lines = [heading, ["---"] * len(heading), *body]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def main() -> None:
@@ -258,10 +271,11 @@ def main() -> None:
     if sys.argv[1:] == ["--markdown"]:
         print(markdown())
         return
+    heading, *body = rows()
     table = Table(box=None, pad_edge=False)
-    for title in ("what", "wanted", "measured", "", "from"):
-        table.add_column(title, no_wrap=True, justify="right" if title in ("wanted", "measured") else "left")
-    for row in rows():
+    for number, title in enumerate(heading):
+        table.add_column(title, no_wrap=True, justify="right" if number > 0 else "left")
+    for row in body:
         table.add_row(*row)
     Console(width=180, markup=False, highlight=False).print(table)
 

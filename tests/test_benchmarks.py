@@ -307,16 +307,24 @@ def test_the_table_of_layers(module):
 def test_targets_are_judged(module, monkeypatch, tmp_path):
     targets, table = module("targets"), module("table")
     monkeypatch.setattr(table, "RESULTS", tmp_path)
+    monkeypatch.setattr(targets, "RESULTS", tmp_path)
     by_name = {target.what: target for target in targets.TARGETS}
     gru = by_name["GRU and RNN training against torch, mean"]
-    assert targets.measured(gru) == (None, "")
+    assert targets.measured(gru, "maker-a") is None
     rows = [row("gru", 2.0), row("rnn", 8.0), row("lstm", 1.0), row("gru", 100.0, disagrees="dx")]
-    (tmp_path / "layers_training_cpu_2026-01-01.json").write_text(json.dumps({"results": rows}))
-    found, file = targets.measured(gru)
-    assert (found, file) == (pytest.approx(4.0), "layers_training_cpu_2026-01-01.json")
+    for brand, found in (("Maker(R) A Processor", rows), ("Maker B", rows[:1])):
+        slug = brand.lower().replace("(r)", "").replace(" processor", "").replace(" ", "-")
+        content = {"environment": {"cpu": {"brand": brand}}, "results": found}
+        (tmp_path / f"layers_training_{slug}_2026-01-01.json").write_text(json.dumps(content))
+    assert targets.measured(gru, "maker-a") == pytest.approx(4.0)
+    assert targets.measured(gru, "maker-b") == pytest.approx(2.0)
+    heading, *body = targets.rows()
+    assert heading == ["what", "wanted", "Maker A", "Maker B"]
+    assert [gru.what, "at least 3x", "4x", "2x, missed"] in body
+    assert ["tinyshakespeare in three minutes", "at most 1.46 nats", "not measured", "not measured"] in body
     assert gru.holds(4.0)
     assert not gru.holds(2.9)
-    assert targets.measured(by_name["the same at T = 1000, mean"])[0] is None
+    assert targets.measured(by_name["the same at T = 1000, mean"], "maker-a") is None
     memory = by_name["memory held for backward by torch's, worst"]
     assert memory.holds(0.9)
     assert not memory.holds(1.1)
