@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from recur import engine
 
@@ -67,24 +68,43 @@ def build(
     return program
 
 
-def test_nothing_is_read_or_written_beside_the_arrays(
-    root: Path, tmp_path: Path, isa_flags: dict[str, list[str]]
-) -> None:
-    """Values, gradients and memory on every instruction set that this processor has."""
+@pytest.fixture(scope="module")
+def sanitized(root: Path, isa_flags: dict[str, list[str]], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`kernels_test` with sanitizers and every instruction set, built once for all processes that run tests."""
     compiler = needed(os.environ.get("CXX", "c++"), "g++", "clang++")
-    trial = tmp_path / "trial.cc"
-    trial.write_text("int main() {}\n")
-    command = [compiler, *SANITIZERS, "-fopenmp", trial, "-o", tmp_path / "trial"]
-    if subprocess.run(command, capture_output=True, check=False).returncode != 0:
-        pytest.skip(f"{compiler} has no sanitizers, or no OpenMP, on this machine")
-    on_arm = engine.cpu_features().architecture == "aarch64"
-    built = ["neon"] if on_arm else X86 if platform.machine() in ("x86_64", "AMD64") else ["baseline"]
-    of_x86 = ["-DRECUR_HAS_X86_KERNELS", "-DRECUR_HAS_TILE_KERNELS"]
-    defined = {"neon": ["-DRECUR_HAS_NEON_KERNELS"], "avx512_amx": of_x86}.get(built[-1], [])
-    flags = ["-O1", *SANITIZERS]
-    program = build(compiler, root / "csrc", tmp_path, {isa: isa_flags[isa] for isa in built}, flags, defined)
-    for isa in built[: built.index(engine.cpu_features().best_isa) + 1]:
-        assert run(program, isa, RECUR_CPU_ISA=isa, OMP_NUM_THREADS="2") == f"{isa}: all well\n"
+    base = tmp_path_factory.getbasetemp()
+    run_of_tests = os.environ.get("PYTEST_XDIST_TESTRUNUID")
+    folder = base / "kernels" if run_of_tests is None else base.parent / f"kernels_{run_of_tests}"
+    with FileLock(folder.with_suffix(".lock")):
+        folder.mkdir(exist_ok=True)
+        if (folder / "kernels_test").exists():
+            return folder / "kernels_test"
+        (folder / "trial.cc").write_text("int main() {}\n")
+        command = [compiler, *SANITIZERS, "-fopenmp", folder / "trial.cc", "-o", folder / "trial"]
+        if subprocess.run(command, capture_output=True, check=False).returncode != 0:
+            pytest.skip(f"{compiler} has no sanitizers, or no OpenMP, on this machine")
+        isas, defined = of_this_machine()
+        return build(
+            compiler, root / "csrc", folder, {isa: isa_flags[isa] for isa in isas}, ["-O1", *SANITIZERS], defined
+        )
+
+
+def of_this_machine() -> tuple[list[str], list[str]]:
+    """Return the instruction sets that are compiled for this kind of processor, and the macros that say so."""
+    if engine.cpu_features().architecture == "aarch64":
+        return ["neon"], ["-DRECUR_HAS_NEON_KERNELS"]
+    if platform.machine() in ("x86_64", "AMD64"):
+        return X86, ["-DRECUR_HAS_X86_KERNELS", "-DRECUR_HAS_TILE_KERNELS"]
+    return ["baseline"], []
+
+
+@pytest.mark.parametrize("isa", [*X86, "neon"])
+def test_nothing_is_read_or_written_beside_the_arrays(sanitized: Path, isa: str) -> None:
+    """Values, gradients and memory on every instruction set that this processor has."""
+    isas, _ = of_this_machine()
+    if isa not in isas[: isas.index(engine.cpu_features().best_isa) + 1]:
+        pytest.skip(f"this processor has no {isa}")
+    assert run(sanitized, isa, RECUR_CPU_ISA=isa, OMP_NUM_THREADS="2") == f"{isa}: all well\n"
 
 
 def test_arm(root: Path, tmp_path: Path, isa_flags: dict[str, list[str]]) -> None:
