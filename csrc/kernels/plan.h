@@ -2,6 +2,7 @@
 
 #pragma once
 
+#include "asan.h"
 #include "kernels/cells.h"
 #include "kernels/products.h"
 #include "kernels/table.h"
@@ -19,12 +20,10 @@ class Pieces {
   E* take(Index count) {
     const Index bytes = count * static_cast<Index>(sizeof(E)), room = round_up(bytes, 64) + kRedZone;
     E* piece = block_ == nullptr ? nullptr : reinterpret_cast<E*>(block_ + used_);
-#if defined(RECUR_ASAN)
     if (block_ != nullptr) {
-      __asan_unpoison_memory_region(piece, static_cast<std::size_t>(bytes));
-      __asan_poison_memory_region(block_ + used_ + bytes, static_cast<std::size_t>(room - bytes));
+      ASAN_UNPOISON_MEMORY_REGION(piece, static_cast<std::size_t>(bytes));
+      ASAN_POISON_MEMORY_REGION(block_ + used_ + bytes, static_cast<std::size_t>(room - bytes));
     }
-#endif
     used_ += room;
     return piece;
   }

@@ -5,6 +5,7 @@
 
 #pragma once
 
+#include "asan.h"
 #include "kernels/panels.h"
 
 namespace recur {

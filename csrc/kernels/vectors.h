@@ -15,17 +15,6 @@
 #include <immintrin.h>
 #endif
 
-#if defined(__SANITIZE_ADDRESS__)
-#define RECUR_ASAN
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define RECUR_ASAN
-#endif
-#endif
-#if defined(RECUR_ASAN)
-#include <sanitizer/asan_interface.h>
-#endif
-
 namespace recur {
 namespace RECUR_ISA {
 
