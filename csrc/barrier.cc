@@ -61,14 +61,18 @@ void Presence::watch(const std::function<void()>& act) {
   };
   const std::int64_t begin = nanoseconds(), own_begin = own_nanoseconds();
   act();
-  const std::int64_t own = own_nanoseconds() - own_begin, all = nanoseconds() - begin;
+  const std::int64_t own = own_nanoseconds() - own_begin;
+  note(nanoseconds() - begin, own);
+#else
+  act();
+#endif
+}
+
+void Presence::note(std::int64_t all, std::int64_t own) {
   // Less than the slice of time that another program would have had; and two threads that lose a third of theirs are
   // faster than one.
   constexpr std::int64_t kInterrupt = 100'000;
   if (all - own > kInterrupt + all / 3) was_whole_.store(false, std::memory_order_relaxed);
-#else
-  act();
-#endif
 }
 
 std::int64_t nanoseconds() {
@@ -81,8 +85,9 @@ void Stages::begin() {
   begin_ = nanoseconds();
 }
 
-void Stages::end() {
-  const std::int64_t taken = nanoseconds() - begin_, shortest = shortest_.load(std::memory_order_relaxed);
+void Stages::end() { note(nanoseconds() - begin_, shortest_.load(std::memory_order_relaxed)); }
+
+void Stages::note(std::int64_t taken, std::int64_t shortest) {
   all_ += taken;
   busy_ += shortest < taken ? shortest : taken;
 }

@@ -53,6 +53,8 @@ class Presence {
  public:
   // Runs act() in the thread that calls.
   void watch(const std::function<void()>& act);
+  // A thread was here so long, and had a processor so long of it; in nanoseconds.
+  void note(std::int64_t all, std::int64_t own);
   // When all is over.
   bool was_whole() const { return was_whole_.load(std::memory_order_relaxed); }
 
@@ -65,7 +67,7 @@ class Presence {
 class Stages {
  public:
   void begin();
-  // Runs act() in the thread of a part.
+  // Runs act() in the thread of a part, in the stage that was begun.
   template <class Act>
   void time(Act act) {
     const std::int64_t from = nanoseconds();
@@ -76,6 +78,8 @@ class Stages {
     }
   }
   void end();
+  // A stage took so long, and the part that took least of it so long; in nanoseconds.
+  void note(std::int64_t taken, std::int64_t shortest);
   // Whether most of the time, of all stages, even the part that took least was busy.
   bool were_even() const;
 
