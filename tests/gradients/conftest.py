@@ -31,3 +31,21 @@ KINDS = _layers().KINDS
 def kind(request: pytest.FixtureRequest) -> Any:
     """Each kind of layer in each of its forms."""
     return KINDS[request.param]
+
+
+def _has_kernels(kind: Any) -> bool:
+    return bool(kind.draws) and not callable(kind.options.get("nonlinearity"))
+
+
+_PAIRS = [
+    (name, backend)
+    for name, kind in KINDS.items()
+    for backend in (["reference", "cpu"] if _has_kernels(kind) else [None])
+]
+
+
+@pytest.fixture(params=_PAIRS, ids=lambda pair: "-".join(filter(None, pair)))
+def kind_on(request: pytest.FixtureRequest) -> Any:
+    """Each kind of layer in each of its forms, and the options that force each back end of ours that it can run on."""
+    name, backend = request.param
+    return KINDS[name], {} if backend is None else {"backend": backend}
