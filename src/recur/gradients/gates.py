@@ -57,13 +57,16 @@ class Activity:
 
     Attributes:
         gates: The distribution of each gate by name.
-        time_constants: For each unit the steps after which what it holds has faded to 1/e, -1 / mean(ln f) with f the
-            gate that keeps its state, infinite where that is always one; empty for a cell without such a gate.
+        kept: The distribution of the share of its state that a unit keeps in a step: of the forget gate of an LSTM, the
+            update gate of a GRU, one minus the gate of an MGU; None for a cell without such a gate.
+        time_constants: For each unit the steps after which what it holds has faded to 1/e, -1 / mean(ln k) with k that
+            share, infinite where it is always one; empty without such a gate.
         saturated: Share of the units whose |h| is above 0.95 in nine of ten steps.
         dead: Share of the units whose h moves by less than 0.001 over all steps and rows.
     """
 
     gates: dict[str, Gate]
+    kept: Gate | None
     time_constants: tuple[float, ...]
     saturated: float
     dead: float
@@ -94,9 +97,11 @@ def activity(layer: RecurrentLayer, steps: Steps, alive: Tensor | None = None) -
     is_bounded = bool((h_abs <= 1).all())
     saturated = (h_abs > _SATURATED).double().mean(0) > _MOST_STEPS
     moved = h_NH.amax(0) - h_NH.amin(0)
+    kept_NH = _share_kept(layer, values)
     return Activity(
         gates=gates,
-        time_constants=_time_constants(layer, values),
+        kept=None if kept_NH is None else _gate(kept_NH),
+        time_constants=() if kept_NH is None else _time_constants(kept_NH),
         saturated=float(saturated.double().mean()) if is_bounded else 0.0,
         dead=float((moved < _DEAD).double().mean()),
     )
@@ -117,11 +122,14 @@ def _gate(value_NH: Tensor) -> Gate:
     )
 
 
-def _time_constants(layer: RecurrentLayer, values: Mapping[str, Tensor]) -> tuple[float, ...]:
+def _share_kept(layer: RecurrentLayer, values: Mapping[str, Tensor]) -> Tensor | None:
     kind = next((base.__name__ for base in type(layer).__mro__ if base.__name__ in _KEEPS), None)
     if kind is None:
-        return ()
+        return None
     name, is_inverse = _KEEPS[kind]
-    keep_NH = 1 - values[name] if is_inverse else values[name]
-    fading = -keep_NH.clamp_min(torch.finfo(torch.float64).tiny).log().mean(0)
+    return 1 - values[name] if is_inverse else values[name]
+
+
+def _time_constants(kept_NH: Tensor) -> tuple[float, ...]:
+    fading = -kept_NH.clamp_min(torch.finfo(torch.float64).tiny).log().mean(0)
     return tuple(torch.where(fading > 0, 1 / fading, torch.inf).tolist())

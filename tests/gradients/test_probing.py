@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from recur import nn as recur_nn
 from recur.data.batch import Batch
 from recur.gradients.jacobian import Trajectory, state_jacobian
-from recur.gradients.probe import probe
+from recur.gradients.probing import probe
 from recur.gradients.sequence_model import SequenceModel, held_still, readings_of
 from recur.models.language import LanguageModel
 from recur.models.options import LanguageModelOptions

@@ -1,0 +1,149 @@
+"""Networks built to be ill in each way, and healthy ones."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from recur import nn as recur_nn
+from recur.gradients import Training, diagnose, probe
+
+STEPS = 64
+
+
+def names(layer: Any, training: Training | None = None, **options: Any) -> list[str]:
+    """What is found wrong with a layer that reads noise and is asked for noise."""
+    generator = torch.Generator().manual_seed(1)
+    dtype = next(layer.parameters()).dtype
+    x = torch.randn(STEPS, 4, layer.input_size, generator=generator, dtype=dtype)
+    target = torch.randn(STEPS, 4, layer.hidden_size, generator=generator, dtype=dtype)
+    found = diagnose(probe(layer, (x, target), lags=(), **options), training)
+    for finding in found:
+        assert finding.what.endswith(".")
+        assert finding.evidence.endswith(".")
+        assert finding.advice.endswith(".")
+        assert str(finding).startswith(finding.name)
+    return [finding.name for finding in found]
+
+
+def recalling(steps: int, batch: int, lag: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Noise, and what it was some steps before."""
+    x = torch.randn(steps, batch, 1, generator=generator)
+    return x, torch.cat([torch.zeros(lag, batch, 1), x[:-lag]])
+
+
+def trained(layer: Any, lag: int, num_steps: int, rate: float = 0.01) -> tuple[nn.Module, Any]:
+    """A network that has learned to say what it read `lag` steps before, and a batch of it."""
+    generator = torch.Generator().manual_seed(0)
+
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer, self.output = layer, nn.Linear(layer.hidden_size, 1)
+
+        def forward(self, x: Tensor, state: Any = None) -> tuple[Tensor, Any]:
+            y, state = self.layer(x, state)
+            return self.output(y), state
+
+        batch_first = False
+
+    model = Model()
+    optimizer = torch.optim.Adam(model.parameters(), rate)
+    for _ in range(num_steps):
+        x, target = recalling(STEPS, 32, lag, generator)
+        loss = (model(x)[0] - target)[lag:].square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+    assert float(loss.detach()) < 0.5
+    return model, recalling(STEPS, 4, lag, generator)
+
+
+def test_a_plain_network_forgets_at_once() -> None:
+    layer = nn.RNN(3, 32)
+    assert names(layer) == ["vanishing gradient"]
+    assert names(layer, Training(lag=50)) == ["vanishing gradient", "memory shorter than the task's lag"]
+    (finding,) = diagnose(probe(layer, (torch.randn(64, 1, 3), torch.randn(64, 1, 32))))
+    assert "a plain recurrent cell cannot hold on to it" in finding.advice
+    assert "init='chrono' and chrono_steps=64" in finding.advice
+
+
+def test_advice_that_is_followed_ends_the_finding() -> None:
+    irnn = recur_nn.RNN(3, 32, nonlinearity="relu", init="identity")
+    chrono = recur_nn.LSTM(3, 32, init="chrono", chrono_steps=STEPS)
+    indrnn = recur_nn.IndRNN(3, 32)
+    for layer in (irnn, chrono, indrnn):
+        assert "vanishing gradient" not in names(layer), layer
+
+
+@pytest.mark.parametrize("kind", ["LSTM", "GRU"])
+def test_a_network_that_has_learned_its_task_is_healthy(kind: str) -> None:
+    model, batch = trained(getattr(recur_nn, kind)(1, 24), lag=8, num_steps=500)
+    healthy = Training(window=STEPS, lag=4, clipped=0.1, removed=0.01, update=1e-3, loss=1.0, best_loss=0.99)
+    assert diagnose(probe(model, batch), healthy) == ()
+
+
+def test_weights_above_one_explode() -> None:
+    layer = recur_nn.RNN(3, 16, nonlinearity="relu", dtype=torch.float64)
+    with torch.no_grad():
+        nn.init.orthogonal_(layer.weight_hh_l0)
+        layer.weight_hh_l0.mul_(1.6)
+        layer.bias_ih_l0.fill_(1.0)
+    assert names(layer) == ["exploding gradient"]
+    # So far that it overflows.
+    with torch.no_grad():
+        layer.weight_hh_l0.mul_(1e6)
+    assert names(layer)[0] == "exploding gradient"
+
+
+def test_large_inputs_saturate() -> None:
+    layer = recur_nn.RNN(3, 32)
+    with torch.no_grad():
+        layer.weight_ih_l0.zero_()
+        layer.bias_ih_l0.fill_(8.0)
+    assert set(names(layer)) == {"vanishing gradient", "saturated units", "dead units"}
+
+
+@pytest.mark.parametrize(("kind", "place", "sign"), [("LSTM", 1, -1), ("GRU", 1, -1), ("LiGRU", 0, -1), ("MGU", 0, 1)])
+def test_gates_that_keep_nothing_are_shut(kind: str, place: int, sign: int) -> None:
+    layer = getattr(recur_nn, kind)(3, 16)
+    assert "shut gates" not in names(layer)
+    with torch.no_grad():
+        layer.bias_ih_l0.view(-1, 16)[place] = sign * 9.0
+    assert "shut gates" in names(layer)
+
+
+def test_rectifiers_below_zero_are_dead() -> None:
+    layer = recur_nn.RNN(3, 32, nonlinearity="relu", init="identity")
+    with torch.no_grad():
+        layer.bias_ih_l0[:16] = -20.0
+    assert names(layer) == ["dead units"]
+
+
+def test_a_window_shorter_than_the_memory_is_too_short() -> None:
+    layer = recur_nn.LSTM(3, 16, init="chrono", chrono_steps=1000)
+    assert names(layer, Training(window=STEPS)) == ["truncation too short"]
+    assert names(nn.RNN(3, 32), Training(window=STEPS)) == ["vanishing gradient"]
+
+
+def test_what_training_tells() -> None:
+    layer = recur_nn.RNN(3, 32, nonlinearity="relu", init="identity")
+
+    def found(**known: Any) -> list[str]:
+        return names(layer, Training(**known), exponents=0)
+
+    assert found() == []
+    assert found(clipped=1.0, removed=0.6) == ["clipping always active"]
+    assert found(clipped=0.99) == ["clipping always active"]
+    assert found(clipped=1.0, removed=0.1) == []
+    assert found(clipped=0.5, removed=0.6) == []
+    assert found(update=0.8) == ["learning rate too high"]
+    assert found(update=1e-7) == ["learning rate too low"]
+    assert found(update=1e-3) == []
+    assert found(loss=3.0, best_loss=2.0) == ["learning rate too high"]
+    assert found(loss=float("nan"), best_loss=2.0) == ["learning rate too high"]
+    assert found(loss=2.1, best_loss=2.0) == []
