@@ -50,9 +50,8 @@ class Finding:
     """One thing that is wrong.
 
     Attributes:
-        name: A short name: "vanishing gradient", "exploding gradient", "memory shorter than the task's lag", "truncation
-            too short", "saturated units", "shut gates", "dead units", "clipping always active", "learning rate too
-            high", "learning rate too low".
+        name: A short name: vanishing gradient, exploding gradient, memory shorter than the task's lag, truncation too
+            short, saturated units, shut gates, dead units, clipping always active, learning rate too high or low.
         what: What is wrong, a sentence.
         evidence: What was measured.
         advice: The option to change.
