@@ -54,6 +54,21 @@ def test_a_wild_batch_stays_drawn_but_does_not_squeeze_the_axis() -> None:
     assert None in chart(rows, "loss").series[0].y
 
 
+def test_the_reach_of_the_gradient_lies_between_the_lags_that_were_looked_at() -> None:
+    rows = [
+        # Half a step from lag 2 to 4, on a logarithmic scale.
+        {"kind": "probe", "step": 100, "lags": [0, 1, 2, 4], "by_lag": [1.0, 0.5, 0.2, 0.05]},
+        {"kind": "probe", "step": 200, "lags": [0, 1, 2, 4], "by_lag": [1.0, 0.9, 0.9, 0.9]},
+        {"kind": "probe", "step": 300, "lags": [0, 1], "by_lag": [None, 0.9]},
+        {"kind": "probe", "step": 400, "lags": [0, 1, 2], "by_lag": [1.0, 0.2, 0.0]},
+    ]
+    memory = chart(rows, "memory")
+    assert memory.series[0].x == (100, 200, 300, 400)
+    assert memory.series[0].y[:3] == (3.0, 4.0, None)
+    assert memory.series[0].y[3] == pytest.approx(1.01, abs=0.001)
+    assert memory.summary == "From 3 steps at first to 1 in the end; seen no further than the window."
+
+
 def test_validated_once_says_so() -> None:
     loss = chart([{"kind": "valid", "step": 5, "loss": 2.0}], "loss")
     assert loss.summary == "Validated once, at step 5: 2.000 nats per token."

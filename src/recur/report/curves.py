@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from recur.report.chart import Chart, Level, Role, Series, log_range, smooth, thin
-from recur.report.values import number
+from recur.report.values import as_list, number
 
 Row = Mapping[str, Any]
 
@@ -30,7 +31,7 @@ def training_charts(
     baselines: Mapping[str, float] | None = None,
     clip_norm: float | None = None,
 ) -> list[Chart]:
-    """Return the charts of loss, learning rate, gradient norm and throughput; one without any point is left out.
+    """Return the charts of loss, learning rate, gradient norm, memory and throughput, but for those without a point.
 
     Args:
         rows: The rows of `metrics.jsonl`.
@@ -43,6 +44,7 @@ def training_charts(
         _loss(train, valid, unit, baselines or {}),
         _learning_rate(train),
         _gradient_norm(train, clip_norm),
+        _memory(rows_of_kind(rows, "probe")),
         _throughput(train),
     ]
     return [chart for chart in charts if any(value is not None for series in chart.series for value in series.y)]
@@ -147,6 +149,42 @@ def _gradient_norm(train: Sequence[Row], clip_norm: float | None) -> Chart:
         is_log=True,
         y_range=y_range,
     )
+
+
+def _memory(probes: Sequence[Row]) -> Chart:
+    x = [float(row["step"]) for row in probes]
+    series = _thinned("steps back", "norm", x, [_reach(row) for row in probes])
+    values = [y for y in series.y if y is not None]
+    summary = ""
+    if values:
+        summary = (
+            f"From {values[0]:.0f} steps at first to {values[-1]:.0f} in the end; seen no further than the window."
+        )
+    return Chart(
+        key="memory",
+        title="How far the gradient reaches back",
+        y_label="steps until a tenth is left",
+        summary=summary,
+        series=(series,),
+        y_range=None if not values else (0.0, 1.12 * max(*values, 1.0)),
+    )
+
+
+def _reach(probe: Row) -> float | None:
+    """Return the lag at which a tenth of the gradient's norm is left, between those that were looked at."""
+    lags = [number(lag) for lag in as_list(probe.get("lags"))]
+    norms = [number(norm) for norm in as_list(probe.get("by_lag"))]
+    pairs = [(lag, norm) for lag, norm in zip(lags, norms, strict=False) if lag is not None and norm is not None]
+    if len(pairs) < 2 or pairs[0][1] <= 0:
+        return None
+    tenth = 0.1 * pairs[0][1]
+    last = max(place for place, (_, norm) in enumerate(pairs) if norm >= tenth)
+    if last == len(pairs) - 1:
+        return pairs[-1][0]
+    (lag, norm), (next_lag, next_norm) = pairs[last : last + 2]
+    # Between two lags it falls by about the same factor at each step.
+    share = math.log(norm / tenth) / math.log(norm / max(next_norm, _SMALLEST))
+    return lag + share * (next_lag - lag)
 
 
 def _throughput(train: Sequence[Row]) -> Chart:

@@ -5,6 +5,7 @@ They were found by measurement; `docs/tasks/language.md` has the figures.
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 from recur.models.options import LanguageModelOptions
@@ -67,6 +68,7 @@ def choose(
         learning_rate=training.learning_rate or min(4e-3 * (256 / hidden_size) ** 0.5, 6e-3),
         clip_norm=1.0 if training.clip_norm is None and training.clip_value is None else training.clip_norm,
         validate_every=training.validate_every or min(max(windows, 100), 500),
+        probe_every=_probe_every(model, batch_size * window) if training.probe_every is None else training.probe_every,
     )
     return model, training
 
@@ -98,6 +100,16 @@ def _epochs(training: TrainingOptions, worth: float, hidden_size: int, num_token
         nearest = min(_TOKENS_PER_MINUTE, key=lambda size: abs(size - hidden_size))
         epochs.append(worth * _TOKENS_PER_MINUTE[nearest] / num_tokens)
     return min(epochs)
+
+
+def _probe_every(model: LanguageModelOptions, tokens_per_step: int) -> int:
+    # A probe takes some 40 ms whatever the batch, a step six operations for each weight and token; 2e11 a second on two
+    # cores. Of the time of training, probes may take a fiftieth.
+    assert model.num_layers is not None
+    assert model.hidden_size is not None
+    weights = 8 * model.num_layers * model.hidden_size**2
+    seconds_per_step = 6 * weights * tokens_per_step / 2e11
+    return max(100, 50 * math.ceil(50 * 0.04 / seconds_per_step / 50))
 
 
 def _dropout(epochs: float, hidden_size: int) -> float:

@@ -35,6 +35,7 @@ from recur.train.finish import finish_alone
 from recur.train.options import BOUNDS, TrainingOptions
 from recur.train.pace import Pace
 from recur.train.preparation import device_kind, prepare, reading
+from recur.train.probing import Probing
 from recur.train.recorder import Recorder
 from recur.train.validation import Validation
 from recur.wording import quantity
@@ -183,7 +184,14 @@ def _fit(run: RunFolder, display: Display, *, resume: bool) -> RunFolder:
             return finish_alone(run, text, display, device_kind(training))
         if checkpoint.process_count(state) != count:
             display.say("another number of devices than before: the dropout masks start anew.")
-    trainer = _trainer(run, training, model.options, recorder)
+    probing = Probing(
+        run=run,
+        pace=pace,
+        display=display,
+        every=training.probe_every or 0,
+        window=training.window or 1,
+    )
+    trainer = _trainer(run, training, model.options, recorder, probing)
     task.train()
     engine.keep_freed_memory()
     display.start("training")
@@ -312,7 +320,9 @@ def _sample(trained: TrainedLanguageModel, training: TrainingOptions) -> dict[st
     return {"prompt": prompt, "text": written[0], "temperature": temperature, "seed": seed}
 
 
-def _trainer(run: RunFolder, training: TrainingOptions, model: LanguageModelOptions, recorder: Recorder) -> Trainer:
+def _trainer(
+    run: RunFolder, training: TrainingOptions, model: LanguageModelOptions, recorder: Recorder, probing: Probing
+) -> Trainer:
     device = device_kind(training)
     strategy: Any = "auto"
     if processes.count(training.devices) > 1:
@@ -340,7 +350,8 @@ def _trainer(run: RunFolder, training: TrainingOptions, model: LanguageModelOpti
             logger=logger,
             default_root_dir=str(run.path),
             plugins=[checkpoint.AtomicCheckpointIO()],
-            callbacks=[recorder.pace, recorder.validation, recorder.checkpoints, recorder],
+            # A checkpoint, which the recorder saves, holds what the probe of the step found.
+            callbacks=[recorder.pace, recorder.validation, recorder.checkpoints, probing, recorder],
         )
 
 

@@ -66,6 +66,10 @@ class TrainingOptions:
     checkpoint_every: int | None = None
     """Steps between checkpoints to resume from; one a minute and one a validation when not given."""
 
+    probe_every: int | None = None
+    """Steps between two looks at the gradient through time, whose findings are written down and said once; 0 never
+    looks. 100 when not given, more where steps are so short that a look would count."""
+
     seed: int = 0
     """Seed of the weights and the dropout masks."""
 
@@ -92,9 +96,10 @@ class TrainingOptions:
             value = getattr(self, name)
             if value is not None and not is_whole(value, 1):
                 raise OptionError(f"{name} must be a whole number from 1 on, not {value!r}.")
-        for name in ("warmup_steps", "patience", "seed", "sample_length"):
-            if not is_whole(getattr(self, name), 0):
-                raise OptionError(f"{name} must be a whole number from 0 on, not {getattr(self, name)!r}.")
+        for name in ("warmup_steps", "patience", "seed", "sample_length", "probe_every"):
+            value = getattr(self, name)
+            if not (is_whole(value, 0) or (value is None and name == "probe_every")):
+                raise OptionError(f"{name} must be a whole number from 0 on, not {value!r}.")
         if self.seed >= 1 << 63:
             raise OptionError(f"seed must be at most {(1 << 63) - 1}, not {self.seed}.")
         for name in ("max_minutes", "learning_rate", "clip_norm", "clip_value"):

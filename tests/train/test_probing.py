@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+
+from recur.data.batch import Batch
+from recur.gradients import probe
+from recur.models.language import LanguageModel
+from recur.models.options import LanguageModelOptions
+from recur.train.choice import choose
+from recur.train.options import TrainingOptions
+from recur.train.probing import probe_step
+
+no_report = pytest.mark.usefixtures("no_report")
+
+
+def of_kind(run: Any, kind: str) -> list[dict[str, Any]]:
+    return [row for row in run.metrics() if row["kind"] == kind]
+
+
+@no_report
+def test_a_look_every_so_many_steps_and_the_same_training(train: Any) -> None:
+    seen, blind = train("seen", probe_every=20), train("blind", probe_every=0)
+    assert [row["step"] for row in of_kind(seen, "probe")] == [20, 40, 60]
+    assert of_kind(blind, "probe") == []
+    assert (seen.path / "model.safetensors").read_bytes() == (blind.path / "model.safetensors").read_bytes()
+    row = of_kind(seen, "probe")[-1]
+    assert row.keys() == {"kind", "step", "update", "lags", "by_lag", "memory_length", "layers"}
+    assert row["lags"][:4] == [0, 1, 2, 4]
+    assert row["by_lag"][0] > row["by_lag"][-1] > 0
+    assert 1e-4 < row["update"] < 0.3
+    assert [layer["name"] for layer in row["layers"]] == ["layers.0", "layers.1"]
+    assert row["layers"][0]["exponent"] < 0
+    assert row["layers"][0]["gates"].keys() == {"i", "f", "o"}
+
+
+@no_report
+def test_what_stays_ill_is_said_once(train: Any, model: Any) -> None:
+    run = train("rnn", model=replace(model, cell="rnn"), probe_every=5, window=64)
+    said = [row["text"] for row in of_kind(run, "event") if row["text"].startswith("vanishing gradient")]
+    assert len(said) == 1
+    assert "use an LSTM or a GRU" in said[0]
+    # Not before the fifth probe in a row has found it.
+    assert next(row["step"] for row in of_kind(run, "event") if row["text"] == said[0]) == 25
+
+
+def test_the_cheap_probe_is_a_part_of_the_whole_one() -> None:
+    model = LanguageModel(
+        9, LanguageModelOptions(cell="gru", num_layers=1, hidden_size=6, embedding_size=5, dropout=0.5)
+    )
+    x = torch.randint(0, 9, (6, 37))
+    batch = Batch(
+        x=x, target=x.roll(-1, 1), lengths=torch.full((6,), 37), weight=torch.ones(6, 37), index=torch.arange(6)
+    )
+    cheap, whole = probe_step(model, batch), probe(model, batch, lags=())
+    assert cheap.reach.targets == (36,)
+    assert cheap.reach.sources == (0, 4, 20, 28, 32, 34, 35, 36)
+    places = [whole.reach.sources.index(source) for source in cheap.reach.sources]
+    torch.testing.assert_close(cheap.reach.norms[0], whole.reach.norms[-1, places], rtol=1e-4, atol=1e-12)
+
+
+def test_probes_take_a_fiftieth_of_the_time_at_most() -> None:
+    def chosen(hidden_size: int, **given: Any) -> int | None:
+        model = LanguageModelOptions(hidden_size=hidden_size)
+        return choose(model, TrainingOptions(**given), num_tokens=10**7, vocabulary_size=65, has_gpu=False)[
+            1
+        ].probe_every
+
+    assert chosen(256) == chosen(512) == 100
+    assert chosen(128) == 150
+    # 8 * 2 * 16^2 weights, 32 streams, windows of 64: 2.52e-4 s a step, and a fiftieth of the time for each 40 ms.
+    assert chosen(16) == 7950
+    assert chosen(16, probe_every=7) == 7
+    assert chosen(512, probe_every=0) == 0
