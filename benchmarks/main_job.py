@@ -73,16 +73,8 @@ def training_step(job: Job, *, blocks: int, steps: int) -> Iterator[dict[str, An
     source.write_text(text(), encoding="utf-8")
     ids, size = encode(text())
     loop = PlainLoop(ids, size, job)
-    times: list[float] = []
-    windows = fit._EndlessWindows.__iter__
-
-    def stamped(self: Any) -> Iterator[Any]:
-        for batch in windows(self):
-            times.append(time.perf_counter())
-            yield batch
 
     def ours() -> float:
-        times.clear()
         training = TrainingOptions(
             max_steps=WARM + steps,
             batch_size=job.batch_size,
@@ -91,15 +83,7 @@ def training_step(job: Job, *, blocks: int, steps: int) -> Iterator[dict[str, An
             validate_every=10**9,
             sample_length=0,
         )
-        fit._EndlessWindows.__iter__ = stamped  # type: ignore[method-assign]
-        try:
-            quiet = Console(quiet=True)
-            fit.train_language_model(
-                source, out=folder / "run", model=options(job), training=training, overwrite=True, console=quiet
-            )
-        finally:
-            fit._EndlessWindows.__iter__ = windows  # type: ignore[method-assign]
-        steady = times[WARM : WARM + steps]
+        steady = train_stamped(source, folder / "run", job, training)[WARM : WARM + steps]
         return (steady[-1] - steady[0]) / (len(steady) - 1) * 1e3
 
     def peer() -> float:
@@ -122,6 +106,25 @@ def training_step(job: Job, *, blocks: int, steps: int) -> Iterator[dict[str, An
             "peer_name": name,
             **figures,
         }
+
+
+def train_stamped(source: Path, out: Path, job: Job, training: TrainingOptions) -> list[float]:
+    """Train, and return the time in seconds at which each window was asked for."""
+    times: list[float] = []
+    windows = fit._EndlessWindows.__iter__
+
+    def stamped(self: Any) -> Iterator[Any]:
+        for batch in windows(self):
+            times.append(time.perf_counter())
+            yield batch
+
+    fit._EndlessWindows.__iter__ = stamped  # type: ignore[method-assign]
+    try:
+        quiet = Console(quiet=True)
+        fit.train_language_model(source, out=out, model=options(job), training=training, overwrite=True, console=quiet)
+    finally:
+        fit._EndlessWindows.__iter__ = windows  # type: ignore[method-assign]
+    return times
 
 
 def plain_command(source: Path, steps: int, job: Job) -> list[str]:

@@ -20,6 +20,7 @@ import layers
 import main_job
 import memory
 import peers
+import probes
 import quality
 import table
 import third_party
@@ -53,6 +54,14 @@ BENCHMARKS: dict[str, Callable[[], Iterable[dict[str, Any]]]] = {
     "accelerate": third_party.accelerated,
     "layers_linear": lambda: layer_linear.linear("few"),
     "layers_linear_grid": lambda: layer_linear.linear("grid"),
+    "probes": lambda: (
+        row
+        for rows in (
+            *(probes.while_training(Job(cell=cell), probes=6) for cell in ("lstm", "rnn")),
+            probes.whole(Job(), repeats=5),
+        )
+        for row in rows
+    ),
     "memory_adding": memory.adding,
     "memory_copying": memory.copying,
     "memory_parity": memory.parity,

@@ -17,7 +17,7 @@ from recur.tasks.language import LanguageTask
 from recur.train.display import Display
 from recur.train.pace import Pace
 
-_ROWS = 4
+_ROWS = 16
 _IN_A_ROW = 5
 """Probes in a row that find the same before it is said; a network that has just begun forgets at once."""
 _BEGUN = 0.1
@@ -28,7 +28,7 @@ _BEGUN = 0.1
 class Probing(Callback):
     """Probes the network on the newest windows, writes rows of kind "probe", and warns of each finding once.
 
-    A probe takes less time than a training step of the main job: it looks from the last step of four rows back to
+    A probe takes less time than a training step of the main job: it looks from the last step of sixteen rows back to
     steps at lags of powers of two, in evaluation mode, and draws no random number of the training's.
 
     Args:

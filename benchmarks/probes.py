@@ -1,0 +1,78 @@
+"""What it costs to look at the gradient through time: while a network trains, and for a page about it."""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from main_job import options, text, train_stamped
+from plain import WARM, Job
+from recur.gradients import probe
+from recur.measure.timing import seconds, spread
+from recur.models.language import LanguageModel
+from recur.train.options import TrainingOptions
+from recur.train.probing import Probing
+
+
+def while_training(job: Job, *, probes: int, every: int = 100) -> Iterator[dict[str, Any]]:
+    """Time what is done for probes in a training of the main job, and its steps.
+
+    Two trainings side by side differ by more on a noisy machine than the few percent that are looked for.
+    """
+    folder = Path(tempfile.mkdtemp())
+    source = folder / "text.txt"
+    source.write_text(text(), encoding="utf-8")
+    steps = every * probes
+    training = TrainingOptions(
+        max_steps=steps,
+        batch_size=job.batch_size,
+        window=job.window,
+        learning_rate=job.learning_rate,
+        validate_every=10**9,
+        sample_length=0,
+        probe_every=every,
+    )
+    spent: list[float] = []
+    looks = {name: getattr(Probing, name) for name in ("on_before_optimizer_step", "on_train_batch_end")}
+
+    def timed(look: Callable[..., None]) -> Callable[..., None]:
+        def run(*arguments: Any) -> None:
+            spent.append(seconds(lambda: look(*arguments)))
+
+        return run
+
+    for name, look in looks.items():
+        setattr(Probing, name, timed(look))
+    try:
+        times = train_stamped(source, folder / "run", job, training)
+    finally:
+        for name, look in looks.items():
+            setattr(Probing, name, look)
+    # Two calls a step, of which those of every hundredth do something.
+    own = [sum(spent[2 * step - 2 : 2 * step]) for step in range(1, steps + 1)]
+    step_seconds = statistics.median(b - a for a, b in pairwise(times[WARM:]))
+    total = step_seconds * every
+    shares = [100 * sum(own[end - every : end]) / total for end in range(every, steps + 1, every)]
+    looked = [1e3 * own[end - 1] for end in range(every, steps + 1, every)]
+    yield {
+        "what": f"probes every {every} training steps, {job.cell}, of the time without them",
+        "job": vars(job),
+        "unit": "%",
+        "ours": spread(shares),
+        "probe_ms": spread(looked),
+        "step_ms": 1e3 * step_seconds,
+    }
+
+
+def whole(job: Job, *, repeats: int) -> Iterator[dict[str, Any]]:
+    """Time the probe with all that it can find, on four windows of the main job."""
+    model = LanguageModel(65, options(job))
+    x = torch.randint(0, 65, (4, job.window))
+    times = [1e3 * seconds(lambda: probe(model, (x, x.roll(-1, 1)))) for _ in range(repeats + 1)][1:]
+    yield {"what": f"probe with all figures, {job.cell}", "job": vars(job), "unit": "ms", "ours": spread(times)}
