@@ -14,17 +14,34 @@ if TYPE_CHECKING:
     from recur.gradients.jacobian import state_jacobian as state_jacobian
     from recur.gradients.probing import Probe as Probe
     from recur.gradients.probing import probe as probe
+    from recur.gradients.truncation import TruncatedBPTT as TruncatedBPTT
+    from recur.gradients.window_lengths import WindowLengths as WindowLengths
+    from recur.gradients.windows import Window as Window
 
 _ORIGINS = {
     "Finding": ".diagnosis",
     "Probe": ".probing",
     "Training": ".diagnosis",
+    "TruncatedBPTT": ".truncation",
+    "Window": ".windows",
+    "WindowLengths": ".window_lengths",
     "clip_gradients": ".clipping",
     "diagnose": ".diagnosis",
     "probe": ".probing",
     "state_jacobian": ".jacobian",
 }
-__all__ = ["Finding", "Probe", "Training", "clip_gradients", "diagnose", "probe", "state_jacobian"]
+__all__ = [
+    "Finding",
+    "Probe",
+    "Training",
+    "TruncatedBPTT",
+    "Window",
+    "WindowLengths",
+    "clip_gradients",
+    "diagnose",
+    "probe",
+    "state_jacobian",
+]
 
 __getattr__ = lazy_names(__name__, _ORIGINS)
 
