@@ -1,19 +1,20 @@
-"""What the tests of gradients share: the list of layers of `tests/nn`."""
+"""What the tests of gradients share: the list of layers of `tests/nn`, the comparison of `tests/ops`."""
 
 from __future__ import annotations
 
 import importlib.util
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 
-def _layers() -> Any:
-    """Load the list, which pytest imports by path and so cannot import by name."""
-    path = Path(__file__).parents[1] / "nn" / "layers.py"
-    name = "recur_tests_nn_layers"
+def _load(part: str, stem: str) -> Any:
+    """Load a file beside the tests of another part, which pytest imports by path and so cannot import by name."""
+    path = Path(__file__).parents[1] / part / f"{stem}.py"
+    name = f"recur_tests_{part}_{stem}"
     if name not in sys.modules:
         spec = importlib.util.spec_from_file_location(name, path)
         assert spec is not None
@@ -24,7 +25,7 @@ def _layers() -> Any:
     return sys.modules[name]
 
 
-KINDS = _layers().KINDS
+KINDS = _load("nn", "layers").KINDS
 
 
 @pytest.fixture(params=KINDS)
@@ -49,3 +50,15 @@ def kind_on(request: pytest.FixtureRequest) -> Any:
     """Each kind of layer in each of its forms, and the options that force each back end of ours that it can run on."""
     name, backend = request.param
     return KINDS[name], {} if backend is None else {"backend": backend}
+
+
+@pytest.fixture(scope="session")
+def kinds() -> dict[str, Any]:
+    found: dict[str, Any] = KINDS
+    return found
+
+
+@pytest.fixture(scope="session")
+def compare() -> Callable[..., None]:
+    found: Callable[..., None] = _load("ops", "compare").compare
+    return found

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from recur.gradients.history import Piece, Snapshot, detached, goes_on, segments
+from recur.gradients.window_lengths import WindowLengths
 from recur.gradients.windows import (
     Chunk,
     Window,
@@ -20,7 +21,6 @@ from recur.gradients.windows import (
     cut_sequences,
     cut_stream,
 )
-from recur.gradients.window_lengths import WindowLengths
 from recur.kinds import is_number, is_whole
 from recur.nn.nest import leaves, mapped, rebuilt
 from recur.nn.sequences import Lengths, lengths_of
@@ -241,8 +241,8 @@ class TruncatedBPTT:
                 raise TypeError(f"{_OWNER}: the model's {name} must be a torch.Tensor, but is {type(leaf).__name__}.")
             if leaf.dim() <= self._time or leaf.shape[self._time] != piece.steps:
                 raise ValueError(
-                    f"{_OWNER}: x has {piece.steps} steps in dimension {self._time}, but the model's {name} has shape "
-                    f"{tuple(leaf.shape)}. batch_first={self.batch_first} says where the steps are."
+                    f"{_OWNER}: the model was given {piece.steps} steps in dimension {self._time}, but its {name} has "
+                    f"shape {tuple(leaf.shape)}. batch_first={self.batch_first} says where the steps are."
                 )
             learns = learns or leaf.requires_grad
         if self._is_long and learns and not any(_requires_grad(leaf) for _, leaf in leaves(state)):
