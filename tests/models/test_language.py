@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from recur.errors import OptionError
-from recur.models.language import LanguageModel, State, detach_state
+from recur.gradients.history import detached
+from recur.models.language import LanguageModel, State
 from recur.models.options import LanguageModelOptions
 
 CELLS = ("rnn", "gru", "lstm", "indrnn", "mgu", "ligru")
@@ -287,7 +288,7 @@ def test_a_learned_initial_state_counts_and_learns() -> None:
             layer.h_0 += 0.5
     after, _ = model(tokens())
     assert float((after - before).detach().abs().max()) > 1e-3
-    given, _ = model(tokens(), detach_state(state))
+    given, _ = model(tokens(), detached(state))
     after.square().sum().backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in model.parameters())
     model.zero_grad()
@@ -298,7 +299,7 @@ def test_a_learned_initial_state_counts_and_learns() -> None:
 def test_detach_cuts_the_graph_and_keeps_the_values() -> None:
     for cell in CELLS:
         _, state = build(cell=cell)(tokens())
-        cut = detach_state(state)
+        cut = detached(state)
         assert [isinstance(layer, tuple) for layer in cut] == [isinstance(layer, tuple) for layer in state]
         for part, own in zip(flat(cut), flat(state), strict=True):
             assert own.requires_grad

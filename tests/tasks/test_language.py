@@ -18,7 +18,8 @@ from torch.nn import functional
 from recur.data.batch import Batch
 from recur.data.streams import TokenStreams
 from recur.errors import TrainingError
-from recur.models.language import LanguageModel, detach_state
+from recur.gradients.history import detached
+from recur.models.language import LanguageModel
 from recur.models.options import LanguageModelOptions
 from recur.run import RunFolder
 from recur.tasks.language import LanguageTask
@@ -154,7 +155,7 @@ def test_a_step_by_step_loop_in_plain_torch_gives_the_same_losses() -> None:
     while len(losses) < GOLDEN_STEPS:
         state = None
         for batch in list(streams)[: GOLDEN_STEPS - len(losses)]:
-            logits, state = network(batch.x, None if state is None else detach_state(state))
+            logits, state = network(batch.x, None if state is None else detached(state))
             loss = functional.cross_entropy(logits.reshape(-1, VOCABULARY), batch.target.reshape(-1))
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]

@@ -7,7 +7,7 @@ the batch before it ended.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from torch import Tensor
 
 from recur.data.batch import Batch
 from recur.errors import DataError, OptionError, RunError
+from recur.kinds import is_whole
 from recur.wording import quantity
 
 
@@ -24,7 +25,8 @@ class TokenStreams:
     """Training windows: B streams of (N - 1) // B tokens each, T steps at a time, every target the next token.
 
     An iteration is one epoch. The last window of an epoch is shorter when T does not divide the length of the streams;
-    the (N - 1) % B tokens after the last stream are left out. Nothing is shuffled: the order is the text's.
+    the (N - 1) % B tokens after the last stream are left out. Nothing is shuffled: the order is the text's. Each epoch
+    may be cut into windows of other lengths, but always into the same number of them.
 
     Of several processes each takes its own contiguous slice of the streams, so that all ranks together read what one
     process with the same `batch_size` would.
@@ -32,7 +34,8 @@ class TokenStreams:
     Args:
         ids: Token ids, (N,) of any unsigned integer type; a memory-mapped file is read window by window.
         batch_size: Number of streams B over all ranks.
-        window: Number of steps T.
+        window: Number of steps T; or a function that returns the lengths of the windows of an epoch, given the number
+            of steps of the streams and that of the epoch, from 0.
         document_starts: Positions in `ids` of the first tokens of documents, (D,) int64 ascending, or None. With them
             every batch has `reset`, True where `x` is the first token of a document; without, `reset` is None.
         rank: Which process this is.
@@ -41,6 +44,8 @@ class TokenStreams:
     Raises:
         OptionError: `batch_size`, `window` or `rank` is out of range, or `world_size` does not divide `batch_size`.
         DataError: There are fewer than `batch_size` + 1 tokens.
+        ValueError: The lengths of an epoch's windows do not add up to the streams' steps, or are more or fewer than
+            those of the first epoch.
 
     Example:
         >>> streams = TokenStreams(np.arange(11, dtype=np.uint8), batch_size=2, window=3)
@@ -55,12 +60,14 @@ class TokenStreams:
         ids: NDArray[Any],
         *,
         batch_size: int,
-        window: int,
+        window: int | Callable[[int, int], Sequence[int]],
         document_starts: NDArray[np.int64] | None = None,
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
-        _check_at_least_one(batch_size=batch_size, window=window, world_size=world_size)
+        _check_at_least_one(batch_size=batch_size, world_size=world_size)
+        if not callable(window):
+            _check_at_least_one(window=window)
         if not 0 <= rank < world_size:
             raise OptionError(f"rank: expected 0 to {world_size - 1}, got {rank}.")
         if batch_size % world_size:
@@ -74,7 +81,8 @@ class TokenStreams:
                 f"the text has {quantity(len(ids), 'token')}, too few for {quantity(batch_size, 'stream')}; "
                 f"give batch_size={max(1, len(ids) - 1)} or less, or a longer text."
             )
-        self.batch_size, self.window, self.length = batch_size, window, length
+        self.batch_size, self.length = batch_size, length
+        self._window = window
         local = batch_size // world_size
         rows = slice(rank * local, (rank + 1) * local)
         # Views of the (mapped) ids without the memmap class, whose indexing costs more than the copy of a window.
@@ -82,15 +90,15 @@ class TokenStreams:
         self._x = plain[: batch_size * length].reshape(batch_size, length)[rows]
         self._target = plain[1 : batch_size * length + 1].reshape(batch_size, length)[rows]
         self._index = torch.arange(rows.start, rows.stop)
-        self._full = _Full(local, window)
-        self._rest = _Full(local, length % window) if length % window else self._full
+        self._full: dict[int, _Full] = {}
         self._starts = None if document_starts is None else _Starts(document_starts, length, rows)
-        self._position = 0
+        self._num_windows = len(window(length, 0)) if callable(window) else -(-length // window)
+        self._position = self._epoch = 0
         self._resume_at: int | None = None
 
     def __len__(self) -> int:
         """Number of windows of an epoch."""
-        return -(-self.length // self.window)
+        return self._num_windows
 
     def __iter__(self) -> Iterator[Batch]:
         """Yield the windows of an epoch, the first time after `load_state_dict` from where it stopped.
@@ -99,16 +107,30 @@ class TokenStreams:
         """
         first, self._resume_at = self._resume_at or 0, None
         self._position = first
+        bounds = self._bounds()
         for number in range(first, len(self)):
             # Counted before it is handed out: a state saved while this window is trained on goes on after it.
             self._position = number + 1
-            yield self._batch(number)
-        self._position = 0
+            yield self._batch(bounds[number], bounds[number + 1])
+        self._position, self._epoch = 0, self._epoch + 1
 
-    def _batch(self, number: int) -> Batch:
-        begin = number * self.window
-        end = min(begin + self.window, self.length)
-        full = self._full if end - begin == self.window else self._rest
+    def _bounds(self) -> list[int]:
+        """Return where the windows of this epoch begin, and where the last one ends."""
+        if not callable(self._window):
+            return [*range(0, self.length, self._window), self.length]
+        lengths = np.asarray(self._window(self.length, self._epoch))
+        if len(lengths) != len(self) or lengths.sum() != self.length or lengths.min() < 1:
+            raise ValueError(
+                f"TokenStreams: window must return {len(self)} lengths of together {self.length} steps for epoch "
+                f"{self._epoch}, but returned {len(lengths)} of together {lengths.sum()}."
+            )
+        bounds: list[int] = [0, *lengths.cumsum().tolist()]
+        return bounds
+
+    def _batch(self, begin: int, end: int) -> Batch:
+        full = self._full.get(end - begin)
+        if full is None:
+            full = self._full[end - begin] = _Full(len(self._x), end - begin)
         return Batch(
             x=torch.from_numpy(self._x[:, begin:end].astype(np.int64)),
             target=torch.from_numpy(self._target[:, begin:end].astype(np.int64)),
@@ -119,8 +141,10 @@ class TokenStreams:
         )
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the number of windows already handed out in this epoch, and what it counts on."""
-        return {"position": self._position % len(self), "windows": len(self), "batch_size": self.batch_size}
+        """Return the number of the epoch and of the windows already handed out in it, and what they count on."""
+        epochs, position = divmod(self._position, len(self))
+        counted = {"windows": len(self), "batch_size": self.batch_size}
+        return {"epoch": self._epoch + epochs, "position": position, **counted}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Let the next iteration begin after the windows that `state` says were handed out; later ones begin at 0.
@@ -128,7 +152,7 @@ class TokenStreams:
         Raises:
             RunError: The state is of another text, window or batch size.
         """
-        position = state.get("position")
+        position, epoch = state.get("position"), state.get("epoch")
         expected = {"windows": len(self), "batch_size": self.batch_size}
         found = {name: state.get(name) for name in expected}
         if found != expected:
@@ -138,7 +162,10 @@ class TokenStreams:
             )
         if not isinstance(position, int) or not 0 <= position <= len(self):
             raise RunError(f"the saved position in the text is damaged: {position!r}; expected 0 to {len(self)}.")
-        self._position = self._resume_at = position % len(self)
+        if not is_whole(epoch, 0):
+            raise RunError(f"the saved epoch is damaged: {epoch!r}; expected a number from 0 on.")
+        epochs, self._position = divmod(position, len(self))
+        self._epoch, self._resume_at = epoch + epochs, self._position
 
 
 class HeldOutStreams:

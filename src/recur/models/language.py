@@ -143,8 +143,3 @@ class LanguageModel(nn.Module):
                 }
             )
         return rows
-
-
-def detach_state(state: State) -> State:
-    """Return `state` cut off from the graph that made it, as truncated back-propagation through time needs it."""
-    return tuple(s.detach() if isinstance(s, Tensor) else (s[0].detach(), s[1].detach()) for s in state)

@@ -14,14 +14,16 @@ from torch.optim import AdamW, Optimizer
 from recur.data.batch import Batch
 from recur.errors import TrainingError
 from recur.gradients.clipping import clip_gradients
-from recur.models.language import LanguageModel, State, detach_state
+from recur.gradients.truncation import TruncatedBPTT
+from recur.gradients.window_lengths import WindowLengths
+from recur.models.language import LanguageModel, State
 
 
 class LanguageTask(LightningModule):
     """Trains a `LanguageModel` on contiguous streams by truncated back-propagation through time.
 
-    The state after a window is carried, detached, to the next one and starts anew with each epoch. The loss is the mean
-    negative log-likelihood of the next token, in nats.
+    The state is carried from window to window and starts anew with each epoch; how far the gradient goes back is
+    `TruncatedBPTT`'s. The loss is the mean negative log-likelihood of the next token, in nats.
 
     Args:
         model: What to train.
@@ -30,6 +32,9 @@ class LanguageTask(LightningModule):
         weight_decay: AdamW's, on matrices only.
         max_norm: Bound on the gradient's global norm, or None.
         max_value: Bound on each element of the gradient, or None.
+        window: Steps of a window, or the law of their random lengths; None where they are of no matter.
+        reach: Steps that the gradient goes back over, at least those of a window; None: the window.
+        drop_state: Probability, for each stream and window, that the carried state is dropped.
     """
 
     def __init__(
@@ -41,6 +46,9 @@ class LanguageTask(LightningModule):
         weight_decay: float = 0.01,
         max_norm: float | None = 1.0,
         max_value: float | None = None,
+        window: int | WindowLengths | None = None,
+        reach: int | None = None,
+        drop_state: float = 0.0,
     ) -> None:
         super().__init__()
         self.model = model
@@ -49,12 +57,18 @@ class LanguageTask(LightningModule):
         self.weight_decay = weight_decay
         self.max_norm = max_norm
         self.max_value = max_value
-        self.carried: State | None = None
-        """State after the newest window, one row a stream of this process."""
+        self.truncation = TruncatedBPTT(model, k1=window, k2=reach, batch_first=True, drop_state=drop_state)
+        """Carries the state, one row a stream of this process."""
         self.loss = float("nan")
         """Mean loss of the newest window, nats a token."""
         self.gradient_norm = float("nan")
         """Global norm of the newest gradient, before clipping."""
+
+    @property
+    def carried(self) -> State | None:
+        """The newest state that is kept, see `TruncatedBPTT.carried`; None at the beginning of an epoch."""
+        carried: State | None = self.truncation.carried
+        return carried
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
         """Return `batch` on `device`."""
@@ -62,9 +76,9 @@ class LanguageTask(LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the mean loss of a window, () float32, and carry the state on."""
-        state = None if self.global_step % self.windows_per_epoch == 0 else self.carried
-        logits, state = self.model(batch.x, state, reset=batch.reset)
-        self.carried = detach_state(state)
+        if self.global_step % self.windows_per_epoch == 0:
+            self.truncation.forget()
+        logits = self.truncation(batch.x, reset=batch.reset)
         # The model computes time first; read in that order, the logits need no copy. Under autocast they are narrow.
         logits = logits.transpose(0, 1).flatten(0, 1)
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))

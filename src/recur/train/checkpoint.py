@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,7 @@ def read(run: RunFolder) -> dict[str, Any]:
             raise KeyError(_KEY)
         validations_without_better(checkpoint)
         elapsed(checkpoint)
+        checkpoint[_KEY]["carried"]["rows"]
     except (
         RuntimeError,
         OSError,
@@ -84,9 +86,13 @@ def check_fits(state: dict[str, Any], run: RunFolder, task: LanguageTask, batch_
             f"{path_of(run)}: does not fit config.json: {name} is {found.get(name)}, expected {wanted.get(name)}."
         )
     carried = state[_KEY]["carried"]
-    streams = None if carried is None else carried[0][0].shape[1]
+    streams = carried["rows"]
     if streams not in (None, batch_size):
         raise RunError(f"{path_of(run)}: does not fit config.json: it has {streams} streams, expected {batch_size}.")
+    for name, wanted_steps in (("window", task.truncation.k1), ("reach", task.truncation.k2)):
+        steps = carried["k1" if name == "window" else "k2"]
+        if steps != wanted_steps:
+            raise RunError(f"{path_of(run)}: does not fit config.json: its {name} is {steps}, expected {wanted_steps}.")
 
 
 def validations_without_better(state: dict[str, Any]) -> int:
@@ -129,8 +135,8 @@ def _write(path: Path, content: io.BytesIO) -> None:
 class Checkpoints(Callback):
     """Saves and restores what Lightning does not: the carried state and the random states, of every process.
 
-    The carried states are stored as one batch of all streams, so that a run may go on with another number of
-    processes; then the random states, which are one a process, start anew.
+    What is carried is stored as one batch of all streams, so that a run may go on with another number of processes;
+    then the random states, which are one a process, start anew.
     """
 
     run: RunFolder
@@ -141,23 +147,25 @@ class Checkpoints(Callback):
         trainer.save_checkpoint(path_of(self.run))
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Add the carried state (each layer (1, B, H) of all streams) and the random state of each process."""
+        """Add what is carried (each state (1, B, H) of all streams) and the random state of each process."""
         assert isinstance(pl_module, LanguageTask)
-        carried = None if pl_module.carried is None else [_parts(s) for s in pl_module.carried]
+        carried = pl_module.truncation.state_dict()
         random = [_random_state()]
         if trainer.world_size > 1:
             random = _gathered(random[0].to(pl_module.device))
-            if carried is not None:
-                carried = [[torch.cat(_gathered(part), dim=1) for part in layer] for layer in carried]
+            carried = _over_streams(carried, lambda part, dim: torch.cat(_gathered(part), dim))
+            carried["rows"] = None if carried["rows"] is None else carried["rows"] * trainer.world_size
         checkpoint[_KEY] = {"carried": carried, "random": random}
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Take this process's rows of the carried state, and remember the random state for the first step."""
+        """Take this process's rows of what is carried, and remember the random state for the first step."""
         assert isinstance(pl_module, LanguageTask)
-        carried = checkpoint[_KEY]["carried"]
-        if carried is not None:
-            rank, count = trainer.global_rank, trainer.world_size
-            pl_module.carried = tuple(_state([part.chunk(count, dim=1)[rank] for part in layer]) for layer in carried)
+        rank, count = trainer.global_rank, trainer.world_size
+        carried = _over_streams(
+            checkpoint[_KEY]["carried"], lambda part, dim: part.chunk(count, dim)[rank].contiguous()
+        )
+        carried["rows"] = None if carried["rows"] is None else carried["rows"] // count
+        pl_module.truncation.load_state_dict(carried)
         random = checkpoint[_KEY]["random"]
         if len(random) == trainer.world_size:
             self._random = random
@@ -165,8 +173,7 @@ class Checkpoints(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Move the restored states to where they are used, after all set-up that might draw random numbers."""
         assert isinstance(pl_module, LanguageTask)
-        if pl_module.carried is not None:
-            pl_module.carried = tuple(_moved(s, pl_module.device) for s in pl_module.carried)
+        pl_module.truncation.to(pl_module.device)
         if self._random is not None:
             _set_random_state(self._random[trainer.global_rank])
             self._random = None
@@ -187,12 +194,22 @@ def _set_random_state(state: Tensor) -> None:
         torch.cuda.set_rng_state(state[length:])
 
 
-def _parts(state: Tensor | tuple[Tensor, Tensor]) -> list[Tensor]:
-    return [state] if isinstance(state, Tensor) else list(state)
+def _over_streams(carried: dict[str, Any], function: Callable[[Tensor, int], Tensor]) -> dict[str, Any]:
+    """Return the `state_dict` of a task's `TruncatedBPTT` with a function of each tensor and its streams' dimension."""
 
+    def of_layer(state: Tensor | tuple[Tensor, ...]) -> Any:
+        return function(state, 1) if isinstance(state, Tensor) else tuple(function(part, 1) for part in state)
 
-def _state(parts: list[Tensor]) -> Tensor | tuple[Tensor, Tensor]:
-    return parts[0].contiguous() if len(parts) == 1 else (parts[0].contiguous(), parts[1].contiguous())
+    def of_snapshot(snapshot: dict[str, Any]) -> dict[str, Any]:
+        state = snapshot["state"]
+        return {**snapshot, "state": None if state is None else tuple(of_layer(layer) for layer in state)}
+
+    def of_piece(piece: dict[str, Any]) -> dict[str, Any]:
+        reset = piece["reset"]
+        return {**piece, "x": function(piece["x"], 0), "reset": None if reset is None else function(reset, 0)}
+
+    snapshots = [of_snapshot(snapshot) for snapshot in carried["snapshots"]]
+    return {**carried, "snapshots": snapshots, "pieces": [of_piece(piece) for piece in carried["pieces"]]}
 
 
 def _gathered(tensor: Tensor) -> list[Tensor]:
@@ -200,7 +217,3 @@ def _gathered(tensor: Tensor) -> list[Tensor]:
     tensors = [torch.empty_like(tensor) for _ in range(dist.get_world_size())]
     dist.all_gather(tensors, tensor.contiguous())
     return [each.cpu() for each in tensors]
-
-
-def _moved(state: Tensor | tuple[Tensor, Tensor], device: torch.device) -> Any:
-    return state.to(device) if isinstance(state, Tensor) else (state[0].to(device), state[1].to(device))

@@ -29,7 +29,7 @@ from recur.run import RunFolder
 from recur.tasks.language import LanguageTask
 from recur.tasks.run_text import corpus_of
 from recur.tasks.trained_language import TrainedLanguageModel, build_model
-from recur.train import checkpoint, processes
+from recur.train import checkpoint, processes, windows
 from recur.train.display import Display
 from recur.train.finish import finish_alone
 from recur.train.options import BOUNDS, TrainingOptions
@@ -136,7 +136,8 @@ class _EndlessWindows:
 
     def __init__(self, streams: TokenStreams, start: int) -> None:
         self._streams = streams
-        self._streams.load_state_dict({**streams.state_dict(), "position": start % len(streams)})
+        epoch, position = divmod(start, len(streams))
+        self._streams.load_state_dict({**streams.state_dict(), "epoch": epoch, "position": position})
 
     def __iter__(self) -> Iterator[Batch]:
         while True:
@@ -161,7 +162,7 @@ def _fit(run: RunFolder, display: Display, *, resume: bool) -> RunFolder:
     streams = TokenStreams(
         text.train,
         batch_size=training.batch_size or 1,
-        window=training.window or 1,
+        window=windows.cut_by(training),
         document_starts=text.documents("train"),
         rank=rank,
         world_size=count,
@@ -173,6 +174,9 @@ def _fit(run: RunFolder, display: Display, *, resume: bool) -> RunFolder:
         weight_decay=training.weight_decay,
         max_norm=training.clip_norm,
         max_value=training.clip_value,
+        window=windows.lengths_of(training),
+        reach=training.reach,
+        drop_state=training.drop_state,
     )
     recorder = _recorder(run, text, model, training, len(streams), display)
     pace = recorder.pace
@@ -259,7 +263,7 @@ def _training_options(run: RunFolder, config: dict[str, Any]) -> TrainingOptions
 
 
 def _recorder(
-    run: RunFolder, text: Corpus, model: LanguageModel, training: TrainingOptions, windows: int, display: Display
+    run: RunFolder, text: Corpus, model: LanguageModel, training: TrainingOptions, num_windows: int, display: Display
 ) -> Recorder:
     trained = TrainedLanguageModel(model, text.tokenizer, np.asarray(text.counts, dtype=np.int64))
     valid = text.valid[:VALIDATION_TOKENS]
@@ -283,7 +287,7 @@ def _recorder(
     def sample() -> dict[str, Any] | None:
         return _sample(trained, training)
 
-    pace = Pace(options=training, windows_per_epoch=windows)
+    pace = Pace(options=training, windows_per_epoch=num_windows)
     assert training.validate_every is not None
     return Recorder(
         run=run,

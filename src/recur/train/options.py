@@ -8,6 +8,7 @@ from typing import Literal
 
 from recur.errors import OptionError
 from recur.kinds import is_number, is_whole
+from recur.wording import quantity
 
 BOUNDS = ("max_minutes", "max_epochs", "max_steps")
 """The options that end a training, and the only ones that may change when it is resumed."""
@@ -37,7 +38,16 @@ class TrainingOptions:
     """Parallel streams that the training part is cut into."""
 
     window: int | None = None
-    """Steps of a window: how far back the gradient goes."""
+    """Steps of a window: what one optimiser step learns from, and, without reach, how far back the gradient goes."""
+
+    reach: int | None = None
+    """Steps that the gradient goes back over, more than a window; each optimiser step then takes that much longer."""
+
+    vary_window: bool = False
+    """Draw the lengths of windows at random around window, anew in each epoch; the learning rate follows them."""
+
+    drop_state: float = 0.0
+    """Probability, for each stream and window, that the carried state is dropped, so that beginnings are learned."""
 
     learning_rate: float | None = None
     """Peak learning rate of AdamW."""
@@ -92,7 +102,7 @@ class TrainingOptions:
     """Tokens of such a sample; 0 draws none."""
 
     def __post_init__(self) -> None:
-        for name in ("max_epochs", "max_steps", "batch_size", "window", "validate_every", "checkpoint_every"):
+        for name in ("max_epochs", "max_steps", "batch_size", "window", "reach", "validate_every", "checkpoint_every"):
             value = getattr(self, name)
             if value is not None and not is_whole(value, 1):
                 raise OptionError(f"{name} must be a whole number from 1 on, not {value!r}.")
@@ -108,8 +118,14 @@ class TrainingOptions:
                 raise OptionError(f"{name} must be a number above 0, not {value!r}.")
         if not (is_number(self.weight_decay) and 0 <= self.weight_decay < math.inf):
             raise OptionError(f"weight_decay must be a number from 0 on, not {self.weight_decay!r}.")
-        if not (is_number(self.final_learning_rate) and 0 <= self.final_learning_rate <= 1):
-            raise OptionError(f"final_learning_rate must be a number from 0 to 1, not {self.final_learning_rate!r}.")
+        for name in ("final_learning_rate", "drop_state"):
+            value = getattr(self, name)
+            if not (is_number(value) and 0 <= value <= 1):
+                raise OptionError(f"{name} must be a number from 0 to 1, not {value!r}.")
+        if self.reach is not None and self.window is not None and self.reach < self.window:
+            raise OptionError(
+                f"reach must be at least the window of {quantity(self.window, 'step')}, not {self.reach}."
+            )
         if not is_whole(self.devices, 1):
             raise OptionError(f"devices must be a whole number from 1 on, not {self.devices!r}.")
         if self.sample_prompt is not None and not (isinstance(self.sample_prompt, str) and self.sample_prompt):

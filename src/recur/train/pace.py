@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from recur.tasks.language import LanguageTask
 from recur.train.options import TrainingOptions
 
 _WARMUP_SHARE = 0.05
@@ -131,6 +132,9 @@ class Pace(Callback):
             final=self.options.final_learning_rate,
         )
         assert self.options.learning_rate is not None
+        if self.options.vary_window:
+            assert isinstance(pl_module, LanguageTask)
+            factor *= pl_module.truncation.learning_rate_scale(batch.x.shape[1])
         for group in trainer.optimizers[0].param_groups:
             group["lr"] = self.options.learning_rate * factor
 
