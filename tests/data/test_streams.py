@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 
 import numpy as np
@@ -98,6 +99,57 @@ def test_a_saved_position_is_gone_on_from_once(stopped_after):
     assert rows(second, "x") == epoch
 
 
+def halves_and_more(num_steps: int, epoch: int) -> list[int]:
+    """Three windows, the first longer with each epoch."""
+    return [epoch + 1, num_steps // 2, num_steps - num_steps // 2 - epoch - 1]
+
+
+@pytest.mark.parametrize("stopped_after", [0, 2, 3, 4, 8])
+def test_windows_of_other_lengths_in_each_epoch(stopped_after):
+    ids, starts = np.arange(50, dtype=np.uint8), np.array([0, 7, 30])
+
+    def made() -> TokenStreams:
+        return TokenStreams(ids, batch_size=2, window=halves_and_more, document_starts=starts)
+
+    whole = made()
+    assert len(whole) == 3
+    epochs = [list(whole) for _ in range(3)]
+    for epoch, batches in enumerate(epochs):
+        assert [batch.x.shape[1] for batch in batches] == halves_and_more(24, epoch)
+        assert rows(batches, "x") == np.arange(48).reshape(2, 24).tolist()
+        assert rows(batches, "target") == (np.arange(48) + 1).reshape(2, 24).tolist()
+        assert rows(batches, "reset") == np.isin(np.arange(48), starts).reshape(2, 24).tolist()
+        assert [batch.lengths.tolist() for batch in batches] == [[n, n] for n in halves_and_more(24, epoch)]
+        assert all(batch.weight.shape == batch.x.shape for batch in batches)
+    first = made()
+    windows = itertools.chain.from_iterable(itertools.repeat(first))
+    seen = list(itertools.islice(windows, stopped_after))
+    second = made()
+    second.load_state_dict(first.state_dict())
+    assert second.state_dict() == first.state_dict()
+    rest = itertools.islice(itertools.chain.from_iterable(itertools.repeat(second)), 9 - stopped_after)
+    expected = [batch.x.tolist() for batches in epochs for batch in batches]
+    assert [batch.x.tolist() for batch in [*seen, *rest]] == expected
+
+
+@pytest.mark.parametrize(
+    ("window", "message"),
+    [
+        (lambda n, epoch: [n, *[0] * epoch], "1 lengths above 0 .* but returned 2 of together 24"),
+        (lambda n, epoch: [n - epoch], "1 lengths above 0 .* but returned 1 of together 23"),
+        (
+            lambda n, epoch: [n - 1 + epoch, 1 - epoch],
+            "2 lengths above 0 .* but returned 2 of together 24",
+        ),
+    ],
+)
+def test_windows_that_do_not_fill_an_epoch_are_refused(window, message):
+    streams = TokenStreams(np.arange(50), batch_size=2, window=window)
+    list(streams)
+    with pytest.raises(ValueError, match=rf"^TokenStreams: window must return {message}"):
+        list(streams)
+
+
 def test_the_position_of_another_text_or_window_is_refused():
     streams = TokenStreams(np.arange(50, dtype=np.uint8), batch_size=2, window=4)
     state = streams.state_dict()
@@ -109,6 +161,9 @@ def test_the_position_of_another_text_or_window_is_refused():
     for position in (-1, 7, "3", None):
         with pytest.raises(RunError, match="the saved position in the text is damaged"):
             streams.load_state_dict({**state, "position": position})
+    for epoch in (-1, 1.0, None):
+        with pytest.raises(RunError, match="the saved epoch is damaged"):
+            streams.load_state_dict({**state, "epoch": epoch})
 
 
 @pytest.mark.parametrize(

@@ -198,6 +198,60 @@ def test_the_state_is_carried_detached_and_starts_anew_with_each_epoch(monkeypat
     assert all(torch.equal(a, b) for a, b in zip(flat(task.carried), flat(returned[-1]), strict=True))
 
 
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_a_longer_reach_is_that_of_a_loop_in_plain_torch(cell: str) -> None:
+    streams, network = streams_of(window=10), model(cell=cell, initial_state="learned")
+    task = LanguageTask(network, windows_per_epoch=len(streams), learning_rate=1e-2, window=10, reach=25)
+    watch = trained(task, streams, 30)
+    ids = torch.from_numpy(token_ids().astype(np.int64))
+    x, target = ids[:996].reshape(4, 249), ids[1:997].reshape(4, 249)
+    other = model(cell=cell, initial_state="learned")
+    optimizer = LanguageTask(other, windows_per_epoch=1, learning_rate=1e-2).configure_optimizers()
+    losses: list[float] = []
+    seen: dict[int, Any] = {}
+    for number in range(30):
+        begin = number % 25 * 10
+        end = min(begin + 10, 249)
+        # The last window of an epoch, of nine steps, reaches back to 224, where no state was kept, but one before 215.
+        start = max(end - 25, 0)
+        if begin == 240:
+            with torch.no_grad():
+                seen[start] = other(x[:, 215:start], seen[215])[1]
+        state = seen[start] if start else None
+        outputs = []
+        for t in range(start, end):
+            logits, state = other(x[:, t : t + 1], state)
+            seen[t + 1] = detached(state)
+            outputs.append(logits)
+        logits = torch.cat(outputs[-(end - begin) :], 1)
+        loss = functional.cross_entropy(logits.flatten(0, 1), target[:, begin:end].flatten())
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(other.parameters(), 1.0)
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    np.testing.assert_allclose(watch.losses, losses, rtol=0, atol=TOLERANCES[torch.float64])
+
+
+def test_the_state_of_a_stream_is_dropped_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    network, resets = model(), []
+    forward = network.forward
+
+    def watched(x: Tensor, state: Any = None, reset: Tensor | None = None) -> Any:
+        resets.append(reset)
+        return forward(x, state, reset=reset)
+
+    monkeypatch.setattr(network, "forward", watched)
+    streams = streams_of(batch_size=50, window=4)
+    trained(LanguageTask(network, windows_per_epoch=len(streams), learning_rate=0.0, drop_state=0.25), streams, 10)
+    assert [reset is None for reset in resets] == [True, False, False, False, False] * 2
+    dropped = torch.cat([reset for reset in resets if reset is not None and reset.shape[1] == 4]).double()
+    assert len(dropped) == 6 * 50
+    # 300 draws stray by sqrt(0.25 * 0.75 / 300) = 0.025; five times that.
+    assert float(dropped[:, 0].mean()) == pytest.approx(0.25, abs=0.125)
+    assert float(dropped[:, 1:].sum()) == 0
+
+
 def test_documents_reset_the_state() -> None:
     starts = np.array([0, 100, 333])
     streams = streams_of(batch_size=2, window=499, document_starts=starts)

@@ -69,8 +69,10 @@ def test_it_holds_the_state_of_all_streams_and_of_the_random_numbers(run: RunFol
     state = checkpoint.read(run)
     assert checkpoint.process_count(state) == 1
     assert checkpoint.validations_without_better(state) == 0
-    assert [[tuple(part.shape) for part in layer] for layer in state["recur"]["carried"]] == [[(1, 4, 24)] * 2] * 2
-    assert all(part.abs().max() > 0 for layer in state["recur"]["carried"] for part in layer)
+    (snapshot,) = state["recur"]["carried"]["snapshots"]
+    assert [[tuple(part.shape) for part in layer] for layer in snapshot["state"]] == [[(1, 4, 24)] * 2] * 2
+    assert all(part.abs().max() > 0 for layer in snapshot["state"] for part in layer)
+    assert state["recur"]["carried"]["pieces"] == [], "what the state already tells is not kept"
     assert len(state["recur"]["random"][0]) == len(torch.get_rng_state())
 
 
@@ -80,6 +82,8 @@ def test_a_checkpoint_of_another_model_is_refused(run: RunFolder, console: Any) 
         ("model", "num_layers", 1, r"does not fit config\.json: model\.layers\.1\S* is \(.*\), expected None\.$"),
         ("model", "hidden_size", 23, r"does not fit config\.json: model\.\S* is \(.*\), expected \(.*\)\.$"),
         ("training", "batch_size", 2, r"does not fit config\.json: it has 4 streams, expected 2\.$"),
+        ("training", "window", 8, r"does not fit config\.json: its window is 16, expected 8\.$"),
+        ("training", "reach", 48, r"does not fit config\.json: its reach is 16, expected 48\.$"),
     ):
         changed = json.loads(json.dumps(config))
         changed[section][name] = value
@@ -94,8 +98,8 @@ def test_in_bfloat16(train: Any, model: Any, signals_at: Any, assert_same: Any, 
     with pytest.raises(Interrupted):
         train("halves", model, max_steps=30, precision="bfloat16")
     halves = tmp_path / "halves"
-    carried = checkpoint.read(RunFolder.open(halves))["recur"]["carried"]
-    assert {part.dtype for layer in carried for part in layer} == {torch.bfloat16}
+    (snapshot,) = checkpoint.read(RunFolder.open(halves))["recur"]["carried"]["snapshots"]
+    assert {part.dtype for layer in snapshot["state"] for part in layer} == {torch.bfloat16}
     assert_same(whole, resume_language_model(halves, console=console))
     full = train("full", model, max_steps=30)
     assert abs(loss_of(whole) - loss_of(full)) < 0.01 * loss_of(full)

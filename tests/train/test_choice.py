@@ -106,6 +106,7 @@ GIVEN_TRAINING = {
     "max_steps": 7,
     "batch_size": 6,
     "window": 9,
+    "reach": 20,
     "learning_rate": 0.5,
     "clip_value": 2.0,
     "validate_every": 11,
@@ -130,6 +131,15 @@ def test_what_is_given_stays_and_the_rest_is_complete(
     assert None not in (found.batch_size, found.window, found.learning_rate, found.validate_every)
     assert (found.clip_norm is None) != (found.clip_value is None)
     assert chosen_again(found_model, found, num_tokens, has_gpu) == (found_model, found), "settled"
+
+
+def test_a_longer_reach_takes_its_time() -> None:
+    model, training = chosen(max_minutes=20)
+    assert (model.hidden_size, training.window, training.reach) == (512, 64, None)
+    model, training = chosen(max_minutes=20, reach=128)
+    assert (model.hidden_size, training.window, training.reach) == (256, 64, 128)
+    assert chosen(max_minutes=20, reach=64)[0] == chosen(max_minutes=20)[0]
+    assert chosen(max_minutes=20, reach=40)[1].window == 40
 
 
 def test_a_tied_model_gets_one_size() -> None:

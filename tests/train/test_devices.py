@@ -81,6 +81,20 @@ def test_two_devices_follow_the_curve_of_one(state: str, folder: Path, recur: An
     assert norms[1] == pytest.approx(norms[0], abs=1e-5)
 
 
+def test_two_devices_with_a_longer_reach_and_random_windows(folder: Path, recur: Any) -> None:
+    """Documents make resets, whose history is stored too."""
+    truncation = ("--reach", "40", "--vary-window", "--document-separator", ".")
+    options = ("text.txt", *TINY, *STEPS, *truncation, "--checkpoint-every", "5")
+    assert_quiet(recur(*options, "--out", "one"))
+    assert_quiet(recur(*options, "--out", "two", "--devices", "2"))
+    assert losses("two") == pytest.approx(losses("one"), abs=1e-5)
+    carried = [checkpoint.read(RunFolder(run))["recur"]["carried"] for run in ("one", "two")]
+    assert carried[0]["rows"] == carried[1]["rows"] == 4
+    for one, two in zip(carried[0]["pieces"], carried[1]["pieces"], strict=True):
+        assert torch.equal(one["x"], two["x"])
+        assert torch.equal(one["reset"], two["reset"])
+
+
 def test_torchrun_follows_the_curve_of_one(folder: Path, recur: Any) -> None:
     options = ("text.txt", *TINY, *STEPS)
     assert_quiet(recur(*options, "--out", "one"))
@@ -90,8 +104,10 @@ def test_torchrun_follows_the_curve_of_one(folder: Path, recur: Any) -> None:
     assert losses("two") == pytest.approx(losses("one"), abs=1e-5)
 
 
-def test_two_devices_resume_bit_for_bit(folder: Path, recur: Any, assert_same: Any) -> None:
+@pytest.mark.parametrize("more", [(), ("--reach", "40", "--vary-window", "--drop-state", "0.2")])
+def test_two_devices_resume_bit_for_bit(more: tuple[str, ...], folder: Path, recur: Any, assert_same: Any) -> None:
     options = ("text.txt", *TINY, "--dropout", "0.2", "--checkpoint-every", "5", "--max-epochs", "1", "--devices", "2")
+    options += more
     assert_quiet(recur(*options, "--out", "whole"))
     command = [sys.executable, "-m", "recur", "train", *options, "--out", "halves"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)

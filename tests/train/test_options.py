@@ -24,7 +24,9 @@ def test_frozen_and_by_keyword_only() -> None:
     assert all(field.kw_only for field in fields(TrainingOptions))
 
 
-WHOLE_FROM_ONE = ("max_epochs", "max_steps", "batch_size", "window", "validate_every", "checkpoint_every", "devices")
+WHOLE_FROM_ONE = (
+    *("max_epochs", "max_steps", "batch_size", "window", "reach", "validate_every", "checkpoint_every", "devices"),
+)
 WHOLE_FROM_ZERO = ("warmup_steps", "patience", "seed", "sample_length")
 ABOVE_ZERO = ("max_minutes", "learning_rate", "clip_norm", "clip_value")
 
@@ -63,6 +65,9 @@ def test_numbers_above_zero(name: str) -> None:
         ({"weight_decay": None}, r"weight_decay must be a number from 0 on, not None\."),
         ({"final_learning_rate": 1.1}, r"final_learning_rate must be a number from 0 to 1, not 1\.1\."),
         ({"final_learning_rate": -1}, r"final_learning_rate must be a number from 0 to 1, not -1\."),
+        ({"drop_state": -0.1}, r"drop_state must be a number from 0 to 1, not -0\.1\."),
+        ({"drop_state": None}, r"drop_state must be a number from 0 to 1, not None\."),
+        ({"window": 64, "reach": 63}, r"reach must be at least the window of 64 steps, not 63\."),
         ({"clip_norm": 1.0, "clip_value": 1.0}, r"give clip_norm or clip_value, not both\."),
         ({"device": "gpu"}, r"device must be auto, cpu, cuda or mps, not 'gpu'\."),
         ({"precision": "bf16"}, r"precision must be float32 or bfloat16, not 'bf16'\."),
@@ -81,6 +86,8 @@ def test_values_out_of_range(values: dict[str, Any], message: str) -> None:
     [
         {"weight_decay": 0},
         {"final_learning_rate": 0},
+        {"drop_state": 1},
+        {"window": 64, "reach": 64},
         {"final_learning_rate": 1},
         {"clip_norm": 1.0},
         {"clip_value": 1.0},

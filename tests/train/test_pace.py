@@ -11,9 +11,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
 
+from recur.tasks.language import LanguageTask
 from recur.train import pace as pace_module
 from recur.train.options import TrainingOptions
 from recur.train.pace import Pace, learning_rate_factor
@@ -95,6 +98,17 @@ def test_the_rate_is_set_before_each_step(clock: Clock) -> None:
         pace.on_train_batch_start(running, SimpleNamespace(), None, 0)  # type: ignore[arg-type]
         expected = 0.5 * learning_rate_factor(step, step / 100, warmup_steps=4, final=0.1)
         assert [group["lr"] for group in running.optimizers[0].param_groups] == [expected, expected]
+
+
+def test_the_rate_follows_the_length_of_random_windows(clock: Clock) -> None:
+    pace = pace_of(max_steps=100, warmup_steps=0, window=64, vary_window=True)
+    task = LanguageTask(nn.Linear(1, 1), windows_per_epoch=10, learning_rate=0.5, window=64)  # type: ignore[arg-type]
+    for num_steps in (64, 32, 70):
+        running = trainer(20)
+        batch = SimpleNamespace(x=torch.zeros(4, num_steps))
+        pace.on_train_batch_start(running, task, batch, 0)
+        expected = 0.5 * learning_rate_factor(20, 0.2, warmup_steps=0, final=0.0) * num_steps / 64
+        assert running.optimizers[0].param_groups[0]["lr"] == pytest.approx(expected, rel=1e-15)
 
 
 def test_with_several_processes_the_first_one_s_clock_counts(clock: Clock) -> None:

@@ -54,6 +54,42 @@ def test_other_cells_resume_across_epochs(
     assert_same(whole, resume_language_model(tmp_path / "halves", console=console))
 
 
+TRUNCATIONS = {
+    "reach": {"reach": 40},
+    "windows": {"vary_window": True},
+    "drop": {"drop_state": 0.3},
+    "all": {"reach": 30, "vary_window": True, "drop_state": 0.3},
+}
+
+
+@pytest.mark.parametrize("name", TRUNCATIONS)
+@no_report
+def test_other_truncations_resume_as_if_they_had_not_stopped(
+    name: str, train: Any, signals_at: Any, assert_same: Any, tmp_path: Path, console: Any
+) -> None:
+    plain = train("plain")
+    whole = train("whole", **TRUNCATIONS[name])
+    assert whole.path.joinpath("model.safetensors").read_bytes() != (plain.path / "model.safetensors").read_bytes()
+    signals_at(33, signal.SIGINT)
+    with pytest.raises(Interrupted, match="after step 33"):
+        train("halves", **TRUNCATIONS[name])
+    assert_same(whole, resume_language_model(tmp_path / "halves", console=console))
+
+
+@pytest.mark.parametrize("step", [35, 36, 37])
+@no_report
+def test_all_truncations_resume_across_epochs(
+    step: int, train: Any, model: Any, signals_at: Any, assert_same: Any, tmp_path: Path, console: Any
+) -> None:
+    changes = {"model": replace(model, num_layers=1), "window": 64, "max_steps": 60, **TRUNCATIONS["all"], "reach": 70}
+    whole = train("whole", **changes)
+    assert {row["epoch"] for row in whole.metrics() if row["kind"] == "train"} == {0, 1}
+    signals_at(step, signal.SIGINT)
+    with pytest.raises(Interrupted, match=f"after step {step}"):
+        train("halves", **changes)
+    assert_same(whole, resume_language_model(tmp_path / "halves", console=console))
+
+
 @no_report
 def test_a_second_interrupt_stops_at_once(
     train: Any, signals_at: Any, assert_same: Any, tmp_path: Path, console: Any, rows: Any

@@ -121,8 +121,8 @@ class TokenStreams:
         lengths = np.asarray(self._window(self.length, self._epoch))
         if len(lengths) != len(self) or lengths.sum() != self.length or lengths.min() < 1:
             raise ValueError(
-                f"TokenStreams: window must return {len(self)} lengths of together {self.length} steps for epoch "
-                f"{self._epoch}, but returned {len(lengths)} of together {lengths.sum()}."
+                f"TokenStreams: window must return {len(self)} lengths above 0 of together {self.length} steps for "
+                f"epoch {self._epoch}, but returned {len(lengths)} of together {lengths.sum()}."
             )
         bounds: list[int] = [0, *lengths.cumsum().tolist()]
         return bounds

@@ -16,6 +16,8 @@ DEFAULT_MINUTES = 10.0
 _TOKENS_PER_MINUTE = {128: 6_000_000, 256: 2_400_000, 512: 800_000}
 """What two processor cores train in a minute, by hidden size; 32 streams, windows of 64."""
 
+_WINDOW = 64
+
 _FEW_TOKENS = 256
 """Vocabularies of characters and bytes have up to so many; those of pieces of words have more."""
 
@@ -43,9 +45,10 @@ def choose(
     if training.max_minutes is None and training.max_epochs is None and training.max_steps is None:
         training = replace(training, max_minutes=DEFAULT_MINUTES)
     minutes = training.max_minutes if training.max_minutes is not None else DEFAULT_MINUTES
-    worth = minutes * (_GPU_WORTH if has_gpu else 1.0)
+    window = training.window or min(_WINDOW, training.reach or _WINDOW)
+    # The steps that the gradient goes back over are run again for each window.
+    worth = minutes * (_GPU_WORTH if has_gpu else 1.0) * window / max(training.reach or 0, window)
     batch_size = training.batch_size or _batch_size(num_tokens, training.devices, has_gpu)
-    window = training.window or 64
     hidden_size = model.hidden_size or _hidden_size(worth, num_tokens)
     epochs = _epochs(training, worth, hidden_size, num_tokens, batch_size * window)
     dropout = _dropout(epochs, hidden_size) if model.dropout is None else model.dropout
