@@ -5,14 +5,16 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 import torch
+from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor, nn
 
 from recur import nn as recur_nn
-from recur.gradients import TruncatedBPTT
+from recur.gradients import TruncatedBPTT, Window
 from recur.gradients.history import detached
 from recur.nn.nest import mapped
 
@@ -573,6 +575,83 @@ def test_a_saved_run_goes_on_bit_for_bit(k2: int, stopped_at: int, kinds: Any, t
     again = outputs(other, stopped_at, 21)
     assert len(again) == len(rest)
     assert all(torch.equal(a, b) for a, b in zip(again, rest, strict=True))
+
+
+class Feed:
+    """An iterable; of a list Lightning would take each element for a loader."""
+
+    def __init__(self, windows: list[Window]) -> None:
+        self._windows = windows
+
+    def __iter__(self) -> Iterator[Window]:
+        return iter(self._windows)
+
+
+class Forecaster(LightningModule):
+    """A module of a user's own, as the documentation tells to write it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.layer, self.output = recur_nn.GRU(3, 5, batch_first=True), nn.Linear(5, 1)
+        self.bptt = TruncatedBPTT(self.layer, k1=4, k2=10, batch_first=True, drop_state=0.3)
+        self.losses: list[float] = []
+
+    def training_step(self, window: Window, number: int) -> Tensor:
+        if window.is_first:
+            self.bptt.forget()
+        y = self.output(self.bptt(window.x, lengths=window.lengths))
+        loss = self.bptt.loss((y[..., 0] - window.others[0]).square(), lengths=window.lengths)
+        self.losses.append(float(loss.detach()))
+        return loss
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.Adam(self.parameters(), 0.01)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["bptt"] = self.bptt.state_dict() | {"random": torch.get_rng_state()}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        torch.set_rng_state(checkpoint["bptt"].pop("random"))
+        self.bptt.load_state_dict(checkpoint["bptt"])
+
+    def on_train_start(self) -> None:
+        self.bptt.to(self.device)
+
+
+@pytest.mark.filterwarnings("ignore:.*LeafSpec.*:FutureWarning")
+@pytest.mark.filterwarnings("ignore::lightning.pytorch.utilities.warnings.PossibleUserWarning")
+def test_in_a_lightning_module_that_is_stopped_and_resumed(tmp_path: Path) -> None:
+    x, target = torch.randn(3, 30, 3), torch.randn(3, 30)
+    windows = list(TruncatedBPTT(nn.Identity(), k1=4, batch_first=True).windows(x, target, lengths=[30, 9, 22]))
+
+    def fit(module: Forecaster, windows: list[Window], path: Path | None = None) -> Trainer:
+        trainer = Trainer(
+            accelerator="cpu",
+            max_epochs=-1,
+            max_steps=8,
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+        )
+        trainer.fit(module, Feed(windows), ckpt_path=path, weights_only=True)
+        return trainer
+
+    class Stopping(Forecaster):
+        def on_train_batch_end(self, *_: Any) -> None:
+            self.trainer.should_stop = self.global_step == 5
+
+    whole, first, second = Forecaster(), Stopping(), Forecaster()
+    torch.manual_seed(1)
+    fit(whole, windows)
+    torch.manual_seed(1)
+    fit(first, windows).save_checkpoint(tmp_path / "stopped.ckpt")
+    fit(second, windows[5:], tmp_path / "stopped.ckpt")
+    assert whole.losses == first.losses + second.losses
+    assert len(first.losses) == 5
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, second.state_dict()[name]), name
 
 
 def test_named_tuples_are_restored_by_an_example(tmp_path: Any) -> None:

@@ -55,6 +55,16 @@ def test_windows_are_views_and_frozen() -> None:
         first.x = x  # type: ignore[misc]
 
 
+def test_a_window_moves_to_a_device() -> None:
+    x = torch.zeros(6, 2)
+    first, second = cutter().windows(x, x, reset=x.bool(), lengths=[6, 2])
+    moved = first.to("meta")
+    assert {t.device.type for t in (moved.x, *moved.others, moved.reset, moved.lengths)} == {"meta"}
+    assert (moved.x.shape, moved.is_first, second.to("meta").is_first) == ((3, 2), True, False)
+    (plain,) = cutter(6).windows(x)
+    assert (plain.to("meta").reset, plain.to("meta").lengths) == (None, None)
+
+
 @pytest.mark.parametrize("batch_first", [False, True])
 @pytest.mark.parametrize("sizes", [[1] * 20, [20], [2, 7, 0, 3, 8], [5, 5, 5, 5], [19, 1]])
 @pytest.mark.parametrize("k1", [1, 3, 5, 20, 30])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Iterator
-from itertools import repeat
+from itertools import pairwise, repeat
 from typing import Any, Literal
 
 import torch
@@ -22,7 +22,7 @@ from recur.gradients.windows import (
     cut_stream,
 )
 from recur.kinds import is_number, is_whole
-from recur.nn.nest import leaves, mapped, rebuilt
+from recur.nn.nest import leaves, rebuilt
 from recur.nn.sequences import Lengths, lengths_of
 
 _OWNER = "TruncatedBPTT"
@@ -39,9 +39,11 @@ class TruncatedBPTT:
     window is shorter than k1.
 
     With k2 > k1 the last k2 steps are run with the current parameters from the state that was seen before them, and the
-    outputs of the newest steps are returned; so a step costs as much as k2 new ones. What is kept between windows is
-    two detached states and the inputs of the last k2 steps; with k2 = k1 it is one detached state. Where that leads to
-    two calls of the model, noise that is drawn once a call, such as locked dropout, is drawn for each.
+    outputs of the newest steps are returned; so a window costs about as much as k2 new steps. What is kept between
+    windows is two detached states and the inputs of the last k2 steps; with k2 = k1 it is one detached state. The steps
+    are then run in up to three calls of the model, and noise that is drawn once a call, such as the mask of locked
+    dropout, is drawn for each. Where the gradient vanishes within k2 steps, it ends in numbers so small that processors
+    take many times as long for them; `torch.set_flush_denormal(True)` makes them zero.
 
     Args:
         model: Any callable (x, state) -> (output, state), such as a recurrent layer or a network of them. The state is
@@ -193,11 +195,12 @@ class TruncatedBPTT:
         start, ahead = self._reach(newest.begin, newest.end)
         before = Snapshot(start, self._state_at(start, pieces))
         outputs, snapshots, state = [], [before], before.state
-        for begin, end in ((start, ahead), (ahead, newest.end)):
+        # Old steps are run apart from new ones, so that nothing is kept of their outputs, nor propagated through them.
+        for begin, end in pairwise(sorted({start, ahead, newest.begin, newest.end})):
             for segment in segments(pieces, begin, end):
                 output, state = self._run(segment, state)
-                if segment.end > newest.begin:
-                    outputs.append(_last(output, segment.end - max(segment.begin, newest.begin), self._time))
+                if segment.begin >= newest.begin:
+                    outputs.append(output)
             if end == ahead > start:
                 snapshots.append(Snapshot(ahead, detached(state)))
         # All is changed at the end: a window that failed can be given again.
@@ -475,14 +478,6 @@ def _takes_reset(model: Callable[..., Any]) -> bool:
 
 def _requires_grad(leaf: Any) -> bool:
     return isinstance(leaf, Tensor) and leaf.requires_grad
-
-
-def _last(output: Any, count: int, time: int) -> Any:
-    def cut(leaf: Tensor) -> Tensor:
-        steps = leaf.shape[time]
-        return leaf if count == steps else leaf.narrow(time, steps - count, count)
-
-    return mapped(cut, output)
 
 
 def _concatenated(outputs: list[Any], time: int) -> Any:

@@ -28,6 +28,16 @@ class Window:
     lengths: Tensor | None = None
     is_first: bool = False
 
+    def to(self, device: torch.device | str) -> Window:
+        """Return the window on `device`, with which Lightning moves it there."""
+        return Window(
+            x=self.x.to(device),
+            others=tuple([other.to(device) for other in self.others]),
+            reset=None if self.reset is None else self.reset.to(device),
+            lengths=None if self.lengths is None else self.lengths.to(device),
+            is_first=self.is_first,
+        )
+
 
 Chunk: TypeAlias = Tensor | tuple[Tensor, ...] | Window
 """Some steps of a stream: x alone, x and what goes with it, or, with resets, a `Window`."""

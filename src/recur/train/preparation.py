@@ -182,8 +182,9 @@ def _describe(
         f"model    {cell_name(str(model.cell))} {model.num_layers} x {model.hidden_size}, dropout {model.dropout:g}, "
         f"{parameters:,} parameters"
     )
+    reach = "" if training.reach is None else f", the gradient over {quantity(training.reach, 'step')}"
     display.say(
-        f"training {quantity(training.batch_size, 'stream')} x {quantity(training.window, 'step')}, "
+        f"training {quantity(training.batch_size, 'stream')} x {quantity(training.window, 'step')}{reach}, "
         f"learning rate {training.learning_rate:.2g}, at most {' or '.join(bounds)}"
     )
 
