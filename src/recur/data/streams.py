@@ -111,13 +111,13 @@ class TokenStreams:
         for number in range(first, len(self)):
             # Counted before it is handed out: a state saved while this window is trained on goes on after it.
             self._position = number + 1
-            yield self._batch(bounds[number], bounds[number + 1])
+            yield self._batch(bounds[number], min(bounds[number + 1], self.length))
         self._position, self._epoch = 0, self._epoch + 1
 
-    def _bounds(self) -> list[int]:
-        """Return where the windows of this epoch begin, and where the last one ends."""
+    def _bounds(self) -> Sequence[int]:
+        """Return where the windows of this epoch begin, and where the last one ends at the latest."""
         if not callable(self._window):
-            return [*range(0, self.length, self._window), self.length]
+            return range(0, (len(self) + 1) * self._window, self._window)
         lengths = np.asarray(self._window(self.length, self._epoch))
         if len(lengths) != len(self) or lengths.sum() != self.length or lengths.min() < 1:
             raise ValueError(

@@ -46,11 +46,11 @@ def read(run: RunFolder) -> dict[str, Any]:
             raise ValueError(f"the checksum of {spoilt} is wrong")
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
         step = checkpoint["global_step"]
-        if not isinstance(step, int) or not {"carried", "random"} <= set(checkpoint[_KEY]):
+        kept = checkpoint[_KEY]
+        if not isinstance(step, int) or "random" not in kept or not {"rows", "k1", "k2"} <= set(kept["carried"]):
             raise KeyError(_KEY)
         validations_without_better(checkpoint)
         elapsed(checkpoint)
-        checkpoint[_KEY]["carried"]["rows"]
     except (
         RuntimeError,
         OSError,
