@@ -300,6 +300,35 @@ def test_an_output_without_features_is_a_number_a_step(shape: tuple[int, ...]) -
     assert found.reach.norms[-1, 0] > 0
 
 
+@pytest.mark.parametrize("truncation", [4, (4, 8), (3, 12)])
+def test_the_share_that_truncation_removes_is_that_of_the_definition(truncation: Any) -> None:
+    layer = recur_nn.GRU(2, 3, dtype=torch.float64)
+    x, target = torch.randn(12, 2, 2, dtype=torch.float64), torch.randn(12, 2, 3, dtype=torch.float64)
+    found = probe(layer, (x, target), truncation=truncation, exponents=0, lags=()).truncated
+    k1, k2 = truncation if isinstance(truncation, tuple) else (truncation, truncation)
+
+    def gradient(pairs: list[tuple[int, int, int]]) -> Tensor:
+        """The sum over windows: a state without a gradient up to `cut`, losses from `begin` to `end`."""
+        total = torch.zeros(sum(p.numel() for p in layer.parameters()), dtype=torch.float64)
+        for cut, begin, end in pairs:
+            state = layer(x[:cut])[1].detach() if cut else None
+            y = layer(x[cut:end], state)[0][begin - cut :]
+            grads = torch.autograd.grad((y - target[begin:end]).square().sum(), list(layer.parameters()))
+            total += torch.cat([grad.flatten() for grad in grads])
+        return total
+
+    full = gradient([(0, 0, 12)])
+    windows = [(max(min(b + k1, 12) - k2, 0), b, min(b + k1, 12)) for b in range(0, 12, k1)]
+    wanted = float((full - gradient(windows)).norm() / full.norm())
+    assert found == pytest.approx(wanted, rel=1e-12, abs=1e-14)
+    assert (wanted < 1e-14) == (k2 == 12)
+    assert all(p.requires_grad for p in layer.parameters())
+    with pytest.raises(ValueError, match="k2 is 2, but must be at least k1 = 4"):
+        probe(layer, (x, target), truncation=(4, 2))
+    with pytest.raises(TypeError, match="the model has no parameters that are trained"):
+        probe(lambda x, state: layer(x, state), (x, target), truncation=4, batch_first=False)
+
+
 def test_saturated_and_dead_units_are_counted() -> None:
     layer = recur_nn.RNN(1, 4, dtype=torch.float64)
     with torch.no_grad():

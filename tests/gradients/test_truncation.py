@@ -522,7 +522,7 @@ def test_loss_of_a_window(batch_first: bool) -> None:
 
 def test_what_does_not_count_may_be_anything() -> None:
     losses = torch.tensor([[1.0, torch.nan], [3.0, torch.inf]], requires_grad=True)
-    loss = TruncatedBPTT(nn.Identity()).loss(losses, lengths=[2, 0])
+    loss = TruncatedBPTT(nn.Identity(), reduction="mean").loss(losses, lengths=[2, 0])
     loss.backward()
     assert float(loss.detach()) == 2
     assert losses.grad.tolist() == [[0.5, 0.0], [0.5, 0.0]]
@@ -531,15 +531,15 @@ def test_what_does_not_count_may_be_anything() -> None:
 def test_sums_of_windows_are_the_sum_of_the_whole_however_cut(kinds: Any, compare: Any) -> None:
     drawn = problem(kinds["GRU"], 10)
     target = torch.randn(10, 3, 4, dtype=DOUBLE)
-    full = TruncatedBPTT(drawn.model, reduction="sum")
+    full = TruncatedBPTT(drawn.model)
     expected = drawn.gradients(iter([full.loss((full(drawn.x) - target).square().sum(2))]))
     for k1 in (1, 3, 4):
-        bptt = TruncatedBPTT(drawn.model, k1=k1, k2=10, reduction="sum")
+        bptt = TruncatedBPTT(drawn.model, k1=k1, k2=10)
         windows = bptt.windows(drawn.x, target)
         found = drawn.gradients(bptt.loss((bptt(w.x) - w.others[0]).square().sum(2)) for w in windows)
         compare(found, expected)
         assert bptt.learning_rate_scale(7) == 1.0
-    assert TruncatedBPTT(drawn.model, k1=4).learning_rate_scale(7) == 1.75
+    assert TruncatedBPTT(drawn.model, k1=4, reduction="mean").learning_rate_scale(7) == 1.75
 
 
 # --- checkpoints ------------------------------------------------------------------------------------------------------

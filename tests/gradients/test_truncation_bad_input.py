@@ -22,7 +22,7 @@ from recur.gradients import TruncatedBPTT, WindowLengths
         ({"k1": 3, "k2": 2}, ValueError, "k2 is 2, but must be at least k1 = 3."),
         ({"k2": 2}, ValueError, "k2 is 2, but k1 is not given. Pass k1, the steps of a window, too."),
         ({"batch_first": 1}, TypeError, "batch_first must be a bool, but is int."),
-        ({"reduction": "none"}, ValueError, "reduction must be 'mean' or 'sum', not 'none'."),
+        ({"reduction": "none"}, ValueError, "reduction must be 'sum' or 'mean', not 'none'."),
         ({"drop_state": 1.1}, ValueError, "drop_state must be a number from 0 to 1, not 1.1."),
         ({"drop_state": True}, ValueError, "drop_state must be a number from 0 to 1, not True."),
         ({"model": 3}, TypeError, "model must be callable, but is int."),
@@ -180,7 +180,7 @@ def test_a_scale_of_nothing() -> None:
         TruncatedBPTT(recur_nn.GRU(4, 4), k1=3).learning_rate_scale(0)
     message = r"^TruncatedBPTT: learning_rate_scale needs k1, the steps of a window\. Pass k1\.$"
     with pytest.raises(ValueError, match=message):
-        TruncatedBPTT(recur_nn.GRU(4, 4)).learning_rate_scale(3)
+        TruncatedBPTT(recur_nn.GRU(4, 4), reduction="mean").learning_rate_scale(3)
 
 
 @pytest.mark.parametrize(

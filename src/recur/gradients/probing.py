@@ -15,6 +15,7 @@ from recur.gradients.gates import Activity, activity
 from recur.gradients.jacobian import Trajectory
 from recur.gradients.reach import Losses, Reach, gradient_reach
 from recur.gradients.sequence_model import Reading, SequenceModel, held_still, readings_of
+from recur.gradients.share import truncated_share
 from recur.gradients.state_vector import vector_of
 from recur.nn import Everything, nest
 
@@ -121,6 +122,7 @@ def probe(
     sources: Sequence[int] | None = None,
     exponents: int = 4,
     lags: Sequence[int] = (1, 4, 16, 64),
+    truncation: int | tuple[int, int] | None = None,
     seed: int = 0,
 ) -> Probe:
     """Return what the gradient through time, the state and the gates of a model do on a batch.
@@ -146,6 +148,8 @@ def probe(
         exponents: Number of leading Lyapunov exponents of each layer.
         lags: For which lags the singular values of each layer are computed; those longer than the batch are left out.
             That takes as many rows as a layer has state.
+        truncation: Steps of a window k1, or (k1, k2), see `TruncatedBPTT`: to ask what share of the parameters'
+            gradient that removes. The batch must be longer than k1 for it to be seen.
         seed: Of the vectors from which the exponents are found.
 
     Raises:
@@ -182,7 +186,12 @@ def probe(
             for reading in readings
             for each in _layers(reading, exponents, lags, torch.Generator().manual_seed(seed))
         ]
-    return Probe(num_steps=num_steps, reach=found, layers=tuple(layers))
+    share = None
+    if truncation is not None:
+        k1, k2 = truncation if isinstance(truncation, tuple) else (truncation, None)
+        with held_still(model, keeps_gradients=True):
+            share = truncated_share(sequence, x, losses, k1=k1, k2=k2, state=state)
+    return Probe(num_steps=num_steps, reach=found, layers=tuple(layers), truncated=share)
 
 
 class _Given:

@@ -78,17 +78,21 @@ def _kinds(value: Any) -> Any:
 
 
 @contextmanager
-def held_still(model: Any) -> Iterator[None]:
+def held_still(model: Any, *, keeps_gradients: bool = False) -> Iterator[None]:
     """Keep a module in evaluation mode, without gradients for its parameters, torch's layers on this library's ops.
 
     A probe then draws no random number, computes no gradient of a weight, and sees what is inside torch's layers.
     Afterwards all is as it was.
+
+    Args:
+        model: What to hold; anything but a module is left alone.
+        keeps_gradients: Whether parameters have gradients as before.
     """
     if not isinstance(model, nn.Module):
         yield
         return
     training = [module for module in model.modules() if module.training]
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    trained = [] if keeps_gradients else [each for each in model.parameters() if each.requires_grad]
     model.eval()
     accelerated = accelerate(model)
     try:

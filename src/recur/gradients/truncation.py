@@ -54,7 +54,7 @@ class TruncatedBPTT:
             of any lengths.
         k2: Steps that the gradient goes back over, at least k1; None is k1.
         batch_first: Whether x, the output, and everything else that has steps, is (B, T, ...) instead of (T, B, ...).
-        reduction: What `loss` makes of the losses of single steps: "mean" or "sum".
+        reduction: What `loss` makes of the losses of single steps: "sum" over the steps, E = Σ_t E_t, or "mean".
         drop_state: Probability, for each row and window, that the carried state is dropped: the row's first step in the
             window is a reset, so it begins from the model's initial state, and no gradient passes. Not at the first
             window, nor while `model.training` is false. The model must take `reset`.
@@ -89,7 +89,7 @@ class TruncatedBPTT:
         k1: int | WindowLengths | None = None,
         k2: int | None = None,
         batch_first: bool = False,
-        reduction: Literal["mean", "sum"] = "mean",
+        reduction: Literal["sum", "mean"] = "sum",
         drop_state: float = 0.0,
         generator: torch.Generator | None = None,
     ) -> None:
@@ -106,8 +106,8 @@ class TruncatedBPTT:
             raise ValueError(f"{_OWNER}: k2 is {k2}, but must be at least k1 = {k1}.")
         if not isinstance(batch_first, bool):
             raise TypeError(f"{_OWNER}: batch_first must be a bool, but is {type(batch_first).__name__}.")
-        if reduction not in ("mean", "sum"):
-            raise ValueError(f"{_OWNER}: reduction must be 'mean' or 'sum', not {reduction!r}.")
+        if reduction not in ("sum", "mean"):
+            raise ValueError(f"{_OWNER}: reduction must be 'sum' or 'mean', not {reduction!r}.")
         if not (is_number(drop_state) and 0 <= drop_state <= 1):
             raise ValueError(f"{_OWNER}: drop_state must be a number from 0 to 1, not {drop_state!r}.")
         if drop_state and not _takes_reset(model):

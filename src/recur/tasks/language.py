@@ -57,7 +57,9 @@ class LanguageTask(LightningModule):
         self.weight_decay = weight_decay
         self.max_norm = max_norm
         self.max_value = max_value
-        self.truncation = TruncatedBPTT(model, k1=window, k2=reach, batch_first=True, drop_state=drop_state)
+        self.truncation = TruncatedBPTT(
+            model, k1=window, k2=reach, batch_first=True, reduction="mean", drop_state=drop_state
+        )
         """Carries the state, one row a stream of this process."""
         self.loss = float("nan")
         """Mean loss of the newest window, nats a token."""
