@@ -1,4 +1,4 @@
-"""Clipping against torch's own, and the norm that is returned."""
+"""Clipping against torch's own and against naive formulas, and the norms that are returned."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from recur.gradients.clipping import clip_gradients
+from recur.gradients import Clipping, clip_gradients, layers_of
 
 
 def network(scale: float) -> nn.Module:
@@ -38,9 +38,11 @@ def test_by_norm_as_torch(scale: float, bound: float) -> None:
     before = norm(ours)
     found = clip_gradients(ours.parameters(), max_norm=bound)
     expected = nn.utils.clip_grad_norm_(theirs.parameters(), bound)
-    assert found.shape == ()
-    assert torch.equal(found, expected)
-    assert float(found) == pytest.approx(before, rel=1e-5)
+    assert found.before.shape == found.after.shape == ()
+    assert torch.equal(found.before, expected)
+    assert float(found.before) == pytest.approx(before, rel=1e-5)
+    assert float(found.after) == pytest.approx(norm(ours), rel=1e-5)
+    assert float(found.removed) == pytest.approx(1 - norm(ours) / before, abs=1e-5)
     for mine, other in zip(gradients(ours), gradients(theirs), strict=True):
         assert torch.equal(mine, other)
     assert norm(ours) == pytest.approx(min(before, bound), rel=1e-4)
@@ -51,7 +53,8 @@ def test_by_value_as_torch_with_the_norm_before(bound: float) -> None:
     ours = network(1.0)
     before, expected = norm(ours), [g.clone().clamp(-bound, bound) for g in gradients(ours)]
     found = clip_gradients(iter(ours.parameters()), max_value=bound)
-    assert float(found) == pytest.approx(before, rel=1e-5)
+    assert float(found.before) == pytest.approx(before, rel=1e-5)
+    assert float(found.after) == pytest.approx(norm(ours), rel=1e-5)
     for mine, other in zip(gradients(ours), expected, strict=True):
         assert torch.equal(mine, other)
 
@@ -59,33 +62,190 @@ def test_by_value_as_torch_with_the_norm_before(bound: float) -> None:
 def test_without_a_bound_only_the_norm_is_taken() -> None:
     ours = network(100.0)
     before = [g.clone() for g in gradients(ours)]
-    assert float(clip_gradients(ours.parameters())) == pytest.approx(norm(ours), rel=1e-5)
+    found = clip_gradients(ours)
+    assert float(found.before) == pytest.approx(norm(ours), rel=1e-5)
+    assert torch.equal(found.before, found.after)
+    assert float(found.removed) == 0
     for mine, other in zip(gradients(ours), before, strict=True):
         assert torch.equal(mine, other)
 
 
+# --- by layer ---------------------------------------------------------------------------------------------------------
+
+
+def recurrent() -> nn.Module:
+    """A network with all that layers are told apart by, after a backward pass; float64."""
+    torch.manual_seed(3)
+    modules = nn.ModuleDict(
+        {"read": nn.Embedding(5, 4), "rnn": nn.LSTM(4, 4, num_layers=2, bidirectional=True), "write": nn.Linear(4, 5)}
+    ).double()
+    modules["write"].weight = modules["read"].weight
+    for number, parameter in enumerate(modules.parameters()):
+        parameter.grad = torch.randn_like(parameter) * 10 ** (number % 3 - 1)
+    return modules
+
+
+@pytest.mark.parametrize("as_mapping", [True, False])
+def test_by_layer(as_mapping: bool) -> None:
+    ours, bound = recurrent(), 2.0
+    layers = layers_of(ours)
+    before = norm(ours)
+    expected = {}
+    for parameters in layers.values():
+        whole = torch.cat([p.grad.flatten() for p in parameters if p.grad is not None])
+        length = whole.square().sum().sqrt()
+        for p in parameters:
+            assert p.grad is not None
+            expected[p] = p.grad * min(1.0, float(bound / length))
+    found = clip_gradients(layers if as_mapping else ours, max_layer_norm=bound)
+    assert float(found.before) == pytest.approx(before, rel=1e-12)
+    assert float(found.after) == pytest.approx(norm(ours), rel=1e-12)
+    assert len(expected) == len(list(ours.parameters()))
+    for p, wanted in expected.items():
+        # Torch adds 1e-6 to the norm that it divides by.
+        torch.testing.assert_close(p.grad, wanted, rtol=1e-6, atol=0)
+    lengths = [math.hypot(*(float(p.grad.norm()) for p in each if p.grad is not None)) for each in layers.values()]
+    assert sum(length == pytest.approx(bound, rel=1e-6) for length in lengths) >= 2
+    assert min(lengths) < bound * 0.99
+
+
+# --- by unit ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ratio", [0.01, 0.5, 20.0])
+def test_by_unit_against_the_formula_unit_by_unit(ratio: float) -> None:
+    torch.manual_seed(1)
+    shapes = [(5, 3), (4, 2, 3, 3), (6,), (), (3, 2, 2), (5, 1)]
+    parameters = [nn.Parameter(torch.randn(shape, dtype=torch.float64)) for shape in shapes]
+    with torch.no_grad():
+        parameters[0][2] = 0
+        parameters[2].zero_()
+    expected = []
+    for p in parameters:
+        p.grad = torch.randn_like(p)
+        units = [(p, p.grad)] if p.dim() < 2 else list(zip(p, p.grad, strict=True))
+        scaled = []
+        for weights, gradient in units:
+            least = max(float(weights.detach().norm()), 1e-3)
+            length = float(gradient.norm())
+            scaled.append(gradient * (ratio * least / length) if length / least > ratio else gradient.clone())
+        expected.append(scaled[0] if p.dim() < 2 else torch.stack(scaled))
+    found = clip_gradients(iter(parameters), max_ratio=ratio)
+    for p, wanted in zip(parameters, expected, strict=True):
+        torch.testing.assert_close(p.grad, wanted, rtol=1e-12, atol=0)
+    assert float(found.after) == pytest.approx(math.sqrt(sum(float(g.square().sum()) for g in expected)), rel=1e-12)
+    assert 0 < float(found.removed) < 1
+
+
+def test_exempt_parameters_are_not_clipped_but_count() -> None:
+    ours = network(100.0)
+    first, last = ours[0][0].weight, ours[0][1].weight  # type: ignore[index]
+    before, kept = norm(ours), last.grad.clone()
+    free = clip_gradients(copy.deepcopy(ours), max_ratio=0.01)
+    found = clip_gradients(ours, max_ratio=0.01, exempt=[last])
+    assert torch.equal(last.grad, kept)
+    assert float(first.grad.norm()) < 0.011 * float(first.detach().norm())
+    assert float(found.before) == pytest.approx(before, rel=1e-5)
+    assert float(found.after) == pytest.approx(norm(ours), rel=1e-5)
+    assert float(found.after) > float(free.after)
+
+
+# --- what it is given -------------------------------------------------------------------------------------------------
+
+BOUNDS = [{"max_norm": 0.1}, {"max_value": 0.1}, {"max_layer_norm": 0.1}, {"max_ratio": 0.01}, {}]
+
+
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
-@pytest.mark.parametrize("bounds", [{"max_norm": 1.0}, {"max_value": 1.0}, {}])
-def test_a_gradient_that_is_not_finite_shows_in_the_norm(bad: float, bounds: dict[str, float]) -> None:
-    ours = network(1.0)
+@pytest.mark.parametrize("bounds", BOUNDS)
+def test_gradients_that_are_not_finite_show_in_the_norm_and_stay(bad: float, bounds: dict[str, float]) -> None:
+    ours = network(100.0)
     gradients(ours)[1][0] = bad
-    assert not math.isfinite(float(clip_gradients(ours.parameters(), **bounds)))
+    kept = [g.clone() for g in gradients(ours)]
+    found = clip_gradients(ours, **bounds)
+    assert not math.isfinite(float(found.before))
+    assert not math.isfinite(float(found.after))
+    assert math.isnan(float(found.removed))
+    for mine, other in zip(gradients(ours), kept, strict=True):
+        torch.testing.assert_close(mine, other, rtol=0, atol=0, equal_nan=True)
 
 
-def test_no_gradients_at_all() -> None:
-    for bounds in ({"max_norm": 1.0}, {"max_value": 1.0}, {}):
-        assert float(clip_gradients(nn.Linear(2, 2).parameters(), **bounds)) == 0
+@pytest.mark.parametrize("bounds", BOUNDS)
+def test_no_gradients_at_all(bounds: dict[str, float]) -> None:
+    for found in (clip_gradients(nn.Linear(2, 2), **bounds), clip_gradients({}, **bounds)):
+        assert (float(found.before), float(found.after), float(found.removed)) == (0, 0, 0)
 
 
-def test_both_bounds_are_refused() -> None:
+@pytest.mark.parametrize("bounds", BOUNDS)
+def test_a_parameter_that_occurs_twice_counts_once(bounds: dict[str, float]) -> None:
+    results: list[tuple[Clipping, list[torch.Tensor]]] = []
+    for is_twice in (False, True):
+        ours = recurrent()
+        groups = {name: list(parameters) for name, parameters in layers_of(ours).items()}
+        if is_twice:
+            groups["again"] = [p for each in groups.values() for p in each]
+            groups["rnn.l0"] = groups["rnn.l0"] * 2
+        given = groups if "max_layer_norm" in bounds else [p for each in groups.values() for p in each]
+        results.append((clip_gradients(given, **bounds), gradients(ours)))
+    for one, other in zip(*(result[0] for result in results), strict=True):
+        assert float(one) == pytest.approx(float(other), rel=1e-14)
+    for mine, other in zip(*(result[1] for result in results), strict=True):
+        torch.testing.assert_close(mine, other, rtol=1e-14, atol=0)
+
+
+def test_a_single_parameter() -> None:
+    parameter = nn.Parameter(torch.ones(2, 2))
+    parameter.grad = torch.full((2, 2), 3.0)
+    assert float(clip_gradients(parameter, max_norm=3.0).before) == 6
+    torch.testing.assert_close(parameter.grad, torch.full((2, 2), 1.5))
+
+
+def test_bounds_together_are_refused() -> None:
     with pytest.raises(
-        ValueError, match=r"^clip_gradients: max_norm and max_value are both given\. Give one of them\.$"
+        ValueError, match=r"^clip_gradients: max_norm and max_value are given together\. Give one of them\.$"
     ):
         clip_gradients([], max_norm=1.0, max_value=1.0)
+    with pytest.raises(ValueError, match=r"^clip_gradients: max_norm and max_layer_norm and max_ratio are given tog"):
+        clip_gradients([], max_norm=1.0, max_layer_norm=1.0, max_ratio=1.0)
 
 
-@pytest.mark.parametrize("name", ["max_norm", "max_value"])
+@pytest.mark.parametrize("name", ["max_norm", "max_value", "max_layer_norm", "max_ratio"])
 @pytest.mark.parametrize("bound", [0.0, -1.0, math.nan])
 def test_a_bound_that_is_not_above_zero_is_refused(name: str, bound: float) -> None:
     with pytest.raises(ValueError, match=rf"^clip_gradients: {name} is {bound}, but must be above 0\."):
         clip_gradients([], **{name: bound})
+
+
+def test_a_bound_that_is_no_number_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"^clip_gradients: max_norm must be a number, but is str\.$"):
+        clip_gradients([], max_norm="1")  # type: ignore[arg-type]
+
+
+def test_layers_must_be_known_to_be_clipped() -> None:
+    with pytest.raises(
+        TypeError,
+        match=r"^clip_gradients: max_layer_norm needs to know the layers, but parameters is list\. Give the network, "
+        r"or what layers_of returns for it\.$",
+    ):
+        clip_gradients([], max_layer_norm=1.0)
+
+
+def test_exempt_alone_is_refused() -> None:
+    ours = network(1.0)
+    with pytest.raises(
+        ValueError,
+        match=r"^clip_gradients: exempt is given, but only max_ratio exempts parameters\. Leave it out\.$",
+    ):
+        clip_gradients(ours, max_norm=1.0, exempt=ours.parameters())
+
+
+@pytest.mark.filterwarnings("ignore:Sparse invariant checks:UserWarning")
+@pytest.mark.parametrize("bounds", BOUNDS)
+def test_a_sparse_gradient_is_refused(bounds: dict[str, float]) -> None:
+    ours = nn.Embedding(5, 3, sparse=True)
+    ours(torch.tensor([1, 2])).sum().backward()
+    with pytest.raises(
+        ValueError,
+        match=r"^clip_gradients: the gradient of a parameter of shape \(5, 3\) is sparse, but must be dense\. Make the "
+        r"embedding with sparse=False\.$",
+    ):
+        clip_gradients(ours, **bounds)

@@ -99,8 +99,8 @@ class LanguageTask(LightningModule):
         Raises:
             TrainingError: The loss or the gradient is not finite.
         """
-        norm = clip_gradients(self.model.parameters(), max_norm=self.max_norm, max_value=self.max_value)
-        self.gradient_norm = float(norm)
+        found = clip_gradients(self.model, max_norm=self.max_norm, max_value=self.max_value)
+        self.gradient_norm = float(found.before)
         if not (math.isfinite(self.gradient_norm) and math.isfinite(self.loss)):
             raise TrainingError(self._advice())
 
