@@ -92,8 +92,26 @@ class LanguageModel(nn.Module):
         Returns:
             Logits (B, T, V) of the weights' dtype, and the state after each row's last step.
         """
+        _, dropped_TBH, after = self.hidden(x, state, lengths=lengths, reset=reset)
+        return self.logits(dropped_TBH, lengths=lengths), after
+
+    def hidden(
+        self, x: Tensor, state: State | None = None, *, lengths: Tensor | None = None, reset: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, State]:
+        """Return the last layer's output (with its input added, where residual) before dropout and after it.
+
+        Args:
+            x: As of `forward`.
+            state: As of `forward`.
+            lengths: As of `forward`.
+            reset: As of `forward`.
+
+        Returns:
+            Output and dropped output, (T, B, H) of the weights' dtype, one and the same where nothing is dropped; and
+            the state after each row's last step.
+        """
         reset_TB = None if reset is None else reset.t()
-        h_TBH = self.embedding(x.t())
+        h_TBH = out_TBH = self.embedding(x.t())
         # In evaluation a dropout does nothing, but a call of it takes its time, three times a character.
         embedding_dropout, dropout = self.embedding_dropout, self.dropout
         if embedding_dropout.training:
@@ -102,15 +120,19 @@ class LanguageModel(nn.Module):
         for number, layer in enumerate(self.layers):
             before = None if state is None else state[number]
             out_TBH, final = layer(h_TBH, before, lengths=lengths, reset=reset_TB)
-            h_TBH = out_TBH + h_TBH if self.options.residual and number else out_TBH
-            if dropout.training:
-                h_TBH = dropout(h_TBH)
+            if self.options.residual and number:
+                out_TBH = out_TBH + h_TBH
+            h_TBH = dropout(out_TBH) if dropout.training else out_TBH
             finals.append(final)
-        logits_TBV = self.output(h_TBH)
+        return out_TBH, h_TBH, tuple(finals)
+
+    def logits(self, h_TBH: Tensor, *, lengths: Tensor | None = None) -> Tensor:
+        """Return the logits (B, T, V) of the last layer's outputs after dropout, (T, B, H); zero past `lengths`."""
+        logits_TBV: Tensor = self.output(h_TBH)
         if lengths is not None:
             steps_T1 = torch.arange(logits_TBV.shape[0], device=lengths.device).unsqueeze(1)
             logits_TBV = logits_TBV.masked_fill((steps_T1 >= lengths).unsqueeze(-1), 0.0)
-        return logits_TBV.transpose(0, 1), tuple(finals)
+        return logits_TBV.transpose(0, 1)
 
     def explain(self, batch_size: int, num_steps: int) -> list[dict[str, Any]]:
         """Return which back end runs each layer on windows of this shape, and why each other one does not."""

@@ -9,7 +9,7 @@ import math
 from dataclasses import replace
 
 from recur.models.options import LanguageModelOptions
-from recur.train.options import TrainingOptions
+from recur.train.options import CLIPPING, TrainingOptions
 
 DEFAULT_MINUTES = 10.0
 
@@ -69,7 +69,7 @@ def choose(
         batch_size=batch_size,
         window=window,
         learning_rate=training.learning_rate or min(4e-3 * (256 / hidden_size) ** 0.5, 6e-3),
-        clip_norm=1.0 if training.clip_norm is None and training.clip_value is None else training.clip_norm,
+        clip_norm=1.0 if all(getattr(training, name) is None for name in CLIPPING) else training.clip_norm,
         validate_every=training.validate_every or min(max(windows, 100), 500),
         probe_every=_probe_every(model, batch_size * window) if training.probe_every is None else training.probe_every,
     )

@@ -36,7 +36,7 @@ from recur.train.options import BOUNDS, TrainingOptions
 from recur.train.pace import Pace
 from recur.train.preparation import device_kind, prepare, reading
 from recur.train.probing import Probing
-from recur.train.recorder import Recorder
+from recur.train.recorder import Recorder, spoilt_by
 from recur.train.validation import Validation
 from recur.wording import quantity
 
@@ -174,6 +174,11 @@ def _fit(run: RunFolder, display: Display, *, resume: bool) -> RunFolder:
         weight_decay=training.weight_decay,
         max_norm=training.clip_norm,
         max_value=training.clip_value,
+        max_layer_norm=training.clip_layer_norm,
+        max_ratio=training.clip_ratio,
+        skip_nonfinite=training.skip_nonfinite,
+        activation_penalty=training.activation_penalty,
+        temporal_penalty=training.temporal_penalty,
         window=windows.lengths_of(training),
         reach=training.reach,
         drop_state=training.drop_state,
@@ -211,7 +216,7 @@ def _fit(run: RunFolder, display: Display, *, resume: bool) -> RunFolder:
         if not trainer.is_global_zero:
             # Every process raises it, the first one reports. With a code above 0 Lightning would kill that one.
             raise SystemExit(0) from error
-        run.append_metrics({"kind": "event", "step": trainer.global_step, "text": str(error)})
+        run.append_metrics({"kind": "event", "step": trainer.global_step, "text": str(error), **spoilt_by(task)})
         raise
     except RuntimeError as error:
         if count == 1 or not processes.is_lost_connection(error):

@@ -13,6 +13,9 @@ from recur.wording import quantity
 BOUNDS = ("max_minutes", "max_epochs", "max_steps")
 """The options that end a training, and the only ones that may change when it is resumed."""
 
+CLIPPING = ("clip_norm", "clip_value", "clip_layer_norm", "clip_ratio")
+"""The options that bound the gradient, of which one is given."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingOptions:
@@ -62,10 +65,25 @@ class TrainingOptions:
     """AdamW's weight decay, on matrices only."""
 
     clip_norm: float | None = None
-    """Bound on the global norm of the gradient; 1 when clip_value is not given."""
+    """Bound on the global norm of the gradient; 1 when no other bound is given."""
 
     clip_value: float | None = None
     """Bound on each element of the gradient, instead of the norm."""
+
+    clip_layer_norm: float | None = None
+    """Bound on the norm of each layer's gradient, instead of the global one."""
+
+    clip_ratio: float | None = None
+    """Bound on the gradient of each unit as a share of its weights, such as 0.02, instead; not on the output layer."""
+
+    skip_nonfinite: int = 3
+    """Steps in a row that are left out when loss or gradient are not finite; one more ends training, 0 does at once."""
+
+    activation_penalty: float = 0.0
+    """Factor of the mean square of the last layer's outputs after dropout, added to the loss (AR), such as 2."""
+
+    temporal_penalty: float = 0.0
+    """Factor of the mean square of these outputs' changes from step to step, before dropout (TAR), such as 1."""
 
     patience: int = 10
     """Stop after this many validations without a better one; 0 never stops early."""
@@ -106,18 +124,20 @@ class TrainingOptions:
             value = getattr(self, name)
             if value is not None and not is_whole(value, 1):
                 raise OptionError(f"{name} must be a whole number from 1 on, not {value!r}.")
-        for name in ("warmup_steps", "patience", "seed", "sample_length", "probe_every"):
+        for name in ("warmup_steps", "patience", "seed", "sample_length", "probe_every", "skip_nonfinite"):
             value = getattr(self, name)
             if not (is_whole(value, 0) or (value is None and name == "probe_every")):
                 raise OptionError(f"{name} must be a whole number from 0 on, not {value!r}.")
         if self.seed >= 1 << 63:
             raise OptionError(f"seed must be at most {(1 << 63) - 1}, not {self.seed}.")
-        for name in ("max_minutes", "learning_rate", "clip_norm", "clip_value"):
+        for name in ("max_minutes", "learning_rate", *CLIPPING):
             value = getattr(self, name)
             if value is not None and not (is_number(value) and 0 < value < math.inf):
                 raise OptionError(f"{name} must be a number above 0, not {value!r}.")
-        if not (is_number(self.weight_decay) and 0 <= self.weight_decay < math.inf):
-            raise OptionError(f"weight_decay must be a number from 0 on, not {self.weight_decay!r}.")
+        for name in ("weight_decay", "activation_penalty", "temporal_penalty"):
+            value = getattr(self, name)
+            if not (is_number(value) and 0 <= value < math.inf):
+                raise OptionError(f"{name} must be a number from 0 on, not {value!r}.")
         for name in ("final_learning_rate", "drop_state"):
             value = getattr(self, name)
             if not (is_number(value) and 0 <= value <= 1):
@@ -130,8 +150,9 @@ class TrainingOptions:
             raise OptionError(f"devices must be a whole number from 1 on, not {self.devices!r}.")
         if self.sample_prompt is not None and not (isinstance(self.sample_prompt, str) and self.sample_prompt):
             raise OptionError(f"sample_prompt must be a text of at least one character, not {self.sample_prompt!r}.")
-        if self.clip_norm is not None and self.clip_value is not None:
-            raise OptionError("give clip_norm or clip_value, not both.")
+        given = [name for name in CLIPPING if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise OptionError(f"give {given[0]} or {given[1]}, not both.")
         if self.device not in ("auto", "cpu", "cuda", "mps"):
             raise OptionError(f"device must be auto, cpu, cuda or mps, not {self.device!r}.")
         if self.precision not in ("float32", "bfloat16"):

@@ -47,6 +47,7 @@ class Probing(Callback):
     in_a_row: Counter[str] = field(default_factory=Counter)
     said: set[str] = field(default_factory=set)
     losses: list[float] = field(default_factory=list)
+    removed: list[float] = field(default_factory=list)
     best_loss: float = float("inf")
     _before: list[Tensor] | None = None
 
@@ -61,7 +62,9 @@ class Probing(Callback):
         """Look, where it is time to."""
         assert isinstance(pl_module, LanguageTask)
         step = trainer.global_step
-        self.losses.append(pl_module.loss)
+        if not pl_module.guard.reason:
+            self.losses.append(pl_module.loss)
+            self.removed.append(pl_module.removed)
         if not self._is_due(trainer, step):
             return
         found = probe_step(pl_module.model, batch)
@@ -79,16 +82,23 @@ class Probing(Callback):
 
     def _training(self, task: LanguageTask) -> Training:
         """Return what is known of the training since the last probe."""
-        mean = sum(self.losses) / len(self.losses)
+        mean = clipped = removed = update = None
+        # A step that was left out says nothing, of which there may be no other.
+        if self.losses:
+            mean = sum(self.losses) / len(self.losses)
+            self.best_loss = min(self.best_loss, mean)
+            clipped = sum(share > 0 for share in self.removed) / len(self.removed)
+            removed = sum(self.removed) / len(self.removed)
         self.losses.clear()
-        self.best_loss = min(self.best_loss, mean)
-        update = None
-        if self._before is not None:
+        self.removed.clear()
+        if self._before is not None and not task.guard.reason:
             pairs = list(zip(task.parameters(), self._before, strict=True))
             moved = torch.nn.utils.get_total_norm([new.detach() - old for new, old in pairs])
             update = float(moved / torch.nn.utils.get_total_norm([old for _, old in pairs]))
-            self._before = None
-        return Training(window=self.window, update=update, loss=mean, best_loss=self.best_loss)
+        self._before = None
+        return Training(
+            window=self.window, clipped=clipped, removed=removed, update=update, loss=mean, best_loss=self.best_loss
+        )
 
     def _say(self, finding: Finding, step: int) -> None:
         if finding.name in self.said or self.in_a_row[finding.name] < _IN_A_ROW:
@@ -103,6 +113,7 @@ class Probing(Callback):
             "in_a_row": dict(self.in_a_row),
             "said": sorted(self.said),
             "losses": list(self.losses),
+            "removed": list(self.removed),
             "best_loss": self.best_loss,
         }
 
@@ -111,6 +122,7 @@ class Probing(Callback):
         self.in_a_row = Counter(state_dict["in_a_row"])
         self.said = set(state_dict["said"])
         self.losses = list(state_dict["losses"])
+        self.removed = list(state_dict["removed"])
         self.best_loss = float(state_dict["best_loss"])
 
 

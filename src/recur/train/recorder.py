@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -9,14 +10,15 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from recur.run import RunFolder
-from recur.tasks.language import LanguageTask
+from recur.tasks.language import NORMS_EVERY, LanguageTask
 from recur.train.checkpoint import Checkpoints
 from recur.train.display import Display, duration
 from recur.train.pace import Pace
 from recur.train.validation import Validation
 
-_ROW_EVERY = 10
+_ROW_EVERY = NORMS_EVERY
 _BAR_SECONDS = 0.2
+_SUMS = {"steps": int, "loss_sum": float, "norm_sum": float, "clipped": int, "removed_sum": float, "skipped": int}
 
 
 @dataclass(kw_only=True, eq=False)
@@ -41,6 +43,9 @@ class Recorder(Callback):
     steps: int = 0
     loss_sum: float = 0.0
     norm_sum: float = 0.0
+    clipped: int = 0
+    removed_sum: float = 0.0
+    skipped: int = 0
     _tokens: int = 0
     _since: float = 0.0
     _speed: float = 0.0
@@ -63,10 +68,15 @@ class Recorder(Callback):
         # Validation is not training: it does not count as slowness.
         self._since += time.monotonic() - before
         decision = self.pace.agree(trainer, pl_module.loss, is_over)
-        self.steps += 1
         self._tokens += batch.x.numel() * trainer.world_size
-        self.loss_sum += pl_module.loss if trainer.world_size == 1 else decision.loss
-        self.norm_sum += pl_module.gradient_norm
+        if pl_module.guard.reason:
+            self._skip(trainer, pl_module, step)
+        else:
+            self.steps += 1
+            self.loss_sum += pl_module.loss if trainer.world_size == 1 else decision.loss
+            self.norm_sum += pl_module.gradient_norm
+            self.clipped += pl_module.removed > 0
+            self.removed_sum += pl_module.removed
         if trainer.is_global_zero:
             # An interrupted training goes on, and its rows shall be as if it had not been.
             if step % _ROW_EVERY == 0 or (decision.is_over and not decision.is_interrupted):
@@ -75,10 +85,22 @@ class Recorder(Callback):
         if decision.is_checkpoint_due:
             self.checkpoints.save(trainer)
 
+    def _skip(self, trainer: Trainer, task: LanguageTask, step: int) -> None:
+        """Note a step that was left out, and say so once."""
+        self.skipped += 1
+        if not trainer.is_global_zero:
+            return
+        text = f"step {step}: {task.guard.reason}"
+        self.run.append_metrics({"kind": "event", "step": step, "text": text, **spoilt_by(task)})
+        if task.guard.skipped == 1:
+            self.display.say(f"note     {text} Training goes on; later ones are in metrics.jsonl and in the report.")
+
     def _write_row(self, trainer: Trainer, task: LanguageTask, step: int, epoch: int) -> None:
         now = time.monotonic()
         self._speed = self._tokens / max(now - self._since, 1e-9)
-        self._mean_loss = self.loss_sum / self.steps
+        # All steps of a row may have been left out.
+        steps = self.steps or math.nan
+        self._mean_loss = self.loss_sum / steps
         elapsed = self.pace.elapsed
         row = {
             "step": step,
@@ -86,15 +108,21 @@ class Recorder(Callback):
             "progress": self.pace.progress(step, elapsed),
             "elapsed": elapsed,
             "loss": self._mean_loss,
-            "grad_norm": self.norm_sum / self.steps,
+            "grad_norm": self.norm_sum / steps,
+            "clipped": self.clipped / steps,
+            "removed": self.removed_sum / steps,
+            "skipped": self.skipped,
             "learning_rate": trainer.optimizers[0].param_groups[0]["lr"],
             "tokens_per_second": self._speed,
             "characters_per_second": self._speed * self.characters_per_token,
         }
-        self.run.append_metrics({"kind": "train", **row})
+        self.run.append_metrics({"kind": "train", **row, "layer_norms": task.layer_norms})
+        of_layers = {f"layer_norm/{name}": norm for name, norm in task.layer_norms.items()}
         for logger in trainer.loggers:
-            logger.log_metrics({f"train/{key}": value for key, value in row.items() if key != "step"}, step=step)
+            figures = {f"train/{key}": value for key, value in row.items() if key != "step"}
+            logger.log_metrics(figures | of_layers, step=step)
         self.steps, self.loss_sum, self.norm_sum = 0, 0.0, 0.0
+        self.clipped, self.removed_sum, self.skipped = 0, 0.0, 0
         self._tokens, self._since = 0, now
 
     def _show(self, step: int, epoch: int, task: LanguageTask) -> None:
@@ -113,10 +141,14 @@ class Recorder(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """Return the sums of the row in the making, so that a resumed run writes the same rows."""
-        return {"steps": self.steps, "loss_sum": self.loss_sum, "norm_sum": self.norm_sum}
+        return {name: getattr(self, name) for name in _SUMS}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take the sums."""
-        self.steps = int(state_dict["steps"])
-        self.loss_sum = float(state_dict["loss_sum"])
-        self.norm_sum = float(state_dict["norm_sum"])
+        for name, kind in _SUMS.items():
+            setattr(self, name, kind(state_dict[name]))
+
+
+def spoilt_by(task: LanguageTask) -> dict[str, Any]:
+    """Return what an event tells of what was not finite in the newest step, beside its text."""
+    return {} if task.guard.found is None else {"nonfinite": task.guard.found.to_json()}
