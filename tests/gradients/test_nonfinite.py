@@ -325,8 +325,16 @@ class Own(nn.RNN):
     """A subclass, which is not looked into."""
 
 
-def test_a_layer_that_cannot_be_looked_into_tells_by_its_output() -> None:
-    layer = Own(1, 1, nonlinearity="relu", bias=False, batch_first=True)
+class Plain(recur.nn.RNN):
+    """A subclass with a forward of its own."""
+
+    def forward(self, x: Tensor) -> Any:  # type: ignore[override]
+        return super().forward(x)
+
+
+@pytest.mark.parametrize("make", [Own, Plain])
+def test_a_layer_that_cannot_be_looked_into_tells_by_its_output(make: Any) -> None:
+    layer = make(1, 1, nonlinearity="relu", bias=False, batch_first=True)
     with torch.no_grad():
         layer.weight_ih_l0.fill_(1.0)
         layer.weight_hh_l0.fill_(2.0)

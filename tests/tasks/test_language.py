@@ -18,6 +18,7 @@ from torch.nn import functional
 from recur.data.batch import Batch
 from recur.data.streams import TokenStreams
 from recur.errors import TrainingError
+from recur.gradients import clip_gradients
 from recur.gradients.history import detached
 from recur.models.language import LanguageModel
 from recur.models.options import LanguageModelOptions
@@ -76,7 +77,7 @@ def streams_of(batch_size: int = 4, window: int = 16, **options: Any) -> TokenSt
     return TokenStreams(token_ids(), batch_size=batch_size, window=window, **options)
 
 
-def trained(task: LanguageTask, streams: TokenStreams, steps: int) -> Watch:
+def trained(task: LanguageTask, streams: TokenStreams, steps: int, *callbacks: Callback) -> Watch:
     watch = Watch()
     trainer = Trainer(
         accelerator="cpu",
@@ -88,7 +89,7 @@ def trained(task: LanguageTask, streams: TokenStreams, steps: int) -> Watch:
         enable_progress_bar=False,
         enable_model_summary=False,
         limit_val_batches=0,
-        callbacks=[watch],
+        callbacks=[watch, *callbacks],
     )
     trainer.fit(task, train_dataloaders=Windows(streams))
     return watch
@@ -289,31 +290,48 @@ def test_the_norm_is_noted_before_clipping() -> None:
 # --- what is not finite -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("bounds", [{"max_norm": 1.0}, {"max_norm": None, "max_value": 0.5}, {"max_norm": None}])
-def test_a_loss_that_is_not_finite_stops_before_the_weights_are_spoilt(bounds: dict[str, Any]) -> None:
-    network, streams = model(torch.float32), streams_of()
-    task = LanguageTask(network, windows_per_epoch=16, learning_rate=1e-2, **bounds)
-    before: dict[str, Tensor] = {}
-    forward = network.forward
-    calls: list[int] = []
+BOUNDS = {
+    "clip_norm": {"max_norm": 1.0},
+    "clip_value": {"max_norm": None, "max_value": 0.5},
+    "clip_layer_norm": {"max_norm": None, "max_layer_norm": 0.5},
+    "clip_ratio": {"max_norm": None, "max_ratio": 0.02},
+}
+
+
+def spoil(network: LanguageModel, *steps: int, factor: float = torch.inf) -> list[int]:
+    """Let the logits of these calls, from 1, be spoilt; return the list in which the calls are counted."""
+    forward, calls = network.forward, list[int]()
 
     def spoilt(x: Tensor, state: Any = None, **options: Any) -> Any:
         logits, after = forward(x, state, **options)
         calls.append(1)
-        if len(calls) == 4:
-            before.update({name: value.clone() for name, value in network.state_dict().items()})
-            logits = logits * torch.inf
-        return logits, after
+        return (logits * factor if len(calls) in steps else logits), after
 
     network.forward = spoilt  # type: ignore[method-assign]
-    bound = "clip_value" if "max_value" in bounds else "clip_norm"
+    return calls
+
+
+@pytest.mark.parametrize("option", [*BOUNDS, None])
+def test_a_loss_that_is_not_finite_stops_before_the_weights_are_spoilt(option: str | None) -> None:
+    network, streams = model(torch.float32), streams_of()
+    bounds = BOUNDS.get(option or "", {"max_norm": None})
+    task = LanguageTask(network, windows_per_epoch=16, learning_rate=1e-2, skip_nonfinite=0, **bounds)
+    before: dict[str, Tensor] = {}
+
+    class Keep(Callback):
+        def on_train_batch_start(self, *arguments: Any) -> None:
+            before.update({name: value.clone() for name, value in network.state_dict().items()})
+
+    calls = spoil(network, 4)
     message = (
         r"^step 4: the loss is nan and the gradient's norm nan, not finite; this step was not taken and the last good "
-        rf"weights are kept\. Try a lower learning_rate than 0\.01, a smaller {bound}, or a longer warm-up\.$"
+        r"weights are kept\. When it was run again, everything in it was finite\. Try a lower learning_rate than "
+        rf"0\.01, a smaller {option or 'clip_norm'}, or a longer warm-up\.$"
     )
     with pytest.raises(TrainingError, match=message):
-        trained(task, streams, 10)
-    assert len(calls) == 4
+        trained(task, streams, 10, Keep())
+    # The fifth call is the search's.
+    assert len(calls) == 5
     for name, value in network.state_dict().items():
         assert torch.equal(value, before[name]), name
         assert bool(torch.isfinite(value).all())
@@ -325,8 +343,10 @@ def test_an_infinite_loss_stops_even_where_the_gradient_is_finite() -> None:
         # Float32's largest number apart: the loss overflows, softmax and its gradient do not.
         network.output.bias.fill_(-3.4e38)
         network.output.bias[0] = 3.4e38
-    task = LanguageTask(network, windows_per_epoch=16, learning_rate=1e-2)
-    with pytest.raises(TrainingError, match=r"^step 1: the loss is (inf|nan) "):
+    task = LanguageTask(network, windows_per_epoch=16, learning_rate=1e-2, skip_nonfinite=0)
+    with pytest.raises(
+        TrainingError, match=r"^step 1: the loss is (inf|nan) .* What went wrong first: the loss is inf\."
+    ):
         trained(task, streams, 3)
     assert bool(torch.isfinite(network.output.bias).all())
 
@@ -334,9 +354,174 @@ def test_an_infinite_loss_stops_even_where_the_gradient_is_finite() -> None:
 def test_a_huge_learning_rate_ends_in_the_advice_with_finite_weights() -> None:
     network, streams = model(torch.float32), streams_of()
     task = LanguageTask(network, windows_per_epoch=16, learning_rate=1e20, max_norm=None)
-    with pytest.raises(TrainingError, match=r"Try a lower learning_rate than 1e\+20, a smaller clip_norm"):
+    with pytest.raises(
+        TrainingError,
+        match=r"this step and the 3 steps before it were not taken .* a lower learning_rate than 1e\+20, a smaller cl",
+    ):
         trained(task, streams, 50)
     assert all(bool(torch.isfinite(p).all()) for p in network.parameters())
+
+
+def test_a_step_that_is_left_out_leaves_everything_but_the_carried_state() -> None:
+    """Windows 3 and 4 are spoilt: what follows is as if they had never been, from the initial state."""
+    streams, network, plain = streams_of(), model(), model()
+    task = LanguageTask(network, windows_per_epoch=16, learning_rate=1e-2, weight_decay=0.1, skip_nonfinite=2)
+    # The fourth and the sixth call are those of the searches.
+    spoil(network, 3, 5)
+    watch = trained(task, streams, 7)
+    assert [math.isfinite(loss) for loss in watch.losses] == [True, True, False, False, True, True, True]
+    assert (task.guard.skipped, task.guard.in_a_row, task.guard.reason) == (2, 0, "")
+    decayed = [p for p in plain.parameters() if p.dim() > 1]
+    others = [p for p in plain.parameters() if p.dim() == 1]
+    optimizer = torch.optim.AdamW(
+        [{"params": decayed, "weight_decay": 0.1}, {"params": others, "weight_decay": 0}], 1e-2
+    )
+    state = None
+    for step, batch in enumerate(list(streams)[:7]):
+        if step in (2, 3):
+            state = None
+            continue
+        logits, state = plain(batch.x, None if state is None else detached(state))
+        loss = functional.cross_entropy(logits.reshape(-1, VOCABULARY), batch.target.reshape(-1))
+        assert watch.losses[step] == pytest.approx(float(loss.detach()), abs=1e-12)
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(plain.parameters(), 1.0)
+        optimizer.step()
+    for name, value in network.state_dict().items():
+        torch.testing.assert_close(value, plain.state_dict()[name], rtol=0, atol=1e-12)
+
+
+def test_the_search_tells_where_it_went_wrong_in_a_run_of_the_same_dropout() -> None:
+    network, streams = model(torch.float32, dropout=0.5), streams_of()
+    with torch.no_grad():
+        # Saturated units, so whether this logit overflows depends on which of them are dropped.
+        network.get_parameter("layers.1.weight_ih_l0").mul_(1e3)
+        network.output.weight[3] = 2e38 * torch.tensor([1.0, -1.0] * 6)
+    task = LanguageTask(network, windows_per_epoch=16, learning_rate=1e-2, skip_nonfinite=0)
+    with pytest.raises(
+        TrainingError, match=r"What went wrong first: output: the output is -?inf at index \(\d+, \d, 3\)"
+    ):
+        trained(task, streams, 30)
+    assert task.guard.found is not None
+    assert task.guard.found.module == "output"
+    assert not any(module._forward_hooks for module in network.modules())
+
+
+def test_a_spoilt_weight_is_named() -> None:
+    network, streams = model(torch.float32), streams_of()
+    with torch.no_grad():
+        network.get_parameter("layers.1.weight_hh_l0")[5, 2] = torch.nan
+    task = LanguageTask(network, windows_per_epoch=16, learning_rate=1e-2, skip_nonfinite=1)
+    with pytest.raises(
+        TrainingError,
+        match=r"^step 2: .* this step and the 1 step before it were not taken .* What went wrong first: "
+        r"layers\.1: the parameter weight_hh_l0 is nan at index \(5, 2\)\. Try".replace("nan at", "NaN at"),
+    ):
+        trained(task, streams, 3)
+
+
+def test_the_counts_of_the_guard_are_saved() -> None:
+    task = LanguageTask(model(), windows_per_epoch=16, learning_rate=1e-2)
+    task.guard.allows(math.nan, 1.0)
+    checkpoint: dict[str, Any] = {}
+    task.on_save_checkpoint(checkpoint)
+    other = LanguageTask(model(), windows_per_epoch=16, learning_rate=1e-2)
+    other.on_load_checkpoint(checkpoint)
+    assert other.guard.state_dict() == {"in_a_row": 1, "skipped": 1}
+
+
+# --- clipping and norms -----------------------------------------------------------------------------------------------
+
+
+def first_gradients(network: LanguageModel) -> dict[str, Tensor]:
+    batch = next(iter(streams_of()))
+    logits, _ = network(batch.x)
+    functional.cross_entropy(logits.reshape(-1, VOCABULARY), batch.target.reshape(-1)).backward()  # type: ignore[no-untyped-call]
+    found = {name: p.grad.clone() for name, p in network.named_parameters() if p.grad is not None}
+    network.zero_grad()
+    return found
+
+
+@pytest.mark.parametrize("option", BOUNDS)
+@pytest.mark.parametrize("tied", [False, True])
+def test_gradients_are_clipped_as_asked(option: str, tied: bool) -> None:
+    bounds = {name: None if value is None else value / 50 for name, value in BOUNDS[option].items()}
+    network = model(tied=tied)
+    raw = first_gradients(network)
+    task = LanguageTask(network, windows_per_epoch=16, learning_rate=0.0, **bounds)
+    kept: dict[str, Tensor] = {}
+
+    class Look(Callback):
+        def on_train_batch_end(self, *arguments: Any) -> None:
+            kept.update({name: p.grad.clone() for name, p in network.named_parameters() if p.grad is not None})
+
+    trained(task, streams_of(), 1, Look())
+    other = model(tied=tied)
+    for name, parameter in other.named_parameters():
+        parameter.grad = raw[name].clone()
+    exempt = other.output.parameters() if option == "clip_ratio" else ()
+    clipping = clip_gradients(other, **bounds, exempt=exempt)
+    assert task.removed == pytest.approx(float(clipping.removed), rel=1e-10)
+    assert task.removed > 0.01
+    for name, parameter in other.named_parameters():
+        torch.testing.assert_close(kept[name], parameter.grad, rtol=1e-12, atol=1e-15)
+    if option == "clip_ratio":
+        assert not tied or torch.equal(kept["embedding.weight"], raw["embedding.weight"])
+        assert torch.equal(kept["output.bias"], raw["output.bias"])
+        assert not torch.equal(kept["layers.0.weight_hh_l0"], raw["layers.0.weight_hh_l0"])
+
+
+def test_norms_by_layer_are_noted_before_clipping_in_every_tenth_step() -> None:
+    noted: list[dict[str, float]] = []
+
+    class Look(Callback):
+        def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *arguments: Any) -> None:
+            assert isinstance(pl_module, LanguageTask)
+            noted.append(dict(pl_module.layer_norms))
+
+    task = LanguageTask(model(), windows_per_epoch=16, learning_rate=1e-2, max_norm=1e-3)
+    watch = trained(task, streams_of(), 20, Look())
+    assert [bool(norms) for norms in noted] == [step % 10 == 0 for step in range(1, 21)]
+    for step in (9, 19):
+        assert list(noted[step]) == ["embedding", "layers.0", "layers.1", "output"]
+        assert math.hypot(*noted[step].values()) == pytest.approx(watch.norms[step], rel=1e-10)
+
+
+# --- penalties --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("residual", [False, True])
+@pytest.mark.parametrize(("alpha", "beta"), [(2.0, 0.0), (0.0, 1.5), (2.0, 1.5)])
+def test_penalties_are_added_to_what_is_minimised_and_not_to_the_loss(
+    alpha: float, beta: float, residual: bool
+) -> None:
+    network = model(dropout=0.5, residual=residual, cell="gru")
+    streams = streams_of(batch_size=2, window=100, document_starts=np.array([0, 30, 77]))
+    batch = next(iter(streams))
+    task = LanguageTask(
+        network, windows_per_epoch=1, learning_rate=0.0, activation_penalty=alpha, temporal_penalty=beta
+    )
+    torch.manual_seed(5)
+    found = task.training_step(batch, 0)
+    torch.manual_seed(5)
+    assert batch.reset is not None
+    h = network.embedding(batch.x.t())
+    h = network.embedding_dropout(h)
+    for number, layer in enumerate(network.layers):
+        out = layer(h, reset=batch.reset.t())[0]
+        out = out + h if residual and number else out
+        h = network.dropout(out)
+    loss = functional.cross_entropy(network.output(h).flatten(0, 1), batch.target.t().flatten())
+    follows = ~batch.reset.t()[1:]
+    changes = (out[1:] - out[:-1])[follows]
+    expected = loss + alpha * h.square().mean() + beta * changes.square().mean()
+    assert float(found.detach()) == pytest.approx(float(expected.detach()), rel=1e-12)
+    assert task.loss == pytest.approx(float(loss.detach()), rel=1e-12)
+    mine, other = (torch.autograd.grad(value, list(network.parameters())) for value in (found, expected))
+    for a, b in zip(mine, other, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-12)
+    assert (~follows).sum() == 2
 
 
 # --- learning ---------------------------------------------------------------------------------------------------------

@@ -80,11 +80,12 @@ def test_without_a_bound_there_is_one() -> None:
         assert asdict(training).items() >= bound.items()
 
 
-def test_clipping_by_norm_unless_by_value() -> None:
+def test_clipping_by_norm_unless_by_something_else() -> None:
     assert chosen()[1].clip_norm == 1.0
     assert chosen(clip_norm=0.3)[1].clip_norm == 0.3
-    by_value = chosen(clip_value=0.3)[1]
-    assert (by_value.clip_norm, by_value.clip_value) == (None, 0.3)
+    for name in ("clip_value", "clip_layer_norm", "clip_ratio"):
+        other = chosen(**{name: 0.3})[1]
+        assert (other.clip_norm, getattr(other, name)) == (None, 0.3)
 
 
 def test_a_short_text_is_cut_into_fewer_streams() -> None:

@@ -52,10 +52,15 @@ def test_a_run_holds_what_it_promises(train: Any, rows: Any) -> None:
     row = [row for row in run.metrics() if row["kind"] == "train"][2]
     assert row.keys() == {
         *("kind", "step", "epoch", "progress", "elapsed", "loss", "grad_norm", "learning_rate"),
-        *("tokens_per_second", "characters_per_second"),
+        *("tokens_per_second", "characters_per_second", "clipped", "removed", "skipped", "layer_norms"),
     }
     assert row["progress"] == 0.5
-    assert all(value > 0 for key, value in row.items() if key not in ("kind", "epoch"))
+    assert all(
+        value > 0 for key, value in row.items() if isinstance(value, float) and key not in ("clipped", "removed")
+    )
+    assert 0 <= row["removed"] <= row["clipped"] <= 1
+    assert row["skipped"] == 0
+    assert list(row["layer_norms"]) == ["embedding", "layers.0", "layers.1", "output"]
     assert sum(layer["parameters"] for layer in run.read_json("model.json")["layers"]) == sum(
         value.numel() for value in run.load_weights().values()
     )
@@ -152,6 +157,8 @@ def test_weights_are_updated_by_clipped_adamw(train: Any, monkeypatch: pytest.Mo
     (row,) = [row for row in run.metrics() if row["kind"] == "train"]
     assert min(norms) > 0.05
     assert row["grad_norm"] == pytest.approx(sum(norms) / 3, rel=1e-4)
+    assert row["clipped"] == 1.0
+    assert row["removed"] == pytest.approx(sum(1 - 0.05 / norm for norm in norms) / 3, rel=1e-4)
 
 
 @no_report

@@ -27,8 +27,8 @@ def test_frozen_and_by_keyword_only() -> None:
 WHOLE_FROM_ONE = (
     *("max_epochs", "max_steps", "batch_size", "window", "reach", "validate_every", "checkpoint_every", "devices"),
 )
-WHOLE_FROM_ZERO = ("warmup_steps", "patience", "seed", "sample_length")
-ABOVE_ZERO = ("max_minutes", "learning_rate", "clip_norm", "clip_value")
+WHOLE_FROM_ZERO = ("warmup_steps", "patience", "seed", "sample_length", "skip_nonfinite")
+ABOVE_ZERO = ("max_minutes", "learning_rate", "clip_norm", "clip_value", "clip_layer_norm", "clip_ratio")
 
 
 @pytest.mark.parametrize("name", WHOLE_FROM_ONE)
@@ -63,12 +63,16 @@ def test_numbers_above_zero(name: str) -> None:
         ({"weight_decay": -0.1}, r"weight_decay must be a number from 0 on, not -0\.1\."),
         ({"weight_decay": math.nan}, r"weight_decay must be a number from 0 on, not nan\."),
         ({"weight_decay": None}, r"weight_decay must be a number from 0 on, not None\."),
+        ({"activation_penalty": -1}, r"activation_penalty must be a number from 0 on, not -1\."),
+        ({"temporal_penalty": math.inf}, r"temporal_penalty must be a number from 0 on, not inf\."),
         ({"final_learning_rate": 1.1}, r"final_learning_rate must be a number from 0 to 1, not 1\.1\."),
         ({"final_learning_rate": -1}, r"final_learning_rate must be a number from 0 to 1, not -1\."),
         ({"drop_state": -0.1}, r"drop_state must be a number from 0 to 1, not -0\.1\."),
         ({"drop_state": None}, r"drop_state must be a number from 0 to 1, not None\."),
         ({"window": 64, "reach": 63}, r"reach must be at least the window of 64 steps, not 63\."),
         ({"clip_norm": 1.0, "clip_value": 1.0}, r"give clip_norm or clip_value, not both\."),
+        ({"clip_value": 1.0, "clip_ratio": 1.0}, r"give clip_value or clip_ratio, not both\."),
+        ({"clip_layer_norm": 1.0, "clip_ratio": 1.0}, r"give clip_layer_norm or clip_ratio, not both\."),
         ({"device": "gpu"}, r"device must be auto, cpu, cuda or mps, not 'gpu'\."),
         ({"precision": "bf16"}, r"precision must be float32 or bfloat16, not 'bf16'\."),
         ({"sample_prompt": ""}, r"sample_prompt must be a text of at least one character, not ''\."),
@@ -91,6 +95,9 @@ def test_values_out_of_range(values: dict[str, Any], message: str) -> None:
         {"final_learning_rate": 1},
         {"clip_norm": 1.0},
         {"clip_value": 1.0},
+        {"clip_layer_norm": 1.0},
+        {"clip_ratio": 0.02},
+        {"activation_penalty": 0, "temporal_penalty": 2},
         {"device": "cuda"},
         {"precision": "bfloat16"},
         {"seed": (1 << 63) - 1},

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import signal
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 
-from recur.errors import Interrupted
+from recur.errors import Interrupted, TrainingError
 from recur.run import RunFolder
+from recur.tasks.language import LanguageTask
 from recur.train import recorder
 from recur.train.fit import resume_language_model
 
@@ -47,3 +50,103 @@ def test_steps_before_a_resume_do_not_count_as_fast(train: Any, signals_at: Any,
     with pytest.raises(Interrupted):
         train("halves", max_steps=40)
     assert speeds(resume_language_model(tmp_path / "halves", console=console)) == [64.0] * 4
+
+
+# --- steps that are left out ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def spoil_steps(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Let the loss of some steps be NaN, by an embedding that is bad in them alone."""
+
+    def arrange(*steps: int) -> None:
+        training_step = LanguageTask.training_step
+
+        def spoilt(task: LanguageTask, batch: Any, index: int) -> Any:
+            weight, step = task.model.embedding.weight, task.global_step + 1
+            token = int(batch.x[2, 5])
+            kept = weight[token, 3].item()
+            with torch.no_grad():
+                weight[token, 3] = math.nan if step in steps else kept
+            try:
+                return training_step(task, batch, index)
+            finally:
+                task.restore = (token, kept)  # type: ignore[attr-defined, assignment]
+
+        allows = recorder.LanguageTask.configure_gradient_clipping
+
+        def restored(task: LanguageTask, *arguments: Any, **options: Any) -> None:
+            allows(task, *arguments, **options)
+            token, kept = task.restore  # type: ignore[attr-defined, misc]
+            with torch.no_grad():
+                task.model.embedding.weight[token, 3] = kept
+
+        monkeypatch.setattr(LanguageTask, "training_step", spoilt)
+        monkeypatch.setattr(LanguageTask, "configure_gradient_clipping", restored)
+
+    return arrange
+
+
+def of_kind(run: RunFolder, kind: str) -> list[dict[str, Any]]:
+    return [row for row in run.metrics() if row["kind"] == kind]
+
+
+def test_steps_that_are_left_out_are_told_and_do_not_count(train: Any, spoil_steps: Any, console: Any) -> None:
+    spoil_steps(13, 14, 27, *range(31, 34))
+    run = train(max_steps=40, validate_every=20, probe_every=10)
+    rows = of_kind(run, "train")
+    assert [row["skipped"] for row in rows] == [0, 2, 1, 3]
+    assert all(math.isfinite(row["loss"]) and row["grad_norm"] > 0 for row in rows)
+    events = [row for row in of_kind(run, "event") if "nonfinite" in row]
+    assert [row["step"] for row in events] == [13, 14, 27, 31, 32, 33]
+    for row in events:
+        assert row["text"].startswith(f"step {row['step']}: the loss is nan and the gradient's norm nan, not finite; ")
+        assert " What went wrong first: embedding: the parameter weight is NaN at index (" in row["text"]
+        assert row["nonfinite"]["module"] == "embedding"
+        assert row["nonfinite"]["tensor"] == "parameter weight"
+        assert row["nonfinite"]["index"][1] == 3
+    notes = [line for line in console.file.getvalue().splitlines() if line.startswith("note     step ")]
+    assert len(notes) == 1
+    assert notes[0].startswith("note     step 13: the loss is nan")
+    assert all(bool(torch.isfinite(value).all()) for value in run.load_weights().values())
+    assert math.isfinite(run.read_json("evaluation.json")["model"]["nats_per_token"])
+
+
+def test_a_row_without_a_step_that_was_taken_has_no_figures(train: Any, spoil_steps: Any) -> None:
+    spoil_steps(*range(11, 21))
+    run = train(max_steps=30, skip_nonfinite=10, probe_every=10)
+    rows = of_kind(run, "train")
+    assert [row["skipped"] for row in rows] == [0, 10, 0]
+    assert [rows[1][name] for name in ("loss", "grad_norm", "clipped", "removed")] == [None] * 4
+    assert rows[1]["layer_norms"] == {}
+    assert rows[2]["loss"] > 0
+    (probe,) = [row for row in of_kind(run, "probe") if row["step"] == 20]
+    assert probe["update"] is None
+
+
+def test_too_many_in_a_row_end_the_training(train: Any, spoil_steps: Any, tmp_path: Any) -> None:
+    spoil_steps(*range(11, 21))
+    with pytest.raises(
+        TrainingError, match=r"^step 13: .*; this step and the 2 steps before it were not taken and the"
+    ):
+        train(max_steps=30, skip_nonfinite=2)
+    events = of_kind(RunFolder.open(tmp_path / "run"), "event")
+    assert [row["step"] for row in events] == [11, 12, 12]
+    assert events[-1]["nonfinite"]["module"] == "embedding"
+
+
+def test_left_out_steps_resume_bit_for_bit(
+    train: Any, spoil_steps: Any, signals_at: Any, assert_same: Any, tmp_path: Any, console: Any
+) -> None:
+    changes = {"activation_penalty": 2.0, "temporal_penalty": 1.0, "clip_ratio": 0.05, "max_steps": 40}
+    spoil_steps(18, 19, 20, 27)
+    whole = train("whole", **changes)
+    signals_at(19, signal.SIGINT)
+    with pytest.raises(Interrupted):
+        train("halves", **changes)
+    halves = resume_language_model(tmp_path / "halves", console=console)
+    assert_same(whole, halves)
+    names = ("step", "loss", "grad_norm", "clipped", "removed", "skipped", "layer_norms")
+    kept = [[[row[name] for name in names] for row in of_kind(run, "train")] for run in (whole, halves)]
+    assert kept[0] == kept[1]
+    assert [row[5] for row in kept[0]] == [0, 3, 1, 0]

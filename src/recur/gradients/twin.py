@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 from torch import nn
@@ -17,11 +18,13 @@ def twin_of(layer: nn.Module) -> RecurrentLayer | None:
         layer: A layer of this library or of torch.
 
     Returns:
-        Of a torch layer a twin with the very same parameters, while the layer stays as it was; of anything else, such
-        as a subclass, which may compute something else, None.
+        Of a torch layer a twin with the very same parameters, while the layer stays as it was. None for anything else,
+        such as a subclass of torch's, which may compute something else, or one of ours whose own `forward` does not
+        take `return_all`.
     """
     if isinstance(layer, RecurrentLayer):
-        return layer
+        taken = inspect.signature(layer.forward).parameters.values()
+        return layer if any(each.name == "return_all" or each.kind == each.VAR_KEYWORD for each in taken) else None
     if not isinstance(layer, nn.RNNBase):
         return None
     # Not copy.copy, which parametrized modules refuse.
