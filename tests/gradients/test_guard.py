@@ -86,6 +86,17 @@ def test_the_search_is_made_for_bad_steps_only_and_told() -> None:
     assert len(calls) == 2
 
 
+def test_a_spoilt_weight_is_mended_by_no_batch() -> None:
+    guard = FiniteGuard(limit=9)
+    weight = NonFinite(module="read", tensor="parameter weight", value="inf", index=(0, 1))
+    gradient = NonFinite(module="read", tensor="gradient of weight", value="inf", index=(0, 1))
+    assert not guard.allows(math.nan, 1.0, lambda: gradient)
+    with pytest.raises(
+        TrainingError, match=r"What went wrong first: read: the parameter weight is inf at index \(0, 1\)"
+    ):
+        guard.allows(math.nan, 1.0, lambda: weight)
+
+
 def test_its_counts_are_resumed() -> None:
     guard = FiniteGuard(limit=2)
     guard.allows(math.nan, 1.0)

@@ -80,9 +80,16 @@ def test_the_gradient_norm_is_logarithmic_and_shows_the_clipping() -> None:
     assert norm.is_log
     assert norm.series[0].y == (4.0, None, 0.5, 0.4, 0.25)
     assert [(level.name, level.y) for level in norm.levels] == [("clipped above 1", 1.0)]
-    assert norm.summary == "Median 0.5, at most 4. Clipped at 1 of 4 logged steps."
+    assert norm.summary == "Median 0.5, at most 4."
     assert norm.y_range == (0.2, 5.0)
     assert chart(rows, "gradient_norm").levels == ()
+
+
+def test_the_gradient_norm_tells_how_much_was_clipped() -> None:
+    shares = ((1.0, 0.5), (0.5, 0.1), (None, None), (0.0, 0.0))
+    rows = [train_row(step, grad_norm=1.0, clipped=a, removed=b) for step, (a, b) in enumerate(shares, 1)]
+    found = chart(rows, "gradient_norm").summary
+    assert found.endswith(". Clipped in 50% of the steps, which took 20% off the norm in the mean.")
 
 
 def test_the_throughput_starts_at_zero_and_falls_back_to_tokens() -> None:

@@ -17,9 +17,9 @@ class FiniteGuard:
     """Lets a step be taken only where loss and gradient are finite, and ends a training in which they no longer are.
 
     Asked between the backward pass and the optimiser's step. A step that is left out changes neither weights nor the
-    optimiser. If the batch was to blame, training goes on with the next; if the weights are, no batch helps, and after
-    some such steps in a row it raises. A state that is carried on from the bad batch may be bad too, and must be
-    dropped.
+    optimiser. If the batch was to blame, training goes on with the next; after some such steps in a row it raises, and
+    at once where a weight itself is found not to be finite, which no batch can mend. A state that is carried on from
+    the bad batch may be bad too, and must be dropped.
 
     With several processes ask after the gradients are averaged: then all of them see the same norm and decide alike,
     as long as a loss that is not finite makes the gradient so.
@@ -81,7 +81,7 @@ class FiniteGuard:
             search: Called for a bad step, to find out what went wrong first: `lambda: find_nonfinite(model, run)`.
 
         Raises:
-            TrainingError: More than `limit` steps in a row were not finite.
+            TrainingError: More than `limit` steps in a row were not finite, or a weight is not.
         """
         loss = float(loss.detach()) if isinstance(loss, Tensor) else loss
         norm = float(norm.detach()) if isinstance(norm, Tensor) else norm
@@ -101,7 +101,7 @@ class FiniteGuard:
             self.reason += f" What went wrong first: {self.found}."
         elif search is not None:
             self.reason += " When it was run again, everything in it was finite."
-        if self.in_a_row > self.limit:
+        if self.in_a_row > self.limit or (self.found is not None and self.found.is_parameter):
             raise TrainingError(self.reason)
         return False
 

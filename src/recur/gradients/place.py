@@ -45,6 +45,11 @@ class NonFinite:
             where = f" at index {self.index if len(self.index) > 1 else self.index[0]}"
         return f"{self.module}{': ' if self.module else ''}the {self.tensor} is {self.value}{where}"
 
+    @property
+    def is_parameter(self) -> bool:
+        """Whether it is a parameter itself."""
+        return self.tensor.startswith("parameter ")
+
     def to_json(self) -> dict[str, Any]:
         """Return it as a dictionary of plain values."""
         return asdict(self) | {"index": list(self.index)}

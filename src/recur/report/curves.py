@@ -134,9 +134,13 @@ def _gradient_norm(train: Sequence[Row], clip_norm: float | None) -> Chart:
     summary, y_range = "", None
     if values:
         summary = f"Median {values[len(values) // 2]:.3g}, at most {values[-1]:.3g}."
-        for level in levels:
-            above = sum(value > level.y for value in values)
-            summary += f" Clipped at {above:,} of {len(values):,} logged steps."
+        clipped = [share for row in train if (share := number(row.get("clipped"))) is not None]
+        removed = [share for row in train if (share := number(row.get("removed"))) is not None]
+        if clipped and removed:
+            summary += (
+                f" Clipped in {sum(clipped) / len(clipped):.0%} of the steps, which took "
+                f"{sum(removed) / len(removed):.0%} off the norm in the mean."
+            )
         heights = [*values, *(level.y for level in levels)]
         y_range = log_range(min(heights), max(heights))
     return Chart(
