@@ -257,6 +257,10 @@ def test_noise_is_off_and_the_modes_come_back() -> None:
     layer.eval()
     torch.testing.assert_close(in_training, jacobian_penalty(layer, x, along=along), rtol=0, atol=0)
     assert not layer.training
+    # The kernels have second derivatives only by way of the reference, cuDNN has none.
+    kernels = recur.nn.GRU(3, 4, dtype=torch.float64, backend="cpu")
+    jacobian_penalty(kernels, x).backward()
+    assert kernels.backend == "cpu"
     cells = recur.nn.Recurrent(lambda size: nn.GRUCell(size, 4), 3).double()
     cells.cells.eval()
     jacobian_penalty(cells, x)

@@ -166,6 +166,38 @@ def test_a_loss_that_is_not_finite_is_told_once(folder: Path, recur: Any) -> Non
     assert len(events) == 1
 
 
+SPOILT = """
+import sys, torch
+from recur.cli.main import main
+from recur.tasks.language import LanguageTask
+
+run = LanguageTask._run
+
+def spoilt(task, batch, *more):
+    loss, *rest = run(task, batch, *more)
+    # The gradient of a constant is none: only the loss tells.
+    bad = task.global_rank == 1 and task.global_step in (10, 11)
+    return (loss + torch.tensor(torch.inf) if bad else loss, *rest)
+
+LanguageTask._run = spoilt
+sys.exit(main())
+"""
+
+
+def test_a_loss_of_one_process_that_is_not_finite_is_left_out_by_all(folder: Path, recur: Any) -> None:
+    Path("spoilt.py").write_text(SPOILT)
+    options = ("train", "text.txt", *TINY, *STEPS, "--out", "run")
+    done = subprocess.run(
+        [sys.executable, *TORCHRUN, "spoilt.py", *options], capture_output=True, text=True, check=False, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    rows = RunFolder.open("run").metrics()
+    assert [row["step"] for row in rows if row["kind"] == "event"] == [11, 12]
+    assert [row["skipped"] for row in rows if row["kind"] == "train"] == [0, 2, 0, 0, 0, 0]
+    assert all(row["loss"] > 0 for row in rows if row["kind"] == "train")
+
+
 def listening(pid: int) -> set[str]:
     """Return the addresses, as Linux writes them, on which a process and its children wait for connections."""
     pids = [pid, *map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]

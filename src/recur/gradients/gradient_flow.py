@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from recur.gradients.twin import twin_of
 from recur.nn.asked import Asked
+from recur.nn.form import GatedForm
 from recur.nn.layer import RecurrentLayer
 from recur.nn.sequences import Form, Lengths, Sequences, lengths_of, time_first
 
@@ -129,7 +130,7 @@ def _penalty(
     """
     is_differentiable = torch.is_grad_enabled()
     counts = [name not in own._fixed_states for name in own._state_names]
-    with torch.enable_grad():
+    with torch.enable_grad(), _by_reference(own):
         leaves = [part.requires_grad_(count) for part, count in zip(before, counts, strict=True)]
         asked = Asked(number, tuple(leaves), None, None, None, reverse=False, records=False)
         result = own._run_one(x_NI[None], asked)
@@ -246,3 +247,16 @@ def _in_evaluation(layer: nn.Module) -> Iterator[None]:
     finally:
         for module, mode in modes:
             module.training = mode
+
+
+@contextmanager
+def _by_reference(layer: nn.Module) -> Iterator[None]:
+    """Compute in plain torch for a while: cuDNN has no second derivatives, and the kernels would run a step twice."""
+    backends = [(module, module.backend) for module in layer.modules() if isinstance(module, GatedForm)]
+    for module, _ in backends:
+        module.backend = "reference"
+    try:
+        yield
+    finally:
+        for module, backend in backends:
+            module.backend = backend
