@@ -47,6 +47,16 @@ def test_what_stays_ill_is_said_once(train: Any, model: Any) -> None:
     assert next(row["step"] for row in of_kind(run, "event") if row["text"] == said[0]) == 25
 
 
+@no_report
+def test_clipping_that_never_rests_is_said(train: Any) -> None:
+    names = [
+        {row["text"].split(":")[0] for row in of_kind(train(name, clip_norm=bound, probe_every=5), "event")}
+        for name, bound in (("tight", 1e-4), ("wide", 1e4))
+    ]
+    assert "clipping always active" in names[0]
+    assert "clipping always active" not in names[1]
+
+
 def test_the_cheap_probe_is_a_part_of_the_whole_one() -> None:
     model = LanguageModel(
         9, LanguageModelOptions(cell="gru", num_layers=1, hidden_size=6, embedding_size=5, dropout=0.5)
