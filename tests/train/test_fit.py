@@ -165,7 +165,7 @@ def test_weights_are_updated_by_clipped_adamw(train: Any, monkeypatch: pytest.Mo
 @no_report
 def test_a_time_budget_ends_on_time_with_the_decay_at_its_end(train: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     # A clock that goes on by five milliseconds each time that it is read, however busy the machine is.
-    ticks = itertools.count()
+    ticks = itertools.count(1)
     monkeypatch.setattr(pace, "time", SimpleNamespace(monotonic=lambda: next(ticks) * 0.005))
     options = {"validate_every": 1000, "checkpoint_every": None, "learning_rate": 0.01, "final_learning_rate": 0.0}
     run = train(max_minutes=0.04, max_steps=None, **options)
