@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from recur.report.passage import LEVELS, Scale, chance, nats, scale_for, symbol_name, symbols, visible
 
-STYLE = (importlib.resources.files("recur.report") / "templates" / "report.css").read_text(encoding="utf-8")
+STYLE = (importlib.resources.files("recur.report") / "templates" / "base.css").read_text(encoding="utf-8")
 
 
 def luminance(colour: str) -> float:

@@ -96,11 +96,7 @@
     if (!symbol) return;
     symbol.classList.add("current");
     tip.textContent = symbol.dataset.says;
-    const place = symbol.getClientRects()[0], size = tip.getBoundingClientRect();
-    const left = place.left + place.width / 2 - size.width / 2;
-    tip.style.left = Math.max(8, Math.min(left, root.clientWidth - size.width - 8)) + scrollX + "px";
-    const above = place.top - size.height - 8;
-    tip.style.top = (above > 8 ? above : place.bottom + 8) + scrollY + "px";
+    pointing.place(tip, symbol);
   }
 
   for (const passage of document.querySelectorAll(".symbols")) {
@@ -113,24 +109,9 @@
       point(symbol);
       said.textContent = symbol.dataset.says;
     };
-    // The symbol on the next or the previous line that lies nearest.
-    const line = (direction) => {
-      const here = passage.children[at].getClientRects()[0];
-      let best = at, distance = Infinity, row = null;
-      for (let i = at + direction; i >= 0 && i <= last; i += direction) {
-        const there = passage.children[i].getClientRects()[0];
-        if (Math.abs(there.top - here.top) < here.height / 2) continue;
-        if (row === null) row = there.top;
-        if (Math.abs(there.top - row) > there.height / 2) break;
-        if (Math.abs(there.left - here.left) < distance) {
-          distance = Math.abs(there.left - here.left);
-          best = i;
-        }
-      }
-      return best;
-    };
     const keys = {
-      ArrowRight: () => at + 1, ArrowLeft: () => at - 1, ArrowDown: () => line(1), ArrowUp: () => line(-1),
+      ArrowRight: () => at + 1, ArrowLeft: () => at - 1,
+      ArrowDown: () => pointing.line(passage.children, at, 1), ArrowUp: () => pointing.line(passage.children, at, -1),
       Home: () => 0, End: () => last,
     };
     passage.addEventListener("focus", () => { if (passage.matches(":focus-visible")) go(at); });
