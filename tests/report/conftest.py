@@ -10,7 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from recur.run import FORMAT, RunFolder
 
@@ -205,3 +207,211 @@ def run(make_run: Callable[..., RunFolder]) -> RunFolder:
 def finished_run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     """Return a finished run that the tests share and do not change."""
     return write_run(tmp_path_factory.mktemp("report") / "run")
+
+
+# --- inspections -------------------------------------------------------------------------------------------------
+
+STORY = (
+    'The mill stood by the river. "Who goes there?" cried the miller (he was old, and half deaf), and nobody '
+    'answered.\n"It is only the wind," said his wife; "come in, the soup is cold." So they went in.\n\n'
+)
+GATES = {
+    "lstm": (("h", "c"), ("i", "f", "g", "o")),
+    "gru": (("h",), ("r", "z", "n")),
+    "rnn": (("h",), ()),
+    "indrnn": (("h",), ()),
+    "mgu": (("h",), ("f", "n")),
+    "ligru": (("h",), ("z", "n")),
+}
+SIGNED = ("g", "n")
+"""Gates that lie between -1 and 1."""
+
+
+def inspection(
+    kind: str = "text", count: int = 200, hidden: int = 24, num_layers: int = 2, cell: str = "lstm"
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the two files of an inspection: made up, but as one of a trained network might look.
+
+    Unit 3 of the first layer's h is high inside quotes (of a series: where its first channel is high), and nothing else
+    follows anything.
+    """
+    draw = np.random.default_rng(0)
+    symbols = list((STORY * (count // len(STORY) + 1))[:count])
+    wave = np.sin(np.arange(count) / 9)
+    inside = np.cumsum([symbol == '"' for symbol in symbols]) % 2 if kind == "text" else wave > 0
+    inside = np.asarray(inside, dtype=np.float32)
+    tensors: dict[str, Any] = {"property.inside": inside, "property.column": np.arange(count, dtype=np.float32) % 80}
+    layers = []
+    for place in range(num_layers):
+        states, gates = GATES[cell]
+        drive = draw.normal(size=(count, hidden))
+        memory = np.linspace(0.2, 0.98, hidden)
+        slow = np.zeros((count, hidden))
+        for step in range(1, count):
+            slow[step] = memory * slow[step - 1] + (1 - memory**2) ** 0.5 * drive[step]
+        values = {"h": np.tanh(0.8 * slow), "c": 1.7 * slow}
+        for gate in gates:
+            noise = draw.normal(size=(count, hidden)) + draw.normal(size=hidden) + 0.5 * slow
+            values[gate] = np.tanh(noise) if gate in SIGNED else 1 / (1 + np.exp(-noise))
+        if place == 0:
+            values["h"][:, 3] = np.where(inside > 0, 0.8, -0.6) + 0.1 * draw.normal(size=count)
+        scales = {}
+        for part in (*states, *gates):
+            scales[part] = float(np.abs(values[part]).max())
+            tensors[f"layers.{place}.{part}"] = np.round(values[part] / scales[part] * 127).astype(np.int8)
+        centred = values["h"] - values["h"].mean(0)
+        left, strength, _ = np.linalg.svd(centred, full_matrices=False)
+        tensors[f"pca.{place}"] = (left[:, :2] * strength[:2]).astype(np.float32)
+        rows = max(1, len(gates)) * hidden
+        layers.append(
+            {
+                "name": f"layers.{place}",
+                "kind": cell.upper(),
+                "cell": cell,
+                "input_size": hidden,
+                "hidden_size": hidden,
+                "states": list(states),
+                "gates": list(gates),
+                "scales": scales,
+                "weights": {"weight_ih_l0": [rows, hidden], "weight_hh_l0": [rows, hidden]},
+                "explained": [float(share) for share in (strength**2 / (strength**2).sum())[:2]],
+            }
+        )
+    found = [{"layer": 0, "part": "h", "unit": 3, "score": 0.97, "held_out": 0.95, "sign": 1, "verdict": "holds"}]
+    found += [
+        {"layer": unit % num_layers, "part": "h", "unit": unit, "score": 0.3 - unit / 100, "held_out": 0.04}
+        | {"sign": -1, "verdict": "chance"}
+        for unit in range(4, 10)
+    ]
+    by_chance = [one | {"unit": one["unit"] + 1} for one in found[1:]]
+    content: dict[str, Any] = {
+        "format": 1,
+        "kind": kind,
+        "title": "a story",
+        "cut": "the first 200 of 1,000 characters" if kind == "text" else "",
+        "unit": "character",
+        "losses": [None, *(float(loss) for loss in draw.exponential(1.5, count - 1))],
+        "model": {
+            "name": f"{cell.upper()}, {num_layers} x {hidden} units",
+            "parameters": 1_234_567,
+            "vocabulary_size": 65,
+            "embedding_size": hidden,
+            "tied": True,
+            "residual": False,
+        },
+        "layers": layers,
+        "properties": [
+            {"key": "inside", "name": "inside quotes" if kind == "text" else "first channel is high", "kind": "binary"}
+            | {"share": float(inside.mean()), "units": found, "chance": 0.31, "note": ""},
+            {"key": "column", "name": "position in the line", "kind": "number", "units": by_chance, "chance": 0.3}
+            | {"note": "too rare in this text to judge"},
+        ],
+        "attribution": {
+            "window": 32,
+            "methods": [
+                {"key": "gradient_input", "name": "gradient by input", "deletion": deletion(2.4, is_faithful=True)},
+                {"key": "occlusion", "name": "occlusion", "deletion": deletion(0.5, is_faithful=False)},
+            ],
+            "note": "",
+        },
+        "probe": probe(cell, num_layers, hidden),
+        "diagnosis": [
+            {
+                "name": "vanishing gradient",
+                "what": "The gradient is lost within 20 steps.",
+                "evidence": "After 12 steps it is a tenth of what it was.",
+                "advice": "Try a forget gate that starts open.",
+            }
+        ],
+    }
+    positions = np.linspace(min(8, count - 1), count - 2, 6).astype(np.int32)
+    tensors["attribution.positions"] = np.unique(positions)
+    tensors["attribution.targets"] = np.zeros(len(tensors["attribution.positions"]), dtype=np.int32)
+    for method in ("gradient_input", "occlusion"):
+        shares = draw.normal(size=(len(tensors["attribution.positions"]), 32)) * np.exp(-np.arange(32)[::-1] / 6)
+        for row, position in zip(shares, tensors["attribution.positions"], strict=True):
+            row[: max(0, 31 - position)] = 0
+        tensors[f"attribution.{method}"] = (shares / np.abs(shares).sum(1, keepdims=True)).astype(np.float32)
+    if kind == "series":
+        data = np.stack([wave, np.cos(np.arange(count) / 5) + 0.3 * draw.normal(size=count)], axis=1)
+        tensors["values"] = data.astype(np.float32)
+        said = np.concatenate([np.full((1, 2), np.nan), data[:-1] * 0.9])
+        tensors["predictions"] = said.astype(np.float32)
+        content["series"] = {"channels": ["load", "wind"], "times": [f"{step} h" for step in range(count)]}
+        return content, tensors
+    vocabulary = sorted(set(STORY))
+    content |= {"symbols": symbols, "unknown": [{"symbol": "ß", "count": 3}]}
+    content["next"] = {"count": 5, "vocabulary": vocabulary}
+    tensors["next.ids"] = np.argsort(draw.random((count, len(vocabulary))), axis=1)[:, :5].astype(np.int32)
+    tensors["next.probs"] = (-np.sort(-draw.dirichlet(np.full(8, 0.4), count), axis=1)[:, :5]).astype(np.float32)
+    tensors["first.embedding"] = draw.normal(size=(min(4, count), hidden)).astype(np.float32)
+    tensors["first.logits"] = draw.normal(size=(min(4, count), 65)).astype(np.float32)
+    return content, tensors
+
+
+def deletion(strength: float, *, is_faithful: bool) -> dict[str, Any]:
+    """Return a check of an attribution whose choice hurts by up to `strength`."""
+    shares = [0.05, 0.1, 0.2, 0.4]
+    return {
+        "shares": shares,
+        "chosen": [strength * share**0.5 for share in shares],
+        "random": [0.5 * share**0.5 for share in shares],
+        "is_faithful": is_faithful,
+    }
+
+
+def probe(cell: str = "lstm", num_layers: int = 2, hidden: int = 24, num_steps: int = 24) -> dict[str, Any]:
+    """Return what the probe of the gradient says, with a gradient that falls by a fifth from step to step."""
+    steps = list(range(num_steps))
+    layer = {
+        "kind": cell.upper(),
+        "units": hidden,
+        "lyapunov": [-0.08, -0.11, -0.2, -0.31],
+        "jacobian": {"lags": [1, 2, 4], "singular_values": [[0.9, 0.5], [0.8, 0.4], [0.6, 0.2]]},
+        "gates": {
+            gate: {"histogram": [0.05] * 20, "low": 0.1, "high": 0.1, "mean": 0.5}
+            for gate in GATES[cell][1]
+            if gate not in SIGNED
+        },
+        "time_constants": [1 + 30 * unit / hidden for unit in range(hidden)],
+        "saturated": 0.07,
+        "dead": 0.0,
+    }
+    return {
+        "num_steps": num_steps,
+        "targets": steps,
+        "sources": steps,
+        "reach": [[0.8 ** (t - s) if s <= t else None for s in steps] for t in steps],
+        "lags": steps,
+        "by_lag": [0.8**lag for lag in steps],
+        "memory_length": 10,
+        "layers": [{"name": f"layers.{place}", **layer} for place in range(num_layers)],
+    }
+
+
+def write_inspected(run: RunFolder, content: dict[str, Any], tensors: dict[str, Any]) -> RunFolder:
+    """Write the two files of an inspection into a run folder."""
+    # Escaped, for a file can hold a lone surrogate only so.
+    (run.path / "inspect.json").write_text(json.dumps(content), encoding="utf-8")
+    save_file({name: np.ascontiguousarray(array) for name, array in tensors.items()}, run.path / "inspect.safetensors")
+    return run
+
+
+@pytest.fixture
+def inspected(make_run: Callable[..., RunFolder]) -> Callable[..., RunFolder]:
+    """Return a function that makes a run with an inspection, of which `change` alters the two files."""
+
+    def make(
+        change: Callable[[dict[str, Any], dict[str, Any]], None] = lambda content, tensors: None, **options: Any
+    ) -> RunFolder:
+        content, tensors = inspection(**options)
+        change(content, tensors)
+        return write_inspected(make_run(), content, tensors)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def inspected_run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    """Return a run with an inspection of text that the tests share and do not change."""
+    return write_inspected(write_run(tmp_path_factory.mktemp("inspection") / "run"), *inspection())

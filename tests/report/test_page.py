@@ -13,7 +13,8 @@ import pytest
 
 from recur.errors import RunError
 from recur.report import figures, write_report
-from recur.report.contents import MAX_SAMPLES, TIMES, read_contents
+from recur.report.contents import MAX_SAMPLES, read_contents
+from recur.report.values import TIMES
 from recur.run import RunFolder
 
 MakeRun = Callable[..., RunFolder]

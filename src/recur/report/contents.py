@@ -12,12 +12,9 @@ from recur.report.chart import Chart
 from recur.report.curves import rows_of_kind, training_charts
 from recur.report.passage import Passage, Scale, scale_for, symbols, visible
 from recur.report.result import Result, column, result_of
-from recur.report.values import DEEPEST, as_list, as_object, as_text, count, duration, number, written
+from recur.report.values import DEEPEST, TIMES, as_list, as_object, as_text, count, duration, number, written
 from recur.run import RunFolder
 from recur.wording import cell_name
-
-TIMES = "\N{MULTIPLICATION SIGN}"
-"""What stands between sizes."""
 
 MAX_SAMPLES = 60
 """Samples the page keeps: the first, the last, and others evenly between."""

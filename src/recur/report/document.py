@@ -1,4 +1,4 @@
-"""One HTML file that needs nothing else: its style, its scripts, what it embeds, and a policy that shuts out the rest."""
+"""One HTML file that needs nothing else: its style, its scripts, and a policy that shuts out what is not its own."""
 
 from __future__ import annotations
 

@@ -11,6 +11,9 @@ from recur.report.passage import visible
 NOTHING = "\N{EN DASH}"
 """What stands where there is no value."""
 
+TIMES = "\N{MULTIPLICATION SIGN}"
+"""What stands between sizes."""
+
 # Beyond every float32, and with room below the largest float64 for the sums and margins of a chart.
 _LARGEST = 1e40
 
