@@ -7,12 +7,22 @@ from typing import TYPE_CHECKING
 from recur._lazy import lazy_names
 
 if TYPE_CHECKING:
+    from recur.report.inspection_page import inspection_figures as inspection_figures
+    from recur.report.inspection_page import write_inspection as write_inspection
     from recur.report.page import figures as figures
     from recur.report.page import write_report as write_report
 
-__all__ = ["figures", "write_report"]
+__all__ = ["figures", "inspection_figures", "write_inspection", "write_report"]
 
-__getattr__ = lazy_names(__name__, {"figures": ".page", "write_report": ".page"})
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "figures": ".page",
+        "inspection_figures": ".inspection_page",
+        "write_inspection": ".inspection_page",
+        "write_report": ".page",
+    },
+)
 
 
 def __dir__() -> list[str]:

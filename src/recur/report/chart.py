@@ -1,4 +1,4 @@
-"""A chart, described once and drawn by two renderers: `interactive` for the page, `picture` for the PNGs."""
+"""Charts, described once and drawn by two renderers: `interactive` with plotly, `picture` as PNG."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 MAX_POINTS = 2_000
 """Points a curve keeps at most; more cannot be told apart on a screen and only make the file larger."""
 
-Role = Literal["raw", "train", "valid", "best", "rate", "norm", "speed"]
+Role = Literal["raw", "train", "valid", "best", "rate", "norm", "speed", "first", "second", "third", "fourth"]
 """What a series shows; each renderer has a colour and a line for every role."""
 
 COLOURS: dict[Role | Literal["level"], str] = {
@@ -24,9 +24,19 @@ COLOURS: dict[Role | Literal["level"], str] = {
     "rate": "#5b4a9e",
     "norm": "#2a6496",
     "speed": "#1d7a5f",
+    "first": "#1f5f99",
+    "second": "#c2410c",
+    "third": "#1d7a5f",
+    "fourth": "#5b4a9e",
     "level": "#5d6672",
 }
 """The light theme's colours; the page replaces them by its own style sheet's and follows the reader's theme."""
+
+SIGNED = ("#08457f", "#5c9bd1", "#b5d3ea", "#ffffff", "#f6c7a3", "#e07f45", "#8a2f08")
+"""Colours for what may be below zero, which is white."""
+
+POSITIVE = ("#ffffff", "#c5e6de", "#78c2b3", "#3f9f8f", "#0c5950", "#043f39")
+"""Colours for what begins at zero."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +69,7 @@ class Level:
 
 @dataclass(frozen=True, kw_only=True)
 class Chart:
-    """A chart of training over the steps."""
+    """Curves over one axis: a training over its steps, unless its fields say otherwise."""
 
     key: str
     """Its name in the page and, with `.png`, of its picture."""
@@ -75,10 +85,92 @@ class Chart:
     """Horizontal lines."""
     x_label: str = "step"
     """What the horizontal axis counts."""
+    x_format: str = ",d"
+    """How it is written, as d3 does."""
+    x_range: tuple[float, float] | None = None
+    """What it spans at first; None for all from zero."""
     is_log: bool = False
     """Whether the vertical axis is logarithmic; values of zero and below are then left out."""
     y_range: tuple[float, float] | None = None
     """What the vertical axis spans at first; None for all there is. On a logarithmic axis, round numbers."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Grid:
+    """A matrix of colours."""
+
+    key: str
+    """Its name, and with `.png` that of its picture."""
+    title: str
+    """What it shows."""
+    summary: str
+    """The same in a sentence."""
+    x_label: str
+    """What runs from left to right."""
+    y_label: str
+    """What runs from top to bottom."""
+    values: NDArray[np.floating]
+    """(rows, columns); NaN stays empty."""
+    x: tuple[float, ...]
+    """What each column stands for."""
+    y: tuple[float, ...]
+    """What each row stands for."""
+    is_signed: bool = False
+    """Whether zero is in the middle of the colours."""
+    is_log: bool = False
+    """Whether colours go by powers of ten; what is not above zero then stays empty."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Trail:
+    """A path in a plane, coloured by where on it one is."""
+
+    key: str
+    """Its name, and with `.png` that of its picture."""
+    title: str
+    """What it shows."""
+    summary: str
+    """The same in a sentence."""
+    x_label: str
+    """What runs from left to right."""
+    y_label: str
+    """What runs upwards."""
+    points: NDArray[np.floating]
+    """(N, 2), in order."""
+    names: tuple[str, ...]
+    """What to call each point."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bars:
+    """Bars with a name each, above and below zero."""
+
+    key: str
+    """Its name, and with `.png` that of its picture."""
+    title: str
+    """What it shows."""
+    summary: str
+    """The same in a sentence."""
+    x_label: str
+    """What the bars stand for."""
+    y_label: str
+    """What their heights count."""
+    names: tuple[str, ...]
+    """The name of each bar; names may come twice."""
+    values: tuple[float, ...]
+    """The height of each."""
+
+
+Drawing = Chart | Grid | Trail | Bars
+"""Whatever the renderers can draw."""
+
+
+def log_values(grid: Grid) -> NDArray[np.float64]:
+    """Return the powers of ten of a grid's values, not more than twelve below the largest; NaN for none."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        powers = np.where(grid.values > 0, np.log10(grid.values.astype(np.float64)), np.nan)
+    known = powers[np.isfinite(powers)]
+    return np.where(np.isnan(powers), np.nan, np.maximum(powers, known.max() - 12)) if known.size else powers
 
 
 def thin(

@@ -5,18 +5,26 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import plotly.graph_objects as go  # type: ignore[import-untyped]
 
-from recur.report.chart import COLOURS, Chart, Level, Role, Series, log_ticks
+from recur.report.chart import (
+    COLOURS,
+    POSITIVE,
+    SIGNED,
+    Bars,
+    Chart,
+    Drawing,
+    Grid,
+    Level,
+    Role,
+    Series,
+    Trail,
+    log_ticks,
+    log_values,
+)
 
-_LINES: dict[Role, dict[str, Any]] = {
-    "raw": {"width": 1},
-    "train": {"width": 2},
-    "valid": {"width": 2.25},
-    "rate": {"width": 2},
-    "norm": {"width": 2},
-    "speed": {"width": 1.5},
-}
+_WIDTHS: dict[Role, float] = {"raw": 1, "valid": 2.25, "speed": 1.5}
 
 _FORMATS: dict[Role, str] = {"train": ".3f", "valid": ".3f", "rate": ".2~g", "norm": ".3~g", "speed": ",.0f"}
 
@@ -24,7 +32,88 @@ _FORMATS: dict[Role, str] = {"train": ".3f", "valid": ".3f", "rate": ".2~g", "no
 _UNNAMED: tuple[Role, ...] = ("raw", "best")
 
 
-def figure(chart: Chart) -> go.Figure:
+def figure(drawing: Drawing) -> go.Figure:
+    """Return a chart as a plotly figure."""
+    if isinstance(drawing, Chart):
+        return _curves(drawing)
+    if isinstance(drawing, Grid):
+        drawn = _grid(drawing)
+    else:
+        drawn = _trail(drawing) if isinstance(drawing, Trail) else _bars(drawing)
+    drawn.update_layout(
+        template="none",
+        title={"text": _plain(drawing.title), "x": 0, "xref": "paper", "xanchor": "left"},
+        margin={"l": 60, "r": 12, "t": 48, "b": 48},
+        height=480 if isinstance(drawing, Trail) else 380,
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        font={"family": "system-ui, sans-serif", "size": 13},
+    )
+    drawn.update_xaxes(title={"text": _plain(drawing.x_label)}, zeroline=False)
+    drawn.update_yaxes(title={"text": _plain(drawing.y_label)}, zeroline=False, automargin=True)
+    return drawn
+
+
+def _grid(grid: Grid) -> go.Figure:
+    colours = SIGNED if grid.is_signed else POSITIVE
+    values = log_values(grid) if grid.is_log else grid.values
+    largest = float(np.nanmax(np.abs(values))) if np.isfinite(values).any() else 1.0
+    drawn = go.Figure(
+        go.Heatmap(
+            z=values,
+            x=grid.x,
+            y=grid.y,
+            colorscale=[[place / (len(colours) - 1), colour] for place, colour in enumerate(colours)],
+            zmin=-largest if grid.is_signed else None,
+            zmax=largest if grid.is_signed else None,
+            colorbar={"title": {"text": "power of ten"} if grid.is_log else None, "thickness": 12},
+            hovertemplate="%{x}, %{y}: %{z:.3~g}<extra></extra>",
+        )
+    )
+    drawn.update_yaxes(autorange="reversed", showgrid=False)
+    drawn.update_xaxes(showgrid=False)
+    return drawn
+
+
+def _trail(trail: Trail) -> go.Figure:
+    drawn = go.Figure(
+        go.Scattergl(
+            x=trail.points[:, 0],
+            y=trail.points[:, 1],
+            mode="lines+markers",
+            text=[_plain(name) for name in trail.names],
+            line={"color": "rgba(93, 102, 114, .25)", "width": 1},
+            marker={
+                "size": 5,
+                "color": list(range(len(trail.names))),
+                "colorscale": [[place / 2, colour] for place, colour in enumerate(POSITIVE[2:5])],
+            },
+            hovertemplate="%{text}<extra></extra>",
+        )
+    )
+    # A step to the right and one upwards are as long as they look.
+    drawn.update_yaxes(scaleanchor="x")
+    return drawn
+
+
+def _bars(bars: Bars) -> go.Figure:
+    places = list(range(len(bars.names)))
+    colours = [COLOURS["second"] if value > 0 else COLOURS["first"] for value in bars.values]
+    names = [_plain(name) for name in bars.names]
+    drawn = go.Figure(
+        go.Bar(
+            x=places,
+            y=bars.values,
+            customdata=names,
+            marker={"color": colours},
+            hovertemplate="%{customdata}: %{y:.3~g}<extra></extra>",
+        )
+    )
+    drawn.update_xaxes(tickvals=places, ticktext=names, tickangle=0)
+    return drawn
+
+
+def _curves(chart: Chart) -> go.Figure:
     """Return the chart as a plotly figure.
 
     Every trace carries its role in `meta`, so that the page can colour it for the reader's theme.
@@ -43,13 +132,13 @@ def figure(chart: Chart) -> go.Figure:
         plot_bgcolor="rgba(0,0,0,0)",
         font={"family": "system-ui, sans-serif", "size": 13},
         xaxis={
-            "title": {"text": chart.x_label},
+            "title": {"text": _plain(chart.x_label)},
             "showgrid": False,
             "ticks": "outside",
-            "tickformat": ",d",
-            "unifiedhovertitle": {"text": f"{chart.x_label} %{{x:,d}}"},
+            "tickformat": chart.x_format,
+            "unifiedhovertitle": {"text": f"{_plain(chart.x_label)} %{{x:{chart.x_format}}}"},
             "spikethickness": 1,
-            "range": [0, 1.015 * max(last, 1.0)],
+            "range": list(chart.x_range or (0, 1.015 * max(last, 1.0))),
         },
         yaxis={
             "title": {"text": _plain(chart.y_label)},
@@ -101,13 +190,17 @@ def _trace(series: Series, chart: Chart) -> go.Scatter:
     else:
         # A line needs two points; alone, a point is drawn as one.
         mode = "lines" if len(series.x) > 1 else "markers"
-        look = {"mode": mode, "line": {"color": colour, **_LINES[series.role]}, "marker": {"size": 8, "color": colour}}
+        look = {
+            "mode": mode,
+            "line": {"color": colour, "width": _WIDTHS.get(series.role, 2)},
+            "marker": {"size": 8, "color": colour},
+        }
         if series.role == "valid" and len(series.x) <= 40:
             look |= {"mode": "lines+markers", "marker": {"size": 5, "color": colour}}
         if series.role == "raw":
             look |= {"hoverinfo": "skip"}
     if look.get("hoverinfo") != "skip":
-        look["hovertemplate"] = f"%{{y:{_FORMATS[series.role]}}}"
+        look["hovertemplate"] = f"%{{y:{_FORMATS.get(series.role, '.3~g')}}}"
     return go.Scatter(
         x=series.x,
         y=series.y,

@@ -1,0 +1,350 @@
+"""What the page of an inspection says in words and small drawings, made of what was seen."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from recur.report.equations import part_name
+from recur.report.findings import Deletion, Found, LayerProbe, Method, Probe, Property
+from recur.report.inspection import Inspection
+from recur.report.passage import LEVELS, Passage, Scale, chance, scale_for, symbol_name, symbols
+from recur.report.sketch import Cells, Curves, cells, curves
+from recur.wording import quantity
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """A unit in the list of those that follow a property."""
+
+    layer: int
+    """The number of its layer."""
+    part: str
+    """The state part or gate."""
+    unit: int
+    """Its number."""
+    name: str
+    """What it is called."""
+    score: str
+    """How well it follows, in words."""
+    share: float
+    """The same as the length of a bar, from 0 to 1."""
+    verdict: str
+    """What to think of it; empty where it holds."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Searched:
+    """A property and the units that follow it."""
+
+    place: int
+    """Its number among the properties."""
+    name: str
+    """Its name."""
+    about: str
+    """How often it holds, what is reached by chance, and what to know."""
+    candidates: tuple[Candidate, ...]
+    """The units, best first."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GateView:
+    """A gate's histogram."""
+
+    name: str
+    """Which gate."""
+    path: str
+    """Bars, a tenth of a gate's range each two wide, up to 40 high, standing on 40."""
+    count: int
+    """How many bars."""
+    says: str
+    """The same in words."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerView:
+    """What the probe says of a layer."""
+
+    title: str
+    """Which layer."""
+    says: tuple[tuple[str, str, str], ...]
+    """Facts: name, value, and what that means."""
+    gates: tuple[GateView, ...]
+    """Its gates."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MethodView:
+    """A method of attribution, and how it fared."""
+
+    name: str
+    """Its name."""
+    verdict: str
+    """What the check says."""
+    is_faithful: bool
+    """Whether it passed."""
+    curves: Curves | None
+    """The check as a drawing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReachView:
+    """How far the gradient reaches."""
+
+    says: str
+    """In a sentence."""
+    cells: Cells | None
+    """As a matrix."""
+    sources: tuple[str, str]
+    """The first and the last column's step."""
+    targets: tuple[str, str]
+    """The first and the last row's step."""
+    curves: Curves | None
+    """By lag."""
+    table: tuple[tuple[str, str], ...]
+    """By lag, in figures."""
+
+
+def lead_of(seen: Inspection) -> str:
+    """Return which network this is and what it reads."""
+    model = seen.model
+    if seen.parameters is not None:
+        model += f" ({seen.parameters:,.0f} parameters)"
+    return f"{model}, reading {seen.title}: {quantity(seen.count, seen.unit)}{f', {seen.cut}' if seen.cut else ''}."
+
+
+def passage_of(seen: Inspection) -> tuple[Scale, Passage | None]:
+    """Return the colours of losses, and the text, each symbol coloured by its own; None where a series was read."""
+    losses = [None if math.isnan(loss) else float(loss) for loss in seen.losses]
+    scale = scale_for(losses)
+    if seen.series is not None:
+        return scale, None
+    return scale, Passage(title=seen.title, note="", symbols=symbols(seen.symbols, losses, scale))
+
+
+def summary_of(seen: Inspection) -> tuple[tuple[str, str], ...]:
+    """Return the inspection in a few sentences, each with a word for what it is about."""
+    said: list[tuple[str, str]] = []
+    known = seen.losses[np.isfinite(seen.losses)]
+    if len(known) and seen.kind == "text":
+        mean = float(known.mean())
+        said.append(
+            (
+                "Prediction",
+                f"It spends {mean:.2f} nats on a {seen.unit} on average: as if it gave what really comes next a chance "
+                f"of {chance(mean)} each time.",
+            )
+        )
+    elif len(known):
+        said.append(("Prediction", f"Its mean squared error on this series is {float(known.mean()):.3g}."))
+    said.append(("Units", _best_units(seen)))
+    if seen.probe is not None and seen.probe.memory_length is not None:
+        length = quantity(round(seen.probe.memory_length), seen.unit)
+        said.append(("Memory", f"What it learns from one prediction reaches about {length} back."))
+    if seen.attribution is not None:
+        checked = [method for method in seen.attribution.methods if method.deletion is not None]
+        good = [method.name for method in checked if method.deletion and method.deletion.is_faithful]
+        if good:
+            said.append(("Reasons", f"What its predictions rest on can be told, by {' and '.join(good)}."))
+        elif checked:
+            said.append(("Reasons", "No method could tell what its predictions rest on better than chance."))
+    if seen.diagnosis:
+        said.append(("Health", f"Found: {', '.join(one.name for one in seen.diagnosis)}. More on that below."))
+    elif seen.probe is not None:
+        said.append(("Health", "Nothing was found to be wrong with it."))
+    return tuple(said)
+
+
+def _best_units(seen: Inspection) -> str:
+    holding = [(one, known) for known in seen.properties for one in known.units if one.holds]
+    if not seen.properties:
+        return "Units were not searched for what they follow."
+    if not holding:
+        return "No single unit follows any of the properties that were tried better than chance."
+    one, known = max(holding, key=lambda pair: pair[0].score if pair[0].held_out is None else pair[0].held_out)
+    followed = len({known.key for _, known in holding})
+    score = one.score if one.held_out is None else one.held_out
+    where = "" if one.held_out is None else ", on text that it was not chosen by"
+    others = f" So do others, for {followed} properties in all." if followed > 1 else ""
+    return f"{unit_name(seen, one)}, follows “{known.name}” ({score:.2f} of 1{where}).{others}"
+
+
+def unit_name(seen: Inspection, found: Found) -> str:
+    """Return what to call a unit in a sentence."""
+    return f"Unit {found.unit} of {seen.layers[found.layer].name}, {found.part}"
+
+
+def searched(seen: Inspection) -> tuple[Searched, ...]:
+    """Return the properties that units were searched for, those that some unit follows first."""
+    views = []
+    for place, known in sorted(enumerate(seen.properties), key=lambda pair: _rank(pair[1])):
+        candidates = []
+        for one in known.units:
+            held_out = f", {one.held_out:.2f} on the other half" if one.held_out is not None else ""
+            layer = seen.layers[one.layer]
+            name = part_name(layer.cell, one.part)
+            candidates.append(
+                Candidate(
+                    layer=one.layer,
+                    part=one.part,
+                    unit=one.unit,
+                    name=f"{layer.name} {one.part} {one.unit}" + ("" if name == one.part else f", {name}"),
+                    score=f"{one.score:.2f}{held_out}" + (", upside down" if one.sign < 0 else ""),
+                    share=one.score if one.held_out is None else one.held_out,
+                    verdict="" if one.holds else "no better than chance",
+                )
+            )
+        views.append(Searched(place=place, name=known.name, about=_about(seen, known), candidates=tuple(candidates)))
+    return tuple(views)
+
+
+def _rank(known: Property) -> float:
+    scores = [one.score if one.held_out is None else one.held_out for one in known.units if one.holds]
+    return -max(scores, default=-1.0)
+
+
+def _about(seen: Inspection, known: Property) -> str:
+    said = []
+    if known.is_binary and known.share is not None:
+        said.append(f"holds at {_percent(known.share)} of the {seen.unit}s")
+    if known.chance is not None:
+        said.append(f"the best of all units reaches {known.chance:.2f} by chance")
+    if known.note:
+        said.append(known.note)
+    return "; ".join(said)
+
+
+def _percent(share: float) -> str:
+    return f"{share:.0%}" if share >= 0.01 or share == 0 else "under 1%"
+
+
+def reach_of(seen: Inspection, probe: Probe) -> ReachView:
+    """Return how far the gradient reaches."""
+    length = probe.memory_length
+    drawn = curves(
+        [("gradient", "own", probe.lags, probe.by_lag)],
+        label="The size of the gradient against the number of steps back, on a logarithmic scale.",
+        x_label="steps back",
+        y_label="size of the gradient",
+        is_log=True,
+        mark=None if length is None else (length, f"memory length {length:,.0f}"),
+    )
+    every = max(1, len(probe.lags) // 12)
+    table = [
+        (f"{lag:g}", "unknown" if y is None else f"{y:.3g}")
+        for lag, y in list(zip(probe.lags, probe.by_lag, strict=True))[::every]
+    ]
+    says = ""
+    if length is not None:
+        says = f"Memory length: {length:,.0f} steps. From there on the gradient is too small to teach it anything."
+    return ReachView(
+        says=says,
+        cells=cells(probe.reach, LEVELS) if probe.reach.size else None,
+        sources=_ends(probe.sources),
+        targets=_ends(probe.targets),
+        curves=drawn,
+        table=tuple(table),
+    )
+
+
+def _ends(steps: Sequence[float]) -> tuple[str, str]:
+    return (f"{steps[0]:,g}", f"{steps[-1]:,g}") if steps else ("", "")
+
+
+def layer_view(layer: LayerProbe, cell: str) -> LayerView:
+    """Return what the probe says of a layer whose cell is `cell`."""
+    facts = []
+    if layer.lyapunov:
+        leading = layer.lyapunov[0]
+        listed = ", ".join(f"{value:.3f}".replace("-", "\N{MINUS SIGN}") for value in layer.lyapunov[:4])
+        facts.append(("Lyapunov exponents per step", listed, _stability(leading)))
+    if layer.time_constants:
+        ordered = sorted(layer.time_constants)
+        facts.append(
+            (
+                "units forget in",
+                f"{ordered[len(ordered) // 2]:,.1f} steps",
+                f"half of them faster, half slower; the slowest takes {ordered[-1]:,.0f}",
+            )
+        )
+    if layer.saturated is not None:
+        facts.append(
+            ("at the end of their range", _percent(layer.saturated), "of all values; there, the gradient is near zero")
+        )
+    if layer.dead is not None:
+        facts.append(("dead", _percent(layer.dead), "of the units, which never move"))
+    gates = []
+    for gate in layer.gates:
+        top = max(gate.histogram) or 1.0
+        bars = "".join(
+            f"M{2 * place} 40v{-round(40 * share / top, 1):g}h1.7V40z" for place, share in enumerate(gate.histogram)
+        )
+        said = []
+        if gate.mean is not None:
+            said.append(f"mean {gate.mean:.2f}")
+        if gate.low is not None:
+            said.append(f"{_percent(gate.low)} below 0.1")
+        if gate.high is not None:
+            said.append(f"{_percent(gate.high)} above 0.9")
+        named = part_name(cell, gate.name)
+        gates.append(
+            GateView(
+                name=gate.name if named == gate.name else f"{gate.name}, {named}",
+                path=bars,
+                count=len(gate.histogram),
+                says=", ".join(said),
+            )
+        )
+    title = f"{layer.name}, {layer.kind}" if layer.kind else layer.name
+    return LayerView(title=title, says=tuple(facts), gates=tuple(gates))
+
+
+def _stability(leading: float) -> str:
+    if leading < -0.005:
+        steps = quantity(max(1, round(-math.log(2) / leading)), "step")
+        return f"all below zero: a small difference in the state halves in about {steps}"
+    if leading > 0.005:
+        return "the first is above zero: small differences in the state grow, the layer is chaotic"
+    return "the first is close to zero: small differences in the state neither grow nor fade"
+
+
+def method_view(method: Method) -> MethodView:
+    """Return how a method of attribution fared."""
+    deletion = method.deletion
+    if deletion is None:
+        return MethodView(name=method.name, verdict="It was not checked.", is_faithful=False, curves=None)
+    drawn = curves(
+        [
+            ("what it calls important", "own", deletion.shares, deletion.chosen),
+            ("as much at random", "other", deletion.shares, deletion.random),
+        ],
+        label=f"How much worse the prediction gets when inputs are deleted, by {method.name} and at random.",
+        x_label="of the inputs deleted",
+        y_label="nats worse",
+        is_percent=True,
+    )
+    return MethodView(name=method.name, verdict=_verdict(deletion), is_faithful=deletion.is_faithful, curves=drawn)
+
+
+def _verdict(deletion: Deletion) -> str:
+    middle = len(deletion.shares) // 2
+    share, chosen, at_random = deletion.shares[middle], deletion.chosen[middle], deletion.random[middle]
+    figures = (
+        f"Deleting the {_percent(share)} of the inputs that it calls most important costs the prediction "
+        f"{chosen:.2f} nats, as many at random {at_random:.2f}."
+    ).replace("-", "\N{MINUS SIGN}")
+    return (
+        f"Can be believed. {figures}"
+        if deletion.is_faithful
+        else f"Fails the check: no better than chance here. {figures}"
+    )
+
+
+def unknown_of(seen: Inspection) -> str:
+    """Return which symbols the model does not know; nothing where it knows all."""
+    listed = [f"{symbol_name(symbol)} ({count})" for symbol, count in seen.unknown[:20]]
+    more = f" and {len(seen.unknown) - 20} more" if len(seen.unknown) > 20 else ""
+    return f"{', '.join(listed)}{more}" if listed else ""
