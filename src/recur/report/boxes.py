@@ -16,8 +16,11 @@ from recur.report.sketch import STRIP_UNITS, Strip, strip
 from recur.report.values import TIMES
 from recur.wording import cell_name, quantity
 
-_FIRST = 4
+_FIRST = 3
 """Numbers of a vector that are written out."""
+
+_BOUNDED = 1.5
+"""A part that has never been beyond this is taken to have bounds."""
 
 _GUESSES = 3
 """Next symbols that stand in a box."""
@@ -187,7 +190,10 @@ def _of_part(layer: InspectedLayer, part: Part, step: int | None) -> Vector:
     title, says = part_name(layer.cell, part.name), part_says(layer.cell, part.name)
     name = part.name if title == part.name else f"{part.name}, {title}"
     if step is not None:
-        return _vector(name, says, part.at(step), largest=part.scale, equation=equation)
+        values = part.at(step)
+        # Where there is no bound, one wild place would leave all other bars flat.
+        largest = part.scale if part.scale <= _BOUNDED else _largest(values)
+        return _vector(name, says, values, largest=largest, equation=equation)
     written = mathml(equation) if equation else Markup("")
     return Vector(name=name, says=says, equation=written, size=f"{part.width:,}", mean="", numbers="", strip=None)
 
@@ -208,7 +214,7 @@ def _vector(
         equation=mathml(equation) if equation else Markup(""),
         size=f"{len(values):,}",
         mean=signed(sum(known) / len(known)) if known else "",
-        numbers="  ".join(signed(value) for value in known[:_FIRST]) + more,
+        numbers="  ".join(map(signed, known[:_FIRST])) + more,
         strip=strip(values, largest) if len(values) > 1 else None,
     )
 

@@ -15,9 +15,9 @@ STEPS = 4
 LAYERS = 4
 """Layers that are drawn at most: of more the first ones and the last."""
 
-BOX, PITCH = 148, 208
+BOX, PITCH = 136, 202
 GAP = 38
-MARGIN = 34
+MARGIN = 26
 _HEIGHTS = {"input": 40, "embedding": 58, "layer": 76, "output": 84}
 
 

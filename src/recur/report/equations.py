@@ -167,7 +167,7 @@ def mathml(text: str) -> Markup:
 
     Example:
         >>> str(mathml("h_t = 1"))
-        '<math><msub><mi>h</mi><mi>t</mi></msub><mo>=</mo><mn>1</mn></math>'
+        '<math><msub><mi>h</mi><mi>t</mi></msub><mo stretchy="false">=</mo><mn>1</mn></math>'
     """
     return Markup("<math>") + _row(text) + Markup("</math>")
 
@@ -180,7 +180,9 @@ def _row(text: str) -> Markup:
             number, sign = token["number"], token["sign"]
             # A hyphen would be too short.
             shown = "\N{MINUS SIGN}" if sign == "-" else sign
-            written += Markup("<mn>{}</mn>").format(number) if number else Markup("<mo>{}</mo>").format(shown)
+            written += (
+                Markup("<mn>{}</mn>").format(number) if number else Markup('<mo stretchy="false">{}</mo>').format(shown)
+            )
             continue
         letter = Markup("<mi>{}</mi>").format(name)
         if many is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -132,9 +133,9 @@ class LayerProbe:
     gates: tuple[Gate, ...]
     """How its gates are used."""
     time_constants: tuple[float, ...]
-    """In how many steps each unit forgets."""
+    """After how many steps what each unit holds has faded to 1/e; infinite where it does not."""
     saturated: float | None
-    """The share of values at the ends of their range."""
+    """The share of units that stay at the ends of their range."""
     dead: float | None
     """The share of units that do not move."""
 
@@ -154,7 +155,7 @@ class Probe:
     by_lag: tuple[float | None, ...]
     """The mean norm so many steps back."""
     memory_length: float | None
-    """How many steps back the gradient still counts."""
+    """From how many steps back on less than a tenth of the gradient is left; None where more is left at every lag."""
     layers: tuple[LayerProbe, ...]
     """What it says of each layer."""
 
@@ -293,7 +294,11 @@ def _layer(entry: Mapping[str, Any]) -> LayerProbe:
         kind=visible(as_text(entry.get("kind"))),
         lyapunov=_known(entry.get("lyapunov")),
         gates=tuple(gates),
-        time_constants=tuple(value for value in _known(entry.get("time_constants")) if value >= 0),
+        # JSON has no infinity.
+        time_constants=tuple(
+            math.inf if value is None else max(0.0, value)
+            for value in map(number, as_list(entry.get("time_constants")))
+        ),
         saturated=_share(entry.get("saturated")),
         dead=_share(entry.get("dead")),
     )

@@ -113,7 +113,7 @@ def lead_of(seen: Inspection) -> str:
     model = seen.model
     if seen.parameters is not None:
         model += f" ({seen.parameters:,.0f} parameters)"
-    return f"{model}, reading {seen.title}: {quantity(seen.count, seen.unit)}{f', {seen.cut}' if seen.cut else ''}."
+    return f"{model}, as it reads {seen.title}: {seen.cut or quantity(seen.count, seen.unit)}."
 
 
 def passage_of(seen: Inspection) -> tuple[Scale, Passage | None]:
@@ -143,7 +143,7 @@ def summary_of(seen: Inspection) -> tuple[tuple[str, str], ...]:
     said.append(("Units", _best_units(seen)))
     if seen.probe is not None and seen.probe.memory_length is not None:
         length = quantity(round(seen.probe.memory_length), seen.unit)
-        said.append(("Memory", f"What it learns from one prediction reaches about {length} back."))
+        said.append(("Memory", f"When it learns from a mistake, nine tenths of the lesson is gone {length} back."))
     if seen.attribution is not None:
         checked = [method for method in seen.attribution.methods if method.deletion is not None]
         good = [method.name for method in checked if method.deletion and method.deletion.is_faithful]
@@ -183,7 +183,10 @@ def searched(seen: Inspection) -> tuple[Searched, ...]:
     for place, known in sorted(enumerate(seen.properties), key=lambda pair: _rank(pair[1])):
         candidates = []
         for one in known.units:
-            held_out = f", {one.held_out:.2f} on the other half" if one.held_out is not None else ""
+            searched_in = "" if one.held_out is None else f" / {one.score:.2f}"
+            score = one.score if one.held_out is None else one.held_out
+            direction = "low" if one.sign < 0 else "high"
+            holds = f", {direction} where it holds" if known.is_binary else ", falls with it" if one.sign < 0 else ""
             layer = seen.layers[one.layer]
             name = part_name(layer.cell, one.part)
             candidates.append(
@@ -192,8 +195,8 @@ def searched(seen: Inspection) -> tuple[Searched, ...]:
                     part=one.part,
                     unit=one.unit,
                     name=f"{layer.name} {one.part} {one.unit}" + ("" if name == one.part else f", {name}"),
-                    score=f"{one.score:.2f}{held_out}" + (", upside down" if one.sign < 0 else ""),
-                    share=one.score if one.held_out is None else one.held_out,
+                    score=f"{score:.2f}{searched_in}{holds}",
+                    share=score,
                     verdict="" if one.holds else "no better than chance",
                 )
             )
@@ -230,7 +233,7 @@ def reach_of(seen: Inspection, probe: Probe) -> ReachView:
         x_label="steps back",
         y_label="size of the gradient",
         is_log=True,
-        mark=None if length is None else (length, f"memory length {length:,.0f}"),
+        mark=None if length is None else (length, f"a tenth: {length:,.0f}"),
     )
     every = max(1, len(probe.lags) // 12)
     table = [
@@ -239,7 +242,11 @@ def reach_of(seen: Inspection, probe: Probe) -> ReachView:
     ]
     says = ""
     if length is not None:
-        says = f"Memory length: {length:,.0f} steps. From there on the gradient is too small to teach it anything."
+        says = f"From {quantity(round(length), 'step')} back on, less than a tenth of it is left."
+    elif probe.lags and drawn is not None:
+        says = (
+            f"At the largest distance that was looked at, {probe.lags[-1]:,g} steps, more than a tenth of it is left."
+        )
     return ReachView(
         says=says,
         cells=cells(probe.reach, LEVELS) if probe.reach.size else None,
@@ -265,17 +272,17 @@ def layer_view(layer: LayerProbe, cell: str) -> LayerView:
         ordered = sorted(layer.time_constants)
         facts.append(
             (
-                "units forget in",
-                f"{ordered[len(ordered) // 2]:,.1f} steps",
-                f"half of them faster, half slower; the slowest takes {ordered[-1]:,.0f}",
+                "forgotten in",
+                _steps(ordered[len(ordered) // 2]),
+                f"half of the units faster, half slower, the slowest in {_steps(ordered[-1])}; until 1/e is left",
             )
         )
     if layer.saturated is not None:
         facts.append(
-            ("at the end of their range", _percent(layer.saturated), "of all values; there, the gradient is near zero")
+            ("stuck", _percent(layer.saturated), "of the units stay at an end of their range, where no gradient passes")
         )
     if layer.dead is not None:
-        facts.append(("dead", _percent(layer.dead), "of the units, which never move"))
+        facts.append(("dead", _percent(layer.dead), "of the units never move"))
     gates = []
     for gate in layer.gates:
         top = max(gate.histogram) or 1.0
@@ -300,6 +307,10 @@ def layer_view(layer: LayerProbe, cell: str) -> LayerView:
         )
     title = f"{layer.name}, {layer.kind}" if layer.kind else layer.name
     return LayerView(title=title, says=tuple(facts), gates=tuple(gates))
+
+
+def _steps(count: float) -> str:
+    return "no time" if math.isinf(count) else f"{count:,.1f} steps" if count < 10 else f"{count:,.0f} steps"
 
 
 def _stability(leading: float) -> str:

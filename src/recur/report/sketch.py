@@ -89,7 +89,7 @@ class Cells:
 
 
 WIDTH, HEIGHT = 360, 200
-LEFT, RIGHT, TOP, BOTTOM = 46, 350, 10, 168
+LEFT, RIGHT, TOP, BOTTOM = 46, 338, 10, 168
 """The frame within which curves are drawn."""
 
 

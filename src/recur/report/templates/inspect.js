@@ -14,6 +14,7 @@
     for (const one of inspected.sheets) one.paint();
   };
   repaint();
+  for (const one of inspected.sheets) one.watch();
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", repaint);
   // Paper is white.
   addEventListener("beforeprint", () => { root.dataset.printing = ""; repaint(); });

@@ -1,6 +1,6 @@
 // The colours of the style sheet, for canvases; and which of them a value gets.
 const colour = (() => {
-  const { model, state, track, row } = inspected;
+  const { model, state, track, row, fullest } = inspected;
   const SIGNED = 13, LEVELS = model.levels;
   const variable = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const channels = (hex) => [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16));
@@ -30,9 +30,10 @@ const colour = (() => {
     };
   }
 
-  // The byte of an activation, from -127 to 127, as a place in a table.
-  const signedPlace = (byte) => Math.round((byte + 127) * (255 / 254));
-  const gatePlace = (byte) => Math.min(255, Math.max(0, 2 * byte));
+  // The byte of an activation as a place in a table; `most` is the byte that comes last.
+  const within = (place) => Math.max(0, Math.min(255, Math.round(place)));
+  const signedPlace = (byte, most = 127) => within((byte / most + 1) * 127.5);
+  const gatePlace = (byte, most = 127) => within((byte / most) * 255);
 
   // What the loss's last colour is for; the text's own scale was chosen with it.
   const known = () => Array.from(model.losses).filter((loss) => !Number.isNaN(loss)).sort((a, b) => a - b);
@@ -44,22 +45,22 @@ const colour = (() => {
     }
     return top;
   };
-  const lossPlace = (loss) => (Number.isNaN(loss) ? 0 : Math.max(0, Math.min(255, Math.round((255 * loss) / topLoss()))));
+  const lossPlace = (loss) => (Number.isNaN(loss) ? 0 : within((255 * loss) / topLoss()));
 
   // A function from places in the text to a colour, by what the reader chose.
   function dots() {
     const bytes = state.by === "unit" ? row(state.layer, state.part, state.unit) : null;
     if (bytes) {
-      const signed = track(state.layer, state.part).is_signed;
-      return signed ? (at) => css(tables.signedDots[signedPlace(bytes[at])]) : (at) => css(tables.gateDots[gatePlace(bytes[at])]);
+      const signed = track(state.layer, state.part).is_signed, most = fullest(state.layer, state.part, state.unit);
+      return signed ? (at) => css(tables.signedDots[signedPlace(bytes[at], most)]) : (at) => css(tables.gateDots[gatePlace(bytes[at], most)]);
     }
     if (state.by === "unit") return () => variable("--other");
     return (at) => css(tables.lossDots[lossPlace(model.losses[at])]);
   }
 
   // The class of the style sheet for an activation's byte.
-  const level = (byte, signed) =>
-    signed ? "d" + Math.min(SIGNED - 1, Math.max(0, Math.round(((byte + 127) / 254) * (SIGNED - 1)))) : "g" + Math.min(LEVELS - 1, Math.max(0, Math.floor((byte * LEVELS) / 128)));
+  const level = (byte, signed, most = 127) =>
+    signed ? "d" + Math.round((signedPlace(byte, most) / 255) * (SIGNED - 1)) : "g" + Math.floor((gatePlace(byte, most) * LEVELS) / 256);
 
   refresh();
   return { variable, refresh, tables: () => tables, signedPlace, gatePlace, dots, level, css };
@@ -86,6 +87,7 @@ function sheet(canvas, heightOf, draw) {
     isWaiting = true;
     requestAnimationFrame(paint);
   };
-  new ResizeObserver(redraw).observe(canvas.parentElement);
-  return { redraw, paint };
+  // Only once there is something to draw.
+  const watch = () => new ResizeObserver(redraw).observe(canvas.parentElement);
+  return { redraw, paint, watch };
 }

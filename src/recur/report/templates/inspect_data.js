@@ -58,10 +58,28 @@ const inspected = (() => {
     return at < 0 || at >= found.rows ? null : found.bytes.subarray(at * model.count, (at + 1) * model.count);
   }
 
+  // The next unit of the chosen part, or the one before, that is on this page.
+  function beside(direction) {
+    const found = track(state.layer, state.part), to = state.unit + direction;
+    if (!found || !found.units) return to;
+    const units = direction > 0 ? found.units.filter((one) => one >= to) : found.units.filter((one) => one <= to).reverse();
+    return units.length ? units[0] : state.unit;
+  }
+
   const value = (layer, part, unit, at) => {
     const bytes = row(layer, part, unit);
     return bytes ? (bytes[at] / 127) * track(layer, part).scale : NaN;
   };
+
+  // The byte that gets the strongest colour and the greatest height. Gates and bounded states have a range that all units
+  // share; where there is no bound, one wild unit would leave all others pale, so each has its own.
+  function fullest(layer, part, unit) {
+    const found = track(layer, part);
+    if (!found || found.scale <= 1.5) return 127;
+    let most = 1;
+    for (const byte of row(layer, part, unit) || []) most = Math.max(most, Math.abs(byte));
+    return most;
+  }
 
   // --- words -------------------------------------------------------------------------------------------------------
   const minus = (text) => text.replace("-", "−");
@@ -103,5 +121,5 @@ const inspected = (() => {
     model.losses = await losses;
   }
 
-  return { model, state, set, onChange, track, row, value, written, percent, name, plain, say, load };
+  return { model, state, set, onChange, track, row, beside, value, fullest, written, percent, name, plain, say, load };
 })();

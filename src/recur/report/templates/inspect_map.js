@@ -1,6 +1,6 @@
 // States over time: all units of a layer as a heat map, and all parts of the chosen unit as curves.
 (() => {
-  const { model, state, set, onChange, track, row, written, name, plain } = inspected;
+  const { model, state, set, onChange, track, row, fullest, written, plain } = inspected;
   const map = document.getElementById("map"), parts = document.getElementById("parts");
   if (!map) return;
   const GUTTER = 46, FOOT = 20, PART = 46, GAP = 8;
@@ -140,10 +140,10 @@
         context.fillText(`${part.title} ${state.unit}: not on this page, to keep it small`, GUTTER + 6, top + 4);
         return;
       }
-      const there = (bytes[state.at] / 127) * found.scale;
+      const most = fullest(state.layer, part.name, state.unit), there = (bytes[state.at] / 127) * found.scale;
       context.beginPath();
       for (let n = 0; n < state.span; n++) {
-        const y = zero - (bytes[state.start + n] / 127) * (signed ? PART / 2 - 2 : PART - 4);
+        const y = zero - (bytes[state.start + n] / most) * (signed ? PART / 2 - 2 : PART - 4);
         // A stair: the value holds until the next symbol is read.
         if (n === 0) context.moveTo(GUTTER, y); else context.lineTo(GUTTER + n * step, y);
         context.lineTo(GUTTER + (n + 1) * step, y);

@@ -7,8 +7,8 @@
     const made = document.createElement("div"), term = document.createElement("dt"), said = document.createElement("dd"), bar = document.createElement("i");
     made.className = hasCome ? "came" : "";
     term.textContent = what;
-    bar.style.width = `calc((100% - 8.5rem) * ${(share / widest).toFixed(4)})`;
-    said.append(bar, percent(share) + (hasCome ? " came" : ""));
+    bar.style.width = `calc((100% - 9.5rem) * ${(share / widest).toFixed(4)})`;
+    said.append(bar, percent(share) + (hasCome ? ", came" : ""));
     made.append(term, said);
     return made;
   }

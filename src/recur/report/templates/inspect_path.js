@@ -26,14 +26,16 @@
   const trail = sheet(canvas, (width) => width, (context, width, height) => {
     if (!model.layers[state.layer].path) return;
     const place = placed(width, height), paint = colour.dots();
-    const size = model.count > 1500 ? 1.4 : 2.2;
+    const size = model.count > 1500 ? 1.8 : 3;
     context.strokeStyle = colour.variable("--line");
     context.lineWidth = 1;
     context.strokeRect(0.5, 0.5, width - 1, height - 1);
     for (let n = 0; n < model.count; n++) {
       const [x, y] = place(n);
       context.fillStyle = paint(n);
-      context.fillRect(x - size / 2, y - size / 2, size, size);
+      context.beginPath();
+      context.arc(x, y, size, 0, 2 * Math.PI);
+      context.fill();
     }
     context.strokeStyle = colour.variable("--ink");
     context.lineWidth = 1.6;

@@ -57,6 +57,7 @@
   inspected.showRests = () => {
     const radios = [...controls.querySelectorAll("input")];
     radios[0].checked = true;
+    chosen = Math.max(0, positions.indexOf(state.at));
     for (const radio of radios) radio.addEventListener("change", () => { method = Number(radio.value); show(); });
     controls.addEventListener("submit", (event) => event.preventDefault());
     slider.addEventListener("input", () => step(Number(slider.value)));

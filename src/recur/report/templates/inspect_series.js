@@ -1,6 +1,6 @@
 // A series instead of a text: what was read, what had been predicted of it, and the chosen unit below.
 (() => {
-  const { model, state, set, onChange, row, track } = inspected;
+  const { model, state, set, onChange, row, track, fullest } = inspected;
   const canvas = document.getElementById("series");
   if (!canvas) return;
   const GUTTER = 46, CHANNEL = 96, GAP = 14, STRIP = 22, FOOT = 20;
@@ -78,10 +78,10 @@
   function strip() {
     const bytes = state.by === "unit" ? row(state.layer, state.part, state.unit) : null;
     if (!bytes) return colour.dots();
-    const { signed, gates } = colour.tables();
+    const { signed, gates } = colour.tables(), most = fullest(state.layer, state.part, state.unit);
     return track(state.layer, state.part).is_signed
-      ? (n) => colour.css(signed[colour.signedPlace(bytes[n])])
-      : (n) => colour.css(gates[colour.gatePlace(bytes[n])]);
+      ? (n) => colour.css(signed[colour.signedPlace(bytes[n], most)])
+      : (n) => colour.css(gates[colour.gatePlace(bytes[n], most)]);
   }
 
   inspected.showSeries = () => {

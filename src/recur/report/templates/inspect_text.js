@@ -1,6 +1,6 @@
 // The text: coloured, with a current symbol; and the bar that tells about it.
 (() => {
-  const { model, state, set, onChange, row, track, value, written, percent, name, plain, say } = inspected;
+  const { model, state, set, onChange, row, track, beside, value, fullest, written, percent, name, plain, say } = inspected;
   const text = document.getElementById("text");
   const symbols = text ? [...text.children] : [];
   const form = document.querySelector("form.cursor"), slider = document.getElementById("at");
@@ -41,12 +41,13 @@
   function recolour() {
     const bytes = state.by === "unit" && model.layers.length ? row(state.layer, state.part, state.unit) : null;
     const signed = bytes ? track(state.layer, state.part).is_signed : false;
+    const most = bytes ? fullest(state.layer, state.part, state.unit) : 127;
     const shown = state.by === "loss" ? "loss" : signed ? "signed" : "gate";
     for (const [key, id] of Object.entries(scales)) document.getElementById(id).hidden = key !== shown;
     note.textContent = "";
     if (state.by === "unit") {
       if (bytes) {
-        const scale = track(state.layer, state.part).scale, legend = document.getElementById(scales[shown]);
+        const scale = (track(state.layer, state.part).scale * most) / 127, legend = document.getElementById(scales[shown]);
         legend.querySelector(".low").textContent = signed ? written(-scale) : "0";
         legend.querySelector(".high").textContent = written(scale);
       } else if (model.layers.length) {
@@ -56,10 +57,10 @@
     const property = state.property === null ? null : model.properties[state.property];
     const labels = property && property.binary ? property.labels : null;
     symbols.forEach((symbol, i) => {
-      const colouring = state.by === "loss" ? byLoss[i] : (bytes ? colour.level(bytes[i], signed) : "l0") + kinds[i];
+      const colouring = state.by === "loss" ? byLoss[i] : (bytes ? colour.level(bytes[i], signed, most) : "l0") + kinds[i];
       symbol.className = colouring + (labels && labels[i] > 0.5 ? " holds" : "") + (i === state.at ? " current" : "");
     });
-    if (labels) note.textContent = [note.textContent, `Underlined: where “${property.name}” holds.`].filter(Boolean).join(" ");
+    if (labels && text) note.textContent = [note.textContent, `Underlined: where “${property.name}” holds.`].filter(Boolean).join(" ");
     current = symbols[state.at] || null;
   }
 
@@ -99,7 +100,7 @@
       if (event.altKey || event.ctrlKey || event.metaKey) return;
       const keys = {
         ArrowRight: { at: state.at + 1 }, ArrowLeft: { at: state.at - 1 }, Home: { at: 0 }, End: { at: model.count - 1 },
-        "[": { by: "unit", unit: state.unit - 1 }, "]": { by: "unit", unit: state.unit + 1 },
+        "[": { by: "unit", unit: beside(-1) }, "]": { by: "unit", unit: beside(1) },
       };
       const change = Object.hasOwn(more, event.key) ? more[event.key]() : Object.hasOwn(keys, event.key) ? keys[event.key] : null;
       if (!change) return;

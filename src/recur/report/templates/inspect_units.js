@@ -1,6 +1,6 @@
 // Which unit is looked at: chosen by its number, or found by what it follows.
 (() => {
-  const { model, state, set, onChange } = inspected;
+  const { model, state, set, beside, onChange } = inspected;
   const layers = document.getElementById("layer"), parts = document.getElementById("part"), unit = document.getElementById("unit");
   const candidates = [...document.querySelectorAll(".candidate")];
   const properties = [...document.querySelectorAll(".property")];
@@ -52,7 +52,7 @@
     parts.addEventListener("change", () => set({ by: "unit", part: parts.value }));
     unit.addEventListener("change", () => set({ by: "unit", unit: Math.round(Number(unit.value)) }));
     for (const button of document.querySelectorAll("[data-unit-move]")) {
-      button.addEventListener("click", () => set({ by: "unit", unit: state.unit + Number(button.dataset.unitMove) }));
+      button.addEventListener("click", () => set({ by: "unit", unit: beside(Number(button.dataset.unitMove)) }));
     }
     for (const radio of document.querySelectorAll("input[name=by]")) {
       radio.addEventListener("change", () => set({ by: radio.value }));
@@ -73,11 +73,13 @@
   // What to begin with: the unit that follows its property best, if there is one.
   inspected.firstChoice = () => {
     const best = candidates.find((one) => !one.classList.contains("doubtful"));
-    const span = Math.min(model.count, 160);
-    if (!model.layers.length) return { span };
-    if (!best) return { span, by: model.kind === "text" ? "loss" : "unit" };
+    const span = Math.min(model.count, innerWidth < 700 ? 70 : 160);
+    // Not the very beginning, where the state is still empty.
+    const begun = { span, at: model.rests ? model.rests.positions.find((at) => at >= span / 4) ?? span >> 1 : span >> 1 };
+    if (!model.layers.length) return begun;
+    if (!best) return { ...begun, by: model.kind === "text" ? "loss" : "unit" };
     return {
-      span, by: "unit", layer: Number(best.dataset.layer), part: best.dataset.part, unit: Number(best.dataset.unit),
+      ...begun, by: "unit", layer: Number(best.dataset.layer), part: best.dataset.part, unit: Number(best.dataset.unit),
       property: Number(best.closest(".property").dataset.property),
     };
   };
