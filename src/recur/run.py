@@ -9,9 +9,9 @@
 | `metrics.jsonl` | one JSON object a line: training, validation, samples |
 | `model.safetensors` | the best weights, with their checksum |
 | `evaluation.json` | held-out figures, baselines, the most surprising passages |
-| `inspect.json` | a text of the reader's with the loss of each token, when `recur inspect` was given one |
+| `inspect.json`, `inspect.safetensors` | what `recur inspect` found inside the network on one text |
 | `checkpoints/` | what resuming needs |
-| `report.html`, `*.png` | to look at |
+| `report.html`, `inspect.html`, `*.png` | to look at |
 
 Every file is written to a temporary name in the same folder and then renamed, so a kill at any moment leaves either the
 old file or the new one. Loading reads JSON and safetensors only and never runs code from the folder.
@@ -47,12 +47,22 @@ _OWN_NAMES = {
     "model.safetensors",
     "evaluation.json",
     "inspect.json",
+    "inspect.safetensors",
+    "inspect.html",
     "checkpoints",
     "report.html",
     "loss.png",
     "learning_rate.png",
     "gradient_norm.png",
     "throughput.png",
+    "memory.png",
+    "inspect_states.png",
+    "inspect_trajectory.png",
+    "inspect_unit.png",
+    "inspect_reach.png",
+    "inspect_reach_by_lag.png",
+    "inspect_gates.png",
+    "inspect_attribution.png",
     "tensorboard",
 }
 

@@ -111,7 +111,6 @@ def test_long_and_hostile_strings_neither_run_nor_widen_the_page(
             "baselines": {evil: own, "<img src=y>": own, "W" * 14: own},
             "surprising": [{"tokens": [evil, "a"], "losses": [1.0, 2.0]}],
         },
-        inspect={"text": [evil], "losses": [1.0], "title": evil},
     )
     for width in (390, 1280):
         with opened(browser, write_report(run), viewport={"width": width, "height": 800}) as page:

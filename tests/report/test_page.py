@@ -158,10 +158,10 @@ def test_every_symbol_of_a_passage_has_its_loss(run: RunFolder) -> None:
     assert elements.of_class("newline") == 5 * 9
 
 
-def test_the_readers_own_text_is_shown_when_there_is_one(make_run: MakeRun) -> None:
-    text = said(make_run(inspect={"text": ["T", "o", " ", "b", "e"], "losses": [4.0, 1.0, 0.5, None], "title": "Mine"}))
-    assert "What your text cost it" in text
-    assert "Mine 1.83 nats per character on average" in text
+def test_the_page_of_an_inspection_is_linked_when_there_is_one(run: RunFolder) -> None:
+    assert "inspect.html" not in report(run)
+    (run.path / "inspect.html").write_text("", encoding="utf-8")
+    assert ("a", {"href": "inspect.html"}) in Elements(report(run)).found
 
 
 def test_without_everything_but_the_configuration_it_still_says_so(make_run: MakeRun) -> None:
@@ -216,11 +216,9 @@ def test_values_of_the_wrong_kind_are_left_out(make_run: MakeRun) -> None:
             "baselines": {"trigram": wrong},
             "surprising": [*wrong, {"tokens": wrong, "losses": wrong + wrong}],
         },
-        inspect={"text": wrong, "losses": "x", "title": 3},
     )
     text = said(run)
     assert "this model 2.000" in text
-    assert "Your text" in text
 
 
 def test_hostile_strings_are_shown_and_do_nothing(make_run: MakeRun) -> None:
@@ -248,7 +246,6 @@ def test_hostile_strings_are_shown_and_do_nothing(make_run: MakeRun) -> None:
             "baselines": {"</script>": evil_figures, "<b>x</b>": evil_figures},
             "surprising": [{"tokens": [EVIL, *EVIL], "losses": [1.0]}],
         },
-        inspect={"text": [EVIL], "losses": [1.0], "title": EVIL},
     )
     page = report(run)
     elements = Elements(page)

@@ -96,8 +96,8 @@ class Contents:
     """The colours of the passages."""
     passages: tuple[Passage, ...]
     """The most surprising passages."""
-    inspected: Passage | None
-    """The reader's own text, when `recur inspect` left one."""
+    has_inspection: bool
+    """Whether `recur inspect` left a page of its own beside this one."""
     symbol: str
     """What one symbol is: character, byte or token."""
     backends: tuple[str, ...]
@@ -120,12 +120,12 @@ def read_contents(run: RunFolder) -> Contents:
     """
     config = run.config()
     rows = run.metrics()
-    env, schema, model, evaluation, inspect = (
+    env, schema, model, evaluation = (
         run.read_json(name) if run.has(name) else {}
-        for name in ("env.json", "schema.json", "model.json", "evaluation.json", "inspect.json")
+        for name in ("env.json", "schema.json", "model.json", "evaluation.json")
     )
     unit = _unit(schema)
-    scale, passages, inspected = _passages(evaluation, inspect, unit)
+    scale, passages = _passages(evaluation, unit)
     samples = _samples(rows, unit)
     return Contents(
         name=visible(as_text(config.get("name")) or run.path.resolve().name),
@@ -139,7 +139,7 @@ def read_contents(run: RunFolder) -> Contents:
         parameters=count(model.get("parameters")),
         scale=scale,
         passages=passages,
-        inspected=inspected,
+        has_inspection=run.has("inspect.html"),
         symbol=unit,
         backends=_backends(env),
         sources=_sources(schema),
@@ -291,12 +291,9 @@ def _layers(model: Mapping[str, Any]) -> tuple[Layer, ...]:
     )
 
 
-def _passages(
-    evaluation: Mapping[str, Any], inspect: Mapping[str, Any], unit: str
-) -> tuple[Scale, tuple[Passage, ...], Passage | None]:
-    found = [(entry, *_tokens(entry, "tokens")) for entry in map(as_object, as_list(evaluation.get("surprising")))]
-    own_tokens, own_losses = _tokens(inspect, "text")
-    scale = scale_for([loss for _, _, losses in found for loss in losses] + own_losses)
+def _passages(evaluation: Mapping[str, Any], unit: str) -> tuple[Scale, tuple[Passage, ...]]:
+    found = [(entry, *_tokens(entry)) for entry in map(as_object, as_list(evaluation.get("surprising")))]
+    scale = scale_for(loss for _, _, losses in found for loss in losses)
     passages = []
     for entry, tokens, losses in found:
         if not tokens:
@@ -309,19 +306,11 @@ def _passages(
                 symbols=symbols(tokens, losses, scale),
             )
         )
-    if not own_tokens:
-        return scale, tuple(passages), None
-    known = [loss for loss in own_losses if loss is not None]
-    inspected = Passage(
-        title=visible(as_text(inspect.get("title"))) or "Your text",
-        note=f"{sum(known) / len(known):.2f} nats per {unit} on average" if known else "",
-        symbols=symbols(own_tokens, own_losses, scale),
-    )
-    return scale, tuple(passages), inspected
+    return scale, tuple(passages)
 
 
-def _tokens(entry: Mapping[str, Any], key: str) -> tuple[list[str], list[float | None]]:
-    tokens = [as_text(token) for token in as_list(entry.get(key))][:MAX_TOKENS]
+def _tokens(entry: Mapping[str, Any]) -> tuple[list[str], list[float | None]]:
+    tokens = [as_text(token) for token in as_list(entry.get("tokens"))][:MAX_TOKENS]
     return tokens, [number(loss) for loss in as_list(entry.get("losses"))][: len(tokens)]
 
 
@@ -373,7 +362,7 @@ def _commands(path: Path, *, prompt: str, has_weights: bool, is_done: bool) -> t
         begin = f" --prompt {shlex.quote(visible(prompt))}" if prompt.strip() and len(prompt) <= 40 else ""
         commands.append(Command(why="Let it write", line=f"recur generate {place}{begin} --length 500"))
         commands.append(
-            Command(why="See what in a text of yours surprises it", line=f"recur inspect {place} --input my.txt")
+            Command(why="Look inside it as it reads a text of yours", line=f"recur inspect {place} --input my.txt")
         )
         commands.append(Command(why="Judge it on another text", line=f"recur evaluate {place} other.txt"))
     # A finished training stops again at once unless it is given more time.
