@@ -6,7 +6,10 @@ import functools
 import json
 import math
 import random
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -415,3 +418,105 @@ def inspected(make_run: Callable[..., RunFolder]) -> Callable[..., RunFolder]:
 def inspected_run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     """Return a run with an inspection of text that the tests share and do not change."""
     return write_inspected(write_run(tmp_path_factory.mktemp("inspection") / "run"), *inspection())
+
+
+# --- pages in a browser ------------------------------------------------------------------------------------------
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+SWITCHES = ["--no-sandbox", "--disable-quic", "--disable-background-networking"]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Return a browser."""
+    if CHROMIUM is None:
+        pytest.skip("needs Chromium or Chrome on the PATH")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=CHROMIUM, args=SWITCHES)
+        yield running
+        running.close()
+
+
+@pytest.fixture
+def opened(browser: Any) -> Callable[..., AbstractContextManager[Any]]:
+    """Return a function that opens a page, and fails when that complains or asks for anything but itself."""
+
+    @contextmanager
+    def open_page(path: Path, **options: Any) -> Iterator[Any]:
+        context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
+        complaints: list[str] = []
+        requests: list[str] = []
+        page = context.new_page()
+        page.on(
+            "console", lambda message: complaints.append(message.text) if message.type in ("error", "warning") else None
+        )
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("dialog", lambda dialog: (complaints.append(f"dialog {dialog.message}"), dialog.dismiss()))
+        page.on("request", lambda request: requests.append(request.url))
+        page.goto(path.as_uri())
+        page.wait_for_load_state("load")
+        yield page
+        context.close()
+        assert complaints == []
+        assert [url for url in requests if not url.startswith(("file:", "data:"))] == []
+
+    return open_page
+
+
+@pytest.fixture(scope="session")
+def until() -> Callable[[Any, str], None]:
+    """Return a function that waits for an expression; Playwright's own needs an `eval` that a page's policy forbids."""
+
+    def wait(page: Any, expression: str) -> None:
+        for _ in range(200):
+            if page.evaluate(expression):
+                return
+            page.wait_for_timeout(25)
+        raise AssertionError(f"within five seconds this did not become true: {expression}")
+
+    return wait
+
+
+class Elements(HTMLParser):
+    """Collects the elements of a page, their attributes, and the text outside scripts and styles."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self._raw = False
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+        self._raw = tag in ("script", "style")
+        if tag in ("th", "td", "dt", "dd"):
+            self.text += " "
+
+    def handle_endtag(self, tag: str) -> None:
+        self._raw = False
+
+    def handle_data(self, data: str) -> None:
+        if not self._raw:
+            self.text += data
+
+    def count(self, tag: str) -> int:
+        return sum(found == tag for found, _ in self.found)
+
+    def of_class(self, name: str) -> int:
+        return sum(name in (attributes.get("class") or "").split() for _, attributes in self.found)
+
+
+@pytest.fixture(scope="session")
+def parsed() -> Callable[[str], Elements]:
+    """Return a function that takes a page apart."""
+    return Elements
+
+
+@pytest.fixture(scope="session")
+def said() -> Callable[[str], str]:
+    """Return a function that takes a page and returns its text, with single blanks."""
+    return lambda page: " ".join(Elements(page).text.split())

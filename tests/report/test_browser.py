@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,51 +13,6 @@ from recur.run import RunFolder
 
 pytestmark = pytest.mark.browser
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-SWITCHES = ["--no-sandbox", "--disable-quic", "--disable-background-networking"]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    if CHROMIUM is None:
-        pytest.skip("needs Chromium or Chrome on the PATH")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=SWITCHES)
-        yield opened
-        opened.close()
-
-
-@contextmanager
-def opened(browser: Any, path: Path, **options: Any) -> Iterator[Any]:
-    """Open the page, and fail when it complains or asks for anything but itself."""
-    context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
-    complaints: list[str] = []
-    requests: list[str] = []
-    page = context.new_page()
-    page.on(
-        "console", lambda message: complaints.append(message.text) if message.type in ("error", "warning") else None
-    )
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("dialog", lambda dialog: (complaints.append(f"dialog {dialog.message}"), dialog.dismiss()))
-    page.on("request", lambda request: requests.append(request.url))
-    page.goto(path.as_uri())
-    page.wait_for_load_state("load")
-    yield page
-    context.close()
-    assert complaints == []
-    assert [url for url in requests if not url.startswith(("file:", "data:"))] == []
-
-
-def until(page: Any, expression: str) -> None:
-    """Wait for an expression to become true; Playwright's own way needs an `eval` that the page's policy forbids."""
-    for _ in range(200):
-        if page.evaluate(expression):
-            return
-        page.wait_for_timeout(25)
-    raise AssertionError(f"within five seconds this did not become true: {expression}")
-
 
 @pytest.fixture(scope="module")
 def path(finished_run: RunFolder) -> Path:
@@ -67,8 +20,8 @@ def path(finished_run: RunFolder) -> Path:
 
 
 @pytest.mark.parametrize("width", [390, 768, 1280])
-def test_it_fits_every_screen_without_complaint(browser: Any, path: Path, width: int) -> None:
-    with opened(browser, path, viewport={"width": width, "height": 800}, color_scheme="dark") as page:
+def test_it_fits_every_screen_without_complaint(opened: Any, path: Path, width: int) -> None:
+    with opened(path, viewport={"width": width, "height": 800}, color_scheme="dark") as page:
         for folded in page.locator("details").all():
             folded.evaluate("element => { element.open = true; }")
         assert page.locator(".chart .scatterlayer .trace").count() >= 6
@@ -87,7 +40,7 @@ def test_it_fits_every_screen_without_complaint(browser: Any, path: Path, width:
 
 
 def test_long_and_hostile_strings_neither_run_nor_widen_the_page(
-    browser: Any, make_run: Callable[..., RunFolder]
+    opened: Any, make_run: Callable[..., RunFolder]
 ) -> None:
     evil = "</script><script>alert(1)</script><img src=http://example.invalid/x onerror=alert(2)>" + "M" * 300
     rows: list[dict[str, Any]] = [{"kind": "train", "step": i, "loss": 1.0 + i, "grad_norm": 1.0} for i in range(3)]
@@ -113,15 +66,15 @@ def test_long_and_hostile_strings_neither_run_nor_widen_the_page(
         },
     )
     for width in (390, 1280):
-        with opened(browser, write_report(run), viewport={"width": width, "height": 800}) as page:
+        with opened(write_report(run), viewport={"width": width, "height": 800}) as page:
             for folded in page.locator("details").all():
                 folded.evaluate("element => { element.open = true; }")
             assert page.evaluate("document.documentElement.scrollWidth") == width
             assert page.locator("img").count() == 0
 
 
-def test_the_keyboard_moves_through_the_samples(browser: Any, path: Path) -> None:
-    with opened(browser, path) as page:
+def test_the_keyboard_moves_through_the_samples(opened: Any, path: Path) -> None:
+    with opened(path) as page:
         shown = page.locator(".sample:not(.away)")
         slider, earlier, later = (
             page.locator(".stepper input"),
@@ -148,8 +101,8 @@ def test_the_keyboard_moves_through_the_samples(browser: Any, path: Path) -> Non
         assert not page.get_by_text("Sample of step 2000.").is_visible()
 
 
-def test_the_page_does_not_jump_from_sample_to_sample(browser: Any, path: Path) -> None:
-    with opened(browser, path, viewport={"width": 390, "height": 800}) as page:
+def test_the_page_does_not_jump_from_sample_to_sample(opened: Any, path: Path) -> None:
+    with opened(path, viewport={"width": 390, "height": 800}) as page:
         heights = set()
         for _ in range(8):
             heights.add(page.evaluate("document.documentElement.scrollHeight"))
@@ -157,8 +110,8 @@ def test_the_page_does_not_jump_from_sample_to_sample(browser: Any, path: Path) 
         assert len(heights) == 1
 
 
-def test_the_keyboard_reaches_a_passage_and_tells_the_loss(browser: Any, path: Path) -> None:
-    with opened(browser, path) as page:
+def test_the_keyboard_reaches_a_passage_and_tells_the_loss(opened: Any, path: Path) -> None:
+    with opened(path) as page:
         passage, tip = page.locator(".symbols").first, page.locator(".tip")
         for _ in range(60):
             page.keyboard.press("Tab")
@@ -180,8 +133,8 @@ def test_the_keyboard_reaches_a_passage_and_tells_the_loss(browser: Any, path: P
         assert tip.is_hidden()
 
 
-def test_the_pointer_tells_the_loss_inside_the_window(browser: Any, path: Path) -> None:
-    with opened(browser, path, viewport={"width": 390, "height": 800}, has_touch=True) as page:
+def test_the_pointer_tells_the_loss_inside_the_window(opened: Any, path: Path) -> None:
+    with opened(path, viewport={"width": 390, "height": 800}, has_touch=True) as page:
         symbol = page.locator(".symbols").first.locator("span").first
         symbol.hover()
         tip = page.locator(".tip")
@@ -193,8 +146,8 @@ def test_the_pointer_tells_the_loss_inside_the_window(browser: Any, path: Path) 
         assert tip.is_hidden()
 
 
-def test_the_first_tab_stop_skips_to_the_report(browser: Any, path: Path) -> None:
-    with opened(browser, path) as page:
+def test_the_first_tab_stop_skips_to_the_report(opened: Any, path: Path) -> None:
+    with opened(path) as page:
         page.keyboard.press("Tab")
         assert page.evaluate("document.activeElement.className") == "skip"
         page.keyboard.press("Enter")
@@ -204,10 +157,10 @@ def test_the_first_tab_stop_skips_to_the_report(browser: Any, path: Path) -> Non
         ] * 4
 
 
-def test_the_charts_follow_the_theme_and_keep_the_zoom(browser: Any, path: Path) -> None:
+def test_the_charts_follow_the_theme_and_keep_the_zoom(opened: Any, until: Any, path: Path) -> None:
     colour = "document.querySelector('#chart-loss .scatterlayer .trace:nth-child(2) .js-line').style.stroke"
     left_end = "document.getElementById('chart-loss').layout.xaxis.range[0]"
-    with opened(browser, path, color_scheme="light") as page:
+    with opened(path, color_scheme="light") as page:
         assert page.evaluate(colour) == "rgb(31, 95, 153)"
         page.locator("#chart-loss").scroll_into_view_if_needed()
         box = page.locator("#chart-loss .draglayer .nsewdrag").first.bounding_box()
@@ -223,25 +176,25 @@ def test_the_charts_follow_the_theme_and_keep_the_zoom(browser: Any, path: Path)
         assert page.evaluate(left_end) == zoomed
 
 
-def test_on_paper_it_is_light_and_fits(browser: Any, path: Path) -> None:
+def test_on_paper_it_is_light_and_fits(opened: Any, until: Any, path: Path) -> None:
     colour = "document.querySelector('#chart-loss .scatterlayer .trace:nth-child(2) .js-line').style.stroke"
-    with opened(browser, path, color_scheme="dark") as page:
+    with opened(path, color_scheme="dark") as page:
         page.evaluate(f"addEventListener('beforeprint', () => {{ window.onPaper = {colour}; }})")
         page.pdf(format="A4")
         assert page.evaluate("window.onPaper") == "rgb(31, 95, 153)"
         until(page, f"{colour} === 'rgb(116, 179, 234)'")
 
 
-def test_without_scripts_every_sample_and_a_word_about_the_charts_is_there(browser: Any, path: Path) -> None:
-    with opened(browser, path, java_script_enabled=False) as page:
+def test_without_scripts_every_sample_and_a_word_about_the_charts_is_there(opened: Any, path: Path) -> None:
+    with opened(path, java_script_enabled=False) as page:
         assert page.locator(".sample").count() == 8
         assert all(sample.is_visible() for sample in page.locator(".sample").all())
         assert page.get_by_text("The charts need JavaScript.").is_visible()
         assert page.locator(".stepper").is_hidden()
 
 
-def test_a_run_without_anything_opens_too(browser: Any, make_run: Callable[..., RunFolder]) -> None:
+def test_a_run_without_anything_opens_too(opened: Any, make_run: Callable[..., RunFolder]) -> None:
     missing: dict[str, Any] = dict.fromkeys(("env", "schema", "model", "evaluation"))
     run = make_run([], {"format": 1, "task": "language"}, **missing)
-    with opened(browser, write_report(run)) as page:
+    with opened(write_report(run)) as page:
         assert page.get_by_text("Nothing has been logged yet.").is_visible()

@@ -6,7 +6,6 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
-from html.parser import HTMLParser
 from typing import Any
 
 import pytest
@@ -22,43 +21,8 @@ PICTURES = {"loss.png", "learning_rate.png", "gradient_norm.png", "throughput.pn
 EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'{{ 7*7 }}<!--\u202e\x00\ud800"
 
 
-class Elements(HTMLParser):
-    """Collects the elements of a page, their attributes, and the text outside scripts and styles."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.found: list[tuple[str, dict[str, str | None]]] = []
-        self.text = ""
-        self._raw = False
-        self.feed(page)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.found.append((tag, dict(attrs)))
-        self._raw = tag in ("script", "style")
-        if tag in ("th", "td", "dt", "dd"):
-            self.text += " "
-
-    def handle_endtag(self, tag: str) -> None:
-        self._raw = False
-
-    def handle_data(self, data: str) -> None:
-        if not self._raw:
-            self.text += data
-
-    def count(self, tag: str) -> int:
-        return sum(found == tag for found, _ in self.found)
-
-    def of_class(self, name: str) -> int:
-        return sum(name in (attributes.get("class") or "").split() for _, attributes in self.found)
-
-
 def report(run: RunFolder) -> str:
     return write_report(run).read_text(encoding="utf-8")
-
-
-def said(run: RunFolder) -> str:
-    return " ".join(Elements(report(run)).text.split())
 
 
 def test_the_report_is_one_file_and_four_pictures(run: RunFolder) -> None:
@@ -86,9 +50,9 @@ def test_a_long_run_stays_small(make_run: MakeRun) -> None:
     assert write_report(run).stat().st_size < 6_000_000
 
 
-def test_the_page_asks_for_nothing_from_elsewhere(run: RunFolder) -> None:
+def test_the_page_asks_for_nothing_from_elsewhere(run: RunFolder, parsed: Any) -> None:
     page = report(run)
-    elements = Elements(page)
+    elements = parsed(page)
     fetching = [(tag, found) for tag, found in elements.found if "src" in found or tag in ("link", "iframe", "object")]
     assert fetching == [("link", {"rel": "icon", "href": "data:,"})]
     assert elements.count("script") == 3
@@ -98,8 +62,8 @@ def test_the_page_asks_for_nothing_from_elsewhere(run: RunFolder) -> None:
     assert "unsafe" not in policy.split("script-src")[1].split(";")[0]
 
 
-def test_the_page_says_what_the_run_holds(run: RunFolder) -> None:
-    text = said(run)
+def test_the_page_says_what_the_run_holds(run: RunFolder, said: Any) -> None:
+    text = said(report(run))
     assert f"LSTM of 2 {TIMES} 256 units (1.09 million parameters), trained on input.txt, 2,000 steps" in text
     assert "in 3 min on AMD EPYC with 2 threads." in text
     assert "The model needs 0.54 nats per character less than a trigram model does." in text
@@ -116,24 +80,24 @@ def test_the_page_says_what_the_run_holds(run: RunFolder) -> None:
     assert "does not beat" not in text
 
 
-def test_the_best_baseline_is_named_when_the_model_does_not_beat_it(make_run: MakeRun) -> None:
+def test_the_best_baseline_is_named_when_the_model_does_not_beat_it(make_run: MakeRun, said: Any) -> None:
     evaluation = {
         "part": "test",
         "model": {"nats_per_character": 2.4},
         "baselines": {"unigram": {"nats_per_character": 3.3}, "trigram": {"nats_per_character": 2.1}},
     }
-    text = said(make_run(evaluation=evaluation))
+    text = said(report(make_run(evaluation=evaluation)))
     assert "This model does not beat the trigram baseline: 2.400 against 2.100 nats per character." in text
     assert "trigram 2.100 this model 2.400 unigram 3.300" in text
 
 
-def test_samples_come_in_order_and_without_their_prompt_twice(run: RunFolder) -> None:
+def test_samples_come_in_order_and_without_their_prompt_twice(run: RunFolder, parsed: Any) -> None:
     samples = read_contents(run).samples
     assert [sample.step for sample in samples] == list(range(250, 2001, 250))
     assert samples[-1].prompt == "ROMEO:"
     assert samples[-1].text.startswith("\nSample of step 2000.")
     assert samples[-1].loss.endswith(" nats per character")
-    assert Elements(report(run)).of_class("sample") == 8
+    assert parsed(report(run)).of_class("sample") == 8
 
 
 def test_a_sample_without_a_prompt_begins_with_its_first_line(make_run: MakeRun) -> None:
@@ -150,24 +114,24 @@ def test_many_samples_are_thinned_and_the_last_stays(make_run: MakeRun) -> None:
     assert len(samples[0].text) == 4_000
 
 
-def test_every_symbol_of_a_passage_has_its_loss(run: RunFolder) -> None:
-    elements = Elements(report(run))
+def test_every_symbol_of_a_passage_has_its_loss(run: RunFolder, parsed: Any) -> None:
+    elements = parsed(report(run))
     told = [a["data-says"] or "" for tag, a in elements.found if tag == "span" and "data-says" in a]
     assert len(told) == sum(len(passage.symbols) for passage in read_contents(run).passages)
     assert all(re.fullmatch(r".+ · (less than )?\d+\.\d\d nats · chance (\d+%|1 in [\d,]+)", one) for one in told)
     assert elements.of_class("newline") == 5 * 9
 
 
-def test_the_page_of_an_inspection_is_linked_when_there_is_one(run: RunFolder) -> None:
+def test_the_page_of_an_inspection_is_linked_when_there_is_one(run: RunFolder, parsed: Any) -> None:
     assert "inspect.html" not in report(run)
     (run.path / "inspect.html").write_text("", encoding="utf-8")
-    assert ("a", {"href": "inspect.html"}) in Elements(report(run)).found
+    assert ("a", {"href": "inspect.html"}) in parsed(report(run)).found
 
 
-def test_without_everything_but_the_configuration_it_still_says_so(make_run: MakeRun) -> None:
+def test_without_everything_but_the_configuration_it_still_says_so(make_run: MakeRun, said: Any) -> None:
     missing: dict[str, Any] = dict.fromkeys(("env", "schema", "model", "evaluation"))
     run = make_run([], {"format": 1, "task": "language"}, **missing)
-    text = said(run)
+    text = said(report(run))
     assert "Not judged on held-out text yet" in text
     assert "Nothing has been logged yet." in text
     assert "Go on with the training" in text
@@ -178,9 +142,9 @@ def test_without_everything_but_the_configuration_it_still_says_so(make_run: Mak
 
 
 @pytest.mark.parametrize("missing", ["env", "schema", "model", "evaluation"])
-def test_a_part_that_is_missing_is_left_out(make_run: MakeRun, missing: str) -> None:
+def test_a_part_that_is_missing_is_left_out(make_run: MakeRun, missing: str, said: Any) -> None:
     absent: dict[str, Any] = {missing: None}
-    text = said(make_run(**absent))
+    text = said(report(make_run(**absent)))
     assert ("The machine and the versions" in text) == (missing != "env")
     assert ("86c4e6aa" in text) == (missing != "schema")
     assert ("What it is made of" in text) == (missing != "model")
@@ -198,7 +162,7 @@ def test_one_row_of_nulls_and_one_row_of_values_can_be_drawn(make_run: MakeRun) 
     assert figures(run)["loss"].data[0].y == (None, 3.0)
 
 
-def test_values_of_the_wrong_kind_are_left_out(make_run: MakeRun) -> None:
+def test_values_of_the_wrong_kind_are_left_out(make_run: MakeRun, said: Any) -> None:
     wrong: Any = [None, "x", 3, {"y": [1]}, [[]]]
     run = make_run(
         [{"kind": "train", "step": value, "loss": value} for value in wrong]
@@ -217,11 +181,11 @@ def test_values_of_the_wrong_kind_are_left_out(make_run: MakeRun) -> None:
             "surprising": [*wrong, {"tokens": wrong, "losses": wrong + wrong}],
         },
     )
-    text = said(run)
+    text = said(report(run))
     assert "this model 2.000" in text
 
 
-def test_hostile_strings_are_shown_and_do_nothing(make_run: MakeRun) -> None:
+def test_hostile_strings_are_shown_and_do_nothing(make_run: MakeRun, parsed: Any) -> None:
     evil_figures = {"nats_per_character": 2.0, "nats_per_token": 2.0}
     run = make_run(
         [
@@ -248,7 +212,7 @@ def test_hostile_strings_are_shown_and_do_nothing(make_run: MakeRun) -> None:
         },
     )
     page = report(run)
-    elements = Elements(page)
+    elements = parsed(page)
     assert elements.count("script") == 3
     assert elements.count("img") == 0
     assert not any(name.startswith("on") for _, attributes in elements.found for name in attributes)

@@ -89,7 +89,8 @@ class Method:
     deletion: Deletion | None
     """How it was checked; None where it was not."""
     shares: NDArray[np.float32]
-    """(A, W): the signed share of the input at position p - W + 1 + w; NaN where it is unknown."""
+    """(A, W): what the input at position p - W + 1 + w speaks for the prediction, or against it, as a share of what all
+    inputs of the window do in size; NaN where it is unknown."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -235,11 +236,20 @@ def attribution_of(content: Mapping[str, Any], tensors: Tensors, count: int) -> 
         shares = tensors.take(f"attribution.{key}", "F32", (len(positions), None)) if key and name else None
         if shares is None:
             continue
-        known = np.where(np.isfinite(shares), shares, np.nan)[order].astype(np.float32)
-        methods.append(Method(key=key, name=name, deletion=_deletion(entry.get("deletion")), shares=known))
+        methods.append(
+            Method(key=key, name=name, deletion=_deletion(entry.get("deletion")), shares=_parts(shares[order]))
+        )
     if not methods or not len(order):
         return None
     return Attribution(positions=positions[order], methods=tuple(methods), note=visible(as_text(stored.get("note"))))
+
+
+def _parts(weights: np.ndarray[Any, Any]) -> NDArray[np.float32]:
+    """Return each row as shares of its sum in size."""
+    known = np.where(np.isfinite(weights), weights, np.nan).astype(np.float64)
+    sums = np.nansum(np.abs(known), axis=1, keepdims=True)
+    parts: NDArray[np.float32] = (known / np.where(sums > 0, sums, 1.0)).astype(np.float32)
+    return parts
 
 
 def _deletion(value: object) -> Deletion | None:

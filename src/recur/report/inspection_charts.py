@@ -14,7 +14,13 @@ from recur.report.inspection import Inspection, Part
 from recur.report.packing import similar
 from recur.report.passage import symbol_name
 
+_SHORT = {"space": "␣", "line break": "↵", "tab": "⇥"}
+"""What stands below a bar for a symbol that cannot be seen."""
+
 _ROLES: tuple[Role, ...] = ("first", "second", "third", "fourth")
+
+_PLACES = 200
+"""Places over which a unit is shown at first."""
 
 _BARS = 40
 """Inputs of an attribution that have room side by side."""
@@ -113,6 +119,8 @@ def _unit(seen: Inspection) -> Iterator[Chart]:
         summary=f"One unit over all {seen.unit}s" + (f", and {known.name}." if known is not None else "."),
         series=tuple(reversed(series)),
         x_label=seen.unit,
+        # All at once would be a block of colour.
+        x_range=(0.0, float(min(seen.count, _PLACES))),
     )
 
 
@@ -200,8 +208,8 @@ def _attribution(seen: Inspection) -> Iterator[Bars]:
         title=f"What the prediction of {target}, {seen.unit} {place + 2:,}, rests on",
         summary=f"By {method.name}: above zero what spoke for it, below what spoke against it.",
         x_label=f"the {seen.unit}s before it",
-        y_label="share",
-        names=tuple(name.strip("“”") for name in names[first : place + 1]),
+        y_label="share of the weight of all inputs",
+        names=tuple(_SHORT.get(name, name.strip("“”")) for name in names[first : place + 1]),
         values=tuple(0.0 if math.isnan(share) else share for share in shares),
     )
 
