@@ -382,10 +382,10 @@ def probe(cell: str = "lstm", num_layers: int = 2, hidden: int = 24, num_steps: 
     }
     return {
         "num_steps": num_steps,
-        "targets": steps,
-        "sources": steps,
+        "targets": list(steps),
+        "sources": list(steps),
         "reach": [[0.8 ** (t - s) if s <= t else None for s in steps] for t in steps],
-        "lags": steps,
+        "lags": list(steps),
         "by_lag": [0.8**lag for lag in steps],
         "memory_length": 10,
         "layers": [{"name": f"layers.{place}", **layer} for place in range(num_layers)],
