@@ -260,7 +260,7 @@ def inspection(
             values["h"][:, 3] = np.where(inside > 0, 0.8, -0.6) + 0.1 * draw.normal(size=count)
         scales = {}
         for part in (*states, *gates):
-            scales[part] = float(np.abs(values[part]).max())
+            scales[part] = max(1e-3, float(np.abs(values[part]).max()))
             tensors[f"layers.{place}.{part}"] = np.round(values[part] / scales[part] * 127).astype(np.int8)
         centred = values["h"] - values["h"].mean(0)
         left, strength, _ = np.linalg.svd(centred, full_matrices=False)
@@ -277,7 +277,7 @@ def inspection(
                 "gates": list(gates),
                 "scales": scales,
                 "weights": {"weight_ih_l0": [rows, hidden], "weight_hh_l0": [rows, hidden]},
-                "explained": [float(share) for share in (strength**2 / (strength**2).sum())[:2]],
+                "explained": [float(share) for share in (strength**2 / max(1e-9, (strength**2).sum()))[:2]],
             }
         )
     found = [{"layer": 0, "part": "h", "unit": 3, "score": 0.97, "held_out": 0.95, "sign": 1, "verdict": "holds"}]
@@ -334,7 +334,9 @@ def inspection(
         shares = draw.normal(size=(len(tensors["attribution.positions"]), 32)) * np.exp(-np.arange(32)[::-1] / 6)
         for row, position in zip(shares, tensors["attribution.positions"], strict=True):
             row[: max(0, 31 - position)] = 0
-        tensors[f"attribution.{method}"] = (shares / np.abs(shares).sum(1, keepdims=True)).astype(np.float32)
+        tensors[f"attribution.{method}"] = (shares / np.maximum(1e-9, np.abs(shares).sum(1, keepdims=True))).astype(
+            np.float32
+        )
     if kind == "series":
         data = np.stack([wave, np.cos(np.arange(count) / 5) + 0.3 * draw.normal(size=count)], axis=1)
         tensors["values"] = data.astype(np.float32)
@@ -493,7 +495,7 @@ class Elements(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.found.append((tag, dict(attrs)))
         self._raw = tag in ("script", "style")
-        if tag in ("th", "td", "dt", "dd"):
+        if tag in ("th", "td", "dt", "dd", "small", "h3", "h4"):
             self.text += " "
 
     def handle_endtag(self, tag: str) -> None:

@@ -270,11 +270,12 @@ def layer_view(layer: LayerProbe, cell: str) -> LayerView:
         facts.append(("Lyapunov exponents per step", listed, _stability(leading)))
     if layer.time_constants:
         ordered = sorted(layer.time_constants)
+        slowest = "never" if math.isinf(ordered[-1]) else f"in {_steps(ordered[-1])}"
         facts.append(
             (
                 "forgotten in",
                 _steps(ordered[len(ordered) // 2]),
-                f"half of the units faster, half slower, the slowest in {_steps(ordered[-1])}; until 1/e is left",
+                f"half of the units faster, half slower, the slowest {slowest}; until 1/e is left",
             )
         )
     if layer.saturated is not None:
@@ -310,7 +311,7 @@ def layer_view(layer: LayerProbe, cell: str) -> LayerView:
 
 
 def _steps(count: float) -> str:
-    return "no time" if math.isinf(count) else f"{count:,.1f} steps" if count < 10 else f"{count:,.0f} steps"
+    return "never" if math.isinf(count) else f"{count:,.1f} steps" if count < 10 else f"{count:,.0f} steps"
 
 
 def _stability(leading: float) -> str:

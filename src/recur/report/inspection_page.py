@@ -80,11 +80,12 @@ def write_inspection(run: RunFolder) -> Path:
     for chart in charts_of_inspection(seen):
         write_png(chart, run.path / f"inspect_{chart.key}.png")
     path = run.path / "inspect.html"
-    write_document(path, _html(seen, run))
+    write_document(path, inspection_html(seen, run))
     return path
 
 
-def _html(seen: Inspection, run: RunFolder) -> str:
+def inspection_html(seen: Inspection, run: RunFolder) -> str:
+    """Return the page of an inspection; `run` is asked for its name, and whether a report lies beside it."""
     scale, passage = passage_of(seen)
     tracks, cut = tracks_for(seen.layers, seen.properties)
     cells = {layer.name: layer.cell for layer in seen.layers}

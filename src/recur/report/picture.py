@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -49,9 +50,9 @@ def write_png(drawing: Drawing, path: Path) -> None:
     # pyplot would keep every figure in a global list; a canvas of its own belongs to this one alone.
     FigureCanvasAgg(drawn)
     axes = drawn.add_subplot()
-    axes.set_title(drawing.title, loc="left", fontsize=12, fontweight="bold", parse_math=False)
-    axes.set_xlabel(drawing.x_label, parse_math=False)
-    axes.set_ylabel(drawing.y_label, parse_math=False)
+    axes.set_title(_cut(drawing.title, 80), loc="left", fontsize=12, fontweight="bold", parse_math=False)
+    axes.set_xlabel(_cut(drawing.x_label, 60), parse_math=False)
+    axes.set_ylabel(_cut(drawing.y_label, 40), parse_math=False)
     if isinstance(drawing, Chart):
         _curves(axes, drawing)
     elif isinstance(drawing, Grid):
@@ -60,7 +61,15 @@ def write_png(drawing: Drawing, path: Path) -> None:
         _trail(axes, drawing)
     else:
         _bars(axes, drawing)
-    write_atomic(path, lambda temporary: drawn.savefig(temporary, format="png"))
+    with warnings.catch_warnings():
+        # A symbol that no font on this machine has is drawn as a box.
+        warnings.filterwarnings("ignore", message=r"Glyph \d+ .* missing from font", category=UserWarning)
+        write_atomic(path, lambda temporary: drawn.savefig(temporary, format="png"))
+
+
+def _cut(text: str, most: int) -> str:
+    # A name of any length must leave room for what it names.
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def _height(drawing: Drawing) -> float:
@@ -108,7 +117,7 @@ def _bars(axes: Any, bars: Bars) -> None:
     places = range(len(bars.names))
     axes.bar(places, bars.values, color=[COLOURS["second"] if value > 0 else COLOURS["first"] for value in bars.values])
     axes.axhline(0, color=COLOURS["level"], linewidth=0.8)
-    axes.set_xticks(places, bars.names, fontsize=8, parse_math=False)
+    axes.set_xticks(places, [_cut(name, 6) for name in bars.names], fontsize=8, parse_math=False)
     axes.spines[["top", "right"]].set_visible(False)
 
 
@@ -157,4 +166,4 @@ def _draw(axes: Any, series: Series) -> None:
     look = dict(_LINES.get(series.role, {"linewidth": 1.6}))
     if len(series.x) == 1 and "marker" not in look:
         look |= {"marker": "o", "markersize": 5}
-    axes.plot(series.x, y, label=series.name, color=COLOURS[series.role], **look)
+    axes.plot(series.x, y, label=_cut(series.name, 40), color=COLOURS[series.role], **look)

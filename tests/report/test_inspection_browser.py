@@ -1,0 +1,396 @@
+"""The page of an inspection in a real browser."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from recur.report.document import write_document
+from recur.report.inspection import read_inspection
+from recur.report.inspection_page import inspection_html
+from recur.run import RunFolder
+
+pytestmark = pytest.mark.browser
+
+Inspected = Callable[..., RunFolder]
+READY = "'ready' in document.documentElement.dataset"
+CURRENT = "[...document.getElementById('text').children].findIndex((one) => one.classList.contains('current'))"
+FOCUSED = "document.activeElement.id || document.activeElement.className"
+
+
+@pytest.fixture(scope="module")
+def path(inspected_run: RunFolder) -> Path:
+    return written(inspected_run)
+
+
+def pixels(canvas: str) -> str:
+    """Return an expression for what is drawn on a canvas."""
+    return f"document.querySelector('{canvas}').toDataURL()"
+
+
+def written(run: RunFolder) -> Path:
+    """Write the page alone, for the pictures take time and are tried elsewhere."""
+    path = run.path / "inspect.html"
+    write_document(path, inspection_html(read_inspection(run), run))
+    return path
+
+
+def next_frame(page: Any) -> None:
+    page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+
+def reach_by_tab(page: Any, expression: str) -> None:
+    for _ in range(150):
+        page.keyboard.press("Tab")
+        if page.evaluate(f"document.activeElement?.matches({expression!r})"):
+            return
+    raise AssertionError(f"the tab key does not lead to {expression}")
+
+
+@pytest.mark.parametrize("width", [390, 768, 1280])
+@pytest.mark.parametrize("kind", ["text", "series"])
+def test_it_fits_every_screen_without_complaint(
+    opened: Any, until: Any, inspected: Inspected, kind: str, width: int
+) -> None:
+    page_path = written(inspected(kind=kind))
+    with opened(page_path, viewport={"width": width, "height": 800}, color_scheme="dark") as page:
+        until(page, READY)
+        page.locator("a.box").last.click()
+        paper, maps = set(), set()
+        for scheme in ("dark", "light"):
+            page.emulate_media(color_scheme=scheme)
+            next_frame(page)
+            assert page.evaluate("document.documentElement.scrollWidth") == width
+            paper.add(page.evaluate("getComputedStyle(document.body).backgroundColor"))
+            maps.add(page.evaluate(pixels("#map")))
+        assert paper == {"rgb(17, 21, 26)", "rgb(255, 255, 255)"}
+        assert len(maps) == 2
+        for canvas in page.locator("canvas").all():
+            assert canvas.bounding_box()["width"] <= width
+
+
+def test_long_and_hostile_strings_neither_run_nor_widen_the_page(opened: Any, until: Any, inspected: Inspected) -> None:
+    evil = "</script><script>alert(1)</script><img src=http://example.invalid/x onerror=alert(2)>" + "M" * 300
+
+    def change(content: dict[str, Any], tensors: dict[str, Any]) -> None:
+        content.update(title=evil, cut=evil, unknown=[{"symbol": evil, "count": 1}])
+        content["symbols"] = [evil, *content["symbols"]][:200]
+        content["model"]["name"] = evil
+        content["next"]["vocabulary"] = [evil] * 65
+        content["layers"][0] |= {"name": evil, "kind": evil, "cell": evil, "weights": {evil: [3]}}
+        content["properties"][0] |= {"name": evil, "note": evil}
+        content["attribution"]["methods"][0]["name"] = evil
+        for layer in content["probe"]["layers"]:
+            layer |= {"name": evil, "gates": {evil: layer["gates"]["i"]}}
+        content["diagnosis"] = [dict.fromkeys(("name", "what", "evidence", "advice"), evil)]
+
+    page_path = written(inspected(change))
+    for width in (390, 1280):
+        with opened(page_path, viewport={"width": width, "height": 800}) as page:
+            until(page, READY)
+            for box in page.locator("a.box").all():
+                box.dispatch_event("click")
+                assert page.evaluate("document.documentElement.scrollWidth") == width
+            page.locator("#at").press("Home")
+            assert page.evaluate("document.documentElement.scrollWidth") == width
+            assert page.locator("img").count() == 0
+
+
+def test_the_arrow_keys_move_the_current_symbol_in_all_views(opened: Any, until: Any, path: Path) -> None:
+    with opened(path) as page:
+        until(page, READY)
+        reach_by_tab(page, "#text")
+        page.keyboard.press("Home")
+        assert page.evaluate(CURRENT) == 0
+        for _ in range(3):
+            page.keyboard.press("ArrowRight")
+        assert page.evaluate(CURRENT) == 3
+        assert page.locator("#at").input_value() == "3"
+        now = page.locator("#now").text_content()
+        assert now.startswith("space · Character 4 of 200")
+        assert "layers.0 h 3: " in now
+        until(page, "document.getElementById('said').textContent.startsWith('space, ')")
+        listed = page.locator("dl.next .came dt").text_content()
+        assert listed == "“m”"
+        before = [page.evaluate(pixels(canvas)) for canvas in ("#map", "#parts", "#trail")]
+        page.keyboard.press("End")
+        next_frame(page)
+        assert page.evaluate(CURRENT) == 199
+        after = [page.evaluate(pixels(canvas)) for canvas in ("#map", "#parts", "#trail")]
+        assert all(one != other for one, other in zip(before, after, strict=True))
+        page.keyboard.press("ArrowRight")
+        assert page.evaluate(CURRENT) == 199
+        page.keyboard.press("ArrowUp")
+        here = page.evaluate("document.querySelector('.current').getBoundingClientRect().top")
+        page.keyboard.press("ArrowDown")
+        assert page.evaluate("document.querySelector('.current').getBoundingClientRect().top") > here
+
+
+def test_the_slider_and_its_buttons_move_too(opened: Any, until: Any, path: Path) -> None:
+    with opened(path) as page:
+        until(page, READY)
+        slider = page.locator("#at")
+        slider.press("Home")
+        slider.press("ArrowRight")
+        assert page.evaluate(CURRENT) == 1
+        assert slider.get_attribute("aria-valuetext").startswith("Character 2 of 200, “h”, ")
+        page.locator("[data-step='1']").click()
+        assert page.evaluate(CURRENT) == 2
+
+
+def test_the_pointer_chooses_a_symbol_and_tells_of_another(opened: Any, until: Any, path: Path) -> None:
+    with opened(path) as page:
+        until(page, READY)
+        page.locator("#text span").nth(20).click()
+        assert page.evaluate(CURRENT) == 20
+        page.locator("#text span").nth(4).hover()
+        assert page.locator(".tip").text_content().startswith("“m” · ")
+        assert page.evaluate(CURRENT) == 20
+        page.mouse.move(2, 2)
+        assert page.locator(".tip").is_hidden()
+
+
+def test_the_best_unit_is_chosen_at_first_and_colours_the_text(opened: Any, until: Any, path: Path) -> None:
+    with opened(path) as page:
+        until(page, READY)
+        assert page.locator("#unit").input_value() == "3"
+        assert page.locator(".candidate[aria-pressed=true] span").text_content() == "layers.0 h 3, state"
+        levels = page.evaluate(
+            "[...document.getElementById('text').children].map((one) =>"
+            " [one.classList.contains('holds'), Number(/d(\\d+)/.exec(one.className)[1])])"
+        )
+        inside = [level for holds, level in levels if holds]
+        outside = [level for holds, level in levels if not holds]
+        assert inside
+        assert outside
+        assert min(inside) > 6 > max(outside)
+
+
+def test_the_keyboard_changes_the_unit(opened: Any, until: Any, path: Path) -> None:
+    with opened(path) as page:
+        until(page, READY)
+        before = page.evaluate("document.getElementById('text').innerHTML")
+        reach_by_tab(page, "[data-unit-move='1']")
+        page.keyboard.press("Enter")
+        assert page.locator("#unit").input_value() == "4"
+        assert page.evaluate("document.getElementById('text').innerHTML") != before
+        reach_by_tab(page, "#text")
+        page.keyboard.press("]")
+        page.keyboard.press("]")
+        page.keyboard.press("[")
+        assert page.locator("#unit").input_value() == "5"
+        until(page, "document.getElementById('said').textContent.includes('layers.0 h 5: ')")
+        page.locator("#part").select_option("f")
+        assert page.locator("#gate-scale").is_visible()
+        assert page.locator("#signed-scale").is_hidden()
+        assert page.locator("#text span").first.get_attribute("class").startswith("g")
+        page.locator("input[value=loss]").check()
+        assert page.locator("#loss-scale").is_visible()
+        assert page.locator("#text span").first.get_attribute("class").startswith("l")
+
+
+def test_the_search_finds_properties_and_a_find_is_shown(opened: Any, until: Any, path: Path) -> None:
+    with opened(path) as page:
+        until(page, READY)
+        assert page.locator(".property:visible").count() == 2
+        page.locator(".search input").fill("LINE position")
+        assert page.locator(".property:visible h4").all_text_contents() == ["position in the line"]
+        candidate = page.locator(".candidate:visible").nth(4)
+        candidate.press("Enter")
+        assert candidate.get_attribute("aria-pressed") == "true"
+        assert page.locator("#unit").input_value() == candidate.get_attribute("data-unit")
+        assert "no better than chance" in candidate.text_content()
+        page.locator(".search input").fill("nothing like it")
+        assert page.locator(".property:visible").count() == 0
+        assert page.locator("#found-none").is_visible()
+
+
+def test_the_heat_map_moves_units_zooms_and_changes_its_order(opened: Any, until: Any, path: Path) -> None:
+    with opened(path) as page:
+        until(page, READY)
+        reach_by_tab(page, "#map")
+        seen = set()
+        for _ in range(23):
+            page.keyboard.press("ArrowDown")
+            seen.add(page.locator("#unit").input_value())
+        for _ in range(23):
+            page.keyboard.press("ArrowUp")
+            seen.add(page.locator("#unit").input_value())
+        assert seen == {str(unit) for unit in range(24)}
+        assert page.locator("#span").text_content() == "characters 1 to 160"
+        page.keyboard.press("Home")
+        page.keyboard.press("+")
+        assert page.locator("#span").text_content() == "characters 1 to 80"
+        page.keyboard.press("End")
+        assert page.locator("#span").text_content() == "characters 121 to 200"
+        page.locator("[data-zoom=all]").click()
+        assert page.locator("#span").text_content() == "characters 1 to 200"
+        before = page.evaluate(pixels("#map"))
+        page.locator("#order").select_option("property")
+        next_frame(page)
+        assert page.evaluate(pixels("#map")) != before
+        box = page.locator("#map").bounding_box()
+        # Ordered by the property, the unit that follows it is the first row.
+        page.locator("#map").click(position={"x": box["width"] - 3, "y": 5})
+        assert page.locator("#unit").input_value() == "3"
+        assert page.evaluate(CURRENT) == 199
+        assert "Current: unit 3." in page.locator("#map").get_attribute("aria-label")
+
+
+def test_a_box_opens_to_its_equations_by_keyboard(opened: Any, until: Any, path: Path) -> None:
+    with opened(path) as page:
+        until(page, READY)
+        assert page.locator(".opened:visible").count() == 0
+        reach_by_tab(page, "a.box[href='#box-step1-layer0']")
+        page.keyboard.press("Enter")
+        shown = page.locator(".opened:visible")
+        assert shown.get_attribute("id") == "box-step1-layer0"
+        assert shown.locator("math").count() == 6
+        assert page.evaluate("document.activeElement.getAttribute('aria-expanded')") == "true"
+        page.keyboard.press("Tab")
+        page.keyboard.press(" ")
+        assert page.locator(".opened:visible").get_attribute("id") == "box-step1-layer1"
+        page.keyboard.press("Enter")
+        assert page.locator(".opened:visible").count() == 0
+
+
+def test_predictions_are_stepped_through_and_take_the_current_symbol_along(opened: Any, until: Any, path: Path) -> None:
+    with opened(path) as page:
+        until(page, READY)
+        rests, says = page.locator("#rests-text"), page.locator("#rests-says")
+        slider = page.locator("[aria-labelledby=rests] .stepper input")
+        slider.press("Home")
+        first = says.text_content()
+        assert page.evaluate(CURRENT) == 8
+        # What comes, "s", and the nine symbols before it.
+        assert rests.text_content() == "The mill s"
+        assert rests.locator(".target").text_content() == "s"
+        page.locator("[aria-labelledby=rests] [data-move='1']").click()
+        assert says.text_content() != first
+        assert page.evaluate(CURRENT) == 46
+        assert rests.locator("span").count() == 33
+        colours = [span.get_attribute("class") for span in rests.locator("span").all()]
+        page.get_by_label("occlusion (fails the check)").check()
+        assert [span.get_attribute("class") for span in rests.locator("span").all()] != colours
+        assert "by occlusion most weight lies on" in says.text_content()
+        slider.press("End")
+        assert page.locator("[aria-labelledby=rests] [data-move='1']").is_disabled()
+
+
+def test_a_series_is_moved_through_by_keyboard_and_pointer(opened: Any, until: Any, inspected: Inspected) -> None:
+    with opened(written(inspected(kind="series"))) as page:
+        until(page, READY)
+        page.locator("#series").focus()
+        page.keyboard.press("Home")
+        next_frame(page)
+        before = page.evaluate(pixels("#series"))
+        page.keyboard.press("ArrowRight")
+        next_frame(page)
+        assert page.locator("#now").text_content().startswith("1 h · Step 2 of 200")
+        assert page.evaluate(pixels("#series")) != before
+        box = page.locator("#series").bounding_box()
+        page.locator("#series").click(position={"x": box["width"] - 2, "y": 30})
+        assert page.locator("#at").input_value() == "159"
+        page.locator("input[value=loss]").check()
+        next_frame(page)
+        assert page.locator("#loss-scale").is_visible()
+
+
+def test_units_that_were_cut_are_passed_over_and_named(opened: Any, until: Any, inspected: Inspected) -> None:
+    path = written(inspected(count=5000, hidden=512, num_layers=1))
+    with opened(path) as page:
+        until(page, READY)
+        page.locator("#part").select_option("f")
+        first = int(page.locator("#unit").input_value())
+        page.locator("[data-unit-move='1']").click()
+        assert int(page.locator("#unit").input_value()) > first + 1
+        assert page.locator("#unit-note").text_content().startswith("Underlined")
+        page.locator("#unit").fill(str(first + 1))
+        page.locator("#unit").press("Enter")
+        assert f"layers.0 f {first + 1} is not on this page" in page.locator("#unit-note").text_content()
+
+
+def test_the_first_tab_stop_skips_to_the_page_and_no_key_is_trapped(opened: Any, until: Any, path: Path) -> None:
+    with opened(path) as page:
+        until(page, READY)
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.className") == "skip"
+        page.keyboard.press("Enter")
+        assert page.evaluate("document.activeElement.id") == "main"
+        stops = []
+        for _ in range(200):
+            page.keyboard.press("Tab")
+            stops.append(page.evaluate(FOCUSED))
+            if page.evaluate("document.activeElement === document.body"):
+                break
+        assert "at" in stops
+        assert stops[-1] in ("", "skip")
+        assert [page.locator(landmark).count() for landmark in ("body > header", "main", "body > footer", "h1")] == [
+            1
+        ] * 4
+
+
+def test_everything_that_can_be_operated_has_a_name(opened: Any, until: Any, path: Path) -> None:
+    with opened(path) as page:
+        until(page, READY)
+        unnamed = page.evaluate(
+            "[...document.querySelectorAll('button, input, select, a, canvas, svg[role], [tabindex=\"0\"]')]"
+            ".filter((one) => !(one.getAttribute('aria-label') || one.getAttribute('aria-labelledby') || one.labels?.length"
+            " || one.textContent.trim())).map((one) => one.outerHTML.slice(0, 100))"
+        )
+        assert unnamed == []
+
+
+def test_on_paper_it_is_light_and_nothing_is_hidden_behind_a_scroll_bar(opened: Any, until: Any, path: Path) -> None:
+    with opened(path, color_scheme="dark") as page:
+        until(page, READY)
+        page.evaluate(
+            "addEventListener('beforeprint', () => {"
+            " window.onPaper = getComputedStyle(document.body).backgroundColor; })"
+        )
+        page.pdf(format="A4")
+        assert page.evaluate("window.onPaper") == "rgb(255, 255, 255)"
+        page.emulate_media(media="print")
+        assert (
+            page.evaluate(
+                "(() => { const text = document.getElementById('text');"
+                " return text.scrollHeight - text.clientHeight; })()"
+            )
+            <= 1
+        )
+        assert page.locator(".cursor").is_hidden()
+
+
+def test_without_scripts_text_network_units_and_diagnosis_are_there(opened: Any, path: Path) -> None:
+    with opened(path, java_script_enabled=False) as page:
+        assert page.get_by_text("need JavaScript").is_visible()
+        assert page.locator("#text span").count() == 200
+        assert page.locator("svg.net").count() == 2
+        assert page.locator(".candidate").count() > 10
+        assert page.get_by_text("Try a forget gate that starts open.").is_visible()
+        assert page.locator("#map").is_hidden()
+        assert page.locator("form.cursor").is_hidden()
+        page.locator("#boxes > summary").click()
+        assert page.locator("#box-step2-layer1").is_visible()
+
+
+@pytest.mark.parametrize("kind", ["text", "series"])
+def test_an_inspection_of_almost_nothing_opens_too(opened: Any, until: Any, inspected: Inspected, kind: str) -> None:
+    def change(content: dict[str, Any], tensors: dict[str, Any]) -> None:
+        for key in ("layers", "properties", "attribution", "next", "probe", "diagnosis", "model", "losses"):
+            content.pop(key, None)
+
+    for options in ({"count": 30}, {"count": 1}):
+        run = inspected(change, kind=kind, **options)
+        with opened(written(run)) as page:
+            until(page, READY)
+            page.locator("#at").press("End")
+            assert page.locator("#now").text_content().endswith(f"of {options['count']}")
+        for found in run.path.iterdir():
+            if found.is_file():
+                found.unlink()
+        (run.path / "checkpoints").rmdir()
+        run.path.rmdir()

@@ -1,0 +1,326 @@
+from __future__ import annotations
+
+import base64
+import importlib.resources
+import json
+import re
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from recur.report import inspection_figures, write_inspection
+from recur.report.inspection import read_inspection
+from recur.report.inspection_contents import layer_view, searched, summary_of
+from recur.report.inspection_page import inspection_html
+from recur.report.passage import LEVELS
+from recur.run import RunFolder
+
+Inspected = Callable[..., RunFolder]
+PICTURES = {
+    f"inspect_{key}.png" for key in ("states", "trajectory", "unit", "reach", "reach_by_lag", "gates", "attribution")
+}
+EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'{{ 7*7 }}<!--\u202e\x00\ud800"
+SHOWN = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'{{ 7*7 }}<!--[U+202E]␀[U+D800]"
+
+
+def page_of(run: RunFolder) -> str:
+    return inspection_html(read_inspection(run), run)
+
+
+def carried(page: str) -> dict[str, Any]:
+    """Return what the page's scripts read."""
+    found: dict[str, Any] = json.loads(page.split('id="inspection">')[1].split("</script>")[0])
+    return found
+
+
+def unpacked(entry: dict[str, Any]) -> np.ndarray[Any, Any]:
+    raw = zlib.decompress(base64.b64decode(entry["data"]))
+    return np.frombuffer(raw, dtype=entry["type"]).reshape(entry["shape"])
+
+
+def test_the_inspection_is_one_file_and_a_picture_of_each_figure(inspected: Inspected) -> None:
+    run = inspected()
+    before = {path.name for path in run.path.iterdir()}
+    path = write_inspection(run)
+    assert path == run.path / "inspect.html"
+    assert {found.name for found in run.path.iterdir()} - before == PICTURES | {"inspect.html"}
+    assert all((run.path / name).read_bytes().startswith(b"\x89PNG") for name in PICTURES)
+    assert len(inspection_figures(run)) == len(PICTURES)
+
+
+def test_names_of_any_length_leave_room_in_the_pictures(inspected: Inspected) -> None:
+    def change(content: dict[str, Any], tensors: dict[str, Any]) -> None:
+        content["symbols"] = ["M" * 300] * 200
+        content["layers"][0]["name"] = content["properties"][0]["name"] = "M" * 300
+
+    write_inspection(inspected(change))
+
+
+def test_an_inspection_goes_with_its_run_when_that_is_overwritten(inspected: Inspected) -> None:
+    run = inspected()
+    write_inspection(run)
+    RunFolder.create(run.path, overwrite=True)
+    assert [path.name for path in run.path.iterdir()] == ["checkpoints"]
+
+
+def test_the_page_is_the_same_every_time(inspected: Inspected) -> None:
+    run = inspected()
+    assert write_inspection(run).read_bytes() == write_inspection(run).read_bytes()
+
+
+def test_the_page_asks_for_nothing_from_elsewhere(inspected: Inspected, parsed: Any) -> None:
+    elements = parsed(page_of(inspected()))
+    fetching = [(tag, found) for tag, found in elements.found if "src" in found or tag in ("link", "iframe", "object")]
+    assert fetching == [("link", {"rel": "icon", "href": "data:,"})]
+    assert elements.count("script") == 2
+    policy = next(a["content"] for tag, a in elements.found if a.get("http-equiv") == "Content-Security-Policy")
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy.split("script-src")[1].split(";")[0]
+    ids = [found["id"] for _, found in elements.found if "id" in found]
+    assert len(ids) == len(set(ids))
+    wanted = {value for _, found in elements.found for key in ("for", "aria-controls") if (value := found.get(key))}
+    wanted |= {word for _, found in elements.found for word in (found.get("aria-labelledby") or "").split()}
+    wanted |= {found["href"][1:] for tag, found in elements.found if tag == "a" and found["href"].startswith("#")}
+    assert wanted <= set(ids)
+
+
+def test_the_page_says_what_was_found(inspected: Inspected, said: Any) -> None:
+    text = said(page_of(inspected()))
+    assert "LSTM, 2 x 24 units (1,234,567 parameters), as it reads a story: the first 200 of 1,000 characters." in text
+    assert "Unit 3 of layers.0, h, follows “inside quotes” (0.95 of 1, on text that it was not chosen by)." in text
+    assert "nine tenths of the lesson is gone 10 characters back" in text
+    assert "From 10 steps back on, less than a tenth of it is left." in text
+    assert "What its predictions rest on can be told, by gradient by input." in text
+    assert "Symbols that it does not know were replaced: “ß” (3)." in text
+    assert "holds at 32% of the characters; the best of all units reaches 0.31 by chance" in text
+    assert "layers.0 h 3, state 0.95 / 0.97, high where it holds" in text
+    assert "too rare in this text to judge" in text
+    assert "no better than chance" in text
+    assert "gradient by input passes" in text
+    assert "occlusion fails" in text
+    assert "Deleting the 20% of the inputs that it calls most important costs the prediction 1.07 nats" in text
+    assert "all below zero: a small difference in the state halves in about 9 steps" in text
+    assert "vanishing gradient The gradient is lost within 20 steps." in text
+    assert "Try a forget gate that starts open." in text
+    assert "Nothing was found" not in text
+    assert "To keep this file below 5 MB" not in text
+
+
+def test_nothing_wrong_is_said_too(inspected: Inspected, said: Any) -> None:
+    text = said(page_of(inspected(lambda content, tensors: content.update(diagnosis=[]))))
+    assert "Nothing was found: the gradient neither vanishes nor explodes" in text
+    assert "Health Nothing was found to be wrong with it." in text
+
+
+def test_without_a_probe_nothing_is_claimed(inspected: Inspected, said: Any) -> None:
+    text = said(page_of(inspected(lambda content, tensors: content.update(diagnosis=[], probe=None))))
+    assert "Nothing was found" not in text
+    assert "How far back it can learn" not in text
+
+
+def test_what_the_scripts_read_is_what_was_computed(inspected: Inspected) -> None:
+    kept: dict[str, Any] = {}
+    data = carried(page_of(inspected(lambda content, tensors: kept.update(content=content, tensors=tensors))))
+    tensors, content = kept["tensors"], kept["content"]
+    assert len(data["tracks"]) == 12
+    for track in data["tracks"]:
+        np.testing.assert_array_equal(unpacked(track["values"]), tensors[f"layers.{track['layer']}.{track['part']}"].T)
+    names = [data["names"][place] for place in unpacked(data["named"])]
+    assert names[:5] == ["“T”", "“h”", "“e”", "space", "“m”"]
+    ids = unpacked(data["next"]["ids"])
+    vocabulary = content["next"]["vocabulary"]
+    assert data["next"]["names"][ids[9, 0]].strip("“”") in (
+        vocabulary[tensors["next.ids"][9, 0]],
+        "space",
+        "line break",
+    )
+    shares = data["next"]["shares"]
+    back = shares["low"] + (unpacked(shares).astype(np.float64) + 32_767) * shares["step"]
+    np.testing.assert_allclose(back, tensors["next.probs"], atol=shares["step"])
+    assert data["rests"]["positions"] == tensors["attribution.positions"].tolist()
+
+
+def test_every_symbol_is_coloured_by_its_loss_before_any_script_runs(inspected: Inspected, parsed: Any) -> None:
+    page = page_of(inspected())
+    text = page.split('id="text"')[1].split("</p>")[0]
+    assert text.count("<span") == 200
+    assert len(set(re.findall(r'class="(l\d)', text))) > 4
+    assert "<noscript" not in page
+
+
+def test_five_thousand_symbols_and_512_units_stay_below_five_megabytes(inspected: Inspected, said: Any) -> None:
+    page = page_of(inspected(count=5000, hidden=512, num_layers=1))
+    assert len(page.encode()) < 5_000_000
+    states = next(track for track in carried(page)["tracks"] if track["part"] == "h")
+    assert states["values"]["shape"] == [512, 5000]
+    assert re.search(r"To keep this file below 5 MB, .* layers\.0, c: \d+ of 512 units", said(page))
+
+
+def test_units_of_many_layers_are_cut_to_stay_below_five_megabytes(inspected: Inspected, said: Any) -> None:
+    page = page_of(inspected(count=5000, hidden=300, num_layers=3, cell="rnn"))
+    assert len(page.encode()) < 5_000_000
+    assert re.search(r"layers\.2, h: \d+ of 300 units", said(page))
+
+
+def test_a_long_series_of_many_channels_stays_small(inspected: Inspected) -> None:
+    def change(content: dict[str, Any], tensors: dict[str, Any]) -> None:
+        draw = np.random.default_rng(0)
+        for name in ("values", "predictions"):
+            tensors[name] = draw.normal(size=(5000, 40)).astype(np.float32)
+        content["series"]["channels"] = [f"sensor {place}" for place in range(40)]
+
+    run = inspected(change, kind="series", count=5000, hidden=64, num_layers=1)
+    assert len(page_of(run).encode()) < 5_000_000
+
+
+@pytest.mark.parametrize("kind", ["text", "series"])
+def test_hostile_strings_are_shown_and_do_nothing(inspected: Inspected, parsed: Any, kind: str) -> None:
+    def change(content: dict[str, Any], tensors: dict[str, Any]) -> None:
+        content.update(title=EVIL, cut=EVIL, unit=EVIL, unknown=[{"symbol": EVIL, "count": EVIL}])
+        content["model"]["name"] = EVIL
+        content["layers"][0] |= {"name": EVIL, "kind": EVIL, "cell": EVIL, "weights": {EVIL: [EVIL]}}
+        content["layers"][0]["states"][1] = EVIL
+        content["layers"][0]["scales"][EVIL] = 1.0
+        tensors["layers.0.x"] = tensors["layers.0.c"]
+        content["properties"][0] |= {"name": EVIL, "note": EVIL}
+        content["attribution"] |= {"note": EVIL}
+        content["attribution"]["methods"][0]["name"] = EVIL
+        for layer in content["probe"]["layers"]:
+            layer |= {"name": EVIL, "kind": EVIL, "gates": {EVIL: next(iter(layer["gates"].values()))}}
+        content["diagnosis"] = [dict.fromkeys(("name", "what", "evidence", "advice"), EVIL)]
+        if kind == "text":
+            content["symbols"] = [EVIL, *EVIL, *content["symbols"]][:200]
+            content["next"]["vocabulary"] = [EVIL] * 65
+        else:
+            content["series"] = {"channels": [EVIL, EVIL], "times": [EVIL] * 200}
+
+    # As it is written, for what is no Unicode is replaced then.
+    page = write_inspection(inspected(change, kind=kind)).read_text(encoding="utf-8")
+    elements = parsed(page)
+    assert elements.count("script") == 2
+    assert elements.count("img") == 0
+    assert not any(name.startswith("on") for _, attributes in elements.found for name in attributes)
+    assert elements.text.count(SHOWN) > 20
+    assert "\x00" not in page
+    assert "\u202e" not in page
+    assert SHOWN in json.dumps(carried(page), ensure_ascii=False).replace('\\"', '"')
+
+
+@pytest.mark.parametrize("value", [0.0, 3.4e38, -3.4e38, np.nan, np.inf])
+def test_numbers_of_any_size_can_be_drawn(inspected: Inspected, value: float) -> None:
+    number = value if np.isfinite(value) else None
+
+    def change(content: dict[str, Any], tensors: dict[str, Any]) -> None:
+        for array in tensors.values():
+            if array.dtype == np.float32:
+                array[::2] = value
+        content["losses"] = [number] * 200
+        probe = content["probe"]
+        probe.update(reach=[[number] * 24] * 24, by_lag=[number] * 24, memory_length=number)
+        for layer in probe["layers"]:
+            layer.update(lyapunov=[number], time_constants=[number] * 3)
+        content["attribution"]["methods"][0]["deletion"].update(chosen=[number] * 4, random=[0.0] * 4)
+
+    write_inspection(inspected(change))
+
+
+@pytest.mark.parametrize("kind", ["text", "series"])
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_the_shortest_inputs_can_be_shown(inspected: Inspected, kind: str, count: int) -> None:
+    write_inspection(inspected(kind=kind, count=count))
+
+
+@pytest.mark.parametrize("missing", ["layers", "properties", "attribution", "next", "model", "probe", "losses"])
+def test_what_is_missing_is_left_out(inspected: Inspected, missing: str) -> None:
+    page = page_of(inspected(lambda content, tensors: content.pop(missing)))
+    assert ('id="states"' in page) == (missing != "layers")
+    assert ('id="finder"' in page) == (missing != "properties")
+    assert ('id="rests"' in page) == (missing != "attribution")
+    assert ('id="reach"' in page) == (missing != "probe")
+
+
+def test_what_was_damaged_is_named(inspected: Inspected, said: Any) -> None:
+    def change(content: dict[str, Any], tensors: dict[str, Any]) -> None:
+        tensors["layers.1.h"] = tensors["layers.1.h"][:3]
+
+    text = said(page_of(inspected(change)))
+    assert "Damaged, and so not shown: layers.1.h is I8 of shape (3, 24), expected I8 of shape (200, any)" in text
+
+
+def test_a_report_is_linked_when_there_is_one(inspected: Inspected) -> None:
+    run = inspected()
+    assert "report.html" not in page_of(run)
+    (run.path / "report.html").write_text("", encoding="utf-8")
+    assert '<a href="report.html">' in page_of(run)
+
+
+def test_finds_no_better_than_chance_come_last_and_are_named(inspected: Inspected) -> None:
+    def change(content: dict[str, Any], tensors: dict[str, Any]) -> None:
+        content["properties"].reverse()
+
+    views = searched(read_inspection(inspected(change)))
+    assert [(view.place, view.name) for view in views] == [(1, "inside quotes"), (0, "position in the line")]
+    assert [one.verdict for one in views[0].candidates] == ["", *["no better than chance"] * 6]
+    assert views[0].candidates[0].share == 0.95
+    assert views[1].candidates[0].score == "0.04 / 0.26, falls with it"
+
+
+def test_where_nothing_holds_the_summary_says_so(inspected: Inspected) -> None:
+    def change(content: dict[str, Any], tensors: dict[str, Any]) -> None:
+        content["properties"][0]["units"] = content["properties"][0]["units"][1:]
+        for method in content["attribution"]["methods"]:
+            method["deletion"]["is_faithful"] = False
+
+    summary = dict(summary_of(read_inspection(inspected(change))))
+    assert summary["Units"] == "No single unit follows any of the properties that were tried better than chance."
+    assert summary["Reasons"] == "No method could tell what its predictions rest on better than chance."
+
+
+@pytest.mark.parametrize(
+    ("leading", "says"),
+    [
+        (-0.5, "all below zero: a small difference in the state halves in about 1 step"),
+        (0.001, "the first is close to zero: small differences in the state neither grow nor fade"),
+        (0.2, "the first is above zero: small differences in the state grow, the layer is chaotic"),
+    ],
+)
+def test_lyapunov_exponents_are_explained(inspected: Inspected, leading: float, says: str) -> None:
+    def change(content: dict[str, Any], tensors: dict[str, Any]) -> None:
+        content["probe"]["layers"][0].update(lyapunov=[leading], time_constants=[1.0, 12.0, None])
+
+    probe = read_inspection(inspected(change)).probe
+    assert probe is not None
+    facts = {name: (value, meaning) for name, value, meaning in layer_view(probe.layers[0], "lstm").says}
+    assert facts["Lyapunov exponents per step"][1] == says
+    assert facts["forgotten in"] == (
+        "12 steps",
+        "half of the units faster, half slower, the slowest never; until 1/e is left",
+    )
+
+
+STYLE = (importlib.resources.files("recur.report") / "templates" / "inspect.css").read_text(encoding="utf-8")
+
+
+def luminance(colour: str) -> float:
+    channels = (int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5))
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("theme", [0, 1], ids=["light", "dark"])
+def test_every_text_can_be_read_in_its_colour_and_the_scales_run_one_way(theme: int) -> None:
+    part = STYLE.split("@media screen and (prefers-color-scheme: dark)")[theme]
+    colours = dict(re.findall(r"--([a-z0-9-]+): (#[0-9a-f]{6})", part))
+    pairs = [(colours[f"d{level}"], colours[f"e{level}"]) for level in range(13)]
+    pairs += [(colours[f"g{level}"], colours[f"j{level}"]) for level in range(LEVELS)]
+    contrasts = [
+        (max(a, b) + 0.05) / (min(a, b) + 0.05) for a, b in ((luminance(one), luminance(two)) for one, two in pairs)
+    ]
+    assert min(contrasts) >= 4.5
+    gates = [luminance(colours[f"g{level}"]) for level in range(LEVELS)]
+    below, above = ([luminance(colours[f"d{level}"]) for level in side] for side in (range(7), range(12, 5, -1)))
+    for scale in (gates, below[::-1], above[::-1]):
+        assert scale in (sorted(scale), sorted(scale, reverse=True))
