@@ -220,14 +220,14 @@ def test_the_heat_map_moves_units_zooms_and_changes_its_order(opened: Any, until
             page.keyboard.press("ArrowUp")
             seen.add(page.locator("#unit").input_value())
         assert seen == {str(unit) for unit in range(24)}
-        assert page.locator("#span").text_content() == "characters 1 to 160"
+        assert page.locator("#span").text_content() == "h of layers.0, characters 1 to 160"
         page.keyboard.press("Home")
         page.keyboard.press("+")
-        assert page.locator("#span").text_content() == "characters 1 to 80"
+        assert page.locator("#span").text_content() == "h of layers.0, characters 1 to 80"
         page.keyboard.press("End")
-        assert page.locator("#span").text_content() == "characters 121 to 200"
+        assert page.locator("#span").text_content() == "h of layers.0, characters 121 to 200"
         page.locator("[data-zoom=all]").click()
-        assert page.locator("#span").text_content() == "characters 1 to 200"
+        assert page.locator("#span").text_content() == "h of layers.0, characters 1 to 200"
         before = page.evaluate(pixels("#map"))
         page.locator("#order").select_option("property")
         next_frame(page)
@@ -338,8 +338,8 @@ def test_everything_that_can_be_operated_has_a_name(opened: Any, until: Any, pat
         until(page, READY)
         unnamed = page.evaluate(
             "[...document.querySelectorAll('button, input, select, a, canvas, svg[role], [tabindex=\"0\"]')]"
-            ".filter((one) => !(one.getAttribute('aria-label') || one.getAttribute('aria-labelledby') || one.labels?.length"
-            " || one.textContent.trim())).map((one) => one.outerHTML.slice(0, 100))"
+            ".filter((one) => !(one.getAttribute('aria-label') || one.getAttribute('aria-labelledby')"
+            " || one.labels?.length || one.textContent.trim())).map((one) => one.outerHTML.slice(0, 100))"
         )
         assert unnamed == []
 

@@ -295,6 +295,7 @@ def test_lyapunov_exponents_are_explained(inspected: Inspected, leading: float, 
     assert probe is not None
     facts = {name: (value, meaning) for name, value, meaning in layer_view(probe.layers[0], "lstm").says}
     assert facts["Lyapunov exponents per step"][1] == says
+    assert facts["stretch"][0] == "0.9 in 1 step, 0.8 in 2 steps, 0.6 in 4 steps"
     assert facts["forgotten in"] == (
         "12 steps",
         "half of the units faster, half slower, the slowest never; until 1/e is left",

@@ -131,6 +131,8 @@ class LayerProbe:
     """Its class."""
     lyapunov: tuple[float, ...]
     """Leading Lyapunov exponents per step, the largest first."""
+    stretches: tuple[tuple[float, float], ...]
+    """Lags, and the largest singular value of the Jacobian of the state by the state so many steps before."""
     gates: tuple[Gate, ...]
     """How its gates are used."""
     time_constants: tuple[float, ...]
@@ -303,6 +305,7 @@ def _layer(entry: Mapping[str, Any]) -> LayerProbe:
         name=visible(as_text(entry.get("name"))),
         kind=visible(as_text(entry.get("kind"))),
         lyapunov=_known(entry.get("lyapunov")),
+        stretches=_stretches(as_object(entry.get("jacobian"))),
         gates=tuple(gates),
         # JSON has no infinity.
         time_constants=tuple(
@@ -312,6 +315,12 @@ def _layer(entry: Mapping[str, Any]) -> LayerProbe:
         saturated=_share(entry.get("saturated")),
         dead=_share(entry.get("dead")),
     )
+
+
+def _stretches(entry: Mapping[str, Any]) -> tuple[tuple[float, float], ...]:
+    lags = map(number, as_list(entry.get("lags")))
+    largest = (max(_known(values), default=None) for values in as_list(entry.get("singular_values")))
+    return tuple((lag, size) for lag, size in zip(lags, largest, strict=False) if lag is not None and size is not None)
 
 
 def diagnosis_of(content: Mapping[str, Any]) -> tuple[Diagnosis, ...]:

@@ -186,7 +186,11 @@ def searched(seen: Inspection) -> tuple[Searched, ...]:
             searched_in = "" if one.held_out is None else f" / {one.score:.2f}"
             score = one.score if one.held_out is None else one.held_out
             direction = "low" if one.sign < 0 else "high"
-            holds = f", {direction} where it holds" if known.is_binary else ", falls with it" if one.sign < 0 else ""
+            holds = (
+                f", {direction} where it holds"
+                if known.is_binary
+                else f", {'falls' if one.sign < 0 else 'rises'} with it"
+            )
             layer = seen.layers[one.layer]
             name = part_name(layer.cell, one.part)
             candidates.append(
@@ -268,6 +272,11 @@ def layer_view(layer: LayerProbe, cell: str) -> LayerView:
         leading = layer.lyapunov[0]
         listed = ", ".join(f"{value:.3f}".replace("-", "\N{MINUS SIGN}") for value in layer.lyapunov[:4])
         facts.append(("Lyapunov exponents per step", listed, _stability(leading)))
+    if layer.stretches:
+        listed = ", ".join(f"{size:.2g} in {quantity(lag, 'step')}" for lag, size in layer.stretches)
+        facts.append(
+            ("stretch", listed, "by how much a small difference in the state can grow: the Jacobian's singular value")
+        )
     if layer.time_constants:
         ordered = sorted(layer.time_constants)
         slowest = "never" if math.isinf(ordered[-1]) else f"in {_steps(ordered[-1])}"

@@ -210,7 +210,7 @@
       set({ order: choice.value, property: choice.value === "property" && state.property === null ? 0 : state.property });
     });
     const told = document.getElementById("span");
-    const tell = () => { told.textContent = `${model.unit}s ${plain(state.start + 1)} to ${plain(state.start + state.span)}`; };
+    const tell = () => { told.textContent = `${model.layers[state.layer].parts[0]?.name ?? ""} of ${model.layers[state.layer].name}, ${model.unit}s ${plain(state.start + 1)} to ${plain(state.start + state.span)}`; };
     onChange(() => { tell(); mapSheet.redraw(); partsSheet.redraw(); });
     tell();
     inspected.sheets.push(mapSheet, partsSheet);
