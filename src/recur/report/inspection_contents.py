@@ -339,8 +339,8 @@ def method_view(method: Method) -> MethodView:
         return MethodView(name=method.name, verdict="It was not checked.", is_faithful=False, curves=None)
     drawn = curves(
         [
-            ("what it calls important", "own", deletion.shares, deletion.chosen),
-            ("as much at random", "other", deletion.shares, deletion.random),
+            ("its choice", "own", deletion.shares, deletion.chosen),
+            ("at random", "other", deletion.shares, deletion.random),
         ],
         label=f"How much worse the prediction gets when inputs are deleted, by {method.name} and at random.",
         x_label="of the inputs deleted",
