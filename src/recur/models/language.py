@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from recur.errors import OptionError
 from recur.models.options import LanguageModelOptions
 from recur.nn import GRU, LSTM, MGU, RNN, GatedLayer, IndRNN, LiGRU, Linear, LockedDropout
+from recur.nn.layer import Steps
 
 LayerState = Tensor | tuple[Tensor, Tensor]
 State = tuple[LayerState, ...]
@@ -92,25 +93,54 @@ class LanguageModel(nn.Module):
         Returns:
             Logits (B, T, V) of the weights' dtype, and the state after each row's last step.
         """
-        reset_TB = None if reset is None else reset.t()
-        h_TBH = self.embedding(x.t())
+        h_TBE = self.embedding(x.t())
         # In evaluation a dropout does nothing, but a call of it takes its time, three times a character.
-        embedding_dropout, dropout = self.embedding_dropout, self.dropout
-        if embedding_dropout.training:
-            h_TBH = embedding_dropout(h_TBH)
-        finals: list[LayerState] = []
-        for number, layer in enumerate(self.layers):
-            before = None if state is None else state[number]
-            out_TBH, final = layer(h_TBH, before, lengths=lengths, reset=reset_TB)
-            h_TBH = out_TBH + h_TBH if self.options.residual and number else out_TBH
-            if dropout.training:
-                h_TBH = dropout(h_TBH)
-            finals.append(final)
+        if self.embedding_dropout.training:
+            h_TBE = self.embedding_dropout(h_TBE)
+        h_TBH, finals, _ = self.run_layers(h_TBE, state, lengths=lengths, reset=None if reset is None else reset.t())
         logits_TBV = self.output(h_TBH)
         if lengths is not None:
             steps_T1 = torch.arange(logits_TBV.shape[0], device=lengths.device).unsqueeze(1)
             logits_TBV = logits_TBV.masked_fill((steps_T1 >= lengths).unsqueeze(-1), 0.0)
-        return logits_TBV.transpose(0, 1), tuple(finals)
+        return logits_TBV.transpose(0, 1), finals
+
+    def run_layers(
+        self,
+        h_TBE: Tensor,
+        state: State | None = None,
+        *,
+        lengths: Tensor | None = None,
+        reset: Tensor | None = None,
+        return_all: bool = False,
+    ) -> tuple[Tensor, State, tuple[Steps, ...]]:
+        """Return what the layers make of embedded tokens: what comes between the embedding and the output layer.
+
+        Args:
+            h_TBE: Embedded tokens, (T, B, E) of the weights' dtype.
+            state: As of `forward`.
+            lengths: As of `forward`.
+            reset: As of `forward`, but (T, B).
+            return_all: Whether to return every state and gate of every step too.
+
+        Returns:
+            What the output layer reads, (T, B, H); the state after each row's last step; and with `return_all` one
+            entry a layer of what `recur.nn` layers return as `steps`, else none.
+        """
+        h_TBH, dropout = h_TBE, self.dropout
+        finals: list[LayerState] = []
+        records: list[Steps] = []
+        for number, layer in enumerate(self.layers):
+            before = None if state is None else state[number]
+            if return_all:
+                out_TBH, final, steps = layer(h_TBH, before, lengths=lengths, reset=reset, return_all=True)
+                records += steps
+            else:
+                out_TBH, final = layer(h_TBH, before, lengths=lengths, reset=reset)
+            h_TBH = out_TBH + h_TBH if self.options.residual and number else out_TBH
+            if dropout.training:
+                h_TBH = dropout(h_TBH)
+            finals.append(final)
+        return h_TBH, tuple(finals), tuple(records)
 
     def explain(self, batch_size: int, num_steps: int) -> list[dict[str, Any]]:
         """Return which back end runs each layer on windows of this shape, and why each other one does not."""
