@@ -10,11 +10,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from recur.gradients.deletion import check_by_deletion
+from recur.gradients.deletion import Deletion, check_by_deletion
 
 
 def drawn(*shape: int) -> Tensor:
     return torch.randn(shape, dtype=torch.float64)
+
+
+def check(score: Any, inputs: Tensor, attributions: Tensor, *rest: Tensor, **options: Any) -> Deletion:
+    return check_by_deletion(score, inputs, {"own": attributions}, *rest, **options)["own"]
 
 
 def total(x: Tensor, rows: Tensor) -> Tensor:
@@ -24,7 +28,7 @@ def total(x: Tensor, rows: Tensor) -> Tensor:
 def test_falls_by_hand() -> None:
     """Of values 1 to 10 a share of 0.2 takes the two largest: 19; at random twice the mean: 11."""
     inputs = torch.arange(1.0, 11.0, dtype=torch.float64).view(1, 10, 1).expand(3, 10, 1)
-    found = check_by_deletion(total, inputs, inputs[..., 0], shares=(0.2, 0.5), draws=4000, batch_size=7)
+    found = check(total, inputs, inputs[..., 0], shares=(0.2, 0.5), draws=4000, batch_size=7)
     assert found.shares == (0.2, 0.5)
     assert found.chosen == (19.0, 40.0)
     # Two of ten without replacement: variance 2 * 8.25 * 8 / 9, over 3 * 4000 draws; five standard errors.
@@ -46,14 +50,14 @@ def test_the_mean_over_all_choices_of_two_steps_is_what_random_falls_tend_to() -
         falls.append(score(inputs, torch.arange(2)) - score(without, torch.arange(2)))
     every = torch.stack(falls)
     baseline = torch.tensor(0.5, dtype=torch.float64)
-    found = check_by_deletion(score, inputs, drawn(2, 5), baseline, shares=(0.4,), draws=4000)
+    found = check(score, inputs, drawn(2, 5), baseline, shares=(0.4,), draws=4000)
     limit = 5 * float(every.var(0, correction=0).mean() / 8000) ** 0.5
     assert found.random[0] == pytest.approx(float(every.mean()), abs=limit)
 
 
 def test_the_standard_error_is_that_over_rows() -> None:
     inputs = drawn(6, 4, 1)
-    found = check_by_deletion(total, inputs, inputs[..., 0], shares=(0.25,), draws=3, seed=5)
+    found = check(total, inputs, inputs[..., 0], shares=(0.25,), draws=3, seed=5)
     generator = torch.Generator().manual_seed(5)
     random = torch.zeros(6, dtype=torch.float64)
     for _ in range(3):
@@ -68,13 +72,13 @@ def test_the_standard_error_is_that_over_rows() -> None:
 @pytest.mark.parametrize(("sign", "is_faithful"), [(1, True), (-1, False)])
 def test_right_attributions_are_faithful_and_opposite_ones_are_not(sign: int, is_faithful: bool) -> None:
     inputs = drawn(20, 16, 2)
-    assert check_by_deletion(total, inputs, sign * inputs.sum(2)).is_faithful is is_faithful
+    assert check(total, inputs, sign * inputs.sum(2)).is_faithful is is_faithful
 
 
 def test_random_attributions_are_rarely_called_faithful() -> None:
     """Twice the standard error is passed by 2.3 % of them (normal) or 3 % (t of 19 degrees); 13 of 100 are 5 sigma."""
     inputs = drawn(20, 16, 2)
-    passed = sum(check_by_deletion(total, inputs, drawn(20, 16), seed=seed).is_faithful for seed in range(100))
+    passed = sum(check(total, inputs, drawn(20, 16), seed=seed).is_faithful for seed in range(100))
     assert passed < 13
 
 
@@ -91,13 +95,21 @@ def test_only_steps_of_the_mask_are_deleted_and_counted() -> None:
 
     attributions = inputs[..., 0].clone()
     attributions[0, 9] = 1000
-    found = check_by_deletion(score, inputs, attributions, mask=mask, shares=(0.2,), draws=1)
+    found = check(score, inputs, attributions, mask=mask, shares=(0.2,), draws=1)
     assert found.chosen == ((5 + 19 + 18) / 2,)
+
+
+def test_methods_are_compared_with_the_same_random_deletions_as_alone() -> None:
+    inputs, one, other = drawn(4, 9, 2), drawn(4, 9), drawn(4, 9)
+    together = check_by_deletion(total, inputs, {"one": one, "other": other})
+    assert together == {"one": check(total, inputs, one), "other": check(total, inputs, other)}
+    assert together["one"].random == together["other"].random
+    assert together["one"].chosen != together["other"].chosen
 
 
 def test_the_same_seed_draws_the_same() -> None:
     inputs, attributions = drawn(4, 9, 2), drawn(4, 9)
-    first, again, other = (check_by_deletion(total, inputs, attributions, seed=seed) for seed in (0, 0, 1))
+    first, again, other = (check(total, inputs, attributions, seed=seed) for seed in (0, 0, 1))
     assert first == again
     assert first.random != other.random
     assert first.chosen == other.chosen
@@ -107,11 +119,11 @@ def test_a_score_that_is_no_number_is_not_faithful() -> None:
     def score(x: Tensor, rows: Tensor) -> Tensor:
         return total(x, rows) * torch.nan
 
-    assert not check_by_deletion(score, drawn(3, 4, 2), drawn(3, 4)).is_faithful
+    assert not check(score, drawn(3, 4, 2), drawn(3, 4)).is_faithful
 
 
 def test_as_json() -> None:
-    found = check_by_deletion(total, drawn(3, 8, 2), drawn(3, 8), shares=(0.5,))
+    found = check(total, drawn(3, 8, 2), drawn(3, 8), shares=(0.5,))
     content = json.loads(json.dumps(found.to_json(), allow_nan=False))
     assert content == {
         "shares": [0.5],
@@ -125,7 +137,10 @@ def test_as_json() -> None:
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"attributions": torch.zeros(3, 5)}, r"attributions must be \(3, 4\) as inputs, but is \(3, 5\)\.$"),
+        (
+            {"attributions": {"mine": torch.zeros(3, 5)}},
+            r"attributions of 'mine' must be \(3, 4\) as inputs, but is \(3, 5\)\.$",
+        ),
         ({"mask": torch.ones(2, 4, dtype=torch.bool)}, r"mask must be \(3, 4\) as inputs, but is \(2, 4\)\.$"),
         ({"mask": torch.zeros(3, 4, dtype=torch.bool)}, r"needs at least two rows with a step, for it compares "),
         ({"shares": ()}, r"shares must be above 0 and below 1, at least one, but are \(\)\.$"),
@@ -135,6 +150,6 @@ def test_as_json() -> None:
     ],
 )
 def test_bad_arguments(changed: dict[str, Any], message: str) -> None:
-    given = {"inputs": torch.zeros(3, 4, 2), "attributions": torch.zeros(3, 4)} | changed
+    given = {"inputs": torch.zeros(3, 4, 2), "attributions": {"own": torch.zeros(3, 4)}} | changed
     with pytest.raises(ValueError, match=f"^check_by_deletion: {message}"):
         check_by_deletion(total, **given)

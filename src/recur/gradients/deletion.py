@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,7 +49,7 @@ class Deletion:
 def check_by_deletion(
     score: Score,
     inputs: Tensor,
-    attributions: Tensor,
+    attributions: Mapping[str, Tensor],
     baseline: Tensor | None = None,
     *,
     mask: Tensor | None = None,
@@ -57,17 +57,17 @@ def check_by_deletion(
     draws: int = 10,
     seed: int = 0,
     batch_size: int = 256,
-) -> Deletion:
-    """Return how a score falls when what `attributions` call important is deleted, against deletion at random.
+) -> dict[str, Deletion]:
+    """Return how a score falls when what each method calls important is deleted, against deletion at random.
 
     Of a row with n steps, each share q deletes the max(1, round(q n)) steps with the largest attributions, those that
     speak most for the score (Samek et al. 2017, DeYoung et al. 2020); to delete a step is to put the baseline in its
-    place. The same seed draws the same steps, whatever the attributions.
+    place. All methods are compared with the same random deletions.
 
     Args:
         score: As of `attribute`.
         inputs: What was explained, (B, T, F).
-        attributions: Of each step, (B, T), as `attribute` returns them.
+        attributions: By method, those of each step, (B, T), as `attribute` returns them.
         baseline: As of `attribute`.
         mask: Which steps are there, (B, T) bool; all when None. The others are never deleted.
         shares: Shares of the steps to delete, above 0 and below 1.
@@ -75,14 +75,23 @@ def check_by_deletion(
         seed: Of these draws.
         batch_size: Rows that `score` gets at once, at most.
 
+    Returns:
+        What came out, by method.
+
     Raises:
         TypeError: `inputs` or `baseline` is no float tensor.
         ValueError: A shape or a number is wrong, or there are fewer than two rows with a step.
+
+    Example:
+        >>> inputs = torch.arange(6.0).view(2, 3, 1)
+        >>> found = check_by_deletion(lambda x, rows: x.sum((1, 2)), inputs, {"own": inputs[..., 0]}, shares=[0.4])
+        >>> found["own"].chosen
+        (3.5,)
     """
     base = expanded_baseline("check_by_deletion", inputs, baseline)
     size = inputs.shape[:2]
     mask = torch.ones(size, dtype=torch.bool, device=inputs.device) if mask is None else mask.to(inputs.device)
-    for name, value in (("attributions", attributions), ("mask", mask)):
+    for name, value in (*((f"attributions of {key!r}", own) for key, own in attributions.items()), ("mask", mask)):
         if value.shape != size:
             raise ValueError(f"check_by_deletion: {name} must be {tuple(size)} as inputs, but is {tuple(value.shape)}.")
     if not shares or not all(is_number(share) and 0 < share < 1 for share in shares):
@@ -95,20 +104,27 @@ def check_by_deletion(
     rows = mask.any(1).nonzero().squeeze(1)
     if len(rows) < 2:
         raise ValueError("check_by_deletion: needs at least two rows with a step, for it compares means over rows.")
-    generator = torch.Generator().manual_seed(seed)
-    orders = [attributions.to(inputs.device).double()]
-    orders += [torch.rand(size, generator=generator, dtype=torch.float64).to(inputs.device) for _ in range(draws)]
     whole = scores_of(score, inputs[rows], rows, batch_size)
-    falls = []
-    for order in orders:
-        ranks = _ranks(order.masked_fill(~mask, -torch.inf))
+
+    def falls(order: Tensor) -> Tensor:
+        """Return how far the score of each row falls, (S, B), when its first steps by `order` are deleted."""
+        ranks = _ranks(order.to(inputs.device).masked_fill(~mask, -torch.inf))
+        found = []
         for share in shares:
             counts = (share * mask.sum(1, keepdim=True)).round().clamp_min(1)
             is_deleted = (ranks < counts) & mask
             variants = torch.where(is_deleted.unsqueeze(2), base, inputs)[rows]
-            falls.append((whole - scores_of(score, variants, rows, batch_size)).double())
-    by_order = torch.stack(falls).view(len(orders), len(shares), len(rows))
-    chosen, random = by_order[0], by_order[1:].mean(0)
+            found.append((whole - scores_of(score, variants, rows, batch_size)).double())
+        return torch.stack(found)
+
+    generator = torch.Generator().manual_seed(seed)
+    by_chance = [falls(torch.rand(size, generator=generator, dtype=torch.float64)) for _ in range(draws)]
+    random = torch.stack(by_chance).mean(0)
+    return {key: _compared(shares, falls(own.double()), random) for key, own in attributions.items()}
+
+
+def _compared(shares: Sequence[float], chosen: Tensor, random: Tensor) -> Deletion:
+    """Return what the falls of each share and row, (S, B), say."""
     mean, error = _mean_and_error((chosen - random).mean(0))
     return Deletion(
         shares=tuple(float(share) for share in shares),
