@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from recur.errors import OptionError
 from recur.models.options import LanguageModelOptions
 from recur.nn import GRU, LSTM, MGU, RNN, GatedLayer, IndRNN, LiGRU, Linear, LockedDropout
-from recur.nn.layer import Steps
 
 LayerState = Tensor | tuple[Tensor, Tensor]
 State = tuple[LayerState, ...]
@@ -97,7 +96,7 @@ class LanguageModel(nn.Module):
         # In evaluation a dropout does nothing, but a call of it takes its time, three times a character.
         if self.embedding_dropout.training:
             h_TBE = self.embedding_dropout(h_TBE)
-        h_TBH, finals, _ = self.run_layers(h_TBE, state, lengths=lengths, reset=None if reset is None else reset.t())
+        h_TBH, finals = self.run_layers(h_TBE, state, lengths=lengths, reset=None if reset is None else reset.t())
         logits_TBV = self.output(h_TBH)
         if lengths is not None:
             steps_T1 = torch.arange(logits_TBV.shape[0], device=lengths.device).unsqueeze(1)
@@ -111,8 +110,7 @@ class LanguageModel(nn.Module):
         *,
         lengths: Tensor | None = None,
         reset: Tensor | None = None,
-        return_all: bool = False,
-    ) -> tuple[Tensor, State, tuple[Steps, ...]]:
+    ) -> tuple[Tensor, State]:
         """Return what the layers make of embedded tokens: what comes between the embedding and the output layer.
 
         Args:
@@ -120,27 +118,20 @@ class LanguageModel(nn.Module):
             state: As of `forward`.
             lengths: As of `forward`.
             reset: As of `forward`, but (T, B).
-            return_all: Whether to return every state and gate of every step too.
 
         Returns:
-            What the output layer reads, (T, B, H); the state after each row's last step; and with `return_all` one
-            entry a layer of what `recur.nn` layers return as `steps`, else none.
+            What the output layer reads, (T, B, H), and the state after each row's last step.
         """
         h_TBH, dropout = h_TBE, self.dropout
         finals: list[LayerState] = []
-        records: list[Steps] = []
         for number, layer in enumerate(self.layers):
             before = None if state is None else state[number]
-            if return_all:
-                out_TBH, final, steps = layer(h_TBH, before, lengths=lengths, reset=reset, return_all=True)
-                records += steps
-            else:
-                out_TBH, final = layer(h_TBH, before, lengths=lengths, reset=reset)
+            out_TBH, final = layer(h_TBH, before, lengths=lengths, reset=reset)
             h_TBH = out_TBH + h_TBH if self.options.residual and number else out_TBH
             if dropout.training:
                 h_TBH = dropout(h_TBH)
             finals.append(final)
-        return h_TBH, tuple(finals), tuple(records)
+        return h_TBH, tuple(finals)
 
     def explain(self, batch_size: int, num_steps: int) -> list[dict[str, Any]]:
         """Return which back end runs each layer on windows of this shape, and why each other one does not."""

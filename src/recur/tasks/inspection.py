@@ -10,11 +10,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from recur.models.layer_recording import LayerRecording
 from recur.run import RunFolder
 from recur.tasks.passage import Passage
-from recur.tasks.recording import LayerRecording, TextRecording, record_text
 from recur.tasks.text_attribution import explain_predictions
 from recur.tasks.text_properties import text_properties
+from recur.tasks.text_recording import TextRecording, record_text
 from recur.tasks.trained_language import TrainedLanguageModel
 from recur.tasks.unit_search import Finding, Property, find_units
 from recur.tasks.user_labels import Label, label_properties, labels_by_symbol
@@ -131,7 +132,7 @@ def layers_content(layers: Sequence[LayerRecording]) -> tuple[list[dict[str, Any
             {
                 "name": layer.name,
                 "kind": layer.kind,
-                "cell": layer.cell,
+                "cell": layer.kind.lower(),
                 "input_size": layer.input_size,
                 "hidden_size": layer.hidden_size,
                 "states": list(layer.states),

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from recur.gradients.attribution import METHODS, attribute
 from recur.gradients.deletion import Deletion, check_by_deletion
 from recur.models.language import State
-from recur.tasks.recording import TextRecording
+from recur.tasks.text_recording import TextRecording
 from recur.tasks.trained_language import TrainedLanguageModel
 
 WINDOW = 64
@@ -80,7 +80,9 @@ class TextAttribution:
         }
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return the tensors as they stand in `inspect.safetensors`."""
+        """Return the tensors as they stand in `inspect.safetensors`; none where nothing was explained."""
+        if not self.shares:
+            return {}
         return {
             "attribution.positions": torch.from_numpy(self.positions.astype(np.int32)),
             "attribution.targets": torch.from_numpy(self.targets.astype(np.int32)),
@@ -93,7 +95,7 @@ def explained_positions(nats: NDArray[np.float64], window: int = WINDOW) -> NDAr
 
     Args:
         nats: Loss of each of N symbols.
-        window: Positions with fewer symbols before them are passed over, where the text is long enough.
+        window: Positions that have fewer symbols before them are passed over, or half of a shorter text.
 
     Returns:
         At most 48 of 0 to N - 2, ascending, int64.
@@ -101,7 +103,7 @@ def explained_positions(nats: NDArray[np.float64], window: int = WINDOW) -> NDAr
     last = len(nats) - 2
     if last < 0:
         return np.zeros(0, dtype=np.int64)
-    first = min(window - 1, last)
+    first = min(window - 1, last // 2)
     spread = np.unique(np.linspace(first, last, _SPREAD).round().astype(np.int64))
     others = np.setdiff1d(np.arange(first, last + 1), spread)
     # Stable, so that of equal ones the first are taken.
@@ -132,6 +134,8 @@ def explain_predictions(
         seed: Of the random deletions.
     """
     positions = explained_positions(recording.nats, window)
+    if len(positions) == 0:
+        return TextAttribution(window=window, positions=positions, targets=positions, shares={}, deletions={})
     targets = ids[positions + 1]
     starts = np.array([0]) if document_starts is None else np.union1d([0], document_starts)
     begins = np.maximum(positions - window + 1, starts[np.searchsorted(starts, positions, side="right") - 1])
@@ -188,7 +192,7 @@ class _Scorer:
             # The first symbol of a document has the layers' own initial state before it, which may be learned.
             reset = torch.zeros(x.shape[1], len(rows), dtype=torch.bool, device=x.device)
             reset[0] = anew
-        hidden, _, _ = self._model.run_layers(x.transpose(0, 1), state, lengths=lengths, reset=reset)
+        hidden, _ = self._model.run_layers(x.transpose(0, 1), state, lengths=lengths, reset=reset)
         logits = self._model.output(hidden[lengths - 1, torch.arange(len(rows), device=x.device)])
         scores = torch.log_softmax(logits, dim=1).gather(1, self._targets[rows].unsqueeze(1))
         return scores.squeeze(1)
