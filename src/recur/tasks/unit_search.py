@@ -125,9 +125,7 @@ def find_units(
     sizes = [(f"part {place}", len(values)) for place, values in parts.items()]
     for name, length in [*sizes, *((f"property {each.key!r}", len(each.values)) for each in properties)]:
         if length != num_symbols:
-            raise ValueError(
-                f"find_units: {name} has {length} values, but {num_symbols} are expected as of the others."
-            )
+            raise ValueError(f"find_units: {name} has {length} values, but the others have {num_symbols}.")
     halves = _halves(num_symbols)
     notes = [_reason_against(each, halves) for each in properties]
     wanted = [each for each, note in zip(properties, notes, strict=True) if not note]

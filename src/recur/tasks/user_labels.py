@@ -84,9 +84,7 @@ def label_properties(labels: Sequence[Label] | NDArray[Any]) -> list[Property]:
             )
     distinct = sorted(set(listed))
     if len(distinct) < 2:
-        raise DataError(
-            f"labels: all are {listed[0]!r}; there is nothing to search for." if listed else "labels: none."
-        )
+        raise DataError(f"labels: all are {distinct[0]!r}; give two kinds." if distinct else "labels: there are none.")
     if isinstance(distinct[0], str):
         return _of_words(listed, distinct)
     if len(distinct) == 2:
