@@ -80,7 +80,7 @@ def inspect_series(
     called = list(range(total)) if times is None else list(times)
     for what, given, wanted in (("channels", names, num_channels), ("times", called, total)):
         if len(given) != wanted:
-            raise DataError(f"{title}: {what} has {quantity(len(given), 'entry')}, expected {wanted}.")
+            raise DataError(f"{title}: there are {len(given)} {what}, expected {wanted}.")
     properties = [
         Property(key=f"channel_{number}", name=f"value of {name}", kind="number", values=shown[:, number])
         for number, name in enumerate(names[:_MOST_CHANNELS])
