@@ -82,7 +82,9 @@ def test_all_that_the_format_names_is_there(make_run: Any, tmp_path: Path, cell:
     assert shares["inside_quotes"] == pytest.approx(12 * 11 / len(WORDS), abs=1e-4)
     assert shares["position_in_line"] is None
     assert tensors["attribution.occlusion"].shape == (48, content["attribution"]["window"])
-    assert (content["probe"], content["diagnosis"]) == (None, [])
+    assert content["probe"]["num_steps"] == 96
+    assert [layer["name"] for layer in content["probe"]["layers"]] == ["layers.0", "layers.1"]
+    assert all(set(finding) == {"name", "what", "evidence", "advice"} for finding in content["diagnosis"])
 
 
 def test_bytes_and_tokens(trained: TrainedLanguageModel) -> None:
@@ -146,6 +148,31 @@ def test_labels_of_ones_own() -> None:
         inspected(trained, text, labels=[1, 0, 1])
 
 
+@pytest.mark.parametrize("initial_state", ["zeros", "learned"])
+def test_the_probe_looks_at_pieces_from_the_states_that_the_model_had_there(
+    make_run: Any, tmp_path: Path, initial_state: str
+) -> None:
+    """The gates over all of its steps are those of the text's: the pieces of a text of 4 x 96 + 2 symbols are all."""
+    trained = load(make_run(tmp_path / "run", initial_state=initial_state))
+    ids = trained.tokenizer.encode(WORDS, unknown="map")[: 4 * 96 + 2]
+    passage = passage_of_text(trained.tokenizer, [WORDS[: len(ids)]])
+    recording = record_text(trained, ids)
+    content = inspect_text(trained, passage).content["probe"]
+    for own, layer in zip(content["layers"], recording.layers, strict=True):
+        for name, gate in own["gates"].items():
+            assert gate["mean"] == pytest.approx(float(layer.parts[name][1:-1].mean()), abs=1e-4)
+
+
+def test_a_network_that_forgets_at_once_is_diagnosed(make_run: Any, tmp_path: Path) -> None:
+    trained = load(make_run(tmp_path / "run", cell="rnn"))
+    with torch.no_grad():
+        for layer in trained.model.layers:
+            layer.weight_hh_l0 *= 1e-3
+    names = [finding["name"] for finding in inspected(trained, window=64).content["diagnosis"]]
+    assert "vanishing gradient" in names
+    assert inspected(trained, window=200).content["probe"]["num_steps"] == 200
+
+
 def test_the_same_seed_gives_the_same(characters: TrainedLanguageModel) -> None:
     first, again, other = (inspected(characters, seed=seed) for seed in (3, 3, 4))
     assert first.content == again.content
@@ -160,6 +187,7 @@ def test_one_symbol(characters: TrainedLanguageModel) -> None:
     assert found.content["attribution"]["methods"] == []
     assert {each["note"] != "" for each in found.content["properties"]} == {True}
     assert found.tensors["first.logits"].shape[0] == 1
+    assert (found.content["probe"], found.content["diagnosis"]) == (None, [])
 
 
 def test_stages_are_told(characters: TrainedLanguageModel) -> None:

@@ -139,10 +139,23 @@ def test_networks_that_cannot_be_shown() -> None:
     class Plain(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.rnn = nn.GRU(2, 2, batch_first=True)
+            self.output = nn.Linear(2, 2)
 
         def forward(self, x: Tensor, state: Any = None) -> tuple[Tensor, Any]:
-            return self.rnn(x, state)
+            return self.output(x), state
 
-    with pytest.raises(ValueError, match=r"^inspect_series: Plain has no layer of recur\.nn that runs once over every"):
+    with pytest.raises(
+        ValueError, match=r"^inspect_series: Plain has no recurrent layer, of recur\.nn or torch\.nn, that"
+    ):
         inspect_series(Plain(), series(9))
+
+
+def test_torchs_own_layers_show_what_is_inside_and_stay_torchs() -> None:
+    model, ours, values = Forecaster(), Forecaster(), series(40)
+    model.rnn = nn.LSTM(2, 6, batch_first=True)
+    ours.load_state_dict(model.state_dict())
+    found, expected = inspect_series(model, values), inspect_series(ours, values)
+    assert found.content == expected.content
+    assert torch.equal(found.tensors["layers.0.f"], expected.tensors["layers.0.f"])
+    assert type(model.rnn) is nn.LSTM
+    assert model.rnn.training

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from recur.cli.parser import CommandParser, Device, check_device, check_seed
 from recur.data.options import CorpusOptions
 from recur.errors import DataError, OptionError
+from recur.kinds import is_whole
 from recur.run import RunFolder
 from recur.wording import quantity
 
@@ -84,7 +85,9 @@ def run(arguments: Sequence[str]) -> int:
         passage, note = _passage(folder, trained, chosen.input, chosen.encoding)
         if note:
             notes.print(f"note     {note}")
-        found = inspect_text(trained, passage, labels=labels, seed=chosen.seed, stage=status.update)
+        found = inspect_text(
+            trained, passage, labels=labels, window=_window(folder), seed=chosen.seed, stage=status.update
+        )
         found.write(folder)
         status.update("drawing the page")
         page = write_inspection(folder)
@@ -94,6 +97,13 @@ def run(arguments: Sequence[str]) -> int:
         sys.stdout.write(line + "\n")
     sys.stdout.write(f"page     {page}\nreport   {report}\n")
     return 0
+
+
+def _window(folder: RunFolder) -> int | None:
+    """Return how many steps the gradient went back in the run's training; None where it does not say."""
+    training = folder.config().get("training")
+    window = training.get("window") if isinstance(training, dict) else None
+    return window if is_whole(window, 1) else None
 
 
 def _passage(

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from recur.data.batch import Batch
+from recur.gradients import Training, diagnose, probe
 from recur.models.layer_recording import LayerRecording
 from recur.run import RunFolder
 from recur.tasks.passage import Passage
@@ -23,6 +26,13 @@ from recur.wording import cell_name, quantity
 
 FORMAT = 1
 """Version of `inspect.json` and `inspect.safetensors`."""
+
+_PROBED_STEPS = 96
+"""Steps over which the gradient is looked at, more where the training's went back further."""
+
+_MOST_PROBED_STEPS = 256
+_FEWEST_PROBED_STEPS = 16
+_PROBED_ROWS = 4
 
 Stage = Callable[[str], None]
 """Called with what is being done."""
@@ -57,19 +67,22 @@ def inspect_text(
     passage: Passage,
     *,
     labels: Sequence[Label] | NDArray[Any] | None = None,
+    window: int | None = None,
     seed: int = 0,
     stage: Stage | None = None,
 ) -> Inspection:
     """Return what is inside a trained language model while it reads a passage.
 
-    Every state and gate of every layer at every symbol; what the model held for the likeliest next symbols; which units
-    follow a property of the text, and whether they do where nobody searched; which earlier symbols its predictions rest
-    on, and which of the methods that tell it can be believed.
+    Every state and gate of every layer at every symbol; what the model held for the likeliest next symbols; which
+    units follow a property of the text, and whether they do where nobody searched; which earlier symbols its
+    predictions rest on, and which of the methods that tell it can be believed; how far the gradient reaches, and what
+    is wrong with that.
 
     Args:
         trained: The model.
         passage: What it reads, as `recur.tasks.passage.passage_of_text` makes it.
         labels: Labels of your own to search units for, as `recur.tasks.user_labels` takes them.
+        window: Steps that the gradient of the training went back, where that is known.
         seed: Of all that is drawn; the same one gives the same result.
         stage: Called with what is being done.
 
@@ -88,7 +101,7 @@ def inspect_text(
     say("asking what its predictions rest on")
     attribution = explain_predictions(trained, passage.ids, recording, passage.document_starts, seed=seed)
     say("looking at the gradient through time")
-    probe, diagnosis = _probe(trained, passage)
+    found, diagnosis = _probe(trained, passage, recording, window, seed)
     layers, layer_tensors = layers_content(recording.layers)
     content = {
         "format": FORMAT,
@@ -107,16 +120,41 @@ def inspect_text(
             "vocabulary": list(map(trained.tokenizer.symbol, range(trained.tokenizer.vocabulary_size))),
         },
         "attribution": attribution.to_json(),
-        "probe": probe,
+        "probe": found,
         "diagnosis": diagnosis,
     }
     tensors = layer_tensors | property_tensors | _predictions(recording) | attribution.tensors()
     return Inspection(content=content, tensors=tensors)
 
 
-def _probe(trained: TrainedLanguageModel, passage: Passage) -> tuple[dict[str, Any] | None, list[dict[str, str]]]:
-    """Return how far the gradient reaches, as `Probe.to_json` gives it, and what is wrong with that, if anything."""
-    return None, []
+def _probe(
+    trained: TrainedLanguageModel, passage: Passage, recording: TextRecording, window: int | None, seed: int
+) -> tuple[dict[str, Any] | None, list[dict[str, str]]]:
+    """Return how far the gradient reaches, as `Probe.to_json` gives it, and what is wrong with that, if anything.
+
+    Looked at are a few pieces of the passage, each from the state that the model has come to there.
+    """
+    num_steps = min(max(window or 0, _PROBED_STEPS), _MOST_PROBED_STEPS, len(passage.ids) - 2)
+    if num_steps < _FEWEST_PROBED_STEPS:
+        return None, []
+    last = len(passage.ids) - 1 - num_steps
+    begins = np.unique(np.linspace(1, last, _PROBED_ROWS).astype(np.int64))
+    places = begins[:, None] + np.arange(num_steps)
+    reset = None
+    if passage.document_starts is not None:
+        reset = torch.from_numpy(np.isin(places, passage.document_starts))
+    shape = places.shape
+    batch = Batch(
+        x=torch.from_numpy(passage.ids[places]),
+        lengths=torch.full(shape[:1], num_steps),
+        target=torch.from_numpy(passage.ids[places + 1]),
+        weight=torch.ones(shape),
+        index=torch.arange(len(begins)),
+        reset=reset,
+    ).to(trained.device)
+    state = recording.state_after((begins - 1).tolist(), trained.device)
+    found = probe(trained.model, batch, state=state, rows=len(begins), batch_first=True, seed=seed)
+    return found.to_json(), [asdict(finding) for finding in diagnose(found, Training(window=window))]
 
 
 def layers_content(layers: Sequence[LayerRecording]) -> tuple[list[dict[str, Any]], dict[str, Tensor]]:

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from recur.errors import DataError
+from recur.gradients.sequence_model import held_still
 from recur.models.layer_recording import LayerRecorder, LayerRecording
 from recur.tasks.inspection import FORMAT, Inspection, Stage, layers_content, properties_content
 from recur.tasks.unit_search import Property
@@ -38,8 +39,9 @@ def inspect_series(
 ) -> Inspection:
     """Return what is inside a network that says of a series at each step what comes next.
 
-    Every state and gate of its `recur.nn` layers at every step, what it said of each step before it saw it, and the
-    units that follow a channel or labels of your own. What its predictions rest on, `recur.gradients.attribute` tells.
+    Every state and gate of its layers, of recur.nn or torch.nn, at every step, what it said of each step before it saw
+    it, and the units that follow a channel or labels of your own. What its predictions rest on, and how far its
+    gradient reaches, `recur.gradients.attribute` and `recur.gradients.probe` tell.
 
     Args:
         model: Takes x (1, T, C) and the state, None at first, and returns the values that follow each step, (1, T, C),
@@ -127,25 +129,22 @@ def inspect_series(
 def _recorded(model: nn.Module, values: NDArray[np.float64]) -> tuple[list[LayerRecording], NDArray[np.float32]]:
     """Return what the layers of `model` did, and its output of every step, (N, C)."""
     x = torch.from_numpy(values).to(next(model.parameters())).unsqueeze(0)
-    outputs, state, was_training = [], None, model.training
-    model.eval()
-    try:
-        with torch.inference_mode(), LayerRecorder(model) as recorder:
-            for own in torch.split(x, _WINDOW, dim=1):
-                output, state = model(own, state)
-                if output.shape != own.shape:
-                    raise ValueError(
-                        f"inspect_series: the model must return the values that follow each step, {tuple(own.shape)}, "
-                        f"but returned {tuple(output.shape)}; wrap it in a module that does."
-                    )
-                outputs.append(output[0].float().cpu())
-    finally:
-        model.train(was_training)
+    outputs, state = [], None
+    with held_still(model), torch.inference_mode(), LayerRecorder(model) as recorder:
+        for own in torch.split(x, _WINDOW, dim=1):
+            output, state = model(own, state)
+            if output.shape != own.shape:
+                raise ValueError(
+                    f"inspect_series: the model must return the values that follow each step, {tuple(own.shape)}, "
+                    f"but returned {tuple(output.shape)}; wrap it in a module that does."
+                )
+            outputs.append(output[0].float().cpu())
+        recordings = recorder.recordings()
     # A layer that ran twice in a step, or not in each, has no place beside the series.
-    found = [one for one in recorder.recordings() if all(len(part) == len(values) for part in one.parts.values())]
+    found = [one for one in recordings if all(len(part) == len(values) for part in one.parts.values())]
     if not found:
         raise ValueError(
-            f"inspect_series: {type(model).__name__} has no layer of recur.nn that runs once over every step, whose "
-            "states could be shown; make it of recur.nn's layers, which take torch's weights."
+            f"inspect_series: {type(model).__name__} has no recurrent layer, of recur.nn or torch.nn, that runs once "
+            "over every step, so there are no states to show."
         )
     return found, torch.cat(outputs).numpy()

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from recur.gradients.attribution import METHODS, attribute
 from recur.gradients.deletion import Deletion, check_by_deletion
+from recur.gradients.sequence_model import held_still
 from recur.models.language import State
 from recur.tasks.text_recording import TextRecording
 from recur.tasks.trained_language import TrainedLanguageModel
@@ -155,7 +154,7 @@ def explain_predictions(
     mask = torch.arange(window, device=device) < scorer.lengths.unsqueeze(1)
     units = sum(layer.hidden_size for layer in recording.layers)
     size = min(max(_MOST_VALUES // (window * units), 1), _MOST_ROWS)
-    with _without_gradients(trained.model):
+    with held_still(trained.model):
         found: dict[str, Tensor] = {
             method: attribute(scorer, inputs, baseline, method=method, batch_size=size) for method in METHODS
         }
@@ -196,19 +195,6 @@ class _Scorer:
         logits = self._model.output(hidden[lengths - 1, torch.arange(len(rows), device=x.device)])
         scores = torch.log_softmax(logits, dim=1).gather(1, self._targets[rows].unsqueeze(1))
         return scores.squeeze(1)
-
-
-@contextmanager
-def _without_gradients(model: nn.Module) -> Iterator[None]:
-    """Let the weights be constants for the time, for their gradients would take as long as those of the input."""
-    learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    for parameter in learned:
-        parameter.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for parameter in learned:
-            parameter.requires_grad_(True)
 
 
 def _right_aligned(shares: Tensor, lengths: NDArray[np.int64]) -> Tensor:
