@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from recur.errors import DataError
-from recur.nn import GRU, LSTM
+from recur.nn import GRU, LSTM, RNN
 from recur.tasks.series_inspection import inspect_series
 
 
@@ -148,6 +148,24 @@ def test_networks_that_cannot_be_shown() -> None:
         ValueError, match=r"^inspect_series: Plain has no recurrent layer, of recur\.nn or torch\.nn, that"
     ):
         inspect_series(Plain(), series(9))
+
+
+def test_states_that_are_not_finite() -> None:
+    class Growing(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.rnn = RNN(1, 1, nonlinearity="relu", batch_first=True)
+
+        def forward(self, x: Tensor, state: Any = None) -> tuple[Tensor, Any]:
+            y, state = self.rnn(x, state)
+            return torch.zeros_like(y), state
+
+    model = Growing()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.fill_(1e4)
+    with pytest.raises(ValueError, match=r"^inspect_series: h of rnn is not finite; the weights are too large\.$"):
+        inspect_series(model, np.ones(40))
 
 
 def test_torchs_own_layers_show_what_is_inside_and_stay_torchs() -> None:

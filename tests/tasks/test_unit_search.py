@@ -201,3 +201,5 @@ def test_lengths_that_differ() -> None:
         find_units({(0, "h"): noise(10, 2), (0, "c"): noise(9, 2)}, [])
     with pytest.raises(ValueError, match=r"^find_units: property 'own' has 11 values, but the others have 10\.$"):
         find_units({(0, "h"): noise(10, 2)}, [prop(np.zeros(11))])
+    with pytest.raises(ValueError, match=r"^find_units: there are no parts, so no units to search\.$"):
+        find_units({}, [])

@@ -82,6 +82,7 @@ def run(arguments: Sequence[str]) -> int:
     notes = plain_console(stderr=True)
     with notes.status("loading the model") as status:
         trained = load(folder, device=chosen.device)
+        status.update("looking for the text")
         passage, note = _passage(folder, trained, chosen.input, chosen.encoding)
         if note:
             notes.print(f"note     {note}")

@@ -14,7 +14,7 @@ from torch import Tensor
 from recur.data.batch import Batch
 from recur.gradients import Training, diagnose, probe
 from recur.models.layer_recording import LayerRecording
-from recur.run import RunFolder
+from recur.run import RunFolder, explained_os_errors
 from recur.tasks.passage import Passage
 from recur.tasks.text_attribution import explain_predictions
 from recur.tasks.text_properties import text_properties
@@ -56,8 +56,10 @@ class Inspection:
         Raises:
             RunError: They cannot be written.
         """
+        path = folder.path / "inspect.json"
         # What an older inspection left must not be taken for the words to these tensors.
-        (folder.path / "inspect.json").unlink(missing_ok=True)
+        with explained_os_errors(path):
+            path.unlink(missing_ok=True)
         folder.write_tensors("inspect.safetensors", self.tensors)
         folder.write_json("inspect.json", self.content)
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from recur.data.corpus import Progress
 from recur.data.tokenizer import REPLACEMENT, Tokenizer
 from recur.errors import DataError, RunError
 from recur.run import RunFolder
@@ -96,9 +95,7 @@ def passage_of_text(tokenizer: Tokenizer, chunks: Iterable[str], title: str = "y
     )
 
 
-def passage_of_run(
-    folder: RunFolder, trained: TrainedLanguageModel, progress: Progress | None = None
-) -> tuple[Passage, str]:
+def passage_of_run(folder: RunFolder, trained: TrainedLanguageModel) -> tuple[Passage, str]:
     """Return the beginning of the text that was held out for the test, and why it is another one, if it is.
 
     Where that text is gone, the passages that surprised the model most are taken, and where there are none a text that
@@ -107,11 +104,10 @@ def passage_of_run(
     Args:
         folder: The run.
         trained: Its model.
-        progress: See `recur.data.corpus.Corpus.build`.
     """
     tokenizer = trained.tokenizer
     try:
-        corpus = corpus_of(folder, progress)
+        corpus = corpus_of(folder)
     except (RunError, DataError) as error:
         note = f"the text that was held out is not there, so another is shown: {error}"
         return _surprising(folder, tokenizer) or _written(trained), note

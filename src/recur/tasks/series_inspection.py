@@ -55,7 +55,8 @@ def inspect_series(
         stage: Called with what is being done.
 
     Raises:
-        ValueError: The model has no layer that can record, or its output is of another shape.
+        ValueError: The model has no layer that can record, its output is of another shape, or its states are not
+            finite.
         DataError: The series, the names, the times or the labels do not fit each other, or are not finite.
 
     Example:
@@ -147,4 +148,8 @@ def _recorded(model: nn.Module, values: NDArray[np.float64]) -> tuple[list[Layer
             f"inspect_series: {type(model).__name__} has no recurrent layer, of recur.nn or torch.nn, that runs once "
             "over every step, so there are no states to show."
         )
+    for one in found:
+        for name, part in one.parts.items():
+            if not np.isfinite(part).all():
+                raise ValueError(f"inspect_series: {name} of {one.name} is not finite; the weights are too large.")
     return found, torch.cat(outputs).numpy()

@@ -119,8 +119,10 @@ def find_units(
         seed: Of the shifts.
 
     Raises:
-        ValueError: A part or a property has another number of symbols than the rest.
+        ValueError: There are no parts, or a part or a property has another number of symbols than the rest.
     """
+    if not parts:
+        raise ValueError("find_units: there are no parts, so no units to search.")
     num_symbols = len(next(iter(parts.values())))
     sizes = [(f"part {place}", len(values)) for place, values in parts.items()]
     for name, length in [*sizes, *((f"property {each.key!r}", len(each.values)) for each in properties)]:
