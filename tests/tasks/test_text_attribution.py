@@ -116,22 +116,26 @@ def test_no_window_reaches_back_over_the_beginning_of_a_document(
     make_run: Any, tmp_path: Path, initial_state: str
 ) -> None:
     trained = load(make_run(tmp_path / "run", initial_state=initial_state))
-    ids = trained.tokenizer.encode(WORDS)
-    found = explained(trained, ids, np.array([0, 150]), window=64)
-    alone = explained(trained, ids[150:], window=64)
+    with torch.no_grad():
+        for parameter in trained.model.layers.parameters():
+            # A learned state begins as zeros.
+            parameter += 0.3 * torch.randn(parameter.shape)
+    ids = trained.tokenizer.encode(WORDS)[:170]
+    found = explained(trained, ids, np.array([0, 150]))
+    alone = explained(trained, ids[150:])
     compared = 0
     for row, position in enumerate(found.positions.tolist()):
-        if 150 <= position < 213:
-            inside = position - 149
-            for shares in found.shares.values():
-                assert not shares[row, : 64 - inside].any()
-                assert shares[row, 64 - inside :].any()
-        same = np.flatnonzero(alone.positions == position - 150)
-        for other in same.tolist():
+        if position < 150:
+            continue
+        inside = position - 149
+        for shares in found.shares.values():
+            assert not shares[row, : 64 - inside].any()
+            assert shares[row, 64 - inside :].any()
+        for other in np.flatnonzero(alone.positions == position - 150).tolist():
             for method in METHODS:
-                torch.testing.assert_close(found.shares[method][row], alone.shares[method][other], rtol=0, atol=1e-4)
+                torch.testing.assert_close(found.shares[method][row], alone.shares[method][other], rtol=0, atol=1e-5)
             compared += 1
-    assert compared > 3
+    assert compared > 2
 
 
 def test_a_short_text_and_one_symbol(characters: TrainedLanguageModel) -> None:
