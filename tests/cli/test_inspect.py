@@ -217,3 +217,11 @@ def test_runs_that_cannot_be_looked_into(copied: Path, recur: Any) -> None:
     result = recur("inspect", "run")
     assert result.code == 1
     assert "missing; was the training stopped before its first validation?" in result.err
+
+
+@pytest.mark.parametrize(("training", "steps"), [({"window": 120}, 120), ({"window": 16, "reach": 110}, 110), (3, 96)])
+def test_the_probe_goes_back_as_far_as_the_training(training: Any, steps: int, copied: Path, recur: Any) -> None:
+    config = json.loads(Path("run/config.json").read_text())
+    Path("run/config.json").write_text(json.dumps(config | {"training": training}))
+    assert recur("inspect", "run", "--input", SHORT * 6).code == 0
+    assert stored()["probe"]["num_steps"] == steps

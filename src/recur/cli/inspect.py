@@ -103,8 +103,9 @@ def run(arguments: Sequence[str]) -> int:
 def _window(folder: RunFolder) -> int | None:
     """Return how many steps the gradient went back in the run's training; None where it does not say."""
     training = folder.config().get("training")
-    window = training.get("window") if isinstance(training, dict) else None
-    return window if is_whole(window, 1) else None
+    given = training if isinstance(training, dict) else {}
+    # Without a reach of its own the gradient goes back as far as a window.
+    return next((steps for steps in (given.get("reach"), given.get("window")) if is_whole(steps, 1)), None)
 
 
 def _passage(
