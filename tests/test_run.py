@@ -71,7 +71,15 @@ def test_overwrite_leaves_what_is_not_the_runs(run: RunFolder) -> None:
     for name in kept:
         (run.path / name).parent.mkdir(exist_ok=True)
         (run.path / name).write_text("mine")
-    for name in ("loss.png", "inspect.json", ".model.json.17.tmp", "tensorboard/events", "checkpoints/last.ckpt"):
+    for name in (
+        "loss.png",
+        "inspect.json",
+        "inspect.safetensors",
+        "inspect.html",
+        ".model.json.17.tmp",
+        "tensorboard/events",
+        "checkpoints/last.ckpt",
+    ):
         (run.path / name).parent.mkdir(exist_ok=True)
         (run.path / name).write_text("its own")
     again = RunFolder.create(run.path, overwrite=True)
@@ -377,6 +385,7 @@ def test_a_full_disk_is_reported_by_every_writer(run: RunFolder, monkeypatch: py
     writers: dict[str, Callable[[], None]] = {
         "config.json": lambda: run.write_json("config.json", {"format": 1}),
         "model.safetensors": lambda: run.save_weights({"a": torch.ones(2)}),
+        "inspect.safetensors": lambda: run.write_tensors("inspect.safetensors", {"a": torch.ones(2)}),
         "metrics.jsonl": lambda: run.forget_metrics_after(0),
     }
     monkeypatch.setattr(os, "fsync", full)

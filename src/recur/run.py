@@ -333,19 +333,23 @@ class RunFolder:
 
     def save_weights(self, weights: Mapping[str, Tensor]) -> None:
         """Write `model.safetensors` with a checksum over every tensor in its metadata."""
-        from safetensors.torch import save
-
         contiguous = {name: tensor.detach().to("cpu").contiguous().clone() for name, tensor in weights.items()}
         # One key, because the order of several is not the same from one process to the next.
-        metadata = {"sha256": _checksum(contiguous)}
+        self.write_tensors("model.safetensors", contiguous, metadata={"sha256": _checksum(contiguous)})
+
+    def write_tensors(
+        self, name: str, tensors: Mapping[str, Tensor], *, metadata: Mapping[str, str] | None = None
+    ) -> None:
+        """Write `tensors`, contiguous and on the CPU, to the safetensors file `name`, atomically."""
+        from safetensors.torch import save
 
         # Not save_file, which hides a full disk behind an error of its own that is no OSError.
-        content = save(contiguous, metadata=metadata)
+        content = save(dict(tensors), metadata=None if metadata is None else dict(metadata))
 
         def write(temporary: Path) -> None:
             temporary.write_bytes(content)
 
-        write_atomic(self.path / "model.safetensors", write)
+        write_atomic(self.path / name, write)
 
     def load_weights(self) -> dict[str, Tensor]:
         """Return the tensors of `model.safetensors`, on the CPU.

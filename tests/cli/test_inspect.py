@@ -7,36 +7,163 @@ from typing import Any
 
 import pytest
 
+from recur import report
+from recur.cli.inspect import build_parser
+from recur.run import RunFolder
+from recur.tasks.passage import MOST_SYMBOLS
 from recur.tasks.trained_language import load
 
+SHORT = "The river ran past a mill."
 
-def test_it_writes_the_report_anew(copied: Path, recur: Any) -> None:
-    assert not Path("run/report.html").exists()
+
+@pytest.fixture(autouse=True)
+def pages(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Pages are not drawn here, only noted: their titles, in order."""
+    titles: list[str] = []
+
+    def write_inspection(folder: RunFolder) -> Path:
+        titles.append(folder.read_json("inspect.json")["title"])
+        assert folder.has("inspect.safetensors")
+        return folder.path / "inspect.html"
+
+    def write_report(folder: RunFolder) -> Path:
+        return folder.path / "report.html"
+
+    monkeypatch.setattr(report, "write_inspection", write_inspection, raising=False)
+    monkeypatch.setattr(report, "write_report", write_report)
+    return titles
+
+
+def stored() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(Path("run/inspect.json").read_bytes())
+    return found
+
+
+def test_the_text_that_was_held_out(copied: Path, recur: Any, pages: list[str]) -> None:
     result = recur("inspect", "run")
-    assert (result.code, result.out) == (0, "report   run/report.html\n")
-    assert Path("run/report.html").read_text().startswith("<!DOCTYPE html>")
+    assert (result.code, result.err) == (0, "")
+    lines = result.out.splitlines()
+    assert re.match(r"text     the text held out for the test: \d\.\d{3} nats per character$", lines[0])
+    assert lines[-2:] == ["page     run/inspect.html", "report   run/report.html"]
+    assert {line[:8].strip() for line in lines} <= {"text", "unit", "rests on", "found", "page", "report"}
+    text = "".join(stored()["symbols"])
+    assert text in Path("text.txt").read_text()
+    assert pages == ["the text held out for the test"]
 
 
-def test_a_text_of_ones_own(copied: Path, recur: Any) -> None:
-    Path("own.txt").write_text("the miller €")
-    for given, title in (("the miller €", "your text"), ("own.txt", "own.txt")):
+def test_what_is_printed_is_what_was_found(copied: Path, recur: Any) -> None:
+    result = recur("inspect", "run", "--input", "text.txt")
+    content = stored()
+    held = [
+        (each, max(found, key=lambda unit: unit["held_out"]))
+        for each in content["properties"]
+        if (found := [unit for unit in each["units"] if unit["verdict"] == "holds"])
+    ]
+    expected = [
+        f"unit     {each['name']}: layers.{unit['layer']} {unit['part']} {unit['unit']}, {unit['held_out']:.2f} on "
+        f"held-out text (by chance {each['chance']:.2f})"
+        for each, unit in held
+    ]
+    printed = [line for line in result.out.splitlines() if line.startswith("unit")]
+    assert len(held) > 6
+    assert printed == [*expected[:6], "unit     the others are on the page"]
+    methods = [line for line in result.out.splitlines() if line.startswith("rests on")]
+    for line, method in zip(methods, content["attribution"]["methods"], strict=True):
+        deletion = method["deletion"]
+        assert line == (
+            f"rests on {method['name']}: deleting the 5% that it calls most important costs {deletion['chosen'][0]:.2f}"
+            f" nats, at random {deletion['random'][0]:.2f}"
+            + ("" if deletion["is_faithful"] else "; NOT to be believed here")
+        )
+    found = [line for line in result.out.splitlines() if line.startswith("found")]
+    assert found == [f"found    {each['name']}: {each['what']} {each['advice']}" for each in content["diagnosis"]]
+
+
+def test_a_text_of_ones_own(copied: Path, recur: Any, pages: list[str]) -> None:
+    Path("own.txt").write_text("the miller €€")
+    for given, title in (("the miller €€", "your text"), ("own.txt", "own.txt")):
         result = recur("inspect", "run", "--input", given)
         assert result.code == 0, result.err
-        stored = json.loads(Path("run/inspect.json").read_text())
-        assert stored["title"] == title
-        losses = -load("run").log_probs("the miller €", unknown="map")
-        assert stored["losses"] == pytest.approx(losses.tolist(), abs=1e-4)
-        assert len(stored["text"]) == 12
-        assert result.out.splitlines()[0] == f"text     {title}: {losses.mean():.3f} nats per character"
+        content = stored()
+        assert content["title"] == title
+        losses = -load("run").log_probs("the miller €€", unknown="map")
+        assert content["losses"] == pytest.approx(losses.tolist(), abs=1e-4)
+        assert content["symbols"] == list("the miller €€")
+        assert content["unknown"] == [{"symbol": "€", "count": 2}]
+        assert result.out.splitlines()[:3] == [
+            f"text     {title}: {losses.mean():.3f} nats per character",
+            "unknown  2 characters that the model does not know: '€'",
+            "unit     none follows a property better than chance",
+        ]
+    assert pages == ["your text", "own.txt"]
 
 
 def test_a_long_text_is_cut(copied: Path, recur: Any) -> None:
+    assert f"of a long one the first {MOST_SYMBOLS:,} symbols" in " ".join(build_parser().format_help().split())
     result = recur("inspect", "run", "--input", "the mill " * 600)
     title = "your text, the first 5,000 of 5,400 characters"
     assert re.match(rf"text     {title}: \d\.\d{{3}} nats per character\n", result.out)
-    stored = json.loads(Path("run/inspect.json").read_text())
-    assert stored["title"] == title
-    assert len(stored["losses"]) == 5000
+    content = stored()
+    assert (content["title"], content["cut"]) == ("your text", "the first 5,000 of 5,400 characters")
+    assert len(content["losses"]) == 5000
+
+
+def test_labels_of_ones_own(copied: Path, recur: Any) -> None:
+    text = Path("text.txt").read_text()[:1500]
+    Path("own.txt").write_text(text)
+    Path("blanks.txt").write_text("".join(str(int(character == " ")) for character in text))
+    result = recur("inspect", "run", "--input", "own.txt", "--labels", "blanks.txt")
+    assert result.code == 0, result.err
+    own = stored()["properties"][-1]
+    assert (own["key"], own["share"]) == ("label", pytest.approx(text.count(" ") / 1500, abs=1e-4))
+    first = next(line for line in result.out.splitlines() if line.startswith("unit"))
+    assert re.match(
+        r"unit     your label: layers\.\d [hcifgo] \d+, \d\.\d\d on held-out text \(by chance \d\.\d\d\)$", first
+    )
+    Path("nothing.json").write_text(json.dumps([0.0] * 1499 + [1.0]))
+    result = recur("inspect", "run", "--input", "own.txt", "--labels", "nothing.json")
+    assert "unit     your label: too rare in this text to judge\n" in result.out
+
+
+def test_labels_that_do_not_fit(copied: Path, recur: Any) -> None:
+    Path("own.txt").write_text(SHORT)
+    for content, line in (
+        (
+            "0\n1\n0\n",
+            "recur: labels: there are 3 labels for 26 characters, of which 26 symbols are shown; give one a ",
+        ),
+        ("0" * 26, "recur: labels: all are 0.0; give two kinds.\n"),
+    ):
+        Path("labels.txt").write_text(content)
+        result = recur("inspect", "run", "--input", "own.txt", "--labels", "labels.txt")
+        assert result.code == 1
+        assert result.err.startswith(line)
+    result = recur("inspect", "run", "--input", "own.txt", "--labels", "none.txt")
+    assert (result.code, result.err) == (1, "recur: none.txt: no such file of labels; check the path.\n")
+    result = recur("inspect", "run", "--labels", "labels.txt")
+    message = "recur: labels are of the text that --input gives; give --input, or leave --labels out.\n"
+    assert (result.code, result.err) == (2, message)
+    assert not Path("run/inspect.json").exists()
+
+
+def test_the_same_seed_writes_the_same(copied: Path, recur: Any) -> None:
+    written = []
+    for seed in (0, 0, 1):
+        recur("inspect", "run", "--input", SHORT * 8, "--seed", seed)
+        written.append((Path("run/inspect.json").read_bytes(), Path("run/inspect.safetensors").read_bytes()))
+    assert written[0] == written[1]
+    assert written[0][0] != written[2][0]
+    assert recur("inspect", "run", "--seed", "-1").code == 2
+
+
+def test_without_its_text_the_run_shows_what_surprised_it(copied: Path, recur: Any, pages: list[str]) -> None:
+    Path("text.txt").write_text("another text altogether, which the run knows nothing of. " * 200)
+    result = recur("inspect", "run")
+    assert result.code == 0
+    assert result.err.startswith(
+        "note     the text that was held out is not there, so another is shown: run: the text "
+    )
+    assert pages == ["the passages that surprised the model most"]
 
 
 def test_texts_that_cannot_be_shown(copied: Path, recur: Any) -> None:
@@ -58,23 +185,43 @@ def test_a_name_of_no_file_is_not_taken_for_text(name: str, copied: Path, recur:
     assert recur("inspect", "run", "--input", f"{name} ").out.startswith("text     your text: ")
 
 
-@pytest.mark.parametrize("text", ["mill", "mill.", "one/two three", "one.\ntwo.three", "x" * 5000])
+@pytest.mark.parametrize("text", ["mill", "mill.", "one/two three", "one.\ntwo.three", "x" * 600])
 def test_what_looks_like_no_name_is_text(text: str, copied: Path, recur: Any) -> None:
     assert recur("inspect", "run", "--input", text).out.startswith("text     your text: ")
 
 
 def test_a_file_in_another_encoding(copied: Path, recur: Any) -> None:
-    text = "The mill is naïve, she said, and the river ran past über the boats.\n" * 20
+    text = "The mill is naïve, she said, and the river ran past über the boats.\n" * 5
     Path("latin.txt").write_bytes(text.encode("cp1252"))
     result = recur("inspect", "run", "--input", "latin.txt")
     assert result.code == 1
     assert re.match(r"recur: latin\.txt: is not utf-8: byte 14 \(0xef\) .*: try --encoding cp1252\.$", result.err)
     assert recur("inspect", "run", "--input", "latin.txt", "--encoding", "cp1252").code == 0
-    expected = json.loads(Path("run/inspect.json").read_text())["losses"]
+    expected = stored()["losses"]
     assert expected == pytest.approx((-load("run").log_probs(text, unknown="map")).tolist(), abs=1e-4)
     # What the run's own text is in needs no telling.
     config = json.loads(Path("run/config.json").read_text())
     config["data"]["encoding"] = "cp1252"
     Path("run/config.json").write_text(json.dumps(config))
     assert recur("inspect", "run", "--input", "latin.txt").code == 0
-    assert json.loads(Path("run/inspect.json").read_text())["losses"] == expected
+    assert stored()["losses"] == expected
+
+
+def test_runs_that_cannot_be_looked_into(copied: Path, recur: Any) -> None:
+    config = json.loads(Path("run/config.json").read_text())
+    Path("run/config.json").write_text(json.dumps(config | {"task": "juggling"}))
+    result = recur("inspect", "run")
+    assert (result.code, result.err) == (1, "recur: run: is a run of task 'juggling', expected 'language'.\n")
+    Path("run/config.json").write_text(json.dumps(config))
+    Path("run/model.safetensors").unlink()
+    result = recur("inspect", "run")
+    assert result.code == 1
+    assert "missing; was the training stopped before its first validation?" in result.err
+
+
+@pytest.mark.parametrize(("training", "steps"), [({"window": 120}, 120), ({"window": 16, "reach": 110}, 110), (3, 96)])
+def test_the_probe_goes_back_as_far_as_the_training(training: Any, steps: int, copied: Path, recur: Any) -> None:
+    config = json.loads(Path("run/config.json").read_text())
+    Path("run/config.json").write_text(json.dumps(config | {"training": training}))
+    assert recur("inspect", "run", "--input", SHORT * 6).code == 0
+    assert stored()["probe"]["num_steps"] == steps

@@ -360,3 +360,16 @@ def test_incomplete_options_are_refused() -> None:
         LanguageModel(3, LanguageModelOptions(cell="gru", num_layers=1, hidden_size=2, dropout=0.0))
     with pytest.raises(OptionError, match=r"^vocabulary_size must be at least 2, not 1\.$"):
         build(1)
+
+
+@pytest.mark.parametrize("residual", [False, True])
+def test_running_the_layers_apart_gives_what_the_model_gives(residual: bool) -> None:
+    model = build(dropout=0.5, residual=residual).eval()
+    x, reset = torch.randint(7, (3, 4)), torch.rand(3, 4) < 0.3
+    _, state = model(torch.randint(7, (3, 2)))
+    expected, final = model(x, state, reset=reset)
+    _, hidden, found = model.run_layers(model.embedding(x).transpose(0, 1), state, reset=reset.t())
+    assert torch.equal(model.output(hidden).transpose(0, 1), expected)
+    for own, other in zip(found, final, strict=True):
+        assert torch.equal(own[0], other[0])
+        assert torch.equal(own[1], other[1])

@@ -1,37 +1,47 @@
-"""`recur inspect`: the report of a run, also on a text of the user's own."""
+"""`recur inspect`: what is inside a trained network, on a text of the run's or of the user's own."""
 
 from __future__ import annotations
 
 import os
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from recur.cli.parser import CommandParser
+from recur.cli.parser import CommandParser, Device, check_device, check_seed
 from recur.data.options import CorpusOptions
 from recur.errors import DataError, OptionError
+from recur.kinds import is_whole
+from recur.run import RunFolder
+from recur.wording import quantity
 
 if TYPE_CHECKING:
-    from recur.run import RunFolder
+    from collections.abc import Sequence
+
+    from recur.tasks.passage import Passage
+    from recur.tasks.trained_language import TrainedLanguageModel
 
 _LONGEST = 5000
+_PRINTED = 6
+"""Properties whose best unit is printed."""
 
 
 def build_parser() -> CommandParser:
     """Return the command's parser."""
     parser = CommandParser(
         "inspect",
-        "Write the run's report.html anew: loss curves, samples, layers, the passages that surprised the model most.",
+        "Look inside a trained network while it reads a text: its states and gates, the units that follow a property "
+        "of the text, what its predictions rest on, how far its gradient reaches. Writes the run's inspect.html.",
     )
     parser.add_argument("run", type=str, help="run folder")
     parser.add_argument(
         "--input",
         type=str | None,
         default=None,
-        help=f"text, or the name of a text file, to show coloured by its loss; of a long one the first {_LONGEST:,} "
-        "characters",
+        help="text, or the name of a text file, to read; of a long one the first "
+        f"{_LONGEST:,} symbols; by default the beginning of the text that was held out for the test",
     )
     parser.add_argument(
         "--encoding",
@@ -39,6 +49,15 @@ def build_parser() -> CommandParser:
         default=None,
         help="encoding of the file; that of the run's own text if not given",
     )
+    parser.add_argument(
+        "--labels",
+        type=str | None,
+        default=None,
+        help="file of labels of your own to search units for, one for each character of --input: numbers or words, "
+        "one a line; or one line, a character each; or, in a .json file, a list",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="the same seed finds the same")
+    parser.add_argument("--device", type=Device, default="cpu", help="where to compute")
     return parser
 
 
@@ -47,42 +66,62 @@ def run(arguments: Sequence[str]) -> int:
     chosen = build_parser().parse_args(list(arguments))
     if chosen.encoding is not None and not _is_name(chosen.input or ""):
         raise OptionError("encoding is of the file that --input names; leave --encoding out, or name a file.")
-    from recur.report import write_report
-    from recur.run import RunFolder
-
+    if chosen.labels is not None and chosen.input is None:
+        raise OptionError("labels are of the text that --input gives; give --input, or leave --labels out.")
+    check_seed(chosen.seed)
+    # Before torch is imported, which takes seconds.
     folder = RunFolder.open(chosen.run)
-    if chosen.input is not None:
-        _judge_text(folder, chosen.input, chosen.encoding)
-    path = write_report(folder)
-    sys.stdout.write(f"report   {path}\n")
+    check_device(chosen.device)
+    from recur.cli.figures import plain_console
+    from recur.report import write_inspection, write_report
+    from recur.tasks.inspection import inspect_text
+    from recur.tasks.trained_language import load
+    from recur.tasks.user_labels import read_labels
+
+    labels = None if chosen.labels is None else read_labels(chosen.labels)
+    notes = plain_console(stderr=True)
+    with notes.status("loading the model") as status:
+        trained = load(folder, device=chosen.device)
+        status.update("looking for the text")
+        passage, note = _passage(folder, trained, chosen.input, chosen.encoding)
+        if note:
+            notes.print(f"note     {note}")
+        found = inspect_text(
+            trained, passage, labels=labels, window=_window(folder), seed=chosen.seed, stage=status.update
+        )
+        found.write(folder)
+        status.update("drawing the page")
+        page = write_inspection(folder)
+        # It names the page, and shows it to who opens the run's report.
+        report = write_report(folder)
+    for line in _lines(passage, found.content):
+        sys.stdout.write(line + "\n")
+    sys.stdout.write(f"page     {page}\nreport   {report}\n")
     return 0
 
 
-def _judge_text(folder: RunFolder, given: str, encoding: str | None) -> None:
-    from recur.tasks.run_text import corpus_options
-    from recur.tasks.trained_language import load
+def _window(folder: RunFolder) -> int | None:
+    """Return how many steps the gradient went back in the run's training; None where it does not say."""
+    training = folder.config().get("training")
+    given = training if isinstance(training, dict) else {}
+    # Without a reach of its own the gradient goes back as far as a window.
+    return next((steps for steps in (given.get("reach"), given.get("window")) if is_whole(steps, 1)), None)
 
+
+def _passage(
+    folder: RunFolder, trained: TrainedLanguageModel, given: str | None, encoding: str | None
+) -> tuple[Passage, str]:
+    from recur.tasks.passage import passage_of_run, passage_of_text
+    from recur.tasks.run_text import corpus_options
+
+    if given is None:
+        return passage_of_run(folder, trained)
+    if not _is_name(given):
+        return passage_of_text(trained.tokenizer, [given]), ""
     # A model of bytes too is shown characters, so its text is decoded like any other.
     codec = (corpus_options(folder) if encoding is None else CorpusOptions(encoding=encoding)).codec
-    title, text = _read(given, codec) if _is_name(given) else ("your text", given)
-    if not text:
-        raise DataError(f"{title}: is empty; give at least one character.")
-    trained = load(folder)
-    cut = text[:_LONGEST]
-    if len(cut) < len(text):
-        title = f"{title}, the first {_LONGEST:,} of {len(text):,} characters"
-    losses = -trained.log_probs(cut, unknown="map")
-    ids = trained.tokenizer.encode(cut, unknown="map")
-    folder.write_json(
-        "inspect.json",
-        {
-            "title": title,
-            "text": [trained.tokenizer.symbol(int(token)) for token in ids],
-            "losses": [round(float(loss), 4) for loss in losses],
-        },
-    )
-    mean = float(losses.sum()) / max(len(cut), 1)
-    sys.stdout.write(f"text     {title}: {mean:.3f} nats per character\n")
+    with _reading(given, codec) as chunks:
+        return passage_of_text(trained.tokenizer, chunks, Path(given).name or given), ""
 
 
 def _is_name(given: str) -> bool:
@@ -97,12 +136,58 @@ def _is_name(given: str) -> bool:
     return not has_blank and bool(path.suffix or os.sep in given)
 
 
-def _read(name: str, codec: str) -> tuple[str, str]:
-    """Return a title and the text of the file."""
+@contextmanager
+def _reading(name: str, codec: str) -> Iterator[Iterator[str]]:
+    """Give the text of the file, in chunks."""
     from recur.data.text import find_texts, text_of
 
     if not Path(name).exists():
         raise DataError(f"{name}: no such file; check the path. To show it as text itself, add a blank to it.")
     with tempfile.TemporaryDirectory(prefix="recur-") as spool:
-        files = find_texts([name], Path(spool), codec=codec)
-        return Path(name).name or name, "".join(text_of(files, codec))
+        yield text_of(find_texts([name], Path(spool), codec=codec), codec)
+
+
+def _lines(passage: Passage, content: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what was found, in a few lines."""
+    title = f"{passage.title}, {passage.cut}" if passage.cut else passage.title
+    num_characters = max(sum(map(len, passage.pieces)), 1)
+    yield f"text     {title}: {sum(content['losses']) / num_characters:.3f} nats per character"
+    if passage.unknown:
+        shown = ", ".join(f"{symbol!r}" for symbol in list(passage.unknown)[:5])
+        more = f" and {len(passage.unknown) - 5} more" if len(passage.unknown) > 5 else ""
+        count = quantity(sum(passage.unknown.values()), "character")
+        yield f"unknown  {count} that the model does not know: {shown}{more}"
+    yield from _units(content["properties"])
+    for method in content["attribution"]["methods"]:
+        deletion = method.get("deletion")
+        if deletion is not None:
+            share, chosen, random = (deletion[key][0] for key in ("shares", "chosen", "random"))
+            yield (
+                f"rests on {method['name']}: deleting the {share:.0%} that it calls most important costs {chosen:.2f} "
+                f"nats, at random {random:.2f}{'' if deletion['is_faithful'] else '; NOT to be believed here'}"
+            )
+    for finding in content["diagnosis"]:
+        yield f"found    {finding['name']}: {finding['what']} {finding['advice']}"
+
+
+def _units(properties: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield the unit that follows each property best, of those that hold; and what became of the user's labels."""
+    held = 0
+    # The user's own first.
+    for each in sorted(properties, key=lambda each: not each["key"].startswith("label")):
+        is_own = each["key"].startswith("label")
+        units = [unit for unit in each["units"] if unit["verdict"] == "holds"]
+        if units:
+            held += 1
+            if is_own or held <= _PRINTED:
+                best = max(units, key=lambda unit: float(unit["held_out"]))
+                yield (
+                    f"unit     {each['name']}: layers.{best['layer']} {best['part']} {best['unit']}, "
+                    f"{best['held_out']:.2f} on held-out text (by chance {each['chance']:.2f})"
+                )
+        elif is_own:
+            yield f"unit     {each['name']}: {each['note'] or 'none follows it better than chance'}"
+    if held > _PRINTED:
+        yield "unit     the others are on the page"
+    if not held:
+        yield "unit     none follows a property better than chance"

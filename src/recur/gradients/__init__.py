@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING
 from recur._lazy import lazy_names
 
 if TYPE_CHECKING:
+    from recur.gradients.attribution import attribute as attribute
     from recur.gradients.clipping import Clipping as Clipping
     from recur.gradients.clipping import clip_gradients as clip_gradients
+    from recur.gradients.deletion import Deletion as Deletion
+    from recur.gradients.deletion import check_by_deletion as check_by_deletion
     from recur.gradients.diagnosis import Finding as Finding
     from recur.gradients.diagnosis import Training as Training
     from recur.gradients.diagnosis import diagnose as diagnose
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
 
 _ORIGINS = {
     "Clipping": ".clipping",
+    "Deletion": ".deletion",
     "Finding": ".diagnosis",
     "FiniteGuard": ".guard",
     "NonFinite": ".place",
@@ -38,6 +42,8 @@ _ORIGINS = {
     "Window": ".windows",
     "WindowLengths": ".window_lengths",
     "activation_penalty": ".penalties",
+    "attribute": ".attribution",
+    "check_by_deletion": ".deletion",
     "clip_gradients": ".clipping",
     "diagnose": ".diagnosis",
     "find_nonfinite": ".nonfinite",
@@ -50,6 +56,7 @@ _ORIGINS = {
 }
 __all__ = [
     "Clipping",
+    "Deletion",
     "Finding",
     "FiniteGuard",
     "NonFinite",
@@ -59,6 +66,8 @@ __all__ = [
     "Window",
     "WindowLengths",
     "activation_penalty",
+    "attribute",
+    "check_by_deletion",
     "clip_gradients",
     "diagnose",
     "find_nonfinite",

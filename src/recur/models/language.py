@@ -98,7 +98,7 @@ class LanguageModel(nn.Module):
     def hidden(
         self, x: Tensor, state: State | None = None, *, lengths: Tensor | None = None, reset: Tensor | None = None
     ) -> tuple[Tensor, Tensor, State]:
-        """Return the last layer's output (with its input added, where residual) before dropout and after it.
+        """Return what the layers make of tokens: all of `forward` but the output layer.
 
         Args:
             x: As of `forward`.
@@ -107,19 +107,40 @@ class LanguageModel(nn.Module):
             reset: As of `forward`.
 
         Returns:
-            Output and dropped output, (T, B, H) of the weights' dtype, one and the same where nothing is dropped; and
-            the state after each row's last step.
+            As `run_layers`.
         """
-        reset_TB = None if reset is None else reset.t()
-        h_TBH = out_TBH = self.embedding(x.t())
+        h_TBE = self.embedding(x.t())
         # In evaluation a dropout does nothing, but a call of it takes its time, three times a character.
-        embedding_dropout, dropout = self.embedding_dropout, self.dropout
-        if embedding_dropout.training:
-            h_TBH = embedding_dropout(h_TBH)
+        if self.embedding_dropout.training:
+            h_TBE = self.embedding_dropout(h_TBE)
+        return self.run_layers(h_TBE, state, lengths=lengths, reset=None if reset is None else reset.t())
+
+    def run_layers(
+        self,
+        h_TBE: Tensor,
+        state: State | None = None,
+        *,
+        lengths: Tensor | None = None,
+        reset: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor, State]:
+        """Return what the layers make of embedded tokens: what comes between the embedding and the output layer.
+
+        Args:
+            h_TBE: Embedded tokens, (T, B, E) of the weights' dtype.
+            state: As of `forward`.
+            lengths: As of `forward`.
+            reset: As of `forward`, but (T, B).
+
+        Returns:
+            The last layer's output (with its input added, where residual) before dropout and after it, (T, B, H) of the
+            weights' dtype, one and the same where nothing is dropped; and the state after each row's last step.
+        """
+        h_TBH = out_TBH = h_TBE
+        dropout = self.dropout
         finals: list[LayerState] = []
         for number, layer in enumerate(self.layers):
             before = None if state is None else state[number]
-            out_TBH, final = layer(h_TBH, before, lengths=lengths, reset=reset_TB)
+            out_TBH, final = layer(h_TBH, before, lengths=lengths, reset=reset)
             if self.options.residual and number:
                 out_TBH = out_TBH + h_TBH
             h_TBH = dropout(out_TBH) if dropout.training else out_TBH
