@@ -51,10 +51,13 @@ def test_the_inspection_is_one_file_and_a_picture_of_each_figure(inspected: Insp
     assert len(inspection_figures(run)) == len(PICTURES)
 
 
-def test_names_of_any_length_leave_room_in_the_pictures(inspected: Inspected) -> None:
+@pytest.mark.parametrize("name", ["M" * 300, "$\\frac{", "_hidden", "漢字"])
+def test_names_of_any_kind_can_be_drawn(inspected: Inspected, name: str) -> None:
     def change(content: dict[str, Any], tensors: dict[str, Any]) -> None:
-        content["symbols"] = ["M" * 300] * 200
-        content["layers"][0]["name"] = content["properties"][0]["name"] = "M" * 300
+        content["symbols"] = [name] * 200
+        content["layers"][0]["name"] = content["properties"][0]["name"] = name
+        gates = content["probe"]["layers"][0]["gates"]
+        content["probe"]["layers"][0].update(name=name, gates={name: gates["i"], f"{name}x": gates["f"]})
 
     write_inspection(inspected(change))
 
@@ -68,7 +71,7 @@ def test_an_inspection_goes_with_its_run_when_that_is_overwritten(inspected: Ins
 
 def test_the_page_is_the_same_every_time(inspected: Inspected) -> None:
     run = inspected()
-    assert write_inspection(run).read_bytes() == write_inspection(run).read_bytes()
+    assert page_of(run) == page_of(run)
 
 
 def test_the_page_asks_for_nothing_from_elsewhere(inspected: Inspected, parsed: Any) -> None:
@@ -98,6 +101,8 @@ def test_the_page_says_what_was_found(inspected: Inspected, said: Any) -> None:
     assert "holds at 32% of the characters; the best of all units reaches 0.31 by chance" in text
     assert "layers.0 h 3, state 0.95 / 0.97, high where it holds" in text
     assert "too rare in this text to judge" in text
+    assert "No unit follows it." not in text
+    assert "Inside romeo" in text
     assert "no better than chance" in text
     assert "gradient by input passes" in text
     assert "occlusion fails" in text

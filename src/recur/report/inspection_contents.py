@@ -46,6 +46,8 @@ class Searched:
     """Its name."""
     about: str
     """How often it holds, what is reached by chance, and what to know."""
+    is_judged: bool
+    """Whether units were searched for it."""
     candidates: tuple[Candidate, ...]
     """The units, best first."""
 
@@ -204,7 +206,15 @@ def searched(seen: Inspection) -> tuple[Searched, ...]:
                     verdict="" if one.holds else "no better than chance",
                 )
             )
-        views.append(Searched(place=place, name=known.name, about=_about(seen, known), candidates=tuple(candidates)))
+        views.append(
+            Searched(
+                place=place,
+                name=known.name,
+                about=_about(seen, known),
+                is_judged=bool(known.units) or not known.note,
+                candidates=tuple(candidates),
+            )
+        )
     return tuple(views)
 
 
