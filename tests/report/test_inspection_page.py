@@ -93,7 +93,7 @@ def test_the_page_asks_for_nothing_from_elsewhere(inspected: Inspected, parsed: 
 def test_the_page_says_what_was_found(inspected: Inspected, said: Any) -> None:
     text = said(page_of(inspected()))
     assert "LSTM, 2 x 24 units (1,234,567 parameters), as it reads a story: the first 200 of 1,000 characters." in text
-    assert "Unit 3 of layers.0, h, follows “inside quotes” (0.95 of 1, on text that it was not chosen by)." in text
+    assert "Unit 3 of layers.0, h, follows “inside quotes” (0.95 of 1, on the half of the input" in text
     assert "nine tenths of the lesson is gone 10 characters back" in text
     assert "From 10 steps back on, less than a tenth of it is left." in text
     assert "What its predictions rest on can be told, by gradient by input." in text
@@ -270,6 +270,8 @@ def test_finds_no_better_than_chance_come_last_and_are_named(inspected: Inspecte
     assert [(view.place, view.name) for view in views] == [(1, "inside quotes"), (0, "position in the line")]
     assert [one.verdict for one in views[0].candidates] == ["", *["no better than chance"] * 6]
     assert views[0].candidates[0].share == 0.95
+    # Of those that were found by chance, by what is held out.
+    assert [one.unit for one in views[0].candidates] == [3, 4, 5, 6, 7, 8, 9]
     assert views[1].candidates[0].score == "0.04 / 0.26, falls with it"
 
 

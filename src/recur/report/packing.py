@@ -80,7 +80,7 @@ def importance(layers: Sequence[InspectedLayer], properties: Sequence[Property])
     """Return each layer's units: first those found to follow a property, best first, then those that move most."""
     orders = []
     holding = [one for known in properties for one in known.units if one.holds]
-    holding.sort(key=lambda one: one.score if one.held_out is None else one.held_out, reverse=True)
+    holding.sort(key=lambda one: one.fair_score, reverse=True)
     for place, layer in enumerate(layers):
         width = max((part.width for part in layer.parts), default=0)
         moves = np.zeros(width)
