@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 import math
 import random
@@ -403,15 +404,16 @@ def write_inspected(run: RunFolder, content: dict[str, Any], tensors: dict[str, 
 
 
 @pytest.fixture
-def inspected(make_run: Callable[..., RunFolder]) -> Callable[..., RunFolder]:
+def inspected(tmp_path: Path) -> Callable[..., RunFolder]:
     """Return a function that makes a run with an inspection, of which `change` alters the two files."""
+    places = itertools.count()
 
     def make(
         change: Callable[[dict[str, Any], dict[str, Any]], None] = lambda content, tensors: None, **options: Any
     ) -> RunFolder:
         content, tensors = inspection(**options)
         change(content, tensors)
-        return write_inspected(make_run(), content, tensors)
+        return write_inspected(write_run(tmp_path / str(next(places)) / "run"), content, tensors)
 
     return make
 

@@ -51,10 +51,13 @@ def test_the_inspection_is_one_file_and_a_picture_of_each_figure(inspected: Insp
     assert len(inspection_figures(run)) == len(PICTURES)
 
 
-def test_names_of_any_length_leave_room_in_the_pictures(inspected: Inspected) -> None:
+@pytest.mark.parametrize("name", ["M" * 300, "$\\frac{", "_hidden", "漢字"])
+def test_names_of_any_kind_can_be_drawn(inspected: Inspected, name: str) -> None:
     def change(content: dict[str, Any], tensors: dict[str, Any]) -> None:
-        content["symbols"] = ["M" * 300] * 200
-        content["layers"][0]["name"] = content["properties"][0]["name"] = "M" * 300
+        content["symbols"] = [name] * 200
+        content["layers"][0]["name"] = content["properties"][0]["name"] = name
+        gates = content["probe"]["layers"][0]["gates"]
+        content["probe"]["layers"][0].update(name=name, gates={name: gates["i"], f"{name}x": gates["f"]})
 
     write_inspection(inspected(change))
 
@@ -68,7 +71,7 @@ def test_an_inspection_goes_with_its_run_when_that_is_overwritten(inspected: Ins
 
 def test_the_page_is_the_same_every_time(inspected: Inspected) -> None:
     run = inspected()
-    assert write_inspection(run).read_bytes() == write_inspection(run).read_bytes()
+    assert page_of(run) == page_of(run)
 
 
 def test_the_page_asks_for_nothing_from_elsewhere(inspected: Inspected, parsed: Any) -> None:
@@ -90,7 +93,7 @@ def test_the_page_asks_for_nothing_from_elsewhere(inspected: Inspected, parsed: 
 def test_the_page_says_what_was_found(inspected: Inspected, said: Any) -> None:
     text = said(page_of(inspected()))
     assert "LSTM, 2 x 24 units (1,234,567 parameters), as it reads a story: the first 200 of 1,000 characters." in text
-    assert "Unit 3 of layers.0, h, follows “inside quotes” (0.95 of 1, on text that it was not chosen by)." in text
+    assert "Unit 3 of layers.0, h, follows “inside quotes” (0.95 of 1, on the half of the input" in text
     assert "nine tenths of the lesson is gone 10 characters back" in text
     assert "From 10 steps back on, less than a tenth of it is left." in text
     assert "What its predictions rest on can be told, by gradient by input." in text
@@ -98,6 +101,8 @@ def test_the_page_says_what_was_found(inspected: Inspected, said: Any) -> None:
     assert "holds at 32% of the characters; the best of all units reaches 0.31 by chance" in text
     assert "layers.0 h 3, state 0.95 / 0.97, high where it holds" in text
     assert "too rare in this text to judge" in text
+    assert "No unit follows it." not in text
+    assert "Inside romeo" in text
     assert "no better than chance" in text
     assert "gradient by input passes" in text
     assert "occlusion fails" in text
@@ -265,6 +270,8 @@ def test_finds_no_better_than_chance_come_last_and_are_named(inspected: Inspecte
     assert [(view.place, view.name) for view in views] == [(1, "inside quotes"), (0, "position in the line")]
     assert [one.verdict for one in views[0].candidates] == ["", *["no better than chance"] * 6]
     assert views[0].candidates[0].share == 0.95
+    # Of those that were found by chance, by what is held out.
+    assert [one.unit for one in views[0].candidates] == [3, 4, 5, 6, 7, 8, 9]
     assert views[1].candidates[0].score == "0.04 / 0.26, falls with it"
 
 

@@ -76,7 +76,7 @@ def test_equal_and_extreme_heights_can_be_drawn(value: float, is_log: bool) -> N
 def test_cells_are_coloured_by_the_power_of_ten() -> None:
     drawn = cells(np.array([[1.0, np.nan], [1e-2, 1e-1]]), levels=2)
     assert drawn is not None
-    assert (drawn.columns, drawn.rows, drawn.low, drawn.high) == (2, 2, 1e-2, 1.0)
+    assert (drawn.columns, drawn.rows, drawn.levels, drawn.low, drawn.high) == (2, 2, 2, 1e-2, 1.0)
     assert dict(drawn.paths) == {0: "M0 1h1v1h-1z", 1: "M0 0h1v1h-1zM1 1h1v1h-1z"}
 
 

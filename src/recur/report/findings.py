@@ -41,6 +41,11 @@ class Found:
     holds: bool
     """Whether this is more than the best of so many units reaches by chance."""
 
+    @property
+    def fair_score(self) -> float:
+        """The score on the half that it was not searched in, where that is known."""
+        return self.score if self.held_out is None else self.held_out
+
 
 @dataclass(frozen=True, kw_only=True)
 class Property:
@@ -221,6 +226,12 @@ def _found(entry: Mapping[str, Any], widths: Sequence[Mapping[str, int]]) -> Fou
         sign=-1 if (number(entry.get("sign")) or 0) < 0 else 1,
         holds=entry.get("verdict") == "holds",
     )
+
+
+def best_found(properties: Sequence[Property]) -> tuple[Property, Found] | None:
+    """Return the property that is followed best, and the unit that does; None where no unit follows any."""
+    holding = [(known, one) for known in properties for one in known.units if one.holds]
+    return max(holding, key=lambda pair: pair[1].fair_score, default=None)
 
 
 def attribution_of(content: Mapping[str, Any], tensors: Tensors, count: int) -> Attribution | None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from recur.report.chart import Bars, Chart, Drawing, Grid, Role, Series, Trail, log_range, thin
 from recur.report.equations import part_name
-from recur.report.findings import Found, Property
+from recur.report.findings import Found, Property, best_found
 from recur.report.inspection import Inspection, Part
 from recur.report.packing import similar
 from recur.report.passage import symbol_name
@@ -35,11 +35,11 @@ def charts_of_inspection(seen: Inspection) -> list[Drawing]:
     ]
 
 
-def best_unit(seen: Inspection) -> tuple[Property | None, Found] | None:
+def _best_unit(seen: Inspection) -> tuple[Property | None, Found] | None:
     """Return the unit that follows a property best and which, else the first unit of all; None where there is none."""
-    holding = [(known, one) for known in seen.properties for one in known.units if one.holds]
-    if holding:
-        return max(holding, key=lambda pair: pair[1].score if pair[1].held_out is None else pair[1].held_out)
+    best = best_found(seen.properties)
+    if best is not None:
+        return best
     for place, layer in enumerate(seen.layers):
         if layer.parts:
             part = layer.parts[0].name
@@ -49,7 +49,7 @@ def best_unit(seen: Inspection) -> tuple[Property | None, Found] | None:
 
 def _chosen(seen: Inspection) -> tuple[int, Part] | None:
     """Return the layer that is shown, and its first part."""
-    best = best_unit(seen)
+    best = _best_unit(seen)
     return None if best is None else (best[1].layer, seen.layers[best[1].layer].parts[0])
 
 
@@ -92,7 +92,7 @@ def _trajectory(seen: Inspection) -> Iterator[Trail]:
 
 
 def _unit(seen: Inspection) -> Iterator[Chart]:
-    best = best_unit(seen)
+    best = _best_unit(seen)
     if best is None:
         return
     known, one = best

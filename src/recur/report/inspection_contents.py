@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from recur.report.equations import part_name
-from recur.report.findings import Deletion, Found, LayerProbe, Method, Probe, Property
+from recur.report.findings import Deletion, LayerProbe, Method, Probe, Property, best_found
 from recur.report.inspection import Inspection
 from recur.report.passage import LEVELS, Passage, Scale, chance, scale_for, symbol_name, symbols
 from recur.report.sketch import Cells, Curves, cells, curves
@@ -46,6 +46,8 @@ class Searched:
     """Its name."""
     about: str
     """How often it holds, what is reached by chance, and what to know."""
+    is_judged: bool
+    """Whether units were searched for it."""
     candidates: tuple[Candidate, ...]
     """The units, best first."""
 
@@ -159,22 +161,17 @@ def summary_of(seen: Inspection) -> tuple[tuple[str, str], ...]:
 
 
 def _best_units(seen: Inspection) -> str:
-    holding = [(one, known) for known in seen.properties for one in known.units if one.holds]
+    best = best_found(seen.properties)
     if not seen.properties:
         return "Units were not searched for what they follow."
-    if not holding:
+    if best is None:
         return "No single unit follows any of the properties that were tried better than chance."
-    one, known = max(holding, key=lambda pair: pair[0].score if pair[0].held_out is None else pair[0].held_out)
-    followed = len({known.key for _, known in holding})
-    score = one.score if one.held_out is None else one.held_out
-    where = "" if one.held_out is None else ", on text that it was not chosen by"
-    others = f" So do others, for {followed} properties in all." if followed > 1 else ""
-    return f"{unit_name(seen, one)}, follows “{known.name}” ({score:.2f} of 1{where}).{others}"
-
-
-def unit_name(seen: Inspection, found: Found) -> str:
-    """Return what to call a unit in a sentence."""
-    return f"Unit {found.unit} of {seen.layers[found.layer].name}, {found.part}"
+    known, one = best
+    followed = sum(any(unit.holds for unit in other.units) for other in seen.properties)
+    where = "" if one.held_out is None else ", on the half of the input that it was not chosen by"
+    others = f" Units were found for {followed} properties in all." if followed > 1 else ""
+    unit = f"Unit {one.unit} of {seen.layers[one.layer].name}, {one.part}"
+    return f"{unit}, follows “{known.name}” ({one.fair_score:.2f} of 1{where}).{others}"
 
 
 def searched(seen: Inspection) -> tuple[Searched, ...]:
@@ -182,9 +179,9 @@ def searched(seen: Inspection) -> tuple[Searched, ...]:
     views = []
     for place, known in sorted(enumerate(seen.properties), key=lambda pair: _rank(pair[1])):
         candidates = []
-        for one in known.units:
+        for one in sorted(known.units, key=lambda one: (not one.holds, -one.fair_score)):
             searched_in = "" if one.held_out is None else f" / {one.score:.2f}"
-            score = one.score if one.held_out is None else one.held_out
+            score = one.fair_score
             direction = "low" if one.sign < 0 else "high"
             holds = (
                 f", {direction} where it holds"
@@ -204,13 +201,20 @@ def searched(seen: Inspection) -> tuple[Searched, ...]:
                     verdict="" if one.holds else "no better than chance",
                 )
             )
-        views.append(Searched(place=place, name=known.name, about=_about(seen, known), candidates=tuple(candidates)))
+        views.append(
+            Searched(
+                place=place,
+                name=known.name,
+                about=_about(seen, known),
+                is_judged=bool(known.units) or not known.note,
+                candidates=tuple(candidates),
+            )
+        )
     return tuple(views)
 
 
 def _rank(known: Property) -> float:
-    scores = [one.score if one.held_out is None else one.held_out for one in known.units if one.holds]
-    return -max(scores, default=-1.0)
+    return -max((one.fair_score for one in known.units if one.holds), default=-1.0)
 
 
 def _about(seen: Inspection, known: Property) -> str:

@@ -23,7 +23,8 @@ from recur.report.inspection_contents import (
     unknown_of,
 )
 from recur.report.packing import packed, packed_numbers, similar, tracks_for
-from recur.report.passage import LEVELS, symbol_name
+from recur.report.passage import LEVELS, symbol_name, visible
+from recur.report.values import as_text
 from recur.run import RunFolder
 
 SCRIPTS = (
@@ -96,7 +97,7 @@ def inspection_html(seen: Inspection, run: RunFolder) -> str:
         scripts=["\n".join(map(part, SCRIPTS))],
         embedded={"inspection": _data(seen) | {"tracks": [one.to_json() for one in tracks]}},
         seen=seen,
-        name=run.path.resolve().name,
+        name=_name(run),
         has_report=run.has("report.html"),
         lead=lead_of(seen),
         summary=summary_of(seen),
@@ -112,6 +113,11 @@ def inspection_html(seen: Inspection, run: RunFolder) -> str:
         unknown=unknown_of(seen),
         cut_tracks=cut,
     )
+
+
+def _name(run: RunFolder) -> str:
+    config = run.read_json("config.json") if run.has("config.json") else {}
+    return visible(as_text(config.get("name")) or run.path.resolve().name)
 
 
 def _data(seen: Inspection) -> dict[str, Any]:

@@ -70,7 +70,8 @@ def _grid(grid: Grid) -> go.Figure:
             hovertemplate="%{x}, %{y}: %{z:.3~g}<extra></extra>",
         )
     )
-    drawn.update_yaxes(autorange="reversed", showgrid=False)
+    # In the order that was given, which need not be that of numbers.
+    drawn.update_yaxes(autorange="reversed", showgrid=False, type="category", nticks=16)
     drawn.update_xaxes(showgrid=False)
     return drawn
 

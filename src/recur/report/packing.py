@@ -80,7 +80,7 @@ def importance(layers: Sequence[InspectedLayer], properties: Sequence[Property])
     """Return each layer's units: first those found to follow a property, best first, then those that move most."""
     orders = []
     holding = [one for known in properties for one in known.units if one.holds]
-    holding.sort(key=lambda one: one.score if one.held_out is None else one.held_out, reverse=True)
+    holding.sort(key=lambda one: one.fair_score, reverse=True)
     for place, layer in enumerate(layers):
         width = max((part.width for part in layer.parts), default=0)
         moves = np.zeros(width)
@@ -135,15 +135,20 @@ def similar(part: Part) -> list[int]:
 
     The order is that of their angles in the plane of the two strongest common movements (Friendly, Corrgrams, 2002).
     """
+    if part.width < 3:
+        return list(range(part.width))
     values = part.values.astype(np.float64)
     spread = values.std(axis=0)
     moves = (values - values.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
-    if part.width < 3:
-        return list(range(part.width))
-    _, vectors = np.linalg.eigh(moves.T @ moves)
-    first, second = vectors[:, -1], vectors[:, -2]
+    # Subspace iteration: all eigenvectors of a wide layer would take minutes.
+    basis = np.random.default_rng(0).normal(size=(part.width, min(6, part.width)))
+    for _ in range(40):
+        basis = np.linalg.qr(moves.T @ (moves @ basis))[0]
+    common = moves @ basis
+    strongest = basis @ np.linalg.eigh(common.T @ common)[1][:, -1:-3:-1]
     # An eigenvector's sign is anybody's choice; the largest element decides, so that a page is the same every time.
-    first, second = (v * (np.sign(v[np.argmax(np.abs(v))]) or 1.0) for v in (first, second))
+    largest = strongest[np.argmax(np.abs(strongest), axis=0), [0, 1]]
+    first, second = (strongest * np.where(largest < 0, -1.0, 1.0)).T
     angles: NDArray[np.float64] = np.arctan2(second, first)
     order = np.argsort(angles, kind="stable")
     # Where the circle is cut: at its widest gap.

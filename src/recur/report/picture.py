@@ -156,9 +156,11 @@ def _curves(axes: Any, chart: Chart) -> None:
     axes.tick_params(axis="y", length=0)
     named = [line for line, series in zip(axes.get_lines(), chart.series, strict=False) if series.role not in _UNNAMED]
     if len(named) > 1:
-        axes.legend(
+        legend = axes.legend(
             handles=named, frameon=False, fontsize=9, ncols=len(named), loc="lower right", bbox_to_anchor=(1, 1)
         )
+        for text in legend.get_texts():
+            text.set_parse_math(False)
 
 
 def _draw(axes: Any, series: Series) -> None:

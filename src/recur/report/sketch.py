@@ -82,6 +82,8 @@ class Cells:
     """How many from top to bottom."""
     paths: tuple[tuple[int, str], ...]
     """A level and the path of its squares, for each level that occurs."""
+    levels: int
+    """How many colours there are."""
     low: float
     """What the first level begins with."""
     high: float
@@ -179,7 +181,7 @@ def cells(values: NDArray[np.float64], levels: int, decades: float = 6.0) -> Cel
         places = np.argwhere(np.isfinite(values) & (np.floor(steps) == level))
         if len(places):
             paths.append((level, "".join(f"M{column} {row}h1v1h-1z" for row, column in places)))
-    return Cells(columns=values.shape[1], rows=values.shape[0], paths=tuple(paths), low=low, high=high)
+    return Cells(columns=values.shape[1], rows=values.shape[0], paths=tuple(paths), levels=levels, low=low, high=high)
 
 
 def _path(

@@ -18,7 +18,7 @@
   function about(at) {
     const loss = model.losses[at], parts = [];
     if (!Number.isNaN(loss)) {
-      parts.push(model.kind === "text" ? `${loss < 0.005 ? "less than 0.01" : loss.toFixed(2)} nats, it had a chance of ${percent(Math.exp(-loss))}` : `squared error ${written(loss)}`);
+      parts.push(model.kind === "text" ? `${loss < 0.005 ? "less than 0.01" : loss.toFixed(2)} nats, it had a chance of ${percent(Math.exp(-loss))}` : `squared error ${loss.toPrecision(2)}`);
     }
     if (model.layers.length) {
       const there = value(state.layer, state.part, state.unit, at);
