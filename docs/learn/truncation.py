@@ -1,0 +1,116 @@
+"""Truncated back-propagation through time: what is cut, how much of the gradient that is, and what it costs."""
+
+from typing import Any
+
+import torch
+from matplotlib.ticker import PercentFormatter
+from torch import Tensor, nn
+
+import diagrams
+from drawing import canvas, save
+from recur.gradients import TruncatedBPTT, WindowLengths
+from recur.nn import LSTM, RNN
+
+torch.set_default_dtype(torch.float64)
+
+
+# --8<-- [start:task]
+class Model(nn.Module):
+    """A recurrent layer and an output: (x, state) to (y, state), all (T, B, 1) but the state."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer, self.output = layer, nn.Linear(layer.hidden_size, 1)
+
+    def forward(self, x: Tensor, state: Any = None) -> tuple[Tensor, Any]:
+        """Return outputs and final state."""
+        h, state = self.layer(x, state)
+        return self.output(h), state
+
+
+def echo(steps: int, lag: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Return noise, and what it was `lag` steps before, (T, B, 1) each."""
+    x = torch.randn(steps, 16, 1, generator=generator)
+    return x, torch.cat([torch.zeros(lag, 16, 1), x[:-lag]])
+
+
+# --8<-- [end:task]
+
+
+# --8<-- [start:removed]
+def gradient(model: Model, x: Tensor, target: Tensor, k1: int, k2: int, reduction: str = "sum") -> Tensor:
+    """Return the gradient of all weights, summed over all windows, as one vector."""
+    bptt = TruncatedBPTT(model, k1=k1, k2=k2, reduction=reduction)
+    model.zero_grad()
+    for window in bptt.windows(x, target):
+        losses = (bptt(window.x) - window.others[0]).square().squeeze(2)
+        bptt.loss(losses).backward()  # adds to what is there
+    return torch.cat([weight.grad.flatten() for weight in model.parameters()])
+
+
+x, target = echo(256, 20, torch.Generator().manual_seed(0))
+layers = {
+    "RNN": lambda: RNN(1, 32),
+    "LSTM": lambda: LSTM(1, 32),
+    "LSTM, chrono": lambda: LSTM(1, 32, init="chrono", chrono_steps=128),
+}
+REACHES = (8, 16, 32, 64, 128, 256)
+removed = {}
+print("share removed, k2:" + "".join(f"{k2:8}" for k2 in REACHES))
+for name, make in layers.items():
+    torch.manual_seed(0)
+    model = Model(make())
+    full = gradient(model, x, target, 256, 256)
+    removed[name] = [((full - gradient(model, x, target, 8, k2)).norm() / full.norm()).item() for k2 in REACHES]
+    print(f"{name:18}" + "".join(f"{share:8.1%}" for share in removed[name]))
+# --8<-- [end:removed]
+
+# --8<-- [start:training]
+for k2 in (5, 10, 15, 20):
+    torch.manual_seed(0)
+    generator = torch.Generator().manual_seed(0)
+    learner = Model(RNN(1, 32, init="orthogonal"))
+    optimizer = torch.optim.Adam(learner.parameters(), 0.005)
+    bptt = TruncatedBPTT(learner, k1=5, k2=k2)
+    for window in bptt.windows(*echo(2500, 10, generator)):
+        loss = bptt.loss((bptt(window.x) - window.others[0]).square().squeeze(2))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    unseen, answers = echo(200, 10, generator)
+    error = (learner(unseen)[0] - answers)[10:].square().mean().item()
+    print(f"echo of 10 steps, trained with k2 = {k2:2}: mean squared error {error:.2f}")
+# --8<-- [end:training]
+
+# --8<-- [start:carried]
+whole, _ = model(x)
+bptt = TruncatedBPTT(model, k1=16)
+carried = torch.cat([bptt(window.x) for window in bptt.windows(x)])
+afresh = torch.cat([model(window.x)[0] for window in bptt.windows(x)])
+for name, output in (("carried", carried), ("dropped", afresh)):
+    print(f"state {name}: outputs differ from the whole by {((output - whole).norm() / whole.norm()).item():.1%}")
+# --8<-- [end:carried]
+
+# --8<-- [start:sums]
+for reduction in ("sum", "mean"):
+    norms = [gradient(model, x, target, k1, 256, reduction).norm().item() for k1 in (256, 64, 8)]
+    print(f"{reduction:4}: norm with windows of 256, 64, 8 steps:" + "".join(f"{norm:8.2f}" for norm in norms))
+# --8<-- [end:sums]
+
+# --8<-- [start:lengths]
+lengths = WindowLengths(70)
+print("windows:", lengths.partition(500, torch.Generator().manual_seed(0)))
+print("again:  ", lengths.partition(500, torch.Generator().manual_seed(1)))
+# --8<-- [end:lengths]
+
+
+diagrams.cut("cut")
+figure, axes = canvas(2.8)
+for name, shares in removed.items():
+    axes.plot(REACHES, shares, "o-", label=name, markersize=4)
+axes.set(xscale="log", xlabel="k2, steps that the gradient goes back", ylabel="share of the gradient removed")
+axes.set_xticks(REACHES, [str(k2) for k2 in REACHES])
+axes.minorticks_off()
+axes.yaxis.set_major_formatter(PercentFormatter(1))
+axes.legend()
+save(figure, "removed")
