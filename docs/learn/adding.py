@@ -15,11 +15,12 @@ STEPS, UNITS = 1000, 32
 
 # --8<-- [start:task]
 def adding(rows: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Return numbers and marks, (T, B, 2), and the sum of the two marked numbers, (B,)."""
+    """Return numbers and marks, (T, B, 2), and the sum of those marked, (B,)."""
     numbers = torch.rand(STEPS, rows, generator=generator)
     marks = torch.zeros(STEPS, rows)
     for half in (0, STEPS // 2):  # one mark in each half
-        marks[torch.randint(half, half + STEPS // 2, (rows,), generator=generator), torch.arange(rows)] = 1
+        place = torch.randint(STEPS // 2, (rows,), generator=generator)
+        marks[half + place, torch.arange(rows)] = 1
     return torch.stack([numbers, marks], 2), (numbers * marks).sum(0)
 
 
@@ -28,7 +29,7 @@ def adding(rows: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
 
 # --8<-- [start:model]
 class Model(nn.Module):
-    """A recurrent layer and an output, (x, state) to (y, state): (T, B, 2) to (T, B, 1)."""
+    """A recurrent layer and an output: x (T, B, 2) to y (T, B, 1)."""
 
     batch_first = False
 
@@ -37,7 +38,7 @@ class Model(nn.Module):
         self.layer, self.output = layer, nn.Linear(UNITS, 1)
 
     def forward(self, x: Tensor, state: Any = None) -> tuple[Tensor, Any]:
-        """Return an answer at each step, of which the last one counts, and the final state."""
+        """Return an answer at each step, the last one counts, and the state."""
         h, state = self.layer(x, state)
         return self.output(h), state
 
@@ -69,19 +70,20 @@ def train(model: Model, num_updates: int = 600) -> list[float]:
 
 # --8<-- [end:training]
 
-held_out = adding(1000, torch.Generator().manual_seed(1))
-print(f"answering 1 always: mean squared error {(held_out[1] - 1).square().mean().item():.3f}")
-
-
 # --8<-- [start:trial]
+held_out = adding(1000, torch.Generator().manual_seed(1))
+constant = (held_out[1] - 1).square().mean().item()
+print(f"answering 1 always: mean squared error {constant:.3f}")
+
+
 def trial(name: str, layer: nn.Module) -> tuple[list[float], Any]:
-    """Probe a network, say what is wrong with it, train it, and judge it on sequences it has not seen."""
+    """Probe a network, say what is wrong, train it, judge it on unseen ones."""
     model = Model(layer)
     found = probe(model, held_out)
     length = found.reach.memory_length()
     print(f"{name}: memory length {'all steps' if length is None else length}")
     for finding in diagnose(found, Training(lag=STEPS)):
-        print(fill(str(finding), width=88, initial_indent="  ", subsequent_indent="    "))
+        print(fill(f"- {finding}", width=80, subsequent_indent="  "))
     errors = train(model)
     with torch.no_grad():
         error = error_of(model, *held_out).item()

@@ -13,11 +13,13 @@ torch.set_default_dtype(torch.float64)
 # --8<-- [start:forward]
 w, u = 0.8, 0.5
 h = [0.5]  # h[0] is the state before the first step
-x, y = [None, 1.0, 0.5, -1.0], [None, 0.5, 0.5, 0.5]  # from 1 on, as in the formulas
+x = [None, 1.0, 0.5, -1.0]  # counted from 1 on, as in the formulas
+y = [None, 0.5, 0.5, 0.5]
 
 for t in (1, 2, 3):
     h.append(math.tanh(w * h[t - 1] + u * x[t]))
-    print(f"h_{t} = tanh({w} * {h[t - 1]:.4f} + {u} * {x[t]:+.1f}) = {h[t]:.4f}   error {h[t] - y[t]:+.4f}")
+    print(f"h_{t} = tanh({w} * {h[t - 1]:.4f} + {u} * {x[t]:+.1f})", end=" ")
+    print(f"= {h[t]:.4f}  error {h[t] - y[t]:+.4f}")
 print(f"E = {sum((h[t] - y[t]) ** 2 / 2 for t in (1, 2, 3)):.4f}")
 # --8<-- [end:forward]
 
@@ -30,19 +32,20 @@ for t in (2, 1):
 dw = {t: delta[t] * slope[t] * h[t - 1] for t in (3, 2, 1)}
 du = {t: delta[t] * slope[t] * x[t] for t in (3, 2, 1)}
 for t in (3, 2, 1):
-    print(f"step {t}: delta {delta[t]:+.4f}  slope {slope[t]:.4f}  for w {dw[t]:+.4f}  for u {du[t]:+.4f}")
-print(f"by hand:                             dE/dw {sum(dw.values()):+.4f}  dE/du {sum(du.values()):+.4f}")
+    print(f"step {t}: delta {delta[t]:+.4f}  slope {slope[t]:.4f}", end="  ")
+    print(f"for w {dw[t]:+.4f}  for u {du[t]:+.4f}")
+print(f"by hand:   dE/dw {sum(dw.values()):+.4f}  dE/du {sum(du.values()):+.4f}")
 # --8<-- [end:backward]
 
 # --8<-- [start:autograd]
 layer = RNN(1, 1, bias=False)
 torch.nn.init.constant_(layer.weight_hh_l0, w)
 torch.nn.init.constant_(layer.weight_ih_l0, u)
-inputs, target = (torch.tensor(values[1:]).view(3, 1, 1) for values in (x, y))  # (T, B, I)
+inputs, target = torch.tensor([x[1:], y[1:]]).view(2, 3, 1, 1)  # (T, B, I) each
 output, _ = layer(inputs, torch.tensor(h[0]).view(1, 1, 1))
 ((output - target) ** 2 / 2).sum().backward()
 dW, dU = layer.weight_hh_l0.grad.item(), layer.weight_ih_l0.grad.item()
-print(f"autograd:                            dE/dw {dW:+.4f}  dE/du {dU:+.4f}")
+print(f"autograd:  dE/dw {dW:+.4f}  dE/du {dU:+.4f}")
 # --8<-- [end:autograd]
 
 figure, axes = canvas(2.5)
@@ -70,7 +73,8 @@ for t in (1, 2, 3):
         terms.append((h[t] - y[t]) * between * slope[k] * h[k - 1])
         between *= w * slope[k]
     total += sum(terms)
-    print(f"dE_{t}/dw: " + "  ".join(f"k={t - j} {term:+.4f}" for j, term in enumerate(terms)))
+    shown = [f"k={t - j} {term:+.4f}" for j, term in enumerate(terms)]
+    print(f"dE_{t}/dw:", "  ".join(shown))
 print(f"all terms: {total:+.4f}")
 # --8<-- [end:paths]
 
@@ -86,7 +90,7 @@ output, _ = layer(inputs)  # h_0 is zero
 states = [torch.zeros(2), *output[:, 0].detach()]
 delta, dW = torch.zeros(2), torch.zeros(2, 2)
 for t in (3, 2, 1):
-    delta = delta + (states[t] - y[t])  # what comes from later steps, and from the loss of this one
+    delta = delta + (states[t] - y[t])  # from later steps, and this one's loss
     slopes = 1 - states[t] ** 2
     dW += torch.outer(slopes * delta, states[t - 1])
     delta = W.detach().T @ (slopes * delta)  # what goes on to the step before

@@ -1,5 +1,7 @@
 """A cliff in the loss of a network of one unit: descent falls off without clipping, and stays on course with it."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -12,7 +14,7 @@ torch.set_default_dtype(torch.float64)
 
 # --8<-- [start:loss]
 def loss_of(w: Tensor, b: Tensor) -> Tensor:
-    """Return the squared error of h_50, which should be 0.7, where h_t = sigmoid(w h_{t-1} + b) and h_0 = 0.5."""
+    """Return the error of h_50; h_t = sigmoid(w h_{t-1} + b) and h_0 = 0.5."""
     h = torch.full_like(w, 0.5)
     for _ in range(50):
         h = torch.sigmoid(w * h + b)
@@ -23,8 +25,8 @@ def loss_of(w: Tensor, b: Tensor) -> Tensor:
 
 
 # --8<-- [start:descent]
-def descent(max_norm: float | None) -> tuple[list[list[float]], list[float], list[float]]:
-    """Return w and b, the loss, and the norm of the gradient at each of 100 steps of gradient descent."""
+def descent(max_norm: float | None) -> tuple[list[Any], ...]:
+    """Return (w, b), the loss and the gradient's norm at each of 100 steps."""
     w, b = nn.Parameter(torch.tensor(5.2)), nn.Parameter(torch.tensor(-1.5))
     optimizer = torch.optim.SGD([w, b], lr=1.0)
     path, losses, norms = [], [], []
@@ -32,7 +34,7 @@ def descent(max_norm: float | None) -> tuple[list[list[float]], list[float], lis
         loss = loss_of(w, b)
         optimizer.zero_grad()
         loss.backward()
-        path.append([w.item(), b.item()])
+        path.append((w.item(), b.item()))
         losses.append(loss.item())
         norms.append(torch.stack([w.grad, b.grad]).norm().item())
         clip_gradients([w, b], max_norm=max_norm)
@@ -43,9 +45,11 @@ def descent(max_norm: float | None) -> tuple[list[list[float]], list[float], lis
 runs = {"no clipping": descent(None), "max_norm=1": descent(1.0)}
 for name, (path, losses, norms) in runs.items():
     step = max(range(100), key=norms.__getitem__)
-    print(f"{name}: at step {step} the gradient has norm {norms[step]:.1f}, the median is {sorted(norms)[50]:.2g}")
+    usual = sorted(norms)[50]
+    print(f"{name}: largest gradient {norms[step]:.1f}, median {usual:.2g}")
     for at in (step, step + 1, 99):
-        print(f"  step {at}:  w {path[at][0]:6.2f}  b {path[at][1]:6.2f}  loss {losses[at]:.4f}")
+        w, b = path[at]
+        print(f"  step {at}:  w {w:6.2f}  b {b:6.2f}  loss {losses[at]:.4f}")
 # --8<-- [end:descent]
 
 # --8<-- [start:kinds]
@@ -59,7 +63,8 @@ for bound in ({"max_norm": 1.0}, {"max_value": 1.0}):
 # --8<-- [start:steps]
 STEPS, UNITS = 128, 32
 generator = torch.Generator().manual_seed(0)
-x, target = (torch.randn(STEPS, 4, size, generator=generator) for size in (2, UNITS))
+x = torch.randn(STEPS, 4, 2, generator=generator)
+target = torch.randn(STEPS, 4, UNITS, generator=generator)
 curves = {}
 for bound in (None, 1.0, 0.1):
     torch.manual_seed(0)
@@ -67,7 +72,8 @@ for bound in (None, 1.0, 0.1):
     nn.init.orthogonal_(layer.weight_hh_l0, 2.0)
     lags, norms = probe(layer, (x, target), exponents=0, lags=()).reach.by_lag()
     curves[f"gradient_clip={bound}"] = norms
-    print(f"gradient_clip={bound}: norm of dE_t/dh_s at lag 1 {norms[1]:.1f}, at lag 64 {norms[lags.index(64)]:.1f}")
+    far = norms[lags.index(64)]
+    print(f"gradient_clip={bound}: lag 1 {norms[1]:.1f}, lag 64 {far:.1f}")
 # --8<-- [end:steps]
 
 figure, (upper, lower) = canvas(5.2, rows=2, height_ratios=(3, 2))

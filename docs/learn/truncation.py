@@ -16,7 +16,7 @@ torch.set_default_dtype(torch.float64)
 
 # --8<-- [start:task]
 class Model(nn.Module):
-    """A recurrent layer and an output: (x, state) to (y, state), all (T, B, 1) but the state."""
+    """A recurrent layer and an output: x (T, B, 1) to y (T, B, 1)."""
 
     def __init__(self, layer: nn.Module) -> None:
         super().__init__()
@@ -28,18 +28,18 @@ class Model(nn.Module):
         return self.output(h), state
 
 
-def echo(steps: int, lag: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def echo(steps: int, lag: int, generator: torch.Generator) -> list[Tensor]:
     """Return noise, and what it was `lag` steps before, (T, B, 1) each."""
     x = torch.randn(steps, 16, 1, generator=generator)
-    return x, torch.cat([torch.zeros(lag, 16, 1), x[:-lag]])
+    return [x, torch.cat([torch.zeros(lag, 16, 1), x[:-lag]])]
 
 
 # --8<-- [end:task]
 
 
 # --8<-- [start:removed]
-def gradient(model: Model, x: Tensor, target: Tensor, k1: int, k2: int, reduction: str = "sum") -> Tensor:
-    """Return the gradient of all weights, summed over all windows, as one vector."""
+def gradient(model: Model, k1: int, k2: int, reduction: str = "sum") -> Tensor:
+    """Return the gradient of all weights, summed over all windows, a vector."""
     bptt = TruncatedBPTT(model, k1=k1, k2=k2, reduction=reduction)
     model.zero_grad()
     for window in bptt.windows(x, target):
@@ -60,8 +60,9 @@ print("share removed, k2:" + "".join(f"{k2:8}" for k2 in REACHES))
 for name, make in layers.items():
     torch.manual_seed(0)
     model = Model(make())
-    full = gradient(model, x, target, 256, 256)
-    removed[name] = [((full - gradient(model, x, target, 8, k2)).norm() / full.norm()).item() for k2 in REACHES]
+    full = gradient(model, 256, 256)
+    missing = [full - gradient(model, 8, k2) for k2 in REACHES]
+    removed[name] = [(part.norm() / full.norm()).item() for part in missing]
     print(f"{name:18}" + "".join(f"{share:8.1%}" for share in removed[name]))
 # --8<-- [end:removed]
 
@@ -79,7 +80,7 @@ for k2 in (5, 10, 15, 20):
         optimizer.step()
     unseen, answers = echo(200, 10, generator)
     error = (learner(unseen)[0] - answers)[10:].square().mean().item()
-    print(f"echo of 10 steps, trained with k2 = {k2:2}: mean squared error {error:.2f}")
+    print(f"trained with k2 = {k2:2}: mean squared error {error:.2f}")
 # --8<-- [end:training]
 
 # --8<-- [start:carried]
@@ -88,13 +89,15 @@ bptt = TruncatedBPTT(model, k1=16)
 carried = torch.cat([bptt(window.x) for window in bptt.windows(x)])
 afresh = torch.cat([model(window.x)[0] for window in bptt.windows(x)])
 for name, output in (("carried", carried), ("dropped", afresh)):
-    print(f"state {name}: outputs differ from the whole by {((output - whole).norm() / whole.norm()).item():.1%}")
+    share = (output - whole).norm() / whole.norm()
+    print(f"state {name}: outputs differ from the whole by {share.item():.1%}")
 # --8<-- [end:carried]
 
 # --8<-- [start:sums]
+print("norm, k1:     256      64       8")
 for reduction in ("sum", "mean"):
-    norms = [gradient(model, x, target, k1, 256, reduction).norm().item() for k1 in (256, 64, 8)]
-    print(f"{reduction:4}: norm with windows of 256, 64, 8 steps:" + "".join(f"{norm:8.2f}" for norm in norms))
+    sums = [gradient(model, k1, 256, reduction) for k1 in (256, 64, 8)]
+    print(f"{reduction:9}" + "".join(f"{part.norm():8.2f}" for part in sums))
 # --8<-- [end:sums]
 
 # --8<-- [start:lengths]

@@ -12,8 +12,9 @@ torch.manual_seed(0)
 
 # --8<-- [start:equation]
 layer = RNN(1, 2)  # one input, two units
-U, W, b = layer.weight_ih_l0, layer.weight_hh_l0, layer.bias_ih_l0 + layer.bias_hh_l0
-x = torch.tensor([1.0, 0.0, -1.0]).view(3, 1, 1)  # three steps, one row, one input
+U, W = layer.weight_ih_l0, layer.weight_hh_l0
+b = layer.bias_ih_l0 + layer.bias_hh_l0
+x = torch.tensor([1.0, 0.0, -1.0]).view(3, 1, 1)  # 3 steps, 1 row, 1 input
 
 h = torch.zeros(2)
 for t in range(3):
@@ -23,8 +24,8 @@ for t in range(3):
 
 # --8<-- [start:whole]
 output, h_n = layer(x)
-print("all steps:", tuple(output.shape), "the last one:", output[-1, 0].detach().numpy().round(4))
-print("state:    ", tuple(h_n.shape), "             ", h_n[0, 0].detach().numpy().round(4))
+for name, value in (("all steps:", output), ("the last: ", h_n)):
+    print(name, tuple(value.shape), value[-1, 0].detach().numpy().round(4))
 # --8<-- [end:whole]
 
 # --8<-- [start:pieces]
@@ -35,13 +36,15 @@ print("step by step:", torch.allclose(state, h_n[0], atol=1e-12))
 
 first, state = layer(x[:2])
 second, state = layer(x[2:], state)
-print("in two parts:", torch.allclose(torch.cat([first, second]), output, atol=1e-12))
+joined = torch.cat([first, second])
+print("in two parts:", torch.allclose(joined, output, atol=1e-12))
 # --8<-- [end:pieces]
 
 # --8<-- [start:shared]
 print("weights:", sum(weight.numel() for weight in layer.parameters()))
 for steps in (3, 3000):
-    print(f"{steps} steps: output of shape {tuple(layer(torch.zeros(steps, 1, 1))[0].shape)}")
+    found, _ = layer(torch.zeros(steps, 1, 1))
+    print(f"{steps} steps: output of shape {tuple(found.shape)}")
 # --8<-- [end:shared]
 
 # --8<-- [start:shapes]

@@ -23,7 +23,7 @@ target = torch.randn(STEPS, 4, UNITS, generator=generator)  # and noise to say
 
 
 def reach(found: Probe) -> dict[int, float]:
-    """Return the norm of dE_t/dh_s by the lag t - s, as a share of that at lag 0."""
+    """Return the norm of dE_t/dh_s by lag t - s, as a share of that at lag 0."""
     lags, norms = found.reach.by_lag()
     return dict(zip(lags, (norms / norms[0]).tolist(), strict=True))
 
@@ -32,27 +32,31 @@ def reach(found: Probe) -> dict[int, float]:
 
 # --8<-- [start:gains]
 scaled = {}
-print("gain  sigma, 1 step  sigma, 64 steps  norm at lag 64  Lyapunov exponent")
+print("gain  sigma, 1 step  sigma, 64 steps   lag 64  Lyapunov exponent")
 for gain in (0.5, 1.0, 1.5, 2.0):
     torch.manual_seed(0)
     layer = RNN(2, UNITS, init="orthogonal")
     torch.nn.init.orthogonal_(layer.weight_hh_l0, gain)
     found = probe(layer, (x, target))
     scaled[f"gain {gain}"] = reach(found)
-    sigma, exponent = found.layers[0].singular_values, found.layers[0].exponents[0]
-    print(f"{gain}  {sigma[1][0]:15.2g}  {sigma[64][0]:15.1e}  {reach(found)[64]:14.1e}  {exponent:+17.2f}")
+    sigma = found.layers[0].singular_values
+    exponent = found.layers[0].exponents[0]
+    print(f"{gain}  {sigma[1][0]:14.1f}  {sigma[64][0]:15.1e}", end="  ")
+    print(f"{reach(found)[64]:7.1e}  {exponent:+17.2f}")
 # --8<-- [end:gains]
 
 # --8<-- [start:layers]
+identity = {"nonlinearity": "relu", "init": "identity"}
+chrono = {"init": "chrono", "chrono_steps": STEPS}
 layers = {
     "RNN": lambda: RNN(2, UNITS),
     "RNN, orthogonal": lambda: RNN(2, UNITS, init="orthogonal"),
-    "RNN, relu, identity": lambda: RNN(2, UNITS, nonlinearity="relu", init="identity"),
+    "RNN, relu, identity": lambda: RNN(2, UNITS, **identity),
     "GRU": lambda: GRU(2, UNITS),
-    "GRU, chrono": lambda: GRU(2, UNITS, init="chrono", chrono_steps=STEPS),
+    "GRU, chrono": lambda: GRU(2, UNITS, **chrono),
     "LSTM": lambda: LSTM(2, UNITS),
     "LSTM, forget_bias=1": lambda: LSTM(2, UNITS, forget_bias=1),
-    "LSTM, chrono": lambda: LSTM(2, UNITS, init="chrono", chrono_steps=STEPS),
+    "LSTM, chrono": lambda: LSTM(2, UNITS, **chrono),
 }
 probes = {}
 print("layer                 lag 10   lag 64  memory length  Lyapunov exponent")
@@ -61,7 +65,8 @@ for name, make in layers.items():
     found = probes[name] = probe(make(), (x, target), lags=())
     length = found.reach.memory_length() or f"over {STEPS - 1}"
     by_lag, exponent = reach(found), found.layers[0].exponents[0]
-    print(f"{name:20}{by_lag[10]:8.1e}  {by_lag[64]:7.1e}  {length!s:>13}  {exponent:+17.2f}")
+    print(f"{name:20}{by_lag[10]:8.1e}  {by_lag[64]:7.1e}", end="  ")
+    print(f"{length!s:>13}  {exponent:+17.2f}")
 # --8<-- [end:layers]
 
 
@@ -84,8 +89,9 @@ steps = range(7, STEPS, 8)
 matrices = {}
 for name in ("RNN", "LSTM, chrono"):
     torch.manual_seed(0)
-    norms = probe(layers[name](), (x, target), targets=steps, sources=steps, exponents=0, lags=()).reach.norms
-    matrices[name] = norms / norms.diagonal().mean()  # a row for each loss, a column for each state
+    found = probe(layers[name](), (x, target), targets=steps, sources=steps)
+    norms = found.reach.norms  # a row for each loss, a column for each state
+    matrices[name] = norms / norms.diagonal().mean()
 # --8<-- [end:matrix]
 
 figure, grid = canvas(2.9, columns=2, sharey=True)
