@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 import diagrams
 from drawing import canvas, save
-from recur.gradients import TruncatedBPTT, WindowLengths
+from recur.gradients import TruncatedBPTT, WindowLengths, probe
 from recur.nn import LSTM, RNN
 
 torch.set_default_dtype(torch.float64)
@@ -17,6 +17,8 @@ torch.set_default_dtype(torch.float64)
 # --8<-- [start:task]
 class Model(nn.Module):
     """A recurrent layer and an output: x (T, B, 1) to y (T, B, 1)."""
+
+    batch_first = False
 
     def __init__(self, layer: nn.Module) -> None:
         super().__init__()
@@ -36,18 +38,7 @@ def echo(steps: int, lag: int, generator: torch.Generator) -> list[Tensor]:
 
 # --8<-- [end:task]
 
-
 # --8<-- [start:removed]
-def gradient(model: Model, k1: int, k2: int, reduction: str = "sum") -> Tensor:
-    """Return the gradient of all weights, summed over all windows, a vector."""
-    bptt = TruncatedBPTT(model, k1=k1, k2=k2, reduction=reduction)
-    model.zero_grad()
-    for window in bptt.windows(x, target):
-        losses = (bptt(window.x) - window.others[0]).square().squeeze(2)
-        bptt.loss(losses).backward()  # adds to what is there
-    return torch.cat([weight.grad.flatten() for weight in model.parameters()])
-
-
 x, target = echo(256, 20, torch.Generator().manual_seed(0))
 layers = {
     "RNN": lambda: RNN(1, 32),
@@ -55,14 +46,15 @@ layers = {
     "LSTM, chrono": lambda: LSTM(1, 32, init="chrono", chrono_steps=128),
 }
 REACHES = (8, 16, 32, 64, 128, 256)
+# All rows; of what a probe tells, nothing else is wanted here.
+only = {"rows": 16, "targets": [255], "sources": [0], "exponents": 0, "lags": ()}
 removed = {}
 print("share removed, k2:" + "".join(f"{k2:8}" for k2 in REACHES))
 for name, make in layers.items():
     torch.manual_seed(0)
     model = Model(make())
-    full = gradient(model, 256, 256)
-    missing = [full - gradient(model, 8, k2) for k2 in REACHES]
-    removed[name] = [(part.norm() / full.norm()).item() for part in missing]
+    found = [probe(model, (x, target), truncation=(8, k2), **only) for k2 in REACHES]
+    removed[name] = [each.truncated for each in found]
     print(f"{name:18}" + "".join(f"{share:8.1%}" for share in removed[name]))
 # --8<-- [end:removed]
 
@@ -96,8 +88,16 @@ for name, output in (("carried", carried), ("dropped", afresh)):
 # --8<-- [start:sums]
 print("norm, k1:     256      64       8")
 for reduction in ("sum", "mean"):
-    sums = [gradient(model, k1, 256, reduction) for k1 in (256, 64, 8)]
-    print(f"{reduction:9}" + "".join(f"{part.norm():8.2f}" for part in sums))
+    norms = []
+    for k1 in (256, 64, 8):
+        bptt = TruncatedBPTT(model, k1=k1, k2=256, reduction=reduction)
+        model.zero_grad()
+        for window in bptt.windows(x, target):
+            losses = (bptt(window.x) - window.others[0]).square().squeeze(2)
+            bptt.loss(losses).backward()  # adds to what is there
+        gradient = torch.cat([weight.grad.flatten() for weight in model.parameters()])
+        norms.append(gradient.norm())
+    print(f"{reduction:9}" + "".join(f"{norm:8.2f}" for norm in norms))
 # --8<-- [end:sums]
 
 # --8<-- [start:lengths]
