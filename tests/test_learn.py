@@ -18,7 +18,7 @@ FAST = ["unrolled", "bptt", "vanishing", "clipping", "truncation"]
 PAGES = [*FAST, pytest.param("adding", marks=pytest.mark.slow)]
 
 # Digits of a training depend on the instruction set.
-TRAINED = re.compile(r"mean squared error")
+TRAINED = re.compile(r"mean squared error|with the penalty")
 
 NUMBER = re.compile(r"(?<![\w.])\d[\d,]*(?:\.\d+)?(?:e[+-]\d+)?(?!\w)")
 
@@ -193,6 +193,15 @@ def test_a_reach_beyond_the_lag_is_what_learns(fast: Course) -> None:
         assert set(errors) == {5, 10, 15, 20}
         for k2, error in errors.items():
             assert error > 0.5 if k2 <= 10 else error < 0.1
+
+
+def test_the_penalty_brings_gradients_back_from_both_sides(fast: Course) -> None:
+    for text in (fast.printed("clipping"), shown(page("clipping"))):
+        found = re.findall(r"gain ([\d.]+): (\S+), with the penalty (\S+)", text)
+        before, after = ({gain: float(each[k]) for gain, *each in found} for k in (0, 1))
+        assert before["0.5"] < before["1.0"] < 1e-4
+        assert before["2.0"] > 1e3
+        assert all(0.1 < norm < 10 for norm in after.values())
 
 
 @pytest.mark.slow

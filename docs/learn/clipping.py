@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from drawing import BLUE, GREY, RED, canvas, save
-from recur.gradients import clip_gradients, probe
+from recur.gradients import clip_gradients, jacobian_penalty, probe
 from recur.nn import RNN
 
 torch.set_default_dtype(torch.float64)
@@ -36,8 +36,7 @@ def descent(max_norm: float | None) -> tuple[list[Any], ...]:
         loss.backward()
         path.append((w.item(), b.item()))
         losses.append(loss.item())
-        norms.append(torch.stack([w.grad, b.grad]).norm().item())
-        clip_gradients([w, b], max_norm=max_norm)
+        norms.append(clip_gradients([w, b], max_norm=max_norm).before.item())
         optimizer.step()
     return path, losses, norms
 
@@ -75,6 +74,27 @@ for bound in (None, 1.0, 0.1):
     far = norms[lags.index(64)]
     print(f"gradient_clip={bound}: lag 1 {norms[1]:.1f}, lag 64 {far:.1f}")
 # --8<-- [end:steps]
+
+
+# --8<-- [start:penalty]
+def at_lag_64(layer: nn.Module) -> str:
+    """Return the norm of dE_t/dh_s at lag 64, as a share of that at lag 0."""
+    lags, norms = probe(layer, (x, target), exponents=0, lags=()).reach.by_lag()
+    return f"{(norms[lags.index(64)] / norms[0]).item():.1e}"
+
+
+for gain in (0.5, 1.0, 2.0):
+    torch.manual_seed(0)
+    layer = RNN(2, UNITS, init="orthogonal")
+    nn.init.orthogonal_(layer.weight_hh_l0, gain)
+    before = at_lag_64(layer)
+    optimizer = torch.optim.Adam(layer.parameters(), 0.003)
+    for _ in range(100):
+        optimizer.zero_grad()
+        jacobian_penalty(layer, x).backward()
+        optimizer.step()
+    print(f"gain {gain}: {before}, with the penalty {at_lag_64(layer)}")
+# --8<-- [end:penalty]
 
 figure, (upper, lower) = canvas(5.2, rows=2, height_ratios=(3, 2))
 w_N, b_N = torch.linspace(3.5, 6.5, 91), torch.linspace(-3.2, -0.8, 91)
