@@ -103,6 +103,22 @@ def is_quoted(number: str, found: set[float]) -> bool:
     return any(f"{each:.{digits}f}" == f"{value(number):.{digits}f}" for each in found)
 
 
+def different_places(one: str, other: str) -> float | None:
+    """How far numbers of two pictures are from each other at most; None where anything else differs."""
+    number = re.compile(r"-?\d+(?:\.\d+)?")
+    # Names of shapes are made of their coordinates.
+    one, other = (re.sub(r"\b[mpCh][0-9a-f]{10}\b", "", text) for text in (one, other))
+    if number.sub("#", one) != number.sub("#", other):
+        return None
+    pairs = zip(number.findall(one), number.findall(other), strict=True)
+    return max((abs(float(a) - float(b)) for a, b in pairs), default=0.0)
+
+
+def labels(picture: str) -> list[str]:
+    """The words in a picture."""
+    return [text for text in re.findall(r">([^<>]+)</t", picture) if not re.search(r"\d", text)]
+
+
 def test_the_helpers_see_a_difference() -> None:
     text = "So 0.50 or 1,000.\n\n```python\nx = 3.25\n```\n\n```text\na 1.5\n```\n"
     assert shown(text) == "a 1.5\n"
@@ -160,22 +176,6 @@ def test_no_picture_is_left_over() -> None:
         picture for path in COURSE.glob("*.md") for picture in re.findall(r"learn/([\w.]+\.svg)", path.read_text())
     }
     assert {path.name for path in PICTURES.iterdir()} == linked
-
-
-def different_places(one: str, other: str) -> float | None:
-    """How far numbers of two pictures are from each other at most; None where anything else differs."""
-    number = re.compile(r"-?\d+(?:\.\d+)?")
-    # Names of shapes are made of their coordinates.
-    one, other = (re.sub(r"\b[mpCh][0-9a-f]{10}\b", "", text) for text in (one, other))
-    if number.sub("#", one) != number.sub("#", other):
-        return None
-    pairs = zip(number.findall(one), number.findall(other), strict=True)
-    return max((abs(float(a) - float(b)) for a, b in pairs), default=0.0)
-
-
-def labels(picture: str) -> list[str]:
-    """The words in a picture."""
-    return [text for text in re.findall(r">([^<>]+)</t", picture) if not re.search(r"\d", text)]
 
 
 @pytest.mark.parametrize("name", PAGES)
