@@ -68,7 +68,7 @@ def test_a_plain_network_forgets_at_once() -> None:
     assert names(layer) == ["vanishing gradient"]
     assert names(layer, Training(lag=50)) == ["vanishing gradient", "memory shorter than the task's lag"]
     (finding,) = diagnose(probe(layer, (torch.randn(64, 1, 3), torch.randn(64, 1, 32))))
-    assert "a plain recurrent cell cannot hold on to it" in finding.advice
+    assert "A plain recurrent cell cannot hold on to it: use an LSTM" in finding.advice
     assert "init='chrono' and chrono_steps=64" in finding.advice
 
 

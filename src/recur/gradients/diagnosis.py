@@ -157,9 +157,9 @@ def _cure(probe: Probe, known: Training) -> str:
             f"Let its gates start open: init='chrono' with chrono_steps={steps} (or forget_bias=1 to 5), and train on; "
             "new networks grow out of it where the task needs it."
         )
-    plain = "a plain recurrent cell cannot hold on to it: " if "RNN" in kinds else ""
+    begin = "A plain recurrent cell cannot hold on to it: use" if "RNN" in kinds else "Use"
     return (
-        f"{plain}use an LSTM or a GRU with init='chrono' and chrono_steps={steps}; or an RNN with nonlinearity='relu' "
+        f"{begin} an LSTM or a GRU with init='chrono' and chrono_steps={steps}; or an RNN with nonlinearity='relu' "
         "and init='identity', or an IndRNN."
     )
 
