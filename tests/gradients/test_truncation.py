@@ -353,6 +353,25 @@ def test_only_what_is_needed_is_kept() -> None:
     assert len(calls) == 3
 
 
+def test_steps_are_run_again_without_a_gradient_only_where_a_window_is_no_k1_steps_long() -> None:
+    layer = recur_nn.GRU(3, 4)
+    bptt = TruncatedBPTT(layer, k1=4, k2=10)
+    calls: list[tuple[int, bool]] = []
+    layer.register_forward_pre_hook(lambda _, given: calls.append((len(given[0]), torch.is_grad_enabled())))
+    for size, expected in (
+        (4, [(4, True)]),
+        (4, [(2, True), (2, True), (4, True)]),
+        (4, [(4, True), (2, True), (4, True)]),
+        # It reaches back to step 3, between the states before steps 2 and 6.
+        (1, [(1, False), (4, True), (5, True), (1, True)]),
+        # To step 9, where the state before step 7 is kept.
+        (6, [(2, False), (4, True), (6, True)]),
+    ):
+        calls.clear()
+        bptt(torch.randn(size, 2, 3))
+        assert calls == expected
+
+
 def test_a_window_that_failed_can_be_given_again(kinds: Any, compare: Any) -> None:
     drawn = problem(kinds["GRU"], 6)
     bptt, other = (TruncatedBPTT(drawn.model, k1=2, k2=3) for _ in range(2))
