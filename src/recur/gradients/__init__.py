@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from recur._lazy import lazy_names
 
 if TYPE_CHECKING:
+    from recur.gradients.budget import Plan as Plan
     from recur.gradients.clipping import Clipping as Clipping
     from recur.gradients.clipping import clip_gradients as clip_gradients
     from recur.gradients.diagnosis import Finding as Finding
@@ -23,15 +24,18 @@ if TYPE_CHECKING:
     from recur.gradients.place import NonFinite as NonFinite
     from recur.gradients.probing import Probe as Probe
     from recur.gradients.probing import probe as probe
+    from recur.gradients.recomputation import Checkpointed as Checkpointed
     from recur.gradients.truncation import TruncatedBPTT as TruncatedBPTT
     from recur.gradients.window_lengths import WindowLengths as WindowLengths
     from recur.gradients.windows import Window as Window
 
 _ORIGINS = {
+    "Checkpointed": ".recomputation",
     "Clipping": ".clipping",
     "Finding": ".diagnosis",
     "FiniteGuard": ".guard",
     "NonFinite": ".place",
+    "Plan": ".budget",
     "Probe": ".probing",
     "Training": ".diagnosis",
     "TruncatedBPTT": ".truncation",
@@ -49,10 +53,12 @@ _ORIGINS = {
     "temporal_penalty": ".penalties",
 }
 __all__ = [
+    "Checkpointed",
     "Clipping",
     "Finding",
     "FiniteGuard",
     "NonFinite",
+    "Plan",
     "Probe",
     "Training",
     "TruncatedBPTT",
