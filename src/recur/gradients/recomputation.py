@@ -139,6 +139,7 @@ class Checkpointed(nn.Module):
         length, slots = self._choice(segments, given)
         if length >= segments.num_steps:
             return self._called(x, state, inputs)
+        self._check_weights(segments, given)
         return Reversal(segments, length, slots).run(given)
 
     def plan(self, x: Tensor, state: Any = None, **inputs: Any) -> Plan:
@@ -253,7 +254,6 @@ class Checkpointed(nn.Module):
                     )
         segments = Segments("Checkpointed", self.layer, axis, self.timed)
         given = segments.take(x, state, inputs)
-        self._check_weights(segments, given)
         return segments, given
 
     def _is_batched(self, x: Tensor) -> bool:
@@ -274,7 +274,7 @@ class Checkpointed(nn.Module):
                 "Checkpointed: a parametrized weight is kept by parametrize.cached(), so that what is computed again "
                 "would not see its parameters. Call it outside; each segment computes the weight once."
             )
-        if self._is_checked or not torch.is_grad_enabled():
+        if self._is_checked:
             return
         tape = Reversal(segments, min(2, segments.num_steps), 1).probed(given)
         known = {id(leaf) for leaf in tape.given.flat()}

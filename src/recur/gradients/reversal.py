@@ -127,14 +127,14 @@ class Reversal:
             return self.taped(0, given, self.segments.start(given), wanted, is_again=True)
 
     def gradients(
-        self, given: Given, pending: list[Stretch], tape: Tape | None, grads: Grads, wanted: Sequence[bool]
+        self, given: Given, pending: list[Stretch], tapes: list[Tape], grads: Grads, wanted: Sequence[bool]
     ) -> list[Tensor | None]:
         """Return the gradient of each tensor of the call.
 
         Args:
             given: What the whole call was given.
             pending: What is to be gone back through, the last first; it is emptied.
-            tape: The last segment, if it is there already.
+            tapes: The last segment, if it has been run already, and nothing else; it is emptied.
             grads: Of the output and of each leaf of the final state.
             wanted: Of which of `given` gradients are wanted.
         """
@@ -147,14 +147,13 @@ class Reversal:
         ]
         weights = [_Sum() for _ in given.weights]
         while pending:
-            if tape is None:
+            if not tapes:
                 pending += self.swept(pending.pop(), given)
-                tape = self.taped(pending[-1].first, given, pending[-1].start, wanted, is_again=True)
+                tapes.append(self.taped(pending[-1].first, given, pending[-1].start, wanted, is_again=True))
             begin, end = self.bounds(pending.pop().first)
             d_part = None if d_output is None else segments.cut(d_output, begin, end)
-            found = segments.gathered(_gradients(tape, (d_part, *d_state)))
-            # Before the next one is made.
-            tape = None
+            # Nobody holds one when the next is made.
+            found = segments.gathered(_gradients(tapes.pop(), (d_part, *d_state)))
             d_state = list(found.state)
             for total, grad in zip((*beside, *weights), (found.x, *found.more, *found.weights), strict=True):
                 if grad is not None:
@@ -197,7 +196,7 @@ class _Reversed(torch.autograd.Function):
         results = [result.detach() for result in tape.results]
         output.put(reversal.bounds(last.first)[0], results[0])
         reversal.final = nest.structure(tape.final)
-        ctx.reversal, ctx.start, ctx.pending, ctx.tape = reversal, start, pending, tape
+        ctx.reversal, ctx.start, ctx.pending, ctx.tapes = reversal, start, pending, [tape]
         ctx.save_for_backward(*flat)
         ctx.set_materialize_grads(False)
         ctx.mark_non_differentiable(*[result for result in results if not _is_smooth(result)])
@@ -213,11 +212,10 @@ class _Reversed(torch.autograd.Function):
         with Randomness.kept(given.x):
             if torch.is_grad_enabled():
                 return (None, *reversal.differentiable(given, ctx.start, grads, wanted))
-            pending, tape, ctx.pending, ctx.tape = ctx.pending, ctx.tape, None, None
-            if pending is None:
+            if not ctx.pending:
                 # A second time through a graph that was retained.
-                pending = [Stretch(0, reversal.num_segments, reversal.slots, ctx.start)]
-            return (None, *reversal.gradients(given, pending, tape, grads, wanted))
+                ctx.pending.append(Stretch(0, reversal.num_segments, reversal.slots, ctx.start))
+            return (None, *reversal.gradients(given, ctx.pending, ctx.tapes, grads, wanted))
 
 
 class Output:
