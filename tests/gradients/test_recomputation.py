@@ -124,9 +124,10 @@ def test_torchs_layers(run: Any, agree: Any, checkpointed: Any, name: str, batch
     layer = getattr(nn, name)(3, 5, 2, batch_first=batch_first, dtype=torch.float64)
     x = torch.randn((B, T, 3) if batch_first else (T, B, 3), dtype=torch.float64)
     for schedule in ((4, None), (2, 2)):
-        agree(run(checkpointed(layer, *schedule), x), run(layer, x))
-    # A list of its weights, which torch's layers keep, is the old one again.
-    assert all(a is b for a, b in zip(layer._flat_weights, layer.parameters(), strict=True))
+        got = run(checkpointed(layer, *schedule), x)
+        # The list of its weights, which torch's layers keep, is the old one again.
+        assert all(a is b for a, b in zip(layer._flat_weights, layer.parameters(), strict=True))
+        agree(got, run(layer, x))
 
 
 def test_one_sequence_without_a_batch(run: Any, agree: Any) -> None:

@@ -15,6 +15,7 @@ from torch.nn.utils import parametrize
 from recur.gradients import Checkpointed
 from recur.gradients.schedule import num_runs
 from recur.nn import GRU, LSTM
+from recur.nn.segments import Segments
 
 T, B = 11, 3
 
@@ -70,6 +71,21 @@ def test_no_more_states_are_kept_than_there_are_slots(checkpointed: Any, slots: 
     # The slots and the state in hand.
     assert most <= slots + 1
     assert most >= min(slots, 2)
+
+
+def test_a_state_that_is_kept_does_not_keep_the_output_that_it_lies_in() -> None:
+    class Last(nn.Module):
+        def forward(self, x: Tensor, state: Any = None) -> tuple[Tensor, Tensor]:
+            output = x.cumsum(0) + (0 if state is None else state)
+            return output, output[-1]
+
+    segments = Segments("Here", Last(), 0, ())
+    given = segments.take(torch.arange(24.0).view(12, 2), None, {})
+    start = segments.start(given)
+    for begin in (0, 5):
+        _, start = segments.advance(begin, begin + 5, given, start)
+    assert start.state.untyped_storage().nbytes() == start.state.nbytes
+    assert start.state.tolist() == [90, 100]
 
 
 def kept(module: Any, x: Tensor) -> int:

@@ -26,18 +26,19 @@ class Checkpointed(nn.Module):
     """Runs a layer or a network with the same results and gradients, and keeps little for the backward pass.
 
     The sequence is cut into segments. Only states between segments are kept, and in the backward pass each segment is
-    computed again when its turn comes: of all steps with `checkpoint_every` (Chen et al. 2016), of as many as a budget
-    allows with `memory`, by divide and conquer (Gruslys et al. 2016), with the schedule in closed form (Griewank and
-    Walther 2000); see `recur.gradients.schedule`. Every forward pass more costs its time.
+    computed again when its turn comes. With `checkpoint_every` all states between segments are kept (Chen et al. 2016);
+    with `memory` as many as a budget allows, by divide and conquer (Gruslys et al. 2016) with the schedule in closed
+    form (Griewank and Walther 2000), see `recur.gradients.schedule`. A gated layer on the CPU has the first within its
+    kernels, as `recompute`.
 
     What is kept is what `plan` tells: the states in their slots, the one in hand, and one segment with all its steps.
     Not counted are the input, the output, their gradients, the parameters with theirs, masks for all steps, and
     what the rest of the network keeps.
 
-    Dropout and the like are the same in the recomputation, masks for a whole sequence the same in all segments. A
-    segment draws its own masks for each step, so a seed gives others than without `Checkpointed`. Buffers, such as
-    running averages, are written once a segment, in the forward pass. Random numbers that are not torch's must not be
-    drawn.
+    Dropout and the like are the same when they are computed again, and masks for a whole sequence the same in all
+    segments. Masks for each step are drawn a segment at a time, so there a seed gives others than without
+    `Checkpointed`. Buffers, such as running averages, are written once a segment, in the forward pass. Random numbers
+    must be drawn from torch's generators.
 
     A second derivative (`create_graph=True`) keeps every step. Without gradients, and while a program is exported, the
     layer is called as it is; `torch.compile` leaves it out of its graphs.
@@ -64,7 +65,8 @@ class Checkpointed(nn.Module):
         >>> layer = GRU(4, 8)
         >>> x = torch.randn(1000, 2, 4)
         >>> little = Checkpointed(layer, memory=0.25)
-        >>> print(little.plan(x))
+        >>> little.plan(x).memory <= 0.25
+        True
         >>> output, state = little(x)
         >>> output.square().sum().backward()
     """

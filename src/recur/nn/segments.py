@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import zip_longest
@@ -255,9 +256,11 @@ class Segments:
                 change(module._parameters, name, weights[number])
             for module in self.layer.modules():
                 if isinstance(module, nn.RNNBase) and "_flat_weights" in module.__dict__:
-                    # Torch's layers keep a list of their parameters.
+                    # Torch's layers have a list of their parameters, and on CUDA lay others out anew in each call.
                     flat = [getattr(module, name, None) for name in module._flat_weights_names]
                     change(module.__dict__, "_flat_weights", flat)
+                    refs = [None if weight is None else weakref.ref(weight) for weight in flat]
+                    change(module.__dict__, "_flat_weight_refs", refs)
                 for name, buffer in module._buffers.items() if are_buffers_spared else ():
                     if buffer is not None:
                         change(module._buffers, name, buffer.clone())
