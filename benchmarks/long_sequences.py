@@ -44,7 +44,7 @@ LAYERS: dict[str, Callable[..., nn.Module]] = {
     "Recurrent(Leaky)": lambda **options: Recurrent(Leaky(INPUTS, UNITS), INPUTS, **options),
 }
 WAYS: dict[str, list[dict[str, Any]]] = {
-    "LSTM": [{}, {"recompute": EVERY}, {"checkpoint_every": EVERY}, {"memory": 64}, {"memory": 2}, {"memory": 1}],
+    "LSTM": [{}, {"recompute": EVERY}, {"checkpoint_every": EVERY}, {"memory": 64}, {"memory": 1}],
     "Recurrent(Leaky)": [{}, {"checkpoint_every": EVERY}, {"memory": 64}, {"memory": 2}],
 }
 """How each layer is trained: keeping everything, with the kernels' own recomputation, and with `Checkpointed`."""
