@@ -52,10 +52,7 @@ def same(case: Any, got: Named, want: Named) -> None:
         case.compare(gradients(ours, case.leaves()), gradients(theirs, case.leaves()))
 
 
-SCHEDULES = [(1, None), (4, None), (2, 2), (1, 1), (3, 1)]
-
-
-@pytest.mark.parametrize(("length", "slots"), SCHEDULES)
+@pytest.mark.parametrize(("length", "slots"), [(4, None), (2, 2), (3, 1)])
 def test_every_layer(
     any_kind: Any, make_case: Any, compare: Any, checkpointed: Any, length: int, slots: int | None
 ) -> None:
@@ -63,8 +60,7 @@ def test_every_layer(
     same(case, outcome(checkpointed(case.layer, length, slots), case), outcome(case.layer, case))
 
 
-@pytest.mark.parametrize(("length", "slots"), [(4, None), (2, 2)])
-@pytest.mark.parametrize("is_given", [False, True])
+@pytest.mark.parametrize(("length", "slots", "is_given"), [(4, None, False), (2, 2, True)])
 def test_every_layer_with_lengths_and_resets(
     any_kind: Any, make_case: Any, compare: Any, checkpointed: Any, length: int, slots: int | None, is_given: bool
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 import torch
@@ -100,6 +101,7 @@ def planned(num_steps: int, length: int, slots: int, costs: Costs) -> Plan:
     return Plan(num_steps, length, slots, runs * length - (count * length - num_steps), costs)
 
 
+@lru_cache(maxsize=128)
 def fitted(owner: str, num_steps: int, costs: Costs, memory: float) -> Plan:
     """Return the plan of the least work that fits.
 

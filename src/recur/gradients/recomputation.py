@@ -16,7 +16,7 @@ from recur.gradients.budget import Costs, Plan, fitted, measured, planned
 from recur.gradients.graph import leaves_of_graph
 from recur.gradients.reversal import Reversal
 from recur.kinds import is_number
-from recur.nn import RecurrentLayer, nest
+from recur.nn import GatedLayer, RecurrentLayer, nest
 from recur.nn.options import check_size
 from recur.nn.segments import Given, Segments
 from recur.nn.sequences import lengths_of
@@ -193,7 +193,7 @@ class Checkpointed(nn.Module):
                     "cannot be cut into segments. A gated layer of recur.nn computes segments again within its "
                     "kernels, in both directions, with recompute=k."
                 )
-            if getattr(module, "recompute", None) is not None:
+            if isinstance(module, GatedLayer) and module.recompute is not None:
                 raise ValueError(
                     f"Checkpointed: {name} has recompute={module.recompute} and computes its steps again itself. Set "
                     "it to None, or leave Checkpointed out."

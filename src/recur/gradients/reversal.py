@@ -71,7 +71,7 @@ class Reversal:
         """Return the first step of a segment and the one behind its last."""
         return number * self.length, min((number + 1) * self.length, self.segments.num_steps)
 
-    def swept(self, stretch: Stretch, given: Given, output: Output | None = None) -> list[Stretch]:
+    def swept(self, stretch: Stretch, given: Given, output: _Output | None = None) -> list[Stretch]:
         """Run forward to the last segment of a stretch, and return what it falls into, that segment last.
 
         Args:
@@ -187,20 +187,21 @@ class _Reversed(torch.autograd.Function):
     def forward(ctx: Any, reversal: Reversal, *flat: Tensor) -> tuple[Tensor, ...]:
         segments = reversal.segments
         given = segments.gathered(flat)
-        output = Output(segments)
+        output = _Output(segments)
         start = segments.start(given)
         pending = reversal.swept(Stretch(0, reversal.num_segments, reversal.slots, start), given, output)
         # The last segment's turn comes first, so it is run for its gradient at once.
         last = pending[-1]
         tape = reversal.taped(last.first, given, last.start, ctx.needs_input_grad[1:], is_again=False)
-        results = [result.detach() for result in tape.results]
-        output.put(reversal.bounds(last.first)[0], results[0])
+        output.put(reversal.bounds(last.first)[0], tape.results[0].detach())
+        results = (output.value(), *[result.detach() for result in tape.results[1:]])
         reversal.final = nest.structure(tape.final)
         ctx.reversal, ctx.start, ctx.pending, ctx.tapes = reversal, start, pending, [tape]
         ctx.save_for_backward(*flat)
         ctx.set_materialize_grads(False)
-        ctx.mark_non_differentiable(*[result for result in results if not _is_smooth(result)])
-        return (output.value(), *results[1:])
+        made = zip(results, tape.results, strict=True)
+        ctx.mark_non_differentiable(*[result for result, origin in made if not origin.requires_grad])
+        return results
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
@@ -212,13 +213,14 @@ class _Reversed(torch.autograd.Function):
         with Randomness.kept(given.x):
             if torch.is_grad_enabled():
                 return (None, *reversal.differentiable(given, ctx.start, grads, wanted))
-            if not ctx.pending:
+            pending, tapes, ctx.pending, ctx.tapes = ctx.pending, ctx.tapes, [], []
+            if not pending:
                 # A second time through a graph that was retained.
-                ctx.pending.append(Stretch(0, reversal.num_segments, reversal.slots, ctx.start))
-            return (None, *reversal.gradients(given, ctx.pending, ctx.tapes, grads, wanted))
+                pending.append(Stretch(0, reversal.num_segments, reversal.slots, ctx.start))
+            return (None, *reversal.gradients(given, pending, tapes, grads, wanted))
 
 
-class Output:
+class _Output:
     """The output of a call, put together from those of its segments without holding them all."""
 
     def __init__(self, segments: Segments) -> None:
