@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from recur.gradients import Checkpointed
+from recur.gradients import Checkpointed, reversal
+from recur.gradients.reversal import _Shelf
 from recur.gradients.schedule import num_runs
 from recur.nn import GRU, LSTM
 from recur.nn.segments import Segments
@@ -42,7 +43,9 @@ def test_steps_are_run_as_often_as_the_schedule_says(
 
 
 @pytest.mark.parametrize("slots", [1, 2, 4, 14])
-def test_no_more_states_are_kept_than_there_are_slots(checkpointed: Any, slots: int) -> None:
+def test_no_more_states_are_kept_than_there_are_slots(
+    checkpointed: Any, monkeypatch: pytest.MonkeyPatch, slots: int
+) -> None:
     alive: weakref.WeakSet[Any] = weakref.WeakSet()
     most = 0
 
@@ -65,12 +68,66 @@ def test_no_more_states_are_kept_than_there_are_slots(checkpointed: Any, slots: 
     little(x)
     alive.clear()
     most = 0
+    shelves: list[_Shelf] = []
+    monkeypatch.setattr(reversal, "_Shelf", lambda *given: shelves.append(_Shelf(*given)) or shelves[-1])
     output, state = little(x)
     del state
     output.sum().backward()
-    # The slots and the state in hand.
-    assert most <= slots + 1
-    assert most >= min(slots, 2)
+    # They lie in slots; beside them there is the state in hand and the next one.
+    (shelf,) = shelves
+    (rows,) = shelf._rows.values()
+    assert rows.shape == (slots, 1, 2, 4)
+    assert most <= 2
+
+
+def test_a_state_that_changes_its_form_is_kept_by_itself(checkpointed: Any) -> None:
+    class Growing(nn.Module):
+        """Sums all that it has seen, with ever more weight on the first."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.tensor(0.9, dtype=torch.float64))
+
+        def forward(self, x: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
+            seen = x if state is None else torch.cat([state, x])
+            return x * self.weight + seen.tanh().sum(0), seen * self.weight
+
+    model = Growing()
+    x = torch.randn(12, 2, 3, dtype=torch.float64, requires_grad=True)
+    found = []
+    for slots in (2, 5):
+        output, state = checkpointed(model, 2, slots, batch_first=False)(x)
+        found.append(torch.autograd.grad(output.sum() + state.sin().sum(), [x, model.weight]))
+    outputs, state = [], None
+    for part in x.split(2):
+        output, state = model(part, state)
+        outputs.append(output)
+    want = torch.autograd.grad(torch.cat(outputs).sum() + state.sin().sum(), [x, model.weight])
+    for got in found:
+        for one, other in zip(got, want, strict=True):
+            torch.testing.assert_close(one, other, rtol=0, atol=1e-10)
+
+
+def test_a_backward_pass_that_is_broken_off_leaves_nothing_half_done(checkpointed: Any, loop: Any) -> None:
+    x = torch.randn(B, T, 4, dtype=torch.float64)
+    output, _ = checkpointed(loop, 2, 2)(x)
+    forward, calls = loop.cell.forward, []
+
+    def break_off(*given: Any) -> Any:
+        calls.append(0)
+        if len(calls) == 12:
+            raise KeyboardInterrupt
+        return forward(*given)
+
+    loop.cell.forward = break_off
+    with pytest.raises(KeyboardInterrupt):
+        output.sum().backward(retain_graph=True)
+    del loop.cell.forward
+    loop.zero_grad()
+    want = torch.autograd.grad(loop(x)[0].sum(), list(loop.parameters()))
+    got = torch.autograd.grad(output.sum(), list(loop.parameters()))
+    for one, other in zip(got, want, strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-10)
 
 
 def test_a_state_that_is_kept_does_not_keep_the_output_that_it_lies_in() -> None:

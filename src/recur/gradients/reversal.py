@@ -71,27 +71,29 @@ class Reversal:
         """Return the first step of a segment and the one behind its last."""
         return number * self.length, min((number + 1) * self.length, self.segments.num_steps)
 
-    def swept(self, stretch: Stretch, given: Given, output: _Output | None = None) -> list[Stretch]:
-        """Run forward to the last segment of a stretch, and return what it falls into, that segment last.
+    def sweep(self, pending: list[Stretch], given: Given, shelf: _Shelf, output: _Output | None = None) -> None:
+        """Run forward to the last segment of the last stretch, which falls into several, that segment last.
 
         Args:
-            stretch: The segments.
+            pending: What is to be gone back through.
             given: What the whole call was given.
+            shelf: Where the states lie that are kept.
             output: Where the output goes; None drops it.
         """
-        found = [stretch]
         with self.segments.weighted([weight.detach() for weight in given.weights], is_again=output is None):
-            while found[-1].size > 1:
-                first, size, slots, start = found.pop()
+            while pending[-1].size > 1:
+                first, size, slots, start = pending.pop()
                 before = split(size, slots)
-                found.append(Stretch(first, before, slots, start))
+                pending.append(Stretch(first, before, slots, start))
                 for number in range(first, first + before):
                     begin, end = self.bounds(number)
                     part, start = self.segments.advance(begin, end, given, start)
                     if output is not None:
                         output.put(begin, part)
-                found.append(Stretch(first + before, size - before, slots - 1, start))
-        return found
+                    # Its place is for the next one.
+                    del part
+                start = shelf.put(len(pending) - 1, start)
+                pending.append(Stretch(first + before, size - before, slots - 1, start))
 
     def taped(self, number: int, given: Given, start: Start, wanted: Sequence[bool], *, is_again: bool) -> Tape:
         """Run a segment for its gradient.
@@ -127,7 +129,13 @@ class Reversal:
             return self.taped(0, given, self.segments.start(given), wanted, is_again=True)
 
     def gradients(
-        self, given: Given, pending: list[Stretch], tapes: list[Tape], grads: Grads, wanted: Sequence[bool]
+        self,
+        given: Given,
+        pending: list[Stretch],
+        tapes: list[Tape],
+        shelf: _Shelf,
+        grads: Grads,
+        wanted: Sequence[bool],
     ) -> list[Tensor | None]:
         """Return the gradient of each tensor of the call.
 
@@ -135,6 +143,7 @@ class Reversal:
             given: What the whole call was given.
             pending: What is to be gone back through, the last first; it is emptied.
             tapes: The last segment, if it has been run already, and nothing else; it is emptied.
+            shelf: Where the states lie that are kept.
             grads: Of the output and of each leaf of the final state.
             wanted: Of which of `given` gradients are wanted.
         """
@@ -148,7 +157,7 @@ class Reversal:
         weights = [_Sum() for _ in given.weights]
         while pending:
             if not tapes:
-                pending += self.swept(pending.pop(), given)
+                self.sweep(pending, given, shelf)
                 tapes.append(self.taped(pending[-1].first, given, pending[-1].start, wanted, is_again=True))
             begin, end = self.bounds(pending.pop().first)
             d_part = None if d_output is None else segments.cut(d_output, begin, end)
@@ -187,16 +196,18 @@ class _Reversed(torch.autograd.Function):
     def forward(ctx: Any, reversal: Reversal, *flat: Tensor) -> tuple[Tensor, ...]:
         segments = reversal.segments
         given = segments.gathered(flat)
-        output = _Output(segments)
-        start = segments.start(given)
-        pending = reversal.swept(Stretch(0, reversal.num_segments, reversal.slots, start), given, output)
+        start, output = segments.start(given), _Output(segments)
+        shelf = _Shelf(reversal.slots, start)
+        pending = [Stretch(0, reversal.num_segments, reversal.slots, start)]
+        reversal.sweep(pending, given, shelf, output)
         # The last segment's turn comes first, so it is run for its gradient at once.
         last = pending[-1]
         tape = reversal.taped(last.first, given, last.start, ctx.needs_input_grad[1:], is_again=False)
         output.put(reversal.bounds(last.first)[0], tape.results[0].detach())
         results = (output.value(), *[result.detach() for result in tape.results[1:]])
         reversal.final = nest.structure(tape.final)
-        ctx.reversal, ctx.start, ctx.pending, ctx.tapes = reversal, start, pending, [tape]
+        ctx.reversal, ctx.start = reversal, start
+        ctx.pending, ctx.tapes, ctx.shelf = pending, [tape], shelf
         ctx.save_for_backward(*flat)
         ctx.set_materialize_grads(False)
         made = zip(results, tape.results, strict=True)
@@ -213,11 +224,42 @@ class _Reversed(torch.autograd.Function):
         with Randomness.kept(given.x):
             if torch.is_grad_enabled():
                 return (None, *reversal.differentiable(given, ctx.start, grads, wanted))
-            pending, tapes, ctx.pending, ctx.tapes = ctx.pending, ctx.tapes, [], []
-            if not pending:
+            pending, tapes, shelf = ctx.pending, ctx.tapes, ctx.shelf
+            ctx.pending, ctx.tapes, ctx.shelf = [], [], None
+            if shelf is None:
                 # A second time through a graph that was retained.
                 pending.append(Stretch(0, reversal.num_segments, reversal.slots, ctx.start))
-            return (None, *reversal.gradients(given, pending, tapes, grads, wanted))
+                shelf = _Shelf(reversal.slots, ctx.start)
+            return (None, *reversal.gradients(given, pending, tapes, shelf, grads, wanted))
+
+
+class _Shelf:
+    """Room for the states that are kept, all in one piece.
+
+    Each by itself they would lie between the large tensors of segments, and hold the memory that those leave apart.
+    """
+
+    def __init__(self, size: int, begin: Start) -> None:
+        self._size, self._random = size, begin.random
+        self._rows: dict[int, Tensor] = {}
+
+    def put(self, place: int, start: Start) -> Start:
+        """Return what a segment begins with, now lying in a place, from 0, whatever was there before."""
+        leaves = [leaf for _, leaf in nest.leaves(start.state)]
+        laid = [self._laid(number, place, leaf) for number, leaf in enumerate(leaves)]
+        random = start.random
+        # Where nothing was drawn, all have that of the beginning.
+        if random is not self._random:
+            random = random._replace(cpu=self._laid(len(leaves), place, random.cpu))
+        return Start(nest.rebuilt(start.state, laid), random)
+
+    def _laid(self, number: int, place: int, tensor: Tensor) -> Tensor:
+        row = self._rows.get(number)
+        if row is None:
+            row = self._rows[number] = tensor.new_empty(self._size, *tensor.shape)
+        # A state that changes its form as it goes has to lie by itself.
+        is_alike = tensor.shape == row.shape[1:] and tensor.dtype == row.dtype
+        return row[place].copy_(tensor) if is_alike else tensor
 
 
 class _Output:

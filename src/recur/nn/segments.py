@@ -55,7 +55,8 @@ class Randomness(NamedTuple):
 
     def restore(self) -> None:
         """Let the generators go on from here."""
-        torch.set_rng_state(self.cpu)
+        # Torch reads past the end of one that lies within a larger tensor.
+        torch.set_rng_state(self.cpu.clone())
         if self.devices:
             set_device_states(self.devices, self.states)
 
