@@ -1,17 +1,23 @@
-"""What a training step over a very long sequence takes in memory and time, by how much of it is kept."""
+"""What a training step over a very long sequence takes in memory and time, by how much of it is kept.
+
+`python benchmarks/long_sequences.py` prints the newest result as `docs/gradients/long.md` has it.
+"""
 
 from __future__ import annotations
 
+import json
 import resource
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 import child
+import table
 from recur import engine
 from recur.gradients import Checkpointed, Plan
 from recur.measure.layers import threads
@@ -103,7 +109,8 @@ def training_step(name: str, way: dict[str, Any]) -> Iterator[dict[str, Any]]:
             row |= {"plan": str(plan), "passes": plan.passes, "planned_mib": plan.memory}
         # What a process needs once: threads, and the memory of the layer's first call.
         module(x[:10])[0].sum().backward()
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        # Not its height so far, below which some would go unseen.
+        before = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 1024
         begin = time.perf_counter()
         output, _ = module(x)
         middle = time.perf_counter()
@@ -118,3 +125,25 @@ def training_step(name: str, way: dict[str, Any]) -> Iterator[dict[str, Any]]:
             "forward": middle - begin,
             "backward": end - middle,
         }
+
+
+def markdown() -> str:
+    """Return the table of the newest result."""
+    path = table.newest("long_sequences")
+    assert path is not None
+    result = json.loads(path.read_text(encoding="utf-8"))
+    lines = [
+        "| | MiB above the start | time, keeping everything is 1 | by the schedule |",
+        "| --- | --- | --- | --- |",
+    ]
+    sizes = f", T {STEPS}, B {BATCH}, I {INPUTS}, H {UNITS}, "
+    for row in result["results"]:
+        name, _, way = row["what"].removeprefix("training ").partition(sizes)
+        figures = (row["ours"], "{:.0f}"), (row["slowdown"], "{:.2f}"), (row["slowdown_by_schedule"], "{:.2f}")
+        cells = [form.format(values["median"]) for values, form in figures]
+        lines.append(f"| `{name}`, {way.partition(':')[0]} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    print(markdown())
