@@ -32,8 +32,8 @@ class Checkpointed(nn.Module):
     kernels, as `recompute`.
 
     What is kept is what `plan` tells: the states in their slots, the one in hand, and one segment with all its steps.
-    Not counted are the input, the output, their gradients, the parameters with theirs, masks for all steps, and
-    what the rest of the network keeps.
+    Not counted are the input, the output, their gradients, the parameters with theirs, masks for all steps, what the
+    rest of the network keeps, and what computing a segment takes only for a while.
 
     Dropout and the like are the same when they are computed again, and masks for a whole sequence the same in all
     segments. Masks for each step are drawn a segment at a time, so there a seed gives others than without
