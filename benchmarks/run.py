@@ -17,6 +17,7 @@ import layer_linear
 import layer_options
 import layer_savings
 import layers
+import long_sequences
 import main_job
 import memory
 import peers
@@ -51,6 +52,7 @@ BENCHMARKS: dict[str, Callable[[], Iterable[dict[str, Any]]]] = {
     "layers_bfloat16": layer_savings.bfloat16,
     "layers_long": layer_savings.long_sequences,
     "layers_busy": layers.busy,
+    "long_sequences": long_sequences.budgets,
     "accelerate": third_party.accelerated,
     "layers_linear": lambda: layer_linear.linear("few"),
     "layers_linear_grid": lambda: layer_linear.linear("grid"),
@@ -71,7 +73,12 @@ BENCHMARKS: dict[str, Callable[[], Iterable[dict[str, Any]]]] = {
 }
 """Every benchmark by name."""
 
-LONG = ("layers_training_grid", "layers_linear_grid", *[name for name in BENCHMARKS if name.startswith("memory_")])
+LONG = (
+    "layers_training_grid",
+    "layers_linear_grid",
+    "long_sequences",
+    *[name for name in BENCHMARKS if name.startswith("memory_")],
+)
 """Those that take long and run only when they are named."""
 
 NEED_DATA = ("quality", "quality_bfloat16", "memory_rows", "memory_pixels", "memory_dilated")

@@ -38,6 +38,11 @@ def test_the_table_of_targets(root, module):
     assert module("targets").markdown() in quoted
 
 
+def test_the_table_of_long_sequences(root, module):
+    quoted = (root / "docs" / "gradients" / "long.md").read_text(encoding="utf-8")
+    assert module("long_sequences").markdown() in quoted
+
+
 # --- the benchmarks of the layers -----------------------------------------------------------------------------------
 
 
@@ -346,3 +351,20 @@ def test_the_picture_shows_every_batch_and_names_the_machine(module):
     assert drawn["B 16"] == [[32, 2.0], [64, 2.0]]
     assert drawn["B 1"] == [[32, 2.0], [64, 2.0]]
     assert "Maker X (avx2), 2 threads, torch 2.0" in figure.get_suptitle()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the height of memory is told in another unit")
+def test_rows_of_long_sequences(module, monkeypatch):
+    long = module("long_sequences")
+    monkeypatch.setattr(long, "STEPS", 90)
+    monkeypatch.setattr(long, "REPEATS", 2)
+    monkeypatch.setattr(long, "WAYS", {"LSTM": [{}, {"recompute": 9}, {"memory": 0.6}]})
+    monkeypatch.setattr(long.child, "rows", lambda module, function, **given: getattr(long, function)(**given))
+    whole, again, budget = long.budgets()
+    assert whole["slowdown"]["median"] == whole["slowdown_by_schedule"]["median"] == whole["passes"] == 1
+    assert again["what"] == "training LSTM, T 90, B 8, I 16, H 128, recompute=9: memory at its height"
+    assert again["slowdown"]["repeats"] == 2
+    assert budget["planned_mib"] <= 0.6
+    assert 1 < budget["passes"] < 4
+    assert budget["slowdown_by_schedule"]["median"] > 1
+    assert module("run")._line(budget).endswith("MiB, 1 threads, back end cpu")

@@ -12,7 +12,7 @@ from torch.utils.checkpoint import checkpoint
 
 from recur import engine
 from recur.ops import _random
-from recur.ops._random import bernoulli, dropout, dropout_mask
+from recur.ops._random import bernoulli, dropout, dropout_mask, lasting, lasting_dropout, lasting_mask
 
 on_engine = pytest.mark.skipif(engine.missing_kernels() is not None, reason=str(engine.missing_kernels()))
 F32, F64 = torch.zeros(1), torch.zeros(1, dtype=torch.float64)
@@ -250,3 +250,35 @@ def test_the_engine_draws_where_nothing_speaks_against_it(monkeypatch):
         dropout_mask((5,), 0.5, like)
         dropout(like.expand(6), 0.5)
     assert drawn == [12, 5, 6] * 3
+
+
+def test_masks_that_last_are_drawn_by_the_first_segment_alone():
+    masks, like = [], F32
+
+    def segment(is_first):
+        with lasting(masks, is_first=is_first):
+            return [
+                lasting_mask((2, 8), 0.5, like),
+                lasting_dropout(torch.ones(3, 5), 0.4),
+                bernoulli((40,), 0.5, like),
+            ]
+
+    first = segment(True)
+    before = torch.get_rng_state()
+    bernoulli((40,), 0.5, like)
+    drawn_by_one = torch.get_rng_state()
+    torch.set_rng_state(before)
+    second = segment(False)
+    # What is drawn for each step goes on, and nothing else was drawn.
+    assert torch.equal(torch.get_rng_state(), drawn_by_one)
+    assert torch.equal(first[0], second[0])
+    assert torch.equal(first[1], second[1])
+    assert not torch.equal(first[2], second[2])
+    # Another sequence has others.
+    third = segment(True)
+    assert len(masks) == 2
+    assert not torch.equal(third[0], first[0])
+    assert torch.equal(segment(False)[0], third[0])
+    # Outside they are drawn as ever.
+    x = torch.rand(3, 5)
+    assert torch.equal(seeded(lasting_dropout, x, 0.4), seeded(dropout, x, 0.4))

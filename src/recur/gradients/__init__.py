@@ -8,6 +8,7 @@ from recur._lazy import lazy_names
 
 if TYPE_CHECKING:
     from recur.gradients.attribution import attribute as attribute
+    from recur.gradients.budget import Plan as Plan
     from recur.gradients.clipping import Clipping as Clipping
     from recur.gradients.clipping import clip_gradients as clip_gradients
     from recur.gradients.deletion import Deletion as Deletion
@@ -26,16 +27,19 @@ if TYPE_CHECKING:
     from recur.gradients.place import NonFinite as NonFinite
     from recur.gradients.probing import Probe as Probe
     from recur.gradients.probing import probe as probe
+    from recur.gradients.recomputation import Checkpointed as Checkpointed
     from recur.gradients.truncation import TruncatedBPTT as TruncatedBPTT
     from recur.gradients.window_lengths import WindowLengths as WindowLengths
     from recur.gradients.windows import Window as Window
 
 _ORIGINS = {
+    "Checkpointed": ".recomputation",
     "Clipping": ".clipping",
     "Deletion": ".deletion",
     "Finding": ".diagnosis",
     "FiniteGuard": ".guard",
     "NonFinite": ".place",
+    "Plan": ".budget",
     "Probe": ".probing",
     "Training": ".diagnosis",
     "TruncatedBPTT": ".truncation",
@@ -55,11 +59,13 @@ _ORIGINS = {
     "temporal_penalty": ".penalties",
 }
 __all__ = [
+    "Checkpointed",
     "Clipping",
     "Deletion",
     "Finding",
     "FiniteGuard",
     "NonFinite",
+    "Plan",
     "Probe",
     "Training",
     "TruncatedBPTT",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from recur.nn.options import check_share
-from recur.ops._random import dropout_mask
+from recur.ops._random import lasting_mask
 
 
 class LockedDropout(nn.Module):
@@ -60,4 +60,4 @@ def drop_locked(x: Tensor, p: float, time_axis: int = 0) -> Tensor:
     """Return `x` times one dropout mask for all steps; `x` has any shape, time lies on `time_axis`."""
     shape = list(x.shape)
     shape[time_axis] = 1
-    return x * dropout_mask(shape, p, x)
+    return x * lasting_mask(shape, p, x)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import torch
@@ -15,7 +15,7 @@ from recur.nn.options import GatedOptions, Initializer, StackOptions
 from recur.ops import _dispatch
 from recur.ops._call import SILENCE, Noise, Options, State
 from recur.ops._forms import form, takers
-from recur.ops._random import bernoulli, dropout_mask
+from recur.ops._random import bernoulli, dropout_mask, lasting_mask
 
 OWN = (
     "recurrent_dropout",
@@ -185,7 +185,7 @@ class GatedForm(WithZoneout):
             on_state = state_mask(state[0], self.recurrent_dropout, dilation, is_drawn)
         elif is_dropping:
             shape = (num_steps, *state[-1].shape)
-            on_candidate = _dropout_mask(shape, self.recurrent_dropout, state[-1], is_drawn)
+            on_candidate = _dropout_mask(shape, self.recurrent_dropout, state[-1], is_drawn, dropout_mask)
         kept = tuple(
             [
                 zoneout_mask(part, share, num_steps, self.training and is_drawn)
@@ -205,7 +205,7 @@ def state_mask(h: Tensor, share: float, dilation: int = 1, is_drawn: bool = True
         is_drawn: Whether a mask is drawn; else it only looks like one.
     """
     shape = (h.shape[0] // dilation, h.shape[1], *[1] * (h.dim() - 2))
-    return _dropout_mask(shape, share, h, is_drawn).repeat(dilation, *[1] * (h.dim() - 1))
+    return _dropout_mask(shape, share, h, is_drawn, lasting_mask).repeat(dilation, *[1] * (h.dim() - 1))
 
 
 def zoneout_mask(part: Tensor, share: float, num_steps: int, is_training: bool) -> Tensor | None:
@@ -217,8 +217,10 @@ def zoneout_mask(part: Tensor, share: float, num_steps: int, is_training: bool) 
     return bernoulli((num_steps, *part.shape), share, part)
 
 
-def _dropout_mask(shape: tuple[int, ...], share: float, like: Tensor, is_drawn: bool) -> Tensor:
-    return dropout_mask(shape, share, like) if is_drawn else torch.ones(shape, dtype=like.dtype, device=like.device)
+def _dropout_mask(
+    shape: tuple[int, ...], share: float, like: Tensor, is_drawn: bool, draw: Callable[..., Tensor]
+) -> Tensor:
+    return draw(shape, share, like) if is_drawn else torch.ones(shape, dtype=like.dtype, device=like.device)
 
 
 def changed_arguments(module: Any) -> list[str]:

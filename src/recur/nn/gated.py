@@ -21,7 +21,7 @@ from recur.ops import _dispatch
 from recur.ops._call import TORCH_WEIGHTS, Call, Result, State, Weights
 from recur.ops._kept import Kept
 from recur.ops._library import flatten_weights
-from recur.ops._random import dropout
+from recur.ops._random import lasting_dropout
 
 
 class GatedLayer(GatedForm, RecurrentLayer):
@@ -186,7 +186,7 @@ class GatedLayer(GatedForm, RecurrentLayer):
         k, state, lengths, reset, anew, reverse, records = asked
         weights = self._weights(k)
         if self.training and self.weight_dropout > 0:
-            weights = weights._replace(weight_hh=dropout(weights.weight_hh, self.weight_dropout))
+            weights = weights._replace(weight_hh=lasting_dropout(weights.weight_hh, self.weight_dropout))
         noise = self._noise(x_TBI, state, self.dilations[k // self._num_directions])
         form = self._form_now()
         return Call(

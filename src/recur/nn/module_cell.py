@@ -14,7 +14,7 @@ from recur.nn.form import state_mask
 from recur.nn.initialization import drawing
 from recur.ops._call import State
 from recur.ops._checks import check_like, shape_of
-from recur.ops._random import dropout
+from recur.ops._random import lasting_dropout
 
 
 class StepNoise(NamedTuple):
@@ -112,7 +112,7 @@ class ModuleCell(nn.Module):
         mask = state_mask(h, recurrent_dropout, dilation) if recurrent_dropout > 0 else None
         if weight_dropout == 0:
             return StepNoise(mask)
-        dropped = {name: dropout(self._weight(name), weight_dropout) for name in self.recurrent_weights}
+        dropped = {name: lasting_dropout(self._weight(name), weight_dropout) for name in self.recurrent_weights}
         return StepNoise(mask, dropped)
 
     def _step(self, x: Tensor, state: State, noise: StepNoise) -> tuple[State, dict[str, Tensor]]:

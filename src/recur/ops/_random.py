@@ -7,7 +7,9 @@ generator: seeds, saved random states and `fork_rng` count as ever, but a seed g
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from math import prod
 
 import torch
@@ -41,6 +43,51 @@ def dropout(x: Tensor, p: float) -> Tensor:
     """Return `x` times a mask of its shape, as `torch.nn.functional.dropout` does; NaN and infinities come through."""
     drawn = _drawn(x.shape, 1 - p, _scale(p), x)
     return nn.functional.dropout(x, p) if drawn is None else x * drawn
+
+
+def lasting_mask(shape: Sequence[int], p: float, like: Tensor) -> Tensor:
+    """Return a mask as `dropout_mask` does that holds for all steps of a sequence; see `lasting`."""
+    # What is compiled is not run segment by segment, and a thread's own values would break its graph.
+    if torch.compiler.is_compiling() or _lasting.masks is None:
+        return dropout_mask(shape, p, like)
+    if _lasting.is_first:
+        _lasting.masks.append(dropout_mask(shape, p, like))
+    _lasting.number += 1
+    return _lasting.masks[_lasting.number - 1]
+
+
+def lasting_dropout(x: Tensor, p: float) -> Tensor:
+    """Return `x` dropped out as `dropout` does, by a mask that holds for all steps of a sequence; see `lasting`."""
+    if torch.compiler.is_compiling() or _lasting.masks is None:
+        return dropout(x, p)
+    return x * lasting_mask(x.shape, p, x)
+
+
+@contextmanager
+def lasting(masks: list[Tensor], *, is_first: bool) -> Iterator[None]:
+    """Let a segment of a sequence have the masks for all steps that its first segment drew.
+
+    Args:
+        masks: Where they are, in the order of drawing; the first segment writes them.
+        is_first: Whether this is the first segment.
+    """
+    before = _lasting.masks, _lasting.number, _lasting.is_first
+    if is_first:
+        masks.clear()
+    _lasting.masks, _lasting.number, _lasting.is_first = masks, 0, is_first
+    try:
+        yield
+    finally:
+        _lasting.masks, _lasting.number, _lasting.is_first = before
+
+
+class _Lasting(threading.local):
+    masks: list[Tensor] | None = None
+    number = 0
+    is_first = False
+
+
+_lasting = _Lasting()
 
 
 def _scale(p: float) -> float:
