@@ -99,6 +99,16 @@ def against_torch(which: str, kinds: Iterable[str], allocator: str) -> Iterator[
                     yield {"what": what, "left_out": left_out}
 
 
+def last_step() -> Iterator[dict[str, Any]]:
+    """Time training with a loss at the last step alone, whose gradient vanishes on its way back, against torch.nn."""
+    for count in thread_counts():
+        with threads(count):
+            for kind in LAYERS:
+                for shape in [(100, 32, 128), (256, 32, 128), (256, 1, 64), (1000, 16, 64)]:
+                    row = compare(work(kind, *shape, last_only=True), budget=1.0, least=3)
+                    yield row | {"peer_name": "torch"}
+
+
 def rated(measure: Callable[[], dict[str, Any]], flops: int, dtype: torch.dtype = torch.float32) -> dict[str, Any]:
     """Return a row with the speed of our side in GF/s, and as a share of the peak, both from the median.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -11,11 +12,18 @@ from typing import Any
 
 import torch
 
+from rich.console import Console
+
 from main_job import options, text, train_stamped
 from plain import WARM, Job
 from recur.gradients import probe
 from recur.measure.timing import seconds, spread
 from recur.models.language import LanguageModel
+from recur.report import write_inspection
+from recur.tasks.inspection import inspect_text
+from recur.tasks.passage import passage_of_text
+from recur.tasks.trained_language import load
+from recur.train import fit
 from recur.train.options import TrainingOptions
 from recur.train.probing import Probing
 
@@ -76,3 +84,36 @@ def whole(job: Job, *, repeats: int) -> Iterator[dict[str, Any]]:
     x = torch.randint(0, 65, (4, job.window))
     times = [1e3 * seconds(lambda: probe(model, (x, x.roll(-1, 1)))) for _ in range(repeats + 1)][1:]
     yield {"what": f"probe with all figures, {job.cell}", "job": vars(job), "unit": "ms", "ours": spread(times)}
+
+
+def inspecting(job: Job, *, steps: int = 100, symbols: tuple[int, ...] = (1000, 5000)) -> Iterator[dict[str, Any]]:
+    """Time `recur inspect` on texts of so many symbols, what each part of it takes, and weigh its page."""
+    folder = Path(tempfile.mkdtemp())
+    source = folder / "text.txt"
+    source.write_text(text(), encoding="utf-8")
+    training = TrainingOptions(max_steps=steps, batch_size=job.batch_size, window=job.window, sample_length=0)
+    quiet = Console(quiet=True)
+    run = fit.train_language_model(
+        source, out=folder / "run", model=options(job), training=training, overwrite=True, console=quiet
+    )
+    for count in symbols:
+        trained = load(run)
+        passage = passage_of_text(trained.tokenizer, [text()[:count]])
+        began: list[tuple[str, float]] = []
+        stage = lambda what: began.append((what, time.perf_counter()))  # noqa: E731
+        stage("preparing")
+        found = inspect_text(trained, passage, window=job.window, stage=stage)
+        stage("writing")
+        found.write(run)
+        stage("drawing the page")
+        page = write_inspection(run)
+        stage("")
+        parts = {what: end - begin for (what, begin), (_, end) in pairwise(began)}
+        yield {
+            "what": f"inspecting {len(passage.ids)} symbols, {job.cell}",
+            "job": vars(job),
+            "unit": "s",
+            "ours": spread([began[-1][1] - began[0][1]]),
+            "parts_s": {what: round(spent, 3) for what, spent in parts.items()},
+            "page_mb": page.stat().st_size / 1e6,
+        }

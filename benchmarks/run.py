@@ -41,6 +41,7 @@ BENCHMARKS: dict[str, Callable[[], Iterable[dict[str, Any]]]] = {
     "quality_bfloat16": lambda: quality.bfloat16(600),
     "layers_training": lambda: layers.training("few"),
     "layers_training_grid": lambda: layers.training("grid"),
+    "layers_last_step": layers.last_step,
     "layers_forward": layers.forward,
     "layers_jax": layers.jax,
     "layers_options": layer_options.options,
@@ -61,6 +62,7 @@ BENCHMARKS: dict[str, Callable[[], Iterable[dict[str, Any]]]] = {
         for rows in (
             *(probes.while_training(Job(cell=cell), probes=6) for cell in ("lstm", "rnn")),
             probes.whole(Job(), repeats=5),
+            probes.inspecting(Job()),
         )
         for row in rows
     ),

@@ -2,6 +2,7 @@
 // it.
 
 #include "kernels/backward.h"
+#include "kernels/denormals.h"
 #include "kernels/fingerprint.h"
 #include "kernels/forward.h"
 #include "kernels/linear_passes.h"
@@ -105,6 +106,7 @@ void pack_backward_part(const Recurrence<T>& call, int part, int parts, void* sh
 template <class T>
 void run_backward(const Recurrence<T>& call, const std::int64_t* rows, std::int64_t count, int parts, void* shared,
                   void* memory) {
+  const FlushDenormals flush;
   const Plan<T> plan(call);
   Pieces pieces(shared), own(memory);
   const BackwardPanels<T> panels = place_backward(plan, pieces);
@@ -115,6 +117,7 @@ void run_backward(const Recurrence<T>& call, const std::int64_t* rows, std::int6
 
 template <class T>
 void reduce_parts(const Recurrence<T>& call, int part, int parts, void* const* scratch) {
+  const FlushDenormals flush;
   const Plan<T> plan(call);
   Pieces pieces(scratch[0]);
   const PanelShare share{part, parts};
@@ -125,6 +128,7 @@ void reduce_parts(const Recurrence<T>& call, int part, int parts, void* const* s
 template <class T>
 void run_backward_units(const Recurrence<T>& call, const std::int64_t* rows, const Team& team, void* shared,
                         void* memory, void*) {
+  const FlushDenormals flush;
   const Plan<T> plan(call, team);
   Pieces pieces(shared), own(memory);
   const BackwardPanels<T> panels = place_backward(plan, pieces);

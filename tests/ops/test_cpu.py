@@ -343,6 +343,25 @@ def test_denormal_numbers_stay(drawing, dtype):
     assert 0 < tiny < torch.finfo(dtype).tiny
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("batch", [1, 5])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_gradient_that_vanishes_skips_denormal_numbers(drawing, dtype, batch, threads):
+    tiny = torch.finfo(dtype).tiny
+    drawn = _call(drawing, "rnn", dtype, sizes=(40, batch, 64, 64), bias=False, threads=threads)
+    drawn.leaves["weight_ih"] = torch.eye(64, dtype=dtype)
+    # Each step back makes the gradient smaller, and the last eight steps are below the smallest normal number.
+    drawn.leaves["weight_hh"] = torch.eye(64, dtype=dtype) * tiny ** (1 / 32)
+    drawn.leaves["x"], drawn.leaves["h0"] = (torch.zeros_like(drawn.leaves[name]) for name in ("x", "h0"))
+    drawn.upstream = {"output": torch.zeros(40, batch, 64, dtype=dtype)}
+    drawn.upstream["output"][-1] = 1
+    found, expected = (drawn.results(backend)["dx"] for backend in ("cpu", "reference"))
+    is_denormal = (expected != 0) & (expected < tiny)
+    assert bool(is_denormal.any())
+    torch.testing.assert_close(found, expected.masked_fill(is_denormal, 0), rtol=1e-5, atol=0)
+    assert torch.tensor(tiny, dtype=dtype) / 2 > 0, "the thread that called has denormal numbers as before"
+
+
 @pytest.mark.parametrize("threads_", [1, 2, 3])
 @pytest.mark.parametrize("name", ["lstm", "gru_norm_proj", "gru_before", "indrnn"])
 def test_the_same_number_of_threads_gives_the_same_bits(drawing, name, threads_):

@@ -42,8 +42,7 @@ class TruncatedBPTT:
     outputs of the newest steps are returned; so a window costs about as much as k2 new steps. What is kept between
     windows is two detached states and the inputs of the last k2 steps; with k2 = k1 it is one detached state. The steps
     are then run in up to three calls of the model, and noise that is drawn once a call, such as the mask of locked
-    dropout, is drawn for each. Where the gradient vanishes within k2 steps, it ends in numbers so small that processors
-    take many times as long for them; `torch.set_flush_denormal(True)` makes them zero.
+    dropout, is drawn for each.
 
     Args:
         model: Any callable (x, state) -> (output, state), such as a recurrent layer or a network of them. The state is

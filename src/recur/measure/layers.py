@@ -39,6 +39,7 @@ class Work:
         num_layers: L.
         bidirectional: Whether there are two directions.
         training: Whether the gradients of the input and of all weights are wanted too.
+        last_only: Whether the loss is one of the last step alone, as where a sequence has one label.
     """
 
     kind: str
@@ -49,6 +50,7 @@ class Work:
     num_layers: int = 1
     bidirectional: bool = False
     training: bool = True
+    last_only: bool = False
 
     @property
     def flops(self) -> int:
@@ -66,6 +68,7 @@ class Work:
         stack = (f", {self.num_layers} layers" if self.num_layers > 1 else "") + (
             ", both directions" if self.bidirectional else ""
         )
+        stack += ", loss at the last step" if self.last_only else ""
         return f"{cell_name(self.kind)} {'training' if self.training else 'inference'}, {sizes}{stack}"
 
 
@@ -131,6 +134,8 @@ def beside_torch(work: Work, seed: int = 0) -> tuple[recur.nn.GatedLayer, Side, 
         x = torch.randn(work.steps, work.batch_size, work.input_size)
         width = work.hidden_size * (1 + work.bidirectional)
         upstream = torch.randn(work.steps, work.batch_size, width) if work.training else None
+        if upstream is not None and work.last_only:
+            upstream[:-1] = 0
         ours = ours_kind(*sizes, bidirectional=work.bidirectional)
     ours.load_state_dict(theirs.state_dict())
     return ours, side_of(ours, x, upstream), side_of(theirs, x, upstream)
