@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-
 from rich.console import Console
 
 from main_job import options, text, train_stamped
@@ -100,7 +99,10 @@ def inspecting(job: Job, *, steps: int = 100, symbols: tuple[int, ...] = (1000, 
         trained = load(run)
         passage = passage_of_text(trained.tokenizer, [text()[:count]])
         began: list[tuple[str, float]] = []
-        stage = lambda what: began.append((what, time.perf_counter()))  # noqa: E731
+
+        def stage(what: str, began: list[tuple[str, float]] = began) -> None:
+            began.append((what, time.perf_counter()))
+
         stage("preparing")
         found = inspect_text(trained, passage, window=job.window, stage=stage)
         stage("writing")

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from recur.gradients import Checkpointed, recomputation
-from recur.gradients.budget import planned
+from recur.gradients.recomputation.budget import planned
 from recur.ops import _random
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from recur.errors import OptionError
-from recur.gradients.history import detached
+from recur.gradients.truncation.history import detached
 from recur.models.language import LanguageModel, State
 from recur.models.options import LanguageModelOptions
 

@@ -19,7 +19,7 @@ from recur.data.batch import Batch
 from recur.data.streams import TokenStreams
 from recur.errors import TrainingError
 from recur.gradients import clip_gradients
-from recur.gradients.history import detached
+from recur.gradients.truncation.history import detached
 from recur.models.language import LanguageModel
 from recur.models.options import LanguageModelOptions
 from recur.run import RunFolder

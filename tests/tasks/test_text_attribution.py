@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from recur.gradients.attribution import METHODS
+from recur.gradients.attributions.attribution import METHODS
 from recur.models.language import LanguageModel
 from recur.models.options import LanguageModelOptions
 from recur.tasks.text_attribution import TextAttribution, explain_predictions, explained_positions

@@ -7,56 +7,56 @@ from typing import TYPE_CHECKING
 from recur._lazy import lazy_names
 
 if TYPE_CHECKING:
-    from recur.gradients.attribution import attribute as attribute
-    from recur.gradients.budget import Plan as Plan
-    from recur.gradients.clipping import Clipping as Clipping
-    from recur.gradients.clipping import clip_gradients as clip_gradients
-    from recur.gradients.deletion import Deletion as Deletion
-    from recur.gradients.deletion import check_by_deletion as check_by_deletion
-    from recur.gradients.diagnosis import Finding as Finding
-    from recur.gradients.diagnosis import Training as Training
-    from recur.gradients.diagnosis import diagnose as diagnose
-    from recur.gradients.gradient_flow import jacobian_penalty as jacobian_penalty
-    from recur.gradients.grouping import gradient_norms as gradient_norms
-    from recur.gradients.grouping import layers_of as layers_of
-    from recur.gradients.guard import FiniteGuard as FiniteGuard
-    from recur.gradients.jacobian import state_jacobian as state_jacobian
-    from recur.gradients.nonfinite import find_nonfinite as find_nonfinite
-    from recur.gradients.penalties import activation_penalty as activation_penalty
-    from recur.gradients.penalties import temporal_penalty as temporal_penalty
-    from recur.gradients.place import NonFinite as NonFinite
-    from recur.gradients.probing import Probe as Probe
-    from recur.gradients.probing import probe as probe
-    from recur.gradients.recomputation import Checkpointed as Checkpointed
-    from recur.gradients.truncation import TruncatedBPTT as TruncatedBPTT
-    from recur.gradients.window_lengths import WindowLengths as WindowLengths
-    from recur.gradients.windows import Window as Window
+    from recur.gradients.attributions.attribution import attribute as attribute
+    from recur.gradients.attributions.deletion import Deletion as Deletion
+    from recur.gradients.attributions.deletion import check_by_deletion as check_by_deletion
+    from recur.gradients.penalties.activations import activation_penalty as activation_penalty
+    from recur.gradients.penalties.activations import temporal_penalty as temporal_penalty
+    from recur.gradients.penalties.jacobian import jacobian_penalty as jacobian_penalty
+    from recur.gradients.probes.diagnosis import Finding as Finding
+    from recur.gradients.probes.diagnosis import Training as Training
+    from recur.gradients.probes.diagnosis import diagnose as diagnose
+    from recur.gradients.probes.jacobian import state_jacobian as state_jacobian
+    from recur.gradients.probes.probing import Probe as Probe
+    from recur.gradients.probes.probing import probe as probe
+    from recur.gradients.recomputation.budget import Plan as Plan
+    from recur.gradients.recomputation.checkpointed import Checkpointed as Checkpointed
+    from recur.gradients.truncation.bptt import TruncatedBPTT as TruncatedBPTT
+    from recur.gradients.truncation.window_lengths import WindowLengths as WindowLengths
+    from recur.gradients.truncation.windows import Window as Window
+    from recur.gradients.updates.clipping import Clipping as Clipping
+    from recur.gradients.updates.clipping import clip_gradients as clip_gradients
+    from recur.gradients.updates.guard import FiniteGuard as FiniteGuard
+    from recur.gradients.updates.layer_norms import gradient_norms as gradient_norms
+    from recur.gradients.updates.layer_norms import layers_of as layers_of
+    from recur.gradients.updates.nonfinite import find_nonfinite as find_nonfinite
+    from recur.gradients.updates.place import NonFinite as NonFinite
 
 _ORIGINS = {
-    "Checkpointed": ".recomputation",
-    "Clipping": ".clipping",
-    "Deletion": ".deletion",
-    "Finding": ".diagnosis",
-    "FiniteGuard": ".guard",
-    "NonFinite": ".place",
-    "Plan": ".budget",
-    "Probe": ".probing",
-    "Training": ".diagnosis",
-    "TruncatedBPTT": ".truncation",
-    "Window": ".windows",
-    "WindowLengths": ".window_lengths",
-    "activation_penalty": ".penalties",
-    "attribute": ".attribution",
-    "check_by_deletion": ".deletion",
-    "clip_gradients": ".clipping",
-    "diagnose": ".diagnosis",
-    "find_nonfinite": ".nonfinite",
-    "gradient_norms": ".grouping",
-    "jacobian_penalty": ".gradient_flow",
-    "layers_of": ".grouping",
-    "probe": ".probing",
-    "state_jacobian": ".jacobian",
-    "temporal_penalty": ".penalties",
+    "Checkpointed": ".recomputation.checkpointed",
+    "Clipping": ".updates.clipping",
+    "Deletion": ".attributions.deletion",
+    "Finding": ".probes.diagnosis",
+    "FiniteGuard": ".updates.guard",
+    "NonFinite": ".updates.place",
+    "Plan": ".recomputation.budget",
+    "Probe": ".probes.probing",
+    "Training": ".probes.diagnosis",
+    "TruncatedBPTT": ".truncation.bptt",
+    "Window": ".truncation.windows",
+    "WindowLengths": ".truncation.window_lengths",
+    "activation_penalty": ".penalties.activations",
+    "attribute": ".attributions.attribution",
+    "check_by_deletion": ".attributions.deletion",
+    "clip_gradients": ".updates.clipping",
+    "diagnose": ".probes.diagnosis",
+    "find_nonfinite": ".updates.nonfinite",
+    "gradient_norms": ".updates.layer_norms",
+    "jacobian_penalty": ".penalties.jacobian",
+    "layers_of": ".updates.layer_norms",
+    "probe": ".probes.probing",
+    "state_jacobian": ".probes.jacobian",
+    "temporal_penalty": ".penalties.activations",
 }
 __all__ = [
     "Checkpointed",

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from recur.errors import DataError
-from recur.gradients.sequence_model import held_still
+from recur.gradients.probes.sequence_model import held_still
 from recur.models.layer_recording import LayerRecorder, LayerRecording
 from recur.tasks.inspection import FORMAT, Inspection, Stage, layers_content, properties_content
 from recur.tasks.unit_search import Property

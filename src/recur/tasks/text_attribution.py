@@ -10,9 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from recur.gradients.attribution import METHODS, attribute
-from recur.gradients.deletion import Deletion, check_by_deletion
-from recur.gradients.sequence_model import held_still
+from recur.gradients.attributions.attribution import METHODS, attribute
+from recur.gradients.attributions.deletion import Deletion, check_by_deletion
+from recur.gradients.probes.sequence_model import held_still
 from recur.models.language import State
 from recur.tasks.text_recording import TextRecording
 from recur.tasks.trained_language import TrainedLanguageModel

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from recur.gradients.window_lengths import WindowLengths
+from recur.gradients.truncation.window_lengths import WindowLengths
 from recur.train.options import TrainingOptions
 
 

@@ -1,0 +1,1 @@
+"""Terms of the loss that keep activations and Jacobians in bounds."""

@@ -1,0 +1,175 @@
+"""Products of the Jacobians of a state from step to step: how a perturbation, and so a gradient, grows or dies out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from recur.gradients.probes.sequence_model import SequenceModel, held_still
+from recur.gradients.probes.state_vector import vector_of
+from recur.nn import RecurrentLayer, nest
+
+_MOST_ROWS = 1024
+"""Rows that are run at once."""
+
+
+class Trajectory:
+    """The states that a model goes through, and the derivatives between them, for each row.
+
+    Args:
+        model: Held still, see `held_still`.
+        x: Inputs, (B, T, ...) or (T, B, ...).
+        state: State before the first step; None for the model's own.
+
+    Attributes:
+        num_steps: T.
+        size: Number of elements n of the state that count: those of a layer's clocks do not, which follow no weights.
+    """
+
+    def __init__(self, model: SequenceModel, x: Tensor, state: Any = None) -> None:
+        self._model, self._x = model, x
+        self._vector = vector_of(model, x, state)
+        self._moving = _moving(model.model, self._vector.parts)
+        self.num_steps = x.shape[model.axis]
+        self.size = len(self._moving)
+        if state is None:
+            # The state before the first step is the model's own affair, so the first step is left out.
+            with torch.no_grad():
+                state = model.run(x, 0, 1, None)[1]
+            self.first = 1
+        else:
+            self.first = 0
+        self._states: dict[int, Tensor] = {self.first: self._vector.of(state).detach()}
+        if self.num_steps <= self.first:
+            raise ValueError(f"{model.owner}: a sequence of {self.num_steps} steps is too short for a Jacobian.")
+
+    def advance(self, steps: Sequence[int]) -> None:
+        """Note the states before these steps, ascending."""
+        at = self.first
+        state = self._states[at]
+        with torch.no_grad():
+            for step in steps:
+                if step > at:
+                    state = self._vector.of(self._model.run(self._x, at, step, self._vector.state(state))[1])
+                    at = step
+                self._states[at] = state
+
+    def pulled_back(self, vectors_BKN: Tensor, begin: int, end: int) -> Tensor:
+        """Return v^T dh_end/dh_begin for each vector v, (B, K, n): h_s is the state before step s, which is known.
+
+        Raises:
+            KeyError: The state at `begin` was not noted.
+        """
+        batch, count, size = vectors_BKN.shape
+        most = max(_MOST_ROWS // batch, 1)
+        if count > most:
+            pieces = [self.pulled_back(part, begin, end) for part in torch.split(vectors_BKN, most, 1)]
+            return torch.cat(pieces, 1)
+        model, rows = self._model, 1 - self._model.axis
+        kept = model.along
+        start = self._states[begin].repeat_interleave(count, 0).requires_grad_()
+        try:
+            model.along = {name: value.repeat_interleave(count, rows) for name, value in kept.items()}
+            with torch.enable_grad():
+                x = self._x.repeat_interleave(count, rows)
+                final = self._vector.of(model.run(x, begin, end, self._vector.state(start))[1])
+                upstream = torch.zeros_like(final)
+                upstream[:, self._moving] = vectors_BKN.reshape(batch * count, size).to(final.dtype)
+                if not final.requires_grad:
+                    raise ValueError(
+                        f"{model.owner}: the state after the last step has no gradient with respect to the one before "
+                        "the first. A model that detaches its state cannot be probed."
+                    )
+                (found,) = torch.autograd.grad(final, start, upstream)
+        finally:
+            model.along = kept
+        return found[:, self._moving].reshape(batch, count, size)
+
+    def jacobian(self, begin: int, end: int) -> Tensor:
+        """Return dh_end/dh_begin for each row, (B, n, n): i, j is that of element i by element j."""
+        like = self._states[self.first]
+        eye = torch.eye(self.size, dtype=like.dtype, device=like.device)
+        return self.pulled_back(eye.expand(len(like), -1, -1), begin, end)
+
+    def singular_values(self, begin: int, end: int) -> Tensor:
+        """Return the singular values of dh_end/dh_begin, (B, n) float64, the largest first."""
+        values: Tensor = torch.linalg.svdvals(self.jacobian(begin, end).double())
+        return values
+
+    def lyapunov_exponents(self, count: int, *, every: int, generator: torch.Generator) -> Tensor:
+        """Return the leading Lyapunov exponents along each row, (B, count) float64, in nats per step.
+
+        `count` vectors are pulled back through the sequence, from its last step to its first, and made orthonormal
+        again every few steps by a QR decomposition (Benettin et al. 1980); the transposed product has the singular
+        values of the product itself. The first quarter, in which they turn towards the leading directions, does not
+        count.
+
+        Args:
+            count: Number of exponents, at most n.
+            every: Steps between two decompositions.
+            generator: Draws the vectors to begin with.
+        """
+        bounds = [*range(self.first, self.num_steps, every), self.num_steps]
+        self.advance(bounds[:-1])
+        like = self._states[self.first]
+        drawn = torch.randn(len(like), self.size, count, generator=generator, dtype=torch.float64)
+        q_BNK = torch.linalg.qr(drawn.to(like.device))[0]
+        pieces = list(pairwise(bounds))[::-1]
+        turning = len(pieces) // 4
+        total, steps = torch.zeros(len(like), count, dtype=torch.float64, device=like.device), 0
+        for number, (begin, end) in enumerate(pieces):
+            pulled = self.pulled_back(q_BNK.transpose(1, 2), begin, end)
+            q_BNK, r_BKK = torch.linalg.qr(pulled.transpose(1, 2).double())
+            if number >= turning:
+                total += r_BKK.diagonal(dim1=1, dim2=2).abs().log()
+                steps += end - begin
+        # A layer that forgets all at once has minus infinity.
+        return (total / steps).sort(1, descending=True)[0].cpu()
+
+
+def _moving(model: Any, parts: dict[str, slice]) -> Tensor:
+    """Return the places in the vector of a state that count."""
+    fixed: set[str] = set()
+    if isinstance(model, RecurrentLayer):
+        names = model._state_names
+        fixed = {str(k) for k, name in enumerate(names) if name in model._fixed_states}
+    chosen = [range(place.start, place.stop) for name, place in parts.items() if name.split(".")[0] not in fixed]
+    return torch.tensor([index for each in chosen for index in each])
+
+
+def state_jacobian(
+    model: Any, x: Tensor, state: Any = None, *, batch_first: bool | None = None, **along: Tensor | None
+) -> Tensor:
+    """Return dh_T/dh_0, the derivative of the state after the last step by that before the first, exactly.
+
+    By vector-Jacobian products: one backward pass over n copies of each row, by whatever back end runs the model.
+
+    Args:
+        model: `(x, state, ...) -> (output, state)`: a layer of this library or of torch, a network.
+        x: Inputs, (B, T, ...) or (T, B, ...), T at least 1; without a state at least 2.
+        state: h_0, as the model takes it. Without one, h_0 is the state after the first step.
+        batch_first: Whether x is (B, T, ...); None for the model's own `batch_first`, and else True.
+        along: What else the model takes with the rows and steps of x, such as `reset`.
+
+    Returns:
+        (B, n, n), n elements of the state of a row in the order of its leaves (for an LSTM h, then c, the layers one
+        after the other), float64 or as the state.
+
+    Raises:
+        TypeError: The model returns no state.
+        ValueError: The state has no gradient, or the sequence is too short.
+
+    Example:
+        >>> layer = torch.nn.RNN(1, 2, nonlinearity="relu", bias=False)
+        >>> _ = torch.nn.init.constant_(layer.weight_hh_l0, 0.5)
+        >>> state_jacobian(layer, torch.ones(3, 1, 1), torch.ones(1, 1, 2)).shape
+        torch.Size([1, 2, 2])
+    """
+    with held_still(model):
+        sequence = SequenceModel("state_jacobian", model, batch_first=batch_first, along=along)
+        trajectory = Trajectory(sequence, x.detach(), None if state is None else nest.mapped(Tensor.detach, state))
+        return trajectory.jacobian(trajectory.first, trajectory.num_steps)

@@ -1,0 +1,195 @@
+"""How far a loss's gradient reaches back: the norm of dE_t/dh_s for pairs of steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from recur.gradients.probes.sequence_model import SequenceModel
+from recur.gradients.probes.state_vector import StateVector, vector_of
+from recur.nn import RecurrentLayer
+
+Losses = Callable[[Any, int, int], Tensor | None]
+"""Output of the steps from `begin` to `end`, and these two, to the loss of each, (B, T) or (T, B) as x, or of the last,
+(B,); None where nothing is asked."""
+
+
+@dataclass(frozen=True)
+class Reach:
+    """The norm of dE_t/dh_s, E_t being the loss of step t and h_s the whole state after step s.
+
+    The state is all that a later step knows of what came before, of all layers together; a path through a layer above
+    counts there, not below. The norm of a row's gradient is its L2 norm; of several rows it is the root of the mean
+    square.
+
+    Attributes:
+        targets: Steps t, ascending.
+        sources: Steps s, ascending.
+        norms: (targets, sources) float64; NaN where s > t, and where s = t in a model whose output is not its state.
+        parts: The same of each part of the state alone, by its name.
+    """
+
+    targets: tuple[int, ...]
+    sources: tuple[int, ...]
+    norms: Tensor
+    parts: dict[str, Tensor]
+
+    def by_lag(self) -> tuple[tuple[int, ...], Tensor]:
+        """Return the lags t - s that were seen, ascending, and the mean of the norm for each, (lags,) float64."""
+        lags = torch.tensor(self.targets)[:, None] - torch.tensor(self.sources)
+        seen = ~self.norms.isnan()
+        if not bool(seen.any()):
+            return (), self.norms.new_zeros(0)
+        found, place = torch.unique(lags[seen], return_inverse=True)
+        sums = torch.zeros(len(found), dtype=torch.float64).index_add_(0, place, self.norms[seen])
+        return tuple(found.tolist()), sums / torch.bincount(place, minlength=len(found))
+
+    def memory_length(self, share: float = 0.1) -> int | None:
+        """Return the lag from which on the norm stays below a share of that at the smallest lag.
+
+        Args:
+            share: Below what share; a tenth by default.
+
+        Returns:
+            The lag in steps; None when the norm has not fallen so far at the largest lag, or is zero or not finite.
+        """
+        lags, norms = self.by_lag()
+        if len(lags) < 2 or not bool(torch.isfinite(norms).all()) or not norms[0] > 0:
+            return None
+        above = torch.nonzero(norms >= share * norms[0]).flatten()
+        last = int(above[-1])
+        return None if last == len(lags) - 1 else lags[last + 1]
+
+
+def gradient_reach(
+    model: SequenceModel,
+    x: Tensor,
+    losses: Losses,
+    *,
+    targets: Sequence[int],
+    sources: Sequence[int],
+    state: Any = None,
+    lengths: Tensor | None = None,
+) -> Reach:
+    """Return the norms of dE_t/dh_s, exactly, by vector-Jacobian products.
+
+    The sequence is run in pieces that end at the sources; from each target one backward pass goes to the states between
+    them.
+
+    Args:
+        model: Held still, see `held_still`.
+        x: Inputs, (B, T, ...) or (T, B, ...).
+        losses: The loss of each step.
+        targets: Steps t whose loss is asked.
+        sources: Steps s whose state is asked.
+        state: State before the first step.
+        lengths: True steps of each row, (B,); rows that have ended do not count.
+
+    Raises:
+        ValueError: A step is outside x, or the loss has no gradient with respect to the state.
+    """
+    num_steps = x.shape[model.axis]
+    targets, sources = sorted(set(targets)), sorted(set(sources))
+    for name, steps in (("targets", targets), ("sources", sources)):
+        if not steps or steps[0] < 0 or steps[-1] >= num_steps:
+            raise ValueError(
+                f"{model.owner}: {name} must be steps from 0 to {num_steps - 1}, at least one, but are {list(steps)}."
+            )
+    vector = vector_of(model, x, state)
+    norms = torch.full((len(targets), len(sources)), torch.nan, dtype=torch.float64)
+    parts = {name: norms.clone() for name in vector.parts}
+    passed: list[Tensor] = []
+    ends = sorted({*[source + 1 for source in sources], targets[-1] + 1})
+    with torch.enable_grad(), _tops(model) as tops:
+        for begin, end in zip([0, *ends[:-1]], ends, strict=True):
+            tops.clear()
+            output, state = model.run(x, begin, end, state)
+            here = vector.of(state)
+            # From the first source on; before it, nothing is asked.
+            here = here if passed else here.detach().requires_grad_()
+            state = vector.state(here)
+            at_source = end - 1 in sources
+            top = _output_that_is_state(tops, here, vector) if at_source else None
+            loss = losses(output, begin, end)
+            for row, target in enumerate(targets):
+                if loss is None or not begin <= target < end or (loss.dim() == 1 and target != num_steps - 1):
+                    continue
+                own = loss if loss.dim() == 1 else loss.select(model.axis, target - begin)
+                top_here = [top] if top is not None and target == end - 1 else []
+                asked = [*passed, *top_here]
+                if not asked:
+                    continue
+                if not own.requires_grad:
+                    raise ValueError(
+                        f"{model.owner}: the loss of step {target} has no gradient with respect to the state. Compute "
+                        "it from the model's output, with torch functions that have gradients."
+                    )
+                found = torch.autograd.grad(own.sum(), asked, retain_graph=True, allow_unused=True)
+                alive = None if lengths is None else (lengths > target).to(own.device)
+                for column, gradient in enumerate(found):
+                    if column == len(passed):
+                        gradient = None if gradient is None else gradient.select(tops[-1].axis, end - begin - 1)
+                    norms[row, column] = _norm(gradient, alive)
+                    for name, place in vector.parts.items() if column < len(passed) else ():
+                        parts[name][row, column] = _norm(None if gradient is None else gradient[:, place], alive)
+            if at_source:
+                passed.append(here)
+    return Reach(tuple(targets), tuple(sources), norms, parts)
+
+
+class _Top:
+    """What a recurrent layer gave in one call, and which of its dimensions counts the steps."""
+
+    def __init__(self, output: Tensor, axis: int) -> None:
+        self.output, self.axis = output, axis
+
+
+@contextmanager
+def _tops(model: SequenceModel) -> Iterator[list[_Top]]:
+    """Note what the recurrent layers inside give, the newest last, with a gradient."""
+    found: list[_Top] = []
+
+    def note(layer: torch.nn.Module, _: Any, result: Any) -> None:
+        output = result[0]
+        assert isinstance(layer, RecurrentLayer)
+        if isinstance(output, Tensor) and output.dim() > 2:
+            if not output.requires_grad:
+                output.requires_grad_()
+            found.append(_Top(output, 1 if layer.batch_first else 0))
+
+    layers = model.model.modules() if isinstance(model.model, torch.nn.Module) else ()
+    hooks = [layer.register_forward_hook(note) for layer in layers if isinstance(layer, RecurrentLayer)]
+    try:
+        yield found
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _output_that_is_state(tops: list[_Top], vectors: Tensor, vector: StateVector) -> Tensor | None:
+    """Return what the last layer gave, where its last step is a part of the state."""
+    if not tops:
+        return None
+    top = tops[-1]
+    last = top.output.detach().select(top.axis, -1).flatten(1)
+    if len(last) != len(vectors):
+        return None
+    width = last.shape[1]
+    ends = [place.stop for place in vector.parts.values() if place.stop - place.start >= width]
+    is_state = any(torch.equal(vectors.detach()[:, end - width : end], last) for end in ends)
+    return top.output if is_state else None
+
+
+def _norm(gradient_BN: Tensor | None, alive_B: Tensor | None) -> float:
+    """Return the root of the mean square of the rows' norms."""
+    if gradient_BN is None:
+        return 0.0
+    squares = gradient_BN.detach().double().flatten(1).square().sum(1)
+    if alive_B is not None:
+        squares = squares[alive_B]
+    return float(squares.mean().sqrt()) if len(squares) else float("nan")

@@ -1,0 +1,1 @@
+"""Long sequences in little memory: steps that are run again on the way back."""

@@ -1,0 +1,1 @@
+"""What is done with gradients between the backward pass and the step."""
