@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
-from recur.gradients import Checkpointed, recomputation
-from recur.gradients.recomputation.budget import planned
+from recur.gradients import Checkpointed
+from recur.gradients.recomputation import checkpointed
+from recur.gradients.checkpointed.budget import planned
 from recur.ops import _random
 
 
