@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from recur.gradients import Checkpointed
-from recur.gradients.recomputation import checkpointed
-from recur.gradients.checkpointed.budget import planned
+from recur.gradients.recomputation import checkpointed as recomputing
+from recur.gradients.recomputation.budget import planned
 from recur.ops import _random
 
 
@@ -93,7 +93,7 @@ def checkpointed(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Checkpointed]
         if slots is None:
             return Checkpointed(layer, checkpoint_every=length, **options)
         monkeypatch.setattr(
-            recomputation,
+            recomputing,
             "fitted",
             lambda owner, num_steps, costs, memory: planned(num_steps, length, slots, costs),
         )
