@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Never, Unpack
 
 import torch
@@ -102,6 +102,9 @@ class ConvLSTM(ConvLayer):
         self._num_features = num_features(type(self).__name__, num_dims)
         super().__init__(make, input_size, hidden_size, num_layers, batch_first, dropout, bidirectional, options)
 
+    def _share_kept(self, values: Mapping[str, Tensor]) -> Tensor | None:
+        return values["f"]
+
 
 class ConvGRU(ConvLayer):
     """The convolutional GRU (Ballas et al. 2016): products with matrices become convolutions, the state an image.
@@ -167,3 +170,6 @@ class ConvGRU(ConvLayer):
         check_names(type(self).__name__, more)
         self._num_features = num_features(type(self).__name__, num_dims)
         super().__init__(make, input_size, hidden_size, num_layers, batch_first, dropout, bidirectional, options)
+
+    def _share_kept(self, values: Mapping[str, Tensor]) -> Tensor | None:
+        return values["z"]

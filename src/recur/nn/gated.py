@@ -171,6 +171,12 @@ class GatedLayer(GatedForm, RecurrentLayer):
             and set(self.dilations) == {1}
         )
 
+    def _share_kept(self, values: Mapping[str, Tensor]) -> Tensor | None:
+        if self._op not in initialization.HOLDS:
+            return None
+        gate, sign = initialization.HOLDS[self._op]
+        return values[gate] if sign > 0 else 1 - values[gate]
+
     def _run_one(self, x_TBI: Tensor, asked: Asked) -> Result:
         return _dispatch.run(self._cell.backends, self._call(x_TBI, asked), self.backend)
 

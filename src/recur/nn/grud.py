@@ -207,6 +207,10 @@ class GRUD(TimedLayer):
 
         super().__init__(make, input_size, hidden_size, num_layers, batch_first, dropout, bidirectional, options)
 
+    def _share_kept(self, values: Mapping[str, Tensor]) -> Tensor | None:
+        # The state decays with time before the gate sees it.
+        return values["z"] * values["decay_h"]
+
     def forward(
         self,
         x: Sequences,

@@ -14,9 +14,9 @@ from recur.ops._cell import Cell
 
 SCHEMES = ("torch", "orthogonal", "identity", "chrono")
 
-# The gate that holds the old state, by op, and the sign of its bias: the forget gate of an LSTM, and its like. That of
-# an MGU holds the state where it is closed.
-_HOLDS = {"lstm": ("f", 1), "gru": ("z", 1), "ligru": ("z", 1), "mgu": ("f", -1)}
+HOLDS = {"lstm": ("f", 1), "gru": ("z", 1), "ligru": ("z", 1), "mgu": ("f", -1)}
+"""The gate that holds the old state, by op, and the sign of its bias: the forget gate of an LSTM, and its like. That of
+an MGU holds the state where it is closed."""
 
 
 def check(
@@ -44,7 +44,7 @@ def check(
     if (init == "chrono") != (chrono_steps is not None):
         raise ValueError(f"{owner}: init='chrono' and chrono_steps go together; give both or neither.")
     for name, value in (("init='chrono'", init == "chrono" or None), ("forget_bias", forget_bias)):
-        if value is not None and cell.name not in _HOLDS:
+        if value is not None and cell.name not in HOLDS:
             raise ValueError(f"{owner}: {name} is for layers with a forget or update gate: LSTM, GRU, MGU, LiGRU.")
         if value is not None and "bias_ih" not in names:
             raise ValueError(f"{owner}: {name} sets biases, but there are none; pass bias=True.")
@@ -119,7 +119,7 @@ def draw(
         if init == "chrono":
             _draw_chrono(weights, cell, hidden_size, chrono_steps or 2)
         if forget_bias is not None:
-            gate, sign = _HOLDS[cell.name]
+            gate, sign = HOLDS[cell.name]
             index = cell.gates.index(gate)
             _blocks(weights["bias_ih"], hidden_size)[index].fill_(sign * forget_bias)
             _blocks(weights["bias_hh"], hidden_size)[index].zero_()
@@ -146,7 +146,7 @@ def _draw_chrono(weights: Mapping[str, Tensor], cell: Cell, hidden_size: int, st
     nn.init.zeros_(weights["bias_ih"])
     nn.init.zeros_(weights["bias_hh"])
     blocks = dict(zip(cell.gates, _blocks(weights["bias_ih"], hidden_size), strict=True))
-    gate, sign = _HOLDS[cell.name]
+    gate, sign = HOLDS[cell.name]
     holds = blocks[gate]
     holds.uniform_(1, max(steps - 1, 1)).log_().mul_(sign)
     if "i" in blocks:

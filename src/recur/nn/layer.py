@@ -82,6 +82,17 @@ class RecurrentLayer(Stack):
     def _check_extras(self, extras: Tensor, first: State, lengths: Tensor | None, reset: Tensor | None) -> None:
         """Raise where the `extras` of `_forward` make no sense beside the initial state of the first layer."""
 
+    def _share_kept(self, values: Mapping[str, Tensor]) -> Tensor | None:
+        """Return how much of its state each unit keeps in a step beside what its weights make of it.
+
+        Args:
+            values: States and gates, as of `Steps`.
+
+        Returns:
+            As the values, from 0 to 1; None for a kind without gates that tell.
+        """
+        return None
+
     # --- running ------------------------------------------------------------------------------------------------
 
     def forward(

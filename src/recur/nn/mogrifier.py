@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Unpack
 
 import torch
@@ -160,3 +160,6 @@ class MogrifierLSTM(CellLayer):
             return MogrifierLSTMCell(size, self.hidden_sizes[layer], **form)
 
         super().__init__(make, input_size, hidden_size, num_layers, batch_first, dropout, bidirectional, options)
+
+    def _share_kept(self, values: Mapping[str, Tensor]) -> Tensor | None:
+        return values["f"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Unpack
 
 import torch
@@ -127,3 +127,6 @@ class MultiplicativeLSTM(CellLayer):
             return MultiplicativeLSTMCell(size, self.hidden_sizes[layer], device=device, dtype=dtype)
 
         super().__init__(make, input_size, hidden_size, num_layers, batch_first, dropout, bidirectional, options)
+
+    def _share_kept(self, values: Mapping[str, Tensor]) -> Tensor | None:
+        return values["f"]

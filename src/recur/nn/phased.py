@@ -190,3 +190,7 @@ class PhasedLSTM(TimedLayer):
             return PhasedLSTMCell(size, self.hidden_sizes[layer], **form, device=device, dtype=dtype)
 
         super().__init__(make, input_size, hidden_size, num_layers, batch_first, dropout, bidirectional, options)
+
+    def _share_kept(self, values: Mapping[str, Tensor]) -> Tensor | None:
+        # While the time gate is shut the cell state stays as it is.
+        return 1 - values["k"] * (1 - values["f"])

@@ -156,3 +156,7 @@ class RHN(CellLayer):
             return RHNCell(size, self.hidden_sizes[layer], depth, **form)
 
         super().__init__(make, input_size, hidden_size, num_layers, batch_first, dropout, bidirectional, options)
+
+    def _share_kept(self, values: Mapping[str, Tensor]) -> Tensor | None:
+        # The carry gates of the highway layers of a step, one after the other.
+        return torch.stack([value for name, value in values.items() if name.startswith("c")]).prod(0)

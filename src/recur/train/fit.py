@@ -198,7 +198,8 @@ def _fit(run: RunFolder, display: Display, *, resume: bool) -> RunFolder:
         pace=pace,
         display=display,
         every=training.probe_every or 0,
-        window=training.reach or training.window or 1,
+        window=training.window or 1,
+        reach=training.reach or training.window or 1,
     )
     trainer = _trainer(run, training, model.options, recorder, probing)
     task.train()

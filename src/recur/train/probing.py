@@ -28,15 +28,18 @@ _BEGUN = 0.1
 class Probing(Callback):
     """Probes the network on the newest windows, writes rows of kind "probe", and warns of each finding once.
 
-    A probe takes less time than a training step of the main job: it looks from the last step of sixteen rows back to
-    steps at lags of powers of two, in evaluation mode, and draws no random number of the training's.
+    A probe looks from the last step of sixteen rows back to steps at lags of powers of two, in evaluation mode, and
+    draws no random number of the training's. The state is the model's own at the window's first step, not the one that
+    training carried there. A window of less than half the usual length, such as the last of an epoch may be, is passed
+    over.
 
     Args:
         run: Where the rows go.
         pace: Tells how far training has come.
         display: Where warnings are said.
         every: Steps between probes; 0 for none.
-        window: Steps that the gradient may go back.
+        window: Steps of a window.
+        reach: Steps that the gradient may go back.
     """
 
     run: RunFolder
@@ -44,6 +47,7 @@ class Probing(Callback):
     display: Display
     every: int
     window: int
+    reach: int
     in_a_row: Counter[str] = field(default_factory=Counter)
     said: set[str] = field(default_factory=set)
     losses: list[float] = field(default_factory=list)
@@ -61,11 +65,14 @@ class Probing(Callback):
     ) -> None:
         """Look, where it is time to."""
         assert isinstance(pl_module, LanguageTask)
+        if not (self.every and trainer.is_global_zero):
+            return
         step = trainer.global_step
         if not pl_module.guard.reason:
             self.losses.append(pl_module.loss)
             self.removed.append(pl_module.removed)
-        if not self._is_due(trainer, step):
+        if not self._is_due(trainer, step) or batch.x.shape[1] < self.window // 2:
+            self._before = None
             return
         found = probe_step(pl_module.model, batch)
         training = self._training(pl_module)
@@ -97,7 +104,7 @@ class Probing(Callback):
             update = float(moved / torch.nn.utils.get_total_norm([old for _, old in pairs]))
         self._before = None
         return Training(
-            window=self.window, clipped=clipped, removed=removed, update=update, loss=mean, best_loss=self.best_loss
+            window=self.reach, clipped=clipped, removed=removed, update=update, loss=mean, best_loss=self.best_loss
         )
 
     def _say(self, finding: Finding, step: int) -> None:

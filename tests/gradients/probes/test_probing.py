@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -122,54 +123,65 @@ def test_the_time_constant_of_each_cell_is_that_of_the_gate_that_keeps() -> None
         assert found.layers[0].activity.time_constants == pytest.approx([-1 / math.log(keeps)] * 2, rel=1e-13), name
 
 
-def naive_reach(layer: Any, x: Tensor, losses: Any, state: Any) -> Tensor:
-    """The norms of dE_t/dh_s by one call a step and one backward pass a pair, for one row."""
-    states, found = [], []
-    for t in range(len(x)):
-        output, state = layer(x[t : t + 1], state)
-        # Each a tensor of its own: a cell may hand on what it was given.
-        state = nest.mapped(lambda leaf, t=t: leaf.detach().requires_grad_() if t == 0 else leaf.clone(), state)
-        leaves = [leaf for _, leaf in nest.leaves(state)]
-        loss = losses(output)[0]
-        row = []
-        for before in states:
-            grads = torch.autograd.grad(loss, before, retain_graph=True, allow_unused=True)
-            row.append(math.sqrt(sum(float((g * g).sum()) for g in grads if g is not None)))
-        found.append(row)
-        states.append(leaves)
+def naive_reach(layer: Any, x: Tensor, losses: Any, along: dict[str, Tensor]) -> Tensor:
+    """The norms of dE_t/dh_s by one call a step and one backward pass a pair, for one row; NaN after a reset."""
+    states: list[list[Tensor]] = []
+    state = None
     norms = torch.full((len(x), len(x)), torch.nan, dtype=torch.float64)
-    for t, row in enumerate(found):
-        norms[t, : len(row)] = torch.tensor(row, dtype=torch.float64)
+    for t in range(len(x)):
+        output, state = layer(x[t : t + 1], state, **{name: value[t : t + 1] for name, value in along.items()})
+        # Each a tensor of its own: a cell may hand on what it was given.
+        state = nest.mapped(lambda leaf: leaf.clone() if leaf.requires_grad else leaf.detach().requires_grad_(), state)
+        loss = losses(output)[0]
+        for s, before in enumerate(states):
+            grads = torch.autograd.grad(loss, before, retain_graph=True, allow_unused=True)
+            if not along["reset"][s + 1 : t + 1].any():
+                norms[t, s] = math.sqrt(sum(float((g * g).sum()) for g in grads if g is not None))
+        states.append([leaf for _, leaf in nest.leaves(state)])
     return norms
 
 
 def test_the_reach_is_what_autograd_gives_for_each_pair(kind_on: Any) -> None:
     kind, options = kind_on
-    inputs = kind.input_size or 4
+    inputs, num_steps = kind.input_size or 4, 7
     layer = kind.make(inputs, 5, num_layers=2, **options)
-    x = torch.randn(9, 1, inputs, *kind.spatial, dtype=torch.float64)
+    x = torch.randn(num_steps, 2, inputs, *kind.spatial, dtype=torch.float64)
+    along = {"reset": torch.zeros(num_steps, 2, dtype=torch.bool)} | (kind.timed(num_steps, 2) if kind.timed else {})
+    along["reset"][4, 0] = True
+    lengths = [num_steps, 5]
     weight = torch.randn_like(layer(x[:1])[0][0, 0])
 
     def losses(output: Tensor) -> Tensor:
-        return (output * weight).flatten(2).sum(2).square().sum(1)
+        return (output * weight).flatten(2).sum(2).square()
 
-    found = probe(
-        layer,
-        (x, torch.zeros(9, 1, dtype=torch.float64)),
-        loss=lambda output, _: (output * weight).flatten(2).sum(2).square(),
-        exponents=0,
-        lags=(),
-    )
     with held_still(layer):
-        wanted = naive_reach(layer, x, losses, None)
-    is_before = torch.ones(9, 9, dtype=torch.bool).tril(-1)
+        rows = [
+            naive_reach(
+                layer,
+                x[:length, row : row + 1],
+                lambda output: losses(output).sum(1),
+                {name: value[:length, row : row + 1] for name, value in along.items()},
+            )
+            for row, length in enumerate(lengths)
+        ]
+    both = torch.full((2, num_steps, num_steps), torch.nan, dtype=torch.float64)
+    for row, norms in enumerate(rows):
+        both[row, : len(norms), : len(norms)] = norms
+    wanted = both.square().nanmean(0).sqrt()
+    layer.batch_first = True
+    given = {name: value.transpose(0, 1) for name, value in along.items()}
+    batch = SimpleNamespace(x=x.transpose(0, 1), target=torch.zeros(2, num_steps), lengths=lengths)
+    found = probe(layer, batch, loss=lambda output, _: losses(output), exponents=0, lags=(), **given).reach.norms
+    is_before = torch.ones(num_steps, num_steps, dtype=torch.bool).tril(-1)
     # One is a chain of pieces, the other of steps, in another order of sums.
-    torch.testing.assert_close(found.reach.norms[is_before], wanted[is_before], rtol=1e-10, atol=1e-14)
-    assert bool(found.reach.norms[torch.ones(9, 9, dtype=torch.bool).triu(1)].isnan().all())
+    torch.testing.assert_close(found[is_before], wanted[is_before], rtol=1e-10, atol=1e-14, equal_nan=True)
+    assert wanted[6, 3].isnan()
+    assert wanted[4, 3] == rows[1][4, 3] > 0
+    assert bool(found[torch.ones_like(is_before).triu(1)].isnan().all())
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_resets_cut_the_reach_and_ended_rows_do_not_count(backend: str) -> None:
+def test_what_a_reset_cuts_and_rows_that_ended_do_not_count(backend: str) -> None:
     layer = recur_nn.GRU(3, 4, batch_first=True, backend=backend, dtype=torch.float64)
     x = torch.randn(2, 8, 3, dtype=torch.float64)
     reset = torch.zeros(2, 8, dtype=torch.bool)
@@ -184,13 +196,20 @@ def test_resets_cut_the_reach_and_ended_rows_do_not_count(backend: str) -> None:
     )
     found = probe(layer, batch, exponents=0, lags=())
     norms = found.reach.norms
-    assert norms[5:, :5].abs().max() == 0
+    assert norms[5:, :5].isnan().all()
+    assert found.reach.by_lag()[0] == (0, 1, 2, 3, 4)
     assert norms[4, :5].min() > 0
     # At step 6 one row is left, at step 5 there are two.
     alone = probe(layer, Batch(**{**vars(batch), "lengths": torch.tensor([8, 8])}), rows=1, exponents=0, lags=())
     torch.testing.assert_close(norms[7, 5:], alone.reach.norms[7, 5:])
     both = probe(layer, Batch(**{**vars(batch), "lengths": torch.tensor([8, 8])}), exponents=0, lags=())
     torch.testing.assert_close(norms[4, :5], both.reach.norms[4, :5])
+    # Where no pair of steps is left, there is nothing to say.
+    cut = probe(layer, Batch(**{**vars(batch), "reset": torch.ones_like(reset)}), targets=[7], sources=[0, 3])
+    assert cut.reach.by_lag()[0] == ()
+    assert cut.reach.memory_length() is None
+    assert cut.layers[0].exponents == ()
+    assert cut.layers[0].singular_values == {}
 
 
 def test_the_lags_of_a_known_decay() -> None:
@@ -229,21 +248,6 @@ def test_torchs_own_layers_are_seen_through_and_left_as_they_were() -> None:
     assert [layer.name for layer in found.layers] == ["l0", "l1"]
     assert set(found.layers[0].activity.gates) == {"i", "f", "o"}
     assert len(found.layers[0].exponents) == 4
-    # Two directions have activities, and no state that leads from the first step to the last.
-    both = nn.GRU(3, 4, batch_first=True, bidirectional=True)
-
-    class Model(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.both, self.top = both, nn.GRU(8, 4, batch_first=True)
-
-        def forward(self, x: Tensor, state: Any = None) -> tuple[Tensor, Any]:
-            return self.top(self.both(x)[0], state)
-
-    found = probe(Model(), (x, target))
-    assert [layer.name for layer in found.layers] == ["both", "both.reverse", "top"]
-    assert found.layers[0].exponents == ()
-    assert len(found.layers[2].exponents) == 4
 
 
 def test_a_whole_language_model_and_its_figures_as_json() -> None:

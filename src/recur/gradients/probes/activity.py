@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -20,18 +19,6 @@ LOW, HIGH = 0.1, 0.9
 _SATURATED, _MOST_STEPS, _DEAD = 0.95, 0.9, 1e-3
 
 _GATE = re.compile(r"[ifork]|z|[tc]\d+|decay_h")
-
-_KEEPS: Mapping[str, tuple[str, bool]] = {
-    "LSTM": ("f", False),
-    "MogrifierLSTM": ("f", False),
-    "MultiplicativeLSTM": ("f", False),
-    "ConvLSTM": ("f", False),
-    "GRU": ("z", False),
-    "ConvGRU": ("z", False),
-    "LiGRU": ("z", False),
-    "MGU": ("f", True),
-}
-# The gate that says how much of its state a unit keeps, and whether it is one minus that.
 
 
 @dataclass(frozen=True)
@@ -57,8 +44,11 @@ class Activity:
 
     Attributes:
         gates: The distribution of each gate by name.
-        kept: The distribution of the share of its state that a unit keeps in a step: of the forget gate of an LSTM, the
-            update gate of a GRU, one minus the gate of an MGU; None for a cell without such a gate.
+        kept: The distribution of the share of its state that a unit keeps in a step, as its gates say: the forget gate
+            of an LSTM (of a phased one, beside what its time gate shuts out), the update gate of a GRU (of a GRU-D,
+            times the state's decay), one minus the gate of an MGU, the product of the carry gates of a recurrent
+            highway network. None for a cell without such gates; also for a CfC, whose gate mixes two new values and
+            keeps nothing of the old.
         time_constants: For each unit the steps after which what it holds has faded to 1/e, -1 / mean(ln k) with k that
             share, infinite where it is always one; empty without such a gate.
         saturated: Share of the units whose |h| is above 0.95 in nine of ten steps.
@@ -97,7 +87,7 @@ def activity(layer: RecurrentLayer, steps: Steps, alive: Tensor | None = None) -
     is_bounded = bool((h_abs <= 1).all())
     saturated = (h_abs > _SATURATED).double().mean(0) > _MOST_STEPS
     moved = h_NH.amax(0) - h_NH.amin(0)
-    kept_NH = _share_kept(layer, values)
+    kept_NH = layer._share_kept(values)
     return Activity(
         gates=gates,
         kept=None if kept_NH is None else _gate(kept_NH),
@@ -120,14 +110,6 @@ def _gate(value_NH: Tensor) -> Gate:
         high=float((value_NH > HIGH).double().mean()),
         mean=float(value_NH.mean()),
     )
-
-
-def _share_kept(layer: RecurrentLayer, values: Mapping[str, Tensor]) -> Tensor | None:
-    kind = next((base.__name__ for base in type(layer).__mro__ if base.__name__ in _KEEPS), None)
-    if kind is None:
-        return None
-    name, is_inverse = _KEEPS[kind]
-    return 1 - values[name] if is_inverse else values[name]
 
 
 def _time_constants(kept_NH: Tensor) -> tuple[float, ...]:

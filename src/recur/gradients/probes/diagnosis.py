@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from recur.gradients.probes.probing import LayerProbe, Probe
+from recur.gradients.probes.layer_probe import LayerProbe
+from recur.gradients.probes.probing import Probe
+from recur.kinds import is_whole
 from recur.wording import quantity
 
 # A trained character LSTM has 7e-2 at half its window of 64, a GRU 2e-1, a tanh RNN 1e-5; each anew 1e-7 and less.
@@ -21,6 +24,11 @@ _ALWAYS_CLIPPED, _MUCH_REMOVED = 0.95, 0.2
 _LARGEST_UPDATE, _SMALLEST_UPDATE = 0.3, 1e-5
 _RISEN = 1.2
 
+_AGAINST_EXPLODING = {
+    "gradient_clip": "gradient_clip bounds it at each step back",
+    "init='orthogonal'": "init='orthogonal' draws recurrent weights that keep its length",
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
@@ -34,6 +42,9 @@ class Training:
         update: Norm of one step's change of the weights, by the norm of the weights.
         loss: Mean loss of late.
         best_loss: Lowest mean loss over as many steps so far.
+
+    Raises:
+        ValueError: `window` or `lag` is no such number of steps.
     """
 
     window: int | None = None
@@ -43,6 +54,11 @@ class Training:
     update: float | None = None
     loss: float | None = None
     best_loss: float | None = None
+
+    def __post_init__(self) -> None:
+        for name, value, least in (("window", self.window, 1), ("lag", self.lag, 0)):
+            if value is not None and not is_whole(value, least):
+                raise ValueError(f"Training: {name} must be a whole number from {least} on, not {value!r}.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +86,9 @@ def diagnose(probe: Probe, training: Training | None = None) -> tuple[Finding, .
     """Return what is wrong, the gravest first; nothing where all is well.
 
     The thresholds are those that tell networks built to be ill from healthy ones in the tests; they are meant to stay
-    quiet in doubt.
+    quiet in doubt. Pairs of steps with a reset between them say nothing, and where `lag` is known, a gradient that
+    vanishes beyond it is no fault. Options of a layer are those of `recur.nn`, and named only where one of the
+    network's layers, or the one that is advised, takes them.
 
     Args:
         probe: What was found on a batch that is as long as the training's windows, or longer.
@@ -122,18 +140,19 @@ def _exploding(probe: Probe) -> Finding | None:
         name="exploding gradient",
         what="the gradient grows on its way back in time.",
         evidence=evidence,
-        advice="Clip it (clip_norm=1, or gradient_clip of the layer at each step back), draw recurrent weights with "
-        "init='orthogonal', or lower the learning rate.",
+        advice="Clip it (clip_norm=1) or lower the learning rate." + _options(probe.layers, _AGAINST_EXPLODING),
     )
 
 
 def _vanishing(probe: Probe, known: Training) -> Finding | None:
+    length = probe.reach.memory_length()
+    if known.lag is not None and length is not None and length >= known.lag:
+        return None
     relative = _relative(probe)
     window = known.window or probe.num_steps
     lags = [lag for lag in relative if lag <= window // 2]
     if not lags or lags[-1] < 4 or not relative[lags[-1]] < _VANISHED:
         return None
-    length = probe.reach.memory_length()
     evidence = f"At a lag of {lags[-1]} of {window} steps its norm is {relative[lags[-1]]:.1g} of that at the output"
     evidence += "" if length is None else f", and below a tenth from {quantity(length, 'step')} on"
     evidence += "."
@@ -150,18 +169,27 @@ def _vanishing(probe: Probe, known: Training) -> Finding | None:
 
 def _cure(probe: Probe, known: Training) -> str:
     """Return what helps a cell of this kind to remember."""
-    kinds = {layer.kind for layer in probe.layers}
     steps = known.lag or known.window or probe.num_steps
-    if kinds & {"LSTM", "GRU", "LiGRU"}:
+    chrono = f"init='chrono' and chrono_steps={max(steps, 2)}"
+    if any("init='chrono'" in layer.takes for layer in probe.layers):
         return (
-            f"Let its gates start open: init='chrono' with chrono_steps={steps} (or forget_bias=1 to 5), and train on; "
-            "new networks grow out of it where the task needs it."
+            "Train on: new networks grow out of it where the task needs it. In Python, let the layers' gates start "
+            f"open with {chrono} (or forget_bias=1 to 5)."
         )
-    begin = "A plain recurrent cell cannot hold on to it: use" if "RNN" in kinds else "Use"
-    return (
-        f"{begin} an LSTM or a GRU with init='chrono' and chrono_steps={steps}; or an RNN with nonlinearity='relu' "
-        "and init='identity', or an IndRNN."
-    )
+    begin = "A plain recurrent cell cannot hold on to it: use" if _has_kind(probe, "RNN") else "Use"
+    others = "; or an RNN with nonlinearity='relu' and init='identity'"
+    others += "" if _has_kind(probe, "IndRNN") else "; or an IndRNN"
+    return f"{begin} an LSTM or a GRU, in Python with {chrono}{others}."
+
+
+def _has_kind(probe: Probe, kind: str) -> bool:
+    return any(layer.kind == kind for layer in probe.layers)
+
+
+def _options(layers: Sequence[LayerProbe], helpful: Mapping[str, str]) -> str:
+    """Return a sentence about those of some options, each with what it does, that one of the layers takes."""
+    found = [what for name, what in helpful.items() if any(name in layer.takes for layer in layers)]
+    return f" In Python, of the layer: {'; '.join(found)}." if found else ""
 
 
 def _short_memory(probe: Probe, known: Training) -> Finding | None:
@@ -207,7 +235,8 @@ def _saturated(layer: LayerProbe) -> Finding | None:
         name="saturated units",
         what=f"units of {layer.name or layer.kind} are stuck at one of their ends, where they let no gradient through.",
         evidence=f"In {share:.0%} of its {quantity(layer.units, 'unit')} |h| is above 0.95 in nine of ten steps.",
-        advice="Scale the inputs, lower the learning rate, or use layer_norm=True.",
+        advice="Scale the inputs or lower the learning rate."
+        + _options([layer], {"layer_norm": "layer_norm=True keeps units in between"}),
     )
 
 
@@ -220,7 +249,8 @@ def _shut(layer: LayerProbe) -> Finding | None:
         name="shut gates",
         what=f"the gates of {layer.name or layer.kind} throw its state away at each step.",
         evidence=f"In {kept.low:.0%} of all steps a unit keeps less than a tenth of it; the mean is {kept.mean:.2g}.",
-        advice="Draw the weights anew with forget_bias=1 or init='chrono', or lower the learning rate.",
+        advice="Lower the learning rate, and begin with other weights."
+        + _options([layer], {"forget_bias": "forget_bias=1 or init='chrono' begins with open gates"}),
     )
 
 
@@ -232,7 +262,8 @@ def _dead(layer: LayerProbe) -> Finding | None:
         name="dead units",
         what=f"units of {layer.name or layer.kind} never change, whatever they read.",
         evidence=f"In {share:.0%} of its {quantity(layer.units, 'unit')} h moves by less than 0.001 over the batch.",
-        advice="Lower the learning rate, use nonlinearity='tanh' instead of a rectifier, or fewer units.",
+        advice="Lower the learning rate, or use fewer units (hidden_size)."
+        + _options([layer], {"nonlinearity": "nonlinearity='tanh' instead of a rectifier"}),
     )
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from recur.gradients.probes.sequence_model import SequenceModel, held_still
-from recur.gradients.probes.state_vector import vector_of
+from recur.gradients.probes.state_vector import StateVector, vector_of
 from recur.nn import RecurrentLayer, nest
 
 _MOST_ROWS = 1024
@@ -24,15 +24,18 @@ class Trajectory:
         model: Held still, see `held_still`.
         x: Inputs, (B, T, ...) or (T, B, ...).
         state: State before the first step; None for the model's own.
+        vector: How the state is laid out, where that is known.
 
     Attributes:
         num_steps: T.
         size: Number of elements n of the state that count: those of a layer's clocks do not, which follow no weights.
     """
 
-    def __init__(self, model: SequenceModel, x: Tensor, state: Any = None) -> None:
+    def __init__(
+        self, model: SequenceModel, x: Tensor, state: Any = None, *, vector: StateVector | None = None
+    ) -> None:
         self._model, self._x = model, x
-        self._vector = vector_of(model, x, state)
+        self._vector = vector or vector_of(model, x, state)
         self._moving = _moving(model.model, self._vector.parts)
         self.num_steps = x.shape[model.axis]
         self.size = len(self._moving)
@@ -70,23 +73,19 @@ class Trajectory:
             pieces = [self.pulled_back(part, begin, end) for part in torch.split(vectors_BKN, most, 1)]
             return torch.cat(pieces, 1)
         model, rows = self._model, 1 - self._model.axis
-        kept = model.along
         start = self._states[begin].repeat_interleave(count, 0).requires_grad_()
-        try:
-            model.along = {name: value.repeat_interleave(count, rows) for name, value in kept.items()}
-            with torch.enable_grad():
-                x = self._x.repeat_interleave(count, rows)
-                final = self._vector.of(model.run(x, begin, end, self._vector.state(start))[1])
-                upstream = torch.zeros_like(final)
-                upstream[:, self._moving] = vectors_BKN.reshape(batch * count, size).to(final.dtype)
-                if not final.requires_grad:
-                    raise ValueError(
-                        f"{model.owner}: the state after the last step has no gradient with respect to the one before "
-                        "the first. A model that detaches its state cannot be probed."
-                    )
-                (found,) = torch.autograd.grad(final, start, upstream)
-        finally:
-            model.along = kept
+        many = model.beside({name: value.repeat_interleave(count, rows) for name, value in model.along.items()})
+        with torch.enable_grad():
+            x = self._x.repeat_interleave(count, rows)
+            final = self._vector.of(many.run(x, begin, end, self._vector.state(start))[1])
+            upstream = torch.zeros_like(final)
+            upstream[:, self._moving] = vectors_BKN.reshape(batch * count, size).to(final.dtype)
+            if not final.requires_grad:
+                raise ValueError(
+                    f"{model.owner}: the state after the last step has no gradient with respect to the one before "
+                    "the first. A model that detaches its state cannot be probed."
+                )
+            (found,) = torch.autograd.grad(final, start, upstream)
         return found[:, self._moving].reshape(batch, count, size)
 
     def jacobian(self, begin: int, end: int) -> Tensor:
@@ -100,18 +99,26 @@ class Trajectory:
         values: Tensor = torch.linalg.svdvals(self.jacobian(begin, end).double())
         return values
 
-    def lyapunov_exponents(self, count: int, *, every: int, generator: torch.Generator) -> Tensor:
+    def lyapunov_exponents(
+        self, count: int, *, every: int, generator: torch.Generator, lengths: Tensor | None = None
+    ) -> Tensor:
         """Return the leading Lyapunov exponents along each row, (B, count) float64, in nats per step.
 
         `count` vectors are pulled back through the sequence, from its last step to its first, and made orthonormal
         again every few steps by a QR decomposition (Benettin et al. 1980); the transposed product has the singular
         values of the product itself. The first quarter, in which they turn towards the leading directions, does not
-        count.
+        count. In each row the steps between two decompositions are left out where it has ended or is reset: a reset
+        tells nothing of how the network forgets.
 
         Args:
             count: Number of exponents, at most n.
             every: Steps between two decompositions.
             generator: Draws the vectors to begin with.
+            lengths: True steps of each row, (B,); None when all have T.
+
+        Returns:
+            Minus infinity where so many directions of the state were lost altogether, as where all units of a rectifier
+            were at zero; NaN in a row of which nothing is left.
         """
         bounds = [*range(self.first, self.num_steps, every), self.num_steps]
         self.advance(bounds[:-1])
@@ -119,16 +126,28 @@ class Trajectory:
         drawn = torch.randn(len(like), self.size, count, generator=generator, dtype=torch.float64)
         q_BNK = torch.linalg.qr(drawn.to(like.device))[0]
         pieces = list(pairwise(bounds))[::-1]
-        turning = len(pieces) // 4
-        total, steps = torch.zeros(len(like), count, dtype=torch.float64, device=like.device), 0
-        for number, (begin, end) in enumerate(pieces):
+        is_whole_PB = torch.stack([self._is_whole(begin, end, lengths) for begin, end in pieces]).to(like.device)
+        counts_PB = is_whole_PB & (is_whole_PB.cumsum(0) > is_whole_PB.sum(0) // 4)
+        total = torch.zeros(len(like), count, dtype=torch.float64, device=like.device)
+        for (begin, end), is_whole_B, counts_B in zip(pieces, is_whole_PB, counts_PB, strict=True):
+            if not bool(is_whole_B.any()):
+                continue
             pulled = self.pulled_back(q_BNK.transpose(1, 2), begin, end)
-            q_BNK, r_BKK = torch.linalg.qr(pulled.transpose(1, 2).double())
-            if number >= turning:
-                total += r_BKK.diagonal(dim1=1, dim2=2).abs().log()
-                steps += end - begin
-        # A layer that forgets all at once has minus infinity.
-        return (total / steps).sort(1, descending=True)[0].cpu()
+            turned_BNK, r_BKK = torch.linalg.qr(pulled.transpose(1, 2).double())
+            q_BNK = torch.where(is_whole_B[:, None, None], turned_BNK, q_BNK)
+            total += r_BKK.diagonal(dim1=1, dim2=2).abs().log().where(counts_B[:, None], 0.0)
+        steps_P = torch.tensor([end - begin for begin, end in pieces], device=like.device)
+        steps_B = (counts_PB * steps_P[:, None]).sum(0)
+        return (total / steps_B[:, None]).sort(1, descending=True)[0].cpu()
+
+    def _is_whole(self, begin: int, end: int, lengths: Tensor | None) -> Tensor:
+        """Return in which rows these steps hang together, (B,): they are neither past the end nor reset."""
+        batch = len(self._states[self.first])
+        is_whole = torch.ones(batch, dtype=torch.bool) if lengths is None else lengths.cpu() >= end
+        reset = self._model.along.get("reset")
+        if reset is None:
+            return is_whole
+        return is_whole & ~self._model.piece(reset, begin, end).any(self._model.axis).cpu()
 
 
 def _moving(model: Any, parts: dict[str, slice]) -> Tensor:
@@ -161,7 +180,7 @@ def state_jacobian(
 
     Raises:
         TypeError: The model returns no state.
-        ValueError: The state has no gradient, or the sequence is too short.
+        ValueError: The state has no gradient, the sequence is too short, or a layer reads in both directions.
 
     Example:
         >>> layer = torch.nn.RNN(1, 2, nonlinearity="relu", bias=False)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from recur.gradients.probes.sequence_model import SequenceModel
-from recur.gradients.probes.state_vector import StateVector, vector_of
+from recur.gradients.probes.state_vector import StateVector
 from recur.nn import RecurrentLayer
 
 Losses = Callable[[Any, int, int], Tensor | None]
@@ -25,12 +25,13 @@ class Reach:
 
     The state is all that a later step knows of what came before, of all layers together; a path through a layer above
     counts there, not below. The norm of a row's gradient is its L2 norm; of several rows it is the root of the mean
-    square.
+    square. A row that has ended by step t, or that is reset between s and t, does not count.
 
     Attributes:
         targets: Steps t, ascending.
         sources: Steps s, ascending.
-        norms: (targets, sources) float64; NaN where s > t, and where s = t in a model whose output is not its state.
+        norms: (targets, sources) float64; NaN where s > t, where s = t in a model whose output is not its state, and
+            where no row counts.
         parts: The same of each part of the state alone, by its name.
     """
 
@@ -66,11 +67,31 @@ class Reach:
         return None if last == len(lags) - 1 else lags[last + 1]
 
 
+def joined(found: Sequence[Reach]) -> Reach:
+    """Return as one what was found for some rows at some steps, and for others at others."""
+    if len(found) == 1:
+        return found[0]
+    targets = sorted(target for reach in found for target in reach.targets)
+    sources = sorted({source for reach in found for source in reach.sources})
+
+    def of(pick: Callable[[Reach], Tensor]) -> Tensor:
+        norms = torch.full((len(targets), len(sources)), torch.nan, dtype=torch.float64)
+        for reach in found:
+            rows = torch.tensor([targets.index(target) for target in reach.targets])
+            columns = torch.tensor([sources.index(source) for source in reach.sources])
+            norms[rows[:, None], columns] = pick(reach)
+        return norms
+
+    parts = {name: of(lambda reach, name=name: reach.parts[name]) for name in found[0].parts}  # type: ignore[misc]
+    return Reach(tuple(targets), tuple(sources), of(lambda reach: reach.norms), parts)
+
+
 def gradient_reach(
     model: SequenceModel,
     x: Tensor,
     losses: Losses,
     *,
+    vector: StateVector,
     targets: Sequence[int],
     sources: Sequence[int],
     state: Any = None,
@@ -85,22 +106,18 @@ def gradient_reach(
         model: Held still, see `held_still`.
         x: Inputs, (B, T, ...) or (T, B, ...).
         losses: The loss of each step.
+        vector: How the model's state is laid out.
         targets: Steps t whose loss is asked.
-        sources: Steps s whose state is asked.
+        sources: Steps s whose state is asked, at least one.
         state: State before the first step.
         lengths: True steps of each row, (B,); rows that have ended do not count.
 
     Raises:
-        ValueError: A step is outside x, or the loss has no gradient with respect to the state.
+        ValueError: The loss has no gradient with respect to the state.
     """
     num_steps = x.shape[model.axis]
     targets, sources = sorted(set(targets)), sorted(set(sources))
-    for name, steps in (("targets", targets), ("sources", sources)):
-        if not steps or steps[0] < 0 or steps[-1] >= num_steps:
-            raise ValueError(
-                f"{model.owner}: {name} must be steps from 0 to {num_steps - 1}, at least one, but are {list(steps)}."
-            )
-    vector = vector_of(model, x, state)
+    rows = _Rows(model, lengths)
     norms = torch.full((len(targets), len(sources)), torch.nan, dtype=torch.float64)
     parts = {name: norms.clone() for name in vector.parts}
     passed: list[Tensor] = []
@@ -130,16 +147,36 @@ def gradient_reach(
                         "it from the model's output, with torch functions that have gradients."
                     )
                 found = torch.autograd.grad(own.sum(), asked, retain_graph=True, allow_unused=True)
-                alive = None if lengths is None else (lengths > target).to(own.device)
                 for column, gradient in enumerate(found):
+                    counting = rows.counting(target, sources[column], own.device)
                     if column == len(passed):
                         gradient = None if gradient is None else gradient.select(tops[-1].axis, end - begin - 1)
-                    norms[row, column] = _norm(gradient, alive)
+                    norms[row, column] = _norm(gradient, counting)
                     for name, place in vector.parts.items() if column < len(passed) else ():
-                        parts[name][row, column] = _norm(None if gradient is None else gradient[:, place], alive)
+                        parts[name][row, column] = _norm(None if gradient is None else gradient[:, place], counting)
             if at_source:
                 passed.append(here)
     return Reach(tuple(targets), tuple(sources), norms, parts)
+
+
+class _Rows:
+    """Which rows count for a pair of steps."""
+
+    def __init__(self, model: SequenceModel, lengths: Tensor | None) -> None:
+        self._lengths = None if lengths is None else lengths.cpu()
+        reset = model.along.get("reset")
+        self._resets_BT = None
+        if reset is not None and bool(reset.any()):
+            resets = reset.cpu().cumsum(model.axis)
+            self._resets_BT = resets if model.batch_first else resets.T
+
+    def counting(self, target: int, source: int, device: torch.device) -> Tensor | None:
+        """Return the rows, (B,) bool, that have not ended by `target` nor been reset since `source`; None for all."""
+        counting = None if self._lengths is None else self._lengths > target
+        if self._resets_BT is not None:
+            unbroken = self._resets_BT[:, target] == self._resets_BT[:, source]
+            counting = unbroken if counting is None else counting & unbroken
+        return None if counting is None else counting.to(device)
 
 
 class _Top:
@@ -185,11 +222,11 @@ def _output_that_is_state(tops: list[_Top], vectors: Tensor, vector: StateVector
     return top.output if is_state else None
 
 
-def _norm(gradient_BN: Tensor | None, alive_B: Tensor | None) -> float:
-    """Return the root of the mean square of the rows' norms."""
+def _norm(gradient_BN: Tensor | None, counting_B: Tensor | None) -> float:
+    """Return the root of the mean square of the rows' norms; NaN where no row counts."""
+    if counting_B is not None and not bool(counting_B.any()):
+        return float("nan")
     if gradient_BN is None:
         return 0.0
     squares = gradient_BN.detach().double().flatten(1).square().sum(1)
-    if alive_B is not None:
-        squares = squares[alive_B]
-    return float(squares.mean().sqrt()) if len(squares) else float("nan")
+    return float((squares if counting_B is None else squares[counting_B]).mean().sqrt())

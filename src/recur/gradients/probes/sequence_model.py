@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -26,6 +27,7 @@ class SequenceModel:
 
     Raises:
         TypeError: The model cannot be called.
+        ValueError: A layer inside reads in both directions.
     """
 
     def __init__(
@@ -38,11 +40,24 @@ class SequenceModel:
     ) -> None:
         if not callable(model):
             raise TypeError(f"{owner}: model must be a module or a function, but is {type(model).__name__}.")
+        for name, module in model.named_modules() if isinstance(model, nn.Module) else ():
+            if getattr(module, "bidirectional", False) is True:
+                raise ValueError(
+                    f"{owner}: {name or 'the model'}, {type(module).__name__}, reads in both directions, so what it "
+                    "says of a step rests on later steps too, and no state leads from one step to the next. Give a "
+                    "model that reads in one direction; recur.gradients.attribute tells what any output rests on."
+                )
         self.owner = owner
         self.model = model
         self.batch_first = bool(getattr(model, "batch_first", True)) if batch_first is None else batch_first
         self.axis = 1 if self.batch_first else 0
         self.along = {name: value for name, value in (along or {}).items() if value is not None}
+
+    def beside(self, along: Mapping[str, Tensor]) -> SequenceModel:
+        """Return the same model, given something else along with x."""
+        other = copy.copy(self)
+        other.along = dict(along)
+        return other
 
     def piece(self, value: Tensor, begin: int, end: int) -> Tensor:
         """Return the steps from `begin` to `end` of a tensor that has the rows and steps of x."""
@@ -93,16 +108,18 @@ def held_still(model: Any, *, keeps_gradients: bool = False) -> Iterator[None]:
         return
     training = [module for module in model.modules() if module.training]
     trained = [] if keeps_gradients else [each for each in model.parameters() if each.requires_grad]
-    model.eval()
-    accelerated = accelerate(model)
+    accelerated = None
     try:
+        model.eval()
+        accelerated = accelerate(model)
         for parameter in trained:
             parameter.requires_grad_(False)
         yield
     finally:
         for parameter in trained:
             parameter.requires_grad_(True)
-        accelerated.undo()
+        if accelerated is not None:
+            accelerated.undo()
         for module in training:
             module.training = True
 

@@ -79,13 +79,11 @@ def vector_of(model: SequenceModel, x: Tensor, state: Any = None) -> StateVector
     """Return how the state of a model is laid out, found by running one step of one row and of two."""
     one = x.narrow(1 - model.axis, 0, 1)
     rows = 1 - model.axis
-    kept = model.along
     found = []
     with torch.no_grad():
         for count in (1, 2):
-            model.along = {name: torch.cat([value.narrow(rows, 0, 1)] * count, rows) for name, value in kept.items()}
-            found.append(model.run(torch.cat([one] * count, rows), 0, 1, None)[1])
-    model.along = kept
+            along = {name: torch.cat([value.narrow(rows, 0, 1)] * count, rows) for name, value in model.along.items()}
+            found.append(model.beside(along).run(torch.cat([one] * count, rows), 0, 1, None)[1])
     if state is not None and nest.structure(state) != nest.structure(found[0]):
         raise ValueError(
             f"{model.owner}: the state given is {nest.shown(nest.structure(state))}, but the model returns "
