@@ -1,18 +1,24 @@
 from __future__ import annotations
 
+import signal
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 import torch
 
 from recur.data.batch import Batch
+from recur.errors import Interrupted
 from recur.gradients import probe
 from recur.models.language import LanguageModel
 from recur.models.options import LanguageModelOptions
+from recur.tasks.language import LanguageTask
 from recur.train.choice import choose
+from recur.train.fit import resume_language_model
 from recur.train.options import TrainingOptions
-from recur.train.probing import probe_step
+from recur.train.probing import Probing, probe_step
 
 no_report = pytest.mark.usefixtures("no_report")
 
@@ -55,6 +61,64 @@ def test_clipping_that_never_rests_is_said(train: Any) -> None:
     ]
     assert "clipping always active" in names[0]
     assert "clipping always active" not in names[1]
+
+
+@pytest.mark.parametrize("step", [22, 23])
+@no_report
+def test_a_resumed_training_looks_and_says_as_one_that_did_not_stop(
+    step: int, train: Any, model: Any, signals_at: Any, assert_same: Any, tmp_path: Any, console: Any
+) -> None:
+    """Between two probes of five that find the same, of which the fifth is said."""
+    changes = {"model": replace(model, cell="rnn"), "probe_every": 5, "window": 64, "clip_norm": 1e-4, "max_steps": 40}
+    whole = train("whole", **changes)
+    signals_at(step, signal.SIGINT)
+    with pytest.raises(Interrupted):
+        train("halves", **changes)
+    halves = resume_language_model(tmp_path / "halves", console=console)
+    assert_same(whole, halves)
+    assert of_kind(whole, "probe") == of_kind(halves, "probe")
+    said = [[row for row in of_kind(run, "event") if "interrupted" not in row["text"]] for run in (whole, halves)]
+    assert len(said[0]) >= 2
+    assert said[0] == said[1]
+
+
+def looking(**given: Any) -> tuple[Probing, Any]:
+    """A callback that has not begun to look, and what it writes to."""
+    run = MagicMock()
+    return Probing(run=run, pace=MagicMock(), display=MagicMock(), window=64, reach=64, **given), run
+
+
+@pytest.mark.parametrize(("every", "is_first"), [(0, True), (5, False)])
+def test_nothing_is_gathered_where_nobody_looks(every: int, is_first: bool) -> None:
+    callback, run = looking(every=every)
+    task = MagicMock(spec=LanguageTask, loss=1.0, removed=0.5, guard=SimpleNamespace(reason=""))
+    for step in range(1, 21):
+        trainer = SimpleNamespace(global_step=step, is_global_zero=is_first)
+        callback.on_train_batch_end(trainer, task, None, None, step)  # type: ignore[arg-type]
+    saved = callback.state_dict()
+    assert (saved["losses"], saved["removed"]) == ([], [])
+    run.append_metrics.assert_not_called()
+
+
+def test_a_window_that_was_cut_short_is_passed_over() -> None:
+    callback, run = looking(every=5)
+    callback.pace.progress.return_value = 0.0  # type: ignore[attr-defined]
+    options = LanguageModelOptions(cell="gru", num_layers=1, hidden_size=6, embedding_size=5, dropout=0.0)
+    task = MagicMock(spec=LanguageTask, loss=1.0, removed=0.5, guard=SimpleNamespace(reason=""))
+    task.model = LanguageModel(9, options)
+    task.parameters = task.model.parameters
+    for step, count in ((5, 31), (10, 32)):
+        trainer = SimpleNamespace(global_step=step - 1, is_global_zero=True)
+        callback.on_before_optimizer_step(trainer, task, None)  # type: ignore[arg-type]
+        trainer.global_step = step
+        x = torch.randint(0, 9, (2, count))
+        batch = Batch(
+            x=x, target=x, lengths=torch.full((2,), count), weight=torch.ones(2, count), index=torch.arange(2)
+        )
+        callback.on_train_batch_end(trainer, task, None, batch, step)  # type: ignore[arg-type]
+        assert len(callback.losses) == (1 if count == 31 else 0)
+    (written,) = [call.args[0] for call in run.append_metrics.call_args_list]
+    assert written["step"] == 10
 
 
 def test_the_cheap_probe_is_a_part_of_the_whole_one() -> None:
