@@ -47,12 +47,14 @@ def test_exponents_do_not_see_resets() -> None:
 
 
 def test_vectors_keep_their_direction_across_a_reset() -> None:
-    """Only after turning for long do they show the leading exponent alone."""
-    layer = scaling([0.9, 0.1])
-    reset = torch.zeros(40, 1, dtype=torch.bool)
-    reset[5::8] = True
-    found = probed(layer, torch.zeros(40, 1, 1, dtype=torch.float64), exponents=1, reset=reset)
-    assert found.exponents == pytest.approx([math.log(0.9)], rel=1e-6)
+    """Only after turning for long do they show the leading exponent alone, that of the second unit."""
+    layer = scaling([0.01, 0.9])
+    reset = torch.zeros(40, 2, dtype=torch.bool)
+    # In turns, so that one row goes on while the other does not.
+    reset[5::8, 0] = reset[1::8, 1] = True
+    found = probed(layer, torch.zeros(40, 2, 1, dtype=torch.float64), exponents=1, reset=reset)
+    # In the four steps that do not count the vector turns by a ninetieth each, and its length is off by the square.
+    assert found.exponents == pytest.approx([math.log(0.9)], rel=1e-9)
 
 
 def test_a_row_that_dies_is_counted_and_does_not_spoil_the_others() -> None:

@@ -72,6 +72,18 @@ def test_figures_of_padded_rows_are_those_of_the_rows_alone() -> None:
     assert sum(found.exponents) == pytest.approx(sum(sum(one.exponents) for one in alone) / 3, rel=1e-10)
 
 
+def test_losses_past_a_rows_end_are_not_cut_off() -> None:
+    layer = recur_nn.GRU(3, 4, dtype=torch.float64)
+    x, target = torch.randn(9, 4, 3, dtype=torch.float64), torch.randn(9, 4, 4, dtype=torch.float64)
+    alive = (torch.arange(9)[:, None] < torch.tensor(LENGTHS)).double()
+    given = {"lengths": LENGTHS}, {"weight": alive}
+    shares = [
+        probe(layer, SimpleNamespace(x=x, target=target, **more), truncation=2, exponents=0, lags=()).truncated
+        for more in given
+    ]
+    assert shares[0] == pytest.approx(shares[1], rel=1e-12)
+
+
 def test_singular_values_are_those_of_the_longest_row() -> None:
     layer = recur_nn.GRU(2, 3, dtype=torch.float64)
     x, target = torch.randn(12, 3, 2, dtype=torch.float64), torch.randn(12, 3, 3, dtype=torch.float64)

@@ -163,21 +163,10 @@ def _reach(
     found = []
     for sample in samples:
         last = sample.num_steps - 1
+        spread = [last] if sample.is_for_last else _spread(sample.num_steps)
         asked = _sources(sample.num_steps) if sources is None else [step for step in sources if step <= last]
-        if not asked:
-            continue
-        found.append(
-            gradient_reach(
-                sample.model,
-                sample.x,
-                sample.losses,
-                vector=vector,
-                targets=[last] if sample.is_for_last else targets or _spread(sample.num_steps),
-                sources=asked,
-                state=sample.state,
-                lengths=sample.lengths,
-            )
-        )
+        if asked:
+            found.append(gradient_reach(sample, vector, targets=spread if targets is None else targets, sources=asked))
     return joined(found)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -10,13 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from recur.gradients.probes.sample import Sample
 from recur.gradients.probes.sequence_model import SequenceModel
 from recur.gradients.probes.state_vector import StateVector
 from recur.nn import RecurrentLayer
-
-Losses = Callable[[Any, int, int], Tensor | None]
-"""Output of the steps from `begin` to `end`, and these two, to the loss of each, (B, T) or (T, B) as x, or of the last,
-(B,); None where nothing is asked."""
 
 
 @dataclass(frozen=True)
@@ -74,50 +71,36 @@ def joined(found: Sequence[Reach]) -> Reach:
     targets = sorted(target for reach in found for target in reach.targets)
     sources = sorted({source for reach in found for source in reach.sources})
 
-    def of(pick: Callable[[Reach], Tensor]) -> Tensor:
+    def laid_out(pieces: Sequence[Tensor]) -> Tensor:
         norms = torch.full((len(targets), len(sources)), torch.nan, dtype=torch.float64)
-        for reach in found:
+        for reach, piece in zip(found, pieces, strict=True):
             rows = torch.tensor([targets.index(target) for target in reach.targets])
             columns = torch.tensor([sources.index(source) for source in reach.sources])
-            norms[rows[:, None], columns] = pick(reach)
+            norms[rows[:, None], columns] = piece
         return norms
 
-    parts = {name: of(lambda reach, name=name: reach.parts[name]) for name in found[0].parts}  # type: ignore[misc]
-    return Reach(tuple(targets), tuple(sources), of(lambda reach: reach.norms), parts)
+    parts = {name: laid_out([reach.parts[name] for reach in found]) for name in found[0].parts}
+    return Reach(tuple(targets), tuple(sources), laid_out([reach.norms for reach in found]), parts)
 
 
-def gradient_reach(
-    model: SequenceModel,
-    x: Tensor,
-    losses: Losses,
-    *,
-    vector: StateVector,
-    targets: Sequence[int],
-    sources: Sequence[int],
-    state: Any = None,
-    lengths: Tensor | None = None,
-) -> Reach:
+def gradient_reach(sample: Sample, vector: StateVector, *, targets: Sequence[int], sources: Sequence[int]) -> Reach:
     """Return the norms of dE_t/dh_s, exactly, by vector-Jacobian products.
 
     The sequence is run in pieces that end at the sources; from each target one backward pass goes to the states between
     them.
 
     Args:
-        model: Held still, see `held_still`.
-        x: Inputs, (B, T, ...) or (T, B, ...).
-        losses: The loss of each step.
+        sample: The rows, of a model that is held still, see `held_still`.
         vector: How the model's state is laid out.
-        targets: Steps t whose loss is asked.
+        targets: Steps t whose loss is asked, at least one.
         sources: Steps s whose state is asked, at least one.
-        state: State before the first step.
-        lengths: True steps of each row, (B,); rows that have ended do not count.
 
     Raises:
         ValueError: The loss has no gradient with respect to the state.
     """
-    num_steps = x.shape[model.axis]
+    model, state = sample.model, sample.state
     targets, sources = sorted(set(targets)), sorted(set(sources))
-    rows = _Rows(model, lengths)
+    rows = _Rows(model, sample.lengths)
     norms = torch.full((len(targets), len(sources)), torch.nan, dtype=torch.float64)
     parts = {name: norms.clone() for name in vector.parts}
     passed: list[Tensor] = []
@@ -125,16 +108,16 @@ def gradient_reach(
     with torch.enable_grad(), _tops(model) as tops:
         for begin, end in zip([0, *ends[:-1]], ends, strict=True):
             tops.clear()
-            output, state = model.run(x, begin, end, state)
+            output, state = model.run(sample.x, begin, end, state)
             here = vector.of(state)
             # From the first source on; before it, nothing is asked.
             here = here if passed else here.detach().requires_grad_()
             state = vector.state(here)
             at_source = end - 1 in sources
             top = _output_that_is_state(tops, here, vector) if at_source else None
-            loss = losses(output, begin, end)
+            loss = sample.losses(output, begin, end)
             for row, target in enumerate(targets):
-                if loss is None or not begin <= target < end or (loss.dim() == 1 and target != num_steps - 1):
+                if loss is None or not begin <= target < end or (loss.dim() == 1 and target != sample.num_steps - 1):
                     continue
                 own = loss if loss.dim() == 1 else loss.select(model.axis, target - begin)
                 top_here = [top] if top is not None and target == end - 1 else []

@@ -104,7 +104,15 @@ class Sample:
         )
 
     def losses(self, output: Any, begin: int, end: int) -> Tensor | None:
-        """Return the loss of each step of a piece, zero past a row's end; see `Losses`.
+        """Return the loss of each step of a piece, (B, T) or (T, B) as x, zero past a row's end, or of the last, (B,).
+
+        Args:
+            output: Of the steps from `begin` to `end`.
+            begin: The first step.
+            end: The one behind the last.
+
+        Returns:
+            None where nothing is asked: before the last piece, when there is one target for each row.
 
         Raises:
             ValueError: The user's loss has another shape, or none fits output and target.
