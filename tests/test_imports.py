@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).parents[1] / "src" / "recur"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 
 # Every part may import these; of ours they import nothing but each other.
-LEAVES = {"errors", "kinds", "wording", "run", "_lazy", "engine", "environment"}
+LEAVES = {"errors", "kinds", "wording", "run", "inspection_format", "_lazy", "engine", "environment"}
 ALLOWED: dict[str, set[str]] = {
     "cli": {"train", "report", "tasks", "models", "data", "decode", "gradients", "measure", "nn"},
     "train": {"tasks", "models", "data", "decode", "gradients", "report"},
@@ -31,6 +31,7 @@ ALLOWED: dict[str, set[str]] = {
     "engine": {"_engine"},
     "environment": set(),
     "errors": set(),
+    "inspection_format": set(),
     "run": set(),
     "_lazy": set(),
     "kinds": set(),

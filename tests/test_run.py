@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recur.errors import RunError
-from recur.run import FORMAT, RunFolder, explained_os_errors, write_atomic, write_text_atomic
+from recur.run import FORMAT, RunFolder, checksum, explained_os_errors, write_atomic, write_text_atomic
 
 CONFIG = {"format": FORMAT, "task": "language"}
 
@@ -609,6 +609,17 @@ def test_weights_of_swapped_shape_are_damage(run: RunFolder) -> None:
     path.write_bytes(content.replace(b"[2,3]", b"[3,2]"))
     with pytest.raises(RunError, match="damaged: its checksum is wrong"):
         run.load_weights()
+
+
+def test_the_checksum_of_the_weights_is_that_of_the_tensors_wherever_they_lie(run: RunFolder) -> None:
+    weights = {"b": torch.arange(6.0).view(2, 3), "a": torch.tensor(1, dtype=torch.int64)}
+    assert run.weights_checksum() is None
+    run.save_weights(weights)
+    strided = {"a": weights["a"], "b": torch.nn.Parameter(weights["b"].T.contiguous()).T}
+    assert run.weights_checksum() == checksum(strided)
+    assert run.weights_checksum() != checksum(strided | {"b": weights["b"] + 1})
+    (run.path / "model.safetensors").write_bytes(b"damaged")
+    assert run.weights_checksum() is None
 
 
 def test_weights_without_a_checksum_are_damage(run: RunFolder) -> None:

@@ -335,7 +335,7 @@ class RunFolder:
         """Write `model.safetensors` with a checksum over every tensor in its metadata."""
         contiguous = {name: tensor.detach().to("cpu").contiguous().clone() for name, tensor in weights.items()}
         # One key, because the order of several is not the same from one process to the next.
-        self.write_tensors("model.safetensors", contiguous, metadata={"sha256": _checksum(contiguous)})
+        self.write_tensors("model.safetensors", contiguous, metadata={"sha256": checksum(contiguous)})
 
     def write_tensors(
         self, name: str, tensors: Mapping[str, Tensor], *, metadata: Mapping[str, str] | None = None
@@ -350,6 +350,16 @@ class RunFolder:
             temporary.write_bytes(content)
 
         write_atomic(self.path / name, write)
+
+    def weights_checksum(self) -> str | None:
+        """Return the checksum in `model.safetensors`, as `checksum` computes it; None where none can be read."""
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(str(self.path / "model.safetensors"), framework="np") as file:
+                return (file.metadata() or {}).get("sha256")
+        except (SafetensorError, OSError, ValueError):
+            return None
 
     def load_weights(self) -> dict[str, Tensor]:
         """Return the tensors of `model.safetensors`, on the CPU.
@@ -371,7 +381,7 @@ class RunFolder:
                 weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
         except (SafetensorError, OSError, ValueError, UnicodeError) as error:
             raise RunError(f"{path}: damaged: {_one_line(error)}; restore it, or train again.") from error
-        if metadata.get("sha256") != _checksum(weights):
+        if metadata.get("sha256") != checksum(weights):
             raise RunError(f"{path}: damaged: its checksum is wrong; restore it, or train again.")
         return weights
 
@@ -380,12 +390,13 @@ def _is_own(name: str) -> bool:
     return name in _OWN_NAMES or (name.startswith(".") and name.endswith(".tmp"))
 
 
-def _checksum(weights: Mapping[str, Tensor]) -> str:
+def checksum(weights: Mapping[str, Tensor]) -> str:
+    """Return the SHA-256 over names, types, shapes and values of tensors, in hexadecimal digits."""
     import torch
 
     digest = hashlib.sha256()
     for name in sorted(weights):
-        tensor = weights[name]
+        tensor = weights[name].detach().cpu()
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()

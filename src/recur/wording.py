@@ -24,3 +24,13 @@ def cell_name(cell: str) -> str:
         ('IndRNN', 'LSTM')
     """
     return _CELLS.get(cell.lower(), cell)
+
+
+def symbol_name(tokenizer: str) -> str:
+    """Return what one symbol is called that a tokenizer of this kind makes.
+
+    Example:
+        >>> symbol_name("byte"), symbol_name("bpe")
+        ('byte', 'token')
+    """
+    return tokenizer if tokenizer in ("character", "byte") else "token"

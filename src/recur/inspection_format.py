@@ -1,0 +1,77 @@
+"""What `recur inspect` writes into a run folder and the report reads, `inspect.json` and `inspect.safetensors`.
+
+N: symbols of a text or steps of a series that are shown. H: units of a layer. Null stands for a number that is not
+known.
+
+`inspect.json`:
+
+| key | holds |
+| --- | --- |
+| `format` | `FORMAT` |
+| `kind`, `title`, `cut` | "text" or "series"; what was read, and how much of it, empty where all |
+| `weights` | checksum of the network's weights, `recur.run.checksum`; of a run those of `model.safetensors` |
+| `unit` | what a symbol is: "character", "byte", "token", or "step" of a series |
+| `symbols`, `unknown` | (text) each symbol as it stands there; `symbol` and `count` of what the model does not know |
+| `series` | (series) names of the `channels`, and what each step is called, `times` |
+| `losses` | N: nats (text) or mean squared error (series) of each symbol given all before it |
+| `model` | `name`, `parameters`, `vocabulary_size`, `embedding_size`, `tied`, `residual` |
+| `layers` | see below |
+| `properties` | see below |
+| `next` | (text) the `vocabulary` |
+| `attribution` | `window` W, `note`, and `methods`: `key`, `name`, and how it was checked, `deletion` |
+| `probe` | `recur.gradients.Probe.to_json`, or null |
+| `diagnosis` | of each finding, `name`, `what`, `evidence`, `advice` |
+
+A layer has its `name`, its `kind` (the class), its `cell` (the op's name; where it has none, the class in lower
+case), its `options` (those that it has of `coupled`, `peephole`, `layer_norm`, `projected`, `bias`, `nonlinearity`,
+`reset_after` and others that change its equations), its `initial` state ("zero", "learned" or "computed"),
+`input_size`, `hidden_size`, `states` (h first), `gates`, `scales` by state and gate, `weights` (shapes by name), and
+`explained`, the shares of the variance of h that two components have.
+
+A property has its `key`, its `name`, its `kind` ("binary" or "number"), its `share` (how often a binary one is true),
+its `chance` (the score that the best unit reaches on labels that mean nothing), a `note` (why it was not searched
+for), and at most `MAX_UNITS` of `units`, the best first: `layer`, `part`, `unit`, `score` (on the half that was
+searched), `held_out` (on the other), `sign`, `verdict` ("holds" or "chance").
+
+A deletion has `shares`, `chosen`, `random`, `standard_error` and `is_faithful`; see `recur.gradients.Deletion`.
+
+`inspect.safetensors`:
+
+| name | shape, type | holds |
+| --- | --- | --- |
+| `layers.{k}.{part}` | (N, H) int8 | a state or gate; the value is q / 127 times its scale |
+| `pca.{k}` | (N, 2) float32 | h of layer k in its two principal components |
+| `initial.{k}.{state}` | (H,) float32 | the learned initial state, where `initial` is "learned" |
+| `property.{key}` | (N,) float32 | the labels that were searched for |
+| `values`, `predictions` | (N, C) float32 | (series) the inputs, and what was said of each before it was seen |
+| `next.ids`, `next.probs` | (N, K) int32, float32 | (text) the most probable next symbols, the best first |
+| `first.embedding` | (S, E) float32 | (text) embeddings of the first symbols |
+| `attribution.positions` | (A,) int32 | positions p whose prediction, of what comes at p + 1, is explained |
+| `attribution.{method}` | (A, W) float32 | signed share of the input at p - W + 1 + w; 0 before the beginning |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+FORMAT = 1
+"""Version of the two files. A newer one is refused, with the advice to upgrade recur."""
+
+MAX_SYMBOLS = 5_000
+"""Symbols of a text, or steps of a series, that are shown."""
+
+MAX_UNITS = 12
+"""Units that are listed for a property."""
+
+MAX_CHANNELS = 12
+"""Channels of a series that are shown, and that units are searched for."""
+
+
+def told_share(shares: Sequence[float]) -> int:
+    """Return the place of the share of deleted inputs that is put into words: the middle one of several.
+
+    Example:
+        >>> told_share([0.05, 0.1, 0.2, 0.4])
+        2
+    """
+    return len(shares) // 2
