@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 
 from recur.data.tokenizer import CharacterTokenizer
 from recur.errors import DataError, RunError
+from recur.gradients import Training
 from recur.models.language import LanguageModel
 from recur.models.options import LanguageModelOptions
 from recur.run import RunFolder
@@ -168,9 +169,9 @@ def test_a_network_that_forgets_at_once_is_diagnosed(make_run: Any, tmp_path: Pa
     with torch.no_grad():
         for layer in trained.model.layers:
             layer.weight_hh_l0 *= 1e-3
-    names = [finding["name"] for finding in inspected(trained, window=64).content["diagnosis"]]
+    names = [finding["name"] for finding in inspected(trained, training=Training(window=64)).content["diagnosis"]]
     assert "vanishing gradient" in names
-    assert inspected(trained, window=200).content["probe"]["num_steps"] == 200
+    assert inspected(trained, training=Training(window=200)).content["probe"]["num_steps"] == 200
 
 
 def test_the_same_seed_gives_the_same(characters: TrainedLanguageModel) -> None:

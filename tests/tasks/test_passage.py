@@ -11,8 +11,9 @@ import pytest
 
 from recur.data.tokenizer import BpeTokenizer, ByteTokenizer, CharacterTokenizer
 from recur.errors import DataError
+from recur.inspection_format import MAX_SYMBOLS
 from recur.run import RunFolder
-from recur.tasks.passage import MOST_SYMBOLS, passage_of_run, passage_of_text
+from recur.tasks.passage import passage_of_run, passage_of_text
 from recur.tasks.run_text import corpus_of
 from recur.tasks.trained_language import TrainedLanguageModel, load
 
@@ -43,22 +44,22 @@ def test_half_a_surrogate_pair_is_unknown_to_bytes() -> None:
 
 
 def test_a_long_text_is_cut_and_only_its_beginning_held() -> None:
-    many = MOST_SYMBOLS * 20
+    many = MAX_SYMBOLS * 20
     found = passage_of_text(CharacterTokenizer.of("ab"), ("ab" * 500 for _ in range(many // 1000)))
-    assert len(found.ids) == len(found.symbols) == MOST_SYMBOLS
+    assert len(found.ids) == len(found.symbols) == MAX_SYMBOLS
     assert found.cut == "the first 5,000 of 100,000 characters"
     assert found.num_characters == many
-    found = passage_of_text(ByteTokenizer(), ["aé" * MOST_SYMBOLS])
+    found = passage_of_text(ByteTokenizer(), ["aé" * MAX_SYMBOLS])
     # Of 3 bytes for two characters, 5,000 end after the first byte of a character.
     assert found.cut == "the first 5,000 bytes, 3,333 of 10,000 characters"
-    found = passage_of_text(ByteTokenizer(), ["a" * MOST_SYMBOLS])
+    found = passage_of_text(ByteTokenizer(), ["a" * MAX_SYMBOLS])
     assert found.cut == ""
-    found = passage_of_text(CharacterTokenizer.of("ab"), ["a" * MOST_SYMBOLS, "b"])
+    found = passage_of_text(CharacterTokenizer.of("ab"), ["a" * MAX_SYMBOLS, "b"])
     assert found.cut == "the first 5,000 of 5,001 characters"
 
 
 def test_an_unknown_character_after_the_cut_is_not_counted() -> None:
-    assert passage_of_text(CharacterTokenizer.of("ab"), ["a" * MOST_SYMBOLS + "ß"]).unknown == {}
+    assert passage_of_text(CharacterTokenizer.of("ab"), ["a" * MAX_SYMBOLS + "ß"]).unknown == {}
 
 
 @pytest.mark.parametrize("chunks", [[], [""]])

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from recur.cli.parser import CommandParser, Device, check_device, check_seed
 from recur.data.options import CorpusOptions
 from recur.errors import DataError, OptionError
-from recur.kinds import is_whole
+from recur.inspection_format import MAX_SYMBOLS, told_share
 from recur.run import RunFolder
 from recur.wording import quantity
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from recur.tasks.passage import Passage
     from recur.tasks.trained_language import TrainedLanguageModel
 
-_LONGEST = 5000
 _PRINTED = 6
 """Properties whose best unit is printed."""
 
@@ -41,7 +40,7 @@ def build_parser() -> CommandParser:
         type=str | None,
         default=None,
         help="text, or the name of a text file, to read; of a long one the first "
-        f"{_LONGEST:,} symbols; by default the beginning of the text that was held out for the test",
+        f"{MAX_SYMBOLS:,} symbols; by default the beginning of the text that was held out for the test",
     )
     parser.add_argument(
         "--encoding",
@@ -75,6 +74,7 @@ def run(arguments: Sequence[str]) -> int:
     from recur.cli.figures import plain_console
     from recur.report import write_inspection, write_report
     from recur.tasks.inspection import inspect_text
+    from recur.tasks.run_training import training_of_run
     from recur.tasks.trained_language import load
     from recur.tasks.user_labels import read_labels
 
@@ -87,7 +87,7 @@ def run(arguments: Sequence[str]) -> int:
         if note:
             notes.print(f"note     {note}")
         found = inspect_text(
-            trained, passage, labels=labels, window=_window(folder), seed=chosen.seed, stage=status.update
+            trained, passage, labels=labels, training=training_of_run(folder), seed=chosen.seed, stage=status.update
         )
         found.write(folder)
         status.update("drawing the page")
@@ -98,14 +98,6 @@ def run(arguments: Sequence[str]) -> int:
         sys.stdout.write(line + "\n")
     sys.stdout.write(f"page     {page}\nreport   {report}\n")
     return 0
-
-
-def _window(folder: RunFolder) -> int | None:
-    """Return how many steps the gradient went back in the run's training; None where it does not say."""
-    training = folder.config().get("training")
-    given = training if isinstance(training, dict) else {}
-    # Without a reach of its own the gradient goes back as far as a window.
-    return next((steps for steps in (given.get("reach"), given.get("window")) if is_whole(steps, 1)), None)
 
 
 def _passage(
@@ -161,13 +153,14 @@ def _lines(passage: Passage, content: Mapping[str, Any]) -> Iterator[str]:
     for method in content["attribution"]["methods"]:
         deletion = method.get("deletion")
         if deletion is not None:
-            share, chosen, random = (deletion[key][0] for key in ("shares", "chosen", "random"))
+            place = told_share(deletion["shares"])
+            share, chosen, random = (deletion[key][place] for key in ("shares", "chosen", "random"))
             yield (
                 f"rests on {method['name']}: deleting the {share:.0%} that it calls most important costs {chosen:.2f} "
                 f"nats, at random {random:.2f}{'' if deletion['is_faithful'] else '; NOT to be believed here'}"
             )
     for finding in content["diagnosis"]:
-        yield f"found    {finding['name']}: {finding['what']} {finding['advice']}"
+        yield f"found    {finding['name']}: {finding['what']} {finding['evidence']} {finding['advice']}"
 
 
 def _units(properties: Sequence[Mapping[str, Any]]) -> Iterator[str]:
@@ -180,7 +173,8 @@ def _units(properties: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         if units:
             held += 1
             if is_own or held <= _PRINTED:
-                best = max(units, key=lambda unit: float(unit["held_out"]))
+                # By its held-out score the choice would be made on what is to judge it.
+                best = max(units, key=lambda unit: float(unit["score"]))
                 yield (
                     f"unit     {each['name']}: layers.{best['layer']} {best['part']} {best['unit']}, "
                     f"{best['held_out']:.2f} on held-out text (by chance {each['chance']:.2f})"

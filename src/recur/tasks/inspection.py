@@ -13,8 +13,9 @@ from torch import Tensor
 
 from recur.data.batch import Batch
 from recur.gradients import Training, diagnose, probe
+from recur.inspection_format import FORMAT
 from recur.models.layer_recording import LayerRecording
-from recur.run import RunFolder, explained_os_errors
+from recur.run import RunFolder, checksum, explained_os_errors
 from recur.tasks.passage import Passage
 from recur.tasks.text_attribution import explain_predictions
 from recur.tasks.text_properties import text_properties
@@ -23,9 +24,6 @@ from recur.tasks.trained_language import TrainedLanguageModel
 from recur.tasks.unit_search import Finding, Property, find_units
 from recur.tasks.user_labels import Label, label_properties, labels_by_symbol
 from recur.wording import cell_name, quantity
-
-FORMAT = 1
-"""Version of `inspect.json` and `inspect.safetensors`."""
 
 _PROBED_STEPS = 96
 """Steps over which the gradient is looked at, more where the training's went back further."""
@@ -69,7 +67,7 @@ def inspect_text(
     passage: Passage,
     *,
     labels: Sequence[Label] | NDArray[Any] | None = None,
-    window: int | None = None,
+    training: Training | None = None,
     seed: int = 0,
     stage: Stage | None = None,
 ) -> Inspection:
@@ -84,7 +82,7 @@ def inspect_text(
         trained: The model.
         passage: What it reads, as `recur.tasks.passage.passage_of_text` makes it.
         labels: Labels of your own to search units for, as `recur.tasks.user_labels` takes them.
-        window: Steps that the gradient of the training went back, where that is known.
+        training: What is known of its training, as `recur.tasks.run_training.training_of_run` finds it.
         seed: Of all that is drawn; the same one gives the same result.
         stage: Called with what is being done.
 
@@ -103,13 +101,14 @@ def inspect_text(
     say("asking what its predictions rest on")
     attribution = explain_predictions(trained, passage.ids, recording, passage.document_starts, seed=seed)
     say("looking at the gradient through time")
-    found, diagnosis = _probe(trained, passage, recording, window, seed)
+    found, diagnosis = _probe(trained, passage, recording, training or Training(), seed)
     layers, layer_tensors = layers_content(recording.layers)
     content = {
         "format": FORMAT,
         "kind": "text",
         "title": passage.title,
         "cut": passage.cut,
+        "weights": checksum(trained.model.state_dict()),
         "unit": passage.unit,
         "symbols": passage.symbols,
         "unknown": [{"symbol": symbol, "count": count} for symbol, count in passage.unknown.items()],
@@ -130,13 +129,13 @@ def inspect_text(
 
 
 def _probe(
-    trained: TrainedLanguageModel, passage: Passage, recording: TextRecording, window: int | None, seed: int
+    trained: TrainedLanguageModel, passage: Passage, recording: TextRecording, training: Training, seed: int
 ) -> tuple[dict[str, Any] | None, list[dict[str, str]]]:
     """Return how far the gradient reaches, as `Probe.to_json` gives it, and what is wrong with that, if anything.
 
     Looked at are a few pieces of the passage, each from the state that the model has come to there.
     """
-    num_steps = min(max(window or 0, _PROBED_STEPS), _MOST_PROBED_STEPS, len(passage.ids) - 2)
+    num_steps = min(max(training.window or 0, _PROBED_STEPS), _MOST_PROBED_STEPS, len(passage.ids) - 2)
     if num_steps < _FEWEST_PROBED_STEPS:
         return None, []
     last = len(passage.ids) - 1 - num_steps
@@ -156,7 +155,7 @@ def _probe(
     ).to(trained.device)
     state = recording.state_after((begins - 1).tolist(), trained.device)
     found = probe(trained.model, batch, state=state, rows=len(begins), batch_first=True, seed=seed)
-    return found.to_json(), [asdict(finding) for finding in diagnose(found, Training(window=window))]
+    return found.to_json(), [asdict(finding) for finding in diagnose(found, training)]
 
 
 def layers_content(layers: Sequence[LayerRecording]) -> tuple[list[dict[str, Any]], dict[str, Tensor]]:

@@ -12,20 +12,17 @@ from numpy.typing import NDArray
 
 from recur.data.tokenizer import REPLACEMENT, Tokenizer
 from recur.errors import DataError, RunError
+from recur.inspection_format import MAX_SYMBOLS
 from recur.run import RunFolder
 from recur.tasks.run_text import corpus_of
 from recur.tasks.trained_language import TrainedLanguageModel
-
-MOST_SYMBOLS = 5000
-"""Symbols of a reader's text that are looked at."""
+from recur.wording import symbol_name
 
 _OWN_SYMBOLS = 2000
 """Symbols of the run's own text."""
 
 _CHARACTERS_PER_SYMBOL = 8
 """Characters that are encoded for each symbol to be shown; a token has four on average."""
-
-_UNITS = {"character": "character", "byte": "byte", "bpe": "token"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +53,7 @@ class Passage:
 
 
 def passage_of_text(tokenizer: Tokenizer, chunks: Iterable[str], title: str = "your text") -> Passage:
-    """Return the first `MOST_SYMBOLS` symbols of a text.
+    """Return the first `MAX_SYMBOLS` symbols of a text.
 
     Args:
         tokenizer: Of the model that shall read it.
@@ -66,16 +63,16 @@ def passage_of_text(tokenizer: Tokenizer, chunks: Iterable[str], title: str = "y
     Raises:
         DataError: The text is empty.
     """
-    longest = MOST_SYMBOLS * _CHARACTERS_PER_SYMBOL
+    longest = MAX_SYMBOLS * _CHARACTERS_PER_SYMBOL
     text, num_characters = "", 0
     for chunk in chunks:
         num_characters += len(chunk)
         text += chunk[: longest - len(text)]
     if not text:
         raise DataError(f"{title}: is empty; give at least one character.")
-    unit = _UNITS[tokenizer.kind]
+    unit = symbol_name(tokenizer.kind)
     every = tokenizer.encode(text, unknown="map")
-    ids = every[:MOST_SYMBOLS]
+    ids = every[:MAX_SYMBOLS]
     pieces = _pieces(tokenizer, ids)
     if unit == "character":
         # What the model does not know is shown as it stands.
@@ -155,7 +152,7 @@ def _of_ids(
     *,
     is_cut: bool,
 ) -> Passage:
-    unit, pieces = _UNITS[tokenizer.kind], _pieces(tokenizer, ids)
+    unit, pieces = symbol_name(tokenizer.kind), _pieces(tokenizer, ids)
     return Passage(
         title=title,
         cut=_first(len(ids), unit, sum(map(len, pieces)), total) if is_cut else "",

@@ -12,18 +12,14 @@ from torch import Tensor, nn
 
 from recur.errors import DataError
 from recur.gradients.probes.sequence_model import held_still
+from recur.inspection_format import FORMAT, MAX_CHANNELS, MAX_SYMBOLS
 from recur.models.layer_recording import LayerRecorder, LayerRecording
-from recur.tasks.inspection import FORMAT, Inspection, Stage, layers_content, properties_content
+from recur.tasks.inspection import Inspection, Stage, layers_content, properties_content
 from recur.tasks.unit_search import Property
 from recur.tasks.user_labels import Label, label_properties
 from recur.wording import quantity
 
-MOST_STEPS = 5000
-"""Steps of a series that are looked at."""
-
 _WINDOW = 256
-_MOST_CHANNELS = 12
-"""Channels that units are searched for."""
 
 
 def inspect_series(
@@ -78,7 +74,7 @@ def inspect_series(
     if every.ndim != 2 or every.size == 0 or not np.isfinite(every).all():
         raise DataError(f"{title}: must be finite numbers of shape (N, C) or (N,), but is {every.shape}.")
     total, num_channels = every.shape
-    shown = every[:MOST_STEPS]
+    shown = every[:MAX_SYMBOLS]
     names = [f"channel {number}" for number in range(num_channels)] if channels is None else list(channels)
     called = list(range(total)) if times is None else list(times)
     for what, given, wanted in (("channels", names, num_channels), ("times", called, total)):
@@ -86,7 +82,7 @@ def inspect_series(
             raise DataError(f"{title}: there are {len(given)} {what}, expected {wanted}.")
     properties = [
         Property(key=f"channel_{number}", name=f"value of {name}", kind="number", values=shown[:, number])
-        for number, name in enumerate(names[:_MOST_CHANNELS])
+        for number, name in enumerate(names[:MAX_CHANNELS])
     ]
     if labels is not None:
         listed: list[Any] = list(labels.tolist() if isinstance(labels, np.ndarray) else labels)
@@ -105,7 +101,7 @@ def inspect_series(
         "format": FORMAT,
         "kind": "series",
         "title": title,
-        "cut": f"the first {MOST_STEPS:,} of {total:,} steps" if len(shown) < total else "",
+        "cut": f"the first {MAX_SYMBOLS:,} of {total:,} steps" if len(shown) < total else "",
         "unit": "step",
         "series": {"channels": names, "times": called[: len(shown)]},
         "losses": [None, *(float(loss) if np.isfinite(loss) else None for loss in losses)],

@@ -10,11 +10,12 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from recur.inspection_format import MAX_UNITS
+
 Floats = NDArray[np.float64]
 Place = tuple[int, str]
 """Number of a layer, and the name of a part of its state or of a gate."""
 
-_LISTED = 12
 _FEWEST = 5
 """Symbols of either kind that a property must have in each half."""
 
@@ -141,7 +142,7 @@ def find_units(
     places = [(place, unit) for place, values in parts.items() for unit in range(values.shape[1])]
     found = []
     for each, scores, chance in zip(wanted, own, limits.tolist(), strict=True):
-        best = np.argsort(-np.abs(scores), kind="stable")[:_LISTED]
+        best = np.argsort(-np.abs(scores), kind="stable")[:MAX_UNITS]
         again = np.stack([parts[place][held_out, unit] for place, unit in (places[number] for number in best)])
         held = _scores(_centred_ranks(again), _weights(each.values[held_out], each.kind)[None], [each.kind])[0]
         units = [

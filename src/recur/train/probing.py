@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 from recur.gradients import Finding, Probe, Training, diagnose, probe
 from recur.run import RunFolder
 from recur.tasks.language import LanguageTask
+from recur.tasks.run_training import TrainedSteps, late_training
 from recur.train.display import Display
 from recur.train.pace import Pace
 
@@ -89,13 +90,12 @@ class Probing(Callback):
 
     def _training(self, task: LanguageTask) -> Training:
         """Return what is known of the training since the last probe."""
-        mean = clipped = removed = update = None
         # A step that was left out says nothing, of which there may be no other.
-        if self.losses:
-            mean = sum(self.losses) / len(self.losses)
-            self.best_loss = min(self.best_loss, mean)
-            clipped = sum(share > 0 for share in self.removed) / len(self.removed)
-            removed = sum(self.removed) / len(self.removed)
+        steps = [
+            TrainedSteps(1, loss, float(share > 0), share)
+            for loss, share in zip(self.losses, self.removed, strict=True)
+        ]
+        update = None
         self.losses.clear()
         self.removed.clear()
         if self._before is not None and not task.guard.reason:
@@ -103,9 +103,9 @@ class Probing(Callback):
             moved = torch.nn.utils.get_total_norm([new.detach() - old for new, old in pairs])
             update = float(moved / torch.nn.utils.get_total_norm([old for _, old in pairs]))
         self._before = None
-        return Training(
-            window=self.reach, clipped=clipped, removed=removed, update=update, loss=mean, best_loss=self.best_loss
-        )
+        training = late_training(steps, best_loss=self.best_loss, window=self.reach, update=update)
+        self.best_loss = training.best_loss if training.best_loss is not None else self.best_loss
+        return training
 
     def _say(self, finding: Finding, step: int) -> None:
         if finding.name in self.said or self.in_a_row[finding.name] < _IN_A_ROW:
