@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from recur.models.layer_recording import LayerRecorder, LayerRecording
-from recur.nn import GRU, LSTM, RNN, ConvLSTM, IndRNN, LiGRU, PhasedLSTM
+from recur.nn import GRU, LSTM, RNN, ConvLSTM, IndRNN, LiGRU, MogrifierLSTM, PhasedLSTM
 
 
 class Two(nn.Module):
@@ -98,6 +98,105 @@ def test_a_layer_with_more_arguments() -> None:
     assert len(found.parts["c"]) == 5
 
 
+class Mine(LSTM):
+    """A subclass is what its base is."""
+
+
+class Halves(MogrifierLSTM):
+    """Of a layer whose cell is a module too."""
+
+
+PLAIN: dict[str, Any] = {
+    "dilation": 1,
+    "skip": None,
+    "zoneout": [0.0],
+    "output_clip": None,
+    "gradient_clip": None,
+}
+
+
+@pytest.mark.parametrize(
+    ("layer", "cell", "options"),
+    [
+        (
+            Mine(3, 4, bias=False, proj_size=2, coupled=True, layer_norm=True, zoneout=(0.1, 0.2)),
+            "lstm",
+            {
+                "bias": False,
+                "projected": True,
+                "coupled": True,
+                "peephole": False,
+                "layer_norm": True,
+                **PLAIN,
+                "zoneout": [0.1, 0.2],
+                "cell_clip": None,
+            },
+        ),
+        (
+            GRU(3, 4, reset_after=False, output_clip=0.5),
+            "gru",
+            {
+                "bias": True,
+                "reset_after": False,
+                "layer_norm": False,
+                "projected": False,
+                **PLAIN,
+                "output_clip": 0.5,
+            },
+        ),
+        (
+            RNN(3, 4, nonlinearity=torch.sin),
+            "rnn",
+            {
+                "bias": True,
+                "nonlinearity": "sin",
+                "layer_norm": False,
+                "projected": False,
+                **PLAIN,
+            },
+        ),
+        (Halves(3, 4), "mogrifierlstm", {"dilation": 1, "skip": None, "zoneout": [0.0, 0.0]}),
+    ],
+)
+def test_what_changes_the_equations_is_told(layer: nn.Module, cell: str, options: Any) -> None:
+    (found,) = recorded(layer, torch.randn(5, 1, 3))
+    assert (found.cell, found.options) == (cell, options)
+    assert (found.kind, found.initial, found.initial_state) == (type(layer).__name__, "zero", {})
+
+
+def test_dilation_skips_and_a_module_for_a_nonlinearity() -> None:
+    stack = IndRNN(3, 3, num_layers=2, nonlinearity=nn.SiLU(), skip="residual", dilation=[1, 2])
+    options = [one.options for one in recorded(stack, torch.randn(5, 1, 3))]
+    assert [(each["nonlinearity"], each["skip"], each["dilation"]) for each in options] == [
+        ("SiLU", "residual", 1),
+        ("SiLU", "residual", 2),
+    ]
+
+
+@pytest.mark.parametrize("hidden_size", [4, [4, 5]])
+def test_a_learned_initial_state(hidden_size: Any) -> None:
+    stack = LSTM(3, hidden_size, num_layers=2, bidirectional=True, initial_state="learned", output_clip=2.0)
+    with torch.no_grad():
+        for name, parameter in stack.named_parameters():
+            if "_0" in name:
+                parameter.normal_()
+    found = recorded(stack, torch.randn(5, 1, 3))
+    with torch.no_grad():
+        # Rows without a step end as they began.
+        _, (h, c) = stack(torch.zeros(5, 1, 3), lengths=[0])
+    for part, begun in (("h", h), ("c", c)):
+        expected = list(begun) if isinstance(begun, Tensor) else [own[0] for own in begun]
+        for place, one in enumerate(found):
+            assert one.initial == "learned"
+            np.testing.assert_array_equal(one.initial_state[part], expected[place].reshape(-1).numpy())
+
+
+def test_an_initial_state_from_a_context() -> None:
+    layer = GRU(3, 4, initial_state="context", context_size=2)
+    (found,) = recorded(layer, torch.randn(5, 1, 3), context=torch.randn(1, 2))
+    assert (found.initial, found.initial_state) == ("computed", {})
+
+
 def test_float64_becomes_float32() -> None:
     (found,) = recorded(GRU(3, 4, dtype=torch.float64), torch.randn(5, 1, 3, dtype=torch.float64))
     assert found.parts["h"].dtype == np.float32
@@ -114,7 +213,18 @@ def test_images_several_rows_and_layers_that_did_not_run_are_left_out() -> None:
 def recording(**parts: Any) -> LayerRecording:
     values: Mapping[str, Any] = {name: np.asarray(value, dtype=np.float32) for name, value in parts.items()}
     return LayerRecording(
-        name="own", kind="GRU", input_size=1, hidden_size=1, states=("h",), gates=(), weights={}, parts=values
+        name="own",
+        kind="GRU",
+        cell="gru",
+        options={},
+        initial="zero",
+        initial_state={},
+        input_size=1,
+        hidden_size=1,
+        states=("h",),
+        gates=(),
+        weights={},
+        parts=values,
     )
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from recur.nn.gated import GatedLayer
 from recur.nn.layer import Everything, RecurrentLayer
 
 Floats = NDArray[np.float32]
@@ -24,6 +25,10 @@ class LayerRecording:
     Attributes:
         name: Its name in the network.
         kind: Its class.
+        cell: The name of its op, or where it has none the class of recur.nn that it is, in lower case.
+        options: What changes the equations of its cell, by name: JSON values; a function by its name.
+        initial: What it begins with when it is given no state: "zero", "learned" or "computed".
+        initial_state: The learned values, (H,) float32 for each of `states`; else empty.
         input_size: Features that it reads.
         hidden_size: Its units.
         states: Names of the parts of its state, h first.
@@ -34,6 +39,10 @@ class LayerRecording:
 
     name: str
     kind: str
+    cell: str
+    options: Mapping[str, Any]
+    initial: str
+    initial_state: Mapping[str, Floats]
     input_size: int
     hidden_size: int
     states: tuple[str, ...]
@@ -134,6 +143,10 @@ class LayerRecorder:
                 LayerRecording(
                     name=".".join(filter(None, [name, suffix])),
                     kind=type(layer).__name__,
+                    cell=_cell(layer),
+                    options=_options(layer, number),
+                    initial={"zeros": "zero", "learned": "learned"}.get(layer.initial_state, "computed"),
+                    initial_state=_learned(layer, place) if layer.initial_state == "learned" else {},
                     input_size=layer._in_size(number),
                     hidden_size=layer.hidden_sizes[number],
                     states=tuple(part for part in whole if part in layer._state_names),
@@ -145,6 +158,42 @@ class LayerRecorder:
                 )
             )
         return found
+
+
+def _cell(layer: RecurrentLayer) -> str:
+    # A subclass computes what its base does, as far as anyone can tell.
+    own = next(base for base in type(layer).__mro__ if base.__module__.startswith("recur.nn"))
+    return layer._op if isinstance(layer, GatedLayer) else own.__name__.lower()
+
+
+def _options(layer: RecurrentLayer, number: int) -> dict[str, Any]:
+    """Return what changes the equations of layer `number` of a stack."""
+    found = {"dilation": layer.dilations[number], "skip": layer.skip, "zoneout": list(layer.zoneout)}
+    if isinstance(layer, GatedLayer):
+        found |= {"bias": layer.bias, **layer.cell_options}
+    return {name: _named(value) for name, value in found.items()}
+
+
+def _named(value: Any) -> Any:
+    """Return a JSON value: of a function its name, of a module its class."""
+    if not callable(value):
+        return value
+    return getattr(value, "__name__", type(value).__name__)
+
+
+def _learned(layer: RecurrentLayer, place: int) -> dict[str, Floats]:
+    """Return the learned initial state of one layer and direction of a stack."""
+    found = {}
+    for name in layer._state_names:
+        start = getattr(layer, layer._learned_name(name), None)
+        if start is None:
+            start = getattr(layer, f"{layer._learned_name(name)}_{layer._suffix(place)}", None)
+        elif layer._state_form.is_stacked:
+            start = start[place]
+        # Clocks and the like begin with zeros.
+        if start is not None and start.dim() == 1:
+            found[name] = start.detach().to("cpu", torch.float32).numpy()
+    return found
 
 
 def _alone(values: Tensor, batch_first: bool) -> Tensor | None:

@@ -163,6 +163,12 @@ class GatedForm(WithZoneout):
         names = tuple(cell.shapes(1, 1, proj_size, bias))
         initialization.check(owner, self.init, self.chrono_steps, self.forget_bias, cell, names)
 
+    @property
+    def cell_options(self) -> dict[str, Any]:
+        """The options of the cell's equations that this kind of module takes, by their names in `recur.ops.Options`."""
+        fields = self._form_now()._asdict()
+        return {name: value for name, value in fields.items() if self._op in takers(name)}
+
     def _form_now(self) -> Options:
         """Return the form, with the nonlinearity that is registered by now where that is a module."""
         registered = self.__dict__["_modules"]

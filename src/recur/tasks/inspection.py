@@ -166,12 +166,17 @@ def layers_content(layers: Sequence[LayerRecording]) -> tuple[list[dict[str, Any
         quantised, scales = layer.quantised()
         tensors |= {f"layers.{number}.{part}": values for part, values in quantised.items()}
         points, explained = layer.trajectory()
+        tensors |= {
+            f"initial.{number}.{state}": torch.from_numpy(start) for state, start in layer.initial_state.items()
+        }
         tensors[f"pca.{number}"] = torch.from_numpy(points)
         content.append(
             {
                 "name": layer.name,
                 "kind": layer.kind,
-                "cell": layer.kind.lower(),
+                "cell": layer.cell,
+                "options": dict(layer.options),
+                "initial": layer.initial,
                 "input_size": layer.input_size,
                 "hidden_size": layer.hidden_size,
                 "states": list(layer.states),
