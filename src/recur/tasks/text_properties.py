@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import unicodedata
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ _CLOSING_QUOTES = {'"': '"', "\N{LEFT DOUBLE QUOTATION MARK}": "\N{RIGHT DOUBLE 
     "\N{LEFT CORNER BRACKET}": "\N{RIGHT CORNER BRACKET}",
 }
 """What ends a quotation that each begins. Single quotes are left out, for they are apostrophes too."""
+
+_CLOSING_BRACKETS = {"(": ")", "[": "]", "{": "}"}
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,8 @@ def text_properties(pieces: Sequence[str], document_starts: NDArray[np.int64] | 
     """Return what is true after each symbol of a text is read.
 
     - Inside quotes: from an opening double quotation mark to before the closing one, at most to the paragraph's end.
-    - Inside brackets, and their depth: of ( [ {, from an opening one to before its end.
+    - Inside brackets, and their depth: of ( [ {, from an opening one to before the one that closes it; one that nothing
+      closes counts for nothing.
     - Position in the line: characters since the line began; the line's end is 0. In the word: letters and digits in a
       row, this one included; 0 outside.
     - First of a line, first and last of a word; white space, vowel (a e i o u, with any accent), upper case, digit,
@@ -90,6 +94,7 @@ def text_properties(pieces: Sequence[str], document_starts: NDArray[np.int64] | 
 
 def _readings(pieces: Sequence[str], starts: Collection[int]) -> list[list[_Reading]]:
     found: list[list[_Reading]] = []
+    depths = iter(_bracket_depths(pieces, starts))
     at, closing = _Reading(""), ""
     for number, piece in enumerate(pieces):
         if number in starts:
@@ -102,22 +107,42 @@ def _readings(pieces: Sequence[str], starts: Collection[int]) -> list[list[_Read
                 closing = ""
             elif not closing:
                 closing = _CLOSING_QUOTES.get(character, "")
-            at = _after(at, character, after, bool(closing))
+            at = _after(at, character, after, bool(closing), next(depths))
             own.append(at)
         found.append(own)
     return found
 
 
-def _after(at: _Reading, character: str, after: str, inside_quotes: bool) -> _Reading:
-    depth = at.bracket_depth + (character in "([{") - (character in ")]}" and at.bracket_depth > 0)
+def _bracket_depths(pieces: Sequence[str], starts: Collection[int]) -> list[int]:
+    """Return in how many brackets that are closed each character is."""
+    changes: list[int] = []
+    waiting: list[tuple[int, str]] = []
+    for number, piece in enumerate(pieces):
+        if number in starts:
+            waiting.clear()
+        for character in piece:
+            changes.append(0)
+            if character in _CLOSING_BRACKETS:
+                waiting.append((len(changes) - 1, _CLOSING_BRACKETS[character]))
+            elif any(closing == character for _, closing in waiting):
+                # Those that were opened in between nothing closes.
+                while waiting[-1][1] != character:
+                    waiting.pop()
+                changes[waiting.pop()[0]] += 1
+                changes[-1] -= 1
+    return list(itertools.accumulate(changes))
+
+
+def _after(at: _Reading, character: str, after: str, inside_quotes: bool, bracket_depth: int) -> _Reading:
     is_in_word = character.isalnum()
     return _Reading(
         character=character,
         inside_quotes=inside_quotes,
-        bracket_depth=depth,
+        bracket_depth=bracket_depth,
         position_in_line=0 if character == "\n" else at.position_in_line + 1,
         position_in_word=at.position_in_word + 1 if is_in_word else 0,
-        is_line_start=at.character == "\n",
+        # Before the first character of a document there is none.
+        is_line_start=at.character in ("", "\n"),
         is_word_end=is_in_word and after != "" and not after.isalnum(),
     )
 
