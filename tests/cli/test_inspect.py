@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 import re
 from pathlib import Path
@@ -158,7 +159,7 @@ def test_labels_that_do_not_fit(copied: Path, recur: Any) -> None:
             "0\n1\n0\n",
             "recur: labels: there are 3 labels for 26 characters, of which 26 symbols are shown; give one a ",
         ),
-        ("0" * 26, "recur: labels: all are 0.0; give two kinds.\n"),
+        ("0" * 26, "recur: labels.txt: all labels are 0.0; give two kinds.\n"),
     ):
         Path("labels.txt").write_text(content)
         result = recur("inspect", "run", "--input", "own.txt", "--labels", "labels.txt")
@@ -209,6 +210,32 @@ def test_a_name_of_no_file_is_not_taken_for_text(name: str, copied: Path, recur:
     assert (result.code, result.err) == (1, f"recur: {name}: {advice}\n")
     assert not Path("run/inspect.json").exists()
     assert recur("inspect", "run", "--input", f"{name} ").out.startswith("text     your text: ")
+
+
+def test_a_folder_and_standard_input(
+    copied: Path, recur: Any, pages: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("texts/more").mkdir(parents=True)
+    Path("texts/a.txt").write_text("the mill")
+    Path("texts/more/b.txt").write_text(" by the river")
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"the mill\n by the river")))
+    for given, title in (("texts", "texts"), ("texts/more/..", ".."), ("-", "standard input")):
+        result = recur("inspect", "run", "--input", given)
+        assert (result.code, result.err) == (0, "")
+        assert "".join(stored()["symbols"]) == "the mill\n by the river"
+        assert pages[-1] == title
+    monkeypatch.chdir("texts/more")
+    assert recur("inspect", "../../run", "--input", ".").code == 0
+    assert pages[-1] == "more"
+
+
+def test_a_name_with_a_blank_that_is_no_file_is_noted(copied: Path, recur: Any) -> None:
+    result = recur("inspect", "run", "--input", "my river.txt")
+    assert result.err == "note     there is no file 'my river.txt', so this is taken as text.\n"
+    assert result.out.startswith("text     your text: ")
+    Path("my river.txt").write_text("the mill")
+    assert recur("inspect", "run", "--input", "my river.txt").err == ""
+    assert recur("inspect", "run", "--input", "my\nriver.txt").err == ""
 
 
 @pytest.mark.parametrize("text", ["mill", "mill.", "one/two three", "one.\ntwo.three", "x" * 600])

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from recur.tasks.passage import Passage
     from recur.tasks.trained_language import TrainedLanguageModel
 
+_SUFFIXES = {".txt", ".text", ".md", ".rst", ".csv", ".json", ".log", ".html", ".xml", ".tex", ".py", ".gz"}
+"""What names of text files often end in, and texts seldom."""
+
 _PRINTED = 6
 """Properties whose best unit is printed."""
 
@@ -39,7 +42,7 @@ def build_parser() -> CommandParser:
         "--input",
         type=str | None,
         default=None,
-        help="text, or the name of a text file, to read; of a long one the first "
+        help="text to read, or a text file, a folder of them or - for standard input; of a long one the first "
         f"{MAX_SYMBOLS:,} symbols; by default the beginning of the text that was held out for the test",
     )
     parser.add_argument(
@@ -109,18 +112,19 @@ def _passage(
     if given is None:
         return passage_of_run(folder, trained)
     if not _is_name(given):
-        return passage_of_text(trained.tokenizer, [given]), ""
+        return passage_of_text(trained.tokenizer, [given]), _note_of(given)
     # A model of bytes too is shown characters, so its text is decoded like any other.
     codec = (corpus_options(folder) if encoding is None else CorpusOptions(encoding=encoding)).codec
     with _reading(given, codec) as chunks:
-        return passage_of_text(trained.tokenizer, chunks, Path(given).name or given), ""
+        title = "standard input" if given == "-" else (Path.cwd() / given).name or given
+        return passage_of_text(trained.tokenizer, chunks, title), ""
 
 
 def _is_name(given: str) -> bool:
-    """Return whether `given` names a file, or looks as if it should: in one word, with a suffix or a folder."""
+    """Return whether `given` names what is there, or looks as if it should: in one word, with a suffix or a folder."""
     path = Path(given)
     try:
-        if path.is_file():
+        if given == "-" or (given and path.exists()):
             return True
     except (OSError, ValueError):
         return False
@@ -128,12 +132,19 @@ def _is_name(given: str) -> bool:
     return not has_blank and bool(path.suffix or os.sep in given)
 
 
+def _note_of(given: str) -> str:
+    """Return what to say of a text that could be meant as a file's name."""
+    if "\n" in given or Path(given).suffix.lower() not in _SUFFIXES:
+        return ""
+    return f"there is no file {given!r}, so this is taken as text."
+
+
 @contextmanager
 def _reading(name: str, codec: str) -> Iterator[Iterator[str]]:
-    """Give the text of the file, in chunks."""
+    """Give the text of the file, of all in the folder, or of standard input, in chunks."""
     from recur.data.text import find_texts, text_of
 
-    if not Path(name).exists():
+    if name != "-" and not Path(name).exists():
         raise DataError(f"{name}: no such file; check the path. To show it as text itself, add a blank to it.")
     with tempfile.TemporaryDirectory(prefix="recur-") as spool:
         yield text_of(find_texts([name], Path(spool), codec=codec), codec)

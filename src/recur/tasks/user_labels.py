@@ -17,6 +17,7 @@ from recur.tasks.unit_search import Property
 from recur.wording import quantity
 
 _MOST_WORDS = 20
+_LONGEST_SHOWN = 40
 Label = float | str | bool
 
 
@@ -27,7 +28,8 @@ def read_labels(path: str | Path) -> list[Label]:
     one label a line, numbers if all lines are, else words; or, if it is a single line, one label a character.
 
     Raises:
-        DataError: The file cannot be read or is something else; it is named.
+        DataError: The file cannot be read or is something else, or a label is none or like all others; file and place
+            are named.
     """
     path = Path(path)
     try:
@@ -38,14 +40,18 @@ def read_labels(path: str | Path) -> list[Label]:
         raise DataError(f"{path}: cannot be read ({error.strerror}).") from error
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: is not UTF-8 at byte {error.start}; save the labels as UTF-8.") from error
+    labels: list[Label]
     if path.suffix.lower() == ".json":
-        return _from_json(path, text)
-    lines = text.splitlines()
-    labels = list(lines[0]) if len(lines) == 1 else lines
-    try:
-        return [float(label) for label in labels]
-    except ValueError:
-        return list(labels)
+        labels, place = _from_json(path, text), "item"
+    else:
+        lines = text.splitlines()
+        words, place = (list(lines[0]), "character") if len(lines) == 1 else (lines, "line")
+        try:
+            labels = [float(word) for word in words]
+        except ValueError:
+            labels = list(words)
+    _check(labels, str(path), place)
+    return labels
 
 
 def _from_json(path: Path, text: str) -> list[Label]:
@@ -75,21 +81,45 @@ def label_properties(labels: Sequence[Label] | NDArray[Any]) -> list[Property]:
         [('label', "your label 'noun'", [1.0, 0.0, 0.0])]
     """
     listed: list[Any] = list(labels.tolist() if isinstance(labels, np.ndarray) else labels)
-    for place, label in enumerate(listed):
-        if type(label) is not type(listed[0]) and not (is_number(label) and is_number(listed[0])):
-            raise DataError(f"labels: number {place + 1} is {label!r}, but the first is {listed[0]!r}; use one kind.")
-        if not isinstance(label, bool | str) and not (is_number(label) and math.isfinite(label)):
-            raise DataError(
-                f"labels: number {place + 1} is {label!r}, expected a finite number, true, false or a word."
-            )
+    _check(listed, "labels", "number")
     distinct = sorted(set(listed))
-    if len(distinct) < 2:
-        raise DataError(f"labels: all are {distinct[0]!r}; give two kinds." if distinct else "labels: there are none.")
     if isinstance(distinct[0], str):
         return _of_words(listed, distinct)
     if len(distinct) == 2:
         return [_binary("label", "your label", [label == distinct[1] for label in listed])]
     return [Property(key="label", name="your label", kind="number", values=np.array(listed, dtype=np.float64))]
+
+
+def _check(labels: Sequence[Any], owner: str, place: str) -> None:
+    for number, label in enumerate(labels, start=1):
+        if not isinstance(label, bool | str) and not _is_finite(label):
+            raise DataError(
+                f"{owner}, {place} {number}: is {_shown(label)}, expected a finite number, true, false or a word."
+            )
+        if type(label) is not type(labels[0]) and not (is_number(label) and is_number(labels[0])):
+            raise DataError(
+                f"{owner}, {place} {number}: is {_shown(label)}, but the first is {_shown(labels[0])}; use one kind."
+            )
+    if not labels:
+        raise DataError(f"{owner}: there are no labels; give one a character, or one a symbol.")
+    if all(label == labels[0] for label in labels):
+        raise DataError(f"{owner}: all labels are {_shown(labels[0])}; give two kinds.")
+
+
+def _is_finite(label: object) -> bool:
+    try:
+        return is_number(label) and math.isfinite(label)
+    except OverflowError:
+        return False
+
+
+def _shown(label: object) -> str:
+    try:
+        written = repr(label)
+    except ValueError:
+        # Of whole numbers Python writes some thousand digits and no more.
+        written = f"a number of {label.bit_length():,} bits" if isinstance(label, int) else type(label).__name__
+    return written if len(written) <= _LONGEST_SHOWN else written[:_LONGEST_SHOWN] + "..."
 
 
 def _of_words(labels: list[str], distinct: list[str]) -> list[Property]:
