@@ -116,10 +116,7 @@ def inspect_text(
         "model": _model(trained),
         "layers": layers,
         "properties": searched,
-        "next": {
-            "count": recording.next_ids.shape[1],
-            "vocabulary": list(map(trained.tokenizer.symbol, range(trained.tokenizer.vocabulary_size))),
-        },
+        "next": {"vocabulary": list(map(trained.tokenizer.symbol, range(trained.tokenizer.vocabulary_size)))},
         "attribution": attribution.to_json(),
         "probe": found,
         "diagnosis": diagnosis,
@@ -216,7 +213,6 @@ def _predictions(recording: TextRecording) -> dict[str, Tensor]:
         "next.ids": recording.next_ids,
         "next.probs": recording.next_probs,
         "first.embedding": recording.first_embedding,
-        "first.logits": recording.first_logits,
     }
 
 

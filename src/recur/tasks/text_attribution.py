@@ -13,7 +13,6 @@ from torch import Tensor
 from recur.gradients.attributions.attribution import METHODS, attribute
 from recur.gradients.attributions.deletion import Deletion, check_by_deletion
 from recur.gradients.probes.sequence_model import held_still
-from recur.models.language import State
 from recur.tasks.text_recording import TextRecording
 from recur.tasks.trained_language import TrainedLanguageModel
 
@@ -55,14 +54,12 @@ class TextAttribution:
     Attributes:
         window: W.
         positions: Positions p whose prediction, of the symbol at p + 1, is explained, (A,) int64, ascending.
-        targets: Token ids of the symbols at p + 1, (A,) int64.
         shares: By method, the signed share of the symbol at p - W + 1 + w, (A, W) float32; 0 before the text.
         deletions: By method, whether its shares can be believed; empty with fewer than two positions.
     """
 
     window: int
     positions: NDArray[np.int64]
-    targets: NDArray[np.int64]
     shares: dict[str, Tensor]
     deletions: dict[str, Deletion]
 
@@ -84,7 +81,6 @@ class TextAttribution:
             return {}
         return {
             "attribution.positions": torch.from_numpy(self.positions.astype(np.int32)),
-            "attribution.targets": torch.from_numpy(self.targets.astype(np.int32)),
             **{f"attribution.{key}": shares for key, shares in self.shares.items()},
         }
 
@@ -134,8 +130,7 @@ def explain_predictions(
     """
     positions = explained_positions(recording.nats, window)
     if len(positions) == 0:
-        return TextAttribution(window=window, positions=positions, targets=positions, shares={}, deletions={})
-    targets = ids[positions + 1]
+        return TextAttribution(window=window, positions=positions, shares={}, deletions={})
     starts = np.array([0]) if document_starts is None else np.union1d([0], document_starts)
     begins = np.maximum(positions - window + 1, starts[np.searchsorted(starts, positions, side="right") - 1])
     lengths = positions + 1 - begins
@@ -146,10 +141,12 @@ def explain_predictions(
     baseline = frequency @ embedding
     scorer = _Scorer(
         trained,
-        targets=torch.from_numpy(targets).to(device),
+        recording,
+        inputs,
+        begins=begins,
         lengths=torch.from_numpy(lengths).to(device),
+        targets=torch.from_numpy(ids[positions + 1]).to(device),
         is_anew=torch.from_numpy(np.isin(begins, starts)).to(device),
-        before=recording.state_after([int(begin) - 1 for begin in begins], device),
     )
     mask = torch.arange(window, device=device) < scorer.lengths.unsqueeze(1)
     units = sum(layer.hidden_size for layer in recording.layers)
@@ -164,28 +161,43 @@ def explain_predictions(
                 scorer, inputs, found, baseline, mask=mask, draws=_DRAWS, seed=seed, batch_size=size
             )
     shares = {method: _right_aligned(own, lengths) for method, own in found.items()}
-    return TextAttribution(window=window, positions=positions, targets=targets, shares=shares, deletions=deletions)
+    return TextAttribution(window=window, positions=positions, shares=shares, deletions=deletions)
 
 
 class _Scorer:
     """The logarithm of the target's probability, as a function of the embeddings of the symbols before it."""
 
     def __init__(
-        self, trained: TrainedLanguageModel, *, targets: Tensor, lengths: Tensor, is_anew: Tensor, before: State
+        self,
+        trained: TrainedLanguageModel,
+        recording: TextRecording,
+        inputs: Tensor,
+        *,
+        begins: NDArray[np.int64],
+        lengths: Tensor,
+        targets: Tensor,
+        is_anew: Tensor,
     ) -> None:
         self.lengths = lengths
         self._model = trained.model
+        self._recording = recording
+        self._inputs = inputs
+        self._begins = begins
         self._targets = targets
         self._is_anew = is_anew
-        self._before = before
 
     def __call__(self, x: Tensor, rows: Tensor) -> Tensor:
         """Return the scores (B,) of windows x (B, W, E), variants of the rows (B,)."""
         lengths, anew = self.lengths[rows], self._is_anew[rows]
-        state = tuple(
-            layer[:, rows] if isinstance(layer, Tensor) else (layer[0][:, rows], layer[1][:, rows])
-            for layer in self._before
-        )
+        begins = self._begins[rows.cpu().numpy()]
+        if not x.requires_grad:
+            # What the network does before the first change is recorded.
+            first = self._first_changed(x, rows)
+            places = torch.arange(x.shape[1], device=x.device) + first.unsqueeze(1)
+            x = x[torch.arange(len(x), device=x.device).unsqueeze(1), places.clamp_max(x.shape[1] - 1)]
+            lengths, anew, begins = lengths - first, anew & (first == 0), begins + first.cpu().numpy()
+            x = x[:, : int(lengths.max())]
+        state = self._recording.state_after((begins - 1).tolist(), x.device)
         reset = None
         if bool(anew.any()):
             # The first symbol of a document has the layers' own initial state before it, which may be learned.
@@ -195,6 +207,12 @@ class _Scorer:
         logits = self._model.output(hidden[lengths - 1, torch.arange(len(rows), device=x.device)])
         scores = torch.log_softmax(logits, dim=1).gather(1, self._targets[rows].unsqueeze(1))
         return scores.squeeze(1)
+
+    def _first_changed(self, x: Tensor, rows: Tensor) -> Tensor:
+        """Return the first step at which each window differs from the text's, (B,); of one that does not, its last."""
+        is_changed = (x != self._inputs[rows]).any(2)
+        is_changed[torch.arange(len(rows), device=x.device), self.lengths[rows] - 1] = True
+        return is_changed.int().argmax(1)
 
 
 def _right_aligned(shares: Tensor, lengths: NDArray[np.int64]) -> Tensor:

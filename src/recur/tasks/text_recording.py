@@ -36,7 +36,6 @@ class TextRecording:
         next_ids: The K most probable next symbols after each symbol, best first, (N, K) int32.
         next_probs: Their probabilities, (N, K) float32.
         first_embedding: Embeddings of the first S symbols, (S, E) float32.
-        first_logits: Logits after each of them, (S, V) float32.
     """
 
     layers: tuple[LayerRecording, ...]
@@ -44,7 +43,6 @@ class TextRecording:
     next_ids: Tensor
     next_probs: Tensor
     first_embedding: Tensor
-    first_logits: Tensor
 
     def state_after(self, steps: Sequence[int], device: torch.device) -> State:
         """Return the state after each of B steps as `LanguageModel.run_layers` takes it; of step -1 it is zero."""
@@ -73,7 +71,7 @@ def record_text(
         trained: The model.
         ids: Token ids, (N,), N at least 1.
         document_starts: Where the state starts anew, (D,), or None.
-        num_first: Symbols at the beginning of which embeddings and logits are kept.
+        num_first: Symbols at the beginning of which the embeddings are kept.
 
     Raises:
         RunError: What the model says is not finite.
@@ -84,7 +82,7 @@ def record_text(
     if document_starts is not None:
         reset = torch.zeros(1, len(ids), dtype=torch.bool, device=device)
         reset[0, torch.from_numpy(document_starts).to(device)] = True
-    size = max(min(_WINDOW, _MOST_LOGITS // model.vocabulary_size), num_first)
+    size = max(min(_WINDOW, _MOST_LOGITS // model.vocabulary_size), 1)
     count = min(_LISTED, model.vocabulary_size)
     state: State | None = None
     nats, best = [torch.tensor([trained.first_token_nats(int(ids[0]))])], []
@@ -97,8 +95,6 @@ def record_text(
             targets = x[0, start + 1 : start + size + 1]
             nats.append(functional.nll_loss(log_probs[: len(targets)], targets, reduction="none").cpu())
             best.append([found.cpu() for found in log_probs.topk(count)])
-            if start == 0:
-                first = said[0, :num_first].float().cpu()
     found = torch.cat(nats)
     if not bool(torch.isfinite(found).all()) or not bool(torch.isfinite(torch.cat([one[0] for one in best])).all()):
         raise RunError("the model's predictions are not finite, for its weights are too large; train it anew.")
@@ -108,5 +104,4 @@ def record_text(
         next_ids=torch.cat([one[1] for one in best]).int(),
         next_probs=torch.cat([one[0] for one in best]).exp(),
         first_embedding=model.embedding(x[0, :num_first]).float().cpu(),
-        first_logits=first,
     )
