@@ -176,7 +176,7 @@ def test_labels_that_do_not_fit(copied: Path, recur: Any) -> None:
 def test_the_same_seed_writes_the_same(copied: Path, recur: Any) -> None:
     written = []
     for seed in (0, 0, 1):
-        recur("inspect", "run", "--input", SHORT * 8, "--seed", seed)
+        recur("inspect", "run", "--input", SHORT * 4, "--seed", seed)
         written.append((Path("run/inspect.json").read_bytes(), Path("run/inspect.safetensors").read_bytes()))
     assert written[0] == written[1]
     assert written[0][0] != written[2][0]

@@ -13,14 +13,15 @@ import torch
 from recur.gradients.attributions.attribution import METHODS
 from recur.models.language import LanguageModel
 from recur.models.options import LanguageModelOptions
-from recur.tasks.text_attribution import TextAttribution, explain_predictions, explained_positions
+from recur.tasks.explained_predictions import ExplainedPredictions, explained_positions
+from recur.tasks.text_attribution import explain_predictions
 from recur.tasks.text_recording import record_text
 from recur.tasks.trained_language import TrainedLanguageModel, load
 
 WORDS = "the cat sat on the dog's mat; " * 10
 
 
-def explained(trained: TrainedLanguageModel, ids: Any, starts: Any = None, **options: Any) -> TextAttribution:
+def explained(trained: TrainedLanguageModel, ids: Any, starts: Any = None, **options: Any) -> ExplainedPredictions:
     return explain_predictions(trained, ids, record_text(trained, ids, starts), starts, **options)
 
 

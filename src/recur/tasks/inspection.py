@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from recur.data.batch import Batch
 from recur.gradients import Training, diagnose, probe
@@ -128,30 +128,60 @@ def inspect_text(
 def _probe(
     trained: TrainedLanguageModel, passage: Passage, recording: TextRecording, training: Training, seed: int
 ) -> tuple[dict[str, Any] | None, list[dict[str, str]]]:
-    """Return how far the gradient reaches, as `Probe.to_json` gives it, and what is wrong with that, if anything.
-
-    Looked at are a few pieces of the passage, each from the state that the model has come to there.
-    """
-    num_steps = min(max(training.window or 0, _PROBED_STEPS), _MOST_PROBED_STEPS, len(passage.ids) - 2)
-    if num_steps < _FEWEST_PROBED_STEPS:
+    """Return what `probe_content` does of a few pieces of the passage, each from the state that the model has there."""
+    places = probed_places(len(passage.ids), training)
+    if places is None:
         return None, []
-    last = len(passage.ids) - 1 - num_steps
-    begins = np.unique(np.linspace(1, last, _PROBED_ROWS).astype(np.int64))
-    places = begins[:, None] + np.arange(num_steps)
     reset = None
     if passage.document_starts is not None:
         reset = torch.from_numpy(np.isin(places, passage.document_starts))
-    shape = places.shape
     batch = Batch(
         x=torch.from_numpy(passage.ids[places]),
-        lengths=torch.full(shape[:1], num_steps),
+        lengths=torch.full(places.shape[:1], places.shape[1]),
         target=torch.from_numpy(passage.ids[places + 1]),
-        weight=torch.ones(shape),
-        index=torch.arange(len(begins)),
+        weight=torch.ones(places.shape),
+        index=torch.arange(len(places)),
         reset=reset,
     ).to(trained.device)
-    state = recording.state_after((begins - 1).tolist(), trained.device)
-    found = probe(trained.model, batch, state=state, rows=len(begins), batch_first=True, seed=seed)
+    state = recording.state_after((places[:, 0] - 1).tolist(), trained.device)
+    return probe_content(trained.model, batch, state, training, seed)
+
+
+def probed_places(num_symbols: int, training: Training) -> NDArray[np.int64] | None:
+    """Return the places of a few pieces over which the gradient is looked at, (R, T); None where there are too few.
+
+    Each place has one before it, whose state is known, and one after it, to be predicted.
+    """
+    num_steps = min(max(training.window or 0, _PROBED_STEPS), _MOST_PROBED_STEPS, num_symbols - 2)
+    if num_steps < _FEWEST_PROBED_STEPS:
+        return None
+    begins = np.unique(np.linspace(1, num_symbols - 1 - num_steps, _PROBED_ROWS).astype(np.int64))
+    places: NDArray[np.int64] = begins[:, None] + np.arange(num_steps)
+    return places
+
+
+def probe_content(
+    model: nn.Module,
+    batch: Batch | tuple[Tensor, Tensor],
+    state: Any,
+    training: Training,
+    seed: int,
+    loss: Callable[[Any, Any], Tensor] | None = None,
+) -> tuple[dict[str, Any], list[dict[str, str]]]:
+    """Return how far the gradient reaches, as `Probe.to_json` gives it, and what is wrong with that, if anything."""
+    x = batch[0] if isinstance(batch, tuple) else batch.x
+    # What truncation takes away is seen only on more steps than it leaves.
+    is_seen = training.window is not None and training.window < x.shape[1]
+    found = probe(
+        model,
+        batch,
+        loss=loss,
+        state=state,
+        rows=len(x),
+        batch_first=True,
+        truncation=training.window if is_seen else None,
+        seed=seed,
+    )
     return found.to_json(), [asdict(finding) for finding in diagnose(found, training)]
 
 

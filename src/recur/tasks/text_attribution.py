@@ -2,108 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from recur.gradients.attributions.attribution import METHODS, attribute
-from recur.gradients.attributions.deletion import Deletion, check_by_deletion
 from recur.gradients.probes.sequence_model import held_still
+from recur.tasks.explained_predictions import WINDOW, ExplainedPredictions, explained, explained_positions
 from recur.tasks.text_recording import TextRecording
 from recur.tasks.trained_language import TrainedLanguageModel
 
-WINDOW = 64
-"""Symbols before a prediction that it is led back to; the state before them is taken as it is."""
-
-_SPREAD = 32
-"""Explained positions that are spread evenly over the text."""
-
-_SURPRISING = 16
-"""Explained positions at which the next symbol surprised most."""
-
-_NAMES = {
-    "gradient_input": "gradient \N{MULTIPLICATION SIGN} input",
-    "integrated_gradients": "integrated gradients",
-    "occlusion": "occlusion",
-}
-_NOTE = (
+_SHARE = (
     "A share is what a symbol adds to the logarithm of the next symbol's probability, against the mean embedding of "
-    "the training text in its place; the state before the window is taken as it is. A method is called faithful if "
-    "deleting what it calls most important hurts more than deleting as many symbols at random, on average over the "
-    "explained positions and by more than two standard errors."
+    "the training text in its place."
 )
-
-_MOST_VALUES = 1 << 23
-"""Values of hidden states that are kept for a gradient at once, at most."""
-
-_DRAWS = 5
-"""Random deletions that each method is compared with, at every share."""
-
-_MOST_ROWS = 256
-"""Windows that are run at once, at most."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class TextAttribution:
-    """Which of W earlier symbols each of A predictions rests on.
-
-    Attributes:
-        window: W.
-        positions: Positions p whose prediction, of the symbol at p + 1, is explained, (A,) int64, ascending.
-        shares: By method, the signed share of the symbol at p - W + 1 + w, (A, W) float32; 0 before the text.
-        deletions: By method, whether its shares can be believed; empty with fewer than two positions.
-    """
-
-    window: int
-    positions: NDArray[np.int64]
-    shares: dict[str, Tensor]
-    deletions: dict[str, Deletion]
-
-    def to_json(self) -> dict[str, Any]:
-        """Return all but the tensors as it stands in `inspect.json`."""
-        return {
-            "window": self.window,
-            "methods": [
-                {"key": key, "name": _NAMES[key]}
-                | ({"deletion": self.deletions[key].to_json()} if key in self.deletions else {})
-                for key in self.shares
-            ],
-            "note": _NOTE,
-        }
-
-    def tensors(self) -> dict[str, Tensor]:
-        """Return the tensors as they stand in `inspect.safetensors`; none where nothing was explained."""
-        if not self.shares:
-            return {}
-        return {
-            "attribution.positions": torch.from_numpy(self.positions.astype(np.int32)),
-            **{f"attribution.{key}": shares for key, shares in self.shares.items()},
-        }
-
-
-def explained_positions(nats: NDArray[np.float64], window: int = WINDOW) -> NDArray[np.int64]:
-    """Return the positions whose predictions are explained: evenly spread, and before the most surprising symbols.
-
-    Args:
-        nats: Loss of each of N symbols.
-        window: Positions that have fewer symbols before them are passed over, or half of a shorter text.
-
-    Returns:
-        At most 48 of 0 to N - 2, ascending, int64.
-    """
-    last = len(nats) - 2
-    if last < 0:
-        return np.zeros(0, dtype=np.int64)
-    first = min(window - 1, last // 2)
-    spread = np.unique(np.linspace(first, last, _SPREAD).round().astype(np.int64))
-    others = np.setdiff1d(np.arange(first, last + 1), spread)
-    # Stable, so that of equal ones the first are taken.
-    worst = others[np.argsort(-nats[others + 1], kind="stable")[:_SURPRISING]]
-    return np.sort(np.concatenate([spread, worst]))
 
 
 def explain_predictions(
@@ -114,7 +26,7 @@ def explain_predictions(
     *,
     window: int = WINDOW,
     seed: int = 0,
-) -> TextAttribution:
+) -> ExplainedPredictions:
     """Return which earlier symbols the model's predictions rest on, by every method, and which method to believe.
 
     Explained is the logarithm of the probability of the symbol that really came; the neutral input is the mean of the
@@ -130,7 +42,7 @@ def explain_predictions(
     """
     positions = explained_positions(recording.nats, window)
     if len(positions) == 0:
-        return TextAttribution(window=window, positions=positions, shares={}, deletions={})
+        return ExplainedPredictions(window=window, positions=positions, note=_SHARE)
     starts = np.array([0]) if document_starts is None else np.union1d([0], document_starts)
     begins = np.maximum(positions - window + 1, starts[np.searchsorted(starts, positions, side="right") - 1])
     lengths = positions + 1 - begins
@@ -148,20 +60,17 @@ def explain_predictions(
         targets=torch.from_numpy(ids[positions + 1]).to(device),
         is_anew=torch.from_numpy(np.isin(begins, starts)).to(device),
     )
-    mask = torch.arange(window, device=device) < scorer.lengths.unsqueeze(1)
-    units = sum(layer.hidden_size for layer in recording.layers)
-    size = min(max(_MOST_VALUES // (window * units), 1), _MOST_ROWS)
     with held_still(trained.model):
-        found: dict[str, Tensor] = {
-            method: attribute(scorer, inputs, baseline, method=method, batch_size=size) for method in METHODS
-        }
-        deletions = {}
-        if len(positions) > 1:
-            deletions = check_by_deletion(
-                scorer, inputs, found, baseline, mask=mask, draws=_DRAWS, seed=seed, batch_size=size
-            )
-    shares = {method: _right_aligned(own, lengths) for method, own in found.items()}
-    return TextAttribution(window=window, positions=positions, shares=shares, deletions=deletions)
+        return explained(
+            scorer,
+            inputs,
+            baseline,
+            positions=positions,
+            lengths=scorer.lengths,
+            units=sum(layer.hidden_size for layer in recording.layers),
+            share=_SHARE,
+            seed=seed,
+        )
 
 
 class _Scorer:
@@ -213,11 +122,3 @@ class _Scorer:
         is_changed = (x != self._inputs[rows]).any(2)
         is_changed[torch.arange(len(rows), device=x.device), self.lengths[rows] - 1] = True
         return is_changed.int().argmax(1)
-
-
-def _right_aligned(shares: Tensor, lengths: NDArray[np.int64]) -> Tensor:
-    """Return the shares (A, W), which begin with each window's first symbol, moved so that they end with its last."""
-    moved = torch.zeros(shares.shape, dtype=torch.float32)
-    for row, length in enumerate(lengths.tolist()):
-        moved[row, shares.shape[1] - length :] = shares[row, :length]
-    return moved
