@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from recur.errors import DataError
+from recur.gradients import Training
 from recur.nn import GRU, LSTM, RNN
 from recur.tasks.series_inspection import inspect_series
 
@@ -59,7 +61,6 @@ def test_it_is_what_the_network_gives_for_the_whole() -> None:
     assert content["series"] == {"channels": ["wave", "noise"], "times": list(range(600))}
     assert (layer["name"], layer["cell"], layer["states"]) == ("rnn", "lstm", ["h", "c"])
     assert content["model"]["name"] == "Forecaster"
-    assert content["attribution"]["methods"] == []
     assert [each["name"] for each in content["properties"]] == ["value of wave", "value of noise"]
 
 
@@ -99,17 +100,16 @@ def test_one_channel_float64_and_a_stack() -> None:
 
 
 def test_a_long_series_is_cut() -> None:
-    found = inspect_series(Forecaster(1), np.sin(np.arange(5003)), times=[f"t{n}" for n in range(5003)])
+    labels, times = np.random.default_rng(0).random(5003), [f"t{n}" for n in range(5003)]
+    found = inspect_series(Forecaster(1), np.sin(np.arange(5003)), times=times, labels=labels)
     assert found.content["cut"] == "the first 5,000 of 5,003 steps"
     assert found.tensors["values"].shape == (5000, 1)
     assert found.content["series"]["times"][-1] == "t4999"
-    labels = np.random.default_rng(0).random(5003)
-    labelled = inspect_series(Forecaster(1), np.sin(np.arange(5003)), labels=labels)
-    np.testing.assert_array_equal(labelled.tensors["property.label"], np.float32(labels[:5000]))
+    np.testing.assert_array_equal(found.tensors["property.label"], np.float32(labels[:5000]))
 
 
 def test_the_same_seed_gives_the_same() -> None:
-    model, values = Forecaster(), series(200)
+    model, values = Forecaster(), series(80)
     first, again, other = (inspect_series(model, values, seed=seed).content for seed in (0, 0, 1))
     assert first == again
     assert first["properties"] != other["properties"]
@@ -118,9 +118,22 @@ def test_the_same_seed_gives_the_same() -> None:
 @pytest.mark.parametrize(
     ("values", "options", "message"),
     [
-        (np.zeros((0, 2)), {}, r"^own: must be finite numbers of shape \(N, C\) or \(N,\), but is \(0, 2\)\.$"),
-        (np.zeros((3, 2, 2)), {}, r"^own: must be finite numbers of shape \(N, C\) or \(N,\), but is \(3, 2, 2\)\.$"),
-        (np.full((3, 2), np.nan), {}, r"^own: must be finite numbers"),
+        (np.zeros((0, 2)), {}, r"^own: must be numbers of shape \(N, C\) or \(N,\), at least one, but is \(0, 2\)\.$"),
+        (
+            np.zeros((3, 2, 2)),
+            {},
+            r"^own: must be numbers of shape \(N, C\) or \(N,\), at least one, but is \(3, 2, 2\)\.$",
+        ),
+        (
+            [[0, 1], [2, np.nan], [np.inf, 3]],
+            {"channels": ["a", "b"]},
+            r"^own, row 1, b: is nan, expected a finite number \(1 more\)\.$",
+        ),
+        ([0.0, None], {}, r"^own, row 1, channel 0: is nan, expected a finite number\.$"),
+        ([0.0, -1e39], {}, r"^own, row 1, channel 0: is -1e\+39, which float32 cannot hold; scale the series\.$"),
+        ([[1, 2], [3]], {}, r"^own: must be numbers of shape \(N, C\) or \(N,\), all rows as long: "),
+        (["1", "x"], {}, r"^own: must be numbers of shape \(N, C\) or \(N,\), all rows as long: could not convert"),
+        ([1j, 2], {}, r"^own: must be numbers of shape \(N, C\) or \(N,\), all rows as long: complex numbers\.$"),
         (np.zeros((3, 2)), {"channels": ["a"]}, r"^own: there are 1 channels, expected 2\.$"),
         (np.zeros((3, 2)), {"times": [1, 2]}, r"^own: there are 2 times, expected 3\.$"),
         (np.zeros((3, 2)), {"labels": [1, 2]}, r"^own: there are 2 labels for 3 steps\.$"),
@@ -137,17 +150,137 @@ def test_networks_that_cannot_be_shown() -> None:
         inspect_series(Forecaster(out=3), series(9))
 
     class Plain(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.output = nn.Linear(2, 2)
-
         def forward(self, x: Tensor, state: Any = None) -> tuple[Tensor, Any]:
-            return self.output(x), state
+            return 2 * x, x[:, -1]
 
     with pytest.raises(
         ValueError, match=r"^inspect_series: Plain has no recurrent layer, of recur\.nn or torch\.nn, that"
     ):
         inspect_series(Plain(), series(9))
+
+
+class Answering(Forecaster):
+    """A network that gives back what it is told to."""
+
+    def __init__(self, answer: Any) -> None:
+        super().__init__()
+        self.answer = answer
+
+    def forward(self, x: Tensor, state: Any = None) -> Any:
+        return self.answer(*super().forward(x, state))
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (lambda y, state: y, "but returned a Tensor; return the state after the last step too."),
+        (lambda y, state: (y, state, 0), "but returned a tuple of 3; return the state after the last step too."),
+        (
+            lambda y, state: (y, None),
+            "but returned None as the state; return the one after the last step, from which it goes on.",
+        ),
+    ],
+)
+def test_networks_that_do_not_hand_their_state_on(answer: Any, message: str) -> None:
+    expected = f"inspect_series: the model must be called as forward(x, state) -> (output, state), {message}"
+    with pytest.raises(TypeError, match=f"^{re.escape(expected)}$"):
+        inspect_series(Answering(answer), series(9))
+
+
+def test_a_network_that_takes_no_state() -> None:
+    class Stateless(Forecaster):
+        def forward(self, x: Tensor) -> Any:  # type: ignore[override]
+            return super().forward(x)
+
+    expected = r"forward\(x, state\) -> \(output, state\), but takes \(x: .*; let it take the state, None at first\.$"
+    with pytest.raises(TypeError, match=expected):
+        inspect_series(Stateless(), series(9))
+
+
+def test_losses_that_cannot_be_used() -> None:
+    with pytest.raises(
+        ValueError, match=r"^inspect_series: loss must return that of each step, \(B, T\) = \(1, 8\), bu"
+    ):
+        inspect_series(Forecaster(), series(9), loss=nn.functional.mse_loss)
+    with pytest.raises(
+        ValueError, match=r"^inspect_series: the loss of step 3 is inf; scale the series, or look at the"
+    ):
+        inspect_series(Forecaster(1), [0, 0, 0, 1e30, 1, 1e30, 0])
+
+
+def test_a_loss_of_ones_own_is_what_everything_is_about() -> None:
+    model, values = Forecaster(), series(120)
+    found = inspect_series(model, values, loss=lambda output, target: (output - target).abs().sum(2))
+    error = np.abs(found.tensors["predictions"][1:].numpy() - np.float32(values[1:])).sum(1)
+    assert found.content["losses"][1:] == pytest.approx(error.tolist(), abs=1e-5)
+    assert "less the loss" in found.content["attribution"]["note"]
+    changed, row = replaced(model, values, found, 5)
+    position = int(found.tensors["attribution.positions"][row])
+    loss = np.abs(changed - np.float32(values[position + 1])).sum()
+    assert float(found.tensors["attribution.occlusion"][row, 63 - 5]) == pytest.approx(loss - error[position], abs=1e-5)
+
+
+def replaced(model: nn.Module, values: Any, found: Any, back: int) -> tuple[Any, int]:
+    """Return what is said at an explained position, and its row, when the step so far back is the mean."""
+    row = 20
+    position = int(found.tensors["attribution.positions"][row])
+    x = torch.from_numpy(values).float()
+    x[position - back] = x.mean(0)
+    model.eval()
+    with torch.no_grad():
+        return model(x[None, : position + 1])[0][0, -1].numpy(), row
+
+
+def test_shares_are_of_the_density_of_what_came() -> None:
+    model, values = Forecaster(), series()
+    found = inspect_series(model, values)
+    losses = np.array(found.content["losses"][1:])
+    for back in (0, 3):
+        changed, row = replaced(model, values, found, back)
+        position = int(found.tensors["attribution.positions"][row])
+        fall = ((changed - values[position + 1]) ** 2).mean() - losses[position]
+        # The logarithm of the density of two normal variables of the same variance, but for what cancels.
+        expected = 2 * fall / (2 * losses.mean())
+        assert float(found.tensors["attribution.occlusion"][row, 63 - back]) == pytest.approx(expected, abs=1e-5)
+    methods = found.content["attribution"]["methods"]
+    assert [method["key"] for method in methods] == ["gradient_input", "integrated_gradients", "occlusion"]
+    assert all(len(method["deletion"]["chosen"]) == 4 for method in methods)
+
+
+def test_the_gradient_is_looked_at_from_the_states_that_it_had() -> None:
+    """The pieces of 4 x 96 + 2 steps are all but the first and the last, so their gates are those of the series."""
+    values = series(4 * 96 + 2)
+    found = inspect_series(Forecaster(), values, training=Training(window=32, clipped=1.0))
+    probed, layer = found.content["probe"], found.content["layers"][0]
+    for name, gate in probed["layers"][0]["gates"].items():
+        whole = found.tensors[f"layers.0.{name}"][1:-1].numpy() * (layer["scales"][name] / 127)
+        # Each is rounded to a 127th of its scale, and rounding errors cancel but for a share.
+        assert gate["mean"] == pytest.approx(float(whole.mean()), abs=1e-3)
+    assert (probed["num_steps"], len(probed["reach"])) == (96, 64)
+    assert probed["truncated"] > 0
+    frozen = inspect_series(Forecaster().requires_grad_(False), values, training=Training(window=32))
+    assert frozen.content["probe"]["truncated"] is None
+    assert "clipping always active" in [each["name"] for each in found.content["diagnosis"]]
+
+
+def test_a_state_with_parts_without_a_gradient() -> None:
+    class Counting(Forecaster):
+        def forward(self, x: Tensor, state: Any = None) -> tuple[Tensor, Any]:
+            inner, count = (None, 0) if state is None else state
+            y, inner = super().forward(x, inner)
+            return y, (inner, count + x.shape[1])
+
+    found = inspect_series(Counting(), series(200)).content
+    assert (found["probe"], found["diagnosis"], found["attribution"]["methods"]) == (None, [], [])
+    assert found["attribution"]["note"] == "Nothing was explained: the model's state has parts without a gradient."
+
+
+@pytest.mark.parametrize("num_steps", [1, 2, 3, 20])
+def test_short_series(num_steps: int) -> None:
+    found = inspect_series(Forecaster(), series(num_steps))
+    assert len(found.content["losses"]) == num_steps
+    assert (found.content["probe"] is None) == (num_steps < 18)
+    assert ("attribution.positions" in found.tensors) == (num_steps > 2)
 
 
 def test_states_that_are_not_finite() -> None:

@@ -170,8 +170,9 @@ def probe_content(
 ) -> tuple[dict[str, Any], list[dict[str, str]]]:
     """Return how far the gradient reaches, as `Probe.to_json` gives it, and what is wrong with that, if anything."""
     x = batch[0] if isinstance(batch, tuple) else batch.x
-    # What truncation takes away is seen only on more steps than it leaves.
-    is_seen = training.window is not None and training.window < x.shape[1]
+    # What truncation takes from the gradient of the parameters is seen only on more steps than it leaves.
+    is_trained = any(parameter.requires_grad for parameter in model.parameters())
+    is_seen = is_trained and training.window is not None and training.window < x.shape[1]
     found = probe(
         model,
         batch,

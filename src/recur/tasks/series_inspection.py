@@ -5,21 +5,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
-from recur.errors import DataError
+from recur.gradients import Training
 from recur.gradients.probes.sequence_model import held_still
-from recur.inspection_format import FORMAT, MAX_CHANNELS, MAX_SYMBOLS
-from recur.models.layer_recording import LayerRecorder, LayerRecording
-from recur.tasks.inspection import Inspection, Stage, layers_content, properties_content
-from recur.tasks.unit_search import Property
-from recur.tasks.user_labels import Label, label_properties
-from recur.wording import quantity
-
-_WINDOW = 256
+from recur.inspection_format import FORMAT
+from recur.run import checksum
+from recur.tasks.inspection import (
+    Inspection,
+    Stage,
+    layers_content,
+    probe_content,
+    probed_places,
+    properties_content,
+)
+from recur.tasks.series import Series, series_of
+from recur.tasks.series_attribution import explain_forecasts
+from recur.tasks.series_recording import Loss, SeriesRecording, record_series, squared_error, states_before
+from recur.tasks.user_labels import Label
 
 
 def inspect_series(
@@ -30,29 +35,37 @@ def inspect_series(
     times: Sequence[str | float] | None = None,
     title: str = "your series",
     labels: Sequence[Label] | NDArray[Any] | None = None,
+    loss: Loss = squared_error,
+    training: Training | None = None,
     seed: int = 0,
     stage: Stage | None = None,
 ) -> Inspection:
     """Return what is inside a network that says of a series at each step what comes next.
 
-    Every state and gate of its layers, of recur.nn or torch.nn, at every step, what it said of each step before it saw
-    it, and the units that follow a channel or labels of your own. What its predictions rest on, and how far its
-    gradient reaches, `recur.gradients.attribute` and `recur.gradients.probe` tell.
+    Every state and gate of its layers, of recur.nn or torch.nn, at every step; what it said of each step before it saw
+    it; the units that follow a channel or labels of your own; which earlier steps its predictions rest on, and which of
+    the methods that tell it can be believed; how far the gradient reaches, and what is wrong with that. Where a part of
+    the state has no gradient, such as a count of steps, the last two are left out.
 
     Args:
-        model: Takes x (1, T, C) and the state, None at first, and returns the values that follow each step, (1, T, C),
-            and the state, which is handed on from window to window. In evaluation mode for the time.
+        model: Called as forward(x, state) -> (output, state): takes x (B, T, C) and the state, None at first, and
+            returns the values that follow each step, (B, T, C), and the state, which is handed on from window to
+            window. In evaluation mode for the time.
         values: The series, (N, C) or (N,), finite; of a longer one the first 5,000 steps are looked at.
         channels: C names.
         times: What to call each step, N texts or numbers; numbers from 0 if not given.
         title: What to call the series.
         labels: One a step, as `recur.tasks.user_labels.label_properties` takes them.
+        loss: Output and target, (B, T, C), to the loss of each step, (B, T); by default the squared error, the mean
+            over the channels.
+        training: What is known of its training.
         seed: Of all that is drawn.
         stage: Called with what is being done.
 
     Raises:
-        ValueError: The model has no layer that can record, its output is of another shape, or its states are not
-            finite.
+        TypeError: The model is not called so.
+        ValueError: The model has no layer that can record, its output or the loss is of another shape, or its states
+            or the loss are not finite.
         DataError: The series, the names, the times or the labels do not fit each other, or are not finite.
 
     Example:
@@ -63,48 +76,48 @@ def inspect_series(
         ...     def forward(self, x, state=None):
         ...         y, state = self.rnn(x, state)
         ...         return self.output(y), state
+        >>> import numpy as np
         >>> from recur.nn import GRU
         >>> found = inspect_series(Forecaster(), np.sin(np.arange(200) / 5))
         >>> found.tensors["layers.0.h"].shape, found.content["layers"][0]["name"]
         (torch.Size([200, 8]), 'rnn')
     """
     say = stage or (lambda what: None)
-    every = np.asarray(values.detach().cpu() if isinstance(values, Tensor) else values, dtype=np.float64)
-    every = every[:, None] if every.ndim == 1 else every
-    if every.ndim != 2 or every.size == 0 or not np.isfinite(every).all():
-        raise DataError(f"{title}: must be finite numbers of shape (N, C) or (N,), but is {every.shape}.")
-    total, num_channels = every.shape
-    shown = every[:MAX_SYMBOLS]
-    names = [f"channel {number}" for number in range(num_channels)] if channels is None else list(channels)
-    called = list(range(total)) if times is None else list(times)
-    for what, given, wanted in (("channels", names, num_channels), ("times", called, total)):
-        if len(given) != wanted:
-            raise DataError(f"{title}: there are {len(given)} {what}, expected {wanted}.")
-    properties = [
-        Property(key=f"channel_{number}", name=f"value of {name}", kind="number", values=shown[:, number])
-        for number, name in enumerate(names[:MAX_CHANNELS])
-    ]
-    if labels is not None:
-        listed: list[Any] = list(labels.tolist() if isinstance(labels, np.ndarray) else labels)
-        if len(listed) not in (len(shown), total):
-            raise DataError(f"{title}: there are {quantity(len(listed), 'label')} for {quantity(total, 'step')}.")
-        properties += label_properties(listed[: len(shown)])
-    say("reading the series")
-    layers, output = _recorded(model, shown)
-    predictions = np.full(shown.shape, np.nan, dtype=np.float32)
-    predictions[1:] = output[:-1]
-    losses = ((predictions[1:] - shown[1:]) ** 2).mean(axis=1)
-    say("searching for units that follow a channel")
-    searched, property_tensors = properties_content(layers, properties, seed)
-    described, layer_tensors = layers_content(layers)
-    content = {
+    series = series_of(values, channels, times, title)
+    properties = series.properties(labels)
+    with held_still(model):
+        say("reading the series")
+        recording = record_series(model, series.values, loss)
+        say("searching for units that follow a channel")
+        searched, property_tensors = properties_content(recording.layers, properties, seed)
+        say("asking what its predictions rest on")
+        attribution = explain_forecasts(model, recording, loss, seed=seed)
+    say("looking at the gradient through time")
+    found, diagnosis = _probe(model, recording, loss, training or Training(), seed)
+    layers, layer_tensors = layers_content(recording.layers)
+    content = _described(model, series, recording) | {
+        "layers": layers,
+        "properties": searched,
+        "attribution": attribution.to_json(),
+        "probe": found,
+        "diagnosis": diagnosis,
+    }
+    return Inspection(
+        content=content, tensors=layer_tensors | property_tensors | _seen(recording) | attribution.tensors()
+    )
+
+
+def _described(model: nn.Module, series: Series, recording: SeriesRecording) -> dict[str, Any]:
+    weights = {name: value for name, value in model.state_dict().items() if isinstance(value, Tensor)}
+    return {
         "format": FORMAT,
         "kind": "series",
-        "title": title,
-        "cut": f"the first {MAX_SYMBOLS:,} of {total:,} steps" if len(shown) < total else "",
+        "title": series.title,
+        "cut": series.cut,
+        "weights": checksum(weights),
         "unit": "step",
-        "series": {"channels": names, "times": called[: len(shown)]},
-        "losses": [None, *(float(loss) if np.isfinite(loss) else None for loss in losses)],
+        "series": {"channels": series.channels, "times": series.times},
+        "losses": [None, *recording.losses.tolist()],
         "model": {
             "name": type(model).__name__,
             "parameters": sum(parameter.numel() for parameter in model.parameters()),
@@ -113,39 +126,27 @@ def inspect_series(
             "tied": False,
             "residual": False,
         },
-        "layers": described,
-        "properties": searched,
-        "attribution": {"window": 0, "methods": [], "note": ""},
-        "probe": None,
-        "diagnosis": [],
     }
-    seen = {"values": torch.from_numpy(shown).float(), "predictions": torch.from_numpy(predictions)}
-    return Inspection(content=content, tensors=layer_tensors | property_tensors | seen)
 
 
-def _recorded(model: nn.Module, values: NDArray[np.float64]) -> tuple[list[LayerRecording], NDArray[np.float32]]:
-    """Return what the layers of `model` did, and its output of every step, (N, C)."""
-    x = torch.from_numpy(values).to(next(model.parameters())).unsqueeze(0)
-    outputs, state = [], None
-    with held_still(model), torch.inference_mode(), LayerRecorder(model) as recorder:
-        for own in torch.split(x, _WINDOW, dim=1):
-            output, state = model(own, state)
-            if output.shape != own.shape:
-                raise ValueError(
-                    f"inspect_series: the model must return the values that follow each step, {tuple(own.shape)}, "
-                    f"but returned {tuple(output.shape)}; wrap it in a module that does."
-                )
-            outputs.append(output[0].float().cpu())
-        recordings = recorder.recordings()
-    # A layer that ran twice in a step, or not in each, has no place beside the series.
-    found = [one for one in recordings if all(len(part) == len(values) for part in one.parts.values())]
-    if not found:
-        raise ValueError(
-            f"inspect_series: {type(model).__name__} has no recurrent layer, of recur.nn or torch.nn, that runs once "
-            "over every step, so there are no states to show."
-        )
-    for one in found:
-        for name, part in one.parts.items():
-            if not np.isfinite(part).all():
-                raise ValueError(f"inspect_series: {name} of {one.name} is not finite; the weights are too large.")
-    return found, torch.cat(outputs).numpy()
+def _seen(recording: SeriesRecording) -> dict[str, Tensor]:
+    predictions = recording.output.float().cpu().roll(1, 0)
+    predictions[0] = torch.nan
+    return {"values": recording.x.float().cpu(), "predictions": predictions}
+
+
+def _probe(
+    model: nn.Module, recording: SeriesRecording, loss: Loss, training: Training, seed: int
+) -> tuple[dict[str, Any] | None, list[dict[str, str]]]:
+    """Return what `probe_content` does of a few pieces of the series, each from the state that the model has there."""
+    places = probed_places(len(recording.x), training)
+    if places is None:
+        return None, []
+    # The probe holds the model still by itself, and lets its parameters have gradients where it needs them.
+    with held_still(model):
+        known = states_before(model, recording.x, places[:, 0].tolist())
+    if known is None:
+        return None, []
+    vector, states = known
+    batch = recording.x[places], recording.x[places + 1]
+    return probe_content(model, batch, vector.state(states), training, seed, loss)

@@ -88,6 +88,11 @@ class SequenceModel:
         return output, state
 
 
+def is_differentiable(state: Any) -> bool:
+    """Return whether each part of a state is a tensor that can have a gradient."""
+    return all(isinstance(leaf, Tensor) and leaf.is_floating_point() for _, leaf in nest.leaves(state))
+
+
 def _kinds(value: Any) -> Any:
     return nest.mapped(lambda leaf: type(leaf).__name__, value)
 
