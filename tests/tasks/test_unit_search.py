@@ -138,6 +138,17 @@ def test_the_chance_level_is_the_best_of_all_units_on_shifted_labels() -> None:
     assert one(own, prop(periodic)).chance == pytest.approx(1, abs=1e-12)
 
 
+def test_shifts_leave_labels_and_states_a_tenth_of_the_text_apart() -> None:
+    """A smooth label is much like itself a few symbols on, and no more a tenth of the text on."""
+    draw = np.random.default_rng(9)
+    kernel = np.exp(-0.5 * (np.arange(-24, 25) / 6) ** 2)
+    labels = np.convolve(draw.standard_normal(448), kernel, mode="valid")
+    parts = {(0, "h"): labels[:, None].astype(np.float32)}
+    # At five symbols it correlates with itself by exp(-25 / 144) = 0.84; two such shifts of forty would be enough.
+    chances = [one(parts, prop(labels, "number"), seed=seed).chance for seed in range(20)]
+    assert max(chance for chance in chances if chance is not None) < 0.8
+
+
 def test_a_unit_that_never_changes_scores_nothing() -> None:
     labels = np.random.default_rng(7).random(300) < 0.5
     found = find_units({(0, "h"): np.ones((300, 2), dtype=np.float32)}, [prop(labels), prop(labels * 1.5, "number")])
