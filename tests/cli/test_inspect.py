@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import html
 import io
 import json
 import re
@@ -17,10 +18,17 @@ from recur.tasks.trained_language import load
 SHORT = "The river ran past a mill."
 
 
+@pytest.fixture
+def drawn() -> None:
+    """Where a test asks for it, pages are drawn."""
+
+
 @pytest.fixture(autouse=True)
-def pages(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def pages(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Pages are not drawn here, only noted: their titles, in order."""
     titles: list[str] = []
+    if "drawn" in request.fixturenames:
+        return titles
 
     def write_inspection(folder: RunFolder) -> Path:
         titles.append(folder.read_json("inspect.json")["title"])
@@ -38,6 +46,31 @@ def pages(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def stored() -> dict[str, Any]:
     found: dict[str, Any] = json.loads(Path("run/inspect.json").read_bytes())
     return found
+
+
+def test_the_page_shows_what_was_found(copied: Path, recur: Any, drawn: None) -> None:
+    text = Path("text.txt").read_text()[:700]
+    Path("own.txt").write_text(text)
+    result = recur("inspect", "run", "--input", "own.txt")
+    assert (result.code, result.err) == (0, "")
+    content = stored()
+    page = re.sub(r"<(script|style)\b.*?</\1>", "", Path("run/inspect.html").read_text(), flags=re.DOTALL)
+    shown = html.unescape(re.sub(r"<[^>]+>", "", page))
+    assert text in shown
+    for wanted in (content["title"], content["model"]["name"], *(each["name"] for each in content["properties"])):
+        assert wanted in shown
+    for method in content["attribution"]["methods"]:
+        assert method["name"] in shown
+        assert f"{method['deletion']['chosen'][2]:.2f} nats" in shown
+    for finding in content["diagnosis"]:
+        assert all(part in shown for part in finding.values())
+    best = next(line for line in result.out.splitlines() if line.startswith("unit"))
+    place = re.search(r"layers\.\d \w \d+", best)
+    assert place is not None
+    assert place[0] in shown
+    assert 'href="inspect.html"' in Path("run/report.html").read_text()
+    for name in ("states", "trajectory", "unit", "reach", "reach_by_lag", "gates", "attribution"):
+        assert Path(f"run/inspect_{name}.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_the_text_that_was_held_out(copied: Path, recur: Any, pages: list[str]) -> None:
