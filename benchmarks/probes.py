@@ -15,7 +15,7 @@ from rich.console import Console
 
 from main_job import options, text, train_stamped
 from plain import WARM, Job
-from recur.gradients import probe
+from recur.gradients import Training, probe
 from recur.measure.timing import seconds, spread
 from recur.models.language import LanguageModel
 from recur.report import write_inspection
@@ -104,7 +104,7 @@ def inspecting(job: Job, *, steps: int = 100, symbols: tuple[int, ...] = (1000, 
             began.append((what, time.perf_counter()))
 
         stage("preparing")
-        found = inspect_text(trained, passage, window=job.window, stage=stage)
+        found = inspect_text(trained, passage, training=Training(window=job.window), stage=stage)
         stage("writing")
         found.write(run)
         stage("drawing the page")
