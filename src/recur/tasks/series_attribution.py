@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from recur.tasks.explained_predictions import WINDOW, ExplainedPredictions, explained, explained_positions
 from recur.tasks.series_recording import Loss, SeriesRecording, loss_of, squared_error, states_before
 
-_SHARE = "A share is what the values of a step, all channels together, add to {}, against the mean of the series."
+_SHARE = "Against the mean of the series in its place, a share is what a step, all channels together, adds to {}."
 _LIKELIHOOD = (
     "the logarithm of the probability density of what came next, taken as normal about the prediction with the mean "
     "squared error of this series as its variance"
