@@ -104,7 +104,8 @@ class Probing(Callback):
             update = float(moved / torch.nn.utils.get_total_norm([old for _, old in pairs]))
         self._before = None
         training = late_training(steps, best_loss=self.best_loss, window=self.reach, update=update)
-        self.best_loss = training.best_loss if training.best_loss is not None else self.best_loss
+        assert training.best_loss is not None
+        self.best_loss = training.best_loss
         return training
 
     def _say(self, finding: Finding, step: int) -> None:
