@@ -184,8 +184,8 @@ def _units(properties: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         if units:
             held += 1
             if is_own or held <= _PRINTED:
-                # By its held-out score the choice would be made on what is to judge it.
-                best = max(units, key=lambda unit: float(unit["score"]))
+                # The best on the half that was searched; the other half is to judge the choice, not to make it.
+                best = units[0]
                 yield (
                     f"unit     {each['name']}: layers.{best['layer']} {best['part']} {best['unit']}, "
                     f"{best['held_out']:.2f} on held-out text (by chance {each['chance']:.2f})"
