@@ -56,13 +56,6 @@ _OWN_NAMES = {
     "gradient_norm.png",
     "throughput.png",
     "memory.png",
-    "inspect_states.png",
-    "inspect_trajectory.png",
-    "inspect_unit.png",
-    "inspect_reach.png",
-    "inspect_reach_by_lag.png",
-    "inspect_gates.png",
-    "inspect_attribution.png",
     "tensorboard",
 }
 
@@ -387,7 +380,8 @@ class RunFolder:
 
 
 def _is_own(name: str) -> bool:
-    return name in _OWN_NAMES or (name.startswith(".") and name.endswith(".tmp"))
+    is_picture = name.startswith("inspect_") and name.endswith(".png")
+    return name in _OWN_NAMES or is_picture or (name.startswith(".") and name.endswith(".tmp"))
 
 
 def checksum(weights: Mapping[str, Tensor]) -> str:

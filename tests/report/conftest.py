@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import functools
 import itertools
 import json
 import math
 import random
 import shutil
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from html.parser import HTMLParser
@@ -18,6 +20,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from recur.report.row_coding import ALPHABET, WHOLE
 from recur.run import FORMAT, RunFolder
 
 TEXT = "ROMEO:\nBut, soft! what light through yonder window breaks?\nIt is the east, and Juliet is the sun.\n"
@@ -52,6 +55,8 @@ def training_rows(points: int = 200) -> list[dict[str, Any]]:
                 "progress": progress,
                 "elapsed": 0.09 * step,
                 "loss": 1.4 + 2.6 * math.exp(-6 * progress) + draw.gauss(0, 0.04),
+                "clipped": 0.25,
+                "removed": 0.05,
                 "grad_norm": 0.5 + 2 * math.exp(-20 * progress) + draw.random() * 0.2,
                 "learning_rate": 0.004 * min(1.0, progress / 0.05) * (0.55 + 0.45 * math.cos(math.pi * progress)),
                 "tokens_per_second": 30_000 + draw.gauss(0, 900),
@@ -272,6 +277,8 @@ def inspection(
                 "name": f"layers.{place}",
                 "kind": cell.upper(),
                 "cell": cell,
+                "options": {"bias": True, "layer_norm": False},
+                "initial": "zero",
                 "input_size": hidden,
                 "hidden_size": hidden,
                 "states": list(states),
@@ -362,6 +369,7 @@ def deletion(strength: float, *, is_faithful: bool) -> dict[str, Any]:
         "shares": shares,
         "chosen": [strength * share**0.5 for share in shares],
         "random": [0.5 * share**0.5 for share in shares],
+        "standard_error": [0.1, 0.2, 0.3, 0.4],
         "is_faithful": is_faithful,
     }
 
@@ -391,6 +399,7 @@ def probe(cell: str = "lstm", num_layers: int = 2, hidden: int = 24, num_steps: 
         "lags": list(steps),
         "by_lag": [0.8**lag for lag in steps],
         "memory_length": 10,
+        "truncated": 0.12,
         "layers": [{"name": f"layers.{place}", **layer} for place in range(num_layers)],
     }
 
@@ -422,6 +431,65 @@ def inspected(tmp_path: Path) -> Callable[..., RunFolder]:
 def inspected_run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     """Return a run with an inspection of text that the tests share and do not change."""
     return write_inspected(write_run(tmp_path_factory.mktemp("inspection") / "run"), *inspection())
+
+
+def _unpacked(entry: dict[str, Any]) -> np.ndarray[Any, Any]:
+    raw = zlib.decompress(base64.b64decode(entry["data"]))
+    return np.frombuffer(raw, dtype=np.dtype(entry["type"]).newbyteorder("<")).reshape(entry["shape"])
+
+
+def _decoded(entry: dict[str, Any], classes: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Decode rows as the page's scripts do, a number after the other."""
+    expected, frequencies, lengths = (_unpacked(entry[name]) for name in ("expected", "frequencies", "lengths"))
+    pairs = zip(entry["words"][::2], entry["words"][1::2], strict=True)
+    bits = "".join(f"{ALPHABET.index(high) * 91 + ALPHABET.index(low):013b}" for high, low in pairs)
+    words = iter(int(bits[at : at + 16], 2) for at in range(0, len(bits) - 15, 16))
+    rows = []
+    for number, length in enumerate(lengths):
+        own = iter([next(words) for _ in range(length)])
+        state, before, row = next(own) << 16 | next(own), 0, []
+        for kind in classes:
+            frequency = frequencies[int(expected[number, kind]) * 8 + before].astype(int)
+            below = np.cumsum(frequency) - frequency
+            step = int(np.searchsorted(below + frequency, state % WHOLE, side="right"))
+            state = int(frequency[step]) * (state // WHOLE) + state % WHOLE - int(below[step])
+            if state < 1 << 16:
+                state = state << 16 | next(own)
+            row.append(step)
+            before = step * 8 // entry["levels"]
+        # What is coded begins here, and all that was written has been read.
+        assert state == 1 << 16
+        assert list(own) == []
+        rows.append(row)
+    return np.array(rows)
+
+
+@pytest.fixture(scope="session")
+def decoded() -> Callable[..., Any]:
+    """Return a function that decodes rows."""
+    return _decoded
+
+
+@pytest.fixture(scope="session")
+def shown() -> Callable[..., Any]:
+    """Return a function that returns the bytes of each unit of a part that a page carries."""
+
+    def units(
+        tracks: Any, layer: int, part: str, is_signed: bool, classes: Any = None
+    ) -> dict[int, np.ndarray[Any, Any]]:
+        found = {}
+        for one in tracks:
+            names = [(of["layer"], of["part"], unit) for of in one["of"] for unit in of["units"]]
+            if all(name[:2] != (layer, part) for name in names):
+                continue
+            rows = _decoded(one, np.zeros(300, dtype=np.uint8) if classes is None else classes)
+            for name, most, row in zip(names, _unpacked(one["most"]).astype(int), rows, strict=True):
+                if name[:2] == (layer, part):
+                    middle = one["levels"] // 2 if is_signed else 0
+                    found[name[2]] = np.round((row - middle) * most / (middle or max(1, one["levels"] - 1))).astype(int)
+        return found
+
+    return units
 
 
 # --- pages in a browser ------------------------------------------------------------------------------------------

@@ -1,3 +1,5 @@
+# ruff: noqa: RUF001 - a true minus sign
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -70,8 +72,53 @@ def test_a_cell_of_another_kind_says_that_its_equations_are_its_own(inspected: I
     seen = read_inspection(inspected(lambda content, tensors: content["layers"][0].update(cell="mine", kind="Mine")))
     layer = folded(seen).boxes[2]
     assert layer.inside.title == "Mine"
-    assert layer.inside.says[-1] == "How it computes its state is up to its own code."
+    assert "How it computes its state is up to its own code." in layer.inside.says
     assert [str(vector.equation) for vector in layer.inside.vectors] == [""] * 6
+
+
+@pytest.mark.parametrize(
+    ("initial", "label", "says"),
+    [
+        ("zero", "0", "Before the first step its state is 0."),
+        ("learned", "learned", "Before the first step its state is one that was learned (h 0.50  −1.25  2.00 …)."),
+        ("computed", "computed", "Before the first step its state is computed from what else the network is given."),
+    ],
+)
+def test_what_the_state_begins_with_is_drawn_and_said(
+    inspected: Inspected, initial: str, label: str, says: str
+) -> None:
+    def change(content: dict[str, Any], tensors: dict[str, Any]) -> None:
+        content["layers"][0]["initial"] = initial
+        tensors["initial.0.h"] = np.array([0.5, -1.25, 2, 3], dtype=np.float32)
+        tensors["initial.0.c"] = np.zeros((2, 2), dtype=np.float32)
+
+    seen = read_inspection(inspected(change, cell="lstm", hidden=4))
+    assert [arrow.label for arrow in unrolled(seen).arrows if arrow.label in ("0", "learned", "computed")] == [
+        label,
+        "0",
+    ]
+    first, second = (
+        box.inside.says for box in unrolled(seen).boxes if box.id in ("box-step0-layer0", "box-step1-layer0")
+    )
+    assert first[-1] == says
+    assert says not in second
+
+
+def test_where_it_is_not_known_what_the_state_begins_with_nothing_is_claimed(inspected: Inspected) -> None:
+    seen = read_inspection(inspected(lambda content, tensors: content["layers"][0].pop("initial"), num_layers=1))
+    assert not [arrow for arrow in unrolled(seen).arrows if arrow.label == "0"]
+    assert "Before" not in " ".join(unrolled(seen).boxes[2].inside.says)
+
+
+def test_a_box_has_the_equations_of_its_options(inspected: Inspected) -> None:
+    def change(content: dict[str, Any], tensors: dict[str, Any]) -> None:
+        content["layers"][0]["options"] = {"coupled": True, "bias": False, "zoneout": 0.2}
+
+    layer = folded(read_inspection(inspected(change))).boxes[2].inside
+    assert [vector.name[0] for vector in layer.vectors] == ["f", "i", "g", "o", "c", "h"]
+    assert "1" in str(layer.vectors[1].equation)
+    assert "<mi>b</mi>" not in "".join(str(vector.equation) for vector in layer.vectors)
+    assert "This is the plain form; this layer adds zoneout (0.2)." in layer.says
 
 
 def test_of_many_layers_the_first_ones_and_the_last_are_drawn(inspected: Inspected) -> None:

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from recur.errors import RunError
-from recur.report.inspection import MAX_SYMBOLS, read_inspection
+from recur.inspection_format import MAX_SYMBOLS
+from recur.report.inspection import read_inspection
 from recur.run import RunFolder
 
 Inspected = Callable[..., RunFolder]

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import torch
 
 from recur.errors import RunError
 from recur.report import figures, write_report
@@ -123,9 +124,21 @@ def test_every_symbol_of_a_passage_has_its_loss(run: RunFolder, parsed: Any) -> 
 
 
 def test_the_page_of_an_inspection_is_linked_when_there_is_one(run: RunFolder, parsed: Any) -> None:
+    run.save_weights({"weight": torch.zeros(2)})
     assert "inspect.html" not in report(run)
     (run.path / "inspect.html").write_text("", encoding="utf-8")
-    assert ("a", {"href": "inspect.html"}) in parsed(report(run)).found
+    (run.path / "inspect.json").write_text(json.dumps({"weights": run.weights_checksum()}), encoding="utf-8")
+    page = report(run)
+    assert ("a", {"href": "inspect.html"}) in parsed(page).found
+    assert "with other weights than it has now" not in page
+
+
+@pytest.mark.parametrize("content", ['{"weights": "0"}', "{}", '{"weights": null}', "["])
+def test_the_page_of_an_inspection_of_other_weights_is_named_as_such(run: RunFolder, content: str) -> None:
+    run.save_weights({"weight": torch.zeros(2)})
+    (run.path / "inspect.html").write_text("", encoding="utf-8")
+    (run.path / "inspect.json").write_text(content, encoding="utf-8")
+    assert "as they were with other weights than it has now" in report(run)
 
 
 def test_without_everything_but_the_configuration_it_still_says_so(make_run: MakeRun, said: Any) -> None:

@@ -94,6 +94,9 @@ def run(arguments: Sequence[str]) -> int:
         )
         found.write(folder)
         status.update("drawing the page")
+        if not folder.has("report.html"):
+            # The page names it too.
+            write_report(folder)
         page = write_inspection(folder)
         # It names the page, and shows it to who opens the run's report.
         report = write_report(folder)

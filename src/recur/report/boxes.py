@@ -9,18 +9,16 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from recur.report.equations import EQUATIONS, mathml, part_name, part_says
+from recur.report.equations import about_equations, equations, is_known, mathml, part_name
 from recur.report.inspection import InspectedLayer, Inspection, Part
 from recur.report.passage import symbol_name
 from recur.report.sketch import STRIP_UNITS, Strip, strip
+from recur.report.tracks import UNBOUNDED
 from recur.report.values import TIMES
 from recur.wording import cell_name, quantity
 
 _FIRST = 3
 """Numbers of a vector that are written out."""
-
-_BOUNDED = 1.5
-"""A part that has never been beyond this is taken to have bounds."""
 
 _GUESSES = 3
 """Next symbols that stand in a box."""
@@ -88,7 +86,7 @@ def inside(seen: Inspection, kind: str, layer: InspectedLayer | None, step: int 
 
 def kind_name(layer: InspectedLayer) -> str:
     """Return what a layer is, as its paper spells it."""
-    return cell_name(layer.cell) if layer.cell in EQUATIONS else layer.kind or "layer"
+    return cell_name(layer.cell) if is_known(layer.cell) else layer.kind or "layer"
 
 
 def _when(seen: Inspection, step: int | None) -> str:
@@ -150,7 +148,8 @@ def _embedding(seen: Inspection, step: int | None) -> Inside:
 
 def _layer(layer: InspectedLayer, step: int | None) -> Inside:
     name = kind_name(layer)
-    order = [equation.part for equation in EQUATIONS.get(layer.cell, ())]
+    known = equations(layer.cell, layer.options)
+    order = [equation.part for equation in known]
     parts = sorted(layer.parts, key=lambda part: order.index(part.name) if part.name in order else len(order))
     vectors = [_of_part(layer, part, step) for part in parts]
     if not vectors:
@@ -164,15 +163,16 @@ def _layer(layer: InspectedLayer, step: int | None) -> Inside:
                 numbers="",
                 strip=None,
             )
-            for equation in EQUATIONS.get(layer.cell, ())
+            for equation in known
         ]
     h = layer.part("h")
     state = None if h is None or step is None else _of_part(layer, h, step)
     says = [f"A layer of {layer.hidden_size:,} units." if layer.hidden_size else "A recurrent layer."]
-    if layer.cell in EQUATIONS:
-        says.append("It computes these one after the other, each for all units at once; ⊙ multiplies unit by unit.")
-    else:
-        says.append("How it computes its state is up to its own code.")
+    says += about_equations(layer.cell, layer.options)
+    if is_known(layer.cell) and layer.name.endswith("_reverse"):
+        says.append("It goes from the last step to the first, so its step before is the one that comes after.")
+    if step in (None, 0):
+        says += _about_beginning(layer)
     return Inside(
         title=f"{name}",
         numbers=state.numbers if state else (f"{layer.hidden_size:,} units" if layer.hidden_size else ""),
@@ -185,14 +185,28 @@ def _layer(layer: InspectedLayer, step: int | None) -> Inside:
     )
 
 
+def _about_beginning(layer: InspectedLayer) -> list[str]:
+    """Return what its state is before the first step, as far as that is known."""
+    if layer.initial == "zero":
+        return ["Before the first step its state is 0."]
+    if layer.initial == "computed":
+        return ["Before the first step its state is computed from what else the network is given."]
+    if layer.initial != "learned":
+        return []
+    listed = "; ".join(f"{name} {first_numbers(values)}" for name, values in layer.initial_states.items())
+    said = "Before the first step its state is one that was learned"
+    return [f"{said} ({listed})." if listed else f"{said}."]
+
+
 def _of_part(layer: InspectedLayer, part: Part, step: int | None) -> Vector:
-    equation = next((one.text for one in EQUATIONS.get(layer.cell, ()) if one.part == part.name), "")
-    title, says = part_name(layer.cell, part.name), part_says(layer.cell, part.name)
+    known = next((one for one in equations(layer.cell, layer.options) if one.part == part.name), None)
+    equation, says = (known.text, known.says) if known is not None else ("", "")
+    title = part_name(layer.cell, part.name)
     name = part.name if title == part.name else f"{part.name}, {title}"
     if step is not None:
         values = part.at(step)
         # Where there is no bound, one wild place would leave all other bars flat.
-        largest = part.scale if part.scale <= _BOUNDED else _largest(values)
+        largest = part.scale if part.scale <= UNBOUNDED else _largest(values)
         return _vector(name, says, values, largest=largest, equation=equation)
     written = mathml(equation) if equation else Markup("")
     return Vector(name=name, says=says, equation=written, size=f"{part.width:,}", mean="", numbers="", strip=None)
@@ -207,16 +221,21 @@ def _vector(
     equation: str = "",
 ) -> Vector:
     known = [value for value in map(float, values) if np.isfinite(value)]
-    more = " …" if len(values) > _FIRST else ""
     return Vector(
         name=name,
         says=says,
         equation=mathml(equation) if equation else Markup(""),
         size=f"{len(values):,}",
         mean=signed(sum(known) / len(known)) if known else "",
-        numbers="  ".join(map(signed, known[:_FIRST])) + more,
+        numbers=first_numbers(values),
         strip=strip(values, largest) if len(values) > 1 else None,
     )
+
+
+def first_numbers(values: Sequence[float] | NDArray[np.floating]) -> str:
+    """Return the first numbers of a vector; those that are unknown are left out."""
+    known = [value for value in map(float, values) if np.isfinite(value)]
+    return "  ".join(map(signed, known[:_FIRST])) + (" …" if len(values) > _FIRST else "")
 
 
 def _output(seen: Inspection, step: int | None) -> Inside:

@@ -6,8 +6,9 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
-from typing import Any
+from typing import Any, Literal
 
+from recur.errors import RunError
 from recur.report.chart import Chart
 from recur.report.curves import rows_of_kind, training_charts
 from recur.report.passage import Passage, Scale, scale_for, symbols, visible
@@ -96,8 +97,8 @@ class Contents:
     """The colours of the passages."""
     passages: tuple[Passage, ...]
     """The most surprising passages."""
-    has_inspection: bool
-    """Whether `recur inspect` left a page of its own beside this one."""
+    inspection: Literal["", "current", "older"]
+    """Whether `recur inspect` left a page of its own beside this one, of these weights or of older ones."""
     symbol: str
     """What one symbol is: character, byte or token."""
     backends: tuple[str, ...]
@@ -139,7 +140,7 @@ def read_contents(run: RunFolder) -> Contents:
         parameters=count(model.get("parameters")),
         scale=scale,
         passages=passages,
-        has_inspection=run.has("inspect.html"),
+        inspection=_inspection(run),
         symbol=unit,
         backends=_backends(env),
         sources=_sources(schema),
@@ -265,6 +266,18 @@ def _samples(rows: Sequence[Mapping[str, Any]], unit: str) -> tuple[Sample, ...]
             )
         )
     return tuple(samples)
+
+
+def _inspection(run: RunFolder) -> Literal["", "current", "older"]:
+    if not run.has("inspect.html"):
+        return ""
+    try:
+        content = run.read_json("inspect.json")
+    except RunError:
+        # What the page beside it shows nobody can tell.
+        return "older"
+    weights = content.get("weights")
+    return "current" if weights and weights == run.weights_checksum() else "older"
 
 
 def _events(rows: Sequence[Mapping[str, Any]]) -> tuple[tuple[str, str], ...]:

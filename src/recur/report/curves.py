@@ -122,6 +122,18 @@ def _learning_rate(train: Sequence[Row]) -> Chart:
     return Chart(key="learning_rate", title="Learning rate", y_label="", summary=summary, series=(series,))
 
 
+def clipping_of(train: Sequence[Row]) -> str:
+    """Return how much clipping did in a training, in a sentence; nothing where its rows do not tell."""
+    clipped = [share for row in train if (share := number(row.get("clipped"))) is not None]
+    removed = [share for row in train if (share := number(row.get("removed"))) is not None]
+    if not clipped or not removed:
+        return ""
+    return (
+        f"Clipped in {sum(clipped) / len(clipped):.0%} of the steps, which took "
+        f"{sum(removed) / len(removed):.0%} off the norm in the mean."
+    )
+
+
 def _gradient_norm(train: Sequence[Row], clip_norm: float | None) -> Chart:
     x, y = _points(train, "grad_norm")
     # On the logarithmic axis there is no place for zero.
@@ -134,13 +146,7 @@ def _gradient_norm(train: Sequence[Row], clip_norm: float | None) -> Chart:
     summary, y_range = "", None
     if values:
         summary = f"Median {values[len(values) // 2]:.3g}, at most {values[-1]:.3g}."
-        clipped = [share for row in train if (share := number(row.get("clipped"))) is not None]
-        removed = [share for row in train if (share := number(row.get("removed"))) is not None]
-        if clipped and removed:
-            summary += (
-                f" Clipped in {sum(clipped) / len(clipped):.0%} of the steps, which took "
-                f"{sum(removed) / len(removed):.0%} off the norm in the mean."
-            )
+        summary = " ".join(filter(None, [summary, clipping_of(train)]))
         heights = [*values, *(level.y for level in levels)]
         y_range = log_range(min(heights), max(heights))
     return Chart(

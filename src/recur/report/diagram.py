@@ -18,6 +18,7 @@ LAYERS = 4
 BOX, PITCH = 136, 202
 GAP = 38
 MARGIN = 26
+BEGINNING = 30
 _HEIGHTS = {"input": 40, "embedding": 58, "layer": 76, "output": 84}
 
 
@@ -105,7 +106,7 @@ def unrolled(seen: Inspection) -> Drawing:
     boxes: list[Box] = []
     arrows: list[Arrow] = []
     for step in range(steps):
-        x = MARGIN + 22 + step * PITCH
+        x = MARGIN + BEGINNING + step * PITCH
         boxes += [_box(seen, row, step=step, x=x) for row in rows]
         arrows += _upward(seen, rows, x)
         for row in rows:
@@ -113,7 +114,7 @@ def unrolled(seen: Inspection) -> Drawing:
                 continue
             middle = row.y + row.height // 2
             begin, end = (x - 44, x - 4) if step == 0 else (x - (PITCH - BOX), x - 4)
-            label = "0" if step == 0 else _state_shape(row.layer)
+            label = _beginning(row.layer) if step == 0 else _state_shape(row.layer)
             arrows.append(
                 Arrow(path=f"M{begin} {middle}H{end}", label=label, x=(begin + end) // 2, y=middle - 7, is_centred=True)
             )
@@ -123,7 +124,7 @@ def unrolled(seen: Inspection) -> Drawing:
                     Arrow(path=f"M{right} {middle}h40", label="…", x=right + 22, y=middle - 7, is_centred=True)
                 )
     return Drawing(
-        width=MARGIN + 22 + steps * PITCH - (PITCH - BOX) + 56,
+        width=MARGIN + BEGINNING + steps * PITCH - (PITCH - BOX) + 56,
         height=rows[0].y + rows[0].height + 8,
         label=(
             f"The same network over the first {steps} {seen.unit}s: a column for each, read from the bottom up; "
@@ -185,6 +186,11 @@ def _flow(seen: Inspection, below: _Row, above: _Row) -> str:
     if above.layer is not None and above.layer.input_size:
         return f"{above.layer.input_size:,}"
     return ""
+
+
+def _beginning(layer: InspectedLayer) -> str:
+    """Return what stands at the arrow into the first step."""
+    return {"zero": "0", "learned": "learned", "computed": "computed"}.get(layer.initial, "")
 
 
 def _state_shape(layer: InspectedLayer) -> str:

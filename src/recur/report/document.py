@@ -71,7 +71,8 @@ def write_document(path: Path, page: str) -> None:
 def _json(content: Any) -> str:
     """Return JSON that can stand inside a script element: nothing in it can end the element or open a comment."""
     written = json.dumps(content, separators=(",", ":"), allow_nan=False)
-    return written.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+    # Both begin with a less-than sign. What does not is left as it is, for millions of characters carry states.
+    return written.replace("<", "\\u003c").replace("&", "\\u0026")
 
 
 def _policy(scripts: Sequence[str]) -> str:

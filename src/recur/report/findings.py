@@ -10,13 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from recur.inspection_format import MAX_UNITS
 from recur.kinds import is_whole
 from recur.report.passage import visible
 from recur.report.tensors import Tensors
 from recur.report.values import as_list, as_object, as_text, number
-
-MAX_UNITS = 12
-"""Units that are shown for a property."""
 
 MAX_STEPS = 400
 """Rows and columns of a matrix of reach; with more it is left out."""
@@ -42,8 +40,11 @@ class Found:
     """Whether this is more than the best of so many units reaches by chance."""
 
     @property
-    def fair_score(self) -> float:
-        """The score on the half that it was not searched in, where that is known."""
+    def shown_score(self) -> float:
+        """The score that tells the truth: on the half that it was not searched in, where that is known.
+
+        Never choose or rank units by it: of many, the one that is best there by chance would be taken.
+        """
         return self.score if self.held_out is None else self.held_out
 
 
@@ -79,6 +80,8 @@ class Deletion:
     """How much the log probability of what came next falls, in nats, where a method chose what to delete."""
     random: tuple[float, ...]
     """The same where chance chose."""
+    errors: tuple[float | None, ...]
+    """The standard error of each difference of the two, over the predictions; None where it is not known."""
     is_faithful: bool
     """Whether the method's choice hurts clearly more than chance."""
 
@@ -162,6 +165,8 @@ class Probe:
     """Steps back."""
     by_lag: tuple[float | None, ...]
     """The mean norm so many steps back."""
+    truncated: float | None
+    """The share of the weights' gradient that truncation removed."""
     memory_length: float | None
     """From how many steps back on less than a tenth of the gradient is left; None where more is left at every lag."""
     layers: tuple[LayerProbe, ...]
@@ -229,9 +234,12 @@ def _found(entry: Mapping[str, Any], widths: Sequence[Mapping[str, int]]) -> Fou
 
 
 def best_found(properties: Sequence[Property]) -> tuple[Property, Found] | None:
-    """Return the property that is followed best, and the unit that does; None where no unit follows any."""
+    """Return the property that is followed best, and the unit that does; None where no unit follows any.
+
+    What is best the half that was searched decides, so that the score on the other one is that of one unit and no more.
+    """
     holding = [(known, one) for known in properties for one in known.units if one.holds]
-    return max(holding, key=lambda pair: pair[1].fair_score, default=None)
+    return max(holding, key=lambda pair: pair[1].score, default=None)
 
 
 def attribution_of(content: Mapping[str, Any], tensors: Tensors, count: int) -> Attribution | None:
@@ -267,17 +275,21 @@ def _parts(weights: np.ndarray[Any, Any]) -> NDArray[np.float32]:
 
 def _deletion(value: object) -> Deletion | None:
     entry = as_object(value)
+    columns = (map(number, as_list(entry.get(key))) for key in ("shares", "chosen", "random"))
+    errors = [
+        None if error is None or error < 0 else error for error in map(number, as_list(entry.get("standard_error")))
+    ]
     rows = [
-        (share, chosen, random)
-        for share, chosen, random in zip(
-            *(map(number, as_list(entry.get(key))) for key in ("shares", "chosen", "random")), strict=False
-        )
+        (share, chosen, random, errors[place] if place < len(errors) else None)
+        for place, (share, chosen, random) in enumerate(zip(*columns, strict=False))
         if share is not None and chosen is not None and random is not None
     ]
     if not rows:
         return None
-    shares, chosen, random = zip(*sorted(rows), strict=True)
-    return Deletion(shares=shares, chosen=chosen, random=random, is_faithful=entry.get("is_faithful") is True)
+    shares, chosen, random, known = zip(*sorted(rows, key=lambda row: row[:3]), strict=True)
+    return Deletion(
+        shares=shares, chosen=chosen, random=random, errors=known, is_faithful=entry.get("is_faithful") is True
+    )
 
 
 def probe_of(content: Mapping[str, Any]) -> Probe | None:
@@ -300,6 +312,7 @@ def probe_of(content: Mapping[str, Any]) -> Probe | None:
         reach=reach,
         lags=tuple(lag for lag, _ in ordered),
         by_lag=tuple(y for _, y in ordered),
+        truncated=_share(stored.get("truncated")),
         memory_length=number(stored.get("memory_length")),
         layers=tuple(_layer(entry) for entry in map(as_object, as_list(stored.get("layers"))) if entry),
     )

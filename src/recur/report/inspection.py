@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recur.errors import RunError
+from recur.inspection_format import FORMAT, MAX_CHANNELS, MAX_SYMBOLS
 from recur.kinds import is_whole
 from recur.report.findings import (
     Attribution,
@@ -30,17 +31,10 @@ from recur.report.tensors import Tensors
 from recur.report.values import TIMES, as_list, as_object, as_text, number, written
 from recur.run import RunFolder
 
-FORMAT = 1
-"""Version of the two files. A newer one is refused, with the advice to upgrade recur."""
-
-MAX_SYMBOLS = 5_000
-"""Symbols, or steps of a series, that are shown."""
-
-MAX_CHANNELS = 12
-"""Channels of a series that are shown."""
-
 MAX_LAYERS = 64
 """Layers that are shown."""
+
+_INITIAL = ("zero", "learned", "computed")
 
 MAX_NEXT = 20
 """Most probable next symbols that are shown at a place."""
@@ -80,6 +74,12 @@ class InspectedLayer:
     """Its class."""
     cell: str
     """The op that computes it: "lstm", "gru", …; another word for a layer of another kind."""
+    options: Mapping[str, Any] | None
+    """The options of the cell by name; None where they are not known."""
+    initial: str
+    """What its state begins with: "zero", "learned" or "computed"; empty where that is not known."""
+    initial_states: Mapping[str, NDArray[np.float32]]
+    """Of learned ones, each state part, (H,)."""
     input_size: int | None
     """I."""
     hidden_size: int | None
@@ -146,6 +146,8 @@ class Inspection:
     """The numbers, where the input is a series."""
     losses: NDArray[np.float64]
     """(N,): the loss of each place given all before it; NaN where it is unknown."""
+    weights: str
+    """The checksum of its weights; empty where that is not known."""
     model: str
     """What the model is."""
     parameters: float | None
@@ -211,6 +213,7 @@ def read_inspection(run: RunFolder) -> Inspection:
             ),
             series=_series(content, times, tensors) if kind == "series" else None,
             losses=_losses(content, count),
+            weights=as_text(content.get("weights")),
             model=visible(as_text(model.get("name"))) or "A network",
             parameters=number(model.get("parameters")),
             vocabulary_size=_size(model.get("vocabulary_size")),
@@ -261,11 +264,15 @@ def _layers(content: Mapping[str, Any], tensors: Tensors, count: int) -> tuple[I
         # h is what the rest of the network sees of a layer.
         parts.sort(key=lambda part: part.name != "h")
         explained = [number(share) for share in as_list(entry.get("explained"))]
+        initial = as_text(entry.get("initial"))
         layers.append(
             InspectedLayer(
                 name=visible(as_text(entry.get("name"))) or f"layer {place}",
                 kind=visible(as_text(entry.get("kind"))),
                 cell=as_text(entry.get("cell")),
+                options=as_object(entry["options"]) if isinstance(entry.get("options"), dict) else None,
+                initial=initial if initial in _INITIAL else "",
+                initial_states=_initial_states(parts, tensors, place) if initial == "learned" else {},
                 input_size=_size(entry.get("input_size")),
                 hidden_size=_size(entry.get("hidden_size")),
                 weights=tuple(
@@ -278,6 +285,15 @@ def _layers(content: Mapping[str, Any], tensors: Tensors, count: int) -> tuple[I
             )
         )
     return tuple(layers)
+
+
+def _initial_states(parts: Sequence[Part], tensors: Tensors, place: int) -> dict[str, NDArray[np.float32]]:
+    found = {
+        part.name: _finite(tensors.take(f"initial.{place}.{part.name}", "F32", (part.width,)))
+        for part in parts
+        if not part.is_gate
+    }
+    return {name: values for name, values in found.items() if values is not None}
 
 
 def _series(content: Mapping[str, Any], times: Sequence[Any], tensors: Tensors) -> Series:

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from recur.inspection_format import told_share
 from recur.report.equations import part_name
 from recur.report.findings import Deletion, LayerProbe, Method, Probe, Property, best_found
 from recur.report.inspection import Inspection
-from recur.report.passage import LEVELS, Passage, Scale, chance, scale_for, symbol_name, symbols
+from recur.report.passage import LEVELS, Passage, Scale, chance, nearly_largest, scale_for, symbol_name, symbols
 from recur.report.sketch import Cells, Curves, cells, curves
 from recur.wording import quantity
 
@@ -90,14 +91,18 @@ class MethodView:
     """Whether it passed."""
     curves: Curves | None
     """The check as a drawing."""
+    table: tuple[tuple[str, str, str, str], ...]
+    """The same in figures: share, chosen, at random, standard error of the difference."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReachView:
     """How far the gradient reaches."""
 
-    says: str
-    """In a sentence."""
+    says: tuple[str, ...]
+    """In sentences."""
+    cut: tuple[str, ...]
+    """What the training leaves of it, in sentences."""
     cells: Cells | None
     """As a matrix."""
     sources: tuple[str, str]
@@ -121,9 +126,10 @@ def lead_of(seen: Inspection) -> str:
 def passage_of(seen: Inspection) -> tuple[Scale, Passage | None]:
     """Return the colours of losses, and the text, each symbol coloured by its own; None where a series was read."""
     losses = [None if math.isnan(loss) else float(loss) for loss in seen.losses]
-    scale = scale_for(losses)
     if seen.series is not None:
-        return scale, None
+        # A squared error has no scale of its own.
+        return Scale(top=nearly_largest(losses) or 1.0), None
+    scale = scale_for(losses)
     return scale, Passage(title=seen.title, note="", symbols=symbols(seen.symbols, losses, scale))
 
 
@@ -152,7 +158,7 @@ def summary_of(seen: Inspection) -> tuple[tuple[str, str], ...]:
         if good:
             said.append(("Reasons", f"What its predictions rest on can be told, by {' and '.join(good)}."))
         elif checked:
-            said.append(("Reasons", "No method could tell what its predictions rest on better than chance."))
+            said.append(("Reasons", "No method could tell what its predictions rest on clearly better than chance."))
     if seen.diagnosis:
         said.append(("Health", f"Found: {', '.join(one.name for one in seen.diagnosis)}. More on that below."))
     elif seen.probe is not None:
@@ -171,17 +177,20 @@ def _best_units(seen: Inspection) -> str:
     where = "" if one.held_out is None else ", on the half of the input that it was not chosen by"
     others = f" Units were found for {followed} properties in all." if followed > 1 else ""
     unit = f"Unit {one.unit} of {seen.layers[one.layer].name}, {one.part}"
-    return f"{unit}, follows “{known.name}” ({one.fair_score:.2f} of 1{where}).{others}"
+    return f"{unit}, follows “{known.name}” ({one.shown_score:.2f} of 1{where}).{others}"
 
 
 def searched(seen: Inspection) -> tuple[Searched, ...]:
-    """Return the properties that units were searched for, those that some unit follows first."""
+    """Return the properties that units were searched for, those that some unit follows first.
+
+    Properties and units are ranked by the half that was searched; what is shown first is the score of the other.
+    """
     views = []
     for place, known in sorted(enumerate(seen.properties), key=lambda pair: _rank(pair[1])):
         candidates = []
-        for one in sorted(known.units, key=lambda one: (not one.holds, -one.fair_score)):
+        for one in sorted(known.units, key=lambda one: (not one.holds, -one.score)):
             searched_in = "" if one.held_out is None else f" / {one.score:.2f}"
-            score = one.fair_score
+            score = one.shown_score
             direction = "low" if one.sign < 0 else "high"
             holds = (
                 f", {direction} where it holds"
@@ -214,7 +223,7 @@ def searched(seen: Inspection) -> tuple[Searched, ...]:
 
 
 def _rank(known: Property) -> float:
-    return -max((one.fair_score for one in known.units if one.holds), default=-1.0)
+    return -max((one.score for one in known.units if one.holds), default=-1.0)
 
 
 def _about(seen: Inspection, known: Property) -> str:
@@ -232,8 +241,8 @@ def _percent(share: float) -> str:
     return f"{share:.0%}" if share >= 0.01 or share == 0 else "under 1%"
 
 
-def reach_of(seen: Inspection, probe: Probe) -> ReachView:
-    """Return how far the gradient reaches."""
+def reach_of(probe: Probe, clipping: str) -> ReachView:
+    """Return how far the gradient reaches; `clipping` says what clipping did in the training, if that is known."""
     length = probe.memory_length
     drawn = curves(
         [("gradient", "own", probe.lags, probe.by_lag)],
@@ -248,15 +257,24 @@ def reach_of(seen: Inspection, probe: Probe) -> ReachView:
         (f"{lag:g}", "unknown" if y is None else f"{y:.3g}")
         for lag, y in list(zip(probe.lags, probe.by_lag, strict=True))[::every]
     ]
-    says = ""
+    says = []
     if length is not None:
-        says = f"From {quantity(round(length), 'step')} back on, less than a tenth of it is left."
+        says.append(f"From {quantity(round(length), 'step')} back on, less than a tenth of it is left.")
     elif probe.lags and drawn is not None:
-        says = (
+        says.append(
             f"At the largest distance that was looked at, {probe.lags[-1]:,g} steps, more than a tenth of it is left."
         )
+    cut = []
+    if probe.truncated is not None:
+        cut.append(
+            f"Going back no further than a window of the training does removes {_percent(probe.truncated)} of the "
+            "gradient of the weights."
+        )
+    if clipping:
+        cut.append(f"The gradients of the training: {clipping[0].lower()}{clipping[1:]}")
     return ReachView(
-        says=says,
+        says=tuple(says),
+        cut=tuple(cut),
         cells=cells(probe.reach, LEVELS) if probe.reach.size else None,
         sources=_ends(probe.sources),
         targets=_ends(probe.targets),
@@ -336,11 +354,11 @@ def _stability(leading: float) -> str:
     return "the first is close to zero: small differences in the state neither grow nor fade"
 
 
-def method_view(method: Method) -> MethodView:
-    """Return how a method of attribution fared."""
+def method_view(method: Method, count: int) -> MethodView:
+    """Return how a method of attribution fared over `count` predictions."""
     deletion = method.deletion
     if deletion is None:
-        return MethodView(name=method.name, verdict="It was not checked.", is_faithful=False, curves=None)
+        return MethodView(name=method.name, verdict="It was not checked.", is_faithful=False, curves=None, table=())
     drawn = curves(
         [
             ("its choice", "own", deletion.shares, deletion.chosen),
@@ -350,22 +368,37 @@ def method_view(method: Method) -> MethodView:
         x_label="of the inputs deleted",
         y_label="nats worse",
         is_percent=True,
+        errors=deletion.errors,
     )
-    return MethodView(name=method.name, verdict=_verdict(deletion), is_faithful=deletion.is_faithful, curves=drawn)
+    figures = zip(deletion.shares, deletion.chosen, deletion.random, deletion.errors, strict=True)
+    return MethodView(
+        name=method.name,
+        verdict=_verdict(deletion, count),
+        is_faithful=deletion.is_faithful,
+        curves=drawn,
+        table=tuple(
+            (_percent(share), _figure(chosen), _figure(random), _figure(error))
+            for share, chosen, random, error in figures
+        ),
+    )
 
 
-def _verdict(deletion: Deletion) -> str:
-    middle = len(deletion.shares) // 2
+def _figure(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.2f}".replace("-", "\N{MINUS SIGN}")
+
+
+def _verdict(deletion: Deletion, count: int) -> str:
+    middle = told_share(deletion.shares)
     share, chosen, at_random = deletion.shares[middle], deletion.chosen[middle], deletion.random[middle]
+    error = deletion.errors[middle]
     figures = (
         f"Deleting the {_percent(share)} of the inputs that it calls most important costs the prediction "
-        f"{chosen:.2f} nats, as many at random {at_random:.2f}."
-    ).replace("-", "\N{MINUS SIGN}")
-    return (
-        f"Can be believed. {figures}"
-        if deletion.is_faithful
-        else f"Fails the check: no better than chance here. {figures}"
+        f"{_figure(chosen)} nats, as many at random {_figure(at_random)}"
     )
+    figures += "." if error is None else f" (standard error of the difference {_figure(error)})."
+    if deletion.is_faithful:
+        return f"Can be believed. {figures}"
+    return f"Not clearly better than chance over {quantity(count, 'prediction')}. {figures}"
 
 
 def unknown_of(seen: Inspection) -> str:

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from recur.report.curves import clipping_of, rows_of_kind
 from recur.report.diagram import BOX, folded, unrolled
 from recur.report.document import document, part, write_document
 from recur.report.equations import part_name
@@ -22,10 +24,12 @@ from recur.report.inspection_contents import (
     summary_of,
     unknown_of,
 )
-from recur.report.packing import packed, packed_numbers, similar, tracks_for
+from recur.report.packing import packed, packed_numbers, similar
 from recur.report.passage import LEVELS, symbol_name, visible
+from recur.report.row_coding import ALPHABET, WHOLE, classes_of
+from recur.report.tracks import Selection, is_signed, select
 from recur.report.values import as_text
-from recur.run import RunFolder
+from recur.run import RunFolder, explained_os_errors
 
 SCRIPTS = (
     "pointing.js",
@@ -42,6 +46,9 @@ SCRIPTS = (
     "inspect.js",
 )
 """The page's scripts, in the order in which they build on each other."""
+
+LARGEST = 4_970_000
+"""Bytes of a page at most: five million, less what a few words on what was cut may take."""
 
 
 def inspection_figures(run: RunFolder) -> dict[str, Any]:
@@ -78,8 +85,13 @@ def write_inspection(run: RunFolder) -> Path:
     from recur.report.picture import write_png
 
     seen = read_inspection(run)
-    for chart in charts_of_inspection(seen):
-        write_png(chart, run.path / f"inspect_{chart.key}.png")
+    drawn = [(run.path / f"inspect_{chart.key}.png", chart) for chart in charts_of_inspection(seen)]
+    for path, chart in drawn:
+        write_png(chart, path)
+    # Of an earlier text, which had something to draw that this one has not.
+    for path in set(run.path.glob("inspect_*.png")) - {path for path, _ in drawn}:
+        with explained_os_errors(path):
+            path.unlink()
     path = run.path / "inspect.html"
     write_document(path, inspection_html(seen, run))
     return path
@@ -87,18 +99,33 @@ def write_inspection(run: RunFolder) -> Path:
 
 def inspection_html(seen: Inspection, run: RunFolder) -> str:
     """Return the page of an inspection; `run` is asked for its name, and whether a report lies beside it."""
+    classes = _classes(seen)
+    without = _html(seen, run, classes, Selection(tracks=(), precision="", cut=()))
+    # What is left of the five million when all else is there.
+    selection = select(seen.layers, seen.properties, classes, LARGEST - len(without.encode("utf-8", "replace")))
+    return _html(seen, run, classes, selection)
+
+
+def _classes(seen: Inspection) -> NDArray[np.uint8]:
+    # No two steps of a series are the same thing.
+    return classes_of(seen.symbols) if seen.series is None else np.zeros(seen.count, dtype=np.uint8)
+
+
+def _html(seen: Inspection, run: RunFolder, classes: NDArray[np.uint8], selection: Selection) -> str:
     scale, passage = passage_of(seen)
-    tracks, cut = tracks_for(seen.layers, seen.properties)
     cells = {layer.name: layer.cell for layer in seen.layers}
-    probe = seen.probe
+    probe, found = seen.probe, seen.attribution
     return document(
         "inspect.html.j2",
         styles=["base.css", "inspect.css"],
         scripts=["\n".join(map(part, SCRIPTS))],
-        embedded={"inspection": _data(seen) | {"tracks": [one.to_json() for one in tracks]}},
+        embedded={
+            "inspection": _data(seen) | {"top": scale.top, "classes": packed(classes), "tracks": selection.tracks}
+        },
         seen=seen,
         name=_name(run),
         has_report=run.has("report.html"),
+        is_older=bool(seen.weights) and run.weights_checksum() not in (None, seen.weights),
         lead=lead_of(seen),
         summary=summary_of(seen),
         folded=folded(seen),
@@ -107,11 +134,11 @@ def inspection_html(seen: Inspection, run: RunFolder) -> str:
         scale=scale,
         passage=passage,
         searched=searched(seen),
-        reach=None if probe is None else reach_of(seen, probe),
+        reach=None if probe is None else reach_of(probe, clipping_of(rows_of_kind(run.metrics(), "train"))),
         probed=() if probe is None else tuple(layer_view(one, cells.get(one.name, "")) for one in probe.layers),
-        methods=() if seen.attribution is None else tuple(map(method_view, seen.attribution.methods)),
+        methods=() if found is None else tuple(method_view(one, len(found.positions)) for one in found.methods),
         unknown=unknown_of(seen),
-        cut_tracks=cut,
+        selection=selection,
     )
 
 
@@ -127,13 +154,21 @@ def _data(seen: Inspection) -> dict[str, Any]:
         "unit": seen.unit,
         "count": seen.count,
         "levels": LEVELS,
+        "alphabet": ALPHABET,
+        "whole": WHOLE,
         **_names(seen),
         "losses": packed_numbers(seen.losses),
         "layers": [
             {
                 "name": layer.name,
                 "parts": [
-                    {"name": one.name, "title": part_name(layer.cell, one.name), "width": one.width}
+                    {
+                        "name": one.name,
+                        "title": part_name(layer.cell, one.name),
+                        "width": one.width,
+                        "scale": one.scale,
+                        "is_signed": is_signed(one),
+                    }
                     for one in layer.parts
                 ],
                 "similar": similar(layer.parts[0]) if layer.parts else [],

@@ -58,9 +58,14 @@ class Passage:
 
 def scale_for(losses: Iterable[float | None]) -> Scale:
     """Return the scale whose last colour is for about the costliest fiftieth of `losses`."""
-    known = sorted(loss for loss in losses if loss is not None)
-    high = known[int(0.98 * (len(known) - 1))] if known else 0.0
+    high = nearly_largest(losses)
     return Scale(top=next((top for top in _TOPS if top >= high), _TOPS[-1]))
+
+
+def nearly_largest(losses: Iterable[float | None]) -> float:
+    """Return what about a fiftieth of `losses` is beyond; 0 where there are none."""
+    known = sorted(loss for loss in losses if loss is not None)
+    return known[int(0.98 * (len(known) - 1))] if known else 0.0
 
 
 def symbols(tokens: Sequence[str], losses: Sequence[float | None], scale: Scale) -> tuple[Symbol, ...]:

@@ -50,6 +50,8 @@ class Line:
     """The class that gives it its colour."""
     path: str
     """The path."""
+    whiskers: str
+    """The path of its points' standard errors, to both sides; empty for none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,6 +118,7 @@ def curves(
     is_log: bool = False,
     is_percent: bool = False,
     mark: tuple[float, str] | None = None,
+    errors: Sequence[float | None] = (),
 ) -> Curves | None:
     """Return a drawing of curves, or None where there is no point to draw.
 
@@ -127,8 +130,16 @@ def curves(
         is_log: Whether heights are logarithmic; what is not above zero then lies at the bottom.
         is_percent: Whether x is a share, to be shown in percent.
         mark: A place on the x axis to point at, and what to call it.
+        errors: Standard errors of the first line's points, where they are known.
     """
     known = [(x, y) for *_, xs, ys in lines for x, y in zip(xs, ys, strict=True) if y is not None]
+    _, _, first_xs, first_ys = lines[0]
+    ends = [
+        (x, y - error, y + error)
+        for x, y, error in zip(first_xs, first_ys, errors, strict=False)
+        if y is not None and error is not None
+    ]
+    known += [(x, y) for x, *both in ends for y in both]
     if not known:
         return None
     right = max([x for x, _ in known] + ([mark[0]] if mark else [])) or 1.0
@@ -150,7 +161,15 @@ def curves(
         label=label,
         x_label=x_label,
         y_label=y_label,
-        lines=tuple(Line(name=name, role=role, path=_path(xs, ys, across, up)) for name, role, xs, ys in lines),
+        lines=tuple(
+            Line(
+                name=name,
+                role=role,
+                path=_path(xs, ys, across, up),
+                whiskers="" if place else "".join(f"M{across(x):g} {up(low):g}V{up(high):g}" for x, low, high in ends),
+            )
+            for place, (name, role, xs, ys) in enumerate(lines)
+        ),
         x_ticks=tuple(
             Tick(at=across(x), label=f"{x:.0%}" if is_percent else f"{x:,g}") for x in _round_ticks(0.0, right)
         ),

@@ -35,17 +35,8 @@ const colour = (() => {
   const signedPlace = (byte, most = 127) => within((byte / most + 1) * 127.5);
   const gatePlace = (byte, most = 127) => within((byte / most) * 255);
 
-  // What the loss's last colour is for; the text's own scale was chosen with it.
-  const known = () => Array.from(model.losses).filter((loss) => !Number.isNaN(loss)).sort((a, b) => a - b);
-  let top = 0;
-  const topLoss = () => {
-    if (!top) {
-      const losses = known();
-      top = losses.length ? losses[Math.floor(0.98 * (losses.length - 1))] || 1 : 1;
-    }
-    return top;
-  };
-  const lossPlace = (loss) => (Number.isNaN(loss) ? 0 : within((255 * loss) / topLoss()));
+  // The last colour is that of the text's own scale.
+  const lossPlace = (loss) => (Number.isNaN(loss) ? 0 : within((255 * loss) / model.top));
 
   // A function from places in the text to a colour, by what the reader chose.
   function dots() {

@@ -1,6 +1,6 @@
 // States over time: all units of a layer as a heat map, and all parts of the chosen unit as curves.
 (() => {
-  const { model, state, set, onChange, track, row, fullest, written, plain } = inspected;
+  const { model, state, set, onChange, track, row, told, fullest, plain } = inspected;
   const map = document.getElementById("map"), parts = document.getElementById("parts");
   if (!map) return;
   const GUTTER = 46, FOOT = 20, PART = 46, GAP = 8;
@@ -13,7 +13,7 @@
     if (!found) return [];
     const key = [state.layer, state.order, state.order === "property" ? state.property : ""].join();
     if (!orders.has(key)) {
-      const units = found.units || Array.from({ length: shown.width }, (_, i) => i);
+      const { units } = found;
       orders.set(key, state.order === "number" ? units : state.order === "similar" ? bySimilarity(units) : byProperty(units, shown.name));
     }
     return orders.get(key);
@@ -140,7 +140,7 @@
         context.fillText(`${part.title} ${state.unit}: not on this page, to keep it small`, GUTTER + 6, top + 4);
         return;
       }
-      const most = fullest(state.layer, part.name, state.unit), there = (bytes[state.at] / 127) * found.scale;
+      const most = fullest(state.layer, part.name, state.unit);
       context.beginPath();
       for (let n = 0; n < state.span; n++) {
         const y = zero - (bytes[state.start + n] / most) * (signed ? PART / 2 - 2 : PART - 4);
@@ -151,7 +151,7 @@
       context.strokeStyle = colour.variable("--own");
       context.lineWidth = 1.4;
       context.stroke();
-      const words = `${part.title} ${written(there)}`;
+      const words = `${part.title} ${told(state.layer, part.name, state.unit, state.at)}`;
       context.fillStyle = colour.variable("--sheet");
       context.globalAlpha = 0.82;
       context.fillRect(GUTTER + 3, top + 2, context.measureText(words).width + 6, 15);

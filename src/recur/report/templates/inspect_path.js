@@ -67,7 +67,11 @@
       note.textContent = `There is no path of ${layer.name}.`;
       return;
     }
-    const both = first === undefined || second === undefined ? "" : ` They explain ${percent(first)} and ${percent(second)} of its movement${first + second < 0.5 ? ", less than half: much of what happens cannot be seen here" : ""}.`;
+    if (model.count < 2) {
+      note.textContent = `With one ${model.unit} there is no path of ${layer.name} yet.`;
+      return;
+    }
+    const both = first === undefined || second === undefined || !(first + second > 0) ? "" : ` They explain ${percent(first)} and ${percent(second)} of its movement${first + second < 0.5 ? ", less than half: much of what happens cannot be seen here" : ""}.`;
     note.textContent = `The state of ${layer.name} at every ${model.unit}, in its two principal components, coloured as above; the line leads to the current one from the ${TRAIL} before.${both}`;
   }
 

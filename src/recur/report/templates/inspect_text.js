@@ -1,6 +1,6 @@
 // The text: coloured, with a current symbol; and the bar that tells about it.
 (() => {
-  const { model, state, set, onChange, row, track, beside, value, fullest, written, percent, name, plain, say } = inspected;
+  const { model, state, set, onChange, row, track, beside, told, fullest, written, percent, name, plain, say } = inspected;
   const text = document.getElementById("text");
   const symbols = text ? [...text.children] : [];
   const form = document.querySelector("form.cursor"), slider = document.getElementById("at");
@@ -21,8 +21,8 @@
       parts.push(model.kind === "text" ? `${loss < 0.005 ? "less than 0.01" : loss.toFixed(2)} nats, it had a chance of ${percent(Math.exp(-loss))}` : `squared error ${loss.toPrecision(2)}`);
     }
     if (model.layers.length) {
-      const there = value(state.layer, state.part, state.unit, at);
-      if (!Number.isNaN(there)) parts.push(`${unitName()}: ${written(there)}`);
+      const there = told(state.layer, state.part, state.unit, at);
+      if (there) parts.push(`${unitName()}: ${there}`);
     }
     return parts;
   }
