@@ -242,6 +242,105 @@ def test_the_heat_map_moves_units_zooms_and_changes_its_order(opened: Any, until
         assert "Current: unit 3." in page.locator("#map").get_attribute("aria-label")
 
 
+PLACE, UNIT = 50, 5
+"""Where the tests of what is drawn plant something."""
+
+
+def planted(content: dict[str, Any], tensors: dict[str, Any]) -> None:
+    """Let one unit move at one place, the path have one peak there, and one earlier symbol bear all weight."""
+    tensors["layers.0.h"][:] = 0
+    tensors["layers.0.h"][PLACE, UNIT] = 127
+    tensors["layers.0.h"][PLACE + 60, UNIT] = -127
+    tensors["pca.0"][:, 0] = np.linspace(-1, 1, 200)
+    tensors["pca.0"][:, 1] = 0
+    tensors["pca.0"][PLACE, 1] = 1
+    tensors["attribution.positions"] = np.array([PLACE], dtype=np.int32)
+    shares = np.zeros((1, 32), dtype=np.float32)
+    shares[0, 31 - 4], shares[0, 31 - 9] = 1.0, -0.5
+    tensors["attribution.gradient_input"] = tensors["attribution.occlusion"] = shares
+    content["properties"] = []
+
+
+def pixel(page: Any, canvas: str, x: float, y: float) -> tuple[int, ...]:
+    # Not from the canvas itself, which the browser warns of.
+    found = page.evaluate(
+        "(() => { const one = document.createElement('canvas').getContext('2d', { willReadFrequently: true });"
+        f" one.drawImage(document.querySelector('{canvas}'), {round(x)}, {round(y)}, 1, 1, 0, 0, 1, 1);"
+        " return [...one.getImageData(0, 0, 1, 1).data]; })()"
+    )
+    return tuple(found[:3])
+
+
+def rgb(page: Any, variable: str) -> tuple[int, ...]:
+    colour = page.evaluate(f"getComputedStyle(document.documentElement).getPropertyValue('--{variable}').trim()")
+    return tuple(int(colour[at : at + 2], 16) for at in (1, 3, 5))
+
+
+def test_what_is_drawn_is_where_it_was_computed(opened: Any, until: Any, inspected: Inspected) -> None:
+    with opened(written(inspected(planted))) as page:
+        until(page, READY)
+        page.locator("#unit").fill(str(UNIT))
+        page.locator("#unit").press("Enter")
+        page.locator("#order").select_option("number")
+        page.locator("#text").press("Home")
+        page.locator("[data-zoom=all]").click()
+        next_frame(page)
+        classes = [
+            one.split()[0]
+            for one in page.evaluate("[...document.getElementById('text').children].map(e => e.className)")
+        ]
+        assert [place for place, name in enumerate(classes) if name == "d12"] == [PLACE]
+        assert [place for place, name in enumerate(classes) if name == "d0"] == [PLACE + 60]
+        gutter, row, part = 46, 14, 46
+        step = (page.locator("#map").bounding_box()["width"] - gutter) / 200
+        high, low, paper = rgb(page, "d12"), rgb(page, "d0"), rgb(page, "d6")
+        across = {
+            place: gutter + (place + 0.5) * step for place in (PLACE - 3, PLACE - 1, PLACE, PLACE + 1, PLACE + 60)
+        }
+        heat = {place: pixel(page, "#map", x, UNIT * row + row / 2) for place, x in across.items()}
+        # Zero lies between two of 256 colours.
+        for place, expected in (dict.fromkeys(across, paper) | {PLACE: high, PLACE + 60: low}).items():
+            np.testing.assert_allclose(heat[place], expected, atol=1)
+        np.testing.assert_allclose(pixel(page, "#map", across[PLACE], (UNIT + 1) * row + row / 2), paper, atol=1)
+        # The curve is up where the unit is high, and down where it is low.
+        own = rgb(page, "own")
+        heights = {
+            place: [y for y in range(part) if sum(map(abs, np.subtract(pixel(page, "#parts", x, y), own))) < 120]
+            for place, x in across.items()
+        }
+        assert heights[PLACE][0] < 5
+        assert heights[PLACE + 60][-1] > part - 6
+        assert all(abs(y - part / 2) < 3 for place in (PLACE - 3, PLACE - 1, PLACE + 1) for y in heights[place])
+        assert all(heights.values())
+
+
+def test_the_path_has_both_components_and_the_weight_lies_on_its_symbol(
+    opened: Any, until: Any, inspected: Inspected
+) -> None:
+    with opened(written(inspected(planted))) as page:
+        until(page, READY)
+        assert page.evaluate(CURRENT) == PLACE
+        next_frame(page)
+        box = page.locator("#trail").bounding_box()
+        size = box["width"] - 32
+        x, y = box["width"] / 2 + (-1 + 2 * PLACE / 199) / 2 * size, box["width"] / 2 - 0.5 / 2 * size
+        assert pixel(page, "#trail", x, y) == rgb(page, "ink")
+        assert pixel(page, "#trail", x, box["width"] - y) != rgb(page, "ink")
+        page.locator("#trail").click(position={"x": x + size * 60 / 199, "y": box["width"] / 2 + 0.25 * size})
+        assert page.evaluate(CURRENT) == PLACE + 60
+        spans = page.locator("#rests-text span").all()
+        classes = [span.get_attribute("class").split()[0] for span in spans]
+        # The last one is what came; before it stands the symbol at the place itself.
+        assert classes[-1] == "target"
+        assert {len(classes) - 2 - at: name for at, name in enumerate(classes[:-1]) if name != "d6"} == {
+            4: "d12",
+            9: "d3",
+        }
+        said = page.locator("#rests-says").text_content()
+        assert "5 before (+67%)" in said
+        assert "10 before (−33%)" in said  # noqa: RUF001
+
+
 def test_a_box_opens_to_its_equations_by_keyboard(opened: Any, until: Any, path: Path) -> None:
     with opened(path) as page:
         until(page, READY)

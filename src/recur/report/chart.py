@@ -51,6 +51,8 @@ class Series:
     """Training steps."""
     y: tuple[float | None, ...]
     """A value for each step; None leaves a gap in the line."""
+    errors: tuple[float | None, ...] = ()
+    """Standard errors of the values, to be drawn to both sides; none where empty or None."""
 
     def __post_init__(self) -> None:
         if len(self.x) != len(self.y):
@@ -161,7 +163,49 @@ class Bars:
     """The height of each."""
 
 
-Drawing = Chart | Grid | Trail | Bars
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Letters:
+    """A text in rows, each symbol on a colour."""
+
+    key: str
+    """Its name, and with `.png` that of its picture."""
+    title: str
+    """What it shows."""
+    summary: str
+    """The same in a sentence."""
+    rows: tuple[tuple[str, ...], ...]
+    """The symbols of each row."""
+    names: tuple[str, ...]
+    """What to call each symbol, with its value, in order."""
+    values: tuple[float, ...]
+    """What each is coloured by, in order; NaN for no colour."""
+    top: float
+    """What the strongest colour stands for; the weakest is that of zero, or of minus as much."""
+    is_signed: bool
+    """Whether zero is in the middle of the colours."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Boxes:
+    """Boxes with arrows between them."""
+
+    key: str
+    """Its name, and with `.png` that of its picture."""
+    title: str
+    """What it shows."""
+    summary: str
+    """The same in a sentence."""
+    width: float
+    """How wide it is."""
+    height: float
+    """How high it is; heights count downwards."""
+    boxes: tuple[tuple[float, float, float, float, str, str], ...]
+    """Of each its left and upper edge, its width, its height, what stands in it, and what more there is to say."""
+    arrows: tuple[tuple[tuple[tuple[float, float], ...], tuple[float, float], str], ...]
+    """Of each its points from tail to head, the middle of its label, and the label."""
+
+
+Drawing = Chart | Grid | Trail | Bars | Letters | Boxes
 """Whatever the renderers can draw."""
 
 

@@ -19,6 +19,7 @@ BOX, PITCH = 136, 202
 GAP = 38
 MARGIN = 26
 BEGINNING = 30
+_ROUND = 12
 _HEIGHTS = {"input": 40, "embedding": 58, "layer": 76, "output": 84}
 
 
@@ -44,8 +45,8 @@ class Box:
 class Arrow:
     """An arrow of the drawing."""
 
-    path: str
-    """Its path."""
+    points: tuple[tuple[int, int], ...]
+    """Its points, from tail to head."""
     label: str
     """The shape of what flows along it."""
     x: int
@@ -54,6 +55,17 @@ class Arrow:
     """Its base line."""
     is_centred: bool
     """Whether x is its middle instead of its beginning."""
+
+    @property
+    def path(self) -> str:
+        """Its path, with round corners."""
+        (x, y), *others = self.points
+        path = f"M{x} {y}"
+        for corner, after in pairwise(others):
+            to = _towards(corner, (x, y)), _towards(corner, after)
+            path += f"L{to[0][0]} {to[0][1]}Q{corner[0]} {corner[1]} {to[1][0]} {to[1][1]}"
+            x, y = corner
+        return f"{path}L{others[-1][0]} {others[-1][1]}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +84,13 @@ class Drawing:
     """Its arrows."""
 
 
+def _towards(corner: tuple[int, int], end: tuple[int, int]) -> tuple[int, int]:
+    """Return the point from which on the way from `corner` to `end` is straight."""
+    (x, y), (to_x, to_y) = corner, end
+    across, down = max(-_ROUND, min(_ROUND, to_x - x)), max(-_ROUND, min(_ROUND, to_y - y))
+    return x + across, y + down
+
+
 def folded(seen: Inspection) -> Drawing:
     """Return the network as it is built: one of everything, and a loop around each layer."""
     rows = _rows(seen)
@@ -83,7 +102,12 @@ def folded(seen: Inspection) -> Drawing:
             right, middle = MARGIN + BOX, row.y + row.height // 2
             arrows.append(
                 Arrow(
-                    path=f"M{right} {middle + 16}h26q12 0 12 -12v-8q0 -12 -12 -12h-20",
+                    points=(
+                        (right, middle + 16),
+                        (right + 38, middle + 16),
+                        (right + 38, middle - 16),
+                        (right + 6, middle - 16),
+                    ),
                     label=_state_shape(row.layer),
                     x=right + 44,
                     y=middle + 4,
@@ -116,12 +140,24 @@ def unrolled(seen: Inspection) -> Drawing:
             begin, end = (x - 44, x - 4) if step == 0 else (x - (PITCH - BOX), x - 4)
             label = _beginning(row.layer) if step == 0 else _state_shape(row.layer)
             arrows.append(
-                Arrow(path=f"M{begin} {middle}H{end}", label=label, x=(begin + end) // 2, y=middle - 7, is_centred=True)
+                Arrow(
+                    points=((begin, middle), (end, middle)),
+                    label=label,
+                    x=(begin + end) // 2,
+                    y=middle - 7,
+                    is_centred=True,
+                )
             )
             if step == steps - 1:
                 right = x + BOX
                 arrows.append(
-                    Arrow(path=f"M{right} {middle}h40", label="…", x=right + 22, y=middle - 7, is_centred=True)
+                    Arrow(
+                        points=((right, middle), (right + 40, middle)),
+                        label="…",
+                        x=right + 22,
+                        y=middle - 7,
+                        is_centred=True,
+                    )
                 )
     return Drawing(
         width=MARGIN + BEGINNING + steps * PITCH - (PITCH - BOX) + 56,
@@ -169,7 +205,11 @@ def _upward(seen: Inspection, rows: list[_Row], x: int) -> Iterator[Arrow]:
         begin, end = below.y - 1, above.y + above.height + 4
         label = _flow(seen, below, above)
         yield Arrow(
-            path=f"M{middle} {begin}V{end}", label=label, x=middle + 8, y=(begin + end) // 2 + 4, is_centred=False
+            points=((middle, begin), (middle, end)),
+            label=label,
+            x=middle + 8,
+            y=(begin + end) // 2 + 4,
+            is_centred=False,
         )
 
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import cast
 
 import numpy as np
 
-from recur.report.chart import Bars, Chart, Drawing, Grid, Role, Series, Trail, log_range, thin
+from recur.report.boxes import Inside, guesses_at, signed
+from recur.report.chart import Bars, Boxes, Chart, Drawing, Grid, Letters, Role, Series, Trail, log_range, thin
+from recur.report.diagram import BOX, folded, unrolled
 from recur.report.equations import part_name
 from recur.report.findings import Found, Property, best_found
-from recur.report.inspection import Inspection, Part
+from recur.report.inspection import MAX_NEXT, Inspection, Part
 from recur.report.packing import similar
 from recur.report.passage import symbol_name
+from recur.report.tracks import UNBOUNDED, is_signed
 
 _SHORT = {"space": "␣", "line break": "↵", "tab": "⇥"}
 """What stands below a bar for a symbol that cannot be seen."""
@@ -22,6 +26,9 @@ _ROLES: tuple[Role, ...] = ("first", "second", "third", "fourth")
 _PLACES = 200
 """Places over which a unit is shown at first."""
 
+_SYMBOLS, _LINE = 600, 60
+"""Symbols of a text that are shown, and how many letters a line of them has."""
+
 _BARS = 40
 """Inputs of an attribution that have room side by side."""
 
@@ -30,7 +37,20 @@ def charts_of_inspection(seen: Inspection) -> list[Drawing]:
     """Return the charts of an inspection; one without anything to show is left out."""
     return [
         chart
-        for make in (_states, _trajectory, _unit, _reach, _reach_by_lag, _gates, _attribution)
+        for make in (
+            _network,
+            _text,
+            _series,
+            _states,
+            _trajectory,
+            _unit,
+            _next,
+            _attribution,
+            _deletion,
+            _reach,
+            _reach_by_lag,
+            _gates,
+        )
         for chart in make(seen)
     ]
 
@@ -192,14 +212,153 @@ def _gates(seen: Inspection) -> Iterator[Chart]:
     )
 
 
+def _network(seen: Inspection) -> Iterator[Boxes]:
+    for key, title, drawn in (
+        ("network", "The network as it is built", folded(seen)),
+        ("unrolled", "The network over the first steps", unrolled(seen)),
+    ):
+        yield Boxes(
+            key=key,
+            title=title,
+            summary=drawn.label,
+            width=drawn.width,
+            height=drawn.height,
+            boxes=tuple(
+                (box.x, box.y, BOX, box.height, _in_box(box.inside), box.inside.heading) for box in drawn.boxes
+            ),
+            arrows=tuple(
+                (
+                    arrow.points,
+                    (arrow.x + (0 if arrow.is_centred else 3.5 * len(arrow.label)), arrow.y - 4),
+                    arrow.label,
+                )
+                for arrow in drawn.arrows
+            ),
+        )
+
+
+def _in_box(what: Inside) -> str:
+    guesses = [f"{name} {share:.0%}" for name, share in what.guesses]
+    return "\n".join(guesses or filter(None, [what.title, what.numbers]))
+
+
+def _text(seen: Inspection) -> Iterator[Letters]:
+    best = _best_unit(seen)
+    part = None if best is None else seen.layers[best[1].layer].part(best[1].part)
+    if seen.series is not None or best is None or part is None:
+        return
+    one = best[1]
+    values = part.values[:_SYMBOLS, one.unit].astype(np.float64)
+    # As on the page: without a bound, by what this one unit does.
+    top = 127.0 if part.scale <= UNBOUNDED else max(1.0, float(np.abs(part.values[:, one.unit].astype(int)).max()))
+    scale, layer = part.scale / 127, seen.layers[one.layer]
+    names = [f"{name}: {signed(value * scale)}" for name, value in zip(_names(seen), values, strict=False)]
+    yield Letters(
+        key="text",
+        title=f"The text, coloured by unit {one.unit} of {layer.name}, {part.name}",
+        summary=f"The first {len(names):,} {seen.unit}s, each on the colour of what the unit does there.",
+        rows=_rows([_SHORT.get(name, name.strip("“”")) for name in _names(seen)[: len(names)]]),
+        names=tuple(names),
+        values=tuple(float(value) * scale for value in values),
+        top=top * scale,
+        is_signed=is_signed(part),
+    )
+
+
+def _rows(symbols: Sequence[str]) -> tuple[tuple[str, ...], ...]:
+    """Return symbols in rows, each about as long as a line."""
+    rows: list[list[str]] = [[]]
+    for symbol in symbols:
+        if sum(map(len, rows[-1])) + len(symbol) > _LINE and rows[-1]:
+            rows.append([])
+        rows[-1].append(symbol)
+    return tuple(map(tuple, rows))
+
+
+def _series(seen: Inspection) -> Iterator[Chart]:
+    if seen.series is None:
+        return
+    for place, channel in enumerate(seen.series.channels):
+        lines = []
+        for name, role, columns in (
+            ("predicted", "second", seen.series.predictions),
+            ("read", "first", seen.series.values),
+        ):
+            if columns is not None and np.isfinite(columns[:, place]).any():
+                values = [float(value) if np.isfinite(value) else None for value in columns[:, place]]
+                x, y = thin(range(1, seen.count + 1), values)
+                lines.append(Series(name=name, role=cast(Role, role), x=x, y=y))
+        if lines:
+            yield Chart(
+                key=f"series_{place + 1}",
+                title=channel,
+                y_label="value",
+                summary=f"{channel}: what was read, and what had been predicted of it.",
+                series=tuple(lines),
+                x_label=seen.unit,
+                x_range=(0.0, float(min(seen.count, _PLACES))),
+            )
+
+
+def _next(seen: Inspection) -> Iterator[Bars]:
+    place = _surprising(seen)
+    guesses = guesses_at(seen, place, MAX_NEXT)
+    if not guesses:
+        return
+    came = _names(seen)[place + 1] if place + 1 < seen.count else "nothing"
+    yield Bars(
+        key="next",
+        title=f"What it expects after {seen.unit} {place + 1:,}; {came} came",
+        summary=f"The most probable {seen.unit}s to follow {_names(seen)[place]}, with their probabilities.",
+        x_label=f"next {seen.unit}",
+        y_label="probability",
+        names=tuple(_SHORT.get(name, name.strip("“”")) for name, _ in guesses),
+        values=tuple(share for _, share in guesses),
+    )
+
+
+def _surprising(seen: Inspection) -> int:
+    """Return the place whose prediction is shown: of those that are explained the one that was most wrong."""
+    places = range(seen.count - 1) if seen.attribution is None else map(int, seen.attribution.positions)
+    return max(places, key=lambda place: _loss_after(seen, place), default=0)
+
+
+def _deletion(seen: Inspection) -> Iterator[Chart]:
+    methods = () if seen.attribution is None else seen.attribution.methods
+    checked = [(one.name, one.deletion) for one in methods if one.deletion is not None]
+    if not checked:
+        return
+    lines = [
+        Series(
+            name=name,
+            role=_ROLES[place % 3],
+            x=tuple(100 * share for share in deletion.shares),
+            y=deletion.chosen,
+            errors=deletion.errors,
+        )
+        for place, (name, deletion) in enumerate(checked)
+    ]
+    first = checked[0][1]
+    # All methods are compared with the same random deletions.
+    at_random = Series(name="at random", role="fourth", x=tuple(100 * share for share in first.shares), y=first.random)
+    yield Chart(
+        key="deletion",
+        title="What deleting inputs costs",
+        y_label="nats worse",
+        summary="How much worse predictions get when the inputs that a method calls important are deleted, with the "
+        "standard error of the difference from as many at random.",
+        series=(at_random, *lines),
+        x_label="percent of the inputs deleted",
+    )
+
+
 def _attribution(seen: Inspection) -> Iterator[Bars]:
     found = seen.attribution
     if found is None:
         return
     method = next((one for one in found.methods if one.deletion and one.deletion.is_faithful), found.methods[0])
-    losses = [_loss_after(seen, int(place)) for place in found.positions]
-    row = int(np.argmax(losses))
-    place, names = int(found.positions[row]), _names(seen)
+    place, names = _surprising(seen), _names(seen)
+    row = [int(one) for one in found.positions].index(place)
     shares = [float(share) for share in method.shares[row]][-min(place + 1, _BARS) :]
     first = place - len(shares) + 1
     target = names[place + 1] if place + 1 < seen.count else "what comes next"

@@ -58,9 +58,11 @@ def inspection_figures(run: RunFolder) -> dict[str, Any]:
         run: A run folder in which `recur inspect` left its two files.
 
     Returns:
-        `"states"`, `"trajectory"`, `"unit"`, `"reach"`, `"reach_by_lag"`, `"gates"` and `"attribution"`, each a
-        `plotly.graph_objects.Figure`; what the inspection has nothing for is left out. The unit is the one that follows
-        a property best, the layer is its, and the attribution is of the most surprising place.
+        `"network"` and `"unrolled"`, `"text"`, `"states"`, `"trajectory"`, `"unit"`, `"next"`, `"attribution"`,
+        `"deletion"`, `"reach"`, `"reach_by_lag"` and `"gates"`, and for a series `"series_1"` and so on instead of the
+        text and what comes next, each a `plotly.graph_objects.Figure`; what the inspection has nothing for is left out.
+        The unit is the one that follows a property best, the layer is its, and what comes next and what that rests on
+        are of the most surprising place of those that were explained.
 
     Raises:
         RunError: There is no inspection, or it is damaged.

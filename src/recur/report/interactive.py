@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,11 @@ from recur.report.chart import (
     POSITIVE,
     SIGNED,
     Bars,
+    Boxes,
     Chart,
     Drawing,
     Grid,
+    Letters,
     Level,
     Role,
     Series,
@@ -38,19 +41,88 @@ def figure(drawing: Drawing) -> go.Figure:
         return _curves(drawing)
     if isinstance(drawing, Grid):
         drawn = _grid(drawing)
+    elif isinstance(drawing, Letters):
+        drawn = _letters(drawing)
+    elif isinstance(drawing, Boxes):
+        drawn = _boxes(drawing)
     else:
         drawn = _trail(drawing) if isinstance(drawing, Trail) else _bars(drawing)
+    heights: dict[type, float] = {Trail: 480}
+    if isinstance(drawing, Letters):
+        heights[Letters] = 100 + 24 * len(drawing.rows)
+    if isinstance(drawing, Boxes):
+        heights[Boxes] = 60 + drawing.height
     drawn.update_layout(
         template="none",
         title={"text": _plain(drawing.title), "x": 0, "xref": "paper", "xanchor": "left"},
         margin={"l": 60, "r": 12, "t": 48, "b": 48},
-        height=480 if isinstance(drawing, Trail) else 380,
+        height=heights.get(type(drawing), 380),
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
         font={"family": "system-ui, sans-serif", "size": 13},
     )
+    if isinstance(drawing, Letters | Boxes):
+        drawn.update_xaxes(visible=False)
+        drawn.update_yaxes(visible=False)
+        return drawn
     drawn.update_xaxes(title={"text": _plain(drawing.x_label)}, zeroline=False)
     drawn.update_yaxes(title={"text": _plain(drawing.y_label)}, zeroline=False, automargin=True)
+    return drawn
+
+
+def _letters(letters: Letters) -> go.Figure:
+    colours = SIGNED if letters.is_signed else POSITIVE
+    width = max(map(len, letters.rows))
+    places = [(row, column) for row, symbols in enumerate(letters.rows) for column in range(len(symbols))]
+    values = np.full((len(letters.rows), width), np.nan)
+    texts, names = (np.full(values.shape, "", dtype=object) for _ in range(2))
+    symbols = [symbol for row in letters.rows for symbol in row]
+    for place, value, symbol, name in zip(places, letters.values, symbols, letters.names, strict=True):
+        values[place], texts[place], names[place] = value, _plain(symbol), _plain(name)
+    drawn = go.Figure(
+        go.Heatmap(
+            z=values,
+            text=texts,
+            customdata=names,
+            texttemplate="%{text}",
+            hovertemplate="%{customdata}<extra></extra>",
+            colorscale=[[place / (len(colours) - 1), colour] for place, colour in enumerate(colours)],
+            zmin=-letters.top if letters.is_signed else 0,
+            zmax=letters.top,
+            colorbar={"thickness": 12},
+        )
+    )
+    drawn.update_yaxes(autorange="reversed")
+    return drawn
+
+
+def _boxes(boxes: Boxes) -> go.Figure:
+    middles = [(x + width / 2, y + height / 2) for x, y, width, height, *_ in boxes.boxes]
+    drawn = go.Figure(
+        go.Scatter(
+            x=[x for x, _ in middles],
+            y=[y for _, y in middles],
+            mode="text",
+            text=[_plain(inside).replace("\n", "<br>") for *_, inside, _ in boxes.boxes],
+            hovertext=[_plain(says) for *_, says in boxes.boxes],
+            hoverinfo="text",
+        )
+    )
+    for x, y, width, height, *_ in boxes.boxes:
+        drawn.add_shape(
+            type="rect", x0=x, y0=y, x1=x + width, y1=y + height, line={"color": COLOURS["first"], "width": 1.2}
+        )
+    for points, (x, y), label in boxes.arrows:
+        for (from_x, from_y), (to_x, to_y) in pairwise(points):
+            is_last = (to_x, to_y) == points[-1]
+            drawn.add_annotation(
+                x=to_x, y=to_y, ax=from_x, ay=from_y, xref="x", yref="y", axref="x", ayref="y", text="",
+                arrowhead=2 if is_last else 0, arrowcolor=COLOURS["level"], arrowwidth=1.3,
+            )  # fmt: skip
+        if label:
+            drawn.add_annotation(x=x, y=y, text=_plain(label), showarrow=False, font={"color": COLOURS["level"]})
+    drawn.update_xaxes(range=[0, boxes.width])
+    drawn.update_yaxes(range=[boxes.height, 0], scaleanchor="x")
     return drawn
 
 
@@ -202,6 +274,8 @@ def _trace(series: Series, chart: Chart) -> go.Scatter:
             look |= {"hoverinfo": "skip"}
     if look.get("hoverinfo") != "skip":
         look["hovertemplate"] = f"%{{y:{_FORMATS.get(series.role, '.3~g')}}}"
+    if any(error is not None for error in series.errors):
+        look |= {"error_y": {"type": "data", "array": [error or 0.0 for error in series.errors], "thickness": 1}}
     return go.Scatter(
         x=series.x,
         y=series.y,

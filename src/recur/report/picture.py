@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from recur.report.chart import (
@@ -18,9 +20,11 @@ from recur.report.chart import (
     POSITIVE,
     SIGNED,
     Bars,
+    Boxes,
     Chart,
     Drawing,
     Grid,
+    Letters,
     Role,
     Series,
     Trail,
@@ -40,6 +44,13 @@ _LINES: dict[Role, dict[str, Any]] = {
 _UNNAMED: tuple[Role, ...] = ("raw", "best")
 
 
+_LONGEST = 60
+"""Letters of a symbol that are drawn."""
+
+_MIDDLE = {"ha": "center", "va": "center"}
+_LETTER: dict[str, Any] = {**_MIDDLE, "fontsize": 7, "family": "monospace", "clip_on": True}
+
+
 def write_png(drawing: Drawing, path: Path) -> None:
     """Draw a chart into the PNG file `path`, atomically.
 
@@ -51,14 +62,21 @@ def write_png(drawing: Drawing, path: Path) -> None:
     FigureCanvasAgg(drawn)
     axes = drawn.add_subplot()
     axes.set_title(_cut(drawing.title, 80), loc="left", fontsize=12, fontweight="bold", parse_math=False)
-    axes.set_xlabel(_cut(drawing.x_label, 60), parse_math=False)
-    axes.set_ylabel(_cut(drawing.y_label, 40), parse_math=False)
+    if isinstance(drawing, Letters | Boxes):
+        axes.set_axis_off()
+    else:
+        axes.set_xlabel(_cut(drawing.x_label, 60), parse_math=False)
+        axes.set_ylabel(_cut(drawing.y_label, 40), parse_math=False)
     if isinstance(drawing, Chart):
         _curves(axes, drawing)
     elif isinstance(drawing, Grid):
         _grid(axes, drawing)
     elif isinstance(drawing, Trail):
         _trail(axes, drawing)
+    elif isinstance(drawing, Letters):
+        _letters(axes, drawing)
+    elif isinstance(drawing, Boxes):
+        _boxes(axes, drawing)
     else:
         _bars(axes, drawing)
     with warnings.catch_warnings():
@@ -75,7 +93,45 @@ def _cut(text: str, most: int) -> str:
 def _height(drawing: Drawing) -> float:
     if isinstance(drawing, Chart):
         return 4.6 if drawing.key == "loss" else 3.2
+    if isinstance(drawing, Letters):
+        return 0.6 + 0.26 * len(drawing.rows)
+    if isinstance(drawing, Boxes):
+        return 0.5 + 7.9 * drawing.height / drawing.width if drawing.width > drawing.height else 8.0
     return 7.0 if isinstance(drawing, Trail) else 4.6
+
+
+def _letters(axes: Any, letters: Letters) -> None:
+    colours = LinearSegmentedColormap.from_list("letters", SIGNED if letters.is_signed else POSITIVE)
+    bottom = -letters.top if letters.is_signed else 0.0
+    longest = max(sum(map(len, row)) for row in letters.rows)
+    values = iter(letters.values)
+    for number, row in enumerate(letters.rows):
+        x = 0
+        for symbol in row:
+            red, green, blue, _ = colours((next(values) - bottom) / ((letters.top - bottom) or 1.0))
+            axes.add_patch(Rectangle((x, number), max(1, len(symbol)), 1, color=(red, green, blue), linewidth=0))
+            ink = "#1a2029" if 0.3 * red + 0.6 * green + 0.1 * blue > 0.5 else "#ffffff"
+            shown = _cut(symbol, _LONGEST)
+            axes.text(x + max(1, len(symbol)) / 2, number + 0.55, shown, color=ink, parse_math=False, **_LETTER)
+            x += max(1, len(symbol))
+    axes.set_xlim(0, min(longest, 2 * _LONGEST))
+    axes.set_ylim(len(letters.rows), 0)
+
+
+def _boxes(axes: Any, boxes: Boxes) -> None:
+    for x, y, width, height, inside, _ in boxes.boxes:
+        axes.add_patch(Rectangle((x, y), width, height, facecolor="#ffffff", edgecolor=COLOURS["first"]))
+        lines = "\n".join(_cut(line, 22) for line in inside.split("\n"))
+        axes.text(x + width / 2, y + height / 2, lines, fontsize=6, parse_math=False, **_MIDDLE)
+    for points, (x, y), label in boxes.arrows:
+        for from_point, to_point in pairwise(points):
+            look = "->" if to_point == points[-1] else "-"
+            arrow = {"arrowstyle": look, "color": COLOURS["level"], "linewidth": 0.8, "shrinkA": 0, "shrinkB": 0}
+            axes.annotate("", xy=to_point, xytext=from_point, arrowprops=arrow)
+        axes.text(x, y, _cut(label, 24), fontsize=5, color=COLOURS["level"], parse_math=False, **_MIDDLE)
+    axes.set_xlim(0, boxes.width)
+    axes.set_ylim(boxes.height, 0)
+    axes.set_aspect("equal")
 
 
 def _grid(axes: Any, grid: Grid) -> None:
@@ -169,3 +225,6 @@ def _draw(axes: Any, series: Series) -> None:
     if len(series.x) == 1 and "marker" not in look:
         look |= {"marker": "o", "markersize": 5}
     axes.plot(series.x, y, label=_cut(series.name, 40), color=COLOURS[series.role], **look)
+    if any(error is not None for error in series.errors):
+        errors = [error or 0.0 for error in series.errors]
+        axes.errorbar(series.x, y, errors, fmt="none", color=COLOURS[series.role], elinewidth=0.8)
