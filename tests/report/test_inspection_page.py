@@ -15,9 +15,10 @@ import torch
 from recur.report import inspection_figures, write_inspection
 from recur.report.document import write_document
 from recur.report.inspection import read_inspection
-from recur.report.inspection_contents import layer_view, searched, summary_of
+from recur.report.inspection_contents import searched, summary_of
 from recur.report.inspection_page import inspection_html
 from recur.report.passage import LEVELS
+from recur.report.probe_contents import layer_view
 from recur.run import RunFolder
 
 Inspected = Callable[..., RunFolder]
@@ -145,6 +146,11 @@ def test_the_page_says_what_was_found(inspected: Inspected, said: Any) -> None:
     assert "all below zero: a small difference in the state halves in about 9 steps" in text
     assert "vanishing gradient The gradient is lost within 20 steps." in text
     assert "Try a forget gate that starts open." in text
+    # What only colours show stands in tables too.
+    assert "loss at step state at 0 state at 6 state at 12 state at 17 state at 23" in text
+    assert "17 0.023 0.086 0.33 1" in text
+    assert "share of values from 0.0 to 0.2 0.2 to 0.4" in text
+    assert "i, input gate 20% 20% 20% 20% 20%" in text
     assert "Nothing was found" not in text
     assert "To keep this file below 5 MB" not in text
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from recur.inspection_format import told_share
+from recur.report.boxes import signed
 from recur.report.equations import part_name
-from recur.report.findings import Deletion, LayerProbe, Method, Probe, Property, best_found
+from recur.report.findings import Deletion, Method, Property, best_found
 from recur.report.inspection import Inspection
-from recur.report.passage import LEVELS, Passage, Scale, chance, nearly_largest, scale_for, symbol_name, symbols
-from recur.report.sketch import Cells, Curves, cells, curves
+from recur.report.passage import Passage, Scale, chance, nearly_largest, scale_for, symbol_name, symbols
+from recur.report.sketch import Curves, curves
+from recur.report.values import percent
 from recur.wording import quantity
 
 
@@ -54,32 +55,6 @@ class Searched:
 
 
 @dataclass(frozen=True, kw_only=True)
-class GateView:
-    """A gate's histogram."""
-
-    name: str
-    """Which gate."""
-    path: str
-    """Bars, a tenth of a gate's range each two wide, up to 40 high, standing on 40."""
-    count: int
-    """How many bars."""
-    says: str
-    """The same in words."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class LayerView:
-    """What the probe says of a layer."""
-
-    title: str
-    """Which layer."""
-    says: tuple[tuple[str, str, str], ...]
-    """Facts: name, value, and what that means."""
-    gates: tuple[GateView, ...]
-    """Its gates."""
-
-
-@dataclass(frozen=True, kw_only=True)
 class MethodView:
     """A method of attribution, and how it fared."""
 
@@ -93,26 +68,6 @@ class MethodView:
     """The check as a drawing."""
     table: tuple[tuple[str, str, str, str], ...]
     """The same in figures: share, chosen, at random, standard error of the difference."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ReachView:
-    """How far the gradient reaches."""
-
-    says: tuple[str, ...]
-    """In sentences."""
-    cut: tuple[str, ...]
-    """What the training leaves of it, in sentences."""
-    cells: Cells | None
-    """As a matrix."""
-    sources: tuple[str, str]
-    """The first and the last column's step."""
-    targets: tuple[str, str]
-    """The first and the last row's step."""
-    curves: Curves | None
-    """By lag."""
-    table: tuple[tuple[str, str], ...]
-    """By lag, in figures."""
 
 
 def lead_of(seen: Inspection) -> str:
@@ -229,7 +184,7 @@ def _rank(known: Property) -> float:
 def _about(seen: Inspection, known: Property) -> str:
     said = []
     if known.is_binary and known.share is not None:
-        said.append(f"holds at {_percent(known.share)} of the {seen.unit}s")
+        said.append(f"holds at {percent(known.share)} of the {seen.unit}s")
     if known.chance is not None:
         said.append(f"the best of all units reaches {known.chance:.2f} by chance")
     if known.note:
@@ -237,121 +192,17 @@ def _about(seen: Inspection, known: Property) -> str:
     return "; ".join(said)
 
 
-def _percent(share: float) -> str:
-    return f"{share:.0%}" if share >= 0.01 or share == 0 else "under 1%"
-
-
-def reach_of(probe: Probe, clipping: str) -> ReachView:
-    """Return how far the gradient reaches; `clipping` says what clipping did in the training, if that is known."""
-    length = probe.memory_length
-    drawn = curves(
-        [("gradient", "own", probe.lags, probe.by_lag)],
-        label="The size of the gradient against the number of steps back, on a logarithmic scale.",
-        x_label="steps back",
-        y_label="size of the gradient",
-        is_log=True,
-        mark=None if length is None else (length, f"a tenth: {length:,.0f}"),
-    )
-    every = max(1, len(probe.lags) // 12)
-    table = [
-        (f"{lag:g}", "unknown" if y is None else f"{y:.3g}")
-        for lag, y in list(zip(probe.lags, probe.by_lag, strict=True))[::every]
-    ]
-    says = []
-    if length is not None:
-        says.append(f"From {quantity(round(length), 'step')} back on, less than a tenth of it is left.")
-    elif probe.lags and drawn is not None:
-        says.append(
-            f"At the largest distance that was looked at, {probe.lags[-1]:,g} steps, more than a tenth of it is left."
-        )
-    cut = []
-    if probe.truncated is not None:
-        cut.append(
-            f"Going back no further than a window of the training does removes {_percent(probe.truncated)} of the "
-            "gradient of the weights."
-        )
-    if clipping:
-        cut.append(f"The gradients of the training: {clipping[0].lower()}{clipping[1:]}")
-    return ReachView(
-        says=tuple(says),
-        cut=tuple(cut),
-        cells=cells(probe.reach, LEVELS) if probe.reach.size else None,
-        sources=_ends(probe.sources),
-        targets=_ends(probe.targets),
-        curves=drawn,
-        table=tuple(table),
-    )
-
-
-def _ends(steps: Sequence[float]) -> tuple[str, str]:
-    return (f"{steps[0]:,g}", f"{steps[-1]:,g}") if steps else ("", "")
-
-
-def layer_view(layer: LayerProbe, cell: str) -> LayerView:
-    """Return what the probe says of a layer whose cell is `cell`."""
-    facts = []
-    if layer.lyapunov:
-        leading = layer.lyapunov[0]
-        listed = ", ".join(f"{value:.3f}".replace("-", "\N{MINUS SIGN}") for value in layer.lyapunov[:4])
-        facts.append(("Lyapunov exponents per step", listed, _stability(leading)))
-    if layer.stretches:
-        listed = ", ".join(f"{size:.2g} in {quantity(lag, 'step')}" for lag, size in layer.stretches)
-        facts.append(
-            ("stretch", listed, "by how much a small difference in the state can grow: the Jacobian's singular value")
-        )
-    if layer.time_constants:
-        ordered = sorted(layer.time_constants)
-        slowest = "never" if math.isinf(ordered[-1]) else f"in {_steps(ordered[-1])}"
-        facts.append(
-            (
-                "forgotten in",
-                _steps(ordered[len(ordered) // 2]),
-                f"half of the units faster, half slower, the slowest {slowest}; until 1/e is left",
-            )
-        )
-    if layer.saturated is not None:
-        facts.append(
-            ("stuck", _percent(layer.saturated), "of the units stay at an end of their range, where no gradient passes")
-        )
-    if layer.dead is not None:
-        facts.append(("dead", _percent(layer.dead), "of the units never move"))
-    gates = []
-    for gate in layer.gates:
-        top = max(gate.histogram) or 1.0
-        bars = "".join(
-            f"M{2 * place} 40v{-round(40 * share / top, 1):g}h1.7V40z" for place, share in enumerate(gate.histogram)
-        )
-        said = []
-        if gate.mean is not None:
-            said.append(f"mean {gate.mean:.2f}")
-        if gate.low is not None:
-            said.append(f"{_percent(gate.low)} below 0.1")
-        if gate.high is not None:
-            said.append(f"{_percent(gate.high)} above 0.9")
-        named = part_name(cell, gate.name)
-        gates.append(
-            GateView(
-                name=gate.name if named == gate.name else f"{gate.name}, {named}",
-                path=bars,
-                count=len(gate.histogram),
-                says=", ".join(said),
-            )
-        )
-    title = f"{layer.name}, {layer.kind}" if layer.kind else layer.name
-    return LayerView(title=title, says=tuple(facts), gates=tuple(gates))
-
-
-def _steps(count: float) -> str:
-    return "never" if math.isinf(count) else f"{count:,.1f} steps" if count < 10 else f"{count:,.0f} steps"
-
-
-def _stability(leading: float) -> str:
-    if leading < -0.005:
-        steps = quantity(max(1, round(-math.log(2) / leading)), "step")
-        return f"all below zero: a small difference in the state halves in about {steps}"
-    if leading > 0.005:
-        return "the first is above zero: small differences in the state grow, the layer is chaotic"
-    return "the first is close to zero: small differences in the state neither grow nor fade"
+def parts_table(seen: Inspection) -> tuple[tuple[str, ...], ...]:
+    """Return each part of each layer in figures: layer, part, mean, spread, smallest, largest, units that move most."""
+    rows = []
+    for layer in seen.layers:
+        for part in layer.parts:
+            step = part.scale / 127
+            figures = (part.values.mean(), part.values.std(), part.values.min(), part.values.max())
+            busiest = np.argsort(-part.values.std(axis=0), kind="stable")[:3]
+            written = (signed(float(figure) * step) for figure in figures)
+            rows.append((layer.name, part.name, *written, ", ".join(map(str, busiest))))
+    return tuple(rows)
 
 
 def method_view(method: Method, count: int) -> MethodView:
@@ -377,7 +228,7 @@ def method_view(method: Method, count: int) -> MethodView:
         is_faithful=deletion.is_faithful,
         curves=drawn,
         table=tuple(
-            (_percent(share), _figure(chosen), _figure(random), _figure(error))
+            (percent(share), _figure(chosen), _figure(random), _figure(error))
             for share, chosen, random, error in figures
         ),
     )
@@ -392,7 +243,7 @@ def _verdict(deletion: Deletion, count: int) -> str:
     share, chosen, at_random = deletion.shares[middle], deletion.chosen[middle], deletion.random[middle]
     error = deletion.errors[middle]
     figures = (
-        f"Deleting the {_percent(share)} of the inputs that it calls most important costs the prediction "
+        f"Deleting the {percent(share)} of the inputs that it calls most important costs the prediction "
         f"{_figure(chosen)} nats, as many at random {_figure(at_random)}"
     )
     figures += "." if error is None else f" (standard error of the difference {_figure(error)})."

@@ -15,17 +15,17 @@ from recur.report.equations import part_name
 from recur.report.inspection import Inspection, read_inspection
 from recur.report.inspection_charts import charts_of_inspection
 from recur.report.inspection_contents import (
-    layer_view,
     lead_of,
     method_view,
+    parts_table,
     passage_of,
-    reach_of,
     searched,
     summary_of,
     unknown_of,
 )
 from recur.report.packing import packed, packed_numbers, similar
 from recur.report.passage import LEVELS, symbol_name, visible
+from recur.report.probe_contents import layer_view, reach_of
 from recur.report.row_coding import ALPHABET, WHOLE, classes_of
 from recur.report.tracks import Selection, is_signed, select
 from recur.report.values import as_text
@@ -140,6 +140,7 @@ def _html(seen: Inspection, run: RunFolder, classes: NDArray[np.uint8], selectio
         probed=() if probe is None else tuple(layer_view(one, cells.get(one.name, "")) for one in probe.layers),
         methods=() if found is None else tuple(method_view(one, len(found.positions)) for one in found.methods),
         unknown=unknown_of(seen),
+        parts_table=parts_table(seen),
         selection=selection,
     )
 

@@ -70,6 +70,16 @@ def written(value: object, depth: int = 0) -> str:
     return visible(str(value)) or NOTHING
 
 
+def percent(share: float) -> str:
+    """Return a share for a sentence.
+
+    Example:
+        >>> percent(0.5), percent(0.002), percent(0.0)
+        ('50%', 'under 1%', '0%')
+    """
+    return f"{share:.0%}" if share >= 0.01 or share == 0 else "under 1%"
+
+
 def duration(seconds: float) -> str:
     """Return a length of time in words.
 

@@ -1,6 +1,6 @@
 // The path of a layer's state in two principal components.
 (() => {
-  const { model, state, set, onChange, name, percent } = inspected;
+  const { model, state, set, onChange, name, percent, written } = inspected;
   const canvas = document.getElementById("trail"), note = document.getElementById("trail-note");
   if (!canvas) return;
   const TRAIL = 30, MARGIN = 16;
@@ -72,7 +72,8 @@
       return;
     }
     const both = first === undefined || second === undefined || !(first + second > 0) ? "" : ` They explain ${percent(first)} and ${percent(second)} of its movement${first + second < 0.5 ? ", less than half: much of what happens cannot be seen here" : ""}.`;
-    note.textContent = `The state of ${layer.name} at every ${model.unit}, in its two principal components, coloured as above; the line leads to the current one from the ${TRAIL} before.${both}`;
+    const [x, y] = [layer.path[2 * state.at], layer.path[2 * state.at + 1]], here = Number.isNaN(x + y) ? "" : ` Here: ${written(x)} and ${written(y)}.`;
+    note.textContent = `The state of ${layer.name} at every ${model.unit}, in its two principal components, coloured as above; the line leads to the current one from the ${TRAIL} before.${both}${here}`;
   }
 
   inspected.showPath = () => {
@@ -86,7 +87,7 @@
       }
       set({ at: best });
     });
-    onChange((changed) => { if (changed.has("layer")) tell(); trail.redraw(); });
+    onChange((changed) => { if (changed.has("layer") || changed.has("at")) tell(); trail.redraw(); });
     tell();
     inspected.sheets.push(trail);
   };
