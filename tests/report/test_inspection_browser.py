@@ -9,13 +9,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
+from recur.cli.main import main
 from recur.report.document import write_document
 from recur.report.inspection import read_inspection
 from recur.report.inspection_page import inspection_html
 from recur.run import RunFolder
 
 pytestmark = pytest.mark.browser
+
+STORY = 'The mill stood by the river. "Who goes there?" cried the miller, and nobody (but the wind) answered.\n'
 
 Inspected = Callable[..., RunFolder]
 READY = "'ready' in document.documentElement.dataset"
@@ -505,3 +509,43 @@ def test_an_inspection_of_almost_nothing_opens_too(opened: Any, until: Any, insp
             until(page, READY)
             page.locator("#at").press("End")
             assert f" {count} of {count}" in page.locator("#now").text_content()
+
+
+TINY = "--num-layers 1 --hidden-size 24 --batch-size 8 --window 32 --max-steps 60 --device cpu --sample-length 20"
+
+
+def test_a_network_is_trained_inspected_and_looked_into(
+    opened: Any, until: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("text.txt").write_text(STORY * 60, encoding="utf-8")
+    assert main(["train", "text.txt", "--out", "run", *TINY.split()]) == 0
+    # As after a training that was killed before its end.
+    Path("run/report.html").unlink()
+    assert main(["inspect", "run"]) == 0
+    with opened(tmp_path / "run" / "inspect.html") as page:
+        until(page, READY)
+        content = json.loads(Path("run/inspect.json").read_bytes())
+        assert page.locator("#text span").count() == len(content["symbols"])
+        assert page.locator("svg.net").count() == 2
+        assert page.locator(".property").count() == len(content["properties"])
+        assert page.locator("dl.next dt").count() > 3
+        assert page.locator("#rests-text span").count() > 3
+        assert page.locator(".matrix path").count() > 3
+        assert page.locator("a[href='report.html']").count() == 1
+        page.locator("#part").select_option("h")
+        page.locator("#unit").fill("7")
+        page.locator("#unit").press("Enter")
+        page.locator("#text").press("Home")
+        stored = load_file("run/inspect.safetensors")
+        scale = content["layers"][0]["scales"]["h"] / 127
+        for place in range(3):
+            told = page.locator("#now").text_content().rsplit(": ", 1)[1].replace("\N{MINUS SIGN}", "-")
+            assert float(told) == pytest.approx(stored["layers.0.h"][place, 7] * scale, abs=0.0051)
+            page.locator("#text").press("ArrowRight")
+        page.locator("a.box").first.click()
+        assert page.locator(".opened:visible").count() == 1
+    report = Path("run/report.html").read_text(encoding="utf-8")
+    assert 'href="inspect.html"' in report
+    assert "with other weights than it has now" not in report
+    assert "page     run/inspect.html" in capsys.readouterr().out
