@@ -203,7 +203,7 @@ def test_options_that_the_equations_do_not_follow_are_named() -> None:
         "This is the plain form; this layer adds zoneout (0.1), dilation (4), peephole."
     )
     assert "does not say which options" in about_equations("gru", None)[-1]
-    assert len(about_equations("gru", {"bias": True, "zoneout": 0.0, "dilation": 1, "skip": None})) == 1
+    assert len(about_equations("gru", {"bias": True, "zoneout": [0.0, 0.0], "dilation": 1, "skip": None})) == 1
 
 
 def test_options_of_any_kind_make_equations() -> None:

@@ -56,26 +56,24 @@ def reach_by_tab(page: Any, expression: str) -> None:
     raise AssertionError(f"the tab key does not lead to {expression}")
 
 
-@pytest.mark.parametrize("width", [390, 768, 1280])
 @pytest.mark.parametrize("kind", ["text", "series"])
-def test_it_fits_every_screen_without_complaint(
-    opened: Any, until: Any, inspected: Inspected, kind: str, width: int
-) -> None:
-    page_path = written(inspected(kind=kind))
-    with opened(page_path, viewport={"width": width, "height": 800}, color_scheme="dark") as page:
+def test_it_fits_every_screen_without_complaint(opened: Any, until: Any, inspected: Inspected, kind: str) -> None:
+    with opened(written(inspected(kind=kind)), color_scheme="dark") as page:
         until(page, READY)
         page.locator("a.box").last.click()
         paper, maps = set(), set()
-        for scheme in ("dark", "light"):
-            page.emulate_media(color_scheme=scheme)
-            next_frame(page)
-            assert page.evaluate("document.documentElement.scrollWidth") == width
-            paper.add(page.evaluate("getComputedStyle(document.body).backgroundColor"))
-            maps.add(page.evaluate(pixels("#map")))
+        for width in (390, 768, 1280):
+            page.set_viewport_size({"width": width, "height": 800})
+            for scheme in ("dark", "light"):
+                page.emulate_media(color_scheme=scheme)
+                next_frame(page)
+                assert page.evaluate("document.documentElement.scrollWidth") == width
+                paper.add(page.evaluate("getComputedStyle(document.body).backgroundColor"))
+                maps.add(page.evaluate(pixels("#map")))
+            for canvas in page.locator("canvas").all():
+                assert canvas.bounding_box()["width"] <= width
         assert paper == {"rgb(17, 21, 26)", "rgb(255, 255, 255)"}
-        assert len(maps) == 2
-        for canvas in page.locator("canvas").all():
-            assert canvas.bounding_box()["width"] <= width
+        assert len(maps) == 6
 
 
 def test_long_and_hostile_strings_neither_run_nor_widen_the_page(opened: Any, until: Any, inspected: Inspected) -> None:
@@ -93,16 +91,16 @@ def test_long_and_hostile_strings_neither_run_nor_widen_the_page(opened: Any, un
             layer |= {"name": evil, "gates": {evil: layer["gates"]["i"]}}
         content["diagnosis"] = [dict.fromkeys(("name", "what", "evidence", "advice"), evil)]
 
-    page_path = written(inspected(change))
-    for width in (390, 1280):
-        with opened(page_path, viewport={"width": width, "height": 800}) as page:
-            until(page, READY)
-            for box in page.locator("a.box").all():
-                box.dispatch_event("click")
-                assert page.evaluate("document.documentElement.scrollWidth") == width
-            page.locator("#at").press("Home")
-            assert page.evaluate("document.documentElement.scrollWidth") == width
-            assert page.locator("img").count() == 0
+    with opened(written(inspected(change)), viewport={"width": 390, "height": 800}) as page:
+        until(page, READY)
+        page.locator("#at").press("Home")
+        for box in page.locator("a.box").all():
+            box.dispatch_event("click")
+            assert page.evaluate("document.documentElement.scrollWidth") == 390
+        page.set_viewport_size({"width": 1280, "height": 800})
+        next_frame(page)
+        assert page.evaluate("document.documentElement.scrollWidth") == 1280
+        assert page.locator("img").count() == 0
 
 
 def test_the_arrow_keys_move_the_current_symbol_in_all_views(opened: Any, until: Any, path: Path) -> None:
@@ -504,7 +502,7 @@ def test_an_inspection_of_almost_nothing_opens_too(opened: Any, until: Any, insp
         tensors.clear()
         tensors["nothing"] = np.zeros(1, dtype=np.int8)
 
-    for count, without in ((30, nearly_all), (1, nearly_all), (30, arrays), (1, arrays)):
+    for count, without in ((1, nearly_all), (30, arrays)):
         with opened(written(inspected(without, kind=kind, count=count))) as page:
             until(page, READY)
             page.locator("#at").press("End")

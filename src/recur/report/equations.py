@@ -327,7 +327,9 @@ def about_equations(cell: str, options: Mapping[str, Any] | None) -> tuple[str, 
 
 
 def _is_nothing(name: str, value: object) -> bool:
-    return value is None or value is False or value in (0, "", [], {}) or (name == "dilation" and value == 1)
+    if isinstance(value, list):
+        return all(_is_nothing(name, one) for one in value)
+    return value is None or value is False or value in (0, "", {}) or (name == "dilation" and value == 1)
 
 
 def _named(name: str, value: object) -> str:
