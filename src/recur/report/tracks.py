@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -80,20 +81,21 @@ def select(
     """
     everything = {(place, part.name): range(part.width) for place, layer in enumerate(layers) for part in layer.parts}
     best = _best(properties)
-    first = next((at for at in range(len(STEPS)) if _estimate(layers, classes, at) <= room), len(STEPS) - 1)
+    # The estimate is a little low, so that what does not fit by it does not fit.
+    first = bisect_left(range(len(STEPS)), True, key=lambda at: _estimate(layers, classes, at) <= room)
     for at in range(first, len(STEPS)):
         tracks = _tracks(layers, classes, everything, best, at)
         if _length(tracks) <= room:
             return Selection(tracks=tracks, precision=_precision(layers, at, bool(best)), cut=())
-    last = len(STEPS) - 1
-    share = 1.0
+    last, share = len(STEPS) - 1, 1.0
+    sizes = _sizes(layers, classes)
     while True:
-        chosen = _most_important(layers, properties, classes, share * room)
+        chosen = _most_important(layers, properties, sizes, share * room)
         tracks = _tracks(layers, classes, chosen, (), last)
         # What each row takes is an estimate.
         if _length(tracks) <= room or not chosen:
             break
-        share *= 0.97
+        share *= 0.95
     cut = [
         f"{layer.name}, {part.name}: {len(units):,} of {part.width:,} units"
         for place, layer in enumerate(layers)
@@ -194,16 +196,24 @@ def _one(of: Sequence[tuple[int, Part, tuple[int, ...]]], classes: NDArray[np.ui
     )
 
 
-def _most_important(
-    layers: Sequence[InspectedLayer], properties: Sequence[Property], classes: NDArray[np.uint8], room: float
-) -> dict[tuple[int, str], list[int]]:
-    """Return the units of each part that there is room for in the fewest steps."""
+def _sizes(layers: Sequence[InspectedLayer], classes: NDArray[np.uint8]) -> dict[tuple[int, str], NDArray[np.float64]]:
+    """Return about how many characters each unit of each part takes in the fewest steps."""
     last = len(STEPS) - 1
     sizes = {}
     for place, layer in enumerate(layers):
         for part in layer.parts:
             numbers, _ = _quantised(part, range(part.width), _steps(part, last))
             sizes[place, part.name] = rows_of(numbers, _steps(part, last), classes).sizes()
+    return sizes
+
+
+def _most_important(
+    layers: Sequence[InspectedLayer],
+    properties: Sequence[Property],
+    sizes: Mapping[tuple[int, str], NDArray[np.float64]],
+    room: float,
+) -> dict[tuple[int, str], list[int]]:
+    """Return the units of each part that there is room for in the fewest steps."""
     chosen: dict[tuple[int, str], list[int]] = {}
     for place, part, unit in _by_importance(layers, importance(layers, properties)):
         # Its number and length take some too.
