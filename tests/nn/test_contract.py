@@ -1,52 +1,88 @@
-"""Every layer, with the options of a stack, held to every law of the contract."""
+"""What is asked of a model that reads sequences."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
 
 import pytest
+import torch
+from torch import nn
 
-FORMS = {
-    "plain": {},
-    "reference": {"backend": "reference"},
-    "deep": {"num_layers": 3, "skip": "dense", "initial_state": "learned"},
-    "residual": {"num_layers": 2, "skip": "residual", "dilation": [1, 2], "zoneout": 0.2},
-    "both": {"bidirectional": True, "batch_first": True, "initial_state": "learned"},
-    "highway": {"num_layers": 2, "bidirectional": True, "skip": "highway", "merge": "mean", "gradient_clip": 0.05},
-    "pair": {"num_layers": 2, "bidirectional": True, "merge": None, "state_batch_first": True},
-    "product": {"num_layers": 2, "bidirectional": True, "merge": "product", "dilation": 2, "initial_state": "learned"},
-    "context": {"num_layers": 2, "bidirectional": True, "merge": "sum", "initial_state": "context", "context_size": 2},
-    "dilated": {"dilation": 3, "initial_state": "context", "context_size": 2, "state_batch_first": True},
-}
-
-
-# Enough for every law to be heard in each run; the rest comes with the drawn combinations.
-FEW = ("plain", "residual", "highway", "pair", "both", "dilated")
+from recur.gradients import Checkpointed
+from recur.nn import GRU
+from recur.nn.contract import (
+    batch_first_of,
+    check_one_direction,
+    check_output,
+    in_evaluation,
+    output_and_state,
+    state_tensors,
+    takes,
+)
 
 
-@pytest.mark.parametrize("form", [f if f in FEW else pytest.param(f, marks=pytest.mark.slow) for f in FORMS])
-def test_it_keeps_every_law(any_kind, laws, make_case, compare, form):
-    options = {n: v for n, v in FORMS[form].items() if n not in any_kind.cannot}
-    if not any_kind.draws:
-        options.pop("backend", None)
-    hidden = [4, 5, 6] if form == "deep" and any_kind.draws else 4
-    # Rows without steps cannot be packed; to sort these is not the same as to sort them back.
-    lengths = [2, 5, 3, 1] if form in ("reference", "residual", "pair") else [5, 0, 3, 1]
-    case = make_case(
-        any_kind, (3, hidden), options, compare, num_steps=5, batch=4, lengths=lengths, resets=0.3, is_given=True
-    )
-    held = {name for name, law in laws.items() if law(case)}
-    assert held >= {"padding", "documents", "forms", "records"}
-    assert ("kernels" in held) == (bool(any_kind.draws) and form != "reference")
-    if form == "both":
-        case.hx = None
-        assert {name for name, law in laws.items() if law(case)} == held
-        case.lengths = case.reset = None
-        assert {name for name, law in laws.items() if law(case)} == held - {"padding"}
+@pytest.mark.parametrize("own", [False, True])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda own: GRU(2, 2, batch_first=own),
+        lambda own: nn.LSTM(2, 2, batch_first=own),
+        lambda own: Checkpointed(GRU(2, 2, batch_first=own), checkpoint_every=2),
+    ],
+)
+def test_a_layer_says_where_its_steps_are(make: Any, own: bool) -> None:
+    layer = make(own)
+    assert batch_first_of("Asking", layer, None) is batch_first_of("Asking", layer, own) is own
+    message = f"Asking: batch_first is {not own}, but {type(layer).__name__} has batch_first={own}. Leave it out."
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        batch_first_of("Asking", layer, not own)
 
 
-def test_every_law_speaks_of_some_form(all_kinds, laws, make_case, compare):
-    """Else a law that returns too early would never be noticed."""
-    held = set()
-    for options in FORMS.values():
-        case = make_case(
-            all_kinds["GRU"], (3, 4), options, compare, num_steps=4, batch=2, lengths=[4, 2], resets=0.3, is_given=True
-        )
-        held |= {name for name, law in laws.items() if law(case)}
-    assert held == set(laws)
+def test_a_network_that_does_not_say() -> None:
+    network = nn.Sequential(nn.Linear(2, 2))
+    assert [batch_first_of("Asking", network, given) for given in (None, True, False)] == [True, True, False]
+    with pytest.raises(TypeError, match=r"^Asking: batch_first must be a bool or None, but is int\.$"):
+        batch_first_of("Asking", network, 1)  # type: ignore[arg-type]
+
+
+def test_directions() -> None:
+    check_one_direction("Asking", lambda x: x)
+    check_one_direction("Asking", nn.Sequential(GRU(2, 2)))
+    with pytest.raises(ValueError, match=r"^Asking: GRU reads in both directions, .* piece by piece\. Do otherwise\.$"):
+        check_one_direction("Asking", nn.Sequential(GRU(2, 2, bidirectional=True)), "Do otherwise.")
+
+
+def test_what_a_model_takes() -> None:
+    assert takes(GRU(2, 2), "reset")
+    assert not takes(nn.GRU(2, 2), "reset")
+    assert takes(lambda x, **given: x, "reset")
+
+
+def test_what_a_model_returns() -> None:
+    assert output_and_state("Asking", abs, (1, 2)) == (1, 2)
+    with pytest.raises(TypeError, match=r"^Asking: GRU must return \(output, state\), but returned \[int, str\]\. "):
+        output_and_state("Asking", GRU(2, 2), [1, "a"])
+    check_output("Asking", abs, {"y": torch.zeros(3, 2)}, axis=0, num_steps=3)
+    with pytest.raises(ValueError, match=r"the model was given 3 steps in dimension 1, but its output\.y has shape"):
+        check_output("Asking", abs, {"y": torch.zeros(3, 2)}, axis=1, num_steps=3)
+    h, c = torch.zeros(1), torch.ones(1)
+    assert all(tensor is part for tensor, part in zip(state_tensors("Asking", {"h": h, "c": [c]}), (h, c), strict=True))
+    with pytest.raises(TypeError, match=r"^Asking: a state must be made of tensors, but state\.c\.0 is int\.$"):
+        state_tensors("Asking", {"h": h, "c": [1]})
+
+
+def test_evaluation_is_over_afterwards_also_after_an_error() -> None:
+    network = nn.Sequential(nn.Dropout(), nn.Sequential(nn.Dropout()))
+    network[1].eval()
+    modes = [module.training for module in network.modules()]
+
+    def inside() -> list[bool]:
+        return [module.training for module in network.modules()]
+
+    with in_evaluation(network):
+        assert inside() == [False] * 4
+    assert inside() == modes
+    with pytest.raises(KeyError), in_evaluation(network):
+        raise KeyError
+    assert inside() == modes == [True, True, False, False]

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from recur.nn import nest
 from recur.nn import options as checks
+from recur.nn.contract import check_one_direction
 from recur.nn.gated_cell import GatedCell
 from recur.nn.layer import RecurrentLayer
 from recur.nn.module_cell import ModuleCell
@@ -67,12 +68,7 @@ class Stepper:
                 f"Stepper: {type(network).__name__} is a single cell, which takes and returns its state as it is; call "
                 "it step by step, or give a layer."
             )
-        for module in network.modules():
-            if getattr(module, "bidirectional", False):
-                raise ValueError(
-                    f"Stepper: {type(module).__name__} reads in both directions, and the backward one begins at the "
-                    "end, which a stream does not have. Make it with bidirectional=False."
-                )
+        check_one_direction("Stepper", network, "Make it with bidirectional=False.")
         self.network = network
         self.batch_size = batch_size
         self.context = context

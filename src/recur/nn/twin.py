@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import Any
 
 from torch import nn
 
 from recur.nn.accelerate import accelerate
+from recur.nn.contract import takes
 from recur.nn.layer import RecurrentLayer
 
 
@@ -23,8 +23,7 @@ def twin_of(layer: nn.Module) -> RecurrentLayer | None:
         take `return_all`.
     """
     if isinstance(layer, RecurrentLayer):
-        taken = inspect.signature(layer.forward).parameters.values()
-        return layer if any(each.name == "return_all" or each.kind == each.VAR_KEYWORD for each in taken) else None
+        return layer if takes(layer, "return_all") else None
     if not isinstance(layer, nn.RNNBase):
         return None
     # Not copy.copy, which parametrized modules refuse.

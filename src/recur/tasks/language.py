@@ -25,6 +25,7 @@ from recur.gradients import (
     gradient_norms,
     temporal_penalty,
 )
+from recur.gradients.randomness import Randomness
 from recur.models.language import LanguageModel, State
 
 NORMS_EVERY = 10
@@ -105,7 +106,7 @@ class LanguageTask(LightningModule):
         """Share of that norm that clipping removed, 0 to 1."""
         self.layer_norms: dict[str, float] = {}
         """Norm of the gradient of each layer before clipping, in every step of a number that `NORMS_EVERY` divides."""
-        self._newest: tuple[Batch, TruncatedBPTT, Tensor] | None = None
+        self._newest: tuple[Batch, TruncatedBPTT, Randomness] | None = None
 
     @property
     def carried(self) -> State | None:
@@ -122,7 +123,7 @@ class LanguageTask(LightningModule):
         if self.global_step % self.windows_per_epoch == 0:
             self.truncation.forget()
         # A copy of it begins where this one does, whatever becomes of this one.
-        self._newest = batch, copy.copy(self.truncation), torch.get_rng_state()
+        self._newest = batch, copy.copy(self.truncation), Randomness.now(batch.x)
         loss, penalty = self._run(batch, self.truncation)
         self.loss = float(loss.detach())
         if not math.isfinite(self.loss):
@@ -195,7 +196,7 @@ class LanguageTask(LightningModule):
         batch, truncation, random = self._newest
 
         def run() -> Tensor:
-            torch.set_rng_state(random)
+            random.restore()
             with self.trainer.precision_plugin.forward_context():
                 # So that it can be run again.
                 loss, penalty = self._run(batch, copy.copy(truncation))

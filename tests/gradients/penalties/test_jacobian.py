@@ -90,22 +90,18 @@ def compare(layer: Any, found: Tensor, expected: Tensor) -> None:
         torch.testing.assert_close(zeros if a is None else a, zeros if b is None else b, rtol=1e-8, atol=1e-11)
 
 
-@pytest.mark.parametrize("form", ["plain", "lengths and resets", "carried on"])
-def test_each_kind_of_layer(kind: Any, form: str) -> None:
+@pytest.mark.parametrize("is_plain", [True, False], ids=["plain", "carried on, lengths and resets"])
+def test_each_kind_of_layer(kind: Any, is_plain: bool) -> None:
     layer = kind.make(features(kind), 4).eval()
     x, reset = inputs(kind)
     along = directions(layer, x)
-    hx, lengths = None, [4] * 4
-    if form == "plain":
+    if is_plain:
         found = jacobian_penalty(layer, x, along=along)
-        expected = naive(layer, x, None, lengths, None, along)
-    elif form == "carried on":
-        hx = layer(x.flip(0))[1]
-        found = jacobian_penalty(layer, x, hx, along=along)
-        expected = naive(layer, x, hx, lengths, None, along)
+        expected = naive(layer, x, None, [4] * 4, None, along)
     else:
-        found = jacobian_penalty(layer, x, along=along, lengths=LENGTHS, reset=reset)
-        expected = naive(layer, x, None, LENGTHS, reset, along)
+        hx = layer(x.flip(0))[1]
+        found = jacobian_penalty(layer, x, hx, along=along, lengths=LENGTHS, reset=reset)
+        expected = naive(layer, x, hx, LENGTHS, reset, along)
     compare(layer, found, expected)
 
 

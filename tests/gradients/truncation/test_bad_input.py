@@ -21,7 +21,24 @@ from recur.gradients import TruncatedBPTT, WindowLengths
         ({"k1": 2, "k2": "3"}, ValueError, "k2 must be a whole number from 1 on, not '3'."),
         ({"k1": 3, "k2": 2}, ValueError, "k2 is 2, but must be at least k1 = 3."),
         ({"k2": 2}, ValueError, "k2 is 2, but k1 is not given. Pass k1, the steps of a window, too."),
-        ({"batch_first": 1}, TypeError, "batch_first must be a bool, but is int."),
+        ({"batch_first": 1}, TypeError, "batch_first must be a bool or None, but is int."),
+        (
+            {"batch_first": True},
+            ValueError,
+            "batch_first is True, but GRU has batch_first=False. Leave it out.",
+        ),
+        (
+            {"model": nn.Sequential(nn.LSTM(2, 2, bidirectional=True))},
+            ValueError,
+            "LSTM reads in both directions, and the backward one begins at the end, so it cannot be run piece by "
+            "piece. Take a layer of one direction.",
+        ),
+        (
+            {"model": recur_nn.GRU(2, 2, bidirectional=True).forward},
+            ValueError,
+            "GRU reads in both directions, and the backward one begins at the end, so it cannot be run piece by piece. "
+            "Take a layer of one direction.",
+        ),
         ({"reduction": "none"}, ValueError, "reduction must be 'sum' or 'mean', not 'none'."),
         ({"drop_state": 1.1}, ValueError, "drop_state must be a number from 0 to 1, not 1.1."),
         ({"drop_state": True}, ValueError, "drop_state must be a number from 0 to 1, not True."),
@@ -109,24 +126,29 @@ def test_a_window_that_was_not_cut(k1: Any, message: str) -> None:
 @pytest.mark.parametrize(
     ("model", "error", "message"),
     [
-        (lambda x, s: x, TypeError, "the model must return the pair (output, state), but returned Tensor."),
         (
-            lambda x, s: (x, x, x),
+            lambda x, s: x,
             TypeError,
-            "the model must return the pair (output, state), but returned a tuple of 3.",
+            "the model must return (output, state), but returned Tensor. Return the state after the last step too.",
         ),
-        (lambda x, s: ("y", x), TypeError, "the model's output must be a torch.Tensor, but is str."),
+        (
+            lambda x, s: (x, [x, 1], x),
+            TypeError,
+            "the model must return (output, state), but returned (Tensor, [Tensor, int], Tensor). Return the state "
+            "after the last step too.",
+        ),
+        (lambda x, s: ("y", x), TypeError, "the model must return tensors, but its output is str."),
         (
             lambda x, s: ({"y": x[-1]}, x),
             ValueError,
-            "the model was given 3 steps in dimension 0, but its output.y has shape (2, 4). batch_first=False says "
-            "where the steps are.",
+            "the model was given 3 steps in dimension 0, but its output.y has shape (2, 4). Say by batch_first where "
+            "the steps are, or give the recurrent part alone.",
         ),
         (
             lambda x, s: (x.sum((0, 1, 2)), x),
             ValueError,
-            "the model was given 3 steps in dimension 0, but its output has shape (). batch_first=False says where the "
-            "steps are.",
+            "the model was given 3 steps in dimension 0, but its output has shape (). Say by batch_first where the "
+            "steps are, or give the recurrent part alone.",
         ),
         (
             lambda x, s: (x.clone().requires_grad_(), x),
@@ -137,7 +159,7 @@ def test_a_window_that_was_not_cut(k1: Any, message: str) -> None:
     ],
 )
 def test_bad_models(model: Any, error: type[Exception], message: str) -> None:
-    bptt = TruncatedBPTT(model, k1=3, k2=6)
+    bptt = TruncatedBPTT(model, k1=3, k2=6, batch_first=False)
     with pytest.raises(error, match=f"^{re.escape('TruncatedBPTT: ' + message)}$"):
         bptt(X)
 
@@ -150,55 +172,7 @@ def test_a_state_without_gradient_is_no_fault_where_none_is_asked_for() -> None:
         return output, state.detach()
 
     with torch.no_grad():
-        TruncatedBPTT(model, k1=3, k2=5)(X)
-    TruncatedBPTT(model, k1=3)(X)
+        TruncatedBPTT(model, k1=3, k2=5, batch_first=False)(X)
+    TruncatedBPTT(model, k1=3, batch_first=False)(X)
     detaching.requires_grad_(False)
-    TruncatedBPTT(model, k1=3, k2=5)(X)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "error", "message"),
-    [
-        (([1.0],), TypeError, "losses must be a torch.Tensor, but is list."),
-        ((X[..., 0], 1.0), TypeError, "weight must be a torch.Tensor, but is float."),
-        (
-            (X,),
-            ValueError,
-            "losses must have shape (T, B), one for each step of each row, but has shape (3, 2, 4). Reduce over "
-            "features, not over steps or rows.",
-        ),
-        ((X[..., 0], X[:1, :, 0]), ValueError, "weight must have the shape of losses, (3, 2), but has (1, 2)."),
-    ],
-)
-def test_bad_losses(arguments: Any, error: type[Exception], message: str) -> None:
-    with pytest.raises(error, match=f"^{re.escape('TruncatedBPTT: ' + message)}$"):
-        TruncatedBPTT(recur_nn.GRU(4, 4)).loss(*arguments)
-
-
-def test_a_scale_of_nothing() -> None:
-    with pytest.raises(ValueError, match=r"^TruncatedBPTT: num_steps must be a whole number from 1 on, not 0\.$"):
-        TruncatedBPTT(recur_nn.GRU(4, 4), k1=3).learning_rate_scale(0)
-    message = r"^TruncatedBPTT: learning_rate_scale needs k1, the steps of a window\. Pass k1\.$"
-    with pytest.raises(ValueError, match=message):
-        TruncatedBPTT(recur_nn.GRU(4, 4), reduction="mean").learning_rate_scale(3)
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (lambda saved: 3, "the saved state is damaged; expected a dictionary of k1, k2, "),
-        (lambda saved: saved.pop("end") and saved, "the saved state is damaged; expected a dictionary of k1, k2, "),
-        (lambda saved: saved | {"k1": 4}, "the saved state is of k1=4, but here it is 3."),
-        (lambda saved: saved | {"k2": 9}, "the saved state is of k2=9, but here it is 5."),
-        (lambda saved: saved | {"batch_first": True}, "the saved state is of batch_first=True, but here it is False."),
-        (
-            lambda saved: saved | {"generator": torch.get_rng_state()},
-            "the saved state has one generator, but here is none. Pass the same.",
-        ),
-    ],
-)
-def test_bad_saved_states(change: Any, message: str) -> None:
-    bptt = TruncatedBPTT(recur_nn.GRU(4, 4), k1=3, k2=5)
-    bptt(X)
-    with pytest.raises(ValueError, match=f"^{re.escape('TruncatedBPTT: ' + message)}"):
-        bptt.load_state_dict(change(bptt.state_dict()))
+    TruncatedBPTT(model, k1=3, k2=5, batch_first=False)(X)

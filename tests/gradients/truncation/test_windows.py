@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from recur.gradients import TruncatedBPTT, Window, WindowLengths
 
 
-def cutter(k1: Any = 3, **options: Any) -> TruncatedBPTT:
-    return TruncatedBPTT(nn.Identity(), k1=k1, **options)
+def cutter(k1: Any = 3, *, batch_first: bool = False, **options: Any) -> TruncatedBPTT:
+    return TruncatedBPTT(nn.Identity(), k1=k1, batch_first=batch_first, **options)
 
 
 def whole(windows: list[Window], name: str, time: int) -> Tensor:

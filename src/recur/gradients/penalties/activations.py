@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from recur.nn.sequences import Lengths, lengths_of
+from recur.ops._scan import mask_of
 
 
 def activation_penalty(h: Tensor, *, lengths: Lengths | None = None, batch_first: bool = False) -> Tensor:
@@ -94,8 +95,7 @@ def _outputs(owner: str, h: Tensor, batch_first: bool) -> Tensor:
 def _steps_before(owner: str, lengths: Lengths, h_TB: Tensor) -> Tensor:
     """Return which steps lie before each row's end, (T, B) bool."""
     num_steps, batch = h_TB.shape[:2]
-    lengths_B = lengths_of(owner, lengths, num_steps, batch).to(h_TB.device)
-    return torch.arange(num_steps, device=h_TB.device)[:, None] < lengths_B
+    return mask_of(lengths_of(owner, lengths, num_steps, batch).to(h_TB.device), num_steps)
 
 
 def _mean_square(values: Tensor, counted_TB: Tensor) -> Tensor:

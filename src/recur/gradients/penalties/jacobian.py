@@ -10,10 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from recur.nn.asked import Asked
+from recur.nn.contract import in_evaluation
 from recur.nn.form import GatedForm
 from recur.nn.layer import RecurrentLayer
 from recur.nn.sequences import Form, Lengths, Sequences, lengths_of, time_first
 from recur.nn.twin import twin_of
+from recur.ops._scan import mask_of
 
 _OWNER = "jacobian_penalty"
 
@@ -88,7 +90,7 @@ def jacobian_penalty(
     lengths_B = None if lengths is None else lengths_of(_OWNER, lengths, num_steps, batch).to(x_TBI.device)
     reset_TB = None if reset is None else own._reset(reset, num_steps, batch, form).to(x_TBI.device)
     first = None if hx is None else own._given(hx, batch, form, own._state_form_for(x_TBI))[number]
-    with _in_evaluation(own):
+    with in_evaluation(own):
         if states is None:
             after = _states(own, number, x_TBI, first, lengths_B, reset_TB, form)
         else:
@@ -233,20 +235,8 @@ def _passing_on(x_TBI: Tensor, lengths: Tensor | None, reset: Tensor | None, *, 
     if not is_begun:
         counted[0] = False
     if lengths is not None:
-        counted &= torch.arange(num_steps, device=x_TBI.device)[:, None] < lengths
+        counted &= mask_of(lengths, num_steps)
     return counted if reset is None else counted & ~reset
-
-
-@contextmanager
-def _in_evaluation(layer: nn.Module) -> Iterator[None]:
-    """Switch noise off for a while."""
-    modes = [(module, module.training) for module in layer.modules()]
-    layer.eval()
-    try:
-        yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
 
 
 @contextmanager

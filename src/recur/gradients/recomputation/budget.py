@@ -11,10 +11,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from recur.gradients.randomness import Randomness
 from recur.gradients.recomputation.graph import nodes_of
 from recur.gradients.recomputation.reversal import Reversal
 from recur.gradients.recomputation.schedule import num_runs
-from recur.gradients.recomputation.segments import Given, Randomness, Segments
+from recur.gradients.recomputation.segments import Given, Segments
 
 MIB = 2**20
 

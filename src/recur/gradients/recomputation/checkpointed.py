@@ -18,6 +18,7 @@ from recur.gradients.recomputation.reversal import Reversal
 from recur.gradients.recomputation.segments import Given, Segments
 from recur.kinds import is_number
 from recur.nn import GatedLayer, RecurrentLayer, nest
+from recur.nn.contract import batch_first_of, check_one_direction
 from recur.nn.options import check_size
 from recur.nn.sequences import lengths_of
 
@@ -93,18 +94,21 @@ class Checkpointed(nn.Module):
                 raise TypeError(f"Checkpointed: memory must be a number of MiB, but is {type(memory).__name__}.")
             if not 0 < memory < math.inf:
                 raise ValueError(f"Checkpointed: memory is {memory} MiB, but must be above 0 and finite.")
-        if batch_first is not None and not isinstance(batch_first, bool):
-            raise TypeError(f"Checkpointed: batch_first must be a bool or None, but is {type(batch_first).__name__}.")
         if isinstance(timed, str) or not all(isinstance(name, str) for name in timed):
             raise TypeError(f"Checkpointed: timed must be a tuple of names, but is {timed!r}.")
         self.layer = layer
         self.checkpoint_every = checkpoint_every
         self.memory = memory
-        self.batch_first = batch_first
+        self._batch_first = batch_first
         self.timed = tuple(timed)
         self._check_layer()
         self._costs: dict[Any, Costs] = {}
         self._is_checked = False
+
+    @property
+    def batch_first(self) -> bool:
+        """Whether x and the output are (B, T, ...)."""
+        return batch_first_of("Checkpointed", self.layer, self._batch_first)
 
     # --- running ------------------------------------------------------------------------------------------------
 
@@ -185,14 +189,14 @@ class Checkpointed(nn.Module):
 
     def _check_layer(self) -> None:
         """Raise where the layer cannot be cut; its options may have changed since it was wrapped."""
+        check_one_direction(
+            "Checkpointed",
+            self.layer,
+            "A gated layer of recur.nn computes segments again within its kernels, in both directions, with "
+            "recompute=k.",
+        )
         for module in self.layer.modules():
             name = type(module).__name__
-            if getattr(module, "bidirectional", False):
-                raise ValueError(
-                    f"Checkpointed: {name} reads in both directions, and the backward one begins at the end, so it "
-                    "cannot be cut into segments. A gated layer of recur.nn computes segments again within its "
-                    "kernels, in both directions, with recompute=k."
-                )
             if isinstance(module, GatedLayer) and module.recompute is not None:
                 raise ValueError(
                     f"Checkpointed: {name} has recompute={module.recompute} and computes its steps again itself. Set "
@@ -200,12 +204,7 @@ class Checkpointed(nn.Module):
                 )
             if isinstance(module, Checkpointed):
                 raise ValueError("Checkpointed: the layer has a Checkpointed within. Wrap only one of them.")
-        own = getattr(self.layer, "batch_first", None)
-        if self.batch_first is not None and own is not None and own != self.batch_first:
-            raise ValueError(
-                f"Checkpointed: batch_first is {self.batch_first}, but {type(self.layer).__name__} has "
-                f"batch_first={own}. Leave it out."
-            )
+        batch_first_of("Checkpointed", self.layer, self._batch_first)
 
     def _arguments(self, state: Any, inputs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         """Return the state, by whatever name it came, and what is left."""
@@ -266,8 +265,7 @@ class Checkpointed(nn.Module):
 
     def _axis(self, x: Tensor) -> int:
         """Return where x has its time."""
-        default = True if self.batch_first is None else self.batch_first
-        return 1 if getattr(self.layer, "batch_first", default) and self._is_batched(x) else 0
+        return 1 if self.batch_first and self._is_batched(x) else 0
 
     def _check_weights(self, segments: Segments, given: Given) -> None:
         """Raise where gradients would be lost, because they go to what is neither a parameter nor given."""

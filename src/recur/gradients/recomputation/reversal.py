@@ -8,9 +8,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from recur.gradients.randomness import Randomness
 from recur.gradients.recomputation.schedule import split
-from recur.gradients.recomputation.segments import Given, Randomness, Segments, Start, leaves_of
+from recur.gradients.recomputation.segments import Given, Segments, Start
 from recur.nn import nest
+from recur.nn.contract import state_tensors
 
 Grads = Sequence[Tensor | None]
 
@@ -107,7 +109,7 @@ class Reversal:
         """
         begin, end = self.bounds(number)
         part = self.segments.segment(given, begin, end)
-        leaves = () if start.state is None else leaves_of(self.segments.owner, start.state)
+        leaves = () if start.state is None else state_tensors(self.segments.owner, start.state)
         # The gradient of a state in the middle goes on in any case.
         asked = self.segments.gathered(wanted)
         asked = asked if number == 0 else asked._replace(state=tuple([_is_smooth(leaf) for leaf in leaves]))
@@ -120,7 +122,7 @@ class Reversal:
         with torch.enable_grad(), self.segments.weighted(cut.weights, is_again=is_again):
             output, final = self.segments.run(begin, end, cut, state)
         is_random = not start.random.is_same(Randomness.now(given.x))
-        return Tape(cut, (output, *leaves_of(self.segments.owner, final)), final, is_random)
+        return Tape(cut, (output, *state_tensors(self.segments.owner, final)), final, is_random)
 
     def probed(self, given: Given) -> Tape:
         """Run the first segment for its gradient, beside the call itself, and leave no trace."""
@@ -187,7 +189,7 @@ class Reversal:
             for begin, end in map(self.bounds, range(self.num_segments)):
                 output, state = segments.run(begin, end, segments.segment(views, begin, end), state)
                 outputs.append(output)
-        results = (torch.cat(outputs, segments.axis), *leaves_of(segments.owner, state))
+        results = (torch.cat(outputs, segments.axis), *state_tensors(segments.owner, state))
         return _found(results, grads, views.flat(), wanted, is_differentiable=True)
 
 

@@ -10,10 +10,10 @@ from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import get_device_states, set_device_states
 
+from recur.gradients.randomness import Randomness
 from recur.nn import nest
-from recur.ops._checks import shape_of
+from recur.nn.contract import check_output, output_and_state, state_tensors
 from recur.ops._random import lasting
 
 T = TypeVar("T")
@@ -29,44 +29,6 @@ class Start(NamedTuple):
 
     state: Any
     random: Randomness
-
-
-class Randomness(NamedTuple):
-    """The state of torch's generators: of the processor, and of the devices that are used."""
-
-    cpu: Tensor
-    devices: Sequence[int]
-    states: Sequence[Tensor]
-
-    @classmethod
-    def now(cls, x: Tensor) -> Randomness:
-        """Return it as it is, of the device of `x` too."""
-        return cls(torch.get_rng_state(), *get_device_states(x))
-
-    @classmethod
-    @contextmanager
-    def kept(cls, x: Tensor) -> Iterator[None]:
-        """Let what is drawn inside leave no trace outside."""
-        before = cls.now(x)
-        try:
-            yield
-        finally:
-            before.restore()
-
-    def restore(self) -> None:
-        """Let the generators go on from here."""
-        # Torch reads past the end of one that lies within a larger tensor.
-        torch.set_rng_state(self.cpu.clone())
-        if self.devices:
-            set_device_states(self.devices, self.states)
-
-    def is_same(self, other: Randomness) -> bool:
-        """Return whether nothing was drawn between two of them."""
-        return all(torch.equal(one, another) for one, another in zip(self.tensors(), other.tensors(), strict=True))
-
-    def tensors(self) -> tuple[Tensor, ...]:
-        """Return what it is made of."""
-        return (self.cpu, *self.states)
 
 
 class Parts(NamedTuple, Generic[T]):
@@ -140,7 +102,7 @@ class Segments:
         self._num_weights = len(weights)
         kind = x.device.type
         self._precision = (kind, torch.get_autocast_dtype(kind), torch.is_autocast_enabled(kind))
-        leaves = () if state is None else leaves_of(self.owner, state)
+        leaves = () if state is None else state_tensors(self.owner, state)
         return Given(x, tuple(more), leaves, tuple([weight for _, weight in weights.values()]))
 
     def gathered(self, flat: Sequence[T]) -> Parts[T]:
@@ -192,20 +154,14 @@ class Segments:
         inputs = nest.mapped(lambda leaf: next(left) if leaf is _TENSOR else leaf, self._inputs)
         with lasting(self._masks, is_first=begin == 0):
             found = self.layer(given.x, state, **inputs)
-        name = type(self.layer).__name__
-        if not isinstance(found, tuple) or len(found) != 2 or not isinstance(found[0], Tensor):
-            shown = nest.shown(nest.mapped(lambda leaf: type(leaf).__name__, found))
+        output, state = output_and_state(self.owner, self.layer, found)
+        if not isinstance(output, Tensor):
             raise TypeError(
-                f"{self.owner}: {name} must return (output, state), a tensor and a state, but returned {shown}."
+                f"{self.owner}: {type(self.layer).__name__} must return one tensor as output, but returned "
+                f"{type(output).__name__}."
             )
-        output, state = found
-        leaves_of(self.owner, state)
-        if output.dim() <= self.axis or output.shape[self.axis] != end - begin:
-            raise ValueError(
-                f"{self.owner}: {name} must return an output with {end - begin} steps in dimension {self.axis}, where "
-                f"x has them, but returned one of shape {shape_of(output)}. Wrap the recurrent part alone, or say "
-                "where time is by batch_first."
-            )
+        check_output(self.owner, self.layer, output, axis=self.axis, num_steps=end - begin)
+        state_tensors(self.owner, state)
         return output, state
 
     def segment(self, given: Given, begin: int, end: int) -> Given:
@@ -278,18 +234,3 @@ def _alone(leaf: Tensor) -> Tensor:
     """Return a tensor that keeps no more memory alive than its own."""
     leaf = leaf.detach()
     return leaf.clone() if leaf.untyped_storage().nbytes() > leaf.nbytes else leaf
-
-
-def leaves_of(owner: str, state: Any) -> tuple[Tensor, ...]:
-    """Return the tensors of a state.
-
-    Raises:
-        TypeError: Something in it is no tensor.
-    """
-    leaves = []
-    for name, leaf in nest.leaves(state):
-        if not isinstance(leaf, Tensor):
-            what = f"state.{name}" if name else "state"
-            raise TypeError(f"{owner}: a state must be made of tensors, but {what} is {type(leaf).__name__}.")
-        leaves.append(leaf)
-    return tuple(leaves)

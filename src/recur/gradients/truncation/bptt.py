@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict
 from itertools import pairwise, repeat
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from recur.gradients.truncation.history import Piece, Snapshot, detached, goes_on, segments
+from recur.gradients.truncation.carried import Carried
+from recur.gradients.truncation.history import Piece, Snapshot, detached, goes_on, joined_outputs, segments
+from recur.gradients.truncation.losses import loss_of
 from recur.gradients.truncation.window_lengths import WindowLengths
 from recur.gradients.truncation.windows import (
     Chunk,
@@ -22,7 +24,8 @@ from recur.gradients.truncation.windows import (
     cut_stream,
 )
 from recur.kinds import is_number, is_whole
-from recur.nn.nest import leaves, rebuilt
+from recur.nn.contract import batch_first_of, check_one_direction, check_output, output_and_state, takes
+from recur.nn.nest import leaves
 from recur.nn.sequences import Lengths, lengths_of
 
 _OWNER = "TruncatedBPTT"
@@ -48,11 +51,13 @@ class TruncatedBPTT:
         model: Any callable (x, state) -> (output, state), such as a recurrent layer or a network of them. The state is
             None at the beginning, and else what the call before returned: a nest (tuples, named tuples, lists,
             dictionaries) of tensors. The output is a tensor, or a nest of them, with the steps where x has them.
-            `reset`, `lengths` and other sequences are handed on by name, when they are given.
+            `reset`, `lengths` and other sequences are handed on by name, when they are given. It reads forward: a
+            layer of two directions has no state after a window that the next could go on from.
         k1: Steps of a window; or a `WindowLengths`, from which their numbers are drawn; or None where windows come cut,
             of any lengths.
         k2: Steps that the gradient goes back over, at least k1; None is k1.
         batch_first: Whether x, the output, and everything else that has steps, is (B, T, ...) instead of (T, B, ...).
+            By default as the model says in its `batch_first`; one that does not say is taken to be so.
         reduction: What `loss` makes of the losses of single steps: "sum" over the steps, E = Σ_t E_t, or "mean".
         drop_state: Probability, for each row and window, that the carried state is dropped: the row's first step in the
             window is a reset, so it begins from the model's initial state, and no gradient passes. Not at the first
@@ -61,7 +66,8 @@ class TruncatedBPTT:
 
     Raises:
         TypeError: `model` cannot be called, or does not take the `reset` that `drop_state` needs.
-        ValueError: A number is out of range, or numbers contradict each other.
+        ValueError: A number is out of range, numbers contradict each other, `batch_first` is not the model's own, or
+            a layer has two directions.
 
     Example:
         A plain loop; the state is carried over all windows of a text:
@@ -87,7 +93,7 @@ class TruncatedBPTT:
         *,
         k1: int | WindowLengths | None = None,
         k2: int | None = None,
-        batch_first: bool = False,
+        batch_first: bool | None = None,
         reduction: Literal["sum", "mean"] = "sum",
         drop_state: float = 0.0,
         generator: torch.Generator | None = None,
@@ -103,13 +109,13 @@ class TruncatedBPTT:
             raise ValueError(f"{_OWNER}: k2 is {k2}, but k1 is not given. Pass k1, the steps of a window, too.")
         if k2 is not None and k1 is not None and k2 < k1:
             raise ValueError(f"{_OWNER}: k2 is {k2}, but must be at least k1 = {k1}.")
-        if not isinstance(batch_first, bool):
-            raise TypeError(f"{_OWNER}: batch_first must be a bool, but is {type(batch_first).__name__}.")
+        batch_first = batch_first_of(_OWNER, model, batch_first)
+        check_one_direction(_OWNER, model)
         if reduction not in ("sum", "mean"):
             raise ValueError(f"{_OWNER}: reduction must be 'sum' or 'mean', not {reduction!r}.")
         if not (is_number(drop_state) and 0 <= drop_state <= 1):
             raise ValueError(f"{_OWNER}: drop_state must be a number from 0 to 1, not {drop_state!r}.")
-        if drop_state and not _takes_reset(model):
+        if drop_state and not takes(model, "reset"):
             raise TypeError(
                 f"{_OWNER}: drop_state is {drop_state}, but {type(model).__name__} does not take reset, by which the "
                 f"state is dropped. Leave drop_state out, or pass a model that takes it, such as a layer of recur.nn."
@@ -139,7 +145,7 @@ class TruncatedBPTT:
         With k2 = k1 it is the one after the newest window, else the one before the first step that the gradient of the
         next window will reach.
         """
-        return self._snapshots[-1].state
+        return self._carried.snapshots[-1].state
 
     def forget(self, state: Any = None) -> None:
         """Begin anew: the next window is the first of other sequences.
@@ -148,10 +154,7 @@ class TruncatedBPTT:
             state: What they begin with; None for the model's own initial state. A gradient that reaches back to the
                 beginning goes on into it, in each window that does.
         """
-        self._end = 0
-        self._rows: int | None = None
-        self._snapshots = [Snapshot(0, state)]
-        self._pieces: list[Piece] = []
+        self._carried = Carried.at_the_beginning(state)
 
     # --- running ------------------------------------------------------------------------------------------------
 
@@ -181,19 +184,20 @@ class TruncatedBPTT:
         rows = x.shape[1 - self._time]
         if lengths is not None:
             lengths = lengths_of(_OWNER, lengths, x.shape[self._time], rows)
+        before = self._carried.pieces
         newest = Piece(
-            begin=self._end,
+            begin=self._carried.end,
             x=x,
             reset=self._dropped(x, reset),
             sequences=sequences,
             lengths=lengths,
-            goes_on=not self._pieces or goes_on(self._pieces[-1].lengths, self._pieces[-1].steps, lengths),
+            goes_on=not before or goes_on(before[-1].lengths, before[-1].steps, lengths),
             time=self._time,
         )
-        pieces = [*self._pieces, newest]
+        pieces = (*before, newest)
         start, ahead = self._reach(newest.begin, newest.end)
-        before = Snapshot(start, self._state_at(start, pieces))
-        outputs, snapshots, state = [], [before], before.state
+        state = self._state_at(start, pieces)
+        outputs, snapshots = [], [Snapshot(start, state)]
         # Old steps are run apart from new ones, so that nothing is kept of their outputs, nor propagated through them.
         for begin, end in pairwise(sorted({start, ahead, newest.begin, newest.end})):
             for segment in segments(pieces, begin, end):
@@ -202,15 +206,14 @@ class TruncatedBPTT:
                     outputs.append(output)
             if end == ahead > start:
                 snapshots.append(Snapshot(ahead, detached(state)))
-        # All is changed at the end: a window that failed can be given again.
-        self._end, self._rows = newest.end, rows
-        # A next window shorter than k1 reaches back to steps before the newest snapshot.
-        self._snapshots = snapshots if self._is_long else snapshots[-1:]
-        self._pieces = []
+        kept: tuple[Piece, ...] = ()
         if self._is_long:
-            kept = [piece for piece in (*pieces[:-1], newest.detached()) if piece.end > start]
-            self._pieces = [kept[0].between(start, kept[0].end), *kept[1:]]
-        return outputs[0] if len(outputs) == 1 else _concatenated(outputs, self._time)
+            kept = tuple([p.between(max(start, p.begin), p.end) for p in (*before, newest.detached()) if p.end > start])
+        # A next window shorter than k1 reaches back to steps before the newest snapshot.
+        snapshots = snapshots if self._is_long else snapshots[-1:]
+        # Changed at the end: a window that failed can be given again.
+        self._carried = Carried(newest.end, rows, tuple(snapshots), kept)
+        return joined_outputs(outputs, self._time)
 
     def _reach(self, begin: int, end: int) -> tuple[int, int]:
         """Return where the gradient of a window ends, and where that of the next one will, if it has k1 steps."""
@@ -220,9 +223,9 @@ class TruncatedBPTT:
         assert self.k2 is not None
         return max(end - self.k2, 0), max(end + self.k1 - self.k2, 0)
 
-    def _state_at(self, start: int, pieces: list[Piece]) -> Any:
+    def _state_at(self, start: int, pieces: tuple[Piece, ...]) -> Any:
         """Return the state before step `start`; from the snapshot before it, if there is none right there."""
-        at, state = next(snapshot for snapshot in reversed(self._snapshots) if snapshot.at <= start)
+        at, state = next(snapshot for snapshot in reversed(self._carried.snapshots) if snapshot.at <= start)
         if at < start:
             with torch.no_grad():
                 for segment in segments(pieces, at, start):
@@ -231,23 +234,11 @@ class TruncatedBPTT:
         return state
 
     def _run(self, piece: Piece, state: Any) -> tuple[Any, Any]:
-        result = self.model(piece.x, state, **piece.given())
-        if not isinstance(result, tuple) or len(result) != 2:
-            what = f"a tuple of {len(result)}" if isinstance(result, tuple) else type(result).__name__
-            raise TypeError(f"{_OWNER}: the model must return the pair (output, state), but returned {what}.")
-        output, state = result
-        learns = False
-        for path, leaf in leaves(output):
-            name = f"output.{path}" if path else "output"
-            if not isinstance(leaf, Tensor):
-                raise TypeError(f"{_OWNER}: the model's {name} must be a torch.Tensor, but is {type(leaf).__name__}.")
-            if leaf.dim() <= self._time or leaf.shape[self._time] != piece.steps:
-                raise ValueError(
-                    f"{_OWNER}: the model was given {piece.steps} steps in dimension {self._time}, but its {name} has "
-                    f"shape {tuple(leaf.shape)}. batch_first={self.batch_first} says where the steps are."
-                )
-            learns = learns or leaf.requires_grad
-        if self._is_long and learns and not any(_requires_grad(leaf) for _, leaf in leaves(state)):
+        found = self.model(piece.x, state, **piece.given())
+        output, state = output_and_state(_OWNER, self.model, found)
+        check_output(_OWNER, self.model, output, axis=self._time, num_steps=piece.steps)
+        learns = any(leaf.requires_grad for _, leaf in leaves(output))
+        if self._is_long and learns and not any(getattr(leaf, "requires_grad", False) for _, leaf in leaves(state)):
             raise ValueError(
                 f"{_OWNER}: k2 is {self.k2}, but the state that the model returns carries no gradient, so none goes "
                 f"back further than the window. Do not detach it in the model, or leave k2 out."
@@ -256,7 +247,7 @@ class TruncatedBPTT:
 
     def _dropped(self, x: Tensor, reset: Tensor | None) -> Tensor | None:
         """Return `reset` with the rows whose carried state is dropped."""
-        if not (self.drop_state and self._end and getattr(self.model, "training", True)):
+        if not (self.drop_state and self._carried.end and getattr(self.model, "training", True)):
             return reset
         is_dropped = torch.rand(x.shape[1 - self._time], generator=self.generator) < self.drop_state
         reset = x.new_zeros(x.shape[:2], dtype=torch.bool) if reset is None else reset.clone()
@@ -269,30 +260,13 @@ class TruncatedBPTT:
             check_reset(reset, x, self._time)
         for name, value in sequences.items():
             check_sequence(name, value, x, self._time)
-        rows, steps = x.shape[1 - self._time], x.shape[self._time]
-        if self._rows not in (None, rows):
-            raise ValueError(
-                f"{_OWNER}: x has {rows} rows, but the window before had {self._rows}. Call forget() where other "
-                f"sequences begin."
-            )
+        steps = x.shape[self._time]
         if self._longest is not None and steps > self._longest:
             name = "k2" if self._is_long else "k1" if self.window_lengths is None else "the longest that k1 draws"
             raise ValueError(
                 f"{_OWNER}: the window has {steps} steps, but {name} is {self._longest}. Cut it, as windows() does."
             )
-        if not self._pieces:
-            return
-        before = {"x": self._pieces[-1].x, **self._pieces[-1].sequences}
-        given = {"x": x, **sequences}
-        if given.keys() != before.keys():
-            raise ValueError(f"{_OWNER}: given are {sorted(given)}, but for the window before {sorted(before)}.")
-        for name, value in given.items():
-            mine, other = value.narrow(self._time, 0, 1), before[name].narrow(self._time, 0, 1)
-            if (mine.shape, mine.dtype, mine.device) != (other.shape, other.dtype, other.device):
-                raise ValueError(
-                    f"{_OWNER}: a step of {name} is {tuple(mine.shape)} {mine.dtype} on {mine.device}, but in the "
-                    f"window before it was {tuple(other.shape)} {other.dtype} on {other.device}."
-                )
+        self._carried.check_goes_on(x, sequences, self._time)
 
     # --- losses and windows -------------------------------------------------------------------------------------
 
@@ -317,35 +291,7 @@ class TruncatedBPTT:
             TypeError: losses, weight or lengths is of the wrong kind.
             ValueError: A shape or a length does not fit.
         """
-        for name, value in (("losses", losses), ("weight", weight)):
-            if not isinstance(value, Tensor) and not (name == "weight" and value is None):
-                raise TypeError(f"{_OWNER}: {name} must be a torch.Tensor, but is {type(value).__name__}.")
-        if losses.dim() != 2:
-            letters = "B, T" if self.batch_first else "T, B"
-            raise ValueError(
-                f"{_OWNER}: losses must have shape ({letters}), one for each step of each row, but has shape "
-                f"{tuple(losses.shape)}. Reduce over features, not over steps or rows."
-            )
-        if weight is not None and weight.shape != losses.shape:
-            raise ValueError(
-                f"{_OWNER}: weight must have the shape of losses, {tuple(losses.shape)}, but has {tuple(weight.shape)}."
-            )
-        steps, rows = losses.shape[self._time], losses.shape[1 - self._time]
-        if lengths is not None:
-            lengths = lengths_of(_OWNER, lengths, steps, rows).to(losses.device)
-            step = torch.arange(steps, device=losses.device)
-            counts = (step < lengths[:, None] if self.batch_first else step[:, None] < lengths).to(losses.dtype)
-            weight = counts if weight is None else weight * counts
-        if weight is not None:
-            # What does not count may hold anything, also what is not finite.
-            losses = (losses * weight).masked_fill(weight == 0, 0.0)
-        total = losses.sum()
-        if self.reduction == "sum":
-            return total / rows
-        if weight is None:
-            return total / losses.numel()
-        count = weight.sum()
-        return total / torch.where(count > 0, count, 1.0)
+        return loss_of(losses, weight, lengths, reduction=self.reduction, time=self._time)
 
     def learning_rate_scale(self, num_steps: int) -> float:
         """Return what the learning rate is to be multiplied by for a window of `num_steps` (Merity et al. 2018, 4.1).
@@ -394,18 +340,12 @@ class TruncatedBPTT:
                 )
             drawn = repeat(k1) if law is None else (int(law.draw(1, self.generator)) for _ in repeat(None))
             return cut_stream(x, sizes=drawn, time=self._time)
-        check_input(x, self._time)
-        for number, other in enumerate(others):
-            check_sequence(f"others[{number}]", other, x, self._time)
-        if reset is not None:
-            check_reset(reset, x, self._time)
-        steps = x.shape[self._time]
-        if lengths is not None:
-            lengths = lengths_of(_OWNER, lengths, steps, x.shape[1 - self._time])
-        if law is not None:
-            sizes = law.partition(steps, self.generator)
-        else:
-            sizes = [min(k1, steps - begin) for begin in range(0, steps, k1)]
+
+        def sizes(num_steps: int) -> list[int]:
+            if law is not None:
+                return law.partition(num_steps, self.generator)
+            return [min(k1, num_steps - begin) for begin in range(0, num_steps, k1)]
+
         return cut_sequences(x, others, reset, lengths, sizes=sizes, time=self._time)
 
     def _known_k1(self, asked: str) -> int:
@@ -420,16 +360,8 @@ class TruncatedBPTT:
 
         Named tuples in the state become plain ones.
         """
-        return {
-            "k1": self.k1,
-            "k2": self.k2,
-            "batch_first": self.batch_first,
-            "end": self._end,
-            "rows": self._rows,
-            "snapshots": [snapshot.saved() for snapshot in self._snapshots],
-            "pieces": [piece.saved() for piece in self._pieces],
-            "generator": None if self.generator is None else self.generator.get_state(),
-        }
+        generator = None if self.generator is None else self.generator.get_state()
+        return self._options() | self._carried.saved() | {"generator": generator}
 
     def load_state_dict(self, saved: dict[str, Any], *, like: Any = None) -> None:
         """Take what `state_dict` returned, so that the next window goes on as if nothing had been in between.
@@ -442,43 +374,31 @@ class TruncatedBPTT:
                 which class they are of.
 
         Raises:
-            ValueError: It is of another k1, k2 or batch_first, is damaged, or needs `like`.
+            ValueError: It is of other windows (k1 or its law, k2, batch_first), is damaged, or needs `like`. Nothing
+                is changed then.
         """
         mine = self.state_dict()
         if not isinstance(saved, dict) or saved.keys() != mine.keys():
             raise ValueError(f"{_OWNER}: the saved state is damaged; expected a dictionary of {', '.join(mine)}.")
-        for name in ("k1", "k2", "batch_first"):
-            if saved[name] != mine[name]:
-                raise ValueError(f"{_OWNER}: the saved state is of {name}={saved[name]}, but here it is {mine[name]}.")
+        for name, value in self._options().items():
+            if saved[name] != value:
+                raise ValueError(f"{_OWNER}: the saved state is of {name}={saved[name]}, but here it is {value}.")
         if (saved["generator"] is None) != (self.generator is None):
             has, here = ("no", "one") if saved["generator"] is None else ("one", "none")
             raise ValueError(f"{_OWNER}: the saved state has {has} generator, but here is {here}. Pass the same.")
-        snapshots = [Snapshot.restored(snapshot, like) for snapshot in saved["snapshots"]]
-        self._pieces = [Piece(**piece) for piece in saved["pieces"]]
-        self._end, self._rows, self._snapshots = saved["end"], saved["rows"], snapshots
+        carried = Carried.restored(saved, like, time=self._time)
         if self.generator is not None:
-            self.generator.set_state(saved["generator"])
+            try:
+                self.generator.set_state(saved["generator"])
+            except (TypeError, RuntimeError) as error:
+                raise ValueError(f"{_OWNER}: the saved state is damaged: its generator cannot be right.") from error
+        self._carried = carried
 
     def to(self, device: torch.device | str) -> None:
         """Move what is carried to `device`, such as after `load_state_dict`."""
-        self._snapshots = [snapshot.to(device) for snapshot in self._snapshots]
-        self._pieces = [piece.to(device) for piece in self._pieces]
+        self._carried = self._carried.to(device)
 
-
-def _takes_reset(model: Callable[..., Any]) -> bool:
-    called = model.forward if isinstance(model, torch.nn.Module) else model
-    try:
-        parameters = inspect.signature(called).parameters
-    except ValueError:
-        # Of some built-in callables nothing is known; a call will show it.
-        return True
-    return "reset" in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-
-
-def _requires_grad(leaf: Any) -> bool:
-    return isinstance(leaf, Tensor) and leaf.requires_grad
-
-
-def _concatenated(outputs: list[Any], time: int) -> Any:
-    parts = zip(*([leaf for _, leaf in leaves(output)] for output in outputs), strict=True)
-    return rebuilt(outputs[0], [torch.cat(part, time) for part in parts])
+    def _options(self) -> dict[str, Any]:
+        """Return what a saved state has to agree with."""
+        law = None if self.window_lengths is None else asdict(self.window_lengths)
+        return {"k1": self.k1, "window_lengths": law, "k2": self.k2, "batch_first": self.batch_first}

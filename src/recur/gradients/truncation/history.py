@@ -132,6 +132,14 @@ def _joined(group: Sequence[Piece]) -> Piece:
     )
 
 
+def joined_outputs(outputs: Sequence[Any], time: int) -> Any:
+    """Return the outputs of steps in a row, each a tensor or a nest of them, as that of all."""
+    if len(outputs) == 1:
+        return outputs[0]
+    parts = zip(*([leaf for _, leaf in leaves(output)] for output in outputs), strict=True)
+    return rebuilt(outputs[0], [torch.cat(part, time) for part in parts])
+
+
 class Snapshot(NamedTuple):
     """The state before a step.
 
@@ -152,7 +160,7 @@ class Snapshot(NamedTuple):
         """Return what was saved, in the structure of `like` where plain values do not tell it.
 
         Raises:
-            ValueError: There are named tuples, and `like` is not of the same structure.
+            ValueError: There are named tuples, and `like` is not of the same structure; or it is damaged.
         """
         at, state, wanted = saved["at"], saved["state"], saved["structure"]
         if _described(state) == wanted:
@@ -162,7 +170,10 @@ class Snapshot(NamedTuple):
             raise ValueError(
                 f"TruncatedBPTT: the saved state is {wanted}, but like is {got}. Pass like=, a state of the model."
             )
-        return cls(at, rebuilt(like, [leaf for _, leaf in leaves(state)]))
+        values = [leaf for _, leaf in leaves(state)]
+        if len(values) != len(list(leaves(like))):
+            raise ValueError(f"TruncatedBPTT: the saved state is damaged: it should be {wanted}.")
+        return cls(at, rebuilt(like, values))
 
     def to(self, device: torch.device | str) -> Snapshot:
         """Return the same on `device`."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
 import torch
 from torch import Tensor
+
+from recur.nn.sequences import Lengths, lengths_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,18 +98,43 @@ def cut_sequences(
     x: Tensor,
     others: Sequence[Tensor],
     reset: Tensor | None,
-    lengths: Tensor | None,
+    lengths: Lengths | None,
     *,
-    sizes: Iterable[int],
+    sizes: Callable[[int], Iterable[int]],
     time: int,
 ) -> Iterator[Window]:
-    """Yield the windows of checked sequences whose steps `sizes` add up to."""
-    begin = 0
+    """Return the windows of sequences.
+
+    Args:
+        x: Inputs, (T, B, ...) or (B, T, ...).
+        others: What has the same steps and rows.
+        reset: bool, (T, B) as x, or None.
+        lengths: True steps of each row, or None.
+        sizes: Returns the steps of the windows for a number of steps that they add up to.
+        time: Dimension of the steps.
+
+    Raises:
+        TypeError: Something is of the wrong kind.
+        ValueError: A shape or a length does not fit.
+    """
+    check_input(x, time)
+    for number, other in enumerate(others):
+        check_sequence(f"others[{number}]", other, x, time)
+    if reset is not None:
+        check_reset(reset, x, time)
+    num_steps = x.shape[time]
+    if lengths is not None:
+        lengths = lengths_of("TruncatedBPTT", lengths, num_steps, x.shape[1 - time])
+    return _cut(Window(x, tuple(others), reset, lengths), sizes(num_steps), time)
+
+
+def _cut(whole: Window, sizes: Iterable[int], time: int) -> Iterator[Window]:
+    begin, lengths = 0, whole.lengths
     for size in sizes:
         yield Window(
-            x=x.narrow(time, begin, size),
-            others=tuple([other.narrow(time, begin, size) for other in others]),
-            reset=None if reset is None else reset.narrow(time, begin, size),
+            x=whole.x.narrow(time, begin, size),
+            others=tuple([other.narrow(time, begin, size) for other in whole.others]),
+            reset=None if whole.reset is None else whole.reset.narrow(time, begin, size),
             lengths=None if lengths is None else (lengths - begin).clamp(0, size),
             is_first=begin == 0,
         )

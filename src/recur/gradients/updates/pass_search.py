@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
+from recur.gradients.randomness import Randomness
 from recur.gradients.updates.place import NonFinite, at_index, at_row, at_step, is_finite
 from recur.nn import nest
 from recur.nn.gated_cell import GatedCell
@@ -65,7 +66,7 @@ class PassSearch:
         self._tensors: dict[int, Tensor] = {}
         self._ends: dict[int, _End] = {}
         self._leaves: list[Tensor] = []
-        self._random: list[Tensor] = []
+        self._random: Randomness | None = None
 
     @contextmanager
     def hooked(self) -> Iterator[None]:
@@ -89,7 +90,7 @@ class PassSearch:
 
     def _before(self, name: str, module: nn.Module, args: Any, keywords: Any) -> tuple[Any, Any]:
         if _is_recurrent(module):
-            self._random = _random_states(module)
+            self._random = Randomness.now(*module.parameters())
             args, keywords = self._with_gradient(args, keywords)
         # A tensor may have several readers. Each gets a view of its own, whose gradient is that reader's doing alone.
         args, keywords = _viewed((args, keywords))
@@ -147,7 +148,8 @@ class PassSearch:
         twin, sequences = twin_of(module), _sequences(module, args, keywords)
         if twin is None:
             return None
-        _set_random_states(self._random)
+        assert self._random is not None
+        self._random.restore()
         # Not by a call, which the hooks would see.
         everything = twin.forward(*args, **{**keywords, "return_all": True})
         for steps in everything.steps:
@@ -339,17 +341,3 @@ def _viewed(values: Any) -> Any:
         return views.setdefault(id(value), value.view_as(value))
 
     return nest.mapped(view, values)
-
-
-def _random_states(module: nn.Module) -> list[Tensor]:
-    """Return the state of the processor's random generator and, of a module on a GPU, of that one's."""
-    states = [torch.get_rng_state()]
-    if any(parameter.is_cuda for parameter in module.parameters()):
-        states.append(torch.cuda.get_rng_state())
-    return states
-
-
-def _set_random_states(states: list[Tensor]) -> None:
-    torch.set_rng_state(states[0])
-    for state in states[1:]:
-        torch.cuda.set_rng_state(state)

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from recur.ops._scan import mask_of
+
 
 @dataclass(frozen=True, kw_only=True)
 class NonFinite:
@@ -107,7 +109,7 @@ def at_step(
     wrong = torch.isinf(value) if may_be_nan else ~torch.isfinite(value)
     bad = wrong.reshape(num_steps, batch, -1).any(2)
     if lengths is not None:
-        bad = bad & (torch.arange(num_steps, device=bad.device)[:, None] < lengths.to(bad.device))
+        bad = bad & mask_of(lengths.to(bad.device), num_steps)
     steps = bad.any(1).nonzero()[:, 0].tolist()
     if not steps:
         return None
