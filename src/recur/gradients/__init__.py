@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from recur.gradients.updates.clipping import Clipping as Clipping
     from recur.gradients.updates.clipping import clip_gradients as clip_gradients
     from recur.gradients.updates.guard import FiniteGuard as FiniteGuard
-    from recur.gradients.updates.layer_norms import gradient_norms as gradient_norms
-    from recur.gradients.updates.layer_norms import layers_of as layers_of
     from recur.gradients.updates.nonfinite import find_nonfinite as find_nonfinite
+    from recur.gradients.updates.norms import gradient_norms as gradient_norms
+    from recur.gradients.updates.norms import layers_of as layers_of
     from recur.gradients.updates.place import NonFinite as NonFinite
 
 _ORIGINS = {
@@ -51,9 +51,9 @@ _ORIGINS = {
     "clip_gradients": ".updates.clipping",
     "diagnose": ".probes.diagnosis",
     "find_nonfinite": ".updates.nonfinite",
-    "gradient_norms": ".updates.layer_norms",
+    "gradient_norms": ".updates.norms",
     "jacobian_penalty": ".penalties.jacobian",
-    "layers_of": ".updates.layer_norms",
+    "layers_of": ".updates.norms",
     "probe": ".probes.probing",
     "state_jacobian": ".probes.jacobian",
     "temporal_penalty": ".penalties.activations",

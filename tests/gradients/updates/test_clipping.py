@@ -39,12 +39,14 @@ def test_by_norm_as_torch(scale: float, bound: float) -> None:
     found = clip_gradients(ours.parameters(), max_norm=bound)
     expected = nn.utils.clip_grad_norm_(theirs.parameters(), bound)
     assert found.before.shape == found.after.shape == ()
-    assert torch.equal(found.before, expected)
+    assert found.before.dtype == torch.float64
+    # Torch's has a rounding for each of the four tensors.
+    assert float(found.before) == pytest.approx(float(expected), rel=4 * 2**-24)
     assert float(found.before) == pytest.approx(before, rel=1e-5)
     assert float(found.after) == pytest.approx(norm(ours), rel=1e-5)
     assert float(found.removed) == pytest.approx(1 - norm(ours) / before, abs=1e-5)
     for mine, other in zip(gradients(ours), gradients(theirs), strict=True):
-        assert torch.equal(mine, other)
+        torch.testing.assert_close(mine, other, rtol=8 * 2**-24, atol=0)
     assert norm(ours) == pytest.approx(min(before, bound), rel=1e-4)
 
 
@@ -249,3 +251,67 @@ def test_a_sparse_gradient_is_refused(bounds: dict[str, float]) -> None:
         r"embedding with sparse=False\.$",
     ):
         clip_gradients(ours, **bounds)
+
+
+# --- where squares leave the range ------------------------------------------------------------------------------------
+
+
+def given(*values: list[float], dtype: torch.dtype = torch.float32) -> list[nn.Parameter]:
+    parameters = [nn.Parameter(torch.ones(len(each), 1, dtype=dtype)) for each in values]
+    for parameter, each in zip(parameters, values, strict=True):
+        parameter.grad = torch.tensor(each, dtype=dtype)[:, None]
+    return parameters
+
+
+@pytest.mark.parametrize(
+    ("dtype", "size"),
+    [
+        (torch.float32, 1e20),
+        # The norm itself is above what the dtype holds.
+        (torch.float32, 3e38),
+        (torch.bfloat16, 1e20),
+        (torch.float16, 6e4),
+        (torch.float64, 1e200),
+    ],
+)
+def test_a_finite_gradient_whose_squares_are_not(dtype: torch.dtype, size: float) -> None:
+    eps = float(torch.finfo(dtype).eps)
+    whole = math.sqrt(5) * float(torch.tensor(size, dtype=dtype))
+    for bound in ({"max_norm": 1.0}, {"max_layer_norm": 1.0}):
+        parameters = given([size, -size, size], [size, size], dtype=dtype)
+        found = clip_gradients({"all": parameters}, **bound)
+        assert float(found.before) == pytest.approx(whole, rel=1e-6)
+        assert float(found.after) == pytest.approx(1.0, rel=1e-6)
+        for parameter in parameters:
+            sign = parameter.grad.sign()
+            wanted = sign / math.sqrt(5)
+            # A factor near the least number that there is has fewer digits.
+            torch.testing.assert_close(parameter.grad, wanted, rtol=max(4 * eps, 1e-5), atol=0)
+    parameters = given([size, -size, size], [size, size], dtype=dtype)
+    found = clip_gradients(parameters, max_value=0.5)
+    assert float(found.before) == pytest.approx(whole, rel=1e-6)
+    assert float(found.after) == pytest.approx(0.5 * math.sqrt(5), rel=1e-6)
+    # A unit's weights have the norm √2.
+    parameter = nn.Parameter(torch.ones(2, 2, dtype=dtype))
+    small = torch.tensor(1e-4, dtype=dtype)
+    parameter.grad = torch.stack([torch.full((2,), size, dtype=dtype), small.expand(2)])
+    clip_gradients([parameter], max_ratio=0.5)
+    wanted = torch.full((2,), 0.5, dtype=dtype)
+    torch.testing.assert_close(parameter.grad[0], wanted, rtol=max(4 * eps, 1e-5), atol=0)
+    assert torch.equal(parameter.grad[1], small.expand(2))
+
+
+def test_a_gradient_that_is_all_but_gone_has_a_norm() -> None:
+    found = clip_gradients(given([3e-30, 4e-30], [0.0]), max_norm=1.0)
+    assert float(found.before) == float(found.after) == pytest.approx(5e-30, rel=1e-6)
+
+
+@pytest.mark.parametrize("bound", ["max_norm", "max_value", "max_layer_norm", "max_ratio"])
+@pytest.mark.parametrize("bad", [math.inf, math.nan])
+def test_what_is_not_finite_is_seen_beside_what_is_huge(bound: str, bad: float) -> None:
+    parameters = given([1e20, bad], [1e20])
+    before = [p.grad.clone() for p in parameters]
+    found = clip_gradients({"all": parameters}, **{bound: 1.0})
+    assert not math.isfinite(float(found.before))
+    for parameter, old in zip(parameters, before, strict=True):
+        assert torch.equal(parameter.grad.nan_to_num(7.0), old.nan_to_num(7.0))

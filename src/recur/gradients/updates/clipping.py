@@ -8,7 +8,7 @@ from typing import NamedTuple, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from recur.gradients.updates.layer_norms import gradients_of, layers_of
+from recur.gradients.updates.norms import gradients_of, layers_of, norm_of, scaled_norm, widest
 from recur.kinds import is_number
 
 Clippable: TypeAlias = nn.Module | Mapping[str, Iterable[nn.Parameter]] | Iterable[nn.Parameter]
@@ -22,7 +22,8 @@ class Clipping(NamedTuple):
     """What `clip_gradients` found and did.
 
     Attributes:
-        before: Global L2 norm of the gradients before clipping, () of their dtype; not finite when any of them is not.
+        before: Global L2 norm of the gradients before clipping, () float64, finite where all of them are; float32 on a
+            device that has no float64.
         after: The same after it.
     """
 
@@ -85,21 +86,21 @@ def clip_gradients(
     layers = _layers(parameters, needs_names=max_layer_norm is not None)
     chosen = [p for layer in layers for p in layer if p.grad is not None]
     gradients = gradients_of("clip_gradients", chosen)
-    before = nn.utils.get_total_norm(gradients)
+    before = norm_of(gradients)
     if not chosen:
         return Clipping(before, before)
     if max_norm is not None:
         return Clipping(before, _clip_together(chosen, max_norm, before, torch.isfinite(before)))
     if max_layer_norm is not None:
         norms = _clip_layers(layers, max_layer_norm, torch.isfinite(before))
-        return Clipping(before, torch.linalg.vector_norm(torch.stack([norm.to(before) for norm in norms])))
+        return Clipping(before, scaled_norm(torch.stack([norm.to(before) for norm in norms])))
     if max_ratio is not None:
         _clip_units([p for p in chosen if p not in exempted], max_ratio, torch.isfinite(before))
     elif max_value is not None and bool(torch.isfinite(before)):
         nn.utils.clip_grad_value_(chosen, max_value)
     else:
         return Clipping(before, before)
-    return Clipping(before, nn.utils.get_total_norm(gradients))
+    return Clipping(before, norm_of(gradients))
 
 
 def _check(bounds: Mapping[str, float | None]) -> None:
@@ -150,7 +151,7 @@ def _clip_layers(layers: list[list[nn.Parameter]], bound: float, is_finite: Tens
     for layer in layers:
         chosen = [p for p in layer if p.grad is not None]
         if chosen:
-            norm = nn.utils.get_total_norm([p.grad for p in chosen if p.grad is not None])
+            norm = norm_of([p.grad for p in chosen if p.grad is not None])
             norms.append(_clip_together(chosen, bound, norm, is_finite))
     return norms
 
@@ -163,11 +164,17 @@ def _clip_units(parameters: list[nn.Parameter], ratio: float, is_finite: Tensor)
         bound = ratio * _unit_norms(parameter).clamp(min=_LEAST_WEIGHT_NORM)
         norm = _unit_norms(gradient)
         is_over = (norm > bound) & is_finite.to(norm.device)
-        gradient.mul_(torch.where(is_over, bound / norm, 1.0))
+        gradient.mul_(torch.where(is_over, bound / norm, 1.0).to(gradient.dtype))
 
 
 def _unit_norms(tensor: Tensor) -> Tensor:
     """Return the norm of each unit, in a shape that can be multiplied with the tensor."""
-    inside = tuple(range(1, tensor.dim())) if tensor.dim() > 1 else None
-    norms: Tensor = torch.linalg.vector_norm(tensor, dim=inside, keepdim=True)
+    if tensor.dim() == 0:
+        return tensor.abs()
+    inside = tuple(range(1, tensor.dim())) if tensor.dim() > 1 else (0,)
+    dtype = None if tensor.is_cpu else widest(tensor.device)
+    norms: Tensor = torch.linalg.vector_norm(tensor, dim=inside, keepdim=True, dtype=dtype)
+    if tensor.is_cpu and not bool(torch.isfinite(norms).all()):
+        # The squares may be infinite alone. In double precision it takes ten times as long, on a processor.
+        return scaled_norm(tensor.double(), inside)
     return norms

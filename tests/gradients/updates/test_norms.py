@@ -103,6 +103,15 @@ def test_norms_by_layer_in_double_precision() -> None:
     assert found["rnn.l1"] > 2e19
 
 
+@pytest.mark.parametrize("size", [1e20, 1e-30])
+def test_norms_of_what_float32_cannot_square(size: float) -> None:
+    network = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2, bias=False))
+    for parameter in network.parameters():
+        parameter.grad = torch.full_like(parameter, size)
+    found = gradient_norms(network)
+    assert found == {"0": pytest.approx(size * math.sqrt(6), rel=1e-6), "1": pytest.approx(size * 2, rel=1e-6)}
+
+
 def test_norms_without_gradients_and_of_what_is_not_finite() -> None:
     network = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
     assert gradient_norms(network) == {"0": 0.0, "1": 0.0}

@@ -1,10 +1,10 @@
-"""The layers that the parameters of a network belong to, and the norm of each layer's gradient."""
+"""Norms of gradients: of tensors, and by the layers of a network that they belong to."""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,8 @@ from recur.nn.cell_layer import CellLayer
 from recur.nn.stack import Stack
 
 _NUMBER = re.compile(r"_l(\d+)(?:_reverse)?$")
+_LEAST_SURE_NORM = 2.0**-50
+"""Above it no more than 2^-25 of a float32 norm is lost with squares too small to be told from zero."""
 _PARAMETRIZED = re.compile(r"^parametrizations\.(.+)\.(?:original\d*|\d+\..+)$")
 
 
@@ -75,10 +77,60 @@ def gradient_norms(module: nn.Module) -> dict[str, float]:
     every = [gradient for each in gradients for gradient in each]
     if not every:
         return dict.fromkeys(layers, 0.0)
-    norms = torch._foreach_norm(every)
-    values = iter(torch.stack([norm.to(norms[0].device) for norm in norms]).tolist())
-    # In double precision, since the sum of the squares of float32 norms may leave float32's range.
+    values = iter(norms_of(every).tolist())
     return {name: math.hypot(*[next(values) for _ in each]) for name, each in zip(layers, gradients, strict=True)}
+
+
+def norms_of(tensors: Sequence[Tensor]) -> Tensor:
+    """Return the L2 norm of each tensor, finite where all its elements are, (N,) float64.
+
+    In float32 squares of what is above 2^64 are infinite, and of what is below 2^-75 zero: a gradient that explodes
+    would be found not finite, and one that vanishes to be none.
+
+    Args:
+        tensors: At least one, floating. On a processor they are waited for.
+
+    Returns:
+        On the device of the first; float32 where that has no float64.
+    """
+    device = tensors[0].device
+    if all(tensor.is_cpu for tensor in tensors):
+        return torch.tensor([_norm(tensor) for tensor in tensors], dtype=torch.float64)
+    norms = torch._foreach_norm(list(tensors), 2, widest(device))
+    return torch.stack([norm.to(device) for norm in norms])
+
+
+def norm_of(tensors: Sequence[Tensor]) -> Tensor:
+    """Return the L2 norm of tensors as one vector, (), as `norms_of` does; 0 without any."""
+    return scaled_norm(norms_of(tensors)) if tensors else torch.zeros((), dtype=torch.float64)
+
+
+def widest(device: torch.device) -> torch.dtype:
+    """Return the floating dtype of the widest range that a device has."""
+    return torch.float32 if device.type == "mps" else torch.float64
+
+
+def scaled_norm(values: Tensor, dim: tuple[int, ...] | None = None) -> Tensor:
+    """Return the L2 norm over some dimensions, which stay, or as () over all; finite where its result is.
+
+    Args:
+        values: Floating.
+        dim: Dimensions.
+    """
+    most = values.abs().amax(() if dim is None else dim, keepdim=dim is not None)
+    scale = torch.where((most > 0) & torch.isfinite(most), most, 1.0)
+    norm: Tensor = torch.linalg.vector_norm(values / scale, dim=dim, keepdim=dim is not None) * scale
+    return norm
+
+
+def _norm(tensor: Tensor) -> float:
+    """Return the L2 norm of a tensor on the processor."""
+    dtype = torch.float64 if tensor.dtype == torch.float64 else torch.float32
+    norm = float(torch.linalg.vector_norm(tensor, dtype=dtype))
+    if _LEAST_SURE_NORM < norm < math.inf or not tensor.numel():
+        return norm
+    # Many times the work, where squares may have left the range.
+    return float(scaled_norm(tensor.double()))
 
 
 def gradients_of(owner: str, parameters: Iterable[nn.Parameter]) -> list[Tensor]:
