@@ -1,9 +1,14 @@
-"""The examples in the page on long sequences say what they print."""
+"""The examples in the pages on gradients run, and say what they print."""
 
 from __future__ import annotations
 
 import doctest
+import re
 from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
 
 
 def test_the_examples(root: Path) -> None:
@@ -13,3 +18,18 @@ def test_the_examples(root: Path) -> None:
     said: list[str] = []
     doctest.DocTestRunner().run(examples, out=said.append)
     assert not said, "".join(said)
+
+
+def test_the_snippets_of_the_overview_run_one_after_the_other(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = (root / "docs" / "gradients.md").read_text(encoding="utf-8")
+    snippets = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    assert len(snippets) == text.count("```python") > 2
+    torch.manual_seed(0)
+    names: dict[str, Any] = {}
+    for number, snippet in enumerate(snippets):
+        exec(compile(snippet, f"gradients.md, snippet {number}", "exec"), names)
+    # What the page says of it.
+    assert names["found"].reach.memory_length() < 150
+    assert "vanishing gradient" in capsys.readouterr().out
+    assert names["window"].x.shape[0] == names["bptt"].k1
+    assert all(parameter.grad is not None for parameter in names["layer"].parameters())

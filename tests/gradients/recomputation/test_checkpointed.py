@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -257,6 +258,47 @@ def test_networks_that_return_something_else() -> None:
         ValueError, match=r"Wrong was given 2 steps in dimension 1, but its output has shape \(3, 4\)\."
     ):
         ask(lambda x: (x[:, -1], x[:, 0]))
+
+
+class Normed(nn.Module):
+    """Batch normalisation of what a layer puts out, of all steps together or of each by itself."""
+
+    batch_first = False
+
+    def __init__(self, *, is_by_step: bool) -> None:
+        super().__init__()
+        self.rnn, self.norm = GRU(4, 5, dtype=torch.float64), nn.BatchNorm1d(5, dtype=torch.float64)
+        self.is_by_step = is_by_step
+
+    def forward(self, x: Tensor, state: Any = None) -> tuple[Tensor, Any]:
+        output, state = self.rnn(x, state)
+        if self.is_by_step:
+            return torch.stack([self.norm(step) for step in output]), state
+        return self.norm(output.flatten(0, 1)).view_as(output), state
+
+
+def test_statistics_over_all_steps(run: Any, agree: Any) -> None:
+    message = (
+        "Checkpointed: norm is a BatchNorm1d in training, whose statistics are taken over all steps at once, so that "
+        "those of a segment would be others. Call eval() on it, put it into a cell, which sees one step, or take a "
+        "LayerNorm."
+    )
+    x = torch.randn(T, B, 4, dtype=torch.float64)
+    network = Normed(is_by_step=False)
+    little = Checkpointed(network, checkpoint_every=2)
+    for _ in range(2):
+        with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+            little(x)
+    # With a row, two steps are the least that has statistics.
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        little(x[:, :1])
+    assert int(network.norm.num_batches_tracked) == 0
+    little.eval()
+    agree(run(little, x), run(network, x))
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        little.train()(x)
+    network = Normed(is_by_step=True)
+    agree(run(Checkpointed(network, checkpoint_every=2), x), run(network, x))
 
 
 def test_a_gradient_that_would_be_lost() -> None:

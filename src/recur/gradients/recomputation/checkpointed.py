@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 from torch.nn.utils.rnn import PackedSequence
 
+from recur.gradients.recomputation.batch_statistics import are_watched, check_statistics
 from recur.gradients.recomputation.budget import Costs, Plan, fitted, measured, planned
 from recur.gradients.recomputation.graph import leaves_of_graph
 from recur.gradients.recomputation.reversal import Reversal
@@ -40,6 +41,9 @@ class Checkpointed(nn.Module):
     segments. Masks for each step are drawn a segment at a time, so there a seed gives others than without
     `Checkpointed`. Buffers, such as running averages, are written once a segment, in the forward pass. Random numbers
     must be drawn from torch's generators.
+
+    What mixes steps that are not in its state, a convolution over time for instance, must be left outside. Batch
+    normalisation by statistics over all steps, those of a segment being others, is an error.
 
     A second derivative (`create_graph=True`) keeps every step. Without gradients, and while a program is exported, the
     layer is called as it is; `torch.compile` leaves it out of its graphs.
@@ -103,7 +107,7 @@ class Checkpointed(nn.Module):
         self.timed = tuple(timed)
         self._check_layer()
         self._costs: dict[Any, Costs] = {}
-        self._is_checked = False
+        self._is_checked = self._are_statistics_checked = False
 
     @property
     def batch_first(self) -> bool:
@@ -128,7 +132,8 @@ class Checkpointed(nn.Module):
         Raises:
             TypeError: x is no tensor, or the layer does not return a tensor and a nest of them.
             ValueError: An input with a time has other steps than x, `lengths` do not fit, the budget is too small,
-                or the layer uses a tensor with a gradient that is neither its parameter nor given to it.
+                the layer uses a tensor with a gradient that is neither its parameter nor given to it, or it
+                normalises by statistics over all steps.
             RuntimeError: It is called under a transform of `torch.func`.
         """
         if not torch.is_grad_enabled() or torch.compiler.is_exporting():
@@ -146,6 +151,9 @@ class Checkpointed(nn.Module):
         if length >= segments.num_steps:
             return self._called(x, state, inputs)
         self._check_weights(segments, given)
+        if not self._are_statistics_checked and are_watched(self.layer):
+            check_statistics(segments, given)
+            self._are_statistics_checked = True
         return Reversal(segments, length, slots).run(given)
 
     def plan(self, x: Tensor, state: Any = None, **inputs: Any) -> Plan:
