@@ -176,3 +176,23 @@ def test_a_score_of_another_shape(method: Any) -> None:
     message = r"^attribute: score must return one score a row, \(2,\), but returned \(2, 3\)\.$"
     with pytest.raises(ValueError, match=message):
         attribute(lambda x, rows: x.sum(2), torch.zeros(2, 3, 2), method=method, batch_size=2)
+
+
+@pytest.mark.parametrize(
+    "score",
+    [
+        lambda x, rows: torch.zeros(len(x)),
+        lambda x, rows: x.detach().sum((1, 2)),
+        # A gradient, but of something else.
+        lambda x, rows: (x.detach() * torch.ones(1, requires_grad=True)).sum((1, 2)),
+    ],
+)
+@pytest.mark.parametrize("method", ["gradient_input", "integrated_gradients"])
+def test_a_score_without_a_gradient(method: Any, score: Any) -> None:
+    inputs = torch.randn(2, 3, 1)
+    message = (
+        r"^attribute: the score has no gradient with respect to its inputs\. Do not detach them in score, or take "
+    )
+    with pytest.raises(ValueError, match=message):
+        attribute(score, inputs, method=method)
+    attribute(score, inputs, method="occlusion")

@@ -92,8 +92,9 @@ def test_a_partition_follows_the_law_too() -> None:
         ({"typical": None}, "typical must be a whole number from 1 on, not None."),
         ({"least": 0}, "least must be a whole number from 1 on, not 0."),
         ({"most": True}, "most must be a whole number from 1 on, not True."),
-        ({"deviation": -1}, "deviation must be a number from 0 on, not -1."),
-        ({"deviation": math.inf}, "deviation must be a number from 0 on, not inf."),
+        ({"deviation": -1}, "deviation must be a number of steps from 0 to 1e+15, not -1."),
+        ({"deviation": 1e308}, "deviation must be a number of steps from 0 to 1e+15, not 1e+308."),
+        ({"deviation": math.nan}, "deviation must be a number of steps from 0 to 1e+15, not nan."),
         ({"half_probability": 1.5}, "half_probability must be a number from 0 to 1, not 1.5."),
         ({"least": 71}, "typical is 70, but must be from least to most, 71 to 90."),
         ({"most": 69}, "typical is 70, but must be from least to most, 5 to 69."),
@@ -107,3 +108,18 @@ def test_values_out_of_range(options: dict[str, Any], message: str) -> None:
 def test_no_steps_cannot_be_cut() -> None:
     with pytest.raises(ValueError, match=r"^WindowLengths: num_steps must be a whole number from 1 on, not 0\.$"):
         WindowLengths(70).partition(0)
+
+
+@pytest.mark.parametrize("count", [-1, 2.0, True])
+def test_what_cannot_be_drawn(count: Any) -> None:
+    message = f"WindowLengths: count must be a whole number from 0 on, not {count}."
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        WindowLengths(70).draw(count)
+    assert WindowLengths(70).draw(0).tolist() == []
+
+
+def test_the_widest_deviation_that_is_allowed_can_be_drawn() -> None:
+    law = WindowLengths(70, deviation=1e15)
+    drawn = law.draw(100, seeded())
+    assert bool(((drawn >= law.shortest) & (drawn <= law.longest)).all())
+    assert int(drawn.max()) > 1e13

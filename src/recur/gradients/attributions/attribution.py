@@ -54,7 +54,8 @@ def attribute(
 
     Raises:
         TypeError: `inputs` or `baseline` is no float tensor.
-        ValueError: A shape, the method or a number is wrong, or `score` does not return one score a row.
+        ValueError: A shape, the method or a number is wrong, `score` does not return one score a row, or a method that
+            needs its gradient finds none.
 
     Example:
         >>> weights = torch.tensor([[1.0], [2.0], [-3.0]])
@@ -73,10 +74,13 @@ def attribute(
     if method == "occlusion":
         return _occlusion(score, inputs, base, batch_size)
     shares = []
-    for rows in torch.split(torch.arange(len(inputs), device=inputs.device), batch_size):
+    for number, rows in enumerate(torch.split(torch.arange(len(inputs), device=inputs.device), batch_size)):
         if method == "gradient_input":
             shares.append(_gradient_input(score, inputs[rows], base[rows], rows))
         else:
+            if number == 0:
+                # What Captum would say of a score without one is torch's word on a graph.
+                _gradient(score, inputs[rows], rows)
             shares.append(_integrated_gradients(score, inputs[rows], base[rows], rows, num_steps, batch_size))
     return torch.cat(shares)
 
@@ -120,12 +124,22 @@ def expanded_baseline(owner: str, inputs: Tensor, baseline: Tensor | None) -> Te
         ) from error
 
 
-def _gradient_input(score: Score, x: Tensor, base: Tensor, rows: Tensor) -> Tensor:
+def _gradient(score: Score, x: Tensor, rows: Tensor) -> Tensor:
+    """Return the gradient of the scores with respect to their inputs."""
     x = x.detach().requires_grad_()
     with torch.enable_grad():
         total = _checked(score(x, rows), rows).sum()
-    (gradient,) = torch.autograd.grad(total, x)
-    return (gradient * (x.detach() - base)).sum(2)
+    gradient = torch.autograd.grad(total, x, allow_unused=True)[0] if total.requires_grad else None
+    if gradient is None:
+        raise ValueError(
+            "attribute: the score has no gradient with respect to its inputs. Do not detach them in score, or take "
+            "method='occlusion', which needs none."
+        )
+    return gradient
+
+
+def _gradient_input(score: Score, x: Tensor, base: Tensor, rows: Tensor) -> Tensor:
+    return (_gradient(score, x, rows) * (x.detach() - base)).sum(2)
 
 
 def _integrated_gradients(

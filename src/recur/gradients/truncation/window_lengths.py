@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import KW_ONLY, dataclass
 
 import torch
@@ -12,6 +11,10 @@ from recur.kinds import is_number, is_whole
 
 _SHARE_OF_DEVIATION = 14
 """Merity et al. take a standard deviation, and a least length, of 5 where the typical length is 70."""
+
+
+_MOST_DEVIATION = 1e15
+"""Above it, lengths are no longer whole numbers that a float64 or an int64 holds."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +53,11 @@ class WindowLengths:
             value = getattr(self, name)
             if not is_whole(value, 1) and (name == "typical" or value is not None):
                 raise ValueError(f"WindowLengths: {name} must be a whole number from 1 on, not {value!r}.")
-        if self.deviation is not None and not (is_number(self.deviation) and 0 <= self.deviation < math.inf):
-            raise ValueError(f"WindowLengths: deviation must be a number from 0 on, not {self.deviation!r}.")
+        if self.deviation is not None and not (is_number(self.deviation) and 0 <= self.deviation <= _MOST_DEVIATION):
+            raise ValueError(
+                f"WindowLengths: deviation must be a number of steps from 0 to {_MOST_DEVIATION:g}, not "
+                f"{self.deviation!r}."
+            )
         if not (is_number(self.half_probability) and 0 <= self.half_probability <= 1):
             raise ValueError(
                 f"WindowLengths: half_probability must be a number from 0 to 1, not {self.half_probability!r}."
@@ -81,9 +87,14 @@ class WindowLengths:
         """Return `count` lengths, each drawn by itself, (count,) int64.
 
         Args:
-            count: How many.
+            count: How many, from 0 on.
             generator: On the CPU; torch's own when it is None.
+
+        Raises:
+            ValueError: `count` is below 0, or no whole number.
         """
+        if not is_whole(count, 0):
+            raise ValueError(f"WindowLengths: count must be a whole number from 0 on, not {count!r}.")
         is_half = torch.rand(count, generator=generator, dtype=torch.float64) < self.half_probability
         center = torch.where(is_half, self.typical / 2, float(self.typical))
         drawn = center + self.spread * torch.randn(count, generator=generator, dtype=torch.float64)
