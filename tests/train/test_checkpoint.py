@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -65,6 +66,24 @@ def test_every_byte_that_matters_is_checked(run: RunFolder) -> None:
             checkpoint.read(run)
 
 
+@pytest.mark.parametrize(("found", "age"), [(None, "an older"), (1, "an older"), (99, "a newer")])
+def test_one_of_another_version_says_so(run: RunFolder, found: int | None, age: str) -> None:
+    path = checkpoint.path_of(run)
+    state = torch.load(path, weights_only=True)
+    if found is None:
+        # As the first version wrote it.
+        state["recur"] = {"carried": torch.zeros(1, 4, 24), "random": state["recur"]["random"]}
+    else:
+        state["recur"]["format"] = found
+    torch.save(state, path)
+    message = (
+        f"{path}: written by {age} recur (format {found or 1}, this one reads 2), cannot be resumed; install the "
+        "version that env.json names, or train anew with --overwrite."
+    )
+    with pytest.raises(RunError, match=f"^{re.escape(message)}$"):
+        checkpoint.read(run)
+
+
 def test_it_holds_the_state_of_all_streams_and_of_the_random_numbers(run: RunFolder) -> None:
     state = checkpoint.read(run)
     assert checkpoint.process_count(state) == 1
@@ -83,6 +102,7 @@ def test_a_checkpoint_of_another_model_is_refused(run: RunFolder, console: Any) 
         ("model", "hidden_size", 23, r"does not fit config\.json: model\.\S* is \(.*\), expected \(.*\)\.$"),
         ("training", "batch_size", 2, r"does not fit config\.json: it has 4 streams, expected 2\.$"),
         ("training", "window", 8, r"does not fit config\.json: its window is 16, expected 8\.$"),
+        ("training", "vary_window", True, r"its law of window lengths is None, expected \{'typical': 16, .*\}\.$"),
         ("training", "reach", 48, r"does not fit config\.json: its reach is 16, expected 48\.$"),
     ):
         changed = json.loads(json.dumps(config))

@@ -20,6 +20,9 @@ from recur.tasks.language import LanguageTask
 
 _KEY = "recur"
 
+_FORMAT = 2
+"""Of what lies under the key. 1, which has no number, carried a state where now there is a whole `TruncatedBPTT`."""
+
 
 def path_of(run: RunFolder) -> Path:
     """Return where the checkpoint of `run` lies."""
@@ -30,7 +33,7 @@ def read(run: RunFolder) -> dict[str, Any]:
     """Return the checkpoint of `run`, read without running any code from it.
 
     Raises:
-        RunError: It is missing or damaged.
+        RunError: It is missing, damaged, or of another version of recur.
     """
     import pickle  # only for the name of the error that `weights_only` raises
     import zipfile
@@ -47,7 +50,12 @@ def read(run: RunFolder) -> dict[str, Any]:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
         step = checkpoint["global_step"]
         kept = checkpoint[_KEY]
-        if not isinstance(step, int) or "random" not in kept or not {"rows", "k1", "k2"} <= set(kept["carried"]):
+        _check_format(path, kept.get("format", 1))
+        if (
+            not isinstance(step, int)
+            or "random" not in kept
+            or not {"rows", "k1", "window_lengths", "k2"} <= set(kept["carried"])
+        ):
             raise KeyError(_KEY)
         validations_without_better(checkpoint)
         elapsed(checkpoint)
@@ -64,6 +72,15 @@ def read(run: RunFolder) -> dict[str, Any]:
     ) as e:
         raise RunError(f"{path}: damaged ({type(e).__name__}), cannot be resumed; train anew with --overwrite.") from e
     return dict(checkpoint)
+
+
+def _check_format(path: Path, found: int) -> None:
+    if found != _FORMAT:
+        age = "an older" if found < _FORMAT else "a newer"
+        raise RunError(
+            f"{path}: written by {age} recur (format {found}, this one reads {_FORMAT}), cannot be resumed; install "
+            "the version that env.json names, or train anew with --overwrite."
+        )
 
 
 def exists(run: RunFolder) -> bool:
@@ -89,10 +106,12 @@ def check_fits(state: dict[str, Any], run: RunFolder, task: LanguageTask, batch_
     streams = carried["rows"]
     if streams not in (None, batch_size):
         raise RunError(f"{path_of(run)}: does not fit config.json: it has {streams} streams, expected {batch_size}.")
-    for name, wanted_steps in (("window", task.truncation.k1), ("reach", task.truncation.k2)):
-        steps = carried["k1" if name == "window" else "k2"]
-        if steps != wanted_steps:
-            raise RunError(f"{path_of(run)}: does not fit config.json: its {name} is {steps}, expected {wanted_steps}.")
+    here = task.truncation.state_dict()
+    for name, key in (("window", "k1"), ("law of window lengths", "window_lengths"), ("reach", "k2")):
+        if carried[key] != here[key]:
+            raise RunError(
+                f"{path_of(run)}: does not fit config.json: its {name} is {carried[key]}, expected {here[key]}."
+            )
 
 
 def validations_without_better(state: dict[str, Any]) -> int:
@@ -155,7 +174,7 @@ class Checkpoints(Callback):
             random = _gathered(random[0].to(pl_module.device))
             carried = _over_streams(carried, lambda part, dim: torch.cat(_gathered(part), dim))
             carried["rows"] = None if carried["rows"] is None else carried["rows"] * trainer.world_size
-        checkpoint[_KEY] = {"carried": carried, "random": random}
+        checkpoint[_KEY] = {"format": _FORMAT, "carried": carried, "random": random}
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Take this process's rows of what is carried, and remember the random state for the first step."""
