@@ -49,7 +49,7 @@ def test_a_network_that_does_not_say() -> None:
 def test_directions() -> None:
     check_one_direction("Asking", lambda x: x)
     check_one_direction("Asking", nn.Sequential(GRU(2, 2)))
-    with pytest.raises(ValueError, match=r"^Asking: GRU reads in both directions, .* piece by piece\. Do otherwise\.$"):
+    with pytest.raises(ValueError, match=r"^Asking: 0, GRU, reads in both directions, .* by piece\. Do otherwise\.$"):
         check_one_direction("Asking", nn.Sequential(GRU(2, 2, bidirectional=True)), "Do otherwise.")
 
 

@@ -262,7 +262,7 @@ class NoReset(torch.nn.Module):
         (
             lambda: Stepper(torch.nn.Sequential(torch.nn.LSTM(3, 5, bidirectional=True))),
             ValueError,
-            "LSTM reads in both",
+            "0, LSTM, reads in both",
         ),
         (lambda: Stepper(NoReset(), None), ValueError, "a model takes batches; pass batch_size=1"),
         (

@@ -49,10 +49,11 @@ def check_one_direction(owner: str, model: Callable[..., Any], remedy: str = "")
         ValueError: A layer reads in both directions, so that it cannot be run piece by piece.
     """
     module = model if isinstance(model, nn.Module) else getattr(model, "__self__", None)
-    for each in module.modules() if isinstance(module, nn.Module) else ():
-        if getattr(each, "bidirectional", False):
+    for path, each in module.named_modules() if isinstance(module, nn.Module) else ():
+        if getattr(each, "bidirectional", False) is True:
+            what = f"{path}, {type(each).__name__}," if path else type(each).__name__
             raise ValueError(
-                f"{owner}: {type(each).__name__} reads in both directions, and the backward one begins at the end, so "
+                f"{owner}: {what} reads in both directions, and the backward one begins at the end, so "
                 f"it cannot be run piece by piece. {remedy or 'Take a layer of one direction.'}"
             )
 
@@ -133,8 +134,8 @@ def state_tensors(owner: str, state: Any) -> tuple[Tensor, ...]:
 def in_evaluation(module: nn.Module) -> Iterator[None]:
     """Keep a module, and all within it, in evaluation mode for a while."""
     training = [each for each in module.modules() if each.training]
-    module.eval()
     try:
+        module.eval()
         yield
     finally:
         for each in training:

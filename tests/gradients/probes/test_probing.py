@@ -353,7 +353,11 @@ def test_what_cannot_be_probed_says_so() -> None:
     layer = nn.RNN(2, 3)
     x = torch.randn(5, 1, 2)
     good = (x, torch.randn(5, 1, 3))
-    with pytest.raises(TypeError, match=r"the model must return \(output, state\), but returned Tensor"):
+    with pytest.raises(
+        ValueError, match=r"^probe: batch_first is True, but GRU has batch_first=False\. Leave it out\.$"
+    ):
+        probe(recur_nn.GRU(3, 4), (torch.randn(5, 2, 3), torch.randn(5, 2, 4)), batch_first=True)
+    with pytest.raises(TypeError, match=r"must return \(output, state\), but returned Tensor"):
         probe(lambda x, state: x, good, batch_first=False)
     with pytest.raises(TypeError, match=r"the state 1 is torch\.int64, and has no gradient"):
         probe(lambda x, state: (x, (x, x.long())), good, batch_first=False)

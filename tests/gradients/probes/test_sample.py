@@ -167,7 +167,7 @@ def test_networks_that_read_in_both_directions_are_refused() -> None:
     with pytest.raises(ValueError, match="probe: both, GRU, reads in both directions"):
         probe(tower, (x, target))
     assert type(tower.both) is nn.GRU
-    with pytest.raises(ValueError, match="state_jacobian: the model, LSTM, reads in both directions"):
+    with pytest.raises(ValueError, match="state_jacobian: LSTM reads in both directions"):
         state_jacobian(recur_nn.LSTM(3, 4, bidirectional=True), x)
 
 

@@ -30,7 +30,7 @@ from recur.gradients import TruncatedBPTT, WindowLengths
         (
             {"model": nn.Sequential(nn.LSTM(2, 2, bidirectional=True))},
             ValueError,
-            "LSTM reads in both directions, and the backward one begins at the end, so it cannot be run piece by "
+            "0, LSTM, reads in both directions, and the backward one begins at the end, so it cannot be run piece by "
             "piece. Take a layer of one direction.",
         ),
         (

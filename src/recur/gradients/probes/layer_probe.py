@@ -16,6 +16,7 @@ from recur.gradients.probes.sequence_model import Reading, SequenceModel
 from recur.gradients.probes.state_vector import StateVector, vector_of
 from recur.nn import Everything, GatedLayer, RecurrentLayer, initialization
 from recur.ops._forms import takers
+from recur.ops._scan import mask_of
 
 _STEPS_AT_ONCE, _STEPS_BETWEEN_RESETS = 16, 4
 
@@ -99,8 +100,8 @@ def probed_layers(
     alive = lengths_B = None
     if reading.lengths is not None:
         lengths_B = torch.as_tensor(reading.lengths).cpu()
-        steps_T = torch.arange(x.shape[1 if layer.batch_first else 0])
-        alive = steps_T < lengths_B[:, None] if layer.batch_first else steps_T[:, None] < lengths_B
+        alive = mask_of(lengths_B, x.shape[1 if layer.batch_first else 0])
+        alive = alive.t() if layer.batch_first else alive
         alive = alive.to(x.device)
     with torch.no_grad():
         everything = layer(x, reading.state, return_all=True, lengths=lengths_B, **reading.along)

@@ -15,6 +15,7 @@ from recur.gradients.probes.state_vector import StateVector, vector_of
 from recur.nn import nest
 from recur.nn.sequences import lengths_of
 from recur.ops._checks import check_reset
+from recur.ops._scan import mask_of
 
 Loss = Callable[[Any, Any], Tensor]
 """Output and target to the loss of each step, (B, T) or (T, B) as x, or of the last step alone, (B,)."""
@@ -138,9 +139,8 @@ class Sample:
         if self.weight is not None:
             found = found * model.piece(self.weight, begin, end)
         if self.lengths is not None:
-            step = torch.arange(begin, end)
-            alive = step < self.lengths[:, None] if model.batch_first else step[:, None] < self.lengths
-            found = found.masked_fill(~alive.to(found.device), 0.0)
+            alive_TB = mask_of(self.lengths - begin, end - begin).to(found.device)
+            found = found.masked_fill(~(alive_TB.t() if model.batch_first else alive_TB), 0.0)
         return found
 
 

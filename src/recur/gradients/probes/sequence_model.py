@@ -13,6 +13,7 @@ from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
 from recur.nn import RecurrentLayer, nest
 from recur.nn.accelerate import accelerate
+from recur.nn.contract import batch_first_of, check_one_direction, in_evaluation, output_and_state, state_tensors
 
 
 class SequenceModel:
@@ -27,7 +28,7 @@ class SequenceModel:
 
     Raises:
         TypeError: The model cannot be called.
-        ValueError: A layer inside reads in both directions.
+        ValueError: A layer inside reads in both directions, or `batch_first` is not the model's own.
     """
 
     def __init__(
@@ -40,16 +41,10 @@ class SequenceModel:
     ) -> None:
         if not callable(model):
             raise TypeError(f"{owner}: model must be a module or a function, but is {type(model).__name__}.")
-        for name, module in model.named_modules() if isinstance(model, nn.Module) else ():
-            if getattr(module, "bidirectional", False) is True:
-                raise ValueError(
-                    f"{owner}: {name or 'the model'}, {type(module).__name__}, reads in both directions, so what it "
-                    "says of a step rests on later steps too, and no state leads from one step to the next. Give a "
-                    "model that reads in one direction; recur.gradients.attribute tells what any output rests on."
-                )
+        check_one_direction(owner, model, "recur.gradients.attribute tells what any output rests on.")
         self.owner = owner
         self.model = model
-        self.batch_first = bool(getattr(model, "batch_first", True)) if batch_first is None else batch_first
+        self.batch_first = batch_first_of(owner, model, batch_first)
         self.axis = 1 if self.batch_first else 0
         self.along = {name: value for name, value in (along or {}).items() if value is not None}
 
@@ -71,18 +66,9 @@ class SequenceModel:
         """
         along = {name: self.piece(value, begin, end) for name, value in self.along.items()}
         found = self.model(self.piece(x, begin, end), state, **along)
-        if not (isinstance(found, tuple) and len(found) == 2):
-            raise TypeError(
-                f"{self.owner}: the model must return (output, state), but returned {nest.shown(_kinds(found))}. "
-                "Return the state after the last step too: without it nothing tells how far back a gradient reaches."
-            )
-        output, state = found
+        output, state = output_and_state(self.owner, self.model, found)
+        state_tensors(self.owner, state)
         for name, leaf in nest.leaves(state):
-            if not isinstance(leaf, Tensor):
-                raise TypeError(
-                    f"{self.owner}: the model must return (output, state) with a state of tensors, but "
-                    f"{name or 'the state'} is {type(leaf).__name__}."
-                )
             if not leaf.is_floating_point():
                 raise TypeError(f"{self.owner}: the state {name} is {leaf.dtype}, and has no gradient.")
         return output, state
@@ -91,10 +77,6 @@ class SequenceModel:
 def is_differentiable(state: Any) -> bool:
     """Return whether each part of a state is a tensor that can have a gradient."""
     return all(isinstance(leaf, Tensor) and leaf.is_floating_point() for _, leaf in nest.leaves(state))
-
-
-def _kinds(value: Any) -> Any:
-    return nest.mapped(lambda leaf: type(leaf).__name__, value)
 
 
 @contextmanager
@@ -111,22 +93,19 @@ def held_still(model: Any, *, keeps_gradients: bool = False) -> Iterator[None]:
     if not isinstance(model, nn.Module):
         yield
         return
-    training = [module for module in model.modules() if module.training]
     trained = [] if keeps_gradients else [each for each in model.parameters() if each.requires_grad]
     accelerated = None
-    try:
-        model.eval()
-        accelerated = accelerate(model)
-        for parameter in trained:
-            parameter.requires_grad_(False)
-        yield
-    finally:
-        for parameter in trained:
-            parameter.requires_grad_(True)
-        if accelerated is not None:
-            accelerated.undo()
-        for module in training:
-            module.training = True
+    with in_evaluation(model):
+        try:
+            accelerated = accelerate(model)
+            for parameter in trained:
+                parameter.requires_grad_(False)
+            yield
+        finally:
+            for parameter in trained:
+                parameter.requires_grad_(True)
+            if accelerated is not None:
+                accelerated.undo()
 
 
 class Reading(NamedTuple):
