@@ -156,8 +156,6 @@ class TruncatedBPTT:
         """
         self._carried = Carried.at_the_beginning(state)
 
-    # --- running ------------------------------------------------------------------------------------------------
-
     def __call__(
         self, x: Tensor, *, reset: Tensor | None = None, lengths: Lengths | None = None, **sequences: Tensor
     ) -> Any:
@@ -206,13 +204,13 @@ class TruncatedBPTT:
                     outputs.append(output)
             if end == ahead > start:
                 snapshots.append(Snapshot(ahead, detached(state)))
-        kept: tuple[Piece, ...] = ()
-        if self._is_long:
-            kept = tuple([p.between(max(start, p.begin), p.end) for p in (*before, newest.detached()) if p.end > start])
-        # A next window shorter than k1 reaches back to steps before the newest snapshot.
-        snapshots = snapshots if self._is_long else snapshots[-1:]
         # Changed at the end: a window that failed can be given again.
-        self._carried = Carried(newest.end, rows, tuple(snapshots), kept)
+        if self._is_long:
+            # A next window shorter than k1 reaches back to steps before the newest snapshot.
+            kept = [piece.between(start, piece.end) for piece in (*before, newest.detached()) if piece.end > start]
+            self._carried = Carried(newest.end, rows, tuple(snapshots), tuple(kept))
+        else:
+            self._carried = Carried(newest.end, rows, (snapshots[-1],))
         return joined_outputs(outputs, self._time)
 
     def _reach(self, begin: int, end: int) -> tuple[int, int]:
@@ -267,8 +265,6 @@ class TruncatedBPTT:
                 f"{_OWNER}: the window has {steps} steps, but {name} is {self._longest}. Cut it, as windows() does."
             )
         self._carried.check_goes_on(x, sequences, self._time)
-
-    # --- losses and windows -------------------------------------------------------------------------------------
 
     def loss(self, losses: Tensor, weight: Tensor | None = None, *, lengths: Lengths | None = None) -> Tensor:
         """Return the loss of a window, to be differentiated.
@@ -352,8 +348,6 @@ class TruncatedBPTT:
         if self.k1 is None:
             raise ValueError(f"{_OWNER}: {asked} needs k1, the steps of a window. Pass k1.")
         return self.k1
-
-    # --- checkpoints --------------------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Any]:
         """Return what is carried and the state of `generator`: tensors and plain values, copies of their own.
