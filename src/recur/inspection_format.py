@@ -13,12 +13,12 @@ known.
 | `unit` | what a symbol is: "character", "byte", "token", or "step" of a series |
 | `symbols`, `unknown` | (text) each symbol as it stands there; `symbol` and `count` of what the model does not know |
 | `series` | (series) names of the `channels`, and what each step is called, `times` |
-| `losses` | N: nats (text) or mean squared error (series) of each symbol given all before it |
+| `losses` | N: nats (text) or loss (series) of each symbol given all before it |
 | `model` | `name`, `parameters`, `vocabulary_size`, `embedding_size`, `tied`, `residual` |
 | `layers` | see below |
 | `properties` | see below |
 | `next` | (text) the `vocabulary` |
-| `attribution` | `window` W, `note`, and `methods`: `key`, `name`, and how it was checked, `deletion` |
+| `attribution` | `window` W, `note`, the `unit` of falls, and `methods`: `key`, `name`, its check (`deletion`) |
 | `probe` | `recur.gradients.Probe.to_json`, or null |
 | `diagnosis` | of each finding, `name`, `what`, `evidence`, `advice` |
 

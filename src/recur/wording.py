@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 _CELLS = {"rnn": "RNN", "gru": "GRU", "lstm": "LSTM", "indrnn": "IndRNN", "mgu": "MGU", "ligru": "LiGRU"}
 
 
@@ -14,6 +16,16 @@ def quantity(number: float, noun: str) -> str:
     """
     written = f"{number:,}" if isinstance(number, int) else f"{number:g}"
     return f"{written} {noun if number == 1 else noun + 's'}"
+
+
+def enumerated(names: Sequence[str]) -> str:
+    """Return names as a sentence enumerates them.
+
+    Example:
+        >>> enumerated(["one", "two", "three"])
+        'one, two and three'
+    """
+    return " and ".join(part for part in (", ".join(names[:-1]), *names[-1:]) if part)
 
 
 def cell_name(cell: str) -> str:

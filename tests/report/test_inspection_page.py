@@ -233,6 +233,13 @@ def test_a_long_series_of_many_channels_stays_small(inspected: Inspected) -> Non
     assert len(page_of(run).encode()) < 5_000_000
 
 
+def test_what_is_measured_in_the_loss_is_not_said_to_be_in_nats(inspected: Inspected, said: Any) -> None:
+    run = inspected(lambda content, tensors: content["attribution"].update(unit="units of the loss"), kind="series")
+    text = said(page_of(run))
+    assert "costs the prediction 1.07 units of the loss, as many at random" in text
+    assert "nats" not in text
+
+
 @pytest.mark.parametrize("kind", ["text", "series"])
 def test_hostile_strings_are_shown_and_do_nothing(inspected: Inspected, parsed: Any, kind: str) -> None:
     def change(content: dict[str, Any], tensors: dict[str, Any]) -> None:
@@ -243,7 +250,7 @@ def test_hostile_strings_are_shown_and_do_nothing(inspected: Inspected, parsed: 
         content["layers"][0]["scales"][EVIL] = 1.0
         tensors["layers.0.x"] = tensors["layers.0.c"]
         content["properties"][0] |= {"name": EVIL, "note": EVIL}
-        content["attribution"] |= {"note": EVIL}
+        content["attribution"] |= {"note": EVIL, "unit": EVIL}
         content["attribution"]["methods"][0]["name"] = EVIL
         for layer in content["probe"]["layers"]:
             layer |= {"name": EVIL, "kind": EVIL, "gates": {EVIL: next(iter(layer["gates"].values()))}}

@@ -214,6 +214,7 @@ def test_a_loss_of_ones_own_is_what_everything_is_about() -> None:
     error = np.abs(found.tensors["predictions"][1:].numpy() - np.float32(values[1:])).sum(1)
     assert found.content["losses"][1:] == pytest.approx(error.tolist(), abs=1e-5)
     assert "less the loss" in found.content["attribution"]["note"]
+    assert found.content["attribution"]["unit"] == "units of the loss"
     changed, row = replaced(model, values, found, 5)
     position = int(found.tensors["attribution.positions"][row])
     loss = np.abs(changed - np.float32(values[position + 1])).sum()

@@ -111,6 +111,8 @@ class Attribution:
     """What each method says."""
     note: str
     """What to know before believing it."""
+    unit: str
+    """What falls of a prediction are in."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -262,7 +264,12 @@ def attribution_of(content: Mapping[str, Any], tensors: Tensors, count: int) -> 
         )
     if not methods or not len(order):
         return None
-    return Attribution(positions=positions[order], methods=tuple(methods), note=visible(as_text(stored.get("note"))))
+    return Attribution(
+        positions=positions[order],
+        methods=tuple(methods),
+        note=visible(as_text(stored.get("note"))),
+        unit=visible(as_text(stored.get("unit"))) or "nats",
+    )
 
 
 def _parts(weights: np.ndarray[Any, Any]) -> NDArray[np.float32]:

@@ -324,8 +324,9 @@ def _surprising(seen: Inspection) -> int:
 
 
 def _deletion(seen: Inspection) -> Iterator[Chart]:
-    methods = () if seen.attribution is None else seen.attribution.methods
-    checked = [(one.name, one.deletion) for one in methods if one.deletion is not None]
+    if seen.attribution is None:
+        return
+    checked = [(one.name, one.deletion) for one in seen.attribution.methods if one.deletion is not None]
     if not checked:
         return
     lines = [
@@ -344,7 +345,7 @@ def _deletion(seen: Inspection) -> Iterator[Chart]:
     yield Chart(
         key="deletion",
         title="What deleting inputs costs",
-        y_label="nats worse",
+        y_label=f"worse, in {seen.attribution.unit}",
         summary="How much worse predictions get when the inputs that a method calls important are deleted, with the "
         "standard error of the difference from as many at random.",
         series=(at_random, *lines),

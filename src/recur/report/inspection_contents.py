@@ -15,7 +15,7 @@ from recur.report.inspection import Inspection
 from recur.report.passage import Passage, Scale, chance, nearly_largest, scale_for, symbol_name, symbols
 from recur.report.sketch import Curves, curves
 from recur.report.values import percent
-from recur.wording import quantity
+from recur.wording import enumerated, quantity
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +102,7 @@ def summary_of(seen: Inspection) -> tuple[tuple[str, str], ...]:
             )
         )
     elif len(known):
-        said.append(("Prediction", f"Its mean squared error on this series is {float(known.mean()):.3g}."))
+        said.append(("Prediction", f"Its loss is {float(known.mean()):.3g} a step on average."))
     said.append(("Units", _best_units(seen)))
     if seen.probe is not None and seen.probe.memory_length is not None:
         length = quantity(round(seen.probe.memory_length), seen.unit)
@@ -111,7 +111,7 @@ def summary_of(seen: Inspection) -> tuple[tuple[str, str], ...]:
         checked = [method for method in seen.attribution.methods if method.deletion is not None]
         good = [method.name for method in checked if method.deletion and method.deletion.is_faithful]
         if good:
-            said.append(("Reasons", f"What its predictions rest on can be told, by {' and '.join(good)}."))
+            said.append(("Reasons", f"What its predictions rest on can be told, by {enumerated(good)}."))
         elif checked:
             said.append(("Reasons", "No method could tell what its predictions rest on clearly better than chance."))
     if seen.diagnosis:
@@ -205,8 +205,8 @@ def parts_table(seen: Inspection) -> tuple[tuple[str, ...], ...]:
     return tuple(rows)
 
 
-def method_view(method: Method, count: int) -> MethodView:
-    """Return how a method of attribution fared over `count` predictions."""
+def method_view(method: Method, count: int, unit: str) -> MethodView:
+    """Return how a method of attribution fared over `count` predictions, measured in `unit`."""
     deletion = method.deletion
     if deletion is None:
         return MethodView(name=method.name, verdict="It was not checked.", is_faithful=False, curves=None, table=())
@@ -217,14 +217,14 @@ def method_view(method: Method, count: int) -> MethodView:
         ],
         label=f"How much worse the prediction gets when inputs are deleted, by {method.name} and at random.",
         x_label="of the inputs deleted",
-        y_label="nats worse",
+        y_label=f"worse, in {unit}",
         is_percent=True,
         errors=deletion.errors,
     )
     figures = zip(deletion.shares, deletion.chosen, deletion.random, deletion.errors, strict=True)
     return MethodView(
         name=method.name,
-        verdict=_verdict(deletion, count),
+        verdict=_verdict(deletion, count, unit),
         is_faithful=deletion.is_faithful,
         curves=drawn,
         table=tuple(
@@ -238,13 +238,13 @@ def _figure(value: float | None) -> str:
     return "unknown" if value is None else f"{value:.2f}".replace("-", "\N{MINUS SIGN}")
 
 
-def _verdict(deletion: Deletion, count: int) -> str:
+def _verdict(deletion: Deletion, count: int, unit: str) -> str:
     middle = told_share(deletion.shares)
     share, chosen, at_random = deletion.shares[middle], deletion.chosen[middle], deletion.random[middle]
     error = deletion.errors[middle]
     figures = (
         f"Deleting the {percent(share)} of the inputs that it calls most important costs the prediction "
-        f"{_figure(chosen)} nats, as many at random {_figure(at_random)}"
+        f"{_figure(chosen)} {unit}, as many at random {_figure(at_random)}"
     )
     figures += "." if error is None else f" (standard error of the difference {_figure(error)})."
     if deletion.is_faithful:

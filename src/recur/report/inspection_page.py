@@ -138,7 +138,9 @@ def _html(seen: Inspection, run: RunFolder, classes: NDArray[np.uint8], selectio
         searched=searched(seen),
         reach=None if probe is None else reach_of(probe, clipping_of(rows_of_kind(run.metrics(), "train"))),
         probed=() if probe is None else tuple(layer_view(one, cells.get(one.name, "")) for one in probe.layers),
-        methods=() if found is None else tuple(method_view(one, len(found.positions)) for one in found.methods),
+        methods=()
+        if found is None
+        else tuple(method_view(one, len(found.positions), found.unit) for one in found.methods),
         unknown=unknown_of(seen),
         parts_table=parts_table(seen),
         selection=selection,

@@ -53,6 +53,7 @@ class ExplainedPredictions:
         note: What a share is, and how it was checked.
         shares: By method, the signed share of the step at p - W + 1 + w, (A, W) float32; 0 before the beginning.
         deletions: By method, whether its shares can be believed; empty with fewer than two positions.
+        unit: What shares and falls are in.
     """
 
     window: int
@@ -60,6 +61,7 @@ class ExplainedPredictions:
     note: str
     shares: dict[str, Tensor] = field(default_factory=dict)
     deletions: dict[str, Deletion] = field(default_factory=dict)
+    unit: str = "nats"
 
     def to_json(self) -> dict[str, Any]:
         """Return all but the tensors as it stands in `inspect.json`."""
@@ -71,6 +73,7 @@ class ExplainedPredictions:
                 for key in self.shares
             ],
             "note": self.note,
+            "unit": self.unit,
         }
 
     def tensors(self) -> dict[str, Tensor]:
@@ -114,6 +117,7 @@ def explained(
     units: int,
     share: str,
     seed: int,
+    unit: str = "nats",
 ) -> ExplainedPredictions:
     """Return the shares of all methods, and which of these can be believed.
 
@@ -126,6 +130,7 @@ def explained(
         units: Units of all layers, by which the memory is bounded.
         share: What a share is, a sentence for people.
         seed: Of the random deletions.
+        unit: What scores are in.
     """
     window = inputs.shape[1]
     mask = torch.arange(window, device=inputs.device) < lengths.unsqueeze(1)
@@ -144,6 +149,7 @@ def explained(
         note=f"{share} {_NOTE}",
         shares={method: _right_aligned(own, lengths.cpu().numpy()) for method, own in found.items()},
         deletions=deletions,
+        unit=unit,
     )
 
 

@@ -37,9 +37,9 @@ def explain_forecasts(
     positions = explained_positions(np.concatenate([[0.0], recording.losses]), window)
     # What state comes before the first step, the model alone knows.
     positions = positions[positions >= 1]
-    scale, said = 1.0, "less the loss"
+    scale, said, unit = 1.0, "less the loss", "units of the loss"
     if loss is squared_error and len(positions):
-        scale, said = x.shape[1] / (2 * max(float(recording.losses.mean()), 1e-12)), _LIKELIHOOD
+        scale, said, unit = x.shape[1] / (2 * max(float(recording.losses.mean()), 1e-12)), _LIKELIHOOD, "nats"
     begins = np.maximum(positions - window + 1, 1)
     known = states_before(model, x, begins.tolist()) if len(positions) else None
     if known is None:
@@ -64,4 +64,5 @@ def explain_forecasts(
         units=sum(layer.hidden_size for layer in recording.layers),
         share=_SHARE.format(said),
         seed=seed,
+        unit=unit,
     )

@@ -206,7 +206,7 @@ def test_bounds_together_are_refused() -> None:
         ValueError, match=r"^clip_gradients: max_norm and max_value are given together\. Give one of them\.$"
     ):
         clip_gradients([], max_norm=1.0, max_value=1.0)
-    with pytest.raises(ValueError, match=r"^clip_gradients: max_norm and max_layer_norm and max_ratio are given tog"):
+    with pytest.raises(ValueError, match=r"^clip_gradients: max_norm, max_layer_norm and max_ratio are given tog"):
         clip_gradients([], max_norm=1.0, max_layer_norm=1.0, max_ratio=1.0)
 
 

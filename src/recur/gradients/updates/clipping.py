@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from recur.gradients.updates.norms import gradients_of, layers_of, norm_of, scaled_norm, widest
 from recur.kinds import is_number
+from recur.wording import enumerated
 
 Clippable: TypeAlias = nn.Module | Mapping[str, Iterable[nn.Parameter]] | Iterable[nn.Parameter]
 """A network, its parameters by layer as `layers_of` returns them, or parameters."""
@@ -106,7 +107,7 @@ def clip_gradients(
 def _check(bounds: Mapping[str, float | None]) -> None:
     given = {name: bound for name, bound in bounds.items() if bound is not None}
     if len(given) > 1:
-        raise ValueError(f"clip_gradients: {' and '.join(given)} are given together. Give one of them.")
+        raise ValueError(f"clip_gradients: {enumerated(list(given))} are given together. Give one of them.")
     for name, bound in given.items():
         if not is_number(bound):
             raise TypeError(f"clip_gradients: {name} must be a number, but is {type(bound).__name__}.")
