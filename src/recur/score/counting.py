@@ -1,0 +1,106 @@
+"""Which targets count, and means over those that do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+
+Axes: TypeAlias = int | Sequence[int]
+"""One dimension, or several."""
+
+
+def floating(owner: str, name: str, value: Tensor) -> Tensor:
+    """Return `value` if it is a floating tensor.
+
+    Raises:
+        TypeError: It is something else.
+    """
+    if not isinstance(value, Tensor) or not value.is_floating_point():
+        found = value.dtype if isinstance(value, Tensor) else type(value).__name__
+        raise TypeError(f"{owner}: {name} must be a floating torch.Tensor, but is {found}.")
+    return value
+
+
+def same_shape(owner: str, name: str, value: Tensor, target: Tensor) -> Tensor:
+    """Return `value` if it is a floating tensor with the shape of `target`.
+
+    Raises:
+        TypeError: It is no floating tensor.
+        ValueError: It has another shape.
+    """
+    if floating(owner, name, value).shape != target.shape:
+        raise ValueError(
+            f"{owner}: {name} has shape {tuple(value.shape)}, but must have the target's, {tuple(target.shape)}."
+        )
+    return value
+
+
+def weights(owner: str, target: Tensor, weight: Tensor | None) -> Tensor:
+    """Return how much each target counts, in the shape and dtype of `target`; 0 where it is missing, which is NaN.
+
+    Args:
+        owner: Who asks, for errors.
+        target: Any shape, floating.
+        weight: Broadcast to `target`; floating from 0 on, or bool. None counts all that is there.
+
+    Raises:
+        TypeError: `target` is no floating tensor, or `weight` is no tensor of numbers or bools.
+        ValueError: A weight is below 0 or not finite, or the shapes do not agree.
+    """
+    there = ~floating(owner, "target", target).isnan()
+    if weight is None:
+        return there.to(target.dtype)
+    if not isinstance(weight, Tensor) or weight.is_complex():
+        found = weight.dtype if isinstance(weight, Tensor) else type(weight).__name__
+        raise TypeError(f"{owner}: weight must be a torch.Tensor of numbers or bools, but is {found}.")
+    weight = weight.to(target.device, target.dtype)
+    if not bool(((weight >= 0) & weight.isfinite()).all()):
+        raise ValueError(f"{owner}: a weight is negative or not finite, but each must be a number from 0 on.")
+    try:
+        weight = weight.expand(target.shape)
+    except RuntimeError:
+        raise ValueError(
+            f"{owner}: weight has shape {tuple(weight.shape)}, which does not fit a target of {tuple(target.shape)}."
+        ) from None
+    return torch.where(there, weight, 0)
+
+
+def counted(weight: Tensor, *values: Tensor) -> list[Tensor]:
+    """Return `values` with zeros where `weight` is 0, so that what lies there reaches neither sum nor gradient."""
+    counts = weight > 0
+    return [torch.where(counts, value, 0) for value in values]
+
+
+def kept_axes(owner: str, keep: Axes, num_axes: int) -> tuple[int, ...]:
+    """Return the dimensions that are not averaged, from 0 on and in order.
+
+    Raises:
+        ValueError: One does not exist.
+    """
+    axes = (keep,) if isinstance(keep, int) else tuple(keep)
+    for axis in axes:
+        if not -num_axes <= axis < num_axes:
+            raise ValueError(f"{owner}: keep names dimension {axis}, but the target has {num_axes} dimensions.")
+    return tuple(sorted({axis % num_axes for axis in axes}))
+
+
+def weighted_mean(owner: str, values: Tensor, weight: Tensor, keep: Axes) -> Tensor:
+    """Return the mean of `values` over all dimensions but those of `keep`; NaN where nothing counts.
+
+    Args:
+        owner: Who asks, for errors.
+        values: Any shape, floating, finite wherever `weight` is 0.
+        weight: The same shape.
+        keep: Dimensions that remain.
+
+    Raises:
+        ValueError: `keep` names a dimension that is not there.
+    """
+    kept = kept_axes(owner, keep, values.dim())
+    others = [axis for axis in range(values.dim()) if axis not in kept]
+    if not others:
+        return torch.where(weight > 0, values, torch.nan)
+    return (values * weight).sum(others) / weight.sum(others)
