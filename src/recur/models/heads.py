@@ -29,7 +29,7 @@ Size: TypeAlias = int | Sequence[int]
 """Numbers to predict: one dimension of them, or several."""
 
 _LEAST = 1e-6
-"""Added to what must be above 0, so that no density becomes infinite; small beside series that are scaled to about 1."""
+"""Added to what must be above 0, so that no density is infinite; small beside series scaled to about 1."""
 
 
 class Head(nn.Module):
@@ -208,8 +208,7 @@ class NegativeBinomialHead(Head):
         super().__init__(in_features, output_size, num_parameters=2, loss=loss)
         if loss == "pinball":
             raise ValueError(
-                "NegativeBinomialHead: loss is 'pinball', but quantiles of counts have no gradient. Take 'nll' or
-                'crps'."
+                "NegativeBinomialHead: loss is 'pinball', but quantiles of counts have no gradient. Take 'nll'."
             )
 
     def distribution(self, raw: Tensor) -> NegativeBinomial:
@@ -256,7 +255,7 @@ class MixtureHead(Head):
 
 
 class QuantileHead(Head):
-    """A head for quantiles that cannot cross: the middle one, and positive steps from there to both sides.
+    """A head for quantiles that cannot cross: the middle one, and steps from there to both sides, never backwards.
 
     Args:
         in_features: H, the features of the network.

@@ -39,9 +39,7 @@ class Point(Distribution):
         Raises:
             ValueError: Always.
         """
-        raise ValueError(
-            "Point: a point forecast has no density. Take by='crps', which is the absolute error, or 'squared'."
-        )
+        raise ValueError("Point: a point has no density. Take by='crps', which is the absolute error, or 'squared'.")
 
     def cdf(self, target: Tensor) -> Tensor:
         """Return 1 where `target` is the value or above it, else 0, (...)."""

@@ -128,7 +128,9 @@ class Quantiles(Distribution):
         q = self.levels
         low = (self.values[..., 1] - self.values[..., 0]) / math.log(q[1] / q[0])
         high = (self.values[..., -1] - self.values[..., -2]) / math.log((1 - q[-2]) / (1 - q[-1]))
-        return low, high
+        # Where they coincide, the tail is as good as nothing, but can still be divided by.
+        least = torch.finfo(low.dtype).eps
+        return low.clamp(min=least), high.clamp(min=least)
 
     def _passed(self, y: Tensor) -> Tensor:
         """Return the probability between each two neighbours that lies below `y`, (..., Q - 1)."""

@@ -36,8 +36,8 @@ def incomplete_beta(a: Tensor, b: Tensor, logit: Tensor) -> Tensor:
         logit: Where, broadcast; may be infinite.
 
     Returns:
-        From 0 to 1, the broadcast shape. The error is below 1e-13, or where a parameter is below 4 and the other large,
-        the rounding of the latter's log gamma: 1e-9 at a million.
+        From 0 to 1, the broadcast shape. What has a probability below 1e-17 is lost. The error is below 1e-13, or where
+        a parameter is below 4 and the other large, the rounding of the latter's log gamma: 1e-9 at a million.
     """
     a, b, logit = torch.broadcast_tensors(a, b, logit)  # type: ignore[no-untyped-call]
     # Further out the result is 0 or 1 as far as float64 tells.
