@@ -21,6 +21,7 @@ from recur.nn.multiplicative import MultiplicativeLSTM, MultiplicativeLSTMCell
 from recur.nn.packed_stepper import PackedStepper
 from recur.nn.phased import PhasedLSTM, PhasedLSTMCell
 from recur.nn.recurrent import Recurrent
+from recur.nn.reversible import ReversibleInstanceNorm, Scale
 from recur.nn.rhn import RHN, RHNCell
 from recur.nn.rnn import RNN
 from recur.nn.sequences import left_to_right_padding, right_to_left_padding
@@ -68,6 +69,8 @@ __all__ = [
     "RNNCell",
     "Recurrent",
     "RecurrentLayer",
+    "ReversibleInstanceNorm",
+    "Scale",
     "Stepper",
     "Steps",
     "from_flax",
