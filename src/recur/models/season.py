@@ -17,13 +17,13 @@ def find_season(history: Tensor, *, mask: Tensor | None = None, longest: int | N
     """Return the number of steps after which series repeat; 1 where they do not.
 
     A season of k steps shows as high autocorrelation at k and 2 k, and low at k / 2 and 3 k / 2. The contrast of the
-    two, (r_k + r_2k - r_k/2 - r_3k/2) / 2, is negative or near zero for noise, a trend, and the multiples 2 k, 4 k, ....
-    The autocorrelation is that of the series without their straight lines, each divided by its variance and all pooled.
+    two, (r_k + r_2k - r_k/2 - r_3k/2) / 2, is negative or near zero for noise, a trend, and the multiples 2 k, 4 k and
+    so on. It is taken from the series without their straight lines, each divided by its variance and all pooled.
 
-    A lag may be the season if the contrast has a peak there of at least 4.5 times what it would vary by without a season:
+    A lag may be the season if the contrast has a peak there of at least 4.5 times what it varies by without a season:
     Bartlett's formula, sqrt((1 + 2 sum r_j^2) / n) over n pairs, with the memory of the series up to half a season, so
-    that noise and random walks do not pass. Of these the season is the shortest that takes away at least half as much of
-    the variation as the best does: the contrast relative to that of a perfect season, 1 - (r_k/2 + r_3k/2) / 2.
+    that noise and random walks do not pass. Of these the season is the shortest that takes away at least half as much
+    of the variation as the best does: the contrast relative to that of a perfect season, 1 - (r_k/2 + r_3k/2) / 2.
 
     Args:
         history: Training part of each series, (..., T), floating; the same season is looked for in all. NaN is missing.
