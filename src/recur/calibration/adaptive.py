@@ -45,7 +45,7 @@ class AdaptiveConformal:
         >>> for error in (1.0, -2.0, 3.0):
         ...     conformal.update(torch.tensor(10.0 + error), torch.tensor(10.0))
         >>> conformal.interval(torch.tensor(0.0))
-        (tensor(-2.), tensor(2.))
+        (tensor(-3.), tensor(3.))
     """
 
     def __init__(

@@ -101,6 +101,7 @@ def fit_tail(scores: Tensor, *, level: float = 0.98, weight: Tensor | None = Non
         ValueError: `scores` has no dimension, a series has no value that counts, or an option is out of range.
 
     Example:
+        >>> import math
         >>> scores = -torch.log1p(-torch.arange(0.5, 20000).double() / 20000)
         >>> tail = fit_tail(scores)
         >>> f"{tail.threshold(1e-4).item():.1f}, exactly {-math.log(1e-4):.1f}"
@@ -168,7 +169,7 @@ def fit_pareto(excesses: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
         for _ in range(_NUM_SEARCHES):
             offsets = torch.linspace(-gap, gap, num_places, dtype=place.dtype, device=place.device)
             places = place + offsets.view(-1, *(1 for _ in place.shape))
-            costs = torch.cat([cost(some) for some in places.split(at_once)])
+            costs = torch.cat([cost(some) for some in torch.split(places, at_once)])
             place = places.gather(0, costs.argmin(0, keepdim=True)).squeeze(0)
             gap, num_places = 2 * gap / (num_places - 1), _NUM_PLACES[1]
         shape = shape_of(place)

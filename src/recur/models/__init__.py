@@ -1,1 +1,80 @@
-"""Networks made of the layers of `recur.nn`."""
+"""Networks made of the layers of `recur.nn`, what they say of numbers to come, and the rules that they have to beat."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from recur._lazy import lazy_names
+
+if TYPE_CHECKING:
+    from recur.models.baselines import Baseline as Baseline
+    from recur.models.baselines import Drift as Drift
+    from recur.models.baselines import Mean as Mean
+    from recur.models.baselines import Naive as Naive
+    from recur.models.baselines import SeasonalNaive as SeasonalNaive
+    from recur.models.distributions import Distribution as Distribution
+    from recur.models.distributions import Gaussian as Gaussian
+    from recur.models.distributions import GaussianMixture as GaussianMixture
+    from recur.models.distributions import NegativeBinomial as NegativeBinomial
+    from recur.models.distributions import Point as Point
+    from recur.models.distributions import Quantiles as Quantiles
+    from recur.models.distributions import StudentT as StudentT
+    from recur.models.heads import GaussianHead as GaussianHead
+    from recur.models.heads import Head as Head
+    from recur.models.heads import MixtureHead as MixtureHead
+    from recur.models.heads import NegativeBinomialHead as NegativeBinomialHead
+    from recur.models.heads import PointHead as PointHead
+    from recur.models.heads import QuantileHead as QuantileHead
+    from recur.models.heads import StudentTHead as StudentTHead
+    from recur.models.season import find_season as find_season
+
+_ORIGINS = {
+    "Baseline": ".baselines",
+    "Distribution": ".distributions",
+    "Drift": ".baselines",
+    "Gaussian": ".distributions",
+    "GaussianHead": ".heads",
+    "GaussianMixture": ".distributions",
+    "Head": ".heads",
+    "Mean": ".baselines",
+    "MixtureHead": ".heads",
+    "Naive": ".baselines",
+    "NegativeBinomial": ".distributions",
+    "NegativeBinomialHead": ".heads",
+    "Point": ".distributions",
+    "PointHead": ".heads",
+    "QuantileHead": ".heads",
+    "Quantiles": ".distributions",
+    "SeasonalNaive": ".baselines",
+    "StudentT": ".distributions",
+    "StudentTHead": ".heads",
+    "find_season": ".season",
+}
+__all__ = [
+    "Baseline",
+    "Distribution",
+    "Drift",
+    "Gaussian",
+    "GaussianHead",
+    "GaussianMixture",
+    "Head",
+    "Mean",
+    "MixtureHead",
+    "Naive",
+    "NegativeBinomial",
+    "NegativeBinomialHead",
+    "Point",
+    "PointHead",
+    "QuantileHead",
+    "Quantiles",
+    "SeasonalNaive",
+    "StudentT",
+    "StudentTHead",
+    "find_season",
+]
+
+__getattr__ = lazy_names(__name__, _ORIGINS)
+
+
+def __dir__() -> list[str]:
+    return list(__all__)
