@@ -115,9 +115,11 @@ def test_bad_input_is_named() -> None:
     streams = AdaptiveConformal(3)
     with pytest.raises(ValueError, match=r"^AdaptiveConformal: forecast has shape \(2,\), but the streams \(3,\)\.$"):
         streams.interval(torch.zeros(2))
-    with pytest.raises(TypeError, match=r"^AdaptiveConformal: mask must be a torch.bool tensor\.$"):
+    with pytest.raises(
+        TypeError, match=r"^AdaptiveConformal: mask must be a torch.bool tensor, but is torch.float32\.$"
+    ):
         streams.update(torch.zeros(3), torch.zeros(3), mask=torch.ones(3))
-    with pytest.raises(ValueError, match=r"^AdaptiveConformal: mask has shape \(2,\), but must have \(3,\)\.$"):
+    with pytest.raises(ValueError, match=r"^AdaptiveConformal: mask has shape \(2,\), but the values have \(3,\)\.$"):
         streams.update(torch.zeros(3), torch.zeros(3), mask=torch.ones(2, dtype=torch.bool))
     with pytest.raises(ValueError, match=r"the state holds errors of shape \(3, 9\), but this one \(3, 500\)"):
         streams.load_state_dict(AdaptiveConformal(3, window=9).state_dict())

@@ -67,7 +67,7 @@ def test_bad_input_is_named() -> None:
         find_season(torch.zeros(9), longest=0)
     with pytest.raises(TypeError, match=r"^find_season: longest must be an int, but is float\.$"):
         find_season(torch.zeros(9), longest=3.0)  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match=r"^find_season: mask must be a torch.bool tensor\.$"):
+    with pytest.raises(TypeError, match=r"^find_season: mask must be a torch.bool tensor, but is torch.float32\.$"):
         find_season(torch.zeros(9), mask=torch.ones(9))
-    with pytest.raises(ValueError, match=r"^find_season: mask has shape \(3,\), but the history has \(9,\)\.$"):
+    with pytest.raises(ValueError, match=r"^find_season: mask has shape \(3,\), but the values have \(9,\)\.$"):
         find_season(torch.zeros(9), mask=torch.ones(3, dtype=torch.bool))

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from recur.calibration.conformal import conformal_rank, fraction
+from recur.calibration.conformal import conformal_rank
 from recur.kinds import is_number, is_whole
-from recur.score.counting import floating, same_shape
+from recur.score.counting import floating, fraction, present, same_shape
 
 
 class AdaptiveConformal:
@@ -99,15 +99,7 @@ class AdaptiveConformal:
         """
         self._checked("target", target)
         same_shape("AdaptiveConformal", "forecast", forecast, target)
-        there = ~(target.isnan() | forecast.isnan())
-        if mask is not None:
-            if not isinstance(mask, Tensor) or mask.dtype != torch.bool:
-                raise TypeError("AdaptiveConformal: mask must be a torch.bool tensor.")
-            if mask.shape != target.shape:
-                raise ValueError(
-                    f"AdaptiveConformal: mask has shape {tuple(mask.shape)}, but must have {tuple(target.shape)}."
-                )
-            there = there & mask
+        there = present("AdaptiveConformal", target, mask) & ~forecast.isnan()
         error = (target - forecast).abs()
         is_miss = (error > self._margin(forecast)) | (self.alpha >= 1)
         moved = self.alpha + self.rate * ((1 - self.coverage) - is_miss.double())

@@ -8,8 +8,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from recur.kinds import is_number
-from recur.score.counting import floating, same_shape, weights
+from recur.score.counting import floating, fraction, same_shape, weights
 
 
 class _Conformal:
@@ -186,17 +185,3 @@ def conformal_rank(number: Tensor, coverage: float | Tensor) -> Tensor:
     """Return ceil((n + 1) coverage), int64, at least 1, for coverages above 0, float64."""
     # The product is rounded; one that is whole must not become the next.
     return torch.ceil((number + 1) * torch.as_tensor(coverage, dtype=torch.float64) - 1e-9).long().clamp(min=1)
-
-
-def fraction(owner: str, name: str, value: float) -> float:
-    """Return a number between 0 and 1, both not included.
-
-    Raises:
-        TypeError: It is no number.
-        ValueError: It is out of range.
-    """
-    if not is_number(value):
-        raise TypeError(f"{owner}: {name} must be a number, but is {type(value).__name__}.")
-    if not 0 < value < 1:
-        raise ValueError(f"{owner}: {name} is {value}, but must lie between 0 and 1.")
-    return float(value)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Self
 
 import torch
 from torch import Tensor
 
-from recur.calibration.conformal import fraction
 from recur.calibration.tail import Tail, fit_pareto, fit_tail
 from recur.kinds import is_whole
-from recur.score.counting import floating
+from recur.score.counting import floating, fraction
+
+_TAIL = tuple(field.name for field in dataclasses.fields(Tail))
 
 
 class Spot:
@@ -145,7 +147,7 @@ class Spot:
         """Return all that the streams have taught, as tensors of its own; nothing before `fit`."""
         if self.tail is None:
             return {}
-        tail = {name: getattr(self.tail, name) for name in ("level", "share", "shape", "scale", "num_excesses")}
+        tail = {name: getattr(self.tail, name) for name in _TAIL}
         state = tail | {"peaks": self._peaks, "next": self._next, "seen": self._seen}
         return {name: value.clone() for name, value in state.items()}
 
@@ -165,7 +167,7 @@ class Spot:
                 f"{self.max_peaks}."
             )
         self._peaks, self._next, self._seen = state["peaks"], state["next"], state["seen"]
-        self.tail = Tail(**{name: state[name] for name in ("level", "share", "shape", "scale", "num_excesses")})
+        self.tail = Tail(**{name: state[name] for name in _TAIL})
 
     def _fitted(self) -> Tail:
         if self.tail is None:

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from recur.calibration.conformal import fraction
-from recur.score.counting import floating, weights
+from recur.score.counting import floating, fraction, weights
 
 _LEAST_EXCESSES = 10
 """With fewer, only the scale is estimated and the tail taken as exponential."""

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from recur.score.counting import floating, weights
+from recur.score.calibration import counted_classes
 
 _LOWEST, _HIGHEST = 1e-3, 1e3
 
@@ -48,24 +48,10 @@ class Temperature:
             ValueError: Shapes do not agree, a class does not exist, a logit is NaN, or nothing counts.
         """
         name = "Temperature"
-        floating(name, "logits", logits)
-        if not isinstance(target, Tensor) or target.dtype != torch.int64:
-            found = target.dtype if isinstance(target, Tensor) else type(target).__name__
-            raise TypeError(f"{name}: target must be a torch.int64 tensor, but is {found}.")
-        if logits.dim() == 0 or logits.shape[:-1] != target.shape:
-            raise ValueError(
-                f"{name}: logits have shape {tuple(logits.shape)}, but must have that of the target, "
-                f"{tuple(target.shape)}, and one more dimension for the classes."
-            )
-        weight = weights(name, torch.where(target >= 0, 0.0, torch.nan).double(), weight)
-        counts = weight > 0
-        scores, target, weight = logits.detach()[counts].double(), target[counts], weight[counts]
+        chosen, target, weight = counted_classes(name, "logits", logits, target, weight)
+        scores = chosen.detach().double()
         if not len(target):
             raise ValueError(f"{name}: no target counts, so there is nothing to fit.")
-        if int(target.max()) >= logits.shape[-1]:
-            raise ValueError(
-                f"{name}: a target is class {int(target.max())}, but there are {logits.shape[-1]} classes."
-            )
         if bool(scores.isnan().any()):
             raise ValueError(f"{name}: a logit is NaN. Did the training diverge?")
         # Relative to the true class; a class that is ruled out has no probability at any temperature.

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from recur.kinds import is_whole
-from recur.score.counting import floating
+from recur.score.counting import floating, present
 
 
 class Baseline(ABC):
@@ -39,7 +39,7 @@ class Baseline(ABC):
         name = type(self).__name__
         if floating(name, "history", history).dim() == 0:
             raise ValueError(f"{name}: history must have shape (..., T), but has no dimension.")
-        self._state = self._fitted(history, self._there(history, mask))
+        self._state = self._fitted(history, present(name, history, mask))
         return self
 
     def update(self, values: Tensor, *, mask: Tensor | None = None) -> None:
@@ -54,7 +54,7 @@ class Baseline(ABC):
             ValueError: A shape is another than before.
         """
         name = type(self).__name__
-        there = self._there(floating(name, "values", values), mask)
+        there = present(name, floating(name, "values", values), mask)
         if not self._state:
             self.fit(values.new_empty(*values.shape, 0))
         if values.shape != self._shape:
@@ -105,19 +105,6 @@ class Baseline(ABC):
     @property
     def _shape(self) -> torch.Size:
         return self._state["seen"].shape
-
-    def _there(self, values: Tensor, mask: Tensor | None) -> Tensor:
-        """Return which values are there."""
-        there = ~values.isnan()
-        if mask is None:
-            return there
-        name = type(self).__name__
-        if not isinstance(mask, Tensor) or mask.dtype != torch.bool:
-            found = mask.dtype if isinstance(mask, Tensor) else type(mask).__name__
-            raise TypeError(f"{name}: mask must be a torch.bool tensor, but is {found}.")
-        if mask.shape != values.shape:
-            raise ValueError(f"{name}: mask has shape {tuple(mask.shape)}, but the values have {tuple(values.shape)}.")
-        return there & mask.to(values.device)
 
     def _fitted(self, history: Tensor, there: Tensor) -> dict[str, Tensor]:
         """Return the state after `history`, with "seen" (...), how many values were there, and "steps" ()."""

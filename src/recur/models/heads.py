@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import ClassVar, TypeAlias
 
@@ -32,7 +32,7 @@ _LEAST = 1e-6
 """Added to what must be above 0, so that no density is infinite; small beside series scaled to about 1."""
 
 
-class Head(nn.Module):
+class Head(nn.Module, ABC):
     """A linear layer whose outputs are the parameters of distributions.
 
     Args:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from recur.kinds import is_whole
-from recur.score.counting import floating
+from recur.score.counting import floating, present
 
 _LEAST_SHARE = 0.05
 _LEAST_DEVIATIONS = 4.5
@@ -48,15 +48,7 @@ def find_season(history: Tensor, *, mask: Tensor | None = None, longest: int | N
         raise TypeError(f"find_season: longest must be an int, but is {type(longest).__name__}.")
     if longest is not None and longest < 1:
         raise ValueError(f"find_season: longest is {longest}, but must be at least 1.")
-    there = ~history.isnan()
-    if mask is not None:
-        if not isinstance(mask, Tensor) or mask.dtype != torch.bool:
-            raise TypeError("find_season: mask must be a torch.bool tensor.")
-        if mask.shape != history.shape:
-            raise ValueError(
-                f"find_season: mask has shape {tuple(mask.shape)}, but the history has {tuple(history.shape)}."
-            )
-        there = there & mask
+    there = present("find_season", history, mask)
     num_steps = history.shape[-1]
     longest = min(num_steps // 4, num_steps if longest is None else longest)
     if longest < 2:

@@ -75,28 +75,13 @@ def reliability(
         >>> table.weight, table.expected_error
         (tensor([0., 0., 0., 1., 1.]), tensor(0.4000))
     """
-    floating("reliability", "probabilities", probabilities)
-    if not isinstance(target, Tensor) or target.dtype != torch.int64:
-        found = target.dtype if isinstance(target, Tensor) else type(target).__name__
-        raise TypeError(f"reliability: target must be a torch.int64 tensor, but is {found}.")
     if not is_whole(num_bins):
         raise TypeError(f"reliability: num_bins must be an int, but is {type(num_bins).__name__}.")
     if num_bins < 1:
         raise ValueError(f"reliability: num_bins is {num_bins}, but must be at least 1.")
     if bins not in ("width", "mass"):
         raise ValueError(f"reliability: bins must be 'width' or 'mass', but is {bins!r}.")
-    if probabilities.dim() == 0 or probabilities.shape[:-1] != target.shape:
-        raise ValueError(
-            f"reliability: probabilities have shape {tuple(probabilities.shape)}, but must have that of the target, "
-            f"{tuple(target.shape)}, and one more dimension for the classes."
-        )
-    there = torch.where(target >= 0, 0.0, torch.nan).to(probabilities.dtype)
-    weight = weights("reliability", there, weight)
-    counts = weight > 0
-    weight, chosen, target = weight[counts], probabilities[counts], target[counts]
-    num_classes = probabilities.shape[-1]
-    if target.numel() and int(target.max()) >= num_classes:
-        raise ValueError(f"reliability: a target is class {int(target.max())}, but there are {num_classes} classes.")
+    chosen, target, weight = counted_classes("reliability", "probabilities", probabilities, target, weight)
     if not bool(((chosen >= 0) & (chosen <= 1)).all()):
         raise ValueError("reliability: a probability is not between 0 and 1. Give probabilities, not logits.")
     if target.numel() == 0:
@@ -120,3 +105,36 @@ def _edges(confidence: Tensor, num_bins: int, bins: Bins) -> Tensor:
     # Each edge is one of the confidences, which belongs to the bin below.
     ranks = torch.arange(1, num_bins, device=confidence.device) * confidence.numel() // num_bins - 1
     return torch.cat([even[:1], confidence.sort().values[ranks.clamp(min=0)], even[-1:]])
+
+
+def counted_classes(
+    owner: str, name: str, scores: Tensor, target: Tensor, weight: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return scores (N, C), targets (N,) and weights (N,) of the predictions that count.
+
+    Args:
+        owner: Who asks, for errors.
+        name: What the scores are, for errors.
+        scores: Of each class, (..., C), floating.
+        target: True classes, (...), int64; negative ones are missing.
+        weight: How much each counts, broadcast to `target`; None counts each as 1.
+
+    Raises:
+        TypeError: An argument is of the wrong kind.
+        ValueError: Shapes do not agree, or a class does not exist, or a weight is out of range.
+    """
+    floating(owner, name, scores)
+    if not isinstance(target, Tensor) or target.dtype != torch.int64:
+        found = target.dtype if isinstance(target, Tensor) else type(target).__name__
+        raise TypeError(f"{owner}: target must be a torch.int64 tensor, but is {found}.")
+    if scores.dim() == 0 or scores.shape[:-1] != target.shape:
+        raise ValueError(
+            f"{owner}: {name} have shape {tuple(scores.shape)}, but must have that of the target, "
+            f"{tuple(target.shape)}, and one more dimension for the classes."
+        )
+    weight = weights(owner, torch.where(target >= 0, 0.0, torch.nan).to(scores.dtype), weight)
+    counts = weight > 0
+    scores, target = scores[counts], target[counts]
+    if len(target) and int(target.max()) >= scores.shape[-1]:
+        raise ValueError(f"{owner}: a target is class {int(target.max())}, but there are {scores.shape[-1]} classes.")
+    return scores, target, weight[counts]

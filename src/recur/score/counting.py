@@ -8,6 +8,8 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
+from recur.kinds import is_number
+
 Axes: TypeAlias = int | Sequence[int]
 """One dimension, or several."""
 
@@ -68,6 +70,24 @@ def weights(owner: str, target: Tensor, weight: Tensor | None) -> Tensor:
     return torch.where(there, weight, 0)
 
 
+def present(owner: str, values: Tensor, mask: Tensor | None) -> Tensor:
+    """Return which values are there, bool: those that are not NaN and, where a mask is given, True in it.
+
+    Raises:
+        TypeError: `mask` is no bool tensor.
+        ValueError: It has another shape.
+    """
+    there = ~values.isnan()
+    if mask is None:
+        return there
+    if not isinstance(mask, Tensor) or mask.dtype != torch.bool:
+        found = mask.dtype if isinstance(mask, Tensor) else type(mask).__name__
+        raise TypeError(f"{owner}: mask must be a torch.bool tensor, but is {found}.")
+    if mask.shape != values.shape:
+        raise ValueError(f"{owner}: mask has shape {tuple(mask.shape)}, but the values have {tuple(values.shape)}.")
+    return there & mask.to(values.device)
+
+
 def counted(weight: Tensor, *values: Tensor) -> list[Tensor]:
     """Return `values` with zeros where `weight` is 0, so that what lies there reaches neither sum nor gradient."""
     counts = weight > 0
@@ -104,3 +124,17 @@ def weighted_mean(owner: str, values: Tensor, weight: Tensor, keep: Axes) -> Ten
     if not others:
         return torch.where(weight > 0, values, torch.nan)
     return (values * weight).sum(others) / weight.sum(others)
+
+
+def fraction(owner: str, name: str, value: float) -> float:
+    """Return a number between 0 and 1, both not included.
+
+    Raises:
+        TypeError: It is no number.
+        ValueError: It is out of range.
+    """
+    if not is_number(value):
+        raise TypeError(f"{owner}: {name} must be a number, but is {type(value).__name__}.")
+    if not 0 < value < 1:
+        raise ValueError(f"{owner}: {name} is {value}, but must lie between 0 and 1.")
+    return float(value)

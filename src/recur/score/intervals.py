@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from recur.kinds import is_number
-from recur.score.counting import Axes, counted, same_shape, weighted_mean, weights
+from recur.score.counting import Axes, counted, fraction, same_shape, weighted_mean, weights
 
 
 def coverage(target: Tensor, lower: Tensor, upper: Tensor, *, weight: Tensor | None = None, keep: Axes = ()) -> Tensor:
@@ -82,10 +81,7 @@ def interval_score(
         >>> interval_score(torch.tensor([1.0, 5.0]), torch.zeros(2), torch.full((2,), 2.0), 0.5)
         tensor(8.)
     """
-    if not is_number(confidence):
-        raise TypeError(f"interval_score: confidence must be a number, but is {type(confidence).__name__}.")
-    if not 0 < confidence < 1:
-        raise ValueError(f"interval_score: confidence is {confidence}, but must lie between 0 and 1.")
+    confidence = fraction("interval_score", "confidence", confidence)
     weight, target, lower, upper = _checked("interval_score", target, lower, upper, weight)
     outside = (lower - target).clamp(min=0) + (target - upper).clamp(min=0)
     return weighted_mean("interval_score", upper - lower + outside * (2 / (1 - confidence)), weight, keep)
