@@ -136,7 +136,7 @@ def fit_pareto(excesses: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
     """Return shape and scale of generalised Pareto distributions of greatest likelihood, (...).
 
     With x = shape / scale, the likelihood is greatest at shape = mean log(1 + x y), where it is
-    -n (log(shape / x) + shape + 1) (Grimshaw 1993, equation 2.1). x runs from -1 / max y to infinity, searched evenly
+    -n (log(shape / x) + shape + 1) (Grimshaw 1993). x runs from -1 / max y to infinity, searched evenly
     in log(1 + x max y).
 
     Args:

@@ -60,6 +60,7 @@ class Baseline(ABC):
         if values.shape != self._shape:
             raise ValueError(f"{name}: values have shape {tuple(values.shape)}, but before {tuple(self._shape)}.")
         self._take(self._state, values, there)
+        self._state["seen"] += there
         self._state["steps"] += 1
 
     def forecast(self, horizon: int) -> Tensor:
@@ -116,7 +117,7 @@ class Baseline(ABC):
 
     @abstractmethod
     def _take(self, state: dict[str, Tensor], values: Tensor, there: Tensor) -> None:
-        """Put one more value into the state, which then also counts it as seen."""
+        """Put one more value into the state, but for the counts."""
 
     @abstractmethod
     def _ahead(self, state: dict[str, Tensor], horizon: int) -> Tensor:
@@ -137,7 +138,6 @@ class Naive(Baseline):
 
     def _take(self, state: dict[str, Tensor], values: Tensor, there: Tensor) -> None:
         state["last"] = torch.where(there, values, state["last"])
-        state["seen"] = state["seen"] + there
 
     def _ahead(self, state: dict[str, Tensor], horizon: int) -> Tensor:
         return state["last"].unsqueeze(-1).expand(*self._shape, horizon).clone()
@@ -191,7 +191,6 @@ class SeasonalNaive(Baseline):
     def _take(self, state: dict[str, Tensor], values: Tensor, there: Tensor) -> None:
         place = int(state["steps"]) % self.season
         state["places"][..., place] = torch.where(there, values, state["places"][..., place])
-        state["seen"] = state["seen"] + there
 
     def _ahead(self, state: dict[str, Tensor], horizon: int) -> Tensor:
         places = (torch.arange(horizon) + int(state["steps"])) % self.season
@@ -217,7 +216,6 @@ class Drift(Baseline):
         for end, is_taken in (("first", is_first), ("last", there)):
             state[end] = torch.where(is_taken, values, state[end])
             state[f"{end}_step"] = torch.where(is_taken, state["steps"], state[f"{end}_step"])
-        state["seen"] = state["seen"] + there
 
     def _ahead(self, state: dict[str, Tensor], horizon: int) -> Tensor:
         # One value alone gives no slope; it is repeated.
@@ -240,10 +238,9 @@ class Mean(Baseline):
         return {"mean": torch.where(there, history, 0).sum(-1) / there.sum(-1)}
 
     def _take(self, state: dict[str, Tensor], values: Tensor, there: Tensor) -> None:
-        state["seen"] = state["seen"] + there
         # NaN before the first value.
-        before = torch.where(state["seen"] > 1, state["mean"], values)
-        moved = before + (values - before) / state["seen"].clamp(min=1)
+        before = torch.where(state["seen"] > 0, state["mean"], values)
+        moved = before + (values - before) / (state["seen"] + 1)
         state["mean"] = torch.where(there, moved, state["mean"])
 
     def _ahead(self, state: dict[str, Tensor], horizon: int) -> Tensor:

@@ -187,7 +187,7 @@ class StudentTHead(Head):
 class NegativeBinomialHead(Head):
     """A head for counts: mean, and the softplus of the other output as what the variance has beyond Poisson's.
 
-    Source: Salinas et al. (2020), section 3.2: variance = mean + dispersion mean^2, with dispersion = 1 / total_count.
+    Source: Salinas et al. (2020), section 3.1: variance = mean + dispersion mean^2, with dispersion = 1 / total_count.
 
     Args:
         in_features: H, the features of the network.

@@ -11,7 +11,7 @@ from recur.score.counting import counted, same_shape, weights
 def nasa_score(target: Tensor, forecast: Tensor, *, weight: Tensor | None = None) -> Tensor:
     """Return NASA's score of remaining useful life: a sum over units, 0 at best, in which late costs more than early.
 
-    Source: Saxena et al. (2008), equation 7, of the PHM08 challenge and C-MAPSS: with d the predicted minus the true
+    Source: Saxena et al. (2008), of the PHM08 challenge and C-MAPSS: with d the predicted minus the true
     life, exp(-d / 13) - 1 where the prediction is early (d < 0), and exp(d / 10) - 1 where it is late.
 
     Args:

@@ -51,7 +51,7 @@ def smape(target: Tensor, forecast: Tensor, *, weight: Tensor | None = None, kee
     """Return the symmetric mean absolute percentage error, from 0 to 200.
 
     The mean of 200 |y - f| / (|y| + |f|), and 0 where both are 0, as in the M3 and M4 competitions (Makridakis &
-    Hibon 2000, section 4). It is meant for what cannot be negative.
+    Hibon 2000). It is meant for what cannot be negative.
 
     Arguments, result and errors are those of `mae`.
 
@@ -69,7 +69,7 @@ def smape(target: Tensor, forecast: Tensor, *, weight: Tensor | None = None, kee
 def mase(target: Tensor, forecast: Tensor, scale: Tensor, *, weight: Tensor | None = None, keep: Axes = ()) -> Tensor:
     """Return the mean absolute scaled error: below 1 is better than the (seasonal) naive rule was in training.
 
-    Source: Hyndman & Koehler (2006), section 3: the mean of |y - f| / scale over all targets.
+    Source: Hyndman & Koehler (2006): the mean of |y - f| / scale over all targets.
 
     Args:
         target: As for `mae`, with the series first: (N, horizon).
@@ -109,7 +109,7 @@ def mase(target: Tensor, forecast: Tensor, scale: Tensor, *, weight: Tensor | No
 def seasonal_scale(history: Tensor, *, season: int = 1) -> Tensor:
     """Return the mean absolute error of the seasonal naive rule within the training part, one for each series.
 
-    Source: Hyndman & Koehler (2006), section 3, with the seasonal rule of their section 4: the mean of
+    Source: Hyndman & Koehler (2006), with the seasonal rule for seasonal series: the mean of
     |y_t - y_(t-season)|, over the pairs of which both are there.
 
     Args:

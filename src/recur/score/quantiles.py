@@ -68,7 +68,7 @@ def quantile_crps(
 ) -> Tensor:
     """Return the continuous ranked probability score, as far as some quantiles tell it.
 
-    The score is twice the integral of the pinball loss over all levels (Gneiting & Ranjan 2011, equation 12). Here each
+    The score is twice the integral of the pinball loss over all levels (Gneiting & Ranjan 2011). Here each
     level stands for all that are closer to it than to another. So the median alone gives the absolute error, and the
     levels (k - 1/2) / K of a sample's K values give `sample_crps` of it.
 

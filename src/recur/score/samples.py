@@ -19,13 +19,13 @@ def sample_crps(
     """Return the mean continuous ranked probability score of samples.
 
     Source: Gneiting & Raftery (2007), equation 21, E|X - y| - E|X - X'| / 2, computed from the sorted sample in
-    O(S log S) (Jordan et al. 2019, section 4).
+    O(S log S) (Jordan et al. 2019).
 
     Args:
         target: What came, (...), floating. NaN is missing and does not count.
         samples: (S, ...), S values for each target.
         is_fair: False scores the sample itself as the forecast. True scores the distribution that it was drawn from,
-            without the bias of a small sample (Ferro 2014, equation 3); it needs two values at least.
+            without the bias of a small sample (Ferro 2014); it needs two values at least.
         weight: How much each target counts, broadcast to `target`, floating or bool; None counts each as 1.
         keep: Dimensions of `target` that are not averaged.
 

@@ -54,7 +54,7 @@ class GaussianMixture(Distribution):
         return (self._shares * normal_cdf((target.unsqueeze(-1) - self.loc) / self.scale)).sum(-1)
 
     def crps(self, target: Tensor) -> Tensor:
-        """Return the continuous ranked probability score, (...), in closed form (Grimit et al. 2006, equation 5)."""
+        """Return the continuous ranked probability score, (...), in closed form (Grimit et al. 2006)."""
         shares = self._shares
         near = (shares * half_distance(target.unsqueeze(-1) - self.loc, self.scale)).sum(-1) * 2
         apart = self.loc.unsqueeze(-1) - self.loc.unsqueeze(-2)

@@ -60,7 +60,7 @@ class NegativeBinomial(Distribution):
         return _cdf(target.double(), mean, total_count).to(self.rate.dtype)
 
     def crps(self, target: Tensor) -> Tensor:
-        """Return the continuous ranked probability score, (...), in closed form (Wei & Held 2014, equation 18).
+        """Return the continuous ranked probability score, (...), in closed form (Wei & Held 2014).
 
         It is E|X - y| - E|X - X'| / 2. The first takes the distribution function, the second an integral; neither costs
         more for large counts.

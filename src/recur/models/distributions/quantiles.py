@@ -83,7 +83,7 @@ class Quantiles(Distribution):
         """Return the continuous ranked probability score, (...), of the whole distribution in closed form.
 
         Measured from the target, it is twice the integral of Q(q) over the levels above the target's own, less twice
-        the integral of q Q(q) over all (from the pinball form, Gneiting & Ranjan 2011, equation 12).
+        the integral of q Q(q) over all (from the pinball form, Gneiting & Ranjan 2011).
         """
         x, q = self.values - target.unsqueeze(-1), self._q
         low, high = self._tails()
