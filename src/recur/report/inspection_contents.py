@@ -248,7 +248,7 @@ def _verdict(deletion: Deletion, count: int, unit: str) -> str:
     )
     figures += "." if error is None else f" (standard error of the difference {_figure(error)})."
     if deletion.is_faithful:
-        return f"Can be believed. {figures}"
+        return f"Can be believed, over {quantity(count, 'prediction')}. {figures}"
     return f"Not clearly better than chance over {quantity(count, 'prediction')}. {figures}"
 
 

@@ -172,14 +172,11 @@ def _cure(probe: Probe, known: Training) -> str:
     steps = known.lag or known.window or probe.num_steps
     chrono = f"init='chrono' and chrono_steps={max(steps, 2)}"
     if any("init='chrono'" in layer.takes for layer in probe.layers):
-        return (
-            "Train on: new networks grow out of it where the task needs it. In Python, let the layers' gates start "
-            f"open with {chrono} (or forget_bias=1 to 5)."
-        )
+        patience = "Train on: new networks grow out of it where the task needs it. " if known.lag is None else ""
+        return f"{patience}In Python, let a layer of recur.nn start with open gates: {chrono} (or forget_bias=1 to 5)."
     begin = "A plain recurrent cell cannot hold on to it: use" if _has_kind(probe, "RNN") else "Use"
-    others = "; or an RNN with nonlinearity='relu' and init='identity'"
-    others += "" if _has_kind(probe, "IndRNN") else "; or an IndRNN"
-    return f"{begin} an LSTM or a GRU, in Python with {chrono}{others}."
+    other = "; or an RNN with nonlinearity='relu' and init='identity', if it is none"
+    return f"{begin} an LSTM or a GRU, in Python with {chrono}{other}."
 
 
 def _has_kind(probe: Probe, kind: str) -> bool:
@@ -194,8 +191,17 @@ def _options(layers: Sequence[LayerProbe], helpful: Mapping[str, str]) -> str:
 
 def _short_memory(probe: Probe, known: Training) -> Finding | None:
     length = probe.reach.memory_length()
-    if known.lag is None or length is None or length >= known.lag:
+    if known.lag is None or (length is not None and length >= known.lag):
         return None
+    if length is None:
+        if probe.num_steps > known.lag:
+            return None
+        return Finding(
+            name="batch too short to tell",
+            what=f"the task needs what was {quantity(known.lag, 'step')} ago, and the batch that was looked at is shorter.",
+            evidence=f"It has {quantity(probe.num_steps, 'step')}, over which the gradient stays above a tenth.",
+            advice="Probe a batch of longer sequences.",
+        )
     return Finding(
         name="memory shorter than the task's lag",
         what=f"the task needs what was {quantity(known.lag, 'step')} ago, and the gradient does not get there.",
@@ -275,10 +281,10 @@ def _clipping(known: Training) -> Finding | None:
     removed = "" if known.removed is None else f", and loses {known.removed:.0%} of its norm"
     return Finding(
         name="clipping always active",
-        what="every step has the length that the bound allows, so that the bound sets the learning rate.",
+        what="every gradient is cut to the length that the bound allows, so that large and small ones count alike.",
         evidence=f"The gradient is clipped in {known.clipped:.0%} of the steps{removed}.",
-        advice="Raise the bound (clip_norm) until only outliers are clipped, and lower the learning rate if the loss "
-        "gets restless.",
+        advice="Raise the bound (clip_norm) until only outliers are clipped. With plain SGD the bound is then part of the "
+        "learning rate: lower that if the loss gets restless.",
     )
 
 

@@ -98,6 +98,8 @@
   inspected.keys = (element, more = {}) => {
     element.addEventListener("keydown", (event) => {
       if (event.altKey || event.ctrlKey || event.metaKey) return;
+      // Of the page only what nothing else has: a slider and a list have arrow keys of their own.
+      if (element === document.body && event.target !== element) return;
       const keys = {
         ArrowRight: { at: state.at + 1 }, ArrowLeft: { at: state.at - 1 }, Home: { at: 0 }, End: { at: model.count - 1 },
         "[": { by: "unit", unit: beside(-1) }, "]": { by: "unit", unit: beside(1) },
@@ -113,6 +115,8 @@
   inspected.showText = () => {
     recolour();
     tell();
+    // Home and end scroll.
+    inspected.keys(document.body, { Home: () => null, End: () => null });
     if (!text) return;
     const vertical = (direction) => () => ({ at: pointing.line(symbols, state.at, direction) });
     inspected.keys(text, { ArrowDown: vertical(1), ArrowUp: vertical(-1) });
