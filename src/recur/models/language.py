@@ -52,6 +52,8 @@ class LanguageModel(nn.Module):
         (torch.Size([3, 5, 10]), 2)
     """
 
+    batch_first = True
+
     def __init__(self, vocabulary_size: int, options: LanguageModelOptions) -> None:
         super().__init__()
         if vocabulary_size < 2:
