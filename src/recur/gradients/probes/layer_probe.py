@@ -156,7 +156,7 @@ def _leading(
     is_lost = is_told & (found[:, 0] == -math.inf)
     kept = is_told & ~is_lost if bool((is_told & ~is_lost).any()) else is_told
     # A row tells as much as it has steps.
-    share = steps[kept, None] / steps[kept].sum()
+    share = steps[kept, None].double() / steps[kept].sum()
     return tuple((found[kept] * share).sum(0).tolist()), int(is_lost.sum())
 
 
