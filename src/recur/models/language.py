@@ -53,6 +53,7 @@ class LanguageModel(nn.Module):
     """
 
     batch_first = True
+    """Tokens and logits begin with (B, T), though the layers inside read (T, B, ...)."""
 
     def __init__(self, vocabulary_size: int, options: LanguageModelOptions) -> None:
         super().__init__()
