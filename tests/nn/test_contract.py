@@ -10,6 +10,8 @@ import torch
 from torch import nn
 
 from recur.gradients import Checkpointed
+from recur.models.language import LanguageModel
+from recur.models.options import LanguageModelOptions
 from recur.nn import GRU
 from recur.nn.contract import (
     batch_first_of,
@@ -44,6 +46,26 @@ def test_a_network_that_does_not_say() -> None:
     assert [batch_first_of("Asking", network, given) for given in (None, True, False)] == [True, True, False]
     with pytest.raises(TypeError, match=r"^Asking: batch_first must be a bool or None, but is int\.$"):
         batch_first_of("Asking", network, 1)  # type: ignore[arg-type]
+
+
+def test_a_network_that_does_not_say_is_as_its_recurrent_layers() -> None:
+    first, last = nn.LSTM(2, 3), GRU(3, 2, batch_first=True)
+    attention = nn.MultiheadAttention(2, 1, batch_first=True)
+    for layers, wanted in (
+        ([first], False),
+        ([GRU(2, 2), nn.Linear(2, 2), nn.Sequential(first), attention], False),
+        ([last], True),
+        ([first, last], True),
+        ([nn.MultiheadAttention(2, 1)], True),
+    ):
+        network = nn.Sequential(*layers)
+        assert batch_first_of("Asking", network, None) is batch_first_of("Asking", network.forward, None) is wanted
+        # It may turn its input around, so the user has the say.
+        assert batch_first_of("Asking", network, not wanted) is not wanted
+    model = LanguageModel(
+        4, LanguageModelOptions(cell="gru", num_layers=1, hidden_size=2, embedding_size=2, dropout=0.0)
+    )
+    assert batch_first_of("Asking", model, None)
 
 
 def test_directions() -> None:

@@ -52,6 +52,9 @@ class LanguageModel(nn.Module):
         (torch.Size([3, 5, 10]), 2)
     """
 
+    batch_first = True
+    """Tokens and logits begin with (B, T), though the layers inside read (T, B, ...)."""
+
     def __init__(self, vocabulary_size: int, options: LanguageModelOptions) -> None:
         super().__init__()
         if vocabulary_size < 2:

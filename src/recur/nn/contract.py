@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from recur.nn import nest
+from recur.nn.stack import Stack
 from recur.ops._checks import shape_of
 
 
@@ -19,7 +20,8 @@ def batch_first_of(owner: str, model: Callable[..., Any], batch_first: bool | No
     Args:
         owner: Who complains.
         model: The model; recurrent layers say it in an attribute `batch_first`, and a network may.
-        batch_first: What the user says; None for what the model says, and else True.
+        batch_first: What the user says. None for what the model says; where it does not, for what all recurrent layers
+            inside say, of this library or of torch; and where those differ, or there are none, for True.
 
     Raises:
         TypeError: `batch_first` is neither a bool nor None.
@@ -29,12 +31,25 @@ def batch_first_of(owner: str, model: Callable[..., Any], batch_first: bool | No
         raise TypeError(f"{owner}: batch_first must be a bool or None, but is {type(batch_first).__name__}.")
     own = getattr(model, "batch_first", None)
     if not isinstance(own, bool):
-        return True if batch_first is None else batch_first
+        return _batch_first_inside(model) if batch_first is None else batch_first
     if batch_first not in (None, own):
         raise ValueError(
             f"{owner}: batch_first is {batch_first}, but {type(model).__name__} has batch_first={own}. Leave it out."
         )
     return own
+
+
+def _batch_first_inside(model: Callable[..., Any]) -> bool:
+    module = _module_of(model)
+    inside = () if module is None else module.modules()
+    said = {each.batch_first for each in inside if isinstance(each, Stack | nn.RNNBase)}
+    return said != {False}
+
+
+def _module_of(model: Callable[..., Any]) -> nn.Module | None:
+    """Return a module itself, or the one whose method a model is; None of other callables."""
+    module = model if isinstance(model, nn.Module) else getattr(model, "__self__", None)
+    return module if isinstance(module, nn.Module) else None
 
 
 def check_one_direction(owner: str, model: Callable[..., Any], remedy: str = "") -> None:
@@ -48,8 +63,8 @@ def check_one_direction(owner: str, model: Callable[..., Any], remedy: str = "")
     Raises:
         ValueError: A layer reads in both directions, so that it cannot be run piece by piece.
     """
-    module = model if isinstance(model, nn.Module) else getattr(model, "__self__", None)
-    for path, each in module.named_modules() if isinstance(module, nn.Module) else ():
+    module = _module_of(model)
+    for path, each in () if module is None else module.named_modules():
         if getattr(each, "bidirectional", False) is True:
             what = f"{path}, {type(each).__name__}," if path else type(each).__name__
             raise ValueError(

@@ -57,6 +57,42 @@ def test_vectors_keep_their_direction_across_a_reset() -> None:
     assert found.exponents == pytest.approx([math.log(0.9)], rel=1e-9)
 
 
+@pytest.mark.parametrize(
+    ("steps", "lengths"), [(200, [200] * 4 + [20] * 12), (200, [200, 6, 6, 6]), (200, [200, 12, 12, 12]), (17, [17])]
+)
+@pytest.mark.parametrize("is_reset", [False, True])
+def test_short_rows_do_not_spoil_the_exponents(steps: int, lengths: list[int], is_reset: bool) -> None:
+    """From random vectors of 64 units it takes some steps until the leading one is all that is left."""
+    layer = scaling([0.95, *[0.1] * 63])
+    x, reset = torch.zeros(steps, len(lengths), 1, dtype=torch.float64), torch.zeros(steps, len(lengths)) > 0
+    reset[steps // 2, 0] = is_reset
+    batch = SimpleNamespace(x=x, target=torch.zeros_like(layer(x)[0]), lengths=lengths, reset=reset)
+    options = {"targets": [steps - 1], "sources": [0], "exponents": 1, "lags": (), "rows": len(lengths)}
+    found = probe(layer, batch, **options).layers[0]
+    # Two steps at least do not count. The others, about 8 times the leading one to begin with, are 0.09 of it by then;
+    # half the square of that is what the logarithm of a length is off, over 12 steps at least.
+    assert found.exponents == pytest.approx([math.log(0.95)], abs=1e-3)
+
+
+def test_exponents_weigh_rows_by_their_steps() -> None:
+    layer = recur_nn.RNN(1, 1, dtype=torch.float64)
+    with torch.no_grad():
+        for name, value in {"weight_ih_l0": 1.0, "weight_hh_l0": 0.5, "bias_ih_l0": 0.2, "bias_hh_l0": 0.0}.items():
+            getattr(layer, name).fill_(value)
+    x = torch.zeros(60, 2, 1, dtype=torch.float64)
+    x[:, 1] = 0.4
+    options: dict[str, Any] = {"targets": [19], "sources": [0], "exponents": 1, "lags": ()}
+    target = torch.zeros(60, 2, 1, dtype=torch.float64)
+    whole = SimpleNamespace(x=x, target=target, lengths=[60, 30])
+    first, second, both = (
+        probe(layer, batch, **options).layers[0].exponents[0]
+        for batch in ((x[:, :1], target[:, :1]), (x[:30, 1:], target[:30, 1:]), whole)
+    )
+    # Pieces of 7 steps from the second on; of nine, the last of 3 steps, two do not count, and of four one.
+    assert both == pytest.approx((49 * first + 21 * second) / 70, abs=0.01)
+    assert abs(first - second) > 0.2
+
+
 def test_a_row_that_dies_is_counted_and_does_not_spoil_the_others() -> None:
     layer = scaling([0.5, 0.05])
     x = torch.zeros(40, 3, 1, dtype=torch.float64)

@@ -57,7 +57,8 @@ def test_a_linear_network_has_the_spectrum_of_its_matrix(backend: str) -> None:
             wanted = torch.tensor([value**lag for value in values], dtype=torch.float64)
             # A product of `lag` matrices of four rows, each rounded.
             torch.testing.assert_close(along.singular_values(80 - lag, 80)[0], wanted, rtol=0, atol=lag * 4 * 2.3e-16)
-        exponents = along.lyapunov_exponents(4, every=1, generator=torch.Generator().manual_seed(1))
+        exponents, steps = along.lyapunov_exponents(4, every=1, generator=torch.Generator().manual_seed(1))
+    assert steps.tolist() == [60, 60]
     # They turn towards the eigenvectors as (0.7 / 0.9)^2t; over the first quarter, 20 steps, that is 4e-5.
     torch.testing.assert_close(
         exponents, torch.tensor(values, dtype=torch.float64).log().expand(2, -1), rtol=0, atol=1e-4

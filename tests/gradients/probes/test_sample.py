@@ -59,8 +59,8 @@ def test_padding_of_tokens_is_not_looked_up() -> None:
 def test_figures_of_padded_rows_are_those_of_the_rows_alone() -> None:
     layer = recur_nn.GRU(3, 4, batch_first=True, dtype=torch.float64)
     # From the second step on four steps at once, which end where the rows do.
-    lengths = [41, 13, 25]
-    x, target = torch.randn(3, 41, 3, dtype=torch.float64), torch.randn(3, 41, 4, dtype=torch.float64)
+    lengths = [65, 33, 49]
+    x, target = torch.randn(3, 65, 3, dtype=torch.float64), torch.randn(3, 65, 4, dtype=torch.float64)
     found = probe(layer, SimpleNamespace(x=x, target=target, lengths=lengths), lags=()).layers[0]
     alone = [
         probe(layer, (x[row, None, :length], target[row, None, :length]), lags=()).layers[0]
@@ -68,8 +68,10 @@ def test_figures_of_padded_rows_are_those_of_the_rows_alone() -> None:
     ]
     total = sum(n * one.activity.gates["z"].mean for n, one in zip(lengths, alone, strict=True))
     assert found.activity.gates["z"].mean == pytest.approx(total / sum(lengths), rel=1e-12)
-    # All four together are the logarithm of the determinant, whatever vectors they were found from.
-    assert sum(found.exponents) == pytest.approx(sum(sum(one.exponents) for one in alone) / 3, rel=1e-10)
+    # All four together are the logarithm of the determinant, whatever vectors they were found from. Three quarters of
+    # the steps of each row count.
+    total = sum((n - 1) * sum(one.exponents) for n, one in zip(lengths, alone, strict=True))
+    assert sum(found.exponents) == pytest.approx(total / sum(n - 1 for n in lengths), rel=1e-10)
 
 
 def test_losses_past_a_rows_end_are_not_cut_off() -> None:
@@ -132,6 +134,28 @@ def test_a_target_for_each_row_is_asked_at_the_rows_own_end(own_loss: bool) -> N
 
     full = gradient(9)
     assert found.truncated == pytest.approx(float((full - gradient(3)).norm() / full.norm()), rel=1e-12)
+
+
+@pytest.mark.parametrize("lengths", [[10, 10, 3, 3], [3, 3, 3, 3]])
+def test_a_target_for_each_row_stays_one_when_the_rows_are_cut(lengths: list[int]) -> None:
+    """Cut to three steps, rows with targets of three numbers have the shape of ones with a target for each step."""
+    layer = recur_nn.GRU(2, 3, batch_first=True, dtype=torch.float64)
+    x, target = torch.randn(4, 10, 2, dtype=torch.float64), torch.randn(4, 3, dtype=torch.float64)
+    batch = SimpleNamespace(x=x, target=target, lengths=lengths)
+    found = probe(layer, batch, exponents=0, lags=())
+    assert found.reach.targets == tuple(sorted({length - 1 for length in lengths}))
+    rows = [row for row, length in enumerate(lengths) if length == 3]
+    loss = lambda output, wanted: (output[:, -1] - wanted).square().sum(1)  # noqa: E731
+    # Of a target as wide as none of the shapes, nothing can be mistaken.
+    wide = torch.cat([target, torch.zeros(4, 4, dtype=torch.float64)], 1)[rows]
+    alone = probe(
+        layer,
+        (x[rows, :3], wide),
+        loss=lambda output, wanted: loss(output, wanted[:, :3]),
+        exponents=0,
+        lags=(),
+    )
+    torch.testing.assert_close(found.reach.norms[0, :3], alone.reach.norms[0])
 
 
 def test_the_weight_of_a_loss_scales_its_gradient() -> None:

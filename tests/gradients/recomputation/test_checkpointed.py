@@ -265,39 +265,47 @@ class Normed(nn.Module):
 
     batch_first = False
 
-    def __init__(self, *, is_by_step: bool) -> None:
+    def __init__(self, *, is_by_step: bool, is_by_name: bool = False) -> None:
         super().__init__()
         self.rnn, self.norm = GRU(4, 5, dtype=torch.float64), nn.BatchNorm1d(5, dtype=torch.float64)
-        self.is_by_step = is_by_step
+        self.is_by_step, self.is_by_name = is_by_step, is_by_name
+
+    def normed(self, x: Tensor) -> Tensor:
+        found: Tensor = self.norm(input=x) if self.is_by_name else self.norm(x)
+        return found
 
     def forward(self, x: Tensor, state: Any = None) -> tuple[Tensor, Any]:
         output, state = self.rnn(x, state)
         if self.is_by_step:
-            return torch.stack([self.norm(step) for step in output]), state
-        return self.norm(output.flatten(0, 1)).view_as(output), state
+            return torch.stack([self.normed(step) for step in output]), state
+        return self.normed(output.flatten(0, 1)).view_as(output), state
 
 
-def test_statistics_over_all_steps(run: Any, agree: Any) -> None:
+@pytest.mark.parametrize("is_by_name", [False, True])
+def test_statistics_over_all_steps(is_by_name: bool, run: Any, agree: Any) -> None:
     message = (
         "Checkpointed: norm is a BatchNorm1d in training, whose statistics are taken over all steps at once, so that "
         "those of a segment would be others. Call eval() on it, put it into a cell, which sees one step, or take a "
         "LayerNorm."
     )
     x = torch.randn(T, B, 4, dtype=torch.float64)
-    network = Normed(is_by_step=False)
+    network = Normed(is_by_step=False, is_by_name=is_by_name)
     little = Checkpointed(network, checkpoint_every=2)
     for _ in range(2):
         with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
             little(x)
-    # With a row, two steps are the least that has statistics.
-    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        little(x[:, :1])
+    # With a row, two steps are the least that has statistics; also where there are no more.
+    for steps, every in ((T, 2), (2, 1)):
+        with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+            Checkpointed(network, checkpoint_every=every)(x[:steps, :1])
     assert int(network.norm.num_batches_tracked) == 0
     little.eval()
     agree(run(little, x), run(network, x))
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         little.train()(x)
-    network = Normed(is_by_step=True)
+    network = Normed(is_by_step=True, is_by_name=is_by_name)
+    with pytest.raises(ValueError, match=r"^Expected more than 1 value per channel"):
+        Checkpointed(network, checkpoint_every=1)(x[:2, :1])
     agree(run(Checkpointed(network, checkpoint_every=2), x), run(network, x))
 
 

@@ -96,9 +96,9 @@ X = torch.zeros(3, 2, 4)
         ({"times": X[..., 0]}, ValueError, "given are ['times', 'x'], but for the window before ['x']."),
         ({"times": X[:2]}, ValueError, "times must begin with (T, B) = (3, 2) as x, but has shape (2, 2, 4)."),
         ({"times": 1.0}, TypeError, "times must be a torch.Tensor, but is float."),
-        ({"reset": X[..., 0]}, TypeError, "reset must be torch.bool, but is torch.float32. Pass reset.bool()."),
-        ({"reset": X.bool()}, ValueError, "reset must have shape (3, 2), but has shape (3, 2, 4)."),
-        ({"reset": X.bool()[:2]}, ValueError, "reset must begin with (T, B) = (3, 2) as x, but has shape (2, 2, 4)."),
+        ({"reset": X[..., 0]}, TypeError, "reset must be a torch.bool tensor, but is torch.float32."),
+        ({"reset": X.bool()}, ValueError, "reset must have shape (T, B) = (3, 2), but has (3, 2, 4)."),
+        ({"reset": X.bool()[:2]}, ValueError, "reset must have shape (T, B) = (3, 2), but has (2, 2, 4)."),
     ],
 )
 def test_bad_windows(given: dict[str, Any], error: type[Exception], message: str) -> None:

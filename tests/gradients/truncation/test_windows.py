@@ -156,7 +156,7 @@ X = torch.zeros(4, 2, 3)
         ((X[:0],), {}, ValueError, "x has no steps, (T, B, ...) = (0, 2, 3). Give at least one."),
         ((X, X[:3]), {}, ValueError, "others[0] must begin with (T, B) = (4, 2) as x, but has shape (3, 2, 3)."),
         ((X, 3), {}, TypeError, "others[0] must be a torch.Tensor, but is int."),
-        ((X,), {"reset": X}, TypeError, "reset must be torch.bool, but is torch.float32. Pass reset.bool()."),
+        ((X,), {"reset": X}, TypeError, "reset must be a torch.bool tensor, but is torch.float32."),
         ((X,), {"lengths": [5, 1]}, ValueError, "lengths"),
         (
             (iter([X]),),
@@ -179,7 +179,7 @@ X = torch.zeros(4, 2, 3)
             ValueError,
             "a chunk of a stream has lengths, but a stream does not end. Pass reset.",
         ),
-        (([Window(X, reset=X)],), {}, TypeError, "reset must be torch.bool, but is torch.float32. Pass reset.bool()."),
+        (([Window(X, reset=X)],), {}, TypeError, "reset must be a torch.bool tensor, but is torch.float32."),
         (
             ([X, X[:, :1]],),
             {},

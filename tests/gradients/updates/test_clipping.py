@@ -301,6 +301,29 @@ def test_a_finite_gradient_whose_squares_are_not(dtype: torch.dtype, size: float
     assert torch.equal(parameter.grad[1], small.expand(2))
 
 
+def test_a_half_precision_gradient_is_not_lost_with_a_factor_too_small_for_it() -> None:
+    parameter = nn.Parameter(torch.full((2, 100), 2.0**-5, dtype=torch.float16))
+    parameter.grad = torch.full((2, 100), 6e4, dtype=torch.float16)
+    clip_gradients([parameter], max_ratio=2.0**-12)
+    # Each element has the share of its weight. The factor is 1.3e-10; half precision goes down to 6e-8.
+    assert torch.equal(parameter.grad, torch.full((2, 100), 2.0**-17, dtype=torch.float16))
+
+
+@pytest.mark.parametrize("bound", ["max_norm", "max_layer_norm", "max_ratio"])
+def test_complex_gradients(bound: str) -> None:
+    weights = [nn.Parameter(torch.ones(shape, dtype=torch.complex64)) for shape in ((2, 1), (1,))]
+    weights[0].grad, weights[1].grad = torch.tensor([[3 + 4j], [0.1j]]), torch.tensor([12 - 5j])
+    before = [weight.grad.clone() for weight in weights]
+    found = clip_gradients({"all": weights}, **{bound: 1.0})
+    whole = math.sqrt(25 + 0.01 + 169)
+    assert float(found.before) == pytest.approx(whole, rel=1e-6)
+    # By ratio each row is a unit, and the bias one.
+    factors = [[1 / 5, 1.0], [1 / 13]] if bound == "max_ratio" else [[1 / whole] * 2, [1 / whole]]
+    for weight, old, factor in zip(weights, before, factors, strict=True):
+        wanted = old * torch.tensor(factor).view(old.shape)
+        torch.testing.assert_close(weight.grad, wanted, rtol=1e-6, atol=0)
+
+
 def test_a_gradient_that_is_all_but_gone_has_a_norm() -> None:
     found = clip_gradients(given([3e-30, 4e-30], [0.0]), max_norm=1.0)
     assert float(found.before) == float(found.after) == pytest.approx(5e-30, rel=1e-6)

@@ -112,6 +112,14 @@ def test_norms_of_what_float32_cannot_square(size: float) -> None:
     assert found == {"0": pytest.approx(size * math.sqrt(6), rel=1e-6), "1": pytest.approx(size * 2, rel=1e-6)}
 
 
+def test_norms_of_complex_gradients() -> None:
+    layer = nn.Linear(2, 1, dtype=torch.complex64)
+    layer.weight.grad = torch.tensor([[3 + 4j, 12j]])
+    # Autograd may leave conjugation for later.
+    layer.bias.grad = torch.tensor([8 - 6j]).conj()
+    assert gradient_norms(layer) == {"Linear": pytest.approx(math.sqrt(269), rel=1e-6)}
+
+
 def test_norms_without_gradients_and_of_what_is_not_finite() -> None:
     network = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
     assert gradient_norms(network) == {"0": 0.0, "1": 0.0}

@@ -15,6 +15,8 @@ from recur.nn import RecurrentLayer, nest
 
 _MOST_ROWS = 1024
 """Rows that are run at once."""
+_LEAST_PIECES = 4
+"""Pieces that a row needs for its exponents: a quarter of them does not count."""
 
 
 class Trajectory:
@@ -101,14 +103,14 @@ class Trajectory:
 
     def lyapunov_exponents(
         self, count: int, *, every: int, generator: torch.Generator, lengths: Tensor | None = None
-    ) -> Tensor:
-        """Return the leading Lyapunov exponents along each row, (B, count) float64, in nats per step.
+    ) -> tuple[Tensor, Tensor]:
+        """Return the leading Lyapunov exponents along each row, in nats per step, and the steps that they are of.
 
         `count` vectors are pulled back through the sequence, from its last step to its first, and made orthonormal
         again every few steps by a QR decomposition (Benettin et al. 1980); the transposed product has the singular
-        values of the product itself. The first quarter, in which they turn towards the leading directions, does not
-        count. In each row the steps between two decompositions are left out where it has ended or is reset: a reset
-        tells nothing of how the network forgets.
+        values of the product itself. In each row the steps between two decompositions are left out where it has ended
+        or is reset: a reset tells nothing of how the network forgets. Of the pieces that are left the first quarter, in
+        which the vectors turn towards the leading directions, does not count.
 
         Args:
             count: Number of exponents, at most n.
@@ -117,8 +119,9 @@ class Trajectory:
             lengths: True steps of each row, (B,); None when all have T.
 
         Returns:
-            Minus infinity where so many directions of the state were lost altogether, as where all units of a rectifier
-            were at zero; NaN in a row of which nothing is left.
+            The exponents, (B, count) float64: minus infinity where so many directions of the state were lost
+            altogether, as where all units of a rectifier were at zero, and NaN in a row of which fewer than four pieces
+            are left. And the number of steps that count in each row, (B,) int64.
         """
         bounds = [*range(self.first, self.num_steps, every), self.num_steps]
         self.advance(bounds[:-1])
@@ -127,7 +130,10 @@ class Trajectory:
         q_BNK = torch.linalg.qr(drawn.to(like.device))[0]
         pieces = list(pairwise(bounds))[::-1]
         is_whole_PB = torch.stack([self._is_whole(begin, end, lengths) for begin, end in pieces]).to(like.device)
-        counts_PB = is_whole_PB & (is_whole_PB.cumsum(0) > is_whole_PB.sum(0) // 4)
+        num_whole_B = is_whole_PB.sum(0)
+        # Where all is left out, the division below has no result.
+        warm_up_B = (num_whole_B // 4).where(num_whole_B >= _LEAST_PIECES, num_whole_B)
+        counts_PB = is_whole_PB & (is_whole_PB.cumsum(0) > warm_up_B)
         total = torch.zeros(len(like), count, dtype=torch.float64, device=like.device)
         for (begin, end), is_whole_B, counts_B in zip(pieces, is_whole_PB, counts_PB, strict=True):
             if not bool(is_whole_B.any()):
@@ -138,7 +144,7 @@ class Trajectory:
             total += r_BKK.diagonal(dim1=1, dim2=2).abs().log().where(counts_B[:, None], 0.0)
         steps_P = torch.tensor([end - begin for begin, end in pieces], device=like.device)
         steps_B = (counts_PB * steps_P[:, None]).sum(0)
-        return (total / steps_B[:, None]).sort(1, descending=True)[0].cpu()
+        return (total / steps_B[:, None]).sort(1, descending=True)[0].cpu(), steps_B.cpu()
 
     def _is_whole(self, begin: int, end: int, lengths: Tensor | None) -> Tensor:
         """Return in which rows these steps hang together, (B,): they are neither past the end nor reset."""
@@ -171,7 +177,7 @@ def state_jacobian(
         model: `(x, state, ...) -> (output, state)`: a layer of this library or of torch, a network.
         x: Inputs, (B, T, ...) or (T, B, ...), T at least 1; without a state at least 2.
         state: h_0, as the model takes it. Without one, h_0 is the state after the first step.
-        batch_first: Whether x is (B, T, ...); None for the model's own `batch_first`, and else True.
+        batch_first: Whether x is (B, T, ...); None for what `recur.gradients.probe` takes.
         along: What else the model takes with the rows and steps of x, such as `reset`.
 
     Returns:

@@ -19,6 +19,8 @@ from recur.ops._forms import takers
 from recur.ops._scan import mask_of
 
 _STEPS_AT_ONCE, _STEPS_BETWEEN_RESETS = 16, 4
+_PIECES = 8
+"""Pieces that a sequence is cut into at least, so that a quarter of them can be left out."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,11 +34,12 @@ class LayerProbe:
         units: Its number of units H.
         takes: Which options that help a gradient a layer of this kind takes: of "gradient_clip", "init='chrono'",
             "forget_bias", "init='orthogonal'", "layer_norm" and "nonlinearity".
-        exponents: The leading Lyapunov exponents of its state, nats per step, the mean over the rows; of a stack those
-            of all its layers together are in its first entry. They are of these steps, not of endlessly many; those
-            past a row's end or across a reset are left out. Minus infinity from where on a row has lost so many
-            directions of its state for good, as where rectifiers were at zero. Empty where they were not asked, or no
-            row goes on for long enough.
+        exponents: The leading Lyapunov exponents of its state, nats per step, the mean over the steps of all rows; of a
+            stack those of all its layers together are in its first entry. They are of these steps, not of endlessly
+            many. Left out are those past a row's end or across a reset, the last quarter of a row, in which the
+            directions are found, and rows with less than a quarter of the steps of another. Minus infinity from where
+            on a row has lost so many directions of its state for good, as where rectifiers were at zero. Empty where
+            they were not asked, or no row goes on for long enough.
         lost_rows: How many of the rows lost their whole state on the way, so that nothing in the last step is left of
             the first: their exponents are minus infinity, and in the mean only where no other row is.
         singular_values: For some lags the singular values of dh_t/dh_{t-lag} at the last step of the longest row, the
@@ -59,28 +62,28 @@ class LayerProbe:
             "name": self.name,
             "kind": self.kind,
             "units": self.units,
-            "lyapunov": [figure(value) for value in self.exponents],
+            "lyapunov": [rounded(value) for value in self.exponents],
             "lost_rows": self.lost_rows,
             "jacobian": {
                 "lags": list(self.singular_values),
-                "singular_values": [[figure(value) for value in values] for values in self.singular_values.values()],
+                "singular_values": [[rounded(value) for value in values] for values in self.singular_values.values()],
             },
             "gates": {
                 name: {
-                    "histogram": [figure(share) for share in gate.histogram],
-                    "low": figure(gate.low),
-                    "high": figure(gate.high),
-                    "mean": figure(gate.mean),
+                    "histogram": [rounded(share) for share in gate.histogram],
+                    "low": rounded(gate.low),
+                    "high": rounded(gate.high),
+                    "mean": rounded(gate.mean),
                 }
                 for name, gate in self.activity.gates.items()
             },
-            "time_constants": [figure(value) for value in self.activity.time_constants],
-            "saturated": figure(self.activity.saturated),
-            "dead": figure(self.activity.dead),
+            "time_constants": [rounded(value) for value in self.activity.time_constants],
+            "saturated": rounded(self.activity.saturated),
+            "dead": rounded(self.activity.dead),
         }
 
 
-def figure(value: float | None) -> float | None:
+def rounded(value: float | None) -> float | None:
     """Return a number with the digits that mean something; None for one that is not finite."""
     return None if value is None or not math.isfinite(value) else float(f"{value:.5g}")
 
@@ -144,12 +147,17 @@ def _leading(
     count = min(count, along.size)
     reset = sequence.along.get("reset")
     most = _STEPS_AT_ONCE if reset is None or not bool(reset.any()) else _STEPS_BETWEEN_RESETS
-    found = along.lyapunov_exponents(count, every=max(most // count, 1), generator=generator, lengths=lengths)
-    found = found[~found.isnan().any(1)]
-    if not len(found):
+    every = max(min(most // count, (along.num_steps - along.first) // _PIECES), 1)
+    found, steps = along.lyapunov_exponents(count, every=every, generator=generator, lengths=lengths)
+    # Rows that are short beside others would only add what their directions still lack.
+    is_told = ~found.isnan().any(1) & (steps * 4 >= steps.max())
+    if not bool(is_told.any()):
         return (), 0
-    kept = found[found[:, 0] > -math.inf]
-    return tuple((kept if len(kept) else found).mean(0).tolist()), len(found) - len(kept)
+    is_lost = is_told & (found[:, 0] == -math.inf)
+    kept = is_told & ~is_lost if bool((is_told & ~is_lost).any()) else is_told
+    # A row tells as much as it has steps.
+    share = steps[kept, None].double() / steps[kept].sum()
+    return tuple((found[kept] * share).sum(0).tolist()), int(is_lost.sum())
 
 
 def _singular_values(

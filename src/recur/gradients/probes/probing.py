@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from recur.gradients.probes.layer_probe import LayerProbe, figure, probed_layers
+from recur.gradients.probes.layer_probe import LayerProbe, probed_layers, rounded
 from recur.gradients.probes.reach import Reach, gradient_reach, joined
 from recur.gradients.probes.sample import Sample, sample_of
 from recur.gradients.probes.sequence_model import Reading, held_still, readings_of
@@ -45,11 +45,11 @@ class Probe:
             "num_steps": self.num_steps,
             "targets": list(self.reach.targets),
             "sources": list(self.reach.sources),
-            "reach": [[figure(value) for value in row] for row in self.reach.norms.tolist()],
+            "reach": [[rounded(value) for value in row] for row in self.reach.norms.tolist()],
             "lags": list(lags),
-            "by_lag": [figure(value) for value in by_lag.tolist()],
+            "by_lag": [rounded(value) for value in by_lag.tolist()],
             "memory_length": self.reach.memory_length(),
-            "truncated": figure(self.truncated),
+            "truncated": rounded(self.truncated),
             "layers": [layer.to_json() for layer in self.layers],
         }
 
@@ -90,7 +90,8 @@ def probe(
             rows of other lengths in other calls. By default the cross-entropy for targets of whole numbers, else the
             squared error; for a target without steps that of the last output.
         state: State before the first step.
-        batch_first: Whether x is (B, T, ...); None for the model's own `batch_first`, and else True.
+        batch_first: Whether x is (B, T, ...). None for the model's own `batch_first`; where it has none, for that of
+            all recurrent layers inside; and else True. A network that turns x around for its layers must say it.
         rows: How many rows are looked at, the longest ones.
         targets: Steps t whose loss is asked; by default up to 64, evenly spread, the last one among them. A target
             without steps is asked at its rows' last steps, and none else.

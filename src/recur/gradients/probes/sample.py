@@ -29,6 +29,7 @@ class Sample:
         model: Runs them, with what goes along.
         x: (B, T, ...) or (T, B, ...).
         target: One for each step, as x, or one for each row, (B, ...).
+        is_for_last: Whether there is one target for each row.
         loss: What the user gave, or None.
         weight: What the loss of each step counts for, as x, or None.
         lengths: True steps of each row, (B,) int64 on the CPU; None when all have T.
@@ -38,6 +39,7 @@ class Sample:
     model: SequenceModel
     x: Tensor
     target: Tensor
+    is_for_last: bool
     loss: Loss | None
     weight: Tensor | None
     lengths: Tensor | None
@@ -47,11 +49,6 @@ class Sample:
     def num_steps(self) -> int:
         """Number of steps T."""
         return self.x.shape[self.model.axis]
-
-    @property
-    def is_for_last(self) -> bool:
-        """Whether there is one target for each row."""
-        return self.target.shape[:2] != self.x.shape[:2]
 
     def longest(self, count: int, state: Any) -> tuple[Sample, StateVector]:
         """Return the longest rows, those of the same length in their order, and how the model's state is laid out.
@@ -99,6 +96,7 @@ class Sample:
             model=self.model.beside({name: of(value) for name, value in self.model.along.items()}),
             x=of(self.x),
             target=self.target[rows.to(self.target.device)] if self.is_for_last else of(self.target),
+            is_for_last=self.is_for_last,
             loss=self.loss,
             weight=None if self.weight is None or self.is_for_last else of(self.weight),
             lengths=None if bool((lengths == num_steps).all()) else lengths,
@@ -191,14 +189,18 @@ def sample_of(
                 f"{tuple(value.shape)}. Lengths belong into the batch."
             )
     num_rows, num_steps = x.shape[1 - sequence.axis], x.shape[sequence.axis]
-    if target.shape[:2] != x.shape[:2] and target.shape[:1] != (num_rows,):
+    # Of rows that are cut, a target of several numbers may come to look like one for each step.
+    is_for_last = target.shape[:2] != x.shape[:2]
+    if is_for_last and target.shape[:1] != (num_rows,):
         raise ValueError(
             f"probe: target has shape {tuple(target.shape)}, but x {tuple(x.shape)}; give a target for each step, "
             "or one for each row."
         )
     if lengths is not None:
         lengths = lengths_of("probe", lengths, num_steps, num_rows).cpu()
-    return Sample(model=sequence, x=x, target=target, loss=loss, weight=weight, lengths=lengths)
+    return Sample(
+        model=sequence, x=x, target=target, is_for_last=is_for_last, loss=loss, weight=weight, lengths=lengths
+    )
 
 
 def _rows_of(state: Any, vector: StateVector, rows: Tensor) -> Any:

@@ -23,7 +23,7 @@ class SequenceModel:
         owner: Who complains.
         model: The model.
         batch_first: Whether x and output are (B, T, ...) instead of (T, B, ...); None for what the model itself says
-            in an attribute of that name, and else True.
+            in an attribute of that name; where it does not, for what all recurrent layers inside say; and else True.
         along: What else it is given, by name, with the rows and steps of x: `reset`, `times`, ...; None for nothing.
 
     Raises:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from torch import Tensor, nn
@@ -29,7 +30,12 @@ def check_statistics(segments: Segments, given: Given) -> None:
     longer = min(3, segments.num_steps)
     if longer < 2:
         return
-    few, more = (_elements(segments, given, length) for length in (longer - 1, longer))
+    few: dict[str, int] = {}
+    more: dict[str, int] = {}
+    _note_elements(more, segments, given, longer)
+    # One step of one row has no statistics. How much there was is noted by then.
+    with suppress(ValueError):
+        _note_elements(few, segments, given, longer - 1)
     for name, count in more.items():
         if count > few.get(name, count):
             kind = type(segments.layer.get_submodule(name)).__name__
@@ -44,21 +50,20 @@ def _normalises_by_batch(module: nn.Module) -> bool:
     return isinstance(module, _BatchNorm) and (module.training or module.running_mean is None)
 
 
-def _elements(segments: Segments, given: Given, length: int) -> dict[str, int]:
-    """Return by name how much each module that normalises by the batch is given at once, in a call of some steps."""
-    found: dict[str, int] = {}
+def _note_elements(found: dict[str, int], segments: Segments, given: Given, length: int) -> None:
+    """Note by name how much each module that normalises by the batch is given at once, in a call of some steps."""
     handles = []
     for name, module in segments.layer.named_modules():
         if not _normalises_by_batch(module):
             continue
 
-        def note(_: nn.Module, args: tuple[Any, ...], name: str = name) -> None:
-            found[name] = max(found.get(name, 0), *[each.numel() for each in args if isinstance(each, Tensor)])
+        def note(_: nn.Module, args: tuple[Any, ...], keywords: dict[str, Any], name: str = name) -> None:
+            sizes = [each.numel() for each in (*args, *keywords.values()) if isinstance(each, Tensor)]
+            found[name] = max([found.get(name, 0), *sizes])
 
-        handles.append(module.register_forward_pre_hook(note))
+        handles.append(module.register_forward_pre_hook(note, with_kwargs=True))
     try:
         Reversal(segments, length, 1).probed(given)
     finally:
         for handle in handles:
             handle.remove()
-    return found

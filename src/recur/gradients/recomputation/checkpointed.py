@@ -56,7 +56,8 @@ class Checkpointed(nn.Module):
         memory: MiB that may be kept; above 0. Segments and slots are chosen for the least work. What a state and a step
             take is measured once for each shape, by running the first 48 steps.
         batch_first: Whether x, what has a time beside it, and the output are (B, T, ...) instead of (T, B, ...). By
-            default as the layer says in its `batch_first`; a network that does not say is taken to be so.
+            default as the layer says in its `batch_first`; where a network does not, as all recurrent layers inside
+            say; and else True. One that turns x around for its layers must say it.
         timed: Names of the inputs by keyword that have a time where x has it. What else is given by keyword each
             segment gets as it is, but for `lengths`.
 

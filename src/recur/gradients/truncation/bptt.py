@@ -18,7 +18,7 @@ from recur.gradients.truncation.windows import (
     Chunk,
     Window,
     check_input,
-    check_reset,
+    check_resets,
     check_sequence,
     cut_sequences,
     cut_stream,
@@ -57,7 +57,8 @@ class TruncatedBPTT:
             of any lengths.
         k2: Steps that the gradient goes back over, at least k1; None is k1.
         batch_first: Whether x, the output, and everything else that has steps, is (B, T, ...) instead of (T, B, ...).
-            By default as the model says in its `batch_first`; one that does not say is taken to be so.
+            By default as the model says in its `batch_first`; where it does not, as all recurrent layers inside say;
+            and else True. A network that turns x around for its layers must say it.
         reduction: What `loss` makes of the losses of single steps: "sum" over the steps, E = Σ_t E_t, or "mean".
         drop_state: Probability, for each row and window, that the carried state is dropped: the row's first step in the
             window is a reset, so it begins from the model's initial state, and no gradient passes. Not at the first
@@ -255,7 +256,7 @@ class TruncatedBPTT:
     def _check(self, x: Tensor, reset: Tensor | None, sequences: dict[str, Tensor]) -> None:
         check_input(x, self._time)
         if reset is not None:
-            check_reset(reset, x, self._time)
+            check_resets(reset, x, self._time)
         for name, value in sequences.items():
             check_sequence(name, value, x, self._time)
         steps = x.shape[self._time]

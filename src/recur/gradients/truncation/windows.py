@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from recur.nn.sequences import Lengths, lengths_of
+from recur.ops._checks import check_reset
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,9 +56,8 @@ def check_sequence(name: str, value: Tensor, x: Tensor, time: int) -> None:
     if not isinstance(value, Tensor):
         raise TypeError(f"TruncatedBPTT: {name} must be a torch.Tensor, but is {type(value).__name__}.")
     if value.shape[:2] != x.shape[:2]:
-        letters = "B, T" if time else "T, B"
         raise ValueError(
-            f"TruncatedBPTT: {name} must begin with ({letters}) = {tuple(x.shape[:2])} as x, but has shape "
+            f"TruncatedBPTT: {name} must begin with ({_letters(time)}) = {tuple(x.shape[:2])} as x, but has shape "
             f"{tuple(value.shape)}."
         )
 
@@ -71,27 +71,26 @@ def check_input(x: Tensor, time: int) -> None:
     """
     if not isinstance(x, Tensor):
         raise TypeError(f"TruncatedBPTT: x must be a torch.Tensor, but is {type(x).__name__}.")
-    letters = "B, T" if time else "T, B"
+    letters = _letters(time)
     if x.dim() < 2:
         raise ValueError(f"TruncatedBPTT: x has shape {tuple(x.shape)}. Give ({letters}, ...).")
     if x.shape[time] == 0:
         raise ValueError(f"TruncatedBPTT: x has no steps, ({letters}, ...) = {tuple(x.shape)}. Give at least one.")
 
 
-def check_reset(reset: Tensor, x: Tensor, time: int) -> None:
+def check_resets(reset: Tensor, x: Tensor, time: int) -> None:
     """Raise unless `reset` is a bool for each step of each row of `x`.
 
     Raises:
         TypeError: It is no tensor of bools.
         ValueError: It has another shape.
     """
-    check_sequence("reset", reset, x, time)
-    if reset.dtype != torch.bool:
-        raise TypeError(f"TruncatedBPTT: reset must be torch.bool, but is {reset.dtype}. Pass reset.bool().")
-    if reset.dim() != 2:
-        raise ValueError(
-            f"TruncatedBPTT: reset must have shape {tuple(x.shape[:2])}, but has shape {tuple(reset.shape)}."
-        )
+    check_reset("TruncatedBPTT", reset, tuple(x.shape[:2]), f"({_letters(time)})")
+
+
+def _letters(time: int) -> str:
+    """Return the dimensions of rows and steps, where the steps are in dimension `time`."""
+    return "B, T" if time else "T, B"
 
 
 def cut_sequences(
@@ -121,7 +120,7 @@ def cut_sequences(
     for number, other in enumerate(others):
         check_sequence(f"others[{number}]", other, x, time)
     if reset is not None:
-        check_reset(reset, x, time)
+        check_resets(reset, x, time)
     num_steps = x.shape[time]
     if lengths is not None:
         lengths = lengths_of("TruncatedBPTT", lengths, num_steps, x.shape[1 - time])
@@ -188,7 +187,7 @@ def _checked(chunk: Chunk, like: Window | None, time: int) -> Window:
     for number, other in enumerate(chunk.others):
         check_sequence(f"others[{number}]", other, chunk.x, time)
     if chunk.reset is not None:
-        check_reset(chunk.reset, chunk.x, time)
+        check_resets(chunk.reset, chunk.x, time)
     if like is not None:
         mine, theirs = ([_step_shape(t, time) for t in (w.x, *w.others)] for w in (chunk, like))
         if mine != theirs:

@@ -165,15 +165,23 @@ def _clip_units(parameters: list[nn.Parameter], ratio: float, is_finite: Tensor)
         bound = ratio * _unit_norms(parameter).clamp(min=_LEAST_WEIGHT_NORM)
         norm = _unit_norms(gradient)
         is_over = (norm > bound) & is_finite.to(norm.device)
-        gradient.mul_(torch.where(is_over, bound / norm, 1.0).to(gradient.dtype))
+        factor = torch.where(is_over, bound / norm, 1.0)
+        # It may be below what half precision holds, though the product is not.
+        gradient.mul_(factor.to(_at_least_float32(gradient.dtype)))
+
+
+def _at_least_float32(dtype: torch.dtype) -> torch.dtype:
+    return torch.promote_types(dtype, torch.float32)
 
 
 def _unit_norms(tensor: Tensor) -> Tensor:
     """Return the norm of each unit, in a shape that can be multiplied with the tensor."""
     if tensor.dim() == 0:
         return tensor.abs()
+    if tensor.is_complex():
+        return _unit_norms(torch.view_as_real(tensor.resolve_conj()).flatten(-2))
     inside = tuple(range(1, tensor.dim())) if tensor.dim() > 1 else (0,)
-    dtype = None if tensor.is_cpu else widest(tensor.device)
+    dtype = _at_least_float32(tensor.dtype) if tensor.is_cpu else widest(tensor.device)
     norms: Tensor = torch.linalg.vector_norm(tensor, dim=inside, keepdim=True, dtype=dtype)
     if tensor.is_cpu and not bool(torch.isfinite(norms).all()):
         # The squares may be infinite alone. In double precision it takes ten times as long, on a processor.

@@ -88,11 +88,12 @@ def norms_of(tensors: Sequence[Tensor]) -> Tensor:
     would be found not finite, and one that vanishes to be none.
 
     Args:
-        tensors: At least one, floating. On a processor they are waited for.
+        tensors: At least one, floating or complex. On a processor they are waited for.
 
     Returns:
         On the device of the first; float32 where that has no float64.
     """
+    tensors = [torch.view_as_real(each.resolve_conj()) if each.is_complex() else each for each in tensors]
     device = tensors[0].device
     if all(tensor.is_cpu for tensor in tensors):
         return torch.tensor([_norm(tensor) for tensor in tensors], dtype=torch.float64)
