@@ -145,6 +145,20 @@ def test_a_plain_network_that_needs_little_memory_is_healthy() -> None:
     assert diagnose(far, Training(lag=5))[0].name == "vanishing gradient"
 
 
+def test_a_batch_shorter_than_the_lag_is_named() -> None:
+    lasting = made({0: 1.0, 1: 0.9, 4: 0.8, 32: 0.7})
+    finding = diagnose(lasting, Training(lag=5000))[-1]
+    assert finding.name == "batch too short to tell"
+    assert finding.evidence == f"It has {lasting.num_steps} steps, over which the gradient stays above a tenth."
+    assert diagnose(lasting, Training(lag=lasting.num_steps)) == ()
+
+
+def test_patience_is_advised_only_where_no_lag_is_known() -> None:
+    probed = probe(recur_nn.LSTM(3, 32), (torch.randn(64, 2, 3), torch.randn(64, 2, 32)), lags=())
+    assert "Train on" in diagnose(probed)[0].advice
+    assert "Train on" not in diagnose(probed, Training(lag=50))[0].advice
+
+
 @pytest.mark.parametrize("every", [6, 12, 40])
 def test_short_documents_are_no_illness(every: int) -> None:
     layer = recur_nn.LSTM(3, 8, batch_first=True, forget_bias=4.0)

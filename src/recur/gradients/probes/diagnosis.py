@@ -194,11 +194,11 @@ def _short_memory(probe: Probe, known: Training) -> Finding | None:
     if known.lag is None or (length is not None and length >= known.lag):
         return None
     if length is None:
-        if probe.num_steps > known.lag:
+        if probe.num_steps >= known.lag:
             return None
         return Finding(
             name="batch too short to tell",
-            what=f"the task needs what was {quantity(known.lag, 'step')} ago, and the batch that was looked at is shorter.",
+            what=f"the task needs what was {quantity(known.lag, 'step')} ago, and the probed batch is shorter.",
             evidence=f"It has {quantity(probe.num_steps, 'step')}, over which the gradient stays above a tenth.",
             advice="Probe a batch of longer sequences.",
         )
@@ -283,7 +283,7 @@ def _clipping(known: Training) -> Finding | None:
         name="clipping always active",
         what="every gradient is cut to the length that the bound allows, so that large and small ones count alike.",
         evidence=f"The gradient is clipped in {known.clipped:.0%} of the steps{removed}.",
-        advice="Raise the bound (clip_norm) until only outliers are clipped. With plain SGD the bound is then part of the "
+        advice="Raise the bound (clip_norm) until only outliers are clipped. With plain SGD the bound is part of the "
         "learning rate: lower that if the loss gets restless.",
     )
 
