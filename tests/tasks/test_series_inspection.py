@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import date, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,7 @@ from torch import Tensor, nn
 from recur.errors import DataError
 from recur.gradients import Training
 from recur.nn import GRU, LSTM, RNN
+from recur.run import RunFolder
 from recur.tasks.series_inspection import inspect_series
 
 
@@ -108,6 +111,29 @@ def test_a_long_series_is_cut() -> None:
     np.testing.assert_array_equal(found.tensors["property.label"], np.float32(labels[:5000]))
 
 
+@pytest.mark.parametrize(
+    ("times", "expected"),
+    [
+        (np.arange(3), [0, 1, 2]),
+        (torch.arange(3), [0, 1, 2]),
+        (torch.tensor([0.5, 1, 2], dtype=torch.bfloat16), [0.5, 1.0, 2.0]),
+        ([np.int64(3), np.float32(0.5), np.str_("noon")], [3, 0.5, "noon"]),
+        (np.arange("2020-01-31", "2020-02-03", dtype="datetime64[D]"), ["2020-01-31", "2020-02-01", "2020-02-02"]),
+        (
+            np.arange(3).astype("datetime64[ns]"),
+            [f"1970-01-01T00:00:00.00000000{n}" for n in range(3)],
+        ),
+        ([date(2020, 1, 31), datetime(2020, 1, 31, 12), "end"], ["2020-01-31", "2020-01-31 12:00:00", "end"]),
+    ],
+)
+def test_times_of_every_kind(tmp_path: Path, times: Any, expected: list[str | float]) -> None:
+    run = RunFolder.create(tmp_path / "run")
+    inspect_series(Forecaster(), series(3), times=times).write(run)
+    found = run.read_json("inspect.json")["series"]["times"]
+    assert found == expected
+    assert list(map(type, found)) == list(map(type, expected))
+
+
 def test_the_same_seed_gives_the_same() -> None:
     model, values = Forecaster(), series(80)
     first, again, other = (inspect_series(model, values, seed=seed).content for seed in (0, 0, 1))
@@ -136,6 +162,24 @@ def test_the_same_seed_gives_the_same() -> None:
         ([1j, 2], {}, r"^own: must be numbers of shape \(N, C\) or \(N,\), all rows as long: complex numbers\.$"),
         (np.zeros((3, 2)), {"channels": ["a"]}, r"^own: there are 1 channels, expected 2\.$"),
         (np.zeros((3, 2)), {"times": [1, 2]}, r"^own: there are 2 times, expected 3\.$"),
+        (
+            np.zeros((3, 2)),
+            {"times": [1, np.nan, 2]},
+            r"^own, row 1: its time is nan, expected a finite number, a date or text\.$",
+        ),
+        (
+            np.zeros((3, 2)),
+            {"times": [1, 2, 10**400]},
+            r"^own, row 2: its time is 10{30,}\.\.\., expected a finite number, a date or text\.$",
+        ),
+        (np.zeros((3, 2)), {"times": [None, 1, 2]}, r"^own, row 0: its time is None, expected a finite number, a date"),
+        (np.zeros((3, 2)), {"times": [1, True, 2]}, r"^own, row 1: its time is True, expected a finite number, a date"),
+        (
+            np.zeros((1, 2)),
+            {"times": np.array(["NaT"], dtype="datetime64[D]")},
+            r"^own, row 0: its time is .*'NaT'.*, expected a finite number, a date or text\.$",
+        ),
+        (np.zeros((3, 2)), {"channels": np.arange(2)}, r"^own, channel 0: its name is .*0.*, expected text\.$"),
         (np.zeros((3, 2)), {"labels": [1, 2]}, r"^own: there are 2 labels for 3 steps\.$"),
     ],
 )

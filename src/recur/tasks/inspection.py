@@ -15,7 +15,7 @@ from recur.data.batch import Batch
 from recur.gradients import Training, diagnose, probe
 from recur.inspection_format import FORMAT
 from recur.models.layer_recording import LayerRecording
-from recur.run import RunFolder, checksum, explained_os_errors
+from recur.run import RunFolder, checksum, explained_os_errors, json_text, write_text_atomic
 from recur.tasks.passage import Passage
 from recur.tasks.text_attribution import explain_predictions
 from recur.tasks.text_properties import text_properties
@@ -53,13 +53,16 @@ class Inspection:
 
         Raises:
             RunError: They cannot be written.
+            TypeError: `content` holds what JSON does not; what an older inspection left is then still there.
+            ValueError: `content` holds a number that is not finite; likewise.
         """
         path = folder.path / "inspect.json"
+        text = json_text(self.content)
         # What an older inspection left must not be taken for the words to these tensors.
         with explained_os_errors(path):
             path.unlink(missing_ok=True)
         folder.write_tensors("inspect.safetensors", self.tensors)
-        folder.write_json("inspect.json", self.content)
+        write_text_atomic(path, text)
 
 
 def inspect_text(

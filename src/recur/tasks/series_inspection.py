@@ -21,7 +21,7 @@ from recur.tasks.inspection import (
     probed_places,
     properties_content,
 )
-from recur.tasks.series import Series, series_of
+from recur.tasks.series import Series, Times, series_of
 from recur.tasks.series_attribution import explain_forecasts
 from recur.tasks.series_recording import Loss, SeriesRecording, record_series, squared_error, states_before
 from recur.tasks.user_labels import Label
@@ -32,7 +32,7 @@ def inspect_series(
     values: ArrayLike | Tensor,
     *,
     channels: Sequence[str] | None = None,
-    times: Sequence[str | float] | None = None,
+    times: Times | None = None,
     title: str = "your series",
     labels: Sequence[Label] | NDArray[Any] | None = None,
     loss: Loss = squared_error,
@@ -53,7 +53,7 @@ def inspect_series(
             window. In evaluation mode for the time.
         values: The series, (N, C) or (N,), finite; of a longer one the first 5,000 steps are looked at.
         channels: C names.
-        times: What to call each step, N texts or numbers; numbers from 0 if not given.
+        times: What to call each step, N numbers, dates or texts; numbers from 0 if not given.
         title: What to call the series.
         labels: One a step, as `recur.tasks.user_labels.label_properties` takes them.
         loss: Output and target, (B, T, C), to the loss of each step, (B, T); by default the squared error, the mean
