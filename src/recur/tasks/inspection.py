@@ -170,19 +170,22 @@ def probe_content(
     training: Training,
     seed: int,
     loss: Callable[[Any, Any], Tensor] | None = None,
+    *,
+    batch_first: bool = True,
 ) -> tuple[dict[str, Any], list[dict[str, str]]]:
     """Return how far the gradient reaches, as `Probe.to_json` gives it, and what is wrong with that, if anything."""
+    rows, steps = (0, 1) if batch_first else (1, 0)
     x = batch[0] if isinstance(batch, tuple) else batch.x
     # What truncation takes from the gradient of the parameters is seen only on more steps than it leaves.
     is_trained = any(parameter.requires_grad for parameter in model.parameters())
-    is_seen = is_trained and training.window is not None and training.window < x.shape[1]
+    is_seen = is_trained and training.window is not None and training.window < x.shape[steps]
     found = probe(
         model,
         batch,
         loss=loss,
         state=state,
-        rows=len(x),
-        batch_first=True,
+        rows=x.shape[rows],
+        batch_first=batch_first,
         truncation=training.window if is_seen else None,
         seed=seed,
     )
