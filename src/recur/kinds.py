@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TypeGuard
 
 
@@ -13,6 +14,19 @@ def is_number(value: object) -> TypeGuard[int | float]:
         (True, False)
     """
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def is_finite(value: object) -> TypeGuard[int | float]:
+    """Return whether `value` is a number, no bool, and one that a float can hold.
+
+    Example:
+        >>> is_finite(0.5), is_finite(float("nan")), is_finite(10**400)
+        (True, False, False)
+    """
+    try:
+        return is_number(value) and math.isfinite(value)
+    except OverflowError:
+        return False
 
 
 def is_whole(value: object, least: int | None = None) -> TypeGuard[int]:

@@ -96,6 +96,16 @@ def write_atomic(path: Path, write: Callable[[Path], None]) -> None:
             temporary.unlink(missing_ok=True)
 
 
+def json_text(content: Mapping[str, Any]) -> str:
+    """Return what a JSON file of a run holds.
+
+    Raises:
+        TypeError: Something in it is nothing that JSON has.
+        ValueError: A number is not finite.
+    """
+    return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
 def write_text_atomic(path: Path, text: str) -> None:
     """Write `text` to `path` as UTF-8, atomically."""
 
@@ -245,8 +255,7 @@ class RunFolder:
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
         """Write `content` to the file `name`, atomically. Numbers that are not finite are refused."""
-        text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-        write_text_atomic(self.path / name, text)
+        write_text_atomic(self.path / name, json_text(content))
 
     def read_json(self, name: str) -> dict[str, Any]:
         """Return the object in the file `name`.

@@ -85,6 +85,15 @@ def test_a_series_is_read(inspected: Inspected) -> None:
     assert seen.next is None
 
 
+def test_times_stay_distinct(inspected: Inspected) -> None:
+    def change(content: dict[str, Any], tensors: dict[str, Any]) -> None:
+        content["series"]["times"] = [1.7e9, 1.7e9 + 60, 0.1 + 0.2, 0.3, 1e22, 7, "noon"]
+
+    series = read_inspection(inspected(change, kind="series", count=7)).series
+    assert series is not None
+    assert series.times == ("1700000000", "1700000060", "0.30000000000000004", "0.3", "1e+22", "7", "noon")
+
+
 def test_only_so_many_symbols_are_read(inspected: Inspected) -> None:
     def change(content: dict[str, Any], tensors: dict[str, Any]) -> None:
         content["symbols"] = ["a"] * (MAX_SYMBOLS + 1)

@@ -316,6 +316,31 @@ def test_what_is_drawn_is_where_it_was_computed(opened: Any, until: Any, inspect
         assert all(heights.values())
 
 
+@pytest.mark.parametrize("kind", ["text", "series"])
+def test_the_script_decodes_the_bytes_that_were_measured(
+    opened: Any, until: Any, inspected: Inspected, kind: str
+) -> None:
+    run = inspected(kind=kind)
+    with opened(written(run)) as page:
+        until(page, READY)
+        seen = read_inspection(run)
+        rows = page.evaluate(
+            "Object.fromEntries(inspected.model.layers.flatMap((layer, at) => layer.parts.flatMap((part) =>"
+            " Array.from({ length: part.width }, (_, unit) =>"
+            " [[at, part.name, unit].join(' '), [...inspected.row(at, part.name, unit)]]))))"
+        )
+    expected = {
+        f"{at} {part.name} {unit}": part.values[:, unit]
+        for at, layer in enumerate(seen.layers)
+        for part in layer.parts
+        for unit in range(part.width)
+    }
+    assert rows.keys() == expected.keys()
+    for name, values in expected.items():
+        # There is room for all steps that a byte has.
+        np.testing.assert_array_equal(rows[name], values, err_msg=name)
+
+
 def test_the_path_has_both_components_and_the_weight_lies_on_its_symbol(
     opened: Any, until: Any, inspected: Inspected
 ) -> None:

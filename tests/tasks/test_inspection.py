@@ -250,3 +250,13 @@ def test_a_write_that_fails_leaves_no_words_to_other_tensors(
         found.write(run)
     assert not run.has("inspect.json")
     assert (run.path / "inspect.safetensors").read_bytes() == before
+
+
+def test_what_json_does_not_have_leaves_an_older_inspection_as_it_was(tmp_path: Path) -> None:
+    run = RunFolder.create(tmp_path / "run")
+    Inspection(content={"format": 1}, tensors={"x": torch.zeros(1)}).write(run)
+    for bad, error in ((np.int64(1), TypeError), (float("nan"), ValueError)):
+        with pytest.raises(error, match="JSON"):
+            Inspection(content={"format": bad}, tensors={"x": torch.ones(1)}).write(run)
+        assert run.read_json("inspect.json") == {"format": 1}
+        assert torch.equal(load_file(run.path / "inspect.safetensors")["x"], torch.zeros(1))

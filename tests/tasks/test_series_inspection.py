@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import date, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,7 @@ from torch import Tensor, nn
 from recur.errors import DataError
 from recur.gradients import Training
 from recur.nn import GRU, LSTM, RNN
+from recur.run import RunFolder
 from recur.tasks.series_inspection import inspect_series
 
 
@@ -93,10 +96,61 @@ def test_one_channel_float64_and_a_stack() -> None:
             y, state = self.stack(x.transpose(0, 1), state)
             return y.transpose(0, 1), state
 
-    found = inspect_series(Stack(), torch.sin(torch.arange(50.0)))
+    found = inspect_series(Stack(), torch.sin(torch.arange(50.0)), batch_first=True)
     assert [layer["name"] for layer in found.content["layers"]] == ["stack.l0", "stack.l1"]
     assert found.content["series"]["channels"] == ["channel 0"]
     assert found.tensors["layers.1.z"].shape == (50, 1)
+
+
+class TimeFirst(nn.Module):
+    """A network of torch's own layer that reads (T, B, C)."""
+
+    def __init__(self, *, batch_first: bool = False) -> None:
+        super().__init__()
+        self.rnn, self.output = nn.GRU(2, 3, batch_first=batch_first), nn.Linear(3, 2)
+
+    def forward(self, x: Tensor, state: Any = None) -> tuple[Tensor, Any]:
+        y, state = self.rnn(x, state)
+        return self.output(y), state
+
+
+def own_loss(output: Tensor, target: Tensor) -> Tensor:
+    # What the first channel says counts more, and each step of a row more than the one before.
+    return ((output - target).abs() * torch.tensor([3.0, 1.0])).sum(2) * torch.arange(output.shape[1])
+
+
+def rounded(content: Any) -> Any:
+    return json.loads(json.dumps(content), parse_float=lambda digits: round(float(digits), 10))
+
+
+@pytest.mark.parametrize("options", [{}, {"loss": own_loss}])
+def test_steps_may_come_first(options: Any) -> None:
+    """All is as of the same network that reads (B, T, C), but for the last digits of float64."""
+    first, second = TimeFirst().double(), TimeFirst(batch_first=True).double()
+    second.load_state_dict(first.state_dict())
+    found, expected = (
+        inspect_series(model, series(300), training=Training(window=32), **options) for model in (first, second)
+    )
+    assert rounded(found.content) == rounded(expected.content)
+    assert found.content["probe"]["truncated"] > 0
+    assert found.tensors.keys() == expected.tensors.keys()
+    for name, values in expected.tensors.items():
+        torch.testing.assert_close(found.tensors[name], values, equal_nan=True)
+
+
+@pytest.mark.parametrize("kind", [GRU, nn.GRU])
+def test_a_layer_alone_whose_steps_come_first(kind: Any) -> None:
+    layer, values = kind(2, 2), series(40)
+    found = inspect_series(layer, values)
+    with torch.no_grad():
+        expected, _ = layer(torch.from_numpy(values).float().unsqueeze(1))
+    torch.testing.assert_close(found.tensors["predictions"][1:], expected[:-1, 0])
+    assert found.tensors["layers.0.h"].shape == (40, 2)
+
+
+def test_a_layer_of_two_directions_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"^inspect_series: GRU reads in both directions, and the backward one begi"):
+        inspect_series(nn.GRU(2, 1, bidirectional=True), series(9))
 
 
 def test_a_long_series_is_cut() -> None:
@@ -106,6 +160,29 @@ def test_a_long_series_is_cut() -> None:
     assert found.tensors["values"].shape == (5000, 1)
     assert found.content["series"]["times"][-1] == "t4999"
     np.testing.assert_array_equal(found.tensors["property.label"], np.float32(labels[:5000]))
+
+
+@pytest.mark.parametrize(
+    ("times", "expected"),
+    [
+        (np.arange(3), [0, 1, 2]),
+        (torch.arange(3), [0, 1, 2]),
+        (torch.tensor([0.5, 1, 2], dtype=torch.bfloat16), [0.5, 1.0, 2.0]),
+        ([np.int64(3), np.float32(0.5), np.str_("noon")], [3, 0.5, "noon"]),
+        (np.arange("2020-01-31", "2020-02-03", dtype="datetime64[D]"), ["2020-01-31", "2020-02-01", "2020-02-02"]),
+        (
+            np.arange(3).astype("datetime64[ns]"),
+            [f"1970-01-01T00:00:00.00000000{n}" for n in range(3)],
+        ),
+        ([date(2020, 1, 31), datetime(2020, 1, 31, 12), "end"], ["2020-01-31", "2020-01-31 12:00:00", "end"]),
+    ],
+)
+def test_times_of_every_kind(tmp_path: Path, times: Any, expected: list[str | float]) -> None:
+    run = RunFolder.create(tmp_path / "run")
+    inspect_series(Forecaster(), series(3), times=times).write(run)
+    found = run.read_json("inspect.json")["series"]["times"]
+    assert found == expected
+    assert list(map(type, found)) == list(map(type, expected))
 
 
 def test_the_same_seed_gives_the_same() -> None:
@@ -136,6 +213,24 @@ def test_the_same_seed_gives_the_same() -> None:
         ([1j, 2], {}, r"^own: must be numbers of shape \(N, C\) or \(N,\), all rows as long: complex numbers\.$"),
         (np.zeros((3, 2)), {"channels": ["a"]}, r"^own: there are 1 channels, expected 2\.$"),
         (np.zeros((3, 2)), {"times": [1, 2]}, r"^own: there are 2 times, expected 3\.$"),
+        (
+            np.zeros((3, 2)),
+            {"times": [1, np.nan, 2]},
+            r"^own, row 1: its time is nan, expected a finite number, a date or text\.$",
+        ),
+        (
+            np.zeros((3, 2)),
+            {"times": [1, 2, 10**400]},
+            r"^own, row 2: its time is 10{30,}\.\.\., expected a finite number, a date or text\.$",
+        ),
+        (np.zeros((3, 2)), {"times": [None, 1, 2]}, r"^own, row 0: its time is None, expected a finite number, a date"),
+        (np.zeros((3, 2)), {"times": [1, True, 2]}, r"^own, row 1: its time is True, expected a finite number, a date"),
+        (
+            np.zeros((1, 2)),
+            {"times": np.array(["NaT"], dtype="datetime64[D]")},
+            r"^own, row 0: its time is .*'NaT'.*, expected a finite number, a date or text\.$",
+        ),
+        (np.zeros((3, 2)), {"channels": np.arange(2)}, r"^own, channel 0: its name is .*0.*, expected text\.$"),
         (np.zeros((3, 2)), {"labels": [1, 2]}, r"^own: there are 2 labels for 3 steps\.$"),
     ],
 )
@@ -173,8 +268,8 @@ class Answering(Forecaster):
 @pytest.mark.parametrize(
     ("answer", "message"),
     [
-        (lambda y, state: y, "but returned a Tensor; return the state after the last step too."),
-        (lambda y, state: (y, state, 0), "but returned a tuple of 3; return the state after the last step too."),
+        (lambda y, state: y, "but returned Tensor. Return the state after the last step too."),
+        (lambda y, state: (y, 0, 0), "but returned (Tensor, int, int). Return the state after the last step too."),
         (
             lambda y, state: (y, None),
             "but returned None as the state; return the one after the last step, from which it goes on.",
@@ -182,7 +277,7 @@ class Answering(Forecaster):
     ],
 )
 def test_networks_that_do_not_hand_their_state_on(answer: Any, message: str) -> None:
-    expected = f"inspect_series: the model must be called as forward(x, state) -> (output, state), {message}"
+    expected = f"inspect_series: Answering must return (output, state), {message}"
     with pytest.raises(TypeError, match=f"^{re.escape(expected)}$"):
         inspect_series(Answering(answer), series(9))
 

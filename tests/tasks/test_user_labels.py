@@ -77,7 +77,11 @@ def found(labels: Any) -> list[tuple[str, str, str, list[float]]]:
         ([True, False, True], [("label", "your label", "binary", [1, 0, 1])]),
         ([3, 7.0, 3], [("label", "your label", "binary", [0, 1, 0])]),
         (np.array([3, 1, 2]), [("label", "your label", "number", [3, 1, 2])]),
+        (list(np.array([True, False, True])), [("label", "your label", "binary", [1, 0, 1])]),
+        (list(np.array([3, 1, 2])), [("label", "your label", "number", [3, 1, 2])]),
+        ([np.float32(0.5), 1, np.int64(2)], [("label", "your label", "number", [0.5, 1, 2])]),
         (["b", "a", "a"], [("label", "your label 'b'", "binary", [1, 0, 0])]),
+        ([np.str_("b"), "a", "a"], [("label", "your label 'b'", "binary", [1, 0, 0])]),
         (
             ["b", "a", "c", "a"],
             [

@@ -77,9 +77,20 @@ def test_one_of_another_version_says_so(run: RunFolder, found: int | None, age: 
         state["recur"]["format"] = found
     torch.save(state, path)
     message = (
-        f"{path}: written by {age} recur (format {found or 1}, this one reads 2), cannot be resumed; install the "
-        "version that env.json names, or train anew with --overwrite."
+        f"{path}: written by {age} recur (format {found or 1}, this one reads 2), cannot be resumed; train anew "
+        "with --overwrite."
     )
+    with pytest.raises(RunError, match=f"^{re.escape(message)}$"):
+        checkpoint.read(run)
+
+
+@pytest.mark.parametrize(("found", "shown"), [("2", "'2'"), (None, "None"), (True, "True"), (0, "0")])
+def test_a_format_that_is_none_says_so(run: RunFolder, found: Any, shown: str) -> None:
+    path = checkpoint.path_of(run)
+    state = torch.load(path, weights_only=True)
+    state["recur"]["format"] = found
+    torch.save(state, path)
+    message = f"{path}: damaged: its format is {shown}, expected 2, cannot be resumed; train anew with --overwrite."
     with pytest.raises(RunError, match=f"^{re.escape(message)}$"):
         checkpoint.read(run)
 

@@ -217,10 +217,11 @@ def _mgu(form: _Form) -> list[Equation]:
             says=_COULD,
             text=f"n_t = tanh({form.product('n', 'i', 'x_t')} + {recurrent})",
         ),
-        *_blended(
-            form,
-            lambda state: f"(1 - f_t) ⊙ {state}_{{t-1}} + f_t ⊙ n_t",
-            "between the old state and the candidate",
+        Equation(
+            part="h",
+            name="state",
+            says="between the old state and the candidate",
+            text=f"h_t = {form.clipped('(1 - f_t) ⊙ h_{t-1} + f_t ⊙ n_t', 'output_clip')}",
         ),
     ]
 

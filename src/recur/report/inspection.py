@@ -28,7 +28,7 @@ from recur.report.findings import (
 )
 from recur.report.passage import visible
 from recur.report.tensors import Tensors
-from recur.report.values import TIMES, as_list, as_object, as_text, number, written
+from recur.report.values import TIMES, as_list, as_object, as_text, label, number, written
 from recur.run import RunFolder
 
 MAX_LAYERS = 64
@@ -304,7 +304,7 @@ def _series(content: Mapping[str, Any], times: Sequence[Any], tensors: Tensors) 
     named = [*names, *(f"channel {place}" for place in range(len(names), width))][: min(width, MAX_CHANNELS)]
     return Series(
         channels=tuple(name or f"channel {place}" for place, name in enumerate(named)),
-        times=tuple(f"{time:g}" if isinstance(time, float) else written(time) for time in times),
+        times=tuple(map(label, times)),
         values=None if values is None else values[:, : len(named)],
         predictions=None if predictions is None else predictions[:, : len(named)],
     )

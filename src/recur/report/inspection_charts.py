@@ -88,7 +88,7 @@ def _states(seen: Inspection) -> Iterator[Grid]:
         values=(part.values[:, order].T * np.float32(part.scale / 127)).astype(np.float32),
         x=tuple(range(1, seen.count + 1)),
         y=tuple(order),
-        is_signed=bool((part.values < 0).any()),
+        is_signed=is_signed(part),
     )
 
 

@@ -70,6 +70,18 @@ def written(value: object, depth: int = 0) -> str:
     return visible(str(value)) or NOTHING
 
 
+def label(value: object) -> str:
+    """Return what a step is called: text as it is, a number in the fewest digits that tell it from all others.
+
+    Example:
+        >>> label(1.7e9), label(0.1), label(-0.0), label("3 h")
+        ('1700000000', '0.1', '0', '3 h')
+    """
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+        return str(int(value))
+    return written(value)
+
+
 def percent(share: float) -> str:
     """Return a share for a sentence.
 

@@ -15,7 +15,7 @@ from recur.data.batch import Batch
 from recur.gradients import Training, diagnose, probe
 from recur.inspection_format import FORMAT
 from recur.models.layer_recording import LayerRecording
-from recur.run import RunFolder, checksum, explained_os_errors
+from recur.run import RunFolder, checksum, explained_os_errors, json_text, write_text_atomic
 from recur.tasks.passage import Passage
 from recur.tasks.text_attribution import explain_predictions
 from recur.tasks.text_properties import text_properties
@@ -53,13 +53,16 @@ class Inspection:
 
         Raises:
             RunError: They cannot be written.
+            TypeError: `content` holds what JSON does not; what an older inspection left is then still there.
+            ValueError: `content` holds a number that is not finite; likewise.
         """
         path = folder.path / "inspect.json"
+        text = json_text(self.content)
         # What an older inspection left must not be taken for the words to these tensors.
         with explained_os_errors(path):
             path.unlink(missing_ok=True)
         folder.write_tensors("inspect.safetensors", self.tensors)
-        folder.write_json("inspect.json", self.content)
+        write_text_atomic(path, text)
 
 
 def inspect_text(
@@ -167,19 +170,22 @@ def probe_content(
     training: Training,
     seed: int,
     loss: Callable[[Any, Any], Tensor] | None = None,
+    *,
+    batch_first: bool = True,
 ) -> tuple[dict[str, Any], list[dict[str, str]]]:
     """Return how far the gradient reaches, as `Probe.to_json` gives it, and what is wrong with that, if anything."""
+    rows, steps = (0, 1) if batch_first else (1, 0)
     x = batch[0] if isinstance(batch, tuple) else batch.x
     # What truncation takes from the gradient of the parameters is seen only on more steps than it leaves.
     is_trained = any(parameter.requires_grad for parameter in model.parameters())
-    is_seen = is_trained and training.window is not None and training.window < x.shape[1]
+    is_seen = is_trained and training.window is not None and training.window < x.shape[steps]
     found = probe(
         model,
         batch,
         loss=loss,
         state=state,
-        rows=len(x),
-        batch_first=True,
+        rows=x.shape[rows],
+        batch_first=batch_first,
         truncation=training.window if is_seen else None,
         seed=seed,
     )

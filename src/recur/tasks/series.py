@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,13 @@ from torch import Tensor
 
 from recur.errors import DataError
 from recur.inspection_format import MAX_CHANNELS, MAX_SYMBOLS
+from recur.kinds import is_finite
 from recur.tasks.unit_search import Property
-from recur.tasks.user_labels import Label, label_properties
+from recur.tasks.user_labels import Label, label_properties, shown
 from recur.wording import quantity
+
+Times = Sequence[str | float | date | np.generic] | NDArray[Any] | Tensor
+"""What each step is called: numbers, dates or texts."""
 
 _LARGEST = float(np.finfo(np.float32).max)
 
@@ -54,7 +59,7 @@ class Series:
         ]
         if labels is None:
             return found
-        listed: list[Any] = list(labels.tolist() if isinstance(labels, np.ndarray) else labels)
+        listed = list(labels)
         if len(listed) not in (len(self.values), self.total):
             raise DataError(
                 f"{self.title}: there are {quantity(len(listed), 'label')} for {quantity(self.total, 'step')}."
@@ -65,7 +70,7 @@ class Series:
 def series_of(
     values: ArrayLike | Tensor,
     channels: Sequence[str] | None = None,
-    times: Sequence[str | float] | None = None,
+    times: Times | None = None,
     title: str = "your series",
 ) -> Series:
     """Return a series, checked, of which the first `MAX_SYMBOLS` steps are kept.
@@ -73,12 +78,12 @@ def series_of(
     Args:
         values: (N, C), or (N,) for one channel.
         channels: C names; numbered if not given.
-        times: What to call each step, N; numbers from 0 if not given.
+        times: What to call each step, N numbers, dates or texts; numbers from 0 if not given.
         title: What to call the series.
 
     Raises:
-        DataError: The values are no numbers, not finite, too large or of another shape, or there are not as many names
-            or times.
+        DataError: The values are no numbers, not finite, too large or of another shape, there are not as many names or
+            times, a name is no text, or a time is something else.
     """
     try:
         every = np.asarray(values.detach().cpu().double() if isinstance(values, Tensor) else values)
@@ -92,10 +97,13 @@ def series_of(
         raise DataError(f"{title}: must be numbers of shape (N, C) or (N,), at least one, but is {every.shape}.")
     total, num_channels = every.shape
     names = [f"channel {number}" for number in range(num_channels)] if channels is None else list(channels)
-    called: list[str | float] = list(range(total)) if times is None else list(times)
+    called = list(range(total)) if times is None else list(times.tolist() if isinstance(times, Tensor) else times)
     for what, given, wanted in (("channels", names, num_channels), ("times", called, total)):
         if len(given) != wanted:
             raise DataError(f"{title}: there are {len(given)} {what}, expected {wanted}.")
+    for number, name in enumerate(names):
+        if not isinstance(name, str):
+            raise DataError(f"{title}, channel {number}: its name is {shown(name)}, expected text.")
     bad = np.argwhere(~(np.abs(every) <= _LARGEST))
     if len(bad):
         row, channel = bad[0].tolist()
@@ -104,4 +112,16 @@ def series_of(
         more = f" ({len(bad) - 1:,} more)" if len(bad) > 1 else ""
         raise DataError(f"{title}, row {row}, {names[channel]}: is {value:g}, {reason}{more}.")
     kept = every[:MAX_SYMBOLS]
-    return Series(title=title, values=kept, channels=names, times=called[: len(kept)], total=total)
+    known = [_time(time, row, title) for row, time in enumerate(called[: len(kept)])]
+    return Series(title=title, values=kept, channels=names, times=known, total=total)
+
+
+def _time(time: object, row: int, title: str) -> str | float:
+    """Return what a step is called, as JSON has it: a date as text."""
+    # What is not a time is not even itself.
+    if isinstance(time, np.datetime64 | np.timedelta64 | date) and time == time:
+        return str(time)
+    plain = time.item() if isinstance(time, np.generic) else time
+    if isinstance(plain, str) or is_finite(plain):
+        return plain
+    raise DataError(f"{title}, row {row}: its time is {shown(time)}, expected a finite number, a date or text.")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from recur.tasks.explained_predictions import WINDOW, ExplainedPredictions, explained, explained_positions
-from recur.tasks.series_recording import Loss, SeriesRecording, loss_of, squared_error, states_before
+from recur.tasks.series_recording import Loss, SeriesModel, SeriesRecording, squared_error, states_before, step_losses
 
 _SHARE = "Against the mean of the series in its place, a share is what a step, all channels together, adds to {}."
 _LIKELIHOOD = (
@@ -18,7 +18,7 @@ _UNEXPLAINED = "Nothing was explained: the model's state has parts without a gra
 
 
 def explain_forecasts(
-    model: nn.Module, recording: SeriesRecording, loss: Loss = squared_error, *, window: int = WINDOW, seed: int = 0
+    model: SeriesModel, recording: SeriesRecording, loss: Loss = squared_error, *, window: int = WINDOW, seed: int = 0
 ) -> ExplainedPredictions:
     """Return which earlier steps the predictions rest on, by every method, and which method to believe.
 
@@ -27,7 +27,7 @@ def explain_forecasts(
     neutral input is the mean of the series.
 
     Args:
-        model: Held still.
+        model: Its module held still.
         recording: What it did while it read the series.
         loss: Loss of each step.
         window: Steps before a prediction that it is led back to, from 1 on.
@@ -51,9 +51,9 @@ def explain_forecasts(
     def score(variants: Tensor, rows: Tensor) -> Tensor:
         """Return the scores (B,) of windows (B, W, C), variants of the rows (B,)."""
         vector, states = known
-        output, _ = model(variants, vector.state(states[rows]))
+        output, _ = model.run(variants, vector.state(states[rows]))
         last = output[torch.arange(len(rows), device=x.device), lengths[rows] - 1]
-        return -scale * loss_of(loss, last.unsqueeze(1), targets[rows].unsqueeze(1)).squeeze(1)
+        return -scale * step_losses(loss, last.unsqueeze(1), targets[rows].unsqueeze(1)).squeeze(1)
 
     return explained(
         score,

@@ -21,9 +21,9 @@ from recur.tasks.inspection import (
     probed_places,
     properties_content,
 )
-from recur.tasks.series import Series, series_of
+from recur.tasks.series import Series, Times, series_of
 from recur.tasks.series_attribution import explain_forecasts
-from recur.tasks.series_recording import Loss, SeriesRecording, record_series, squared_error, states_before
+from recur.tasks.series_recording import Loss, SeriesModel, SeriesRecording, record_series, squared_error, states_before
 from recur.tasks.user_labels import Label
 
 
@@ -32,11 +32,12 @@ def inspect_series(
     values: ArrayLike | Tensor,
     *,
     channels: Sequence[str] | None = None,
-    times: Sequence[str | float] | None = None,
+    times: Times | None = None,
     title: str = "your series",
     labels: Sequence[Label] | NDArray[Any] | None = None,
     loss: Loss = squared_error,
     training: Training | None = None,
+    batch_first: bool | None = None,
     seed: int = 0,
     stage: Stage | None = None,
 ) -> Inspection:
@@ -50,22 +51,23 @@ def inspect_series(
     Args:
         model: Called as forward(x, state) -> (output, state): takes x (B, T, C) and the state, None at first, and
             returns the values that follow each step, (B, T, C), and the state, which is handed on from window to
-            window. In evaluation mode for the time.
+            window; or x and output are (T, B, C), see `batch_first`. In evaluation mode for the time.
         values: The series, (N, C) or (N,), finite; of a longer one the first 5,000 steps are looked at.
         channels: C names.
-        times: What to call each step, N texts or numbers; numbers from 0 if not given.
+        times: What to call each step, N numbers, dates or texts; numbers from 0 if not given.
         title: What to call the series.
         labels: One a step, as `recur.tasks.user_labels.label_properties` takes them.
         loss: Output and target, (B, T, C), to the loss of each step, (B, T); by default the squared error, the mean
             over the channels.
         training: What is known of its training.
+        batch_first: Whether the model reads (B, T, C) instead of (T, B, C); None for what it says itself.
         seed: Of all that is drawn.
         stage: Called with what is being done.
 
     Raises:
         TypeError: The model is not called so.
-        ValueError: The model has no layer that can record, its output or the loss is of another shape, or its states
-            or the loss are not finite.
+        ValueError: The model has no layer that can record, or one that reads in both directions, or another
+            `batch_first`; its output or the loss is of another shape; or its states or the loss are not finite.
         DataError: The series, the names, the times or the labels do not fit each other, or are not finite.
 
     Example:
@@ -85,15 +87,16 @@ def inspect_series(
     say = stage or (lambda what: None)
     series = series_of(values, channels, times, title)
     properties = series.properties(labels)
+    reader = SeriesModel(model, batch_first)
     with held_still(model):
         say("reading the series")
-        recording = record_series(model, series.values, loss)
+        recording = record_series(reader, series.values, loss)
         say("searching for units that follow a channel")
         searched, property_tensors = properties_content(recording.layers, properties, seed)
         say("asking what its predictions rest on")
-        attribution = explain_forecasts(model, recording, loss, seed=seed)
+        attribution = explain_forecasts(reader, recording, loss, seed=seed)
     say("looking at the gradient through time")
-    found, diagnosis = _probe(model, recording, loss, training or Training(), seed)
+    found, diagnosis = _probe(reader, recording, loss, training or Training(), seed)
     layers, layer_tensors = layers_content(recording.layers)
     content = _described(model, series, recording) | {
         "layers": layers,
@@ -136,17 +139,25 @@ def _seen(recording: SeriesRecording) -> dict[str, Tensor]:
 
 
 def _probe(
-    model: nn.Module, recording: SeriesRecording, loss: Loss, training: Training, seed: int
+    model: SeriesModel, recording: SeriesRecording, loss: Loss, training: Training, seed: int
 ) -> tuple[dict[str, Any] | None, list[dict[str, str]]]:
     """Return what `probe_content` does of a few pieces of the series, each from the state that the model has there."""
     places = probed_places(len(recording.x), training)
     if places is None:
         return None, []
     # The probe holds the model still by itself, and lets its parameters have gradients where it needs them.
-    with held_still(model):
+    with held_still(model.module):
         known = states_before(model, recording.x, places[:, 0].tolist())
     if known is None:
         return None, []
     vector, states = known
-    batch = recording.x[places], recording.x[places + 1]
-    return probe_content(model, batch, vector.state(states), training, seed, loss)
+    batch = model.laid(recording.x[places]), model.laid(recording.x[places + 1])
+    return probe_content(
+        model.module,
+        batch,
+        vector.state(states),
+        training,
+        seed,
+        lambda output, target: model.laid(loss(model.laid(output), model.laid(target))),
+        batch_first=model.sequence.batch_first,
+    )

@@ -20,7 +20,7 @@ from recur.models.layer_recording import LayerRecorder, LayerRecording
 _WINDOW = 256
 """Steps that are run at once."""
 
-_PROTOCOL = "inspect_series: the model must be called as forward(x, state) -> (output, state)"
+_OWNER = "inspect_series"
 
 Loss = Callable[[Any, Any], Tensor]
 """Output and target (B, T, C) to the loss of each step, (B, T)."""
@@ -29,6 +29,57 @@ Loss = Callable[[Any, Any], Tensor]
 def squared_error(output: Tensor, target: Tensor) -> Tensor:
     """Return the squared error of each step, the mean over the channels, (B, T)."""
     return (output - target).square().mean(2)
+
+
+class SeriesModel:
+    """A model that says of a series what comes next, run on (B, T, C) whichever way it has its steps.
+
+    Args:
+        module: Called as forward(x, state) -> (output, state).
+        batch_first: Whether it reads (B, T, C) instead of (T, B, C); None for what it says itself.
+
+    Raises:
+        TypeError: The module does not take x and state.
+        ValueError: A layer inside reads in both directions, or `batch_first` is not the module's own.
+    """
+
+    def __init__(self, module: nn.Module, batch_first: bool | None = None) -> None:
+        self.module = module
+        self.sequence = SequenceModel(_OWNER, module, batch_first=batch_first)
+        signature = inspect.signature(module.forward)
+        try:
+            signature.bind(None, None)
+        except TypeError as error:
+            raise TypeError(
+                f"{_OWNER}: the model must be called as forward(x, state) -> (output, state), but takes {signature}; "
+                "let it take the state, None at first."
+            ) from error
+
+    def laid(self, value: Tensor) -> Tensor:
+        """Return (B, T, ...) as the model has its rows and steps; and what the model gives as (B, T, ...)."""
+        return value if self.sequence.batch_first else value.transpose(0, 1)
+
+    def run(self, x: Tensor, state: Any) -> tuple[Tensor, Any]:
+        """Return what the model says after each step of x (B, T, C), as x, and its state.
+
+        Raises:
+            TypeError: It returns no output and state.
+            ValueError: The output is of another shape.
+        """
+        given = self.laid(x)
+        output, state = self.sequence.called(given, state)
+        if state is None:
+            raise TypeError(
+                f"{_OWNER}: {type(self.module).__name__} must return (output, state), but returned None as the state; "
+                "return the one after the last step, from which it goes on."
+            )
+        if not isinstance(output, Tensor) or output.shape != given.shape:
+            shown = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+            raise ValueError(
+                f"{_OWNER}: the model must return the values that follow each step, {tuple(given.shape)}, but returned "
+                f"{shown}; wrap it in a module that does."
+            )
+        return self.laid(output), state
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,27 +99,27 @@ class SeriesRecording:
     losses: NDArray[np.float64]
 
 
-def record_series(model: nn.Module, values: NDArray[np.float64], loss: Loss = squared_error) -> SeriesRecording:
+def record_series(model: SeriesModel, values: NDArray[np.float64], loss: Loss = squared_error) -> SeriesRecording:
     """Return what a network does while it reads `values`, (N, C), the state carried all through.
 
     Args:
-        model: Held still, see `recur.gradients.probes.sequence_model.held_still`.
+        model: Its module held still, see `recur.gradients.probes.sequence_model.held_still`.
         values: The series.
         loss: Loss of each step.
 
     Raises:
-        TypeError: The model is not called as forward(x, state) -> (output, state).
+        TypeError: The model returns no output and state.
         ValueError: The model has no layer that can record, its output or the loss is of another shape, or its states
             or the loss are not finite.
     """
-    _check_arguments(model)
-    floats = (each for each in itertools.chain(model.parameters(), model.buffers()) if each.is_floating_point())
+    module = model.module
+    floats = (each for each in itertools.chain(module.parameters(), module.buffers()) if each.is_floating_point())
     like = next(floats, torch.zeros(()))
     x = torch.from_numpy(values).to(like).unsqueeze(0)
     outputs, state = [], None
-    with torch.no_grad(), LayerRecorder(model) as recorder:
+    with torch.no_grad(), LayerRecorder(module) as recorder:
         for own in torch.split(x, _WINDOW, dim=1):
-            output, state = _run(model, own, state)
+            output, state = model.run(own, state)
             outputs.append(output)
         recordings = recorder.recordings()
     for one in recordings:
@@ -76,7 +127,7 @@ def record_series(model: nn.Module, values: NDArray[np.float64], loss: Loss = sq
             if not np.isfinite(part).all():
                 raise ValueError(f"inspect_series: {name} of {one.name} is not finite; the weights are too large.")
     output = torch.cat(outputs, dim=1)
-    losses = loss_of(loss, output[:, :-1], x[:, 1:]) if len(values) > 1 else x.new_zeros(1, 0)
+    losses = step_losses(loss, output[:, :-1], x[:, 1:]) if len(values) > 1 else x.new_zeros(1, 0)
     if not bool(torch.isfinite(losses).all()):
         step = int((~torch.isfinite(losses[0])).nonzero()[0]) + 1
         raise ValueError(
@@ -87,7 +138,7 @@ def record_series(model: nn.Module, values: NDArray[np.float64], loss: Loss = sq
     layers = [one for one in recordings if all(len(part) == len(values) for part in one.parts.values())]
     if not layers:
         raise ValueError(
-            f"inspect_series: {type(model).__name__} has no recurrent layer, of recur.nn or torch.nn, that runs once "
+            f"inspect_series: {type(module).__name__} has no recurrent layer, of recur.nn or torch.nn, that runs once "
             "over every step, so there are no states to show."
         )
     return SeriesRecording(
@@ -95,7 +146,7 @@ def record_series(model: nn.Module, values: NDArray[np.float64], loss: Loss = sq
     )
 
 
-def loss_of(loss: Loss, output: Tensor, target: Tensor) -> Tensor:
+def step_losses(loss: Loss, output: Tensor, target: Tensor) -> Tensor:
     """Return the loss of each step, (B, T).
 
     Raises:
@@ -111,11 +162,11 @@ def loss_of(loss: Loss, output: Tensor, target: Tensor) -> Tensor:
     return found
 
 
-def states_before(model: nn.Module, x: Tensor, steps: Sequence[int]) -> tuple[StateVector, Tensor] | None:
+def states_before(model: SeriesModel, x: Tensor, steps: Sequence[int]) -> tuple[StateVector, Tensor] | None:
     """Return how the state of a model is laid out, and the vectors of the states before S steps, (S, n).
 
     Args:
-        model: Held still.
+        model: Its module held still.
         x: The series, (N, C).
         steps: Steps from 1 on.
 
@@ -126,39 +177,9 @@ def states_before(model: nn.Module, x: Tensor, steps: Sequence[int]) -> tuple[St
     with torch.no_grad():
         for step in sorted(set(steps)):
             for own in torch.split(rows[:, begin:step], _WINDOW, dim=1):
-                _, state = _run(model, own, state)
+                _, state = model.run(own, state)
             found[step], begin = state, step
         if not is_differentiable(state):
             return None
-        vector = vector_of(SequenceModel("inspect_series", model, batch_first=True), rows)
+        vector = vector_of(model.sequence, model.laid(rows))
         return vector, torch.cat([vector.of(found[step]) for step in steps])
-
-
-def _run(model: nn.Module, x: Tensor, state: Any) -> tuple[Tensor, Any]:
-    found = model(x, state)
-    if not (isinstance(found, tuple) and len(found) == 2):
-        raise TypeError(f"{_PROTOCOL}, but returned {_kind(found)}; return the state after the last step too.")
-    output, state = found
-    if state is None:
-        raise TypeError(
-            f"{_PROTOCOL}, but returned None as the state; return the one after the last step, from which it goes on."
-        )
-    if not isinstance(output, Tensor) or output.shape != x.shape:
-        raise ValueError(
-            f"inspect_series: the model must return the values that follow each step, {tuple(x.shape)}, but returned "
-            f"{tuple(output.shape) if isinstance(output, Tensor) else _kind(output)}; wrap it in a module that does."
-        )
-    return output, state
-
-
-def _kind(value: object) -> str:
-    return f"a tuple of {len(value)}" if isinstance(value, tuple) else f"a {type(value).__name__}"
-
-
-def _check_arguments(model: nn.Module) -> None:
-    try:
-        inspect.signature(model.forward).bind(None, None)
-    except TypeError as error:
-        raise TypeError(
-            f"{_PROTOCOL}, but takes {inspect.signature(model.forward)}; let it take the state, None at first."
-        ) from error

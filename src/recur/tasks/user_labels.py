@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recur.errors import DataError
-from recur.kinds import is_number
+from recur.kinds import is_finite, is_number
 from recur.tasks.unit_search import Property
 from recur.wording import quantity
 
@@ -80,7 +79,7 @@ def label_properties(labels: Sequence[Label] | NDArray[Any]) -> list[Property]:
         >>> [(each.key, each.name, each.values.tolist()) for each in label_properties(["noun", "verb", "verb"])]
         [('label', "your label 'noun'", [1.0, 0.0, 0.0])]
     """
-    listed: list[Any] = list(labels.tolist() if isinstance(labels, np.ndarray) else labels)
+    listed = _plain(labels)
     _check(listed, "labels", "number")
     distinct = sorted(set(listed))
     if isinstance(distinct[0], str):
@@ -90,30 +89,29 @@ def label_properties(labels: Sequence[Label] | NDArray[Any]) -> list[Property]:
     return [Property(key="label", name="your label", kind="number", values=np.array(listed, dtype=np.float64))]
 
 
+def _plain(labels: Sequence[Any] | NDArray[Any]) -> list[Any]:
+    """Return labels as a list, numpy's scalars as Python's own."""
+    return [label.item() if isinstance(label, np.generic) else label for label in labels]
+
+
 def _check(labels: Sequence[Any], owner: str, place: str) -> None:
     for number, label in enumerate(labels, start=1):
-        if not isinstance(label, bool | str) and not _is_finite(label):
+        if not isinstance(label, bool | str) and not is_finite(label):
             raise DataError(
-                f"{owner}, {place} {number}: is {_shown(label)}, expected a finite number, true, false or a word."
+                f"{owner}, {place} {number}: is {shown(label)}, expected a finite number, true, false or a word."
             )
         if type(label) is not type(labels[0]) and not (is_number(label) and is_number(labels[0])):
             raise DataError(
-                f"{owner}, {place} {number}: is {_shown(label)}, but the first is {_shown(labels[0])}; use one kind."
+                f"{owner}, {place} {number}: is {shown(label)}, but the first is {shown(labels[0])}; use one kind."
             )
     if not labels:
         raise DataError(f"{owner}: there are no labels; give one a character, or one a symbol.")
     if all(label == labels[0] for label in labels):
-        raise DataError(f"{owner}: all labels are {_shown(labels[0])}; give two kinds.")
+        raise DataError(f"{owner}: all labels are {shown(labels[0])}; give two kinds.")
 
 
-def _is_finite(label: object) -> bool:
-    try:
-        return is_number(label) and math.isfinite(label)
-    except OverflowError:
-        return False
-
-
-def _shown(label: object) -> str:
+def shown(label: object) -> str:
+    """Return what was given for a label, for a sentence."""
     try:
         written = repr(label)
     except ValueError:
@@ -153,7 +151,7 @@ def labels_by_symbol(labels: Sequence[Label] | NDArray[Any], pieces: Sequence[st
     Raises:
         DataError: There are as many labels as neither symbols nor characters.
     """
-    listed: list[Label] = list(labels.tolist() if isinstance(labels, np.ndarray) else labels)
+    listed = _plain(labels)
     if len(listed) == len(pieces):
         return listed
     if len(listed) != num_characters:

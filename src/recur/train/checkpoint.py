@@ -15,6 +15,7 @@ from lightning.pytorch.plugins import TorchCheckpointIO
 from torch import Tensor
 
 from recur.errors import RunError
+from recur.kinds import is_whole
 from recur.run import RunFolder, write_atomic
 from recur.tasks.language import LanguageTask
 
@@ -74,12 +75,17 @@ def read(run: RunFolder) -> dict[str, Any]:
     return dict(checkpoint)
 
 
-def _check_format(path: Path, found: int) -> None:
+def _check_format(path: Path, found: object) -> None:
+    if not is_whole(found, 1):
+        raise RunError(
+            f"{path}: damaged: its format is {found!r}, expected {_FORMAT}, cannot be resumed; train anew with "
+            "--overwrite."
+        )
     if found != _FORMAT:
         age = "an older" if found < _FORMAT else "a newer"
         raise RunError(
-            f"{path}: written by {age} recur (format {found}, this one reads {_FORMAT}), cannot be resumed; install "
-            "the version that env.json names, or train anew with --overwrite."
+            f"{path}: written by {age} recur (format {found}, this one reads {_FORMAT}), cannot be resumed; train anew "
+            "with --overwrite."
         )
 
 

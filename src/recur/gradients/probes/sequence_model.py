@@ -62,16 +62,23 @@ class SequenceModel:
         """Return output and state of the steps from `begin` to `end`.
 
         Raises:
-            TypeError: The model returns no output and state.
+            TypeError: The model returns no output and state, or one that has no gradient.
         """
         along = {name: self.piece(value, begin, end) for name, value in self.along.items()}
-        found = self.model(self.piece(x, begin, end), state, **along)
-        output, state = output_and_state(self.owner, self.model, found)
+        output, state = self.called(self.piece(x, begin, end), state, **along)
         state_tensors(self.owner, state)
         for name, leaf in nest.leaves(state):
             if not leaf.is_floating_point():
                 raise TypeError(f"{self.owner}: the state {name} is {leaf.dtype}, and has no gradient.")
         return output, state
+
+    def called(self, x: Tensor, state: Any, **along: Tensor) -> tuple[Any, Any]:
+        """Return output and state, whatever that is made of.
+
+        Raises:
+            TypeError: The model returns no output and state.
+        """
+        return output_and_state(self.owner, self.model, self.model(x, state, **along))
 
 
 def is_differentiable(state: Any) -> bool:
