@@ -148,7 +148,7 @@ class _Guess:
 
     def _could_order(self, name: str) -> bool:
         """Return whether a column has enough different values to say when a row was."""
-        return bool(self.head[name].n_unique() > min(2, len(self.head) - 1))
+        return len(self.head) == 1 or self.head[name].n_unique() > 1
 
     def series(self) -> Iterator[tuple[str, str]]:
         by_file = [name for name in self.table.per_source if name in self._free()]
@@ -160,10 +160,15 @@ class _Guess:
             yield named[0], "named like the name of a series"
             return
         time = self.found.get("time")
-        if not time or self.frame.select(time).n_unique() == self.frame.height:
+        # Of several series most times come more than once; a few that do are more likely a fault of the data.
+        if not time or self.frame.select(time).n_unique() > self.frame.height // 2:
             return
         for name in self._free():
-            if self._could_name(name) and self.frame.select([*time, name]).n_unique() == self.frame.height:
+            if (
+                _plain(name) not in _TARGET.split()
+                and self._could_name(name)
+                and self.frame.select([*time, name]).n_unique() == self.frame.height
+            ):
                 yield name, "with it every time comes once"
                 return
 
@@ -193,7 +198,7 @@ class _Guess:
                 yield name, "is empty"
 
     def targets(self) -> Iterator[tuple[str, str]]:
-        numbers = [name for name in self._free() if self._is_number(name)]
+        numbers = [name for name in self._free() if self._is_number(name) or self._is_number_with_errors(name)]
         named = [name for name in self._named(_TARGET) if name in numbers]
         if named:
             yield named[0], "named like a target"
@@ -205,10 +210,6 @@ class _Guess:
         if numbers:
             yield (plain or numbers)[0], "the first column of numbers; name others with targets="
             return
-        texts = sorted((name for name in self._free() if self._is_text(name)), key=lambda n: -self._parsable(n).sum())
-        if texts and self._parsable(texts[0]).any():
-            yield texts[0], "the only column with numbers; name others with targets="
-            return
         raise DataError(
             f"{self.table.name}: no column of numbers is left to be the target or the label; name one with targets= or "
             "label=."
@@ -217,6 +218,9 @@ class _Guess:
     def find_covariates(self) -> None:
         is_static = self._static() if self._is_open("static") else set()
         for name in self._free():
+            if name in is_static and self.frame[name].n_unique() == 1:
+                self._take("ignored", name, "is the same everywhere")
+                continue
             is_number = self._is_number(name) or self._is_number_with_errors(name)
             kind = "" if is_number else ", text is categorical"
             if not is_number and not self._is_text(name):
@@ -281,10 +285,10 @@ class _Guess:
         return self.head[name].cast(pl.String).str.strip_chars().cast(pl.Float64, strict=False).is_not_null()
 
     def _is_number_with_errors(self, name: str) -> bool:
-        """Return whether a text column holds numbers but for a few cells, which are then reported and no categories."""
+        """Return whether a text column mostly holds numbers; its other cells are then reported, and no categories."""
         if not self._is_text(name):
             return False
-        return bool(self._parsable(name).sum() > 0.9 * max(1, self.head[name].count()))
+        return bool(self._parsable(name).sum() > self.head[name].count() / 2)
 
     def _reads_as_time(self, name: str) -> bool:
         return time_format_of(self.head[name].cast(pl.String)) is not None

@@ -77,9 +77,11 @@ def read_series(
         panel = panel_of_array(data) if is_array else _read_without_columns(Path(data), kind)
         return panel if schema is None else _like(panel, schema)
     table = read_table(data, text) if is_path else table_of(data)
+    if form == "long":
+        return assemble(table, columns, assembly, schema=schema)
     if form == "wide":
         table, columns = from_wide(table, columns), columns_of_wide(columns)
-    elif form == "rows":
+    else:
         table, columns = from_rows(table, columns), columns_of_rows(columns)
     return assemble(table, None if schema is not None else columns, assembly, schema=schema)
 

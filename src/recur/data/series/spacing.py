@@ -34,10 +34,10 @@ def infer_frequencies(clock: NDArray[Any], offsets: NDArray[np.int64]) -> list[F
     if not len(several):
         return found
     least, multiple = _distances(clock, offsets, several)
-    span = (clock[offsets[several + 1] - 1] - clock[offsets[several]]).astype(multiple.dtype)
+    spans = clock[offsets[several + 1] - 1].astype(np.int64) - clock[offsets[several]].astype(np.int64)
     for number, series in enumerate(several.tolist()):
         rows = slice(int(offsets[series]), int(offsets[series + 1]))
-        if multiple[number] and int(span[number]) // int(least[number]) < lengths[series] / _LEAST_FILLED:
+        if multiple[number] and spans[number] // least[number] < lengths[series] / _LEAST_FILLED:
             found[series] = of_duration(int(least[number]), clock.dtype)
         if clock.dtype.kind == "M":
             found[series] = _of_calendar(clock[rows], found[series]) or found[series]
