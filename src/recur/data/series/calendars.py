@@ -24,9 +24,9 @@ _PERIODS = {
 def calendar_features(frequency: Frequency | None) -> tuple[str, ...]:
     """Return which features make sense for a frequency.
 
-    A feature does where at least two steps fall into its period, so that it changes from step to step, and where a step
-    is not a whole number of periods: hours for anything up to six hours, weekdays up to three days, and so on. Series
-    without a frequency get none but those of the day, the week and the year.
+    A feature does where at least two steps fall into its period, so that it changes from step to step: minutes up to half
+    an hour, hours up to half a day, weekdays up to three days, and so on; of whole weeks the weekday never changes. Series
+    without a frequency get hour, weekday and month.
 
     Example:
         >>> calendar_features(Frequency.parse("1h")), calendar_features(Frequency.parse("1mo"))
@@ -40,9 +40,7 @@ def calendar_features(frequency: Frequency | None) -> tuple[str, ...]:
     if frequency.unit == "b":
         seconds = 86400.0
     found = [name for name, period in _PERIODS.items() if 2 * seconds < period * 1.001]
-    # Of a step of whole weeks the weekday never changes.
-    is_weeks = frequency.unit in ("w", "mo", "q", "y") or seconds % (7 * 86400) == 0
-    return tuple(name for name in found if not (is_weeks and name == "weekday"))
+    return tuple(found)
 
 
 def encode_calendar(clock: NDArray[Any], features: tuple[str, ...]) -> NDArray[np.float32]:
