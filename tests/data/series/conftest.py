@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import polars as pl
 import pytest
@@ -29,8 +31,13 @@ def panel(sales: pl.DataFrame) -> Panel:
     return read_series(sales)
 
 
-def invariants(panel: Panel) -> None:
+@pytest.fixture(scope="session")
+def invariants() -> Callable[[Panel], None]:
     """Raise unless all holds that a panel promises, worked out anew, series by series."""
+    return check_invariants
+
+
+def check_invariants(panel: Panel) -> None:
     assert len(set(panel.ids)) == len(panel.ids)
     assert panel.offsets[0] == 0
     assert panel.offsets[-1] == len(panel.rows)

@@ -55,7 +55,8 @@ def test_time_stamps_are_kept(tmp_path: Path, stamps: tuple[str, str], times: li
     panel = read_archive(
         archive(
             tmp_path,
-            f"@timeStamps true\n@univariate false\n@classLabel true a b\n@data\n({one},1),({other},2):({one},3),({other},?):b\n",
+            "@timeStamps true\n@univariate false\n@classLabel true a b\n@data\n"
+            f"({one},1),({other},2):({one},3),({other},?):b\n",
         )
     )
     np.testing.assert_array_equal(panel.values, np.float32([[1, 3], [2, np.nan]]))

@@ -180,13 +180,37 @@ def test_labels_of_series_and_of_steps() -> None:
     [
         ({"y": [1, float("inf")]}, None, "the data, column 'y', row 2: is infinite; mend the cell, or leave it empty"),
         ({"y": [1, 1e39]}, None, "the data, column 'y', row 2: is 1e+39, which float32 cannot hold; mend the cell"),
-        ({"y": ["1", "2", "x"]}, None, "the data, column 'y', row 3: 'x' is no number, but the column is in targets; mend"),
+        (
+            {"y": ["1", "2", "x"]},
+            None,
+            "the data, column 'y', row 3: 'x' is no number, but the column is in targets; mend",
+        ),
         ({"y": [1.0, 2], "a": ["u", "v"]}, Columns(targets="a"), "the data, column 'a', row 1: 'u' is no number, but"),
-        ({"y": [None, None], "a": [1, 2]}, Columns(targets="y"), "the data, column 'y': is a target, but every value is"),
-        ({"y": [1.5, 2.0], "z": [1.5, 2.0]}, Columns(targets="y", known_future="z"), "the data, column 'z': is in known_f"),
-        ({"y": [1, 2], "id": ["a", None]}, Columns(series_id="id"), "the data, column 'id', row 2: the name of the series"),
-        ({"y": [1, 2], "weight": [1, -1]}, None, "the data, column 'weight', row 2: a weight must be a number from 0 on"),
-        ({"y": [1, 2], "p": ["train", "tset"]}, Columns(part="p"), "the data, column 'p', row 2: 'tset' is none of train"),
+        (
+            {"y": [None, None], "a": [1, 2]},
+            Columns(targets="y"),
+            "the data, column 'y': is a target, but every value is",
+        ),
+        (
+            {"y": [1.5, 2.0], "z": [1.5, 2.0]},
+            Columns(targets="y", known_future="z"),
+            "the data, column 'z': is in known_f",
+        ),
+        (
+            {"y": [1, 2], "id": ["a", None]},
+            Columns(series_id="id"),
+            "the data, column 'id', row 2: the name of the series",
+        ),
+        (
+            {"y": [1, 2], "weight": [1, -1]},
+            None,
+            "the data, column 'weight', row 2: a weight must be a number from 0 on",
+        ),
+        (
+            {"y": [1, 2], "p": ["train", "tset"]},
+            Columns(part="p"),
+            "the data, column 'p', row 2: 'tset' is none of train",
+        ),
         (
             {"y": [1, 2, 3], "id": [*"aab"], "s": [1, 2, 3]},
             Columns(series_id="id", static="s"),
@@ -194,7 +218,7 @@ def test_labels_of_series_and_of_steps() -> None:
         ),
         ({"y": []}, None, "the data: has no rows; give a table with some."),
     ],
-)  # fmt: skip
+)
 def test_bad_data_names_the_cell(columns: dict, given: Columns | None, message: str) -> None:
     with pytest.raises(DataError, match=f"^{re.escape(message)}"):
         read(columns, given)
@@ -233,7 +257,7 @@ def test_a_column_that_the_model_needs_must_be_there(sales: pl.DataFrame, panel:
     with pytest.raises(DataError, match=r"has no column 'visitors', .*; is it 'Visitors'\?$"):
         read_series(sales.rename({"visitors": "Visitors"}), schema=panel.schema)
     with pytest.raises(
-        OptionError, match="^columns: the schema already says what the columns are for; give one of the two"
+        OptionError, match=r"^columns: the schema already says what the columns are for; give one of the two"
     ):
         read_series(sales, Columns(targets="sales"), schema=panel.schema)
 

@@ -65,6 +65,6 @@ def test_what_has_no_calendar_is_refused(panel: Panel) -> None:
     with pytest.raises(OptionError, match=r"^calendar: expected some of minute, hour, .*, got 'moon'\.$"):
         calendar_of(panel, ("moon",))
     with pytest.raises(
-        DataError, match="^calendar: the times are numbers, which have no hour; ask for none with calendar="
+        DataError, match=r"^calendar: the times are numbers, which have no hour; ask for none with calendar="
     ):
         calendar_of(read_series({"y": [1, 2]}), ("hour",))

@@ -29,25 +29,50 @@ def test_a_table_of_sales_is_understood_and_explained(sales: pl.DataFrame) -> No
 @pytest.mark.parametrize(
     ("columns", "role", "names", "reason"),
     [
-        ({"when": ["2024-01-01 05:00", "2024-01-01 06:00"], "y": [1, 2]}, "time", ("when",), "holds text that reads as times"),
-        ({"Timestamp": [1.7e9, 1.7e9 + 60], "y": [1, 2]}, "time", ("Timestamp",), "named like a time, holds s since 1970"),
+        (
+            {"when": ["2024-01-01 05:00", "2024-01-01 06:00"], "y": [1, 2]},
+            "time",
+            ("when",),
+            "holds text that reads as times",
+        ),
+        (
+            {"Timestamp": [1.7e9, 1.7e9 + 60], "y": [1, 2]},
+            "time",
+            ("Timestamp",),
+            "named like a time, holds s since 1970",
+        ),
         ({"cycle": [1, 2], "y": [1, 2]}, "time", ("cycle",), "named like a time, holds numbers"),
         ({"month": [1, 2], "year": [2024, 2024], "y": [1, 2]}, "time", ("year", "month"), "the month of the time"),
         ({"y": [1, 2], "a": [3, 4]}, "time", (), ""),
-        ({"t": [0, 0, 1, 1], "who": ["x", "z", "x", "z"], "v": [1.0, 2.0, 3.0, 4.0]}, "series_id", ("who",), "with it every time comes once"),
+        (
+            {"t": [0, 0, 1, 1], "who": ["x", "z", "x", "z"], "v": [1.0, 2.0, 3.0, 4.0]},
+            "series_id",
+            ("who",),
+            "with it every time comes once",
+        ),
         ({"a": [0.5, 1], "b": [3.0, 4.5]}, "targets", ("a",), "the first column of numbers; name others with targets="),
         ({"a": [0.5, 1], "demand": [3.0, 4.5]}, "targets", ("demand",), "named like a target"),
         ({"a": [0.5, 1, 2], "demand": ["3.0", "4", "x"]}, "targets", ("demand",), "named like a target"),
         ({"a": [0.5, 1], "label": ["u", "v"]}, "label", ("label",), "named like a label"),
         ({"a": [0.5, 1], "label": ["u", "v"]}, "targets", (), ""),
         ({"y": [1, 2], "split": ["train", "Test"]}, "part", ("split",), "says train, valid or test"),
-        ({"y": [1, 2], "split": ["banana", "Test"]}, "past_only", ("split",), "not known to be known ahead, text is categorical"),
+        (
+            {"y": [1, 2], "split": ["banana", "Test"]},
+            "past_only",
+            ("split",),
+            "not known to be known ahead, text is categorical",
+        ),
         ({"y": [1, 2], "weight": [0.5, 1]}, "weight", ("weight",), "named like a weight"),
         ({"No": [1, 2], "y": [1.5, 2]}, "ignored", ("No",), "counts the rows"),
         ({"z": [None, None], "y": [1.5, 2]}, "ignored", ("z",), "is empty"),
-        ({"id": ["a", "a", "b", "b"], "y": [1.5, 2, 3, 4], "k": [7, 7, 7, 7]}, "ignored", ("k",), "is the same everywhere"),
+        (
+            {"id": ["a", "a", "b", "b"], "y": [1.5, 2, 3, 4], "k": [7, 7, 7, 7]},
+            "ignored",
+            ("k",),
+            "is the same everywhere",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_column_is_taken_for_what_it_looks_like(columns: dict, role: str, names: tuple, reason: str) -> None:
     found = roles(columns)
     assert found.by_role()[role] == names
@@ -72,17 +97,37 @@ def test_what_is_given_is_not_guessed(sales: pl.DataFrame) -> None:
 @pytest.mark.parametrize(
     ("given", "error", "message"),
     [
-        (Columns(targets="salez"), DataError, r"^the data: has no column 'salez', which targets names; did you mean 'sales'\?$"),
-        (Columns(targets="sales", known_future="sales"), OptionError, "^known_future: 'sales' is a target too, so the model would"),
-        (Columns(targets="sales", past_only="sales"), OptionError, "^past_only: 'sales' is a target too, whose past is always"),
-        (Columns(static="size", past_only="size"), OptionError, r"^static: 'size' is also in past_only; a column has one role\.$"),
+        (
+            Columns(targets="salez"),
+            DataError,
+            r"^the data: has no column 'salez', which targets names; did you mean 'sales'\?$",
+        ),
+        (
+            Columns(targets="sales", known_future="sales"),
+            OptionError,
+            "^known_future: 'sales' is a target too, so the model would",
+        ),
+        (
+            Columns(targets="sales", past_only="sales"),
+            OptionError,
+            "^past_only: 'sales' is a target too, whose past is always",
+        ),
+        (
+            Columns(static="size", past_only="size"),
+            OptionError,
+            r"^static: 'size' is also in past_only; a column has one role\.$",
+        ),
         (Columns(past_only=["size", "size"]), OptionError, r"^past_only: a column is named twice in 'size', 'size'\.$"),
         (Columns(past_only=[1]), OptionError, r"^past_only: expected the names of columns, got 1\.$"),
         (Columns(label=["size", "day"]), OptionError, r"^label: expected one column, got 'size', 'day'\.$"),
-        (Columns(categorical="sales"), OptionError, r"^categorical: 'sales' is neither in known_future, past_only nor static"),
+        (
+            Columns(categorical="sales"),
+            OptionError,
+            r"^categorical: 'sales' is neither in known_future, past_only nor static",
+        ),
         (Columns(targets=(), label=()), OptionError, r"^targets: there is neither a target nor a label"),
     ],
-)  # fmt: skip
+)
 def test_contradictions_are_named(sales: pl.DataFrame, given: Columns, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         guess_columns(table_of(sales), given)
@@ -90,7 +135,7 @@ def test_contradictions_are_named(sales: pl.DataFrame, given: Columns, error: ty
 
 def test_a_table_without_numbers_has_no_target() -> None:
     with pytest.raises(
-        DataError, match="^the data: no column of numbers is left to be the target or the label; name one"
+        DataError, match=r"^the data: no column of numbers is left to be the target or the label; name one"
     ):
         roles({"a": ["x", "y"]})
 

@@ -130,9 +130,11 @@ def test_an_unseen_series_is_not_scaled_by_what_is_to_be_told() -> None:
     found = []
     for last in (0.0, 1e6):
         new = Panel.of_rows(
-            ["new"], [5], np.float32([[1, 1, 1], [2, 2, 2], [3, 3, 3], [last, last, 4], [last, last, 4]]),
+            ["new"],
+            [5],
+            np.float32([[1, 1, 1], [2, 2, 2], [3, 3, 3], [last, last, 4], [last, last, 4]]),
             schema=replace(table(is_changed=False).schema, past_categorical=(), categories={}),
-        )  # fmt: skip
+        )
         batch = next(iter(Windows(Part.whole(new), history=3, horizon=2, batch_size=1, scaler=scaler)))
         found.append((batch.x, batch.centre, batch.scale, batch.future))
     assert all(torch.equal(one, other) for one, other in zip(*found, strict=True))

@@ -101,7 +101,7 @@ def test_scaling_back_gives_the_values(series: list[list[float]], method: str, p
     scaled = scaler.scaled(panel)
     np.testing.assert_array_equal(np.isnan(scaled), np.isnan(panel.values))
     # Rounding the scaled value to float32 costs half a unit of it, and the result as much again.
-    centre, scale, _ = scaler.of_panel(panel)
+    _, scale, _ = scaler.of_panel(panel)
     eps = np.finfo(np.float32).eps
     bound = eps * (np.abs(scaled) * scale[panel.series_of_rows] + np.abs(panel.values)) + np.finfo(np.float32).tiny
     error = np.abs(scaler.unscaled(panel, scaled).astype(np.float64) - panel.values)

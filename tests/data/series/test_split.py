@@ -66,9 +66,9 @@ def test_by_label_every_class_gives_its_share() -> None:
     split = Split.by_label(panel, valid=0.1, test=0.2, seed=0)
     counts = [np.bincount(labels[part.series]).tolist() for part in (split.train, split.valid, split.test)]
     assert counts == [[7, 21], [1, 3], [2, 6]]
-    with pytest.raises(DataError, match="^the series have no classes to draw from alike; split by series"):
+    with pytest.raises(DataError, match=r"^the series have no classes to draw from alike; split by series"):
         Split.by_label(numbered(2, 2))
-    with pytest.raises(DataError, match="^a class of 1 series cannot give 1 to valid, 1 to test and some to train on"):
+    with pytest.raises(DataError, match=r"^a class of 1 series cannot give 1 to valid, 1 to test and some to train on"):
         Split.by_label(panel_of_array(np.zeros((3, 2, 1)), [0, 1, 1]))
 
 
@@ -77,37 +77,69 @@ def test_by_column_parts_are_spans_in_the_order_of_time() -> None:
     split = Split.by_column(read_series(columns))
     assert [rows(part) for part in (split.train, split.valid, split.test)] == [[[0, 1]], [[2]], [[3]]]
     with pytest.raises(
-        DataError, match="^series 'series': rows of 'train' come after or among those of 'test'; within a"
+        DataError, match=r"^series 'series': rows of 'train' come after or among those of 'test'; within a"
     ):
         Split.by_column(read_series(columns | {"split": ["test", "test", "train", "train"]}))
     with pytest.raises(
-        DataError, match="^series 'series': the rows of 'train' are not in one piece in the order of time"
+        DataError, match=r"^series 'series': the rows of 'train' are not in one piece in the order of time"
     ):
         Split.by_column(read_series(columns | {"split": ["train", "test", "train", "test"]}))
-    with pytest.raises(DataError, match="^no column says which part a row is of; name one with part="):
+    with pytest.raises(DataError, match=r"^no column says which part a row is of; name one with part="):
         Split.by_column(read_series(columns, Columns(part=())))
 
 
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [
-        (lambda p: Split.by_time(p, test=1.5), OptionError, "^test: expected a number from 0 on, or a share from 0 to below"),
+        (
+            lambda p: Split.by_time(p, test=1.5),
+            OptionError,
+            "^test: expected a number from 0 on, or a share from 0 to below",
+        ),
         (lambda p: Split.by_time(p, valid=-1), OptionError, "^valid: expected a number from 0 on, or a share"),
-        (lambda p: Split.by_time(p, test=5), DataError, "^series 'b' has 5 rows, too few for 1 of valid, 5 of test and some"),
-        (lambda p: Split.by_series(p, valid=1, test=1), DataError, "^2 series cannot give 1 to valid, 1 to test and some"),
-        (lambda p: Split.at(p, test=3), OptionError, "^test: the times are dates, so expected one such as '2024-01-01', got 3"),
+        (
+            lambda p: Split.by_time(p, test=5),
+            DataError,
+            "^series 'b' has 5 rows, too few for 1 of valid, 5 of test and some",
+        ),
+        (
+            lambda p: Split.by_series(p, valid=1, test=1),
+            DataError,
+            "^2 series cannot give 1 to valid, 1 to test and some",
+        ),
+        (
+            lambda p: Split.at(p, test=3),
+            OptionError,
+            "^test: the times are dates, so expected one such as '2024-01-01', got 3",
+        ),
         (lambda p: Split.at(p, test="later"), OptionError, "^test: 'later' is no date; write one such as"),
-        (lambda p: Split.at(p, test="2024-03-02", valid="2024-03-03"), OptionError, "^valid: begins at 2024-03-03, but must"),
-        (lambda p: Split.at(p, test="2020-01-01"), DataError, "^no row is left to train on; make the other parts smaller"),
+        (
+            lambda p: Split.at(p, test="2024-03-02", valid="2024-03-03"),
+            OptionError,
+            "^valid: begins at 2024-03-03, but must",
+        ),
+        (
+            lambda p: Split.at(p, test="2020-01-01"),
+            DataError,
+            "^no row is left to train on; make the other parts smaller",
+        ),
         (
             lambda p: Split.at(p, test=datetime.datetime(2024, 3, 3, tzinfo=datetime.UTC)),
             OptionError,
             "has a time zone; give the time by the clock of the series, without one",
         ),
-        (lambda p: Split(train=Part.whole(p), valid=Part.whole(p), test=Part.whole(p)), DataError, "^series 'b': rows of"),
-        (lambda p: Part(panel=p, start=np.array([0, 4]), stop=np.array([5, 9])), DataError, "^the part 'all' has rows outs"),
+        (
+            lambda p: Split(train=Part.whole(p), valid=Part.whole(p), test=Part.whole(p)),
+            DataError,
+            "^series 'b': rows of",
+        ),
+        (
+            lambda p: Part(panel=p, start=np.array([0, 4]), stop=np.array([5, 9])),
+            DataError,
+            "^the part 'all' has rows outs",
+        ),
     ],
-)  # fmt: skip
+)
 def test_splits_that_make_no_sense_are_refused(panel: Panel, make: object, error: type, message: str) -> None:
     with pytest.raises(error, match=message):
         make(panel)

@@ -183,6 +183,10 @@ def rows_of(batches: object) -> list[list[int]]:
     return [batch.row.tolist() for batch in batches]
 
 
+def flat(batches: list[list[int]]) -> list[int]:
+    return [row for batch in batches for row in batch]
+
+
 def make(seed: int | None = 5, batch_size: int = 4) -> Windows:
     return Windows(Part.whole(numbered(20)), history=3, horizon=1, batch_size=batch_size, seed=seed)
 
@@ -190,11 +194,11 @@ def make(seed: int | None = 5, batch_size: int = 4) -> Windows:
 def test_an_epoch_has_every_window_once_and_the_next_another_order() -> None:
     windows = make()
     first, second = rows_of(windows), rows_of(windows)
-    assert sorted(sum(first, [])) == sorted(sum(second, [])) == list(range(3, 20))
+    assert sorted(flat(first)) == sorted(flat(second)) == list(range(3, 20))
     assert first != second
     assert len(first) == len(windows) == 5
     assert rows_of(make()) == first
-    assert sum(rows_of(make(seed=None)), []) == list(range(3, 20))
+    assert flat(rows_of(make(seed=None))) == list(range(3, 20))
 
 
 @pytest.mark.parametrize("seen", [0, 2, 5, 7])
@@ -275,7 +279,7 @@ def test_whole_series_have_lengths_and_labels() -> None:
     assert batch.target.tolist() == [1, 0]
     assert batch.target.dtype == torch.int64
     assert batch.weight.tolist() == [1, 1]
-    with pytest.raises(ValueError, match="^SeriesBatch: there is no scaling of the targets to undo"):
+    with pytest.raises(ValueError, match=r"^SeriesBatch: there is no scaling of the targets to undo"):
         batch.unscaled(batch.x)
 
 
@@ -289,8 +293,8 @@ def test_labels_of_steps_are_padded_and_missing_ones_do_not_count() -> None:
 def test_whole_series_are_shuffled_by_their_seed_and_empty_ones_left_out() -> None:
     panel = numbered(*[2] * 9, 0)
     order = [batch.index.tolist() for batch in WholeSeries(Part.whole(panel), batch_size=2, seed=1)]
-    assert sorted(sum(order, [])) == list(range(9))
-    assert sum(order, []) != list(range(9))
+    assert sorted(flat(order)) == list(range(9))
+    assert flat(order) != list(range(9))
 
 
 def test_a_batch_moves_as_a_whole() -> None:
@@ -331,7 +335,7 @@ def test_series_shorter_than_a_window_are_named() -> None:
 
 
 def test_series_without_targets_have_no_windows() -> None:
-    with pytest.raises(DataError, match="^the series have no targets to forecast; name some with targets="):
+    with pytest.raises(DataError, match=r"^the series have no targets to forecast; name some with targets="):
         Windows(Part.whole(panel_of_array(np.zeros((2, 3, 1)), [0, 1])), history=1, horizon=1, batch_size=1)
     empty = Part(panel=numbered(3), start=np.array([3]), stop=np.array([3]), name="valid")
     with pytest.raises(DataError, match=r"^the part 'valid' has no rows\.$"):

@@ -24,9 +24,9 @@ _PERIODS = {
 def calendar_features(frequency: Frequency | None) -> tuple[str, ...]:
     """Return which features make sense for a frequency.
 
-    A feature does where at least two steps fall into its period, so that it changes from step to step: minutes up to half
-    an hour, hours up to half a day, weekdays up to three days, and so on; of whole weeks the weekday never changes. Series
-    without a frequency get hour, weekday and month.
+    A feature does where at least two steps fall into its period, so that it changes from step to step: minutes up to
+    half an hour, hours up to half a day, weekdays up to three days, and so on; of whole weeks the weekday never
+    changes. Series without a frequency get hour, weekday and month.
 
     Example:
         >>> calendar_features(Frequency.parse("1h")), calendar_features(Frequency.parse("1mo"))

@@ -71,7 +71,8 @@ def as_text(values: pl.Series) -> pl.Series:
     """Return the names in a column as text: blanks around them off, whole floats as whole numbers."""
     if values.dtype.is_float() and bool((values.drop_nulls().drop_nans() % 1 == 0).all()):
         values = values.fill_nan(None).cast(pl.Int64, strict=False)
-    text = values.cast(pl.String).str.strip_chars()
+    # polars has no cast of durations.
+    text = (values.dt.to_string("iso") if values.dtype == pl.Duration else values.cast(pl.String)).str.strip_chars()
     return text.set(text == "", None)
 
 

@@ -158,6 +158,7 @@ def _has_header(rows: list[list[str]]) -> bool:
 
 
 def _check_names(name: str, names: list[str]) -> None:
+    names = [column.strip() for column in names]
     twice = sorted({column for column in names if names.count(column) > 1})
     if twice:
         raise DataError(f"{name}: two columns are called {twice[0]!r}; rename one of them, or say has_header=False.")
@@ -184,11 +185,12 @@ def _parsed(
             break
     else:
         raise _ragged(name, text, separator, error) from None
-    frame.columns = (
-        [column.strip() for column in frame.columns]
-        if has_header
-        else [f"column_{number}" for number in range(1, frame.width + 1)]
-    )
+    if has_header:
+        # Once more: a name that polars read over several lines, or made of one that came twice.
+        _check_names(name, frame.columns)
+        frame.columns = [column.strip() for column in frame.columns]
+    else:
+        frame.columns = [f"column_{number}" for number in range(1, frame.width + 1)]
     if frame.is_empty():
         raise DataError(f"{name}: has a header but no rows; give a file with a table in it.")
     return frame

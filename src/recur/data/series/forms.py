@@ -40,11 +40,14 @@ def from_wide(table: Table, columns: Columns | None = None) -> Table:
     taken_names = {SERIES, VALUE} & set(roles.time)
     if taken_names:
         raise DataError(f"{table.name}: the column of times is called {taken_names.pop()!r}; rename it.")
-    times = table.frame.select(roles.time)
+    if not names:
+        raise DataError(f"{table.name}: no column of numbers is left to be a series.")
+    times = [table.frame[name] for name in roles.time]
     frames, sources = [], []
     for number, name in enumerate(names):
-        values = read_numbers(table, name, "a series of the wide form")
-        frames.append(times.with_columns(pl.lit(name).alias(SERIES), pl.Series(VALUE, values, nan_to_null=True)))
+        values = pl.Series(VALUE, read_numbers(table, name, "a series of the wide form"), nan_to_null=True)
+        series = pl.Series(SERIES, [name]).new_from_index(0, len(values))
+        frames.append(pl.DataFrame([*times, series, values]))
         sources.append(Source(name=f"{table.name}, column {name!r}", first=number * table.frame.height))
     return Table(frame=pl.concat(frames, rechunk=True), sources=tuple(sources))
 
@@ -85,13 +88,14 @@ def from_rows(table: Table, columns: Columns | None = None) -> Table:
     lengths = np.where(is_there.any(axis=1), values.shape[1] - np.argmax(is_there[:, ::-1], axis=1), 1)
     kept = np.arange(values.shape[1]) < lengths[:, None]
     row, step = np.nonzero(kept)
-    long = frame.select(name for name in frame.columns if name in aside and name not in given.get("ignored", ()))
-    if "series_id" not in given and not {"id", SERIES} & {name.lower() for name in long.columns}:
-        long = long.with_columns(pl.int_range(1, pl.len() + 1).cast(pl.String).alias(SERIES))
-    clash = {STEP, VALUE} & set(long.columns)
+    kept_aside = [frame[name] for name in frame.columns if name in aside and name not in given.get("ignored", ())]
+    if "series_id" not in given and not {"id", SERIES} & {one.name.lower() for one in kept_aside}:
+        kept_aside.append(pl.Series(SERIES, np.arange(1, len(frame) + 1)).cast(pl.String))
+    clash = {STEP, VALUE} & {one.name for one in kept_aside}
     if clash:
         raise DataError(f"{table.name}: has a column {clash.pop()!r}, a name that the long form needs; rename it.")
-    long = long[row].with_columns(pl.Series(STEP, step), pl.Series(VALUE, values[kept], nan_to_null=True))
+    cells = [pl.Series(STEP, step), pl.Series(VALUE, values[kept], nan_to_null=True)]
+    long = pl.DataFrame([*(one.gather(row) for one in kept_aside), *cells])
     begins = np.concatenate([[0], np.cumsum(lengths)[:-1]]).tolist()
     sources = tuple(Source(name=table.place(number), first=int(begin)) for number, begin in enumerate(begins))
     return Table(frame=long, sources=sources)

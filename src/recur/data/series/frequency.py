@@ -121,7 +121,8 @@ class Frequency:
         size_any = self._size(times)
         if isinstance(size_any, float):
             # Decimal steps such as 0.1 are not exact in binary.
-            return np.asarray(np.floor((times - origins) / size_any + 1e-6).astype(np.int64))
+            steps = np.floor((times - origins) / size_any + 1e-6)
+            return np.asarray(np.clip(steps, -(2.0**62), 2.0**62).astype(np.int64))
         return np.asarray((times.astype(np.int64) - origins.astype(np.int64)) // size_any)
 
     def times(self, steps: NDArray[np.int64], origins: NDArray[Any]) -> NDArray[Any]:

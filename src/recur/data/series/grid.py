@@ -58,7 +58,8 @@ def on_grid(panel: Panel, frequency: str | float | Frequency | None = None, *, b
     filled = lengths > 0
     num_steps = np.zeros(len(panel), np.int64)
     num_steps[filled] = steps[panel.offsets[1:][filled] - 1] + 1
-    if num_steps.sum() > _MOST_GROWTH * max(len(panel.rows), 1000):
+    # Taken in float64, where nothing overflows.
+    if num_steps.sum(dtype=np.float64) > _MOST_GROWTH * max(len(panel.rows), 1000):
         number = int(np.argmax(num_steps))
         raise DataError(
             f"series {panel.ids[number]!r} has {quantity(int(lengths[number]), 'row')}, but on a grid of "

@@ -63,25 +63,40 @@ def read_times(
     several = len(columns) > 1
     found = _from_parts(table, columns) if several else _from_column(table, columns[0], time_format)
     _refuse_missing(table, columns[0], found)
-    if found.dtype.is_integer():
+    if found.dtype.is_numeric():
         if zone is not None:
             raise OptionError(f"zone: column {columns[0]!r} holds plain numbers, which have no time zone.")
-        return found.cast(pl.Int64).to_numpy(), None
-    if found.dtype.is_float():
-        if zone is not None:
-            raise OptionError(f"zone: column {columns[0]!r} holds plain numbers, which have no time zone.")
-        numbers = found.cast(pl.Float64).to_numpy()
-        if not np.isfinite(numbers).all():
-            row = int(np.flatnonzero(~np.isfinite(numbers))[0])
-            raise DataError(f"{table.cell(columns[0], row)}: the time is {numbers[row]}, but must be finite.")
-        whole = numbers.astype(np.int64) if (np.abs(numbers) < 2**53).all() else numbers
-        return (whole if (whole == numbers).all() else numbers), None
+        return _numbers(table, columns[0], found), None
     assert isinstance(found.dtype, pl.Datetime)
     own = found.dtype.time_zone
     if own is None and zone is not None:
         found = _placed(table, columns[0], found, zone)
     times = found.dt.replace_time_zone(None) if own is None and zone is None else _utc(found)
+    _refuse_years(table, columns[0], times)
     return times.to_numpy(), zone or own
+
+
+def _numbers(table: Table, column: str, times: pl.Series) -> NDArray[Any]:
+    """Return times that are numbers, as int64 where all are whole."""
+    numbers = times.cast(pl.Float64).to_numpy()
+    # Beyond 2^53 float64 cannot count, and differences of int64 overflow.
+    wrong = np.flatnonzero(~(np.abs(numbers) < 2**53))
+    if len(wrong):
+        raise DataError(
+            f"{table.cell(column, int(wrong[0]))}: the time is {numbers[wrong[0]]:g}, but must be finite and below "
+            "2^53."
+        )
+    return numbers.astype(np.int64) if bool((numbers % 1 == 0).all()) else numbers
+
+
+def _refuse_years(table: Table, column: str, times: pl.Series) -> None:
+    """Raise where a date is so far away that the time between two cannot be counted."""
+    low, high = (1833, 2106) if times.dtype == pl.Datetime("ns") else (1, 9999)
+    year = times.dt.year()
+    wrong = (year < low) | (year > high)
+    if wrong.any():
+        row = int(wrong.arg_true()[0])
+        raise DataError(f"{table.cell(column, row)}: the year is {year[row]}, but must be from {low} to {high}.")
 
 
 def check_zone(zone: str) -> None:
@@ -143,8 +158,10 @@ def _from_column(table: Table, column: str, time_format: str | None) -> pl.Serie
     values = table.frame[column]
     dtype = values.dtype
     if isinstance(dtype, pl.Datetime):
-        # Milliseconds are kept as microseconds, so that there are only two units.
-        return values.cast(pl.Datetime("us", dtype.time_zone)) if dtype.time_unit == "ms" else values
+        # Nanoseconds are kept only where they say more: they reach no further than from 1677 to 2262.
+        coarse = values.cast(pl.Datetime("us", dtype.time_zone))
+        is_same = dtype.time_unit != "ns" or bool((coarse.cast(dtype) == values).all())
+        return coarse if is_same else values
     if dtype == pl.Date:
         return values.cast(pl.Datetime("us"))
     if dtype.is_integer() or dtype.is_float() or dtype.is_decimal():
@@ -222,8 +239,8 @@ def _from_text(table: Table, column: str, values: pl.Series, time_format: str | 
                 f"time_format: {time_format!r} cannot be used ({str(error).strip().splitlines()[0]})."
             ) from None
     else:
-        values = _plain(values)
-        found = _guessed(table, column, values)
+        exact = _exact_format(values.drop_nulls().head(_SAMPLE))
+        found = _guessed(table, column, _plain(values)) if exact is None else _parsed(values, exact)
     wrong = found.is_null() & values.is_not_null()
     if wrong.any():
         row = int(wrong.arg_true()[0])
@@ -233,6 +250,12 @@ def _from_text(table: Table, column: str, values: pl.Series, time_format: str | 
             "time_format='%d.%m.%Y %H:%M'."
         )
     return found
+
+
+def _exact_format(sample: pl.Series) -> str | None:
+    """Return a format that reads all of a sample as it is and could not mean anything else, or None."""
+    with_t = (text.replace("%d %H", "%dT%H") for text in _FORMATS[:2])
+    return next((text for text in (*with_t, *_FORMATS) if len(sample) and not _parsed(sample, text).null_count()), None)
 
 
 def _guessed(table: Table, column: str, values: pl.Series) -> pl.Series:

@@ -77,6 +77,8 @@ def read_series(
         panel = panel_of_array(data) if is_array else _read_without_columns(Path(data), kind)
         return panel if schema is None else _like(panel, schema)
     table = read_table(data, text) if is_path else table_of(data)
+    if table.frame.is_empty():
+        raise DataError(f"{table.name}: has no rows; give a table with some.")
     if form == "long":
         return assemble(table, columns, assembly, schema=schema)
     if form == "wide":

@@ -40,7 +40,8 @@ class Rows:
     def take(self, rows: NDArray[Any] | slice) -> Rows:
         """Return some of the rows, in the order given."""
         arrays: dict[str, Any] = {one.name: getattr(self, one.name) for one in fields(self)}
-        return Rows(**{name: None if array is None else array[rows] for name, array in arrays.items()})
+        taken: dict[str, Any] = {n: None if array is None else array[rows] for n, array in arrays.items()}
+        return Rows(**taken)
 
     def placed(self, rows: NDArray[np.int64], times: NDArray[Any]) -> Rows:
         """Return as many rows as there are `times`, of which `rows` say where these go; all others are missing."""

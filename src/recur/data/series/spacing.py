@@ -33,6 +33,8 @@ def infer_frequencies(clock: NDArray[Any], offsets: NDArray[np.int64]) -> list[F
     several = np.flatnonzero(lengths > 1)
     if not len(several):
         return found
+    if clock.dtype.kind == "f":
+        return [_decimal(clock[offsets[s] : offsets[s + 1]]) if lengths[s] > 1 else None for s in range(num_series)]
     least, multiple = _distances(clock, offsets, several)
     spans = clock[offsets[several + 1] - 1].astype(np.int64) - clock[offsets[several]].astype(np.int64)
     for number, series in enumerate(several.tolist()):
@@ -41,8 +43,6 @@ def infer_frequencies(clock: NDArray[Any], offsets: NDArray[np.int64]) -> list[F
             found[series] = of_duration(int(least[number]), clock.dtype)
         if clock.dtype.kind == "M":
             found[series] = _of_calendar(clock[rows], found[series]) or found[series]
-    if clock.dtype.kind == "f":
-        return [_decimal(clock[offsets[s] : offsets[s + 1]]) if lengths[s] > 1 else None for s in range(num_series)]
     common = Counter(frequency for frequency in found if frequency is not None).most_common(1)
     if common and None in found:
         frequency = common[0][0]
@@ -67,14 +67,10 @@ def _distances(
     clock: NDArray[Any], offsets: NDArray[np.int64], several: NDArray[np.int64]
 ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     """Return the smallest distance between rows of each series in ticks, and whether it divides all others."""
-    ticks = clock.astype(np.int64) if clock.dtype.kind != "f" else np.zeros(len(clock), np.int64)
-    distance = np.diff(ticks)
-    if not len(distance):
-        return np.ones(len(several), np.int64), np.zeros(len(several), np.bool_)
+    distance = np.diff(clock.astype(np.int64))
     # What lies between two series is no distance; their own smallest one stands in.
     first = offsets[several]
     last = offsets[several + 1] - 1
-    within = np.zeros(len(distance), np.bool_)
     mark = np.zeros(len(distance) + 1, np.int64)
     np.add.at(mark, first, 1)
     np.add.at(mark, last, -1)

@@ -281,7 +281,7 @@ def _counts(name: str, share: Share, sizes: NDArray[np.int64]) -> NDArray[np.int
     if not is_number(share) or not 0 <= share < 1:
         raise OptionError(f"{name}: expected a number from 0 on, or a share from 0 to below 1, got {share!r}.")
     counts = np.rint(sizes * share).astype(np.int64)
-    return np.maximum(counts, (sizes > 0) & (share > 0))
+    return np.asarray(np.maximum(counts, (sizes > 0) & (share > 0)))
 
 
 def _last_targets(panel: Panel) -> NDArray[np.int64]:
