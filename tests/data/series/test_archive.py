@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 
@@ -106,19 +105,16 @@ def test_classes_of_the_model_keep_their_codes(tmp_path: Path) -> None:
     assert read_series(other).labels.tolist() == [0, 1]
     assert read_series(other, schema=train.schema).labels.tolist() == [1, 0]
     new = archive(tmp_path, "@univariate true\n@classLabel true yes perhaps\n@data\n1:yes\n")
+    number = archive(tmp_path, "@univariate true\n@targetLabel true\n@data\n1:0.5\n")
+    with pytest.raises(DataError, match=r"^the data have numbers to be told, but the model was trained on classes\.$"):
+        read_series(number, schema=train.schema)
+    new.write_text("@univariate true\n@classLabel true yes perhaps\n@data\n1:yes\n")
     with pytest.raises(DataError, match=r"^the class 'perhaps' is none of those of the model, no, yes\.$"):
         read_series(new, schema=train.schema)
 
 
-def test_the_archives_own_files() -> None:
-    folder = os.environ.get("RECUR_DATA")
-    if not folder:
-        pytest.skip("RECUR_DATA names no folder with the archives' files")
-    train = read_archive(Path(folder) / "uea-ucr" / "JapaneseVowels" / "JapaneseVowels_TRAIN.ts")
-    assert (len(train), train.values.shape, int(train.lengths.min()), int(train.lengths.max())) == (
-        270,
-        (4274, 12),
-        7,
-        26,
-    )
-    assert np.bincount(train.labels).tolist() == [30] * 9
+def test_what_is_no_text_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.ts"
+    path.write_bytes(b"@data\n\xff")
+    with pytest.raises(DataError, match=r"a\.ts: is not UTF-8 text: byte 6 cannot be read; is it a \.ts file\?$"):
+        read_archive(path)

@@ -262,6 +262,21 @@ def test_a_column_that_the_model_needs_must_be_there(sales: pl.DataFrame, panel:
         read_series(sales, Columns(targets="sales"), schema=panel.schema)
 
 
+def test_a_schema_of_arrays_reads_no_table(sales: pl.DataFrame) -> None:
+    with pytest.raises(
+        DataError, match=r"^the data: is a table, but the model was trained on arrays or a \.ts file; give"
+    ):
+        read_series(sales, schema=Schema(targets=("y",)))
+
+
+def test_a_schema_reads_by_the_clock_of_training() -> None:
+    columns = {"t": ["2024-01-01 00:00", "2024-01-01 01:00"], "y": [1, 2]}
+    trained = read(columns, zone="Europe/Paris")
+    later = read_series(columns, schema=trained.schema)
+    assert later.schema.zone == "Europe/Paris"
+    assert later.times.tolist() == trained.times.tolist()
+
+
 def test_a_class_that_the_model_does_not_know_is_named() -> None:
     schema = read({"t": [0, 0], "id": ["a", "b"], "y": [1, 2], "label": ["u", "v"]}, Columns(series_id="id")).schema
     other = {"t": [0, 0], "id": ["a", "b"], "y": [1, 2], "label": ["v", "w"]}

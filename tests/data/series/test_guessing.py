@@ -80,6 +80,11 @@ def test_a_column_is_taken_for_what_it_looks_like(columns: dict, role: str, name
         assert found.reasons[names[-1]] == reason
 
 
+def test_what_is_known_ahead_is_no_target() -> None:
+    found = roles({"hour": [1, 2], "temp": [3.0, 4.5], "day": ["2024-01-01", "2024-01-02"]})
+    assert (found.targets, found.known_future) == (("temp",), ("hour",))
+
+
 def test_a_value_that_repeats_with_a_time_is_no_name_of_a_series() -> None:
     found = roles({"t": [0, 1, 1, 2, 3], "value": [5, 6, 7, 6, 5]})
     assert (found.series_id, found.targets) == ((), ("value",))

@@ -85,6 +85,11 @@ def test_what_is_no_table_is_named(data: dict, message: str) -> None:
         table_of(data)
 
 
+def test_nested_columns_of_polars_are_named() -> None:
+    with pytest.raises(DataError, match=r"^the data: column 'y' holds nested values, but a cell must be"):
+        table_of(pl.DataFrame({"y": [[1], [2]]}))
+
+
 def test_what_is_no_dataframe_is_a_type_error() -> None:
     with pytest.raises(
         TypeError, match=r"^the data must be a dataframe that narwhals knows, .* but is object; give a path"

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from recur.data.series.panel import Panel
 from recur.data.series.schema import Schema
-from recur.data.text import TextFile, text_of
+from recur.data.text import TextFile, bytes_of
 from recur.errors import DataError
 
 _FLAGS = ("timestamps", "missing", "univariate", "equallength", "targetlabel", "classlabel")
@@ -51,8 +51,11 @@ def read_archive(path: str | Path) -> Panel:
         DataError: The file is missing, or a line is not as the format or the header says; the line is named.
     """
     name = str(path)
-    text = "".join(text_of([TextFile.at(Path(path))]))
-    lines = text.split("\n")
+    try:
+        text = b"".join(bytes_of([TextFile.at(Path(path))])).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{name}: is not UTF-8 text: byte {error.start} cannot be read; is it a .ts file?") from None
+    lines = text.splitlines()
     header, first = _read_header(name, lines)
     cases = _Cases(name, header)
     for number, line in enumerate(lines[first:], first + 1):

@@ -79,7 +79,10 @@ def assemble(
     if schema is not None:
         if columns is not None:
             raise OptionError("columns: the schema already says what the columns are for; give one of the two.")
-        assert schema.roles is not None
+        if schema.roles is None:
+            raise DataError(
+                f"{table.name}: is a table, but the model was trained on arrays or a .ts file; give the like."
+            )
         table = _with_columns_of(table, schema.roles)
         roles = schema.roles
     else:
@@ -153,7 +156,11 @@ class _Assembly:
 
     def _times(self, series: NDArray[np.int64], num_series: int) -> tuple[NDArray[Any], str | None]:
         if self.roles.time:
-            return read_times(self.table, self.roles.time, zone=self.options.zone, time_format=self.options.time_format)
+            zone = self.options.zone
+            if zone is None and self.like is not None:
+                # Calendar features of a trained model are read from the same clock.
+                zone = self.like.zone
+            return read_times(self.table, self.roles.time, zone=zone, time_format=self.options.time_format)
         if self.options.zone is not None or self.options.time_format is not None:
             raise OptionError("zone, time_format: there is no column with times; name it with time=.")
         order = np.argsort(series, kind="stable")

@@ -18,7 +18,7 @@ from recur.errors import DataError, OptionError
 MISSING = ("", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "?", "-", "#N/A", "#NA")
 """What counts as a missing value by default."""
 
-_SEPARATORS = ",;\t|"
+_SEPARATORS = "\t;|,"
 _SNIFFED_LINES = 20
 _SNIFFED_ROWS = 10_000
 _NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?$")
@@ -118,24 +118,16 @@ def _checked_separator(separator: str) -> str:
 
 
 def _separator(head: list[str]) -> str:
-    """Return what cuts every line into the same number of cells, the more the better."""
-    best, cells = ",", 1
+    """Return what cuts every line into the same number of cells; the comma last, which may be a decimal one."""
     for candidate in _SEPARATORS:
         counts = {len(row) for row in csv.reader(head, delimiter=candidate)}
-        if len(counts) == 1 and (count := counts.pop()) > cells:
-            # In 1,5;2,5 the comma gives as many cells as the semicolon or more; the semicolon is nobody's decimal
-            # point.
-            if best != "," or cells == 1 or candidate in ";\t":
-                best, cells = candidate, count
-        elif candidate in ";\t" and len(counts) == 1 and cells > 1 and min(counts) > 1:
-            best, cells = candidate, min(counts)
-    if cells > 1:
-        return best
+        if len(counts) == 1 and max(counts) > 1:
+            return candidate
     words = {len(line.split()) for line in head}
     numbers = all(_NUMBER.match(word) or word in MISSING for line in head[1:] for word in line.split())
     if len(words) == 1 and max(words) > 1 and numbers:
         return "whitespace"
-    return max(_SEPARATORS, key=lambda separator: head[0].count(separator))
+    return max(reversed(_SEPARATORS), key=lambda separator: head[0].count(separator))
 
 
 def _has_decimal_comma(rows: list[list[str]]) -> bool:

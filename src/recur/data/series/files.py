@@ -71,12 +71,6 @@ def _read_binary(path: Path, what: str, read: Callable[[Path], pl.DataFrame]) ->
         said = (str(error).strip().splitlines() or ["empty"])[0]
         raise DataError(f"{path}: is no sound {what} file ({said}).") from None
     table = table_of(frame, str(path))
-    nested = [name for name, dtype in frame.schema.items() if dtype.is_nested() or dtype in (pl.Object, pl.Binary)]
-    if nested:
-        raise DataError(
-            f"{path}, column {nested[0]!r}: holds {str(frame.schema[nested[0]]).lower()}, but a cell must be a "
-            "number, a text or a time."
-        )
     if frame.is_empty():
         raise DataError(f"{path}: has columns but no rows; give a file with a table in it.")
     return table

@@ -206,7 +206,7 @@ class _Guess:
         if self.found.get("label"):
             # Then the label is what is learned.
             return
-        plain = [name for name in numbers if _plain(name) not in _KNOWN.split()]
+        plain = [name for name in numbers if not _is_known_ahead(name)]
         if numbers:
             yield (plain or numbers)[0], "the first column of numbers; name others with targets="
             return
@@ -226,10 +226,9 @@ class _Guess:
             if not is_number and not self._is_text(name):
                 self._take("ignored", name, f"of type {str(self.frame.schema[name]).lower()}, which is no covariate")
                 continue
-            known = _plain(name) in _KNOWN.split() or _plain(name) in _CALENDAR
             if name in is_static:
                 self._take("static", name, f"is the same throughout each series{kind}")
-            elif known and self._is_open("known_future"):
+            elif _is_known_ahead(name) and self._is_open("known_future"):
                 self._take("known_future", name, f"named like what is known ahead{kind}")
             elif self._is_open("past_only"):
                 self._take("past_only", name, f"not known to be known ahead{kind}")
@@ -292,6 +291,10 @@ class _Guess:
 
     def _reads_as_time(self, name: str) -> bool:
         return time_format_of(self.head[name].cast(pl.String)) is not None
+
+
+def _is_known_ahead(name: str) -> bool:
+    return _plain(name) in _KNOWN.split() or _plain(name) in _CALENDAR
 
 
 def _plain(name: str) -> str:

@@ -111,6 +111,8 @@ def _like(panel: Panel, schema: Schema) -> Panel:
         new = sorted(set(panel.schema.classes) - set(schema.classes or ()))
         raise DataError(f"the class {new[0]!r} is none of those of the model, {', '.join(schema.classes or ())}.")
     if panel.schema.classes is None:
+        if panel.schema.label is not None and schema.classes is not None:
+            raise DataError("the data have numbers to be told, but the model was trained on classes.")
         return replace(panel, schema=schema)
     assert schema.classes is not None
     table = np.array([*(schema.classes.index(name) for name in panel.schema.classes), -1])

@@ -78,6 +78,8 @@ def table_of(data: Any, name: str = "the data") -> Table:
     if isinstance(data, pl.LazyFrame):
         data = data.collect()
     if isinstance(data, pl.DataFrame):
+        for column in data:
+            _check_cells(name, column)
         return Table(frame=data, sources=(Source(name=name),))
     if isinstance(data, Mapping):
         series = [_series(name, str(column), values) for column, values in data.items()]
@@ -139,10 +141,15 @@ def _series(name: str, column: str, values: Any) -> pl.Series:
         kinds = sorted({type(v).__name__ for v in values if v is not None}) if isinstance(values, Sequence) else []
         what = f"values of the kinds {', '.join(kinds)}" if kinds else f"what is no column ({_first_line(error)})"
         raise DataError(f"{name}: column {column!r} holds {what}; give values of one kind.") from None
-    if found.dtype.is_nested() or found.dtype in (pl.Object, pl.Binary):
-        kind = "nested values" if found.dtype.is_nested() else "objects"
-        raise DataError(f"{name}: column {column!r} holds {kind}, but a cell must be a number, a text or a time.")
+    _check_cells(name, found)
     return found
+
+
+def _check_cells(name: str, column: pl.Series) -> None:
+    """Raise where a column holds what no cell can."""
+    if column.dtype.is_nested() or column.dtype in (pl.Object, pl.Binary):
+        kind = "nested values" if column.dtype.is_nested() else "objects"
+        raise DataError(f"{name}: column {column.name!r} holds {kind}, but a cell must be a number, a text or a time.")
 
 
 def _first_line(error: BaseException) -> str:
