@@ -168,6 +168,7 @@ def test_labels_of_series_and_of_steps() -> None:
     panel = read(columns)
     assert panel.labels is not None
     assert panel.labels.tolist() == [0, 1]
+    assert panel.rows.labels is None
     assert panel.schema.classes == ("u", "v")
     steps = read(columns | {"label": [2.5, 1.5, None, 0.5]})
     assert steps.labels is None
@@ -340,6 +341,8 @@ def test_extending_goes_on_in_time_without_values(panel: Panel) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        ({"labels": np.array([0, 2])}, "a label is neither one of the schema's classes, a finite number, nor missing."),
+        ({"labels": np.array([0, np.inf])}, "a label is neither one of the schema's classes, a finite number"),
         ({"ids": ("a", "a")}, "two series are called 'a'; give each a name of its own."),
         ({"offsets": np.array([0, 6, 5])}, "the series' offsets must go up from 0 to the 10 rows."),
         ({"static": np.zeros((2, 2), np.float32)}, "the series' static have the shape (2, 2), but must have (2, 1)."),

@@ -50,6 +50,12 @@ def test_labels_weights_and_parts_of_new_steps_are_missing() -> None:
     assert rows.part.tolist() == [0, 0, -1, 0]
 
 
+def test_a_single_row_needs_no_frequency() -> None:
+    columns = {"t": [0, 1, 2, 7], "id": [*"aaab"], "y": [1, 2, 3, 4]}
+    panel = read_series(columns, assembly=Assembly(frequency="irregular")).select([1])
+    assert on_grid(panel).times.tolist() == [7]
+
+
 def test_what_cannot_be_put_on_a_grid_is_refused() -> None:
     with pytest.raises(
         DataError, match=r"^series 'a' has no frequency; name the step of the grid, such as frequency='1h'\.$"

@@ -7,7 +7,7 @@ import datetime
 import numpy as np
 import pytest
 
-from recur.data.series import Columns, Panel, Part, Split, panel_of_array, read_series, seen_categories
+from recur.data.series import Assembly, Columns, Panel, Part, Split, panel_of_array, read_series, seen_categories
 from recur.errors import DataError, OptionError
 
 
@@ -145,10 +145,14 @@ def test_splits_that_make_no_sense_are_refused(panel: Panel, make: object, error
         make(panel)
 
 
+def test_parts_of_different_panels_are_refused(panel: Panel) -> None:
+    other = Part.whole(panel.select([0]))
+    with pytest.raises(DataError, match=r"^the parts are of different panels\.$"):
+        Split(train=Part.whole(panel), valid=Part.whole(panel), test=other)
+
+
 def test_a_zone_decides_when_a_day_begins() -> None:
     times = ["2024-06-30T21:30Z", "2024-06-30T22:30Z"]
-    from recur.data.series import Assembly
-
     panel = read_series({"t": times, "y": [1, 2]}, assembly=Assembly(zone="Europe/Paris"))
     assert rows(Split.at(panel, test="2024-07-01").test) == [[1]]
 

@@ -158,6 +158,9 @@ def test_times_are_in_steps_or_seconds() -> None:
     columns = {"t": ["2024-01-31", "2024-02-29", "2024-03-31"], "y": [1, 2, 3]}
     months = only(Windows(Part.whole(read_series(columns)), history=2, horizon=1, batch_size=1))
     assert months.times.tolist() == [[0, 1]]
+    columns = {"t": ["2024-01-31", "2024-02-29", "2024-04-30", "2024-05-31"], "y": [1, 2, 3, 4]}
+    skipped = read_series(columns, assembly=Assembly(gaps="keep"))
+    assert only(Windows(Part.whole(skipped), history=3, horizon=1, batch_size=1)).times.tolist() == [[0, 1, 3]]
     columns = {"t": ["2024-01-01 00:00:05", "2024-01-01 00:00:07", "2024-01-01 00:01:00"], "y": [1, 2, 3]}
     odd = only(Windows(Part.whole(read_series(columns)), history=2, horizon=1, batch_size=1))
     assert (odd.times.tolist(), odd.future_times.tolist()) == ([[0, 2]], [[55]])

@@ -39,6 +39,7 @@ class Gathering:
         self.num_targets = len(schema.targets)
         self.num_known = len(schema.known_future)
         self._scaler = scaler
+        self._elapsed = _elapsed(panel)
         if scaler is None:
             self.centre, self.scale = np.zeros((1, len(schema.channels))), np.ones((1, len(schema.channels)))
             self.is_seen = np.ones(len(panel), np.bool_)
@@ -74,22 +75,10 @@ class Gathering:
         observed = inside[..., None] & ~np.isnan(values)
         return np.where(observed, values, np.float32(0)), observed
 
-    def times(self, rows: Numbers, inside: NDArray[np.bool_], series: Numbers, origin: Numbers) -> NDArray[np.float32]:
-        """Return how long after row `origin` each row is, (B, T): in steps, or in seconds or the unit of the times."""
-        times, begin = self.panel.times[rows], self.panel.times[origin]
-        elapsed = times - begin[:, None]
-        found = elapsed / np.timedelta64(1, "s") if elapsed.dtype.kind == "m" else elapsed.astype(np.float64)
-        for row, number in enumerate(series.tolist()):
-            frequency = self.panel.frequencies[number]
-            if frequency is None:
-                continue
-            seconds = frequency.seconds
-            if frequency.is_calendar:
-                # Steps of the calendar, and not its days, are what is equal.
-                found[row] = rows[row] - origin[row]
-            else:
-                found[row] /= float(frequency.count) if seconds is None else seconds
-        return np.where(inside, found, 0).astype(np.float32)
+    def times(self, rows: Numbers, inside: NDArray[np.bool_], origin: Numbers) -> NDArray[np.float32]:
+        """Return how long after row `origin`, (B,), each row is, (B, T): in steps, or in seconds or the times' unit."""
+        elapsed = self._elapsed[rows] - self._elapsed[origin][:, None]
+        return np.where(inside, elapsed, 0).astype(np.float32)
 
     def codes(self, rows: Numbers, inside: NDArray[np.bool_], first: int = 0) -> Tensor | None:
         """Return the categories of some rows from column `first` on, (B, T, Q), or None where there are none."""
@@ -115,12 +104,25 @@ class Gathering:
 def spans(begin: Numbers, end: Numbers, width: int | None = None) -> tuple[Numbers, NDArray[np.bool_]]:
     """Return the rows from `begin` up to `end` of each window, (B, T), and which of them are true ones.
 
-    Those past the end are the window's first row, or row 0, so that they can be looked up.
+    Those past the end are row 0, so that they can be looked up.
     """
     width = int((end - begin).max(initial=0)) if width is None else width
     rows = begin[:, None] + np.arange(width)
     inside = rows < end[:, None]
     return np.where(inside, rows, 0), inside
+
+
+def _elapsed(panel: Panel) -> NDArray[np.float64]:
+    """Return the time of each row since the first of its series, (R,): in steps, or seconds without a frequency."""
+    first = panel.offsets[:-1][panel.series_of_rows]
+    elapsed = panel.times - panel.times[first]
+    found = np.asarray(elapsed / np.timedelta64(1, "s") if elapsed.dtype.kind == "m" else elapsed, np.float64)
+    for frequency in set(panel.frequencies) - {None}:
+        assert frequency is not None
+        own = np.array([one == frequency for one in panel.frequencies], np.bool_)[panel.series_of_rows]
+        times = panel.times_counted(frequency)
+        found[own] = frequency.steps(times[own], times[first[own]])
+    return found
 
 
 def tensor(array: NDArray[Any]) -> Tensor:

@@ -72,7 +72,7 @@ def on_grid(panel: Panel, frequency: str | float | Frequency | None = None, *, b
     rows = collapse(panel.rows, starts, by)
     within = np.arange(offsets[-1]) - np.repeat(offsets[:-1], num_steps)
     origins = np.repeat(begins, num_steps)
-    times = np.empty(len(within), panel.times.dtype)
+    times = origins.copy()
     for one, own_rows in _by_frequency(chosen, num_steps):
         own_times = one.times(within[own_rows], origins[own_rows])
         times[own_rows] = instants(own_times, panel.schema.zone) if one.is_by_clock else own_times
@@ -87,6 +87,8 @@ def on_grid(panel: Panel, frequency: str | float | Frequency | None = None, *, b
 def _steps(panel: Panel, chosen: list[Frequency | None]) -> tuple[NDArray[Any], NDArray[np.int64]]:
     """Return where the grid of each series begins, (N,), and on which of its steps each row falls, (R,)."""
     begins = np.zeros(len(panel), panel.times.dtype)
+    filled = panel.lengths > 0
+    begins[filled] = panel.times[panel.offsets[:-1][filled]]
     steps = np.zeros(len(panel.rows), np.int64)
     for frequency, own_rows in _by_frequency(chosen, panel.lengths):
         times = panel.times_counted(frequency)

@@ -324,6 +324,15 @@ class Panel:
                 most = len(self.schema.categories[name])
                 if len(codes) and not 0 <= int(codes[:, column].min()) <= int(codes[:, column].max()) <= most:
                     raise DataError(f"the codes of {name!r} must be from 0 to {most}.")
+        for labels in (self.labels, self.rows.labels):
+            if labels is None or not len(labels):
+                continue
+            if labels.dtype.kind == "f":
+                is_sound = not np.isinf(labels).any()
+            else:
+                is_sound = -1 <= int(labels.min()) <= int(labels.max()) < len(self.schema.classes or ())
+            if not is_sound:
+                raise DataError("a label is neither one of the schema's classes, a finite number, nor missing.")
         weight = self.rows.weight
         if weight is not None and not bool((np.isfinite(weight) & (weight >= 0)).all()):
             raise DataError("the weight of a row must be a number from 0 on.")
