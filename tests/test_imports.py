@@ -202,6 +202,8 @@ HEAVY = [
     "matplotlib",
     "numpy",
     "triton",
+    "polars",
+    "narwhals",
 ]
 
 
@@ -211,7 +213,7 @@ def test_importing_recur_loads_nothing_heavy(statement: str) -> None:
 
 
 def test_layers_load_torch_and_nothing_heavier() -> None:
-    heavier = ["lightning", "torchmetrics", "tokenizers", "plotly", "matplotlib", "triton"]
+    heavier = ["lightning", "torchmetrics", "tokenizers", "plotly", "matplotlib", "triton", "polars", "narwhals"]
     assert loaded_by("import recur.nn", ["torch", *heavier]) == ["torch"]
 
 

@@ -1,0 +1,85 @@
+"""Columns to arrays: numbers to float32, names of categories to codes; a cell that is neither is named."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from recur.data.series.table import Table
+from recur.errors import DataError
+
+_LARGEST = float(np.finfo(np.float32).max)
+
+
+def read_numbers(table: Table, column: str, role: str) -> NDArray[np.float32]:
+    """Return a column as numbers, (R,) float32, NaN where the value is missing.
+
+    Args:
+        table: The table.
+        column: Which column; text that writes numbers is read, booleans are 0 and 1.
+        role: What the column is for, for messages.
+
+    Raises:
+        DataError: A cell is text, infinite or beyond float32, or the column holds no numbers at all.
+    """
+    values = table.frame[column]
+    dtype = values.dtype
+    if dtype in (pl.String, pl.Categorical, pl.Enum):
+        text = values.cast(pl.String).str.strip_chars()
+        values = text.cast(pl.Float64, strict=False)
+        wrong = values.is_null() & text.is_not_null() & (text != "")
+        if wrong.any():
+            row = int(wrong.arg_true()[0])
+            raise DataError(
+                f"{table.cell(column, row)}: {_short(text[row])} is no number, but the column is in {role}; mend the "
+                "cell, say how missing values are written, or give the column another role."
+            )
+    elif dtype not in (pl.Boolean, pl.Null) and not dtype.is_numeric():
+        raise DataError(
+            f"{table.name}, column {column!r}: holds {str(dtype).lower()}, but {role} needs numbers; convert it, or "
+            "give it another role."
+        )
+    wide = values.cast(pl.Float64)
+    is_wrong = wide.abs() > _LARGEST
+    if is_wrong.any():
+        row = int(is_wrong.arg_true()[0])
+        what = "infinite" if np.isinf(float(wide[row])) else f"{wide[row]:g}, which float32 cannot hold"
+        raise DataError(f"{table.cell(column, row)}: is {what}; mend the cell, or leave it empty if it is missing.")
+    return wide.cast(pl.Float32).fill_null(float("nan")).to_numpy(allow_copy=True)
+
+
+def category_names(table: Table, column: str) -> tuple[str, ...]:
+    """Return the categories in a column, sorted; whole numbers by size."""
+    return tuple(_ordered(table.frame[column].drop_nulls().unique()))
+
+
+def read_codes(table: Table, column: str, categories: Sequence[str]) -> NDArray[np.int32]:
+    """Return a column as codes, (R,) int32: k for `categories[k - 1]`, 0 where it is missing or none of them."""
+    named = pl.Series(list(categories), dtype=pl.String)
+    codes = pl.Series(np.arange(1, len(categories) + 1, dtype=np.int32))
+    text = as_text(table.frame[column])
+    if not len(named):
+        return np.zeros(len(text), np.int32)
+    return text.replace_strict(named, codes, default=0, return_dtype=pl.Int32).fill_null(0).to_numpy()
+
+
+def as_text(values: pl.Series) -> pl.Series:
+    """Return the names in a column as text: blanks around them off, whole floats as whole numbers."""
+    if values.dtype.is_float() and bool((values.drop_nulls().drop_nans() % 1 == 0).all()):
+        values = values.fill_nan(None).cast(pl.Int64, strict=False)
+    # polars has no cast of durations.
+    text = (values.dt.to_string("iso") if values.dtype == pl.Duration else values.cast(pl.String)).str.strip_chars()
+    return text.set(text == "", None)
+
+
+def _ordered(values: pl.Series) -> list[str]:
+    found: list[Any] = as_text(values.sort()).drop_nulls().to_list()
+    return list(dict.fromkeys(found))
+
+
+def _short(text: str) -> str:
+    return repr(text if len(text) <= 40 else text[:37] + "...")

@@ -1,0 +1,114 @@
+"""What each column of a table is for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from recur.errors import OptionError
+
+Names = str | Sequence[str] | None
+"""One column, several, none with `()`, or None for what is found out."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Columns:
+    """What the user says about the columns; a field that is None is guessed, `()` means that there is none."""
+
+    series_id: Names = None
+    """Which series a row belongs to; several columns together are one name."""
+    time: Names = None
+    """When a row happened; several columns may be called year, month, day, hour, minute and second."""
+    targets: Names = None
+    """What is to be forecast."""
+    known_future: Names = None
+    """What is known of the future too: holidays, prices set in advance."""
+    past_only: Names = None
+    """What helps, but is known of the past alone: other measurements."""
+    static: Names = None
+    """What does not change within a series."""
+    categorical: Names = None
+    """Which of known_future, past_only and static are names of categories and not numbers."""
+    label: str | tuple[()] | None = None
+    """A class or a number to be told from a series, or from each step if it changes within one."""
+    weight: str | tuple[()] | None = None
+    """How much a row counts in the loss."""
+    part: str | tuple[()] | None = None
+    """Which part a row is of: train, valid or test."""
+    ignored: Names = None
+    """Columns to be left out."""
+
+    def given(self) -> dict[str, tuple[str, ...]]:
+        """Return the fields that are not to be guessed, each as a tuple.
+
+        Raises:
+            OptionError: A field is no name, or names a column twice.
+        """
+        found: dict[str, tuple[str, ...]] = {}
+        for one in fields(self):
+            value = getattr(self, one.name)
+            if value is None:
+                continue
+            names = (value,) if isinstance(value, str) else tuple(value)
+            wrong = [name for name in names if not isinstance(name, str)]
+            if wrong:
+                raise OptionError(f"{one.name}: expected the names of columns, got {wrong[0]!r}.")
+            if len(set(names)) < len(names):
+                raise OptionError(f"{one.name}: a column is named twice in {', '.join(map(repr, names))}.")
+            if one.name in ("label", "weight", "part") and len(names) > 1:
+                raise OptionError(f"{one.name}: expected one column, got {', '.join(map(repr, names))}.")
+            found[one.name] = names
+        return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class Roles:
+    """What each column is for, decided.
+
+    Attributes:
+        series_id: As of `Columns`, like all others up to `ignored`; those of one column at most are tuples too.
+        reasons: Why each column has its role, by its name.
+
+    Example:
+        >>> print(Roles(time=("day",), targets=("sales",), reasons={"day": "named so", "sales": "given"}))
+        time     day    named so
+        targets  sales  given
+    """
+
+    series_id: tuple[str, ...] = ()
+    time: tuple[str, ...] = ()
+    targets: tuple[str, ...] = ()
+    known_future: tuple[str, ...] = ()
+    past_only: tuple[str, ...] = ()
+    static: tuple[str, ...] = ()
+    categorical: tuple[str, ...] = ()
+    label: tuple[str, ...] = ()
+    weight: tuple[str, ...] = ()
+    part: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
+    reasons: Mapping[str, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        rows = [
+            (role.replace("_", " "), name, self.reasons.get(name, ""))
+            for role, names in self.by_role().items()
+            if role != "categorical"
+            for name in names
+        ]
+        widths = [max((len(row[column]) for row in rows), default=0) for column in (0, 1)]
+        return "\n".join(f"{role:{widths[0]}}  {name:{widths[1]}}  {why}".rstrip() for role, name, why in rows)
+
+    def by_role(self) -> dict[str, tuple[str, ...]]:
+        """Return the columns of every role."""
+        return {one.name: getattr(self, one.name) for one in fields(self) if one.name != "reasons"}
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what `from_json` takes."""
+        return {role: list(names) for role, names in self.by_role().items()} | {"reasons": dict(self.reasons)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Roles:
+        """Return the roles that `to_json` wrote."""
+        found: dict[str, Any] = {name: dict(v) if name == "reasons" else tuple(v) for name, v in data.items()}
+        return cls(**found)

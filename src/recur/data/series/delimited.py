@@ -1,0 +1,205 @@
+"""CSV, TSV and their kin to tables."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from recur.data.series.table import Source, Table
+from recur.data.text import TextFile, bytes_of
+from recur.errors import DataError, OptionError
+
+MISSING = ("", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "?", "-", "#N/A", "#NA")
+"""What counts as a missing value by default."""
+
+_SEPARATORS = "\t;|,"
+_SNIFFED_LINES = 20
+_SNIFFED_ROWS = 10_000
+_NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?$")
+_DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+([eE][+-]?\d+)?$")
+_DECIMAL_POINT = re.compile(r"[+-]?\d+\.\d+([eE][+-]?\d+)?$")
+_MARKS = ((codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Delimited:
+    """How a text file is cut into cells; None is found out from its first lines."""
+
+    separator: str | None = None
+    """Character between cells, or "whitespace" for any run of blanks and tabs."""
+    decimal_comma: bool | None = None
+    """Whether numbers are written 1,5 instead of 1.5."""
+    has_header: bool | None = None
+    """Whether the first line names the columns; else they are called column_1, column_2 and so on."""
+    encoding: str = "utf-8"
+    """Encoding of the text; a byte order mark of UTF-16 or UTF-32 goes before it."""
+    missing: tuple[str, ...] = MISSING
+    """What is written where a value is missing."""
+
+
+def read_delimited(path: Path, options: Delimited | None = None) -> Table:
+    """Return the table in a text file.
+
+    Args:
+        path: The file; one whose name ends in `.gz` is unpacked.
+        options: How to read it.
+
+    Raises:
+        DataError: The file is missing, empty, damaged, in another encoding, or its lines differ in their number of
+            cells.
+        OptionError: An option makes no sense.
+    """
+    options = options or Delimited()
+    name = str(path)
+    text = _text(path, name, options.encoding)
+    head = text[: 1 << 16].decode("utf-8", "ignore").splitlines()[: _SNIFFED_LINES + 1]
+    if len(text) > 1 << 16 and len(head) <= _SNIFFED_LINES:
+        # The last line was cut by the sniffing, unless it is the only one.
+        head = head[:-1] or head
+    head = [line for line in head if line.strip()]
+    if not head:
+        raise DataError(f"{name}: is empty; give a file with a table in it.")
+    separator = _separator(head) if options.separator is None else _checked_separator(options.separator)
+    if separator == "whitespace":
+        text = b"\n".join(b" ".join(line.split()) for line in text.splitlines())
+        separator, head = " ", [" ".join(line.split()) for line in head]
+    rows = list(csv.reader(head, delimiter=separator))
+    decimal_comma = options.decimal_comma
+    if decimal_comma is None:
+        decimal_comma = separator != "," and _has_decimal_comma(rows)
+    if decimal_comma and separator == ",":
+        raise OptionError("decimal_comma: the comma also separates the cells; name another separator.")
+    has_header = _has_header(rows) if options.has_header is None else options.has_header
+    if has_header:
+        _check_names(name, rows[0])
+    frame = _parsed(name, text, separator, decimal_comma, has_header, options.missing)
+    return Table(frame=frame, sources=(Source(name=name),))
+
+
+def _text(path: Path, name: str, encoding: str) -> bytes:
+    """Return the file as UTF-8 without a byte order mark."""
+    data = b"".join(bytes_of([TextFile.at(path)]))
+    for mark, wide in _MARKS:
+        if data.startswith(mark):
+            encoding = wide
+            break
+    try:
+        codec = codecs.lookup(encoding).name
+    except LookupError:
+        raise OptionError(f"encoding: {encoding!r} is none that Python knows; give one such as 'latin-1'.") from None
+    try:
+        if codec != "utf-8":
+            data = data.decode(codec).encode()
+        else:
+            # Checked only; polars reads the bytes.
+            codecs.utf_8_decode(data, "strict", True)
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise DataError(
+            f"{name}: is not {encoding}: line {line} has the byte {data[error.start]:#04x}; "
+            "name the encoding, such as encoding='latin-1'."
+        ) from None
+    data = data.removeprefix(codecs.BOM_UTF8)
+    if b"\0" in data[:4096]:
+        raise DataError(f"{name}: is binary, not text; give a file of the kind that its name says.")
+    return data
+
+
+def _checked_separator(separator: str) -> str:
+    if separator != "whitespace" and (len(separator) != 1 or not separator.isascii() or separator in '\r\n"'):
+        raise OptionError(f"separator: expected one ASCII character or 'whitespace', got {separator!r}.")
+    return separator
+
+
+def _separator(head: list[str]) -> str:
+    """Return what cuts every line into the same number of cells; the comma last, which may be a decimal one."""
+    for candidate in _SEPARATORS:
+        counts = {len(row) for row in csv.reader(head, delimiter=candidate)}
+        if len(counts) == 1 and max(counts) > 1:
+            return candidate
+    words = {len(line.split()) for line in head}
+    numbers = all(_NUMBER.match(word) or word in MISSING for line in head[1:] for word in line.split())
+    if len(words) == 1 and max(words) > 1 and numbers:
+        return "whitespace"
+    return max(reversed(_SEPARATORS), key=lambda separator: head[0].count(separator))
+
+
+def _has_decimal_comma(rows: list[list[str]]) -> bool:
+    cells = [cell.strip() for row in rows for cell in row]
+    return any(_DECIMAL_COMMA.match(cell) for cell in cells) and not any(_DECIMAL_POINT.match(cell) for cell in cells)
+
+
+def _has_header(rows: list[list[str]]) -> bool:
+    """Return whether the first line has no number in it, or differs in kind from the others in some column."""
+    first = [cell.strip() for cell in rows[0]]
+    if not any(_NUMBER.match(cell) for cell in first):
+        return True
+    if len(rows) < 2:
+        return False
+    return any(
+        not _NUMBER.match(cell) and cell not in MISSING and all(_NUMBER.match(row[column].strip()) for row in rows[1:])
+        for column, cell in enumerate(first)
+        if all(len(row) > column for row in rows[1:])
+    )
+
+
+def _check_names(name: str, names: list[str]) -> None:
+    names = [column.strip() for column in names]
+    twice = sorted({column for column in names if names.count(column) > 1})
+    if twice:
+        raise DataError(f"{name}: two columns are called {twice[0]!r}; rename one of them, or say has_header=False.")
+
+
+def _parsed(
+    name: str, text: bytes, separator: str, decimal_comma: bool, has_header: bool, missing: tuple[str, ...]
+) -> pl.DataFrame:
+    error: pl.exceptions.PolarsError | None = None
+    # The types of the first rows hold for most files; where they do not, all rows are asked.
+    for sniffed in (_SNIFFED_ROWS, None):
+        try:
+            frame = pl.read_csv(
+                io.BytesIO(text),
+                separator=separator,
+                decimal_comma=decimal_comma,
+                has_header=has_header,
+                null_values=list(missing),
+                infer_schema_length=sniffed,
+            )
+        except pl.exceptions.PolarsError as raised:
+            error = raised
+        else:
+            break
+    else:
+        raise _ragged(name, text, separator, error) from None
+    if has_header:
+        # Once more: a name that polars read over several lines, or made of one that came twice.
+        _check_names(name, frame.columns)
+        frame.columns = [column.strip() for column in frame.columns]
+    else:
+        frame.columns = [f"column_{number}" for number in range(1, frame.width + 1)]
+    if frame.is_empty():
+        raise DataError(f"{name}: has a header but no rows; give a file with a table in it.")
+    return frame
+
+
+def _ragged(name: str, text: bytes, separator: str, error: pl.exceptions.PolarsError | None) -> DataError:
+    """Return an error that says which line has too many cells, or else what polars says."""
+    reader = csv.reader(io.StringIO(text.decode()), delimiter=separator)
+    try:
+        width = len(next(reader))
+        for row in reader:
+            if len(row) > width:
+                return DataError(
+                    f"{name}: line {reader.line_num} has {len(row)} cells, but the first has {width}; mend the line, "
+                    f"or name the separator, which was taken to be {separator!r}."
+                )
+    except (csv.Error, StopIteration):
+        pass
+    said = str(error).strip().partition("\n")[0]
+    return DataError(f"{name}: cannot be read as a table ({said}).")

@@ -1,0 +1,124 @@
+"""Files and folders to tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+
+from recur.data.series.delimited import Delimited, read_delimited
+from recur.data.series.table import Source, Table, table_of
+from recur.errors import DataError
+from recur.wording import quantity
+
+_TEXT = (".csv", ".tsv", ".txt", ".tab", ".dat", ".data")
+_PARQUET = (".parquet", ".pq")
+_ARROW = (".arrow", ".feather", ".ipc")
+SUFFIXES = (*_TEXT, *_PARQUET, *_ARROW)
+"""Of files with tables; those of text may be followed by .gz."""
+
+
+def kind_of(path: Path) -> str:
+    """Return the suffix by which a file is read, in small letters and without `.gz`."""
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    if suffixes and suffixes[-1] == ".gz":
+        suffixes.pop()
+    return suffixes[-1] if suffixes else ""
+
+
+def read_table(path: str | Path, options: Delimited | None = None) -> Table:
+    """Return the table in a file, or those in a folder below each other.
+
+    Read are CSV, TSV and other text cut into cells (also `.gz`), Parquet, and Arrow as file, stream or Feather. In a
+    folder the files with such suffixes are taken, sorted by name, hidden ones left out; they must have the same
+    columns, and a column `series_id` with the file's name, without its suffixes, says where a row came from unless
+    there is one already.
+
+    Args:
+        path: The file or folder.
+        options: How text is cut into cells.
+
+    Raises:
+        DataError: A file is missing, empty, damaged, or of an unknown kind; or the files of a folder differ.
+        OptionError: An option makes no sense.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise DataError(f"{path}: no such file or folder; check the path.")
+    if path.is_dir():
+        return _read_folder(path, options)
+    kind = kind_of(path)
+    if kind in _PARQUET:
+        return _read_binary(path, "Parquet", pl.read_parquet)
+    if kind in _ARROW:
+        return _read_binary(path, "Arrow", _read_arrow)
+    if kind in _TEXT or not kind:
+        return read_delimited(path, options)
+    raise DataError(f"{path}: is of the unknown kind {kind!r}; give one of {', '.join(SUFFIXES)}, .ts, .npy or .npz.")
+
+
+def files_in(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
+    """Return the files of a folder with one of the suffixes, sorted by name, hidden ones left out."""
+    found = (path for path in folder.iterdir() if not path.name.startswith(".") and path.is_file())
+    return sorted(path for path in found if kind_of(path) in suffixes)
+
+
+def _read_binary(path: Path, what: str, read: Callable[[Path], pl.DataFrame]) -> Table:
+    try:
+        frame = read(path)
+    except (pl.exceptions.PolarsError, OSError) as error:
+        said = (str(error).strip().splitlines() or ["empty"])[0]
+        raise DataError(f"{path}: is no sound {what} file ({said}).") from None
+    table = table_of(frame, str(path))
+    if frame.is_empty():
+        raise DataError(f"{path}: has columns but no rows; give a file with a table in it.")
+    return table
+
+
+def _read_arrow(path: Path) -> pl.DataFrame:
+    with path.open("rb") as file:
+        is_file = file.read(6) == b"ARROW1"
+    return pl.read_ipc(path) if is_file else pl.read_ipc_stream(path)
+
+
+def _read_folder(folder: Path, options: Delimited | None) -> Table:
+    paths = files_in(folder, SUFFIXES)
+    if not paths:
+        raise DataError(f"{folder}: has no file with a table in it; tables end in {', '.join(SUFFIXES)}.")
+    tables = [read_table(path, options) for path in paths]
+    first = tables[0].frame
+    for path, table in zip(paths, tables, strict=True):
+        if set(table.frame.columns) != set(first.columns):
+            here, there = set(table.frame.columns), set(first.columns)
+            name = sorted(here ^ there)[0]
+            who = path if name in here else paths[0]
+            raise DataError(
+                f"{folder}: the files differ: column {name!r} is in {who.name} but not in "
+                f"{(paths[0] if name in here else path).name}; give {quantity(len(paths), 'file')} of the same columns."
+            )
+    names = [path.name[: len(path.name) - len("".join(path.suffixes))] or path.name for path in paths]
+    if len(set(names)) < len(names):
+        names = [path.name for path in paths]
+    frames = [table.frame.select(first.columns) for table in tables]
+    per_source: tuple[str, ...] = ()
+    if "series_id" not in first.columns:
+        per_source = ("series_id",)
+        frames = [
+            frame.with_columns(pl.lit(name).alias("series_id")) for frame, name in zip(frames, names, strict=True)
+        ]
+    sources, row = [], 0
+    for path, frame in zip(paths, frames, strict=True):
+        sources.append(Source(name=str(path), first=row))
+        row += frame.height
+    return Table(frame=_stacked(frames), sources=tuple(sources), per_source=per_source)
+
+
+def _stacked(frames: list[pl.DataFrame]) -> pl.DataFrame:
+    """Return the frames below each other; where one has text and another numbers, all is text, and cells tell why."""
+    try:
+        return pl.concat(frames, how="vertical_relaxed", rechunk=True)
+    except pl.exceptions.PolarsError:
+        different = [name for name in frames[0].columns if len({frame.schema[name] for frame in frames}) > 1]
+        as_text = [frame.with_columns(pl.col(different).cast(pl.String)) for frame in frames]
+        return pl.concat(as_text, how="vertical_relaxed", rechunk=True)

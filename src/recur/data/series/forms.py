@@ -1,0 +1,128 @@
+"""Tables in other forms to long form, one row for each step of a series."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+
+from recur.data.series.cells import read_numbers
+from recur.data.series.columns import Columns
+from recur.data.series.guessing import guess_columns
+from recur.data.series.table import Source, Table
+from recur.errors import DataError, OptionError
+
+SERIES, STEP, VALUE = "series_id", "step", "value"
+"""What the columns made here are called."""
+
+
+def from_wide(table: Table, columns: Columns | None = None) -> Table:
+    """Return a table that has a column for each series in long form.
+
+    The long one has `series_id`, the name of the column; the times; and `value`. Each column of numbers is a series.
+
+    Args:
+        table: A time in each row, unless there is no such column.
+        columns: `time`, `targets` (which columns are series; by default all numbers) and `ignored` are heeded.
+
+    Raises:
+        DataError: There is no column of numbers, or one holds text.
+        OptionError: Another role is given, which this form has no place for.
+    """
+    given = (columns or Columns()).given()
+    _refuse(given, ("time", "targets", "ignored"), "wide")
+    roles = guess_columns(table, columns)
+    taken = {*roles.time, *given.get("ignored", ())}
+    names = given.get("targets") or tuple(
+        name
+        for name in table.frame.columns
+        if name not in taken and (table.frame.schema[name].is_numeric() or name in roles.past_only + roles.targets)
+    )
+    taken_names = {SERIES, VALUE} & set(roles.time)
+    if taken_names:
+        raise DataError(f"{table.name}: the column of times is called {taken_names.pop()!r}; rename it.")
+    if not names:
+        raise DataError(f"{table.name}: no column of numbers is left to be a series.")
+    times = [table.frame[name] for name in roles.time]
+    frames, sources = [], []
+    for number, name in enumerate(names):
+        values = pl.Series(VALUE, read_numbers(table, name, "a series of the wide form"), nan_to_null=True)
+        series = pl.Series(SERIES, [name]).new_from_index(0, len(values))
+        frames.append(pl.DataFrame([*times, series, values]))
+        sources.append(Source(name=f"{table.name}, column {name!r}", first=number * table.frame.height))
+    return Table(frame=pl.concat(frames, rechunk=True), sources=tuple(sources))
+
+
+def from_rows(table: Table, columns: Columns | None = None) -> Table:
+    """Return a table that has a row for each series in long form.
+
+    The long one has `series_id`, `step` from 0 on, `value`, and what the row says of its series besides. Missing values
+    at the end of a row are padding and left out.
+
+    Args:
+        table: A series in each row.
+        columns: `series_id`, `label`, `static`, `weight`, `part` and `ignored` are heeded; `targets` says which columns
+            are the steps, in their order; by default all other numbers are.
+
+    Raises:
+        DataError: There is no column of numbers, or one holds text.
+        OptionError: Another role is given, which this form has no place for.
+    """
+    given = (columns or Columns()).given()
+    _refuse(given, ("series_id", "label", "static", "categorical", "weight", "part", "ignored", "targets"), "rows")
+    aside = [name for role, names in given.items() if role != "targets" for name in names]
+    frame = table.frame
+    for name in (*aside, *given.get("targets", ())):
+        if name not in frame.columns:
+            raise DataError(f"{table.name}: has no column {name!r}; it has {', '.join(map(repr, frame.columns[:20]))}.")
+    if "label" not in given:
+        aside += [name for name in frame.columns if name.lower() in ("label", "class", "target") and name not in aside]
+    if "series_id" not in given:
+        aside += [name for name in frame.columns if name.lower() in ("id", SERIES) and name not in aside]
+    steps = given.get("targets") or tuple(
+        name for name in frame.columns if name not in aside and frame.schema[name].is_numeric()
+    )
+    if not steps:
+        raise DataError(f"{table.name}: no column of numbers is left to be a step of the series.")
+    values = np.stack([read_numbers(table, name, "the steps of a series") for name in steps], axis=1)
+    is_there = ~np.isnan(values)
+    lengths = np.where(is_there.any(axis=1), values.shape[1] - np.argmax(is_there[:, ::-1], axis=1), 1)
+    kept = np.arange(values.shape[1]) < lengths[:, None]
+    row, step = np.nonzero(kept)
+    kept_aside = [frame[name] for name in frame.columns if name in aside and name not in given.get("ignored", ())]
+    if "series_id" not in given and not {"id", SERIES} & {one.name.lower() for one in kept_aside}:
+        kept_aside.append(pl.Series(SERIES, np.arange(1, len(frame) + 1)).cast(pl.String))
+    clash = {STEP, VALUE} & {one.name for one in kept_aside}
+    if clash:
+        raise DataError(f"{table.name}: has a column {clash.pop()!r}, a name that the long form needs; rename it.")
+    cells = [pl.Series(STEP, step), pl.Series(VALUE, values[kept], nan_to_null=True)]
+    long = pl.DataFrame([*(one.gather(row) for one in kept_aside), *cells])
+    begins = np.concatenate([[0], np.cumsum(lengths)[:-1]]).tolist()
+    sources = tuple(Source(name=table.place(number), first=int(begin)) for number, begin in enumerate(begins))
+    return Table(frame=long, sources=sources)
+
+
+def columns_of_wide(columns: Columns | None) -> Columns:
+    """Return what the columns of `from_wide` are for."""
+    return Columns(series_id=SERIES, time=None if columns is None else columns.time, targets=VALUE)
+
+
+def columns_of_rows(columns: Columns | None) -> Columns:
+    """Return what the columns of `from_rows` are for."""
+    columns = columns or Columns()
+    return Columns(
+        series_id=columns.series_id,
+        time=STEP,
+        targets=VALUE if columns.label == () else None,
+        past_only=None,
+        static=columns.static,
+        categorical=columns.categorical,
+        label=columns.label,
+        weight=columns.weight,
+        part=columns.part,
+    )
+
+
+def _refuse(given: dict[str, tuple[str, ...]], allowed: tuple[str, ...], form: str) -> None:
+    wrong = [role for role, names in given.items() if role not in allowed and names]
+    if wrong:
+        raise OptionError(f"{wrong[0]}: a table in the form {form!r} has no such columns; leave it out.")

@@ -1,0 +1,130 @@
+"""Rows of a panel, scaled and beside each other, as tensors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from recur.data.series.calendars import calendar_of
+from recur.data.series.panel import Panel
+from recur.data.series.scaling import Scaler
+from recur.errors import DataError
+
+Numbers = NDArray[np.int64]
+
+
+class Gathering:
+    """What windows and whole series have in common: pieces of a panel, cut out, scaled, padded on the right.
+
+    Args:
+        panel: The series.
+        scaler: Fitted on the training part; None for numbers as they are.
+        calendar: As of `calendar_of`.
+
+    Attributes:
+        channels: Names of the features of x: the numbers of the schema, then the calendar's.
+        future_channels: Names of the features that are known of the future.
+    """
+
+    def __init__(self, panel: Panel, scaler: Scaler | None, calendar: tuple[str, ...] | None) -> None:
+        self.panel = panel
+        self.calendar, names = calendar_of(panel, calendar)
+        schema = panel.schema
+        self.channels = (*schema.channels, *names)
+        self.future_channels = (*schema.known_future, *names)
+        self.num_targets = len(schema.targets)
+        self.num_known = len(schema.known_future)
+        self._scaler = scaler
+        self._elapsed = _elapsed(panel)
+        if scaler is None:
+            self.centre, self.scale = np.zeros((1, len(schema.channels))), np.ones((1, len(schema.channels)))
+            self.is_seen = np.ones(len(panel), np.bool_)
+            self.static = panel.static
+        else:
+            self.centre, self.scale, self.is_seen = scaler.of_panel(panel)
+            if len(scaler.static_centre) != panel.static.shape[1]:
+                raise DataError(
+                    f"the scaler was fitted to {len(scaler.static_centre)} static numbers, but the series have "
+                    f"{panel.static.shape[1]}."
+                )
+            self.static = ((panel.static - scaler.static_centre) / scaler.static_scale).astype(np.float32)
+
+    def scaling(self, series: Numbers, begin: Numbers, end: Numbers) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return centre and scale of each window, (B, F); of unseen series by the rows from `begin` up to `end`."""
+        if self._scaler is None:
+            shape = (len(series), self.centre.shape[1])
+            return np.broadcast_to(self.centre, shape), np.broadcast_to(self.scale, shape)
+        centre, scale = self.centre[series], self.scale[series]
+        unseen = np.flatnonzero(~self.is_seen[series])
+        if len(unseen):
+            rows, inside = spans(begin[unseen], end[unseen])
+            history = np.where(inside[..., None], self.panel.values[rows], np.float32(np.nan))
+            centre[unseen], scale[unseen] = self._scaler.of_history(history)
+        return centre, scale
+
+    def numbers(
+        self, rows: Numbers, inside: NDArray[np.bool_], centre: NDArray[np.float64], scale: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Return scaled numbers and calendar features of rows, (B, T, F), 0 where missing, and where they are there."""
+        values = ((self.panel.values[rows] - centre[:, None]) / scale[:, None]).astype(np.float32)
+        values = np.concatenate([values, self.calendar[rows]], axis=2)
+        observed = inside[..., None] & ~np.isnan(values)
+        return np.where(observed, values, np.float32(0)), observed
+
+    def times(self, rows: Numbers, inside: NDArray[np.bool_], origin: Numbers) -> NDArray[np.float32]:
+        """Return how long after row `origin`, (B,), each row is, (B, T): in steps, or in seconds or the times' unit."""
+        elapsed = self._elapsed[rows] - self._elapsed[origin][:, None]
+        return np.where(inside, elapsed, 0).astype(np.float32)
+
+    def codes(self, rows: Numbers, inside: NDArray[np.bool_], first: int = 0) -> Tensor | None:
+        """Return the categories of some rows from column `first` on, (B, T, Q), or None where there are none."""
+        codes = self.panel.rows.codes[:, first:]
+        if not codes.shape[1]:
+            return None
+        return torch.from_numpy(np.where(inside[..., None], codes[rows], 0).astype(np.int64))
+
+    def of_series(self, series: Numbers) -> dict[str, Tensor | None]:
+        """Return what a batch has for each series: index, static numbers and categories."""
+        static = self.static[series]
+        observed = ~np.isnan(static)
+        has_static = bool(static.shape[1])
+        codes = self.panel.static_codes[series].astype(np.int64)
+        return {
+            "index": torch.from_numpy(series),
+            "static": torch.from_numpy(np.where(observed, static, np.float32(0))) if has_static else None,
+            "static_observed": torch.from_numpy(observed) if has_static else None,
+            "static_codes": torch.from_numpy(codes) if codes.shape[1] else None,
+        }
+
+
+def spans(begin: Numbers, end: Numbers, width: int | None = None) -> tuple[Numbers, NDArray[np.bool_]]:
+    """Return the rows from `begin` up to `end` of each window, (B, T), and which of them are true ones.
+
+    Those past the end are row 0, so that they can be looked up.
+    """
+    width = int((end - begin).max(initial=0)) if width is None else width
+    rows = begin[:, None] + np.arange(width)
+    inside = rows < end[:, None]
+    return np.where(inside, rows, 0), inside
+
+
+def _elapsed(panel: Panel) -> NDArray[np.float64]:
+    """Return the time of each row since the first of its series, (R,): in steps, or seconds without a frequency."""
+    first = panel.offsets[:-1][panel.series_of_rows]
+    elapsed = panel.times - panel.times[first]
+    found = np.asarray(elapsed / np.timedelta64(1, "s") if elapsed.dtype.kind == "m" else elapsed, np.float64)
+    for frequency in set(panel.frequencies) - {None}:
+        assert frequency is not None
+        own = np.array([one == frequency for one in panel.frequencies], np.bool_)[panel.series_of_rows]
+        times = panel.times_counted(frequency)
+        found[own] = frequency.steps(times[own], times[first[own]])
+    return found
+
+
+def tensor(array: NDArray[Any]) -> Tensor:
+    """Return an array as a tensor on the same memory."""
+    return torch.from_numpy(np.ascontiguousarray(array))
