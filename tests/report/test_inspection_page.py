@@ -157,7 +157,7 @@ def test_the_page_says_what_was_found(inspected: Inspected, said: Any) -> None:
 
 def test_nothing_wrong_is_said_too(inspected: Inspected, said: Any) -> None:
     text = said(page_of(inspected(lambda content, tensors: content.update(diagnosis=[]))))
-    assert "Nothing was found: the gradient neither vanishes nor explodes" in text
+    assert "Nothing was found: no sign of a gradient that vanishes or explodes" in text
     assert "Health Nothing was found to be wrong with it." in text
 
 

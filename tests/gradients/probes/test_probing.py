@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from recur import nn as recur_nn
 from recur.data.batch import Batch
+from recur.gradients.probes.diagnosis import diagnose
 from recur.gradients.probes.jacobian import Trajectory, state_jacobian
 from recur.gradients.probes.probing import probe
 from recur.gradients.probes.sequence_model import SequenceModel, held_still, readings_of
@@ -400,3 +401,23 @@ def test_readings_note_what_each_layer_got() -> None:
     assert len(readings) == 1
     assert readings[0].lengths.tolist() == [4, 3]
     assert torch.equal(readings[0].x[0], x[0])
+
+
+def test_what_is_not_finite_is_named() -> None:
+    layer = recur_nn.GRU(3, 8)
+    x, target = torch.randn(20, 2, 3), torch.randn(20, 2, 8)
+    x[7, 1, 2] = torch.nan
+    with pytest.raises(ValueError, match=r"^probe: x holds NaN or infinite values within the rows that are probed\. "):
+        probe(layer, (x, target))
+
+
+def test_a_jacobian_that_explodes_beyond_numbers_is_a_finding() -> None:
+    layer = recur_nn.RNN(2, 4, nonlinearity="relu")
+    with torch.no_grad():
+        layer.weight_hh_l0.copy_(1e5 * torch.ones(4, 4))
+        layer.weight_ih_l0.fill_(1e-30)
+    found = probe(
+        layer, (torch.ones(16, 1, 2), torch.zeros(16, 1, 4)), loss=lambda output, _: output.mean(2), lags=(8,)
+    )
+    assert all(math.isnan(value) for value in found.layers[0].singular_values[8])
+    assert "exploding gradient" in [finding.name for finding in diagnose(found)]

@@ -97,9 +97,11 @@ class Trajectory:
         return self.pulled_back(eye.expand(len(like), -1, -1), begin, end)
 
     def singular_values(self, begin: int, end: int) -> Tensor:
-        """Return the singular values of dh_end/dh_begin, (B, n) float64, the largest first."""
-        values: Tensor = torch.linalg.svdvals(self.jacobian(begin, end).double())
-        return values
+        """Return the singular values of dh_end/dh_begin, (B, n) float64, the largest first; NaN where it is not finite."""
+        jacobian = self.jacobian(begin, end).double()
+        is_bad = ~jacobian.isfinite().flatten(1).all(1)
+        values: Tensor = torch.linalg.svdvals(jacobian.masked_fill(is_bad[:, None, None], 0.0))
+        return values.masked_fill(is_bad[:, None], torch.nan)
 
     def lyapunov_exponents(
         self, count: int, *, every: int, generator: torch.Generator, lengths: Tensor | None = None

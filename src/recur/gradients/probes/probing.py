@@ -109,7 +109,7 @@ def probe(
     Raises:
         TypeError: The model returns no state, the batch is none, or something is of the wrong kind.
         ValueError: A layer reads in both directions, a loss without a gradient, no loss for this target, lengths that
-            do not fit, or a number that makes no sense.
+            do not fit, inputs that are not finite, or a number that makes no sense.
 
     Example:
         >>> layer = torch.nn.RNN(3, 8)
@@ -126,6 +126,11 @@ def probe(
     with torch.inference_mode(mode=False), held_still(model):
         whole = sample_of(model, batch, loss=loss, batch_first=batch_first, along=along)
         sample, vector = whole.longest(rows, state)
+        if not bool(sample.x.isfinite().all()):
+            raise ValueError(
+                "probe: x holds NaN or infinite values within the rows that are probed. Mend the data, or let "
+                "recur.gradients.find_nonfinite say where they come from."
+            )
         samples = sample.by_end(vector)
         k1_k2 = None if truncation is None else _windows(truncation, sample.num_steps)
         found = _reach(samples, vector, targets, sources)
