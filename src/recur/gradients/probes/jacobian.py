@@ -97,7 +97,7 @@ class Trajectory:
         return self.pulled_back(eye.expand(len(like), -1, -1), begin, end)
 
     def singular_values(self, begin: int, end: int) -> Tensor:
-        """Return the singular values of dh_end/dh_begin, (B, n) float64, largest first; NaN where that is not finite."""
+        """Return the singular values of dh_end/dh_begin, (B, n) float64, largest first; NaN where it is not finite."""
         jacobian = self.jacobian(begin, end).double()
         is_bad = ~jacobian.isfinite().flatten(1).all(1)
         values: Tensor = torch.linalg.svdvals(jacobian.masked_fill(is_bad[:, None, None], 0.0))
