@@ -20,6 +20,7 @@ def test_the_examples(root: Path) -> None:
     assert not said, "".join(said)
 
 
+@pytest.mark.filterwarnings("ignore:.*LeafSpec.*:FutureWarning")
 def test_the_snippets_of_the_overview_run_one_after_the_other(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = (root / "docs" / "gradients.md").read_text(encoding="utf-8")
     snippets = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
