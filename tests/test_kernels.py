@@ -17,7 +17,7 @@ from recur import engine
 
 pytestmark = pytest.mark.slow
 
-ARITHMETIC = ["-ffp-contract=fast", "-fno-math-errno"]
+KERNEL_OPTIONS = ["-ffp-contract=fast", "-fno-math-errno", "-fno-exceptions"]
 WARNINGS = ["-Wall", "-Wextra", "-Werror"]
 SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g"]
 CORE = ["barrier.cc", "cpu_features.cc", "linear.cc", "mask.cc", "memory.cc", "recurrence.cc"]
@@ -59,7 +59,7 @@ def build(
     common = [compiler, "-std=c++17", "-fopenmp", f"-I{sources}", *WARNINGS, *flags]
     jobs = [[*common, *defined, "-c", sources / name, "-o", out / f"{Path(name).stem}.o"] for name in CORE + TESTS]
     for isa, own in isas.items():
-        kernels = [*ARITHMETIC, *own, f"-DRECUR_ISA={isa}", "-c", sources / "kernels" / "kernels.cc"]
+        kernels = [*KERNEL_OPTIONS, *own, f"-DRECUR_ISA={isa}", "-c", sources / "kernels" / "kernels.cc"]
         jobs.insert(0, [*common, *kernels, "-o", out / f"{isa}.o"])
     with ThreadPoolExecutor(max_workers=2) as pool:
         list(pool.map(lambda job: run(*job), jobs))
@@ -130,7 +130,7 @@ def test_no_code_is_shared_between_instruction_sets(
     Compiled as it is written, so that what only happens to be inlined is seen; and without a warning.
     """
     out = tmp_path / "kernels.o"
-    command = [needed(compiler), "-std=c++17", "-O0", *WARNINGS, *ARITHMETIC, *isa_flags[isa], f"-DRECUR_ISA={isa}"]
+    command = [needed(compiler), "-std=c++17", "-O0", *WARNINGS, *KERNEL_OPTIONS, *isa_flags[isa], f"-DRECUR_ISA={isa}"]
     run(*command, f"-I{root / 'csrc'}", "-c", root / "csrc" / "kernels" / "kernels.cc", "-o", out)
     visible = [line.split()[-1] for line in run(needed("nm"), "--defined-only", "--extern-only", out).splitlines()]
     own = f"5recur{len(isa)}{isa}"

@@ -254,7 +254,7 @@ def test_the_advice_solves_the_adding_problem(slow: Course) -> None:
     for text in (slow.printed("adding"), shown(page("adding"))):
         plain, cured = text.split("\nGRU, chrono: ")
         assert "\n- vanishing gradient: " in plain
-        assert "an LSTM or a GRU with init='chrono' and chrono_steps=1000" in " ".join(plain.split())
+        assert "an LSTM or a GRU, in Python with init='chrono' and chrono_steps=1000" in " ".join(plain.split())
         errors = {
             name: float(error) for name, error in re.findall(r"^(.+) after .* error ([\d.]+)$", text, re.MULTILINE)
         }

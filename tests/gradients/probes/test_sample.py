@@ -210,8 +210,8 @@ def test_the_layout_of_the_state_is_found_once() -> None:
     layer.register_forward_pre_hook(lambda module, args: steps.append(len(args[0])))
     x, target = torch.randn(6, 2, 3), torch.randn(6, 2, 4)
     probe(layer, (x, target), state=torch.zeros(1, 2, 4), exponents=0, lags=())
-    # One row and two for the layout, each step for the reach, all for the gates, in the model and with what they did.
-    assert steps == [1, 1, *[1] * 6, 6, 6]
+    # One row and two for the layout, all for what the layer reads, each step for the reach, all for what its gates did.
+    assert steps == [1, 1, 6, *[1] * 6, 6]
 
 
 def test_a_model_is_as_it_was_when_a_probe_fails() -> None:

@@ -16,7 +16,6 @@ from recur.gradients.probes.sequence_model import Reading, SequenceModel
 from recur.gradients.probes.state_vector import StateVector, vector_of
 from recur.nn import Everything, GatedLayer, RecurrentLayer, initialization
 from recur.ops._forms import takers
-from recur.ops._scan import mask_of
 
 _STEPS_AT_ONCE, _STEPS_BETWEEN_RESETS = 16, 4
 _PIECES = 8
@@ -100,12 +99,7 @@ def probed_layers(
         generator: Of the vectors from which the exponents are found.
     """
     layer, x = reading.layer, reading.x
-    alive = lengths_B = None
-    if reading.lengths is not None:
-        lengths_B = torch.as_tensor(reading.lengths).cpu()
-        alive = mask_of(lengths_B, x.shape[1 if layer.batch_first else 0])
-        alive = alive.t() if layer.batch_first else alive
-        alive = alive.to(x.device)
+    lengths_B = None if reading.lengths is None else torch.as_tensor(reading.lengths).cpu()
     with torch.no_grad():
         everything = layer(x, reading.state, return_all=True, lengths=lengths_B, **reading.along)
     assert isinstance(everything, Everything)
@@ -126,7 +120,7 @@ def probed_layers(
             exponents=leading if steps.layer == 0 else (),
             lost_rows=lost if steps.layer == 0 else 0,
             singular_values=values if steps.layer == 0 else {},
-            activity=activity(layer, steps, alive),
+            activity=activity(layer, steps, reading.alive),
         )
         for steps in everything.steps
     ]

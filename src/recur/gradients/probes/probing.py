@@ -126,16 +126,17 @@ def probe(
     with torch.inference_mode(mode=False), held_still(model):
         whole = sample_of(model, batch, loss=loss, batch_first=batch_first, along=along)
         sample, vector = whole.longest(rows, state)
-        if not bool(sample.x.isfinite().all()):
+        samples = sample.by_end(vector)
+        k1_k2 = None if truncation is None else _windows(truncation, sample.num_steps)
+        with torch.no_grad(), readings_of(model) as readings:
+            sample.model.run(sample.x, 0, sample.num_steps, sample.state)
+        # A model may leave out what is missing, before its layers or by their lengths.
+        if not bool(sample.x.isfinite().all()) and not (readings and all(reading.is_finite for reading in readings)):
             raise ValueError(
                 "probe: x holds NaN or infinite values within the rows that are probed. Mend the data, or let "
                 "recur.gradients.find_nonfinite say where they come from."
             )
-        samples = sample.by_end(vector)
-        k1_k2 = None if truncation is None else _windows(truncation, sample.num_steps)
         found = _reach(samples, vector, targets, sources)
-        with torch.no_grad(), readings_of(model) as readings:
-            sample.model.run(sample.x, 0, sample.num_steps, sample.state)
         layers = [
             each
             for reading in readings

@@ -14,6 +14,7 @@ from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 from recur.nn import RecurrentLayer, nest
 from recur.nn.accelerate import accelerate
 from recur.nn.contract import batch_first_of, check_one_direction, in_evaluation, output_and_state, state_tensors
+from recur.ops._scan import mask_of
 
 
 class SequenceModel:
@@ -133,6 +134,21 @@ class Reading(NamedTuple):
     state: Any
     lengths: Any
     along: dict[str, Tensor]
+
+    @property
+    def alive(self) -> Tensor | None:
+        """Which steps are true ones, (B, T) with the layer's `batch_first`, else (T, B), bool; None without lengths."""
+        if self.lengths is None:
+            return None
+        is_batch_first = self.layer.batch_first
+        alive = mask_of(torch.as_tensor(self.lengths).cpu(), self.x.shape[1 if is_batch_first else 0])
+        return (alive.t() if is_batch_first else alive).to(self.x.device)
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether what was read at true steps is finite."""
+        x = self.x if self.alive is None else self.x[self.alive]
+        return bool(x.isfinite().all())
 
 
 @contextmanager
