@@ -86,12 +86,11 @@ def told(found: list[list[dict[str, Any]]]) -> Iterator[dict[str, Any]]:
 
 
 def training_step(name: str, way: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Take two training steps; by the first tell how much larger the process was at its height than before.
+    """Take three training steps; by the first tell how much larger the process was at its height than before.
 
-    The second is timed. What is freed stays with the process, as in `recur train`: a step that fetched gigabytes from
-    the system anew would time that, which takes longer than to compute what was not kept.
+    The third is timed. What the second one frees stays with the process, as in `recur train`: a step that fetched
+    gigabytes from the system anew would time that, which takes longer than to compute what was not kept.
     """
-    engine.keep_freed_memory()
     with threads(engine.num_threads()):
         options = {"recompute": way["recompute"]} if "recompute" in way else {}
         layer = LAYERS[name](**options)
@@ -118,6 +117,8 @@ def training_step(name: str, way: dict[str, Any]) -> Iterator[dict[str, Any]]:
         before = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 1024
         _step(module, x)
         height = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        engine.keep_freed_memory()
+        _step(module, x)
         forward, backward = _step(module, x)
         yield row | {
             "mib": (height - before) / 1024,
