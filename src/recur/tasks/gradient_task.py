@@ -101,6 +101,14 @@ class GradientTask(LightningModule):
         """Return what the learning rate of a step is multiplied by."""
         return 1.0
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute, the one in which Lightning notes each hook that it calls without a module's checks."""
+        # Some forty times a step, which takes a tenth of a millisecond where it is looked whether it is a parameter.
+        if name == "_current_fx_name":
+            self.__dict__[name] = value
+        else:
+            super().__setattr__(name, value)
+
     # --- a step -------------------------------------------------------------------------------------------------
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:

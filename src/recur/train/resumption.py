@@ -57,12 +57,10 @@ def resume(
 
 def _task_of(folder: RunFolder, expected: str | None) -> Task:
     name = folder.config().get("task")
-    if expected is not None and name != expected:
-        raise RunError(f"{folder.path}: is a run of task {name!r}, expected {expected!r}.")
-    task = TASKS.get(name) if isinstance(name, str) else None
-    if task is None:
-        raise RunError(f"{folder.path}: is a run of task {name!r}; this version trains: {', '.join(TASKS)}.")
-    return task
+    known = list(TASKS) if expected is None else [expected]
+    if name not in known:
+        raise RunError(f"{folder.path}: is a run of task {name!r}, expected {' or '.join(map(repr, known))}.")
+    return TASKS[name]
 
 
 def _change_bounds(folder: RunFolder, task: Task, bounds: dict[str, Any]) -> None:
