@@ -30,7 +30,7 @@ def test_the_rate_grows_with_the_root_of_the_batch() -> None:
 def test_small_data_are_seen_often_and_large_ones_for_five_minutes() -> None:
     found = [chosen(n) for n in (50, 2000, 35_000, 10**6)]
     # 7, 63, 274 and 7,813 steps an epoch.
-    assert [options.max_epochs for options in found] == [200, 80, 19, 3]
+    assert [options.max_epochs for options in found] == [715, 80, 19, 3]
     assert {options.max_minutes for options in found} == {DEFAULT_MINUTES}
 
 
@@ -43,6 +43,14 @@ def test_a_bound_that_is_given_is_the_only_one(bound: dict[str, Any]) -> None:
 def test_validation_about_every_epoch() -> None:
     # Whole epochs of 7 steps; one of 32; a sixteenth of 7,813.
     assert [chosen(n).validate_every for n in (50, 512, 10**6)] == [28, 32, 489]
+
+
+def test_patience_is_a_third_of_the_validations() -> None:
+    # 715 epochs of 7 steps, 28 of which lie between two; 3 of 7,813, and 489 of them.
+    assert [chosen(n).patience for n in (50, 10**6)] == [60, 16]
+    assert chosen(50, max_steps=28 * 90).patience == 30
+    assert chosen(50, max_steps=28).patience == chosen(50, max_minutes=1).patience == 10
+    assert chosen(50, patience=0).patience == 0
 
 
 GIVEN = {"batch_size": 6, "learning_rate": 0.5, "clip_value": 2.0, "validate_every": 11, "max_steps": 7, "patience": 0}
@@ -59,7 +67,7 @@ def test_what_is_given_stays_and_the_rest_is_complete(
 ) -> None:
     found = chosen(num_items, has_gpu, devices=devices, **given)
     assert asdict(found).items() >= given.items()
-    assert None not in (found.batch_size, found.learning_rate, found.validate_every)
+    assert None not in (found.batch_size, found.learning_rate, found.validate_every, found.patience)
     assert any(getattr(found, name) is not None for name in BOUNDS)
     assert (found.clip_norm is None) != (found.clip_value is None)
     assert found.batch_size is not None

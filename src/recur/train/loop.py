@@ -161,7 +161,7 @@ def _recorder(job: Job, share: Share, display: Display) -> Recorder:
             judge=share.judge,
             sample=share.sample,
             every=training.validate_every,
-            patience=training.patience,
+            patience=training.patience or 0,
         ),
         checkpoints=checkpoint.Checkpoints(run=run, carried=share.carried),
         display=display,

@@ -71,7 +71,7 @@ class TrainingOptions:
     skip_nonfinite: int = 3
     """Steps in a row that are left out when loss or gradient are not finite; one more ends training, 0 does at once."""
 
-    patience: int = 10
+    patience: int | None = None
     """Stop after this many validations without a better one; 0 never stops early."""
 
     validate_every: int | None = None
@@ -98,7 +98,8 @@ class TrainingOptions:
     def __post_init__(self) -> None:
         steps = ("max_epochs", "max_steps", "batch_size", "validate_every", "checkpoint_every")
         self._check_whole(1, *steps, or_none=True)
-        self._check_whole(0, "warmup_steps", "patience", "seed", "skip_nonfinite")
+        self._check_whole(0, "warmup_steps", "seed", "skip_nonfinite")
+        self._check_whole(0, "patience", or_none=True)
         if self.seed >= 1 << 63:
             raise OptionError(f"seed must be at most {(1 << 63) - 1}, not {self.seed}.")
         for name in ("max_minutes", "learning_rate", *CLIPPING):
@@ -174,6 +175,9 @@ class LanguageTrainingOptions(TrainingOptions):
     temporal_penalty: float = field(default=0.0, metadata={"after": "activation_penalty"})
     """Factor of the mean square of these outputs' changes from step to step, before dropout (TAR), such as 1."""
 
+    patience: int = 10
+    """Stop after this many validations without a better one; 0 never stops early."""
+
     probe_every: int | None = field(default=None, metadata={"after": "checkpoint_every"})
     """Steps between two looks at the gradient through time, whose findings are written down and said once; 0 never
     looks. 100 when not given, more where steps are so short that a look would count."""
@@ -191,7 +195,7 @@ class LanguageTrainingOptions(TrainingOptions):
         super().__post_init__()
         self._check_whole(1, "window", "reach", or_none=True)
         self._check_whole(0, "probe_every", or_none=True)
-        self._check_whole(0, "sample_length")
+        self._check_whole(0, "patience", "sample_length")
         self._check_not_negative("activation_penalty", "temporal_penalty")
         self._check_share("drop_state")
         if self.reach is not None and self.window is not None and self.reach < self.window:
@@ -223,6 +227,10 @@ class SeriesTrainingOptions(TrainingOptions):
 
     weight_decay: float = 0.01
     """AdamW's weight decay, on matrices only."""
+
+    patience: int | None = None
+    """Stop after this many validations without a better one; 0 never stops early. A third of those that max_epochs or
+    max_steps leave time for when not given, but at least 10."""
 
     validate_every: int | None = None
     """Steps between validations; about an epoch when not given."""
