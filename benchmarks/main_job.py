@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,8 +19,9 @@ from recur.measure.timing import compared, in_turns, seconds, spread
 from recur.models.language import LanguageModel
 from recur.models.options import LanguageModelOptions
 from recur.tasks.trained_language import load
-from recur.train import fit
-from recur.train.options import TrainingOptions
+from recur.train.language import train_language_model
+from recur.train.options import LanguageTrainingOptions
+from series_step import stamped
 
 
 def options(job: Job) -> LanguageModelOptions:
@@ -75,7 +75,7 @@ def training_step(job: Job, *, blocks: int, steps: int) -> Iterator[dict[str, An
     loop = PlainLoop(ids, size, job)
 
     def ours() -> float:
-        training = TrainingOptions(
+        training = LanguageTrainingOptions(
             max_steps=WARM + steps,
             batch_size=job.batch_size,
             window=job.window,
@@ -108,22 +108,12 @@ def training_step(job: Job, *, blocks: int, steps: int) -> Iterator[dict[str, An
         }
 
 
-def train_stamped(source: Path, out: Path, job: Job, training: TrainingOptions) -> list[float]:
+def train_stamped(source: Path, out: Path, job: Job, training: LanguageTrainingOptions) -> list[float]:
     """Train, and return the time in seconds at which each window was asked for."""
     times: list[float] = []
-    windows = fit._EndlessWindows.__iter__
-
-    def stamped(self: Any) -> Iterator[Any]:
-        for batch in windows(self):
-            times.append(time.perf_counter())
-            yield batch
-
-    fit._EndlessWindows.__iter__ = stamped  # type: ignore[method-assign]
-    try:
+    with stamped(times):
         quiet = Console(quiet=True)
-        fit.train_language_model(source, out=out, model=options(job), training=training, overwrite=True, console=quiet)
-    finally:
-        fit._EndlessWindows.__iter__ = windows  # type: ignore[method-assign]
+        train_language_model(source, out=out, model=options(job), training=training, overwrite=True, console=quiet)
     return times
 
 
@@ -159,8 +149,8 @@ def generation(*, characters: int, repeats: int) -> dict[str, Any]:
     source = folder / "text.txt"
     source.write_text(text(), encoding="utf-8")
     job = Job()
-    training = TrainingOptions(max_steps=1, batch_size=8, sample_length=0)
-    run = fit.train_language_model(
+    training = LanguageTrainingOptions(max_steps=1, batch_size=8, sample_length=0)
+    run = train_language_model(
         source, out=folder / "run", model=options(job), training=training, console=Console(quiet=True)
     )
     trained = load(run)

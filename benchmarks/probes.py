@@ -22,8 +22,8 @@ from recur.report import write_inspection
 from recur.tasks.inspection import inspect_text
 from recur.tasks.passage import passage_of_text
 from recur.tasks.trained_language import load
-from recur.train import fit
-from recur.train.options import TrainingOptions
+from recur.train.language import train_language_model
+from recur.train.options import LanguageTrainingOptions
 from recur.train.probing import Probing
 
 
@@ -36,7 +36,7 @@ def while_training(job: Job, *, probes: int, every: int = 100) -> Iterator[dict[
     source = folder / "text.txt"
     source.write_text(text(), encoding="utf-8")
     steps = every * probes
-    training = TrainingOptions(
+    training = LanguageTrainingOptions(
         max_steps=steps,
         batch_size=job.batch_size,
         window=job.window,
@@ -90,9 +90,9 @@ def inspecting(job: Job, *, steps: int = 100, symbols: tuple[int, ...] = (1000, 
     folder = Path(tempfile.mkdtemp())
     source = folder / "text.txt"
     source.write_text(text(), encoding="utf-8")
-    training = TrainingOptions(max_steps=steps, batch_size=job.batch_size, window=job.window, sample_length=0)
+    training = LanguageTrainingOptions(max_steps=steps, batch_size=job.batch_size, window=job.window, sample_length=0)
     quiet = Console(quiet=True)
-    run = fit.train_language_model(
+    run = train_language_model(
         source, out=folder / "run", model=options(job), training=training, overwrite=True, console=quiet
     )
     for count in symbols:

@@ -14,8 +14,8 @@ from main_job import options
 from plain import Job
 from recur.models.options import LanguageModelOptions
 from recur.run import RunFolder
-from recur.train.fit import train_language_model
-from recur.train.options import TrainingOptions
+from recur.train.language import train_language_model
+from recur.train.options import LanguageTrainingOptions
 
 SEEDS = (0, 1, 2)
 
@@ -25,8 +25,8 @@ def tinyshakespeare(minutes: float) -> Iterator[dict[str, Any]]:
     # Half as many sums again fit into the time in bfloat16, and more units than the defaults use them better.
     best = LanguageModelOptions(hidden_size=384, dropout=0.3)
     for what, model, training in (
-        ("defaults", LanguageModelOptions(), TrainingOptions(max_minutes=minutes)),
-        ("384 units, bfloat16", best, TrainingOptions(max_minutes=minutes, precision="bfloat16")),
+        ("defaults", LanguageModelOptions(), LanguageTrainingOptions(max_minutes=minutes)),
+        ("384 units, bfloat16", best, LanguageTrainingOptions(max_minutes=minutes, precision="bfloat16")),
     ):
         run = _trained(model, training)
         yield _row(f"tinyshakespeare, {what}, {minutes:g} minutes", run)
@@ -37,7 +37,7 @@ def bfloat16(steps: int) -> Iterator[dict[str, Any]]:
     job = Job()
     for seed in SEEDS:
         for precision in ("float32", "bfloat16"):
-            training = TrainingOptions(
+            training = LanguageTrainingOptions(
                 max_steps=steps,
                 batch_size=job.batch_size,
                 window=job.window,
@@ -51,7 +51,7 @@ def bfloat16(steps: int) -> Iterator[dict[str, Any]]:
             yield {"precision": precision, "seed": seed, **row}
 
 
-def _trained(model: LanguageModelOptions, training: TrainingOptions) -> RunFolder:
+def _trained(model: LanguageModelOptions, training: LanguageTrainingOptions) -> RunFolder:
     source = Path(os.environ["RECUR_DATA"]) / "tinyshakespeare" / "input.txt.gz"
     out = Path(tempfile.mkdtemp()) / "run"
     return train_language_model(source, out=out, model=model, training=training, console=Console(stderr=True))

@@ -23,6 +23,7 @@ import memory
 import peers
 import probes
 import quality
+import series_step
 import table
 import third_party
 from plain import Job
@@ -36,6 +37,7 @@ BENCHMARKS: dict[str, Callable[[], Iterable[dict[str, Any]]]] = {
     "training_step": lambda: (
         row for cell in ("lstm", "gru", "rnn") for row in main_job.training_step(Job(cell=cell), blocks=5, steps=25)
     ),
+    "series_step": lambda: series_step.step(blocks=7, steps=500),
     "whole_training": lambda: [main_job.whole_training(Job(), steps=600, repeats=2)],
     "quality": lambda: quality.tinyshakespeare(3.0),
     "quality_bfloat16": lambda: quality.bfloat16(600),

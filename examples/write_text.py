@@ -7,7 +7,7 @@ import recur
 from recur.data.demo import demo_text
 from recur.decode.sampling import Sampling
 from recur.models.options import LanguageModelOptions
-from recur.train.options import TrainingOptions
+from recur.train.options import LanguageTrainingOptions
 
 folder = Path(tempfile.mkdtemp())
 text = folder / "reference.txt"
@@ -17,7 +17,7 @@ run = recur.train_language_model(
     text,
     out=folder / "run",
     model=LanguageModelOptions(num_layers=1, hidden_size=128, dropout=0.0),
-    training=TrainingOptions(max_steps=400, batch_size=16, learning_rate=8e-3),
+    training=LanguageTrainingOptions(max_steps=400, batch_size=16, learning_rate=8e-3),
 )
 print(run.read_json("evaluation.json")["verdict"])
 

@@ -147,7 +147,7 @@ def plant(tmp_path: Path, name: str, text: str) -> Path:
         ("data/a.py", "import importlib\nimportlib.import_module('recur.tasks')", "tasks"),
         ("report/a.py", "if True:\n    import recur.data.batch", "data"),
         ("nn/a.py", "from recur import _engine", "_engine"),
-        ("tasks/a.py", "from recur.train.fit import x", "train"),
+        ("tasks/a.py", "from recur.train.language import x", "train"),
         ("errors.py", "import recur.nn", "nn"),
         ("nn/a.py", "if not TYPE_CHECKING:\n    import recur.tasks", "tasks"),
         ("nn/a.py", "if TYPE_CHECKING:\n    pass\nelse:\n    import recur.tasks", "tasks"),

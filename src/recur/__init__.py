@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from recur.nn.accelerate import decelerate as decelerate
     from recur.tasks.trained_language import TrainedLanguageModel as TrainedLanguageModel
     from recur.tasks.trained_language import load as load
-    from recur.train.fit import train_language_model as train_language_model
+    from recur.train.language import train_language_model as train_language_model
 
 __version__ = "0.1.0"
 __all__ = ["LanguageModel", "TrainedLanguageModel", "accelerate", "decelerate", "load", "nn", "train_language_model"]
@@ -30,7 +30,7 @@ __getattr__ = lazy_names(
         "LanguageModel": ".models.language",
         "TrainedLanguageModel": ".tasks.trained_language",
         "load": ".tasks.trained_language",
-        "train_language_model": ".train.fit",
+        "train_language_model": ".train.language",
     },
 )
 

@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 import torch
 
-import recur.train.fit  # noqa: F401 - before permissions are given up
+import recur.train.language  # noqa: F401 - before permissions are given up
 from recur.cli import generate
 from recur.nn import LSTM
 
@@ -422,9 +422,7 @@ def test_a_text_that_is_gone_is_found_in_the_cache(copied: Path, recur: Any) -> 
 def test_a_run_of_the_texts_own_options_only(copied: Path, recur: Any) -> None:
     result = recur("train", "--resume", "run", "--hidden-size", "48")
     check(result, 2, r"^recur: --resume goes on with the run's own options; leave --hidden-size out, or train anew\.$")
-    check(
-        recur("train", "text.txt", "--resume", "run"), 2, r"^recur: --resume takes no DATA: the run knows its text\.$"
-    )
+    check(recur("train", "text.txt", "--resume", "run"), 2, r"^recur: --resume takes no DATA: the run knows its own\.$")
     Path("own.yaml").write_text("data: text.txt\n")
     result = recur("train", "--config", "own.yaml", "--resume", "run")
     check(result, 2, r"^recur: --resume goes on with the run's own options; leave --config out, or train anew\.$")
@@ -486,7 +484,7 @@ def test_wrong_config(content: str, pattern: str, folder: Path, recur: Any) -> N
     [
         ("seed: 3\n", r"^recur: train needs DATA: "),
         ("data: []\n", r"^recur: train needs DATA: "),
-        ("data: 5\n", r"^recur: data: expected a name or a list of names, got 5; name text files or folders\.$"),
+        ("data: 5\n", r"^recur: data: expected a name or a list of names, got 5; name files or folders\.$"),
         ("data:\n- text.txt\n- 5\n", r"^recur: data: expected a name or a list of names, got \['text\.txt', 5\]; "),
     ],
 )
@@ -670,10 +668,10 @@ def test_a_bug_shows_its_traceback(folder: Path, recur: Any, monkeypatch: pytest
     def broken(*arguments: Any, **options: Any) -> None:
         raise RuntimeError("a bug of ours")
 
-    monkeypatch.setattr(recur_fit(), "prepare", broken)
+    monkeypatch.setattr(language_training(), "prepare", broken)
     with pytest.raises(RuntimeError, match=r"^a bug of ours$"):
         recur("train", "text.txt")
 
 
-def recur_fit() -> Any:
-    return sys.modules["recur.train.fit"]
+def language_training() -> Any:
+    return sys.modules["recur.train.language"]

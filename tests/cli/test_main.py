@@ -14,7 +14,7 @@ from recur.cli import main as cli
 from recur.cli.parser import field_documents
 from recur.data.options import CorpusOptions
 from recur.models.options import LanguageModelOptions
-from recur.train.options import TrainingOptions
+from recur.train.options import LanguageTrainingOptions
 
 
 def test_help_names_every_command(recur: Any) -> None:
@@ -40,7 +40,7 @@ def test_every_command_has_help_for_every_option(name: str, recur: Any) -> None:
             assert option in result.out
 
 
-@pytest.mark.parametrize("options", [CorpusOptions, LanguageModelOptions, TrainingOptions])
+@pytest.mark.parametrize("options", [CorpusOptions, LanguageModelOptions, LanguageTrainingOptions])
 def test_the_help_of_train_is_the_docstrings_of_the_fields(options: Any, recur: Any) -> None:
     shown = " ".join(recur("train", "--help").out.split())
     documents = field_documents(options)

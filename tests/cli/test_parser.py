@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import pytest
@@ -11,6 +11,7 @@ from recur.cli.parser import (
     check_seed,
     config_first,
     field_documents,
+    fields_in_order,
     given_options,
     options_from,
 )
@@ -34,6 +35,18 @@ class Options:
             raise OptionError("speed must not be 13.")
 
 
+@dataclass(frozen=True, kw_only=True)
+class MoreOptions(Options):
+    width: int = field(default=3, metadata={"after": "speed"})
+    """How wide."""
+
+    height: int = field(default=4, metadata={"after": "width"})
+    """How high."""
+
+    is_loud: bool = True
+    """Whether everybody hears it."""
+
+
 @pytest.fixture
 def parser() -> CommandParser:
     parser = CommandParser("go", "Goes.")
@@ -53,6 +66,18 @@ def test_help_is_the_docstring(parser: CommandParser) -> None:
     assert field_documents(Options)["speed"] == "How fast, in 100 % of it."
     shown = " ".join(parser.format_help().split())
     assert "How fast, in 100 % of it." in shown
+
+
+def test_derived_options_stand_where_they_want_to_and_say_their_own() -> None:
+    names = ["speed", "width", "height", "is_loud", "color"]
+    assert [field.name for field in fields_in_order(MoreOptions)] == names
+    assert field_documents(MoreOptions) == {
+        "speed": "How fast, in 100 % of it.",
+        "width": "How wide.",
+        "height": "How high.",
+        "is_loud": "Whether everybody hears it.",
+        "color": "What it looks like.",
+    }
 
 
 @pytest.mark.parametrize(

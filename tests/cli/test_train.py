@@ -45,7 +45,7 @@ def test_what_is_printed(folder: Path, recur: Any, tiny: Any) -> None:
     assert result.code == 0
     assert "\x1b" not in result.err + result.out
     lines = result.err.splitlines()
-    assert lines[0] == "task     language"
+    assert lines[0] == "task     language, as text.txt is no table; --task chooses another"
     assert re.fullmatch(
         r"text     9,000 characters to train on, 500 to validate, 500 to test; \d+ tokens \(character\)", lines[1]
     )

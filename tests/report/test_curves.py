@@ -100,6 +100,12 @@ def test_the_throughput_starts_at_zero_and_falls_back_to_tokens() -> None:
     assert speed.summary == "Median 200 tokens a second."
 
 
+@pytest.mark.parametrize("unit", ["windows", "series"])
+def test_the_throughput_of_series_is_in_their_units(unit: str) -> None:
+    speed = chart([train_row(step, **{f"{unit}_per_second": 100.0 * step}) for step in (1, 2, 3)], "throughput")
+    assert (speed.y_label, speed.summary) == (f"{unit} per second", f"Median 200 {unit} a second.")
+
+
 def test_a_long_run_is_thinned() -> None:
     rows = [train_row(step, loss=1.0, learning_rate=0.1) for step in range(1, 30_001)]
     assert all(len(series.x) <= MAX_POINTS for one in training_charts(rows) for series in one.series)

@@ -86,8 +86,8 @@ def counting_text(blocks: int) -> str:
 @pytest.fixture(scope="session")
 def real_run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     """A run of a small GRU that was trained on `counting_text`, its text beside it."""
-    from recur.train.fit import train_language_model
-    from recur.train.options import TrainingOptions
+    from recur.train.language import train_language_model
+    from recur.train.options import LanguageTrainingOptions
 
     torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("real")
@@ -96,7 +96,7 @@ def real_run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
         folder / "counting.txt",
         out=folder / "run",
         model=LanguageModelOptions(cell="gru", num_layers=1, hidden_size=24, embedding_size=24, dropout=0.0),
-        training=TrainingOptions(
+        training=LanguageTrainingOptions(
             max_steps=150,
             batch_size=16,
             window=32,

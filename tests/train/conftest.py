@@ -17,13 +17,14 @@ from rich.console import Console
 
 from recur.models.options import LanguageModelOptions
 from recur.run import RunFolder
+from recur.tasks.gradient_task import GradientTask
 from recur.tasks.language import LanguageTask
-from recur.train.fit import train_language_model
-from recur.train.options import TrainingOptions
+from recur.train.language import train_language_model
+from recur.train.options import LanguageTrainingOptions
 
 WORDS = "the river ran past a mill and miller daughter counted boats how many asked crow seven she said one is blue"
 MODEL = LanguageModelOptions(hidden_size=24, embedding_size=24, dropout=0.2, initial_state="learned")
-TRAINING = TrainingOptions(
+TRAINING = LanguageTrainingOptions(
     batch_size=4, window=16, max_steps=60, validate_every=20, checkpoint_every=5, sample_length=20, warmup_steps=10
 )
 
@@ -46,7 +47,7 @@ def text(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def training() -> TrainingOptions:
+def training() -> LanguageTrainingOptions:
     return TRAINING
 
 
@@ -77,15 +78,15 @@ def train(text: Path, tmp_path: Path, console: Console) -> Callable[..., RunFold
 def signals_at(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Let this process be sent signals in the middle of a step, once."""
 
-    def arrange(step: int, *numbers: int) -> None:
-        training_step, left = LanguageTask.training_step, list(numbers)
+    def arrange(step: int, *numbers: int, task: type[GradientTask] = LanguageTask) -> None:
+        training_step, left = task.training_step, list(numbers)
 
-        def interrupted(task: LanguageTask, *arguments: Any) -> Any:
+        def interrupted(task: GradientTask, *arguments: Any) -> Any:
             while task.global_step + 1 == step and left:
                 signal.raise_signal(left.pop(0))
             return training_step(task, *arguments)
 
-        monkeypatch.setattr(LanguageTask, "training_step", interrupted)
+        monkeypatch.setattr(task, "training_step", interrupted)
 
     return arrange
 
@@ -117,6 +118,12 @@ def assert_same() -> Callable[[RunFolder, RunFolder], None]:
         assert _figures(one) == _figures(two)
 
     return compare
+
+
+@pytest.fixture
+def assert_equal() -> Callable[[Any, Any, str], None]:
+    """Compare two structures of tensors bit for bit, and name the place where they differ."""
+    return _assert_equal
 
 
 def _figures(run: RunFolder) -> Any:

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from recur.errors import Interrupted, RunError
 from recur.run import RunFolder
 from recur.train import checkpoint
-from recur.train.fit import resume_language_model
+from recur.train.language import resume_language_model
 
 pytestmark = pytest.mark.usefixtures("no_report")
 

@@ -124,6 +124,37 @@ def test_two_devices_resume_bit_for_bit(more: tuple[str, ...], folder: Path, rec
     assert_same(RunFolder.open("whole"), RunFolder.open("halves"))
 
 
+TOY = """
+import importlib.util, sys
+from dataclasses import replace
+from pathlib import Path
+
+from recur.train.table import TASKS
+
+spec = importlib.util.spec_from_file_location("toy", sys.argv[1])
+toy = sys.modules["toy"] = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(toy)
+TASKS["toy"] = toy.TOY
+training = replace(toy.TRAINING, devices=int(sys.argv[3]), max_steps=30, validate_every=10)
+toy.train_toy([], out=Path(sys.argv[2]), training=training, dropout=0.0)
+"""
+
+
+def test_series_are_shared_by_two_devices(folder: Path) -> None:
+    Path("toy.py").write_text(TOY)
+    for name, devices in (("one", 1), ("two", 2)):
+        command = [sys.executable, "toy.py", str(Path(__file__).with_name("test_series.py")), name, str(devices)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+        assert done.returncode == 0, done.stderr
+    # The fourteenth batch has one window, which the second process has to fill up.
+    assert losses("two")[10] == pytest.approx(losses("one")[10], abs=1e-5)
+    assert losses("two", "valid")[10] == pytest.approx(losses("one", "valid")[10], abs=1e-5)
+    assert list(losses("two")) == [10, 20, 30]
+    speeds = [row["windows_per_second"] for row in RunFolder.open("two").metrics() if row["kind"] == "train"]
+    assert min(speeds) > 0
+    assert checkpoint.read(RunFolder("two"))["recur"]["carried"] == {"items": 105, "batch_size": 8, "seed": 0}
+
+
 def test_a_bad_text_ends_all_processes_with_one_line(folder: Path, recur: Any) -> None:
     Path("bad.txt").write_bytes(b"a")
     plain = recur("bad.txt", "--out", "run", "--devices", "2")

@@ -16,9 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from recur.gradients import WindowLengths
 from recur.tasks.language import LanguageTask
 from recur.train import pace as pace_module
-from recur.train.options import TrainingOptions
+from recur.train.options import LanguageTrainingOptions
 from recur.train.pace import Pace, learning_rate_factor
 
 
@@ -47,8 +48,8 @@ def trainer(step: int = 0, **more: Any) -> Any:
 
 def pace_of(windows: int = 10, **options: Any) -> Pace:
     return Pace(
-        options=TrainingOptions(**({"learning_rate": 0.5, "final_learning_rate": 0.0} | options)),
-        windows_per_epoch=windows,
+        options=LanguageTrainingOptions(**({"learning_rate": 0.5, "final_learning_rate": 0.0} | options)),
+        steps_per_epoch=windows,
     )
 
 
@@ -101,14 +102,18 @@ def test_the_rate_is_set_before_each_step(clock: Clock) -> None:
 
 
 def test_the_rate_follows_the_length_of_random_windows(clock: Clock) -> None:
-    pace = pace_of(max_steps=100, warmup_steps=0, window=64, vary_window=True)
-    task = LanguageTask(nn.Linear(1, 1), windows_per_epoch=10, learning_rate=0.5, window=64)  # type: ignore[arg-type]
+    law = WindowLengths(64)
+    task = LanguageTask(nn.Linear(1, 1), windows_per_epoch=10, learning_rate=0.5, window=law)  # type: ignore[arg-type]
+    pace = pace_of(max_steps=100, warmup_steps=0)
+    pace.learning_rate_scale = task.learning_rate_scale
     for num_steps in (64, 32, 70):
         running = trainer(20)
         batch = SimpleNamespace(x=torch.zeros(4, num_steps))
         pace.on_train_batch_start(running, task, batch, 0)
         expected = 0.5 * learning_rate_factor(20, 0.2, warmup_steps=0, final=0.0) * num_steps / 64
         assert running.optimizers[0].param_groups[0]["lr"] == pytest.approx(expected, rel=1e-15)
+    fixed = LanguageTask(nn.Linear(1, 1), windows_per_epoch=10, learning_rate=0.5, window=64)  # type: ignore[arg-type]
+    assert fixed.learning_rate_scale(batch) == 1.0, "the last window of an epoch may be short, and is no random one"  # type: ignore[arg-type]
 
 
 def test_with_several_processes_the_first_one_s_clock_counts(clock: Clock) -> None:
@@ -208,6 +213,11 @@ def test_checkpoints_come_by_time_or_by_steps_or_as_wanted(clock: Clock) -> None
     by_time.checkpoint_wanted = True
     assert by_time.agree(trainer(7), 0.0, False).is_checkpoint_due
     assert not by_time.agree(trainer(8), 0.0, False).is_checkpoint_due, "wanted once, saved once"
+    by_time.validated()
+    assert not by_time.checkpoint_wanted, "the last one is young"
+    clock.now += 5
+    by_time.validated()
+    assert by_time.checkpoint_wanted
     by_time.release()
     by_steps = started(pace_of(checkpoint_every=3))
     clock.now += 1000
@@ -216,6 +226,8 @@ def test_checkpoints_come_by_time_or_by_steps_or_as_wanted(clock: Clock) -> None
         False,
         True,
     ] * 2
+    by_steps.validated()
+    assert not by_steps.checkpoint_wanted
     by_steps.release()
 
 

@@ -14,9 +14,9 @@ from recur.models.options import LanguageModelOptions
 from recur.run import RunFolder
 from recur.train import preparation
 from recur.train.display import Display
-from recur.train.fit import resume_language_model, train_language_model
-from recur.train.options import TrainingOptions
-from recur.train.preparation import prepare
+from recur.train.language import resume_language_model, train_language_model
+from recur.train.language_preparation import prepare
+from recur.train.options import LanguageTrainingOptions
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def torchrun(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("torchrun")
 def test_under_torchrun_the_streams_are_shared_by_all_processes(text: Path, tmp_path: Path, console: Any) -> None:
     def prepared(**options: Any) -> RunFolder:
-        training = TrainingOptions(max_steps=1, window=16, **options)
+        training = LanguageTrainingOptions(max_steps=1, window=16, **options)
         model = LanguageModelOptions(hidden_size=8)
         return prepare([str(text)], tmp_path / "run", CorpusOptions(), model, training, True, Display(console))
 
@@ -48,7 +48,7 @@ def test_under_torchrun_the_streams_are_shared_by_all_processes(text: Path, tmp_
 
 @pytest.mark.usefixtures("no_report")
 def test_runs_may_lie_in_the_folder_of_their_text(
-    text: Path, tmp_path: Path, model: Any, training: TrainingOptions, console: Any
+    text: Path, tmp_path: Path, model: Any, training: LanguageTrainingOptions, console: Any
 ) -> None:
     short = replace(training, max_steps=5)
     keys = []
@@ -85,7 +85,7 @@ def test_an_old_run_survives_a_machine_that_cannot_be_described(train: Any, monk
         raise OptionError("RECUR_CPU_ISA names nothing.")
 
     monkeypatch.setattr(preparation, "collect", fail)
-    options = TrainingOptions(max_steps=2)
+    options = LanguageTrainingOptions(max_steps=2)
     with pytest.raises(OptionError, match=r"^RECUR_CPU_ISA names nothing\.$"):
         train_language_model(run.config()["sources"], out=run.path, training=options, overwrite=True)
     assert {path.name: path.read_bytes() for path in run.path.iterdir() if path.is_file()} == before
@@ -96,7 +96,7 @@ def test_the_run_folder_is_named_after_the_text(
     text: Path, tmp_path: Path, model: Any, console: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    options = TrainingOptions(max_steps=1, batch_size=4, window=16)
+    options = LanguageTrainingOptions(max_steps=1, batch_size=4, window=16)
     for expected, overwrite in (("runs/text", False), ("runs/text-2", False), ("runs/text", True)):
         run = train_language_model(text, model=model, training=options, overwrite=overwrite, console=console)
         assert run.path.resolve() == (tmp_path / expected).resolve()

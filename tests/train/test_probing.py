@@ -15,9 +15,9 @@ from recur.gradients import probe
 from recur.models.language import LanguageModel
 from recur.models.options import LanguageModelOptions
 from recur.tasks.language import LanguageTask
-from recur.train.choice import choose
-from recur.train.fit import resume_language_model
-from recur.train.options import TrainingOptions
+from recur.train.language import resume_language_model
+from recur.train.language_choice import choose
+from recur.train.options import LanguageTrainingOptions
 from recur.train.probing import Probing, probe_step
 
 no_report = pytest.mark.usefixtures("no_report")
@@ -144,7 +144,7 @@ def test_the_cheap_probe_is_a_part_of_the_whole_one() -> None:
 def test_probes_take_a_fiftieth_of_the_time_at_most() -> None:
     def chosen(hidden_size: int, **given: Any) -> int | None:
         model = LanguageModelOptions(hidden_size=hidden_size)
-        return choose(model, TrainingOptions(**given), num_tokens=10**7, vocabulary_size=65, has_gpu=False)[
+        return choose(model, LanguageTrainingOptions(**given), num_tokens=10**7, vocabulary_size=65, has_gpu=False)[
             1
         ].probe_every
 

@@ -14,7 +14,7 @@ from recur.errors import Interrupted, TrainingError
 from recur.run import RunFolder
 from recur.tasks.language import LanguageTask
 from recur.train import recorder
-from recur.train.fit import resume_language_model
+from recur.train.language import resume_language_model
 
 pytestmark = pytest.mark.usefixtures("no_report")
 

@@ -16,7 +16,7 @@ import pytest
 from recur.cli.main import main
 from recur.errors import Interrupted, OptionError
 from recur.run import RunFolder
-from recur.train.fit import resume_language_model
+from recur.train.language import resume_language_model
 
 no_report = pytest.mark.usefixtures("no_report")
 

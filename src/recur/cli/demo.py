@@ -33,8 +33,8 @@ def run(arguments: Sequence[str]) -> int:
     from recur.models.options import LanguageModelOptions
     from recur.run import explained_os_errors, write_text_atomic
     from recur.tasks.trained_language import load
-    from recur.train.fit import train_language_model
-    from recur.train.options import TrainingOptions
+    from recur.train.language import train_language_model
+    from recur.train.options import LanguageTrainingOptions
 
     out = Path(chosen.out)
     text = out.parent / f"{out.name}.txt"
@@ -50,7 +50,7 @@ def run(arguments: Sequence[str]) -> int:
         text,
         out=out,
         model=LanguageModelOptions(cell="lstm", num_layers=1, hidden_size=256, dropout=0.1),
-        training=TrainingOptions(max_minutes=chosen.minutes, sample_prompt=_PROMPT, validate_every=150),
+        training=LanguageTrainingOptions(max_minutes=chosen.minutes, sample_prompt=_PROMPT, validate_every=150),
         overwrite=True,
         console=console,
     )

@@ -10,7 +10,7 @@ import sys
 import textwrap
 from argparse import SUPPRESS, Action
 from collections.abc import Sequence
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, Field, fields, is_dataclass
 from typing import Any, Literal, NoReturn, TypeVar, get_type_hints
 
 from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
@@ -75,7 +75,7 @@ class CommandParser(ArgumentParser):
         """Add an option for every field of a dataclass; its docstring is the help."""
         group = self.add_argument_group(title)
         hints, documents = get_type_hints(options), field_documents(options)
-        for field in fields(options):
+        for field in fields_in_order(options):
             name, default = field.name.replace("_", "-"), field.default
             assert default is not MISSING
             if hints[field.name] is bool:
@@ -166,8 +166,27 @@ def given_options(arguments: Sequence[str]) -> set[str]:
     return {argument[2:].split("=")[0].replace("-", "_") for argument in arguments if argument.startswith("--")}
 
 
+def fields_in_order(options: type[Any]) -> list[Field[Any]]:
+    """Return the fields of a dataclass, each whose metadata has "after" after the one of that name."""
+    ordered: list[Field[Any]] = []
+    for field in fields(options):
+        before = field.metadata.get("after")
+        place = len(ordered) if before is None else [other.name for other in ordered].index(before) + 1
+        ordered.insert(place, field)
+    return ordered
+
+
 def field_documents(options: type[Any]) -> dict[str, str]:
-    """Return the docstring under each field of a dataclass, on one line."""
+    """Return the docstring under each field of a dataclass, on one line; where several bases have one, the last."""
+    documents: dict[str, str] = {}
+    for base in reversed(options.__mro__):
+        if is_dataclass(base):
+            documents |= _documents_of(base)
+    return documents
+
+
+def _documents_of(options: type[Any]) -> dict[str, str]:
+    """Return the docstrings of the fields that a dataclass itself declares."""
     body = ast.parse(textwrap.dedent(inspect.getsource(options))).body[0]
     assert isinstance(body, ast.ClassDef)
     documents: dict[str, str] = {}

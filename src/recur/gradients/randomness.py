@@ -21,8 +21,9 @@ class Randomness(NamedTuple):
     @classmethod
     def now(cls, *tensors: Tensor) -> Randomness:
         """Return it as it is, of the devices of some tensors too."""
-        each = {tensor.device: tensor for tensor in tensors}
-        return cls(torch.get_rng_state(), *get_device_states(*each.values()))
+        each = {tensor.device: tensor for tensor in tensors if not tensor.is_cpu}
+        # Torch's function takes its time to find that there is none, in every step of a training.
+        return cls(torch.get_rng_state(), *(get_device_states(*each.values()) if each else ((), ())))
 
     @classmethod
     @contextmanager

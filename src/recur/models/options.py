@@ -15,7 +15,7 @@ Cell = Literal["rnn", "gru", "lstm", "indrnn", "mgu", "ligru"]
 class LanguageModelOptions:
     """Shape and regularisation of a `recur.LanguageModel`.
 
-    A value of None is chosen for the size of the text and the time there is (see `recur.train.choice`).
+    A value of None is chosen for the size of the text and the time there is (see `recur.train.language_choice`).
 
     Raises:
         OptionError: A value is out of range, or two values do not go together.

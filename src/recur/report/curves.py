@@ -17,6 +17,9 @@ _RADIUS = 0.015
 # A gradient norm below this is zero for every purpose.
 _SMALLEST = 1e-30
 
+_UNITS = ("characters", "windows", "series", "tokens")
+"""What the speed of a training may be counted in; the first that its rows have is shown."""
+
 
 def rows_of_kind(rows: Sequence[Row], kind: str) -> list[Row]:
     """Return the rows of that kind that say at which step they were written, ordered by step."""
@@ -198,10 +201,9 @@ def _reach(probe: Row) -> float | None:
 
 
 def _throughput(train: Sequence[Row]) -> Chart:
-    key, unit = "characters_per_second", "characters"
-    if not any(number(row.get(key)) is not None for row in train):
-        key, unit = "tokens_per_second", "tokens"
-    series = _thinned(f"{unit} per second", "speed", *_points(train, key))
+    found = (unit for unit in _UNITS if any(number(row.get(f"{unit}_per_second")) is not None for row in train))
+    unit = next(found, _UNITS[-1])
+    series = _thinned(f"{unit} per second", "speed", *_points(train, f"{unit}_per_second"))
     values = sorted(y for y in series.y if y is not None)
     summary = f"Median {values[len(values) // 2]:,.0f} {unit} a second." if values else ""
     top = values[-1] * 1.12 if values and values[-1] > 0 else None

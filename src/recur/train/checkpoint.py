@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 import torch.distributed as dist
@@ -17,12 +17,35 @@ from torch import Tensor
 from recur.errors import RunError
 from recur.kinds import is_whole
 from recur.run import RunFolder, write_atomic
-from recur.tasks.language import LanguageTask
 
 _KEY = "recur"
 
 _FORMAT = 2
 """Of what lies under the key. 1, which has no number, carried a state where now there is a whole `TruncatedBPTT`."""
+
+
+Gather = Callable[[Tensor], list[Tensor]]
+"""Returns a tensor as every process has it, on the processor."""
+
+
+class Carried(Protocol):
+    """What a task hands from step to step beside weights and optimiser, and what a resumed training must agree on."""
+
+    def saved(self, gather: Gather | None) -> dict[str, Any]:
+        """Return all of it, of every process where they are several, then with a collective call of `gather`."""
+
+    def restore(self, saved: Mapping[str, Any], rank: int, count: int) -> None:
+        """Take this process's part, the one of number `rank` of `count`."""
+
+    def misfit(self, saved: Mapping[str, Any]) -> str:
+        """Return what of `saved` is of another training, such as "its window is 16, expected 8"; else nothing.
+
+        Raises:
+            KeyError: Something is missing.
+        """
+
+    def to(self, device: torch.device) -> None:
+        """Move what was taken to `device`."""
 
 
 def path_of(run: RunFolder) -> Path:
@@ -52,11 +75,7 @@ def read(run: RunFolder) -> dict[str, Any]:
         step = checkpoint["global_step"]
         kept = checkpoint[_KEY]
         _check_format(path, kept.get("format", 1))
-        if (
-            not isinstance(step, int)
-            or "random" not in kept
-            or not {"rows", "k1", "window_lengths", "k2"} <= set(kept["carried"])
-        ):
+        if not isinstance(step, int) or "random" not in kept or not isinstance(kept["carried"], dict):
             raise KeyError(_KEY)
         validations_without_better(checkpoint)
         elapsed(checkpoint)
@@ -71,8 +90,12 @@ def read(run: RunFolder) -> dict[str, Any]:
         pickle.PickleError,
         zipfile.BadZipFile,
     ) as e:
-        raise RunError(f"{path}: damaged ({type(e).__name__}), cannot be resumed; train anew with --overwrite.") from e
+        raise _damaged(path, e) from e
     return dict(checkpoint)
+
+
+def _damaged(path: Path, error: Exception) -> RunError:
+    return RunError(f"{path}: damaged ({type(error).__name__}), cannot be resumed; train anew with --overwrite.")
 
 
 def _check_format(path: Path, found: object) -> None:
@@ -94,8 +117,8 @@ def exists(run: RunFolder) -> bool:
     return path_of(run).is_file()
 
 
-def check_fits(state: dict[str, Any], run: RunFolder, task: LanguageTask, batch_size: int) -> None:
-    """Raise unless a checkpoint is of the model and the streams that `config.json` describes.
+def check_fits(state: dict[str, Any], run: RunFolder, task: LightningModule, carried: Carried) -> None:
+    """Raise unless a checkpoint is of the model and the data that `config.json` describes.
 
     Raises:
         RunError: It is not.
@@ -104,20 +127,13 @@ def check_fits(state: dict[str, Any], run: RunFolder, task: LanguageTask, batch_
     found = {name: tuple(value.shape) for name, value in weights.items()} if isinstance(weights, dict) else {}
     wanted = {name: tuple(value.shape) for name, value in task.state_dict().items()}
     name = next((key for key in [*wanted, *found] if wanted.get(key) != found.get(key)), None)
-    if name is not None:
-        raise RunError(
-            f"{path_of(run)}: does not fit config.json: {name} is {found.get(name)}, expected {wanted.get(name)}."
-        )
-    carried = state[_KEY]["carried"]
-    streams = carried["rows"]
-    if streams not in (None, batch_size):
-        raise RunError(f"{path_of(run)}: does not fit config.json: it has {streams} streams, expected {batch_size}.")
-    here = task.truncation.state_dict()
-    for name, key in (("window", "k1"), ("law of window lengths", "window_lengths"), ("reach", "k2")):
-        if carried[key] != here[key]:
-            raise RunError(
-                f"{path_of(run)}: does not fit config.json: its {name} is {carried[key]}, expected {here[key]}."
-            )
+    misfit = f"{name} is {found.get(name)}, expected {wanted.get(name)}" if name is not None else ""
+    try:
+        misfit = misfit or carried.misfit(state[_KEY]["carried"])
+    except (KeyError, TypeError) as error:
+        raise _damaged(path_of(run), error) from error
+    if misfit:
+        raise RunError(f"{path_of(run)}: does not fit config.json: {misfit}.")
 
 
 def validations_without_better(state: dict[str, Any]) -> int:
@@ -158,13 +174,18 @@ def _write(path: Path, content: io.BytesIO) -> None:
 
 @dataclass(kw_only=True, eq=False)
 class Checkpoints(Callback):
-    """Saves and restores what Lightning does not: the carried state and the random states, of every process.
+    """Saves and restores what Lightning does not: what is carried and the random states, of every process.
 
-    What is carried is stored as one batch of all streams, so that a run may go on with another number of processes;
-    then the random states, which are one a process, start anew.
+    What is carried is stored as one process would have it, so that a run may go on with another number of them; then
+    the random states, which are one a process, start anew.
+
+    Args:
+        run: Where the checkpoint lies.
+        carried: What the task carries.
     """
 
     run: RunFolder
+    carried: Carried
     _random: list[Tensor] | None = None
 
     def save(self, trainer: Trainer) -> None:
@@ -172,33 +193,23 @@ class Checkpoints(Callback):
         trainer.save_checkpoint(path_of(self.run))
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Add what is carried (each state (1, B, H) of all streams) and the random state of each process."""
-        assert isinstance(pl_module, LanguageTask)
-        carried = pl_module.truncation.state_dict()
+        """Add what is carried and the random state of each process."""
         random = [_random_state()]
         if trainer.world_size > 1:
             random = _gathered(random[0].to(pl_module.device))
-            carried = _over_streams(carried, lambda part, dim: torch.cat(_gathered(part), dim))
-            carried["rows"] = None if carried["rows"] is None else carried["rows"] * trainer.world_size
+        carried = self.carried.saved(_gathered if trainer.world_size > 1 else None)
         checkpoint[_KEY] = {"format": _FORMAT, "carried": carried, "random": random}
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Take this process's rows of what is carried, and remember the random state for the first step."""
-        assert isinstance(pl_module, LanguageTask)
-        rank, count = trainer.global_rank, trainer.world_size
-        carried = _over_streams(
-            checkpoint[_KEY]["carried"], lambda part, dim: part.chunk(count, dim)[rank].contiguous()
-        )
-        carried["rows"] = None if carried["rows"] is None else carried["rows"] // count
-        pl_module.truncation.load_state_dict(carried)
+        """Take this process's part of what is carried, and remember the random state for the first step."""
+        self.carried.restore(checkpoint[_KEY]["carried"], trainer.global_rank, trainer.world_size)
         random = checkpoint[_KEY]["random"]
         if len(random) == trainer.world_size:
             self._random = random
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Move the restored states to where they are used, after all set-up that might draw random numbers."""
-        assert isinstance(pl_module, LanguageTask)
-        pl_module.truncation.to(pl_module.device)
+        """Move what was restored to where it is used, after all set-up that might draw random numbers."""
+        self.carried.to(pl_module.device)
         if self._random is not None:
             _set_random_state(self._random[trainer.global_rank])
             self._random = None
@@ -217,24 +228,6 @@ def _set_random_state(state: Tensor) -> None:
     torch.set_rng_state(state[:length])
     if len(state) > length and torch.cuda.is_available():
         torch.cuda.set_rng_state(state[length:])
-
-
-def _over_streams(carried: dict[str, Any], function: Callable[[Tensor, int], Tensor]) -> dict[str, Any]:
-    """Return the `state_dict` of a task's `TruncatedBPTT` with a function of each tensor and its streams' dimension."""
-
-    def of_layer(state: Tensor | tuple[Tensor, ...]) -> Any:
-        return function(state, 1) if isinstance(state, Tensor) else tuple(function(part, 1) for part in state)
-
-    def of_snapshot(snapshot: dict[str, Any]) -> dict[str, Any]:
-        state = snapshot["state"]
-        return {**snapshot, "state": None if state is None else tuple(of_layer(layer) for layer in state)}
-
-    def of_piece(piece: dict[str, Any]) -> dict[str, Any]:
-        reset = piece["reset"]
-        return {**piece, "x": function(piece["x"], 0), "reset": None if reset is None else function(reset, 0)}
-
-    snapshots = [of_snapshot(snapshot) for snapshot in carried["snapshots"]]
-    return {**carried, "snapshots": snapshots, "pieces": [of_piece(piece) for piece in carried["pieces"]]}
 
 
 def _gathered(tensor: Tensor) -> list[Tensor]:

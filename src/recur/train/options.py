@@ -1,9 +1,12 @@
-"""Options of training. No torch here: the command line reads these for its help."""
+"""Options of training: what every task has, and what language models and series add.
+
+No torch here: the command line reads these for its help.
+"""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from recur.errors import OptionError
@@ -19,17 +22,18 @@ CLIPPING = ("clip_norm", "clip_value", "clip_layer_norm", "clip_ratio")
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingOptions:
-    """How long, how fast and where to train.
+    """How long, how fast and where to train, whatever is trained.
 
-    A value of None is chosen for the size of the text and the time there is (see `recur.train.choice`). Training ends
-    with the first of max_minutes, max_epochs, max_steps and patience.
+    A value of None is chosen by the task for the size of the data and the time there is. Training ends with the first
+    of max_minutes, max_epochs, max_steps and patience. A field whose metadata has "after" stands after the field of
+    that name in the help, though a derived class declares it last.
 
     Raises:
         OptionError: A value is out of range, or two values do not go together.
     """
 
     max_minutes: float | None = None
-    """Minutes of training; the learning rate's decay fits itself to them. 10 when no other bound is given."""
+    """Minutes of training; the learning rate's decay fits itself to them."""
 
     max_epochs: int | None = None
     """Passes over the training part."""
@@ -38,19 +42,7 @@ class TrainingOptions:
     """Optimiser steps."""
 
     batch_size: int | None = None
-    """Parallel streams that the training part is cut into."""
-
-    window: int | None = None
-    """Steps of a window: what one optimiser step learns from, and, without reach, how far back the gradient goes."""
-
-    reach: int | None = None
-    """Steps that the gradient goes back over, more than a window; each optimiser step then takes that much longer."""
-
-    vary_window: bool = False
-    """Draw the lengths of windows at random around window, anew in each epoch; the learning rate follows them."""
-
-    drop_state: float = 0.0
-    """Probability, for each stream and window, that the carried state is dropped, so that beginnings are learned."""
+    """Rows that one optimiser step learns from."""
 
     learning_rate: float | None = None
     """Peak learning rate of AdamW."""
@@ -79,24 +71,14 @@ class TrainingOptions:
     skip_nonfinite: int = 3
     """Steps in a row that are left out when loss or gradient are not finite; one more ends training, 0 does at once."""
 
-    activation_penalty: float = 0.0
-    """Factor of the mean square of the last layer's outputs after dropout, added to the loss (AR), such as 2."""
-
-    temporal_penalty: float = 0.0
-    """Factor of the mean square of these outputs' changes from step to step, before dropout (TAR), such as 1."""
-
-    patience: int = 10
+    patience: int | None = None
     """Stop after this many validations without a better one; 0 never stops early."""
 
     validate_every: int | None = None
     """Steps between validations."""
 
     checkpoint_every: int | None = None
-    """Steps between checkpoints to resume from; one a minute and one a validation when not given."""
-
-    probe_every: int | None = None
-    """Steps between two looks at the gradient through time, whose findings are written down and said once; 0 never
-    looks. 100 when not given, more where steps are so short that a look would count."""
+    """Steps between checkpoints to resume from; one a minute and at validations some seconds apart when not given."""
 
     seed: int = 0
     """Seed of the weights and the dropout masks."""
@@ -105,13 +87,103 @@ class TrainingOptions:
     """Where to compute."""
 
     devices: int = 1
-    """Processes, each with its own streams, that train one model together."""
+    """Processes, each with its own rows of a batch, that train one model together."""
 
     precision: Literal["float32", "bfloat16"] = "float32"
     """Numbers that products are computed in: bfloat16, by autocast, is faster where the processor or device has it."""
 
     tensorboard: bool = False
     """Write TensorBoard event files into the run folder too."""
+
+    def __post_init__(self) -> None:
+        steps = ("max_epochs", "max_steps", "batch_size", "validate_every", "checkpoint_every")
+        self._check_whole(1, *steps, or_none=True)
+        self._check_whole(0, "warmup_steps", "seed", "skip_nonfinite")
+        self._check_whole(0, "patience", or_none=True)
+        if self.seed >= 1 << 63:
+            raise OptionError(f"seed must be at most {(1 << 63) - 1}, not {self.seed}.")
+        for name in ("max_minutes", "learning_rate", *CLIPPING):
+            value = getattr(self, name)
+            if value is not None and not (is_number(value) and 0 < value < math.inf):
+                raise OptionError(f"{name} must be a number above 0, not {value!r}.")
+        self._check_not_negative("weight_decay")
+        self._check_share("final_learning_rate")
+        self._check_whole(1, "devices")
+        given = [name for name in CLIPPING if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise OptionError(f"give {given[0]} or {given[1]}, not both.")
+        if self.device not in ("auto", "cpu", "cuda", "mps"):
+            raise OptionError(f"device must be auto, cpu, cuda or mps, not {self.device!r}.")
+        if self.precision not in ("float32", "bfloat16"):
+            raise OptionError(f"precision must be float32 or bfloat16, not {self.precision!r}.")
+
+    def _check_whole(self, least: int, *names: str, or_none: bool = False) -> None:
+        for name in names:
+            value = getattr(self, name)
+            if not (is_whole(value, least) or (or_none and value is None)):
+                raise OptionError(f"{name} must be a whole number from {least} on, not {value!r}.")
+
+    def _check_not_negative(self, *names: str) -> None:
+        for name in names:
+            value = getattr(self, name)
+            if not (is_number(value) and 0 <= value < math.inf):
+                raise OptionError(f"{name} must be a number from 0 on, not {value!r}.")
+
+    def _check_share(self, name: str) -> None:
+        value = getattr(self, name)
+        if not (is_number(value) and 0 <= value <= 1):
+            raise OptionError(f"{name} must be a number from 0 to 1, not {value!r}.")
+
+    @property
+    def bounds(self) -> list[str]:
+        """The bounds that are given, in words, such as "10 minutes"."""
+        given = {name: getattr(self, name) for name in BOUNDS}
+        return [quantity(most, name[len("max_") : -1]) for name, most in given.items() if most is not None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LanguageTrainingOptions(TrainingOptions):
+    """How to train a language model.
+
+    A value of None is chosen for the size of the text and the time there is (see `recur.train.language_choice`).
+
+    Raises:
+        OptionError: A value is out of range, or two values do not go together.
+    """
+
+    max_minutes: float | None = None
+    """Minutes of training; the learning rate's decay fits itself to them. 10 when no other bound is given."""
+
+    batch_size: int | None = None
+    """Parallel streams that the training part is cut into."""
+
+    window: int | None = field(default=None, metadata={"after": "batch_size"})
+    """Steps of a window: what one optimiser step learns from, and, without reach, how far back the gradient goes."""
+
+    reach: int | None = field(default=None, metadata={"after": "window"})
+    """Steps that the gradient goes back over, more than a window; each optimiser step then takes that much longer."""
+
+    vary_window: bool = field(default=False, metadata={"after": "reach"})
+    """Draw the lengths of windows at random around window, anew in each epoch; the learning rate follows them."""
+
+    drop_state: float = field(default=0.0, metadata={"after": "vary_window"})
+    """Probability, for each stream and window, that the carried state is dropped, so that beginnings are learned."""
+
+    activation_penalty: float = field(default=0.0, metadata={"after": "skip_nonfinite"})
+    """Factor of the mean square of the last layer's outputs after dropout, added to the loss (AR), such as 2."""
+
+    temporal_penalty: float = field(default=0.0, metadata={"after": "activation_penalty"})
+    """Factor of the mean square of these outputs' changes from step to step, before dropout (TAR), such as 1."""
+
+    patience: int = 10
+    """Stop after this many validations without a better one; 0 never stops early."""
+
+    probe_every: int | None = field(default=None, metadata={"after": "checkpoint_every"})
+    """Steps between two looks at the gradient through time, whose findings are written down and said once; 0 never
+    looks. 100 when not given, more where steps are so short that a look would count."""
+
+    devices: int = 1
+    """Processes, each with its own streams, that train one model together."""
 
     sample_prompt: str | None = None
     """Prompt of the samples that are drawn at each validation; a line's end by default, so they begin with a line."""
@@ -120,40 +192,48 @@ class TrainingOptions:
     """Tokens of such a sample; 0 draws none."""
 
     def __post_init__(self) -> None:
-        for name in ("max_epochs", "max_steps", "batch_size", "window", "reach", "validate_every", "checkpoint_every"):
-            value = getattr(self, name)
-            if value is not None and not is_whole(value, 1):
-                raise OptionError(f"{name} must be a whole number from 1 on, not {value!r}.")
-        for name in ("warmup_steps", "patience", "seed", "sample_length", "probe_every", "skip_nonfinite"):
-            value = getattr(self, name)
-            if not (is_whole(value, 0) or (value is None and name == "probe_every")):
-                raise OptionError(f"{name} must be a whole number from 0 on, not {value!r}.")
-        if self.seed >= 1 << 63:
-            raise OptionError(f"seed must be at most {(1 << 63) - 1}, not {self.seed}.")
-        for name in ("max_minutes", "learning_rate", *CLIPPING):
-            value = getattr(self, name)
-            if value is not None and not (is_number(value) and 0 < value < math.inf):
-                raise OptionError(f"{name} must be a number above 0, not {value!r}.")
-        for name in ("weight_decay", "activation_penalty", "temporal_penalty"):
-            value = getattr(self, name)
-            if not (is_number(value) and 0 <= value < math.inf):
-                raise OptionError(f"{name} must be a number from 0 on, not {value!r}.")
-        for name in ("final_learning_rate", "drop_state"):
-            value = getattr(self, name)
-            if not (is_number(value) and 0 <= value <= 1):
-                raise OptionError(f"{name} must be a number from 0 to 1, not {value!r}.")
+        super().__post_init__()
+        self._check_whole(1, "window", "reach", or_none=True)
+        self._check_whole(0, "probe_every", or_none=True)
+        self._check_whole(0, "patience", "sample_length")
+        self._check_not_negative("activation_penalty", "temporal_penalty")
+        self._check_share("drop_state")
         if self.reach is not None and self.window is not None and self.reach < self.window:
             raise OptionError(
                 f"reach must be at least the window of {quantity(self.window, 'step')}, not {self.reach}."
             )
-        if not is_whole(self.devices, 1):
-            raise OptionError(f"devices must be a whole number from 1 on, not {self.devices!r}.")
         if self.sample_prompt is not None and not (isinstance(self.sample_prompt, str) and self.sample_prompt):
             raise OptionError(f"sample_prompt must be a text of at least one character, not {self.sample_prompt!r}.")
-        given = [name for name in CLIPPING if getattr(self, name) is not None]
-        if len(given) > 1:
-            raise OptionError(f"give {given[0]} or {given[1]}, not both.")
-        if self.device not in ("auto", "cpu", "cuda", "mps"):
-            raise OptionError(f"device must be auto, cpu, cuda or mps, not {self.device!r}.")
-        if self.precision not in ("float32", "bfloat16"):
-            raise OptionError(f"precision must be float32 or bfloat16, not {self.precision!r}.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeriesTrainingOptions(TrainingOptions):
+    """How to train a network on windows of series, or on whole series.
+
+    A value of None is chosen for the number of windows or series (see `recur.train.series_choice`).
+
+    Raises:
+        OptionError: A value is out of range, or two values do not go together.
+    """
+
+    max_minutes: float | None = None
+    """Minutes of training at most; the learning rate's decay fits itself to them. 5 when no other bound is given."""
+
+    max_epochs: int | None = None
+    """Passes over the training part; as many as make some thousand steps when no other bound is given."""
+
+    batch_size: int | None = None
+    """Windows, or whole series, that one optimiser step learns from."""
+
+    weight_decay: float = 0.01
+    """AdamW's weight decay, on matrices only."""
+
+    patience: int | None = None
+    """Stop after this many validations without a better one; 0 never stops early. A third of those that max_epochs or
+    max_steps leave time for when not given, but at least 10."""
+
+    validate_every: int | None = None
+    """Steps between validations; about an epoch when not given."""
+
+    devices: int = 1
+    """Processes, each with its own share of every batch, that train one model together."""

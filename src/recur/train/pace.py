@@ -6,6 +6,7 @@ import math
 import signal
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any
@@ -13,8 +14,10 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from recur.tasks.language import LanguageTask
 from recur.train.options import TrainingOptions
+
+_SETTLED_SECONDS = 5.0
+"""A validation that comes sooner after a checkpoint does not ask for another one."""
 
 _WARMUP_SHARE = 0.05
 """Warm-up is over after this share of the training at the latest, however few the steps are."""
@@ -53,12 +56,14 @@ class Pace(Callback):
 
     Args:
         options: With every value chosen.
-        windows_per_epoch: Steps of one pass over the text.
+        steps_per_epoch: Steps of one pass over the data.
+        learning_rate_scale: What the learning rate of a batch is multiplied by.
         checkpoint_seconds: Time between checkpoints where `options.checkpoint_every` is not given.
     """
 
     options: TrainingOptions
-    windows_per_epoch: int
+    steps_per_epoch: int
+    learning_rate_scale: Callable[[Any], float] = lambda batch: 1.0
     checkpoint_seconds: float = 60.0
     stop_wanted: str = ""
     """Why training should stop after this step, by whoever wants it; empty: it should not."""
@@ -83,7 +88,7 @@ class Pace(Callback):
         if self.options.max_steps is not None:
             shares.append(step / self.options.max_steps)
         if self.options.max_epochs is not None:
-            shares.append(step / (self.options.max_epochs * self.windows_per_epoch))
+            shares.append(step / (self.options.max_epochs * self.steps_per_epoch))
         if self.options.max_minutes is not None:
             shares.append(elapsed / (self.options.max_minutes * 60))
         return min(max(shares), 1.0)
@@ -91,6 +96,11 @@ class Pace(Callback):
     def is_over(self, step: int) -> bool:
         """Return whether the bounds end the training after `step` steps, by this process's clock."""
         return self.progress(step, self.elapsed) >= 1.0
+
+    def validated(self) -> None:
+        """Want a checkpoint after a validation, unless the user says when, or the last one is young."""
+        age = time.monotonic() - self._last_saved
+        self.checkpoint_wanted = self.options.checkpoint_every is None and age >= _SETTLED_SECONDS
 
     # --- hooks --------------------------------------------------------------------------------------------------
 
@@ -132,9 +142,7 @@ class Pace(Callback):
             final=self.options.final_learning_rate,
         )
         assert self.options.learning_rate is not None
-        if self.options.vary_window:
-            assert isinstance(pl_module, LanguageTask)
-            factor *= pl_module.truncation.learning_rate_scale(batch.x.shape[1])
+        factor *= self.learning_rate_scale(batch)
         for group in trainer.optimizers[0].param_groups:
             group["lr"] = self.options.learning_rate * factor
 
@@ -154,18 +162,13 @@ class Pace(Callback):
             due = due or step % every == 0
         else:
             due = due or time.monotonic() - self._last_saved >= self.checkpoint_seconds
-        flags = torch.tensor([is_over, self._signal_seen, due], dtype=torch.float64)
+        interrupted = self._signal_seen
         if trainer.world_size > 1:
-            if not trainer.is_global_zero:
-                flags[0] = flags[2] = 0
-            flags = torch.cat([flags, torch.tensor([loss], dtype=torch.float64)]).to(trainer.strategy.root_device)
-            flags = trainer.strategy.reduce(flags, reduce_op="sum").cpu()
-            loss = float(flags[3]) / trainer.world_size
-        interrupted = bool(flags[1] > 0)
+            is_over, interrupted, due, loss = self._agreed(trainer, is_over, due, loss)
         self.decision = Decision(
-            is_over=bool(flags[0] > 0) or interrupted,
+            is_over=is_over or interrupted,
             is_interrupted=interrupted,
-            is_checkpoint_due=bool(flags[2] > 0) or interrupted,
+            is_checkpoint_due=due or interrupted,
             loss=loss,
         )
         if self.decision.is_checkpoint_due:
@@ -173,6 +176,16 @@ class Pace(Callback):
         self.checkpoint_wanted = False
         trainer.should_stop = trainer.should_stop or self.decision.is_over
         return self.decision
+
+    def _agreed(self, trainer: Trainer, is_over: bool, due: bool, loss: float) -> tuple[bool, bool, bool, float]:
+        """Return whether all stop, were interrupted, and save, and the mean of their losses."""
+        flags = torch.tensor([is_over, self._signal_seen, due, loss], dtype=torch.float64)
+        if not trainer.is_global_zero:
+            flags[0] = flags[2] = 0
+        over, interrupted, saving, total = trainer.strategy.reduce(
+            flags.to(trainer.strategy.root_device), reduce_op="sum"
+        ).tolist()
+        return over > 0, interrupted > 0, saving > 0, total / trainer.world_size
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if self._signal_seen and number == signal.SIGINT:

@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 
 from recur.gradients import Finding, Probe, Training, diagnose, probe
 from recur.run import RunFolder
-from recur.tasks.language import LanguageTask
+from recur.tasks.gradient_task import GradientTask
 from recur.tasks.run_training import TrainedSteps, late_training
 from recur.train.display import Display
 from recur.train.pace import Pace
@@ -65,7 +65,7 @@ class Probing(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Look, where it is time to."""
-        assert isinstance(pl_module, LanguageTask)
+        assert isinstance(pl_module, GradientTask)
         if not (self.every and trainer.is_global_zero):
             return
         step = trainer.global_step
@@ -88,7 +88,7 @@ class Probing(Callback):
     def _is_due(self, trainer: Trainer, step: int) -> bool:
         return bool(self.every) and trainer.is_global_zero and step % self.every == 0
 
-    def _training(self, task: LanguageTask) -> Training:
+    def _training(self, task: GradientTask) -> Training:
         """Return what is known of the training since the last probe."""
         # A step that was left out says nothing, of which there may be no other.
         steps = [

@@ -18,9 +18,11 @@ from collections.abc import Callable
 import torch
 import torch.distributed as dist
 from lightning.pytorch.strategies import DDPStrategy
+from rich.console import Console
 
 from recur.errors import RecurError
 from recur.run import RunFolder
+from recur.train.display import Display
 
 _RUN_VARIABLE = "RECUR_RUN"
 _LOOPBACK = "127.0.0.1"
@@ -68,6 +70,11 @@ def first_prepares(prepare: Callable[[], RunFolder]) -> RunFolder:
     run = prepare()
     os.environ[_RUN_VARIABLE] = str(run.path.resolve())
     return run
+
+
+def first_shows(console: Console | None) -> Display:
+    """Return where progress is shown, by default on standard error; of several processes only the first shows any."""
+    return Display((console or Console(stderr=True)) if is_first() else Console(quiet=True))
 
 
 def _broadcast(prepare: Callable[[], RunFolder]) -> RunFolder:

@@ -10,9 +10,10 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from recur.run import RunFolder
-from recur.tasks.language import NORMS_EVERY, LanguageTask
+from recur.tasks.gradient_task import NORMS_EVERY, GradientTask
 from recur.train.checkpoint import Checkpoints
 from recur.train.display import Display, duration
+from recur.train.job import Throughput
 from recur.train.pace import Pace
 from recur.train.validation import Validation
 
@@ -31,7 +32,7 @@ class Recorder(Callback):
         validation: Judges.
         checkpoints: Saves.
         display: Shows.
-        characters_per_token: Of the training part.
+        throughput: What speed is counted in.
     """
 
     run: RunFolder
@@ -39,14 +40,14 @@ class Recorder(Callback):
     validation: Validation
     checkpoints: Checkpoints
     display: Display
-    characters_per_token: float
+    throughput: Throughput
     steps: int = 0
     loss_sum: float = 0.0
     norm_sum: float = 0.0
     clipped: int = 0
     removed_sum: float = 0.0
     skipped: int = 0
-    _tokens: int = 0
+    _counted: int = 0
     _since: float = 0.0
     _speed: float = 0.0
     _shown: float = 0.0
@@ -60,15 +61,15 @@ class Recorder(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Do what follows a step."""
-        assert isinstance(pl_module, LanguageTask)
+        assert isinstance(pl_module, GradientTask)
         step = trainer.global_step
-        epoch = (step - 1) // pl_module.windows_per_epoch
+        epoch = (step - 1) // self.pace.steps_per_epoch
         before = time.monotonic()
         is_over = self.validation.after_step(trainer, pl_module, epoch)
         # Validation is not training: it does not count as slowness.
         self._since += time.monotonic() - before
         decision = self.pace.agree(trainer, pl_module.loss, is_over)
-        self._tokens += batch.x.numel() * trainer.world_size
+        self._counted += self.throughput.count(batch) * trainer.world_size
         if pl_module.guard.reason:
             self._skip(trainer, pl_module, step)
         else:
@@ -85,7 +86,7 @@ class Recorder(Callback):
         if decision.is_checkpoint_due:
             self.checkpoints.save(trainer)
 
-    def _skip(self, trainer: Trainer, task: LanguageTask, step: int) -> None:
+    def _skip(self, trainer: Trainer, task: GradientTask, step: int) -> None:
         """Note a step that was left out, and say so once."""
         self.skipped += 1
         if not trainer.is_global_zero:
@@ -95,9 +96,9 @@ class Recorder(Callback):
         if task.guard.skipped == 1:
             self.display.say(f"note     {text} Training goes on; later ones are in metrics.jsonl and in the report.")
 
-    def _write_row(self, trainer: Trainer, task: LanguageTask, step: int, epoch: int) -> None:
+    def _write_row(self, trainer: Trainer, task: GradientTask, step: int, epoch: int) -> None:
         now = time.monotonic()
-        self._speed = self._tokens / max(now - self._since, 1e-9)
+        self._speed = self._counted / max(now - self._since, 1e-9)
         # All steps of a row may have been left out.
         steps = self.steps or math.nan
         self._mean_loss = self.loss_sum / steps
@@ -113,8 +114,7 @@ class Recorder(Callback):
             "removed": self.removed_sum / steps,
             "skipped": self.skipped,
             "learning_rate": trainer.optimizers[0].param_groups[0]["lr"],
-            "tokens_per_second": self._speed,
-            "characters_per_second": self._speed * self.characters_per_token,
+            **self.throughput.figures(self._speed),
         }
         self.run.append_metrics({"kind": "train", **row, "layer_norms": task.layer_norms})
         of_layers = {f"layer_norm/{name}": norm for name, norm in task.layer_norms.items()}
@@ -123,9 +123,9 @@ class Recorder(Callback):
             logger.log_metrics(figures | of_layers, step=step)
         self.steps, self.loss_sum, self.norm_sum = 0, 0.0, 0.0
         self.clipped, self.removed_sum, self.skipped = 0, 0.0, 0
-        self._tokens, self._since = 0, now
+        self._counted, self._since = 0, now
 
-    def _show(self, step: int, epoch: int, task: LanguageTask) -> None:
+    def _show(self, step: int, epoch: int, task: GradientTask) -> None:
         now = time.monotonic()
         if now - self._shown < _BAR_SECONDS:
             return
@@ -136,7 +136,7 @@ class Recorder(Callback):
         loss = self._mean_loss or task.loss
         if self.validation.latest == self.validation.latest:
             self.display.validated(self.validation.latest)
-        speed = f"{self._speed * self.characters_per_token:,.0f} characters/s" if self._speed else "measuring speed"
+        speed = self.throughput.shown(self._speed) if self._speed else "measuring speed"
         self.display.advance(progress, f"step {step} | epoch {epoch + 1} | loss {loss:.3f} | {speed} | {left} left")
 
     def state_dict(self) -> dict[str, Any]:
@@ -149,6 +149,6 @@ class Recorder(Callback):
             setattr(self, name, kind(state_dict[name]))
 
 
-def spoilt_by(task: LanguageTask) -> dict[str, Any]:
+def spoilt_by(task: GradientTask) -> dict[str, Any]:
     """Return what an event tells of what was not finite in the newest step, beside its text."""
     return {} if task.guard.found is None else {"nonfinite": task.guard.found.to_json()}

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from recur.errors import TrainingError
 from recur.run import RunFolder
-from recur.tasks.held_out import HeldOutFigures
-from recur.tasks.language import LanguageTask
+from recur.tasks.gradient_task import GradientTask
+from recur.train.job import Judged
 from recur.train.pace import Pace
 from recur.wording import quantity
 
@@ -27,7 +27,7 @@ class Validation(Callback):
     Args:
         run: Where the best weights and the figures go.
         pace: Told when to stop, and that a checkpoint is due.
-        judge: Returns the figures of the validation part.
+        judge: Judges the validation part.
         sample: Returns the row of a sample for `metrics.jsonl`, or None.
         every: Steps between validations.
         patience: Validations without a better one before training stops; 0 never stops.
@@ -35,7 +35,7 @@ class Validation(Callback):
 
     run: RunFolder
     pace: Pace
-    judge: Callable[[], HeldOutFigures]
+    judge: Callable[[], Judged]
     sample: Callable[[], dict[str, Any] | None]
     every: int
     patience: int
@@ -45,7 +45,7 @@ class Validation(Callback):
     latest: float = math.nan
     _first: dict[str, Tensor] | None = None
 
-    def after_step(self, trainer: Trainer, task: LanguageTask, epoch: int) -> bool:
+    def after_step(self, trainer: Trainer, task: GradientTask, epoch: int) -> bool:
         """Validate when it is due, every so many steps and at the end, and return whether the bounds are reached.
 
         Who asks the clock again may get another answer, and end a training whose last weights were never judged.
@@ -54,31 +54,23 @@ class Validation(Callback):
         is_over = self.pace.is_over(step)
         if not trainer.is_global_zero or not (step % self.every == 0 or is_over):
             return is_over
-        figures = self.judge()
-        self.latest = figures.nats_per_token
-        is_best = figures.nats_per_token < self.best
+        judged = self.judge()
+        self.latest = judged.loss
+        is_best = judged.loss < self.best
         if is_best:
-            self.best, self.best_step, self.without_better = figures.nats_per_token, step, 0
+            self.best, self.best_step, self.without_better = judged.loss, step, 0
             self.run.save_weights(task.model.state_dict())
             self._first = None
         else:
             self.without_better += 1
         common = {"step": step, "epoch": epoch, "elapsed": self.pace.elapsed}
-        self.run.append_metrics(
-            {
-                "kind": "valid",
-                **common,
-                "loss": figures.nats_per_token,
-                "nats_per_character": figures.nats_per_character,
-                "is_best": is_best,
-            }
-        )
+        self.run.append_metrics({"kind": "valid", **common, "loss": judged.loss, **judged.figures, "is_best": is_best})
         sample = self.sample()
         if sample is not None:
             self.run.append_metrics({"kind": "sample", **common, **sample})
         for logger in trainer.loggers:
-            logger.log_metrics({"valid/loss": figures.nats_per_token}, step=step)
-        self.pace.checkpoint_wanted = self.pace.options.checkpoint_every is None
+            logger.log_metrics({"valid/loss": judged.loss}, step=step)
+        self.pace.validated()
         if self.patience and self.without_better >= self.patience:
             self.pace.stop_wanted = (
                 f"the validation loss has not fallen for {quantity(self.without_better, 'validation')}"
@@ -98,7 +90,7 @@ class Validation(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Remember the weights until the first are saved."""
-        assert isinstance(pl_module, LanguageTask)
+        assert isinstance(pl_module, GradientTask)
         if trainer.is_global_zero and not self.run.has("model.safetensors"):
             self._first = {name: value.detach().clone() for name, value in pl_module.model.state_dict().items()}
 
@@ -106,7 +98,7 @@ class Validation(Callback):
         """Keep good weights of a training that went wrong before its first validation."""
         if not isinstance(exception, TrainingError) or not trainer.is_global_zero or self._first is None:
             return
-        assert isinstance(pl_module, LanguageTask)
+        assert isinstance(pl_module, GradientTask)
         # The step before may have spoilt the weights although they are finite: then the first ones are the last good.
-        is_good = math.isfinite(self.judge().nats_per_token)
+        is_good = math.isfinite(self.judge().loss)
         self.run.save_weights(pl_module.model.state_dict() if is_good else self._first)

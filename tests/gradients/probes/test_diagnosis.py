@@ -17,7 +17,7 @@ from recur.gradients.probes.activity import Activity
 from recur.gradients.probes.layer_probe import LayerProbe
 from recur.gradients.probes.reach import Reach
 from recur.models.options import LanguageModelOptions
-from recur.train.options import TrainingOptions
+from recur.train.options import LanguageTrainingOptions
 
 STEPS = 64
 
@@ -181,7 +181,7 @@ def test_rows_of_unlike_lengths_are_no_illness() -> None:
 
 def test_advice_names_what_can_be_chosen() -> None:
     """First options that `recur train` has too, then of layers in Python those that a layer at hand takes."""
-    known = {field.name for options in (TrainingOptions, LanguageModelOptions) for field in fields(options)}
+    known = {field.name for options in (LanguageTrainingOptions, LanguageModelOptions) for field in fields(options)}
     ill = [
         *diagnose(made({0: 1.0, 32: 99.0}), Training(clipped=1.0, update=1.0)),
         *diagnose(made({0: 1.0, 32: 1e-9}, saturated=1.0, dead=1.0), Training(update=1e-9)),

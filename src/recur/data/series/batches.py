@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +35,27 @@ class SeriesBatches(ABC):
         self.num_items, self.batch_size, self.seed = num_items, batch_size, seed
         self._epoch = self._position = 0
         self._resume_at: int | None = None
+        self._rank, self._count = 0, 1
+
+    def shared(self, rank: int, count: int) -> Self:
+        """Return what one of several processes reads: every `count`-th item of each batch, beginning at `rank`.
+
+        All have the same number of items in every batch. Where the last one of an epoch has too few, it is filled up
+        with items from the epoch's beginning.
+
+        Raises:
+            OptionError: The items of a batch cannot be shared equally, or there is no such process.
+        """
+        if not (is_whole(count, 1) and is_whole(rank, 0) and rank < count):
+            raise OptionError(f"rank: expected a number from 0 to below count, {count!r}, got {rank!r}.")
+        if self.batch_size % count:
+            raise OptionError(
+                f"batch_size: {self.batch_size} cannot be shared equally by {count} processes; give a multiple of "
+                f"{count}."
+            )
+        share = copy.copy(self)
+        share._rank, share._count = rank, count
+        return share
 
     def __len__(self) -> int:
         """Number of batches of an epoch."""
@@ -47,13 +69,19 @@ class SeriesBatches(ABC):
         for number in range(first, len(self)):
             # Counted before it is handed out: a state saved while this batch is trained on goes on after it.
             self._position = number + 1
-            yield self._batch(order[number * self.batch_size : (number + 1) * self.batch_size])
+            yield self._batch(self._own(order[number * self.batch_size : (number + 1) * self.batch_size], order))
         self._position, self._epoch = 0, self._epoch + 1
 
     def _order(self) -> NDArray[np.int64]:
         if self.seed is None:
             return np.arange(self.num_items)
         return np.random.default_rng([self.seed, self._epoch]).permutation(self.num_items)
+
+    def _own(self, items: NDArray[np.int64], order: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return this process's items of a batch."""
+        if self._count == 1:
+            return items
+        return np.concatenate([items, np.resize(order, -len(items) % self._count)])[self._rank :: self._count]
 
     @abstractmethod
     def _batch(self, items: NDArray[np.int64]) -> SeriesBatch:

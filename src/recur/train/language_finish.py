@@ -1,4 +1,4 @@
-"""What comes after training: the best weights judged on the held-out parts, and the report."""
+"""What comes after training a language model: the best weights judged on the held-out parts, and the report."""
 
 from __future__ import annotations
 
@@ -8,19 +8,18 @@ from typing import Any
 
 from recur import report
 from recur.data.corpus import Corpus, Part
-from recur.errors import Interrupted, TrainingError
+from recur.errors import TrainingError
 from recur.run import RunFolder
 from recur.tasks import judgement
 from recur.tasks.trained_language import load
-from recur.train import processes
 from recur.train.display import Display
 
 EVALUATION_TOKENS = 1_000_000
 """Tokens of a held-out part that are judged at the end of a training; `recur evaluate` judges all."""
 
 
-def finish_alone(run: RunFolder, text: Corpus, display: Display, device: str) -> RunFolder:
-    """Judge and report in the first process only, and say how to go on when that is interrupted.
+def judge_and_report(run: RunFolder, text: Corpus, display: Display, device: str) -> None:
+    """Judge the best weights on the held-out parts, and write `evaluation.json` and the report.
 
     Args:
         run: A run with its best weights.
@@ -29,23 +28,8 @@ def finish_alone(run: RunFolder, text: Corpus, display: Display, device: str) ->
         device: Where the model computes, which is where it was trained.
 
     Raises:
-        Interrupted: Ctrl-C; the training itself is saved.
         TrainingError: The figures are not finite.
     """
-    if not processes.is_first():
-        raise SystemExit(0)
-    try:
-        return _finish(run, text, display, device)
-    except KeyboardInterrupt as error:
-        raise Interrupted(
-            f"interrupted after the training, all is saved; judge it with: recur train --resume {run.path}"
-        ) from error
-    finally:
-        display.stop()
-
-
-def _finish(run: RunFolder, text: Corpus, display: Display, device: str) -> RunFolder:
-    """Judge the best weights on the held-out parts, write `evaluation.json` and the report."""
     trained = load(run, device=device)
     against = judgement.baselines(text.train, text.tokenizer.vocabulary_size)
     partly_counted = judgement.partly_counted(text.train)
@@ -90,7 +74,6 @@ def _finish(run: RunFolder, text: Corpus, display: Display, device: str) -> RunF
         evaluation["surprising"] = judgement.surprising_passages(trained, ids, nats)
     run.write_json("evaluation.json", evaluation)
     report.write_report(run)
-    return run
 
 
 def _judging(display: Display, total: int) -> Callable[[int], None]:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from recur.gradients import WindowLengths
-from recur.train.options import TrainingOptions
-from recur.train.windows import cut_by, lengths_of
+from recur.train.language_windows import cut_by, lengths_of
+from recur.train.options import LanguageTrainingOptions
 
 
 def test_of_one_length_unless_told_otherwise() -> None:
-    assert lengths_of(TrainingOptions(window=64)) == cut_by(TrainingOptions(window=64, reach=128)) == 64
+    assert lengths_of(LanguageTrainingOptions(window=64)) == cut_by(LanguageTrainingOptions(window=64, reach=128)) == 64
 
 
 def test_the_reach_bounds_random_lengths_only_where_it_is_more_than_a_window() -> None:
     def law(**options: int) -> WindowLengths:
-        found = lengths_of(TrainingOptions(vary_window=True, **options))
+        found = lengths_of(LanguageTrainingOptions(vary_window=True, **options))
         assert isinstance(found, WindowLengths)
         return found
 
@@ -24,7 +24,7 @@ def test_the_reach_bounds_random_lengths_only_where_it_is_more_than_a_window() -
 
 def test_random_windows_are_a_function_of_the_seed_and_the_epoch() -> None:
     def lengths(epoch: int, **options: int) -> list[int]:
-        cut = cut_by(TrainingOptions(window=16, vary_window=True, **options))
+        cut = cut_by(LanguageTrainingOptions(window=16, vary_window=True, **options))
         assert not isinstance(cut, int)
         return cut(2249, epoch)
 

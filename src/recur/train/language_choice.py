@@ -1,4 +1,4 @@
-"""Defaults that depend on the text, the time and the machine: size of the model, batch, learning rate.
+"""Defaults of language models by the text, the time and the machine: size of the model, batch, learning rate.
 
 They were found by measurement; `docs/tasks/language.md` has the figures.
 """
@@ -9,7 +9,7 @@ import math
 from dataclasses import replace
 
 from recur.models.options import LanguageModelOptions
-from recur.train.options import CLIPPING, TrainingOptions
+from recur.train.options import CLIPPING, LanguageTrainingOptions
 
 DEFAULT_MINUTES = 10.0
 
@@ -27,12 +27,12 @@ _GPU_WORTH = 30.0
 
 def choose(
     model: LanguageModelOptions,
-    training: TrainingOptions,
+    training: LanguageTrainingOptions,
     *,
     num_tokens: int,
     vocabulary_size: int,
     has_gpu: bool,
-) -> tuple[LanguageModelOptions, TrainingOptions]:
+) -> tuple[LanguageModelOptions, LanguageTrainingOptions]:
     """Return both options with every None replaced by a value.
 
     Args:
@@ -92,7 +92,9 @@ def _embedding_dropout(vocabulary_size: int, dropout: float) -> float:
     return 0.0 if vocabulary_size <= _FEW_TOKENS else dropout
 
 
-def _epochs(training: TrainingOptions, worth: float, hidden_size: int, num_tokens: int, tokens_per_step: int) -> float:
+def _epochs(
+    training: LanguageTrainingOptions, worth: float, hidden_size: int, num_tokens: int, tokens_per_step: int
+) -> float:
     """Return about how often the text will be read through."""
     epochs = []
     if training.max_epochs is not None:

@@ -20,9 +20,9 @@ import recur
 from recur.data.options import CorpusOptions
 from recur.errors import DataError, OptionError, RunError
 from recur.tasks.language import LanguageTask
-from recur.train import fit, pace, preparation, processes
-from recur.train.fit import train_language_model
-from recur.train.options import TrainingOptions
+from recur.train import language, pace, preparation, processes
+from recur.train.language import train_language_model
+from recur.train.options import LanguageTrainingOptions
 
 no_report = pytest.mark.usefixtures("no_report")
 
@@ -326,7 +326,7 @@ def test_tensorboard_that_is_not_installed(train: Any, monkeypatch: pytest.Monke
         train(tensorboard=True)
 
 
-def test_a_text_too_short_for_a_window(tmp_path: Path, training: TrainingOptions, console: Any) -> None:
+def test_a_text_too_short_for_a_window(tmp_path: Path, training: LanguageTrainingOptions, console: Any) -> None:
     short = tmp_path / "short.txt"
     short.write_text("abcd" * 20)
     with pytest.raises(DataError, match=r"short"):
@@ -338,7 +338,7 @@ def test_another_task_is_refused(train: Any, console: Any) -> None:
     run = train(max_steps=5)
     run.write_json("config.json", {**run.config(), "task": "forecast"})
     with pytest.raises(RunError, match=r"is a run of task 'forecast', expected 'language'\.$"):
-        fit.resume_language_model(run.path, console=console)
+        language.resume_language_model(run.path, console=console)
 
 
 def test_under_torchrun_each_machine_has_its_own_number_of_processes(monkeypatch: pytest.MonkeyPatch) -> None:

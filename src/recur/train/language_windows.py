@@ -1,4 +1,4 @@
-"""The windows that a training reads: of one length, or of random ones that the seed and the epoch alone decide."""
+"""The windows that a language model learns from: of one length, or of random ones that seed and epoch alone decide."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import numpy as np
 import torch
 
 from recur.gradients.truncation.window_lengths import WindowLengths
-from recur.train.options import TrainingOptions
+from recur.train.options import LanguageTrainingOptions
 
 
-def lengths_of(training: TrainingOptions) -> int | WindowLengths:
+def lengths_of(training: LanguageTrainingOptions) -> int | WindowLengths:
     """Return the steps of a window, or the law of their random lengths.
 
     Args:
@@ -26,7 +26,7 @@ def lengths_of(training: TrainingOptions) -> int | WindowLengths:
     return WindowLengths(training.window, most=min(law.longest, training.reach))
 
 
-def cut_by(training: TrainingOptions) -> int | Callable[[int, int], list[int]]:
+def cut_by(training: LanguageTrainingOptions) -> int | Callable[[int, int], list[int]]:
     """Return how `TokenStreams` cuts an epoch, the same in all processes and after every resume."""
     lengths = lengths_of(training)
     if isinstance(lengths, int):

@@ -10,7 +10,7 @@ import pytest
 
 from recur.errors import TrainingError
 from recur.tasks import judgement
-from recur.train import finish
+from recur.train import language_finish
 
 pytestmark = pytest.mark.usefixtures("no_report")
 
@@ -34,7 +34,7 @@ def test_figures_that_are_not_finite_are_an_error(
 
 
 def test_a_long_text_is_judged_in_part_and_that_is_said(train: Any, console: Any, monkeypatch: Any) -> None:
-    monkeypatch.setattr(finish, "EVALUATION_TOKENS", 300)
+    monkeypatch.setattr(language_finish, "EVALUATION_TOKENS", 300)
     monkeypatch.setattr(judgement, "LARGEST_BASELINE", 8000)
     run = train(max_steps=5)
     found = run.read_json("evaluation.json")

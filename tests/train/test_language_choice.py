@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from recur.cli.parser import field_documents
 from recur.models.options import LanguageModelOptions
-from recur.train.choice import DEFAULT_MINUTES, choose
-from recur.train.options import TrainingOptions
+from recur.train.language_choice import DEFAULT_MINUTES, choose
+from recur.train.options import LanguageTrainingOptions
 
 MILLION = 1_000_000
 
@@ -23,10 +23,10 @@ def chosen(
     model: dict[str, Any] | None = None,
     vocabulary_size: int = 66,
     **training: Any,
-) -> tuple[LanguageModelOptions, TrainingOptions]:
+) -> tuple[LanguageModelOptions, LanguageTrainingOptions]:
     return choose(
         LanguageModelOptions(**(model or {})),
-        TrainingOptions(**training),
+        LanguageTrainingOptions(**training),
         num_tokens=num_tokens,
         vocabulary_size=vocabulary_size,
         has_gpu=has_gpu,
@@ -34,8 +34,8 @@ def chosen(
 
 
 def chosen_again(
-    model: LanguageModelOptions, training: TrainingOptions, num_tokens: int, has_gpu: bool
-) -> tuple[LanguageModelOptions, TrainingOptions]:
+    model: LanguageModelOptions, training: LanguageTrainingOptions, num_tokens: int, has_gpu: bool
+) -> tuple[LanguageModelOptions, LanguageTrainingOptions]:
     return choose(model, training, num_tokens=num_tokens, vocabulary_size=66, has_gpu=has_gpu)
 
 

@@ -1,0 +1,125 @@
+"""Which task `recur train` is asked for: said, of the run that goes on, or guessed from DATA."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import yaml
+
+from recur.errors import OptionError, RunError
+from recur.run import RunFolder
+from recur.train.table import TASKS
+
+
+@dataclass(frozen=True, kw_only=True)
+class Glance:
+    """What arguments say before it is known which options there are.
+
+    Attributes:
+        task: The last --task, on the command line or else in a configuration file.
+        resume: Likewise --resume.
+        data: DATA; of a configuration file where the command line has none.
+    """
+
+    task: str | None
+    resume: str | None
+    data: tuple[str, ...]
+
+    @classmethod
+    def at(cls, arguments: Sequence[str], flags: frozenset[str]) -> Glance:
+        """Return what is seen in `arguments`.
+
+        Args:
+            arguments: Of the command.
+            flags: The options that take no value, such as "--overwrite".
+
+        Example:
+            >>> Glance.at(["--overwrite", "a.txt", "--seed", "3", "--task=language"], frozenset({"--overwrite"}))
+            Glance(task='language', resume=None, data=('a.txt',))
+        """
+        values: dict[str, list[str]] = {"--task": [], "--resume": [], "--config": []}
+        data: list[str] = []
+        left = list(arguments)
+        while left:
+            argument = left.pop(0)
+            if argument == "--":
+                data += left
+                break
+            if argument == "-" or not argument.startswith("-"):
+                data.append(argument)
+                continue
+            name, is_joined, value = argument.partition("=")
+            if not is_joined and name not in flags and left:
+                value = left.pop(0)
+            values.setdefault(name, []).append(value)
+        from_files: dict[str, Any] = {}
+        for path in values["--config"]:
+            from_files |= _content(path)
+        return cls(
+            task=_text(values["--task"][-1] if values["--task"] else from_files.get("task")),
+            resume=_text(values["--resume"][-1] if values["--resume"] else from_files.get("resume")),
+            data=tuple(data or _names(from_files)),
+        )
+
+
+def _content(path: str) -> dict[str, Any]:
+    """Return what a configuration file says; nothing where it is none, which the parser will tell."""
+    try:
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _names(content: dict[str, Any]) -> list[str]:
+    data = content.get("data")
+    names = data if isinstance(data, list) else [data]
+    return [name for name in names if isinstance(name, str)]
+
+
+def flags_of(options: Iterable[type[Any]]) -> frozenset[str]:
+    """Return the options without a value that dataclasses make."""
+    names: set[str] = set()
+    for each in options:
+        hints = get_type_hints(each)
+        names |= {field.name for field in fields(each) if hints[field.name] is bool}
+    return frozenset("--" + name.replace("_", "-") for name in names)
+
+
+def choose_task(glance: Glance) -> tuple[str, str]:
+    """Return the name of the task, and why it was guessed, or nothing where it was not.
+
+    Raises:
+        OptionError: There is no such task.
+    """
+    if glance.task is not None:
+        if glance.task not in TASKS:
+            raise OptionError(f"there is no task {glance.task!r}; this version knows: {', '.join(TASKS)}.")
+        return glance.task, ""
+    if glance.resume is not None:
+        return _task_of_run(glance.resume), ""
+    first = next(iter(TASKS))
+    if not glance.data:
+        return first, ""
+    for name, task in TASKS.items():
+        reason = task.recognises(glance.data)
+        if reason:
+            return name, reason
+    return first, "no other task takes such data"
+
+
+def _task_of_run(path: str) -> str:
+    """Return the task of a run, or the first one where that cannot be told, which resuming will say."""
+    first = next(iter(TASKS))
+    try:
+        name = RunFolder.open(path).config().get("task")
+    except RunError:
+        return first
+    return name if isinstance(name, str) and name in TASKS else first

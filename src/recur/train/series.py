@@ -1,0 +1,103 @@
+"""The job of training a network on series, whatever it tells of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from recur.data.series.batches import SeriesBatches
+from recur.gradients.randomness import Randomness
+from recur.tasks.series_task import SeriesTask
+from recur.train.checkpoint import Gather
+from recur.train.display import Display
+from recur.train.job import Job, Judged, Share, Throughput, gradient_options
+from recur.train.options import SeriesTrainingOptions
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SeriesJob(Job):
+    """A network that is to be trained on windows of series, or on whole series.
+
+    Attributes:
+        run: The run folder, with its `config.json`.
+        training: With every value chosen, see `recur.train.series_choice`.
+        build: Returns the network, with a method `loss(batch)`, its weights freshly drawn.
+        batches: The training part, in an order of its own for each epoch; of all processes.
+        judge: Judges the network, which is in evaluation mode and records no gradient, on the validation part. What it
+            draws does not change the training.
+        judge_best: Judges the best weights on the held-out parts, writes `evaluation.json` and the report.
+        unit: What an item of the batches is called.
+        has_unused_parameters: Whether some parameters take no part in some steps, which several processes must know.
+    """
+
+    training: SeriesTrainingOptions
+    build: Callable[[], nn.Module]
+    batches: SeriesBatches
+    judge: Callable[[Any], Judged]
+    judge_best: Callable[[Display], None]
+    unit: Literal["windows", "series"] = "windows"
+    has_unused_parameters: bool = False
+
+    def network(self) -> nn.Module:
+        """Return the network with freshly drawn weights."""
+        return self.build()
+
+    def share(self, network: nn.Module, rank: int, count: int) -> Share:
+        """Return what the process of number `rank` of `count` does, on its own items of every batch.
+
+        Raises:
+            OptionError: The items of a batch cannot be shared equally.
+        """
+        return Share(
+            task=SeriesTask(network, **gradient_options(self.training)),
+            batches=self.batches.shared(rank, count),
+            carried=AgreedOrder(self.batches),
+            judge=lambda: self._judged(network),
+            throughput=Throughput(unit=self.unit, count=lambda batch: len(batch.lengths)),
+            has_unused_parameters=self.has_unused_parameters,
+        )
+
+    def finish(self, display: Display) -> None:
+        """Judge the best weights."""
+        self.judge_best(display)
+
+    def _judged(self, network: nn.Module) -> Judged:
+        was_training = network.training
+        network.eval()
+        with torch.no_grad(), Randomness.kept(*network.parameters()):
+            judged = self.judge(network)
+        network.train(was_training)
+        return judged
+
+
+@dataclass(frozen=True, eq=False)
+class AgreedOrder:
+    """Nothing is carried from batch to batch, but a resumed training must see the same items in the same order.
+
+    Args:
+        batches: Of all processes.
+    """
+
+    batches: SeriesBatches
+
+    def saved(self, gather: Gather | None) -> dict[str, Any]:
+        """Return what the order depends on: number of items, batch size, seed."""
+        return {name: value for name, value in self.batches.state_dict().items() if name not in ("epoch", "position")}
+
+    def restore(self, saved: Mapping[str, Any], rank: int, count: int) -> None:
+        """Do nothing: the number of the step tells which batch is next."""
+
+    def misfit(self, saved: Mapping[str, Any]) -> str:
+        """Return which of these is another one here."""
+        here = self.saved(None)
+        for name, what in (("items", "number of items"), ("batch_size", "batch size"), ("seed", "seed of the order")):
+            if saved[name] != here[name]:
+                return f"its {what} is {saved[name]}, expected {here[name]}"
+        return ""
+
+    def to(self, device: torch.device) -> None:
+        """Do nothing."""

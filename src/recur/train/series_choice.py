@@ -1,0 +1,82 @@
+"""Defaults of trainings on series by how many windows or series there are: batch, learning rate, how long."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+from recur.train.options import BOUNDS, CLIPPING, SeriesTrainingOptions
+
+DEFAULT_MINUTES = 5.0
+"""At most; small data are done long before."""
+
+_STEPS = 5000
+"""Steps that a training takes in all, unless its epochs are long or the data few."""
+
+_MOST_EPOCHS, _LEAST_EPOCHS = 1000, 3
+"""Even few series need their steps, and take only seconds; of many, windows that overlap need not all be seen often."""
+
+_LEAST_BATCH, _MOST_BATCH, _MOST_BATCH_OF_GPU = 8, 128, 512
+_STEPS_PER_EPOCH = 32
+"""A batch grows only as long as an epoch keeps so many steps."""
+
+_RATE, _MOST_RATE = 2e-3, 4e-3
+"""Of a batch of 32 rows; it grows with the square root of the batch, whose gradient is that much less noisy."""
+
+_LEAST_PATIENCE, _PATIENT_SHARE = 10, 1 / 3
+"""What a small validation part tells is noisy, and the decay of the learning rate brings much of the gain near the end."""
+
+_BETWEEN_VALIDATIONS = (25, 500)
+"""Steps between two validations at least, as each takes as long as some steps, and at most."""
+
+
+def choose(training: SeriesTrainingOptions, *, num_items: int, has_gpu: bool) -> SeriesTrainingOptions:
+    """Return the options with every None replaced by a value, but for bounds where another one is given.
+
+    Args:
+        training: As the user gave them; `devices` is the number of processes.
+        num_items: Windows, or whole series, of the training part.
+        has_gpu: Whether training runs on a GPU.
+
+    Example:
+        >>> chosen = choose(SeriesTrainingOptions(), num_items=35_000, has_gpu=False)
+        >>> chosen.batch_size, chosen.max_epochs, chosen.validate_every, chosen.learning_rate
+        (128, 19, 274, 0.004)
+    """
+    batch_size = training.batch_size or _batch_size(num_items, training.devices, has_gpu)
+    steps_per_epoch = max(1, math.ceil(num_items / batch_size))
+    if all(getattr(training, name) is None for name in BOUNDS):
+        epochs = min(max(math.ceil(_STEPS / steps_per_epoch), _LEAST_EPOCHS), _MOST_EPOCHS)
+        training = replace(training, max_minutes=DEFAULT_MINUTES, max_epochs=epochs)
+    validate_every = training.validate_every or _validate_every(steps_per_epoch)
+    return replace(
+        training,
+        batch_size=batch_size,
+        learning_rate=training.learning_rate or min(_RATE * math.sqrt(batch_size / 32), _MOST_RATE),
+        clip_norm=1.0 if all(getattr(training, name) is None for name in CLIPPING) else training.clip_norm,
+        validate_every=validate_every,
+        patience=_patience(training, steps_per_epoch, validate_every)
+        if training.patience is None
+        else training.patience,
+    )
+
+
+def _batch_size(num_items: int, devices: int, has_gpu: bool) -> int:
+    size, most = _LEAST_BATCH, _MOST_BATCH_OF_GPU if has_gpu else _MOST_BATCH
+    while size < most and num_items // (2 * size) >= _STEPS_PER_EPOCH:
+        size *= 2
+    return max(size // devices, 1) * devices
+
+
+def _patience(training: SeriesTrainingOptions, steps_per_epoch: int, validate_every: int) -> int:
+    steps = [] if training.max_steps is None else [training.max_steps]
+    steps += [] if training.max_epochs is None else [training.max_epochs * steps_per_epoch]
+    return max(_LEAST_PATIENCE, math.ceil(_PATIENT_SHARE * min(steps, default=0) / validate_every))
+
+
+def _validate_every(steps_per_epoch: int) -> int:
+    """Return whole epochs where they are short, and an equal part of an epoch where it is long."""
+    least, most = _BETWEEN_VALIDATIONS
+    if steps_per_epoch < least:
+        return math.ceil(least / steps_per_epoch) * steps_per_epoch
+    return math.ceil(steps_per_epoch / math.ceil(steps_per_epoch / most))

@@ -1,0 +1,120 @@
+"""The table of tasks that can be trained. No torch here: the command line reads it for its help and for its guess."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from recur.data.options import CorpusOptions
+from recur.data.text import check_found
+from recur.models.options import LanguageModelOptions
+from recur.train.options import LanguageTrainingOptions
+
+if TYPE_CHECKING:
+    from recur.run import RunFolder
+    from recur.train.display import Display
+    from recur.train.job import Job
+
+_TABLES = (".csv", ".tsv", ".parquet", ".pq", ".arrow", ".feather", ".ipc", ".ts", ".npy", ".npz")
+"""Suffixes of files that hold series rather than text; those of text may be followed by .gz."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """A kind of problem: what it is, what a user may choose, and where its code is.
+
+    Code that needs torch is named as "module:function", so that the table loads without it.
+
+    Attributes:
+        about: What it does, in one line.
+        data: What DATA is, for the help.
+        options: Dataclasses of options by the name of the training function's argument, which is also the title of
+            their group in the help; "training" is one of them.
+        recognises: Returns why DATA looks like this task's, such as "book.txt is text"; nothing where it does not.
+        check: Raises a `DataError` where DATA, or files that the options name, are missing, before torch is loaded;
+            takes DATA and the options by argument.
+        train: The function that trains: (data, *, out, overwrite, console, and the options) -> RunFolder.
+        job: The function that opens the job of a run folder: (run, display) -> Job.
+        show: The function by which the command line shows the figures of a finished run, and what to do next: (path).
+    """
+
+    about: str
+    data: str
+    options: Mapping[str, type[Any]]
+    recognises: Callable[[Sequence[str]], str]
+    check: Callable[[Sequence[str], Mapping[str, Any]], None]
+    train: str
+    job: str
+    show: str
+
+    def open_job(self, run: RunFolder, display: Display) -> Job:
+        """Return the job of a run folder.
+
+        Raises:
+            RunError: The folder is damaged, or its data have changed.
+        """
+        job: Job = function_of(self.job)(run, display)
+        return job
+
+
+def function_of(name: str) -> Callable[..., Any]:
+    """Return the function that is called "module:function"."""
+    module, _, function = name.partition(":")
+    found: Callable[..., Any] = getattr(importlib.import_module(module), function)
+    return found
+
+
+def holds_tables(source: str) -> bool:
+    """Return whether a file is of a kind that holds series, or a folder has no other files but such.
+
+    Args:
+        source: Name of a file or folder, or "-".
+    """
+    path = Path(source)
+    try:
+        if not path.is_dir():
+            return _suffix(path) in _TABLES
+        files = [entry for entry in path.iterdir() if not entry.name.startswith(".") and entry.is_file()]
+    except OSError:
+        # Whoever reads it says so.
+        return False
+    return bool(files) and all(_suffix(file) in _TABLES for file in files)
+
+
+def _suffix(path: Path) -> str:
+    return Path(path.name.lower().removesuffix(".gz")).suffix
+
+
+def _why_text(sources: Sequence[str]) -> str:
+    """Return why DATA is text: nothing in it is a table."""
+    if any(holds_tables(source) for source in sources):
+        return ""
+    first = "standard input" if sources[0] == "-" else sources[0]
+    return f"{first} is no table"
+
+
+def _check_texts(sources: Sequence[str], options: Mapping[str, Any]) -> None:
+    corpus: CorpusOptions = options["corpus"]
+    check_found([source for source in (*sources, corpus.valid, corpus.test) if source is not None])
+
+
+TASKS: dict[str, Task] = {
+    "language": Task(
+        about="a language model of text, by characters, bytes or pieces of words",
+        data="text files, also .gz; folders; or - for standard input",
+        options={
+            "corpus": CorpusOptions,
+            "model": LanguageModelOptions,
+            "training": LanguageTrainingOptions,
+        },
+        recognises=_why_text,
+        check=_check_texts,
+        train="recur.train.language:train_language_model",
+        job="recur.train.language:open_job",
+        show="recur.cli.figures:show_evaluation",
+    ),
+}
+"""Each task by the name that `--task` and `config.json` have for it; the first is the one whose help is shown."""

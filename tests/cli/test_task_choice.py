@@ -1,0 +1,208 @@
+"""Which task `recur train` takes: said, configured, of the run that goes on, or guessed."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from recur.cli.task_choice import Glance, choose_task, flags_of
+from recur.errors import OptionError
+from recur.models.options import LanguageModelOptions
+from recur.run import FORMAT, RunFolder
+from recur.train.options import LanguageTrainingOptions, SeriesTrainingOptions
+from recur.train.table import TASKS, Task, holds_tables
+
+FLAGS = frozenset({"--overwrite", "--help"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToyOptions:
+    """Options of a task that is none."""
+
+    history: int = 24
+    """Steps to read."""
+
+    is_wide: bool = False
+    """Whether each column is a series."""
+
+
+CALLS: list[tuple[Any, dict[str, Any]]] = []
+
+
+def train_toy(data: Any, *, out: str | None, overwrite: bool, console: Any, **options: Any) -> RunFolder:
+    CALLS.append((data, {"out": out, "overwrite": overwrite, **options}))
+    run = RunFolder.create(Path(out or "toy"), overwrite=overwrite)
+    run.write_json("config.json", {"format": FORMAT, "task": "toy", "training": {}})
+    return run
+
+
+def show_toy(path: Path) -> None:
+    sys.stdout.write(f"all about {path}\n")
+
+
+def check_toy(data: Any, options: Any) -> None:
+    if options["model"].history == 13:
+        raise OptionError("history must not be 13.")
+
+
+TOY = Task(
+    about="a toy that forecasts nothing",
+    data="tables of numbers",
+    options={"model": ToyOptions, "training": SeriesTrainingOptions},
+    recognises=lambda sources: f"{sources[0]} is a table" if all(holds_tables(name) for name in sources) else "",
+    check=check_toy,
+    train=f"{__name__}:train_toy",
+    job=f"{__name__}:train_toy",
+    show=f"{__name__}:show_toy",
+)
+
+
+@pytest.fixture
+def toy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(TASKS, "toy", TOY)
+    CALLS.clear()
+
+
+# --- a glance at the arguments ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ("a.txt b.txt", (None, None, ("a.txt", "b.txt"))),
+        ("--seed 3 a.txt --overwrite b.txt --dropout=0.5", (None, None, ("a.txt", "b.txt"))),
+        ("--task toy --task=language -", ("language", None, ("-",))),
+        ("a.txt --task", (None, None, ("a.txt",))),
+        ("--resume runs/a --max-steps 3", (None, "runs/a", ())),
+        ("--overwrite -- --seed a", (None, None, ("--seed", "a"))),
+        ("", (None, None, ())),
+    ],
+)
+def test_what_is_seen_at_a_glance(arguments: str, expected: tuple[Any, ...]) -> None:
+    glance = Glance.at(arguments.split(), FLAGS)
+    assert (glance.task, glance.resume, glance.data) == expected
+
+
+def test_configuration_files_are_seen_too(folder: Path) -> None:
+    Path("one.yaml").write_text("task: toy\ndata: a.csv\nseed: 3\n")
+    Path("two.yaml").write_text("data: [b.csv, c.csv, 3]\n")
+    for arguments, expected in (
+        ("--config one.yaml", ("toy", ("a.csv",))),
+        ("--config=one.yaml --config two.yaml", ("toy", ("b.csv", "c.csv"))),
+        ("d.csv --config one.yaml --task language", ("language", ("d.csv",))),
+    ):
+        glance = Glance.at(arguments.split(), FLAGS)
+        assert (glance.task, glance.data) == expected
+
+
+@pytest.mark.parametrize("content", ["- one\n", "data: [1\n", "task: 3\ndata: 5\n", "", "\x00"])
+def test_files_that_are_none_are_left_to_the_parser(content: str, folder: Path) -> None:
+    Path("own.yaml").write_text(content)
+    assert Glance.at(["--config", "own.yaml"], FLAGS) == Glance(task=None, resume=None, data=())
+    assert Glance.at(["--config", "no.yaml"], FLAGS) == Glance(task=None, resume=None, data=())
+
+
+def test_flags_are_the_options_without_a_value() -> None:
+    found = flags_of([LanguageModelOptions, LanguageTrainingOptions, ToyOptions])
+    assert found == {"--residual", "--tied", "--vary-window", "--tensorboard", "--is-wide"}
+
+
+# --- the choice -------------------------------------------------------------------------------------------------------
+
+
+def chosen(data: tuple[str, ...] = (), task: str | None = None, resume: str | None = None) -> tuple[str, str]:
+    return choose_task(Glance(task=task, resume=resume, data=data))
+
+
+@pytest.mark.usefixtures("toy")
+def test_a_task_is_guessed_from_the_data_with_a_reason() -> None:
+    assert chosen(("book.txt",)) == ("language", "book.txt is no table")
+    assert chosen(("meter.csv", "other.parquet")) == ("toy", "meter.csv is a table")
+    assert chosen(("meter.csv", "book.txt")) == ("language", "no other task takes such data")
+    assert chosen(("book.txt",), task="toy") == ("toy", "")
+    assert chosen() == ("language", "")
+
+
+def test_without_a_task_for_tables_they_are_text() -> None:
+    assert chosen(("meter.csv",)) == ("language", "no other task takes such data")
+
+
+@pytest.mark.usefixtures("toy")
+def test_the_task_of_a_run_that_goes_on_is_its_own(folder: Path) -> None:
+    train_toy([], out="run", overwrite=False, console=None)
+    assert chosen(resume="run") == ("toy", "")
+    RunFolder("run").write_json("config.json", {"format": FORMAT, "task": "other"})
+    assert chosen(resume="run") == ("language", ""), "resuming says what is wrong"
+    assert chosen(resume="nowhere") == ("language", "")
+
+
+@pytest.mark.usefixtures("toy")
+def test_a_task_that_is_none_is_told() -> None:
+    with pytest.raises(OptionError, match=r"^there is no task 'toi'; this version knows: language, toy\.$"):
+        chosen(("book.txt",), task="toi")
+
+
+# --- the command ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("toy")
+def test_a_table_goes_to_the_task_that_takes_it(folder: Path, recur: Any) -> None:
+    result = recur("train", "meter.csv", "--history", "7", "--is-wide", "--out", "run", "--batch-size", "3")
+    assert result.code == 0, result.err
+    assert result.err == "task     toy, as meter.csv is a table; --task chooses another\n"
+    assert result.out == "all about run\n"
+    ((data, given),) = CALLS
+    assert data == ["meter.csv"]
+    assert given == {
+        "out": "run",
+        "overwrite": False,
+        "model": ToyOptions(history=7, is_wide=True),
+        "training": SeriesTrainingOptions(batch_size=3),
+    }
+
+
+@pytest.mark.usefixtures("toy")
+def test_a_task_that_was_said_or_configured_is_not_explained(folder: Path, recur: Any) -> None:
+    Path("own.yaml").write_text("task: toy\nhistory: 5\ndata: text.txt\n")
+    for arguments in (("text.txt", "--task", "toy", "--history", "5"), ("--config", "own.yaml")):
+        result = recur("train", *arguments, "--overwrite")
+        assert result.code == 0, result.err
+        assert result.err == ""
+        assert CALLS[-1][0] == ["text.txt"]
+        assert CALLS[-1][1]["model"].history == 5
+
+
+@pytest.mark.usefixtures("toy")
+def test_complaints_are_those_of_the_task(folder: Path, recur: Any) -> None:
+    for arguments, line in (
+        (("meter.csv", "--histry", "3"), "recur train: unrecognized arguments: --histry 3; did you mean --history? "),
+        (("meter.csv", "--vary-window"), "recur train: unrecognized arguments: --vary-window"),
+        (("text.txt", "--history", "3"), "recur train: unrecognized arguments: --history 3"),
+        (("meter.csv", "--history", "13"), "recur: history must not be 13."),
+        (("--task", "toy"), "recur: train needs DATA: tables of numbers; or --resume RUN."),
+    ):
+        result = recur("train", *arguments)
+        assert result.code == 2
+        assert result.complaint.startswith(line)
+    assert CALLS == []
+
+
+@pytest.mark.usefixtures("toy")
+def test_help_is_that_of_a_task_and_names_the_others(recur: Any) -> None:
+    language = " ".join(recur("train", "--help").out.split())
+    assert "--vary-window" in language
+    assert "--history" not in language
+    assert "`recur train --task toy --help` shows those of a toy that forecasts nothing." in language
+    toy = " ".join(recur("train", "--task", "toy", "--help").out.split())
+    assert "--history HISTORY Steps to read. (default: 24)" in toy
+    assert "--vary-window" not in toy
+    assert "`recur train --task language --help`" in toy
+    assert recur("train", "meter.csv", "--help").out == recur("train", "--task", "toy", "--help").out
+
+
+def test_with_one_task_help_names_no_other(recur: Any) -> None:
+    assert "--help` shows" not in recur("train", "--help").out

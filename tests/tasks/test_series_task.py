@@ -1,0 +1,66 @@
+"""What training asks of any network for series."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from recur.data.series import Panel, Part, SeriesBatch, Windows
+from recur.tasks.series_task import SeriesTask
+
+
+class Mean(nn.Module):
+    """Tells the next value from the mean of the last ones."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Linear(1, 3)
+        self.head = nn.Linear(3, 1)
+
+    def loss(self, batch: SeriesBatch) -> Tensor:
+        told = self.head(self.body(batch.x.mean(1)))
+        return ((told - batch.target[:, 0]) ** 2).mean()
+
+
+@pytest.fixture
+def batch() -> SeriesBatch:
+    panel = Panel.of_rows(["a"], [5], [[0.0], [1.0], [4.0], [9.0], [16.0]])
+    return next(iter(Windows(Part.whole(panel), history=2, horizon=1, batch_size=8)))
+
+
+def test_a_step_minimises_the_loss_of_the_network(batch: SeriesBatch) -> None:
+    network = Mean()
+    task = SeriesTask(network, learning_rate=0.1)
+    minimised = task.training_step(batch, 0)
+    expected = network.loss(batch)
+    assert torch.equal(minimised, expected)
+    assert task.loss == float(expected.detach())
+    minimised.backward()
+    assert all(parameter.grad is not None for parameter in network.parameters())
+
+
+@pytest.mark.parametrize("spoilt", [torch.inf, torch.nan])
+def test_a_loss_that_is_not_finite_has_no_finite_gradient(
+    spoilt: float, batch: SeriesBatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loss = Mean.loss
+    monkeypatch.setattr(Mean, "loss", lambda network, batch: loss(network, batch) + spoilt)
+    task = SeriesTask(Mean(), learning_rate=0.1)
+    task.training_step(batch, 0).backward()
+    assert not any(bool(torch.isfinite(parameter.grad).any()) for parameter in task.parameters())
+
+
+def test_the_head_is_the_output_layer() -> None:
+    network = Mean()
+    assert list(SeriesTask(network, learning_rate=0.1).unbounded()) == list(network.head.parameters())
+    without: Any = Mean()
+    del without.head
+    assert list(SeriesTask(without, learning_rate=0.1).unbounded()) == []
+
+
+def test_a_network_that_does_not_say_its_loss_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"^SeriesTask: Linear has no method loss\(batch\); give a network that"):
+        SeriesTask(nn.Linear(1, 1), learning_rate=0.1)

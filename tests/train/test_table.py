@@ -1,0 +1,67 @@
+"""The table of tasks: each entry is complete, and data are told apart."""
+
+from __future__ import annotations
+
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from recur.train.options import TrainingOptions
+from recur.train.table import TASKS, function_of, holds_tables
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_each_entry_names_functions_that_take_what_they_are_given(name: str) -> None:
+    task = TASKS[name]
+    assert issubclass(task.options["training"], TrainingOptions)
+    taken = set(inspect.signature(function_of(task.train)).parameters)
+    assert {"out", "overwrite", "console", *task.options} <= taken
+    assert list(inspect.signature(function_of(task.job)).parameters) == ["run", "display"]
+    assert callable(function_of(task.show))
+    assert task.about
+    assert task.data
+
+
+def test_the_table_loads_no_torch() -> None:
+    code = "import sys, recur.train.table; sys.exit('torch' in sys.modules or 'lightning' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("a.csv", True),
+        ("a.CSV.gz", True),
+        ("a.tsv", True),
+        ("a.parquet", True),
+        ("a.arrow", True),
+        ("a_TRAIN.ts", True),
+        ("a.npz", True),
+        ("a.txt", False),
+        ("a.txt.gz", False),
+        ("csv", False),
+        ("-", False),
+    ],
+)
+def test_tables_are_told_by_their_names(name: str, expected: bool) -> None:
+    assert holds_tables(name) is expected
+
+
+def test_a_folder_holds_tables_if_all_its_files_do(tmp_path: Path) -> None:
+    assert not holds_tables(str(tmp_path))
+    (tmp_path / ".hidden").touch()
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "a.csv").touch()
+    assert holds_tables(str(tmp_path))
+    (tmp_path / "notes.txt").touch()
+    assert not holds_tables(str(tmp_path))
+
+
+def test_language_takes_what_is_no_table() -> None:
+    recognises = TASKS["language"].recognises
+    assert recognises(["book.txt", "other"]) == "book.txt is no table"
+    assert recognises(["-"]) == "standard input is no table"
+    assert recognises(["book.txt", "meter.csv"]) == ""
