@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from recur.models.heads import QuantileHead as QuantileHead
     from recur.models.heads import StudentTHead as StudentTHead
     from recur.models.season import find_season as find_season
+    from recur.models.series_shape import SeriesShape as SeriesShape
 
 _ORIGINS = {
     "Baseline": ".baselines",
@@ -46,6 +47,7 @@ _ORIGINS = {
     "QuantileHead": ".heads",
     "Quantiles": ".distributions",
     "SeasonalNaive": ".baselines",
+    "SeriesShape": ".series_shape",
     "StudentT": ".distributions",
     "StudentTHead": ".heads",
     "find_season": ".season",
@@ -68,6 +70,7 @@ __all__ = [
     "QuantileHead",
     "Quantiles",
     "SeasonalNaive",
+    "SeriesShape",
     "StudentT",
     "StudentTHead",
     "find_season",
