@@ -38,7 +38,7 @@ class SeriesShape:
     """K, the last of them, which are known of the future too: the numbers of `future`."""
 
     num_calendar: int = 0
-    """The last of those, calendar features, which are never missing."""
+    """The last of all, and of those, calendar features, which are never missing."""
 
     past_sizes: tuple[int, ...] = ()
     """For each of the categories known of the past alone, how many codes there are, with 0 for missing or unseen."""
@@ -63,7 +63,8 @@ class SeriesShape:
                     raise OptionError(f"{one.name} must be a tuple of whole numbers from 1 on, not {value!r}.")
             elif not is_whole(value, 0):
                 raise OptionError(f"{one.name} must be a whole number from 0 on, not {value!r}.")
-        if self.num_targets + self.num_future > self.num_features or self.num_calendar > self.num_future:
+        least = self.num_targets + max(self.num_future, self.num_calendar)
+        if least > self.num_features or (self.horizon and self.num_calendar > self.num_future):
             raise OptionError(
                 f"num_targets, {self.num_targets}, and num_future, {self.num_future}, must fit into num_features, "
                 f"{self.num_features}, and num_calendar, {self.num_calendar}, into num_future."
@@ -91,7 +92,7 @@ class SeriesShape:
             num_features=len(channels),
             num_targets=len(schema.targets) if horizon else 0,
             num_future=len(future_channels),
-            num_calendar=len(channels) - len(schema.channels) if future_channels else 0,
+            num_calendar=len(channels) - len(schema.channels),
             past_sizes=tuple(sizes[name] for name in schema.past_categorical),
             known_sizes=tuple(sizes[name] for name in schema.known_categorical),
             static_sizes=tuple(sizes[name] for name in schema.static_categorical),
