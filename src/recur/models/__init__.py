@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from recur.models.distributions import Point as Point
     from recur.models.distributions import Quantiles as Quantiles
     from recur.models.distributions import StudentT as StudentT
+    from recur.models.forecast_network import ForecastNetwork as ForecastNetwork
+    from recur.models.forecaster_choice import choose_forecaster as choose_forecaster
+    from recur.models.forecaster_options import ForecasterOptions as ForecasterOptions
     from recur.models.heads import GaussianHead as GaussianHead
     from recur.models.heads import Head as Head
     from recur.models.heads import MixtureHead as MixtureHead
@@ -33,6 +36,8 @@ _ORIGINS = {
     "Baseline": ".baselines",
     "Distribution": ".distributions",
     "Drift": ".baselines",
+    "ForecastNetwork": ".forecast_network",
+    "ForecasterOptions": ".forecaster_options",
     "Gaussian": ".distributions",
     "GaussianHead": ".heads",
     "GaussianMixture": ".distributions",
@@ -50,12 +55,15 @@ _ORIGINS = {
     "SeriesShape": ".series_shape",
     "StudentT": ".distributions",
     "StudentTHead": ".heads",
+    "choose_forecaster": ".forecaster_choice",
     "find_season": ".season",
 }
 __all__ = [
     "Baseline",
     "Distribution",
     "Drift",
+    "ForecastNetwork",
+    "ForecasterOptions",
     "Gaussian",
     "GaussianHead",
     "GaussianMixture",
@@ -73,6 +81,7 @@ __all__ = [
     "SeriesShape",
     "StudentT",
     "StudentTHead",
+    "choose_forecaster",
     "find_season",
 ]
 

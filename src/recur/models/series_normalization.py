@@ -1,0 +1,115 @@
+"""Series at any level to numbers around zero, step by step, so that nothing is known before it comes."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from recur.models.forecaster_options import Normalize
+from recur.models.series_timeline import taken
+
+NormalizationState = tuple[Tensor, ...]
+"""What is remembered of the steps before, each (B, C)."""
+
+
+class Normalized(NamedTuple):
+    """What a network reads of targets, and what its answers are to be put through.
+
+    Attributes:
+        features: (T, B, N), zero where a value is missing.
+        loc: (T + 1, B, C): what an answer after so many steps is told from.
+        scale: (T + 1, B, C), above 0: and in which unit.
+        state: After each row's last step.
+    """
+
+    features: Tensor
+    loc: Tensor
+    scale: Tensor
+    state: NormalizationState
+
+
+class SeriesNormalization(nn.Module):
+    """Takes the level of a series out of what a network reads of its targets, and says how to put it back.
+
+    | kind | the network reads | its answer y means |
+    | --- | --- | --- |
+    | series | the value, as it was scaled for the series | y |
+    | window | (value - mean) / deviation | mean + deviation y |
+    | last | the change since the last value that was there, and (value - mean) / deviation | last value + y |
+
+    Mean and deviation are those of the steps so far, each older step counting 1 - 1 / `memory` times as much: the
+    instance normalisation of Kim et al. (2022) without the steps to come, so that it can go on with a stream. They
+    begin at the first value and 1, which count as one step. The last value is the one of Lin et al. (2023), section 3.3.
+    With "window" and "last", adding a constant to a series adds it to the forecast and changes nothing else.
+
+    Args:
+        kind: Which.
+        num_targets: C.
+        memory: Steps that mean and deviation go back over, from 1 on.
+
+    Attributes:
+        num_features: N.
+    """
+
+    def __init__(self, kind: Normalize, num_targets: int, memory: int) -> None:
+        super().__init__()
+        self.kind = kind
+        self.num_targets = num_targets
+        self.memory = memory
+        self.num_features = num_targets * (2 if kind == "last" else 1)
+
+    def forward(
+        self, values: Tensor, is_there: Tensor, lengths: Tensor, state: NormalizationState | None = None
+    ) -> Normalized:
+        """Return what is read of targets.
+
+        Args:
+            values: (T, B, C), 0 where missing.
+            is_there: (T, B, C) bool; false from each row's end on.
+            lengths: (B,), true steps of each row.
+            state: After the steps before; None if there were none.
+        """
+        if self.kind == "series":
+            zeros = values.new_zeros(len(values) + 1, *values.shape[1:])
+            return Normalized(values, zeros, torch.ones_like(zeros), ())
+        if state is None:
+            state = tuple(values.new_zeros(5, *values.shape[1:]).unbind(0))
+        first, latest, *sums = state
+        has_begun = sums[0] > 0
+        # Row r of these knows of r steps.
+        seen = torch.cat([has_begun[None], is_there])
+        order = torch.arange(len(seen), device=values.device)[:, None, None]
+        last = torch.cat([latest[None], values]).gather(0, torch.where(seen, order, 0).cummax(0).values)
+        earliest = values.gather(0, is_there.to(torch.int8).argmax(0, keepdim=True))[0] if len(values) else first
+        first = torch.where(has_begun, first, earliest)
+        mean, deviation, sums = self._moments(values, is_there, first, sums, lengths)
+        position = torch.where(is_there, (values - mean[1:]) / deviation[1:], 0)
+        end = lengths[None]
+        kept = (first, taken(last, end)[0], *sums)
+        if self.kind == "window":
+            return Normalized(position, mean, deviation, kept)
+        # The first value has nothing to have changed from.
+        had_begun = seen.cumsum(0)[:-1] > 0
+        change = torch.where(is_there & had_begun, values - last[:-1], 0)
+        return Normalized(torch.cat([change, position], 2), last, torch.ones_like(last), kept)
+
+    def _moments(
+        self, values: Tensor, is_there: Tensor, first: Tensor, sums: list[Tensor], lengths: Tensor
+    ) -> tuple[Tensor, Tensor, list[Tensor]]:
+        """Return mean and deviation after each number of steps, (T + 1, B, C), and the sums after each row's last."""
+        away = torch.where(is_there, values - first, 0)
+        terms = torch.stack([is_there.to(values.dtype), away, away.square()], -1)
+        steps = torch.arange(len(values) + 1, device=values.device)
+        keep = torch.tensor(1 - 1 / self.memory, dtype=values.dtype, device=values.device)
+        ages = steps[1:, None] - steps[None, 1:]
+        fading = torch.where(ages >= 0, keep ** ages.clamp(min=0), 0)
+        before = torch.stack(sums, -1)
+        faded = torch.tensordot(fading, terms, 1) + before * (keep ** steps[1:]).view(-1, 1, 1, 1)
+        all_sums = torch.cat([before[None], faded])
+        count, total, squares = all_sums.unbind(-1)
+        mean = total / (count + 1)
+        # Rounding apart, it is at least this, since the first value counts as a step with the spread 1.
+        variance = torch.maximum((squares + 1) / (count + 1) - mean.square(), 1 / (count + 1))
+        return first + mean, variance.sqrt(), list(taken(all_sums, lengths[None])[0].unbind(-1))
