@@ -150,9 +150,7 @@ class ForecastNetwork(nn.Module):
         }
         for what, (has, wanted) in found.items():
             if has != wanted:
-                raise ValueError(
-                    f"ForecastNetwork: the batch has {has} {what}, but the network was built for {wanted}."
-                )
+                raise ValueError(f"ForecastNetwork: the batch has {has} {what}, but the network is built for {wanted}.")
 
 
 def _width(values: Tensor | None) -> int:

@@ -57,7 +57,9 @@ class SeriesInputs(nn.Module):
         num_known: K', features of a step of which only what is known of the future is read.
 
     Example:
-        >>> shape = SeriesShape(num_features=3, num_targets=1, num_future=2, num_calendar=2, known_sizes=(8,), horizon=1)
+        >>> shape = SeriesShape(
+        ...     num_features=3, num_targets=1, num_future=2, num_calendar=2, known_sizes=(8,), horizon=1
+        ... )
         >>> inputs = SeriesInputs(shape)
         >>> inputs.num_past, inputs.num_known
         (9, 7)

@@ -41,7 +41,7 @@ class SeriesNormalization(nn.Module):
 
     Mean and deviation are those of the steps so far, each older step counting 1 - 1 / `memory` times as much: the
     instance normalisation of Kim et al. (2022) without the steps to come, so that it can go on with a stream. They
-    begin at the first value and 1, which count as one step. The last value is the one of Lin et al. (2023), section 3.3.
+    begin at the first value and 1, which count as one step. The last value is that of Lin et al. (2023), section 3.3.
     With "window" and "last", adding a constant to a series adds it to the forecast and changes nothing else.
 
     Args:

@@ -84,8 +84,8 @@ class SeriesReader(nn.Module):
     """Normalises targets, puts them beside the other inputs, and runs recurrent layers over the steps.
 
     With segments of W steps, the layers read at each step a linear map of the last W, rectified, and their state comes
-    from W steps back (Lin et al. 2023, section 3.2). So the segments that end with the last step follow each other as in
-    the paper, those that end elsewhere run beside them, and a stream can stop at any step.
+    from W steps back (Lin et al. 2023, section 3.2). So the segments that end with the last step follow each other as
+    in the paper, those that end elsewhere run beside them, and a stream can stop at any step.
 
     Args:
         options: Complete.
