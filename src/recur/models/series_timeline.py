@@ -88,25 +88,24 @@ class Timeline:
         """
         count, _, num_targets = targets.shape
 
-        def rows(values: Tensor | None, *, is_step: bool = False) -> Tensor | None:
-            if values is None:
-                return None
-            own = taken(values, place[None]) if is_step else values[None]
-            return own.repeat(1, count, *[1] * (own.dim() - 2))[slice(None) if is_step else 0]
+        def several(values: Tensor) -> Tensor:
+            return values.repeat(1, count, *[1] * (values.dim() - 2))
 
-        numbers, is_there = rows(self.numbers, is_step=True), rows(self.is_there, is_step=True)
-        assert numbers is not None
-        assert is_there is not None
+        numbers, is_there = (several(taken(each, place[None])) for each in (self.numbers, self.is_there))
         numbers[0, :, :num_targets] = targets.flatten(0, 1)
         is_there[..., :num_targets] = True
+        static, is_static_there, static_codes = (
+            None if each is None else several(each[None])[0]
+            for each in (self.static, self.is_static_there, self.static_codes)
+        )
         return Timeline(
             numbers=numbers,
             is_there=is_there,
-            codes=rows(self.codes, is_step=True),
-            static=rows(self.static),
-            is_static_there=rows(self.is_static_there),
-            static_codes=rows(self.static_codes),
-            lengths=torch.ones(numbers.shape[1], dtype=torch.int64, device=numbers.device),
+            codes=None if self.codes is None else several(taken(self.codes, place[None])),
+            static=static,
+            is_static_there=is_static_there,
+            static_codes=static_codes,
+            lengths=place.new_ones(numbers.shape[1]),
         )
 
 
