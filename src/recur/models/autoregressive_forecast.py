@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from recur.models.distributions import Distribution, Point, Quantiles
-from recur.models.forecast_heads import Told, drawn, make_head, scale_of_counts
+from recur.models.forecast_heads import Told, drawn, make_head, unit_of
 from recur.models.forecaster_options import ForecasterOptions
 from recur.models.series_reader import After, ReaderState, SeriesReader
 from recur.models.series_shape import SeriesShape
@@ -55,14 +55,14 @@ class AutoregressiveForecast(nn.Module):
             if self.options.head == "point":
                 value = self._paths(batch, timeline, known, after, reached, 1, lambda forecast, _: forecast.mean)
                 return Point(value=value[0]), reached
-            scale = self._scale(batch)
+            unit = unit_of(self.head, batch)
             generator = torch.Generator(batch.x.device)
 
             def alike(forecast: Distribution, step: int) -> Tensor:
                 values = []
                 for row in range(len(batch.x)):
                     generator.manual_seed(step)
-                    values.append(drawn(forecast[:, row], scale[row], generator))
+                    values.append(drawn(forecast[:, row], unit[row], generator))
                 return torch.stack(values, 1)
 
             paths = self._paths(batch, timeline, known, after, reached, self.options.num_paths, alike)
@@ -87,10 +87,10 @@ class AutoregressiveForecast(nn.Module):
     def paths(self, batch: SeriesBatch, num_paths: int, generator: torch.Generator | None) -> Tensor:
         """Return paths (S, B, P, C) on the scaled values, each step drawn given those before it in its path."""
         timeline, known = self._timeline(batch)
-        scale = self._scale(batch)
+        unit = unit_of(self.head, batch)
         after, reached = self._read(batch, timeline, known, None)
         return self._paths(
-            batch, timeline, known, after, reached, num_paths, lambda forecast, _: drawn(forecast, scale, generator)
+            batch, timeline, known, after, reached, num_paths, lambda forecast, _: drawn(forecast, unit, generator)
         )
 
     def _timeline(self, batch: SeriesBatch) -> tuple[Timeline, Tensor]:
@@ -110,12 +110,6 @@ class AutoregressiveForecast(nn.Module):
         """Return what comes next, on the scaled values."""
         forecast: Distribution = self.head(after.features)
         return forecast.rescaled(after.loc, after.scale)
-
-    def _scale(self, batch: SeriesBatch) -> Tensor:
-        """Return the scale of counts, (B, C); of anything else 1."""
-        if self.options.head == "negative-binomial":
-            return scale_of_counts(batch, self.head.projection.weight)
-        return self.head.projection.weight.new_ones(len(batch.x), 1)
 
     def _paths(
         self,

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from recur.models.distributions import Distribution, NegativeBinomial
+from recur.models.distributions import Distribution
 from recur.models.forecast_decoders import SegmentDecoder, StepDecoder
-from recur.models.forecast_heads import Told, make_head, scale_of_counts
+from recur.models.forecast_heads import Told, drawn, make_head, unit_of
 from recur.models.forecaster_options import ForecasterOptions
 from recur.models.series_reader import ReaderState, Reading, SeriesReader
 from recur.models.series_shape import SeriesShape
@@ -67,10 +67,7 @@ class DirectForecast(nn.Module):
     def paths(self, batch: SeriesBatch, num_paths: int, generator: torch.Generator | None) -> Tensor:
         """Return paths (S, B, P, C) on the scaled values, each of their steps drawn without regard to the others."""
         forecast, _ = self(batch, None)
-        if isinstance(forecast, NegativeBinomial):
-            scale = scale_of_counts(batch, forecast.rate)[:, None]
-            return forecast.rescaled(0, scale).sample(num_paths, generator=generator) / scale
-        return forecast.sample(num_paths, generator=generator)
+        return drawn(forecast, unit_of(self.head, batch)[:, None], generator, num_paths)
 
     def _told(self, reading: Reading, known: Tensor, begins: Tensor) -> Distribution:
         """Return what follows after some numbers of steps, (N, B, P, C).
@@ -84,7 +81,8 @@ class DirectForecast(nn.Module):
         after = reading.after(begins)
         steps = begins + torch.arange(horizon, device=begins.device)[:, None, None]
         features = self.decoder(after.features.flatten(0, 1), taken(known, steps).flatten(1, 2))
-        forecast: Distribution = self.head(features.unflatten(1, count).movedim(0, 2))
-        order, width = torch.arange(horizon, device=begins.device), self.decoder.steps_per_output
-        forecast = forecast[:, :, order // width, order % width]
+        raw = self.head.projection(features.unflatten(1, count).movedim(0, 2))
+        # What the last segment has beyond the horizon is cut off.
+        size = (*self.head.output_size, self.head.num_parameters)
+        forecast = self.head.distribution(raw.unflatten(-1, size).flatten(2, 3)[:, :, :horizon])
         return forecast.rescaled(after.loc[:, :, None], after.scale[:, :, None])

@@ -66,34 +66,40 @@ def judged(head: Head, told: Told, batch: SeriesBatch) -> Tensor:
     """
     forecast, target, weight = told
     if isinstance(forecast, NegativeBinomial):
-        scale = scale_of_counts(batch, target)[:, None]
-        counts = target * scale
+        unit = unit_of(head, batch)[:, None]
+        counts = target * unit
         # Scaling rounds. A number that is no count stays one, and is refused.
         near = counts.round()
         is_rounding = (counts - near).abs() <= 1e-4 * near.clamp(min=1)
-        forecast, target = forecast.rescaled(0, scale), torch.where(is_rounding, near, counts)
+        forecast, target = forecast.rescaled(0, unit), torch.where(is_rounding, near, counts)
     return head.loss(forecast, target, weight=weight)
 
 
-def drawn(forecast: Distribution, scale: Tensor, generator: torch.Generator | None) -> Tensor:
-    """Return a value drawn from each forecast on the scaled values; of counts, a count divided by its scale.
+def drawn(
+    forecast: Distribution, unit: Tensor, generator: torch.Generator | None, num_samples: int | None = None
+) -> Tensor:
+    """Return values drawn from forecasts on the scaled values; of counts, counts divided by their unit.
 
     Args:
-        forecast: Of any shape.
-        scale: Of `scale_of_counts`, broadcast to that.
+        forecast: Of any shape (...).
+        unit: Of `unit_of`, broadcast to that.
         generator: Where the random numbers come from; None is torch's own.
+        num_samples: As of `Distribution.sample`.
     """
     if not isinstance(forecast, NegativeBinomial):
-        return forecast.sample(generator=generator)
-    return forecast.rescaled(0, scale).sample(generator=generator) / scale
+        return forecast.sample(num_samples, generator=generator)
+    return forecast.rescaled(0, unit).sample(num_samples, generator=generator) / unit
 
 
-def scale_of_counts(batch: SeriesBatch, like: Tensor) -> Tensor:
-    """Return what scaled values are to be multiplied by to be counts, (B, C), of the kind of `like`.
+def unit_of(head: Head, batch: SeriesBatch) -> Tensor:
+    """Return what scaled values are multiplied by to be counts, (B, C); 1 for a head of anything else.
 
     Raises:
-        ValueError: They were centred too.
+        ValueError: Counts were centred.
     """
+    like = head.projection.weight
+    if not isinstance(head, NegativeBinomialHead):
+        return like.new_ones(len(batch.x), 1)
     assert batch.centre is not None
     assert batch.scale is not None
     if bool((batch.centre != 0).any()):

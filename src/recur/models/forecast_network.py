@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,7 @@ from recur.models.forecaster_options import ForecasterOptions
 from recur.models.heads import QuantileHead
 from recur.models.series_reader import ReaderState
 from recur.models.series_shape import SeriesShape
+from recur.nn import GatedLayer
 
 if TYPE_CHECKING:
     from recur.data.series import SeriesBatch
@@ -135,6 +136,17 @@ class ForecastNetwork(nn.Module):
         self._check(batch)
         with torch.no_grad():
             return self.body.paths(batch, num_paths, generator)
+
+    def explain(self, batch_size: int, num_steps: int) -> list[dict[str, Any]]:
+        """Return which back end runs each recurrent layer on windows of this shape, and why each other one does not."""
+        found = []
+        for name, layer in self.named_modules():
+            if isinstance(layer, GatedLayer):
+                x_TBI = next(layer.parameters()).new_zeros(num_steps, batch_size, layer.input_size)
+                context = None if layer.context_size is None else x_TBI.new_zeros(batch_size, layer.context_size)
+                explanation = layer.explain(x_TBI, context=context).to_json()
+                found.append({"layer": name, "device": x_TBI.device.type, **explanation})
+        return found
 
     def _check(self, batch: SeriesBatch) -> None:
         shape = self.shape
