@@ -425,6 +425,14 @@ def test_what_is_no_count_is_refused(kind: str) -> None:
         network.sample(centred, 2)
 
 
+@every_kind
+def test_explain_says_what_runs_each_layer(kind: str) -> None:
+    found = build(kind=kind).float().explain(4, 8)
+    names = ["body.reader.layers", *(["body.decoder.layer"] if kind != "autoregressive" else [])]
+    assert [one["layer"] for one in found] == names
+    assert {one["backend"] for one in found} == {"cpu"}
+
+
 # --- errors -------------------------------------------------------------------------------------------------------
 
 

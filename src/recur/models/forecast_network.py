@@ -143,9 +143,7 @@ class ForecastNetwork(nn.Module):
         for name, layer in self.named_modules():
             if isinstance(layer, GatedLayer):
                 x_TBI = next(layer.parameters()).new_zeros(num_steps, batch_size, layer.input_size)
-                context = None if layer.context_size is None else x_TBI.new_zeros(batch_size, layer.context_size)
-                explanation = layer.explain(x_TBI, context=context).to_json()
-                found.append({"layer": name, "device": x_TBI.device.type, **explanation})
+                found.append({"layer": name, "device": x_TBI.device.type, **layer.explain(x_TBI).to_json()})
         return found
 
     def _check(self, batch: SeriesBatch) -> None:
