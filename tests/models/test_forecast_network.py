@@ -209,7 +209,9 @@ def test_two_halves_equal_the_whole(options: dict[str, Any], cut: int) -> None:
     assert_same(half, whole)
     for (_, a), (_, b) in zip(nest.leaves(last), nest.leaves(final), strict=True):
         assert_same(a, b)
-    assert not torch.allclose(parameters(network(story.cut(middle, end))[0])[0], parameters(whole)[0])
+    # Of few counts all paths can be zero.
+    if options.get("head") != "negative-binomial":
+        assert not torch.allclose(parameters(network(story.cut(middle, end))[0])[0], parameters(whole)[0])
 
 
 @every_variant
@@ -236,8 +238,8 @@ def test_padding_may_hold_anything(kind: str, normalize: str) -> None:
 
 @every_kind
 def test_copies_and_saved_weights_tell_the_same(kind: str) -> None:
-    network, batch = build(kind=kind, normalize="last"), Story().cut([0] * 4, [8] * 4)
-    other = build(kind=kind, normalize="last")
+    network, batch = build(kind=kind, normalize="last", head="point"), Story().cut([0] * 4, [8] * 4)
+    other = build(kind=kind, normalize="last", head="point")
     for parameter in other.parameters():
         torch.nn.init.normal_(parameter)
     other.load_state_dict(network.state_dict())
@@ -340,7 +342,7 @@ def test_points_are_fed_back() -> None:
         # As if it had come; of the number that is known of the past alone nothing is known.
         for row, last in enumerate(ends):
             steps.numbers = steps.numbers.double()
-            steps.numbers[row, last, :2] = torch.tensor([float(told.mean[row, ahead, 0]), 0.0]).double()
+            steps.numbers[row, last, :2] = torch.tensor([float(told.mean[row, ahead, 0]), 0.0], dtype=torch.float64)
             steps.observed[row, last, :2] = torch.tensor([True, False])
 
 

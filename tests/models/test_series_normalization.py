@@ -65,9 +65,9 @@ def test_agrees_with_a_loop(kind: str) -> None:
             column = values[:length, row, target].tolist(), there[:length, row, target].tolist()
             read, locs, scales = by_steps(kind, *column)
             if length:
-                assert_same(found.features[:length, row, target::2], torch.tensor(read).double())
-            assert_same(found.loc[: length + 1, row, target], torch.tensor(locs).double())
-            assert_same(found.scale[: length + 1, row, target], torch.tensor(scales).double())
+                assert_same(found.features[:length, row, target::2], torch.tensor(read, dtype=torch.float64))
+            assert_same(found.loc[: length + 1, row, target], torch.tensor(locs, dtype=torch.float64))
+            assert_same(found.scale[: length + 1, row, target], torch.tensor(scales, dtype=torch.float64))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -92,7 +92,7 @@ def test_a_constant_that_is_added_is_taken_out() -> None:
         # Of numbers of order 100 the twelfth decimal is rounding.
         torch.testing.assert_close(one.features, other.features, rtol=0, atol=1e-11)
         has_begun = torch.cat([torch.zeros_like(there[:1]), there]).cumsum(0) > 0
-        torch.testing.assert_close(other.loc - one.loc, 100.0 * has_begun, rtol=0, atol=1e-11)
+        torch.testing.assert_close(other.loc - one.loc, 100.0 * has_begun.double(), rtol=0, atol=1e-11)
 
 
 def test_a_constant_series_far_away_has_a_spread_above_zero() -> None:

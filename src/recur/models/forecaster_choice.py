@@ -47,7 +47,7 @@ def choose_forecaster(
     found: dict[str, object] = {}
 
     def choose(name: str, value: object, reason: str) -> None:
-        if getattr(options, name) is None:
+        if getattr(options, name) is None and name not in found:
             found[name], why[name] = value, reason
 
     is_long = horizon >= _LONG_HORIZON or options.segment is not None

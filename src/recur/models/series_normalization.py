@@ -77,32 +77,37 @@ class SeriesNormalization(nn.Module):
         if state is None:
             state = tuple(values.new_zeros(5, *values.shape[1:]).unbind(0))
         first, latest, *sums = state
-        has_begun = sums[0] > 0
-        # Row r of these knows of r steps.
-        seen = torch.cat([has_begun[None], is_there])
+        # Row r of these, and of mean and deviation, knows of r steps.
+        seen = torch.cat([(sums[0] > 0)[None], is_there])
+        has_begun = seen.cumsum(0) > 0
         order = torch.arange(len(seen), device=values.device)[:, None, None]
         last = torch.cat([latest[None], values]).gather(0, torch.where(seen, order, 0).cummax(0).values)
-        earliest = values.gather(0, is_there.to(torch.int8).argmax(0, keepdim=True))[0] if len(values) else first
-        first = torch.where(has_begun, first, earliest)
-        mean, deviation, sums = self._moments(values, is_there, first, sums, lengths)
+        place = is_there.to(torch.int8).argmax(0, keepdim=True)
+        first = torch.where(has_begun[0], first, torch.where(is_there, values, 0).gather(0, place)[0])
+        away, deviation, sums = self._moments(torch.where(is_there, values - first, 0), is_there, sums, lengths)
+        mean = torch.where(has_begun, first + away, 0)
         position = torch.where(is_there, (values - mean[1:]) / deviation[1:], 0)
-        end = lengths[None]
-        kept = (first, taken(last, end)[0], *sums)
+        kept = (first, taken(last, lengths[None])[0], *sums)
         if self.kind == "window":
             return Normalized(position, mean, deviation, kept)
         # The first value has nothing to have changed from.
-        had_begun = seen.cumsum(0)[:-1] > 0
-        change = torch.where(is_there & had_begun, values - last[:-1], 0)
+        change = torch.where(is_there & has_begun[:-1], values - last[:-1], 0)
         return Normalized(torch.cat([change, position], 2), last, torch.ones_like(last), kept)
 
     def _moments(
-        self, values: Tensor, is_there: Tensor, first: Tensor, sums: list[Tensor], lengths: Tensor
+        self, away: Tensor, is_there: Tensor, sums: list[Tensor], lengths: Tensor
     ) -> tuple[Tensor, Tensor, list[Tensor]]:
-        """Return mean and deviation after each number of steps, (T + 1, B, C), and the sums after each row's last."""
-        away = torch.where(is_there, values - first, 0)
-        terms = torch.stack([is_there.to(values.dtype), away, away.square()], -1)
-        steps = torch.arange(len(values) + 1, device=values.device)
-        keep = torch.tensor(1 - 1 / self.memory, dtype=values.dtype, device=values.device)
+        """Return mean and deviation after each number of steps, (T + 1, B, C), and the sums after each row's last.
+
+        Args:
+            away: (T, B, C), how far each value lies from the first; 0 where missing.
+            is_there: (T, B, C) bool.
+            sums: Of the steps before: how many, their sum, the sum of their squares, each (B, C).
+            lengths: (B,).
+        """
+        terms = torch.stack([is_there.to(away.dtype), away, away.square()], -1)
+        steps = torch.arange(len(away) + 1, device=away.device)
+        keep = torch.tensor(1 - 1 / self.memory, dtype=away.dtype, device=away.device)
         ages = steps[1:, None] - steps[None, 1:]
         fading = torch.where(ages >= 0, keep ** ages.clamp(min=0), 0)
         before = torch.stack(sums, -1)
@@ -112,4 +117,4 @@ class SeriesNormalization(nn.Module):
         mean = total / (count + 1)
         # Rounding apart, it is at least this, since the first value counts as a step with the spread 1.
         variance = torch.maximum((squares + 1) / (count + 1) - mean.square(), 1 / (count + 1))
-        return first + mean, variance.sqrt(), list(taken(all_sums, lengths[None])[0].unbind(-1))
+        return mean, variance.sqrt(), list(taken(all_sums, lengths[None])[0].unbind(-1))

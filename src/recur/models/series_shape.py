@@ -120,9 +120,7 @@ class SeriesShape:
         odd = sorted(set(data) ^ names)
         if odd:
             what = "has the unknown" if odd[0] in data else "lacks the"
-            raise RunError(
-                f"the saved shape of the series {what} entry {odd[0]!r}; it is damaged or of another version."
-            )
+            raise RunError(f"the saved shape of the series {what} entry {odd[0]!r}; it is of another version.")
         try:
             return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in data.items()})
         except OptionError as error:
