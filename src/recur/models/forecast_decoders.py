@@ -81,7 +81,7 @@ class SegmentDecoder(nn.Module):
         if self.known is not None:
             # Past the horizon the last segment has zeros.
             padded = nn.functional.pad(known, (0, 0, 0, 0, 0, self.num_segments * self.steps_per_output - self.horizon))
-            segments = padded.unflatten(0, (self.num_segments, self.steps_per_output)).transpose(1, 2).flatten(2)
+            segments = torch.unflatten(padded, 0, (self.num_segments, self.steps_per_output)).transpose(1, 2).flatten(2)
             x_MNH = x_MNH + self.known(segments)
         x_1RH = x_MNH.reshape(1, self.num_segments * rows, -1)
         output: Tensor = self.layer(x_1RH, context=read.repeat(self.num_segments, 1))[0]

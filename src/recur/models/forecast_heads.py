@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -23,7 +24,7 @@ from recur.models.heads import (
 if TYPE_CHECKING:
     from recur.data.series import SeriesBatch
 
-_HEADS = {
+_HEADS: dict[str, Callable[..., Head]] = {
     "point": PointHead,
     "gaussian": GaussianHead,
     "student-t": StudentTHead,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -18,7 +19,7 @@ def embedding_size(num_codes: int) -> int:
         >>> [embedding_size(num_codes) for num_codes in (3, 8, 13, 1000)]
         [3, 5, 7, 50]
     """
-    return min(50, round(1.6 * num_codes**0.56))
+    return min(50, round(1.6 * math.pow(num_codes, 0.56)))
 
 
 class CategoryEmbeddings(nn.Module):
@@ -84,7 +85,7 @@ class SeriesInputs(nn.Module):
         marks = ~timeline.is_there[..., : shape.num_features - shape.num_calendar]
         parts = [timeline.numbers[..., self.num_skipped :], marks.to(timeline.numbers.dtype)]
         if timeline.codes is not None:
-            own, known = timeline.codes.split([len(shape.past_sizes), len(shape.known_sizes)], 2)
+            own, known = torch.split(timeline.codes, [len(shape.past_sizes), len(shape.known_sizes)], 2)
             parts += [*self.past_codes(own), *self.known_codes(known)]
         return torch.cat([*parts, *self._static(timeline)], 2)
 

@@ -122,6 +122,7 @@ class SeriesShape:
             what = "has the unknown" if odd[0] in data else "lacks the"
             raise RunError(f"the saved shape of the series {what} entry {odd[0]!r}; it is of another version.")
         try:
-            return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in data.items()})
+            found: dict[str, Any] = {n: tuple(value) if isinstance(value, list) else value for n, value in data.items()}
+            return cls(**found)
         except OptionError as error:
             raise RunError(f"the saved shape of the series is damaged: {error}") from None
