@@ -46,6 +46,7 @@ def build(shape: SeriesShape = SHAPE, **options: Any) -> ForecastNetwork:
         "normalize": "series",
         "num_paths": 20,
     } | options
+    chosen.setdefault("level", chosen["normalize"] == "series")
     if chosen["kind"] == "segments":
         chosen.setdefault("segment", 3)
     return ForecastNetwork(ForecasterOptions(**chosen), shape).double().eval()
@@ -131,6 +132,7 @@ def assert_same(a: Distribution | Tensor, b: Distribution | Tensor) -> None:
 
 VARIANTS = [
     *({"kind": kind, "normalize": normalize} for kind, normalize in itertools.product(KINDS, NORMALIZE)),
+    *({"kind": kind, "normalize": "last", "level": True} for kind in KINDS),
     *({"kind": kind, "head": head} for kind, head in itertools.product(KINDS, HEADS) if head != "gaussian"),
     *({"kind": kind, "cell": cell, "num_layers": 2} for kind in KINDS for cell in ("lstm", "rnn", "mgu")),
 ]
@@ -439,9 +441,7 @@ def test_explain_says_what_runs_each_layer(kind: str) -> None:
 
 
 def test_bad_input_is_named() -> None:
-    with pytest.raises(
-        OptionError, match=r"^ForecastNetwork: options must give kind, history, hidden_size, head and nor"
-    ):
+    with pytest.raises(OptionError, match=r"^ForecastNetwork: options must give kind, history, hidden_size, head, no"):
         ForecastNetwork(ForecasterOptions(), SHAPE)
     with pytest.raises(
         OptionError, match=r"^ForecastNetwork: the shape has no horizon, so there is nothing to forecast"

@@ -33,6 +33,8 @@ def shape(horizon: int) -> SeriesShape:
         ({"dropout": 1}, r"^dropout must be a number from 0 to below 1, not 1\.$"),
         ({"levels": (0.5,)}, r"^levels must be at least two numbers between 0 and 1, growing, not \(0\.5,\)\.$"),
         ({"levels": (0.9, 0.1)}, r"^levels must be at least two numbers between 0 and 1, growing"),
+        ({"level": 1.0}, r"^level must be true or false, not 1\.0\.$"),
+        ({"level": False, "normalize": "series"}, r"^level is false, but with normalize series the value as it was"),
         ({"segment": 4, "kind": "autoregressive"}, r"^segment is 4, but only kind segments has segments, not autoreg"),
         ({"head": "point", "loss": "nll"}, r"^loss is nll, but a point has no likelihood; take squared or crps\.$"),
         (
@@ -55,7 +57,7 @@ def test_what_is_given_stays_and_the_rest_is_chosen_with_reasons() -> None:
     chosen, why = choose_forecaster(given, shape(3), num_values=100, longest=50)
     assert chosen.is_complete
     assert (chosen.history, chosen.head) == (5, "point")
-    assert set(why) == {"kind", "hidden_size", "normalize"}
+    assert set(why) == {"kind", "hidden_size", "loss", "normalize", "level"}
     whole, why = choose_forecaster(chosen, shape(3), num_values=100, longest=50)
     assert whole == chosen
     assert not why
@@ -99,3 +101,29 @@ def test_a_horizon_longer_than_the_series_is_named() -> None:
     message = r"^the longest series of the training part has 24 steps, but the horizon is 24; choose a shorter horizon"
     with pytest.raises(DataError, match=message):
         choose_forecaster(ForecasterOptions(), shape(24), num_values=24, longest=24)
+
+
+@pytest.mark.parametrize(
+    ("normalize", "shift", "level", "reason"),
+    [
+        ("last", None, False, "it is not known whether the series come back to the levels that were seen"),
+        (
+            "last",
+            0.24,
+            True,
+            "the series moved by 0.2 standard deviations, so what comes lies mostly at levels",
+        ),
+        (
+            "window",
+            0.5,
+            False,
+            "the series moved by 0.5 standard deviations, so what comes may lie at levels",
+        ),
+        ("series", 9.0, True, "with normalize series it is all there is"),
+    ],
+)
+def test_the_level_is_read_where_it_comes_back(normalize: str, shift: float, level: bool, reason: str) -> None:
+    options = ForecasterOptions(normalize=normalize)  # type: ignore[arg-type]
+    chosen, why = choose_forecaster(options, shape(2), num_values=9, longest=99, level_shift=shift)
+    assert chosen.level is level
+    assert why["level"].startswith(reason)

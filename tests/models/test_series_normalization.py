@@ -41,7 +41,9 @@ def by_steps(kind: str, values: list[float], there: list[bool]) -> tuple[list[li
         deviation = math.sqrt((squares + 1) / (count + 1) - (total / (count + 1)) ** 2)
         position = (value - mean) / deviation if is_there else 0.0
         change = value - before if is_there and before is not None else 0.0
-        read.append({"series": [value], "window": [position], "last": [change, position]}[kind])
+        read.append(
+            {"series": [value], "window": [position], "last": [change, value - mean if is_there else 0.0]}[kind]
+        )
         locs.append({"series": 0.0, "window": mean, "last": last or 0.0}[kind])
         scales.append(deviation if kind == "window" else 1.0)
     return read, locs, scales
@@ -68,6 +70,17 @@ def test_agrees_with_a_loop(kind: str) -> None:
                 assert_same(found.features[:length, row, target::2], torch.tensor(read, dtype=torch.float64))
             assert_same(found.loc[: length + 1, row, target], torch.tensor(locs, dtype=torch.float64))
             assert_same(found.scale[: length + 1, row, target], torch.tensor(scales, dtype=torch.float64))
+
+
+def test_the_level_can_be_read_too() -> None:
+    values, there, lengths = drawn([7, 4])
+    for kind in KINDS:
+        own = SeriesNormalization(kind, 2, MEMORY)  # type: ignore[arg-type]
+        more = SeriesNormalization(kind, 2, MEMORY, has_level=True)  # type: ignore[arg-type]
+        read = more(values, there, lengths).features
+        assert read.shape[2] == more.num_features == own.num_features + (0 if kind == "series" else 2)
+        assert torch.equal(read[..., : own.num_features], own(values, there, lengths).features)
+        assert torch.equal(read[..., -2:], values)
 
 
 @pytest.mark.parametrize("kind", KINDS)

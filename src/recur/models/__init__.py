@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from recur.models.heads import PointHead as PointHead
     from recur.models.heads import QuantileHead as QuantileHead
     from recur.models.heads import StudentTHead as StudentTHead
+    from recur.models.level_shift import find_level_shift as find_level_shift
     from recur.models.season import find_season as find_season
     from recur.models.series_shape import SeriesShape as SeriesShape
 
@@ -56,6 +57,7 @@ _ORIGINS = {
     "StudentT": ".distributions",
     "StudentTHead": ".heads",
     "choose_forecaster": ".forecaster_choice",
+    "find_level_shift": ".level_shift",
     "find_season": ".season",
 }
 __all__ = [
@@ -82,6 +84,7 @@ __all__ = [
     "StudentT",
     "StudentTHead",
     "choose_forecaster",
+    "find_level_shift",
     "find_season",
 ]
 

@@ -45,7 +45,7 @@ class ForecastNetwork(nn.Module):
         >>> windows = Windows(Part.whole(panel), history=12, horizon=3, batch_size=8)
         >>> shape = SeriesShape.of(panel.schema, windows.channels, windows.future_channels, 3)
         >>> options = ForecasterOptions(
-        ...     kind="encoder-decoder", history=12, hidden_size=16, head="gaussian", normalize="last"
+        ...     kind="encoder-decoder", history=12, hidden_size=16, head="gaussian", normalize="last", level=False
         ... )
         >>> network = ForecastNetwork(options, shape)
         >>> forecast, state = network(next(iter(windows)))
@@ -57,8 +57,8 @@ class ForecastNetwork(nn.Module):
         super().__init__()
         if not options.is_complete:
             raise OptionError(
-                "ForecastNetwork: options must give kind, history, hidden_size, head and normalize, and segment with "
-                "kind segments; choose_forecaster chooses what is missing."
+                "ForecastNetwork: options must give kind, history, hidden_size, head, normalize and level, and segment "
+                "with kind segments; choose_forecaster chooses what is missing."
             )
         if not shape.horizon:
             raise OptionError("ForecastNetwork: the shape has no horizon, so there is nothing to forecast.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from recur.errors import DataError
-from recur.models.forecaster_options import ForecasterOptions
+from recur.models.forecaster_options import ForecasterOptions, LossName
 from recur.models.series_shape import SeriesShape
 
 LONGEST_HISTORY = 336
@@ -14,10 +14,27 @@ LONGEST_SEGMENT = 48
 _LONG_HORIZON = 96
 _LEAST_HISTORY = 48
 _FEW_VALUES = 2_000
+_LARGE_SHIFT = 0.5
+
+_LOSSES: dict[str, LossName] = {
+    "point": "squared",
+    "gaussian": "crps",
+    "student-t": "nll",
+    "negative-binomial": "nll",
+    "mixture": "nll",
+    "quantile": "pinball",
+}
+_LOSS_REASONS = {"gaussian": "single outliers sway it less than they do the likelihood, and the mean is better for it"}
 
 
 def choose_forecaster(
-    options: ForecasterOptions, shape: SeriesShape, *, num_values: int, longest: int, season: int = 1
+    options: ForecasterOptions,
+    shape: SeriesShape,
+    *,
+    num_values: int,
+    longest: int,
+    season: int = 1,
+    level_shift: float | None = None,
 ) -> tuple[ForecasterOptions, dict[str, str]]:
     """Return options with every None replaced by a value, and for each of these why, one sentence by name.
 
@@ -27,15 +44,20 @@ def choose_forecaster(
         num_values: Values of the targets that the training part has.
         longest: Steps of the longest series in the training part.
         season: Steps after which the series repeat, such as of `find_season`; 1 where they do not.
+        level_shift: How far the series of the training part have moved, such as of `find_level_shift`; None if unknown.
 
     Raises:
         DataError: No series of the training part is longer than the horizon.
 
     Example:
         >>> shape = SeriesShape(num_targets=1, num_features=1, horizon=24)
-        >>> chosen, why = choose_forecaster(ForecasterOptions(), shape, num_values=9000, longest=9000, season=24)
+        >>> chosen, why = choose_forecaster(
+        ...     ForecasterOptions(), shape, num_values=9000, longest=9000, season=24, level_shift=2.3
+        ... )
         >>> chosen.history, why["history"]
         (72, 'the horizon of 24 three times')
+        >>> chosen.level, why["level"]
+        (False, 'the series moved by 2.3 standard deviations, so what comes may lie at levels that were never seen')
     """
     horizon = shape.horizon
     if longest <= horizon:
@@ -63,10 +85,13 @@ def choose_forecaster(
     choose("history", *_history(horizon, season, longest))
     few = num_values < _FEW_VALUES
     choose("hidden_size", 32 if few else 64, f"there are {'only ' if few else ''}{num_values:,} values to learn from")
-    choose("head", "gaussian", "its mean, and how sure it is of that")
-    if options.head == "negative-binomial":
+    choose("head", "gaussian", "it tells a mean, and how sure it is of that")
+    head = options.head or "gaussian"
+    choose("loss", _LOSSES[head], _LOSS_REASONS.get(head, f"it is that of head {head}"))
+    if head == "negative-binomial":
         choose("normalize", "series", "counts cannot be moved")
     choose("normalize", "last", "a forecast begins where the series is")
+    choose("level", *_level(options.normalize or found["normalize"], level_shift))
     return replace(options, **found), why  # type: ignore[arg-type]
 
 
@@ -82,3 +107,15 @@ def _history(horizon: int, season: int, longest: int) -> tuple[int, str]:
     # Half of what the longest series has beside a horizon, so that there are windows to learn from.
     room = max(1, (longest - horizon) // 2)
     return (room, f"half of the longest series, of {longest}") if room < wanted else (wanted, reason)
+
+
+def _level(normalize: object, level_shift: float | None) -> tuple[bool, str]:
+    """Return whether the value itself is to be read, and why."""
+    if normalize == "series":
+        return True, "with normalize series it is all there is"
+    if level_shift is None:
+        return False, "it is not known whether the series come back to the levels that were seen"
+    moved = f"the series moved by {level_shift:.1f} standard deviations"
+    if level_shift < _LARGE_SHIFT:
+        return True, f"{moved}, so what comes lies mostly at levels that were seen"
+    return False, f"{moved}, so what comes may lie at levels that were never seen"

@@ -68,6 +68,10 @@ class ForecasterOptions:
     normalize: Normalize | None = None
     """What forecasts start from: the series as it was scaled, mean and spread of the steps read, or the last value."""
 
+    level: bool | None = None
+    """Whether the value as it was scaled is read too, which helps where series come back to the same levels, and
+    misleads where they reach others; with normalize series it always is."""
+
     def __post_init__(self) -> None:
         for name, kinds in (("kind", Kind), ("head", HeadName), ("loss", LossName), ("normalize", Normalize)):
             if getattr(self, name) not in (None, *get_args(kinds)):
@@ -87,11 +91,15 @@ class ForecasterOptions:
         is_levels = isinstance(levels, tuple) and all(is_number(level) and 0 < level < 1 for level in levels)
         if not is_levels or len(levels) < 2 or sorted(set(levels)) != list(levels):
             raise OptionError(f"levels must be at least two numbers between 0 and 1, growing, not {levels!r}.")
+        if not (self.level is None or isinstance(self.level, bool)):
+            raise OptionError(f"level must be true or false, not {self.level!r}.")
         self._check_together()
 
     def _check_together(self) -> None:
         if self.segment is not None and self.kind not in (None, "segments"):
             raise OptionError(f"segment is {self.segment}, but only kind segments has segments, not {self.kind}.")
+        if self.normalize == "series" and self.level is False:
+            raise OptionError("level is false, but with normalize series the value as it was scaled is all there is.")
         if self.head == "point" and self.loss == "nll":
             raise OptionError("loss is nll, but a point has no likelihood; take squared or crps.")
         if self.head == "negative-binomial":
@@ -106,5 +114,5 @@ class ForecasterOptions:
     @property
     def is_complete(self) -> bool:
         """Whether every value is chosen, so that a network can be built."""
-        needed = (self.kind, self.history, self.hidden_size, self.head, self.normalize)
+        needed = (self.kind, self.history, self.hidden_size, self.head, self.normalize, self.level)
         return None not in needed and (self.kind != "segments" or self.segment is not None)

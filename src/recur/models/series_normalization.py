@@ -37,28 +37,31 @@ class SeriesNormalization(nn.Module):
     | --- | --- | --- |
     | series | the value, as it was scaled for the series | y |
     | window | (value - mean) / deviation | mean + deviation y |
-    | last | the change since the last value that was there, and (value - mean) / deviation | last value + y |
+    | last | the change since the last value that was there, and value - mean | last value + y |
 
     Mean and deviation are those of the steps so far, each older step counting 1 - 1 / `memory` times as much: the
     instance normalisation of Kim et al. (2022) without the steps to come, so that it can go on with a stream. They
     begin at the first value and 1, which count as one step. The last value is that of Lin et al. (2023), section 3.3.
-    With "window" and "last", adding a constant to a series adds it to the forecast and changes nothing else.
+    With "window" and "last", adding a constant to a series adds it to the forecast and changes nothing else, unless
+    the level is read too.
 
     Args:
         kind: Which.
         num_targets: C.
         memory: Steps that mean and deviation go back over, from 1 on.
+        has_level: Whether the value itself is read too; with "series" it is in any case.
 
     Attributes:
         num_features: N.
     """
 
-    def __init__(self, kind: Normalize, num_targets: int, memory: int) -> None:
+    def __init__(self, kind: Normalize, num_targets: int, memory: int, *, has_level: bool = False) -> None:
         super().__init__()
         self.kind = kind
         self.num_targets = num_targets
         self.memory = memory
-        self.num_features = num_targets * (2 if kind == "last" else 1)
+        self.has_level = has_level and kind != "series"
+        self.num_features = num_targets * ((2 if kind == "last" else 1) + self.has_level)
 
     def forward(
         self, values: Tensor, is_there: Tensor, lengths: Tensor, state: NormalizationState | None = None
@@ -86,13 +89,15 @@ class SeriesNormalization(nn.Module):
         first = torch.where(has_begun[0], first, torch.where(is_there, values, 0).gather(0, place)[0])
         away, deviation, sums = self._moments(torch.where(is_there, values - first, 0), is_there, sums, lengths)
         mean = torch.where(has_begun, first + away, 0)
-        position = torch.where(is_there, (values - mean[1:]) / deviation[1:], 0)
+        level = [values] if self.has_level else []
         kept = (first, taken(last, lengths[None])[0], *sums)
         if self.kind == "window":
-            return Normalized(position, mean, deviation, kept)
+            position = torch.where(is_there, (values - mean[1:]) / deviation[1:], 0)
+            return Normalized(torch.cat([position, *level], 2), mean, deviation, kept)
         # The first value has nothing to have changed from.
         change = torch.where(is_there & has_begun[:-1], values - last[:-1], 0)
-        return Normalized(torch.cat([change, position], 2), last, torch.ones_like(last), kept)
+        from_mean = torch.where(is_there, values - mean[1:], 0)
+        return Normalized(torch.cat([change, from_mean, *level], 2), last, torch.ones_like(last), kept)
 
     def _moments(
         self, away: Tensor, is_there: Tensor, sums: list[Tensor], lengths: Tensor

@@ -98,10 +98,13 @@ class SeriesReader(nn.Module):
         assert options.hidden_size is not None
         assert options.history is not None
         assert options.normalize is not None
+        assert options.level is not None
         self.num_targets, self.hidden_size = shape.num_targets, options.hidden_size
         self.segment = options.segment or 1
         self.inputs = SeriesInputs(shape, has_targets=False)
-        self.normalization = SeriesNormalization(options.normalize, shape.num_targets, options.history)
+        self.normalization = SeriesNormalization(
+            options.normalize, shape.num_targets, options.history, has_level=options.level
+        )
         self.num_inputs = self.normalization.num_features + self.inputs.num_past
         if reads_next:
             self.num_inputs += self.inputs.num_known
