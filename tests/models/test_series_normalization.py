@@ -68,8 +68,8 @@ def test_agrees_with_a_loop(kind: str) -> None:
             read, locs, scales = by_steps(kind, *column)
             if length:
                 assert_same(found.features[:length, row, target::2], torch.tensor(read, dtype=torch.float64))
-            assert_same(found.loc[: length + 1, row, target], torch.tensor(locs, dtype=torch.float64))
-            assert_same(found.scale[: length + 1, row, target], torch.tensor(scales, dtype=torch.float64))
+            assert_same(found.place.loc[: length + 1, row, target], torch.tensor(locs, dtype=torch.float64))
+            assert_same(found.place.scale[: length + 1, row, target], torch.tensor(scales, dtype=torch.float64))
 
 
 def test_the_level_can_be_read_too() -> None:
@@ -92,8 +92,10 @@ def test_two_pieces_equal_the_whole(kind: str, cut: int) -> None:
     second = run(kind, values[cut:], there[cut:], (lengths - cut).clamp(min=0), first.state)
     assert_same(torch.cat([first.features, second.features]), whole.features)
     for row, length in enumerate(lengths.tolist()):
-        loc = torch.cat([first.loc[: min(length, cut) + 1, row], second.loc[1 : max(length - cut, 0) + 1, row]])
-        assert_same(loc, whole.loc[: length + 1, row])
+        loc = torch.cat(
+            [first.place.loc[: min(length, cut) + 1, row], second.place.loc[1 : max(length - cut, 0) + 1, row]]
+        )
+        assert_same(loc, whole.place.loc[: length + 1, row])
     for a, b in zip(second.state, whole.state, strict=True):
         assert_same(a, b)
 
@@ -105,7 +107,7 @@ def test_a_constant_that_is_added_is_taken_out() -> None:
         # Of numbers of order 100 the twelfth decimal is rounding.
         torch.testing.assert_close(one.features, other.features, rtol=0, atol=1e-11)
         has_begun = torch.cat([torch.zeros_like(there[:1]), there]).cumsum(0) > 0
-        torch.testing.assert_close(other.loc - one.loc, 100.0 * has_begun.double(), rtol=0, atol=1e-11)
+        torch.testing.assert_close(other.place.loc - one.place.loc, 100.0 * has_begun.double(), rtol=0, atol=1e-11)
 
 
 def test_a_constant_series_far_away_has_a_spread_above_zero() -> None:
@@ -113,4 +115,4 @@ def test_a_constant_series_far_away_has_a_spread_above_zero() -> None:
     found = run("window", values, torch.ones_like(values, dtype=torch.bool), torch.tensor([500]))
     assert_same(found.features, torch.zeros(500, 1, 1))
     # The one step that counts with a spread of 1, among five at most.
-    torch.testing.assert_close(found.scale[-1], torch.tensor([[(1 / 6) ** 0.5]]), rtol=1e-5, atol=0)
+    torch.testing.assert_close(found.place.scale[-1], torch.tensor([[(1 / 6) ** 0.5]]), rtol=1e-5, atol=0)

@@ -9,8 +9,9 @@ from torch import Tensor, nn
 
 from recur.models.distributions import Distribution
 from recur.models.forecast_decoders import SegmentDecoder, StepDecoder
-from recur.models.forecast_heads import Told, drawn, make_head, unit_of
+from recur.models.forecast_heads import ForecastHead, Told, drawn, unit_of
 from recur.models.forecaster_options import ForecasterOptions
+from recur.models.series_normalization import Place
 from recur.models.series_reader import ReaderState, Reading, SeriesReader
 from recur.models.series_shape import SeriesShape
 from recur.models.series_timeline import Timeline, follow_on, taken
@@ -37,18 +38,18 @@ class DirectForecast(nn.Module):
         self.decoder = (SegmentDecoder if options.kind == "segments" else StepDecoder)(
             options, self.reader.inputs.num_known, shape.horizon
         )
-        self.head = make_head(options, (self.decoder.steps_per_output, shape.num_targets))
+        self.output = ForecastHead(options, self.decoder.steps_per_output, shape.num_targets)
 
     def forward(self, batch: SeriesBatch, state: ReaderState | None) -> tuple[Distribution, ReaderState]:
         """Return what follows each row's last step, (B, P, C) on the scaled values, and the state there."""
-        dtype = self.head.projection.weight.dtype
+        dtype = self.output.head.projection.weight.dtype
         reading: Reading = self.reader(Timeline.of(batch, self.shape, dtype), state)
         known = self.reader.inputs.known(Timeline.of(batch, self.shape, dtype, "known"))
         return self._told(reading, known, batch.lengths[None])[0], reading.state
 
     def told(self, batch: SeriesBatch) -> Told:
         """Return what is told in training, in the shape (N, B, P, C), beside what came."""
-        shape, dtype = self.shape, self.head.projection.weight.dtype
+        shape, dtype = self.shape, self.output.head.projection.weight.dtype
         timeline = Timeline.of(batch, shape, dtype, "targets")
         num_steps, ends = batch.x.shape[1], batch.lengths
         reading = self.reader(timeline.first(num_steps), None)
@@ -67,7 +68,7 @@ class DirectForecast(nn.Module):
     def paths(self, batch: SeriesBatch, num_paths: int, generator: torch.Generator | None) -> Tensor:
         """Return paths (S, B, P, C) on the scaled values, each of their steps drawn without regard to the others."""
         forecast, _ = self(batch, None)
-        return drawn(forecast, unit_of(self.head, batch)[:, None], generator, num_paths)
+        return drawn(forecast, unit_of(self.output.head, batch)[:, None], generator, num_paths)
 
     def _told(self, reading: Reading, known: Tensor, begins: Tensor) -> Distribution:
         """Return what follows after some numbers of steps, (N, B, P, C).
@@ -78,11 +79,9 @@ class DirectForecast(nn.Module):
             begins: (N, B), how many steps were read.
         """
         count, horizon = begins.shape, self.shape.horizon
-        after = reading.after(begins)
+        read, place = reading.after(begins)
         steps = begins + torch.arange(horizon, device=begins.device)[:, None, None]
-        features = self.decoder(after.features.flatten(0, 1), taken(known, steps).flatten(1, 2))
-        raw = self.head.projection(features.unflatten(1, count).movedim(0, 2))
-        # What the last segment has beyond the horizon is cut off.
-        size = (*self.head.output_size, self.head.num_parameters)
-        forecast = self.head.distribution(raw.unflatten(-1, size).flatten(2, 3)[:, :, :horizon])
-        return forecast.rescaled(after.loc[:, :, None], after.scale[:, :, None])
+        features = self.decoder(read.flatten(0, 1), taken(known, steps).flatten(1, 2))
+        return self.output(
+            features.unflatten(1, count).movedim(0, 2), Place(*(each[:, :, None] for each in place)), horizon
+        )

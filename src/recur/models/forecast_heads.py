@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from recur.models.distributions import Distribution, NegativeBinomial
 from recur.models.forecaster_options import ForecasterOptions
@@ -20,6 +20,8 @@ from recur.models.heads import (
     Size,
     StudentTHead,
 )
+from recur.models.series_normalization import Place
+from recur.nn import Linear
 
 if TYPE_CHECKING:
     from recur.data.series import SeriesBatch
@@ -46,15 +48,58 @@ class Told(NamedTuple):
     weight: Tensor
 
 
-def make_head(options: ForecasterOptions, size: Size) -> Head:
-    """Return the head that the options name, from the features of the layers to `size` values."""
-    assert options.hidden_size is not None
+class ForecastHead(nn.Module):
+    """From features to distributions of the scaled values, told from where the series are.
+
+    What the head says is put through loc and scale of the normalisation. With normalize "last", a gate chooses for each
+    value how much of the way from the mean to the last value it starts from: a series that wanders is told from the
+    last value, noise around a level from the level, and most others from the one soon and from the other later.
+
+    Args:
+        options: Complete.
+        num_steps: W, steps that are told from the same features.
+        num_targets: C.
+    """
+
+    def __init__(self, options: ForecasterOptions, num_steps: int, num_targets: int) -> None:
+        super().__init__()
+        assert options.hidden_size is not None
+        self.size = (num_steps, num_targets)
+        self.head = _make_head(options, options.hidden_size, self.size)
+        self.gate = Linear(options.hidden_size, num_steps * num_targets) if options.normalize == "last" else None
+        if self.gate is not None:
+            # Most of the way, so that training begins near the forecast that nothing will change.
+            nn.init.constant_(self.gate.bias, 2.0)
+
+    def forward(self, features: Tensor, place: Place, horizon: int | None = None) -> Distribution:
+        """Return distributions, (..., P, C).
+
+        Args:
+            features: (..., M, H).
+            place: What they are told from, (..., 1, C) or (..., P, C).
+            horizon: P; None is M W, and fewer cut the last ones off.
+        """
+        raw = self._steps(self.head.projection(features), (*self.size, self.head.num_parameters), horizon)
+        forecast: Distribution = self.head.distribution(raw)
+        if self.gate is None:
+            return forecast.rescaled(place.loc, place.scale)
+        kept = self._steps(self.gate(features), (*self.size, 1), horizon)[..., 0].sigmoid()
+        return forecast.rescaled(torch.lerp(place.mean, place.loc, kept), place.scale)
+
+    @staticmethod
+    def _steps(values: Tensor, size: tuple[int, int, int], horizon: int | None) -> Tensor:
+        """Return (..., M, W * C * K) as (..., P, C, K)."""
+        return values.unflatten(-1, size).flatten(-4, -3)[..., slice(horizon), :, :]
+
+
+def _make_head(options: ForecasterOptions, in_features: int, size: Size) -> Head:
+    """Return the head that the options name."""
     assert options.head is not None
     if options.head == "mixture":
-        return MixtureHead(options.hidden_size, size, num_components=options.num_components, loss=options.loss)
+        return MixtureHead(in_features, size, num_components=options.num_components, loss=options.loss)
     if options.head == "quantile":
-        return QuantileHead(options.hidden_size, size, levels=options.levels, loss=options.loss)
-    return _HEADS[options.head](options.hidden_size, size, loss=options.loss)
+        return QuantileHead(in_features, size, levels=options.levels, loss=options.loss)
+    return _HEADS[options.head](in_features, size, loss=options.loss)
 
 
 def judged(head: Head, told: Told, batch: SeriesBatch) -> Tensor:

@@ -97,7 +97,7 @@ class ForecastNetwork(nn.Module):
                 counts, or were centred, with head negative-binomial.
         """
         self._check(batch)
-        return judged(self.body.head, self.body.told(batch), batch)
+        return judged(self.body.output.head, self.body.told(batch), batch)
 
     def forecast_loss(self, batch: SeriesBatch) -> Tensor:
         """Return the mean loss of the forecasts of `forward` alone, (): what validation goes by.
@@ -110,7 +110,7 @@ class ForecastNetwork(nn.Module):
         """
         forecast, _ = self(batch)
         target, weight = batch.target.to(forecast.mean.dtype), batch.weight.to(forecast.mean.dtype)
-        head = self.body.head
+        head = self.body.output.head
         if isinstance(forecast, Quantiles) and not isinstance(head, QuantileHead) and head.loss_kind == "nll":
             return forecast.loss(target, by="pinball", weight=weight)
         return judged(head, Told(forecast, target, weight), batch)

@@ -14,19 +14,31 @@ NormalizationState = tuple[Tensor, ...]
 """What is remembered of the steps before, each (B, C)."""
 
 
+class Place(NamedTuple):
+    """Where series are, which answers are told from.
+
+    Attributes:
+        loc: (..., B, C), what an answer is added to.
+        mean: (..., B, C), where the series came from: the mean of the steps so far, or 0, that of the training part.
+        scale: (..., B, C), above 0, the unit of an answer.
+    """
+
+    loc: Tensor
+    mean: Tensor
+    scale: Tensor
+
+
 class Normalized(NamedTuple):
-    """What a network reads of targets, and what its answers are to be put through.
+    """What a network reads of targets, and where they are.
 
     Attributes:
         features: (T, B, N), zero where a value is missing.
-        loc: (T + 1, B, C): what an answer after so many steps is told from.
-        scale: (T + 1, B, C), above 0: and in which unit.
+        place: After 0, 1, ... T steps, (T + 1, B, C).
         state: After each row's last step.
     """
 
     features: Tensor
-    loc: Tensor
-    scale: Tensor
+    place: Place
     state: NormalizationState
 
 
@@ -37,13 +49,15 @@ class SeriesNormalization(nn.Module):
     | --- | --- | --- |
     | series | the value, as it was scaled for the series | y |
     | window | (value - mean) / deviation | mean + deviation y |
-    | last | the change since the last value that was there, and value - mean | last value + y |
+    | last | the change since the last value that was there, and value - mean | mean + gate (last value - mean) + y |
 
     Mean and deviation are those of the steps so far, each older step counting 1 - 1 / `memory` times as much: the
     instance normalisation of Kim et al. (2022) without the steps to come, so that it can go on with a stream. They
-    begin at the first value and 1, which count as one step. The last value is that of Lin et al. (2023), section 3.3.
+    begin at the first value and 1, which count as one step. The last value is that of Lin et al. (2023), section 3.3,
+    who always start from it; how much of the way from the mean, `ForecastHead` learns.
     With "window" and "last", adding a constant to a series adds it to the forecast and changes nothing else, unless
-    the level is read too.
+    the level is read too. With the level, "last" takes 0, the centre of the scaling, in place of the mean of the steps
+    so far.
 
     Args:
         kind: Which.
@@ -76,7 +90,7 @@ class SeriesNormalization(nn.Module):
         """
         if self.kind == "series":
             zeros = values.new_zeros(len(values) + 1, *values.shape[1:])
-            return Normalized(values, zeros, torch.ones_like(zeros), ())
+            return Normalized(values, Place(zeros, zeros, torch.ones_like(zeros)), ())
         if state is None:
             state = tuple(values.new_zeros(5, *values.shape[1:]).unbind(0))
         first, latest, *sums = state
@@ -85,19 +99,20 @@ class SeriesNormalization(nn.Module):
         has_begun = seen.cumsum(0) > 0
         order = torch.arange(len(seen), device=values.device)[:, None, None]
         last = torch.cat([latest[None], values]).gather(0, torch.where(seen, order, 0).cummax(0).values)
-        place = is_there.to(torch.int8).argmax(0, keepdim=True)
-        first = torch.where(has_begun[0], first, torch.where(is_there, values, 0).gather(0, place)[0])
+        earliest = is_there.to(torch.int8).argmax(0, keepdim=True)
+        first = torch.where(has_begun[0], first, torch.where(is_there, values, 0).gather(0, earliest)[0])
         away, deviation, sums = self._moments(torch.where(is_there, values - first, 0), is_there, sums, lengths)
         mean = torch.where(has_begun, first + away, 0)
         level = [values] if self.has_level else []
         kept = (first, taken(last, lengths[None])[0], *sums)
         if self.kind == "window":
             position = torch.where(is_there, (values - mean[1:]) / deviation[1:], 0)
-            return Normalized(torch.cat([position, *level], 2), mean, deviation, kept)
+            return Normalized(torch.cat([position, *level], 2), Place(mean, mean, deviation), kept)
         # The first value has nothing to have changed from.
         change = torch.where(is_there & has_begun[:-1], values - last[:-1], 0)
         from_mean = torch.where(is_there, values - mean[1:], 0)
-        return Normalized(torch.cat([change, from_mean, *level], 2), last, torch.ones_like(last), kept)
+        place = Place(last, torch.zeros_like(mean) if self.has_level else mean, torch.ones_like(last))
+        return Normalized(torch.cat([change, from_mean, *level], 2), place, kept)
 
     def _moments(
         self, away: Tensor, is_there: Tensor, sums: list[Tensor], lengths: Tensor

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from recur.models.cells import CELLS
 from recur.models.forecaster_options import ForecasterOptions
 from recur.models.series_inputs import SeriesInputs
-from recur.models.series_normalization import NormalizationState, SeriesNormalization
+from recur.models.series_normalization import NormalizationState, Place, SeriesNormalization
 from recur.models.series_shape import SeriesShape
 from recur.models.series_timeline import Timeline, taken
 from recur.nn import LSTM, LockedDropout, nest
@@ -42,42 +42,22 @@ class ReaderState(NamedTuple):
         )
 
 
-class After(NamedTuple):
-    """What is known after some numbers of steps.
-
-    Attributes:
-        features: (..., B, H).
-        loc: (..., B, C), what an answer is told from.
-        scale: (..., B, C), above 0: and in which unit.
-    """
-
-    features: Tensor
-    loc: Tensor
-    scale: Tensor
-
-    def transposed(self) -> After:
-        """Return it with the rows first, (B, S, ...)."""
-        return After(*(each.transpose(0, 1) for each in self))
-
-
 class Reading(NamedTuple):
     """What a reader knows after 0, 1, ... T steps.
 
     Attributes:
         features: (T + 1, B, H), after dropout.
-        loc: (T + 1, B, C), of `Normalized`.
-        scale: (T + 1, B, C), likewise.
+        place: Where the series are, (T + 1, B, C).
         state: After each row's last step.
     """
 
     features: Tensor
-    loc: Tensor
-    scale: Tensor
+    place: Place
     state: ReaderState
 
-    def after(self, steps: Tensor) -> After:
-        """Return what is known after so many steps, (..., B)."""
-        return After(*(taken(each, steps) for each in self[:3]))
+    def after(self, steps: Tensor) -> tuple[Tensor, Place]:
+        """Return features and place after so many steps, (..., B): (..., B, H) and (..., B, C)."""
+        return taken(self.features, steps), Place(*(taken(each, steps) for each in self.place))
 
 
 class SeriesReader(nn.Module):
@@ -144,9 +124,7 @@ class SeriesReader(nn.Module):
         before = None if state is None else state.layers
         output_TBH, after = self.layers(x_TBI, before, lengths=lengths)
         output = torch.cat([self._latest(before, output_TBH)[None], output_TBH])
-        return Reading(
-            self.dropout(output), normalized.loc, normalized.scale, ReaderState(after, normalized.state, kept)
-        )
+        return Reading(self.dropout(output), normalized.place, ReaderState(after, normalized.state, kept))
 
     def _latest(self, layers: Any, output_TBH: Tensor) -> Tensor:
         """Return the output that a state of the layers stands for, (B, H)."""
