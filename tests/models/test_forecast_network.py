@@ -481,9 +481,10 @@ def test_it_learns_a_noisy_wave(kind: str) -> None:
     scaler = Scaler.fit(train)
     windows = Windows(train, history=24, horizon=6, batch_size=32, scaler=scaler, seed=0)
     shape = SeriesShape.of(panel.schema, windows.channels, windows.future_channels, 6)
-    network = build(shape, kind=kind, normalize="last", hidden_size=16, num_paths=100).float().train()
+    options = {"kind": kind, "normalize": "last", "level": True, "history": 24, "hidden_size": 16, "loss": "crps"}
+    network = build(shape, **options, num_paths=100).float().train()
     optimizer = torch.optim.Adam(network.parameters(), 1e-2)
-    for _ in range(6 if kind == "autoregressive" else 8):
+    for _ in range(12):
         for batch in windows:
             optimizer.zero_grad()
             network.loss(batch).backward()
@@ -496,5 +497,5 @@ def test_it_learns_a_noisy_wave(kind: str) -> None:
     season_ago = (held_out.unscaled(held_out.x)[:, 12:18] - truth).square().mean().sqrt()
     # A wave that is known leaves the noise, 1.5; that of a season ago has it twice, 1.5 sqrt 2 = 2.1.
     assert season_ago > 1.9
-    assert error < 1.75
+    assert error < 0.9 * season_ago
     assert isinstance(network.body, AutoregressiveForecast) == (kind == "autoregressive")

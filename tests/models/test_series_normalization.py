@@ -25,11 +25,11 @@ def drawn(lengths: list[int], steps: int = 7, targets: int = 2) -> tuple[Tensor,
     return torch.where(there, values, 0), there, ends
 
 
-def by_steps(kind: str, values: list[float], there: list[bool]) -> tuple[list[list[float]], list[float], list[float]]:
-    """One series, a step at a time: what is read at each, and loc and scale after 0, 1, ... steps."""
+def by_steps(kind: str, values: list[float], there: list[bool]) -> tuple[list[list[float]], list[list[float]]]:
+    """One series, a step at a time: what is read at each, and loc, mean and scale after 0, 1, ... steps."""
     first = last = None
     count = total = squares = 0.0
-    read, locs, scales = [], [0.0], [1.0]
+    read, places = [], [[0.0, 0.0, 1.0]]
     for value, is_there in zip(values, there, strict=True):
         before = last
         count, total, squares = ((1 - 1 / MEMORY) * each for each in (count, total, squares))
@@ -41,12 +41,12 @@ def by_steps(kind: str, values: list[float], there: list[bool]) -> tuple[list[li
         deviation = math.sqrt((squares + 1) / (count + 1) - (total / (count + 1)) ** 2)
         position = (value - mean) / deviation if is_there else 0.0
         change = value - before if is_there and before is not None else 0.0
-        read.append(
-            {"series": [value], "window": [position], "last": [change, value - mean if is_there else 0.0]}[kind]
+        from_mean = value - mean if is_there else 0.0
+        read.append({"series": [value], "window": [position], "last": [change, from_mean]}[kind])
+        places.append(
+            {"series": [0.0, 0.0, 1.0], "window": [mean, mean, deviation], "last": [last or 0.0, mean, 1.0]}[kind]
         )
-        locs.append({"series": 0.0, "window": mean, "last": last or 0.0}[kind])
-        scales.append(deviation if kind == "window" else 1.0)
-    return read, locs, scales
+    return read, places
 
 
 def run(kind: Any, *args: Any) -> Normalized:
@@ -65,11 +65,11 @@ def test_agrees_with_a_loop(kind: str) -> None:
     for row, length in enumerate(lengths.tolist()):
         for target in range(2):
             column = values[:length, row, target].tolist(), there[:length, row, target].tolist()
-            read, locs, scales = by_steps(kind, *column)
+            read, places = by_steps(kind, *column)
             if length:
                 assert_same(found.features[:length, row, target::2], torch.tensor(read, dtype=torch.float64))
-            assert_same(found.place.loc[: length + 1, row, target], torch.tensor(locs, dtype=torch.float64))
-            assert_same(found.place.scale[: length + 1, row, target], torch.tensor(scales, dtype=torch.float64))
+            own = torch.stack([each[: length + 1, row, target] for each in found.place], 1)
+            assert_same(own, torch.tensor(places, dtype=torch.float64))
 
 
 def test_the_level_can_be_read_too() -> None:
@@ -77,10 +77,13 @@ def test_the_level_can_be_read_too() -> None:
     for kind in KINDS:
         own = SeriesNormalization(kind, 2, MEMORY)  # type: ignore[arg-type]
         more = SeriesNormalization(kind, 2, MEMORY, has_level=True)  # type: ignore[arg-type]
-        read = more(values, there, lengths).features
-        assert read.shape[2] == more.num_features == own.num_features + (0 if kind == "series" else 2)
-        assert torch.equal(read[..., : own.num_features], own(values, there, lengths).features)
-        assert torch.equal(read[..., -2:], values)
+        found, without = more(values, there, lengths), own(values, there, lengths)
+        assert found.features.shape[2] == more.num_features == own.num_features + (0 if kind == "series" else 2)
+        assert torch.equal(found.features[..., : own.num_features], without.features)
+        assert torch.equal(found.features[..., -2:], values)
+        assert torch.equal(found.place.loc, without.place.loc)
+        # The centre of the scaling is where such series come back to.
+        assert torch.equal(found.place.mean, without.place.mean * (kind == "window"))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -92,10 +95,9 @@ def test_two_pieces_equal_the_whole(kind: str, cut: int) -> None:
     second = run(kind, values[cut:], there[cut:], (lengths - cut).clamp(min=0), first.state)
     assert_same(torch.cat([first.features, second.features]), whole.features)
     for row, length in enumerate(lengths.tolist()):
-        loc = torch.cat(
-            [first.place.loc[: min(length, cut) + 1, row], second.place.loc[1 : max(length - cut, 0) + 1, row]]
-        )
-        assert_same(loc, whole.place.loc[: length + 1, row])
+        for a, b, both in zip(first.place, second.place, whole.place, strict=True):
+            pieces = a[: min(length, cut) + 1, row], b[1 : max(length - cut, 0) + 1, row]
+            assert_same(torch.cat(pieces), both[: length + 1, row])
     for a, b in zip(second.state, whole.state, strict=True):
         assert_same(a, b)
 
