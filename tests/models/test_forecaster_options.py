@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from recur.errors import DataError, OptionError
@@ -84,9 +86,15 @@ def test_the_history_fits_horizon_season_and_series(
 
 
 def test_long_horizons_are_told_in_segments() -> None:
-    chosen, why = choose_forecaster(ForecasterOptions(), shape(192), num_values=9000, longest=9000)
-    assert (chosen.kind, chosen.segment) == ("segments", 48)
-    assert why["segment"] == "a quarter of the horizon of 192"
+    for horizon, segment, reason in [
+        (96, 24, "a quarter of the horizon of 96"),
+        (192, 48, "a quarter of the horizon of 192"),
+        (196, 48, "no more than 48 steps"),
+    ]:
+        chosen, why = choose_forecaster(ForecasterOptions(), shape(horizon), num_values=9000, longest=9000)
+        assert (chosen.kind, chosen.segment, why["segment"]) == ("segments", segment, reason)
+    given = ForecasterOptions(kind="segments")
+    assert choose_forecaster(given, shape(7), num_values=9, longest=99)[0].segment == 2
     assert choose_forecaster(ForecasterOptions(segment=6), shape(24), num_values=9, longest=99)[0].kind == "segments"
     assert choose_forecaster(ForecasterOptions(), shape(24), num_values=9, longest=99)[0].kind == "encoder-decoder"
 
@@ -104,26 +112,19 @@ def test_a_horizon_longer_than_the_series_is_named() -> None:
 
 
 @pytest.mark.parametrize(
-    ("normalize", "shift", "level", "reason"),
+    ("shift", "normalize", "level", "reason"),
     [
-        ("last", None, False, "it is not known whether the series come back to the levels that were seen"),
-        (
-            "last",
-            0.24,
-            True,
-            "the series moved by 0.2 standard deviations, so what comes lies mostly at levels",
-        ),
-        (
-            "window",
-            0.5,
-            False,
-            "the series moved by 0.5 standard deviations, so what comes may lie at levels",
-        ),
-        ("series", 9.0, True, "with normalize series it is all there is"),
+        (None, "window", False, "it is not known whether the series come back to the levels that were seen"),
+        (0.24, "last", True, "the series moved by 0.2 standard deviations, so what comes lies mostly at levels that"),
+        (0.5, "window", False, "the series moved by 0.5 standard deviations, so what comes may lie at levels that"),
+        (math.inf, "window", False, "series that were constant have moved, so what comes may lie at levels that"),
     ],
 )
-def test_the_level_is_read_where_it_comes_back(normalize: str, shift: float, level: bool, reason: str) -> None:
-    options = ForecasterOptions(normalize=normalize)  # type: ignore[arg-type]
-    chosen, why = choose_forecaster(options, shape(2), num_values=9, longest=99, level_shift=shift)
-    assert chosen.level is level
+def test_forecasts_start_where_the_series_come_back_to(shift: float, normalize: str, level: bool, reason: str) -> None:
+    chosen, why = choose_forecaster(ForecasterOptions(), shape(2), num_values=9, longest=99, level_shift=shift)
+    assert (chosen.normalize, chosen.level) == (normalize, level)
     assert why["level"].startswith(reason)
+    assert why["normalize"].startswith(reason)
+    given = ForecasterOptions(normalize="series")
+    chosen, why = choose_forecaster(given, shape(2), num_values=9, longest=99, level_shift=shift)
+    assert (chosen.level, why["level"]) == (True, "with normalize series it is all there is")

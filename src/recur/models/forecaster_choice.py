@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 from recur.errors import DataError
@@ -81,18 +82,35 @@ def choose_forecaster(
     )
     kind = options.kind or found["kind"]
     if kind == "segments":
-        choose("segment", max(2, min(LONGEST_SEGMENT, horizon // 4)), f"a quarter of the horizon of {horizon}")
+        choose("segment", *_segment(horizon))
     choose("history", *_history(horizon, season, longest))
     few = num_values < _FEW_VALUES
     choose("hidden_size", 32 if few else 64, f"there are {'only ' if few else ''}{num_values:,} values to learn from")
     choose("head", "gaussian", "it tells a mean, and how sure it is of that")
     head = options.head or "gaussian"
     choose("loss", _LOSSES[head], _LOSS_REASONS.get(head, f"it is that of head {head}"))
+    moved = _moved(level_shift)
+    comes_back = level_shift is not None and level_shift < _LARGE_SHIFT
     if head == "negative-binomial":
         choose("normalize", "series", "counts cannot be moved")
-    choose("normalize", "last", "a forecast begins where the series is")
-    choose("level", *_level(options.normalize or found["normalize"], level_shift))
+    choose(
+        "normalize",
+        "last" if comes_back else "window",
+        f"{moved}; between the last value and the level it came from there is a gate to learn"
+        if comes_back
+        else f"{moved}; the mean and spread of what is read go along",
+    )
+    is_all = (options.normalize or found["normalize"]) == "series"
+    choose("level", is_all or comes_back, "with normalize series it is all there is" if is_all else moved)
     return replace(options, **found), why  # type: ignore[arg-type]
+
+
+def _segment(horizon: int) -> tuple[int, str]:
+    """Return how many steps a segment has, and why."""
+    quarter = horizon // 4
+    if quarter > LONGEST_SEGMENT:
+        return LONGEST_SEGMENT, f"no more than {LONGEST_SEGMENT} steps"
+    return (quarter, f"a quarter of the horizon of {horizon}") if quarter > 1 else (2, "the fewest there can be")
 
 
 def _history(horizon: int, season: int, longest: int) -> tuple[int, str]:
@@ -109,13 +127,13 @@ def _history(horizon: int, season: int, longest: int) -> tuple[int, str]:
     return (room, f"half of the longest series, of {longest}") if room < wanted else (wanted, reason)
 
 
-def _level(normalize: object, level_shift: float | None) -> tuple[bool, str]:
-    """Return whether the value itself is to be read, and why."""
-    if normalize == "series":
-        return True, "with normalize series it is all there is"
+def _moved(level_shift: float | None) -> str:
+    """Return what is known of the levels to come."""
     if level_shift is None:
-        return False, "it is not known whether the series come back to the levels that were seen"
+        return "it is not known whether the series come back to the levels that were seen"
+    if math.isinf(level_shift):
+        return "series that were constant have moved, so what comes may lie at levels that were never seen"
     moved = f"the series moved by {level_shift:.1f} standard deviations"
     if level_shift < _LARGE_SHIFT:
-        return True, f"{moved}, so what comes lies mostly at levels that were seen"
-    return False, f"{moved}, so what comes may lie at levels that were never seen"
+        return f"{moved}, so what comes lies mostly at levels that were seen"
+    return f"{moved}, so what comes may lie at levels that were never seen"
