@@ -82,6 +82,6 @@ class DirectForecast(nn.Module):
         read, place = reading.after(begins)
         steps = begins + torch.arange(horizon, device=begins.device)[:, None, None]
         features = self.decoder(read.flatten(0, 1), taken(known, steps).flatten(1, 2))
-        return self.output(
-            features.unflatten(1, count).movedim(0, 2), Place(*(each[:, :, None] for each in place)), horizon
-        )
+        place = Place(*(each[:, :, None] for each in place))
+        forecast: Distribution = self.output(features.unflatten(1, count).movedim(0, 2), place, horizon)
+        return forecast

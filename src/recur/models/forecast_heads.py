@@ -89,7 +89,7 @@ class ForecastHead(nn.Module):
     @staticmethod
     def _steps(values: Tensor, size: tuple[int, int, int], horizon: int | None) -> Tensor:
         """Return (..., M, W * C * K) as (..., P, C, K)."""
-        return values.unflatten(-1, size).flatten(-4, -3)[..., slice(horizon), :, :]
+        return torch.unflatten(values, -1, size).flatten(-4, -3)[..., slice(horizon), :, :]
 
 
 def _make_head(options: ForecasterOptions, in_features: int, size: Size) -> Head:
