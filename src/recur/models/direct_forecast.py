@@ -53,7 +53,7 @@ class DirectForecast(nn.Module):
         timeline = Timeline.of(batch, shape, dtype, "targets")
         num_steps, ends = batch.x.shape[1], batch.lengths
         reading = self.reader(timeline.first(num_steps), None)
-        back = torch.arange(0, max(num_steps, 1), shape.horizon, device=ends.device)
+        back = torch.arange(0, num_steps, shape.horizon, device=ends.device)
         begins = ends - back[:, None]
         is_told = (begins > 0) | (back[:, None] == 0)
         begins = begins.clamp(min=0)
