@@ -50,7 +50,7 @@ def collect() -> dict[str, Any]:
 def _backends() -> list[dict[str, Any]]:
     import torch
 
-    from recur.models.language import CELLS
+    from recur.models.cells import CELLS
 
     found = []
     for device in ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]:

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from recur.models.distributions import Point as Point
     from recur.models.distributions import Quantiles as Quantiles
     from recur.models.distributions import StudentT as StudentT
+    from recur.models.forecast_network import ForecastNetwork as ForecastNetwork
+    from recur.models.forecaster_choice import choose_forecaster as choose_forecaster
+    from recur.models.forecaster_options import ForecasterOptions as ForecasterOptions
     from recur.models.heads import GaussianHead as GaussianHead
     from recur.models.heads import Head as Head
     from recur.models.heads import MixtureHead as MixtureHead
@@ -26,12 +29,16 @@ if TYPE_CHECKING:
     from recur.models.heads import PointHead as PointHead
     from recur.models.heads import QuantileHead as QuantileHead
     from recur.models.heads import StudentTHead as StudentTHead
+    from recur.models.level_shift import find_level_shift as find_level_shift
     from recur.models.season import find_season as find_season
+    from recur.models.series_shape import SeriesShape as SeriesShape
 
 _ORIGINS = {
     "Baseline": ".baselines",
     "Distribution": ".distributions",
     "Drift": ".baselines",
+    "ForecastNetwork": ".forecast_network",
+    "ForecasterOptions": ".forecaster_options",
     "Gaussian": ".distributions",
     "GaussianHead": ".heads",
     "GaussianMixture": ".distributions",
@@ -46,14 +53,19 @@ _ORIGINS = {
     "QuantileHead": ".heads",
     "Quantiles": ".distributions",
     "SeasonalNaive": ".baselines",
+    "SeriesShape": ".series_shape",
     "StudentT": ".distributions",
     "StudentTHead": ".heads",
+    "choose_forecaster": ".forecaster_choice",
+    "find_level_shift": ".level_shift",
     "find_season": ".season",
 }
 __all__ = [
     "Baseline",
     "Distribution",
     "Drift",
+    "ForecastNetwork",
+    "ForecasterOptions",
     "Gaussian",
     "GaussianHead",
     "GaussianMixture",
@@ -68,8 +80,11 @@ __all__ = [
     "QuantileHead",
     "Quantiles",
     "SeasonalNaive",
+    "SeriesShape",
     "StudentT",
     "StudentTHead",
+    "choose_forecaster",
+    "find_level_shift",
     "find_season",
 ]
 

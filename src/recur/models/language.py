@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from recur.errors import OptionError
+from recur.models.cells import CELLS
 from recur.models.options import LanguageModelOptions
-from recur.nn import GRU, LSTM, MGU, RNN, GatedLayer, IndRNN, LiGRU, Linear, LockedDropout
+from recur.nn import GatedLayer, Linear, LockedDropout
 
 LayerState = Tensor | tuple[Tensor, Tensor]
 State = tuple[LayerState, ...]
 """One state a layer: h (1, B, H), or the pair (h, c) for an LSTM."""
-
-CELLS: dict[str, Callable[..., GatedLayer]] = {
-    "rnn": RNN,
-    "gru": GRU,
-    "lstm": LSTM,
-    "indrnn": IndRNN,
-    "mgu": MGU,
-    "ligru": LiGRU,
-}
-"""The layer that each cell makes."""
 
 
 class LanguageModel(nn.Module):

@@ -1,0 +1,87 @@
+"""Forecasts of all steps at once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from recur.models.distributions import Distribution
+from recur.models.forecast_decoders import SegmentDecoder, StepDecoder
+from recur.models.forecast_heads import ForecastHead, Told, drawn, unit_of
+from recur.models.forecaster_options import ForecasterOptions
+from recur.models.series_normalization import Place
+from recur.models.series_reader import ReaderState, Reading, SeriesReader
+from recur.models.series_shape import SeriesShape
+from recur.models.series_timeline import Timeline, follow_on, taken
+
+if TYPE_CHECKING:
+    from recur.data.series import SeriesBatch
+
+
+class DirectForecast(nn.Module):
+    """Reads a window, and tells all steps to come at once, from the state after its last step.
+
+    In training it tells steps also from within the window: from its end, from P steps before, 2 P steps before and so
+    on, so that each value that was read is told once (the forking sequences of Wen et al. 2017).
+
+    Args:
+        options: Complete; the kind is "encoder-decoder" or "segments".
+        shape: Of the batches.
+    """
+
+    def __init__(self, options: ForecasterOptions, shape: SeriesShape) -> None:
+        super().__init__()
+        self.shape = shape
+        self.reader = SeriesReader(options, shape)
+        self.decoder = (SegmentDecoder if options.kind == "segments" else StepDecoder)(
+            options, self.reader.inputs.num_known, shape.horizon
+        )
+        self.output = ForecastHead(options, self.decoder.steps_per_output, shape.num_targets)
+
+    def forward(self, batch: SeriesBatch, state: ReaderState | None) -> tuple[Distribution, ReaderState]:
+        """Return what follows each row's last step, (B, P, C) on the scaled values, and the state there."""
+        dtype = self.output.head.projection.weight.dtype
+        reading: Reading = self.reader(Timeline.of(batch, self.shape, dtype), state)
+        known = self.reader.inputs.known(Timeline.of(batch, self.shape, dtype, "known"))
+        return self._told(reading, known, batch.lengths[None])[0], reading.state
+
+    def told(self, batch: SeriesBatch) -> Told:
+        """Return what is told in training, in the shape (N, B, P, C), beside what came."""
+        shape, dtype = self.shape, self.output.head.projection.weight.dtype
+        timeline = Timeline.of(batch, shape, dtype, "targets")
+        num_steps, ends = batch.x.shape[1], batch.lengths
+        reading = self.reader(timeline.first(num_steps), None)
+        back = torch.arange(0, num_steps, shape.horizon, device=ends.device)
+        begins = ends - back[:, None]
+        is_told = (begins > 0) | (back[:, None] == 0)
+        begins = begins.clamp(min=0)
+        forecast = self._told(reading, self.reader.inputs.known(timeline), begins)
+        observed = batch.observed[..., : shape.num_targets].to(dtype)
+        weights = follow_on(observed, batch.weight.to(dtype), ends).transpose(0, 1)
+        steps = begins[:, None] + torch.arange(shape.horizon, device=ends.device)[:, None]
+        target = taken(timeline.numbers[..., : shape.num_targets], steps).transpose(1, 2)
+        weight = taken(weights, steps).transpose(1, 2) * is_told[..., None, None]
+        return Told(forecast, target, weight)
+
+    def paths(self, batch: SeriesBatch, num_paths: int, generator: torch.Generator | None) -> Tensor:
+        """Return paths (S, B, P, C) on the scaled values, each of their steps drawn without regard to the others."""
+        forecast, _ = self(batch, None)
+        return drawn(forecast, unit_of(self.output.head, batch)[:, None], generator, num_paths)
+
+    def _told(self, reading: Reading, known: Tensor, begins: Tensor) -> Distribution:
+        """Return what follows after some numbers of steps, (N, B, P, C).
+
+        Args:
+            reading: After each step.
+            known: What is known of each step, (T + P, B, K').
+            begins: (N, B), how many steps were read.
+        """
+        count, horizon = begins.shape, self.shape.horizon
+        read, place = reading.after(begins)
+        steps = begins + torch.arange(horizon, device=begins.device)[:, None, None]
+        features = self.decoder(read.flatten(0, 1), taken(known, steps).flatten(1, 2))
+        place = Place(*(each[:, :, None] for each in place))
+        forecast: Distribution = self.output(features.unflatten(1, count).movedim(0, 2), place, horizon)
+        return forecast

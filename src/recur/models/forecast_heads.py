@@ -1,0 +1,156 @@
+"""What a forecast network says of each value, and how that is judged and drawn from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from recur.models.distributions import Distribution, NegativeBinomial
+from recur.models.forecaster_options import ForecasterOptions
+from recur.models.heads import (
+    GaussianHead,
+    Head,
+    MixtureHead,
+    NegativeBinomialHead,
+    PointHead,
+    QuantileHead,
+    Size,
+    StudentTHead,
+)
+from recur.models.series_normalization import Place
+from recur.nn import Linear
+
+if TYPE_CHECKING:
+    from recur.data.series import SeriesBatch
+
+_HEADS: dict[str, Callable[..., Head]] = {
+    "point": PointHead,
+    "gaussian": GaussianHead,
+    "student-t": StudentTHead,
+    "negative-binomial": NegativeBinomialHead,
+}
+
+
+class Told(NamedTuple):
+    """Forecasts beside what came.
+
+    Attributes:
+        forecast: On the scaled values, of the shape (..., B, S, C).
+        target: (..., B, S, C), scaled, 0 where missing.
+        weight: (..., B, S, C), 0 where a target does not count.
+    """
+
+    forecast: Distribution
+    target: Tensor
+    weight: Tensor
+
+
+class ForecastHead(nn.Module):
+    """From features to distributions of the scaled values, told from where the series are.
+
+    What the head says is put through loc and scale of the normalisation. With normalize "last", a gate chooses for each
+    value how much of the way from the mean to the last value it starts from: a series that wanders is told from the
+    last value, noise around a level from the level, and most others from the one soon and from the other later.
+
+    Args:
+        options: Complete.
+        num_steps: W, steps that are told from the same features.
+        num_targets: C.
+    """
+
+    def __init__(self, options: ForecasterOptions, num_steps: int, num_targets: int) -> None:
+        super().__init__()
+        assert options.hidden_size is not None
+        self.size = (num_steps, num_targets)
+        self.head = _make_head(options, options.hidden_size, self.size)
+        self.gate = Linear(options.hidden_size, num_steps * num_targets) if options.normalize == "last" else None
+        if self.gate is not None:
+            # Most of the way, so that training begins near the forecast that nothing will change.
+            nn.init.constant_(self.gate.bias, 2.0)
+
+    def forward(self, features: Tensor, place: Place, horizon: int | None = None) -> Distribution:
+        """Return distributions, (..., P, C).
+
+        Args:
+            features: (..., M, H).
+            place: What they are told from, (..., 1, C) or (..., P, C).
+            horizon: P; None is M W, and fewer cut the last ones off.
+        """
+        raw = self._steps(self.head.projection(features), (*self.size, self.head.num_parameters), horizon)
+        forecast: Distribution = self.head.distribution(raw)
+        if self.gate is None:
+            return forecast.rescaled(place.loc, place.scale)
+        kept = self._steps(self.gate(features), (*self.size, 1), horizon)[..., 0].sigmoid()
+        return forecast.rescaled(torch.lerp(place.mean, place.loc, kept), place.scale)
+
+    @staticmethod
+    def _steps(values: Tensor, size: tuple[int, int, int], horizon: int | None) -> Tensor:
+        """Return (..., M, W * C * K) as (..., P, C, K)."""
+        return torch.unflatten(values, -1, size).flatten(-4, -3)[..., slice(horizon), :, :]
+
+
+def _make_head(options: ForecasterOptions, in_features: int, size: Size) -> Head:
+    """Return the head that the options name."""
+    assert options.head is not None
+    if options.head == "mixture":
+        return MixtureHead(in_features, size, num_components=options.num_components, loss=options.loss)
+    if options.head == "quantile":
+        return QuantileHead(in_features, size, levels=options.levels, loss=options.loss)
+    return _HEADS[options.head](in_features, size, loss=options.loss)
+
+
+def judged(head: Head, told: Told, batch: SeriesBatch) -> Tensor:
+    """Return the mean of the head's loss over the targets that count, ().
+
+    Counts are judged as such, on their own scale, for only there they are whole numbers.
+
+    Raises:
+        ValueError: Counts were centred, or a target is no count.
+    """
+    forecast, target, weight = told
+    if isinstance(forecast, NegativeBinomial):
+        unit = unit_of(head, batch)[:, None]
+        counts = target * unit
+        # Scaling rounds. A number that is no count stays one, and is refused.
+        near = counts.round()
+        is_rounding = (counts - near).abs() <= 1e-4 * near.clamp(min=1)
+        forecast, target = forecast.rescaled(0, unit), torch.where(is_rounding, near, counts)
+    return head.loss(forecast, target, weight=weight)
+
+
+def drawn(
+    forecast: Distribution, unit: Tensor, generator: torch.Generator | None, num_samples: int | None = None
+) -> Tensor:
+    """Return values drawn from forecasts on the scaled values; of counts, counts divided by their unit.
+
+    Args:
+        forecast: Of any shape (...).
+        unit: Of `unit_of`, broadcast to that.
+        generator: Where the random numbers come from; None is torch's own.
+        num_samples: As of `Distribution.sample`.
+    """
+    if not isinstance(forecast, NegativeBinomial):
+        return forecast.sample(num_samples, generator=generator)
+    return forecast.rescaled(0, unit).sample(num_samples, generator=generator) / unit
+
+
+def unit_of(head: Head, batch: SeriesBatch) -> Tensor:
+    """Return what scaled values are multiplied by to be counts, (B, C); 1 for a head of anything else.
+
+    Raises:
+        ValueError: Counts were centred.
+    """
+    like = head.projection.weight
+    if not isinstance(head, NegativeBinomialHead):
+        return like.new_ones(len(batch.x), 1)
+    assert batch.centre is not None
+    assert batch.scale is not None
+    if bool((batch.centre != 0).any()):
+        raise ValueError(
+            "ForecastNetwork: the series were centred, but head negative-binomial tells counts, which cannot be moved. "
+            "Scale them by method 'mean_abs' or 'none'."
+        )
+    return batch.scale.to(like.dtype)

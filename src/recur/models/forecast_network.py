@@ -1,0 +1,168 @@
+"""Networks that tell what comes next in series, and how sure that is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from recur.errors import OptionError
+from recur.kinds import is_whole
+from recur.models.autoregressive_forecast import AutoregressiveForecast
+from recur.models.direct_forecast import DirectForecast
+from recur.models.distributions import Distribution, Quantiles
+from recur.models.forecast_heads import Told, judged
+from recur.models.forecaster_options import ForecasterOptions
+from recur.models.heads import QuantileHead
+from recur.models.series_reader import ReaderState
+from recur.models.series_shape import SeriesShape
+from recur.nn import GatedLayer
+
+if TYPE_CHECKING:
+    from recur.data.series import SeriesBatch
+
+
+class ForecastNetwork(nn.Module):
+    """Reads many series and tells what follows, as distributions of the scaled values.
+
+    A reader, made of recurrent layers, goes over the steps that were; by `options.kind` all steps to come are then told
+    at once (`DirectForecast`), or one after the other (`AutoregressiveForecast`). It sees numbers with marks where one
+    is missing, calendar features, categories and what the series is; of the steps to come what is known of them, and
+    never the targets. The state is an argument and a result: reading a window in two pieces, the second from the state
+    after the first, tells the same as reading it at once.
+
+    Args:
+        options: Every value chosen.
+        shape: Of the batches that it will read.
+
+    Raises:
+        OptionError: Options are incomplete, or the shape has no horizon.
+
+    Example:
+        >>> from recur.data.series import Panel, Part, Windows
+        >>> panel = Panel.of_rows(["a"], [50], torch.arange(50.0).sin()[:, None].numpy())
+        >>> windows = Windows(Part.whole(panel), history=12, horizon=3, batch_size=8)
+        >>> shape = SeriesShape.of(panel.schema, windows.channels, windows.future_channels, 3)
+        >>> options = ForecasterOptions(
+        ...     kind="encoder-decoder", history=12, hidden_size=16, head="gaussian", normalize="last", level=False
+        ... )
+        >>> network = ForecastNetwork(options, shape)
+        >>> forecast, state = network(next(iter(windows)))
+        >>> forecast.mean.shape, forecast.quantile(0.9).shape
+        (torch.Size([8, 3, 1]), torch.Size([8, 3, 1]))
+    """
+
+    def __init__(self, options: ForecasterOptions, shape: SeriesShape) -> None:
+        super().__init__()
+        if not options.is_complete:
+            raise OptionError(
+                "ForecastNetwork: options must give kind, history, hidden_size, head, normalize and level, and segment "
+                "with kind segments; choose_forecaster chooses what is missing."
+            )
+        if not shape.horizon:
+            raise OptionError("ForecastNetwork: the shape has no horizon, so there is nothing to forecast.")
+        self.options, self.shape = options, shape
+        is_fed_back = options.kind == "autoregressive"
+        self.body = (AutoregressiveForecast if is_fed_back else DirectForecast)(options, shape)
+
+    def forward(self, batch: SeriesBatch, state: ReaderState | None = None) -> tuple[Distribution, ReaderState]:
+        """Return what follows each row's last step, and the state there.
+
+        Args:
+            batch: Windows; `target` and `weight` are not looked at. A row without history is told from the initial
+                state alone.
+            state: After the steps before those of the batch; None if there were none.
+
+        Returns:
+            Distributions of the shape (B, P, C) on the scaled values; `rescaled(centre, scale)` with the batch's own,
+            as (B, 1, C), brings them back. With kind autoregressive they are, for several steps, quantiles of
+            `num_paths` paths, or for points the one path; these have no gradient.
+
+        Raises:
+            ValueError: The batch has another shape than the network was built for.
+        """
+        self._check(batch)
+        found: tuple[Distribution, ReaderState] = self.body(batch, state)
+        return found
+
+    def loss(self, batch: SeriesBatch) -> Tensor:
+        """Return what training makes small, the mean of the head's loss, ().
+
+        Besides the steps after the window it counts those within, see `DirectForecast` and `AutoregressiveForecast`.
+        Weights of rows are known of the former alone; the latter all count as 1.
+
+        Raises:
+            ValueError: The batch has another shape than the network was built for; or it has targets that are no
+                counts, or were centred, with head negative-binomial.
+        """
+        self._check(batch)
+        return judged(self.body.output.head, self.body.told(batch), batch)
+
+    def forecast_loss(self, batch: SeriesBatch) -> Tensor:
+        """Return the mean loss of the forecasts of `forward` alone, (): what validation goes by.
+
+        It is the head's loss; but the quantiles of paths have no likelihood to speak of, so that they are judged by the
+        pinball loss in its place.
+
+        Raises:
+            ValueError: As of `loss`.
+        """
+        forecast, _ = self(batch)
+        target, weight = batch.target.to(forecast.mean.dtype), batch.weight.to(forecast.mean.dtype)
+        head = self.body.output.head
+        if isinstance(forecast, Quantiles) and not isinstance(head, QuantileHead) and head.loss_kind == "nll":
+            return forecast.loss(target, by="pinball", weight=weight)
+        return judged(head, Told(forecast, target, weight), batch)
+
+    def sample(self, batch: SeriesBatch, num_paths: int, generator: torch.Generator | None = None) -> Tensor:
+        """Return paths drawn at random on the scaled values, (num_paths, B, P, C), without a gradient.
+
+        With kind autoregressive each step of a path is drawn given those before. The other kinds tell each step alone,
+        so that they draw it without regard to the others: do not add such steps up.
+
+        Args:
+            batch: Windows, as of `forward`.
+            num_paths: How many, S.
+            generator: Where the random numbers come from; None is torch's own.
+
+        Raises:
+            TypeError: `num_paths` is no whole number.
+            ValueError: It is below 1, or the batch has another shape than the network was built for.
+        """
+        if not is_whole(num_paths):
+            raise TypeError(f"ForecastNetwork: num_paths must be an int, but is {type(num_paths).__name__}.")
+        if num_paths < 1:
+            raise ValueError(f"ForecastNetwork: num_paths is {num_paths}, but must be at least 1.")
+        self._check(batch)
+        with torch.no_grad():
+            return self.body.paths(batch, num_paths, generator)
+
+    def explain(self, batch_size: int, num_steps: int) -> list[dict[str, Any]]:
+        """Return which back end runs each recurrent layer on windows of this shape, and why each other one does not."""
+        found = []
+        for name, layer in self.named_modules():
+            if isinstance(layer, GatedLayer):
+                x_TBI = next(layer.parameters()).new_zeros(num_steps, batch_size, layer.input_size)
+                found.append({"layer": name, "device": x_TBI.device.type, **layer.explain(x_TBI).to_json()})
+        return found
+
+    def _check(self, batch: SeriesBatch) -> None:
+        shape = self.shape
+        found = {
+            "numbers": (batch.x.shape[2], shape.num_features),
+            "numbers known of the future": (_width(batch.future), shape.num_future),
+            "categories": (_width(batch.codes), len(shape.past_sizes) + len(shape.known_sizes)),
+            "categories known of the future": (_width(batch.future_codes), len(shape.known_sizes)),
+            "static numbers": (_width(batch.static), shape.num_static),
+            "static categories": (_width(batch.static_codes), len(shape.static_sizes)),
+            "targets": (batch.target.shape[-1], shape.num_targets),
+            "steps to tell": (batch.target.shape[1] if batch.target.dim() == 3 else 0, shape.horizon),
+        }
+        for what, (has, wanted) in found.items():
+            if has != wanted:
+                raise ValueError(f"ForecastNetwork: the batch has {has} {what}, but the network is built for {wanted}.")
+
+
+def _width(values: Tensor | None) -> int:
+    return 0 if values is None else values.shape[-1]

@@ -1,0 +1,118 @@
+"""Options of forecast networks, and what is chosen where they leave something open. No torch here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from recur.errors import OptionError
+from recur.kinds import is_number, is_whole
+from recur.models.options import Cell
+
+Kind = Literal["encoder-decoder", "autoregressive", "segments"]
+HeadName = Literal["point", "gaussian", "student-t", "negative-binomial", "mixture", "quantile"]
+LossName = Literal["nll", "crps", "pinball", "squared"]
+Normalize = Literal["series", "window", "last"]
+
+LEVELS = (0.025, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.975)
+"""The deciles, and what the usual intervals of 90 % and 95 % need."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ForecasterOptions:
+    """Form and size of a `recur.models.ForecastNetwork`.
+
+    A value of None is chosen for the series, see `choose_forecaster`.
+
+    Raises:
+        OptionError: A value is out of range, or two values do not go together.
+    """
+
+    kind: Kind | None = None
+    """encoder-decoder reads the past and tells all steps at once; autoregressive tells one step and feeds it back;
+    segments reads and tells several steps at a time, for long horizons (Lin et al. 2023)."""
+
+    history: int | None = None
+    """Steps that are read before a forecast."""
+
+    cell: Cell = "gru"
+    """Recurrent cell."""
+
+    num_layers: int = 1
+    """Recurrent layers that read, one on top of the other."""
+
+    hidden_size: int | None = None
+    """Units of each recurrent layer."""
+
+    dropout: float = 0.0
+    """Locked dropout (one mask over time) on each layer's output, 0 to below 1."""
+
+    segment: int | None = None
+    """Steps of a segment, with kind segments."""
+
+    head: HeadName | None = None
+    """What is said of each value: a point, a distribution, or quantiles."""
+
+    loss: LossName | None = None
+    """What training makes small; by default the head's own."""
+
+    levels: tuple[float, ...] = LEVELS
+    """Probabilities of the quantiles, with head quantile, and of those of an autoregressive network's paths."""
+
+    num_components: int = 3
+    """Normal distributions, with head mixture."""
+
+    num_paths: int = 200
+    """Paths that an autoregressive network's forecast is made of."""
+
+    normalize: Normalize | None = None
+    """What forecasts start from: the series as it was scaled, mean and spread of the steps read, or the last value."""
+
+    level: bool | None = None
+    """Whether the value as it was scaled is read too, which helps where series come back to the same levels, and
+    misleads where they reach others; with normalize series it always is."""
+
+    def __post_init__(self) -> None:
+        for name, kinds in (("kind", Kind), ("head", HeadName), ("loss", LossName), ("normalize", Normalize)):
+            if getattr(self, name) not in (None, *get_args(kinds)):
+                raise OptionError(f"{name} must be one of {', '.join(get_args(kinds))}, not {getattr(self, name)!r}.")
+        if self.cell not in get_args(Cell):
+            raise OptionError(f"cell must be one of {', '.join(get_args(Cell))}, not {self.cell!r}.")
+        for name, least in (("history", 1), ("num_layers", 1), ("hidden_size", 1), ("segment", 2)):
+            value = getattr(self, name)
+            if value is not None and not is_whole(value, least):
+                raise OptionError(f"{name} must be a whole number from {least} on, not {value!r}.")
+        for name, least in (("num_components", 1), ("num_paths", 2)):
+            if not is_whole(getattr(self, name), least):
+                raise OptionError(f"{name} must be a whole number from {least} on, not {getattr(self, name)!r}.")
+        if not (is_number(self.dropout) and 0 <= self.dropout < 1):
+            raise OptionError(f"dropout must be a number from 0 to below 1, not {self.dropout!r}.")
+        levels = self.levels
+        is_levels = isinstance(levels, tuple) and all(is_number(level) and 0 < level < 1 for level in levels)
+        if not is_levels or len(levels) < 2 or sorted(set(levels)) != list(levels):
+            raise OptionError(f"levels must be at least two numbers between 0 and 1, growing, not {levels!r}.")
+        if not (self.level is None or isinstance(self.level, bool)):
+            raise OptionError(f"level must be true or false, not {self.level!r}.")
+        self._check_together()
+
+    def _check_together(self) -> None:
+        if self.segment is not None and self.kind not in (None, "segments"):
+            raise OptionError(f"segment is {self.segment}, but only kind segments has segments, not {self.kind}.")
+        if self.normalize == "series" and self.level is False:
+            raise OptionError("level is false, but with normalize series the value as it was scaled is all there is.")
+        if self.head == "point" and self.loss == "nll":
+            raise OptionError("loss is nll, but a point has no likelihood; take squared or crps.")
+        if self.head == "negative-binomial":
+            if self.loss == "pinball":
+                raise OptionError("loss is pinball, but quantiles of counts have no gradient; take nll or crps.")
+            if self.normalize not in (None, "series"):
+                raise OptionError(
+                    f"normalize is {self.normalize}, but counts cannot be moved; with head negative-binomial it must "
+                    "be series."
+                )
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every value is chosen, so that a network can be built."""
+        needed = (self.kind, self.history, self.hidden_size, self.head, self.normalize, self.level)
+        return None not in needed and (self.kind != "segments" or self.segment is not None)

@@ -1,0 +1,140 @@
+"""Series at any level to numbers around zero, step by step, so that nothing is known before it comes."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from recur.models.forecaster_options import Normalize
+from recur.models.series_timeline import taken
+
+NormalizationState = tuple[Tensor, ...]
+"""What is remembered of the steps before, each (B, C)."""
+
+
+class Place(NamedTuple):
+    """Where series are, which answers are told from.
+
+    Attributes:
+        loc: (..., B, C), what an answer is added to.
+        mean: (..., B, C), where the series came from: the mean of the steps so far, or 0, that of the training part.
+        scale: (..., B, C), above 0, the unit of an answer.
+    """
+
+    loc: Tensor
+    mean: Tensor
+    scale: Tensor
+
+
+class Normalized(NamedTuple):
+    """What a network reads of targets, and where they are.
+
+    Attributes:
+        features: (T, B, N), zero where a value is missing.
+        place: After 0, 1, ... T steps, (T + 1, B, C).
+        state: After each row's last step.
+    """
+
+    features: Tensor
+    place: Place
+    state: NormalizationState
+
+
+class SeriesNormalization(nn.Module):
+    """Takes the level of a series out of what a network reads of its targets, and says how to put it back.
+
+    | kind | the network reads | its answer y means |
+    | --- | --- | --- |
+    | series | the value, as it was scaled for the series | y |
+    | window | (value - mean) / deviation | mean + deviation y |
+    | last | the change since the last value that was there, and value - mean | mean + gate (last value - mean) + y |
+
+    Mean and deviation are those of the steps so far, each older step counting 1 - 1 / `memory` times as much: the
+    instance normalisation of Kim et al. (2022) without the steps to come, so that it can go on with a stream. They
+    begin at the first value and 1, which count as one step. The last value is that of Lin et al. (2023), section 3.3,
+    who always start from it; how much of the way from the mean, `ForecastHead` learns.
+    With "window" and "last", adding a constant to a series adds it to the forecast and changes nothing else, unless
+    the level is read too. With the level, "last" takes 0, the centre of the scaling, in place of the mean of the steps
+    so far.
+
+    Args:
+        kind: Which.
+        num_targets: C.
+        memory: Steps that mean and deviation go back over, from 1 on.
+        has_level: Whether the value itself is read too; with "series" it is in any case.
+
+    Attributes:
+        num_features: N.
+    """
+
+    def __init__(self, kind: Normalize, num_targets: int, memory: int, *, has_level: bool = False) -> None:
+        super().__init__()
+        self.kind = kind
+        self.num_targets = num_targets
+        self.memory = memory
+        self.has_level = has_level and kind != "series"
+        self.num_features = num_targets * ((2 if kind == "last" else 1) + self.has_level)
+
+    def forward(
+        self, values: Tensor, is_there: Tensor, lengths: Tensor, state: NormalizationState | None = None
+    ) -> Normalized:
+        """Return what is read of targets.
+
+        Args:
+            values: (T, B, C), 0 where missing.
+            is_there: (T, B, C) bool; false from each row's end on.
+            lengths: (B,), true steps of each row.
+            state: After the steps before; None if there were none.
+        """
+        if self.kind == "series":
+            zeros = values.new_zeros(len(values) + 1, *values.shape[1:])
+            return Normalized(values, Place(zeros, zeros, torch.ones_like(zeros)), ())
+        if state is None:
+            state = tuple(values.new_zeros(5, *values.shape[1:]).unbind(0))
+        first, latest, *sums = state
+        # Row r of these, and of mean and deviation, knows of r steps.
+        seen = torch.cat([(sums[0] > 0)[None], is_there])
+        has_begun = seen.cumsum(0) > 0
+        order = torch.arange(len(seen), device=values.device)[:, None, None]
+        last = torch.cat([latest[None], values]).gather(0, torch.where(seen, order, 0).cummax(0).values)
+        earliest = is_there.to(torch.int8).argmax(0, keepdim=True)
+        first = torch.where(has_begun[0], first, torch.where(is_there, values, 0).gather(0, earliest)[0])
+        away, deviation, sums = self._moments(torch.where(is_there, values - first, 0), is_there, sums, lengths)
+        mean = torch.where(has_begun, first + away, 0)
+        level = [values] if self.has_level else []
+        kept = (first, taken(last, lengths[None])[0], *sums)
+        if self.kind == "window":
+            position = torch.where(is_there, (values - mean[1:]) / deviation[1:], 0)
+            return Normalized(torch.cat([position, *level], 2), Place(mean, mean, deviation), kept)
+        # The first value has nothing to have changed from.
+        change = torch.where(is_there & has_begun[:-1], values - last[:-1], 0)
+        from_mean = torch.where(is_there, values - mean[1:], 0)
+        place = Place(last, torch.zeros_like(mean) if self.has_level else mean, torch.ones_like(last))
+        return Normalized(torch.cat([change, from_mean, *level], 2), place, kept)
+
+    def _moments(
+        self, away: Tensor, is_there: Tensor, sums: list[Tensor], lengths: Tensor
+    ) -> tuple[Tensor, Tensor, list[Tensor]]:
+        """Return mean and deviation after each number of steps, (T + 1, B, C), and the sums after each row's last.
+
+        Args:
+            away: (T, B, C), how far each value lies from the first; 0 where missing.
+            is_there: (T, B, C) bool.
+            sums: Of the steps before: how many, their sum, the sum of their squares, each (B, C).
+            lengths: (B,).
+        """
+        terms = torch.stack([is_there.to(away.dtype), away, away.square()], -1)
+        steps = torch.arange(len(away) + 1, device=away.device)
+        keep = torch.tensor(1 - 1 / self.memory, dtype=away.dtype, device=away.device)
+        ages = steps[1:, None] - steps[None, 1:]
+        fading = torch.where(ages >= 0, keep ** ages.clamp(min=0), 0)
+        before = torch.stack(sums, -1)
+        faded = torch.tensordot(fading, terms, 1) + before * (keep ** steps[1:]).view(-1, 1, 1, 1)
+        all_sums = torch.cat([before[None], faded])
+        count, total, squares = all_sums.unbind(-1)
+        mean = total / (count + 1)
+        # Rounding apart, it is at least this, since the first value counts as a step with the spread 1.
+        variance = torch.maximum((squares + 1) / (count + 1) - mean.square(), 1 / (count + 1))
+        return mean, variance.sqrt(), list(taken(all_sums, lengths[None])[0].unbind(-1))

@@ -1,0 +1,136 @@
+"""The recurrent layers that read series: what they know after each step."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from recur.models.cells import CELLS
+from recur.models.forecaster_options import ForecasterOptions
+from recur.models.series_inputs import SeriesInputs
+from recur.models.series_normalization import NormalizationState, Place, SeriesNormalization
+from recur.models.series_shape import SeriesShape
+from recur.models.series_timeline import Timeline, taken
+from recur.nn import LSTM, LockedDropout, nest
+
+
+class ReaderState(NamedTuple):
+    """All that a reader remembers of the steps before; tensors, a row for each series.
+
+    Attributes:
+        layers: As of the recurrent layers.
+        normalization: Each (B, C).
+        recent: The last inputs, (W - 1, B, I), that the next segment has too.
+    """
+
+    layers: Any
+    normalization: NormalizationState
+    recent: Tensor
+
+    def repeated(self, count: int) -> ReaderState:
+        """Return the state of all rows several times, one time after the other."""
+
+        def rows(part: Tensor) -> Tensor:
+            return part.repeat(1, count, *[1] * (part.dim() - 2))
+
+        return ReaderState(
+            nest.mapped(rows, self.layers),
+            tuple(part.repeat(count, 1) for part in self.normalization),
+            rows(self.recent),
+        )
+
+
+class Reading(NamedTuple):
+    """What a reader knows after 0, 1, ... T steps.
+
+    Attributes:
+        features: (T + 1, B, H), after dropout.
+        place: Where the series are, (T + 1, B, C).
+        state: After each row's last step.
+    """
+
+    features: Tensor
+    place: Place
+    state: ReaderState
+
+    def after(self, steps: Tensor) -> tuple[Tensor, Place]:
+        """Return features and place after so many steps, (..., B): (..., B, H) and (..., B, C)."""
+        return taken(self.features, steps), Place(*(taken(each, steps) for each in self.place))
+
+
+class SeriesReader(nn.Module):
+    """Normalises targets, puts them beside the other inputs, and runs recurrent layers over the steps.
+
+    With segments of W steps, the layers read at each step a linear map of the last W, rectified, and their state comes
+    from W steps back (Lin et al. 2023, section 3.2). So the segments that end with the last step follow each other as
+    in the paper, those that end elsewhere run beside them, and a stream can stop at any step.
+
+    Args:
+        options: Complete.
+        shape: Of the batches.
+        reads_next: Whether what is known of the next step is read with each step.
+    """
+
+    def __init__(self, options: ForecasterOptions, shape: SeriesShape, *, reads_next: bool = False) -> None:
+        super().__init__()
+        assert options.hidden_size is not None
+        assert options.history is not None
+        assert options.normalize is not None
+        assert options.level is not None
+        self.num_targets, self.hidden_size = shape.num_targets, options.hidden_size
+        self.segment = options.segment or 1
+        self.inputs = SeriesInputs(shape, has_targets=False)
+        self.normalization = SeriesNormalization(
+            options.normalize, shape.num_targets, options.history, has_level=options.level
+        )
+        self.num_inputs = self.normalization.num_features + self.inputs.num_past
+        if reads_next:
+            self.num_inputs += self.inputs.num_known
+        is_cut = self.segment > 1
+        self.projection = nn.Conv1d(self.num_inputs, self.hidden_size, self.segment) if is_cut else None
+        self.layers = CELLS[options.cell](
+            self.hidden_size if is_cut else self.num_inputs,
+            self.hidden_size,
+            options.num_layers,
+            dropout=options.dropout if options.num_layers > 1 else 0.0,
+            locked_dropout=options.num_layers > 1 and options.dropout > 0,
+            dilation=self.segment,
+        )
+        self.dropout = LockedDropout(options.dropout)
+
+    def forward(self, timeline: Timeline, state: ReaderState | None = None, known: Tensor | None = None) -> Reading:
+        """Return what is known after each step.
+
+        Args:
+            timeline: The steps to read.
+            state: After the steps before; None if there were none.
+            known: (T, B, K'), what is known of the next step at each, if that is read.
+        """
+        batch = timeline.numbers.shape[1]
+        lengths = timeline.lengths
+        targets = timeline.numbers[..., : self.num_targets]
+        there = timeline.is_there[..., : self.num_targets]
+        normalized = self.normalization(targets, there, lengths, None if state is None else state.normalization)
+        parts = [normalized.features, self.inputs.past(timeline), *([] if known is None else [known])]
+        x_TBI = torch.cat(parts, 2)
+        recent = x_TBI.new_zeros(self.segment - 1, batch, self.num_inputs) if state is None else state.recent
+        joined = torch.cat([recent, x_TBI])
+        order = torch.arange(self.segment - 1, device=lengths.device)
+        kept = taken(joined, lengths + order[:, None])
+        if self.projection is not None:
+            x_TBI = self.projection(joined.permute(1, 2, 0)).relu().permute(2, 0, 1)
+        before = None if state is None else state.layers
+        output_TBH, after = self.layers(x_TBI, before, lengths=lengths)
+        output = torch.cat([self._latest(before, output_TBH)[None], output_TBH])
+        return Reading(self.dropout(output), normalized.place, ReaderState(after, normalized.state, kept))
+
+    def _latest(self, layers: Any, output_TBH: Tensor) -> Tensor:
+        """Return the output that a state of the layers stands for, (B, H)."""
+        if layers is None:
+            return torch.zeros_like(output_TBH[0])
+        h = layers[0] if isinstance(self.layers, LSTM) else layers
+        # Of the last layer; with segments it has a state for each of the last steps, the newest last.
+        latest: Tensor = h[-1] if self.segment == 1 else h[-1][-1]
+        return latest
