@@ -31,6 +31,13 @@ if TYPE_CHECKING:
     from recur.models.heads import StudentTHead as StudentTHead
     from recur.models.level_shift import find_level_shift as find_level_shift
     from recur.models.season import find_season as find_season
+    from recur.models.series_classifier import SeriesClassifierNetwork as SeriesClassifierNetwork
+    from recur.models.series_encoder import SeriesEncoder as SeriesEncoder
+    from recur.models.series_encoder import SeriesState as SeriesState
+    from recur.models.series_options import SeriesClassifierOptions as SeriesClassifierOptions
+    from recur.models.series_options import SeriesEncoderOptions as SeriesEncoderOptions
+    from recur.models.series_options import SeriesRegressorOptions as SeriesRegressorOptions
+    from recur.models.series_regressor import SeriesRegressorNetwork as SeriesRegressorNetwork
     from recur.models.series_shape import SeriesShape as SeriesShape
 
 _ORIGINS = {
@@ -53,7 +60,14 @@ _ORIGINS = {
     "QuantileHead": ".heads",
     "Quantiles": ".distributions",
     "SeasonalNaive": ".baselines",
+    "SeriesClassifierNetwork": ".series_classifier",
+    "SeriesClassifierOptions": ".series_options",
+    "SeriesEncoder": ".series_encoder",
+    "SeriesEncoderOptions": ".series_options",
+    "SeriesRegressorNetwork": ".series_regressor",
+    "SeriesRegressorOptions": ".series_options",
     "SeriesShape": ".series_shape",
+    "SeriesState": ".series_encoder",
     "StudentT": ".distributions",
     "StudentTHead": ".heads",
     "choose_forecaster": ".forecaster_choice",
@@ -80,7 +94,14 @@ __all__ = [
     "QuantileHead",
     "Quantiles",
     "SeasonalNaive",
+    "SeriesClassifierNetwork",
+    "SeriesClassifierOptions",
+    "SeriesEncoder",
+    "SeriesEncoderOptions",
+    "SeriesRegressorNetwork",
+    "SeriesRegressorOptions",
     "SeriesShape",
+    "SeriesState",
     "StudentT",
     "StudentTHead",
     "choose_forecaster",
