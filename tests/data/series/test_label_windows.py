@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import chain
+
 import numpy as np
 import pytest
 
@@ -83,8 +85,8 @@ def test_the_order_is_shuffled_and_goes_on_where_it_was_saved() -> None:
     panel = labelled([float(row) for row in range(9)], 9)
     windows = LabelWindows(Part.whole(panel), history=2, batch_size=4, seed=5)
     first = [batch.target.tolist() for batch in windows]
-    assert sorted(sum(first, [])) == list(range(9))
-    assert sum(first, []) != list(range(9))
+    assert sorted(chain.from_iterable(first)) == list(range(9))
+    assert [*chain.from_iterable(first)] != list(range(9))
     again = LabelWindows(Part.whole(panel), history=2, batch_size=4, seed=5)
     next(iter(again))
     resumed = LabelWindows(Part.whole(panel), history=2, batch_size=4, seed=5)
