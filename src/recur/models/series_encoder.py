@@ -109,8 +109,10 @@ class SeriesEncoder(nn.Module):
             (B, H), or (T, B, H), zero past each row's end, of the weights' dtype; and the state.
 
         Raises:
-            ValueError: A state is given, but the series are read from their end too.
+            ValueError: A state is given, but the series are read from their end too; or the batch has another shape
+                than the encoder was built for.
         """
+        self._check(batch)
         if state is not None and self.options.bidirectional:
             raise ValueError(
                 "SeriesEncoder: a state is carried on, but the series are read from their end too; build it with "
@@ -129,6 +131,19 @@ class SeriesEncoder(nn.Module):
             features, pooled = self.pool(h_TBH, is_step_TB, None if state is None else state.pooled)
             features = self.dropout(features)
         return features, SeriesState(recurrent, inputs, self._time(times_TB, batch.lengths, state), pooled)
+
+    def _check(self, batch: SeriesBatch) -> None:
+        shape = self.shape
+        found = {
+            "numbers": (batch.x, shape.num_features),
+            "categories": (batch.codes, len(shape.past_sizes) + len(shape.known_sizes)),
+            "static numbers": (batch.static, shape.num_static),
+            "static categories": (batch.static_codes, len(shape.static_sizes)),
+        }
+        for what, (values, wanted) in found.items():
+            has = 0 if values is None else values.shape[-1]
+            if has != wanted:
+                raise ValueError(f"SeriesEncoder: the batch has {has} {what}, but the network is built for {wanted}.")
 
     def _inputs(self, batch: SeriesBatch, times_TB: Tensor, state: SeriesState | None) -> Tensor:
         """Return the features of the steps, (T, B, I)."""

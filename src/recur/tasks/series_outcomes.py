@@ -11,8 +11,7 @@ from torch import Tensor
 from recur.data.series import SeriesBatch
 from recur.errors import DataError
 from recur.models.series_classifier import SeriesClassifierNetwork
-from recur.models.series_labels import check_labels
-from recur.models.series_regressor import SeriesRegressorNetwork
+from recur.models.series_labels import SeriesLabelNetwork
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -41,9 +40,7 @@ class SeriesOutcomes:
 
 
 @torch.no_grad()
-def collect_outcomes(
-    network: SeriesClassifierNetwork | SeriesRegressorNetwork, batches: Iterable[SeriesBatch]
-) -> SeriesOutcomes:
+def collect_outcomes(network: SeriesLabelNetwork, batches: Iterable[SeriesBatch]) -> SeriesOutcomes:
     """Return what a network says of all series, or of all their steps, in the order of the batches.
 
     The network is run as in evaluation, and left as it was.
@@ -54,6 +51,7 @@ def collect_outcomes(
 
     Raises:
         DataError: There is no batch.
+        TypeError: The labels are numbers where the network tells classes, or the other way round.
         ValueError: The labels are of series where the network tells of steps, or the other way round.
     """
     device = next(network.parameters()).device
@@ -68,11 +66,11 @@ def collect_outcomes(
     return SeriesOutcomes(**{name: torch.cat([one[name] for one in found]) for name in found[0]})
 
 
-def _of_batch(network: SeriesClassifierNetwork | SeriesRegressorNetwork, batch: SeriesBatch) -> dict[str, Tensor]:
-    per_step = network.options.per_step
-    # A batch without any label does not say whether labels are of steps.
+def _of_batch(network: SeriesLabelNetwork, batch: SeriesBatch) -> dict[str, Tensor]:
+    per_step = network.per_step
+    # A batch without any label does not say what labels are like.
     if bool(batch.weight.any()):
-        check_labels(type(network).__name__, batch, per_step=per_step)
+        network.check_labels(batch)
     output, _ = network(batch)
     steps_T = torch.arange(batch.x.shape[1], device=output.device)
     is_told = steps_T < batch.lengths[:, None] if per_step else torch.ones_like(batch.lengths, dtype=torch.bool)
