@@ -61,7 +61,8 @@ def test_cropping_takes_steps_with_all_that_belongs_to_them() -> None:
             assert torch.equal(found.target[row, :length], steps)
             assert torch.equal(found.times[row, :length], torch.arange(length).float())
             first.append(int(steps[0])), ends.append(int(steps[-1]))
-        assert {min(first), max(first)} == {0, 20}
+        assert min(first) == 0
+        assert max(first) == 20 or (is_end_free and 10 < max(first) < 20)
         assert int(found.lengths.min()) == 20
         assert (min(ends) < 39) == is_end_free
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -51,24 +52,18 @@ def _cropped(batch: SeriesBatch, share: float, is_end_free: bool) -> SeriesBatch
     kept_B = lengths_B - cut_B
     steps_T = torch.arange(batch.x.shape[1], device=lengths_B.device)
     is_step_BT = steps_T < kept_B[:, None]
-    # A row of padding: whatever it takes is masked.
     place_BT = torch.where(is_step_BT, first_B[:, None] + steps_T, 0)
     times_BT = batch.times.gather(1, place_BT)
-    return replace(
-        batch, **_at(batch, place_BT, is_step_BT), times=_masked(times_BT - times_BT[:, :1], is_step_BT), lengths=kept_B
-    )
+    times_BT = _masked(times_BT - times_BT[:, :1], is_step_BT)
+    return replace(batch, **_at(batch, place_BT, is_step_BT), times=times_BT, lengths=kept_B)
 
 
 def _warped(batch: SeriesBatch, most: float) -> SeriesBatch:
     lengths_B, num_steps = batch.lengths, batch.x.shape[1]
-    speeds = (
-        torch.empty(len(lengths_B), _NUM_SPEEDS, device=lengths_B.device)
-        .uniform_(-1, 1)
-        .mul_(torch.tensor(1 + most).log())
-        .exp_()
-    )
-    # Where each knot lies on the way, from 0 to 1, and between the knots in proportion.
-    knots_BK = torch.cat([speeds.new_zeros(len(lengths_B), 1), speeds.cumsum(1)], 1)
+    drawn_BK = 2 * torch.rand(len(lengths_B), _NUM_SPEEDS, device=lengths_B.device) - 1
+    speeds_BK = (drawn_BK * math.log1p(most)).exp()
+    # Which share of the series lies before each knot; between two knots in proportion.
+    knots_BK = torch.cat([torch.zeros_like(speeds_BK[:, :1]), speeds_BK.cumsum(1)], 1)
     knots_BK = knots_BK / knots_BK[:, -1:]
     last_B1 = (lengths_B - 1).clamp(min=0)[:, None]
     steps_T = torch.arange(num_steps, device=lengths_B.device)

@@ -45,8 +45,8 @@ class SeriesEncoder(nn.Module):
 
     ```text
     x_t = the numbers of the step, which of them are there, its categories, what belongs to the series, log(1 + δ_t / u)
-    x_t = ReLU(LayerNorm(convolution(..., x_t)))            for each of `convolutions`
-    h_t = layers(dropout(x_t), h_{t-1})
+    x_t = ReLU(LayerNorm(convolution(..., x_t)))            for each of `convolutions`, dropout behind the last
+    h_t = layers(x_t, h_{t-1})
     y = dropout(pool(h_1, ..., h_T)), or y_t = dropout(h_t) where each step is told of
     ```
 
@@ -123,7 +123,7 @@ class SeriesEncoder(nn.Module):
         x_TBI, inputs = self._convolved(self._inputs(batch, times_TB, state), is_step_TB, state)
         told = {"times": times_TB / self.time_unit} if self.options.cell in TIMED_CELLS else {}
         before = None if state is None else state.recurrent
-        h_TBH, recurrent = self.recurrent(self.locked_dropout(x_TBI), before, lengths=batch.lengths, **told)
+        h_TBH, recurrent = self.recurrent(x_TBI, before, lengths=batch.lengths, **told)
         pooled: PoolState = ()
         if self.pool is None:
             features = self.locked_dropout(h_TBH)
@@ -165,13 +165,15 @@ class SeriesEncoder(nn.Module):
         self, x_TBI: Tensor, is_step_TB: Tensor, state: SeriesState | None
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Return what the convolutions make of the inputs, and what they will still see of them."""
-        if len(self.convolutions):
-            x_TBI = torch.where(is_step_TB.unsqueeze(-1), x_TBI, 0)
+        if not len(self.convolutions):
+            return x_TBI, ()
+        x_TBI = torch.where(is_step_TB.unsqueeze(-1), x_TBI, 0)
         kept = []
         for number, convolution in enumerate(self.convolutions):
             x_TBI, after = convolution(x_TBI, is_step_TB, None if state is None else state.inputs[number])
             kept.append(after)
-        return x_TBI, tuple(kept)
+        # Never the numbers themselves: of few channels each is needed.
+        return self.locked_dropout(x_TBI), tuple(kept)
 
     def _time(self, times_TB: Tensor, lengths_B: Tensor, state: SeriesState | None) -> Tensor:
         """Return when the last step of each row was, and whether there was one, (B, 2)."""

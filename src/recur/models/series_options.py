@@ -52,8 +52,8 @@ class SeriesEncoderOptions:
     learned attention. Not used where each step is told of."""
 
     dropout: float = 0.1
-    """Locked dropout (one mask over time) on what the recurrent layers read, on what each gives to the next, and on
-    what the output layer reads; 0 to below 1."""
+    """Locked dropout (one mask over time) on what convolutions give, on what each recurrent layer gives to the next,
+    and on what the output layer reads; 0 to below 1."""
 
     time_input: bool = False
     """Take the logarithm of the time since the step before as an input, for series that are irregular."""
