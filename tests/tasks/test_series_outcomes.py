@@ -75,7 +75,7 @@ def test_numbers_and_bounds() -> None:
     assert found.row.tolist() == [0, 1, 2, 3, 4]
     assert found.output.shape == (5,)
     every = collect_outcomes(
-        network, LabelWindows(Part.whole(replace_label(panel)), history=2, batch_size=9, which="all")
+        network, LabelWindows(Part.whole(without_second_label(panel)), history=2, batch_size=9, which="all")
     )
     assert every.target.isnan().tolist() == [False, True, False, False, False]
 
