@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from recur.models.augmentation import augmented
-from recur.models.language import CELLS
+from recur.models.cells import CELLS
 from recur.models.pooling import PoolState, pool_of
 from recur.models.series_inputs import SeriesInputs
 from recur.models.series_options import TIMED_CELLS, SeriesEncoderOptions
