@@ -63,4 +63,4 @@ def read_mixed(label: str) -> Panel:
     )
     others = {"label", "step_label", "number", "step_number"} - {label}
     columns = Columns(series_id="id", time="t", targets=(), static=("size", "maker"), label=label)
-    return read_series(table.drop(others), columns, assembly=Assembly(frequency="irregular"))
+    return read_series(table.drop(*others), columns, assembly=Assembly(frequency="irregular"))

@@ -19,7 +19,8 @@ KINDS = {
     "mean": {"pooling": "mean", "cell": "ligru"},
     "max": {"pooling": "max", "cell": "mgu"},
     "attention": {"pooling": "attention", "cell": "rnn", "convolutions": (4,)},
-    "phased": {"cell": "phased"},
+    # Of few units, all might be shut at all steps.
+    "phased": {"cell": "phased", "hidden_size": 40},
     "cfc": {"cell": "cfc", "pooling": "mean"},
     "grud": {"cell": "grud", "num_layers": 2},
 }

@@ -7,7 +7,17 @@ from itertools import chain
 import numpy as np
 import pytest
 
-from recur.data.series import LabelWindows, Panel, Part, Scaler, SeriesBatch, Split, panel_of_array, read_series
+from recur.data.series import (
+    Assembly,
+    LabelWindows,
+    Panel,
+    Part,
+    Scaler,
+    SeriesBatch,
+    Split,
+    panel_of_array,
+    read_series,
+)
 from recur.errors import DataError, OptionError
 
 NAN = float("nan")
@@ -18,7 +28,7 @@ def labelled(labels: list[float], *lengths: int) -> Panel:
     rows = np.arange(sum(lengths))
     names = np.repeat([f"s{number}" for number in range(len(lengths))], lengths)
     columns = {"t": rows, "id": names, "x": rows.astype(float), "label": labels}
-    return read_series(columns)
+    return read_series(columns, assembly=Assembly(labels="number"))
 
 
 def only(batches: LabelWindows) -> SeriesBatch:
