@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from recur.data.series.grid import on_grid as on_grid
     from recur.data.series.guessing import guess_columns as guess_columns
     from recur.data.series.label_windows import LabelWindows as LabelWindows
+    from recur.data.series.lifetimes import remaining_life as remaining_life
     from recur.data.series.panel import Panel as Panel
     from recur.data.series.reading import read_series as read_series
-    from recur.data.series.remaining_life import remaining_life as remaining_life
     from recur.data.series.rows import Rows as Rows
     from recur.data.series.scaling import Scaler as Scaler
     from recur.data.series.schema import Schema as Schema
@@ -62,7 +62,7 @@ _ORIGINS = {
     "read_archive": ".archive",
     "read_series": ".reading",
     "read_table": ".files",
-    "remaining_life": ".remaining_life",
+    "remaining_life": ".lifetimes",
     "seen_categories": ".split",
     "table_of": ".table",
 }
