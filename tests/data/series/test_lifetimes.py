@@ -114,7 +114,7 @@ def test_a_table_has_lives_of_whole_series_and_bounds_of_them() -> None:
             OptionError,
             r"^censored: expected several names of series, got the text 'run1'; put it",
         ),
-        ({"censored": np.array([True])}, OptionError, r"^censored: expected 2 bools, one for each series, got shape"),
+        ({"censored": np.array([True])}, OptionError, r"^censored: expected 2 bools, one for each series, got bool of"),
         ({"label": "y"}, OptionError, r"^label: 'y' is the name of a channel; choose another\.$"),
     ],
 )

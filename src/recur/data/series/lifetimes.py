@@ -97,10 +97,11 @@ def _censored(
         if panel.rows.censored is None:
             return np.zeros(len(panel), np.bool_)
         return panel.rows.censored[last]
-    if isinstance(censored, np.ndarray) and censored.dtype == np.bool_:
-        if censored.shape != (len(panel),):
+    if isinstance(censored, np.ndarray):
+        if censored.shape != (len(panel),) or censored.dtype != np.bool_:
             raise OptionError(
-                f"censored: expected {len(panel)} bools, one for each series, got shape {censored.shape}."
+                f"censored: expected {len(panel)} bools, one for each series, got {censored.dtype} of shape "
+                f"{censored.shape}."
             )
         return censored
     if isinstance(censored, str):
