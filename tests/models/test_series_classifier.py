@@ -22,7 +22,8 @@ def batch_of(panel: Panel) -> SeriesBatch:
 def network_of(panel: Panel, **options) -> SeriesClassifierNetwork:
     torch.manual_seed(0)
     shape = SeriesShape.of(panel.schema, WholeSeries(Part.whole(panel), batch_size=1).channels)
-    defaults = {"hidden_size": 8, "dropout": 0.0}
+    plain = {"bidirectional": False, "convolutions": (), "jitter": 0.0, "scaling": 0.0}
+    defaults = {"hidden_size": 8, "dropout": 0.0, **plain}
     return SeriesClassifierNetwork(SeriesClassifierOptions(**(defaults | options)), shape, 3).double()
 
 
@@ -142,7 +143,7 @@ def test_it_learns_which_series_rise() -> None:
     panel = panel_of_array(values[..., None], np.where(slope > 0, "up", "down"))
     torch.manual_seed(0)
     shape = SeriesShape.of(panel.schema, WholeSeries(Part.whole(panel), batch_size=1).channels)
-    options = SeriesClassifierOptions(hidden_size=8, jitter=0.1, warping=0.2, cropping=0.1)
+    options = SeriesClassifierOptions(hidden_size=8, filters=8, warping=0.2, cropping=0.1)
     network = SeriesClassifierNetwork(options, shape, 2)
     split = Split.by_label(panel, valid=0, test=20)
     (train,), (test,) = (WholeSeries(part, batch_size=120) for part in (split.train, split.test))

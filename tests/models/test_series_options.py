@@ -22,6 +22,8 @@ from recur.models import SeriesClassifierOptions, SeriesEncoderOptions, SeriesRe
         ({"scaling": "much"}, r"^scaling must be a number from 0 on, not 'much'\.$"),
         ({"warping": float("nan")}, r"^warping must be a number from 0 on, not nan\.$"),
         ({"bidirectional": 1}, r"^bidirectional must be true or false, not 1\.$"),
+        ({"time_input": "yes"}, r"^time_input must be true or false, not 'yes'\.$"),
+        ({"bidirectional": None}, r"^bidirectional must be true or false, not None\.$"),
         ({"convolutions": [3]}, r"^convolutions must be widths from 1 step on, such as \(7, 5\), not \[3\]\.$"),
         ({"convolutions": (3, 0)}, r"^convolutions must be widths from 1 step on, such as \(7, 5\), not \(3, 0\)\.$"),
         (
@@ -34,7 +36,7 @@ from recur.models import SeriesClassifierOptions, SeriesEncoderOptions, SeriesRe
         ),
         (
             {"cell": "grud", "convolutions": (3,)},
-            r"^the cell grud reads missing values itself, so it goes without conv",
+            r"^the cell grud reads missing values itself and takes no conv conv",
         ),
     ],
 )

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from recur.models.distributions import Point as Point
     from recur.models.distributions import Quantiles as Quantiles
     from recur.models.distributions import StudentT as StudentT
+    from recur.models.encoder_choice import choose_encoder as choose_encoder
     from recur.models.forecast_network import ForecastNetwork as ForecastNetwork
     from recur.models.forecaster_choice import choose_forecaster as choose_forecaster
     from recur.models.forecaster_options import ForecasterOptions as ForecasterOptions
@@ -70,6 +71,7 @@ _ORIGINS = {
     "SeriesState": ".series_encoder",
     "StudentT": ".distributions",
     "StudentTHead": ".heads",
+    "choose_encoder": ".encoder_choice",
     "choose_forecaster": ".forecaster_choice",
     "find_level_shift": ".level_shift",
     "find_season": ".season",
@@ -104,6 +106,7 @@ __all__ = [
     "SeriesState",
     "StudentT",
     "StudentTHead",
+    "choose_encoder",
     "choose_forecaster",
     "find_level_shift",
     "find_season",

@@ -74,7 +74,7 @@ class SeriesEncoder(nn.Module):
         super().__init__()
         self.options, self.shape = options, shape
         self.inputs = SeriesInputs(shape)
-        size = self.inputs.num_past + options.time_input
+        size = self.inputs.num_past + bool(options.time_input)
         is_causal = not options.bidirectional
         self.convolutions = nn.ModuleList()
         for width in options.convolutions:

@@ -35,7 +35,7 @@ class SeriesEncoderOptions:
     """Recurrent layers, one on top of the other."""
 
     bidirectional: bool = False
-    """Read each series from its end too; then a state cannot be carried on."""
+    """Read each series from its end too; then a state cannot be carried on, as streams need it."""
 
     residual: bool = False
     """Add each recurrent layer's input to its output, from the second layer on."""
@@ -51,12 +51,13 @@ class SeriesEncoderOptions:
     """What a series' steps become: the last one's encoding, the mean or the largest over all, or a mean weighted by a
     learned attention. Not used where each step is told of."""
 
-    dropout: float = 0.1
+    dropout: float = 0.2
     """Locked dropout (one mask over time) on what convolutions give, on what each recurrent layer gives to the next,
     and on what the output layer reads; 0 to below 1."""
 
-    time_input: bool = False
-    """Take the logarithm of the time since the step before as an input, for series that are irregular."""
+    time_input: bool | None = None
+    """Take the logarithm of the time since the step before as an input; None is chosen by `choose_encoder`: for series
+    that are irregular, where the cell is not told the times itself."""
 
     jitter: float = 0.0
     """In training: standard deviation of noise added to each number, in units of the scaled numbers."""
@@ -90,8 +91,9 @@ class SeriesEncoderOptions:
             if not (is_number(value) and 0 <= value < float("inf")):
                 raise OptionError(f"{name} must be a number from 0 on, not {value!r}.")
         for name in ("bidirectional", "residual", "time_input"):
-            if not isinstance(getattr(self, name), bool):
-                raise OptionError(f"{name} must be true or false, not {getattr(self, name)!r}.")
+            value = getattr(self, name)
+            if not isinstance(value, bool) and (name != "time_input" or value is not None):
+                raise OptionError(f"{name} must be true or false, not {value!r}.")
         widths = self.convolutions
         if not (isinstance(widths, tuple) and all(is_whole(width, 1) for width in widths)):
             raise OptionError(f"convolutions must be widths from 1 step on, such as (7, 5), not {widths!r}.")
@@ -100,16 +102,38 @@ class SeriesEncoderOptions:
         if self.time_input and self.cell in TIMED_CELLS:
             raise OptionError(f"time_input is not needed, for the cell {self.cell} is told the times; leave it out.")
         if self.cell == "grud" and widths:
-            raise OptionError("the cell grud reads missing values itself, so it goes without convolutions.")
+            raise OptionError("the cell grud reads missing values itself and takes no convolutions; give none, ().")
 
 
 @dataclass(frozen=True, kw_only=True)
 class SeriesClassifierOptions(SeriesEncoderOptions):
     """Options of a `SeriesClassifierNetwork`.
 
+    What tells classes apart may be anywhere in a series, and there are often few of them to learn from. So it has
+    convolutions, reads both ways, keeps the strongest sign of each feature, and varies what it learns from, unless told
+    otherwise.
+
     Raises:
         OptionError: A value is out of range, or two values do not go together.
     """
+
+    bidirectional: bool = True
+    """Read each series from its end too; then a state cannot be carried on, as streams need it."""
+
+    convolutions: tuple[int, ...] = (8, 5, 3)
+    """Widths in steps of convolutions between the inputs and the recurrent layers (a hybrid, as CLDNN, Sainath et al.
+    2015; these widths are those of LSTM-FCN, Karim et al. 2018), () for none. They look back alone, so that a state can
+    be carried on, or to both sides with bidirectional."""
+
+    pooling: Pooling = "max"
+    """What a series' steps become: the last one's encoding, the mean or the largest over all, or a mean weighted by a
+    learned attention. Not used where each step is told of."""
+
+    jitter: float = 0.1
+    """In training: standard deviation of noise added to each number, in units of the scaled numbers."""
+
+    scaling: float = 0.1
+    """In training: each channel of a series is multiplied by exp(s), s normal with this standard deviation."""
 
     per_step: bool = False
     """Tell a class of each step and not of the series."""
@@ -132,6 +156,9 @@ class SeriesClassifierOptions(SeriesEncoderOptions):
 @dataclass(frozen=True, kw_only=True)
 class SeriesRegressorOptions(SeriesEncoderOptions):
     """Options of a `SeriesRegressorNetwork`.
+
+    A number often is in the level of the series and in how it has changed up to its last step. So there are neither
+    convolutions, after which the level is normalised away, nor changes of the numbers in training, unless asked for.
 
     Raises:
         OptionError: A value is out of range, or two values do not go together.
