@@ -36,7 +36,7 @@ from recur.models import SeriesClassifierOptions, SeriesEncoderOptions, SeriesRe
         ),
         (
             {"cell": "grud", "convolutions": (3,)},
-            r"^the cell grud reads missing values itself and takes no conv conv",
+            r"^the cell grud reads missing values itself and takes no conv",
         ),
     ],
 )
