@@ -135,7 +135,7 @@ def folder(tmp_path: Path, files: dict[str, str]) -> Path:
 
 
 def test_the_two_files_of_a_data_set_are_one_panel_with_its_parts(tmp_path: Path) -> None:
-    panel = read_series(folder(tmp_path, PAIR | {"readme.md": "about it"}))
+    panel = read_series(folder(tmp_path, PAIR | {"Made.txt": "about it"}))
     assert panel.ids == ("train_1", "train_2", "test_1", "test_2", "test_3")
     assert panel.values[:, 0].tolist() == [1, 2, 3, 4, 5, 6, 7]
     # By name, though the headers name the classes in another order.

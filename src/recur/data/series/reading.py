@@ -89,9 +89,10 @@ def read_series(
 
 
 def _kind(path: Path) -> str:
-    """Return the suffix of a file, or that of the archives or arrays which a folder without tables holds."""
-    if path.is_dir() and not files_in(path, SUFFIXES):
-        return next((kind_of(found) for kinds in (ARCHIVES, ARRAYS) for found in files_in(path, kinds)), "")
+    """Return the suffix of a file; of a folder that of archives, beside which others may lie, else "" or of arrays."""
+    if path.is_dir():
+        kinds = (ARCHIVES,) if files_in(path, SUFFIXES) else (ARCHIVES, ARRAYS)
+        return next((kind_of(found) for kind in kinds for found in files_in(path, kind)), "")
     return kind_of(path)
 
 
