@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from recur.models.distributions import Point as Point
     from recur.models.distributions import Quantiles as Quantiles
     from recur.models.distributions import StudentT as StudentT
+    from recur.models.encoder_choice import choose_encoder as choose_encoder
     from recur.models.forecast_network import ForecastNetwork as ForecastNetwork
     from recur.models.forecaster_choice import choose_forecaster as choose_forecaster
     from recur.models.forecaster_options import ForecasterOptions as ForecasterOptions
@@ -31,6 +32,13 @@ if TYPE_CHECKING:
     from recur.models.heads import StudentTHead as StudentTHead
     from recur.models.level_shift import find_level_shift as find_level_shift
     from recur.models.season import find_season as find_season
+    from recur.models.series_classifier import SeriesClassifierNetwork as SeriesClassifierNetwork
+    from recur.models.series_encoder import SeriesEncoder as SeriesEncoder
+    from recur.models.series_encoder import SeriesState as SeriesState
+    from recur.models.series_options import SeriesClassifierOptions as SeriesClassifierOptions
+    from recur.models.series_options import SeriesEncoderOptions as SeriesEncoderOptions
+    from recur.models.series_options import SeriesRegressorOptions as SeriesRegressorOptions
+    from recur.models.series_regressor import SeriesRegressorNetwork as SeriesRegressorNetwork
     from recur.models.series_shape import SeriesShape as SeriesShape
 
 _ORIGINS = {
@@ -53,9 +61,17 @@ _ORIGINS = {
     "QuantileHead": ".heads",
     "Quantiles": ".distributions",
     "SeasonalNaive": ".baselines",
+    "SeriesClassifierNetwork": ".series_classifier",
+    "SeriesClassifierOptions": ".series_options",
+    "SeriesEncoder": ".series_encoder",
+    "SeriesEncoderOptions": ".series_options",
+    "SeriesRegressorNetwork": ".series_regressor",
+    "SeriesRegressorOptions": ".series_options",
     "SeriesShape": ".series_shape",
+    "SeriesState": ".series_encoder",
     "StudentT": ".distributions",
     "StudentTHead": ".heads",
+    "choose_encoder": ".encoder_choice",
     "choose_forecaster": ".forecaster_choice",
     "find_level_shift": ".level_shift",
     "find_season": ".season",
@@ -80,9 +96,17 @@ __all__ = [
     "QuantileHead",
     "Quantiles",
     "SeasonalNaive",
+    "SeriesClassifierNetwork",
+    "SeriesClassifierOptions",
+    "SeriesEncoder",
+    "SeriesEncoderOptions",
+    "SeriesRegressorNetwork",
+    "SeriesRegressorOptions",
     "SeriesShape",
+    "SeriesState",
     "StudentT",
     "StudentTHead",
+    "choose_encoder",
     "choose_forecaster",
     "find_level_shift",
     "find_season",

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from recur.data.series import read_archive, read_series
+from recur.data.series import Split, read_archive, read_series
 from recur.errors import DataError
 
 HEAD = "# made up\n@problemName Made\n@timeStamps false\n@univariate {uni}\n@classLabel true no yes\n@data\n"
@@ -118,3 +118,69 @@ def test_what_is_no_text_is_refused(tmp_path: Path) -> None:
     path.write_bytes(b"@data\n\xff")
     with pytest.raises(DataError, match=r"a\.ts: is not UTF-8 text: byte 6 cannot be read; is it a \.ts file\?$"):
         read_archive(path)
+
+
+# --- the two files of a data set ------------------------------------------------------------------------------------
+
+PAIR = {
+    "Made_TRAIN.ts": "@univariate true\n@classLabel true no yes\n@data\n1,2:yes\n3:no\n",
+    "Made_TEST.ts": "@univariate true\n@classLabel true yes no\n@data\n4,5:yes\n6:?\n7:no\n",
+}
+
+
+def folder(tmp_path: Path, files: dict[str, str]) -> Path:
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    return tmp_path
+
+
+def test_the_two_files_of_a_data_set_are_one_panel_with_its_parts(tmp_path: Path) -> None:
+    panel = read_series(folder(tmp_path, PAIR | {"Made.txt": "about it"}))
+    assert panel.ids == ("train_1", "train_2", "test_1", "test_2", "test_3")
+    assert panel.values[:, 0].tolist() == [1, 2, 3, 4, 5, 6, 7]
+    # By name, though the headers name the classes in another order.
+    assert panel.schema.classes == ("no", "yes")
+    assert panel.labels.tolist() == [1, 0, 1, -1, 0]
+    assert panel.times.tolist() == [0, 1, 0, 0, 1, 0, 0]
+    split = Split.by_column(panel)
+    assert [part.series.tolist() for part in (split.train, split.valid, split.test)] == [[0, 1], [], [2, 3, 4]]
+
+
+def test_times_of_the_two_files_are_kept(tmp_path: Path) -> None:
+    head = "@timeStamps true\n@univariate true\n@targetLabel true\n@data\n"
+    files = {"a_train.ts": head + "(0,1),(3,2):0.5\n", "a_test.ts": head + "(1,4),(2,5):1.5\n"}
+    panel = read_archive(folder(tmp_path, files))
+    assert panel.times.tolist() == [0, 3, 1, 2]
+    assert panel.labels.tolist() == [0.5, 1.5]
+
+
+def test_a_folder_with_one_file_is_that_file(tmp_path: Path) -> None:
+    panel = read_series(folder(tmp_path, {"Made.ts": PAIR["Made_TRAIN.ts"]}))
+    assert panel.ids == ("case_1", "case_2")
+    assert panel.rows.part is None
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        (
+            {"a.ts": "", "b.ts": ""},
+            r": expected one \.ts file, or NAME_TRAIN\.ts and NAME_TEST\.ts, but there is a\.ts, b",
+        ),
+        (
+            {"Made_TEST.ts": PAIR["Made_TEST.ts"].replace("yes no", "yes no maybe")},
+            r": the two files differ in their classes, \['no', 'yes'\] and \['maybe', 'no', 'yes'\]; read them apart",
+        ),
+        (
+            {"Made_TEST.ts": "@univariate false\n@classLabel true no yes\n@data\n1:2:yes\n"},
+            r": the two files differ in their channels, 1 and 2; read them apart\.$",
+        ),
+        (
+            {"Made_TEST.ts": "@timeStamps true\n@univariate true\n@classLabel true no yes\n@data\n(0,1):yes\n"},
+            r": the two files differ in their time stamps, ",
+        ),
+    ],
+)
+def test_files_that_are_no_pair_are_refused(tmp_path: Path, files: dict[str, str], message: str) -> None:
+    with pytest.raises(DataError, match=re.escape(str(tmp_path)) + message):
+        read_archive(folder(tmp_path, files if "a.ts" in files else PAIR | files))

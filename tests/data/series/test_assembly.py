@@ -356,3 +356,8 @@ def test_extending_goes_on_in_time_without_values(panel: Panel) -> None:
 def test_a_panel_checks_itself(panel: Panel, change: dict, message: str) -> None:
     with pytest.raises(DataError, match=f"^{re.escape(message)}"):
         replace(panel, **change)
+
+
+def test_nan_in_a_dataframe_is_missing() -> None:
+    panel = read_series({"t": [0, 1, 2], "y": [1.0, float("nan"), 3.0]})
+    np.testing.assert_array_equal(panel.values[:, 0], np.float32([1, np.nan, 3]))

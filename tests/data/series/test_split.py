@@ -72,6 +72,26 @@ def test_by_label_every_class_gives_its_share() -> None:
         Split.by_label(panel_of_array(np.zeros((3, 2, 1)), [0, 1, 1]))
 
 
+def test_a_part_to_choose_by_is_drawn_from_train_and_from_each_class_alike() -> None:
+    labels = np.array([0] * 10 + [1] * 30)
+    given = Split.by_label(panel_of_array(np.zeros((40, 2, 1)), labels), valid=0, test=0.2)
+    split = given.with_valid(0.25, seed=1)
+    counts = [np.bincount(labels[part.series]).tolist() for part in (split.train, split.valid, split.test)]
+    assert counts == [[6, 18], [2, 6], [2, 6]]
+    assert split.test is given.test
+    assert set(split.train.series) | set(split.valid.series) == set(given.train.series)
+    assert split.valid.series.tolist() == given.with_valid(0.25, seed=1).valid.series.tolist()
+    assert split.valid.series.tolist() != given.with_valid(0.25, seed=2).valid.series.tolist()
+    with pytest.raises(DataError, match=r"^the split has a part 'valid' already\.$"):
+        split.with_valid()
+    with pytest.raises(DataError, match=r"^a class of 8 series cannot give 8 to valid and some to train on; make the"):
+        given.with_valid(8)
+    # Series without classes are drawn from all together; what is to be told later stays later.
+    by_time = Split.by_time(numbered(5, 5, 5, 5), valid=0, test=1).with_valid(1)
+    assert [len(part.series) for part in (by_time.train, by_time.valid, by_time.test)] == [3, 1, 4]
+    assert len(by_time.valid) == 4
+
+
 def test_by_column_parts_are_spans_in_the_order_of_time() -> None:
     columns = {"t": [0, 1, 2, 3], "y": [1, 2, 3, 4], "split": ["train", "train", "val", "Test"]}
     split = Split.by_column(read_series(columns))

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from recur.data.series.frequency import Frequency as Frequency
     from recur.data.series.grid import on_grid as on_grid
     from recur.data.series.guessing import guess_columns as guess_columns
+    from recur.data.series.label_windows import LabelWindows as LabelWindows
+    from recur.data.series.lifetimes import remaining_life as remaining_life
     from recur.data.series.panel import Panel as Panel
     from recur.data.series.reading import read_series as read_series
     from recur.data.series.rows import Rows as Rows
@@ -39,6 +41,7 @@ _ORIGINS = {
     "Columns": ".columns",
     "Delimited": ".delimited",
     "Frequency": ".frequency",
+    "LabelWindows": ".label_windows",
     "LastWindows": ".windows",
     "Panel": ".panel",
     "Part": ".split",
@@ -59,6 +62,7 @@ _ORIGINS = {
     "read_archive": ".archive",
     "read_series": ".reading",
     "read_table": ".files",
+    "remaining_life": ".lifetimes",
     "seen_categories": ".split",
     "table_of": ".table",
 }
@@ -68,6 +72,7 @@ __all__ = [
     "Columns",
     "Delimited",
     "Frequency",
+    "LabelWindows",
     "LastWindows",
     "Panel",
     "Part",
@@ -88,6 +93,7 @@ __all__ = [
     "read_archive",
     "read_series",
     "read_table",
+    "remaining_life",
     "seen_categories",
     "table_of",
 ]

@@ -26,8 +26,8 @@ def collapse(rows: Rows, starts: NDArray[np.int64], by: Aggregate) -> Rows:
     Args:
         rows: R rows.
         starts: Where each group begins, (G,), ascending from 0; no group is empty.
-        by: What its numbers become. Times are those of the first row; categories, labels, parts and weights those of
-            the last one, or of the first where `by` is "first".
+        by: What its numbers become. Times are those of the first row; categories, labels, whether they are
+            censored, parts and weights those of the last one, or of the first where `by` is "first".
     """
     if len(starts) == len(rows):
         return rows
@@ -39,6 +39,7 @@ def collapse(rows: Rows, starts: NDArray[np.int64], by: Aggregate) -> Rows:
         codes=chosen.codes,
         labels=chosen.labels,
         weight=chosen.weight,
+        censored=chosen.censored,
         part=chosen.part,
     )
 

@@ -8,17 +8,22 @@ the class or the target value last.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from recur.data.series.files import files_in
 from recur.data.series.panel import Panel
+from recur.data.series.rows import PARTS
 from recur.data.series.schema import Schema
 from recur.data.text import TextFile, bytes_of
 from recur.errors import DataError
+
+ARCHIVES = (".ts",)
+"""Suffixes of the archives' files; .gz may follow."""
 
 _FLAGS = ("timestamps", "missing", "univariate", "equallength", "targetlabel", "classlabel")
 _PAIR = re.compile(r"\(([^()]*)\)")
@@ -38,21 +43,68 @@ class _Header:
 
 
 def read_archive(path: str | Path) -> Panel:
-    """Return the cases of a `.ts` file, one a series.
+    """Return the cases of a `.ts` file, or those of a folder with the two files of a data set, one a series.
 
     The channels are the schema's `past_only`, called channel_1, channel_2 and so on; the label is called label, the
     classes are in the order of the header. `?` and NaN are missing values. Time stamps are kept where the file has
     some, and all channels of a case have the same; else steps are counted from 0 on.
 
+    Of a folder with NAME_TRAIN.ts and NAME_TEST.ts the series are called train_1, …, test_1, … and `Rows.part` tells
+    which is which, so that `Split.by_column` gives the archive's own parts. A folder with one file is read as that.
+
     Args:
-        path: The file, also `.ts.gz`.
+        path: The file, also `.ts.gz`, or the folder.
 
     Raises:
-        DataError: The file is missing, or a line is not as the format or the header says; the line is named.
+        DataError: The file is missing, or a line is not as the format or the header says, and is named; or the files
+            of a folder are others, or differ in channels or classes.
     """
+    if Path(path).is_dir():
+        return _read_folder(Path(path))
+    return _read_file(Path(path))
+
+
+def _read_folder(folder: Path) -> Panel:
+    paths = files_in(folder, ARCHIVES)
+    if len(paths) == 1:
+        return _read_file(paths[0])
+    ends = {path.name.lower().split(".ts")[0].rpartition("_")[2]: path for path in paths}
+    if len(paths) != 2 or set(ends) != {"train", "test"}:
+        names = ", ".join(path.name for path in paths[:4]) or "none"
+        raise DataError(f"{folder}: expected one .ts file, or NAME_TRAIN.ts and NAME_TEST.ts, but there is {names}.")
+    train, test = _read_file(ends["train"]), _read_file(ends["test"])
+    for what, one, other in (
+        ("channels", len(train.schema.channels), len(test.schema.channels)),
+        ("classes", sorted(train.schema.classes or ()), sorted(test.schema.classes or ())),
+        ("label", train.schema.label, test.schema.label),
+        ("time stamps", train.times.dtype, test.times.dtype),
+        ("time stamps", train.frequency, test.frequency),
+    ):
+        if one != other:
+            raise DataError(f"{folder}: the two files differ in their {what}, {one} and {other}; read them apart.")
+    labels = None
+    if train.labels is not None and test.labels is not None:
+        # The other header may have the classes in another order; -1, a missing one, is last.
+        classes = train.schema.classes
+        place = [classes.index(name) for name in test.schema.classes or ()] if classes is not None else []
+        own = test.labels if classes is None else np.array([*place, -1])[test.labels]
+        labels = np.concatenate([train.labels, own])
+    joined = Panel.of_rows(
+        [f"{part}_{case}" for part, panel in (("train", train), ("test", test)) for case in range(1, len(panel) + 1)],
+        np.concatenate([train.lengths, test.lengths]),
+        np.concatenate([train.values, test.values]),
+        times=None if train.frequency is not None else np.concatenate([train.times, test.times]),
+        schema=train.schema,
+        labels=labels,
+    )
+    codes = np.array([PARTS.index("train"), PARTS.index("test")], np.int8)
+    return replace(joined, rows=replace(joined.rows, part=np.repeat(codes, [len(train.rows), len(test.rows)])))
+
+
+def _read_file(path: Path) -> Panel:
     name = str(path)
     try:
-        text = b"".join(bytes_of([TextFile.at(Path(path))])).decode("utf-8-sig")
+        text = b"".join(bytes_of([TextFile.at(path)])).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(f"{name}: is not UTF-8 text: byte {error.start} cannot be read; is it a .ts file?") from None
     lines = text.splitlines()

@@ -247,7 +247,15 @@ class _Assembly:
             zone=zone,
             roles=roles,
         )
-        rows = Rows(times=times, values=values, codes=codes, labels=labels, weight=self._weight(), part=self._part())
+        rows = Rows(
+            times=times,
+            values=values,
+            codes=codes,
+            labels=labels,
+            weight=self._weight(),
+            censored=self._censored(classes),
+            part=self._part(),
+        )
         return rows, schema
 
     def _labels(self) -> tuple[NDArray[Any] | None, tuple[str, ...] | None]:
@@ -268,6 +276,24 @@ class _Assembly:
                 f"{self.table.cell(name, int(wrong[0]))}: a weight must be a number from 0 on, got {weight[wrong[0]]}."
             )
         return weight
+
+    def _censored(self, classes: tuple[str, ...] | None) -> NDArray[np.bool_] | None:
+        if not self.roles.censored:
+            return None
+        name = self.roles.censored[0]
+        if classes is not None:
+            raise DataError(
+                f"{self.table.name}, column {name!r}: says which labels are lower bounds, but the labels are classes; "
+                "leave it out with censored=()."
+            )
+        found = read_numbers(self.table, name, "censored")
+        wrong = np.flatnonzero((found != 0) & (found != 1))
+        if len(wrong):
+            raise DataError(
+                f"{self.table.cell(name, int(wrong[0]))}: whether a label is censored must be 0 or 1, got "
+                f"{found[wrong[0]]}."
+            )
+        return found.astype(np.bool_)
 
     def _part(self) -> NDArray[np.int8] | None:
         if not self.roles.part:
@@ -412,10 +438,10 @@ def _with_columns_of(table: Table, roles: Roles) -> Table:
         for name in names:
             if name in frame.columns or role == "ignored":
                 continue
-            if role not in ("targets", "label", "weight", "part"):
+            if role not in ("targets", "label", "weight", "censored", "part"):
                 near: Mapping[str, str] = {other.lower(): other for other in frame.columns}
                 hint = f"; is it {near[name.lower()]!r}?" if name.lower() in near else "."
                 raise DataError(f"{table.name}: has no column {name!r}, in {role} when the model was trained{hint}")
-            filler = pl.lit(1.0) if role == "weight" else pl.lit(None)
+            filler = pl.lit({"weight": 1.0, "censored": 0.0}.get(role))
             frame = frame.with_columns(filler.alias(name))
     return replace(table, frame=frame)

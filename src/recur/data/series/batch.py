@@ -24,6 +24,8 @@ class SeriesBatch(Batch):
         target: What follows, (B, P, C) float32; of whole series their labels, (B,) or (B, T), int64 or float32.
         weight: Of each target, in its shape, float32; zero where the target is missing or padding.
         index: Which series of the panel each row is, (B,) int64.
+        censored: In the shape of `target`, bool: where a label is only a lower bound of the true one. None where none
+            is.
         observed: (B, T, F) bool, false where a number of `x` is missing or padding.
         times: (B, T) float32, how many steps each step is after the first of its window; seconds where the series have
             no frequency and times are dates. Zero on padding.
@@ -53,6 +55,7 @@ class SeriesBatch(Batch):
     static_codes: Tensor | None = None
     centre: Tensor | None = None
     scale: Tensor | None = None
+    censored: Tensor | None = None
     row: Tensor
 
     def to(self, device: torch.device) -> SeriesBatch:

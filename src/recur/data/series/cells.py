@@ -44,7 +44,8 @@ def read_numbers(table: Table, column: str, role: str) -> NDArray[np.float32]:
             "give it another role."
         )
     wide = values.cast(pl.Float64)
-    is_wrong = wide.abs() > _LARGEST
+    # To polars NaN is the largest number; here it is a missing one.
+    is_wrong = wide.is_not_nan() & (wide.abs() > _LARGEST)
     if is_wrong.any():
         row = int(is_wrong.arg_true()[0])
         what = "infinite" if np.isinf(float(wide[row])) else f"{wide[row]:g}, which float32 cannot hold"

@@ -34,6 +34,9 @@ class Columns:
     """A class or a number to be told from a series, or from each step if it changes within one."""
     weight: str | tuple[()] | None = None
     """How much a row counts in the loss."""
+    censored: str | tuple[()] | None = None
+    """Whether a label that is a number is only a lower bound of the true one, as the life of what has not failed yet: 1
+    or true, 0 or false."""
     part: str | tuple[()] | None = None
     """Which part a row is of: train, valid or test."""
     ignored: Names = None
@@ -56,7 +59,7 @@ class Columns:
                 raise OptionError(f"{one.name}: expected the names of columns, got {wrong[0]!r}.")
             if len(set(names)) < len(names):
                 raise OptionError(f"{one.name}: a column is named twice in {', '.join(map(repr, names))}.")
-            if one.name in ("label", "weight", "part") and len(names) > 1:
+            if one.name in ("label", "weight", "censored", "part") and len(names) > 1:
                 raise OptionError(f"{one.name}: expected one column, got {', '.join(map(repr, names))}.")
             found[one.name] = names
         return found
@@ -85,6 +88,7 @@ class Roles:
     categorical: tuple[str, ...] = ()
     label: tuple[str, ...] = ()
     weight: tuple[str, ...] = ()
+    censored: tuple[str, ...] = ()
     part: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
     reasons: Mapping[str, str] = field(default_factory=dict)

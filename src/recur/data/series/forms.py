@@ -60,15 +60,19 @@ def from_rows(table: Table, columns: Columns | None = None) -> Table:
 
     Args:
         table: A series in each row.
-        columns: `series_id`, `label`, `static`, `weight`, `part` and `ignored` are heeded; `targets` says which columns
-            are the steps, in their order; by default all other numbers are.
+        columns: `series_id`, `label`, `static`, `weight`, `censored`, `part` and `ignored` are heeded; `targets` says
+            which columns are the steps, in their order; by default all other numbers are.
 
     Raises:
         DataError: There is no column of numbers, or one holds text.
         OptionError: Another role is given, which this form has no place for.
     """
     given = (columns or Columns()).given()
-    _refuse(given, ("series_id", "label", "static", "categorical", "weight", "part", "ignored", "targets"), "rows")
+    _refuse(
+        given,
+        ("series_id", "label", "static", "categorical", "weight", "censored", "part", "ignored", "targets"),
+        "rows",
+    )
     aside = [name for role, names in given.items() if role != "targets" for name in names]
     frame = table.frame
     for name in (*aside, *given.get("targets", ())):
@@ -118,6 +122,7 @@ def columns_of_rows(columns: Columns | None) -> Columns:
         categorical=columns.categorical,
         label=columns.label,
         weight=columns.weight,
+        censored=columns.censored,
         part=columns.part,
     )
 

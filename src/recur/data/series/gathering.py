@@ -39,7 +39,7 @@ class Gathering:
         self.num_targets = len(schema.targets)
         self.num_known = len(schema.known_future)
         self._scaler = scaler
-        self._elapsed = _elapsed(panel)
+        self._elapsed = elapsed(panel)
         if scaler is None:
             self.centre, self.scale = np.zeros((1, len(schema.channels))), np.ones((1, len(schema.channels)))
             self.is_seen = np.ones(len(panel), np.bool_)
@@ -87,6 +87,30 @@ class Gathering:
             return None
         return torch.from_numpy(np.where(inside[..., None], codes[rows], 0).astype(np.int64))
 
+    def labels(self, series: Numbers, rows: Numbers, inside: NDArray[np.bool_]) -> dict[str, Tensor | None]:
+        """Return what a batch has of labels: target, weight, and where they are lower bounds.
+
+        Args:
+            series: Which one each window is of, (B,).
+            rows: Whose labels, (B, T), or (B,) for one of each window, which is that of the series where steps have
+                none.
+            inside: Which of the rows are true ones, in their shape.
+        """
+        panel = self.panel
+        if panel.rows.labels is not None:
+            labels = panel.rows.labels[rows]
+        elif panel.labels is not None:
+            labels = panel.labels[series]
+        else:
+            labels = np.full(rows.shape, np.nan, np.float32)
+        is_known = inside & (~np.isnan(labels) if labels.dtype.kind == "f" else labels >= 0)
+        weight = is_known.astype(np.float32)
+        if panel.rows.weight is not None:
+            weight *= panel.rows.weight[rows]
+        censored = None if panel.rows.censored is None else tensor(panel.rows.censored[rows] & is_known)
+        target = np.where(is_known, labels, np.zeros(1, labels.dtype))
+        return {"target": tensor(target), "weight": tensor(weight), "censored": censored}
+
     def of_series(self, series: Numbers) -> dict[str, Tensor | None]:
         """Return what a batch has for each series: index, static numbers and categories."""
         static = self.static[series]
@@ -112,11 +136,11 @@ def spans(begin: Numbers, end: Numbers, width: int | None = None) -> tuple[Numbe
     return np.where(inside, rows, 0), inside
 
 
-def _elapsed(panel: Panel) -> NDArray[np.float64]:
+def elapsed(panel: Panel) -> NDArray[np.float64]:
     """Return the time of each row since the first of its series, (R,): in steps, or seconds without a frequency."""
     first = panel.offsets[:-1][panel.series_of_rows]
-    elapsed = panel.times - panel.times[first]
-    found = np.asarray(elapsed / np.timedelta64(1, "s") if elapsed.dtype.kind == "m" else elapsed, np.float64)
+    since = panel.times - panel.times[first]
+    found = np.asarray(since / np.timedelta64(1, "s") if since.dtype.kind == "m" else since, np.float64)
     for frequency in set(panel.frequencies) - {None}:
         assert frequency is not None
         own = np.array([one == frequency for one in panel.frequencies], np.bool_)[panel.series_of_rows]

@@ -26,6 +26,7 @@ _TARGET = (
 )
 _LABEL = "label labels class classes category rul is_anomaly anomaly activity diagnosis outcome"
 _WEIGHT = "weight weights sample_weight"
+_CENSORED = "censored is_censored right_censored"
 _PART = "part split subset set fold"
 _KNOWN = (
     "holiday holidays holiday_name is_holiday promo promotion on_promotion onpromotion weekend is_weekend weekday "
@@ -61,6 +62,7 @@ def guess_columns(table: Table, columns: Columns | None = None) -> Roles:
     guess.find("series_id", guess.series())
     guess.find("label", guess.named(_LABEL, "label", is_number=False))
     guess.find("weight", guess.named(_WEIGHT, "weight", is_number=True))
+    guess.find("censored", guess.named(_CENSORED, "censoring", is_number=True))
     guess.find("part", guess.parts())
     guess.find("ignored", guess.counters())
     guess.find("targets", guess.targets())

@@ -288,7 +288,8 @@ class Panel:
             "static_codes": (self.static_codes.shape, (len(self.ids), len(schema.static_categorical))),
             "frequencies": ((len(self.frequencies),), (len(self.ids),)),
         }
-        for name, array in (("labels", self.rows.labels), ("weight", self.rows.weight), ("part", self.rows.part)):
+        for name in ("labels", "weight", "censored", "part"):
+            array = getattr(self.rows, name)
             if array is not None:
                 expected[name] = (array.shape, (num_rows,))
         if self.labels is not None:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from recur.data.series.archive import read_archive
+from recur.data.series.archive import ARCHIVES, read_archive
 from recur.data.series.arrays import ARRAYS, panel_of_array, read_arrays
 from recur.data.series.assembly import Assembly, assemble
 from recur.data.series.columns import Columns
@@ -38,8 +38,8 @@ def read_series(
     Args:
         data: A path: CSV, TSV and other text cut into cells (also `.gz`), Parquet, Arrow, `.ts` of the UEA and UCR
             archives, `.npy`, `.npz`; or a folder of tables, each of which is then a series unless a column says
-            otherwise, or of arrays, each a series. Or any dataframe that narwhals knows, a mapping from names to
-            columns, or an array as of `panel_of_array`.
+            otherwise, of the two `.ts` files of a data set, or of arrays, each a series. Or any dataframe that
+            narwhals knows, a mapping from names to columns, or an array as of `panel_of_array`.
         columns: What the columns are for, where it is not to be guessed; `panel.schema.roles` tells what was found, and
             why.
         form: "long" has a row for each step of a series, "wide" a column for each series, "rows" a row for each series.
@@ -67,7 +67,7 @@ def read_series(
         raise OptionError("text: tells how a file is cut into cells, but the data are not in a file.")
     kind = _kind(Path(data)) if is_path else ""
     is_array = isinstance(data, np.ndarray | list | tuple)
-    if is_array or kind in (".ts", *ARRAYS):
+    if is_array or kind in (*ARCHIVES, *ARRAYS):
         given = {"columns": columns, "text": text, "assembly": assembly, "form": None if form == "long" else form}
         ignored = [name for name, value in given.items() if value is not None]
         if ignored:
@@ -89,16 +89,17 @@ def read_series(
 
 
 def _kind(path: Path) -> str:
-    """Return the suffix of a file, or that of the arrays which a folder without tables holds."""
-    if path.is_dir() and not files_in(path, SUFFIXES):
-        return next((kind_of(found) for found in files_in(path, ARRAYS)), "")
+    """Return the suffix of a file; of a folder that of archives, beside which others may lie, else "" or of arrays."""
+    if path.is_dir():
+        kinds = (ARCHIVES,) if files_in(path, SUFFIXES) else (ARCHIVES, ARRAYS)
+        return next((kind_of(found) for kind in kinds for found in files_in(path, kind)), "")
     return kind_of(path)
 
 
 def _read_without_columns(path: Path, kind: str) -> Panel:
     if not path.exists():
         raise DataError(f"{path}: no such file or folder; check the path.")
-    return read_archive(path) if kind == ".ts" else read_arrays(path)
+    return read_archive(path) if kind in ARCHIVES else read_arrays(path)
 
 
 def _like(panel: Panel, schema: Schema) -> Panel:

@@ -24,6 +24,7 @@ class Rows:
         codes: (R, Q) int32, the categories.
         labels: (R,) int64 classes, -1 where missing, or float32, NaN where missing; None where steps have none.
         weight: (R,) float32 from 0 on, or None where all rows count the same.
+        censored: (R,) bool, where a label that is a number is only a lower bound of the true one; None where none is.
         part: (R,) int8, as `PARTS` counts or `NO_PART`; None where no column says.
     """
 
@@ -32,6 +33,7 @@ class Rows:
     codes: NDArray[np.int32]
     labels: NDArray[Any] | None = None
     weight: NDArray[np.float32] | None = None
+    censored: NDArray[np.bool_] | None = None
     part: NDArray[np.int8] | None = None
 
     def __len__(self) -> int:
@@ -59,6 +61,7 @@ class Rows:
             codes=spread(self.codes, 0),
             labels=spread(self.labels, missing_label(self.labels)),
             weight=spread(self.weight, 0),
+            censored=spread(self.censored, False),
             part=spread(self.part, NO_PART),
         )
 

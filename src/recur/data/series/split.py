@@ -178,7 +178,7 @@ class Split:
             OptionError: A share is out of range.
             DataError: There are too few series.
         """
-        return cls._drawn(panel, [np.arange(len(panel))], valid, test, seed)
+        return cls._by_strata(panel, [np.arange(len(panel))], valid, test, seed)
 
     @classmethod
     def by_label(cls, panel: Panel, *, valid: Share = 0.1, test: Share = 0.2, seed: int = 0) -> Split:
@@ -198,7 +198,7 @@ class Split:
         if labels is None or classes is None:
             raise DataError("the series have no classes to draw from alike; split by series, or name the label.")
         strata = [np.flatnonzero(labels == code) for code in range(-1, len(classes))]
-        return cls._drawn(panel, [stratum for stratum in strata if len(stratum)], valid, test, seed)
+        return cls._by_strata(panel, [stratum for stratum in strata if len(stratum)], valid, test, seed)
 
     @classmethod
     def by_column(cls, panel: Panel) -> Split:
@@ -228,22 +228,38 @@ class Split:
             parts.append(Part(panel=panel, start=start, stop=stop, name=name))
         return cls(train=parts[0], valid=parts[1], test=parts[2])
 
+    def with_valid(self, valid: Share = 0.2, *, seed: int = 0) -> Split:
+        """Return the split with some of the series of train as valid, drawn at random, from each class alike.
+
+        So parts that were given without one to choose by, such as those of the archives, get one; what is judged on
+        stays as it is.
+
+        Args:
+            valid: How many series (of each class, where series have classes), or which share of them.
+            seed: Which ones; the same always gives the same.
+
+        Raises:
+            OptionError: A share is out of range.
+            DataError: There is a part to choose by already, or there are too few series to train on, or of one class.
+        """
+        if len(self.valid):
+            raise DataError("the split has a part 'valid' already.")
+        panel, series = self.train.panel, self.train.series
+        strata = [series]
+        if panel.labels is not None and panel.schema.classes is not None:
+            own = panel.labels[series]
+            strata = [series[own == code] for code in np.unique(own).tolist()]
+        code = _drawn(len(panel), strata, {1: valid}, seed)
+        begin, end = self.train.start, self.train.stop
+        train, held = (
+            Part(panel=panel, start=begin.copy(), stop=np.where(code == part, end, begin), name=name)
+            for part, name in enumerate(PARTS[:2])
+        )
+        return Split(train=train, valid=held, test=self.test)
+
     @classmethod
-    def _drawn(cls, panel: Panel, strata: list[NDArray[np.int64]], valid: Share, test: Share, seed: int) -> Split:
-        code = np.zeros(len(panel), np.int64)
-        generator = np.random.default_rng(seed)
-        for stratum in strata:
-            size = np.array([len(stratum)])
-            num_valid, num_test = int(_counts("valid", valid, size)[0]), int(_counts("test", test, size)[0])
-            if num_valid + num_test >= len(stratum):
-                what = f"{len(stratum)} series" if len(strata) == 1 else f"a class of {len(stratum)} series"
-                raise DataError(
-                    f"{what} cannot give {num_valid} to valid, {num_test} to test and some to train on; make the "
-                    "parts smaller."
-                )
-            drawn = generator.permutation(stratum)
-            code[drawn[:num_test]] = 2
-            code[drawn[num_test : num_test + num_valid]] = 1
+    def _by_strata(cls, panel: Panel, strata: list[NDArray[np.int64]], valid: Share, test: Share, seed: int) -> Split:
+        code = _drawn(len(panel), strata, {1: valid, 2: test}, seed)
         begins, ends = panel.offsets[:-1], panel.offsets[1:]
         train, held, judged = (
             Part(panel=panel, start=begins.copy(), stop=np.where(code == part, ends, begins), name=name)
@@ -258,6 +274,24 @@ class Split:
             for number, name in enumerate(PARTS)
         )
         return cls(train=train, valid=valid, test=test)
+
+
+def _drawn(num_series: int, strata: list[NDArray[np.int64]], shares: dict[int, Share], seed: int) -> NDArray[np.int64]:
+    """Return the code of each series, (N,): 0, or that of a part in `shares`, drawn from each stratum alike."""
+    code = np.zeros(num_series, np.int64)
+    generator = np.random.default_rng(seed)
+    for stratum in strata:
+        size = np.array([len(stratum)])
+        counts = [int(_counts(PARTS[part], share, size)[0]) for part, share in shares.items()]
+        if sum(counts) >= len(stratum):
+            what = f"{len(stratum)} series" if len(strata) == 1 else f"a class of {len(stratum)} series"
+            asked = ", ".join(f"{count} to {PARTS[part]}" for count, part in zip(counts, shares, strict=True))
+            raise DataError(f"{what} cannot give {asked} and some to train on; make the parts smaller.")
+        drawn = generator.permutation(stratum)
+        for count, part in zip(counts, shares, strict=True):
+            code[drawn[:count]] = part
+            drawn = drawn[count:]
+    return code
 
 
 def seen_categories(part: Part) -> dict[str, tuple[str, ...]]:

@@ -282,34 +282,15 @@ class WholeSeries(SeriesBatches):
         begin, end = self.part.start[series], self.part.stop[series]
         rows, inside = spans(begin, end)
         x, observed = gathering.numbers(rows, inside, *gathering.scaling(series, begin, end))
-        target, weight = self._labels(series, rows, inside)
+        has_steps = self.part.panel.rows.labels is not None
+        at, is_there = (rows, inside) if has_steps else (begin, np.ones(len(series), np.bool_))
         return SeriesBatch(
             x=tensor(x),
             lengths=tensor(end - begin),
-            target=tensor(target),
-            weight=tensor(weight),
             observed=tensor(observed),
             times=tensor(gathering.times(rows, inside, begin)),
             codes=gathering.codes(rows, inside),
             row=tensor(begin),
+            **gathering.labels(series, at, is_there),  # type: ignore[arg-type]
             **gathering.of_series(series),  # type: ignore[arg-type]
         )
-
-    def _labels(
-        self, series: Numbers, rows: Numbers, inside: NDArray[np.bool_]
-    ) -> tuple[NDArray[np.generic], NDArray[np.float32]]:
-        """Return the labels of the series, or of their steps, 0 where missing; and their weights."""
-        panel = self.part.panel
-        if panel.rows.labels is not None:
-            labels, is_there = panel.rows.labels[rows], inside
-        elif panel.labels is not None:
-            labels, is_there = panel.labels[series], np.ones(len(series), np.bool_)
-        else:
-            labels, is_there = np.zeros(len(series), np.float32), np.zeros(len(series), np.bool_)
-        is_known = is_there & (~np.isnan(labels) if labels.dtype.kind == "f" else labels >= 0)
-        weight = is_known.astype(np.float32)
-        if panel.rows.weight is not None:
-            weight = weight * (
-                panel.rows.weight[rows] if weight.ndim == 2 else panel.rows.weight[self.part.start[series]]
-            )
-        return np.where(is_known, labels, np.zeros(1, labels.dtype)), weight
