@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from recur.run import RunFolder
+from recur.wording import measured
 
 _COLUMNS = (
     ("nats_per_character", "nats/char", ".3f"),
@@ -41,6 +42,22 @@ def show_figures(rows: Mapping[str, Mapping[str, Any]], console: Console) -> Non
     for name, figures in rows.items():
         cells = [format(figures[key], form) if figures.get(key) is not None else "" for key, _, form in _COLUMNS]
         table.add_row(name, *cells)
+    console.print(table)
+
+
+def show_forecast_figures(found: Mapping[str, Any], console: Console) -> None:
+    """Print the figures of a judgement of forecasts: one row for the model and one for each rule."""
+    shares = list(found["figures"]["model"]["coverage"])
+    table = Table(box=None, pad_edge=False)
+    table.add_column("")
+    columns = {"mae": "MAE", "rmse": "RMSE", "smape": "sMAPE", "mase": "MASE", "crps": "CRPS"}
+    for title in (*columns.values(), *(f"in {float(share):.0%}" for share in shares)):
+        table.add_column(title, justify="right")
+    for name, figures in found["figures"].items():
+        values = [figures[key] for key in columns]
+        held = [figures["coverage"][share] for share in shares]
+        cells = ["" if value is None else measured(value) for value in values]
+        table.add_row(name, *cells, *("" if value is None else f"{value:.1%}" for value in held))
     console.print(table)
 
 

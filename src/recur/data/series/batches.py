@@ -55,6 +55,10 @@ class SeriesBatches(ABC):
             return np.arange(self.num_items)
         return np.random.default_rng([self.seed, self._epoch]).permutation(self.num_items)
 
+    def batch(self, items: NDArray[np.int64]) -> SeriesBatch:
+        """Return a batch of some items, numbered as they come without a seed."""
+        return self._batch(items)
+
     @abstractmethod
     def _batch(self, items: NDArray[np.int64]) -> SeriesBatch:
         """Return some of the items."""
