@@ -9,7 +9,7 @@
 | `metrics.jsonl` | one JSON object a line: training, validation, samples |
 | `model.safetensors` | the best weights, with their checksum |
 | `evaluation.json` | held-out figures, baselines, the most surprising passages |
-| `forecast_evaluation.json` | the same of forecasts: figures beside the naive rules, by step, series and time, examples |
+| `forecast_evaluation.json` | the same of forecasts: beside the naive rules, by step, series and time, examples |
 | `scaler.safetensors` | of series: what each channel is scaled by |
 | `calibration.safetensors` | of forecasts: how far intervals are moved so that they hold what they say |
 | `inspect.json`, `inspect.safetensors` | what `recur inspect` found inside the network on one text |

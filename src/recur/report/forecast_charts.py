@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -274,7 +275,7 @@ def _histogram(evaluation: Mapping[str, Any]) -> Iterator[Chart]:
     counts = _numbers(residuals.get("counts"))
     if len(edges) != len(counts) + 1 or len(counts) < 2:
         return
-    middles = tuple((low + high) / 2 for low, high in zip(edges, edges[1:], strict=False))
+    middles = tuple((low + high) / 2 for low, high in pairwise(edges))
     x, y = thin(middles, counts)
     mean, spread = number(residuals.get("mean")), number(residuals.get("deviation"))
     said = (

@@ -49,8 +49,8 @@ class ForecastCalibration:
     the validation part; where series change it may not, so coverage is also measured on the test part.
 
     A quantile at level q is the end of the interval of coverage |2 q - 1|; the median stays. Between the coverages
-    margins are interpolated, beyond the last one they stay the same. Where the validation part has too few targets for a
-    coverage, the margin of the largest one that it has enough for is taken. Quantiles that cross after moving are
+    margins are interpolated, beyond the last one they stay the same. Where the validation part has too few targets for
+    a coverage, the margin of the largest one that it has enough for is taken. Quantiles that cross after moving are
     sorted, which makes none worse (Chernozhukov et al. 2010), and counts stay at 0 or above.
 
     Attributes:
