@@ -10,6 +10,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from recur.cli.figures import show_evaluation
 from recur.data.series.partition import Partition
 from recur.run import RunFolder
 from recur.tasks import trained_forecaster
@@ -92,7 +93,7 @@ def test_paths_are_drawn(recur: Any, tmp_path: Path) -> None:
     assert texts[0] == texts[1] != texts[2]
     assert len(texts[0].splitlines()) == 1 + 2 * 4 * 30
     printed = recur("predict", "run", "meters.csv", "--paths", 30).out
-    assert printed.splitlines()[-1] == "and 200 more rows; --out FILE has all of them"
+    assert printed.splitlines()[-1] == "and 200 rows more; --out FILE has all of them"
 
 
 @pytest.mark.parametrize(
@@ -155,6 +156,17 @@ def test_evaluate_prints_the_verdict_first(recur: Any) -> None:
     assert lines[1].split() == ["MAE", "RMSE", "sMAPE", "MASE", "CRPS", *(["in", "50%", "in", "80%", "in", "95%"])]
     assert [line.split()[0] for line in lines[2:7]] == ["model", "naive", "seasonal", "drift", "mean"]
     assert lines[7].startswith("note     one origin in 2 is judged, ")
+
+
+def test_the_end_of_a_training_is_shown_likewise(capsys: pytest.CaptureFixture[str]) -> None:
+    show_evaluation(Path("run"))
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == RunFolder.open("run").read_json("forecast_evaluation.json")["verdict"]["text"]
+    assert lines[-3:] == [
+        "report   run/report.html",
+        "forecast recur predict run new.csv",
+        "judge    recur evaluate run",
+    ]
 
 
 def test_evaluate_other_data(recur: Any, tmp_path: Path) -> None:

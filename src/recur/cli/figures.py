@@ -64,13 +64,17 @@ def show_forecast_figures(found: Mapping[str, Any], console: Console) -> None:
 def show_evaluation(path: Path) -> None:
     """Print the held-out figures of a finished run, and what can be done with it."""
     console = plain_console()
-    evaluation = RunFolder.open(path).read_json("evaluation.json")
-    show_figures({"model": evaluation["model"], **evaluation["baselines"]}, console)
-    console.print(evaluation["verdict"])
+    folder = RunFolder.open(path)
     run = shlex.quote(str(path))
-    for what, command in (
-        ("report", f"{path / 'report.html'}"),
-        ("write", f'recur generate {run} --prompt "..."'),
-        ("judge", f"recur evaluate {run}"),
-    ):
+    if folder.config().get("task") == "forecast":
+        found = folder.read_json("forecast_evaluation.json")
+        console.print(found["verdict"]["text"])
+        show_forecast_figures(found, console)
+        use = ("forecast", f"recur predict {run} new.csv")
+    else:
+        evaluation = folder.read_json("evaluation.json")
+        show_figures({"model": evaluation["model"], **evaluation["baselines"]}, console)
+        console.print(evaluation["verdict"])
+        use = ("write", f'recur generate {run} --prompt "..."')
+    for what, command in (("report", f"{path / 'report.html'}"), use, ("judge", f"recur evaluate {run}")):
         console.print(f"{what:<8} {command}")

@@ -137,18 +137,17 @@ def _writer(path: Path, *, overwrite: bool) -> Callable[[pl.DataFrame], None]:
 
 
 def _show(frame: pl.DataFrame) -> None:
-    """Print a dataframe as a table, the first rows of a long one."""
-    from rich.table import Table
-
-    from recur.cli.figures import plain_console
+    """Print a dataframe, the first rows of a long one, in columns as wide as they need be."""
     from recur.wording import measured, quantity
 
-    table = Table(box=None, pad_edge=False)
-    for name, kind in frame.schema.items():
-        table.add_column(name, justify="right" if kind.is_numeric() else "left", no_wrap=True)
-    for row in frame.head(_MOST_PRINTED).iter_rows():
-        table.add_row(*(measured(cell) if isinstance(cell, float) else str(cell) for cell in row))
-    plain_console().print(table)
+    shown = frame.head(_MOST_PRINTED)
+    rows = [[measured(cell) if isinstance(cell, float) else str(cell) for cell in row] for row in shown.iter_rows()]
+    widths = [max(map(len, cells)) for cells in zip(shown.columns, *rows, strict=True)]
+    is_right = [kind.is_numeric() for kind in shown.schema.values()]
+    for cells in (shown.columns, *rows):
+        placed = zip(cells, widths, is_right, strict=True)
+        line = "  ".join(f"{cell:>{width}}" if right else f"{cell:<{width}}" for cell, width, right in placed)
+        sys.stdout.write(line.rstrip() + "\n")
     if frame.height > _MOST_PRINTED:
         more = quantity(frame.height - _MOST_PRINTED, "row")
         sys.stdout.write(f"and {more} more; --out FILE has all of them\n")

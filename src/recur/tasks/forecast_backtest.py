@@ -239,10 +239,10 @@ def _edges(part: Part, horizon: int) -> NDArray[np.generic]:
     first = times[part.start[series]].min()
     last = times[np.maximum(part.stop[series] - horizon, part.start[series])].max()
     ticks = np.linspace(*_ticks(np.array([first, last])), _STRETCHES, endpoint=False)
-    if times.dtype.kind == "f":
-        return np.unique(ticks)
-    # Rounded down, so that the first origin is within.
-    return np.unique(np.floor(ticks).astype(np.int64)).astype(times.dtype)
+    edges = np.unique(ticks if times.dtype.kind == "f" else np.floor(ticks).astype(np.int64)).astype(times.dtype)
+    # Nanoseconds since 1970 have more digits than the numbers in between.
+    edges[0] = first
+    return edges
 
 
 def _ticks(times: NDArray[np.generic]) -> NDArray[np.generic]:

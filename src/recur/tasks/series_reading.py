@@ -105,7 +105,7 @@ class SeriesReading:
         found: dict[str, Any] = {"form": data["form"]}
         for name, kind in kinds.items():
             entries = data[name]
-            found[name] = None if entries is None else kind(**{key: _untupled(one) for key, one in entries.items()})
+            found[name] = None if entries is None else kind(**{key: _tupled(one) for key, one in entries.items()})
         return cls(**found)
 
 
@@ -125,7 +125,7 @@ def _is_array(data: Any) -> bool:
     return isinstance(data, np.ndarray | list | tuple)
 
 
-def _untupled(value: Any) -> Any:
+def _tupled(value: Any) -> Any:
     """Return a list of JSON as the tuple that it was."""
     return tuple(value) if isinstance(value, list) else value
 
