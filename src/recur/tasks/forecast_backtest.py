@@ -14,7 +14,7 @@ from recur.data.series import Part, SeriesBatch
 from recur.errors import OptionError, TrainingError
 from recur.kinds import is_whole
 from recur.models.distributions import Distribution, Point
-from recur.tasks.forecast_calibration import COVERAGES, LEVELS, ForecastCalibration, ends
+from recur.tasks.forecast_calibration import COVERAGES, LEVELS, ForecastCalibration, ends, original_scale
 from recur.tasks.forecast_scores import ForecastScores, Judged, naive_scales
 from recur.tasks.rolling_baselines import RollingBaselines
 from recur.tasks.trained_forecaster import TrainedForecaster
@@ -157,10 +157,8 @@ class Backtest:
 
     def _of_rules(self, batch: SeriesBatch) -> dict[str, Point]:
         """Return what the rules say, scaled, as the network's distributions are."""
-        assert batch.centre is not None
-        assert batch.scale is not None
         said = self.rules.forecast(batch.row.numpy(), batch.index.numpy(), self.trained.setup.horizon)
-        loc, size = batch.centre[:, None].double(), batch.scale[:, None].double()
+        loc, size = original_scale(batch)
         return {name: Point(value=(torch.from_numpy(values) - loc) / size) for name, values in said.items()}
 
     def _rule_calibrations(self, valid: Part | None) -> dict[str, ForecastCalibration | None]:
@@ -178,26 +176,24 @@ class Backtest:
 
     def _judged(self, forecast: Distribution, batch: SeriesBatch, calibration: ForecastCalibration | None) -> Judged:
         """Return what distributions (B, P, C) of scaled values say on the original scale."""
-        assert batch.centre is not None
-        assert batch.scale is not None
-        loc, size = batch.centre[:, None].double(), batch.scale[:, None].double()
-        raw = forecast.quantile(LEVELS).double()
-        said, scored = raw, forecast
+        loc, size = original_scale(batch)
+        original = forecast.rescaled(loc, size)
+        raw = original.quantile(LEVELS).double()
+        said, scored = raw, original
         if calibration is not None:
-            said = calibration.quantiles(forecast, LEVELS)
-            if isinstance(forecast, Point):
+            said = calibration.quantiles(original, LEVELS, size)
+            if isinstance(original, Point):
                 # How sure it is, a point does not say, but its calibration does.
-                scored = calibration.distribution(forecast)
-        raw, said = (each * size[..., None] + loc[..., None] for each in (raw, said))
+                scored = calibration.distribution(original, size)
         intervals = {}
         for share in COVERAGES:
             low, high = (LEVELS.index(level) for level in ends(share))
             intervals[f"{share:g}"] = (said[..., low], said[..., high])
             intervals[f"{share:g} raw"] = (raw[..., low], raw[..., high])
         return Judged(
-            mean=forecast.rescaled(loc, size).mean.double(),
+            mean=original.mean.double(),
             median=said[..., LEVELS.index(0.5)],
-            crps=scored.rescaled(loc, size).crps(self.targets(batch)).double(),
+            crps=scored.crps(self.targets(batch)).double(),
             intervals=intervals,
         )
 
@@ -223,8 +219,7 @@ class Backtest:
                 "the model's forecast is not a number, for its weights are too large or damaged; train anew with a "
                 "lower learning rate."
             )
-        assert batch.scale is not None
-        error = torch.where(counts, target - judged.median, torch.nan) / batch.scale[:, None].double()
+        error = torch.where(counts, target - judged.median, torch.nan) / original_scale(batch)[1]
         self._keep("errors", error.abs().nanmean(1))
         self._keep("residuals", error[:, 0])
 

@@ -24,6 +24,13 @@ _MOST_SCORES = 1 << 25
 """Numbers that fitting keeps."""
 
 
+def original_scale(batch: SeriesBatch) -> tuple[Tensor, Tensor]:
+    """Return what turns scaled targets of windows back, value = scaled * size + loc, (B, 1, C) float64 each."""
+    assert batch.centre is not None
+    assert batch.scale is not None
+    return batch.centre[:, None].double(), batch.scale[:, None].double()
+
+
 def ends(coverage: float) -> tuple[float, float]:
     """Return the levels of the quantiles at both ends of a central interval.
 
@@ -88,7 +95,10 @@ class ForecastCalibration:
         counts: list[Tensor] = []
         with torch.inference_mode():
             for batch in batches:
-                said = forecasts(batch).quantile(LEVELS).double()
+                loc, size = original_scale(batch)
+                # Counts have quantiles of their own on each scale.
+                original = forecasts(batch).rescaled(loc, size).quantile(LEVELS).double()
+                said = (original - loc[..., None]) / size[..., None]
                 target = batch.target.double()
                 for own, coverage in zip(scores, COVERAGES, strict=True):
                     lower, upper = (said[..., LEVELS.index(level)] for level in ends(coverage))
@@ -109,23 +119,24 @@ class ForecastCalibration:
             filled.append(torch.where(margin.isfinite(), margin, filled[-1]))
         return cls(coverages=COVERAGES, margin=torch.stack(filled), reach=reach)
 
-    def quantiles(self, forecast: Distribution, levels: Sequence[float]) -> Tensor:
-        """Return calibrated quantiles, (B, P, C, Q) float64, on the scaled values.
+    def quantiles(self, forecast: Distribution, levels: Sequence[float], size: Tensor) -> Tensor:
+        """Return calibrated quantiles, (B, P, C, Q) float64, on the original scale.
 
         Args:
-            forecast: Distributions (B, P, C) on the scaled values.
+            forecast: Distributions (B, P, C) on the original scale.
             levels: Q probabilities, growing.
+            size: What the targets were scaled by, as `original_scale` tells it.
         """
         said = forecast.quantile(levels).double()
-        place = torch.tensor(levels, dtype=torch.float64, device=said.device)
-        moved = said + torch.sign(place - 0.5) * self._margins([abs(2 * level - 1) for level in levels]).to(said.device)
+        side = torch.sign(torch.tensor(levels, dtype=torch.float64) - 0.5)
+        moved = said + side * self._margins([abs(2 * level - 1) for level in levels]) * size[..., None]
         if isinstance(forecast, NegativeBinomial):
             moved = moved.clamp(min=0)
         return moved.sort(dim=-1).values
 
-    def distribution(self, forecast: Distribution) -> Quantiles:
-        """Return the distributions that the calibrated quantiles make of point forecasts, on the scaled values."""
-        return Quantiles(values=self.quantiles(forecast, LEVELS), levels=LEVELS)
+    def distribution(self, forecast: Distribution, size: Tensor) -> Quantiles:
+        """Return the distributions that the calibrated quantiles make of point forecasts, as `quantiles`."""
+        return Quantiles(values=self.quantiles(forecast, LEVELS, size), levels=LEVELS)
 
     def _margins(self, coverages: Sequence[float]) -> Tensor:
         """Return the margins for any coverages, (P, C, Q)."""

@@ -18,7 +18,7 @@ from recur.kinds import is_whole
 from recur.models.distributions import Distribution
 from recur.run import FORMAT, RunFolder
 from recur.score.quantiles import growing_levels
-from recur.tasks.forecast_calibration import ForecastCalibration
+from recur.tasks.forecast_calibration import ForecastCalibration, original_scale
 from recur.tasks.forecast_frame import forecast_frame
 from recur.tasks.forecast_setup import ForecastSetup
 
@@ -215,16 +215,13 @@ class TrainedForecaster:
         found: list[Tensor] = []
         place: list[Tensor] = []
         for batch in windows:
-            assert batch.centre is not None
-            assert batch.scale is not None
-            forecast = self.scaled(batch)
-            loc, size = batch.centre[:, None], batch.scale[:, None]
+            loc, size = original_scale(batch)
+            forecast = self.scaled(batch).rescaled(loc, size)
             if calibration is None:
-                quantiles = forecast.rescaled(loc, size).quantile(asked)
+                quantiles = forecast.quantile(asked)
             else:
-                quantiles = calibration.quantiles(forecast, asked) * size[..., None] + loc[..., None]
-            mean = forecast.rescaled(loc, size).mean
-            found.append(torch.cat([mean[..., None].double(), quantiles.double()], dim=-1)[:, :steps])
+                quantiles = calibration.quantiles(forecast, asked, size)
+            found.append(torch.cat([forecast.mean[..., None].double(), quantiles.double()], dim=-1)[:, :steps])
             place.append(torch.stack([batch.index, batch.row], dim=1))
         values = torch.cat(found).float().numpy()
         columns = {name: values[..., number] for number, name in enumerate(names)}
