@@ -110,8 +110,11 @@ def test_a_panel_must_have_the_same_channels() -> None:
     assert np.array_equal(kept.rows.codes, panel.rows.codes)
     fewer = panel.recoded({"weather": ("rain",)})
     assert reading.again(panel, fewer.schema, panel.frequency).rows.codes[:, 0].tolist() == [0, 1] * 4
+    other = Panel.of_rows(["a"], [2], [[1.0], [2.0]])
     with pytest.raises(DataError, match=r"the series have the channels y, but the model was trained on sales"):
-        reading.again(Panel.of_rows(["a"], [2], [[1.0], [2.0]]), panel.schema, panel.frequency)
+        reading.again(other, panel.schema, other.frequency)
+    with pytest.raises(DataError, match=r"trained on series with a step of 1d, but these have one of 1; resample them"):
+        reading.again(other, panel.schema, panel.frequency)
 
 
 def test_the_fingerprint_tells_changed_data() -> None:

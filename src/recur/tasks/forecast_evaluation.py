@@ -157,6 +157,7 @@ class _Evaluation:
         backtest, setup = self.backtest, self.setup
         scores = backtest.scores
         series = np.searchsorted(self.panel.offsets, backtest.row, side="right")
+        times = self.panel.times[backtest.row]
         return {
             "part": backtest.part.name,
             "horizon": setup.horizon,
@@ -166,8 +167,8 @@ class _Evaluation:
             "windows": len(backtest.row),
             "stride": backtest.stride,
             "series": len(np.unique(series)),
-            "first": self._time(self.panel.times[backtest.row.min()]),
-            "last": self._time(self.panel.times[backtest.row.max()]),
+            "first": self._time(times.min()),
+            "last": self._time(times.max()),
             "season": {"steps": setup.season.steps, "why": setup.season.why},
             "verdict": self.verdict.to_json(),
             "best_rule": self.best,

@@ -70,7 +70,7 @@ class SeriesReading:
             TypeError: As of `read_series`.
         """
         if isinstance(data, Panel):
-            return _like(data, schema)
+            return _like(data, schema, frequency)
         if schema.roles is None:
             return read_series(data, schema=schema)
         if _is_array(data):
@@ -115,7 +115,7 @@ def fingerprint(panel: Panel) -> str:
     arrays = (panel.offsets, panel.times, panel.values, panel.rows.codes, panel.static, panel.static_codes)
     for array in arrays:
         digest.update(f"{array.dtype} {array.shape}\n".encode())
-        digest.update(np.ascontiguousarray(array).view(np.uint8).data)
+        digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
     return digest.hexdigest()
 
 
@@ -130,8 +130,14 @@ def _tupled(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def _like(panel: Panel, schema: Schema) -> Panel:
+def _like(panel: Panel, schema: Schema, frequency: Frequency | None) -> Panel:
     """Return a panel under the schema of a model's data."""
+    if frequency is not None and set(panel.frequencies) != {frequency}:
+        step = "none in common" if panel.frequency is None else f"one of {panel.frequency}"
+        raise DataError(
+            f"the model was trained on series with a step of {frequency}, but these have {step}; resample them with "
+            f"on_grid(panel, '{frequency}')."
+        )
     for what in ("channels", "categorical", "static", "static_categorical"):
         own, wanted = getattr(panel.schema, what), getattr(schema, what)
         if own != wanted:
