@@ -16,7 +16,7 @@ import pytest
 import torch
 from torch import nn
 
-from recur.data.series import Columns, Panel, Split, read_series
+from recur.data.series import Columns, Split, panel_of_array, read_series
 from recur.errors import DataError, OptionError, RunError
 from recur.models.distributions import Point
 from recur.run import RunFolder
@@ -218,7 +218,7 @@ def test_data_of_no_kind(made: Made) -> None:
 
 def test_series_without_times_are_told_by_number(linear_forecaster: Callable[..., Made]) -> None:
     values = np.sin(np.arange(120.0) / 3)[:, None] * [1.0, 5.0]
-    panel = Panel.of_rows(["a"], [120], values)
+    panel = panel_of_array(values)
     trained, _ = linear_forecaster(panel, history=6, horizon=2)
     found = trained.predict(panel)
     assert found["time"].to_list() == [120, 120, 121, 121]

@@ -11,7 +11,7 @@ from recur.errors import DataError, OptionError
 
 
 def days(count: int = 20) -> Panel:
-    return read_series({"day": np.arange("2024-01-01", count, dtype="datetime64[D]"), "sales": np.arange(count) * 1.0})
+    return read_series({"day": np.datetime64("2024-01-01") + np.arange(count), "sales": np.arange(count) * 1.0})
 
 
 def sizes(split: Split) -> tuple[int, int, int]:
@@ -59,7 +59,7 @@ def test_by_class_and_by_column() -> None:
     table = {
         "id": np.repeat([f"s{n}" for n in range(8)], 2),
         "y": np.arange(16.0),
-        "kind": np.repeat(["a", "b"], 8),
+        "label": np.repeat(["a", "b"], 8),
         "part": np.repeat(["train", "train", "valid", "test"] * 2, 2),
     }
     panel = read_series(table)
