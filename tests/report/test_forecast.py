@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -136,20 +137,33 @@ def test_before_it_is_judged_it_says_so(make_forecast_run: Make, said: Any) -> N
 
 
 @pytest.mark.parametrize("damage", [None, 3, "x", [], {}, [None], {"model": None}, [{"series": 3}], 1e300, EVIL])
-def test_damaged_entries_are_left_out(make_forecast_run: Make, make_forecasts: Make, damage: Any) -> None:
-    found = make_forecasts()
-    run = make_forecast_run()
+def test_damaged_entries_are_left_out(make_forecasts: Make, damage: Any) -> None:
+    found = make_forecasts(3)
+
+    def drawn(changes: dict[str, Any]) -> None:
+        forecast = forecast_of({**found, **changes})
+        for chart in () if forecast is None else forecast.charts:
+            for line in chart.series:
+                assert all(value is None or math.isfinite(value) for value in (*line.x, *line.y))
+
     for key in found:
-        (run.path / "forecast_evaluation.json").write_text(json.dumps({**found, key: damage}), encoding="utf-8")
-        assert "<script>alert" not in report(run)
+        drawn({key: damage})
     for key in ("examples", "by_series"):
-        spoiled = [{**one, **dict.fromkeys(one, damage)} for one in found[key]]
-        (run.path / "forecast_evaluation.json").write_text(json.dumps({**found, key: spoiled}), encoding="utf-8")
-        report(run)
-    for part in found["examples"][0]:
-        spoiled = [{**found["examples"][0], part: damage}]
-        (run.path / "forecast_evaluation.json").write_text(json.dumps({**found, "examples": spoiled}), encoding="utf-8")
-        report(run)
+        drawn({key: [dict.fromkeys(found[key][0], damage)]})
+    for key in ("examples", "over_time", "residuals", "intervals", "by_step", "figures", "season"):
+        entry = found[key][0] if isinstance(found[key], list) else found[key]
+        for part in entry:
+            spoiled = {**entry, part: damage}
+            drawn({key: [spoiled] if isinstance(found[key], list) else spoiled})
+
+
+def test_a_damaged_judgement_still_makes_a_page(make_forecast_run: Make, make_forecasts: Make) -> None:
+    found = make_forecasts()
+    page = report(
+        make_forecast_run({**found, "examples": [EVIL], "verdict": EVIL, "by_step": [EVIL], "notes": [EVIL, 3]})
+    )
+    assert "<script>alert" not in page
+    assert "How it learned" in page
 
 
 def test_names_are_shown_as_they_are_written(make_forecast_run: Make, make_forecasts: Make) -> None:

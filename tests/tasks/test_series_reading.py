@@ -121,6 +121,6 @@ def test_the_fingerprint_tells_changed_data() -> None:
     _, panel = first()
     _, same = first()
     assert fingerprint(panel) == fingerprint(same)
-    changed = pl.DataFrame(SALES).with_columns(pl.Series("sales", [*range(7), 7.5]))
+    changed = pl.DataFrame(SALES).with_columns(pl.Series("sales", [*np.arange(7.0), 7.5]))
     for table in (changed, pl.DataFrame(SALES)[::-1].head(7), pl.DataFrame(SALES).rename({"sales": "y"})):
         assert fingerprint(first(data=table)[1]) != fingerprint(panel)

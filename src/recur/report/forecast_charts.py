@@ -78,7 +78,7 @@ def _lines(x: tuple[float, ...], by_name: Mapping[str, list[float | None]], best
         y = by_name.get(name, [])
         if len(y) == len(x):
             shown = "this model" if name == MODEL else visible(name)
-            lines.append(Series(name=shown, role=role, x=x, y=tuple(y)))  # type: ignore[arg-type]
+            lines.append(Series(name=shown, role=role, x=x, y=tuple(y)))
     return tuple(lines)
 
 
@@ -131,7 +131,7 @@ def _example(place: int, entry: Mapping[str, Any], rule: str, has_several: bool)
 
 def _bands(entry: Mapping[str, Any], x: tuple[float, ...]) -> Iterator[Band]:
     for share, both in sorted(as_object(entry.get("intervals")).items(), reverse=True):
-        low, high, *_ = (*map(_numbers, as_list(both)), [], [])
+        low, high = (_numbers(as_list(both)[place]) if len(as_list(both)) == 2 else [] for place in (0, 1))
         kept = [(a, b, c) for a, b, c in zip(x, low, high, strict=False) if b is not None and c is not None]
         known = share_of(share)
         if kept and known is not None:
@@ -228,16 +228,18 @@ def _coverage_by_step(evaluation: Mapping[str, Any]) -> Iterator[Chart]:
     if not known:
         return
     x = tuple(float(step) for step in range(1, len(known[0][1]) + 1))
+    roles: tuple[Role, ...] = ("rate", "speed", "train")
+    series = [
+        Series(name=f"{share:.0%} interval", role=role, x=x, y=tuple(y))
+        for (share, y), role in zip(known, roles, strict=False)
+        if len(y) == len(x)
+    ]
     yield Chart(
         key="forecast_coverage_by_step",
         title="What intervals hold, by step",
         y_label="share of targets inside",
         summary="The dashed lines are what they should hold.",
-        series=tuple(
-            Series(name=f"{share:.0%} interval", role=role, x=x, y=tuple(y))
-            for (share, y), role in zip(known, ("rate", "speed", "train"), strict=False)
-            if len(y) == len(x)
-        ),
+        series=tuple(series),
         levels=tuple(Level(name=f"{share:.0%}", y=share) for share, _ in known),
         x_label="steps ahead",
         x_range=_range(x),

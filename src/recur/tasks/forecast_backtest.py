@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -227,18 +228,19 @@ class Backtest:
         self._kept.setdefault(name, []).append(values.numpy())
 
 
-def _edges(part: Part, horizon: int) -> NDArray[np.generic]:
+def _edges(part: Part, horizon: int) -> NDArray[Any]:
     """Return when stretches of time begin that are equally long and cover all origins of a part, (M,)."""
     series = part.series
     times = part.panel.times
     first = times[part.start[series]].min()
     last = times[np.maximum(part.stop[series] - horizon, part.start[series])].max()
-    ticks = np.linspace(*_ticks(np.array([first, last])), _STRETCHES, endpoint=False)
+    begin, end = _ticks(np.array([first, last])).tolist()
+    ticks = np.linspace(begin, end, _STRETCHES, endpoint=False)
     edges = np.unique(ticks if times.dtype.kind == "f" else np.floor(ticks).astype(np.int64)).astype(times.dtype)
     # Nanoseconds since 1970 have more digits than the numbers in between.
     edges[0] = first
     return edges
 
 
-def _ticks(times: NDArray[np.generic]) -> NDArray[np.generic]:
+def _ticks(times: NDArray[Any]) -> NDArray[Any]:
     return times.view(np.int64) if times.dtype.kind == "M" else times

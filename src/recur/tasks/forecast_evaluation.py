@@ -193,7 +193,7 @@ class _Evaluation:
         # Origins at one time in several series are one observation, for what moves one may move all.
         _, place = np.unique(self.panel.times[backtest.row], return_inverse=True)
         losses = {
-            name: {loss: np.bincount(place, sums) for loss, sums in by_loss.items()}
+            name: {loss: np.bincount(place, sums).astype(np.float64) for loss, sums in by_loss.items()}
             for name, by_loss in backtest.sums.items()
         }
         # Errors of several series or targets have units and sizes of their own.
@@ -323,8 +323,9 @@ class _Evaluation:
             return float(time) if isinstance(time, np.floating) else int(time)
         clock = on_the_clock(np.array([time]), self.panel.schema.zone)[0]
         seconds = None if self.setup.frequency is None else self.setup.frequency.seconds
-        unit = "s" if seconds is None or seconds >= 1 else "us"
-        return str(np.datetime_as_string(clock, unit="D" if seconds is not None and seconds >= 86400 else unit))
+        if seconds is not None and seconds >= 86400:
+            return str(clock.astype("datetime64[D]"))
+        return str(clock.astype("datetime64[s]" if seconds is None or seconds >= 1 else "datetime64[us]"))
 
 
 def _figures(scores: ForecastScores, coverages: tuple[float, ...]) -> dict[str, Any]:

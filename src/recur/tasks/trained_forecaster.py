@@ -39,7 +39,9 @@ def build_network(options: Mapping[str, Any], setup: ForecastSetup) -> nn.Module
     models = {name: importlib.import_module(f"recur.models.{name}") for name in ("forecast_network", "series_shape")}
     kind = importlib.import_module("recur.models.forecaster_options").ForecasterOptions
     shape = models["series_shape"].SeriesShape.of(setup.schema, setup.channels, setup.future_channels, setup.horizon)
-    network: nn.Module = models["forecast_network"].ForecastNetwork(kind(**options), shape)
+    # JSON has lists where options are tuples.
+    given = {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
+    network: nn.Module = models["forecast_network"].ForecastNetwork(kind(**given), shape)
     return network
 
 
