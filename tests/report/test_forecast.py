@@ -57,8 +57,8 @@ def test_series_are_told_from_the_worst_to_the_best(make_forecast_run: Make, sai
 
 
 def test_a_model_that_is_no_better_is_warned_of(make_forecast_run: Make, make_forecasts: Make, parsed: Any) -> None:
-    assert parsed(report(make_forecast_run())).of_class("warning") == 0
     run = make_forecast_run()
+    assert parsed(report(run)).of_class("warning") == 0
     run.write_json("forecast_evaluation.json", make_forecasts(is_better=False))
     assert parsed(report(run)).of_class("warning") == 1
 

@@ -170,14 +170,6 @@ def test_counts_are_calibrated_on_their_own_scale() -> None:
     assert fitted.margin[COVERAGES.index(0.8)].abs().max() < 0.16
 
 
-def test_points_get_a_distribution() -> None:
-    calibration = ForecastCalibration.fit(point, batches(0))
-    joined, _ = together(1)
-    said = calibration.distribution(point(joined), torch.ones(SHAPE[0], 1, 2))
-    assert torch.equal(said.values, calibrated(calibration, point(joined)))
-    assert said.crps(joined.target).mean() < (joined.target - joined.said).abs().mean()
-
-
 def test_it_can_be_saved() -> None:
     calibration = ForecastCalibration.fit(gaussian, batches(0))
     again = ForecastCalibration.from_state(calibration.state_dict())

@@ -144,7 +144,8 @@ def test_intervals_before_and_after(whole: Made) -> None:
     assert before["coverage_raw"] == before["coverage_calibrated"] == after["coverage_raw"]
     place = after["shares"].index(0.8)
     assert after["coverage_raw"][place] < 0.4
-    assert after["coverage_calibrated"][place] == pytest.approx(0.8, abs=0.06)
+    # Three deviations of what such data come to with other seeds.
+    assert after["coverage_calibrated"][place] == pytest.approx(0.8, abs=0.11)
     assert after["width_calibrated"][place] > 2 * after["width_raw"][place]
     assert found["figures"]["model"]["coverage"]["0.8"] == after["coverage_calibrated"][place]
     # The score of the distribution and the point forecasts are the network's own.

@@ -14,7 +14,7 @@ from torch import Tensor
 from recur.data.series import Part, SeriesBatch
 from recur.errors import OptionError, TrainingError
 from recur.kinds import is_whole
-from recur.models.distributions import Distribution, Point
+from recur.models.distributions import Distribution, Point, Quantiles
 from recur.tasks.forecast_calibration import COVERAGES, LEVELS, ForecastCalibration, ends, original_scale
 from recur.tasks.forecast_scores import ForecastScores, Judged, naive_scales
 from recur.tasks.rolling_baselines import RollingBaselines
@@ -148,7 +148,7 @@ class Backtest:
     def judged(self, batch: SeriesBatch) -> dict[str, Judged]:
         """Return what each contestant says of a batch of windows, by its name."""
         forecasts = {MODEL: self.trained.scaled(batch), **self._of_rules(batch)}
-        return {name: self._judged(forecast, batch, self._calibrations[name]) for name, forecast in forecasts.items()}
+        return {name: self._judged(name, forecast, batch) for name, forecast in forecasts.items()}
 
     def targets(self, batch: SeriesBatch) -> Tensor:
         """Return what came, (B, P, C) float64, NaN where missing: not scaled and back, which would be a little off."""
@@ -175,8 +175,12 @@ class Backtest:
 
         return {name: ForecastCalibration.fit(of_rule(name), windows) for name in nothing}
 
-    def _judged(self, forecast: Distribution, batch: SeriesBatch, calibration: ForecastCalibration | None) -> Judged:
-        """Return what distributions (B, P, C) of scaled values say on the original scale."""
+    def _judged(self, name: str, forecast: Distribution, batch: SeriesBatch) -> Judged:
+        """Return what distributions (B, P, C) of scaled values say on the original scale.
+
+        Of the model's intervals all coverages are judged, also as the network says them.
+        """
+        calibration, is_model = self._calibrations[name], name == MODEL
         loc, size = original_scale(batch)
         original = forecast.rescaled(loc, size)
         raw = original.quantile(LEVELS).double()
@@ -185,12 +189,13 @@ class Backtest:
             said = calibration.quantiles(original, LEVELS, size)
             if isinstance(original, Point):
                 # How sure it is, a point does not say, but its calibration does.
-                scored = calibration.distribution(original, size)
+                scored = Quantiles(values=said, levels=LEVELS)
         intervals = {}
-        for share in COVERAGES:
+        for share in COVERAGES if is_model else self.options.coverages:
             low, high = (LEVELS.index(level) for level in ends(share))
             intervals[f"{share:g}"] = (said[..., low], said[..., high])
-            intervals[f"{share:g} raw"] = (raw[..., low], raw[..., high])
+            if is_model:
+                intervals[f"{share:g} raw"] = (raw[..., low], raw[..., high])
         return Judged(
             mean=original.mean.double(),
             median=said[..., LEVELS.index(0.5)],

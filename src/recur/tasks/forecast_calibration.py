@@ -11,7 +11,7 @@ from torch import Tensor
 from recur.calibration.conformal import conformal_quantile
 from recur.data.series import SeriesBatch
 from recur.errors import DataError
-from recur.models.distributions import Distribution, NegativeBinomial, Quantiles
+from recur.models.distributions import Distribution, NegativeBinomial
 from recur.score.quantiles import growing_levels
 
 Forecasts = Callable[[SeriesBatch], Distribution]
@@ -133,10 +133,6 @@ class ForecastCalibration:
         if isinstance(forecast, NegativeBinomial):
             moved = moved.clamp(min=0)
         return moved.sort(dim=-1).values
-
-    def distribution(self, forecast: Distribution, size: Tensor) -> Quantiles:
-        """Return the distributions that the calibrated quantiles make of point forecasts, as `quantiles`."""
-        return Quantiles(values=self.quantiles(forecast, LEVELS, size), levels=LEVELS)
 
     def _margins(self, coverages: Sequence[float]) -> Tensor:
         """Return the margins for any coverages, (P, C, Q)."""

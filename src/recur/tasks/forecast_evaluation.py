@@ -298,8 +298,8 @@ class _Evaluation:
         own, rule = (backtest.scores[name].mean("mae", "step") for name in (MODEL, self.best))
         worse = (np.flatnonzero(own >= rule) + 1).tolist()
         if 0 < len(worse) < len(own):
-            steps = enumerated([str(step) for step in worse[:5]]) + (" and later" if len(worse) > 5 else "")
-            found.append(f"the model's MAE is not below that of {self.best} at step {steps} of {len(own)}.")
+            steps = "step" if len(worse) == 1 else "steps"
+            found.append(f"the model's MAE is not below that of {self.best} at {steps} {_spans(worse)} of {len(own)}.")
         calibration = backtest.trained.calibration
         if calibration is None:
             found.append("the intervals are the network's own: the run has no calibration.")
@@ -326,6 +326,18 @@ class _Evaluation:
         if seconds is not None and seconds >= 86400:
             return str(clock.astype("datetime64[D]"))
         return str(clock.astype("datetime64[s]" if seconds is None or seconds >= 1 else "datetime64[us]"))
+
+
+def _spans(steps: list[int]) -> str:
+    """Return growing numbers in words, those that follow each other together.
+
+    Example:
+        >>> _spans([1, 2, 3, 7])
+        '1 to 3 and 7'
+    """
+    begins = [place for place, step in enumerate(steps) if place == 0 or step > steps[place - 1] + 1]
+    spans = [(steps[begin], steps[end - 1]) for begin, end in zip(begins, [*begins[1:], len(steps)], strict=True)]
+    return enumerated([str(first) if first == last else f"{first} to {last}" for first, last in spans])
 
 
 def _figures(scores: ForecastScores, coverages: tuple[float, ...]) -> dict[str, Any]:
