@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from recur.report import write_report
 from recur.report.row_coding import ALPHABET, WHOLE
 from recur.run import FORMAT, RunFolder
 
@@ -262,20 +263,6 @@ def make_forecasts() -> Callable[..., dict[str, Any]]:
     return forecasts
 
 
-@pytest.fixture
-def make_forecast_run(make_run: Callable[..., RunFolder]) -> Callable[..., RunFolder]:
-    """Return a maker of finished runs of a forecaster, of what was judged and more files."""
-
-    def make(judged: dict[str, Any] | None = None, **parts: dict[str, Any] | None) -> RunFolder:
-        config = {"format": FORMAT, "task": "forecast", "model": {"cell": "gru", "num_layers": 1, "hidden_size": 64}}
-        schema = {"source": {"path": "data/meters.csv", "fingerprint": "0"}}
-        found = {"forecast_evaluation": forecasts() if judged is None else judged}
-        rows = [row for row in training_rows() if row["kind"] in ("train", "valid")]
-        return make_run(rows, config, **{"evaluation": None, "schema": schema, **found, **parts})
-
-    return make
-
-
 def write_run(
     path: Path,
     rows: list[dict[str, Any]] | None = None,
@@ -291,6 +278,28 @@ def write_run(
             (run.path / f"{name}.json").write_text(json.dumps(content), encoding="utf-8")
     lines = [json.dumps(row) + "\n" for row in (training_rows() if rows is None else rows)]
     (run.path / "metrics.jsonl").write_text("".join(lines), encoding="utf-8")
+    return run
+
+
+def write_forecast_run(path: Path, judged: dict[str, Any]) -> RunFolder:
+    """Write the run folder of a forecaster, with what was judged of it."""
+    config = {"format": FORMAT, "task": "forecast", "model": {"cell": "gru", "num_layers": 1, "hidden_size": 64}}
+    schema = {"source": {"path": "data/meters.csv", "fingerprint": "0"}}
+    rows = [row for row in training_rows() if row["kind"] in ("train", "valid")]
+    return write_run(path, rows, config, evaluation=None, schema=schema, forecast_evaluation=judged)
+
+
+@pytest.fixture
+def make_forecast_run(tmp_path: Path) -> Callable[[dict[str, Any]], RunFolder]:
+    """Return `write_forecast_run` for a folder of this test."""
+    return functools.partial(write_forecast_run, tmp_path / "run")
+
+
+@pytest.fixture(scope="session")
+def forecast_run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    """Return a finished run of a forecaster, with its report, that the tests share and do not change."""
+    run = write_forecast_run(tmp_path_factory.mktemp("forecast") / "run", forecasts())
+    write_report(run)
     return run
 
 

@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 
 from recur.report import write_report
+from recur.run import RunFolder
 
 pytestmark = pytest.mark.browser
 
 
 @pytest.mark.parametrize("width", [390, 1280])
-def test_it_fits_every_screen_in_both_themes(opened: Any, make_forecast_run: Callable[..., Any], width: int) -> None:
-    path = write_report(make_forecast_run())
+def test_it_fits_every_screen_in_both_themes(opened: Any, forecast_run: RunFolder, width: int) -> None:
+    path = forecast_run.path / "report.html"
     with opened(path, viewport={"width": width, "height": 800}, color_scheme="dark") as page:
         assert page.locator(".chart .main-svg").count() >= 15
         fills = set()

@@ -219,7 +219,14 @@ def _curves(axes: Any, chart: Chart) -> None:
     named += axes.collections[: len(chart.bands)]
     if len(named) > 1:
         legend = axes.legend(
-            handles=named, frameon=False, fontsize=9, ncols=len(named), loc="lower right", bbox_to_anchor=(1, 1)
+            handles=named,
+            frameon=False,
+            fontsize=9,
+            ncols=len(named),
+            loc="lower right",
+            bbox_to_anchor=(1, 1),
+            # Beside more than four names there is little room for the title.
+            **({"columnspacing": 1.0, "handlelength": 1.0} if len(named) > 4 else {}),
         )
         for text in legend.get_texts():
             text.set_parse_math(False)
