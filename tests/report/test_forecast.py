@@ -44,8 +44,8 @@ def test_the_page_says_what_was_judged(page: str, said: Any) -> None:
     assert "MAE 2 3 3.5 3.6 5" in text
     assert "80% interval holds 79.0% 79.0% 79.0% 79.0% 79.0%" in text
     assert (
-        "Judged from 2,100 origins in the test part, 6 steps of 1h ahead, in 30 series, from 2024-03-01T00:00:00 to "
-        "2024-05-01T00:00:00. Each figure counts the same targets for all, on their original scale. The season is 24 "
+        "Judged from 2,100 origins in the test part, 6 steps of 1h ahead, in 30 series, from 2024-03-01 00:00:00 to "
+        "2024-05-01 00:00:00. Each figure counts the same targets for all, on their original scale. The season is 24 "
         "steps, found in the training part." in text
     )
     assert "Every second origin is judged." in text

@@ -137,13 +137,17 @@ def _measured_on(evaluation: Mapping[str, Any], part: str) -> str:
         said += f", in {count(series)} series"
     first, last = (evaluation.get(key) for key in ("first", "last"))
     if first is not None and last is not None:
-        said += f", from {label(first)} to {label(last)}"
+        said += f", from {_when(first)} to {_when(last)}"
     said += ". Each figure counts the same targets for all, on their original scale"
     season = as_object(evaluation.get("season"))
     steps_of_season, why = number(season.get("steps")), visible(as_text(season.get("why")))
     if steps_of_season is not None and steps_of_season > 1:
         said += f". The season is {steps_of_season:,.0f} steps, {why}" if why else ""
     return said + "."
+
+
+def _when(time: object) -> str:
+    return label(time).replace("T", " ") if isinstance(time, str) else label(time)
 
 
 def _bars(model: Mapping[str, Any], rules: Mapping[str, Mapping[str, Any]]) -> tuple[Bar, ...]:

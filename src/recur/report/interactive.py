@@ -207,7 +207,8 @@ def _curves(chart: Chart) -> go.Figure:
         plot_bgcolor="rgba(0,0,0,0)",
         font={"family": "system-ui, sans-serif", "size": 13},
         xaxis={
-            "title": {"text": _plain(chart.x_label)},
+            # Dates say that they are time, and take the room of two lines.
+            "title": {"text": "" if chart.is_dated else _plain(chart.x_label)},
             "showgrid": False,
             "ticks": "outside",
             "type": "date" if chart.is_dated else "linear",
