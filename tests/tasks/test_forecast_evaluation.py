@@ -11,9 +11,10 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from torch import nn
 
-from recur import score
-from recur.data.series import Part, Split, read_series
+from recur import models, score
+from recur.data.series import Part, Split, panel_of_array, read_series
 from recur.data.series.partition import Partition
 from recur.errors import DataError, OptionError, RunError, TrainingError
 from recur.models.baselines import Drift, Mean, Naive, SeasonalNaive
@@ -21,6 +22,7 @@ from recur.run import RunFolder
 from recur.tasks import forecast_backtest
 from recur.tasks.forecast_backtest import Backtest, BacktestOptions
 from recur.tasks.forecast_evaluation import evaluate_forecaster, finish_forecaster, judge_forecasts
+from recur.tasks.forecast_setup import ForecastSetup
 from recur.tasks.series_reading import SeriesReading
 from recur.tasks.trained_forecaster import TrainedForecaster
 
@@ -335,3 +337,41 @@ def test_what_cannot_be_judged(run: Any, build_linear: Any, tmp_path: Path) -> N
 def test_a_part_of_a_whole_panel_can_be_judged(made: Made) -> None:
     trained, split = made
     assert judge_forecasts(trained, Part.whole(split.test.panel))["windows"] > 400
+
+
+HEADS = ("PointHead", "GaussianHead", "StudentTHead", "NegativeBinomialHead", "MixtureHead", "QuantileHead")
+
+
+class Headed(nn.Module):
+    """One of the heads over the last targets."""
+
+    def __init__(self, head: str) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.head = getattr(models, head)(24, (4, 2))
+
+    def forward(self, batch: Any, state: None = None) -> tuple[models.Distribution, None]:
+        return self.head(batch.x[..., 0]), state
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_every_head_can_be_judged_and_used(head: str) -> None:
+    counts = np.random.default_rng(0).poisson(20 + 10 * np.sin(np.arange(200) / 4), (2, 200)).T
+    setup, split = ForecastSetup.fit(panel_of_array(counts), history=24, horizon=4, scaling="mean_abs")
+    trained = TrainedForecaster(Headed(head), setup).calibrated(split.valid)
+    found = judge_forecasts(trained, split.test, train=split.train, valid=split.valid)
+    for share, held in found["figures"]["model"]["coverage"].items():
+        # However little such a network knows, its calibration does.
+        assert held > float(share) - 0.25
+    assert found["figures"]["model"]["crps"] <= found["figures"]["model"]["mae"] * 1.5
+    batch = next(iter(setup.windows(split.test, batch_size=500)))
+    original = trained.scaled(batch).rescaled(batch.centre[:, None], batch.scale[:, None])  # type: ignore[index]
+    target = batch.target * batch.scale[:, None]  # type: ignore[index]
+    if head != "PointHead":
+        expected = float(original.crps(target.round()).mean())
+        assert found["figures"]["model"]["crps"] == pytest.approx(expected, rel=1e-4)
+    said = trained.predict(counts, levels=(0.05, 0.5, 0.95))
+    assert (said["q0.05"] <= said["q0.5"]).all()
+    assert (said["q0.5"] <= said["q0.95"]).all()
+    if head == "NegativeBinomialHead":
+        assert said["q0.05"].min() >= 0
