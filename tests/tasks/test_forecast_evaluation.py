@@ -150,8 +150,9 @@ def test_intervals_before_and_after(whole: Made) -> None:
     assert after["coverage_calibrated"][place] == pytest.approx(0.8, abs=0.11)
     assert after["width_calibrated"][place] > 2 * after["width_raw"][place]
     assert found["figures"]["model"]["coverage"]["0.8"] == after["coverage_calibrated"][place]
-    # The score of the distribution and the point forecasts are the network's own.
-    assert found["figures"]["model"]["crps"] == plain["figures"]["model"]["crps"]
+    # Point forecasts stay, and to say how unsure one is makes the whole distribution better.
+    assert found["figures"]["model"]["mae"] == plain["figures"]["model"]["mae"]
+    assert found["figures"]["model"]["crps"] < 0.95 * plain["figures"]["model"]["crps"]
     assert any("the run has no calibration" in note for note in plain["notes"])
 
 
@@ -223,6 +224,19 @@ def test_a_model_that_says_no_numbers_is_refused(made: Made) -> None:
         trained.network.map.bias.fill_(torch.nan)  # type: ignore[operator, union-attr]
     with pytest.raises(TrainingError, match=r"^the model's forecast is not a number, for its weights are too large"):
         judged(made)
+
+
+class Peeking(nn.Module):
+    """Says what it was not to see."""
+
+    def forward(self, batch: Any, state: None = None) -> tuple[models.Distribution, None]:
+        return models.Point(value=batch.target), state
+
+
+def test_a_network_that_looks_at_what_it_is_to_tell_is_found_out(made: Made) -> None:
+    trained, split = made
+    with pytest.raises(TrainingError, match=r"^the model's forecast is not a number"):
+        judge_forecasts(TrainedForecaster(Peeking(), trained.setup), split.test)
 
 
 def test_many_origins_are_thinned_and_it_is_said(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -363,13 +377,12 @@ def test_every_head_can_be_judged_and_used(head: str) -> None:
     for share, held in found["figures"]["model"]["coverage"].items():
         # However little such a network knows, its calibration does.
         assert held > float(share) - 0.25
-    assert found["figures"]["model"]["crps"] <= found["figures"]["model"]["mae"] * 1.5
+    plain = judge_forecasts(TrainedForecaster(trained.network, setup), split.test)
     batch = next(iter(setup.windows(split.test, batch_size=500)))
     original = trained.scaled(batch).rescaled(batch.centre[:, None], batch.scale[:, None])  # type: ignore[index]
     target = batch.target * batch.scale[:, None]  # type: ignore[index]
-    if head != "PointHead":
-        expected = float(original.crps(target.round()).mean())
-        assert found["figures"]["model"]["crps"] == pytest.approx(expected, rel=1e-4)
+    assert plain["figures"]["model"]["crps"] == pytest.approx(float(original.crps(target.round()).mean()), rel=1e-4)
+    assert found["figures"]["model"]["crps"] < plain["figures"]["model"]["crps"] * 1.02
     said = trained.predict(counts, levels=(0.05, 0.5, 0.95))
     assert (said["q0.05"] <= said["q0.5"]).all()
     assert (said["q0.5"] <= said["q0.95"]).all()

@@ -62,7 +62,8 @@ class Backtest:
     """A model and the naive rules, judged on every window of a part.
 
     All are judged on the same targets: those that are there, and of which each rule can say something. Absolute errors
-    are those of medians, squared ones those of means. The rules read all of a series before an origin. Their intervals
+    are those of medians, squared ones those of means. What is predicted is judged: where there is a calibration, the
+    calibrated quantiles and their CRPS. The rules read all of a series before an origin. Their intervals
     are made as those of the model are calibrated, from their own errors on the validation part, so that they too say
     how sure they are.
 
@@ -186,10 +187,9 @@ class Backtest:
         raw = original.quantile(LEVELS).double()
         said, scored = raw, original
         if calibration is not None:
+            # What is predicted is what is judged: calibrated quantiles.
             said = calibration.quantiles(original, LEVELS, size)
-            if isinstance(original, Point):
-                # How sure it is, a point does not say, but its calibration does.
-                scored = Quantiles(values=said, levels=LEVELS)
+            scored = Quantiles(values=said, levels=LEVELS)
         intervals = {}
         for share in COVERAGES if is_model else self.options.coverages:
             low, high = (LEVELS.index(level) for level in ends(share))
