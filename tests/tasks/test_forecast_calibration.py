@@ -102,7 +102,9 @@ def test_intervals_that_were_too_wide_shrink_and_never_cross() -> None:
     assert (calibration.margin < 0).all()
     joined, _ = together(1)
     narrow = Gaussian(loc=joined.said, scale=torch.full_like(joined.said, 0.01))
-    assert (calibrated(calibration, narrow).diff(dim=-1) >= 0).all()
+    said = calibrated(calibration, narrow)
+    assert (said.diff(dim=-1) >= 0).all()
+    assert torch.equal(said[..., LEVELS.index(0.5)], joined.said)
 
 
 def test_few_windows_reach_less_far() -> None:

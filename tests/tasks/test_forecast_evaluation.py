@@ -245,7 +245,10 @@ def test_many_origins_are_thinned_and_it_is_said(made: Made, monkeypatch: pytest
     assert found["stride"] == 3
     assert 0 < found["windows"] <= 50
     assert found["notes"][0].startswith("one origin in 3 is judged, ")
-    assert judged(made, stride=1)["windows"] > 100
+    every = judged(made, stride=1)["windows"]
+    assert every > 100
+    assert f" of {every:,} windows." in found["notes"][0]
+    assert f" of {every:,} windows." in judged(made, stride=2)["notes"][0]
 
 
 def test_examples_are_what_they_are_called(made: Made) -> None:

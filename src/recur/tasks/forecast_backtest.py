@@ -63,9 +63,9 @@ class Backtest:
 
     All are judged on the same targets: those that are there, and of which each rule can say something. Absolute errors
     are those of medians, squared ones those of means. What is predicted is judged: where there is a calibration, the
-    calibrated quantiles and their CRPS. The rules read all of a series before an origin. Their intervals
-    are made as those of the model are calibrated, from their own errors on the validation part, so that they too say
-    how sure they are.
+    calibrated quantiles and their CRPS. The rules read all of a series before an origin. Their intervals are made as
+    those of the model are calibrated, from their own errors on the validation part, so that they too say how sure they
+    are.
 
     Args:
         trained: The model, with its calibration if it has one.
@@ -106,10 +106,10 @@ class Backtest:
     ) -> None:
         self.trained, self.part, self.options = trained, part, options or BacktestOptions()
         setup, panel, asked = trained.setup, part.panel, self.options.stride
-        self.windows = setup.windows(part, batch_size=self.options.batch_size, stride=asked or 1)
+        self.windows = setup.windows(part, batch_size=self.options.batch_size)
         self.all_windows = self.windows.num_windows
         self.stride = asked or -(-self.all_windows // MOST_WINDOWS)
-        if asked is None and self.stride > 1:
+        if self.stride > 1:
             self.windows = setup.windows(part, batch_size=self.options.batch_size, stride=self.stride)
         self.rules = RollingBaselines(panel, setup.season.steps)
         num_targets = len(setup.schema.targets)

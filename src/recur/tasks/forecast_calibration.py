@@ -57,8 +57,8 @@ class ForecastCalibration:
 
     A quantile at level q is the end of the interval of coverage |2 q - 1|; the median stays. Between the coverages
     margins are interpolated, beyond the last one they stay the same. Where the validation part has too few targets for
-    a coverage, the margin of the largest one that it has enough for is taken. Quantiles that cross after moving are
-    sorted, which makes none worse (Chernozhukov et al. 2010), and counts stay at 0 or above.
+    a coverage, the margin of the largest one that it has enough for is taken. No quantile moves beyond the median;
+    those that cross are sorted, which makes none worse (Chernozhukov et al. 2010), and counts stay at 0 or above.
 
     Attributes:
         coverages: K shares, growing.
@@ -111,7 +111,7 @@ class ForecastCalibration:
             conformal_quantile(torch.cat(own), is_counted, coverage)
             for own, coverage in zip(scores, COVERAGES, strict=True)
         ]
-        # With one target at least a step and target can be calibrated for half of all, or less.
+        # One target is enough for a coverage of a half or less; a step without any stays as it is.
         is_known = [bool((margin.isfinite() | (is_counted.sum(0) == 0)).all()) for margin in margins]
         reach = max((c for c, known in zip(COVERAGES, is_known, strict=True) if known), default=0.0)
         filled = [margins[0].nan_to_num(posinf=0.0)]
@@ -130,6 +130,8 @@ class ForecastCalibration:
         said = forecast.quantile(levels).double()
         side = torch.sign(torch.tensor(levels, dtype=torch.float64) - 0.5)
         moved = said + side * self._margins([abs(2 * level - 1) for level in levels]) * size[..., None]
+        median = forecast.quantile(0.5).double()[..., None]
+        moved = torch.where(side < 0, torch.minimum(moved, median), torch.maximum(moved, median))
         if isinstance(forecast, NegativeBinomial):
             moved = moved.clamp(min=0)
         return moved.sort(dim=-1).values
