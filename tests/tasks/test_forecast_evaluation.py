@@ -23,6 +23,7 @@ from recur.tasks import forecast_backtest
 from recur.tasks.forecast_backtest import Backtest, BacktestOptions
 from recur.tasks.forecast_evaluation import evaluate_forecaster, finish_forecaster, judge_forecasts
 from recur.tasks.forecast_setup import ForecastSetup
+from recur.tasks.forecast_verdict import mean_test
 from recur.tasks.series_reading import SeriesReading
 from recur.tasks.trained_forecaster import TrainedForecaster
 
@@ -113,6 +114,22 @@ def test_all_are_judged_on_the_same_targets(made: Made) -> None:
     assert len({own["targets"] for own in figures.values()}) == 1
 
 
+def test_rows_count_as_much_as_they_weigh(
+    seasonal_table: Callable[..., pl.DataFrame], linear_forecaster: Callable[..., Made]
+) -> None:
+    table = seasonal_table(300).with_columns(pl.Series("weight", np.arange(300) % 3 * 1.0))
+    trained, split = linear_forecaster(read_series(table), history=24, horizon=4)
+    found = judge_forecasts(trained, split.test)["figures"]["model"]
+    weight, error = [], []
+    for batch in trained.setup.windows(split.test, batch_size=1):
+        rows = np.arange(int(batch.row), int(batch.row) + 4)
+        said = trained.scaled(batch).rescaled(batch.centre, batch.scale).quantile(0.5)  # type: ignore[arg-type]
+        weight += (rows % 3).tolist()
+        error += np.abs(split.test.panel.values[rows, 0] - said[0, :, 0].numpy()).tolist()
+    assert found["targets"] == sum(weight)
+    assert found["mae"] == pytest.approx(np.average(error, weights=weight), rel=1e-5)
+
+
 def test_batches_change_nothing(made: Made) -> None:
     whole, parts = (judged(made, batch_size=size) for size in (1000, 7))
     assert json.dumps(whole["verdict"]["text"]) == json.dumps(parts["verdict"]["text"])
@@ -195,6 +212,25 @@ def test_a_good_model_is_said_to_beat_the_rules(whole: Made) -> None:
     assert verdict["text"].startswith("MASE 0.")
     assert verdict["comparisons"][0]["p"] < 0.05
     assert [one["measure"] for one in verdict["comparisons"]] == ["MASE", "RMSE"]
+
+
+def test_origins_of_one_time_are_one_observation(
+    seasonal_table: Callable[..., pl.DataFrame], linear_forecaster: Callable[..., Made]
+) -> None:
+    trained, split = linear_forecaster(read_series(seasonal_table(300, series=2)), history=24, horizon=12)
+    found = judge_forecasts(trained, split.test, train=split.train)
+    backtest = Backtest(trained, split.test, train=split.train)
+    backtest.run()
+    model, rule = (backtest.sums[name]["mase"] for name in ("model", found["best_rule"]))
+    by_time: dict[Any, float] = {}
+    for row, difference in zip(backtest.row.tolist(), (model - rule).tolist(), strict=True):
+        time = split.test.panel.times[row]
+        by_time[time] = by_time.get(time, 0.0) + difference
+    # 49 origins are too few for more than four cosines, where twelve steps overlap.
+    expected = mean_test(np.array([by_time[time] for time in sorted(by_time)]), 12)
+    assert expected is not None
+    assert (len(by_time), expected.degrees) == (49, 4)
+    assert found["verdict"]["comparisons"][0]["p"] == pytest.approx(expected.p, rel=1e-9)
 
 
 def test_a_bad_model_is_told_so_first(made: Made) -> None:
@@ -386,6 +422,10 @@ def test_every_head_can_be_judged_and_used(head: str) -> None:
     target = batch.target * batch.scale[:, None]  # type: ignore[index]
     assert plain["figures"]["model"]["crps"] == pytest.approx(float(original.crps(target.round()).mean()), rel=1e-4)
     assert found["figures"]["model"]["crps"] < plain["figures"]["model"]["crps"] * 1.02
+    # Which of skewed distributions are not the same.
+    figures = plain["figures"]["model"]
+    assert figures["mae"] == pytest.approx(float((target - original.quantile(0.5)).abs().mean()), rel=1e-4)
+    assert figures["rmse"] == pytest.approx(float((target - original.mean).square().mean().sqrt()), rel=1e-4)
     said = trained.predict(counts, levels=(0.05, 0.5, 0.95))
     assert (said["q0.05"] <= said["q0.5"]).all()
     assert (said["q0.5"] <= said["q0.95"]).all()
