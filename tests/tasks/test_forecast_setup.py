@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from recur.data.series import LastWindows, Scaler, Windows, read_series
+from recur.data.series import LastWindows, Part, Scaler, Windows, read_series
 from recur.data.series.partition import Partition
 from recur.errors import DataError, RunError
 from recur.run import FORMAT, RunFolder
@@ -168,5 +168,17 @@ def test_windows_to_calibrate_on_are_bounded(table: pl.DataFrame, monkeypatch: p
     some = setup.calibration_windows(split.valid, batch_size=100)
     assert some is not None
     assert some.num_windows == 2 * 5
-    none, split = fitted(table, partition=Partition(valid=3))
-    assert none.calibration_windows(split.valid, batch_size=100) is None
+    valid = split.valid
+    short = Part(panel=valid.panel, start=valid.start, stop=valid.start + 3, name="valid")
+    assert setup.calibration_windows(short, batch_size=100) is None
+
+
+@pytest.mark.parametrize(("options", "part"), [({"valid": 5}, "valid"), ({"test": 5}, "test")])
+def test_parts_that_no_window_fits_into_are_told_at_once(
+    table: pl.DataFrame, options: dict[str, float], part: str
+) -> None:
+    with pytest.raises(DataError, match=rf"^no window fits into the part '{part}': it needs 24 to read and 6 to tell"):
+        fitted(table, partition=Partition(**options))
+    setup, split = fitted(table, partition=Partition(valid=0, test=0))
+    assert len(split.valid) == len(split.test) == 0
+    assert setup.calibration_windows(split.valid, batch_size=8) is None

@@ -113,7 +113,7 @@ class ForecastSetup:
 
         Raises:
             OptionError: A number is out of range.
-            DataError: There are no targets, or no window fits into the training part.
+            DataError: There are no targets, or no window fits into a part that has rows.
         """
         partition = partition or Partition()
         found = fingerprint(panel)
@@ -142,6 +142,10 @@ class ForecastSetup:
             partition=partition,
             source=Source(path=None if path is None else str(Path(path).resolve()), fingerprint=found),
         )
+        for part in (split.valid, split.test):
+            if len(part):
+                # What cannot be judged in the end is better told before a training than after it.
+                setup.windows(part, batch_size=1)
         return setup, split
 
     @property
