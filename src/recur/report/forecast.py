@@ -7,13 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from recur.report.chart import Chart
-from recur.report.forecast_charts import forecast_charts
+from recur.report.forecast_charts import MODEL, forecast_charts
 from recur.report.passage import visible
 from recur.report.result import Bar, Measure, column
 from recur.report.values import NOTHING, as_list, as_object, as_text, count, label, number, percent, share_of
 from recur.wording import measured, quantity
-
-MODEL = "model"
 
 _MEASURES = (
     ("mae", "MAE"),

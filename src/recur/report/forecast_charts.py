@@ -14,6 +14,7 @@ from recur.report.values import as_list, as_object, as_text, number, share_of
 from recur.wording import measured
 
 MODEL = "model"
+"""What the model is called among the contestants."""
 
 _RULES: tuple[Role, ...] = ("valid", "speed", "rate")
 """Of the rules that are drawn: the best one, and the two after it."""
