@@ -15,10 +15,12 @@ import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch import Tensor, nn
 
 MEETING = """
 import os, sys, torch, torch.distributed as dist
@@ -87,3 +89,95 @@ def unprivileged() -> Callable[[], AbstractContextManager[None]]:
             os.seteuid(0)
 
     return as_nobody
+
+
+class LinearForecaster(nn.Module):
+    """The smallest network that forecasts: a linear map of the last targets, and a spread for each step."""
+
+    def __init__(self, history: int, horizon: int, num_targets: int) -> None:
+        super().__init__()
+        self.shape = (horizon, num_targets)
+        self.history = history
+        self.map = nn.Linear(history * num_targets, horizon * num_targets)
+        self.log_scale = nn.Parameter(torch.zeros(horizon, num_targets))
+
+    def inputs(self, batch: Any) -> Tensor:
+        """Return the targets of the last steps, the newest last, (B, T C), 0 before the first."""
+        steps = batch.lengths[:, None] - self.history + torch.arange(self.history)
+        past = batch.x[..., : self.shape[1]]
+        taken = past.gather(1, steps.clamp(min=0)[..., None].expand(-1, -1, self.shape[1]))
+        return torch.where((steps >= 0)[..., None], taken, 0).flatten(1)
+
+    def forward(self, batch: Any, state: None = None) -> tuple[Any, None]:
+        from recur.models.distributions import Gaussian
+
+        loc = self.map(self.inputs(batch)).unflatten(1, self.shape)
+        return Gaussian(loc=loc, scale=self.log_scale.exp().expand_as(loc)), state
+
+    def sample(self, batch: Any, num_paths: int, generator: torch.Generator | None = None) -> Tensor:
+        drawn: Tensor = self(batch)[0].sample(num_paths, generator=generator)
+        return drawn
+
+    @torch.no_grad()
+    def fit(self, batch: Any) -> None:
+        """Set the weights by least squares, and the spreads by what is left, over windows without gaps."""
+        inputs = torch.cat([self.inputs(batch), torch.ones(len(batch.row), 1)], dim=1)
+        # In float64 and without the directions that are only rounding.
+        found = (torch.linalg.pinv(inputs.double(), rcond=1e-5) @ batch.target.flatten(1).double()).float()
+        self.map.weight.copy_(found[:-1].T)
+        self.map.bias.copy_(found[-1])
+        left = (batch.target.flatten(1) - inputs @ found).unflatten(1, self.shape)
+        self.log_scale.copy_(left.std(0).clamp(min=1e-6).log())
+
+
+def linear_network(options: Any, setup: Any) -> nn.Module:
+    """Return the network of a saved linear forecaster, as `TrainedForecaster.load` takes it."""
+    return LinearForecaster(options["history"], setup.horizon, len(setup.schema.targets))
+
+
+@pytest.fixture(scope="session")
+def build_linear() -> Callable[..., nn.Module]:
+    return linear_network
+
+
+@pytest.fixture(scope="session")
+def linear_forecaster() -> Callable[..., tuple[Any, Any]]:
+    """A maker of linear forecasters, fitted to the training part of a panel; returned with the panel's parts."""
+    from recur.tasks.forecast_setup import ForecastSetup
+    from recur.tasks.trained_forecaster import TrainedForecaster
+
+    def make(panel: Any, *, history: int = 8, horizon: int = 3, **options: Any) -> tuple[Any, Any]:
+        setup, split = ForecastSetup.fit(panel, history=history, horizon=horizon, **options)
+        torch.manual_seed(0)
+        network = LinearForecaster(history, horizon, len(setup.schema.targets))
+        network.fit(next(iter(setup.windows(split.train, batch_size=10**6))))
+        return TrainedForecaster(network, setup, options={"history": history}), split
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def seasonal_table() -> Callable[..., Any]:
+    """A maker of tables of hourly series with a season of a day and noise, as dataframes of polars."""
+    import polars as pl
+
+    def make(
+        steps: int = 400, *, series: int = 1, noise: float = 0.3, seed: int = 0, first: str = "2024-01-01"
+    ) -> pl.DataFrame:
+        draw = np.random.default_rng(seed)
+        time = np.arange(steps)
+        parts = [
+            pl.DataFrame(
+                {
+                    "meter": [f"m{number}"] * steps,
+                    "hour": np.datetime64(first, "us") + time * np.timedelta64(1, "h"),
+                    "load": (number + 1)
+                    * (10 + 3 * np.sin(2 * np.pi * time / 24) + noise * draw.standard_normal(steps)),
+                }
+            )
+            for number in range(series)
+        ]
+        table = pl.concat(parts)
+        return table.drop("meter") if series == 1 else table
+
+    return make

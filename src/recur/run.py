@@ -9,6 +9,9 @@
 | `metrics.jsonl` | one JSON object a line: training, validation, samples |
 | `model.safetensors` | the best weights, with their checksum |
 | `evaluation.json` | held-out figures, baselines, the most surprising passages |
+| `forecast_evaluation.json` | the same of forecasts: beside the naive rules, by step, series and time, examples |
+| `scaler.safetensors` | of series: what each channel is scaled by |
+| `calibration.safetensors` | of forecasts: how far intervals are moved so that they hold what they say |
 | `inspect.json`, `inspect.safetensors` | what `recur inspect` found inside the network on one text |
 | `checkpoints/` | what resuming needs |
 | `report.html`, `inspect.html`, `*.png` | to look at |
@@ -46,6 +49,9 @@ _OWN_NAMES = {
     "metrics.jsonl",
     "model.safetensors",
     "evaluation.json",
+    "forecast_evaluation.json",
+    "scaler.safetensors",
+    "calibration.safetensors",
     "inspect.json",
     "inspect.safetensors",
     "inspect.html",
@@ -369,27 +375,42 @@ class RunFolder:
         Raises:
             RunError: The file is missing, truncated, or its checksum is wrong.
         """
-        from safetensors import SafetensorError, safe_open
-
         path = self.path / "model.safetensors"
         if not path.is_file():
             raise RunError(
                 f"{path}: missing; was the training stopped before its first validation? "
                 f"Then go on with: recur train --resume {self.path}"
             )
-        try:
-            with safe_open(str(path), framework="pt") as file:
-                metadata = file.metadata() or {}
-                weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-        except (SafetensorError, OSError, ValueError, UnicodeError) as error:
-            raise RunError(f"{path}: damaged: {_one_line(error)}; restore it, or train again.") from error
+        weights, metadata = self._read_tensors(path)
         if metadata.get("sha256") != checksum(weights):
             raise RunError(f"{path}: damaged: its checksum is wrong; restore it, or train again.")
         return weights
 
+    def read_tensors(self, name: str) -> dict[str, Tensor]:
+        """Return the tensors of the safetensors file `name`, on the CPU.
+
+        Raises:
+            RunError: The file is missing or damaged.
+        """
+        path = self.path / name
+        if not path.is_file():
+            raise RunError(f"{path}: missing; the run is incomplete.")
+        return self._read_tensors(path)[0]
+
+    def _read_tensors(self, path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+        """Return the tensors of a file that is there, and its metadata."""
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(str(path), framework="pt") as file:
+                metadata = file.metadata() or {}
+                return {name: file.get_tensor(name) for name in file.keys()}, metadata  # noqa: SIM118 - not a dict
+        except (SafetensorError, OSError, ValueError, UnicodeError) as error:
+            raise RunError(f"{path}: damaged: {_one_line(error)}; restore it, or train again.") from error
+
 
 def _is_own(name: str) -> bool:
-    is_picture = name.startswith("inspect_") and name.endswith(".png")
+    is_picture = name.startswith(("inspect_", "forecast_")) and name.endswith(".png")
     return name in _OWN_NAMES or is_picture or (name.startswith(".") and name.endswith(".tmp"))
 
 

@@ -18,6 +18,16 @@ def quantity(number: float, noun: str) -> str:
     return f"{written} {noun if number == 1 else noun + 's'}"
 
 
+def measured(value: float) -> str:
+    """Return a measured number in four digits, or to the whole where it is large.
+
+    Example:
+        >>> measured(0.0123449), measured(21.5), measured(1234567.8)
+        ('0.01234', '21.5', '1,234,568')
+    """
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
 def enumerated(names: Sequence[str]) -> str:
     """Return names as a sentence enumerates them.
 

@@ -501,7 +501,7 @@ def test_config_without_usable_data(content: str, pattern: str, folder: Path, re
         (("train",), r"^recur: train needs DATA: "),
         (("evaluate",), r"^recur evaluate: .*run"),
         (("evaluate", "run", "--part", "tset"), r"^recur evaluate: --part: .* train, valid, test, got tset\. Did "),
-        (("evaluate", "run", "text.txt", "--part", "test"), r"^recur: part is of the run's own text; leave --part or "),
+        (("evaluate", "run", "text.txt", "--part", "test"), r"^recur: part is of the run's own data; leave --part or "),
         (
             ("evaluate", "run", "--encoding", "cp1252"),
             r"^recur: encoding is of DATA, and the run's own text is read as ",

@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from recur.report import write_report
 from recur.report.row_coding import ALPHABET, WHOLE
 from recur.run import FORMAT, RunFolder
 
@@ -182,6 +183,86 @@ PARTS: dict[str, dict[str, Any]] = {
 }
 
 
+def forecasts(steps: int = 6, *, is_better: bool = True) -> dict[str, Any]:
+    """Return the judgement of a forecaster: made up, but as one might look."""
+    draw = np.random.default_rng(0)
+    sizes = {"model": 2.0 if is_better else 4.0, "naive": 3.5, "seasonal naive": 3.0, "drift": 3.6, "mean": 5.0}
+    hours = [f"2024-03-{1 + hour // 24:02}T{hour % 24:02}:00:00" for hour in range(48 + steps)]
+    wave = 20 + 5 * np.sin(np.arange(48 + steps) / 4)
+
+    def figures_of(size: float) -> dict[str, Any]:
+        shares = {"0.8": 0.79, "0.95": 0.94}
+        told = {"mae": size, "rmse": 1.3 * size, "smape": 10 * size, "mase": size / 3, "crps": 0.7 * size}
+        return {**told, "coverage": shares, "width": {"0.8": 3 * size, "0.95": 5 * size}, "targets": 1234.0}
+
+    def by_step(size: float) -> dict[str, Any]:
+        growing = [size * (0.6 + 0.8 * step / steps) for step in range(steps)]
+        return {"mae": growing, "rmse": growing, "crps": growing, "coverage": {"0.8": [0.8] * steps}, "width": {}}
+
+    example = {
+        "series": "m0",
+        "target": "load",
+        "error": 0.7,
+        "before": {"times": hours[:48], "values": [None, *wave[1:48].tolist()]},
+        "times": hours[48:],
+        "actual": [*wave[48:-1].tolist(), None],
+        "median": (wave[48:] + 1).tolist(),
+        "intervals": {
+            share: [(wave[48:] - width).tolist(), (wave[48:] + width).tolist()]
+            for share, width in (("0.8", 2), ("0.95", 3))
+        },
+        "rule": (wave[48:] - 3).tolist(),
+    }
+    return {
+        "part": "test",
+        "horizon": steps,
+        "history": 48,
+        "step": "1h",
+        "targets": ["load"],
+        "windows": 2100,
+        "stride": 1,
+        "series": 30,
+        "first": "2024-03-01T00:00:00",
+        "last": "2024-05-01T00:00:00",
+        "season": {"steps": 24, "why": "found in the training part"},
+        "verdict": {"text": "MASE 0.7, 33.3% below seasonal naive (1.0).", "is_better": is_better, "comparisons": []},
+        "best_rule": "seasonal naive",
+        "figures": {name: figures_of(size) for name, size in sizes.items()},
+        "intervals": {
+            "shares": [0.5, 0.8, 0.95],
+            "is_calibrated": True,
+            **{f"{what}_{how}": [0.4, 0.7, 0.9] for what in ("coverage", "width") for how in ("raw", "calibrated")},
+        },
+        "by_step": {name: by_step(size) for name, size in sizes.items()},
+        "by_target": {"load": {name: {"mae": size} for name, size in sizes.items()}},
+        "by_series": [
+            {"series": f"m{n}", "weight": 40.0, "mae": 4 - n / 10, "rmse": 5.0, "mase": 0.7, "rule": 3.0}
+            for n in range(30)
+        ],
+        "over_time": {
+            "times": ["2024-03-01T00:00:00", "2024-03-15T00:00:00", "2024-04-01T00:00:00"],
+            "mae": {name: [size, None, 1.5 * size] for name, size in sizes.items()},
+        },
+        "residuals": {
+            "number": 2100,
+            "mean": 0.02,
+            "deviation": 0.4,
+            "stride": 1,
+            "autocorrelation": draw.normal(0, 0.03, 40).tolist(),
+            "bound": 0.043,
+            "edges": np.linspace(-2, 2, 42).tolist(),
+            "counts": draw.integers(0, 100, 41).tolist(),
+        },
+        "examples": [{"kind": kind, **example} for kind in ("worst", "worst", "median", "median", "best")],
+        "notes": ["every second origin is judged."],
+    }
+
+
+@pytest.fixture
+def make_forecasts() -> Callable[..., dict[str, Any]]:
+    return forecasts
+
+
 def write_run(
     path: Path,
     rows: list[dict[str, Any]] | None = None,
@@ -197,6 +278,28 @@ def write_run(
             (run.path / f"{name}.json").write_text(json.dumps(content), encoding="utf-8")
     lines = [json.dumps(row) + "\n" for row in (training_rows() if rows is None else rows)]
     (run.path / "metrics.jsonl").write_text("".join(lines), encoding="utf-8")
+    return run
+
+
+def write_forecast_run(path: Path, judged: dict[str, Any]) -> RunFolder:
+    """Write the run folder of a forecaster, with what was judged of it."""
+    config = {"format": FORMAT, "task": "forecast", "model": {"cell": "gru", "num_layers": 1, "hidden_size": 64}}
+    schema = {"source": {"path": "data/meters.csv", "fingerprint": "0"}}
+    rows = [row for row in training_rows() if row["kind"] in ("train", "valid")]
+    return write_run(path, rows, config, evaluation=None, schema=schema, forecast_evaluation=judged)
+
+
+@pytest.fixture
+def make_forecast_run(tmp_path: Path) -> Callable[[dict[str, Any]], RunFolder]:
+    """Return `write_forecast_run` for a folder of this test."""
+    return functools.partial(write_forecast_run, tmp_path / "run")
+
+
+@pytest.fixture(scope="session")
+def forecast_run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    """Return a finished run of a forecaster, with its report, that the tests share and do not change."""
+    run = write_forecast_run(tmp_path_factory.mktemp("forecast") / "run", forecasts())
+    write_report(run)
     return run
 
 

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from recur.run import RunFolder
+from recur.wording import measured
 
 _COLUMNS = (
     ("nats_per_character", "nats/char", ".3f"),
@@ -44,16 +45,36 @@ def show_figures(rows: Mapping[str, Mapping[str, Any]], console: Console) -> Non
     console.print(table)
 
 
+def show_forecast_figures(found: Mapping[str, Any], console: Console) -> None:
+    """Print the figures of a judgement of forecasts: one row for the model and one for each rule."""
+    shares = list(found["figures"]["model"]["coverage"])
+    table = Table(box=None, pad_edge=False)
+    table.add_column("")
+    columns = {"mae": "MAE", "rmse": "RMSE", "smape": "sMAPE", "mase": "MASE", "crps": "CRPS"}
+    for title in (*columns.values(), *(f"in {float(share):.0%}" for share in shares)):
+        table.add_column(title, justify="right")
+    for name, figures in found["figures"].items():
+        values = [figures[key] for key in columns]
+        held = [figures["coverage"][share] for share in shares]
+        cells = ["" if value is None else measured(value) for value in values]
+        table.add_row(name, *cells, *("" if value is None else f"{value:.1%}" for value in held))
+    console.print(table)
+
+
 def show_evaluation(path: Path) -> None:
     """Print the held-out figures of a finished run, and what can be done with it."""
     console = plain_console()
-    evaluation = RunFolder.open(path).read_json("evaluation.json")
-    show_figures({"model": evaluation["model"], **evaluation["baselines"]}, console)
-    console.print(evaluation["verdict"])
+    folder = RunFolder.open(path)
     run = shlex.quote(str(path))
-    for what, command in (
-        ("report", f"{path / 'report.html'}"),
-        ("write", f'recur generate {run} --prompt "..."'),
-        ("judge", f"recur evaluate {run}"),
-    ):
+    if folder.config().get("task") == "forecast":
+        found = folder.read_json("forecast_evaluation.json")
+        console.print(found["verdict"]["text"])
+        show_forecast_figures(found, console)
+        use = ("forecast", f"recur predict {run} new.csv")
+    else:
+        evaluation = folder.read_json("evaluation.json")
+        show_figures({"model": evaluation["model"], **evaluation["baselines"]}, console)
+        console.print(evaluation["verdict"])
+        use = ("write", f'recur generate {run} --prompt "..."')
+    for what, command in (("report", f"{path / 'report.html'}"), use, ("judge", f"recur evaluate {run}")):
         console.print(f"{what:<8} {command}")

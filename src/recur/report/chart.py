@@ -70,6 +70,22 @@ class Level:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Band:
+    """What lies between two curves."""
+
+    name: str
+    """Its name in the legend."""
+    role: Role
+    """What it shows."""
+    x: tuple[float, ...]
+    """As of `Series`."""
+    low: tuple[float, ...]
+    """Its lower end at each."""
+    high: tuple[float, ...]
+    """Its upper end at each."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Chart:
     """Curves over one axis: a training over its steps, unless its fields say otherwise."""
 
@@ -83,12 +99,16 @@ class Chart:
     """One sentence with the figures that the curves tell, for the caption and for those who cannot see them."""
     series: tuple[Series, ...]
     """The curves, the back one first."""
+    bands: tuple[Band, ...] = ()
+    """What is drawn behind them, the widest first."""
     levels: tuple[Level, ...] = ()
     """Horizontal lines."""
     x_label: str = "step"
     """What the horizontal axis counts."""
     x_format: str = ",d"
     """How it is written, as d3 does."""
+    is_dated: bool = False
+    """Whether the horizontal axis is time, its numbers milliseconds since 1970."""
     x_range: tuple[float, float] | None = None
     """What it spans at first; None for all from zero."""
     is_log: bool = False

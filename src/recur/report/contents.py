@@ -11,6 +11,7 @@ from typing import Any, Literal
 from recur.errors import RunError
 from recur.report.chart import Chart
 from recur.report.curves import rows_of_kind, training_charts
+from recur.report.forecast import Forecast, forecast_of
 from recur.report.passage import Passage, Scale, scale_for, symbols, visible
 from recur.report.result import Result, column, result_of
 from recur.report.values import DEEPEST, TIMES, as_list, as_object, as_text, count, duration, number, written
@@ -82,7 +83,9 @@ class Contents:
     lead: str
     """One or two sentences: which model, how long, on what."""
     result: Result | None
-    """The held-out figures; None before the evaluation."""
+    """The held-out figures of a language model; None before the evaluation."""
+    forecast: Forecast | None
+    """What forecasts were judged to be; None before the evaluation, or of another task."""
     charts: tuple[Chart, ...]
     """The curves of the training."""
     samples: tuple[Sample, ...]
@@ -125,7 +128,8 @@ def read_contents(run: RunFolder) -> Contents:
         run.read_json(name) if run.has(name) else {}
         for name in ("env.json", "schema.json", "model.json", "evaluation.json")
     )
-    unit = _unit(schema)
+    forecasts = run.read_json("forecast_evaluation.json") if run.has("forecast_evaluation.json") else {}
+    unit = _unit(config, schema)
     scale, passages = _passages(evaluation, unit)
     samples = _samples(rows, unit)
     return Contents(
@@ -133,6 +137,7 @@ def read_contents(run: RunFolder) -> Contents:
         task=visible(as_text(config.get("task"))),
         lead=_lead(config, env, schema, model, rows),
         result=result_of(evaluation, unit),
+        forecast=forecast_of(forecasts),
         charts=tuple(_charts(config, schema, evaluation, rows)),
         samples=samples,
         events=_events(rows),
@@ -148,21 +153,25 @@ def read_contents(run: RunFolder) -> Contents:
         options=_options(config),
         commands=_commands(
             run.path,
+            task=as_text(config.get("task")),
             prompt=samples[-1].prompt if samples else "",
             has_weights=run.has("model.safetensors"),
-            is_done=bool(evaluation),
+            is_done=bool(evaluation or forecasts),
         ),
     )
 
 
 def charts_of(run: RunFolder) -> list[Chart]:
-    """Return the charts of the run's training, thinned for drawing.
+    """Return the charts of the run's training, thinned for drawing, and of its forecasts.
 
     Raises:
         RunError: `config.json` is missing, or a file of the run is damaged.
     """
     schema, evaluation = (run.read_json(name) if run.has(name) else {} for name in ("schema.json", "evaluation.json"))
-    return _charts(run.config(), schema, evaluation, run.metrics())
+    charts = _charts(run.config(), schema, evaluation, run.metrics())
+    forecasts = run.read_json("forecast_evaluation.json") if run.has("forecast_evaluation.json") else {}
+    forecast = forecast_of(forecasts)
+    return charts if forecast is None else [*charts, *forecast.charts]
 
 
 def _charts(
@@ -177,13 +186,16 @@ def _charts(
     }
     return training_charts(
         rows,
-        unit=_unit(schema),
+        unit=_unit(config, schema),
         baselines={name: loss for name, loss in losses.items() if loss is not None},
         clip_norm=number(as_object(config.get("training")).get("clip_norm")),
     )
 
 
-def _unit(schema: Mapping[str, Any]) -> str:
+def _unit(config: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
+    """Return what one symbol of a language model is; nothing for other tasks, whose losses have no unit."""
+    if as_text(config.get("task")) == "forecast":
+        return ""
     return _UNITS.get(as_text(as_object(schema.get("tokenizer")).get("kind")), "token")
 
 
@@ -213,6 +225,7 @@ def _lead(
     names = [
         visible(PurePath(as_text(as_object(source).get("name"))).name) for source in as_list(corpus.get("sources"))
     ]
+    names = names or [visible(PurePath(as_text(as_object(schema.get("source")).get("path"))).name)]
     if names and names[0]:
         said += f", trained on {names[0]}" + (f" and {len(names) - 1} more" if len(names) > 1 else "")
     told = [row for row in rows if number(row.get("step")) is not None]
@@ -368,10 +381,13 @@ def _flat(group: Mapping[str, Any], prefix: str = "", depth: int = 0) -> Iterato
             yield name, written(value, depth)
 
 
-def _commands(path: Path, *, prompt: str, has_weights: bool, is_done: bool) -> tuple[Command, ...]:
+def _commands(path: Path, *, task: str, prompt: str, has_weights: bool, is_done: bool) -> tuple[Command, ...]:
     place = shlex.quote(visible(_near(path)))
     commands = []
-    if has_weights:
+    if has_weights and task == "forecast":
+        commands.append(Command(why="Forecast what comes after new data", line=f"recur predict {place} new.csv"))
+        commands.append(Command(why="Judge it on other data", line=f"recur evaluate {place} other.csv"))
+    elif has_weights:
         begin = f" --prompt {shlex.quote(visible(prompt))}" if prompt.strip() and len(prompt) <= 40 else ""
         commands.append(Command(why="Let it write", line=f"recur generate {place}{begin} --length 500"))
         commands.append(

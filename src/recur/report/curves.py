@@ -38,7 +38,7 @@ def training_charts(
 
     Args:
         rows: The rows of `metrics.jsonl`.
-        unit: What one symbol of the model is: "character", "byte" or "token".
+        unit: What one symbol of the model is: "character", "byte" or "token"; empty where the loss has no unit.
         baselines: Name to loss in nats per symbol, drawn beside the loss.
         clip_norm: The norm beyond which gradients were clipped.
     """
@@ -85,12 +85,16 @@ def _loss(train: Sequence[Row], valid: Sequence[Row], unit: str, baselines: Mapp
     return Chart(
         key="loss",
         title="Loss",
-        y_label=f"nats per {unit}",
+        y_label=_nats(unit).strip(),
         summary=_loss_summary(series[-1] if best is not None else None, valid_y, unit),
         series=tuple(one for one in series if _drawn(one)),
         levels=levels,
         y_range=_loss_range(series, levels),
     )
+
+
+def _nats(unit: str) -> str:
+    return f" nats per {unit}" if unit else ""
 
 
 def _loss_summary(best: Series | None, valid: Sequence[float | None], unit: str) -> str:
@@ -99,9 +103,9 @@ def _loss_summary(best: Series | None, valid: Sequence[float | None], unit: str)
     first = next(value for value in valid if value is not None)
     lowest = best.y[0]
     if len(valid) == 1:
-        return f"Validated once, at step {best.x[0]:,.0f}: {lowest:.3f} nats per {unit}."
+        return f"Validated once, at step {best.x[0]:,.0f}: {lowest:.3f}{_nats(unit)}."
     step = f"step {best.x[0]:,.0f}"
-    return f"The validation loss went from {first:.3f} to its best of {lowest:.3f} nats per {unit} at {step}."
+    return f"The validation loss went from {first:.3f} to its best of {lowest:.3f}{_nats(unit)} at {step}."
 
 
 def _loss_range(series: Sequence[Series], levels: Sequence[Level]) -> tuple[float, float] | None:

@@ -13,6 +13,7 @@ from recur.report.chart import (
     COLOURS,
     POSITIVE,
     SIGNED,
+    Band,
     Bars,
     Boxes,
     Chart,
@@ -191,8 +192,9 @@ def _curves(chart: Chart) -> go.Figure:
 
     Every trace carries its role in `meta`, so that the page can colour it for the reader's theme.
     """
-    drawn = go.Figure(data=[_trace(series, chart) for series in chart.series])
-    has_legend = sum(series.role not in _UNNAMED for series in chart.series) > 1
+    drawn = go.Figure(data=[*map(_band, chart.bands), *(_trace(series, chart) for series in chart.series)])
+    has_legend = sum(series.role not in _UNNAMED for series in chart.series) + len(chart.bands) > 1
+    date_format = "|%Y-%m-%d %H:%M" if chart.is_dated else f":{chart.x_format}"
     last = max((x for series in chart.series for x in series.x), default=1.0)
     drawn.update_layout(
         template="none",
@@ -205,11 +207,13 @@ def _curves(chart: Chart) -> go.Figure:
         plot_bgcolor="rgba(0,0,0,0)",
         font={"family": "system-ui, sans-serif", "size": 13},
         xaxis={
-            "title": {"text": _plain(chart.x_label)},
+            # Dates say that they are time, and take the room of two lines.
+            "title": {"text": "" if chart.is_dated else _plain(chart.x_label)},
             "showgrid": False,
             "ticks": "outside",
-            "tickformat": chart.x_format,
-            "unifiedhovertitle": {"text": f"{_plain(chart.x_label)} %{{x:{chart.x_format}}}"},
+            "type": "date" if chart.is_dated else "linear",
+            "tickformat": "" if chart.is_dated else chart.x_format,
+            "unifiedhovertitle": {"text": f"{_plain(chart.x_label)} %{{x{date_format}}}"},
             "spikethickness": 1,
             "range": list(chart.x_range or (0, 1.015 * max(last, 1.0))),
         },
@@ -250,6 +254,22 @@ def _name(level: Level, chart: Chart) -> dict[str, Any]:
         "y": math.log10(level.y) if chart.is_log else level.y,
         "yanchor": "bottom",
     }
+
+
+def _band(band: Band) -> go.Scatter:
+    colour = COLOURS[band.role]
+    return go.Scatter(
+        x=[*band.x, *reversed(band.x)],
+        y=[*band.low, *reversed(band.high)],
+        name=_plain(band.name),
+        meta={"role": band.role},
+        mode="lines",
+        line={"color": colour, "width": 0},
+        fill="toself",
+        fillcolor=colour,
+        opacity=0.2,
+        hoverinfo="skip",
+    )
 
 
 def _trace(series: Series, chart: Chart) -> go.Scatter:

@@ -6,20 +6,21 @@ import json
 from pathlib import Path
 from typing import Any
 
+from recur.report.chart import Chart
 from recur.report.contents import Contents, charts_of, read_contents
 from recur.report.document import document, part, write_document
 from recur.run import RunFolder
 
 
 def figures(run: RunFolder) -> dict[str, Any]:
-    """Return the curves of the run's training as plotly figures.
+    """Return the curves of the run's training, and the charts of its forecasts, as plotly figures.
 
     Args:
         run: The run folder.
 
     Returns:
-        `"loss"`, `"learning_rate"`, `"gradient_norm"` and `"throughput"`, each a `plotly.graph_objects.Figure`; one
-        without any point is left out.
+        `"loss"`, `"learning_rate"`, `"gradient_norm"` and `"throughput"`, and of forecasts `"forecast_by_step"` and
+        others that begin like this, each a `plotly.graph_objects.Figure`; one without any point is left out.
 
     Raises:
         RunError: The run is incomplete or damaged.
@@ -46,11 +47,15 @@ def write_report(run: RunFolder) -> Path:
     from recur.report.picture import write_png
 
     contents = read_contents(run)
-    for chart in contents.charts:
+    for chart in _all_charts(contents):
         write_png(chart, run.path / f"{chart.key}.png")
     path = run.path / "report.html"
     write_document(path, _html(contents))
     return path
+
+
+def _all_charts(contents: Contents) -> tuple[Chart, ...]:
+    return contents.charts if contents.forecast is None else (*contents.charts, *contents.forecast.charts)
 
 
 def _html(contents: Contents) -> str:
@@ -58,7 +63,7 @@ def _html(contents: Contents) -> str:
 
     from recur.report.interactive import figure
 
-    drawn = {chart.key: json.loads(figure(chart).to_json()) for chart in contents.charts}
+    drawn = {chart.key: json.loads(figure(chart).to_json()) for chart in _all_charts(contents)}
     own = part("pointing.js") + part("report.js")
     return document(
         "report.html.j2",

@@ -178,8 +178,12 @@ def _bars(axes: Any, bars: Bars) -> None:
 
 
 def _curves(axes: Any, chart: Chart) -> None:
+    for band in chart.bands:
+        x = _dates(band.x) if chart.is_dated else band.x
+        colour = COLOURS[band.role]
+        axes.fill_between(x, band.low, band.high, color=colour, alpha=0.2, linewidth=0, label=_cut(band.name, 40))
     for series in chart.series:
-        _draw(axes, series)
+        _draw(axes, series, is_dated=chart.is_dated)
     for level in chart.levels:
         axes.axhline(level.y, color=COLOURS["level"], linewidth=0.9, linestyle=(0, (5, 4)))
         axes.annotate(
@@ -193,7 +197,7 @@ def _curves(axes: Any, chart: Chart) -> None:
             fontsize=9,
             parse_math=False,
         )
-    if chart.x_format == ",d":
+    if chart.x_format == ",d" and not chart.is_dated:
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     if chart.is_log:
         axes.set_yscale("log")
@@ -203,7 +207,8 @@ def _curves(axes: Any, chart: Chart) -> None:
             axes.yaxis.set_major_locator(FixedLocator(log_ticks(*chart.y_range)))
     elif chart.key == "throughput":
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
-    axes.set_xlim(*(chart.x_range or (0, 1.015 * max(1.0, *(x for series in chart.series for x in series.x)))))
+    ends = chart.x_range or (0, 1.015 * max(1.0, *(x for series in chart.series for x in series.x)))
+    axes.set_xlim(*(_dates(ends) if chart.is_dated else ends))
     if chart.y_range is not None:
         axes.set_ylim(*chart.y_range)
     axes.grid(axis="y", color="#e3e7ec", linewidth=0.8)
@@ -211,20 +216,33 @@ def _curves(axes: Any, chart: Chart) -> None:
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.tick_params(axis="y", length=0)
     named = [line for line, series in zip(axes.get_lines(), chart.series, strict=False) if series.role not in _UNNAMED]
+    named += axes.collections[: len(chart.bands)]
     if len(named) > 1:
         legend = axes.legend(
-            handles=named, frameon=False, fontsize=9, ncols=len(named), loc="lower right", bbox_to_anchor=(1, 1)
+            handles=named,
+            frameon=False,
+            fontsize=9,
+            ncols=len(named),
+            loc="lower right",
+            bbox_to_anchor=(1, 1),
+            # Beside more than four names there is little room for the title.
+            **({"columnspacing": 1.0, "handlelength": 1.0} if len(named) > 4 else {}),
         )
         for text in legend.get_texts():
             text.set_parse_math(False)
 
 
-def _draw(axes: Any, series: Series) -> None:
+def _dates(x: Sequence[float]) -> Any:
+    return np.array(x, np.float64).astype("datetime64[ms]")
+
+
+def _draw(axes: Any, series: Series, *, is_dated: bool = False) -> None:
+    x = _dates(series.x) if is_dated else series.x
     y = [float("nan") if value is None else value for value in series.y]
     look = dict(_LINES.get(series.role, {"linewidth": 1.6}))
     if len(series.x) == 1 and "marker" not in look:
         look |= {"marker": "o", "markersize": 5}
-    axes.plot(series.x, y, label=_cut(series.name, 40), color=COLOURS[series.role], **look)
+    axes.plot(x, y, label=_cut(series.name, 40), color=COLOURS[series.role], **look)
     if any(error is not None for error in series.errors):
         errors = [error or 0.0 for error in series.errors]
-        axes.errorbar(series.x, y, errors, fmt="none", color=COLOURS[series.role], elinewidth=0.8)
+        axes.errorbar(x, y, errors, fmt="none", color=COLOURS[series.role], elinewidth=0.8)

@@ -29,6 +29,20 @@ def number(value: object) -> float | None:
     return float(value) if -_LARGEST <= value <= _LARGEST else None
 
 
+def share_of(text: str) -> float | None:
+    """Return the number between 0 and 1 that a text writes, or None.
+
+    Example:
+        >>> share_of("0.8"), share_of("80 %")
+        (0.8, None)
+    """
+    try:
+        share = float(text)
+    except ValueError:
+        return None
+    return share if 0 < share < 1 else None
+
+
 def as_object(value: object) -> Mapping[str, Any]:
     """Return `value` if it is a JSON object, else an empty one."""
     return value if isinstance(value, dict) else {}

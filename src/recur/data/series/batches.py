@@ -83,6 +83,10 @@ class SeriesBatches(ABC):
             return items
         return np.concatenate([items, np.resize(order, -len(items) % self._count)])[self._rank :: self._count]
 
+    def batch(self, items: NDArray[np.int64]) -> SeriesBatch:
+        """Return a batch of some items, numbered as they come without a seed."""
+        return self._batch(items)
+
     @abstractmethod
     def _batch(self, items: NDArray[np.int64]) -> SeriesBatch:
         """Return some of the items."""

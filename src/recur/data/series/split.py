@@ -125,7 +125,7 @@ class Split:
             DataError: A series is too short to have a row in each part.
         """
         begins = panel.offsets[:-1]
-        ends = _last_targets(panel)
+        ends = last_targets(panel)
         lengths = ends - begins
         num_valid, num_test = _counts("valid", valid, lengths), _counts("test", test, lengths)
         short = np.flatnonzero((num_valid + num_test >= lengths) & (lengths > 0))
@@ -318,7 +318,7 @@ def _counts(name: str, share: Share, sizes: NDArray[np.int64]) -> NDArray[np.int
     return np.asarray(np.maximum(counts, (sizes > 0) & (share > 0)))
 
 
-def _last_targets(panel: Panel) -> NDArray[np.int64]:
+def last_targets(panel: Panel) -> NDArray[np.int64]:
     """Return the row after the last one of each series that has a target, (N,); the end where there are no targets."""
     num_targets = len(panel.schema.targets)
     if not num_targets:

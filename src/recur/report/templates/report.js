@@ -12,7 +12,8 @@
     const ink = variable("--ink"), muted = variable("--muted"), line = variable("--line"), paper = variable("--paper");
     const data = figure.data.map((trace) => {
       const colour = variable("--" + trace.meta.role);
-      return { ...trace, line: { ...trace.line, color: colour }, marker: { ...trace.marker, color: colour } };
+      const fill = trace.fill ? { fillcolor: colour } : {};
+      return { ...trace, ...fill, line: { ...trace.line, color: colour }, marker: { ...trace.marker, color: colour } };
     });
     const axis = (old) => ({
       ...old, color: muted, gridcolor: line, linecolor: line, tickcolor: line, spikecolor: muted, fixedrange: isTouch,

@@ -1,0 +1,153 @@
+"""`recur predict`: what a trained model says of new data."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from recur.cli.parser import CommandParser, Device, check_device, check_seed, given_options
+from recur.data.text import check_found
+from recur.errors import OptionError, RunError
+from recur.run import RunFolder, write_atomic
+
+if TYPE_CHECKING:
+    import polars as pl
+
+_SUFFIXES = (".csv", ".tsv", ".parquet", ".arrow", ".json", ".jsonl")
+
+_MOST_PRINTED = 40
+"""Rows of a table that are printed; all of them go into a file."""
+
+
+def build_parser() -> CommandParser:
+    """Return the command's parser."""
+    parser = CommandParser(
+        "predict",
+        "Forecast what comes after the last target of each series in DATA, which is read as the data of the run were.",
+    )
+    parser.add_argument("run", type=str, help="run folder")
+    parser.add_argument("data", type=str, help="a table as the model was trained on, or a folder of them")
+    parser.add_argument(
+        "--out",
+        type=str | None,
+        default=None,
+        help=f"file to write, of the kind that its name says: {', '.join(_SUFFIXES)}; by default a table is printed",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace the file that stands there")
+    parser.add_argument(
+        "--horizon", type=int | None, default=None, help="steps to tell; as many as the model was trained for, or fewer"
+    )
+    parser.add_argument(
+        "--levels",
+        type=str,
+        default="0.1,0.5,0.9",
+        help="probabilities of the quantiles, between 0 and 1, with commas between them",
+    )
+    parser.add_argument("--paths", type=int | None, default=None, help="draw so many paths instead of quantiles")
+    parser.add_argument("--seed", type=int | None, default=None, help="the same seed draws the same paths")
+    parser.add_argument(
+        "--uncalibrated", action="store_true", help="quantiles as the network says them, not moved by the calibration"
+    )
+    parser.add_argument("--batch-size", type=int, default=256, help="series at once; changes memory, not the forecasts")
+    parser.add_argument("--device", type=Device, default="cpu", help="where to compute")
+    return parser
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command."""
+    chosen = build_parser().parse_args(list(arguments))
+    given = given_options(arguments)
+    for name, needs_paths in (("seed", True), ("levels", False), ("uncalibrated", False)):
+        if name in given and (chosen.paths is not None) is not needs_paths:
+            why = "only paths are drawn; give --paths, too" if needs_paths else "paths have none; leave --paths out"
+            raise OptionError(f"{name}: {why}.")
+    check_seed(chosen.seed)
+    levels = _levels(chosen.levels)
+    write = None if chosen.out is None else _writer(Path(chosen.out), overwrite=chosen.overwrite)
+    # Before torch is imported, which takes seconds.
+    folder = RunFolder.open(chosen.run)
+    task = folder.config().get("task")
+    if task != "forecast":
+        hint = " To write text: recur generate." if task == "language" else ""
+        raise RunError(f"{folder.path}: is a run of task {task!r}, whose model does not predict series.{hint}")
+    check_found([chosen.data])
+    check_device(chosen.device)
+    from recur.cli.figures import plain_console
+    from recur.tasks.trained_forecaster import TrainedForecaster
+
+    trained = TrainedForecaster.load(folder, device=chosen.device)
+    with plain_console(stderr=True).status("forecasting"):
+        if chosen.paths is None:
+            frame = trained.predict(
+                chosen.data,
+                horizon=chosen.horizon,
+                levels=levels,
+                use_calibration=not chosen.uncalibrated,
+                batch_size=chosen.batch_size,
+            )
+        else:
+            frame = trained.sample_paths(
+                chosen.data,
+                num_paths=chosen.paths,
+                horizon=chosen.horizon,
+                seed=chosen.seed,
+                batch_size=chosen.batch_size,
+            )
+    if write is None:
+        _show(frame)
+    else:
+        write(frame)
+        sys.stdout.write(f"wrote    {chosen.out}\n")
+    return 0
+
+
+def _levels(text: str) -> tuple[float, ...]:
+    try:
+        levels = tuple(float(level) for level in text.split(","))
+    except ValueError:
+        levels = (math.nan,)
+    if not all(0 < level < 1 for level in levels) or sorted(set(levels)) != list(levels):
+        raise OptionError(f"levels: expected growing numbers between 0 and 1, such as 0.1,0.5,0.9, got {text!r}.")
+    return levels
+
+
+def _writer(path: Path, *, overwrite: bool) -> Callable[[pl.DataFrame], None]:
+    """Return what writes a dataframe to a path, by its suffix."""
+    suffix = path.suffix.lower()
+    if suffix not in _SUFFIXES:
+        raise OptionError(f"out: {path} must end in one of {', '.join(_SUFFIXES)}, to say what is to be written.")
+    if path.exists() and not overwrite:
+        raise OptionError(f"out: {path} exists already; give --overwrite to replace it, or another name.")
+
+    def write(frame: pl.DataFrame) -> None:
+        by_suffix: dict[str, Callable[[Path], Any]] = {
+            ".csv": lambda temporary: frame.write_csv(temporary),
+            ".tsv": lambda temporary: frame.write_csv(temporary, separator="\t"),
+            ".parquet": lambda temporary: frame.write_parquet(temporary),
+            ".arrow": lambda temporary: frame.write_ipc(temporary),
+            ".json": lambda temporary: frame.write_json(temporary),
+            ".jsonl": lambda temporary: frame.write_ndjson(temporary),
+        }
+        write_atomic(path, by_suffix[suffix])
+
+    return write
+
+
+def _show(frame: pl.DataFrame) -> None:
+    """Print a dataframe, the first rows of a long one, in columns as wide as they need be."""
+    from recur.wording import measured, quantity
+
+    shown = frame.head(_MOST_PRINTED)
+    rows = [[measured(cell) if isinstance(cell, float) else str(cell) for cell in row] for row in shown.iter_rows()]
+    widths = [max(map(len, cells)) for cells in zip(shown.columns, *rows, strict=True)]
+    is_right = [kind.is_numeric() for kind in shown.schema.values()]
+    for cells in (shown.columns, *rows):
+        placed = zip(cells, widths, is_right, strict=True)
+        line = "  ".join(f"{cell:>{width}}" if right else f"{cell:<{width}}" for cell, width, right in placed)
+        sys.stdout.write(line.rstrip() + "\n")
+    if frame.height > _MOST_PRINTED:
+        more = quantity(frame.height - _MOST_PRINTED, "row")
+        sys.stdout.write(f"and {more} more; --out FILE has all of them\n")

@@ -1,0 +1,202 @@
+"""Whether forecasts are better than the best naive rule, and whether that is more than noise; in words."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from recur.models.distributions import StudentT
+from recur.wording import measured
+
+SURE = 0.05
+"""A difference with a smaller p-value is taken for more than noise."""
+
+_LOSS_OF = {"MAE": "mae", "RMSE": "mse", "MASE": "mase"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeanTest:
+    """A test of whether a series of differences has the mean zero.
+
+    Attributes:
+        statistic: Student's t.
+        degrees: Its degrees of freedom.
+        p: Probability of so large a statistic, of either sign, where the mean is zero.
+    """
+
+    statistic: float
+    degrees: int
+    p: float
+
+
+def mean_test(differences: NDArray[np.float64], overlap: int = 1) -> MeanTest | None:
+    """Return whether the mean of differences in the order of time is told from zero.
+
+    The test of Diebold & Mariano (1995) of equal accuracy. Forecasts of several steps overlap, so that neighbouring
+    differences hang together; the variance of their mean is estimated from the cosines of lowest frequency, as many as
+    0.4 n^(2/3) of n differences, and with it the statistic has Student's distribution with that number of degrees of
+    freedom (Lazarus, Lewis, Stock & Watson 2018, "HAR inference: recommendations for practice", section 3). No cosine
+    is taken whose half turn is shorter than an overlap, for it would not see how neighbours hang together.
+
+    Args:
+        differences: One for each origin, (n,).
+        overlap: Neighbouring origins whose forecasts share a step.
+
+    Returns:
+        The test; None where the differences are too few to tell.
+    """
+    num = len(differences)
+    degrees = min(math.floor(0.4 * num ** (2 / 3)), num // max(overlap, 1))
+    if degrees < 1:
+        return None
+    mean = float(differences.mean())
+    phase = math.pi * (np.arange(num) + 0.5) / num
+    power = [float(np.cos(place * phase) @ (differences - mean)) ** 2 for place in range(1, degrees + 1)]
+    variance = 2 / num * sum(power) / degrees
+    if not math.isfinite(variance):
+        return None
+    # What is left of differences that are all alike is rounding.
+    if variance <= (1e-12 * mean) ** 2:
+        return MeanTest(statistic=math.copysign(math.inf, mean) if mean else 0.0, degrees=degrees, p=float(not mean))
+    statistic = math.sqrt(num / variance) * mean
+    standard = (torch.tensor([value], dtype=torch.float64) for value in (degrees, 0.0, 1.0))
+    df, loc, scale = standard
+    tail = StudentT(df=df, loc=loc, scale=scale).cdf(torch.tensor([-abs(statistic)], dtype=torch.float64))
+    return MeanTest(statistic=statistic, degrees=degrees, p=2 * float(tail))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """The model beside the rule that is best by one measure.
+
+    Attributes:
+        measure: MAE, RMSE or MASE.
+        model: The model's figure.
+        rule: The rule's name.
+        best: The rule's figure.
+        test: Of the difference of their losses; None where there are too few origins.
+    """
+
+    measure: str
+    model: float
+    rule: str
+    best: float
+    test: MeanTest | None
+
+    @property
+    def is_better(self) -> bool:
+        """Whether the model's figure is below the rule's."""
+        # False for figures that are no numbers.
+        return self.model < self.best
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether the difference is more than noise."""
+        return self.test is not None and self.test.p < SURE
+
+    @property
+    def gain(self) -> float:
+        """By which share the model's figure is below the rule's; 0 where that is 0."""
+        return 1 - self.model / self.best if self.best > 0 else 0.0
+
+    @property
+    def words(self) -> str:
+        """The figures in words, without a full stop."""
+        side = "below" if self.is_better else "above"
+        if self.model == self.best:
+            side = "like"
+        elif self.best > 0:
+            side = f"{abs(self.gain):.1%} {side}"
+        return f"{self.measure} {measured(self.model)}, {side} {self.rule} ({measured(self.best)})"
+
+    @property
+    def doubt(self) -> str:
+        """How sure the difference is."""
+        if self.test is None:
+            return "too few origins to tell this from noise"
+        p = "p < 0.001" if self.test.p < 0.001 else f"p = {self.test.p:.2g}"
+        return f"{'more' if self.is_sure else 'no more'} than noise, {p}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """Whether the model is worth having, in one or two sentences.
+
+    Attributes:
+        comparisons: The first is what it hangs on.
+        part: What it was judged on.
+    """
+
+    comparisons: tuple[Comparison, ...]
+    part: str
+
+    @property
+    def is_better(self) -> bool:
+        """Whether the model beats the best naive rule, by more than noise."""
+        return bool(self.comparisons) and self.comparisons[0].is_better and self.comparisons[0].is_sure
+
+    @property
+    def text(self) -> str:
+        """The verdict; where the model does not beat the best rule, that comes first."""
+        if not self.comparisons:
+            return f"There is nothing to compare with on the {self.part} part."
+        first, others = self.comparisons[0], self.comparisons[1:]
+        said = f"{first.words}, on the {self.part} part: {first.doubt}."
+        if not first.is_better:
+            said = f"The model does NOT beat the best naive rule: {said} As long as that is so, take {first.rule}."
+        elif not first.is_sure:
+            said = f"It is NOT shown that the model beats the best naive rule: {said}"
+        for other in others:
+            contrast = ""
+            if other.is_better != first.is_better:
+                contrast = "By another measure it does: " if other.is_better else "But by another measure it does NOT: "
+            said += f" {contrast}{other.words}; {other.doubt}."
+        return said
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the verdict as it stands in `forecast_evaluation.json`."""
+        return {
+            "text": self.text,
+            "is_better": self.is_better,
+            "comparisons": [
+                {
+                    **{key: value for key, value in asdict(each).items() if key != "test"},
+                    "gain": each.gain,
+                    "p": None if each.test is None else each.test.p,
+                }
+                for each in self.comparisons
+            ],
+        }
+
+
+def compare(
+    measure: str,
+    figures: Mapping[str, Mapping[str, float | None]],
+    losses: Mapping[str, Mapping[str, NDArray[np.float64]]],
+    overlap: int,
+    rules: Sequence[str],
+) -> Comparison | None:
+    """Return the model beside the best rule by a measure; None where either has no figure.
+
+    Args:
+        measure: MAE, RMSE or MASE.
+        figures: Of "model" and each rule, by the measure's name in small letters.
+        losses: Of "model" and each rule, the sum of the losses at each origin, in the order of time, by loss.
+        overlap: As of `mean_test`.
+        rules: Names of the rules.
+    """
+    key = measure.lower()
+    known = {rule: value for rule in rules if (value := figures[rule][key]) is not None}
+    own = figures["model"][key]
+    if own is None or not known:
+        return None
+    rule = min(known, key=lambda name: known[name])
+    loss = _LOSS_OF[measure]
+    test = mean_test(losses["model"][loss] - losses[rule][loss], overlap)
+    return Comparison(measure=measure, model=own, rule=rule, best=known[rule], test=test)

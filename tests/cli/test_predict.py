@@ -1,0 +1,191 @@
+"""`recur predict`, and `recur evaluate` of a forecaster."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from recur.cli.figures import show_evaluation
+from recur.data.series.partition import Partition
+from recur.run import RunFolder
+from recur.tasks import trained_forecaster
+from recur.tasks.forecast_evaluation import finish_forecaster
+from recur.tasks.series_reading import SeriesReading
+
+
+@pytest.fixture(scope="session")
+def forecaster(
+    tmp_path_factory: pytest.TempPathFactory, seasonal_table: Callable[..., Any], linear_forecaster: Callable[..., Any]
+) -> Path:
+    """A folder with meters.csv and the finished run `run`; tests only read it."""
+    folder = tmp_path_factory.mktemp("forecaster")
+    seasonal_table(300, series=2).write_csv(folder / "meters.csv")
+    reading = SeriesReading()
+    path = folder / "meters.csv"
+    trained, split = linear_forecaster(
+        reading.first(path), history=24, horizon=4, reading=reading, path=str(path), partition=Partition(test=60)
+    )
+    finish_forecaster(trained.save(folder / "run"), trained, split)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def here(forecaster: Path, monkeypatch: pytest.MonkeyPatch, build_linear: Any) -> None:
+    monkeypatch.chdir(forecaster)
+    monkeypatch.setattr(trained_forecaster, "build_network", build_linear)
+
+
+@pytest.fixture
+def expected(forecaster: Path, build_linear: Any) -> pl.DataFrame:
+    found: pl.DataFrame = trained_forecaster.TrainedForecaster.load("run", build=build_linear).predict("meters.csv")
+    return found
+
+
+READERS: dict[str, Callable[[Path], pl.DataFrame]] = {
+    ".csv": pl.read_csv,
+    ".tsv": lambda path: pl.read_csv(path, separator="\t"),
+    ".parquet": pl.read_parquet,
+    ".arrow": pl.read_ipc,
+    ".json": pl.read_json,
+    ".jsonl": pl.read_ndjson,
+}
+
+
+@pytest.mark.parametrize("suffix", READERS)
+def test_files_of_every_kind(recur: Any, expected: pl.DataFrame, tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"out{suffix}"
+    result = recur("predict", "run", "meters.csv", "--out", path)
+    assert (result.code, result.out) == (0, f"wrote    {path}\n")
+    found = READERS[suffix](path)
+    assert found.columns == expected.columns
+    assert found["mean"].to_list() == pytest.approx(expected["mean"].to_list(), rel=1e-6)
+    assert [str(time)[:13].replace("T", " ") for time in found["time"]] == [str(t)[:13] for t in expected["time"]]
+
+
+def test_a_table_is_printed(recur: Any, expected: pl.DataFrame) -> None:
+    result = recur("predict", "run", "meters.csv", "--levels", "0.25,0.75", "--horizon", "2")
+    assert result.code == 0
+    lines = result.out.splitlines()
+    assert lines[0].split() == ["series_id", "time", "target", "mean", "q0.25", "q0.75"]
+    assert len(lines) == 1 + 4
+    assert lines[1].split()[:4] == ["m0", "2024-01-13", "12:00:00", "load"]
+    assert float(lines[1].split()[4]) == pytest.approx(expected["mean"][0], rel=1e-3)
+
+
+def test_calibration_can_be_left_out(recur: Any, expected: pl.DataFrame, tmp_path: Path) -> None:
+    for name, options in (("a.csv", ()), ("b.csv", ("--uncalibrated",))):
+        assert recur("predict", "run", "meters.csv", "--out", tmp_path / name, *options).code == 0
+    one, other = (pl.read_csv(tmp_path / name) for name in ("a.csv", "b.csv"))
+    assert one["q0.9"].to_list() == pytest.approx(expected["q0.9"].to_list(), rel=1e-6)
+    assert one["q0.9"].to_list() != other["q0.9"].to_list()
+
+
+def test_paths_are_drawn(recur: Any, tmp_path: Path) -> None:
+    for name, seed in (("a.csv", 1), ("b.csv", 1), ("c.csv", 2)):
+        options = ("--paths", 30, "--seed", seed, "--out", tmp_path / name)
+        assert recur("predict", "run", "meters.csv", *options).code == 0
+    texts = [(tmp_path / name).read_text() for name in ("a.csv", "b.csv", "c.csv")]
+    assert texts[0] == texts[1] != texts[2]
+    assert len(texts[0].splitlines()) == 1 + 2 * 4 * 30
+    printed = recur("predict", "run", "meters.csv", "--paths", 30).out
+    assert printed.splitlines()[-1] == "and 200 rows more; --out FILE has all of them"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (("--horizon", "5"), 2, "horizon: the model was trained to tell 4 steps, not 5; train one with horizon 5."),
+        (("--levels", "0.9,0.1"), 2, "levels: expected growing numbers between 0 and 1, such as 0.1,0.5,0.9, got '0.9"),
+        (("--levels", "high"), 2, "levels: expected growing numbers between 0 and 1, such as 0.1,0.5,0.9, got 'high'"),
+        (("--out", "out.xlsx"), 2, "out: out.xlsx must end in one of .csv, .tsv, .parquet, .arrow, .json, .jsonl, to "),
+        (
+            ("--out", "meters.csv"),
+            2,
+            "out: meters.csv exists already; give --overwrite to replace it, or another name.",
+        ),
+        (("--out", "nowhere/out.csv"), 1, "nowhere/out.csv: "),
+        (("--seed", "1"), 2, "seed: only paths are drawn; give --paths, too."),
+        (("--paths", "3", "--levels", "0.5"), 2, "levels: paths have none; leave --paths out."),
+        (("--paths", "0"), 2, "num_paths: expected a number from 1 on, got 0."),
+        (("--batch-size", "0"), 2, "batch_size: expected a number from 1 on, got 0."),
+    ],
+)
+def test_options_that_make_no_sense(recur: Any, arguments: tuple[str, ...], code: int, said: str) -> None:
+    result = recur("predict", "run", "meters.csv", *arguments)
+    assert (result.code, result.out) == (code, "")
+    assert result.complaint.startswith(f"recur: {said}")
+
+
+def test_runs_and_data_that_cannot_be_used(recur: Any, tmp_path: Path) -> None:
+    assert recur("predict", "nowhere", "meters.csv").complaint.startswith("recur: nowhere: no such run folder; ")
+    result = recur("predict", "run", "nowhere.csv")
+    assert result.code == 1
+    assert result.complaint.startswith("recur: nowhere.csv: ")
+    (tmp_path / "bad.csv").write_text("meter,hour,load\nm0,2024-01-01 00:00:00,x\n")
+    result = recur("predict", "run", tmp_path / "bad.csv")
+    assert result.code == 1
+    assert "column 'load', row 1" in result.complaint
+    other = RunFolder.create(tmp_path / "text")
+    other.write_json("config.json", {"format": 1, "task": "language"})
+    assert recur("predict", other.path, "meters.csv").complaint == (
+        f"recur: {other.path}: is a run of task 'language', whose model does not predict series. To write text: recur "
+        "generate."
+    )
+
+
+# --- evaluate ---
+
+
+def test_evaluate_agrees_with_the_end_of_the_training(recur: Any) -> None:
+    result = recur("evaluate", "run", "--json")
+    assert result.code == 0, result.err
+    kept = RunFolder.open("run").read_json("forecast_evaluation.json")
+    assert json.loads(result.out, parse_constant=pytest.fail) == kept
+
+
+def test_evaluate_prints_the_verdict_first(recur: Any) -> None:
+    result = recur("evaluate", "run", "--stride", "2")
+    found = json.loads(recur("evaluate", "run", "--stride", "2", "--json").out)
+    lines = result.out.splitlines()
+    assert lines[0] == found["verdict"]["text"]
+    assert lines[1].split() == ["MAE", "RMSE", "sMAPE", "MASE", "CRPS", *(["in", "50%", "in", "80%", "in", "95%"])]
+    assert [line.split()[0] for line in lines[2:7]] == ["model", "naive", "seasonal", "drift", "mean"]
+    assert lines[7].startswith("note     one origin in 2 is judged, ")
+
+
+def test_the_end_of_a_training_is_shown_likewise(capsys: pytest.CaptureFixture[str]) -> None:
+    show_evaluation(Path("run"))
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == RunFolder.open("run").read_json("forecast_evaluation.json")["verdict"]["text"]
+    assert lines[-3:] == [
+        "report   run/report.html",
+        "forecast recur predict run new.csv",
+        "judge    recur evaluate run",
+    ]
+
+
+def test_evaluate_other_data(recur: Any, tmp_path: Path) -> None:
+    pl.read_csv("meters.csv").head(60).write_csv(tmp_path / "other.csv")
+    found = json.loads(recur("evaluate", "run", tmp_path / "other.csv", "--json").out)
+    assert (found["part"], found["windows"]) == ("given", 60 - 24 - 4 + 1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (("--window", "9"), 2, "window is of language runs, and this is one of task forecast; leave --window out."),
+        (("--encoding", "utf-8"), 2, "encoding is of language runs, and this is one of task forecast; leave --enc"),
+        (("--stride", "0"), 2, "stride must be a whole number from 1 on, not 0."),
+        (("meters.csv", "meters.csv"), 2, "data: expected one table, or a folder of them, got 2 names."),
+        (("meters.csv", "--part", "test"), 2, "part is of the run's own data; leave --part or DATA out."),
+    ],
+)
+def test_evaluate_options_that_make_no_sense(recur: Any, arguments: tuple[str, ...], code: int, said: str) -> None:
+    result = recur("evaluate", "run", *arguments)
+    assert (result.code, result.out) == (code, "")
+    assert result.complaint.startswith(f"recur: {said}")
