@@ -64,17 +64,26 @@ def show_forecast_figures(found: Mapping[str, Any], console: Console) -> None:
 def show_evaluation(path: Path) -> None:
     """Print the held-out figures of a finished run, and what can be done with it."""
     console = plain_console()
-    folder = RunFolder.open(path)
+    evaluation = RunFolder.open(path).read_json("evaluation.json")
+    show_figures({"model": evaluation["model"], **evaluation["baselines"]}, console)
+    console.print(evaluation["verdict"])
+    _show_next(path, console, write='recur generate {run} --prompt "..."')
+
+
+def show_forecast_evaluation(path: Path) -> None:
+    """Print the verdict and the held-out figures of a finished forecaster, and what can be done with it."""
+    console = plain_console()
+    found = RunFolder.open(path).read_json("forecast_evaluation.json")
+    console.print(found["verdict"]["text"])
+    show_forecast_figures(found, console)
+    for note in found["notes"]:
+        console.print(f"note     {note}")
+    _show_next(path, console, forecast="recur predict {run} new.csv")
+
+
+def _show_next(path: Path, console: Console, **commands: str) -> None:
+    """Print where the report is, and commands with the run in place of {run}."""
     run = shlex.quote(str(path))
-    if folder.config().get("task") == "forecast":
-        found = folder.read_json("forecast_evaluation.json")
-        console.print(found["verdict"]["text"])
-        show_forecast_figures(found, console)
-        use = ("forecast", f"recur predict {run} new.csv")
-    else:
-        evaluation = folder.read_json("evaluation.json")
-        show_figures({"model": evaluation["model"], **evaluation["baselines"]}, console)
-        console.print(evaluation["verdict"])
-        use = ("write", f'recur generate {run} --prompt "..."')
-    for what, command in (("report", f"{path / 'report.html'}"), use, ("judge", f"recur evaluate {run}")):
-        console.print(f"{what:<8} {command}")
+    console.print(f"{'report':<8} {path / 'report.html'}")
+    for what, command in {**commands, "judge": "recur evaluate {run}"}.items():
+        console.print(f"{what:<8} {command.format(run=run)}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, Self, get_args
 
 from recur.errors import OptionError
 from recur.kinds import is_number, is_whole
@@ -110,6 +110,16 @@ class ForecasterOptions:
                     f"normalize is {self.normalize}, but counts cannot be moved; with head negative-binomial it must "
                     "be series."
                 )
+
+    @classmethod
+    def from_json(cls, **content: Any) -> Self:
+        """Return the options that were written as JSON, which knows lists alone.
+
+        Raises:
+            OptionError: As of the class.
+            TypeError: An entry is unknown.
+        """
+        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in content.items()})
 
     @property
     def is_complete(self) -> bool:

@@ -22,6 +22,7 @@ from recur.data.series.partition import Partition
 from recur.data.series.scaling import Method
 from recur.data.series.split import last_targets
 from recur.errors import DataError, RunError
+from recur.models.series_shape import SeriesShape
 from recur.run import RunFolder
 from recur.tasks.forecast_calibration import calibration_stride
 from recur.tasks.season_choice import Season, choose_season
@@ -159,6 +160,11 @@ class ForecastSetup:
         return (*self.schema.known_future, *self._calendar_channels)
 
     @property
+    def shape(self) -> SeriesShape:
+        """What a network has to be built for to read the windows."""
+        return SeriesShape.of(self.schema, self.channels, self.future_channels, self.horizon)
+
+    @property
     def _calendar_channels(self) -> tuple[str, ...]:
         return tuple(f"{name}_{part}" for name in self.calendar for part in ("sin", "cos"))
 
@@ -186,6 +192,10 @@ class ForecastSetup:
                 f"{self.source.path}: is not what the model was trained on any more; put the data back, or give the "
                 "data to be judged on."
             )
+        return self.parts(panel)
+
+    def parts(self, panel: Panel) -> Split:
+        """Return the parts of the run's own data, as they were first read."""
         return self.partition.of(panel.recoded(self.schema.categories))
 
     def windows(self, part: Part, *, batch_size: int, stride: int = 1, seed: int | None = None) -> Windows:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -16,6 +15,8 @@ from recur.data.series import LastWindows, Part, SeriesBatch
 from recur.errors import DataError, OptionError, RunError
 from recur.kinds import is_whole
 from recur.models.distributions import Distribution
+from recur.models.forecast_network import ForecastNetwork
+from recur.models.forecaster_options import ForecasterOptions
 from recur.run import FORMAT, RunFolder
 from recur.score.quantiles import growing_levels
 from recur.tasks.forecast_calibration import ForecastCalibration, original_scale
@@ -36,13 +37,7 @@ def build_network(options: Mapping[str, Any], setup: ForecastSetup) -> nn.Module
         OptionError: An option makes no sense.
         TypeError: An option is unknown.
     """
-    models = {name: importlib.import_module(f"recur.models.{name}") for name in ("forecast_network", "series_shape")}
-    kind = importlib.import_module("recur.models.forecaster_options").ForecasterOptions
-    shape = models["series_shape"].SeriesShape.of(setup.schema, setup.channels, setup.future_channels, setup.horizon)
-    # JSON has lists where options are tuples.
-    given = {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
-    network: nn.Module = models["forecast_network"].ForecastNetwork(kind(**given), shape)
-    return network
+    return ForecastNetwork(ForecasterOptions.from_json(**options), setup.shape)
 
 
 class TrainedForecaster:

@@ -169,7 +169,7 @@ def given_or_default(given: object, options: type[Options]) -> Options:
     return given
 
 
-def stored_options(run: RunFolder, section: str, options: type[Options]) -> Options:
+def stored_options(run: RunFolder, section: str, options: Callable[..., Options]) -> Options:
     """Return the options that a section of `config.json` holds.
 
     Raises:

@@ -72,6 +72,7 @@ def write_run(
     layers: Sequence[Mapping[str, Any]],
     device: str,
     backends: Any,
+    tensors: Mapping[str, Mapping[str, torch.Tensor]] | None = None,
 ) -> RunFolder:
     """Make a run folder with all that is known before the first step.
 
@@ -83,6 +84,7 @@ def write_run(
         layers: The table of layers, each with its number of "parameters".
         device: Where training computes.
         backends: What runs each layer, and why nothing faster does.
+        tensors: What further files hold, by their names.
 
     Raises:
         RunError: The folder cannot be made or written.
@@ -93,6 +95,8 @@ def write_run(
     run.write_json("schema.json", schema)
     run.write_json("model.json", {"layers": layers, "parameters": sum(row["parameters"] for row in layers)})
     run.write_json("env.json", environment)
+    for name, content in (tensors or {}).items():
+        run.write_tensors(name, content)
     # Last, because a folder with a config.json is a run.
     run.write_json("config.json", {"format": FORMAT, **config})
     return run

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recur.data.options import CorpusOptions
+from recur.data.series.options import SeriesOptions
 from recur.data.text import check_found
+from recur.models.forecaster_options import ForecasterOptions
 from recur.models.options import LanguageModelOptions
-from recur.train.options import LanguageTrainingOptions
+from recur.train.options import LanguageTrainingOptions, SeriesTrainingOptions
 
 if TYPE_CHECKING:
     from recur.run import RunFolder
@@ -101,6 +103,15 @@ def _check_texts(sources: Sequence[str], options: Mapping[str, Any]) -> None:
     check_found([source for source in (*sources, corpus.valid, corpus.test) if source is not None])
 
 
+def _why_series(sources: Sequence[str]) -> str:
+    """Return why DATA is series: it is a table."""
+    return f"{sources[0]} is a table" if len(sources) == 1 and holds_tables(sources[0]) else ""
+
+
+def _check_tables(sources: Sequence[str], options: Mapping[str, Any]) -> None:
+    check_found(list(sources))
+
+
 TASKS: dict[str, Task] = {
     "language": Task(
         about="a language model of text, by characters, bytes or pieces of words",
@@ -115,6 +126,20 @@ TASKS: dict[str, Task] = {
         train="recur.train.language:train_language_model",
         job="recur.train.language:open_job",
         show="recur.cli.figures:show_evaluation",
+    ),
+    "forecast": Task(
+        about="a forecaster of what comes next in the series of a table",
+        data="a table: CSV, TSV, Parquet, Arrow, .ts, .npy or .npz; or a folder of them, each a series",
+        options={
+            "series": SeriesOptions,
+            "model": ForecasterOptions,
+            "training": SeriesTrainingOptions,
+        },
+        recognises=_why_series,
+        check=_check_tables,
+        train="recur.train.forecast:train_forecaster",
+        job="recur.train.forecast:open_job",
+        show="recur.cli.figures:show_forecast_evaluation",
     ),
 }
 """Each task by the name that `--task` and `config.json` have for it; the first is the one whose help is shown."""

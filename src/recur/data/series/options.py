@@ -1,0 +1,183 @@
+"""What the user may choose about the series a model is trained on. Neither polars nor torch here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from recur.data.series.columns import Columns
+from recur.errors import OptionError
+from recur.kinds import is_whole
+
+if TYPE_CHECKING:
+    from recur.data.series.assembly import Assembly
+    from recur.data.series.delimited import Delimited
+    from recur.data.series.partition import Partition
+
+_LISTS = ("series_id", "time", "targets", "known_future", "past_only", "static", "categorical", "ignored")
+_SINGLE = ("weight", "part")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeriesOptions:
+    """How a table becomes series, and these a training, a validation and a test part.
+
+    What columns are for is guessed where nothing is said. Several columns are named with commas between them; an empty
+    text says that there is none.
+
+    Raises:
+        OptionError: A value makes no sense.
+
+    Example:
+        >>> SeriesOptions(targets="load, price", ignored="").columns
+        Columns(series_id=None, time=None, targets=('load', 'price'), known_future=None, past_only=None, static=None,
+                categorical=None, label=None, weight=None, part=None, ignored=())
+    """
+
+    targets: str | None = None
+    """Columns to be forecast, with commas between them; guessed if not given, as are all roles of columns."""
+
+    time: str | None = None
+    """Column of the time; several may be called year, month, day, hour, minute and second."""
+
+    series_id: str | None = None
+    """Column that says which series a row belongs to; several together are one name."""
+
+    known_future: str | None = None
+    """Columns that are known of the future too, such as holidays or prices set in advance."""
+
+    past_only: str | None = None
+    """Columns that help, but are known of the past alone, such as other measurements."""
+
+    static: str | None = None
+    """Columns that do not change within a series."""
+
+    categorical: str | None = None
+    """Which of known_future, past_only and static hold names of categories and not numbers."""
+
+    weight: str | None = None
+    """Column that says how much a row counts in the loss."""
+
+    part: str | None = None
+    """Column that says which part a row is of: train, valid or test."""
+
+    ignored: str | None = None
+    """Columns that are left out."""
+
+    form: Literal["long", "wide", "rows"] = "long"
+    """Form of the table: a row for each step of a series, a column for each series, or a row for each series."""
+
+    separator: str | None = None
+    """Character between the cells of a text file, or "whitespace"; found out if not given."""
+
+    decimal_comma: bool = False
+    """Numbers are written 1,5; found out if not given."""
+
+    encoding: str = "utf-8"
+    """Encoding of a text file."""
+
+    duplicates: Literal["error", "mean", "last", "first"] = "error"
+    """What becomes of several rows of one series at one time."""
+
+    frequency: str = "infer"
+    """The step, such as 15min, 1h, 1d or 1mo; "infer" for one that all series share, "mixed" for one of each,
+    "irregular" for none."""
+
+    gaps: Literal["grid", "keep"] = "grid"
+    """Whether steps that are not there get rows, all values missing, or are left out and told by the times."""
+
+    zone: str | None = None
+    """Time zone of the clock that calendar features are read from, such as Europe/Paris."""
+
+    time_format: str | None = None
+    """How times are written, as "%%d.%%m.%%Y %%H:%%M", or s, ms, us or ns for numbers since 1970."""
+
+    split: Literal["time", "series", "column"] | None = None
+    """Parts are cut from the end of each series, are whole series drawn at random, or are named by the column of part;
+    time if not given, column where there is such a column."""
+
+    valid: float | str = 0.1
+    """What the best weights are chosen by: a share, a number of rows (of series, with split series), or the time at
+    which the part begins."""
+
+    test: float | str = 0.2
+    """What is judged on in the end, likewise."""
+
+    horizon: int | None = None
+    """Steps to tell; chosen for the season of the series if not given."""
+
+    scaling: Literal["standard", "robust", "mean_abs", "none"] | None = None
+    """How numbers are scaled: by mean and deviation, by median and quartiles, by the mean size, or not at all; standard
+    if not given, mean_abs for counts."""
+
+    scale_together: bool = False
+    """All series have one scale, where their size says something."""
+
+    calendar: str | None = None
+    """Calendar features: some of minute, hour, weekday, monthday and month; those that make sense if not given."""
+
+    def __post_init__(self) -> None:
+        if self.horizon is not None and not is_whole(self.horizon, 1):
+            raise OptionError(f"horizon must be a whole number from 1 on, not {self.horizon!r}.")
+        if self.split not in (None, "column") and self.part:
+            raise OptionError(f"part: says which part a row is of, but split is {self.split}; leave one of them out.")
+        if self.split == "column" and (self.valid, self.test) != (0.1, 0.2):
+            raise OptionError("valid, test: the parts are named by a column; leave them out, or --split column.")
+        # So that what makes no sense is said before any data are read.
+        self.columns.given()
+
+    @property
+    def columns(self) -> Columns:
+        """What is said about the columns."""
+        lists = {name: _names(getattr(self, name)) for name in _LISTS}
+        single = {name: () if getattr(self, name) == "" else getattr(self, name) for name in _SINGLE}
+        return Columns(**lists, **single)
+
+    @property
+    def features(self) -> tuple[str, ...] | None:
+        """The calendar features that are asked for; None where that is left open."""
+        return _names(self.calendar)
+
+    def text(self) -> Delimited:
+        """Return how a text file is cut into cells."""
+        from recur.data.series.delimited import Delimited
+
+        return Delimited(
+            separator=self.separator, decimal_comma=True if self.decimal_comma else None, encoding=self.encoding
+        )
+
+    def assembly(self) -> Assembly:
+        """Return what becomes of rows that are not as they should be."""
+        from recur.data.series.assembly import Assembly
+
+        return Assembly(
+            duplicates=self.duplicates,
+            frequency=_step(self.frequency),
+            gaps=self.gaps,
+            zone=self.zone,
+            time_format=self.time_format,
+        )
+
+    def partition(self, *, has_parts: bool, seed: int) -> Partition:
+        """Return how the series are cut into parts.
+
+        Args:
+            has_parts: Whether a column says which part a row is of.
+            seed: Of series that are drawn.
+        """
+        from recur.data.series.partition import Partition
+
+        by = self.split or ("column" if has_parts else "time")
+        return Partition(by=by, valid=self.valid, test=self.test, seed=seed)
+
+
+def _names(text: str | None) -> tuple[str, ...] | None:
+    return None if text is None else tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _step(text: str) -> str | float:
+    """Return a number as one, for times that are numbers."""
+    try:
+        return float(text)
+    except ValueError:
+        return text

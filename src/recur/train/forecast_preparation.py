@@ -1,0 +1,242 @@
+"""What comes before training a forecaster: reading the series, choosing what was left open, the run folder."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from recur.data.series import Panel, Split
+from recur.data.series.options import SeriesOptions
+from recur.errors import DataError, OptionError
+from recur.models.forecast_network import ForecastNetwork
+from recur.models.forecaster_choice import choose_forecaster
+from recur.models.forecaster_options import ForecasterOptions
+from recur.models.series_shape import SeriesShape
+from recur.run import RunFolder
+from recur.tasks.forecast_setup import SCALER, ForecastSetup
+from recur.tasks.season_choice import Season, choose_season
+from recur.tasks.series_reading import SeriesReading
+from recur.train import processes, series_choice
+from recur.train.display import Display
+from recur.train.options import SeriesTrainingOptions
+from recur.train.preparation import check_machine, check_place, check_shared, default_folder, device_kind, write_run
+from recur.wording import cell_name, enumerated, quantity
+
+LONGEST_HORIZON = 48
+"""Steps that are told at most when nobody says how many."""
+
+_HORIZON = 12
+"""Where the series have no season."""
+
+
+def prepare(
+    data: Any,
+    out: Path | None,
+    series: SeriesOptions,
+    options: ForecasterOptions,
+    training: SeriesTrainingOptions,
+    overwrite: bool,
+    display: Display,
+) -> tuple[RunFolder, Split]:
+    """Read the series, choose what was left open, and return a new run folder and the parts; otherwise as of training.
+
+    An old run is deleted only when nothing is left that the data or the options could spoil.
+    """
+    path = str(data) if isinstance(data, str | os.PathLike) else None
+    out = default_folder(["series" if path is None else path], overwrite) if out is None else out
+    check_place(out, [path], what="series", overwrite=overwrite)
+    check_machine(training)
+    device = device_kind(training)
+    display.start("reading the series")
+    try:
+        reading = reading_of(series, is_in_file=path is not None)
+        panel = reading.first(data)
+    finally:
+        display.stop()
+    _say_what_was_read(panel, display)
+    setup, split, options, reasons = fit_setup(panel, series, options, reading=reading, path=path, seed=training.seed)
+    count = processes.count(training.devices)
+    num_windows = setup.windows(split.train, batch_size=1).num_windows
+    chosen = series_choice.choose(replace(training, devices=count), num_items=num_windows, has_gpu=device != "cpu")
+    training = replace(chosen, devices=training.devices)
+    assert training.batch_size is not None
+    check_shared(training.batch_size, count, "window")
+    torch.manual_seed(training.seed)
+    network = ForecastNetwork(options, setup.shape)
+    run = write_run(
+        out,
+        overwrite=overwrite,
+        config={
+            "task": "forecast",
+            "data": asdict(series),
+            "model": asdict(options),
+            "training": asdict(training),
+        },
+        schema=setup.to_json(),
+        tensors={SCALER: {name: tensor.contiguous() for name, tensor in setup.scaler.tensors().items()}},
+        layers=layers_of(network),
+        device=device,
+        backends=network.to(device).explain(training.batch_size, setup.history),
+    )
+    _describe(setup, split, options, reasons, training, num_windows, run, display)
+    return run, split
+
+
+def reading_of(series: SeriesOptions, *, is_in_file: bool) -> SeriesReading:
+    """Return how the data are read.
+
+    Args:
+        series: As the user gave them.
+        is_in_file: Whether they are in a file or a folder, and not in memory.
+    """
+    columns, text = series.columns, series.text()
+    defaults = SeriesOptions()
+    return SeriesReading(
+        form=series.form,
+        # What says nothing is left away, for arrays and .ts files take none of these.
+        columns=None if columns == defaults.columns else columns,
+        text=text if is_in_file and text != defaults.text() else None,
+        assembly=series.assembly(),
+    )
+
+
+def fit_setup(
+    panel: Panel,
+    series: SeriesOptions,
+    options: ForecasterOptions,
+    *,
+    reading: SeriesReading,
+    path: str | None,
+    seed: int,
+) -> tuple[ForecastSetup, Split, ForecasterOptions, dict[str, str]]:
+    """Return how the data become windows, the parts, the network's options without a None, and why each was chosen.
+
+    Raises:
+        DataError: There are no targets, or they are too few.
+        OptionError: An option makes no sense for these data.
+    """
+    if not panel.schema.targets:
+        raise DataError("the series have no targets to forecast; name some with targets.")
+    partition = series.partition(has_parts=panel.rows.part is not None, seed=seed)
+    split = partition.of(panel)
+    if not len(split.valid):
+        raise OptionError("valid: a forecaster needs a validation part, by which the best weights are chosen.")
+    season = choose_season(split.train)
+    reasons: dict[str, str] = {}
+    horizon = series.horizon
+    if horizon is None:
+        horizon, reasons["horizon"] = choose_horizon(split, season)
+    num_targets = len(panel.schema.targets)
+    longest = int((split.train.stop - split.train.start).max())
+    num_values = int(np.count_nonzero(~np.isnan(panel.values[split.train.has_row, :num_targets])))
+    options, chosen = choose_forecaster(
+        options,
+        SeriesShape(num_targets=num_targets, num_features=num_targets, horizon=horizon),
+        num_values=num_values,
+        longest=longest,
+        season=season.steps,
+    )
+    assert options.history is not None
+    setup, split = ForecastSetup.fit(
+        panel,
+        history=options.history,
+        horizon=horizon,
+        partition=partition,
+        scaling=series.scaling or ("mean_abs" if options.head == "negative-binomial" else "standard"),
+        per_series=not series.scale_together,
+        calendar=series.features,
+        reading=reading,
+        path=path,
+    )
+    # Before training, not after it.
+    for part in (split.valid, split.test):
+        if len(part):
+            setup.windows(part, batch_size=1)
+    return setup, split, options, reasons | chosen
+
+
+def choose_horizon(split: Split, season: Season) -> tuple[int, str]:
+    """Return how many steps to tell, and why: a season, or some steps, of which two fit into the parts that judge.
+
+    Args:
+        split: The parts.
+        season: Of the training part.
+    """
+    parts = [part for part in (split.valid, split.test) if len(part)]
+    room = min(int((part.stop - part.start).max()) for part in parts)
+    if 1 < season.steps <= LONGEST_HORIZON:
+        wanted, why = season.steps, f"the season of {season.steps}"
+    elif season.steps > 1:
+        wanted, why = LONGEST_HORIZON, f"no more than {LONGEST_HORIZON}, though the season has {season.steps} steps"
+    else:
+        wanted, why = _HORIZON, "there is no season that would say how many"
+    if 2 * wanted > room:
+        return max(1, room // 2), f"half of the {quantity(room, 'step')} that a part to judge on has"
+    return wanted, why
+
+
+def layers_of(network: nn.Module) -> list[dict[str, Any]]:
+    """Return a row for each module that has weights of its own: name, kind, shapes, number of parameters."""
+    rows = []
+    for name, module in network.named_modules():
+        own = dict(module.named_parameters(recurse=False))
+        if own:
+            rows.append(
+                {
+                    "name": name,
+                    "kind": type(module).__name__,
+                    "weights": {key: list(value.shape) for key, value in own.items()},
+                    "parameters": sum(value.numel() for value in own.values()),
+                    "output": "",
+                }
+            )
+    return rows
+
+
+def _say_what_was_read(panel: Panel, display: Display) -> None:
+    if panel.schema.roles is not None:
+        for line in str(panel.schema.roles).splitlines():
+            display.say(f"column   {line}")
+    for note in panel.notes:
+        display.say(f"note     {note}")
+
+
+def _describe(
+    setup: ForecastSetup,
+    split: Split,
+    options: ForecasterOptions,
+    reasons: dict[str, str],
+    training: SeriesTrainingOptions,
+    num_windows: int,
+    run: RunFolder,
+    display: Display,
+) -> None:
+    panel = split.train.panel
+    step = "no common step" if setup.frequency is None else f"a step of {setup.frequency}"
+    display.say(
+        f"series   {len(panel):,} with {step}: {len(split.train):,} rows to train on, {len(split.valid):,} to "
+        f"validate, {len(split.test):,} to test; target{'s' if len(setup.schema.targets) > 1 else ''} "
+        f"{enumerated(list(setup.schema.targets[:5]))}{' and more' if len(setup.schema.targets) > 5 else ''}"
+    )
+    told = f"tells {quantity(setup.horizon, 'step')}"
+    if "horizon" in reasons:
+        told += f" ({reasons['horizon']})"
+    read = f"reads {quantity(setup.history, 'step')}"
+    if "history" in reasons:
+        read += f" ({reasons['history']})"
+    parameters = run.read_json("model.json")["parameters"]
+    display.say(f"windows  {told}, {read}; {num_windows:,} to train on")
+    display.say(
+        f"model    {options.kind}, {cell_name(str(options.cell))} {options.num_layers} x {options.hidden_size}, "
+        f"head {options.head}, {parameters:,} parameters"
+    )
+    display.say(
+        f"training {quantity(training.batch_size or 0, 'window')} a step, learning rate {training.learning_rate:.2g}, "
+        f"at most {' or '.join(training.bounds)}"
+    )

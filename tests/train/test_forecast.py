@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+import io
+import json
+import math
+import signal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from rich.console import Console
+
+from recur.data.series import Panel, Split, read_series
+from recur.data.series.options import SeriesOptions
+from recur.errors import DataError, Interrupted, OptionError, RunError
+from recur.models.forecaster_options import ForecasterOptions
+from recur.run import RunFolder
+from recur.tasks.season_choice import Season
+from recur.tasks.series_task import SeriesTask
+from recur.tasks.trained_forecaster import TrainedForecaster
+from recur.train.forecast import train_forecaster
+from recur.train.forecast_preparation import choose_horizon
+from recur.train.options import SeriesTrainingOptions
+from recur.train.resumption import resume
+
+QUIET = Console(quiet=True)
+MODEL = ForecasterOptions(hidden_size=8, history=16)
+
+
+def table(rows: int = 400, *, seed: int = 0) -> pl.DataFrame:
+    """A day and a trend, and noise of a tenth of the day's height."""
+    steps = np.arange(rows)
+    noise = np.random.default_rng(seed).normal(size=rows)
+    times = np.datetime64("2024-01-01", "ms") + steps * np.timedelta64(1, "h")
+    return pl.DataFrame({"time": times, "load": 50 + 10 * np.sin(2 * np.pi * steps / 24) + noise})
+
+
+@pytest.fixture
+def csv(tmp_path: Path) -> Path:
+    path = tmp_path / "meter.csv"
+    table().write_csv(path)
+    return path
+
+
+def trained(data: Any, out: Path, **training: Any) -> RunFolder:
+    return train_forecaster(
+        data,
+        out=out,
+        series=SeriesOptions(horizon=6),
+        model=MODEL,
+        training=SeriesTrainingOptions(**({"max_steps": 12, "validate_every": 6, "batch_size": 16} | training)),
+        console=QUIET,
+    )
+
+
+def test_a_run_has_all_that_its_users_need(csv: Path, tmp_path: Path) -> None:
+    run = trained(csv, tmp_path / "run")
+    assert run.config()["task"] == "forecast"
+    assert run.config()["model"]["history"] == 16
+    found = run.read_json("forecast_evaluation.json")
+    assert found["part"] == "test"
+    assert found["horizon"] == 6
+    assert set(found["figures"]) >= {"model", "naive", "seasonal naive", "drift"}
+    assert "load" in (run.path / "report.html").read_text(encoding="utf-8")
+    assert run.read_json("model.json")["parameters"] == sum(
+        value.numel() for value in TrainedForecaster.load(run).network.parameters()
+    )
+    forecast = TrainedForecaster.load(run).predict(csv)
+    assert forecast.shape == (6, 7)
+    assert forecast["time"][0] == pl.read_csv(csv, try_parse_dates=True)["time"][-1] + np.timedelta64(1, "h").item()
+
+
+def test_what_is_learned_beats_the_rules(tmp_path: Path) -> None:
+    run = train_forecaster(
+        table(1500),
+        out=tmp_path / "run",
+        series=SeriesOptions(horizon=4),
+        model=ForecasterOptions(hidden_size=16),
+        training=SeriesTrainingOptions(max_steps=400, learning_rate=0.005),
+        console=QUIET,
+    )
+    found = run.read_json("forecast_evaluation.json")
+    figures = found["figures"]
+    # The seasonal rule errs by the noise of two values, a mean error of 2 / sqrt(pi); nobody by less than that of one.
+    assert figures["seasonal naive"]["mae"] == pytest.approx(2 / math.sqrt(math.pi), abs=0.1)
+    assert math.sqrt(2 / math.pi) - 0.1 < figures["model"]["mae"] < 0.95 * figures["seasonal naive"]["mae"]
+    assert found["verdict"]["is_better"]
+
+
+def test_interrupted_and_resumed_is_as_if_it_was_not(csv: Path, tmp_path: Path, signals_at: Any) -> None:
+    whole = trained(csv, tmp_path / "whole")
+    signals_at(7, signal.SIGINT, task=SeriesTask)
+    with pytest.raises(Interrupted, match=r"^interrupted after step 7, all is saved; go on with: recur train --resume"):
+        trained(csv, tmp_path / "halves")
+    halves = resume(tmp_path / "halves", console=QUIET)
+    assert (halves.path / "model.safetensors").read_bytes() == (whole.path / "model.safetensors").read_bytes()
+    assert halves.read_json("forecast_evaluation.json") == whole.read_json("forecast_evaluation.json")
+
+
+def test_data_in_memory_cannot_be_read_again(tmp_path: Path) -> None:
+    run = trained(table(), tmp_path / "run")
+    with pytest.raises(RunError, match=r"^the run's own data were not in a file, so they cannot be read again; "):
+        resume(run.path, bounds={"max_steps": 20}, console=QUIET)
+
+
+def test_data_that_have_changed_are_refused(csv: Path, tmp_path: Path) -> None:
+    run = trained(csv, tmp_path / "run")
+    table(seed=1).write_csv(csv)
+    with pytest.raises(RunError, match=r"meter\.csv: is not what the model was trained on any more; put the data back"):
+        resume(run.path, bounds={"max_steps": 20}, console=QUIET)
+
+
+def test_what_is_printed(csv: Path, tmp_path: Path) -> None:
+    shown = io.StringIO()
+    train_forecaster(
+        csv,
+        out=tmp_path / "run",
+        training=SeriesTrainingOptions(max_steps=2),
+        console=Console(file=shown, width=200),
+    )
+    lines = shown.getvalue().splitlines()
+    assert lines[0] == "column   time     time  holds text that reads as times"
+    assert lines[1].startswith("column   targets  load  ")
+    assert lines[2] == ("series   1 with a step of 1h: 280 rows to train on, 40 to validate, 80 to test; target load")
+    assert lines[3].startswith("windows  tells 20 steps (half of the 40 steps that a part to judge on has), reads ")
+
+
+def test_counts_are_not_centred(tmp_path: Path) -> None:
+    counts = np.random.default_rng(0).poisson(5, 200)
+    run = train_forecaster(
+        pl.DataFrame({"day": np.datetime64("2024-01-01") + np.arange(200), "sold": counts}),
+        out=tmp_path / "run",
+        model=ForecasterOptions(head="negative-binomial", hidden_size=4),
+        training=SeriesTrainingOptions(max_steps=2),
+        console=QUIET,
+    )
+    assert run.read_json("schema.json")["scaler"]["method"] == "mean_abs"
+
+
+@pytest.mark.parametrize(
+    ("series", "message", "error"),
+    [
+        ({"targets": "lod"}, "did you mean .load.", DataError),
+        ({"horizon": 300}, "has 280 steps, but the horizon is 300", DataError),
+        ({"horizon": 60}, "no window fits into the part 'valid'", DataError),
+        ({"valid": 0}, "a forecaster needs a validation part", OptionError),
+    ],
+)
+def test_bad_input_ends_before_a_run_is_made(
+    csv: Path, tmp_path: Path, series: dict[str, Any], message: str, error: type[Exception]
+) -> None:
+    with pytest.raises(error, match=message):
+        train_forecaster(csv, out=tmp_path / "run", series=SeriesOptions(**series), console=QUIET)
+    assert not (tmp_path / "run").exists()
+
+
+def test_several_tables_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match=r"^data: expected one table, or a folder of them, got 2 names\.$"):
+        train_forecaster(["a.csv", "b.csv"], out=tmp_path / "run", console=QUIET)
+
+
+@pytest.mark.parametrize(
+    ("rows", "season", "horizon", "why"),
+    [
+        (1000, 24, 24, "the season of 24"),
+        (1000, 1, 12, "there is no season that would say how many"),
+        (2000, 168, 48, "no more than 48, though the season has 168 steps"),
+        (100, 24, 5, "half of the 10 steps that a part to judge on has"),
+        (10, 1, 1, "half of the 1 step that a part to judge on has"),
+    ],
+)
+def test_the_horizon_is_chosen_for_the_season(rows: int, season: int, horizon: int, why: str) -> None:
+    panel = Panel.of_rows(["a"], [rows], np.zeros((rows, 1)))
+    assert choose_horizon(Split.by_time(panel), Season(steps=season, why="")) == (horizon, why)
+
+
+def test_archives_and_arrays_are_read_without_columns(tmp_path: Path) -> None:
+    path = tmp_path / "waves.npy"
+    np.save(path, np.sin(np.arange(300.0)))
+    run = trained(path, tmp_path / "run")
+    assert json.loads((run.path / "schema.json").read_text())["schema"]["targets"] == ["y"]
+    assert read_series(path).values.shape == (300, 1)
