@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from recur.cli.figures import show_evaluation
+from recur.cli.figures import show_forecast_evaluation
 from recur.data.series.partition import Partition
 from recur.run import RunFolder
 from recur.tasks import trained_forecaster
@@ -159,7 +159,7 @@ def test_evaluate_prints_the_verdict_first(recur: Any) -> None:
 
 
 def test_the_end_of_a_training_is_shown_likewise(capsys: pytest.CaptureFixture[str]) -> None:
-    show_evaluation(Path("run"))
+    show_forecast_evaluation(Path("run"))
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == RunFolder.open("run").read_json("forecast_evaluation.json")["verdict"]["text"]
     assert lines[-3:] == [

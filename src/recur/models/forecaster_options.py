@@ -119,7 +119,10 @@ class ForecasterOptions:
             OptionError: As of the class.
             TypeError: An entry is unknown.
         """
-        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in content.items()})
+        found: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in content.items()
+        }
+        return cls(**found)
 
     @property
     def is_complete(self) -> bool:

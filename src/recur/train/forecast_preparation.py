@@ -154,10 +154,6 @@ def fit_setup(
         reading=reading,
         path=path,
     )
-    # Before training, not after it.
-    for part in (split.valid, split.test):
-        if len(part):
-            setup.windows(part, batch_size=1)
     return setup, split, options, reasons | chosen
 
 

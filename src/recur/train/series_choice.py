@@ -24,7 +24,7 @@ _RATE, _MOST_RATE = 2e-3, 4e-3
 """Of a batch of 32 rows; it grows with the square root of the batch, whose gradient is that much less noisy."""
 
 _LEAST_PATIENCE, _PATIENT_SHARE = 10, 1 / 3
-"""What a small validation part tells is noisy, and the decay of the learning rate brings much of the gain near the end."""
+"""What a small validation part tells is noisy, and the learning rate's decay brings much of the gain near the end."""
 
 _BETWEEN_VALIDATIONS = (25, 500)
 """Steps between two validations at least, as each takes as long as some steps, and at most."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from recur.data.series.columns import Columns
 from recur.errors import OptionError
@@ -129,9 +129,9 @@ class SeriesOptions:
     @property
     def columns(self) -> Columns:
         """What is said about the columns."""
-        lists = {name: _names(getattr(self, name)) for name in _LISTS}
-        single = {name: () if getattr(self, name) == "" else getattr(self, name) for name in _SINGLE}
-        return Columns(**lists, **single)
+        found: dict[str, Any] = {name: _names(getattr(self, name)) for name in _LISTS}
+        found |= {name: () if getattr(self, name) == "" else getattr(self, name) for name in _SINGLE}
+        return Columns(**found)
 
     @property
     def features(self) -> tuple[str, ...] | None:
