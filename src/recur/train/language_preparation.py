@@ -12,6 +12,7 @@ import torch
 
 from recur.data.corpus import Corpus, Progress, check_long_enough
 from recur.data.options import CorpusOptions
+from recur.errors import OptionError
 from recur.models.language import LanguageModel
 from recur.models.options import LanguageModelOptions
 from recur.run import RunFolder
@@ -23,7 +24,6 @@ from recur.train.options import LanguageTrainingOptions
 from recur.train.preparation import (
     check_machine,
     check_place,
-    check_shared,
     default_folder,
     device_kind,
     whole_path,
@@ -63,7 +63,11 @@ def prepare(
     training = replace(chosen, devices=training.devices)
     assert training.batch_size is not None
     assert training.window is not None
-    check_shared(training.batch_size, count, "stream")
+    if training.batch_size % count:
+        raise OptionError(
+            f"batch_size: {quantity(training.batch_size, 'stream')} cannot be shared equally by {count} processes; "
+            f"give a multiple of {count}."
+        )
     check_long_enough(text, training.window, training.batch_size)
     torch.manual_seed(training.seed)
     model = LanguageModel(text.tokenizer.vocabulary_size, model_options)

@@ -15,7 +15,6 @@ from recur.errors import OptionError, RunError
 from recur.run import FORMAT, RunFolder
 from recur.train import processes
 from recur.train.options import TrainingOptions
-from recur.wording import quantity
 
 
 def check_place(out: Path, sources: Sequence[str | None], *, what: str, overwrite: bool) -> None:
@@ -43,24 +42,6 @@ def check_machine(training: TrainingOptions) -> None:
     _check_devices(training)
     if training.tensorboard:
         _check_tensorboard()
-
-
-def check_shared(batch_size: int, count: int, row: str) -> None:
-    """Raise unless processes can share the rows of a batch equally.
-
-    Args:
-        batch_size: Rows of a batch.
-        count: Processes.
-        row: What a row is, such as "stream".
-
-    Raises:
-        OptionError: They cannot.
-    """
-    if batch_size % count:
-        raise OptionError(
-            f"batch_size: {quantity(batch_size, row)} cannot be shared equally by {count} processes; "
-            f"give a multiple of {count}."
-        )
 
 
 def write_run(
