@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 from torch import Tensor, nn
 
 MEETING = """
@@ -36,6 +37,25 @@ assert ones.sum() == 6
 def _free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as server:
         return int(server.getsockname()[1])
+
+
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], None]], Path]:
+    """Make what a folder of some name holds once for all processes that run tests, and return the folder."""
+    base = tmp_path_factory.getbasetemp()
+    run_of_tests = os.environ.get("PYTEST_XDIST_TESTRUNUID")
+
+    def made(name: str, make: Callable[[Path], None]) -> Path:
+        folder = base / name if run_of_tests is None else base.parent / f"{name}_{run_of_tests}"
+        done = folder.with_suffix(".done")
+        with FileLock(folder.with_suffix(".lock")):
+            if not done.exists():
+                folder.mkdir(exist_ok=True)
+                make(folder)
+                done.touch()
+        return folder
+
+    return made
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -7,11 +7,11 @@ import platform
 import re
 import shutil
 import subprocess
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from filelock import FileLock
 
 from recur import engine
 
@@ -69,24 +69,19 @@ def build(
 
 
 @pytest.fixture(scope="module")
-def sanitized(root: Path, isa_flags: dict[str, list[str]], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """`kernels_test` with sanitizers and every instruction set, built once for all processes that run tests."""
+def sanitized(root: Path, isa_flags: dict[str, list[str]], made_once: Callable[..., Path]) -> Path:
+    """`kernels_test` with sanitizers and every instruction set."""
     compiler = needed(os.environ.get("CXX", "c++"), "g++", "clang++")
-    base = tmp_path_factory.getbasetemp()
-    run_of_tests = os.environ.get("PYTEST_XDIST_TESTRUNUID")
-    folder = base / "kernels" if run_of_tests is None else base.parent / f"kernels_{run_of_tests}"
-    with FileLock(folder.with_suffix(".lock")):
-        folder.mkdir(exist_ok=True)
-        if (folder / "kernels_test").exists():
-            return folder / "kernels_test"
+
+    def make(folder: Path) -> None:
         (folder / "trial.cc").write_text("int main() {}\n")
         command = [compiler, *SANITIZERS, "-fopenmp", folder / "trial.cc", "-o", folder / "trial"]
         if subprocess.run(command, capture_output=True, check=False).returncode != 0:
             pytest.skip(f"{compiler} has no sanitizers, or no OpenMP, on this machine")
         isas, defined = of_this_machine()
-        return build(
-            compiler, root / "csrc", folder, {isa: isa_flags[isa] for isa in isas}, ["-O1", *SANITIZERS], defined
-        )
+        build(compiler, root / "csrc", folder, {isa: isa_flags[isa] for isa in isas}, ["-O1", *SANITIZERS], defined)
+
+    return made_once("kernels", make) / "kernels_test"
 
 
 def of_this_machine() -> tuple[list[str], list[str]]:

@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -59,23 +60,22 @@ class Course(NamedTuple):
         return {path.name: path.read_text(encoding="utf-8") for path in (self.folder / name).iterdir()}
 
 
-def run(folder: Path, names: list[str]) -> Course:
+def run(folder: Path, names: list[str]) -> None:
     command = [sys.executable, "-c", RUN, str(COURSE), str(folder), *names]
     done = subprocess.run(
         command, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    return Course(folder)
 
 
 @pytest.fixture(scope="module")
-def fast(tmp_path_factory: pytest.TempPathFactory) -> Course:
-    return run(tmp_path_factory.mktemp("learn"), FAST)
+def fast(made_once: Callable[..., Path]) -> Course:
+    return Course(made_once("learn", lambda folder: run(folder, FAST)))
 
 
 @pytest.fixture(scope="module")
-def slow(tmp_path_factory: pytest.TempPathFactory) -> Course:
-    return run(tmp_path_factory.mktemp("learn"), ["adding"])
+def slow(made_once: Callable[..., Path]) -> Course:
+    return Course(made_once("learn_slow", lambda folder: run(folder, ["adding"])))
 
 
 @pytest.fixture

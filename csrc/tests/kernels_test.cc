@@ -633,6 +633,7 @@ int main(int count, char** arguments) {
     std::fprintf(stderr, "the kernels run on %s, not %s\n", isa.c_str(), arguments[1]);
     return 2;
   }
+  const bool is_best = recur::chosen_isa() == recur::cpu_features().best;
   const int cases = count > 2 ? std::atoi(arguments[2]) : 40;
   scratch();
   // Before anything leaves a thread larger scratch.
@@ -650,9 +651,12 @@ int main(int count, char** arguments) {
     kept_weights<float>(cell, true);
     kept_weights<double>(cell);
     two_calls<float>(cell);
-    two_calls<double>(cell);
     stacks<float>(cell);
-    stacks<double>(cell);
+    // How threads wait for each other is the same on every instruction set, and of doubles it takes longest.
+    if (is_best) {
+      two_calls<double>(cell);
+      stacks<double>(cell);
+    }
     stepping<float>(cell);
     stepping<float>(cell, true);
     stepping<double>(cell);

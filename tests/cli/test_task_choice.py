@@ -23,7 +23,7 @@ FLAGS = frozenset({"--overwrite", "--help"})
 class ToyOptions:
     """Options of a task that is none."""
 
-    history: int = 24
+    reading: int = 24
     """Steps to read."""
 
     is_wide: bool = False
@@ -45,8 +45,8 @@ def show_toy(path: Path) -> None:
 
 
 def check_toy(data: Any, options: Any) -> None:
-    if options["model"].history == 13:
-        raise OptionError("history must not be 13.")
+    if options["model"].reading == 13:
+        raise OptionError("reading must not be 13.")
 
 
 TOY = Task(
@@ -63,6 +63,9 @@ TOY = Task(
 
 @pytest.fixture
 def toy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A task in the place of all but the first."""
+    for name in list(TASKS)[1:]:
+        monkeypatch.delitem(TASKS, name)
     monkeypatch.setitem(TASKS, "toy", TOY)
     CALLS.clear()
 
@@ -127,8 +130,9 @@ def test_a_task_is_guessed_from_the_data_with_a_reason() -> None:
     assert chosen() == ("language", "")
 
 
-def test_without_a_task_for_tables_they_are_text() -> None:
-    assert chosen(("meter.csv",)) == ("language", "no other task takes such data")
+def test_a_table_is_forecast_and_several_are_text() -> None:
+    assert chosen(("meter.csv",)) == ("forecast", "meter.csv is a table")
+    assert chosen(("a.csv", "b.csv")) == ("language", "no other task takes such data")
 
 
 @pytest.mark.usefixtures("toy")
@@ -151,7 +155,7 @@ def test_a_task_that_is_none_is_told() -> None:
 
 @pytest.mark.usefixtures("toy")
 def test_a_table_goes_to_the_task_that_takes_it(folder: Path, recur: Any) -> None:
-    result = recur("train", "meter.csv", "--history", "7", "--is-wide", "--out", "run", "--batch-size", "3")
+    result = recur("train", "meter.csv", "--reading", "7", "--is-wide", "--out", "run", "--batch-size", "3")
     assert result.code == 0, result.err
     assert result.err == "task     toy, as meter.csv is a table; --task chooses another\n"
     assert result.out == "all about run\n"
@@ -160,29 +164,29 @@ def test_a_table_goes_to_the_task_that_takes_it(folder: Path, recur: Any) -> Non
     assert given == {
         "out": "run",
         "overwrite": False,
-        "model": ToyOptions(history=7, is_wide=True),
+        "model": ToyOptions(reading=7, is_wide=True),
         "training": SeriesTrainingOptions(batch_size=3),
     }
 
 
 @pytest.mark.usefixtures("toy")
 def test_a_task_that_was_said_or_configured_is_not_explained(folder: Path, recur: Any) -> None:
-    Path("own.yaml").write_text("task: toy\nhistory: 5\ndata: text.txt\n")
-    for arguments in (("text.txt", "--task", "toy", "--history", "5"), ("--config", "own.yaml")):
+    Path("own.yaml").write_text("task: toy\nreading: 5\ndata: text.txt\n")
+    for arguments in (("text.txt", "--task", "toy", "--reading", "5"), ("--config", "own.yaml")):
         result = recur("train", *arguments, "--overwrite")
         assert result.code == 0, result.err
         assert result.err == ""
         assert CALLS[-1][0] == ["text.txt"]
-        assert CALLS[-1][1]["model"].history == 5
+        assert CALLS[-1][1]["model"].reading == 5
 
 
 @pytest.mark.usefixtures("toy")
 def test_complaints_are_those_of_the_task(folder: Path, recur: Any) -> None:
     for arguments, line in (
-        (("meter.csv", "--histry", "3"), "recur train: unrecognized arguments: --histry 3; did you mean --history? "),
+        (("meter.csv", "--readin", "3"), "recur train: unrecognized arguments: --readin 3; did you mean --reading? "),
         (("meter.csv", "--vary-window"), "recur train: unrecognized arguments: --vary-window"),
-        (("text.txt", "--history", "3"), "recur train: unrecognized arguments: --history 3"),
-        (("meter.csv", "--history", "13"), "recur: history must not be 13."),
+        (("text.txt", "--reading", "3"), "recur train: unrecognized arguments: --reading 3"),
+        (("meter.csv", "--reading", "13"), "recur: reading must not be 13."),
         (("--task", "toy"), "recur: train needs DATA: tables of numbers; or --resume RUN."),
     ):
         result = recur("train", *arguments)
@@ -195,14 +199,16 @@ def test_complaints_are_those_of_the_task(folder: Path, recur: Any) -> None:
 def test_help_is_that_of_a_task_and_names_the_others(recur: Any) -> None:
     language = " ".join(recur("train", "--help").out.split())
     assert "--vary-window" in language
-    assert "--history" not in language
+    assert "--reading" not in language
     assert "`recur train --task toy --help` shows those of a toy that forecasts nothing." in language
     toy = " ".join(recur("train", "--task", "toy", "--help").out.split())
-    assert "--history HISTORY Steps to read. (default: 24)" in toy
+    assert "--reading READING Steps to read. (default: 24)" in toy
     assert "--vary-window" not in toy
     assert "`recur train --task language --help`" in toy
     assert recur("train", "meter.csv", "--help").out == recur("train", "--task", "toy", "--help").out
 
 
-def test_with_one_task_help_names_no_other(recur: Any) -> None:
+def test_with_one_task_help_names_no_other(recur: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(TASKS)[1:]:
+        monkeypatch.delitem(TASKS, name)
     assert "--help` shows" not in recur("train", "--help").out

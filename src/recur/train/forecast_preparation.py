@@ -25,7 +25,7 @@ from recur.tasks.series_reading import SeriesReading
 from recur.train import processes, series_choice
 from recur.train.display import Display
 from recur.train.options import SeriesTrainingOptions
-from recur.train.preparation import check_machine, check_place, check_shared, default_folder, device_kind, write_run
+from recur.train.preparation import check_machine, check_place, default_folder, device_kind, write_run
 from recur.wording import cell_name, enumerated, quantity
 
 LONGEST_HORIZON = 48
@@ -66,7 +66,8 @@ def prepare(
     chosen = series_choice.choose(replace(training, devices=count), num_items=num_windows, has_gpu=device != "cpu")
     training = replace(chosen, devices=training.devices)
     assert training.batch_size is not None
-    check_shared(training.batch_size, count, "window")
+    # Before a folder is made.
+    setup.windows(split.train, batch_size=training.batch_size).shared(0, count)
     torch.manual_seed(training.seed)
     network = ForecastNetwork(options, setup.shape)
     run = write_run(

@@ -29,9 +29,9 @@ class SeriesOptions:
         OptionError: A value makes no sense.
 
     Example:
-        >>> SeriesOptions(targets="load, price", ignored="").columns
-        Columns(series_id=None, time=None, targets=('load', 'price'), known_future=None, past_only=None, static=None,
-                categorical=None, label=None, weight=None, part=None, ignored=())
+        >>> columns = SeriesOptions(targets="load, price", ignored="").columns
+        >>> columns.targets, columns.ignored, columns.time
+        (('load', 'price'), (), None)
     """
 
     targets: str | None = None
