@@ -14,12 +14,24 @@ if TYPE_CHECKING:
     from recur.models.language import LanguageModel as LanguageModel
     from recur.nn.accelerate import accelerate as accelerate
     from recur.nn.accelerate import decelerate as decelerate
+    from recur.tasks.loading import load as load
+    from recur.tasks.trained_forecaster import TrainedForecaster as TrainedForecaster
     from recur.tasks.trained_language import TrainedLanguageModel as TrainedLanguageModel
-    from recur.tasks.trained_language import load as load
+    from recur.train.forecast import train_forecaster as train_forecaster
     from recur.train.language import train_language_model as train_language_model
 
 __version__ = "0.1.0"
-__all__ = ["LanguageModel", "TrainedLanguageModel", "accelerate", "decelerate", "load", "nn", "train_language_model"]
+__all__ = [
+    "LanguageModel",
+    "TrainedForecaster",
+    "TrainedLanguageModel",
+    "accelerate",
+    "decelerate",
+    "load",
+    "nn",
+    "train_forecaster",
+    "train_language_model",
+]
 
 __getattr__ = lazy_names(
     __name__,
@@ -29,7 +41,9 @@ __getattr__ = lazy_names(
         "decelerate": ".nn.accelerate",
         "LanguageModel": ".models.language",
         "TrainedLanguageModel": ".tasks.trained_language",
-        "load": ".tasks.trained_language",
+        "TrainedForecaster": ".tasks.trained_forecaster",
+        "load": ".tasks.loading",
+        "train_forecaster": ".train.forecast",
         "train_language_model": ".train.language",
     },
 )

@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 from rich.console import Console
 
+import recur
 from recur.data.series import Panel, Split, read_series
 from recur.data.series.options import SeriesOptions
 from recur.errors import DataError, Interrupted, OptionError, RunError
@@ -19,7 +20,6 @@ from recur.models.forecaster_options import ForecasterOptions
 from recur.run import RunFolder
 from recur.tasks.season_choice import Season
 from recur.tasks.series_task import SeriesTask
-from recur.tasks.trained_forecaster import TrainedForecaster
 from recur.train.forecast import train_forecaster
 from recur.train.forecast_preparation import choose_horizon
 from recur.train.options import SeriesTrainingOptions
@@ -65,9 +65,11 @@ def test_a_run_has_all_that_its_users_need(csv: Path, tmp_path: Path) -> None:
     assert set(found["figures"]) >= {"model", "naive", "seasonal naive", "drift"}
     assert "load" in (run.path / "report.html").read_text(encoding="utf-8")
     assert run.read_json("model.json")["parameters"] == sum(
-        value.numel() for value in TrainedForecaster.load(run).network.parameters()
+        value.numel() for value in recur.load(run).network.parameters()
     )
-    forecast = TrainedForecaster.load(run).predict(csv)
+    trained_forecaster = recur.load(run.path)
+    assert isinstance(trained_forecaster, recur.TrainedForecaster)
+    forecast = trained_forecaster.predict(csv)
     assert forecast.shape == (6, 7)
     assert forecast["time"][0] == pl.read_csv(csv, try_parse_dates=True)["time"][-1] + np.timedelta64(1, "h").item()
 
@@ -154,6 +156,13 @@ def test_bad_input_ends_before_a_run_is_made(
     with pytest.raises(error, match=message):
         train_forecaster(csv, out=tmp_path / "run", series=SeriesOptions(**series), console=QUIET)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_run_of_another_task_is_not_loaded(csv: Path, tmp_path: Path) -> None:
+    run = RunFolder.create(tmp_path / "other")
+    run.write_json("config.json", {"format": 1, "task": "juggling"})
+    with pytest.raises(RunError, match=r"is a run of task 'juggling', which this version does not know\.$"):
+        recur.load(run.path)
 
 
 def test_several_tables_are_refused(tmp_path: Path) -> None:

@@ -1,0 +1,38 @@
+"""From a run folder of any task to what was trained."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from recur.errors import RunError
+from recur.run import RunFolder
+
+if TYPE_CHECKING:
+    import torch
+
+
+def load(run: str | Path | RunFolder, *, device: str | torch.device = "cpu") -> Any:
+    """Return what a run trained, ready for use. Nothing in the folder is executed.
+
+    Args:
+        run: The folder.
+        device: Where the network shall compute.
+
+    Returns:
+        By the task of the run: `recur.TrainedLanguageModel` or `recur.TrainedForecaster`.
+
+    Raises:
+        RunError: The folder is missing, damaged, of a newer format, or of a task that this version does not know.
+    """
+    folder = run if isinstance(run, RunFolder) else RunFolder.open(run)
+    task = folder.config().get("task")
+    if task == "language":
+        from recur.tasks import trained_language
+
+        return trained_language.load(folder, device=device)
+    if task == "forecast":
+        from recur.tasks.trained_forecaster import TrainedForecaster
+
+        return TrainedForecaster.load(folder, device=device)
+    raise RunError(f"{folder.path}: is a run of task {task!r}, which this version does not know.")
