@@ -200,11 +200,11 @@ def test_a_constant_that_is_added_is_added_to_the_forecast(kind: str, normalize:
 
 
 @every_variant
-@pytest.mark.parametrize("cut", [1, 4])
-def test_two_halves_equal_the_whole(options: dict[str, Any], cut: int) -> None:
+@pytest.mark.parametrize("cut", [(1, 1, 1, 0), (4, 1, 2, 0)])
+def test_two_halves_equal_the_whole(options: dict[str, Any], cut: tuple[int, ...]) -> None:
     network, story = build(**options), Story()
     begin, end = [0, 3, 1, 2], [9, 8, 3, 2]
-    middle = [min(first + cut, last) for first, last in zip(begin, end, strict=True)]
+    middle = [first + steps for first, steps in zip(begin, cut, strict=True)]
     whole, final = network(story.cut(begin, end))
     _, state = network(story.cut(begin, middle))
     half, last = network(story.cut(middle, end), state)
