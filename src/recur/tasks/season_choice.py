@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from recur.data.series import Frequency, Part
 from recur.models.season import find_season
@@ -25,21 +26,14 @@ class Season:
     why: str
 
 
-def choose_season(part: Part) -> Season:
-    """Return the season of the series in a training part.
+def recent_history(part: Part) -> Tensor:
+    """Return the targets of a part, of so many series and latest rows as can be looked through: (N, C, T) float32.
 
-    It is what `recur.models.find_season` finds there. Where it finds none, it is that of the calendar, if two of them
-    fit into a series: a day for steps of a minute up to half a day, a week for days, a year for weeks, months and
-    quarters.
-
-    Args:
-        part: Training rows, and nothing else is looked at.
+    A series that is shorter begins with NaN.
     """
     lengths = part.stop - part.start
     longest = int(lengths.max(initial=0))
     num_targets = len(part.panel.schema.targets)
-    if not longest or not num_targets:
-        return Season(steps=1, why="there is no target to find one in")
     # A season that is seen four times in so many steps is found; a year of minutes is not looked for.
     width = min(longest, _MOST_NUMBERS // num_targets)
     most = max(1, _MOST_NUMBERS // (width * num_targets))
@@ -50,7 +44,23 @@ def choose_season(part: Part) -> Season:
         stop = int(part.stop[number])
         start = max(int(part.start[number]), stop - width)
         history[place, :, width - (stop - start) :] = torch.from_numpy(part.panel.values[start:stop, :num_targets].T)
-    found = find_season(history)
+    return history
+
+
+def choose_season(part: Part) -> Season:
+    """Return the season of the series in a training part.
+
+    It is what `recur.models.find_season` finds there. Where it finds none, it is that of the calendar, if two of them
+    fit into a series: a day for steps of a minute up to half a day, a week for days, a year for weeks, months and
+    quarters.
+
+    Args:
+        part: Training rows, and nothing else is looked at.
+    """
+    longest = int((part.stop - part.start).max(initial=0))
+    if not longest or not part.panel.schema.targets:
+        return Season(steps=1, why="there is no target to find one in")
+    found = find_season(recent_history(part))
     if found > 1:
         return Season(steps=found, why="found in the training part")
     frequency = part.panel.frequency

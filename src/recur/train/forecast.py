@@ -21,7 +21,7 @@ from recur.tasks.forecast_setup import ForecastSetup
 from recur.tasks.trained_forecaster import TrainedForecaster
 from recur.train import processes
 from recur.train.display import Display
-from recur.train.forecast_preparation import prepare
+from recur.train.forecast_preparation import prepare, training_windows
 from recur.train.job import Judged, given_or_default, stored_options
 from recur.train.loop import run_job
 from recur.train.options import SeriesTrainingOptions
@@ -112,7 +112,7 @@ def _job(run: RunFolder, split: Split) -> SeriesJob:
         run=run,
         training=training,
         build=lambda: ForecastNetwork(options, setup.shape),
-        batches=setup.windows(split.train, batch_size=training.batch_size or 1, seed=training.seed),
+        batches=training_windows(setup, split, batch_size=training.batch_size or 1, seed=training.seed),
         judge=lambda network: _judged(network, valid),
         judge_best=lambda display: _judge_best(run, split, device_kind(training), display),
     )

@@ -11,16 +11,17 @@ import numpy as np
 import torch
 from torch import nn
 
-from recur.data.series import Panel, Split
+from recur.data.series import Panel, Split, Windows
 from recur.data.series.options import SeriesOptions
 from recur.errors import DataError, OptionError
 from recur.models.forecast_network import ForecastNetwork
 from recur.models.forecaster_choice import choose_forecaster
 from recur.models.forecaster_options import ForecasterOptions
+from recur.models.level_shift import find_level_shift
 from recur.models.series_shape import SeriesShape
 from recur.run import RunFolder
 from recur.tasks.forecast_setup import SCALER, ForecastSetup
-from recur.tasks.season_choice import Season, choose_season
+from recur.tasks.season_choice import Season, choose_season, recent_history
 from recur.tasks.series_reading import SeriesReading
 from recur.train import processes, series_choice
 from recur.train.display import Display
@@ -30,6 +31,9 @@ from recur.wording import cell_name, enumerated, quantity
 
 LONGEST_HORIZON = 48
 """Steps that are told at most when nobody says how many."""
+
+ENOUGH_WINDOWS = 2_000
+"""Of which there are no fewer because windows begin some steps apart."""
 
 _HORIZON = 12
 """Where the series have no season."""
@@ -62,12 +66,12 @@ def prepare(
     _say_what_was_read(panel, display)
     setup, split, options, reasons = fit_setup(panel, series, options, reading=reading, path=path, seed=training.seed)
     count = processes.count(training.devices)
-    num_windows = setup.windows(split.train, batch_size=1).num_windows
+    num_windows = training_windows(setup, split, batch_size=1).num_windows
     chosen = series_choice.choose(replace(training, devices=count), num_items=num_windows, has_gpu=device != "cpu")
     training = replace(chosen, devices=training.devices)
     assert training.batch_size is not None
     # Before a folder is made.
-    setup.windows(split.train, batch_size=training.batch_size).shared(0, count)
+    training_windows(setup, split, batch_size=training.batch_size).shared(0, count)
     torch.manual_seed(training.seed)
     network = ForecastNetwork(options, setup.shape)
     run = write_run(
@@ -142,6 +146,7 @@ def fit_setup(
         num_values=num_values,
         longest=longest,
         season=season.steps,
+        level_shift=find_level_shift(recent_history(split.train)),
     )
     assert options.history is not None
     setup, split = ForecastSetup.fit(
@@ -156,6 +161,23 @@ def fit_setup(
         path=path,
     )
     return setup, split, options, reasons | chosen
+
+
+def training_windows(setup: ForecastSetup, split: Split, *, batch_size: int, seed: int | None = None) -> Windows:
+    """Return the windows of the training part, as far apart as leaves enough of them.
+
+    A network is trained to tell from the middle of a window too, so that windows which overlap by all but a step would
+    say the same many times over.
+
+    Args:
+        setup: Of the run.
+        split: The parts.
+        batch_size: Windows that a batch has.
+        seed: Of their order.
+    """
+    windows = setup.windows(split.train, batch_size=batch_size, seed=seed)
+    stride = min(setup.history // 4, windows.num_windows // ENOUGH_WINDOWS)
+    return windows if stride < 2 else setup.windows(split.train, batch_size=batch_size, stride=stride, seed=seed)
 
 
 def choose_horizon(split: Split, season: Season) -> tuple[int, str]:
