@@ -110,8 +110,7 @@ class SeriesClassifierOptions(SeriesEncoderOptions):
     """Options of a `SeriesClassifierNetwork`.
 
     What tells classes apart may be anywhere in a series, and there are often few of them to learn from. So it has
-    convolutions, reads both ways, keeps the strongest sign of each feature, and varies what it learns from, unless told
-    otherwise.
+    convolutions, reads both ways, learns where to look, and varies what it learns from, unless told otherwise.
 
     Raises:
         OptionError: A value is out of range, or two values do not go together.
@@ -125,7 +124,7 @@ class SeriesClassifierOptions(SeriesEncoderOptions):
     2015; these widths are those of LSTM-FCN, Karim et al. 2018), () for none. They look back alone, so that a state can
     be carried on, or to both sides with bidirectional."""
 
-    pooling: Pooling = "max"
+    pooling: Pooling = "attention"
     """What a series' steps become: the last one's encoding, the mean or the largest over all, or a mean weighted by a
     learned attention. Not used where each step is told of."""
 
