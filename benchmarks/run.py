@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import forecasts
 import layer_costs
 import layer_linear
 import layer_options
@@ -39,6 +40,7 @@ BENCHMARKS: dict[str, Callable[[], Iterable[dict[str, Any]]]] = {
     ),
     "series_step": lambda: series_step.step(blocks=7, steps=500),
     "whole_training": lambda: [main_job.whole_training(Job(), steps=600, repeats=2)],
+    "forecasts": forecasts.dust,
     "quality": lambda: quality.tinyshakespeare(3.0),
     "quality_bfloat16": lambda: quality.bfloat16(600),
     "layers_training": lambda: layers.training("few"),
@@ -81,11 +83,12 @@ LONG = (
     "layers_training_grid",
     "layers_linear_grid",
     "long_sequences",
+    "forecasts",
     *[name for name in BENCHMARKS if name.startswith("memory_")],
 )
 """Those that take long and run only when they are named."""
 
-NEED_DATA = ("quality", "quality_bfloat16", "memory_rows", "memory_pixels", "memory_dilated")
+NEED_DATA = ("forecasts", "quality", "quality_bfloat16", "memory_rows", "memory_pixels", "memory_dilated")
 """Those that read files from RECUR_DATA, and are left out, with a word, without it."""
 
 

@@ -1,5 +1,6 @@
 """What the docs quote from benchmarks is what was recorded; and the benchmarks of the layers, on tiny shapes."""
 
+import functools
 import importlib
 import io
 import json
@@ -9,11 +10,14 @@ import sys
 import types
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from rich.console import Console
 
+from recur.data.series.options import SeriesOptions
 from recur.measure.layers import Side, beside_torch, distance, side_of
+from recur.train.options import SeriesTrainingOptions
 
 
 def test_the_table_of_memory(root):
@@ -368,3 +372,18 @@ def test_rows_of_long_sequences(module, monkeypatch):
     assert 1 < budget["passes"] < 4
     assert budget["slowdown_by_schedule"]["median"] > 1
     assert module("run")._line(budget).endswith("MiB, 1 threads, back end cpu")
+
+
+def test_rows_of_forecasts(module, monkeypatch, tmp_path):
+    forecasts = module("forecasts")
+    steps = np.arange(120)
+    lines = [f"2024-01-01T00:00:{step:02},{np.sin(step):.4f}" for step in steps[:60]]
+    (tmp_path / "waves.csv").write_text("time,y\n" + "\n".join(lines) + "\n")
+    monkeypatch.setenv("RECUR_DATA", str(tmp_path))
+    monkeypatch.setattr(forecasts, "SeriesTrainingOptions", functools.partial(SeriesTrainingOptions, max_steps=2))
+    row = forecasts.forecast("waves.csv", SeriesOptions(horizon=2), 3)
+    assert (row["horizon"], row["seed"], row["steps"]) == (2, 3, 2)
+    assert row["training"]["seed"] == 3
+    assert row["figure"] == row["figures"]["rmse"] > 0
+    assert set(row["rules"]) == {"naive", "seasonal naive", "drift", "mean"}
+    assert module("run")._line(row).startswith("waves.csv, 2 ahead, defaults, seed 3: ")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -124,3 +125,14 @@ def test_the_fingerprint_tells_changed_data() -> None:
     changed = pl.DataFrame(SALES).with_columns(pl.Series("sales", [*np.arange(7.0), 7.5]))
     for table in (changed, pl.DataFrame(SALES)[::-1].head(7), pl.DataFrame(SALES).rename({"sales": "y"})):
         assert fingerprint(first(data=table)[1]) != fingerprint(panel)
+    renamed = panel.schema.categories | {"weather": ("sleet", *panel.schema.categories["weather"][1:])}
+    weighted = replace(panel.rows, weight=np.ones(len(panel.rows), np.float32))
+    parted = replace(panel.rows, part=np.zeros(len(panel.rows), np.int8))
+    assert fingerprint(replace(panel, schema=replace(panel.schema, categories=renamed))) != fingerprint(panel)
+    assert len({fingerprint(replace(panel, rows=rows)) for rows in (panel.rows, weighted, parted)}) == 3
+
+
+def test_a_folder_of_arrays_takes_no_options_of_tables(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        np.save(tmp_path / f"{name}.npy", np.arange(5.0))
+    assert SeriesReading().first(tmp_path).values.shape == (10, 1)

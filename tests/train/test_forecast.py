@@ -18,10 +18,11 @@ from recur.data.series.options import SeriesOptions
 from recur.errors import DataError, Interrupted, OptionError, RunError
 from recur.models.forecaster_options import ForecasterOptions
 from recur.run import RunFolder
+from recur.tasks.forecast_setup import ForecastSetup
 from recur.tasks.season_choice import Season
 from recur.tasks.series_task import SeriesTask
 from recur.train.forecast import train_forecaster
-from recur.train.forecast_preparation import choose_horizon
+from recur.train.forecast_preparation import choose_horizon, training_windows
 from recur.train.options import SeriesTrainingOptions
 from recur.train.resumption import resume
 
@@ -139,6 +140,43 @@ def test_counts_are_not_centred(tmp_path: Path) -> None:
         console=QUIET,
     )
     assert run.read_json("schema.json")["scaler"]["method"] == "mean_abs"
+
+
+@pytest.mark.parametrize(
+    ("sold", "scaling", "message"),
+    [
+        (3.7, None, r"^series '[^']*': 'sold' is 3\.7 at 2024-01-06.*, but head negative-binomial tells counts"),
+        (-1, None, r"'sold' is -1 at 2024-01-06"),
+        (3, "standard", r"^scaling is standard, but head negative-binomial tells counts, which cannot be moved; take"),
+    ],
+)
+def test_what_are_no_counts_is_told_before_a_run_is_made(
+    sold: float, scaling: Any, message: str, tmp_path: Path
+) -> None:
+    counts = np.full(200, 4.0)
+    counts[5] = sold
+    with pytest.raises((DataError, OptionError), match=message):
+        train_forecaster(
+            pl.DataFrame({"day": np.datetime64("2024-01-01") + np.arange(200), "sold": counts}),
+            out=tmp_path / "run",
+            series=SeriesOptions(scaling=scaling),
+            model=ForecasterOptions(head="negative-binomial"),
+            console=QUIET,
+        )
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(("rows", "stride"), [(5_000, 1), (36_000, 11), (60_000, 17)])
+def test_training_windows_begin_at_all_hours_of_the_day(rows: int, stride: int) -> None:
+    steps = np.arange(rows)
+    times = np.datetime64("2020-01-01", "ms") + steps * np.timedelta64(1, "h")
+    panel = read_series({"time": times, "load": np.sin(2 * np.pi * steps / 24)})
+    setup, split = ForecastSetup.fit(panel, history=72, horizon=24)
+    assert setup.season.steps == 24
+    windows = training_windows(setup, split, batch_size=512)
+    starts = np.concatenate([batch.row.numpy() for batch in windows])
+    assert set(np.diff(starts)) == {stride}
+    assert len(set(starts % 24)) == 24
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,7 @@ import numpy as np
 
 from recur.data.series import Assembly, Columns, Delimited, Frequency, Panel, Schema, read_series
 from recur.data.series.arrays import ARRAYS
-from recur.data.series.files import kind_of
-from recur.data.series.reading import Form
+from recur.data.series.reading import Form, kind_in
 from recur.errors import DataError
 
 
@@ -111,17 +110,23 @@ class SeriesReading:
 
 def fingerprint(panel: Panel) -> str:
     """Return the SHA-256 over all that a panel holds, in hexadecimal digits, by which changed data are recognised."""
-    digest = hashlib.sha256(repr((panel.ids, panel.schema.channels, panel.schema.categorical)).encode())
-    arrays = (panel.offsets, panel.times, panel.values, panel.rows.codes, panel.static, panel.static_codes)
-    for array in arrays:
+    schema, rows = panel.schema, panel.rows
+    names = (panel.ids, schema.channels, schema.categorical, schema.static, schema.static_categorical)
+    digest = hashlib.sha256(repr((names, sorted(schema.categories.items()))).encode())
+    arrays = (panel.offsets, panel.times, panel.values, rows.codes, rows.part, rows.weight, panel.static)
+    for array in (*arrays, panel.static_codes):
+        if array is None:
+            digest.update(b"none\n")
+            continue
         digest.update(f"{array.dtype} {array.shape}\n".encode())
         digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
     return digest.hexdigest()
 
 
 def _is_array(data: Any) -> bool:
+    """Return whether data have no columns, and so take no option of tables."""
     if isinstance(data, str | os.PathLike):
-        return kind_of(Path(data)) in (".ts", *ARRAYS)
+        return kind_in(Path(data)) in (".ts", *ARRAYS)
     return isinstance(data, np.ndarray | list | tuple)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -127,7 +128,8 @@ def fit_setup(
         OptionError: An option makes no sense for these data.
     """
     if not panel.schema.targets:
-        raise DataError("the series have no targets to forecast; name some with targets.")
+        what = "they are to be classified" if panel.schema.roles is None else "name some with targets"
+        raise DataError(f"the series have no targets to forecast; {what}.")
     partition = series.partition(has_parts=panel.rows.part is not None, seed=seed)
     split = partition.of(panel)
     if not len(split.valid):
@@ -149,18 +151,45 @@ def fit_setup(
         level_shift=find_level_shift(recent_history(split.train)),
     )
     assert options.history is not None
+    scaling = series.scaling or ("mean_abs" if options.head == "negative-binomial" else "standard")
+    if options.head == "negative-binomial":
+        _check_counts(panel, scaling)
     setup, split = ForecastSetup.fit(
         panel,
         history=options.history,
         horizon=horizon,
         partition=partition,
-        scaling=series.scaling or ("mean_abs" if options.head == "negative-binomial" else "standard"),
+        scaling=scaling,
         per_series=not series.scale_together,
         calendar=series.features,
         reading=reading,
         path=path,
     )
     return setup, split, options, reasons | chosen
+
+
+def _check_counts(panel: Panel, scaling: str) -> None:
+    """Raise unless the targets are counts, and stay multiples of one number when they are scaled.
+
+    Raises:
+        DataError: A target is negative or not whole.
+        OptionError: The scaling moves them.
+    """
+    if scaling not in ("mean_abs", "none"):
+        raise OptionError(
+            f"scaling is {scaling}, but head negative-binomial tells counts, which cannot be moved; take mean_abs or "
+            "none."
+        )
+    names = panel.schema.targets
+    values = panel.values[:, : len(names)]
+    wrong = np.argwhere((values < 0) | (values != np.round(values)) & ~np.isnan(values))
+    if len(wrong):
+        row, column = wrong[0].tolist()
+        series = panel.ids[int(panel.series_of_rows[row])]
+        raise DataError(
+            f"series {series!r}: {names[column]!r} is {values[row, column]:g} at {panel.times[row]}, but head "
+            "negative-binomial tells counts, which are whole and not negative; take another head."
+        )
 
 
 def training_windows(setup: ForecastSetup, split: Split, *, batch_size: int, seed: int | None = None) -> Windows:
@@ -176,8 +205,11 @@ def training_windows(setup: ForecastSetup, split: Split, *, batch_size: int, see
         seed: Of their order.
     """
     windows = setup.windows(split.train, batch_size=batch_size, seed=seed)
-    stride = min(setup.history // 4, windows.num_windows // ENOUGH_WINDOWS)
-    return windows if stride < 2 else setup.windows(split.train, batch_size=batch_size, stride=stride, seed=seed)
+    stride = max(1, min(setup.history // 4, windows.num_windows // ENOUGH_WINDOWS))
+    # Windows that begin whole parts of a day apart would never begin at its other hours.
+    while math.gcd(stride, setup.season.steps) > 1:
+        stride -= 1
+    return windows if stride == 1 else setup.windows(split.train, batch_size=batch_size, stride=stride, seed=seed)
 
 
 def choose_horizon(split: Split, season: Season) -> tuple[int, str]:

@@ -129,7 +129,7 @@ TASKS: dict[str, Task] = {
     ),
     "forecast": Task(
         about="a forecaster of what comes next in the series of a table",
-        data="a table: CSV, TSV, Parquet, Arrow, .ts, .npy or .npz; or a folder of them, each a series",
+        data="a table: CSV, TSV, Parquet, Arrow, .npy or .npz; or a folder of them, each a series",
         options={
             "series": SeriesOptions,
             "model": ForecasterOptions,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from recur.data.series import Assembly, Panel, on_grid, read_series
+from recur.data.series import Assembly, Columns, Panel, Split, on_grid, read_series
 from recur.errors import DataError, OptionError
 
 
@@ -42,12 +42,24 @@ def test_a_series_on_the_grid_keeps_its_times() -> None:
     assert panel.times.astype("M8[m]").astype(str).tolist() == [f"2024-01-01T0{hour}:10" for hour in range(4)]
 
 
-def test_labels_weights_and_parts_of_new_steps_are_missing() -> None:
-    columns = {"t": [0, 1, 3], "y": [1, 2, 3], "label": [1, 0, 1], "weight": [2, 2, 2], "part": ["train"] * 3}
+def test_labels_and_weights_of_new_steps_are_missing() -> None:
+    columns = {"t": [0, 1, 3], "y": [1, 2, 3], "label": [1, 0, 1], "weight": [2, 2, 2]}
     rows = read_series(columns).rows
     assert rows.labels.tolist() == [1, 0, -1, 1]
     assert rows.weight.tolist() == [2, 2, 0, 2]
-    assert rows.part.tolist() == [0, 0, -1, 0]
+
+
+def test_new_steps_within_a_part_belong_to_it() -> None:
+    columns = {
+        "id": [*"aaaabb"],
+        "t": [0, 2, 4, 5, 0, 2],
+        "y": [1, 2, 3, 4, 5, 6],
+        "part": ["train", "train", "valid", None, "test", "test"],
+    }
+    panel = read_series(columns, Columns(part="part"), assembly=Assembly(frequency=1))
+    assert panel.rows.part.tolist() == [0, 0, 0, -1, 1, -1, 2, 2, 2]
+    split = Split.by_column(panel)
+    assert [len(split.train), len(split.valid), len(split.test)] == [3, 1, 3]
 
 
 def test_a_single_row_needs_no_frequency() -> None:

@@ -12,6 +12,7 @@ from recur.data.series.aggregation import Aggregate, check_aggregate, collapse
 from recur.data.series.frequency import Frequency
 from recur.data.series.moments import instants
 from recur.data.series.panel import Panel
+from recur.data.series.rows import NO_PART
 from recur.data.series.spacing import lies_on_grid
 from recur.errors import DataError, OptionError
 from recur.wording import quantity
@@ -76,12 +77,14 @@ def on_grid(panel: Panel, frequency: str | float | Frequency | None = None, *, b
     for one, own_rows in _by_frequency(chosen, num_steps):
         own_times = one.times(within[own_rows], origins[own_rows])
         times[own_rows] = instants(own_times, panel.schema.zone) if one.is_by_clock else own_times
-    return replace(
-        panel,
-        offsets=offsets,
-        rows=rows.placed(place[starts], times),
-        frequencies=tuple(chosen),
-    )
+    placed = rows.placed(place[starts], times)
+    if rows.part is not None:
+        # A step that was left out within a part belongs to it, or the part would be torn.
+        step = np.arange(len(times))
+        before = rows.part[np.searchsorted(place[starts], step, side="right") - 1]
+        after = rows.part[np.searchsorted(place[starts], step)]
+        placed = replace(placed, part=np.where(before == after, before, NO_PART).astype(np.int8))
+    return replace(panel, offsets=offsets, rows=placed, frequencies=tuple(chosen))
 
 
 def _steps(panel: Panel, chosen: list[Frequency | None]) -> tuple[NDArray[Any], NDArray[np.int64]]:

@@ -65,7 +65,7 @@ def read_series(
     is_path = isinstance(data, str | os.PathLike)
     if text is not None and not is_path:
         raise OptionError("text: tells how a file is cut into cells, but the data are not in a file.")
-    kind = _kind(Path(data)) if is_path else ""
+    kind = kind_in(Path(data)) if is_path else ""
     is_array = isinstance(data, np.ndarray | list | tuple)
     if is_array or kind in (*ARCHIVES, *ARRAYS):
         given = {"columns": columns, "text": text, "assembly": assembly, "form": None if form == "long" else form}
@@ -88,7 +88,7 @@ def read_series(
     return assemble(table, None if schema is not None else columns, assembly, schema=schema)
 
 
-def _kind(path: Path) -> str:
+def kind_in(path: Path) -> str:
     """Return the suffix of a file; of a folder that of archives, beside which others may lie, else "" or of arrays."""
     if path.is_dir():
         kinds = (ARCHIVES,) if files_in(path, SUFFIXES) else (ARCHIVES, ARRAYS)
