@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 import importlib
 import io
 import random
@@ -79,7 +80,7 @@ def test_its_python_runs(readme: str, folder: Path) -> None:
 
 @pytest.mark.slow
 def test_its_commands_run(readme: str, folder: Path) -> None:
-    """One after the other, with short budgets, on made-up text in the place of files that the reader has."""
+    """One after the other, with short budgets, on made-up files in the place of those that the reader has."""
     draw = random.Random(0)
     # Once every character, so that any prompt is known.
     text = string.printable[:95] + "\n"
@@ -89,10 +90,16 @@ def test_its_commands_run(readme: str, folder: Path) -> None:
             if re.fullmatch(r"[\w./-]+\.(txt|md)", name) and not Path(name).exists():
                 Path(name).parent.mkdir(parents=True, exist_ok=True)
                 Path(name).write_text(text)
+            if name.endswith(".csv") and not Path(name).exists():
+                days = [datetime.date(2013, 1, 1) + datetime.timedelta(days=day) for day in range(500)]
+                rows = [f"{day},{10 + day.weekday() + draw.random():.3f}" for day in days]
+                Path(name).write_text("\n".join(["day,load", *rows]) + "\n")
         chosen = list(arguments)
         for option in ("--max-minutes", "--minutes"):
             if option in chosen:
                 chosen[chosen.index(option) + 1] = SHORT
+        if chosen[0] == "train" and "--max-minutes" not in chosen and "--resume" not in chosen:
+            chosen += ["--max-minutes", SHORT]
         if chosen[0] == "demo" and "--minutes" not in chosen:
             chosen += ["--minutes", SHORT]
         assert main(chosen) == 0, f"recur {shlex.join(arguments)}"
