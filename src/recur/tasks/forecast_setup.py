@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+from torch import Tensor
+
 from recur.data.series import (
     Frequency,
     LastWindows,
@@ -95,6 +97,7 @@ class ForecastSetup:
         scaling: Method = "standard",
         per_series: bool = True,
         calendar: tuple[str, ...] | None = None,
+        season: Season | None = None,
         reading: SeriesReading | None = None,
         path: str | None = None,
     ) -> tuple[Self, Split]:
@@ -109,6 +112,7 @@ class ForecastSetup:
             scaling: The scaler's method.
             per_series: As of `Scaler`.
             calendar: As of `Windows`.
+            season: Of the training part, where it is known already; None to look for it.
             reading: How the panel was read.
             path: The file or folder that it was read from.
 
@@ -138,7 +142,7 @@ class ForecastSetup:
             least_history=windows.least_history,
             calendar=_features(windows.channels[len(panel.schema.channels) :]),
             frequency=panel.frequency,
-            season=choose_season(split.train),
+            season=season or choose_season(split.train),
             reading=reading or SeriesReading(),
             partition=partition,
             source=Source(path=None if path is None else str(Path(path).resolve()), fingerprint=found),
@@ -258,9 +262,13 @@ class ForecastSetup:
         Raises:
             RunError: They cannot be written.
         """
-        tensors = {name: tensor.contiguous() for name, tensor in self.scaler.tensors().items()}
-        folder.write_tensors(SCALER, tensors)
+        for name, content in self.tensors().items():
+            folder.write_tensors(name, content)
         folder.write_json("schema.json", self.to_json())
+
+    def tensors(self) -> dict[str, dict[str, Tensor]]:
+        """Return the numbers of the scaler, by the name of their file."""
+        return {SCALER: {name: tensor.contiguous() for name, tensor in self.scaler.tensors().items()}}
 
     def to_json(self) -> dict[str, Any]:
         """Return all but the numbers of the scaler."""

@@ -83,10 +83,10 @@ def train_forecaster(
         return run
 
     run = processes.first_prepares(prepared)
+    setup = ForecastSetup.load(run)
     if not splits:
-        setup = ForecastSetup.load(run)
         splits.append(setup.parts(setup.reading.first(source)))
-    return run_job(_job(run, splits[0]), display, resume=False)
+    return run_job(_job(run, setup, splits[0]), display, resume=False)
 
 
 def open_job(run: RunFolder, display: Display) -> SeriesJob:
@@ -97,16 +97,16 @@ def open_job(run: RunFolder, display: Display) -> SeriesJob:
     """
     display.start("reading the series")
     try:
-        split = ForecastSetup.load(run).own_data()
+        setup = ForecastSetup.load(run)
+        split = setup.own_data()
     finally:
         display.stop()
-    return _job(run, split)
+    return _job(run, setup, split)
 
 
-def _job(run: RunFolder, split: Split) -> SeriesJob:
+def _job(run: RunFolder, setup: ForecastSetup, split: Split) -> SeriesJob:
     training = stored_options(run, "training", SeriesTrainingOptions)
     options = stored_options(run, "model", ForecasterOptions.from_json)
-    setup = ForecastSetup.load(run)
     valid = _validation_windows(setup, split)
     return SeriesJob(
         run=run,

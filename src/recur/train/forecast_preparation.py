@@ -21,7 +21,7 @@ from recur.models.forecaster_options import ForecasterOptions
 from recur.models.level_shift import find_level_shift
 from recur.models.series_shape import SeriesShape
 from recur.run import RunFolder
-from recur.tasks.forecast_setup import SCALER, ForecastSetup
+from recur.tasks.forecast_setup import ForecastSetup
 from recur.tasks.season_choice import Season, choose_season, recent_history
 from recur.tasks.series_reading import SeriesReading
 from recur.train import processes, series_choice
@@ -85,7 +85,7 @@ def prepare(
             "training": asdict(training),
         },
         schema=setup.to_json(),
-        tensors={SCALER: {name: tensor.contiguous() for name, tensor in setup.scaler.tensors().items()}},
+        tensors=setup.tensors(),
         layers=layers_of(network),
         device=device,
         backends=network.to(device).explain(training.batch_size, setup.history),
@@ -162,6 +162,7 @@ def fit_setup(
         scaling=scaling,
         per_series=not series.scale_together,
         calendar=series.features,
+        season=season,
         reading=reading,
         path=path,
     )
