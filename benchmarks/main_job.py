@@ -18,7 +18,7 @@ from recur.data.demo import demo_text
 from recur.measure.timing import compared, in_turns, seconds, spread
 from recur.models.language import LanguageModel
 from recur.models.options import LanguageModelOptions
-from recur.tasks.trained_language import load
+from recur.tasks.language.trained import load
 from recur.train.language import train_language_model
 from recur.train.options import LanguageTrainingOptions
 from series_step import stamped

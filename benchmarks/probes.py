@@ -19,9 +19,9 @@ from recur.gradients import Training, probe
 from recur.measure.timing import seconds, spread
 from recur.models.language import LanguageModel
 from recur.report import write_inspection
-from recur.tasks.inspection import inspect_text
-from recur.tasks.passage import passage_of_text
-from recur.tasks.trained_language import load
+from recur.tasks.inspection.passage import passage_of_text
+from recur.tasks.inspection.text import inspect_text
+from recur.tasks.language.trained import load
 from recur.train.language import train_language_model
 from recur.train.options import LanguageTrainingOptions
 from recur.train.probing import Probing

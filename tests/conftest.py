@@ -163,8 +163,8 @@ def build_linear() -> Callable[..., nn.Module]:
 @pytest.fixture(scope="session")
 def linear_forecaster() -> Callable[..., tuple[Any, Any]]:
     """A maker of linear forecasters, fitted to the training part of a panel; returned with the panel's parts."""
-    from recur.tasks.forecast_setup import ForecastSetup
-    from recur.tasks.trained_forecaster import TrainedForecaster
+    from recur.tasks.forecast.setup import ForecastSetup
+    from recur.tasks.forecast.trained import TrainedForecaster
 
     def make(panel: Any, *, history: int = 8, horizon: int = 3, **options: Any) -> tuple[Any, Any]:
         setup, split = ForecastSetup.fit(panel, history=history, horizon=horizon, **options)

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from recur.models.language import LanguageModel as LanguageModel
     from recur.nn.accelerate import accelerate as accelerate
     from recur.nn.accelerate import decelerate as decelerate
+    from recur.tasks.forecast.trained import TrainedForecaster as TrainedForecaster
+    from recur.tasks.language.trained import TrainedLanguageModel as TrainedLanguageModel
     from recur.tasks.loading import load as load
-    from recur.tasks.trained_forecaster import TrainedForecaster as TrainedForecaster
-    from recur.tasks.trained_language import TrainedLanguageModel as TrainedLanguageModel
     from recur.train.forecast import train_forecaster as train_forecaster
     from recur.train.language import train_language_model as train_language_model
 
@@ -40,8 +40,8 @@ __getattr__ = lazy_names(
         "accelerate": ".nn.accelerate",
         "decelerate": ".nn.accelerate",
         "LanguageModel": ".models.language",
-        "TrainedLanguageModel": ".tasks.trained_language",
-        "TrainedForecaster": ".tasks.trained_forecaster",
+        "TrainedLanguageModel": ".tasks.language.trained",
+        "TrainedForecaster": ".tasks.forecast.trained",
         "load": ".tasks.loading",
         "train_forecaster": ".train.forecast",
         "train_language_model": ".train.language",

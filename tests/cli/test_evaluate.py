@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from recur.tasks.trained_language import load
+from recur.tasks.language.trained import load
 
 FIGURES = {
     *("nats_per_character", "bits_per_character", "nats_per_token", "perplexity", "top1", "top5"),

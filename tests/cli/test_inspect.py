@@ -13,7 +13,7 @@ from recur import report
 from recur.cli.inspect import build_parser
 from recur.inspection_format import MAX_SYMBOLS
 from recur.run import RunFolder
-from recur.tasks.trained_language import load
+from recur.tasks.language.trained import load
 
 SHORT = "The river ran past a mill."
 

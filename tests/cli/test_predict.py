@@ -13,8 +13,8 @@ import pytest
 from recur.cli.figures import show_forecast_evaluation
 from recur.data.series.partition import Partition
 from recur.run import RunFolder
-from recur.tasks import trained_forecaster
-from recur.tasks.forecast_evaluation import finish_forecaster
+from recur.tasks.forecast import trained
+from recur.tasks.forecast.evaluation import finish_forecaster
 from recur.tasks.series_reading import SeriesReading
 
 
@@ -37,12 +37,12 @@ def forecaster(
 @pytest.fixture(autouse=True)
 def here(forecaster: Path, monkeypatch: pytest.MonkeyPatch, build_linear: Any) -> None:
     monkeypatch.chdir(forecaster)
-    monkeypatch.setattr(trained_forecaster, "build_network", build_linear)
+    monkeypatch.setattr(trained, "build_network", build_linear)
 
 
 @pytest.fixture
 def expected(forecaster: Path, build_linear: Any) -> pl.DataFrame:
-    found: pl.DataFrame = trained_forecaster.TrainedForecaster.load("run", build=build_linear).predict("meters.csv")
+    found: pl.DataFrame = trained.TrainedForecaster.load("run", build=build_linear).predict("meters.csv")
     return found
 
 

@@ -17,7 +17,7 @@ from recur.data.tokenizer import BpeTokenizer, ByteTokenizer, CharacterTokenizer
 from recur.models.language import LanguageModel
 from recur.models.options import LanguageModelOptions
 from recur.run import FORMAT, RunFolder
-from recur.tasks.trained_language import TrainedLanguageModel, load
+from recur.tasks.language.trained import TrainedLanguageModel, load
 
 TEXT = "the cat sat on the mat; the dog ate the cat's hat, naïve café 猫!\n" * 8
 

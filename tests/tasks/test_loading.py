@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from recur.errors import RecurError
 from recur.run import RunFolder
-from recur.tasks.trained_language import load
+from recur.tasks.language.trained import load
 
 FILES = ("config.json", "schema.json", "model.safetensors")
 KINDS = ("character", "byte", "bpe")

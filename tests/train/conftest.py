@@ -18,7 +18,7 @@ from rich.console import Console
 from recur.models.options import LanguageModelOptions
 from recur.run import RunFolder
 from recur.tasks.gradient_task import GradientTask
-from recur.tasks.language import LanguageTask
+from recur.tasks.language.task import LanguageTask
 from recur.train.language import train_language_model
 from recur.train.options import LanguageTrainingOptions
 

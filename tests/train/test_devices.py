@@ -200,7 +200,7 @@ def test_a_loss_that_is_not_finite_is_told_once(folder: Path, recur: Any) -> Non
 SPOILT = """
 import sys, torch
 from recur.cli.main import main
-from recur.tasks.language import LanguageTask
+from recur.tasks.language.task import LanguageTask
 
 run = LanguageTask._run
 

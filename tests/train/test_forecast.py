@@ -18,8 +18,8 @@ from recur.data.series.options import SeriesOptions
 from recur.errors import DataError, Interrupted, OptionError, RunError
 from recur.models.forecaster_options import ForecasterOptions
 from recur.run import RunFolder
-from recur.tasks.forecast_setup import ForecastSetup
-from recur.tasks.season_choice import Season
+from recur.tasks.forecast.season_choice import Season
+from recur.tasks.forecast.setup import ForecastSetup
 from recur.tasks.series_task import SeriesTask
 from recur.train.forecast import train_forecaster
 from recur.train.forecast_preparation import choose_horizon, training_windows

@@ -19,7 +19,7 @@ from rich.console import Console
 import recur
 from recur.data.options import CorpusOptions
 from recur.errors import DataError, OptionError, RunError
-from recur.tasks.language import LanguageTask
+from recur.tasks.language.task import LanguageTask
 from recur.train import language, pace, preparation, processes
 from recur.train.language import train_language_model
 from recur.train.options import LanguageTrainingOptions

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from recur.errors import TrainingError
-from recur.tasks import judgement
+from recur.tasks.language import judgement
 from recur.train import language_finish
 
 pytestmark = pytest.mark.usefixtures("no_report")

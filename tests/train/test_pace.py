@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from recur.gradients import WindowLengths
-from recur.tasks.language import LanguageTask
+from recur.tasks.language.task import LanguageTask
 from recur.train import pace as pace_module
 from recur.train.options import LanguageTrainingOptions
 from recur.train.pace import Pace, learning_rate_factor

@@ -14,7 +14,7 @@ from recur.errors import Interrupted
 from recur.gradients import probe
 from recur.models.language import LanguageModel
 from recur.models.options import LanguageModelOptions
-from recur.tasks.language import LanguageTask
+from recur.tasks.language.task import LanguageTask
 from recur.train.language import resume_language_model
 from recur.train.language_choice import choose
 from recur.train.options import LanguageTrainingOptions

@@ -12,7 +12,7 @@ import torch
 
 from recur.errors import Interrupted, TrainingError
 from recur.run import RunFolder
-from recur.tasks.language import LanguageTask
+from recur.tasks.language.task import LanguageTask
 from recur.train import recorder
 from recur.train.language import resume_language_model
 

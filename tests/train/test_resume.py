@@ -118,7 +118,7 @@ def test_the_command_line_ends_with_130(
 
 
 def test_interrupted_while_judging(train: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, console: Any) -> None:
-    from recur.tasks import judgement
+    from recur.tasks.language import judgement
 
     def interrupt(*arguments: Any, **options: Any) -> None:
         raise KeyboardInterrupt

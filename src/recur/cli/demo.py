@@ -32,7 +32,7 @@ def run(arguments: Sequence[str]) -> int:
     from recur.errors import RunError
     from recur.models.options import LanguageModelOptions
     from recur.run import explained_os_errors, write_text_atomic
-    from recur.tasks.trained_language import load
+    from recur.tasks.language.trained import load
     from recur.train.language import train_language_model
     from recur.train.options import LanguageTrainingOptions
 

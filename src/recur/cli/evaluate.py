@@ -112,7 +112,7 @@ def _task_of(run_path: str) -> str:
 
 def _language(chosen: Namespace) -> dict[str, Any]:
     from recur.cli.figures import plain_console
-    from recur.tasks.judgement import evaluate_run
+    from recur.tasks.language.judgement import evaluate_run
 
     with plain_console(stderr=True).status("judging"):
         return evaluate_run(
@@ -130,8 +130,8 @@ def _forecast(chosen: Namespace) -> dict[str, Any]:
     if len(chosen.data) > 1:
         raise OptionError(f"data: expected one table, or a folder of them, got {len(chosen.data)} names.")
     from recur.cli.figures import plain_console
-    from recur.tasks.forecast_backtest import BacktestOptions
-    from recur.tasks.forecast_evaluation import evaluate_forecaster
+    from recur.tasks.forecast.backtest import BacktestOptions
+    from recur.tasks.forecast.evaluation import evaluate_forecaster
 
     options = BacktestOptions(stride=chosen.stride, batch_size=chosen.batch_size or BacktestOptions.batch_size)
     with plain_console(stderr=True).status("judging") as status:

@@ -55,7 +55,7 @@ def run(arguments: Sequence[str]) -> int:
     import torch
 
     from recur.decode.sampling import Sampling
-    from recur.tasks.trained_language import load
+    from recur.tasks.language.trained import load
 
     torch.set_num_threads(chosen.threads)
     trained = load(folder, device=chosen.device)

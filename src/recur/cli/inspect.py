@@ -20,8 +20,8 @@ from recur.wording import quantity
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from recur.tasks.passage import Passage
-    from recur.tasks.trained_language import TrainedLanguageModel
+    from recur.tasks.inspection.passage import Passage
+    from recur.tasks.language.trained import TrainedLanguageModel
 
 _SUFFIXES = {".txt", ".text", ".md", ".rst", ".csv", ".json", ".log", ".html", ".xml", ".tex", ".py", ".gz"}
 """What names of text files often end in, and texts seldom."""
@@ -76,10 +76,10 @@ def run(arguments: Sequence[str]) -> int:
     check_device(chosen.device)
     from recur.cli.figures import plain_console
     from recur.report import write_inspection, write_report
-    from recur.tasks.inspection import inspect_text
-    from recur.tasks.run_training import training_of_run
-    from recur.tasks.trained_language import load
-    from recur.tasks.user_labels import read_labels
+    from recur.tasks.inspection.run_training import training_of_run
+    from recur.tasks.inspection.text import inspect_text
+    from recur.tasks.inspection.user_labels import read_labels
+    from recur.tasks.language.trained import load
 
     labels = None if chosen.labels is None else read_labels(chosen.labels)
     notes = plain_console(stderr=True)
@@ -109,8 +109,8 @@ def run(arguments: Sequence[str]) -> int:
 def _passage(
     folder: RunFolder, trained: TrainedLanguageModel, given: str | None, encoding: str | None
 ) -> tuple[Passage, str]:
-    from recur.tasks.passage import passage_of_run, passage_of_text
-    from recur.tasks.run_text import corpus_options
+    from recur.tasks.inspection.passage import passage_of_run, passage_of_text
+    from recur.tasks.language.run_text import corpus_options
 
     if given is None:
         return passage_of_run(folder, trained)

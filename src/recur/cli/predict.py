@@ -76,7 +76,7 @@ def run(arguments: Sequence[str]) -> int:
     check_found([chosen.data])
     check_device(chosen.device)
     from recur.cli.figures import plain_console
-    from recur.tasks.trained_forecaster import TrainedForecaster
+    from recur.tasks.forecast.trained import TrainedForecaster
 
     trained = TrainedForecaster.load(folder, device=chosen.device)
     with plain_console(stderr=True).status("forecasting"):

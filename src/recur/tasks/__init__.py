@@ -1,1 +1,1 @@
-"""One file per kind of problem: loss, metrics, and use of the trained model."""
+"""A room for each kind of problem: its loss, how it is judged, and the trained model in use."""

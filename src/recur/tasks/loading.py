@@ -28,11 +28,11 @@ def load(run: str | Path | RunFolder, *, device: str | torch.device = "cpu") -> 
     folder = run if isinstance(run, RunFolder) else RunFolder.open(run)
     task = folder.config().get("task")
     if task == "language":
-        from recur.tasks import trained_language
+        from recur.tasks.language.trained import load as load_language
 
-        return trained_language.load(folder, device=device)
+        return load_language(folder, device=device)
     if task == "forecast":
-        from recur.tasks.trained_forecaster import TrainedForecaster
+        from recur.tasks.forecast.trained import TrainedForecaster
 
         return TrainedForecaster.load(folder, device=device)
     raise RunError(f"{folder.path}: is a run of task {task!r}, which this version does not know.")

@@ -16,9 +16,9 @@ from recur.errors import OptionError
 from recur.models.forecast_network import ForecastNetwork
 from recur.models.forecaster_options import ForecasterOptions
 from recur.run import RunFolder
-from recur.tasks.forecast_evaluation import finish_forecaster
-from recur.tasks.forecast_setup import ForecastSetup
-from recur.tasks.trained_forecaster import TrainedForecaster
+from recur.tasks.forecast.evaluation import finish_forecaster
+from recur.tasks.forecast.setup import ForecastSetup
+from recur.tasks.forecast.trained import TrainedForecaster
 from recur.train import processes
 from recur.train.display import Display
 from recur.train.forecast_preparation import prepare, training_windows

@@ -21,8 +21,8 @@ from recur.models.forecaster_options import ForecasterOptions
 from recur.models.level_shift import find_level_shift
 from recur.models.series_shape import SeriesShape
 from recur.run import RunFolder
-from recur.tasks.forecast_setup import ForecastSetup
-from recur.tasks.season_choice import Season, choose_season, recent_history
+from recur.tasks.forecast.season_choice import Season, choose_season, recent_history
+from recur.tasks.forecast.setup import ForecastSetup
 from recur.tasks.series_reading import SeriesReading
 from recur.train import processes, series_choice
 from recur.train.display import Display

@@ -17,9 +17,9 @@ from recur.decode.sampling import Sampling
 from recur.models.language import LanguageModel
 from recur.models.options import LanguageModelOptions
 from recur.run import RunFolder
-from recur.tasks.language import LanguageTask
-from recur.tasks.run_text import corpus_of
-from recur.tasks.trained_language import TrainedLanguageModel, build_model
+from recur.tasks.language.run_text import corpus_of
+from recur.tasks.language.task import LanguageTask
+from recur.tasks.language.trained import TrainedLanguageModel, build_model
 from recur.train import language_windows, processes, resumption
 from recur.train.display import Display
 from recur.train.job import Job, Judged, Share, Throughput, given_or_default, gradient_options, stored_options

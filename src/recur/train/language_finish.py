@@ -10,8 +10,8 @@ from recur import report
 from recur.data.corpus import Corpus, Part
 from recur.errors import TrainingError
 from recur.run import RunFolder
-from recur.tasks import judgement
-from recur.tasks.trained_language import load
+from recur.tasks.language import judgement
+from recur.tasks.language.trained import load
 from recur.train.display import Display
 
 EVALUATION_TOKENS = 1_000_000

@@ -16,7 +16,7 @@ from recur.errors import OptionError
 from recur.models.language import LanguageModel
 from recur.models.options import LanguageModelOptions
 from recur.run import RunFolder
-from recur.tasks.run_text import CACHE_NAME
+from recur.tasks.language.run_text import CACHE_NAME
 from recur.train import processes
 from recur.train.display import Display
 from recur.train.language_choice import choose

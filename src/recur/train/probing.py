@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 from recur.gradients import Finding, Probe, Training, diagnose, probe
 from recur.run import RunFolder
 from recur.tasks.gradient_task import GradientTask
-from recur.tasks.run_training import TrainedSteps, late_training
+from recur.tasks.inspection.run_training import TrainedSteps, late_training
 from recur.train.display import Display
 from recur.train.pace import Pace
 

@@ -1,0 +1,1 @@
+"""Forecasts of series: windows, back-tests beside the naive rules, calibrated intervals, the trained forecaster."""

@@ -1,0 +1,266 @@
+"""What is inside a trained language model, on one text: computed here, drawn by the report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from recur.data.batch import Batch
+from recur.gradients import Training, diagnose, probe
+from recur.inspection_format import FORMAT
+from recur.models.layer_recording import LayerRecording
+from recur.run import RunFolder, checksum, explained_os_errors, json_text, write_text_atomic
+from recur.tasks.inspection.passage import Passage
+from recur.tasks.inspection.text_attribution import explain_predictions
+from recur.tasks.inspection.text_properties import text_properties
+from recur.tasks.inspection.text_recording import TextRecording, record_text
+from recur.tasks.inspection.unit_search import Finding, Property, find_units
+from recur.tasks.inspection.user_labels import Label, label_properties, labels_by_symbol
+from recur.tasks.language.trained import TrainedLanguageModel
+from recur.wording import cell_name, quantity
+
+_PROBED_STEPS = 96
+"""Steps over which the gradient is looked at, more where the training's went back further."""
+
+_MOST_PROBED_STEPS = 256
+_FEWEST_PROBED_STEPS = 16
+_PROBED_ROWS = 4
+
+Stage = Callable[[str], None]
+"""Called with what is being done."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inspection:
+    """What was found inside a network.
+
+    Attributes:
+        content: As it stands in `inspect.json`.
+        tensors: As they stand in `inspect.safetensors`.
+    """
+
+    content: Mapping[str, Any]
+    tensors: Mapping[str, Tensor]
+
+    def write(self, folder: RunFolder) -> None:
+        """Write `inspect.safetensors` and then `inspect.json`, each atomically.
+
+        Raises:
+            RunError: They cannot be written.
+            TypeError: `content` holds what JSON does not; what an older inspection left is then still there.
+            ValueError: `content` holds a number that is not finite; likewise.
+        """
+        path = folder.path / "inspect.json"
+        text = json_text(self.content)
+        # What an older inspection left must not be taken for the words to these tensors.
+        with explained_os_errors(path):
+            path.unlink(missing_ok=True)
+        folder.write_tensors("inspect.safetensors", self.tensors)
+        write_text_atomic(path, text)
+
+
+def inspect_text(
+    trained: TrainedLanguageModel,
+    passage: Passage,
+    *,
+    labels: Sequence[Label] | NDArray[Any] | None = None,
+    training: Training | None = None,
+    seed: int = 0,
+    stage: Stage | None = None,
+) -> Inspection:
+    """Return what is inside a trained language model while it reads a passage.
+
+    Every state and gate of every layer at every symbol; what the model held for the likeliest next symbols; which
+    units follow a property of the text, and whether they do where nobody searched; which earlier symbols its
+    predictions rest on, and which of the methods that tell it can be believed; how far the gradient reaches, and what
+    is wrong with that.
+
+    Args:
+        trained: The model.
+        passage: What it reads, as `recur.tasks.inspection.passage.passage_of_text` makes it.
+        labels: Labels of your own to search units for, as `recur.tasks.inspection.user_labels` takes them.
+        training: What is known of its training, as `recur.tasks.inspection.run_training.training_of_run` finds it.
+        seed: Of all that is drawn; the same one gives the same result.
+        stage: Called with what is being done.
+
+    Raises:
+        RunError: What the model says is not finite.
+        DataError: The labels do not fit the text, or each other.
+    """
+    say = stage or (lambda what: None)
+    properties = text_properties(passage.pieces, passage.document_starts)
+    if labels is not None:
+        properties += label_properties(labels_by_symbol(labels, passage.pieces, passage.num_characters))
+    say("reading the text")
+    recording = record_text(trained, passage.ids, passage.document_starts)
+    say("searching for units that follow a property")
+    searched, property_tensors = properties_content(recording.layers, properties, seed)
+    say("asking what its predictions rest on")
+    attribution = explain_predictions(trained, passage.ids, recording, passage.document_starts, seed=seed)
+    say("looking at the gradient through time")
+    found, diagnosis = _probe(trained, passage, recording, training or Training(), seed)
+    layers, layer_tensors = layers_content(recording.layers)
+    content = {
+        "format": FORMAT,
+        "kind": "text",
+        "title": passage.title,
+        "cut": passage.cut,
+        "weights": checksum(trained.model.state_dict()),
+        "unit": passage.unit,
+        "symbols": passage.symbols,
+        "unknown": [{"symbol": symbol, "count": count} for symbol, count in passage.unknown.items()],
+        "losses": [round(loss, 4) for loss in recording.nats.tolist()],
+        "model": _model(trained),
+        "layers": layers,
+        "properties": searched,
+        "next": {"vocabulary": list(map(trained.tokenizer.symbol, range(trained.tokenizer.vocabulary_size)))},
+        "attribution": attribution.to_json(),
+        "probe": found,
+        "diagnosis": diagnosis,
+    }
+    tensors = layer_tensors | property_tensors | _predictions(recording) | attribution.tensors()
+    return Inspection(content=content, tensors=tensors)
+
+
+def _probe(
+    trained: TrainedLanguageModel, passage: Passage, recording: TextRecording, training: Training, seed: int
+) -> tuple[dict[str, Any] | None, list[dict[str, str]]]:
+    """Return what `probe_content` does of a few pieces of the passage, each from the state that the model has there."""
+    places = probed_places(len(passage.ids), training)
+    if places is None:
+        return None, []
+    reset = None
+    if passage.document_starts is not None:
+        reset = torch.from_numpy(np.isin(places, passage.document_starts))
+    batch = Batch(
+        x=torch.from_numpy(passage.ids[places]),
+        lengths=torch.full(places.shape[:1], places.shape[1]),
+        target=torch.from_numpy(passage.ids[places + 1]),
+        weight=torch.ones(places.shape),
+        index=torch.arange(len(places)),
+        reset=reset,
+    ).to(trained.device)
+    state = recording.state_after((places[:, 0] - 1).tolist(), trained.device)
+    return probe_content(trained.model, batch, state, training, seed)
+
+
+def probed_places(num_symbols: int, training: Training) -> NDArray[np.int64] | None:
+    """Return the places of a few pieces over which the gradient is looked at, (R, T); None where there are too few.
+
+    Each place has one before it, whose state is known, and one after it, to be predicted.
+    """
+    num_steps = min(max(training.window or 0, _PROBED_STEPS), _MOST_PROBED_STEPS, num_symbols - 2)
+    if num_steps < _FEWEST_PROBED_STEPS:
+        return None
+    begins = np.unique(np.linspace(1, num_symbols - 1 - num_steps, _PROBED_ROWS).astype(np.int64))
+    places: NDArray[np.int64] = begins[:, None] + np.arange(num_steps)
+    return places
+
+
+def probe_content(
+    model: nn.Module,
+    batch: Batch | tuple[Tensor, Tensor],
+    state: Any,
+    training: Training,
+    seed: int,
+    loss: Callable[[Any, Any], Tensor] | None = None,
+    *,
+    batch_first: bool = True,
+) -> tuple[dict[str, Any], list[dict[str, str]]]:
+    """Return how far the gradient reaches, as `Probe.to_json` gives it, and what is wrong with that, if anything."""
+    rows, steps = (0, 1) if batch_first else (1, 0)
+    x = batch[0] if isinstance(batch, tuple) else batch.x
+    # What truncation takes from the gradient of the parameters is seen only on more steps than it leaves.
+    is_trained = any(parameter.requires_grad for parameter in model.parameters())
+    is_seen = is_trained and training.window is not None and training.window < x.shape[steps]
+    found = probe(
+        model,
+        batch,
+        loss=loss,
+        state=state,
+        rows=x.shape[rows],
+        batch_first=batch_first,
+        truncation=training.window if is_seen else None,
+        seed=seed,
+    )
+    return found.to_json(), [asdict(finding) for finding in diagnose(found, training)]
+
+
+def layers_content(layers: Sequence[LayerRecording]) -> tuple[list[dict[str, Any]], dict[str, Tensor]]:
+    """Return the layers as they stand in `inspect.json`, and their tensors."""
+    content: list[dict[str, Any]] = []
+    tensors: dict[str, Tensor] = {}
+    for number, layer in enumerate(layers):
+        quantised, scales = layer.quantised()
+        tensors |= {f"layers.{number}.{part}": values for part, values in quantised.items()}
+        points, explained = layer.trajectory()
+        tensors |= {
+            f"initial.{number}.{state}": torch.from_numpy(start) for state, start in layer.initial_state.items()
+        }
+        tensors[f"pca.{number}"] = torch.from_numpy(points)
+        content.append(
+            {
+                "name": layer.name,
+                "kind": layer.kind,
+                "cell": layer.cell,
+                "options": dict(layer.options),
+                "initial": layer.initial,
+                "input_size": layer.input_size,
+                "hidden_size": layer.hidden_size,
+                "states": list(layer.states),
+                "gates": list(layer.gates),
+                "scales": scales,
+                "weights": {name: list(shape) for name, shape in layer.weights.items()},
+                "explained": explained,
+            }
+        )
+    return content, tensors
+
+
+def properties_content(
+    layers: Sequence[LayerRecording], properties: Sequence[Property], seed: int
+) -> tuple[list[dict[str, Any]], dict[str, Tensor]]:
+    """Return the properties with the units that follow them as in `inspect.json`, and the labels as tensors."""
+    parts = {(number, name): values for number, layer in enumerate(layers) for name, values in layer.parts.items()}
+    findings = find_units(parts, properties, seed=seed)
+    content = [_property(each, finding) for each, finding in zip(properties, findings, strict=True)]
+    return content, {f"property.{each.key}": torch.from_numpy(each.values).float() for each in properties}
+
+
+def _property(each: Property, finding: Finding) -> dict[str, Any]:
+    return {
+        "key": each.key,
+        "name": each.name,
+        "kind": each.kind,
+        "share": round(float(each.values.mean()), 4) if each.kind == "binary" else None,
+        "units": [unit.to_json() for unit in finding.units],
+        "chance": None if finding.chance is None else round(finding.chance, 4),
+        "note": finding.note,
+    }
+
+
+def _predictions(recording: TextRecording) -> dict[str, Tensor]:
+    return {
+        "next.ids": recording.next_ids,
+        "next.probs": recording.next_probs,
+        "first.embedding": recording.first_embedding,
+    }
+
+
+def _model(trained: TrainedLanguageModel) -> dict[str, Any]:
+    model, options = trained.model, trained.model.options
+    layers = f"{options.num_layers} x {quantity(int(options.hidden_size or 0), 'unit')}"
+    return {
+        "name": f"{cell_name(options.cell or '')}, {layers}",
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "vocabulary_size": model.vocabulary_size,
+        "embedding_size": options.embedding_size,
+        "tied": options.tied,
+        "residual": options.residual,
+    }

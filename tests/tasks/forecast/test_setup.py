@@ -1,0 +1,184 @@
+"""What stands between data and a network: fitted on the training part, saved, and used again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from recur.data.series import LastWindows, Part, Scaler, Windows, read_series
+from recur.data.series.partition import Partition
+from recur.errors import DataError, RunError
+from recur.run import FORMAT, RunFolder
+from recur.tasks.forecast import calibration
+from recur.tasks.forecast.setup import ForecastSetup
+from recur.tasks.series_reading import SeriesReading
+
+
+@pytest.fixture
+def table(seasonal_table: Callable[..., pl.DataFrame]) -> pl.DataFrame:
+    steps = 200
+    return seasonal_table(steps, series=2).with_columns(
+        pl.Series("warm", np.tile(np.arange(steps) % 5, 2) * 1.0),
+        pl.Series("day_type", (["work"] * (steps - 10) + ["holiday"] * 10) * 2),
+    )
+
+
+def fitted(table: Any, **options: Any) -> tuple[ForecastSetup, Any]:
+    return ForecastSetup.fit(read_series(table), history=24, horizon=6, **options)
+
+
+def test_everything_is_fitted_on_the_training_part(table: pl.DataFrame) -> None:
+    setup, split = fitted(table)
+    expected = Scaler.fit(split.train)
+    assert np.array_equal(setup.scaler.centre, expected.centre)
+    # Holidays come in the test part alone.
+    assert setup.schema.categories["day_type"] == ("work",)
+    assert split.test.panel.rows.codes[199, 0] == 0
+    assert (setup.season.steps, str(setup.frequency)) == (24, "1h")
+    changed = table.with_columns(
+        pl.when(pl.int_range(pl.len()).over("meter") >= 140).then(1e6).otherwise("load").alias("load")
+    )
+    other, _ = fitted(changed)
+    assert np.array_equal(other.scaler.centre, setup.scaler.centre)
+    assert other.season == setup.season
+
+
+def test_windows_are_those_of_the_data(table: pl.DataFrame) -> None:
+    setup, split = fitted(table, calendar=("hour",), scaling="robust")
+    assert setup.channels == ("load", "warm", "hour_sin", "hour_cos")
+    assert setup.future_channels == ("hour_sin", "hour_cos")
+    ours = setup.windows(split.valid, batch_size=500)
+    theirs = Windows(split.valid, history=24, horizon=6, batch_size=500, scaler=setup.scaler, calendar=("hour",))
+    assert ours.channels == theirs.channels == setup.channels
+    assert ours.future_channels == setup.future_channels
+    assert (next(iter(ours)).x == next(iter(theirs)).x).all()
+
+
+def test_a_short_part_keeps_the_least_history_of_the_training(seasonal_table: Callable[..., pl.DataFrame]) -> None:
+    setup, split = ForecastSetup.fit(read_series(seasonal_table(60)), history=100, horizon=2)
+    assert setup.least_history == 40
+    assert setup.windows(split.test, batch_size=8).least_history == 40
+
+
+def saved(setup: ForecastSetup, path: Path) -> RunFolder:
+    folder = RunFolder.create(path)
+    folder.write_json("config.json", {"format": FORMAT, "task": "forecast"})
+    setup.save(folder)
+    return folder
+
+
+@pytest.mark.parametrize("per_series", [True, False])
+def test_it_can_be_saved(table: pl.DataFrame, tmp_path: Path, per_series: bool) -> None:
+    path = tmp_path / "meters.csv"
+    table.write_csv(path)
+    reading = SeriesReading()
+    setup, _ = ForecastSetup.fit(
+        reading.first(path), history=24, horizon=6, per_series=per_series, reading=reading, path=str(path),
+        partition=Partition(valid=20, test=30),
+    )  # fmt: skip
+    again = ForecastSetup.load(saved(setup, tmp_path / "run"))
+    assert again.to_json() == setup.to_json()
+    assert (again.schema, again.frequency, again.season) == (setup.schema, setup.frequency, setup.season)
+    for name, tensor in setup.scaler.tensors().items():
+        assert (again.scaler.tensors()[name] == tensor).all()
+    split = again.own_data()
+    assert len(split.test) == 60
+    assert split.train.panel.schema.categories == setup.schema.categories
+    table.head(300).write_csv(path)
+    with pytest.raises(RunError, match=r"meters\.csv: is not what the model was trained on any more; put the data "):
+        again.own_data()
+
+
+def test_data_without_a_file_cannot_be_read_again(table: pl.DataFrame) -> None:
+    with pytest.raises(RunError, match=r"the run's own data were not in a file, so they cannot be read again"):
+        fitted(table)[0].own_data()
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda content: content.pop("history"), r"schema\.json: damaged: it lacks 'history'\.$"),
+        (lambda content: content.update(horizon="6"), r"damaged: horizon must be a whole number from 0 on, got '6'\.$"),
+        (lambda content: content.update(season={"length": 3}), r"schema\.json: damaged: .*unexpected keyword argument"),
+        (lambda content: content["scaler"].update(ids=[]), r"damaged: the saved scaler is damaged: centre must have "),
+        (lambda content: content.update(schema=None), r"schema\.json: damaged: "),
+        (lambda content: content["schema"].update(more=1), r"damaged: the schema of the series has the unknown entry"),
+    ],
+)
+def test_damage_is_told(table: pl.DataFrame, tmp_path: Path, damage: Callable[[Any], Any], said: str) -> None:
+    folder = saved(fitted(table)[0], tmp_path / "run")
+    content = folder.read_json("schema.json")
+    damage(content)
+    (folder.path / "schema.json").write_text(json.dumps(content))
+    with pytest.raises(RunError, match=said):
+        ForecastSetup.load(folder)
+
+
+def test_a_lost_scaler_is_told(table: pl.DataFrame, tmp_path: Path) -> None:
+    folder = saved(fitted(table)[0], tmp_path / "run")
+    (folder.path / "scaler.safetensors").write_bytes(b"nothing")
+    with pytest.raises(RunError, match=r"scaler\.safetensors: damaged: "):
+        ForecastSetup.load(folder)
+    (folder.path / "scaler.safetensors").unlink()
+    with pytest.raises(RunError, match=r"scaler\.safetensors: missing; the run is incomplete\.$"):
+        ForecastSetup.load(folder)
+
+
+def test_rows_for_the_future_are_made_where_nothing_is_known_of_it(table: pl.DataFrame) -> None:
+    setup, _ = fitted(table)
+    panel = setup.read(table.filter(pl.col("hour") < pl.datetime(2024, 1, 3)))
+    windows = setup.last_windows(panel, batch_size=8)
+    assert isinstance(windows, LastWindows)
+    assert windows.panel.lengths.tolist() == [54, 54]
+    batch = next(iter(windows))
+    assert batch.row.tolist() == [48, 102]
+    # They are made once: those that are there already are taken.
+    assert setup.last_windows(windows.panel, batch_size=8).panel is windows.panel
+
+
+def test_what_is_known_of_the_future_must_be_there(table: pl.DataFrame) -> None:
+    from recur.data.series import Columns
+
+    panel = read_series(table, Columns(targets="load", known_future="warm", past_only=()))
+    setup, _ = ForecastSetup.fit(panel, history=24, horizon=6)
+    with pytest.raises(DataError, match=r"has 0 rows after its last target, but the horizon is 6; give rows for the "):
+        setup.last_windows(setup.read(table), batch_size=8)
+    later = table.with_columns(
+        pl.when(pl.int_range(pl.len()).over("meter") >= 194).then(None).otherwise("load").alias("load")
+    )
+    batch = next(iter(setup.last_windows(setup.read(later), batch_size=8)))
+    assert batch.row.tolist() == [194, 394]
+    assert batch.future is not None
+    assert batch.future.shape[2] == len(setup.future_channels)
+
+
+def test_windows_to_calibrate_on_are_bounded(table: pl.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
+
+    setup, split = fitted(table)
+    whole = setup.calibration_windows(split.valid, batch_size=100)
+    assert whole is not None
+    assert whole.num_windows == 2 * 15
+    monkeypatch.setattr(calibration, "_MOST_SCORES", 6 * len(calibration.COVERAGES) * 10)
+    some = setup.calibration_windows(split.valid, batch_size=100)
+    assert some is not None
+    assert some.num_windows == 2 * 5
+    valid = split.valid
+    short = Part(panel=valid.panel, start=valid.start, stop=valid.start + 3, name="valid")
+    assert setup.calibration_windows(short, batch_size=100) is None
+
+
+@pytest.mark.parametrize(("options", "part"), [({"valid": 5}, "valid"), ({"test": 5}, "test")])
+def test_parts_that_no_window_fits_into_are_told_at_once(
+    table: pl.DataFrame, options: dict[str, float], part: str
+) -> None:
+    with pytest.raises(DataError, match=rf"^no window fits into the part '{part}': it needs 24 to read and 6 to tell"):
+        fitted(table, partition=Partition(**options))
+    setup, split = fitted(table, partition=Partition(valid=0, test=0))
+    assert len(split.valid) == len(split.test) == 0
+    assert setup.calibration_windows(split.valid, batch_size=8) is None

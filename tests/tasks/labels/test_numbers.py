@@ -1,0 +1,68 @@
+"""Figures of a regressor of series, by hand."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+import torch
+
+from recur.errors import DataError
+from recur.tasks.labels.numbers import judge_numbers, number_verdict
+from recur.tasks.labels.outcomes import SeriesOutcomes
+
+
+def outcomes_of(told: list[float], target: list[float], weight: list[float], is_bound: list[bool]) -> SeriesOutcomes:
+    return SeriesOutcomes(
+        output=torch.tensor(told),
+        target=torch.tensor(target),
+        weight=torch.tensor(weight),
+        is_bound=torch.tensor(is_bound),
+        series=torch.arange(len(told)),
+        row=torch.arange(len(told)),
+    )
+
+
+NAN = float("nan")
+MIXED = outcomes_of(
+    [10.0, 40.0, 7.0, 5.0, 9.0],
+    [20.0, 30.0, NAN, 8.0, 8.0],
+    [1.0, 2.0, 0.0, 1.0, 1.0],
+    [False, False, False, True, True],
+)
+
+
+def test_figures_by_hand() -> None:
+    figures = judge_numbers(MIXED, 20.0, is_life=True)
+    assert (figures.num_told, figures.num_bounds) == (2, 2)
+    # 5 lies below its bound of 8, 9 does not.
+    assert figures.bounds_broken == 0.5
+    assert figures.rmse == pytest.approx(10)
+    assert figures.mae == pytest.approx(10)
+    assert figures.bias == pytest.approx((-10 + 2 * 10) / 3)
+    # The weighted mean is 80 / 3; errors of it -20/3 and 10/3.
+    assert figures.explained == pytest.approx(1 - 100 / ((400 / 9 + 2 * 100 / 9) / 3))
+    assert figures.nasa == pytest.approx(math.expm1(10 / 13) + 2 * math.expm1(1))
+    assert figures.baseline_rmse == pytest.approx((2 * 100 / 3) ** 0.5)
+    assert json.loads(json.dumps(figures.to_json()))["num_told"] == 2
+
+
+def test_what_is_not_there_is_none() -> None:
+    figures = judge_numbers(outcomes_of([1.0, 2.0], [3.0, 3.0], [1.0, 1.0], [False, False]), 0.0)
+    assert (figures.nasa, figures.bounds_broken, figures.explained) == (None, None, None)
+
+
+def test_the_verdict_says_first_where_the_model_is_no_better() -> None:
+    assert number_verdict("test", judge_numbers(MIXED, 20.0, is_life=True)) == (
+        "the model does NOT beat always telling the training part's mean (8.165): RMSE 10 over 2 labels of the test "
+        "part, NASA's score 4.595."
+    )
+    assert number_verdict("valid", judge_numbers(MIXED, 0.0)) == (
+        "RMSE 10 over 2 labels of the valid part, against 27.08 by always telling the training part's mean."
+    )
+
+
+def test_nothing_to_judge_by_is_refused() -> None:
+    with pytest.raises(DataError, match=r"^no label counts, so that there is nothing to judge the regressor by\.$"):
+        judge_numbers(outcomes_of([1.0], [3.0], [1.0], [True]), 0.0)
