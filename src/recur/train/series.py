@@ -52,11 +52,14 @@ class SeriesJob(Job):
         Raises:
             OptionError: The items of a batch cannot be shared equally.
         """
+        options = gradient_options(self.training)
+        options["second_moment"] = self.training.second_moment
+        task = SeriesTask(network, averaging=self.training.averaging, **options)
         return Share(
-            task=SeriesTask(network, **gradient_options(self.training)),
+            task=task,
             batches=self.batches.shared(rank, count),
             carried=AgreedOrder(self.batches),
-            judge=lambda: self._judged(network),
+            judge=lambda: self._judged(task.kept),
             throughput=Throughput(unit=self.unit, count=lambda batch: len(batch.lengths)),
             has_unused_parameters=self.has_unused_parameters,
         )
