@@ -13,7 +13,7 @@ import pytest
 from rich.console import Console
 
 import recur
-from recur.data.series import Panel, Split, read_series
+from recur.data.series import Panel, Part, Split, Windows, read_series
 from recur.data.series.options import SeriesOptions
 from recur.errors import DataError, Interrupted, OptionError, RunError
 from recur.models.forecaster_options import ForecasterOptions
@@ -21,7 +21,7 @@ from recur.run import RunFolder
 from recur.tasks.forecast.season_choice import Season
 from recur.tasks.forecast.setup import ForecastSetup
 from recur.tasks.series_task import SeriesTask
-from recur.train.forecast import train_forecaster
+from recur.train.forecast import VALIDATION_WINDOWS, train_forecaster, validation_items
 from recur.train.forecast_preparation import choose_horizon, training_windows
 from recur.train.options import SeriesTrainingOptions
 from recur.train.resumption import resume
@@ -177,6 +177,18 @@ def test_training_windows_begin_at_all_hours_of_the_day(rows: int, stride: int) 
     starts = np.concatenate([batch.row.numpy() for batch in windows])
     assert set(np.diff(starts)) == {stride}
     assert len(set(starts % 24)) == 24
+
+
+@pytest.mark.parametrize(("series", "rows", "stride"), [(1, 900, 1), (100, 961, 25), (30_000, 6, 41)])
+def test_few_windows_of_all_series_are_judged_while_training(series: int, rows: int, stride: int) -> None:
+    panel = Panel.of_rows([str(number) for number in range(series)], [rows] * series, np.ones((series * rows, 1)))
+    windows = Windows(Part.whole(panel), history=1, horizon=1, batch_size=512)
+    season = Season(steps=24, why="")
+    items = validation_items(windows, season)
+    assert set(np.diff(items)) == {stride}
+    assert len(items) <= VALIDATION_WINDOWS
+    # What lies within a day is seen at all hours, not at one.
+    assert rows < 24 or len(set((windows.batch(items).row.numpy() % rows) % 24)) == 24
 
 
 @pytest.mark.parametrize(
