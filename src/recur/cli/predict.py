@@ -8,10 +8,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recur.cli.parser import CommandParser, Device, check_device, check_seed, given_options
+from recur.cli.handling.run_handling import handling_of, open_run
+from recur.cli.parser import CommandParser, Device, check_device, given_options
 from recur.data.text import check_found
 from recur.errors import OptionError, RunError
-from recur.run import RunFolder, write_atomic
+from recur.run import write_atomic
 
 if TYPE_CHECKING:
     import polars as pl
@@ -42,9 +43,9 @@ def build_parser() -> CommandParser:
     )
     parser.add_argument(
         "--levels",
-        type=str,
-        default="0.1,0.5,0.9",
-        help="probabilities of the quantiles, between 0 and 1, with commas between them",
+        type=str | None,
+        default=None,
+        help="probabilities of the quantiles, between 0 and 1, with commas between them; 0.1,0.5,0.9 if not given",
     )
     parser.add_argument("--paths", type=int | None, default=None, help="draw so many paths instead of quantiles")
     parser.add_argument("--seed", type=int | None, default=None, help="the same seed draws the same paths")
@@ -59,43 +60,18 @@ def build_parser() -> CommandParser:
 def run(arguments: Sequence[str]) -> int:
     """Run the command."""
     chosen = build_parser().parse_args(list(arguments))
-    given = given_options(arguments)
-    for name, needs_paths in (("seed", True), ("levels", False), ("uncalibrated", False)):
-        if name in given and (chosen.paths is not None) is not needs_paths:
-            why = "only paths are drawn; give --paths, too" if needs_paths else "paths have none; leave --paths out"
-            raise OptionError(f"{name}: {why}.")
-    check_seed(chosen.seed)
-    levels = _levels(chosen.levels)
+    chosen.levels = None if chosen.levels is None else _levels(chosen.levels)
     write = None if chosen.out is None else _writer(Path(chosen.out), overwrite=chosen.overwrite)
     # Before torch is imported, which takes seconds.
-    folder = RunFolder.open(chosen.run)
-    task = folder.config().get("task")
-    if task != "forecast":
-        hint = " To write text: recur generate." if task == "language" else ""
-        raise RunError(f"{folder.path}: is a run of task {task!r}, whose model does not predict series.{hint}")
+    folder, task = open_run(chosen.run, "predict", given_options(arguments))
+    handling = handling_of(task)
+    if handling.predict is None:
+        raise RunError(
+            f"{folder.path}: is a run of task {task!r}, whose model does not predict series. {handling.instead}"
+        )
     check_found([chosen.data])
     check_device(chosen.device)
-    from recur.cli.figures import plain_console
-    from recur.tasks.forecast.trained import TrainedForecaster
-
-    trained = TrainedForecaster.load(folder, device=chosen.device)
-    with plain_console(stderr=True).status("forecasting"):
-        if chosen.paths is None:
-            frame = trained.predict(
-                chosen.data,
-                horizon=chosen.horizon,
-                levels=levels,
-                use_calibration=not chosen.uncalibrated,
-                batch_size=chosen.batch_size,
-            )
-        else:
-            frame = trained.sample_paths(
-                chosen.data,
-                num_paths=chosen.paths,
-                horizon=chosen.horizon,
-                seed=chosen.seed,
-                batch_size=chosen.batch_size,
-            )
+    frame = handling.predict(folder, chosen)
     if write is None:
         _show(frame)
     else:
