@@ -58,7 +58,7 @@ TOY = Task(
     about="a toy that forecasts nothing",
     data="tables of numbers",
     options={"model": ToyOptions, "training": SeriesTrainingOptions},
-    recognises=lambda sources: f"{sources[0]} is a table" if all(holds_tables(name) for name in sources) else "",
+    recognises=lambda sources, given: f"{sources[0]} is a table" if all(holds_tables(name) for name in sources) else "",
     check=check_toy,
     train=f"{__name__}:train_toy",
     job=f"{__name__}:train_toy",
@@ -116,7 +116,7 @@ def test_files_that_are_none_are_left_to_the_parser(content: str, folder: Path) 
 
 def test_flags_are_the_options_without_a_value() -> None:
     found = flags_of([LanguageModelOptions, LanguageTrainingOptions, ToyOptions])
-    assert found == {"--residual", "--tied", "--vary-window", "--tensorboard", "--is-wide"}
+    assert found == {"--residual", "--tied", "--vary-window", "--tensorboard", "--no-report", "--is-wide"}
 
 
 # --- the choice -------------------------------------------------------------------------------------------------------

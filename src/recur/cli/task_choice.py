@@ -129,23 +129,21 @@ def choose_task(glance: Glance) -> tuple[str, str]:
     first = next(iter(TASKS))
     if not glance.data:
         return first, ""
-    candidates = _candidates(glance.given)
-    for name in candidates:
+    # Tasks that have the options come first, yet an option that is none of its task's is no reason to take another.
+    for name in dict.fromkeys([*_with_options(glance.given), *TASKS]):
         reason = TASKS[name].recognises(glance.data, glance.given)
         if reason:
             return name, reason
-    if len(candidates) < len(TASKS):
-        return candidates[0], "its options are given"
     return first, "no other task takes such data"
 
 
-def _candidates(given: Mapping[str, str]) -> list[str]:
-    """Return the tasks that have all those options that not every task has."""
-    options = {
-        name: {one.name for each in task.options.values() for one in fields(each)} for name, task in TASKS.items()
-    }
-    known = set(given) & set.union(*options.values())
-    return [name for name, own in options.items() if known <= own] or list(TASKS)
+def _with_options(given: Mapping[str, str]) -> list[str]:
+    """Return the tasks that have all the given options which any task has."""
+    options: dict[str, set[str]] = {}
+    for name, task in TASKS.items():
+        options[name] = {one.name for each in task.options.values() for one in fields(each)}
+    known = {option for option in given if any(option in own for own in options.values())}
+    return [name for name, own in options.items() if known <= own]
 
 
 def _task_of_run(path: str) -> str:

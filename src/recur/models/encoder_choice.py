@@ -33,7 +33,7 @@ def choose_encoder(options: Options, *, is_irregular: bool) -> tuple[Options, di
     return replace(options, time_input=value), {"time_input": reason}
 
 
-MANY, FEW_STEPS = 5, 50_000
+MANY, FEW_STEPS = 3, 50_000
 """Members of an ensemble where the training part has no more steps than this; then all of them take a minute or two."""
 
 LabelOptions = TypeVar("LabelOptions", bound=SeriesLabelOptions)
@@ -52,7 +52,7 @@ def choose_label_network(
     Example:
         >>> chosen, why = choose_label_network(SeriesLabelOptions(), is_irregular=False, num_steps=4_000)
         >>> chosen.members, why["members"]
-        (5, 'there is little to learn from, 4,000 steps')
+        (3, 'there is little to learn from, 4,000 steps')
     """
     options, reasons = choose_encoder(options, is_irregular=is_irregular)
     if options.members is not None:

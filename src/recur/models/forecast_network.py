@@ -89,8 +89,8 @@ class ForecastNetwork(nn.Module):
     def loss(self, batch: SeriesBatch) -> Tensor:
         """Return what training makes small, the mean of the head's loss, ().
 
-        Besides the steps after the window it counts those within, see `DirectForecast` and `AutoregressiveForecast`.
-        Weights of rows are known of the former alone; the latter all count as 1.
+        Besides the steps after the window it counts those within, see `DirectForecast` and `AutoregressiveForecast`,
+        each by its own weight.
 
         Raises:
             ValueError: The batch has another shape than the network was built for; or it has targets that are no

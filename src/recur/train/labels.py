@@ -7,7 +7,6 @@ from typing import Any
 
 from rich.console import Console
 
-from recur import report
 from recur.data.series.batches import SeriesBatches
 from recur.data.series.label_options import LabelOptions, NumberOptions
 from recur.models.series_ensemble import SeriesEnsemble
@@ -198,4 +197,3 @@ def _judge_best(run: RunFolder, kind: type[TrainedLabels], parts: Parts, device:
         finish_labels(run, trained, parts)
     finally:
         display.stop()
-    report.write_report(run)

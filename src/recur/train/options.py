@@ -95,6 +95,9 @@ class TrainingOptions:
     tensorboard: bool = False
     """Write TensorBoard event files into the run folder too."""
 
+    no_report: bool = False
+    """Leave out report.html and its pictures, which take some seconds."""
+
     def __post_init__(self) -> None:
         steps = ("max_epochs", "max_steps", "batch_size", "validate_every", "checkpoint_every")
         self._check_whole(1, *steps, or_none=True)

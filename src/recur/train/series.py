@@ -29,7 +29,7 @@ class SeriesJob(Job):
         batches: The training part, in an order of its own for each epoch; of all processes.
         judge: Judges the network, which is in evaluation mode and records no gradient, on the validation part. What it
             draws does not change the training.
-        judge_best: Judges the best weights on the held-out parts, writes `evaluation.json` and the report.
+        judge_best: Judges the best weights on the held-out parts and writes `evaluation.json`.
         unit: What an item of the batches is called.
         has_unused_parameters: Whether some parameters take no part in some steps, which several processes must know.
     """

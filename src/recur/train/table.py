@@ -126,7 +126,9 @@ def _why_labels(kind: Literal["classes", "numbers"], sources: Sequence[str], giv
     from recur.data.series.label_glance import glance_at_labels
 
     seen = glance_at_labels(sources[0], given.get("label"), form=given.get("form", "long"))
-    return "" if seen is None or seen.kind != kind else f"{sources[0]} has {seen.reason}"
+    if seen is None:
+        return "a label is named" if given.get("label") and kind == "classes" else ""
+    return f"{sources[0]} has {seen.reason}" if seen.kind == kind else ""
 
 
 def _check_labels(sources: Sequence[str], options: Mapping[str, Any]) -> None:

@@ -92,11 +92,12 @@ def finish_labels(folder: RunFolder, trained: TrainedLabels, parts: Parts) -> di
         held_out = trained.outcomes(parts.valid)
         if isinstance(trained, TrainedRegressor) or int((held_out.weight > 0).sum()) >= LEAST_TO_CALIBRATE:
             trained.calibrate(held_out)
-            trained.save_calibration(folder)
+    trained.save_calibration(folder)
     part = parts.test if len(parts.test) else parts.valid
     found = judge_labels(trained, part, only_last=_judges_last(trained, part))
     if part is parts.valid:
         found["notes"].append("there is no test part: the figures are of the validation part, and flatter.")
+    found["weights"] = folder.weights_checksum()
     folder.write_json(EVALUATION, found)
     return found
 
@@ -207,7 +208,7 @@ def _worst_classes(
 
 def _class_notes(trained: TrainedClassifier, outcomes: SeriesOutcomes) -> list[str]:
     found = _notes(outcomes)
-    if trained.temperature.value == 1:
+    if not trained.is_calibrated:
         found.append("the probabilities are the network's own: too few labels were held out to calibrate them.")
     absent = [name for name, count in zip(trained.classes, trained.setup.counts, strict=True) if not count]
     if absent:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -102,8 +103,11 @@ class TrainedLabels(ABC):
             raise RunError(f"{folder.path / 'config.json'}: damaged: model: {str(error).rstrip('.')}.") from error
         found = cls(with_weights(folder, lambda: build_network(options, setup)).to(device), setup, options)
         if folder.has(CALIBRATION):
+            tensors, said = folder.read_tensors_and_metadata(CALIBRATION)
             try:
-                found._take_calibration(folder.read_tensors(CALIBRATION))
+                # One that was made for other weights, before the training went on, says nothing of these.
+                if said.get("weights") == folder.weights_checksum():
+                    found._take_calibration(tensors)
             except (KeyError, ValueError) as error:
                 raise RunError(f"{folder.path / CALIBRATION}: damaged: {error}.") from error
         return found
@@ -118,8 +122,6 @@ class TrainedLabels(ABC):
         Raises:
             RunError: The folder exists, or cannot be written.
         """
-        from dataclasses import asdict
-
         folder = RunFolder.create(path, overwrite=overwrite)
         self.setup.save(folder)
         folder.save_weights(self.network.state_dict())
@@ -129,16 +131,23 @@ class TrainedLabels(ABC):
         return folder
 
     def save_calibration(self, folder: RunFolder) -> None:
-        """Write `calibration.safetensors` into a run folder that has the rest.
+        """Write `calibration.safetensors` into a run folder that has the rest; without a calibration delete it there.
+
+        It notes which weights it is of.
 
         Raises:
             RunError: It cannot be written.
         """
-        folder.write_tensors(CALIBRATION, self._calibration())
+        tensors = self._calibration()
+        if not tensors:
+            folder.delete(CALIBRATION)
+            return
+        weights = folder.weights_checksum()
+        folder.write_tensors(CALIBRATION, tensors, metadata=None if weights is None else {"weights": weights})
 
     @abstractmethod
     def _calibration(self) -> dict[str, Tensor]:
-        """Return what `_take_calibration` takes."""
+        """Return what `_take_calibration` takes; nothing where nothing was calibrated."""
 
     @abstractmethod
     def _take_calibration(self, saved: Mapping[str, Tensor]) -> None:
@@ -204,6 +213,7 @@ class TrainedClassifier(TrainedLabels):
         setup: As given.
         options: As given.
         temperature: What its logits are divided by.
+        is_calibrated: Whether that was fitted to held-out labels.
     """
 
     task = "classify"
@@ -211,7 +221,7 @@ class TrainedClassifier(TrainedLabels):
 
     def __init__(self, network: LabelNetwork, setup: LabelSetup, options: SeriesLabelOptions) -> None:
         super().__init__(network, setup, options)
-        self.temperature = Temperature()
+        self.temperature, self.is_calibrated = Temperature(), False
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -250,9 +260,11 @@ class TrainedClassifier(TrainedLabels):
 
     def calibrate(self, outcomes: SeriesOutcomes) -> None:
         """Set the temperature by held-out outcomes; arguments and errors as of `TrainedLabels.calibrate`."""
-        self.temperature = calibrate(outcomes)
+        self.temperature, self.is_calibrated = calibrate(outcomes), True
 
     def _calibration(self) -> dict[str, Tensor]:
+        if not self.is_calibrated:
+            return {}
         return {"temperature": torch.tensor(self.temperature.value, dtype=torch.float64)}
 
     def _take_calibration(self, saved: Mapping[str, Tensor]) -> None:
@@ -260,6 +272,7 @@ class TrainedClassifier(TrainedLabels):
         if not 0 < value < np.inf:
             raise ValueError(f"the temperature is {value}, expected a number above 0")
         self.temperature.load_state_dict({"value": value})
+        self.is_calibrated = True
 
 
 class TrainedRegressor(TrainedLabels):
@@ -346,7 +359,7 @@ class TrainedRegressor(TrainedLabels):
         self.errors = errors
 
     def _calibration(self) -> dict[str, Tensor]:
-        return {"errors": self.errors.contiguous()}
+        return {"errors": self.errors.contiguous()} if len(self.errors) else {}
 
     def _take_calibration(self, saved: Mapping[str, Tensor]) -> None:
         errors = saved["errors"]
