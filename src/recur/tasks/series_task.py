@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Protocol, Unpack, cast
 
 from torch import Tensor, nn
@@ -21,8 +21,8 @@ class SeriesNetwork(Protocol):
 class SeriesTask(GradientTask):
     """Trains a network with a method `loss(batch)` on windows of series, or on whole series.
 
-    Nothing is carried from batch to batch. With `max_ratio`, a module that the network calls `head` is its output
-    layer.
+    Nothing is carried from batch to batch. With `max_ratio`, a network says by a method `output_parameters()` which are
+    those of its output layer; one without it is bounded as a whole.
 
     Args:
         model: What to train, a `SeriesNetwork`.
@@ -41,9 +41,9 @@ class SeriesTask(GradientTask):
         super().__init__(model, **options)
 
     def unbounded(self) -> Iterable[nn.Parameter]:
-        """Return the parameters of the network's `head`."""
-        head = getattr(self.model, "head", None)
-        return head.parameters() if isinstance(head, nn.Module) else ()
+        """Return the network's `output_parameters()`; none where it has no such method."""
+        told: Callable[[], Iterable[nn.Parameter]] = getattr(self.model, "output_parameters", tuple)
+        return told()
 
     def training_step(self, batch: SeriesBatch, batch_idx: int) -> Tensor:
         """Return what is minimised over a batch, () float32."""

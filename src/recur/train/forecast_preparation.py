@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from recur.data.series import Panel, Split, Windows
+from recur.data.series import Assembly, Columns, Delimited, Panel, Split, Windows
 from recur.data.series.options import SeriesOptions
 from recur.errors import DataError, OptionError
 from recur.models.forecast_network import ForecastNetwork
@@ -59,7 +59,7 @@ def prepare(
     device = device_kind(training)
     display.start("reading the series")
     try:
-        reading = reading_of(series, is_in_file=path is not None)
+        reading = reading_of(series, data)
         panel = reading.first(data)
     finally:
         display.stop()
@@ -93,21 +93,41 @@ def prepare(
     return run, split
 
 
-def reading_of(series: SeriesOptions, *, is_in_file: bool) -> SeriesReading:
+def reading_of(series: SeriesOptions, data: Any) -> SeriesReading:
     """Return how the data are read.
 
     Args:
         series: As the user gave them.
-        is_in_file: Whether they are in a file or a folder, and not in memory.
+        data: In a file, a folder, or in memory.
+
+    Raises:
+        OptionError: An option would be ignored: of text, but the data are in no file; or the data were read already.
     """
-    columns, text = series.columns, series.text()
-    defaults = SeriesOptions()
+    columns, text, assembly = series.columns, series.text(), series.assembly()
+    # What says nothing is left away, for arrays and .ts files take none of these.
+    said = {
+        "text": None if text == Delimited() else text,
+        "columns": None if columns == Columns() else columns,
+        "assembly": None if assembly == Assembly() else assembly,
+        "form": None if series.form == "long" else series.form,
+    }
+    if said["text"] is not None and not isinstance(data, str | os.PathLike):
+        raise OptionError(
+            "separator, decimal_comma, encoding: say how a text file is cut into cells, but the data are not in a "
+            "file; leave them out."
+        )
+    given = next((name for name, value in said.items() if value is not None), None)
+    if isinstance(data, Panel) and given is not None:
+        options = {"columns": "the roles of columns", "assembly": "duplicates, frequency, gaps, zone and time_format"}
+        raise OptionError(
+            f"{options.get(given, given)}: say how data are read, but a Panel has been read already; leave them out, "
+            "or give them to read_series."
+        )
     return SeriesReading(
         form=series.form,
-        # What says nothing is left away, for arrays and .ts files take none of these.
-        columns=None if columns == defaults.columns else columns,
-        text=text if is_in_file and text != defaults.text() else None,
-        assembly=series.assembly(),
+        columns=columns if said["columns"] is not None else None,
+        text=text if said["text"] is not None else None,
+        assembly=assembly,
     )
 
 
@@ -153,6 +173,8 @@ def fit_setup(
     scaling = series.scaling or ("mean_abs" if options.head == "negative-binomial" else "standard")
     if options.head == "negative-binomial":
         _check_counts(panel, scaling)
+        if series.non_negative is False:
+            raise OptionError("non_negative is false, but head negative-binomial tells counts; leave one of them out.")
     setup, split = ForecastSetup.fit(
         panel,
         history=options.history,
@@ -162,6 +184,7 @@ def fit_setup(
         per_series=not series.scale_together,
         calendar=series.features,
         season=season,
+        non_negative=True if options.head == "negative-binomial" else series.non_negative,
         reading=reading,
         path=path,
     )

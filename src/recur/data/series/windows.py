@@ -36,6 +36,8 @@ class Windows(SeriesBatches):
         least_history: Steps that must be there to read; by default as many as `history`, but no more than the longest
             series of the part leaves beside the horizon.
         calendar: Which calendar features are added; None for those that make sense for the frequency, () for none.
+        time_unit: Adds a last feature, log(1 + δ / `time_unit`), where δ is the time since the row before (0 for the
+            first of a series), in the unit of a batch's times; None for none. It is known of the future, as times are.
         seed: Of the order of the windows in training; None for series by series in the order of time.
 
     Attributes:
@@ -66,6 +68,7 @@ class Windows(SeriesBatches):
         stride: int = 1,
         least_history: int | None = None,
         calendar: tuple[str, ...] | None = None,
+        time_unit: float | None = None,
         seed: int | None = None,
     ) -> None:
         for name, value in (("history", history), ("horizon", horizon), ("stride", stride)):
@@ -95,7 +98,7 @@ class Windows(SeriesBatches):
         if not has_target.any():
             raise DataError(f"no window of the part {part.name!r} has a target that is not missing.")
         self._row, self._series = rows[has_target], series[has_target]
-        self._gathering = Gathering(panel, scaler, calendar)
+        self._gathering = Gathering(panel, scaler, calendar, time_unit=time_unit)
         self.channels, self.future_channels = self._gathering.channels, self._gathering.future_channels
         self.num_windows = len(self._row)
         self._counts = _counts(part)
@@ -144,6 +147,7 @@ class LastWindows(SeriesBatches):
         batch_size: Series a batch has.
         scaler: As of `Windows`.
         calendar: As of `Windows`.
+        time_unit: As of `Windows`.
 
     Attributes:
         channels: As of `Windows`.
@@ -163,6 +167,7 @@ class LastWindows(SeriesBatches):
         batch_size: int,
         scaler: Scaler | None = None,
         calendar: tuple[str, ...] | None = None,
+        time_unit: float | None = None,
     ) -> None:
         for name, value in (("history", history), ("horizon", horizon)):
             if not is_whole(value, 1):
@@ -170,7 +175,7 @@ class LastWindows(SeriesBatches):
         if not panel.schema.targets:
             raise DataError("the series have no targets to forecast; name some with targets=.")
         self.panel, self.history, self.horizon = panel, history, horizon
-        self._gathering = Gathering(panel, scaler, calendar)
+        self._gathering = Gathering(panel, scaler, calendar, time_unit=time_unit)
         self.channels, self.future_channels = self._gathering.channels, self._gathering.future_channels
         present = np.flatnonzero(~np.isnan(panel.values[:, : len(panel.schema.targets)]).all(axis=1))
         self._row = panel.offsets[:-1].copy()

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
+import torch
 from torch import Tensor
 
 from recur.data.series import (
@@ -20,10 +22,12 @@ from recur.data.series import (
     Windows,
     seen_categories,
 )
+from recur.data.series.gathering import SINCE_LAST, elapsed, time_since_last
 from recur.data.series.partition import Partition
 from recur.data.series.scaling import Method
 from recur.data.series.split import last_targets
 from recur.errors import DataError, RunError
+from recur.kinds import is_number
 from recur.models.series_shape import SeriesShape
 from recur.run import RunFolder
 from recur.tasks.forecast.calibration import calibration_stride
@@ -32,6 +36,10 @@ from recur.tasks.series_reading import SeriesReading, fingerprint
 
 SCALER = "scaler.safetensors"
 """File of a run with the numbers of its scaler."""
+
+
+_OFTEN = 0.01
+"""Share of the targets that are 0, from which on 0 is taken for where they end."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,8 +68,11 @@ class ForecastSetup:
         horizon: Steps that it tells, P.
         least_history: Steps that must be there to read, as of `recur.data.series.Windows`.
         calendar: The calendar features that are added.
+        time_unit: Where steps are not equally far apart, the usual distance of two, in which the network is told how
+            long the step before is ago; None where all are.
         frequency: The step of all series; None where they have none or differ.
         season: After how many steps the rules that the model is measured by take the series to repeat, and why.
+        non_negative: Which targets are never below 0, so that nothing below is forecast of them.
         reading: How the data were read.
         partition: How they were cut into parts.
         source: Where they lie; None for data that were never in one place.
@@ -79,8 +90,10 @@ class ForecastSetup:
     horizon: int
     least_history: int
     calendar: tuple[str, ...]
+    time_unit: float | None
     frequency: Frequency | None
     season: Season
+    non_negative: tuple[bool, ...]
     reading: SeriesReading = field(default_factory=SeriesReading)
     partition: Partition = field(default_factory=Partition)
     source: Source | None = None
@@ -98,6 +111,7 @@ class ForecastSetup:
         per_series: bool = True,
         calendar: tuple[str, ...] | None = None,
         season: Season | None = None,
+        non_negative: bool | None = None,
         reading: SeriesReading | None = None,
         path: str | None = None,
     ) -> tuple[Self, Split]:
@@ -113,6 +127,8 @@ class ForecastSetup:
             per_series: As of `Scaler`.
             calendar: As of `Windows`.
             season: Of the training part, where it is known already; None to look for it.
+            non_negative: Whether all targets are never below 0; None for those of which nothing in the training part
+                is, and that are whole numbers there or 0 at least once in a hundred.
             reading: How the panel was read.
             path: The file or folder that it was read from.
 
@@ -125,6 +141,7 @@ class ForecastSetup:
         panel = panel.recoded(seen_categories(partition.of(panel).train))
         split = partition.of(panel)
         scaler = Scaler.fit(split.train, scaling, per_series=per_series)
+        time_unit = _time_unit(split.train, keeps_gaps=reading is not None and reading.assembly.gaps == "keep")
         windows = Windows(
             split.train,
             history=history,
@@ -141,8 +158,10 @@ class ForecastSetup:
             horizon=horizon,
             least_history=windows.least_history,
             calendar=_features(windows.channels[len(panel.schema.channels) :]),
+            time_unit=time_unit,
             frequency=panel.frequency,
             season=season or choose_season(split.train),
+            non_negative=_non_negative(split.train, non_negative),
             reading=reading or SeriesReading(),
             partition=partition,
             source=Source(path=None if path is None else str(Path(path).resolve()), fingerprint=found),
@@ -170,7 +189,17 @@ class ForecastSetup:
 
     @property
     def _calendar_channels(self) -> tuple[str, ...]:
-        return tuple(f"{name}_{part}" for name in self.calendar for part in ("sin", "cos"))
+        since = () if self.time_unit is None else (SINCE_LAST,)
+        return (*(f"{name}_{part}" for name in self.calendar for part in ("sin", "cos")), *since)
+
+    def bounded(self, values: Tensor) -> Tensor:
+        """Return what is said of the targets with nothing below 0 where they never are.
+
+        Args:
+            values: On the original scale, (B, P, C) or (B, P, C, Q).
+        """
+        least = torch.tensor([0.0 if never else -torch.inf for never in self.non_negative], dtype=values.dtype)
+        return torch.maximum(values, least.view(-1, *[1] * (values.dim() - 3)))
 
     # --- data ---
 
@@ -213,6 +242,7 @@ class ForecastSetup:
             stride=stride,
             least_history=self.least_history,
             calendar=self.calendar,
+            time_unit=self.time_unit,
             seed=seed,
         )
 
@@ -252,6 +282,7 @@ class ForecastSetup:
             batch_size=batch_size,
             scaler=self.scaler,
             calendar=self.calendar,
+            time_unit=self.time_unit,
         )
 
     # --- files ---
@@ -280,8 +311,10 @@ class ForecastSetup:
             "horizon": self.horizon,
             "least_history": self.least_history,
             "calendar": list(self.calendar),
+            "time_unit": self.time_unit,
             "frequency": None if frequency is None else [frequency.count, frequency.unit],
             "season": {"steps": self.season.steps, "why": self.season.why},
+            "non_negative": list(self.non_negative),
             "reading": self.reading.to_json(),
             "partition": self.partition.to_json(),
             "source": None
@@ -312,8 +345,10 @@ class ForecastSetup:
             scaler=scaler,
             **{name: _whole(name, content[name]) for name in ("history", "horizon", "least_history")},
             calendar=tuple(content["calendar"]),
+            time_unit=_unit(content["time_unit"]),
             frequency=None if frequency is None else Frequency(*frequency),
             season=Season(**content["season"]),
+            non_negative=_marks(content["non_negative"], len(content["schema"]["targets"])),
             reading=SeriesReading.from_json(content["reading"]),
             partition=Partition.from_json(content["partition"]),
             source=None if source is None else Source(**source),
@@ -324,6 +359,48 @@ def _whole(name: str, value: Any) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
         raise DataError(f"{name} must be a whole number from 0 on, got {value!r}")
     return value
+
+
+def _marks(values: Any, count: int) -> tuple[bool, ...]:
+    if not (isinstance(values, list) and len(values) == count and all(isinstance(value, bool) for value in values)):
+        raise DataError(f"non_negative must be true or false for each of the {count} targets, got {values!r}")
+    return tuple(values)
+
+
+def _non_negative(train: Part, asked: bool | None) -> tuple[bool, ...]:
+    """Return which targets are taken never to be below 0."""
+    num_targets = len(train.panel.schema.targets)
+    if asked is not None:
+        return (asked,) * num_targets
+    found = []
+    for column in range(num_targets):
+        values = train.panel.values[train.has_row, column]
+        values = values[~np.isnan(values)]
+        is_whole_or_often_zero = (values == np.round(values)).all() or np.mean(values == 0) >= _OFTEN
+        found.append(bool(len(values) and (values >= 0).all() and is_whole_or_often_zero))
+    return tuple(found)
+
+
+def _unit(value: Any) -> float | None:
+    if value is not None and not (is_number(value) and value > 0):
+        raise DataError(f"time_unit must be a number above 0, got {value!r}")
+    return None if value is None else float(value)
+
+
+def _time_unit(train: Part, *, keeps_gaps: bool) -> float | None:
+    """Return the median of the distances of two steps; None where the training part says that all are one step.
+
+    Args:
+        train: The training part, and nothing else is looked at.
+        keeps_gaps: Whether steps may be left out, be it that none is in the training part.
+    """
+    panel = train.panel
+    has_both = train.has_row & np.concatenate([[False], train.has_row[:-1]])
+    has_both[panel.offsets[:-1][panel.lengths > 0]] = False
+    distances = time_since_last(panel, elapsed(panel))[has_both]
+    if not keeps_gaps and None not in panel.frequencies and bool((distances == 1).all()):
+        return None
+    return float(np.median(distances)) if len(distances) else 1.0
 
 
 def _features(channels: tuple[str, ...]) -> tuple[str, ...]:

@@ -244,7 +244,8 @@ class TrainedForecaster:
                 quantiles = forecast.quantile(asked)
             else:
                 quantiles = calibration.quantiles(forecast, asked, size)
-            found.append(torch.cat([forecast.mean[..., None].double(), quantiles.double()], dim=-1)[:, :steps])
+            told = torch.cat([forecast.mean[..., None].double(), quantiles.double()], dim=-1)
+            found.append(self.setup.bounded(told)[:, :steps])
             place.append(torch.stack([batch.index, batch.row], dim=1))
         values = torch.cat(found).float().numpy()
         columns = {name: values[..., number] for number, name in enumerate(names)}
@@ -294,7 +295,8 @@ class TrainedForecaster:
         for batch in windows:
             with torch.inference_mode():
                 paths = draw(batch.to(self.device), num_paths, generator).cpu()
-            found.append(batch.unscaled(paths.permute(1, 2, 0, 3)).permute(0, 1, 3, 2)[:, :steps])
+            values = batch.unscaled(paths.permute(1, 2, 0, 3)).permute(0, 1, 3, 2)
+            found.append(self.setup.bounded(values)[:, :steps])
             place.append(torch.stack([batch.index, batch.row], dim=1))
         columns = {"path": np.arange(num_paths)[None, None, None], "value": torch.cat(found).float().numpy()}
         return self._frame(windows, torch.cat(place), steps, columns, data)
