@@ -146,6 +146,20 @@ def test_what_is_printed(csv: Path, tmp_path: Path) -> None:
     assert lines[3].startswith("windows  tells 20 steps (half of the 40 steps that a part to judge on has), reads ")
 
 
+def test_series_that_are_too_short_are_named(tmp_path: Path) -> None:
+    shown = io.StringIO()
+    values = np.random.default_rng(0).normal(size=(700, 1))
+    train_forecaster(
+        Panel.of_rows(["long", "longer", "brief"], [320, 360, 20], values),
+        out=tmp_path / "run",
+        series=SeriesOptions(horizon=12),
+        training=SeriesTrainingOptions(max_steps=1),
+        console=Console(file=shown, width=300),
+    )
+    (note,) = [line for line in shown.getvalue().splitlines() if line.startswith("note")]
+    assert note.startswith("note     nothing is learned from series brief: each window needs 48 steps to read and 12 to")
+
+
 def test_counts_are_not_centred(tmp_path: Path) -> None:
     counts = np.random.default_rng(0).poisson(1, 200)
     run = train_forecaster(

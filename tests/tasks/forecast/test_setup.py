@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 import torch
 
-from recur.data.series import Assembly, Columns, LastWindows, Part, Scaler, Windows, read_series
+from recur.data.series import Assembly, Columns, LastWindows, Panel, Part, Scaler, Windows, read_series
 from recur.data.series.partition import Partition
 from recur.errors import DataError, RunError
 from recur.run import FORMAT, RunFolder
@@ -127,6 +127,25 @@ def test_a_short_part_keeps_the_least_history_of_the_training(seasonal_table: Ca
     setup, split = ForecastSetup.fit(read_series(seasonal_table(60)), history=100, horizon=2)
     assert setup.least_history == 40
     assert setup.windows(split.test, batch_size=8).least_history == 40
+
+
+@pytest.mark.parametrize(
+    ("lengths", "least"),
+    [
+        # One long series must not leave out all others, of which 63 steps are trained on.
+        ([500, *[90] * 9], 63 - 24),
+        ([500] * 9 + [90], 48),
+        # Those that are too short for the horizon do not decide.
+        ([90, 20, 20, 20], 63 - 24),
+    ],
+)
+def test_most_series_have_windows(lengths: list[int], least: int) -> None:
+    values = np.random.default_rng(0).normal(size=(sum(lengths), 1))
+    panel = Panel.of_rows([str(number) for number in range(len(lengths))], lengths, values)
+    setup, split = ForecastSetup.fit(panel, history=48, horizon=24, partition=Partition(valid=0.3, test=0))
+    assert setup.least_history == least
+    left_out = setup.windows(split.train, batch_size=8).left_out
+    assert len(left_out) == sum(round(0.7 * length) < least + 24 for length in lengths)
 
 
 def saved(setup: ForecastSetup, path: Path) -> RunFolder:

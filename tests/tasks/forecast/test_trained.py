@@ -19,6 +19,8 @@ from torch import nn
 from recur.data.series import Columns, Split, panel_of_array, read_series
 from recur.errors import DataError, OptionError, RunError
 from recur.models.distributions import Point
+from recur.models.forecast_network import ForecastNetwork
+from recur.models.forecaster_options import ForecasterOptions
 from recur.run import RunFolder
 from recur.tasks.forecast.evaluation import judge_forecasts
 from recur.tasks.forecast.trained import TrainedForecaster
@@ -177,6 +179,16 @@ def test_what_is_known_of_the_future_is_needed(table: pl.DataFrame, linear_forec
     holed = ahead.with_columns(pl.when(place != 298).then("price").alias("price"))
     with pytest.raises(DataError, match=r"series 'm0': 'price' is missing at 2024-01-13T10:00:00\S*, but is known of "):
         trained.predict(holed)
+    # Of fewer steps no more must be known than of these, and they are told as they would be among all.
+    shape = trained.setup.shape
+    options = ForecasterOptions(
+        kind="encoder-decoder", history=24, hidden_size=4, head="gaussian", normalize="last", level=False
+    )
+    network = TrainedForecaster(ForecastNetwork(options, shape), trained.setup)
+    whole = network.predict(ahead).filter(pl.int_range(pl.len()).over("series_id") < 2)
+    assert network.predict(ahead.filter(place < 298), horizon=2).equals(whole)
+    with pytest.raises(DataError, match=r"has 1 rows after its last target, but the horizon is 2; give rows for the fut"):
+        network.predict(ahead.filter(place < 297), horizon=2)
     # A category that the training part did not have is none of them.
     assert len(trained.predict(ahead.with_columns(pl.lit("new").alias("kind")))) == 8
 

@@ -144,6 +144,8 @@ class LastWindows(SeriesBatches):
         panel: The series, with rows for the steps to tell.
         history: As of `Windows`; shorter series give what they have.
         horizon: As of `Windows`.
+        needed: The first of these steps, for which there must be rows with what is known of the future; all where None.
+            What is lacking after them counts as missing.
         batch_size: Series a batch has.
         scaler: As of `Windows`.
         calendar: As of `Windows`.
@@ -165,13 +167,16 @@ class LastWindows(SeriesBatches):
         history: int,
         horizon: int,
         batch_size: int,
+        needed: int | None = None,
         scaler: Scaler | None = None,
         calendar: tuple[str, ...] | None = None,
         time_unit: float | None = None,
     ) -> None:
-        for name, value in (("history", history), ("horizon", horizon)):
+        for name, value in (("history", history), ("horizon", horizon), ("needed", horizon if needed is None else needed)):
             if not is_whole(value, 1):
                 raise OptionError(f"{name}: expected a number of steps from 1 on, got {value!r}.")
+        if needed is not None and needed > horizon:
+            raise OptionError(f"needed: expected no more than the horizon, {horizon}, got {needed}.")
         if not panel.schema.targets:
             raise DataError("the series have no targets to forecast; name some with targets=.")
         self.panel, self.history, self.horizon = panel, history, horizon
@@ -183,12 +188,12 @@ class LastWindows(SeriesBatches):
         without = np.flatnonzero(self._row == panel.offsets[:-1])
         if len(without):
             raise DataError(f"series {panel.ids[int(without[0])]!r} has no target to go on from; leave it out.")
-        self._check_future()
+        self._check_future(horizon if needed is None else needed)
         super().__init__(len(panel), batch_size, None)
 
-    def _check_future(self) -> None:
+    def _check_future(self, needed: int) -> None:
         panel, schema = self.panel, self.panel.schema
-        short = np.flatnonzero(self._row + self.horizon > panel.offsets[1:])
+        short = np.flatnonzero(self._row + needed > panel.offsets[1:])
         if len(short):
             number = int(short[0])
             has = int(panel.offsets[number + 1] - self._row[number])
@@ -196,9 +201,9 @@ class LastWindows(SeriesBatches):
             what = f"with {', '.join(map(repr, ahead))}" if ahead else "or make them with panel.extended(horizon)"
             raise DataError(
                 f"series {panel.ids[number]!r} has {has} rows after its last target, but the horizon is "
-                f"{self.horizon}; give rows for the future {what}."
+                f"{needed}; give rows for the future {what}."
             )
-        rows, _ = spans(self._row, self._row + self.horizon, self.horizon)
+        rows, _ = spans(self._row, self._row + needed, needed)
         first = len(schema.targets) + len(schema.past_only)
         for column, name in enumerate(schema.known_future, first):
             self._refuse_missing(name, np.isnan(panel.values[rows, column]), rows)
@@ -238,7 +243,7 @@ def gather_windows(gathering: Gathering, row: Numbers, series: Numbers, history:
     panel, num_targets, num_known = gathering.panel, gathering.num_targets, gathering.num_known
     begin = np.maximum(row - history, panel.offsets[series])
     rows, inside = spans(begin, row, history)
-    ahead, is_ahead = spans(row, row + horizon, horizon)
+    ahead, is_ahead = spans(row, np.minimum(row + horizon, panel.offsets[series + 1]), horizon)
     centre, scale = gathering.scaling(series, begin, row)
     x, observed = gathering.numbers(rows, inside, centre, scale)
     later, is_known = gathering.numbers(ahead, is_ahead, centre, scale)

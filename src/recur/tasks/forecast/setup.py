@@ -121,7 +121,7 @@ class ForecastSetup:
             panel: The series; in those of the parts the categories are the ones that the training part has.
             history: As of `Windows`.
             horizon: As of `Windows`.
-            least_history: As of `Windows`.
+            least_history: As of `Windows`; None for as many as leave windows in half of the series.
             partition: How the panel is cut.
             scaling: The scaler's method.
             per_series: As of `Scaler`.
@@ -142,6 +142,8 @@ class ForecastSetup:
         split = partition.of(panel)
         scaler = Scaler.fit(split.train, scaling, per_series=per_series)
         time_unit = _time_unit(split.train, keeps_gaps=reading is not None and reading.assembly.gaps == "keep")
+        if least_history is None:
+            least_history = _least_history(split.train, history, horizon)
         windows = Windows(
             split.train,
             history=history,
@@ -259,7 +261,7 @@ class ForecastSetup:
         stride = calibration_stride(windows.num_windows, self.horizon, len(self.schema.targets))
         return windows if stride == 1 else self.windows(valid, batch_size=batch_size, stride=stride)
 
-    def last_windows(self, panel: Panel, *, batch_size: int) -> LastWindows:
+    def last_windows(self, panel: Panel, *, batch_size: int, steps: int | None = None) -> LastWindows:
         """Return the windows at the end of each series, where what comes next is to be told.
 
         Rows for the steps to tell are added where the panel lacks them, unless the model reads what is known of the
@@ -268,18 +270,23 @@ class ForecastSetup:
         Args:
             panel: As `read` returns it.
             batch_size: Series a batch has.
+            steps: How many of the horizon's steps are to be told; all where None.
 
         Raises:
             DataError: A series has no target to go on from; or rows lack what is known of the future, or have no step.
         """
-        schema = self.schema
-        if not (schema.known_future or schema.known_categorical) and _lacks_rows(panel, self.horizon):
+        schema, steps = self.schema, steps or self.horizon
+        has_all = not _lacks_rows(panel, steps)
+        can_count_on = has_all or not (schema.known_future or schema.known_categorical)
+        # Without a step to count on by, what comes after the rows that are needed is missing.
+        if can_count_on and _lacks_rows(panel, self.horizon) and not (has_all and None in panel.frequencies):
             panel = panel.extended(self.horizon)
         return LastWindows(
             panel,
             history=self.history,
             horizon=self.horizon,
             batch_size=batch_size,
+            needed=steps,
             scaler=self.scaler,
             calendar=self.calendar,
             time_unit=self.time_unit,
@@ -359,6 +366,15 @@ def _whole(name: str, value: Any) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
         raise DataError(f"{name} must be a whole number from 0 on, got {value!r}")
     return value
+
+
+def _least_history(train: Part, history: int, horizon: int) -> int:
+    """Return how many steps must be there to read, so that of half of the series there are windows to learn from."""
+    lengths = (train.stop - train.panel.offsets[:-1])[train.series]
+    usual = int(np.median(lengths)) - horizon
+    # Where half of the series are too short for the horizon itself, those that are not decide.
+    longest = int(lengths.max(initial=0)) - horizon
+    return max(1, min(history, usual if usual > 0 else longest))
 
 
 def _marks(values: Any, count: int) -> tuple[bool, ...]:

@@ -214,7 +214,8 @@ class TrainedForecaster:
 
         Data are read as those of the run were. A series that the training part did not have is scaled by its own
         history; one that is shorter than the network's history is read as far as it goes. Steps for which only the
-        future is known may follow the last target, and must where the model reads what is known of the future.
+        future is known may follow the last target; where the model reads what is known of the future there must be as
+        many as are to be told.
 
         Args:
             data: What `recur.data.series.read_series` takes: a file, a folder, any dataframe; or a panel.
@@ -311,7 +312,7 @@ class TrainedForecaster:
                 f"horizon: the model was trained to tell {self.setup.horizon} steps, not {steps}; train one with "
                 f"horizon {steps}."
             )
-        return steps, self.setup.last_windows(self.setup.read(data), batch_size=batch_size)
+        return steps, self.setup.last_windows(self.setup.read(data), batch_size=batch_size, steps=steps)
 
     def _frame(
         self, windows: LastWindows, place: Tensor, steps: int, columns: Mapping[str, np.ndarray[Any, Any]], data: Any
