@@ -157,7 +157,7 @@ def test_series_that_are_too_short_are_named(tmp_path: Path) -> None:
         console=Console(file=shown, width=300),
     )
     (note,) = [line for line in shown.getvalue().splitlines() if line.startswith("note")]
-    assert note.startswith("note     nothing is learned from series brief: each window needs 48 steps to read and 12 to")
+    assert note.startswith("note     nothing is learned from series brief: each window needs 48 steps to read and 12 ")
 
 
 def test_counts_are_not_centred(tmp_path: Path) -> None:

@@ -172,10 +172,11 @@ class LastWindows(SeriesBatches):
         calendar: tuple[str, ...] | None = None,
         time_unit: float | None = None,
     ) -> None:
-        for name, value in (("history", history), ("horizon", horizon), ("needed", horizon if needed is None else needed)):
+        needed = horizon if needed is None else needed
+        for name, value in (("history", history), ("horizon", horizon), ("needed", needed)):
             if not is_whole(value, 1):
                 raise OptionError(f"{name}: expected a number of steps from 1 on, got {value!r}.")
-        if needed is not None and needed > horizon:
+        if needed > horizon:
             raise OptionError(f"needed: expected no more than the horizon, {horizon}, got {needed}.")
         if not panel.schema.targets:
             raise DataError("the series have no targets to forecast; name some with targets=.")
@@ -188,7 +189,7 @@ class LastWindows(SeriesBatches):
         without = np.flatnonzero(self._row == panel.offsets[:-1])
         if len(without):
             raise DataError(f"series {panel.ids[int(without[0])]!r} has no target to go on from; leave it out.")
-        self._check_future(horizon if needed is None else needed)
+        self._check_future(needed)
         super().__init__(len(panel), batch_size, None)
 
     def _check_future(self, needed: int) -> None:
