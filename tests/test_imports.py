@@ -30,6 +30,7 @@ ALLOWED: dict[str, set[str]] = {
         "score",
         "calibration",
     },
+    "estimators": {"train", "tasks", "models", "data", "report"},
     "train": {"tasks", "models", "data", "decode", "gradients", "report", "score", "calibration"},
     "tasks": {"models", "data", "decode", "gradients", "score", "calibration"},
     "models": {"nn", "score"},
@@ -52,7 +53,7 @@ ALLOWED: dict[str, set[str]] = {
     "wording": set(),
     "__main__": {"cli"},
     # Lazy names of the whole library.
-    "__init__": {"nn", "models", "tasks", "train"},
+    "__init__": {"nn", "models", "tasks", "train", "estimators"},
 }
 
 

@@ -116,7 +116,7 @@ def test_files_that_are_none_are_left_to_the_parser(content: str, folder: Path) 
 
 def test_flags_are_the_options_without_a_value() -> None:
     found = flags_of([LanguageModelOptions, LanguageTrainingOptions, ToyOptions])
-    assert found == {"--residual", "--tied", "--vary-window", "--tensorboard", "--is-wide"}
+    assert found == {"--residual", "--tied", "--vary-window", "--tensorboard", "--no-report", "--is-wide"}
 
 
 # --- the choice -------------------------------------------------------------------------------------------------------

@@ -51,13 +51,15 @@ def trained(data: Any, out: Path, **training: Any) -> RunFolder:
         out=out,
         series=SeriesOptions(horizon=6),
         model=MODEL,
-        training=SeriesTrainingOptions(**({"max_steps": 12, "validate_every": 6, "batch_size": 16} | training)),
+        training=SeriesTrainingOptions(
+            **({"max_steps": 12, "validate_every": 6, "batch_size": 16, "no_report": True} | training)
+        ),
         console=QUIET,
     )
 
 
 def test_a_run_has_all_that_its_users_need(csv: Path, tmp_path: Path) -> None:
-    run = trained(csv, tmp_path / "run")
+    run = trained(csv, tmp_path / "run", no_report=False)
     assert run.config()["task"] == "forecast"
     assert run.config()["model"]["history"] == 16
     found = run.read_json("forecast_evaluation.json")
@@ -75,13 +77,19 @@ def test_a_run_has_all_that_its_users_need(csv: Path, tmp_path: Path) -> None:
     assert forecast["time"][0] == pl.read_csv(csv, try_parse_dates=True)["time"][-1] + np.timedelta64(1, "h").item()
 
 
+def test_the_report_can_be_left_out(csv: Path, tmp_path: Path) -> None:
+    run = trained(csv, tmp_path / "run", no_report=True)
+    assert run.has("forecast_evaluation.json")
+    assert not list(run.path.glob("*.html")) + list(run.path.glob("*.png"))
+
+
 def test_what_is_learned_beats_the_rules(tmp_path: Path) -> None:
     run = train_forecaster(
         table(1500),
         out=tmp_path / "run",
         series=SeriesOptions(horizon=4),
         model=ForecasterOptions(hidden_size=16),
-        training=SeriesTrainingOptions(max_steps=400, learning_rate=0.005),
+        training=SeriesTrainingOptions(max_steps=400, learning_rate=0.005, no_report=True),
         console=QUIET,
     )
     found = run.read_json("forecast_evaluation.json")
@@ -136,7 +144,7 @@ def test_what_is_printed(csv: Path, tmp_path: Path) -> None:
     train_forecaster(
         csv,
         out=tmp_path / "run",
-        training=SeriesTrainingOptions(max_steps=2),
+        training=SeriesTrainingOptions(max_steps=2, no_report=True),
         console=Console(file=shown, width=200),
     )
     lines = shown.getvalue().splitlines()
@@ -167,7 +175,7 @@ def test_counts_are_not_centred(tmp_path: Path) -> None:
         out=tmp_path / "run",
         series=SeriesOptions(horizon=3),
         model=ForecasterOptions(head="negative-binomial", kind="autoregressive", hidden_size=4, num_paths=20),
-        training=SeriesTrainingOptions(max_steps=2),
+        training=SeriesTrainingOptions(max_steps=2, no_report=True),
         console=QUIET,
     )
     assert run.read_json("schema.json")["scaler"]["method"] == "mean_abs"

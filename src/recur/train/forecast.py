@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
-from recur import report
 from recur.data.series import Split, Windows
 from recur.data.series.files import one_source
 from recur.data.series.options import SeriesOptions
@@ -154,4 +153,3 @@ def _judge_best(run: RunFolder, split: Split, device: str, display: Display) -> 
         progress=lambda done, total: display.advance(done / max(total, 1), f"{done:,} of {total:,} windows"),
     )
     display.stop()
-    report.write_report(run)

@@ -3,79 +3,49 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any, Self
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from recur.data.series import (
-    Frequency,
     LastWindows,
     Panel,
     Part,
     Scaler,
-    Schema,
     Split,
     Windows,
     seen_categories,
 )
-from recur.data.series.gathering import SINCE_LAST, elapsed, time_since_last
+from recur.data.series.gathering import SINCE_LAST
 from recur.data.series.partition import Partition
 from recur.data.series.scaling import Method
 from recur.data.series.split import last_targets
-from recur.errors import DataError, RunError
+from recur.errors import DataError
 from recur.kinds import is_number
 from recur.models.series_shape import SeriesShape
-from recur.run import RunFolder
 from recur.tasks.forecast.calibration import calibration_stride
 from recur.tasks.forecast.season_choice import Season, choose_season
-from recur.tasks.series_reading import SeriesReading, fingerprint
-
-SCALER = "scaler.safetensors"
-"""File of a run with the numbers of its scaler."""
-
-
-_OFTEN = 0.01
-"""Share of the targets that are 0, from which on 0 is taken for where they end."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Source:
-    """Where the data of a run lie, and by what they are recognised.
-
-    Attributes:
-        path: Of the file or folder; None where the data were not in one.
-        fingerprint: Of the series, as `recur.tasks.series_reading.fingerprint` tells it.
-    """
-
-    path: str | None
-    fingerprint: str
+from recur.tasks.forecast.training_part import find_non_negative, find_time_unit, least_history_of
+from recur.tasks.series_reading import SeriesReading
+from recur.tasks.series_setup import SeriesSetup, Source, checked_whole
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class ForecastSetup:
+class ForecastSetup(SeriesSetup):
     """How a run's data become what its network reads: saved with it, it does the same with other data.
 
-    `schema.json` holds it but for the numbers of the scaler, which are in `scaler.safetensors`.
+    The attributes that it does not name are those of `SeriesSetup`.
 
     Attributes:
-        schema: What the columns are for, with the categories of the training part and the zone of the clock.
-        scaler: Fitted on the training part.
         history: Steps that the network reads at most, T.
         horizon: Steps that it tells, P.
         least_history: Steps that must be there to read, as of `recur.data.series.Windows`.
-        calendar: The calendar features that are added.
         time_unit: Where steps are not equally far apart, the usual distance of two, in which the network is told how
             long the step before is ago; None where all are.
-        frequency: The step of all series; None where they have none or differ.
         season: After how many steps the rules that the model is measured by take the series to repeat, and why.
         non_negative: Which targets are never below 0, so that nothing below is forecast of them.
-        reading: How the data were read.
-        partition: How they were cut into parts.
-        source: Where they lie; None for data that were never in one place.
 
     Example:
         >>> panel = Panel.of_rows(["a"], [20], [[float(step % 4)] for step in range(20)])
@@ -84,19 +54,12 @@ class ForecastSetup:
         (('y',), 1, 2)
     """
 
-    schema: Schema
-    scaler: Scaler
     history: int
     horizon: int
     least_history: int
-    calendar: tuple[str, ...]
     time_unit: float | None
-    frequency: Frequency | None
     season: Season
     non_negative: tuple[bool, ...]
-    reading: SeriesReading = field(default_factory=SeriesReading)
-    partition: Partition = field(default_factory=Partition)
-    source: Source | None = None
 
     @classmethod
     def fit(
@@ -137,13 +100,13 @@ class ForecastSetup:
             DataError: There are no targets, or no window fits into a part that has rows.
         """
         partition = partition or Partition()
-        found = fingerprint(panel)
+        source = Source.of(panel, path)
         panel = panel.recoded(seen_categories(partition.of(panel).train))
         split = partition.of(panel)
         scaler = Scaler.fit(split.train, scaling, per_series=per_series)
-        time_unit = _time_unit(split.train, keeps_gaps=reading is not None and reading.assembly.gaps == "keep")
+        time_unit = find_time_unit(split.train, keeps_gaps=reading is not None and reading.assembly.gaps == "keep")
         if least_history is None:
-            least_history = _least_history(split.train, history, horizon)
+            least_history = least_history_of(split.train, history, horizon)
         windows = Windows(
             split.train,
             history=history,
@@ -163,21 +126,16 @@ class ForecastSetup:
             time_unit=time_unit,
             frequency=panel.frequency,
             season=season or choose_season(split.train),
-            non_negative=_non_negative(split.train, non_negative),
+            non_negative=find_non_negative(split.train, non_negative),
             reading=reading or SeriesReading(),
             partition=partition,
-            source=Source(path=None if path is None else str(Path(path).resolve()), fingerprint=found),
+            source=source,
         )
         for part in (split.valid, split.test):
             if len(part):
                 # What cannot be judged in the end is better told before a training than after it.
                 setup.windows(part, batch_size=1)
         return setup, split
-
-    @property
-    def channels(self) -> tuple[str, ...]:
-        """Names of the features of a batch's `x`."""
-        return (*self.schema.channels, *self._calendar_channels)
 
     @property
     def future_channels(self) -> tuple[str, ...]:
@@ -205,29 +163,14 @@ class ForecastSetup:
 
     # --- data ---
 
-    def read(self, data: Any) -> Panel:
-        """Return data read as those of the run were: the same columns, categories, step and clock.
-
-        Arguments and errors are those of `SeriesReading.again`.
-        """
-        return self.reading.again(data, self.schema, self.frequency)
-
     def own_data(self) -> Split:
         """Return the parts of the run's own data, read again.
 
         Raises:
-            RunError: They were not in a file, or have changed since.
-            DataError: They cannot be read any more.
+            RunError: As of `own_panel`.
+            DataError: As of `own_panel`.
         """
-        if self.source is None or self.source.path is None:
-            raise RunError("the run's own data were not in a file, so they cannot be read again; give the data.")
-        panel = self.reading.first(self.source.path)
-        if fingerprint(panel) != self.source.fingerprint:
-            raise RunError(
-                f"{self.source.path}: is not what the model was trained on any more; put the data back, or give the "
-                "data to be judged on."
-            )
-        return self.parts(panel)
+        return self.parts(self.own_panel())
 
     def parts(self, panel: Panel) -> Split:
         """Return the parts of the run's own data, as they were first read."""
@@ -294,87 +237,25 @@ class ForecastSetup:
 
     # --- files ---
 
-    def save(self, folder: RunFolder) -> None:
-        """Write `schema.json` and `scaler.safetensors`.
-
-        Raises:
-            RunError: They cannot be written.
-        """
-        for name, content in self.tensors().items():
-            folder.write_tensors(name, content)
-        folder.write_json("schema.json", self.to_json())
-
-    def tensors(self) -> dict[str, dict[str, Tensor]]:
-        """Return the numbers of the scaler, by the name of their file."""
-        return {SCALER: {name: tensor.contiguous() for name, tensor in self.scaler.tensors().items()}}
-
-    def to_json(self) -> dict[str, Any]:
-        """Return all but the numbers of the scaler."""
-        frequency = self.frequency
+    def _own_entries(self) -> dict[str, Any]:
         return {
-            "schema": self.schema.to_json(),
-            "scaler": self.scaler.to_json(),
             "history": self.history,
             "horizon": self.horizon,
             "least_history": self.least_history,
-            "calendar": list(self.calendar),
-            "time_unit": self.time_unit,
-            "frequency": None if frequency is None else [frequency.count, frequency.unit],
             "season": {"steps": self.season.steps, "why": self.season.why},
+            "time_unit": self.time_unit,
             "non_negative": list(self.non_negative),
-            "reading": self.reading.to_json(),
-            "partition": self.partition.to_json(),
-            "source": None
-            if self.source is None
-            else {"path": self.source.path, "fingerprint": self.source.fingerprint},
         }
 
     @classmethod
-    def load(cls, folder: RunFolder) -> Self:
-        """Return the setup of a run.
-
-        Raises:
-            RunError: A file is missing or damaged.
-        """
-        content = folder.read_json("schema.json")
-        tensors = folder.read_tensors(SCALER)
-        try:
-            return cls._of(content, Scaler.from_saved(content["scaler"], tensors))
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            said = f"it lacks {error}" if isinstance(error, KeyError) else str(error).rstrip(".")
-            raise RunError(f"{folder.path / 'schema.json'}: damaged: {said}.") from error
-
-    @classmethod
-    def _of(cls, content: Mapping[str, Any], scaler: Scaler) -> Self:
-        frequency, source = content["frequency"], content["source"]
-        return cls(
-            schema=Schema.from_json(content["schema"]),
-            scaler=scaler,
-            **{name: _whole(name, content[name]) for name in ("history", "horizon", "least_history")},
-            calendar=tuple(content["calendar"]),
-            time_unit=_unit(content["time_unit"]),
-            frequency=None if frequency is None else Frequency(*frequency),
-            season=Season(**content["season"]),
-            non_negative=_marks(content["non_negative"], len(content["schema"]["targets"])),
-            reading=SeriesReading.from_json(content["reading"]),
-            partition=Partition.from_json(content["partition"]),
-            source=None if source is None else Source(**source),
-        )
-
-
-def _whole(name: str, value: Any) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise DataError(f"{name} must be a whole number from 0 on, got {value!r}")
-    return value
-
-
-def _least_history(train: Part, history: int, horizon: int) -> int:
-    """Return how many steps must be there to read, so that of half of the series there are windows to learn from."""
-    lengths = (train.stop - train.panel.offsets[:-1])[train.series]
-    usual = int(np.median(lengths)) - horizon
-    # Where half of the series are too short for the horizon itself, those that are not decide.
-    longest = int(lengths.max(initial=0)) - horizon
-    return max(1, min(history, usual if usual > 0 else longest))
+    def _of_entries(cls, content: Mapping[str, Any]) -> dict[str, Any]:
+        sizes = {name: checked_whole(name, content[name]) for name in ("history", "horizon", "least_history")}
+        return {
+            **sizes,
+            "season": Season(**content["season"]),
+            "time_unit": _unit(content["time_unit"]),
+            "non_negative": _marks(content["non_negative"], len(content["schema"]["targets"])),
+        }
 
 
 def _marks(values: Any, count: int) -> tuple[bool, ...]:
@@ -383,40 +264,10 @@ def _marks(values: Any, count: int) -> tuple[bool, ...]:
     return tuple(values)
 
 
-def _non_negative(train: Part, asked: bool | None) -> tuple[bool, ...]:
-    """Return which targets are taken never to be below 0."""
-    num_targets = len(train.panel.schema.targets)
-    if asked is not None:
-        return (asked,) * num_targets
-    found = []
-    for column in range(num_targets):
-        values = train.panel.values[train.has_row, column]
-        values = values[~np.isnan(values)]
-        is_whole_or_often_zero = (values == np.round(values)).all() or np.mean(values == 0) >= _OFTEN
-        found.append(bool(len(values) and (values >= 0).all() and is_whole_or_often_zero))
-    return tuple(found)
-
-
 def _unit(value: Any) -> float | None:
     if value is not None and not (is_number(value) and value > 0):
         raise DataError(f"time_unit must be a number above 0, got {value!r}")
     return None if value is None else float(value)
-
-
-def _time_unit(train: Part, *, keeps_gaps: bool) -> float | None:
-    """Return the median of the distances of two steps; None where the training part says that all are one step.
-
-    Args:
-        train: The training part, and nothing else is looked at.
-        keeps_gaps: Whether steps may be left out, be it that none is in the training part.
-    """
-    panel = train.panel
-    has_both = train.has_row & np.concatenate([[False], train.has_row[:-1]])
-    has_both[panel.offsets[:-1][panel.lengths > 0]] = False
-    distances = time_since_last(panel, elapsed(panel))[has_both]
-    if not keeps_gaps and None not in panel.frequencies and bool((distances == 1).all()):
-        return None
-    return float(np.median(distances)) if len(distances) else 1.0
 
 
 def _features(channels: tuple[str, ...]) -> tuple[str, ...]:
