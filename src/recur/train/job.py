@@ -139,6 +139,11 @@ class Job(ABC):
     run: RunFolder
     training: TrainingOptions
 
+    @property
+    def way_on(self) -> str:
+        """What to do to go on with the training when it is interrupted."""
+        return f"recur train --resume {self.run.path}"
+
     @abstractmethod
     def network(self) -> nn.Module:
         """Return the network with freshly drawn weights; the seed was set just before."""
