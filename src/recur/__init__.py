@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from recur.models.language import LanguageModel as LanguageModel
     from recur.nn.accelerate import accelerate as accelerate
     from recur.nn.accelerate import decelerate as decelerate
+    from recur.plots.plotting import plot as plot
     from recur.tasks.forecast.trained import TrainedForecaster as TrainedForecaster
     from recur.tasks.language.trained import TrainedLanguageModel as TrainedLanguageModel
     from recur.tasks.loading import load as load
@@ -31,6 +32,7 @@ __all__ = [
     "decelerate",
     "load",
     "nn",
+    "plot",
     "train_forecaster",
     "train_language_model",
 ]
@@ -44,6 +46,7 @@ __getattr__ = lazy_names(
         "LanguageModel": ".models.language",
         "TrainedLanguageModel": ".tasks.language.trained",
         "TrainedForecaster": ".tasks.forecast.trained",
+        "plot": ".plots.plotting",
         "Forecaster": ".estimators.forecaster",
         "load": ".tasks.loading",
         "train_forecaster": ".train.forecast",
