@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from functools import partial
@@ -15,7 +14,6 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from recur.data.series import Split, Windows
-from recur.data.series.files import one_source
 from recur.data.series.options import SeriesOptions
 from recur.models.forecast_network import ForecastNetwork
 from recur.models.forecaster_options import ForecasterOptions
@@ -32,6 +30,7 @@ from recur.train.job import Job, Judged, given_or_default, stored_options
 from recur.train.options import SeriesTrainingOptions
 from recur.train.preparation import device_kind
 from recur.train.series import SeriesJob
+from recur.train.series_preparation import one_source
 
 VALIDATION_WINDOWS = 4_000
 """Windows of the validation part that are judged while training; all of them at the end."""
@@ -70,7 +69,7 @@ def train_forecaster(
         Interrupted: Ctrl-C; a checkpoint is saved.
         TypeError: Options are of another kind.
     """
-    source = _only(data)
+    source = one_source(data)
     chosen = (
         given_or_default(series, SeriesOptions),
         given_or_default(model, ForecasterOptions),
@@ -106,7 +105,7 @@ def open_job(run: RunFolder, display: Display, data: Any = None) -> SeriesJob | 
     display.start("reading the series")
     try:
         setup = ForecastSetup.load(run)
-        split = setup.own_data(_only(data))
+        split = setup.own_data(one_source(data))
     finally:
         display.stop()
     return _job(run, setup, split)
@@ -185,16 +184,6 @@ def _open_member(
     folder.write_json("config.json", config)
     folder.forget_metrics_after(checkpoint.step_of(folder))
     return folder
-
-
-def _only(data: Any) -> Any:
-    """Return what is to be read, of a list of one name too.
-
-    Raises:
-        OptionError: There are several names, or none.
-    """
-    is_names = isinstance(data, list) and all(isinstance(name, str | os.PathLike) for name in data)
-    return one_source(data) if is_names else data
 
 
 def validation_items(windows: Windows, season: Season) -> NDArray[np.int64]:
