@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import forecast_peers
 import forecasts
 import layer_costs
 import layer_linear
@@ -42,6 +43,7 @@ BENCHMARKS: dict[str, Callable[[], Iterable[dict[str, Any]]]] = {
     "series_step": lambda: series_step.step(blocks=7, steps=500),
     "whole_training": lambda: [main_job.whole_training(Job(), steps=600, repeats=2)],
     "forecasts": forecasts.dust,
+    "forecast_peers": forecast_peers.training,
     "series_labels": series_labels.labels,
     "quality": lambda: quality.tinyshakespeare(3.0),
     "quality_bfloat16": lambda: quality.bfloat16(600),
@@ -86,6 +88,7 @@ LONG = (
     "layers_linear_grid",
     "long_sequences",
     "forecasts",
+    "forecast_peers",
     "series_labels",
     *[name for name in BENCHMARKS if name.startswith("memory_")],
 )
@@ -93,6 +96,7 @@ LONG = (
 
 NEED_DATA = (
     "forecasts",
+    "forecast_peers",
     "series_labels",
     "quality",
     "quality_bfloat16",

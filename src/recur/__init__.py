@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from recur.models.language import LanguageModel as LanguageModel
     from recur.nn.accelerate import accelerate as accelerate
     from recur.nn.accelerate import decelerate as decelerate
+    from recur.plots.plotting import plot as plot
     from recur.tasks.forecast.trained import TrainedForecaster as TrainedForecaster
     from recur.tasks.labels.trained import TrainedClassifier as TrainedClassifier
     from recur.tasks.labels.trained import TrainedRegressor as TrainedRegressor
@@ -37,6 +38,7 @@ __all__ = [
     "decelerate",
     "load",
     "nn",
+    "plot",
     "train_classifier",
     "train_forecaster",
     "train_language_model",
@@ -52,6 +54,7 @@ __getattr__ = lazy_names(
         "LanguageModel": ".models.language",
         "TrainedLanguageModel": ".tasks.language.trained",
         "TrainedForecaster": ".tasks.forecast.trained",
+        "plot": ".plots.plotting",
         "TrainedClassifier": ".tasks.labels.trained",
         "TrainedRegressor": ".tasks.labels.trained",
         "Forecaster": ".estimators.forecaster",
