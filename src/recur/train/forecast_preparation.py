@@ -12,6 +12,7 @@ import torch
 
 from recur.data.series import Panel, Split, Windows
 from recur.data.series.batches import check_sharing
+from recur.data.series.leaks import check_leaks
 from recur.data.series.options import SeriesOptions
 from recur.errors import DataError, OptionError
 from recur.models.forecaster_choice import choose_forecaster
@@ -128,6 +129,7 @@ def fit_setup(
     horizon = series.horizon
     if horizon is None:
         horizon, reasons["horizon"] = choose_horizon(split, season)
+    check_leaks(panel, horizon)
     num_targets = len(panel.schema.targets)
     longest = int((split.train.stop - split.train.start).max())
     num_values = int(np.count_nonzero(~np.isnan(panel.values[split.train.has_row, :num_targets])))
