@@ -15,9 +15,11 @@ if TYPE_CHECKING:
     from recur.models.language import LanguageModel as LanguageModel
     from recur.nn.accelerate import accelerate as accelerate
     from recur.nn.accelerate import decelerate as decelerate
+    from recur.tasks.detect.trained import TrainedDetector as TrainedDetector
     from recur.tasks.forecast.trained import TrainedForecaster as TrainedForecaster
     from recur.tasks.language.trained import TrainedLanguageModel as TrainedLanguageModel
     from recur.tasks.loading import load as load
+    from recur.train.detect import train_detector as train_detector
     from recur.train.forecast import train_forecaster as train_forecaster
     from recur.train.language import train_language_model as train_language_model
 
@@ -25,12 +27,14 @@ __version__ = "0.1.0"
 __all__ = [
     "Forecaster",
     "LanguageModel",
+    "TrainedDetector",
     "TrainedForecaster",
     "TrainedLanguageModel",
     "accelerate",
     "decelerate",
     "load",
     "nn",
+    "train_detector",
     "train_forecaster",
     "train_language_model",
 ]
@@ -43,9 +47,11 @@ __getattr__ = lazy_names(
         "decelerate": ".nn.accelerate",
         "LanguageModel": ".models.language",
         "TrainedLanguageModel": ".tasks.language.trained",
+        "TrainedDetector": ".tasks.detect.trained",
         "TrainedForecaster": ".tasks.forecast.trained",
         "Forecaster": ".estimators.forecaster",
         "load": ".tasks.loading",
+        "train_detector": ".train.detect",
         "train_forecaster": ".train.forecast",
         "train_language_model": ".train.language",
     },

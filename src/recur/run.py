@@ -11,6 +11,8 @@
 | `evaluation.json` | held-out figures, baselines, the most surprising passages |
 | `forecast_evaluation.json` | the same of forecasts: beside the naive rules, by step, series and time, examples |
 | `scaler.safetensors` | of series: what each channel is scaled by |
+| `detect_evaluation.json` | of anomalies: alarms beside the truth or the stated rate, the highest scores |
+| `detector.safetensors`, `detector.json` | of anomalies: what errors and scores were ordinary, and of which series |
 | `calibration.safetensors` | of forecasts: how far intervals are moved so that they hold what they say |
 | `yardstick.json` | of forecasts: the unit of MASE for each series, and how sure the naive rules are |
 | `inspect.json`, `inspect.safetensors` | what `recur inspect` found inside the network on one text |
@@ -51,6 +53,9 @@ _OWN_NAMES = {
     "model.safetensors",
     "evaluation.json",
     "forecast_evaluation.json",
+    "detect_evaluation.json",
+    "detector.json",
+    "detector.safetensors",
     "scaler.safetensors",
     "calibration.safetensors",
     "yardstick.json",
@@ -429,7 +434,7 @@ class RunFolder:
 
 
 def _is_own(name: str) -> bool:
-    is_picture = name.startswith(("inspect_", "forecast_")) and name.endswith(".png")
+    is_picture = name.startswith(("inspect_", "forecast_", "detect_")) and name.endswith(".png")
     return name in _OWN_NAMES or is_picture or (name.startswith(".") and name.endswith(".tmp"))
 
 

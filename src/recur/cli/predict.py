@@ -27,7 +27,8 @@ def build_parser() -> CommandParser:
     """Return the command's parser."""
     parser = CommandParser(
         "predict",
-        "Forecast what comes after the last target of each series in DATA, which is read as the data of the run were.",
+        "Forecast what comes after the last target of each series in DATA, which is read as the data of the run were, "
+        "or say how strange each of its steps is.",
     )
     parser.add_argument("run", type=str, help="run folder")
     parser.add_argument("data", type=str, help="a table as the model was trained on, or a folder of them")

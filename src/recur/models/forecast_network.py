@@ -15,9 +15,9 @@ from recur.models.distributions import Distribution, Quantiles
 from recur.models.forecast_heads import Told, judged
 from recur.models.forecaster_options import ForecasterOptions
 from recur.models.heads import QuantileHead
+from recur.models.layer_choices import chosen_back_ends
 from recur.models.series_reader import ReaderState
 from recur.models.series_shape import SeriesShape
-from recur.nn import GatedLayer
 
 if TYPE_CHECKING:
     from recur.data.series import SeriesBatch
@@ -140,12 +140,7 @@ class ForecastNetwork(nn.Module):
 
     def explain(self, batch_size: int, num_steps: int) -> list[dict[str, Any]]:
         """Return which back end runs each recurrent layer on windows of this shape, and why each other one does not."""
-        found = []
-        for name, layer in self.named_modules():
-            if isinstance(layer, GatedLayer):
-                x_TBI = next(layer.parameters()).new_zeros(num_steps, batch_size, layer.input_size)
-                found.append({"layer": name, "device": x_TBI.device.type, **layer.explain(x_TBI).to_json()})
-        return found
+        return chosen_back_ends(self, batch_size, num_steps)
 
     def _check(self, batch: SeriesBatch) -> None:
         shape = self.shape

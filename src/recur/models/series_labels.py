@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from recur.models.layer_choices import chosen_back_ends
 from recur.models.series_encoder import SeriesEncoder, SeriesState
 from recur.models.series_options import SeriesClassifierOptions, SeriesRegressorOptions
 from recur.models.series_shape import SeriesShape
-from recur.nn import GatedLayer, Linear
+from recur.nn import Linear
 
 if TYPE_CHECKING:
     from recur.data.series import SeriesBatch
@@ -123,12 +124,7 @@ class SeriesLabelNetwork(nn.Module, ABC):
 
     def explain(self, batch_size: int, num_steps: int) -> list[dict[str, Any]]:
         """Return which back end runs the recurrent layers on series of this shape, and why each other one does not."""
-        found = []
-        for name, layer in self.named_modules():
-            if isinstance(layer, GatedLayer):
-                x_TBI = next(layer.parameters()).new_zeros(num_steps, batch_size, layer.input_size)
-                found.append({"layer": name, "device": x_TBI.device.type, **layer.explain(x_TBI).to_json()})
-        return found
+        return chosen_back_ends(self, batch_size, num_steps)
 
 
 def mean_loss(losses: Tensor, weight: Tensor) -> Tensor:

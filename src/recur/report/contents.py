@@ -11,6 +11,7 @@ from typing import Any, Literal
 from recur.errors import RunError
 from recur.report.chart import Chart
 from recur.report.curves import rows_of_kind, training_charts
+from recur.report.detection import Detection, detection_of
 from recur.report.forecast import Forecast, forecast_of
 from recur.report.passage import Passage, Scale, scale_for, symbols, visible
 from recur.report.result import Result, column, result_of
@@ -86,6 +87,8 @@ class Contents:
     """The held-out figures of a language model; None before the evaluation."""
     forecast: Forecast | None
     """What forecasts were judged to be; None before the evaluation, or of another task."""
+    detection: Detection | None
+    """Likewise of alarms."""
     charts: tuple[Chart, ...]
     """The curves of the training."""
     samples: tuple[Sample, ...]
@@ -128,7 +131,7 @@ def read_contents(run: RunFolder) -> Contents:
         run.read_json(name) if run.has(name) else {}
         for name in ("env.json", "schema.json", "model.json", "evaluation.json")
     )
-    forecasts = _forecasts(run)
+    forecasts, alarms = _judgement(run, "forecast"), _judgement(run, "detect")
     unit = _unit(config, schema)
     scale, passages = _passages(evaluation, unit)
     samples = _samples(rows, unit)
@@ -138,6 +141,7 @@ def read_contents(run: RunFolder) -> Contents:
         lead=_lead(config, env, schema, model, rows),
         result=result_of(evaluation, unit),
         forecast=forecast_of(forecasts),
+        detection=detection_of(alarms),
         charts=tuple(_charts(config, schema, evaluation, rows)),
         samples=samples,
         events=_events(rows),
@@ -156,27 +160,27 @@ def read_contents(run: RunFolder) -> Contents:
             task=as_text(config.get("task")),
             prompt=samples[-1].prompt if samples else "",
             has_weights=run.has("model.safetensors"),
-            is_done=bool(evaluation or forecasts),
+            is_done=bool(evaluation or forecasts or alarms),
         ),
     )
 
 
 def charts_of(run: RunFolder) -> list[Chart]:
-    """Return the charts of the run's training, thinned for drawing, and of its forecasts.
+    """Return the charts of the run's training, thinned for drawing, and of its forecasts or alarms.
 
     Raises:
         RunError: `config.json` is missing, or a file of the run is damaged.
     """
     schema, evaluation = (run.read_json(name) if run.has(name) else {} for name in ("schema.json", "evaluation.json"))
     charts = _charts(run.config(), schema, evaluation, run.metrics())
-    forecasts = _forecasts(run)
-    forecast = forecast_of(forecasts)
-    return charts if forecast is None else [*charts, *forecast.charts]
+    judged = (forecast_of(_judgement(run, "forecast")), detection_of(_judgement(run, "detect")))
+    return [*charts, *(chart for one in judged if one is not None for chart in one.charts)]
 
 
-def _forecasts(run: RunFolder) -> dict[str, Any]:
-    """Return the judgement of the run's forecasts; nothing of weights before the training went on."""
-    found = run.read_json("forecast_evaluation.json") if run.has("forecast_evaluation.json") else {}
+def _judgement(run: RunFolder, task: str) -> dict[str, Any]:
+    """Return the judgement of a run on series; nothing of weights before the training went on."""
+    name = f"{task}_evaluation.json"
+    found = run.read_json(name) if run.has(name) else {}
     return {} if found.get("weights") not in (None, run.weights_checksum()) else found
 
 
@@ -200,7 +204,7 @@ def _charts(
 
 def _unit(config: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
     """Return what one symbol of a language model is; nothing for other tasks, whose losses have no unit."""
-    if as_text(config.get("task")) == "forecast":
+    if as_text(config.get("task")) in ("forecast", "detect"):
         return ""
     return _UNITS.get(as_text(as_object(schema.get("tokenizer")).get("kind")), "token")
 
@@ -390,8 +394,9 @@ def _flat(group: Mapping[str, Any], prefix: str = "", depth: int = 0) -> Iterato
 def _commands(path: Path, *, task: str, prompt: str, has_weights: bool, is_done: bool) -> tuple[Command, ...]:
     place = shlex.quote(visible(_near(path)))
     commands = []
-    if has_weights and task == "forecast":
-        commands.append(Command(why="Forecast what comes after new data", line=f"recur predict {place} new.csv"))
+    if has_weights and task in ("forecast", "detect"):
+        why = "Find anomalies in new data" if task == "detect" else "Forecast what comes after new data"
+        commands.append(Command(why=why, line=f"recur predict {place} new.csv"))
         commands.append(Command(why="Judge it on other data", line=f"recur evaluate {place} other.csv"))
     elif has_weights:
         begin = f" --prompt {shlex.quote(visible(prompt))}" if prompt.strip() and len(prompt) <= 40 else ""

@@ -13,14 +13,15 @@ from recur.run import RunFolder
 
 
 def figures(run: RunFolder) -> dict[str, Any]:
-    """Return the curves of the run's training, and the charts of its forecasts, as plotly figures.
+    """Return the curves of the run's training, and the charts of its forecasts or alarms, as plotly figures.
 
     Args:
         run: The run folder.
 
     Returns:
-        `"loss"`, `"learning_rate"`, `"gradient_norm"` and `"throughput"`, and of forecasts `"forecast_by_step"` and
-        others that begin like this, each a `plotly.graph_objects.Figure`; one without any point is left out.
+        `"loss"`, `"learning_rate"`, `"gradient_norm"` and `"throughput"`; of forecasts `"forecast_by_step"` and others
+        that begin like this, of alarms those that begin with `"detect_"`. Each is a `plotly.graph_objects.Figure`; one
+        without any point is left out.
 
     Raises:
         RunError: The run is incomplete or damaged.
@@ -55,7 +56,8 @@ def write_report(run: RunFolder) -> Path:
 
 
 def _all_charts(contents: Contents) -> tuple[Chart, ...]:
-    return contents.charts if contents.forecast is None else (*contents.charts, *contents.forecast.charts)
+    judged = (contents.forecast, contents.detection)
+    return (*contents.charts, *(chart for one in judged if one is not None for chart in one.charts))
 
 
 def _html(contents: Contents) -> str:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 LOADERS = {
     "language": "recur.tasks.language.trained:load",
     "forecast": "recur.tasks.forecast.trained:TrainedForecaster.load",
+    "detect": "recur.tasks.detect.trained:TrainedDetector.load",
 }
 """What loads the runs of each task, "module:function": (run, *, device) -> what was trained."""
 
@@ -27,7 +28,7 @@ def load(run: str | Path | RunFolder, *, device: str | torch.device = "cpu") -> 
         device: Where the network shall compute.
 
     Returns:
-        By the task of the run: `recur.TrainedLanguageModel` or `recur.TrainedForecaster`.
+        By the task of the run: `recur.TrainedLanguageModel`, `recur.TrainedForecaster` or `recur.TrainedDetector`.
 
     Raises:
         RunError: The folder is missing, damaged, of a newer format, or of a task that this version does not know.

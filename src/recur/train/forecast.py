@@ -70,7 +70,7 @@ def train_forecaster(
         Interrupted: Ctrl-C; a checkpoint is saved.
         TypeError: Options are of another kind.
     """
-    source = _one(data)
+    source = one_source(data)
     chosen = (
         given_or_default(series, SeriesOptions),
         given_or_default(model, ForecasterOptions),
@@ -121,7 +121,7 @@ def _job(run: RunFolder, setup: ForecastSetup, split: Split) -> SeriesJob:
     )
 
 
-def _one(data: Any) -> Any:
+def one_source(data: Any) -> Any:
     """Return what is to be read, of a list of one name too.
 
     Raises:

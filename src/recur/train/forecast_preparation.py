@@ -63,7 +63,7 @@ def prepare(
         panel = reading.first(data)
     finally:
         display.stop()
-    _say_what_was_read(panel, display)
+    say_what_was_read(panel, display)
     setup, split, options, reasons = fit_setup(panel, series, options, reading=reading, path=path, seed=training.seed)
     count = processes.count(training.devices)
     num_windows = training_windows(setup, split, batch_size=1).num_windows
@@ -248,7 +248,8 @@ def layers_of(network: nn.Module) -> list[dict[str, Any]]:
     return rows
 
 
-def _say_what_was_read(panel: Panel, display: Display) -> None:
+def say_what_was_read(panel: Panel, display: Display) -> None:
+    """Show what each column was taken for, and what is odd about the data."""
     if panel.schema.roles is not None:
         for line in str(panel.schema.roles).splitlines():
             display.say(f"column   {line}")

@@ -11,6 +11,7 @@ from recur._lazy import function_of
 from recur.data.options import CorpusOptions
 from recur.data.series.options import SeriesOptions
 from recur.data.text import check_found
+from recur.models.detector_options import DetectorOptions
 from recur.models.forecaster_options import ForecasterOptions
 from recur.models.options import LanguageModelOptions
 from recur.train.options import LanguageTrainingOptions, SeriesTrainingOptions
@@ -133,6 +134,21 @@ TASKS: dict[str, Task] = {
         train="recur.train.forecast:train_forecaster",
         job="recur.train.forecast:open_job",
         handling="recur.cli.handling.forecast:handling",
+    ),
+    "detect": Task(
+        about="a detector of anomalies in the series of a table",
+        data="a table: CSV, TSV, Parquet, Arrow, .npy or .npz; or a folder of them, each a series",
+        options={
+            "series": SeriesOptions,
+            "model": DetectorOptions,
+            "training": SeriesTrainingOptions,
+        },
+        # A table says nothing of what is wanted of it, so it is taken for a forecast.
+        recognises=lambda sources: "",
+        check=_check_tables,
+        train="recur.train.detect:train_detector",
+        job="recur.train.detect:open_job",
+        handling="recur.cli.handling.detect:handling",
     ),
 }
 """Each task by the name that `--task` and `config.json` have for it; the first is the one whose help is shown.

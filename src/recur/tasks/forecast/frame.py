@@ -44,7 +44,18 @@ def forecast_frame(
         "target": [targets[each] for each in spread(np.arange(len(targets))[None, None]).tolist()],
         **{name: np.ascontiguousarray(spread(array)) for name, array in columns.items()},
     }
-    frame = nw.from_dict(cells, backend=_backend_of(like))
+    return native_frame(panel, cells, like)
+
+
+def native_frame(panel: Panel, cells: Mapping[str, Column], like: Any) -> Any:
+    """Return columns as a dataframe of the kind that came in, "time" by the clock of the panel's zone if it names one.
+
+    Args:
+        panel: The series that the rows are of.
+        cells: By the name of the column.
+        like: As of `forecast_frame`.
+    """
+    frame = nw.from_dict(dict(cells), backend=_backend_of(like))
     if panel.schema.zone is not None and panel.times.dtype.kind == "M":
         zone = panel.schema.zone
         time = nw.col("time").dt.replace_time_zone("UTC").dt.convert_time_zone(zone)

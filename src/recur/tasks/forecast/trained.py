@@ -102,7 +102,7 @@ class TrainedForecaster:
         options = config.get("model")
         if not isinstance(options, dict):
             raise RunError(f"{folder.path / 'config.json'}: damaged: model is no object.")
-        network = _with_weights(folder, lambda: (build or build_network)(options, setup))
+        network = network_with_weights(folder, lambda: (build or build_network)(options, setup))
         why: dict[str, Any] = {}
         calibration = None
         if folder.has(CALIBRATION):
@@ -325,7 +325,7 @@ def _growing(name: str, levels: Sequence[float]) -> tuple[float, ...]:
         raise OptionError(str(error)) from None
 
 
-def _with_weights(folder: RunFolder, build: Callable[[], nn.Module]) -> nn.Module:
+def network_with_weights(folder: RunFolder, build: Callable[[], nn.Module]) -> nn.Module:
     """Return the network of a run with its weights.
 
     Raises:
