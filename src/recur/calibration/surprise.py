@@ -11,8 +11,8 @@ from recur.kinds import is_number
 from recur.score.counting import floating
 
 _BINS_PER_OCTAVE = 3
-_SMALLEST, _LARGEST = -10, 20
-"""Bins lie between these powers of two; what is outside falls into the first or the last."""
+_SMALLEST, _LARGEST = -8, 12
+"""Bins lie between these powers of two; what is outside falls into the last or the first."""
 
 NUM_BINS = (_LARGEST - _SMALLEST) * _BINS_PER_OCTAVE + 1
 
@@ -20,7 +20,8 @@ _TAIL_SHARE = 0.02
 _LEAST_IN_TAIL = 10.0
 _LEAST_SEEN = 50.0
 """With less that counts, nothing is said."""
-_MOST_ELEMENTS = 2**22
+_MOST_ELEMENTS = 2**17
+"""Of a table that the cache of a core holds."""
 _LONGEST_CHUNK = 512
 
 
@@ -47,7 +48,7 @@ class SurpriseScale:
         >>> _, counts = scale.advance(errors, scale.begin(1))
         >>> surprise, _ = scale.advance(torch.tensor([[0.67], [8.0]]).double(), counts)
         >>> [f"{value:.1f}" for value in surprise[:, 0]]
-        ['0.3', '9.5']
+        ['0.3', '7.1']
     """
 
     def __init__(self, memory: float = 10_000) -> None:
@@ -58,10 +59,10 @@ class SurpriseScale:
         self.memory = memory
         self._keep = 1 - 1 / memory
         place = torch.arange(NUM_BINS, dtype=torch.float64) / _BINS_PER_OCTAVE + _SMALLEST
-        # Bin 0 begins at 0, every other where the one before it ends.
-        self._begin = torch.cat([place.new_zeros(1), torch.exp2(place[:-1])])
-        self._end = torch.exp2(place)
-        self._middle = torch.cat([self._end[:1] / 2, (self._begin[1:] * self._end[1:]).sqrt()])
+        # The bin of the largest errors comes first; the last one begins at 0.
+        self._end = torch.exp2(place).flip(0)
+        self._begin = torch.cat([self._end[1:], place.new_zeros(1)])
+        self._middle = torch.cat([(self._begin[:-1] * self._end[:-1]).sqrt(), self._end[-1:] / 2])
 
     def begin(self, *shape: int) -> Tensor:
         """Return the state of streams that have seen nothing, (..., `NUM_BINS`) float64."""
@@ -100,31 +101,34 @@ class SurpriseScale:
         is_there = ~errors.isnan()
         size = torch.where(is_there, errors, 0)
         octave = size.clamp(min=torch.finfo(torch.float64).tiny).log2()
-        place = ((octave - _SMALLEST) * _BINS_PER_OCTAVE).floor().long().add(1).clamp(0, NUM_BINS - 1).unsqueeze(-1)
-        seen = errors.new_zeros(*errors.shape, NUM_BINS).scatter_(-1, place, is_there.double().unsqueeze(-1))
+        above = ((octave - _SMALLEST) * _BINS_PER_OCTAVE).floor().long() + 1
+        place = NUM_BINS - 1 - above.clamp(0, NUM_BINS - 1).unsqueeze(-1)
         # A stream forgets with what it sees, not with time.
-        age = self._keep ** is_there.double().cumsum(0).unsqueeze(-1)
-        after = (counts + (seen / age).cumsum(0)) * age
-        before = torch.cat([counts[None], after[:-1]])
-        return torch.where(is_there, self._surprise(size, place, before), torch.nan), after[-1]
+        age = self._keep ** is_there.double().cumsum(0)
+        table = errors.new_zeros(len(errors) + 1, *errors.shape[1:], NUM_BINS)
+        table[0] = counts
+        table[1:].scatter_(-1, place, (is_there / age).unsqueeze(-1))
+        table.cumsum_(0)
+        table[1:] *= age.unsqueeze(-1)
+        return torch.where(is_there, self._surprise(size, place, table[:-1]), torch.nan), table[-1].clone()
 
     def _surprise(self, size: Tensor, place: Tensor, before: Tensor) -> Tensor:
         """Return the surprises of errors in the bins `place`, by the histograms `before` them."""
-        from_here = before.flip(-1).cumsum(-1).flip(-1)
-        number = from_here[..., 0]
+        from_here = before.cumsum(-1)
+        number = from_here[..., -1]
         inside = before.gather(-1, place)[..., 0]
         bin_begin, bin_end = self._begin[place[..., 0]], self._end[place[..., 0]]
         share_below = ((size - bin_begin) / (bin_end - bin_begin)).clamp(0, 1)
         reached = from_here.gather(-1, place)[..., 0] - inside * share_below
-        # The tail begins with the last bin from which on there is enough.
+        # The tail begins with the first bin up to which there is enough.
         enough = (number * _TAIL_SHARE).clamp(min=_LEAST_IN_TAIL)
-        first = ((from_here >= enough.unsqueeze(-1)).sum(-1, keepdim=True) - 1).clamp(min=0)
+        first = (from_here < enough.unsqueeze(-1)).sum(-1, keepdim=True).clamp(max=NUM_BINS - 1)
         in_tail = from_here.gather(-1, first)[..., 0].clamp(min=1e-9)
-        total = (before * self._middle).flip(-1).cumsum(-1).flip(-1).gather(-1, first)[..., 0]
+        total = (before * self._middle).cumsum_(-1).gather(-1, first)[..., 0]
         level = self._begin[first[..., 0]]
-        excess = (total / in_tail - level).clamp(min=self._begin[1])
+        excess = (total / in_tail - level).clamp(min=self._end[-1])
         tail = (number.clamp(min=1) / in_tail).log10() + ((size - level) / excess).clamp(min=0) / math.log(10)
         within = ((number + 1) / (reached + 1)).log10()
-        is_within = (reached > _LEAST_IN_TAIL) | (number < 2 * _LEAST_SEEN)
+        is_within = (reached > _LEAST_IN_TAIL) | (number < 1.5 * _LEAST_SEEN)
         # Neither may say less than what was seen: an error that none reached is beyond one in all.
         return torch.where(number < _LEAST_SEEN, torch.nan, torch.where(is_within, within, torch.maximum(tail, within)))

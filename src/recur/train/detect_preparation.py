@@ -43,9 +43,7 @@ def prepare_detector(
     An old run is deleted only when nothing is left that the data or the options could spoil.
     """
     if series.horizon is not None:
-        raise OptionError(
-            "horizon is of forecasts; a detector is told with leads how far ahead it looks. Leave it out."
-        )
+        raise OptionError("horizon is of forecasts; how far ahead a detector looks, leads says. Leave horizon out.")
     path = str(data) if isinstance(data, str | os.PathLike) else None
     out = default_folder(["series" if path is None else path], overwrite) if out is None else out
     check_place(out, [path], what="series", overwrite=overwrite)
