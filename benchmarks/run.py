@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import forecast_peers
 import forecasts
 import layer_costs
 import layer_linear
@@ -24,6 +25,7 @@ import memory
 import peers
 import probes
 import quality
+import series_labels
 import series_step
 import table
 import third_party
@@ -41,6 +43,8 @@ BENCHMARKS: dict[str, Callable[[], Iterable[dict[str, Any]]]] = {
     "series_step": lambda: series_step.step(blocks=7, steps=500),
     "whole_training": lambda: [main_job.whole_training(Job(), steps=600, repeats=2)],
     "forecasts": forecasts.dust,
+    "forecast_peers": forecast_peers.training,
+    "series_labels": series_labels.labels,
     "quality": lambda: quality.tinyshakespeare(3.0),
     "quality_bfloat16": lambda: quality.bfloat16(600),
     "layers_training": lambda: layers.training("few"),
@@ -84,11 +88,22 @@ LONG = (
     "layers_linear_grid",
     "long_sequences",
     "forecasts",
+    "forecast_peers",
+    "series_labels",
     *[name for name in BENCHMARKS if name.startswith("memory_")],
 )
 """Those that take long and run only when they are named."""
 
-NEED_DATA = ("forecasts", "quality", "quality_bfloat16", "memory_rows", "memory_pixels", "memory_dilated")
+NEED_DATA = (
+    "forecasts",
+    "forecast_peers",
+    "series_labels",
+    "quality",
+    "quality_bfloat16",
+    "memory_rows",
+    "memory_pixels",
+    "memory_dilated",
+)
 """Those that read files from RECUR_DATA, and are left out, with a word, without it."""
 
 

@@ -30,7 +30,8 @@ ALLOWED: dict[str, set[str]] = {
         "score",
         "calibration",
     },
-    "estimators": {"train", "tasks", "models", "data", "report"},
+    "estimators": {"train", "tasks", "models", "data", "report", "plots"},
+    "plots": {"tasks", "data", "report"},
     "train": {"tasks", "models", "data", "decode", "gradients", "report", "score", "calibration"},
     "tasks": {"models", "data", "decode", "gradients", "score", "calibration"},
     "models": {"nn", "score"},
@@ -53,7 +54,7 @@ ALLOWED: dict[str, set[str]] = {
     "wording": set(),
     "__main__": {"cli"},
     # Lazy names of the whole library.
-    "__init__": {"nn", "models", "tasks", "train", "estimators"},
+    "__init__": {"nn", "models", "tasks", "train", "estimators", "plots"},
 }
 
 

@@ -10,13 +10,15 @@
 | `model.safetensors` | the best weights, with their checksum |
 | `evaluation.json` | held-out figures, baselines, the most surprising passages |
 | `forecast_evaluation.json` | the same of forecasts: beside the naive rules, by step, series and time, examples |
+| `label_evaluation.json` | the same of classes and numbers told of series: beside a naive rule, the worst ones |
 | `scaler.safetensors` | of series: what each channel is scaled by |
 | `detect_evaluation.json` | of anomalies: alarms beside the truth or the stated rate, the highest scores |
 | `detector.safetensors`, `detector.json` | of anomalies: what errors and scores were ordinary, and of which series |
-| `calibration.safetensors` | of forecasts: how far intervals are moved so that they hold what they say |
+| `calibration.safetensors` | of forecasts and numbers: what intervals lack; of classes: how sure to be |
 | `yardstick.json` | of forecasts: the unit of MASE for each series, and how sure the naive rules are |
 | `inspect.json`, `inspect.safetensors` | what `recur inspect` found inside the network on one text |
 | `checkpoints/` | what resuming needs |
+| `members/` | of an ensemble: the runs of its networks, whose weights are all in `model.safetensors` too |
 | `report.html`, `inspect.html`, `*.png` | to look at |
 
 Every file is written to a temporary name in the same folder and then renamed, so a kill at any moment leaves either the
@@ -56,6 +58,7 @@ _OWN_NAMES = {
     "detect_evaluation.json",
     "detector.json",
     "detector.safetensors",
+    "label_evaluation.json",
     "scaler.safetensors",
     "calibration.safetensors",
     "yardstick.json",
@@ -63,6 +66,7 @@ _OWN_NAMES = {
     "inspect.safetensors",
     "inspect.html",
     "checkpoints",
+    "members",
     "report.html",
     "loss.png",
     "learning_rate.png",
@@ -434,7 +438,7 @@ class RunFolder:
 
 
 def _is_own(name: str) -> bool:
-    is_picture = name.startswith(("inspect_", "forecast_", "detect_")) and name.endswith(".png")
+    is_picture = name.startswith(("inspect_", "forecast_", "label_", "detect_")) and name.endswith(".png")
     return name in _OWN_NAMES or is_picture or (name.startswith(".") and name.endswith(".tmp"))
 
 

@@ -58,7 +58,7 @@ TOY = Task(
     about="a toy that forecasts nothing",
     data="tables of numbers",
     options={"model": ToyOptions, "training": SeriesTrainingOptions},
-    recognises=lambda sources: f"{sources[0]} is a table" if all(holds_tables(name) for name in sources) else "",
+    recognises=lambda sources, given: f"{sources[0]} is a table" if all(holds_tables(name) for name in sources) else "",
     check=check_toy,
     train=f"{__name__}:train_toy",
     job=f"{__name__}:train_toy",
@@ -137,7 +137,8 @@ def test_a_task_is_guessed_from_the_data_with_a_reason() -> None:
 
 def test_a_table_is_forecast_and_several_are_text() -> None:
     assert chosen(("meter.csv",)) == ("forecast", "meter.csv is a table")
-    assert chosen(("a.csv", "b.csv")) == ("language", "no other task takes such data")
+    # Never their text: what is wrong with several of them, the task says.
+    assert chosen(("a.csv", "b.csv", "c.csv")) == ("forecast", "a.csv and b.csv are tables")
 
 
 @pytest.mark.usefixtures("toy")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 import torch
 from torch import Tensor, nn
 
 from recur.data.series import Panel, Part, SeriesBatch, Windows
+from recur.models.forecast_network import ForecastNetwork
+from recur.models.forecaster_options import ForecasterOptions
+from recur.models.series_classifier import SeriesClassifierNetwork
+from recur.models.series_options import SeriesClassifierOptions
+from recur.models.series_shape import SeriesShape
 from recur.tasks.series_task import SeriesTask
 
 
@@ -53,14 +56,52 @@ def test_a_loss_that_is_not_finite_has_no_finite_gradient(
     assert not any(bool(torch.isfinite(parameter.grad).any()) for parameter in task.parameters())
 
 
-def test_the_head_is_the_output_layer() -> None:
-    network = Mean()
-    assert list(SeriesTask(network, learning_rate=0.1).unbounded()) == list(network.head.parameters())
-    without: Any = Mean()
-    del without.head
-    assert list(SeriesTask(without, learning_rate=0.1).unbounded()) == []
+def test_the_output_layer_is_not_bounded() -> None:
+    shape = SeriesShape(num_features=1, num_targets=1, horizon=2)
+    for kind in ("encoder-decoder", "autoregressive"):
+        options = ForecasterOptions(kind=kind, history=4, hidden_size=3, head="gaussian", normalize="last", level=False)
+        forecaster = ForecastNetwork(options, shape)
+        told = {name for name, value in forecaster.named_parameters() if is_among(value, unbounded(forecaster))}
+        layers = ("gate", "head.projection")
+        assert told == {f"body.output.{layer}.{part}" for layer in layers for part in ("weight", "bias")}
+    classifier = SeriesClassifierNetwork(SeriesClassifierOptions(hidden_size=3), SeriesShape(num_features=1), 2)
+    told = {name for name, value in classifier.named_parameters() if is_among(value, unbounded(classifier))}
+    assert told == {"output.weight", "output.bias"}
+    assert unbounded(Mean()) == []
+
+
+def unbounded(network: nn.Module) -> list[nn.Parameter]:
+    return list(SeriesTask(network, learning_rate=0.1).unbounded())
+
+
+def is_among(parameter: nn.Parameter, parameters: list[nn.Parameter]) -> bool:
+    return any(parameter is one for one in parameters)
 
 
 def test_a_network_that_does_not_say_its_loss_is_refused() -> None:
     with pytest.raises(TypeError, match=r"^SeriesTask: Linear has no method loss\(batch\); give a network that"):
         SeriesTask(nn.Linear(1, 1), learning_rate=0.1)
+
+
+def test_averaged_weights_move_as_they_should_and_are_what_is_kept() -> None:
+    network = Mean()
+    task = SeriesTask(network, learning_rate=0.1, averaging=0.5)
+    assert task.averaged is not None
+    mean: float | None = None
+    for number in range(12):
+        with torch.no_grad():
+            network.body.weight.copy_(torch.full((3, 1), float(number**2)))
+        task.averaged.update_parameters(network)
+        # The first weights are taken as they are.
+        kept = 0.0 if mean is None else min(0.5, (1 + number) / (10 + number))
+        mean = kept * (mean or 0.0) + (1 - kept) * number**2
+        found = task.kept.state_dict()["body.weight"]
+        torch.testing.assert_close(found, torch.full((3, 1), mean))
+    assert list(task.kept.state_dict()) == list(network.state_dict())
+    assert not any(parameter.requires_grad for parameter in task.averaged.parameters())
+    assert SeriesTask(network, learning_rate=0.1).kept is network
+
+
+def test_the_second_moment_is_the_optimisers() -> None:
+    optimizer = SeriesTask(Mean(), learning_rate=0.1, second_moment=0.9).configure_optimizers()
+    assert [group["betas"] for group in optimizer.param_groups] == [(0.9, 0.9)] * 2

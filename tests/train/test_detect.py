@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 from rich.console import Console
 
-from recur.data.series.options import SeriesOptions
+from recur.data.series.options import DetectionOptions
 from recur.errors import DataError, OptionError
 from recur.models.detector_options import DetectorOptions
 from recur.tasks.loading import load
@@ -49,7 +49,7 @@ def train(
     run = train_detector(
         data,
         out=out,
-        series=SeriesOptions(**series),
+        series=DetectionOptions(**series),
         model=model or DetectorOptions(hidden_size=8),
         training=SeriesTrainingOptions(max_steps=15, batch_size=32, no_report=True),
         console=Console(file=shown, width=200),

@@ -64,11 +64,8 @@ class AutoregressiveForecast(nn.Module):
             generator = torch.Generator(batch.x.device)
 
             def alike(forecast: Distribution, step: int) -> Tensor:
-                values = []
-                for row in range(len(batch.x)):
-                    generator.manual_seed(step)
-                    values.append(drawn(forecast[:, row], unit[row], generator))
-                return torch.stack(values, 1)
+                generator.manual_seed(step)
+                return drawn(forecast, unit, generator, alike=1)
 
             paths = self._paths(batch, timeline, known, after, reached, self.options.num_paths, alike)
             return _quantiles(paths, self.options.levels), reached
@@ -80,13 +77,13 @@ class AutoregressiveForecast(nn.Module):
         last = len(timeline.numbers) - 1
         known = self.reader.inputs.known(timeline)
         read = replace(timeline.first(last), lengths=batch.lengths + shape.horizon - 1)
-        steps = torch.arange(last + 1, device=batch.lengths.device)[:, None].expand(-1, len(batch.x))
-        after = self.reader(read, None, known[1:]).after(steps)
+        reading = self.reader(read, None, known[1:])
         weight = follow_on(history_weights(batch, shape, dtype), batch.weight.to(dtype), batch.lengths)
         # From nothing at all only what has no history is told.
-        is_told = (steps > 0) | (batch.lengths == 0)
+        steps = torch.arange(last + 1, device=batch.lengths.device)
+        is_told = (steps > 0) | (batch.lengths == 0)[:, None]
         target = timeline.numbers[..., : shape.num_targets].transpose(0, 1)
-        return Told(self.output(*_rows_first(*after)), target, weight * is_told.t()[..., None])
+        return Told(self.output(*_rows_first(reading.features, reading.place)), target, weight * is_told[..., None])
 
     def paths(self, batch: SeriesBatch, num_paths: int, generator: torch.Generator | None) -> Tensor:
         """Return paths (S, B, P, C) on the scaled values, each step drawn given those before it in its path."""

@@ -80,17 +80,27 @@ class ForecastHead(nn.Module):
             place: What they are told from, (..., 1, C) or (..., P, C).
             horizon: P; None is M W, and fewer cut the last ones off.
         """
-        raw = self._steps(self.head.projection(features), (*self.size, self.head.num_parameters), horizon)
+        raw = self._steps(_mapped(self.head.projection, features), (*self.size, self.head.num_parameters), horizon)
         forecast: Distribution = self.head.distribution(raw)
         if self.gate is None:
             return forecast.rescaled(place.loc, place.scale)
-        kept = self._steps(self.gate(features), (*self.size, 1), horizon)[..., 0].sigmoid()
+        kept = self._steps(_mapped(self.gate, features), (*self.size, 1), horizon)[..., 0].sigmoid()
         return forecast.rescaled(torch.lerp(place.mean, place.loc, kept), place.scale)
 
     @staticmethod
     def _steps(values: Tensor, size: tuple[int, int, int], horizon: int | None) -> Tensor:
         """Return (..., M, W * C * K) as (..., P, C, K)."""
         return torch.unflatten(values, -1, size).flatten(-4, -3)[..., slice(horizon), :, :]
+
+
+def _mapped(linear: nn.Module, features: Tensor) -> Tensor:
+    """Return what a linear map makes of features (..., H) that may lie turned round in memory.
+
+    It is taken in their own order and turned round after it, for they are many times as large as what comes out.
+    """
+    order = sorted(range(features.dim() - 1), key=features.stride, reverse=True)
+    found: Tensor = linear(features.permute(*order, -1))
+    return found.permute(*(order.index(dim) for dim in range(len(order))), -1)
 
 
 def _make_head(options: ForecasterOptions, in_features: int, size: Size) -> Head:
@@ -129,7 +139,12 @@ def history_weights(batch: SeriesBatch, shape: SeriesShape, dtype: torch.dtype) 
 
 
 def drawn(
-    forecast: Distribution, unit: Tensor, generator: torch.Generator | None, num_samples: int | None = None
+    forecast: Distribution,
+    unit: Tensor,
+    generator: torch.Generator | None,
+    num_samples: int | None = None,
+    *,
+    alike: int | None = None,
 ) -> Tensor:
     """Return values drawn from forecasts on the scaled values; of counts, counts divided by their unit.
 
@@ -138,10 +153,11 @@ def drawn(
         unit: Of `unit_of`, broadcast to that.
         generator: Where the random numbers come from; None is torch's own.
         num_samples: As of `Distribution.sample`.
+        alike: Likewise.
     """
     if not isinstance(forecast, NegativeBinomial):
-        return forecast.sample(num_samples, generator=generator)
-    return forecast.rescaled(0, unit).sample(num_samples, generator=generator) / unit
+        return forecast.sample(num_samples, generator=generator, alike=alike)
+    return forecast.rescaled(0, unit).sample(num_samples, generator=generator, alike=alike) / unit
 
 
 def unit_of(head: Head, batch: SeriesBatch) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -15,7 +16,7 @@ from recur.models.distributions import Distribution, Quantiles
 from recur.models.forecast_heads import Told, judged
 from recur.models.forecaster_options import ForecasterOptions
 from recur.models.heads import QuantileHead
-from recur.models.layer_choices import chosen_back_ends
+from recur.models.layer_back_ends import explain_layers
 from recur.models.series_reader import ReaderState
 from recur.models.series_shape import SeriesShape
 
@@ -138,9 +139,13 @@ class ForecastNetwork(nn.Module):
         with torch.no_grad():
             return self.body.paths(batch, num_paths, generator)
 
+    def output_parameters(self) -> Iterator[nn.Parameter]:
+        """Return the parameters of the output layer, which a bound on the gradient of each unit leaves alone."""
+        return self.body.output.parameters()
+
     def explain(self, batch_size: int, num_steps: int) -> list[dict[str, Any]]:
         """Return which back end runs each recurrent layer on windows of this shape, and why each other one does not."""
-        return chosen_back_ends(self, batch_size, num_steps)
+        return explain_layers(self, batch_size, num_steps)
 
     def _check(self, batch: SeriesBatch) -> None:
         shape = self.shape

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from recur.report.chart import Band, Chart, Level, Role, Series
-from recur.report.forecast_charts import axis, span
+from recur.report.forecast_charts import axis_of, span
 from recur.report.passage import visible
 from recur.report.values import as_list, as_object, as_text, number
 from recur.wording import measured
@@ -29,7 +29,7 @@ def _numbers(value: object) -> tuple[float | None, ...]:
 
 
 def _example(place: int, entry: Mapping[str, Any], threshold: float | None) -> Iterator[Chart]:
-    x, is_dated = axis(as_list(entry.get("times")))
+    x, is_dated = axis_of(as_list(entry.get("times")))
     values, scores = _numbers(entry.get("values")), _numbers(entry.get("scores"))
     known = [value for value in values if value is not None]
     if len(values) != len(x) or len(scores) != len(x) or not known:

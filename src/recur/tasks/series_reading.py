@@ -49,7 +49,9 @@ class SeriesReading:
         """
         if isinstance(data, Panel):
             return data
-        assembly = None if _is_array(data) and self.assembly == Assembly() else self.assembly
+        # The kind of label that a task asks for says nothing of arrays, whose labels have one.
+        is_default = replace(self.assembly, labels="auto") == Assembly()
+        assembly = None if _is_array(data) and is_default else self.assembly
         return read_series(data, self.columns, form=self.form, text=self.text, assembly=assembly)
 
     def again(self, data: Any, schema: Schema, frequency: Frequency | None) -> Panel:
@@ -76,9 +78,12 @@ class SeriesReading:
             names = ", ".join(map(repr, (*schema.roles.series_id, *schema.roles.time, *schema.channels)))
             raise DataError(f"the model was trained on a table, so an array cannot be read; give a table with {names}.")
         assembly = self.assembly
-        if assembly.frequency == "infer" and frequency is not None:
+        if assembly.frequency == "infer":
             # A few new rows do not tell their step, and one that is not the model's must not pass.
-            assembly = replace(assembly, frequency=frequency.count if frequency.unit == "" else str(frequency))
+            step: str | float = "irregular"
+            if frequency is not None:
+                step = frequency.count if frequency.unit == "" else str(frequency)
+            assembly = replace(assembly, frequency=step)
         return read_series(
             data,
             None if self.form == "long" else self.columns,
@@ -120,6 +125,10 @@ def fingerprint(panel: Panel) -> str:
             continue
         digest.update(f"{array.dtype} {array.shape}\n".encode())
         digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+    for label in (rows.labels, panel.labels, rows.censored):
+        if label is not None:
+            digest.update(f"{schema.label} {schema.classes} {label.dtype} {label.shape}\n".encode())
+            digest.update(np.ascontiguousarray(label).reshape(-1).view(np.uint8).data)
     return digest.hexdigest()
 
 

@@ -11,7 +11,7 @@ from rich.console import Console
 from torch import nn
 
 from recur.data.series import Split, Windows
-from recur.data.series.options import SeriesOptions
+from recur.data.series.options import DetectionOptions
 from recur.models.detector_choice import build_detector
 from recur.models.detector_options import DetectorOptions
 from recur.run import RunFolder
@@ -21,13 +21,14 @@ from recur.tasks.forecast.setup import ForecastSetup
 from recur.train import processes
 from recur.train.detect_preparation import prepare_detector
 from recur.train.display import Display
-from recur.train.forecast import one_source, validation_items
+from recur.train.forecast import validation_items, way_on
 from recur.train.forecast_preparation import training_windows
 from recur.train.job import Judged, given_or_default, stored_options
 from recur.train.loop import run_job
 from recur.train.options import SeriesTrainingOptions
 from recur.train.preparation import device_kind
 from recur.train.series import SeriesJob
+from recur.train.series_preparation import one_source
 
 _BATCH_SIZE = 256
 
@@ -36,7 +37,7 @@ def train_detector(
     data: Any,
     *,
     out: str | Path | None = None,
-    series: SeriesOptions | None = None,
+    series: DetectionOptions | None = None,
     model: DetectorOptions | None = None,
     training: SeriesTrainingOptions | None = None,
     overwrite: bool = False,
@@ -67,7 +68,7 @@ def train_detector(
     """
     source = one_source(data)
     chosen = (
-        given_or_default(series, SeriesOptions),
+        given_or_default(series, DetectionOptions),
         given_or_default(model, DetectorOptions),
         given_or_default(training, SeriesTrainingOptions),
     )
@@ -86,16 +87,22 @@ def train_detector(
     return run_job(_job(run, setup, splits[0]), display, resume=False)
 
 
-def open_job(run: RunFolder, display: Display) -> SeriesJob:
+def open_job(run: RunFolder, display: Display, data: Any = None) -> SeriesJob:
     """Return the job of a run folder, its series read.
 
+    Args:
+        run: The folder.
+        display: Where progress is shown.
+        data: What it was trained on, where that was not in a file.
+
     Raises:
-        RunError: The folder is damaged, or its data have changed or were not in a file.
+        OptionError: Data are given, but the run reads its own.
+        RunError: The folder is damaged, or its data have changed or were not in a file and are not given.
     """
     display.start("reading the series")
     try:
         setup = ForecastSetup.load(run)
-        split = setup.own_data()
+        split = setup.own_data(one_source(data))
     finally:
         display.stop()
     return _job(run, setup, split)
@@ -113,6 +120,7 @@ def _job(run: RunFolder, setup: ForecastSetup, split: Split) -> SeriesJob:
         batches=training_windows(setup, split, batch_size=training.batch_size or 1, seed=training.seed),
         judge=lambda network: _judged(network, valid, items),
         judge_best=lambda display: _judge_best(run, split, device_kind(training), display),
+        resumed_by=way_on(run, setup),
     )
 
 

@@ -11,11 +11,12 @@ import numpy as np
 import torch
 
 from recur.data.series import Columns, Panel, Split
-from recur.data.series.options import SeriesOptions
+from recur.data.series.batches import check_sharing
+from recur.data.series.options import DetectionOptions
 from recur.errors import DataError, OptionError
 from recur.models.detector_choice import build_detector, choose_detector
 from recur.models.detector_options import DetectorOptions
-from recur.models.layer_choices import chosen_back_ends
+from recur.models.layer_back_ends import explain_layers
 from recur.run import RunFolder
 from recur.tasks.detect.truth import check_truth
 from recur.tasks.forecast.season_choice import choose_season, season_of_calendar
@@ -23,16 +24,17 @@ from recur.tasks.forecast.setup import ForecastSetup
 from recur.tasks.series_reading import SeriesReading
 from recur.train import processes, series_choice
 from recur.train.display import Display
-from recur.train.forecast_preparation import layers_of, reading_of, say_what_was_read, training_windows
+from recur.train.forecast_preparation import training_windows
 from recur.train.options import SeriesTrainingOptions
 from recur.train.preparation import check_machine, check_place, default_folder, device_kind, write_run
+from recur.train.series_preparation import layers_of, reading_of, say_what_was_read
 from recur.wording import cell_name, enumerated, quantity
 
 
 def prepare_detector(
     data: Any,
     out: Path | None,
-    series: SeriesOptions,
+    series: DetectionOptions,
     options: DetectorOptions,
     training: SeriesTrainingOptions,
     overwrite: bool,
@@ -42,8 +44,6 @@ def prepare_detector(
 
     An old run is deleted only when nothing is left that the data or the options could spoil.
     """
-    if series.horizon is not None:
-        raise OptionError("horizon is of forecasts; how far ahead a detector looks, leads says. Leave horizon out.")
     path = str(data) if isinstance(data, str | os.PathLike) else None
     out = default_folder(["series" if path is None else path], overwrite) if out is None else out
     check_place(out, [path], what="series", overwrite=overwrite)
@@ -51,7 +51,7 @@ def prepare_detector(
     device = device_kind(training)
     display.start("reading the series")
     try:
-        reading, panel = read_channels(data, reading_of(series, is_in_file=path is not None))
+        reading, panel = read_channels(data, reading_of(series, data))
     finally:
         display.stop()
     say_what_was_read(panel, display)
@@ -64,7 +64,7 @@ def prepare_detector(
     training = replace(chosen, devices=training.devices)
     assert training.batch_size is not None
     # Before a folder is made.
-    training_windows(setup, split, batch_size=training.batch_size).shared(0, count)
+    check_sharing(training.batch_size, count)
     torch.manual_seed(training.seed)
     network = build_detector(options, setup.shape)
     run = write_run(
@@ -80,7 +80,7 @@ def prepare_detector(
         tensors=setup.tensors(),
         layers=layers_of(network),
         device=device,
-        backends=chosen_back_ends(network.to(device), training.batch_size, setup.history),
+        backends=explain_layers(network.to(device), training.batch_size, setup.history),
     )
     _describe(setup, split, options, reasons, training, num_windows, run, display)
     return run, split
@@ -107,7 +107,7 @@ def read_channels(data: Any, reading: SeriesReading) -> tuple[SeriesReading, Pan
 
 def fit_detector_setup(
     panel: Panel,
-    series: SeriesOptions,
+    series: DetectionOptions,
     options: DetectorOptions,
     *,
     reading: SeriesReading,

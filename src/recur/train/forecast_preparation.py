@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from recur.data.series import Panel, Split, Windows
+from recur.data.series.batches import check_sharing
+from recur.data.series.leaks import check_leaks
 from recur.data.series.options import SeriesOptions
 from recur.errors import DataError, OptionError
-from recur.models.forecast_network import ForecastNetwork
 from recur.models.forecaster_choice import choose_forecaster
 from recur.models.forecaster_options import ForecasterOptions
 from recur.models.level_shift import find_level_shift
@@ -22,11 +22,13 @@ from recur.models.series_shape import SeriesShape
 from recur.run import RunFolder
 from recur.tasks.forecast.season_choice import Season, choose_season, recent_history
 from recur.tasks.forecast.setup import ForecastSetup
+from recur.tasks.forecast.trained import build_network
 from recur.tasks.series_reading import SeriesReading
 from recur.train import processes, series_choice
 from recur.train.display import Display
 from recur.train.options import SeriesTrainingOptions
 from recur.train.preparation import check_machine, check_place, default_folder, device_kind, write_run
+from recur.train.series_preparation import layers_of, reading_of, say_what_was_read
 from recur.wording import cell_name, enumerated, quantity
 
 LONGEST_HORIZON = 48
@@ -56,24 +58,31 @@ def prepare(
     out = default_folder(["series" if path is None else path], overwrite) if out is None else out
     check_place(out, [path], what="series", overwrite=overwrite)
     check_machine(training)
+    if options.seeds > 1 and training.devices > 1:
+        raise OptionError(
+            f"devices is {training.devices}, but the networks of {options.seeds} seeds are trained one after the "
+            "other, each by one process; leave one of them out."
+        )
     device = device_kind(training)
     display.start("reading the series")
     try:
-        reading = reading_of(series, is_in_file=path is not None)
+        reading = reading_of(series, data)
         panel = reading.first(data)
     finally:
         display.stop()
     say_what_was_read(panel, display)
     setup, split, options, reasons = fit_setup(panel, series, options, reading=reading, path=path, seed=training.seed)
     count = processes.count(training.devices)
-    num_windows = training_windows(setup, split, batch_size=1).num_windows
-    chosen = series_choice.choose(replace(training, devices=count), num_items=num_windows, has_gpu=device != "cpu")
+    windows = training_windows(setup, split, batch_size=1)
+    chosen = series_choice.choose(
+        replace(training, devices=count), num_items=windows.num_windows, has_gpu=device != "cpu"
+    )
     training = replace(chosen, devices=training.devices)
     assert training.batch_size is not None
     # Before a folder is made.
-    training_windows(setup, split, batch_size=training.batch_size).shared(0, count)
+    check_sharing(training.batch_size, count)
     torch.manual_seed(training.seed)
-    network = ForecastNetwork(options, setup.shape)
+    network = build_network(asdict(options), setup)
     run = write_run(
         out,
         overwrite=overwrite,
@@ -89,26 +98,8 @@ def prepare(
         device=device,
         backends=network.to(device).explain(training.batch_size, setup.history),
     )
-    _describe(setup, split, options, reasons, training, num_windows, run, display)
+    _describe(setup, split, options, reasons, training, windows, run, display)
     return run, split
-
-
-def reading_of(series: SeriesOptions, *, is_in_file: bool) -> SeriesReading:
-    """Return how the data are read.
-
-    Args:
-        series: As the user gave them.
-        is_in_file: Whether they are in a file or a folder, and not in memory.
-    """
-    columns, text = series.columns, series.text()
-    defaults = SeriesOptions()
-    return SeriesReading(
-        form=series.form,
-        # What says nothing is left away, for arrays and .ts files take none of these.
-        columns=None if columns == defaults.columns else columns,
-        text=text if is_in_file and text != defaults.text() else None,
-        assembly=series.assembly(),
-    )
 
 
 def fit_setup(
@@ -138,6 +129,7 @@ def fit_setup(
     horizon = series.horizon
     if horizon is None:
         horizon, reasons["horizon"] = choose_horizon(split, season)
+    check_leaks(panel, horizon)
     num_targets = len(panel.schema.targets)
     longest = int((split.train.stop - split.train.start).max())
     num_values = int(np.count_nonzero(~np.isnan(panel.values[split.train.has_row, :num_targets])))
@@ -153,6 +145,8 @@ def fit_setup(
     scaling = series.scaling or ("mean_abs" if options.head == "negative-binomial" else "standard")
     if options.head == "negative-binomial":
         _check_counts(panel, scaling)
+        if series.non_negative is False:
+            raise OptionError("non_negative is false, but head negative-binomial tells counts; leave one of them out.")
     setup, split = ForecastSetup.fit(
         panel,
         history=options.history,
@@ -162,6 +156,7 @@ def fit_setup(
         per_series=not series.scale_together,
         calendar=series.features,
         season=season,
+        non_negative=True if options.head == "negative-binomial" else series.non_negative,
         reading=reading,
         path=path,
     )
@@ -230,40 +225,13 @@ def choose_horizon(split: Split, season: Season) -> tuple[int, str]:
     return wanted, why
 
 
-def layers_of(network: nn.Module) -> list[dict[str, Any]]:
-    """Return a row for each module that has weights of its own: name, kind, shapes, number of parameters."""
-    rows = []
-    for name, module in network.named_modules():
-        own = dict(module.named_parameters(recurse=False))
-        if own:
-            rows.append(
-                {
-                    "name": name,
-                    "kind": type(module).__name__,
-                    "weights": {key: list(value.shape) for key, value in own.items()},
-                    "parameters": sum(value.numel() for value in own.values()),
-                    "output": "",
-                }
-            )
-    return rows
-
-
-def say_what_was_read(panel: Panel, display: Display) -> None:
-    """Show what each column was taken for, and what is odd about the data."""
-    if panel.schema.roles is not None:
-        for line in str(panel.schema.roles).splitlines():
-            display.say(f"column   {line}")
-    for note in panel.notes:
-        display.say(f"note     {note}")
-
-
 def _describe(
     setup: ForecastSetup,
     split: Split,
     options: ForecasterOptions,
     reasons: dict[str, str],
     training: SeriesTrainingOptions,
-    num_windows: int,
+    windows: Windows,
     run: RunFolder,
     display: Display,
 ) -> None:
@@ -281,10 +249,18 @@ def _describe(
     if "history" in reasons:
         read += f" ({reasons['history']})"
     parameters = run.read_json("model.json")["parameters"]
-    display.say(f"windows  {told}, {read}; {num_windows:,} to train on")
+    display.say(f"windows  {told}, {read}; {windows.num_windows:,} to train on")
+    left_out = windows.left_out
+    if left_out:
+        more = f" and {len(left_out) - 3:,} others" if len(left_out) > 3 else ""
+        display.say(
+            f"note     nothing is learned from series {enumerated(left_out[:3])}{more}: each window needs "
+            f"{setup.least_history} steps to read and {setup.horizon} to tell, with targets that are there"
+        )
+    several = f"{options.seeds} networks, each " if options.seeds > 1 else ""
     display.say(
-        f"model    {options.kind}, {cell_name(str(options.cell))} {options.num_layers} x {options.hidden_size}, "
-        f"head {options.head}, {parameters:,} parameters"
+        f"model    {several}{options.kind}, {cell_name(str(options.cell))} {options.num_layers} x "
+        f"{options.hidden_size}, head {options.head}, {parameters // options.seeds:,} parameters"
     )
     display.say(
         f"training {quantity(training.batch_size or 0, 'window')} a step, learning rate {training.learning_rate:.2g}, "

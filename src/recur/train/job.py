@@ -134,10 +134,17 @@ class Job(ABC):
     Attributes:
         run: The run folder, with its `config.json`.
         training: With every value chosen.
+        keeps_newest: Whether the newest weights are saved and not those that validation found best.
     """
 
     run: RunFolder
     training: TrainingOptions
+    keeps_newest: bool = False
+
+    @property
+    def way_on(self) -> str:
+        """What to do to go on with the training when it is interrupted."""
+        return f"recur train --resume {self.run.path}"
 
     @abstractmethod
     def network(self) -> nn.Module:

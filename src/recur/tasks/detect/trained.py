@@ -21,10 +21,10 @@ from recur.models.detector_options import DetectorOptions
 from recur.run import FORMAT, RunFolder
 from recur.tasks.detect.pieces import Pieces
 from recur.tasks.detect.scoring import Scores, Scoring, ScoringState
-from recur.tasks.forecast.frame import native_frame
 from recur.tasks.forecast.season_choice import season_of_calendar
 from recur.tasks.forecast.setup import ForecastSetup
-from recur.tasks.forecast.trained import network_with_weights
+from recur.tasks.run_weights import with_weights
+from recur.tasks.series_frame import native_frame
 
 ORDINARY = "detector.safetensors"
 """File of a run with what errors and scores were ordinary in training."""
@@ -145,9 +145,7 @@ class TrainedDetector:
         content = config.get("model")
         if not isinstance(content, dict):
             raise RunError(f"{folder.path / 'config.json'}: damaged: model is no object.")
-        network = network_with_weights(
-            folder, lambda: build_detector(DetectorOptions.from_json(**content), setup.shape)
-        )
+        network = with_weights(folder, lambda: build_detector(DetectorOptions.from_json(**content), setup.shape))
         detector = cls(network.to(device), setup, DetectorOptions.from_json(**content))
         if folder.has(ORDINARY):
             detector.ordinary = detector._read_ordinary(folder)

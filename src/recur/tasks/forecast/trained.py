@@ -15,6 +15,7 @@ from recur.data.series import LastWindows, Part, SeriesBatch
 from recur.errors import DataError, OptionError, RunError
 from recur.kinds import is_whole
 from recur.models.distributions import Distribution
+from recur.models.forecast_ensemble import ForecastEnsemble
 from recur.models.forecast_network import ForecastNetwork
 from recur.models.forecaster_options import ForecasterOptions
 from recur.run import FORMAT, RunFolder
@@ -22,6 +23,7 @@ from recur.score.quantiles import growing_levels
 from recur.tasks.forecast.calibration import ForecastCalibration, original_scale
 from recur.tasks.forecast.frame import forecast_frame
 from recur.tasks.forecast.setup import ForecastSetup
+from recur.tasks.run_weights import with_weights
 
 CALIBRATION = "calibration.safetensors"
 """File of a run with the margins of its intervals."""
@@ -30,14 +32,18 @@ Build = Callable[[Mapping[str, Any], ForecastSetup], nn.Module]
 """What makes a network, with fresh weights, of `config.json`'s entry "model" and the setup of the run."""
 
 
-def build_network(options: Mapping[str, Any], setup: ForecastSetup) -> nn.Module:
-    """Return the network that recur trains with these options on such data.
+def build_network(options: Mapping[str, Any], setup: ForecastSetup) -> ForecastNetwork | ForecastEnsemble:
+    """Return the network that recur trains with these options on such data; of several seeds the ensemble.
 
     Raises:
         OptionError: An option makes no sense.
         TypeError: An option is unknown.
     """
-    return ForecastNetwork(ForecasterOptions.from_json(**options), setup.shape)
+    chosen = ForecasterOptions.from_json(**options)
+    if chosen.seeds == 1:
+        return ForecastNetwork(chosen, setup.shape)
+    single = dataclasses.replace(chosen, seeds=1)
+    return ForecastEnsemble([ForecastNetwork(single, setup.shape) for _ in range(chosen.seeds)])
 
 
 class TrainedForecaster:
@@ -102,7 +108,7 @@ class TrainedForecaster:
         options = config.get("model")
         if not isinstance(options, dict):
             raise RunError(f"{folder.path / 'config.json'}: damaged: model is no object.")
-        network = network_with_weights(folder, lambda: (build or build_network)(options, setup))
+        network = with_weights(folder, lambda: (build or build_network)(options, setup))
         why: dict[str, Any] = {}
         calibration = None
         if folder.has(CALIBRATION):
@@ -161,6 +167,12 @@ class TrainedForecaster:
         """Where the network computes."""
         return next((parameter.device for parameter in self.network.parameters()), torch.device("cpu"))
 
+    @property
+    def members(self) -> tuple[TrainedForecaster, ...]:
+        """The networks of an ensemble, each as a forecaster without a calibration; of a single network none."""
+        networks = self.network.members if isinstance(self.network, ForecastEnsemble) else ()
+        return tuple(TrainedForecaster(network, self.setup) for network in networks)
+
     def scaled(self, batch: SeriesBatch) -> Distribution:
         """Return what the network says of a batch: distributions (B, P, C) of the scaled targets, on the CPU.
 
@@ -214,7 +226,8 @@ class TrainedForecaster:
 
         Data are read as those of the run were. A series that the training part did not have is scaled by its own
         history; one that is shorter than the network's history is read as far as it goes. Steps for which only the
-        future is known may follow the last target, and must where the model reads what is known of the future.
+        future is known may follow the last target; where the model reads what is known of the future there must be as
+        many as are to be told.
 
         Args:
             data: What `recur.data.series.read_series` takes: a file, a folder, any dataframe; or a panel.
@@ -244,7 +257,8 @@ class TrainedForecaster:
                 quantiles = forecast.quantile(asked)
             else:
                 quantiles = calibration.quantiles(forecast, asked, size)
-            found.append(torch.cat([forecast.mean[..., None].double(), quantiles.double()], dim=-1)[:, :steps])
+            told = torch.cat([forecast.mean[..., None].double(), quantiles.double()], dim=-1)
+            found.append(self.setup.bounded(told)[:, :steps])
             place.append(torch.stack([batch.index, batch.row], dim=1))
         values = torch.cat(found).float().numpy()
         columns = {name: values[..., number] for number, name in enumerate(names)}
@@ -294,7 +308,8 @@ class TrainedForecaster:
         for batch in windows:
             with torch.inference_mode():
                 paths = draw(batch.to(self.device), num_paths, generator).cpu()
-            found.append(batch.unscaled(paths.permute(1, 2, 0, 3)).permute(0, 1, 3, 2)[:, :steps])
+            values = batch.unscaled(paths.permute(1, 2, 0, 3)).permute(0, 1, 3, 2)
+            found.append(self.setup.bounded(values)[:, :steps])
             place.append(torch.stack([batch.index, batch.row], dim=1))
         columns = {"path": np.arange(num_paths)[None, None, None], "value": torch.cat(found).float().numpy()}
         return self._frame(windows, torch.cat(place), steps, columns, data)
@@ -309,7 +324,7 @@ class TrainedForecaster:
                 f"horizon: the model was trained to tell {self.setup.horizon} steps, not {steps}; train one with "
                 f"horizon {steps}."
             )
-        return steps, self.setup.last_windows(self.setup.read(data), batch_size=batch_size)
+        return steps, self.setup.last_windows(self.setup.read(data), batch_size=batch_size, steps=steps)
 
     def _frame(
         self, windows: LastWindows, place: Tensor, steps: int, columns: Mapping[str, np.ndarray[Any, Any]], data: Any
@@ -323,31 +338,6 @@ def _growing(name: str, levels: Sequence[float]) -> tuple[float, ...]:
         return growing_levels(name, levels)
     except (TypeError, ValueError) as error:
         raise OptionError(str(error)) from None
-
-
-def network_with_weights(folder: RunFolder, build: Callable[[], nn.Module]) -> nn.Module:
-    """Return the network of a run with its weights.
-
-    Raises:
-        RunError: Options or weights are damaged, or do not fit each other.
-    """
-    weights = folder.load_weights()
-    try:
-        # Shapes are compared before any memory is taken, as a damaged size may be huge.
-        with torch.device("meta"):
-            wanted = {name: tuple(value.shape) for name, value in build().state_dict().items()}
-        found = {name: tuple(value.shape) for name, value in weights.items()}
-        if wanted != found:
-            name = next(key for key in [*wanted, *found] if wanted.get(key) != found.get(key))
-            raise RunError(
-                f"{folder.path / 'model.safetensors'}: does not fit config.json: {name} is {found.get(name)}, "
-                f"expected {wanted.get(name)}."
-            )
-        network = build()
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise RunError(f"{folder.path / 'config.json'}: damaged: model: {str(error).rstrip('.')}.") from error
-    network.load_state_dict(weights)
-    return network
 
 
 def _check_shape(calibration: ForecastCalibration, setup: ForecastSetup) -> None:
