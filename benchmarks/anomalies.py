@@ -59,7 +59,7 @@ def detectors(data: dict[str, nab.Series], seed: int, model: DetectorOptions | N
             panel,
             out=Path(folder) / "run",
             model=model or DetectorOptions(),
-            training=SeriesTrainingOptions(seed=seed),
+            training=SeriesTrainingOptions(seed=seed, no_report=True),
             console=Console(stderr=True),
         )
         trained = TrainedDetector.load(run)
