@@ -59,7 +59,7 @@ def detectors(data: dict[str, nab.Series], seed: int, model: DetectorOptions | N
             panel,
             out=Path(folder) / "run",
             model=model or DetectorOptions(),
-            training=SeriesTrainingOptions(seed=seed),
+            training=SeriesTrainingOptions(seed=seed, no_report=True),
             console=Console(stderr=True),
         )
         trained = TrainedDetector.load(run)
@@ -71,7 +71,7 @@ def detectors(data: dict[str, nab.Series], seed: int, model: DetectorOptions | N
             ("rule alone", False, True),
         ):
             begin = time.perf_counter()
-            own = replace(trained.options, rules=is_rule)
+            own = replace(trained.options, no_rules=not is_rule)
             detector = TrainedDetector(trained.network, trained.setup, own, has_network=is_network)
             found = detector.scored(panel, is_fresh=True)
             # A score that is lower than one before it begins no alarm.

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import anomalies
 import forecast_peers
 import forecasts
 import layer_costs
@@ -42,6 +43,7 @@ BENCHMARKS: dict[str, Callable[[], Iterable[dict[str, Any]]]] = {
     ),
     "series_step": lambda: series_step.step(blocks=7, steps=500),
     "whole_training": lambda: [main_job.whole_training(Job(), steps=600, repeats=2)],
+    "anomalies": anomalies.numenta,
     "forecasts": forecasts.dust,
     "forecast_peers": forecast_peers.training,
     "series_labels": series_labels.labels,
@@ -87,6 +89,7 @@ LONG = (
     "layers_training_grid",
     "layers_linear_grid",
     "long_sequences",
+    "anomalies",
     "forecasts",
     "forecast_peers",
     "series_labels",
@@ -95,6 +98,7 @@ LONG = (
 """Those that take long and run only when they are named."""
 
 NEED_DATA = (
+    "anomalies",
     "forecasts",
     "forecast_peers",
     "series_labels",

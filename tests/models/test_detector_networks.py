@@ -185,7 +185,7 @@ def test_a_network_needs_all_its_options(options: DetectorOptions, kind: type[An
         ({"quiet": 0}, "quiet must be a whole number from 1 on, not 0"),
         ({"memory": 99}, "memory must be a whole number from 100 on, not 99"),
         ({"dropout": 1.0}, "dropout must be a number from 0 to below 1"),
-        ({"rules": None}, "rules must be true or false, not None"),
+        ({"no_rules": None}, "no_rules must be true or false, not None"),
         ({"level": 1}, "level must be true or false, not 1"),
         ({"leads": ()}, r"leads must be whole numbers from 1 on, growing, such as \(1, 4, 16\), not \(\)"),
         ({"leads": (4, 1)}, "leads must be whole numbers"),

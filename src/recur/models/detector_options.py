@@ -40,8 +40,9 @@ class DetectorOptions:
     memory: int = 10_000
     """Steps over which a detector forgets what errors were ordinary."""
 
-    rules: bool = True
-    """Count how far a value is from that of the season before, such as a day, beside what the network says."""
+    no_rules: bool = False
+    """Leave out how far a value is from what is usual at its place in the season, such as a day, which otherwise counts
+    beside what the network says."""
 
     history: int | None = None
     """Steps of a window that the network is trained on."""
@@ -89,9 +90,9 @@ class DetectorOptions:
                 raise OptionError(f"{name} must be a whole number from {least} on, not {getattr(self, name)!r}.")
         if not (is_number(self.dropout) and 0 <= self.dropout < 1):
             raise OptionError(f"dropout must be a number from 0 to below 1, not {self.dropout!r}.")
-        for name in ("rules", "level"):
+        for name in ("no_rules", "level"):
             value = getattr(self, name)
-            if not isinstance(value, bool) and (name == "rules" or value is not None):
+            if not isinstance(value, bool) and (name == "no_rules" or value is not None):
                 raise OptionError(f"{name} must be true or false, not {value!r}.")
         self._check_together()
 

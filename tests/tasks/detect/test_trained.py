@@ -181,7 +181,7 @@ def test_rules_alone_and_network_alone_add_up(run: Path, five: Five) -> None:
     panel = five.planted()
     parts = []
     for has_network, has_rules in ((True, False), (False, True)):
-        options: DetectorOptions = replace(trained.options, rules=has_rules)
+        options: DetectorOptions = replace(trained.options, no_rules=not has_rules)
         alone = TrainedDetector(trained.network, trained.setup, options, has_network=has_network)
         parts.append(alone.scored(panel, is_fresh=True))
     both = TrainedDetector(trained.network, trained.setup, trained.options).scored(panel, is_fresh=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -30,6 +30,8 @@ ORDINARY = "detector.safetensors"
 """File of a run with what errors and scores were ordinary in training."""
 
 _SERIES_AT_ONCE = 256
+_MOST_LONGER = 1.5
+"""How many times as long as the shortest of those at once a series may be."""
 _COMMON = 1_000.0
 """Errors that a series which was not seen is taken to have had, as large as those of all others."""
 _LEAST_SCORES = 100
@@ -120,7 +122,7 @@ class TrainedDetector:
             len(setup.schema.targets),
             memory=options.memory,
             quiet=options.quiet,
-            has_rules=options.rules,
+            has_rules=not options.no_rules,
             has_network=has_network,
         )
 
@@ -299,10 +301,7 @@ class TrainedDetector:
         score, channels = np.full(count, np.nan), np.full((count, num_targets), np.nan)
         is_new = np.zeros(count, np.bool_)
         errors = torch.zeros(len(panel), num_targets, self.scoring.num_views, NUM_BINS, dtype=torch.float64)
-        # Series of like length together, so that little is padded.
-        order = np.argsort(stop - panel.offsets[:-1], kind="stable")
-        for begin in range(0, len(order), _SERIES_AT_ONCE):
-            numbers = order[begin : begin + _SERIES_AT_ONCE]
+        for numbers in _groups(stop - panel.offsets[:-1]):
             frequencies = [panel.frequencies[number] for number in numbers.tolist()]
             state = self.begin(
                 [panel.ids[number] for number in numbers.tolist()], frequencies=frequencies, is_fresh=is_fresh
@@ -357,3 +356,12 @@ class TrainedDetector:
                 "the detector does not know what is ordinary; finish its training with recur train --resume."
             )
         return self.ordinary
+
+
+def _groups(lengths: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+    """Yield the numbers of series to be scored at once: of like length, so that little is padded."""
+    order = np.argsort(lengths, kind="stable")
+    while len(order):
+        count = np.searchsorted(lengths[order], _MOST_LONGER * lengths[order[0]] + 1, side="right")
+        yield order[: min(int(count), _SERIES_AT_ONCE)]
+        order = order[min(int(count), _SERIES_AT_ONCE) :]
