@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from recur.models.language import LanguageModel as LanguageModel
     from recur.nn.accelerate import accelerate as accelerate
     from recur.nn.accelerate import decelerate as decelerate
+    from recur.streaming.live_stream import Stream as Stream
+    from recur.streaming.live_stream import stream as stream
     from recur.tasks.forecast.trained import TrainedForecaster as TrainedForecaster
     from recur.tasks.language.trained import TrainedLanguageModel as TrainedLanguageModel
     from recur.tasks.loading import load as load
@@ -23,12 +25,14 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "LanguageModel",
+    "Stream",
     "TrainedForecaster",
     "TrainedLanguageModel",
     "accelerate",
     "decelerate",
     "load",
     "nn",
+    "stream",
     "train_forecaster",
     "train_language_model",
 ]
@@ -42,6 +46,8 @@ __getattr__ = lazy_names(
         "LanguageModel": ".models.language",
         "TrainedLanguageModel": ".tasks.language.trained",
         "TrainedForecaster": ".tasks.forecast.trained",
+        "Stream": ".streaming.live_stream",
+        "stream": ".streaming.live_stream",
         "load": ".tasks.loading",
         "train_forecaster": ".train.forecast",
         "train_language_model": ".train.language",
