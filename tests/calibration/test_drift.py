@@ -62,7 +62,7 @@ def test_it_sees_wider_errors_soon_and_that_they_have_gone() -> None:
 
 
 def test_what_is_refused() -> None:
-    with pytest.raises(ValueError, match="slack is 0.5, but must be above 0 and below 0.5"):
+    with pytest.raises(ValueError, match=r"slack is 0\.5, but must be above 0 and below 0\.5"):
         IntervalDrift(slack=0.5)
     with pytest.raises(TypeError, match="between must be a number, but is str"):
         IntervalDrift(between="often")  # type: ignore[arg-type]

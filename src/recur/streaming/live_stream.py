@@ -61,10 +61,7 @@ def stream(
         RunError: The run or the state is missing, damaged, or the state is of another run.
         OptionError: An option is out of range, or the model cannot be streamed.
     """
-    if isinstance(run, TrainedForecaster):
-        forecaster = run
-    else:
-        forecaster = TrainedForecaster.load(run, device=device)
+    forecaster = run if isinstance(run, TrainedForecaster) else TrainedForecaster.load(run, device=device)
     made = Stream(
         forecaster,
         levels=levels,
