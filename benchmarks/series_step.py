@@ -110,6 +110,7 @@ def trained(work: Work, windows: Windows, steps: int) -> tuple[dict[str, Tensor]
         final_learning_rate=1.0,
         clip_norm=1.0,
         validate_every=10**9,
+        no_report=True,
     )
     run = RunFolder.create(Path(tempfile.mkdtemp()) / "run")
     run.write_json("config.json", {"format": FORMAT, "task": "series", "training": asdict(training)})

@@ -48,7 +48,7 @@ def tools(folder: Path, *names: str) -> Path:
 def test_help_names_every_target(folder: Path) -> None:
     printed = make(folder).stdout
     targets = {line.split()[1] for line in printed.splitlines()}
-    assert targets == {"help", "demo", "test", "check", "bench", "docs", "clean"}
+    assert targets == {"help", "demo", "test", "check", "coverage", "bench", "docs", "clean"}
 
 
 def test_an_interpreter_that_does_not_fit_is_named(folder: Path) -> None:

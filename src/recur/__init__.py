@@ -11,6 +11,7 @@ from recur._lazy import lazy_names
 
 if TYPE_CHECKING:
     from recur import nn as nn
+    from recur.estimators.forecaster import Forecaster as Forecaster
     from recur.models.language import LanguageModel as LanguageModel
     from recur.nn.accelerate import accelerate as accelerate
     from recur.nn.accelerate import decelerate as decelerate
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
+    "Forecaster",
     "LanguageModel",
     "Stream",
     "TrainedForecaster",
@@ -48,6 +50,7 @@ __getattr__ = lazy_names(
         "TrainedForecaster": ".tasks.forecast.trained",
         "Stream": ".streaming.live_stream",
         "stream": ".streaming.live_stream",
+        "Forecaster": ".estimators.forecaster",
         "load": ".tasks.loading",
         "train_forecaster": ".train.forecast",
         "train_language_model": ".train.language",

@@ -1,4 +1,4 @@
-"""Names of a package that are imported when first used.
+"""Names that are imported when first used.
 
 `recur --help` must answer at once, so no package imports torch, Lightning or a plotting library before it is needed.
 """
@@ -27,3 +27,13 @@ def lazy_names(package: str, origins: Mapping[str, str]) -> Callable[[str], Any]
         return module if origin == f".{name}" else getattr(module, name)
 
     return __getattr__
+
+
+def function_of(name: str) -> Callable[..., Any]:
+    """Return the function that is called "module:function", or "module:Class.method"."""
+    module, _, path = name.partition(":")
+    found: Any = importlib.import_module(module)
+    for part in path.split("."):
+        found = getattr(found, part)
+    named: Callable[..., Any] = found
+    return named

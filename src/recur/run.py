@@ -12,6 +12,7 @@
 | `forecast_evaluation.json` | the same of forecasts: beside the naive rules, by step, series and time, examples |
 | `scaler.safetensors` | of series: what each channel is scaled by |
 | `calibration.safetensors` | of forecasts: how far intervals are moved so that they hold what they say |
+| `yardstick.json` | of forecasts: the unit of MASE for each series, and how sure the naive rules are |
 | `inspect.json`, `inspect.safetensors` | what `recur inspect` found inside the network on one text |
 | `checkpoints/` | what resuming needs |
 | `report.html`, `inspect.html`, `*.png` | to look at |
@@ -52,6 +53,7 @@ _OWN_NAMES = {
     "forecast_evaluation.json",
     "scaler.safetensors",
     "calibration.safetensors",
+    "yardstick.json",
     "inspect.json",
     "inspect.safetensors",
     "inspect.html",
@@ -392,10 +394,27 @@ class RunFolder:
         Raises:
             RunError: The file is missing or damaged.
         """
+        return self.read_tensors_and_metadata(name)[0]
+
+    def read_tensors_and_metadata(self, name: str) -> tuple[dict[str, Tensor], dict[str, str]]:
+        """Return the tensors of the safetensors file `name`, on the CPU, and what was written beside them.
+
+        Raises:
+            RunError: The file is missing or damaged.
+        """
         path = self.path / name
         if not path.is_file():
             raise RunError(f"{path}: missing; the run is incomplete.")
-        return self._read_tensors(path)[0]
+        return self._read_tensors(path)
+
+    def delete(self, name: str) -> None:
+        """Delete a file of the run, if it is there.
+
+        Raises:
+            RunError: It cannot be deleted.
+        """
+        with explained_os_errors(self.path / name):
+            (self.path / name).unlink(missing_ok=True)
 
     def _read_tensors(self, path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         """Return the tensors of a file that is there, and its metadata."""

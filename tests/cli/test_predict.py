@@ -10,7 +10,8 @@ from typing import Any
 import polars as pl
 import pytest
 
-from recur.cli.figures import show_forecast_evaluation
+from recur.cli.console import plain_console
+from recur.cli.handling.forecast import show_finished
 from recur.data.series.partition import Partition
 from recur.run import RunFolder
 from recur.tasks.forecast import trained
@@ -159,7 +160,7 @@ def test_evaluate_prints_the_verdict_first(recur: Any) -> None:
 
 
 def test_the_end_of_a_training_is_shown_likewise(capsys: pytest.CaptureFixture[str]) -> None:
-    show_forecast_evaluation(Path("run"))
+    show_finished(Path("run"), plain_console())
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == RunFolder.open("run").read_json("forecast_evaluation.json")["verdict"]["text"]
     assert lines[-3:] == [

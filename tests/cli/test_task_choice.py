@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from recur.cli.handling.run_handling import RunHandling
 from recur.cli.task_choice import Glance, choose_task, flags_of
 from recur.errors import OptionError
 from recur.models.options import LanguageModelOptions
@@ -40,8 +40,13 @@ def train_toy(data: Any, *, out: str | None, overwrite: bool, console: Any, **op
     return run
 
 
-def show_toy(path: Path) -> None:
-    sys.stdout.write(f"all about {path}\n")
+def handle_toy() -> RunHandling:
+    return RunHandling(
+        evaluate=lambda chosen: {},
+        show=lambda found, console: None,
+        show_finished=lambda path, console: console.print(f"all about {path}"),
+        options={},
+    )
 
 
 def check_toy(data: Any, options: Any) -> None:
@@ -57,7 +62,7 @@ TOY = Task(
     check=check_toy,
     train=f"{__name__}:train_toy",
     job=f"{__name__}:train_toy",
-    show=f"{__name__}:show_toy",
+    handling=f"{__name__}:handle_toy",
 )
 
 
@@ -111,7 +116,7 @@ def test_files_that_are_none_are_left_to_the_parser(content: str, folder: Path) 
 
 def test_flags_are_the_options_without_a_value() -> None:
     found = flags_of([LanguageModelOptions, LanguageTrainingOptions, ToyOptions])
-    assert found == {"--residual", "--tied", "--vary-window", "--tensorboard", "--is-wide"}
+    assert found == {"--residual", "--tied", "--vary-window", "--tensorboard", "--no-report", "--is-wide"}
 
 
 # --- the choice -------------------------------------------------------------------------------------------------------

@@ -312,6 +312,29 @@ def test_the_loss_is_the_mean_over_what_counts(kind: str) -> None:
     assert_same(network.loss(missing), network.loss(batch))
 
 
+@every_kind
+def test_steps_that_were_read_count_by_their_weight(kind: str) -> None:
+    network, batch = build(kind=kind), Story().cut([0, 2, 9, 4], [8, 9, 9, 5])
+    counted = torch.rand(batch.x.shape[:2], generator=torch.Generator().manual_seed(3)).round(decimals=1)
+    counted[:, 2:4] = 0
+    weighted = changed(batch, history_weight=counted)
+    told, plain = network.body.told(weighted), network.body.told(batch)
+    shares = torch.zeros(4, batch.x.shape[1] + SHAPE.horizon, dtype=torch.float64)
+    for row, length in enumerate(batch.lengths.tolist()):
+        shares[row, :length], shares[row, length : length + SHAPE.horizon] = counted[row, :length], 1
+    if kind == "autoregressive":
+        wanted = shares
+    else:
+        begins = batch.lengths - SHAPE.horizon * torch.arange(len(told.target))[:, None]
+        steps = begins.clamp(min=0)[..., None] + torch.arange(SHAPE.horizon)
+        wanted = shares.expand(len(steps), -1, -1).gather(2, steps)
+    assert_same(told.weight, plain.weight * wanted[..., None])
+    assert not torch.equal(told.weight, plain.weight)
+    # What counts nothing teaches nothing, whatever it was; it is read all the same.
+    nothing = changed(batch, history_weight=torch.zeros_like(counted), weight=torch.zeros_like(batch.weight))
+    assert network.loss(nothing).item() == 0
+
+
 @every_variant
 def test_every_weight_gets_a_gradient(options: dict[str, Any]) -> None:
     network, batch = build(**options).train(), Story(rows=40).cut([0] * 40, [8] * 40)

@@ -13,9 +13,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from recur.errors import RecurError
-from recur.run import RunFolder
-from recur.tasks.language.trained import load
+from recur.errors import RecurError, RunError
+from recur.run import FORMAT, RunFolder
+from recur.tasks.language.trained import TrainedLanguageModel, load
+from recur.tasks.loading import load as load_any
 
 FILES = ("config.json", "schema.json", "model.safetensors")
 KINDS = ("character", "byte", "bpe")
@@ -126,3 +127,14 @@ def test_a_size_that_is_claimed_is_not_believed(runs: dict[str, RunFolder], tmp_
         assert tracemalloc.get_traced_memory()[1] < MOST_MEMORY
     finally:
         tracemalloc.stop()
+
+
+def test_a_run_of_an_unknown_task_is_refused(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path / "run")
+    folder.write_json("config.json", {"format": FORMAT, "task": "weather"})
+    with pytest.raises(RunError, match=r"run: is a run of task 'weather', which this version does not know\."):
+        load_any(folder)
+
+
+def test_the_task_of_a_run_says_what_loads_it(runs: dict[str, RunFolder]) -> None:
+    assert isinstance(load_any(runs["byte"].path), TrainedLanguageModel)

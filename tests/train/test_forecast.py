@@ -13,7 +13,7 @@ import pytest
 from rich.console import Console
 
 import recur
-from recur.data.series import Panel, Split, read_series
+from recur.data.series import Panel, Part, Split, Windows, read_series
 from recur.data.series.options import SeriesOptions
 from recur.errors import DataError, Interrupted, OptionError, RunError
 from recur.models.forecaster_options import ForecasterOptions
@@ -21,7 +21,7 @@ from recur.run import RunFolder
 from recur.tasks.forecast.season_choice import Season
 from recur.tasks.forecast.setup import ForecastSetup
 from recur.tasks.series_task import SeriesTask
-from recur.train.forecast import train_forecaster
+from recur.train.forecast import VALIDATION_WINDOWS, train_forecaster, validation_items
 from recur.train.forecast_preparation import choose_horizon, training_windows
 from recur.train.options import SeriesTrainingOptions
 from recur.train.resumption import resume
@@ -51,13 +51,15 @@ def trained(data: Any, out: Path, **training: Any) -> RunFolder:
         out=out,
         series=SeriesOptions(horizon=6),
         model=MODEL,
-        training=SeriesTrainingOptions(**({"max_steps": 12, "validate_every": 6, "batch_size": 16} | training)),
+        training=SeriesTrainingOptions(
+            **({"max_steps": 12, "validate_every": 6, "batch_size": 16, "no_report": True} | training)
+        ),
         console=QUIET,
     )
 
 
 def test_a_run_has_all_that_its_users_need(csv: Path, tmp_path: Path) -> None:
-    run = trained(csv, tmp_path / "run")
+    run = trained(csv, tmp_path / "run", no_report=False)
     assert run.config()["task"] == "forecast"
     assert run.config()["model"]["history"] == 16
     found = run.read_json("forecast_evaluation.json")
@@ -75,13 +77,19 @@ def test_a_run_has_all_that_its_users_need(csv: Path, tmp_path: Path) -> None:
     assert forecast["time"][0] == pl.read_csv(csv, try_parse_dates=True)["time"][-1] + np.timedelta64(1, "h").item()
 
 
+def test_the_report_can_be_left_out(csv: Path, tmp_path: Path) -> None:
+    run = trained(csv, tmp_path / "run", no_report=True)
+    assert run.has("forecast_evaluation.json")
+    assert not list(run.path.glob("*.html")) + list(run.path.glob("*.png"))
+
+
 def test_what_is_learned_beats_the_rules(tmp_path: Path) -> None:
     run = train_forecaster(
         table(1500),
         out=tmp_path / "run",
         series=SeriesOptions(horizon=4),
         model=ForecasterOptions(hidden_size=16),
-        training=SeriesTrainingOptions(max_steps=400, learning_rate=0.005),
+        training=SeriesTrainingOptions(max_steps=400, learning_rate=0.005, no_report=True),
         console=QUIET,
     )
     found = run.read_json("forecast_evaluation.json")
@@ -120,7 +128,7 @@ def test_what_is_printed(csv: Path, tmp_path: Path) -> None:
     train_forecaster(
         csv,
         out=tmp_path / "run",
-        training=SeriesTrainingOptions(max_steps=2),
+        training=SeriesTrainingOptions(max_steps=2, no_report=True),
         console=Console(file=shown, width=200),
     )
     lines = shown.getvalue().splitlines()
@@ -136,7 +144,7 @@ def test_counts_are_not_centred(tmp_path: Path) -> None:
         pl.DataFrame({"day": np.datetime64("2024-01-01") + np.arange(200), "sold": counts}),
         out=tmp_path / "run",
         model=ForecasterOptions(head="negative-binomial", hidden_size=4),
-        training=SeriesTrainingOptions(max_steps=2),
+        training=SeriesTrainingOptions(max_steps=2, no_report=True),
         console=QUIET,
     )
     assert run.read_json("schema.json")["scaler"]["method"] == "mean_abs"
@@ -177,6 +185,18 @@ def test_training_windows_begin_at_all_hours_of_the_day(rows: int, stride: int) 
     starts = np.concatenate([batch.row.numpy() for batch in windows])
     assert set(np.diff(starts)) == {stride}
     assert len(set(starts % 24)) == 24
+
+
+@pytest.mark.parametrize(("series", "rows", "stride"), [(1, 900, 1), (100, 961, 25), (30_000, 6, 41)])
+def test_few_windows_of_all_series_are_judged_while_training(series: int, rows: int, stride: int) -> None:
+    panel = Panel.of_rows([str(number) for number in range(series)], [rows] * series, np.ones((series * rows, 1)))
+    windows = Windows(Part.whole(panel), history=1, horizon=1, batch_size=512)
+    season = Season(steps=24, why="")
+    items = validation_items(windows, season)
+    assert set(np.diff(items)) == {stride}
+    assert len(items) <= VALIDATION_WINDOWS
+    # What lies within a day is seen at all hours, not at one.
+    assert rows < 24 or len(set((windows.batch(items).row.numpy() % rows) % 24)) == 24
 
 
 @pytest.mark.parametrize(

@@ -144,5 +144,6 @@ def test_the_order_of_the_help_of_a_language_model() -> None:
         *("learning_rate", "warmup_steps", "final_learning_rate", "weight_decay"),
         *("clip_norm", "clip_value", "clip_layer_norm", "clip_ratio", "skip_nonfinite"),
         *("activation_penalty", "temporal_penalty", "patience", "validate_every", "checkpoint_every", "probe_every"),
-        *("seed", "device", "devices", "precision", "tensorboard", "sample_prompt", "sample_length"),
+        *("seed", "device", "devices", "precision", "tensorboard", "no_report"),
+        *("sample_prompt", "sample_length"),
     ]

@@ -123,7 +123,7 @@ TOY = Task(
     check=lambda sources, options: None,
     train=f"{__name__}:train_toy",
     job=f"{__name__}:open_toy",
-    show="",
+    handling="",
 )
 
 

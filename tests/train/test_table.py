@@ -9,8 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from recur._lazy import function_of
+from recur.cli.handling.run_handling import RunHandling
+from recur.tasks.loading import LOADERS
 from recur.train.options import TrainingOptions
-from recur.train.table import TASKS, function_of, holds_tables
+from recur.train.table import TASKS, holds_tables
 
 
 @pytest.mark.parametrize("name", TASKS)
@@ -20,7 +23,8 @@ def test_each_entry_names_functions_that_take_what_they_are_given(name: str) -> 
     taken = set(inspect.signature(function_of(task.train)).parameters)
     assert {"out", "overwrite", "console", *task.options} <= taken
     assert list(inspect.signature(function_of(task.job)).parameters) == ["run", "display"]
-    assert callable(function_of(task.show))
+    assert isinstance(function_of(task.handling)(), RunHandling)
+    assert callable(function_of(LOADERS[name]))
     assert task.about
     assert task.data
 

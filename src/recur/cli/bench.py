@@ -90,7 +90,7 @@ def measure(kinds: Sequence[str], threads: int | None, seconds: float) -> dict[s
     import torch
 
     from recur import environment
-    from recur.cli.figures import plain_console
+    from recur.cli.console import plain_console
     from recur.measure import layers
     from recur.measure.timing import geometric_mean
     from recur.train.display import Display
@@ -130,7 +130,7 @@ def show(found: dict[str, Any], console: Console | None = None) -> None:
     """
     from rich.table import Table
 
-    from recur.cli.figures import plain_console
+    from recur.cli.console import plain_console
     from recur.wording import cell_name, quantity
 
     console = console or plain_console()

@@ -26,7 +26,8 @@ def build_parser() -> CommandParser:
 def run(arguments: Sequence[str]) -> int:
     """Run the command."""
     chosen = build_parser().parse_args(list(arguments))
-    from recur.cli.figures import plain_console, show_evaluation
+    from recur.cli.console import plain_console
+    from recur.cli.handling.language import show_finished
     from recur.data.demo import demo_text
     from recur.decode.sampling import Sampling
     from recur.errors import RunError
@@ -57,5 +58,5 @@ def run(arguments: Sequence[str]) -> int:
     written = load(folder).generate(_PROMPT, 300, sampling=Sampling(temperature=0.6), seed=1)
     sys.stdout.write(f"\nA sample (temperature 0.6, from {_PROMPT!r}):\n\n{_PROMPT}{written[0]}\n\n")
     sys.stdout.flush()
-    show_evaluation(folder.path)
+    show_finished(folder.path, plain_console())
     return 0

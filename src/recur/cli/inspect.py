@@ -74,7 +74,7 @@ def run(arguments: Sequence[str]) -> int:
     # Before torch is imported, which takes seconds.
     folder = RunFolder.open(chosen.run)
     check_device(chosen.device)
-    from recur.cli.figures import plain_console
+    from recur.cli.console import plain_console
     from recur.report import write_inspection, write_report
     from recur.tasks.inspection.run_training import training_of_run
     from recur.tasks.inspection.text import inspect_text

@@ -6,12 +6,13 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from recur._lazy import function_of
 from recur.cli.parser import CommandParser, Given, config_first, given_options, options_from
 from recur.cli.task_choice import Glance, choose_task, flags_of
 from recur.errors import OptionError
 from recur.run import RunFolder
 from recur.train.options import BOUNDS
-from recur.train.table import TASKS, function_of
+from recur.train.table import TASKS
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -104,7 +105,7 @@ def _resume(run_path: str, given: set[str], data: object, chosen: Any) -> int:
 
 def _console() -> Console:
     """Return where progress is shown: standard error, of the first process alone."""
-    from recur.cli.figures import plain_console
+    from recur.cli.console import plain_console
     from recur.train.processes import is_first
 
     return plain_console(stderr=True, quiet=not is_first(), soft_wrap=False)
@@ -112,4 +113,7 @@ def _console() -> Console:
 
 def _show(folder: RunFolder) -> None:
     """Print the figures of a finished run, and what to do next."""
-    function_of(TASKS[folder.config()["task"]].show)(folder.path)
+    from recur.cli.console import plain_console
+    from recur.cli.handling.run_handling import handling_of
+
+    handling_of(folder.config()["task"]).show_finished(folder.path, plain_console())

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from recur.models.distributions import Distribution, Point, Quantiles
-from recur.models.forecast_heads import ForecastHead, Told, drawn, unit_of
+from recur.models.forecast_heads import ForecastHead, Told, drawn, history_weights, unit_of
 from recur.models.forecaster_options import ForecasterOptions
 from recur.models.series_normalization import Place
 from recur.models.series_reader import ReaderState, SeriesReader
@@ -104,8 +104,7 @@ class AutoregressiveForecast(nn.Module):
         read = replace(timeline.first(last), lengths=batch.lengths + shape.horizon - 1)
         steps = torch.arange(last + 1, device=batch.lengths.device)[:, None].expand(-1, len(batch.x))
         after = self.reader(read, state, known[1:]).after(steps)
-        observed = batch.observed[..., : shape.num_targets].to(dtype)
-        weight = follow_on(observed, batch.weight.to(dtype), batch.lengths)
+        weight = follow_on(history_weights(batch, shape, dtype), batch.weight.to(dtype), batch.lengths)
         # From nothing at all only what has no history is told.
         is_told = (steps > 0) | (batch.lengths == 0)
         target = timeline.numbers[..., : shape.num_targets].transpose(0, 1)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from recur.models.distributions import Distribution
 from recur.models.forecast_decoders import SegmentDecoder, StepDecoder
-from recur.models.forecast_heads import ForecastHead, Told, drawn, unit_of
+from recur.models.forecast_heads import ForecastHead, Told, drawn, history_weights, unit_of
 from recur.models.forecaster_options import ForecasterOptions
 from recur.models.series_normalization import Place
 from recur.models.series_reader import ReaderState, Reading, SeriesReader
@@ -74,8 +74,7 @@ class DirectForecast(nn.Module):
         is_told = (begins > 0) | (back[:, None] == 0)
         begins = begins.clamp(min=0)
         forecast = self._told(reading, self.reader.inputs.known(timeline), begins)
-        observed = batch.observed[..., : shape.num_targets].to(dtype)
-        weights = follow_on(observed, batch.weight.to(dtype), ends).transpose(0, 1)
+        weights = follow_on(history_weights(batch, shape, dtype), batch.weight.to(dtype), ends).transpose(0, 1)
         steps = begins[:, None] + torch.arange(shape.horizon, device=ends.device)[:, None]
         target = taken(timeline.numbers[..., : shape.num_targets], steps).transpose(1, 2)
         weight = taken(weights, steps).transpose(1, 2) * is_told[..., None, None]

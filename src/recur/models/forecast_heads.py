@@ -21,6 +21,7 @@ from recur.models.heads import (
     StudentTHead,
 )
 from recur.models.series_normalization import Place
+from recur.models.series_shape import SeriesShape
 from recur.nn import Linear
 
 if TYPE_CHECKING:
@@ -119,6 +120,12 @@ def judged(head: Head, told: Told, batch: SeriesBatch) -> Tensor:
         is_rounding = (counts - near).abs() <= 1e-4 * near.clamp(min=1)
         forecast, target = forecast.rescaled(0, unit), torch.where(is_rounding, near, counts)
     return head.loss(forecast, target, weight=weight)
+
+
+def history_weights(batch: SeriesBatch, shape: SeriesShape, dtype: torch.dtype) -> Tensor:
+    """Return how much each target that is read counts where it is told too, (B, T, C); 0 where it is missing."""
+    observed = batch.observed[..., : shape.num_targets].to(dtype)
+    return observed if batch.history_weight is None else observed * batch.history_weight.to(dtype)[..., None]
 
 
 def drawn(

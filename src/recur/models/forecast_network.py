@@ -136,8 +136,8 @@ class ForecastNetwork(nn.Module):
     def loss(self, batch: SeriesBatch, state: ReaderState | None = None) -> Tensor:
         """Return what training makes small, the mean of the head's loss, ().
 
-        Besides the steps after the window it counts those within, see `DirectForecast` and `AutoregressiveForecast`.
-        Weights of rows are known of the former alone; the latter all count as 1.
+        Besides the steps after the window it counts those within, see `DirectForecast` and `AutoregressiveForecast`,
+        each by its own weight.
 
         Args:
             batch: Windows.

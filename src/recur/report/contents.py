@@ -128,7 +128,7 @@ def read_contents(run: RunFolder) -> Contents:
         run.read_json(name) if run.has(name) else {}
         for name in ("env.json", "schema.json", "model.json", "evaluation.json")
     )
-    forecasts = run.read_json("forecast_evaluation.json") if run.has("forecast_evaluation.json") else {}
+    forecasts = _forecasts(run)
     unit = _unit(config, schema)
     scale, passages = _passages(evaluation, unit)
     samples = _samples(rows, unit)
@@ -169,9 +169,15 @@ def charts_of(run: RunFolder) -> list[Chart]:
     """
     schema, evaluation = (run.read_json(name) if run.has(name) else {} for name in ("schema.json", "evaluation.json"))
     charts = _charts(run.config(), schema, evaluation, run.metrics())
-    forecasts = run.read_json("forecast_evaluation.json") if run.has("forecast_evaluation.json") else {}
+    forecasts = _forecasts(run)
     forecast = forecast_of(forecasts)
     return charts if forecast is None else [*charts, *forecast.charts]
+
+
+def _forecasts(run: RunFolder) -> dict[str, Any]:
+    """Return the judgement of the run's forecasts; nothing of weights before the training went on."""
+    found = run.read_json("forecast_evaluation.json") if run.has("forecast_evaluation.json") else {}
+    return {} if found.get("weights") not in (None, run.weights_checksum()) else found
 
 
 def _charts(

@@ -175,7 +175,7 @@ class Stream:
 
     # --- rows in, answers out ---
 
-    def push(self, rows: Any, *, on_error: Literal["raise", "skip"] = "raise") -> Answers:
+    def push(self, rows: Any, *, on_error: Literal["raise", "skip"] = "raise", first: int = 0) -> Answers:
         """Read rows, of any series and in any order, and return what follows each of them.
 
         Args:
@@ -183,6 +183,7 @@ class Stream:
                 a value that is missing; or a table: a mapping from names to columns, or any dataframe. Columns are
                 called as those of the run's data.
             on_error: Whether a row that cannot be used is an error, or is left out with what is wrong in `left_out`.
+            first: The number of the first row, from which answers and messages count.
 
         Raises:
             DataError: A row cannot be used; the message names row and column, and nothing was read.
@@ -190,7 +191,7 @@ class Stream:
         """
         if on_error not in ("raise", "skip"):
             raise OptionError(f"on_error: expected 'raise' or 'skip', got {on_error!r}.")
-        return self._pushed(rows, 0, can_skip=on_error == "skip")
+        return self._pushed(rows, first, can_skip=on_error == "skip")
 
     def _pushed(self, rows: Any, first: int, *, can_skip: bool) -> Answers:
         """Return the answers to rows of which the first has the number `first`."""

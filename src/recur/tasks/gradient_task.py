@@ -27,6 +27,7 @@ class GradientOptions(TypedDict, total=False):
 
     learning_rate: Required[float]
     weight_decay: float
+    second_moment: float
     max_norm: float | None
     max_value: float | None
     max_layer_norm: float | None
@@ -43,6 +44,7 @@ class GradientTask(LightningModule):
         model: What to train.
         learning_rate: Peak learning rate of AdamW (Loshchilov & Hutter 2019); a schedule may change it each step.
         weight_decay: AdamW's, on matrices only.
+        second_moment: AdamW's beta_2, how slowly the mean square of each gradient is forgotten, 0 to below 1.
         max_norm: Bound on the gradient's global norm, or None.
         max_value: Bound on each element of the gradient, or None.
         max_layer_norm: Bound on the norm of each layer's gradient, or None.
@@ -65,6 +67,7 @@ class GradientTask(LightningModule):
         *,
         learning_rate: float,
         weight_decay: float = 0.01,
+        second_moment: float = 0.999,
         max_norm: float | None = 1.0,
         max_value: float | None = None,
         max_layer_norm: float | None = None,
@@ -75,6 +78,7 @@ class GradientTask(LightningModule):
         self.model = model
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
+        self.second_moment = second_moment
         self.bounds = {
             "max_norm": max_norm,
             "max_value": max_value,
@@ -89,6 +93,11 @@ class GradientTask(LightningModule):
         self._newest: tuple[Callable[[], Losses], Randomness] | None = None
 
     # --- what a task may change ---------------------------------------------------------------------------------
+
+    @property
+    def kept(self) -> nn.Module:
+        """The network whose weights are judged and saved: the one that is trained, or a mean of what it has been."""
+        return self.model
 
     def unbounded(self) -> Iterable[nn.Parameter]:
         """Return the parameters that `max_ratio` leaves alone: those of the output layer."""
@@ -189,7 +198,7 @@ class GradientTask(LightningModule):
             {"params": [p for p in parameters if p.dim() > 1], "weight_decay": self.weight_decay},
             {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0},
         ]
-        return AdamW(groups, lr=self.learning_rate, fused=True)
+        return AdamW(groups, lr=self.learning_rate, betas=(0.9, self.second_moment), fused=True)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the counts of steps that were left out."""

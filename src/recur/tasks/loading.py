@@ -5,11 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from recur._lazy import function_of
 from recur.errors import RunError
 from recur.run import RunFolder
 
 if TYPE_CHECKING:
     import torch
+
+LOADERS = {
+    "language": "recur.tasks.language.trained:load",
+    "forecast": "recur.tasks.forecast.trained:TrainedForecaster.load",
+}
+"""What loads the runs of each task, "module:function": (run, *, device) -> what was trained."""
 
 
 def load(run: str | Path | RunFolder, *, device: str | torch.device = "cpu") -> Any:
@@ -27,12 +34,6 @@ def load(run: str | Path | RunFolder, *, device: str | torch.device = "cpu") -> 
     """
     folder = run if isinstance(run, RunFolder) else RunFolder.open(run)
     task = folder.config().get("task")
-    if task == "language":
-        from recur.tasks.language.trained import load as load_language
-
-        return load_language(folder, device=device)
-    if task == "forecast":
-        from recur.tasks.forecast.trained import TrainedForecaster
-
-        return TrainedForecaster.load(folder, device=device)
-    raise RunError(f"{folder.path}: is a run of task {task!r}, which this version does not know.")
+    if task not in LOADERS:
+        raise RunError(f"{folder.path}: is a run of task {task!r}, which this version does not know.")
+    return function_of(LOADERS[task])(folder, device=device)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Protocol, Unpack, cast
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, Unpack, cast
 
+import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from recur.data.series.batch import SeriesBatch
 from recur.tasks.gradient_task import GradientOptions, GradientTask
@@ -18,27 +21,63 @@ class SeriesNetwork(Protocol):
         """Return what training minimises over a batch, () float, the mean over its rows."""
 
 
+@dataclass(frozen=True)
+class _Mean:
+    """Moves averaged weights towards new ones, as `AveragedModel` asks."""
+
+    averaging: float
+
+    @torch.no_grad()
+    def __call__(self, mean: Sequence[Tensor], newest: Sequence[Tensor], number: Tensor | int) -> None:
+        kept = min(self.averaging, (1 + float(number)) / (10 + float(number)))
+        torch._foreach_lerp_(list(mean), list(newest), 1 - kept)
+
+
 class SeriesTask(GradientTask):
     """Trains a network with a method `loss(batch)` on windows of series, or on whole series.
 
     Nothing is carried from batch to batch. With `max_ratio`, a module that the network calls `head` is its output
     layer.
 
+    With `averaging` d the weights that are judged and saved are a moving mean of those of all steps: after step n the
+    mean moves towards them by the share 1 - min(d, (1 + n) / (10 + n)), so that early it forgets the first ones fast.
+    Source: Polyak & Juditsky (1992) for averaging; Tarvainen & Valpola (2017) for the exponential one.
+
     Args:
         model: What to train, a `SeriesNetwork`.
+        averaging: d, 0 to below 1; 0 keeps the weights of the newest step.
         options: As of `GradientTask`.
 
     Raises:
         TypeError: The network has no method `loss`.
     """
 
-    def __init__(self, model: nn.Module, **options: Unpack[GradientOptions]) -> None:
+    def __init__(self, model: nn.Module, *, averaging: float = 0.0, **options: Unpack[GradientOptions]) -> None:
         if not callable(getattr(model, "loss", None)):
             raise TypeError(
                 f"SeriesTask: {type(model).__name__} has no method loss(batch); give a network that returns there what "
                 "training minimises."
             )
         super().__init__(model, **options)
+        # A module of the task's, so that a checkpoint holds it.
+        self.averaged: AveragedModel | None = None
+        if averaging:
+            self.averaged = AveragedModel(model, multi_avg_fn=_Mean(averaging))
+            self.averaged.requires_grad_(False)
+
+    @property
+    def kept(self) -> nn.Module:
+        """The mean of the weights where they are averaged, else the network."""
+        if self.averaged is None:
+            return self.model
+        mean: nn.Module = self.averaged.module
+        return mean
+
+    def optimizer_step(self, *arguments: Any, **options: Any) -> None:
+        """Take the step, and move the mean."""
+        super().optimizer_step(*arguments, **options)
+        if self.averaged is not None:
+            self.averaged.update_parameters(self.model)
 
     def unbounded(self) -> Iterable[nn.Parameter]:
         """Return the parameters of the network's `head`."""

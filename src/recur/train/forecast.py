@@ -7,9 +7,10 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 
-from recur import report
 from recur.data.series import Split, Windows
 from recur.data.series.options import SeriesOptions
 from recur.errors import OptionError
@@ -17,6 +18,7 @@ from recur.models.forecast_network import ForecastNetwork
 from recur.models.forecaster_options import ForecasterOptions
 from recur.run import RunFolder
 from recur.tasks.forecast.evaluation import finish_forecaster
+from recur.tasks.forecast.season_choice import Season
 from recur.tasks.forecast.setup import ForecastSetup
 from recur.tasks.forecast.trained import TrainedForecaster
 from recur.train import processes
@@ -107,13 +109,14 @@ def open_job(run: RunFolder, display: Display) -> SeriesJob:
 def _job(run: RunFolder, setup: ForecastSetup, split: Split) -> SeriesJob:
     training = stored_options(run, "training", SeriesTrainingOptions)
     options = stored_options(run, "model", ForecasterOptions.from_json)
-    valid = _validation_windows(setup, split)
+    valid = setup.windows(split.valid, batch_size=_BATCH_SIZE)
+    items = validation_items(valid, setup.season)
     return SeriesJob(
         run=run,
         training=training,
         build=lambda: ForecastNetwork(options, setup.shape),
         batches=training_windows(setup, split, batch_size=training.batch_size or 1, seed=training.seed),
-        judge=lambda network: _judged(network, valid),
+        judge=lambda network: _judged(network, valid, items),
         judge_best=lambda display: _judge_best(run, split, device_kind(training), display),
     )
 
@@ -132,17 +135,23 @@ def _one(data: Any) -> Any:
     return names[0]
 
 
-def _validation_windows(setup: ForecastSetup, split: Split) -> Windows:
-    windows = setup.windows(split.valid, batch_size=_BATCH_SIZE)
-    stride = math.ceil(windows.num_windows / VALIDATION_WINDOWS)
-    return windows if stride == 1 else setup.windows(split.valid, batch_size=_BATCH_SIZE, stride=stride)
+def validation_items(windows: Windows, season: Season) -> NDArray[np.int64]:
+    """Return which windows are judged while training: every so many-th of all series, at all places of the season.
+
+    Args:
+        windows: Of the validation part.
+        season: Of the series.
+    """
+    stride = season.stride(math.ceil(windows.num_windows / VALIDATION_WINDOWS))
+    return np.arange(0, windows.num_windows, stride)
 
 
-def _judged(network: ForecastNetwork, windows: Windows) -> Judged:
-    """Return the mean loss of the forecasts over the targets that count."""
+def _judged(network: ForecastNetwork, windows: Windows, items: NDArray[np.int64]) -> Judged:
+    """Return the mean loss of the forecasts of some windows over the targets that count."""
     device = next(network.parameters()).device
     total = weight = 0.0
-    for batch in windows:
+    for begin in range(0, len(items), _BATCH_SIZE):
+        batch = windows.batch(items[begin : begin + _BATCH_SIZE])
         counted = float(batch.weight.sum())
         if counted:
             total += counted * float(network.forecast_loss(batch.to(device)))
@@ -160,4 +169,3 @@ def _judge_best(run: RunFolder, split: Split, device: str, display: Display) -> 
         progress=lambda done, total: display.advance(done / max(total, 1), f"{done:,} of {total:,} windows"),
     )
     display.stop()
-    report.write_report(run)

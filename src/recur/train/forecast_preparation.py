@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -206,10 +205,8 @@ def training_windows(setup: ForecastSetup, split: Split, *, batch_size: int, see
         seed: Of their order.
     """
     windows = setup.windows(split.train, batch_size=batch_size, seed=seed)
-    stride = max(1, min(setup.history // 4, windows.num_windows // ENOUGH_WINDOWS))
-    # Windows that begin whole parts of a day apart would never begin at its other hours.
-    while math.gcd(stride, setup.season.steps) > 1:
-        stride -= 1
+    widest = max(1, min(setup.history // 4, windows.num_windows // ENOUGH_WINDOWS))
+    stride = setup.season.stride(widest, most=True)
     return windows if stride == 1 else setup.windows(split.train, batch_size=batch_size, stride=stride, seed=seed)
 
 

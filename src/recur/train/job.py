@@ -149,7 +149,7 @@ class Job(ABC):
 
     @abstractmethod
     def finish(self, display: Display) -> None:
-        """Judge the best weights on the held-out parts, write `evaluation.json` and the report; in one process.
+        """Judge the best weights on the held-out parts, write `evaluation.json`; in one process.
 
         Raises:
             TrainingError: The figures are not finite.

@@ -23,7 +23,7 @@ from recur.tasks.language.trained import TrainedLanguageModel, build_model
 from recur.train import language_windows, processes, resumption
 from recur.train.display import Display
 from recur.train.job import Job, Judged, Share, Throughput, given_or_default, gradient_options, stored_options
-from recur.train.language_finish import judge_and_report
+from recur.train.language_finish import judge_best
 from recur.train.language_preparation import prepare, reading
 from recur.train.language_streams import CarriedStreams
 from recur.train.loop import run_job
@@ -175,8 +175,8 @@ class LanguageJob(Job):
         )
 
     def finish(self, display: Display) -> None:
-        """Judge the best weights on the held-out parts, and write figures and report."""
-        judge_and_report(self.run, self.text, display, device_kind(self.training))
+        """Judge the best weights on the held-out parts."""
+        judge_best(self.run, self.text, display, device_kind(self.training))
 
     def _judge(self, trained: TrainedLanguageModel) -> Judged:
         text = self.text

@@ -1,4 +1,4 @@
-"""What comes after training a language model: the best weights judged on the held-out parts, and the report."""
+"""What comes after training a language model: the best weights judged on the held-out parts."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from recur import report
 from recur.data.corpus import Corpus, Part
 from recur.errors import TrainingError
 from recur.run import RunFolder
@@ -18,8 +17,8 @@ EVALUATION_TOKENS = 1_000_000
 """Tokens of a held-out part that are judged at the end of a training; `recur evaluate` judges all."""
 
 
-def judge_and_report(run: RunFolder, text: Corpus, display: Display, device: str) -> None:
-    """Judge the best weights on the held-out parts, and write `evaluation.json` and the report.
+def judge_best(run: RunFolder, text: Corpus, display: Display, device: str) -> None:
+    """Judge the best weights on the held-out parts, and write `evaluation.json`.
 
     Args:
         run: A run with its best weights.
@@ -73,7 +72,6 @@ def judge_and_report(run: RunFolder, text: Corpus, display: Display, device: str
         )
         evaluation["surprising"] = judgement.surprising_passages(trained, ids, nats)
     run.write_json("evaluation.json", evaluation)
-    report.write_report(run)
 
 
 def _judging(display: Display, total: int) -> Callable[[int], None]:

@@ -13,7 +13,7 @@ from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.strategies import DDPStrategy
 
-from recur import engine
+from recur import engine, report
 from recur.errors import Interrupted, TrainingError
 from recur.run import RunFolder
 from recur.train import checkpoint, processes
@@ -135,6 +135,8 @@ def _finish_alone(job: Job, display: Display) -> RunFolder:
         raise SystemExit(0)
     try:
         job.finish(display)
+        if not job.training.no_report:
+            report.write_report(job.run)
     except KeyboardInterrupt as error:
         raise Interrupted(
             f"interrupted after the training, all is saved; judge it with: recur train --resume {job.run.path}"

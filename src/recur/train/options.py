@@ -95,6 +95,9 @@ class TrainingOptions:
     tensorboard: bool = False
     """Write TensorBoard event files into the run folder too."""
 
+    no_report: bool = False
+    """Leave out report.html and its pictures, which take some seconds."""
+
     def __post_init__(self) -> None:
         steps = ("max_epochs", "max_steps", "batch_size", "validate_every", "checkpoint_every")
         self._check_whole(1, *steps, or_none=True)
@@ -228,6 +231,13 @@ class SeriesTrainingOptions(TrainingOptions):
     weight_decay: float = 0.01
     """AdamW's weight decay, on matrices only."""
 
+    second_moment: float = field(default=0.999, metadata={"after": "weight_decay"})
+    """AdamW's beta_2: how slowly the mean square of each gradient is forgotten, 0 to below 1."""
+
+    averaging: float = field(default=0.0, metadata={"after": "second_moment"})
+    """The weights that are judged and saved are a moving mean of those of all steps, which keeps this share of itself
+    at each; 0 for those of the newest step alone."""
+
     patience: int | None = None
     """Stop after this many validations without a better one; 0 never stops early. A third of those that max_epochs or
     max_steps leave time for when not given, but at least 10."""
@@ -237,3 +247,44 @@ class SeriesTrainingOptions(TrainingOptions):
 
     devices: int = 1
     """Processes, each with its own share of every batch, that train one model together."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("second_moment", "averaging"):
+            value = getattr(self, name)
+            if not (is_number(value) and 0 <= value < 1):
+                raise OptionError(f"{name} must be a number from 0 to below 1, not {value!r}.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelTrainingOptions(SeriesTrainingOptions):
+    """How to train a network that tells labels of series.
+
+    A value of None is chosen for the number of series or windows (see `recur.train.label_choice`).
+
+    Raises:
+        OptionError: A value is out of range, or two values do not go together.
+    """
+
+    max_minutes: float | None = None
+    """Minutes of training at most; the learning rate's decay fits itself to them. 8 when no other bound is given."""
+
+    max_epochs: int | None = None
+    """Passes over the training part; as many as make some hundred steps, and 40 at least, when no other bound is
+    given."""
+
+    warmup_steps: int = 20
+    """Steps over which the learning rate rises to its peak."""
+
+    final_learning_rate: float = 0.0
+    """Share of the peak that the cosine decay ends at, 0 to 1."""
+
+    second_moment: float = 0.99
+    """AdamW's beta_2: how slowly the mean square of each gradient is forgotten, 0 to below 1."""
+
+    averaging: float = 0.99
+    """The weights that are judged and saved are a moving mean of those of all steps, which keeps this share of itself
+    at each; 0 for those of the newest step alone."""
+
+    patience: int | None = 0
+    """Stop after this many validations without a better one; 0 never stops early, for few labels say little."""

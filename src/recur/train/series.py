@@ -29,7 +29,7 @@ class SeriesJob(Job):
         batches: The training part, in an order of its own for each epoch; of all processes.
         judge: Judges the network, which is in evaluation mode and records no gradient, on the validation part. What it
             draws does not change the training.
-        judge_best: Judges the best weights on the held-out parts, writes `evaluation.json` and the report.
+        judge_best: Judges the best weights on the held-out parts and writes `evaluation.json`.
         unit: What an item of the batches is called.
         has_unused_parameters: Whether some parameters take no part in some steps, which several processes must know.
     """
@@ -52,11 +52,14 @@ class SeriesJob(Job):
         Raises:
             OptionError: The items of a batch cannot be shared equally.
         """
+        options = gradient_options(self.training)
+        options["second_moment"] = self.training.second_moment
+        task = SeriesTask(network, averaging=self.training.averaging, **options)
         return Share(
-            task=SeriesTask(network, **gradient_options(self.training)),
+            task=task,
             batches=self.batches.shared(rank, count),
             carried=AgreedOrder(self.batches),
-            judge=lambda: self._judged(network),
+            judge=lambda: self._judged(task.kept),
             throughput=Throughput(unit=self.unit, count=lambda batch: len(batch.lengths)),
             has_unused_parameters=self.has_unused_parameters,
         )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from recur._lazy import function_of
 from recur.data.options import CorpusOptions
 from recur.data.series.options import SeriesOptions
 from recur.data.text import check_found
@@ -40,7 +40,7 @@ class Task:
             takes DATA and the options by argument.
         train: The function that trains: (data, *, out, overwrite, console, and the options) -> RunFolder.
         job: The function that opens the job of a run folder: (run, display) -> Job.
-        show: The function by which the command line shows the figures of a finished run, and what to do next: (path).
+        handling: The function that returns the `RunHandling`, what the commands do with its runs: ().
     """
 
     about: str
@@ -50,7 +50,7 @@ class Task:
     check: Callable[[Sequence[str], Mapping[str, Any]], None]
     train: str
     job: str
-    show: str
+    handling: str
 
     def open_job(self, run: RunFolder, display: Display) -> Job:
         """Return the job of a run folder.
@@ -60,13 +60,6 @@ class Task:
         """
         job: Job = function_of(self.job)(run, display)
         return job
-
-
-def function_of(name: str) -> Callable[..., Any]:
-    """Return the function that is called "module:function"."""
-    module, _, function = name.partition(":")
-    found: Callable[..., Any] = getattr(importlib.import_module(module), function)
-    return found
 
 
 def holds_tables(source: str) -> bool:
@@ -125,7 +118,7 @@ TASKS: dict[str, Task] = {
         check=_check_texts,
         train="recur.train.language:train_language_model",
         job="recur.train.language:open_job",
-        show="recur.cli.figures:show_evaluation",
+        handling="recur.cli.handling.language:handling",
     ),
     "forecast": Task(
         about="a forecaster of what comes next in the series of a table",
@@ -139,7 +132,10 @@ TASKS: dict[str, Task] = {
         check=_check_tables,
         train="recur.train.forecast:train_forecaster",
         job="recur.train.forecast:open_job",
-        show="recur.cli.figures:show_forecast_evaluation",
+        handling="recur.cli.handling.forecast:handling",
     ),
 }
-"""Each task by the name that `--task` and `config.json` have for it; the first is the one whose help is shown."""
+"""Each task by the name that `--task` and `config.json` have for it; the first is the one whose help is shown.
+
+How a run of a task is loaded stands in `recur.tasks.loading.LOADERS`, which may not know what trains it.
+"""

@@ -59,7 +59,7 @@ class Validation(Callback):
         is_best = judged.loss < self.best
         if is_best:
             self.best, self.best_step, self.without_better = judged.loss, step, 0
-            self.run.save_weights(task.model.state_dict())
+            self.run.save_weights(task.kept.state_dict())
             self._first = None
         else:
             self.without_better += 1
@@ -92,7 +92,7 @@ class Validation(Callback):
         """Remember the weights until the first are saved."""
         assert isinstance(pl_module, GradientTask)
         if trainer.is_global_zero and not self.run.has("model.safetensors"):
-            self._first = {name: value.detach().clone() for name, value in pl_module.model.state_dict().items()}
+            self._first = {name: value.detach().clone() for name, value in pl_module.kept.state_dict().items()}
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Keep good weights of a training that went wrong before its first validation."""
@@ -101,4 +101,4 @@ class Validation(Callback):
         assert isinstance(pl_module, GradientTask)
         # The step before may have spoilt the weights although they are finite: then the first ones are the last good.
         is_good = math.isfinite(self.judge().loss)
-        self.run.save_weights(pl_module.model.state_dict() if is_good else self._first)
+        self.run.save_weights(pl_module.kept.state_dict() if is_good else self._first)

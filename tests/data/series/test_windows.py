@@ -110,6 +110,22 @@ def test_row_weights_count() -> None:
     assert batch.weight.flatten().tolist() == [1, 0.5]
 
 
+def test_steps_that_are_read_count_as_their_rows_do() -> None:
+    panel = numbered(7, 3)
+    assert only(Windows(Part.whole(panel), history=2, horizon=1, batch_size=9)).history_weight is None
+    late = Part(panel=panel, start=np.array([2, 7]), stop=np.array([7, 10]))
+    batch = only(Windows(late, history=3, horizon=1, batch_size=9, least_history=1))
+    # What lies before the part may be read, but is nothing to learn to tell.
+    assert batch.x[:2, :, 0].tolist() == [[0, 1, 0], [0, 1, 2]]
+    assert batch.history_weight is not None
+    assert batch.history_weight[:2].tolist() == [[0, 0, 0], [0, 0, 1]]
+    assert batch.history_weight[-2:].tolist() == [[1, 0, 0], [1, 1, 0]]
+    weighted = read_series({"t": range(6), "y": range(6), "w": [1, 0, 2, 1, 1, 1]}, Columns(weight="w"))
+    batch = only(Windows(Part.whole(weighted), history=3, horizon=1, batch_size=9))
+    assert batch.history_weight is not None
+    assert batch.history_weight.tolist() == [[1, 0, 2], [0, 2, 1], [2, 1, 1]]
+
+
 def test_what_is_known_of_the_future_and_of_the_series_stands_beside() -> None:
     columns = {
         "t": [0, 1, 2, 3],

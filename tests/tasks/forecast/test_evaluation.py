@@ -18,13 +18,15 @@ from recur.data.series import Part, Split, panel_of_array, read_series
 from recur.data.series.partition import Partition
 from recur.errors import DataError, OptionError, RunError, TrainingError
 from recur.models.baselines import Drift, Mean, Naive, SeasonalNaive
+from recur.report.contents import read_contents
 from recur.run import RunFolder
-from recur.tasks.forecast import backtest
+from recur.tasks.forecast import backtest, evaluation
 from recur.tasks.forecast.backtest import Backtest, BacktestOptions
 from recur.tasks.forecast.evaluation import evaluate_forecaster, finish_forecaster, judge_forecasts
 from recur.tasks.forecast.setup import ForecastSetup
 from recur.tasks.forecast.trained import TrainedForecaster
 from recur.tasks.forecast.verdict import mean_test
+from recur.tasks.forecast.yardstick import Yardstick
 from recur.tasks.series_reading import SeriesReading
 
 Made = tuple[TrainedForecaster, Split]
@@ -178,10 +180,13 @@ def test_rules_have_intervals_from_their_own_errors(made: Made) -> None:
     found = judged(made)["figures"]["seasonal naive"]
     assert found["coverage"]["0.8"] == pytest.approx(0.8, abs=0.12)
     assert found["crps"] < found["mae"]
-    points = judge_forecasts(trained, split.test, train=split.train)["figures"]["seasonal naive"]
-    assert points["crps"] == pytest.approx(points["mae"])
-    assert points["coverage"]["0.8"] == 0
-    assert points["mae"] == found["mae"]
+    # Where nothing is known of their errors they are no points, whose CRPS would be worse than it is.
+    unsure = judge_forecasts(trained, split.test, train=split.train)
+    assert unsure["figures"]["seasonal naive"]["crps"] is None
+    assert unsure["figures"]["seasonal naive"]["coverage"]["0.8"] is None
+    assert unsure["figures"]["seasonal naive"]["mae"] == found["mae"]
+    assert unsure["figures"]["model"]["crps"] is not None
+    assert any(note.startswith("the rules have neither intervals nor CRPS") for note in unsure["notes"])
 
 
 def test_targets_that_a_rule_cannot_tell_count_for_no_one(made: Made) -> None:
@@ -219,7 +224,7 @@ def test_origins_of_one_time_are_one_observation(
 ) -> None:
     trained, split = linear_forecaster(read_series(seasonal_table(300, series=2)), history=24, horizon=12)
     found = judge_forecasts(trained, split.test, train=split.train)
-    backtest = Backtest(trained, split.test, train=split.train)
+    backtest = Backtest(trained, split.test, yardstick=Yardstick.of(trained.setup, train=split.train, valid=None))
     backtest.run()
     model, rule = (backtest.sums[name]["mase"] for name in ("model", found["best_rule"]))
     by_time: dict[Any, float] = {}
@@ -278,9 +283,10 @@ def test_a_network_that_looks_at_what_it_is_to_tell_is_found_out(made: Made) -> 
 def test_many_origins_are_thinned_and_it_is_said(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backtest, "MOST_WINDOWS", 50)
     found = judged(made)
-    assert found["stride"] == 3
+    # Of the strides from 3 on the first that does not see some hours of the day alone.
+    assert found["stride"] == 5
     assert 0 < found["windows"] <= 50
-    assert found["notes"][0].startswith("one origin in 3 is judged, ")
+    assert found["notes"][0].startswith("one origin in 5 is judged, ")
     every = judged(made, stride=1)["windows"]
     assert every > 100
     assert f" of {every:,} windows." in found["notes"][0]
@@ -364,13 +370,81 @@ def test_other_data_are_judged_from_every_origin(run: Any, build_linear: Any, ho
     assert found["verdict"]["comparisons"][0]["measure"] == "MAE"
 
 
+def test_other_data_are_measured_as_the_test_part_was(run: Any, build_linear: Any, holed: pl.DataFrame) -> None:
+    folder, trained, split = run
+    finish_forecaster(folder, trained, split)
+    own = holed.filter(pl.col("meter") == "m1")
+    found = evaluate_forecaster(folder.path, own, build=build_linear)
+    rows = slice(int(split.train.start[1]), int(split.train.stop[1]))
+    values = split.train.panel.values[rows, 0].astype(np.float64)
+    scale = np.abs(values[24:] - values[:-24]).mean()
+    for name in ("model", "naive"):
+        assert found["figures"][name]["mase"] == pytest.approx(found["figures"][name]["mae"] / scale, rel=1e-6)
+    kept = Yardstick.load(folder)
+    fresh = Yardstick.of(trained.setup, train=split.train, valid=split.valid)
+    assert list(kept.calibrations) == list(fresh.calibrations) == ["naive", "seasonal naive", "drift", "mean"]
+    for name, calibration in fresh.calibrations.items():
+        assert torch.equal(kept.calibrations[name].margin, calibration.margin)
+    # Sure of themselves as they were found to be, the rules have a CRPS that can be compared.
+    assert found["figures"]["naive"]["crps"] < 0.9 * found["figures"]["naive"]["mae"]
+    other = evaluate_forecaster(folder.path, own.with_columns(meter=pl.lit("new")), build=build_linear)
+    assert other["figures"]["model"]["mase"] is None
+    folder.write_json("yardstick.json", {"scales": {}})
+    with pytest.raises(RunError, match=r"yardstick\.json: damaged: it lacks 'rules'\.$"):
+        evaluate_forecaster(folder.path, own, build=build_linear)
+
+
+def test_what_is_of_older_weights_is_left_out(run: Any, build_linear: Any, holed: pl.DataFrame) -> None:
+    folder, trained, split = run
+    finish_forecaster(folder, trained, split)
+    assert read_contents(folder).forecast is not None
+    weights = {name: value + 0.1 for name, value in trained.network.state_dict().items()}
+    folder.save_weights(weights)
+    again = TrainedForecaster.load(folder, build=build_linear)
+    assert again.calibration is None
+    assert again.predict(holed).equals(again.predict(holed, use_calibration=False))
+    assert read_contents(folder).forecast is None
+    notes = evaluate_forecaster(folder, build=build_linear)["notes"]
+    (told,) = [note for note in notes if "calibration" in note]
+    assert told.startswith("the intervals are the network's own: the run's calibration is of weights before the train")
+    assert finish_forecaster(folder, again, split)["intervals"]["is_calibrated"]
+    assert TrainedForecaster.load(folder, build=build_linear).calibration is not None
+    again.save_calibration(folder)
+    assert not folder.has("calibration.safetensors")
+
+
+@pytest.mark.parametrize(("late", "stride", "overlap"), [(0, 5, 3), (3, 5, 5), (0, 1, 12)])
+def test_origins_of_series_that_begin_apart_overlap_more(
+    late: int,
+    stride: int,
+    overlap: int,
+    seasonal_table: Callable[..., pl.DataFrame],
+    linear_forecaster: Callable[..., Made],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    table = seasonal_table(300, series=2)
+    table = table.filter((pl.col("meter") == "m0") | (pl.col("hour").rank("dense").over("meter") > late))
+    made = linear_forecaster(read_series(table), history=24, horizon=12, partition=Partition(test=60))
+    asked = []
+    monkeypatch.setattr(evaluation, "compare", lambda *arguments: asked.append(arguments[3]))
+    if late:
+        # Each series ends with the other, but the first origin of the test part is counted from its own end.
+        made[1].test.start[1] += late
+    judged(made, stride=stride)
+    assert asked == [overlap, overlap]
+
+
 def test_without_a_test_part_the_validation_part_is_judged(
     holed: pl.DataFrame, linear_forecaster: Callable[..., Made], tmp_path: Path
 ) -> None:
     trained, split = linear_forecaster(
         read_series(holed), history=24, horizon=4, partition=Partition(valid=0.2, test=0)
     )
-    assert finish_forecaster(trained.save(tmp_path / "run"), trained, split)["part"] == "valid"
+    found = finish_forecaster(trained.save(tmp_path / "run"), trained, split)
+    assert found["part"] == "valid"
+    assert found["notes"][0].startswith("the figures flatter the model: its weights were chosen and its intervals")
+    train = judge_forecasts(trained, split.train, train=split.train, valid=split.valid)
+    assert "the figures flatter the model: it was trained on this part." in train["notes"]
 
 
 def test_what_cannot_be_judged(run: Any, build_linear: Any, tmp_path: Path) -> None:

@@ -26,6 +26,8 @@ class SeriesBatch(Batch):
         index: Which series of the panel each row is, (B,) int64.
         censored: In the shape of `target`, bool: where a label is only a lower bound of the true one. None where none
             is.
+        history_weight: How much each step that is read counts where a network learns to tell it too, (B, T) float32:
+            the weight of its row, 0 for what lies before the part. None where all count 1.
         observed: (B, T, F) bool, false where a number of `x` is missing or padding.
         times: (B, T) float32, how many steps each step is after the first of its window; seconds where the series have
             no frequency and times are dates. Zero on padding.
@@ -56,6 +58,7 @@ class SeriesBatch(Batch):
     centre: Tensor | None = None
     scale: Tensor | None = None
     censored: Tensor | None = None
+    history_weight: Tensor | None = None
     row: Tensor
 
     def to(self, device: torch.device) -> SeriesBatch:
@@ -94,6 +97,7 @@ class SeriesBatch(Batch):
             observed=self.observed[:, start:stop],
             times=self.times[:, start:stop],
             codes=None if self.codes is None else self.codes[:, start:stop],
+            history_weight=None if self.history_weight is None else self.history_weight[:, start:stop],
             lengths=lengths,
             future=ahead(self.x, self.future),
             future_observed=ahead(self.observed, self.future_observed),

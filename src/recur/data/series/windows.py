@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from recur.data.series.batch import SeriesBatch
 from recur.data.series.batches import SeriesBatches
@@ -95,6 +98,7 @@ class Windows(SeriesBatches):
         self._gathering = Gathering(panel, scaler, calendar)
         self.channels, self.future_channels = self._gathering.channels, self._gathering.future_channels
         self.num_windows = len(self._row)
+        self._counts = _counts(part)
         self._left_out = np.setdiff1d(part.series, self._series)
         super().__init__(self.num_windows, batch_size, seed)
 
@@ -116,7 +120,15 @@ class Windows(SeriesBatches):
         return has_target & np.asarray(before[rows] > before[begin])
 
     def _batch(self, items: NDArray[np.int64]) -> SeriesBatch:
-        return gather_windows(self._gathering, self._row[items], self._series[items], self.history, self.horizon)
+        row, series = self._row[items], self._series[items]
+        batch = gather_windows(self._gathering, row, series, self.history, self.horizon)
+        return batch if self._counts is None else replace(batch, history_weight=self._history_weight(row, series))
+
+    def _history_weight(self, row: Numbers, series: Numbers) -> Tensor:
+        """Return how much each step that is read counts, (B, T)."""
+        assert self._counts is not None
+        rows, inside = spans(np.maximum(row - self.history, self.part.panel.offsets[series]), row, self.history)
+        return tensor(np.where(inside, self._counts[rows], np.float32(0)))
 
 
 class LastWindows(SeriesBatches):
@@ -201,6 +213,16 @@ class LastWindows(SeriesBatches):
         return gather_windows(
             self._gathering, self._row[items], items, self.history, self.horizon, scaled_by=self.scaled_by
         )
+
+
+def _counts(part: Part) -> NDArray[np.float32] | None:
+    """Return how much each row of the panel counts where it is told from before it, (R,); None where all count 1."""
+    weight, begins = part.panel.rows.weight, part.panel.offsets[:-1]
+    is_before = np.arange(len(part.panel.rows)) < np.repeat(part.start, part.panel.lengths)
+    # Of a series that has no rows in the part nothing is read.
+    if weight is None and bool((part.start <= begins).all()):
+        return None
+    return np.where(is_before, np.float32(0), np.float32(1) if weight is None else weight).astype(np.float32)
 
 
 def gather_windows(

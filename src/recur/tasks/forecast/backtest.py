@@ -14,11 +14,12 @@ from torch import Tensor
 from recur.data.series import Part, SeriesBatch
 from recur.errors import OptionError, TrainingError
 from recur.kinds import is_whole
-from recur.models.distributions import Distribution, Point, Quantiles
-from recur.tasks.forecast.calibration import COVERAGES, LEVELS, ForecastCalibration, ends, original_scale
+from recur.models.distributions import Distribution, Quantiles
+from recur.tasks.forecast.calibration import COVERAGES, LEVELS, ends, original_scale
 from recur.tasks.forecast.rolling_baselines import RollingBaselines
-from recur.tasks.forecast.scores import ForecastScores, Judged, naive_scales
+from recur.tasks.forecast.scores import ForecastScores, Judged
 from recur.tasks.forecast.trained import TrainedForecaster
+from recur.tasks.forecast.yardstick import Yardstick, said_by_rules
 
 MOST_WINDOWS = 20_000
 """Windows that are judged unless a stride is given."""
@@ -40,7 +41,7 @@ class BacktestOptions:
 
     stride: int | None = None
     """Steps from one origin to the next in each series; by default 1, or as many as keep the windows at 20,000 (one for
-    each series where there are more of these)."""
+    each series where there are more of these) and come to all places of the season."""
     coverages: tuple[float, ...] = (0.5, 0.8, 0.95)
     """Shares of targets that the intervals in the table are to hold; some of 0.2, 0.4, 0.5, 0.6, 0.8, 0.9, 0.95 and
     0.98."""
@@ -65,14 +66,13 @@ class Backtest:
     are those of medians, squared ones those of means. What is predicted is judged: where there is a calibration, the
     calibrated quantiles and their CRPS. The rules read all of a series before an origin. Their intervals are made as
     those of the model are calibrated, from their own errors on the validation part, so that they too say how sure they
-    are.
+    are; a rule of which no such errors are known has neither intervals nor CRPS, for as a point it would look worse
+    than it is.
 
     Args:
         trained: The model, with its calibration if it has one.
         part: What to judge on.
-        train: The training part of the same panel, by whose errors MASE is scaled; without it there is no MASE.
-        valid: The validation part, which makes the intervals of the rules; without it they are points, whose CRPS is
-            the absolute error.
+        yardstick: What MASE is scaled by, and the intervals of the rules.
         options: Which origins, and which coverages.
 
     Attributes:
@@ -100,23 +100,22 @@ class Backtest:
         trained: TrainedForecaster,
         part: Part,
         *,
-        train: Part | None = None,
-        valid: Part | None = None,
+        yardstick: Yardstick | None = None,
         options: BacktestOptions | None = None,
     ) -> None:
         self.trained, self.part, self.options = trained, part, options or BacktestOptions()
         setup, panel, asked = trained.setup, part.panel, self.options.stride
         self.windows = setup.windows(part, batch_size=self.options.batch_size)
         self.all_windows = self.windows.num_windows
-        self.stride = asked or -(-self.all_windows // MOST_WINDOWS)
+        self.stride = asked or setup.season.stride(-(-self.all_windows // MOST_WINDOWS))
         if self.stride > 1:
             self.windows = setup.windows(part, batch_size=self.options.batch_size, stride=self.stride)
         self.rules = RollingBaselines(panel, setup.season.steps)
         num_targets = len(setup.schema.targets)
-        self._naive_scale = (
-            np.full((len(panel), num_targets), np.nan) if train is None else naive_scales(train, setup.season.steps)
-        )
-        self._calibrations = {MODEL: trained.calibration, **self._rule_calibrations(valid)}
+        yardstick = yardstick or Yardstick()
+        self._naive_scale = yardstick.scale_of(panel)
+        self._calibrations = {name: yardstick.calibrations.get(name) for name in self.rules.names}
+        self._calibrations[MODEL] = trained.calibration
         self.edges = _edges(part, setup.horizon)
         shape = (setup.horizon, num_targets, len(panel), len(self.edges))
         self.scores = {name: ForecastScores(*shape) for name in (MODEL, *self.rules.names)}
@@ -148,33 +147,20 @@ class Backtest:
 
     def judged(self, batch: SeriesBatch) -> dict[str, Judged]:
         """Return what each contestant says of a batch of windows, by its name."""
-        forecasts = {MODEL: self.trained.scaled(batch), **self._of_rules(batch)}
+        said = said_by_rules(self.rules, batch, self.trained.setup.horizon)
+        forecasts: dict[str, Distribution] = {MODEL: self.trained.scaled(batch), **said}
         return {name: self._judged(name, forecast, batch) for name, forecast in forecasts.items()}
+
+    @property
+    def has_sure_rules(self) -> bool:
+        """Whether it is known how sure the rules are, so that their intervals and CRPS can be judged."""
+        return None not in [self._calibrations[name] for name in self.rules.names]
 
     def targets(self, batch: SeriesBatch) -> Tensor:
         """Return what came, (B, P, C) float64, NaN where missing: not scaled and back, which would be a little off."""
         ahead = batch.row[:, None] + torch.arange(self.trained.setup.horizon)
         values = self.part.panel.values[ahead.numpy(), : batch.target.shape[2]]
         return torch.from_numpy(values.astype(np.float64))
-
-    def _of_rules(self, batch: SeriesBatch) -> dict[str, Point]:
-        """Return what the rules say, scaled, as the network's distributions are."""
-        said = self.rules.forecast(batch.row.numpy(), batch.index.numpy(), self.trained.setup.horizon)
-        loc, size = original_scale(batch)
-        return {name: Point(value=(torch.from_numpy(values) - loc) / size) for name, values in said.items()}
-
-    def _rule_calibrations(self, valid: Part | None) -> dict[str, ForecastCalibration | None]:
-        nothing: dict[str, ForecastCalibration | None] = dict.fromkeys(self.rules.names)
-        windows = (
-            None if valid is None else self.trained.setup.calibration_windows(valid, batch_size=self.options.batch_size)
-        )
-        if windows is None:
-            return nothing
-
-        def of_rule(name: str) -> Callable[[SeriesBatch], Distribution]:
-            return lambda batch: self._of_rules(batch)[name]
-
-        return {name: ForecastCalibration.fit(of_rule(name), windows) for name in nothing}
 
     def _judged(self, name: str, forecast: Distribution, batch: SeriesBatch) -> Judged:
         """Return what distributions (B, P, C) of scaled values say on the original scale.
@@ -190,6 +176,10 @@ class Backtest:
             # What is predicted is what is judged: calibrated quantiles.
             said = calibration.quantiles(original, LEVELS, size)
             scored = Quantiles(values=said, levels=LEVELS)
+        crps = scored.crps(self.targets(batch)).double()
+        if not is_model and calibration is None:
+            said = torch.where(torch.tensor(LEVELS) == 0.5, said, torch.nan)
+            crps = torch.full_like(crps, torch.nan)
         intervals = {}
         for share in COVERAGES if is_model else self.options.coverages:
             low, high = (LEVELS.index(level) for level in ends(share))
@@ -199,7 +189,7 @@ class Backtest:
         return Judged(
             mean=original.mean.double(),
             median=said[..., LEVELS.index(0.5)],
-            crps=scored.crps(self.targets(batch)).double(),
+            crps=crps,
             intervals=intervals,
         )
 

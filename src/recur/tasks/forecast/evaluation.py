@@ -21,6 +21,7 @@ from recur.tasks.forecast.residuals import residual_structure
 from recur.tasks.forecast.scores import ForecastScores
 from recur.tasks.forecast.trained import Build, TrainedForecaster
 from recur.tasks.forecast.verdict import Verdict, compare
+from recur.tasks.forecast.yardstick import Yardstick
 from recur.wording import enumerated, quantity
 
 EVALUATION = "forecast_evaluation.json"
@@ -42,6 +43,7 @@ def judge_forecasts(
     *,
     train: Part | None = None,
     valid: Part | None = None,
+    yardstick: Yardstick | None = None,
     options: BacktestOptions | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
@@ -57,6 +59,8 @@ def judge_forecasts(
     | `examples` | the worst forecasts, ordinary ones, the best |
     | `notes` | what a reader has to know |
 
+    A run's judgement has `weights` too, the checksum of what was judged.
+
     Of more than 500 series `by_series` has those where the model is worst beside the best rule, and those where it is
     best. Everything is on the original scale, but the errors of residuals and examples, which are in units of the
     scaling so that those of several series can be compared. What nothing counted for is None.
@@ -64,8 +68,10 @@ def judge_forecasts(
     Args:
         trained: As of `Backtest`.
         part: As of `Backtest`.
-        train: As of `Backtest`.
-        valid: As of `Backtest`.
+        train: The training part of the run's own data, by whose errors MASE is scaled; without it there is no MASE.
+        valid: The validation part, which makes the intervals of the rules; without it they have neither intervals nor
+            CRPS.
+        yardstick: What these two would say, where it is known already.
         options: As of `Backtest`.
         progress: Called as judging goes on.
 
@@ -73,7 +79,8 @@ def judge_forecasts(
         DataError: No window fits into the part.
         TrainingError: The model's forecast is not a number.
     """
-    backtest = Backtest(trained, part, train=train, valid=valid, options=options)
+    yardstick = yardstick or Yardstick.of(trained.setup, train=train, valid=valid)
+    backtest = Backtest(trained, part, yardstick=yardstick, options=options)
     backtest.run(progress)
     return _Evaluation(backtest).to_json()
 
@@ -81,7 +88,9 @@ def judge_forecasts(
 def finish_forecaster(
     folder: RunFolder, trained: TrainedForecaster, split: Split, *, progress: Progress | None = None
 ) -> dict[str, Any]:
-    """Calibrate a trained forecaster, judge it on the test part, write both into its run, and return the judgement.
+    """Calibrate a trained forecaster, judge it on the test part, write all into its run, and return the judgement.
+
+    What it was measured by is written too, so that `evaluate_forecaster` measures other data by the same.
 
     Where there is no test part the validation part is judged, whose figures flatter: the weights were chosen by it, and
     the intervals are calibrated on it.
@@ -99,14 +108,21 @@ def finish_forecaster(
     """
     trained = trained.calibrated(split.valid)
     trained.save_calibration(folder)
+    yardstick = Yardstick.of(trained.setup, train=split.train, valid=split.valid)
+    yardstick.save(folder)
     part = split.test if len(split.test) else split.valid
-    found = judge_forecasts(trained, part, train=split.train, valid=split.valid, progress=progress)
+    found = judge_forecasts(trained, part, yardstick=yardstick, progress=progress) | _weights(folder)
     folder.write_json(EVALUATION, found)
     return found
 
 
+def _weights(folder: RunFolder) -> dict[str, Any]:
+    """Return the entry of a judgement by which it is known whether it is still that of the run's weights."""
+    return {"weights": folder.weights_checksum()}
+
+
 def evaluate_forecaster(
-    run: str | Path,
+    run: str | Path | RunFolder,
     data: Any = None,
     *,
     part: str = "test",
@@ -133,13 +149,16 @@ def evaluate_forecaster(
     """
     if part not in ("train", "valid", "test"):
         raise OptionError(f"part: expected 'train', 'valid' or 'test', got {part!r}.")
-    trained = TrainedForecaster.load(run, device=device, build=build)
+    folder = run if isinstance(run, RunFolder) else RunFolder.open(run)
+    trained = TrainedForecaster.load(folder, device=device, build=build)
     if data is not None:
         given = Part.whole(trained.setup.read(data), name="given")
-        return judge_forecasts(trained, given, options=options, progress=progress)
-    split = trained.setup.own_data()
-    chosen = {"train": split.train, "valid": split.valid, "test": split.test}[part]
-    return judge_forecasts(trained, chosen, train=split.train, valid=split.valid, options=options, progress=progress)
+        yardstick = Yardstick.load(folder)
+    else:
+        split = trained.setup.own_data()
+        given = {"train": split.train, "valid": split.valid, "test": split.test}[part]
+        yardstick = Yardstick.of(trained.setup, train=split.train, valid=split.valid)
+    return judge_forecasts(trained, given, yardstick=yardstick, options=options, progress=progress) | _weights(folder)
 
 
 class _Evaluation:
@@ -192,7 +211,7 @@ class _Evaluation:
     def _verdict(self) -> Verdict:
         backtest = self.backtest
         # Origins at one time in several series are one observation, for what moves one may move all.
-        _, place = np.unique(self.panel.times[backtest.row], return_inverse=True)
+        origins, place = np.unique(self.panel.times[backtest.row], return_inverse=True)
         losses = {
             name: {loss: np.bincount(place, sums).astype(np.float64) for loss, sums in by_loss.items()}
             for name, by_loss in backtest.sums.items()
@@ -200,7 +219,9 @@ class _Evaluation:
         # Errors of several series or targets have units and sizes of their own.
         has_several = len(self.panel) > 1 or len(self.setup.schema.targets) > 1
         first = "MASE" if has_several and self.figures[MODEL]["mase"] is not None else "MAE"
-        overlap = -(-self.setup.horizon // backtest.stride)
+        last = self.panel.times[backtest.row + self.setup.horizon - 1]
+        # Where series do not begin together, their origins may lie closer than a stride.
+        overlap = int((np.searchsorted(origins, last, side="right") - place).max())
         found = [compare(one, self.figures, losses, overlap, backtest.rules.names) for one in (first, "RMSE")]
         return Verdict(comparisons=tuple(one for one in found if one is not None), part=backtest.part.name)
 
@@ -301,9 +322,19 @@ class _Evaluation:
         if 0 < len(worse) < len(own):
             steps = "step" if len(worse) == 1 else "steps"
             found.append(f"the model's MAE is not below that of {self.best} at {steps} {_spans(worse)} of {len(own)}.")
+        if backtest.part.name == "valid":
+            found.append(
+                "the figures flatter the model: its weights were chosen and its intervals calibrated on this part."
+            )
+        elif backtest.part.name == "train":
+            found.append("the figures flatter the model: it was trained on this part.")
+        if not backtest.has_sure_rules:
+            found.append(
+                "the rules have neither intervals nor CRPS, for nothing is known of their errors on a validation part."
+            )
         calibration = backtest.trained.calibration
         if calibration is None:
-            found.append("the intervals are the network's own: the run has no calibration.")
+            found.append(f"the intervals are the network's own: {backtest.trained.why_uncalibrated}.")
         elif calibration.reach < max(self.options.coverages):
             found.append(
                 "the validation part is too small to calibrate intervals beyond a coverage of "

@@ -27,7 +27,7 @@ class Judged:
         median: (B, P, C) float64, by which absolute ones are: each error by the forecast that makes it smallest
             (Gneiting 2011, "Making and evaluating point forecasts").
         crps: (B, P, C) float64, of each forecast.
-        intervals: By a name, lower and upper ends, (B, P, C) float64 each.
+        intervals: By a name, lower and upper ends, (B, P, C) float64 each; NaN where nothing is said.
     """
 
     mean: Tensor
@@ -51,8 +51,9 @@ class Judged:
             "crps": torch.where(weight > 0, self.crps, torch.nan),
         }
         for name, (lower, upper) in self.intervals.items():
-            found[f"coverage {name}"] = coverage(target, lower, upper, weight=weight, keep=_EACH)
-            found[f"width {name}"] = width(target, lower, upper, weight=weight, keep=_EACH)
+            is_known = torch.where(lower.isnan() | upper.isnan(), 0, weight)
+            found[f"coverage {name}"] = coverage(target, lower, upper, weight=is_known, keep=_EACH)
+            found[f"width {name}"] = width(target, lower, upper, weight=is_known, keep=_EACH)
         return found
 
 

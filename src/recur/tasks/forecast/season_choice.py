@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +25,24 @@ class Season:
 
     steps: int
     why: str
+
+    def stride(self, near: int, *, most: bool = False) -> int:
+        """Return how many steps to go from one origin to the next so that they come to all places of the season.
+
+        Strides that share a divisor with the season, such as half a day of hours, would see some hours alone.
+
+        Args:
+            near: The least it may be.
+            most: Whether it is the most it may be instead.
+
+        Example:
+            >>> Season(steps=24, why="").stride(12), Season(steps=24, why="").stride(12, most=True)
+            (13, 11)
+        """
+        stride = near
+        while math.gcd(stride, self.steps) > 1:
+            stride += -1 if most else 1
+        return stride
 
 
 def recent_history(part: Part) -> Tensor:

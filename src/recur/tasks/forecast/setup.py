@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any, Self
 
-from torch import Tensor
-
 from recur.data.series import (
-    Frequency,
     LastWindows,
     Panel,
     Part,
     Scaler,
-    Schema,
     Split,
     Windows,
     seen_categories,
@@ -23,48 +18,25 @@ from recur.data.series import (
 from recur.data.series.partition import Partition
 from recur.data.series.scaling import Method
 from recur.data.series.split import last_targets
-from recur.errors import DataError, RunError
+from recur.errors import DataError
 from recur.models.series_shape import SeriesShape
-from recur.run import RunFolder
 from recur.tasks.forecast.calibration import calibration_stride
 from recur.tasks.forecast.season_choice import Season, choose_season
-from recur.tasks.series_reading import SeriesReading, fingerprint
-
-SCALER = "scaler.safetensors"
-"""File of a run with the numbers of its scaler."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Source:
-    """Where the data of a run lie, and by what they are recognised.
-
-    Attributes:
-        path: Of the file or folder; None where the data were not in one.
-        fingerprint: Of the series, as `recur.tasks.series_reading.fingerprint` tells it.
-    """
-
-    path: str | None
-    fingerprint: str
+from recur.tasks.series_reading import SeriesReading
+from recur.tasks.series_setup import SeriesSetup, Source, checked_whole
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class ForecastSetup:
+class ForecastSetup(SeriesSetup):
     """How a run's data become what its network reads: saved with it, it does the same with other data.
 
-    `schema.json` holds it but for the numbers of the scaler, which are in `scaler.safetensors`.
+    The attributes that it does not name are those of `SeriesSetup`.
 
     Attributes:
-        schema: What the columns are for, with the categories of the training part and the zone of the clock.
-        scaler: Fitted on the training part.
         history: Steps that the network reads at most, T.
         horizon: Steps that it tells, P.
         least_history: Steps that must be there to read, as of `recur.data.series.Windows`.
-        calendar: The calendar features that are added.
-        frequency: The step of all series; None where they have none or differ.
         season: After how many steps the rules that the model is measured by take the series to repeat, and why.
-        reading: How the data were read.
-        partition: How they were cut into parts.
-        source: Where they lie; None for data that were never in one place.
 
     Example:
         >>> panel = Panel.of_rows(["a"], [20], [[float(step % 4)] for step in range(20)])
@@ -73,17 +45,10 @@ class ForecastSetup:
         (('y',), 1, 2)
     """
 
-    schema: Schema
-    scaler: Scaler
     history: int
     horizon: int
     least_history: int
-    calendar: tuple[str, ...]
-    frequency: Frequency | None
     season: Season
-    reading: SeriesReading = field(default_factory=SeriesReading)
-    partition: Partition = field(default_factory=Partition)
-    source: Source | None = None
 
     @classmethod
     def fit(
@@ -121,7 +86,7 @@ class ForecastSetup:
             DataError: There are no targets, or no window fits into a part that has rows.
         """
         partition = partition or Partition()
-        found = fingerprint(panel)
+        source = Source.of(panel, path)
         panel = panel.recoded(seen_categories(partition.of(panel).train))
         split = partition.of(panel)
         scaler = Scaler.fit(split.train, scaling, per_series=per_series)
@@ -145,18 +110,13 @@ class ForecastSetup:
             season=season or choose_season(split.train),
             reading=reading or SeriesReading(),
             partition=partition,
-            source=Source(path=None if path is None else str(Path(path).resolve()), fingerprint=found),
+            source=source,
         )
         for part in (split.valid, split.test):
             if len(part):
                 # What cannot be judged in the end is better told before a training than after it.
                 setup.windows(part, batch_size=1)
         return setup, split
-
-    @property
-    def channels(self) -> tuple[str, ...]:
-        """Names of the features of a batch's `x`."""
-        return (*self.schema.channels, *self._calendar_channels)
 
     @property
     def future_channels(self) -> tuple[str, ...]:
@@ -168,35 +128,16 @@ class ForecastSetup:
         """What a network has to be built for to read the windows."""
         return SeriesShape.of(self.schema, self.channels, self.future_channels, self.horizon)
 
-    @property
-    def _calendar_channels(self) -> tuple[str, ...]:
-        return tuple(f"{name}_{part}" for name in self.calendar for part in ("sin", "cos"))
-
     # --- data ---
-
-    def read(self, data: Any) -> Panel:
-        """Return data read as those of the run were: the same columns, categories, step and clock.
-
-        Arguments and errors are those of `SeriesReading.again`.
-        """
-        return self.reading.again(data, self.schema, self.frequency)
 
     def own_data(self) -> Split:
         """Return the parts of the run's own data, read again.
 
         Raises:
-            RunError: They were not in a file, or have changed since.
-            DataError: They cannot be read any more.
+            RunError: As of `own_panel`.
+            DataError: As of `own_panel`.
         """
-        if self.source is None or self.source.path is None:
-            raise RunError("the run's own data were not in a file, so they cannot be read again; give the data.")
-        panel = self.reading.first(self.source.path)
-        if fingerprint(panel) != self.source.fingerprint:
-            raise RunError(
-                f"{self.source.path}: is not what the model was trained on any more; put the data back, or give the "
-                "data to be judged on."
-            )
-        return self.parts(panel)
+        return self.parts(self.own_panel())
 
     def parts(self, panel: Panel) -> Split:
         """Return the parts of the run's own data, as they were first read."""
@@ -258,74 +199,18 @@ class ForecastSetup:
 
     # --- files ---
 
-    def save(self, folder: RunFolder) -> None:
-        """Write `schema.json` and `scaler.safetensors`.
-
-        Raises:
-            RunError: They cannot be written.
-        """
-        for name, content in self.tensors().items():
-            folder.write_tensors(name, content)
-        folder.write_json("schema.json", self.to_json())
-
-    def tensors(self) -> dict[str, dict[str, Tensor]]:
-        """Return the numbers of the scaler, by the name of their file."""
-        return {SCALER: {name: tensor.contiguous() for name, tensor in self.scaler.tensors().items()}}
-
-    def to_json(self) -> dict[str, Any]:
-        """Return all but the numbers of the scaler."""
-        frequency = self.frequency
+    def _own_entries(self) -> dict[str, Any]:
         return {
-            "schema": self.schema.to_json(),
-            "scaler": self.scaler.to_json(),
             "history": self.history,
             "horizon": self.horizon,
             "least_history": self.least_history,
-            "calendar": list(self.calendar),
-            "frequency": None if frequency is None else [frequency.count, frequency.unit],
             "season": {"steps": self.season.steps, "why": self.season.why},
-            "reading": self.reading.to_json(),
-            "partition": self.partition.to_json(),
-            "source": None
-            if self.source is None
-            else {"path": self.source.path, "fingerprint": self.source.fingerprint},
         }
 
     @classmethod
-    def load(cls, folder: RunFolder) -> Self:
-        """Return the setup of a run.
-
-        Raises:
-            RunError: A file is missing or damaged.
-        """
-        content = folder.read_json("schema.json")
-        tensors = folder.read_tensors(SCALER)
-        try:
-            return cls._of(content, Scaler.from_saved(content["scaler"], tensors))
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            said = f"it lacks {error}" if isinstance(error, KeyError) else str(error).rstrip(".")
-            raise RunError(f"{folder.path / 'schema.json'}: damaged: {said}.") from error
-
-    @classmethod
-    def _of(cls, content: Mapping[str, Any], scaler: Scaler) -> Self:
-        frequency, source = content["frequency"], content["source"]
-        return cls(
-            schema=Schema.from_json(content["schema"]),
-            scaler=scaler,
-            **{name: _whole(name, content[name]) for name in ("history", "horizon", "least_history")},
-            calendar=tuple(content["calendar"]),
-            frequency=None if frequency is None else Frequency(*frequency),
-            season=Season(**content["season"]),
-            reading=SeriesReading.from_json(content["reading"]),
-            partition=Partition.from_json(content["partition"]),
-            source=None if source is None else Source(**source),
-        )
-
-
-def _whole(name: str, value: Any) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise DataError(f"{name} must be a whole number from 0 on, got {value!r}")
-    return value
+    def _of_entries(cls, content: Mapping[str, Any]) -> dict[str, Any]:
+        sizes = {name: checked_whole(name, content[name]) for name in ("history", "horizon", "least_history")}
+        return {**sizes, "season": Season(**content["season"])}
 
 
 def _features(channels: tuple[str, ...]) -> tuple[str, ...]:

@@ -55,12 +55,14 @@ class TrainedForecaster:
         setup: How data become what it reads.
         options: What `config.json` says of the network, from which it can be built again.
         calibration: What makes its intervals hold what they say; None for the network's own.
+        why_uncalibrated: Why there is none.
 
     Attributes:
         network: As given.
         setup: As given.
         options: As given.
         calibration: As given.
+        why_uncalibrated: As given.
     """
 
     def __init__(
@@ -70,11 +72,13 @@ class TrainedForecaster:
         *,
         options: Mapping[str, Any] | None = None,
         calibration: ForecastCalibration | None = None,
+        why_uncalibrated: str = "the run has no calibration",
     ) -> None:
         self.network = network.eval()
         self.setup = setup
         self.options = dict(options or {})
         self.calibration = calibration
+        self.why_uncalibrated = why_uncalibrated
 
     # --- files ---
 
@@ -83,6 +87,8 @@ class TrainedForecaster:
         cls, run: str | Path | RunFolder, *, device: str | torch.device = "cpu", build: Build | None = None
     ) -> Self:
         """Return the forecaster of a run folder. Nothing in the folder is executed.
+
+        A calibration that was made for other weights, before the training went on, is left out.
 
         Args:
             run: The folder.
@@ -101,14 +107,22 @@ class TrainedForecaster:
         if not isinstance(options, dict):
             raise RunError(f"{folder.path / 'config.json'}: damaged: model is no object.")
         network = _with_weights(folder, lambda: (build or build_network)(options, setup))
+        why: dict[str, Any] = {}
         calibration = None
         if folder.has(CALIBRATION):
+            state, said = folder.read_tensors_and_metadata(CALIBRATION)
             try:
-                calibration = ForecastCalibration.from_state(folder.read_tensors(CALIBRATION))
+                calibration = ForecastCalibration.from_state(state)
                 _check_shape(calibration, setup)
             except DataError as error:
                 raise RunError(f"{folder.path / CALIBRATION}: {error}") from error
-        return cls(network.to(device), setup, options=options, calibration=calibration)
+            if said.get("weights") != folder.weights_checksum():
+                calibration = None
+                why["why_uncalibrated"] = (
+                    "the run's calibration is of weights before the training went on; make a new one with: recur train "
+                    f"--resume {folder.path}"
+                )
+        return cls(network.to(device), setup, options=options, calibration=calibration, **why)
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> RunFolder:
         """Write a run folder that `load` reads, and return it.
@@ -129,13 +143,20 @@ class TrainedForecaster:
         return folder
 
     def save_calibration(self, folder: RunFolder) -> None:
-        """Write `calibration.safetensors` into a run folder that has the rest, if there is a calibration.
+        """Write `calibration.safetensors` into a run folder that has the rest; without a calibration delete it there.
+
+        It notes which weights it is of.
 
         Raises:
             RunError: It cannot be written.
         """
-        if self.calibration is not None:
-            folder.write_tensors(CALIBRATION, self.calibration.state_dict())
+        if self.calibration is None:
+            folder.delete(CALIBRATION)
+            return
+        weights = folder.weights_checksum()
+        folder.write_tensors(
+            CALIBRATION, self.calibration.state_dict(), metadata=None if weights is None else {"weights": weights}
+        )
 
     # --- forecasting ---
 

@@ -1,0 +1,96 @@
+"""What a task tells the commands that work on its runs, and which of their options are whose."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from recur._lazy import function_of
+from recur.errors import OptionError, RunError
+from recur.run import RunFolder
+from recur.train.table import TASKS
+from recur.wording import enumerated
+
+if TYPE_CHECKING:
+    import polars as pl
+    from jsonargparse import Namespace
+    from rich.console import Console
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunHandling:
+    """What the commands do with the runs of a task; its module loads no torch.
+
+    Attributes:
+        evaluate: Judges, by the arguments of `recur evaluate`, and returns what --json prints; it has "notes".
+        show: Prints what `evaluate` returned, but for the notes.
+        show_finished: Prints the figures of the run that was just trained, which lies there, and what to do next.
+        predict: Predicts, by the run and the arguments of `recur predict`; None where such models cannot.
+        stream: Answers the lines of standard input, by the run and the arguments of `recur predict`; None where such
+            models cannot.
+        instead: Where they cannot, what can be done with them, as a sentence.
+        options: By command, the options that not the runs of every task have, but these do.
+    """
+
+    evaluate: Callable[[Namespace], dict[str, Any]]
+    show: Callable[[Mapping[str, Any], Console], None]
+    show_finished: Callable[[Path, Console], None]
+    predict: Callable[[RunFolder, Namespace], pl.DataFrame] | None = None
+    stream: Callable[[RunFolder, Namespace], None] | None = None
+    instead: str = ""
+    options: Mapping[Literal["evaluate", "predict"], Collection[str]]
+
+
+def handling_of(task: str) -> RunHandling:
+    """Return what the commands do with the runs of a task of the table."""
+    made: RunHandling = function_of(TASKS[task].handling)()
+    return made
+
+
+def open_run(path: str, command: Literal["evaluate", "predict"], given: Collection[str]) -> tuple[RunFolder, str]:
+    """Return a run folder and its task, once it is clear that the options go with it.
+
+    Args:
+        path: The folder.
+        command: The command that was given.
+        given: Names of the options that were.
+
+    Raises:
+        RunError: There is no such folder, or it is damaged or of a task that this version does not know.
+        OptionError: An option is of runs of other tasks.
+    """
+    try:
+        folder = RunFolder.open(path)
+    except RunError as error:
+        with suppress(OSError):
+            if Path(path).is_file():
+                data = shlex.quote(path)
+                reason = f"{path}: is a file, not a run folder; the run comes first: recur {command} RUN {data}"
+                raise RunError(reason) from error
+        raise
+    task = folder.config().get("task")
+    if task not in TASKS:
+        raise RunError(f"{folder.path}: is a run of task {task!r}, expected {' or '.join(map(repr, TASKS))}.")
+    owners: dict[str, list[str]] = {}
+    for name in TASKS:
+        for option in handling_of(name).options.get(command, ()):
+            owners.setdefault(option, []).append(name)
+    for option in sorted(given):
+        if option in owners and task not in owners[option]:
+            raise OptionError(
+                f"{option} is of {enumerated(owners[option])} runs, and this is one of task {task}; leave "
+                f"--{option.replace('_', '-')} out."
+            )
+    return folder, str(task)
+
+
+def show_next(path: Path, console: Console, **commands: str) -> None:
+    """Print where the report of a run is, and commands with the run in place of {run}."""
+    run = shlex.quote(str(path))
+    console.print(f"{'report':<8} {path / 'report.html'}")
+    for what, command in {**commands, "judge": "recur evaluate {run}"}.items():
+        console.print(f"{what:<8} {command.format(run=run)}")

@@ -1,0 +1,18 @@
+"""Estimators in scikit-learn's manner: `fit`, `predict`, `score`, `save`, `load`, in pipelines and searches."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from recur._lazy import lazy_names
+
+if TYPE_CHECKING:
+    from recur.estimators.forecaster import Forecaster as Forecaster
+
+__all__ = ["Forecaster"]
+
+__getattr__ = lazy_names(__name__, {"Forecaster": ".forecaster"})
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

@@ -1,0 +1,185 @@
+"""How a run's data are read and scaled, whatever is told of them: saved with the run, it does the same with others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from torch import Tensor
+
+from recur.data.series import Frequency, Panel, Scaler, Schema
+from recur.data.series.partition import Partition
+from recur.errors import RunError
+from recur.kinds import is_whole
+from recur.run import RunFolder
+from recur.tasks.series_reading import SeriesReading, fingerprint
+
+SCALER = "scaler.safetensors"
+"""File of a run with the numbers of its scaler."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """Where the data of a run lie, and by what they are recognised.
+
+    Attributes:
+        path: Of the file or folder; None where the data were not in one.
+        fingerprint: Of the series, as `recur.tasks.series_reading.fingerprint` tells it.
+    """
+
+    path: str | None
+    fingerprint: str
+
+    @classmethod
+    def of(cls, panel: Panel, path: str | None) -> Self:
+        """Return the source of a panel that was read from `path`, if from any."""
+        return cls(path=None if path is None else str(Path(path).resolve()), fingerprint=fingerprint(panel))
+
+    def check(self, panel: Panel) -> None:
+        """Raise unless a panel that was read from it is what it was.
+
+        Raises:
+            RunError: It is not.
+        """
+        if fingerprint(panel) != self.fingerprint:
+            raise RunError(
+                f"{self.path}: is not what the model was trained on any more; put the data back, or give the data to "
+                "be judged on."
+            )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SeriesSetup:
+    """What every setup of a run on series has; `schema.json` holds it, and `scaler.safetensors` the scaler's numbers.
+
+    Attributes:
+        schema: What the columns are for, with the categories of the training part and the zone of the clock.
+        scaler: Fitted on the training part.
+        calendar: The calendar features that are added.
+        frequency: The step of all series; None where they have none or differ.
+        reading: How the data were read.
+        partition: How they were cut into parts.
+        source: Where they lie; None for data that were never in one place.
+    """
+
+    schema: Schema
+    scaler: Scaler
+    calendar: tuple[str, ...]
+    frequency: Frequency | None
+    reading: SeriesReading = field(default_factory=SeriesReading)
+    partition: Partition = field(default_factory=Partition)
+    source: Source | None = None
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """Names of the features of a batch's `x`."""
+        return (*self.schema.channels, *self._calendar_channels)
+
+    @property
+    def _calendar_channels(self) -> tuple[str, ...]:
+        return tuple(f"{name}_{part}" for name in self.calendar for part in ("sin", "cos"))
+
+    # --- data ---
+
+    def read(self, data: Any) -> Panel:
+        """Return data read as those of the run were: the same columns, categories, step and clock.
+
+        Arguments and errors are those of `SeriesReading.again`.
+        """
+        return self.reading.again(data, self.schema, self.frequency)
+
+    def own_panel(self) -> Panel:
+        """Return the run's own data, read again as they were first read.
+
+        Raises:
+            RunError: They were not in a file, or have changed since.
+            DataError: They cannot be read any more.
+        """
+        if self.source is None or self.source.path is None:
+            raise RunError("the run's own data were not in a file, so they cannot be read again; give the data.")
+        panel = self.reading.first(self.source.path)
+        self.source.check(panel)
+        return panel
+
+    # --- files ---
+
+    def save(self, folder: RunFolder) -> None:
+        """Write `schema.json` and `scaler.safetensors`.
+
+        Raises:
+            RunError: They cannot be written.
+        """
+        for name, content in self.tensors().items():
+            folder.write_tensors(name, content)
+        folder.write_json("schema.json", self.to_json())
+
+    def tensors(self) -> dict[str, dict[str, Tensor]]:
+        """Return the numbers of the scaler, by the name of their file."""
+        return {SCALER: {name: tensor.contiguous() for name, tensor in self.scaler.tensors().items()}}
+
+    def to_json(self) -> dict[str, Any]:
+        """Return all but the numbers of the scaler."""
+        frequency, source = self.frequency, self.source
+        return {
+            "schema": self.schema.to_json(),
+            "scaler": self.scaler.to_json(),
+            **self._own_entries(),
+            "calendar": list(self.calendar),
+            "frequency": None if frequency is None else [frequency.count, frequency.unit],
+            "reading": self.reading.to_json(),
+            "partition": self.partition.to_json(),
+            "source": None if source is None else {"path": source.path, "fingerprint": source.fingerprint},
+        }
+
+    def _own_entries(self) -> dict[str, Any]:
+        """Return what `_of_entries` takes: what the setups of one task have beside these, as JSON has it."""
+        return {}
+
+    @classmethod
+    def _of_entries(cls, content: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the fields that `_own_entries` told.
+
+        Raises:
+            KeyError: An entry is missing.
+            TypeError: An entry is of another kind.
+            ValueError: An entry is out of range.
+        """
+        return {}
+
+    @classmethod
+    def load(cls, folder: RunFolder) -> Self:
+        """Return the setup of a run.
+
+        Raises:
+            RunError: A file is missing or damaged.
+        """
+        content = folder.read_json("schema.json")
+        tensors = folder.read_tensors(SCALER)
+        try:
+            frequency, source = content["frequency"], content["source"]
+            return cls(
+                schema=Schema.from_json(content["schema"]),
+                scaler=Scaler.from_saved(content["scaler"], tensors),
+                calendar=tuple(content["calendar"]),
+                frequency=None if frequency is None else Frequency(*frequency),
+                reading=SeriesReading.from_json(content["reading"]),
+                partition=Partition.from_json(content["partition"]),
+                source=None if source is None else Source(**source),
+                **cls._of_entries(content),
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            said = f"it lacks {error}" if isinstance(error, KeyError) else str(error).rstrip(".")
+            raise RunError(f"{folder.path / 'schema.json'}: damaged: {said}.") from error
+
+
+def checked_whole(name: str, value: Any) -> int:
+    """Return an entry of `schema.json` that has to be a whole number from 0 on.
+
+    Raises:
+        ValueError: It is not.
+    """
+    if not is_whole(value, 0):
+        raise ValueError(f"{name} must be a whole number from 0 on, got {value!r}")
+    return value
