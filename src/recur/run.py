@@ -13,6 +13,8 @@
 | `scaler.safetensors` | of series: what each channel is scaled by |
 | `calibration.safetensors` | of forecasts: how far intervals are moved so that they hold what they say |
 | `yardstick.json` | of forecasts: the unit of MASE for each series, and how sure the naive rules are |
+| `replay.safetensors` | of forecasters that learnt on: windows of older data |
+| `adaptations.json` | of such: what each time changed |
 | `inspect.json`, `inspect.safetensors` | what `recur inspect` found inside the network on one text |
 | `checkpoints/` | what resuming needs |
 | `report.html`, `inspect.html`, `*.png` | to look at |
@@ -53,6 +55,8 @@ _OWN_NAMES = {
     "forecast_evaluation.json",
     "scaler.safetensors",
     "calibration.safetensors",
+    "replay.safetensors",
+    "adaptations.json",
     "yardstick.json",
     "inspect.json",
     "inspect.safetensors",

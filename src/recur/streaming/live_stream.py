@@ -10,14 +10,17 @@ import numpy as np
 import polars as pl
 
 from recur.calibration.drift import LEVELS, IntervalDrift
-from recur.errors import DataError, OptionError
+from recur.data.series import Panel, Rows
+from recur.errors import DataError, OptionError, RunError
 from recur.kinds import is_whole
 from recur.run import RunFolder
 from recur.streaming.answers import Answers
 from recur.streaming.buffer import StepBuffer
 from recur.streaming.forecasts import StreamedForecaster
 from recur.streaming.intake import Arrivals, Intake
+from recur.streaming.learning import Adaptation, LearningOptions, adapt
 from recur.streaming.reading import Outcome, StepReader
+from recur.streaming.replay import Replay
 from recur.streaming.rows import RowReader, halved
 from recur.streaming.saved import restore, save
 from recur.streaming.slots import Slots
@@ -28,7 +31,7 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-_ROOM = 128
+_ROOM = 64
 """Steps of the buffer beyond what is kept: those of one pass, and those that it looks ahead to."""
 
 
@@ -52,7 +55,8 @@ def stream(
         use_calibration: Whether quantiles are calibrated, where the run has a calibration.
         longest_gap: Steps that may be missing between two rows of a series; after more it begins anew. By default as
             many as the model's window is long.
-        keep: Newest steps of each series that are kept to learn from; by default twice the model's window and horizon.
+        keep: Newest steps of each series that are kept to learn from; by default four times as many as the model's
+            window and horizon have.
         time_format: How times are written, where one alone can be read in two ways; as of
             `recur.data.series.Assembly`.
         device: Where the network shall compute, if `run` is a folder.
@@ -61,7 +65,12 @@ def stream(
         RunError: The run or the state is missing, damaged, or the state is of another run.
         OptionError: An option is out of range, or the model cannot be streamed.
     """
-    forecaster = run if isinstance(run, TrainedForecaster) else TrainedForecaster.load(run, device=device)
+    folder = None
+    if isinstance(run, TrainedForecaster):
+        forecaster = run
+    else:
+        folder = run if isinstance(run, RunFolder) else RunFolder.open(run)
+        forecaster = TrainedForecaster.load(folder, device=device)
     made = Stream(
         forecaster,
         levels=levels,
@@ -69,6 +78,7 @@ def stream(
         longest_gap=longest_gap,
         keep=keep,
         time_format=time_format,
+        folder=folder,
     )
     if state is not None:
         made.restore(state)
@@ -102,11 +112,13 @@ class Stream:
         longest_gap: Steps that may be missing.
         keep: Newest steps that are kept.
         time_format: How times are written.
+        folder: The run, which may have older windows to learn on with.
 
     Attributes:
         forecaster: As given.
         longest_gap: Chosen.
         keep: Chosen.
+        adaptations: The records of all times that the model learnt on here.
 
     Raises:
         OptionError: An option is out of range, or the model cannot be streamed.
@@ -121,6 +133,7 @@ class Stream:
         longest_gap: int | None = None,
         keep: int | None = None,
         time_format: str | None = None,
+        folder: RunFolder | None = None,
     ) -> None:
         setup = forecaster.setup
         for name, value, least in (("longest_gap", longest_gap, 0), ("keep", keep, 0)):
@@ -133,7 +146,7 @@ class Stream:
             )
         self.forecaster = forecaster
         self.longest_gap = setup.history if longest_gap is None else longest_gap
-        self.keep = 2 * (setup.history + setup.horizon) if keep is None else keep
+        self.keep = 4 * (setup.history + setup.horizon) if keep is None else keep
         schema = setup.schema
         most_ahead = setup.horizon + self.longest_gap + 1
         past = max(self.keep, setup.history + self.longest_gap + 1)
@@ -165,6 +178,9 @@ class Stream:
         self.states = SeriesStates(self._fresh)
         self._reader = StepReader(self._model, self.slots, self.buffer, self.states, self._intake, self.longest_gap)
         self._drift = IntervalDrift()
+        self._folder = folder
+        self._replay: Replay | None = None
+        self.adaptations: list[Adaptation] = []
 
     def __repr__(self) -> str:
         return f"Stream({len(self):,} series)"
@@ -263,6 +279,59 @@ class Stream:
     def _fresh(self, count: int) -> Any:
         """Return the state of the network before the first step of so many series."""
         return self._model.begin(count)
+
+    # --- learning on ---
+
+    def learn(self, options: LearningOptions | None = None) -> Adaptation:
+        """Let the model learn on from the newest steps of all series, and return the record of what that did.
+
+        The newest steps are those that the stream keeps, `keep` of each series. What is done, and when the new weights
+        are kept, says `recur.streaming.learning.adapt`. If they are, the states are made anew, from a window of the
+        newest steps; `stream.forecaster.save(path)` writes a run of them, with which a saved state of the stream goes
+        on. Older windows, against forgetting, come from the run's own data as long as these can be read.
+
+        Args:
+            options: How; None for the defaults.
+
+        Raises:
+            DataError: There are too few steps.
+        """
+        replay = self._replay
+        if replay is None:
+            try:
+                replay = Replay.of_run(self._folder, self.forecaster.setup)
+            except (RunError, DataError):
+                # Of data that are gone nothing is kept from being forgotten, and the record says so.
+                replay = Replay()
+            self._replay = replay
+        made, record = adapt(self.forecaster, self._newest(), replay, options or LearningOptions())
+        self.adaptations.append(record)
+        if record.is_kept:
+            self.forecaster.calibration = made.calibration
+            self._reader.reread(np.arange(len(self)))
+        return record
+
+    def _newest(self) -> Panel:
+        """Return the newest steps of all series."""
+        setup, slots = self.forecaster.setup, self.slots
+        known = slots.arrays()
+        series = np.flatnonzero(known["last"] >= 0)
+        last = known["last"][series]
+        first = np.maximum(known["start"][series], last - self.keep + 1)
+        length = last - first + 1
+        offsets = np.concatenate([[0], np.cumsum(length)]).astype(np.int64)
+        of_rows = np.repeat(series, length)
+        step = np.arange(offsets[-1]) - np.repeat(offsets[:-1], length) + np.repeat(first, length)
+        values, codes = self.buffer.read(of_rows, step[:, None])
+        return Panel(
+            ids=tuple(slots.ids[place] for place in series.tolist()),
+            offsets=offsets,
+            rows=Rows(times=self._intake.times(of_rows, step[:, None])[:, 0], values=values[:, 0], codes=codes[:, 0]),
+            static=known["static"][series],
+            static_codes=known["static_codes"][series],
+            frequencies=(setup.frequency,) * len(series),
+            schema=setup.schema,
+        )
 
     # --- how it goes ---
 
