@@ -374,6 +374,21 @@ def test_rows_of_long_sequences(module, monkeypatch):
     assert module("run")._line(budget).endswith("MiB, 1 threads, back end cpu")
 
 
+def test_rows_of_streams(module):
+    streams = module("streams")
+    work = streams.Work(num_series=3, hidden_size=4, history=6)
+    found = list(streams.points(repeats=2, work=work))
+    assert [row["push"] for row in found] == [
+        "1 row of each series a push",
+        "20 rows of each series a push",
+        "one row a push",
+    ]
+    for row in found:
+        assert row["points_per_second"] == pytest.approx(1e6 / row["ours"]["median"])
+        assert row["p99"] >= row["ours"]["median"] > 0
+    assert module("run")._line(found[0]).endswith("µs a point, 1 threads, back end cpu")
+
+
 def test_rows_of_forecasts(module, monkeypatch, tmp_path):
     forecasts = module("forecasts")
     steps = np.arange(120)
