@@ -27,7 +27,7 @@ def missing(*packages: str) -> str | None:
 def versions() -> dict[str, str | None]:
     """Return the version of each optional peer, None where it is not installed."""
     found: dict[str, str | None] = {}
-    for name in ("onnxruntime", "onnx", "jax", "jaxlib", "stanza"):
+    for name in ("onnxruntime", "onnx", "jax", "jaxlib", "stanza", "darts", "neuralforecast", "statsmodels"):
         try:
             found[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import forecast_peers
 import forecasts
 import layer_costs
 import layer_linear
@@ -43,6 +44,7 @@ BENCHMARKS: dict[str, Callable[[], Iterable[dict[str, Any]]]] = {
     "streams": lambda: streams.points(repeats=30),
     "whole_training": lambda: [main_job.whole_training(Job(), steps=600, repeats=2)],
     "forecasts": forecasts.dust,
+    "forecast_peers": forecast_peers.training,
     "quality": lambda: quality.tinyshakespeare(3.0),
     "quality_bfloat16": lambda: quality.bfloat16(600),
     "layers_training": lambda: layers.training("few"),
@@ -86,11 +88,20 @@ LONG = (
     "layers_linear_grid",
     "long_sequences",
     "forecasts",
+    "forecast_peers",
     *[name for name in BENCHMARKS if name.startswith("memory_")],
 )
 """Those that take long and run only when they are named."""
 
-NEED_DATA = ("forecasts", "quality", "quality_bfloat16", "memory_rows", "memory_pixels", "memory_dilated")
+NEED_DATA = (
+    "forecasts",
+    "forecast_peers",
+    "quality",
+    "quality_bfloat16",
+    "memory_rows",
+    "memory_pixels",
+    "memory_dilated",
+)
 """Those that read files from RECUR_DATA, and are left out, with a word, without it."""
 
 

@@ -32,7 +32,8 @@ ALLOWED: dict[str, set[str]] = {
         "streaming",
     },
     "streaming": {"tasks", "models", "data", "gradients", "calibration", "nn"},
-    "estimators": {"train", "tasks", "models", "data", "report"},
+    "estimators": {"train", "tasks", "models", "data", "report", "plots"},
+    "plots": {"tasks", "data", "report"},
     "train": {"tasks", "models", "data", "decode", "gradients", "report", "score", "calibration"},
     "tasks": {"models", "data", "decode", "gradients", "score", "calibration"},
     "models": {"nn", "score"},
@@ -55,7 +56,7 @@ ALLOWED: dict[str, set[str]] = {
     "wording": set(),
     "__main__": {"cli"},
     # Lazy names of the whole library.
-    "__init__": {"nn", "models", "tasks", "train", "estimators", "streaming"},
+    "__init__": {"nn", "models", "tasks", "train", "estimators", "plots", "streaming"},
 }
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from recur.models.language import LanguageModel as LanguageModel
     from recur.nn.accelerate import accelerate as accelerate
     from recur.nn.accelerate import decelerate as decelerate
+    from recur.plots.plotting import plot as plot
     from recur.streaming.live_stream import Stream as Stream
     from recur.streaming.live_stream import stream as stream
     from recur.tasks.forecast.trained import TrainedForecaster as TrainedForecaster
@@ -34,6 +35,7 @@ __all__ = [
     "decelerate",
     "load",
     "nn",
+    "plot",
     "stream",
     "train_forecaster",
     "train_language_model",
@@ -48,6 +50,7 @@ __getattr__ = lazy_names(
         "LanguageModel": ".models.language",
         "TrainedLanguageModel": ".tasks.language.trained",
         "TrainedForecaster": ".tasks.forecast.trained",
+        "plot": ".plots.plotting",
         "Stream": ".streaming.live_stream",
         "stream": ".streaming.live_stream",
         "Forecaster": ".estimators.forecaster",

@@ -247,3 +247,7 @@ print(forecaster.horizon, hasattr(forecaster, "get_params"))
         "this Forecaster is not fitted yet; call fit first, or load a run.",
         "3 False",
     ]
+
+
+def test_it_is_plotted_in_one_call(fitted: Forecaster, table: pl.DataFrame) -> None:
+    assert fitted.plot(series="m1", past=9) == recur.plot(fitted.trained_, table, series="m1", past=9)

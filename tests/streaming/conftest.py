@@ -23,7 +23,13 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "encoder-decoder": {"kind": "encoder-decoder", "head": "gaussian", "normalize": "last", "level": True},
     "window": {"kind": "encoder-decoder", "head": "student-t", "normalize": "window", "level": False, "cell": "lstm"},
     "segments": {"kind": "segments", "segment": 3, "head": "quantile", "normalize": "last", "level": False},
-    "autoregressive": {"kind": "autoregressive", "head": "gaussian", "normalize": "series", "level": True},
+    "autoregressive": {
+        "kind": "autoregressive",
+        "head": "gaussian",
+        "normalize": "series",
+        "level": True,
+        "num_paths": 5,
+    },
     "one step": {"kind": "autoregressive", "head": "gaussian", "normalize": "last", "level": True},
     "counts": {"kind": "encoder-decoder", "head": "negative-binomial", "normalize": "series", "level": True},
 }
@@ -79,7 +85,7 @@ def make_forecaster(table: pl.DataFrame, columns: Columns) -> Callable[..., Trai
         horizon = 1 if kind == "one step" else HORIZON
         setup, split = ForecastSetup.fit(panel, history=HISTORY, horizon=horizon, scaling=scaling, reading=reading)
         torch.manual_seed(1)
-        options = ForecasterOptions(history=HISTORY, hidden_size=8, num_paths=5, **OPTIONS[kind])
+        options = ForecasterOptions(history=HISTORY, hidden_size=8, **OPTIONS[kind])
         network = ForecastNetwork(options, setup.shape)
         # Larger than as drawn, so that what is read shows in what is said.
         with torch.no_grad():

@@ -14,6 +14,7 @@ from recur.data.series.options import SeriesOptions
 from recur.errors import DataError
 from recur.estimators.base import SeriesEstimator
 from recur.models.forecaster_options import ForecasterOptions
+from recur.plots.forecast import plot_forecast
 from recur.tasks.forecast.backtest import MODEL
 from recur.tasks.forecast.evaluation import EVALUATION, judge_forecasts
 from recur.tasks.forecast.trained import TrainedForecaster
@@ -132,6 +133,21 @@ class Forecaster(SeriesEstimator):
             # Nothing is better than a rule without any error.
             return 0.0 if own == rule else -np.inf
         return float(1 - own / rule)
+
+    def plot(self, X: Any = None, **options: Any) -> Any:
+        """Return a picture of what comes after the last step of a series, with intervals, as a plotly figure.
+
+        Args:
+            X: As of `predict`.
+            options: As of `recur.plots.plot_forecast`.
+
+        Raises:
+            NotFittedError: The estimator was not fitted.
+            DataError: As of `plot_forecast`.
+            OptionError: As of `plot_forecast`.
+        """
+        data = self._given(X)
+        return plot_forecast(self.trained_, data, **options)
 
     def _keep(self, run: Any, device: Any = "cpu") -> None:
         super()._keep(run, device)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -64,11 +64,8 @@ class AutoregressiveForecast(nn.Module):
             generator = torch.Generator(batch.x.device)
 
             def alike(forecast: Distribution, step: int) -> Tensor:
-                values = []
-                for row in range(len(batch.x)):
-                    generator.manual_seed(step)
-                    values.append(drawn(forecast[:, row], unit[row], generator))
-                return torch.stack(values, 1)
+                generator.manual_seed(step)
+                return drawn(forecast, unit, generator, alike=1)
 
             paths = self._paths(batch, timeline, known, after, reached, self.options.num_paths, alike)
             return _quantiles(paths, self.options.levels), reached
@@ -102,13 +99,14 @@ class AutoregressiveForecast(nn.Module):
         last = len(timeline.numbers) - 1
         known = self.reader.inputs.known(timeline)
         read = replace(timeline.first(last), lengths=batch.lengths + shape.horizon - 1)
-        steps = torch.arange(last + 1, device=batch.lengths.device)[:, None].expand(-1, len(batch.x))
-        after = self.reader(read, state, known[1:]).after(steps)
+        reading = self.reader(read, state, known[1:])
         weight = follow_on(history_weights(batch, shape, dtype), batch.weight.to(dtype), batch.lengths)
         # From nothing at all only what has no history is told.
-        is_told = (steps > 0) | (batch.lengths == 0)
+        steps = torch.arange(last + 1, device=batch.lengths.device)
+        is_told = (steps > 0) | (batch.lengths == 0)[:, None]
         target = timeline.numbers[..., : shape.num_targets].transpose(0, 1)
-        return Told(self.output(*_rows_first(*after)), target, weight * is_told.t()[..., None])
+        # Turned round when it is told, for the features are many times as large.
+        return Told(_turned(self.output(reading.features, reading.place)), target, weight * is_told[..., None])
 
     def paths(self, batch: SeriesBatch, num_paths: int, generator: torch.Generator | None) -> Tensor:
         """Return paths (S, B, P, C) on the scaled values, each step drawn given those before it in its path."""
@@ -161,6 +159,12 @@ class AutoregressiveForecast(nn.Module):
 def _rows_first(features: Tensor, place: Place) -> _After:
     """Return (S, B, ...) as (B, S, ...)."""
     return features.transpose(0, 1), Place(*(each.transpose(0, 1) for each in place))
+
+
+def _turned(forecast: Distribution) -> Distribution:
+    """Return distributions (S, B, C) as (B, S, C)."""
+    parameters = ((one.name, getattr(forecast, one.name)) for one in fields(forecast))
+    return replace(forecast, **{n: value.transpose(0, 1) for n, value in parameters if isinstance(value, Tensor)})
 
 
 def _quantiles(paths: Tensor, levels: tuple[float, ...]) -> Quantiles:

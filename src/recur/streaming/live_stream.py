@@ -144,6 +144,11 @@ class Stream:
                 "stream: the series of the run have no step in common, so that nobody knows which one comes next; "
                 "train on series with a frequency."
             )
+        if setup.time_unit is not None:
+            raise OptionError(
+                "stream: the run's steps are not equally far apart, as its series keep their gaps; train on series "
+                "with gaps='grid' to stream."
+            )
         self.forecaster = forecaster
         self.longest_gap = setup.history if longest_gap is None else longest_gap
         self.keep = 4 * (setup.history + setup.horizon) if keep is None else keep

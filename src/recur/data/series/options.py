@@ -14,6 +14,12 @@ if TYPE_CHECKING:
     from recur.data.series.delimited import Delimited
     from recur.data.series.partition import Partition
 
+VALID, TEST = 0.1, 0.2
+"""Shares that are held out unless others are asked for."""
+
+FROM = "from:"
+"""What a time may begin with, so that it is not taken for a number."""
+
 _LISTS = ("series_id", "time", "targets", "known_future", "past_only", "static", "categorical", "ignored")
 _SINGLE = ("weight", "part")
 
@@ -84,7 +90,8 @@ class SeriesOptions:
     "irregular" for none."""
 
     gaps: Literal["grid", "keep"] = "grid"
-    """Whether steps that are not there get rows, all values missing, or are left out and told by the times."""
+    """Whether steps that are not there get rows, all values missing, or are left out; then the network is told how long
+    the step before is ago."""
 
     zone: str | None = None
     """Time zone of the clock that calendar features are read from, such as Europe/Paris."""
@@ -96,12 +103,13 @@ class SeriesOptions:
     """Parts are cut from the end of each series, are whole series drawn at random, or are named by the column of part;
     time if not given, column where there is such a column."""
 
-    valid: float | str = 0.1
+    valid: int | float | str = VALID
     """What the best weights are chosen by: a share, a number of rows (of series, with split series), or the time at
-    which the part begins."""
+    which the part begins, such as 2024-01-01, or from:800 where it could be taken for a number. Where the column of
+    part names none, it is the end of what is trained on."""
 
-    test: float | str = 0.2
-    """What is judged on in the end, likewise."""
+    test: int | float | str = TEST
+    """What is judged on in the end, likewise; the column of part names its own."""
 
     horizon: int | None = None
     """Steps to tell; chosen for the season of the series if not given."""
@@ -113,6 +121,10 @@ class SeriesOptions:
     scale_together: bool = False
     """All series have one scale, where their size says something."""
 
+    non_negative: bool | None = None
+    """Targets are never below 0, so that nothing below is forecast; if not given, those that never are in the training
+    part, and are whole numbers there, or often 0."""
+
     calendar: str | None = None
     """Calendar features: some of minute, hour, weekday, monthday and month; those that make sense if not given."""
 
@@ -121,8 +133,8 @@ class SeriesOptions:
             raise OptionError(f"horizon must be a whole number from 1 on, not {self.horizon!r}.")
         if self.split not in (None, "column") and self.part:
             raise OptionError(f"part: says which part a row is of, but split is {self.split}; leave one of them out.")
-        if self.split == "column" and (self.valid, self.test) != (0.1, 0.2):
-            raise OptionError("valid, test: the parts are named by a column; leave them out, or --split column.")
+        if (self.split == "column" or self.part) and self.test != TEST:
+            raise OptionError("test: a column says which rows are judged on; leave one of them out, or say split=time.")
         # So that what makes no sense is said before any data are read.
         self.columns.given()
 

@@ -220,7 +220,8 @@ class TrainedForecaster:
 
         Data are read as those of the run were. A series that the training part did not have is scaled by its own
         history; one that is shorter than the network's history is read as far as it goes. Steps for which only the
-        future is known may follow the last target, and must where the model reads what is known of the future.
+        future is known may follow the last target; where the model reads what is known of the future there must be as
+        many as are to be told.
 
         Args:
             data: What `recur.data.series.read_series` takes: a file, a folder, any dataframe; or a panel.
@@ -270,7 +271,7 @@ class TrainedForecaster:
             quantiles = forecast.quantile(levels)
         else:
             quantiles = self.calibration.first(forecast.shape[1]).quantiles(forecast, levels, size)
-        return torch.cat([forecast.mean[..., None].double(), quantiles.double()], dim=-1)
+        return self.setup.bounded(torch.cat([forecast.mean[..., None].double(), quantiles.double()], dim=-1))
 
     def after_all(self, batch: SeriesBatch) -> Distribution:
         """Return as `scaled` does what a network says that goes over a batch piece by piece, its state carried.
@@ -336,7 +337,8 @@ class TrainedForecaster:
         for batch in windows:
             with torch.inference_mode():
                 paths = draw(batch.to(self.device), num_paths, generator).cpu()
-            found.append(batch.unscaled(paths.permute(1, 2, 0, 3)).permute(0, 1, 3, 2)[:, :steps])
+            values = batch.unscaled(paths.permute(1, 2, 0, 3)).permute(0, 1, 3, 2)
+            found.append(self.setup.bounded(values)[:, :steps])
             place.append(torch.stack([batch.index, batch.row], dim=1))
         columns = {"path": np.arange(num_paths)[None, None, None], "value": torch.cat(found).float().numpy()}
         return self._frame(windows, torch.cat(place), steps, columns, data)
@@ -356,7 +358,7 @@ class TrainedForecaster:
         if history not in ("window", "all"):
             raise OptionError(f"history: expected 'window' or 'all', got {history!r}.")
         panel = self.setup.read(data)
-        return steps, self.setup.last_windows(panel, batch_size=batch_size, reads_all=history == "all")
+        return steps, self.setup.last_windows(panel, batch_size=batch_size, steps=steps, reads_all=history == "all")
 
     def _frame(
         self, windows: LastWindows, place: Tensor, steps: int, columns: Mapping[str, np.ndarray[Any, Any]], data: Any

@@ -1,0 +1,19 @@
+"""Pictures of what trained models say of data, each in one call."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from recur._lazy import lazy_names
+
+if TYPE_CHECKING:
+    from recur.plots.forecast import plot_forecast as plot_forecast
+    from recur.plots.plotting import plot as plot
+
+__all__ = ["plot", "plot_forecast"]
+
+__getattr__ = lazy_names(__name__, {"plot": ".plotting", "plot_forecast": ".forecast"})
+
+
+def __dir__() -> list[str]:
+    return list(__all__)
