@@ -27,7 +27,7 @@ from recur.tasks.forecast.trained import TrainedForecaster
 
 _START = np.datetime64("2024-01-01T00", "us")
 _HOUR = np.timedelta64(1, "h")
-_TRAINED = 200
+_TRAINED = 400
 """Hours that the setup is fitted to."""
 
 

@@ -42,6 +42,11 @@ def test_the_table_of_targets(root, module):
     assert module("targets").markdown() in quoted
 
 
+def test_the_table_of_streams(root, module):
+    quoted = (root / "docs" / "tasks" / "streams.md").read_text(encoding="utf-8")
+    assert module("streams").markdown() in quoted
+
+
 def test_the_table_of_long_sequences(root, module):
     quoted = (root / "docs" / "gradients" / "long.md").read_text(encoding="utf-8")
     assert module("long_sequences").markdown() in quoted
