@@ -19,9 +19,13 @@ if TYPE_CHECKING:
     from recur.streaming.live_stream import Stream as Stream
     from recur.streaming.live_stream import stream as stream
     from recur.tasks.forecast.trained import TrainedForecaster as TrainedForecaster
+    from recur.tasks.labels.trained import TrainedClassifier as TrainedClassifier
+    from recur.tasks.labels.trained import TrainedRegressor as TrainedRegressor
     from recur.tasks.language.trained import TrainedLanguageModel as TrainedLanguageModel
     from recur.tasks.loading import load as load
     from recur.train.forecast import train_forecaster as train_forecaster
+    from recur.train.labels import train_classifier as train_classifier
+    from recur.train.labels import train_regressor as train_regressor
     from recur.train.language import train_language_model as train_language_model
 
 __version__ = "0.1.0"
@@ -29,16 +33,20 @@ __all__ = [
     "Forecaster",
     "LanguageModel",
     "Stream",
+    "TrainedClassifier",
     "TrainedForecaster",
     "TrainedLanguageModel",
+    "TrainedRegressor",
     "accelerate",
     "decelerate",
     "load",
     "nn",
     "plot",
     "stream",
+    "train_classifier",
     "train_forecaster",
     "train_language_model",
+    "train_regressor",
 ]
 
 __getattr__ = lazy_names(
@@ -53,9 +61,13 @@ __getattr__ = lazy_names(
         "plot": ".plots.plotting",
         "Stream": ".streaming.live_stream",
         "stream": ".streaming.live_stream",
+        "TrainedClassifier": ".tasks.labels.trained",
+        "TrainedRegressor": ".tasks.labels.trained",
         "Forecaster": ".estimators.forecaster",
         "load": ".tasks.loading",
         "train_forecaster": ".train.forecast",
+        "train_classifier": ".train.labels",
+        "train_regressor": ".train.labels",
         "train_language_model": ".train.language",
     },
 )

@@ -97,6 +97,12 @@ def test_the_state_goes_on(piped: Any, table: pl.DataFrame) -> None:
         assert float(cells[4]) == pytest.approx(float(others[4]), rel=1e-5)
 
 
+def test_series_that_begin_anew_are_named(piped: Any, table: pl.DataFrame) -> None:
+    code, out, error = piped(pl.concat([table[:3], table[50:52]]).write_ndjson())
+    assert (code, len(out.splitlines())) == (0, 5)
+    assert error == "recur: row 4: its series begins anew, so long is the gap before it.\n"
+
+
 def test_a_bad_line_stops_the_stream_after_those_before_it(piped: Any, table: pl.DataFrame) -> None:
     lines = table[:6].write_csv().splitlines()
     lines[4] = lines[4].rsplit(",", 1)[0] + ",high"

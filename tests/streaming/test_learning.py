@@ -20,7 +20,7 @@ from recur.run import RunFolder
 from recur.streaming import stream
 from recur.streaming.continuation import continue_run
 from recur.streaming.learning import LearningOptions
-from recur.streaming.replay import Replay
+from recur.streaming.replay import Replay, Reservoir
 
 QUICK = LearningOptions(steps=60, learning_rate=5e-3)
 
@@ -72,9 +72,15 @@ def test_a_run_learns_on(folder: Path, tmp_path: Path) -> None:
 
 def test_the_replay_keeps_what_was_learnt(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _, with_replay = continue_run(folder / "run", folder / "new.csv", out=tmp_path / "with", options=QUICK)
-    parts = Replay.parts
+    of_run = Replay.of_run
+
+    def without_what_was_learnt(*given: Any, **options: Any) -> Replay:
+        made = of_run(*given, **options)
+        made.learnt.windows = None
+        return made
+
     # Judged by the same windows, but not learnt from.
-    monkeypatch.setattr(Replay, "parts", lambda self: (None, parts(self)[1]))
+    monkeypatch.setattr(Replay, "of_run", without_what_was_learnt)
     _, without = continue_run(folder / "run", folder / "new.csv", out=tmp_path / "without", options=QUICK)
     assert with_replay.loss_old is not None
     assert without.loss_old is not None
@@ -144,25 +150,23 @@ def test_options() -> None:
 def test_a_reservoir_is_a_fair_sample_and_is_saved(tmp_path: Path) -> None:
     panel = read_series({"y": np.arange(400.0)})
     windows = Windows(Part.whole(panel), history=4, horizon=2, batch_size=7)
-    replay = Replay(capacity=50)
-    replay.add(windows)
-    assert replay.windows is not None
-    kept = replay.windows.row.tolist()
-    assert (len(kept), len(set(kept)), replay.seen) == (50, 50, windows.num_windows)
+    sample = Reservoir(50)
+    sample.add(windows)
+    assert sample.windows is not None
+    kept = sample.windows.row.tolist()
+    assert (len(kept), len(set(kept)), sample.seen) == (50, 50, windows.num_windows)
     # Of uniform draws the mean is within four deviations.
     assert abs(np.mean(kept) - 202) < 4 * 115 / 50**0.5
-    torch.testing.assert_close(replay.windows.target[:, 0, 0], replay.windows.row.float())
-    learnt, held = replay.parts()
-    assert learnt is not None
-    assert held is not None
-    assert len(held.row) == 12
-    assert not set(held.row.tolist()) & set(learnt.row.tolist())
+    torch.testing.assert_close(sample.windows.target[:, 0, 0], sample.windows.row.float())
     run = RunFolder.create(tmp_path / "run")
+    replay = Replay()
+    replay.learnt = sample
     replay.save(run)
     setup: Any = None
-    again = Replay.of_run(run, setup, capacity=50)
-    assert again.windows is not None
-    assert (again.windows.row.tolist(), again.seen) == (kept, replay.seen)
+    again = Replay.of_run(run, setup)
+    assert again.learnt.windows is not None
+    assert (again.learnt.windows.row.tolist(), again.learnt.seen) == (kept, sample.seen)
+    assert (again.held.windows, again.held.seen) == (None, 0)
 
 
 def test_on_the_command_line(

@@ -8,13 +8,18 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recur.data.series import Columns
 from recur.errors import DataError, OptionError
+from recur.models.forecast_network import ForecastNetwork
+from recur.models.forecaster_options import ForecasterOptions
 from recur.streaming import Answers, Stream, stream
+from recur.tasks.forecast.setup import ForecastSetup
 from recur.tasks.forecast.trained import TrainedForecaster
+from recur.tasks.series_reading import SeriesReading
 
 Make = Callable[..., TrainedForecaster]
 
@@ -225,6 +230,55 @@ def test_new_categories_are_none_of_them(make_forecaster: Make, table: pl.DataFr
     trained = make_forecaster()
     new, none = (table[:3].with_columns(wind=pl.lit(word, dtype=pl.String)) for word in ("E", None))
     np.testing.assert_array_equal(stream(trained).push(new).values, stream(trained).push(none).values)
+
+
+@pytest.mark.parametrize("step", ["1h", "1d", "1mo"])
+def test_clocks_that_change_and_steps_of_the_calendar(step: str) -> None:
+    hours = pl.datetime_range(pl.datetime(2024, 3, 28), pl.datetime(2040, 1, 1), step, eager=True)[:90]
+    # Instants, on a clock that is put forward on March 31.
+    table = pl.DataFrame({"day": hours.dt.replace_time_zone("Europe/Paris", non_existent="null"), "load": range(90)})
+    table = table.drop_nulls().with_columns(load=(pl.col("load") / 5).sin())
+    trained = plain_forecaster(table)
+    answers = stream(trained).push(table)
+    frame = trained.predict(table, history="all")
+    said = answers.to_polars()[-frame.height :]
+    assert said["time"].to_list() == frame["time"].to_list()
+    np.testing.assert_allclose(said["mean"], frame["mean"], rtol=1e-5)
+    assert answers.rows()[-1]["time"] == table["day"].dt.to_string("iso:strict")[-1]
+
+
+def test_times_that_are_numbers_or_are_not_told() -> None:
+    values = np.sin(np.arange(80) / 3)
+    half = pl.DataFrame({"t": np.arange(80) / 2, "load": values})
+    counted = pl.DataFrame({"load": values})
+    for table in (half, counted):
+        trained = plain_forecaster(table)
+        live = stream(trained)
+        answers = [live.push(table[begin : begin + 9]) for begin in range(0, 80, 9)]
+        frame = trained.predict(table, history="all")
+        said = answers[-1].to_polars()[-frame.height :]
+        assert said["time"].to_list() == frame["time"].to_list()
+        np.testing.assert_allclose(said["mean"], frame["mean"], rtol=1e-5)
+
+
+def test_tables_with_a_column_for_each_series() -> None:
+    values = np.sin(np.arange(80) / 3)
+    hours = np.datetime64("2024-01-01", "us") + np.arange(80) * np.timedelta64(1, "h")
+    table = pl.DataFrame({"time": hours, "north": values, "south": values[::-1] * 3})
+    trained = plain_forecaster(table, SeriesReading(form="wide"))
+    live = stream(trained)
+    answers = [live.push(row) for row in table.iter_rows(named=True)]
+    compare(last_answers(answers), batch_answers(trained, table), 1e-5)
+
+
+def plain_forecaster(table: pl.DataFrame, reading: SeriesReading | None = None) -> TrainedForecaster:
+    """Return a forecaster of a table with little in it, its weights as they were drawn."""
+    reading = reading or SeriesReading()
+    setup, split = ForecastSetup.fit(reading.first(table), history=6, horizon=2, reading=reading)
+    torch.manual_seed(0)
+    chosen = {"kind": "encoder-decoder", "hidden_size": 6, "head": "gaussian", "normalize": "last", "level": True}
+    network = ForecastNetwork(ForecasterOptions.from_json(history=6, **chosen), setup.shape)
+    return TrainedForecaster(network, setup).calibrated(split.valid)
 
 
 def test_a_thousand_series(make_forecaster: Make, table: pl.DataFrame) -> None:

@@ -196,6 +196,8 @@ class _Answering:
                 self._note(f"row {number + 1}: {reason}, left out.")
             elif reason != "ahead":
                 self._complain(reason)
+        for number in answers.row[answers.began_anew].tolist():
+            self._note(f"row {number + 1}: its series begins anew, so long is the gap before it.")
         if not len(answers):
             return
         if self._is_json:

@@ -35,8 +35,9 @@ def build_parser(*, has_data: bool = True) -> CommandParser:
     """
     parser = CommandParser(
         "predict",
-        "Forecast what comes after the last target of each series in DATA, which is read as the data of the run were; "
-        "or, with --stream, after each line that comes.",
+        "Forecast what comes after the last target of each series in DATA, or tell the class or the number of each "
+        "series or step, as the model was trained to. DATA are read as those of the run were. With --stream a "
+        "forecaster answers each line that comes.",
     )
     parser.add_argument("run", type=str, help="run folder")
     if has_data:
@@ -83,7 +84,10 @@ def build_parser(*, has_data: bool = True) -> CommandParser:
     )
     parser.add_argument("--overwrite", action="store_true", help="replace the file that stands there")
     parser.add_argument(
-        "--horizon", type=int | None, default=None, help="steps to tell; as many as the model was trained for, or fewer"
+        "--horizon",
+        type=int | None,
+        default=None,
+        help="steps to forecast; as many as in training, or fewer",
     )
     parser.add_argument(
         "--levels",
@@ -96,7 +100,16 @@ def build_parser(*, has_data: bool = True) -> CommandParser:
     parser.add_argument(
         "--uncalibrated", action="store_true", help="quantiles as the network says them, not moved by the calibration"
     )
-    parser.add_argument("--batch-size", type=int, default=256, help="series at once; changes memory, not the forecasts")
+    parser.add_argument(
+        "--only-last", action="store_true", help="of classes and numbers of steps: tell of each series' last step alone"
+    )
+    parser.add_argument(
+        "--coverage",
+        type=float | None,
+        default=None,
+        help="of numbers: share of true ones that the intervals should hold; 0.9 if not given",
+    )
+    parser.add_argument("--batch-size", type=int, default=64, help="series at once; changes memory, not what is told")
     parser.add_argument("--device", type=Device, default="cpu", help="where to compute")
     return parser
 

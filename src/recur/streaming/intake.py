@@ -70,7 +70,6 @@ class Intake:
         self.horizon, self.most_ahead = horizon, most_ahead
         self.has_times = schema.roles is None or bool(schema.roles.time)
         self.is_told_ahead = bool(schema.known_future or schema.known_categorical)
-        self._first = 0
         self._seen = {name: number for number, name in enumerate(scaler.ids)}
         first = len(schema.targets) + len(schema.past_only)
         self._known = slice(first, first + len(schema.known_future))
@@ -101,14 +100,13 @@ class Intake:
         """
         if not len(loose.series):
             return self.nothing()
-        self._first = first
         place = self.slots.find(loose.ids)
         new = np.flatnonzero(place < 0)
         place[new] = len(self.slots) + np.arange(len(new))
         series = place[loose.series]
         origin = self._origins(series, loose, len(self.slots) + len(new))
         last = np.append(self.slots.last[: len(self.slots)], np.full(len(new), -1))
-        step = self._steps(series, origin, last, loose)
+        step = self._steps(series, origin, last, loose, first)
         targets = loose.rows.values[:, : len(self.schema.targets)]
         is_ahead = np.zeros(len(step), np.bool_)
         if self.is_told_ahead:
@@ -137,7 +135,7 @@ class Intake:
         names = [*self.slots.ids, *(loose.ids[number] for number in new.tolist())]
         if self.is_told_ahead:
             self._check_ahead(found, last, names)
-        static, codes = self._static(series, loose, order, names, len(new))
+        static, codes = self._static(series, loose, order, names, len(new), first)
         self._add([loose.ids[number] for number in new.tolist()], origin, static, codes)
         return found
 
@@ -182,7 +180,7 @@ class Intake:
             origin[known:] = times[order][first]
         return origin
 
-    def _steps(self, series: Numbers, origin: NDArray[Any], last: Numbers, loose: LooseRows) -> Numbers:
+    def _steps(self, series: Numbers, origin: NDArray[Any], last: Numbers, loose: LooseRows, first: int) -> Numbers:
         if not self.has_times:
             # The rows of a series are its next steps, in their order.
             order = np.argsort(series, kind="stable")
@@ -202,7 +200,7 @@ class Intake:
         if is_off.any():
             row = int(np.flatnonzero(is_off)[0])
             raise DataError(
-                f"the rows, row {self._first + row + 1}: series {loose.ids[int(loose.series[row])]!r} has the time "
+                f"the rows, row {first + row + 1}: series {loose.ids[int(loose.series[row])]!r} has the time "
                 f"{loose.rows.times[row]}, which is no step of {self.frequency} from {begin[row]} on; give times on "
                 "that grid."
             )
@@ -211,7 +209,7 @@ class Intake:
     # --- what is known ---
 
     def _static(
-        self, series: Numbers, loose: LooseRows, order: Numbers, names: list[str], num_new: int
+        self, series: Numbers, loose: LooseRows, order: Numbers, names: list[str], num_new: int, first: int
     ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
         """Return what is static of all series, the new ones too."""
         known, schema = len(self.slots), self.schema
@@ -232,13 +230,13 @@ class Intake:
                 now = kept[series[own], column]
                 is_open = np.isnan(now) if value.dtype.kind == "f" else now == 0
                 # The first row of each series wins: written last.
-                first = own[is_open][::-1]
-                kept[series[first], column] = value[first]
+                earliest = own[is_open][::-1]
+                kept[series[earliest], column] = value[earliest]
                 wrong = own[value[own] != kept[series[own], column]]
                 if len(wrong):
                     row = int(order[wrong].min())
                     raise DataError(
-                        f"the rows, column {name!r}, row {self._first + row + 1}: changes within series "
+                        f"the rows, column {name!r}, row {first + row + 1}: changes within series "
                         f"{loose.ids[int(loose.series[row])]!r}, but is static."
                     )
         return static, codes

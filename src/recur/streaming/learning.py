@@ -117,7 +117,7 @@ def adapt(
     windows, and intervals are calibrated anew on what was held back.
 
     Args:
-        forecaster: With a `ForecastNetwork`.
+        forecaster: With a `ForecastNetwork`, whose weights are changed in place.
         panel: The newest rows, of the setup's schema.
         replay: Older windows, to which new ones are added.
         options: How.
@@ -140,7 +140,7 @@ def adapt(
             f"learn: there are too few new rows: a series needs at least {need}, and the longest has "
             f"{int(lengths.max(initial=0))}."
         )
-    old, old_held = replay.parts()
+    old, old_held = replay.learnt.windows, replay.held.windows
     before = {name: value.clone() for name, value in network.state_dict().items()}
     losses_before = _losses(network, held, old_held)
     _learn(network, setup, panel, groups, old, options)
@@ -162,11 +162,12 @@ def adapt(
     if not is_kept:
         network.load_state_dict(before)
         return forecaster, record
-    replay.add(setup.windows(newest, batch_size=512, stride=setup.history))
+    replay.learnt.add(setup.windows(newest, batch_size=512, stride=setup.history))
     made = TrainedForecaster(network, setup, options=forecaster.options)
     if forecaster.calibration is not None:
         judged = held if old_held is None else [*held, old_held]
         made.calibration = ForecastCalibration.fit(made.scaled, judged)
+    replay.held.add(held)
     return made, record
 
 

@@ -313,6 +313,8 @@ class Stream:
         self.adaptations.append(record)
         if record.is_kept:
             self.forecaster.calibration = made.calibration
+            # Of the forecasts before nothing is held against those to come.
+            self.slots.drift_sum[:] = 0
             self._reader.reread(np.arange(len(self)))
         return record
 

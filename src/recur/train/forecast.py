@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,6 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from recur.data.series import Split, Windows
-from recur.data.series.files import one_source
 from recur.data.series.options import SeriesOptions
 from recur.models.forecast_network import ForecastNetwork
 from recur.models.forecaster_options import ForecasterOptions
@@ -29,6 +27,7 @@ from recur.train.loop import run_job
 from recur.train.options import SeriesTrainingOptions
 from recur.train.preparation import device_kind
 from recur.train.series import SeriesJob
+from recur.train.series_preparation import one_source
 
 VALIDATION_WINDOWS = 4_000
 """Windows of the validation part that are judged while training; all of them at the end."""
@@ -67,8 +66,7 @@ def train_forecaster(
         Interrupted: Ctrl-C; a checkpoint is saved.
         TypeError: Options are of another kind.
     """
-    is_names = isinstance(data, list) and all(isinstance(name, str | os.PathLike) for name in data)
-    source = one_source(data) if is_names else data
+    source = one_source(data)
     chosen = (
         given_or_default(series, SeriesOptions),
         given_or_default(model, ForecasterOptions),

@@ -9,9 +9,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
-from recur.data.series import Assembly, Columns, Delimited, Panel, Split, Windows
+from recur.data.series import Panel, Split, Windows
 from recur.data.series.batches import check_sharing
 from recur.data.series.options import SeriesOptions
 from recur.errors import DataError, OptionError
@@ -28,6 +27,7 @@ from recur.train import processes, series_choice
 from recur.train.display import Display
 from recur.train.options import SeriesTrainingOptions
 from recur.train.preparation import check_machine, check_place, default_folder, device_kind, write_run
+from recur.train.series_preparation import layers_of, reading_of, say_what_was_read
 from recur.wording import cell_name, enumerated, quantity
 
 LONGEST_HORIZON = 48
@@ -64,7 +64,7 @@ def prepare(
         panel = reading.first(data)
     finally:
         display.stop()
-    _say_what_was_read(panel, display)
+    say_what_was_read(panel, display)
     setup, split, options, reasons = fit_setup(panel, series, options, reading=reading, path=path, seed=training.seed)
     count = processes.count(training.devices)
     windows = training_windows(setup, split, batch_size=1)
@@ -94,44 +94,6 @@ def prepare(
     )
     _describe(setup, split, options, reasons, training, windows, run, display)
     return run, split
-
-
-def reading_of(series: SeriesOptions, data: Any) -> SeriesReading:
-    """Return how the data are read.
-
-    Args:
-        series: As the user gave them.
-        data: In a file, a folder, or in memory.
-
-    Raises:
-        OptionError: An option would be ignored: of text, but the data are in no file; or the data were read already.
-    """
-    columns, text, assembly = series.columns, series.text(), series.assembly()
-    # What says nothing is left away, for arrays and .ts files take none of these.
-    said = {
-        "text": None if text == Delimited() else text,
-        "columns": None if columns == Columns() else columns,
-        "assembly": None if assembly == Assembly() else assembly,
-        "form": None if series.form == "long" else series.form,
-    }
-    if said["text"] is not None and not isinstance(data, str | os.PathLike):
-        raise OptionError(
-            "separator, decimal_comma, encoding: say how a text file is cut into cells, but the data are not in a "
-            "file; leave them out."
-        )
-    given = next((name for name, value in said.items() if value is not None), None)
-    if isinstance(data, Panel) and given is not None:
-        options = {"columns": "the roles of columns", "assembly": "duplicates, frequency, gaps, zone and time_format"}
-        raise OptionError(
-            f"{options.get(given, given)}: say how data are read, but a Panel has been read already; leave them out, "
-            "or give them to read_series."
-        )
-    return SeriesReading(
-        form=series.form,
-        columns=columns if said["columns"] is not None else None,
-        text=text if said["text"] is not None else None,
-        assembly=assembly,
-    )
 
 
 def fit_setup(
@@ -254,32 +216,6 @@ def choose_horizon(split: Split, season: Season) -> tuple[int, str]:
     if 2 * wanted > room:
         return max(1, room // 2), f"half of the {quantity(room, 'step')} that a part to judge on has"
     return wanted, why
-
-
-def layers_of(network: nn.Module) -> list[dict[str, Any]]:
-    """Return a row for each module that has weights of its own: name, kind, shapes, number of parameters."""
-    rows = []
-    for name, module in network.named_modules():
-        own = dict(module.named_parameters(recurse=False))
-        if own:
-            rows.append(
-                {
-                    "name": name,
-                    "kind": type(module).__name__,
-                    "weights": {key: list(value.shape) for key, value in own.items()},
-                    "parameters": sum(value.numel() for value in own.values()),
-                    "output": "",
-                }
-            )
-    return rows
-
-
-def _say_what_was_read(panel: Panel, display: Display) -> None:
-    if panel.schema.roles is not None:
-        for line in str(panel.schema.roles).splitlines():
-            display.say(f"column   {line}")
-    for note in panel.notes:
-        display.say(f"note     {note}")
 
 
 def _describe(

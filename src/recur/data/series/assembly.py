@@ -193,7 +193,7 @@ class _Assembly:
                 row = int(part.is_null().arg_true()[0])
                 raise DataError(f"{self.table.cell(key, row)}: the name of the series is missing; fill it in.")
         frame = pl.DataFrame([part.alias(str(number)) for number, part in enumerate(parts)])
-        text = frame.select(pl.concat_str(pl.all(), separator="/")).to_series()
+        text = parts[0] if len(keys) == 1 else frame.select(pl.concat_str(pl.all(), separator="/")).to_series()
         names = text.unique(maintain_order=True)
         if len(keys) > 1 and len(names) < frame.n_unique():
             raise DataError(

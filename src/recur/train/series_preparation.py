@@ -1,0 +1,89 @@
+"""What comes before any training on series: what is to be read, and how; what was read; the table of layers."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from torch import nn
+
+from recur.data.series import Assembly, Columns, Delimited, Panel, files
+from recur.data.series.options import TableOptions
+from recur.errors import OptionError
+from recur.tasks.series_reading import SeriesReading
+from recur.train.display import Display
+
+
+def one_source(data: Any) -> Any:
+    """Return what is to be read, of a list of one name too.
+
+    Raises:
+        OptionError: There are several names, or none.
+    """
+    is_names = isinstance(data, list) and all(isinstance(name, str | os.PathLike) for name in data)
+    return files.one_source(data) if is_names else data
+
+
+def reading_of(series: TableOptions, data: Any) -> SeriesReading:
+    """Return how the data are read.
+
+    Args:
+        series: As the user gave them.
+        data: In a file, a folder, or in memory.
+
+    Raises:
+        OptionError: An option would be ignored: of text, but the data are in no file; or the data were read already.
+    """
+    columns, text, assembly = series.columns, series.text(), series.assembly()
+    # What says nothing is left away, for arrays and .ts files take none of these.
+    said = {
+        "text": None if text == Delimited() else text,
+        "columns": None if columns == Columns() else columns,
+        "assembly": None if assembly == Assembly() else assembly,
+        "form": None if series.form == "long" else series.form,
+    }
+    if said["text"] is not None and not isinstance(data, str | os.PathLike):
+        raise OptionError(
+            "separator, decimal_comma, encoding: say how a text file is cut into cells, but the data are not in a "
+            "file; leave them out."
+        )
+    given = next((name for name, value in said.items() if value is not None), None)
+    if isinstance(data, Panel) and given is not None:
+        options = {"columns": "the roles of columns", "assembly": "duplicates, frequency, gaps, zone and time_format"}
+        raise OptionError(
+            f"{options.get(given, given)}: say how data are read, but a Panel has been read already; leave them out, "
+            "or give them to read_series."
+        )
+    return SeriesReading(
+        form=series.form,
+        columns=columns if said["columns"] is not None else None,
+        text=text if said["text"] is not None else None,
+        assembly=assembly,
+    )
+
+
+def say_what_was_read(panel: Panel, display: Display) -> None:
+    """Tell what each column is for, and what was done to the data."""
+    if panel.schema.roles is not None:
+        for line in str(panel.schema.roles).splitlines():
+            display.say(f"column   {line}")
+    for note in panel.notes:
+        display.say(f"note     {note}")
+
+
+def layers_of(network: nn.Module) -> list[dict[str, Any]]:
+    """Return a row for each module that has weights of its own: name, kind, shapes, number of parameters."""
+    rows = []
+    for name, module in network.named_modules():
+        own = dict(module.named_parameters(recurse=False))
+        if own:
+            rows.append(
+                {
+                    "name": name,
+                    "kind": type(module).__name__,
+                    "weights": {key: list(value.shape) for key, value in own.items()},
+                    "parameters": sum(value.numel() for value in own.values()),
+                    "output": "",
+                }
+            )
+    return rows
