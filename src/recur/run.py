@@ -18,6 +18,7 @@
 | `adaptations.json` | of such: what each time changed |
 | `inspect.json`, `inspect.safetensors` | what `recur inspect` found inside the network on one text |
 | `checkpoints/` | what resuming needs |
+| `members/` | of an ensemble: the runs of its networks, whose weights are all in `model.safetensors` too |
 | `report.html`, `inspect.html`, `*.png` | to look at |
 
 Every file is written to a temporary name in the same folder and then renamed, so a kill at any moment leaves either the
@@ -64,6 +65,7 @@ _OWN_NAMES = {
     "inspect.safetensors",
     "inspect.html",
     "checkpoints",
+    "members",
     "report.html",
     "loss.png",
     "learning_rate.png",
@@ -435,7 +437,7 @@ class RunFolder:
 
 
 def _is_own(name: str) -> bool:
-    is_picture = name.startswith(("inspect_", "forecast_")) and name.endswith(".png")
+    is_picture = name.startswith(("inspect_", "forecast_", "label_")) and name.endswith(".png")
     return name in _OWN_NAMES or is_picture or (name.startswith(".") and name.endswith(".tmp"))
 
 

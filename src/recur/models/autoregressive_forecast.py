@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -105,8 +105,7 @@ class AutoregressiveForecast(nn.Module):
         steps = torch.arange(last + 1, device=batch.lengths.device)
         is_told = (steps > 0) | (batch.lengths == 0)[:, None]
         target = timeline.numbers[..., : shape.num_targets].transpose(0, 1)
-        # Turned round when it is told, for the features are many times as large.
-        return Told(_turned(self.output(reading.features, reading.place)), target, weight * is_told[..., None])
+        return Told(self.output(*_rows_first(reading.features, reading.place)), target, weight * is_told[..., None])
 
     def paths(self, batch: SeriesBatch, num_paths: int, generator: torch.Generator | None) -> Tensor:
         """Return paths (S, B, P, C) on the scaled values, each step drawn given those before it in its path."""
@@ -159,12 +158,6 @@ class AutoregressiveForecast(nn.Module):
 def _rows_first(features: Tensor, place: Place) -> _After:
     """Return (S, B, ...) as (B, S, ...)."""
     return features.transpose(0, 1), Place(*(each.transpose(0, 1) for each in place))
-
-
-def _turned(forecast: Distribution) -> Distribution:
-    """Return distributions (S, B, C) as (B, S, C)."""
-    parameters = ((one.name, getattr(forecast, one.name)) for one in fields(forecast))
-    return replace(forecast, **{n: value.transpose(0, 1) for n, value in parameters if isinstance(value, Tensor)})
 
 
 def _quantiles(paths: Tensor, levels: tuple[float, ...]) -> Quantiles:

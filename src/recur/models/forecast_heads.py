@@ -80,17 +80,27 @@ class ForecastHead(nn.Module):
             place: What they are told from, (..., 1, C) or (..., P, C).
             horizon: P; None is M W, and fewer cut the last ones off.
         """
-        raw = self._steps(self.head.projection(features), (*self.size, self.head.num_parameters), horizon)
+        raw = self._steps(_mapped(self.head.projection, features), (*self.size, self.head.num_parameters), horizon)
         forecast: Distribution = self.head.distribution(raw)
         if self.gate is None:
             return forecast.rescaled(place.loc, place.scale)
-        kept = self._steps(self.gate(features), (*self.size, 1), horizon)[..., 0].sigmoid()
+        kept = self._steps(_mapped(self.gate, features), (*self.size, 1), horizon)[..., 0].sigmoid()
         return forecast.rescaled(torch.lerp(place.mean, place.loc, kept), place.scale)
 
     @staticmethod
     def _steps(values: Tensor, size: tuple[int, int, int], horizon: int | None) -> Tensor:
         """Return (..., M, W * C * K) as (..., P, C, K)."""
         return torch.unflatten(values, -1, size).flatten(-4, -3)[..., slice(horizon), :, :]
+
+
+def _mapped(linear: nn.Module, features: Tensor) -> Tensor:
+    """Return what a linear map makes of features (..., H) that may lie turned round in memory.
+
+    It is taken in their own order and turned round after it, for they are many times as large as what comes out.
+    """
+    order = sorted(range(features.dim() - 1), key=features.stride, reverse=True)
+    found: Tensor = linear(features.permute(*order, -1))
+    return found.permute(*(order.index(dim) for dim in range(len(order))), -1)
 
 
 def _make_head(options: ForecasterOptions, in_features: int, size: Size) -> Head:

@@ -111,9 +111,9 @@ def adapt(
 
     The network reads each series in windows as long as its own, one after the other, its state carried from each to the
     next without a gradient: truncated back-propagation through time (Williams & Peng 1990). Each step learns from such
-    a window of some series, and as much from old windows of the reservoir, so that what they taught is not forgotten
-    (Rolnick et al. 2019, "experience replay"). The last rows of each series and some of the old windows are held back,
-    and the new weights are kept only if the mean losses on both do not rise in sum. Then the reservoir is shown the new
+    a window of some series, and as much from old windows of the replay, so that what they taught is not forgotten
+    (Rolnick et al. 2019). The last rows of each series are held back, as are old windows that were never learnt from,
+    and the new weights are kept only if the mean losses on both do not rise in sum. Then the replay is shown the new
     windows, and intervals are calibrated anew on what was held back.
 
     Args:
