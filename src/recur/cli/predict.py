@@ -35,9 +35,9 @@ def build_parser(*, has_data: bool = True) -> CommandParser:
     """
     parser = CommandParser(
         "predict",
-        "Forecast what comes after the last target of each series in DATA, or tell the class or the number of each "
-        "series or step, as the model was trained to. DATA are read as those of the run were. With --stream a "
-        "forecaster answers each line that comes.",
+        "Forecast what comes after the last target of each series in DATA, tell the class or the number of each series "
+        "or step, or how strange each step is, as the model was trained to. DATA are read as those of the run were. "
+        "With --stream a forecaster answers each line that comes.",
     )
     parser.add_argument("run", type=str, help="run folder")
     if has_data:
