@@ -40,7 +40,7 @@ class LearningOptions:
     steps: int = 100
     """Optimiser steps."""
 
-    learning_rate: float = 3e-4
+    learning_rate: float = 1e-4
     """Of AdamW; small, for what was learnt is to stay."""
 
     batch_size: int = 64
