@@ -28,6 +28,7 @@ import probes
 import quality
 import series_labels
 import series_step
+import streams
 import table
 import third_party
 from plain import Job
@@ -42,6 +43,7 @@ BENCHMARKS: dict[str, Callable[[], Iterable[dict[str, Any]]]] = {
         row for cell in ("lstm", "gru", "rnn") for row in main_job.training_step(Job(cell=cell), blocks=5, steps=25)
     ),
     "series_step": lambda: series_step.step(blocks=7, steps=500),
+    "streams": lambda: streams.points(repeats=30),
     "whole_training": lambda: [main_job.whole_training(Job(), steps=600, repeats=2)],
     "anomalies": anomalies.numenta,
     "forecasts": forecasts.dust,

@@ -44,6 +44,11 @@ def test_the_table_of_targets(root, module):
     assert module("targets").markdown() in quoted
 
 
+def test_the_table_of_streams(root, module):
+    quoted = (root / "docs" / "tasks" / "streams.md").read_text(encoding="utf-8")
+    assert module("streams").markdown() in quoted
+
+
 def test_the_table_of_long_sequences(root, module):
     quoted = (root / "docs" / "gradients" / "long.md").read_text(encoding="utf-8")
     assert module("long_sequences").markdown() in quoted
@@ -374,6 +379,21 @@ def test_rows_of_long_sequences(module, monkeypatch):
     assert 1 < budget["passes"] < 4
     assert budget["slowdown_by_schedule"]["median"] > 1
     assert module("run")._line(budget).endswith("MiB, 1 threads, back end cpu")
+
+
+def test_rows_of_streams(module):
+    streams = module("streams")
+    work = streams.Work(num_series=3, hidden_size=4, history=6)
+    found = list(streams.points(repeats=2, work=work))
+    assert [row["push"] for row in found] == [
+        "1 row of each series a push",
+        "20 rows of each series a push",
+        "one row a push",
+    ]
+    for row in found:
+        assert row["points_per_second"] == pytest.approx(1e6 / row["ours"]["median"])
+        assert row["p99"] >= row["ours"]["median"] > 0
+    assert module("run")._line(found[0]).endswith("µs a point, 1 threads, back end cpu")
 
 
 def test_rows_of_forecasts(module, monkeypatch, tmp_path):

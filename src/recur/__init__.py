@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from recur.nn.accelerate import accelerate as accelerate
     from recur.nn.accelerate import decelerate as decelerate
     from recur.plots.plotting import plot as plot
+    from recur.streaming.live_stream import Stream as Stream
+    from recur.streaming.live_stream import stream as stream
     from recur.tasks.detect.trained import TrainedDetector as TrainedDetector
     from recur.tasks.forecast.trained import TrainedForecaster as TrainedForecaster
     from recur.tasks.labels.trained import TrainedClassifier as TrainedClassifier
@@ -32,6 +34,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Forecaster",
     "LanguageModel",
+    "Stream",
     "TrainedClassifier",
     "TrainedDetector",
     "TrainedForecaster",
@@ -42,6 +45,7 @@ __all__ = [
     "load",
     "nn",
     "plot",
+    "stream",
     "train_classifier",
     "train_detector",
     "train_forecaster",
@@ -60,6 +64,8 @@ __getattr__ = lazy_names(
         "TrainedDetector": ".tasks.detect.trained",
         "TrainedForecaster": ".tasks.forecast.trained",
         "plot": ".plots.plotting",
+        "Stream": ".streaming.live_stream",
+        "stream": ".streaming.live_stream",
         "TrainedClassifier": ".tasks.labels.trained",
         "TrainedRegressor": ".tasks.labels.trained",
         "Forecaster": ".estimators.forecaster",

@@ -16,6 +16,8 @@
 | `detector.safetensors`, `detector.json` | of anomalies: what errors and scores were ordinary, and of which series |
 | `calibration.safetensors` | of forecasts and numbers: what intervals lack; of classes: how sure to be |
 | `yardstick.json` | of forecasts: the unit of MASE for each series, and how sure the naive rules are |
+| `replay.safetensors` | of forecasters that learnt on: windows of older data |
+| `adaptations.json` | of such: what each time changed |
 | `inspect.json`, `inspect.safetensors` | what `recur inspect` found inside the network on one text |
 | `checkpoints/` | what resuming needs |
 | `members/` | of an ensemble: the runs of its networks, whose weights are all in `model.safetensors` too |
@@ -61,6 +63,8 @@ _OWN_NAMES = {
     "label_evaluation.json",
     "scaler.safetensors",
     "calibration.safetensors",
+    "replay.safetensors",
+    "adaptations.json",
     "yardstick.json",
     "inspect.json",
     "inspect.safetensors",
