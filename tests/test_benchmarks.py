@@ -16,10 +16,11 @@ import pytest
 import torch
 from rich.console import Console
 
+from recur.data.series.label_options import NumberOptions
 from recur.data.series.options import SeriesOptions
 from recur.measure.layers import Side, beside_torch, distance, side_of
 from recur.models.detector_options import DetectorOptions
-from recur.train.options import SeriesTrainingOptions
+from recur.train.options import LabelTrainingOptions, SeriesTrainingOptions
 
 
 def test_the_table_of_memory(root):
@@ -52,6 +53,11 @@ def test_the_table_of_streams(root, module):
 def test_the_table_of_long_sequences(root, module):
     quoted = (root / "docs" / "gradients" / "long.md").read_text(encoding="utf-8")
     assert module("long_sequences").markdown() in quoted
+
+
+def test_the_table_of_labels(root, module):
+    quoted = (root / "docs" / "tasks" / "labels.md").read_text(encoding="utf-8")
+    assert module("series_labels").markdown() in quoted
 
 
 # --- the benchmarks of the layers -----------------------------------------------------------------------------------
@@ -456,3 +462,23 @@ def test_rows_of_anomalies(module, monkeypatch):
     assert [row["detector"] for row in rows] == ["recur, both", "recur, network alone", "recur, rule alone"]
     assert all(set(row["scores"]) == set(nab.PROFILES) and row["seed"] == 3 for row in rows)
     assert module("run")._line(rows[0]).startswith("recur, both, seed 3: ")
+
+
+def test_rows_of_labels(module, monkeypatch, tmp_path):
+    labels = module("series_labels")
+    lines = [f"c{n // 5},{n % 5},{(-1) ** (n // 5) * (n % 5)},{'ab'[n // 5 % 2]}" for n in range(150)]
+    (tmp_path / "cases.csv").write_text("case,step,x,label\n" + "\n".join(lines) + "\n")
+    monkeypatch.setenv("RECUR_DATA", str(tmp_path))
+    monkeypatch.setattr(labels, "LabelTrainingOptions", functools.partial(LabelTrainingOptions, max_steps=2))
+    row = labels.told(labels.Job(name="cases.csv", train=labels.train_classifier, said="drawn"), 3)
+    assert (row["seed"], row["steps"], row["measure"], row["rule"]) == (3, 2, "accuracy", 0.5)
+    assert 0 <= row["figure"] <= 1
+    assert module("run")._line(row).startswith("cases.csv, drawn, defaults, seed 3: ")
+    engines = labels.Job(
+        name="cases.csv",
+        train=labels.train_regressor,
+        series=NumberOptions(series_id="case", ignored="label", remaining_life=True, test_data="cases.csv"),
+    )
+    row = labels.told(engines, 0)
+    assert (row["measure"], row["figures"]["num_told"]) == ("RMSE", 150)
+    assert row["rule"] > 0
