@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import anomalies
 import forecast_peers
 import forecasts
 import layer_costs
@@ -27,6 +28,7 @@ import probes
 import quality
 import series_labels
 import series_step
+import streams
 import table
 import third_party
 from plain import Job
@@ -41,7 +43,9 @@ BENCHMARKS: dict[str, Callable[[], Iterable[dict[str, Any]]]] = {
         row for cell in ("lstm", "gru", "rnn") for row in main_job.training_step(Job(cell=cell), blocks=5, steps=25)
     ),
     "series_step": lambda: series_step.step(blocks=7, steps=500),
+    "streams": lambda: streams.points(repeats=30),
     "whole_training": lambda: [main_job.whole_training(Job(), steps=600, repeats=2)],
+    "anomalies": anomalies.numenta,
     "forecasts": forecasts.dust,
     "forecast_peers": forecast_peers.training,
     "series_labels": series_labels.labels,
@@ -87,6 +91,7 @@ LONG = (
     "layers_training_grid",
     "layers_linear_grid",
     "long_sequences",
+    "anomalies",
     "forecasts",
     "forecast_peers",
     "series_labels",
@@ -95,6 +100,7 @@ LONG = (
 """Those that take long and run only when they are named."""
 
 NEED_DATA = (
+    "anomalies",
     "forecasts",
     "forecast_peers",
     "series_labels",

@@ -29,7 +29,9 @@ ALLOWED: dict[str, set[str]] = {
         "nn",
         "score",
         "calibration",
+        "streaming",
     },
+    "streaming": {"tasks", "models", "data", "gradients", "calibration", "nn"},
     "estimators": {"train", "tasks", "models", "data", "report", "plots"},
     "plots": {"tasks", "data", "report"},
     "train": {"tasks", "models", "data", "decode", "gradients", "report", "score", "calibration"},
@@ -54,7 +56,7 @@ ALLOWED: dict[str, set[str]] = {
     "wording": set(),
     "__main__": {"cli"},
     # Lazy names of the whole library.
-    "__init__": {"nn", "models", "tasks", "train", "estimators", "plots"},
+    "__init__": {"nn", "models", "tasks", "train", "estimators", "plots", "streaming"},
 }
 
 

@@ -16,11 +16,15 @@ if TYPE_CHECKING:
     from recur.nn.accelerate import accelerate as accelerate
     from recur.nn.accelerate import decelerate as decelerate
     from recur.plots.plotting import plot as plot
+    from recur.streaming.live_stream import Stream as Stream
+    from recur.streaming.live_stream import stream as stream
+    from recur.tasks.detect.trained import TrainedDetector as TrainedDetector
     from recur.tasks.forecast.trained import TrainedForecaster as TrainedForecaster
     from recur.tasks.labels.trained import TrainedClassifier as TrainedClassifier
     from recur.tasks.labels.trained import TrainedRegressor as TrainedRegressor
     from recur.tasks.language.trained import TrainedLanguageModel as TrainedLanguageModel
     from recur.tasks.loading import load as load
+    from recur.train.detect import train_detector as train_detector
     from recur.train.forecast import train_forecaster as train_forecaster
     from recur.train.labels import train_classifier as train_classifier
     from recur.train.labels import train_regressor as train_regressor
@@ -30,7 +34,9 @@ __version__ = "0.1.0"
 __all__ = [
     "Forecaster",
     "LanguageModel",
+    "Stream",
     "TrainedClassifier",
+    "TrainedDetector",
     "TrainedForecaster",
     "TrainedLanguageModel",
     "TrainedRegressor",
@@ -39,7 +45,9 @@ __all__ = [
     "load",
     "nn",
     "plot",
+    "stream",
     "train_classifier",
+    "train_detector",
     "train_forecaster",
     "train_language_model",
     "train_regressor",
@@ -53,12 +61,16 @@ __getattr__ = lazy_names(
         "decelerate": ".nn.accelerate",
         "LanguageModel": ".models.language",
         "TrainedLanguageModel": ".tasks.language.trained",
+        "TrainedDetector": ".tasks.detect.trained",
         "TrainedForecaster": ".tasks.forecast.trained",
         "plot": ".plots.plotting",
+        "Stream": ".streaming.live_stream",
+        "stream": ".streaming.live_stream",
         "TrainedClassifier": ".tasks.labels.trained",
         "TrainedRegressor": ".tasks.labels.trained",
         "Forecaster": ".estimators.forecaster",
         "load": ".tasks.loading",
+        "train_detector": ".train.detect",
         "train_forecaster": ".train.forecast",
         "train_classifier": ".train.labels",
         "train_regressor": ".train.labels",

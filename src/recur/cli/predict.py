@@ -4,34 +4,78 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from recur.cli.handling.run_handling import handling_of, open_run
+from recur.cli.handling.run_handling import RunHandling, handling_of, open_run
 from recur.cli.parser import CommandParser, Device, check_device, given_options
 from recur.data.text import check_found
 from recur.errors import OptionError, RunError
-from recur.run import write_atomic
+from recur.run import RunFolder, write_atomic
 
 if TYPE_CHECKING:
     import polars as pl
+    from jsonargparse import Namespace
 
 _SUFFIXES = (".csv", ".tsv", ".parquet", ".arrow", ".json", ".jsonl")
+
+_OF_STREAMS = ("state", "save_every", "on_error", "time_format")
+_NOT_OF_STREAMS = ("out", "overwrite", "horizon", "paths", "seed", "batch_size")
 
 _MOST_PRINTED = 40
 """Rows of a table that are printed; all of them go into a file."""
 
 
-def build_parser() -> CommandParser:
-    """Return the command's parser."""
+def build_parser(*, has_data: bool = True) -> CommandParser:
+    """Return the command's parser.
+
+    Args:
+        has_data: Whether it takes DATA, which a stream does not.
+    """
     parser = CommandParser(
         "predict",
-        "Forecast what comes after the last target of each series in DATA, or tell the class or the number of each "
-        "series or step, as the model was trained to. DATA are read as those of the run were.",
+        "Forecast what comes after the last target of each series in DATA, tell the class or the number of each series "
+        "or step, or how strange each step is, as the model was trained to. DATA are read as those of the run were. "
+        "With --stream a forecaster answers each line that comes.",
     )
     parser.add_argument("run", type=str, help="run folder")
-    parser.add_argument("data", type=str, help="a table as the model was trained on, or a folder of them")
+    if has_data:
+        parser.add_argument(
+            "data", type=str, help="a table as the model was trained on, or a folder of them; none with --stream"
+        )
+    parser.add_argument(
+        "--stream",
+        action="store_true",
+        help="instead of DATA take lines of CSV or JSON from standard input, and answer each as it comes, the state "
+        "carried",
+    )
+    parser.add_argument(
+        "--state",
+        type=str | None,
+        default=None,
+        help="with --stream: file with the state of all series, from which the stream goes on if it is there; it is "
+        "written at the end, on Ctrl-C and on SIGTERM",
+    )
+    parser.add_argument(
+        "--save-every",
+        type=int | None,
+        default=None,
+        metavar="ROWS",
+        help="with --stream: write the state after so many rows, too",
+    )
+    parser.add_argument(
+        "--on-error",
+        type=Literal["stop", "skip"],
+        default="stop",
+        help="with --stream: whether a line that cannot be used ends the stream, or is left out with a message",
+    )
+    parser.add_argument(
+        "--time-format",
+        type=str | None,
+        default=None,
+        help='with --stream: how times are written, where one alone can be read in two ways, as "%%d.%%m.%%Y %%H:%%M"',
+    )
     parser.add_argument(
         "--out",
         type=str | None,
@@ -72,12 +116,16 @@ def build_parser() -> CommandParser:
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command."""
-    chosen = build_parser().parse_args(list(arguments))
+    chosen = build_parser(has_data="--stream" not in arguments).parse_args(list(arguments))
+    given = given_options(arguments)
+    _check_kind(chosen, given)
     chosen.levels = None if chosen.levels is None else _levels(chosen.levels)
     write = None if chosen.out is None else _writer(Path(chosen.out), overwrite=chosen.overwrite)
     # Before torch is imported, which takes seconds.
-    folder, task = open_run(chosen.run, "predict", given_options(arguments))
+    folder, task = open_run(chosen.run, "predict", given)
     handling = handling_of(task)
+    if chosen.stream:
+        return _stream(folder, handling, chosen)
     if handling.predict is None:
         raise RunError(
             f"{folder.path}: is a run of task {task!r}, whose model does not predict series. {handling.instead}"
@@ -90,6 +138,25 @@ def run(arguments: Sequence[str]) -> int:
     else:
         write(frame)
         sys.stdout.write(f"wrote    {chosen.out}\n")
+    return 0
+
+
+def _check_kind(chosen: Namespace, given: Collection[str]) -> None:
+    """Raise where options of a stream go without one, or others with one."""
+    for name in _OF_STREAMS if not chosen.stream else _NOT_OF_STREAMS:
+        if name in given:
+            what = (
+                "is of streams; give --stream, too" if not chosen.stream else "does not go with --stream; leave it out"
+            )
+            raise OptionError(f"{name}: {what}.")
+
+
+def _stream(folder: RunFolder, handling: RunHandling, chosen: Namespace) -> int:
+    if handling.stream is None:
+        task = folder.config()["task"]
+        raise RunError(f"{folder.path}: is a run of task {task!r}, whose model takes no stream. {handling.instead}")
+    check_device(chosen.device)
+    handling.stream(folder, chosen)
     return 0
 
 

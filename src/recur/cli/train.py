@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from recur._lazy import function_of
 from recur.cli.parser import CommandParser, Given, config_first, given_options, options_from
 from recur.cli.task_choice import Glance, choose_task, flags_of
-from recur.errors import OptionError
+from recur.data.text import check_found
+from recur.errors import OptionError, RunError
 from recur.run import RunFolder
 from recur.train.options import BOUNDS
 from recur.train.table import TASKS
@@ -44,6 +46,13 @@ def build_parser(name: str | None = None) -> CommandParser:
     parser.add_argument(
         "--resume", type=str | None, default=None, metavar="RUN", help="go on with this run, where it stopped"
     )
+    parser.add_argument(
+        "--continue",
+        type=str | None,
+        default=None,
+        metavar="RUN",
+        help="let the forecaster of this run learn on from DATA, which are new rows; the result is a run beside it",
+    )
     for title, options in task.options.items():
         parser.add_options(options, title)
     return parser
@@ -67,6 +76,8 @@ def run(arguments: Sequence[str]) -> int:
     if chosen.resume is not None:
         return _resume(chosen.resume, given_options(arguments), chosen.data, chosen)
     data = _names(chosen.data)
+    if chosen["continue"] is not None:
+        return _continue(chosen["continue"], given_options(arguments), data, chosen)
     if not data:
         raise OptionError(f"train needs DATA: {task.data}; or --resume RUN.")
     options = {argument: options_from(chosen, options) for argument, options in task.options.items()}
@@ -101,6 +112,37 @@ def _resume(run_path: str, given: set[str], data: object, chosen: Any) -> int:
 
     bounds = {name: getattr(chosen, name) for name in BOUNDS if name in given}
     _show(resume(run_path, data=sources or None, bounds=bounds, console=_console()))
+    return 0
+
+
+_OF_CONTINUING = {"max_steps": "steps", "learning_rate": "learning_rate", "batch_size": "batch_size", "seed": "seed"}
+"""Options of training that say how a model learns on, and what they are called there."""
+
+
+def _continue(run_path: str, given: set[str], data: list[str], chosen: Any) -> int:
+    others = sorted(given - {"continue", "task", "out", "overwrite", *_OF_CONTINUING})
+    if others:
+        names = ", ".join("--" + name.replace("_", "-") for name in others)
+        raise OptionError(f"--continue goes on with the run's own options; leave {names} out, or train anew.")
+    if len(data) != 1:
+        raise OptionError(f"--continue takes one table of new rows, or a folder of them, got {len(data)} names.")
+    folder = RunFolder.open(run_path)
+    task = folder.config().get("task")
+    if task != "forecast":
+        raise RunError(f"{folder.path}: is a run of task {task!r}, but only forecasters learn on.")
+    check_found(data)
+    from recur.streaming.continuation import continue_run
+    from recur.streaming.learning import LearningOptions
+
+    options = {name: getattr(chosen, option) for option, name in _OF_CONTINUING.items() if option in given}
+    console = _console()
+    with console.status("learning on"):
+        made, record = continue_run(
+            folder, data[0], out=chosen.out, options=LearningOptions(**options), overwrite=chosen.overwrite
+        )
+    console.print(str(record), soft_wrap=True)
+    if record.is_kept:
+        sys.stdout.write(f"run      {made.path}\n")
     return 0
 
 

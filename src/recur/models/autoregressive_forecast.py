@@ -70,14 +70,36 @@ class AutoregressiveForecast(nn.Module):
             paths = self._paths(batch, timeline, known, after, reached, self.options.num_paths, alike)
             return _quantiles(paths, self.options.levels), reached
 
-    def told(self, batch: SeriesBatch) -> Told:
+    def read(self, batch: SeriesBatch, state: ReaderState | None) -> ReaderState:
+        """Return the state after each row's last step."""
+        timeline, known = self._timeline(batch)
+        return self._read(batch, timeline, known, state)[1]
+
+    def told_after(
+        self, batch: SeriesBatch, state: ReaderState | None, row: Tensor, step: Tensor
+    ) -> tuple[Distribution, ReaderState]:
+        """Return what follows after `step` (M,) steps of `row` (M,), (M, P, C), and the state after the last ones.
+
+        With a horizon of several steps each must be the last of its row, since paths go on from the state there.
+        """
+        if self.shape.horizon == 1:
+            timeline, known = self._timeline(batch)
+            reading = self.reader(timeline.first(batch.x.shape[1]), state, known[1 : batch.x.shape[1] + 1])
+            features, place = reading.features[step, row], Place(*(each[step, row] for each in reading.place))
+            return self.output(features[:, None], Place(*(each[:, None] for each in place))), reading.state
+        if bool((step != batch.lengths[row]).any()):
+            raise ValueError("ForecastNetwork: paths can only be drawn after the last step of each row.")
+        forecast, reached = self(batch, state)
+        return forecast[row], reached
+
+    def told(self, batch: SeriesBatch, state: ReaderState | None = None) -> Told:
         """Return what is told in training, in the shape (B, S, C), beside what came."""
         shape, dtype = self.shape, self.output.head.projection.weight.dtype
         timeline = Timeline.of(batch, shape, dtype, "targets")
         last = len(timeline.numbers) - 1
         known = self.reader.inputs.known(timeline)
         read = replace(timeline.first(last), lengths=batch.lengths + shape.horizon - 1)
-        reading = self.reader(read, None, known[1:])
+        reading = self.reader(read, state, known[1:])
         weight = follow_on(history_weights(batch, shape, dtype), batch.weight.to(dtype), batch.lengths)
         # From nothing at all only what has no history is told.
         steps = torch.arange(last + 1, device=batch.lengths.device)

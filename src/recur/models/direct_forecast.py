@@ -42,17 +42,33 @@ class DirectForecast(nn.Module):
 
     def forward(self, batch: SeriesBatch, state: ReaderState | None) -> tuple[Distribution, ReaderState]:
         """Return what follows each row's last step, (B, P, C) on the scaled values, and the state there."""
-        dtype = self.output.head.projection.weight.dtype
-        reading: Reading = self.reader(Timeline.of(batch, self.shape, dtype), state)
-        known = self.reader.inputs.known(Timeline.of(batch, self.shape, dtype, "known"))
+        reading, known = self._read(batch, state)
         return self._told(reading, known, batch.lengths[None])[0], reading.state
 
-    def told(self, batch: SeriesBatch) -> Told:
+    def read(self, batch: SeriesBatch, state: ReaderState | None) -> ReaderState:
+        """Return the state after each row's last step."""
+        state_after: ReaderState = self.reader(
+            Timeline.of(batch, self.shape, self.output.head.projection.weight.dtype), state
+        ).state
+        return state_after
+
+    def told_after(
+        self, batch: SeriesBatch, state: ReaderState | None, row: Tensor, step: Tensor
+    ) -> tuple[Distribution, ReaderState]:
+        """Return what follows after `step` (M,) steps of `row` (M,), (M, P, C), and the state after the last ones."""
+        reading, known = self._read(batch, state)
+        place = Place(*(each[step, row][:, None] for each in reading.place))
+        ahead = known[step + torch.arange(self.shape.horizon, device=step.device)[:, None], row]
+        features = self.decoder(reading.features[step, row], ahead).transpose(0, 1)
+        forecast: Distribution = self.output(features, place, self.shape.horizon)
+        return forecast, reading.state
+
+    def told(self, batch: SeriesBatch, state: ReaderState | None = None) -> Told:
         """Return what is told in training, in the shape (N, B, P, C), beside what came."""
         shape, dtype = self.shape, self.output.head.projection.weight.dtype
         timeline = Timeline.of(batch, shape, dtype, "targets")
         num_steps, ends = batch.x.shape[1], batch.lengths
-        reading = self.reader(timeline.first(num_steps), None)
+        reading = self.reader(timeline.first(num_steps), state)
         back = torch.arange(0, num_steps, shape.horizon, device=ends.device)
         begins = ends - back[:, None]
         is_told = (begins > 0) | (back[:, None] == 0)
@@ -68,6 +84,12 @@ class DirectForecast(nn.Module):
         """Return paths (S, B, P, C) on the scaled values, each of their steps drawn without regard to the others."""
         forecast, _ = self(batch, None)
         return drawn(forecast, unit_of(self.output.head, batch)[:, None], generator, num_paths)
+
+    def _read(self, batch: SeriesBatch, state: ReaderState | None) -> tuple[Reading, Tensor]:
+        """Return what is known after each step, and what is known of each step, (T + P, B, K')."""
+        dtype = self.output.head.projection.weight.dtype
+        reading: Reading = self.reader(Timeline.of(batch, self.shape, dtype), state)
+        return reading, self.reader.inputs.known(Timeline.of(batch, self.shape, dtype, "known"))
 
     def _told(self, reading: Reading, known: Tensor, begins: Tensor) -> Distribution:
         """Return what follows after some numbers of steps, (N, B, P, C).

@@ -87,18 +87,69 @@ class ForecastNetwork(nn.Module):
         found: tuple[Distribution, ReaderState] = self.body(batch, state)
         return found
 
-    def loss(self, batch: SeriesBatch) -> Tensor:
+    @property
+    def tells_between(self) -> bool:
+        """Whether `told_after` can tell from within a batch, or only after the last step of each row."""
+        return self.options.kind != "autoregressive" or self.shape.horizon == 1
+
+    def begin(self, count: int) -> ReaderState:
+        """Return the state of so many series before their first step."""
+        return self.body.reader.begin(count)
+
+    def read(self, batch: SeriesBatch, state: ReaderState | None = None) -> ReaderState:
+        """Return the state after each row's last step, without telling anything.
+
+        Args:
+            batch: Steps to read; of `future` a network of kind autoregressive reads the first step.
+            state: As of `forward`.
+
+        Raises:
+            ValueError: The batch has another shape than the network was built for.
+        """
+        self._check(batch)
+        return self.body.read(batch, state)
+
+    def told_after(
+        self, batch: SeriesBatch, state: ReaderState | None, row: Tensor, step: Tensor
+    ) -> tuple[Distribution, ReaderState]:
+        """Return what follows after some of the steps of a batch, and the state after each row's last one.
+
+        What it says after a step is what `forward` says of a batch that ends there, if what is known of the future is
+        the same.
+
+        Args:
+            batch: As of `forward`.
+            state: As of `forward`.
+            row: Which row, (M,) int64.
+            step: How many of its steps were read, (M,), from 0 up to the row's length.
+
+        Returns:
+            Distributions of the shape (M, P, C) on the scaled values, and the state.
+
+        Raises:
+            ValueError: The batch has another shape than the network was built for; or a step is not the last of its
+                row, and `tells_between` is false.
+        """
+        self._check(batch)
+        found: tuple[Distribution, ReaderState] = self.body.told_after(batch, state, row, step)
+        return found
+
+    def loss(self, batch: SeriesBatch, state: ReaderState | None = None) -> Tensor:
         """Return what training makes small, the mean of the head's loss, ().
 
         Besides the steps after the window it counts those within, see `DirectForecast` and `AutoregressiveForecast`,
         each by its own weight.
+
+        Args:
+            batch: Windows.
+            state: As of `forward`; no gradient goes further back than a detached one.
 
         Raises:
             ValueError: The batch has another shape than the network was built for; or it has targets that are no
                 counts, or were centred, with head negative-binomial.
         """
         self._check(batch)
-        return judged(self.body.output.head, self.body.told(batch), batch)
+        return judged(self.body.output.head, self.body.told(batch, state), batch)
 
     def forecast_loss(self, batch: SeriesBatch) -> Tensor:
         """Return the mean loss of the forecasts of `forward` alone, (): what validation goes by.

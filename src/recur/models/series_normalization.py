@@ -77,6 +77,12 @@ class SeriesNormalization(nn.Module):
         self.has_level = has_level and kind != "series"
         self.num_features = num_targets * ((2 if kind == "last" else 1) + self.has_level)
 
+    def begin(self, count: int, like: Tensor) -> NormalizationState:
+        """Return what is remembered of so many series before their first step, of the dtype and device of `like`."""
+        if self.kind == "series":
+            return ()
+        return tuple(like.new_zeros(5, count, self.num_targets).unbind(0))
+
     def forward(
         self, values: Tensor, is_there: Tensor, lengths: Tensor, state: NormalizationState | None = None
     ) -> Normalized:
@@ -92,7 +98,7 @@ class SeriesNormalization(nn.Module):
             zeros = values.new_zeros(len(values) + 1, *values.shape[1:])
             return Normalized(values, Place(zeros, zeros, torch.ones_like(zeros)), ())
         if state is None:
-            state = tuple(values.new_zeros(5, *values.shape[1:]).unbind(0))
+            state = self.begin(values.shape[1], values)
         first, latest, *sums = state
         # Row r of these, and of mean and deviation, knows of r steps.
         seen = torch.cat([(sums[0] > 0)[None], is_there])

@@ -100,6 +100,17 @@ class SeriesReader(nn.Module):
         )
         self.dropout = LockedDropout(options.dropout)
 
+    def begin(self, count: int) -> ReaderState:
+        """Return the state of so many series before their first step, with which `forward` does as without one."""
+        like = next(self.parameters())
+        none = torch.zeros(count, dtype=torch.int64, device=like.device)
+        x_1BI = like.new_zeros(1, count, self.layers.input_size)
+        return ReaderState(
+            self.layers(x_1BI, lengths=none)[1],
+            self.normalization.begin(count, like),
+            like.new_zeros(self.segment - 1, count, self.num_inputs),
+        )
+
     def forward(self, timeline: Timeline, state: ReaderState | None = None, known: Tensor | None = None) -> Reading:
         """Return what is known after each step.
 

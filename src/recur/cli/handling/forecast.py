@@ -25,6 +25,7 @@ def handling() -> RunHandling:
         show=_show,
         show_finished=show_finished,
         predict=_predict,
+        stream=_stream,
         options={"evaluate": {"stride"}, "predict": {"horizon", "levels", "paths", "seed", "uncalibrated"}},
     )
 
@@ -58,7 +59,10 @@ def _predict(folder: RunFolder, chosen: Namespace) -> pl.DataFrame:
     from recur.tasks.forecast.trained import TrainedForecaster
 
     trained = TrainedForecaster.load(folder, device=chosen.device)
-    with plain_console(stderr=True).status("forecasting"):
+    console = plain_console(stderr=True)
+    if trained.calibration is None and chosen.paths is None and not chosen.uncalibrated:
+        console.print(f"note     the intervals are the network's own: {trained.why_uncalibrated}")
+    with console.status("forecasting"):
         common = {"horizon": chosen.horizon, "batch_size": chosen.batch_size}
         if chosen.paths is not None:
             drawn: pl.DataFrame = trained.sample_paths(chosen.data, num_paths=chosen.paths, seed=chosen.seed, **common)
@@ -66,6 +70,25 @@ def _predict(folder: RunFolder, chosen: Namespace) -> pl.DataFrame:
         levels = {} if chosen.levels is None else {"levels": chosen.levels}
         found: pl.DataFrame = trained.predict(chosen.data, use_calibration=not chosen.uncalibrated, **levels, **common)
         return found
+
+
+def _stream(folder: RunFolder, chosen: Namespace) -> None:
+    from recur.cli.lines import answer_lines
+    from recur.streaming.live_stream import stream
+    from recur.tasks.forecast.trained import TrainedForecaster
+
+    live = stream(
+        TrainedForecaster.load(folder, device=chosen.device),
+        use_calibration=not chosen.uncalibrated,
+        time_format=chosen.time_format,
+        **({} if chosen.levels is None else {"levels": chosen.levels}),
+    )
+    answer_lines(
+        live,
+        state=None if chosen.state is None else Path(chosen.state),
+        on_error=chosen.on_error,
+        save_every=chosen.save_every,
+    )
 
 
 def _show(found: Mapping[str, Any], console: Console) -> None:

@@ -30,6 +30,8 @@ class RunHandling:
         show: Prints what `evaluate` returned, but for the notes.
         show_finished: Prints the figures of the run that was just trained, which lies there, and what to do next.
         predict: Predicts, by the run and the arguments of `recur predict`; None where such models cannot.
+        stream: Answers the lines of standard input, by the run and the arguments of `recur predict`; None where such
+            models cannot.
         instead: Where they cannot, what can be done with them, as a sentence.
         options: By command, the options that not the runs of every task have, but these do.
     """
@@ -38,6 +40,7 @@ class RunHandling:
     show: Callable[[Mapping[str, Any], Console], None]
     show_finished: Callable[[Path, Console], None]
     predict: Callable[[RunFolder, Namespace], pl.DataFrame] | None = None
+    stream: Callable[[RunFolder, Namespace], None] | None = None
     instead: str = ""
     options: Mapping[Literal["evaluate", "predict"], Collection[str]]
 

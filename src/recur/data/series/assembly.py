@@ -90,6 +90,41 @@ def assemble(
     return _Assembly(table, roles, options, schema).panel()
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LooseRows:
+    """Rows of a table in its own order, read but not put together to series.
+
+    Attributes:
+        ids: Names of the series, in the order in which they first come.
+        series: Which of them each row is of, (R,).
+        rows: What the rows hold.
+        static: Numbers of a series, as each row says them, (R, S) float32.
+        static_codes: Likewise its categories, (R, S') int32.
+    """
+
+    ids: tuple[str, ...]
+    series: NDArray[np.int64]
+    rows: Rows
+    static: NDArray[np.float32]
+    static_codes: NDArray[np.int32]
+
+
+def read_rows(table: Table, schema: Schema, options: Assembly | None = None) -> LooseRows:
+    """Return the rows of a table in long form, of which there need not be more than one, in any order.
+
+    Args:
+        table: The table; it has all columns of the schema, though targets and labels may be missing.
+        schema: Of the data a model was trained on, with roles.
+        options: How they were assembled; the zone and the format of times are heeded.
+
+    Raises:
+        DataError: A cell cannot be read; the message names the table, the column and the row.
+        OptionError: As of `assemble`.
+    """
+    assert schema.roles is not None
+    return _Assembly(_with_columns_of(table, schema.roles), schema.roles, options or Assembly(), schema).loose()
+
+
 class _Assembly:
     def __init__(self, table: Table, roles: Roles, options: Assembly, like: Schema | None) -> None:
         self.table, self.roles, self.options, self.like = table, roles, options, like
@@ -131,6 +166,20 @@ class _Assembly:
         self._look_at(panel)
         return replace(panel, notes=tuple(self.notes))
 
+    def loose(self) -> LooseRows:
+        ids, series = self._series()
+        rows, schema = self._rows(*self._times(series, len(ids)))
+        static = [read_numbers(self.table, name, "static") for name in schema.static]
+        codes = [read_codes(self.table, name, schema.categories[name]) for name in schema.static_categorical]
+        num_rows = len(series)
+        return LooseRows(
+            ids=ids,
+            series=series,
+            rows=rows,
+            static=np.stack(static, 1) if static else np.zeros((num_rows, 0), np.float32),
+            static_codes=np.stack(codes, 1) if codes else np.zeros((num_rows, 0), np.int32),
+        )
+
     # --- which series, and when ---
 
     def _series(self) -> tuple[tuple[str, ...], NDArray[np.int64]]:
@@ -144,7 +193,7 @@ class _Assembly:
                 row = int(part.is_null().arg_true()[0])
                 raise DataError(f"{self.table.cell(key, row)}: the name of the series is missing; fill it in.")
         frame = pl.DataFrame([part.alias(str(number)) for number, part in enumerate(parts)])
-        text = frame.select(pl.concat_str(pl.all(), separator="/")).to_series()
+        text = parts[0] if len(keys) == 1 else frame.select(pl.concat_str(pl.all(), separator="/")).to_series()
         names = text.unique(maintain_order=True)
         if len(keys) > 1 and len(names) < frame.n_unique():
             raise DataError(

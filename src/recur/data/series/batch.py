@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import torch
@@ -68,6 +68,41 @@ class SeriesBatch(Batch):
         given = {one.name: getattr(self, one.name) for one in fields(self)}
         moved: dict[str, Any] = {n: None if t is None else t.to(device, non_blocking=True) for n, t in given.items()}
         return SeriesBatch(**moved)
+
+    def piece(self, start: int, stop: int) -> SeriesBatch:
+        """Return the steps of each row from `start` up to `stop`, with what is known of those that follow.
+
+        A row that ended before has none of them, and keeps what is known of the steps to be told. Reading the pieces of
+        a batch one after the other, each from the state after the one before, is reading the batch.
+        """
+        lengths = (self.lengths - start).clamp(0, stop - start)
+        horizon = self.target.shape[1]
+        step = self.lengths.clamp(max=stop)[:, None] + torch.arange(horizon, device=lengths.device)
+        is_before = step < self.lengths[:, None]
+        # What follows is in `x` up to the row's end, and in `future` from there on.
+        later = (step - self.lengths[:, None]).clamp(min=0)
+
+        def ahead(past: Tensor, future: Tensor | None) -> Tensor | None:
+            if future is None:
+                return None
+            width = future.shape[2]
+            own = past[..., past.shape[2] - width :]
+            before = own.gather(1, step.clamp(max=own.shape[1] - 1)[..., None].expand(-1, -1, width))
+            after = future.gather(1, later[..., None].expand(-1, -1, width))
+            return torch.where(is_before[..., None], before, after)
+
+        return replace(
+            self,
+            x=self.x[:, start:stop],
+            observed=self.observed[:, start:stop],
+            times=self.times[:, start:stop],
+            codes=None if self.codes is None else self.codes[:, start:stop],
+            history_weight=None if self.history_weight is None else self.history_weight[:, start:stop],
+            lengths=lengths,
+            future=ahead(self.x, self.future),
+            future_observed=ahead(self.observed, self.future_observed),
+            future_codes=None if self.codes is None else ahead(self.codes, self.future_codes),
+        )
 
     def with_nan(self) -> Tensor:
         """Return `x` with NaN where a number is missing, as `recur.nn.GRUD` takes it; padding stays 0."""

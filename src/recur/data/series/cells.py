@@ -43,14 +43,14 @@ def read_numbers(table: Table, column: str, role: str) -> NDArray[np.float32]:
             f"{table.name}, column {column!r}: holds {str(dtype).lower()}, but {role} needs numbers; convert it, or "
             "give it another role."
         )
-    wide = values.cast(pl.Float64)
-    # To polars NaN is the largest number; here it is a missing one.
-    is_wrong = wide.is_not_nan() & (wide.abs() > _LARGEST)
-    if is_wrong.any():
-        row = int(is_wrong.arg_true()[0])
-        what = "infinite" if np.isinf(float(wide[row])) else f"{wide[row]:g}, which float32 cannot hold"
+    # What is null becomes NaN, which is neither too large nor infinite.
+    wide = values.cast(pl.Float64).to_numpy()
+    beyond = np.flatnonzero(np.abs(wide) > _LARGEST)
+    if len(beyond):
+        row = int(beyond[0])
+        what = "infinite" if np.isinf(wide[row]) else f"{wide[row]:g}, which float32 cannot hold"
         raise DataError(f"{table.cell(column, row)}: is {what}; mend the cell, or leave it empty if it is missing.")
-    return wide.cast(pl.Float32).fill_null(float("nan")).to_numpy(allow_copy=True)
+    return wide.astype(np.float32)
 
 
 def category_names(table: Table, column: str) -> tuple[str, ...]:
@@ -74,7 +74,8 @@ def as_text(values: pl.Series) -> pl.Series:
         values = values.fill_nan(None).cast(pl.Int64, strict=False)
     # polars has no cast of durations.
     text = (values.dt.to_string("iso") if values.dtype == pl.Duration else values.cast(pl.String)).str.strip_chars()
-    return text.set(text == "", None)
+    is_empty = text == ""
+    return text.set(is_empty, None) if is_empty.any() else text
 
 
 def _ordered(values: pl.Series) -> list[str]:

@@ -96,7 +96,7 @@ class Windows(SeriesBatches):
         series = np.repeat(np.arange(len(panel)), counts)
         has_target = self._has_target(rows, series)
         if not has_target.any():
-            raise DataError(f"no window of the part {part.name!r} has a target that is not missing.")
+            raise DataError(f"no window of the part {part.name!r} has a target that is there and counts.")
         self._row, self._series = rows[has_target], series[has_target]
         self._gathering = Gathering(panel, scaler, calendar, time_unit=time_unit)
         self.channels, self.future_channels = self._gathering.channels, self._gathering.future_channels
@@ -149,6 +149,8 @@ class LastWindows(SeriesBatches):
         batch_size: Series a batch has.
         scaler: As of `Windows`.
         calendar: As of `Windows`.
+        scaled_by: Steps at the beginning of a window that a series is scaled by of which the scaler knows nothing;
+            None for all of them.
         time_unit: As of `Windows`.
 
     Attributes:
@@ -170,6 +172,7 @@ class LastWindows(SeriesBatches):
         needed: int | None = None,
         scaler: Scaler | None = None,
         calendar: tuple[str, ...] | None = None,
+        scaled_by: int | None = None,
         time_unit: float | None = None,
     ) -> None:
         needed = horizon if needed is None else needed
@@ -180,7 +183,7 @@ class LastWindows(SeriesBatches):
             raise OptionError(f"needed: expected no more than the horizon, {horizon}, got {needed}.")
         if not panel.schema.targets:
             raise DataError("the series have no targets to forecast; name some with targets=.")
-        self.panel, self.history, self.horizon = panel, history, horizon
+        self.panel, self.history, self.horizon, self.scaled_by = panel, history, horizon, scaled_by
         self._gathering = Gathering(panel, scaler, calendar, time_unit=time_unit)
         self.channels, self.future_channels = self._gathering.channels, self._gathering.future_channels
         present = np.flatnonzero(~np.isnan(panel.values[:, : len(panel.schema.targets)]).all(axis=1))
@@ -218,7 +221,9 @@ class LastWindows(SeriesBatches):
             )
 
     def _batch(self, items: NDArray[np.int64]) -> SeriesBatch:
-        return gather_windows(self._gathering, self._row[items], items, self.history, self.horizon)
+        return gather_windows(
+            self._gathering, self._row[items], items, self.history, self.horizon, scaled_by=self.scaled_by
+        )
 
 
 def _counts(part: Part) -> NDArray[np.float32] | None:
@@ -231,7 +236,15 @@ def _counts(part: Part) -> NDArray[np.float32] | None:
     return np.where(is_before, np.float32(0), np.float32(1) if weight is None else weight).astype(np.float32)
 
 
-def gather_windows(gathering: Gathering, row: Numbers, series: Numbers, history: int, horizon: int) -> SeriesBatch:
+def gather_windows(
+    gathering: Gathering,
+    row: Numbers,
+    series: Numbers,
+    history: int,
+    horizon: int,
+    *,
+    scaled_by: int | None = None,
+) -> SeriesBatch:
     """Return the windows whose first steps to tell are at `row`.
 
     Args:
@@ -240,12 +253,13 @@ def gather_windows(gathering: Gathering, row: Numbers, series: Numbers, history:
         series: Which one each is of, (B,).
         history: Steps to read at most.
         horizon: Steps to tell.
+        scaled_by: As of `LastWindows`.
     """
     panel, num_targets, num_known = gathering.panel, gathering.num_targets, gathering.num_known
     begin = np.maximum(row - history, panel.offsets[series])
     rows, inside = spans(begin, row, history)
     ahead, is_ahead = spans(row, np.minimum(row + horizon, panel.offsets[series + 1]), horizon)
-    centre, scale = gathering.scaling(series, begin, row)
+    centre, scale = gathering.scaling(series, begin, row if scaled_by is None else np.minimum(row, begin + scaled_by))
     x, observed = gathering.numbers(rows, inside, centre, scale)
     later, is_known = gathering.numbers(ahead, is_ahead, centre, scale)
     target, weight = later[..., :num_targets], is_known[..., :num_targets].astype(np.float32)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -118,6 +118,10 @@ class ForecastCalibration:
         for margin in margins[1:]:
             filled.append(torch.where(margin.isfinite(), margin, filled[-1]))
         return cls(coverages=COVERAGES, margin=torch.stack(filled), reach=reach)
+
+    def first(self, num_steps: int) -> ForecastCalibration:
+        """Return the calibration of the first steps alone."""
+        return self if num_steps == self.margin.shape[1] else replace(self, margin=self.margin[:, :num_steps])
 
     def quantiles(self, forecast: Distribution, levels: Sequence[float], size: Tensor) -> Tensor:
         """Return calibrated quantiles, (B, P, C, Q) float64, on the original scale.

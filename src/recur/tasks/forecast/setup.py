@@ -199,7 +199,9 @@ class ForecastSetup(SeriesSetup):
         stride = calibration_stride(windows.num_windows, self.horizon, len(self.schema.targets))
         return windows if stride == 1 else self.windows(valid, batch_size=batch_size, stride=stride)
 
-    def last_windows(self, panel: Panel, *, batch_size: int, steps: int | None = None) -> LastWindows:
+    def last_windows(
+        self, panel: Panel, *, batch_size: int, steps: int | None = None, reads_all: bool = False
+    ) -> LastWindows:
         """Return the windows at the end of each series, where what comes next is to be told.
 
         Rows for the steps to tell are added where the panel lacks them, unless the model reads what is known of the
@@ -209,6 +211,7 @@ class ForecastSetup(SeriesSetup):
             panel: As `read` returns it.
             batch_size: Series a batch has.
             steps: How many of the horizon's steps are to be told; all where None.
+            reads_all: Whether the windows go back to the beginning of each series.
 
         Raises:
             DataError: A series has no target to go on from; or rows lack what is known of the future, or have no step.
@@ -221,12 +224,13 @@ class ForecastSetup(SeriesSetup):
             panel = panel.extended(self.horizon)
         return LastWindows(
             panel,
-            history=self.history,
+            history=max(self.history, int(panel.lengths.max())) if reads_all else self.history,
             horizon=self.horizon,
             batch_size=batch_size,
             needed=steps,
             scaler=self.scaler,
             calendar=self.calendar,
+            scaled_by=self.history if reads_all else None,
             time_unit=self.time_unit,
         )
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
@@ -28,6 +29,9 @@ from recur.tasks.run_weights import with_weights
 CALIBRATION = "calibration.safetensors"
 """File of a run with the margins of its intervals."""
 
+PIECE = 128
+"""Steps of long histories that are read at once; work and memory of the normalisation grow with its square."""
+
 Build = Callable[[Mapping[str, Any], ForecastSetup], nn.Module]
 """What makes a network, with fresh weights, of `config.json`'s entry "model" and the setup of the run."""
 
@@ -40,10 +44,10 @@ def build_network(options: Mapping[str, Any], setup: ForecastSetup) -> ForecastN
         TypeError: An option is unknown.
     """
     chosen = ForecasterOptions.from_json(**options)
-    if chosen.seeds == 1:
+    if chosen.members == 1:
         return ForecastNetwork(chosen, setup.shape)
-    single = dataclasses.replace(chosen, seeds=1)
-    return ForecastEnsemble([ForecastNetwork(single, setup.shape) for _ in range(chosen.seeds)])
+    single = dataclasses.replace(chosen, members=1)
+    return ForecastEnsemble([ForecastNetwork(single, setup.shape) for _ in range(chosen.members)])
 
 
 class TrainedForecaster:
@@ -182,25 +186,26 @@ class TrainedForecaster:
             TypeError: The network returns something else.
             ValueError: It returns another shape.
         """
-        blind = dataclasses.replace(
-            batch, target=torch.full_like(batch.target, torch.nan), weight=torch.zeros_like(batch.weight)
-        )
+        blind = replace(batch, target=torch.full_like(batch.target, torch.nan), weight=torch.zeros_like(batch.weight))
         with torch.inference_mode():
             said = self.network(blind.to(self.device))
-        forecast = said[0] if isinstance(said, tuple) else said
+        return self._checked(said[0] if isinstance(said, tuple) else said, len(batch.row))
+
+    def _checked(self, forecast: Any, num_rows: int) -> Distribution:
+        """Return what a network said, on the CPU, or raise as of `scaled`."""
         if not isinstance(forecast, Distribution):
             raise TypeError(
                 f"TrainedForecaster: the network must return a Distribution and a state, but it returned "
                 f"{type(forecast).__name__}."
             )
-        wanted = (len(batch.row), self.setup.horizon, len(self.setup.schema.targets))
+        wanted = (num_rows, self.setup.horizon, len(self.setup.schema.targets))
         if tuple(forecast.shape) != wanted:
             raise ValueError(
                 f"TrainedForecaster: the network's distributions have shape {tuple(forecast.shape)}, but must have "
                 f"{wanted}: windows, steps, targets."
             )
         parameters = ((one.name, getattr(forecast, one.name)) for one in dataclasses.fields(forecast))
-        return dataclasses.replace(forecast, **{n: value.cpu() for n, value in parameters if isinstance(value, Tensor)})
+        return replace(forecast, **{n: value.cpu() for n, value in parameters if isinstance(value, Tensor)})
 
     def calibrated(self, valid: Part, *, batch_size: int = 256) -> Self:
         """Return the forecaster with intervals calibrated on a validation part; without, where no window fits there.
@@ -221,6 +226,7 @@ class TrainedForecaster:
         levels: Sequence[float] = (0.1, 0.5, 0.9),
         use_calibration: bool = True,
         batch_size: int = 256,
+        history: Literal["window", "all"] = "window",
     ) -> Any:
         """Return what comes after the last target of each series.
 
@@ -235,34 +241,69 @@ class TrainedForecaster:
             levels: Probabilities of the quantiles, between 0 and 1, growing.
             use_calibration: Whether quantiles are calibrated, where the run has a calibration.
             batch_size: Series forecast at once.
+            history: What is read of each series: the model's window before the forecast, or all of it, as a stream
+                does. Then a series that the training part did not have is scaled by as much of its beginning as the
+                window is long.
 
         Returns:
             A dataframe of the kind that came in, else of polars, with a row for each step and target: `series_id`,
             `time`, `target`, `mean`, and the quantiles `q0.1`, `q0.5` and so on, float32 on the original scale.
 
         Raises:
-            OptionError: `horizon` is longer than the model's, or a level is out of range.
+            OptionError: `horizon` is longer than the model's, a level is out of range, or `history` is none of the two.
             DataError: The data cannot be read, or a series has nothing to go on from.
         """
-        asked = _growing("levels", levels)
-        calibration = self.calibration if use_calibration else None
+        asked = asked_levels(levels)
         names = ["mean", *(f"q{level:g}" for level in asked)]
-        steps, windows = self._begun(data, horizon, batch_size)
+        steps, windows = self._begun(data, horizon, batch_size, history)
         found: list[Tensor] = []
         place: list[Tensor] = []
         for batch in windows:
-            loc, size = original_scale(batch)
-            forecast = self.scaled(batch).rescaled(loc, size)
-            if calibration is None:
-                quantiles = forecast.quantile(asked)
-            else:
-                quantiles = calibration.quantiles(forecast, asked, size)
-            told = torch.cat([forecast.mean[..., None].double(), quantiles.double()], dim=-1)
-            found.append(self.setup.bounded(told)[:, :steps])
+            forecast = self.scaled(batch) if history == "window" else self.after_all(batch)
+            found.append(self.said(forecast, *original_scale(batch), asked, use_calibration=use_calibration)[:, :steps])
             place.append(torch.stack([batch.index, batch.row], dim=1))
         values = torch.cat(found).float().numpy()
         columns = {name: values[..., number] for number, name in enumerate(names)}
         return self._frame(windows, torch.cat(place), steps, columns, data)
+
+    def said(
+        self, forecast: Distribution, loc: Tensor, size: Tensor, levels: Sequence[float], *, use_calibration: bool
+    ) -> Tensor:
+        """Return means and quantiles of forecasts on the original scale, (B, P, C, 1 + Q) float64.
+
+        Args:
+            forecast: On the scaled values, (B, P, C); of fewer steps P than the model tells the first ones.
+            loc: As `original_scale` tells it, as `size`.
+            size: (B, 1, C).
+            levels: Q probabilities, growing.
+            use_calibration: As of `predict`.
+        """
+        forecast = forecast.rescaled(loc, size)
+        if self.calibration is None or not use_calibration:
+            quantiles = forecast.quantile(levels)
+        else:
+            quantiles = self.calibration.first(forecast.shape[1]).quantiles(forecast, levels, size)
+        return self.setup.bounded(torch.cat([forecast.mean[..., None].double(), quantiles.double()], dim=-1))
+
+    def after_all(self, batch: SeriesBatch) -> Distribution:
+        """Return as `scaled` does what a network says that goes over a batch piece by piece, its state carried.
+
+        Raises:
+            OptionError: The network has no method `read`, so that it has no state to carry.
+        """
+        read = getattr(self.network, "read", None)
+        if read is None:
+            raise OptionError(f"history: the network, {type(self.network).__name__}, cannot carry its state on.")
+        state = None
+        num_steps = batch.x.shape[1]
+        with torch.inference_mode():
+            for begin in range(0, num_steps, PIECE):
+                state = read(batch.piece(begin, min(begin + PIECE, num_steps)).to(self.device), state)
+            # One step that no row has.
+            end = replace(batch.piece(num_steps - 1, num_steps), lengths=torch.zeros_like(batch.lengths))
+            end = replace(end, future=batch.future, future_observed=batch.future_observed)
+            said, _ = self.network(replace(end, future_codes=batch.future_codes).to(self.device), state)
+        return self._checked(said, len(batch.row))
 
     def sample_paths(
         self,
@@ -314,7 +355,9 @@ class TrainedForecaster:
         columns = {"path": np.arange(num_paths)[None, None, None], "value": torch.cat(found).float().numpy()}
         return self._frame(windows, torch.cat(place), steps, columns, data)
 
-    def _begun(self, data: Any, horizon: int | None, batch_size: int) -> tuple[int, LastWindows]:
+    def _begun(
+        self, data: Any, horizon: int | None, batch_size: int, history: str = "window"
+    ) -> tuple[int, LastWindows]:
         """Return how many steps are to be told, and the windows from which."""
         steps = self.setup.horizon if horizon is None else horizon
         if not is_whole(steps, 1):
@@ -324,7 +367,10 @@ class TrainedForecaster:
                 f"horizon: the model was trained to tell {self.setup.horizon} steps, not {steps}; train one with "
                 f"horizon {steps}."
             )
-        return steps, self.setup.last_windows(self.setup.read(data), batch_size=batch_size, steps=steps)
+        if history not in ("window", "all"):
+            raise OptionError(f"history: expected 'window' or 'all', got {history!r}.")
+        panel = self.setup.read(data)
+        return steps, self.setup.last_windows(panel, batch_size=batch_size, steps=steps, reads_all=history == "all")
 
     def _frame(
         self, windows: LastWindows, place: Tensor, steps: int, columns: Mapping[str, np.ndarray[Any, Any]], data: Any
@@ -333,9 +379,14 @@ class TrainedForecaster:
         return forecast_frame(windows.panel, series, row[:, None] + np.arange(steps), columns, data)
 
 
-def _growing(name: str, levels: Sequence[float]) -> tuple[float, ...]:
+def asked_levels(levels: Sequence[float]) -> tuple[float, ...]:
+    """Return probabilities of quantiles, checked.
+
+    Raises:
+        OptionError: They do not grow, or one is not between 0 and 1.
+    """
     try:
-        return growing_levels(name, levels)
+        return growing_levels("levels", levels)
     except (TypeError, ValueError) as error:
         raise OptionError(str(error)) from None
 

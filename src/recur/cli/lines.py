@@ -1,0 +1,228 @@
+"""Lines of CSV or JSON in, answers of the same kind out, as they come."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Any, Literal
+
+import polars as pl
+
+from recur.data.series.delimited import MISSING
+from recur.errors import DataError, Interrupted, OptionError
+from recur.kinds import is_whole
+from recur.streaming.answers import Answers
+from recur.streaming.live_stream import Stream
+
+_PIECE = 1 << 18
+"""Bytes that are taken from standard input at once, if they are there."""
+
+_SEPARATORS = "\t;|,"
+
+
+def answer_lines(
+    stream: Stream, *, state: Path | None, on_error: Literal["stop", "skip"], save_every: int | None
+) -> None:
+    """Push the lines of standard input into a stream, and write what it says to standard output.
+
+    Lines that are there already are pushed together; each batch is answered before more is read. A first line that
+    begins with a brace is JSON, and all are then objects; else it names the columns of CSV.
+
+    Args:
+        stream: Which has not begun.
+        state: A file, from which the stream goes on if it is there; it is written at the end.
+        on_error: What becomes of a line that cannot be used.
+        save_every: Rows after which the state is written, too.
+
+    Raises:
+        DataError: A line cannot be used.
+        OptionError: `save_every` is out of range, or there is nowhere to save.
+        Interrupted: A signal came; the state is written.
+        RunError: The state cannot be read or written.
+    """
+    if save_every is not None and (not is_whole(save_every, 1) or state is None):
+        raise OptionError(f"save_every: expected a number of rows from 1 on, with --state, got {save_every!r}.")
+    if state is not None and state.exists():
+        stream.restore(state)
+    answering = _Answering(stream, on_error)
+    saved = 0
+    lines = _Lines(sys.stdin.fileno())
+    try:
+        for batch in lines:
+            answering.take(batch)
+            if state is not None and save_every is not None and answering.num_rows - saved >= save_every:
+                stream.save(state)
+                saved = answering.num_rows
+    finally:
+        if state is not None:
+            stream.save(state)
+        lines.close()
+    if lines.signal:
+        kept = f"; the state is in {state}" if state is not None else ""
+        raise Interrupted(f"interrupted after {answering.num_rows:,} rows{kept}.")
+
+
+class _Lines:
+    """The lines of a file descriptor, those together that are there; ends with the file or a signal."""
+
+    def __init__(self, descriptor: int) -> None:
+        self.signal = 0
+        self._descriptor = descriptor
+        self._is_waiting = False
+        signals = (signal.SIGINT, signal.SIGTERM)
+        self._handlers = {number: signal.signal(number, self._stop) for number in signals}
+
+    def __iter__(self) -> Iterator[list[str]]:
+        rest = b""
+        while not self.signal:
+            try:
+                self._is_waiting = True
+                piece = os.read(self._descriptor, _PIECE)
+            except _StoppedError:
+                return
+            finally:
+                self._is_waiting = False
+            whole, newline, tail = (rest + piece).rpartition(b"\n")
+            rest = tail
+            if not piece:
+                whole, rest = whole + newline + tail, b""
+            lines = [line for line in whole.decode("utf-8", "replace").splitlines() if line.strip()]
+            if lines:
+                yield lines
+            if not piece:
+                return
+
+    def close(self) -> None:
+        """Let signals do again what they did."""
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        self.signal = number
+        # What is being pushed is answered first.
+        if self._is_waiting:
+            raise _StoppedError
+
+
+class _StoppedError(Exception):
+    """A signal came while there was nothing to do."""
+
+
+class _Answering:
+    """Turns batches of lines into rows, and answers into lines."""
+
+    def __init__(self, stream: Stream, on_error: Literal["stop", "skip"]) -> None:
+        self.stream, self.can_skip = stream, on_error == "skip"
+        self.num_rows = 0
+        self._is_json: bool | None = None
+        self._names: list[str] = []
+        self._separator = ","
+        self._has_header = False
+
+    def take(self, lines: list[str]) -> None:
+        """Push lines, and write the answers."""
+        if self._is_json is None:
+            self._is_json = lines[0].lstrip().startswith("{")
+            if not self._is_json:
+                self._begin(lines.pop(0).removeprefix("\ufeff"))
+        if not lines:
+            return
+        first, self.num_rows = self.num_rows, self.num_rows + len(lines)
+        rows, wrong = self._rows(lines, first)
+        if not wrong:
+            try:
+                self._write(self.stream.push(rows, first=first, on_error="skip" if self.can_skip else "raise"))
+                return
+            except DataError:
+                if len(lines) == 1:
+                    raise
+        # Up to the line that is wrong all are answered.
+        for number, line in enumerate(lines, first):
+            if number in wrong:
+                self._complain(wrong[number])
+            else:
+                one, _ = self._rows([line], number)
+                self._write(self.stream.push(one, first=number, on_error="skip" if self.can_skip else "raise"))
+
+    def _begin(self, header: str) -> None:
+        self._separator = max(reversed(_SEPARATORS), key=header.count)
+        self._names = [name.strip() for name in next(csv.reader([header], delimiter=self._separator))]
+        twice = sorted({name for name in self._names if self._names.count(name) > 1})
+        if twice:
+            raise DataError(f"standard input: two columns are called {twice[0]!r}; rename one of them.")
+
+    def _rows(self, lines: list[str], first: int) -> tuple[Any, dict[int, str]]:
+        """Return lines as rows, and what is wrong with those that are none, by their number."""
+        wrong: dict[int, str] = {}
+        objects: list[Any] = []
+        if self._is_json:
+            for number, line in enumerate(lines, first):
+                try:
+                    found = json.loads(line)
+                except ValueError as error:
+                    wrong[number] = f"standard input, row {number + 1}: is no JSON ({error})."
+                    continue
+                if not isinstance(found, dict):
+                    wrong[number] = f"standard input, row {number + 1}: is no JSON object, but {line[:40]!r}."
+                    continue
+                objects.append(found)
+            return objects, wrong
+        width = len(self._names)
+        for number, line in enumerate(lines, first):
+            try:
+                cells = next(csv.reader([line], delimiter=self._separator, strict=True))
+            except csv.Error as error:
+                wrong[number] = f"standard input, row {number + 1}: is no CSV ({error})."
+                continue
+            if len(cells) != width:
+                wrong[number] = (
+                    f"standard input, row {number + 1}: has {len(cells)} cells, but there are {width} columns."
+                )
+                continue
+            objects.append([None if cell.strip() in MISSING else cell.strip() for cell in cells])
+        columns = zip(*objects, strict=True) if objects else [[] for _ in self._names]
+        series = (_column(name, list(cells)) for name, cells in zip(self._names, columns, strict=True))
+        return pl.DataFrame(list(series)), wrong
+
+    def _write(self, answers: Answers) -> None:
+        for number, reason in answers.left_out:
+            if reason in ("late", "repeated"):
+                self._note(f"row {number + 1}: {reason}, left out.")
+            elif reason != "ahead":
+                self._complain(reason)
+        for number in answers.row[answers.began_anew].tolist():
+            self._note(f"row {number + 1}: its series begins anew, so long is the gap before it.")
+        if not len(answers):
+            return
+        if self._is_json:
+            text = "".join(json.dumps(one, ensure_ascii=False) + "\n" for one in answers.rows())
+        else:
+            text = answers.to_polars().write_csv(include_header=not self._has_header)
+            self._has_header = True
+        sys.stdout.write(text)
+        sys.stdout.flush()
+
+    def _complain(self, reason: str) -> None:
+        if not self.can_skip:
+            raise DataError(reason)
+        self._note(f"{reason} Left out.")
+
+    def _note(self, text: str) -> None:
+        sys.stderr.write(f"recur: {text}\n")
+        sys.stderr.flush()
+
+
+def _column(name: str, cells: list[str | None]) -> pl.Series:
+    """Return cells as numbers if all are such, as files of CSV are read, else as text."""
+    text = pl.Series(name, cells, dtype=pl.String)
+    for kind in (pl.Int64, pl.Float64):
+        numbers = text.cast(kind, strict=False)
+        if numbers.null_count() == text.null_count():
+            return numbers
+    return text

@@ -1,0 +1,222 @@
+"""Steps of many series through the network, and what it says after them."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from recur.data.series import SeriesBatch
+from recur.data.series.calendars import encode_calendar
+from recur.data.series.gathering import tensor
+from recur.data.series.moments import on_the_clock
+from recur.streaming.buffer import StepBuffer
+from recur.streaming.forecasts import StreamedForecaster
+from recur.streaming.intake import Arrivals, Intake
+from recur.streaming.plan import Pass, passes
+from recur.streaming.slots import Slots
+from recur.streaming.states import SeriesStates
+
+Numbers = NDArray[np.int64]
+
+_MOST_STEPS = 64
+"""Steps of a series that are read in one call; the work of the normalisation grows with their square."""
+
+
+class Outcome(NamedTuple):
+    """What was said after each step that was read, in the order of the steps.
+
+    Attributes:
+        values: (A, P, C, 1 + Q) float32.
+        ends: (A, C, E) float64.
+        began_anew: (A,).
+    """
+
+    values: NDArray[np.float32]
+    ends: NDArray[np.float64]
+    began_anew: NDArray[np.bool_]
+
+
+class StepReader:
+    """Brings arrivals to the network, pass by pass, and keeps its states.
+
+    Args:
+        model: What reads and tells.
+        slots: The series.
+        buffer: Their newest steps.
+        states: Of the network, of each series.
+        intake: Which knows the times of steps.
+        longest_gap: Steps that may be missing before a series begins anew.
+    """
+
+    def __init__(
+        self,
+        model: StreamedForecaster,
+        slots: Slots,
+        buffer: StepBuffer,
+        states: SeriesStates,
+        intake: Intake,
+        longest_gap: int,
+    ) -> None:
+        self.model, self.slots, self.buffer, self.states, self.intake = model, slots, buffer, states, intake
+        self.setup = model.forecaster.setup
+        self.longest_gap = longest_gap
+        schema = self.setup.schema
+        self._first_known = len(schema.targets) + len(schema.past_only)
+        self._num_own_codes = len(schema.past_categorical)
+
+    def read(self, arrivals: Arrivals) -> Outcome:
+        """Read the steps that came, and say what follows each."""
+        self.states.grow(len(self.slots))
+        read = np.flatnonzero(arrivals.is_read)
+        series, step = arrivals.series[read], arrivals.step[read]
+        schema, setup = self.setup.schema, self.setup
+        num_targets = len(schema.targets)
+        values = np.empty((len(read), setup.horizon, num_targets, len(self.model.names)), np.float32)
+        ends = np.full((len(read), num_targets, self.slots.ends.shape[2]), np.nan)
+        began_anew = np.zeros(len(read), np.bool_)
+        outcome = Outcome(values, ends, began_anew)
+        is_written = np.zeros(len(arrivals.step), np.bool_)
+        left = np.arange(len(read))
+        while len(left):
+            open_rows = left[~self.slots.is_settled[series[left]]]
+            # Series without a scale go ahead one row at a time, until they have one.
+            chosen = open_rows[np.diff(series[open_rows], prepend=-1) > 0] if len(open_rows) else left
+            for one in passes(
+                series[chosen],
+                step[chosen],
+                self.slots.last[series[chosen]],
+                longest_gap=self.longest_gap,
+                most_steps=_MOST_STEPS if self.model.tells_between and not len(open_rows) else 1,
+            ):
+                self._write(one, arrivals, is_written)
+                (self._pass_open if len(open_rows) else self._pass)(one, outcome, chosen)
+            left = np.setdiff1d(left, chosen, assume_unique=True)
+        rest = np.flatnonzero(~is_written)
+        self.buffer.write(arrivals.series[rest], arrivals.step[rest], arrivals.values[rest], arrivals.codes[rest])
+        return outcome
+
+    def reread(self, series: Numbers) -> None:
+        """Make the states of series anew from their newest steps, as many as the window of the run is long."""
+        own = series[self.slots.is_settled[series] & (self.slots.last[series] >= 0)]
+        if not len(own):
+            return
+        last = self.slots.last[own]
+        first = np.maximum(self.slots.start[own], last - self.setup.history + 1)
+        batch = self._batch(own, first, last - first + 1)
+        self.states.put(own, self.model.read(batch, None))
+
+    def _write(self, one: Pass, arrivals: Arrivals, is_written: NDArray[np.bool_]) -> None:
+        """Put into the buffer what came of the steps of a pass, and of those that it looks ahead to."""
+        upto = np.full(len(self.slots), np.iinfo(np.int64).min)
+        upto[one.series] = one.before + one.length + self.setup.horizon
+        now = np.flatnonzero(~is_written & (arrivals.step <= upto[arrivals.series]))
+        self.buffer.write(arrivals.series[now], arrivals.step[now], arrivals.values[now], arrivals.codes[now])
+        is_written[now] = True
+
+    def _begin(self, one: Pass) -> None:
+        """Note where series begin, or begin anew."""
+        begins = one.is_fresh | (self.slots.last[one.series] < 0)
+        self.slots.start[one.series[begins]] = one.before[begins] + 1
+        fresh = one.series[one.is_fresh]
+        if len(fresh):
+            self.states.forget(fresh)
+
+    def _pass(self, one: Pass, outcome: Outcome, chosen: Numbers) -> None:
+        self._begin(one)
+        batch = self._batch(one.series, one.before + 1, one.length)
+        state = self.states.take(one.series)
+        if len(one.row):
+            said = self.model.tell(batch, state, torch.from_numpy(one.at), torch.from_numpy(one.steps))
+            state = said.state
+            outcome.values[chosen[one.row]] = said.values.float().numpy()
+            outcome.ends[chosen[one.row]] = said.ends.numpy()
+            outcome.began_anew[chosen[one.row]] = one.is_fresh[one.at] & (one.steps == 1)
+        else:
+            state = self.model.read(batch, state)
+        self.states.put(one.series, state)
+        self.slots.last[one.series] = one.before + one.length
+
+    def _pass_open(self, one: Pass, outcome: Outcome, chosen: Numbers) -> None:
+        """Read series without a scale from their beginning, scaled by what they have; settle those that have enough."""
+        self._begin(one)
+        self.slots.last[one.series] = one.before + one.length
+        if not len(one.row):
+            return
+        # Steps that are missing need no call of their own: they are read with the row after them.
+        series = one.series[one.at]
+        first, last = self.slots.start[series], self.slots.last[series]
+        length = last - first + 1
+        steps = first[:, None] + np.arange(min(int(length.max()), self.setup.history))
+        values, _ = self.buffer.read(series, steps, steps <= last[:, None])
+        self.slots.centre[series], self.slots.scale[series] = self.setup.scaler.of_history(values)
+        batch = self._batch(series, first, length)
+        said = self.model.tell(batch, None, torch.arange(len(series)), torch.from_numpy(length))
+        outcome.values[chosen[one.row]] = said.values.float().numpy()
+        outcome.ends[chosen[one.row]] = said.ends.numpy()
+        outcome.began_anew[chosen[one.row]] = one.is_fresh[one.at]
+        self.slots.is_settled[series] = length >= self.setup.history
+        self.states.put(series, said.state)
+
+    def _batch(self, series: Numbers, first: Numbers, length: Numbers) -> SeriesBatch:
+        """Return steps of series, each from `first` on, (B,), and what is known of those that follow."""
+        setup, slots, schema = self.setup, self.slots, self.setup.schema
+        num_targets, horizon = len(schema.targets), setup.horizon
+        steps = first[:, None] + np.arange(int(length.max()))
+        inside = steps < (first + length)[:, None]
+        later = (first + length)[:, None] + np.arange(horizon)
+        centre, scale = slots.centre[series], slots.scale[series]
+        x, observed, codes = self._numbers(series, steps, inside, centre, scale)
+        has_future = bool(schema.known_future or setup.calendar)
+        future = future_observed = future_codes = None
+        if has_future or schema.known_categorical:
+            ahead, is_known, codes_ahead = self._numbers(series, later, np.ones(later.shape, np.bool_), centre, scale)
+            if has_future:
+                future = tensor(ahead[..., self._first_known :])
+                future_observed = tensor(is_known[..., self._first_known :])
+            if schema.known_categorical:
+                future_codes = tensor(codes_ahead[..., self._num_own_codes :].astype(np.int64))
+        target = torch.full((len(series), horizon, num_targets), torch.nan)
+        static = ((slots.static[series] - setup.scaler.static_centre) / setup.scaler.static_scale).astype(np.float32)
+        is_there = ~np.isnan(static)
+        has_static, has_codes = bool(schema.static), bool(schema.static_categorical)
+        return SeriesBatch(
+            x=tensor(x),
+            lengths=tensor(length),
+            target=target,
+            weight=torch.zeros_like(target),
+            index=tensor(series),
+            observed=tensor(observed),
+            times=tensor(np.where(inside, steps - first[:, None], 0).astype(np.float32)),
+            future=future,
+            future_observed=future_observed,
+            future_times=tensor((later - first[:, None]).astype(np.float32)),
+            codes=tensor(codes.astype(np.int64)) if schema.categorical else None,
+            future_codes=future_codes,
+            static=tensor(np.where(is_there, static, np.float32(0))) if has_static else None,
+            static_observed=tensor(is_there) if has_static else None,
+            static_codes=tensor(slots.static_codes[series].astype(np.int64)) if has_codes else None,
+            centre=tensor(centre[:, :num_targets].astype(np.float32)),
+            scale=tensor(scale[:, :num_targets].astype(np.float32)),
+            row=tensor(first + length),
+        )
+
+    def _numbers(
+        self,
+        series: Numbers,
+        steps: Numbers,
+        inside: NDArray[np.bool_],
+        centre: NDArray[np.float64],
+        scale: NDArray[np.float64],
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[Any]]:
+        """Return scaled numbers with calendar features, where they are there, and codes, of steps (B, T)."""
+        values, codes = self.buffer.read(series, steps, inside)
+        scaled = ((values - centre[:, None]) / scale[:, None]).astype(np.float32)
+        if self.setup.calendar:
+            clock = on_the_clock(self.intake.times(series, steps).reshape(-1), self.setup.schema.zone)
+            features = encode_calendar(clock, self.setup.calendar).reshape(*steps.shape, -1)
+            scaled = np.concatenate([scaled, features], axis=2)
+        observed = inside[..., None] & ~np.isnan(scaled)
+        return np.where(observed, scaled, np.float32(0)), observed, codes

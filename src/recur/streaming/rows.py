@@ -1,0 +1,166 @@
+"""What is pushed into a stream, as arrays."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from recur.data.series import Columns, Frequency, Rows, Schema, Table, table_of
+from recur.data.series.assembly import LooseRows, read_rows
+from recur.data.series.columns import Roles
+from recur.data.series.forms import SERIES, from_wide
+from recur.data.series.table import Source
+from recur.errors import DataError, OptionError
+from recur.tasks.series_reading import SeriesReading
+
+_NAME = "the rows"
+_TIME = "time"
+
+
+class RowReader:
+    """Reads rows of any series as the data of a run were read, one at a time or many.
+
+    Args:
+        reading: Of the run.
+        schema: Of the run.
+        frequency: Of the run.
+        time_format: How times are written, where the run does not say it; see `recur.data.series.Assembly`.
+
+    Raises:
+        OptionError: The run's tables have a series in each row, of which no row comes after another.
+    """
+
+    def __init__(
+        self, reading: SeriesReading, schema: Schema, frequency: Frequency, time_format: str | None = None
+    ) -> None:
+        if reading.form == "rows":
+            raise OptionError("the run's tables have a whole series in each row, so that there are no steps to stream.")
+        self.form = reading.form
+        self.assembly = reading.assembly if time_format is None else replace(reading.assembly, time_format=time_format)
+        self.has_roles = schema.roles is not None
+        if schema.roles is None:
+            # Of arrays: their columns have no names but these.
+            roles = Roles(series_id=(SERIES,), time=(_TIME,), targets=schema.targets, past_only=schema.past_only)
+            schema = replace(schema, roles=replace(roles, known_future=schema.known_future, static=schema.static))
+        self.schema = schema
+        self.frequency = frequency
+
+    @property
+    def roles(self) -> Roles:
+        """What the columns are for."""
+        assert self.schema.roles is not None
+        return self.schema.roles
+
+    def read(self, rows: Any, first: int = 0) -> LooseRows:
+        """Return what rows hold.
+
+        Args:
+            rows: A mapping from names to values, which is one row; a list of such, in which a name that is not there is
+                a value that is missing; or a table: a mapping from names to columns, or any dataframe.
+            first: The number of the first row, for messages.
+
+        Raises:
+            DataError: A cell cannot be read, or a column is missing or unknown; the message names row and column.
+            TypeError: `rows` is nothing of the above.
+        """
+        table, is_loose = _table(rows)
+        table = replace(table, sources=(Source(name=_NAME, first=-first),))
+        if table.frame.is_empty():
+            return self._nothing()
+        if self.form == "wide":
+            table = from_wide(table, Columns(time=self.roles.time))
+        self._refuse_unknown(table)
+        table = self._completed(table, is_loose)
+        found = read_rows(table, self.schema, self.assembly)
+        return replace(found, rows=replace(found.rows, times=self._times(found.rows.times)))
+
+    def _nothing(self) -> LooseRows:
+        schema, none = self.schema, np.zeros(0, np.int64)
+        return LooseRows(
+            ids=(),
+            series=none,
+            rows=Rows(
+                times=none,
+                values=np.zeros((0, len(schema.channels)), np.float32),
+                codes=np.zeros((0, len(schema.categorical)), np.int32),
+            ),
+            static=np.zeros((0, len(schema.static)), np.float32),
+            static_codes=np.zeros((0, len(schema.static_categorical)), np.int32),
+        )
+
+    def _times(self, times: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """Return times in the dtype that those of a stream have."""
+        if self.frequency.unit == "":
+            if times.dtype.kind == "M":
+                raise DataError(f"{_NAME}: the times are dates, but those of the run are numbers.")
+            return times.astype(np.float64 if isinstance(self.frequency.count, float) else np.int64)
+        if times.dtype.kind != "M":
+            raise DataError(
+                f"{_NAME}: the times are numbers, but those of the run are dates; say what they count with "
+                "time_format='s'."
+            )
+        return times.astype("datetime64[ns]" if self.frequency.unit == "ns" else "datetime64[us]")
+
+    def _refuse_unknown(self, table: Table) -> None:
+        known = {name for names in self.roles.by_role().values() for name in names}
+        for name in table.frame.columns:
+            if name not in known:
+                near = difflib.get_close_matches(name, known, n=1)
+                hint = f"is it {near[0]!r}?" if near else f"it had {', '.join(map(repr, sorted(known)))}."
+                raise DataError(f"{_NAME}: there is a column {name!r}, which the model's data had not; {hint}")
+
+    def _completed(self, table: Table, is_loose: bool) -> Table:
+        """Return the table with the columns that may be left out."""
+        frame, roles = table.frame, self.roles
+        if not self.has_roles and SERIES not in frame.columns:
+            frame = frame.with_columns(pl.lit("series").alias(SERIES))
+        needed = {*roles.series_id, *roles.time}
+        may_lack = {*roles.static} | ({*roles.past_only, *roles.known_future} if is_loose else set())
+        lacking = [name for name in sorted(may_lack) if name not in frame.columns and name not in needed]
+        return replace(table, frame=frame.with_columns(pl.lit(None).alias(name) for name in lacking))
+
+
+def halved(rows: Any) -> tuple[Any, Any] | None:
+    """Return both halves of rows, or None where there is only one row."""
+    if isinstance(rows, Mapping) and not any(_is_column(value) for value in rows.values()):
+        return None
+    if not isinstance(rows, list | tuple):
+        rows = table_of(rows, _NAME).frame
+    middle = len(rows) // 2
+    return (rows[:middle], rows[middle:]) if middle else None
+
+
+def _table(rows: Any) -> tuple[Table, bool]:
+    """Return rows as a table, and whether each named its own values."""
+    if isinstance(rows, Mapping) and not any(_is_column(value) for value in rows.values()):
+        rows = [rows]
+    if not isinstance(rows, list | tuple):
+        return table_of(rows, _NAME), False
+    wrong = next((row for row in rows if not isinstance(row, Mapping)), None)
+    if wrong is not None:
+        raise TypeError(
+            f"stream: a row must be a mapping from names to values, but is {type(wrong).__name__}; give such, a list "
+            "of them, or a dataframe."
+        )
+    names = list(dict.fromkeys(str(name) for row in rows for name in row))
+    columns = {name: [row.get(name) for row in rows] for name in names}
+    return table_of({name: _kindred(name, values) for name, values in columns.items()}, _NAME), True
+
+
+def _is_column(value: Any) -> bool:
+    return isinstance(value, Sequence | np.ndarray | pl.Series) and not isinstance(value, str | bytes)
+
+
+def _kindred(name: str, values: list[Any]) -> list[Any]:
+    """Return values of one kind: numbers beside text are written as text, which is then read or refused by its row."""
+    kinds = {type(value) for value in values if value is not None}
+    if str in kinds and len(kinds) > 1 and kinds <= {str, int, float, bool}:
+        return [None if value is None else value if isinstance(value, str) else f"{value!r}" for value in values]
+    if kinds == {int, float}:
+        return [None if value is None else float(value) for value in values]
+    return values

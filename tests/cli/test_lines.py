@@ -1,0 +1,177 @@
+"""`recur predict --stream`: lines in, answers out, the state in a file."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+import torch
+
+from recur.data.series import read_series
+from recur.models.forecast_network import ForecastNetwork
+from recur.models.forecaster_options import ForecasterOptions
+from recur.streaming import stream
+from recur.tasks.forecast.setup import ForecastSetup
+from recur.tasks.forecast.trained import TrainedForecaster
+from recur.tasks.series_reading import SeriesReading
+
+
+@pytest.fixture(scope="session")
+def table(seasonal_table: Callable[..., pl.DataFrame]) -> pl.DataFrame:
+    return seasonal_table(100, series=2).with_columns(pl.col("load").round(3))
+
+
+@pytest.fixture(scope="session")
+def folder(table: pl.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the run `run`, of a network as it was drawn."""
+    setup, split = ForecastSetup.fit(read_series(table), history=12, horizon=2, reading=SeriesReading())
+    torch.manual_seed(0)
+    options = {"kind": "encoder-decoder", "history": 12, "hidden_size": 8, "head": "gaussian"}
+    options |= {"normalize": "last", "level": True}
+    network = ForecastNetwork(ForecasterOptions.from_json(**options), setup.shape)
+    made = tmp_path_factory.mktemp("stream")
+    TrainedForecaster(network, setup, options=options).calibrated(split.valid).save(made / "run")
+    return made
+
+
+@pytest.fixture
+def piped(recur: Any, folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Any]:
+    """Runs `recur predict RUN --stream` on a text, with more arguments."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(text: str, *arguments: str) -> Any:
+        path = tmp_path / "input"
+        path.write_text(text)
+        with path.open() as file:
+            monkeypatch.setattr(sys, "stdin", file)
+            done = recur("predict", folder / "run", "--stream", *arguments)
+            return done.code, done.out, done.err
+
+    return run
+
+
+def expected(folder: Path, rows: Any) -> Any:
+    return stream(folder / "run").push(rows)
+
+
+def test_csv_in_csv_out(piped: Any, folder: Path, table: pl.DataFrame) -> None:
+    code, out, error = piped(table.write_csv())
+    assert (code, error) == (0, "")
+    found, wanted = pl.read_csv(io.StringIO(out)), expected(folder, table).to_polars()
+    assert found.columns == ["series_id", "after", "time", "target", "mean", "q0.1", "q0.5", "q0.9", "drift"]
+    assert found["series_id"].to_list() == wanted["series_id"].to_list()
+    assert found["mean"].to_list() == pytest.approx(wanted["mean"].to_list(), rel=1e-5)
+    assert found["time"][0] == "2024-01-01T01:00:00.000000"
+
+
+def test_json_in_json_out(piped: Any, folder: Path, table: pl.DataFrame) -> None:
+    code, out, error = piped(table.write_ndjson(), "--levels", "0.2,0.8", "--uncalibrated")
+    assert (code, error) == (0, "")
+    found = [json.loads(line) for line in out.splitlines()]
+    wanted = stream(folder / "run", levels=(0.2, 0.8), use_calibration=False).push(table).rows()
+    assert len(found) == len(table)
+    assert found[7]["forecast"][0].keys() == {"time", "target", "mean", "q0.2", "q0.8"}
+    assert found[7]["forecast"][1]["q0.8"] == pytest.approx(wanted[7]["forecast"][1]["q0.8"], rel=1e-5)
+
+
+def test_the_state_goes_on(piped: Any, table: pl.DataFrame) -> None:
+    whole = piped(table.write_csv())[1].splitlines()
+    first = piped(table[:130].write_csv(), "--state", "state", "--save-every", "50")[1].splitlines()
+    second = piped(table[129:].write_csv(), "--state", "state")
+    assert second[2] == "recur: row 1: repeated, left out.\n"
+    again = [*first, *second[1].splitlines()[1:]]
+    assert len(again) == len(whole)
+    # Read in other pieces, of which the last digit of float32 tells.
+    for one, other in zip(again[1:], whole[1:], strict=True):
+        cells, others = one.split(","), other.split(",")
+        assert cells[:4] == others[:4]
+        assert float(cells[4]) == pytest.approx(float(others[4]), rel=1e-5)
+
+
+def test_series_that_begin_anew_are_named(piped: Any, table: pl.DataFrame) -> None:
+    code, out, error = piped(pl.concat([table[:3], table[50:52]]).write_ndjson())
+    assert (code, len(out.splitlines())) == (0, 5)
+    assert error == "recur: row 4: its series begins anew, so long is the gap before it.\n"
+
+
+def test_a_bad_line_stops_the_stream_after_those_before_it(piped: Any, table: pl.DataFrame) -> None:
+    lines = table[:6].write_csv().splitlines()
+    lines[4] = lines[4].rsplit(",", 1)[0] + ",high"
+    code, out, error = piped("\n".join(lines))
+    assert code == 1
+    assert "recur: the rows, column 'load', row 4: 'high' is no number" in error
+    assert len(out.splitlines()) == 1 + 3 * 2
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        ("m0,2024-01-01 03:00:00.000000,high", "column 'load', row 4: 'high' is no number"),
+        ("m0,2024-01-01 03:00:00.000000", "row 4: has 2 cells, but there are 3 columns. Left out."),
+        ('m0,"2024', "row 4: is no CSV"),
+    ],
+)
+def test_bad_lines_can_be_left_out(piped: Any, table: pl.DataFrame, bad: str, message: str) -> None:
+    lines = table[:6].write_csv().splitlines()
+    lines[4] = bad
+    code, out, error = piped("\n".join(lines), "--on-error", "skip")
+    assert code == 0
+    assert message in error
+    assert len(out.splitlines()) == 1 + 5 * 2
+
+
+def test_lines_that_are_no_json(piped: Any, table: pl.DataFrame) -> None:
+    good = table[:2].write_ndjson().splitlines()
+    code, out, error = piped("\n".join([good[0], "[1]", "{", good[1]]), "--on-error", "skip")
+    assert (code, len(out.splitlines())) == (0, 2)
+    assert "row 2: is no JSON object, but '[1]'. Left out." in error
+    assert "row 3: is no JSON (" in error
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--stream", "data.csv"], "unrecognized arguments: data.csv"),
+        (["--stream", "--out", "a.csv"], "out: does not go with --stream; leave it out"),
+        (["--state", "state", "data.csv"], "state: is of streams; give --stream, too"),
+        (["--stream", "--save-every", "5"], "save_every: expected a number of rows from 1 on, with --state, got 5"),
+    ],
+)
+def test_options_that_do_not_go_together(recur: Any, folder: Path, arguments: list[str], message: str) -> None:
+    done = recur("predict", folder / "run", *arguments)
+    assert done.code == 2
+    assert message in done.err
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_saves_the_state(folder: Path, table: pl.DataFrame, tmp_path: Path, number: int) -> None:
+    command = [sys.executable, "-m", "recur", "predict", str(folder / "run"), "--stream", "--state", "state"]
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(table[:3].write_ndjson().encode())
+        process.stdin.flush()
+        # Answered while the input is open.
+        answers = [json.loads(process.stdout.readline()) for _ in range(3)]
+        process.send_signal(number)
+        _, error = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "interrupted after 3 rows; the state is in state." in error.decode()
+    assert answers[2]["series_id"] == "m0"
+    assert stream(folder / "run", state=tmp_path / "state").push(table[2:3]).left_out == ((0, "repeated"),)

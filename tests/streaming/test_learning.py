@@ -1,0 +1,187 @@
+"""Learning on: what is new is learnt, what is old is kept, and a loss that rises is not."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+
+from recur.data.series import Part, Windows, read_series
+from recur.errors import DataError, OptionError, RunError
+from recur.models.forecaster_options import ForecasterOptions
+from recur.run import RunFolder
+from recur.streaming import stream
+from recur.streaming.continuation import continue_run
+from recur.streaming.learning import LearningOptions
+from recur.streaming.replay import Replay, Reservoir
+
+QUICK = LearningOptions(steps=60, learning_rate=5e-3)
+
+
+@pytest.fixture(scope="module")
+def folder(made_once: Callable[..., Path], seasonal_table: Callable[..., pl.DataFrame]) -> Path:
+    """A folder with old.csv, new.csv, in which the wave stands on its head, and `run`, trained on the old one."""
+    from rich.console import Console
+
+    from recur.train.forecast import train_forecaster
+    from recur.train.options import SeriesTrainingOptions
+
+    def make(path: Path) -> None:
+        table = seasonal_table(900, noise=0.1)
+        table[:500].write_csv(path / "old.csv")
+        turned = table[500:].with_columns(load=20 - pl.col("load"))
+        turned.write_csv(path / "new.csv")
+        train_forecaster(
+            path / "old.csv",
+            out=path / "run",
+            model=ForecasterOptions(history=24, hidden_size=16, head="gaussian", kind="encoder-decoder"),
+            training=SeriesTrainingOptions(max_steps=80, batch_size=32, learning_rate=1e-2, no_report=True),
+            console=Console(file=io.StringIO()),
+        )
+
+    return made_once("learning_on", make)
+
+
+def test_a_run_learns_on(folder: Path, tmp_path: Path) -> None:
+    made, record = continue_run(folder / "run", folder / "new.csv", out=tmp_path / "next", options=QUICK)
+    assert record.is_kept
+    assert record.loss_new[1] < record.loss_new[0] - 0.01
+    assert record.loss_old is not None
+    assert made.path == tmp_path / "next"
+    assert record.weights[0] == RunFolder.open(folder / "run").weights_checksum()
+    assert record.weights[1] == made.weights_checksum()
+    written = json.loads((made.path / "adaptations.json").read_text())["adaptations"]
+    assert [one["loss_new"][1] for one in written] == [record.loss_new[1]]
+    assert made.config()["continues"] == str((folder / "run").resolve())
+    # It is a run like any other: it predicts, and learns on.
+    live = stream(made)
+    assert len(live.push(pl.read_csv(folder / "new.csv")[:30])) == 30
+    assert live.forecaster.calibration is not None
+    again, second = continue_run(made, folder / "new.csv", out=tmp_path / "third", options=QUICK)
+    assert len(json.loads((again.path / "adaptations.json").read_text())["adaptations"]) == 2
+    assert second.weights[0] == record.weights[1]
+    assert second.old_windows > 0
+
+
+def test_the_replay_keeps_what_was_learnt(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, with_replay = continue_run(folder / "run", folder / "new.csv", out=tmp_path / "with", options=QUICK)
+    of_run = Replay.of_run
+
+    def without_what_was_learnt(*given: Any, **options: Any) -> Replay:
+        made = of_run(*given, **options)
+        made.learnt.windows = None
+        return made
+
+    # Judged by the same windows, but not learnt from.
+    monkeypatch.setattr(Replay, "of_run", without_what_was_learnt)
+    _, without = continue_run(folder / "run", folder / "new.csv", out=tmp_path / "without", options=QUICK)
+    assert with_replay.loss_old is not None
+    assert without.loss_old is not None
+    assert with_replay.loss_old[0] == without.loss_old[0]
+    assert with_replay.loss_old[1] < without.loss_old[1]
+
+
+def test_weights_that_are_worse_are_not_kept(folder: Path, tmp_path: Path) -> None:
+    run = RunFolder.open(folder / "run")
+    before = run.weights_checksum()
+    wild = LearningOptions(steps=3, learning_rate=1.0)
+    made, record = continue_run(run, folder / "new.csv", out=tmp_path / "wild", options=wild)
+    assert not record.is_kept
+    assert made.path == run.path
+    assert run.weights_checksum() == before
+    assert not (tmp_path / "wild").exists()
+    assert "not kept, the model stays as it was" in str(record)
+    assert not json.loads((run.path / "adaptations.json").read_text())["adaptations"][-1]["is_kept"]
+
+
+def test_a_stream_learns_on(folder: Path, tmp_path: Path) -> None:
+    new = pl.read_csv(folder / "new.csv", try_parse_dates=True)
+    live, still = stream(folder / "run", keep=300), stream(folder / "run")
+    live.push(new[:300])
+    still.push(new[:300])
+    record = live.learn(QUICK)
+    assert record.is_kept
+    assert (record.new_rows, record.loss_new[1] < record.loss_new[0]) == (300, True)
+    assert live.adaptations == [record]
+    answers, others = live.push(new[300:]), still.push(new[300:])
+    truth = new["load"].to_numpy()
+    errors = [np.abs(one.values[:-1, 0, 0, 0] - truth[301:]).mean() for one in (answers, others)]
+    assert errors[0] < 0.9 * errors[1]
+    # What was learnt goes with the model, and the state with it.
+    live.forecaster.save(tmp_path / "learnt")
+    live.save(tmp_path / "state")
+    assert len(stream(tmp_path / "learnt", state=tmp_path / "state", keep=300)) == 1
+    with pytest.raises(RunError, match="another model"):
+        stream(folder / "run", state=tmp_path / "state", keep=300)
+
+
+def test_states_after_learning_are_those_of_the_new_weights(folder: Path) -> None:
+    new = pl.read_csv(folder / "new.csv", try_parse_dates=True)
+    live = stream(folder / "run", keep=300)
+    live.push(new[:300])
+    live.learn(LearningOptions(steps=5, learning_rate=1e-3))
+    fresh = stream(live.forecaster)
+    history = live.forecaster.setup.history
+    fresh.push(new[300 - history : 300])
+    np.testing.assert_allclose(live.push(new[300:301]).values, fresh.push(new[300:301]).values, rtol=1e-5)
+
+
+def test_too_few_rows(folder: Path) -> None:
+    live = stream(folder / "run")
+    live.push(pl.read_csv(folder / "new.csv", try_parse_dates=True)[:20])
+    with pytest.raises(DataError, match="learn: there are too few new rows: a series needs at least 64"):
+        live.learn()
+
+
+def test_options() -> None:
+    with pytest.raises(OptionError, match="steps: expected a whole number from 1 on, got 0"):
+        LearningOptions(steps=0)
+    with pytest.raises(OptionError, match="held_back: expected a number above 0 and below 1, got 1"):
+        LearningOptions(held_back=1.0)
+
+
+def test_a_reservoir_is_a_fair_sample_and_is_saved(tmp_path: Path) -> None:
+    panel = read_series({"y": np.arange(400.0)})
+    windows = Windows(Part.whole(panel), history=4, horizon=2, batch_size=7)
+    sample = Reservoir(50)
+    sample.add(windows)
+    assert sample.windows is not None
+    kept = sample.windows.row.tolist()
+    assert (len(kept), len(set(kept)), sample.seen) == (50, 50, windows.num_windows)
+    # Of uniform draws the mean is within four deviations.
+    assert abs(np.mean(kept) - 202) < 4 * 115 / 50**0.5
+    torch.testing.assert_close(sample.windows.target[:, 0, 0], sample.windows.row.float())
+    run = RunFolder.create(tmp_path / "run")
+    replay = Replay()
+    replay.learnt = sample
+    replay.save(run)
+    setup: Any = None
+    again = Replay.of_run(run, setup)
+    assert again.learnt.windows is not None
+    assert (again.learnt.windows.row.tolist(), again.learnt.seen) == (kept, sample.seen)
+    assert (again.held.windows, again.held.seen) == (None, 0)
+
+
+def test_on_the_command_line(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from recur.cli.main import main
+
+    monkeypatch.chdir(tmp_path)
+    run, new = str(folder / "run"), str(folder / "new.csv")
+    options = ["--out", "next", "--max-steps", "20", "--learning-rate", "0.003"]
+    assert main(["train", "--continue", run, new, *options]) == 0
+    printed = capsys.readouterr()
+    assert printed.out == "run      next\n"
+    assert "kept: loss on the newest rows" in printed.err
+    assert main(["train", "--continue", run, new, "--patience", "3"]) == 2
+    assert "leave --patience out" in capsys.readouterr().err
+    assert main(["train", "--continue", run]) == 2
+    assert "--continue takes one table of new rows, or a folder of them, got 0 names" in capsys.readouterr().err
