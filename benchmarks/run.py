@@ -25,6 +25,7 @@ import memory
 import peers
 import probes
 import quality
+import series_labels
 import series_step
 import table
 import third_party
@@ -43,6 +44,7 @@ BENCHMARKS: dict[str, Callable[[], Iterable[dict[str, Any]]]] = {
     "whole_training": lambda: [main_job.whole_training(Job(), steps=600, repeats=2)],
     "forecasts": forecasts.dust,
     "forecast_peers": forecast_peers.training,
+    "series_labels": series_labels.labels,
     "quality": lambda: quality.tinyshakespeare(3.0),
     "quality_bfloat16": lambda: quality.bfloat16(600),
     "layers_training": lambda: layers.training("few"),
@@ -87,6 +89,7 @@ LONG = (
     "long_sequences",
     "forecasts",
     "forecast_peers",
+    "series_labels",
     *[name for name in BENCHMARKS if name.startswith("memory_")],
 )
 """Those that take long and run only when they are named."""
@@ -94,6 +97,7 @@ LONG = (
 NEED_DATA = (
     "forecasts",
     "forecast_peers",
+    "series_labels",
     "quality",
     "quality_bfloat16",
     "memory_rows",

@@ -17,24 +17,32 @@ if TYPE_CHECKING:
     from recur.nn.accelerate import decelerate as decelerate
     from recur.plots.plotting import plot as plot
     from recur.tasks.forecast.trained import TrainedForecaster as TrainedForecaster
+    from recur.tasks.labels.trained import TrainedClassifier as TrainedClassifier
+    from recur.tasks.labels.trained import TrainedRegressor as TrainedRegressor
     from recur.tasks.language.trained import TrainedLanguageModel as TrainedLanguageModel
     from recur.tasks.loading import load as load
     from recur.train.forecast import train_forecaster as train_forecaster
+    from recur.train.labels import train_classifier as train_classifier
+    from recur.train.labels import train_regressor as train_regressor
     from recur.train.language import train_language_model as train_language_model
 
 __version__ = "0.1.0"
 __all__ = [
     "Forecaster",
     "LanguageModel",
+    "TrainedClassifier",
     "TrainedForecaster",
     "TrainedLanguageModel",
+    "TrainedRegressor",
     "accelerate",
     "decelerate",
     "load",
     "nn",
     "plot",
+    "train_classifier",
     "train_forecaster",
     "train_language_model",
+    "train_regressor",
 ]
 
 __getattr__ = lazy_names(
@@ -47,9 +55,13 @@ __getattr__ = lazy_names(
         "TrainedLanguageModel": ".tasks.language.trained",
         "TrainedForecaster": ".tasks.forecast.trained",
         "plot": ".plots.plotting",
+        "TrainedClassifier": ".tasks.labels.trained",
+        "TrainedRegressor": ".tasks.labels.trained",
         "Forecaster": ".estimators.forecaster",
         "load": ".tasks.loading",
         "train_forecaster": ".train.forecast",
+        "train_classifier": ".train.labels",
+        "train_regressor": ".train.labels",
         "train_language_model": ".train.language",
     },
 )

@@ -10,8 +10,9 @@
 | `model.safetensors` | the best weights, with their checksum |
 | `evaluation.json` | held-out figures, baselines, the most surprising passages |
 | `forecast_evaluation.json` | the same of forecasts: beside the naive rules, by step, series and time, examples |
+| `label_evaluation.json` | the same of classes and numbers told of series: beside a naive rule, the worst ones |
 | `scaler.safetensors` | of series: what each channel is scaled by |
-| `calibration.safetensors` | of forecasts: how far intervals are moved so that they hold what they say |
+| `calibration.safetensors` | of forecasts and numbers: what intervals lack; of classes: how sure to be |
 | `yardstick.json` | of forecasts: the unit of MASE for each series, and how sure the naive rules are |
 | `inspect.json`, `inspect.safetensors` | what `recur inspect` found inside the network on one text |
 | `checkpoints/` | what resuming needs |
@@ -51,6 +52,7 @@ _OWN_NAMES = {
     "model.safetensors",
     "evaluation.json",
     "forecast_evaluation.json",
+    "label_evaluation.json",
     "scaler.safetensors",
     "calibration.safetensors",
     "yardstick.json",

@@ -32,7 +32,7 @@ def test_without_options_it_is_the_batch_itself(batch) -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [{"jitter": 0.5}, {"scaling": 0.5}, {"warping": 0.5}, {"cropping": 0.9}, {"cropping": 0.5, "jitter": 1.0}],
+    [{"jitter": 0.5}, {"resizing": 0.5}, {"warping": 0.5}, {"cropping": 0.9}, {"cropping": 0.5, "jitter": 1.0}],
 )
 def test_padding_stays_zero_and_missing_numbers_stay_missing(batch, options) -> None:
     for _ in range(20):
@@ -97,7 +97,7 @@ def test_a_number_is_mixed_only_from_two_that_are_there() -> None:
 
 def test_scaling_is_one_factor_a_channel_and_series_and_noise_is_of_its_size(batch) -> None:
     torch.manual_seed(0)
-    found = augmented(batch, SeriesEncoderOptions(scaling=0.3))
+    found = augmented(batch, SeriesEncoderOptions(resizing=0.3))
     factor = (found.x / batch.x)[batch.observed]
     assert bool((factor > 0).all())
     for row in range(4):
@@ -106,7 +106,7 @@ def test_scaling_is_one_factor_a_channel_and_series_and_noise_is_of_its_size(bat
             own = found.x[row, there, channel] / batch.x[row, there, channel]
             torch.testing.assert_close(own, own[:1].expand_as(own))
     many = ramp(2000, 2)
-    logs = (augmented(many, SeriesEncoderOptions(scaling=0.3)).x[:, 1] / many.x[:, 1]).log()
+    logs = (augmented(many, SeriesEncoderOptions(resizing=0.3)).x[:, 1] / many.x[:, 1]).log()
     # Five standard errors of the deviation of 2000 normal numbers.
     assert abs(logs.std().item() - 0.3) < 5 * 0.3 / (2 * 2000) ** 0.5
     noise = augmented(many, SeriesEncoderOptions(jitter=0.2)).x - many.x
@@ -114,13 +114,13 @@ def test_scaling_is_one_factor_a_channel_and_series_and_noise_is_of_its_size(bat
 
 
 def test_calendar_features_are_what_they_are(batch) -> None:
-    found = augmented(batch, SeriesEncoderOptions(scaling=0.5, jitter=0.5), num_calendar=1)
+    found = augmented(batch, SeriesEncoderOptions(resizing=0.5, jitter=0.5), num_calendar=1)
     assert torch.equal(found.x[..., 2], batch.x[..., 2])
     assert not torch.equal(found.x[..., 1], batch.x[..., 1])
 
 
 def test_the_seed_says_what_is_drawn(batch) -> None:
-    options = SeriesEncoderOptions(jitter=0.1, scaling=0.1, warping=0.5, cropping=0.5)
+    options = SeriesEncoderOptions(jitter=0.1, resizing=0.1, warping=0.5, cropping=0.5)
     found = []
     for seed in (1, 1, 2):
         torch.manual_seed(seed)

@@ -22,7 +22,7 @@ def batch_of(panel: Panel) -> SeriesBatch:
 def network_of(panel: Panel, **options) -> SeriesClassifierNetwork:
     torch.manual_seed(0)
     shape = SeriesShape.of(panel.schema, WholeSeries(Part.whole(panel), batch_size=1).channels)
-    plain = {"bidirectional": False, "convolutions": (), "jitter": 0.0, "scaling": 0.0}
+    plain = {"bidirectional": False, "convolutions": (), "jitter": 0.0, "resizing": 0.0, "warping": 0.0}
     defaults = {"hidden_size": 8, "dropout": 0.0, **plain}
     return SeriesClassifierNetwork(SeriesClassifierOptions(**(defaults | options)), shape, 3).double()
 

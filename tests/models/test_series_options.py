@@ -19,7 +19,7 @@ from recur.models import SeriesClassifierOptions, SeriesEncoderOptions, SeriesRe
         ({"dropout": 1}, r"^dropout must be a number from 0 to below 1, not 1\.$"),
         ({"cropping": -0.1}, r"^cropping must be a number from 0 to below 1, not -0\.1\.$"),
         ({"jitter": -1}, r"^jitter must be a number from 0 on, not -1\.$"),
-        ({"scaling": "much"}, r"^scaling must be a number from 0 on, not 'much'\.$"),
+        ({"resizing": "much"}, r"^resizing must be a number from 0 on, not 'much'\.$"),
         ({"warping": float("nan")}, r"^warping must be a number from 0 on, not nan\.$"),
         ({"bidirectional": 1}, r"^bidirectional must be true or false, not 1\.$"),
         ({"time_input": "yes"}, r"^time_input must be true or false, not 'yes'\.$"),

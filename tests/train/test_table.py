@@ -66,6 +66,6 @@ def test_a_folder_holds_tables_if_all_its_files_do(tmp_path: Path) -> None:
 
 def test_language_takes_what_is_no_table() -> None:
     recognises = TASKS["language"].recognises
-    assert recognises(["book.txt", "other"]) == "book.txt is no table"
-    assert recognises(["-"]) == "standard input is no table"
-    assert recognises(["book.txt", "meter.csv"]) == ""
+    assert recognises(["book.txt", "other"], {}) == "book.txt is no table"
+    assert recognises(["-"], {}) == "standard input is no table"
+    assert recognises(["book.txt", "meter.csv"], {}) == ""

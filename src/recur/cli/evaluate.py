@@ -18,8 +18,8 @@ def build_parser() -> CommandParser:
     parser = CommandParser(
         "evaluate",
         "Judge a trained model on the part of its data that was held out for the test, or on DATA. Of a text every "
-        "token counts once, with the state carried all through; forecasts are made from every origin, beside the naive "
-        "rules.",
+        "token counts once, with the state carried all through; forecasts are made from every origin; classes and "
+        "numbers are told of every series; all beside naive rules.",
     )
     parser.add_argument("run", type=str, help="run folder")
     parser.add_argument("data", nargs="*", type=str, help="text or table to judge on instead of the test part")
@@ -47,6 +47,12 @@ def build_parser() -> CommandParser:
         type=int | None,
         default=None,
         help="of series: steps from one origin to the next; 1, or as many as keep the windows at 20,000",
+    )
+    parser.add_argument(
+        "--life-left",
+        type=str | None,
+        default=None,
+        help="of remaining lives: file with the life that was left after the last row of each series of DATA",
     )
     parser.add_argument("--device", type=Device, default="cpu", help="where to compute")
     parser.add_argument("--json", action="store_true", help="print JSON")

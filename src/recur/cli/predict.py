@@ -27,7 +27,8 @@ def build_parser() -> CommandParser:
     """Return the command's parser."""
     parser = CommandParser(
         "predict",
-        "Forecast what comes after the last target of each series in DATA, which is read as the data of the run were.",
+        "Forecast what comes after the last target of each series in DATA, or tell the class or the number of each "
+        "series or step, as the model was trained to. DATA are read as those of the run were.",
     )
     parser.add_argument("run", type=str, help="run folder")
     parser.add_argument("data", type=str, help="a table as the model was trained on, or a folder of them")
@@ -39,7 +40,10 @@ def build_parser() -> CommandParser:
     )
     parser.add_argument("--overwrite", action="store_true", help="replace the file that stands there")
     parser.add_argument(
-        "--horizon", type=int | None, default=None, help="steps to tell; as many as the model was trained for, or fewer"
+        "--horizon",
+        type=int | None,
+        default=None,
+        help="steps to forecast; as many as in training, or fewer",
     )
     parser.add_argument(
         "--levels",
@@ -52,7 +56,16 @@ def build_parser() -> CommandParser:
     parser.add_argument(
         "--uncalibrated", action="store_true", help="quantiles as the network says them, not moved by the calibration"
     )
-    parser.add_argument("--batch-size", type=int, default=256, help="series at once; changes memory, not the forecasts")
+    parser.add_argument(
+        "--only-last", action="store_true", help="of classes and numbers of steps: tell of each series' last step alone"
+    )
+    parser.add_argument(
+        "--coverage",
+        type=float | None,
+        default=None,
+        help="of numbers: share of true ones that the intervals should hold; 0.9 if not given",
+    )
+    parser.add_argument("--batch-size", type=int, default=64, help="series at once; changes memory, not what is told")
     parser.add_argument("--device", type=Device, default="cpu", help="where to compute")
     return parser
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -22,11 +22,13 @@ class Glance:
         task: The last --task, on the command line or else in a configuration file.
         resume: Likewise --resume.
         data: DATA; of a configuration file where the command line has none.
+        given: What the last of each other option says, by its name as a field; likewise of configuration files.
     """
 
     task: str | None
     resume: str | None
     data: tuple[str, ...]
+    given: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def at(cls, arguments: Sequence[str], flags: frozenset[str]) -> Glance:
@@ -38,7 +40,7 @@ class Glance:
 
         Example:
             >>> Glance.at(["--overwrite", "a.txt", "--seed", "3", "--task=language"], frozenset({"--overwrite"}))
-            Glance(task='language', resume=None, data=('a.txt',))
+            Glance(task='language', resume=None, data=('a.txt',), given={'overwrite': '', 'seed': '3'})
         """
         values: dict[str, list[str]] = {"--task": [], "--resume": [], "--config": []}
         data: list[str] = []
@@ -62,7 +64,26 @@ class Glance:
             task=_text(values["--task"][-1] if values["--task"] else from_files.get("task")),
             resume=_text(values["--resume"][-1] if values["--resume"] else from_files.get("resume")),
             data=tuple(data or _names(from_files)),
+            given=_flat(from_files)
+            | {
+                name.removeprefix("--").replace("-", "_"): found[-1]
+                for name, found in values.items()
+                if name not in _OWN and found
+            },
         )
+
+
+_OWN = ("--task", "--resume", "--config")
+"""What is looked for by name."""
+
+
+def _flat(content: dict[str, Any]) -> dict[str, str]:
+    """Return what a configuration file says of options, as the command line would; but for what is false or nothing."""
+    return {
+        str(name): str(value)
+        for name, value in content.items()
+        if value not in (None, False) and name not in ("task", "resume", "data")
+    }
 
 
 def _content(path: str) -> dict[str, Any]:
@@ -89,7 +110,7 @@ def flags_of(options: Iterable[type[Any]]) -> frozenset[str]:
     names: set[str] = set()
     for each in options:
         hints = get_type_hints(each)
-        names |= {field.name for field in fields(each) if hints[field.name] is bool}
+        names |= {one.name for one in fields(each) if hints[one.name] is bool}
     return frozenset("--" + name.replace("_", "-") for name in names)
 
 
@@ -108,11 +129,21 @@ def choose_task(glance: Glance) -> tuple[str, str]:
     first = next(iter(TASKS))
     if not glance.data:
         return first, ""
-    for name, task in TASKS.items():
-        reason = task.recognises(glance.data)
+    # Tasks that have the options come first, yet an option that is none of its task's is no reason to take another.
+    for name in dict.fromkeys([*_with_options(glance.given), *TASKS]):
+        reason = TASKS[name].recognises(glance.data, glance.given)
         if reason:
             return name, reason
     return first, "no other task takes such data"
+
+
+def _with_options(given: Mapping[str, str]) -> list[str]:
+    """Return the tasks that have all the given options which any task has."""
+    options: dict[str, set[str]] = {}
+    for name, task in TASKS.items():
+        options[name] = {one.name for each in task.options.values() for one in fields(each)}
+    known = {option for option in given if any(option in own for own in options.values())}
+    return [name for name, own in options.items() if known <= own]
 
 
 def _task_of_run(path: str) -> str:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from recur.models.distributions import Quantiles as Quantiles
     from recur.models.distributions import StudentT as StudentT
     from recur.models.encoder_choice import choose_encoder as choose_encoder
+    from recur.models.encoder_choice import choose_label_network as choose_label_network
     from recur.models.forecast_network import ForecastNetwork as ForecastNetwork
     from recur.models.forecaster_choice import choose_forecaster as choose_forecaster
     from recur.models.forecaster_options import ForecasterOptions as ForecasterOptions
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from recur.models.series_classifier import SeriesClassifierNetwork as SeriesClassifierNetwork
     from recur.models.series_encoder import SeriesEncoder as SeriesEncoder
     from recur.models.series_encoder import SeriesState as SeriesState
+    from recur.models.series_ensemble import SeriesEnsemble as SeriesEnsemble
     from recur.models.series_options import SeriesClassifierOptions as SeriesClassifierOptions
     from recur.models.series_options import SeriesEncoderOptions as SeriesEncoderOptions
     from recur.models.series_options import SeriesRegressorOptions as SeriesRegressorOptions
@@ -65,6 +67,7 @@ _ORIGINS = {
     "SeriesClassifierOptions": ".series_options",
     "SeriesEncoder": ".series_encoder",
     "SeriesEncoderOptions": ".series_options",
+    "SeriesEnsemble": ".series_ensemble",
     "SeriesRegressorNetwork": ".series_regressor",
     "SeriesRegressorOptions": ".series_options",
     "SeriesShape": ".series_shape",
@@ -72,6 +75,7 @@ _ORIGINS = {
     "StudentT": ".distributions",
     "StudentTHead": ".heads",
     "choose_encoder": ".encoder_choice",
+    "choose_label_network": ".encoder_choice",
     "choose_forecaster": ".forecaster_choice",
     "find_level_shift": ".level_shift",
     "find_season": ".season",
@@ -100,6 +104,7 @@ __all__ = [
     "SeriesClassifierOptions",
     "SeriesEncoder",
     "SeriesEncoderOptions",
+    "SeriesEnsemble",
     "SeriesRegressorNetwork",
     "SeriesRegressorOptions",
     "SeriesShape",
@@ -108,6 +113,7 @@ __all__ = [
     "StudentTHead",
     "choose_encoder",
     "choose_forecaster",
+    "choose_label_network",
     "find_level_shift",
     "find_season",
 ]

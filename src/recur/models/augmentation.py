@@ -31,7 +31,7 @@ def augmented(
 
     Args:
         batch: Of whole series or of windows.
-        options: `jitter`, `scaling`, `warping` and `cropping` are heeded.
+        options: `jitter`, `resizing`, `warping` and `cropping` are heeded.
         num_calendar: How many of the last features are the calendar's, which are neither scaled nor get noise.
         is_end_free: Whether cropping may take steps from the end too.
     """
@@ -39,8 +39,8 @@ def augmented(
         batch = _cropped(batch, options.cropping, is_end_free)
     if options.warping:
         batch = _warped(batch, options.warping)
-    if options.scaling or options.jitter:
-        batch = _disturbed(batch, options.scaling, options.jitter, num_calendar)
+    if options.resizing or options.jitter:
+        batch = _disturbed(batch, options.resizing, options.jitter, num_calendar)
     return batch
 
 
@@ -82,12 +82,12 @@ def _warped(batch: SeriesBatch, most: float) -> SeriesBatch:
     return replace(batch, **{**nearest, "x": mixed})
 
 
-def _disturbed(batch: SeriesBatch, scaling: float, jitter: float, num_calendar: int) -> SeriesBatch:
+def _disturbed(batch: SeriesBatch, resizing: float, jitter: float, num_calendar: int) -> SeriesBatch:
     x = batch.x
     num_values = x.shape[2] - num_calendar
     values = x[..., :num_values]
-    if scaling:
-        values = values * torch.exp(scaling * torch.randn(len(x), 1, num_values, dtype=x.dtype, device=x.device))
+    if resizing:
+        values = values * torch.exp(resizing * torch.randn(len(x), 1, num_values, dtype=x.dtype, device=x.device))
     if jitter:
         values = values + jitter * torch.randn_like(values) * batch.observed[..., :num_values]
     return replace(batch, x=torch.cat([values, x[..., num_values:]], 2))

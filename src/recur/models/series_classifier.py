@@ -48,6 +48,7 @@ class SeriesClassifierNetwork(SeriesLabelNetwork):
         torch.Size([4, 2])
     """
 
+    tells_classes = True
     class_weight: Tensor
 
     def __init__(self, options: SeriesClassifierOptions, shape: SeriesShape, num_classes: int) -> None:
@@ -75,7 +76,7 @@ class SeriesClassifierNetwork(SeriesLabelNetwork):
                 than the network was built for.
         """
         logits, after = self._outputs(batch, state)
-        return self._masked(logits, batch.lengths), after
+        return self.masked(logits, batch.lengths), after
 
     @property
     def is_end_free(self) -> bool:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from recur.models.series_encoder import SeriesEncoder, SeriesState
-from recur.models.series_options import SeriesClassifierOptions, SeriesRegressorOptions
+from recur.models.series_options import SeriesLabelOptions
 from recur.models.series_shape import SeriesShape
 from recur.nn import GatedLayer, Linear
 
@@ -25,11 +25,15 @@ class SeriesLabelNetwork(nn.Module, ABC):
         options: Shape, regularisation and loss.
         shape: Of the batches.
         num_outputs: O, of the linear layer.
+
+    Attributes:
+        per_step: Whether each step is told of.
+        tells_classes: Whether classes are told and not numbers.
     """
 
-    def __init__(
-        self, options: SeriesClassifierOptions | SeriesRegressorOptions, shape: SeriesShape, num_outputs: int
-    ) -> None:
+    tells_classes: ClassVar[bool]
+
+    def __init__(self, options: SeriesLabelOptions, shape: SeriesShape, num_outputs: int) -> None:
         super().__init__()
         self.shape, self.per_step = shape, options.per_step
         self.encoder = SeriesEncoder(options, shape, per_step=options.per_step)
@@ -41,7 +45,7 @@ class SeriesLabelNetwork(nn.Module, ABC):
         outputs: Tensor = self.output(features)
         return (outputs.transpose(0, 1) if self.per_step else outputs), after
 
-    def _masked(self, told: Tensor, lengths: Tensor) -> Tensor:
+    def masked(self, told: Tensor, lengths: Tensor) -> Tensor:
         """Return what is told of steps, (B, T, ...), as zero past each row's end; of series as it is."""
         if not self.per_step:
             return told

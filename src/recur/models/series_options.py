@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, Self, get_args
 
 from recur.errors import OptionError
 from recur.kinds import is_number, is_whole
@@ -62,7 +62,7 @@ class SeriesEncoderOptions:
     jitter: float = 0.0
     """In training: standard deviation of noise added to each number, in units of the scaled numbers."""
 
-    scaling: float = 0.0
+    resizing: float = 0.0
     """In training: each channel of a series is multiplied by exp(s), s normal with this standard deviation."""
 
     warping: float = 0.0
@@ -86,7 +86,7 @@ class SeriesEncoderOptions:
             value = getattr(self, name)
             if not (is_number(value) and 0 <= value < 1):
                 raise OptionError(f"{name} must be a number from 0 to below 1, not {value!r}.")
-        for name in ("jitter", "scaling", "warping"):
+        for name in ("jitter", "resizing", "warping"):
             value = getattr(self, name)
             if not (is_number(value) and 0 <= value < float("inf")):
                 raise OptionError(f"{name} must be a number from 0 on, not {value!r}.")
@@ -106,7 +106,43 @@ class SeriesEncoderOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SeriesClassifierOptions(SeriesEncoderOptions):
+class SeriesLabelOptions(SeriesEncoderOptions):
+    """What classifiers and regressors have in common.
+
+    Raises:
+        OptionError: A value is out of range, or two values do not go together.
+    """
+
+    per_step: bool = False
+    """Tell of each step of a series that is read from its beginning, and not of the series."""
+
+    members: int | None = None
+    """Networks that are trained side by side and whose answers are averaged; None is chosen by `choose_label_network`:
+    several where there is so little to learn from that this takes no long time."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not isinstance(self.per_step, bool):
+            raise OptionError(f"per_step must be true or false, not {self.per_step!r}.")
+        if self.members is not None and not (is_whole(self.members, 1) and self.members <= 1000):
+            raise OptionError(f"members must be a whole number from 1 to 1000, not {self.members!r}.")
+
+    @classmethod
+    def from_json(cls, **options: Any) -> Self:
+        """Return the options that `config.json` holds, where tuples are lists.
+
+        Raises:
+            OptionError: As of the class.
+            TypeError: An option is unknown.
+        """
+        found: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in options.items()
+        }
+        return cls(**found)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeriesClassifierOptions(SeriesLabelOptions):
     """Options of a `SeriesClassifierNetwork`.
 
     What tells classes apart may be anywhere in a series, and there are often few of them to learn from. So it has
@@ -131,11 +167,12 @@ class SeriesClassifierOptions(SeriesEncoderOptions):
     jitter: float = 0.1
     """In training: standard deviation of noise added to each number, in units of the scaled numbers."""
 
-    scaling: float = 0.1
+    resizing: float = 0.1
     """In training: each channel of a series is multiplied by exp(s), s normal with this standard deviation."""
 
-    per_step: bool = False
-    """Tell a class of each step and not of the series."""
+    warping: float = 0.1
+    """In training: parts of a series are stretched and others squeezed in time, each by up to a factor of one plus
+    this; its length stays."""
 
     class_weights: Literal["none", "balanced"] = "none"
     """What an error counts: none, each the same; balanced, in inverse proportion to how frequent its class is."""
@@ -145,7 +182,6 @@ class SeriesClassifierOptions(SeriesEncoderOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_per_step(self.per_step)
         if self.class_weights not in ("none", "balanced"):
             raise OptionError(f"class_weights must be none or balanced, not {self.class_weights!r}.")
         if not (is_number(self.label_smoothing) and 0 <= self.label_smoothing < 1):
@@ -153,7 +189,7 @@ class SeriesClassifierOptions(SeriesEncoderOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SeriesRegressorOptions(SeriesEncoderOptions):
+class SeriesRegressorOptions(SeriesLabelOptions):
     """Options of a `SeriesRegressorNetwork`.
 
     A number often is in the level of the series and in how it has changed up to its last step. So there are neither
@@ -163,19 +199,10 @@ class SeriesRegressorOptions(SeriesEncoderOptions):
         OptionError: A value is out of range, or two values do not go together.
     """
 
-    per_step: bool = False
-    """Tell a number of each step and not of the series."""
-
     loss: Literal["squared", "absolute"] = "squared"
     """What training minimises: squared aims at the mean, absolute at the median."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_per_step(self.per_step)
         if self.loss not in ("squared", "absolute"):
             raise OptionError(f"loss must be squared or absolute, not {self.loss!r}.")
-
-
-def _check_per_step(value: object) -> None:
-    if not isinstance(value, bool):
-        raise OptionError(f"per_step must be true or false, not {value!r}.")

@@ -41,6 +41,7 @@ class SeriesRegressorNetwork(SeriesLabelNetwork):
         (torch.Size([40]), tensor(16.8750))
     """
 
+    tells_classes = False
     centre: Tensor
     scale: Tensor
 
@@ -69,7 +70,7 @@ class SeriesRegressorNetwork(SeriesLabelNetwork):
                 than the network was built for.
         """
         outputs, after = self._outputs(batch, state)
-        return self._masked(outputs.squeeze(-1) * self.scale + self.centre, batch.lengths), after
+        return self.masked(outputs.squeeze(-1) * self.scale + self.centre, batch.lengths), after
 
     @property
     def is_end_free(self) -> bool:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 LOADERS = {
     "language": "recur.tasks.language.trained:load",
     "forecast": "recur.tasks.forecast.trained:TrainedForecaster.load",
+    "classify": "recur.tasks.labels.trained:TrainedClassifier.load",
+    "regress": "recur.tasks.labels.trained:TrainedRegressor.load",
 }
 """What loads the runs of each task, "module:function": (run, *, device) -> what was trained."""
 
@@ -27,7 +29,8 @@ def load(run: str | Path | RunFolder, *, device: str | torch.device = "cpu") -> 
         device: Where the network shall compute.
 
     Returns:
-        By the task of the run: `recur.TrainedLanguageModel` or `recur.TrainedForecaster`.
+        By the task of the run: `recur.TrainedLanguageModel`, `recur.TrainedForecaster`, `recur.TrainedClassifier` or
+        `recur.TrainedRegressor`.
 
     Raises:
         RunError: The folder is missing, damaged, of a newer format, or of a task that this version does not know.

@@ -49,7 +49,9 @@ class SeriesReading:
         """
         if isinstance(data, Panel):
             return data
-        assembly = None if _is_array(data) and self.assembly == Assembly() else self.assembly
+        # The kind of label that a task asks for says nothing of arrays, whose labels have one.
+        is_default = replace(self.assembly, labels="auto") == Assembly()
+        assembly = None if _is_array(data) and is_default else self.assembly
         return read_series(data, self.columns, form=self.form, text=self.text, assembly=assembly)
 
     def again(self, data: Any, schema: Schema, frequency: Frequency | None) -> Panel:
@@ -120,6 +122,10 @@ def fingerprint(panel: Panel) -> str:
             continue
         digest.update(f"{array.dtype} {array.shape}\n".encode())
         digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+    for label in (rows.labels, panel.labels, rows.censored):
+        if label is not None:
+            digest.update(f"{schema.label} {schema.classes} {label.dtype} {label.shape}\n".encode())
+            digest.update(np.ascontiguousarray(label).reshape(-1).view(np.uint8).data)
     return digest.hexdigest()
 
 

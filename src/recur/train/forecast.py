@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +12,6 @@ from rich.console import Console
 
 from recur.data.series import Split, Windows
 from recur.data.series.options import SeriesOptions
-from recur.errors import OptionError
 from recur.models.forecast_network import ForecastNetwork
 from recur.models.forecaster_options import ForecasterOptions
 from recur.run import RunFolder
@@ -29,9 +27,10 @@ from recur.train.loop import run_job
 from recur.train.options import SeriesTrainingOptions
 from recur.train.preparation import device_kind
 from recur.train.series import SeriesJob
+from recur.train.series_preparation import one_source
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    pass
 
 VALIDATION_WINDOWS = 4_000
 """Windows of the validation part that are judged while training; all of them at the end."""
@@ -70,7 +69,7 @@ def train_forecaster(
         Interrupted: Ctrl-C; a checkpoint is saved.
         TypeError: Options are of another kind.
     """
-    source = _one(data)
+    source = one_source(data)
     chosen = (
         given_or_default(series, SeriesOptions),
         given_or_default(model, ForecasterOptions),
@@ -119,20 +118,6 @@ def _job(run: RunFolder, setup: ForecastSetup, split: Split) -> SeriesJob:
         judge=lambda network: _judged(network, valid, items),
         judge_best=lambda display: _judge_best(run, split, device_kind(training), display),
     )
-
-
-def _one(data: Any) -> Any:
-    """Return what is to be read, of a list of one name too.
-
-    Raises:
-        OptionError: There are several names, or none.
-    """
-    if not isinstance(data, list) or not all(isinstance(name, str | os.PathLike) for name in data):
-        return data
-    names: Sequence[Any] = data
-    if len(names) != 1:
-        raise OptionError(f"data: expected one table, or a folder of them, got {len(names)} names.")
-    return names[0]
 
 
 def validation_items(windows: Windows, season: Season) -> NDArray[np.int64]:

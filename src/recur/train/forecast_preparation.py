@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from recur.data.series import Panel, Split, Windows
 from recur.data.series.options import SeriesOptions
@@ -27,6 +26,7 @@ from recur.train import processes, series_choice
 from recur.train.display import Display
 from recur.train.options import SeriesTrainingOptions
 from recur.train.preparation import check_machine, check_place, default_folder, device_kind, write_run
+from recur.train.series_preparation import layers_of, reading_of, say_what_was_read
 from recur.wording import cell_name, enumerated, quantity
 
 LONGEST_HORIZON = 48
@@ -63,7 +63,7 @@ def prepare(
         panel = reading.first(data)
     finally:
         display.stop()
-    _say_what_was_read(panel, display)
+    say_what_was_read(panel, display)
     setup, split, options, reasons = fit_setup(panel, series, options, reading=reading, path=path, seed=training.seed)
     count = processes.count(training.devices)
     num_windows = training_windows(setup, split, batch_size=1).num_windows
@@ -91,24 +91,6 @@ def prepare(
     )
     _describe(setup, split, options, reasons, training, num_windows, run, display)
     return run, split
-
-
-def reading_of(series: SeriesOptions, *, is_in_file: bool) -> SeriesReading:
-    """Return how the data are read.
-
-    Args:
-        series: As the user gave them.
-        is_in_file: Whether they are in a file or a folder, and not in memory.
-    """
-    columns, text = series.columns, series.text()
-    defaults = SeriesOptions()
-    return SeriesReading(
-        form=series.form,
-        # What says nothing is left away, for arrays and .ts files take none of these.
-        columns=None if columns == defaults.columns else columns,
-        text=text if is_in_file and text != defaults.text() else None,
-        assembly=series.assembly(),
-    )
 
 
 def fit_setup(
@@ -228,32 +210,6 @@ def choose_horizon(split: Split, season: Season) -> tuple[int, str]:
     if 2 * wanted > room:
         return max(1, room // 2), f"half of the {quantity(room, 'step')} that a part to judge on has"
     return wanted, why
-
-
-def layers_of(network: nn.Module) -> list[dict[str, Any]]:
-    """Return a row for each module that has weights of its own: name, kind, shapes, number of parameters."""
-    rows = []
-    for name, module in network.named_modules():
-        own = dict(module.named_parameters(recurse=False))
-        if own:
-            rows.append(
-                {
-                    "name": name,
-                    "kind": type(module).__name__,
-                    "weights": {key: list(value.shape) for key, value in own.items()},
-                    "parameters": sum(value.numel() for value in own.values()),
-                    "output": "",
-                }
-            )
-    return rows
-
-
-def _say_what_was_read(panel: Panel, display: Display) -> None:
-    if panel.schema.roles is not None:
-        for line in str(panel.schema.roles).splitlines():
-            display.say(f"column   {line}")
-    for note in panel.notes:
-        display.say(f"note     {note}")
 
 
 def _describe(

@@ -134,10 +134,12 @@ class Job(ABC):
     Attributes:
         run: The run folder, with its `config.json`.
         training: With every value chosen.
+        keeps_newest: Whether the newest weights are saved and not those that validation found best.
     """
 
     run: RunFolder
     training: TrainingOptions
+    keeps_newest: bool = False
 
     @abstractmethod
     def network(self) -> nn.Module:

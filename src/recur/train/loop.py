@@ -164,6 +164,7 @@ def _recorder(job: Job, share: Share, display: Display) -> Recorder:
             sample=share.sample,
             every=training.validate_every,
             patience=training.patience or 0,
+            keeps_newest=job.keeps_newest,
         ),
         checkpoints=checkpoint.Checkpoints(run=run, carried=share.carried),
         display=display,

@@ -269,9 +269,8 @@ class LabelTrainingOptions(SeriesTrainingOptions):
     max_minutes: float | None = None
     """Minutes of training at most; the learning rate's decay fits itself to them. 8 when no other bound is given."""
 
-    max_epochs: int | None = None
-    """Passes over the training part; as many as make some hundred steps, and 40 at least, when no other bound is
-    given."""
+    max_steps: int | None = None
+    """Optimiser steps; 500, or as many as make 40 passes over the training part, when no other bound is given."""
 
     warmup_steps: int = 20
     """Steps over which the learning rate rises to its peak."""
@@ -285,6 +284,10 @@ class LabelTrainingOptions(SeriesTrainingOptions):
     averaging: float = 0.99
     """The weights that are judged and saved are a moving mean of those of all steps, which keeps this share of itself
     at each; 0 for those of the newest step alone."""
+
+    keep: Literal["best", "newest"] | None = field(default=None, metadata={"after": "averaging"})
+    """Which of the (averaged) weights are saved: the best on the validation part, or the newest, where few series are
+    in the validation part; if not given, best where there are 100 series or more."""
 
     patience: int | None = 0
     """Stop after this many validations without a better one; 0 never stops early, for few labels say little."""

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from recur._lazy import function_of
 from recur.data.options import CorpusOptions
+from recur.data.series.label_options import LabelOptions, NumberOptions
 from recur.data.series.options import SeriesOptions
 from recur.data.text import check_found
 from recur.models.forecaster_options import ForecasterOptions
 from recur.models.options import LanguageModelOptions
-from recur.train.options import LanguageTrainingOptions, SeriesTrainingOptions
+from recur.models.series_options import SeriesClassifierOptions, SeriesRegressorOptions
+from recur.train.options import LabelTrainingOptions, LanguageTrainingOptions, SeriesTrainingOptions
 
 if TYPE_CHECKING:
     from recur.run import RunFolder
@@ -35,7 +37,8 @@ class Task:
         data: What DATA is, for the help.
         options: Dataclasses of options by the name of the training function's argument, which is also the title of
             their group in the help; "training" is one of them.
-        recognises: Returns why DATA looks like this task's, such as "book.txt is text"; nothing where it does not.
+        recognises: Returns why DATA looks like this task's, such as "book.txt is text"; nothing where it does not. It
+            takes DATA, and what stands on the command line for each option, by name.
         check: Raises a `DataError` where DATA, or files that the options name, are missing, before torch is loaded;
             takes DATA and the options by argument.
         train: The function that trains: (data, *, out, overwrite, console, and the options) -> RunFolder.
@@ -46,7 +49,7 @@ class Task:
     about: str
     data: str
     options: Mapping[str, type[Any]]
-    recognises: Callable[[Sequence[str]], str]
+    recognises: Callable[[Sequence[str], Mapping[str, str]], str]
     check: Callable[[Sequence[str], Mapping[str, Any]], None]
     train: str
     job: str
@@ -83,7 +86,7 @@ def _suffix(path: Path) -> str:
     return Path(path.name.lower().removesuffix(".gz")).suffix
 
 
-def _why_text(sources: Sequence[str]) -> str:
+def _why_text(sources: Sequence[str], given: Mapping[str, str]) -> str:
     """Return why DATA is text: nothing in it is a table."""
     if any(holds_tables(source) for source in sources):
         return ""
@@ -96,13 +99,42 @@ def _check_texts(sources: Sequence[str], options: Mapping[str, Any]) -> None:
     check_found([source for source in (*sources, corpus.valid, corpus.test) if source is not None])
 
 
-def _why_series(sources: Sequence[str]) -> str:
+def _why_series(sources: Sequence[str], given: Mapping[str, str]) -> str:
     """Return why DATA is series: it is a table."""
     return f"{sources[0]} is a table" if len(sources) == 1 and holds_tables(sources[0]) else ""
 
 
 def _check_tables(sources: Sequence[str], options: Mapping[str, Any]) -> None:
     check_found(list(sources))
+
+
+def _why_classes(sources: Sequence[str], given: Mapping[str, str]) -> str:
+    """Return why DATA are series with classes."""
+    return _why_labels("classes", sources, given)
+
+
+def _why_numbers(sources: Sequence[str], given: Mapping[str, str]) -> str:
+    """Return why DATA are series with numbers to be told, or with an end."""
+    if "remaining_life" in given:
+        return "remaining_life is to be told"
+    return _why_labels("numbers", sources, given)
+
+
+def _why_labels(kind: Literal["classes", "numbers"], sources: Sequence[str], given: Mapping[str, str]) -> str:
+    if len(sources) != 1 or not (holds_tables(sources[0]) or given.get("label")):
+        return ""
+    from recur.data.series.label_glance import glance_at_labels
+
+    seen = glance_at_labels(sources[0], given.get("label"), form=given.get("form", "long"))
+    if seen is None:
+        return "a label is named" if given.get("label") and kind == "classes" else ""
+    return f"{sources[0]} has {seen.reason}" if seen.kind == kind else ""
+
+
+def _check_labels(sources: Sequence[str], options: Mapping[str, Any]) -> None:
+    series: LabelOptions = options["series"]
+    others = (series.test_data, getattr(series, "life_left", None))
+    check_found([source for source in (*sources, *others) if source is not None])
 
 
 TASKS: dict[str, Task] = {
@@ -119,6 +151,34 @@ TASKS: dict[str, Task] = {
         train="recur.train.language:train_language_model",
         job="recur.train.language:open_job",
         handling="recur.cli.handling.language:handling",
+    ),
+    "classify": Task(
+        about="a classifier of series, or of their steps",
+        data="a table with a column of classes, a .ts file, or a folder of NAME_TRAIN.ts and NAME_TEST.ts",
+        options={
+            "series": LabelOptions,
+            "model": SeriesClassifierOptions,
+            "training": LabelTrainingOptions,
+        },
+        recognises=_why_classes,
+        check=_check_labels,
+        train="recur.train.labels:train_classifier",
+        job="recur.train.labels:open_job",
+        handling="recur.cli.handling.labels:classifiers",
+    ),
+    "regress": Task(
+        about="a regressor that tells a number of series or of their steps, such as how long they will go on",
+        data="a table with a column of numbers to tell, or of series that end; a .ts file; or a folder",
+        options={
+            "series": NumberOptions,
+            "model": SeriesRegressorOptions,
+            "training": LabelTrainingOptions,
+        },
+        recognises=_why_numbers,
+        check=_check_labels,
+        train="recur.train.labels:train_regressor",
+        job="recur.train.labels:open_job",
+        handling="recur.cli.handling.labels:regressors",
     ),
     "forecast": Task(
         about="a forecaster of what comes next in the series of a table",

@@ -31,6 +31,7 @@ class Validation(Callback):
         sample: Returns the row of a sample for `metrics.jsonl`, or None.
         every: Steps between validations.
         patience: Validations without a better one before training stops; 0 never stops.
+        keeps_newest: Whether the newest weights are kept, though others may have been better.
     """
 
     run: RunFolder
@@ -39,6 +40,7 @@ class Validation(Callback):
     sample: Callable[[], dict[str, Any] | None]
     every: int
     patience: int
+    keeps_newest: bool = False
     best: float = math.inf
     best_step: int = 0
     without_better: int = 0
@@ -59,10 +61,12 @@ class Validation(Callback):
         is_best = judged.loss < self.best
         if is_best:
             self.best, self.best_step, self.without_better = judged.loss, step, 0
-            self.run.save_weights(task.kept.state_dict())
-            self._first = None
         else:
             self.without_better += 1
+        is_kept = is_best or (self.keeps_newest and math.isfinite(judged.loss))
+        if is_kept:
+            self.run.save_weights(task.kept.state_dict())
+            self._first = None
         common = {"step": step, "epoch": epoch, "elapsed": self.pace.elapsed}
         self.run.append_metrics({"kind": "valid", **common, "loss": judged.loss, **judged.figures, "is_best": is_best})
         sample = self.sample()

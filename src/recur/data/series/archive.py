@@ -31,8 +31,8 @@ _LARGEST = float(np.finfo(np.float32).max)
 
 
 @dataclass
-class _Header:
-    """What the lines above @data say."""
+class ArchiveHeader:
+    """What the lines above @data of a `.ts` file say."""
 
     is_timed: bool = False
     is_univariate: bool | None = None
@@ -108,7 +108,7 @@ def _read_file(path: Path) -> Panel:
     except UnicodeDecodeError as error:
         raise DataError(f"{name}: is not UTF-8 text: byte {error.start} cannot be read; is it a .ts file?") from None
     lines = text.splitlines()
-    header, first = _read_header(name, lines)
+    header, first = read_header(name, lines)
     cases = _Cases(name, header)
     for number, line in enumerate(lines[first:], first + 1):
         stripped = line.strip()
@@ -117,9 +117,9 @@ def _read_file(path: Path) -> Panel:
     return cases.panel()
 
 
-def _read_header(name: str, lines: list[str]) -> tuple[_Header, int]:
+def read_header(name: str, lines: list[str]) -> tuple[ArchiveHeader, int]:
     """Return what the header says, and the index of the line after @data."""
-    header = _Header()
+    header = ArchiveHeader()
     for number, line in enumerate(lines, 1):
         words = line.strip().split()
         if not words or words[0].startswith("#"):
@@ -163,7 +163,7 @@ def _whole(name: str, number: int, key: str, values: list[str]) -> int:
 
 
 class _Cases:
-    def __init__(self, name: str, header: _Header) -> None:
+    def __init__(self, name: str, header: ArchiveHeader) -> None:
         self.name, self.header = name, header
         self.dimensions = 1 if header.is_univariate else header.dimensions
         self.values: list[NDArray[np.float32]] = []

@@ -43,12 +43,13 @@ class Delimited:
     """What is written where a value is missing."""
 
 
-def read_delimited(path: Path, options: Delimited | None = None) -> Table:
+def read_delimited(path: Path, options: Delimited | None = None, *, start: bytes | None = None) -> Table:
     """Return the table in a text file.
 
     Args:
         path: The file; one whose name ends in `.gz` is unpacked.
         options: How to read it.
+        start: Its first lines, unpacked, which are read in place of all; None for all.
 
     Raises:
         DataError: The file is missing, empty, damaged, in another encoding, or its lines differ in their number of
@@ -57,7 +58,8 @@ def read_delimited(path: Path, options: Delimited | None = None) -> Table:
     """
     options = options or Delimited()
     name = str(path)
-    text = _text(path, name, options.encoding)
+    data = b"".join(bytes_of([TextFile.at(path)])) if start is None else start
+    text = _text(data, name, options.encoding)
     head = text[: 1 << 16].decode("utf-8", "ignore").splitlines()[: _SNIFFED_LINES + 1]
     if len(text) > 1 << 16 and len(head) <= _SNIFFED_LINES:
         # The last line was cut by the sniffing, unless it is the only one.
@@ -82,9 +84,8 @@ def read_delimited(path: Path, options: Delimited | None = None) -> Table:
     return Table(frame=frame, sources=(Source(name=name),))
 
 
-def _text(path: Path, name: str, encoding: str) -> bytes:
-    """Return the file as UTF-8 without a byte order mark."""
-    data = b"".join(bytes_of([TextFile.at(path)]))
+def _text(data: bytes, name: str, encoding: str) -> bytes:
+    """Return the text as UTF-8 without a byte order mark."""
     for mark, wide in _MARKS:
         if data.startswith(mark):
             encoding = wide

@@ -36,7 +36,7 @@ def read_labels(
     """
     if kind not in ("auto", "class", "number"):
         raise OptionError(f"labels: expected 'auto', 'class' or 'number', got {kind!r}.")
-    if kind == "number" or (kind == "auto" and _is_quantity(table.frame[column])):
+    if kind == "number" or (kind == "auto" and is_quantity(table.frame[column])):
         return read_numbers(table, column, "label"), None
     found = category_names(table, column) if classes is None else classes
     labels = read_codes(table, column, found).astype(np.int64) - 1
@@ -52,7 +52,8 @@ def read_labels(
     return labels, found
 
 
-def _is_quantity(values: pl.Series) -> bool:
+def is_quantity(values: pl.Series) -> bool:
+    """Return whether labels are numbers and no classes: they have decimals, or very many different values."""
     if not values.dtype.is_numeric():
         return False
     known = values.drop_nulls()

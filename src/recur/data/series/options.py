@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from recur.data.series.columns import Columns
@@ -15,36 +15,25 @@ if TYPE_CHECKING:
     from recur.data.series.partition import Partition
 
 _LISTS = ("series_id", "time", "targets", "known_future", "past_only", "static", "categorical", "ignored")
-_SINGLE = ("weight", "part")
+_SINGLE = ("label", "weight", "censored", "part")
 
 
 @dataclass(frozen=True, kw_only=True)
-class SeriesOptions:
-    """How a table becomes series, and these a training, a validation and a test part.
+class TableOptions:
+    """How a table becomes series, and these a training, a validation and a test part, whatever is told of them.
 
     What columns are for is guessed where nothing is said. Several columns are named with commas between them; an empty
     text says that there is none.
 
     Raises:
         OptionError: A value makes no sense.
-
-    Example:
-        >>> columns = SeriesOptions(targets="load, price", ignored="").columns
-        >>> columns.targets, columns.ignored, columns.time
-        (('load', 'price'), (), None)
     """
-
-    targets: str | None = None
-    """Columns to be forecast, with commas between them; guessed if not given, as are all roles of columns."""
 
     time: str | None = None
     """Column of the time; several may be called year, month, day, hour, minute and second."""
 
     series_id: str | None = None
     """Column that says which series a row belongs to; several together are one name."""
-
-    known_future: str | None = None
-    """Columns that are known of the future too, such as holidays or prices set in advance."""
 
     past_only: str | None = None
     """Columns that help, but are known of the past alone, such as other measurements."""
@@ -92,10 +81,6 @@ class SeriesOptions:
     time_format: str | None = None
     """How times are written, as "%%d.%%m.%%Y %%H:%%M", or s, ms, us or ns for numbers since 1970."""
 
-    split: Literal["time", "series", "column"] | None = None
-    """Parts are cut from the end of each series, are whole series drawn at random, or are named by the column of part;
-    time if not given, column where there is such a column."""
-
     valid: float | str = 0.1
     """What the best weights are chosen by: a share, a number of rows (of series, with split series), or the time at
     which the part begins."""
@@ -103,34 +88,20 @@ class SeriesOptions:
     test: float | str = 0.2
     """What is judged on in the end, likewise."""
 
-    horizon: int | None = None
-    """Steps to tell; chosen for the season of the series if not given."""
-
     scaling: Literal["standard", "robust", "mean_abs", "none"] | None = None
     """How numbers are scaled: by mean and deviation, by median and quartiles, by the mean size, or not at all; standard
     if not given, mean_abs for counts."""
 
-    scale_together: bool = False
-    """All series have one scale, where their size says something."""
-
     calendar: str | None = None
     """Calendar features: some of minute, hour, weekday, monthday and month; those that make sense if not given."""
-
-    def __post_init__(self) -> None:
-        if self.horizon is not None and not is_whole(self.horizon, 1):
-            raise OptionError(f"horizon must be a whole number from 1 on, not {self.horizon!r}.")
-        if self.split not in (None, "column") and self.part:
-            raise OptionError(f"part: says which part a row is of, but split is {self.split}; leave one of them out.")
-        if self.split == "column" and (self.valid, self.test) != (0.1, 0.2):
-            raise OptionError("valid, test: the parts are named by a column; leave them out, or --split column.")
-        # So that what makes no sense is said before any data are read.
-        self.columns.given()
 
     @property
     def columns(self) -> Columns:
         """What is said about the columns."""
-        found: dict[str, Any] = {name: _names(getattr(self, name)) for name in _LISTS}
-        found |= {name: () if getattr(self, name) == "" else getattr(self, name) for name in _SINGLE}
+        found: dict[str, Any] = {name: _names(getattr(self, name)) for name in _LISTS if hasattr(self, name)}
+        for name in _SINGLE:
+            value = getattr(self, name, None)
+            found[name] = () if value == "" else value
         return Columns(**found)
 
     @property
@@ -158,6 +129,46 @@ class SeriesOptions:
             time_format=self.time_format,
         )
 
+
+@dataclass(frozen=True, kw_only=True)
+class SeriesOptions(TableOptions):
+    """How a table becomes series that are to be forecast, and these a training, a validation and a test part.
+
+    What columns are for is guessed where nothing is said. Several columns are named with commas between them; an empty
+    text says that there is none.
+
+    Raises:
+        OptionError: A value makes no sense.
+
+    Example:
+        >>> columns = SeriesOptions(targets="load, price", ignored="").columns
+        >>> columns.targets, columns.ignored, columns.time
+        (('load', 'price'), (), None)
+    """
+
+    targets: str | None = field(default=None, metadata={"after": "series_id"})
+    """Columns to be forecast, with commas between them; guessed if not given, as are all roles of columns."""
+
+    known_future: str | None = field(default=None, metadata={"after": "targets"})
+    """Columns that are known of the future too, such as holidays or prices set in advance."""
+
+    split: Literal["time", "series", "column"] | None = field(default=None, metadata={"after": "time_format"})
+    """Parts are cut from the end of each series, are whole series drawn at random, or are named by the column of part;
+    time if not given, column where there is such a column."""
+
+    horizon: int | None = None
+    """Steps to tell; chosen for the season of the series if not given."""
+
+    scale_together: bool = field(default=False, metadata={"after": "scaling"})
+    """All series have one scale, where their size says something."""
+
+    def __post_init__(self) -> None:
+        if self.horizon is not None and not is_whole(self.horizon, 1):
+            raise OptionError(f"horizon must be a whole number from 1 on, not {self.horizon!r}.")
+        check_split(self.split, self)
+        # So that what makes no sense is said before any data are read.
+        self.columns.given()
+
     def partition(self, *, has_parts: bool, seed: int) -> Partition:
         """Return how the series are cut into parts.
 
@@ -169,6 +180,18 @@ class SeriesOptions:
 
         by = self.split or ("column" if has_parts else "time")
         return Partition(by=by, valid=self.valid, test=self.test, seed=seed)
+
+
+def check_split(split: str | None, options: TableOptions) -> None:
+    """Raise where how the parts are cut goes against what says which rows they have.
+
+    Raises:
+        OptionError: It does.
+    """
+    if split not in (None, "column") and options.part:
+        raise OptionError(f"part: says which part a row is of, but split is {split}; leave one of them out.")
+    if split == "column" and (options.valid, options.test) != (0.1, 0.2):
+        raise OptionError("valid, test: the parts are named by a column; leave them out, or --split column.")
 
 
 def _names(text: str | None) -> tuple[str, ...] | None:

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import narwhals as nw
 import numpy as np
 from numpy.typing import NDArray
 
 from recur.data.series import Panel
-
-Column = NDArray[Any] | list[str]
+from recur.tasks.series_frame import Column, native_frame
 
 
 def forecast_frame(
@@ -44,17 +42,4 @@ def forecast_frame(
         "target": [targets[each] for each in spread(np.arange(len(targets))[None, None]).tolist()],
         **{name: np.ascontiguousarray(spread(array)) for name, array in columns.items()},
     }
-    frame = nw.from_dict(cells, backend=_backend_of(like))
-    if panel.schema.zone is not None and panel.times.dtype.kind == "M":
-        zone = panel.schema.zone
-        time = nw.col("time").dt.replace_time_zone("UTC").dt.convert_time_zone(zone)
-        frame = frame.with_columns(time.alias("time"))
-    return frame.to_native()
-
-
-def _backend_of(like: Any) -> Any:
-    """Return what makes dataframes of the same kind; polars for what is none."""
-    given = nw.from_native(like, pass_through=True)
-    if isinstance(given, nw.DataFrame):
-        return given.implementation
-    return "polars"
+    return native_frame(panel, cells, like)

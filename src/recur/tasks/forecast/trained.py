@@ -22,6 +22,7 @@ from recur.score.quantiles import growing_levels
 from recur.tasks.forecast.calibration import ForecastCalibration, original_scale
 from recur.tasks.forecast.frame import forecast_frame
 from recur.tasks.forecast.setup import ForecastSetup
+from recur.tasks.run_weights import with_weights
 
 CALIBRATION = "calibration.safetensors"
 """File of a run with the margins of its intervals."""
@@ -102,7 +103,7 @@ class TrainedForecaster:
         options = config.get("model")
         if not isinstance(options, dict):
             raise RunError(f"{folder.path / 'config.json'}: damaged: model is no object.")
-        network = _with_weights(folder, lambda: (build or build_network)(options, setup))
+        network = with_weights(folder, lambda: (build or build_network)(options, setup))
         why: dict[str, Any] = {}
         calibration = None
         if folder.has(CALIBRATION):
@@ -323,31 +324,6 @@ def _growing(name: str, levels: Sequence[float]) -> tuple[float, ...]:
         return growing_levels(name, levels)
     except (TypeError, ValueError) as error:
         raise OptionError(str(error)) from None
-
-
-def _with_weights(folder: RunFolder, build: Callable[[], nn.Module]) -> nn.Module:
-    """Return the network of a run with its weights.
-
-    Raises:
-        RunError: Options or weights are damaged, or do not fit each other.
-    """
-    weights = folder.load_weights()
-    try:
-        # Shapes are compared before any memory is taken, as a damaged size may be huge.
-        with torch.device("meta"):
-            wanted = {name: tuple(value.shape) for name, value in build().state_dict().items()}
-        found = {name: tuple(value.shape) for name, value in weights.items()}
-        if wanted != found:
-            name = next(key for key in [*wanted, *found] if wanted.get(key) != found.get(key))
-            raise RunError(
-                f"{folder.path / 'model.safetensors'}: does not fit config.json: {name} is {found.get(name)}, "
-                f"expected {wanted.get(name)}."
-            )
-        network = build()
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise RunError(f"{folder.path / 'config.json'}: damaged: model: {str(error).rstrip('.')}.") from error
-    network.load_state_dict(weights)
-    return network
 
 
 def _check_shape(calibration: ForecastCalibration, setup: ForecastSetup) -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
 
 from recur.data.series import SeriesBatch
 from recur.errors import DataError
-from recur.models.series_classifier import SeriesClassifierNetwork
+from recur.models.series_ensemble import SeriesEnsemble
 from recur.models.series_labels import SeriesLabelNetwork
 
 
@@ -38,9 +38,17 @@ class SeriesOutcomes:
     def __len__(self) -> int:
         return len(self.target)
 
+    def of(self, which: Tensor) -> SeriesOutcomes:
+        """Return some of the answers.
+
+        Args:
+            which: (N,) bool, or the numbers of those, int64.
+        """
+        return SeriesOutcomes(**{one.name: getattr(self, one.name)[which] for one in fields(self)})
+
 
 @torch.no_grad()
-def collect_outcomes(network: SeriesLabelNetwork, batches: Iterable[SeriesBatch]) -> SeriesOutcomes:
+def collect_outcomes(network: SeriesLabelNetwork | SeriesEnsemble, batches: Iterable[SeriesBatch]) -> SeriesOutcomes:
     """Return what a network says of all series, or of all their steps, in the order of the batches.
 
     The network is run as in evaluation, and left as it was.
@@ -66,7 +74,7 @@ def collect_outcomes(network: SeriesLabelNetwork, batches: Iterable[SeriesBatch]
     return SeriesOutcomes(**{name: torch.cat([one[name] for one in found]) for name in found[0]})
 
 
-def _of_batch(network: SeriesLabelNetwork, batch: SeriesBatch) -> dict[str, Tensor]:
+def _of_batch(network: SeriesLabelNetwork | SeriesEnsemble, batch: SeriesBatch) -> dict[str, Tensor]:
     per_step = network.per_step
     # A batch without any label does not say what labels are like.
     if bool(batch.weight.any()):
@@ -80,7 +88,7 @@ def _of_batch(network: SeriesLabelNetwork, batch: SeriesBatch) -> dict[str, Tens
         return (value if value.dim() == is_told.dim() else value[:, None].expand(is_told.shape))[is_told]
 
     target, weight = flat(batch.target), flat(batch.weight).to(output.dtype)
-    if isinstance(network, SeriesClassifierNetwork):
+    if network.tells_classes:
         target = torch.where(weight > 0, target.long(), -1)
     else:
         target = torch.where(weight > 0, target.to(output.dtype), torch.nan)

@@ -1,0 +1,99 @@
+"""A first look at a file: whether its series have labels, and of which kind; without reading all of it."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from recur.data.series.archive import ARCHIVES, read_header
+from recur.data.series.arrays import ARRAYS
+from recur.data.series.columns import Columns
+from recur.data.series.delimited import Delimited, read_delimited
+from recur.data.series.files import SUFFIXES, files_in, kind_of, read_table
+from recur.data.series.forms import columns_of_rows, from_rows
+from recur.data.series.guessing import guess_columns
+from recur.data.series.labels import is_quantity
+from recur.data.series.table import Table
+from recur.errors import DataError, OptionError
+
+_BYTES = 1 << 20
+"""Of a text file that are looked at."""
+
+_ALARMS = ("anomaly", "is_anomaly", "is_outlier", "outlier", "alarm")
+"""Names of columns that mark single steps, which is no reason to take the series for labelled ones."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelGlance:
+    """What a first look found.
+
+    Attributes:
+        kind: What the labels are.
+        reason: Where they are, such as "the column of classes 'label'".
+    """
+
+    kind: Literal["classes", "numbers"]
+    reason: str
+
+
+def glance_at_labels(source: str | Path, column: str | None = None, *, form: str = "long") -> LabelGlance | None:
+    """Return which labels the series in a file or folder have; None where they have none, or cannot be read.
+
+    Whoever reads them says what is wrong with them.
+
+    Args:
+        source: The file or folder.
+        column: The column of the label; None to guess it.
+        form: Of a table, as of `recur.data.series.read_series`.
+    """
+    path = Path(source)
+    try:
+        if path.is_dir():
+            archives = files_in(path, ARCHIVES)
+            path = (archives or files_in(path, SUFFIXES))[0]
+        kind = kind_of(path)
+        if kind in ARCHIVES:
+            return _of_archive(path)
+        if kind in ARRAYS:
+            return None
+        return _of_table(_head(path, kind), column, form)
+    except (DataError, OptionError, OSError, EOFError, zlib.error, IndexError):
+        return None
+
+
+def _of_archive(path: Path) -> LabelGlance | None:
+    header, _ = read_header(str(path), _start(path).decode("utf-8-sig", "ignore").splitlines())
+    if header.classes is not None:
+        return LabelGlance(kind="classes", reason="classes in its header")
+    return LabelGlance(kind="numbers", reason="a number for each series") if header.has_target else None
+
+
+def _of_table(table: Table, column: str | None, form: str) -> LabelGlance | None:
+    columns = Columns(label=column)
+    if form == "rows":
+        table, columns = from_rows(table, columns), columns_of_rows(columns)
+    roles = guess_columns(table, columns)
+    if not roles.label or (column is None and roles.label[0].lower() in _ALARMS):
+        return None
+    name = roles.label[0]
+    is_number = is_quantity(table.frame[name])
+    kind: Literal["classes", "numbers"] = "numbers" if is_number else "classes"
+    return LabelGlance(kind=kind, reason=f"the column of {kind} {name!r}")
+
+
+def _head(path: Path, kind: str) -> Table:
+    """Return the first rows of a table."""
+    if kind in (".parquet", ".pq", ".arrow", ".feather", ".ipc"):
+        return read_table(path)
+    start = _start(path)
+    if len(start) < _BYTES:
+        return read_delimited(path)
+    return read_delimited(path, Delimited(), start=start[: start.rfind(b"\n") + 1])
+
+
+def _start(path: Path) -> bytes:
+    with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as file:
+        return file.read(_BYTES)

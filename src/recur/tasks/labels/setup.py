@@ -1,0 +1,351 @@
+"""All but the network that telling labels needs: which label, how data are read, scaled, cut into parts and batches."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Self, get_args
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from recur.data.series import (
+    LabelWindows,
+    Panel,
+    Part,
+    Scaler,
+    Split,
+    WholeSeries,
+    remaining_life,
+    seen_categories,
+)
+from recur.data.series.batches import SeriesBatches
+from recur.data.series.label_windows import Which
+from recur.data.series.partition import Partition
+from recur.data.series.scaling import Method
+from recur.errors import DataError, OptionError, RunError
+from recur.kinds import is_finite
+from recur.models.series_shape import SeriesShape
+from recur.tasks.series_reading import SeriesReading
+from recur.tasks.series_setup import SeriesSetup, Source, checked_whole
+
+LIFE = "remaining_life"
+"""What the label is called that says how long a series will go on."""
+
+LONGEST = 1_000
+"""Steps of the longest series that is read as a whole to tell of its steps."""
+
+WINDOW = 100
+"""Steps that are read to tell of one of them, of longer series."""
+
+MOST_WINDOWS = 20_000
+"""Of the training part; where there are more, they begin some steps apart, for neighbours say much the same."""
+
+Way = Literal["series", "steps", "windows"]
+"""What has a label and from what it is told: a series; a step, from its series so far; a step, from the last ones."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """What is trained on, chosen by and judged on; the last may be of other data.
+
+    Attributes:
+        train: Of the run's own data.
+        valid: Likewise; may be empty.
+        test: Of these, or of the run's test data; may be empty.
+    """
+
+    train: Part
+    valid: Part
+    test: Part
+
+
+@dataclass(frozen=True, kw_only=True)
+class Life:
+    """The label is how long a series will go on, see `recur.data.series.remaining_life`.
+
+    Attributes:
+        cap: Longest life that is told, or None.
+        left_path: File with the life that was left after the last row of each series of the test data, or None.
+    """
+
+    cap: float | None = None
+    left_path: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LabelSetup(SeriesSetup):
+    """How a run's data become what its network reads: saved with it, it does the same with other data.
+
+    The attributes that it does not name are those of `SeriesSetup`.
+
+    Attributes:
+        label: What is told.
+        way: What has a label, and from what it is told.
+        window: Steps that are read, where `way` is "windows"; else 0.
+        life: Where the label is remaining life.
+        counts: How much the labels of each class count together in the training part, (K,); empty for numbers.
+        test_source: Where the test data lie, if they are apart.
+
+    Example:
+        >>> from recur.data.series import panel_of_array
+        >>> panel = panel_of_array([[[0.0], [1.0]], [[1.0], [0.0]]] * 10, ["up", "down"] * 10)
+        >>> setup, parts = LabelSetup.fit(panel, partition=Partition(by="label", valid=1, test=2))
+        >>> setup.way, setup.schema.classes, setup.counts, len(parts.test.series)
+        ('series', ('down', 'up'), (7.0, 7.0), 4)
+    """
+
+    label: str
+    way: Way
+    window: int = 0
+    life: Life | None = None
+    counts: tuple[float, ...] = ()
+    test_source: Source | None = None
+
+    @classmethod
+    def fit(
+        cls,
+        panel: Panel,
+        *,
+        test: Panel | None = None,
+        test_path: str | None = None,
+        partition: Partition | None = None,
+        per_step: bool = False,
+        window: int | None = None,
+        life: Life | None = None,
+        scaling: Method = "standard",
+        per_series: bool = False,
+        calendar: tuple[str, ...] = (),
+        reading: SeriesReading | None = None,
+        path: str | None = None,
+    ) -> tuple[Self, Parts]:
+        """Return the setup for a panel, and its parts; everything is fitted on the training part alone.
+
+        Args:
+            panel: The series, with labels unless `life` is to be told.
+            test: Series to judge on, read under the schema of `panel`; None for a part of that.
+            test_path: The file or folder that they were read from.
+            partition: How the panel is cut; of a part that is given a share is taken to choose by, where none is named.
+            per_step: Each series is read from its beginning, however long.
+            window: Steps that are read to tell of one of them; None where that is left open.
+            life: Where the label is remaining life.
+            scaling: The scaler's method.
+            per_series: As of `Scaler`.
+            calendar: As of `WholeSeries`.
+            reading: How the panel was read.
+            path: The file or folder that it was read from.
+
+        Raises:
+            OptionError: An option goes against the data.
+            DataError: There are no labels, or too few series.
+        """
+        partition = partition or Partition(by="series")
+        reading = reading or SeriesReading()
+        source, test_source = Source.of(panel, path), None if test is None else Source.of(test, test_path)
+        schema = panel.schema
+        told = panel if life is None else remaining_life(panel, cap=life.cap, label=LIFE)
+        if told.labels is None and told.rows.labels is None:
+            raise DataError("no column was recognised as the label; name it with label.")
+        way = _way(told, partition, per_step=per_step, window=window)
+        split = _cut(partition, told)
+        seen = seen_categories(split.train)
+        recoded = told.recoded(seen)
+        split = _cut(partition, recoded)
+        scaler = Scaler.fit(split.train, scaling, per_series=per_series)
+        setup = cls(
+            schema=panel.recoded(seen).schema,
+            scaler=scaler,
+            calendar=calendar,
+            frequency=panel.frequency,
+            reading=reading,
+            partition=partition,
+            source=source,
+            label=str(told.schema.label),
+            way=way,
+            window=min(window or WINDOW, int(told.lengths.max())) if way == "windows" else 0,
+            life=life,
+            counts=_counts(split.train) if schema.classes is not None and life is None else (),
+            test_source=test_source,
+        )
+        return setup, setup._with_test(split, test)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The classes that are told; none where numbers are."""
+        return () if self.life is not None else self.schema.classes or ()
+
+    @property
+    def shape(self) -> SeriesShape:
+        """What a network has to be built for to read the batches."""
+        return SeriesShape.of(self.schema, self.channels)
+
+    # --- data ---
+
+    def labelled(self, panel: Panel, *, at_end: ArrayLike | Mapping[str, float] = 0.0) -> Panel:
+        """Return a panel as `read` returns it with what is to be told, where rows say it: their remaining life.
+
+        Args:
+            panel: The series.
+            at_end: As of `recur.data.series.remaining_life`.
+        """
+        if self.life is None:
+            return panel
+        return remaining_life(panel, cap=self.life.cap, at_end=at_end, label=LIFE)
+
+    def own_parts(self) -> Parts:
+        """Return the parts of the run's own data, read again.
+
+        Raises:
+            RunError: They were not in a file, or have changed since.
+            DataError: They cannot be read any more.
+        """
+        return self.parts(self.own_panel(), None if self.test_source is None else self._own_test())
+
+    def parts(self, panel: Panel, test: Panel | None = None) -> Parts:
+        """Return the parts of the run's own data, as they were first read, and of its test data if they are apart."""
+        return self._with_test(_cut(self.partition, self.labelled(panel).recoded(self.schema.categories)), test)
+
+    def _own_test(self) -> Panel:
+        source = self.test_source
+        assert source is not None
+        if source.path is None:
+            raise RunError("the run's test data were not in a file, so they cannot be read again; give the data.")
+        panel = self.read(source.path)
+        source.check(panel)
+        return panel
+
+    def _with_test(self, split: Split, test: Panel | None) -> Parts:
+        if test is None:
+            return Parts(train=split.train, valid=split.valid, test=split.test)
+        left: ArrayLike = 0.0
+        if self.life is not None and self.life.left_path is not None:
+            left = read_lives(self.life.left_path, len(test))
+        return Parts(train=split.train, valid=split.valid, test=Part.whole(self.labelled(test, at_end=left), "test"))
+
+    def batches(
+        self, part: Part, *, batch_size: int, seed: int | None = None, which: Which = "labelled", stride: int = 1
+    ) -> SeriesBatches:
+        """Return the batches of a part.
+
+        Args:
+            part: Of a panel as `read` or `parts` returns it.
+            batch_size: Series or windows a batch has.
+            seed: Of their order.
+            which: Where windows end, as of `LabelWindows`; whole series are read whole in any case.
+            stride: Of windows.
+        """
+        if self.way == "windows":
+            return LabelWindows(
+                part,
+                history=self.window,
+                batch_size=batch_size,
+                which=which,
+                scaler=self.scaler,
+                stride=stride,
+                calendar=self.calendar,
+                seed=seed,
+            )
+        return WholeSeries(part, batch_size=batch_size, scaler=self.scaler, calendar=self.calendar, seed=seed)
+
+    def training_batches(self, part: Part, *, batch_size: int, seed: int | None = None) -> SeriesBatches:
+        """Return what is trained on: of very many windows those some steps apart."""
+        found = self.batches(part, batch_size=batch_size, seed=seed)
+        stride = -(-found.num_items // MOST_WINDOWS) if self.way == "windows" else 1
+        return found if stride == 1 else self.batches(part, batch_size=batch_size, seed=seed, stride=stride)
+
+    # --- files ---
+
+    def _own_entries(self) -> dict[str, Any]:
+        life, source = self.life, self.test_source
+        return {
+            "label": self.label,
+            "way": self.way,
+            "window": self.window,
+            "life": None if life is None else {"cap": life.cap, "left_path": life.left_path},
+            "counts": list(self.counts),
+            "test_source": None if source is None else {"path": source.path, "fingerprint": source.fingerprint},
+        }
+
+    @classmethod
+    def _of_entries(cls, content: Mapping[str, Any]) -> dict[str, Any]:
+        life, source, way = content["life"], content["test_source"], content["way"]
+        window = checked_whole("window", content["window"])
+        if way not in get_args(Way) or (way == "windows") != (window > 0):
+            raise ValueError(f"way is {way!r} and window {window}, which do not go together")
+        counts = tuple(content["counts"])
+        if not all(is_finite(count) and count >= 0 for count in counts):
+            raise ValueError("counts must be numbers from 0 on")
+        return {
+            "label": str(content["label"]),
+            "way": way,
+            "window": window,
+            "life": None if life is None else Life(**life),
+            "counts": counts,
+            "test_source": None if source is None else Source(**source),
+        }
+
+
+def read_lives(path: str | Path, num_series: int) -> list[float]:
+    """Return the numbers of a file, one a line: the life that was left after the last row of each series.
+
+    Args:
+        path: The file.
+        num_series: How many there must be.
+
+    Raises:
+        DataError: The file is missing, or holds something else.
+    """
+    try:
+        lines = Path(path).read_text(encoding="utf-8").split()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: cannot be read ({error}); give a file with a number a line.") from None
+    found = []
+    for number, line in enumerate(lines, 1):
+        try:
+            found.append(float(line))
+        except ValueError:
+            raise DataError(f"{path}: entry {number}, {line[:40]!r}, is no number; give a number a line.") from None
+    if len(found) != num_series:
+        raise DataError(f"{path}: has {len(found)} numbers, but there are {num_series} series; give one for each.")
+    return found
+
+
+def _way(panel: Panel, partition: Partition, *, per_step: bool, window: int | None) -> Way:
+    """Return what has a label, and from what it is told."""
+    if panel.rows.labels is None:
+        for name, value in (("per_step", per_step), ("window", window)):
+            if value:
+                raise OptionError(f"{name}: is of labels of steps, but {panel.schema.label!r} belongs to whole series.")
+        return "series"
+    if per_step and window is not None:
+        raise OptionError("per_step: reads each series from its beginning, window the last steps; leave one out.")
+    is_long = int(panel.lengths.max(initial=0)) > LONGEST
+    return "windows" if window or (not per_step and (is_long or partition.by == "time")) else "steps"
+
+
+def _cut(partition: Partition, panel: Panel) -> Split:
+    """Return the parts of a panel; a part that is given gives some of its series to choose by, where none is named."""
+    split = partition.of(panel)
+    if partition.by == "column" and not len(split.valid) and partition.valid:
+        share = partition.valid
+        if isinstance(share, str):
+            raise OptionError(f"valid: {share!r} is a time, but the parts are given; give a share or a number.")
+        return split.with_valid(int(share) if share >= 1 else share, seed=partition.seed)
+    return split
+
+
+def _counts(part: Part) -> tuple[float, ...]:
+    """Return how much the labels of each class count together in a part, (K,)."""
+    panel = part.panel
+    rows = part.has_row
+    if panel.rows.labels is not None:
+        labels = panel.rows.labels[rows]
+        weight = np.ones(len(labels)) if panel.rows.weight is None else panel.rows.weight[rows]
+    else:
+        assert panel.labels is not None
+        labels, begin = panel.labels[part.series], part.start[part.series]
+        weight = np.ones(len(labels)) if panel.rows.weight is None else panel.rows.weight[begin]
+    is_known = labels >= 0
+    found = np.bincount(labels[is_known], weight[is_known], minlength=len(panel.schema.classes or ()))
+    return tuple(found.tolist())

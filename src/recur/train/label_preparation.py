@@ -1,0 +1,201 @@
+"""What comes before training a classifier or regressor: reading the series, choosing what was left open, the folder."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from recur.data.series import Panel
+from recur.data.series.label_options import LabelOptions, NumberOptions
+from recur.data.series.partition import Partition
+from recur.errors import DataError
+from recur.models.encoder_choice import choose_label_network
+from recur.models.series_options import SeriesLabelOptions
+from recur.run import RunFolder
+from recur.tasks.labels.setup import LabelSetup, Life, Parts
+from recur.tasks.labels.trained import build_network
+from recur.train import label_choice, processes
+from recur.train.display import Display
+from recur.train.options import LabelTrainingOptions
+from recur.train.preparation import check_machine, check_place, default_folder, device_kind, write_run
+from recur.train.series_preparation import layers_of, reading_of, say_what_was_read
+from recur.wording import cell_name, enumerated, quantity
+
+ENOUGH_SERIES = 100
+"""Of the validation part; where it has fewer, the newest weights are as good a choice as what it says is best."""
+
+_FEW_SERIES = 5
+"""Where there are fewer, and steps have labels, each series is cut in time."""
+
+_LEAST_OF_CLASS = 3
+"""Series that a class needs for one of it to be in each part."""
+
+
+def prepare(
+    task: str,
+    data: Any,
+    test: Any,
+    out: Path | None,
+    series: LabelOptions,
+    options: SeriesLabelOptions,
+    training: LabelTrainingOptions,
+    overwrite: bool,
+    display: Display,
+) -> tuple[RunFolder, Parts]:
+    """Read the series, choose what was left open, and return a new run folder and the parts; otherwise as of training.
+
+    An old run is deleted only when nothing is left that the data or the options could spoil.
+    """
+    path, test_path = (str(one) if isinstance(one, str | os.PathLike) else None for one in (data, test))
+    out = default_folder(["series" if path is None else path], overwrite) if out is None else out
+    check_place(out, [path, test_path], what="series", overwrite=overwrite)
+    check_machine(training)
+    device = device_kind(training)
+    display.start("reading the series")
+    try:
+        reading = reading_of(series, is_in_file=path is not None)
+        life = _life(series)
+        if life is None:
+            assembly = replace(reading.assembly, labels="class" if task == "classify" else "number")
+            reading = replace(reading, assembly=assembly)
+        panel = reading.first(data)
+        check_label(task, panel, life)
+        given = None if test is None else reading.again(test, panel.schema, panel.frequency)
+    finally:
+        display.stop()
+    say_what_was_read(panel, display)
+    setup, parts = LabelSetup.fit(
+        panel,
+        test=given,
+        test_path=test_path,
+        partition=_partition(panel, series, life, seed=training.seed),
+        per_step=options.per_step,
+        window=series.window,
+        life=life,
+        scaling=series.scaling or "standard",
+        per_series=series.scale_apart,
+        calendar=series.features or (),
+        reading=reading,
+        path=path,
+    )
+    count = processes.count(training.devices)
+    options, reasons = choose_label_network(
+        replace(options, per_step=setup.way == "steps"),
+        is_irregular=panel.frequency is None,
+        num_steps=len(parts.train),
+    )
+    num_items = setup.training_batches(parts.train, batch_size=1).num_items
+    chosen = label_choice.choose(replace(training, devices=count), num_items=num_items, way=setup.way)
+    if chosen.keep is None:
+        chosen = replace(chosen, keep="best" if len(parts.valid.series) >= ENOUGH_SERIES else "newest")
+    training = replace(chosen, devices=training.devices)
+    assert training.batch_size is not None
+    # Before a folder is made.
+    setup.training_batches(parts.train, batch_size=training.batch_size).shared(0, count)
+    torch.manual_seed(training.seed)
+    network = build_network(options, setup)
+    run = write_run(
+        out,
+        overwrite=overwrite,
+        config={
+            "task": task,
+            "data": asdict(series),
+            "model": asdict(options),
+            "training": asdict(training),
+        },
+        schema=setup.to_json(),
+        tensors=setup.tensors(),
+        layers=layers_of(network),
+        device=device,
+        backends=network.to(device).explain(training.batch_size, setup.window or int(panel.lengths.max())),
+    )
+    _describe(setup, parts, options, reasons, training, num_items, run, display)
+    return run, parts
+
+
+def check_label(task: str, panel: Panel, life: Life | None) -> None:
+    """Raise unless the series have the label that a task tells.
+
+    Raises:
+        DataError: They have none, or of the other kind.
+    """
+    if life is not None:
+        return
+    if panel.labels is None and panel.rows.labels is None:
+        also = "" if task == "classify" else ", or tell how long each series will go on with remaining_life"
+        raise DataError(f"no column was recognised as the label; name it with label{also}.")
+    classes = panel.schema.classes
+    if task == "regress" and classes is not None:
+        raise DataError(f"the label {panel.schema.label!r} is one of {len(classes)} classes; take the task classify.")
+    if task == "classify":
+        if classes is None:
+            raise DataError(f"the label {panel.schema.label!r} is a number; take the task regress.")
+        if len(classes) < 2:
+            has = f"is always {classes[0]!r}" if classes else "is missing everywhere"
+            raise DataError(f"the label {panel.schema.label!r} {has}, so there is nothing to tell apart.")
+
+
+def _life(series: LabelOptions) -> Life | None:
+    if not isinstance(series, NumberOptions) or not series.remaining_life:
+        return None
+    left = None if series.life_left is None else str(Path(series.life_left).resolve())
+    return Life(cap=series.life_cap, left_path=left)
+
+
+def _partition(panel: Panel, series: LabelOptions, life: Life | None, *, seed: int) -> Partition:
+    labels = panel.labels
+    has_classes = False
+    if labels is not None and panel.schema.classes is not None:
+        counts = np.bincount(labels[labels >= 0])
+        has_classes = bool((counts[counts > 0] >= _LEAST_OF_CLASS).all()) and not bool((labels < 0).any())
+    is_few = len(panel) < _FEW_SERIES and life is None and panel.rows.labels is not None
+    has_parts = panel.rows.part is not None
+    found = series.partition(has_parts=has_parts, has_classes=has_classes, seed=seed)
+    if series.split is None and not has_parts and is_few:
+        return replace(found, by="time")
+    return found
+
+
+def _describe(
+    setup: LabelSetup,
+    parts: Parts,
+    options: SeriesLabelOptions,
+    reasons: dict[str, str],
+    training: LabelTrainingOptions,
+    num_items: int,
+    run: RunFolder,
+    display: Display,
+) -> None:
+    panel = parts.train.panel
+    step = "no common step" if setup.frequency is None else f"a step of {setup.frequency}"
+    cut = {"label": "drawn from each class alike", "series": "drawn at random", "time": "cut in time"}
+    how = cut.get(setup.partition.by, "as the data say")
+    display.say(
+        f"series   {len(panel):,} with {step}: {len(parts.train.series):,} to train on, {len(parts.valid.series):,} to "
+        f"choose by, {len(parts.test.series):,} to test; {how}"
+    )
+    what = f"one of {len(setup.classes)} classes" if setup.classes else "a number"
+    of = {
+        "series": "of each series",
+        "steps": "of each step, from its series so far",
+        "windows": f"of each step, from the last {setup.window}",
+    }[setup.way]
+    classes = [*setup.classes[:8], *(["others"] if len(setup.classes) > 8 else [])]
+    windows = f"; {quantity(num_items, 'window')} to train on" if setup.way == "windows" else ""
+    display.say(f"label    {setup.label}, {what} {of}{': ' if classes else ''}{enumerated(classes)}{windows}")
+    members = "" if options.members == 1 else f"{options.members} times "
+    parameters = run.read_json("model.json")["parameters"]
+    why = f" ({reasons['members']})" if "members" in reasons else ""
+    display.say(
+        f"model    {members}{cell_name(str(options.cell))} {options.num_layers} x {options.hidden_size}, "
+        f"{parameters:,} parameters{why}"
+    )
+    display.say(
+        f"training {training.batch_size:,} {'windows' if setup.way == 'windows' else 'series'} a step, learning rate "
+        f"{training.learning_rate:.2g}, at most {' or '.join(training.bounds)}"
+    )
