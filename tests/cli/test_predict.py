@@ -182,7 +182,7 @@ def test_evaluate_other_data(recur: Any, tmp_path: Path) -> None:
         (("--window", "9"), 2, "window is of language runs, and this is one of task forecast; leave --window out."),
         (("--encoding", "utf-8"), 2, "encoding is of language runs, and this is one of task forecast; leave --enc"),
         (("--stride", "0"), 2, "stride must be a whole number from 1 on, not 0."),
-        (("meters.csv", "meters.csv"), 2, "data: expected one table, or a folder of them, got 2 names."),
+        (("meters.csv", "meters.csv"), 2, "data: expected one table, or a folder of them, got 2 names; put"),
         (("meters.csv", "--part", "test"), 2, "part is of the run's own data; leave --part or DATA out."),
     ],
 )

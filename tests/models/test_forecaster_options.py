@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 
@@ -38,6 +39,12 @@ def shape(horizon: int) -> SeriesShape:
         ({"level": 1.0}, r"^level must be true or false, not 1\.0\.$"),
         ({"level": False, "normalize": "series"}, r"^level is false, but with normalize series the value as it was"),
         ({"segment": 4, "kind": "autoregressive"}, r"^segment is 4, but only kind segments has segments, not autoreg"),
+        ({"num_components": 5, "head": "gaussian"}, r"^num_components is 5, but head is gaussian, which has none; "),
+        ({"num_paths": 5, "kind": "segments"}, r"^num_paths is 5, but kind is segments, which has none; leave it out"),
+        (
+            {"levels": (0.1, 0.9), "head": "gaussian", "kind": "segments"},
+            r"^levels are given, but neither head gaussian nor kind segments has any; leave them out, or take head q",
+        ),
         ({"head": "point", "loss": "nll"}, r"^loss is nll, but a point has no likelihood; take squared or crps\.$"),
         (
             {"head": "negative-binomial", "loss": "pinball"},
@@ -52,6 +59,21 @@ def shape(horizon: int) -> SeriesShape:
 def test_bad_values_are_named(values: dict[str, object], message: str) -> None:
     with pytest.raises(OptionError, match=message):
         ForecasterOptions(**values)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("values", "horizon", "message"),
+    [
+        ({"num_components": 5}, 3, r"^num_components is 5, but head is gaussian"),
+        ({"levels": (0.1, 0.9)}, 3, r"^levels are given, but neither head gaussian nor kind encoder-decoder"),
+        ({"num_paths": 9, "kind": "autoregressive"}, 1, r"^num_paths is 9, but a horizon of 1 is told without paths; "),
+    ],
+)
+def test_what_would_be_ignored_is_refused_when_the_rest_is_chosen(
+    values: dict[str, Any], horizon: int, message: str
+) -> None:
+    with pytest.raises(OptionError, match=message):
+        choose_forecaster(ForecasterOptions(**values), shape(horizon), num_values=100, longest=50)
 
 
 def test_what_is_given_stays_and_the_rest_is_chosen_with_reasons() -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 import torch
 from torch import Tensor, nn
 
 from recur.data.series import Panel, Part, SeriesBatch, Windows
+from recur.models.forecast_network import ForecastNetwork
+from recur.models.forecaster_options import ForecasterOptions
+from recur.models.series_classifier import SeriesClassifierNetwork
+from recur.models.series_options import SeriesClassifierOptions
+from recur.models.series_shape import SeriesShape
 from recur.tasks.series_task import SeriesTask
 
 
@@ -53,12 +56,26 @@ def test_a_loss_that_is_not_finite_has_no_finite_gradient(
     assert not any(bool(torch.isfinite(parameter.grad).any()) for parameter in task.parameters())
 
 
-def test_the_head_is_the_output_layer() -> None:
-    network = Mean()
-    assert list(SeriesTask(network, learning_rate=0.1).unbounded()) == list(network.head.parameters())
-    without: Any = Mean()
-    del without.head
-    assert list(SeriesTask(without, learning_rate=0.1).unbounded()) == []
+def test_the_output_layer_is_not_bounded() -> None:
+    shape = SeriesShape(num_features=1, num_targets=1, horizon=2)
+    for kind in ("encoder-decoder", "autoregressive"):
+        options = ForecasterOptions(kind=kind, history=4, hidden_size=3, head="gaussian", normalize="last", level=False)
+        forecaster = ForecastNetwork(options, shape)
+        told = {name for name, value in forecaster.named_parameters() if is_among(value, unbounded(forecaster))}
+        layers = ("gate", "head.projection")
+        assert told == {f"body.output.{layer}.{part}" for layer in layers for part in ("weight", "bias")}
+    classifier = SeriesClassifierNetwork(SeriesClassifierOptions(hidden_size=3), SeriesShape(num_features=1), 2)
+    told = {name for name, value in classifier.named_parameters() if is_among(value, unbounded(classifier))}
+    assert told == {"output.weight", "output.bias"}
+    assert unbounded(Mean()) == []
+
+
+def unbounded(network: nn.Module) -> list[nn.Parameter]:
+    return list(SeriesTask(network, learning_rate=0.1).unbounded())
+
+
+def is_among(parameter: nn.Parameter, parameters: list[nn.Parameter]) -> bool:
+    return any(parameter is one for one in parameters)
 
 
 def test_a_network_that_does_not_say_its_loss_is_refused() -> None:

@@ -100,6 +100,22 @@ def test_what_is_learned_beats_the_rules(tmp_path: Path) -> None:
     assert found["verdict"]["is_better"]
 
 
+def test_what_depends_on_the_distance_of_the_steps_is_learned(tmp_path: Path) -> None:
+    times = np.cumsum(np.random.default_rng(0).exponential(1.0, 1500))
+    run = train_forecaster(
+        {"t": times, "y": np.sin(times / 2)},
+        out=tmp_path / "run",
+        series=SeriesOptions(horizon=1),
+        model=ForecasterOptions(hidden_size=16, history=16),
+        training=SeriesTrainingOptions(max_steps=250, learning_rate=0.01),
+        console=QUIET,
+    )
+    assert run.read_json("schema.json")["time_unit"] == pytest.approx(np.log(2), abs=0.1)
+    figures = run.read_json("forecast_evaluation.json")["figures"]
+    # Who does not know how long a step is cannot tell where in the wave it ends: so blinded it has 0.85 of their error.
+    assert figures["model"]["mae"] < 0.5 * min(own["mae"] for name, own in figures.items() if name != "model")
+
+
 def test_interrupted_and_resumed_is_as_if_it_was_not(csv: Path, tmp_path: Path, signals_at: Any) -> None:
     whole = trained(csv, tmp_path / "whole")
     signals_at(7, signal.SIGINT, task=SeriesTask)
@@ -138,16 +154,35 @@ def test_what_is_printed(csv: Path, tmp_path: Path) -> None:
     assert lines[3].startswith("windows  tells 20 steps (half of the 40 steps that a part to judge on has), reads ")
 
 
+def test_series_that_are_too_short_are_named(tmp_path: Path) -> None:
+    shown = io.StringIO()
+    values = np.random.default_rng(0).normal(size=(700, 1))
+    train_forecaster(
+        Panel.of_rows(["long", "longer", "brief"], [320, 360, 20], values),
+        out=tmp_path / "run",
+        series=SeriesOptions(horizon=12),
+        training=SeriesTrainingOptions(max_steps=1),
+        console=Console(file=shown, width=300),
+    )
+    (note,) = [line for line in shown.getvalue().splitlines() if line.startswith("note")]
+    assert note.startswith("note     nothing is learned from series brief: each window needs 48 steps to read and 12 ")
+
+
 def test_counts_are_not_centred(tmp_path: Path) -> None:
-    counts = np.random.default_rng(0).poisson(5, 200)
+    counts = np.random.default_rng(0).poisson(1, 200)
     run = train_forecaster(
         pl.DataFrame({"day": np.datetime64("2024-01-01") + np.arange(200), "sold": counts}),
         out=tmp_path / "run",
-        model=ForecasterOptions(head="negative-binomial", hidden_size=4),
+        series=SeriesOptions(horizon=3),
+        model=ForecasterOptions(head="negative-binomial", kind="autoregressive", hidden_size=4, num_paths=20),
         training=SeriesTrainingOptions(max_steps=2, no_report=True),
         console=QUIET,
     )
     assert run.read_json("schema.json")["scaler"]["method"] == "mean_abs"
+    # Of several steps an autoregressive network tells quantiles of counts, which margins must not bring below 0.
+    told = recur.load(run).predict({"day": np.datetime64("2024-01-01") + np.arange(99), "sold": counts[:99]})
+    assert run.read_json("schema.json")["non_negative"] == [True]
+    assert told["q0.1"].min() >= 0
 
 
 @pytest.mark.parametrize(
@@ -223,8 +258,24 @@ def test_a_run_of_another_task_is_not_loaded(csv: Path, tmp_path: Path) -> None:
         recur.load(run.path)
 
 
+@pytest.mark.parametrize(
+    ("data", "options", "message"),
+    [
+        ({"t": [1, 2], "y": [3, 4]}, {"separator": ";"}, r"^separator, decimal_comma, encoding: say how a text file"),
+        (Panel.of_rows(["a"], [9], np.ones((9, 1))), {"targets": "y"}, r"^the roles of columns: say how data are re"),
+        (Panel.of_rows(["a"], [9], np.ones((9, 1))), {"gaps": "keep"}, r"^duplicates, frequency, gaps, zone and time"),
+        (Panel.of_rows(["a"], [9], np.ones((9, 1))), {"form": "wide"}, r"^form: say how data are read, but a Panel"),
+    ],
+)
+def test_options_of_reading_that_would_be_ignored(
+    data: Any, options: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(OptionError, match=message):
+        train_forecaster(data, out=tmp_path / "run", series=SeriesOptions(**options), console=QUIET)
+
+
 def test_several_tables_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(OptionError, match=r"^data: expected one table, or a folder of them, got 2 names\.$"):
+    with pytest.raises(OptionError, match=r"^data: expected one table, or a folder of them, got 2 names; put"):
         train_forecaster(["a.csv", "b.csv"], out=tmp_path / "run", console=QUIET)
 
 

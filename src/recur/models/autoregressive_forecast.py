@@ -64,11 +64,8 @@ class AutoregressiveForecast(nn.Module):
             generator = torch.Generator(batch.x.device)
 
             def alike(forecast: Distribution, step: int) -> Tensor:
-                values = []
-                for row in range(len(batch.x)):
-                    generator.manual_seed(step)
-                    values.append(drawn(forecast[:, row], unit[row], generator))
-                return torch.stack(values, 1)
+                generator.manual_seed(step)
+                return drawn(forecast, unit, generator, alike=1)
 
             paths = self._paths(batch, timeline, known, after, reached, self.options.num_paths, alike)
             return _quantiles(paths, self.options.levels), reached

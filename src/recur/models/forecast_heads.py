@@ -139,7 +139,12 @@ def history_weights(batch: SeriesBatch, shape: SeriesShape, dtype: torch.dtype) 
 
 
 def drawn(
-    forecast: Distribution, unit: Tensor, generator: torch.Generator | None, num_samples: int | None = None
+    forecast: Distribution,
+    unit: Tensor,
+    generator: torch.Generator | None,
+    num_samples: int | None = None,
+    *,
+    alike: int | None = None,
 ) -> Tensor:
     """Return values drawn from forecasts on the scaled values; of counts, counts divided by their unit.
 
@@ -148,10 +153,11 @@ def drawn(
         unit: Of `unit_of`, broadcast to that.
         generator: Where the random numbers come from; None is torch's own.
         num_samples: As of `Distribution.sample`.
+        alike: Likewise.
     """
     if not isinstance(forecast, NegativeBinomial):
-        return forecast.sample(num_samples, generator=generator)
-    return forecast.rescaled(0, unit).sample(num_samples, generator=generator) / unit
+        return forecast.sample(num_samples, generator=generator, alike=alike)
+    return forecast.rescaled(0, unit).sample(num_samples, generator=generator, alike=alike) / unit
 
 
 def unit_of(head: Head, batch: SeriesBatch) -> Tensor:

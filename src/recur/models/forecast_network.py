@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -15,9 +16,9 @@ from recur.models.distributions import Distribution, Quantiles
 from recur.models.forecast_heads import Told, judged
 from recur.models.forecaster_options import ForecasterOptions
 from recur.models.heads import QuantileHead
+from recur.models.layer_back_ends import explain_layers
 from recur.models.series_reader import ReaderState
 from recur.models.series_shape import SeriesShape
-from recur.nn import GatedLayer
 
 if TYPE_CHECKING:
     from recur.data.series import SeriesBatch
@@ -138,14 +139,13 @@ class ForecastNetwork(nn.Module):
         with torch.no_grad():
             return self.body.paths(batch, num_paths, generator)
 
+    def output_parameters(self) -> Iterator[nn.Parameter]:
+        """Return the parameters of the output layer, which a bound on the gradient of each unit leaves alone."""
+        return self.body.output.parameters()
+
     def explain(self, batch_size: int, num_steps: int) -> list[dict[str, Any]]:
         """Return which back end runs each recurrent layer on windows of this shape, and why each other one does not."""
-        found = []
-        for name, layer in self.named_modules():
-            if isinstance(layer, GatedLayer):
-                x_TBI = next(layer.parameters()).new_zeros(num_steps, batch_size, layer.input_size)
-                found.append({"layer": name, "device": x_TBI.device.type, **layer.explain(x_TBI).to_json()})
-        return found
+        return explain_layers(self, batch_size, num_steps)
 
     def _check(self, batch: SeriesBatch) -> None:
         shape = self.shape

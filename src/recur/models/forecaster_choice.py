@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from recur.errors import DataError
+from recur.errors import DataError, OptionError
 from recur.models.forecaster_options import ForecasterOptions, LossName
 from recur.models.series_shape import SeriesShape
 
@@ -49,6 +49,7 @@ def choose_forecaster(
 
     Raises:
         DataError: No series of the training part is longer than the horizon.
+        OptionError: An option would be ignored.
 
     Example:
         >>> shape = SeriesShape(num_targets=1, num_features=1, horizon=24)
@@ -102,7 +103,10 @@ def choose_forecaster(
     )
     is_all = (options.normalize or found["normalize"]) == "series"
     choose("level", is_all or comes_back, "with normalize series it is all there is" if is_all else moved)
-    return replace(options, **found), why  # type: ignore[arg-type]
+    chosen = replace(options, **found)  # type: ignore[arg-type]
+    if chosen.kind == "autoregressive" and horizon == 1 and chosen.num_paths != ForecasterOptions.num_paths:
+        raise OptionError(f"num_paths is {chosen.num_paths}, but a horizon of 1 is told without paths; leave it out.")
+    return chosen, why
 
 
 def _segment(horizon: int) -> tuple[int, str]:

@@ -98,6 +98,20 @@ class ForecasterOptions:
     def _check_together(self) -> None:
         if self.segment is not None and self.kind not in (None, "segments"):
             raise OptionError(f"segment is {self.segment}, but only kind segments has segments, not {self.kind}.")
+        for name, default, which, needed in (
+            ("num_components", 3, "head", ("mixture",)),
+            ("num_paths", 200, "kind", ("autoregressive",)),
+        ):
+            if getattr(self, name) != default and getattr(self, which) not in (None, *needed):
+                raise OptionError(
+                    f"{name} is {getattr(self, name)}, but {which} is {getattr(self, which)}, which has none; leave it "
+                    f"out, or take {which} {needed[0]}."
+                )
+        if self.levels != LEVELS and self.head not in (None, "quantile") and self.kind not in (None, "autoregressive"):
+            raise OptionError(
+                f"levels are given, but neither head {self.head} nor kind {self.kind} has any; leave them out, or take "
+                "head quantile."
+            )
         if self.normalize == "series" and self.level is False:
             raise OptionError("level is false, but with normalize series the value as it was scaled is all there is.")
         if self.head == "point" and self.loss == "nll":

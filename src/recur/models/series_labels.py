@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from recur.models.layer_back_ends import explain_layers
 from recur.models.series_encoder import SeriesEncoder, SeriesState
 from recur.models.series_options import SeriesLabelOptions
 from recur.models.series_shape import SeriesShape
-from recur.nn import GatedLayer, Linear
+from recur.nn import Linear
 
 if TYPE_CHECKING:
     from recur.data.series import SeriesBatch
@@ -125,14 +126,13 @@ class SeriesLabelNetwork(nn.Module, ABC):
             )
         self._check_kind(batch.target)
 
+    def output_parameters(self) -> Iterator[nn.Parameter]:
+        """Return the parameters of the output layer, which a bound on the gradient of each unit leaves alone."""
+        return self.output.parameters()
+
     def explain(self, batch_size: int, num_steps: int) -> list[dict[str, Any]]:
         """Return which back end runs the recurrent layers on series of this shape, and why each other one does not."""
-        found = []
-        for name, layer in self.named_modules():
-            if isinstance(layer, GatedLayer):
-                x_TBI = next(layer.parameters()).new_zeros(num_steps, batch_size, layer.input_size)
-                found.append({"layer": name, "device": x_TBI.device.type, **layer.explain(x_TBI).to_json()})
-        return found
+        return explain_layers(self, batch_size, num_steps)
 
 
 def mean_loss(losses: Tensor, weight: Tensor) -> Tensor:

@@ -78,9 +78,12 @@ class SeriesReading:
             names = ", ".join(map(repr, (*schema.roles.series_id, *schema.roles.time, *schema.channels)))
             raise DataError(f"the model was trained on a table, so an array cannot be read; give a table with {names}.")
         assembly = self.assembly
-        if assembly.frequency == "infer" and frequency is not None:
+        if assembly.frequency == "infer":
             # A few new rows do not tell their step, and one that is not the model's must not pass.
-            assembly = replace(assembly, frequency=frequency.count if frequency.unit == "" else str(frequency))
+            step: str | float = "irregular"
+            if frequency is not None:
+                step = frequency.count if frequency.unit == "" else str(frequency)
+            assembly = replace(assembly, frequency=step)
         return read_series(
             data,
             None if self.form == "long" else self.columns,

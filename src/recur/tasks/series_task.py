@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, Unpack, cast
 
@@ -36,8 +36,8 @@ class _Mean:
 class SeriesTask(GradientTask):
     """Trains a network with a method `loss(batch)` on windows of series, or on whole series.
 
-    Nothing is carried from batch to batch. With `max_ratio`, a module that the network calls `head` is its output
-    layer.
+    Nothing is carried from batch to batch. With `max_ratio`, a network says by a method `output_parameters()` which are
+    those of its output layer; one without it is bounded as a whole.
 
     With `averaging` d the weights that are judged and saved are a moving mean of those of all steps: after step n the
     mean moves towards them by the share 1 - min(d, (1 + n) / (10 + n)), so that early it forgets the first ones fast.
@@ -80,9 +80,9 @@ class SeriesTask(GradientTask):
             self.averaged.update_parameters(self.model)
 
     def unbounded(self) -> Iterable[nn.Parameter]:
-        """Return the parameters of the network's `head`."""
-        head = getattr(self.model, "head", None)
-        return head.parameters() if isinstance(head, nn.Module) else ()
+        """Return the network's `output_parameters()`; none where it has no such method."""
+        told: Callable[[], Iterable[nn.Parameter]] = getattr(self.model, "output_parameters", tuple)
+        return told()
 
     def training_step(self, batch: SeriesBatch, batch_idx: int) -> Tensor:
         """Return what is minimised over a batch, () float32."""

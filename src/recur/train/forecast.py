@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,9 +28,6 @@ from recur.train.options import SeriesTrainingOptions
 from recur.train.preparation import device_kind
 from recur.train.series import SeriesJob
 from recur.train.series_preparation import one_source
-
-if TYPE_CHECKING:
-    pass
 
 VALIDATION_WINDOWS = 4_000
 """Windows of the validation part that are judged while training; all of them at the end."""

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from recur.data.series import Panel, Split, Windows
+from recur.data.series.batches import check_sharing
 from recur.data.series.options import SeriesOptions
 from recur.errors import DataError, OptionError
 from recur.models.forecast_network import ForecastNetwork
@@ -59,19 +60,21 @@ def prepare(
     device = device_kind(training)
     display.start("reading the series")
     try:
-        reading = reading_of(series, is_in_file=path is not None)
+        reading = reading_of(series, data)
         panel = reading.first(data)
     finally:
         display.stop()
     say_what_was_read(panel, display)
     setup, split, options, reasons = fit_setup(panel, series, options, reading=reading, path=path, seed=training.seed)
     count = processes.count(training.devices)
-    num_windows = training_windows(setup, split, batch_size=1).num_windows
-    chosen = series_choice.choose(replace(training, devices=count), num_items=num_windows, has_gpu=device != "cpu")
+    windows = training_windows(setup, split, batch_size=1)
+    chosen = series_choice.choose(
+        replace(training, devices=count), num_items=windows.num_windows, has_gpu=device != "cpu"
+    )
     training = replace(chosen, devices=training.devices)
     assert training.batch_size is not None
     # Before a folder is made.
-    training_windows(setup, split, batch_size=training.batch_size).shared(0, count)
+    check_sharing(training.batch_size, count)
     torch.manual_seed(training.seed)
     network = ForecastNetwork(options, setup.shape)
     run = write_run(
@@ -89,7 +92,7 @@ def prepare(
         device=device,
         backends=network.to(device).explain(training.batch_size, setup.history),
     )
-    _describe(setup, split, options, reasons, training, num_windows, run, display)
+    _describe(setup, split, options, reasons, training, windows, run, display)
     return run, split
 
 
@@ -135,6 +138,8 @@ def fit_setup(
     scaling = series.scaling or ("mean_abs" if options.head == "negative-binomial" else "standard")
     if options.head == "negative-binomial":
         _check_counts(panel, scaling)
+        if series.non_negative is False:
+            raise OptionError("non_negative is false, but head negative-binomial tells counts; leave one of them out.")
     setup, split = ForecastSetup.fit(
         panel,
         history=options.history,
@@ -144,6 +149,7 @@ def fit_setup(
         per_series=not series.scale_together,
         calendar=series.features,
         season=season,
+        non_negative=True if options.head == "negative-binomial" else series.non_negative,
         reading=reading,
         path=path,
     )
@@ -218,7 +224,7 @@ def _describe(
     options: ForecasterOptions,
     reasons: dict[str, str],
     training: SeriesTrainingOptions,
-    num_windows: int,
+    windows: Windows,
     run: RunFolder,
     display: Display,
 ) -> None:
@@ -236,7 +242,14 @@ def _describe(
     if "history" in reasons:
         read += f" ({reasons['history']})"
     parameters = run.read_json("model.json")["parameters"]
-    display.say(f"windows  {told}, {read}; {num_windows:,} to train on")
+    display.say(f"windows  {told}, {read}; {windows.num_windows:,} to train on")
+    left_out = windows.left_out
+    if left_out:
+        more = f" and {len(left_out) - 3:,} others" if len(left_out) > 3 else ""
+        display.say(
+            f"note     nothing is learned from series {enumerated(left_out[:3])}{more}: each window needs "
+            f"{setup.least_history} steps to read and {setup.horizon} to tell, with targets that are there"
+        )
     display.say(
         f"model    {options.kind}, {cell_name(str(options.cell))} {options.num_layers} x {options.hidden_size}, "
         f"head {options.head}, {parameters:,} parameters"

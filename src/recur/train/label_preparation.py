@@ -58,7 +58,7 @@ def prepare(
     device = device_kind(training)
     display.start("reading the series")
     try:
-        reading = reading_of(series, is_in_file=path is not None)
+        reading = reading_of(series, data)
         life = _life(series)
         if life is None:
             assembly = replace(reading.assembly, labels="class" if task == "classify" else "number")

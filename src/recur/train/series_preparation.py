@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from typing import Any
 
 from torch import nn
 
-from recur.data.series import Panel
+from recur.data.series import Assembly, Columns, Delimited, Panel, files
 from recur.data.series.options import TableOptions
 from recur.errors import OptionError
 from recur.tasks.series_reading import SeriesReading
@@ -21,29 +20,45 @@ def one_source(data: Any) -> Any:
     Raises:
         OptionError: There are several names, or none.
     """
-    if not isinstance(data, list) or not all(isinstance(name, str | os.PathLike) for name in data):
-        return data
-    names: Sequence[Any] = data
-    if len(names) != 1:
-        raise OptionError(f"data: expected one table, or a folder of them, got {len(names)} names.")
-    return names[0]
+    is_names = isinstance(data, list) and all(isinstance(name, str | os.PathLike) for name in data)
+    return files.one_source(data) if is_names else data
 
 
-def reading_of(series: TableOptions, *, is_in_file: bool) -> SeriesReading:
+def reading_of(series: TableOptions, data: Any) -> SeriesReading:
     """Return how the data are read.
 
     Args:
         series: As the user gave them.
-        is_in_file: Whether they are in a file or a folder, and not in memory.
+        data: In a file, a folder, or in memory.
+
+    Raises:
+        OptionError: An option would be ignored: of text, but the data are in no file; or the data were read already.
     """
-    columns, text = series.columns, series.text()
-    defaults = type(series)()
+    columns, text, assembly = series.columns, series.text(), series.assembly()
+    # What says nothing is left away, for arrays and .ts files take none of these.
+    said = {
+        "text": None if text == Delimited() else text,
+        "columns": None if columns == Columns() else columns,
+        "assembly": None if assembly == Assembly() else assembly,
+        "form": None if series.form == "long" else series.form,
+    }
+    if said["text"] is not None and not isinstance(data, str | os.PathLike):
+        raise OptionError(
+            "separator, decimal_comma, encoding: say how a text file is cut into cells, but the data are not in a "
+            "file; leave them out."
+        )
+    given = next((name for name, value in said.items() if value is not None), None)
+    if isinstance(data, Panel) and given is not None:
+        options = {"columns": "the roles of columns", "assembly": "duplicates, frequency, gaps, zone and time_format"}
+        raise OptionError(
+            f"{options.get(given, given)}: say how data are read, but a Panel has been read already; leave them out, "
+            "or give them to read_series."
+        )
     return SeriesReading(
         form=series.form,
-        # What says nothing is left away, for arrays and .ts files take none of these.
-        columns=None if columns == defaults.columns else columns,
-        text=text if is_in_file and text != defaults.text() else None,
-        assembly=series.assembly(),
+        columns=columns if said["columns"] is not None else None,
+        text=text if said["text"] is not None else None,
+        assembly=assembly,
     )
 
 

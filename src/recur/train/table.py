@@ -100,8 +100,10 @@ def _check_texts(sources: Sequence[str], options: Mapping[str, Any]) -> None:
 
 
 def _why_series(sources: Sequence[str], given: Mapping[str, str]) -> str:
-    """Return why DATA is series: it is a table."""
-    return f"{sources[0]} is a table" if len(sources) == 1 and holds_tables(sources[0]) else ""
+    """Return why DATA is series: all of it is tables."""
+    if not all(holds_tables(source) for source in sources):
+        return ""
+    return f"{sources[0]} is a table" if len(sources) == 1 else f"{sources[0]} and {sources[1]} are tables"
 
 
 def _check_tables(sources: Sequence[str], options: Mapping[str, Any]) -> None:

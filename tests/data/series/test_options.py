@@ -60,7 +60,8 @@ def test_a_column_of_parts_is_taken_where_there_is_one() -> None:
         ({"horizon": 0}, r"^horizon must be a whole number from 1 on, not 0\.$"),
         ({"horizon": 2.5}, r"^horizon must be a whole number from 1 on, not 2\.5\.$"),
         ({"split": "time", "part": "fold"}, r"^part: says which part a row is of, but split is time; leave one of"),
-        ({"split": "column", "valid": 0.3}, r"^valid, test: the parts are named by a column; leave them out,"),
+        ({"split": "column", "test": 0.3}, r"^test: a column says which rows are judged on; leave one of them out, or"),
+        ({"part": "fold", "test": "2024-01-01"}, r"^test: a column says which rows are judged on; leave one of them"),
         ({"targets": "a,b,a"}, r"^targets: a column is named twice in 'a', 'b', 'a'\.$"),
     ],
 )

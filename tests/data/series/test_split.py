@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -70,6 +71,18 @@ def test_by_label_every_class_gives_its_share() -> None:
         Split.by_label(numbered(2, 2))
     with pytest.raises(DataError, match=r"^a class of 1 series cannot give 1 to valid, 1 to test and some to train on"):
         Split.by_label(panel_of_array(np.zeros((3, 2, 1)), [0, 1, 1]))
+
+
+def test_series_without_a_label_are_trained_on() -> None:
+    panel = panel_of_array(np.zeros((9, 2, 1)), [0] * 4 + [1] * 4 + [0])
+    labels = panel.labels.copy()  # type: ignore[union-attr]
+    labels[8] = -1
+    split = Split.by_label(replace(panel, labels=labels), valid=1, test=1)
+    assert [len(part.series) for part in (split.train, split.valid, split.test)] == [5, 2, 2]
+    assert 8 in split.train.series
+    held = Split.by_label(replace(panel, labels=labels), valid=0, test=1).with_valid(1)
+    assert [len(part.series) for part in (held.train, held.valid, held.test)] == [5, 2, 2]
+    assert 8 in held.train.series
 
 
 def test_a_part_to_choose_by_is_drawn_from_train_and_from_each_class_alike() -> None:

@@ -185,6 +185,21 @@ def test_times_are_in_steps_or_seconds() -> None:
     assert (kept.times.tolist(), kept.future_times.tolist()) == ([[0, 1, 2]], [[4]])
 
 
+def test_how_long_the_step_before_is_ago() -> None:
+    panel = Panel.of_rows(["a", "b"], [4, 3], np.ones((7, 1)), times=np.array([0.0, 2, 3, 9, 5, 6, 10]))
+    batch = only(Windows(Part.whole(panel), history=2, horizon=1, batch_size=9, time_unit=2.0))
+    since = np.log1p(np.array([0, 2, 1, 6, 0, 1, 4]) / 2)
+    np.testing.assert_allclose(batch.x[..., 1], since[[[0, 1], [1, 2], [4, 5]]], rtol=1e-6)
+    assert batch.future is not None
+    np.testing.assert_allclose(batch.future[..., 0], since[[[2], [3], [6]]], rtol=1e-6)
+    assert Windows(Part.whole(panel), history=2, horizon=1, batch_size=9, time_unit=2.0).channels == ("y", "since_last")
+    dates = read_series({"t": ["2024-01-01 00:00", "2024-01-01 00:10", "2024-01-02 03:00"], "y": [1.0, 2.0, 3.0]})
+    batch = only(Windows(Part.whole(dates), history=2, horizon=1, batch_size=9, calendar=(), time_unit=600.0))
+    assert batch.future is not None
+    np.testing.assert_allclose(batch.x[0, :, 1], np.log1p([0, 1]), rtol=1e-6)
+    np.testing.assert_allclose(batch.future[0, :, 0], np.log1p([26 * 6 + 5]), rtol=1e-6)
+
+
 def test_layers_with_time_stamps_take_a_batch() -> None:
     panel = read_series({"t": [0.0, 1.0, 5.5, 6.0, 20.0], "y": [1, None, 3, 4, 5]})
     batch = next(iter(Windows(Part.whole(panel), history=3, horizon=1, batch_size=2)))

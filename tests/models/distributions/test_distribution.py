@@ -284,6 +284,24 @@ def test_float32_stays_float32_and_near_float64() -> None:
                 torch.testing.assert_close(found.double(), wanted, rtol=1e-5, atol=1e-4)
 
 
+@pytest.mark.parametrize("name", ALL)
+def test_rows_drawn_alike_get_the_numbers_that_one_alone_gets(name) -> None:
+    forecast = ALL[name]
+    count = len(forecast.mean)
+    rows = forecast[torch.arange(count).repeat(2).view(2, count).t()]
+    drawn = rows.sample(50, generator=torch.Generator().manual_seed(1), alike=0)
+    assert drawn.shape == (50, count, 2)
+    for row in range(count):
+        alone = rows[row : row + 1].sample(50, generator=torch.Generator().manual_seed(1))
+        assert torch.equal(drawn[:, row], alone[:, 0])
+    # Along the other dimension they are drawn each for itself.
+    assert name == "point" or not torch.equal(drawn[..., 0], drawn[..., 1])
+    again = rows.sample(alike=0)
+    assert again.shape == (count, 2)
+    same = rows[torch.zeros(4, dtype=torch.int64)].sample(alike=0)
+    assert (same == same[0]).all()
+
+
 def test_bad_input_is_named() -> None:
     forecast = CONTINUOUS["gaussian"]
     with pytest.raises(TypeError, match=r"^Gaussian: scale must be a floating torch.Tensor, but is torch.int64\.$"):

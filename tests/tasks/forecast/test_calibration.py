@@ -142,14 +142,6 @@ def test_what_cannot_be_told_does_not_count() -> None:
     assert torch.equal(fitted, split.margin)
 
 
-def test_counts_stay_above_zero() -> None:
-    calibration = ForecastCalibration.fit(gaussian, batches(0))
-    counts = NegativeBinomial(rate=torch.ones(5, 3, 2), total_count=torch.ones(5, 3, 2))
-    assert calibrated(calibration, counts, (0.05, 0.5)).min() == 0
-    below = calibrated(calibration, Gaussian(loc=torch.zeros(5, 3, 2), scale=torch.ones(5, 3, 2)), (0.05, 0.5))
-    assert below.min() < -2
-
-
 def test_margins_are_in_units_of_the_scale() -> None:
     calibration = ForecastCalibration.fit(gaussian, batches(0))
     forecast = Gaussian(loc=torch.zeros(2, 3, 2, dtype=torch.float64), scale=torch.ones(2, 3, 2, dtype=torch.float64))

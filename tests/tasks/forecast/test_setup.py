@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+import torch
 
-from recur.data.series import LastWindows, Part, Scaler, Windows, read_series
+from recur.data.series import Assembly, Columns, LastWindows, Panel, Part, Scaler, Windows, read_series
 from recur.data.series.partition import Partition
 from recur.errors import DataError, RunError
 from recur.run import FORMAT, RunFolder
@@ -60,10 +61,91 @@ def test_windows_are_those_of_the_data(table: pl.DataFrame) -> None:
     assert (next(iter(ours)).x == next(iter(theirs)).x).all()
 
 
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (lambda steps: steps % 5, True),
+        (lambda steps: np.maximum(steps % 50 - 1.5, 0), True),
+        (lambda steps: steps % 50 + 0.5, False),
+        (lambda steps: np.where(steps == 7, 0, steps % 50 + 0.5), False),
+        (lambda steps: steps % 5 - 1, False),
+        # What comes after the training part is not looked at.
+        (lambda steps: np.where(steps >= 280, -1, steps % 5), True),
+    ],
+)
+def test_what_is_never_below_zero(values: Callable[[Any], Any], expected: bool, tmp_path: Path) -> None:
+    steps = np.arange(400)
+    panel = read_series({"t": steps, "y": values(steps), "z": -1.0 * steps}, Columns(targets=("y", "z")))
+    setup, _ = ForecastSetup.fit(panel, history=12, horizon=3)
+    assert setup.non_negative == (expected, False)
+    asked, _ = ForecastSetup.fit(panel, history=12, horizon=3, non_negative=not expected)
+    assert asked.non_negative == (not expected,) * 2
+    least = 0.0 if expected else -2.0
+    assert setup.bounded(torch.full((4, 3, 2), -2.0))[0, 0].tolist() == [least, -2]
+    assert setup.bounded(torch.full((4, 3, 2, 5), -2.0))[0, 0, :, 0].tolist() == [least, -2]
+    folder = saved(setup, tmp_path / "run")
+    assert ForecastSetup.load(folder).non_negative == setup.non_negative
+    folder.write_json("schema.json", folder.read_json("schema.json") | {"non_negative": [True]})
+    with pytest.raises(RunError, match=r"damaged: non_negative must be true or false for each of the 2 targets, got "):
+        ForecastSetup.load(folder)
+
+
+def test_where_steps_are_not_equally_far_apart_the_network_is_told(
+    table: pl.DataFrame, seasonal_table: Callable[..., pl.DataFrame], tmp_path: Path
+) -> None:
+    assert fitted(table)[0].time_unit is None
+    keeping = SeriesReading(assembly=Assembly(gaps="keep"))
+    holed = table.filter(pl.int_range(pl.len()).over("meter") % 7 > 0)
+    for data in (table, holed):
+        setup, split = ForecastSetup.fit(keeping.first(data), history=24, horizon=6, reading=keeping)
+        assert (str(setup.frequency), setup.time_unit) == ("1h", 1.0)
+        assert setup.channels[-1] == setup.future_channels[-1] == "since_last"
+        assert setup.windows(split.valid, batch_size=8).channels == setup.channels
+        assert setup.shape.num_calendar == len(setup.channels) - 2
+    # After its end the series goes on step by step.
+    batch = next(iter(setup.last_windows(setup.read(holed), batch_size=8)))
+    assert batch.future is not None
+    assert torch.allclose(batch.future[..., -1], torch.tensor(2.0).log())
+    assert batch.x[..., -1].amax() == torch.tensor(3.0).log()
+    times = np.cumsum(np.random.default_rng(0).integers(1, 9, 200) * 60.0)
+    setup, split = ForecastSetup.fit(read_series({"t": times, "y": times % 50}), history=12, horizon=3)
+    assert setup.frequency is None
+    assert setup.time_unit == np.median(np.diff(times[:140]))
+    # A few regular rows are read as the others were: in the same unit.
+    again = setup.read({"t": times[-1] + 60 * np.arange(20), "y": [*np.arange(17.0), *[None] * 3]})
+    assert again.frequency is None
+    batch = next(iter(setup.last_windows(again, batch_size=8)))
+    assert torch.allclose(batch.x[0, 1:, -1], torch.tensor(60 / setup.time_unit).log1p())
+    folder = saved(setup, tmp_path / "run")
+    assert ForecastSetup.load(folder).time_unit == setup.time_unit
+    folder.write_json("schema.json", folder.read_json("schema.json") | {"time_unit": 0})
+    with pytest.raises(RunError, match=r"schema\.json: damaged: time_unit must be a number above 0, got 0\.$"):
+        ForecastSetup.load(folder)
+
+
 def test_a_short_part_keeps_the_least_history_of_the_training(seasonal_table: Callable[..., pl.DataFrame]) -> None:
     setup, split = ForecastSetup.fit(read_series(seasonal_table(60)), history=100, horizon=2)
     assert setup.least_history == 40
     assert setup.windows(split.test, batch_size=8).least_history == 40
+
+
+@pytest.mark.parametrize(
+    ("lengths", "least"),
+    [
+        # One long series must not leave out all others, of which 63 steps are trained on.
+        ([500, *[90] * 9], 63 - 24),
+        ([500] * 9 + [90], 48),
+        # Those that are too short for the horizon do not decide.
+        ([90, 20, 20, 20], 63 - 24),
+    ],
+)
+def test_most_series_have_windows(lengths: list[int], least: int) -> None:
+    values = np.random.default_rng(0).normal(size=(sum(lengths), 1))
+    panel = Panel.of_rows([str(number) for number in range(len(lengths))], lengths, values)
+    setup, split = ForecastSetup.fit(panel, history=48, horizon=24, partition=Partition(valid=0.3, test=0))
+    assert setup.least_history == least
+    left_out = setup.windows(split.train, batch_size=8).left_out
+    assert len(left_out) == sum(round(0.7 * length) < least + 24 for length in lengths)
 
 
 def saved(setup: ForecastSetup, path: Path) -> RunFolder:

@@ -19,7 +19,10 @@ from torch import nn
 from recur.data.series import Columns, Split, panel_of_array, read_series
 from recur.errors import DataError, OptionError, RunError
 from recur.models.distributions import Point
+from recur.models.forecast_network import ForecastNetwork
+from recur.models.forecaster_options import ForecasterOptions
 from recur.run import RunFolder
+from recur.tasks.forecast.evaluation import judge_forecasts
 from recur.tasks.forecast.trained import TrainedForecaster
 
 Made = tuple[TrainedForecaster, Split]
@@ -176,6 +179,16 @@ def test_what_is_known_of_the_future_is_needed(table: pl.DataFrame, linear_forec
     holed = ahead.with_columns(pl.when(place != 298).then("price").alias("price"))
     with pytest.raises(DataError, match=r"series 'm0': 'price' is missing at 2024-01-13T10:00:00\S*, but is known of "):
         trained.predict(holed)
+    # Of fewer steps no more must be known than of these, and they are told as they would be among all.
+    shape = trained.setup.shape
+    options = ForecasterOptions(
+        kind="encoder-decoder", history=24, hidden_size=4, head="gaussian", normalize="last", level=False
+    )
+    network = TrainedForecaster(ForecastNetwork(options, shape), trained.setup)
+    whole = network.predict(ahead).filter(pl.int_range(pl.len()).over("series_id") < 2)
+    assert network.predict(ahead.filter(place < 298), horizon=2).equals(whole)
+    with pytest.raises(DataError, match=r"has 1 rows after its last target, but the horizon is 2; give rows for the f"):
+        network.predict(ahead.filter(place < 297), horizon=2)
     # A category that the training part did not have is none of them.
     assert len(trained.predict(ahead.with_columns(pl.lit("new").alias("kind")))) == 8
 
@@ -298,6 +311,30 @@ def test_what_a_network_may_return(made: Made, table: pl.DataFrame) -> None:
 
 def test_it_is_put_in_evaluation_mode(made: Made) -> None:
     assert not TrainedForecaster(nn.Sequential(nn.Dropout(), Steady()), made[0].setup).network.training
+
+
+def test_nothing_is_told_below_zero_where_nothing_is(
+    table: pl.DataFrame, linear_forecaster: Callable[..., Made]
+) -> None:
+    low = table.with_columns(load=pl.col("load") - pl.col("load").min() + 0.01)
+    found = {}
+    for asked in (True, False):
+        trained, split = linear_forecaster(read_series(low), history=24, horizon=4, non_negative=asked)
+        trained = trained.calibrated(split.valid)
+        judged = judge_forecasts(trained, split.test, train=split.train, valid=split.valid)
+        # Shortly before the lowest hour of the day.
+        now = low.filter(pl.int_range(pl.len()).over("meter") < 280)
+        paths = trained.sample_paths(now, num_paths=500, seed=1)["value"].to_numpy()
+        found[asked] = trained.predict(now, levels=(0.001, 0.5)), paths, judged
+    (told, paths, judged), (free, free_paths, free_judged) = found[True], found[False]
+    for name in ("mean", "q0.001", "q0.5"):
+        assert (told[name].to_numpy() == np.maximum(free[name].to_numpy(), 0)).all()
+    assert (paths == np.maximum(free_paths, 0)).all()
+    assert free["q0.001"].min() < 0  # type: ignore[operator]
+    # Nothing was below 0, so that nothing is lost, and the intervals are the narrower for it.
+    assert judged["figures"]["model"]["coverage"] == free_judged["figures"]["model"]["coverage"]
+    assert judged["figures"]["model"]["width"]["0.95"] < free_judged["figures"]["model"]["width"]["0.95"]
+    assert judged["figures"]["model"]["crps"] < free_judged["figures"]["model"]["crps"]
 
 
 # --- runs ---

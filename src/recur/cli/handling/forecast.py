@@ -30,9 +30,8 @@ def handling() -> RunHandling:
 
 
 def _evaluate(chosen: Namespace) -> dict[str, Any]:
-    if len(chosen.data) > 1:
-        raise OptionError(f"data: expected one table, or a folder of them, got {len(chosen.data)} names.")
     from recur.cli.console import plain_console
+    from recur.data.series.files import one_source
     from recur.tasks.forecast.backtest import BacktestOptions
     from recur.tasks.forecast.evaluation import evaluate_forecaster
 
@@ -40,7 +39,7 @@ def _evaluate(chosen: Namespace) -> dict[str, Any]:
     with plain_console(stderr=True).status("judging") as status:
         return evaluate_forecaster(
             chosen.run,
-            chosen.data[0] if chosen.data else None,
+            one_source(chosen.data) if chosen.data else None,
             part=chosen.part,
             options=options,
             device=chosen.device,

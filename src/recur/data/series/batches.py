@@ -15,6 +15,18 @@ from recur.errors import OptionError, RunError
 from recur.kinds import is_whole
 
 
+def check_sharing(batch_size: int, count: int) -> None:
+    """Raise unless `count` processes can share a batch.
+
+    Raises:
+        OptionError: They cannot.
+    """
+    if batch_size % count:
+        raise OptionError(
+            f"batch_size: {batch_size} cannot be shared equally by {count} processes; give a multiple of {count}."
+        )
+
+
 class SeriesBatches(ABC):
     """An epoch of batches after the other, in order or shuffled by a seed; the base of windows and of whole series.
 
@@ -48,11 +60,7 @@ class SeriesBatches(ABC):
         """
         if not (is_whole(count, 1) and is_whole(rank, 0) and rank < count):
             raise OptionError(f"rank: expected a number from 0 to below count, {count!r}, got {rank!r}.")
-        if self.batch_size % count:
-            raise OptionError(
-                f"batch_size: {self.batch_size} cannot be shared equally by {count} processes; give a multiple of "
-                f"{count}."
-            )
+        check_sharing(self.batch_size, count)
         share = copy.copy(self)
         share._rank, share._count = rank, count
         return share

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
 from recur.data.series.delimited import Delimited, read_delimited
 from recur.data.series.table import Source, Table, table_of
-from recur.errors import DataError
+from recur.errors import DataError, OptionError
 from recur.wording import quantity
 
 _TEXT = (".csv", ".tsv", ".txt", ".tab", ".dat", ".data")
@@ -25,6 +26,19 @@ def kind_of(path: Path) -> str:
     if suffixes and suffixes[-1] == ".gz":
         suffixes.pop()
     return suffixes[-1] if suffixes else ""
+
+
+def one_source(names: Sequence[Any]) -> Any:
+    """Return the only one of some names of files and folders.
+
+    Raises:
+        OptionError: There are several, or none.
+    """
+    if len(names) != 1:
+        raise OptionError(
+            f"data: expected one table, or a folder of them, got {len(names)} names; put them into a folder."
+        )
+    return names[0]
 
 
 def read_table(path: str | Path, options: Delimited | None = None) -> Table:

@@ -16,6 +16,9 @@ from recur.errors import DataError
 
 Numbers = NDArray[np.int64]
 
+SINCE_LAST = "since_last"
+"""Name of the feature that tells how long the step before is ago."""
+
 
 class Gathering:
     """What windows and whole series have in common: pieces of a panel, cut out, scaled, padded on the right.
@@ -24,22 +27,33 @@ class Gathering:
         panel: The series.
         scaler: Fitted on the training part; None for numbers as they are.
         calendar: As of `calendar_of`.
+        time_unit: As of `Windows`.
 
     Attributes:
-        channels: Names of the features of x: the numbers of the schema, then the calendar's.
+        channels: Names of the features of x: the numbers of the schema, then the calendar's, then the time's.
         future_channels: Names of the features that are known of the future.
     """
 
-    def __init__(self, panel: Panel, scaler: Scaler | None, calendar: tuple[str, ...] | None) -> None:
+    def __init__(
+        self,
+        panel: Panel,
+        scaler: Scaler | None,
+        calendar: tuple[str, ...] | None,
+        *,
+        time_unit: float | None = None,
+    ) -> None:
         self.panel = panel
         self.calendar, names = calendar_of(panel, calendar)
+        self._elapsed = elapsed(panel)
+        if time_unit is not None:
+            since = np.log1p(time_since_last(panel, self._elapsed) / time_unit).astype(np.float32)
+            self.calendar, names = np.column_stack([self.calendar, since]), (*names, SINCE_LAST)
         schema = panel.schema
         self.channels = (*schema.channels, *names)
         self.future_channels = (*schema.known_future, *names)
         self.num_targets = len(schema.targets)
         self.num_known = len(schema.known_future)
         self._scaler = scaler
-        self._elapsed = elapsed(panel)
         if scaler is None:
             self.centre, self.scale = np.zeros((1, len(schema.channels))), np.ones((1, len(schema.channels)))
             self.is_seen = np.ones(len(panel), np.bool_)
@@ -147,6 +161,18 @@ def elapsed(panel: Panel) -> NDArray[np.float64]:
         times = panel.times_counted(frequency)
         found[own] = frequency.steps(times[own], times[first[own]])
     return found
+
+
+def time_since_last(panel: Panel, since_first: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return how long after the row before each row is, (R,), in the unit of `elapsed`; 0 for the first of a series.
+
+    Args:
+        panel: The series.
+        since_first: What `elapsed` says of it.
+    """
+    since = np.diff(since_first, prepend=0.0)
+    since[panel.offsets[:-1][panel.lengths > 0]] = 0
+    return since
 
 
 def tensor(array: NDArray[Any]) -> Tensor:

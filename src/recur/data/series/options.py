@@ -14,6 +14,12 @@ if TYPE_CHECKING:
     from recur.data.series.delimited import Delimited
     from recur.data.series.partition import Partition
 
+VALID, TEST = 0.1, 0.2
+"""Shares that are held out unless others are asked for."""
+
+FROM = "from:"
+"""What a time may begin with, so that it is not taken for a number."""
+
 _LISTS = ("series_id", "time", "targets", "known_future", "past_only", "static", "categorical", "ignored")
 _SINGLE = ("label", "weight", "censored", "part")
 
@@ -73,7 +79,8 @@ class TableOptions:
     "irregular" for none."""
 
     gaps: Literal["grid", "keep"] = "grid"
-    """Whether steps that are not there get rows, all values missing, or are left out and told by the times."""
+    """Whether steps that are not there get rows, all values missing, or are left out; then the network is told how long
+    the step before is ago."""
 
     zone: str | None = None
     """Time zone of the clock that calendar features are read from, such as Europe/Paris."""
@@ -81,12 +88,13 @@ class TableOptions:
     time_format: str | None = None
     """How times are written, as "%%d.%%m.%%Y %%H:%%M", or s, ms, us or ns for numbers since 1970."""
 
-    valid: float | str = 0.1
+    valid: int | float | str = VALID
     """What the best weights are chosen by: a share, a number of rows (of series, with split series), or the time at
-    which the part begins."""
+    which the part begins, such as 2024-01-01, or from:800 where it could be taken for a number. Where the column of
+    part names none, it is the end of what is trained on."""
 
-    test: float | str = 0.2
-    """What is judged on in the end, likewise."""
+    test: int | float | str = TEST
+    """What is judged on in the end, likewise; the column of part names its own."""
 
     scaling: Literal["standard", "robust", "mean_abs", "none"] | None = None
     """How numbers are scaled: by mean and deviation, by median and quartiles, by the mean size, or not at all; standard
@@ -162,6 +170,10 @@ class SeriesOptions(TableOptions):
     scale_together: bool = field(default=False, metadata={"after": "scaling"})
     """All series have one scale, where their size says something."""
 
+    non_negative: bool | None = field(default=None, metadata={"after": "scale_together"})
+    """Targets are never below 0, so that nothing below is forecast; if not given, those that never are in the training
+    part, and are whole numbers there, or often 0."""
+
     def __post_init__(self) -> None:
         if self.horizon is not None and not is_whole(self.horizon, 1):
             raise OptionError(f"horizon must be a whole number from 1 on, not {self.horizon!r}.")
@@ -190,8 +202,8 @@ def check_split(split: str | None, options: TableOptions) -> None:
     """
     if split not in (None, "column") and options.part:
         raise OptionError(f"part: says which part a row is of, but split is {split}; leave one of them out.")
-    if split == "column" and (options.valid, options.test) != (0.1, 0.2):
-        raise OptionError("valid, test: the parts are named by a column; leave them out, or --split column.")
+    if (split == "column" or options.part) and options.test != TEST:
+        raise OptionError("test: a column says which rows are judged on; leave one of them out, or say split=time.")
 
 
 def _names(text: str | None) -> tuple[str, ...] | None:

@@ -182,7 +182,7 @@ class Split:
 
     @classmethod
     def by_label(cls, panel: Panel, *, valid: Share = 0.1, test: Share = 0.2, seed: int = 0) -> Split:
-        """Return whole series as train, valid and test, drawn at random from each class alike.
+        """Return whole series as train, valid and test, drawn at random from each class alike; train has those without.
 
         Args:
             panel: The series, which have classes.
@@ -197,7 +197,7 @@ class Split:
         labels, classes = panel.labels, panel.schema.classes
         if labels is None or classes is None:
             raise DataError("the series have no classes to draw from alike; split by series, or name the label.")
-        strata = [np.flatnonzero(labels == code) for code in range(-1, len(classes))]
+        strata = [np.flatnonzero(labels == code) for code in range(len(classes))]
         return cls._by_strata(panel, [stratum for stratum in strata if len(stratum)], valid, test, seed)
 
     @classmethod
@@ -228,6 +228,34 @@ class Split:
             parts.append(Part(panel=panel, start=start, stop=stop, name=name))
         return cls(train=parts[0], valid=parts[1], test=parts[2])
 
+    def with_last_rows_as_valid(self, valid: Share = 0.1) -> Split:
+        """Return the split with the last rows of train in each series as valid; what is judged on stays as it is.
+
+        Args:
+            valid: How many rows of each series, or which share of those to train on.
+
+        Raises:
+            OptionError: A share is out of range.
+            DataError: There is a part to choose by already, or a series is too short.
+        """
+        self._check_has_no_valid()
+        panel, start, stop = self.train.panel, self.train.start, self.train.stop
+        lengths = stop - start
+        count = _counts("valid", valid, lengths)
+        short = np.flatnonzero((count >= lengths) & (lengths > 0))
+        if len(short):
+            number = int(short[0])
+            raise DataError(
+                f"series {panel.ids[number]!r} has {lengths[number]} rows before its test part, too few for "
+                f"{count[number]} of valid and some to train on; make valid smaller, or let test begin later."
+            )
+        train = Part(panel=panel, start=start, stop=stop - count, name="train")
+        return Split(train=train, valid=Part(panel=panel, start=stop - count, stop=stop, name="valid"), test=self.test)
+
+    def _check_has_no_valid(self) -> None:
+        if len(self.valid):
+            raise DataError("the split has a part 'valid' already.")
+
     def with_valid(self, valid: Share = 0.2, *, seed: int = 0) -> Split:
         """Return the split with some of the series of train as valid, drawn at random, from each class alike.
 
@@ -242,13 +270,12 @@ class Split:
             OptionError: A share is out of range.
             DataError: There is a part to choose by already, or there are too few series to train on, or of one class.
         """
-        if len(self.valid):
-            raise DataError("the split has a part 'valid' already.")
+        self._check_has_no_valid()
         panel, series = self.train.panel, self.train.series
         strata = [series]
         if panel.labels is not None and panel.schema.classes is not None:
             own = panel.labels[series]
-            strata = [series[own == code] for code in np.unique(own).tolist()]
+            strata = [series[own == code] for code in np.unique(own[own >= 0]).tolist()]
         code = _drawn(len(panel), strata, {1: valid}, seed)
         begin, end = self.train.start, self.train.stop
         train, held = (

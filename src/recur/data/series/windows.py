@@ -36,6 +36,8 @@ class Windows(SeriesBatches):
         least_history: Steps that must be there to read; by default as many as `history`, but no more than the longest
             series of the part leaves beside the horizon.
         calendar: Which calendar features are added; None for those that make sense for the frequency, () for none.
+        time_unit: Adds a last feature, log(1 + δ / `time_unit`), where δ is the time since the row before (0 for the
+            first of a series), in the unit of a batch's times; None for none. It is known of the future, as times are.
         seed: Of the order of the windows in training; None for series by series in the order of time.
 
     Attributes:
@@ -66,6 +68,7 @@ class Windows(SeriesBatches):
         stride: int = 1,
         least_history: int | None = None,
         calendar: tuple[str, ...] | None = None,
+        time_unit: float | None = None,
         seed: int | None = None,
     ) -> None:
         for name, value in (("history", history), ("horizon", horizon), ("stride", stride)):
@@ -95,7 +98,7 @@ class Windows(SeriesBatches):
         if not has_target.any():
             raise DataError(f"no window of the part {part.name!r} has a target that is not missing.")
         self._row, self._series = rows[has_target], series[has_target]
-        self._gathering = Gathering(panel, scaler, calendar)
+        self._gathering = Gathering(panel, scaler, calendar, time_unit=time_unit)
         self.channels, self.future_channels = self._gathering.channels, self._gathering.future_channels
         self.num_windows = len(self._row)
         self._counts = _counts(part)
@@ -141,9 +144,12 @@ class LastWindows(SeriesBatches):
         panel: The series, with rows for the steps to tell.
         history: As of `Windows`; shorter series give what they have.
         horizon: As of `Windows`.
+        needed: The first of these steps, for which there must be rows with what is known of the future; all where None.
+            What is lacking after them counts as missing.
         batch_size: Series a batch has.
         scaler: As of `Windows`.
         calendar: As of `Windows`.
+        time_unit: As of `Windows`.
 
     Attributes:
         channels: As of `Windows`.
@@ -161,16 +167,21 @@ class LastWindows(SeriesBatches):
         history: int,
         horizon: int,
         batch_size: int,
+        needed: int | None = None,
         scaler: Scaler | None = None,
         calendar: tuple[str, ...] | None = None,
+        time_unit: float | None = None,
     ) -> None:
-        for name, value in (("history", history), ("horizon", horizon)):
+        needed = horizon if needed is None else needed
+        for name, value in (("history", history), ("horizon", horizon), ("needed", needed)):
             if not is_whole(value, 1):
                 raise OptionError(f"{name}: expected a number of steps from 1 on, got {value!r}.")
+        if needed > horizon:
+            raise OptionError(f"needed: expected no more than the horizon, {horizon}, got {needed}.")
         if not panel.schema.targets:
             raise DataError("the series have no targets to forecast; name some with targets=.")
         self.panel, self.history, self.horizon = panel, history, horizon
-        self._gathering = Gathering(panel, scaler, calendar)
+        self._gathering = Gathering(panel, scaler, calendar, time_unit=time_unit)
         self.channels, self.future_channels = self._gathering.channels, self._gathering.future_channels
         present = np.flatnonzero(~np.isnan(panel.values[:, : len(panel.schema.targets)]).all(axis=1))
         self._row = panel.offsets[:-1].copy()
@@ -178,12 +189,12 @@ class LastWindows(SeriesBatches):
         without = np.flatnonzero(self._row == panel.offsets[:-1])
         if len(without):
             raise DataError(f"series {panel.ids[int(without[0])]!r} has no target to go on from; leave it out.")
-        self._check_future()
+        self._check_future(needed)
         super().__init__(len(panel), batch_size, None)
 
-    def _check_future(self) -> None:
+    def _check_future(self, needed: int) -> None:
         panel, schema = self.panel, self.panel.schema
-        short = np.flatnonzero(self._row + self.horizon > panel.offsets[1:])
+        short = np.flatnonzero(self._row + needed > panel.offsets[1:])
         if len(short):
             number = int(short[0])
             has = int(panel.offsets[number + 1] - self._row[number])
@@ -191,9 +202,9 @@ class LastWindows(SeriesBatches):
             what = f"with {', '.join(map(repr, ahead))}" if ahead else "or make them with panel.extended(horizon)"
             raise DataError(
                 f"series {panel.ids[number]!r} has {has} rows after its last target, but the horizon is "
-                f"{self.horizon}; give rows for the future {what}."
+                f"{needed}; give rows for the future {what}."
             )
-        rows, _ = spans(self._row, self._row + self.horizon, self.horizon)
+        rows, _ = spans(self._row, self._row + needed, needed)
         first = len(schema.targets) + len(schema.past_only)
         for column, name in enumerate(schema.known_future, first):
             self._refuse_missing(name, np.isnan(panel.values[rows, column]), rows)
@@ -233,7 +244,7 @@ def gather_windows(gathering: Gathering, row: Numbers, series: Numbers, history:
     panel, num_targets, num_known = gathering.panel, gathering.num_targets, gathering.num_known
     begin = np.maximum(row - history, panel.offsets[series])
     rows, inside = spans(begin, row, history)
-    ahead, is_ahead = spans(row, row + horizon, horizon)
+    ahead, is_ahead = spans(row, np.minimum(row + horizon, panel.offsets[series + 1]), horizon)
     centre, scale = gathering.scaling(series, begin, row)
     x, observed = gathering.numbers(rows, inside, centre, scale)
     later, is_known = gathering.numbers(ahead, is_ahead, centre, scale)

@@ -84,8 +84,8 @@ class Distribution(ABC):
         """Return quantiles at `levels` (Q,), (..., Q)."""
 
     @abstractmethod
-    def _draw(self, num_samples: int, generator: torch.Generator | None) -> Tensor:
-        """Return values (S, ...)."""
+    def _draw(self, num_samples: int, generator: torch.Generator | None, alike: int | None) -> Tensor:
+        """Return values (S, ...), those along dimension `alike` of (...) by the same random numbers."""
 
     def quantile(self, levels: float | Sequence[float]) -> Tensor:
         """Return the smallest values that are not exceeded with the given probabilities.
@@ -110,12 +110,20 @@ class Distribution(ABC):
         found = self._quantiles(torch.tensor(given, dtype=torch.float64, device=values.device)).to(values.dtype)
         return found[..., 0] if is_number(levels) else found
 
-    def sample(self, num_samples: int | None = None, *, generator: torch.Generator | None = None) -> Tensor:
+    def sample(
+        self,
+        num_samples: int | None = None,
+        *,
+        generator: torch.Generator | None = None,
+        alike: int | None = None,
+    ) -> Tensor:
         """Return values drawn at random, without a gradient.
 
         Args:
             num_samples: S values for each distribution; None draws one, without a dimension for it.
             generator: Where the random numbers come from; None is torch's own.
+            alike: A dimension of (...), from 0 on, along which all distributions get the same random numbers: those
+                that one of them alone would get.
 
         Returns:
             (...), or (S, ...).
@@ -129,7 +137,7 @@ class Distribution(ABC):
         if num_samples is not None and num_samples < 1:
             raise ValueError(f"{type(self).__name__}: num_samples is {num_samples}, but must be at least 1.")
         with torch.no_grad():
-            drawn = self._draw(num_samples or 1, generator)
+            drawn = self._draw(num_samples or 1, generator, alike)
         return drawn[0] if num_samples is None else drawn
 
     def loss(
@@ -194,12 +202,19 @@ class Distribution(ABC):
         return {name: value for name, value in fields if not isinstance(value, tuple)}
 
 
-def draws(like: Tensor, num_samples: int, generator: torch.Generator | None, *, is_normal: bool) -> Tensor:
-    """Return (S, *like.shape) standard normal numbers, or uniform ones that are never 0, of the kind of `like`."""
-    shape = (num_samples, *like.shape)
-    if is_normal:
-        return torch.randn(shape, generator=generator, dtype=like.dtype, device=like.device)
-    return 1 - torch.rand(shape, generator=generator, dtype=like.dtype, device=like.device)
+def draws(
+    like: Tensor, num_samples: int, generator: torch.Generator | None, alike: int | None, *, is_normal: bool
+) -> Tensor:
+    """Return (S, *like.shape) standard normal numbers, or uniform ones that are never 0, of the kind of `like`.
+
+    Along the dimension `alike` of `like` they are the same.
+    """
+    shape = [num_samples, *like.shape]
+    if alike is not None:
+        shape[1 + alike] = 1
+    kind: dict[str, Any] = {"generator": generator, "dtype": like.dtype, "device": like.device}
+    drawn = torch.randn(shape, **kind) if is_normal else 1 - torch.rand(shape, **kind)
+    return drawn.expand(num_samples, *like.shape)
 
 
 def beside(value: Tensor | float, like: Tensor, shape: torch.Size) -> Tensor:

@@ -60,8 +60,8 @@ class Gaussian(Distribution):
     def _quantiles(self, levels: Tensor) -> Tensor:
         return self.loc.unsqueeze(-1) + self.scale.unsqueeze(-1) * normal_quantile(levels).to(self.loc.dtype)
 
-    def _draw(self, num_samples: int, generator: torch.Generator | None) -> Tensor:
-        return self.loc + self.scale * draws(self.loc, num_samples, generator, is_normal=True)
+    def _draw(self, num_samples: int, generator: torch.Generator | None, alike: int | None) -> Tensor:
+        return self.loc + self.scale * draws(self.loc, num_samples, generator, alike, is_normal=True)
 
 
 def half_distance(shift: Tensor, scale: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from typing import ClassVar, Self
 import torch
 from torch import Tensor
 
-from recur.models.distributions.distribution import Distribution, beside
+from recur.models.distributions.distribution import Distribution, beside, draws
 from recur.models.distributions.gaussian import half_distance
 from recur.models.distributions.special import bisect, normal_cdf, normal_quantile, through
 
@@ -82,15 +82,12 @@ class GaussianMixture(Distribution):
             value = bisect(lambda x: wide.cdf(x) >= level, ends.amin(-1), ends.amax(-1))
         return through(value, wide.cdf(value), wide.log_prob(value).exp()).movedim(0, -1)
 
-    def _draw(self, num_samples: int, generator: torch.Generator | None) -> Tensor:
-        num_components = self.logits.shape[-1]
-        flat = self._shares.reshape(-1, num_components)
-        chosen = (
-            flat.multinomial(num_samples, replacement=True, generator=generator) if len(flat) else flat[:, :0].long()
-        )
-        chosen = chosen.t().reshape(num_samples, *self.shape, 1)
+    def _draw(self, num_samples: int, generator: torch.Generator | None, alike: int | None) -> Tensor:
+        like = self.loc[..., 0]
+        uniform = draws(like, num_samples, generator, alike, is_normal=False)
+        # The last component has all that is left, be the shares rounded as they may.
+        chosen = (uniform.unsqueeze(-1) > self._shares.cumsum(-1)[..., :-1]).sum(-1, keepdim=True)
         loc, scale = (
             each.expand(num_samples, *each.shape).gather(-1, chosen).squeeze(-1) for each in (self.loc, self.scale)
         )
-        noise = torch.randn(loc.shape, generator=generator, dtype=loc.dtype, device=loc.device)
-        return loc + scale * noise
+        return loc + scale * draws(like, num_samples, generator, alike, is_normal=True)

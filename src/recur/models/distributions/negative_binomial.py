@@ -119,7 +119,20 @@ class NegativeBinomial(Distribution):
         )
         return found.floor()
 
-    def _draw(self, num_samples: int, generator: torch.Generator | None) -> Tensor:
+    def _draw(self, num_samples: int, generator: torch.Generator | None, alike: int | None) -> Tensor:
+        if alike is not None:
+            # Each count takes as many random numbers as chance has it.
+            if generator is None:
+                generator = torch.Generator(self.rate.device)
+                generator.manual_seed(int(torch.randint(1 << 62, ())))
+            state = generator.get_state()
+            drawn = []
+            for place in range(self.shape[alike]):
+                generator.set_state(state)
+                one = torch.tensor([place], device=self.rate.device)
+                parameters = {name: value.index_select(alike, one) for name, value in self._parameters().items()}
+                drawn.append(type(self)(**parameters)._draw(num_samples, generator, None))
+            return torch.cat(drawn, 1 + alike) if drawn else self.rate.expand(num_samples, *self.shape).clone()
         shape = self.total_count.double().expand(num_samples, *self.shape)
         # torch's public gamma distribution takes no generator.
         gamma = torch._standard_gamma(shape, generator=generator)

@@ -56,5 +56,5 @@ class Point(Distribution):
     def _quantiles(self, levels: Tensor) -> Tensor:
         return self.value.unsqueeze(-1).expand(*self.shape, len(levels))
 
-    def _draw(self, num_samples: int, generator: torch.Generator | None) -> Tensor:
+    def _draw(self, num_samples: int, generator: torch.Generator | None, alike: int | None) -> Tensor:
         return self.value.expand(num_samples, *self.shape).clone()

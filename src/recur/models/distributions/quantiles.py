@@ -152,9 +152,9 @@ class Quantiles(Distribution):
         above = high.unsqueeze(-1) * ((1 - level) / (1 - q[-1])).clamp(max=1).log()
         return inside + below - above
 
-    def _draw(self, num_samples: int, generator: torch.Generator | None) -> Tensor:
+    def _draw(self, num_samples: int, generator: torch.Generator | None, alike: int | None) -> Tensor:
         # Uniform numbers are never 0, and 1 has to be kept from the logarithm of the upper tail.
-        uniform = draws(self.values[..., 0], num_samples, generator, is_normal=False)
+        uniform = draws(self.values[..., 0], num_samples, generator, alike, is_normal=False)
         uniform = uniform.clamp(max=1 - torch.finfo(uniform.dtype).eps / 2)
         x, q = self.values.expand(num_samples, *self.values.shape), self._q
         low, high = self._tails()

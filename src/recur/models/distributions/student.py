@@ -87,9 +87,9 @@ class StudentT(Distribution):
         found = through(z, _standard_cdf(z, df), torch.exp(_log_density(z, df)))
         return loc + scale * torch.where(levels < 0.5, found, -found)
 
-    def _draw(self, num_samples: int, generator: torch.Generator | None) -> Tensor:
+    def _draw(self, num_samples: int, generator: torch.Generator | None, alike: int | None) -> Tensor:
         # Bailey (1994), the polar method without a rejection.
-        radius, angle = (draws(self.loc, num_samples, generator, is_normal=False) for _ in range(2))
+        radius, angle = (draws(self.loc, num_samples, generator, alike, is_normal=False) for _ in range(2))
         z = torch.sqrt(self.df * torch.expm1(-2 / self.df * radius.log())) * torch.cos(2 * math.pi * angle)
         return self.loc + self.scale * z
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from recur.data.series import Part, SeriesBatch
 from recur.errors import OptionError, TrainingError
 from recur.kinds import is_whole
-from recur.models.distributions import Distribution, Quantiles
+from recur.models.distributions import Distribution, NegativeBinomial, Point, Quantiles
 from recur.tasks.forecast.calibration import COVERAGES, LEVELS, ends, original_scale
 from recur.tasks.forecast.rolling_baselines import RollingBaselines
 from recur.tasks.forecast.scores import ForecastScores, Judged
@@ -170,11 +170,14 @@ class Backtest:
         calibration, is_model = self._calibrations[name], name == MODEL
         loc, size = original_scale(batch)
         original = forecast.rescaled(loc, size)
-        raw = original.quantile(LEVELS).double()
+        bounded = self.trained.setup.bounded
+        raw = bounded(original.quantile(LEVELS).double())
         said, scored = raw, original
         if calibration is not None:
-            # What is predicted is what is judged: calibrated quantiles.
-            said = calibration.quantiles(original, LEVELS, size)
+            said = bounded(calibration.quantiles(original, LEVELS, size))
+        # What is predicted is what is judged: calibrated quantiles, with nothing below the least there can be.
+        is_moved = any(self.trained.setup.non_negative) and not isinstance(forecast, Point | NegativeBinomial)
+        if calibration is not None or is_moved:
             scored = Quantiles(values=said, levels=LEVELS)
         crps = scored.crps(self.targets(batch)).double()
         if not is_model and calibration is None:
@@ -187,7 +190,7 @@ class Backtest:
             if is_model:
                 intervals[f"{share:g} raw"] = (raw[..., low], raw[..., high])
         return Judged(
-            mean=original.mean.double(),
+            mean=bounded(original.mean.double()),
             median=said[..., LEVELS.index(0.5)],
             crps=crps,
             intervals=intervals,

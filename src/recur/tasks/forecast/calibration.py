@@ -11,7 +11,7 @@ from torch import Tensor
 from recur.calibration.conformal import conformal_quantile
 from recur.data.series import SeriesBatch
 from recur.errors import DataError
-from recur.models.distributions import Distribution, NegativeBinomial
+from recur.models.distributions import Distribution
 from recur.score.quantiles import growing_levels
 
 Forecasts = Callable[[SeriesBatch], Distribution]
@@ -58,7 +58,7 @@ class ForecastCalibration:
     A quantile at level q is the end of the interval of coverage |2 q - 1|; the median stays. Between the coverages
     margins are interpolated, beyond the last one they stay the same. Where the validation part has too few targets for
     a coverage, the margin of the largest one that it has enough for is taken. No quantile moves beyond the median;
-    those that cross are sorted, which makes none worse (Chernozhukov et al. 2010), and counts stay at 0 or above.
+    those that cross are sorted, which makes none worse (Chernozhukov et al. 2010).
 
     Attributes:
         coverages: K shares, growing.
@@ -132,8 +132,6 @@ class ForecastCalibration:
         moved = said + side * self._margins([abs(2 * level - 1) for level in levels]) * size[..., None]
         median = forecast.quantile(0.5).double()[..., None]
         moved = torch.where(side < 0, torch.minimum(moved, median), torch.maximum(moved, median))
-        if isinstance(forecast, NegativeBinomial):
-            moved = moved.clamp(min=0)
         return moved.sort(dim=-1).values
 
     def _margins(self, coverages: Sequence[float]) -> Tensor:

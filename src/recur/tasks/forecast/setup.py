@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
+import torch
+from torch import Tensor
+
 from recur.data.series import (
     LastWindows,
     Panel,
@@ -15,13 +18,16 @@ from recur.data.series import (
     Windows,
     seen_categories,
 )
+from recur.data.series.gathering import SINCE_LAST
 from recur.data.series.partition import Partition
 from recur.data.series.scaling import Method
 from recur.data.series.split import last_targets
 from recur.errors import DataError
+from recur.kinds import is_number
 from recur.models.series_shape import SeriesShape
 from recur.tasks.forecast.calibration import calibration_stride
 from recur.tasks.forecast.season_choice import Season, choose_season
+from recur.tasks.forecast.training_part import find_non_negative, find_time_unit, least_history_of
 from recur.tasks.series_reading import SeriesReading
 from recur.tasks.series_setup import SeriesSetup, Source, checked_whole
 
@@ -36,7 +42,10 @@ class ForecastSetup(SeriesSetup):
         history: Steps that the network reads at most, T.
         horizon: Steps that it tells, P.
         least_history: Steps that must be there to read, as of `recur.data.series.Windows`.
+        time_unit: Where steps are not equally far apart, the usual distance of two, in which the network is told how
+            long the step before is ago; None where all are.
         season: After how many steps the rules that the model is measured by take the series to repeat, and why.
+        non_negative: Which targets are never below 0, so that nothing below is forecast of them.
 
     Example:
         >>> panel = Panel.of_rows(["a"], [20], [[float(step % 4)] for step in range(20)])
@@ -48,7 +57,9 @@ class ForecastSetup(SeriesSetup):
     history: int
     horizon: int
     least_history: int
+    time_unit: float | None
     season: Season
+    non_negative: tuple[bool, ...]
 
     @classmethod
     def fit(
@@ -63,6 +74,7 @@ class ForecastSetup(SeriesSetup):
         per_series: bool = True,
         calendar: tuple[str, ...] | None = None,
         season: Season | None = None,
+        non_negative: bool | None = None,
         reading: SeriesReading | None = None,
         path: str | None = None,
     ) -> tuple[Self, Split]:
@@ -72,12 +84,14 @@ class ForecastSetup(SeriesSetup):
             panel: The series; in those of the parts the categories are the ones that the training part has.
             history: As of `Windows`.
             horizon: As of `Windows`.
-            least_history: As of `Windows`.
+            least_history: As of `Windows`; None for as many as leave windows in half of the series.
             partition: How the panel is cut.
             scaling: The scaler's method.
             per_series: As of `Scaler`.
             calendar: As of `Windows`.
             season: Of the training part, where it is known already; None to look for it.
+            non_negative: Whether all targets are never below 0; None for those of which nothing in the training part
+                is, and that are whole numbers there or 0 at least once in a hundred.
             reading: How the panel was read.
             path: The file or folder that it was read from.
 
@@ -90,6 +104,9 @@ class ForecastSetup(SeriesSetup):
         panel = panel.recoded(seen_categories(partition.of(panel).train))
         split = partition.of(panel)
         scaler = Scaler.fit(split.train, scaling, per_series=per_series)
+        time_unit = find_time_unit(split.train, keeps_gaps=reading is not None and reading.assembly.gaps == "keep")
+        if least_history is None:
+            least_history = least_history_of(split.train, history, horizon)
         windows = Windows(
             split.train,
             history=history,
@@ -106,8 +123,10 @@ class ForecastSetup(SeriesSetup):
             horizon=horizon,
             least_history=windows.least_history,
             calendar=_features(windows.channels[len(panel.schema.channels) :]),
+            time_unit=time_unit,
             frequency=panel.frequency,
             season=season or choose_season(split.train),
+            non_negative=find_non_negative(split.train, non_negative),
             reading=reading or SeriesReading(),
             partition=partition,
             source=source,
@@ -127,6 +146,20 @@ class ForecastSetup(SeriesSetup):
     def shape(self) -> SeriesShape:
         """What a network has to be built for to read the windows."""
         return SeriesShape.of(self.schema, self.channels, self.future_channels, self.horizon)
+
+    @property
+    def _calendar_channels(self) -> tuple[str, ...]:
+        since = () if self.time_unit is None else (SINCE_LAST,)
+        return (*(f"{name}_{part}" for name in self.calendar for part in ("sin", "cos")), *since)
+
+    def bounded(self, values: Tensor) -> Tensor:
+        """Return what is said of the targets with nothing below 0 where they never are.
+
+        Args:
+            values: On the original scale, (B, P, C) or (B, P, C, Q).
+        """
+        least = torch.tensor([0.0 if never else -torch.inf for never in self.non_negative], dtype=values.dtype)
+        return torch.maximum(values, least.view(-1, *[1] * (values.dim() - 3)))
 
     # --- data ---
 
@@ -154,6 +187,7 @@ class ForecastSetup(SeriesSetup):
             stride=stride,
             least_history=self.least_history,
             calendar=self.calendar,
+            time_unit=self.time_unit,
             seed=seed,
         )
 
@@ -170,7 +204,7 @@ class ForecastSetup(SeriesSetup):
         stride = calibration_stride(windows.num_windows, self.horizon, len(self.schema.targets))
         return windows if stride == 1 else self.windows(valid, batch_size=batch_size, stride=stride)
 
-    def last_windows(self, panel: Panel, *, batch_size: int) -> LastWindows:
+    def last_windows(self, panel: Panel, *, batch_size: int, steps: int | None = None) -> LastWindows:
         """Return the windows at the end of each series, where what comes next is to be told.
 
         Rows for the steps to tell are added where the panel lacks them, unless the model reads what is known of the
@@ -179,20 +213,26 @@ class ForecastSetup(SeriesSetup):
         Args:
             panel: As `read` returns it.
             batch_size: Series a batch has.
+            steps: How many of the horizon's steps are to be told; all where None.
 
         Raises:
             DataError: A series has no target to go on from; or rows lack what is known of the future, or have no step.
         """
-        schema = self.schema
-        if not (schema.known_future or schema.known_categorical) and _lacks_rows(panel, self.horizon):
+        schema, steps = self.schema, steps or self.horizon
+        has_all = not _lacks_rows(panel, steps)
+        can_count_on = has_all or not (schema.known_future or schema.known_categorical)
+        # Without a step to count on by, what comes after the rows that are needed is missing.
+        if can_count_on and _lacks_rows(panel, self.horizon) and not (has_all and None in panel.frequencies):
             panel = panel.extended(self.horizon)
         return LastWindows(
             panel,
             history=self.history,
             horizon=self.horizon,
             batch_size=batch_size,
+            needed=steps,
             scaler=self.scaler,
             calendar=self.calendar,
+            time_unit=self.time_unit,
         )
 
     # --- files ---
@@ -203,12 +243,31 @@ class ForecastSetup(SeriesSetup):
             "horizon": self.horizon,
             "least_history": self.least_history,
             "season": {"steps": self.season.steps, "why": self.season.why},
+            "time_unit": self.time_unit,
+            "non_negative": list(self.non_negative),
         }
 
     @classmethod
     def _of_entries(cls, content: Mapping[str, Any]) -> dict[str, Any]:
         sizes = {name: checked_whole(name, content[name]) for name in ("history", "horizon", "least_history")}
-        return {**sizes, "season": Season(**content["season"])}
+        return {
+            **sizes,
+            "season": Season(**content["season"]),
+            "time_unit": _unit(content["time_unit"]),
+            "non_negative": _marks(content["non_negative"], len(content["schema"]["targets"])),
+        }
+
+
+def _marks(values: Any, count: int) -> tuple[bool, ...]:
+    if not (isinstance(values, list) and len(values) == count and all(isinstance(value, bool) for value in values)):
+        raise DataError(f"non_negative must be true or false for each of the {count} targets, got {values!r}")
+    return tuple(values)
+
+
+def _unit(value: Any) -> float | None:
+    if value is not None and not (is_number(value) and value > 0):
+        raise DataError(f"time_unit must be a number above 0, got {value!r}")
+    return None if value is None else float(value)
 
 
 def _features(channels: tuple[str, ...]) -> tuple[str, ...]:

@@ -215,7 +215,8 @@ class TrainedForecaster:
 
         Data are read as those of the run were. A series that the training part did not have is scaled by its own
         history; one that is shorter than the network's history is read as far as it goes. Steps for which only the
-        future is known may follow the last target, and must where the model reads what is known of the future.
+        future is known may follow the last target; where the model reads what is known of the future there must be as
+        many as are to be told.
 
         Args:
             data: What `recur.data.series.read_series` takes: a file, a folder, any dataframe; or a panel.
@@ -245,7 +246,8 @@ class TrainedForecaster:
                 quantiles = forecast.quantile(asked)
             else:
                 quantiles = calibration.quantiles(forecast, asked, size)
-            found.append(torch.cat([forecast.mean[..., None].double(), quantiles.double()], dim=-1)[:, :steps])
+            told = torch.cat([forecast.mean[..., None].double(), quantiles.double()], dim=-1)
+            found.append(self.setup.bounded(told)[:, :steps])
             place.append(torch.stack([batch.index, batch.row], dim=1))
         values = torch.cat(found).float().numpy()
         columns = {name: values[..., number] for number, name in enumerate(names)}
@@ -295,7 +297,8 @@ class TrainedForecaster:
         for batch in windows:
             with torch.inference_mode():
                 paths = draw(batch.to(self.device), num_paths, generator).cpu()
-            found.append(batch.unscaled(paths.permute(1, 2, 0, 3)).permute(0, 1, 3, 2)[:, :steps])
+            values = batch.unscaled(paths.permute(1, 2, 0, 3)).permute(0, 1, 3, 2)
+            found.append(self.setup.bounded(values)[:, :steps])
             place.append(torch.stack([batch.index, batch.row], dim=1))
         columns = {"path": np.arange(num_paths)[None, None, None], "value": torch.cat(found).float().numpy()}
         return self._frame(windows, torch.cat(place), steps, columns, data)
@@ -310,7 +313,7 @@ class TrainedForecaster:
                 f"horizon: the model was trained to tell {self.setup.horizon} steps, not {steps}; train one with "
                 f"horizon {steps}."
             )
-        return steps, self.setup.last_windows(self.setup.read(data), batch_size=batch_size)
+        return steps, self.setup.last_windows(self.setup.read(data), batch_size=batch_size, steps=steps)
 
     def _frame(
         self, windows: LastWindows, place: Tensor, steps: int, columns: Mapping[str, np.ndarray[Any, Any]], data: Any
