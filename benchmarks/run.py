@@ -14,6 +14,7 @@ from typing import Any
 
 import forecast_peers
 import forecasts
+import forecasts_public
 import layer_costs
 import layer_linear
 import layer_options
@@ -44,6 +45,7 @@ BENCHMARKS: dict[str, Callable[[], Iterable[dict[str, Any]]]] = {
     "whole_training": lambda: [main_job.whole_training(Job(), steps=600, repeats=2)],
     "forecasts": forecasts.dust,
     "forecast_peers": forecast_peers.training,
+    "forecasts_public": forecasts_public.public,
     "series_labels": series_labels.labels,
     "quality": lambda: quality.tinyshakespeare(3.0),
     "quality_bfloat16": lambda: quality.bfloat16(600),
@@ -89,6 +91,7 @@ LONG = (
     "long_sequences",
     "forecasts",
     "forecast_peers",
+    "forecasts_public",
     "series_labels",
     *[name for name in BENCHMARKS if name.startswith("memory_")],
 )

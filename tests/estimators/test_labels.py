@@ -31,8 +31,14 @@ from recur.errors import DataError
 from recur.estimators.labels import SeriesClassifier, SeriesRegressor
 
 TINY: dict[str, Any] = {
-    **{"members": 1, "hidden_size": 8, "filters": 8, "dropout": 0.0},
-    **{"max_steps": 40, "batch_size": 16, "learning_rate": 0.02, "averaging": 0.0},
+    "members": 1,
+    "hidden_size": 8,
+    "filters": 8,
+    "dropout": 0.0,
+    "max_steps": 40,
+    "batch_size": 16,
+    "learning_rate": 0.02,
+    "averaging": 0.0,
 }
 
 
