@@ -13,12 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from rich.console import Console
 
 import peers
 import table
-from recur import engine
 from recur.measure.layers import threads
 from recur.train.forecast import train_forecaster
 from recur.train.options import SeriesTrainingOptions
@@ -41,7 +39,7 @@ def public() -> Iterator[dict[str, Any]]:
 
 def forecast(name: str, frame: Frame) -> dict[str, Any]:
     """Train a forecaster and return what it reached on the test part, beside the naive rules."""
-    with tempfile.TemporaryDirectory() as folder, threads(engine.num_threads()):
+    with tempfile.TemporaryDirectory() as folder, threads(1):
         begin = time.perf_counter()
         run = train_forecaster(
             frame,
@@ -52,7 +50,6 @@ def forecast(name: str, frame: Frame) -> dict[str, Any]:
         minutes = (time.perf_counter() - begin) / 60
         found, config = run.read_json("forecast_evaluation.json"), run.config()
         steps = max(row["step"] for row in run.metrics())
-        used = torch.get_num_threads()
     figures = found["figures"]
     # Several targets have units of their own.
     measure = "mae" if len(found["targets"]) == 1 else "mase"
@@ -67,7 +64,7 @@ def forecast(name: str, frame: Frame) -> dict[str, Any]:
         "training": config["training"],
         "steps": steps,
         "minutes": minutes,
-        "threads": used,
+        "threads": 1,
         "measure": measure.upper(),
         "figure": figures["model"][measure],
         "figures": figures["model"],

@@ -431,7 +431,7 @@ class RunFolder:
 
 
 def _is_own(name: str) -> bool:
-    is_picture = name.startswith(("inspect_", "forecast_")) and name.endswith(".png")
+    is_picture = name.startswith(("inspect_", "forecast_", "label_")) and name.endswith(".png")
     return name in _OWN_NAMES or is_picture or (name.startswith(".") and name.endswith(".tmp"))
 
 

@@ -81,3 +81,27 @@ def is_among(parameter: nn.Parameter, parameters: list[nn.Parameter]) -> bool:
 def test_a_network_that_does_not_say_its_loss_is_refused() -> None:
     with pytest.raises(TypeError, match=r"^SeriesTask: Linear has no method loss\(batch\); give a network that"):
         SeriesTask(nn.Linear(1, 1), learning_rate=0.1)
+
+
+def test_averaged_weights_move_as_they_should_and_are_what_is_kept() -> None:
+    network = Mean()
+    task = SeriesTask(network, learning_rate=0.1, averaging=0.5)
+    assert task.averaged is not None
+    mean: float | None = None
+    for number in range(12):
+        with torch.no_grad():
+            network.body.weight.copy_(torch.full((3, 1), float(number**2)))
+        task.averaged.update_parameters(network)
+        # The first weights are taken as they are.
+        kept = 0.0 if mean is None else min(0.5, (1 + number) / (10 + number))
+        mean = kept * (mean or 0.0) + (1 - kept) * number**2
+        found = task.kept.state_dict()["body.weight"]
+        torch.testing.assert_close(found, torch.full((3, 1), mean))
+    assert list(task.kept.state_dict()) == list(network.state_dict())
+    assert not any(parameter.requires_grad for parameter in task.averaged.parameters())
+    assert SeriesTask(network, learning_rate=0.1).kept is network
+
+
+def test_the_second_moment_is_the_optimisers() -> None:
+    optimizer = SeriesTask(Mean(), learning_rate=0.1, second_moment=0.9).configure_optimizers()
+    assert [group["betas"] for group in optimizer.param_groups] == [(0.9, 0.9)] * 2

@@ -213,6 +213,24 @@ def test_interrupted_and_resumed_is_as_if_it_was_not(
     assert_same(whole, resume(tmp_path / "halves", console=console), assert_equal)
 
 
+def test_averaged_weights_survive_an_interruption(
+    train: Any, signals_at: Any, assert_equal: Any, tmp_path: Path, console: Any
+) -> None:
+    whole = train("whole", averaging=0.9)
+    signals_at(15, signal.SIGINT, task=SeriesTask)
+    with pytest.raises(Interrupted, match=r"^interrupted after step 15"):
+        train("halves", averaging=0.9)
+    assert_same(whole, resume(tmp_path / "halves", console=console), assert_equal)
+    state = torch.load(whole.path / "checkpoints/last.ckpt", weights_only=True)["state_dict"]
+    newest = whole.path.with_name("newest")
+    assert train("newest", averaging=0.0).path == newest
+    # What is trained is the same; what is judged and saved is the mean.
+    plain = torch.load(newest / "checkpoints/last.ckpt", weights_only=True)["state_dict"]
+    assert_equal({name: state[name] for name in plain}, dict(plain), "weights")
+    assert state["averaged.module.head.bias"].tolist() != state["model.head.bias"].tolist()
+    assert of_kind(whole, "valid")[-1]["loss"] != of_kind(RunFolder.open(newest), "valid")[-1]["loss"]
+
+
 def test_a_killed_training_goes_on_from_its_last_checkpoint(
     train: Any, signals_at: Any, assert_equal: Any, tmp_path: Path, console: Any
 ) -> None:

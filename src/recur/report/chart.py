@@ -53,6 +53,8 @@ class Series:
     """A value for each step; None leaves a gap in the line."""
     errors: tuple[float | None, ...] = ()
     """Standard errors of the values, to be drawn to both sides; none where empty or None."""
+    is_scattered: bool = False
+    """Whether the points are drawn and not a line through them."""
 
     def __post_init__(self) -> None:
         if len(self.x) != len(self.y):
@@ -143,6 +145,33 @@ class Grid:
     """Whether colours go by powers of ten; what is not above zero then stays empty."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Matrix:
+    """How often what was taken for what: a square of counts, coloured by their share of the row."""
+
+    key: str
+    """Its name in the page and, with `.png`, of its picture."""
+    title: str
+    """What it shows."""
+    summary: str
+    """The same in a sentence."""
+    x_label: str
+    """What a column is."""
+    y_label: str
+    """What a row is."""
+    names: tuple[str, ...]
+    """Of the rows, which are those of the columns too."""
+    counts: tuple[tuple[int, ...], ...]
+    """Rows of counts."""
+
+    @property
+    def shares(self) -> NDArray[np.float64]:
+        """The counts as shares of their row, (K, K); zero in a row without any."""
+        counts = np.array(self.counts, np.float64)
+        shares: NDArray[np.float64] = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+        return shares
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Trail:
     """A path in a plane, coloured by where on it one is."""
@@ -225,7 +254,7 @@ class Boxes:
     """Of each its points from tail to head, the middle of its label, and the label."""
 
 
-Drawing = Chart | Grid | Trail | Bars | Letters | Boxes
+Drawing = Chart | Grid | Matrix | Trail | Bars | Letters | Boxes
 """Whatever the renderers can draw."""
 
 

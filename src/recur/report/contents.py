@@ -9,9 +9,10 @@ from pathlib import Path, PurePath
 from typing import Any, Literal
 
 from recur.errors import RunError
-from recur.report.chart import Chart
+from recur.report.chart import Chart, Drawing
 from recur.report.curves import rows_of_kind, training_charts
 from recur.report.forecast import Forecast, forecast_of
+from recur.report.labels import Labels, labels_of
 from recur.report.passage import Passage, Scale, scale_for, symbols, visible
 from recur.report.result import Result, column, result_of
 from recur.report.values import DEEPEST, TIMES, as_list, as_object, as_text, count, duration, number, written
@@ -26,6 +27,9 @@ MAX_SAMPLE_LENGTH = 4_000
 
 MAX_TOKENS = 5_000
 """Symbols of a text the page shows."""
+
+_ON_SERIES = ("forecast", "classify", "regress")
+"""Tasks whose losses have no unit."""
 
 _UNITS = {"character": "character", "byte": "byte", "bpe": "token"}
 
@@ -86,6 +90,8 @@ class Contents:
     """The held-out figures of a language model; None before the evaluation."""
     forecast: Forecast | None
     """What forecasts were judged to be; None before the evaluation, or of another task."""
+    labels: Labels | None
+    """What labels told of series were judged to be; likewise."""
     charts: tuple[Chart, ...]
     """The curves of the training."""
     samples: tuple[Sample, ...]
@@ -128,7 +134,7 @@ def read_contents(run: RunFolder) -> Contents:
         run.read_json(name) if run.has(name) else {}
         for name in ("env.json", "schema.json", "model.json", "evaluation.json")
     )
-    forecasts = _forecasts(run)
+    forecasts, labels = _judgement(run, "forecast_evaluation.json"), _judgement(run, "label_evaluation.json")
     unit = _unit(config, schema)
     scale, passages = _passages(evaluation, unit)
     samples = _samples(rows, unit)
@@ -138,6 +144,7 @@ def read_contents(run: RunFolder) -> Contents:
         lead=_lead(config, env, schema, model, rows),
         result=result_of(evaluation, unit),
         forecast=forecast_of(forecasts),
+        labels=labels_of(labels),
         charts=tuple(_charts(config, schema, evaluation, rows)),
         samples=samples,
         events=_events(rows),
@@ -156,27 +163,27 @@ def read_contents(run: RunFolder) -> Contents:
             task=as_text(config.get("task")),
             prompt=samples[-1].prompt if samples else "",
             has_weights=run.has("model.safetensors"),
-            is_done=bool(evaluation or forecasts),
+            is_done=bool(evaluation or forecasts or labels),
         ),
     )
 
 
-def charts_of(run: RunFolder) -> list[Chart]:
-    """Return the charts of the run's training, thinned for drawing, and of its forecasts.
+def charts_of(run: RunFolder) -> list[Drawing]:
+    """Return the charts of the run's training, thinned for drawing, and of its forecasts or of labels it told.
 
     Raises:
         RunError: `config.json` is missing, or a file of the run is damaged.
     """
     schema, evaluation = (run.read_json(name) if run.has(name) else {} for name in ("schema.json", "evaluation.json"))
     charts = _charts(run.config(), schema, evaluation, run.metrics())
-    forecasts = _forecasts(run)
-    forecast = forecast_of(forecasts)
-    return charts if forecast is None else [*charts, *forecast.charts]
+    forecast = forecast_of(_judgement(run, "forecast_evaluation.json"))
+    labels = labels_of(_judgement(run, "label_evaluation.json"))
+    return [*charts, *(() if forecast is None else forecast.charts), *(() if labels is None else labels.charts)]
 
 
-def _forecasts(run: RunFolder) -> dict[str, Any]:
-    """Return the judgement of the run's forecasts; nothing of weights before the training went on."""
-    found = run.read_json("forecast_evaluation.json") if run.has("forecast_evaluation.json") else {}
+def _judgement(run: RunFolder, name: str) -> dict[str, Any]:
+    """Return the judgement that a file of the run holds; nothing of weights before the training went on."""
+    found = run.read_json(name) if run.has(name) else {}
     return {} if found.get("weights") not in (None, run.weights_checksum()) else found
 
 
@@ -200,7 +207,7 @@ def _charts(
 
 def _unit(config: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
     """Return what one symbol of a language model is; nothing for other tasks, whose losses have no unit."""
-    if as_text(config.get("task")) == "forecast":
+    if as_text(config.get("task")) in _ON_SERIES:
         return ""
     return _UNITS.get(as_text(as_object(schema.get("tokenizer")).get("kind")), "token")
 
@@ -392,6 +399,9 @@ def _commands(path: Path, *, task: str, prompt: str, has_weights: bool, is_done:
     commands = []
     if has_weights and task == "forecast":
         commands.append(Command(why="Forecast what comes after new data", line=f"recur predict {place} new.csv"))
+        commands.append(Command(why="Judge it on other data", line=f"recur evaluate {place} other.csv"))
+    elif has_weights and task in _ON_SERIES:
+        commands.append(Command(why="Tell labels of new data", line=f"recur predict {place} new.csv"))
         commands.append(Command(why="Judge it on other data", line=f"recur evaluate {place} other.csv"))
     elif has_weights:
         begin = f" --prompt {shlex.quote(visible(prompt))}" if prompt.strip() and len(prompt) <= 40 else ""

@@ -46,7 +46,7 @@ def _numbers(value: object) -> list[float | None]:
     return [number(one) for one in as_list(value)]
 
 
-def axis(times: Sequence[object]) -> Axis:
+def axis_of(times: Sequence[object]) -> Axis:
     """Return times on an axis; numbers of the points where they are neither dates nor numbers."""
     known = [number(time) for time in times]
     if times and all(time is not None for time in known):
@@ -60,8 +60,8 @@ def axis(times: Sequence[object]) -> Axis:
     return tuple(moments.astype(np.int64).astype(float).tolist()), True
 
 
-def spanned(x: Sequence[float]) -> tuple[float, float]:
-    """Return what an axis spans that has these places on it, which may be one or none."""
+def span(x: Sequence[float]) -> tuple[float, float]:
+    """Return the least and the largest number, apart where they are the same."""
     low, high = min(x, default=0.0), max(x, default=1.0)
     return (low, high) if high > low else (low - 0.5, high + 0.5)
 
@@ -105,7 +105,7 @@ def _example(place: int, entry: Mapping[str, Any], rule: str, has_several: bool)
     before = as_object(entry.get("before"))
     past, ahead = as_list(before.get("times")), as_list(entry.get("times"))
     came = [*_numbers(before.get("values")), *_numbers(entry.get("actual"))]
-    x, is_dated = axis([*past, *ahead])
+    x, is_dated = axis_of([*past, *ahead])
     later = x[len(past) :]
     named = {"median": ("forecast", "train"), "rule": (rule, "speed")}
     series = []
@@ -127,7 +127,7 @@ def _example(place: int, entry: Mapping[str, Any], rule: str, has_several: bool)
         bands=tuple(_bands(entry, later)),
         x_label="time",
         is_dated=is_dated,
-        x_range=spanned(x),
+        x_range=span(x),
     )
 
 
@@ -163,7 +163,7 @@ def _by_step(evaluation: Mapping[str, Any]) -> Iterator[Chart]:
         summary=summary,
         series=series,
         x_label="steps ahead",
-        x_range=spanned(x),
+        x_range=span(x),
         y_range=_from_zero(series),
     )
 
@@ -171,7 +171,7 @@ def _by_step(evaluation: Mapping[str, Any]) -> Iterator[Chart]:
 def _over_time(evaluation: Mapping[str, Any]) -> Iterator[Chart]:
     over = as_object(evaluation.get("over_time"))
     by_name = {name: _numbers(values) for name, values in as_object(over.get("mae")).items()}
-    x, is_dated = axis(as_list(over.get("times")))
+    x, is_dated = axis_of(as_list(over.get("times")))
     if len(x) < 2:
         return
     best = as_text(evaluation.get("best_rule"))
@@ -184,7 +184,7 @@ def _over_time(evaluation: Mapping[str, Any]) -> Iterator[Chart]:
         series=series,
         x_label="time",
         is_dated=is_dated,
-        x_range=spanned(x),
+        x_range=span(x),
         y_range=_from_zero(series),
     )
 
@@ -244,7 +244,7 @@ def _coverage_by_step(evaluation: Mapping[str, Any]) -> Iterator[Chart]:
         series=tuple(series),
         levels=tuple(Level(name=f"{share:.0%}", y=share) for share, _ in known),
         x_label="steps ahead",
-        x_range=spanned(x),
+        x_range=span(x),
         y_range=(0.0, 1.02),
     )
 
@@ -269,7 +269,7 @@ def _autocorrelation(evaluation: Mapping[str, Any]) -> Iterator[Chart]:
         series=(Series(name="autocorrelation", role="train", x=x, y=tuple(y)),),
         levels=(Level(name="noise", y=bound), Level(name="", y=-bound)),
         x_label="steps apart",
-        x_range=spanned((0.0, *x)),
+        x_range=span((0.0, *x)),
     )
 
 
@@ -294,6 +294,6 @@ def _histogram(evaluation: Mapping[str, Any]) -> Iterator[Chart]:
         series=series,
         x_label="error",
         x_format=".3~g",
-        x_range=spanned(edges),
+        x_range=span(edges),
         y_range=_from_zero(series),
     )

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recur.report.chart import Band, Chart, Series
-from recur.report.forecast_charts import axis, spanned
+from recur.report.forecast_charts import axis_of, span
 from recur.report.passage import visible
 
 _HEIGHT = 380
@@ -40,7 +40,7 @@ def forecast_figure(
     """
     from recur.report.interactive import figure
 
-    x, is_dated = axis([str(time) if times.dtype.kind == "M" else time for time in (*times, *times_ahead)])
+    x, is_dated = axis_of([str(time) if times.dtype.kind == "M" else time for time in (*times, *times_ahead)])
     later = x[len(times) :]
     came = tuple(None if np.isnan(value) else float(value) for value in values)
     drawn = figure(
@@ -60,7 +60,7 @@ def forecast_figure(
             x_label="time",
             x_format=".3~g",
             is_dated=is_dated,
-            x_range=spanned(x),
+            x_range=span(x),
         )
     )
     drawn.update_layout(height=_HEIGHT)

@@ -21,12 +21,16 @@ from recur.report.chart import (
     Grid,
     Letters,
     Level,
+    Matrix,
     Role,
     Series,
     Trail,
     log_ticks,
     log_values,
 )
+
+_MOST_COUNTED, _MOST_NAMED = 12, 30
+"""Classes of a matrix whose counts are written into it, and that have a name beside it."""
 
 _WIDTHS: dict[Role, float] = {"raw": 1, "valid": 2.25, "speed": 1.5}
 
@@ -40,6 +44,8 @@ def figure(drawing: Drawing) -> go.Figure:
     """Return a chart as a plotly figure."""
     if isinstance(drawing, Chart):
         return _curves(drawing)
+    if isinstance(drawing, Matrix):
+        return _matrix(drawing)
     if isinstance(drawing, Grid):
         drawn = _grid(drawing)
     elif isinstance(drawing, Letters):
@@ -146,6 +152,44 @@ def _grid(grid: Grid) -> go.Figure:
     # In the order that was given, which need not be that of numbers.
     drawn.update_yaxes(autorange="reversed", showgrid=False, type="category", nticks=16)
     drawn.update_xaxes(showgrid=False)
+    return drawn
+
+
+def _matrix(matrix: Matrix) -> go.Figure:
+    """Return the matrix as a plotly figure, whose trace carries its role as those of curves do."""
+    names = [_plain(name) for name in matrix.names]
+    places = list(range(len(names)))
+    drawn = go.Figure(
+        go.Heatmap(
+            z=matrix.shares,
+            customdata=[[[true, told, count] for told, count in zip(names, row, strict=True)]
+                        for true, row in zip(names, matrix.counts, strict=True)],
+            text=[[f"{count:,}" if count else "" for count in row] for row in matrix.counts],
+            texttemplate="%{text}" if len(names) <= _MOST_COUNTED else "",
+            meta={"role": "train"},
+            colorscale=[[0, POSITIVE[0]], [1, COLOURS["train"]]],
+            zmin=0,
+            zmax=1,
+            showscale=False,
+            xgap=1,
+            ygap=1,
+            hovertemplate="%{customdata[0]} told to be %{customdata[1]}: %{customdata[2]:,d}, %{z:.1%}<extra></extra>",
+        )
+    )  # fmt: skip
+    drawn.update_layout(
+        template="none",
+        margin={"l": 52, "r": 12, "t": 14, "b": 44},
+        height=430,
+        showlegend=False,
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        font={"family": "system-ui, sans-serif", "size": 13},
+    )
+    # Names that do not fit beside each other are left out, and told by the pointer.
+    shown = places[:: -(-len(names) // _MOST_NAMED)]
+    ticks = {"tickvals": shown, "ticktext": [names[place] for place in shown], "showgrid": False, "zeroline": False}
+    drawn.update_xaxes(title={"text": _plain(matrix.x_label)}, **ticks)
+    drawn.update_yaxes(title={"text": _plain(matrix.y_label)}, autorange="reversed", automargin=True, **ticks)
     return drawn
 
 
@@ -282,12 +326,14 @@ def _trace(series: Series, chart: Chart) -> go.Scatter:
         }
     else:
         # A line needs two points; alone, a point is drawn as one.
-        mode = "lines" if len(series.x) > 1 else "markers"
+        mode = "lines" if len(series.x) > 1 and not series.is_scattered else "markers"
         look = {
             "mode": mode,
             "line": {"color": colour, "width": _WIDTHS.get(series.role, 2)},
-            "marker": {"size": 8, "color": colour},
+            "marker": {"size": 5 if series.is_scattered else 8, "color": colour},
         }
+        if series.is_scattered:
+            look |= {"opacity": 0.5}
         if series.role == "valid" and len(series.x) <= 40:
             look |= {"mode": "lines+markers", "marker": {"size": 5, "color": colour}}
         if series.role == "raw":

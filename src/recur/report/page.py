@@ -6,21 +6,22 @@ import json
 from pathlib import Path
 from typing import Any
 
-from recur.report.chart import Chart
+from recur.report.chart import Drawing
 from recur.report.contents import Contents, charts_of, read_contents
 from recur.report.document import document, part, write_document
 from recur.run import RunFolder
 
 
 def figures(run: RunFolder) -> dict[str, Any]:
-    """Return the curves of the run's training, and the charts of its forecasts, as plotly figures.
+    """Return the curves of the run's training, and the charts of what it forecast or told, as plotly figures.
 
     Args:
         run: The run folder.
 
     Returns:
-        `"loss"`, `"learning_rate"`, `"gradient_norm"` and `"throughput"`, and of forecasts `"forecast_by_step"` and
-        others that begin like this, each a `plotly.graph_objects.Figure`; one without any point is left out.
+        `"loss"`, `"learning_rate"`, `"gradient_norm"` and `"throughput"`; of forecasts `"forecast_by_step"` and others
+        that begin like this, of labels told of series `"label_confusion"` and the like. Each is a
+        `plotly.graph_objects.Figure`; one without any point is left out.
 
     Raises:
         RunError: The run is incomplete or damaged.
@@ -54,8 +55,9 @@ def write_report(run: RunFolder) -> Path:
     return path
 
 
-def _all_charts(contents: Contents) -> tuple[Chart, ...]:
-    return contents.charts if contents.forecast is None else (*contents.charts, *contents.forecast.charts)
+def _all_charts(contents: Contents) -> tuple[Drawing, ...]:
+    judged = (part.charts for part in (contents.forecast, contents.labels) if part is not None)
+    return (*contents.charts, *(chart for charts in judged for chart in charts))
 
 
 def _html(contents: Contents) -> str:

@@ -25,6 +25,7 @@ from recur.report.chart import (
     Drawing,
     Grid,
     Letters,
+    Matrix,
     Role,
     Series,
     Trail,
@@ -71,6 +72,8 @@ def write_png(drawing: Drawing, path: Path) -> None:
         _curves(axes, drawing)
     elif isinstance(drawing, Grid):
         _grid(axes, drawing)
+    elif isinstance(drawing, Matrix):
+        _matrix(axes, drawing)
     elif isinstance(drawing, Trail):
         _trail(axes, drawing)
     elif isinstance(drawing, Letters):
@@ -97,7 +100,7 @@ def _height(drawing: Drawing) -> float:
         return 0.6 + 0.26 * len(drawing.rows)
     if isinstance(drawing, Boxes):
         return 0.5 + 7.9 * drawing.height / drawing.width if drawing.width > drawing.height else 8.0
-    return 7.0 if isinstance(drawing, Trail) else 4.6
+    return 7.0 if isinstance(drawing, Trail | Matrix) else 4.6
 
 
 def _letters(axes: Any, letters: Letters) -> None:
@@ -149,6 +152,20 @@ def _grid(axes: Any, grid: Grid) -> None:
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _at(grid.x, value)))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _at(grid.y, value)))
     axes.figure.colorbar(drawn, ax=axes, label="power of ten" if grid.is_log else "", pad=0.01)
+
+
+def _matrix(axes: Any, matrix: Matrix) -> None:
+    colours = LinearSegmentedColormap.from_list("matrix", ("#ffffff", COLOURS["train"]))
+    shares, number = matrix.shares, len(matrix.names)
+    axes.imshow(shares, interpolation="nearest", cmap=colours, vmin=0, vmax=1)
+    shown = range(0, number, -(-number // 30))
+    names = [_cut(matrix.names[place], 12) for place in shown]
+    axes.set_xticks(shown, names, fontsize=8, rotation=90 if number > 8 else 0, parse_math=False)
+    axes.set_yticks(shown, names, fontsize=8, parse_math=False)
+    if number <= 12:
+        for row, column in np.argwhere(np.array(matrix.counts) > 0).tolist():
+            colour = "white" if shares[row, column] > 0.5 else "black"
+            axes.text(column, row, f"{matrix.counts[row][column]:,}", color=colour, fontsize=8, **_MIDDLE)
 
 
 def _at(names: Sequence[float], place: float) -> str:
@@ -240,6 +257,8 @@ def _draw(axes: Any, series: Series, *, is_dated: bool = False) -> None:
     x = _dates(series.x) if is_dated else series.x
     y = [float("nan") if value is None else value for value in series.y]
     look = dict(_LINES.get(series.role, {"linewidth": 1.6}))
+    if series.is_scattered:
+        look = {"linestyle": "none", "marker": "o", "markersize": 3, "alpha": 0.5}
     if len(series.x) == 1 and "marker" not in look:
         look |= {"marker": "o", "markersize": 5}
     axes.plot(x, y, label=_cut(series.name, 40), color=COLOURS[series.role], **look)

@@ -12,6 +12,7 @@
     const ink = variable("--ink"), muted = variable("--muted"), line = variable("--line"), paper = variable("--paper");
     const data = figure.data.map((trace) => {
       const colour = variable("--" + trace.meta.role);
+      if (trace.type === "heatmap") return { ...trace, colorscale: [[0, paper], [1, colour]] };
       const fill = trace.fill ? { fillcolor: colour } : {};
       return { ...trace, ...fill, line: { ...trace.line, color: colour }, marker: { ...trace.marker, color: colour } };
     });

@@ -1,0 +1,203 @@
+"""What the report says of labels told of series, from `label_evaluation.json`; damaged values are left out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from recur.report.chart import Drawing
+from recur.report.labels_charts import label_charts
+from recur.report.passage import visible
+from recur.report.result import Bar
+from recur.report.values import NOTHING, as_list, as_object, as_text, label, number
+from recur.wording import measured, quantity
+
+_MOST_CLASSES, _MOST_WORST = 60, 12
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rows:
+    """A table."""
+
+    columns: tuple[str, ...]
+    """Names of its columns, the first one's empty."""
+    rows: tuple[tuple[str, ...], ...]
+    """Its cells."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Labels:
+    """What the page shows of labels that were told."""
+
+    verdict: str
+    """Whether the model beats the naive rule."""
+    is_better: bool
+    """Whether it does."""
+    measured_on: str
+    """What was judged, in a sentence."""
+    caption: str
+    """What the bars count."""
+    bars: tuple[Bar, ...]
+    """Model and rule, the better first."""
+    figures: Rows
+    """Figures, and what they are."""
+    classes: Rows
+    """Figures of each class, the worst told first; empty where numbers are told."""
+    worst: Rows
+    """The labels that were told worst."""
+    notes: tuple[str, ...]
+    """What a reader has to know."""
+    told: tuple[Drawing, ...]
+    """What was told of what."""
+    errors: tuple[Drawing, ...]
+    """Errors by the true number."""
+    sureness: tuple[Drawing, ...]
+    """Whether it is as sure as it is right."""
+    runs: tuple[Drawing, ...]
+    """What was told along some series."""
+
+    @property
+    def charts(self) -> tuple[Drawing, ...]:
+        """All charts, in the order of the page."""
+        return (*self.told, *self.errors, *self.runs, *self.sureness)
+
+
+def labels_of(evaluation: Mapping[str, Any]) -> Labels | None:
+    """Return what `label_evaluation.json` says, or None where there is no figure of the model."""
+    figures = as_object(evaluation.get("figures"))
+    is_class = number(figures.get("accuracy")) is not None
+    if not is_class and number(figures.get("rmse")) is None:
+        return None
+    verdict = as_object(evaluation.get("verdict"))
+    part = visible(as_text(evaluation.get("part"))) or "held-out"
+    charts = label_charts(evaluation)
+    return Labels(
+        verdict=visible(as_text(verdict.get("text"))),
+        is_better=verdict.get("is_better") is True,
+        measured_on=_measured_on(evaluation, part),
+        caption=f"Share of labels of the {part} part told right, beside always telling the most frequent class."
+        if is_class
+        else f"Root mean squared error on the {part} part, beside always telling the mean. Less is better.",
+        bars=_bars(figures, is_class=is_class),
+        figures=_class_figures(figures) if is_class else _number_figures(evaluation, figures),
+        classes=_classes(figures),
+        worst=_worst(evaluation, is_class=is_class),
+        notes=tuple(
+            f"{text[:1].upper()}{text[1:]}"
+            for note in as_list(evaluation.get("notes"))
+            if (text := visible(as_text(note)))
+        ),
+        told=charts["told"],
+        errors=charts["errors"],
+        sureness=charts["sureness"],
+        runs=charts["runs"],
+    )
+
+
+def _measured_on(evaluation: Mapping[str, Any], part: str) -> str:
+    told, series = number(as_object(evaluation.get("figures")).get("num_told")), number(evaluation.get("series"))
+    if told is None or series is None:
+        return ""
+    of = {"series": "", "steps": " of their steps", "last steps": " of their last steps"}
+    where = of.get(as_text(evaluation.get("of")), "")
+    one = "series" if where == "" else f"series, {quantity(int(told), 'label')}{where}"
+    return f"Judged on {int(series):,} {one} in the {part} part."
+
+
+def _bars(figures: Mapping[str, Any], *, is_class: bool) -> tuple[Bar, ...]:
+    if is_class:
+        rule, keys = f"always {visible(as_text(figures.get('most_frequent')))}", ("accuracy", "baseline_accuracy")
+    else:
+        rule, keys = "always the mean", ("rmse", "baseline_rmse")
+    own, other = (number(figures.get(key)) for key in keys)
+    found = [
+        (value, name, name == "this model") for value, name in ((own, "this model"), (other, rule)) if value is not None
+    ]
+    found.sort(key=lambda one: -one[0] if is_class else one[0])
+    longest = 1.0 if is_class else max(max(value for value, _, _ in found), 1e-30)
+    return tuple(
+        Bar(
+            name=name,
+            value=f"{value:.1%}" if is_class else measured(value),
+            share=round(min(max(0.0, value / longest), 1.0), 4),
+            is_model=is_model,
+        )
+        for value, name, is_model in found
+    )
+
+
+def _share(value: object) -> str:
+    known = number(value)
+    return NOTHING if known is None else f"{known:.1%}"
+
+
+def _shown(value: object) -> str:
+    known = number(value)
+    return NOTHING if known is None else measured(known)
+
+
+def _class_figures(figures: Mapping[str, Any]) -> Rows:
+    rows = (
+        ("accuracy", _share(figures.get("accuracy")), _share(figures.get("baseline_accuracy"))),
+        ("balanced accuracy", _share(figures.get("balanced_accuracy")), NOTHING),
+        ("macro F1", _shown(figures.get("macro_f1")), NOTHING),
+        ("log loss, nats", _shown(figures.get("log_loss")), _shown(figures.get("baseline_log_loss"))),
+        ("sureness off by", _share(figures.get("calibration_error")), NOTHING),
+    )
+    return Rows(columns=("", "this model", "the rule"), rows=rows)
+
+
+def _number_figures(evaluation: Mapping[str, Any], figures: Mapping[str, Any]) -> Rows:
+    rows = [
+        ("RMSE", _shown(figures.get("rmse")), _shown(figures.get("baseline_rmse"))),
+        ("MAE", _shown(figures.get("mae")), NOTHING),
+        ("bias", _shown(figures.get("bias")), NOTHING),
+        ("share explained (R²)", _shown(figures.get("explained")), NOTHING),
+    ]
+    if number(figures.get("nasa")) is not None:
+        rows.append(("NASA's score", _shown(figures.get("nasa")), NOTHING))
+    if number(figures.get("bounds_broken")) is not None:
+        rows.append(("bounds that were broken", _share(figures.get("bounds_broken")), NOTHING))
+    intervals = as_object(evaluation.get("intervals"))
+    columns = (as_list(intervals.get(name)) for name in ("shares", "coverage", "width"))
+    for share, held, width in zip(*columns, strict=False):
+        if number(held) is not None:
+            name = f"{_share(share).replace('.0%', '%')} interval"
+            rows += [(f"{name} holds", _share(held), NOTHING), (f"{name}, width", _shown(width), NOTHING)]
+    return Rows(columns=("", "this model", "the rule"), rows=tuple(rows))
+
+
+def _classes(figures: Mapping[str, Any]) -> Rows:
+    found = [as_object(one) for one in as_list(figures.get("classes"))]
+    found.sort(key=lambda one: 1.0 if (recall := number(one.get("recall"))) is None else recall)
+    rows = tuple(
+        (
+            visible(as_text(one.get("name"))),
+            _shown(one.get("support")),
+            *(_share(one.get(key)) for key in ("recall", "precision", "f1")),
+        )
+        for one in found[:_MOST_CLASSES]
+    )
+    return Rows(columns=("class", "labels", "recall", "precision", "F1"), rows=rows)
+
+
+def _worst(evaluation: Mapping[str, Any], *, is_class: bool) -> Rows:
+    entries = [as_object(one) for one in as_list(evaluation.get("worst"))][:_MOST_WORST]
+    has_time = any(one.get("time") is not None for one in entries)
+    said = ("true", "told", "probability") if is_class else ("true", "told", "error")
+    rows = []
+    for one in entries:
+        cells = [visible(as_text(one.get("series")))]
+        if has_time:
+            cells.append(label(one.get("time")).replace("T", " "))
+        if is_class:
+            cells += [
+                visible(as_text(one.get("true"))),
+                visible(as_text(one.get("told"))),
+                _share(one.get("probability")),
+            ]
+        else:
+            cells += [_shown(one.get(key)) for key in said]
+        rows.append(tuple(cells))
+    return Rows(columns=("series", *(["time"] if has_time else []), *said), rows=tuple(rows))

@@ -1,0 +1,123 @@
+"""What is judged of classifiers and regressors of series, and what is written down."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from recur.data.series import Part
+from recur.errors import OptionError, RunError
+from recur.run import RunFolder
+from recur.tasks.labels.evaluation import evaluate_labels, finish_labels, judge_labels
+
+
+def test_classes(classifier: Any) -> None:
+    trained, parts = classifier
+    found = judge_labels(trained, parts.test)
+    json.dumps(found, allow_nan=False)
+    assert (found["task"], found["part"], found["of"], found["series"]) == ("classify", "test", "series", 10)
+    told = trained.probabilities(trained.outcomes(parts.test))
+    true = torch.from_numpy(parts.test.panel.labels[parts.test.series])
+    assert found["figures"]["accuracy"] == float((told.argmax(1) == true).double().mean())
+    confusion = np.zeros((2, 2), int)
+    np.add.at(confusion, (true.numpy(), told.argmax(1).numpy()), 1)
+    assert found["figures"]["confusion"] == tuple(map(tuple, confusion.tolist()))
+    assert found["verdict"] == {"text": found["verdict"]["text"], "is_better": True}
+    assert sum(found["reliability"]["calibrated"]["weight"]) == 10
+    assert found["reliability"]["raw"]["confidence"] != found["reliability"]["calibrated"]["confidence"]
+    assert len(found["worst"]) == 10 - confusion.trace()
+
+
+def test_the_surest_of_the_wrong_ones_comes_first(classifier: Any) -> None:
+    trained, parts = classifier
+    flipped = parts.test.panel.labels.copy()
+    flipped[parts.test.series[:4]] = 1 - flipped[parts.test.series[:4]]
+    panel = type(parts.test.panel)(**{**vars(parts.test.panel), "labels": flipped})
+    found = judge_labels(trained, Part(panel=panel, start=parts.test.start, stop=parts.test.stop, name="given"))
+    wrong = found["worst"]
+    assert len(wrong) >= 4
+    assert [one["probability"] for one in wrong] == sorted((one["probability"] for one in wrong), reverse=True)
+    assert all(one["true"] != one["told"] for one in wrong)
+    assert "time" not in wrong[0]
+
+
+def test_numbers(regressor: Any) -> None:
+    trained, parts, _ = regressor
+    found = judge_labels(trained, parts.test)
+    json.dumps(found, allow_nan=False)
+    outcomes = trained.outcomes(parts.test)
+    told = outcomes.output.double().clamp(0, 15)
+    error = told - outcomes.target.double()
+    assert found["figures"]["rmse"] == pytest.approx(float(error.square().mean().sqrt()))
+    assert found["figures"]["nasa"] > 0
+    assert found["of"] == "steps"
+    assert len(found["points"]["true"]) == len(parts.test)
+    groups = found["by_true"]
+    assert sum(groups["count"]) == len(parts.test)
+    assert np.average(groups["mae"], weights=groups["count"]) == pytest.approx(found["figures"]["mae"])
+    assert np.average(groups["bias"], weights=groups["count"]) == pytest.approx(found["figures"]["bias"])
+    held = found["intervals"]["coverage"]
+    assert held == sorted(held)
+    worst = found["worst"]
+    assert len({one["series"] for one in worst}) == len(worst) == 3
+    assert abs(worst[0]["error"]) == pytest.approx(float(error.abs().max()), rel=1e-6)
+    assert [run["kind"] for run in found["runs"]] == ["worst", "ordinary", "best"]
+    errors = [run["rmse"] for run in found["runs"]]
+    assert errors == sorted(errors, reverse=True)
+    assert len(found["runs"][0]["told"]) == len(found["runs"][0]["times"])
+
+
+def test_the_last_steps_alone(regressor: Any) -> None:
+    trained, parts, _ = regressor
+    found = judge_labels(trained, parts.test, only_last=True)
+    assert found["of"] == "last steps"
+    assert found["figures"]["num_told"] == 3
+    # Of engines that failed nothing is left.
+    assert found["points"]["true"] == [0.0] * 3
+    assert found["by_true"]["true"] == []
+
+
+def test_a_finished_run(regressor: Any, tmp_path: Any) -> None:
+    trained, parts, path = regressor
+    folder = trained.save(tmp_path / "run")
+    found = finish_labels(folder, trained, parts)
+    kept = folder.read_json("label_evaluation.json")
+    assert kept == json.loads(json.dumps(found))
+    assert kept["weights"] == folder.weights_checksum()
+    again = evaluate_labels(folder.path)
+    assert again["figures"] == found["figures"]
+    assert evaluate_labels(folder.path, part="valid")["part"] == "valid"
+    given = evaluate_labels(folder.path, path)
+    assert (given["part"], given["series"]) == ("given", 12)
+    left = evaluate_labels(folder.path, path, life_left=[2.0] * 12)
+    assert (left["of"], left["points"]["true"]) == ("last steps", [2.0] * 12)
+
+
+def test_few_labels_calibrate_no_probabilities(classifier: Any, tmp_path: Any) -> None:
+    trained, parts = classifier
+    other = type(trained)(trained.network, trained.setup, trained.options)
+    folder = other.save(tmp_path / "run")
+    assert not folder.has("calibration.safetensors")
+    found = finish_labels(folder, other, parts)
+    assert len(parts.valid.series) == 12
+    assert not folder.has("calibration.safetensors")
+    assert any("too few labels were held out to calibrate them" in note for note in found["notes"])
+
+
+def test_what_cannot_be_judged(regressor: Any, classifier: Any, tmp_path: Any) -> None:
+    folder = regressor[0].save(tmp_path / "run")
+    with pytest.raises(OptionError, match=r"^part: expected 'train', 'valid' or 'test', got 'dev'\.$"):
+        evaluate_labels(folder.path, part="dev")
+    with pytest.raises(OptionError, match=r"^life_left: is of given data, and of a model that tells remaining lives"):
+        evaluate_labels(folder.path, life_left=[1.0])
+    classes = classifier[0].save(tmp_path / "classes")
+    with pytest.raises(RunError, match=r"^the run's own data were not in a file"):
+        evaluate_labels(classes.path)
+    other = RunFolder.create(tmp_path / "other")
+    other.write_json("config.json", {"format": 1, "task": "language"})
+    with pytest.raises(RunError, match=r"is a run of task 'language', expected 'classify' or 'regress'\.$"):
+        evaluate_labels(other.path)
