@@ -15,6 +15,7 @@ from recur.data.series.label_options import LabelOptions, NumberOptions
 from recur.errors import DataError
 from recur.estimators.base import ClassifierMixin, RegressorMixin, SeriesEstimator
 from recur.models.series_options import SeriesClassifierOptions, SeriesRegressorOptions
+from recur.plots.labels import plot_labels
 from recur.run import RunFolder
 from recur.tasks.labels.evaluation import EVALUATION, judge_labels
 from recur.tasks.labels.trained import TrainedClassifier, TrainedRegressor
@@ -45,6 +46,27 @@ class LabelEstimator(SeriesEstimator):
         """Return what the trained model says, a dataframe; of polars where series are arrays."""
         self._check_fitted()
         return self.trained_.predict(panel_of_array(series_of(X)) if self._reads_arrays else X)
+
+    def plot(self, X: Any, y: Any = None) -> Any:
+        """Return a picture of what is told of what, as a plotly figure: a confusion matrix, or numbers beside the true.
+
+        Args:
+            X: As of `predict`; of tables with labels.
+            y: The labels, (N,), where X are arrays.
+
+        Raises:
+            NotFittedError: The estimator was not fitted.
+            DataError: The data cannot be read, or there are no labels.
+        """
+        self._check_fitted()
+        if y is None:
+            return plot_labels(self.trained_, X)
+        values = series_of(X)
+        return plot_labels(self.trained_, panel_of_array(values, self._as_told(labels_of(y, len(values)))))
+
+    def _as_told(self, labels: Array) -> Array:
+        """Return labels of a user as the trained model has them."""
+        raise NotImplementedError
 
     def _judged(self, X: Any) -> dict[str, Any]:
         """Return the figures of labels that are in the data."""
@@ -106,7 +128,7 @@ class SeriesClassifier(ClassifierMixin, LabelEstimator):  # type: ignore[misc]
         else:
             values = series_of(X)
             classes, codes = _classes(labels_of(y, len(values)))
-            data = panel_of_array(values, np.array([str(name) for name in classes])[codes], name="X")
+            data = panel_of_array(values, np.array([str(name) for name in classes.tolist()])[codes], name="X")
         with self._run(train_classifier, data) as run:
             if classes is not None:
                 # What they are called in the run are texts.
@@ -155,8 +177,14 @@ class SeriesClassifier(ClassifierMixin, LabelEstimator):  # type: ignore[misc]
         found = self.predict(X)
         return float(np.mean(found == labels_of(y, len(found))))
 
+    def _as_told(self, labels: Array) -> Array:
+        new = [label for label in labels.tolist() if label not in self.classes_.tolist()]
+        if new:
+            raise DataError(f"y: the class {new[0]!r} is none of those of the classifier.")
+        return np.array([str(label) for label in labels.tolist()])
+
     def _probabilities(self, found: Any) -> Array:
-        names = [str(name) for name in self.classes_]
+        names = [str(name) for name in self.classes_.tolist()]
         columns = nw.from_native(found).select([f"p({name})" for name in names])
         return np.ascontiguousarray(columns.to_numpy(), dtype=np.float32)
 
@@ -235,6 +263,9 @@ class SeriesRegressor(RegressorMixin, LabelEstimator):  # type: ignore[misc]
         """
         found = self._told(X)
         return found[self.trained_.setup.label].to_numpy() if self._reads_arrays else found
+
+    def _as_told(self, labels: Array) -> Array:
+        return _numbers(labels)
 
     def score(self, X: Any, y: Any = None) -> float:
         """Return R^2: 1 is perfect, 0 as good as the mean of the numbers, and below 0 worse; 0 where all are the same.
