@@ -1,13 +1,14 @@
 """The training of forecasters beside that of two well-known forecasting libraries, Darts and NeuralForecast.
 
 All three train a GRU of 64 units on the same windows, each by its own pipeline and loop: as many steps of the same
-batch. Counted is the processor's time from one batch to the next, on one thread, which other programs do not change much. `python benchmarks/forecast_peers.py` prints
-the newest result as a table.
+batch. Counted is the processor's time from one batch to the next, on one thread, which other programs change little.
+`python benchmarks/forecast_peers.py` prints the newest result as a table.
 """
 
 from __future__ import annotations
 
 import datetime
+import json
 import logging
 import os
 import statistics
@@ -27,6 +28,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 import peers
+import table
 from recur.data.series.options import SeriesOptions
 from recur.measure.layers import threads
 from recur.measure.timing import compared
@@ -61,7 +63,7 @@ class Work:
 
 @dataclass(frozen=True)
 class Trained:
-    """What a training came to: the processor's time in seconds when batches were done, and forecasts of the last year."""
+    """What a training came to: the processor's time in seconds when each batch was done, and forecasts."""
 
     times: list[float]
     seconds: float
@@ -286,3 +288,38 @@ def quiet_lightning() -> Iterator[tuple[list[float], dict[str, Any]]]:
     finally:
         for log, level in zip(loud, levels, strict=True):
             log.setLevel(level)
+
+
+# --- the table --------------------------------------------------------------------------------------------------------
+
+
+def markdown() -> str:
+    """Return the table of the newest result."""
+    path = table.newest("forecast_peers")
+    assert path is not None
+    rows = json.loads(path.read_text(encoding="utf-8"))["results"]
+    lines = [
+        "| steps ahead | beside | recur, ms a step | theirs | times as fast | forecasts learned from, times as many | "
+        "recur, RMSE | theirs | naive |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for row in rows:
+        work, ratio = row["work"], row["ratio"]
+        # Within a window each value is told once, besides those after it.
+        told = work["history"] if work["kind"] == "autoregressive" else -(-work["history"] // work["horizon"])
+        cells = [
+            str(work["horizon"]),
+            row["peer_name"],
+            f"{row['ours']['median']:.1f}",
+            f"{row['peer']['median']:.1f}",
+            f"{1 / ratio['median']:.2f} ({1 / ratio['upper']:.2f} to {1 / ratio['lower']:.2f})",
+            f"{told / ratio['median']:.1f}",
+            *(" to ".join(f"{bound(own):.1f}" for bound in (min, max)) for own in row["rmse"]),
+            f"{row['naive']:.1f}",
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    print(markdown())
