@@ -16,6 +16,7 @@
 | `yardstick.json` | of forecasts: the unit of MASE for each series, and how sure the naive rules are |
 | `inspect.json`, `inspect.safetensors` | what `recur inspect` found inside the network on one text |
 | `checkpoints/` | what resuming needs |
+| `members/` | of an ensemble: the runs of its networks, whose weights are all in `model.safetensors` too |
 | `report.html`, `inspect.html`, `*.png` | to look at |
 
 Every file is written to a temporary name in the same folder and then renamed, so a kill at any moment leaves either the
@@ -60,6 +61,7 @@ _OWN_NAMES = {
     "inspect.safetensors",
     "inspect.html",
     "checkpoints",
+    "members",
     "report.html",
     "loss.png",
     "learning_rate.png",

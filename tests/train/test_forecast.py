@@ -126,10 +126,21 @@ def test_interrupted_and_resumed_is_as_if_it_was_not(csv: Path, tmp_path: Path, 
     assert halves.read_json("forecast_evaluation.json") == whole.read_json("forecast_evaluation.json")
 
 
-def test_data_in_memory_cannot_be_read_again(tmp_path: Path) -> None:
-    run = trained(table(), tmp_path / "run")
+def test_data_in_memory_are_given_once_more_to_go_on(csv: Path, tmp_path: Path, signals_at: Any) -> None:
+    signals_at(7, signal.SIGINT, task=SeriesTask)
+    wanted = r"go on with: recur\.train\.resumption\.resume\('\S*run', data=\.\.\.\), with the same data$"
+    with pytest.raises(Interrupted, match=wanted):
+        trained(table(), tmp_path / "run")
     with pytest.raises(RunError, match=r"^the run's own data were not in a file, so they cannot be read again; "):
-        resume(run.path, bounds={"max_steps": 20}, console=QUIET)
+        resume(tmp_path / "run", console=QUIET)
+    with pytest.raises(RunError, match=r"^the data are not what the model was trained on; give the very same\.$"):
+        resume(tmp_path / "run", data=table(seed=1), console=QUIET)
+    run = resume(tmp_path / "run", data=table(), console=QUIET)
+    whole = trained(table(), tmp_path / "whole", no_report=True)
+    assert (run.path / "model.safetensors").read_bytes() == (whole.path / "model.safetensors").read_bytes()
+    of_file = trained(csv, tmp_path / "of file", no_report=True)
+    with pytest.raises(OptionError, match=r"^data: the run reads its own from \S*meter\.csv; leave them out\.$"):
+        resume(of_file.path, data=csv, console=QUIET)
 
 
 def test_data_that_have_changed_are_refused(csv: Path, tmp_path: Path) -> None:

@@ -22,7 +22,8 @@ def test_each_entry_names_functions_that_take_what_they_are_given(name: str) -> 
     assert issubclass(task.options["training"], TrainingOptions)
     taken = set(inspect.signature(function_of(task.train)).parameters)
     assert {"out", "overwrite", "console", *task.options} <= taken
-    assert list(inspect.signature(function_of(task.job)).parameters) == ["run", "display"]
+    again = ["data"] if task.takes_data_again else []
+    assert list(inspect.signature(function_of(task.job)).parameters) == ["run", "display", *again]
     assert isinstance(function_of(task.handling)(), RunHandling)
     assert callable(function_of(LOADERS[name]))
     assert task.about

@@ -93,13 +93,14 @@ def _resume(run_path: str, given: set[str], data: object, chosen: Any) -> int:
     if others:
         names = ", ".join("--" + name.replace("_", "-") for name in others)
         raise OptionError(f"--resume goes on with the run's own options; leave {names} out, or train anew.")
-    if data:
+    sources = _names(data)
+    task = RunFolder.open(run_path).config().get("task")
+    if sources and not (task in TASKS and TASKS[task].takes_data_again):
         raise OptionError("--resume takes no DATA: the run knows its own.")
-    RunFolder.open(run_path)
     from recur.train.resumption import resume
 
     bounds = {name: getattr(chosen, name) for name in BOUNDS if name in given}
-    _show(resume(run_path, bounds=bounds, console=_console()))
+    _show(resume(run_path, data=sources or None, bounds=bounds, console=_console()))
     return 0
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from recur.models.distributions import StudentT as StudentT
     from recur.models.encoder_choice import choose_encoder as choose_encoder
     from recur.models.encoder_choice import choose_label_network as choose_label_network
+    from recur.models.forecast_ensemble import ForecastEnsemble as ForecastEnsemble
     from recur.models.forecast_network import ForecastNetwork as ForecastNetwork
     from recur.models.forecaster_choice import choose_forecaster as choose_forecaster
     from recur.models.forecaster_options import ForecasterOptions as ForecasterOptions
@@ -47,6 +48,7 @@ _ORIGINS = {
     "Baseline": ".baselines",
     "Distribution": ".distributions",
     "Drift": ".baselines",
+    "ForecastEnsemble": ".forecast_ensemble",
     "ForecastNetwork": ".forecast_network",
     "ForecasterOptions": ".forecaster_options",
     "Gaussian": ".distributions",
@@ -84,6 +86,7 @@ __all__ = [
     "Baseline",
     "Distribution",
     "Drift",
+    "ForecastEnsemble",
     "ForecastNetwork",
     "ForecasterOptions",
     "Gaussian",

@@ -72,6 +72,10 @@ class ForecasterOptions:
     """Whether the value as it was scaled is read too, which helps where series come back to the same levels, and
     misleads where they reach others; with normalize series it always is."""
 
+    seeds: int = 1
+    """Networks, trained one after the other from as many seeds, whose forecasts are put together; the bounds of the
+    training are those of each."""
+
     def __post_init__(self) -> None:
         for name, kinds in (("kind", Kind), ("head", HeadName), ("loss", LossName), ("normalize", Normalize)):
             if getattr(self, name) not in (None, *get_args(kinds)):
@@ -82,7 +86,7 @@ class ForecasterOptions:
             value = getattr(self, name)
             if value is not None and not is_whole(value, least):
                 raise OptionError(f"{name} must be a whole number from {least} on, not {value!r}.")
-        for name, least in (("num_components", 1), ("num_paths", 2)):
+        for name, least in (("num_components", 1), ("num_paths", 2), ("seeds", 1)):
             if not is_whole(getattr(self, name), least):
                 raise OptionError(f"{name} must be a whole number from {least} on, not {getattr(self, name)!r}.")
         if not (is_number(self.dropout) and 0 <= self.dropout < 1):

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from recur.data.series import Frequency, Panel, Scaler, Schema
 from recur.data.series.partition import Partition
-from recur.errors import RunError
+from recur.errors import OptionError, RunError
 from recur.kinds import is_whole
 from recur.run import RunFolder
 from recur.tasks.series_reading import SeriesReading, fingerprint
@@ -44,6 +44,8 @@ class Source:
             RunError: It is not.
         """
         if fingerprint(panel) != self.fingerprint:
+            if self.path is None:
+                raise RunError("the data are not what the model was trained on; give the very same.")
             raise RunError(
                 f"{self.path}: is not what the model was trained on any more; put the data back, or give the data to "
                 "be judged on."
@@ -90,17 +92,25 @@ class SeriesSetup:
         """
         return self.reading.again(data, self.schema, self.frequency)
 
-    def own_panel(self) -> Panel:
+    def own_panel(self, data: Any = None) -> Panel:
         """Return the run's own data, read again as they were first read.
 
+        Args:
+            data: The data once more; None to read them from where they lay.
+
         Raises:
-            RunError: They were not in a file, or have changed since.
+            OptionError: Data are given, but the run knows where they lie.
+            RunError: They are needed, as they were not in a file; or they have changed since.
             DataError: They cannot be read any more.
         """
-        if self.source is None or self.source.path is None:
+        path = None if self.source is None else self.source.path
+        if data is not None and path is not None:
+            raise OptionError(f"data: the run reads its own from {path}; leave them out.")
+        if data is None and path is None:
             raise RunError("the run's own data were not in a file, so they cannot be read again; give the data.")
-        panel = self.reading.first(self.source.path)
-        self.source.check(panel)
+        panel = self.reading.first(path if data is None else data)
+        if self.source is not None:
+            self.source.check(panel)
         return panel
 
     # --- files ---

@@ -117,6 +117,15 @@ def exists(run: RunFolder) -> bool:
     return path_of(run).is_file()
 
 
+def step_of(run: RunFolder) -> int:
+    """Return how many steps the checkpoint of `run` has behind it; 0 where it got to none.
+
+    Raises:
+        RunError: As of `read`.
+    """
+    return int(read(run)["global_step"]) if exists(run) else 0
+
+
 def check_fits(state: dict[str, Any], run: RunFolder, task: LightningModule, carried: Carried) -> None:
     """Raise unless a checkpoint is of the model and the data that `config.json` describes.
 

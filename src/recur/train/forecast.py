@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +22,11 @@ from recur.tasks.forecast.evaluation import finish_forecaster
 from recur.tasks.forecast.season_choice import Season
 from recur.tasks.forecast.setup import ForecastSetup
 from recur.tasks.forecast.trained import TrainedForecaster
-from recur.train import processes
+from recur.train import checkpoint, processes
 from recur.train.display import Display
+from recur.train.ensemble import Ensemble, member_folder, train_job
 from recur.train.forecast_preparation import prepare, training_windows
-from recur.train.job import Judged, given_or_default, stored_options
-from recur.train.loop import run_job
+from recur.train.job import Job, Judged, given_or_default, stored_options
 from recur.train.options import SeriesTrainingOptions
 from recur.train.preparation import device_kind
 from recur.train.series import SeriesJob
@@ -50,7 +53,7 @@ def train_forecaster(
 
     Args:
         data: What `recur.data.series.read_series` takes: a file, a folder, any dataframe, arrays, a panel; or a list
-            of one of the first two. A training on data that are not in a file cannot be resumed.
+            of one of the first two. A training on data that are not in a file is resumed with the same data.
         out: The run folder to make; runs/<name of the data> by default, with a number where that exists.
         series: How the data become series and parts.
         model: Form and size of the network.
@@ -84,27 +87,70 @@ def train_forecaster(
     setup = ForecastSetup.load(run)
     if not splits:
         splits.append(setup.parts(setup.reading.first(source)))
-    return run_job(_job(run, setup, splits[0]), display, resume=False)
+    return train_job(_job(run, setup, splits[0]), display, resume=False)
 
 
-def open_job(run: RunFolder, display: Display) -> SeriesJob:
-    """Return the job of a run folder, its series read.
+def open_job(run: RunFolder, display: Display, data: Any = None) -> SeriesJob | Ensemble:
+    """Return the job of a run folder, its series read; of several networks one for each.
+
+    Args:
+        run: The folder.
+        display: Where progress is shown.
+        data: What it was trained on, where that was not in a file.
 
     Raises:
-        RunError: The folder is damaged, or its data have changed or were not in a file.
+        OptionError: Data are given, but the run reads its own.
+        RunError: The folder is damaged, or its data have changed or were not in a file and are not given.
     """
     display.start("reading the series")
     try:
         setup = ForecastSetup.load(run)
-        split = setup.own_data()
+        split = setup.own_data(one_source(data))
     finally:
         display.stop()
     return _job(run, setup, split)
 
 
-def _job(run: RunFolder, setup: ForecastSetup, split: Split) -> SeriesJob:
+def _job(run: RunFolder, setup: ForecastSetup, split: Split) -> SeriesJob | Ensemble:
     training = stored_options(run, "training", SeriesTrainingOptions)
     options = stored_options(run, "model", ForecasterOptions.from_json)
+
+    def judge_best(display: Display) -> None:
+        _judge_best(run, split, device_kind(training), display)
+
+    if options.seeds == 1:
+        return _single(run, setup, split, options, training, judge_best, way_on(run, setup))
+    single = replace(options, seeds=1)
+
+    def opened(number: int) -> SeriesJob:
+        own = replace(training, seed=training.seed + number - 1, no_report=True)
+        folder = _open_member(run, setup, number, single, own)
+        return _single(folder, setup, split, single, own, lambda display: None, way_on(run, setup))
+
+    def finish(jobs: Sequence[Job], display: Display) -> None:
+        weights = [job.run.load_weights() for job in jobs]
+        run.save_weights({f"members.{n}.{key}": value for n, own in enumerate(weights) for key, value in own.items()})
+        judge_best(display)
+
+    return Ensemble(
+        run=run,
+        members=[partial(opened, number) for number in range(1, options.seeds + 1)],
+        finish=finish,
+        way_on=way_on(run, setup),
+        no_report=training.no_report,
+    )
+
+
+def _single(
+    run: RunFolder,
+    setup: ForecastSetup,
+    split: Split,
+    options: ForecasterOptions,
+    training: SeriesTrainingOptions,
+    judge_best: Callable[[Display], None],
+    resumed_by: str,
+) -> SeriesJob:
+    """Return the job of one network."""
     valid = setup.windows(split.valid, batch_size=_BATCH_SIZE)
     items = validation_items(valid, setup.season)
     return SeriesJob(
@@ -113,8 +159,31 @@ def _job(run: RunFolder, setup: ForecastSetup, split: Split) -> SeriesJob:
         build=lambda: ForecastNetwork(options, setup.shape),
         batches=training_windows(setup, split, batch_size=training.batch_size or 1, seed=training.seed),
         judge=lambda network: _judged(network, valid, items),
-        judge_best=lambda display: _judge_best(run, split, device_kind(training), display),
+        judge_best=judge_best,
+        resumed_by=resumed_by,
     )
+
+
+def way_on(run: RunFolder, setup: ForecastSetup) -> str:
+    """Return what to do to go on with a training that is interrupted."""
+    if setup.source is None or setup.source.path is None:
+        return f"recur.train.resumption.resume({str(run.path)!r}, data=...), with the same data"
+    return f"recur train --resume {run.path}"
+
+
+def _open_member(
+    run: RunFolder, setup: ForecastSetup, number: int, options: ForecasterOptions, training: SeriesTrainingOptions
+) -> RunFolder:
+    """Return the run folder of one of several networks, made where it is not there yet."""
+    folder = member_folder(run, number)
+    if not folder.has("config.json"):
+        folder = RunFolder.create(folder.path, overwrite=folder.path.exists())
+        setup.save(folder)
+    # The bounds of the run that they are members of may have changed.
+    config = {**run.config(), "model": asdict(options), "training": asdict(training)}
+    folder.write_json("config.json", config)
+    folder.forget_metrics_after(checkpoint.step_of(folder))
+    return folder
 
 
 def validation_items(windows: Windows, season: Season) -> NDArray[np.int64]:

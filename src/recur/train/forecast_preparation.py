@@ -12,9 +12,9 @@ import torch
 
 from recur.data.series import Panel, Split, Windows
 from recur.data.series.batches import check_sharing
+from recur.data.series.leaks import check_leaks
 from recur.data.series.options import SeriesOptions
 from recur.errors import DataError, OptionError
-from recur.models.forecast_network import ForecastNetwork
 from recur.models.forecaster_choice import choose_forecaster
 from recur.models.forecaster_options import ForecasterOptions
 from recur.models.level_shift import find_level_shift
@@ -22,6 +22,7 @@ from recur.models.series_shape import SeriesShape
 from recur.run import RunFolder
 from recur.tasks.forecast.season_choice import Season, choose_season, recent_history
 from recur.tasks.forecast.setup import ForecastSetup
+from recur.tasks.forecast.trained import build_network
 from recur.tasks.series_reading import SeriesReading
 from recur.train import processes, series_choice
 from recur.train.display import Display
@@ -57,6 +58,11 @@ def prepare(
     out = default_folder(["series" if path is None else path], overwrite) if out is None else out
     check_place(out, [path], what="series", overwrite=overwrite)
     check_machine(training)
+    if options.seeds > 1 and training.devices > 1:
+        raise OptionError(
+            f"devices is {training.devices}, but the networks of {options.seeds} seeds are trained one after the "
+            "other, each by one process; leave one of them out."
+        )
     device = device_kind(training)
     display.start("reading the series")
     try:
@@ -76,7 +82,7 @@ def prepare(
     # Before a folder is made.
     check_sharing(training.batch_size, count)
     torch.manual_seed(training.seed)
-    network = ForecastNetwork(options, setup.shape)
+    network = build_network(asdict(options), setup)
     run = write_run(
         out,
         overwrite=overwrite,
@@ -123,6 +129,7 @@ def fit_setup(
     horizon = series.horizon
     if horizon is None:
         horizon, reasons["horizon"] = choose_horizon(split, season)
+    check_leaks(panel, horizon)
     num_targets = len(panel.schema.targets)
     longest = int((split.train.stop - split.train.start).max())
     num_values = int(np.count_nonzero(~np.isnan(panel.values[split.train.has_row, :num_targets])))
@@ -250,9 +257,10 @@ def _describe(
             f"note     nothing is learned from series {enumerated(left_out[:3])}{more}: each window needs "
             f"{setup.least_history} steps to read and {setup.horizon} to tell, with targets that are there"
         )
+    several = f"{options.seeds} networks, each " if options.seeds > 1 else ""
     display.say(
-        f"model    {options.kind}, {cell_name(str(options.cell))} {options.num_layers} x {options.hidden_size}, "
-        f"head {options.head}, {parameters:,} parameters"
+        f"model    {several}{options.kind}, {cell_name(str(options.cell))} {options.num_layers} x "
+        f"{options.hidden_size}, head {options.head}, {parameters // options.seeds:,} parameters"
     )
     display.say(
         f"training {quantity(training.batch_size or 0, 'window')} a step, learning rate {training.learning_rate:.2g}, "

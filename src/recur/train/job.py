@@ -141,6 +141,11 @@ class Job(ABC):
     training: TrainingOptions
     keeps_newest: bool = False
 
+    @property
+    def way_on(self) -> str:
+        """What to do to go on with the training when it is interrupted."""
+        return f"recur train --resume {self.run.path}"
+
     @abstractmethod
     def network(self) -> nn.Module:
         """Return the network with freshly drawn weights; the seed was set just before."""

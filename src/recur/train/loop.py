@@ -94,16 +94,13 @@ def run_job(job: Job, display: Display, *, resume: bool) -> RunFolder:
             # The first process ended, and has told why.
             raise SystemExit(1) from error
         raise TrainingError(
-            f"another process of this training has ended; go on from the last checkpoint with: recur train --resume "
-            f"{run.path}"
+            f"another process of this training has ended; go on from the last checkpoint with: {job.way_on}"
         ) from error
     except SystemExit as error:
         # Lightning ends the process when it is interrupted for a second time.
         if not isinstance(error.__context__, KeyboardInterrupt):
             raise
-        raise Interrupted(
-            f"stopped at once; go on from the last checkpoint with: recur train --resume {run.path}"
-        ) from error
+        raise Interrupted(f"stopped at once; go on from the last checkpoint with: {job.way_on}") from error
     finally:
         display.stop()
         pace.release()
@@ -111,9 +108,7 @@ def run_job(job: Job, display: Display, *, resume: bool) -> RunFolder:
         raise SystemExit(0)
     if pace.decision.is_interrupted:
         run.append_metrics({"kind": "event", "step": trainer.global_step, "text": "interrupted, checkpoint saved"})
-        raise Interrupted(
-            f"interrupted after step {trainer.global_step}, all is saved; go on with: recur train --resume {run.path}"
-        )
+        raise Interrupted(f"interrupted after step {trainer.global_step}, all is saved; go on with: {job.way_on}")
     if pace.stop_wanted:
         display.say(f"stopped at step {trainer.global_step}: {pace.stop_wanted}.")
     return _finish_alone(job, display)
@@ -138,9 +133,7 @@ def _finish_alone(job: Job, display: Display) -> RunFolder:
         if not job.training.no_report:
             report.write_report(job.run)
     except KeyboardInterrupt as error:
-        raise Interrupted(
-            f"interrupted after the training, all is saved; judge it with: recur train --resume {job.run.path}"
-        ) from error
+        raise Interrupted(f"interrupted after the training, all is saved; judge it with: {job.way_on}") from error
     finally:
         display.stop()
     return job.run

@@ -11,8 +11,8 @@ from rich.console import Console
 from recur.errors import OptionError, RunError
 from recur.run import RunFolder
 from recur.train import checkpoint, processes
+from recur.train.ensemble import train_job
 from recur.train.job import stored_options
-from recur.train.loop import run_job
 from recur.train.options import BOUNDS
 from recur.train.table import TASKS, Task
 
@@ -20,6 +20,7 @@ from recur.train.table import TASKS, Task
 def resume(
     run: str | Path,
     *,
+    data: Any = None,
     bounds: dict[str, Any] | None = None,
     console: Console | None = None,
     expected: str | None = None,
@@ -28,13 +29,14 @@ def resume(
 
     Args:
         run: The run folder.
+        data: What the run was trained on, where that was not in a file that it can read again; None for all others.
         bounds: New values of max_minutes, max_epochs or max_steps.
         console: Where progress is shown; standard error by default.
         expected: The task that the run must be of; None for any.
 
     Raises:
         RunError: The run is missing, damaged, its data have changed, or it is of another task.
-        OptionError: A bound is out of range.
+        OptionError: A bound is out of range, or the run reads its data itself.
         TrainingError: The loss is not finite any more; the last good weights are kept.
         Interrupted: Ctrl-C; a checkpoint is saved.
     """
@@ -44,15 +46,15 @@ def resume(
         folder = RunFolder.open(run)
         task = _task_of(folder, expected)
         # Without a checkpoint, the run was stopped before its first one: it begins anew, from the same seed.
-        step = int(checkpoint.read(folder)["global_step"]) if checkpoint.exists(folder) else 0
+        step = checkpoint.step_of(folder)
         if bounds:
             _change_bounds(folder, task, bounds)
         folder.forget_metrics_after(step)
         return folder
 
     folder = processes.first_prepares(reopened)
-    job = _task_of(folder, expected).open_job(folder, display)
-    return run_job(job, display, resume=True)
+    job = _task_of(folder, expected).open_job(folder, display, data)
+    return train_job(job, display, resume=True)
 
 
 def _task_of(folder: RunFolder, expected: str | None) -> Task:

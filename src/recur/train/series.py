@@ -32,6 +32,7 @@ class SeriesJob(Job):
         judge_best: Judges the best weights on the held-out parts and writes `evaluation.json`.
         unit: What an item of the batches is called.
         has_unused_parameters: Whether some parameters take no part in some steps, which several processes must know.
+        resumed_by: What to do to go on with it; None for `recur train --resume` with its folder.
     """
 
     training: SeriesTrainingOptions
@@ -41,6 +42,12 @@ class SeriesJob(Job):
     judge_best: Callable[[Display], None]
     unit: Literal["windows", "series"] = "windows"
     has_unused_parameters: bool = False
+    resumed_by: str | None = None
+
+    @property
+    def way_on(self) -> str:
+        """What to do to go on with the training when it is interrupted."""
+        return self.resumed_by or super().way_on
 
     def network(self) -> nn.Module:
         """Return the network with freshly drawn weights."""

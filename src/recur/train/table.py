@@ -12,6 +12,7 @@ from recur.data.options import CorpusOptions
 from recur.data.series.label_options import LabelOptions, NumberOptions
 from recur.data.series.options import SeriesOptions
 from recur.data.text import check_found
+from recur.errors import OptionError
 from recur.models.forecaster_options import ForecasterOptions
 from recur.models.options import LanguageModelOptions
 from recur.models.series_options import SeriesClassifierOptions, SeriesRegressorOptions
@@ -20,6 +21,7 @@ from recur.train.options import LabelTrainingOptions, LanguageTrainingOptions, S
 if TYPE_CHECKING:
     from recur.run import RunFolder
     from recur.train.display import Display
+    from recur.train.ensemble import Ensemble
     from recur.train.job import Job
 
 _TABLES = (".csv", ".tsv", ".parquet", ".pq", ".arrow", ".feather", ".ipc", ".ts", ".npy", ".npz")
@@ -42,7 +44,8 @@ class Task:
         check: Raises a `DataError` where DATA, or files that the options name, are missing, before torch is loaded;
             takes DATA and the options by argument.
         train: The function that trains: (data, *, out, overwrite, console, and the options) -> RunFolder.
-        job: The function that opens the job of a run folder: (run, display) -> Job.
+        job: The function that opens the job of a run folder: (run, display) -> Job, or an `Ensemble` of several.
+        takes_data_again: Whether it also takes `data`, for runs that were not trained on a file.
         handling: The function that returns the `RunHandling`, what the commands do with its runs: ().
     """
 
@@ -54,14 +57,24 @@ class Task:
     train: str
     job: str
     handling: str
+    takes_data_again: bool = False
 
-    def open_job(self, run: RunFolder, display: Display) -> Job:
+    def open_job(self, run: RunFolder, display: Display, data: Any = None) -> Job | Ensemble:
         """Return the job of a run folder.
 
+        Args:
+            run: The folder.
+            display: Where progress is shown.
+            data: What it was trained on; None where it can read that itself.
+
         Raises:
+            OptionError: Data are given, but the run reads them itself.
             RunError: The folder is damaged, or its data have changed.
         """
-        job: Job = function_of(self.job)(run, display)
+        if data is not None and not self.takes_data_again:
+            raise OptionError("--resume takes no DATA: the run knows its own.")
+        again = {} if data is None else {"data": data}
+        job: Job | Ensemble = function_of(self.job)(run, display, **again)
         return job
 
 
@@ -194,6 +207,7 @@ TASKS: dict[str, Task] = {
         check=_check_tables,
         train="recur.train.forecast:train_forecaster",
         job="recur.train.forecast:open_job",
+        takes_data_again=True,
         handling="recur.cli.handling.forecast:handling",
     ),
 }

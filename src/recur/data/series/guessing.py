@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 import polars as pl
 
 from recur.data.series.columns import Columns, Roles
-from recur.data.series.moments import PARTS, epoch_unit, time_format_of
+from recur.data.series.moments import PARTS, epoch_unit, mostly_writes_times, time_format_of
 from recur.data.series.table import Table
 from recur.errors import DataError, OptionError
 
@@ -136,6 +136,11 @@ class _Guess:
         if texts:
             yield texts[0], "holds text that reads as times"
             return
+        for name in named:
+            # A column of times must not pass for categories. Which cell is none is told when all are read.
+            if self._is_text(name) and mostly_writes_times(self.head[name].cast(pl.String)):
+                yield name, "named like a time, most of its text reads as times"
+                return
         parts = {_plain(name): name for name in named if _plain(name) in PARTS and self._is_whole(name)}
         if "year" in parts and "month" in parts:
             for part in PARTS:

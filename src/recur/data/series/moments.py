@@ -221,6 +221,14 @@ def time_format_of(values: pl.Series) -> str | None:
     return None
 
 
+def mostly_writes_times(values: pl.Series) -> bool:
+    """Return whether at least half of the first texts write times, in one way, with an offset or without."""
+    sample = values.drop_nulls().head(_SAMPLE).str.strip_chars()
+    without = _plain(sample.str.replace(_OFFSET, ""))
+    counts = [_parsed(without, text).count() for text in (*_FORMATS, *_MONTH_FIRST, *_DAY_FIRST)]
+    return bool(len(sample)) and 2 * max(counts) >= len(sample)
+
+
 def _from_text(table: Table, column: str, values: pl.Series, time_format: str | None) -> pl.Series:
     has_offset = values.str.contains(_OFFSET) & values.str.contains(_CLOCK)
     if time_format is None and has_offset.any():

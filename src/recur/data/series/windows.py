@@ -96,7 +96,7 @@ class Windows(SeriesBatches):
         series = np.repeat(np.arange(len(panel)), counts)
         has_target = self._has_target(rows, series)
         if not has_target.any():
-            raise DataError(f"no window of the part {part.name!r} has a target that is not missing.")
+            raise DataError(f"no window of the part {part.name!r} has a target that is there and counts.")
         self._row, self._series = rows[has_target], series[has_target]
         self._gathering = Gathering(panel, scaler, calendar, time_unit=time_unit)
         self.channels, self.future_channels = self._gathering.channels, self._gathering.future_channels

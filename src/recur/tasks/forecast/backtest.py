@@ -83,7 +83,8 @@ class Backtest:
         windows: Those that are judged.
         all_windows: How many there would be at a stride of 1.
         rules: The naive ones.
-        scores: Of each contestant, by its name.
+        scores: Of each contestant, by its name: the model, the members of an ensemble as they are without calibration,
+            the rules.
         edges: When each stretch of time begins, by the panel's times, (M,).
         row: Of the panel, of each window's first step, (W,); as all that follows after `run`.
         sums: Weighted losses of each window, (W,), by contestant and loss.
@@ -118,7 +119,9 @@ class Backtest:
         self._calibrations[MODEL] = trained.calibration
         self.edges = _edges(part, setup.horizon)
         shape = (setup.horizon, num_targets, len(panel), len(self.edges))
-        self.scores = {name: ForecastScores(*shape) for name in (MODEL, *self.rules.names)}
+        self._members = {f"member {number}": member for number, member in enumerate(trained.members, 1)}
+        names = (MODEL, *self._members, *self.rules.names)
+        self.scores = {name: ForecastScores(*shape) for name in names}
         self.left_out = 0
         self.sums: dict[str, dict[str, NDArray[np.float64]]] = {}
         self._kept: dict[str, list[NDArray[np.float64]]] = {}
@@ -148,7 +151,8 @@ class Backtest:
     def judged(self, batch: SeriesBatch) -> dict[str, Judged]:
         """Return what each contestant says of a batch of windows, by its name."""
         said = said_by_rules(self.rules, batch, self.trained.setup.horizon)
-        forecasts: dict[str, Distribution] = {MODEL: self.trained.scaled(batch), **said}
+        own = {name: member.scaled(batch) for name, member in self._members.items()}
+        forecasts: dict[str, Distribution] = {MODEL: self.trained.scaled(batch), **own, **said}
         return {name: self._judged(name, forecast, batch) for name, forecast in forecasts.items()}
 
     @property
@@ -167,7 +171,7 @@ class Backtest:
 
         Of the model's intervals all coverages are judged, also as the network says them.
         """
-        calibration, is_model = self._calibrations[name], name == MODEL
+        calibration, is_model = self._calibrations.get(name), name == MODEL
         loc, size = original_scale(batch)
         original = forecast.rescaled(loc, size)
         bounded = self.trained.setup.bounded
@@ -180,7 +184,7 @@ class Backtest:
         if calibration is not None or is_moved:
             scored = Quantiles(values=said, levels=LEVELS)
         crps = scored.crps(self.targets(batch)).double()
-        if not is_model and calibration is None:
+        if name in self.rules.names and calibration is None:
             said = torch.where(torch.tensor(LEVELS) == 0.5, said, torch.nan)
             crps = torch.full_like(crps, torch.nan)
         intervals = {}

@@ -52,7 +52,7 @@ def judge_forecasts(
     | entry | holds |
     | --- | --- |
     | `verdict` | whether the model beats the best rule, in words and figures |
-    | `figures` | of model and rules: `mae`, `rmse`, `smape`, `mase`, `crps`, and `coverage` and `width` by share |
+    | `figures` | of model, members, rules: `mae`, `rmse`, `smape`, `mase`, `crps`; by share `coverage` and `width` |
     | `intervals` | coverage and width of the model's intervals, as the network says them and calibrated |
     | `by_step`, `by_target`, `by_series`, `over_time` | errors of the model beside those of the rules |
     | `residuals` | whether errors hang together, and how they are spread |
@@ -175,7 +175,7 @@ class _Evaluation:
     def to_json(self) -> dict[str, Any]:
         """Return the judgement."""
         backtest, setup = self.backtest, self.setup
-        scores = backtest.scores
+        scores = {name: backtest.scores[name] for name in (MODEL, *backtest.rules.names)}
         series = np.searchsorted(self.panel.offsets, backtest.row, side="right")
         times = self.panel.times[backtest.row]
         return {
@@ -246,8 +246,11 @@ class _Evaluation:
     def _by_target(self) -> dict[str, Any]:
         return {
             target: {
-                name: {loss: _number(scores.mean(loss, "target")[place]) for loss in ("mae", "rmse", "mase", "crps")}
-                for name, scores in self.backtest.scores.items()
+                name: {
+                    loss: _number(self.backtest.scores[name].mean(loss, "target")[place])
+                    for loss in ("mae", "rmse", "mase", "crps")
+                }
+                for name in (MODEL, *self.backtest.rules.names)
             }
             for place, target in enumerate(self.setup.schema.targets)
         }

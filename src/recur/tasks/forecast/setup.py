@@ -163,14 +163,9 @@ class ForecastSetup(SeriesSetup):
 
     # --- data ---
 
-    def own_data(self) -> Split:
-        """Return the parts of the run's own data, read again.
-
-        Raises:
-            RunError: As of `own_panel`.
-            DataError: As of `own_panel`.
-        """
-        return self.parts(self.own_panel())
+    def own_data(self, data: Any = None) -> Split:
+        """Return the parts of the run's own data, read again; arguments and errors as of `own_panel`."""
+        return self.parts(self.own_panel(data))
 
     def parts(self, panel: Panel) -> Split:
         """Return the parts of the run's own data, as they were first read."""

@@ -15,6 +15,7 @@ from recur.data.series import LastWindows, Part, SeriesBatch
 from recur.errors import DataError, OptionError, RunError
 from recur.kinds import is_whole
 from recur.models.distributions import Distribution
+from recur.models.forecast_ensemble import ForecastEnsemble
 from recur.models.forecast_network import ForecastNetwork
 from recur.models.forecaster_options import ForecasterOptions
 from recur.run import FORMAT, RunFolder
@@ -31,14 +32,18 @@ Build = Callable[[Mapping[str, Any], ForecastSetup], nn.Module]
 """What makes a network, with fresh weights, of `config.json`'s entry "model" and the setup of the run."""
 
 
-def build_network(options: Mapping[str, Any], setup: ForecastSetup) -> nn.Module:
-    """Return the network that recur trains with these options on such data.
+def build_network(options: Mapping[str, Any], setup: ForecastSetup) -> ForecastNetwork | ForecastEnsemble:
+    """Return the network that recur trains with these options on such data; of several seeds the ensemble.
 
     Raises:
         OptionError: An option makes no sense.
         TypeError: An option is unknown.
     """
-    return ForecastNetwork(ForecasterOptions.from_json(**options), setup.shape)
+    chosen = ForecasterOptions.from_json(**options)
+    if chosen.seeds == 1:
+        return ForecastNetwork(chosen, setup.shape)
+    single = dataclasses.replace(chosen, seeds=1)
+    return ForecastEnsemble([ForecastNetwork(single, setup.shape) for _ in range(chosen.seeds)])
 
 
 class TrainedForecaster:
@@ -161,6 +166,12 @@ class TrainedForecaster:
     def device(self) -> torch.device:
         """Where the network computes."""
         return next((parameter.device for parameter in self.network.parameters()), torch.device("cpu"))
+
+    @property
+    def members(self) -> tuple[TrainedForecaster, ...]:
+        """The networks of an ensemble, each as a forecaster without a calibration; of a single network none."""
+        networks = self.network.members if isinstance(self.network, ForecastEnsemble) else ()
+        return tuple(TrainedForecaster(network, self.setup) for network in networks)
 
     def scaled(self, batch: SeriesBatch) -> Distribution:
         """Return what the network says of a batch: distributions (B, P, C) of the scaled targets, on the CPU.
