@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import anomalies
 import forecast_peers
 import forecasts
 import forecasts_public
@@ -43,6 +44,7 @@ BENCHMARKS: dict[str, Callable[[], Iterable[dict[str, Any]]]] = {
     ),
     "series_step": lambda: series_step.step(blocks=7, steps=500),
     "whole_training": lambda: [main_job.whole_training(Job(), steps=600, repeats=2)],
+    "anomalies": anomalies.numenta,
     "forecasts": forecasts.dust,
     "forecast_peers": forecast_peers.training,
     "forecasts_public": forecasts_public.public,
@@ -89,6 +91,7 @@ LONG = (
     "layers_training_grid",
     "layers_linear_grid",
     "long_sequences",
+    "anomalies",
     "forecasts",
     "forecast_peers",
     "forecasts_public",
@@ -98,6 +101,7 @@ LONG = (
 """Those that take long and run only when they are named."""
 
 NEED_DATA = (
+    "anomalies",
     "forecasts",
     "forecast_peers",
     "series_labels",

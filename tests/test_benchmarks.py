@@ -4,6 +4,7 @@ import functools
 import importlib
 import io
 import json
+import math
 import re
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from rich.console import Console
 
 from recur.data.series.options import SeriesOptions
 from recur.measure.layers import Side, beside_torch, distance, side_of
+from recur.models.detector_options import DetectorOptions
 from recur.train.options import SeriesTrainingOptions
 
 
@@ -393,3 +395,50 @@ def test_rows_of_forecasts(module, monkeypatch, tmp_path):
     assert row["figure"] == row["figures"]["rmse"] > 0
     assert set(row["rules"]) == {"naive", "seasonal naive", "drift", "mean"}
     assert module("run")._line(row).startswith("waves.csv, 2 ahead, defaults, seed 3: ")
+
+
+def test_the_scoring_of_the_numenta_benchmark_by_hand(module):
+    nab = module("nab")
+    values, times = np.zeros(100), np.datetime64("2024-01-01", "ms") + np.arange(100) * np.timedelta64(5, "m")
+    data = {"a": nab.Series(times=times, values=values, windows=((40, 49), (70, 79)))}
+    assert data["a"].probation == 15
+    scores = np.zeros(100)
+    scores[[3, 40]] = 1.0
+    # Nothing counts in the probation; the first step of a window is worth all of it, and the other window is missed.
+    assert nab.score({"a": scores}, data, "standard") == pytest.approx(50)
+    scores[79] = 1.0
+    last = 2 / (1 + math.exp(-0.5)) - 1
+    whole = 2 / (1 + math.exp(-5)) - 1
+    assert nab.score({"a": scores}, data, "standard") == pytest.approx(100 * (3 + last / whole) / 4)
+    scores[20] = 1.0
+    # One threshold for all; a false alarm far from any window costs 0.11, or 0.22.
+    assert nab.score({"a": scores}, data, "standard") == pytest.approx(100 * (3 + last / whole - 0.11) / 4)
+    assert nab.score({"a": scores}, data, "low false positives") == pytest.approx(100 * (3 + last / whole - 0.22) / 4)
+    rarely_missed = nab.score({"a": scores}, data, "low false negatives")
+    assert rarely_missed == pytest.approx(100 * (5 + last / whole - 0.11) / 6)
+
+
+def test_the_windowed_gaussian_by_hand(module):
+    nab = module("nab")
+    values = np.random.default_rng(0).standard_normal(60)
+    found = nab.windowed_gaussian(values, size=20, step=5)
+    for row in (1, 10, 19, 24, 42, 59):
+        begin = 0 if row <= 20 else 5 * ((row - 20) // 5)
+        before = values[begin : min(row, begin + 20)]
+        deviation = before.std() or 1e-6
+        wanted = 1 - 0.5 * math.erfc(abs(values[row] - before.mean()) / deviation / math.sqrt(2))
+        assert found[row] == pytest.approx(wanted, abs=1e-9)
+
+
+def test_rows_of_anomalies(module, monkeypatch):
+    anomalies, nab = module("anomalies"), module("nab")
+    rng = np.random.default_rng(0)
+    data = {}
+    for name, count, minutes in (("one", 1000, 60), ("two", 1400, 30)):
+        times = np.datetime64("2024-01-01", "ms") + np.arange(count) * np.timedelta64(minutes, "m")
+        data[name] = nab.Series(times=times, values=rng.standard_normal(count), windows=((700, 720),))
+    monkeypatch.setattr(anomalies, "SeriesTrainingOptions", functools.partial(SeriesTrainingOptions, max_steps=2))
+    rows = list(anomalies.detectors(data, 3, DetectorOptions(hidden_size=4, history=16)))
+    assert [row["detector"] for row in rows] == ["recur, both", "recur, network alone", "recur, rule alone"]
+    assert all(set(row["scores"]) == set(nab.PROFILES) and row["seed"] == 3 for row in rows)
+    assert module("run")._line(rows[0]).startswith("recur, both, seed 3: ")

@@ -18,11 +18,13 @@ if TYPE_CHECKING:
     from recur.nn.accelerate import accelerate as accelerate
     from recur.nn.accelerate import decelerate as decelerate
     from recur.plots.plotting import plot as plot
+    from recur.tasks.detect.trained import TrainedDetector as TrainedDetector
     from recur.tasks.forecast.trained import TrainedForecaster as TrainedForecaster
     from recur.tasks.labels.trained import TrainedClassifier as TrainedClassifier
     from recur.tasks.labels.trained import TrainedRegressor as TrainedRegressor
     from recur.tasks.language.trained import TrainedLanguageModel as TrainedLanguageModel
     from recur.tasks.loading import load as load
+    from recur.train.detect import train_detector as train_detector
     from recur.train.forecast import train_forecaster as train_forecaster
     from recur.train.labels import train_classifier as train_classifier
     from recur.train.labels import train_regressor as train_regressor
@@ -35,6 +37,7 @@ __all__ = [
     "SeriesClassifier",
     "SeriesRegressor",
     "TrainedClassifier",
+    "TrainedDetector",
     "TrainedForecaster",
     "TrainedLanguageModel",
     "TrainedRegressor",
@@ -44,6 +47,7 @@ __all__ = [
     "nn",
     "plot",
     "train_classifier",
+    "train_detector",
     "train_forecaster",
     "train_language_model",
     "train_regressor",
@@ -57,6 +61,7 @@ __getattr__ = lazy_names(
         "decelerate": ".nn.accelerate",
         "LanguageModel": ".models.language",
         "TrainedLanguageModel": ".tasks.language.trained",
+        "TrainedDetector": ".tasks.detect.trained",
         "TrainedForecaster": ".tasks.forecast.trained",
         "plot": ".plots.plotting",
         "TrainedClassifier": ".tasks.labels.trained",
@@ -65,6 +70,7 @@ __getattr__ = lazy_names(
         "SeriesClassifier": ".estimators.labels",
         "SeriesRegressor": ".estimators.labels",
         "load": ".tasks.loading",
+        "train_detector": ".train.detect",
         "train_forecaster": ".train.forecast",
         "train_classifier": ".train.labels",
         "train_regressor": ".train.labels",

@@ -1,9 +1,10 @@
-"""What counts as a number, where Python counts True and False too."""
+"""What counts as a number, where Python counts True and False too; and what JSON has no kind for."""
 
 from __future__ import annotations
 
 import math
-from typing import TypeGuard
+from collections.abc import Mapping
+from typing import Any, TypeGuard
 
 
 def is_number(value: object) -> TypeGuard[int | float]:
@@ -37,3 +38,13 @@ def is_whole(value: object, least: int | None = None) -> TypeGuard[int]:
         (True, False, False)
     """
     return isinstance(value, int) and not isinstance(value, bool) and (least is None or value >= least)
+
+
+def with_tuples(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what was read from JSON, which has lists alone, with tuples in their place.
+
+    Example:
+        >>> with_tuples({"levels": [0.1, 0.9], "seed": 3})
+        {'levels': (0.1, 0.9), 'seed': 3}
+    """
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in content.items()}

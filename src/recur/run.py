@@ -12,6 +12,8 @@
 | `forecast_evaluation.json` | the same of forecasts: beside the naive rules, by step, series and time, examples |
 | `label_evaluation.json` | the same of classes and numbers told of series: beside a naive rule, the worst ones |
 | `scaler.safetensors` | of series: what each channel is scaled by |
+| `detect_evaluation.json` | of anomalies: alarms beside the truth or the stated rate, the highest scores |
+| `detector.safetensors`, `detector.json` | of anomalies: what errors and scores were ordinary, and of which series |
 | `calibration.safetensors` | of forecasts and numbers: what intervals lack; of classes: how sure to be |
 | `yardstick.json` | of forecasts: the unit of MASE for each series, and how sure the naive rules are |
 | `inspect.json`, `inspect.safetensors` | what `recur inspect` found inside the network on one text |
@@ -53,6 +55,9 @@ _OWN_NAMES = {
     "model.safetensors",
     "evaluation.json",
     "forecast_evaluation.json",
+    "detect_evaluation.json",
+    "detector.json",
+    "detector.safetensors",
     "label_evaluation.json",
     "scaler.safetensors",
     "calibration.safetensors",
@@ -433,7 +438,7 @@ class RunFolder:
 
 
 def _is_own(name: str) -> bool:
-    is_picture = name.startswith(("inspect_", "forecast_", "label_")) and name.endswith(".png")
+    is_picture = name.startswith(("inspect_", "forecast_", "label_", "detect_")) and name.endswith(".png")
     return name in _OWN_NAMES or is_picture or (name.startswith(".") and name.endswith(".tmp"))
 
 

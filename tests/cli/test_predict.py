@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,17 @@ READERS: dict[str, Callable[[Path], pl.DataFrame]] = {
     ".json": pl.read_json,
     ".jsonl": pl.read_ndjson,
 }
+
+
+def test_a_calibration_of_older_weights_is_not_used_and_it_is_said(recur: Any, tmp_path: Path) -> None:
+    shutil.copytree("run", tmp_path / "run")
+    folder = RunFolder.open(tmp_path / "run")
+    folder.save_weights({name: value * 1.5 for name, value in folder.load_weights().items()})
+    result = recur("predict", tmp_path / "run", "meters.csv")
+    assert result.code == 0
+    note = "note     the intervals are the network's own: the run's calibration is of weights before the training"
+    assert note in result.err
+    assert "network's own" not in recur("predict", tmp_path / "run", "meters.csv", "--uncalibrated").err
 
 
 @pytest.mark.parametrize("suffix", READERS)

@@ -46,24 +46,43 @@ def test_from_a_table_to_a_forecast(table: Path, recur: Any) -> None:
 def test_options_of_columns_and_parts(table: Path, recur: Any) -> None:
     result = recur("train", "meter.csv", *SMALL, "--targets", "load", "--ignored", "note", "--test", "2024-01-11")
     assert result.code == 0, result.err
-    assert "240 rows to train on" not in result.err
-    assert "60 to test" in result.err
+    # A tenth of the 240 before it chooses the weights.
+    assert "216 rows to train on, 24 to validate, 60 to test" in result.err
     config = json.loads(Path("run/config.json").read_text())
     assert config["data"]["test"] == "2024-01-11"
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("arguments", "parts"),
     [
-        (["--targets", "lod"], "lod"),
-        (["--horizon", "0"], "horizon must be a whole number from 1 on, not 0."),
-        (["--head", "gausian"], "Did you mean gaussian?"),
-        (["--valid", "0"], "a forecaster needs a validation part"),
+        (("--test", "60", "--valid", "20"), "220 rows to train on, 20 to validate, 60 to test"),
+        (("--test", "0.1"), "240 rows to train on, 30 to validate, 30 to test"),
+        (("--test", "from:2024-01-11", "--valid", "0.2"), "192 rows to train on, 48 to validate, 60 to test"),
     ],
 )
-def test_bad_options_are_told_in_one_line(table: Path, recur: Any, arguments: list[str], message: str) -> None:
+def test_ways_to_say_what_is_held_out(table: Path, recur: Any, arguments: tuple[str, ...], parts: str) -> None:
+    result = recur("train", "meter.csv", *SMALL, "--max-steps", "1", "--no-report", *arguments)
+    assert result.code == 0, result.err
+    assert parts in result.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["--targets", "lod"], 1, "meter.csv: has no column 'lod', which targets names; did you mean 'load'?"),
+        (["--horizon", "0"], 2, "horizon must be a whole number from 1 on, not 0."),
+        (["--head", "gausian"], 2, "Did you mean gaussian?"),
+        (["--valid", "0"], 2, "a forecaster needs a validation part"),
+        (["--test", "1.0"], 2, "test: expected a number from 0 on, or a share from 0 to below 1, got 1.0."),
+        (["--test", "2020"], 1, "series 'series' has 300 rows, too few for 30 of valid, 2020 of test and some to"),
+        (["--num-components", "5"], 2, "num_components is 5, but head is gaussian, which has none; leave it out"),
+    ],
+)
+def test_bad_options_are_told_in_one_line(
+    table: Path, recur: Any, arguments: list[str], code: int, message: str
+) -> None:
     result = recur("train", "meter.csv", "--out", "run", *arguments)
-    assert result.code in (1, 2)
+    assert result.code == code
     assert message in result.err.splitlines()[-1]
     assert not Path("run").exists()
 

@@ -26,12 +26,12 @@ from recur.train.resumption import resume
 QUIET = Console(quiet=True)
 
 
-def trained(data: Path, out: Path, *, seeds: int = 2, **training: Any) -> RunFolder:
+def trained(data: Path, out: Path, *, members: int = 2, **training: Any) -> RunFolder:
     return train_forecaster(
         data,
         out=out,
         series=SeriesOptions(horizon=4),
-        model=ForecasterOptions(hidden_size=4, history=12, seeds=seeds),
+        model=ForecasterOptions(hidden_size=4, history=12, members=members),
         training=SeriesTrainingOptions(**({"max_steps": 8, "validate_every": 4, "batch_size": 16} | training)),
         console=QUIET,
     )
@@ -53,7 +53,7 @@ def made(made_once: Callable[[str, Callable[[Path], None]], Path]) -> Path:
 
 
 def test_members_are_what_their_seeds_alone_give(made: Path, tmp_path: Path) -> None:
-    alone = trained(made / "meter.csv", tmp_path / "alone", seeds=1, seed=4, no_report=True)
+    alone = trained(made / "meter.csv", tmp_path / "alone", members=1, seed=4, no_report=True)
     member = RunFolder.open(made / "run" / "members" / "2")
     assert (member.path / "model.safetensors").read_bytes() == (alone.path / "model.safetensors").read_bytes()
     assert member.config()["training"]["seed"] == 4
@@ -119,5 +119,5 @@ def test_longer_trainings_and_other_runs_in_their_place(made: Path, tmp_path: Pa
 
 
 def test_seeds_are_not_shared_by_processes(made: Path, tmp_path: Path) -> None:
-    with pytest.raises(OptionError, match=r"^devices is 2, but the networks of 2 seeds are trained one after the o"):
+    with pytest.raises(OptionError, match=r"^devices is 2, but the 2 members are trained one after the other, e"):
         trained(made / "meter.csv", tmp_path / "run", devices=2, batch_size=16)

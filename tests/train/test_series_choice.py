@@ -30,7 +30,7 @@ def test_the_rate_grows_with_the_root_of_the_batch() -> None:
 def test_small_data_are_seen_often_and_large_ones_for_five_minutes() -> None:
     found = [chosen(n) for n in (50, 2000, 35_000, 10**6)]
     # 7, 63, 274 and 7,813 steps an epoch.
-    assert [options.max_epochs for options in found] == [715, 80, 19, 3]
+    assert [options.max_epochs for options in found] == [715, 32, 8, 3]
     assert {options.max_minutes for options in found} == {DEFAULT_MINUTES}
 
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from recur.calibration.conformal import SplitConformal as SplitConformal
     from recur.calibration.peaks import DriftSpot as DriftSpot
     from recur.calibration.peaks import Spot as Spot
+    from recur.calibration.surprise import SurpriseScale as SurpriseScale
     from recur.calibration.tail import Tail as Tail
     from recur.calibration.tail import fit_tail as fit_tail
     from recur.calibration.temperature import Temperature as Temperature
@@ -22,6 +23,7 @@ _ORIGINS = {
     "DriftSpot": ".peaks",
     "Spot": ".peaks",
     "SplitConformal": ".conformal",
+    "SurpriseScale": ".surprise",
     "Tail": ".tail",
     "Temperature": ".temperature",
     "fit_tail": ".tail",
@@ -32,6 +34,7 @@ __all__ = [
     "DriftSpot",
     "SplitConformal",
     "Spot",
+    "SurpriseScale",
     "Tail",
     "Temperature",
     "fit_tail",

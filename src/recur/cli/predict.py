@@ -27,8 +27,8 @@ def build_parser() -> CommandParser:
     """Return the command's parser."""
     parser = CommandParser(
         "predict",
-        "Forecast what comes after the last target of each series in DATA, or tell the class or the number of each "
-        "series or step, as the model was trained to. DATA are read as those of the run were.",
+        "Forecast what comes after the last target of each series in DATA, tell the class or the number of each series "
+        "or step, or how strange each step is, as the model was trained to. DATA are read as those of the run were.",
     )
     parser.add_argument("run", type=str, help="run folder")
     parser.add_argument("data", type=str, help="a table as the model was trained on, or a folder of them")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from rich.console import Console
 
 from recur.errors import OptionError, RunError
+from recur.kinds import with_tuples
 from recur.report import write_report
 from recur.run import RunFolder, write_atomic
 from recur.tasks.loading import load
@@ -223,9 +224,7 @@ def _parameters_of(run: RunFolder, config: Mapping[str, Any], options: Mapping[s
         # A run that was not trained by recur says nothing of some.
         content = config.get(_SECTIONS.get(argument, argument), {})
         try:
-            chosen = kind(
-                **{name: tuple(value) if isinstance(value, list) else value for name, value in content.items()}
-            )
+            chosen = kind(**with_tuples(content))
         except (TypeError, AttributeError, OptionError) as error:
             raise RunError(f"{run.path / 'config.json'}: damaged: {argument}: {str(error).rstrip('.')}.") from error
         found |= {field.name: getattr(chosen, field.name) for field in fields(kind)}

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Self, get_args
 
 from recur.errors import OptionError
-from recur.kinds import is_number, is_whole
+from recur.kinds import is_number, is_whole, with_tuples
 from recur.models.options import Cell
 
 Kind = Literal["encoder-decoder", "autoregressive", "segments"]
@@ -72,7 +72,7 @@ class ForecasterOptions:
     """Whether the value as it was scaled is read too, which helps where series come back to the same levels, and
     misleads where they reach others; with normalize series it always is."""
 
-    seeds: int = 1
+    members: int = 1
     """Networks, trained one after the other from as many seeds, whose forecasts are put together; the bounds of the
     training are those of each."""
 
@@ -86,7 +86,7 @@ class ForecasterOptions:
             value = getattr(self, name)
             if value is not None and not is_whole(value, least):
                 raise OptionError(f"{name} must be a whole number from {least} on, not {value!r}.")
-        for name, least in (("num_components", 1), ("num_paths", 2), ("seeds", 1)):
+        for name, least in (("num_components", 1), ("num_paths", 2), ("members", 1)):
             if not is_whole(getattr(self, name), least):
                 raise OptionError(f"{name} must be a whole number from {least} on, not {getattr(self, name)!r}.")
         if not (is_number(self.dropout) and 0 <= self.dropout < 1):
@@ -137,10 +137,7 @@ class ForecasterOptions:
             OptionError: As of the class.
             TypeError: An entry is unknown.
         """
-        found: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value for name, value in content.items()
-        }
-        return cls(**found)
+        return cls(**with_tuples(content))
 
     @property
     def is_complete(self) -> bool:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Self, get_args
 
 from recur.errors import OptionError
-from recur.kinds import is_number, is_whole
+from recur.kinds import is_number, is_whole, with_tuples
 from recur.models.options import Cell
 
 SeriesCell = Literal[Cell, "phased", "cfc", "grud"]
@@ -135,10 +135,7 @@ class SeriesLabelOptions(SeriesEncoderOptions):
             OptionError: As of the class.
             TypeError: An option is unknown.
         """
-        found: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value for name, value in options.items()
-        }
-        return cls(**found)
+        return cls(**with_tuples(options))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from recur.errors import OptionError, RunError
-from recur.kinds import is_whole
+from recur.kinds import is_whole, with_tuples
 
 if TYPE_CHECKING:
     from recur.data.series import Schema
@@ -122,7 +122,6 @@ class SeriesShape:
             what = "has the unknown" if odd[0] in data else "lacks the"
             raise RunError(f"the saved shape of the series {what} entry {odd[0]!r}; it is of another version.")
         try:
-            found: dict[str, Any] = {n: tuple(value) if isinstance(value, list) else value for n, value in data.items()}
-            return cls(**found)
+            return cls(**with_tuples(data))
         except OptionError as error:
             raise RunError(f"the saved shape of the series is damaged: {error}") from None

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from recur.errors import RunError
 from recur.report.chart import Chart, Drawing
 from recur.report.curves import rows_of_kind, training_charts
+from recur.report.detection import Detection, detection_of
 from recur.report.forecast import Forecast, forecast_of
 from recur.report.labels import Labels, labels_of
 from recur.report.passage import Passage, Scale, scale_for, symbols, visible
@@ -28,7 +29,7 @@ MAX_SAMPLE_LENGTH = 4_000
 MAX_TOKENS = 5_000
 """Symbols of a text the page shows."""
 
-_ON_SERIES = ("forecast", "classify", "regress")
+_ON_SERIES = ("forecast", "classify", "regress", "detect")
 """Tasks whose losses have no unit."""
 
 _UNITS = {"character": "character", "byte": "byte", "bpe": "token"}
@@ -92,6 +93,8 @@ class Contents:
     """What forecasts were judged to be; None before the evaluation, or of another task."""
     labels: Labels | None
     """What labels told of series were judged to be; likewise."""
+    detection: Detection | None
+    """Likewise of alarms."""
     charts: tuple[Chart, ...]
     """The curves of the training."""
     samples: tuple[Sample, ...]
@@ -135,6 +138,7 @@ def read_contents(run: RunFolder) -> Contents:
         for name in ("env.json", "schema.json", "model.json", "evaluation.json")
     )
     forecasts, labels = _judgement(run, "forecast_evaluation.json"), _judgement(run, "label_evaluation.json")
+    alarms = _judgement(run, "detect_evaluation.json")
     unit = _unit(config, schema)
     scale, passages = _passages(evaluation, unit)
     samples = _samples(rows, unit)
@@ -145,6 +149,7 @@ def read_contents(run: RunFolder) -> Contents:
         result=result_of(evaluation, unit),
         forecast=forecast_of(forecasts),
         labels=labels_of(labels),
+        detection=detection_of(alarms),
         charts=tuple(_charts(config, schema, evaluation, rows)),
         samples=samples,
         events=_events(rows),
@@ -163,22 +168,25 @@ def read_contents(run: RunFolder) -> Contents:
             task=as_text(config.get("task")),
             prompt=samples[-1].prompt if samples else "",
             has_weights=run.has("model.safetensors"),
-            is_done=bool(evaluation or forecasts or labels),
+            is_done=bool(evaluation or forecasts or labels or alarms),
         ),
     )
 
 
 def charts_of(run: RunFolder) -> list[Drawing]:
-    """Return the charts of the run's training, thinned for drawing, and of its forecasts or of labels it told.
+    """Return the charts of the run's training, thinned for drawing, and of its forecasts, labels or alarms.
 
     Raises:
         RunError: `config.json` is missing, or a file of the run is damaged.
     """
     schema, evaluation = (run.read_json(name) if run.has(name) else {} for name in ("schema.json", "evaluation.json"))
     charts = _charts(run.config(), schema, evaluation, run.metrics())
-    forecast = forecast_of(_judgement(run, "forecast_evaluation.json"))
-    labels = labels_of(_judgement(run, "label_evaluation.json"))
-    return [*charts, *(() if forecast is None else forecast.charts), *(() if labels is None else labels.charts)]
+    judged = (
+        forecast_of(_judgement(run, "forecast_evaluation.json")),
+        labels_of(_judgement(run, "label_evaluation.json")),
+        detection_of(_judgement(run, "detect_evaluation.json")),
+    )
+    return [*charts, *(chart for one in judged if one is not None for chart in one.charts)]
 
 
 def _judgement(run: RunFolder, name: str) -> dict[str, Any]:
@@ -397,8 +405,9 @@ def _flat(group: Mapping[str, Any], prefix: str = "", depth: int = 0) -> Iterato
 def _commands(path: Path, *, task: str, prompt: str, has_weights: bool, is_done: bool) -> tuple[Command, ...]:
     place = shlex.quote(visible(_near(path)))
     commands = []
-    if has_weights and task == "forecast":
-        commands.append(Command(why="Forecast what comes after new data", line=f"recur predict {place} new.csv"))
+    if has_weights and task in ("forecast", "detect"):
+        why = "Find anomalies in new data" if task == "detect" else "Forecast what comes after new data"
+        commands.append(Command(why=why, line=f"recur predict {place} new.csv"))
         commands.append(Command(why="Judge it on other data", line=f"recur evaluate {place} other.csv"))
     elif has_weights and task in _ON_SERIES:
         commands.append(Command(why="Tell labels of new data", line=f"recur predict {place} new.csv"))

@@ -20,8 +20,8 @@ def figures(run: RunFolder) -> dict[str, Any]:
 
     Returns:
         `"loss"`, `"learning_rate"`, `"gradient_norm"` and `"throughput"`; of forecasts `"forecast_by_step"` and others
-        that begin like this, of labels told of series `"label_confusion"` and the like. Each is a
-        `plotly.graph_objects.Figure`; one without any point is left out.
+        that begin like this, of labels told of series `"label_confusion"` and the like, of alarms those that begin with
+        `"detect_"`. Each is a `plotly.graph_objects.Figure`; one without any point is left out.
 
     Raises:
         RunError: The run is incomplete or damaged.
@@ -56,7 +56,8 @@ def write_report(run: RunFolder) -> Path:
 
 
 def _all_charts(contents: Contents) -> tuple[Drawing, ...]:
-    judged = (part.charts for part in (contents.forecast, contents.labels) if part is not None)
+    parts = (contents.forecast, contents.labels, contents.detection)
+    judged = (part.charts for part in parts if part is not None)
     return (*contents.charts, *(chart for charts in judged for chart in charts))
 
 

@@ -17,6 +17,7 @@ LOADERS = {
     "forecast": "recur.tasks.forecast.trained:TrainedForecaster.load",
     "classify": "recur.tasks.labels.trained:TrainedClassifier.load",
     "regress": "recur.tasks.labels.trained:TrainedRegressor.load",
+    "detect": "recur.tasks.detect.trained:TrainedDetector.load",
 }
 """What loads the runs of each task, "module:function": (run, *, device) -> what was trained."""
 
@@ -29,8 +30,8 @@ def load(run: str | Path | RunFolder, *, device: str | torch.device = "cpu") -> 
         device: Where the network shall compute.
 
     Returns:
-        By the task of the run: `recur.TrainedLanguageModel`, `recur.TrainedForecaster`, `recur.TrainedClassifier` or
-        `recur.TrainedRegressor`.
+        By the task of the run: `recur.TrainedLanguageModel`, `recur.TrainedForecaster`, `recur.TrainedClassifier`,
+        `recur.TrainedRegressor` or `recur.TrainedDetector`.
 
     Raises:
         RunError: The folder is missing, damaged, of a newer format, or of a task that this version does not know.

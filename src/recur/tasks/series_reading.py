@@ -15,6 +15,7 @@ from recur.data.series import Assembly, Columns, Delimited, Frequency, Panel, Sc
 from recur.data.series.arrays import ARRAYS
 from recur.data.series.reading import Form, kind_in, under_schema
 from recur.errors import DataError
+from recur.kinds import with_tuples
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +110,7 @@ class SeriesReading:
         found: dict[str, Any] = {"form": data["form"]}
         for name, kind in kinds.items():
             entries = data[name]
-            found[name] = None if entries is None else kind(**{key: _tupled(one) for key, one in entries.items()})
+            found[name] = None if entries is None else kind(**with_tuples(entries))
         return cls(**found)
 
 
@@ -137,11 +138,6 @@ def _is_array(data: Any) -> bool:
     if isinstance(data, str | os.PathLike):
         return kind_in(Path(data)) in (".ts", *ARRAYS)
     return isinstance(data, np.ndarray | list | tuple)
-
-
-def _tupled(value: Any) -> Any:
-    """Return a list of JSON as the tuple that it was."""
-    return tuple(value) if isinstance(value, list) else value
 
 
 def _like(panel: Panel, schema: Schema, frequency: Frequency | None) -> Panel:

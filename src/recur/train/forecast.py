@@ -118,9 +118,9 @@ def _job(run: RunFolder, setup: ForecastSetup, split: Split) -> SeriesJob | Ense
     def judge_best(display: Display) -> None:
         _judge_best(run, split, device_kind(training), display)
 
-    if options.seeds == 1:
+    if options.members == 1:
         return _single(run, setup, split, options, training, judge_best, way_on(run, setup))
-    single = replace(options, seeds=1)
+    single = replace(options, members=1)
 
     def opened(number: int) -> SeriesJob:
         own = replace(training, seed=training.seed + number - 1, no_report=True)
@@ -134,7 +134,7 @@ def _job(run: RunFolder, setup: ForecastSetup, split: Split) -> SeriesJob | Ense
 
     return Ensemble(
         run=run,
-        members=[partial(opened, number) for number in range(1, options.seeds + 1)],
+        members=[partial(opened, number) for number in range(1, options.members + 1)],
         finish=finish,
         way_on=way_on(run, setup),
         no_report=training.no_report,

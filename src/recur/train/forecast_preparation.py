@@ -58,9 +58,9 @@ def prepare(
     out = default_folder(["series" if path is None else path], overwrite) if out is None else out
     check_place(out, [path], what="series", overwrite=overwrite)
     check_machine(training)
-    if options.seeds > 1 and training.devices > 1:
+    if options.members > 1 and training.devices > 1:
         raise OptionError(
-            f"devices is {training.devices}, but the networks of {options.seeds} seeds are trained one after the "
+            f"devices is {training.devices}, but the {options.members} members are trained one after the "
             "other, each by one process; leave one of them out."
         )
     device = device_kind(training)
@@ -257,10 +257,10 @@ def _describe(
             f"note     nothing is learned from series {enumerated(left_out[:3])}{more}: each window needs "
             f"{setup.least_history} steps to read and {setup.horizon} to tell, with targets that are there"
         )
-    several = f"{options.seeds} networks, each " if options.seeds > 1 else ""
+    several = f"{options.members} networks, each " if options.members > 1 else ""
     display.say(
         f"model    {several}{options.kind}, {cell_name(str(options.cell))} {options.num_layers} x "
-        f"{options.hidden_size}, head {options.head}, {parameters // options.seeds:,} parameters"
+        f"{options.hidden_size}, head {options.head}, {parameters // options.members:,} parameters"
     )
     display.say(
         f"training {quantity(training.batch_size or 0, 'window')} a step, learning rate {training.learning_rate:.2g}, "

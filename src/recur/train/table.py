@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from recur._lazy import function_of
 from recur.data.options import CorpusOptions
 from recur.data.series.label_options import LabelOptions, NumberOptions
-from recur.data.series.options import SeriesOptions
+from recur.data.series.options import DetectionOptions, SeriesOptions
 from recur.data.text import check_found
 from recur.errors import OptionError
+from recur.models.detector_options import DetectorOptions
 from recur.models.forecaster_options import ForecasterOptions
 from recur.models.options import LanguageModelOptions
 from recur.models.series_options import SeriesClassifierOptions, SeriesRegressorOptions
@@ -209,6 +210,22 @@ TASKS: dict[str, Task] = {
         job="recur.train.forecast:open_job",
         takes_data_again=True,
         handling="recur.cli.handling.forecast:handling",
+    ),
+    "detect": Task(
+        about="a detector of anomalies in the series of a table",
+        data="a table: CSV, TSV, Parquet, Arrow, .npy or .npz; or a folder of them, each a series",
+        options={
+            "series": DetectionOptions,
+            "model": DetectorOptions,
+            "training": SeriesTrainingOptions,
+        },
+        # A table says nothing of what is wanted of it, so it is taken for a forecast.
+        recognises=lambda sources, given: "",
+        check=_check_tables,
+        train="recur.train.detect:train_detector",
+        job="recur.train.detect:open_job",
+        takes_data_again=True,
+        handling="recur.cli.handling.detect:handling",
     ),
 }
 """Each task by the name that `--task` and `config.json` have for it; the first is the one whose help is shown.

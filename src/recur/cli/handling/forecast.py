@@ -58,7 +58,10 @@ def _predict(folder: RunFolder, chosen: Namespace) -> pl.DataFrame:
     from recur.tasks.forecast.trained import TrainedForecaster
 
     trained = TrainedForecaster.load(folder, device=chosen.device)
-    with plain_console(stderr=True).status("forecasting"):
+    console = plain_console(stderr=True)
+    if trained.calibration is None and chosen.paths is None and not chosen.uncalibrated:
+        console.print(f"note     the intervals are the network's own: {trained.why_uncalibrated}")
+    with console.status("forecasting"):
         common = {"horizon": chosen.horizon, "batch_size": chosen.batch_size}
         if chosen.paths is not None:
             drawn: pl.DataFrame = trained.sample_paths(chosen.data, num_paths=chosen.paths, seed=chosen.seed, **common)

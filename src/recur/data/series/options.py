@@ -194,6 +194,27 @@ class SeriesOptions(TableOptions):
         return Partition(by=by, valid=self.valid, test=self.test, seed=seed)
 
 
+@dataclass(frozen=True, kw_only=True)
+class DetectionOptions(SeriesOptions):
+    """How a table becomes series in which anomalies are looked for.
+
+    As of `SeriesOptions`, but all columns of numbers are targets where none are named.
+
+    Raises:
+        OptionError: A value makes no sense, or is of forecasts alone.
+    """
+
+    label: str | None = field(default=None, metadata={"after": "targets"})
+    """Column that says which steps are anomalies, with 0 and 1: what is found is judged by it, and nothing is learned
+    from it."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("horizon", "non_negative"):
+            if getattr(self, name) is not None:
+                raise OptionError(f"{name} is of forecasts; how far ahead a detector looks, leads says. Leave it out.")
+
+
 def check_split(split: str | None, options: TableOptions) -> None:
     """Raise where how the parts are cut goes against what says which rows they have.
 

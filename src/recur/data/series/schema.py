@@ -8,6 +8,7 @@ from typing import Any
 
 from recur.data.series.columns import Roles
 from recur.errors import DataError
+from recur.kinds import with_tuples
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +70,7 @@ class Schema:
         unknown = sorted(set(data) - {one.name for one in fields(cls)})
         if unknown:
             raise DataError(f"the schema of the series has the unknown entry {unknown[0]!r}; it is of another version.")
-        found: dict[str, Any] = {n: tuple(value) if isinstance(value, list) else value for n, value in data.items()}
+        found = with_tuples(data)
         found["categories"] = {name: tuple(names) for name, names in data.get("categories", {}).items()}
         if found.get("roles") is not None:
             found["roles"] = Roles.from_json(found["roles"])

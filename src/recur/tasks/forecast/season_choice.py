@@ -83,13 +83,14 @@ def choose_season(part: Part) -> Season:
     if found > 1:
         return Season(steps=found, why="found in the training part")
     frequency = part.panel.frequency
-    steps = 1 if frequency is None else _of_calendar(frequency)
+    steps = 1 if frequency is None else season_of_calendar(frequency)
     if steps > 1 and 2 * steps <= longest:
         return Season(steps=steps, why=f"none was found in the training part; that of the calendar for {frequency}")
     return Season(steps=1, why="none was found in the training part")
 
 
-def _of_calendar(frequency: Frequency) -> int:
+def season_of_calendar(frequency: Frequency) -> int:
+    """Return after how many steps series of a frequency repeat by the calendar; 1 where that is no whole number."""
     if frequency.unit in _OF_UNITS:
         steps = _OF_UNITS[frequency.unit] / frequency.count
     elif frequency.unit == "d":

@@ -40,10 +40,10 @@ def build_network(options: Mapping[str, Any], setup: ForecastSetup) -> ForecastN
         TypeError: An option is unknown.
     """
     chosen = ForecasterOptions.from_json(**options)
-    if chosen.seeds == 1:
+    if chosen.members == 1:
         return ForecastNetwork(chosen, setup.shape)
-    single = dataclasses.replace(chosen, seeds=1)
-    return ForecastEnsemble([ForecastNetwork(single, setup.shape) for _ in range(chosen.seeds)])
+    single = dataclasses.replace(chosen, members=1)
+    return ForecastEnsemble([ForecastNetwork(single, setup.shape) for _ in range(chosen.members)])
 
 
 class TrainedForecaster:

@@ -12,7 +12,13 @@ _OFTEN = 0.01
 
 
 def least_history_of(train: Part, history: int, horizon: int) -> int:
-    """Return how many steps must be there to read, so that of half of the series there are windows to learn from."""
+    """Return how many steps must be there to read, so that of half of the series there are windows to learn from.
+
+    Args:
+        train: The training part.
+        history: Steps that are read at most.
+        horizon: Steps that are told.
+    """
     lengths = (train.stop - train.panel.offsets[:-1])[train.series]
     usual = int(np.median(lengths)) - horizon
     # Where half of the series are too short for the horizon itself, those that are not decide.

@@ -1,0 +1,72 @@
+"""Runs of detectors on the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from recur.cli.handling.run_handling import RunHandling, show_next
+from recur.errors import OptionError
+from recur.run import RunFolder
+from recur.wording import measured
+
+if TYPE_CHECKING:
+    import polars as pl
+    from jsonargparse import Namespace
+    from rich.console import Console
+
+
+def handling() -> RunHandling:
+    """Return what the commands do with detectors."""
+    return RunHandling(evaluate=_evaluate, show=_show, show_finished=show_finished, predict=_predict, options={})
+
+
+def _evaluate(chosen: Namespace) -> dict[str, Any]:
+    if len(chosen.data) > 1:
+        raise OptionError(f"data: expected one table, or a folder of them, got {len(chosen.data)} names.")
+    from recur.cli.console import plain_console
+    from recur.tasks.detect.judgement import evaluate_detector
+
+    data = chosen.data[0] if chosen.data else None
+    with plain_console(stderr=True).status("judging"):
+        return evaluate_detector(chosen.run, data, part=chosen.part, device=chosen.device)
+
+
+def _predict(folder: RunFolder, chosen: Namespace) -> pl.DataFrame:
+    from recur.cli.console import plain_console
+    from recur.tasks.detect.trained import TrainedDetector
+
+    trained = TrainedDetector.load(folder, device=chosen.device)
+    with plain_console(stderr=True).status("looking for anomalies"):
+        found: pl.DataFrame = trained.predict(chosen.data)
+    return found
+
+
+def _show(found: Mapping[str, Any], console: Console) -> None:
+    from rich.table import Table
+
+    console.print(found["verdict"]["text"])
+    table = Table(box=None, pad_edge=False)
+    table.add_column("")
+    for title in ("alarms", "a day", "false", *(("precision", "recall", "F1") if found["has_truth"] else ())):
+        table.add_column(title, justify="right")
+    for name, figures in found["figures"].items():
+        day, rate = figures["alarms_a_day"], figures["rate"]
+        cells = [f"{figures['alarms']:,}", "" if day is None else measured(day), "" if rate is None else f"{rate:.2%}"]
+        by_event = figures.get("by_event", {})
+        cells += [
+            "" if by_event.get(key) is None else f"{by_event[key]:.2f}"
+            for key in (("precision", "recall", "f1") if found["has_truth"] else ())
+        ]
+        table.add_row(name, *cells)
+    console.print(table)
+
+
+def show_finished(path: Path, console: Console) -> None:
+    """Print the verdict and the held-out figures of a finished detector, and what can be done with it."""
+    found = RunFolder.open(path).read_json("detect_evaluation.json")
+    _show(found, console)
+    for note in found["notes"]:
+        console.print(f"note     {note}")
+    show_next(path, console, find="recur predict {run} new.csv")

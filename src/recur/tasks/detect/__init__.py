@@ -1,0 +1,1 @@
+"""Anomalies in series: what is not as it was to be expected."""

@@ -1,0 +1,340 @@
+"""The last word on a trained detector: its alarms beside the truth, or beside the rate that was stated."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from recur.calibration.tail import fit_tail
+from recur.data.series import Panel, Part, Split
+from recur.data.series.moments import on_the_clock
+from recur.errors import DataError, OptionError, RunError
+from recur.run import RunFolder
+from recur.tasks.detect.moving_gaussian import NAME as RULE
+from recur.tasks.detect.moving_gaussian import moving_gaussian
+from recur.tasks.detect.trained import Scored, TrainedDetector
+from recur.tasks.detect.truth import events, true_anomalies
+from recur.wording import quantity
+
+EVALUATION = "detect_evaluation.json"
+"""File of a run with what `judge_detector` returns."""
+
+_MOST_EXAMPLES = 6
+_SHOWN = 400
+"""Steps of an example."""
+_TAIL_POINTS = 60
+
+
+def judge_detector(trained: TrainedDetector, part: Part, *, before: NDArray[np.bool_] | None = None) -> dict[str, Any]:
+    """Return how good alarms are: what `detect_evaluation.json` holds.
+
+    Where a column says which steps are anomalies, alarms are compared with it, by step and by event: an event is a run
+    of anomalous steps, found when a step of it raises an alarm; an alarm is a run of such steps, right when it touches
+    an event. Elsewhere the share of steps that raise an alarm stands beside the stated one. Both beside the moving
+    Gaussian, whose threshold is fitted to the same steps for the same rate.
+
+    Args:
+        trained: With what is ordinary.
+        part: Rows to judge on. Those before it in the same series are read first.
+        before: Rows that the rule's threshold is fitted to, (R,); None for all that are not in the part, or the part
+            itself where there are none.
+
+    Raises:
+        DataError: No step of the part can be scored, or a label does not say which steps are anomalies.
+        RunError: The detector does not know what is ordinary.
+    """
+    panel = part.panel
+    threshold = trained.threshold
+    truth = true_anomalies(panel)
+    scored = trained.scored(panel, is_fresh=before is not None)
+    own = part.has_row & ~np.isnan(scored.score)
+    if not own.any():
+        raise DataError(
+            f"no step of the part {part.name!r} can be scored: a series that is not known needs more than "
+            f"{trained.setup.history} steps, a known one more than 50."
+        )
+    is_alarm = own & (scored.score > threshold)
+    rule = moving_gaussian(panel)
+    basis = ~np.isnan(rule) & (before if before is not None else part.has_row)
+    rule_alarm = np.zeros_like(own)
+    if basis.any():
+        limit = float(fit_tail(torch.from_numpy(rule[basis])).threshold(trained.options.false_alarms))
+        rule_alarm = own & (rule > limit)
+    figures = {
+        "model": _figures(panel, own, is_alarm, scored.is_new & is_alarm, truth),
+        RULE: _figures(panel, own, rule_alarm, _begins(panel, rule_alarm), truth),
+    }
+    return {
+        "part": part.name,
+        "steps": int(own.sum()),
+        "series": len(np.unique(panel.series_of_rows[own])),
+        "step": None if trained.setup.frequency is None else str(trained.setup.frequency),
+        "channels": list(trained.setup.schema.targets),
+        "false_alarms": trained.options.false_alarms,
+        "threshold": threshold,
+        "has_truth": truth is not None and bool(truth[1][own].any()),
+        "figures": figures,
+        "verdict": _verdict(figures, trained.options.false_alarms),
+        "tail": _tail(trained, scored.score[own]),
+        "by_channel": _by_channel(trained, scored, is_alarm),
+        "examples": _examples(trained, part, scored, own, is_alarm, truth),
+        "notes": _notes(trained, panel, own, truth),
+    }
+
+
+def finish_detector(folder: RunFolder, trained: TrainedDetector, split: Split) -> dict[str, Any]:
+    """Learn what is ordinary, judge a detector on the test part, write both into its run, and return the judgement.
+
+    Where there is no test part the validation part is judged, whose figures flatter: the weights were chosen by it, and
+    the threshold was fitted to it.
+
+    Args:
+        folder: The run, which has all else.
+        trained: The detector with its best weights.
+        split: Of the run's own data, as `ForecastSetup.fit` returned it.
+
+    Raises:
+        DataError: There are too few steps to fit a threshold to, or to judge.
+        RunError: The folder cannot be written.
+    """
+    trained = trained.fitted(split)
+    trained.save_ordinary(folder)
+    part = split.test if len(split.test) else split.valid
+    found = judge_detector(trained, part, before=split.train.has_row | split.valid.has_row)
+    found["weights"] = folder.weights_checksum()
+    folder.write_json(EVALUATION, found)
+    return found
+
+
+def evaluate_detector(run: str | Path, data: Any = None, *, part: str = "test", device: str = "cpu") -> dict[str, Any]:
+    """Return the judgement of a run's detector, as `recur evaluate --json` prints it.
+
+    Args:
+        run: The run folder.
+        data: Series to judge on, all of their steps; by default a part of the run's own.
+        part: Which part of the run's own: train, valid or test.
+        device: Where the network computes.
+
+    Raises:
+        RunError: The run is missing or damaged, or its data are needed and cannot be found.
+        DataError: The data cannot be used.
+        OptionError: There is no such part.
+    """
+    if part not in ("train", "valid", "test"):
+        raise OptionError(f"part: expected 'train', 'valid' or 'test', got {part!r}.")
+    trained = TrainedDetector.load(run, device=device)
+    if data is not None:
+        return judge_detector(trained, Part.whole(trained.setup.read(data), name="given"))
+    split = trained.setup.own_data()
+    chosen = {"train": split.train, "valid": split.valid, "test": split.test}[part]
+    if not len(chosen):
+        raise RunError(f"the run's data have no part {part!r}; give another with --part, or data.")
+    return judge_detector(trained, chosen, before=split.train.has_row | split.valid.has_row)
+
+
+# --- figures -----------------------------------------------------------------------------------------------------
+
+
+def _figures(
+    panel: Panel,
+    own: NDArray[np.bool_],
+    is_alarm: NDArray[np.bool_],
+    begins: NDArray[np.bool_],
+    truth: tuple[NDArray[np.bool_], NDArray[np.bool_]] | None,
+) -> dict[str, Any]:
+    days = _days(panel, own)
+    found: dict[str, Any] = {
+        "alarm_steps": int(is_alarm.sum()),
+        "alarms": int(begins.sum()),
+        "rate": float(is_alarm.sum() / own.sum()),
+        "alarms_a_day": None if not days else float(begins.sum() / days),
+    }
+    if truth is None:
+        return found
+    is_anomaly, is_known = truth
+    judged = own & is_known
+    if not judged.any():
+        return found
+    hits = int((judged & is_alarm & is_anomaly).sum())
+    series = panel.series_of_rows
+    true_events = [one for one in events(is_anomaly & part_of(panel, judged), series) if judged[slice(*one)].any()]
+    alarms = events(is_alarm & judged, series)
+    caught = sum(bool(is_alarm[begin:stop].any()) for begin, stop in true_events)
+    right = sum(bool(is_anomaly[begin:stop].any()) for begin, stop in alarms)
+    ordinary = judged & ~is_anomaly
+    found["rate"] = float((ordinary & is_alarm).sum() / ordinary.sum()) if ordinary.any() else None
+    return found | {
+        "by_step": _f1(hits, int((judged & is_alarm).sum()), hits, int((judged & is_anomaly).sum())),
+        "by_event": _f1(right, len(alarms), caught, len(true_events)),
+        "events": len(true_events),
+        "found": caught,
+    }
+
+
+def part_of(panel: Panel, judged: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return the rows from the first that is judged in each series to the last, (R,)."""
+    series = panel.series_of_rows
+    rows = np.flatnonzero(judged)
+    first = np.full(len(panel), len(judged))
+    last = np.full(len(panel), -1)
+    np.minimum.at(first, series[rows], rows)
+    np.maximum.at(last, series[rows], rows)
+    place = np.arange(len(judged))
+    return np.asarray((place >= first[series]) & (place <= last[series]))
+
+
+def _f1(right: int, said: int, found: int, there: int) -> dict[str, float | None]:
+    precision = right / said if said else None
+    recall = found / there if there else None
+    both = None if precision is None or recall is None else precision + recall
+    if recall is not None and precision is None:
+        return {"precision": None, "recall": recall, "f1": 0.0}
+    f1 = None if both is None or precision is None or recall is None else 2 * precision * recall / both if both else 0.0
+    return {"precision": precision, "recall": recall, "f1": f1}
+
+
+def _begins(panel: Panel, is_alarm: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    found = np.zeros_like(is_alarm)
+    found[[begin for begin, _ in events(is_alarm, panel.series_of_rows)]] = True
+    return found
+
+
+def _days(panel: Panel, own: NDArray[np.bool_]) -> float | None:
+    """Return how many days of a series the rows are; None where their times are no dates."""
+    if panel.times.dtype.kind != "M":
+        return None
+    total = 0.0
+    for begin, stop in events(part_of(panel, own), panel.series_of_rows):
+        total += float((panel.times[stop - 1] - panel.times[begin]) / np.timedelta64(1, "s")) / 86_400
+    return total or None
+
+
+def _verdict(figures: dict[str, Any], stated: float) -> dict[str, Any]:
+    model, rule = figures["model"], figures[RULE]
+    if "by_event" in model and model["events"]:
+        own, other = model["by_event"]["f1"] or 0.0, rule["by_event"]["f1"] or 0.0
+        is_better = own > other
+        text = (
+            f"finds {model['found']} of {quantity(model['events'], 'event')}, F1 by event {own:.2f}; the {RULE} "
+            f"{rule['found']}, F1 {other:.2f}"
+        )
+        start = "Beats the moving Gaussian" if is_better else "Is NO better than the moving Gaussian"
+        return {"is_better": is_better, "text": f"{start}: it {text}."}
+    rate = model["rate"] or 0.0
+    is_as_stated = rate <= 3 * stated
+    text = (
+        f"{rate:.2g} of the steps raise an alarm, stated were {stated:.2g} of ordinary ones"
+        f"{'' if is_as_stated else '; either much is strange here, or the series are not what they were in training'}"
+    )
+    return {"is_better": None, "text": f"{text[:1].upper()}{text[1:]}."}
+
+
+def _tail(trained: TrainedDetector, scores: NDArray[np.float64]) -> dict[str, Any]:
+    """Return the tail, and how often scores of the part were exceeded beside how often they should be."""
+    assert trained.ordinary is not None
+    tail = trained.ordinary.tail
+    level, share = float(tail.level), float(tail.share)
+    ordered = np.sort(scores[scores > level])[::-1]
+    exceeded = np.arange(1, len(ordered) + 1) / len(scores)
+    last = len(ordered)
+    chosen = np.unique(np.geomspace(1, last, _TAIL_POINTS).astype(int)) - 1 if last else np.zeros(0, int)
+    expected = tail.probability(torch.from_numpy(ordered.copy())).numpy() if len(ordered) else ordered
+    return {
+        "level": level,
+        "share": share,
+        "shape": float(tail.shape),
+        "scale": float(tail.scale),
+        "excesses": int(tail.num_excesses),
+        "scores": [float(ordered[place]) for place in chosen],
+        "found": [float(exceeded[place]) for place in chosen],
+        "expected": [float(expected[place]) for place in chosen],
+    }
+
+
+def _by_channel(trained: TrainedDetector, scored: Scored, is_alarm: NDArray[np.bool_]) -> list[dict[str, Any]]:
+    """Return for each channel of how many alarms it is the one that adds most, the most frequent first."""
+    names = trained.setup.schema.targets
+    begins = is_alarm & scored.is_new
+    blamed = np.bincount(scored.channels[begins].argmax(1), minlength=len(names)) if begins.any() else [0] * len(names)
+    order = sorted(range(len(names)), key=lambda place: -blamed[place])
+    return [{"channel": names[place], "alarms": int(blamed[place])} for place in order]
+
+
+# --- what the report shows ---------------------------------------------------------------------------------------
+
+
+def _examples(
+    trained: TrainedDetector,
+    part: Part,
+    scored: Scored,
+    own: NDArray[np.bool_],
+    is_alarm: NDArray[np.bool_],
+    truth: tuple[NDArray[np.bool_], NDArray[np.bool_]] | None,
+) -> list[dict[str, Any]]:
+    """Return the steps around the highest scores, no two of which overlap."""
+    panel, found = part.panel, []
+    left = np.where(own, scored.score, -np.inf)
+    for _ in range(_MOST_EXAMPLES):
+        row = int(left.argmax())
+        if np.isinf(left[row]):
+            break
+        number = int(panel.series_of_rows[row])
+        begin = max(int(panel.offsets[number]), row - _SHOWN // 2)
+        stop = min(int(panel.offsets[number + 1]), begin + _SHOWN)
+        left[begin:stop] = -np.inf
+        channel = int(np.nan_to_num(scored.channels[row]).argmax())
+        rows = slice(begin, stop)
+        found.append(
+            {
+                "series": panel.ids[number],
+                "channel": trained.setup.schema.targets[channel],
+                "time": _time(panel, row),
+                "score": float(scored.score[row]),
+                "times": [_time(panel, one) for one in range(begin, stop)],
+                "values": _listed(panel.values[rows, channel]),
+                "scores": _listed(scored.score[rows]),
+                "alarms": np.flatnonzero(is_alarm[rows]).tolist(),
+                "anomalies": [] if truth is None else np.flatnonzero(truth[0][rows]).tolist(),
+                "because": {
+                    name: float(scored.channels[row, place]) for place, name in enumerate(trained.setup.schema.targets)
+                },
+            }
+        )
+    return found
+
+
+def _notes(
+    trained: TrainedDetector,
+    panel: Panel,
+    own: NDArray[np.bool_],
+    truth: tuple[NDArray[np.bool_], NDArray[np.bool_]] | None,
+) -> list[str]:
+    assert trained.ordinary is not None
+    found = []
+    steps = int(trained.ordinary.tail.num_excesses) / max(float(trained.ordinary.tail.share), 1e-9)
+    if steps * trained.options.false_alarms < 1:
+        found.append(
+            f"the threshold is extrapolated: {steps:,.0f} steps were seen in training, and the stated rate is one "
+            f"alarm in {1 / trained.options.false_alarms:,.0f}."
+        )
+    missing = np.setdiff1d(np.arange(len(panel)), panel.series_of_rows[own])
+    if len(missing):
+        found.append(f"nothing to judge in {len(missing):,} series, such as {panel.ids[int(missing[0])]!r}.")
+    if truth is None:
+        found.append("no column says which steps are anomalies; one called is_anomaly, of 0 and 1, would be judged by.")
+    return found
+
+
+def _time(panel: Panel, row: int) -> str | float:
+    time = panel.times[row]
+    if panel.times.dtype.kind != "M":
+        return float(time)
+    return str(on_the_clock(panel.times[row : row + 1], panel.schema.zone)[0].astype("datetime64[s]"))
+
+
+def _listed(values: NDArray[Any]) -> list[float | None]:
+    return [None if np.isnan(value) else float(value) for value in values]

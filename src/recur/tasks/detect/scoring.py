@@ -1,0 +1,148 @@
+"""From the errors of a network to scores and alarms, step by step, with the state as an argument and a result."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Protocol, cast
+
+import torch
+from torch import Tensor, nn
+
+from recur.calibration.surprise import SurpriseScale
+from recur.data.series.batch import SeriesBatch
+from recur.tasks.detect.seasonal_rule import SeasonalState, begin_season, seasonal_errors
+
+
+class DetectorNetwork(Protocol):
+    """What a network must have, beside being a module, to find anomalies."""
+
+    @property
+    def views(self) -> tuple[str, ...]:
+        """What each of the E errors of a value is."""
+
+    def errors(self, batch: SeriesBatch, state: Any = None) -> tuple[Tensor, Any]:
+        """Return the errors of each value, (B, T, C, E), NaN where there is none, and the state."""
+
+
+class ScoringState(NamedTuple):
+    """All that is remembered of the steps before; rows are series.
+
+    Attributes:
+        network: Of the network; None before the first step.
+        season: Of the seasonal rule, or None without it.
+        ordinary: How large errors were, (B, C, views, bins) float64.
+        recent: The last scores, (B, quiet) float64, -infinity where there were none.
+    """
+
+    network: Any
+    season: SeasonalState | None
+    ordinary: Tensor
+    recent: Tensor
+
+
+class Scores(NamedTuple):
+    """What is said of steps.
+
+    Attributes:
+        score: (B, T) float64, the sum of what each channel adds; NaN where nothing can be said.
+        channels: (B, T, C) float64, what each adds; 0 where it is missing and others are not.
+        is_new: (B, T) bool, whether the score is higher than all of the last `quiet` steps.
+    """
+
+    score: Tensor
+    channels: Tensor
+    is_new: Tensor
+
+
+class Scoring:
+    """Scores steps by how surprising the errors of a network are, and those of the seasonal rule.
+
+    Every error is judged by those of its own series, channel and view before it, see `SurpriseScale`. A channel adds
+    the mean surprise over the views of the network, and that of the seasonal rule; a step's score is the sum over its
+    channels. So a score is, but for their dependence, -log10 of how likely such errors are. No step depends on a later
+    one, and any division into pieces gives the same scores.
+
+    Args:
+        network: A `DetectorNetwork`, in evaluation mode.
+        num_targets: C.
+        memory: Steps over which it is forgotten what was ordinary.
+        quiet: Steps after a score during which only a higher one is new.
+        has_rules: Whether the seasonal rule counts.
+        has_network: Whether the network does.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        num_targets: int,
+        *,
+        memory: float,
+        quiet: int,
+        has_rules: bool = True,
+        has_network: bool = True,
+    ) -> None:
+        assert has_rules or has_network
+        self.network: DetectorNetwork = cast("Any", network)
+        self.num_targets, self.quiet = num_targets, quiet
+        self.has_rules, self.has_network = has_rules, has_network
+        self.num_views = len(self.network.views) * has_network + has_rules
+        self._scale = SurpriseScale(memory)
+
+    def begin(self, seasons: Tensor, ordinary: Tensor | None = None) -> ScoringState:
+        """Return the state of series of which no step was seen.
+
+        Args:
+            seasons: Steps of each series' season, (B,) int64; 1 for none.
+            ordinary: How large errors were in the training part, (B, C, views, bins); None for nothing known, and then
+                the first 50 steps have no score.
+        """
+        count = len(seasons)
+        return ScoringState(
+            network=None,
+            season=begin_season(seasons, self.num_targets) if self.has_rules else None,
+            ordinary=self._scale.begin(count, self.num_targets, self.num_views) if ordinary is None else ordinary,
+            recent=torch.full((count, self.quiet), -torch.inf, dtype=torch.float64),
+        )
+
+    def advance(self, batch: SeriesBatch, state: ScoringState) -> tuple[Scores, ScoringState]:
+        """Return the scores of the next steps of each series, and the state after them.
+
+        Args:
+            batch: Steps; of `target` nothing is read. Rows may be of different lengths.
+            state: After the steps before.
+        """
+        num_steps = batch.x.shape[1]
+        steps = torch.arange(num_steps)
+        is_step = steps < batch.lengths[:, None].cpu()
+        views: list[Tensor] = []
+        network, season = state.network, state.season
+        if self.has_network:
+            with torch.inference_mode():
+                errors, network = self.network.errors(batch, network)
+            views.append(errors.cpu().double())
+        if season is not None:
+            is_there = batch.observed[..., : self.num_targets].cpu() & is_step[..., None]
+            values = torch.where(is_there, batch.x[..., : self.num_targets].cpu().double(), torch.nan)
+            errors, season = seasonal_errors(values, is_step, season)
+            views.append(errors[..., None])
+        surprise, ordinary = self._scale.advance(torch.cat(views, -1).transpose(0, 1), state.ordinary)
+        channels = self._by_channel(surprise.transpose(0, 1))
+        score = torch.where(channels.isnan().all(-1), torch.nan, channels.nansum(-1))
+        is_new, recent = self._new(score, batch.lengths.cpu(), state.recent)
+        scores = Scores(score, torch.where(score.isnan()[..., None], torch.nan, channels.nan_to_num(0)), is_new)
+        return scores, ScoringState(network, season, ordinary, recent)
+
+    def _by_channel(self, surprise: Tensor) -> Tensor:
+        """Return what each channel adds, (B, T, C), of the surprises of its views, (B, T, C, views)."""
+        parts = [surprise[..., :-1].nanmean(-1), surprise[..., -1]] if self.has_rules else [surprise.nanmean(-1)]
+        if not self.has_network:
+            parts = parts[1:]
+        both = torch.stack(parts, -1)
+        return torch.where(both.isnan().all(-1), torch.nan, both.nansum(-1))
+
+    def _new(self, score: Tensor, lengths: Tensor, recent: Tensor) -> tuple[Tensor, Tensor]:
+        """Return which scores are higher than all of the last `quiet` steps, and the last scores."""
+        known = torch.where(score.isnan(), -torch.inf, score)
+        joined = torch.cat([recent, known], 1)
+        highest = nn.functional.max_pool1d(joined[:, None, :-1], self.quiet, 1)[:, 0] if score.shape[1] else known
+        last = lengths[:, None] + torch.arange(self.quiet)
+        return known > highest, joined.gather(1, last)

@@ -1,0 +1,143 @@
+"""Training a detector of anomalies from a table to a run folder, and going on with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from torch import nn
+
+from recur.data.series import Split, Windows
+from recur.data.series.options import DetectionOptions
+from recur.models.detector_choice import build_detector
+from recur.models.detector_options import DetectorOptions
+from recur.run import RunFolder
+from recur.tasks.detect.judgement import finish_detector
+from recur.tasks.detect.trained import TrainedDetector
+from recur.tasks.forecast.setup import ForecastSetup
+from recur.train import processes
+from recur.train.detect_preparation import prepare_detector
+from recur.train.display import Display
+from recur.train.forecast import validation_items, way_on
+from recur.train.forecast_preparation import training_windows
+from recur.train.job import Judged, given_or_default, stored_options
+from recur.train.loop import run_job
+from recur.train.options import SeriesTrainingOptions
+from recur.train.preparation import device_kind
+from recur.train.series import SeriesJob
+from recur.train.series_preparation import one_source
+
+_BATCH_SIZE = 256
+
+
+def train_detector(
+    data: Any,
+    *,
+    out: str | Path | None = None,
+    series: DetectionOptions | None = None,
+    model: DetectorOptions | None = None,
+    training: SeriesTrainingOptions | None = None,
+    overwrite: bool = False,
+    console: Console | None = None,
+) -> RunFolder:
+    """Train a detector of anomalies on series and return its run folder, with best weights, threshold, figures, report.
+
+    Nobody needs to say which steps are anomalies. Where a column does, it is not learned from, but what the detector
+    finds is judged by it.
+
+    Args:
+        data: As of `recur.train_forecaster`.
+        out: The run folder to make; runs/<name of the data> by default, with a number where that exists.
+        series: How the data become series and parts. All columns of numbers are looked for anomalies, unless targets
+            are named.
+        model: Form and size of the network, and when it raises an alarm.
+        training: How to train it.
+        overwrite: Whether a run that stands at `out` is replaced.
+        console: Where progress is shown; standard error by default.
+
+    Raises:
+        DataError: The data cannot be used.
+        RunError: The run folder cannot be made or written.
+        OptionError: Options make no sense.
+        TrainingError: The loss is not finite any more; the last good weights are kept.
+        Interrupted: Ctrl-C; a checkpoint is saved.
+        TypeError: Options are of another kind.
+    """
+    source = one_source(data)
+    chosen = (
+        given_or_default(series, DetectionOptions),
+        given_or_default(model, DetectorOptions),
+        given_or_default(training, SeriesTrainingOptions),
+    )
+    display = processes.first_shows(console)
+    splits: list[Split] = []
+
+    def prepared() -> RunFolder:
+        run, split = prepare_detector(source, None if out is None else Path(out), *chosen, overwrite, display)
+        splits.append(split)
+        return run
+
+    run = processes.first_prepares(prepared)
+    setup = ForecastSetup.load(run)
+    if not splits:
+        splits.append(setup.parts(setup.reading.first(source)))
+    return run_job(_job(run, setup, splits[0]), display, resume=False)
+
+
+def open_job(run: RunFolder, display: Display, data: Any = None) -> SeriesJob:
+    """Return the job of a run folder, its series read.
+
+    Args:
+        run: The folder.
+        display: Where progress is shown.
+        data: What it was trained on, where that was not in a file.
+
+    Raises:
+        OptionError: Data are given, but the run reads its own.
+        RunError: The folder is damaged, or its data have changed or were not in a file and are not given.
+    """
+    display.start("reading the series")
+    try:
+        setup = ForecastSetup.load(run)
+        split = setup.own_data(one_source(data))
+    finally:
+        display.stop()
+    return _job(run, setup, split)
+
+
+def _job(run: RunFolder, setup: ForecastSetup, split: Split) -> SeriesJob:
+    training = stored_options(run, "training", SeriesTrainingOptions)
+    options = stored_options(run, "model", DetectorOptions.from_json)
+    valid = setup.windows(split.valid, batch_size=_BATCH_SIZE)
+    items = validation_items(valid, setup.season)
+    return SeriesJob(
+        run=run,
+        training=training,
+        build=lambda: build_detector(options, setup.shape),
+        batches=training_windows(setup, split, batch_size=training.batch_size or 1, seed=training.seed),
+        judge=lambda network: _judged(network, valid, items),
+        judge_best=lambda display: _judge_best(run, split, device_kind(training), display),
+        resumed_by=way_on(run, setup),
+    )
+
+
+def _judged(network: Any, windows: Windows, items: NDArray[np.int64]) -> Judged:
+    """Return the mean absolute error on some windows, over what lies in the part."""
+    device = next(nn.Module.parameters(network)).device
+    total = weight = 0.0
+    for begin in range(0, len(items), _BATCH_SIZE):
+        errors, counted = network.absolute_errors(windows.batch(items[begin : begin + _BATCH_SIZE]).to(device))
+        total, weight = total + float(errors), weight + float(counted)
+    return Judged(loss=total / max(weight, 1e-9))
+
+
+def _judge_best(run: RunFolder, split: Split, device: str, display: Display) -> None:
+    trained = TrainedDetector.load(run, device=device)
+    display.start("judging")
+    try:
+        finish_detector(run, trained, split)
+    finally:
+        display.stop()

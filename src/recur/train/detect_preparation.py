@@ -1,0 +1,202 @@
+"""What comes before training a detector: reading the series, choosing what was left open, the run folder."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from recur.data.series import Columns, Panel, Split
+from recur.data.series.batches import check_sharing
+from recur.data.series.options import DetectionOptions
+from recur.errors import DataError, OptionError
+from recur.models.detector_choice import build_detector, choose_detector
+from recur.models.detector_options import DetectorOptions
+from recur.models.layer_back_ends import explain_layers
+from recur.run import RunFolder
+from recur.tasks.detect.truth import check_truth
+from recur.tasks.forecast.season_choice import choose_season, season_of_calendar
+from recur.tasks.forecast.setup import ForecastSetup
+from recur.tasks.series_reading import SeriesReading
+from recur.train import processes, series_choice
+from recur.train.display import Display
+from recur.train.forecast_preparation import training_windows
+from recur.train.options import SeriesTrainingOptions
+from recur.train.preparation import check_machine, check_place, default_folder, device_kind, write_run
+from recur.train.series_preparation import layers_of, reading_of, say_what_was_read
+from recur.wording import cell_name, enumerated, quantity
+
+
+def prepare_detector(
+    data: Any,
+    out: Path | None,
+    series: DetectionOptions,
+    options: DetectorOptions,
+    training: SeriesTrainingOptions,
+    overwrite: bool,
+    display: Display,
+) -> tuple[RunFolder, Split]:
+    """Read the series, choose what was left open, and return a new run folder and the parts; otherwise as of training.
+
+    An old run is deleted only when nothing is left that the data or the options could spoil.
+    """
+    path = str(data) if isinstance(data, str | os.PathLike) else None
+    out = default_folder(["series" if path is None else path], overwrite) if out is None else out
+    check_place(out, [path], what="series", overwrite=overwrite)
+    check_machine(training)
+    device = device_kind(training)
+    display.start("reading the series")
+    try:
+        reading, panel = read_channels(data, reading_of(series, data))
+    finally:
+        display.stop()
+    say_what_was_read(panel, display)
+    setup, split, options, reasons = fit_detector_setup(
+        panel, series, options, reading=reading, path=path, seed=training.seed
+    )
+    count = processes.count(training.devices)
+    num_windows = training_windows(setup, split, batch_size=1).num_windows
+    chosen = series_choice.choose(replace(training, devices=count), num_items=num_windows, has_gpu=device != "cpu")
+    training = replace(chosen, devices=training.devices)
+    assert training.batch_size is not None
+    # Before a folder is made.
+    check_sharing(training.batch_size, count)
+    torch.manual_seed(training.seed)
+    network = build_detector(options, setup.shape)
+    run = write_run(
+        out,
+        overwrite=overwrite,
+        config={
+            "task": "detect",
+            "data": asdict(series),
+            "model": asdict(options),
+            "training": asdict(training),
+        },
+        schema=setup.to_json(),
+        tensors=setup.tensors(),
+        layers=layers_of(network),
+        device=device,
+        backends=explain_layers(network.to(device), training.batch_size, setup.history),
+    )
+    _describe(setup, split, options, reasons, training, num_windows, run, display)
+    return run, split
+
+
+def read_channels(data: Any, reading: SeriesReading) -> tuple[SeriesReading, Panel]:
+    """Return how data are read with every column of numbers a target, unless targets were named, and the panel.
+
+    A number that would only help to forecast another can be strange itself.
+    """
+    panel = reading.first(data)
+    roles, columns = panel.schema.roles, reading.columns or Columns()
+    if roles is None or columns.targets is not None or reading.form != "long":
+        return reading, panel
+    channels = (*roles.targets, *(name for name in roles.past_only if name not in roles.categorical))
+    if not channels:
+        raise DataError("no column of numbers is left to look for anomalies in; name some with targets=.")
+    if channels == roles.targets:
+        return reading, panel
+    past = tuple(name for name in roles.past_only if name in roles.categorical)
+    reading = replace(reading, columns=replace(columns, targets=channels, past_only=past))
+    return reading, reading.first(data)
+
+
+def fit_detector_setup(
+    panel: Panel,
+    series: DetectionOptions,
+    options: DetectorOptions,
+    *,
+    reading: SeriesReading,
+    path: str | None,
+    seed: int,
+) -> tuple[ForecastSetup, Split, DetectorOptions, dict[str, str]]:
+    """Return how the data become windows, the parts, the options without a None, and why each was chosen.
+
+    Raises:
+        DataError: There are no targets, they are too few, or a label does not say which steps are anomalies.
+        OptionError: An option makes no sense for these data.
+    """
+    if not panel.schema.targets:
+        raise DataError("the series have no numbers to look for anomalies in; name some with targets.")
+    check_truth(panel)
+    partition = series.partition(has_parts=panel.rows.part is not None, seed=seed)
+    split = partition.of(panel)
+    if not len(split.valid):
+        raise OptionError("valid: a detector needs a validation part, by which the best weights are chosen.")
+    season = choose_season(split.train)
+    longest = int((split.train.stop - split.train.start).max())
+    seasons = [season.steps]
+    if panel.frequency is None:
+        # Series of different steps repeat by the clock.
+        seasons = [season_of_calendar(one) for one in set(panel.frequencies) if one is not None] or seasons
+    num_targets = len(panel.schema.targets)
+    num_values = int(np.count_nonzero(~np.isnan(panel.values[split.train.has_row, :num_targets])))
+    options, reasons = choose_detector(options, num_values=num_values, longest=longest, season=max(seasons))
+    assert options.history is not None
+    setup, split = ForecastSetup.fit(
+        panel,
+        history=options.history,
+        horizon=1,
+        # Series that are shorter than the history are learned from too.
+        least_history=max(1, options.history // 4),
+        partition=partition,
+        scaling=series.scaling or "standard",
+        per_series=not series.scale_together,
+        calendar=series.features,
+        season=season,
+        reading=reading,
+        path=path,
+    )
+    return setup, split, options, reasons
+
+
+def _describe(
+    setup: ForecastSetup,
+    split: Split,
+    options: DetectorOptions,
+    reasons: dict[str, str],
+    training: SeriesTrainingOptions,
+    num_windows: int,
+    run: RunFolder,
+    display: Display,
+) -> None:
+    panel, names = split.train.panel, setup.schema.targets
+    step = "no common step" if setup.frequency is None else f"a step of {setup.frequency}"
+    display.say(
+        f"series   {len(panel):,} with {step}: {len(split.train):,} rows to train on, {len(split.valid):,} to "
+        f"validate, {len(split.test):,} to test; channel{'s' if len(names) > 1 else ''} "
+        f"{enumerated(list(names[:5]))}{' and more' if len(names) > 5 else ''}"
+    )
+    if options.way == "forecast":
+        told = f"tells values {enumerated([str(lead) for lead in options.leads or ()])} steps before"
+    else:
+        size = options.code_size * len(names)
+        told = f"describes {options.window} steps by {quantity(size, 'number')}"
+    read = f"reads {quantity(setup.history, 'step')}"
+    if "history" in reasons:
+        read += f" ({reasons['history']})"
+    display.say(f"windows  {told}, {read}; {num_windows:,} to train on")
+    display.say(
+        f"model    {options.way}, {cell_name(str(options.cell))} {options.num_layers} x {options.hidden_size}, "
+        f"{run.read_json('model.json')['parameters']:,} parameters"
+    )
+    display.say(
+        f"training {quantity(training.batch_size or 0, 'window')} a step, learning rate {training.learning_rate:.2g}, "
+        f"at most {' or '.join(training.bounds)}"
+    )
+    display.say(f"alarms   {per_day(options.false_alarms, setup)}")
+
+
+def per_day(rate: float, setup: ForecastSetup) -> str:
+    """Return what a rate of false alarms means on these series."""
+    seconds = None if setup.frequency is None else setup.frequency.seconds
+    said = f"one ordinary step in {1 / rate:,.0f} may raise a false one"
+    if seconds is None:
+        return said
+    days = seconds / rate / 86_400
+    often = f"one in {days:,.1f} days" if days >= 1 else f"{1 / days:,.1f} a day"
+    return f"{said}: {often} in each series"

@@ -1,0 +1,69 @@
+"""Detectors on the command line: trained, judged, and looking at other data."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from recur.cli.main import main
+
+
+def write(path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    step = np.arange(600)
+    value = np.sin(2 * np.pi * step / 24) + 0.2 * rng.standard_normal(600)
+    value[560] += 8
+    times = [datetime(2024, 1, 1) + timedelta(hours=int(one)) for one in step]
+    pl.DataFrame({"time": times, "value": value, "is_anomaly": step == 560}).write_csv(path)
+    return path
+
+
+@pytest.fixture
+def trained(made_once: Callable[[str, Callable[[Path], None]], Path]) -> Path:
+    """A folder with a table, and the run of a detector trained on it."""
+
+    def make(folder: Path) -> None:
+        table = write(folder / "plant.csv")
+        command = ["train", str(table), "--task", "detect", "--out", str(folder / "run"), "--max-steps", "15"]
+        assert main([*command, "--hidden-size", "8", "--false-alarms", "0.001"]) == 0
+
+    return made_once("detector_of_the_command_line", make)
+
+
+def test_a_run_has_its_report(trained: Path) -> None:
+    page = (trained / "run" / "report.html").read_text()
+    assert "How well it finds anomalies" in page
+    assert "finds 1 of 1 event" in page
+    assert "steps with a false alarm" in page
+    assert "Where the threshold comes from" in page
+    assert "Find anomalies in new data" in page
+    assert (trained / "run" / "detect_tail.png").stat().st_size > 1000
+
+
+def test_it_is_judged(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evaluate", str(trained / "run")]) == 0
+    said = capsys.readouterr().out
+    assert "finds 1 of 1 event" in said
+    assert "moving Gaussian" in said
+    assert main(["evaluate", str(trained / "run"), str(trained / "plant.csv"), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["part"] == "given"
+    assert found["figures"]["model"]["found"] == 1
+
+
+def test_it_looks_at_other_data(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = trained / "found.csv"
+    assert main(["predict", str(trained / "run"), str(trained / "plant.csv"), "--out", str(out), "--overwrite"]) == 0
+    found = pl.read_csv(out)
+    assert found.columns == ["series_id", "time", "score", "alarm", "begins", "because value"]
+    assert found["alarm"][560]
+    assert found["score"].arg_max() == 560
+    capsys.readouterr()
+    assert main(["predict", str(trained / "run"), str(trained / "plant.csv"), "--horizon", "3"]) == 2
+    assert "horizon is of forecast runs, and this is one of task detect" in capsys.readouterr().err

@@ -1,0 +1,120 @@
+"""Judging alarms: figures by hand, and what is said of them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from recur.data.series import Frequency, Panel, Part
+from recur.errors import DataError, OptionError, RunError
+from recur.run import RunFolder
+from recur.tasks.detect import judgement
+from recur.tasks.detect.judgement import evaluate_detector, judge_detector
+from recur.tasks.detect.moving_gaussian import NAME as RULE
+from recur.tasks.detect.trained import Scored
+from recur.tasks.loading import load
+
+Five = Any
+
+
+def labelled(panel: Panel, rows: list[int]) -> Panel:
+    labels = np.zeros(len(panel.rows), np.float32)
+    labels[rows] = 1
+    return replace(
+        panel, rows=replace(panel.rows, labels=labels), schema=replace(panel.schema, label="is_anomaly", classes=None)
+    )
+
+
+def test_a_finished_run_has_its_judgement(run: Path, five: Five) -> None:
+    found = RunFolder.open(run).read_json("detect_evaluation.json")
+    trained = load(run)
+    # The planted error lies in the test part, and so do the missing steps; the validation part is read before it.
+    assert found["part"] == "test"
+    assert found["steps"] == 300 + 180 - 4
+    assert found["series"] == 2
+    assert found["threshold"] == trained.threshold
+    assert not found["has_truth"]
+    assert found["figures"]["model"]["alarms"] >= 1
+    assert "by_step" not in found["figures"]["model"]
+    assert found["verdict"]["is_better"] is None
+    assert "of the steps raise an alarm, stated were 0.001 of ordinary ones" in found["verdict"]["text"]
+    assert {one["channel"]: one["alarms"] for one in found["by_channel"]}["three"] >= 1
+    assert found["examples"][0]["series"] == "a"
+    assert found["examples"][0]["time"] == five.place
+    assert found["examples"][0]["channel"] == "three"
+    assert any("no column says which steps are anomalies" in note for note in found["notes"])
+    scores = found["tail"]["scores"]
+    assert scores == sorted(scores, reverse=True)
+    assert found["tail"]["found"] == sorted(found["tail"]["found"])
+
+
+def test_figures_by_hand(run: Path, five: Five, monkeypatch: pytest.MonkeyPatch) -> None:
+    trained = load(run)
+    panel = labelled(five.panel_of(five.days()), [200, 201, 202, 500, 900, 901])
+    score = np.zeros(len(panel.rows))
+    score[:100] = np.nan
+    # Two of three steps of the first event, none of the second, a step beside the third, and one far from all.
+    score[[201, 202, 902, 1700]] = 100.0
+    is_new = np.zeros(len(score), np.bool_)
+    is_new[[201, 902, 1700]] = True
+    scored = Scored(score=score, channels=np.tile(score[:, None] / 5, (1, 5)), is_new=is_new)
+    monkeypatch.setattr(trained, "scored", lambda panel, is_fresh=False: scored)
+    rule = np.zeros(len(score))
+    rule[1000:1200] = np.linspace(3, 4, 200)
+    rule[500] = 1e9
+    monkeypatch.setattr(judgement, "moving_gaussian", lambda panel: rule)
+    found = judge_detector(trained, Part.whole(panel))
+    model = found["figures"]["model"]
+    assert found["has_truth"]
+    assert (model["alarm_steps"], model["alarms"], model["events"], model["found"]) == (4, 3, 3, 1)
+    assert model["by_step"] == {"precision": 0.5, "recall": 2 / 6, "f1": pytest.approx(0.4)}
+    assert model["by_event"] == {
+        "precision": pytest.approx(1 / 3),
+        "recall": pytest.approx(1 / 3),
+        "f1": pytest.approx(1 / 3),
+    }
+    assert model["rate"] == pytest.approx(2 / (2400 - 100 - 6))
+    assert found["figures"][RULE]["found"] == 1
+    assert found["figures"][RULE]["by_event"]["recall"] == pytest.approx(1 / 3)
+    assert found["examples"][0]["anomalies"]
+    text = found["verdict"]["text"]
+    assert "finds 1 of 3 events, F1 by event 0.33; the moving Gaussian 1, F1" in text
+
+
+def test_days_are_counted_where_times_are_dates(run: Path, five: Five) -> None:
+    trained = load(run)
+    panel = five.planted()
+    assert judge_detector(trained, Part.whole(panel))["figures"]["model"]["alarms_a_day"] is None
+    times = np.datetime64("2024-01-01", "s") + 3600 * panel.times
+    dated = replace(panel, rows=replace(panel.rows, times=times), frequencies=(Frequency(1, "h"),) * 2)
+    found = judge_detector(trained, Part.whole(dated))
+    figures = found["figures"]["model"]
+    # Both series but for their last steps, and the few at their beginning that have no score, an hour each.
+    assert figures["alarms_a_day"] == pytest.approx(figures["alarms"] / (2400 / 24), rel=0.03)
+    assert found["examples"][0]["time"] == "2024-02-28T08:00:00"
+
+
+def test_other_data_are_judged_too(run: Path, five: Five) -> None:
+    found = evaluate_detector(run, five.planted())
+    assert found["part"] == "given"
+    # Of the first step of a series nothing was told before.
+    assert found["steps"] == 2400 - 4 - (2 if load(run).options.way == "forecast" else 0)
+    assert json.dumps(found, allow_nan=False)
+    again = judge_detector(load(run), Part.whole(labelled(five.planted(), [five.place])))
+    assert again["figures"]["model"]["by_event"]["recall"] == 1.0
+    with pytest.raises(RunError, match="the run's own data were not in a file"):
+        evaluate_detector(run)
+    with pytest.raises(OptionError, match="part: expected 'train', 'valid' or 'test', got 'all'"):
+        evaluate_detector(run, part="all")
+
+
+def test_nothing_to_judge(run: Path, five: Five) -> None:
+    trained = load(run)
+    panel = five.panel_of(five.days(0, (20,)), (20,), ("new",))
+    with pytest.raises(DataError, match="no step of the part 'all' can be scored: a series that is not known needs"):
+        judge_detector(trained, Part.whole(panel, name="all"))

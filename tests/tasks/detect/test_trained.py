@@ -1,0 +1,189 @@
+"""A trained detector: what it finds, what it must not know, and the same in any pieces."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from recur.data.series.split import Part
+from recur.errors import DataError, RunError
+from recur.models.detector_options import DetectorOptions
+from recur.tasks.detect.pieces import Pieces
+from recur.tasks.detect.trained import TrainedDetector
+from recur.tasks.loading import load
+
+Five = Any
+
+
+def test_a_planted_anomaly_is_found_and_blamed_on_its_channel(run: Path, five: Five) -> None:
+    trained = load(run)
+    assert isinstance(trained, TrainedDetector)
+    found = trained.predict(five.planted())
+    assert found.columns == [
+        "series_id",
+        "time",
+        "score",
+        "alarm",
+        "begins",
+        *(f"because {name}" for name in five.channels),
+    ]
+    row = found.row(five.place, named=True)
+    assert row["series_id"] == "a"
+    assert row["time"] == five.place
+    assert row["alarm"]
+    assert row["begins"]
+    because = {name: row[f"because {name}"] for name in five.channels}
+    assert max(because, key=because.__getitem__) == "three"
+    assert sum(because.values()) == pytest.approx(row["score"])
+    assert because["three"] > 0.6 * row["score"]
+    # Elsewhere there is noise alone; of 2,400 steps a few may be off.
+    assert found["alarm"].sum() < 20
+
+
+def test_the_realised_rate_is_about_the_stated_one(run: Path, five: Five) -> None:
+    trained = load(run)
+    scored = trained.scored(five.panel_of(five.days(9, (6000, 6000)), (6000, 6000)))
+    rate = (scored.score > trained.threshold).mean()
+    # 0.001 of 12,000 are 12, give or take three deviations of 3.5; the threshold itself comes from 1,900 steps, of
+    # whose tail 38 are known: a sixth of its scale, and as much again in its place, make a factor of three each way.
+    assert 0.00005 < rate < 0.005
+
+
+def test_what_is_missing_has_no_score_and_disturbs_little(run: Path, five: Five) -> None:
+    trained = load(run)
+    scored = trained.scored(five.planted())
+    assert np.isnan(scored.score[1300:1304]).all()
+    assert not scored.is_new[1300:1304].any()
+    assert not np.isnan(scored.score[np.r_[60:1300, 1304:1500]]).any()
+    assert scored.channels[100, 0] == 0
+    assert scored.score[100] == pytest.approx(scored.channels[100].sum())
+    assert (scored.score[1304:1340] < trained.threshold).all()
+
+
+def test_no_score_knows_of_later_steps(run: Path, five: Five) -> None:
+    trained = load(run)
+    values = five.days()
+    before = trained.scored(five.panel_of(values))
+    values[700:1500] += 3.0
+    values[2000:] *= -2.0
+    after = trained.scored(five.panel_of(values))
+    for kept in (slice(0, 700), slice(1500, 2000)):
+        assert np.array_equal(before.score[kept], after.score[kept], equal_nan=True)
+        assert np.array_equal(before.is_new[kept], after.is_new[kept])
+    assert after.score[700] > before.score[700]
+
+
+def test_no_score_of_an_unknown_series_knows_of_later_steps(run: Path, five: Five) -> None:
+    trained = load(run)
+    values = 100 + 50 * five.days(3, (600,))
+    before = trained.scored(five.panel_of(values, (600,), ("new",)))
+    # Its first steps say how large its values are.
+    assert np.isnan(before.score[: trained.setup.history]).all()
+    assert not np.isnan(before.score[trained.setup.history :]).any()
+    assert (before.score > trained.threshold).mean() < 0.05
+    values[400:] += 500
+    after = trained.scored(five.panel_of(values, (600,), ("new",)))
+    assert np.array_equal(before.score[:400], after.score[:400], equal_nan=True)
+    assert after.score[400] > trained.threshold
+
+
+def test_step_by_step_is_the_whole(run: Path, five: Five) -> None:
+    trained = load(run)
+    panel = five.panel_of(five.planted().values[900:1500], (600,), ("a",))
+    whole = trained.scored(panel)
+    state = trained.begin(["a"])
+    found = []
+    for batch, _, _, _ in Pieces(trained.setup, panel, np.array([0])):
+        for step in range(int(batch.lengths[0])):
+            one = replace(
+                batch,
+                x=batch.x[:, step : step + 1],
+                observed=batch.observed[:, step : step + 1],
+                times=batch.times[:, step : step + 1],
+                lengths=torch.ones_like(batch.lengths),
+            )
+            scores, state = trained.advance(one, state)
+            found.append((scores.score.item(), scores.is_new.item(), *scores.channels[0, 0].tolist()))
+    score, is_new, *channels = np.array(found).T
+    assert np.allclose(score, whole.score, rtol=1e-6, atol=1e-6, equal_nan=True)
+    assert np.array_equal(is_new.astype(bool), whole.is_new)
+    assert np.allclose(np.stack(channels, 1), whole.channels, rtol=1e-6, atol=1e-6, equal_nan=True)
+
+
+def test_a_constant_series_raises_an_alarm_when_it_moves(run: Path, five: Five) -> None:
+    trained = load(run)
+    values = np.full((400, 5), 2.0, np.float32)
+    values[300:, 3] = 10.0
+    found = trained.scored(five.panel_of(values, (400,), ("still",)))
+    assert found.score[300] > trained.threshold
+    assert found.channels[300].argmax() == 3
+    assert (found.score[100:300] <= trained.threshold).all()
+
+
+def test_an_alarm_begins_where_the_score_is_higher_than_lately(run: Path, five: Five) -> None:
+    trained = load(run)
+    quiet = trained.options.quiet
+    assert quiet == 24
+    scored = trained.scored(five.planted())
+    for row in (five.place, *np.random.default_rng(0).integers(80, 1500, 50).tolist()):
+        wanted = bool(np.all(~(scored.score[max(0, row - quiet) : row] >= scored.score[row])))
+        assert scored.is_new[row] == (wanted and not np.isnan(scored.score[row]))
+
+
+def test_a_saved_detector_says_the_same(run: Path, five: Five, tmp_path: Path) -> None:
+    trained = load(run)
+    again = load(trained.save(tmp_path / "again"))
+    panel = five.planted()
+    assert again.threshold == trained.threshold
+    assert np.array_equal(again.scored(panel).score, trained.scored(panel).score, equal_nan=True)
+
+
+def test_what_was_ordinary_for_other_weights_is_left_out(run: Path, five: Five, tmp_path: Path) -> None:
+    trained = load(run)
+    folder = trained.save(tmp_path / "other")
+    weights = {name: value + 1 for name, value in trained.network.state_dict().items()}
+    folder.save_weights(weights)
+    with pytest.raises(RunError, match="does not know what is ordinary; finish"):
+        load(folder).predict(five.planted())
+
+
+def test_damaged_files_are_told(run: Path, tmp_path: Path) -> None:
+    trained = load(run)
+    folder = trained.save(tmp_path / "damaged")
+    names = json.loads((folder.path / "detector.json").read_text())
+    folder.write_json("detector.json", {"series": names["series"][:1]})
+    with pytest.raises(RunError, match=r"detector.safetensors: damaged: errors are of shape .*, expected \(1, 5,"):
+        load(folder)
+    folder.write_json("detector.json", {"series": 3})
+    with pytest.raises(RunError, match=r"detector.json: damaged: series must be names"):
+        load(folder)
+    folder.write_json("config.json", folder.config() | {"task": "forecast"})
+    with pytest.raises(RunError, match="is a run of task 'forecast', expected 'detect'"):
+        TrainedDetector.load(folder)
+
+
+def test_too_few_steps_for_a_threshold(run: Path, five: Five) -> None:
+    trained = load(run)
+    panel = five.panel_of(five.days(0, (120, 120)), (120, 120))
+    split = trained.setup.partition.of(panel)
+    with pytest.raises(DataError, match=r"have .* steps that can be scored, .* a threshold needs 100 at least"):
+        trained.fitted(split)
+
+
+def test_rules_alone_and_network_alone_add_up(run: Path, five: Five) -> None:
+    trained = load(run)
+    panel = five.planted()
+    parts = []
+    for has_network, has_rules in ((True, False), (False, True)):
+        options: DetectorOptions = replace(trained.options, no_rules=not has_rules)
+        alone = TrainedDetector(trained.network, trained.setup, options, has_network=has_network)
+        parts.append(alone.scored(panel, is_fresh=True))
+    both = TrainedDetector(trained.network, trained.setup, trained.options).scored(panel, is_fresh=True)
+    assert np.allclose(np.nansum([one.channels for one in parts], 0), np.nan_to_num(both.channels))
+    assert len(Part.whole(panel)) == sum(five.lengths)

@@ -1,0 +1,113 @@
+"""Training a detector from a table: what is read, chosen, refused, and resumed."""
+
+from __future__ import annotations
+
+import io
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from rich.console import Console
+
+from recur.data.series.options import DetectionOptions
+from recur.errors import DataError, OptionError
+from recur.models.detector_options import DetectorOptions
+from recur.tasks.loading import load
+from recur.train.detect import train_detector
+from recur.train.options import SeriesTrainingOptions
+from recur.train.resumption import resume
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    step = np.arange(700)
+    hot = np.sin(2 * np.pi * step / 24) + 0.2 * rng.standard_normal(700)
+    cold = np.cos(2 * np.pi * step / 24) + 0.2 * rng.standard_normal(700)
+    hot[650] += 8
+    frame = pl.DataFrame(
+        {
+            "time": [datetime(2024, 1, 1) + timedelta(hours=int(one)) for one in step],
+            "hot": hot,
+            "cold": cold,
+            "kind": ["a", "b"] * 350,
+            "is_anomaly": (step == 650).astype(int),
+        }
+    )
+    path = tmp_path / "plant.csv"
+    frame.write_csv(path)
+    return path
+
+
+def train(
+    data: Any, out: Path, model: DetectorOptions | None = None, steps: int = 15, **series: Any
+) -> tuple[Any, str]:
+    shown = io.StringIO()
+    run = train_detector(
+        data,
+        out=out,
+        series=DetectionOptions(**series),
+        model=model or DetectorOptions(hidden_size=8),
+        training=SeriesTrainingOptions(max_steps=15, batch_size=32, no_report=True),
+        console=Console(file=shown, width=200),
+    )
+    return run, shown.getvalue()
+
+
+def test_all_columns_of_numbers_are_looked_at(table: Path, tmp_path: Path) -> None:
+    run, said = train(table, tmp_path / "run")
+    trained = load(run)
+    assert trained.setup.schema.targets == ("hot", "cold")
+    assert trained.setup.schema.past_categorical == ("kind",)
+    assert trained.setup.schema.label == "is_anomaly"
+    assert trained.options.quiet == trained.setup.season.steps == 24
+    assert "tells values 1, 4 and 16 steps before" in said
+    assert "one ordinary step in 10,000 may raise a false one: one in 416.7 days in each series" in said
+    found = run.read_json("detect_evaluation.json")
+    assert found["has_truth"]
+    assert found["figures"]["model"]["found"] == 1
+    # The labels are not learned from, and need not be there.
+    frame = pl.read_csv(table, try_parse_dates=True).drop("is_anomaly")
+    told = trained.predict(frame)
+    assert isinstance(told, pl.DataFrame)
+    assert told["because hot"].arg_max() == 650
+    assert told["alarm"][650]
+
+
+def test_targets_that_are_named_are_alone(table: Path, tmp_path: Path) -> None:
+    run, _ = train(table, tmp_path / "run", targets="cold")
+    assert load(run).setup.schema.targets == ("cold",)
+
+
+def test_a_run_goes_on(table: Path, tmp_path: Path) -> None:
+    run, _ = train(table, tmp_path / "run", DetectorOptions(way="autoencoder", hidden_size=8))
+    before = load(run).threshold
+    again = resume(run.path, bounds={"max_steps": 30}, console=Console(file=io.StringIO()))
+    assert max(row["step"] for row in again.metrics()) == 30
+    assert load(again).threshold != before
+    assert load(again).predict(table).height == 700
+
+
+@pytest.mark.parametrize(
+    ("series", "error", "message"),
+    [
+        ({"horizon": 3}, OptionError, "horizon is of forecasts; how far ahead a detector looks, leads says"),
+        ({"valid": 0.0}, OptionError, "valid: a detector needs a validation part"),
+        ({"targets": "", "ignored": "hot,cold"}, DataError, "no numbers to look for anomalies in"),
+    ],
+)
+def test_what_is_refused(
+    table: Path, tmp_path: Path, series: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        train(table, tmp_path / "run", **series)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_label_that_is_no_anomaly_is_refused(table: Path, tmp_path: Path) -> None:
+    frame = pl.read_csv(table, try_parse_dates=True).with_columns(is_anomaly=pl.Series([0, 1, 7] * 233 + [0]))
+    with pytest.raises(DataError, match=r"column 'is_anomaly' is taken to say which steps are anomalies, .* holds '7'"):
+        train(frame, tmp_path / "run")
