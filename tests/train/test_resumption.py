@@ -25,7 +25,7 @@ def test_a_task_that_is_none_is_refused(name: Any, shown: str, train: Any, conso
     run = train(max_steps=5)
     run.write_json("config.json", {**run.config(), "task": name})
     before = (run.path / "metrics.jsonl").read_bytes()
-    with pytest.raises(RunError, match=rf"run: is a run of task {shown}, expected 'language' or 'forecast'\.$"):
+    with pytest.raises(RunError, match=rf"run: is a run of task {shown}, expected 'language' or 'classify' or 'regress' or 'forecast' or 'detect'\.$"):
         resume(run.path, bounds={"max_steps": 9}, console=console)
     assert run.config()["training"]["max_steps"] == 5
     assert (run.path / "metrics.jsonl").read_bytes() == before
