@@ -12,9 +12,11 @@ import polars as pl
 import pytest
 from rich.console import Console
 
+from recur.data.series import read_series
 from recur.data.series.options import DetectionOptions
 from recur.errors import DataError, OptionError
 from recur.models.detector_options import DetectorOptions
+from recur.tasks.detect.judgement import evaluate_detector
 from recur.tasks.loading import load
 from recur.train.detect import train_detector
 from recur.train.options import SeriesTrainingOptions
@@ -75,6 +77,22 @@ def test_all_columns_of_numbers_are_looked_at(table: Path, tmp_path: Path) -> No
     assert isinstance(told, pl.DataFrame)
     assert told["because hot"].arg_max() == 650
     assert told["alarm"][650]
+
+
+def test_ordinary_data_to_train_on_and_others_to_judge(table: Path, tmp_path: Path) -> None:
+    frame = pl.read_csv(table, try_parse_dates=True)
+    ordinary = frame.with_columns(is_anomaly=pl.lit(0)).filter(pl.int_range(700) != 650)
+    run, _ = train(ordinary, tmp_path / "run", steps=4)
+    trained = load(run)
+    assert trained.setup.schema.classes == ("0",)
+    for judged in (frame, frame.with_columns(pl.col("is_anomaly") == 1), read_series(frame)):
+        found = evaluate_detector(run.path, judged)["figures"]["model"]
+        assert (found["events"], found["found"]) == (1, 1)
+    # What nothing is judged by may hold anything.
+    for other in (frame.with_columns(is_anomaly=pl.lit("?")), read_series(frame)):
+        assert trained.predict(other).height == 700
+    with pytest.raises(DataError, match=r"column 'is_anomaly' is taken to say which .* holds '\?'"):
+        evaluate_detector(run.path, frame.with_columns(is_anomaly=pl.lit("?")))
 
 
 def test_targets_that_are_named_are_alone(table: Path, tmp_path: Path) -> None:

@@ -318,8 +318,9 @@ class TrainedDetector:
     def predict(self, data: Any) -> Any:
         """Return what is strange in series: a row for each of their steps.
 
-        Data are read as those of the run were. Each step is judged by those before it alone. Of a series that the
-        training part did not have, the first `setup.history` steps say how large its values are, and get no score.
+        Data are read as those of the run were; a column that says which steps are anomalies is not looked at. Each step
+        is judged by those before it alone. Of a series that the training part did not have, the first `setup.history`
+        steps say how large its values are, and get no score.
 
         Args:
             data: What `recur.data.series.read_series` takes: a file, a folder, any dataframe; or a panel.
@@ -333,7 +334,7 @@ class TrainedDetector:
             DataError: The data cannot be read.
             RunError: The training did not come to its end, so that there is no threshold.
         """
-        panel = self.setup.read(data)
+        panel = self.setup.read(data, with_labels=False)
         threshold = self.threshold
         found = self.scored(panel)
         is_alarm = found.score > threshold
