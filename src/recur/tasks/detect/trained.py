@@ -36,6 +36,8 @@ _MOST_LONGER = 1.5
 _COMMON = 1_000.0
 """Errors that a series which was not seen is taken to have had, as large as those of all others."""
 _LEAST_SCORES = 100
+_LEAST_FOR_SHAPE = 200
+"""Scores in the tail from which on it may be heavier than an exponential one."""
 
 _TAIL = ("level", "share", "shape", "scale", "num_excesses")
 _RULE = "rule_"
@@ -317,7 +319,7 @@ class TrainedDetector:
         ordinary = Ordinary(
             ids=tuple(panel.ids[number] for number in chosen.tolist()),
             errors=errors[torch.from_numpy(chosen)],
-            tail=fit_tail(torch.from_numpy(known)),
+            tail=tail_of_scores(torch.from_numpy(known)),
             rule=fit_tail(torch.from_numpy(rule)),
         )
         return type(self)(
@@ -386,6 +388,16 @@ class TrainedDetector:
                 "the detector does not know what is ordinary; finish its training with recur train --resume."
             )
         return self.ordinary
+
+
+def tail_of_scores(scores: Tensor) -> Tail:
+    """Return the tail of ordinary scores, (N,).
+
+    A score is a sum of -log10 of likelihoods, whose tail is exponential or heavier. From few scores a free shape is
+    often found to be below 0, and the threshold to be just above the highest of them, which more than the stated share
+    of later ones exceeds.
+    """
+    return fit_tail(scores, least_shape=0.0, least_excesses=_LEAST_FOR_SHAPE)
 
 
 def _groups(lengths: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
