@@ -148,6 +148,11 @@ class LabelSetup(SeriesSetup):
         if told.labels is None and told.rows.labels is None:
             raise DataError("no column was recognised as the label; name it with label.")
         way = _way(told, partition, per_step=per_step, window=window)
+        if per_series and way == "steps" and told.schema.classes is None:
+            raise OptionError(
+                "scale_apart: a number is told of each step from its series so far, but a scale of its own would come "
+                "from all of the series; leave it out, or give window, whose steps then scale what is read."
+            )
         split = partition.of(told)
         seen = seen_categories(split.train)
         recoded = told.recoded(seen)
