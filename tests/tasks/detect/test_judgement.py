@@ -61,7 +61,7 @@ def test_figures_by_hand(run: Path, five: Five, monkeypatch: pytest.MonkeyPatch)
     # Two of three steps of the first event, none of the second, a step beside the third, and one far from all.
     score[[201, 202, 902, 1700]] = 100.0
     is_new = np.zeros(len(score), np.bool_)
-    is_new[[201, 902, 1700]] = True
+    is_new[[201, 202, 902, 1700]] = True
     scored = Scored(score=score, channels=np.tile(score[:, None] / 5, (1, 5)), is_new=is_new)
     monkeypatch.setattr(trained, "scored", lambda panel, is_fresh=False: scored)
     rule = np.zeros(len(score))

@@ -22,6 +22,7 @@ from recur.run import FORMAT, RunFolder
 from recur.tasks.detect.moving_gaussian import moving_gaussian
 from recur.tasks.detect.pieces import Pieces
 from recur.tasks.detect.scoring import Scores, Scoring, ScoringState
+from recur.tasks.detect.truth import new_alarms
 from recur.tasks.forecast.season_choice import season_of_calendar
 from recur.tasks.forecast.setup import ForecastSetup
 from recur.tasks.run_weights import with_weights
@@ -291,6 +292,11 @@ class TrainedDetector:
         """
         return self._scored(panel, panel.offsets[1:], is_fresh=is_fresh)[0]
 
+    def begins(self, panel: Panel, is_alarm: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Return which of the steps that raise an alarm begin a new one, with none in the last `quiet` steps, (R,)."""
+        assert self.options.quiet is not None
+        return new_alarms(is_alarm, panel.series_of_rows, self.options.quiet)
+
     def fitted(self, split: Split) -> Self:
         """Return the detector with what is ordinary learned from the training and the validation part.
 
@@ -358,8 +364,8 @@ class TrainedDetector:
 
         Returns:
             A dataframe of the kind that came in, else of polars: `series_id`, `time`; `score`, NaN where nothing can be
-            said; `alarm`, whether it is above the threshold; `begins`, whether that is a new alarm, higher than
-            all of the last `quiet` steps; and `because <channel>`, what each channel adds to the score.
+            said; `alarm`, whether it is above the threshold; `begins`, whether that is a new alarm, with none in the
+            last `quiet` steps; and `because <channel>`, what each channel adds to the score.
 
         Raises:
             DataError: The data cannot be read.
@@ -374,7 +380,7 @@ class TrainedDetector:
             "time": panel.times,
             "score": found.score,
             "alarm": is_alarm,
-            "begins": is_alarm & found.is_new,
+            "begins": self.begins(panel, is_alarm),
             **{
                 f"because {name}": np.ascontiguousarray(found.channels[:, place])
                 for place, name in enumerate(self.setup.schema.targets)
