@@ -79,7 +79,7 @@ def judge_detector(trained: TrainedDetector, part: Part, *, is_own: bool = False
         "tail": _tail(trained, scored.score[own]),
         "by_channel": _by_channel(trained, scored, begins),
         "examples": _examples(trained, part, scored, own, is_alarm, truth),
-        "notes": _notes(trained, panel, own, truth),
+        "notes": _notes(trained, part, own, truth, is_own=is_own),
     }
 
 
@@ -299,12 +299,17 @@ def _examples(
 
 def _notes(
     trained: TrainedDetector,
-    panel: Panel,
+    part: Part,
     own: NDArray[np.bool_],
     truth: tuple[NDArray[np.bool_], NDArray[np.bool_]] | None,
+    *,
+    is_own: bool,
 ) -> list[str]:
     assert trained.ordinary is not None
-    found = []
+    panel, found = part.panel, []
+    if is_own and part.name != "test":
+        how = "its weights were chosen by" if part.name == "valid" else "it was trained on"
+        found.append(f"the figures flatter the detector: {how} this part, and its threshold was fitted to it.")
     number, share = int(trained.ordinary.tail.num_excesses), float(trained.ordinary.tail.share)
     steps, rate = number / max(share, 1e-9), trained.options.false_alarms
     if steps * rate < 1:
