@@ -230,6 +230,18 @@ def bad(**columns: Any) -> pl.DataFrame:
             "is a number; take the task",
         ),
         (["a.csv", "b.csv"], {}, OptionError, "^data: expected one table, or a folder of them, got 2 names"),
+        (
+            bad(load=pl.when(pl.col("step") == 0).then(0.0).otherwise(1.0)),
+            {"weight": "load"},
+            DataError,
+            r"^column 'load', the weight, changes within series 'c0', but the label 'label' belongs to the",
+        ),
+        (
+            bad(),
+            {"split": "time"},
+            OptionError,
+            r"^split: the label 'label' belongs to whole series, so that with parts cut in time each series would be",
+        ),
         (gestures(2), {}, DataError, "^2 series cannot give 1 to valid, 1 to test and some to train on"),
     ],
 )
