@@ -77,6 +77,19 @@ def test_only_the_beginning_of_a_long_file_is_read(tmp_path: Path) -> None:
     assert seen.kind == "classes"
 
 
+@pytest.mark.parametrize(("num_labels", "kind"), [(120, "numbers"), (50, "classes")])
+def test_whole_numbers_of_long_series_are_counted_to_the_end(tmp_path: Path, num_labels: int, kind: str) -> None:
+    number = np.repeat(np.arange(120), 1500)
+    frame = pl.DataFrame(
+        {"series": number, "time": np.tile(np.arange(1500), 120), "x": number / 7, "label": number % num_labels}
+    )
+    frame.write_csv(tmp_path / "t.csv")
+    assert (tmp_path / "t.csv").stat().st_size > 3_000_000
+    seen = glance_at_labels(tmp_path / "t.csv")
+    assert seen is not None
+    assert seen.kind == kind
+
+
 @pytest.mark.parametrize(
     ("header", "kind"), [("@classLabel true a b", "classes"), ("@targetLabel true", "numbers"), ("", None)]
 )

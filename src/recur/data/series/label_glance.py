@@ -33,10 +33,12 @@ class LabelGlance:
     Attributes:
         kind: What the labels are.
         reason: Where they are, such as "the column of classes 'label'".
+        is_whole_numbers: Whether they are whole numbers, which are classes only where there are few different ones.
     """
 
     kind: Literal["classes", "numbers"]
     reason: str
+    is_whole_numbers: bool = False
 
 
 def glance_at_labels(source: str | Path, column: str | None = None, *, form: str = "long") -> LabelGlance | None:
@@ -59,7 +61,12 @@ def glance_at_labels(source: str | Path, column: str | None = None, *, form: str
             return _of_archive(path)
         if kind in ARRAYS:
             return None
-        return _of_table(_head(path, kind), column, form)
+        table, is_whole = _head(path, kind)
+        found = _of_table(table, column, form)
+        if is_whole or found is None or found.kind == "numbers" or not found.is_whole_numbers:
+            return found
+        # Series that are long have few labels at the beginning of the file.
+        return _of_table(read_delimited(path), column, form)
     except (DataError, OptionError, OSError, EOFError, zlib.error, IndexError):
         return None
 
@@ -81,17 +88,21 @@ def _of_table(table: Table, column: str | None, form: str) -> LabelGlance | None
     name = roles.label[0]
     is_number = is_quantity(table.frame[name])
     kind: Literal["classes", "numbers"] = "numbers" if is_number else "classes"
-    return LabelGlance(kind=kind, reason=f"the column of {kind} {name!r}")
+    return LabelGlance(
+        kind=kind,
+        reason=f"the column of {kind} {name!r}",
+        is_whole_numbers=not is_number and table.frame[name].dtype.is_numeric(),
+    )
 
 
-def _head(path: Path, kind: str) -> Table:
-    """Return the first rows of a table."""
+def _head(path: Path, kind: str) -> tuple[Table, bool]:
+    """Return the first rows of a table, and whether they are all."""
     if kind in (".parquet", ".pq", ".arrow", ".feather", ".ipc"):
-        return read_table(path)
+        return read_table(path), True
     start = _start(path)
     if len(start) < _BYTES:
-        return read_delimited(path)
-    return read_delimited(path, Delimited(), start=start[: start.rfind(b"\n") + 1])
+        return read_delimited(path), True
+    return read_delimited(path, Delimited(), start=start[: start.rfind(b"\n") + 1]), False
 
 
 def _start(path: Path) -> bytes:
