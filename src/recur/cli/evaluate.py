@@ -30,7 +30,7 @@ def build_parser() -> CommandParser:
         "--batch-size",
         type=int | None,
         default=None,
-        help="of a text, parts read side by side: 1 is exact and slow; of series, windows forecast at once, which "
+        help="of a text, parts read side by side: 1 is exact and slow; of forecasts, windows at once, which "
         "changes memory and not the figures",
     )
     parser.add_argument(

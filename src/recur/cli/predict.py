@@ -109,7 +109,12 @@ def build_parser(*, has_data: bool = True) -> CommandParser:
         default=None,
         help="of numbers: share of true ones that the intervals should hold; 0.9 if not given",
     )
-    parser.add_argument("--batch-size", type=int, default=64, help="series at once; changes memory, not what is told")
+    parser.add_argument(
+        "--batch-size",
+        type=int,
+        default=64,
+        help="of forecasts, classes and numbers: series at once; changes memory, not what is told",
+    )
     parser.add_argument("--device", type=Device, default="cpu", help="where to compute")
     return parser
 

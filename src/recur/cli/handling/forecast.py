@@ -26,7 +26,10 @@ def handling() -> RunHandling:
         show_finished=show_finished,
         predict=_predict,
         stream=_stream,
-        options={"evaluate": {"stride"}, "predict": {"horizon", "levels", "paths", "seed", "uncalibrated"}},
+        options={
+            "evaluate": {"batch_size", "stride"},
+            "predict": {"batch_size", "horizon", "levels", "paths", "seed", "uncalibrated"},
+        },
     )
 
 

@@ -27,7 +27,7 @@ def classifiers() -> RunHandling:
         show=_show_classes,
         show_finished=lambda path, console: _show_finished(path, console, _show_classes),
         predict=_predict_classes,
-        options={"predict": {"only_last"}},
+        options={"predict": {"batch_size", "only_last"}},
     )
 
 
@@ -38,7 +38,7 @@ def regressors() -> RunHandling:
         show=_show_numbers,
         show_finished=lambda path, console: _show_finished(path, console, _show_numbers),
         predict=_predict_numbers,
-        options={"evaluate": {"life_left"}, "predict": {"only_last", "coverage"}},
+        options={"evaluate": {"life_left"}, "predict": {"batch_size", "only_last", "coverage"}},
     )
 
 
