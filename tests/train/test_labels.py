@@ -339,3 +339,16 @@ def test_what_is_told_needs_no_labels(csv: Path, tmp_path: Path) -> None:
         assert trained.predict(other).equals(wanted)
     # One series alone is read as a series too.
     assert trained.predict(bare.head(10))["label"].to_list() == wanted["label"].to_list()[:1]
+
+
+def test_data_in_memory_are_given_again(csv: Path, tmp_path: Path) -> None:
+    whole = classified(csv, tmp_path / "whole")
+    run = classified(gestures(), tmp_path / "run", max_steps=7)
+    with pytest.raises(RunError, match=r"^the run's own data were not in a file.*; give the data\.$"):
+        resume(run.path, console=QUIET)
+    with pytest.raises(RunError, match=r"^the data are not what the model was trained on; give the very same\.$"):
+        resume(run.path, data=gestures(seed=1), console=QUIET)
+    again = resume(run.path, data=gestures(), bounds={"max_steps": 12}, console=QUIET)
+    assert max(row["step"] for row in again.metrics()) == max(row["step"] for row in whole.metrics()) == 12
+    with pytest.raises(OptionError, match=r"^data: the run reads its own from .*gestures\.csv; leave them out\.$"):
+        resume(whole.path, data=gestures(), console=QUIET)

@@ -22,6 +22,7 @@ from recur.tasks.forecast.evaluation import finish_forecaster
 from recur.tasks.forecast.season_choice import Season
 from recur.tasks.forecast.setup import ForecastSetup
 from recur.tasks.forecast.trained import TrainedForecaster
+from recur.tasks.series_setup import SeriesSetup
 from recur.train import checkpoint, processes
 from recur.train.display import Display
 from recur.train.ensemble import Ensemble, member_folder, train_job
@@ -164,7 +165,7 @@ def _single(
     )
 
 
-def way_on(run: RunFolder, setup: ForecastSetup) -> str:
+def way_on(run: RunFolder, setup: SeriesSetup) -> str:
     """Return what to do to go on with a training that is interrupted."""
     if setup.source is None or setup.source.path is None:
         return f"recur.train.resumption.resume({str(run.path)!r}, data=...), with the same data"

@@ -18,6 +18,7 @@ from recur.tasks.labels.setup import LabelSetup, Parts, has_labels
 from recur.tasks.labels.trained import TrainedClassifier, TrainedLabels, TrainedRegressor, build_network
 from recur.train import processes
 from recur.train.display import Display
+from recur.train.forecast import way_on
 from recur.train.job import Judged, given_or_default, stored_options
 from recur.train.label_preparation import prepare
 from recur.train.loop import run_job
@@ -45,7 +46,8 @@ def train_classifier(
 
     Args:
         data: What `recur.data.series.read_series` takes: a file, a folder, any dataframe, arrays, a panel; or a list
-            of one of the first two. A training on data that are not in a file cannot be resumed.
+            of one of the first two. A training on data that are not in a file is resumed with the same data,
+            unless `test` is not in one either.
         out: The run folder to make; runs/<name of the data> by default, with a number where that exists.
         series: How the data become series and parts, and what the label is.
         model: Form and size of the network.
@@ -133,16 +135,22 @@ def _train(
     return run_job(_job(run, setup, found[0]), display, resume=False)
 
 
-def open_job(run: RunFolder, display: Display) -> SeriesJob:
+def open_job(run: RunFolder, display: Display, data: Any = None) -> SeriesJob:
     """Return the job of a run folder, its series read.
 
+    Args:
+        run: The folder.
+        display: Where progress is shown.
+        data: What it was trained on, where that was not in a file.
+
     Raises:
-        RunError: The folder is damaged, or its data have changed or were not in a file.
+        OptionError: Data are given, but the run reads its own.
+        RunError: The folder is damaged, or its data have changed or were not in a file and are not given.
     """
     display.start("reading the series")
     try:
         setup = LabelSetup.load(run)
-        parts = setup.own_parts()
+        parts = setup.own_parts(one_source(data))
     finally:
         display.stop()
     return _job(run, setup, parts)
@@ -171,6 +179,7 @@ def _job(run: RunFolder, setup: LabelSetup, parts: Parts) -> SeriesJob:
         judge=lambda network: _judged(network, valid),
         judge_best=lambda display: _judge_best(run, kind, parts, device_kind(training), display),
         unit="windows" if setup.way == "windows" else "series",
+        resumed_by=way_on(run, setup),
     )
 
 

@@ -180,6 +180,7 @@ TASKS: dict[str, Task] = {
         check=_check_labels,
         train="recur.train.labels:train_classifier",
         job="recur.train.labels:open_job",
+        takes_data_again=True,
         handling="recur.cli.handling.labels:classifiers",
     ),
     "regress": Task(
@@ -194,6 +195,7 @@ TASKS: dict[str, Task] = {
         check=_check_labels,
         train="recur.train.labels:train_regressor",
         job="recur.train.labels:open_job",
+        takes_data_again=True,
         handling="recur.cli.handling.labels:regressors",
     ),
     "forecast": Task(

@@ -206,14 +206,18 @@ class LabelSetup(SeriesSetup):
             return panel
         return remaining_life(panel, cap=self.life.cap, at_end=at_end, label=LIFE)
 
-    def own_parts(self) -> Parts:
+    def own_parts(self, data: Any = None) -> Parts:
         """Return the parts of the run's own data, read again.
 
+        Args:
+            data: As of `own_panel`.
+
         Raises:
-            RunError: They were not in a file, or have changed since.
+            OptionError: Data are given, but the run knows where they lie.
+            RunError: They, or the test data, were not in a file, or have changed since.
             DataError: They cannot be read any more.
         """
-        return self.parts(self.own_panel(), None if self.test_source is None else self._own_test())
+        return self.parts(self.own_panel(data), None if self.test_source is None else self._own_test())
 
     def parts(self, panel: Panel, test: Panel | None = None) -> Parts:
         """Return the parts of the run's own data, as they were first read, and of its test data if they are apart."""
@@ -223,7 +227,10 @@ class LabelSetup(SeriesSetup):
         source = self.test_source
         assert source is not None
         if source.path is None:
-            raise RunError("the run's test data were not in a file, so they cannot be read again; give the data.")
+            raise RunError(
+                "the run's test data were not in a file, so they cannot be read again; give data to judge on, or train "
+                "anew with test data in a file."
+            )
         panel = self.read(source.path)
         source.check(panel)
         return panel
