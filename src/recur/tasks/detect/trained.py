@@ -356,8 +356,9 @@ class TrainedDetector:
         """Return what is strange in series: a row for each of their steps.
 
         Data are read as those of the run were; a column that says which steps are anomalies is not looked at. Each step
-        is judged by those before it alone. Of a series that the training part did not have, the first `setup.history`
-        steps say how large its values are, and get no score.
+        is judged by those before it alone, and by how large errors were in the training and the validation part: of the
+        very data that it was trained on, early rows are thus judged by later ones too. Of a series that the training
+        part did not have, the first `setup.history` steps say how large its values are, and get no score.
 
         Args:
             data: What `recur.data.series.read_series` takes: a file, a folder, any dataframe; or a panel.
