@@ -161,6 +161,8 @@ def test_remaining_lives_with_test_data_of_their_own(tmp_path: Path) -> None:
     found = run.read_json("label_evaluation.json")
     assert (found["part"], found["of"], found["points"]["true"]) == ("test", "last steps", [4.0, 5.0, 6.0])
     assert found["figures"]["nasa"] is not None
+    # What becomes of the file does not change what the run is judged by.
+    (tmp_path / "left.txt").write_text("40\n50\n60\n")
     again = resume(run.path, bounds={"max_steps": 14}, console=QUIET)
     assert again.read_json("label_evaluation.json")["points"]["true"] == [4.0, 5.0, 6.0]
     trained = recur.load(run)

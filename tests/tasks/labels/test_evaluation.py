@@ -100,6 +100,7 @@ def test_a_finished_run(regressor: Any, tmp_path: Any) -> None:
     assert not any("flatter" in note for note in evaluate_labels(folder.path)["notes"])
     given = evaluate_labels(folder.path, path)
     assert (given["part"], given["series"]) == ("given", 12)
+    assert any("every series is taken to have ended with its last row" in note for note in given["notes"])
     left = evaluate_labels(folder.path, path, life_left=[2.0] * 12)
     assert (left["of"], left["points"]["true"]) == ("last steps", [2.0] * 12)
 

@@ -152,7 +152,13 @@ def evaluate_labels(
     if life_left is not None:
         at_end = read_lives(life_left, len(panel)) if isinstance(life_left, str | Path) else life_left
     given = Part.whole(trained.setup.labelled(panel, at_end=at_end), "given")
-    return judge_labels(trained, given, only_last=life_left is not None)
+    found = judge_labels(trained, given, only_last=life_left is not None)
+    if trained.setup.life is not None and life_left is None:
+        found["notes"].append(
+            "every series is taken to have ended with its last row, but for those that a column says go on; life_left "
+            "says what was left of others."
+        )
+    return found
 
 
 def _judges_last(trained: TrainedLabels, part: Part) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
@@ -25,7 +25,7 @@ from recur.data.series.label_windows import Which
 from recur.data.series.partition import Partition
 from recur.data.series.scaling import Method
 from recur.errors import DataError, OptionError, RunError
-from recur.kinds import is_finite
+from recur.kinds import is_finite, with_tuples
 from recur.models.series_shape import SeriesShape
 from recur.tasks.series_reading import SeriesReading
 from recur.tasks.series_setup import SeriesSetup, Source, checked_whole
@@ -68,10 +68,12 @@ class Life:
     Attributes:
         cap: Longest life that is told, or None.
         left_path: File with the life that was left after the last row of each series of the test data, or None.
+        left: What it said when the run was made, by which the test data are judged whatever becomes of it.
     """
 
     cap: float | None = None
     left_path: str | None = None
+    left: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -144,6 +146,8 @@ class LabelSetup(SeriesSetup):
         reading = reading or SeriesReading()
         source, test_source = Source.of(panel, path), None if test is None else Source.of(test, test_path)
         schema = panel.schema
+        if life is not None and life.left_path is not None and test is not None:
+            life = replace(life, left=tuple(read_lives(life.left_path, len(test))))
         told = panel if life is None else remaining_life(panel, cap=life.cap, label=LIFE)
         if told.labels is None and told.rows.labels is None:
             raise DataError("no column was recognised as the label; name it with label.")
@@ -238,9 +242,7 @@ class LabelSetup(SeriesSetup):
     def _with_test(self, split: Split, test: Panel | None) -> Parts:
         if test is None:
             return Parts(train=split.train, valid=split.valid, test=split.test)
-        left: ArrayLike = 0.0
-        if self.life is not None and self.life.left_path is not None:
-            left = read_lives(self.life.left_path, len(test))
+        left: ArrayLike = 0.0 if self.life is None or self.life.left is None else self.life.left
         return Parts(train=split.train, valid=split.valid, test=Part.whole(self.labelled(test, at_end=left), "test"))
 
     def batches(
@@ -282,7 +284,7 @@ class LabelSetup(SeriesSetup):
             "label": self.label,
             "way": self.way,
             "window": self.window,
-            "life": None if life is None else {"cap": life.cap, "left_path": life.left_path},
+            "life": None if life is None else asdict(life),
             "counts": list(self.counts),
             "test_source": None if source is None else {"path": source.path, "fingerprint": source.fingerprint},
         }
@@ -300,7 +302,7 @@ class LabelSetup(SeriesSetup):
             "label": str(content["label"]),
             "way": way,
             "window": window,
-            "life": None if life is None else Life(**life),
+            "life": None if life is None else Life(**with_tuples(life)),
             "counts": counts,
             "test_source": None if source is None else Source(**source),
         }
