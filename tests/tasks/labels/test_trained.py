@@ -37,7 +37,7 @@ def test_probabilities_are_divided_by_the_temperature(classifier: Any) -> None:
     assert trained.is_calibrated
     outcomes = trained.outcomes(parts.test)
     expected = (outcomes.output.double() / trained.temperature.value).softmax(-1).float()
-    torch.testing.assert_close(trained.probabilities(outcomes), expected)
+    torch.testing.assert_close(trained.probabilities(outcomes.output), expected)
 
 
 def test_lives_of_steps(regressor: Any, make_engines: Callable[..., pl.DataFrame]) -> None:
