@@ -1,13 +1,14 @@
 """The training of forecasters beside that of two well-known forecasting libraries, Darts and NeuralForecast.
 
 All three train a GRU of 64 units on the same windows, each by its own pipeline and loop: as many steps of the same
-batch. Counted is what passes from one batch to the next, taken in turns. `python benchmarks/forecast_peers.py` prints
-the newest result as a table.
+batch. Counted is the processor's time from one batch to the next, on one thread, which other programs change little.
+`python benchmarks/forecast_peers.py` prints the newest result as a table.
 """
 
 from __future__ import annotations
 
 import datetime
+import json
 import logging
 import os
 import statistics
@@ -27,6 +28,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 import peers
+import table
 from recur.data.series.options import SeriesOptions
 from recur.measure.layers import threads
 from recur.measure.timing import compared
@@ -55,13 +57,13 @@ class Work:
     hidden_size: int = 64
     batch_size: int = 128
     learning_rate: float = 1e-3
-    steps: int = 800
-    """About three passes over the training part."""
+    steps: int = 600
+    """About two passes over the training part."""
 
 
 @dataclass(frozen=True)
 class Trained:
-    """What a training came to: the times in seconds at which batches were done, and forecasts of the last year."""
+    """What a training came to: the processor's time in seconds when each batch was done, and forecasts."""
 
     times: list[float]
     seconds: float
@@ -115,7 +117,7 @@ def _beside(
         "what": f"training of forecasts {work.horizon} ahead",
         "peer_name": name,
         "work": asdict(work),
-        **compared(*times, "ms per step"),
+        **compared(*times, "ms of a processor per step"),
         "seconds": [statistics.median(one.seconds for one in own) for own in both],
         "rmse": [[_rmse(one.forecasts, values, first, work) for one in own] for own in both],
         "naive": _rmse(naive, values, first, work),
@@ -153,7 +155,7 @@ def ours(work: Work, values: Numbers, first: int, seed: int) -> Trained:
     """Train with recur, options of network and training as the others have them, all else by default."""
     frame = pl.DataFrame({"hour": _hours(len(values)), "dust": values})
     times: list[float] = []
-    with tempfile.TemporaryDirectory() as folder, stamped(times):
+    with tempfile.TemporaryDirectory() as folder, stamped(times, time.process_time):
         begin = time.perf_counter()
         run = train_forecaster(
             frame,
@@ -262,7 +264,7 @@ def quiet_lightning() -> Iterator[tuple[list[float], dict[str, Any]]]:
 
     class Stamps(Callback):
         def on_train_batch_end(self, *arguments: Any) -> None:
-            times.append(time.perf_counter())
+            times.append(time.process_time())
 
     trainer = {
         "accelerator": "cpu",
@@ -286,3 +288,38 @@ def quiet_lightning() -> Iterator[tuple[list[float], dict[str, Any]]]:
     finally:
         for log, level in zip(loud, levels, strict=True):
             log.setLevel(level)
+
+
+# --- the table --------------------------------------------------------------------------------------------------------
+
+
+def markdown() -> str:
+    """Return the table of the newest result."""
+    path = table.newest("forecast_peers")
+    assert path is not None
+    rows = json.loads(path.read_text(encoding="utf-8"))["results"]
+    lines = [
+        "| steps ahead | beside | recur, ms a step | theirs | times as fast | forecasts learned from, times as many | "
+        "recur, RMSE | theirs | naive |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for row in rows:
+        work, ratio = row["work"], row["ratio"]
+        # Within a window each value is told once, besides those after it.
+        told = work["history"] if work["kind"] == "autoregressive" else -(-work["history"] // work["horizon"])
+        cells = [
+            str(work["horizon"]),
+            row["peer_name"],
+            f"{row['ours']['median']:.1f}",
+            f"{row['peer']['median']:.1f}",
+            f"{1 / ratio['median']:.2f} ({1 / ratio['upper']:.2f} to {1 / ratio['lower']:.2f})",
+            f"{told / ratio['median']:.1f}",
+            *(" to ".join(f"{bound(own):.1f}" for bound in (min, max)) for own in row["rmse"]),
+            f"{row['naive']:.1f}",
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    print(markdown())

@@ -15,6 +15,7 @@ from typing import Any
 import anomalies
 import forecast_peers
 import forecasts
+import forecasts_public
 import layer_costs
 import layer_linear
 import layer_options
@@ -48,6 +49,7 @@ BENCHMARKS: dict[str, Callable[[], Iterable[dict[str, Any]]]] = {
     "anomalies": anomalies.numenta,
     "forecasts": forecasts.dust,
     "forecast_peers": forecast_peers.training,
+    "forecasts_public": forecasts_public.public,
     "series_labels": series_labels.labels,
     "quality": lambda: quality.tinyshakespeare(3.0),
     "quality_bfloat16": lambda: quality.bfloat16(600),
@@ -94,6 +96,7 @@ LONG = (
     "anomalies",
     "forecasts",
     "forecast_peers",
+    "forecasts_public",
     "series_labels",
     *[name for name in BENCHMARKS if name.startswith("memory_")],
 )

@@ -128,13 +128,13 @@ def trained(work: Work, windows: Windows, steps: int) -> tuple[dict[str, Tensor]
 
 
 @contextmanager
-def stamped(times: list[float]) -> Iterator[None]:
+def stamped(times: list[float], clock: Callable[[], float] = time.perf_counter) -> Iterator[None]:
     """Note the time at which each batch is asked for."""
     hand_out: Callable[[EndlessBatches], Iterator[Any]] = EndlessBatches.__iter__
 
     def noted(self: EndlessBatches) -> Iterator[Any]:
         for batch in hand_out(self):
-            times.append(time.perf_counter())
+            times.append(clock())
             yield batch
 
     EndlessBatches.__iter__ = noted  # type: ignore[method-assign]

@@ -12,6 +12,8 @@ from recur._lazy import lazy_names
 if TYPE_CHECKING:
     from recur import nn as nn
     from recur.estimators.forecaster import Forecaster as Forecaster
+    from recur.estimators.labels import SeriesClassifier as SeriesClassifier
+    from recur.estimators.labels import SeriesRegressor as SeriesRegressor
     from recur.models.language import LanguageModel as LanguageModel
     from recur.nn.accelerate import accelerate as accelerate
     from recur.nn.accelerate import decelerate as decelerate
@@ -34,6 +36,8 @@ __version__ = "0.1.0"
 __all__ = [
     "Forecaster",
     "LanguageModel",
+    "SeriesClassifier",
+    "SeriesRegressor",
     "Stream",
     "TrainedClassifier",
     "TrainedDetector",
@@ -69,6 +73,8 @@ __getattr__ = lazy_names(
         "TrainedClassifier": ".tasks.labels.trained",
         "TrainedRegressor": ".tasks.labels.trained",
         "Forecaster": ".estimators.forecaster",
+        "SeriesClassifier": ".estimators.labels",
+        "SeriesRegressor": ".estimators.labels",
         "load": ".tasks.loading",
         "train_detector": ".train.detect",
         "train_forecaster": ".train.forecast",

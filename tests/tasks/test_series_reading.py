@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from recur.data.series import Assembly, Columns, Delimited, Panel
+from recur.data.series import Assembly, Columns, Delimited, Panel, panel_of_array
 from recur.errors import DataError
 from recur.tasks.series_reading import SeriesReading, fingerprint
 
@@ -136,3 +136,14 @@ def test_a_folder_of_arrays_takes_no_options_of_tables(tmp_path: Path) -> None:
     for name in ("a", "b"):
         np.save(tmp_path / f"{name}.npy", np.arange(5.0))
     assert SeriesReading().first(tmp_path).values.shape == (10, 1)
+
+
+def test_classes_of_a_panel_go_by_their_names() -> None:
+    values = np.arange(12.0).reshape(3, 4, 1)
+    own = panel_of_array(values, ["a", "b", "c"])
+    some = SeriesReading().again(panel_of_array(values[:2], ["c", "b"]), own.schema, own.frequency)
+    assert some.schema == own.schema
+    assert some.labels is not None
+    assert [own.schema.classes[code] for code in some.labels] == ["c", "b"]  # type: ignore[index]
+    with pytest.raises(DataError, match=r"^the class 'd' is none of those of the model, a, b, c\.$"):
+        SeriesReading().again(panel_of_array(values[:1], ["d"]), own.schema, own.frequency)

@@ -8,10 +8,15 @@ from recur._lazy import lazy_names
 
 if TYPE_CHECKING:
     from recur.estimators.forecaster import Forecaster as Forecaster
+    from recur.estimators.labels import SeriesClassifier as SeriesClassifier
+    from recur.estimators.labels import SeriesRegressor as SeriesRegressor
 
-__all__ = ["Forecaster"]
+__all__ = ["Forecaster", "SeriesClassifier", "SeriesRegressor"]
 
-__getattr__ = lazy_names(__name__, {"Forecaster": ".forecaster"})
+__getattr__ = lazy_names(
+    __name__,
+    {"Forecaster": ".forecaster", "SeriesClassifier": ".labels", "SeriesRegressor": ".labels"},
+)
 
 
 def __dir__() -> list[str]:

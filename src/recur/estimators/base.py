@@ -23,11 +23,19 @@ if TYPE_CHECKING:
 
 try:
     from sklearn.base import BaseEstimator
+    from sklearn.base import ClassifierMixin as ClassifierMixin
+    from sklearn.base import RegressorMixin as RegressorMixin
     from sklearn.exceptions import NotFittedError
 except ModuleNotFoundError:
 
     class BaseEstimator:  # type: ignore[no-redef]
         """Stands where scikit-learn is not installed: everything works but what scikit-learn itself would call."""
+
+    class ClassifierMixin:  # type: ignore[no-redef]
+        """What says that an estimator tells classes."""
+
+    class RegressorMixin:  # type: ignore[no-redef]
+        """What says that an estimator tells numbers."""
 
     class NotFittedError(ValueError, AttributeError):  # type: ignore[no-redef]
         """An estimator is used before it is fitted."""

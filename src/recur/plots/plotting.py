@@ -9,7 +9,10 @@ from recur._lazy import function_of
 from recur.run import RunFolder
 from recur.tasks.loading import load
 
-PICTURES = {"TrainedForecaster": "recur.plots.forecast:plot_forecast"}
+PICTURES = {
+    "TrainedForecaster": "recur.plots.forecast:plot_forecast",
+    "TrainedLabels": "recur.plots.labels:plot_labels",
+}
 """What draws what a class of trained models says, "module:function": (trained, data, **options) -> figure."""
 
 
@@ -18,8 +21,8 @@ def plot(trained: Any, data: Any, **options: Any) -> Any:
 
     Args:
         trained: What `recur.load` returns, or the run folder itself.
-        data: Whatever the model's `predict` takes.
-        options: Of the function for this kind of model: `recur.plots.plot_forecast`.
+        data: Whatever the model's `predict` takes; with labels where it tells labels.
+        options: Of the function for this kind of model: `recur.plots.plot_forecast` or `plot_labels`.
 
     Returns:
         A `plotly.graph_objects.Figure`; notebooks show it, and its `write_html` and `write_image` save it.

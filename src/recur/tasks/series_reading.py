@@ -13,7 +13,7 @@ import numpy as np
 
 from recur.data.series import Assembly, Columns, Delimited, Frequency, Panel, Schema, read_series
 from recur.data.series.arrays import ARRAYS
-from recur.data.series.reading import Form, kind_in
+from recur.data.series.reading import Form, kind_in, under_schema
 from recur.errors import DataError
 from recur.kinds import with_tuples
 
@@ -155,4 +155,4 @@ def _like(panel: Panel, schema: Schema, frequency: Frequency | None) -> Panel:
                 f"the series have the {what.replace('_', ' ')} {', '.join(own) or 'none'}, but the model was trained "
                 f"on {', '.join(wanted) or 'none'}; read them with the model's schema."
             )
-    return replace(panel.recoded(schema.categories), schema=schema)
+    return under_schema(panel.recoded(schema.categories), schema)

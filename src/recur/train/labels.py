@@ -14,7 +14,7 @@ from recur.models.series_labels import SeriesLabelNetwork
 from recur.models.series_options import SeriesClassifierOptions, SeriesLabelOptions, SeriesRegressorOptions
 from recur.run import RunFolder
 from recur.tasks.labels.evaluation import finish_labels
-from recur.tasks.labels.setup import LabelSetup, Parts
+from recur.tasks.labels.setup import LabelSetup, Parts, has_labels
 from recur.tasks.labels.trained import TrainedClassifier, TrainedLabels, TrainedRegressor, build_network
 from recur.train import processes
 from recur.train.display import Display
@@ -160,7 +160,7 @@ def _job(run: RunFolder, setup: LabelSetup, parts: Parts) -> SeriesJob:
         network.fit_statistics(setup.training_batches(parts.train, batch_size=_BATCH_SIZE))
         return network
 
-    judged = parts.valid if len(parts.valid) else parts.train
+    judged = parts.valid if len(parts.valid) and has_labels(parts.valid) else parts.train
     valid = setup.training_batches(judged, batch_size=_BATCH_SIZE if setup.way != "windows" else 8 * _BATCH_SIZE)
     return SeriesJob(
         run=run,

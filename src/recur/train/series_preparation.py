@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from recur.data.series import Assembly, Columns, Delimited, Panel, files
+from recur.data.series import Assembly, Delimited, Panel, files
 from recur.data.series.options import TableOptions
 from recur.errors import OptionError
 from recur.tasks.series_reading import SeriesReading
@@ -35,10 +35,12 @@ def reading_of(series: TableOptions, data: Any) -> SeriesReading:
         OptionError: An option would be ignored: of text, but the data are in no file; or the data were read already.
     """
     columns, text, assembly = series.columns, series.text(), series.assembly()
+    # Of their kind, for where labels are told no column is a target.
+    defaults = type(series)()
     # What says nothing is left away, for arrays and .ts files take none of these.
     said = {
         "text": None if text == Delimited() else text,
-        "columns": None if columns == Columns() else columns,
+        "columns": None if columns == defaults.columns else columns,
         "assembly": None if assembly == Assembly() else assembly,
         "form": None if series.form == "long" else series.form,
     }

@@ -42,7 +42,7 @@ def test_nothing_of_the_data_is_judged_on_where_other_data_are() -> None:
         ({"form": "wide"}, r"^form must be long or rows, not 'wide': in other tables series have no label\.$"),
         ({"test_data": "a.csv", "test": 0.3}, "^test: says which part of DATA is judged on, but test_data names other"),
         ({"split": "label", "part": "fold"}, "^part: says which part a row is of, but split is label; leave one of"),
-        ({"split": "column", "test": 0.3}, "^valid, test: the parts are named by a column"),
+        ({"split": "column", "test": 0.3}, "^test: a column says which rows are judged on; leave"),
         ({"life_cap": 0.0, "remaining_life": True}, r"^life_cap must be a number above 0, not 0\.0\.$"),
         ({"life_cap": 125.0}, "^life_cap: is of remaining lives; give --remaining-life too, or leave it out"),
         ({"life_left": "a.txt"}, "^life_left: is of remaining lives"),

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from recur.data.series import Columns, Panel
+from recur.data.series import Columns, Panel, Part
 from recur.data.series.partition import Partition
 from recur.errors import DataError, OptionError, RunError
 from recur.run import RunFolder
-from recur.tasks.labels.setup import LabelSetup, Life, read_lives
+from recur.tasks.labels.setup import LabelSetup, Life, has_labels, read_lives
 from recur.tasks.series_reading import SeriesReading
 
 SERIES = Partition(by="series", valid=1, test=1)
@@ -69,7 +69,9 @@ def test_a_given_test_part_leaves_some_to_choose_by(make_waves: Callable[..., Pa
     assert [len(one.series) for one in (parts.train, parts.valid, parts.test)] == [26, 4, 10]
     _, parts = LabelSetup.fit(given, partition=Partition(by="column", valid=0))
     assert [len(one.series) for one in (parts.train, parts.valid, parts.test)] == [30, 0, 10]
-    with pytest.raises(OptionError, match=r"^valid: '2024' is a time, but the parts are given; give a share"):
+    with pytest.raises(
+        OptionError, match=r"^valid: '2024' is a time, but the parts are named by a column; give a share"
+    ):
         LabelSetup.fit(given, partition=Partition(by="column", valid="2024"))
 
 
@@ -143,3 +145,13 @@ def test_series_without_labels_and_files_of_other_numbers(make_engines: Callable
     path.write_text("3\n")
     with pytest.raises(DataError, match=r"left\.txt: has 1 numbers, but there are 2 series; give one for each\.$"):
         read_lives(path, 2)
+
+
+def test_labels_that_count(make_waves: Callable[..., Panel]) -> None:
+    panel = make_waves(4)
+    whole = Part.whole(panel)
+    assert has_labels(whole)
+    assert panel.labels is not None
+    assert not has_labels(Part.whole(replace(panel, labels=np.full_like(panel.labels, -1))))
+    weight = np.zeros(len(panel.rows), np.float32)
+    assert not has_labels(Part.whole(replace(panel, rows=replace(panel.rows, weight=weight))))

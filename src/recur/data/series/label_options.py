@@ -93,7 +93,9 @@ class LabelOptions(TableOptions):
         from recur.data.series.partition import Partition
 
         by = self.split or ("column" if has_parts else "label" if has_classes else "series")
-        return Partition(by=by, valid=self.valid, test=0 if self.test_data is not None else self.test, seed=seed)
+        # A column names what is judged on itself; nothing is drawn for that where there are other data.
+        test = 0 if self.test_data is not None and by != "column" else self.test
+        return Partition(by=by, valid=self.valid, test=test, seed=seed)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -75,7 +75,7 @@ def read_series(
                 f"{ignored[0]}: belongs to tables, but the data are an array or a .ts file; leave it out."
             )
         panel = panel_of_array(data) if is_array else _read_without_columns(Path(data), kind)
-        return panel if schema is None else _like(panel, schema)
+        return panel if schema is None else under_schema(panel, schema)
     table = read_table(data, text) if is_path else table_of(data)
     if table.frame.is_empty():
         raise DataError(f"{table.name}: has no rows; give a table with some.")
@@ -102,8 +102,12 @@ def _read_without_columns(path: Path, kind: str) -> Panel:
     return read_archive(path) if kind in ARCHIVES else read_arrays(path)
 
 
-def _like(panel: Panel, schema: Schema) -> Panel:
-    """Return a panel without columns under the schema of a trained model."""
+def under_schema(panel: Panel, schema: Schema) -> Panel:
+    """Return a panel under the schema of a trained model, which has the same channels; classes go by their names.
+
+    Raises:
+        DataError: The number of channels differs, or a class is new, or labels are of another kind.
+    """
     if len(panel.schema.channels) != len(schema.channels):
         raise DataError(
             f"the data have {len(panel.schema.channels)} channels, but those of the model had {len(schema.channels)}."

@@ -19,7 +19,7 @@ from recur.score import reliability
 from recur.tasks.labels.classes import class_verdict, judge_classes
 from recur.tasks.labels.numbers import judge_numbers, number_verdict
 from recur.tasks.labels.outcomes import SeriesOutcomes
-from recur.tasks.labels.setup import Parts, read_lives
+from recur.tasks.labels.setup import Parts, has_labels, read_lives
 from recur.tasks.labels.trained import TrainedClassifier, TrainedLabels, TrainedRegressor
 from recur.wording import quantity
 
@@ -88,7 +88,7 @@ def finish_labels(folder: RunFolder, trained: TrainedLabels, parts: Parts) -> di
         DataError: No label counts in the part that is judged.
         RunError: The folder cannot be written.
     """
-    if len(parts.valid):
+    if len(parts.valid) and has_labels(parts.valid):
         held_out = trained.outcomes(parts.valid)
         if isinstance(trained, TrainedRegressor) or int((held_out.weight > 0).sum()) >= LEAST_TO_CALIBRATE:
             trained.calibrate(held_out)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from recur.data.series import (
     LabelWindows,
@@ -126,7 +126,7 @@ class LabelSetup(SeriesSetup):
             panel: The series, with labels unless `life` is to be told.
             test: Series to judge on, read under the schema of `panel`; None for a part of that.
             test_path: The file or folder that they were read from.
-            partition: How the panel is cut; of a part that is given a share is taken to choose by, where none is named.
+            partition: How the panel is cut.
             per_step: Each series is read from its beginning, however long.
             window: Steps that are read to tell of one of them; None where that is left open.
             life: Where the label is remaining life.
@@ -148,10 +148,10 @@ class LabelSetup(SeriesSetup):
         if told.labels is None and told.rows.labels is None:
             raise DataError("no column was recognised as the label; name it with label.")
         way = _way(told, partition, per_step=per_step, window=window)
-        split = _cut(partition, told)
+        split = partition.of(told)
         seen = seen_categories(split.train)
         recoded = told.recoded(seen)
-        split = _cut(partition, recoded)
+        split = partition.of(recoded)
         scaler = Scaler.fit(split.train, scaling, per_series=per_series)
         setup = cls(
             schema=panel.recoded(seen).schema,
@@ -204,7 +204,7 @@ class LabelSetup(SeriesSetup):
 
     def parts(self, panel: Panel, test: Panel | None = None) -> Parts:
         """Return the parts of the run's own data, as they were first read, and of its test data if they are apart."""
-        return self._with_test(_cut(self.partition, self.labelled(panel).recoded(self.schema.categories)), test)
+        return self._with_test(self.partition.of(self.labelled(panel).recoded(self.schema.categories)), test)
 
     def _own_test(self) -> Panel:
         source = self.test_source
@@ -324,28 +324,28 @@ def _way(panel: Panel, partition: Partition, *, per_step: bool, window: int | No
     return "windows" if window or (not per_step and (is_long or partition.by == "time")) else "steps"
 
 
-def _cut(partition: Partition, panel: Panel) -> Split:
-    """Return the parts of a panel; a part that is given gives some of its series to choose by, where none is named."""
-    split = partition.of(panel)
-    if partition.by == "column" and not len(split.valid) and partition.valid:
-        share = partition.valid
-        if isinstance(share, str):
-            raise OptionError(f"valid: {share!r} is a time, but the parts are given; give a share or a number.")
-        return split.with_valid(int(share) if share >= 1 else share, seed=partition.seed)
-    return split
+def has_labels(part: Part) -> bool:
+    """Return whether any label of a part is there and counts."""
+    labels, weight = _labels(part)
+    is_known = ~np.isnan(labels) if labels.dtype.kind == "f" else labels >= 0
+    return bool((is_known & (weight > 0)).any())
 
 
 def _counts(part: Part) -> tuple[float, ...]:
     """Return how much the labels of each class count together in a part, (K,)."""
-    panel = part.panel
-    rows = part.has_row
-    if panel.rows.labels is not None:
-        labels = panel.rows.labels[rows]
-        weight = np.ones(len(labels)) if panel.rows.weight is None else panel.rows.weight[rows]
-    else:
-        assert panel.labels is not None
-        labels, begin = panel.labels[part.series], part.start[part.series]
-        weight = np.ones(len(labels)) if panel.rows.weight is None else panel.rows.weight[begin]
+    labels, weight = _labels(part)
     is_known = labels >= 0
-    found = np.bincount(labels[is_known], weight[is_known], minlength=len(panel.schema.classes or ()))
+    found = np.bincount(labels[is_known], weight[is_known], minlength=len(part.panel.schema.classes or ()))
     return tuple(found.tolist())
+
+
+def _labels(part: Part) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return the labels of a part, of its steps or its series, and how much each counts, both (N,)."""
+    panel = part.panel
+    if panel.rows.labels is not None:
+        rows = part.has_row
+        labels: NDArray[Any] = panel.rows.labels[rows]
+        return labels, np.ones(len(labels)) if panel.rows.weight is None else panel.rows.weight[rows]
+    assert panel.labels is not None
+    labels, begin = panel.labels[part.series], part.start[part.series]
+    return labels, np.ones(len(labels)) if panel.rows.weight is None else panel.rows.weight[begin]
