@@ -90,5 +90,5 @@ def test_one_call_plots_a_model_or_its_run(
     assert recur.plot(trained, table, past=20) == expected
     monkeypatch.setattr("recur.plots.plotting.load", lambda run: {tmp_path: trained}[run])
     assert plot(tmp_path, table, past=20) == expected
-    with pytest.raises(TypeError, match=r"^plot: there is no picture of a dict; give one of TrainedForecaster, "):
+    with pytest.raises(TypeError, match=r"^plot: there is no picture of a dict; give one of TrainedDetector, "):
         plot({}, table)
