@@ -38,7 +38,7 @@ def alarm_figure(
         title=visible(title),
         channel=visible(name),
         summary="",
-        times=axis_of([str(time) if times.dtype.kind == "M" else time for time in times]),
+        times=axis_of(times.astype(str).tolist() if times.dtype.kind == "M" else times.tolist()),
         values=tuple(None if np.isnan(value) else float(value) for value in values),
         alarms=alarms.tolist(),
         anomalies=[] if anomalies is None else anomalies.tolist(),

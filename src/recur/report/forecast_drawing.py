@@ -38,7 +38,8 @@ def forecast_figure(
     """
     from recur.report.interactive import figure_alone
 
-    x, is_dated = axis_of([str(time) if times.dtype.kind == "M" else time for time in (*times, *times_ahead)])
+    whole = np.concatenate([times, times_ahead])
+    x, is_dated = axis_of(whole.astype(str).tolist() if whole.dtype.kind == "M" else whole.tolist())
     later = x[len(times) :]
     came = tuple(None if np.isnan(value) else float(value) for value in values)
     return figure_alone(
