@@ -11,6 +11,7 @@ from recur._lazy import lazy_names
 
 if TYPE_CHECKING:
     from recur import nn as nn
+    from recur.estimators.detector import Detector as Detector
     from recur.estimators.forecaster import Forecaster as Forecaster
     from recur.estimators.labels import SeriesClassifier as SeriesClassifier
     from recur.estimators.labels import SeriesRegressor as SeriesRegressor
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
+    "Detector",
     "Forecaster",
     "LanguageModel",
     "SeriesClassifier",
@@ -72,6 +74,7 @@ __getattr__ = lazy_names(
         "stream": ".streaming.opening",
         "TrainedClassifier": ".tasks.labels.trained",
         "TrainedRegressor": ".tasks.labels.trained",
+        "Detector": ".estimators.detector",
         "Forecaster": ".estimators.forecaster",
         "SeriesClassifier": ".estimators.labels",
         "SeriesRegressor": ".estimators.labels",
