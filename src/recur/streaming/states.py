@@ -71,12 +71,6 @@ class SeriesStates:
         for (leaf, dim), new in zip(self._pairs(), own, strict=True):
             leaf.index_copy_(dim, index, new)
 
-    def forget(self, rows: NDArray[np.int64]) -> None:
-        """Let some series begin anew."""
-        for number, (leaf, dim) in enumerate(self._pairs()):
-            index = torch.from_numpy(rows).to(leaf.device)
-            leaf.index_copy_(dim, index, self._fresh[number].repeat_interleave(len(rows), dim))
-
     def tensors(self) -> dict[str, Tensor]:
         """Return the states of all series, on the CPU, by name."""
         pairs = zip(self._names, self._pairs(), strict=True)
