@@ -182,7 +182,7 @@ class LabelSetup(SeriesSetup):
 
     # --- data ---
 
-    def read(self, data: Any) -> Panel:
+    def read(self, data: Any, *, with_labels: bool = True) -> Panel:
         """Return data read as those of the run were: the same columns, categories, step and clock.
 
         Where series have labels, those of their rows become theirs: of one series alone a table does not say whose they
@@ -191,7 +191,7 @@ class LabelSetup(SeriesSetup):
         Raises:
             DataError: As of it, or the label changes within a series, but is of whole ones.
         """
-        panel = super().read(data)
+        panel = super().read(data, with_labels=with_labels)
         labels = panel.rows.labels
         if self.way != "series" or labels is None:
             return panel
