@@ -235,6 +235,8 @@ void bind_stepping(nb::module_& m, const char* name) {
 
 NB_MODULE(_engine, m) {
   m.doc() = "Compiled part of recur; use it through recur.engine.";
+  // A layer that something global holds keeps its packed weights until the process ends; nanobind would complain then.
+  nb::set_leak_warnings(false);
 
   nb::class_<recur::CpuFeatures>(m, "CpuFeatures")
       .def_ro("architecture", &recur::CpuFeatures::architecture)

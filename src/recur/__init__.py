@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from recur.nn.accelerate import decelerate as decelerate
     from recur.plots.plotting import plot as plot
     from recur.streaming.live_stream import Stream as Stream
-    from recur.streaming.live_stream import stream as stream
+    from recur.streaming.opening import stream as stream
     from recur.tasks.detect.trained import TrainedDetector as TrainedDetector
     from recur.tasks.forecast.trained import TrainedForecaster as TrainedForecaster
     from recur.tasks.labels.trained import TrainedClassifier as TrainedClassifier
@@ -71,7 +71,7 @@ __getattr__ = lazy_names(
         "TrainedForecaster": ".tasks.forecast.trained",
         "plot": ".plots.plotting",
         "Stream": ".streaming.live_stream",
-        "stream": ".streaming.live_stream",
+        "stream": ".streaming.opening",
         "TrainedClassifier": ".tasks.labels.trained",
         "TrainedRegressor": ".tasks.labels.trained",
         "Detector": ".estimators.detector",

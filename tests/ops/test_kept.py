@@ -4,6 +4,8 @@ import copy
 import gc
 import itertools
 import pickle
+import subprocess
+import sys
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing import get_context
@@ -335,3 +337,13 @@ def test_training_that_computes_states_again_keeps_nothing():
     layer = LSTM(8, 16, recompute=4)
     layer(torch.randn(16, 4, 8, requires_grad=True))[0].sum().backward()
     assert not any(kept._packed for kept in layer._kept)
+
+
+def test_a_layer_that_outlives_the_module_is_no_complaint():
+    program = (
+        "import ctypes, torch; from recur.nn import GRU; layer = GRU(4, 4)\n"
+        "with torch.inference_mode(): layer(torch.randn(2, 1, 4))\n"
+        "ctypes.pythonapi.Py_IncRef(ctypes.py_object(layer))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout + done.stderr == ""

@@ -185,3 +185,18 @@ def test_on_the_command_line(
     assert "leave --patience out" in capsys.readouterr().err
     assert main(["train", "--continue", run]) == 2
     assert "--continue takes one table of new rows, or a folder of them, got 0 names" in capsys.readouterr().err
+
+
+def test_a_continued_run_is_not_trained_anew(folder: Path, tmp_path: Path) -> None:
+    from rich.console import Console
+
+    from recur.train.resumption import resume
+
+    made, _ = continue_run(folder / "run", folder / "new.csv", out=tmp_path / "next", options=QUICK)
+    before = made.weights_checksum()
+    with pytest.raises(
+        RunError, match=r"next: has weights, but no checkpoint .* with: recur train --continue .*next DATA"
+    ):
+        resume(made.path, bounds={"max_steps": 90}, console=Console(file=io.StringIO()))
+    assert made.weights_checksum() == before
+    assert made.config()["training"]["max_steps"] == 80

@@ -8,6 +8,7 @@ import pytest
 
 from recur.errors import OptionError, RunError
 from recur.train.resumption import resume
+from recur.train.table import TASKS
 
 pytestmark = pytest.mark.usefixtures("no_report")
 
@@ -25,7 +26,8 @@ def test_a_task_that_is_none_is_refused(name: Any, shown: str, train: Any, conso
     run = train(max_steps=5)
     run.write_json("config.json", {**run.config(), "task": name})
     before = (run.path / "metrics.jsonl").read_bytes()
-    with pytest.raises(RunError, match=rf"run: is a run of task {shown}, expected 'language' or 'forecast'\.$"):
+    known = " or ".join(map(repr, TASKS))
+    with pytest.raises(RunError, match=rf"run: is a run of task {shown}, expected {known}\.$"):
         resume(run.path, bounds={"max_steps": 9}, console=console)
     assert run.config()["training"]["max_steps"] == 5
     assert (run.path / "metrics.jsonl").read_bytes() == before

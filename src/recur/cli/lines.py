@@ -27,7 +27,7 @@ _SEPARATORS = "\t;|,"
 
 
 def answer_lines(
-    stream: Stream, *, state: Path | None, on_error: Literal["stop", "skip"], save_every: int | None
+    stream: Stream[Any], *, state: Path | None, on_error: Literal["stop", "skip"], save_every: int | None
 ) -> None:
     """Push the lines of standard input into a stream, and write what it says to standard output.
 
@@ -117,7 +117,7 @@ class _StoppedError(Exception):
 class _Answering:
     """Turns batches of lines into rows, and answers into lines."""
 
-    def __init__(self, stream: Stream, on_error: Literal["stop", "skip"]) -> None:
+    def __init__(self, stream: Stream[Any], on_error: Literal["stop", "skip"]) -> None:
         self.stream, self.can_skip = stream, on_error == "skip"
         self.num_rows = 0
         self._is_json: bool | None = None

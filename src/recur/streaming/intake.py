@@ -50,7 +50,7 @@ class Intake:
         schema: Of the run.
         frequency: Of the run.
         scaler: Of the run.
-        horizon: Steps that the model tells.
+        horizon: Steps that the model tells; 0 where it tells nothing of those to come, so that no row is of one.
         most_ahead: How many steps after its last one may be told of a series ahead.
     """
 
@@ -69,7 +69,7 @@ class Intake:
         self.schema, self.frequency, self.scaler = schema, frequency, scaler
         self.horizon, self.most_ahead = horizon, most_ahead
         self.has_times = schema.roles is None or bool(schema.roles.time)
-        self.is_told_ahead = bool(schema.known_future or schema.known_categorical)
+        self.is_told_ahead = bool(horizon and (schema.known_future or schema.known_categorical))
         self._seen = {name: number for number, name in enumerate(scaler.ids)}
         first = len(schema.targets) + len(schema.past_only)
         self._known = slice(first, first + len(schema.known_future))

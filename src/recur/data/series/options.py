@@ -94,7 +94,7 @@ class TableOptions:
     part names none, it is the end of what is trained on."""
 
     test: int | float | str = TEST
-    """What is judged on in the end, likewise; the column of part names its own."""
+    """What is judged on in the end, likewise; the column of part names its own, and 0 cuts off none beside it."""
 
     scaling: Literal["standard", "robust", "mean_abs", "none"] | None = None
     """How numbers are scaled: by mean and deviation, by median and quartiles, by the mean size, or not at all; standard
@@ -223,7 +223,7 @@ def check_split(split: str | None, options: TableOptions) -> None:
     """
     if split not in (None, "column") and options.part:
         raise OptionError(f"part: says which part a row is of, but split is {split}; leave one of them out.")
-    if (split == "column" or options.part) and options.test != TEST:
+    if (split == "column" or options.part) and options.test not in (TEST, 0):
         raise OptionError("test: a column says which rows are judged on; leave one of them out, or say split=time.")
 
 
