@@ -238,7 +238,8 @@ def _pieces(
         state = None
         for piece in range(1, count + 1):
             row = gathering.panel.offsets[series] + piece * setup.history
-            batch = gather_windows(gathering, row, series, setup.history, setup.horizon)
+            counts = gathering.panel.rows.weight
+            batch = gather_windows(gathering, row, series, setup.history, setup.horizon, counts=counts)
             yield batch, state
             # With the weights of now, and without a gradient: here the truncation is.
             with torch.no_grad():
