@@ -238,3 +238,25 @@ def test_a_reservoir_knows_the_weights_of_some() -> None:
     count = len(sample.windows.row) // 3
     expected = np.repeat([1.0, 0.5, 1.0], count)[:, None].repeat(4, axis=1)
     np.testing.assert_array_equal(sample.windows.history_weight.numpy(), expected)
+
+
+def test_interrupted_it_leaves_the_model_as_it_was(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    new = pl.read_csv(folder / "new.csv", try_parse_dates=True)
+    live, still = (stream(folder / "run", keep=300) for _ in range(2))
+    live.push(new[:300])
+    still.push(new[:300])
+    step, taken = torch.optim.AdamW.step, []
+
+    def interrupted(self: torch.optim.AdamW, *given: Any) -> Any:
+        taken.append(step(self, *given))
+        if len(taken) == 3:
+            raise KeyboardInterrupt
+        return taken[-1]
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        live.learn(QUICK)
+    assert len(taken) == 3
+    assert not live.forecaster.network.training
+    assert live.adaptations == []
+    np.testing.assert_array_equal(live.push(new[300:310]).values, still.push(new[300:310]).values)
