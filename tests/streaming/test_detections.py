@@ -233,6 +233,9 @@ def test_what_makes_no_sense(make_detector: Make) -> None:
     )
     with pytest.raises(OptionError, match="the series of the run have no step in common"):
         stream(apart)
+    uneven = replace(trained.setup, time_unit=1.0)
+    with pytest.raises(OptionError, match="the run's steps are not equally far apart, as its series keep their gaps"):
+        stream(TrainedDetector(trained.network, uneven, trained.options, ordinary=trained.ordinary))
     with pytest.raises(
         OptionError,
         match="expected a trained model of series, a forecaster, a detector, a classifier, a regressor, got int",

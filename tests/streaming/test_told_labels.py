@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 import torch
 
-from recur.data.series import Columns
+from recur.data.series import Columns, panel_of_array
 from recur.data.series.partition import Partition
 from recur.errors import DataError, OptionError, RunError
 from recur.models.series_options import SeriesClassifierOptions, SeriesRegressorOptions
@@ -199,6 +199,25 @@ def test_after_a_long_gap_a_series_begins_anew(make_labels: Make, engines: pl.Da
         both = stream(trained, longest_gap=2).push(pl.concat([rows[:7], rows[10:]]))
         assert np.flatnonzero(both.began_anew).tolist() == [7]
         np.testing.assert_allclose(both.probabilities[7:], stream(trained).push(rows[10:]).probabilities, rtol=1e-6)
+
+
+def test_runs_of_arrays() -> None:
+    x = np.random.default_rng(0).standard_normal((20, 12, 2)).astype(np.float32)
+    panel = panel_of_array(x, ["a", "b"] * 10)
+    setup, parts = LabelSetup.fit(panel, partition=Partition(by="label", valid=4, test=4))
+    options = SeriesClassifierOptions(hidden_size=4, members=1, bidirectional=False)
+    network = build_network(options, setup)
+    network.fit_statistics(list(setup.batches(parts.train, batch_size=16)))
+    trained = TrainedClassifier(network, setup, options)
+    # Without names of their own, the columns are called as in panels.
+    rows = [
+        {"series_id": str(number), "time": step, "y_1": float(x[number, step, 0]), "y_2": float(x[number, step, 1])}
+        for step in range(12)
+        for number in range(3)
+    ]
+    answers = stream(trained).push(rows)
+    wanted = trained.predict(panel_of_array(x[:3]))
+    np.testing.assert_allclose(answers.probabilities[-3:, 0], wanted["p(a)"].to_numpy(), rtol=1e-6)
 
 
 def test_windows_of_series_that_each_have_their_scale(make_labels: Make, engines: pl.DataFrame) -> None:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import io
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
 import pytest
 from rich.console import Console
 
+from recur.data.series import read_series
 from recur.data.series.options import DetectionOptions
 from recur.errors import DataError, OptionError
 from recur.models.detector_options import DetectorOptions
+from recur.tasks.detect.judgement import evaluate_detector
 from recur.tasks.loading import load
 from recur.train.detect import train_detector
 from recur.train.options import SeriesTrainingOptions
@@ -51,7 +53,7 @@ def train(
         out=out,
         series=DetectionOptions(**series),
         model=model or DetectorOptions(hidden_size=8),
-        training=SeriesTrainingOptions(max_steps=15, batch_size=32, no_report=True),
+        training=SeriesTrainingOptions(max_steps=steps, batch_size=32, no_report=True),
         console=Console(file=shown, width=200),
     )
     return run, shown.getvalue()
@@ -77,6 +79,22 @@ def test_all_columns_of_numbers_are_looked_at(table: Path, tmp_path: Path) -> No
     assert told["alarm"][650]
 
 
+def test_ordinary_data_to_train_on_and_others_to_judge(table: Path, tmp_path: Path) -> None:
+    frame = pl.read_csv(table, try_parse_dates=True)
+    ordinary = frame.with_columns(is_anomaly=pl.lit(0)).filter(pl.int_range(700) != 650)
+    run, _ = train(ordinary, tmp_path / "run", steps=4)
+    trained = load(run)
+    assert trained.setup.schema.classes == ("0",)
+    for judged in (frame, frame.with_columns(pl.col("is_anomaly") == 1), read_series(frame)):
+        found = evaluate_detector(run.path, judged)["figures"]["model"]
+        assert (found["events"], found["found"]) == (1, 1)
+    # What nothing is judged by may hold anything.
+    for other in (frame.with_columns(is_anomaly=pl.lit("?")), read_series(frame)):
+        assert trained.predict(other).height == 700
+    with pytest.raises(DataError, match=r"column 'is_anomaly' is taken to say which .* holds '\?'"):
+        evaluate_detector(run.path, frame.with_columns(is_anomaly=pl.lit("?")))
+
+
 def test_targets_that_are_named_are_alone(table: Path, tmp_path: Path) -> None:
     run, _ = train(table, tmp_path / "run", targets="cold")
     assert load(run).setup.schema.targets == ("cold",)
@@ -89,6 +107,27 @@ def test_a_run_goes_on(table: Path, tmp_path: Path) -> None:
     assert max(row["step"] for row in again.metrics()) == 30
     assert load(again).threshold != before
     assert load(again).predict(table).height == 700
+
+
+@pytest.mark.parametrize("way", ["forecast", "autoencoder"])
+@pytest.mark.parametrize("times", ["dates", "numbers", "gaps"])
+def test_times_on_no_grid(table: Path, tmp_path: Path, way: Literal["forecast", "autoencoder"], times: str) -> None:
+    frame = pl.read_csv(table, try_parse_dates=True)
+    rng = np.random.default_rng(1)
+    if times == "gaps":
+        frame = frame.filter(pl.Series(rng.random(700) > 0.1) | (pl.int_range(700) == 650))
+    else:
+        since = np.cumsum(rng.uniform(0.2, 2.0, 700))
+        dates = [datetime(2024, 1, 1) + timedelta(seconds=round(3600 * one)) for one in since]
+        frame = frame.with_columns(time=pl.Series(dates if times == "dates" else since))
+    options: dict[str, Any] = {"gaps": "keep"} if times == "gaps" else {}
+    run, _ = train(frame, tmp_path / "run", DetectorOptions(way=way, hidden_size=8), steps=4, **options)
+    trained = load(run)
+    assert "since_last" in trained.setup.channels
+    found = trained.predict(frame)
+    assert found.height == frame.height
+    # The one step that is eight away from all others.
+    assert found["because hot"].arg_max() == frame["is_anomaly"].arg_max()
 
 
 @pytest.mark.parametrize(

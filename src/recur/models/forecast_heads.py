@@ -52,9 +52,10 @@ class Told(NamedTuple):
 class ForecastHead(nn.Module):
     """From features to distributions of the scaled values, told from where the series are.
 
-    What the head says is put through loc and scale of the normalisation. With normalize "last", a gate chooses for each
-    value how much of the way from the mean to the last value it starts from: a series that wanders is told from the
-    last value, noise around a level from the level, and most others from the one soon and from the other later.
+    What the head says is put through loc and scale of the normalisation. With normalize "window" and "last", a gate
+    chooses for each value how much of the way from the mean to the last value it starts from: a series that wanders is
+    told from the last value, noise around a level from the level, and most others from the one soon and from the other
+    later.
 
     Args:
         options: Complete.
@@ -67,10 +68,23 @@ class ForecastHead(nn.Module):
         assert options.hidden_size is not None
         self.size = (num_steps, num_targets)
         self.head = _make_head(options, options.hidden_size, self.size)
-        self.gate = Linear(options.hidden_size, num_steps * num_targets) if options.normalize == "last" else None
+        self.gate = Linear(options.hidden_size, num_steps * num_targets) if options.normalize != "series" else None
         if self.gate is not None:
-            # Most of the way, so that training begins near the forecast that nothing will change.
+            # Most of the way, near the forecast that nothing will change.
             nn.init.constant_(self.gate.bias, 2.0)
+
+    @torch.no_grad()
+    def start(self, share: Tensor) -> None:
+        """Tell, until training changes it, nothing but a mix of mean and last value; nothing with normalize "series".
+
+        Args:
+            share: How much of the way from the mean to the last value, (C,), between 0 and 1.
+        """
+        if self.gate is None:
+            return
+        nn.init.zeros_(self.head.projection.weight)
+        nn.init.zeros_(self.gate.weight)
+        self.gate.bias.copy_(share.logit().repeat(self.size[0]))
 
     def forward(self, features: Tensor, place: Place, horizon: int | None = None) -> Distribution:
         """Return distributions, (..., P, C).

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from recur.data.series import SeriesBatch
 from recur.streaming.answers import Answers
-from recur.streaming.streamed import Columns, Streamed, as_json, at_steps, check_grid
+from recur.streaming.streamed import Columns, Streamed, as_json, check_grid
 from recur.tasks.detect.scoring import Scores, ScoringState
 from recur.tasks.detect.trained import TrainedDetector
 
@@ -85,7 +85,7 @@ class StreamedDetector(Streamed[Detections]):
     def tell(self, batch: SeriesBatch, state: Any, row: Tensor, step: Tensor) -> tuple[Columns, Any]:
         """Return the scores of the last of `step` (M,) steps of `row` (M,), and the state after each row's last."""
         scores, after = self._advanced(batch, state)
-        return {name: at_steps(values, row, step) for name, values in scores._asdict().items()}, after
+        return {name: values[row, step - 1].numpy() for name, values in scores._asdict().items()}, after
 
     def _advanced(self, batch: SeriesBatch, state: Any) -> tuple[Scores, Any]:
         network, season, ordinary, recent = state

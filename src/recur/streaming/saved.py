@@ -81,8 +81,6 @@ def restore(stream: Stream[Any], path: Path) -> None:
         raise RunError(f"{path}: damaged, or no saved stream: {' '.join(str(error).split())}.") from error
     stream.slots.add(ids)
     stream.buffer.grow(len(ids))
-    for each in stream.remembered:
-        each.grow(len(ids))
     for name, array in _arrays(stream).items():
         array[:] = arrays[name].view(array.dtype) if array.dtype.kind == "M" else arrays[name]
 

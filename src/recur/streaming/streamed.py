@@ -99,12 +99,6 @@ def check_grid(setup: ForecastSetup) -> None:
         )
 
 
-def at_steps(values: Tensor, row: Tensor, step: Tensor) -> NDArray[Any]:
-    """Return (B, T, ...) after `step` (M,) steps of `row` (M,): (M, ...)."""
-    found: NDArray[Any] = values[row, step - 1].cpu().numpy()
-    return found
-
-
 def as_json(values: NDArray[Any]) -> list[Any]:
     """Return numbers (N,) as JSON can hold them: None where they are NaN."""
     return [None if value != value else value for value in values.astype(np.float64).tolist()]

@@ -15,7 +15,7 @@ from torch import Tensor
 from recur.data.series import SeriesBatch
 from recur.errors import OptionError
 from recur.streaming.answers import Answers
-from recur.streaming.streamed import Columns, SomeAnswers, Streamed, as_json, at_steps
+from recur.streaming.streamed import Columns, SomeAnswers, Streamed, as_json
 from recur.tasks.labels.setup import WINDOW
 from recur.tasks.labels.trained import (
     LabelNetwork,
@@ -129,8 +129,8 @@ class StreamedLabels(Streamed[SomeAnswers]):
     def tell(self, batch: SeriesBatch, state: Any, row: Tensor, step: Tensor) -> tuple[Columns, Any]:
         """Return what is told after `step` (M,) steps of `row` (M,), and the state after each row's last step."""
         output, after = self._outputs(batch, state)
-        steps = output if self.network.per_step else output[:, None].expand(-1, batch.x.shape[1], *output.shape[1:])
-        return {"told": self._told(torch.from_numpy(at_steps(steps, row, step)).double())}, after
+        chosen = output[row, step - 1] if self.network.per_step else output[row]
+        return {"told": self._told(chosen.cpu())}, after
 
     def _outputs(self, batch: SeriesBatch, state: Any) -> tuple[Tensor, Any]:
         with torch.inference_mode():

@@ -55,7 +55,7 @@ class SeriesReading:
         assembly = None if _is_array(data) and is_default else self.assembly
         return read_series(data, self.columns, form=self.form, text=self.text, assembly=assembly)
 
-    def again(self, data: Any, schema: Schema, frequency: Frequency | None) -> Panel:
+    def again(self, data: Any, schema: Schema, frequency: Frequency | None, *, with_labels: bool = True) -> Panel:
         """Return other series under the schema of the model's own.
 
         Targets and labels may be missing. Categories that the training part did not have become code 0. Times must lie
@@ -65,15 +65,21 @@ class SeriesReading:
             data: Whatever `read_series` takes, or a panel with the same channels.
             schema: That of the data the model was trained on.
             frequency: Likewise; None where they had none.
+            with_labels: Whether labels, weights and parts are read; else the series have none, whatever the data hold.
 
         Raises:
             DataError: The data are of another kind, or as of `read_series`.
             OptionError: As of `read_series`.
             TypeError: As of `read_series`.
         """
+        if not with_labels:
+            schema = schema.without_labels()
+        has_marks = self.assembly.labels == "mark"
         if isinstance(data, Panel):
-            return _like(data, schema, frequency)
+            return _like(data, schema, frequency, has_marks=has_marks)
         if schema.roles is None:
+            if has_marks and _is_array(data):
+                return under_schema(read_series(data), schema, has_marks=True)
             return read_series(data, schema=schema)
         if _is_array(data):
             names = ", ".join(map(repr, (*schema.roles.series_id, *schema.roles.time, *schema.channels)))
@@ -140,7 +146,7 @@ def _is_array(data: Any) -> bool:
     return isinstance(data, np.ndarray | list | tuple)
 
 
-def _like(panel: Panel, schema: Schema, frequency: Frequency | None) -> Panel:
+def _like(panel: Panel, schema: Schema, frequency: Frequency | None, *, has_marks: bool) -> Panel:
     """Return a panel under the schema of a model's data."""
     if frequency is not None and set(panel.frequencies) != {frequency}:
         step = "none in common" if panel.frequency is None else f"one of {panel.frequency}"
@@ -155,4 +161,4 @@ def _like(panel: Panel, schema: Schema, frequency: Frequency | None) -> Panel:
                 f"the series have the {what.replace('_', ' ')} {', '.join(own) or 'none'}, but the model was trained "
                 f"on {', '.join(wanted) or 'none'}; read them with the model's schema."
             )
-    return under_schema(panel.recoded(schema.categories), schema)
+    return under_schema(panel.recoded(schema.categories), schema, has_marks=has_marks)

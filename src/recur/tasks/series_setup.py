@@ -85,12 +85,12 @@ class SeriesSetup:
 
     # --- data ---
 
-    def read(self, data: Any) -> Panel:
+    def read(self, data: Any, *, with_labels: bool = True) -> Panel:
         """Return data read as those of the run were: the same columns, categories, step and clock.
 
         Arguments and errors are those of `SeriesReading.again`.
         """
-        return self.reading.again(data, self.schema, self.frequency)
+        return self.reading.again(data, self.schema, self.frequency, with_labels=with_labels)
 
     def own_panel(self, data: Any = None) -> Panel:
         """Return the run's own data, read again as they were first read.

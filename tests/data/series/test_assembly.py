@@ -230,7 +230,7 @@ def test_bad_data_names_the_cell(columns: dict, given: Columns | None, message: 
     [
         ({"duplicates": "sum"}, r"^duplicates: expected one of error, mean, last, first, got 'sum'\.$"),
         ({"gaps": "fill"}, r"^gaps: expected 'grid' or 'keep', got 'fill'\.$"),
-        ({"labels": "text"}, r"^labels: expected 'auto', 'class' or 'number', got 'text'\.$"),
+        ({"labels": "text"}, r"^labels: expected 'auto', 'class', 'number' or 'mark', got 'text'\.$"),
     ],
 )
 def test_unknown_options_are_refused(options: dict, message: str) -> None:

@@ -86,6 +86,18 @@ def test_figures_by_hand(run: Path, five: Five, monkeypatch: pytest.MonkeyPatch)
     assert "finds 1 of 3 events, F1 by event 0.33; the moving Gaussian 1, F1" in text
 
 
+def test_the_rule_is_not_weakened_by_the_anomalies_that_it_is_judged_by(run: Path, five: Five) -> None:
+    places = list(range(200, 1400, 60))
+    values = five.days(4)
+    for place in places:
+        values[place : place + 5, 1] += 12.0
+    events = [row for place in places for row in range(place, place + 5)]
+    found = judge_detector(load(run), Part.whole(labelled(five.panel_of(values), events)))["figures"][RULE]
+    # 4 % of the steps are more than seven deviations off; one in a thousand of the ordinary ones is 3.5 off.
+    assert found["found"] == found["events"] == len(places)
+    assert found["rate"] < 0.01
+
+
 def test_days_are_counted_where_times_are_dates(run: Path, five: Five) -> None:
     trained = load(run)
     panel = five.planted()

@@ -28,6 +28,8 @@ def panel(labels: list[object], name: str = "is_anomaly") -> Panel:
         ([False, True, False, False, False, False], [False, True, False, False, False, False]),
         (["normal", "anomaly", "normal", "normal", "normal", "normal"], [False, True, False, False, False, False]),
         ([0, 0, 0, 0, 0, 0], [False] * 6),
+        ([1, 1, -1, 1, 1, -1], [False, False, True, False, False, True]),
+        ([1.0, None, -1.0, 1.0, 1.0, 1.0], [False, False, True, False, False, False]),
     ],
 )
 def test_a_column_says_which_steps(labels: list[object], wanted: list[bool]) -> None:
@@ -35,7 +37,7 @@ def test_a_column_says_which_steps(labels: list[object], wanted: list[bool]) -> 
     assert found is not None
     is_anomaly, is_known = found
     assert is_anomaly.tolist() == wanted
-    assert is_known.all()
+    assert is_known.tolist() == [label is not None for label in labels]
 
 
 def test_what_is_missing_is_not_known() -> None:
@@ -55,8 +57,28 @@ def test_another_label_is_refused() -> None:
         rows=replace(numbers.rows, labels=np.array([0, 2, 0, 1, 1, 0], np.float32)),
         schema=replace(numbers.schema, classes=None),
     )
-    with pytest.raises(DataError, match="it holds 2; if it says something else, leave it out with ignored"):
+    with pytest.raises(DataError, match="it holds '2'; if it says something else, leave it out with ignored"):
         true_anomalies(other)
+    with pytest.raises(DataError, match=r"holds '1' alone, so that no step were ordinary; if it says"):
+        true_anomalies(panel([1, 1, 1, 1, 1, None]))
+    for labels in ([0, 1, -1, 0, 1, -1], [1, -1, 0, 0, -1, 1]):
+        with pytest.raises(DataError, match=r"holds 0, 1 and -1; if it says"):
+            true_anomalies(panel(list(labels)))
+
+
+def test_numbers_say_it_as_classes_do() -> None:
+    values = panel([0, 1, 0, 1, 1, 0])
+    for labels, wanted in (([0, 1, 0, 1, np.nan, 0], [1, 3]), ([1, 1, -1, 1, np.nan, 1], [2])):
+        found = true_anomalies(
+            replace(
+                values,
+                rows=replace(values.rows, labels=np.array(labels, np.float32)),
+                schema=replace(values.schema, classes=None),
+            )
+        )
+        assert found is not None
+        assert np.flatnonzero(found[0]).tolist() == wanted
+        assert np.flatnonzero(~found[1]).tolist() == [4]
 
 
 def test_events_end_with_their_series() -> None:

@@ -46,8 +46,9 @@ class Assembly:
     """Time zone of the clock that calendar features are read from, such as "Europe/Paris"."""
     time_format: str | None = None
     """How times are written, as "%d.%m.%Y %H:%M", or s, ms, us or ns for numbers since 1970."""
-    labels: Literal["auto", "class", "number"] = "auto"
-    """What the label is: by default a number if it has decimals or more than fifty values, else a class."""
+    labels: Literal["auto", "class", "number", "mark"] = "auto"
+    """What the label is: by default a number if it has decimals or more than fifty values, else a class. A mark is a
+    class that nothing is trained on, so that other data may have classes which those of a model had not."""
 
 
 def assemble(
@@ -311,7 +312,9 @@ class _Assembly:
         if not self.roles.label:
             return None, None
         classes = None if self.like is None else self.like.classes
-        kind = self.options.labels if self.like is None else ("number" if classes is None else "class")
+        kind: str = self.options.labels
+        if self.like is not None and kind != "mark":
+            kind = "number" if classes is None else "class"
         return read_labels(self.table, self.roles.label[0], kind, classes)
 
     def _weight(self) -> NDArray[np.float32] | None:

@@ -24,7 +24,8 @@ def read_labels(
     Args:
         table: The table.
         column: Which column.
-        kind: "class", "number", or "auto" to judge by what the column holds.
+        kind: "class", "number", "auto" to judge by what the column holds, or "mark" for classes of which there may be
+            more than those that are given.
         classes: Those of a trained model; any other is then an error, for the model cannot answer with it.
 
     Returns:
@@ -34,13 +35,16 @@ def read_labels(
         DataError: A label is no number, or none of the classes.
         OptionError: `kind` is none.
     """
-    if kind not in ("auto", "class", "number"):
-        raise OptionError(f"labels: expected 'auto', 'class' or 'number', got {kind!r}.")
+    if kind not in ("auto", "class", "number", "mark"):
+        raise OptionError(f"labels: expected 'auto', 'class', 'number' or 'mark', got {kind!r}.")
     if kind == "number" or (kind == "auto" and is_quantity(table.frame[column])):
         return read_numbers(table, column, "label"), None
-    found = category_names(table, column) if classes is None else classes
+    if kind == "mark":
+        found = tuple(dict.fromkeys((*(classes or ()), *category_names(table, column))))
+    else:
+        found = category_names(table, column) if classes is None else classes
     labels = read_codes(table, column, found).astype(np.int64) - 1
-    if classes is not None:
+    if classes is not None and kind != "mark":
         text = as_text(table.frame[column])
         wrong = text.is_not_null() & pl.Series(labels < 0)
         if wrong.any():

@@ -102,8 +102,13 @@ def _read_without_columns(path: Path, kind: str) -> Panel:
     return read_archive(path) if kind in ARCHIVES else read_arrays(path)
 
 
-def under_schema(panel: Panel, schema: Schema) -> Panel:
+def under_schema(panel: Panel, schema: Schema, *, has_marks: bool = False) -> Panel:
     """Return a panel under the schema of a trained model, which has the same channels; classes go by their names.
+
+    Args:
+        panel: The panel.
+        schema: Of the model's data. Where it has no label, that of the panel is left out.
+        has_marks: Whether labels are marks, as of `Assembly.labels`: of those the panel may have others.
 
     Raises:
         DataError: The number of channels differs, or a class is new, or labels are of another kind.
@@ -112,6 +117,13 @@ def under_schema(panel: Panel, schema: Schema) -> Panel:
         raise DataError(
             f"the data have {len(panel.schema.channels)} channels, but those of the model had {len(schema.channels)}."
         )
+    if schema.label is None and panel.schema.label is not None:
+        return replace(panel, labels=None, rows=replace(panel.rows, labels=None, censored=None), schema=schema)
+    if has_marks:
+        if None in (panel.schema.classes, schema.classes):
+            return replace(panel, schema=replace(schema, label=panel.schema.label, classes=panel.schema.classes))
+        both = dict.fromkeys((*(schema.classes or ()), *(panel.schema.classes or ())))
+        schema = replace(schema, classes=tuple(both))
     if panel.schema.classes is not None and not set(panel.schema.classes) <= set(schema.classes or ()):
         new = sorted(set(panel.schema.classes) - set(schema.classes or ()))
         raise DataError(f"the class {new[0]!r} is none of those of the model, {', '.join(schema.classes or ())}.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from recur.data.series.columns import Roles
@@ -52,6 +52,11 @@ class Schema:
     def categorical(self) -> tuple[str, ...]:
         """The channels of categories, in the order of `Rows.codes`."""
         return (*self.past_categorical, *self.known_categorical)
+
+    def without_labels(self) -> Schema:
+        """Return the schema without what only training and judging ask for: label, weight, lower bounds and parts."""
+        roles = None if self.roles is None else replace(self.roles, label=(), weight=(), censored=(), part=())
+        return replace(self, label=None, classes=None, roles=roles)
 
     def to_json(self) -> dict[str, Any]:
         """Return what `from_json` takes."""

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from recur.calibration.tail import fit_tail
 from recur.data.series import Panel, Part, Split
 from recur.data.series.moments import on_the_clock
 from recur.errors import DataError, OptionError, RunError
@@ -29,19 +28,19 @@ _SHOWN = 400
 _TAIL_POINTS = 60
 
 
-def judge_detector(trained: TrainedDetector, part: Part, *, before: NDArray[np.bool_] | None = None) -> dict[str, Any]:
+def judge_detector(trained: TrainedDetector, part: Part, *, is_own: bool = False) -> dict[str, Any]:
     """Return how good alarms are: what `detect_evaluation.json` holds.
 
     Where a column says which steps are anomalies, alarms are compared with it, by step and by event: an event is a run
     of anomalous steps, found when a step of it raises an alarm; an alarm is a run of such steps, right when it touches
     an event. Elsewhere the share of steps that raise an alarm stands beside the stated one. Both beside the moving
-    Gaussian, whose threshold is fitted to the same steps for the same rate.
+    Gaussian, whose threshold was fitted to the same steps of the run's own data for the same rate.
 
     Args:
         trained: With what is ordinary.
         part: Rows to judge on. Those before it in the same series are read first.
-        before: Rows that the rule's threshold is fitted to, (R,); None for all that are not in the part, or the part
-            itself where there are none.
+        is_own: Whether it is of the run's own data. Then nothing is taken to be known of what is ordinary before the
+            first step of each series, for that was learned from these.
 
     Raises:
         DataError: No step of the part can be scored, or a label does not say which steps are anomalies.
@@ -50,7 +49,7 @@ def judge_detector(trained: TrainedDetector, part: Part, *, before: NDArray[np.b
     panel = part.panel
     threshold = trained.threshold
     truth = true_anomalies(panel)
-    scored = trained.scored(panel, is_fresh=before is not None)
+    scored = trained.scored(panel, is_fresh=is_own)
     own = part.has_row & ~np.isnan(scored.score)
     if not own.any():
         raise DataError(
@@ -58,12 +57,7 @@ def judge_detector(trained: TrainedDetector, part: Part, *, before: NDArray[np.b
             f"{trained.setup.history} steps, a known one more than 50."
         )
     is_alarm = own & (scored.score > threshold)
-    rule = moving_gaussian(panel)
-    basis = ~np.isnan(rule) & (before if before is not None else part.has_row)
-    rule_alarm = np.zeros_like(own)
-    if basis.any():
-        limit = float(fit_tail(torch.from_numpy(rule[basis])).threshold(trained.options.false_alarms))
-        rule_alarm = own & (rule > limit)
+    rule_alarm = own & (moving_gaussian(panel) > trained.rule_threshold)
     figures = {
         "model": _figures(panel, own, is_alarm, scored.is_new & is_alarm, truth),
         RULE: _figures(panel, own, rule_alarm, _begins(panel, rule_alarm), truth),
@@ -104,7 +98,7 @@ def finish_detector(folder: RunFolder, trained: TrainedDetector, split: Split) -
     trained = trained.fitted(split)
     trained.save_ordinary(folder)
     part = split.test if len(split.test) else split.valid
-    found = judge_detector(trained, part, before=split.train.has_row | split.valid.has_row)
+    found = judge_detector(trained, part, is_own=True)
     found["weights"] = folder.weights_checksum()
     folder.write_json(EVALUATION, found)
     return found
@@ -133,7 +127,7 @@ def evaluate_detector(run: str | Path, data: Any = None, *, part: str = "test", 
     chosen = {"train": split.train, "valid": split.valid, "test": split.test}[part]
     if not len(chosen):
         raise RunError(f"the run's data have no part {part!r}; give another with --part, or data.")
-    return judge_detector(trained, chosen, before=split.train.has_row | split.valid.has_row)
+    return judge_detector(trained, chosen, is_own=True)
 
 
 # --- figures -----------------------------------------------------------------------------------------------------

@@ -30,7 +30,8 @@ class Pieces:
 
     def __init__(self, setup: ForecastSetup, panel: Panel, numbers: Numbers, stop: Numbers | None = None) -> None:
         self.panel, self.numbers = panel, numbers
-        self._gathering = Gathering(panel, setup.scaler, setup.calendar)
+        self._gathering = Gathering(panel, setup.scaler, setup.calendar, time_unit=setup.time_unit)
+        assert self._gathering.channels == setup.channels
         self._begin = panel.offsets[:-1][numbers]
         self._stop = panel.offsets[1:][numbers] if stop is None else stop
         self._is_seen = self._gathering.is_seen[numbers]

@@ -19,6 +19,7 @@ from recur.errors import DataError, RunError
 from recur.models.detector_choice import build_detector
 from recur.models.detector_options import DetectorOptions
 from recur.run import FORMAT, RunFolder
+from recur.tasks.detect.moving_gaussian import moving_gaussian
 from recur.tasks.detect.pieces import Pieces
 from recur.tasks.detect.scoring import Scores, Scoring, ScoringState
 from recur.tasks.forecast.season_choice import season_of_calendar
@@ -37,6 +38,8 @@ _COMMON = 1_000.0
 _LEAST_SCORES = 100
 
 _TAIL = ("level", "share", "shape", "scale", "num_excesses")
+_RULE = "rule_"
+"""Before the names of the rule's tail in the file."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -47,11 +50,13 @@ class Ordinary:
         ids: Names of the series that were seen, (N,).
         errors: How large the errors of each were, (N, C, views, bins) float64, see `SurpriseScale`.
         tail: Of the scores of all, without dimension.
+        rule: Of what the moving Gaussian said there, by which it raises alarms when the detector is judged beside it.
     """
 
     ids: tuple[str, ...]
     errors: Tensor
     tail: Tail
+    rule: Tail
 
     @property
     def common(self) -> Tensor:
@@ -178,12 +183,16 @@ class TrainedDetector:
             RunError: It cannot be written.
         """
         if self.ordinary is not None:
-            tail = {name: getattr(self.ordinary.tail, name).reshape(1) for name in _TAIL}
+            tails = {
+                f"{whose}{name}": getattr(tail, name).reshape(1)
+                for whose, tail in (("", self.ordinary.tail), (_RULE, self.ordinary.rule))
+                for name in _TAIL
+            }
             folder.write_json("detector.json", {"series": list(self.ordinary.ids)})
             weights = folder.weights_checksum()
             folder.write_tensors(
                 ORDINARY,
-                {"errors": self.ordinary.errors.contiguous(), **tail},
+                {"errors": self.ordinary.errors.contiguous(), **tails},
                 metadata=None if weights is None else {"weights": weights},
             )
 
@@ -198,14 +207,16 @@ class TrainedDetector:
             raise RunError(f"{folder.path / 'detector.json'}: damaged: series must be names.")
         try:
             found = tuple(tensors["errors"].shape)
-            tail = Tail(**{name: tensors[name].reshape(()) for name in _TAIL})
+            tail, rule = (
+                Tail(**{name: tensors[f"{whose}{name}"].reshape(()) for name in _TAIL}) for whose in ("", _RULE)
+            )
         except (KeyError, RuntimeError) as error:
             raise RunError(f"{folder.path / ORDINARY}: damaged: {error}.") from error
         if found != (len(ids), *wanted):
             raise RunError(
                 f"{folder.path / ORDINARY}: damaged: errors are of shape {found}, expected {(len(ids), *wanted)}."
             )
-        return Ordinary(ids=tuple(ids), errors=tensors["errors"].double(), tail=tail)
+        return Ordinary(ids=tuple(ids), errors=tensors["errors"].double(), tail=tail, rule=rule)
 
     # --- step by step ---
 
@@ -222,6 +233,15 @@ class TrainedDetector:
             RunError: Nothing is known of what is ordinary.
         """
         return float(self._known().tail.threshold(self.options.false_alarms))
+
+    @property
+    def rule_threshold(self) -> float:
+        """Above which the moving Gaussian raises an alarm, when the detector is judged beside it; as of `threshold`.
+
+        Raises:
+            RunError: Nothing is known of what is ordinary.
+        """
+        return float(self._known().rule.threshold(self.options.false_alarms))
 
     def begin(
         self, ids: Sequence[str], *, frequencies: Sequence[Frequency | None] | None = None, is_fresh: bool = False
@@ -279,7 +299,8 @@ class TrainedDetector:
         is_own = (split.train.stop > split.train.start) | (split.valid.stop > split.valid.start)
         stop = np.where(is_own, stop, panel.offsets[:-1])
         scored, errors = self._scored(panel, stop, is_fresh=True)
-        known = scored.score[~np.isnan(scored.score)]
+        is_known = ~np.isnan(scored.score)
+        known, rule = scored.score[is_known], moving_gaussian(panel)[is_known]
         if len(known) < _LEAST_SCORES:
             raise DataError(
                 f"the training and the validation part have {len(known)} steps that can be scored, after the first 50 "
@@ -290,6 +311,7 @@ class TrainedDetector:
             ids=tuple(panel.ids[number] for number in chosen.tolist()),
             errors=errors[torch.from_numpy(chosen)],
             tail=fit_tail(torch.from_numpy(known)),
+            rule=fit_tail(torch.from_numpy(rule)),
         )
         return type(self)(
             self.network, self.setup, self.options, ordinary=ordinary, has_network=self.scoring.has_network
@@ -318,8 +340,9 @@ class TrainedDetector:
     def predict(self, data: Any) -> Any:
         """Return what is strange in series: a row for each of their steps.
 
-        Data are read as those of the run were. Each step is judged by those before it alone. Of a series that the
-        training part did not have, the first `setup.history` steps say how large its values are, and get no score.
+        Data are read as those of the run were; a column that says which steps are anomalies is not looked at. Each step
+        is judged by those before it alone. Of a series that the training part did not have, the first `setup.history`
+        steps say how large its values are, and get no score.
 
         Args:
             data: What `recur.data.series.read_series` takes: a file, a folder, any dataframe; or a panel.
@@ -333,7 +356,7 @@ class TrainedDetector:
             DataError: The data cannot be read.
             RunError: The training did not come to its end, so that there is no threshold.
         """
-        panel = self.setup.read(data)
+        panel = self.setup.read(data, with_labels=False)
         threshold = self.threshold
         found = self.scored(panel)
         is_alarm = found.score > threshold

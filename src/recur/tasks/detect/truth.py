@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,14 +11,18 @@ from recur.data.series import Panel
 from recur.errors import DataError
 
 _ORDINARY = {"0", "0.0", "false", "no", "n", "normal", "ordinary", "ok"}
-_STRANGE = {"1", "1.0", "-1", "true", "yes", "y", "anomaly", "anomalous", "abnormal"}
+_STRANGE = {"1", "1.0", "true", "yes", "y", "anomaly", "anomalous", "abnormal"}
+_OUTLIER, _INLIER = {"-1", "-1.0"}, {"1", "1.0"}
+"""As scikit-learn's detectors of outliers say it."""
 
 
 def true_anomalies(panel: Panel) -> tuple[NDArray[np.bool_], NDArray[np.bool_]] | None:
     """Return which rows are anomalies, and of which that is known, (R,) each; None where no column says.
 
+    Of 0 and 1, false and true, normal and anomaly the latter are anomalies; of 1 and -1 it is -1.
+
     Raises:
-        DataError: The label is something else.
+        DataError: The label is something else, or knows of no ordinary step.
     """
     labels, schema = panel.rows.labels, panel.schema
     if labels is None and panel.labels is not None:
@@ -25,14 +31,12 @@ def true_anomalies(panel: Panel) -> tuple[NDArray[np.bool_], NDArray[np.bool_]] 
         return None
     if schema.classes is None:
         is_known = ~np.isnan(labels)
-        if not np.isin(labels[is_known], (0, 1)).all():
-            raise DataError(_wrong(schema.label, f"{labels[is_known].max():g}"))
-        return labels == 1, is_known
-    names = [name.strip().lower() for name in schema.classes]
-    strange = [name for name in names if name not in _ORDINARY | _STRANGE]
-    if strange:
-        raise DataError(_wrong(schema.label, repr(schema.classes[names.index(strange[0])])))
-    is_strange = np.array([name in _STRANGE for name in names], np.bool_)
+        numbers, codes = np.unique(labels[is_known], return_inverse=True)
+        is_strange = _is_strange(schema.label, [f"{number:g}" for number in numbers.tolist()])
+        is_anomaly = np.zeros_like(is_known)
+        is_anomaly[is_known] = is_strange[codes]
+        return is_anomaly, is_known
+    is_strange = _is_strange(schema.label, schema.classes)
     is_known = labels >= 0
     return is_known & is_strange[np.where(is_known, labels, 0)], is_known
 
@@ -46,10 +50,26 @@ def check_truth(panel: Panel) -> None:
     true_anomalies(panel)
 
 
+def _is_strange(label: str, values: Sequence[str]) -> NDArray[np.bool_]:
+    """Return which values of a label say that a step is an anomaly."""
+    names = [name.strip().lower() for name in values]
+    has_outliers = not _OUTLIER.isdisjoint(names)
+    strange = _OUTLIER if has_outliers else _STRANGE
+    known = _OUTLIER | _INLIER if has_outliers else _ORDINARY | _STRANGE
+    if has_outliers and not _INLIER.isdisjoint(names) and not _ORDINARY.isdisjoint(names):
+        raise DataError(_wrong(label, "0, 1 and -1"))
+    for name, value in zip(names, values, strict=True):
+        if name not in known:
+            raise DataError(_wrong(label, repr(value)))
+    if names and strange.issuperset(names):
+        raise DataError(_wrong(label, f"{' and '.join(map(repr, values))} alone, so that no step were ordinary"))
+    return np.array([name in strange for name in names], np.bool_)
+
+
 def _wrong(label: str, found: str) -> str:
     return (
-        f"column {label!r} is taken to say which steps are anomalies, with 0 or 1, false or true, but it holds "
-        f"{found}; if it says something else, leave it out with ignored."
+        f"column {label!r} is taken to say which steps are anomalies, with 0 or 1, false or true, or 1 for ordinary "
+        f"steps and -1 for others, but it holds {found}; if it says something else, leave it out with ignored."
     )
 
 
