@@ -15,7 +15,7 @@ from typing import Any, Literal
 import polars as pl
 
 from recur.data.series.delimited import MISSING
-from recur.errors import DataError, Interrupted, OptionError
+from recur.errors import DataError, Interrupted, OptionError, RunError
 from recur.kinds import is_whole
 from recur.streaming.answers import Answers
 from recur.streaming.live_stream import Stream
@@ -36,7 +36,7 @@ def answer_lines(
 
     Args:
         stream: Which has not begun.
-        state: A file, from which the stream goes on if it is there; it is written at the end.
+        state: A file, from which the stream goes on if it is there; it is written at the beginning and at the end.
         on_error: What becomes of a line that cannot be used.
         save_every: Rows after which the state is written, too.
 
@@ -48,8 +48,11 @@ def answer_lines(
     """
     if save_every is not None and (not is_whole(save_every, 1) or state is None):
         raise OptionError(f"save_every: expected a number of rows from 1 on, with --state, got {save_every!r}.")
-    if state is not None and state.exists():
-        stream.restore(state)
+    if state is not None:
+        if state.exists():
+            stream.restore(state)
+        # Now, and not when all is read, it shows whether there is a place for it.
+        stream.save(state)
     answering = _Answering(stream, on_error)
     saved = 0
     lines = _Lines(sys.stdin.fileno())
@@ -60,12 +63,33 @@ def answer_lines(
                 stream.save(state)
                 saved = answering.num_rows
     finally:
-        if state is not None:
-            stream.save(state)
-        lines.close()
+        try:
+            if state is not None:
+                _save(stream, state)
+        finally:
+            lines.close()
     if lines.signal:
         kept = f"; the state is in {state}" if state is not None else ""
         raise Interrupted(f"interrupted after {answering.num_rows:,} rows{kept}.")
+
+
+def _save(stream: Stream[Any], state: Path) -> None:
+    """Write the state; where that cannot be, into the working folder under another name, and say so.
+
+    Raises:
+        RunError: It cannot be written to its place.
+    """
+    try:
+        stream.save(state)
+    except RunError as error:
+        instead = Path(f"{state.name}.{os.getpid()}")
+        try:
+            stream.save(instead)
+        except RunError:
+            raise error from None
+        raise RunError(
+            f"{str(error).removesuffix('.')}; the state is in {instead.resolve()}: move it there."
+        ) from error
 
 
 class _Lines:

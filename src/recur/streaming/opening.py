@@ -50,7 +50,7 @@ def stream(
     """Return a stream on which a trained model goes on with live series.
 
     Args:
-        run: The run folder, or what was trained.
+        run: The run folder, or what was trained, whose weights and calibration `Stream.learn` changes in place.
         state: A file that `Stream.save` wrote; None begins anew.
         levels: Of forecasters: probabilities of the quantiles that are told, between 0 and 1, growing; 0.1, 0.5 and 0.9
             by default.

@@ -53,6 +53,8 @@ def restore(stream: Stream[Any], path: Path) -> None:
 
     if len(stream):
         raise RunError("the stream has begun, so it cannot go on from a saved state; open another one.")
+    if path.is_dir():
+        raise RunError(f"{path}: is a folder; give a file that a stream's state was saved to.")
     if not path.is_file():
         raise RunError(f"{path}: no such file; leave the state out to begin anew.")
     try:
