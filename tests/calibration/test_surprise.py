@@ -24,6 +24,27 @@ def test_a_surprise_is_how_likely_an_error_is() -> None:
     assert torch.allclose(found[:, 0], -wanted.log10(), rtol=0.12, atol=0.03)
 
 
+@pytest.mark.parametrize("unit", [2.0**-40, 1e-6, 1e-4, 1e4, 1e6, 2.0**40])
+def test_the_unit_of_errors_does_not_matter(unit: float) -> None:
+    errors = torch.randn(3000, 2, generator=torch.Generator().manual_seed(5), dtype=torch.float64).abs()
+    errors = torch.cat([errors, torch.tensor([[0.67, 3.0], [8.0, 30.0]], dtype=torch.float64)])
+    scale = SurpriseScale()
+    one, _ = scale.advance(errors, scale.begin(2))
+    other, _ = scale.advance(unit * errors, scale.begin(2))
+    # By powers of two bins only change their place. By others the edges of bins lie elsewhere: within a bin, which is a
+    # quarter wide, the places of errors are known to a few hundredths of it, and so is the mean excess of the tail.
+    exact = {"rtol": 1e-9, "atol": 1e-9} if math.log2(unit) % 1 == 0 else {"rtol": 0.15, "atol": 0.05}
+    torch.testing.assert_close(other[100:], one[100:], **exact)
+
+
+def test_an_infinite_error_is_the_strangest() -> None:
+    scale, generator = SurpriseScale(), torch.Generator().manual_seed(6)
+    _, counts = scale.advance(torch.rand(500, 1, generator=generator, dtype=torch.float64), scale.begin(1))
+    found, counts = scale.advance(torch.tensor([[math.inf], [0.5]], dtype=torch.float64), counts)
+    assert found[0].item() == 300
+    assert found[1].item() == pytest.approx(math.log10(2), abs=0.15)
+
+
 def test_it_is_the_same_in_any_pieces() -> None:
     generator = torch.Generator().manual_seed(2)
     errors = torch.randn(1500, 2, 3, generator=generator, dtype=torch.float64).abs()

@@ -146,6 +146,13 @@ def test_what_is_refused(
     assert not (tmp_path / "run").exists()
 
 
+def test_too_few_rows_for_a_threshold_are_told_before_the_training(table: Path, tmp_path: Path) -> None:
+    few = pl.read_csv(table, try_parse_dates=True).head(160)
+    with pytest.raises(DataError, match=r"have \d+ steps that can be scored, .* a threshold needs 100 at least"):
+        train(few, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_label_that_is_no_anomaly_is_refused(table: Path, tmp_path: Path) -> None:
     frame = pl.read_csv(table, try_parse_dates=True).with_columns(is_anomaly=pl.Series([0, 1, 7] * 233 + [0]))
     with pytest.raises(DataError, match=r"column 'is_anomaly' is taken to say which steps are anomalies, .* holds '7'"):

@@ -270,3 +270,35 @@ def test_missing_labels_and_weights_are_not_learned(tmp_path: Path) -> None:
     assert schema["partition"]["by"] == "series"
     assert sum(schema["counts"]) <= 10
     assert math.isfinite(run.metrics()[-1]["loss"])
+
+
+def test_what_cannot_be_judged_is_told_before_the_training(tmp_path: Path) -> None:
+    for column in (pl.lit(0.0), pl.when(pl.col("case") == "c3").then(1.0).otherwise(0.0)):
+        weighted = gestures(12).with_columns(weight=column)
+        with pytest.raises(DataError, match=r"^no label of the (training part|part 'test') counts"):
+            train_classifier(
+                weighted,
+                out=tmp_path / "run",
+                series=LabelOptions(weight="weight", split="label"),
+                training=training(),
+                console=QUIET,
+            )
+        assert not (tmp_path / "run").exists()
+
+
+def test_bounds_alone_to_choose_by_leave_no_intervals(tmp_path: Path) -> None:
+    parts = ["train"] * 6 + ["valid"] * 2 + ["test"] * 2
+    table = lives().with_columns(
+        runs=pl.col("unit").is_in([6, 7]).cast(pl.Int8), part=pl.col("unit").replace_strict(range(10), parts)
+    )
+    run = train_regressor(
+        table,
+        out=tmp_path / "run",
+        series=NumberOptions(series_id="unit", remaining_life=True, censored="runs", part="part"),
+        model=REGRESSOR,
+        training=training(),
+        console=QUIET,
+    )
+    found = run.read_json("label_evaluation.json")
+    assert found["figures"]["num_told"] == 23 + 24
+    assert "no labels were held out to choose by, so there are no intervals." in found["notes"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -94,11 +94,13 @@ class ForecastHead(nn.Module):
             place: What they are told from, (..., 1, C) or (..., P, C).
             horizon: P; None is M W, and fewer cut the last ones off.
         """
-        raw = self._steps(_mapped(self.head.projection, features), (*self.size, self.head.num_parameters), horizon)
-        forecast: Distribution = self.head.distribution(raw)
-        if self.gate is None:
+        maps = [self.head.projection] if self.gate is None else [self.head.projection, self.gate]
+        raw, *gates = _mapped(maps, features)
+        said = self._steps(raw, (*self.size, self.head.num_parameters), horizon)
+        forecast: Distribution = self.head.distribution(said)
+        if not gates:
             return forecast.rescaled(place.loc, place.scale)
-        kept = self._steps(_mapped(self.gate, features), (*self.size, 1), horizon)[..., 0].sigmoid()
+        kept = self._steps(gates[0], (*self.size, 1), horizon)[..., 0].sigmoid()
         return forecast.rescaled(torch.lerp(place.mean, place.loc, kept), place.scale)
 
     @staticmethod
@@ -107,14 +109,17 @@ class ForecastHead(nn.Module):
         return torch.unflatten(values, -1, size).flatten(-4, -3)[..., slice(horizon), :, :]
 
 
-def _mapped(linear: nn.Module, features: Tensor) -> Tensor:
-    """Return what a linear map makes of features (..., H) that may lie turned round in memory.
+def _mapped(maps: Sequence[nn.Linear], features: Tensor) -> Sequence[Tensor]:
+    """Return what each of some linear maps makes of features (..., H) that may lie turned round in memory.
 
-    It is taken in their own order and turned round after it, for they are many times as large as what comes out.
+    All are taken at once, in the features' own order, and what comes out is turned round: the features are many times
+    as large, and what takes long is to go over them and over their gradient.
     """
     order = sorted(range(features.dim() - 1), key=features.stride, reverse=True)
-    found: Tensor = linear(features.permute(*order, -1))
-    return found.permute(*(order.index(dim) for dim in range(len(order))), -1)
+    weight, bias = torch.cat([each.weight for each in maps]), torch.cat([each.bias for each in maps])
+    found = nn.functional.linear(features.permute(*order, -1), weight, bias)
+    found = found.permute(*(order.index(dim) for dim in range(len(order))), -1)
+    return torch.split(found, [each.out_features for each in maps], -1)
 
 
 def _make_head(options: ForecasterOptions, in_features: int, size: Size) -> Head:

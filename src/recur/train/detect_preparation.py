@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from recur.data.series import Columns, Panel, Split
 from recur.data.series.batches import check_sharing
@@ -18,6 +19,7 @@ from recur.models.detector_choice import build_detector, choose_detector
 from recur.models.detector_options import DetectorOptions
 from recur.models.layer_back_ends import explain_layers
 from recur.run import RunFolder
+from recur.tasks.detect.trained import TrainedDetector
 from recur.tasks.detect.truth import check_truth
 from recur.tasks.forecast.season_choice import choose_season, season_of_calendar
 from recur.tasks.forecast.setup import ForecastSetup
@@ -29,6 +31,9 @@ from recur.train.options import SeriesTrainingOptions
 from recur.train.preparation import check_machine, check_place, default_folder, device_kind, write_run
 from recur.train.series_preparation import layers_of, reading_of, say_what_was_read
 from recur.wording import cell_name, enumerated, quantity
+
+_FEW_ROWS, _FEW_OF_SERIES = 2_000, 100
+"""With fewer rows, and so many more of each series, it is tried out whether a threshold can be fitted."""
 
 
 def prepare_detector(
@@ -70,6 +75,7 @@ def prepare_detector(
     check_sharing(training.batch_size, count)
     torch.manual_seed(training.seed)
     network = build_detector(options, setup.shape)
+    _check_can_be_fitted(setup, split, options, network)
     run = write_run(
         out,
         overwrite=overwrite,
@@ -87,6 +93,18 @@ def prepare_detector(
     )
     _describe(setup, split, options, reasons, training, num_windows, run, display)
     return run, split
+
+
+def _check_can_be_fitted(setup: ForecastSetup, split: Split, options: DetectorOptions, network: nn.Module) -> None:
+    """Raise where too few steps could be scored for a threshold, which does not depend on what is learned.
+
+    Raises:
+        DataError: They are too few.
+    """
+    rows = split.train.has_row | split.valid.has_row
+    if np.count_nonzero(rows) < _FEW_ROWS + _FEW_OF_SERIES * len(split.train.panel):
+        TrainedDetector(network, setup, options).fitted(split)
+        network.train()
 
 
 def read_channels(data: Any, reading: SeriesReading) -> tuple[SeriesReading, Panel]:

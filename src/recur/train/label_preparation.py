@@ -17,7 +17,7 @@ from recur.errors import DataError
 from recur.models.encoder_choice import choose_label_network
 from recur.models.series_options import SeriesLabelOptions
 from recur.run import RunFolder
-from recur.tasks.labels.setup import LabelSetup, Life, Parts
+from recur.tasks.labels.setup import LabelSetup, Life, Parts, check_labels
 from recur.tasks.labels.trained import build_network
 from recur.train import label_choice, processes
 from recur.train.display import Display
@@ -83,6 +83,8 @@ def prepare(
         reading=reading,
         path=path,
     )
+    # Before a folder is made.
+    check_labels(parts)
     count = processes.count(training.devices)
     options, reasons = choose_label_network(
         replace(options, per_step=setup.way == "steps"),
@@ -95,7 +97,7 @@ def prepare(
         chosen = replace(chosen, keep="best" if len(parts.valid.series) >= ENOUGH_SERIES else "newest")
     training = replace(chosen, devices=training.devices)
     assert training.batch_size is not None
-    # Before a folder is made.
+    # Likewise.
     setup.training_batches(parts.train, batch_size=training.batch_size).shared(0, count)
     torch.manual_seed(training.seed)
     network = build_network(options, setup)

@@ -13,6 +13,7 @@ import pytest
 from rich.console import Console
 
 from recur.data.series import Panel, Schema
+from recur.data.series.options import DetectionOptions
 from recur.models.detector_options import DetectorOptions
 from recur.run import RunFolder
 from recur.train.detect import train_detector
@@ -43,10 +44,11 @@ def planted() -> Panel:
     return panel_of(values)
 
 
-def train(out: Path, options: DetectorOptions, panel: Panel | None = None, steps: int = 40) -> RunFolder:
+def train(out: Path, options: DetectorOptions, panel: Panel | None = None, steps: int = 40, **series: Any) -> RunFolder:
     return train_detector(
         planted() if panel is None else panel,
         out=out,
+        series=DetectionOptions(**series),
         model=replace(options, hidden_size=16, history=48),
         training=SeriesTrainingOptions(max_steps=steps, batch_size=32, no_report=True),
         console=Console(quiet=True),

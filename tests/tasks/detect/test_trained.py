@@ -153,12 +153,26 @@ def test_what_was_ordinary_for_other_weights_is_left_out(run: Path, five: Five, 
         load(folder).predict(five.planted())
 
 
+def test_errors_of_any_size_find_it(five: Five, tmp_path: Path) -> None:
+    panel = five.planted()
+    small = five.panel_of(1e-5 * panel.values)
+    trained = load(five.train(tmp_path / "run", DetectorOptions(), small, steps=4, scaling="none"))
+    found = trained.scored(small)
+    assert found.score[five.place] > trained.threshold
+    assert found.channels[five.place].argmax() == 2
+
+
 def test_damaged_files_are_told(run: Path, tmp_path: Path) -> None:
     trained = load(run)
     folder = trained.save(tmp_path / "damaged")
     names = json.loads((folder.path / "detector.json").read_text())
     folder.write_json("detector.json", {"series": names["series"][:1]})
     with pytest.raises(RunError, match=r"detector.safetensors: damaged: errors are of shape .*, expected \(1, 5,"):
+        load(folder)
+    folder.write_json("detector.json", names)
+    tensors, said = folder.read_tensors_and_metadata("detector.safetensors")
+    folder.write_tensors("detector.safetensors", tensors | {"bins": tensors["bins"] + 400}, metadata=said)
+    with pytest.raises(RunError, match=r"detector.safetensors: damaged: bins must be whole numbers below 361"):
         load(folder)
     folder.write_json("detector.json", {"series": 3})
     with pytest.raises(RunError, match=r"detector.json: damaged: series must be names"):

@@ -14,7 +14,7 @@ from recur.data.series import Columns, Panel, Part
 from recur.data.series.partition import Partition
 from recur.errors import DataError, OptionError, RunError
 from recur.run import RunFolder
-from recur.tasks.labels.setup import LabelSetup, Life, has_labels, read_lives
+from recur.tasks.labels.setup import LabelSetup, Life, check_labels, has_labels, read_lives
 from recur.tasks.series_reading import SeriesReading
 
 SERIES = Partition(by="series", valid=1, test=1)
@@ -155,3 +155,23 @@ def test_labels_that_count(make_waves: Callable[..., Panel]) -> None:
     assert not has_labels(Part.whole(replace(panel, labels=np.full_like(panel.labels, -1))))
     weight = np.zeros(len(panel.rows), np.float32)
     assert not has_labels(Part.whole(replace(panel, rows=replace(panel.rows, weight=weight))))
+
+
+def test_what_is_judged_has_labels_that_are_known(make_engines: Callable[..., Any]) -> None:
+    reading = SeriesReading(columns=Columns(series_id="engine", time="cycle", targets=()))
+    panel = reading.first(make_engines(12))
+    still_runs = np.arange(12) % 4 > 0
+    censored = np.isin(panel.series_of_rows, np.flatnonzero(still_runs))
+    panel = replace(panel, rows=replace(panel.rows, censored=censored))
+    for seed in range(4):
+        _, parts = LabelSetup.fit(panel, partition=Partition(by="series", seed=seed), life=Life(), reading=reading)
+        check_labels(parts)
+        assert not still_runs[np.concatenate([parts.valid.series, parts.test.series])].any()
+        assert [len(part.series) for part in (parts.train, parts.valid, parts.test)] == [10, 1, 1]
+    with pytest.raises(DataError, match=r"^3 series whose labels are known cannot give 1 to valid, 2 to test and some"):
+        LabelSetup.fit(panel, partition=Partition(by="series", valid=1, test=2), life=Life(), reading=reading)
+    part = np.where(panel.series_of_rows == 0, 0, 2).astype(np.int8)
+    bounds = replace(panel, rows=replace(panel.rows, part=part, censored=part == 2))
+    _, parts = LabelSetup.fit(bounds, partition=Partition(by="column", valid=0), life=Life(), reading=reading)
+    with pytest.raises(DataError, match=r"^no label of the part 'test' counts, so that there is nothing to judge by: "):
+        check_labels(parts)

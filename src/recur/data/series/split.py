@@ -168,6 +168,9 @@ class Split:
     def by_series(cls, panel: Panel, *, valid: Share = 0.1, test: Share = 0.2, seed: int = 0) -> Split:
         """Return whole series as train, valid and test, drawn at random.
 
+        Where series have labels and no targets, valid and test are of those with a label that counts and is more than a
+        lower bound, and train has the others; nothing could be said of these.
+
         Args:
             panel: The series.
             valid: How many series, or which share of them.
@@ -178,7 +181,7 @@ class Split:
             OptionError: A share is out of range.
             DataError: There are too few series.
         """
-        return cls._by_strata(panel, [np.arange(len(panel))], valid, test, seed)
+        return cls._by_strata(panel, [np.flatnonzero(_can_be_judged(panel))], valid, test, seed)
 
     @classmethod
     def by_label(cls, panel: Panel, *, valid: Share = 0.1, test: Share = 0.2, seed: int = 0) -> Split:
@@ -272,7 +275,7 @@ class Split:
         """
         self._check_has_no_valid()
         panel, series = self.train.panel, self.train.series
-        strata = [series]
+        strata = [series[_can_be_judged(panel)[series]]]
         if panel.labels is not None and panel.schema.classes is not None:
             own = panel.labels[series]
             strata = [series[own == code] for code in np.unique(own[own >= 0]).tolist()]
@@ -303,6 +306,25 @@ class Split:
         return cls(train=train, valid=valid, test=test)
 
 
+def _can_be_judged(panel: Panel) -> NDArray[np.bool_]:
+    """Return which series have a label that something told of them can be compared with, (N,); all where none has."""
+    everything = np.ones(len(panel), np.bool_)
+    if panel.schema.targets or (panel.labels is None and panel.rows.labels is None):
+        return everything
+    labels = panel.rows.labels
+    if labels is None:
+        assert panel.labels is not None
+        labels = panel.labels[panel.series_of_rows]
+    counts = ~np.isnan(labels) if labels.dtype.kind == "f" else labels >= 0
+    if panel.rows.weight is not None:
+        counts &= panel.rows.weight > 0
+    if panel.rows.censored is not None:
+        counts &= ~panel.rows.censored
+    found = np.zeros(len(panel), np.bool_)
+    found[panel.series_of_rows[counts]] = True
+    return found if found.any() else everything
+
+
 def _drawn(num_series: int, strata: list[NDArray[np.int64]], shares: dict[int, Share], seed: int) -> NDArray[np.int64]:
     """Return the code of each series, (N,): 0, or that of a part in `shares`, drawn from each stratum alike."""
     code = np.zeros(num_series, np.int64)
@@ -312,6 +334,8 @@ def _drawn(num_series: int, strata: list[NDArray[np.int64]], shares: dict[int, S
         counts = [int(_counts(PARTS[part], share, size)[0]) for part, share in shares.items()]
         if sum(counts) >= len(stratum):
             what = f"{len(stratum)} series" if len(strata) == 1 else f"a class of {len(stratum)} series"
+            if len(strata) == 1 and len(stratum) < num_series:
+                what += " whose labels are known"
             asked = ", ".join(f"{count} to {PARTS[part]}" for count, part in zip(counts, shares, strict=True))
             raise DataError(f"{what} cannot give {asked} and some to train on; make the parts smaller.")
         drawn = generator.permutation(stratum)

@@ -190,9 +190,11 @@ class TrainedDetector:
             }
             folder.write_json("detector.json", {"series": list(self.ordinary.ids)})
             weights = folder.weights_checksum()
+            # Of all sizes that errors could have, series have few.
+            bins = self.ordinary.errors.reshape(-1, NUM_BINS).any(0).nonzero().squeeze(1)
             folder.write_tensors(
                 ORDINARY,
-                {"errors": self.ordinary.errors.contiguous(), **tails},
+                {"errors": self.ordinary.errors[..., bins].contiguous(), "bins": bins, **tails},
                 metadata=None if weights is None else {"weights": weights},
             )
 
@@ -202,21 +204,26 @@ class TrainedDetector:
         if said.get("weights") != folder.weights_checksum():
             return None
         ids = folder.read_json("detector.json").get("series")
-        wanted = (len(self.setup.schema.targets), self.scoring.num_views, NUM_BINS)
+        wanted = (len(self.setup.schema.targets), self.scoring.num_views)
         if not (isinstance(ids, list) and all(isinstance(name, str) for name in ids)):
             raise RunError(f"{folder.path / 'detector.json'}: damaged: series must be names.")
         try:
-            found = tuple(tensors["errors"].shape)
+            seen, bins = tensors["errors"], tensors["bins"]
             tail, rule = (
                 Tail(**{name: tensors[f"{whose}{name}"].reshape(()) for name in _TAIL}) for whose in ("", _RULE)
             )
         except (KeyError, RuntimeError) as error:
             raise RunError(f"{folder.path / ORDINARY}: damaged: {error}.") from error
-        if found != (len(ids), *wanted):
+        shape = (len(ids), *wanted, len(bins))
+        if tuple(seen.shape) != shape:
             raise RunError(
-                f"{folder.path / ORDINARY}: damaged: errors are of shape {found}, expected {(len(ids), *wanted)}."
+                f"{folder.path / ORDINARY}: damaged: errors are of shape {tuple(seen.shape)}, expected {shape}."
             )
-        return Ordinary(ids=tuple(ids), errors=tensors["errors"].double(), tail=tail, rule=rule)
+        if bins.dtype != torch.int64 or bool(((bins < 0) | (bins >= NUM_BINS)).any()):
+            raise RunError(f"{folder.path / ORDINARY}: damaged: bins must be whole numbers below {NUM_BINS}.")
+        errors = torch.zeros(*shape[:-1], NUM_BINS, dtype=torch.float64)
+        errors[..., bins] = seen.double()
+        return Ordinary(ids=tuple(ids), errors=errors, tail=tail, rule=rule)
 
     # --- step by step ---
 

@@ -88,7 +88,7 @@ def finish_labels(folder: RunFolder, trained: TrainedLabels, parts: Parts) -> di
         DataError: No label counts in the part that is judged.
         RunError: The folder cannot be written.
     """
-    if len(parts.valid) and has_labels(parts.valid):
+    if len(parts.valid) and has_labels(parts.valid, with_bounds=False):
         held_out = trained.outcomes(parts.valid)
         if isinstance(trained, TrainedRegressor) or int((held_out.weight > 0).sum()) >= LEAST_TO_CALIBRATE:
             trained.calibrate(held_out)

@@ -182,7 +182,7 @@ class LabelSetup(SeriesSetup):
 
     # --- data ---
 
-    def read(self, data: Any) -> Panel:
+    def read(self, data: Any, *, with_labels: bool = True) -> Panel:
         """Return data read as those of the run were: the same columns, categories, step and clock.
 
         Where series have labels, those of their rows become theirs: of one series alone a table does not say whose they
@@ -191,7 +191,7 @@ class LabelSetup(SeriesSetup):
         Raises:
             DataError: As of it, or the label changes within a series, but is of whole ones.
         """
-        panel = super().read(data)
+        panel = super().read(data, with_labels=with_labels)
         labels = panel.rows.labels
         if self.way != "series" or labels is None:
             return panel
@@ -349,11 +349,37 @@ def _way(panel: Panel, partition: Partition, *, per_step: bool, window: int | No
     return "windows" if window or (not per_step and (is_long or partition.by == "time")) else "steps"
 
 
-def has_labels(part: Part) -> bool:
-    """Return whether any label of a part is there and counts."""
+def has_labels(part: Part, *, with_bounds: bool = True) -> bool:
+    """Return whether any label of a part is there and counts.
+
+    Args:
+        part: Of a panel with labels.
+        with_bounds: Whether lower bounds do, by which nothing can be judged.
+    """
     labels, weight = _labels(part)
     is_known = ~np.isnan(labels) if labels.dtype.kind == "f" else labels >= 0
+    censored = part.panel.rows.censored
+    if censored is not None and not with_bounds:
+        is_known &= ~censored[part.has_row if part.panel.rows.labels is not None else part.start[part.series]]
     return bool((is_known & (weight > 0)).any())
+
+
+def check_labels(parts: Parts) -> None:
+    """Raise where the parts cannot be trained on, or not be judged in the end: better told before than after.
+
+    Raises:
+        DataError: No label of the training part counts, or none of what is judged on but lower bounds.
+    """
+    if not has_labels(parts.train):
+        raise DataError(
+            "no label of the training part counts: all are missing, or of weight 0; there is none to learn."
+        )
+    judged = parts.test if len(parts.test) else parts.valid
+    if len(judged) and not has_labels(judged, with_bounds=False):
+        raise DataError(
+            f"no label of the part {judged.name!r} counts, so that there is nothing to judge by: all are missing, of "
+            "weight 0, or lower bounds; draw other parts with another seed, or make the part larger."
+        )
 
 
 def _counts(part: Part) -> tuple[float, ...]:
