@@ -17,7 +17,7 @@ import polars as pl
 import pytest
 import torch
 
-from recur.data.series import read_series
+from recur.data.series import Columns, read_series
 from recur.models.forecast_network import ForecastNetwork
 from recur.models.forecaster_options import ForecasterOptions
 from recur.streaming import stream
@@ -208,3 +208,40 @@ def test_a_state_whose_place_is_gone_in_the_end_is_kept_elsewhere(
     (kept,) = tmp_path.glob("state.*")
     assert error == f"recur: place/state: No such file or directory; the state is in {kept}: move it there.\n"
     assert stream(folder / "run", state=kept).report()["steps"].to_list() == [30]
+
+
+@pytest.mark.parametrize(
+    ("ids", "lines", "names"),
+    [
+        (pl.Series([7, 8]), ["007", "8.0", "1.5", "a", "1e3"], ["7", "8", "1.5", "a", "1000"]),
+        (pl.Series(["007", "8"]), ["007", "7", "8.0", "1e3"], ["007", "7", "8.0", "1e3"]),
+        (pl.Series([0.5, 2.0]), ["0.50", "2", "a"], ["0.5", "2.0", "a"]),
+    ],
+)
+def test_which_series_a_line_is_of_says_the_line_alone(
+    ids: pl.Series,
+    lines: list[str],
+    names: list[str],
+    table: pl.DataFrame,
+    recur: Any,
+    tmp_path: Path,
+    monkeypatch: Any,
+) -> None:
+    named = table.with_columns(meter=ids.gather([0] * 100 + [1] * 100))
+    reading = SeriesReading(columns=Columns(series_id="meter"))
+    setup, _ = ForecastSetup.fit(reading.first(named), history=12, horizon=2, reading=reading)
+    options = {"kind": "encoder-decoder", "history": 12, "hidden_size": 4, "head": "gaussian"}
+    options |= {"normalize": "last", "level": False}
+    network = ForecastNetwork(ForecasterOptions.from_json(**options), setup.shape)
+    TrainedForecaster(network, setup, options=options).save(tmp_path / "run")
+    monkeypatch.chdir(tmp_path)
+    rows = [f"{name},2024-01-01 03:00:00,4" for name in lines]
+    found = []
+    for batch in (rows, *([row] for row in rows)):
+        (tmp_path / "input").write_text("\n".join(["meter,hour,load", *batch]) + "\n")
+        with (tmp_path / "input").open() as file:
+            monkeypatch.setattr(sys, "stdin", file)
+            done = recur("predict", "run", "--stream")
+        assert (done.code, done.err) == (0, "")
+        found += [line.split(",")[0] for line in done.out.splitlines()[1::2]]
+    assert found == [*names, *names]

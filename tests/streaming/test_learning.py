@@ -63,7 +63,9 @@ def test_a_run_learns_on(folder: Path, tmp_path: Path) -> None:
     written = json.loads((made.path / "adaptations.json").read_text())["adaptations"]
     assert [one["loss_new"][1] for one in written] == [record.loss_new[1]]
     assert made.config()["continues"] == str((folder / "run").resolve())
-    # It is a run like any other: it predicts, and learns on.
+    # It is a run like any other: it is measured by the same, predicts, and learns on.
+    for name in ("yardstick.json", "model.json", "env.json"):
+        assert (made.path / name).read_bytes() == (folder / "run" / name).read_bytes()
     live = stream(made)
     assert len(live.push(pl.read_csv(folder / "new.csv")[:30])) == 30
     assert live.forecaster.calibration is not None
@@ -119,6 +121,7 @@ def test_a_stream_learns_on(folder: Path, tmp_path: Path) -> None:
     assert errors[0] < 0.9 * errors[1]
     # What was learnt goes with the model, and the state with it.
     live.forecaster.save(tmp_path / "learnt")
+    assert (tmp_path / "learnt" / "yardstick.json").read_bytes() == (folder / "run" / "yardstick.json").read_bytes()
     live.save(tmp_path / "state")
     assert len(stream(tmp_path / "learnt", state=tmp_path / "state", keep=300)) == 1
     with pytest.raises(RunError, match="another model"):

@@ -211,8 +211,17 @@ class _Answering:
                 continue
             objects.append([None if cell.strip() in MISSING else cell.strip() for cell in cells])
         columns = zip(*objects, strict=True) if objects else [[] for _ in self._names]
-        series = (_column(name, list(cells)) for name, cells in zip(self._names, columns, strict=True))
+        series = (self._column(name, list(cells)) for name, cells in zip(self._names, columns, strict=True))
         return pl.DataFrame(list(series)), wrong
+
+    def _column(self, name: str, cells: list[str | None]) -> pl.Series:
+        """Return cells as numbers if all are such and they are no names, else as text."""
+        text = pl.Series(name, cells, dtype=pl.String)
+        for kind in () if name in self.stream.named else (pl.Int64, pl.Float64):
+            numbers = text.cast(kind, strict=False)
+            if numbers.null_count() == text.null_count():
+                return numbers
+        return text
 
     def _write(self, answers: Answers) -> None:
         for number, reason in answers.left_out:
@@ -240,13 +249,3 @@ class _Answering:
     def _note(self, text: str) -> None:
         sys.stderr.write(f"recur: {text}\n")
         sys.stderr.flush()
-
-
-def _column(name: str, cells: list[str | None]) -> pl.Series:
-    """Return cells as numbers if all are such, as files of CSV are read, else as text."""
-    text = pl.Series(name, cells, dtype=pl.String)
-    for kind in (pl.Int64, pl.Float64):
-        numbers = text.cast(kind, strict=False)
-        if numbers.null_count() == text.null_count():
-            return numbers
-    return text

@@ -170,7 +170,7 @@ def adapt(
         network.load_state_dict(before)
         return forecaster, record
     replay.learnt.add(setup.windows(newest, batch_size=512, stride=setup.history))
-    made = TrainedForecaster(network, setup, options=forecaster.options)
+    made = TrainedForecaster(network, setup, options=forecaster.options, yardstick=forecaster.yardstick)
     if forecaster.calibration is not None:
         judged = held if old_held is None else [*held, old_held]
         made.calibration = ForecastCalibration.fit(made.scaled, judged)

@@ -114,6 +114,11 @@ class Stream(Generic[SomeAnswers]):
         return len(self.slots)
 
     @property
+    def named(self) -> frozenset[str]:
+        """The columns of the data whose cells are names, of series and of categories."""
+        return self._rows.named
+
+    @property
     def remembered(self) -> tuple[SeriesArrays, ...]:
         """What is remembered of each series beside its newest steps and its state."""
         return (self.slots,)
