@@ -11,6 +11,7 @@ from recur._lazy import lazy_names
 
 if TYPE_CHECKING:
     from recur import nn as nn
+    from recur.estimators.detector import Detector as Detector
     from recur.estimators.forecaster import Forecaster as Forecaster
     from recur.estimators.labels import SeriesClassifier as SeriesClassifier
     from recur.estimators.labels import SeriesRegressor as SeriesRegressor
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from recur.nn.accelerate import decelerate as decelerate
     from recur.plots.plotting import plot as plot
     from recur.streaming.live_stream import Stream as Stream
-    from recur.streaming.live_stream import stream as stream
+    from recur.streaming.opening import stream as stream
     from recur.tasks.detect.trained import TrainedDetector as TrainedDetector
     from recur.tasks.forecast.trained import TrainedForecaster as TrainedForecaster
     from recur.tasks.labels.trained import TrainedClassifier as TrainedClassifier
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
+    "Detector",
     "Forecaster",
     "LanguageModel",
     "SeriesClassifier",
@@ -69,9 +71,10 @@ __getattr__ = lazy_names(
         "TrainedForecaster": ".tasks.forecast.trained",
         "plot": ".plots.plotting",
         "Stream": ".streaming.live_stream",
-        "stream": ".streaming.live_stream",
+        "stream": ".streaming.opening",
         "TrainedClassifier": ".tasks.labels.trained",
         "TrainedRegressor": ".tasks.labels.trained",
+        "Detector": ".estimators.detector",
         "Forecaster": ".estimators.forecaster",
         "SeriesClassifier": ".estimators.labels",
         "SeriesRegressor": ".estimators.labels",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,10 +17,11 @@ import polars as pl
 import pytest
 import torch
 
-from recur.data.series import read_series
+from recur.data.series import Columns, read_series
 from recur.models.forecast_network import ForecastNetwork
 from recur.models.forecaster_options import ForecasterOptions
 from recur.streaming import stream
+from recur.streaming.live_stream import Stream
 from recur.tasks.forecast.setup import ForecastSetup
 from recur.tasks.forecast.trained import TrainedForecaster
 from recur.tasks.series_reading import SeriesReading
@@ -175,3 +177,71 @@ def test_a_signal_saves_the_state(folder: Path, table: pl.DataFrame, tmp_path: P
     assert "interrupted after 3 rows; the state is in state." in error.decode()
     assert answers[2]["series_id"] == "m0"
     assert stream(folder / "run", state=tmp_path / "state").push(table[2:3]).left_out == ((0, "repeated"),)
+
+
+def test_a_state_that_cannot_be_written_is_told_before_the_first_answer(
+    piped: Any, table: pl.DataFrame, tmp_path: Path
+) -> None:
+    code, out, error = piped(table.write_csv(), "--state", "nowhere/state")
+    assert (code, out) == (1, "")
+    assert error == "recur: nowhere/state: No such file or directory.\n"
+    (tmp_path / "place").mkdir()
+    code, out, error = piped(table.write_csv(), "--state", "place")
+    assert (code, out) == (1, "")
+    assert error == "recur: place: is a folder; give a file that a stream's state was saved to.\n"
+
+
+def test_a_state_whose_place_is_gone_in_the_end_is_kept_elsewhere(
+    piped: Any, folder: Path, table: pl.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "place"
+    place.mkdir()
+    push = Stream.push
+
+    def pushed(self: Stream[Any], *given: Any, **options: Any) -> Any:
+        shutil.rmtree(place, ignore_errors=True)
+        return push(self, *given, **options)
+
+    monkeypatch.setattr(Stream, "push", pushed)
+    code, out, error = piped(table[:30].write_csv(), "--state", "place/state")
+    assert (code, len(out.splitlines())) == (1, 1 + 30 * 2)
+    (kept,) = tmp_path.glob("state.*")
+    assert error == f"recur: place/state: No such file or directory; the state is in {kept}: move it there.\n"
+    assert stream(folder / "run", state=kept).report()["steps"].to_list() == [30]
+
+
+@pytest.mark.parametrize(
+    ("ids", "lines", "names"),
+    [
+        (pl.Series([7, 8]), ["007", "8.0", "1.5", "a", "1e3"], ["7", "8", "1.5", "a", "1000"]),
+        (pl.Series(["007", "8"]), ["007", "7", "8.0", "1e3"], ["007", "7", "8.0", "1e3"]),
+        (pl.Series([0.5, 2.0]), ["0.50", "2", "a"], ["0.5", "2.0", "a"]),
+    ],
+)
+def test_which_series_a_line_is_of_says_the_line_alone(
+    ids: pl.Series,
+    lines: list[str],
+    names: list[str],
+    table: pl.DataFrame,
+    recur: Any,
+    tmp_path: Path,
+    monkeypatch: Any,
+) -> None:
+    named = table.with_columns(meter=ids.gather([0] * 100 + [1] * 100))
+    reading = SeriesReading(columns=Columns(series_id="meter"))
+    setup, _ = ForecastSetup.fit(reading.first(named), history=12, horizon=2, reading=reading)
+    options = {"kind": "encoder-decoder", "history": 12, "hidden_size": 4, "head": "gaussian"}
+    options |= {"normalize": "last", "level": False}
+    network = ForecastNetwork(ForecasterOptions.from_json(**options), setup.shape)
+    TrainedForecaster(network, setup, options=options).save(tmp_path / "run")
+    monkeypatch.chdir(tmp_path)
+    rows = [f"{name},2024-01-01 03:00:00,4" for name in lines]
+    found = []
+    for batch in (rows, *([row] for row in rows)):
+        (tmp_path / "input").write_text("\n".join(["meter,hour,load", *batch]) + "\n")
+        with (tmp_path / "input").open() as file:
+            monkeypatch.setattr(sys, "stdin", file)
+            done = recur("predict", "run", "--stream")
+        assert (done.code, done.err) == (0, "")
+        found += [line.split(",")[0] for line in done.out.splitlines()[1::2]]
+    assert found == [*names, *names]

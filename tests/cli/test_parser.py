@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Literal
 
 import pytest
@@ -15,7 +15,9 @@ from recur.cli.parser import (
     given_options,
     options_from,
 )
+from recur.cli.train import build_parser
 from recur.errors import OptionError
+from recur.train.table import TASKS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,3 +132,15 @@ def test_a_part_of_a_name_is_no_name(parser: CommandParser, capsys: pytest.Captu
     with pytest.raises(SystemExit):
         parser.parse_args(["--col", "red"])
     assert "unrecognized arguments: --col red; did you mean --color?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_command_line_has_the_defaults_of_python(task: str) -> None:
+    chosen = build_parser(task).parse_args(["data"])
+    for options in TASKS[task].options.values():
+        for one in fields(options):
+            assert getattr(chosen, one.name) == one.default, one.name
+
+
+def test_what_is_so_by_default_can_be_turned_off() -> None:
+    assert build_parser("classify").parse_args(["data", "--bidirectional", "false"]).bidirectional is False

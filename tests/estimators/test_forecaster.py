@@ -251,3 +251,28 @@ print(forecaster.horizon, hasattr(forecaster, "get_params"))
 
 def test_it_is_plotted_in_one_call(fitted: Forecaster, table: pl.DataFrame) -> None:
     assert fitted.plot(series="m1", past=9) == recur.plot(fitted.trained_, table, series="m1", past=9)
+
+
+def test_a_column_says_what_is_judged_on(table: pl.DataFrame) -> None:
+    step = pl.int_range(pl.len()).over(table.columns[0])
+    parted = table.with_columns(
+        split=pl.when(step < 160).then(pl.lit("train")).when(step < 200).then(pl.lit("valid")).otherwise(pl.lit("test"))
+    )
+    for parameters in ({}, {"part": "split"}, {"split": "column"}):
+        made = tiny(**parameters).fit(parted)
+        assert made.evaluation_["part"] == "test"
+        # Of 40 rows to judge on in each series, 38 origins have 3 steps after them.
+        assert made.evaluation_["windows"] == 2 * 38
+    with pytest.raises(OptionError, match=r"^test: a column says which rows are judged on; leave one of them out"):
+        tiny(part="split", test=0.3).fit(parted)
+
+
+def test_a_saved_run_is_not_trained_anew(fitted: Forecaster, saved: Path) -> None:
+    from rich.console import Console
+
+    from recur.train.resumption import resume
+
+    before = (saved / "model.safetensors").read_bytes()
+    with pytest.raises(RunError, match="has weights, but no checkpoint of the training that made them"):
+        resume(saved, data=fitted._fitted_to, bounds={"max_steps": 5}, console=Console(file=io.StringIO()))
+    assert (saved / "model.safetensors").read_bytes() == before

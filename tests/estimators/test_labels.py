@@ -240,3 +240,21 @@ def test_searches_and_pipelines_take_them() -> None:
     assert search.fit(series, true).predict(series).shape == (40,)
     piped = make_pipeline(StandardScaler(), classifier()).fit(series, true)
     assert piped.score(series, true) > 0.9
+
+
+def test_what_is_judged_on_may_be_named(tmp_path: Path) -> None:
+    values, slope = slopes()
+    series = np.repeat(np.arange(40), 12)
+    table = pl.DataFrame(
+        {
+            "series": series,
+            "step": np.tile(np.arange(12), 40),
+            "value": values.reshape(-1),
+            "label": np.repeat(np.where(slope > 0, "up", "down"), 12),
+        }
+    )
+    parted = table.with_columns(split=pl.Series(np.where(series < 24, "train", np.where(series < 32, "valid", "test"))))
+    for parameters in ({}, {"part": "split"}):
+        assert classifier(**parameters).fit(parted).evaluation_["series"] == 8
+    table.filter(pl.col("series") < 10).write_csv(tmp_path / "test.csv")
+    assert classifier(test_data=str(tmp_path / "test.csv")).fit(table).evaluation_["series"] == 10

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import itertools
 from typing import Any
 
@@ -17,6 +18,7 @@ from recur.models.distributions import Distribution, Gaussian, NegativeBinomial,
 from recur.models.forecast_network import ForecastNetwork
 from recur.models.forecaster_options import ForecasterOptions
 from recur.models.series_shape import SeriesShape
+from recur.models.series_timeline import Timeline, taken
 from recur.nn import nest
 
 KINDS = ("encoder-decoder", "autoregressive", "segments")
@@ -251,6 +253,79 @@ def test_copies_and_saved_weights_tell_the_same(kind: str) -> None:
     assert torch.equal(parameters(copy.deepcopy(network)(batch)[0]), told)
     # Of weights of order one, rounded to float32, over some dozen steps.
     torch.testing.assert_close(parameters(network.float()(batch)[0]), told.float(), rtol=0, atol=1e-4)
+
+
+# --- where training begins ----------------------------------------------------------------------------------------
+
+
+def begun(network: ForecastNetwork, batches: list[SeriesBatch]) -> ForecastNetwork:
+    network.start(batches)
+    torch.nn.init.zeros_(network.body.output.head.projection.bias)
+    return network
+
+
+@every_kind
+@pytest.mark.parametrize("normalize", ["window", "last"])
+def test_training_begins_at_the_best_mix_of_mean_and_last_value(kind: str, normalize: str) -> None:
+    story = Story()
+    # Between noise and a walk, so that the best share is neither of the ends.
+    story.numbers = torch.where(story.observed, story.numbers + story.numbers.cumsum(1) / 2, 0)
+    batches = [story.cut([0, 2, 9, 4], [8, 9, 9, 5]), story.cut([1, 3, 5, 7], [9, 11, 13, 15])]
+    network = build(kind=kind, normalize=normalize, head="point")
+    single = build(dataclasses.replace(SHAPE, horizon=1), kind=kind, normalize=normalize, head="point")
+    for each in (network, single):
+        begun(each, batches if each is network else [first_step(batch) for batch in batches])
+
+    def error(other: ForecastNetwork, gate: Tensor) -> Tensor:
+        """Squares of the errors by target in units of the scale, which steps after the first one are left out of."""
+        assert other.body.output.gate is not None
+        other.body.output.gate.bias.data = gate
+        total = torch.zeros(2, dtype=torch.float64)
+        for batch in (first_step(batch) for batch in batches):
+            timeline = Timeline.of(batch, other.shape, torch.float64)
+            scale = taken(other.body.reader.normalized(timeline).place.scale, batch.lengths[None])[0][:, None]
+            away = (other(batch)[0].mean - batch.target) / scale
+            total += (batch.weight * away.square()).sum((0, 1)).detach()
+        return total
+
+    assert single.body.output.gate is not None
+    share = single.body.output.gate.bias.data.clone()
+    assert all(0.06 < each < 0.94 for each in share.sigmoid().tolist())
+    least = error(single, share)
+    for moved in (-0.01, 0.01):
+        assert (error(single, share + moved) > least).all()
+    if kind == "autoregressive":
+        assert network.body.output.gate is not None
+        assert torch.equal(network.body.output.gate.bias, share), "it is taught one step"
+
+
+def first_step(batch: SeriesBatch) -> SeriesBatch:
+    names = ("target", "weight", "future", "future_observed", "future_codes")
+    return changed(batch, **{name: getattr(batch, name)[:, :1] for name in names})
+
+
+@every_kind
+def test_wandering_begins_at_the_last_value_and_noise_at_the_mean(kind: str) -> None:
+    generator = torch.Generator().manual_seed(5)
+    noise = torch.randn(1, 400, 1, generator=generator)
+    shares = {}
+    for name, values in {"noise": noise, "walk": noise.cumsum(1)}.items():
+        story = Story(NO_COVARIATES, rows=1, steps=400)
+        story.numbers, story.observed = values, torch.ones_like(values, dtype=torch.bool)
+        batches = [story.cut([begin], [begin + 8]) for begin in range(0, 380, 3)]
+        network = begun(build(NO_COVARIATES, kind=kind, normalize="window", head="point"), batches)
+        gate = network.body.output.gate
+        assert gate is not None
+        shares[name] = gate(torch.randn(20, 6, dtype=torch.float64, generator=generator)).sigmoid()
+    assert (shares["noise"] < 0.25).all()
+    assert (shares["walk"] > 0.85).all()
+
+
+def test_without_a_gate_training_begins_as_it_was() -> None:
+    network, batch = build(normalize="series"), Story().cut([0] * 4, [8] * 4)
+    before = copy.deepcopy(network.state_dict())
+    network.start([batch])
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
 
 
 # --- training against use -----------------------------------------------------------------------------------------

@@ -44,7 +44,9 @@ def by_steps(kind: str, values: list[float], there: list[bool]) -> tuple[list[li
         from_mean = value - mean if is_there else 0.0
         read.append({"series": [value], "window": [position], "last": [change, from_mean]}[kind])
         places.append(
-            {"series": [0.0, 0.0, 1.0], "window": [mean, mean, deviation], "last": [last or 0.0, mean, 1.0]}[kind]
+            {"series": [0.0, 0.0, 1.0], "window": [last or 0.0, mean, deviation], "last": [last or 0.0, mean, 1.0]}[
+                kind
+            ]
         )
     return read, places
 

@@ -57,6 +57,14 @@ def test_by_default_the_first_series_is_shown_by_its_name(trained: Any, table: p
     assert len(traces(plot_forecast(trained, table, shares=()))) == 2
 
 
+def test_steps_that_are_counted_are_shown_by_their_number(linear_forecaster: Callable[..., Any]) -> None:
+    values = np.sin(np.arange(200.0))
+    forecaster, split = linear_forecaster(read_series(values))
+    found = traces(plot_forecast(forecaster.calibrated(split.valid), values, past=5))
+    assert found["what came"].x == (195, 196, 197, 198, 199)
+    assert found["forecast"].x == (200, 201, 202)
+
+
 def test_times_are_those_of_the_clock(linear_forecaster: Callable[..., Any], table: pl.DataFrame) -> None:
     from recur.data.series import Assembly
 
@@ -90,5 +98,5 @@ def test_one_call_plots_a_model_or_its_run(
     assert recur.plot(trained, table, past=20) == expected
     monkeypatch.setattr("recur.plots.plotting.load", lambda run: {tmp_path: trained}[run])
     assert plot(tmp_path, table, past=20) == expected
-    with pytest.raises(TypeError, match=r"^plot: there is no picture of a dict; give one of TrainedForecaster, "):
+    with pytest.raises(TypeError, match=r"^plot: there is no picture of a dict; give one of TrainedDetector, "):
         plot({}, table)

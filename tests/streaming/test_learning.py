@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,15 @@ import polars as pl
 import pytest
 import torch
 
-from recur.data.series import Part, Windows, read_series
+import recur
+from recur.data.series import Part, SeriesBatch, Windows, read_series
 from recur.errors import DataError, OptionError, RunError
+from recur.models.forecast_network import ForecastNetwork
 from recur.models.forecaster_options import ForecasterOptions
 from recur.run import RunFolder
 from recur.streaming import stream
 from recur.streaming.continuation import continue_run
-from recur.streaming.learning import LearningOptions
+from recur.streaming.learning import LearningOptions, adapt
 from recur.streaming.replay import Replay, Reservoir
 
 QUICK = LearningOptions(steps=60, learning_rate=5e-3)
@@ -60,7 +63,9 @@ def test_a_run_learns_on(folder: Path, tmp_path: Path) -> None:
     written = json.loads((made.path / "adaptations.json").read_text())["adaptations"]
     assert [one["loss_new"][1] for one in written] == [record.loss_new[1]]
     assert made.config()["continues"] == str((folder / "run").resolve())
-    # It is a run like any other: it predicts, and learns on.
+    # It is a run like any other: it is measured by the same, predicts, and learns on.
+    for name in ("yardstick.json", "model.json", "env.json"):
+        assert (made.path / name).read_bytes() == (folder / "run" / name).read_bytes()
     live = stream(made)
     assert len(live.push(pl.read_csv(folder / "new.csv")[:30])) == 30
     assert live.forecaster.calibration is not None
@@ -116,6 +121,7 @@ def test_a_stream_learns_on(folder: Path, tmp_path: Path) -> None:
     assert errors[0] < 0.9 * errors[1]
     # What was learnt goes with the model, and the state with it.
     live.forecaster.save(tmp_path / "learnt")
+    assert (tmp_path / "learnt" / "yardstick.json").read_bytes() == (folder / "run" / "yardstick.json").read_bytes()
     live.save(tmp_path / "state")
     assert len(stream(tmp_path / "learnt", state=tmp_path / "state", keep=300)) == 1
     with pytest.raises(RunError, match="another model"):
@@ -185,3 +191,75 @@ def test_on_the_command_line(
     assert "leave --patience out" in capsys.readouterr().err
     assert main(["train", "--continue", run]) == 2
     assert "--continue takes one table of new rows, or a folder of them, got 0 names" in capsys.readouterr().err
+
+
+def test_a_continued_run_is_not_trained_anew(folder: Path, tmp_path: Path) -> None:
+    from rich.console import Console
+
+    from recur.train.resumption import resume
+
+    made, _ = continue_run(folder / "run", folder / "new.csv", out=tmp_path / "next", options=QUICK)
+    before = made.weights_checksum()
+    with pytest.raises(
+        RunError, match=r"next: has weights, but no checkpoint .* with: recur train --continue .*next DATA"
+    ):
+        resume(made.path, bounds={"max_steps": 90}, console=Console(file=io.StringIO()))
+    assert made.weights_checksum() == before
+    assert made.config()["training"]["max_steps"] == 80
+
+
+def test_rows_count_as_much_as_their_weight_says(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trained = recur.load(folder / "run")
+    panel = trained.setup.read(folder / "new.csv")
+    weight = np.random.default_rng(0).integers(0, 3, len(panel.rows)).astype(np.float32)
+    weighted = replace(panel, rows=replace(panel.rows, weight=weight))
+    learnt: list[SeriesBatch] = []
+    loss = ForecastNetwork.loss
+
+    def kept(self: ForecastNetwork, batch: SeriesBatch, state: Any = None) -> Any:
+        learnt.append(batch)
+        return loss(self, batch, state)
+
+    monkeypatch.setattr(ForecastNetwork, "loss", kept)
+    replay = Replay()
+    adapt(trained, weighted, replay, LearningOptions(steps=3))
+    assert len(learnt) == 3
+    for batch in learnt:
+        assert batch.history_weight is not None
+        (row,), (length,) = batch.row.tolist(), batch.lengths.tolist()
+        assert batch.history_weight[0, :length].tolist() == weight[row - length : row].tolist()
+
+
+def test_a_reservoir_knows_the_weights_of_some() -> None:
+    panel = read_series({"y": np.arange(40.0)})
+    weighted = replace(panel, rows=replace(panel.rows, weight=np.full(40, 0.5, np.float32)))
+    sample = Reservoir(200)
+    for one in (panel, weighted, panel):
+        sample.add(Windows(Part.whole(one), history=4, horizon=2, batch_size=7, least_history=4))
+    assert sample.windows is not None
+    assert sample.windows.history_weight is not None
+    count = len(sample.windows.row) // 3
+    expected = np.repeat([1.0, 0.5, 1.0], count)[:, None].repeat(4, axis=1)
+    np.testing.assert_array_equal(sample.windows.history_weight.numpy(), expected)
+
+
+def test_interrupted_it_leaves_the_model_as_it_was(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    new = pl.read_csv(folder / "new.csv", try_parse_dates=True)
+    live, still = (stream(folder / "run", keep=300) for _ in range(2))
+    live.push(new[:300])
+    still.push(new[:300])
+    step, taken = torch.optim.AdamW.step, []
+
+    def interrupted(self: torch.optim.AdamW, *given: Any) -> Any:
+        taken.append(step(self, *given))
+        if len(taken) == 3:
+            raise KeyboardInterrupt
+        return taken[-1]
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        live.learn(QUICK)
+    assert len(taken) == 3
+    assert not live.forecaster.network.training
+    assert live.adaptations == []
+    np.testing.assert_array_equal(live.push(new[300:310]).values, still.push(new[300:310]).values)

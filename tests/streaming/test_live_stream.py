@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
@@ -166,6 +167,38 @@ def test_what_is_known_of_the_future_comes_first(known: TrainedForecaster, table
     last = 40 - next(k for k in range(1, 9) if own["load"][40 - k] is not None)
     wanted = batch_answers(known, pl.concat([own[: last + 1], ahead[last + 1 : last + 5]]))
     compare(last_answers(answers), wanted, 1e-6)
+
+
+@pytest.mark.parametrize(("first", "begin"), [(1, 0), (2, 0), (2, 3), (0, 20)])
+def test_a_series_begins_with_its_first_row_that_is_read(
+    first: int, begin: int, known: TrainedForecaster, table: pl.DataFrame
+) -> None:
+    own = table.filter(pl.col("place") == "a").with_columns(pl.col("load").fill_null(20.0))
+    ahead = own.with_columns(load=pl.lit(None, dtype=pl.Float64))
+    live, plain = stream(known), stream(known)
+    # What is known ahead may come in pieces, the later first.
+    assert [reason for _, reason in live.push(ahead[first + 2 : first + 4]).left_out] == ["ahead"] * 2
+    assert [reason for _, reason in live.push(ahead[first : first + 2]).left_out] == ["ahead"] * 2
+    rest = pl.concat([ahead[begin + 1 : first], ahead[max(first + 4, begin + 1) : begin + 5]])
+    told = live.push(pl.concat([own[begin : begin + 1], rest]))
+    wanted = plain.push(pl.concat([own[begin : begin + 1], ahead[begin + 1 : begin + 5]]))
+    assert [reason for _, reason in told.left_out] == ["ahead"] * len(rest)
+    np.testing.assert_array_equal(told.values, wanted.values)
+    assert live.report().equals(plain.report())
+    again = [one.push(pl.concat([own[begin + 1 : begin + 2], ahead[begin + 5 : begin + 6]])) for one in (live, plain)]
+    np.testing.assert_array_equal(again[0].values, again[1].values)
+
+
+def test_what_was_told_ahead_is_on_the_grid_of_what_comes(known: TrainedForecaster, table: pl.DataFrame) -> None:
+    own = table.filter(pl.col("place") == "a")
+    live = stream(known)
+    live.push(own[1:5].with_columns(load=pl.lit(None, dtype=pl.Float64)))
+    off = own[:1].with_columns(pl.col("hour") + timedelta(minutes=20), load=pl.lit(3.0))
+    message = (
+        "row 1: series 'a' begins at 2024-03-01T05:20.*, from which what was told ahead of it, at 2024-03-01T06:00"
+    )
+    with pytest.raises(DataError, match=message):
+        live.push(off)
 
 
 def test_the_future_must_be_known(known: TrainedForecaster, table: pl.DataFrame) -> None:

@@ -21,7 +21,7 @@ from recur.run import RunFolder
 from recur.tasks.forecast.season_choice import Season
 from recur.tasks.forecast.setup import ForecastSetup
 from recur.tasks.series_task import SeriesTask
-from recur.train.forecast import VALIDATION_WINDOWS, train_forecaster, validation_items
+from recur.train.forecast import MOST_WINDOWS, some_items, train_forecaster
 from recur.train.forecast_preparation import choose_horizon, training_windows
 from recur.train.options import SeriesTrainingOptions
 from recur.train.resumption import resume
@@ -238,9 +238,9 @@ def test_few_windows_of_all_series_are_judged_while_training(series: int, rows: 
     panel = Panel.of_rows([str(number) for number in range(series)], [rows] * series, np.ones((series * rows, 1)))
     windows = Windows(Part.whole(panel), history=1, horizon=1, batch_size=512)
     season = Season(steps=24, why="")
-    items = validation_items(windows, season)
+    items = some_items(windows, season)
     assert set(np.diff(items)) == {stride}
-    assert len(items) <= VALIDATION_WINDOWS
+    assert len(items) <= MOST_WINDOWS
     # What lies within a day is seen at all hours, not at one.
     assert rows < 24 or len(set((windows.batch(items).row.numpy() % rows) % 24)) == 24
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recur.train.options import BOUNDS, SeriesTrainingOptions
-from recur.train.series_choice import DEFAULT_MINUTES, choose
+from recur.train.series_choice import DEFAULT_MINUTES, FEW_PASSES, choose
 
 
 def chosen(num_items: int, has_gpu: bool = False, **given: Any) -> SeriesTrainingOptions:
@@ -32,6 +32,19 @@ def test_small_data_are_seen_often_and_large_ones_for_five_minutes() -> None:
     # 7, 63, 274 and 7,813 steps an epoch.
     assert [options.max_epochs for options in found] == [715, 32, 8, 3]
     assert {options.max_minutes for options in found} == {DEFAULT_MINUTES}
+
+
+def test_forecasters_see_few_windows_less_often_and_average_their_weights() -> None:
+    def brief(num_items: int, **given: Any) -> SeriesTrainingOptions:
+        return choose(SeriesTrainingOptions(**given), num_items=num_items, has_gpu=False, most_passes=FEW_PASSES)
+
+    # 500 steps of 7 and of 16 an epoch, and 32 epochs; from 2,000 windows on as often as any training.
+    assert [brief(n).max_epochs for n in (50, 125, 400, 1999)] == [72, 32, 32, 32]
+    assert [brief(n).averaging for n in (50, 1999, 2000, 35_000)] == [0.98, 0.98, 0.0, 0.0]
+    assert [brief(n) for n in (2000, 35_000)] == [chosen(n) for n in (2000, 35_000)]
+    assert chosen(50).averaging == 0.0
+    assert brief(50, averaging=0.0).averaging == 0.0
+    assert brief(50, max_steps=7).averaging == 0.98
 
 
 @pytest.mark.parametrize("bound", [{"max_steps": 5}, {"max_epochs": 2}, {"max_minutes": 3}])
@@ -67,7 +80,7 @@ def test_what_is_given_stays_and_the_rest_is_complete(
 ) -> None:
     found = chosen(num_items, has_gpu, devices=devices, **given)
     assert asdict(found).items() >= given.items()
-    assert None not in (found.batch_size, found.learning_rate, found.validate_every, found.patience)
+    assert None not in (found.batch_size, found.learning_rate, found.validate_every, found.patience, found.averaging)
     assert any(getattr(found, name) is not None for name in BOUNDS)
     assert (found.clip_norm is None) != (found.clip_value is None)
     assert found.batch_size is not None

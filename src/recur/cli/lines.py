@@ -15,7 +15,7 @@ from typing import Any, Literal
 import polars as pl
 
 from recur.data.series.delimited import MISSING
-from recur.errors import DataError, Interrupted, OptionError
+from recur.errors import DataError, Interrupted, OptionError, RunError
 from recur.kinds import is_whole
 from recur.streaming.answers import Answers
 from recur.streaming.live_stream import Stream
@@ -27,7 +27,7 @@ _SEPARATORS = "\t;|,"
 
 
 def answer_lines(
-    stream: Stream, *, state: Path | None, on_error: Literal["stop", "skip"], save_every: int | None
+    stream: Stream[Any], *, state: Path | None, on_error: Literal["stop", "skip"], save_every: int | None
 ) -> None:
     """Push the lines of standard input into a stream, and write what it says to standard output.
 
@@ -36,7 +36,7 @@ def answer_lines(
 
     Args:
         stream: Which has not begun.
-        state: A file, from which the stream goes on if it is there; it is written at the end.
+        state: A file, from which the stream goes on if it is there; it is written at the beginning and at the end.
         on_error: What becomes of a line that cannot be used.
         save_every: Rows after which the state is written, too.
 
@@ -48,8 +48,11 @@ def answer_lines(
     """
     if save_every is not None and (not is_whole(save_every, 1) or state is None):
         raise OptionError(f"save_every: expected a number of rows from 1 on, with --state, got {save_every!r}.")
-    if state is not None and state.exists():
-        stream.restore(state)
+    if state is not None:
+        if state.exists():
+            stream.restore(state)
+        # Now, and not when all is read, it shows whether there is a place for it.
+        stream.save(state)
     answering = _Answering(stream, on_error)
     saved = 0
     lines = _Lines(sys.stdin.fileno())
@@ -60,12 +63,33 @@ def answer_lines(
                 stream.save(state)
                 saved = answering.num_rows
     finally:
-        if state is not None:
-            stream.save(state)
-        lines.close()
+        try:
+            if state is not None:
+                _save(stream, state)
+        finally:
+            lines.close()
     if lines.signal:
         kept = f"; the state is in {state}" if state is not None else ""
         raise Interrupted(f"interrupted after {answering.num_rows:,} rows{kept}.")
+
+
+def _save(stream: Stream[Any], state: Path) -> None:
+    """Write the state; where that cannot be, into the working folder under another name, and say so.
+
+    Raises:
+        RunError: It cannot be written to its place.
+    """
+    try:
+        stream.save(state)
+    except RunError as error:
+        instead = Path(f"{state.name}.{os.getpid()}")
+        try:
+            stream.save(instead)
+        except RunError:
+            raise error from None
+        raise RunError(
+            f"{str(error).removesuffix('.')}; the state is in {instead.resolve()}: move it there."
+        ) from error
 
 
 class _Lines:
@@ -117,7 +141,7 @@ class _StoppedError(Exception):
 class _Answering:
     """Turns batches of lines into rows, and answers into lines."""
 
-    def __init__(self, stream: Stream, on_error: Literal["stop", "skip"]) -> None:
+    def __init__(self, stream: Stream[Any], on_error: Literal["stop", "skip"]) -> None:
         self.stream, self.can_skip = stream, on_error == "skip"
         self.num_rows = 0
         self._is_json: bool | None = None
@@ -187,8 +211,17 @@ class _Answering:
                 continue
             objects.append([None if cell.strip() in MISSING else cell.strip() for cell in cells])
         columns = zip(*objects, strict=True) if objects else [[] for _ in self._names]
-        series = (_column(name, list(cells)) for name, cells in zip(self._names, columns, strict=True))
+        series = (self._column(name, list(cells)) for name, cells in zip(self._names, columns, strict=True))
         return pl.DataFrame(list(series)), wrong
+
+    def _column(self, name: str, cells: list[str | None]) -> pl.Series:
+        """Return cells as numbers if all are such and they are no names, else as text."""
+        text = pl.Series(name, cells, dtype=pl.String)
+        for kind in () if name in self.stream.named else (pl.Int64, pl.Float64):
+            numbers = text.cast(kind, strict=False)
+            if numbers.null_count() == text.null_count():
+                return numbers
+        return text
 
     def _write(self, answers: Answers) -> None:
         for number, reason in answers.left_out:
@@ -216,13 +249,3 @@ class _Answering:
     def _note(self, text: str) -> None:
         sys.stderr.write(f"recur: {text}\n")
         sys.stderr.flush()
-
-
-def _column(name: str, cells: list[str | None]) -> pl.Series:
-    """Return cells as numbers if all are such, as files of CSV are read, else as text."""
-    text = pl.Series(name, cells, dtype=pl.String)
-    for kind in (pl.Int64, pl.Float64):
-        numbers = text.cast(kind, strict=False)
-        if numbers.null_count() == text.null_count():
-            return numbers
-    return text

@@ -78,7 +78,7 @@ class CommandParser(ArgumentParser):
         for field in fields_in_order(options):
             name, default = field.name.replace("_", "-"), field.default
             assert default is not MISSING
-            if hints[field.name] is bool:
+            if hints[field.name] is bool and default is False:
                 group.add_argument(f"--{name}", action="store_true", help=documents[field.name])
             else:
                 group.add_argument(f"--{name}", type=hints[field.name], default=default, help=documents[field.name])

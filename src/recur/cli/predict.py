@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _SUFFIXES = (".csv", ".tsv", ".parquet", ".arrow", ".json", ".jsonl")
 
 _OF_STREAMS = ("state", "save_every", "on_error", "time_format")
-_NOT_OF_STREAMS = ("out", "overwrite", "horizon", "paths", "seed", "batch_size")
+_NOT_OF_STREAMS = ("out", "overwrite", "horizon", "paths", "seed", "batch_size", "only_last")
 
 _MOST_PRINTED = 40
 """Rows of a table that are printed; all of them go into a file."""
@@ -37,7 +37,7 @@ def build_parser(*, has_data: bool = True) -> CommandParser:
         "predict",
         "Forecast what comes after the last target of each series in DATA, tell the class or the number of each series "
         "or step, or how strange each step is, as the model was trained to. DATA are read as those of the run were. "
-        "With --stream a forecaster answers each line that comes.",
+        "With --stream the model answers each line that comes.",
     )
     parser.add_argument("run", type=str, help="run folder")
     if has_data:
@@ -74,7 +74,7 @@ def build_parser(*, has_data: bool = True) -> CommandParser:
         "--time-format",
         type=str | None,
         default=None,
-        help='with --stream: how times are written, where one alone can be read in two ways, as "%%d.%%m.%%Y %%H:%%M"',
+        help='with --stream: how times are written, where one alone can be read in two ways, as "%d.%m.%Y %H:%M"',
     )
     parser.add_argument(
         "--out",

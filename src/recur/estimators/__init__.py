@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING
 from recur._lazy import lazy_names
 
 if TYPE_CHECKING:
+    from recur.estimators.detector import Detector as Detector
     from recur.estimators.forecaster import Forecaster as Forecaster
     from recur.estimators.labels import SeriesClassifier as SeriesClassifier
     from recur.estimators.labels import SeriesRegressor as SeriesRegressor
 
-__all__ = ["Forecaster", "SeriesClassifier", "SeriesRegressor"]
+__all__ = ["Detector", "Forecaster", "SeriesClassifier", "SeriesRegressor"]
 
 __getattr__ = lazy_names(
     __name__,
-    {"Forecaster": ".forecaster", "SeriesClassifier": ".labels", "SeriesRegressor": ".labels"},
+    {"Detector": ".detector", "Forecaster": ".forecaster", "SeriesClassifier": ".labels", "SeriesRegressor": ".labels"},
 )
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 try:
     from sklearn.base import BaseEstimator
     from sklearn.base import ClassifierMixin as ClassifierMixin
+    from sklearn.base import OutlierMixin as OutlierMixin
     from sklearn.base import RegressorMixin as RegressorMixin
     from sklearn.exceptions import NotFittedError
 except ModuleNotFoundError:
@@ -33,6 +34,9 @@ except ModuleNotFoundError:
 
     class ClassifierMixin:  # type: ignore[no-redef]
         """What says that an estimator tells classes."""
+
+    class OutlierMixin:  # type: ignore[no-redef]
+        """What says that an estimator finds anomalies."""
 
     class RegressorMixin:  # type: ignore[no-redef]
         """What says that an estimator tells numbers."""

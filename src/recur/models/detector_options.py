@@ -34,7 +34,8 @@ class DetectorOptions:
     one a week, and every 5 minutes one in five weeks."""
 
     quiet: int | None = None
-    """Steps without an alarm after which another one is a new one; a day of the series, or a hundred steps."""
+    """Steps after a high score during which only a higher one is news, and after an alarm during which no other is
+    counted; a day of the series, or a hundred steps."""
 
     memory: int = 10_000
     """Steps over which a detector forgets what errors were ordinary."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -52,9 +52,10 @@ class Told(NamedTuple):
 class ForecastHead(nn.Module):
     """From features to distributions of the scaled values, told from where the series are.
 
-    What the head says is put through loc and scale of the normalisation. With normalize "last", a gate chooses for each
-    value how much of the way from the mean to the last value it starts from: a series that wanders is told from the
-    last value, noise around a level from the level, and most others from the one soon and from the other later.
+    What the head says is put through loc and scale of the normalisation. With normalize "window" and "last", a gate
+    chooses for each value how much of the way from the mean to the last value it starts from: a series that wanders is
+    told from the last value, noise around a level from the level, and most others from the one soon and from the other
+    later.
 
     Args:
         options: Complete.
@@ -67,10 +68,23 @@ class ForecastHead(nn.Module):
         assert options.hidden_size is not None
         self.size = (num_steps, num_targets)
         self.head = _make_head(options, options.hidden_size, self.size)
-        self.gate = Linear(options.hidden_size, num_steps * num_targets) if options.normalize == "last" else None
+        self.gate = Linear(options.hidden_size, num_steps * num_targets) if options.normalize != "series" else None
         if self.gate is not None:
-            # Most of the way, so that training begins near the forecast that nothing will change.
+            # Most of the way, near the forecast that nothing will change.
             nn.init.constant_(self.gate.bias, 2.0)
+
+    @torch.no_grad()
+    def start(self, share: Tensor) -> None:
+        """Tell, until training changes it, nothing but a mix of mean and last value; nothing with normalize "series".
+
+        Args:
+            share: How much of the way from the mean to the last value, (C,), between 0 and 1.
+        """
+        if self.gate is None:
+            return
+        nn.init.zeros_(self.head.projection.weight)
+        nn.init.zeros_(self.gate.weight)
+        self.gate.bias.copy_(share.logit().repeat(self.size[0]))
 
     def forward(self, features: Tensor, place: Place, horizon: int | None = None) -> Distribution:
         """Return distributions, (..., P, C).
@@ -80,11 +94,13 @@ class ForecastHead(nn.Module):
             place: What they are told from, (..., 1, C) or (..., P, C).
             horizon: P; None is M W, and fewer cut the last ones off.
         """
-        raw = self._steps(_mapped(self.head.projection, features), (*self.size, self.head.num_parameters), horizon)
-        forecast: Distribution = self.head.distribution(raw)
-        if self.gate is None:
+        maps = [self.head.projection] if self.gate is None else [self.head.projection, self.gate]
+        raw, *gates = _mapped(maps, features)
+        said = self._steps(raw, (*self.size, self.head.num_parameters), horizon)
+        forecast: Distribution = self.head.distribution(said)
+        if not gates:
             return forecast.rescaled(place.loc, place.scale)
-        kept = self._steps(_mapped(self.gate, features), (*self.size, 1), horizon)[..., 0].sigmoid()
+        kept = self._steps(gates[0], (*self.size, 1), horizon)[..., 0].sigmoid()
         return forecast.rescaled(torch.lerp(place.mean, place.loc, kept), place.scale)
 
     @staticmethod
@@ -93,14 +109,17 @@ class ForecastHead(nn.Module):
         return torch.unflatten(values, -1, size).flatten(-4, -3)[..., slice(horizon), :, :]
 
 
-def _mapped(linear: nn.Module, features: Tensor) -> Tensor:
-    """Return what a linear map makes of features (..., H) that may lie turned round in memory.
+def _mapped(maps: Sequence[nn.Linear], features: Tensor) -> Sequence[Tensor]:
+    """Return what each of some linear maps makes of features (..., H) that may lie turned round in memory.
 
-    It is taken in their own order and turned round after it, for they are many times as large as what comes out.
+    All are taken at once, in the features' own order, and what comes out is turned round: the features are many times
+    as large, and what takes long is to go over them and over their gradient.
     """
     order = sorted(range(features.dim() - 1), key=features.stride, reverse=True)
-    found: Tensor = linear(features.permute(*order, -1))
-    return found.permute(*(order.index(dim) for dim in range(len(order))), -1)
+    weight, bias = torch.cat([each.weight for each in maps]), torch.cat([each.bias for each in maps])
+    found = nn.functional.linear(features.permute(*order, -1), weight, bias)
+    found = found.permute(*(order.index(dim) for dim in range(len(order))), -1)
+    return torch.split(found, [each.out_features for each in maps], -1)
 
 
 def _make_head(options: ForecasterOptions, in_features: int, size: Size) -> Head:

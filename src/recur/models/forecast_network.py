@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -19,6 +19,7 @@ from recur.models.heads import QuantileHead
 from recur.models.layer_back_ends import explain_layers
 from recur.models.series_reader import ReaderState
 from recur.models.series_shape import SeriesShape
+from recur.models.series_timeline import Timeline, taken
 
 if TYPE_CHECKING:
     from recur.data.series import SeriesBatch
@@ -86,6 +87,35 @@ class ForecastNetwork(nn.Module):
         self._check(batch)
         found: tuple[Distribution, ReaderState] = self.body(batch, state)
         return found
+
+    @torch.no_grad()
+    def start(self, batches: Iterable[SeriesBatch]) -> None:
+        """Begin at a rule that few values tell better than a network: one mix of mean and last value for all steps.
+
+        The gate between them gets for each target the share that least squares give on the batches, in units of the
+        normalisation's scale and at least 5 % away from 0 and 1, where it would not move; the head's other weights
+        become zero. With normalize "series" there is no gate, and nothing is changed.
+
+        Args:
+            batches: Windows of the training part, on the CPU.
+        """
+        if self.options.normalize == "series":
+            return
+        shape, reader = self.shape, self.body.reader
+        # An autoregressive network is taught one step.
+        steps = 1 if self.options.kind == "autoregressive" else shape.horizon
+        products, squares = torch.zeros(2, shape.num_targets, dtype=torch.float64)
+        for batch in batches:
+            self._check(batch)
+            normalized = reader.normalized(Timeline.of(batch, shape, torch.float64))
+            loc, mean, scale = (taken(each, batch.lengths[None])[0][:, None] for each in normalized.place)
+            way = (loc - mean) / scale
+            came = (batch.target[:, :steps].double() - mean) / scale
+            weight = batch.weight[:, :steps].double()
+            products += (weight * way * came).sum((0, 1))
+            squares += (weight * way.square()).sum((0, 1))
+        share = torch.where(squares > 0, products / squares.clamp(min=1e-300), 1.0)
+        self.body.output.start(share.clamp(0.05, 0.95))
 
     @property
     def tells_between(self) -> bool:

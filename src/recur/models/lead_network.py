@@ -65,6 +65,12 @@ class LeadNetwork(nn.Module):
         leads: list[int] = self.leads.tolist()
         return tuple(f"told {lead} step{'s' if lead > 1 else ''} before" for lead in leads)
 
+    def begin(self, count: int) -> LeadState:
+        """Return the state of so many series before their first step, with which `errors` does as without one."""
+        reader = self.reader.begin(count)
+        longest, num_targets = int(self.leads[-1]), self.shape.num_targets
+        return LeadState(reader, reader.recent.new_full((longest, count, len(self.leads), num_targets), torch.nan))
+
     def errors(self, batch: SeriesBatch, state: LeadState | None = None) -> tuple[Tensor, LeadState]:
         """Return how far each value is from what was told of it, and the state after each row's last step.
 

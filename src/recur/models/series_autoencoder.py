@@ -70,6 +70,12 @@ class SeriesAutoencoder(nn.Module):
         """What each of the two errors of a value is, in words."""
         return ("described now", f"described over {self.options.window} steps")
 
+    def begin(self, count: int) -> AutoencoderState:
+        """Return the state of so many series before their first step, with which `errors` does as without one."""
+        reader = self.reader.begin(count)
+        values = reader.recent.new_full((self.options.window - 1, count, self.shape.num_targets), torch.nan)
+        return AutoencoderState(reader, values)
+
     def errors(self, batch: SeriesBatch, state: AutoencoderState | None = None) -> tuple[Tensor, AutoencoderState]:
         """Return how badly each value and the last steps are described, and the state after each row's last step.
 

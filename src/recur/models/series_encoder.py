@@ -74,7 +74,7 @@ class SeriesEncoder(nn.Module):
         super().__init__()
         self.options, self.shape = options, shape
         self.inputs = SeriesInputs(shape)
-        size = self.inputs.num_past + bool(options.time_input)
+        size = self._num_inputs = self.inputs.num_past + bool(options.time_input)
         is_causal = not options.bidirectional
         self.convolutions = nn.ModuleList()
         for width in options.convolutions:
@@ -97,6 +97,23 @@ class SeriesEncoder(nn.Module):
         self.locked_dropout = LockedDropout(options.dropout)
         self.dropout = nn.Dropout(options.dropout)
         self.register_buffer("time_unit", torch.ones(()))
+
+    def begin(self, count: int) -> SeriesState:
+        """Return the state of so many series before their first step, with which `forward` does as without one."""
+        like = self.time_unit
+        none = torch.zeros(count, dtype=torch.int64, device=like.device)
+        x_1BI = like.new_zeros(1, count, self.recurrent.input_size)
+        told = {"times": like.new_zeros(1, count)} if self.options.cell in TIMED_CELLS else {}
+        inputs, size = [], self._num_inputs
+        for width in self.options.convolutions:
+            inputs.append(like.new_zeros(width - 1, count, size))
+            size = self.options.filters
+        pooled: PoolState = ()
+        if self.pool is not None:
+            h_1BH = like.new_zeros(1, count, self.num_features)
+            _, pooled = self.pool(h_1BH, torch.zeros(1, count, dtype=torch.bool, device=like.device))
+        recurrent = self.recurrent(x_1BI, lengths=none, **told)[1]
+        return SeriesState(recurrent, tuple(inputs), like.new_zeros(count, 2), pooled)
 
     def forward(self, batch: SeriesBatch, state: SeriesState | None = None) -> tuple[Tensor, SeriesState]:
         """Return the features of each series, or of each step, and the state after them.

@@ -78,6 +78,10 @@ class SeriesEnsemble(nn.Module):
         logs = torch.stack([answer.log_softmax(-1) for answer in answers]).logsumexp(0) - math.log(len(answers))
         return self.networks[0].masked(logs, batch.lengths), after
 
+    def begin(self, count: int) -> EnsembleState:
+        """Return the state of so many series before their first step, with which all is told as without one."""
+        return tuple(one.begin(count) for one in self.networks)
+
     def loss(self, batch: SeriesBatch) -> Tensor:
         """Return the mean of the members' losses, (); in training each varies the batch in its own way.
 

@@ -40,6 +40,10 @@ class SeriesLabelNetwork(nn.Module, ABC):
         self.encoder = SeriesEncoder(options, shape, per_step=options.per_step)
         self.output = Linear(self.encoder.num_features, num_outputs)
 
+    def begin(self, count: int) -> SeriesState:
+        """Return the state of so many series before their first step, with which all is told as without one."""
+        return self.encoder.begin(count)
+
     def _outputs(self, batch: SeriesBatch, state: SeriesState | None) -> tuple[Tensor, SeriesState]:
         """Return what the linear layer says, (B, O), or (B, T, O) of each step, and the state after the steps."""
         features, after = self.encoder(batch, state)

@@ -48,7 +48,7 @@ class SeriesNormalization(nn.Module):
     | kind | the network reads | its answer y means |
     | --- | --- | --- |
     | series | the value, as it was scaled for the series | y |
-    | window | (value - mean) / deviation | mean + deviation y |
+    | window | (value - mean) / deviation | mean + gate (last value - mean) + deviation y |
     | last | the change since the last value that was there, and value - mean | mean + gate (last value - mean) + y |
 
     Mean and deviation are those of the steps so far, each older step counting 1 - 1 / `memory` times as much: the
@@ -113,7 +113,7 @@ class SeriesNormalization(nn.Module):
         kept = (first, taken(last, lengths[None])[0], *sums)
         if self.kind == "window":
             position = torch.where(is_there, (values - mean[1:]) / deviation[1:], 0)
-            return Normalized(torch.cat([position, *level], 2), Place(mean, mean, deviation), kept)
+            return Normalized(torch.cat([position, *level], 2), Place(last, mean, deviation), kept)
         # The first value has nothing to have changed from.
         change = torch.where(is_there & has_begun[:-1], values - last[:-1], 0)
         from_mean = torch.where(is_there, values - mean[1:], 0)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from recur.models.cells import CELLS
 from recur.models.forecaster_options import ForecasterOptions
 from recur.models.series_inputs import SeriesInputs
-from recur.models.series_normalization import NormalizationState, Place, SeriesNormalization
+from recur.models.series_normalization import NormalizationState, Normalized, Place, SeriesNormalization
 from recur.models.series_shape import SeriesShape
 from recur.models.series_timeline import Timeline, taken
 from recur.nn import LSTM, LockedDropout, nest
@@ -121,9 +121,7 @@ class SeriesReader(nn.Module):
         """
         batch = timeline.numbers.shape[1]
         lengths = timeline.lengths
-        targets = timeline.numbers[..., : self.num_targets]
-        there = timeline.is_there[..., : self.num_targets]
-        normalized = self.normalization(targets, there, lengths, None if state is None else state.normalization)
+        normalized = self.normalized(timeline, None if state is None else state.normalization)
         parts = [normalized.features, self.inputs.past(timeline), *([] if known is None else [known])]
         x_TBI = torch.cat(parts, 2)
         recent = x_TBI.new_zeros(self.segment - 1, batch, self.num_inputs) if state is None else state.recent
@@ -136,6 +134,14 @@ class SeriesReader(nn.Module):
         output_TBH, after = self.layers(x_TBI, before, lengths=lengths)
         output = torch.cat([self._latest(before, output_TBH)[None], output_TBH])
         return Reading(self.dropout(output), normalized.place, ReaderState(after, normalized.state, kept))
+
+    def normalized(self, timeline: Timeline, state: NormalizationState | None = None) -> Normalized:
+        """Return what is read of the targets, and where they are; arguments as of `forward`."""
+        targets = timeline.numbers[..., : self.num_targets]
+        found: Normalized = self.normalization(
+            targets, timeline.is_there[..., : self.num_targets], timeline.lengths, state
+        )
+        return found
 
     def _latest(self, layers: Any, output_TBH: Tensor) -> Tensor:
         """Return the output that a state of the layers stands for, (B, H)."""

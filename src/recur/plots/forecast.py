@@ -7,8 +7,9 @@ from typing import Any
 
 from recur.data.series.moments import on_the_clock
 from recur.data.series.split import last_targets
-from recur.errors import DataError, OptionError
+from recur.errors import OptionError
 from recur.kinds import is_number, is_whole
+from recur.plots.places import place_of
 from recur.report import forecast_figure
 from recur.tasks.forecast.trained import TrainedForecaster
 
@@ -44,8 +45,8 @@ def plot_forecast(
         OptionError: A number is out of range.
     """
     panel = trained.setup.read(data)
-    number = _place("series", series, panel.ids)
-    channel = _place("target", target, panel.schema.targets)
+    number = place_of("series", series, panel.ids)
+    channel = place_of("target", target, panel.schema.targets)
     if past is not None and not is_whole(past, 1):
         raise OptionError(f"past: expected a number of steps from 1 on, got {past!r}.")
     for share in shares:
@@ -74,12 +75,3 @@ def plot_forecast(
             share: (told[:, middle - 1 - place], told[:, middle + 1 + place]) for place, share in enumerate(ordered)
         },
     )
-
-
-def _place(what: str, name: str | None, names: Sequence[str]) -> int:
-    if name is None:
-        return 0
-    if name not in names:
-        known = ", ".join(map(repr, names[:10])) + (", ..." if len(names) > 10 else "")
-        raise DataError(f"{what}: there is no {name!r} in the data; there are {known}.")
-    return list(names).index(name)

@@ -10,6 +10,7 @@ from recur.run import RunFolder
 from recur.tasks.loading import load
 
 PICTURES = {
+    "TrainedDetector": "recur.plots.alarms:plot_alarms",
     "TrainedForecaster": "recur.plots.forecast:plot_forecast",
     "TrainedLabels": "recur.plots.labels:plot_labels",
 }
@@ -22,7 +23,8 @@ def plot(trained: Any, data: Any, **options: Any) -> Any:
     Args:
         trained: What `recur.load` returns, or the run folder itself.
         data: Whatever the model's `predict` takes; with labels where it tells labels.
-        options: Of the function for this kind of model: `recur.plots.plot_forecast` or `plot_labels`.
+        options: Of the function for this kind of model: `recur.plots.plot_forecast`, `plot_labels` or
+            `plot_alarms`.
 
     Returns:
         A `plotly.graph_objects.Figure`; notebooks show it, and its `write_html` and `write_image` save it.

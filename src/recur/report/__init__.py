@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from recur._lazy import lazy_names
 
 if TYPE_CHECKING:
+    from recur.report.alarm_drawing import alarm_figure as alarm_figure
     from recur.report.forecast_drawing import forecast_figure as forecast_figure
     from recur.report.inspection_page import inspection_figures as inspection_figures
     from recur.report.inspection_page import write_inspection as write_inspection
@@ -14,11 +15,20 @@ if TYPE_CHECKING:
     from recur.report.page import figures as figures
     from recur.report.page import write_report as write_report
 
-__all__ = ["figures", "forecast_figure", "inspection_figures", "label_figure", "write_inspection", "write_report"]
+__all__ = [
+    "alarm_figure",
+    "figures",
+    "forecast_figure",
+    "inspection_figures",
+    "label_figure",
+    "write_inspection",
+    "write_report",
+]
 
 __getattr__ = lazy_names(
     __name__,
     {
+        "alarm_figure": ".alarm_drawing",
         "figures": ".page",
         "forecast_figure": ".forecast_drawing",
         "inspection_figures": ".inspection_page",

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from recur.report.chart import Band, Chart, Level, Role, Series
-from recur.report.forecast_charts import axis_of, span
+from recur.report.forecast_charts import Axis, axis_of, span
 from recur.report.passage import visible
 from recur.report.values import as_list, as_object, as_text, number
 from recur.wording import measured
@@ -31,8 +31,7 @@ def _numbers(value: object) -> tuple[float | None, ...]:
 def _example(place: int, entry: Mapping[str, Any], threshold: float | None) -> Iterator[Chart]:
     x, is_dated = axis_of(as_list(entry.get("times")))
     values, scores = _numbers(entry.get("values")), _numbers(entry.get("scores"))
-    known = [value for value in values if value is not None]
-    if len(values) != len(x) or len(scores) != len(x) or not known:
+    if len(values) != len(x) or len(scores) != len(x) or all(value is None for value in values):
         return
     channel, score = visible(as_text(entry.get("channel"))), number(entry.get("score"))
     because = {visible(str(name)): number(own) for name, own in as_object(entry.get("because")).items()}
@@ -40,24 +39,15 @@ def _example(place: int, entry: Mapping[str, Any], threshold: float | None) -> I
     summary = "" if score is None else f"The highest score is {measured(score)}"
     if summary and len(because) > 1:
         summary += f", of which {', '.join(f'{name} adds {measured(own)}' for own, name in parts)}"
-    low, high = min(known), max(known)
-    room = 0.05 * (high - low) or 0.5
-    marks: tuple[tuple[str, str, Role], ...] = (
-        ("anomalies", "an anomaly, as the data say", "third"),
-        ("alarms", "alarm", "second"),
-    )
-    found = (_marked(name, role, x, as_list(entry.get(key)), low - room, high + room) for key, name, role in marks)
-    bands = [band for band in found if band is not None]
-    yield Chart(
+    yield alarm_chart(
         key=f"detect_example_{place + 1}",
         title=f"{visible(as_text(entry.get('series')))}, {channel}",
-        y_label=channel,
+        channel=channel,
         summary=f"{summary}." if summary else "",
-        series=(Series(name=channel, role="train", x=x, y=values),),
-        bands=tuple(bands),
-        x_label="time",
-        is_dated=is_dated,
-        x_range=span(x),
+        times=(x, is_dated),
+        values=values,
+        alarms=as_list(entry.get("alarms")),
+        anomalies=as_list(entry.get("anomalies")),
     )
     yield Chart(
         key=f"detect_score_{place + 1}",
@@ -66,6 +56,51 @@ def _example(place: int, entry: Mapping[str, Any], threshold: float | None) -> I
         summary="What lies above the line is an alarm.",
         series=(Series(name="score", role="valid", x=x, y=scores),),
         levels=() if threshold is None else (Level(name="threshold", y=threshold),),
+        x_label="time",
+        is_dated=is_dated,
+        x_range=span(x),
+    )
+
+
+def alarm_chart(
+    *,
+    key: str,
+    title: str,
+    channel: str,
+    summary: str,
+    times: Axis,
+    values: tuple[float | None, ...],
+    alarms: Sequence[object],
+    anomalies: Sequence[object],
+) -> Chart:
+    """Return a series on which alarms are marked, and anomalies that are known.
+
+    Args:
+        key: As of `Chart`.
+        title: As of `Chart`.
+        channel: What the values are.
+        summary: As of `Chart`.
+        times: Of the steps, as `axis_of` returns them, (T,).
+        values: Of the steps, (T,); None where missing.
+        alarms: Places of the steps that raise one.
+        anomalies: Places of the steps that are one, as the data say.
+    """
+    x, is_dated = times
+    known = [value for value in values if value is not None]
+    low, high = min(known, default=0.0), max(known, default=0.0)
+    room = 0.05 * (high - low) or 0.5
+    marks: tuple[tuple[Sequence[object], str, Role], ...] = (
+        (anomalies, "an anomaly, as the data say", "third"),
+        (alarms, "alarm", "second"),
+    )
+    found = (_marked(name, role, x, places, low - room, high + room) for places, name, role in marks)
+    return Chart(
+        key=key,
+        title=title,
+        y_label=channel,
+        summary=summary,
+        series=(Series(name=channel, role="train", x=x, y=values),),
+        bands=tuple(band for band in found if band is not None),
         x_label="time",
         is_dated=is_dated,
         x_range=span(x),

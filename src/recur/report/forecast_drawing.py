@@ -12,8 +12,6 @@ from recur.report.chart import Band, Chart, Series
 from recur.report.forecast_charts import axis_of, span
 from recur.report.passage import visible
 
-_HEIGHT = 380
-
 Numbers = NDArray[Any]
 
 
@@ -38,15 +36,16 @@ def forecast_figure(
         median: What is told, (P,).
         intervals: Lower and upper ends, (P,) each, by the share that they shall hold.
     """
-    from recur.report.interactive import figure
+    from recur.report.interactive import figure_alone
 
-    x, is_dated = axis_of([str(time) if times.dtype.kind == "M" else time for time in (*times, *times_ahead)])
+    whole = np.concatenate([times, times_ahead])
+    x, is_dated = axis_of(whole.astype(str).tolist() if whole.dtype.kind == "M" else whole.tolist())
     later = x[len(times) :]
     came = tuple(None if np.isnan(value) else float(value) for value in values)
-    drawn = figure(
+    return figure_alone(
         Chart(
             key="forecast",
-            title=title,
+            title=visible(title),
             y_label=visible(name),
             summary="",
             series=(
@@ -63,11 +62,6 @@ def forecast_figure(
             x_range=span(x),
         )
     )
-    drawn.update_layout(height=_HEIGHT)
-    if title:
-        # The page of a report puts titles above its pictures itself.
-        drawn.update_layout(title={"text": visible(title), "x": 0, "xref": "paper"}, margin={"t": 72})
-    return drawn
 
 
 def _floats(values: Numbers) -> tuple[float, ...]:

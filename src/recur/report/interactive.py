@@ -32,6 +32,8 @@ from recur.report.chart import (
 _MOST_COUNTED, _MOST_NAMED = 12, 30
 """Classes of a matrix whose counts are written into it, and that have a name beside it."""
 
+_HEIGHT = 380
+
 _WIDTHS: dict[Role, float] = {"raw": 1, "valid": 2.25, "speed": 1.5}
 
 _FORMATS: dict[Role, str] = {"train": ".3f", "valid": ".3f", "rate": ".2~g", "norm": ".3~g", "speed": ",.0f"}
@@ -63,7 +65,7 @@ def figure(drawing: Drawing) -> go.Figure:
         template="none",
         title={"text": _plain(drawing.title), "x": 0, "xref": "paper", "xanchor": "left"},
         margin={"l": 60, "r": 12, "t": 48, "b": 48},
-        height=heights.get(type(drawing), 380),
+        height=heights.get(type(drawing), _HEIGHT),
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
         font={"family": "system-ui, sans-serif", "size": 13},
@@ -74,6 +76,15 @@ def figure(drawing: Drawing) -> go.Figure:
         return drawn
     drawn.update_xaxes(title={"text": _plain(drawing.x_label)}, zeroline=False)
     drawn.update_yaxes(title={"text": _plain(drawing.y_label)}, zeroline=False, automargin=True)
+    return drawn
+
+
+def figure_alone(chart: Chart) -> go.Figure:
+    """Return a chart as a plotly figure outside a page, which puts titles above its pictures itself."""
+    drawn = _curves(chart)
+    drawn.update_layout(height=_HEIGHT)
+    if chart.title:
+        drawn.update_layout(title={"text": _plain(chart.title), "x": 0, "xref": "paper"}, margin={"t": 72})
     return drawn
 
 

@@ -50,6 +50,14 @@ class StepBuffer:
         self.values[series, place] = values
         self.codes[series, place] = codes
 
+    def shift(self, series: Numbers, by: Numbers) -> None:
+        """Count the steps of series, (N,), so many further, (N,)."""
+        for number, more in zip(series.tolist(), by.tolist(), strict=True):
+            step = self.step[number]
+            step[step != _NEVER] += more
+            for ring in (self.step, self.values, self.codes):
+                ring[number] = np.roll(ring[number], more, axis=0)
+
     def read(
         self, series: Numbers, steps: Numbers, inside: NDArray[np.bool_] | None = None
     ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:

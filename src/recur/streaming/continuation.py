@@ -14,6 +14,9 @@ from recur.tasks.forecast.trained import TrainedForecaster
 ADAPTATIONS = "adaptations.json"
 """File of a run with the records of all times it learnt on, the newest last."""
 
+_OF_BOTH = ("model.json", "env.json")
+"""Files that say of a run what is true of the one that goes on, too."""
+
 
 def continue_run(
     run: str | Path | RunFolder,
@@ -62,6 +65,10 @@ def continue_run(
     made.setup.save(written)
     written.save_weights(made.network.state_dict())
     made.save_calibration(written)
+    made.yardstick.save(written)
+    for name in _OF_BOTH:
+        if folder.has(name):
+            written.write_json(name, folder.read_json(name))
     replay.save(written)
     written.write_json(ADAPTATIONS, {"adaptations": records})
     config = folder.config()

@@ -50,7 +50,7 @@ class Intake:
         schema: Of the run.
         frequency: Of the run.
         scaler: Of the run.
-        horizon: Steps that the model tells.
+        horizon: Steps that the model tells; 0 where it tells nothing of those to come, so that no row is of one.
         most_ahead: How many steps after its last one may be told of a series ahead.
     """
 
@@ -69,7 +69,7 @@ class Intake:
         self.schema, self.frequency, self.scaler = schema, frequency, scaler
         self.horizon, self.most_ahead = horizon, most_ahead
         self.has_times = schema.roles is None or bool(schema.roles.time)
-        self.is_told_ahead = bool(schema.known_future or schema.known_categorical)
+        self.is_told_ahead = bool(horizon and (schema.known_future or schema.known_categorical))
         self._seen = {name: number for number, name in enumerate(scaler.ids)}
         first = len(schema.targets) + len(schema.past_only)
         self._known = slice(first, first + len(schema.known_future))
@@ -104,18 +104,20 @@ class Intake:
         new = np.flatnonzero(place < 0)
         place[new] = len(self.slots) + np.arange(len(new))
         series = place[loose.series]
-        origin = self._origins(series, loose, len(self.slots) + len(new))
-        last = np.append(self.slots.last[: len(self.slots)], np.full(len(new), -1))
-        step = self._steps(series, origin, last, loose, first)
         targets = loose.rows.values[:, : len(self.schema.targets)]
-        is_ahead = np.zeros(len(step), np.bool_)
+        is_ahead = np.zeros(len(series), np.bool_)
         if self.is_told_ahead:
             is_ahead |= np.isnan(targets).all(axis=1)
+        last = np.append(self.slots.last[: len(self.slots)], np.full(len(new), -1))
+        origin = self._origins(series, is_ahead, last, loose)
+        later = self._later(origin, loose, series, first)
+        step = self._steps(series, origin, last, loose, first)
         # Of a step that is told ahead and comes in the same push, what came counts.
         order = np.lexsort((is_ahead, step, series))
         series, step, is_ahead = series[order], step[order], is_ahead[order]
-        is_late: NDArray[np.bool_] = np.less(step, last[series])
-        is_repeated: NDArray[np.bool_] = np.equal(step, last[series])
+        # Before the first step, which a series begins with, nothing is repeated.
+        is_late: NDArray[np.bool_] = step < np.maximum(last[series], 0)
+        is_repeated: NDArray[np.bool_] = ~is_late & (step == last[series])
         is_repeated[1:] |= (series[1:] == series[:-1]) & (step[1:] == step[:-1])
         kept = np.flatnonzero(~is_late & ~is_repeated)
         left_out = [
@@ -134,9 +136,10 @@ class Intake:
         )
         names = [*self.slots.ids, *(loose.ids[number] for number in new.tolist())]
         if self.is_told_ahead:
-            self._check_ahead(found, last, names)
+            self._check_ahead(found, last, later, names)
         static, codes = self._static(series, loose, order, names, len(new), first)
         self._add([loose.ids[number] for number in new.tolist()], origin, static, codes)
+        self.buffer.shift(np.flatnonzero(later), later[later != 0])
         return found
 
     def times(self, series: Numbers, steps: Numbers) -> NDArray[Any]:
@@ -167,18 +170,44 @@ class Intake:
         """Return times in which steps are equal."""
         return on_the_clock(times, self.schema.zone) if self.frequency.is_by_clock else times
 
-    def _origins(self, series: Numbers, loose: LooseRows, count: int) -> NDArray[Any]:
-        """Return when step 0 of each series is: for a new one its earliest row."""
+    def _origins(self, series: Numbers, is_ahead: NDArray[np.bool_], last: Numbers, loose: LooseRows) -> NDArray[Any]:
+        """Return when step 0 of each series is: of one that has not begun its earliest row that is read.
+
+        Where there is none yet it is the earliest that tells ahead.
+        """
         known = len(self.slots)
-        origin = np.zeros(count, self.slots.origin.dtype)
+        origin = np.zeros(len(last), self.slots.origin.dtype)
         origin[:known] = self.slots.origin[:known]
-        if self.has_times and count > known:
-            own = np.flatnonzero(series >= known)
+        own = np.flatnonzero(last[series] < 0)
+        if self.has_times and len(own):
             times = self._counted(loose.rows.times[own])
-            order = np.lexsort((times, series[own]))
-            first = np.flatnonzero(np.diff(series[own][order], prepend=-1))
-            origin[known:] = times[order][first]
+            order = np.lexsort((times, is_ahead[own], series[own]))
+            order = order[np.diff(series[own][order], prepend=-1) > 0]
+            which, earliest = series[own][order], times[order]
+            keeps = is_ahead[own][order] & (which < known)
+            origin[which] = np.where(keeps, np.minimum(earliest, origin[which]), earliest)
         return origin
+
+    def _later(self, origin: NDArray[Any], loose: LooseRows, series: Numbers, first: int) -> Numbers:
+        """Return how many steps later than it was counted comes what was told ahead of each series, (S,).
+
+        Raises:
+            DataError: It is not on the grid from its new origin on.
+        """
+        later = np.zeros(len(origin), np.int64)
+        known = self.slots.origin[: len(self.slots)]
+        moved = np.flatnonzero(origin[: len(known)] != known)
+        if len(moved):
+            later[moved] = self.frequency.steps(known[moved], origin[moved])
+            off = moved[self._is_off(known[moved], later[moved], origin[moved])]
+            if len(off):
+                row = int(np.flatnonzero(series == off[0])[0])
+                raise DataError(
+                    f"the rows, row {first + row + 1}: series {loose.ids[int(loose.series[row])]!r} begins at "
+                    f"{origin[off[0]]}, from which what was told ahead of it, at {known[off[0]]}, is no step of "
+                    f"{self.frequency}; give times on that grid."
+                )
+        return later
 
     def _steps(self, series: Numbers, origin: NDArray[Any], last: Numbers, loose: LooseRows, first: int) -> Numbers:
         if not self.has_times:
@@ -192,11 +221,7 @@ class Intake:
         times = self._counted(loose.rows.times)
         begin = origin[series]
         step = self.frequency.steps(times, begin)
-        back = self.frequency.times(step, begin)
-        if times.dtype.kind == "f":
-            is_off = np.abs(back - times) > 1e-6 * float(self.frequency.count)
-        else:
-            is_off = back != times
+        is_off = self._is_off(times, step, begin)
         if is_off.any():
             row = int(np.flatnonzero(is_off)[0])
             raise DataError(
@@ -205,6 +230,13 @@ class Intake:
                 "that grid."
             )
         return step
+
+    def _is_off(self, times: NDArray[Any], step: Numbers, origin: NDArray[Any]) -> NDArray[np.bool_]:
+        """Return which times are not those of their steps from an origin on."""
+        back = self.frequency.times(step, origin)
+        if times.dtype.kind == "f":
+            return np.asarray(np.abs(back - times) > 1e-6 * float(self.frequency.count))
+        return np.asarray(back != times)
 
     # --- what is known ---
 
@@ -241,7 +273,7 @@ class Intake:
                     )
         return static, codes
 
-    def _check_ahead(self, found: Arrivals, last: Numbers, names: list[str]) -> None:
+    def _check_ahead(self, found: Arrivals, last: Numbers, later: Numbers, names: list[str]) -> None:
         """Raise where numbers that are known of the future are not known of all steps that are to be told."""
         reads = np.full(len(names), -1)
         np.maximum.at(reads, found.series[found.is_read], found.step[found.is_read])
@@ -261,7 +293,7 @@ class Intake:
         ahead = (found.step[asked][:, None] + np.arange(1, self.horizon + 1)).reshape(-1)
         values = np.full((len(ahead), self._known.stop - self._known.start), np.nan, np.float32)
         old = np.flatnonzero(series < len(self.buffer.step))
-        values[old] = self.buffer.read(series[old], ahead[old, None])[0][:, 0, self._known]
+        values[old] = self.buffer.read(series[old], (ahead - later[series])[old, None])[0][:, 0, self._known]
         # Rows are ordered by series and step, so that one number does for both.
         width = int(max(ahead.max(initial=0), found.step.max(initial=0))) + 1
         key = found.series * width + found.step

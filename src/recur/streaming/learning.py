@@ -117,7 +117,8 @@ def adapt(
     windows, and intervals are calibrated anew on what was held back.
 
     Args:
-        forecaster: With a `ForecastNetwork`, whose weights are changed in place.
+        forecaster: With a `ForecastNetwork`, whose weights are changed in place; they are what they were where the
+            new ones are not kept, or an error or an interruption ends it.
         panel: The newest rows, of the setup's schema.
         replay: Older windows, to which new ones are added.
         options: How.
@@ -142,9 +143,15 @@ def adapt(
         )
     old, old_held = replay.learnt.windows, replay.held.windows
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    losses_before = _losses(network, held, old_held)
-    _learn(network, setup, panel, groups, old, options)
-    losses_after = _losses(network, held, old_held)
+    try:
+        losses_before = _losses(network, held, old_held)
+        _learn(network, setup, panel, groups, old, options)
+        losses_after = _losses(network, held, old_held)
+    except BaseException:
+        # Also where it is interrupted: states and calibration are of the weights before.
+        network.load_state_dict(before)
+        network.eval()
+        raise
     after = {name: value.clone() for name, value in network.state_dict().items()}
     is_kept = sum(losses_after) <= sum(losses_before) and all(map(math.isfinite, losses_after))
     record = Adaptation(
@@ -163,7 +170,7 @@ def adapt(
         network.load_state_dict(before)
         return forecaster, record
     replay.learnt.add(setup.windows(newest, batch_size=512, stride=setup.history))
-    made = TrainedForecaster(network, setup, options=forecaster.options)
+    made = TrainedForecaster(network, setup, options=forecaster.options, yardstick=forecaster.yardstick)
     if forecaster.calibration is not None:
         judged = held if old_held is None else [*held, old_held]
         made.calibration = ForecastCalibration.fit(made.scaled, judged)
@@ -238,7 +245,8 @@ def _pieces(
         state = None
         for piece in range(1, count + 1):
             row = gathering.panel.offsets[series] + piece * setup.history
-            batch = gather_windows(gathering, row, series, setup.history, setup.horizon)
+            counts = gathering.panel.rows.weight
+            batch = gather_windows(gathering, row, series, setup.history, setup.horizon, counts=counts)
             yield batch, state
             # With the weights of now, and without a gradient: here the truncation is.
             with torch.no_grad():

@@ -1,95 +1,35 @@
-"""A trained forecaster on live series: rows in, answers out, the state carried."""
+"""A trained model on live series: rows in, answers out, the state carried."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Generic, Literal
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
-from recur.calibration.drift import LEVELS, IntervalDrift
-from recur.data.series import Panel, Rows
-from recur.errors import DataError, OptionError, RunError
+from recur.errors import DataError, OptionError
 from recur.kinds import is_whole
-from recur.run import RunFolder
-from recur.streaming.answers import Answers
 from recur.streaming.buffer import StepBuffer
-from recur.streaming.forecasts import StreamedForecaster
 from recur.streaming.intake import Arrivals, Intake
-from recur.streaming.learning import Adaptation, LearningOptions, adapt
+from recur.streaming.learning import Adaptation, LearningOptions
 from recur.streaming.reading import Outcome, StepReader
-from recur.streaming.replay import Replay
 from recur.streaming.rows import RowReader, halved
 from recur.streaming.saved import restore, save
-from recur.streaming.slots import Slots
+from recur.streaming.slots import SeriesArrays, Slots
 from recur.streaming.states import SeriesStates
-from recur.tasks.forecast.trained import TrainedForecaster
-
-if TYPE_CHECKING:
-    import torch
-    from numpy.typing import NDArray
+from recur.streaming.streamed import Columns, SomeAnswers, Streamed
 
 _ROOM = 64
 """Steps of the buffer beyond what is kept: those of one pass, and those that it looks ahead to."""
 
 
-def stream(
-    run: str | Path | RunFolder | TrainedForecaster,
-    *,
-    state: str | Path | None = None,
-    levels: Sequence[float] = (0.1, 0.5, 0.9),
-    use_calibration: bool = True,
-    longest_gap: int | None = None,
-    keep: int | None = None,
-    time_format: str | None = None,
-    device: str | torch.device = "cpu",
-) -> Stream:
-    """Return a stream on which a trained forecaster goes on with live series.
-
-    Args:
-        run: The run folder, or a forecaster.
-        state: A file that `Stream.save` wrote; None begins anew.
-        levels: Probabilities of the quantiles that are told, between 0 and 1, growing.
-        use_calibration: Whether quantiles are calibrated, where the run has a calibration.
-        longest_gap: Steps that may be missing between two rows of a series; after more it begins anew. By default as
-            many as the model's window is long.
-        keep: Newest steps of each series that are kept to learn from; by default four times as many as the model's
-            window and horizon have.
-        time_format: How times are written, where one alone can be read in two ways; as of
-            `recur.data.series.Assembly`.
-        device: Where the network shall compute, if `run` is a folder.
-
-    Raises:
-        RunError: The run or the state is missing, damaged, or the state is of another run.
-        OptionError: An option is out of range, or the model cannot be streamed.
-    """
-    folder = None
-    if isinstance(run, TrainedForecaster):
-        forecaster = run
-    else:
-        folder = run if isinstance(run, RunFolder) else RunFolder.open(run)
-        forecaster = TrainedForecaster.load(folder, device=device)
-    made = Stream(
-        forecaster,
-        levels=levels,
-        use_calibration=use_calibration,
-        longest_gap=longest_gap,
-        keep=keep,
-        time_format=time_format,
-        folder=folder,
-    )
-    if state is not None:
-        made.restore(state)
-    return made
-
-
-class Stream:
+class Stream(Generic[SomeAnswers]):
     """Live series beside each other, each with the state of the network after its last step.
 
-    A row that is pushed moves its series on by a step and is answered with what follows. The state is carried from the
-    first row on: after the rows of a table the answer is that of `TrainedForecaster.predict(table, history="all")`,
+    A row that is pushed moves its series on by a step and is answered. The state is carried from the first row on:
+    after the rows of a table the answer is that of `predict`, of a forecaster that of `predict(table, history="all")`,
     whatever the rows were pushed with, as long as no gap is too long.
 
     | what comes | what happens |
@@ -106,19 +46,14 @@ class Stream:
     | a cell, a column or a time that cannot be | an error; nothing of the push was read |
 
     Args:
-        forecaster: With a `ForecastNetwork` and a frequency.
-        levels: As of `stream`, like all that follow.
-        use_calibration: Whether quantiles are calibrated.
-        longest_gap: Steps that may be missing.
-        keep: Newest steps that are kept.
+        model: What reads and tells, of data with a frequency.
+        longest_gap: As of `stream`, like all that follow.
+        keep: Newest steps that are kept beside those that are needed.
         time_format: How times are written.
-        folder: The run, which may have older windows to learn on with.
 
     Attributes:
-        forecaster: As given.
+        model: As given.
         longest_gap: Chosen.
-        keep: Chosen.
-        adaptations: The records of all times that the model learnt on here.
 
     Raises:
         OptionError: An option is out of range, or the model cannot be streamed.
@@ -126,37 +61,28 @@ class Stream:
 
     def __init__(
         self,
-        forecaster: TrainedForecaster,
+        model: Streamed[SomeAnswers],
         *,
-        levels: Sequence[float] = (0.1, 0.5, 0.9),
-        use_calibration: bool = True,
         longest_gap: int | None = None,
-        keep: int | None = None,
+        keep: int = 0,
         time_format: str | None = None,
-        folder: RunFolder | None = None,
     ) -> None:
-        setup = forecaster.setup
-        for name, value, least in (("longest_gap", longest_gap, 0), ("keep", keep, 0)):
-            if value is not None and not is_whole(value, least):
-                raise OptionError(f"{name}: expected a number of steps from {least} on, got {value!r}.")
+        setup = model.setup
+        for name, value in (("longest_gap", longest_gap), ("keep", keep)):
+            if value is not None and not is_whole(value, 0):
+                raise OptionError(f"{name}: expected a number of steps from 0 on, got {value!r}.")
         if setup.frequency is None:
             raise OptionError(
                 "stream: the series of the run have no step in common, so that nobody knows which one comes next; "
                 "train on series with a frequency."
             )
-        if setup.time_unit is not None:
-            raise OptionError(
-                "stream: the run's steps are not equally far apart, as its series keep their gaps; train on series "
-                "with gaps='grid' to stream."
-            )
-        self.forecaster = forecaster
-        self.longest_gap = setup.history if longest_gap is None else longest_gap
-        self.keep = 4 * (setup.history + setup.horizon) if keep is None else keep
+        self.model = model
+        self.longest_gap = model.history if longest_gap is None else longest_gap
         schema = setup.schema
-        most_ahead = setup.horizon + self.longest_gap + 1
-        past = max(self.keep, setup.history + self.longest_gap + 1)
+        most_ahead = model.horizon + self.longest_gap + 1
+        past = max(keep, model.history + self.longest_gap + 1)
         self.buffer = StepBuffer(
-            past + most_ahead + setup.horizon + _ROOM, len(schema.channels), len(schema.categorical)
+            past + most_ahead + model.horizon + _ROOM, len(schema.channels), len(schema.categorical)
         )
         self._rows = RowReader(setup.reading, schema, setup.frequency, time_format)
         times: np.dtype[Any] = np.dtype(np.float64 if isinstance(setup.frequency.count, float) else np.int64)
@@ -166,8 +92,6 @@ class Stream:
             num_channels=len(schema.channels),
             num_static=len(schema.static),
             num_static_codes=len(schema.static_categorical),
-            num_targets=len(schema.targets),
-            num_ends=len(LEVELS),
             times=times,
         )
         self._intake = Intake(
@@ -176,28 +100,33 @@ class Stream:
             schema=schema,
             frequency=setup.frequency,
             scaler=setup.scaler,
-            horizon=setup.horizon,
+            horizon=model.horizon,
             most_ahead=most_ahead,
         )
-        self._model = StreamedForecaster(forecaster, levels, use_calibration)
-        self.states = SeriesStates(self._fresh)
-        self._reader = StepReader(self._model, self.slots, self.buffer, self.states, self._intake, self.longest_gap)
-        self._drift = IntervalDrift()
-        self._folder = folder
-        self._replay: Replay | None = None
-        self.adaptations: list[Adaptation] = []
+        self.states = SeriesStates(lambda count: model.begin([""] * count))
+        self._reader = StepReader(model, self.slots, self.buffer, self.states, self._intake, self.longest_gap)
 
     def __repr__(self) -> str:
-        return f"Stream({len(self):,} series)"
+        return f"{type(self).__name__}({len(self):,} series)"
 
     def __len__(self) -> int:
         """Number of series that have begun."""
         return len(self.slots)
 
+    @property
+    def named(self) -> frozenset[str]:
+        """The columns of the data whose cells are names, of series and of categories."""
+        return self._rows.named
+
+    @property
+    def remembered(self) -> tuple[SeriesArrays, ...]:
+        """What is remembered of each series beside its newest steps and its state."""
+        return (self.slots,)
+
     # --- rows in, answers out ---
 
-    def push(self, rows: Any, *, on_error: Literal["raise", "skip"] = "raise", first: int = 0) -> Answers:
-        """Read rows, of any series and in any order, and return what follows each of them.
+    def push(self, rows: Any, *, on_error: Literal["raise", "skip"] = "raise", first: int = 0) -> SomeAnswers:
+        """Read rows, of any series and in any order, and return what is said of each of them.
 
         Args:
             rows: A mapping from names to values, which is one row; a list of such, in which a name that is not there is
@@ -214,7 +143,7 @@ class Stream:
             raise OptionError(f"on_error: expected 'raise' or 'skip', got {on_error!r}.")
         return self._pushed(rows, first, can_skip=on_error == "skip")
 
-    def _pushed(self, rows: Any, first: int, *, can_skip: bool) -> Answers:
+    def _pushed(self, rows: Any, first: int, *, can_skip: bool) -> SomeAnswers:
         """Return the answers to rows of which the first has the number `first`."""
         try:
             loose = self._rows.read(rows, first)
@@ -229,140 +158,58 @@ class Stream:
             return one.followed_by(self._pushed(halves[1], first + len(halves[0]), can_skip=True))
         return self._answers(arrivals, arrivals.left_out)
 
-    def _answers(self, arrivals: Arrivals | None, left_out: tuple[tuple[int, str], ...]) -> Answers:
+    def _answers(self, arrivals: Arrivals | None, left_out: tuple[tuple[int, str], ...]) -> SomeAnswers:
         """Read what arrived and return what is said of it."""
         arrivals = arrivals or self._intake.nothing()
         read = np.flatnonzero(arrivals.is_read)
         series, step = arrivals.series[read], arrivals.step[read]
         outcome = self._reader.read(arrivals)
-        drift = self._watched(arrivals.values[read], series, step, outcome)
+        said = self._completed(outcome, arrivals.values[read], series, step)
         order = np.argsort(arrivals.row[read])
         series, step = series[order], step[order]
-        ahead = step[:, None] + np.arange(self.forecaster.setup.horizon + 1)
-        times = self._intake.times(series, ahead)
-        schema = self.forecaster.setup.schema
-        return Answers(
+        times = self._intake.times(series, step[:, None] + np.arange(self.model.horizon + 1))
+        return self.model.answers(
+            {name: values[order] for name, values in said.items()},
+            times[:, 1:],
             row=arrivals.row[read][order],
             ids=[self.slots.ids[place] for place in series.tolist()],
             time=times[:, 0],
-            times=times[:, 1:],
-            values=outcome.values[order],
-            drift=drift[order],
             began_anew=outcome.began_anew[order],
-            targets=schema.targets,
-            names=self._model.names,
-            zone=schema.zone,
+            zone=self.model.setup.schema.zone,
             left_out=left_out,
         )
 
-    def _watched(
-        self, values: NDArray[np.float32], series: NDArray[np.int64], step: NDArray[np.int64], outcome: Outcome
-    ) -> NDArray[np.bool_]:
-        """Compare what came with what was told of it, and return which series drift."""
-        slots, num_targets = self.slots, len(self.forecaster.setup.schema.targets)
-        drift = np.zeros(len(series), np.bool_)
-        if not len(series):
-            return drift
-        is_first = np.diff(series, prepend=-1) != 0
-        told_step = np.where(is_first, slots.told_step[series], np.append(0, step[:-1] + 1))
-        ends = np.where(is_first[:, None, None], slots.ends[series], np.roll(outcome.ends, 1, axis=0))
-        is_told = (told_step == step) & ~outcome.began_anew
-        ends = np.where(is_told[:, None, None], ends, np.nan)
-        begins = np.flatnonzero(is_first)
-        rank = np.arange(len(series)) - np.repeat(begins, np.diff(np.append(begins, len(series))))
-        watched = {name: getattr(slots, f"drift_{name}")[: len(slots)].reshape(-1) for name in ("sum", "mean", "count")}
-        for number in range(int(rank.max()) + 1):
-            own = np.flatnonzero(rank == number)
-            which = (series[own][:, None] * num_targets + np.arange(num_targets)).reshape(-1)
-            value = values[own, :num_targets].astype(np.float64).reshape(-1)
-            found = self._drift.step(watched, which, value, ends[own].reshape(len(which), -1))
-            drift[own] = found.reshape(-1, num_targets).any(axis=1)
-        last = np.append(begins[1:], len(series)) - 1
-        slots.ends[series[last]], slots.told_step[series[last]] = outcome.ends[last], step[last] + 1
-        return drift
-
-    def _fresh(self, count: int) -> Any:
-        """Return the state of the network before the first step of so many series."""
-        return self._model.begin(count)
+    def _completed(
+        self, outcome: Outcome, values: NDArray[np.float32], series: NDArray[np.int64], step: NDArray[np.int64]
+    ) -> Columns:
+        """Return what is said of the steps that were read, with what is known of them beside."""
+        return outcome.said
 
     # --- learning on ---
 
     def learn(self, options: LearningOptions | None = None) -> Adaptation:
-        """Let the model learn on from the newest steps of all series, and return the record of what that did.
-
-        The newest steps are those that the stream keeps, `keep` of each series. What is done, and when the new weights
-        are kept, says `recur.streaming.learning.adapt`. If they are, the states are made anew, from a window of the
-        newest steps; `stream.forecaster.save(path)` writes a run of them, with which a saved state of the stream goes
-        on. Older windows, against forgetting, come from the run's own data as long as these can be read.
-
-        Args:
-            options: How; None for the defaults.
+        """Let the model learn on from the newest steps; of forecasters alone.
 
         Raises:
-            DataError: There are too few steps.
+            OptionError: Those who push tell what came, but not what was to be said of it.
         """
-        replay = self._replay
-        if replay is None:
-            try:
-                replay = Replay.of_run(self._folder, self.forecaster.setup)
-            except (RunError, DataError):
-                # Of data that are gone nothing is kept from being forgotten, and the record says so.
-                replay = Replay()
-            self._replay = replay
-        made, record = adapt(self.forecaster, self._newest(), replay, options or LearningOptions())
-        self.adaptations.append(record)
-        if record.is_kept:
-            self.forecaster.calibration = made.calibration
-            # Of the forecasts before nothing is held against those to come.
-            self.slots.drift_sum[:] = 0
-            self._reader.reread(np.arange(len(self)))
-        return record
-
-    def _newest(self) -> Panel:
-        """Return the newest steps of all series."""
-        setup, slots = self.forecaster.setup, self.slots
-        known = slots.arrays()
-        series = np.flatnonzero(known["last"] >= 0)
-        last = known["last"][series]
-        first = np.maximum(known["start"][series], last - self.keep + 1)
-        length = last - first + 1
-        offsets = np.concatenate([[0], np.cumsum(length)]).astype(np.int64)
-        of_rows = np.repeat(series, length)
-        step = np.arange(offsets[-1]) - np.repeat(offsets[:-1], length) + np.repeat(first, length)
-        values, codes = self.buffer.read(of_rows, step[:, None])
-        return Panel(
-            ids=tuple(slots.ids[place] for place in series.tolist()),
-            offsets=offsets,
-            rows=Rows(times=self._intake.times(of_rows, step[:, None])[:, 0], values=values[:, 0], codes=codes[:, 0]),
-            static=known["static"][series],
-            static_codes=known["static_codes"][series],
-            frequencies=(setup.frequency,) * len(series),
-            schema=setup.schema,
+        raise OptionError(
+            "learn: rows tell what came, from which forecasters learn on, but not what was to be said of it; train a "
+            "new run on the old and the new data."
         )
 
     # --- how it goes ---
 
     def report(self) -> pl.DataFrame:
-        """Return a row for each series: how far it is, and whether its forecasts hold what they say.
+        """Return a row for each series: how far it is.
 
-        `series_id`; `last`, the time of its last step; `steps`, how many its state has seen; `scored`, how many of its
-        values came after a forecast of them; `score`, the mean over the last 200 of how far out they lay, from 0 in the
-        middle of the intervals to 1, and 0.5 where intervals hold what they say; `drift`, as in the answers (see
-        `recur.calibration.drift.IntervalDrift`). Of several targets the worst counts.
+        `series_id`; `last`, the time of its last step; `steps`, how many its state has seen.
         """
         slots, count = self.slots, len(self.slots)
-        known = slots.arrays()
+        known = slots.arrays(count)
         last = self._intake.times(np.arange(count), known["last"][:, None])[:, 0]
-        return pl.DataFrame(
-            {
-                "series_id": pl.Series(slots.ids, dtype=pl.String),
-                "last": last,
-                "steps": known["last"] - known["start"] + 1,
-                "scored": known["drift_count"].sum(axis=1).astype(np.int64),
-                "score": known["drift_mean"].max(axis=1, initial=0.0),
-                "drift": (known["drift_sum"] > self._drift.threshold).any(axis=1),
-            }
-        )
+        ids = pl.Series(slots.ids, dtype=pl.String)
+        return pl.DataFrame({"series_id": ids, "last": last, "steps": known["last"] - known["start"] + 1})
 
     # --- files ---
 

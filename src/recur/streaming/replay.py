@@ -69,6 +69,8 @@ class Reservoir:
             grown[places] = new
             return grown
 
+        if (own.history_weight is None) != (batch.history_weight is None):
+            own, batch = _with_weight(own), _with_weight(batch)
         changed: dict[str, Any] = {
             one.name: put(getattr(own, one.name), getattr(batch, one.name)) for one in fields(own)
         }
@@ -146,6 +148,13 @@ def _has_windows(setup: ForecastSetup, part: Part) -> bool:
     except DataError:
         return False
     return True
+
+
+def _with_weight(batch: SeriesBatch) -> SeriesBatch:
+    """Return windows that say how much each step counts, where nothing was said all 1."""
+    if batch.history_weight is not None:
+        return batch
+    return replace(batch, history_weight=batch.x.new_ones(batch.x.shape[:2]))
 
 
 def chosen(batch: SeriesBatch, rows: Tensor) -> SeriesBatch:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -56,6 +56,11 @@ class RowReader:
         assert self.schema.roles is not None
         return self.schema.roles
 
+    @property
+    def named(self) -> frozenset[str]:
+        """The columns whose cells are names, of series and of categories, even where they look like numbers."""
+        return frozenset((*self.roles.series_id, *self.roles.categorical))
+
     def read(self, rows: Any, first: int = 0) -> LooseRows:
         """Return what rows hold.
 
@@ -68,7 +73,7 @@ class RowReader:
             DataError: A cell cannot be read, or a column is missing or unknown; the message names row and column.
             TypeError: `rows` is nothing of the above.
         """
-        table, is_loose = _table(rows)
+        table, is_loose = _table(rows, self.named)
         table = replace(table, sources=(Source(name=_NAME, first=-first),))
         if table.frame.is_empty():
             return self._nothing()
@@ -135,7 +140,7 @@ def halved(rows: Any) -> tuple[Any, Any] | None:
     return (rows[:middle], rows[middle:]) if middle else None
 
 
-def _table(rows: Any) -> tuple[Table, bool]:
+def _table(rows: Any, named: Container[str]) -> tuple[Table, bool]:
     """Return rows as a table, and whether each named its own values."""
     if isinstance(rows, Mapping) and not any(_is_column(value) for value in rows.values()):
         rows = [rows]
@@ -149,14 +154,24 @@ def _table(rows: Any) -> tuple[Table, bool]:
         )
     names = list(dict.fromkeys(str(name) for row in rows for name in row))
     columns = {name: [row.get(name) for row in rows] for name in names}
-    return table_of({name: _kindred(name, values) for name, values in columns.items()}, _NAME), True
+    kindred = {name: _written(values) if name in named else _kindred(values) for name, values in columns.items()}
+    return table_of(kindred, _NAME), True
 
 
 def _is_column(value: Any) -> bool:
     return isinstance(value, Sequence | np.ndarray | pl.Series) and not isinstance(value, str | bytes)
 
 
-def _kindred(name: str, values: list[Any]) -> list[Any]:
+def _written(values: list[Any]) -> list[Any]:
+    """Return names as text, so that none is written in another way for those that come with it."""
+    if not {type(value) for value in values if value is not None} <= {str, int, float, bool}:
+        return values
+    return [
+        None if value is None else str(value).lower() if isinstance(value, bool) else str(value) for value in values
+    ]
+
+
+def _kindred(values: list[Any]) -> list[Any]:
     """Return values of one kind: numbers beside text are written as text, which is then read or refused by its row."""
     kinds = {type(value) for value in values if value is not None}
     if str in kinds and len(kinds) > 1 and kinds <= {str, int, float, bool}:

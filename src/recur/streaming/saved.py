@@ -19,7 +19,7 @@ FORMAT = 1
 """Version of the file. A newer one is refused."""
 
 
-def save(stream: Stream, path: Path) -> None:
+def save(stream: Stream[Any], path: Path) -> None:
     """Write what a stream remembers to one safetensors file, atomically.
 
     Its metadata has one entry, "stream": JSON with the format, the names of the series, and by what the model and the
@@ -43,7 +43,7 @@ def save(stream: Stream, path: Path) -> None:
     write_atomic(path, write)
 
 
-def restore(stream: Stream, path: Path) -> None:
+def restore(stream: Stream[Any], path: Path) -> None:
     """Let a stream that has not begun go on from what `save` wrote.
 
     Raises:
@@ -53,6 +53,8 @@ def restore(stream: Stream, path: Path) -> None:
 
     if len(stream):
         raise RunError("the stream has begun, so it cannot go on from a saved state; open another one.")
+    if path.is_dir():
+        raise RunError(f"{path}: is a folder; give a file that a stream's state was saved to.")
     if not path.is_file():
         raise RunError(f"{path}: no such file; leave the state out to begin anew.")
     try:
@@ -94,24 +96,26 @@ _NAMES = {
 """How the entries by which a stream is recognised are called."""
 
 
-def _identity(stream: Stream) -> dict[str, Any]:
-    forecaster = stream.forecaster
+def _identity(stream: Stream[Any]) -> dict[str, Any]:
+    network, setup = stream.model.network, stream.model.setup
     numbers = {
         f"{file}.{name}": tensor.clone(memory_format=torch.contiguous_format)
-        for file, tensors in forecaster.setup.tensors().items()
+        for file, tensors in setup.tensors().items()
         for name, tensor in tensors.items()
     }
-    said = json.dumps(forecaster.setup.to_json(), sort_keys=True)
+    said = json.dumps(setup.to_json(), sort_keys=True)
     return {
-        "weights": checksum(forecaster.network.state_dict()),
+        "weights": checksum(network.state_dict()),
         "setup": checksum(numbers | {said: torch.zeros(0)}),
         "longest_gap": stream.longest_gap,
         "buffer": stream.buffer.size,
     }
 
 
-def _arrays(stream: Stream) -> dict[str, np.ndarray[Any, Any]]:
+def _arrays(stream: Stream[Any]) -> dict[str, np.ndarray[Any, Any]]:
     """Return what is known of each series, as views."""
     count = len(stream)
     newest = {f"newest_{name}": getattr(stream.buffer, name)[:count] for name in ("step", "values", "codes")}
-    return stream.slots.arrays() | newest
+    for each in stream.remembered:
+        newest |= each.arrays(count)
+    return newest

@@ -56,8 +56,8 @@ class SeriesStates:
         if self._is_all(rows):
             taken = [leaf.narrow(dim, 0, self._count) for leaf, dim in self._pairs()]
         else:
-            index = torch.from_numpy(rows).to(self._fresh[0].device if self._fresh else "cpu")
-            taken = [leaf.index_select(dim, index) for leaf, dim in self._pairs()]
+            index = torch.from_numpy(rows)
+            taken = [leaf.index_select(dim, index.to(leaf.device)) for leaf, dim in self._pairs()]
         return nest.rebuilt(self._structure, taken)
 
     def put(self, rows: NDArray[np.int64], state: Any) -> None:
@@ -67,15 +67,9 @@ class SeriesStates:
             for (leaf, dim), new in zip(self._pairs(), own, strict=True):
                 leaf.narrow(dim, 0, self._count).copy_(new)
             return
-        index = torch.from_numpy(rows).to(self._fresh[0].device if self._fresh else "cpu")
+        index = torch.from_numpy(rows)
         for (leaf, dim), new in zip(self._pairs(), own, strict=True):
-            leaf.index_copy_(dim, index, new)
-
-    def forget(self, rows: NDArray[np.int64]) -> None:
-        """Let some series begin anew."""
-        for number, (leaf, dim) in enumerate(self._pairs()):
-            index = torch.from_numpy(rows).to(leaf.device)
-            leaf.index_copy_(dim, index, self._fresh[number].repeat_interleave(len(rows), dim))
+            leaf.index_copy_(dim, index.to(leaf.device), new)
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the states of all series, on the CPU, by name."""

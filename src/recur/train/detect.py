@@ -21,7 +21,7 @@ from recur.tasks.forecast.setup import ForecastSetup
 from recur.train import processes
 from recur.train.detect_preparation import prepare_detector
 from recur.train.display import Display
-from recur.train.forecast import validation_items, way_on
+from recur.train.forecast import some_items, way_on
 from recur.train.forecast_preparation import training_windows
 from recur.train.job import Judged, given_or_default, stored_options
 from recur.train.loop import run_job
@@ -112,7 +112,7 @@ def _job(run: RunFolder, setup: ForecastSetup, split: Split) -> SeriesJob:
     training = stored_options(run, "training", SeriesTrainingOptions)
     options = stored_options(run, "model", DetectorOptions.from_json)
     valid = setup.windows(split.valid, batch_size=_BATCH_SIZE)
-    items = validation_items(valid, setup.season)
+    items = some_items(valid, setup.season)
     return SeriesJob(
         run=run,
         training=training,

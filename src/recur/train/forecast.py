@@ -33,8 +33,9 @@ from recur.train.preparation import device_kind
 from recur.train.series import SeriesJob
 from recur.train.series_preparation import one_source
 
-VALIDATION_WINDOWS = 4_000
-"""Windows of the validation part that are judged while training; all of them at the end."""
+MOST_WINDOWS = 4_000
+"""Windows of the validation part that are judged while training, all of them at the end; and windows of the training
+part that a network's beginning is fitted to."""
 
 _BATCH_SIZE = 512
 """Windows that are judged at once."""
@@ -153,12 +154,13 @@ def _single(
 ) -> SeriesJob:
     """Return the job of one network."""
     valid = setup.windows(split.valid, batch_size=_BATCH_SIZE)
-    items = validation_items(valid, setup.season)
+    items = some_items(valid, setup.season)
+    windows = training_windows(setup, split, batch_size=training.batch_size or 1, seed=training.seed)
     return SeriesJob(
         run=run,
         training=training,
-        build=lambda: ForecastNetwork(options, setup.shape),
-        batches=training_windows(setup, split, batch_size=training.batch_size or 1, seed=training.seed),
+        build=lambda: _started(ForecastNetwork(options, setup.shape), windows, setup.season),
+        batches=windows,
         judge=lambda network: _judged(network, valid, items),
         judge_best=judge_best,
         resumed_by=resumed_by,
@@ -187,15 +189,22 @@ def _open_member(
     return folder
 
 
-def validation_items(windows: Windows, season: Season) -> NDArray[np.int64]:
-    """Return which windows are judged while training: every so many-th of all series, at all places of the season.
+def some_items(windows: Windows, season: Season) -> NDArray[np.int64]:
+    """Return `MOST_WINDOWS` windows or fewer: every so many-th of all series, at all places of the season.
 
     Args:
-        windows: Of the validation part.
+        windows: Of the training or the validation part.
         season: Of the series.
     """
-    stride = season.stride(math.ceil(windows.num_windows / VALIDATION_WINDOWS))
+    stride = season.stride(math.ceil(windows.num_windows / MOST_WINDOWS))
     return np.arange(0, windows.num_windows, stride)
+
+
+def _started(network: ForecastNetwork, windows: Windows, season: Season) -> ForecastNetwork:
+    """Return the network, begun at the mix of mean and last value that is best in the training part."""
+    items = some_items(windows, season)
+    network.start(windows.batch(items[begin : begin + _BATCH_SIZE]) for begin in range(0, len(items), _BATCH_SIZE))
+    return network
 
 
 def _judged(network: ForecastNetwork, windows: Windows, items: NDArray[np.int64]) -> Judged:

@@ -75,7 +75,10 @@ def prepare(
     count = processes.count(training.devices)
     windows = training_windows(setup, split, batch_size=1)
     chosen = series_choice.choose(
-        replace(training, devices=count), num_items=windows.num_windows, has_gpu=device != "cpu"
+        replace(training, devices=count),
+        num_items=windows.num_windows,
+        has_gpu=device != "cpu",
+        most_passes=series_choice.FEW_PASSES,
     )
     training = replace(chosen, devices=training.devices)
     assert training.batch_size is not None
@@ -262,7 +265,8 @@ def _describe(
         f"model    {several}{options.kind}, {cell_name(str(options.cell))} {options.num_layers} x "
         f"{options.hidden_size}, head {options.head}, {parameters // options.members:,} parameters"
     )
+    averaged = ", averaged weights" if training.averaging else ""
     display.say(
         f"training {quantity(training.batch_size or 0, 'window')} a step, learning rate {training.learning_rate:.2g}, "
-        f"at most {' or '.join(training.bounds)}"
+        f"at most {' or '.join(training.bounds)}{averaged}"
     )

@@ -234,9 +234,9 @@ class SeriesTrainingOptions(TrainingOptions):
     second_moment: float = field(default=0.999, metadata={"after": "weight_decay"})
     """AdamW's beta_2: how slowly the mean square of each gradient is forgotten, 0 to below 1."""
 
-    averaging: float = field(default=0.0, metadata={"after": "second_moment"})
+    averaging: float | None = field(default=None, metadata={"after": "second_moment"})
     """The weights that are judged and saved are a moving mean of those of all steps, which keeps this share of itself
-    at each; 0 for those of the newest step alone."""
+    at each; 0 for those of the newest step alone. 0.98 for forecasters of few windows when not given, else 0."""
 
     patience: int | None = None
     """Stop after this many validations without a better one; 0 never stops early. A third of those that max_epochs or
@@ -252,6 +252,8 @@ class SeriesTrainingOptions(TrainingOptions):
         super().__post_init__()
         for name in ("second_moment", "averaging"):
             value = getattr(self, name)
+            if value is None and name == "averaging":
+                continue
             if not (is_number(value) and 0 <= value < 1):
                 raise OptionError(f"{name} must be a number from 0 to below 1, not {value!r}.")
 

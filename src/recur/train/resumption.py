@@ -11,7 +11,7 @@ from rich.console import Console
 from recur.errors import OptionError, RunError
 from recur.run import RunFolder
 from recur.train import checkpoint, processes
-from recur.train.ensemble import train_job
+from recur.train.ensemble import MEMBERS, train_job
 from recur.train.job import stored_options
 from recur.train.options import BOUNDS
 from recur.train.table import TASKS, Task
@@ -35,7 +35,8 @@ def resume(
         expected: The task that the run must be of; None for any.
 
     Raises:
-        RunError: The run is missing, damaged, its data have changed, or it is of another task.
+        RunError: The run is missing, damaged, its data have changed, it is of another task, or it is done and its
+            checkpoint is not there, as where it was saved by an estimator or continued with new data.
         OptionError: A bound is out of range, or the run reads its data itself.
         TrainingError: The loss is not finite any more; the last good weights are kept.
         Interrupted: Ctrl-C; a checkpoint is saved.
@@ -45,6 +46,7 @@ def resume(
     def reopened() -> RunFolder:
         folder = RunFolder.open(run)
         task = _task_of(folder, expected)
+        _check_goes_on(folder)
         # Without a checkpoint, the run was stopped before its first one: it begins anew, from the same seed.
         step = checkpoint.step_of(folder)
         if bounds:
@@ -63,6 +65,22 @@ def _task_of(folder: RunFolder, expected: str | None) -> Task:
     if name not in known:
         raise RunError(f"{folder.path}: is a run of task {name!r}, expected {' or '.join(map(repr, known))}.")
     return TASKS[name]
+
+
+def _check_goes_on(folder: RunFolder) -> None:
+    """Raise where a run has weights that no training here would come to again.
+
+    Raises:
+        RunError: It has.
+    """
+    if checkpoint.exists(folder) or (folder.path / MEMBERS).is_dir() or not folder.has("model.safetensors"):
+        return
+    # What every task writes last has its own name, but this ending.
+    if "continues" in folder.config() or any(folder.path.glob("*evaluation.json")):
+        raise RunError(
+            f"{folder.path}: has weights, but no checkpoint of the training that made them, which would begin anew "
+            f"over them; let a forecaster learn on from new data with: recur train --continue {folder.path} DATA"
+        )
 
 
 def _change_bounds(folder: RunFolder, task: Task, bounds: dict[str, Any]) -> None:

@@ -61,7 +61,7 @@ class SeriesJob(Job):
         """
         options = gradient_options(self.training)
         options["second_moment"] = self.training.second_moment
-        task = SeriesTask(network, averaging=self.training.averaging, **options)
+        task = SeriesTask(network, averaging=self.training.averaging or 0.0, **options)
         return Share(
             task=task,
             batches=self.batches.shared(rank, count),

@@ -17,6 +17,16 @@ _LEAST_SEEN, _TIMES_SEEN = 64_000, 8
 """Windows that are seen in all, or how often each is, where that is more; beyond that the validation loss rises again
 (hourly fine dust, a day ahead: best after 14,000 to 20,000 windows, of 2,300 different ones)."""
 
+FEW_PASSES = 32
+"""How often a forecaster sees each window at most, where they are few: beyond that it learns them by heart, and the
+validation part, as small, tells late (made-up seasons, trends, random walks and levels of 60 to 1,000 steps)."""
+
+_LEAST_STEPS = 500
+"""Steps that a network needs, however few its windows are."""
+
+_AVERAGING = 0.98
+"""Where windows are few, each step moves the weights far; the mean of some dozen lies nearer to the middle."""
+
 _MOST_EPOCHS, _LEAST_EPOCHS = 1000, 3
 """Even few series need their steps, and take only seconds; of many, windows that overlap need not all be seen often."""
 
@@ -34,13 +44,18 @@ _BETWEEN_VALIDATIONS = (25, 500)
 """Steps between two validations at least, as each takes as long as some steps, and at most."""
 
 
-def choose(training: SeriesTrainingOptions, *, num_items: int, has_gpu: bool) -> SeriesTrainingOptions:
+def choose(
+    training: SeriesTrainingOptions, *, num_items: int, has_gpu: bool, most_passes: int | None = None
+) -> SeriesTrainingOptions:
     """Return the options with every None replaced by a value, but for bounds where another one is given.
 
     Args:
         training: As the user gave them; `devices` is the number of processes.
         num_items: Windows, or whole series, of the training part.
         has_gpu: Whether training runs on a GPU.
+        most_passes: How often each of few windows is seen at most, beyond the steps that a network needs, and their
+            weights averaged, such as `FEW_PASSES`; None where a training is to know its few windows well, as that of a
+            detector.
 
     Example:
         >>> chosen = choose(SeriesTrainingOptions(), num_items=35_000, has_gpu=False)
@@ -49,8 +64,12 @@ def choose(training: SeriesTrainingOptions, *, num_items: int, has_gpu: bool) ->
     """
     batch_size = training.batch_size or _batch_size(num_items, training.devices, has_gpu)
     steps_per_epoch = max(1, math.ceil(num_items / batch_size))
+    passes = math.inf if most_passes is None else most_passes
+    is_few = passes * num_items < _LEAST_SEEN
     if all(getattr(training, name) is None for name in BOUNDS):
         steps = min(max(_LEAST_SEEN, _TIMES_SEEN * num_items) / batch_size, _MOST_STEPS)
+        if is_few:
+            steps = min(max(_LEAST_STEPS, passes * num_items / batch_size), _MOST_STEPS)
         epochs = min(max(math.ceil(steps / steps_per_epoch), _LEAST_EPOCHS), _MOST_EPOCHS)
         training = replace(training, max_minutes=DEFAULT_MINUTES, max_epochs=epochs)
     validate_every = training.validate_every or _validate_every(steps_per_epoch)
@@ -59,6 +78,7 @@ def choose(training: SeriesTrainingOptions, *, num_items: int, has_gpu: bool) ->
         batch_size=batch_size,
         learning_rate=training.learning_rate or min(_RATE * math.sqrt(batch_size / 32), _MOST_RATE),
         clip_norm=1.0 if all(getattr(training, name) is None for name in CLIPPING) else training.clip_norm,
+        averaging=(_AVERAGING if is_few else 0.0) if training.averaging is None else training.averaging,
         validate_every=validate_every,
         patience=_patience(training, steps_per_epoch, validate_every)
         if training.patience is None

@@ -20,7 +20,7 @@ def test_classes(classifier: Any) -> None:
     found = judge_labels(trained, parts.test)
     json.dumps(found, allow_nan=False)
     assert (found["task"], found["part"], found["of"], found["series"]) == ("classify", "test", "series", 10)
-    told = trained.probabilities(trained.outcomes(parts.test))
+    told = trained.probabilities(trained.outcomes(parts.test).output)
     true = torch.from_numpy(parts.test.panel.labels[parts.test.series])
     assert found["figures"]["accuracy"] == float((told.argmax(1) == true).double().mean())
     confusion = np.zeros((2, 2), int)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +33,29 @@ def test_classes_of_series(classifier: Any, make_waves: Callable[..., Panel]) ->
     assert one["p(up)"].to_list() == pytest.approx(found["p(up)"].to_list(), abs=1e-6)
 
 
+def test_one_series_alone(classifier: Any, make_waves: Callable[..., Panel]) -> None:
+    # Of one series a table does not say whether the label is that of its rows.
+    trained, _ = classifier
+    panel = make_waves(2, seed=5)
+    both = trained.predict(panel)
+    alone = Panel.of_rows(["0"], panel.lengths[:1], panel.values[: panel.lengths[0]], schema=panel.schema)
+    labels = np.full(len(alone.rows), -1)
+    labels[3] = 1
+    labelled = replace(alone, rows=replace(alone.rows, labels=labels))
+    found = trained.predict(labelled)
+    assert found["p(up)"].to_list() == pytest.approx(both["p(up)"].to_list()[:1], abs=1e-6)
+    assert trained.setup.read(labelled).labels.tolist() == [1]
+    labels[5] = 0
+    with pytest.raises(DataError, match="the label 'label' changes within series '0', but the model was trained on"):
+        trained.setup.read(labelled)
+
+
 def test_probabilities_are_divided_by_the_temperature(classifier: Any) -> None:
     trained, parts = classifier
     assert trained.is_calibrated
     outcomes = trained.outcomes(parts.test)
     expected = (outcomes.output.double() / trained.temperature.value).softmax(-1).float()
-    torch.testing.assert_close(trained.probabilities(outcomes), expected)
+    torch.testing.assert_close(trained.probabilities(outcomes.output), expected)
 
 
 def test_lives_of_steps(regressor: Any, make_engines: Callable[..., pl.DataFrame]) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recur.cli.handling.run_handling import RunHandling, show_next
+from recur.cli.handling.streams import answer_stream
 from recur.errors import OptionError
 from recur.run import RunFolder
 from recur.wording import measured
@@ -19,7 +20,14 @@ if TYPE_CHECKING:
 
 def handling() -> RunHandling:
     """Return what the commands do with detectors."""
-    return RunHandling(evaluate=_evaluate, show=_show, show_finished=show_finished, predict=_predict, options={})
+    return RunHandling(
+        evaluate=_evaluate,
+        show=_show,
+        show_finished=show_finished,
+        predict=_predict,
+        stream=answer_stream,
+        options={},
+    )
 
 
 def _evaluate(chosen: Namespace) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recur.cli.handling.run_handling import RunHandling, show_next
+from recur.cli.handling.streams import answer_stream
 from recur.cli.parser import check_seed
 from recur.errors import OptionError
 from recur.run import RunFolder
@@ -76,22 +77,7 @@ def _predict(folder: RunFolder, chosen: Namespace) -> pl.DataFrame:
 
 
 def _stream(folder: RunFolder, chosen: Namespace) -> None:
-    from recur.cli.lines import answer_lines
-    from recur.streaming.live_stream import stream
-    from recur.tasks.forecast.trained import TrainedForecaster
-
-    live = stream(
-        TrainedForecaster.load(folder, device=chosen.device),
-        use_calibration=not chosen.uncalibrated,
-        time_format=chosen.time_format,
-        **({} if chosen.levels is None else {"levels": chosen.levels}),
-    )
-    answer_lines(
-        live,
-        state=None if chosen.state is None else Path(chosen.state),
-        on_error=chosen.on_error,
-        save_every=chosen.save_every,
-    )
+    answer_stream(folder, chosen, levels=chosen.levels, use_calibration=not chosen.uncalibrated)
 
 
 def _show(found: Mapping[str, Any], console: Console) -> None:

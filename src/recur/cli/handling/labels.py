@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recur.cli.handling.run_handling import RunHandling, show_next
+from recur.cli.handling.streams import answer_stream
 from recur.errors import OptionError
 from recur.run import RunFolder
 from recur.wording import measured
@@ -27,6 +28,7 @@ def classifiers() -> RunHandling:
         show=_show_classes,
         show_finished=lambda path, console: _show_finished(path, console, _show_classes),
         predict=_predict_classes,
+        stream=answer_stream,
         options={"predict": {"batch_size", "only_last"}},
     )
 
@@ -38,6 +40,7 @@ def regressors() -> RunHandling:
         show=_show_numbers,
         show_finished=lambda path, console: _show_finished(path, console, _show_numbers),
         predict=_predict_numbers,
+        stream=lambda folder, chosen: answer_stream(folder, chosen, coverage=chosen.coverage),
         options={"evaluate": {"life_left"}, "predict": {"batch_size", "only_last", "coverage"}},
     )
 

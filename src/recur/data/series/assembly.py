@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -11,7 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from recur.data.series.aggregation import Aggregate, check_aggregate, collapse
-from recur.data.series.cells import as_text, category_names, read_codes, read_numbers
+from recur.data.series.cells import as_text, category_names, read_codes, read_numbers, written_as
 from recur.data.series.columns import Columns, Roles
 from recur.data.series.frequency import Frequency
 from recur.data.series.grid import on_grid
@@ -171,7 +171,7 @@ class _Assembly:
         ids, series = self._series()
         rows, schema = self._rows(*self._times(series, len(ids)))
         static = [read_numbers(self.table, name, "static") for name in schema.static]
-        codes = [read_codes(self.table, name, schema.categories[name]) for name in schema.static_categorical]
+        codes = [self._codes(name, schema.categories) for name in schema.static_categorical]
         num_rows = len(series)
         return LooseRows(
             ids=ids,
@@ -188,7 +188,7 @@ class _Assembly:
         keys = self.roles.series_id
         if not keys:
             return ("series",), np.zeros(self.table.frame.height, np.int64)
-        parts = [as_text(self.table.frame[key]) for key in keys]
+        parts = [as_text(self.table.frame[key], self._written(key)) for key in keys]
         for key, part in zip(keys, parts, strict=True):
             if part.null_count():
                 row = int(part.is_null().arg_true()[0])
@@ -261,6 +261,13 @@ class _Assembly:
 
     # --- what the rows hold ---
 
+    def _written(self, name: str) -> str | None:
+        """Return how the names in a column are written in the data that these are read like."""
+        return None if self.like is None else self.like.names.get(name)
+
+    def _codes(self, name: str, categories: Mapping[str, Sequence[str]]) -> NDArray[np.int32]:
+        return read_codes(self.table, name, categories[name], self._written(name))
+
     def _rows(self, times: NDArray[Any], zone: str | None) -> tuple[Rows, Schema]:
         roles, is_category = self.roles, set(self.roles.categorical)
         past, known, static = (
@@ -279,7 +286,7 @@ class _Assembly:
             values[:, column] = read_numbers(self.table, name, role_of[name])
         codes = np.empty((len(times), len(past[1]) + len(known[1])), np.int32)
         for column, name in enumerate((*past[1], *known[1])):
-            codes[:, column] = read_codes(self.table, name, categories[name])
+            codes[:, column] = self._codes(name, categories)
         labels, classes = self._labels()
         if self.like is None:
             self._check_targets(values, channels)
@@ -296,6 +303,9 @@ class _Assembly:
             classes=classes,
             zone=zone,
             roles=roles,
+            names={name: written_as(self.table.frame[name]) for name in (*roles.series_id, *categories)}
+            if self.like is None
+            else self.like.names,
         )
         rows = Rows(
             times=times,
@@ -385,7 +395,7 @@ class _Assembly:
         for column, name in enumerate(schema.static):
             static[:, column] = self._constant(ids, series, name, read_numbers(self.table, name, "static"))
         for column, name in enumerate(schema.static_categorical):
-            codes[:, column] = self._constant(ids, series, name, read_codes(self.table, name, schema.categories[name]))
+            codes[:, column] = self._constant(ids, series, name, self._codes(name, schema.categories))
         return static, codes
 
     def _constant(

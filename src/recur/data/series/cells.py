@@ -58,24 +58,66 @@ def category_names(table: Table, column: str) -> tuple[str, ...]:
     return tuple(_ordered(table.frame[column].drop_nulls().unique()))
 
 
-def read_codes(table: Table, column: str, categories: Sequence[str]) -> NDArray[np.int32]:
-    """Return a column as codes, (R,) int32: k for `categories[k - 1]`, 0 where it is missing or none of them."""
+def read_codes(table: Table, column: str, categories: Sequence[str], written: str | None = None) -> NDArray[np.int32]:
+    """Return a column as codes, (R,) int32: k for `categories[k - 1]`, 0 where it is missing or none of them.
+
+    Args:
+        table: The table.
+        column: Which column.
+        categories: Their names.
+        written: As of `as_text`.
+    """
     named = pl.Series(list(categories), dtype=pl.String)
     codes = pl.Series(np.arange(1, len(categories) + 1, dtype=np.int32))
-    text = as_text(table.frame[column])
+    text = as_text(table.frame[column], written)
     if not len(named):
         return np.zeros(len(text), np.int32)
     return text.replace_strict(named, codes, default=0, return_dtype=pl.Int32).fill_null(0).to_numpy()
 
 
-def as_text(values: pl.Series) -> pl.Series:
-    """Return the names in a column as text: blanks around them off, whole floats as whole numbers."""
-    if values.dtype.is_float() and bool((values.drop_nulls().drop_nans() % 1 == 0).all()):
+def written_as(values: pl.Series) -> str:
+    """Return how the names in a column are written: as "text", as "whole" numbers, or as other "numbers"."""
+    if not values.dtype.is_numeric():
+        return "text"
+    return "whole" if _is_whole(values) else "numbers"
+
+
+def as_text(values: pl.Series, written: str | None = None) -> pl.Series:
+    """Return the names in a column as text: blanks around them off, whole floats as whole numbers.
+
+    Args:
+        values: The column.
+        written: As `written_as` said of the column that these are to be compared with: each cell is then written as it
+            would have been there. None where it is this column that tells.
+    """
+    if written is not None:
+        return _like(as_text(values) if values.dtype.is_temporal() else values.cast(pl.String), written)
+    if values.dtype.is_float() and _is_whole(values):
         values = values.fill_nan(None).cast(pl.Int64, strict=False)
     # polars has no cast of durations.
     text = (values.dt.to_string("iso") if values.dtype == pl.Duration else values.cast(pl.String)).str.strip_chars()
     is_empty = text == ""
     return text.set(is_empty, None) if is_empty.any() else text
+
+
+def _is_whole(values: pl.Series) -> bool:
+    """Return whether numbers are all whole."""
+    return not values.dtype.is_float() or bool((values.drop_nulls().drop_nans() % 1 == 0).all())
+
+
+def _like(text: pl.Series, written: str) -> pl.Series:
+    """Return names as text, each for itself as a column has them that is written so."""
+    text = text.str.strip_chars().replace({"": None})
+    if written == "text":
+        return text
+    numbers = text.cast(pl.Float64, strict=False)
+    numbers = numbers.set(~numbers.is_finite().fill_null(False), None)
+    if written == "numbers":
+        return numbers.cast(pl.String).fill_null(text)
+    # First those that floats may not hold to the last digit.
+    whole = text.cast(pl.Int64, strict=False)
+    of_floats = numbers.set((numbers % 1 != 0).fill_null(False), None).cast(pl.Int64, strict=False)
+    return whole.fill_null(of_floats).cast(pl.String).fill_null(text)
 
 
 def _ordered(values: pl.Series) -> list[str]:

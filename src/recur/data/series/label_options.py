@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from recur.data.series.columns import Columns
-from recur.data.series.options import TableOptions, check_split
+from recur.data.series.options import TEST, TableOptions, check_split
 from recur.errors import OptionError
 from recur.kinds import is_number, is_whole
 
@@ -68,7 +68,7 @@ class LabelOptions(TableOptions):
     def __post_init__(self) -> None:
         if self.window is not None and not is_whole(self.window, 1):
             raise OptionError(f"window must be a whole number from 1 on, not {self.window!r}.")
-        if self.test_data is not None and self.test != 0.2:
+        if self.test_data is not None and self.test not in (TEST, 0):
             raise OptionError(
                 "test: says which part of DATA is judged on, but test_data names other data; leave one out."
             )

@@ -86,7 +86,7 @@ class TableOptions:
     """Time zone of the clock that calendar features are read from, such as Europe/Paris."""
 
     time_format: str | None = None
-    """How times are written, as "%%d.%%m.%%Y %%H:%%M", or s, ms, us or ns for numbers since 1970."""
+    """How times are written, as "%d.%m.%Y %H:%M", or s, ms, us or ns for numbers since 1970."""
 
     valid: int | float | str = VALID
     """What the best weights are chosen by: a share, a number of rows (of series, with split series), or the time at
@@ -94,7 +94,7 @@ class TableOptions:
     part names none, it is the end of what is trained on."""
 
     test: int | float | str = TEST
-    """What is judged on in the end, likewise; the column of part names its own."""
+    """What is judged on in the end, likewise; the column of part names its own, and 0 cuts off none beside it."""
 
     scaling: Literal["standard", "robust", "mean_abs", "none"] | None = None
     """How numbers are scaled: by mean and deviation, by median and quartiles, by the mean size, or not at all; standard
@@ -223,7 +223,7 @@ def check_split(split: str | None, options: TableOptions) -> None:
     """
     if split not in (None, "column") and options.part:
         raise OptionError(f"part: says which part a row is of, but split is {split}; leave one of them out.")
-    if (split == "column" or options.part) and options.test != TEST:
+    if (split == "column" or options.part) and options.test not in (TEST, 0):
         raise OptionError("test: a column says which rows are judged on; leave one of them out, or say split=time.")
 
 

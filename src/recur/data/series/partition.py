@@ -32,7 +32,8 @@ class Partition:
     the parts, but none to choose by, it is taken from train: the end of each series, or where there are no targets
     whole series."""
     test: int | float | str = TEST
-    """What is judged on in the end, likewise; in each series the last rows, or those from a time on."""
+    """What is judged on in the end, likewise; in each series the last rows, or those from a time on. Where a column
+    names the parts, 0 cuts off none beside those it names."""
     seed: int = 0
     """Of the series that are drawn."""
 
@@ -60,7 +61,7 @@ class Partition:
         """Return the parts that a column names, and one to choose by where it names none."""
         split = Split.by_column(panel)
         instead = "leave it out, or cut by time instead"
-        if self.test != TEST:
+        if self.test not in (TEST, 0):
             raise OptionError(f"test: is {self.test}, but a column says which rows are judged on; {instead}.")
         if len(split.valid):
             if self.valid != VALID:

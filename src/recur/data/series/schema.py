@@ -28,6 +28,8 @@ class Schema:
         classes: What the codes of the labels mean, from 0 on; None where labels are numbers, or there are none.
         zone: Zone of the clock that calendar features are read from; None for that which the times were written in.
         roles: Which columns all this was read from, or None where there was no table.
+        names: How the names of series and categories were written in each of their columns, as `written_as` says, so
+            that a cell means the same whichever others come with it.
     """
 
     targets: tuple[str, ...] = ()
@@ -42,6 +44,7 @@ class Schema:
     classes: tuple[str, ...] | None = None
     zone: str | None = None
     roles: Roles | None = None
+    names: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def channels(self) -> tuple[str, ...]:
@@ -62,6 +65,7 @@ class Schema:
         """Return what `from_json` takes."""
         found: dict[str, Any] = {one.name: getattr(self, one.name) for one in fields(self)}
         found["categories"] = {name: list(names) for name, names in self.categories.items()}
+        found["names"] = dict(self.names)
         found["roles"] = None if self.roles is None else self.roles.to_json()
         return {name: list(value) if isinstance(value, tuple) else value for name, value in found.items()}
 

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from recur.data.series.batch import SeriesBatch
 from recur.data.series.batches import SeriesBatches
@@ -124,14 +121,7 @@ class Windows(SeriesBatches):
 
     def _batch(self, items: NDArray[np.int64]) -> SeriesBatch:
         row, series = self._row[items], self._series[items]
-        batch = gather_windows(self._gathering, row, series, self.history, self.horizon)
-        return batch if self._counts is None else replace(batch, history_weight=self._history_weight(row, series))
-
-    def _history_weight(self, row: Numbers, series: Numbers) -> Tensor:
-        """Return how much each step that is read counts, (B, T)."""
-        assert self._counts is not None
-        rows, inside = spans(np.maximum(row - self.history, self.part.panel.offsets[series]), row, self.history)
-        return tensor(np.where(inside, self._counts[rows], np.float32(0)))
+        return gather_windows(self._gathering, row, series, self.history, self.horizon, counts=self._counts)
 
 
 class LastWindows(SeriesBatches):
@@ -244,6 +234,7 @@ def gather_windows(
     horizon: int,
     *,
     scaled_by: int | None = None,
+    counts: NDArray[np.float32] | None = None,
 ) -> SeriesBatch:
     """Return the windows whose first steps to tell are at `row`.
 
@@ -254,6 +245,8 @@ def gather_windows(
         history: Steps to read at most.
         horizon: Steps to tell.
         scaled_by: As of `LastWindows`.
+        counts: How much each row of the panel counts where it is told from the rows before it, (R,); None where all
+            count 1.
     """
     panel, num_targets, num_known = gathering.panel, gathering.num_targets, gathering.num_known
     begin = np.maximum(row - history, panel.offsets[series])
@@ -283,6 +276,7 @@ def gather_windows(
         centre=tensor(centre[:, :num_targets].astype(np.float32)),
         scale=tensor(scale[:, :num_targets].astype(np.float32)),
         row=tensor(row),
+        history_weight=None if counts is None else tensor(np.where(inside, counts[rows], np.float32(0))),
         **gathering.of_series(series),  # type: ignore[arg-type]
     )
 

@@ -173,8 +173,9 @@ class Distribution(ABC):
         if floating(name, "target", target).shape != self.shape:
             raise ValueError(f"{name}: target has shape {tuple(target.shape)}, but must have {tuple(self.shape)}.")
         weight = weights(name, target, weight)
-        counts = weight > 0
-        chosen, target, weight = self[counts], target[counts], weight[counts]
+        # Looked for once, for each look takes its time and waits for the device.
+        place = (weight > 0).flatten().nonzero()[:, 0]
+        chosen, target, weight = self._taken(place), target.flatten()[place], weight.flatten()[place]
         if not len(target):
             return sum((value.sum() for value in chosen._parameters().values()), weight.sum())
         if by == "pinball":
@@ -187,13 +188,14 @@ class Distribution(ABC):
 
     def __getitem__(self, index: Any) -> Self:
         """Return the distributions at `index` of (...)."""
-        num_elements = self.shape.numel()
+        device = next(iter(self._parameters().values())).device
+        return self._taken(torch.arange(self.shape.numel(), device=device).view(self.shape)[index])
+
+    def _taken(self, place: Tensor) -> Self:
+        """Return the distributions at some places of (...), counted through, in the shape of `place`."""
+        count, dims = self.shape.numel(), len(self.shape)
         parameters = self._parameters()
-        place = torch.arange(num_elements, device=next(iter(parameters.values())).device).view(self.shape)[index]
-        taken = {
-            field: value.reshape(num_elements, *value.shape[len(self.shape) :])[place]
-            for field, value in parameters.items()
-        }
+        taken = {field: value.reshape(count, *value.shape[dims:])[place] for field, value in parameters.items()}
         return dataclasses.replace(self, **taken)
 
     def _parameters(self) -> dict[str, Tensor]:

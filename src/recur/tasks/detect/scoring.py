@@ -19,6 +19,9 @@ class DetectorNetwork(Protocol):
     def views(self) -> tuple[str, ...]:
         """What each of the E errors of a value is."""
 
+    def begin(self, count: int) -> Any:
+        """Return the state of so many series before their first step, as no state stands for it."""
+
     def errors(self, batch: SeriesBatch, state: Any = None) -> tuple[Tensor, Any]:
         """Return the errors of each value, (B, T, C, E), NaN where there is none, and the state."""
 

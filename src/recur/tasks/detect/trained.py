@@ -365,7 +365,7 @@ class TrainedDetector:
 
         Returns:
             A dataframe of the kind that came in, else of polars: `series_id`, `time`; `score`, NaN where nothing can be
-            said; `alarm`, whether it is above the threshold; `begins`, whether that is a new alarm, with none in the
+            said; `alarm`, whether it is above the threshold; `begins`, whether that is news: higher than all of the
             last `quiet` steps; and `because <channel>`, what each channel adds to the score.
 
         Raises:
@@ -381,7 +381,7 @@ class TrainedDetector:
             "time": panel.times,
             "score": found.score,
             "alarm": is_alarm,
-            "begins": self.begins(panel, is_alarm),
+            "begins": is_alarm & found.is_new,
             **{
                 f"because {name}": np.ascontiguousarray(found.channels[:, place])
                 for place, name in enumerate(self.setup.schema.targets)

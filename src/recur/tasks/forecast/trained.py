@@ -24,6 +24,7 @@ from recur.score.quantiles import growing_levels
 from recur.tasks.forecast.calibration import ForecastCalibration, original_scale
 from recur.tasks.forecast.frame import forecast_frame
 from recur.tasks.forecast.setup import ForecastSetup
+from recur.tasks.forecast.yardstick import Yardstick
 from recur.tasks.run_weights import with_weights
 
 CALIBRATION = "calibration.safetensors"
@@ -62,6 +63,7 @@ class TrainedForecaster:
         options: What `config.json` says of the network, from which it can be built again.
         calibration: What makes its intervals hold what they say; None for the network's own.
         why_uncalibrated: Why there is none.
+        yardstick: What its forecasts are measured by beside the naive rules; saved with it.
 
     Attributes:
         network: As given.
@@ -69,6 +71,7 @@ class TrainedForecaster:
         options: As given.
         calibration: As given.
         why_uncalibrated: As given.
+        yardstick: As given.
     """
 
     def __init__(
@@ -79,12 +82,14 @@ class TrainedForecaster:
         options: Mapping[str, Any] | None = None,
         calibration: ForecastCalibration | None = None,
         why_uncalibrated: str = "the run has no calibration",
+        yardstick: Yardstick | None = None,
     ) -> None:
         self.network = network.eval()
         self.setup = setup
         self.options = dict(options or {})
         self.calibration = calibration
         self.why_uncalibrated = why_uncalibrated
+        self.yardstick = yardstick or Yardstick()
 
     # --- files ---
 
@@ -128,7 +133,8 @@ class TrainedForecaster:
                     "the run's calibration is of weights before the training went on; make a new one with: recur train "
                     f"--resume {folder.path}"
                 )
-        return cls(network.to(device), setup, options=options, calibration=calibration, **why)
+        yardstick = Yardstick.load(folder)
+        return cls(network.to(device), setup, options=options, calibration=calibration, yardstick=yardstick, **why)
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> RunFolder:
         """Write a run folder that `load` reads, and return it.
@@ -144,6 +150,7 @@ class TrainedForecaster:
         self.setup.save(folder)
         folder.save_weights(self.network.state_dict())
         self.save_calibration(folder)
+        self.yardstick.save(folder)
         # Last, for it makes the folder a run.
         folder.write_json("config.json", {"format": FORMAT, "task": "forecast", "model": self.options})
         return folder
@@ -216,7 +223,9 @@ class TrainedForecaster:
         """
         windows = self.setup.calibration_windows(valid, batch_size=batch_size)
         calibration = None if windows is None else ForecastCalibration.fit(self.scaled, windows)
-        return type(self)(self.network, self.setup, options=self.options, calibration=calibration)
+        return type(self)(
+            self.network, self.setup, options=self.options, calibration=calibration, yardstick=self.yardstick
+        )
 
     def predict(
         self,

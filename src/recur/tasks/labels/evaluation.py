@@ -173,7 +173,7 @@ def _judges_last(trained: TrainedLabels, part: Part) -> bool:
 def _judged_classes(trained: TrainedClassifier, part: Part, outcomes: SeriesOutcomes) -> dict[str, Any]:
     figures = judge_classes(outcomes, trained.classes, trained.setup.counts, temperature=trained.temperature)
     kept = outcomes.of(outcomes.weight > 0)
-    told = trained.probabilities(kept)
+    told = trained.probabilities(kept.output)
     return {
         "classes": list(trained.classes),
         "verdict": {

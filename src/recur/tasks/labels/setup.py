@@ -199,6 +199,31 @@ class LabelSetup(SeriesSetup):
 
     # --- data ---
 
+    def read(self, data: Any, *, with_labels: bool = True) -> Panel:
+        """Return data read as those of the run were: the same columns, categories, step and clock.
+
+        Where series have labels, those of their rows become theirs: of one series alone a table does not say whose they
+        are. Arguments and errors are those of `SeriesReading.again`.
+
+        Raises:
+            DataError: As of it, or the label changes within a series, but is of whole ones.
+        """
+        panel = super().read(data, with_labels=with_labels)
+        labels = panel.rows.labels
+        if self.way != "series" or labels is None:
+            return panel
+        is_known = ~np.isnan(labels) if labels.dtype.kind == "f" else labels >= 0
+        known, series = labels[is_known], panel.series_of_rows[is_known]
+        found = np.full(len(panel), np.nan if labels.dtype.kind == "f" else -1, labels.dtype)
+        found[series] = known
+        wrong = series[known != found[series]]
+        if len(wrong):
+            raise DataError(
+                f"the label {self.label!r} changes within series {panel.ids[int(wrong[0])]!r}, but the model was "
+                "trained on labels of whole series; give each series one."
+            )
+        return replace(panel, labels=found, rows=replace(panel.rows, labels=None))
+
     def labelled(self, panel: Panel, *, at_end: ArrayLike | Mapping[str, float] = 0.0) -> Panel:
         """Return a panel as `read` returns it with what is to be told, where rows say it: their remaining life.
 

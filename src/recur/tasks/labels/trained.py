@@ -32,6 +32,7 @@ from recur.tasks.series_frame import Column, native_frame
 CALIBRATION = "calibration.safetensors"
 """File of a run with the temperature of its probabilities, or the errors that its intervals are made of."""
 
+
 MOST_ERRORS = 10_000
 """Held-out errors that are kept; of more, as many that divide them evenly."""
 
@@ -246,7 +247,7 @@ class TrainedClassifier(TrainedLabels):
             DataError: The data cannot be read.
         """
         panel, found, cells = self._told(data, only_last, batch_size)
-        probability = self.probabilities(found)
+        probability = self.probabilities(found.output)
         told = probability.argmax(-1)
         cells[self.setup.label] = [self.classes[code] for code in told.tolist()]
         cells["probability"] = probability.amax(-1).numpy()
@@ -254,9 +255,9 @@ class TrainedClassifier(TrainedLabels):
             cells[f"p({name})"] = probability[:, code].contiguous().numpy()
         return native_frame(panel, cells, data)
 
-    def probabilities(self, outcomes: SeriesOutcomes) -> Tensor:
-        """Return the calibrated probabilities of each class, (N, K) float32."""
-        return self.temperature(outcomes.output.double()).softmax(-1).float()
+    def probabilities(self, output: Tensor) -> Tensor:
+        """Return the calibrated probabilities of each class by the logits of the network, (N, K): likewise, float32."""
+        return self.temperature(output.double()).softmax(-1).float()
 
     def calibrate(self, outcomes: SeriesOutcomes) -> None:
         """Set the temperature by held-out outcomes; arguments and errors as of `TrainedLabels.calibrate`."""
@@ -324,14 +325,19 @@ class TrainedRegressor(TrainedLabels):
             OptionError: `coverage` is out of range.
             DataError: The data cannot be read.
         """
-        if not (is_number(coverage) and 0 < coverage < 1):
-            raise OptionError(f"coverage must be a number between 0 and 1, not {coverage!r}.")
+        check_coverage(coverage)
         panel, found, cells = self._told(data, only_last, batch_size)
-        told = self.bounded(found.output.double())
-        lower, upper = self.interval(told, coverage)
-        columns = {self.setup.label: told, "lower": lower, "upper": upper}
-        cells |= {name: values.float().numpy() for name, values in columns.items()}
+        names = (self.setup.label, "lower", "upper")
+        cells |= {
+            name: values.contiguous().numpy()
+            for name, values in zip(names, self.said(found.output, coverage).unbind(-1), strict=True)
+        }
         return native_frame(panel, cells, data)
+
+    def said(self, output: Tensor, coverage: float) -> Tensor:
+        """Return the numbers that the network says, (N,), and the ends of their intervals: (N, 3) float32."""
+        told = self.bounded(output.double())
+        return torch.stack([told, *self.interval(told, coverage)], -1).float()
 
     def bounded(self, told: Tensor) -> Tensor:
         """Return numbers as they are, but a remaining life no shorter than 0 and no longer than its cap."""
@@ -366,3 +372,13 @@ class TrainedRegressor(TrainedLabels):
         if errors.dim() != 1 or not bool((errors.isfinite() & (errors >= 0)).all()):
             raise ValueError("the errors must be numbers from 0 on")
         self.errors = errors.double().sort().values
+
+
+def check_coverage(coverage: object) -> None:
+    """Raise unless a share is one that intervals can hold.
+
+    Raises:
+        OptionError: It is not.
+    """
+    if not (is_number(coverage) and 0 < coverage < 1):
+        raise OptionError(f"coverage must be a number between 0 and 1, not {coverage!r}.")

@@ -1,0 +1,155 @@
+"""A trained forecaster on live series: what follows, how well that holds, and learning on from it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from recur.data.series import Panel, Rows
+from recur.errors import DataError, RunError
+from recur.run import RunFolder
+from recur.streaming.forecasts import Forecasts, StreamedForecaster
+from recur.streaming.learning import Adaptation, LearningOptions, adapt
+from recur.streaming.live_stream import Stream
+from recur.streaming.reading import Outcome
+from recur.streaming.replay import Replay
+from recur.streaming.slots import SeriesArrays
+from recur.streaming.streamed import Columns
+from recur.streaming.watch import Watch
+from recur.tasks.forecast.trained import TrainedForecaster
+
+
+class ForecastStream(Stream[Forecasts]):
+    """A `Stream` that tells what follows each row, watches how well that holds, and can learn on.
+
+    Args:
+        forecaster: With a `ForecastNetwork` and a frequency.
+        levels: As of `stream`, like all that follow.
+        use_calibration: Whether quantiles are calibrated.
+        longest_gap: Steps that may be missing.
+        keep: Newest steps that are kept.
+        time_format: How times are written.
+        folder: The run, which may have older windows to learn on with.
+
+    Attributes:
+        forecaster: As given.
+        keep: Chosen.
+        adaptations: The records of all times that the model learnt on here.
+
+    Raises:
+        OptionError: An option is out of range, or the model cannot be streamed.
+    """
+
+    def __init__(
+        self,
+        forecaster: TrainedForecaster,
+        *,
+        levels: Sequence[float] = (0.1, 0.5, 0.9),
+        use_calibration: bool = True,
+        longest_gap: int | None = None,
+        keep: int | None = None,
+        time_format: str | None = None,
+        folder: RunFolder | None = None,
+    ) -> None:
+        setup = forecaster.setup
+        self.forecaster = forecaster
+        self.keep = 4 * (setup.history + setup.horizon) if keep is None else keep
+        model = StreamedForecaster(forecaster, levels, use_calibration)
+        super().__init__(model, longest_gap=longest_gap, keep=self.keep, time_format=time_format)
+        self._watch = Watch(len(setup.schema.targets))
+        self._folder = folder
+        self._replay: Replay | None = None
+        self.adaptations: list[Adaptation] = []
+
+    @property
+    def remembered(self) -> tuple[SeriesArrays, ...]:
+        """What is remembered of each series beside its newest steps and its state."""
+        self._watch.grow(len(self))
+        return (self.slots, self._watch)
+
+    def _completed(
+        self, outcome: Outcome, values: NDArray[np.float32], series: NDArray[np.int64], step: NDArray[np.int64]
+    ) -> Columns:
+        """Return the forecasts, and which series drift."""
+        came = values[:, : self._watch.num_targets]
+        drift = self._watch.compared(series, step, came, outcome.said["ends"], outcome.began_anew)
+        return {**outcome.said, "drift": drift}
+
+    # --- learning on ---
+
+    def learn(self, options: LearningOptions | None = None) -> Adaptation:
+        """Let the model learn on from the newest steps of all series, and return the record of what that did.
+
+        The newest steps are those that the stream keeps, `keep` of each series. What is done, and when the new weights
+        are kept, says `recur.streaming.learning.adapt`. If they are, the states are made anew, from a window of the
+        newest steps; `stream.forecaster.save(path)` writes a run of them, with which a saved state of the stream goes
+        on. Older windows, against forgetting, come from the run's own data as long as these can be read.
+
+        Args:
+            options: How; None for the defaults.
+
+        Raises:
+            DataError: There are too few steps.
+        """
+        replay = self._replay
+        if replay is None:
+            try:
+                replay = Replay.of_run(self._folder, self.forecaster.setup)
+            except (RunError, DataError):
+                # Of data that are gone nothing is kept from being forgotten, and the record says so.
+                replay = Replay()
+            self._replay = replay
+        made, record = adapt(self.forecaster, self._newest(), replay, options or LearningOptions())
+        self.adaptations.append(record)
+        if record.is_kept:
+            self.forecaster.calibration = made.calibration
+            self._watch.forget()
+            self._reader.reread(np.arange(len(self)))
+        return record
+
+    def _newest(self) -> Panel:
+        """Return the newest steps of all series."""
+        setup, slots = self.forecaster.setup, self.slots
+        known = slots.arrays(len(self))
+        series = np.flatnonzero(known["last"] >= 0)
+        last = known["last"][series]
+        first = np.maximum(known["start"][series], last - self.keep + 1)
+        length = last - first + 1
+        offsets = np.concatenate([[0], np.cumsum(length)]).astype(np.int64)
+        of_rows = np.repeat(series, length)
+        step = np.arange(offsets[-1]) - np.repeat(offsets[:-1], length) + np.repeat(first, length)
+        values, codes = self.buffer.read(of_rows, step[:, None])
+        return Panel(
+            ids=tuple(slots.ids[place] for place in series.tolist()),
+            offsets=offsets,
+            rows=Rows(times=self._intake.times(of_rows, step[:, None])[:, 0], values=values[:, 0], codes=codes[:, 0]),
+            static=known["static"][series],
+            static_codes=known["static_codes"][series],
+            frequencies=(setup.frequency,) * len(series),
+            schema=setup.schema,
+        )
+
+    # --- how it goes ---
+
+    def report(self) -> pl.DataFrame:
+        """Return a row for each series: how far it is, and whether its forecasts hold what they say.
+
+        `series_id`; `last`, the time of its last step; `steps`, how many its state has seen; `scored`, how many of its
+        values came after a forecast of them; `score`, the mean over the last 200 of how far out they lay, from 0 in the
+        middle of the intervals to 1, and 0.5 where intervals hold what they say; `drift`, as in the answers (see
+        `recur.calibration.drift.IntervalDrift`). Of several targets the worst counts.
+        """
+        self._watch.grow(len(self))
+        known = self._watch.arrays(len(self))
+        return (
+            super()
+            .report()
+            .with_columns(
+                scored=pl.Series(known["drift_count"].sum(axis=1).astype(np.int64)),
+                score=pl.Series(known["drift_mean"].max(axis=1, initial=0.0)),
+                drift=pl.Series(self._watch.is_drifting[: len(self)]),
+            )
+        )
