@@ -245,3 +245,13 @@ def test_which_series_a_line_is_of_says_the_line_alone(
         assert (done.code, done.err) == (0, "")
         found += [line.split(",")[0] for line in done.out.splitlines()[1::2]]
     assert found == [*names, *names]
+
+
+def test_lines_that_are_no_rows_leave_the_numbers_of_others_as_they_are(piped: Any, table: pl.DataFrame) -> None:
+    good = table[:3].write_ndjson().splitlines()
+    lines = [good[0], "{", good[1], good[1].replace("load", "laod"), good[2]]
+    code, out, error = piped("\n".join(lines), "--on-error", "skip")
+    assert code == 0
+    assert [json.loads(line)["row"] for line in out.splitlines()] == [0, 2, 4]
+    assert "recur: standard input, row 2: is no JSON (" in error
+    assert error.splitlines()[1].startswith("recur: the rows")

@@ -159,20 +159,29 @@ class _Answering:
             return
         first, self.num_rows = self.num_rows, self.num_rows + len(lines)
         rows, wrong = self._rows(lines, first)
-        if not wrong:
-            try:
-                self._write(self.stream.push(rows, first=first, on_error="skip" if self.can_skip else "raise"))
-                return
-            except DataError:
-                if len(lines) == 1:
-                    raise
-        # Up to the line that is wrong all are answered.
-        for number, line in enumerate(lines, first):
-            if number in wrong:
+        if self.can_skip:
+            for number in sorted(wrong):
                 self._complain(wrong[number])
-            else:
+            numbers = [number for number in range(first, self.num_rows) if number not in wrong]
+            self._write(self.stream.push(rows, first=numbers, on_error="skip"))
+            return
+        if wrong:
+            # Up to the line that is wrong all are answered.
+            before = lines[: min(wrong) - first]
+            self._answer(self._rows(before, first)[0], before, first)
+            self._complain(wrong[min(wrong)])
+        self._answer(rows, lines, first)
+
+    def _answer(self, rows: Any, lines: list[str], first: int) -> None:
+        """Push lines that are rows, and write the answers; of rows of which one cannot be used, those before it."""
+        try:
+            self._write(self.stream.push(rows, first=first))
+        except DataError:
+            if len(lines) == 1:
+                raise
+            for number, line in enumerate(lines, first):
                 one, _ = self._rows([line], number)
-                self._write(self.stream.push(one, first=number, on_error="skip" if self.can_skip else "raise"))
+                self._write(self.stream.push(one, first=number))
 
     def _begin(self, header: str) -> None:
         self._separator = max(reversed(_SEPARATORS), key=header.count)
