@@ -116,7 +116,8 @@ class _Lines:
             rest = tail
             if not piece:
                 whole, rest = whole + newline + tail, b""
-            lines = [line for line in whole.decode("utf-8", "replace").splitlines() if line.strip()]
+            # Not what str.splitlines takes for the end of a line, which may stand within a text of JSON.
+            lines = [line.decode("utf-8", "surrogateescape") for line in whole.split(b"\n") if line.strip()]
             if lines:
                 yield lines
             if not piece:
@@ -184,21 +185,29 @@ class _Answering:
                 self._write(self.stream.push(one, first=number))
 
     def _begin(self, header: str) -> None:
+        if not _is_text(header):
+            raise DataError("standard input: the names of the columns are no UTF-8; convert it.")
         self._separator = max(reversed(_SEPARATORS), key=header.count)
-        self._names = [name.strip() for name in next(csv.reader([header], delimiter=self._separator))]
+        self._names = [name.strip() for name in next(csv.reader([header.rstrip("\r")], delimiter=self._separator))]
         twice = sorted({name for name in self._names if self._names.count(name) > 1})
         if twice:
             raise DataError(f"standard input: two columns are called {twice[0]!r}; rename one of them.")
 
     def _rows(self, lines: list[str], first: int) -> tuple[Any, dict[int, str]]:
         """Return lines as rows, and what is wrong with those that are none, by their number."""
-        wrong: dict[int, str] = {}
+        wrong = {
+            number: f"standard input, row {number + 1}: is no UTF-8; convert it."
+            for number, line in enumerate(lines, first)
+            if not _is_text(line)
+        }
         objects: list[Any] = []
         if self._is_json:
             for number, line in enumerate(lines, first):
+                if number in wrong:
+                    continue
                 try:
                     found = json.loads(line)
-                except ValueError as error:
+                except (ValueError, RecursionError) as error:
                     wrong[number] = f"standard input, row {number + 1}: is no JSON ({error})."
                     continue
                 if not isinstance(found, dict):
@@ -208,8 +217,10 @@ class _Answering:
             return objects, wrong
         width = len(self._names)
         for number, line in enumerate(lines, first):
+            if number in wrong:
+                continue
             try:
-                cells = next(csv.reader([line], delimiter=self._separator, strict=True))
+                cells = next(csv.reader([line.rstrip("\r")], delimiter=self._separator, strict=True))
             except csv.Error as error:
                 wrong[number] = f"standard input, row {number + 1}: is no CSV ({error})."
                 continue
@@ -258,3 +269,12 @@ class _Answering:
     def _note(self, text: str) -> None:
         sys.stderr.write(f"recur: {text}\n")
         sys.stderr.flush()
+
+
+def _is_text(line: str) -> bool:
+    """Return whether a line was UTF-8."""
+    try:
+        line.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
