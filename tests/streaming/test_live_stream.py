@@ -189,6 +189,16 @@ def test_a_series_begins_with_its_first_row_that_is_read(
     np.testing.assert_array_equal(again[0].values, again[1].values)
 
 
+def test_what_was_told_ahead_need_not_be_said_again(known: TrainedForecaster, table: pl.DataFrame) -> None:
+    own = table.filter(pl.col("place") == "a").with_columns(pl.col("load").fill_null(20.0))
+    ahead = own.with_columns(load=pl.lit(None, dtype=pl.Float64))
+    live, plain = stream(known), stream(known)
+    for one in (live, plain):
+        one.push(pl.concat([own[:20], ahead[20:25]]))
+    short = own[20:21].select("place", "hour", "load").row(0, named=True)
+    np.testing.assert_array_equal(live.push(short).values, plain.push(own[20:21]).values)
+
+
 def test_rows_that_are_left_out_take_no_others_with_them(known: TrainedForecaster, table: pl.DataFrame) -> None:
     own = table.filter(pl.col("place") == "a").with_columns(pl.col("load").fill_null(20.0))
     ahead = own.with_columns(load=pl.lit(None, dtype=pl.Float64))
