@@ -248,3 +248,18 @@ def test_bad_input_is_named() -> None:
         DriftSpot().fit(torch.tensor(1.0))
     with pytest.raises(ValueError, match=r"^DriftSpot: the state keeps 20 values, but depth is 5\.$"):
         DriftSpot(depth=5).load_state_dict(DriftSpot().fit(scores).state_dict())
+
+
+def test_a_tail_that_is_known_to_have_no_end() -> None:
+    ends = torch.linspace(0, 1, 20_000, dtype=torch.float64)
+    assert fit_tail(ends).shape < -0.4
+    kept = fit_tail(ends, least_shape=0.0)
+    assert kept.shape == 0
+    # The mean of what lies evenly between 0.98 and 1.
+    assert kept.scale.item() == pytest.approx(0.01, rel=0.01)
+    heavy = (1 - ends[:-1]) ** -0.3
+    torch.testing.assert_close(fit_tail(heavy, least_shape=0.0).shape, fit_tail(heavy).shape)
+    assert fit_tail(heavy, least_excesses=401).shape == 0
+    assert fit_tail(heavy, least_excesses=399).shape > 0.2
+    with pytest.raises(ValueError, match=r"^fit_tail: least_shape is -1, but must be a number from -0\.5 on\.$"):
+        fit_tail(ends, least_shape=-1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
@@ -70,6 +71,10 @@ def test_all_columns_of_numbers_are_looked_at(table: Path, tmp_path: Path) -> No
     assert "one ordinary step in 10,000 may raise a false one: one in 416.7 days in each series" in said
     found = run.read_json("detect_evaluation.json")
     assert found["has_truth"]
+    # Ten of the 510 steps that were scored are in the tail: exp(2 log(0.02 / 1e-4) / sqrt(10)).
+    assert re.search(
+        r"extrapolated: 5\d\d steps were seen .* 10,000; the true one may well be 2\d times as", found["notes"][0]
+    )
     assert found["figures"]["model"]["found"] == 1
     # The labels are not learned from, and need not be there.
     frame = pl.read_csv(table, try_parse_dates=True).drop("is_anomaly")

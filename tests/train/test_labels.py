@@ -14,7 +14,7 @@ import pytest
 from rich.console import Console
 
 import recur
-from recur.data.series import Panel, panel_of_array
+from recur.data.series import Columns, Panel, panel_of_array, read_series
 from recur.data.series.label_options import LabelOptions, NumberOptions
 from recur.errors import DataError, Interrupted, OptionError, RunError
 from recur.models import SeriesClassifierOptions, SeriesRegressorOptions
@@ -230,6 +230,18 @@ def bad(**columns: Any) -> pl.DataFrame:
             "is a number; take the task",
         ),
         (["a.csv", "b.csv"], {}, OptionError, "^data: expected one table, or a folder of them, got 2 names"),
+        (
+            bad(load=pl.when(pl.col("step") == 0).then(0.0).otherwise(1.0)),
+            {"weight": "load"},
+            DataError,
+            r"^column 'load', the weight, changes within series 'c0', but the label 'label' belongs to the",
+        ),
+        (
+            bad(),
+            {"split": "time"},
+            OptionError,
+            r"^split: the label 'label' belongs to whole series, so that with parts cut in time each series would be",
+        ),
         (gestures(2), {}, DataError, "^2 series cannot give 1 to valid, 1 to test and some to train on"),
     ],
 )
@@ -302,3 +314,28 @@ def test_bounds_alone_to_choose_by_leave_no_intervals(tmp_path: Path) -> None:
     found = run.read_json("label_evaluation.json")
     assert found["figures"]["num_told"] == 23 + 24
     assert "no labels were held out to choose by, so there are no intervals." in found["notes"]
+
+
+def test_what_is_told_needs_no_labels(csv: Path, tmp_path: Path) -> None:
+    run = train_classifier(
+        gestures().with_columns(weight=pl.lit(1.0)),
+        out=tmp_path / "run",
+        model=CLASSIFIER,
+        series=LabelOptions(weight="weight", split="label"),
+        training=training(),
+        console=QUIET,
+    )
+    trained = recur.load(run)
+    assert isinstance(trained, recur.TrainedClassifier)
+    wanted = trained.predict(gestures(6))
+    table = gestures(6)
+    bare = table.drop("label")
+    for other in (
+        bare,
+        table.with_columns(label=pl.lit("?"), weight=pl.lit(-1.0)),
+        bare.with_columns(label=pl.int_range(pl.len())),
+        read_series(table.with_columns(label=pl.lit("?")), Columns(targets=())),
+    ):
+        assert trained.predict(other).equals(wanted)
+    # One series alone is read as a series too.
+    assert trained.predict(bare.head(10))["label"].to_list() == wanted["label"].to_list()[:1]

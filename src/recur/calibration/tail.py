@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from recur.kinds import is_number
 from recur.score.counting import floating, fraction, weights
 
 _LEAST_EXCESSES = 10
@@ -79,18 +81,28 @@ class Tail:
         return torch.where(excess.isnan(), torch.nan, self.share * known)
 
 
-def fit_tail(scores: Tensor, *, level: float = 0.98, weight: Tensor | None = None) -> Tail:
+def fit_tail(
+    scores: Tensor,
+    *,
+    level: float = 0.98,
+    weight: Tensor | None = None,
+    least_shape: float = _LEAST_SHAPE,
+    least_excesses: int = _LEAST_EXCESSES,
+) -> Tail:
     """Return the upper tails of series: peaks over a threshold, with a generalised Pareto tail of greatest likelihood.
 
     The level is a quantile of each series. Of what lies above it, the two-parameter likelihood is a function of shape /
     scale alone (Grimshaw 1993), which is searched over its whole range and refined; so the greatest maximum is found,
     and for all series at once. The shape is kept at -1/2 or above, below which likelihood is no guide (Smith 1985).
-    With fewer than 10 excesses the tail is exponential, its scale their mean.
+    With few excesses the tail is exponential, its scale their mean.
 
     Args:
         scores: Ordinary values of each series, such as errors in the training part, (..., T), floating. NaN is missing.
         level: The quantile at which the tail begins, between 0 and 1; Siffer et al. (2017) take 0.98.
         weight: Whether a value counts, broadcast to `scores`; any number above 0 counts alike.
+        least_shape: The shape is no less, from -1/2 on: 0 for scores of which it is known that their tail has no end,
+            which by chance few of them seem to have.
+        least_excesses: With fewer the tail is exponential.
 
     Returns:
         The tails, (...).
@@ -109,6 +121,8 @@ def fit_tail(scores: Tensor, *, level: float = 0.98, weight: Tensor | None = Non
     if floating("fit_tail", "scores", scores).dim() == 0:
         raise ValueError("fit_tail: scores must have shape (..., T), but have no dimension.")
     level = fraction("fit_tail", "level", level)
+    if not (is_number(least_shape) and _LEAST_SHAPE <= least_shape < math.inf):
+        raise ValueError(f"fit_tail: least_shape is {least_shape!r}, but must be a number from -0.5 on.")
     counts = weights("fit_tail", scores, weight) > 0
     number = counts.sum(-1)
     if bool((number == 0).any()):
@@ -122,7 +136,7 @@ def fit_tail(scores: Tensor, *, level: float = 0.98, weight: Tensor | None = Non
     width = int(num_excesses.max()) if num_excesses.numel() else 0
     largest = torch.where(is_above, scores - start, -torch.inf).topk(width, dim=-1).values
     is_there = largest > 0
-    shape, scale = fit_pareto(torch.where(is_there, largest, 0), is_there)
+    shape, scale = fit_pareto(torch.where(is_there, largest, 0), is_there, least_shape, least_excesses)
     return Tail(
         level=start.squeeze(-1),
         share=(num_excesses / number).to(scores.dtype),
@@ -132,7 +146,9 @@ def fit_tail(scores: Tensor, *, level: float = 0.98, weight: Tensor | None = Non
     )
 
 
-def fit_pareto(excesses: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
+def fit_pareto(
+    excesses: Tensor, counts: Tensor, least_shape: float = _LEAST_SHAPE, least_excesses: int = _LEAST_EXCESSES
+) -> tuple[Tensor, Tensor]:
     """Return shape and scale of generalised Pareto distributions of greatest likelihood, (...).
 
     With x = shape / scale, the likelihood is greatest at shape = mean log(1 + x y), where it is
@@ -142,6 +158,8 @@ def fit_pareto(excesses: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
     Args:
         excesses: (..., N), floating, from 0 on, 0 where they do not count.
         counts: (..., N) bool.
+        least_shape: As of `fit_tail`.
+        least_excesses: As of `fit_tail`.
     """
     y = excesses.double()
     number = counts.sum(-1)
@@ -160,7 +178,7 @@ def fit_pareto(excesses: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
         x = torch.expm1(place)
         is_zero = x.abs() < _SMALL
         scale = torch.where(is_zero, unit, shape / torch.where(is_zero, 1, x))
-        return torch.where(shape < _LEAST_SHAPE, torch.inf, scale.log() + shape)
+        return torch.where(shape < least_shape, torch.inf, scale.log() + shape)
 
     with torch.no_grad():
         at_once = max(_MOST_ELEMENTS // max(relative.numel(), 1), 1)
@@ -173,7 +191,7 @@ def fit_pareto(excesses: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
             gap, num_places = 2 * gap / (num_places - 1), _NUM_PLACES[1]
         shape = shape_of(place)
         x = torch.expm1(place)
-        is_simple = (x.abs() < _SMALL) | (number < _LEAST_EXCESSES)
+        is_simple = (x.abs() < _SMALL) | (number < least_excesses)
         scale = torch.where(is_simple, mean, highest * shape / torch.where(is_simple, 1, x))
         shape = torch.where(is_simple, 0, shape)
     return shape.to(excesses.dtype), scale.to(excesses.dtype)

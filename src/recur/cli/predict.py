@@ -74,7 +74,7 @@ def build_parser(*, has_data: bool = True) -> CommandParser:
         "--time-format",
         type=str | None,
         default=None,
-        help='with --stream: how times are written, where one alone can be read in two ways, as "%%d.%%m.%%Y %%H:%%M"',
+        help='with --stream: how times are written, where one alone can be read in two ways, as "%d.%m.%Y %H:%M"',
     )
     parser.add_argument(
         "--out",

@@ -34,8 +34,7 @@ class DetectorOptions:
     one a week, and every 5 minutes one in five weeks."""
 
     quiet: int | None = None
-    """Steps after a high score during which only a higher one begins a new alarm; a day of the series, or a hundred
-    steps."""
+    """Steps without an alarm after which another one is a new one; a day of the series, or a hundred steps."""
 
     memory: int = 10_000
     """Steps over which a detector forgets what errors were ordinary."""

@@ -53,6 +53,16 @@ def test_a_finished_run_has_its_judgement(run: Path, five: Five) -> None:
     assert found["tail"]["found"] == sorted(found["tail"]["found"])
 
 
+def test_what_flatters_is_said(run: Path, five: Five) -> None:
+    trained = load(run)
+    split = trained.setup.own_data(five.planted())
+    for part, how in ((split.train, "it was trained on"), (split.valid, "its weights were chosen by")):
+        notes = judge_detector(trained, part, is_own=True)["notes"]
+        assert f"the figures flatter the detector: {how} this part, and its threshold was fitted to it." in notes
+    others = (judge_detector(trained, split.test, is_own=True), judge_detector(trained, Part.whole(five.planted())))
+    assert not any("flatter" in note for found in others for note in found["notes"])
+
+
 def test_figures_by_hand(run: Path, five: Five, monkeypatch: pytest.MonkeyPatch) -> None:
     trained = load(run)
     panel = labelled(five.panel_of(five.days()), [200, 201, 202, 500, 900, 901])
@@ -61,7 +71,7 @@ def test_figures_by_hand(run: Path, five: Five, monkeypatch: pytest.MonkeyPatch)
     # Two of three steps of the first event, none of the second, a step beside the third, and one far from all.
     score[[201, 202, 902, 1700]] = 100.0
     is_new = np.zeros(len(score), np.bool_)
-    is_new[[201, 902, 1700]] = True
+    is_new[[201, 202, 902, 1700]] = True
     scored = Scored(score=score, channels=np.tile(score[:, None] / 5, (1, 5)), is_new=is_new)
     monkeypatch.setattr(trained, "scored", lambda panel, is_fresh=False: scored)
     rule = np.zeros(len(score))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from recur.data.series.split import Part
 from recur.errors import DataError, RunError
 from recur.models.detector_options import DetectorOptions
 from recur.tasks.detect.pieces import Pieces
-from recur.tasks.detect.trained import TrainedDetector
+from recur.tasks.detect.trained import TrainedDetector, tail_of_scores
 from recur.tasks.loading import load
 
 Five = Any
@@ -53,6 +54,15 @@ def test_the_realised_rate_is_about_the_stated_one(run: Path, five: Five) -> Non
     # 0.001 of 12,000 are 12, give or take three deviations of 3.5; the threshold itself comes from 1,900 steps, of
     # whose tail 38 are known: a sixth of its scale, and as much again in its place, make a factor of three each way.
     assert 0.00005 < rate < 0.005
+
+
+def test_few_scores_do_not_seem_to_end() -> None:
+    generator = torch.Generator().manual_seed(0)
+    scores = torch.empty(200, 1400, dtype=torch.float64).exponential_(generator=generator)
+    rates = [math.exp(-float(tail_of_scores(one).threshold(1e-4))) for one in scores]
+    # The logarithm of the rate goes by the mean of 28 excesses, 5.3 times a fifth: with a spread of 1, whose mean is
+    # e^0.5 times too high. A free shape makes it five times.
+    assert 0.5e-4 < sum(rates) / len(rates) < 2e-4
 
 
 def test_what_is_missing_has_no_score_and_disturbs_little(run: Path, five: Five) -> None:

@@ -90,7 +90,14 @@ def test_a_finished_run(regressor: Any, tmp_path: Any) -> None:
     assert kept["weights"] == folder.weights_checksum()
     again = evaluate_labels(folder.path)
     assert again["figures"] == found["figures"]
-    assert evaluate_labels(folder.path, part="valid")["part"] == "valid"
+    for part, how in {
+        "valid": "its weights were chosen by this part, and how sure it is was fitted to it",
+        "train": "it was trained on this part",
+    }.items():
+        judged = evaluate_labels(folder.path, part=part)
+        assert judged["part"] == part
+        assert judged["notes"][0] == f"the figures flatter the model: {how}."
+    assert not any("flatter" in note for note in evaluate_labels(folder.path)["notes"])
     given = evaluate_labels(folder.path, path)
     assert (given["part"], given["series"]) == ("given", 12)
     left = evaluate_labels(folder.path, path, life_left=[2.0] * 12)

@@ -175,3 +175,20 @@ def test_what_is_judged_has_labels_that_are_known(make_engines: Callable[..., An
     _, parts = LabelSetup.fit(bounds, partition=Partition(by="column", valid=0), life=Life(), reading=reading)
     with pytest.raises(DataError, match=r"^no label of the part 'test' counts, so that there is nothing to judge by: "):
         check_labels(parts)
+
+
+def test_no_step_is_scaled_by_later_ones(make_engines: Callable[..., Any]) -> None:
+    reading = SeriesReading(columns=Columns(series_id="engine", time="cycle", targets=()))
+    panel = reading.first(make_engines(6))
+    options: dict[str, Any] = {"partition": SERIES, "life": Life(), "reading": reading, "per_series": True}
+    with pytest.raises(OptionError, match=r"^scale_apart: a number is told of each step from its series so far, but a"):
+        LabelSetup.fit(panel, **options)
+    setup, _ = LabelSetup.fit(panel, window=8, **options)
+    new = replace(panel, ids=tuple(f"new {name}" for name in panel.ids))
+    changed = new.values.copy()
+    changed[15:20] += 100
+    told, other = (
+        next(iter(setup.batches(Part.whole(one), batch_size=15, which="all"))).x
+        for one in (new, replace(new, rows=replace(new.rows, values=changed)))
+    )
+    assert np.array_equal(told.numpy(), other.numpy())

@@ -59,7 +59,8 @@ class LabelOptions(TableOptions):
     if not given."""
 
     scale_apart: bool = field(default=False, metadata={"after": "scaling"})
-    """Each series has a scale of its own, where its size says nothing of its label."""
+    """Each series has a scale of its own, where its size says nothing of its label; not where numbers are told of each
+    step from its series so far."""
 
     calendar: str | None = None
     """Calendar features: some of minute, hour, weekday, monthday and month; none if not given."""

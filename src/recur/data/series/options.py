@@ -86,7 +86,7 @@ class TableOptions:
     """Time zone of the clock that calendar features are read from, such as Europe/Paris."""
 
     time_format: str | None = None
-    """How times are written, as "%%d.%%m.%%Y %%H:%%M", or s, ms, us or ns for numbers since 1970."""
+    """How times are written, as "%d.%m.%Y %H:%M", or s, ms, us or ns for numbers since 1970."""
 
     valid: int | float | str = VALID
     """What the best weights are chosen by: a share, a number of rows (of series, with split series), or the time at

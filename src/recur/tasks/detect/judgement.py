@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +33,10 @@ def judge_detector(trained: TrainedDetector, part: Part, *, is_own: bool = False
     """Return how good alarms are: what `detect_evaluation.json` holds.
 
     Where a column says which steps are anomalies, alarms are compared with it, by step and by event: an event is a run
-    of anomalous steps, found when a step of it raises an alarm; an alarm is a run of such steps, right when it touches
-    an event. Elsewhere the share of steps that raise an alarm stands beside the stated one. Both beside the moving
-    Gaussian, whose threshold was fitted to the same steps of the run's own data for the same rate.
+    of anomalous steps, found when a step of it raises an alarm; a run of steps that raise one is right when it touches
+    an event. How many alarms begin is counted apart: one after `quiet` steps or more without any. Elsewhere the share
+    of steps that raise an alarm stands beside the stated one. Both beside the moving Gaussian, whose threshold was
+    fitted to the same steps of the run's own data for the same rate.
 
     Args:
         trained: With what is ordinary.
@@ -57,10 +59,11 @@ def judge_detector(trained: TrainedDetector, part: Part, *, is_own: bool = False
             f"{trained.setup.history} steps, a known one more than 50."
         )
     is_alarm = own & (scored.score > threshold)
+    begins = trained.begins(panel, is_alarm)
     rule_alarm = own & (moving_gaussian(panel) > trained.rule_threshold)
     figures = {
-        "model": _figures(panel, own, is_alarm, scored.is_new & is_alarm, truth),
-        RULE: _figures(panel, own, rule_alarm, _begins(panel, rule_alarm), truth),
+        "model": _figures(panel, own, is_alarm, begins, truth),
+        RULE: _figures(panel, own, rule_alarm, trained.begins(panel, rule_alarm), truth),
     }
     return {
         "part": part.name,
@@ -74,9 +77,9 @@ def judge_detector(trained: TrainedDetector, part: Part, *, is_own: bool = False
         "figures": figures,
         "verdict": _verdict(figures, trained.options.false_alarms),
         "tail": _tail(trained, scored.score[own]),
-        "by_channel": _by_channel(trained, scored, is_alarm),
+        "by_channel": _by_channel(trained, scored, begins),
         "examples": _examples(trained, part, scored, own, is_alarm, truth),
-        "notes": _notes(trained, panel, own, truth),
+        "notes": _notes(trained, part, own, truth, is_own=is_own),
     }
 
 
@@ -191,12 +194,6 @@ def _f1(right: int, said: int, found: int, there: int) -> dict[str, float | None
     return {"precision": precision, "recall": recall, "f1": f1}
 
 
-def _begins(panel: Panel, is_alarm: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    found = np.zeros_like(is_alarm)
-    found[[begin for begin, _ in events(is_alarm, panel.series_of_rows)]] = True
-    return found
-
-
 def _days(panel: Panel, own: NDArray[np.bool_]) -> float | None:
     """Return how many days of a series the rows are; None where their times are no dates."""
     if panel.times.dtype.kind != "M":
@@ -249,10 +246,9 @@ def _tail(trained: TrainedDetector, scores: NDArray[np.float64]) -> dict[str, An
     }
 
 
-def _by_channel(trained: TrainedDetector, scored: Scored, is_alarm: NDArray[np.bool_]) -> list[dict[str, Any]]:
+def _by_channel(trained: TrainedDetector, scored: Scored, begins: NDArray[np.bool_]) -> list[dict[str, Any]]:
     """Return for each channel of how many alarms it is the one that adds most, the most frequent first."""
     names = trained.setup.schema.targets
-    begins = is_alarm & scored.is_new
     blamed = np.bincount(scored.channels[begins].argmax(1), minlength=len(names)) if begins.any() else [0] * len(names)
     order = sorted(range(len(names)), key=lambda place: -blamed[place])
     return [{"channel": names[place], "alarms": int(blamed[place])} for place in order]
@@ -303,17 +299,25 @@ def _examples(
 
 def _notes(
     trained: TrainedDetector,
-    panel: Panel,
+    part: Part,
     own: NDArray[np.bool_],
     truth: tuple[NDArray[np.bool_], NDArray[np.bool_]] | None,
+    *,
+    is_own: bool,
 ) -> list[str]:
     assert trained.ordinary is not None
-    found = []
-    steps = int(trained.ordinary.tail.num_excesses) / max(float(trained.ordinary.tail.share), 1e-9)
-    if steps * trained.options.false_alarms < 1:
+    panel, found = part.panel, []
+    if is_own and part.name != "test":
+        how = "its weights were chosen by" if part.name == "valid" else "it was trained on"
+        found.append(f"the figures flatter the detector: {how} this part, and its threshold was fitted to it.")
+    number, share = int(trained.ordinary.tail.num_excesses), float(trained.ordinary.tail.share)
+    steps, rate = number / max(share, 1e-9), trained.options.false_alarms
+    if steps * rate < 1:
+        # The mean of n excesses is known to a share of 1 / sqrt(n), twice which it seldom misses by.
+        factor = math.exp(2 * math.log(max(share / rate, 1)) / math.sqrt(max(number, 1)))
         found.append(
             f"the threshold is extrapolated: {steps:,.0f} steps were seen in training, and the stated rate is one "
-            f"alarm in {1 / trained.options.false_alarms:,.0f}."
+            f"alarm in {1 / rate:,.0f}; the true one may well be {max(factor, 2):.0f} times as high."
         )
     missing = np.setdiff1d(np.arange(len(panel)), panel.series_of_rows[own])
     if len(missing):

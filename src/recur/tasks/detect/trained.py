@@ -22,6 +22,7 @@ from recur.run import FORMAT, RunFolder
 from recur.tasks.detect.moving_gaussian import moving_gaussian
 from recur.tasks.detect.pieces import Pieces
 from recur.tasks.detect.scoring import Scores, Scoring, ScoringState
+from recur.tasks.detect.truth import new_alarms
 from recur.tasks.forecast.season_choice import season_of_calendar
 from recur.tasks.forecast.setup import ForecastSetup
 from recur.tasks.run_weights import with_weights
@@ -36,6 +37,8 @@ _MOST_LONGER = 1.5
 _COMMON = 1_000.0
 """Errors that a series which was not seen is taken to have had, as large as those of all others."""
 _LEAST_SCORES = 100
+_LEAST_FOR_SHAPE = 200
+"""Scores in the tail from which on it may be heavier than an exponential one."""
 
 _TAIL = ("level", "share", "shape", "scale", "num_excesses")
 _RULE = "rule_"
@@ -289,6 +292,11 @@ class TrainedDetector:
         """
         return self._scored(panel, panel.offsets[1:], is_fresh=is_fresh)[0]
 
+    def begins(self, panel: Panel, is_alarm: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Return which of the steps that raise an alarm begin a new one, with none in the last `quiet` steps, (R,)."""
+        assert self.options.quiet is not None
+        return new_alarms(is_alarm, panel.series_of_rows, self.options.quiet)
+
     def fitted(self, split: Split) -> Self:
         """Return the detector with what is ordinary learned from the training and the validation part.
 
@@ -317,7 +325,7 @@ class TrainedDetector:
         ordinary = Ordinary(
             ids=tuple(panel.ids[number] for number in chosen.tolist()),
             errors=errors[torch.from_numpy(chosen)],
-            tail=fit_tail(torch.from_numpy(known)),
+            tail=tail_of_scores(torch.from_numpy(known)),
             rule=fit_tail(torch.from_numpy(rule)),
         )
         return type(self)(
@@ -356,8 +364,8 @@ class TrainedDetector:
 
         Returns:
             A dataframe of the kind that came in, else of polars: `series_id`, `time`; `score`, NaN where nothing can be
-            said; `alarm`, whether it is above the threshold; `begins`, whether that is a new alarm, higher than
-            all of the last `quiet` steps; and `because <channel>`, what each channel adds to the score.
+            said; `alarm`, whether it is above the threshold; `begins`, whether that is a new alarm, with none in the
+            last `quiet` steps; and `because <channel>`, what each channel adds to the score.
 
         Raises:
             DataError: The data cannot be read.
@@ -372,7 +380,7 @@ class TrainedDetector:
             "time": panel.times,
             "score": found.score,
             "alarm": is_alarm,
-            "begins": is_alarm & found.is_new,
+            "begins": self.begins(panel, is_alarm),
             **{
                 f"because {name}": np.ascontiguousarray(found.channels[:, place])
                 for place, name in enumerate(self.setup.schema.targets)
@@ -386,6 +394,16 @@ class TrainedDetector:
                 "the detector does not know what is ordinary; finish its training with recur train --resume."
             )
         return self.ordinary
+
+
+def tail_of_scores(scores: Tensor) -> Tail:
+    """Return the tail of ordinary scores, (N,).
+
+    A score is a sum of -log10 of likelihoods, whose tail is exponential or heavier. From few scores a free shape is
+    often found to be below 0, and the threshold to be just above the highest of them, which more than the stated share
+    of later ones exceeds.
+    """
+    return fit_tail(scores, least_shape=0.0, least_excesses=_LEAST_FOR_SHAPE)
 
 
 def _groups(lengths: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:

@@ -35,6 +35,12 @@ COVERAGES = (0.5, 0.8, 0.9, 0.95)
 _MOST_POINTS, _MOST_WORST, _MOST_RUNS = 1_000, 20, 3
 _BINS = 10
 
+_FLATTERING = {
+    "train": "it was trained on this part",
+    "valid": "its weights were chosen by this part, and how sure it is was fitted to it",
+}
+"""What was done with the parts of a run that are not there to be judged on."""
+
 
 def judge_labels(trained: TrainedLabels, part: Part, *, only_last: bool = False) -> dict[str, Any]:
     """Return how good labels that were told are: what `label_evaluation.json` holds.
@@ -71,6 +77,8 @@ def judge_labels(trained: TrainedLabels, part: Part, *, only_last: bool = False)
     else:
         assert isinstance(trained, TrainedRegressor)
         found |= _judged_numbers(trained, part, outcomes)
+    if part.name in _FLATTERING:
+        found["notes"].insert(0, f"the figures flatter the model: {_FLATTERING[part.name]}.")
     return found
 
 
@@ -95,8 +103,6 @@ def finish_labels(folder: RunFolder, trained: TrainedLabels, parts: Parts) -> di
     trained.save_calibration(folder)
     part = parts.test if len(parts.test) else parts.valid
     found = judge_labels(trained, part, only_last=_judges_last(trained, part))
-    if part is parts.valid:
-        found["notes"].append("there is no test part: the figures are of the validation part, and flatter.")
     found["weights"] = folder.weights_checksum()
     folder.write_json(EVALUATION, found)
     return found

@@ -148,6 +148,19 @@ class LabelSetup(SeriesSetup):
         if told.labels is None and told.rows.labels is None:
             raise DataError("no column was recognised as the label; name it with label.")
         way = _way(told, partition, per_step=per_step, window=window)
+        if per_series and way == "steps" and told.schema.classes is None:
+            raise OptionError(
+                "scale_apart: a number is told of each step from its series so far, but a scale of its own would come "
+                "from all of the series; leave it out, or give window, whose steps then scale what is read."
+            )
+        if way == "series":
+            for one in (told, *([] if test is None else [test])):
+                _check_weights(one)
+            if partition.by == "time":
+                raise OptionError(
+                    f"split: the label {told.schema.label!r} belongs to whole series, so that with parts cut in time "
+                    "each series would be trained on and judged by the same label; say split=series, or label."
+                )
         split = partition.of(told)
         seen = seen_categories(split.train)
         recoded = told.recoded(seen)
@@ -347,6 +360,25 @@ def _way(panel: Panel, partition: Partition, *, per_step: bool, window: int | No
         raise OptionError("per_step: reads each series from its beginning, window the last steps; leave one out.")
     is_long = int(panel.lengths.max(initial=0)) > LONGEST
     return "windows" if window or (not per_step and (is_long or partition.by == "time")) else "steps"
+
+
+def _check_weights(panel: Panel) -> None:
+    """Raise where weights change within series that have one label each."""
+    weight = panel.rows.weight
+    if weight is None:
+        return
+    series = panel.series_of_rows
+    # Steps that the table lacked have no weight.
+    is_there = ~np.isnan(panel.values).all(1) | (panel.rows.codes > 0).any(1)
+    other = np.flatnonzero(is_there & (weight != weight[panel.offsets[:-1][series]]))
+    if len(other):
+        row = int(other[0])
+        roles = panel.schema.roles
+        which = "the weight" if roles is None or not roles.weight else f"column {roles.weight[0]!r}, the weight,"
+        raise DataError(
+            f"{which} changes within series {panel.ids[int(series[row])]!r}, but the label {panel.schema.label!r} "
+            "belongs to the whole of it; give all rows of a series one weight."
+        )
 
 
 def has_labels(part: Part, *, with_bounds: bool = True) -> bool:

@@ -193,7 +193,7 @@ class TrainedLabels(ABC):
 
     def _told(self, data: Any, only_last: bool, batch_size: int) -> tuple[Panel, SeriesOutcomes, dict[str, Column]]:
         """Return data as they were read, what the network says of them, and the columns that say of what."""
-        panel = self.setup.read(data)
+        panel = self.setup.read(data, with_labels=False)
         found = self.outcomes(Part.whole(panel), only_last=only_last, batch_size=batch_size)
         cells: dict[str, Column] = {"series_id": [panel.ids[number] for number in found.series.tolist()]}
         if self.setup.way != "series":
@@ -232,7 +232,7 @@ class TrainedClassifier(TrainedLabels):
     def predict(self, data: Any, *, only_last: bool = False, batch_size: int = 64) -> Any:
         """Return the class of each series, or of each of its steps where these have one.
 
-        Data are read as those of the run were; they need no labels.
+        Data are read as those of the run were; labels are not looked at.
 
         Args:
             data: What `recur.data.series.read_series` takes: a file, a folder, any dataframe; or a panel.
@@ -308,7 +308,7 @@ class TrainedRegressor(TrainedLabels):
     def predict(self, data: Any, *, only_last: bool = False, coverage: float = 0.9, batch_size: int = 64) -> Any:
         """Return the number of each series, or of each of its steps where these have one.
 
-        Data are read as those of the run were; they need no labels.
+        Data are read as those of the run were; labels are not looked at.
 
         Args:
             data: What `recur.data.series.read_series` takes: a file, a folder, any dataframe; or a panel.
