@@ -18,6 +18,7 @@ import torch
 import recur
 from recur.data.series import Part, SeriesBatch, Windows, read_series
 from recur.errors import DataError, OptionError, RunError
+from recur.models.forecast_ensemble import ForecastEnsemble
 from recur.models.forecast_network import ForecastNetwork
 from recur.models.forecaster_options import ForecasterOptions
 from recur.run import RunFolder
@@ -25,6 +26,7 @@ from recur.streaming import stream
 from recur.streaming.continuation import continue_run
 from recur.streaming.learning import LearningOptions, adapt
 from recur.streaming.replay import Replay, Reservoir
+from recur.tasks.forecast.trained import TrainedForecaster
 
 QUICK = LearningOptions(steps=60, learning_rate=5e-3)
 
@@ -280,3 +282,14 @@ def test_rows_that_the_run_has_are_not_learnt_again(folder: Path, tmp_path: Path
     _, alone = continue_run(folder / "run", new, out=tmp_path / "alone", options=QUICK)
     assert record.new_rows == len(new)
     assert record.weights == alone.weights
+
+
+def test_an_ensemble_is_refused_for_what_it_is(folder: Path) -> None:
+    trained = recur.load(folder / "run")
+    several = TrainedForecaster(ForecastEnsemble([trained.network, trained.network]), trained.setup)
+    with pytest.raises(
+        OptionError, match=r"^stream: the run is an ensemble of 2 networks, and only a single one can be"
+    ):
+        stream(several)
+    with pytest.raises(OptionError, match=r"^learn: the run is an ensemble of 2 networks, .* train one with members=1"):
+        adapt(several, trained.setup.read(folder / "new.csv"), Replay(), QUICK)
