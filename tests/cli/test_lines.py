@@ -50,9 +50,9 @@ def piped(recur: Any, folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: P
     """Runs `recur predict RUN --stream` on a text, with more arguments."""
     monkeypatch.chdir(tmp_path)
 
-    def run(text: str, *arguments: str) -> Any:
+    def run(text: str | bytes, *arguments: str) -> Any:
         path = tmp_path / "input"
-        path.write_text(text)
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
         with path.open() as file:
             monkeypatch.setattr(sys, "stdin", file)
             done = recur("predict", folder / "run", "--stream", *arguments)
@@ -245,3 +245,40 @@ def test_which_series_a_line_is_of_says_the_line_alone(
         assert (done.code, done.err) == (0, "")
         found += [line.split(",")[0] for line in done.out.splitlines()[1::2]]
     assert found == [*names, *names]
+
+
+def test_lines_that_are_no_rows_leave_the_numbers_of_others_as_they_are(piped: Any, table: pl.DataFrame) -> None:
+    good = table[:3].write_ndjson().splitlines()
+    lines = [good[0], "{", good[1], good[1].replace("load", "laod"), good[2]]
+    code, out, error = piped("\n".join(lines), "--on-error", "skip")
+    assert code == 0
+    assert [json.loads(line)["row"] for line in out.splitlines()] == [0, 2, 4]
+    assert "recur: standard input, row 2: is no JSON (" in error
+    assert error.splitlines()[1].startswith("recur: the rows")
+
+
+def test_what_else_ends_a_line_elsewhere_may_stand_within_one(piped: Any, table: pl.DataFrame) -> None:
+    row = {**table[:1].with_columns(pl.col("hour").cast(pl.String)).row(0, named=True), "meter": "a\u2028b\x0b\x85c"}
+    code, out, error = piped(json.dumps(row, ensure_ascii=False) + "\r\n")
+    assert (code, error) == (0, "")
+    assert json.loads(out)["series_id"] == row["meter"]
+    rows = table[:2].write_csv().replace("\n", "\r\n")
+    code, out, error = piped(rows)
+    assert (code, error, len(out.splitlines())) == (0, "", 1 + 2 * 2)
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        (b'{"meter": "M\xfcnchen"}', "standard input, row 2: is no UTF-8; convert it. Left out."),
+        (b'{"meter": ' + b"[" * 200_000, "standard input, row 2: is no JSON ("),
+    ],
+)
+def test_lines_that_no_text_can_be(bad: bytes, message: str, piped: Any, table: pl.DataFrame) -> None:
+    good = table[:2].write_ndjson().encode().splitlines()
+    code, out, error = piped(b"\n".join([good[0], bad, good[1]]), "--on-error", "skip")
+    assert (code, len(out.splitlines())) == (0, 2)
+    assert message in error
+    code, out, error = piped(b"m\xfcter,hour,load\nm0,2024-01-01,3\n")
+    assert (code, out) == (1, "")
+    assert error == "recur: standard input: the names of the columns are no UTF-8; convert it.\n"

@@ -6,6 +6,7 @@ import io
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import torch
 import recur
 from recur.data.series import Part, SeriesBatch, Windows, read_series
 from recur.errors import DataError, OptionError, RunError
+from recur.models.forecast_ensemble import ForecastEnsemble
 from recur.models.forecast_network import ForecastNetwork
 from recur.models.forecaster_options import ForecasterOptions
 from recur.run import RunFolder
@@ -24,6 +26,7 @@ from recur.streaming import stream
 from recur.streaming.continuation import continue_run
 from recur.streaming.learning import LearningOptions, adapt
 from recur.streaming.replay import Replay, Reservoir
+from recur.tasks.forecast.trained import TrainedForecaster
 
 QUICK = LearningOptions(steps=60, learning_rate=5e-3)
 
@@ -69,7 +72,10 @@ def test_a_run_learns_on(folder: Path, tmp_path: Path) -> None:
     live = stream(made)
     assert len(live.push(pl.read_csv(folder / "new.csv")[:30])) == 30
     assert live.forecaster.calibration is not None
-    again, second = continue_run(made, folder / "new.csv", out=tmp_path / "third", options=QUICK)
+    grown = pl.read_csv(folder / "new.csv", try_parse_dates=True)
+    later = grown.with_columns(pl.col("hour") + (grown["hour"][-1] - grown["hour"][0]) + timedelta(hours=1))
+    again, second = continue_run(made, pl.concat([grown, later]), out=tmp_path / "third", options=QUICK)
+    assert second.new_rows == len(later)
     assert len(json.loads((again.path / "adaptations.json").read_text())["adaptations"]) == 2
     assert second.weights[0] == record.weights[1]
     assert second.old_windows > 0
@@ -263,3 +269,27 @@ def test_interrupted_it_leaves_the_model_as_it_was(folder: Path, monkeypatch: py
     assert not live.forecaster.network.training
     assert live.adaptations == []
     np.testing.assert_array_equal(live.push(new[300:310]).values, still.push(new[300:310]).values)
+
+
+def test_rows_that_the_run_has_are_not_learnt_again(folder: Path, tmp_path: Path) -> None:
+    old, new = (pl.read_csv(folder / name, try_parse_dates=True) for name in ("old.csv", "new.csv"))
+    with pytest.raises(
+        DataError, match=r"^there are no new rows: the run has those of every series until 2024-01-21T19:00"
+    ):
+        continue_run(folder / "run", folder / "old.csv", out=tmp_path / "none", options=QUICK)
+    assert not (tmp_path / "none").exists()
+    _, record = continue_run(folder / "run", pl.concat([old, new]), out=tmp_path / "grown", options=QUICK)
+    _, alone = continue_run(folder / "run", new, out=tmp_path / "alone", options=QUICK)
+    assert record.new_rows == len(new)
+    assert record.weights == alone.weights
+
+
+def test_an_ensemble_is_refused_for_what_it_is(folder: Path) -> None:
+    trained = recur.load(folder / "run")
+    several = TrainedForecaster(ForecastEnsemble([trained.network, trained.network]), trained.setup)
+    with pytest.raises(
+        OptionError, match=r"^stream: the run is an ensemble of 2 networks, and only a single one can be"
+    ):
+        stream(several)
+    with pytest.raises(OptionError, match=r"^learn: the run is an ensemble of 2 networks, .* train one with members=1"):
+        adapt(several, trained.setup.read(folder / "new.csv"), Replay(), QUICK)

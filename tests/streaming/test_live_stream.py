@@ -189,6 +189,36 @@ def test_a_series_begins_with_its_first_row_that_is_read(
     np.testing.assert_array_equal(again[0].values, again[1].values)
 
 
+def test_what_was_told_ahead_need_not_be_said_again(known: TrainedForecaster, table: pl.DataFrame) -> None:
+    own = table.filter(pl.col("place") == "a").with_columns(pl.col("load").fill_null(20.0))
+    ahead = own.with_columns(load=pl.lit(None, dtype=pl.Float64))
+    live, plain = stream(known), stream(known)
+    for one in (live, plain):
+        one.push(pl.concat([own[:20], ahead[20:25]]))
+    short = own[20:21].select("place", "hour", "load").row(0, named=True)
+    np.testing.assert_array_equal(live.push(short).values, plain.push(own[20:21]).values)
+
+
+def test_rows_that_are_left_out_take_no_others_with_them(known: TrainedForecaster, table: pl.DataFrame) -> None:
+    own = table.filter(pl.col("place") == "a").with_columns(pl.col("load").fill_null(20.0))
+    ahead = own.with_columns(load=pl.lit(None, dtype=pl.Float64))
+    live, plain = stream(known), stream(known)
+    for one in (live, plain):
+        one.push(pl.concat([own[:20], ahead[20:24]]))
+    good = [*own[20:21].iter_rows(named=True), *ahead[24:25].iter_rows(named=True)]
+    off = {**good[0], "hour": good[0]["hour"] + timedelta(minutes=20)}
+    told = live.push([good[0], {**good[0], "load": "high"}, off, good[1]], on_error="skip", first=100)
+    assert told.row.tolist() == [100]
+    assert [(row, reason[:9]) for row, reason in told.left_out] == [
+        (101, "the rows,"),
+        (102, "the rows,"),
+        (103, "ahead"),
+    ]
+    assert "column 'load', row 102: 'high' is no number" in told.left_out[0][1]
+    assert "row 103: series 'a' has the time 2024-03-02T01:20" in told.left_out[1][1]
+    np.testing.assert_array_equal(told.values, plain.push(good).values)
+
+
 def test_what_was_told_ahead_is_on_the_grid_of_what_comes(known: TrainedForecaster, table: pl.DataFrame) -> None:
     own = table.filter(pl.col("place") == "a")
     live = stream(known)

@@ -116,7 +116,8 @@ class _Lines:
             rest = tail
             if not piece:
                 whole, rest = whole + newline + tail, b""
-            lines = [line for line in whole.decode("utf-8", "replace").splitlines() if line.strip()]
+            # Not what str.splitlines takes for the end of a line, which may stand within a text of JSON.
+            lines = [line.decode("utf-8", "surrogateescape") for line in whole.split(b"\n") if line.strip()]
             if lines:
                 yield lines
             if not piece:
@@ -159,37 +160,54 @@ class _Answering:
             return
         first, self.num_rows = self.num_rows, self.num_rows + len(lines)
         rows, wrong = self._rows(lines, first)
-        if not wrong:
-            try:
-                self._write(self.stream.push(rows, first=first, on_error="skip" if self.can_skip else "raise"))
-                return
-            except DataError:
-                if len(lines) == 1:
-                    raise
-        # Up to the line that is wrong all are answered.
-        for number, line in enumerate(lines, first):
-            if number in wrong:
+        if self.can_skip:
+            for number in sorted(wrong):
                 self._complain(wrong[number])
-            else:
+            numbers = [number for number in range(first, self.num_rows) if number not in wrong]
+            self._write(self.stream.push(rows, first=numbers, on_error="skip"))
+            return
+        if wrong:
+            # Up to the line that is wrong all are answered.
+            before = lines[: min(wrong) - first]
+            self._answer(self._rows(before, first)[0], before, first)
+            self._complain(wrong[min(wrong)])
+        self._answer(rows, lines, first)
+
+    def _answer(self, rows: Any, lines: list[str], first: int) -> None:
+        """Push lines that are rows, and write the answers; of rows of which one cannot be used, those before it."""
+        try:
+            self._write(self.stream.push(rows, first=first))
+        except DataError:
+            if len(lines) == 1:
+                raise
+            for number, line in enumerate(lines, first):
                 one, _ = self._rows([line], number)
-                self._write(self.stream.push(one, first=number, on_error="skip" if self.can_skip else "raise"))
+                self._write(self.stream.push(one, first=number))
 
     def _begin(self, header: str) -> None:
+        if not _is_text(header):
+            raise DataError("standard input: the names of the columns are no UTF-8; convert it.")
         self._separator = max(reversed(_SEPARATORS), key=header.count)
-        self._names = [name.strip() for name in next(csv.reader([header], delimiter=self._separator))]
+        self._names = [name.strip() for name in next(csv.reader([header.rstrip("\r")], delimiter=self._separator))]
         twice = sorted({name for name in self._names if self._names.count(name) > 1})
         if twice:
             raise DataError(f"standard input: two columns are called {twice[0]!r}; rename one of them.")
 
     def _rows(self, lines: list[str], first: int) -> tuple[Any, dict[int, str]]:
         """Return lines as rows, and what is wrong with those that are none, by their number."""
-        wrong: dict[int, str] = {}
+        wrong = {
+            number: f"standard input, row {number + 1}: is no UTF-8; convert it."
+            for number, line in enumerate(lines, first)
+            if not _is_text(line)
+        }
         objects: list[Any] = []
         if self._is_json:
             for number, line in enumerate(lines, first):
+                if number in wrong:
+                    continue
                 try:
                     found = json.loads(line)
-                except ValueError as error:
+                except (ValueError, RecursionError) as error:
                     wrong[number] = f"standard input, row {number + 1}: is no JSON ({error})."
                     continue
                 if not isinstance(found, dict):
@@ -199,8 +217,10 @@ class _Answering:
             return objects, wrong
         width = len(self._names)
         for number, line in enumerate(lines, first):
+            if number in wrong:
+                continue
             try:
-                cells = next(csv.reader([line], delimiter=self._separator, strict=True))
+                cells = next(csv.reader([line.rstrip("\r")], delimiter=self._separator, strict=True))
             except csv.Error as error:
                 wrong[number] = f"standard input, row {number + 1}: is no CSV ({error})."
                 continue
@@ -249,3 +269,12 @@ class _Answering:
     def _note(self, text: str) -> None:
         sys.stderr.write(f"recur: {text}\n")
         sys.stderr.flush()
+
+
+def _is_text(line: str) -> bool:
+    """Return whether a line was UTF-8."""
+    try:
+        line.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
-from typing import Any, Self
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -43,14 +43,6 @@ class Answers(ABC):
     def __iter__(self) -> Iterator[dict[str, Any]]:
         """Yield for each answer what `rows` has."""
         return iter(self.rows())
-
-    def followed_by(self, other: Self) -> Self:
-        """Return these answers and those of rows that were pushed after them."""
-        pairs = {one.name: (getattr(self, one.name), getattr(other, one.name)) for one in fields(self)}
-        joined: dict[str, Any] = {
-            name: np.concatenate(pair) for name, pair in pairs.items() if isinstance(pair[0], np.ndarray)
-        }
-        return replace(self, ids=[*self.ids, *other.ids], left_out=(*self.left_out, *other.left_out), **joined)
 
     def rows(self) -> list[dict[str, Any]]:
         """Return a dictionary for each answer, as JSON can hold it.

@@ -44,8 +44,14 @@ class StepBuffer:
         self.codes = np.concatenate([self.codes, np.empty((more, *self.codes.shape[1:]), np.int32)])
 
     def write(self, series: Numbers, step: Numbers, values: NDArray[np.float32], codes: NDArray[np.int32]) -> None:
-        """Keep steps, (R,) each, in place of those a ring before."""
+        """Keep steps, (R,) each, in place of those a ring before.
+
+        What was known of a step before it came stays known where nothing is said of it any more: NaN, or code 0.
+        """
         place = step % self.size
+        is_known = self.step[series, place] == step
+        values = np.where(is_known[:, None] & np.isnan(values), self.values[series, place], values)
+        codes = np.where(is_known[:, None] & (codes == 0), self.codes[series, place], codes)
         self.step[series, place] = step
         self.values[series, place] = values
         self.codes[series, place] = codes

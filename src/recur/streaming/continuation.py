@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from recur.errors import OptionError, RunError
+import numpy as np
+
+from recur.data.series import Panel
+from recur.errors import DataError, OptionError, RunError
 from recur.run import FORMAT, RunFolder
+from recur.streaming.answers import written
 from recur.streaming.learning import Adaptation, LearningOptions, adapt
-from recur.streaming.replay import Replay
+from recur.streaming.replay import REPLAY, Replay
 from recur.tasks.forecast.trained import TrainedForecaster
 
 ADAPTATIONS = "adaptations.json"
@@ -34,7 +40,8 @@ def continue_run(
 
     Args:
         run: Which one.
-        data: New rows, as `recur.data.series.read_series` takes them, read as those of the run were.
+        data: New rows, as `recur.data.series.read_series` takes them, read as those of the run were. Of a table that
+            has grown only those count that come after the last of each series that the run has, or learnt on from.
         out: Where; by default beside the run, with the next free number.
         options: How.
         overwrite: Whether a run that stands at `out` is replaced.
@@ -56,24 +63,63 @@ def continue_run(
         raise OptionError(f"out: {path} is the run that goes on; give another folder.")
     RunFolder.check_free(path, overwrite=overwrite)
     replay = Replay.of_run(folder, trained.setup, seed=options.seed)
-    made, record = adapt(trained, trained.setup.read(data), replay, options)
-    records = [*(folder.read_json(ADAPTATIONS)["adaptations"] if folder.has(ADAPTATIONS) else []), record.to_json()]
+    told = folder.read_json(ADAPTATIONS) if folder.has(ADAPTATIONS) else {"adaptations": []}
+    last = told.get("last")
+    if last is None:
+        last = {} if folder.has(REPLAY) else _last(trained.setup.own_panel())
+    panel = _after(trained.setup.read(data), last)
+    made, record = adapt(trained, panel, replay, options)
+    records = [*told["adaptations"], record.to_json()]
     if not record.is_kept:
-        folder.write_json(ADAPTATIONS, {"adaptations": records})
+        folder.write_json(ADAPTATIONS, {**told, "adaptations": records})
         return folder, record
-    written = RunFolder.create(path, overwrite=overwrite)
-    made.setup.save(written)
-    written.save_weights(made.network.state_dict())
-    made.save_calibration(written)
-    made.yardstick.save(written)
+    next_run = RunFolder.create(path, overwrite=overwrite)
+    made.setup.save(next_run)
+    next_run.save_weights(made.network.state_dict())
+    made.save_calibration(next_run)
+    made.yardstick.save(next_run)
     for name in _OF_BOTH:
         if folder.has(name):
-            written.write_json(name, folder.read_json(name))
-    replay.save(written)
-    written.write_json(ADAPTATIONS, {"adaptations": records})
+            next_run.write_json(name, folder.read_json(name))
+    replay.save(next_run)
+    next_run.write_json(ADAPTATIONS, {"adaptations": records, "last": {**last, **_last(panel)}})
     config = folder.config()
-    written.write_json("config.json", {**config, "format": FORMAT, "continues": str(folder.path.resolve())})
-    return written, record
+    next_run.write_json("config.json", {**config, "format": FORMAT, "continues": str(folder.path.resolve())})
+    return next_run, record
+
+
+def _last(panel: Panel) -> dict[str, Any]:
+    """Return the time of the last target of each series, as JSON can hold it; nothing where rows have no times."""
+    if panel.schema.roles is None or not panel.schema.roles.time:
+        return {}
+    present = np.flatnonzero(~np.isnan(panel.values[:, : len(panel.schema.targets)]).all(axis=1))
+    series = panel.series_of_rows[present]
+    ends = present[np.diff(series, append=len(panel)) > 0]
+    names = [panel.ids[number] for number in panel.series_of_rows[ends].tolist()]
+    return dict(zip(names, written(panel.times[ends], None), strict=True))
+
+
+def _after(panel: Panel, last: Mapping[str, Any]) -> Panel:
+    """Return the rows of a panel that come after the last ones.
+
+    Raises:
+        DataError: There are none.
+    """
+    if not last:
+        return panel
+    known = np.array([name in last for name in panel.ids])
+    ends = np.array([last.get(name, panel.times[0]) for name in panel.ids], panel.times.dtype)
+    series = panel.series_of_rows
+    is_new = ~known[series] | (panel.times > ends[series])
+    count = np.bincount(series[is_new], minlength=len(panel))
+    if not count.any():
+        raise DataError(f"there are no new rows: the run has those of every series until {max(last.values())} already.")
+    kept = replace(
+        panel,
+        rows=panel.rows.take(np.flatnonzero(is_new)),
+        offsets=np.concatenate([[0], np.cumsum(count)]).astype(np.int64),
+    )
+    return kept if count.all() else kept.select(np.flatnonzero(count))
 
 
 def _beside(path: Path) -> Path:

@@ -15,6 +15,7 @@ from torch import Tensor
 from recur.calibration.drift import LEVELS
 from recur.data.series import SeriesBatch
 from recur.errors import OptionError
+from recur.models.forecast_ensemble import ForecastEnsemble
 from recur.models.forecast_network import ForecastNetwork
 from recur.streaming.answers import Answers, written
 from recur.streaming.streamed import Columns, Streamed, check_grid
@@ -97,6 +98,11 @@ class StreamedForecaster(Streamed[Forecasts]):
 
     def __init__(self, forecaster: TrainedForecaster, levels: Sequence[float], use_calibration: bool) -> None:
         network, setup = forecaster.network, forecaster.setup
+        if isinstance(network, ForecastEnsemble):
+            raise OptionError(
+                f"stream: the run is an ensemble of {len(network.members)} networks, and only a single one can be "
+                "streamed; train one with members=1."
+            )
         if not isinstance(network, ForecastNetwork):
             raise OptionError(
                 f"stream: the network, {type(network).__name__}, carries no state; a ForecastNetwork does."

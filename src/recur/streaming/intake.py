@@ -18,6 +18,24 @@ from recur.streaming.slots import Slots
 Numbers = NDArray[np.int64]
 
 
+class RowError(DataError):
+    """A row cannot be used beside what is known of its series.
+
+    Args:
+        row: Its number.
+        reason: Why.
+        column: In which column.
+
+    Attributes:
+        row: As given.
+    """
+
+    def __init__(self, row: int, reason: str, *, column: str | None = None) -> None:
+        where = "" if column is None else f"column {column!r}, "
+        super().__init__(f"the rows, {where}row {row + 1}: {reason}")
+        self.row = row
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Arrivals:
     """Steps that came, ordered by series and time.
@@ -87,15 +105,15 @@ class Intake:
             left_out=(),
         )
 
-    def take(self, loose: LooseRows, first: int = 0) -> Arrivals:
+    def take(self, loose: LooseRows, numbers: Numbers) -> Arrivals:
         """Return the steps that rows are, and give places to new series. Nothing has changed where it raises.
 
         Args:
             loose: The rows.
-            first: The number of the first of them.
+            numbers: The number of each of them, (R,).
 
         Raises:
-            DataError: A time is not on the grid of its series, what is static changes, or what is known of the future
+            RowError: A time is not on the grid of its series, what is static changes, or what is known of the future
                 is missing.
         """
         if not len(loose.series):
@@ -110,8 +128,8 @@ class Intake:
             is_ahead |= np.isnan(targets).all(axis=1)
         last = np.append(self.slots.last[: len(self.slots)], np.full(len(new), -1))
         origin = self._origins(series, is_ahead, last, loose)
-        later = self._later(origin, loose, series, first)
-        step = self._steps(series, origin, last, loose, first)
+        later = self._later(origin, loose, series, numbers)
+        step = self._steps(series, origin, last, loose, numbers)
         # Of a step that is told ahead and comes in the same push, what came counts.
         order = np.lexsort((is_ahead, step, series))
         series, step, is_ahead = series[order], step[order], is_ahead[order]
@@ -121,23 +139,23 @@ class Intake:
         is_repeated[1:] |= (series[1:] == series[:-1]) & (step[1:] == step[:-1])
         kept = np.flatnonzero(~is_late & ~is_repeated)
         left_out = [
-            (first + int(order[number]), "late" if is_late[number] else "repeated")
+            (int(numbers[order[number]]), "late" if is_late[number] else "repeated")
             for number in np.flatnonzero(is_late | is_repeated).tolist()
         ]
-        left_out += [(first + int(order[number]), "ahead") for number in kept[is_ahead[kept]].tolist()]
+        left_out += [(int(numbers[order[number]]), "ahead") for number in kept[is_ahead[kept]].tolist()]
         found = Arrivals(
             series=series[kept],
             step=step[kept],
             values=loose.rows.values[order[kept]],
             codes=loose.rows.codes[order[kept]],
-            row=first + order[kept],
+            row=numbers[order[kept]],
             is_read=~is_ahead[kept],
             left_out=tuple(sorted(left_out)),
         )
         names = [*self.slots.ids, *(loose.ids[number] for number in new.tolist())]
         if self.is_told_ahead:
             self._check_ahead(found, last, later, names)
-        static, codes = self._static(series, loose, order, names, len(new), first)
+        static, codes = self._static(series, loose, order, names, len(new), numbers)
         self._add([loose.ids[number] for number in new.tolist()], origin, static, codes)
         self.buffer.shift(np.flatnonzero(later), later[later != 0])
         return found
@@ -188,11 +206,11 @@ class Intake:
             origin[which] = np.where(keeps, np.minimum(earliest, origin[which]), earliest)
         return origin
 
-    def _later(self, origin: NDArray[Any], loose: LooseRows, series: Numbers, first: int) -> Numbers:
+    def _later(self, origin: NDArray[Any], loose: LooseRows, series: Numbers, numbers: Numbers) -> Numbers:
         """Return how many steps later than it was counted comes what was told ahead of each series, (S,).
 
         Raises:
-            DataError: It is not on the grid from its new origin on.
+            RowError: It is not on the grid from its new origin on.
         """
         later = np.zeros(len(origin), np.int64)
         known = self.slots.origin[: len(self.slots)]
@@ -202,14 +220,17 @@ class Intake:
             off = moved[self._is_off(known[moved], later[moved], origin[moved])]
             if len(off):
                 row = int(np.flatnonzero(series == off[0])[0])
-                raise DataError(
-                    f"the rows, row {first + row + 1}: series {loose.ids[int(loose.series[row])]!r} begins at "
+                raise RowError(
+                    int(numbers[row]),
+                    f"series {loose.ids[int(loose.series[row])]!r} begins at "
                     f"{origin[off[0]]}, from which what was told ahead of it, at {known[off[0]]}, is no step of "
-                    f"{self.frequency}; give times on that grid."
+                    f"{self.frequency}; give times on that grid.",
                 )
         return later
 
-    def _steps(self, series: Numbers, origin: NDArray[Any], last: Numbers, loose: LooseRows, first: int) -> Numbers:
+    def _steps(
+        self, series: Numbers, origin: NDArray[Any], last: Numbers, loose: LooseRows, numbers: Numbers
+    ) -> Numbers:
         if not self.has_times:
             # The rows of a series are its next steps, in their order.
             order = np.argsort(series, kind="stable")
@@ -224,10 +245,11 @@ class Intake:
         is_off = self._is_off(times, step, begin)
         if is_off.any():
             row = int(np.flatnonzero(is_off)[0])
-            raise DataError(
-                f"the rows, row {first + row + 1}: series {loose.ids[int(loose.series[row])]!r} has the time "
+            raise RowError(
+                int(numbers[row]),
+                f"series {loose.ids[int(loose.series[row])]!r} has the time "
                 f"{loose.rows.times[row]}, which is no step of {self.frequency} from {begin[row]} on; give times on "
-                "that grid."
+                "that grid.",
             )
         return step
 
@@ -241,7 +263,7 @@ class Intake:
     # --- what is known ---
 
     def _static(
-        self, series: Numbers, loose: LooseRows, order: Numbers, names: list[str], num_new: int, first: int
+        self, series: Numbers, loose: LooseRows, order: Numbers, names: list[str], num_new: int, numbers: Numbers
     ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
         """Return what is static of all series, the new ones too."""
         known, schema = len(self.slots), self.schema
@@ -267,9 +289,10 @@ class Intake:
                 wrong = own[value[own] != kept[series[own], column]]
                 if len(wrong):
                     row = int(order[wrong].min())
-                    raise DataError(
-                        f"the rows, column {name!r}, row {first + row + 1}: changes within series "
-                        f"{loose.ids[int(loose.series[row])]!r}, but is static."
+                    raise RowError(
+                        int(numbers[row]),
+                        f"changes within series {loose.ids[int(loose.series[row])]!r}, but is static.",
+                        column=name,
                     )
         return static, codes
 
@@ -281,10 +304,11 @@ class Intake:
         far = np.flatnonzero(found.step - base > self.most_ahead)
         if len(far):
             number = int(far[0])
-            raise DataError(
-                f"the rows, row {int(found.row[number]) + 1}: tells of series {names[int(found.series[number])]!r} "
+            raise RowError(
+                int(found.row[number]),
+                f"tells of series {names[int(found.series[number])]!r} "
                 f"{int(found.step[number] - base[number])} steps ahead, but at most {self.most_ahead} are kept; "
-                "give it later."
+                "give it later.",
             )
         if self._known.start == self._known.stop:
             return
@@ -304,9 +328,9 @@ class Intake:
         if len(lacking):
             number, column = lacking[0].tolist()
             name = self.schema.known_future[column]
-            row = int(found.row[asked[number // self.horizon]])
-            raise DataError(
-                f"the rows, row {row + 1}: series {names[int(series[number])]!r} lacks {name!r} for the "
+            raise RowError(
+                int(found.row[asked[number // self.horizon]]),
+                f"series {names[int(series[number])]!r} lacks {name!r} for the "
                 f"{number % self.horizon + 1}. step after it, but it is known of the future; push rows with it and "
-                "without targets first."
+                "without targets first.",
             )

@@ -18,6 +18,7 @@ from recur.data.series.windows import gather_windows
 from recur.errors import DataError, OptionError
 from recur.gradients import clip_gradients
 from recur.kinds import is_number, is_whole
+from recur.models.forecast_ensemble import ForecastEnsemble
 from recur.models.forecast_network import ForecastNetwork
 from recur.run import checksum
 from recur.streaming.replay import Replay, chosen
@@ -128,6 +129,11 @@ def adapt(
         OptionError: The network is of another kind.
     """
     network, setup = forecaster.network, forecaster.setup
+    if isinstance(network, ForecastEnsemble):
+        raise OptionError(
+            f"learn: the run is an ensemble of {len(network.members)} networks, and only a single one can learn on; "
+            "train one with members=1."
+        )
     if not isinstance(network, ForecastNetwork):
         raise OptionError(f"learn: the network, {type(network).__name__}, is no ForecastNetwork.")
     lengths = panel.lengths

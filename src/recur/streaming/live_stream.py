@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Generic, Literal
 
@@ -12,10 +13,10 @@ from numpy.typing import NDArray
 from recur.errors import DataError, OptionError
 from recur.kinds import is_whole
 from recur.streaming.buffer import StepBuffer
-from recur.streaming.intake import Arrivals, Intake
+from recur.streaming.intake import Arrivals, Intake, RowError
 from recur.streaming.learning import Adaptation, LearningOptions
 from recur.streaming.reading import Outcome, StepReader
-from recur.streaming.rows import RowReader, halved
+from recur.streaming.rows import RowReader, chosen_rows, several
 from recur.streaming.saved import restore, save
 from recur.streaming.slots import SeriesArrays, Slots
 from recur.streaming.states import SeriesStates
@@ -125,7 +126,9 @@ class Stream(Generic[SomeAnswers]):
 
     # --- rows in, answers out ---
 
-    def push(self, rows: Any, *, on_error: Literal["raise", "skip"] = "raise", first: int = 0) -> SomeAnswers:
+    def push(
+        self, rows: Any, *, on_error: Literal["raise", "skip"] = "raise", first: int | Sequence[int] = 0
+    ) -> SomeAnswers:
         """Read rows, of any series and in any order, and return what is said of each of them.
 
         Args:
@@ -133,7 +136,7 @@ class Stream(Generic[SomeAnswers]):
                 a value that is missing; or a table: a mapping from names to columns, or any dataframe. Columns are
                 called as those of the run's data.
             on_error: Whether a row that cannot be used is an error, or is left out with what is wrong in `left_out`.
-            first: The number of the first row, from which answers and messages count.
+            first: The number of the first row, from which answers and messages count; or that of each row.
 
         Raises:
             DataError: A row cannot be used; the message names row and column, and nothing was read.
@@ -141,31 +144,45 @@ class Stream(Generic[SomeAnswers]):
         """
         if on_error not in ("raise", "skip"):
             raise OptionError(f"on_error: expected 'raise' or 'skip', got {on_error!r}.")
-        return self._pushed(rows, first, can_skip=on_error == "skip")
+        given = several(rows)
+        numbers = np.arange(first, first + len(given)) if isinstance(first, int) else np.asarray(first, np.int64)
+        if on_error == "raise":
+            return self._answers(self._arrivals(given, numbers))
+        wrong = self._wrong(given, numbers)
+        while True:
+            places = np.flatnonzero(~np.isin(numbers, list(wrong)))
+            try:
+                arrivals = self._arrivals(chosen_rows(given, places.tolist()), numbers[places])
+            except RowError as error:
+                wrong[error.row] = str(error)
+            else:
+                return self._answers(arrivals, wrong)
 
-    def _pushed(self, rows: Any, first: int, *, can_skip: bool) -> SomeAnswers:
-        """Return the answers to rows of which the first has the number `first`."""
+    def _arrivals(self, rows: list[Any] | pl.DataFrame, numbers: NDArray[np.int64]) -> Arrivals:
+        """Return what arrives with rows of these numbers; nothing has changed where it raises."""
+        loose = self._rows.read(rows, int(numbers[0]) if len(numbers) else 0)
+        # Of the wide form all series come, one after the other, with each row.
+        return self._intake.take(loose, np.resize(numbers, len(loose.series)))
+
+    def _wrong(self, rows: list[Any] | pl.DataFrame, numbers: NDArray[np.int64]) -> dict[int, str]:
+        """Return what is wrong with rows that cannot be read, by their number."""
         try:
-            loose = self._rows.read(rows, first)
-            arrivals = self._intake.take(loose, first)
+            self._rows.read(rows, int(numbers[0]) if len(numbers) else 0)
         except DataError as error:
-            if not can_skip:
-                raise
-            halves = halved(rows)
-            if halves is None:
-                return self._answers(None, ((first, str(error)),))
-            one = self._pushed(halves[0], first, can_skip=True)
-            return one.followed_by(self._pushed(halves[1], first + len(halves[0]), can_skip=True))
-        return self._answers(arrivals, arrivals.left_out)
+            if len(numbers) == 1:
+                return {int(numbers[0]): str(error)}
+            middle = len(numbers) // 2
+            halves = (self._wrong(rows[part], numbers[part]) for part in (slice(middle), slice(middle, None)))
+            return {number: reason for half in halves for number, reason in half.items()}
+        return {}
 
-    def _answers(self, arrivals: Arrivals | None, left_out: tuple[tuple[int, str], ...]) -> SomeAnswers:
-        """Read what arrived and return what is said of it."""
-        arrivals = arrivals or self._intake.nothing()
+    def _answers(self, arrivals: Arrivals, wrong: Mapping[int, str] | None = None) -> SomeAnswers:
+        """Read what arrived and return what is said of it; `wrong` are the rows that could not be used."""
         read = np.flatnonzero(arrivals.is_read)
         series, step = arrivals.series[read], arrivals.step[read]
         outcome = self._reader.read(arrivals)
         said = self._completed(outcome, arrivals.values[read], series, step)
-        order = np.argsort(arrivals.row[read])
+        order = np.argsort(arrivals.row[read], kind="stable")
         series, step = series[order], step[order]
         times = self._intake.times(series, step[:, None] + np.arange(self.model.horizon + 1))
         return self.model.answers(
@@ -176,7 +193,7 @@ class Stream(Generic[SomeAnswers]):
             time=times[:, 0],
             began_anew=outcome.began_anew[order],
             zone=self.model.setup.schema.zone,
-            left_out=left_out,
+            left_out=tuple(sorted([*arrivals.left_out, *(wrong or {}).items()])),
         )
 
     def _completed(

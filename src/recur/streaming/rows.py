@@ -130,14 +130,16 @@ class RowReader:
         return replace(table, frame=frame.with_columns(pl.lit(None).alias(name) for name in lacking))
 
 
-def halved(rows: Any) -> tuple[Any, Any] | None:
-    """Return both halves of rows, or None where there is only one row."""
+def several(rows: Any) -> list[Any] | pl.DataFrame:
+    """Return rows as something of which some can be taken, by `chosen_rows`."""
     if isinstance(rows, Mapping) and not any(_is_column(value) for value in rows.values()):
-        return None
-    if not isinstance(rows, list | tuple):
-        rows = table_of(rows, _NAME).frame
-    middle = len(rows) // 2
-    return (rows[:middle], rows[middle:]) if middle else None
+        return [rows]
+    return list(rows) if isinstance(rows, list | tuple) else table_of(rows, _NAME).frame
+
+
+def chosen_rows(rows: list[Any] | pl.DataFrame, numbers: Sequence[int]) -> list[Any] | pl.DataFrame:
+    """Return some rows, in the order of their numbers."""
+    return rows[numbers] if isinstance(rows, pl.DataFrame) else [rows[number] for number in numbers]
 
 
 def _table(rows: Any, named: Container[str]) -> tuple[Table, bool]:
