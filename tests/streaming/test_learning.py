@@ -293,3 +293,23 @@ def test_an_ensemble_is_refused_for_what_it_is(folder: Path) -> None:
         stream(several)
     with pytest.raises(OptionError, match=r"^learn: the run is an ensemble of 2 networks, .* train one with members=1"):
         adapt(several, trained.setup.read(folder / "new.csv"), Replay(), QUICK)
+
+
+def test_steps_that_are_not_equally_far_apart_are_learnt(tmp_path: Path) -> None:
+    from rich.console import Console
+
+    from recur.train.forecast import train_forecaster
+    from recur.train.options import SeriesTrainingOptions
+
+    time = np.cumsum(np.random.default_rng(0).exponential(1.0, 700) + 0.01)
+    pl.DataFrame({"t": time[:400], "y": np.sin(time[:400])}).write_csv(tmp_path / "old.csv")
+    pl.DataFrame({"t": time[400:], "y": -np.sin(time[400:])}).write_csv(tmp_path / "new.csv")
+    run = train_forecaster(
+        tmp_path / "old.csv",
+        out=tmp_path / "run",
+        model=ForecasterOptions(history=24, hidden_size=8),
+        training=SeriesTrainingOptions(max_steps=5, no_report=True),
+        console=Console(file=io.StringIO()),
+    )
+    _, record = continue_run(run.path, tmp_path / "new.csv", out=tmp_path / "next", options=QUICK)
+    assert record.loss_new[1] < record.loss_new[0]

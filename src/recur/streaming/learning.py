@@ -216,7 +216,7 @@ def _learn(
     device = next(network.parameters()).device
     optimizer = torch.optim.AdamW(network.parameters(), lr=options.learning_rate, weight_decay=0.0)
     random = torch.Generator().manual_seed(options.seed)
-    gathering = Gathering(panel, setup.scaler, setup.calendar)
+    gathering = Gathering(panel, setup.scaler, setup.calendar, time_unit=setup.time_unit)
     network.train()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(options.seed)
