@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
@@ -25,7 +26,7 @@ from recur.train.options import LabelTrainingOptions
 Array = NDArray[Any]
 
 
-class LabelEstimator(SeriesEstimator):
+class LabelEstimator(SeriesEstimator, ABC):
     """What tells labels of series that come as arrays with labels beside them, or as tables with labels inside."""
 
     defaults: ClassVar[Mapping[str, Any]] = {"test": 0.0}
@@ -64,9 +65,9 @@ class LabelEstimator(SeriesEstimator):
         values = series_of(X)
         return plot_labels(self.trained_, panel_of_array(values, self._as_told(labels_of(y, len(values)))))
 
+    @abstractmethod
     def _as_told(self, labels: Array) -> Array:
         """Return labels of a user as the trained model has them."""
-        raise NotImplementedError
 
     def _judged(self, X: Any) -> dict[str, Any]:
         """Return the figures of labels that are in the data."""

@@ -78,18 +78,12 @@ def train_forecaster(
         given_or_default(training, SeriesTrainingOptions),
     )
     display = processes.first_shows(console)
-    splits: list[Split] = []
-
-    def prepared() -> RunFolder:
-        run, split = prepare(source, None if out is None else Path(out), *chosen, overwrite, display)
-        splits.append(split)
-        return run
-
-    run = processes.first_prepares(prepared)
+    run, split = processes.first_reads(
+        lambda: prepare(source, None if out is None else Path(out), *chosen, overwrite, display),
+        lambda run: ForecastSetup.load(run).first_parts(source),
+    )
     setup = ForecastSetup.load(run)
-    if not splits:
-        splits.append(setup.parts(setup.reading.first(source)))
-    return train_job(_job(run, setup, splits[0]), display, resume=False)
+    return train_job(_job(run, setup, split), display, resume=False)
 
 
 def open_job(run: RunFolder, display: Display, data: Any = None) -> SeriesJob | Ensemble:

@@ -119,20 +119,17 @@ def _train(
     test = series.test_data if test is None else test
     options = given_or_default(training, LabelTrainingOptions)
     display = processes.first_shows(console)
-    found: list[Parts] = []
+    place = None if out is None else Path(out)
 
-    def prepared() -> RunFolder:
-        place = None if out is None else Path(out)
-        run, parts = prepare(task, source, test, place, series, model, options, overwrite, display)
-        found.append(parts)
-        return run
-
-    run = processes.first_prepares(prepared)
-    setup = LabelSetup.load(run)
-    if not found:
+    def read(run: RunFolder) -> Parts:
+        setup = LabelSetup.load(run)
         panel = setup.reading.first(source)
-        found.append(setup.parts(panel, None if test is None else setup.read(test)))
-    return run_job(_job(run, setup, found[0]), display, resume=False)
+        return setup.parts(panel, None if test is None else setup.read(test))
+
+    run, parts = processes.first_reads(
+        lambda: prepare(task, source, test, place, series, model, options, overwrite, display), read
+    )
+    return run_job(_job(run, LabelSetup.load(run), parts), display, resume=False)
 
 
 def open_job(run: RunFolder, display: Display, data: Any = None) -> SeriesJob:

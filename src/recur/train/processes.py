@@ -14,6 +14,7 @@ import atexit
 import os
 import socket
 from collections.abc import Callable
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
@@ -23,6 +24,8 @@ from rich.console import Console
 from recur.errors import RecurError
 from recur.run import RunFolder
 from recur.train.display import Display
+
+Parts = TypeVar("Parts")
 
 _RUN_VARIABLE = "RECUR_RUN"
 _LOOPBACK = "127.0.0.1"
@@ -70,6 +73,30 @@ def first_prepares(prepare: Callable[[], RunFolder]) -> RunFolder:
     run = prepare()
     os.environ[_RUN_VARIABLE] = str(run.path.resolve())
     return run
+
+
+def first_reads(
+    prepare: Callable[[], tuple[RunFolder, Parts]], read: Callable[[RunFolder], Parts]
+) -> tuple[RunFolder, Parts]:
+    """Return the run folder that the first process prepares, and the data, which each of the others reads itself.
+
+    Args:
+        prepare: Makes the folder, and has the data in hand then.
+        read: Reads the data of a folder that another process made.
+
+    Raises:
+        RecurError: As of `first_prepares`.
+        SystemExit: As of `first_prepares`.
+    """
+    in_hand: list[Parts] = []
+
+    def prepared() -> RunFolder:
+        run, parts = prepare()
+        in_hand.append(parts)
+        return run
+
+    run = first_prepares(prepared)
+    return run, in_hand[0] if in_hand else read(run)
 
 
 def first_shows(console: Console | None) -> Display:

@@ -167,6 +167,10 @@ class ForecastSetup(SeriesSetup):
         """Return the parts of the run's own data, read again; arguments and errors as of `own_panel`."""
         return self.parts(self.own_panel(data))
 
+    def first_parts(self, data: Any) -> Split:
+        """Return the parts of data that are read as the run's own were."""
+        return self.parts(self.reading.first(data))
+
     def parts(self, panel: Panel) -> Split:
         """Return the parts of the run's own data, as they were first read."""
         return self.partition.of(panel.recoded(self.schema.categories))
