@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from recur.models.cells import CELLS
+from recur.models.forecast_start import ForecastStart, Remembered
 from recur.models.forecaster_options import ForecasterOptions
 from recur.models.series_inputs import SeriesInputs
 from recur.models.series_normalization import NormalizationState, Normalized, Place, SeriesNormalization
@@ -23,11 +24,13 @@ class ReaderState(NamedTuple):
         layers: As of the recurrent layers.
         normalization: Each (B, C).
         recent: The last inputs, (W - 1, B, I), that the next segment has too.
+        start: What a `ForecastStart` remembers, each (..., B, C); nothing where there is none.
     """
 
     layers: Any
     normalization: NormalizationState
     recent: Tensor
+    start: tuple[Tensor, ...] = ()
 
     def repeated(self, count: int) -> ReaderState:
         """Return the state of all rows several times, one time after the other."""
@@ -39,6 +42,7 @@ class ReaderState(NamedTuple):
             nest.mapped(rows, self.layers),
             tuple(part.repeat(count, 1) for part in self.normalization),
             rows(self.recent),
+            tuple(rows(part) for part in self.start),
         )
 
 
@@ -49,11 +53,13 @@ class Reading(NamedTuple):
         features: (T + 1, B, H), after dropout.
         place: Where the series are, (T + 1, B, C).
         state: After each row's last step.
+        remembered: What forecasts start from; None where the reader has no start.
     """
 
     features: Tensor
     place: Place
     state: ReaderState
+    remembered: Remembered | None = None
 
     def after(self, steps: Tensor) -> tuple[Tensor, Place]:
         """Return features and place after so many steps, (..., B): (..., B, H) and (..., B, C)."""
@@ -71,9 +77,16 @@ class SeriesReader(nn.Module):
         options: Complete.
         shape: Of the batches.
         reads_next: Whether what is known of the next step is read with each step.
+        start_steps: Steps ahead of which a `ForecastStart` says what to start from; 0 for no start. With normalize
+            "series" there is none in any case.
+
+    Attributes:
+        start: The `ForecastStart`, or None.
     """
 
-    def __init__(self, options: ForecasterOptions, shape: SeriesShape, *, reads_next: bool = False) -> None:
+    def __init__(
+        self, options: ForecasterOptions, shape: SeriesShape, *, reads_next: bool = False, start_steps: int = 0
+    ) -> None:
         super().__init__()
         assert options.hidden_size is not None
         assert options.history is not None
@@ -85,6 +98,11 @@ class SeriesReader(nn.Module):
         self.normalization = SeriesNormalization(
             options.normalize, shape.num_targets, options.history, has_level=options.level
         )
+        self.start: ForecastStart | None = None
+        if start_steps and options.normalize != "series":
+            self.start = ForecastStart(
+                shape.num_targets, season=options.season or 1, memory=options.history, num_steps=start_steps
+            )
         self.num_inputs = self.normalization.num_features + self.inputs.num_past
         if reads_next:
             self.num_inputs += self.inputs.num_known
@@ -109,6 +127,7 @@ class SeriesReader(nn.Module):
             self.layers(x_1BI, lengths=none)[1],
             self.normalization.begin(count, like),
             like.new_zeros(self.segment - 1, count, self.num_inputs),
+            () if self.start is None else self.start.begin(count, like),
         )
 
     def forward(self, timeline: Timeline, state: ReaderState | None = None, known: Tensor | None = None) -> Reading:
@@ -133,7 +152,22 @@ class SeriesReader(nn.Module):
         before = None if state is None else state.layers
         output_TBH, after = self.layers(x_TBI, before, lengths=lengths)
         output = torch.cat([self._latest(before, output_TBH)[None], output_TBH])
-        return Reading(self.dropout(output), normalized.place, ReaderState(after, normalized.state, kept))
+        remembered, start = self._remembered(timeline, state)
+        state_after = ReaderState(after, normalized.state, kept, start)
+        return Reading(self.dropout(output), normalized.place, state_after, remembered)
+
+    def place(self, reading: Reading, step: Tensor, row: Tensor) -> Place:
+        """Return where the series are after some steps, to tell each step ahead from: (..., P, C), or (..., 1, C).
+
+        Args:
+            reading: As `forward` returned it.
+            step: How many steps were read, (...).
+            row: In which row, (...).
+        """
+        if self.start is None:
+            return Place(*(each[step, row][..., None, :] for each in reading.place))
+        assert reading.remembered is not None
+        return self.start.place(reading.place, reading.remembered, step, row)
 
     def normalized(self, timeline: Timeline, state: NormalizationState | None = None) -> Normalized:
         """Return what is read of the targets, and where they are; arguments as of `forward`."""
@@ -142,6 +176,14 @@ class SeriesReader(nn.Module):
             targets, timeline.is_there[..., : self.num_targets], timeline.lengths, state
         )
         return found
+
+    def _remembered(
+        self, timeline: Timeline, state: ReaderState | None
+    ) -> tuple[Remembered | None, tuple[Tensor, ...]]:
+        if self.start is None:
+            return None, ()
+        targets, is_there = (each[..., : self.num_targets] for each in (timeline.numbers, timeline.is_there))
+        return self.start.remember(targets, is_there, timeline.lengths, None if state is None else state.start)
 
     def _latest(self, layers: Any, output_TBH: Tensor) -> Tensor:
         """Return the output that a state of the layers stands for, (B, H)."""
