@@ -67,8 +67,8 @@ def test_the_loss_is_that_of_all_forecasts() -> None:
     windows = noise([90, 70])
     network = network_of(windows)
     judged = ForecastJudge(windows, NONE)(network)
-    whole = network.forecast_loss(windows.batch(np.arange(windows.num_windows)))
-    assert judged.loss == pytest.approx(float(whole), rel=1e-6)
+    whole = network.forecast_loss(windows.batch(np.arange(windows.num_windows))).item()
+    assert judged.loss == pytest.approx(whole, rel=1e-6)
 
 
 def test_a_few_windows_show_nothing() -> None:
