@@ -52,7 +52,7 @@ class Work:
     """What is trained: one series, its windows, a network and its steps."""
 
     horizon: int
-    kind: str = "encoder-decoder"
+    kind: str = "direct"
     history: int = 48
     hidden_size: int = 64
     batch_size: int = 128
