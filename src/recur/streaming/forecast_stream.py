@@ -32,6 +32,7 @@ class ForecastStream(Stream[Forecasts]):
         longest_gap: Steps that may be missing.
         keep: Newest steps that are kept.
         time_format: How times are written.
+        decimal_comma: How numbers in text are.
         folder: The run, which may have older windows to learn on with.
 
     Attributes:
@@ -52,13 +53,16 @@ class ForecastStream(Stream[Forecasts]):
         longest_gap: int | None = None,
         keep: int | None = None,
         time_format: str | None = None,
+        decimal_comma: bool | None = None,
         folder: RunFolder | None = None,
     ) -> None:
         setup = forecaster.setup
         self.forecaster = forecaster
         self.keep = 4 * (setup.history + setup.horizon) if keep is None else keep
         model = StreamedForecaster(forecaster, levels, use_calibration)
-        super().__init__(model, longest_gap=longest_gap, keep=self.keep, time_format=time_format)
+        super().__init__(
+            model, longest_gap=longest_gap, keep=self.keep, time_format=time_format, decimal_comma=decimal_comma
+        )
         self._watch = Watch(len(setup.schema.targets))
         self._folder = folder
         self._replay: Replay | None = None

@@ -65,8 +65,8 @@ class TableOptions:
     separator: str | None = None
     """Character between the cells of a text file, or "whitespace"; found out if not given."""
 
-    decimal_comma: bool = False
-    """Numbers are written 1,5; found out if not given."""
+    decimal_comma: bool | None = None
+    """Numbers are written 1,5, where a column does not tell; found out if not given."""
 
     encoding: str = "utf-8"
     """Encoding of a text file."""
@@ -121,9 +121,7 @@ class TableOptions:
         """Return how a text file is cut into cells."""
         from recur.data.series.delimited import Delimited
 
-        return Delimited(
-            separator=self.separator, decimal_comma=True if self.decimal_comma else None, encoding=self.encoding
-        )
+        return Delimited(separator=self.separator, decimal_comma=self.decimal_comma, encoding=self.encoding)
 
     def assembly(self) -> Assembly:
         """Return what becomes of rows that are not as they should be."""
