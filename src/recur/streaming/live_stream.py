@@ -233,7 +233,7 @@ class Stream(Generic[SomeAnswers]):
         known = slots.arrays(count)
         last = self._intake.times(np.arange(count), known["last"][:, None])[:, 0]
         ids = pl.Series(slots.ids, dtype=pl.String)
-        return pl.DataFrame({"series_id": ids, "last": last, "steps": known["last"] - known["start"] + 1})
+        return pl.DataFrame({"series_id": ids, "last": last, "steps": known["last"] - known["begun"] + 1})
 
     # --- files ---
 

@@ -183,7 +183,7 @@ class Scaler:
 
     @cached_property
     def _usual(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Usual scale of series that were seen, (F,), and its ratio to their size; NaN where they do not go together."""
+        """Usual scale of series seen, (F,), and its ratio to their size; NaN where they do not go together."""
         spread, ratio = self.common_scale.copy(), np.full(len(self.names), np.nan)
         for channel in range(len(self.names)):
             # Constant series have the scale 1, which is none.
