@@ -27,6 +27,7 @@ from recur.tasks.detect.trained import TrainedDetector
 from recur.tasks.forecast.calibration import original_scale
 from recur.tasks.forecast.setup import ForecastSetup
 from recur.tasks.forecast.trained import TrainedForecaster
+from recur.tasks.inspection import trained_series
 from recur.tasks.inspection.text import Inspection
 from recur.tasks.inspection.trained_series import inspect_trained
 from recur.tasks.labels.setup import LabelSetup, Life
@@ -276,7 +277,7 @@ def waves() -> Panel:
 
 
 @pytest.mark.parametrize("options", [{}, {"bidirectional": False, "convolutions": ()}])
-def test_a_class_of_a_series(options: dict[str, Any]) -> None:
+def test_a_class_of_a_series(options: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     setup, _ = LabelSetup.fit(waves(), partition=Partition(by="label", valid=2, test=2))
     chosen = SeriesClassifierOptions(hidden_size=6, members=1, **options)
     trained = TrainedClassifier(build_network(chosen, setup), setup, chosen)
@@ -292,10 +293,10 @@ def test_a_class_of_a_series(options: dict[str, Any]) -> None:
         early = network(replace(batch, **begun, lengths=torch.tensor([8])))[0].double().softmax(-1)[0]
     answers = found.content["answers"]["answers"]
     order = probability.argsort(descending=True).tolist()
-    assert answers[0]["name"] == setup.classes[order[0]]
+    assert answers[0]["name"] == f"class {setup.classes[order[0]]}"
     odds = [float(probability[code].log() - (1 - probability[code]).log()) for code in order]
     told = {one["name"]: one["answer"] for one in answers}
-    assert [told[setup.classes[code]] for code in order] == pytest.approx(odds, rel=1e-3)
+    assert [told[f"class {setup.classes[code]}"] for code in order] == pytest.approx(odds, rel=1e-3)
     assert [one["came"] for one in answers].count("the true class") == 1
     name = f"says so far: probability of {setup.classes[order[0]]}"
     place = found.content["series"]["channels"].index(name)
@@ -304,6 +305,12 @@ def test_a_class_of_a_series(options: dict[str, Any]) -> None:
     assert float(said[7]) == pytest.approx(float(early[order[0]]), abs=1e-5)
     assert found.content["answers"]["check"] is not None
     assert found.content["probe"]["memory_length"] != 0
+    monkeypatch.setattr(trained_series, "MAX_SYMBOLS", 15)
+    short = inspect_trained(trained, waves(), series=waves().ids[4])
+    assert short.content["cut"] == "the last 15 of 20 steps"
+    assert short.content["series"]["times"] == list(range(5, 20))
+    assert short.content["answers"]["answers"] == found.content["answers"]["answers"]
+    assert torch.equal(short.tensors["answers.shares"], found.tensors["answers.shares"][:, 5:])
     with pytest.raises(DataError, match="at: one label is told of a whole series; leave it out"):
         inspect_trained(trained, waves(), at=3)
 

@@ -40,6 +40,9 @@ class Contributions:
         ahead: Of what is known of the steps to come, (A, G) float64; zeros where nothing is.
         answer: What is said, (A,) float64.
         neutral: What is said of the neutral input, (A,) float64.
+        total: What all shares add up to, (A,) float64.
+        size: What they add up to in size, (A,) float64.
+        by_channel: What the shares of each channel add up to, (A, G) float64.
         check: Whether deleting what is called important changes the first answer more than deleting at random, at other
             places; None where there are none.
     """
@@ -49,29 +52,22 @@ class Contributions:
     ahead: NDArray[np.float64]
     answer: NDArray[np.float64]
     neutral: NDArray[np.float64]
+    total: NDArray[np.float64]
+    size: NDArray[np.float64]
+    by_channel: NDArray[np.float64]
     check: Deletion | None
-
-    @property
-    def sums(self) -> NDArray[np.float64]:
-        """What the shares of each answer add up to, (A,)."""
-        found: NDArray[np.float64] = self.shares.sum((1, 2)) + self.ahead.sum(1)
-        return found
-
-    @property
-    def gaps(self) -> NDArray[np.float64]:
-        """By how much of all shares in size each sum misses the answer less the neutral one, (A,)."""
-        sizes = np.abs(self.shares).sum((1, 2)) + np.abs(self.ahead).sum(1)
-        return _gaps(self.sums, self.answer - self.neutral, sizes)
 
     def to_json(self) -> list[dict[str, Any]]:
         """Return what stands in `inspect.json` of each answer."""
+        missing = np.abs(self.total - (self.answer - self.neutral))
+        gaps = missing / np.where(self.size > 0, self.size, 1.0)
         return [
             {
                 "answer": float(self.answer[one]),
                 "neutral": float(self.neutral[one]),
-                "sum": float(self.sums[one]),
-                "gap": float(self.gaps[one]),
-                "by_channel": (self.shares[one].sum(0) + self.ahead[one]).tolist(),
+                "sum": float(self.total[one]),
+                "gap": float(gaps[one]),
+                "by_channel": self.by_channel[one].tolist(),
                 "ahead": self.ahead[one].tolist(),
             }
             for one in range(len(self.answer))
@@ -99,20 +95,24 @@ def contributions(subject: Subject, *, units: int, seed: int = 0) -> Contributio
     # What is explained is the same for all answers.
     inputs, base = inputs.expand(count, -1, -1), base.expand(count, -1, -1)
     answer, neutral = (scores_of(score, each, every, size).double() for each in (inputs, base))
-    shares = inputs.new_zeros(inputs.shape)
+    difference = (answer - neutral).cpu().numpy()
+    found, total, size_of_all = (np.zeros(0) for _ in range(3))
     for points in _POINTS:
         shares = attribute(score, inputs, base, num_steps=points, batch_size=size, per_feature=True)
-        flat = shares.double().flatten(1)
-        gaps = _gaps(flat.sum(1).cpu().numpy(), (answer - neutral).cpu().numpy(), flat.abs().sum(1).cpu().numpy())
-        if not (gaps > _MOST_GAP).any():
+        found = shares.double().cpu().numpy()
+        total, size_of_all = found.sum((1, 2)), np.abs(found).sum((1, 2))
+        if (np.abs(total - difference) <= _MOST_GAP * size_of_all).all():
             break
-    channels, grouped = _grouped(subject.channels, shares.double().cpu().numpy())
+    channels, grouped = _grouped(subject.channels, found)
     return Contributions(
         channels=channels,
         shares=grouped[:, :num_steps],
         ahead=grouped[:, num_steps:].sum(1),
         answer=answer.cpu().numpy(),
         neutral=neutral.cpu().numpy(),
+        total=total,
+        size=size_of_all,
+        by_channel=grouped.sum(1),
         check=_checked(subject, units, seed),
     )
 
@@ -173,11 +173,6 @@ def _future(batch: SeriesBatch, variants: Tensor) -> Tensor | None:
 
 def _rows_at_once(inputs: Tensor, units: int) -> int:
     return min(max(_MOST_VALUES // (inputs.shape[1] * units), 1), _MOST_ROWS)
-
-
-def _gaps(sums: NDArray[np.float64], wanted: NDArray[np.float64], sizes: NDArray[np.float64]) -> NDArray[np.float64]:
-    found: NDArray[np.float64] = np.abs(sums - wanted) / np.where(sizes > 0, sizes, 1.0)
-    return found
 
 
 def _grouped(names: tuple[str, ...], shares: NDArray[np.float64]) -> tuple[tuple[str, ...], NDArray[np.float64]]:

@@ -81,6 +81,11 @@ def label_subject(trained: TrainedLabels, data: Any = None, *, series: str | Non
 
     where = "" if setup.way == "series" else f" of {time_name(panel.clock[row])}"
     notes = []
+    if trained.options.bidirectional:
+        notes.append(
+            "layers whose names end in _reverse read the series from its end; in the drawing they stand above the "
+            "others, though both read the same"
+        )
     if len(members) > 1:
         notes.append(
             f"the run is an ensemble of {len(members)}; what is inside, and what contributes, is of its first member, "
@@ -175,7 +180,7 @@ def _answers(trained: TrainedLabels, found: SeriesOutcomes, item: int, codes: tu
         true = int(found.target[item]) if is_known else -1
         return tuple(
             Answer(
-                name=trained.classes[code],
+                name=f"class {trained.classes[code]}",
                 said=f"probability {probabilities[code]:.1%}",
                 came="" if true < 0 else "the true class" if code == true else "not the true class",
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from recur.errors import RunError
 from recur.gradients import Training
 from recur.gradients.probes.sequence_model import held_still
-from recur.inspection_format import FORMAT, MAX_CHANNELS
+from recur.inspection_format import FORMAT, MAX_CHANNELS, MAX_SYMBOLS
 from recur.models.layer_recording import LayerRecorder, LayerRecording
 from recur.run import checksum
 from recur.tasks.detect.trained import TrainedDetector
@@ -69,13 +70,14 @@ def inspect_trained(
     with held_still(subject.network):
         say("reading the series")
         layers = _recorded(subject)
-        say("searching for units that follow a channel")
-        searched, property_tensors = properties_content(layers, _properties(subject), seed)
         say("asking what contributes to what it says")
         found = contributions(subject, units=sum(layer.hidden_size for layer in layers), seed=seed)
     say("looking at the Jacobians of its states")
     with held_still(subject.network):
         reach, diagnosis = state_reach(subject.network, subject.read, training or Training(), seed=seed)
+    subject, layers, found = _last_steps(subject, layers, found)
+    say("searching for units that follow a channel")
+    searched, property_tensors = properties_content(layers, _properties(subject), seed)
     described, layer_tensors = layers_content(layers)
     content = {
         "format": FORMAT,
@@ -118,7 +120,35 @@ def _recorded(subject: Subject) -> list[LayerRecording]:
         for name, part in one.parts.items():
             if not np.isfinite(part).all():
                 raise RunError(f"{name} of {one.name} is not finite; the weights are too large, train anew.")
-    return [one for one in recordings if all(len(part) == len(subject.times) for part in one.parts.values())]
+    # A layer that runs elsewhere too has no place beside the series.
+    found = [one for one in recordings if all(len(part) == len(subject.times) for part in one.parts.values())]
+    if not found:
+        raise RunError("the network has no recurrent layer whose states can be shown.")
+    return found
+
+
+def _last_steps(
+    subject: Subject, layers: list[LayerRecording], found: Contributions
+) -> tuple[Subject, list[LayerRecording], Contributions]:
+    """Return what there is of the last steps that there is room for; all of it where there are no more.
+
+    The sums of contributions stay those of all steps.
+    """
+    skip = len(subject.times) - MAX_SYMBOLS
+    if skip <= 0:
+        return subject, layers, found
+    cut = f"the last {MAX_SYMBOLS:,} of {len(subject.times):,} steps"
+    shorter = replace(
+        subject,
+        cut=f"{subject.cut}; {cut}" if subject.cut else cut,
+        times=subject.times[skip:],
+        values=subject.values[skip:],
+        said={name: values[skip:] for name, values in subject.said.items()},
+        predictions=None if subject.predictions is None else subject.predictions[skip:],
+        begin=max(subject.begin - skip, 0),
+    )
+    recorded = [replace(one, parts={name: part[skip:] for name, part in one.parts.items()}) for one in layers]
+    return shorter, recorded, replace(found, shares=found.shares[:, max(skip - subject.begin, 0) :])
 
 
 def _properties(subject: Subject) -> list[Property]:
@@ -152,12 +182,12 @@ def _floats(first: NDArray[np.float64], second: NDArray[np.float64]) -> torch.Te
 
 
 def _model(subject: Subject, layers: list[LayerRecording]) -> dict[str, Any]:
-    first = layers[0]
-    count = quantity(first.hidden_size, "unit")
+    first, both = layers[0], any(layer.name.endswith("_reverse") for layer in layers)
+    count = len(layers) // 2 if both else len(layers)
+    units = quantity(first.hidden_size, "unit")
+    size = (units if count == 1 else f"{count} x {units}") + (" in both directions" if both else "")
     return {
-        "name": f"{cell_name(first.cell)}, {len(layers)} x {count}"
-        if len(layers) > 1
-        else f"{cell_name(first.cell)}, {count}",
+        "name": f"{cell_name(first.cell)}, {size}",
         "parameters": sum(parameter.numel() for parameter in subject.network.parameters()),
         "vocabulary_size": None,
         "embedding_size": None,
