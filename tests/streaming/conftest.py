@@ -21,6 +21,7 @@ from recur.tasks.series_reading import SeriesReading
 HISTORY, HORIZON = 12, 4
 
 OPTIONS: dict[str, dict[str, Any]] = {
+    "direct": {"kind": "direct", "head": "gaussian", "normalize": "last", "level": True},
     "encoder-decoder": {"kind": "encoder-decoder", "head": "gaussian", "normalize": "last", "level": True},
     "window": {"kind": "encoder-decoder", "head": "student-t", "normalize": "window", "level": False, "cell": "lstm"},
     "segments": {"kind": "segments", "segment": 3, "head": "quantile", "normalize": "last", "level": False},

@@ -26,7 +26,7 @@ from recur.tasks.series_reading import SeriesReading
 
 Make = Callable[..., TrainedForecaster]
 
-KINDS = ("encoder-decoder", "window", "segments", "autoregressive", "one step", "counts")
+KINDS = ("direct", "encoder-decoder", "window", "segments", "autoregressive", "one step", "counts")
 SAID = ["mean", "q0.1", "q0.5", "q0.9"]
 
 
