@@ -93,7 +93,8 @@ class RowReader:
         if table.frame.is_empty():
             return self._nothing()
         if self.form == "wide":
-            table = from_wide(table, Columns(time=self.roles.time))
+            series = tuple(name for name in table.frame.columns if name not in self.roles.time)
+            table = from_wide(table, Columns(time=self.roles.time, targets=series))
         self._refuse_unknown(table)
         table = self._completed(table, is_loose)
         found = read_rows(table, self.schema, self.assembly)
