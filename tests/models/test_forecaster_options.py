@@ -151,13 +151,9 @@ def test_few_values_begin_at_rules() -> None:
     # Who says a season wants it looked at.
     assert chosen(10_000, season=12).rules
     assert not chosen(100, normalize="series").rules
-    with pytest.raises(
-        OptionError, match=r"^season is 12, but without rules nothing looks at it; leave"
-    ):
+    with pytest.raises(OptionError, match=r"^season is 12, but without rules nothing looks at it; leave"):
         chosen(100, rules=False, season=12)
-    with pytest.raises(
-        OptionError, match=r"^rules is true, but with normalize series forecasts start from"
-    ):
+    with pytest.raises(OptionError, match=r"^rules is true, but with normalize series forecasts start from"):
         chosen(100, normalize="series", rules=True)
     with pytest.raises(OptionError, match=r"^rules must be true or false, not 'yes'\.$"):
         chosen(100, rules="yes")

@@ -65,9 +65,7 @@ class ForecastNetwork(nn.Module):
                 "with kind segments; choose_forecaster chooses what is missing."
             )
         if options.season not in (None, 1) and not options.rules:
-            raise OptionError(
-                f"ForecastNetwork: season is {options.season}, but rules, which need it, is not true."
-            )
+            raise OptionError(f"ForecastNetwork: season is {options.season}, but rules, which need it, is not true.")
         if not shape.horizon:
             raise OptionError("ForecastNetwork: the shape has no horizon, so there is nothing to forecast.")
         self.options, self.shape = options, shape
