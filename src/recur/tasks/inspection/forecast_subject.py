@@ -89,7 +89,7 @@ def forecast_subject(
         Answer(
             name=f"{name}, {quantity(step + 1, 'step')} ahead",
             said=measured(value),
-            came="" if np.isnan(ahead.came[step, place]) else measured(float(ahead.came[step, place])),
+            came="" if np.isnan(ahead.came[step, place]) else f"{measured(float(ahead.came[step, place]))} came",
         )
         for (place, name, step), value in zip(said, values, strict=True)
     )
