@@ -88,8 +88,8 @@ class StreamedDetector(Streamed[Detections]):
         return {name: values[row, step - 1].numpy() for name, values in scores._asdict().items()}, after
 
     def _advanced(self, batch: SeriesBatch, state: Any) -> tuple[Scores, Any]:
-        network, season, ordinary, recent = state
-        scores, after = self.detector.advance(batch, ScoringState(network, season or None, ordinary, recent))
+        network, season, *rest = state
+        scores, after = self.detector.advance(batch, ScoringState(network, season or None, *rest))
         return scores, _nest(after)
 
     def blank(self, count: int) -> Columns:

@@ -86,8 +86,9 @@ def test_an_alarm_begins_after_quiet() -> None:
     # A ramp is one alarm, and so is what follows within the quiet time, however low; each series has its own.
     is_alarm[[3, 4, 5, 10, 16, 19, 20, 39]] = True
     series = np.repeat([0, 1], 20)
-    assert np.flatnonzero(new_alarms(is_alarm, series, 5)).tolist() == [3, 16, 20, 39]
-    assert not new_alarms(np.zeros(5, np.bool_), np.zeros(5, np.int64), 5).any()
+    assert np.flatnonzero(new_alarms(is_alarm, series, np.array([5, 5]))).tolist() == [3, 16, 20, 39]
+    assert np.flatnonzero(new_alarms(is_alarm, series, np.array([6, 20]))).tolist() == [3, 20]
+    assert not new_alarms(np.zeros(5, np.bool_), np.zeros(5, np.int64), np.array([5])).any()
 
 
 def test_events_end_with_their_series() -> None:

@@ -124,7 +124,6 @@ class TrainedDetector:
     ) -> None:
         self.network = network.eval()
         self.setup, self.options, self.ordinary = setup, options, ordinary
-        assert options.quiet is not None
         self.scoring = Scoring(
             network,
             len(setup.schema.targets),
@@ -261,10 +260,10 @@ class TrainedDetector:
         Args:
             ids: Their names; one that was in the training part has errors as large as there, others as all of them.
             frequencies: Of each, where the series of the training part had different ones.
-            is_fresh: Whether what is ordinary is not known beforehand of any; then the first 50 steps have no score.
+            is_fresh: Whether what is ordinary is not known beforehand of any; then the first 100 steps have no score.
         """
-        season = torch.tensor([self._season(one) for one in frequencies or [None] * len(ids)], dtype=torch.int64)
-        return self.scoring.begin(season, None if is_fresh else self._known().of(ids))
+        seasons = self._seasons(frequencies or [None] * len(ids))
+        return self.scoring.begin(seasons, None if is_fresh else self._known().of(ids))
 
     def advance(self, batch: SeriesBatch, state: ScoringState) -> tuple[Scores, ScoringState]:
         """Return the scores of the next steps of each series, and the state after them.
@@ -275,10 +274,12 @@ class TrainedDetector:
         """
         return self.scoring.advance(batch.to(self.device), state)
 
-    def _season(self, frequency: Frequency | None) -> int:
-        if self.setup.frequency is not None or frequency is None:
-            return self.setup.season.steps
-        return season_of_calendar(frequency)
+    def _seasons(self, frequencies: Sequence[Frequency | None]) -> Tensor:
+        """Return after how many steps series repeat, by their own steps where the run's series had different ones."""
+        own = self.setup.season.steps
+        has_one = self.setup.frequency is not None
+        steps = [own if has_one or each is None else season_of_calendar(each) for each in frequencies]
+        return torch.tensor(steps, dtype=torch.int64)
 
     # --- whole series ---
 
@@ -294,8 +295,8 @@ class TrainedDetector:
 
     def begins(self, panel: Panel, is_alarm: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Return which of the steps that raise an alarm begin a new one, with none in the last `quiet` steps, (R,)."""
-        assert self.options.quiet is not None
-        return new_alarms(is_alarm, panel.series_of_rows, self.options.quiet)
+        quiet = self.scoring.quiet_of(self._seasons(panel.frequencies))
+        return new_alarms(is_alarm, panel.series_of_rows, quiet.numpy())
 
     def fitted(self, split: Split) -> Self:
         """Return the detector with what is ordinary learned from the training and the validation part.
@@ -318,8 +319,8 @@ class TrainedDetector:
         known, rule = scored.score[is_known], moving_gaussian(panel)[is_known]
         if len(known) < _LEAST_SCORES:
             raise DataError(
-                f"the training and the validation part have {len(known)} steps that can be scored, after the first 50 "
-                f"of each series; a threshold needs {_LEAST_SCORES} at least."
+                f"the training and the validation part have {len(known)} steps that can be scored, after the first "
+                f"100 of each series; a threshold needs {_LEAST_SCORES} at least."
             )
         chosen = np.flatnonzero(is_own)
         ordinary = Ordinary(
