@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,7 +26,7 @@ from recur.tasks.series_reading import SeriesReading
 
 Make = Callable[..., TrainedForecaster]
 
-KINDS = ("encoder-decoder", "window", "segments", "autoregressive", "one step", "counts")
+KINDS = ("direct", "encoder-decoder", "window", "segments", "autoregressive", "one step", "counts")
 SAID = ["mean", "q0.1", "q0.5", "q0.9"]
 
 
@@ -60,6 +62,23 @@ def test_answers_are_those_of_the_batch(kind: str, make_forecaster: Make, table:
     answers = [live.push(by_time[begin : begin + 7]) for begin in range(0, len(by_time), 7)]
     assert sum(map(len, answers)) == len(table)
     compare(last_answers(answers), batch_answers(trained, table), 1e-6)
+
+
+@pytest.mark.parametrize("kind", ["encoder-decoder", "window", "segments", "autoregressive", "counts"])
+def test_the_networks_of_an_ensemble_have_a_state_each(
+    kind: str, make_forecaster: Make, table: pl.DataFrame, tmp_path: Path
+) -> None:
+    trained = make_forecaster(kind, members=2)
+    by_time = table.sort("hour", maintain_order=True)
+    live = stream(trained)
+    answers = [live.push(by_time[:60])]
+    live.save(tmp_path / "state")
+    live = stream(trained.save(tmp_path / "run"), state=tmp_path / "state")
+    answers += [live.push(by_time[begin : begin + 30]) for begin in range(60, len(by_time), 30)]
+    compare(last_answers(answers), batch_answers(trained, table), 1e-6)
+    # It says something else than its members do.
+    alone = batch_answers(TrainedForecaster(trained.network.members[0], trained.setup), table)
+    assert not np.allclose(alone["a"], last_answers(answers)["a"], rtol=1e-2)
 
 
 @pytest.mark.parametrize("kind", ["encoder-decoder", "segments", "one step"])
@@ -388,3 +407,27 @@ def test_what_cannot_be_streamed(make_forecaster: Make, table: pl.DataFrame) -> 
     with pytest.raises(TypeError, match="a row must be a mapping from names to values, but is int"):
         stream(trained).push([3])
     assert isinstance(stream(trained), Stream)
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        ({}, "the rows, row 2: is empty; a row has at least one name with its value."),
+        ({"load": [1.0, 2.0]}, "the rows, column 'load', row 2: holds several values, but a cell must be a number"),
+        (
+            {"load": {"kW": 1.0}},
+            "the rows, column 'load', row 2: holds several values, but a cell must be a number, a ",
+        ),
+    ],
+)
+def test_rows_that_are_none(bad: dict[str, Any], message: str, make_forecaster: Make, table: pl.DataFrame) -> None:
+    live = stream(make_forecaster())
+    good = table.row(0, named=True)
+    bad = {**table.row(1, named=True), **bad} if bad else bad
+    with pytest.raises(DataError, match=re.escape(message)):
+        live.push([good, bad])
+    with pytest.raises(DataError, match=re.escape(message.replace("row 2", "row 1"))):
+        live.push(bad)
+    answers = live.push([good, bad], on_error="skip")
+    assert (len(answers), [number for number, _ in answers.left_out]) == (1, [1])
+    assert answers.left_out[0][1].startswith(message)

@@ -32,7 +32,7 @@ def answer_lines(
     """Push the lines of standard input into a stream, and write what it says to standard output.
 
     Lines that are there already are pushed together; each batch is answered before more is read. A first line that
-    begins with a brace is JSON, and all are then objects; else it names the columns of CSV.
+    begins with a brace is JSON, and all are then objects; else it names the columns of CSV, and may come again.
 
     Args:
         stream: Which has not begun.
@@ -148,6 +148,7 @@ class _Answering:
         self._is_json: bool | None = None
         self._names: list[str] = []
         self._separator = ","
+        self._header: str | None = None
         self._has_header = False
 
     def take(self, lines: list[str]) -> None:
@@ -156,6 +157,8 @@ class _Answering:
             self._is_json = lines[0].lstrip().startswith("{")
             if not self._is_json:
                 self._begin(lines.pop(0).removeprefix("\ufeff"))
+        # A file that is written anew begins with the names again.
+        lines = [line for line in lines if line.strip() != self._header]
         if not lines:
             return
         first, self.num_rows = self.num_rows, self.num_rows + len(lines)
@@ -187,8 +190,12 @@ class _Answering:
     def _begin(self, header: str) -> None:
         if not _is_text(header):
             raise DataError("standard input: the names of the columns are no UTF-8; convert it.")
-        self._separator = max(reversed(_SEPARATORS), key=header.count)
-        self._names = [name.strip() for name in next(csv.reader([header.rstrip("\r")], delimiter=self._separator))]
+        self._header = header.strip()
+        wanted = self.stream.separator
+        found = max(reversed(_SEPARATORS), key=header.count)
+        is_blank = wanted == "whitespace" and found not in header
+        self._separator = wanted if wanted is not None and (wanted in header or is_blank) else found
+        self._names = [name.strip() for name in self._cells(header)]
         twice = sorted({name for name in self._names if self._names.count(name) > 1})
         if twice:
             raise DataError(f"standard input: two columns are called {twice[0]!r}; rename one of them.")
@@ -220,7 +227,7 @@ class _Answering:
             if number in wrong:
                 continue
             try:
-                cells = next(csv.reader([line.rstrip("\r")], delimiter=self._separator, strict=True))
+                cells = self._cells(line)
             except csv.Error as error:
                 wrong[number] = f"standard input, row {number + 1}: is no CSV ({error})."
                 continue
@@ -234,10 +241,16 @@ class _Answering:
         series = (self._column(name, list(cells)) for name, cells in zip(self._names, columns, strict=True))
         return pl.DataFrame(list(series)), wrong
 
+    def _cells(self, line: str) -> list[str]:
+        if self._separator == "whitespace":
+            return line.split()
+        cells: list[str] = next(csv.reader([line.rstrip("\r")], delimiter=self._separator, strict=True))
+        return cells
+
     def _column(self, name: str, cells: list[str | None]) -> pl.Series:
-        """Return cells as numbers if all are such and they are no names, else as text."""
+        """Return cells as numbers if all are such and text would not do, else as text."""
         text = pl.Series(name, cells, dtype=pl.String)
-        for kind in () if name in self.stream.named else (pl.Int64, pl.Float64):
+        for kind in (pl.Int64, pl.Float64) if name in self.stream.typed else ():
             numbers = text.cast(kind, strict=False)
             if numbers.null_count() == text.null_count():
                 return numbers

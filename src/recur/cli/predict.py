@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _SUFFIXES = (".csv", ".tsv", ".parquet", ".arrow", ".json", ".jsonl")
 
-_OF_STREAMS = ("state", "save_every", "on_error", "time_format")
+_OF_STREAMS = ("state", "save_every", "on_error", "time_format", "decimal_comma")
 _NOT_OF_STREAMS = ("out", "overwrite", "horizon", "paths", "seed", "batch_size", "only_last")
 
 _MOST_PRINTED = 40
@@ -75,6 +75,12 @@ def build_parser(*, has_data: bool = True) -> CommandParser:
         type=str | None,
         default=None,
         help='with --stream: how times are written, where one alone can be read in two ways, as "%d.%m.%Y %H:%M"',
+    )
+    parser.add_argument(
+        "--decimal-comma",
+        type=bool | None,
+        default=None,
+        help="with --stream: whether numbers in text are written 1,5; if not given, as those of the run were",
     )
     parser.add_argument(
         "--out",

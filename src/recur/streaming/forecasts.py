@@ -94,18 +94,14 @@ class StreamedForecaster(Streamed[Forecasts]):
         OptionError: The network carries no state, or a level is out of range.
     """
 
-    network: ForecastNetwork
+    network: ForecastNetwork | ForecastEnsemble
 
     def __init__(self, forecaster: TrainedForecaster, levels: Sequence[float], use_calibration: bool) -> None:
         network, setup = forecaster.network, forecaster.setup
-        if isinstance(network, ForecastEnsemble):
+        if not isinstance(network, ForecastNetwork | ForecastEnsemble):
             raise OptionError(
-                f"stream: the run is an ensemble of {len(network.members)} networks, and only a single one can be "
-                "streamed; train one with members=1."
-            )
-        if not isinstance(network, ForecastNetwork):
-            raise OptionError(
-                f"stream: the network, {type(network).__name__}, carries no state; a ForecastNetwork does."
+                f"stream: the network, {type(network).__name__}, carries no state; a ForecastNetwork and an ensemble "
+                "of them do."
             )
         check_grid(setup)
         super().__init__(

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recur.cli.handling.run_handling import RunHandling, show_next
+from recur.cli.handling.series_inspection import inspect_series_run
 from recur.cli.handling.streams import answer_stream
 from recur.errors import OptionError
 from recur.run import RunFolder
@@ -26,7 +27,8 @@ def handling() -> RunHandling:
         show_finished=show_finished,
         predict=_predict,
         stream=answer_stream,
-        options={},
+        inspect=inspect_series_run,
+        options={"inspect": {"data", "series", "at"}},
     )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recur.cli.handling.run_handling import RunHandling, show_next
+from recur.cli.handling.series_inspection import inspect_series_run
 from recur.cli.handling.streams import answer_stream
 from recur.errors import OptionError
 from recur.run import RunFolder
@@ -29,7 +30,8 @@ def classifiers() -> RunHandling:
         show_finished=lambda path, console: _show_finished(path, console, _show_classes),
         predict=_predict_classes,
         stream=answer_stream,
-        options={"predict": {"batch_size", "only_last"}},
+        inspect=inspect_series_run,
+        options={"predict": {"batch_size", "only_last"}, "inspect": {"data", "series", "at"}},
     )
 
 
@@ -41,7 +43,12 @@ def regressors() -> RunHandling:
         show_finished=lambda path, console: _show_finished(path, console, _show_numbers),
         predict=_predict_numbers,
         stream=lambda folder, chosen: answer_stream(folder, chosen, coverage=chosen.coverage),
-        options={"evaluate": {"life_left"}, "predict": {"batch_size", "only_last", "coverage"}},
+        inspect=inspect_series_run,
+        options={
+            "evaluate": {"life_left"},
+            "predict": {"batch_size", "only_last", "coverage"},
+            "inspect": {"data", "series", "at"},
+        },
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,16 @@ if TYPE_CHECKING:
     from jsonargparse import Namespace
     from rich.console import Console
 
+    from recur.tasks.inspection.text import Inspection
+
+
+Command = Literal["evaluate", "predict", "inspect"]
+"""A command that takes a run."""
+
+
+def _takes_all(chosen: Namespace) -> None:
+    """Find nothing wrong with the arguments of `recur inspect`."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class RunHandling:
@@ -32,6 +42,9 @@ class RunHandling:
         predict: Predicts, by the run and the arguments of `recur predict`; None where such models cannot.
         stream: Answers the lines of standard input, by the run and the arguments of `recur predict`; None where such
             models cannot.
+        inspect: Looks inside, by the run, the arguments of `recur inspect`, where to print notes, and what is called
+            with what is being done; returns what was found, and the lines to print of it.
+        check_inspection: Raises an `OptionError` where arguments of `recur inspect` do not go with each other.
         instead: Where they cannot, what can be done with them, as a sentence.
         options: By command, the options that not the runs of every task have, but these do.
     """
@@ -39,10 +52,12 @@ class RunHandling:
     evaluate: Callable[[Namespace], dict[str, Any]]
     show: Callable[[Mapping[str, Any], Console], None]
     show_finished: Callable[[Path, Console], None]
+    inspect: Callable[[RunFolder, Namespace, Console, Callable[[str], None]], tuple[Inspection, Iterator[str]]]
+    check_inspection: Callable[[Namespace], None] = _takes_all
     predict: Callable[[RunFolder, Namespace], pl.DataFrame] | None = None
     stream: Callable[[RunFolder, Namespace], None] | None = None
     instead: str = ""
-    options: Mapping[Literal["evaluate", "predict"], Collection[str]]
+    options: Mapping[Command, Collection[str]]
 
 
 def handling_of(task: str) -> RunHandling:
@@ -51,7 +66,7 @@ def handling_of(task: str) -> RunHandling:
     return made
 
 
-def open_run(path: str, command: Literal["evaluate", "predict"], given: Collection[str]) -> tuple[RunFolder, str]:
+def open_run(path: str, command: Command, given: Collection[str]) -> tuple[RunFolder, str]:
     """Return a run folder and its task, once it is clear that the options go with it.
 
     Args:
@@ -83,7 +98,7 @@ def open_run(path: str, command: Literal["evaluate", "predict"], given: Collecti
         if option in owners and task not in owners[option]:
             raise OptionError(
                 f"{option} is of {enumerated(owners[option])} runs, and this is one of task {task}; leave "
-                f"--{option.replace('_', '-')} out."
+                f"{option.upper() if option == 'data' else '--' + option.replace('_', '-')} out."
             )
     return folder, str(task)
 

@@ -28,8 +28,8 @@ _SINGLE = ("label", "weight", "censored", "part")
 class TableOptions:
     """How a table becomes series, and these a training, a validation and a test part, whatever is told of them.
 
-    What columns are for is guessed where nothing is said. Several columns are named with commas between them; an empty
-    text says that there is none.
+    What columns are for is guessed where nothing is said. Several columns are named with commas between them, in Python
+    also as a list; an empty one says that there is none.
 
     Raises:
         OptionError: A value makes no sense.
@@ -65,8 +65,8 @@ class TableOptions:
     separator: str | None = None
     """Character between the cells of a text file, or "whitespace"; found out if not given."""
 
-    decimal_comma: bool = False
-    """Numbers are written 1,5; found out if not given."""
+    decimal_comma: bool | None = None
+    """Numbers are written 1,5, where a column does not tell; found out if not given."""
 
     encoding: str = "utf-8"
     """Encoding of a text file."""
@@ -106,7 +106,7 @@ class TableOptions:
     @property
     def columns(self) -> Columns:
         """What is said about the columns."""
-        found: dict[str, Any] = {name: _names(getattr(self, name)) for name in _LISTS if hasattr(self, name)}
+        found: dict[str, Any] = {name: _names(name, getattr(self, name)) for name in _LISTS if hasattr(self, name)}
         for name in _SINGLE:
             value = getattr(self, name, None)
             found[name] = () if value == "" else value
@@ -115,15 +115,13 @@ class TableOptions:
     @property
     def features(self) -> tuple[str, ...] | None:
         """The calendar features that are asked for; None where that is left open."""
-        return _names(self.calendar)
+        return _names("calendar", self.calendar)
 
     def text(self) -> Delimited:
         """Return how a text file is cut into cells."""
         from recur.data.series.delimited import Delimited
 
-        return Delimited(
-            separator=self.separator, decimal_comma=True if self.decimal_comma else None, encoding=self.encoding
-        )
+        return Delimited(separator=self.separator, decimal_comma=self.decimal_comma, encoding=self.encoding)
 
     def assembly(self) -> Assembly:
         """Return what becomes of rows that are not as they should be."""
@@ -142,8 +140,8 @@ class TableOptions:
 class SeriesOptions(TableOptions):
     """How a table becomes series that are to be forecast, and these a training, a validation and a test part.
 
-    What columns are for is guessed where nothing is said. Several columns are named with commas between them; an empty
-    text says that there is none.
+    What columns are for is guessed where nothing is said. Several columns are named with commas between them, in Python
+    also as a list; an empty one says that there is none.
 
     Raises:
         OptionError: A value makes no sense.
@@ -170,6 +168,10 @@ class SeriesOptions(TableOptions):
     scale_together: bool = field(default=False, metadata={"after": "scaling"})
     """All series have one scale, where their size says something."""
 
+    trusted: str | None = field(default=None, metadata={"after": "known_future"})
+    """Columns that tell what a target will be and are known in time, as orders are of what is sent; of others that is
+    taken for a leak and is an error."""
+
     non_negative: bool | None = field(default=None, metadata={"after": "scale_together"})
     """Targets are never below 0, so that nothing below is forecast; if not given, those that never are in the training
     part, and are whole numbers there, or often 0."""
@@ -180,6 +182,12 @@ class SeriesOptions(TableOptions):
         check_split(self.split, self)
         # So that what makes no sense is said before any data are read.
         self.columns.given()
+        _names("trusted", self.trusted)
+
+    @property
+    def trusted_columns(self) -> tuple[str, ...]:
+        """The columns that are no leaks."""
+        return _names("trusted", self.trusted) or ()
 
     def partition(self, *, has_parts: bool, seed: int) -> Partition:
         """Return how the series are cut into parts.
@@ -210,7 +218,7 @@ class DetectionOptions(SeriesOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("horizon", "non_negative"):
+        for name in ("horizon", "non_negative", "trusted"):
             if getattr(self, name) is not None:
                 raise OptionError(f"{name} is of forecasts; how far ahead a detector looks, leads says. Leave it out.")
 
@@ -227,8 +235,15 @@ def check_split(split: str | None, options: TableOptions) -> None:
         raise OptionError("test: a column says which rows are judged on; leave one of them out, or say split=time.")
 
 
-def _names(text: str | None) -> tuple[str, ...] | None:
-    return None if text is None else tuple(name.strip() for name in text.split(",") if name.strip())
+def _names(option: str, given: Any) -> tuple[str, ...] | None:
+    """Return the names that an option lists, in a text or one by one."""
+    if given is None:
+        return None
+    if isinstance(given, str):
+        return tuple(name.strip() for name in given.split(",") if name.strip())
+    if isinstance(given, list | tuple) and all(isinstance(name, str) for name in given):
+        return tuple(given)
+    raise OptionError(f"{option}: expected names, with commas between them or in a list, got {given!r}.")
 
 
 def _step(text: str) -> str | float:

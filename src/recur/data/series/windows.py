@@ -107,6 +107,14 @@ class Windows(SeriesBatches):
         """Names of the series of the part of which there is no window."""
         return tuple(self.part.panel.ids[number] for number in self._left_out.tolist())
 
+    def places(self, items: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return which series of the panel some windows are of, and the panel's row of the first step that each tells.
+
+        Args:
+            items: Which windows, (M,).
+        """
+        return self._series[items], self._row[items]
+
     def _has_target(self, rows: Numbers, series: Numbers) -> NDArray[np.bool_]:
         """Return which windows have a target to tell, and one to read if any is needed."""
         panel = self.part.panel
@@ -322,7 +330,7 @@ class WholeSeries(SeriesBatches):
         series = self._numbers[items]
         begin, end = self.part.start[series], self.part.stop[series]
         rows, inside = spans(begin, end)
-        x, observed = gathering.numbers(rows, inside, *gathering.scaling(series, begin, end))
+        x, observed = gathering.numbers(rows, inside, *gathering.scaling(series, begin, end, is_whole=True))
         has_steps = self.part.panel.rows.labels is not None
         at, is_there = (rows, inside) if has_steps else (begin, np.ones(len(series), np.bool_))
         return SeriesBatch(
