@@ -55,6 +55,11 @@ def test_the_table_of_long_sequences(root, module):
     assert module("long_sequences").markdown() in quoted
 
 
+def test_the_table_of_anomalies(root, module):
+    quoted = (root / "docs" / "tasks" / "anomalies.md").read_text(encoding="utf-8")
+    assert module("anomalies").markdown() in quoted
+
+
 def test_the_table_of_labels(root, module):
     quoted = (root / "docs" / "tasks" / "labels.md").read_text(encoding="utf-8")
     assert module("series_labels").markdown() in quoted
