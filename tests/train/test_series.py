@@ -305,7 +305,7 @@ def test_a_checkpoint_that_lacks_the_order_is_damaged(train: Any, console: Any) 
 def test_higher_bounds_train_on(train: Any, console: Any) -> None:
     run = train(max_steps=20)
     resume(run.path, console=console)
-    assert "is finished after 20 steps: a higher --max-minutes, --max-epochs or" in console.file.getvalue()
+    assert "is finished after 20 steps: a higher max_minutes=, max_epochs= or" in console.file.getvalue()
     resume(run.path, bounds={"max_steps": 40}, console=console)
     assert [row["step"] for row in of_kind(run, "train")] == [10, 20, 30, 40]
     with pytest.raises(OptionError, match=r"^max_steps must be a whole number from 1 on, not 0\.$"):

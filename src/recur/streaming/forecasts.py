@@ -21,6 +21,7 @@ from recur.streaming.answers import Answers, written
 from recur.streaming.streamed import Columns, Streamed, check_grid
 from recur.tasks.forecast.calibration import original_scale
 from recur.tasks.forecast.trained import TrainedForecaster, asked_levels
+from recur.wording import option
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -101,7 +102,7 @@ class StreamedForecaster(Streamed[Forecasts]):
         if isinstance(network, ForecastEnsemble):
             raise OptionError(
                 f"stream: the run is an ensemble of {len(network.members)} networks, and only a single one can be "
-                "streamed; train one with members=1."
+                f"streamed; train one with {option('members', 1)}."
             )
         if not isinstance(network, ForecastNetwork):
             raise OptionError(

@@ -25,6 +25,7 @@ from recur.streaming.replay import Replay, chosen
 from recur.tasks.forecast.calibration import ForecastCalibration
 from recur.tasks.forecast.setup import ForecastSetup
 from recur.tasks.forecast.trained import TrainedForecaster
+from recur.wording import option
 
 _MOST_JUDGED = 2_000
 """Windows of the newest rows that are judged by."""
@@ -132,7 +133,7 @@ def adapt(
     if isinstance(network, ForecastEnsemble):
         raise OptionError(
             f"learn: the run is an ensemble of {len(network.members)} networks, and only a single one can learn on; "
-            "train one with members=1."
+            f"train one with {option('members', 1)}."
         )
     if not isinstance(network, ForecastNetwork):
         raise OptionError(f"learn: the network, {type(network).__name__}, is no ForecastNetwork.")

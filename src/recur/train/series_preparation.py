@@ -46,8 +46,8 @@ def reading_of(series: TableOptions, data: Any) -> SeriesReading:
     }
     if said["text"] is not None and not isinstance(data, str | os.PathLike):
         raise OptionError(
-            "separator, decimal_comma, encoding: say how a text file is cut into cells, but the data are not in a "
-            "file; leave them out."
+            "separator, decimal_comma, has_header, encoding, missing: say how a text file is cut into cells, but the "
+            "data are not in a file; leave them out."
         )
     given = next((name for name, value in said.items() if value is not None), None)
     if isinstance(data, Panel) and given is not None:

@@ -134,7 +134,7 @@ def test_damaged_files_are_refused(tmp_path: Path, regressor: Any, change: dict[
 
 def test_series_without_labels_and_files_of_other_numbers(make_engines: Callable[..., Any], tmp_path: Path) -> None:
     panel = SeriesReading(columns=Columns(series_id="engine", targets=())).first(make_engines(3))
-    with pytest.raises(DataError, match=r"^no column was recognised as the label; name it with label\.$"):
+    with pytest.raises(DataError, match=r"^no column was recognised as the label; name it with label=\.$"):
         LabelSetup.fit(panel, partition=SERIES)
     path = tmp_path / "left.txt"
     with pytest.raises(DataError, match=r"left\.txt: cannot be read"):

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recur.cli.handling.run_handling import RunHandling, show_next
+from recur.cli.handling.run_handling import OF_TABLES, RunHandling, show_next
 from recur.cli.handling.streams import answer_stream
+from recur.cli.parser import options_from
+from recur.data.series.options import OtherTableOptions
 from recur.errors import OptionError
 from recur.run import RunFolder
 from recur.wording import measured
@@ -26,7 +28,7 @@ def handling() -> RunHandling:
         show_finished=show_finished,
         predict=_predict,
         stream=answer_stream,
-        options={},
+        options={"evaluate": OF_TABLES},
     )
 
 
@@ -38,7 +40,13 @@ def _evaluate(chosen: Namespace) -> dict[str, Any]:
 
     data = chosen.data[0] if chosen.data else None
     with plain_console(stderr=True).status("judging"):
-        return evaluate_detector(chosen.run, data, part=chosen.part, device=chosen.device)
+        return evaluate_detector(
+            chosen.run,
+            data,
+            part=chosen.part,
+            table=options_from(chosen, OtherTableOptions),
+            device=chosen.device,
+        )
 
 
 def _predict(folder: RunFolder, chosen: Namespace) -> pl.DataFrame:
@@ -46,6 +54,7 @@ def _predict(folder: RunFolder, chosen: Namespace) -> pl.DataFrame:
     from recur.tasks.detect.trained import TrainedDetector
 
     trained = TrainedDetector.load(folder, device=chosen.device)
+    trained.setup = trained.setup.for_other(options_from(chosen, OtherTableOptions))
     with plain_console(stderr=True).status("looking for anomalies"):
         found: pl.DataFrame = trained.predict(chosen.data)
     return found

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recur.cli.handling.run_handling import RunHandling, show_next
+from recur.cli.handling.run_handling import OF_TABLES, RunHandling, show_next
 from recur.cli.handling.streams import answer_stream
+from recur.cli.parser import options_from
+from recur.data.series.options import OtherTableOptions
 from recur.errors import OptionError
 from recur.run import RunFolder
 from recur.wording import measured
@@ -29,7 +31,7 @@ def classifiers() -> RunHandling:
         show_finished=lambda path, console: _show_finished(path, console, _show_classes),
         predict=_predict_classes,
         stream=answer_stream,
-        options={"predict": {"batch_size", "only_last"}},
+        options={"evaluate": OF_TABLES, "predict": {"batch_size", "only_last"}},
     )
 
 
@@ -41,7 +43,7 @@ def regressors() -> RunHandling:
         show_finished=lambda path, console: _show_finished(path, console, _show_numbers),
         predict=_predict_numbers,
         stream=lambda folder, chosen: answer_stream(folder, chosen, coverage=chosen.coverage),
-        options={"evaluate": {"life_left"}, "predict": {"batch_size", "only_last", "coverage"}},
+        options={"evaluate": {"life_left", *OF_TABLES}, "predict": {"batch_size", "only_last", "coverage"}},
     )
 
 
@@ -56,6 +58,7 @@ def _evaluate(chosen: Namespace) -> dict[str, Any]:
             chosen.run,
             chosen.data[0] if chosen.data else None,
             part=chosen.part,
+            table=options_from(chosen, OtherTableOptions),
             life_left=chosen.life_left,
             device=chosen.device,
         )
@@ -66,6 +69,7 @@ def _predict_classes(folder: RunFolder, chosen: Namespace) -> pl.DataFrame:
     from recur.tasks.labels.trained import TrainedClassifier
 
     trained = TrainedClassifier.load(folder, device=chosen.device)
+    trained.setup = trained.setup.for_other(options_from(chosen, OtherTableOptions))
     with plain_console(stderr=True).status("telling classes"):
         found: pl.DataFrame = trained.predict(chosen.data, only_last=chosen.only_last, batch_size=chosen.batch_size)
     return found
@@ -76,6 +80,7 @@ def _predict_numbers(folder: RunFolder, chosen: Namespace) -> pl.DataFrame:
     from recur.tasks.labels.trained import TrainedRegressor
 
     trained = TrainedRegressor.load(folder, device=chosen.device)
+    trained.setup = trained.setup.for_other(options_from(chosen, OtherTableOptions))
     with plain_console(stderr=True).status("telling numbers"):
         coverage = {} if chosen.coverage is None else {"coverage": chosen.coverage}
         found: pl.DataFrame = trained.predict(

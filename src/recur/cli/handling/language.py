@@ -29,7 +29,7 @@ def handling() -> RunHandling:
         show=_show,
         show_finished=show_finished,
         instead="To write text: recur generate.",
-        options={"evaluate": {"batch_size", "encoding", "window"}},
+        options={"evaluate": {"batch_size", "window"}},
     )
 
 

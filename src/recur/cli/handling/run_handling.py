@@ -5,20 +5,24 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from recur._lazy import function_of
+from recur.data.series.options import OtherTableOptions
 from recur.errors import OptionError, RunError
 from recur.run import RunFolder
 from recur.train.table import TASKS
-from recur.wording import enumerated
+from recur.wording import enumerated, option
 
 if TYPE_CHECKING:
     import polars as pl
     from jsonargparse import Namespace
     from rich.console import Console
+
+OF_TABLES = frozenset(field.name for field in fields(OtherTableOptions)) - {"encoding"}
+"""Options of `recur evaluate` that the runs on series have; the encoding is of any text."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,13 +81,13 @@ def open_run(path: str, command: Literal["evaluate", "predict"], given: Collecti
         raise RunError(f"{folder.path}: is a run of task {task!r}, expected {' or '.join(map(repr, TASKS))}.")
     owners: dict[str, list[str]] = {}
     for name in TASKS:
-        for option in handling_of(name).options.get(command, ()):
-            owners.setdefault(option, []).append(name)
-    for option in sorted(given):
-        if option in owners and task not in owners[option]:
+        for owned in handling_of(name).options.get(command, ()):
+            owners.setdefault(owned, []).append(name)
+    for name in sorted(given):
+        if name in owners and task not in owners[name]:
             raise OptionError(
-                f"{option} is of {enumerated(owners[option])} runs, and this is one of task {task}; leave "
-                f"--{option.replace('_', '-')} out."
+                f"{name} is of {enumerated(owners[name])} runs, and this is one of task {task}; leave {option(name)} "
+                "out."
             )
     return folder, str(task)
 

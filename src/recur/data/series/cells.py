@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from recur.data.series.table import Table
 from recur.errors import DataError
+from recur.wording import option
 
 _LARGEST = float(np.finfo(np.float32).max)
 
@@ -36,7 +37,7 @@ def read_numbers(table: Table, column: str, role: str) -> NDArray[np.float32]:
             row = int(wrong.arg_true()[0])
             raise DataError(
                 f"{table.cell(column, row)}: {_short(text[row])} is no number, but the column is in {role}; mend the "
-                "cell, say how missing values are written, or give the column another role."
+                f"cell, say with {option('missing')} how missing values are written, or give the column another role."
             )
     elif dtype not in (pl.Boolean, pl.Null) and not dtype.is_numeric():
         raise DataError(

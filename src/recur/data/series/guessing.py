@@ -12,6 +12,7 @@ from recur.data.series.columns import Columns, Roles
 from recur.data.series.moments import PARTS, epoch_unit, mostly_writes_times, time_format_of
 from recur.data.series.table import Table
 from recur.errors import DataError, OptionError
+from recur.wording import option
 
 _TIME = "time timestamp datetime date ds day month year week period step cycle t index epoch unix hour"
 _SERIES = (
@@ -215,11 +216,11 @@ class _Guess:
             return
         plain = [name for name in numbers if not _is_known_ahead(name)]
         if numbers:
-            yield (plain or numbers)[0], "the first column of numbers; name others with targets="
+            yield (plain or numbers)[0], f"the first column of numbers; name others with {option('targets')}"
             return
         raise DataError(
-            f"{self.table.name}: no column of numbers is left to be the target or the label; name one with targets= or "
-            "label=."
+            f"{self.table.name}: no column of numbers is left to be the target or the label; name one with "
+            f"{option('targets')} or {option('label')}."
         )
 
     def find_covariates(self) -> None:

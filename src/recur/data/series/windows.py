@@ -13,6 +13,7 @@ from recur.data.series.scaling import Scaler
 from recur.data.series.split import Part
 from recur.errors import DataError, OptionError
 from recur.kinds import is_whole
+from recur.wording import option
 
 
 class Windows(SeriesBatches):
@@ -75,7 +76,7 @@ class Windows(SeriesBatches):
             raise OptionError(f"least_history: expected a number from 0 to history, {history}, got {least_history!r}.")
         panel = part.panel
         if not panel.schema.targets:
-            raise DataError("the series have no targets to forecast; name some with targets=.")
+            raise DataError(f"the series have no targets to forecast; name some with {option('targets')}.")
         self.part, self.history, self.horizon = part, history, horizon
         begins = panel.offsets[:-1]
         longest = int(np.where(part.stop > part.start, part.stop - begins, 0).max(initial=0))
@@ -172,7 +173,7 @@ class LastWindows(SeriesBatches):
         if needed > horizon:
             raise OptionError(f"needed: expected no more than the horizon, {horizon}, got {needed}.")
         if not panel.schema.targets:
-            raise DataError("the series have no targets to forecast; name some with targets=.")
+            raise DataError(f"the series have no targets to forecast; name some with {option('targets')}.")
         self.panel, self.history, self.horizon, self.scaled_by = panel, history, horizon, scaled_by
         self._gathering = Gathering(panel, scaler, calendar, time_unit=time_unit)
         self.channels, self.future_channels = self._gathering.channels, self._gathering.future_channels

@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 
 from recur.data.series import Panel, Part, Split
 from recur.data.series.moments import on_the_clock
+from recur.data.series.options import OtherTableOptions
 from recur.errors import DataError, OptionError, RunError
 from recur.run import RunFolder
 from recur.tasks.detect.moving_gaussian import NAME as RULE
 from recur.tasks.detect.moving_gaussian import moving_gaussian
 from recur.tasks.detect.trained import Scored, TrainedDetector
 from recur.tasks.detect.truth import events, true_anomalies
-from recur.wording import quantity
+from recur.wording import option, quantity
 
 EVALUATION = "detect_evaluation.json"
 """File of a run with what `judge_detector` returns."""
@@ -107,13 +108,21 @@ def finish_detector(folder: RunFolder, trained: TrainedDetector, split: Split) -
     return found
 
 
-def evaluate_detector(run: str | Path, data: Any = None, *, part: str = "test", device: str = "cpu") -> dict[str, Any]:
+def evaluate_detector(
+    run: str | Path,
+    data: Any = None,
+    *,
+    part: str = "test",
+    table: OtherTableOptions | None = None,
+    device: str = "cpu",
+) -> dict[str, Any]:
     """Return the judgement of a run's detector, as `recur evaluate --json` prints it.
 
     Args:
         run: The run folder.
         data: Series to judge on, all of their steps; by default a part of the run's own.
         part: Which part of the run's own: train, valid or test.
+        table: How `data` are written, where not as the run's own.
         device: Where the network computes.
 
     Raises:
@@ -125,11 +134,12 @@ def evaluate_detector(run: str | Path, data: Any = None, *, part: str = "test", 
         raise OptionError(f"part: expected 'train', 'valid' or 'test', got {part!r}.")
     trained = TrainedDetector.load(run, device=device)
     if data is not None:
-        return judge_detector(trained, Part.whole(trained.setup.read(data), name="given"))
+        setup = trained.setup if table is None else trained.setup.for_other(table)
+        return judge_detector(trained, Part.whole(setup.read(data), name="given"))
     split = trained.setup.own_data()
     chosen = {"train": split.train, "valid": split.valid, "test": split.test}[part]
     if not len(chosen):
-        raise RunError(f"the run's data have no part {part!r}; give another with --part, or data.")
+        raise RunError(f"the run's data have no part {part!r}; give another with {option('part')}, or data.")
     return judge_detector(trained, chosen, is_own=True)
 
 

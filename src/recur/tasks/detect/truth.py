@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from recur.data.series import Panel
 from recur.errors import DataError
+from recur.wording import option
 
 _ORDINARY = {"0", "0.0", "false", "no", "n", "normal", "ordinary", "ok"}
 _STRANGE = {"1", "1.0", "true", "yes", "y", "anomaly", "anomalous", "abnormal"}
@@ -69,7 +70,8 @@ def _is_strange(label: str, values: Sequence[str]) -> NDArray[np.bool_]:
 def _wrong(label: str, found: str) -> str:
     return (
         f"column {label!r} is taken to say which steps are anomalies, with 0 or 1, false or true, or 1 for ordinary "
-        f"steps and -1 for others, but it holds {found}; if it says something else, leave it out with ignored."
+        f"steps and -1 for others, but it holds {found}; if it says something else, leave it out with "
+        f"{option('ignored')}."
     )
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from recur.data.series import Part, Split
 from recur.data.series.moments import on_the_clock
+from recur.data.series.options import OtherTableOptions
 from recur.errors import OptionError
 from recur.run import RunFolder
 from recur.tasks.forecast.backtest import MODEL, Backtest, BacktestOptions
@@ -126,6 +127,7 @@ def evaluate_forecaster(
     data: Any = None,
     *,
     part: str = "test",
+    table: OtherTableOptions | None = None,
     options: BacktestOptions | None = None,
     device: str = "cpu",
     build: Build | None = None,
@@ -137,6 +139,7 @@ def evaluate_forecaster(
         run: The run folder.
         data: Series to judge on, every one of their windows; by default a part of the run's own.
         part: Which part of the run's own: train, valid or test.
+        table: How `data` are written, where not as the run's own.
         options: As of `Backtest`.
         device: Where the network computes.
         build: As of `TrainedForecaster.load`.
@@ -152,7 +155,8 @@ def evaluate_forecaster(
     folder = run if isinstance(run, RunFolder) else RunFolder.open(run)
     trained = TrainedForecaster.load(folder, device=device, build=build)
     if data is not None:
-        given = Part.whole(trained.setup.read(data), name="given")
+        setup = trained.setup if table is None else trained.setup.for_other(table)
+        given = Part.whole(setup.read(data), name="given")
         yardstick = Yardstick.load(folder)
     else:
         split = trained.setup.own_data()

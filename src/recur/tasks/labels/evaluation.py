@@ -13,6 +13,7 @@ from torch import Tensor
 
 from recur.data.series import Panel, Part
 from recur.data.series.moments import on_the_clock
+from recur.data.series.options import OtherTableOptions
 from recur.errors import DataError, OptionError, RunError
 from recur.run import RunFolder
 from recur.score import reliability
@@ -21,7 +22,7 @@ from recur.tasks.labels.numbers import judge_numbers, number_verdict
 from recur.tasks.labels.outcomes import SeriesOutcomes
 from recur.tasks.labels.setup import Parts, has_labels, read_lives
 from recur.tasks.labels.trained import TrainedClassifier, TrainedLabels, TrainedRegressor
-from recur.wording import quantity
+from recur.wording import option, quantity
 
 EVALUATION = "label_evaluation.json"
 """File of a run with what `judge_labels` returns."""
@@ -114,6 +115,7 @@ def evaluate_labels(
     *,
     part: str = "test",
     life_left: str | Path | ArrayLike | None = None,
+    table: OtherTableOptions | None = None,
     device: str = "cpu",
 ) -> dict[str, Any]:
     """Return the judgement of a run's classifier or regressor, as `recur evaluate --json` prints it.
@@ -124,6 +126,7 @@ def evaluate_labels(
         part: Which part of the run's own: train, valid or test.
         life_left: Of remaining lives: the life that was left after the last row of each series of `data`, as numbers or
             a file with one a line; the last steps are then judged.
+        table: How `data` are written, where not as the run's own.
         device: Where the network computes.
 
     Raises:
@@ -147,7 +150,8 @@ def evaluate_labels(
         if not len(chosen):
             raise DataError(f"the run has no part {part!r}.")
         return judge_labels(trained, chosen, only_last=part == "test" and _judges_last(trained, chosen))
-    panel = trained.setup.read(data)
+    setup = trained.setup if table is None else trained.setup.for_other(table)
+    panel = setup.read(data)
     at_end: ArrayLike = 0.0
     if life_left is not None:
         at_end = read_lives(life_left, len(panel)) if isinstance(life_left, str | Path) else life_left
@@ -155,8 +159,8 @@ def evaluate_labels(
     found = judge_labels(trained, given, only_last=life_left is not None)
     if trained.setup.life is not None and life_left is None:
         found["notes"].append(
-            "every series is taken to have ended with its last row, but for those that a column says go on; life_left "
-            "says what was left of others."
+            "every series is taken to have ended with its last row, but for those that a column says go on; "
+            f"{option('life_left')} says what was left of others."
         )
     return found
 

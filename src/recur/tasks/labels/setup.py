@@ -29,6 +29,7 @@ from recur.kinds import is_finite, with_tuples
 from recur.models.series_shape import SeriesShape
 from recur.tasks.series_reading import SeriesReading
 from recur.tasks.series_setup import SeriesSetup, Source, checked_whole
+from recur.wording import option
 
 LIFE = "remaining_life"
 """What the label is called that says how long a series will go on."""
@@ -150,12 +151,13 @@ class LabelSetup(SeriesSetup):
             life = replace(life, left=tuple(read_lives(life.left_path, len(test))))
         told = panel if life is None else remaining_life(panel, cap=life.cap, label=LIFE)
         if told.labels is None and told.rows.labels is None:
-            raise DataError("no column was recognised as the label; name it with label.")
+            raise DataError(f"no column was recognised as the label; name it with {option('label')}.")
         way = _way(told, partition, per_step=per_step, window=window)
         if per_series and way == "steps" and told.schema.classes is None:
             raise OptionError(
                 "scale_apart: a number is told of each step from its series so far, but a scale of its own would come "
-                "from all of the series; leave it out, or give window, whose steps then scale what is read."
+                f"from all of the series; leave it out, or give {option('window')}, whose steps then scale what "
+                "is read."
             )
         if way == "series":
             for one in (told, *([] if test is None else [test])):
@@ -163,7 +165,7 @@ class LabelSetup(SeriesSetup):
             if partition.by == "time":
                 raise OptionError(
                     f"split: the label {told.schema.label!r} belongs to whole series, so that with parts cut in time "
-                    "each series would be trained on and judged by the same label; say split=series, or label."
+                    f"each series would be trained on and judged by the same label; say {option('split', 'series')}."
                 )
         split = partition.of(told)
         seen = seen_categories(split.train)
