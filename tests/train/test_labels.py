@@ -221,7 +221,7 @@ def bad(**columns: Any) -> pl.DataFrame:
 @pytest.mark.parametrize(
     ("data", "options", "error", "said"),
     [
-        (gestures(12).drop("label"), {}, DataError, r"^no column was recognised as the label; name it with label\.$"),
+        (gestures(12).drop("label"), {}, DataError, r"^no column was recognised as the label; name it with label=\.$"),
         (bad(label=pl.lit("one")), {}, DataError, r"^the label 'label' is always 'one', so there is nothing to tell"),
         (bad(), {"label": "lable"}, DataError, r"has no column 'lable', which label names; did you mean 'label'\?"),
         (bad(), {"window": 3}, OptionError, r"^window: is of labels of steps, but 'label' belongs to whole series\.$"),

@@ -66,11 +66,17 @@ def _show(found: Mapping[str, Any], console: Console) -> None:
     console.print(found["verdict"]["text"])
     table = Table(box=None, pad_edge=False)
     table.add_column("")
-    for title in ("alarms", "a day", "false", *(("precision", "recall", "F1") if found["has_truth"] else ())):
+    # Without labels nobody knows which alarms are false.
+    raised = "false" if found["has_truth"] else "steps"
+    for title in ("alarms", "a day", raised, *(("precision", "recall", "F1") if found["has_truth"] else ())):
         table.add_column(title, justify="right")
     for name, figures in found["figures"].items():
         day, rate = figures["alarms_a_day"], figures["rate"]
-        cells = [f"{figures['alarms']:,}", "" if day is None else measured(day), "" if rate is None else f"{rate:.2%}"]
+        cells = [
+            f"{figures['alarms']:,}",
+            "" if day is None else measured(day),
+            "" if rate is None else f"{measured(100 * rate)}%",
+        ]
         by_event = figures.get("by_event", {})
         cells += [
             "" if by_event.get(key) is None else f"{by_event[key]:.2f}"

@@ -15,6 +15,7 @@ from recur.data.series.moments import on_the_clock
 from recur.data.series.options import OtherTableOptions
 from recur.errors import DataError, OptionError, RunError
 from recur.run import RunFolder
+from recur.tasks.detect.alarms import alarm_begins, highest_lately
 from recur.tasks.detect.moving_gaussian import NAME as RULE
 from recur.tasks.detect.moving_gaussian import moving_gaussian
 from recur.tasks.detect.trained import Scored, TrainedDetector
@@ -35,9 +36,9 @@ def judge_detector(trained: TrainedDetector, part: Part, *, is_own: bool = False
 
     Where a column says which steps are anomalies, alarms are compared with it, by step and by event: an event is a run
     of anomalous steps, found when a step of it raises an alarm; a run of steps that raise one is right when it touches
-    an event. How many alarms begin is counted apart: one after `quiet` steps or more without any. Elsewhere the share
-    of steps that raise an alarm stands beside the stated one. Both beside the moving Gaussian, whose threshold was
-    fitted to the same steps of the run's own data for the same rate.
+    an event. How many alarms begin is counted apart, as `TrainedDetector.predict` tells it: after `quiet` steps or more
+    without any. Elsewhere the share of steps that raise an alarm stands beside the stated one. Both beside the moving
+    Gaussian, whose threshold was fitted to the same steps of the run's own data for the same rate.
 
     Args:
         trained: With what is ordinary.
@@ -60,11 +61,13 @@ def judge_detector(trained: TrainedDetector, part: Part, *, is_own: bool = False
             f"{trained.setup.history} steps, a known one more than 50."
         )
     is_alarm = own & (scored.score > threshold)
-    begins = trained.begins(panel, is_alarm)
-    rule_alarm = own & (moving_gaussian(panel) > trained.rule_threshold)
+    begins = own & alarm_begins(scored.score, scored.lately, threshold)
+    rule, limit = moving_gaussian(panel), trained.rule_threshold
+    rule_lately = highest_lately(rule, panel.series_of_rows, trained.scoring.quiet)
+    rule_begins = own & alarm_begins(rule, rule_lately, limit)
     figures = {
         "model": _figures(panel, own, is_alarm, begins, truth),
-        RULE: _figures(panel, own, rule_alarm, trained.begins(panel, rule_alarm), truth),
+        RULE: _figures(panel, own, own & (rule > limit), rule_begins, truth),
     }
     return {
         "part": part.name,

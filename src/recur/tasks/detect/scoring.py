@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from recur.calibration.surprise import SurpriseScale
 from recur.data.series.batch import SeriesBatch
+from recur.tasks.detect.alarms import highest_of_each
 from recur.tasks.detect.seasonal_rule import SeasonalState, begin_season, seasonal_errors
 
 
@@ -48,12 +49,12 @@ class Scores(NamedTuple):
     Attributes:
         score: (B, T) float64, the sum of what each channel adds; NaN where nothing can be said.
         channels: (B, T, C) float64, what each adds; 0 where it is missing and others are not.
-        is_new: (B, T) bool, whether the score is higher than all of the last `quiet` steps.
+        lately: (B, T) float64, the highest score of the last `quiet` steps; -infinity where there was none.
     """
 
     score: Tensor
     channels: Tensor
-    is_new: Tensor
+    lately: Tensor
 
 
 class Scoring:
@@ -68,7 +69,7 @@ class Scoring:
         network: A `DetectorNetwork`, in evaluation mode.
         num_targets: C.
         memory: Steps over which it is forgotten what was ordinary.
-        quiet: Steps after a score during which only a higher one is new.
+        quiet: Steps after an alarm during which no new one begins.
         has_rules: Whether the seasonal rule counts.
         has_network: Whether the network does.
     """
@@ -130,8 +131,8 @@ class Scoring:
         surprise, ordinary = self._scale.advance(torch.cat(views, -1).transpose(0, 1), state.ordinary)
         channels = self._by_channel(surprise.transpose(0, 1))
         score = torch.where(channels.isnan().all(-1), torch.nan, channels.nansum(-1))
-        is_new, recent = self._new(score, batch.lengths.cpu(), state.recent)
-        scores = Scores(score, torch.where(score.isnan()[..., None], torch.nan, channels.nan_to_num(0)), is_new)
+        lately, recent = self._lately(score, batch.lengths.cpu(), state.recent)
+        scores = Scores(score, torch.where(score.isnan()[..., None], torch.nan, channels.nan_to_num(0)), lately)
         return scores, ScoringState(network, season, ordinary, recent)
 
     def _by_channel(self, surprise: Tensor) -> Tensor:
@@ -142,10 +143,9 @@ class Scoring:
         both = torch.stack(parts, -1)
         return torch.where(both.isnan().all(-1), torch.nan, both.nansum(-1))
 
-    def _new(self, score: Tensor, lengths: Tensor, recent: Tensor) -> tuple[Tensor, Tensor]:
-        """Return which scores are higher than all of the last `quiet` steps, and the last scores."""
+    def _lately(self, score: Tensor, lengths: Tensor, recent: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the highest score of the last `quiet` steps before each, and the last scores."""
         known = torch.where(score.isnan(), -torch.inf, score)
         joined = torch.cat([recent, known], 1)
-        highest = nn.functional.max_pool1d(joined[:, None, :-1], self.quiet, 1)[:, 0] if score.shape[1] else known
         last = lengths[:, None] + torch.arange(self.quiet)
-        return known > highest, joined.gather(1, last)
+        return highest_of_each(joined, self.quiet), joined.gather(1, last)

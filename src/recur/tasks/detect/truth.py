@@ -75,26 +75,6 @@ def _wrong(label: str, found: str) -> str:
     )
 
 
-def new_alarms(is_alarm: NDArray[np.bool_], series: NDArray[np.int64], quiet: int) -> NDArray[np.bool_]:
-    """Return where alarms begin, (R,): steps that raise one, after `quiet` or more steps of their series that did not.
-
-    Args:
-        is_alarm: Which steps raise an alarm, (R,).
-        series: Of each step, (R,).
-        quiet: Steps without an alarm after which another one is a new one.
-
-    Example:
-        >>> new_alarms(np.array([True, True, False, True, False, False, True]), np.zeros(7, np.int64), 2).nonzero()[0]
-        array([0, 6])
-    """
-    rows = np.flatnonzero(is_alarm)
-    is_first = np.concatenate([[True], np.diff(series[rows]) != 0])[: len(rows)]
-    is_later = np.concatenate([[False], np.diff(rows) > quiet])[: len(rows)]
-    found = np.zeros_like(is_alarm)
-    found[rows[is_first | is_later]] = True
-    return found
-
-
 def events(is_true: NDArray[np.bool_], series: NDArray[np.int64]) -> list[tuple[int, int]]:
     """Return the runs of true rows, each with its first row and the one after its last; none goes over two series.
 
