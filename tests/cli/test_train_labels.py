@@ -49,7 +49,7 @@ def test_from_a_table_to_classes(gestures: Path, recur: Any) -> None:
     assert result.err.splitlines()[0] == said
     lines = result.out.splitlines()
     # The verdict first, then the figures, then what to do next.
-    assert "of 6 labels of the test part" in lines[0]
+    assert "on 6 labels of the test part" in lines[0]
     assert lines[1].split()[0] == "accuracy"
     assert lines[-3:] == [
         "report   run/report.html",

@@ -13,6 +13,7 @@ from recur.data.series import Part
 from recur.errors import OptionError, RunError
 from recur.run import RunFolder
 from recur.tasks.labels.evaluation import evaluate_labels, finish_labels, judge_labels
+from recur.tasks.noise import sign_test
 
 
 def test_classes(classifier: Any) -> None:
@@ -26,7 +27,12 @@ def test_classes(classifier: Any) -> None:
     confusion = np.zeros((2, 2), int)
     np.add.at(confusion, (true.numpy(), told.argmax(1).numpy()), 1)
     assert found["figures"]["confusion"] == tuple(map(tuple, confusion.tolist()))
-    assert found["verdict"] == {"text": found["verdict"]["text"], "is_better": True}
+    # A few series, of which some are wrong: better than the rule, but by no more than chance would be.
+    figures = found["figures"]
+    assert figures["accuracy"] > figures["baseline_accuracy"]
+    right, rule = told.argmax(1) == true, true == trained.classes.index(figures["most_frequent"])
+    assert figures["p"] == pytest.approx(sign_test(int((right & ~rule).sum()), int((~right & rule).sum())))
+    assert found["verdict"]["is_better"] == (figures["p"] < 0.05)
     assert sum(found["reliability"]["calibrated"]["weight"]) == 10
     assert found["reliability"]["raw"]["confidence"] != found["reliability"]["calibrated"]["confidence"]
     assert len(found["worst"]) == 10 - confusion.trace()

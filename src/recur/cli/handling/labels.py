@@ -108,10 +108,10 @@ def _show_classes(found: Mapping[str, Any], console: Console) -> None:
         "balanced": f"{figures['balanced_accuracy']:.1%}",
         "macro F1": f"{figures['macro_f1']:.3f}",
         "log loss": f"{measured(figures['log_loss'])} nats, {measured(figures['baseline_log_loss'])} by shares alone",
-        "sureness": f"off by {figures['calibration_error']:.1%} in the mean",
+        "calibration": f"off by {figures['calibration_error']:.1%} in the mean",
     }
     for name, value in rows.items():
-        console.print(f"{name:<8} {value}")
+        console.print(f"{name:<11} {value}")
     table = Table(box=None, pad_edge=False)
     table.add_column("class")
     for title in ("labels", "recall", "precision", "F1"):

@@ -225,6 +225,7 @@ class _Guess:
 
     def find_covariates(self) -> None:
         is_static = self._static() if self._is_open("static") else set()
+        is_forecast = bool(self.found.get("targets"))
         for name in self._free():
             if name in is_static and self.frame[name].n_unique() == 1:
                 self._take("ignored", name, "is the same everywhere")
@@ -237,9 +238,11 @@ class _Guess:
             if name in is_static:
                 self._take("static", name, f"is the same throughout each series{kind}")
             elif _is_known_ahead(name) and self._is_open("known_future"):
-                self._take("known_future", name, f"named like what is known ahead{kind}")
+                why = "named like what is known ahead" if is_forecast else "read to tell from"
+                self._take("known_future", name, f"{why}{kind}")
             elif self._is_open("past_only"):
-                self._take("past_only", name, f"not known to be known ahead{kind}")
+                why = "not known to be known ahead" if is_forecast else "read to tell from"
+                self._take("past_only", name, f"{why}{kind}")
             else:
                 self._take("ignored", name, "not among the columns given")
                 continue

@@ -23,6 +23,7 @@ from recur.tasks.forecast.scores import ForecastScores
 from recur.tasks.forecast.trained import Build, TrainedForecaster
 from recur.tasks.forecast.verdict import Verdict, compare
 from recur.tasks.forecast.yardstick import Yardstick
+from recur.tasks.noise import short_intervals
 from recur.wording import enumerated, quantity
 
 EVALUATION = "forecast_evaluation.json"
@@ -347,6 +348,9 @@ class _Evaluation:
                 "the validation part is too small to calibrate intervals beyond a coverage of "
                 f"{calibration.reach:g}; wider ones are moved as far as these."
             )
+        short = short_intervals({float(share): held for share, held in self.figures[MODEL]["coverage"].items()})
+        if short is not None:
+            found.append(short)
         if backtest.left_out:
             targets = quantity(backtest.left_out, "target")
             found.append(f"{targets} of which a rule can say nothing, having seen no value before, count for no one.")

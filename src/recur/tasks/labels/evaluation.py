@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from recur.tasks.labels.numbers import judge_numbers, number_verdict
 from recur.tasks.labels.outcomes import SeriesOutcomes
 from recur.tasks.labels.setup import Parts, has_labels, read_lives
 from recur.tasks.labels.trained import TrainedClassifier, TrainedLabels, TrainedRegressor
+from recur.tasks.noise import short_intervals
 from recur.wording import option, quantity
 
 EVALUATION = "label_evaluation.json"
@@ -182,7 +184,7 @@ def _judged_classes(trained: TrainedClassifier, part: Part, outcomes: SeriesOutc
         "classes": list(trained.classes),
         "verdict": {
             "text": class_verdict(part.name, figures),
-            "is_better": figures.accuracy > figures.baseline_accuracy,
+            "is_better": figures.is_better,
         },
         "figures": figures.to_json(),
         "reliability": {
@@ -241,21 +243,22 @@ def _judged_numbers(trained: TrainedRegressor, part: Part, outcomes: SeriesOutco
     figures = judge_numbers(outcomes, trained.train_mean, is_life=life is not None)
     kept = outcomes.of((outcomes.weight > 0) & ~outcomes.is_bound)
     true, told = kept.target.double(), kept.output
+    intervals = _intervals(trained, true, told)
     shown = torch.linspace(0, len(kept) - 1, min(len(kept), _MOST_POINTS)).round().long()
     return {
         "is_life": life is not None,
         "cap": None if life is None else life.cap,
         "verdict": {
             "text": number_verdict(part.name, figures),
-            "is_better": figures.rmse < figures.baseline_rmse,
+            "is_better": figures.is_better,
         },
         "figures": figures.to_json(),
         "points": {"true": _listed(true[shown]), "told": _listed(told[shown])},
         "by_true": _by_true(true, told),
-        "intervals": _intervals(trained, true, told),
+        "intervals": intervals,
         "worst": _worst_numbers(trained, part.panel, kept),
         "runs": _runs(trained, part.panel, kept),
-        "notes": _number_notes(trained, outcomes),
+        "notes": _number_notes(trained, outcomes, intervals),
     }
 
 
@@ -337,13 +340,14 @@ def _runs(trained: TrainedRegressor, panel: Panel, outcomes: SeriesOutcomes) -> 
     return found[:_MOST_RUNS]
 
 
-def _number_notes(trained: TrainedRegressor, outcomes: SeriesOutcomes) -> list[str]:
+def _number_notes(trained: TrainedRegressor, outcomes: SeriesOutcomes, intervals: Mapping[str, list[Any]]) -> list[str]:
     found = _notes(outcomes)
     if not len(trained.errors):
         found.append("no labels were held out to choose by, so there are no intervals.")
     elif trained.setup.way != "series":
         found.append("intervals are made of errors of all steps; those of the steps of one series hang together.")
-    return found
+    short = short_intervals(dict(zip(intervals["shares"], intervals["coverage"], strict=True)))
+    return found if short is None else [*found, short]
 
 
 # --- both ---
