@@ -88,7 +88,7 @@ class Windows(SeriesBatches):
             raise DataError(
                 f"no window fits into the part {part.name!r}: it needs {need}, but the longest series has {longest} "
                 f"steps up to its end, of which at most {int((part.stop - part.start).max(initial=0))} are in the "
-                "part; choose a shorter history or horizon, or larger parts."
+                "part; give longer series or larger parts, or choose a shorter history or horizon."
             )
         rows = np.repeat(first - stride * (np.cumsum(counts) - counts), counts) + stride * np.arange(counts.sum())
         series = np.repeat(np.arange(len(panel)), counts)
