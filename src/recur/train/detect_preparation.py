@@ -142,6 +142,11 @@ def fit_detector_setup(
         OptionError: An option makes no sense for these data.
     """
     if not panel.schema.targets:
+        if panel.schema.roles is None:
+            raise DataError(
+                "the series come with labels of their own, as those of a .ts file do, and have no targets to look for "
+                "anomalies in; give a table, or an array without labels."
+            )
         raise DataError(f"the series have no numbers to look for anomalies in; name some with {option('targets')}.")
     check_truth(panel)
     partition = series.partition(has_parts=panel.rows.part is not None, seed=seed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, NamedTuple, Protocol, cast
 
 import torch
@@ -25,6 +26,10 @@ class DetectorNetwork(Protocol):
 
     def errors(self, batch: SeriesBatch, state: Any = None) -> tuple[Tensor, Any]:
         """Return the errors of each value, (B, T, C, E), NaN where there is none, and the state."""
+
+
+_LARGEST = 1e6
+"""Size beyond which values, in units of their scale, are not told apart."""
 
 
 class ScoringState(NamedTuple):
@@ -114,6 +119,8 @@ class Scoring:
             batch: Steps; of `target` nothing is read. Rows may be of different lengths.
             state: After the steps before.
         """
+        # So that a step of any size is the strangest there is, but what is remembered of it is forgotten again.
+        batch = replace(batch, x=batch.x.clamp(-_LARGEST, _LARGEST))
         num_steps = batch.x.shape[1]
         steps = torch.arange(num_steps)
         is_step = steps < batch.lengths[:, None].cpu()

@@ -30,7 +30,8 @@ EVALUATION = "label_evaluation.json"
 """File of a run with what `judge_labels` returns."""
 
 LEAST_TO_CALIBRATE = 20
-"""Labels that a temperature is fitted to; fewer would say less than the network itself."""
+"""Labels that a temperature is fitted to; fewer would say less than the network itself. Labels of steps hang together:
+in a series as many as these count as one."""
 
 COVERAGES = (0.5, 0.8, 0.9, 0.95)
 """Shares of true numbers that intervals are judged at."""
@@ -101,7 +102,7 @@ def finish_labels(folder: RunFolder, trained: TrainedLabels, parts: Parts) -> di
     """
     if len(parts.valid) and has_labels(parts.valid, with_bounds=False):
         held_out = trained.outcomes(parts.valid)
-        if isinstance(trained, TrainedRegressor) or int((held_out.weight > 0).sum()) >= LEAST_TO_CALIBRATE:
+        if isinstance(trained, TrainedRegressor) or _num_apart(held_out) >= LEAST_TO_CALIBRATE:
             trained.calibrate(held_out)
     trained.save_calibration(folder)
     part = parts.test if len(parts.test) else parts.valid
@@ -165,6 +166,12 @@ def evaluate_labels(
             f"{option('life_left')} says what was left of others."
         )
     return found
+
+
+def _num_apart(outcomes: SeriesOutcomes) -> int:
+    """Return how many labels there are that do not hang together."""
+    counts = torch.unique(outcomes.series[outcomes.weight > 0], return_counts=True)[1]
+    return int(torch.ceil(counts / LEAST_TO_CALIBRATE).sum())
 
 
 def _judges_last(trained: TrainedLabels, part: Part) -> bool:

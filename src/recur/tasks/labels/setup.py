@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -27,6 +28,7 @@ from recur.data.series.scaling import Method
 from recur.errors import DataError, OptionError, RunError
 from recur.kinds import is_finite, with_tuples
 from recur.models.series_shape import SeriesShape
+from recur.tasks.forecast.season_choice import Season, season_of_calendar
 from recur.tasks.series_reading import SeriesReading
 from recur.tasks.series_setup import SeriesSetup, Source, checked_whole
 from recur.wording import option
@@ -301,6 +303,8 @@ class LabelSetup(SeriesSetup):
         """Return what is trained on: of very many windows those some steps apart."""
         found = self.batches(part, batch_size=batch_size, seed=seed)
         stride = -(-found.num_items // MOST_WINDOWS) if self.way == "windows" else 1
+        if stride > 1 and self.frequency is not None:
+            stride = Season(steps=season_of_calendar(self.frequency), why="").stride(stride)
         return found if stride == 1 else self.batches(part, batch_size=batch_size, seed=seed, stride=stride)
 
     # --- files ---
@@ -355,6 +359,8 @@ def read_lives(path: str | Path, num_series: int) -> list[float]:
             found.append(float(line))
         except ValueError:
             raise DataError(f"{path}: entry {number}, {line[:40]!r}, is no number; give a number a line.") from None
+        if not 0 <= found[-1] < math.inf:
+            raise DataError(f"{path}: entry {number}, {line[:40]!r}, is no life that is left; give numbers from 0 on.")
     if len(found) != num_series:
         raise DataError(f"{path}: has {len(found)} numbers, but there are {num_series} series; give one for each.")
     return found
