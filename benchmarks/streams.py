@@ -75,7 +75,7 @@ def forecaster(work: Work) -> TrainedForecaster:
     setup, split = ForecastSetup.fit(panel, history=work.history, horizon=work.horizon)
     torch.manual_seed(0)
     options = ForecasterOptions(
-        kind="encoder-decoder",
+        kind="direct",
         history=work.history,
         hidden_size=work.hidden_size,
         head="gaussian",

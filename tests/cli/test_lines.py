@@ -282,3 +282,52 @@ def test_lines_that_no_text_can_be(bad: bytes, message: str, piped: Any, table: 
     code, out, error = piped(b"m\xfcter,hour,load\nm0,2024-01-01,3\n")
     assert (code, out) == (1, "")
     assert error == "recur: standard input: the names of the columns are no UTF-8; convert it.\n"
+
+
+@pytest.fixture(scope="session")
+def german(seasonal_table: Callable[..., pl.DataFrame], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a table as spreadsheets write it in Germany, and a run of it."""
+    made = tmp_path_factory.mktemp("german")
+    loads = 200 * seasonal_table(80)["load"].round(2)
+    times = [f"{1 + hour // 24:02}.01.2024 {hour % 24:02}:00" for hour in range(80)]
+    cells = [f"{load:,.2f}".translate(str.maketrans(",.", ".,")) for load in loads]
+    lines = [f"{time};{cell};{count}" for count, (time, cell) in enumerate(zip(times, cells, strict=True))]
+    (made / "table.csv").write_text("Zeit;Umsatz;Zahl\n" + "\n".join(lines) + "\n")
+    reading = SeriesReading(columns=Columns(targets="Umsatz", past_only="Zahl"))
+    panel = reading.first(made / "table.csv")
+    assert panel.values[:, 0].tolist() == loads.cast(pl.Float32).to_list()
+    setup, _ = ForecastSetup.fit(panel, history=12, horizon=2, reading=reading)
+    torch.manual_seed(0)
+    options = {"kind": "encoder-decoder", "history": 12, "hidden_size": 8, "head": "gaussian"}
+    options |= {"normalize": "last", "level": True}
+    network = ForecastNetwork(ForecasterOptions.from_json(**options), setup.shape)
+    TrainedForecaster(network, setup, options=options).save(made / "run")
+    return made
+
+
+def test_lines_are_written_as_the_table_of_the_run(
+    german: Path, recur: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def answers(text: str, *arguments: str) -> Any:
+        (tmp_path / "input").write_text(text)
+        with (tmp_path / "input").open() as file:
+            monkeypatch.setattr(sys, "stdin", file)
+            return recur("predict", german / "run", "--stream", *arguments)
+
+    text = (german / "table.csv").read_text()
+    whole = answers(text)
+    assert (whole.code, whole.err) == (0, "")
+    found = pl.read_csv(io.StringIO(whole.out))
+    trained = TrainedForecaster.load(german / "run")
+    wanted = trained.predict(german / "table.csv", history="all")
+    assert found["mean"].to_list()[-2:] == pytest.approx(wanted["mean"].to_list(), rel=1e-5)
+    # Line by line, a cell means what it means beside others.
+    header, *lines = text.splitlines()
+    state = str(tmp_path / "state")
+    singly = "".join(answers(f"{header}\n{line}\n", "--state", state).out.split("\n", 1)[1] for line in lines[:20])
+    assert float(singly.splitlines()[-1].split(",")[4]) == pytest.approx(found["mean"][39], rel=1e-5)
+    point = "Zeit,Umsatz,Zahl\n01.01.2024 00:00,1288.9,0\n"
+    assert "'1288.9' is no number written like those that the model was trained on, as '1234,5'" in answers(point).err
+    assert answers(point, "--decimal-comma", "false").code == 0
+    rows = [json.dumps({"Zeit": "01.01.2024 00:00", "Umsatz": value, "Zahl": 0}) for value in (1288.9, "1.288,9")]
+    assert answers(rows[0]).out == answers(rows[1]).out != ""

@@ -173,8 +173,9 @@ def foreign(tmp_path: Path) -> tuple[Path, tuple[str, ...]]:
         "--duplicates": "last",
         "--time-format": "%d/%m/%Y %H:%M",
         "--separator": ";",
+        "--decimal-comma": "true",
     }
-    return path, (*(part for pair in options.items() for part in pair), "--decimal-comma")
+    return path, tuple(part for pair in options.items() for part in pair)
 
 
 def test_they_are_read_as_is_said(recur: Any, foreign: Any, tmp_path: Path) -> None:

@@ -59,6 +59,13 @@ def test_counts_keep_the_moments_of_their_mixture() -> None:
     torch.testing.assert_close(scaled.quantile(0.9), found.rescaled(0, 7.0).quantile(0.9))
 
 
+def test_counts_near_poissons_and_near_nothing() -> None:
+    poisson = NegativeBinomial(rate=torch.tensor([5.0]), total_count=torch.tensor([1e8]))
+    assert pooled([poisson, poisson]).quantile((0.1, 0.5, 0.9)).tolist() == [[2.0, 5.0, 8.0]]
+    nothing = NegativeBinomial(rate=torch.tensor([0.0]), total_count=torch.tensor([1.0]))
+    assert pooled([nothing, nothing]).quantile((0.1, 0.9)).tolist() == [[0.0, 0.0]]
+
+
 def _mass(counts: NegativeBinomial) -> torch.Tensor:
     """Return the probability of 0 to 399, (400, 2)."""
     wide = NegativeBinomial(rate=counts.rate.expand(400, 2), total_count=counts.total_count.expand(400, 2))

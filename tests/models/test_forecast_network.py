@@ -21,7 +21,7 @@ from recur.models.series_shape import SeriesShape
 from recur.models.series_timeline import Timeline, taken
 from recur.nn import nest
 
-KINDS = ("encoder-decoder", "autoregressive", "segments")
+KINDS = ("direct", "encoder-decoder", "autoregressive", "segments")
 HEADS = ("point", "gaussian", "student-t", "negative-binomial", "mixture", "quantile")
 NORMALIZE = ("series", "window", "last")
 SHAPE = SeriesShape(
@@ -331,7 +331,7 @@ def test_without_a_gate_training_begins_as_it_was() -> None:
 # --- training against use -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", ["encoder-decoder", "segments"])
+@pytest.mark.parametrize("kind", ["direct", "encoder-decoder", "segments"])
 @pytest.mark.parametrize("normalize", NORMALIZE)
 def test_what_is_told_in_training_is_what_shorter_windows_tell(kind: str, normalize: str) -> None:
     network, story = build(kind=kind, normalize=normalize), Story()

@@ -22,7 +22,7 @@ def shape(horizon: int) -> SeriesShape:
     [
         (
             {"kind": "transformer"},
-            r"^kind must be one of encoder-decoder, autoregressive, segments, not 'transformer'\.$",
+            r"^kind must be one of direct, encoder-decoder, autoregressive, segments, not 'transformer'\.$",
         ),
         ({"head": "normal"}, r"^head must be one of point, gaussian, .*, not 'normal'\.$"),
         ({"loss": "mse"}, r"^loss must be one of nll, crps, pinball, squared, not 'mse'\.$"),
@@ -65,7 +65,7 @@ def test_bad_values_are_named(values: dict[str, object], message: str) -> None:
     ("values", "horizon", "message"),
     [
         ({"num_components": 5}, 3, r"^num_components is 5, but head is gaussian"),
-        ({"levels": (0.1, 0.9)}, 3, r"^levels are given, but neither head gaussian nor kind encoder-decoder"),
+        ({"levels": (0.1, 0.9)}, 3, r"^levels are given, but neither head gaussian nor kind direct"),
         ({"num_paths": 9, "kind": "autoregressive"}, 1, r"^num_paths is 9, but a horizon of 1 is told without paths; "),
     ],
 )
@@ -118,7 +118,7 @@ def test_long_horizons_are_told_in_segments() -> None:
     given = ForecasterOptions(kind="segments")
     assert choose_forecaster(given, shape(7), num_values=9, longest=99)[0].segment == 2
     assert choose_forecaster(ForecasterOptions(segment=6), shape(24), num_values=9, longest=99)[0].kind == "segments"
-    assert choose_forecaster(ForecasterOptions(), shape(24), num_values=9, longest=99)[0].kind == "encoder-decoder"
+    assert choose_forecaster(ForecasterOptions(), shape(24), num_values=9, longest=99)[0].kind == "direct"
 
 
 def test_counts_are_not_moved() -> None:

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from recur.data.series import Columns, Panel, read_series
+from recur.models.forecast_ensemble import ForecastEnsemble
 from recur.models.forecast_network import ForecastNetwork
 from recur.models.forecaster_options import ForecasterOptions
 from recur.tasks.forecast.setup import ForecastSetup
@@ -20,6 +21,7 @@ from recur.tasks.series_reading import SeriesReading
 HISTORY, HORIZON = 12, 4
 
 OPTIONS: dict[str, dict[str, Any]] = {
+    "direct": {"kind": "direct", "head": "gaussian", "normalize": "last", "level": True},
     "encoder-decoder": {"kind": "encoder-decoder", "head": "gaussian", "normalize": "last", "level": True},
     "window": {"kind": "encoder-decoder", "head": "student-t", "normalize": "window", "level": False, "cell": "lstm"},
     "segments": {"kind": "segments", "segment": 3, "head": "quantile", "normalize": "last", "level": False},
@@ -78,6 +80,7 @@ def make_forecaster(table: pl.DataFrame, columns: Columns) -> Callable[..., Trai
         table: pl.DataFrame = table,
         double: bool = False,
         scaling: Any = None,
+        members: int = 1,
     ) -> TrainedForecaster:
         reading = SeriesReading(columns=columns)
         panel: Panel = reading.first(table)
@@ -86,12 +89,14 @@ def make_forecaster(table: pl.DataFrame, columns: Columns) -> Callable[..., Trai
         setup, split = ForecastSetup.fit(panel, history=HISTORY, horizon=horizon, scaling=scaling, reading=reading)
         torch.manual_seed(1)
         options = ForecasterOptions(history=HISTORY, hidden_size=8, **OPTIONS[kind])
-        network = ForecastNetwork(options, setup.shape)
+        networks = [ForecastNetwork(options, setup.shape) for _ in range(members)]
+        network = networks[0] if members == 1 else ForecastEnsemble(networks)
         # Larger than as drawn, so that what is read shows in what is said.
         with torch.no_grad():
             for parameter in network.parameters():
                 parameter *= 1.5
-        made = TrainedForecaster(network.double() if double else network, setup)
+        said = {**OPTIONS[kind], "history": HISTORY, "hidden_size": 8, "members": members}
+        made = TrainedForecaster(network.double() if double else network, setup, options=said)
         return made.calibrated(split.valid)
 
     return make

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import json
 from collections.abc import Callable
@@ -148,7 +149,7 @@ def test_states_after_learning_are_those_of_the_new_weights(folder: Path) -> Non
 def test_too_few_rows(folder: Path) -> None:
     live = stream(folder / "run")
     live.push(pl.read_csv(folder / "new.csv", try_parse_dates=True)[:20])
-    with pytest.raises(DataError, match="learn: there are too few new rows: a series needs at least 64"):
+    with pytest.raises(DataError, match="learn: there are too few new rows: a series needs at least 96"):
         live.learn()
 
 
@@ -284,15 +285,92 @@ def test_rows_that_the_run_has_are_not_learnt_again(folder: Path, tmp_path: Path
     assert record.weights == alone.weights
 
 
-def test_an_ensemble_is_refused_for_what_it_is(folder: Path) -> None:
+def test_each_member_of_an_ensemble_learns_on(folder: Path) -> None:
     trained = recur.load(folder / "run")
-    several = TrainedForecaster(ForecastEnsemble([trained.network, trained.network]), trained.setup)
-    with pytest.raises(
-        OptionError, match=r"^stream: the run is an ensemble of 2 networks, and only a single one can be"
-    ):
-        stream(several)
-    with pytest.raises(OptionError, match=r"^learn: the run is an ensemble of 2 networks, .* train one with members=1"):
-        adapt(several, trained.setup.read(folder / "new.csv"), Replay(), QUICK)
+    panel = trained.setup.read(folder / "new.csv")
+    seeds = (QUICK.seed, QUICK.seed + 1)
+    alone = []
+    for seed in seeds:
+        one = recur.load(folder / "run")
+        adapt(one, panel, Replay.of_run(None, one.setup), replace(QUICK, seed=seed))
+        alone.append(one.network.state_dict())
+    network = ForecastEnsemble([copy.deepcopy(trained.network) for _ in seeds])
+    several = TrainedForecaster(network, trained.setup).calibrated(trained.setup.own_data().valid)
+    made, record = adapt(several, panel, Replay.of_run(None, trained.setup), QUICK)
+    assert record.is_kept
+    for number, weights in enumerate(alone):
+        for name, value in weights.items():
+            torch.testing.assert_close(network.state_dict()[f"members.{number}.{name}"], value, rtol=0, atol=0)
+    assert made.calibration is not None
+
+
+def test_what_was_learnt_or_judged_by_is_not_learnt_again(folder: Path, tmp_path: Path) -> None:
+    new = pl.read_csv(folder / "new.csv", try_parse_dates=True)
+    live = stream(folder / "run", keep=200)
+    live.push(new[:200])
+    assert live.report()["steps"][0] == 200
+    assert live.learn(QUICK).new_rows == 200
+    # The states were made anew from a window, and nothing is held against the new weights.
+    report = live.report()
+    assert (report["steps"][0], report["scored"][0], report["score"][0]) == (24, 0, 0.5)
+    with pytest.raises(DataError, match=r"^learn: there are too few new rows: .*, and the longest has 0\.$"):
+        live.learn(QUICK)
+    live.push(new[200:300])
+    live.save(tmp_path / "state")
+    made = live.save_run(tmp_path / "learnt")
+    records = made.read_json("adaptations.json")["adaptations"]
+    assert records[-1]["weights"] == list(live.adaptations[0].weights)
+    again = stream(made, keep=200, state=tmp_path / "state")
+    assert again.learn(QUICK).new_rows == live.learn(QUICK).new_rows == 100
+    assert again.adaptations[0].weights == live.adaptations[1].weights
+    assert len(again.save_run(tmp_path / "more").read_json("adaptations.json")["adaptations"]) == len(records) + 1
+
+
+def test_what_has_no_target_to_judge_by_is_told(folder: Path) -> None:
+    new = pl.read_csv(folder / "new.csv", try_parse_dates=True)[:200]
+    lacking = new.with_columns(load=pl.when(pl.int_range(pl.len()) < 140).then("load"))
+    live = stream(folder / "run", keep=200)
+    live.push(lacking)
+    with pytest.raises(DataError, match=r"^learn: the last 25% of the new rows are to say what was gained, but have n"):
+        live.learn(QUICK)
+
+
+def test_the_newest_rows_are_those_that_are_learnt(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trained = recur.load(folder / "run")
+    panel = trained.setup.read(pl.read_csv(folder / "new.csv", try_parse_dates=True)[:236])
+    told: list[int] = []
+    loss = ForecastNetwork.loss
+
+    def kept(self: ForecastNetwork, batch: SeriesBatch, state: Any = None) -> Any:
+        told.extend(batch.row.tolist())
+        return loss(self, batch, state)
+
+    monkeypatch.setattr(ForecastNetwork, "loss", kept)
+    adapt(trained, panel, Replay(), replace(QUICK, steps=6))
+    # 177 rows are not held back.
+    last = 177 - trained.setup.horizon
+    assert sorted(set(told)) == list(range(last - 24 * ((last - 24) // 24), last + 1, 24))
+
+
+def test_new_series_are_learnt_as_they_are_scaled_in_the_stream(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    new = pl.read_csv(folder / "new.csv", try_parse_dates=True)[:200].with_columns(load=pl.col("load") * 100)
+    trained = recur.load(folder / "run")
+    scaler = replace(trained.setup.scaler, ids=("another",))
+    made = TrainedForecaster(trained.network, replace(trained.setup, scaler=scaler), options=trained.options)
+    live = stream(made, keep=200)
+    live.push(new)
+    scales: list[float] = []
+    loss = ForecastNetwork.loss
+
+    def kept(self: ForecastNetwork, batch: SeriesBatch, state: Any = None) -> Any:
+        assert batch.scale is not None
+        scales.extend(batch.scale[:, 0].tolist())
+        return loss(self, batch, state)
+
+    monkeypatch.setattr(ForecastNetwork, "loss", kept)
+    live.learn(replace(QUICK, steps=6))
+    # The older windows have a scale of their own.
+    assert {scale for scale in scales if scale > 100} == {float(np.float32(live.slots.scale[0, 0]))}
 
 
 def test_steps_that_are_not_equally_far_apart_are_learnt(tmp_path: Path) -> None:

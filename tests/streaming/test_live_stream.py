@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ from recur.tasks.series_reading import SeriesReading
 
 Make = Callable[..., TrainedForecaster]
 
-KINDS = ("encoder-decoder", "window", "segments", "autoregressive", "one step", "counts")
+KINDS = ("direct", "encoder-decoder", "window", "segments", "autoregressive", "one step", "counts")
 SAID = ["mean", "q0.1", "q0.5", "q0.9"]
 
 
@@ -60,6 +61,23 @@ def test_answers_are_those_of_the_batch(kind: str, make_forecaster: Make, table:
     answers = [live.push(by_time[begin : begin + 7]) for begin in range(0, len(by_time), 7)]
     assert sum(map(len, answers)) == len(table)
     compare(last_answers(answers), batch_answers(trained, table), 1e-6)
+
+
+@pytest.mark.parametrize("kind", ["encoder-decoder", "window", "segments", "autoregressive", "counts"])
+def test_the_networks_of_an_ensemble_have_a_state_each(
+    kind: str, make_forecaster: Make, table: pl.DataFrame, tmp_path: Path
+) -> None:
+    trained = make_forecaster(kind, members=2)
+    by_time = table.sort("hour", maintain_order=True)
+    live = stream(trained)
+    answers = [live.push(by_time[:60])]
+    live.save(tmp_path / "state")
+    live = stream(trained.save(tmp_path / "run"), state=tmp_path / "state")
+    answers += [live.push(by_time[begin : begin + 30]) for begin in range(60, len(by_time), 30)]
+    compare(last_answers(answers), batch_answers(trained, table), 1e-6)
+    # It says something else than its members do.
+    alone = batch_answers(TrainedForecaster(trained.network.members[0], trained.setup), table)
+    assert not np.allclose(alone["a"], last_answers(answers)["a"], rtol=1e-2)
 
 
 @pytest.mark.parametrize("kind", ["encoder-decoder", "segments", "one step"])

@@ -150,17 +150,17 @@ def numbers_of(value: Any) -> list[float]:
         (
             table(next=NEXT),
             {"targets": "load", "past_only": "next"},
-            r"^column 'next': is in past_only, but is the target 'load' 1 step later, so the model would be told the ",
+            r"^column 'next': is in past_only, but is the target 'load' 1 step later, or is made of it, so the",
         ),
         (
             table(next=np.roll(LOAD, -3)),
             {"targets": "load", "known_future": "next"},
-            r"^column 'next': is in known_future, but is the target 'load' 3 steps later, so the model would be told",
+            r"^column 'next': is in known_future, but is the target 'load' 3 steps later, or is made of it, ",
         ),
         (
             table(before=BEFORE),
             {"targets": "load", "known_future": "before"},
-            r"^column 'before': is in known_future, but is the target 'load' 1 step before, so the model would be told",
+            r"^column 'before': is in known_future, but is the target 'load' 1 step before, or is made of it, ",
         ),
     ],
 )

@@ -187,8 +187,11 @@ class _Answering:
     def _begin(self, header: str) -> None:
         if not _is_text(header):
             raise DataError("standard input: the names of the columns are no UTF-8; convert it.")
-        self._separator = max(reversed(_SEPARATORS), key=header.count)
-        self._names = [name.strip() for name in next(csv.reader([header.rstrip("\r")], delimiter=self._separator))]
+        wanted = self.stream.separator
+        found = max(reversed(_SEPARATORS), key=header.count)
+        is_blank = wanted == "whitespace" and found not in header
+        self._separator = wanted if wanted is not None and (wanted in header or is_blank) else found
+        self._names = [name.strip() for name in self._cells(header)]
         twice = sorted({name for name in self._names if self._names.count(name) > 1})
         if twice:
             raise DataError(f"standard input: two columns are called {twice[0]!r}; rename one of them.")
@@ -220,7 +223,7 @@ class _Answering:
             if number in wrong:
                 continue
             try:
-                cells = next(csv.reader([line.rstrip("\r")], delimiter=self._separator, strict=True))
+                cells = self._cells(line)
             except csv.Error as error:
                 wrong[number] = f"standard input, row {number + 1}: is no CSV ({error})."
                 continue
@@ -234,10 +237,16 @@ class _Answering:
         series = (self._column(name, list(cells)) for name, cells in zip(self._names, columns, strict=True))
         return pl.DataFrame(list(series)), wrong
 
+    def _cells(self, line: str) -> list[str]:
+        if self._separator == "whitespace":
+            return line.split()
+        cells: list[str] = next(csv.reader([line.rstrip("\r")], delimiter=self._separator, strict=True))
+        return cells
+
     def _column(self, name: str, cells: list[str | None]) -> pl.Series:
-        """Return cells as numbers if all are such and they are no names, else as text."""
+        """Return cells as numbers if all are such and text would not do, else as text."""
         text = pl.Series(name, cells, dtype=pl.String)
-        for kind in () if name in self.stream.named else (pl.Int64, pl.Float64):
+        for kind in (pl.Int64, pl.Float64) if name in self.stream.typed else ():
             numbers = text.cast(kind, strict=False)
             if numbers.null_count() == text.null_count():
                 return numbers

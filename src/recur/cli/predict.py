@@ -25,7 +25,7 @@ _SUFFIXES = (".csv", ".tsv", ".parquet", ".arrow", ".json", ".jsonl")
 _OF_STREAMS = ("state", "save_every", "on_error")
 _NOT_OF_STREAMS = (
     *("out", "overwrite", "horizon", "paths", "seed", "batch_size", "only_last"),
-    *(field.name for field in fields(OtherTableOptions) if field.name != "time_format"),
+    *(field.name for field in fields(OtherTableOptions) if field.name not in ("time_format", "decimal_comma")),
 )
 
 _MOST_PRINTED = 40
@@ -115,7 +115,9 @@ def build_parser(*, has_data: bool = True) -> CommandParser:
         help="of forecasts, classes and numbers: series at once; changes memory, not what is told",
     )
     parser.add_argument("--device", type=Device, default="cpu", help="where to compute")
-    parser.add_options(OtherTableOptions, "DATA that are not written as the run's own; of a stream --time-format alone")
+    parser.add_options(
+        OtherTableOptions, "DATA that are not written as the run's own; of a stream time format and decimals"
+    )
     return parser
 
 

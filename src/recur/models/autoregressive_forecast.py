@@ -93,7 +93,11 @@ class AutoregressiveForecast(nn.Module):
         return forecast[row], reached
 
     def told(self, batch: SeriesBatch, state: ReaderState | None = None) -> Told:
-        """Return what is told in training, in the shape (B, S, C), beside what came."""
+        """Return what is told in training, in the shape (B, S, C), beside what came.
+
+        S counts all steps there are, and where each row has a history all but the first: from nothing at all only what
+        has no history is told.
+        """
         shape, dtype = self.shape, self.output.head.projection.weight.dtype
         timeline = Timeline.of(batch, shape, dtype, "targets")
         last = len(timeline.numbers) - 1
@@ -101,10 +105,12 @@ class AutoregressiveForecast(nn.Module):
         read = replace(timeline.first(last), lengths=batch.lengths + shape.horizon - 1)
         reading = self.reader(read, state, known[1:])
         weight = follow_on(history_weights(batch, shape, dtype), batch.weight.to(dtype), batch.lengths)
-        # From nothing at all only what has no history is told.
+        target = timeline.numbers[..., : shape.num_targets].transpose(0, 1)
+        if batch.lengths.is_cpu and bool((batch.lengths > 0).all()):
+            place = Place(*(each[1:] for each in reading.place))
+            return Told(self.output(*_rows_first(reading.output, place)), target[:, 1:], weight[:, 1:])
         steps = torch.arange(last + 1, device=batch.lengths.device)
         is_told = (steps > 0) | (batch.lengths == 0)[:, None]
-        target = timeline.numbers[..., : shape.num_targets].transpose(0, 1)
         return Told(self.output(*_rows_first(reading.features, reading.place)), target, weight * is_told[..., None])
 
     def paths(self, batch: SeriesBatch, num_paths: int, generator: torch.Generator | None) -> Tensor:
@@ -149,7 +155,7 @@ class AutoregressiveForecast(nn.Module):
             known_next = taken(known, step[None] + 1).repeat(1, num_paths, 1)
             reading = self.reader(timeline.step(step, values[-1]), state, known_next)
             state = reading.state
-            features = reading.features[1].unflatten(0, shape)
+            features = reading.output[0].unflatten(0, shape)
             place = Place(*(each[1].unflatten(0, shape) for each in reading.place))
             values.append(choose(self.output(features, place), ahead + 1))
         return torch.stack(values, 2)

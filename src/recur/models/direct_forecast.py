@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from recur.models.distributions import Distribution
-from recur.models.forecast_decoders import SegmentDecoder, StepDecoder
+from recur.models.forecast_decoders import OnceDecoder, SegmentDecoder, StepDecoder
 from recur.models.forecast_heads import ForecastHead, Told, drawn, history_weights, unit_of
 from recur.models.forecaster_options import ForecasterOptions
 from recur.models.series_normalization import Place
@@ -20,6 +20,13 @@ if TYPE_CHECKING:
     from recur.data.series import SeriesBatch
 
 
+_DECODERS: dict[str, type[OnceDecoder | StepDecoder | SegmentDecoder]] = {
+    "direct": OnceDecoder,
+    "encoder-decoder": StepDecoder,
+    "segments": SegmentDecoder,
+}
+
+
 class DirectForecast(nn.Module):
     """Reads a window, and tells all steps to come at once, from the state after its last step.
 
@@ -27,7 +34,7 @@ class DirectForecast(nn.Module):
     on, so that each value that was read is told once (the forking sequences of Wen et al. 2017).
 
     Args:
-        options: Complete; the kind is "encoder-decoder" or "segments".
+        options: Complete; the kind is "direct", "encoder-decoder" or "segments".
         shape: Of the batches.
     """
 
@@ -35,9 +42,7 @@ class DirectForecast(nn.Module):
         super().__init__()
         self.shape = shape
         self.reader = SeriesReader(options, shape)
-        self.decoder = (SegmentDecoder if options.kind == "segments" else StepDecoder)(
-            options, self.reader.inputs.num_known, shape.horizon
-        )
+        self.decoder = _DECODERS[options.kind or ""](options, self.reader.inputs.num_known, shape.horizon)
         self.output = ForecastHead(options, self.decoder.steps_per_output, shape.num_targets)
 
     def forward(self, batch: SeriesBatch, state: ReaderState | None) -> tuple[Distribution, ReaderState]:

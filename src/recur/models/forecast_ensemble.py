@@ -51,9 +51,39 @@ class ForecastEnsemble(nn.Module):
         Raises:
             ValueError: As of `ForecastNetwork`.
         """
-        states = (None,) * len(self.members) if state is None else state
-        told = [member(batch, own) for member, own in zip(self.members, states, strict=True)]
+        told = [member(batch, own) for member, own in self._with_states(state)]
         return pooled([forecast for forecast, _ in told]), tuple(after for _, after in told)
+
+    @property
+    def tells_between(self) -> bool:
+        """As of the members."""
+        return self.networks[0].tells_between
+
+    def begin(self, count: int) -> State:
+        """Return the state of so many series before their first step."""
+        return tuple(member.begin(count) for member in self.networks)
+
+    def read(self, batch: SeriesBatch, state: State | None = None) -> State:
+        """Return the states after each row's last step, without telling anything; as of `ForecastNetwork.read`."""
+        return tuple(member.read(batch, own) for member, own in self._with_states(state))
+
+    def told_after(
+        self, batch: SeriesBatch, state: State | None, row: Tensor, step: Tensor
+    ) -> tuple[Distribution, State]:
+        """Return what follows after some of the steps of a batch, and the states after each row's last one.
+
+        Arguments and errors are those of `ForecastNetwork.told_after`.
+        """
+        told = [member.told_after(batch, own, row, step) for member, own in self._with_states(state)]
+        return pooled([forecast for forecast, _ in told]), tuple(after for _, after in told)
+
+    def forecast_loss(self, batch: SeriesBatch) -> Tensor:
+        """Return the mean of the members' losses of their forecasts, (), which is no less than that of all together.
+
+        Raises:
+            ValueError: As of `ForecastNetwork.forecast_loss`.
+        """
+        return torch.stack([member.forecast_loss(batch) for member in self.networks]).mean()
 
     def sample(self, batch: SeriesBatch, num_paths: int, generator: torch.Generator | None = None) -> Tensor:
         """Return paths drawn at random, (num_paths, B, P, C); each is one member's, which take turns.
@@ -61,11 +91,11 @@ class ForecastEnsemble(nn.Module):
         Arguments and errors are those of `ForecastNetwork.sample`.
         """
         if not is_whole(num_paths, 1):
-            return self._networks[0].sample(batch, num_paths, generator)
+            return self.networks[0].sample(batch, num_paths, generator)
         count = len(self.members)
         drawn = [
             (torch.arange(number, num_paths, count), member)
-            for number, member in enumerate(self._networks)
+            for number, member in enumerate(self.networks)
             if number < num_paths
         ]
         paths = torch.cat([member.sample(batch, len(turns), generator) for turns, member in drawn])
@@ -74,11 +104,16 @@ class ForecastEnsemble(nn.Module):
 
     def explain(self, batch_size: int, num_steps: int) -> list[dict[str, Any]]:
         """Return which back end runs each recurrent layer of a member, and why each other one does not."""
-        return self._networks[0].explain(batch_size, num_steps)
+        return self.networks[0].explain(batch_size, num_steps)
 
     @property
-    def _networks(self) -> list[ForecastNetwork]:
+    def networks(self) -> list[ForecastNetwork]:
+        """The members, as what they are."""
         return [cast("ForecastNetwork", member) for member in self.members]
+
+    def _with_states(self, state: State | None) -> list[tuple[ForecastNetwork, ReaderState | None]]:
+        states = (None,) * len(self.members) if state is None else state
+        return list(zip(self.networks, states, strict=True))
 
 
 def pooled(forecasts: Sequence[Distribution]) -> Distribution:
@@ -112,11 +147,12 @@ def pooled(forecasts: Sequence[Distribution]) -> Distribution:
         shares = torch.cat([part.log_softmax(-1) for part in logits.chunk(len(forecasts), -1)], -1)
         return GaussianMixture(logits=shares, loc=loc, scale=scale)
     if isinstance(first, NegativeBinomial):
-        rates, counts = (_stacked(name, forecasts) for name in ("rate", "total_count"))
+        rates, counts = (_stacked(name, forecasts).double() for name in ("rate", "total_count"))
         rate = rates.mean(0)
-        # E X (X - 1) of a negative binomial is rate^2 (1 + 1 / r).
-        excess = (rates.square() * (1 + 1 / counts)).mean(0) / rate.square() - 1
-        return NegativeBinomial(rate=rate, total_count=1 / excess)
+        # E X (X - 1) of a negative binomial is rate^2 (1 + 1 / r), so that its excess over that of Poisson's is this.
+        excess = (rates - rate).square().mean(0) + (rates.square() / counts).mean(0)
+        count = (rate.square() / excess.clamp(min=1e-300)).clamp(1e-6, 1e12)
+        return NegativeBinomial(rate=rate.to(first.rate), total_count=count.to(first.rate))
     values = torch.stack([forecast.quantile(_LEVELS) for forecast in forecasts]).mean(0)
     return Quantiles(values=values, levels=_LEVELS)
 

@@ -113,12 +113,14 @@ def _mapped(maps: Sequence[nn.Linear], features: Tensor) -> Sequence[Tensor]:
     """Return what each of some linear maps makes of features (..., H) that may lie turned round in memory.
 
     All are taken at once, in the features' own order, and what comes out is turned round: the features are many times
-    as large, and what takes long is to go over them and over their gradient.
+    as large, and what takes long is to go over them and over their gradient. A product with few rows takes a fraction
+    of the time of one with few columns.
     """
     order = sorted(range(features.dim() - 1), key=features.stride, reverse=True)
     weight, bias = torch.cat([each.weight for each in maps]), torch.cat([each.bias for each in maps])
-    found = nn.functional.linear(features.permute(*order, -1), weight, bias)
-    found = found.permute(*(order.index(dim) for dim in range(len(order))), -1)
+    turned = features.permute(*order, -1)
+    found = torch.addmm(bias[:, None], weight, turned.flatten(0, -2).t()).view(-1, *turned.shape[:-1])
+    found = found.permute(*(order.index(dim) + 1 for dim in range(len(order))), 0)
     return torch.split(found, [each.out_features for each in maps], -1)
 
 

@@ -77,9 +77,9 @@ def choose_forecaster(
     is_long = horizon >= _LONG_HORIZON or options.segment is not None
     choose(
         "kind",
-        "segments" if is_long else "encoder-decoder",
+        "segments" if is_long else "direct",
         f"a horizon of {horizon} is {'long' if is_long else 'short'} enough to be told "
-        f"{'in segments' if is_long else 'step by step'}",
+        f"{'in segments' if is_long else 'at once'}",
     )
     kind = options.kind or found["kind"]
     if kind == "segments":

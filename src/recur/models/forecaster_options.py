@@ -9,7 +9,7 @@ from recur.errors import OptionError
 from recur.kinds import is_number, is_whole, with_tuples
 from recur.models.options import Cell
 
-Kind = Literal["encoder-decoder", "autoregressive", "segments"]
+Kind = Literal["direct", "encoder-decoder", "autoregressive", "segments"]
 HeadName = Literal["point", "gaussian", "student-t", "negative-binomial", "mixture", "quantile"]
 LossName = Literal["nll", "crps", "pinball", "squared"]
 Normalize = Literal["series", "window", "last"]
@@ -29,8 +29,9 @@ class ForecasterOptions:
     """
 
     kind: Kind | None = None
-    """encoder-decoder reads the past and tells all steps at once; autoregressive tells one step and feeds it back;
-    segments reads and tells several steps at a time, for long horizons (Lin et al. 2023)."""
+    """direct reads the past and tells all steps at once; encoder-decoder tells them by a second recurrent layer, which
+    goes over the steps to come; autoregressive tells one step and feeds it back; segments reads and tells several steps
+    at a time, for long horizons (Lin et al. 2023)."""
 
     history: int | None = None
     """Steps that are read before a forecast."""

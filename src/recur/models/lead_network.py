@@ -124,5 +124,5 @@ class LeadNetwork(nn.Module):
     def _told(self, reading: Reading) -> Tensor:
         """Return what each step says of those a lead ahead, (T, B, E, C)."""
         place = Place(*(each[1:, :, None] for each in reading.place))
-        told: Tensor = self.output(reading.features[1:, :, None], place).mean
+        told: Tensor = self.output(reading.output[:, :, None], place).mean
         return told

@@ -97,7 +97,7 @@ class SeriesAutoencoder(nn.Module):
         joined = torch.cat([before, values])
         back = torch.arange(width + 1, device=steps.device)
         # (T, W, B, C), the newest first.
-        described = self._described(reading.features[1:], Place(*(each[1:] for each in reading.place)))
+        described = self._described(reading.output, Place(*(each[1:] for each in reading.place)))
         away = (joined[width + steps - back] - described).abs()
         lately = torch.where(is_there, away.nanmean(1), torch.nan)
         errors = torch.stack([away[:, 0], lately], -1).permute(1, 0, 2, 3)

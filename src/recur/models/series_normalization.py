@@ -103,15 +103,24 @@ class SeriesNormalization(nn.Module):
         # Row r of these, and of mean and deviation, knows of r steps.
         seen = torch.cat([(sums[0] > 0)[None], is_there])
         has_begun = seen.cumsum(0) > 0
-        order = torch.arange(len(seen), device=values.device)[:, None, None]
-        last = torch.cat([latest[None], values]).gather(0, torch.where(seen, order, 0).cummax(0).values)
-        earliest = is_there.to(torch.int8).argmax(0, keepdim=True)
-        first = torch.where(has_begun[0], first, torch.where(is_there, values, 0).gather(0, earliest)[0])
-        away, deviation, sums = self._moments(torch.where(is_there, values - first, 0), is_there, sums, lengths)
+        last, earliest = torch.cat([latest[None], values]), values[:1]
+        # A look is cheap on a processor; elsewhere it would have to be waited for.
+        if not (is_there.is_cpu and bool(is_there.all())):
+            order = torch.arange(len(seen), device=values.device)[:, None, None]
+            last = last.gather(0, torch.where(seen, order, 0).cummax(0).values)
+            begins = is_there.to(torch.int8).argmax(0, keepdim=True)
+            earliest = torch.where(is_there, values, 0).gather(0, begins)
+        first = torch.where(has_begun[0], first, earliest[0])
+        moments = self._moments(torch.where(is_there, values - first, 0), is_there, sums)
+        count, total, squares = moments.unbind(-1)
+        away = total / (count + 1)
         mean = torch.where(has_begun, first + away, 0)
         level = [values] if self.has_level else []
-        kept = (first, taken(last, lengths[None])[0], *sums)
+        kept = (first, taken(last, lengths[None])[0], *taken(moments, lengths[None])[0].unbind(-1))
         if self.kind == "window":
+            # Rounding apart, it is at least this, since the first value counts as a step with the spread 1.
+            variance = torch.maximum((squares + 1) / (count + 1) - away.square(), 1 / (count + 1))
+            deviation = variance.sqrt()
             position = torch.where(is_there, (values - mean[1:]) / deviation[1:], 0)
             return Normalized(torch.cat([position, *level], 2), Place(last, mean, deviation), kept)
         # The first value has nothing to have changed from.
@@ -120,27 +129,19 @@ class SeriesNormalization(nn.Module):
         place = Place(last, torch.zeros_like(mean) if self.has_level else mean, torch.ones_like(last))
         return Normalized(torch.cat([change, from_mean, *level], 2), place, kept)
 
-    def _moments(
-        self, away: Tensor, is_there: Tensor, sums: list[Tensor], lengths: Tensor
-    ) -> tuple[Tensor, Tensor, list[Tensor]]:
-        """Return mean and deviation after each number of steps, (T + 1, B, C), and the sums after each row's last.
+    def _moments(self, away: Tensor, is_there: Tensor, sums: list[Tensor]) -> Tensor:
+        """Return how many steps counted, their sum and the sum of their squares, (T + 1, B, C, 3), after 0, 1, ... T.
 
         Args:
             away: (T, B, C), how far each value lies from the first; 0 where missing.
             is_there: (T, B, C) bool.
-            sums: Of the steps before: how many, their sum, the sum of their squares, each (B, C).
-            lengths: (B,).
+            sums: The three after the steps before, each (B, C).
         """
         terms = torch.stack([is_there.to(away.dtype), away, away.square()], -1)
-        steps = torch.arange(len(away) + 1, device=away.device)
+        terms = torch.cat([torch.stack(sums, -1)[None], terms])
+        steps = torch.arange(len(terms), device=away.device)
         keep = torch.tensor(1 - 1 / self.memory, dtype=away.dtype, device=away.device)
-        ages = steps[1:, None] - steps[None, 1:]
-        fading = torch.where(ages >= 0, keep ** ages.clamp(min=0), 0)
-        before = torch.stack(sums, -1)
-        faded = torch.tensordot(fading, terms, 1) + before * (keep ** steps[1:]).view(-1, 1, 1, 1)
-        all_sums = torch.cat([before[None], faded])
-        count, total, squares = all_sums.unbind(-1)
-        mean = total / (count + 1)
-        # Rounding apart, it is at least this, since the first value counts as a step with the spread 1.
-        variance = torch.maximum((squares + 1) / (count + 1) - mean.square(), 1 / (count + 1))
-        return mean, variance.sqrt(), list(taken(all_sums, lengths[None])[0].unbind(-1))
+        # What lies ahead, whose power may be infinite, is cut off.
+        fading = (keep ** (steps[:, None] - steps)).tril()
+        found: Tensor = torch.tensordot(fading, terms, 1)
+        return found

@@ -46,18 +46,27 @@ class Reading(NamedTuple):
     """What a reader knows after 0, 1, ... T steps.
 
     Attributes:
-        features: (T + 1, B, H), after dropout.
+        before: Features after 0 steps, (B, H), after dropout.
+        output: Features after 1, ... T steps, (T, B, H), after dropout.
         place: Where the series are, (T + 1, B, C).
         state: After each row's last step.
     """
 
-    features: Tensor
+    before: Tensor
+    output: Tensor
     place: Place
     state: ReaderState
 
+    @property
+    def features(self) -> Tensor:
+        """After 0, 1, ... T steps, (T + 1, B, H); a copy."""
+        return torch.cat([self.before[None], self.output])
+
     def after(self, steps: Tensor) -> tuple[Tensor, Place]:
         """Return features and place after so many steps, (..., B): (..., B, H) and (..., B, C)."""
-        return taken(self.features, steps), Place(*(taken(each, steps) for each in self.place))
+        has_read = steps.is_cpu and bool((steps > 0).all())
+        features = taken(self.output, steps - 1) if has_read else taken(self.features, steps)
+        return features, Place(*(taken(each, steps) for each in self.place))
 
 
 class SeriesReader(nn.Module):
@@ -124,16 +133,20 @@ class SeriesReader(nn.Module):
         normalized = self.normalized(timeline, None if state is None else state.normalization)
         parts = [normalized.features, self.inputs.past(timeline), *([] if known is None else [known])]
         x_TBI = torch.cat(parts, 2)
-        recent = x_TBI.new_zeros(self.segment - 1, batch, self.num_inputs) if state is None else state.recent
-        joined = torch.cat([recent, x_TBI])
-        order = torch.arange(self.segment - 1, device=lengths.device)
-        kept = taken(joined, lengths + order[:, None])
+        kept = x_TBI.new_zeros(self.segment - 1, batch, self.num_inputs) if state is None else state.recent
         if self.projection is not None:
+            joined = torch.cat([kept, x_TBI])
+            order = torch.arange(self.segment - 1, device=lengths.device)
+            kept = taken(joined, lengths + order[:, None])
             x_TBI = self.projection(joined.permute(1, 2, 0)).relu().permute(2, 0, 1)
         before = None if state is None else state.layers
         output_TBH, after = self.layers(x_TBI, before, lengths=lengths)
-        output = torch.cat([self._latest(before, output_TBH)[None], output_TBH])
-        return Reading(self.dropout(output), normalized.place, ReaderState(after, normalized.state, kept))
+        latest = self._latest(before, output_TBH)
+        if self.training and self.dropout.p:
+            # One mask over all steps, so that the two have to go through together.
+            dropped = self.dropout(torch.cat([latest[None], output_TBH]))
+            latest, output_TBH = dropped[0], dropped[1:]
+        return Reading(latest, output_TBH, normalized.place, ReaderState(after, normalized.state, kept))
 
     def normalized(self, timeline: Timeline, state: NormalizationState | None = None) -> Normalized:
         """Return what is read of the targets, and where they are; arguments as of `forward`."""

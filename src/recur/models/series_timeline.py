@@ -129,6 +129,8 @@ def _ahead(batch: SeriesBatch, shape: SeriesShape, dtype: torch.dtype, *, has_ta
 def follow_on(before: Tensor, after: Tensor, lengths: Tensor) -> Tensor:
     """Return (B, T, ...) with (B, P, ...) put right after each row's last step, (B, T + P, ...); zero past that."""
     num_steps, num_more = before.shape[1], after.shape[1]
+    if lengths.is_cpu and bool((lengths == num_steps).all()):
+        return torch.cat([before, after], 1)
     steps = torch.arange(num_steps + num_more, device=before.device)
     ends = lengths[:, None]
     place = torch.where(steps < ends, steps, steps + num_steps - ends).clamp(max=num_steps + num_more - 1)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from recur.data.series import Panel, Rows
+from recur.data.series import Panel, Rows, Scaler
 from recur.errors import DataError, RunError
 from recur.run import RunFolder
+from recur.streaming.continuation import ADAPTATIONS
 from recur.streaming.forecasts import Forecasts, StreamedForecaster
 from recur.streaming.learning import Adaptation, LearningOptions, adapt
 from recur.streaming.live_stream import Stream
@@ -32,6 +35,7 @@ class ForecastStream(Stream[Forecasts]):
         longest_gap: Steps that may be missing.
         keep: Newest steps that are kept.
         time_format: How times are written.
+        decimal_comma: How numbers in text are.
         folder: The run, which may have older windows to learn on with.
 
     Attributes:
@@ -52,13 +56,16 @@ class ForecastStream(Stream[Forecasts]):
         longest_gap: int | None = None,
         keep: int | None = None,
         time_format: str | None = None,
+        decimal_comma: bool | None = None,
         folder: RunFolder | None = None,
     ) -> None:
         setup = forecaster.setup
         self.forecaster = forecaster
         self.keep = 4 * (setup.history + setup.horizon) if keep is None else keep
         model = StreamedForecaster(forecaster, levels, use_calibration)
-        super().__init__(model, longest_gap=longest_gap, keep=self.keep, time_format=time_format)
+        super().__init__(
+            model, longest_gap=longest_gap, keep=self.keep, time_format=time_format, decimal_comma=decimal_comma
+        )
         self._watch = Watch(len(setup.schema.targets))
         self._folder = folder
         self._replay: Replay | None = None
@@ -83,10 +90,11 @@ class ForecastStream(Stream[Forecasts]):
     def learn(self, options: LearningOptions | None = None) -> Adaptation:
         """Let the model learn on from the newest steps of all series, and return the record of what that did.
 
-        The newest steps are those that the stream keeps, `keep` of each series. What is done, and when the new weights
-        are kept, says `recur.streaming.learning.adapt`. If they are, the states are made anew, from a window of the
-        newest steps; `stream.forecaster.save(path)` writes a run of them, with which a saved state of the stream goes
-        on. Older windows, against forgetting, come from the run's own data as long as these can be read.
+        The newest steps are those that the stream keeps, `keep` of each series, and that came since it last did so.
+        What is done, and when the new weights are kept, says `recur.streaming.learning.adapt`. If they are, the states
+        are made anew, from a window of the newest steps; `save_run` writes a run of them, with which a saved state of
+        the stream goes on. Older windows, against forgetting, come from the run's own data as long as these can be
+        read.
 
         Args:
             options: How; None for the defaults.
@@ -102,21 +110,60 @@ class ForecastStream(Stream[Forecasts]):
                 # Of data that are gone nothing is kept from being forgotten, and the record says so.
                 replay = Replay()
             self._replay = replay
-        made, record = adapt(self.forecaster, self._newest(), replay, options or LearningOptions())
+        options = options or LearningOptions()
+        made, record = adapt(self.forecaster, self._newest(), replay, options, scaler=self._scaler())
         self.adaptations.append(record)
         if record.is_kept:
             self.forecaster.calibration = made.calibration
             self._watch.forget()
+            self._watch.learnt_step[: len(self)] = self.slots.last[: len(self)]
             self._reader.reread(np.arange(len(self)))
         return record
+
+    def save_run(self, path: str | Path, *, overwrite: bool = False) -> RunFolder:
+        """Write a run of the model as it is now, with the records of its learning on and its older windows.
+
+        Args:
+            path: Where.
+            overwrite: Whether a run that stands there may be replaced.
+
+        Raises:
+            RunError: The folder exists, or cannot be written.
+        """
+        records = [one.to_json() for one in self.adaptations]
+        if self._folder is not None and self._folder.has(ADAPTATIONS):
+            records = [*self._folder.read_json(ADAPTATIONS)["adaptations"], *records]
+        made = self.forecaster.save(path, overwrite=overwrite)
+        if self._replay is not None:
+            self._replay.save(made)
+        if records:
+            made.write_json(ADAPTATIONS, {"adaptations": records})
+        return made
+
+    def _scaler(self) -> Scaler:
+        """Return the run's scaler with those of the series that training had not, as they are scaled here."""
+        scaler, slots = self.forecaster.setup.scaler, self.slots
+        if not scaler.per_series:
+            return scaler
+        seen = set(scaler.ids)
+        own = [n for n, name in enumerate(slots.ids) if name not in seen and slots.is_settled[n]]
+        return replace(
+            scaler,
+            ids=(*scaler.ids, *(slots.ids[number] for number in own)),
+            centre=np.concatenate([scaler.centre, slots.centre[own]]),
+            scale=np.concatenate([scaler.scale, slots.scale[own]]),
+        )
 
     def _newest(self) -> Panel:
         """Return the newest steps of all series."""
         setup, slots = self.forecaster.setup, self.slots
         known = slots.arrays(len(self))
-        series = np.flatnonzero(known["last"] >= 0)
+        self._watch.grow(len(self))
+        # What was learnt, or judged by, is not learnt again: it says what of it is forgotten.
+        since = np.maximum(known["start"], self._watch.learnt_step[: len(self)] + 1)
+        series = np.flatnonzero((known["last"] >= 0) & (since <= known["last"]))
         last = known["last"][series]
-        first = np.maximum(known["start"][series], last - self.keep + 1)
+        first = np.maximum(since[series], last - self.keep + 1)
         length = last - first + 1
         offsets = np.concatenate([[0], np.cumsum(length)]).astype(np.int64)
         of_rows = np.repeat(series, length)

@@ -21,7 +21,6 @@ from recur.streaming.answers import Answers, written
 from recur.streaming.streamed import Columns, Streamed, check_grid
 from recur.tasks.forecast.calibration import original_scale
 from recur.tasks.forecast.trained import TrainedForecaster, asked_levels
-from recur.wording import option
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -95,18 +94,14 @@ class StreamedForecaster(Streamed[Forecasts]):
         OptionError: The network carries no state, or a level is out of range.
     """
 
-    network: ForecastNetwork
+    network: ForecastNetwork | ForecastEnsemble
 
     def __init__(self, forecaster: TrainedForecaster, levels: Sequence[float], use_calibration: bool) -> None:
         network, setup = forecaster.network, forecaster.setup
-        if isinstance(network, ForecastEnsemble):
+        if not isinstance(network, ForecastNetwork | ForecastEnsemble):
             raise OptionError(
-                f"stream: the run is an ensemble of {len(network.members)} networks, and only a single one can be "
-                f"streamed; train one with {option('members', 1)}."
-            )
-        if not isinstance(network, ForecastNetwork):
-            raise OptionError(
-                f"stream: the network, {type(network).__name__}, carries no state; a ForecastNetwork does."
+                f"stream: the network, {type(network).__name__}, carries no state; a ForecastNetwork and an ensemble "
+                "of them do."
             )
         check_grid(setup)
         super().__init__(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from recur.data.series import Panel, Part, SeriesBatch
+from recur.data.series import Panel, Part, Scaler, SeriesBatch
 from recur.data.series.gathering import Gathering
 from recur.data.series.windows import gather_windows
 from recur.errors import DataError, OptionError
@@ -25,7 +25,6 @@ from recur.streaming.replay import Replay, chosen
 from recur.tasks.forecast.calibration import ForecastCalibration
 from recur.tasks.forecast.setup import ForecastSetup
 from recur.tasks.forecast.trained import TrainedForecaster
-from recur.wording import option
 
 _MOST_JUDGED = 2_000
 """Windows of the newest rows that are judged by."""
@@ -107,7 +106,12 @@ class Adaptation:
 
 
 def adapt(
-    forecaster: TrainedForecaster, panel: Panel, replay: Replay, options: LearningOptions
+    forecaster: TrainedForecaster,
+    panel: Panel,
+    replay: Replay,
+    options: LearningOptions,
+    *,
+    scaler: Scaler | None = None,
 ) -> tuple[TrainedForecaster, Adaptation]:
     """Return a forecaster that has learnt on from the newest rows, and the record; the old one where that was no gain.
 
@@ -116,27 +120,26 @@ def adapt(
     a window of some series, and as much from old windows of the replay, so that what they taught is not forgotten
     (Rolnick et al. 2019). The last rows of each series are held back, as are old windows that were never learnt from,
     and the new weights are kept only if the mean losses on both do not rise in sum. Then the replay is shown the new
-    windows, and intervals are calibrated anew on what was held back.
+    windows, and intervals are calibrated anew on what was held back. Of an ensemble each member learns so, with draws
+    of its own; the mean of their losses decides for all.
 
     Args:
-        forecaster: With a `ForecastNetwork`, whose weights are changed in place; they are what they were where the
-            new ones are not kept, or an error or an interruption ends it.
+        forecaster: With a `ForecastNetwork`, or an ensemble of them, whose weights are changed in place; they are what
+            they were where the new ones are not kept, or an error or an interruption ends it.
         panel: The newest rows, of the setup's schema.
         replay: Older windows, to which new ones are added.
         options: How.
+        scaler: How the series of the panel are scaled; None for as other data of the setup are.
 
     Raises:
-        DataError: There are too few rows.
+        DataError: There are too few rows, or none to judge by.
         OptionError: The network is of another kind.
     """
     network, setup = forecaster.network, forecaster.setup
-    if isinstance(network, ForecastEnsemble):
-        raise OptionError(
-            f"learn: the run is an ensemble of {len(network.members)} networks, and only a single one can learn on; "
-            f"train one with {option('members', 1)}."
-        )
-    if not isinstance(network, ForecastNetwork):
-        raise OptionError(f"learn: the network, {type(network).__name__}, is no ForecastNetwork.")
+    if not isinstance(network, ForecastNetwork | ForecastEnsemble):
+        raise OptionError(f"learn: the network, {type(network).__name__}, is no ForecastNetwork, nor some of them.")
+    if scaler is not None:
+        setup = replace(setup, scaler=scaler)
     lengths = panel.lengths
     cut = panel.offsets[:-1] + (lengths * (1 - options.held_back)).astype(np.int64)
     newest = Part(panel=panel, start=panel.offsets[:-1].copy(), stop=cut, name="new")
@@ -144,6 +147,12 @@ def adapt(
     groups = _groups(newest, setup, options.batch_size)
     if not groups or held is None:
         need = math.ceil((setup.history + setup.horizon) / (1 - options.held_back))
+        need = max(need, math.ceil(setup.horizon / options.held_back))
+        if lengths.max(initial=0) >= need:
+            raise DataError(
+                f"learn: the last {options.held_back:.0%} of the new rows are to say what was gained, but have no "
+                "target; wait until some come, or leave out the rows without."
+            )
         raise DataError(
             f"learn: there are too few new rows: a series needs at least {need}, and the longest has "
             f"{int(lengths.max(initial=0))}."
@@ -152,7 +161,8 @@ def adapt(
     before = {name: value.clone() for name, value in network.state_dict().items()}
     try:
         losses_before = _losses(network, held, old_held)
-        _learn(network, setup, panel, groups, old, options)
+        for number, member in enumerate(network.networks if isinstance(network, ForecastEnsemble) else [network]):
+            _learn(member, setup, newest, groups, old, replace(options, seed=options.seed + number))
         losses_after = _losses(network, held, old_held)
     except BaseException:
         # Also where it is interrupted: states and calibration are of the weights before.
@@ -177,7 +187,7 @@ def adapt(
         network.load_state_dict(before)
         return forecaster, record
     replay.learnt.add(setup.windows(newest, batch_size=512, stride=setup.history))
-    made = TrainedForecaster(network, setup, options=forecaster.options, yardstick=forecaster.yardstick)
+    made = TrainedForecaster(network, forecaster.setup, options=forecaster.options, yardstick=forecaster.yardstick)
     if forecaster.calibration is not None:
         judged = held if old_held is None else [*held, old_held]
         made.calibration = ForecastCalibration.fit(made.scaled, judged)
@@ -208,7 +218,7 @@ def _groups(part: Part, setup: ForecastSetup, size: int) -> list[tuple[np.ndarra
 def _learn(
     network: ForecastNetwork,
     setup: ForecastSetup,
-    panel: Panel,
+    part: Part,
     groups: list[tuple[np.ndarray[Any, Any], int]],
     old: SeriesBatch | None,
     options: LearningOptions,
@@ -217,13 +227,13 @@ def _learn(
     device = next(network.parameters()).device
     optimizer = torch.optim.AdamW(network.parameters(), lr=options.learning_rate, weight_decay=0.0)
     random = torch.Generator().manual_seed(options.seed)
-    gathering = Gathering(panel, setup.scaler, setup.calendar, time_unit=setup.time_unit)
+    gathering = Gathering(part.panel, setup.scaler, setup.calendar, time_unit=setup.time_unit)
     network.train()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(options.seed)
         taken = 0
         while taken < options.steps:
-            for batch, state in _pieces(network, setup, gathering, groups, random, device):
+            for batch, state in _pieces(network, setup, gathering, groups, part.stop, random, device):
                 loss = network.loss(batch.to(device), state)
                 if old is not None:
                     rows = torch.randint(len(old.row), (min(options.batch_size, len(old.row)),), generator=random)
@@ -243,15 +253,17 @@ def _pieces(
     setup: ForecastSetup,
     gathering: Gathering,
     groups: list[tuple[np.ndarray[Any, Any], int]],
+    end: np.ndarray[Any, Any],
     random: torch.Generator,
     device: torch.device,
 ) -> Iterator[tuple[SeriesBatch, Any]]:
-    """Yield the windows of each group in the order of time, with the state before each."""
+    """Yield the windows of each group in the order of time, with the state before each; they end at `end`, (N,)."""
     for number in torch.randperm(len(groups), generator=random).tolist():
         series, count = groups[number]
         state = None
         for piece in range(1, count + 1):
-            row = gathering.panel.offsets[series] + piece * setup.history
+            # The last window ends with the last row; what is too short for one more is left out before the first.
+            row = end[series] - setup.horizon - (count - piece) * setup.history
             counts = gathering.panel.rows.weight
             batch = gather_windows(gathering, row, series, setup.history, setup.horizon, counts=counts)
             yield batch, state
@@ -260,7 +272,9 @@ def _pieces(
                 state = network.read(batch.to(device), state)
 
 
-def _losses(network: ForecastNetwork, held: list[SeriesBatch], old: SeriesBatch | None) -> list[float]:
+def _losses(
+    network: ForecastNetwork | ForecastEnsemble, held: list[SeriesBatch], old: SeriesBatch | None
+) -> list[float]:
     """Return the mean loss of forecasts of the newest rows, and of older windows if there are any."""
     device = next(network.parameters()).device
     network.eval()

@@ -51,6 +51,7 @@ class Stream(Generic[SomeAnswers]):
         longest_gap: As of `stream`, like all that follow.
         keep: Newest steps that are kept beside those that are needed.
         time_format: How times are written.
+        decimal_comma: How numbers in text are.
 
     Attributes:
         model: As given.
@@ -67,6 +68,7 @@ class Stream(Generic[SomeAnswers]):
         longest_gap: int | None = None,
         keep: int = 0,
         time_format: str | None = None,
+        decimal_comma: bool | None = None,
     ) -> None:
         setup = model.setup
         for name, value in (("longest_gap", longest_gap), ("keep", keep)):
@@ -85,7 +87,7 @@ class Stream(Generic[SomeAnswers]):
         self.buffer = StepBuffer(
             past + most_ahead + model.horizon + _ROOM, len(schema.channels), len(schema.categorical)
         )
-        self._rows = RowReader(setup.reading, schema, setup.frequency, time_format)
+        self._rows = RowReader(setup.reading, schema, setup.frequency, time_format, decimal_comma)
         times: np.dtype[Any] = np.dtype(np.float64 if isinstance(setup.frequency.count, float) else np.int64)
         if setup.frequency.unit:
             times = np.dtype("datetime64[ns]" if setup.frequency.unit == "ns" else "datetime64[us]")
@@ -115,9 +117,14 @@ class Stream(Generic[SomeAnswers]):
         return len(self.slots)
 
     @property
-    def named(self) -> frozenset[str]:
-        """The columns of the data whose cells are names, of series and of categories."""
-        return self._rows.named
+    def typed(self) -> frozenset[str]:
+        """The columns of the data whose text stands for what it looks like, a number too: times and labels."""
+        return self._rows.typed
+
+    @property
+    def separator(self) -> str | None:
+        """What stood between the cells of the data; None where they were in no text."""
+        return self._rows.writing.separator
 
     @property
     def remembered(self) -> tuple[SeriesArrays, ...]:
@@ -226,7 +233,7 @@ class Stream(Generic[SomeAnswers]):
         known = slots.arrays(count)
         last = self._intake.times(np.arange(count), known["last"][:, None])[:, 0]
         ids = pl.Series(slots.ids, dtype=pl.String)
-        return pl.DataFrame({"series_id": ids, "last": last, "steps": known["last"] - known["start"] + 1})
+        return pl.DataFrame({"series_id": ids, "last": last, "steps": known["last"] - known["begun"] + 1})
 
     # --- files ---
 

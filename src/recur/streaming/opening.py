@@ -45,6 +45,7 @@ def stream(
     longest_gap: int | None = None,
     keep: int | None = None,
     time_format: str | None = None,
+    decimal_comma: bool | None = None,
     device: str | torch.device = "cpu",
 ) -> Stream[Any]:
     """Return a stream on which a trained model goes on with live series.
@@ -62,6 +63,7 @@ def stream(
             the model's window and horizon have.
         time_format: How times are written, where one alone can be read in two ways; as of
             `recur.data.series.Assembly`.
+        decimal_comma: Whether numbers in text are written 1,5; if not given, they are written as those of the run were.
         device: Where the network shall compute, if `run` is a folder.
 
     Raises:
@@ -80,7 +82,11 @@ def stream(
         "coverage": coverage,
     }
     _check_owners(trained, [name for name, value in given.items() if value is not None])
-    common: dict[str, Any] = {"longest_gap": longest_gap, "time_format": time_format}
+    common: dict[str, Any] = {
+        "longest_gap": longest_gap,
+        "time_format": time_format,
+        "decimal_comma": decimal_comma,
+    }
     made: Stream[Any]
     match trained:
         case TrainedForecaster():

@@ -100,6 +100,7 @@ class StepReader:
         first = np.maximum(self.slots.start[own], last - self.model.history + 1)
         batch = self._batch(own, first, last - first + 1, first)
         self.states.put(own, self.model.read(batch, self._fresh(own)))
+        self.slots.begun[own] = first
 
     def _write(self, one: Pass, arrivals: Arrivals, is_written: NDArray[np.bool_]) -> None:
         """Put into the buffer what came of the steps of a pass, and of those that it looks ahead to."""
@@ -116,14 +117,15 @@ class StepReader:
     def _begin(self, one: Pass) -> Numbers:
         """Note where series begin, or begin anew, and return which do."""
         begins = one.is_fresh | (self.slots.last[one.series] < 0)
-        self.slots.start[one.series[begins]] = one.before[begins] + 1
+        for first in (self.slots.start, self.slots.begun):
+            first[one.series[begins]] = one.before[begins] + 1
         return one.series[begins]
 
     def _pass(self, one: Pass, outcome: Outcome, chosen: Numbers) -> None:
         begun = self._begin(one)
         if len(begun):
             self.states.put(begun, self._fresh(begun))
-        batch = self._batch(one.series, one.before + 1, one.length, self.slots.start[one.series])
+        batch = self._batch(one.series, one.before + 1, one.length, self.slots.begun[one.series])
         state = self.states.take(one.series)
         if len(one.row):
             said, state = self.model.tell(batch, state, torch.from_numpy(one.at), torch.from_numpy(one.steps))

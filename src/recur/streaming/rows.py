@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +15,7 @@ from recur.data.series.assembly import LooseRows, read_rows
 from recur.data.series.columns import Roles
 from recur.data.series.forms import SERIES, from_wide
 from recur.data.series.table import Source
+from recur.data.series.writing import NumberFormat
 from recur.errors import DataError, OptionError
 from recur.tasks.series_reading import SeriesReading
 from recur.wording import option
@@ -31,13 +32,19 @@ class RowReader:
         schema: Of the run.
         frequency: Of the run.
         time_format: How times are written, where the run does not say it; see `recur.data.series.Assembly`.
+        decimal_comma: Whether numbers in text are written 1,5; None for as those of the run were.
 
     Raises:
         OptionError: The run's tables have a series in each row, of which no row comes after another.
     """
 
     def __init__(
-        self, reading: SeriesReading, schema: Schema, frequency: Frequency, time_format: str | None = None
+        self,
+        reading: SeriesReading,
+        schema: Schema,
+        frequency: Frequency,
+        time_format: str | None = None,
+        decimal_comma: bool | None = None,
     ) -> None:
         if reading.form == "rows":
             raise OptionError("the run's tables have a whole series in each row, so that there are no steps to stream.")
@@ -50,6 +57,9 @@ class RowReader:
             schema = replace(schema, roles=replace(roles, known_future=schema.known_future, static=schema.static))
         self.schema = schema
         self.frequency = frequency
+        self.writing = schema.writing
+        if decimal_comma is not None:
+            self.writing = replace(self.writing, decimal="," if decimal_comma else ".", numbers={})
 
     @property
     def roles(self) -> Roles:
@@ -61,6 +71,11 @@ class RowReader:
     def named(self) -> frozenset[str]:
         """The columns whose cells are names, of series and of categories, even where they look like numbers."""
         return frozenset((*self.roles.series_id, *self.roles.categorical))
+
+    @property
+    def typed(self) -> frozenset[str]:
+        """The columns whose text stands for what it looks like: a time, or a label. That of others is read as it is."""
+        return frozenset((*self.roles.time, *self.roles.label))
 
     def read(self, rows: Any, first: int = 0) -> LooseRows:
         """Return what rows hold.
@@ -74,8 +89,8 @@ class RowReader:
             DataError: A cell cannot be read, or a column is missing or unknown; the message names row and column.
             TypeError: `rows` is nothing of the above.
         """
-        table, is_loose = _table(rows, self.named)
-        table = replace(table, sources=(Source(name=_NAME, first=-first),))
+        table, is_loose = self._table(rows)
+        table = replace(table, sources=(Source(name=_NAME, first=-first),), writing=self.writing, is_bound=True)
         if table.frame.is_empty():
             return self._nothing()
         if self.form == "wide":
@@ -84,6 +99,27 @@ class RowReader:
         table = self._completed(table, is_loose)
         found = read_rows(table, self.schema, self.assembly)
         return replace(found, rows=replace(found.rows, times=self._times(found.rows.times)))
+
+    def _table(self, rows: Any) -> tuple[Table, bool]:
+        """Return rows as a table, and whether each named its own values."""
+        if isinstance(rows, Mapping) and not any(_is_column(value) for value in rows.values()):
+            rows = [rows]
+        if not isinstance(rows, list | tuple):
+            return table_of(rows, _NAME), False
+        wrong = next((row for row in rows if not isinstance(row, Mapping)), None)
+        if wrong is not None:
+            raise TypeError(
+                f"stream: a row must be a mapping from names to values, but is {type(wrong).__name__}; give such, a "
+                "list of them, or a dataframe."
+            )
+        names = list(dict.fromkeys(str(name) for row in rows for name in row))
+        columns = {name: [row.get(name) for row in rows] for name in names}
+        named, writing = self.named, self.writing
+        kindred = {
+            name: _written(values) if name in named else _kindred(values, writing.of_column(name))
+            for name, values in columns.items()
+        }
+        return table_of(kindred, _NAME), True
 
     def _nothing(self) -> LooseRows:
         schema, none = self.schema, np.zeros(0, np.int64)
@@ -143,24 +179,6 @@ def chosen_rows(rows: list[Any] | pl.DataFrame, numbers: Sequence[int]) -> list[
     return rows[numbers] if isinstance(rows, pl.DataFrame) else [rows[number] for number in numbers]
 
 
-def _table(rows: Any, named: Container[str]) -> tuple[Table, bool]:
-    """Return rows as a table, and whether each named its own values."""
-    if isinstance(rows, Mapping) and not any(_is_column(value) for value in rows.values()):
-        rows = [rows]
-    if not isinstance(rows, list | tuple):
-        return table_of(rows, _NAME), False
-    wrong = next((row for row in rows if not isinstance(row, Mapping)), None)
-    if wrong is not None:
-        raise TypeError(
-            f"stream: a row must be a mapping from names to values, but is {type(wrong).__name__}; give such, a list "
-            "of them, or a dataframe."
-        )
-    names = list(dict.fromkeys(str(name) for row in rows for name in row))
-    columns = {name: [row.get(name) for row in rows] for name in names}
-    kindred = {name: _written(values) if name in named else _kindred(values) for name, values in columns.items()}
-    return table_of(kindred, _NAME), True
-
-
 def _is_column(value: Any) -> bool:
     return isinstance(value, Sequence | np.ndarray | pl.Series) and not isinstance(value, str | bytes)
 
@@ -174,11 +192,11 @@ def _written(values: list[Any]) -> list[Any]:
     ]
 
 
-def _kindred(values: list[Any]) -> list[Any]:
+def _kindred(values: list[Any], form: NumberFormat) -> list[Any]:
     """Return values of one kind: numbers beside text are written as text, which is then read or refused by its row."""
     kinds = {type(value) for value in values if value is not None}
     if str in kinds and len(kinds) > 1 and kinds <= {str, int, float, bool}:
-        return [None if value is None else value if isinstance(value, str) else f"{value!r}" for value in values]
+        return [None if value is None else value if isinstance(value, str) else form.written(value) for value in values]
     if kinds == {int, float}:
         return [None if value is None else float(value) for value in values]
     return values

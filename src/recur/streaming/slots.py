@@ -47,7 +47,8 @@ class Slots(SeriesArrays):
         ids: Names of the series.
         origin: When step 0 was.
         last: The last step that was read, -1 before the first.
-        start: The step that the state began with.
+        start: The step that the series began with, or began anew.
+        begun: The step that the state began with.
         is_settled: Whether the scale stays what it is.
         centre: (S, F) float64.
         scale: (S, F) float64.
@@ -63,6 +64,7 @@ class Slots(SeriesArrays):
         self.origin = np.zeros(0, times)
         self.last = np.zeros(0, np.int64)
         self.start = np.zeros(0, np.int64)
+        self.begun = np.zeros(0, np.int64)
         self.is_settled = np.zeros(0, np.bool_)
         self.centre = np.zeros((0, num_channels))
         self.scale = np.zeros((0, num_channels))

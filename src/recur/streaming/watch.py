@@ -26,9 +26,10 @@ class Watch(SeriesArrays):
         drift_sum: (S, C) float64, as `recur.calibration.drift.IntervalDrift` keeps it, like the two that follow.
         drift_mean: (S, C) float64.
         drift_count: (S, C) float64.
+        learnt_step: The last step that the model has learnt from, or was judged by then; -1 for none.
     """
 
-    fresh: ClassVar[Mapping[str, Any]] = {"told_step": -1, "ends": np.nan, "drift_mean": 0.5}
+    fresh: ClassVar[Mapping[str, Any]] = {"told_step": -1, "ends": np.nan, "drift_mean": 0.5, "learnt_step": -1}
 
     def __init__(self, num_targets: int) -> None:
         self.num_targets = num_targets
@@ -37,6 +38,7 @@ class Watch(SeriesArrays):
         self.drift_sum = np.zeros((0, num_targets))
         self.drift_mean = np.zeros((0, num_targets))
         self.drift_count = np.zeros((0, num_targets))
+        self.learnt_step = np.zeros(0, np.int64)
         self._drift = IntervalDrift()
 
     @property
@@ -85,4 +87,5 @@ class Watch(SeriesArrays):
 
     def forget(self) -> None:
         """Hold nothing of the forecasts before against those to come."""
-        self.drift_sum[:] = 0
+        for name in ("told_step", "drift_sum", "drift_mean", "drift_count"):
+            getattr(self, name)[:] = self.fresh.get(name, 0)

@@ -132,7 +132,7 @@ def fit_setup(
     horizon = series.horizon
     if horizon is None:
         horizon, reasons["horizon"] = choose_horizon(split, season)
-    check_leaks(panel, horizon)
+    check_leaks(panel, horizon, series.trusted_columns)
     num_targets = len(panel.schema.targets)
     longest = int((split.train.stop - split.train.start).max())
     num_values = int(np.count_nonzero(~np.isnan(panel.values[split.train.has_row, :num_targets])))

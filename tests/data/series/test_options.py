@@ -78,3 +78,14 @@ def test_the_command_line_loads_them_without_torch_and_polars() -> None:
 def test_panels_have_no_parts_unless_a_column_says_so() -> None:
     panel = Panel.of_rows(["a"], [10], [[float(step)] for step in range(10)])
     assert panel.rows.part is None
+
+
+def test_names_are_given_in_a_text_or_a_list() -> None:
+    by_list = SeriesOptions(targets=["y", "z, too"], known_future=("k",), trusted=["k"], ignored=[])
+    assert by_list.columns.targets == ("y", "z, too")
+    assert (by_list.columns.known_future, by_list.columns.ignored, by_list.trusted_columns) == (("k",), (), ("k",))
+    assert SeriesOptions(trusted="k, l").trusted_columns == ("k", "l")
+    with pytest.raises(
+        OptionError, match=r"^targets: expected names, with commas between them or in a list, got \['y', 3\]\.$"
+    ):
+        SeriesOptions(targets=["y", 3])

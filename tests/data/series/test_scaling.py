@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 
@@ -112,8 +113,55 @@ def test_unseen_series_are_scaled_by_their_own_history() -> None:
     scaler = Scaler.fit(Part.whole(panel_of([0, 2])))
     other = Panel.of_rows(["new"], [3], [[10.0], [20.0], [30.0]])
     np.testing.assert_allclose(scaler.scaled(other)[:, 0], (np.arange(3) - 1) * np.sqrt(1.5), rtol=1e-6)
-    centre, scale = scaler.of_history(np.float32([[[10], [20], [np.nan]], [[np.nan]] * 3]))
+    centre, scale = scaler.of_history(np.float32([[[10], [20], [np.nan]], [[np.nan]] * 3]), is_whole=True)
     assert (centre.tolist(), scale.tolist()) == ([[15], [1]], [[5], [1]])
+
+
+def histories(*series: list[float]) -> np.ndarray:
+    longest = max(map(len, series))
+    return np.float32([[[value] for value in one + [np.nan] * (longest - len(one))] for one in series])
+
+
+@pytest.mark.parametrize("method", ["standard", "robust"])
+def test_few_rows_are_scaled_by_what_is_usual_too(method: str) -> None:
+    # Their spreads are alike, whatever their size: 10, 14 and 12.
+    scaler = Scaler.fit(Part.whole(panel_of([0, 20] * 50, [86, 114] * 50, [988, 1012] * 50)), "standard")
+    scaler = dataclasses.replace(scaler, method=method)
+    few = histories([500], [500, 500], [500, 510], [500] * 16, [])
+    centre, scale = scaler.of_history(few)
+    assert centre[:, 0].tolist() == [500, 500, 505, 500, scaler.common_centre[0]]
+    own = 10 / 1.349 / 2 if method == "robust" else 5
+    wanted = [12, 12 / 2**0.5, (own**2 + 12**2 / 2) ** 0.5, 3, scaler.common_scale[0]]
+    np.testing.assert_allclose(scale[:, 0], wanted, rtol=1e-12)
+
+
+def test_what_is_usual_goes_with_the_size_where_it_does_among_those_seen() -> None:
+    # Spreads of a tenth, a fifth and 0.15 of the mean.
+    seen = ([90, 110] * 50, [800, 1200] * 50, [8500, 11500] * 50)
+    scaler = Scaler.fit(Part.whole(panel_of(*seen, [7] * 100)))
+    _, scale = scaler.of_history(histories([3], [3000], [0]))
+    np.testing.assert_allclose(scale[:, 0], [0.45, 450, 200], rtol=1e-6)
+    # One series tells by its own ratio.
+    _, scale = Scaler.fit(Part.whole(panel_of([80, 120]))).of_history(histories([5]))
+    np.testing.assert_allclose(scale[:, 0], [1])
+    # A mean near 0 is no size.
+    _, scale = Scaler.fit(Part.whole(panel_of([-9, 11]))).of_history(histories([500]))
+    np.testing.assert_allclose(scale[:, 0], [10])
+
+
+def test_the_usual_spread_counts_as_what_one_row_does_not_tell() -> None:
+    draw = np.random.default_rng(0)
+    scaler = Scaler.fit(Part.whole(panel_of([0, 200])))
+    few = draw.normal(1000, 100, (200_000, 3, 1)).astype(np.float32)
+    _, scale = dataclasses.replace(scaler, centre=scaler.centre * 0).of_history(few)
+    # The mean of 200,000 squares whose deviation is about their mean is off by 1/450 of it.
+    assert np.mean(scale**2) == pytest.approx(100**2, rel=0.01)
+
+
+def test_sizes_of_zeros_alone_are_not_known() -> None:
+    scaler = Scaler.fit(Part.whole(panel_of([20, 40], [50, 70])), "mean_abs")
+    centre, scale = scaler.of_history(histories([0, 0], [8, 0]))
+    assert (centre.tolist(), scale.tolist()) == ([[0], [0]], [[15], [4]])
 
 
 def test_only_the_part_is_looked_at() -> None:

@@ -166,8 +166,10 @@ def test_unseen_series_are_scaled_by_what_the_window_reads() -> None:
     other = Panel.of_rows(["new"], [4], [[100.0], [102.0], [104.0], [999.0]])
     batch = only(Windows(Part.whole(other), history=2, horizon=1, batch_size=9, scaler=scaler))
     np.testing.assert_allclose(batch.centre[:, 0], [101, 103])
-    np.testing.assert_allclose(batch.scale[:, 0], [1, 1])
-    np.testing.assert_allclose(batch.x[..., 0], [[-1, 1], [-1, 1]])
+    # Two rows tell half of how much it varies; what is usual, in proportion to the size, tells the rest.
+    scale = np.sqrt(1 + (np.array([101, 103]) / 1.5) ** 2 * 1.25 / 2)
+    np.testing.assert_allclose(batch.scale[:, 0], scale, rtol=1e-6)
+    np.testing.assert_allclose(batch.x[..., 0], [[-1, 1], [-1, 1]] / scale[:, None], rtol=1e-6)
 
 
 def test_times_are_in_steps_or_seconds() -> None:

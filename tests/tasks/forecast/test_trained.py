@@ -144,6 +144,9 @@ def test_an_unseen_series_is_scaled_by_its_own_history(made: Made, table: pl.Dat
     values = other["load"].to_numpy()[-24:].astype(np.float32).astype(np.float64)
     network: Any = trained.network
     centre, scale = values.mean(), values.std()
+    # What is usual counts as one row of 24.
+    seen = trained.setup.scaler
+    scale = np.sqrt(scale**2 + (centre * np.median(seen.scale[:, 0] / seen.centre[:, 0])) ** 2 / 24)
     said = network.map(torch.from_numpy((values - centre) / scale).float()).detach().double().numpy()
     np.testing.assert_allclose(found["mean"], said * scale + centre, rtol=1e-4)
 

@@ -23,7 +23,13 @@ def answer_stream(folder: RunFolder, chosen: Namespace, **options: Any) -> None:
     from recur.streaming.opening import stream
 
     answer_lines(
-        stream(folder, time_format=chosen.time_format, device=chosen.device, **options),
+        stream(
+            folder,
+            time_format=chosen.time_format,
+            decimal_comma=chosen.decimal_comma,
+            device=chosen.device,
+            **options,
+        ),
         state=None if chosen.state is None else Path(chosen.state),
         on_error=chosen.on_error,
         save_every=chosen.save_every,

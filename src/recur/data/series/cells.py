@@ -10,10 +10,12 @@ import polars as pl
 from numpy.typing import NDArray
 
 from recur.data.series.table import Table
+from recur.data.series.writing import NumberFormat, number_format_of
 from recur.errors import DataError
 from recur.wording import option
 
 _LARGEST = float(np.finfo(np.float32).max)
+_TEXT = (pl.String, pl.Categorical, pl.Enum)
 
 
 def read_numbers(table: Table, column: str, role: str) -> NDArray[np.float32]:
@@ -21,24 +23,17 @@ def read_numbers(table: Table, column: str, role: str) -> NDArray[np.float32]:
 
     Args:
         table: The table.
-        column: Which column; text that writes numbers is read, booleans are 0 and 1.
+        column: Which column; text that writes numbers is read, all of it in one way, booleans are 0 and 1.
         role: What the column is for, for messages.
 
     Raises:
-        DataError: A cell is text, infinite or beyond float32, or the column holds no numbers at all.
+        DataError: A cell is text, infinite or beyond float32, or the column holds no numbers at all, or such as could
+            be read in two ways.
     """
     values = table.frame[column]
     dtype = values.dtype
-    if dtype in (pl.String, pl.Categorical, pl.Enum):
-        text = values.cast(pl.String).str.strip_chars()
-        values = text.cast(pl.Float64, strict=False)
-        wrong = values.is_null() & text.is_not_null() & (text != "")
-        if wrong.any():
-            row = int(wrong.arg_true()[0])
-            raise DataError(
-                f"{table.cell(column, row)}: {_short(text[row])} is no number, but the column is in {role}; mend the "
-                f"cell, say with {option('missing')} how missing values are written, or give the column another role."
-            )
+    if dtype in _TEXT:
+        values = _numbers_of_text(table, column, role)
     elif dtype not in (pl.Boolean, pl.Null) and not dtype.is_numeric():
         raise DataError(
             f"{table.name}, column {column!r}: holds {str(dtype).lower()}, but {role} needs numbers; convert it, or "
@@ -52,6 +47,49 @@ def read_numbers(table: Table, column: str, role: str) -> NDArray[np.float32]:
         what = "infinite" if np.isinf(wide[row]) else f"{wide[row]:g}, which float32 cannot hold"
         raise DataError(f"{table.cell(column, row)}: is {what}; mend the cell, or leave it empty if it is missing.")
     return wide.astype(np.float32)
+
+
+def number_format(table: Table, column: str) -> NumberFormat | None:
+    """Return how the numbers of a column are written; None where that can be told in two ways."""
+    known = table.writing
+    if table.is_bound or table.frame.schema[column] not in _TEXT:
+        return known.of_column(column)
+    expected = known.numbers.get(column) or (known.decimal and NumberFormat(decimal=known.decimal)) or None
+    return number_format_of(_text(table, column), expected)
+
+
+def _numbers_of_text(table: Table, column: str, role: str) -> pl.Series:
+    """Return the numbers that a column of text writes, float64; arguments and errors as of `read_numbers`."""
+    text = _text(table, column)
+    form = number_format(table, column)
+    if form is None:
+        row = int(text.str.contains("[.,]").fill_null(False).arg_true()[0])
+        raise DataError(
+            f"{table.cell(column, row)}: {_short(text[row])} may have a mark of decimals or of thousands in it, and no "
+            f"other cell of the column tells; say which with {option('decimal_comma')} where it is in a file, else "
+            "convert it."
+        )
+    values = form.read(text)
+    wrong = values.is_null() & text.is_not_null()
+    if wrong.any():
+        row = int(wrong.arg_true()[0])
+        right = values.is_not_null().arg_true()
+        like = ""
+        if any(letter.isdigit() for letter in text[row]):
+            if table.is_bound:
+                like = f" written like those that the model was trained on, as {form.written(1234.5)!r}"
+            elif len(right):
+                like = f" written like the others, such as {_short(text[int(right[0])])}"
+        raise DataError(
+            f"{table.cell(column, row)}: {_short(text[row])} is no number{like}, but the column is in {role}; mend the "
+            f"cell, say with {option('missing')} how missing values are written, or give the column another role."
+        )
+    return values
+
+
+def _text(table: Table, column: str) -> pl.Series:
+    text = table.frame[column].cast(pl.String).str.strip_chars()
+    return text.set(text == "", None)
 
 
 def category_names(table: Table, column: str) -> tuple[str, ...]:

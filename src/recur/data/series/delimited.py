@@ -6,12 +6,13 @@ import codecs
 import csv
 import io
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import polars as pl
 
 from recur.data.series.table import Source, Table
+from recur.data.series.writing import Decimal, Writing, decimal_of
 from recur.data.text import TextFile, bytes_of
 from recur.errors import DataError, OptionError
 from recur.wording import option
@@ -23,8 +24,7 @@ _SEPARATORS = "\t;|,"
 _SNIFFED_LINES = 20
 _SNIFFED_ROWS = 10_000
 _NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?$")
-_DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+([eE][+-]?\d+)?$")
-_DECIMAL_POINT = re.compile(r"[+-]?\d+\.\d+([eE][+-]?\d+)?$")
+_COMMA = re.compile(r"[+-]?\d+,\d+$")
 _MARKS = ((codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 
 
@@ -35,7 +35,8 @@ class Delimited:
     separator: str | None = None
     """Character between cells, or "whitespace" for any run of blanks and tabs."""
     decimal_comma: bool | None = None
-    """Whether numbers are written 1,5 instead of 1.5."""
+    """Whether numbers are written 1,5 instead of 1.5, where a column does not tell; the other mark, a blank or an
+    apostrophe may stand between thousands."""
     has_header: bool | None = None
     """Whether the first line names the columns; else they are called column_1, column_2 and so on."""
     encoding: str = "utf-8"
@@ -44,13 +45,16 @@ class Delimited:
     """What is written where a value is missing."""
 
 
-def read_delimited(path: Path, options: Delimited | None = None, *, start: bytes | None = None) -> Table:
+def read_delimited(
+    path: Path, options: Delimited | None = None, *, start: bytes | None = None, like: Writing | None = None
+) -> Table:
     """Return the table in a text file.
 
     Args:
         path: The file; one whose name ends in `.gz` is unpacked.
         options: How to read it.
         start: Its first lines, unpacked, which are read in place of all; None for all.
+        like: How the data of a model were written, which decides where this file does not.
 
     Raises:
         DataError: The file is missing, empty, damaged, in another encoding, or its lines differ in their number of
@@ -68,21 +72,24 @@ def read_delimited(path: Path, options: Delimited | None = None, *, start: bytes
     head = [line for line in head if line.strip()]
     if not head:
         raise DataError(f"{name}: is empty; give a file with a table in it.")
-    separator = _separator(head) if options.separator is None else _checked_separator(options.separator)
+    wanted = None if like is None else like.separator
+    separator = _separator(head, wanted) if options.separator is None else _checked_separator(options.separator)
+    named = separator
     if separator == "whitespace":
         text = b"\n".join(b" ".join(line.split()) for line in text.splitlines())
         separator, head = " ", [" ".join(line.split()) for line in head]
     rows = list(csv.reader(head, delimiter=separator))
-    decimal_comma = options.decimal_comma
-    if decimal_comma is None:
-        decimal_comma = separator != "," and _has_decimal_comma(rows)
-    if decimal_comma and separator == ",":
+    if options.decimal_comma and separator == ",":
         raise OptionError("decimal_comma: the comma also separates the cells; name another separator.")
+    decimal: Decimal | None = "," if options.decimal_comma else "."
+    if options.decimal_comma is None:
+        decimal = _decimal(rows, separator, like)
     has_header = _has_header(rows) if options.has_header is None else options.has_header
     if has_header:
         _check_names(name, rows[0])
-    frame = _parsed(name, text, separator, decimal_comma, has_header, options.missing)
-    return Table(frame=frame, sources=(Source(name=name),))
+    frame = _parsed(name, text, separator, decimal == "," and separator != ",", has_header, options.missing)
+    written = replace(like or Writing(), separator=named, decimal=decimal)
+    return Table(frame=frame, sources=(Source(name=name),), writing=written)
 
 
 def _text(data: bytes, name: str, encoding: str) -> bytes:
@@ -119,9 +126,15 @@ def _checked_separator(separator: str) -> str:
     return separator
 
 
-def _separator(head: list[str]) -> str:
-    """Return what cuts every line into the same number of cells; the comma last, which may be a decimal one."""
-    for candidate in _SEPARATORS:
+def _separator(head: list[str], wanted: str | None) -> str:
+    """Return what cuts every line into the same number of cells; the comma last, which may be a decimal one.
+
+    Args:
+        head: The first lines.
+        wanted: What is tried first, if anything.
+    """
+    first: list[str] = [] if wanted is None or wanted == "whitespace" else [wanted]
+    for candidate in first + list(_SEPARATORS):
         counts = {len(row) for row in csv.reader(head, delimiter=candidate)}
         if len(counts) == 1 and max(counts) > 1:
             return candidate
@@ -132,9 +145,16 @@ def _separator(head: list[str]) -> str:
     return max(reversed(_SEPARATORS), key=lambda separator: head[0].count(separator))
 
 
-def _has_decimal_comma(rows: list[list[str]]) -> bool:
-    cells = [cell.strip() for row in rows for cell in row]
-    return any(_DECIMAL_COMMA.match(cell) for cell in cells) and not any(_DECIMAL_POINT.match(cell) for cell in cells)
+def _decimal(rows: list[list[str]], separator: str, like: Writing | None) -> Decimal | None:
+    """Return the mark of decimals in the first rows; None where they do not tell, and columns have to."""
+    cells = [cell for row in rows for cell in row]
+    found = decimal_of(cells)
+    if found is not None or (like is not None and like.decimal is not None):
+        return found or (None if like is None else like.decimal)
+    # A semicolon separates cells where the comma marks decimals, and a comma where it does not.
+    if separator == ";":
+        return "," if any(_COMMA.match(cell.strip()) for cell in cells) else None
+    return "." if separator == "," else None
 
 
 def _has_header(rows: list[list[str]]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import polars as pl
 
 from recur.data.series.delimited import Delimited, read_delimited
 from recur.data.series.table import Source, Table, table_of
+from recur.data.series.writing import Writing
 from recur.errors import DataError, OptionError
 from recur.wording import quantity
 
@@ -41,7 +43,7 @@ def one_source(names: Sequence[Any]) -> Any:
     return names[0]
 
 
-def read_table(path: str | Path, options: Delimited | None = None) -> Table:
+def read_table(path: str | Path, options: Delimited | None = None, *, like: Writing | None = None) -> Table:
     """Return the table in a file, or those in a folder below each other.
 
     Read are CSV, TSV and other text cut into cells (also `.gz`), Parquet, and Arrow as file, stream or Feather. In a
@@ -52,6 +54,7 @@ def read_table(path: str | Path, options: Delimited | None = None) -> Table:
     Args:
         path: The file or folder.
         options: How text is cut into cells.
+        like: How the data of a model were written, which decides where a file does not.
 
     Raises:
         DataError: A file is missing, empty, damaged, or of an unknown kind; or the files of a folder differ.
@@ -61,14 +64,14 @@ def read_table(path: str | Path, options: Delimited | None = None) -> Table:
     if not path.exists():
         raise DataError(f"{path}: no such file or folder; check the path.")
     if path.is_dir():
-        return _read_folder(path, options)
+        return _read_folder(path, options, like)
     kind = kind_of(path)
     if kind in _PARQUET:
-        return _read_binary(path, "Parquet", pl.read_parquet)
+        return _read_binary(path, "Parquet", pl.read_parquet, like)
     if kind in _ARROW:
-        return _read_binary(path, "Arrow", _read_arrow)
+        return _read_binary(path, "Arrow", _read_arrow, like)
     if kind in _TEXT or not kind:
-        return read_delimited(path, options)
+        return read_delimited(path, options, like=like)
     raise DataError(f"{path}: is of the unknown kind {kind!r}; give one of {', '.join(SUFFIXES)}, .ts, .npy or .npz.")
 
 
@@ -78,13 +81,13 @@ def files_in(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
     return sorted(path for path in found if kind_of(path) in suffixes)
 
 
-def _read_binary(path: Path, what: str, read: Callable[[Path], pl.DataFrame]) -> Table:
+def _read_binary(path: Path, what: str, read: Callable[[Path], pl.DataFrame], like: Writing | None) -> Table:
     try:
         frame = read(path)
     except (pl.exceptions.PolarsError, OSError) as error:
         said = (str(error).strip().splitlines() or ["empty"])[0]
         raise DataError(f"{path}: is no sound {what} file ({said}).") from None
-    table = table_of(frame, str(path))
+    table = table_of(frame, str(path), like=like)
     if frame.is_empty():
         raise DataError(f"{path}: has columns but no rows; give a file with a table in it.")
     return table
@@ -96,11 +99,11 @@ def _read_arrow(path: Path) -> pl.DataFrame:
     return pl.read_ipc(path) if is_file else pl.read_ipc_stream(path)
 
 
-def _read_folder(folder: Path, options: Delimited | None) -> Table:
+def _read_folder(folder: Path, options: Delimited | None, like: Writing | None) -> Table:
     paths = files_in(folder, SUFFIXES)
     if not paths:
         raise DataError(f"{folder}: has no file with a table in it; tables end in {', '.join(SUFFIXES)}.")
-    tables = [read_table(path, options) for path in paths]
+    tables = [read_table(path, options, like=like) for path in paths]
     first = tables[0].frame
     for path, table in zip(paths, tables, strict=True):
         if set(table.frame.columns) != set(first.columns):
@@ -125,7 +128,10 @@ def _read_folder(folder: Path, options: Delimited | None) -> Table:
     for path, frame in zip(paths, frames, strict=True):
         sources.append(Source(name=str(path), first=row))
         row += frame.height
-    return Table(frame=_stacked(frames), sources=tuple(sources), per_source=per_source)
+    # Where the files differ in it, each column tells.
+    marks = {table.writing.decimal for table in tables}
+    writing = tables[0].writing if len(marks) == 1 else replace(tables[0].writing, decimal=None)
+    return Table(frame=_stacked(frames), sources=tuple(sources), per_source=per_source, writing=writing)
 
 
 def _stacked(frames: list[pl.DataFrame]) -> pl.DataFrame:

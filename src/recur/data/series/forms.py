@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 
@@ -9,6 +11,7 @@ from recur.data.series.cells import read_numbers
 from recur.data.series.columns import Columns
 from recur.data.series.guessing import guess_columns
 from recur.data.series.table import Source, Table
+from recur.data.series.writing import writes_numbers
 from recur.errors import DataError, OptionError
 
 SERIES, STEP, VALUE = "series_id", "step", "value"
@@ -49,7 +52,7 @@ def from_wide(table: Table, columns: Columns | None = None) -> Table:
         series = pl.Series(SERIES, [name]).new_from_index(0, len(values))
         frames.append(pl.DataFrame([*times, series, values]))
         sources.append(Source(name=f"{table.name}, column {name!r}", first=number * table.frame.height))
-    return Table(frame=pl.concat(frames, rechunk=True), sources=tuple(sources))
+    return replace(table, frame=pl.concat(frames, rechunk=True), sources=tuple(sources), per_source=())
 
 
 def from_rows(table: Table, columns: Columns | None = None) -> Table:
@@ -83,7 +86,10 @@ def from_rows(table: Table, columns: Columns | None = None) -> Table:
     if "series_id" not in given:
         aside += [name for name in frame.columns if name.lower() in ("id", SERIES) and name not in aside]
     steps = given.get("targets") or tuple(
-        name for name in frame.columns if name not in aside and frame.schema[name].is_numeric()
+        name
+        for name in frame.columns
+        if name not in aside
+        and (frame.schema[name].is_numeric() or (frame.schema[name] == pl.String and writes_numbers(frame[name])))
     )
     if not steps:
         raise DataError(f"{table.name}: no column of numbers is left to be a step of the series.")
@@ -102,7 +108,7 @@ def from_rows(table: Table, columns: Columns | None = None) -> Table:
     long = pl.DataFrame([*(one.gather(row) for one in kept_aside), *cells])
     begins = np.concatenate([[0], np.cumsum(lengths)[:-1]]).tolist()
     sources = tuple(Source(name=table.place(number), first=int(begin)) for number, begin in enumerate(begins))
-    return Table(frame=long, sources=sources)
+    return replace(table, frame=long, sources=sources, per_source=())
 
 
 def columns_of_wide(columns: Columns | None) -> Columns:

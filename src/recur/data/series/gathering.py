@@ -67,8 +67,17 @@ class Gathering:
                 )
             self.static = ((panel.static - scaler.static_centre) / scaler.static_scale).astype(np.float32)
 
-    def scaling(self, series: Numbers, begin: Numbers, end: Numbers) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return centre and scale of each window, (B, F); of unseen series by the rows from `begin` up to `end`."""
+    def scaling(
+        self, series: Numbers, begin: Numbers, end: Numbers, *, is_whole: bool = False
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return centre and scale of each window, (B, F); of unseen series by the rows from `begin` up to `end`.
+
+        Args:
+            series: Which one each window is of, (B,).
+            begin: (B,).
+            end: (B,).
+            is_whole: Whether these are all rows of the series.
+        """
         if self._scaler is None:
             shape = (len(series), self.centre.shape[1])
             return np.broadcast_to(self.centre, shape), np.broadcast_to(self.scale, shape)
@@ -77,7 +86,7 @@ class Gathering:
         if len(unseen):
             rows, inside = spans(begin[unseen], end[unseen])
             history = np.where(inside[..., None], self.panel.values[rows], np.float32(np.nan))
-            centre[unseen], scale[unseen] = self._scaler.of_history(history)
+            centre[unseen], scale[unseen] = self._scaler.of_history(history, is_whole=is_whole)
         return centre, scale
 
     def numbers(

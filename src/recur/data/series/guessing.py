@@ -11,6 +11,7 @@ import polars as pl
 from recur.data.series.columns import Columns, Roles
 from recur.data.series.moments import PARTS, epoch_unit, mostly_writes_times, time_format_of
 from recur.data.series.table import Table
+from recur.data.series.writing import writes_numbers
 from recur.errors import DataError, OptionError
 from recur.wording import option
 
@@ -291,14 +292,11 @@ class _Guess:
     def _is_text(self, name: str) -> bool:
         return self.frame.schema[name] in (pl.String, pl.Categorical, pl.Enum)
 
-    def _parsable(self, name: str) -> pl.Series:
-        return self.head[name].cast(pl.String).str.strip_chars().cast(pl.Float64, strict=False).is_not_null()
-
     def _is_number_with_errors(self, name: str) -> bool:
         """Return whether a text column mostly holds numbers; its other cells are then reported, and no categories."""
         if not self._is_text(name):
             return False
-        return bool(self._parsable(name).sum() > self.head[name].count() / 2)
+        return writes_numbers(self.head[name].cast(pl.String))
 
     def _reads_as_time(self, name: str) -> bool:
         return time_format_of(self.head[name].cast(pl.String)) is not None

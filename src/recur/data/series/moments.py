@@ -278,6 +278,9 @@ def _guessed(table: Table, column: str, values: pl.Series) -> pl.Series:
         one, other = _parsed(values, month_first), _parsed(values, day_first)
         if one.count() == other.count() == 0:
             continue
+        known = table.writing.is_day_first
+        if known is not None and (table.is_bound or one.count() == other.count()):
+            return other if known else one
         if one.count() == other.count() and not one.equals(other):
             row = int((one != other).arg_true()[0])
             raise DataError(
@@ -286,6 +289,15 @@ def _guessed(table: Table, column: str, values: pl.Series) -> pl.Series:
             )
         return one if one.count() >= other.count() else other
     return best
+
+
+def begins_with_day(values: pl.Series) -> bool | None:
+    """Return whether dates such as 02/01/2024 in a column begin with the day; None where it has none, or none tells."""
+    if values.dtype != pl.String or not values.str.contains("/").any():
+        return None
+    text = values.str.strip_chars()
+    month_first, day_first = (max(_parsed(text, own).count() for own in way) for way in (_MONTH_FIRST, _DAY_FIRST))
+    return None if month_first == day_first else day_first > month_first
 
 
 def _plain(values: pl.Series) -> pl.Series:

@@ -29,8 +29,8 @@ _SINGLE = ("label", "weight", "censored", "part")
 class TableOptions:
     """How a table becomes series, and these a training, a validation and a test part, whatever is told of them.
 
-    What columns are for is guessed where nothing is said. Several columns are named with commas between them; an empty
-    text says that there is none.
+    What columns are for is guessed where nothing is said. Several columns are named with commas between them, in Python
+    also as a list; an empty one says that there is none.
 
     Raises:
         OptionError: A value makes no sense.
@@ -66,8 +66,8 @@ class TableOptions:
     separator: str | None = None
     """Character between the cells of a text file, or "whitespace"; found out if not given."""
 
-    decimal_comma: bool = False
-    """Numbers are written 1,5; found out if not given."""
+    decimal_comma: bool | None = None
+    """Numbers are written 1,5, where a column does not tell; found out if not given."""
 
     has_header: bool | None = None
     """Whether the first line of a text file names the columns; found out if not given."""
@@ -114,7 +114,7 @@ class TableOptions:
     @property
     def columns(self) -> Columns:
         """What is said about the columns."""
-        found: dict[str, Any] = {name: _names(getattr(self, name)) for name in _LISTS if hasattr(self, name)}
+        found: dict[str, Any] = {name: _names(name, getattr(self, name)) for name in _LISTS if hasattr(self, name)}
         for name in _SINGLE:
             value = getattr(self, name, None)
             found[name] = () if value == "" else value
@@ -123,7 +123,7 @@ class TableOptions:
     @property
     def features(self) -> tuple[str, ...] | None:
         """The calendar features that are asked for; None where that is left open."""
-        return _names(self.calendar)
+        return _names("calendar", self.calendar)
 
     def text(self) -> Delimited:
         """Return how a text file is cut into cells."""
@@ -131,10 +131,10 @@ class TableOptions:
 
         return Delimited(
             separator=self.separator,
-            decimal_comma=True if self.decimal_comma else None,
+            decimal_comma=self.decimal_comma,
             has_header=self.has_header,
             encoding=self.encoding,
-            missing=(*MISSING, *(_names(self.missing) or ())),
+            missing=(*MISSING, *(_names("missing", self.missing) or ())),
         )
 
     def assembly(self) -> Assembly:
@@ -154,8 +154,8 @@ class TableOptions:
 class SeriesOptions(TableOptions):
     """How a table becomes series that are to be forecast, and these a training, a validation and a test part.
 
-    What columns are for is guessed where nothing is said. Several columns are named with commas between them; an empty
-    text says that there is none.
+    What columns are for is guessed where nothing is said. Several columns are named with commas between them, in Python
+    also as a list; an empty one says that there is none.
 
     Raises:
         OptionError: A value makes no sense.
@@ -182,6 +182,10 @@ class SeriesOptions(TableOptions):
     scale_together: bool = field(default=False, metadata={"after": "scaling"})
     """All series have one scale, where their size says something."""
 
+    trusted: str | None = field(default=None, metadata={"after": "known_future"})
+    """Columns that tell what a target will be and are known in time, as orders are of what is sent; of others that is
+    taken for a leak and is an error."""
+
     non_negative: bool | None = field(default=None, metadata={"after": "scale_together"})
     """Targets are never below 0, so that nothing below is forecast; if not given, those that never are in the training
     part, and are whole numbers there, or often 0."""
@@ -192,6 +196,12 @@ class SeriesOptions(TableOptions):
         check_split(self.split, self)
         # So that what makes no sense is said before any data are read.
         self.columns.given()
+        _names("trusted", self.trusted)
+
+    @property
+    def trusted_columns(self) -> tuple[str, ...]:
+        """The columns that are no leaks."""
+        return _names("trusted", self.trusted) or ()
 
     def partition(self, *, has_parts: bool, seed: int) -> Partition:
         """Return how the series are cut into parts.
@@ -222,7 +232,7 @@ class DetectionOptions(SeriesOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("horizon", "non_negative"):
+        for name in ("horizon", "non_negative", "trusted"):
             if getattr(self, name) is not None:
                 raise OptionError(f"{name} is of forecasts; how far ahead a detector looks, leads says. Leave it out.")
 
@@ -234,8 +244,8 @@ class OtherTableOptions:
     separator: str | None = None
     """Of a text file: character between the cells, or "whitespace"; as in the run's data if not given."""
 
-    decimal_comma: bool = False
-    """Of a text file: numbers are written 1,5; as in the run's data if not given."""
+    decimal_comma: bool | None = None
+    """Whether numbers in text are written 1,5, where a column does not tell; as in the run's data if not given."""
 
     has_header: bool | None = None
     """Of a text file: whether the first line names the columns; as in the run's data if not given."""
@@ -267,7 +277,7 @@ class OtherTableOptions:
         if not changes:
             return own
         if self.missing is not None:
-            changes["missing"] = (*text.missing, *(_names(self.missing) or ()))
+            changes["missing"] = (*text.missing, *(_names("missing", self.missing) or ()))
         return replace(text, **changes)
 
     def assembly(self, own: Assembly) -> Assembly:
@@ -291,8 +301,15 @@ def check_split(split: str | None, options: TableOptions) -> None:
         )
 
 
-def _names(text: str | None) -> tuple[str, ...] | None:
-    return None if text is None else tuple(name.strip() for name in text.split(",") if name.strip())
+def _names(name: str, given: Any) -> tuple[str, ...] | None:
+    """Return the names that an option lists, in a text or one by one."""
+    if given is None:
+        return None
+    if isinstance(given, str):
+        return tuple(one.strip() for one in given.split(",") if one.strip())
+    if isinstance(given, list | tuple) and all(isinstance(one, str) for one in given):
+        return tuple(given)
+    raise OptionError(f"{name}: expected names, with commas between them or in a list, got {given!r}.")
 
 
 def _step(text: str) -> str | float:

@@ -76,7 +76,8 @@ def read_series(
             )
         panel = panel_of_array(data) if is_array else _read_without_columns(Path(data), kind)
         return panel if schema is None else under_schema(panel, schema)
-    table = read_table(data, text) if is_path else table_of(data)
+    like = None if schema is None else schema.writing
+    table = read_table(data, text, like=like) if is_path else table_of(data, like=like)
     if table.frame.is_empty():
         raise DataError(f"{table.name}: has no rows; give a table with some.")
     if form == "long":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -38,6 +39,12 @@ class Scaler:
     A series of which the training part had nothing is *unseen*. It is scaled by its own history: the statistics are
     those of the rows that a window reads before its forecast begins, so that nothing of what is to be told goes into
     them. For whole series these are all rows.
+
+    Few rows say little of how much a series varies, and one row says nothing. With standard and robust the squared
+    scale of n rows is therefore s² + u²/n, where s is their own and u is what is usual: the median of the scales of the
+    series that were seen; where these go with the size of the series, that of their ratios to the centres, times the
+    centre. If u is right, s² + u²/n is what s² of many rows would be in the mean. With mean_abs, whose scale is a size,
+    rows that are all 0 are taken to have one of the usual size after them.
 
     Attributes:
         method: Which of the above.
@@ -137,19 +144,57 @@ class Scaler:
         scale = np.where(is_seen[:, None], self.scale[number], self.common_scale)
         return centre, scale, is_seen
 
-    def of_history(self, values: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def of_history(
+        self, values: NDArray[np.float32], *, is_whole: bool = False
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return centre and scale of series that were not seen, by what is known of them.
 
         Args:
             values: Their histories, (B, T, F), NaN where a value is missing or past the end.
+            is_whole: Whether these are all their rows, as the training part's were, which then say all.
 
         Returns:
             (B, F) each; the common ones for a channel without a value.
         """
         groups = np.repeat(np.arange(len(values)), values.shape[1])
-        centre, scale = _statistics(values.reshape(-1, values.shape[2]), groups, len(values), self.method)
+        flat, constant = values.reshape(-1, values.shape[2]), 1.0 if is_whole else 0.0
+        centre, scale = _statistics(flat, groups, len(values), self.method, constant=constant)
+        if not is_whole:
+            count = np.maximum((~np.isnan(values)).sum(axis=1), 1)
+            scale = self._with_usual(centre, scale, count)
         is_empty = np.isnan(centre)
         return np.where(is_empty, self.common_centre, centre), np.where(is_empty, self.common_scale, scale)
+
+    def _with_usual(
+        self, centre: NDArray[np.float64], scale: NDArray[np.float64], count: NDArray[np.int64]
+    ) -> NDArray[np.float64]:
+        """Return the scales of few rows, (B, F), with what is usual beside their own, which are 0 where constant."""
+        if self.method == "none":
+            return np.ones_like(scale)
+        spread, ratio = self._usual
+        if self.method == "mean_abs":
+            return np.where(scale == 0, spread / (count + 1), scale)
+        size = np.abs(centre)
+        # What is usual goes with the size, but of a series that has begun at 0 the size is not known.
+        relative = np.where(size > 0, size * ratio, spread)
+        usual = np.where(np.isnan(ratio), spread, relative)
+        found = np.sqrt(scale**2 + usual**2 / count)
+        return np.where(found <= _EPS * size, 1.0, found)
+
+    @cached_property
+    def _usual(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Usual scale of series seen, (F,), and its ratio to their size; NaN where they do not go together."""
+        spread, ratio = self.common_scale.copy(), np.full(len(self.names), np.nan)
+        for channel in range(len(self.names)):
+            # Constant series have the scale 1, which is none.
+            varies = self.scale[:, channel] != 1
+            if not varies.any():
+                continue
+            own, size = self.scale[varies, channel], np.abs(self.centre[varies, channel])
+            spread[channel] = np.median(own)
+            if (size > 0).all() and np.median(size / own) > 1 and np.std(np.log(own / size)) <= np.std(np.log(own)):
+                ratio[channel] = np.median(own / size)
+        return spread, ratio
 
     def scaled(self, panel: Panel) -> NDArray[np.float32]:
         """Return all values of a panel scaled, (R, F) float32; series that were not seen by all their rows.
@@ -229,7 +274,7 @@ def _together(values: NDArray[np.float32], method: Method) -> tuple[NDArray[np.f
 
 
 def _statistics(
-    values: NDArray[np.float32], groups: NDArray[np.int64], num_groups: int, method: Method
+    values: NDArray[np.float32], groups: NDArray[np.int64], num_groups: int, method: Method, constant: float = 1.0
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return centre and scale of each channel in each group, (G, F); NaN where a group has no value.
 
@@ -238,6 +283,7 @@ def _statistics(
         groups: (R,), ascending.
         num_groups: G.
         method: Which statistics.
+        constant: The scale of values that do not differ.
     """
     centre = np.full((num_groups, values.shape[1]), np.nan)
     scale = np.full((num_groups, values.shape[1]), np.nan)
@@ -253,7 +299,7 @@ def _statistics(
         low, high = np.minimum.reduceat(present, starts), np.maximum.reduceat(present, starts)
         own_centre, own_scale = _of_groups(present, of, starts, count[has], method)
         centre[has, channel] = np.where(low == high, low if method in ("standard", "robust") else 0.0, own_centre)
-        scale[has, channel] = _safe(own_scale, np.maximum(np.abs(low), np.abs(high)), low == high, method)
+        scale[has, channel] = _safe(own_scale, np.maximum(np.abs(low), np.abs(high)), low == high, method, constant)
     return centre, scale
 
 
@@ -294,10 +340,14 @@ def _quantile(
 
 
 def _safe(
-    scale: NDArray[np.float64], size: NDArray[np.float64], is_constant: NDArray[np.bool_], method: Method
+    scale: NDArray[np.float64],
+    size: NDArray[np.float64],
+    is_constant: NDArray[np.bool_],
+    method: Method,
+    constant: float,
 ) -> NDArray[np.float64]:
-    """Return scales that can be divided by."""
+    """Return scales of which those that cannot be divided by are `constant`."""
     if method == "mean_abs":
-        return np.where(scale > 0, scale, 1.0)
+        return np.where(scale > 0, scale, constant)
     # Of values around 10^6 float32 tells no differences below 0.1, so that a smaller spread is rounding.
-    return np.where(is_constant | (scale <= _EPS * size), 1.0, scale)
+    return np.where(is_constant | (scale <= _EPS * size), constant, scale)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from recur.data.series.columns import Roles
+from recur.data.series.writing import Writing
 from recur.errors import DataError
 from recur.kinds import with_tuples
 
@@ -30,6 +31,7 @@ class Schema:
         roles: Which columns all this was read from, or None where there was no table.
         names: How the names of series and categories were written in each of their columns, as `written_as` says, so
             that a cell means the same whichever others come with it.
+        writing: How numbers and times were written in text.
     """
 
     targets: tuple[str, ...] = ()
@@ -45,6 +47,7 @@ class Schema:
     zone: str | None = None
     roles: Roles | None = None
     names: Mapping[str, str] = field(default_factory=dict)
+    writing: Writing = field(default_factory=Writing)
 
     @property
     def channels(self) -> tuple[str, ...]:
@@ -66,6 +69,7 @@ class Schema:
         found: dict[str, Any] = {one.name: getattr(self, one.name) for one in fields(self)}
         found["categories"] = {name: list(names) for name, names in self.categories.items()}
         found["names"] = dict(self.names)
+        found["writing"] = self.writing.to_json()
         found["roles"] = None if self.roles is None else self.roles.to_json()
         return {name: list(value) if isinstance(value, tuple) else value for name, value in found.items()}
 
@@ -81,6 +85,8 @@ class Schema:
             raise DataError(f"the schema of the series has the unknown entry {unknown[0]!r}; it is of another version.")
         found = with_tuples(data)
         found["categories"] = {name: tuple(names) for name, names in data.get("categories", {}).items()}
+        if "writing" in data:
+            found["writing"] = Writing.from_json(data["writing"])
         if found.get("roles") is not None:
             found["roles"] = Roles.from_json(found["roles"])
         return cls(**found)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import narwhals as nw
 import numpy as np
 import polars as pl
 
+from recur.data.series.writing import Writing
 from recur.errors import DataError
 
 
@@ -35,11 +36,15 @@ class Table:
         frame: The columns.
         sources: What the rows came from, in order; at least one.
         per_source: Names of columns that were not in the files but say which file a row came from.
+        writing: How its text is expected to be written.
+        is_bound: Whether it is written so, whatever its cells look like; else it need be only where they do not tell.
     """
 
     frame: pl.DataFrame
     sources: tuple[Source, ...]
     per_source: tuple[str, ...] = ()
+    writing: Writing = field(default_factory=Writing)
+    is_bound: bool = False
 
     @property
     def name(self) -> str:
@@ -63,27 +68,32 @@ class Table:
         return f"{name}, column {column!r}, {number}"
 
 
-def table_of(data: Any, name: str = "the data") -> Table:
+def table_of(data: Any, name: str = "the data", *, like: Writing | None = None) -> Table:
     """Return a dataframe as a table.
 
     Args:
         data: Any dataframe that narwhals knows (pandas, polars, pyarrow and others; lazy ones are collected), or a
             mapping from names to sequences of one length.
         name: What to call it in messages.
+        like: How the data of a model were written, which decides where this does not.
 
     Raises:
         DataError: A column holds what no table can: nested values, or objects of several kinds.
         TypeError: `data` is no dataframe.
     """
+    return Table(frame=_frame_of(data, name), sources=(Source(name=name),), writing=like or Writing())
+
+
+def _frame_of(data: Any, name: str) -> pl.DataFrame:
     if isinstance(data, pl.LazyFrame):
         data = data.collect()
     if isinstance(data, pl.DataFrame):
         for column in data:
             _check_cells(name, column)
-        return Table(frame=data, sources=(Source(name=name),))
+        return data
     if isinstance(data, Mapping):
         series = [_series(name, str(column), values) for column, values in data.items()]
-        return Table(frame=_frame(name, series), sources=(Source(name=name),))
+        return _frame(name, series)
     try:
         given = nw.from_native(data)
     except TypeError:
@@ -97,7 +107,7 @@ def table_of(data: Any, name: str = "the data") -> Table:
     twice = [column for column in columns if columns.count(column) > 1]
     if twice:
         raise DataError(f"{name}: two columns are called {twice[0]!r}; rename one of them.")
-    return Table(frame=_frame(name, [_converted(name, given[c]) for c in given.columns]), sources=(Source(name=name),))
+    return _frame(name, [_converted(name, given[c]) for c in given.columns])
 
 
 def _frame(name: str, series: list[pl.Series]) -> pl.DataFrame:

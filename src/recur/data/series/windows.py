@@ -323,7 +323,7 @@ class WholeSeries(SeriesBatches):
         series = self._numbers[items]
         begin, end = self.part.start[series], self.part.stop[series]
         rows, inside = spans(begin, end)
-        x, observed = gathering.numbers(rows, inside, *gathering.scaling(series, begin, end))
+        x, observed = gathering.numbers(rows, inside, *gathering.scaling(series, begin, end, is_whole=True))
         has_steps = self.part.panel.rows.labels is not None
         at, is_there = (rows, inside) if has_steps else (begin, np.ones(len(series), np.bool_))
         return SeriesBatch(

@@ -174,7 +174,8 @@ class Distribution(ABC):
             raise ValueError(f"{name}: target has shape {tuple(target.shape)}, but must have {tuple(self.shape)}.")
         weight = weights(name, target, weight)
         # Looked for once, for each look takes its time and waits for the device.
-        place = (weight > 0).flatten().nonzero()[:, 0]
+        counts = (weight > 0).flatten()
+        place = slice(None) if counts.is_cpu and bool(counts.all()) else counts.nonzero()[:, 0]
         chosen, target, weight = self._taken(place), target.flatten()[place], weight.flatten()[place]
         if not len(target):
             return sum((value.sum() for value in chosen._parameters().values()), weight.sum())
@@ -191,7 +192,7 @@ class Distribution(ABC):
         device = next(iter(self._parameters().values())).device
         return self._taken(torch.arange(self.shape.numel(), device=device).view(self.shape)[index])
 
-    def _taken(self, place: Tensor) -> Self:
+    def _taken(self, place: Tensor | slice) -> Self:
         """Return the distributions at some places of (...), counted through, in the shape of `place`."""
         count, dims = self.shape.numel(), len(self.shape)
         parameters = self._parameters()
