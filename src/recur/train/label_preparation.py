@@ -68,7 +68,7 @@ def prepare(
         given = None if test is None else reading.again(test, panel.schema, panel.frequency)
     finally:
         display.stop()
-    say_what_was_read(panel, display)
+    say_what_was_read(panel, display, tells_labels=True)
     setup, parts = LabelSetup.fit(
         panel,
         test=given,
