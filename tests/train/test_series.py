@@ -298,7 +298,7 @@ def test_a_checkpoint_that_lacks_the_order_is_damaged(train: Any, console: Any) 
     state = torch.load(path, weights_only=True)
     del state["recur"]["carried"]["items"]
     torch.save(state, path)
-    with pytest.raises(RunError, match=r"last\.ckpt: damaged \(KeyError\), cannot be resumed; train anew with --over"):
+    with pytest.raises(RunError, match=r"last\.ckpt: damaged \(KeyError\), cannot be resumed; train anew with over"):
         resume(run.path, bounds={"max_steps": 10}, console=console)
 
 
