@@ -73,15 +73,17 @@ def read(path: Path) -> dict[str, Series]:
         return found
 
 
-def score(scores: dict[str, NDArray[np.float64]], data: dict[str, Series], profile: str) -> float:
+def score(
+    scores: dict[str, NDArray[np.float64]], data: dict[str, Series], profile: str, threshold: float | None = None
+) -> float:
     """Return the benchmark's score of a detector, 0 for one without an alarm and 100 for the perfect one.
-
-    One threshold for all series is chosen, the best, as there.
 
     Args:
         scores: Of each row of each series; rows of the probation do not count.
         data: As of `read`.
         profile: One of `PROFILES`.
+        threshold: Above which a score is an alarm, in all series; by default the best one, chosen by the labels as the
+            benchmark does.
     """
     right, false, missed = PROFILES[profile]
     all_scores, worth, windows, num_windows = [], [], [], 0
@@ -98,15 +100,18 @@ def score(scores: dict[str, NDArray[np.float64]], data: dict[str, Series], profi
     best_of = np.full(num_windows, -missed)
     total = best = float(best_of.sum())
     is_last = np.append(highest[1:] != highest[:-1], True)
-    for gain, window, ends in zip(gains.tolist(), place.tolist(), is_last.tolist(), strict=True):
+    count = len(highest) if threshold is None else int((highest > threshold).sum())
+    rows = zip(gains[:count].tolist(), place[:count].tolist(), is_last[:count].tolist(), strict=True)
+    for gain, window, ends in rows:
         if window < 0:
             total += gain
         elif gain > best_of[window]:
             total += gain - best_of[window]
             best_of[window] = gain
-        if ends:
+        if ends and threshold is None:
             best = max(best, total)
     nothing = -missed * num_windows
+    best = best if threshold is None else total
     return 100 * (best - nothing) / (right * num_windows - nothing)
 
 

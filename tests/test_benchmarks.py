@@ -442,6 +442,11 @@ def test_the_scoring_of_the_numenta_benchmark_by_hand(module):
     assert nab.score({"a": scores}, data, "low false positives") == pytest.approx(100 * (3 + last / whole - 0.22) / 4)
     rarely_missed = nab.score({"a": scores}, data, "low false negatives")
     assert rarely_missed == pytest.approx(100 * (5 + last / whole - 0.11) / 6)
+    # A threshold that is given stays, where another one were better.
+    scores[[21, 22]] = 0.5
+    assert nab.score({"a": scores}, data, "standard", 0.4) == pytest.approx(100 * (3 + last / whole - 0.33) / 4)
+    assert nab.score({"a": scores}, data, "standard", 0.5) == pytest.approx(100 * (3 + last / whole - 0.11) / 4)
+    assert nab.score({"a": scores}, data, "standard", 1.0) == 0
 
 
 def test_the_windowed_gaussian_by_hand(module):
@@ -465,7 +470,13 @@ def test_rows_of_anomalies(module, monkeypatch):
         data[name] = nab.Series(times=times, values=rng.standard_normal(count), windows=((700, 720),))
     monkeypatch.setattr(anomalies, "SeriesTrainingOptions", functools.partial(SeriesTrainingOptions, max_steps=2))
     rows = list(anomalies.detectors(data, 3, DetectorOptions(hidden_size=4, history=16)))
-    assert [row["detector"] for row in rows] == ["recur, both", "recur, network alone", "recur, rule alone"]
+    assert [row["detector"] for row in rows] == [
+        "recur, both",
+        "recur, both, false_alarms=0.0001",
+        "recur, network alone",
+        "recur, rule alone",
+    ]
+    assert [row["threshold"] is None for row in rows] == [True, False, True, True]
     assert all(set(row["scores"]) == set(nab.PROFILES) and row["seed"] == 3 for row in rows)
     assert module("run")._line(rows[0]).startswith("recur, both, seed 3: ")
 

@@ -19,6 +19,7 @@ known.
 | `properties` | see below |
 | `next` | (text) the `vocabulary` |
 | `attribution` | `window` W, `note`, the `unit` of falls, and `methods`: `key`, `name`, its check (`deletion`) |
+| `answers` | (a trained model of series) see below |
 | `probe` | `recur.gradients.Probe.to_json`, or null |
 | `diagnosis` | of each finding, `name`, `what`, `evidence`, `advice` |
 
@@ -32,6 +33,12 @@ A property has its `key`, its `name`, its `kind` ("binary" or "number"), its `sh
 its `chance` (the score that the best unit reaches on labels that mean nothing), a `note` (why it was not searched
 for), and at most `MAX_UNITS` of `units`, the best first: `layer`, `part`, `unit`, `score` (on the half that was
 searched), `held_out` (on the other), `sign`, `verdict` ("holds" or "chance").
+
+Answers have what is `asked`, the `unit` of contributions, `notes`, the number of the step with which what is explained
+begins (`begin`), the `channels` that contribute, `check` (a deletion, or null), `ahead` (null, or `targets`, `median`,
+`low`, `high` and `came`, by step and target), and `answers`, of each its `name`, what is `said` and what `came` in
+words, the `answer` and that of the `neutral` input in figures, the `sum` of all shares and by how much of them it
+misses the difference of the two (`gap`), and shares `by_channel`, and of what is known of the steps `ahead`.
 
 A deletion has `shares`, `chosen`, `random`, `standard_error` and `is_faithful`; see `recur.gradients.Deletion`.
 
@@ -47,6 +54,7 @@ A deletion has `shares`, `chosen`, `random`, `standard_error` and `is_faithful`;
 | `next.ids`, `next.probs` | (N, K) int32, float32 | (text) the most probable next symbols, the best first |
 | `first.embedding` | (S, E) float32 | (text) embeddings of the first symbols |
 | `attribution.positions` | (A,) int32 | positions p whose prediction, of what comes at p + 1, is explained |
+| `answers.shares` | (A, S, G) float32 | what S steps, from `begin` on, and G channels contribute to A answers |
 | `attribution.{method}` | (A, W) float32 | signed share of the input at p - W + 1 + w; 0 before the beginning |
 """
 

@@ -284,6 +284,16 @@ def test_lines_that_no_text_can_be(bad: bytes, message: str, piped: Any, table: 
     assert error == "recur: standard input: the names of the columns are no UTF-8; convert it.\n"
 
 
+def test_names_that_come_again_are_no_row(piped: Any, table: pl.DataFrame) -> None:
+    header, *lines = table[:6].write_csv().splitlines()
+    code, out, error = piped("\n".join([header, *lines[:3], header, *lines[3:], header]))
+    plain = piped("\n".join([header, *lines]))[1]
+    assert (code, error) == (0, "")
+    found, wanted = (pl.read_csv(io.StringIO(text)) for text in (out, plain))
+    assert found.drop("mean", "q0.1", "q0.5", "q0.9").equals(wanted.drop("mean", "q0.1", "q0.5", "q0.9"))
+    assert found["mean"].to_list() == pytest.approx(wanted["mean"].to_list(), rel=1e-5)
+
+
 @pytest.fixture(scope="session")
 def german(seasonal_table: Callable[..., pl.DataFrame], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a table as spreadsheets write it in Germany, and a run of it."""

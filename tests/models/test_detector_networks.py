@@ -18,8 +18,8 @@ from recur.models.lead_network import LeadNetwork
 from recur.models.series_autoencoder import SeriesAutoencoder
 from recur.models.series_shape import SeriesShape
 
-LEADS = DetectorOptions(history=12, hidden_size=5, level=True, quiet=3, leads=(1, 3))
-CODES = DetectorOptions(way="autoencoder", history=12, hidden_size=5, level=False, quiet=3, window=4, code_size=2)
+LEADS = DetectorOptions(history=12, hidden_size=5, level=True, leads=(1, 3))
+CODES = DetectorOptions(way="autoencoder", history=12, hidden_size=5, level=False, window=4, code_size=2)
 BOTH = pytest.mark.parametrize("options", [LEADS, CODES], ids=["forecast", "autoencoder"])
 
 
@@ -150,7 +150,7 @@ def test_steps_before_the_part_do_not_count(options: DetectorOptions) -> None:
     batch = next(iter(of))
     nothing = replace(batch, history_weight=torch.zeros(batch.x.shape[:2]))
     total, weight = network.absolute_errors(nothing)
-    counted = int((batch.weight > 0).sum()) * len(options.leads or ()) if options.way == "forecast" else 0
+    counted = int((batch.weight > 0).sum()) * len(options.leads) if options.way == "forecast" else 0
     assert int(weight) == counted
     assert (total.item() == 0) is (counted == 0)
 
@@ -167,8 +167,8 @@ def test_every_weight_learns(options: DetectorOptions) -> None:
 def test_a_network_needs_all_its_options(options: DetectorOptions, kind: type[Any]) -> None:
     shape = SeriesShape(num_targets=1, num_features=1, horizon=1)
     assert isinstance(build_detector(options, shape), kind)
-    with pytest.raises(OptionError, match=f"{kind.__name__}: options must give history, hidden_size, level and quiet"):
-        kind(replace(options, quiet=None), shape)
+    with pytest.raises(OptionError, match=f"{kind.__name__}: options must give history, hidden_size and level"):
+        kind(replace(options, level=None), shape)
     with pytest.raises(
         OptionError, match=f"{kind.__name__}: the shape must have targets and a horizon of 1, but has 1"
     ):
@@ -190,7 +190,7 @@ def test_a_network_needs_all_its_options(options: DetectorOptions, kind: type[An
         ({"leads": ()}, r"leads must be whole numbers from 1 on, growing, such as \(1, 4, 16\), not \(\)"),
         ({"leads": (4, 1)}, "leads must be whole numbers"),
         ({"leads": (1, 9), "history": 8}, "leads: 9 is longer than the history of 8"),
-        ({"way": "autoencoder", "leads": (1,)}, "leads are of way forecast, not autoencoder"),
+        ({"way": "autoencoder", "leads": (1, 4)}, "leads are of way forecast, not autoencoder"),
         ({"window": 8}, "window is of way autoencoder, not forecast"),
         ({"code_size": 8}, "code_size is of way autoencoder, not forecast"),
     ],
@@ -202,14 +202,14 @@ def test_options_that_make_no_sense(given: dict[str, Any], message: str) -> None
 
 def test_what_is_open_is_chosen_for_the_series() -> None:
     chosen, why = choose_detector(DetectorOptions(), num_values=5000, longest=600, season=288)
-    assert (chosen.history, chosen.leads, chosen.quiet, chosen.hidden_size) == (288, (1, 4, 16, 64), 288, 64)
-    assert why["quiet"] == "a season"
+    assert (chosen.history, chosen.leads, chosen.quiet, chosen.hidden_size) == (288, (1,), None, 64)
+    assert why["history"] == "no more than 288 steps"
     assert chosen.is_complete
     chosen, why = choose_detector(DetectorOptions(history=10), num_values=50, longest=30)
-    assert (chosen.history, chosen.leads, chosen.quiet, chosen.hidden_size) == (10, (1,), 100, 32)
+    assert (chosen.history, chosen.hidden_size) == (10, 32)
     assert "history" not in why
     chosen, _ = choose_detector(DetectorOptions(way="autoencoder"), num_values=50, longest=30)
-    assert (chosen.history, chosen.leads) == (15, None)
+    assert chosen.history == 15
     assert chosen.is_complete
 
 

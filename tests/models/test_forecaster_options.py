@@ -81,7 +81,7 @@ def test_what_is_given_stays_and_the_rest_is_chosen_with_reasons() -> None:
     chosen, why = choose_forecaster(given, shape(3), num_values=100, longest=50)
     assert chosen.is_complete
     assert (chosen.history, chosen.head) == (5, "point")
-    assert set(why) == {"kind", "hidden_size", "loss", "normalize", "level"}
+    assert set(why) == {"kind", "hidden_size", "loss", "normalize", "level", "season"}
     whole, why = choose_forecaster(chosen, shape(3), num_values=100, longest=50)
     assert whole == chosen
     assert not why
@@ -119,6 +119,23 @@ def test_long_horizons_are_told_in_segments() -> None:
     assert choose_forecaster(given, shape(7), num_values=9, longest=99)[0].segment == 2
     assert choose_forecaster(ForecasterOptions(segment=6), shape(24), num_values=9, longest=99)[0].kind == "segments"
     assert choose_forecaster(ForecasterOptions(), shape(24), num_values=9, longest=99)[0].kind == "direct"
+
+
+@pytest.mark.parametrize(
+    ("given", "season", "expected", "reason"),
+    [
+        ({}, 24, 24, "that of the series"),
+        ({}, 1, 1, "the series have none"),
+        ({"history": 20}, 24, 1, "a season of 24 does not fit into the 20 steps that are read"),
+        ({"normalize": "series"}, 24, 1, "with normalize series forecasts start from nothing that was"),
+    ],
+)
+def test_forecasts_start_a_season_ago_where_there_is_one(
+    given: dict[str, Any], season: int, expected: int, reason: str
+) -> None:
+    chosen, why = choose_forecaster(ForecasterOptions(**given), shape(3), num_values=900, longest=900, season=season)
+    assert chosen.season == expected
+    assert why["season"] == reason
 
 
 def test_counts_are_not_moved() -> None:

@@ -69,7 +69,7 @@ def make_detector(long_table: pl.DataFrame) -> Make:
         reading = SeriesReading(columns=Columns(series_id="place", **roles))
         panel = reading.first(long_table)
         setup, split = ForecastSetup.fit(panel, history=HISTORY, horizon=1, reading=reading)
-        leads = (1, 3) if way == "forecast" else None
+        leads = (1, 3) if way == "forecast" else (1,)
         options: Any = {"way": way, "history": HISTORY, "hidden_size": 6, "leads": leads, "level": False, "quiet": 10}
         options |= {"false_alarms": 0.01} | ({"window": 5} if way == "autoencoder" else {})
         chosen = DetectorOptions(**options | given)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -406,3 +407,27 @@ def test_what_cannot_be_streamed(make_forecaster: Make, table: pl.DataFrame) -> 
     with pytest.raises(TypeError, match="a row must be a mapping from names to values, but is int"):
         stream(trained).push([3])
     assert isinstance(stream(trained), Stream)
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        ({}, "the rows, row 2: is empty; a row has at least one name with its value."),
+        ({"load": [1.0, 2.0]}, "the rows, column 'load', row 2: holds several values, but a cell must be a number"),
+        (
+            {"load": {"kW": 1.0}},
+            "the rows, column 'load', row 2: holds several values, but a cell must be a number, a ",
+        ),
+    ],
+)
+def test_rows_that_are_none(bad: dict[str, Any], message: str, make_forecaster: Make, table: pl.DataFrame) -> None:
+    live = stream(make_forecaster())
+    good = table.row(0, named=True)
+    bad = {**table.row(1, named=True), **bad} if bad else bad
+    with pytest.raises(DataError, match=re.escape(message)):
+        live.push([good, bad])
+    with pytest.raises(DataError, match=re.escape(message.replace("row 2", "row 1"))):
+        live.push(bad)
+    answers = live.push([good, bad], on_error="skip")
+    assert (len(answers), [number for number, _ in answers.left_out]) == (1, [1])
+    assert answers.left_out[0][1].startswith(message)

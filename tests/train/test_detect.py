@@ -71,14 +71,15 @@ def test_all_columns_of_numbers_are_looked_at(table: Path, tmp_path: Path) -> No
     assert trained.setup.schema.targets == ("hot", "cold")
     assert trained.setup.schema.past_categorical == ("kind",)
     assert trained.setup.schema.label == "is_anomaly"
-    assert trained.options.quiet == trained.setup.season.steps == 24
-    assert "tells values 1, 4 and 16 steps before" in said
+    assert trained.setup.season.steps == 24
+    assert trained.begin(["series"]).quiet.tolist() == [12]
+    assert "tells values 1 step before" in said
     assert "one ordinary step in 10,000 may raise a false one: one in 416.7 days in each series" in said
     found = run.read_json("detect_evaluation.json")
     assert found["has_truth"]
-    # Ten of the 510 steps that were scored are in the tail: exp(2 log(0.02 / 1e-4) / sqrt(10)).
+    # Nine of the 457 steps that were scored are in the tail: exp(2 log(0.02 / 1e-4) / sqrt(9)).
     assert re.search(
-        r"extrapolated: 5\d\d steps were seen .* 10,000; the true one may well be 2\d times as", found["notes"][0]
+        r"extrapolated: 4\d\d steps were seen .* 10,000; the true one may well be 3\d times as", found["notes"][0]
     )
     assert found["figures"]["model"]["found"] == 1
     # The labels are not learned from, and need not be there.

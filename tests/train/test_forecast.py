@@ -21,7 +21,8 @@ from recur.run import RunFolder
 from recur.tasks.forecast.season_choice import Season
 from recur.tasks.forecast.setup import ForecastSetup
 from recur.tasks.series_task import SeriesTask
-from recur.train.forecast import MOST_WINDOWS, some_items, train_forecaster
+from recur.train.forecast import train_forecaster
+from recur.train.forecast_judge import MOST_WINDOWS, some_items
 from recur.train.forecast_preparation import choose_horizon, training_windows
 from recur.train.options import SeriesTrainingOptions
 from recur.train.resumption import resume
@@ -175,8 +176,13 @@ def test_series_that_are_too_short_are_named(tmp_path: Path) -> None:
         training=SeriesTrainingOptions(max_steps=1),
         console=Console(file=shown, width=300),
     )
-    (note,) = [line for line in shown.getvalue().splitlines() if line.startswith("note")]
+    note, kept = [line for line in shown.getvalue().splitlines() if line.startswith("note")]
     assert note.startswith("note     nothing is learned from series brief: each window needs 48 steps to read and 12 ")
+    # Noise, of which one step teaches nothing.
+    assert kept == (
+        "note     the network is kept as it began, at a mix of simple rules: nothing that it learned told the "
+        "validation part better by more than noise"
+    )
 
 
 def test_counts_are_not_centred(tmp_path: Path) -> None:

@@ -1,62 +1,65 @@
-"""`recur inspect`: what is inside a trained network, on a text of the run's or of the user's own."""
+"""`recur inspect`: what is inside a trained network, on a text or a series of the run's or of the user's own."""
 
 from __future__ import annotations
 
-import os
 import sys
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
 
-from recur.cli.parser import CommandParser, Device, check_device, check_seed
-from recur.data.options import CorpusOptions
-from recur.errors import DataError, OptionError
-from recur.inspection_format import MAX_SYMBOLS, told_share
-from recur.run import RunFolder
-from recur.wording import quantity
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from recur.tasks.inspection.passage import Passage
-    from recur.tasks.language.trained import TrainedLanguageModel
-
-_SUFFIXES = {".txt", ".text", ".md", ".rst", ".csv", ".json", ".log", ".html", ".xml", ".tex", ".py", ".gz"}
-"""What names of text files often end in, and texts seldom."""
-
-_PRINTED = 6
-"""Properties whose best unit is printed."""
+from recur.cli.handling.run_handling import handling_of, open_run
+from recur.cli.parser import CommandParser, Device, check_device, check_seed, given_options
+from recur.data.text import check_found
+from recur.inspection_format import MAX_SYMBOLS
 
 
 def build_parser() -> CommandParser:
     """Return the command's parser."""
     parser = CommandParser(
         "inspect",
-        "Look inside a trained network while it reads a text: its states and gates, the units that follow a property "
-        "of the text, what its predictions rest on, how far its gradient reaches. Writes the run's inspect.html.",
+        "Look inside a trained network while it reads a text or a series: its states and gates, the units that follow "
+        "a property of what it reads, what its predictions, forecasts, classes, numbers or alarms rest on, how far its "
+        "gradient reaches. Writes the run's inspect.html.",
     )
     parser.add_argument("run", type=str, help="run folder")
+    parser.add_argument(
+        "data",
+        nargs="?",
+        type=str | None,
+        default=None,
+        help="of series: a table as the model was trained on; by default the test part of the run's own data",
+    )
+    parser.add_argument(
+        "--series",
+        type=str | None,
+        default=None,
+        help="of series: which one; by default that of the worst forecast, class or number, or the strangest step",
+    )
+    parser.add_argument(
+        "--at",
+        type=str | None,
+        default=None,
+        metavar="TIME",
+        help="of series: the first step to forecast, or the step that is told of, as its time stands in the table; by "
+        "default the worst or strangest one, of DATA without labels the last",
+    )
     parser.add_argument(
         "--input",
         type=str | None,
         default=None,
-        help="text to read, or a text file, a folder of them or - for standard input; of a long one the first "
-        f"{MAX_SYMBOLS:,} symbols; by default the beginning of the text that was held out for the test",
+        help="of a language model: text to read, or a text file, a folder of them or - for standard input; of a long "
+        f"one the first {MAX_SYMBOLS:,} symbols; by default the beginning of the text that was held out for the test",
     )
     parser.add_argument(
         "--encoding",
         type=str | None,
         default=None,
-        help="encoding of the file; that of the run's own text if not given",
+        help="of a language model: encoding of the file; that of the run's own text if not given",
     )
     parser.add_argument(
         "--labels",
         type=str | None,
         default=None,
-        help="file of labels of your own to search units for, one for each character of --input: numbers or words, "
-        "one a line; or one line, a character each; or, in a .json file, a list",
+        help="of a language model: file of labels of your own to search units for, one for each character of --input: "
+        "numbers or words, one a line; or one line, a character each; or, in a .json file, a list",
     )
     parser.add_argument("--seed", type=int, default=0, help="the same seed finds the same")
     parser.add_argument("--device", type=Device, default="cpu", help="where to compute")
@@ -66,32 +69,21 @@ def build_parser() -> CommandParser:
 def run(arguments: Sequence[str]) -> int:
     """Run the command."""
     chosen = build_parser().parse_args(list(arguments))
-    if chosen.encoding is not None and not _is_name(chosen.input or ""):
-        raise OptionError("encoding is of the file that --input names; leave --encoding out, or name a file.")
-    if chosen.labels is not None and chosen.input is None:
-        raise OptionError("labels are of the text that --input gives; give --input, or leave --labels out.")
+    given = given_options(arguments) | ({"data"} if chosen.data is not None else set())
     check_seed(chosen.seed)
     # Before torch is imported, which takes seconds.
-    folder = RunFolder.open(chosen.run)
+    folder, task = open_run(chosen.run, "inspect", given)
+    if chosen.data is not None:
+        check_found([chosen.data])
+    handling = handling_of(task)
+    handling.check_inspection(chosen)
     check_device(chosen.device)
     from recur.cli.console import plain_console
     from recur.report import write_inspection, write_report
-    from recur.tasks.inspection.run_training import training_of_run
-    from recur.tasks.inspection.text import inspect_text
-    from recur.tasks.inspection.user_labels import read_labels
-    from recur.tasks.language.trained import load
 
-    labels = None if chosen.labels is None else read_labels(chosen.labels)
     notes = plain_console(stderr=True)
     with notes.status("loading the model") as status:
-        trained = load(folder, device=chosen.device)
-        status.update("looking for the text")
-        passage, note = _passage(folder, trained, chosen.input, chosen.encoding)
-        if note:
-            notes.print(f"note     {note}")
-        found = inspect_text(
-            trained, passage, labels=labels, training=training_of_run(folder), seed=chosen.seed, stage=status.update
-        )
+        found, lines = handling.inspect(folder, chosen, notes, status.update)
         found.write(folder)
         status.update("drawing the page")
         if not folder.has("report.html"):
@@ -100,102 +92,7 @@ def run(arguments: Sequence[str]) -> int:
         page = write_inspection(folder)
         # It names the page, and shows it to who opens the run's report.
         report = write_report(folder)
-    for line in _lines(passage, found.content):
+    for line in lines:
         sys.stdout.write(line + "\n")
     sys.stdout.write(f"page     {page}\nreport   {report}\n")
     return 0
-
-
-def _passage(
-    folder: RunFolder, trained: TrainedLanguageModel, given: str | None, encoding: str | None
-) -> tuple[Passage, str]:
-    from recur.tasks.inspection.passage import passage_of_run, passage_of_text
-    from recur.tasks.language.run_text import corpus_options
-
-    if given is None:
-        return passage_of_run(folder, trained)
-    if not _is_name(given):
-        return passage_of_text(trained.tokenizer, [given]), _note_of(given)
-    # A model of bytes too is shown characters, so its text is decoded like any other.
-    codec = (corpus_options(folder) if encoding is None else CorpusOptions(encoding=encoding)).codec
-    with _reading(given, codec) as chunks:
-        title = "standard input" if given == "-" else (Path.cwd() / given).name or given
-        return passage_of_text(trained.tokenizer, chunks, title), ""
-
-
-def _is_name(given: str) -> bool:
-    """Return whether `given` names what is there, or looks as if it should: in one word, with a suffix or a folder."""
-    path = Path(given)
-    try:
-        if given == "-" or (given and path.exists()):
-            return True
-    except (OSError, ValueError):
-        return False
-    has_blank = any(character.isspace() for character in given)
-    return not has_blank and bool(path.suffix or os.sep in given)
-
-
-def _note_of(given: str) -> str:
-    """Return what to say of a text that could be meant as a file's name."""
-    if "\n" in given or Path(given).suffix.lower() not in _SUFFIXES:
-        return ""
-    return f"there is no file {given!r}, so this is taken as text."
-
-
-@contextmanager
-def _reading(name: str, codec: str) -> Iterator[Iterator[str]]:
-    """Give the text of the file, of all in the folder, or of standard input, in chunks."""
-    from recur.data.text import find_texts, text_of
-
-    if name != "-" and not Path(name).exists():
-        raise DataError(f"{name}: no such file; check the path. To show it as text itself, add a blank to it.")
-    with tempfile.TemporaryDirectory(prefix="recur-") as spool:
-        yield text_of(find_texts([name], Path(spool), codec=codec), codec)
-
-
-def _lines(passage: Passage, content: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what was found, in a few lines."""
-    title = f"{passage.title}, {passage.cut}" if passage.cut else passage.title
-    num_characters = max(sum(map(len, passage.pieces)), 1)
-    yield f"text     {title}: {sum(content['losses']) / num_characters:.3f} nats per character"
-    if passage.unknown:
-        shown = ", ".join(f"{symbol!r}" for symbol in list(passage.unknown)[:5])
-        more = f" and {len(passage.unknown) - 5} more" if len(passage.unknown) > 5 else ""
-        count = quantity(sum(passage.unknown.values()), "character")
-        yield f"unknown  {count} that the model does not know: {shown}{more}"
-    yield from _units(content["properties"])
-    for method in content["attribution"]["methods"]:
-        deletion = method.get("deletion")
-        if deletion is not None:
-            place = told_share(deletion["shares"])
-            share, chosen, random = (deletion[key][place] for key in ("shares", "chosen", "random"))
-            yield (
-                f"rests on {method['name']}: deleting the {share:.0%} that it calls most important costs {chosen:.2f} "
-                f"nats, at random {random:.2f}{'' if deletion['is_faithful'] else '; NOT to be believed here'}"
-            )
-    for finding in content["diagnosis"]:
-        yield f"found    {finding['name']}: {finding['what']} {finding['evidence']} {finding['advice']}"
-
-
-def _units(properties: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """Yield the unit that follows each property best, of those that hold; and what became of the user's labels."""
-    held = 0
-    # The user's own first.
-    for each in sorted(properties, key=lambda each: not each["key"].startswith("label")):
-        is_own = each["key"].startswith("label")
-        units = [unit for unit in each["units"] if unit["verdict"] == "holds"]
-        if units:
-            held += 1
-            if is_own or held <= _PRINTED:
-                # The best on the half that was searched; the other half is to judge the choice, not to make it.
-                best = units[0]
-                yield (
-                    f"unit     {each['name']}: layers.{best['layer']} {best['part']} {best['unit']}, "
-                    f"{best['held_out']:.2f} on held-out text (by chance {each['chance']:.2f})"
-                )
-        elif is_own:
-            yield f"unit     {each['name']}: {each['note'] or 'none follows it better than chance'}"
-    if held > _PRINTED:
-        yield "unit     the others are on the page"
-    if not held:
-        yield "unit     none follows a property better than chance"

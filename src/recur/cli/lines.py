@@ -32,7 +32,7 @@ def answer_lines(
     """Push the lines of standard input into a stream, and write what it says to standard output.
 
     Lines that are there already are pushed together; each batch is answered before more is read. A first line that
-    begins with a brace is JSON, and all are then objects; else it names the columns of CSV.
+    begins with a brace is JSON, and all are then objects; else it names the columns of CSV, and may come again.
 
     Args:
         stream: Which has not begun.
@@ -148,6 +148,7 @@ class _Answering:
         self._is_json: bool | None = None
         self._names: list[str] = []
         self._separator = ","
+        self._header: str | None = None
         self._has_header = False
 
     def take(self, lines: list[str]) -> None:
@@ -156,6 +157,8 @@ class _Answering:
             self._is_json = lines[0].lstrip().startswith("{")
             if not self._is_json:
                 self._begin(lines.pop(0).removeprefix("\ufeff"))
+        # A file that is written anew begins with the names again.
+        lines = [line for line in lines if line.strip() != self._header]
         if not lines:
             return
         first, self.num_rows = self.num_rows, self.num_rows + len(lines)
@@ -187,6 +190,7 @@ class _Answering:
     def _begin(self, header: str) -> None:
         if not _is_text(header):
             raise DataError("standard input: the names of the columns are no UTF-8; convert it.")
+        self._header = header.strip()
         wanted = self.stream.separator
         found = max(reversed(_SEPARATORS), key=header.count)
         is_blank = wanted == "whitespace" and found not in header

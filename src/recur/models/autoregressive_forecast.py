@@ -13,7 +13,7 @@ from recur.models.distributions import Distribution, Point, Quantiles
 from recur.models.forecast_heads import ForecastHead, Told, drawn, history_weights, unit_of
 from recur.models.forecaster_options import ForecasterOptions
 from recur.models.series_normalization import Place
-from recur.models.series_reader import ReaderState, SeriesReader
+from recur.models.series_reader import ReaderState, Reading, SeriesReader
 from recur.models.series_shape import SeriesShape
 from recur.models.series_timeline import Timeline, follow_on, taken
 
@@ -42,7 +42,7 @@ class AutoregressiveForecast(nn.Module):
     def __init__(self, options: ForecasterOptions, shape: SeriesShape) -> None:
         super().__init__()
         self.shape, self.options = shape, options
-        self.reader = SeriesReader(options, shape, reads_next=True)
+        self.reader = SeriesReader(options, shape, reads_next=True, start_steps=1)
         self.output = ForecastHead(options, 1, shape.num_targets)
 
     def forward(self, batch: SeriesBatch, state: ReaderState | None) -> tuple[Distribution, ReaderState]:
@@ -85,8 +85,8 @@ class AutoregressiveForecast(nn.Module):
         if self.shape.horizon == 1:
             timeline, known = self._timeline(batch)
             reading = self.reader(timeline.first(batch.x.shape[1]), state, known[1 : batch.x.shape[1] + 1])
-            features, place = reading.features[step, row], Place(*(each[step, row] for each in reading.place))
-            return self.output(features[:, None], Place(*(each[:, None] for each in place))), reading.state
+            place = self.reader.place(reading, step, row)
+            return self.output(reading.features[step, row][:, None], place), reading.state
         if bool((step != batch.lengths[row]).any()):
             raise ValueError("ForecastNetwork: paths can only be drawn after the last step of each row.")
         forecast, reached = self(batch, state)
@@ -106,12 +106,13 @@ class AutoregressiveForecast(nn.Module):
         reading = self.reader(read, state, known[1:])
         weight = follow_on(history_weights(batch, shape, dtype), batch.weight.to(dtype), batch.lengths)
         target = timeline.numbers[..., : shape.num_targets].transpose(0, 1)
-        if batch.lengths.is_cpu and bool((batch.lengths > 0).all()):
-            place = Place(*(each[1:] for each in reading.place))
-            return Told(self.output(*_rows_first(reading.output, place)), target[:, 1:], weight[:, 1:])
         steps = torch.arange(last + 1, device=batch.lengths.device)
+        place = self._place(reading, steps[:, None].expand(-1, len(batch.lengths)))
+        if batch.lengths.is_cpu and bool((batch.lengths > 0).all()):
+            place = Place(*(each[1:] for each in place))
+            return Told(self.output(*_rows_first(reading.output, place)), target[:, 1:], weight[:, 1:])
         is_told = (steps > 0) | (batch.lengths == 0)[:, None]
-        return Told(self.output(*_rows_first(reading.features, reading.place)), target, weight * is_told[..., None])
+        return Told(self.output(*_rows_first(reading.features, place)), target, weight * is_told[..., None])
 
     def paths(self, batch: SeriesBatch, num_paths: int, generator: torch.Generator | None) -> Tensor:
         """Return paths (S, B, P, C) on the scaled values, each step drawn given those before it in its path."""
@@ -133,7 +134,13 @@ class AutoregressiveForecast(nn.Module):
         """Return what is known after each row's last step, (1, B, ...), and the state there."""
         num_steps = batch.x.shape[1]
         reading = self.reader(timeline.first(num_steps), state, known[1 : num_steps + 1])
-        return reading.after(batch.lengths[None]), reading.state
+        steps = batch.lengths[None]
+        return (reading.features_after(steps), self._place(reading, steps)), reading.state
+
+    def _place(self, reading: Reading, steps: Tensor) -> Place:
+        """Return where the series are after so many steps, (N, B): (N, B, C) each."""
+        row = torch.arange(steps.shape[1], device=steps.device).expand(steps.shape)
+        return Place(*(each[..., 0, :] for each in self.reader.place(reading, steps, row)))
 
     def _paths(
         self,
@@ -155,8 +162,8 @@ class AutoregressiveForecast(nn.Module):
             known_next = taken(known, step[None] + 1).repeat(1, num_paths, 1)
             reading = self.reader(timeline.step(step, values[-1]), state, known_next)
             state = reading.state
-            features = reading.output[0].unflatten(0, shape)
-            place = Place(*(each[1].unflatten(0, shape) for each in reading.place))
+            place = self._place(reading, torch.ones_like(step).repeat(num_paths)[None])
+            features, place = reading.output[0].unflatten(0, shape), Place(*(each.view(*shape, -1) for each in place))
             values.append(choose(self.output(features, place), ahead + 1))
         return torch.stack(values, 2)
 

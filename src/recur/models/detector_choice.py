@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from torch import nn
 
-from recur.models.detector_options import LEADS, DetectorOptions
+from recur.models.detector_options import DetectorOptions
 from recur.models.lead_network import LeadNetwork
 from recur.models.series_autoencoder import SeriesAutoencoder
 from recur.models.series_shape import SeriesShape
@@ -14,13 +14,14 @@ from recur.models.series_shape import SeriesShape
 LONGEST_HISTORY = 288
 _LEAST_HISTORY = 64
 _FEW_VALUES = 2_000
-_QUIET = 100
 
 
 def choose_detector(
     options: DetectorOptions, *, num_values: int, longest: int, season: int = 1
 ) -> tuple[DetectorOptions, dict[str, str]]:
     """Return options with every None replaced by a value, and for each of these why, one sentence by name.
+
+    That of `quiet` stays.
 
     Args:
         options: As the user gave them.
@@ -30,8 +31,8 @@ def choose_detector(
 
     Example:
         >>> chosen, why = choose_detector(DetectorOptions(), num_values=9000, longest=9000, season=24)
-        >>> chosen.history, chosen.leads, chosen.quiet
-        (64, (1, 4, 16), 24)
+        >>> chosen.history, chosen.hidden_size, why["hidden_size"]
+        (64, 64, 'there are 9,000 values to learn from')
     """
     why: dict[str, str] = {}
     found: dict[str, object] = {}
@@ -43,18 +44,13 @@ def choose_detector(
     wanted, reason = max(_LEAST_HISTORY, 2 * season), f"at least {_LEAST_HISTORY} steps, and two seasons"
     if wanted > LONGEST_HISTORY:
         wanted, reason = LONGEST_HISTORY, f"no more than {LONGEST_HISTORY} steps"
-    if options.leads is not None and options.leads[-1] > wanted:
+    if options.leads[-1] > wanted:
         wanted, reason = options.leads[-1], f"as far as the longest lead, of {options.leads[-1]}"
     room = max(2, longest // 2)
     choose("history", min(wanted, room), reason if wanted <= room else f"half of the longest series, of {longest}")
-    history = options.history or min(wanted, room)
-    if options.way == "forecast":
-        leads = tuple(lead for lead in LEADS if lead == 1 or 3 * lead <= history)
-        choose("leads", leads, f"from the step before to a third of the history of {history}")
     few = num_values < _FEW_VALUES
     choose("hidden_size", 32 if few else 64, f"there are {'only ' if few else ''}{num_values:,} values to learn from")
     choose("level", False, "what comes may lie at levels that were never seen")
-    choose("quiet", season if season > 1 else _QUIET, "a season" if season > 1 else "there is no season")
     return replace(options, **found), why  # type: ignore[arg-type]
 
 

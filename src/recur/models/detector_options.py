@@ -11,15 +11,12 @@ from recur.models.options import Cell
 
 Way = Literal["forecast", "autoencoder"]
 
-LEADS = (1, 4, 16, 64)
-"""From one step to a few hours of five minutes, each four times the one before."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class DetectorOptions:
     """Form and size of a detector's network, and when it raises an alarm.
 
-    A value of None is chosen for the series.
+    A value of None is chosen for the series; that of `quiet` stays, and says half a season of each.
 
     Raises:
         OptionError: A value is out of range, or two values do not go together.
@@ -35,7 +32,7 @@ class DetectorOptions:
 
     quiet: int | None = None
     """Steps after a high score during which only a higher one is news, and after an alarm during which no other is
-    counted; a day of the series, or a hundred steps."""
+    counted; half a season of the series, such as half a day, or a hundred steps where there is none."""
 
     memory: int = 10_000
     """Steps over which a detector forgets what errors were ordinary."""
@@ -47,8 +44,8 @@ class DetectorOptions:
     history: int | None = None
     """Steps of a window that the network is trained on."""
 
-    leads: tuple[int, ...] | None = None
-    """How many steps before a value it is told, with way forecast; (1, 4, 16, 64) as far as the history allows."""
+    leads: tuple[int, ...] = (1,)
+    """How many steps before a value it is told, with way forecast; of several, the mean surprise counts."""
 
     window: int = 16
     """Steps that the autoencoder describes at once."""
@@ -98,17 +95,16 @@ class DetectorOptions:
 
     def _check_together(self) -> None:
         leads = self.leads
-        if leads is not None:
-            is_steps = isinstance(leads, tuple) and leads and all(is_whole(lead, 1) for lead in leads)
-            if not is_steps or sorted(set(leads)) != list(leads):
-                raise OptionError(f"leads must be whole numbers from 1 on, growing, such as (1, 4, 16), not {leads!r}.")
-            if self.way != "forecast":
-                raise OptionError(f"leads are of way forecast, not {self.way}; leave them out.")
-            if self.history is not None and leads[-1] > self.history:
-                raise OptionError(
-                    f"leads: {leads[-1]} is longer than the history of {self.history}; give shorter ones, or a longer "
-                    "history if the series are long enough."
-                )
+        is_steps = isinstance(leads, tuple) and leads and all(is_whole(lead, 1) for lead in leads)
+        if not is_steps or sorted(set(leads)) != list(leads):
+            raise OptionError(f"leads must be whole numbers from 1 on, growing, such as (1, 4, 16), not {leads!r}.")
+        if self.way != "forecast" and leads != (1,):
+            raise OptionError(f"leads are of way forecast, not {self.way}; leave them out.")
+        if self.history is not None and leads[-1] > self.history:
+            raise OptionError(
+                f"leads: {leads[-1]} is longer than the history of {self.history}; give shorter ones, or a "
+                "longer history if the series are long enough."
+            )
         defaults = {"window": 16, "code_size": 4}
         given = [name for name, value in defaults.items() if getattr(self, name) != value]
         if given and self.way != "autoencoder":
@@ -130,5 +126,4 @@ class DetectorOptions:
     @property
     def is_complete(self) -> bool:
         """Whether every value is chosen, so that a network can be built."""
-        needed = (self.history, self.hidden_size, self.level, self.quiet)
-        return None not in needed and (self.way != "forecast" or self.leads is not None)
+        return None not in (self.history, self.hidden_size, self.level)

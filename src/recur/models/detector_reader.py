@@ -32,8 +32,7 @@ def check_detector(name: str, options: DetectorOptions, shape: SeriesShape) -> N
     """
     if not options.is_complete:
         raise OptionError(
-            f"{name}: options must give history, hidden_size, level and quiet, and leads with way forecast; "
-            "choose_detector chooses what is missing."
+            f"{name}: options must give history, hidden_size and level; choose_detector chooses what is missing."
         )
     if shape.horizon != 1 or not shape.num_targets:
         raise OptionError(

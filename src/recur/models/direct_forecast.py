@@ -11,7 +11,6 @@ from recur.models.distributions import Distribution
 from recur.models.forecast_decoders import OnceDecoder, SegmentDecoder, StepDecoder
 from recur.models.forecast_heads import ForecastHead, Told, drawn, history_weights, unit_of
 from recur.models.forecaster_options import ForecasterOptions
-from recur.models.series_normalization import Place
 from recur.models.series_reader import ReaderState, Reading, SeriesReader
 from recur.models.series_shape import SeriesShape
 from recur.models.series_timeline import Timeline, follow_on, taken
@@ -41,7 +40,7 @@ class DirectForecast(nn.Module):
     def __init__(self, options: ForecasterOptions, shape: SeriesShape) -> None:
         super().__init__()
         self.shape = shape
-        self.reader = SeriesReader(options, shape)
+        self.reader = SeriesReader(options, shape, start_steps=shape.horizon)
         self.decoder = _DECODERS[options.kind or ""](options, self.reader.inputs.num_known, shape.horizon)
         self.output = ForecastHead(options, self.decoder.steps_per_output, shape.num_targets)
 
@@ -62,7 +61,7 @@ class DirectForecast(nn.Module):
     ) -> tuple[Distribution, ReaderState]:
         """Return what follows after `step` (M,) steps of `row` (M,), (M, P, C), and the state after the last ones."""
         reading, known = self._read(batch, state)
-        place = Place(*(each[step, row][:, None] for each in reading.place))
+        place = self.reader.place(reading, step, row)
         ahead = known[step + torch.arange(self.shape.horizon, device=step.device)[:, None], row]
         features = self.decoder(reading.features[step, row], ahead).transpose(0, 1)
         forecast: Distribution = self.output(features, place, self.shape.horizon)
@@ -105,9 +104,9 @@ class DirectForecast(nn.Module):
             begins: (N, B), how many steps were read.
         """
         count, horizon = begins.shape, self.shape.horizon
-        read, place = reading.after(begins)
+        read = reading.features_after(begins)
+        place = self.reader.place(reading, begins, torch.arange(count[1], device=begins.device).expand(count))
         steps = begins + torch.arange(horizon, device=begins.device)[:, None, None]
         features = self.decoder(read.flatten(0, 1), taken(known, steps).flatten(1, 2))
-        place = Place(*(each[:, :, None] for each in place))
         forecast: Distribution = self.output(features.unflatten(1, count).movedim(0, 2), place, horizon)
         return forecast

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from recur.models.distributions import Distribution, NegativeBinomial
+from recur.models.forecast_start import GATE
 from recur.models.forecaster_options import ForecasterOptions
 from recur.models.heads import (
     GaussianHead,
@@ -70,21 +72,19 @@ class ForecastHead(nn.Module):
         self.head = _make_head(options, options.hidden_size, self.size)
         self.gate = Linear(options.hidden_size, num_steps * num_targets) if options.normalize != "series" else None
         if self.gate is not None:
-            # Most of the way, near the forecast that nothing will change.
-            nn.init.constant_(self.gate.bias, 2.0)
+            nn.init.constant_(self.gate.bias, GATE)
 
     @torch.no_grad()
-    def start(self, share: Tensor) -> None:
-        """Tell, until training changes it, nothing but a mix of mean and last value; nothing with normalize "series".
+    def start(self) -> None:
+        """Tell, until training changes it, nothing but loc and scale of the place, as a distribution near the normal.
 
-        Args:
-            share: How much of the way from the mean to the last value, (C,), between 0 and 1.
+        The gate stays where it begins, at `GATE`, whatever was read.
         """
-        if self.gate is None:
-            return
+        self.head.projection.bias.copy_(self.head.standard_normal().repeat(math.prod(self.size)))
         nn.init.zeros_(self.head.projection.weight)
-        nn.init.zeros_(self.gate.weight)
-        self.gate.bias.copy_(share.logit().repeat(self.size[0]))
+        if self.gate is not None:
+            nn.init.zeros_(self.gate.weight)
+            nn.init.constant_(self.gate.bias, GATE)
 
     def forward(self, features: Tensor, place: Place, horizon: int | None = None) -> Distribution:
         """Return distributions, (..., P, C).
@@ -137,10 +137,18 @@ def _make_head(options: ForecasterOptions, in_features: int, size: Size) -> Head
 def judged(head: Head, told: Told, batch: SeriesBatch) -> Tensor:
     """Return the mean of the head's loss over the targets that count, ().
 
-    Counts are judged as such, on their own scale, for only there they are whole numbers.
-
     Raises:
         ValueError: Counts were centred, or a target is no count.
+    """
+    forecast, target, weight = as_judged(head, told, batch)
+    return head.loss(forecast, target, weight=weight)
+
+
+def as_judged(head: Head, told: Told, batch: SeriesBatch) -> Told:
+    """Return forecasts and targets as the head's loss takes them: counts on their own scale, where they are whole.
+
+    Raises:
+        ValueError: Counts were centred.
     """
     forecast, target, weight = told
     if isinstance(forecast, NegativeBinomial):
@@ -150,7 +158,7 @@ def judged(head: Head, told: Told, batch: SeriesBatch) -> Tensor:
         near = counts.round()
         is_rounding = (counts - near).abs() <= 1e-4 * near.clamp(min=1)
         forecast, target = forecast.rescaled(0, unit), torch.where(is_rounding, near, counts)
-    return head.loss(forecast, target, weight=weight)
+    return Told(forecast, target, weight)
 
 
 def history_weights(batch: SeriesBatch, shape: SeriesShape, dtype: torch.dtype) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -13,13 +13,15 @@ from recur.kinds import is_whole
 from recur.models.autoregressive_forecast import AutoregressiveForecast
 from recur.models.direct_forecast import DirectForecast
 from recur.models.distributions import Distribution, Quantiles
-from recur.models.forecast_heads import Told, judged
+from recur.models.forecast_heads import Told, as_judged, judged
+from recur.models.forecast_start import ForecastStart
+from recur.models.forecast_start_fit import fit_start
 from recur.models.forecaster_options import ForecasterOptions
 from recur.models.heads import QuantileHead
 from recur.models.layer_back_ends import explain_layers
 from recur.models.series_reader import ReaderState
 from recur.models.series_shape import SeriesShape
-from recur.models.series_timeline import Timeline, taken
+from recur.models.series_timeline import Timeline
 
 if TYPE_CHECKING:
     from recur.data.series import SeriesBatch
@@ -90,32 +92,43 @@ class ForecastNetwork(nn.Module):
 
     @torch.no_grad()
     def start(self, batches: Iterable[SeriesBatch]) -> None:
-        """Begin at a rule that few values tell better than a network: one mix of mean and last value for all steps.
+        """Begin at rules that few values tell better than a network, mixed as tells the training part best.
 
-        The gate between them gets for each target the share that least squares give on the batches, in units of the
-        normalisation's scale and at least 5 % away from 0 and 1, where it would not move; the head's other weights
-        become zero. With normalize "series" there is no gate, and nothing is changed.
+        The mix is that of `fit_start`; the head's weights become zero, so that nothing else is said before training,
+        with intervals as wide as the mix misses. With normalize "series" forecasts start from nothing, and nothing is
+        changed.
 
         Args:
-            batches: Windows of the training part, on the CPU.
+            batches: Windows of the training part, on the CPU; all that they say of the rules is in memory at once.
         """
-        if self.options.normalize == "series":
-            return
         shape, reader = self.shape, self.body.reader
-        # An autoregressive network is taught one step.
-        steps = 1 if self.options.kind == "autoregressive" else shape.horizon
-        products, squares = torch.zeros(2, shape.num_targets, dtype=torch.float64)
+        start: ForecastStart | None = reader.start
+        if start is None:
+            return
+        found: list[tuple[Tensor, ...]] = []
         for batch in batches:
             self._check(batch)
-            normalized = reader.normalized(Timeline.of(batch, shape, torch.float64))
-            loc, mean, scale = (taken(each, batch.lengths[None])[0][:, None] for each in normalized.place)
-            way = (loc - mean) / scale
-            came = (batch.target[:, :steps].double() - mean) / scale
-            weight = batch.weight[:, :steps].double()
-            products += (weight * way * came).sum((0, 1))
-            squares += (weight * way.square()).sum((0, 1))
-        share = torch.where(squares > 0, products / squares.clamp(min=1e-300), 1.0)
-        self.body.output.start(share.clamp(0.05, 0.95))
+            timeline = Timeline.of(batch, shape, torch.float64)
+            targets, is_there = (each[..., : shape.num_targets] for each in (timeline.numbers, timeline.is_there))
+            known, _ = start.remember(targets, is_there, timeline.lengths)
+            row = torch.arange(len(batch.lengths))
+            scale = reader.normalized(timeline).place.scale[batch.lengths, row]
+            anchors, mean = start.anchors(known, scale, batch.lengths, row)
+            # An autoregressive network is taught one step.
+            steps = slice(start.num_steps)
+            unit = scale[:, None]
+            weight = batch.weight[:, steps].double()
+            beyond = torch.where(weight > 0, (batch.target[:, steps].double() - mean[:, None]) / unit, 0)
+            found.append((anchors / unit[..., None], beyond, weight, batch.index, batch.row))
+        if found:
+            gathered = (torch.cat(each) for each in zip(*found, strict=True))
+            start.put(*fit_start(*gathered, has_season=bool(start.season)))
+        self.body.output.start()
+
+    @property
+    def starts_at_rules(self) -> bool:
+        """Whether forecasts start from rules, of which `start` chooses; with normalize "series" they do not."""
+        return self.body.reader.start is not None
 
     @property
     def tells_between(self) -> bool:
@@ -190,12 +203,27 @@ class ForecastNetwork(nn.Module):
         Raises:
             ValueError: As of `loss`.
         """
+        rows = torch.arange(len(batch.lengths), device=batch.lengths.device)
+        return self.forecast_losses(batch, [rows])[0]
+
+    def forecast_losses(self, batch: SeriesBatch, rows: Sequence[Tensor]) -> list[Tensor]:
+        """Return what `forecast_loss` is of some rows of a batch alone, () for each.
+
+        Args:
+            batch: Windows.
+            rows: Which, (N,) int64 each.
+
+        Raises:
+            ValueError: As of `loss`.
+        """
         forecast, _ = self(batch)
         target, weight = batch.target.to(forecast.mean.dtype), batch.weight.to(forecast.mean.dtype)
         head = self.body.output.head
-        if isinstance(forecast, Quantiles) and not isinstance(head, QuantileHead) and head.loss_kind == "nll":
-            return forecast.loss(target, by="pinball", weight=weight)
-        return judged(head, Told(forecast, target, weight), batch)
+        by = head.loss_kind
+        if isinstance(forecast, Quantiles) and not isinstance(head, QuantileHead) and by == "nll":
+            by = "pinball"
+        told = as_judged(head, Told(forecast, target, weight), batch)
+        return [told.forecast[own].loss(told.target[own], by=by, weight=told.weight[own]) for own in rows]
 
     def sample(self, batch: SeriesBatch, num_paths: int, generator: torch.Generator | None = None) -> Tensor:
         """Return paths drawn at random on the scaled values, (num_paths, B, P, C), without a gradient.

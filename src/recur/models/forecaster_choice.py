@@ -103,6 +103,14 @@ def choose_forecaster(
     )
     is_all = (options.normalize or found["normalize"]) == "series"
     choose("level", is_all or comes_back, "with normalize series it is all there is" if is_all else moved)
+    history = options.history or found["history"]
+    assert isinstance(history, int)
+    if is_all:
+        choose("season", 1, "with normalize series forecasts start from nothing that was")
+    elif season < history:
+        choose("season", season, "that of the series" if season > 1 else "the series have none")
+    else:
+        choose("season", 1, f"a season of {season} does not fit into the {history} steps that are read")
     chosen = replace(options, **found)  # type: ignore[arg-type]
     if chosen.kind == "autoregressive" and horizon == 1 and chosen.num_paths != ForecasterOptions.num_paths:
         raise OptionError(f"num_paths is {chosen.num_paths}, but a horizon of 1 is told without paths; leave it out.")

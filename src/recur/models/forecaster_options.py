@@ -73,6 +73,9 @@ class ForecasterOptions:
     """Whether the value as it was scaled is read too, which helps where series come back to the same levels, and
     misleads where they reach others; with normalize series it always is."""
 
+    season: int | None = None
+    """Steps after which the series repeat, so that forecasts start from values a season ago too; 1 for none."""
+
     members: int = 1
     """Networks, trained one after the other from as many seeds, whose forecasts are put together; the bounds of the
     training are those of each."""
@@ -83,7 +86,7 @@ class ForecasterOptions:
                 raise OptionError(f"{name} must be one of {', '.join(get_args(kinds))}, not {getattr(self, name)!r}.")
         if self.cell not in get_args(Cell):
             raise OptionError(f"cell must be one of {', '.join(get_args(Cell))}, not {self.cell!r}.")
-        for name, least in (("history", 1), ("num_layers", 1), ("hidden_size", 1), ("segment", 2)):
+        for name, least in (("history", 1), ("num_layers", 1), ("hidden_size", 1), ("segment", 2), ("season", 1)):
             value = getattr(self, name)
             if value is not None and not is_whole(value, least):
                 raise OptionError(f"{name} must be a whole number from {least} on, not {value!r}.")
@@ -119,6 +122,11 @@ class ForecasterOptions:
             )
         if self.normalize == "series" and self.level is False:
             raise OptionError("level is false, but with normalize series the value as it was scaled is all there is.")
+        if self.normalize == "series" and self.season not in (None, 1):
+            raise OptionError(
+                f"season is {self.season}, but with normalize series forecasts start from nothing that was; leave it "
+                "out, or take normalize window."
+            )
         if self.head == "point" and self.loss == "nll":
             raise OptionError("loss is nll, but a point has no likelihood; take squared or crps.")
         if self.head == "negative-binomial":

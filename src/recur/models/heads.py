@@ -88,6 +88,13 @@ class Head(nn.Module, ABC):
     def distribution(self, raw: Tensor) -> Distribution:
         """Return the distributions whose unbounded parameters are `raw`, (..., P)."""
 
+    @abstractmethod
+    def standard_normal(self) -> Tensor:
+        """Return the unbounded parameters, (P,), of the distribution nearest to the standard normal one.
+
+        A point is its mean; of counts it is the one whose mean is 1.
+        """
+
     def loss(self, forecast: Distribution, target: Tensor, *, weight: Tensor | None = None) -> Tensor:
         """Return the mean of the head's loss over the targets that count, ().
 
@@ -129,6 +136,10 @@ class PointHead(Head):
         """Return the points, from `raw` (..., 1)."""
         return Point(value=raw.squeeze(-1))
 
+    def standard_normal(self) -> Tensor:
+        """Return 0, (1,)."""
+        return torch.zeros(1)
+
 
 class GaussianHead(Head):
     """A head for normal distributions: mean, and the softplus of the other output as standard deviation.
@@ -157,6 +168,10 @@ class GaussianHead(Head):
         loc, scale = raw.unbind(-1)
         return Gaussian(loc=loc, scale=softplus(scale) + _LEAST)
 
+    def standard_normal(self) -> Tensor:
+        """Return those of mean 0 and standard deviation 1, (2,)."""
+        return torch.cat([torch.zeros(1), _raw_of(torch.ones(1))])
+
 
 class StudentTHead(Head):
     """A head for Student's t distributions, whose tails it learns; they always have a variance, so df is above 2.
@@ -182,6 +197,10 @@ class StudentTHead(Head):
         """Return the distributions, from `raw` (..., 3)."""
         df, loc, scale = raw.unbind(-1)
         return StudentT(df=2 + softplus(df) + _LEAST, loc=loc, scale=softplus(scale) + _LEAST)
+
+    def standard_normal(self) -> Tensor:
+        """Return those of 10 degrees of freedom, from where training can go both ways, and variance 1, (3,)."""
+        return torch.cat([torch.tensor([8.0, 0.0]), _raw_of(torch.tensor([0.8**0.5]))])
 
 
 class NegativeBinomialHead(Head):
@@ -215,6 +234,10 @@ class NegativeBinomialHead(Head):
         """Return the distributions, from `raw` (..., 2)."""
         rate, dispersion = (softplus(raw) + _LEAST).unbind(-1)
         return NegativeBinomial(rate=rate, total_count=1 / dispersion)
+
+    def standard_normal(self) -> Tensor:
+        """Return those of mean 1 and variance 2, (2,)."""
+        return _raw_of(torch.ones(2))
 
 
 class MixtureHead(Head):
@@ -252,6 +275,14 @@ class MixtureHead(Head):
         """Return the distributions, from `raw` (..., 3 K)."""
         logits, loc, scale = raw.chunk(3, dim=-1)
         return GaussianMixture(logits=logits, loc=loc, scale=softplus(scale) + _LEAST)
+
+    def standard_normal(self) -> Tensor:
+        """Return those of mean 0 and variance 1 in all, the centres apart, (3 K,)."""
+        num_components = self.num_parameters // 3
+        loc = torch.linspace(-1, 1, num_components) if num_components > 1 else torch.zeros(1)
+        loc = 0.8 * loc
+        scale = (1 - loc.square().mean()).sqrt().repeat(num_components)
+        return torch.cat([torch.zeros(num_components), loc, _raw_of(scale)])
 
 
 class QuantileHead(Head):
@@ -293,3 +324,15 @@ class QuantileHead(Head):
         below = centre - steps[..., :middle].flip(-1).cumsum(-1).flip(-1)
         above = centre + steps[..., middle + 1 :].cumsum(-1)
         return Quantiles(values=torch.cat([below, centre, above], dim=-1), levels=self.levels)
+
+    def standard_normal(self) -> Tensor:
+        """Return those of the normal distribution's quantiles, (Q,)."""
+        middle = len(self.levels) // 2
+        values = torch.special.ndtri(torch.tensor(self.levels))
+        below, above = values[: middle + 1].diff(), values[middle:].diff()
+        return torch.cat([_raw_of(below), values[middle : middle + 1], _raw_of(above)])
+
+
+def _raw_of(values: Tensor) -> Tensor:
+    """Return what `softplus` makes values above 0 of."""
+    return (values - _LEAST).expm1().log()

@@ -34,9 +34,9 @@ class LeadState(NamedTuple):
 class LeadNetwork(nn.Module):
     """Reads series and tells at each step the values some leads ahead, all at once.
 
-    A value that is known a step before follows from its neighbours alone, also in the middle of an anomaly. One that is
-    told from long before shows what lasts. So each value has an error for each of the E leads. The median is told, for
-    absolute errors are what training makes small, which single outliers in the training part sway little.
+    What is told a step before is told best, but follows what lasts; what is told from long before does not. Each value
+    has an error for each of the E leads. The median is told, for absolute errors are what training makes small, which
+    single outliers in the training part sway little.
 
     The state is an argument and a result; two halves give the errors of the whole.
 
@@ -51,7 +51,6 @@ class LeadNetwork(nn.Module):
     def __init__(self, options: DetectorOptions, shape: SeriesShape) -> None:
         super().__init__()
         check_detector("LeadNetwork", options, shape)
-        assert options.leads is not None
         self.options, self.shape = options, shape
         within = reader_options(options, normalize="last")
         self.reader = SeriesReader(within, shape)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from recur.models.cells import CELLS
+from recur.models.forecast_start import ForecastStart, Remembered
 from recur.models.forecaster_options import ForecasterOptions
 from recur.models.series_inputs import SeriesInputs
 from recur.models.series_normalization import NormalizationState, Normalized, Place, SeriesNormalization
@@ -23,11 +24,13 @@ class ReaderState(NamedTuple):
         layers: As of the recurrent layers.
         normalization: Each (B, C).
         recent: The last inputs, (W - 1, B, I), that the next segment has too.
+        start: What a `ForecastStart` remembers, each (..., B, C); nothing where there is none.
     """
 
     layers: Any
     normalization: NormalizationState
     recent: Tensor
+    start: tuple[Tensor, ...] = ()
 
     def repeated(self, count: int) -> ReaderState:
         """Return the state of all rows several times, one time after the other."""
@@ -39,6 +42,7 @@ class ReaderState(NamedTuple):
             nest.mapped(rows, self.layers),
             tuple(part.repeat(count, 1) for part in self.normalization),
             rows(self.recent),
+            tuple(rows(part) for part in self.start),
         )
 
 
@@ -50,23 +54,28 @@ class Reading(NamedTuple):
         output: Features after 1, ... T steps, (T, B, H), after dropout.
         place: Where the series are, (T + 1, B, C).
         state: After each row's last step.
+        remembered: What forecasts start from; None where the reader has no start.
     """
 
     before: Tensor
     output: Tensor
     place: Place
     state: ReaderState
+    remembered: Remembered | None = None
 
     @property
     def features(self) -> Tensor:
         """After 0, 1, ... T steps, (T + 1, B, H); a copy."""
         return torch.cat([self.before[None], self.output])
 
+    def features_after(self, steps: Tensor) -> Tensor:
+        """Return features after so many steps, (..., B): (..., B, H)."""
+        has_read = steps.is_cpu and bool((steps > 0).all())
+        return taken(self.output, steps - 1) if has_read else taken(self.features, steps)
+
     def after(self, steps: Tensor) -> tuple[Tensor, Place]:
         """Return features and place after so many steps, (..., B): (..., B, H) and (..., B, C)."""
-        has_read = steps.is_cpu and bool((steps > 0).all())
-        features = taken(self.output, steps - 1) if has_read else taken(self.features, steps)
-        return features, Place(*(taken(each, steps) for each in self.place))
+        return self.features_after(steps), Place(*(taken(each, steps) for each in self.place))
 
 
 class SeriesReader(nn.Module):
@@ -80,9 +89,16 @@ class SeriesReader(nn.Module):
         options: Complete.
         shape: Of the batches.
         reads_next: Whether what is known of the next step is read with each step.
+        start_steps: Steps ahead of which a `ForecastStart` says what to start from; 0 for no start. With normalize
+            "series" there is none in any case.
+
+    Attributes:
+        start: The `ForecastStart`, or None.
     """
 
-    def __init__(self, options: ForecasterOptions, shape: SeriesShape, *, reads_next: bool = False) -> None:
+    def __init__(
+        self, options: ForecasterOptions, shape: SeriesShape, *, reads_next: bool = False, start_steps: int = 0
+    ) -> None:
         super().__init__()
         assert options.hidden_size is not None
         assert options.history is not None
@@ -94,6 +110,11 @@ class SeriesReader(nn.Module):
         self.normalization = SeriesNormalization(
             options.normalize, shape.num_targets, options.history, has_level=options.level
         )
+        self.start: ForecastStart | None = None
+        if start_steps and options.normalize != "series":
+            self.start = ForecastStart(
+                shape.num_targets, season=options.season or 1, memory=options.history, num_steps=start_steps
+            )
         self.num_inputs = self.normalization.num_features + self.inputs.num_past
         if reads_next:
             self.num_inputs += self.inputs.num_known
@@ -118,6 +139,7 @@ class SeriesReader(nn.Module):
             self.layers(x_1BI, lengths=none)[1],
             self.normalization.begin(count, like),
             like.new_zeros(self.segment - 1, count, self.num_inputs),
+            () if self.start is None else self.start.begin(count, like),
         )
 
     def forward(self, timeline: Timeline, state: ReaderState | None = None, known: Tensor | None = None) -> Reading:
@@ -146,7 +168,22 @@ class SeriesReader(nn.Module):
             # One mask over all steps, so that the two have to go through together.
             dropped = self.dropout(torch.cat([latest[None], output_TBH]))
             latest, output_TBH = dropped[0], dropped[1:]
-        return Reading(latest, output_TBH, normalized.place, ReaderState(after, normalized.state, kept))
+        remembered, start = self._remembered(timeline, state)
+        state_after = ReaderState(after, normalized.state, kept, start)
+        return Reading(latest, output_TBH, normalized.place, state_after, remembered)
+
+    def place(self, reading: Reading, step: Tensor, row: Tensor) -> Place:
+        """Return where the series are after some steps, to tell each step ahead from: (..., P, C), or (..., 1, C).
+
+        Args:
+            reading: As `forward` returned it.
+            step: How many steps were read, (...).
+            row: In which row, (...).
+        """
+        if self.start is None:
+            return Place(*(each[step, row][..., None, :] for each in reading.place))
+        assert reading.remembered is not None
+        return self.start.place(reading.place, reading.remembered, step, row)
 
     def normalized(self, timeline: Timeline, state: NormalizationState | None = None) -> Normalized:
         """Return what is read of the targets, and where they are; arguments as of `forward`."""
@@ -155,6 +192,14 @@ class SeriesReader(nn.Module):
             targets, timeline.is_there[..., : self.num_targets], timeline.lengths, state
         )
         return found
+
+    def _remembered(
+        self, timeline: Timeline, state: ReaderState | None
+    ) -> tuple[Remembered | None, tuple[Tensor, ...]]:
+        if self.start is None:
+            return None, ()
+        targets, is_there = (each[..., : self.num_targets] for each in (timeline.numbers, timeline.is_there))
+        return self.start.remember(targets, is_there, timeline.lengths, None if state is None else state.start)
 
     def _latest(self, layers: Any, output_TBH: Tensor) -> Tensor:
         """Return the output that a state of the layers stands for, (B, H)."""

@@ -260,7 +260,7 @@ def attribution_of(content: Mapping[str, Any], tensors: Tensors, count: int) -> 
         if shares is None:
             continue
         methods.append(
-            Method(key=key, name=name, deletion=_deletion(entry.get("deletion")), shares=_parts(shares[order]))
+            Method(key=key, name=name, deletion=deletion_of(entry.get("deletion")), shares=_parts(shares[order]))
         )
     if not methods or not len(order):
         return None
@@ -280,7 +280,8 @@ def _parts(weights: np.ndarray[Any, Any]) -> NDArray[np.float32]:
     return parts
 
 
-def _deletion(value: object) -> Deletion | None:
+def deletion_of(value: object) -> Deletion | None:
+    """Return what deleting inputs does, or None where that is not known."""
     entry = as_object(value)
     columns = (map(number, as_list(entry.get(key))) for key in ("shares", "chosen", "random"))
     errors = [

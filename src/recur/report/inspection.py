@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from recur.errors import RunError
 from recur.inspection_format import FORMAT, MAX_CHANNELS, MAX_SYMBOLS
 from recur.kinds import is_whole
+from recur.report.answers import Answers, answers_of
 from recur.report.findings import (
     Attribution,
     Diagnosis,
@@ -170,6 +171,8 @@ class Inspection:
     """(S, E): of the first symbols."""
     attribution: Attribution | None
     """What its predictions rest on."""
+    answers: Answers | None
+    """What a trained model of series says, and what contributes to it."""
     probe: Probe | None
     """How far the gradient reaches."""
     diagnosis: tuple[Diagnosis, ...]
@@ -225,6 +228,7 @@ def read_inspection(run: RunFolder) -> Inspection:
             next=_next(content, tensors, count),
             embeddings=_finite(tensors.take("first.embedding", "F32", (None, None))),
             attribution=attribution_of(content, tensors, count),
+            answers=answers_of(content, tensors, count) if kind == "series" else None,
             probe=probe_of(content),
             diagnosis=diagnosis_of(content),
             left_out=tuple(tensors.left_out),

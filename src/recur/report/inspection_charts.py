@@ -8,6 +8,7 @@ from typing import cast
 
 import numpy as np
 
+from recur.report.answers_contents import answers_charts
 from recur.report.boxes import Inside, guesses_at, signed
 from recur.report.chart import Bars, Boxes, Chart, Drawing, Grid, Letters, Role, Series, Trail, log_range, thin
 from recur.report.diagram import BOX, folded, unrolled
@@ -41,6 +42,7 @@ def charts_of_inspection(seen: Inspection) -> list[Drawing]:
             _network,
             _text,
             _series,
+            answers_charts,
             _states,
             _trajectory,
             _unit,

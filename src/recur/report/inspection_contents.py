@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from recur.inspection_format import told_share
+from recur.report.answers import Answer
 from recur.report.boxes import signed
 from recur.report.equations import part_name
 from recur.report.findings import Deletion, Method, Property, best_found
@@ -103,10 +104,15 @@ def summary_of(seen: Inspection) -> tuple[tuple[str, str], ...]:
         )
     elif len(known):
         said.append(("Prediction", f"Its loss is {float(known.mean()):.3g} a step on average."))
+    if seen.answers is not None:
+        said += [("It says", _said(one)) for one in seen.answers.answers[:3]]
     said.append(("Units", _best_units(seen)))
     if seen.probe is not None and seen.probe.memory_length is not None:
         length = quantity(round(seen.probe.memory_length), seen.unit)
-        said.append(("Memory", f"When it learns from a mistake, nine tenths of the lesson is gone {length} back."))
+        says = f"When it learns from a mistake, nine tenths of the lesson is gone {length} back."
+        if seen.answers is not None:
+            says = f"Of what a change of its state does, nine tenths are gone {length} later."
+        said.append(("Memory", says))
     if seen.attribution is not None:
         checked = [method for method in seen.attribution.methods if method.deletion is not None]
         good = [method.name for method in checked if method.deletion and method.deletion.is_faithful]
@@ -119,6 +125,13 @@ def summary_of(seen: Inspection) -> tuple[tuple[str, str], ...]:
     elif seen.probe is not None:
         said.append(("Health", "Nothing was found to be wrong with it."))
     return tuple(said)
+
+
+def _said(one: Answer) -> str:
+    came = ""
+    if one.came:
+        came = f"; {one.came}" if one.came.startswith(("the ", "not ")) else f"; {one.came} came"
+    return f"{one.name}: {one.said}{came}."
 
 
 def _best_units(seen: Inspection) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from recur.report.answers_contents import answers_data, answers_view
 from recur.report.curves import clipping_of, rows_of_kind
 from recur.report.diagram import BOX, folded, unrolled
 from recur.report.document import document, part, write_document
@@ -42,6 +43,7 @@ SCRIPTS = (
     "inspect_path.js",
     "inspect_next.js",
     "inspect_rests.js",
+    "inspect_answers.js",
     "inspect_network.js",
     "inspect.js",
 )
@@ -60,7 +62,8 @@ def inspection_figures(run: RunFolder) -> dict[str, Any]:
     Returns:
         `"network"` and `"unrolled"`, `"text"`, `"states"`, `"trajectory"`, `"unit"`, `"next"`, `"attribution"`,
         `"deletion"`, `"reach"`, `"reach_by_lag"` and `"gates"`, and for a series `"series_1"` and so on instead of the
-        text and what comes next, each a `plotly.graph_objects.Figure`; what the inspection has nothing for is left out.
+        text and what comes next, of a trained model of series `"forecast_1"` and `"contributions"` too, each a
+        `plotly.graph_objects.Figure`; what the inspection has nothing for is left out.
         The unit is the one that follows a property best, the layer is its, and what comes next and what that rests on
         are of the most surprising place of those that were explained.
 
@@ -136,7 +139,11 @@ def _html(seen: Inspection, run: RunFolder, classes: NDArray[np.uint8], selectio
         scale=scale,
         passage=passage,
         searched=searched(seen),
-        reach=None if probe is None else reach_of(probe, clipping_of(rows_of_kind(run.metrics(), "train"))),
+        answers=answers_view(seen),
+        # The gradient that is clipped is that of a loss, not of a state.
+        reach=None
+        if probe is None
+        else reach_of(probe, "" if seen.answers else clipping_of(rows_of_kind(run.metrics(), "train"))),
         probed=() if probe is None else tuple(layer_view(one, cells.get(one.name, "")) for one in probe.layers),
         methods=()
         if found is None
@@ -193,6 +200,7 @@ def _data(seen: Inspection) -> dict[str, Any]:
         "next": _next(seen),
         "series": _series(seen),
         "rests": _rests(seen),
+        "answers": answers_data(seen),
     }
 
 

@@ -89,8 +89,8 @@ class StreamedDetector(Streamed[Detections]):
         return {name: values[row, step - 1].numpy() for name, values in scores._asdict().items()}, after
 
     def _advanced(self, batch: SeriesBatch, state: Any) -> tuple[Scores, Any]:
-        network, season, ordinary, recent = state
-        scores, after = self.detector.advance(batch, ScoringState(network, season or None, ordinary, recent))
+        network, season, *rest = state
+        scores, after = self.detector.advance(batch, ScoringState(network, season or None, *rest))
         return scores, _nest(after)
 
     def blank(self, count: int) -> Columns:
@@ -99,7 +99,7 @@ class StreamedDetector(Streamed[Detections]):
         return {
             "score": np.full(count, np.nan),
             "channels": np.full((count, num_targets), np.nan),
-            "lately": np.full(count, -np.inf),
+            "highest": np.full(count, -np.inf),
         }
 
     def answers(self, said: Columns, ahead: NDArray[Any], **common: Any) -> Detections:
@@ -107,7 +107,7 @@ class StreamedDetector(Streamed[Detections]):
         return Detections(
             score=said["score"],
             alarm=np.greater(said["score"], self.threshold),
-            begins=alarm_begins(said["score"], said["lately"], self.threshold),
+            begins=alarm_begins(said["score"], said["highest"], self.threshold),
             channels=said["channels"],
             targets=self.setup.schema.targets,
             **common,

@@ -89,21 +89,21 @@ class RowReader:
             DataError: A cell cannot be read, or a column is missing or unknown; the message names row and column.
             TypeError: `rows` is nothing of the above.
         """
-        table, is_loose = self._table(rows)
+        table, is_loose = self._table(rows, first)
         table = replace(table, sources=(Source(name=_NAME, first=-first),), writing=self.writing, is_bound=True)
         if table.frame.is_empty():
             return self._nothing()
         if self.form == "wide":
-            table = from_wide(table, Columns(time=self.roles.time))
+            series = tuple(name for name in table.frame.columns if name not in self.roles.time)
+            table = from_wide(table, Columns(time=self.roles.time, targets=series))
         self._refuse_unknown(table)
         table = self._completed(table, is_loose)
         found = read_rows(table, self.schema, self.assembly)
         return replace(found, rows=replace(found.rows, times=self._times(found.rows.times)))
 
-    def _table(self, rows: Any) -> tuple[Table, bool]:
-        """Return rows as a table, and whether each named its own values."""
-        if isinstance(rows, Mapping) and not any(_is_column(value) for value in rows.values()):
-            rows = [rows]
+    def _table(self, rows: Any, first: int) -> tuple[Table, bool]:
+        """Return rows, counted from `first` on, as a table, and whether each named its own values."""
+        rows = [rows] if _is_row(rows) else rows
         if not isinstance(rows, list | tuple):
             return table_of(rows, _NAME), False
         wrong = next((row for row in rows if not isinstance(row, Mapping)), None)
@@ -112,6 +112,8 @@ class RowReader:
                 f"stream: a row must be a mapping from names to values, but is {type(wrong).__name__}; give such, a "
                 "list of them, or a dataframe."
             )
+        for number, row in enumerate(rows, first + 1):
+            _check_row(row, number)
         names = list(dict.fromkeys(str(name) for row in rows for name in row))
         columns = {name: [row.get(name) for row in rows] for name in names}
         named, writing = self.named, self.writing
@@ -169,7 +171,7 @@ class RowReader:
 
 def several(rows: Any) -> list[Any] | pl.DataFrame:
     """Return rows as something of which some can be taken, by `chosen_rows`."""
-    if isinstance(rows, Mapping) and not any(_is_column(value) for value in rows.values()):
+    if _is_row(rows):
         return [rows]
     return list(rows) if isinstance(rows, list | tuple) else table_of(rows, _NAME).frame
 
@@ -179,8 +181,25 @@ def chosen_rows(rows: list[Any] | pl.DataFrame, numbers: Sequence[int]) -> list[
     return rows[numbers] if isinstance(rows, pl.DataFrame) else [rows[number] for number in numbers]
 
 
+def _is_row(rows: Any) -> bool:
+    """Return whether a mapping holds the cells of one row, and not only columns."""
+    return isinstance(rows, Mapping) and not (rows and all(_is_column(value) for value in rows.values()))
+
+
 def _is_column(value: Any) -> bool:
     return isinstance(value, Sequence | np.ndarray | pl.Series) and not isinstance(value, str | bytes)
+
+
+def _check_row(row: Mapping[Any, Any], number: int) -> None:
+    """Raise where a row says nothing, or holds what no cell can."""
+    if not row:
+        raise DataError(f"{_NAME}, row {number}: is empty; a row has at least one name with its value.")
+    for name, value in row.items():
+        if _is_column(value) or isinstance(value, Mapping | set | frozenset):
+            raise DataError(
+                f"{_NAME}, column {str(name)!r}, row {number}: holds several values, but a cell must be a number, a "
+                "text or a time."
+            )
 
 
 def _written(values: list[Any]) -> list[Any]:

@@ -21,8 +21,8 @@ def native_frame(panel: Panel, cells: Mapping[str, Column], like: Any) -> Any:
         cells: Columns of one length by name; times as the panel has them.
         like: What the data came in; a dataframe that narwhals knows gives its kind, anything else one of polars.
     """
-    given = nw.from_native(like, pass_through=True)
-    backend: Any = given.implementation if isinstance(given, nw.DataFrame) else "polars"
+    given = nw.from_native(like, pass_through=True, allow_series=True)
+    backend: Any = given.implementation if isinstance(given, nw.DataFrame | nw.Series) else "polars"
     frame = nw.from_dict(dict(cells), backend=backend)
     if "time" in cells and panel.schema.zone is not None and panel.times.dtype.kind == "M":
         time = nw.col("time").dt.replace_time_zone("UTC").dt.convert_time_zone(panel.schema.zone)

@@ -21,7 +21,8 @@ from recur.tasks.forecast.setup import ForecastSetup
 from recur.train import processes
 from recur.train.detect_preparation import prepare_detector
 from recur.train.display import Display
-from recur.train.forecast import some_items, way_on
+from recur.train.forecast import way_on
+from recur.train.forecast_judge import some_items
 from recur.train.forecast_preparation import training_windows
 from recur.train.job import Judged, given_or_default, stored_options
 from recur.train.loop import run_job

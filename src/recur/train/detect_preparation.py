@@ -198,7 +198,8 @@ def _describe(
         f"{enumerated(list(names[:5]))}{' and more' if len(names) > 5 else ''}"
     )
     if options.way == "forecast":
-        told = f"tells values {enumerated([str(lead) for lead in options.leads or ()])} steps before"
+        steps = "step" if options.leads == (1,) else "steps"
+        told = f"tells values {enumerated([str(lead) for lead in options.leads])} {steps} before"
     else:
         size = options.code_size * len(names)
         told = f"describes {options.window} steps by {quantity(size, 'number')}"

@@ -2,40 +2,36 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from rich.console import Console
 
-from recur.data.series import Split, Windows
+from recur.data.series import Split
 from recur.data.series.options import SeriesOptions
 from recur.models.forecast_network import ForecastNetwork
 from recur.models.forecaster_options import ForecasterOptions
 from recur.run import RunFolder
 from recur.tasks.forecast.evaluation import finish_forecaster
-from recur.tasks.forecast.season_choice import Season
 from recur.tasks.forecast.setup import ForecastSetup
 from recur.tasks.forecast.trained import TrainedForecaster
 from recur.tasks.series_setup import SeriesSetup
 from recur.train import checkpoint, processes
 from recur.train.display import Display
 from recur.train.ensemble import Ensemble, member_folder, train_job
+from recur.train.forecast_judge import MOST_WINDOWS, ForecastJudge, kept_step, some_items
 from recur.train.forecast_preparation import prepare, training_windows
-from recur.train.job import Job, Judged, given_or_default, stored_options
+from recur.train.job import Job, given_or_default, stored_options
 from recur.train.options import SeriesTrainingOptions
 from recur.train.preparation import device_kind
 from recur.train.series import SeriesJob
 from recur.train.series_preparation import one_source
 
-MOST_WINDOWS = 4_000
-"""Windows of the validation part that are judged while training, all of them at the end; and windows of the training
-part that a network's beginning is fitted to."""
+_MOST_NUMBERS = 1 << 20
+"""Targets of the training part that a network's beginning is fitted to."""
 
 _BATCH_SIZE = 512
 """Windows that are judged at once."""
@@ -147,17 +143,39 @@ def _single(
     resumed_by: str,
 ) -> SeriesJob:
     """Return the job of one network."""
-    valid = setup.windows(split.valid, batch_size=_BATCH_SIZE)
-    items = some_items(valid, setup.season)
+    judge = ForecastJudge(setup.windows(split.valid, batch_size=_BATCH_SIZE), setup.season)
     windows = training_windows(setup, split, batch_size=training.batch_size or 1, seed=training.seed)
+    # A rule needs less to go on from than a network.
+    least = min(setup.least_history, max(2, options.season or 1))
+    beginnings = setup.windows(split.train, batch_size=_BATCH_SIZE, least_history=least)
+
+    def build() -> ForecastNetwork:
+        network = ForecastNetwork(options, setup.shape)
+        if network.starts_at_rules:
+            most = max(1, _MOST_NUMBERS // (setup.horizon * setup.shape.num_targets))
+            items = some_items(beginnings, setup.season, most=min(most, MOST_WINDOWS))
+            pieces = range(0, len(items), _BATCH_SIZE)
+            network.start(beginnings.batch(items[begin : begin + _BATCH_SIZE]) for begin in pieces)
+            judge.begin(network)
+        return network
+
+    def judge_and_say(display: Display) -> None:
+        if judge.has_begun and kept_step(run) == 0:
+            display.say(
+                "note     the network is kept as it began, at a mix of simple rules: nothing that it learned told the "
+                "validation part better by more than noise"
+            )
+        judge_best(display)
+
     return SeriesJob(
         run=run,
         training=training,
-        build=lambda: _started(ForecastNetwork(options, setup.shape), windows, setup.season),
+        build=build,
         batches=windows,
-        judge=lambda network: _judged(network, valid, items),
-        judge_best=judge_best,
+        judge=judge,
+        judge_best=judge_and_say,
         resumed_by=resumed_by,
+        judges_beginning=options.normalize != "series",
     )
 
 
@@ -181,37 +199,6 @@ def _open_member(
     folder.write_json("config.json", config)
     folder.forget_metrics_after(checkpoint.step_of(folder))
     return folder
-
-
-def some_items(windows: Windows, season: Season) -> NDArray[np.int64]:
-    """Return `MOST_WINDOWS` windows or fewer: every so many-th of all series, at all places of the season.
-
-    Args:
-        windows: Of the training or the validation part.
-        season: Of the series.
-    """
-    stride = season.stride(math.ceil(windows.num_windows / MOST_WINDOWS))
-    return np.arange(0, windows.num_windows, stride)
-
-
-def _started(network: ForecastNetwork, windows: Windows, season: Season) -> ForecastNetwork:
-    """Return the network, begun at the mix of mean and last value that is best in the training part."""
-    items = some_items(windows, season)
-    network.start(windows.batch(items[begin : begin + _BATCH_SIZE]) for begin in range(0, len(items), _BATCH_SIZE))
-    return network
-
-
-def _judged(network: ForecastNetwork, windows: Windows, items: NDArray[np.int64]) -> Judged:
-    """Return the mean loss of the forecasts of some windows over the targets that count."""
-    device = next(network.parameters()).device
-    total = weight = 0.0
-    for begin in range(0, len(items), _BATCH_SIZE):
-        batch = windows.batch(items[begin : begin + _BATCH_SIZE])
-        counted = float(batch.weight.sum())
-        if counted:
-            total += counted * float(network.forecast_loss(batch.to(device)))
-            weight += counted
-    return Judged(loss=total / weight)
 
 
 def _judge_best(run: RunFolder, split: Split, device: str, display: Display) -> None:

@@ -65,10 +65,12 @@ class Judged:
     Attributes:
         loss: What the best weights have the least of.
         figures: What else its row in `metrics.jsonl` tells.
+        is_kept: Whether these weights may be kept at all, such as only where they are surely better than a rule.
     """
 
     loss: float
     figures: Mapping[str, float] = field(default_factory=dict)
+    is_kept: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,11 +137,13 @@ class Job(ABC):
         run: The run folder, with its `config.json`.
         training: With every value chosen.
         keeps_newest: Whether the newest weights are saved and not those that validation found best.
+        judges_beginning: Whether the weights before the first step are judged, and kept where none is better.
     """
 
     run: RunFolder
     training: TrainingOptions
     keeps_newest: bool = False
+    judges_beginning: bool = False
 
     @property
     def way_on(self) -> str:

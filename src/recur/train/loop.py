@@ -158,6 +158,7 @@ def _recorder(job: Job, share: Share, display: Display) -> Recorder:
             every=training.validate_every,
             patience=training.patience or 0,
             keeps_newest=job.keeps_newest,
+            judges_beginning=job.judges_beginning,
         ),
         checkpoints=checkpoint.Checkpoints(run=run, carried=share.carried),
         display=display,

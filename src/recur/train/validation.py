@@ -32,6 +32,7 @@ class Validation(Callback):
         every: Steps between validations.
         patience: Validations without a better one before training stops; 0 never stops.
         keeps_newest: Whether the newest weights are kept, though others may have been better.
+        judges_beginning: Whether the weights before the first step are judged too.
     """
 
     run: RunFolder
@@ -41,6 +42,7 @@ class Validation(Callback):
     every: int
     patience: int
     keeps_newest: bool = False
+    judges_beginning: bool = False
     best: float = math.inf
     best_step: int = 0
     without_better: int = 0
@@ -56,9 +58,21 @@ class Validation(Callback):
         is_over = self.pace.is_over(step)
         if not trainer.is_global_zero or not (step % self.every == 0 or is_over):
             return is_over
+        self._judge(trainer, task, epoch)
+        self.pace.validated()
+        if self.patience and self.without_better >= self.patience:
+            self.pace.stop_wanted = (
+                f"the validation loss has not fallen for {quantity(self.without_better, 'validation')}"
+            )
+        # Judging took time too.
+        return self.pace.is_over(step)
+
+    def _judge(self, trainer: Trainer, task: GradientTask, epoch: int) -> None:
+        """Judge the weights as they are, keep them where they are best, and write down what was found."""
+        step = trainer.global_step
         judged = self.judge()
         self.latest = judged.loss
-        is_best = judged.loss < self.best
+        is_best = judged.is_kept and judged.loss < self.best
         if is_best:
             self.best, self.best_step, self.without_better = judged.loss, step, 0
         else:
@@ -74,13 +88,6 @@ class Validation(Callback):
             self.run.append_metrics({"kind": "sample", **common, **sample})
         for logger in trainer.loggers:
             logger.log_metrics({"valid/loss": judged.loss}, step=step)
-        self.pace.validated()
-        if self.patience and self.without_better >= self.patience:
-            self.pace.stop_wanted = (
-                f"the validation loss has not fallen for {quantity(self.without_better, 'validation')}"
-            )
-        # Judging took time too.
-        return self.pace.is_over(step)
 
     def state_dict(self) -> dict[str, Any]:
         """Return what early stopping has seen, for resuming."""
@@ -93,8 +100,10 @@ class Validation(Callback):
         self.without_better = int(state_dict["without_better"])
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Remember the weights until the first are saved."""
+        """Judge the weights before the first step, or remember them until the first are saved."""
         assert isinstance(pl_module, GradientTask)
+        if trainer.is_global_zero and self.judges_beginning and trainer.global_step == 0:
+            self._judge(trainer, pl_module, 0)
         if trainer.is_global_zero and not self.run.has("model.safetensors"):
             self._first = {name: value.detach().clone() for name, value in pl_module.kept.state_dict().items()}
 

@@ -101,3 +101,24 @@ def test_a_cell_says_file_column_and_row() -> None:
     table = Table(frame=pl.DataFrame({"y": [1, 2, 3]}), sources=(Source(name="a.csv"), Source(name="b.csv", first=2)))
     assert [table.place(row) for row in range(3)] == ["a.csv, row 1", "a.csv, row 2", "b.csv, row 1"]
     assert table.cell("y", 2) == "b.csv, column 'y', row 1"
+
+
+def test_an_index_that_says_something_is_a_column() -> None:
+    hours = pd.DatetimeIndex(TIMES, tz="Europe/Paris")
+    frame = pd.DataFrame({"y": [1.5, 2.5, 3.5]}, index=hours)
+    found = table_of(frame).frame
+    assert found.columns == ["time", "y"]
+    assert found["time"].dtype.time_zone == "Europe/Paris"  # type: ignore[attr-defined]
+    assert read_series(frame).schema.zone == "Europe/Paris"
+    assert table_of(frame["y"]).frame.equals(found)
+    assert table_of(frame["y"].rename(None)).frame.columns == ["time", "value"]
+    named = frame.rename_axis("hour")
+    assert table_of(named).frame.columns == ["hour", "y"]
+    assert table_of(named.assign(hour=TIMES)).frame.columns == ["y", "hour"]
+    days = frame.set_axis(pd.period_range("2024-01", periods=3, freq="M", name="month"))
+    assert table_of(days).frame["month"].dt.month().to_list() == [1, 2, 3]
+    several = frame.assign(shop=["a", "a", "b"]).set_index("shop", append=True)
+    assert table_of(several).frame.columns == ["time", "shop", "y"]
+    # Numbers and names of rows without a name say nothing.
+    assert table_of(frame.set_axis([7, 5, 3])).frame.columns == ["y"]
+    assert table_of(pl.Series("y", [1, 2])).frame.to_dict(as_series=False) == {"y": [1, 2]}

@@ -175,6 +175,14 @@ def test_others_are_read_as_those_of_a_run_where_they_do_not_tell(tmp_path: Path
     assert reading.again({"t": ["02/03/2024"], "y": ["1.288"], "z": ["1"]}, schema, None).values[0, 0] == 1288
 
 
+def test_whole_numbers_say_nothing_of_the_mark_of_others(tmp_path: Path) -> None:
+    path = tmp_path / "table.tsv"
+    path.write_text("t\ty\tz\n1\t742,12\t3\n2\t1.288,5\t4\n")
+    writing = read_series(path).schema.writing
+    assert (writing.decimal, writing.numbers) == (",", {})
+    assert writing.of_column("z").read(pl.Series(["3,5"])).to_list() == [3.5]
+
+
 def test_a_damaged_writing_is_refused() -> None:
     content = read_series({"t": [1, 2], "y": [1.0, 2.0]}).schema.to_json()
     content["writing"]["decimal"] = ";"

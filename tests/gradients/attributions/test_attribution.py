@@ -37,6 +37,23 @@ def test_a_linear_score_is_told_exactly_by_all(method: Any, batch_size: int) -> 
     assert float((found - expected).abs().max()) < limit
 
 
+@pytest.mark.parametrize("batch_size", [2, 256])
+@pytest.mark.parametrize("method", METHODS)
+def test_features_have_shares_of_their_own(method: Any, batch_size: int) -> None:
+    weights, inputs, baseline = drawn(4, 5, 3), drawn(4, 5, 3), drawn(3)
+    found = attribute(linear(weights), inputs, baseline, method=method, batch_size=batch_size, per_feature=True)
+    limit = 32 * FLOAT32 * 10 if method == "integrated_gradients" else 1e-12
+    torch.testing.assert_close(found, weights * (inputs - baseline), rtol=0, atol=limit)
+    assert attribute(linear(weights), inputs[:0], method=method, per_feature=True).shape == (0, 5, 3)
+
+
+def test_occlusion_of_features_that_speak_together() -> None:
+    """S = x_00 x_01: without either nothing is left, so each of them gets all of it."""
+    inputs = torch.tensor([[[2.0, 3.0]]], dtype=torch.float64)
+    found = attribute(lambda x, rows: x.prod(2).squeeze(1), inputs, method="occlusion", per_feature=True)
+    assert found.tolist() == [[[6.0, 6.0]]]
+
+
 @pytest.mark.parametrize("shape", [(), (3,), (1, 3), (5, 3), (5, 1), (4, 5, 3)])
 def test_a_baseline_expands(shape: tuple[int, ...]) -> None:
     weights, inputs, baseline = drawn(4, 5, 3), drawn(4, 5, 3), drawn(*shape)

@@ -13,9 +13,11 @@ def test_an_alarm_begins_after_quiet() -> None:
     score[[3, 4, 5, 10, 16, 19, 20, 39]] = [7, 8, 9, 99, 7, 7, 7, 7]
     score[[0, 12]] = np.nan
     series = np.repeat([0, 1], 20)
-    lately = highest_lately(score, series, 5)
-    assert np.flatnonzero(alarm_begins(score, lately, 6.0)).tolist() == [3, 16, 20, 39]
-    assert not alarm_begins(score, lately, 99.0).any()
+    highest = highest_lately(score, series, np.array([5, 5]))
+    assert np.flatnonzero(alarm_begins(score, highest, 6.0)).tolist() == [3, 16, 20, 39]
+    assert not alarm_begins(score, highest, 99.0).any()
+    highest = highest_lately(score, series, np.array([6, 20]))
+    assert np.flatnonzero(alarm_begins(score, highest, 6.0)).tolist() == [3, 20]
 
 
 def test_the_highest_score_lately_by_hand() -> None:
@@ -23,7 +25,8 @@ def test_the_highest_score_lately_by_hand() -> None:
     score, series = rng.normal(size=60), np.repeat([0, 1, 3], [25, 2, 33])
     score[[4, 26, 40]] = np.nan
     starts = np.array([0, 25, 25, 27])[series]
-    for quiet in (1, 3, 40):
-        wanted = [np.nanmax([-np.inf, *score[max(starts[row], row - quiet) : row]]) for row in range(60)]
-        np.testing.assert_array_equal(highest_lately(score, series, quiet), wanted)
-    assert len(highest_lately(np.zeros(0), np.zeros(0, np.int64), 5)) == 0
+    for quiet in ([1] * 4, [3] * 4, [40] * 4, [2, 5, 9, 7]):
+        own = np.array(quiet)[series]
+        wanted = [np.nanmax([-np.inf, *score[max(starts[row], row - own[row]) : row]]) for row in range(60)]
+        np.testing.assert_array_equal(highest_lately(score, series, np.array(quiet)), wanted)
+    assert len(highest_lately(np.zeros(0), np.zeros(0, np.int64), np.array([5]))) == 0

@@ -71,8 +71,8 @@ def test_figures_by_hand(run: Path, five: Five, monkeypatch: pytest.MonkeyPatch)
     score[:100] = np.nan
     # Two of three steps of the first event, none of the second, a step beside the third, and one far from all.
     score[[201, 202, 902, 1700]] = 100.0
-    lately = highest_lately(score, panel.series_of_rows, trained.options.quiet)
-    scored = Scored(score=score, channels=np.tile(score[:, None] / 5, (1, 5)), lately=lately)
+    highest = highest_lately(score, panel.series_of_rows, trained.quiet_of(panel))
+    scored = Scored(score=score, channels=np.tile(score[:, None] / 5, (1, 5)), highest=highest)
     monkeypatch.setattr(trained, "scored", lambda panel, is_fresh=False: scored)
     rule = np.zeros(len(score))
     rule[1000:1200] = np.linspace(3, 4, 200)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recur.cli.handling.run_handling import OF_TABLES, RunHandling, show_next
+from recur.cli.handling.series_inspection import inspect_series_run
 from recur.cli.handling.streams import answer_stream
 from recur.cli.parser import options_from
 from recur.data.series.options import OtherTableOptions
@@ -31,7 +32,12 @@ def classifiers() -> RunHandling:
         show_finished=lambda path, console: _show_finished(path, console, _show_classes),
         predict=_predict_classes,
         stream=answer_stream,
-        options={"evaluate": OF_TABLES, "predict": {"batch_size", "only_last"}},
+        inspect=inspect_series_run,
+        options={
+            "evaluate": OF_TABLES,
+            "predict": {"batch_size", "only_last"},
+            "inspect": {"data", "series", "at"},
+        },
     )
 
 
@@ -43,7 +49,12 @@ def regressors() -> RunHandling:
         show_finished=lambda path, console: _show_finished(path, console, _show_numbers),
         predict=_predict_numbers,
         stream=lambda folder, chosen: answer_stream(folder, chosen, coverage=chosen.coverage),
-        options={"evaluate": {"life_left", *OF_TABLES}, "predict": {"batch_size", "only_last", "coverage"}},
+        inspect=inspect_series_run,
+        options={
+            "evaluate": {"life_left", *OF_TABLES},
+            "predict": {"batch_size", "only_last", "coverage"},
+            "inspect": {"data", "series", "at"},
+        },
     )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recur.cli.handling.run_handling import RunHandling, show_next
+from recur.cli.handling.text_inspection import check_text, inspect_language_run
 from recur.run import RunFolder
 
 if TYPE_CHECKING:
@@ -28,8 +29,10 @@ def handling() -> RunHandling:
         evaluate=_evaluate,
         show=_show,
         show_finished=show_finished,
+        inspect=inspect_language_run,
+        check_inspection=check_text,
         instead="To write text: recur generate.",
-        options={"evaluate": {"batch_size", "window"}},
+        options={"evaluate": {"batch_size", "window"}, "inspect": {"input", "encoding", "labels"}},
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -21,8 +21,18 @@ if TYPE_CHECKING:
     from jsonargparse import Namespace
     from rich.console import Console
 
+    from recur.tasks.inspection.text import Inspection
+
+
 OF_TABLES = frozenset(field.name for field in fields(OtherTableOptions)) - {"encoding"}
 """Options of `recur evaluate` that the runs on series have; the encoding is of any text."""
+
+Command = Literal["evaluate", "predict", "inspect"]
+"""A command that takes a run."""
+
+
+def _takes_all(chosen: Namespace) -> None:
+    """Find nothing wrong with the arguments of `recur inspect`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +46,9 @@ class RunHandling:
         predict: Predicts, by the run and the arguments of `recur predict`; None where such models cannot.
         stream: Answers the lines of standard input, by the run and the arguments of `recur predict`; None where such
             models cannot.
+        inspect: Looks inside, by the run, the arguments of `recur inspect`, where to print notes, and what is called
+            with what is being done; returns what was found, and the lines to print of it.
+        check_inspection: Raises an `OptionError` where arguments of `recur inspect` do not go with each other.
         instead: Where they cannot, what can be done with them, as a sentence.
         options: By command, the options that not the runs of every task have, but these do.
     """
@@ -43,10 +56,12 @@ class RunHandling:
     evaluate: Callable[[Namespace], dict[str, Any]]
     show: Callable[[Mapping[str, Any], Console], None]
     show_finished: Callable[[Path, Console], None]
+    inspect: Callable[[RunFolder, Namespace, Console, Callable[[str], None]], tuple[Inspection, Iterator[str]]]
+    check_inspection: Callable[[Namespace], None] = _takes_all
     predict: Callable[[RunFolder, Namespace], pl.DataFrame] | None = None
     stream: Callable[[RunFolder, Namespace], None] | None = None
     instead: str = ""
-    options: Mapping[Literal["evaluate", "predict"], Collection[str]]
+    options: Mapping[Command, Collection[str]]
 
 
 def handling_of(task: str) -> RunHandling:
@@ -55,7 +70,7 @@ def handling_of(task: str) -> RunHandling:
     return made
 
 
-def open_run(path: str, command: Literal["evaluate", "predict"], given: Collection[str]) -> tuple[RunFolder, str]:
+def open_run(path: str, command: Command, given: Collection[str]) -> tuple[RunFolder, str]:
     """Return a run folder and its task, once it is clear that the options go with it.
 
     Args:
@@ -86,8 +101,8 @@ def open_run(path: str, command: Literal["evaluate", "predict"], given: Collecti
     for name in sorted(given):
         if name in owners and task not in owners[name]:
             raise OptionError(
-                f"{name} is of {enumerated(owners[name])} runs, and this is one of task {task}; leave {option(name)} "
-                "out."
+                f"{name} is of {enumerated(owners[name])} runs, and this is one of task {task}; leave "
+                f"{'DATA' if name == 'data' else option(name)} out."
             )
     return folder, str(task)
 

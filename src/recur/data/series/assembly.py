@@ -330,7 +330,9 @@ class _Assembly:
     def _writing(self, numbers: Sequence[str]) -> Writing:
         """Return how the table is written, so that others are read like it where they do not tell."""
         known, time = self.table.writing, self.roles.time
-        found = {name: form for name in numbers if (form := number_format(self.table, name)) is not None}
+        # Whole numbers that were read as such say nothing of decimals.
+        telling = [name for name in numbers if not self.table.frame.schema[name].is_integer()]
+        found = {name: form for name in telling if (form := number_format(self.table, name)) is not None}
         marks = {form.decimal for name, form in found.items() if self.table.frame.schema[name] == pl.String}
         decimal = marks.pop() if known.decimal is None and len(marks) == 1 else known.decimal
         is_day_first = None

@@ -72,8 +72,9 @@ def table_of(data: Any, name: str = "the data", *, like: Writing | None = None) 
     """Return a dataframe as a table.
 
     Args:
-        data: Any dataframe that narwhals knows (pandas, polars, pyarrow and others; lazy ones are collected), or a
-            mapping from names to sequences of one length.
+        data: Any dataframe that narwhals knows (pandas, polars, pyarrow and others; lazy ones are collected), a series
+            of one, or a mapping from names to sequences of one length. An index of pandas is a column where it has a
+            name, or holds times: then it is called "time" if it has none.
         name: What to call it in messages.
         like: How the data of a model were written, which decides where this does not.
 
@@ -95,7 +96,7 @@ def _frame_of(data: Any, name: str) -> pl.DataFrame:
         series = [_series(name, str(column), values) for column, values in data.items()]
         return _frame(name, series)
     try:
-        given = nw.from_native(data)
+        given = nw.from_native(data, allow_series=True)
     except TypeError:
         raise TypeError(
             f"{name} must be a dataframe that narwhals knows, or a mapping from names to columns, but is "
@@ -103,11 +104,14 @@ def _frame_of(data: Any, name: str) -> pl.DataFrame:
         ) from None
     if isinstance(given, nw.LazyFrame):
         given = given.collect()
+    if isinstance(given, nw.Series):
+        given = given.alias(str(given.name or "value")).to_frame()
     columns = [str(column) for column in given.columns]
     twice = [column for column in columns if columns.count(column) > 1]
     if twice:
         raise DataError(f"{name}: two columns are called {twice[0]!r}; rename one of them.")
-    return _frame(name, [_converted(name, given[c]) for c in given.columns])
+    cells = [*_of_index(nw.maybe_get_index(given), columns), *(given[column] for column in given.columns)]
+    return _frame(name, [_converted(name, one) for one in cells])
 
 
 def _frame(name: str, series: list[pl.Series]) -> pl.DataFrame:
@@ -118,6 +122,21 @@ def _frame(name: str, series: list[pl.Series]) -> pl.DataFrame:
                 "give columns of one length."
             )
     return pl.DataFrame(series)
+
+
+def _of_index(index: Any, columns: Sequence[str]) -> list[nw.Series[Any]]:
+    """Return what an index of pandas tells beside the columns; nothing where it only counts the rows, or is None."""
+    found = []
+    for level in range(0 if index is None else index.nlevels):
+        values = index.get_level_values(level)
+        # Periods have a beginning.
+        values = values.to_timestamp() if hasattr(values, "to_timestamp") else values
+        is_time = values.dtype.kind == "M"
+        called = ("time" if is_time else None) if values.name is None else str(values.name)
+        if called is not None and called not in columns:
+            cells = values.to_series().reset_index(drop=True)
+            found.append(nw.from_native(cells, series_only=True).alias(called))
+    return found
 
 
 def _converted(name: str, column: nw.Series[Any]) -> pl.Series:

@@ -108,6 +108,14 @@ class Windows(SeriesBatches):
         """Names of the series of the part of which there is no window."""
         return tuple(self.part.panel.ids[number] for number in self._left_out.tolist())
 
+    def places(self, items: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return which series of the panel some windows are of, and the panel's row of the first step that each tells.
+
+        Args:
+            items: Which windows, (M,).
+        """
+        return self._series[items], self._row[items]
+
     def _has_target(self, rows: Numbers, series: Numbers) -> NDArray[np.bool_]:
         """Return which windows have a target to tell, and one to read if any is needed."""
         panel = self.part.panel

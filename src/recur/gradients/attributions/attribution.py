@@ -27,6 +27,7 @@ def attribute(
     method: Method = "integrated_gradients",
     num_steps: int = 32,
     batch_size: int = 256,
+    per_feature: bool = False,
 ) -> Tensor:
     """Return how much each step of the input adds to a score, against a neutral input in its place.
 
@@ -35,6 +36,9 @@ def attribute(
         gradient_input        sum_f (x_tf - b_tf) dS/dx_tf                                (Shrikumar et al. 2016)
         integrated_gradients  sum_f (x_tf - b_tf) int_0^1 dS(b + a (x - b))/dx_tf da      (Sundararajan et al. 2017)
         occlusion             S(x) - S(x with b_t in place of x_t)                        (Zeiler & Fergus 2014)
+
+    and with `per_feature` each feature of a step its own term of the sum over f; occlusion then puts b_tf in place of
+    x_tf alone, so that what the features of a step say together only is in none of its shares.
 
     All three are exact for a score that is linear in x. The shares of `integrated_gradients` add up to S(x) - S(b)
     (their completeness), but for the error of the integral, which `num_steps` makes small.
@@ -48,9 +52,10 @@ def attribute(
         method: One of the above.
         num_steps: Points at which `integrated_gradients` takes the gradient, those of Gauss and Legendre.
         batch_size: Rows that `score` gets at once, at most; it bounds the memory.
+        per_feature: Whether each feature of a step gets a share of its own.
 
     Returns:
-        (B, T) of the dtype of `inputs`, without a gradient.
+        (B, T) of the dtype of `inputs`, without a gradient; (B, T, F) with `per_feature`.
 
     Raises:
         TypeError: `inputs` or `baseline` is no float tensor.
@@ -70,9 +75,9 @@ def attribute(
     if method not in METHODS:
         raise ValueError(f"attribute: method must be one of {', '.join(METHODS)}, but is {method!r}.")
     if len(inputs) == 0:
-        return inputs.new_zeros(inputs.shape[:2])
+        return inputs.new_zeros(inputs.shape if per_feature else inputs.shape[:2])
     if method == "occlusion":
-        return _occlusion(score, inputs, base, batch_size)
+        return _occlusion(score, inputs, base, batch_size, per_feature=per_feature)
     shares = []
     for number, rows in enumerate(torch.split(torch.arange(len(inputs), device=inputs.device), batch_size)):
         if method == "gradient_input":
@@ -82,7 +87,8 @@ def attribute(
                 # What Captum would say of a score without one is torch's word on a graph.
                 _gradient(score, inputs[rows], rows)
             shares.append(_integrated_gradients(score, inputs[rows], base[rows], rows, num_steps, batch_size))
-    return torch.cat(shares)
+    found = torch.cat(shares)
+    return found if per_feature else found.sum(2)
 
 
 def scores_of(score: Score, inputs: Tensor, rows: Tensor, batch_size: int) -> Tensor:
@@ -139,7 +145,7 @@ def _gradient(score: Score, x: Tensor, rows: Tensor) -> Tensor:
 
 
 def _gradient_input(score: Score, x: Tensor, base: Tensor, rows: Tensor) -> Tensor:
-    return (_gradient(score, x, rows) * (x.detach() - base)).sum(2)
+    return _gradient(score, x, rows) * (x.detach() - base)
 
 
 def _integrated_gradients(
@@ -151,20 +157,26 @@ def _integrated_gradients(
     found: Tensor = explainer.attribute(
         x.detach(), base, additional_forward_args=rows, n_steps=num_steps, internal_batch_size=batch_size
     )
-    return found.detach().sum(2)
+    return found.detach()
 
 
-def _occlusion(score: Score, inputs: Tensor, base: Tensor, batch_size: int) -> Tensor:
-    batch, num_steps, _ = inputs.shape
+def _occlusion(score: Score, inputs: Tensor, base: Tensor, batch_size: int, *, per_feature: bool) -> Tensor:
+    batch, num_steps, num_features = inputs.shape
     every = torch.arange(batch, device=inputs.device)
     whole = scores_of(score, inputs, every, batch_size)
+    # What is replaced at once: a step, or one of its features.
+    features = torch.arange(num_features, device=inputs.device)
+    columns = features[:, None] if per_feature else features[None]
+    count = num_steps * len(columns)
     shares = []
-    for places in torch.split(torch.arange(batch * num_steps, device=inputs.device), batch_size):
-        rows, steps = places // num_steps, places % num_steps
+    for places in torch.split(torch.arange(batch * count, device=inputs.device), batch_size):
+        rows, steps = places // count, places % count // len(columns)
+        replaced = columns[places % len(columns)]
         variants = inputs.detach()[rows]
-        variants[torch.arange(len(rows)), steps] = base[rows, steps]
+        here = torch.arange(len(rows), device=inputs.device)[:, None], steps[:, None], replaced
+        variants[here] = base[rows[:, None], steps[:, None], replaced]
         shares.append(whole[rows] - scores_of(score, variants, rows, batch_size))
-    return torch.cat(shares).view(batch, num_steps)
+    return torch.cat(shares).view(inputs.shape if per_feature else (batch, num_steps))
 
 
 def _checked(scores: Tensor, rows: Tensor) -> Tensor:

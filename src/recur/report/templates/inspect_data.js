@@ -152,7 +152,8 @@ const inspected = (() => {
 
   // --- words -------------------------------------------------------------------------------------------------------
   const minus = (text) => text.replace("-", "−");
-  const written = (number) => minus(Math.abs(number) < 10 ? number.toFixed(2) : number.toPrecision(3));
+  const written = (number) =>
+    minus(Math.abs(number) < 10 ? number.toFixed(2) : Math.abs(number) < 1000 ? number.toPrecision(3) : Math.round(number).toLocaleString("en"));
   const percent = (share) => (share >= 0.0995 ? (100 * share).toFixed(0) : share >= 0.001 ? (100 * share).toFixed(1) : "under 0.1") + "%";
   const name = (at) => model.names[model.places[at]];
   const plain = (number) => number.toLocaleString("en");
@@ -181,6 +182,11 @@ const inspected = (() => {
     if (model.series) {
       model.series.values = await Promise.all(model.series.values.map(unpack));
       model.series.predictions = await Promise.all(model.series.predictions.map(unpack));
+    }
+    if (model.answers) {
+      for (const one of model.answers.answers) one.shares = await unpack(one.shares);
+      const { ahead } = model.answers;
+      for (const part of ahead ? ["median", "low", "high", "came"] : []) ahead[part] = await Promise.all(ahead[part].map(unpack));
     }
     for (const method of model.rests ? model.rests.methods : []) {
       method.window = method.shares.shape[1];

@@ -75,7 +75,7 @@
     const best = candidates.find((one) => !one.classList.contains("doubtful"));
     const span = Math.min(model.count, innerWidth < 700 ? 70 : 160);
     // Not the very beginning, where the state is still empty.
-    const begun = { span, at: model.rests ? model.rests.positions.find((at) => at >= span / 4) ?? span >> 1 : span >> 1 };
+    const begun = model.answers ? { span, at: model.answers.begin + model.answers.answers[0].shares.length / (model.answers.channels.length + 1) - 1 } : { span, at: model.rests ? model.rests.positions.find((at) => at >= span / 4) ?? span >> 1 : span >> 1 };
     if (!model.layers.length) return begun;
     if (!best) return { ...begun, by: model.kind === "text" ? "loss" : "unit" };
     return {

@@ -58,13 +58,13 @@ def judge_detector(trained: TrainedDetector, part: Part, *, is_own: bool = False
     if not own.any():
         raise DataError(
             f"no step of the part {part.name!r} can be scored: a series that is not known needs more than "
-            f"{trained.setup.history} steps, a known one more than 50."
+            f"{trained.setup.history} steps, a known one more than 100."
         )
     is_alarm = own & (scored.score > threshold)
-    begins = own & alarm_begins(scored.score, scored.lately, threshold)
+    begins = own & alarm_begins(scored.score, scored.highest, threshold)
     rule, limit = moving_gaussian(panel), trained.rule_threshold
-    rule_lately = highest_lately(rule, panel.series_of_rows, trained.scoring.quiet)
-    rule_begins = own & alarm_begins(rule, rule_lately, limit)
+    rule_highest = highest_lately(rule, panel.series_of_rows, trained.quiet_of(panel))
+    rule_begins = own & alarm_begins(rule, rule_highest, limit)
     figures = {
         "model": _figures(panel, own, is_alarm, begins, truth),
         RULE: _figures(panel, own, own & (rule > limit), rule_begins, truth),

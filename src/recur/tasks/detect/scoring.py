@@ -11,7 +11,11 @@ from torch import Tensor, nn
 from recur.calibration.surprise import SurpriseScale
 from recur.data.series.batch import SeriesBatch
 from recur.tasks.detect.alarms import highest_of_each
+from recur.tasks.detect.lasting import LatelyState, begin_lately, means_of_late
 from recur.tasks.detect.seasonal_rule import SeasonalState, begin_season, seasonal_errors
+
+_QUIET = 100
+"""Steps after an alarm during which no new one begins, where there is no season."""
 
 
 class DetectorNetwork(Protocol):
@@ -38,13 +42,17 @@ class ScoringState(NamedTuple):
     Attributes:
         network: Of the network; None before the first step.
         season: Of the seasonal rule, or None without it.
-        ordinary: How large errors were, (B, C, views, bins) float64.
-        recent: The last scores, (B, quiet) float64, -infinity where there were none.
+        lately: How surprising the last steps were, (B, C).
+        ordinary: How large errors were, and in the last view the means of late, (B, C, views, bins) float64.
+        quiet: Steps of each series after a score during which only a higher one is new, (B,) int64.
+        recent: The last scores, (B, longest quiet) float64, -infinity where there were none.
     """
 
     network: Any
     season: SeasonalState | None
+    lately: LatelyState
     ordinary: Tensor
+    quiet: Tensor
     recent: Tensor
 
 
@@ -54,27 +62,29 @@ class Scores(NamedTuple):
     Attributes:
         score: (B, T) float64, the sum of what each channel adds; NaN where nothing can be said.
         channels: (B, T, C) float64, what each adds; 0 where it is missing and others are not.
-        lately: (B, T) float64, the highest score of the last `quiet` steps; -infinity where there was none.
+        highest: (B, T) float64, of the scores of the last `quiet` steps; -infinity where there was none.
     """
 
     score: Tensor
     channels: Tensor
-    lately: Tensor
+    highest: Tensor
 
 
 class Scoring:
     """Scores steps by how surprising the errors of a network are, and those of the seasonal rule.
 
-    Every error is judged by those of its own series, channel and view before it, see `SurpriseScale`. A channel adds
-    the mean surprise over the views of the network, and that of the seasonal rule; a step's score is the sum over its
-    channels. So a score is, but for their dependence, -log10 of how likely such errors are. No step depends on a later
-    one, and any division into pieces gives the same scores.
+    Every error is judged by those of its own series, channel and view before it, see `SurpriseScale`. Of a channel the
+    mean surprise over the views of the network and that of the seasonal rule are added up; and how surprising the mean
+    of these sums over the last steps is, beside such means before it, is added to them. So what is strange for a step
+    counts, and what is a little strange for long. A step's score is the sum over its channels. No step depends on a
+    later one, and any division into pieces gives the same scores.
 
     Args:
         network: A `DetectorNetwork`, in evaluation mode.
         num_targets: C.
         memory: Steps over which it is forgotten what was ordinary.
-        quiet: Steps after an alarm during which no new one begins.
+        quiet: Steps after an alarm during which no new one begins; None for half a season, or a hundred steps where
+            there is none.
         has_rules: Whether the seasonal rule counts.
         has_network: Whether the network does.
     """
@@ -85,7 +95,7 @@ class Scoring:
         num_targets: int,
         *,
         memory: float,
-        quiet: int,
+        quiet: int | None,
         has_rules: bool = True,
         has_network: bool = True,
     ) -> None:
@@ -93,7 +103,7 @@ class Scoring:
         self.network: DetectorNetwork = cast("Any", network)
         self.num_targets, self.quiet = num_targets, quiet
         self.has_rules, self.has_network = has_rules, has_network
-        self.num_views = len(self.network.views) * has_network + has_rules
+        self.num_views = len(self.network.views) * has_network + has_rules + 1
         self._scale = SurpriseScale(memory)
 
     def begin(self, seasons: Tensor, ordinary: Tensor | None = None) -> ScoringState:
@@ -102,15 +112,23 @@ class Scoring:
         Args:
             seasons: Steps of each series' season, (B,) int64; 1 for none.
             ordinary: How large errors were in the training part, (B, C, views, bins); None for nothing known, and then
-                the first 50 steps have no score.
+                the first 100 steps have no score.
         """
-        count = len(seasons)
+        count, quiet = len(seasons), self.quiet_of(seasons)
         return ScoringState(
             network=None,
             season=begin_season(seasons, self.num_targets) if self.has_rules else None,
+            lately=begin_lately(count, self.num_targets),
             ordinary=self._scale.begin(count, self.num_targets, self.num_views) if ordinary is None else ordinary,
-            recent=torch.full((count, self.quiet), -torch.inf, dtype=torch.float64),
+            quiet=quiet,
+            recent=torch.full((count, int(quiet.max()) if count else 0), -torch.inf, dtype=torch.float64),
         )
+
+    def quiet_of(self, seasons: Tensor) -> Tensor:
+        """Return the steps after a score during which only a higher one is new, of series with these seasons, (B,)."""
+        if self.quiet is not None:
+            return torch.full_like(seasons, self.quiet)
+        return torch.where(seasons > 1, seasons // 2, _QUIET)
 
     def advance(self, batch: SeriesBatch, state: ScoringState) -> tuple[Scores, ScoringState]:
         """Return the scores of the next steps of each series, and the state after them.
@@ -135,24 +153,35 @@ class Scoring:
             values = torch.where(is_there, batch.x[..., : self.num_targets].cpu().double(), torch.nan)
             errors, season = seasonal_errors(values, is_step, season)
             views.append(errors[..., None])
-        surprise, ordinary = self._scale.advance(torch.cat(views, -1).transpose(0, 1), state.ordinary)
-        channels = self._by_channel(surprise.transpose(0, 1))
+        errors_of_views = torch.cat(views, -1).transpose(0, 1)
+        surprise, ordinary = self._scale.advance(errors_of_views, state.ordinary[..., :-1, :])
+        now = self._added_up(surprise)
+        means, lately = means_of_late(now, state.lately)
+        lasting, of_means = self._scale.advance(means, state.ordinary[..., -1, :])
+        # Alone the one would be small beside sums of both, by which the threshold was found.
+        channels = (now + lasting).transpose(0, 1)
         score = torch.where(channels.isnan().all(-1), torch.nan, channels.nansum(-1))
-        lately, recent = self._lately(score, batch.lengths.cpu(), state.recent)
-        scores = Scores(score, torch.where(score.isnan()[..., None], torch.nan, channels.nan_to_num(0)), lately)
-        return scores, ScoringState(network, season, ordinary, recent)
+        highest, recent = self._highest(score, batch.lengths.cpu(), state)
+        scores = Scores(score, torch.where(score.isnan()[..., None], torch.nan, channels.nan_to_num(0)), highest)
+        ordinary = torch.cat([ordinary, of_means.unsqueeze(-2)], -2)
+        return scores, ScoringState(network, season, lately, ordinary, state.quiet, recent)
 
-    def _by_channel(self, surprise: Tensor) -> Tensor:
-        """Return what each channel adds, (B, T, C), of the surprises of its views, (B, T, C, views)."""
+    def _added_up(self, surprise: Tensor) -> Tensor:
+        """Return the sum for each channel, (T, B, C), of the surprises of its views, (T, B, C, views)."""
         parts = [surprise[..., :-1].nanmean(-1), surprise[..., -1]] if self.has_rules else [surprise.nanmean(-1)]
         if not self.has_network:
             parts = parts[1:]
         both = torch.stack(parts, -1)
         return torch.where(both.isnan().all(-1), torch.nan, both.nansum(-1))
 
-    def _lately(self, score: Tensor, lengths: Tensor, recent: Tensor) -> tuple[Tensor, Tensor]:
+    def _highest(self, score: Tensor, lengths: Tensor, state: ScoringState) -> tuple[Tensor, Tensor]:
         """Return the highest score of the last `quiet` steps before each, and the last scores."""
         known = torch.where(score.isnan(), -torch.inf, score)
-        joined = torch.cat([recent, known], 1)
-        last = lengths[:, None] + torch.arange(self.quiet)
-        return highest_of_each(joined, self.quiet), joined.gather(1, last)
+        longest = state.recent.shape[1]
+        joined = torch.cat([state.recent, known], 1)
+        highest = torch.empty_like(known)
+        for quiet in set(state.quiet.tolist()) if score.shape[1] else ():
+            rows = state.quiet == quiet
+            highest[rows] = highest_of_each(joined[rows, longest - quiet :], quiet)
+        last = lengths[:, None] + torch.arange(longest)
+        return highest, joined.gather(1, last)

@@ -81,12 +81,12 @@ class Scored:
     Attributes:
         score: (R,) float64; NaN where nothing can be said.
         channels: (R, C) float64, what each channel adds to it.
-        lately: (R,) float64, the highest score of the last `quiet` steps before each; -infinity where there was none.
+        highest: (R,) float64, of the scores of the last `quiet` steps before each; -infinity where there was none.
     """
 
     score: NDArray[np.float64]
     channels: NDArray[np.float64]
-    lately: NDArray[np.float64]
+    highest: NDArray[np.float64]
 
 
 class TrainedDetector:
@@ -124,7 +124,6 @@ class TrainedDetector:
     ) -> None:
         self.network = network.eval()
         self.setup, self.options, self.ordinary = setup, options, ordinary
-        assert options.quiet is not None
         self.scoring = Scoring(
             network,
             len(setup.schema.targets),
@@ -261,10 +260,10 @@ class TrainedDetector:
         Args:
             ids: Their names; one that was in the training part has errors as large as there, others as all of them.
             frequencies: Of each, where the series of the training part had different ones.
-            is_fresh: Whether what is ordinary is not known beforehand of any; then the first 50 steps have no score.
+            is_fresh: Whether what is ordinary is not known beforehand of any; then the first 100 steps have no score.
         """
-        season = torch.tensor([self._season(one) for one in frequencies or [None] * len(ids)], dtype=torch.int64)
-        return self.scoring.begin(season, None if is_fresh else self._known().of(ids))
+        seasons = self._seasons(frequencies or [None] * len(ids))
+        return self.scoring.begin(seasons, None if is_fresh else self._known().of(ids))
 
     def advance(self, batch: SeriesBatch, state: ScoringState) -> tuple[Scores, ScoringState]:
         """Return the scores of the next steps of each series, and the state after them.
@@ -275,10 +274,12 @@ class TrainedDetector:
         """
         return self.scoring.advance(batch.to(self.device), state)
 
-    def _season(self, frequency: Frequency | None) -> int:
-        if self.setup.frequency is not None or frequency is None:
-            return self.setup.season.steps
-        return season_of_calendar(frequency)
+    def _seasons(self, frequencies: Sequence[Frequency | None]) -> Tensor:
+        """Return after how many steps series repeat, by their own steps where the run's series had different ones."""
+        own = self.setup.season.steps
+        has_one = self.setup.frequency is not None
+        steps = [own if has_one or each is None else season_of_calendar(each) for each in frequencies]
+        return torch.tensor(steps, dtype=torch.int64)
 
     # --- whole series ---
 
@@ -291,6 +292,10 @@ class TrainedDetector:
                 `setup.history` rows in any case.
         """
         return self._scored(panel, panel.offsets[1:], is_fresh=is_fresh)[0]
+
+    def quiet_of(self, panel: Panel) -> NDArray[np.int64]:
+        """Return after how many steps without an alarm another one is a new one, of each series, (N,)."""
+        return np.asarray(self.scoring.quiet_of(self._seasons(panel.frequencies)).numpy())
 
     def fitted(self, split: Split) -> Self:
         """Return the detector with what is ordinary learned from the training and the validation part.
@@ -313,8 +318,8 @@ class TrainedDetector:
         known, rule = scored.score[is_known], moving_gaussian(panel)[is_known]
         if len(known) < _LEAST_SCORES:
             raise DataError(
-                f"the training and the validation part have {len(known)} steps that can be scored, after the first 50 "
-                f"of each series; a threshold needs {_LEAST_SCORES} at least."
+                f"the training and the validation part have {len(known)} steps that can be scored, after the first "
+                f"100 of each series; a threshold needs {_LEAST_SCORES} at least."
             )
         chosen = np.flatnonzero(is_own)
         ordinary = Ordinary(
@@ -331,7 +336,7 @@ class TrainedDetector:
         """Return the scores of the rows of each series up to `stop`, (N,), and how large errors are in the end."""
         num_targets, count = len(self.setup.schema.targets), len(panel.rows)
         score, channels = np.full(count, np.nan), np.full((count, num_targets), np.nan)
-        lately = np.full(count, -np.inf)
+        highest = np.full(count, -np.inf)
         errors = torch.zeros(len(panel), num_targets, self.scoring.num_views, NUM_BINS, dtype=torch.float64)
         for numbers in _groups(stop - panel.offsets[:-1]):
             frequencies = [panel.frequencies[number] for number in numbers.tolist()]
@@ -343,9 +348,9 @@ class TrainedDetector:
                 place = rows[is_judged]
                 score[place] = scores.score.numpy()[is_judged]
                 channels[place] = scores.channels.numpy()[is_judged]
-                lately[place] = scores.lately.numpy()[is_judged]
+                highest[place] = scores.highest.numpy()[is_judged]
             errors[torch.from_numpy(numbers)] = state.ordinary
-        return Scored(score=score, channels=channels, lately=lately), errors
+        return Scored(score=score, channels=channels, highest=highest), errors
 
     def predict(self, data: Any) -> Any:
         """Return what is strange in series: a row for each of their steps.
@@ -375,7 +380,7 @@ class TrainedDetector:
             "time": panel.times,
             "score": found.score,
             "alarm": found.score > threshold,
-            "begins": alarm_begins(found.score, found.lately, threshold),
+            "begins": alarm_begins(found.score, found.highest, threshold),
             **{
                 f"because {name}": np.ascontiguousarray(found.channels[:, place])
                 for place, name in enumerate(self.setup.schema.targets)

@@ -175,8 +175,16 @@ class ForecastSetup(SeriesSetup):
         """Return the parts of the run's own data, as they were first read."""
         return self.partition.of(panel.recoded(self.schema.categories))
 
-    def windows(self, part: Part, *, batch_size: int, stride: int = 1, seed: int | None = None) -> Windows:
-        """Return the windows of a part; arguments and errors as of `Windows`."""
+    def windows(
+        self,
+        part: Part,
+        *,
+        batch_size: int,
+        stride: int = 1,
+        seed: int | None = None,
+        least_history: int | None = None,
+    ) -> Windows:
+        """Return the windows of a part; arguments and errors as of `Windows`, `least_history` as the setup has it."""
         return Windows(
             part,
             history=self.history,
@@ -184,7 +192,7 @@ class ForecastSetup(SeriesSetup):
             batch_size=batch_size,
             scaler=self.scaler,
             stride=stride,
-            least_history=self.least_history,
+            least_history=self.least_history if least_history is None else least_history,
             calendar=self.calendar,
             time_unit=self.time_unit,
             seed=seed,

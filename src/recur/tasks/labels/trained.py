@@ -172,6 +172,11 @@ class TrainedLabels(ABC):
 
     # --- telling ---
 
+    @property
+    def device(self) -> torch.device:
+        """Where the network computes."""
+        return next(self.network.parameters()).device
+
     def outcomes(self, part: Part, *, only_last: bool = False, batch_size: int = 64) -> SeriesOutcomes:
         """Return what the network says of a part, as it says it, beside the labels.
 

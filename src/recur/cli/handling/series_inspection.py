@@ -1,0 +1,72 @@
+"""What `recur inspect` does with runs of series, of any task: looks inside, says what was found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from recur.run import RunFolder
+from recur.wording import measured, quantity
+
+if TYPE_CHECKING:
+    from jsonargparse import Namespace
+    from rich.console import Console
+
+    from recur.tasks.inspection.text import Inspection
+
+_CHANNELS = 4
+"""Channels that are printed for an answer."""
+
+
+def inspect_series_run(
+    folder: RunFolder, chosen: Namespace, notes: Console, stage: Callable[[str], None]
+) -> tuple[Inspection, Iterator[str]]:
+    """Return what is inside a model of series, and what to print of it.
+
+    Args:
+        folder: The run.
+        chosen: The arguments of `recur inspect`.
+        notes: Where to say what a user should know.
+        stage: Called with what is being done.
+    """
+    from recur.tasks.inspection.run_training import training_of_run
+    from recur.tasks.inspection.trained_series import inspect_trained
+    from recur.tasks.loading import load
+
+    found = inspect_trained(
+        load(folder, device=chosen.device),
+        chosen.data,
+        series=chosen.series,
+        at=chosen.at,
+        training=training_of_run(folder),
+        seed=chosen.seed,
+        stage=stage,
+    )
+    for note in found.content["answers"]["notes"]:
+        notes.print(f"note     {note}")
+    return found, _lines(found.content)
+
+
+def _lines(content: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what was found, in a few lines."""
+    title = f"{content['title']}, {content['cut']}" if content["cut"] else content["title"]
+    yield f"series   {title}"
+    answers = content["answers"]
+    for one in answers["answers"]:
+        came = f"; {one['came']}" if one["came"].startswith(("the", "not")) else f"; {one['came']} came"
+        yield f"says     {one['name']}: {one['said']}{came if one['came'] else ''}"
+        shares = sorted(zip(one["by_channel"], answers["channels"], strict=True), key=lambda pair: -abs(pair[0]))
+        told = ", ".join(f"{name} {'+' if share > 0 else ''}{measured(share)}" for share, name in shares[:_CHANNELS])
+        yield f"because  {told}, from {measured(one['neutral'])} for a series that stands still"
+    for known in content["properties"]:
+        best = next((unit for unit in known["units"] if unit["verdict"] == "holds"), None)
+        if best is not None:
+            yield (
+                f"unit     {known['name']}: layers.{best['layer']} {best['part']} {best['unit']}, "
+                f"{best['held_out']:.2f} on held-out steps (by chance {known['chance']:.2f})"
+            )
+    reach = content["probe"]
+    if reach is not None and reach["memory_length"] is not None:
+        yield f"memory   nine tenths of a change of its state are gone after {quantity(reach['memory_length'], 'step')}"
+    for finding in content["diagnosis"]:
+        yield f"found    {finding['name']}: {finding['what']} {finding['evidence']} {finding['advice']}"

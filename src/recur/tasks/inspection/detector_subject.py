@@ -1,0 +1,170 @@
+"""What a detector reads around a step, and how far that step is from what it expected."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from recur.data.series import Panel, SeriesBatch, Split
+from recur.errors import DataError
+from recur.models.lead_network import LeadNetwork, LeadState
+from recur.models.series_autoencoder import AutoencoderState, SeriesAutoencoder
+from recur.models.series_timeline import Timeline
+from recur.tasks.detect.pieces import Pieces
+from recur.tasks.detect.trained import Scored, TrainedDetector
+from recur.tasks.inspection.subject import Answer, Subject, original_values, row_at, series_number, time_name
+from recur.wording import measured, quantity
+
+_BEFORE, _AFTER = 600, 120
+"""Steps around the one that is explained which are shown."""
+
+Network = LeadNetwork | SeriesAutoencoder
+State = LeadState | AutoencoderState | None
+
+
+def detector_subject(
+    trained: TrainedDetector, data: Any = None, *, series: str | None = None, at: object = None
+) -> Subject:
+    """Return the steps around one of them, and how far it is from what was expected.
+
+    Args:
+        trained: The detector.
+        data: Series to look at; None for the run's own, of which the test part is looked at.
+        series: Which of them; None for the one with the highest score, or with `at` the first.
+        at: Time of the step; None for the one with the highest score.
+
+    Raises:
+        DataError: The data cannot be read, or have no such series or time; or nothing is said of the step.
+        RunError: The run's own data cannot be read again, or the training did not come to its end.
+    """
+    network = trained.network
+    assert isinstance(network, LeadNetwork | SeriesAutoencoder)
+    split = trained.setup.own_data() if data is None else None
+    panel = trained.setup.read(data) if split is None else split.train.panel
+    number = None if series is None else series_number(panel, series)
+    if number is None and at is not None:
+        number = 0
+    chosen = panel if number is None else panel.select([number])
+    scored = trained.scored(chosen)
+    row = _row(chosen, scored, split if number is None else None, at)
+    own = int(chosen.series_of_rows[row])
+    begin, end = chosen.offsets[own : own + 2].tolist()
+    first, stop = max(begin, row - _BEFORE), min(end, row + 1 + _AFTER)
+    within = max(first, row + 1 - trained.setup.history)
+    pieces = Pieces(trained.setup, chosen, np.array([own]), np.array([stop]))
+    before, shown = _read_up_to(network, pieces, first - begin, None, trained.device)
+    state, window = _read_up_to(network, [shown], within - first, before, trained.device)
+    window = window.piece(0, row + 1 - within)
+    channel = int(np.nan_to_num(scored.channels[row], nan=-1.0).argmax())
+    rows = np.arange(first, stop)
+
+    def outputs(rows_of_window: SeriesBatch) -> Tensor:
+        errors, _ = network.errors(rows_of_window, _repeated(state, len(rows_of_window.x)))
+        own_errors = errors[:, -1, channel].nan_to_num(0.0)
+        return torch.cat([own_errors.mean(1, keepdim=True), own_errors], 1)
+
+    with torch.no_grad():
+        values = outputs(window)[0].tolist()
+    names = trained.setup.schema.targets
+    answers = (
+        Answer(name=f"error of {names[channel]}, the mean of all views", said=measured(values[0])),
+        *(
+            Answer(name=f"error of {names[channel]}, {view}", said=measured(value))
+            for view, value in zip(network.views, values[1:], strict=True)
+        ),
+    )
+    time = time_name(chosen.clock[row])
+    return Subject(
+        title=chosen.ids[own] if len(panel) > 1 else "the series",
+        cut=f"the {quantity(len(rows), 'step')} around {time}",
+        asked=f"the error of {names[channel]} at {time}",
+        unit=f"standard deviations of {names[channel]} in training",
+        notes=_notes(trained, scored, row, names),
+        network=network,
+        channels=trained.setup.channels,
+        times=[time_name(each) for each in chosen.clock[rows]],
+        values=original_values(chosen, rows, shown),
+        read=lambda: network.reader(
+            Timeline.of(shown, network.shape, next(network.parameters()).dtype),
+            None if before is None else before.reader,
+        ),
+        window=window,
+        begin=within - first,
+        outputs=outputs,
+        answers=answers,
+        said={"score": scored.score[rows]},
+    )
+
+
+def _row(panel: Panel, scored: Scored, split: Split | None, at: object) -> int:
+    """Return the step that is looked at."""
+    if at is not None:
+        row = row_at(panel, 0, at)
+        if np.isnan(scored.score[row]):
+            raise DataError(
+                f"at: nothing can be said of {time_name(panel.clock[row])}: a value is missing, or too little was read "
+                "before it."
+            )
+        return row
+    score = np.nan_to_num(scored.score, nan=-np.inf)
+    if split is not None:
+        judged = next(one for one in (split.test, split.valid, split.train) if len(one))
+        score = np.where(judged.has_row, score, -np.inf)
+    if not np.isfinite(score).any():
+        raise DataError("nothing can be said of any step; give longer series.")
+    return int(score.argmax())
+
+
+def _notes(trained: TrainedDetector, scored: Scored, row: int, names: Sequence[str]) -> tuple[str, ...]:
+    """Return what the score is made of."""
+    threshold = trained.threshold
+    is_alarm = bool(scored.score[row] > threshold)
+    parts = ", ".join(
+        f"{name} {measured(float(share))}"
+        for share, name in sorted(zip(scored.channels[row], names, strict=True), reverse=True)[:5]
+    )
+    verdict = "an alarm" if is_alarm else "no alarm"
+    return (
+        f"the score of the step is {measured(float(scored.score[row]))}, the threshold {measured(threshold)}: "
+        f"{verdict}; of the score each channel adds {parts}",
+        "a score tells how rare errors of this size are, so that what contributes to the error is told in its place; "
+        "what the steps before the window say through the state stays as it is",
+    )
+
+
+def _read_up_to(
+    network: Network, batches: Any, count: int, state: State, device: torch.device
+) -> tuple[State, SeriesBatch]:
+    """Return the state after the first steps of some batches that follow each other, and the other steps as one."""
+    rest: list[SeriesBatch] = []
+    for one in batches:
+        batch = (one[0] if isinstance(one, tuple) else one).to(device)
+        length = batch.x.shape[1]
+        own = min(count, length)
+        if own:
+            with torch.no_grad():
+                _, state = network.errors(batch.piece(0, own), state)  # type: ignore[arg-type]
+            count -= own
+        if own < length:
+            rest.append(batch.piece(own, length))
+    joined = {
+        name: torch.cat([getattr(one, name) for one in rest], 1)
+        for name in ("x", "observed", "times", "codes")
+        if getattr(rest[0], name) is not None
+    }
+    lengths = torch.stack([one.lengths for one in rest]).sum(0)
+    return state, replace(rest[0], lengths=lengths, **joined)
+
+
+def _repeated(state: Any, count: int) -> Any:
+    """Return the state of one series for several alike."""
+    if state is None:
+        return None
+    name = "told" if isinstance(state, LeadState) else "values"
+    other = getattr(state, name)
+    return state._replace(reader=state.reader.repeated(count), **{name: other.expand(-1, count, *other.shape[2:])})

@@ -1,0 +1,194 @@
+"""What forecasts start from: the rules that are mixed, what is remembered of them, and the weights of the mix."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from recur.models.baselines import Drift, Naive, SeasonalNaive
+from recur.models.forecast_start import ForecastStart, StartState
+from recur.models.forecast_start_fit import fit_start
+from recur.models.series_normalization import Place
+
+DOUBLE = torch.float64
+
+
+def story(steps: int = 30, rows: int = 3, targets: int = 2) -> tuple[Tensor, Tensor]:
+    """Return values (T, B, C), a fifth of them missing, and which are there."""
+    generator = torch.Generator().manual_seed(4)
+    values = torch.randn(steps, rows, targets, dtype=DOUBLE, generator=generator).cumsum(0)
+    is_there = torch.rand(values.shape, generator=generator) > 0.2
+    return torch.where(is_there, values, 0), is_there
+
+
+def start_of(weight: tuple[float, ...] = (1, 0, 0, 0, 0), *, season: int = 4, horizon: int = 6) -> ForecastStart:
+    start = ForecastStart(2, season=season, memory=8, num_steps=horizon).double()
+    start.put(torch.tensor(weight, dtype=DOUBLE).expand(horizon, 2, 5), torch.ones(horizon, 2, dtype=DOUBLE))
+    return start
+
+
+def told(start: ForecastStart, values: Tensor, is_there: Tensor, lengths: Tensor, scale: float = 1.0) -> Tensor:
+    """Return what the start says after each row's last step, (B, P, C), told by a gate that stands where it begins."""
+    known, _ = start.remember(values, is_there, lengths)
+    level = torch.randn(len(values) + 1, *values.shape[1:], dtype=DOUBLE)
+    place = start.place(Place(level, level, torch.full_like(level, scale)), known, lengths, torch.arange(len(lengths)))
+    return torch.lerp(place.mean, place.loc, torch.tensor(2.0, dtype=DOUBLE).sigmoid())
+
+
+def said(rule: Naive | SeasonalNaive, values: Tensor, is_there: Tensor, horizon: int) -> Tensor:
+    """Return what a rule says of one row, (P, C)."""
+    history = torch.where(is_there, values, torch.nan).T
+    return rule.fit(history).forecast(horizon).T
+
+
+@pytest.mark.parametrize("season", [2, 3, 4])
+def test_single_weights_are_the_rules(season: int) -> None:
+    values, is_there = story()
+    lengths = torch.tensor([30, 17, 11])
+    rules = {(1.0, 0.0, 0.0, 0.0, 0.0): Naive(), (0.0, 0.0, 1.0, 0.0, 0.0): SeasonalNaive(season)}
+    for weight, rule in rules.items():
+        found = told(start_of(weight, season=season), values, is_there, lengths)
+        for row, length in enumerate(lengths.tolist()):
+            expected = said(rule, values[:length, row], is_there[:length, row], 6)
+            torch.testing.assert_close(found[row], expected, rtol=0, atol=1e-12)
+
+
+def test_means_go_back_and_fade() -> None:
+    values, is_there = story()
+    lengths = torch.tensor([30, 17, 11])
+    for weight, memory in (((0.0, 0.0, 0.0, 0.0, 0.0), 8), ((0.0, 1.0, 0.0, 0.0, 0.0), 3)):
+        found = told(start_of(weight), values, is_there, lengths)
+        for row, length in enumerate(lengths.tolist()):
+            counts = (
+                is_there[:length, row] * (1 - 1 / memory) ** torch.arange(length - 1, -1, -1, dtype=DOUBLE)[:, None]
+            )
+            mean = (values[:length, row] * counts).sum(0) / counts.sum(0)
+            torch.testing.assert_close(found[row], mean.expand(6, 2), rtol=0, atol=1e-12)
+
+
+def test_the_change_since_a_season_ago_and_the_unit_are_added() -> None:
+    values = torch.arange(24, dtype=DOUBLE)[:, None, None].expand(24, 1, 2) * 2 + torch.tensor([0.0, 5.0])
+    is_there = torch.ones(24, 1, 2, dtype=torch.bool)
+    ahead = torch.arange(1, 7, dtype=DOUBLE)[:, None]
+    # Of a line the season of 4 ago and the change since then is the line, until the second season to come.
+    found = told(start_of((1, 0, 1, -1, 0)), values, is_there, torch.tensor([24]))[0]
+    torch.testing.assert_close(found[:4], (values[-1] + 2 * ahead)[:4], rtol=0, atol=1e-12)
+    torch.testing.assert_close(found[4:], found[:2], rtol=0, atol=1e-12)
+    found = told(start_of((1, 0, 0, 0, 3)), values, is_there, torch.tensor([24]), scale=0.5)[0]
+    torch.testing.assert_close(found, (values[-1] + 1.5).expand(6, 2), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("season", [1, 4, 9])
+def test_two_halves_remember_what_the_whole_does(season: int) -> None:
+    values, is_there = story()
+    start = start_of((0.3, 0.4, 0.5, -0.6, 0.7), season=season)
+    whole, last = start.remember(values, is_there, torch.tensor([30, 17, 11]))
+    state: StartState | None = None
+    for begin, end in ((0, 1), (1, 9), (9, 30)):
+        lengths = (torch.tensor([30, 17, 11]) - begin).clamp(0, end - begin)
+        own = is_there[begin:end] & (torch.arange(end - begin)[:, None] < lengths)[..., None]
+        half, state = start.remember(values[begin:end], own, lengths, state)
+    for found, expected in zip(state, last, strict=True):
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
+    scale = torch.ones(3, 2, dtype=DOUBLE)
+    rows = torch.arange(3)
+    # The third piece has nothing of the rows that ended before.
+    for found, expected in zip(
+        start.anchors(half, scale, torch.tensor([21, 8, 2]), rows),
+        start.anchors(whole, scale, torch.tensor([30, 17, 11]), rows),
+        strict=True,
+    ):
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
+
+
+def test_a_season_that_was_not_seen_counts_as_the_mean() -> None:
+    values, is_there = story(steps=3)
+    lengths = torch.tensor([3, 2, 1])
+    mean, seasonal = (told(start_of(w, season=9), values, is_there, lengths) for w in ((0,) * 5, (0, 0, 1, 0, 0)))
+    torch.testing.assert_close(seasonal, mean, rtol=0, atol=1e-12)
+
+
+# --- the weights ------------------------------------------------------------------------------------------------------
+
+
+def origins(series: Tensor, season: int, horizon: int) -> tuple[Tensor, ...]:
+    """Return what `fit_start` is given of one series (T,)."""
+    length = len(series)
+    ends = torch.arange(2 * season + 1, length - horizon)
+    values = series[:, None, None]
+    start = ForecastStart(1, season=season, memory=24, num_steps=horizon).double()
+    known, _ = start.remember(values, torch.ones_like(values, dtype=torch.bool), torch.tensor([length]))
+    scale = torch.ones(len(ends), 1, dtype=DOUBLE)
+    anchors, mean = start.anchors(known, scale, ends, torch.zeros_like(ends))
+    came = series[ends[:, None] + torch.arange(horizon)][..., None]
+    return anchors, came - mean[:, None], torch.ones_like(came), torch.zeros_like(ends), ends
+
+
+def series_of(kind: str, length: int = 240) -> Tensor:
+    noise = torch.randn(length, dtype=DOUBLE, generator=torch.Generator().manual_seed(7))
+    steps = torch.arange(length, dtype=DOUBLE)
+    wave = 5 * (steps * 2 * torch.pi / 6).sin()
+    made = {
+        "walk": noise.cumsum(0),
+        "noise": noise,
+        "trend": steps + 0.1 * noise,
+        "season": wave + 0.5 * noise,
+        "season on a walk": wave + noise.cumsum(0),
+    }
+    return made[kind]
+
+
+@pytest.mark.parametrize(
+    ("kind", "rule"),
+    [
+        ("walk", Naive()),
+        ("noise", None),
+        ("trend", Drift()),
+        ("season", SeasonalNaive(6)),
+        ("season on a walk", SeasonalNaive(6)),
+    ],
+)
+def test_the_mix_is_about_as_good_as_the_best_rule(kind: str, rule: Naive | Drift | SeasonalNaive | None) -> None:
+    series = series_of(kind)
+    given = origins(series[:180], 6, 4)
+    weight, spread = fit_start(*given, has_season=True)
+    anchors, beyond, *_, ends = origins(series, 6, 4)
+    later = ends >= 180
+    away = beyond[later] - (anchors[later] * weight).sum(-1)
+    expected = []
+    for end in ends[later].tolist():
+        told = series[:end].mean().expand(4) if rule is None else rule.fit(series[:end]).forecast(4)
+        expected.append(series[end : end + 4] - told)
+    error, best = away.abs().mean(), torch.stack(expected).abs().mean()
+    assert error < 1.1 * best
+    # What is told beside it is how far it misses, to a third: some ten errors that do not overlap.
+    told_size = (away.square().mean(0).sqrt() / spread).log().abs()
+    assert told_size.max() < 0.5
+
+
+def test_least_squares_find_the_weights_of_what_is_told_by_them() -> None:
+    generator = torch.Generator().manual_seed(2)
+    anchors = torch.randn(400, 3, 2, 5, dtype=DOUBLE, generator=generator)
+    anchors[..., 4] = 1
+    true = torch.randn(3, 2, 5, dtype=DOUBLE, generator=generator)
+    beyond = (anchors * true).sum(-1) + 0.01 * torch.randn(400, 3, 2, dtype=DOUBLE, generator=generator)
+    weight = (torch.rand(beyond.shape, generator=generator) > 0.3).double()
+    # What does not count may be anything.
+    beyond = torch.where(weight > 0, beyond, 1e6)
+    rows = torch.arange(400)
+    found, _ = fit_start(anchors, beyond, weight, rows // 200, rows + 10 * (rows // 200), has_season=True)
+    # The ridge takes about 1 % of each weight.
+    torch.testing.assert_close(found, true, rtol=0.03, atol=0.03)
+
+
+def test_what_nothing_tells_of_starts_at_the_last_value() -> None:
+    anchors, beyond, weight, series, row = origins(series_of("noise"), 6, 4)
+    naive = torch.tensor([1.0, 0, 0, 0, 0], dtype=DOUBLE).expand(4, 1, 5)
+    for given in (
+        (anchors, beyond, 0 * weight, series, row),
+        tuple(each[:1] for each in (anchors, beyond, weight, series, row)),
+    ):
+        found, spread = fit_start(*given, has_season=True)
+        assert torch.equal(found, naive)
+        assert torch.equal(spread, torch.ones(4, 1, dtype=DOUBLE))
