@@ -55,6 +55,11 @@ def test_the_table_of_long_sequences(root, module):
     assert module("long_sequences").markdown() in quoted
 
 
+def test_the_table_of_anomalies(root, module):
+    quoted = (root / "docs" / "tasks" / "anomalies.md").read_text(encoding="utf-8")
+    assert module("anomalies").markdown() in quoted
+
+
 def test_the_table_of_labels(root, module):
     quoted = (root / "docs" / "tasks" / "labels.md").read_text(encoding="utf-8")
     assert module("series_labels").markdown() in quoted
@@ -472,11 +477,14 @@ def test_rows_of_anomalies(module, monkeypatch):
     rows = list(anomalies.detectors(data, 3, DetectorOptions(hidden_size=4, history=16)))
     assert [row["detector"] for row in rows] == [
         "recur, both",
+        "recur, both, false_alarms=0.01",
+        "recur, both, false_alarms=0.001",
         "recur, both, false_alarms=0.0001",
         "recur, network alone",
         "recur, rule alone",
     ]
-    assert [row["threshold"] is None for row in rows] == [True, False, True, True]
+    assert [row["threshold"] is None for row in rows] == [True, False, False, False, True, True]
+    assert rows[1]["threshold"] < rows[2]["threshold"] < rows[3]["threshold"]
     assert all(set(row["scores"]) == set(nab.PROFILES) and row["seed"] == 3 for row in rows)
     assert module("run")._line(rows[0]).startswith("recur, both, seed 3: ")
 

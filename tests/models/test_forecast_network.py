@@ -50,6 +50,7 @@ def build(shape: SeriesShape = SHAPE, **options: Any) -> ForecastNetwork:
     if chosen["kind"] == "autoregressive":
         chosen.setdefault("num_paths", 20)
     chosen.setdefault("level", chosen["normalize"] == "series")
+    chosen.setdefault("rules", chosen["normalize"] != "series")
     if chosen["kind"] == "segments":
         chosen.setdefault("segment", 3)
     return ForecastNetwork(ForecasterOptions(**chosen), shape).double().eval()
@@ -136,6 +137,7 @@ def assert_same(a: Distribution | Tensor, b: Distribution | Tensor) -> None:
 VARIANTS = [
     *({"kind": kind, "normalize": normalize} for kind, normalize in itertools.product(KINDS, NORMALIZE)),
     *({"kind": kind, "normalize": "last", "level": True} for kind in KINDS),
+    *({"kind": kind, "normalize": normalize, "rules": False} for kind in KINDS for normalize in ("window", "last")),
     *({"kind": kind, "head": head} for kind, head in itertools.product(KINDS, HEADS) if head != "gaussian"),
     *({"kind": kind, "cell": cell, "num_layers": 2} for kind in KINDS for cell in ("lstm", "rnn", "mgu")),
 ]

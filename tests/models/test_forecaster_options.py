@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from recur.errors import DataError, OptionError
+from recur.models.forecast_network import ForecastNetwork
 from recur.models.forecaster_choice import choose_forecaster
 from recur.models.forecaster_options import ForecasterOptions
 from recur.models.series_shape import SeriesShape
@@ -81,7 +83,7 @@ def test_what_is_given_stays_and_the_rest_is_chosen_with_reasons() -> None:
     chosen, why = choose_forecaster(given, shape(3), num_values=100, longest=50)
     assert chosen.is_complete
     assert (chosen.history, chosen.head) == (5, "point")
-    assert set(why) == {"kind", "hidden_size", "loss", "normalize", "level", "season"}
+    assert set(why) == {"kind", "hidden_size", "loss", "normalize", "level", "rules", "season"}
     whole, why = choose_forecaster(chosen, shape(3), num_values=100, longest=50)
     assert whole == chosen
     assert not why
@@ -127,7 +129,7 @@ def test_long_horizons_are_told_in_segments() -> None:
         ({}, 24, 24, "that of the series"),
         ({}, 1, 1, "the series have none"),
         ({"history": 20}, 24, 1, "a season of 24 does not fit into the 20 steps that are read"),
-        ({"normalize": "series"}, 24, 1, "with normalize series forecasts start from nothing that was"),
+        ({"normalize": "series"}, 24, 1, "there are no rules that would look at it"),
     ],
 )
 def test_forecasts_start_a_season_ago_where_there_is_one(
@@ -136,6 +138,28 @@ def test_forecasts_start_a_season_ago_where_there_is_one(
     chosen, why = choose_forecaster(ForecasterOptions(**given), shape(3), num_values=900, longest=900, season=season)
     assert chosen.season == expected
     assert why["season"] == reason
+
+
+def test_few_values_begin_at_rules() -> None:
+    def chosen(num_values: int, **given: Any) -> ForecasterOptions:
+        options = ForecasterOptions(**given)
+        return choose_forecaster(options, shape(3), num_values=num_values, longest=900, season=24)[0]
+
+    assert (chosen(9_999).rules, chosen(10_000).rules) == (True, False)
+    assert (chosen(9_999).season, chosen(10_000).season) == (24, 1)
+    assert chosen(10_000, rules=True).season == 24
+    # Who says a season wants it looked at.
+    assert chosen(10_000, season=12).rules
+    assert not chosen(100, normalize="series").rules
+    with pytest.raises(OptionError, match=r"^season is 12, but without rules nothing looks at it; leave"):
+        chosen(100, rules=False, season=12)
+    with pytest.raises(OptionError, match=r"^rules is true, but with normalize series forecasts start from"):
+        chosen(100, normalize="series", rules=True)
+    with pytest.raises(OptionError, match=r"^rules must be true or false, not 'yes'\.$"):
+        chosen(100, rules="yes")
+    options = replace(chosen(100), rules=None)
+    with pytest.raises(OptionError, match=r"^ForecastNetwork: season is 24, but rules, which need it, is not true\.$"):
+        ForecastNetwork(options, shape(3))
 
 
 def test_counts_are_not_moved() -> None:

@@ -39,7 +39,7 @@ def said(content: dict[str, Any], tensors: dict[str, Any]) -> None:
         "begin": BEGIN,
         "channels": CHANNELS,
         "answers": [
-            {"name": "load, 1 step ahead", "said": "12.5", "came": "13", "answer": 12.5, "neutral": 11.5}
+            {"name": "load, 1 step ahead", "said": "12.5", "came": "13 came", "answer": 12.5, "neutral": 11.5}
             | {"by_channel": [5.0, -4.25, 0.25]}
             | told,
             {"name": "load, 4 steps ahead", "said": "9", "came": "", "answer": 9.0, "neutral": -6.0}
@@ -78,7 +78,7 @@ def test_what_was_written_is_read(inspected: Inspected) -> None:
     assert found.notes == ("The run is an ensemble of 3",)
     assert found.channels == tuple(CHANNELS)
     first, second = found.answers
-    assert (first.said, first.came, first.neutral, first.gap) == ("12.5", "13", 11.5, 0.0004)
+    assert (first.said, first.came, first.neutral, first.gap) == ("12.5", "13 came", 11.5, 0.0004)
     assert first.shares[29].tolist() == [5.0, -2.0, 0.25]
     assert second.by_channel == (0.0, 0.75, 15.0)
     assert found.ahead is not None

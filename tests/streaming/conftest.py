@@ -22,8 +22,22 @@ HISTORY, HORIZON = 12, 4
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "direct": {"kind": "direct", "head": "gaussian", "normalize": "last", "level": True},
-    "encoder-decoder": {"kind": "encoder-decoder", "head": "gaussian", "normalize": "last", "level": True},
-    "window": {"kind": "encoder-decoder", "head": "student-t", "normalize": "window", "level": False, "cell": "lstm"},
+    "encoder-decoder": {
+        "kind": "encoder-decoder",
+        "head": "gaussian",
+        "normalize": "last",
+        "level": True,
+        "rules": True,
+        "season": 5,
+    },
+    "window": {
+        "kind": "encoder-decoder",
+        "head": "student-t",
+        "normalize": "window",
+        "level": False,
+        "cell": "lstm",
+        "rules": True,
+    },
     "segments": {"kind": "segments", "segment": 3, "head": "quantile", "normalize": "last", "level": False},
     "autoregressive": {
         "kind": "autoregressive",
@@ -32,7 +46,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "level": True,
         "num_paths": 5,
     },
-    "one step": {"kind": "autoregressive", "head": "gaussian", "normalize": "last", "level": True},
+    "one step": {"kind": "autoregressive", "head": "gaussian", "normalize": "last", "level": True, "rules": True},
     "counts": {"kind": "encoder-decoder", "head": "negative-binomial", "normalize": "series", "level": True},
 }
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import polars as pl
 import pytest
 import torch
@@ -431,3 +432,12 @@ def test_rows_that_are_none(bad: dict[str, Any], message: str, make_forecaster: 
     answers = live.push([good, bad], on_error="skip")
     assert (len(answers), [number for number, _ in answers.left_out]) == (1, [1])
     assert answers.left_out[0][1].startswith(message)
+
+
+def test_a_mapping_of_columns_of_any_kind_is_a_table(make_forecaster: Make, table: pl.DataFrame) -> None:
+    trained, some = make_forecaster(), table[:5]
+    wanted = stream(trained).push(some).values
+    columns = {name: some[name].to_list() for name in some.columns}
+    for kind in (pd.Series, np.array, pl.Series):
+        mixed = {**columns, "heat": kind(columns["heat"])}
+        np.testing.assert_array_equal(stream(trained).push(mixed).values, wanted)

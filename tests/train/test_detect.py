@@ -77,9 +77,9 @@ def test_all_columns_of_numbers_are_looked_at(table: Path, tmp_path: Path) -> No
     assert "one ordinary step in 10,000 may raise a false one: one in 416.7 days in each series" in said
     found = run.read_json("detect_evaluation.json")
     assert found["has_truth"]
-    # Nine of the 457 steps that were scored are in the tail: exp(2 log(0.02 / 1e-4) / sqrt(9)).
+    # Ten of the 510 steps that were scored are in the tail: exp(2 log(0.02 / 1e-4) / sqrt(10)).
     assert re.search(
-        r"extrapolated: 4\d\d steps were seen .* 10,000; the true one may well be 3\d times as", found["notes"][0]
+        r"extrapolated: 5\d\d steps were seen .* 10,000; the true one may well be 2\d times as", found["notes"][0]
     )
     assert found["figures"]["model"]["found"] == 1
     # The labels are not learned from, and need not be there.

@@ -64,6 +64,8 @@ class ForecastNetwork(nn.Module):
                 "ForecastNetwork: options must give kind, history, hidden_size, head, normalize and level, and segment "
                 "with kind segments; choose_forecaster chooses what is missing."
             )
+        if options.season not in (None, 1) and not options.rules:
+            raise OptionError(f"ForecastNetwork: season is {options.season}, but rules, which need it, is not true.")
         if not shape.horizon:
             raise OptionError("ForecastNetwork: the shape has no horizon, so there is nothing to forecast.")
         self.options, self.shape = options, shape
@@ -95,7 +97,7 @@ class ForecastNetwork(nn.Module):
         """Begin at rules that few values tell better than a network, mixed as tells the training part best.
 
         The mix is that of `fit_start`; the head's weights become zero, so that nothing else is said before training,
-        with intervals as wide as the mix misses. With normalize "series" forecasts start from nothing, and nothing is
+        with intervals as wide as the mix misses. Without `options.rules` forecasts start from no rules, and nothing is
         changed.
 
         Args:
@@ -127,7 +129,7 @@ class ForecastNetwork(nn.Module):
 
     @property
     def starts_at_rules(self) -> bool:
-        """Whether forecasts start from rules, of which `start` chooses; with normalize "series" they do not."""
+        """Whether forecasts start from rules, which `start` mixes: the option `rules`."""
         return self.body.reader.start is not None
 
     @property

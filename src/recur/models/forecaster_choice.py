@@ -15,6 +15,7 @@ LONGEST_SEGMENT = 48
 _LONG_HORIZON = 96
 _LEAST_HISTORY = 48
 _FEW_VALUES = 2_000
+_MANY_VALUES = 10_000
 _LARGE_SHIFT = 0.5
 
 _LOSSES: dict[str, LossName] = {
@@ -106,7 +107,12 @@ def choose_forecaster(
     history = options.history or found["history"]
     assert isinstance(history, int)
     if is_all:
-        choose("season", 1, "with normalize series forecasts start from nothing that was")
+        choose("rules", False, "with normalize series forecasts start from nothing that was")
+    else:
+        few = options.season not in (None, 1) or num_values < _MANY_VALUES
+        choose("rules", few, f"there are {num_values:,} values to learn from")
+    if not (found["rules"] if options.rules is None else options.rules):
+        choose("season", 1, "there are no rules that would look at it")
     elif season < history:
         choose("season", season, "that of the series" if season > 1 else "the series have none")
     else:

@@ -73,8 +73,12 @@ class ForecasterOptions:
     """Whether the value as it was scaled is read too, which helps where series come back to the same levels, and
     misleads where they reach others; with normalize series it always is."""
 
+    rules: bool | None = None
+    """Whether forecasts start from a mix of simple rules, and what training adds is kept only where it is surely
+    better on the validation part: for series of which there are few values."""
+
     season: int | None = None
-    """Steps after which the series repeat, so that forecasts start from values a season ago too; 1 for none."""
+    """Steps after which the series repeat, with rules, which then have values a season ago too; 1 for none."""
 
     members: int = 1
     """Networks, trained one after the other from as many seeds, whose forecasts are put together; the bounds of the
@@ -122,6 +126,12 @@ class ForecasterOptions:
             )
         if self.normalize == "series" and self.level is False:
             raise OptionError("level is false, but with normalize series the value as it was scaled is all there is.")
+        if not (self.rules is None or isinstance(self.rules, bool)):
+            raise OptionError(f"rules must be true or false, not {self.rules!r}.")
+        if self.rules is False and self.season not in (None, 1):
+            raise OptionError(f"season is {self.season}, but without rules nothing looks at it; leave one of them out.")
+        if self.normalize == "series" and self.rules:
+            raise OptionError("rules is true, but with normalize series forecasts start from nothing that was.")
         if self.normalize == "series" and self.season not in (None, 1):
             raise OptionError(
                 f"season is {self.season}, but with normalize series forecasts start from nothing that was; leave it "

@@ -89,8 +89,8 @@ class SeriesReader(nn.Module):
         options: Complete.
         shape: Of the batches.
         reads_next: Whether what is known of the next step is read with each step.
-        start_steps: Steps ahead of which a `ForecastStart` says what to start from; 0 for no start. With normalize
-            "series" there is none in any case.
+        start_steps: Steps ahead of which a `ForecastStart` says what to start from, with the option `rules`; 0 for no
+            start.
 
     Attributes:
         start: The `ForecastStart`, or None.
@@ -111,7 +111,7 @@ class SeriesReader(nn.Module):
             options.normalize, shape.num_targets, options.history, has_level=options.level
         )
         self.start: ForecastStart | None = None
-        if start_steps and options.normalize != "series":
+        if start_steps and options.rules:
             self.start = ForecastStart(
                 shape.num_targets, season=options.season or 1, memory=options.history, num_steps=start_steps
             )

@@ -412,6 +412,9 @@ def _commands(path: Path, *, task: str, prompt: str, has_weights: bool, is_done:
     elif has_weights and task in _ON_SERIES:
         commands.append(Command(why="Tell labels of new data", line=f"recur predict {place} new.csv"))
         commands.append(Command(why="Judge it on other data", line=f"recur evaluate {place} other.csv"))
+    if has_weights and task in _ON_SERIES:
+        why = "Look inside it where " + ("a step was strangest" if task == "detect" else "it was most wrong")
+        commands.append(Command(why=why, line=f"recur inspect {place}"))
     elif has_weights:
         begin = f" --prompt {shlex.quote(visible(prompt))}" if prompt.strip() and len(prompt) <= 40 else ""
         commands.append(Command(why="Let it write", line=f"recur generate {place}{begin} --length 500"))

@@ -128,9 +128,7 @@ def summary_of(seen: Inspection) -> tuple[tuple[str, str], ...]:
 
 
 def _said(one: Answer) -> str:
-    came = ""
-    if one.came:
-        came = f"; {one.came}" if one.came.startswith(("the ", "not ")) else f"; {one.came} came"
+    came = f"; {one.came}" if one.came else ""
     return f"{one.name}: {one.said}{came}."
 
 

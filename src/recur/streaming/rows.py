@@ -15,13 +15,15 @@ from recur.data.series.assembly import LooseRows, read_rows
 from recur.data.series.columns import Roles
 from recur.data.series.forms import SERIES, from_wide
 from recur.data.series.table import Source
-from recur.data.series.writing import NumberFormat
+from recur.data.series.writing import Decimal, NumberFormat
 from recur.errors import DataError, OptionError
 from recur.tasks.series_reading import SeriesReading
 from recur.wording import option
 
 _NAME = "the rows"
 _TIME = "time"
+_PLAIN = frozenset((str, int, float, bool, type(None)))
+"""Most cells, of which nothing more has to be asked."""
 
 
 class RowReader:
@@ -59,7 +61,9 @@ class RowReader:
         self.frequency = frequency
         self.writing = schema.writing
         if decimal_comma is not None:
-            self.writing = replace(self.writing, decimal="," if decimal_comma else ".", numbers={})
+            mark: Decimal = "," if decimal_comma else "."
+            numbers = {name: replace(form, decimal=mark) for name, form in self.writing.numbers.items()}
+            self.writing = replace(self.writing, decimal=mark, numbers=numbers)
 
     @property
     def roles(self) -> Roles:
@@ -116,11 +120,11 @@ class RowReader:
             _check_row(row, number)
         names = list(dict.fromkeys(str(name) for row in rows for name in row))
         columns = {name: [row.get(name) for row in rows] for name in names}
-        named, writing = self.named, self.writing
-        kindred = {
-            name: _written(values) if name in named else _kindred(values, writing.of_column(name))
-            for name, values in columns.items()
-        }
+        named, typed = self.named, self.typed
+        kindred = {}
+        for name, values in columns.items():
+            form = NumberFormat() if name in typed else self.writing.of_column(name)
+            kindred[name] = _written(values) if name in named else _kindred(values, form)
         return table_of(kindred, _NAME), True
 
     def _nothing(self) -> LooseRows:
@@ -187,7 +191,10 @@ def _is_row(rows: Any) -> bool:
 
 
 def _is_column(value: Any) -> bool:
-    return isinstance(value, Sequence | np.ndarray | pl.Series) and not isinstance(value, str | bytes)
+    if type(value) in _PLAIN or isinstance(value, str | bytes):
+        return False
+    # Of pandas, too, without asking for it.
+    return isinstance(value, Sequence | pl.Series) or getattr(value, "ndim", 0) > 0
 
 
 def _check_row(row: Mapping[Any, Any], number: int) -> None:
@@ -195,7 +202,7 @@ def _check_row(row: Mapping[Any, Any], number: int) -> None:
     if not row:
         raise DataError(f"{_NAME}, row {number}: is empty; a row has at least one name with its value.")
     for name, value in row.items():
-        if _is_column(value) or isinstance(value, Mapping | set | frozenset):
+        if type(value) not in _PLAIN and (_is_column(value) or isinstance(value, Mapping | set | frozenset)):
             raise DataError(
                 f"{_NAME}, column {str(name)!r}, row {number}: holds several values, but a cell must be a number, a "
                 "text or a time."

@@ -88,7 +88,9 @@ def test_numbers_are_scaled_and_an_unseen_series_by_what_its_window_shows() -> N
     seen, new = Panel.of_rows(["a"], [3], [[1.0], [2.0], [3.0]]), Panel.of_rows(["n"], [3], [[10.0], [30.0], [99.0]])
     scaler = Scaler.fit(Part.whole(seen))
     batch = only(LabelWindows(Part.whole(new), history=2, batch_size=9, which="all", scaler=scaler))
-    assert batch.x[1, :, 0].tolist() == [-1, 1]
+    # Two rows tell half of how much it varies; what is usual, in proportion to the size, tells the rest.
+    scale = (10**2 + (20 * (2 / 3) ** 0.5 / 2) ** 2 / 2) ** 0.5
+    assert batch.x[1, :, 0].tolist() == pytest.approx([-10 / scale, 10 / scale], rel=1e-6)
 
 
 def test_the_order_is_shuffled_and_goes_on_where_it_was_saved() -> None:

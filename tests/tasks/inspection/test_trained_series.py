@@ -239,6 +239,22 @@ def test_the_end_of_the_data_and_the_first_series(meters: pl.DataFrame) -> None:
     assert answers["answers"][0]["answer"] == pytest.approx(ours, abs=1.0)
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"kind": "segments", "segment": 3, "cell": "lstm"},
+        {"normalize": "window", "level": False, "cell": "mgu", "num_layers": 1, "head": "quantile"},
+    ],
+)
+def test_forecasters_of_other_kinds(meters: pl.DataFrame, options: dict[str, Any]) -> None:
+    trained = forecaster(meters, **options)
+    found = inspect_trained(trained, meters, series="m1", at=TIME)
+    check_sums(found)
+    network = trained.network
+    assert isinstance(network, ForecastNetwork)
+    check_states(found, network.body.reader.layers, lambda: network(window_of(trained, meters)))
+
+
 def test_of_an_ensemble_the_first_member_is_shown(meters: pl.DataFrame) -> None:
     trained = forecaster(meters, members=2, num_layers=1)
     found = inspect_trained(trained, meters, at=TIME)
@@ -313,6 +329,27 @@ def test_a_class_of_a_series(options: dict[str, Any], monkeypatch: pytest.Monkey
     assert torch.equal(short.tensors["answers.shares"], found.tensors["answers.shares"][:, 5:])
     with pytest.raises(DataError, match="at: one label is told of a whole series; leave it out"):
         inspect_trained(trained, waves(), at=3)
+
+
+def test_what_is_missing_contributes_nothing() -> None:
+    panel = waves()
+    values = panel.values.copy()
+    values[::7, 0] = np.nan
+    panel = replace(panel, rows=replace(panel.rows, values=values))
+    setup, _ = LabelSetup.fit(panel, partition=Partition(by="label", valid=2, test=2))
+    chosen = SeriesClassifierOptions(hidden_size=6, members=1, cell="grud", convolutions=(), bidirectional=False)
+    trained = TrainedClassifier(build_network(chosen, setup), setup, chosen)
+    drawn_anew(trained.network)
+    found = inspect_trained(trained, panel, series=panel.ids[2])
+    check_sums(found)
+    is_missing = found.tensors["values"][:, -2].isnan()
+    assert int(is_missing.sum()) == 3
+    shares = found.tensors["answers.shares"][:, :, 0]
+    assert float(shares[:, is_missing].abs().max()) == 0
+    assert float(shares[:, ~is_missing].abs().min()) > 0
+    # What reads missing values as such has no Jacobian here; units are searched only for what is always known.
+    assert found.content["probe"] is None
+    assert "value of y_1" not in [known["name"] for known in found.content["properties"]]
 
 
 @pytest.mark.parametrize("window", [None, 8])

@@ -53,8 +53,7 @@ def _lines(content: Mapping[str, Any]) -> Iterator[str]:
     yield f"series   {title}"
     answers = content["answers"]
     for one in answers["answers"]:
-        came = f"; {one['came']}" if one["came"].startswith(("the", "not")) else f"; {one['came']} came"
-        yield f"says     {one['name']}: {one['said']}{came if one['came'] else ''}"
+        yield f"says     {one['name']}: {one['said']}" + (f"; {one['came']}" if one["came"] else "")
         shares = sorted(zip(one["by_channel"], answers["channels"], strict=True), key=lambda pair: -abs(pair[0]))
         told = ", ".join(f"{name} {'+' if share > 0 else ''}{measured(share)}" for share, name in shares[:_CHANNELS])
         yield f"because  {told}, from {measured(one['neutral'])} for a series that stands still"

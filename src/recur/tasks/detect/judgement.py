@@ -58,7 +58,7 @@ def judge_detector(trained: TrainedDetector, part: Part, *, is_own: bool = False
     if not own.any():
         raise DataError(
             f"no step of the part {part.name!r} can be scored: a series that is not known needs more than "
-            f"{trained.setup.history} steps, a known one more than 100."
+            f"{trained.setup.history} steps, a known one more than 50."
         )
     is_alarm = own & (scored.score > threshold)
     begins = own & alarm_begins(scored.score, scored.highest, threshold)

@@ -112,7 +112,7 @@ class Scoring:
         Args:
             seasons: Steps of each series' season, (B,) int64; 1 for none.
             ordinary: How large errors were in the training part, (B, C, views, bins); None for nothing known, and then
-                the first 100 steps have no score.
+                the first 50 steps have no score.
         """
         count, quiet = len(seasons), self.quiet_of(seasons)
         return ScoringState(
@@ -158,8 +158,8 @@ class Scoring:
         now = self._added_up(surprise)
         means, lately = means_of_late(now, state.lately)
         lasting, of_means = self._scale.advance(means, state.ordinary[..., -1, :])
-        # Alone the one would be small beside sums of both, by which the threshold was found.
-        channels = (now + lasting).transpose(0, 1)
+        # Until enough means are known, they say nothing.
+        channels = (now + lasting.nan_to_num(0)).transpose(0, 1)
         score = torch.where(channels.isnan().all(-1), torch.nan, channels.nansum(-1))
         highest, recent = self._highest(score, batch.lengths.cpu(), state)
         scores = Scores(score, torch.where(score.isnan()[..., None], torch.nan, channels.nan_to_num(0)), highest)

@@ -260,7 +260,7 @@ class TrainedDetector:
         Args:
             ids: Their names; one that was in the training part has errors as large as there, others as all of them.
             frequencies: Of each, where the series of the training part had different ones.
-            is_fresh: Whether what is ordinary is not known beforehand of any; then the first 100 steps have no score.
+            is_fresh: Whether what is ordinary is not known beforehand of any; then the first 50 steps have no score.
         """
         seasons = self._seasons(frequencies or [None] * len(ids))
         return self.scoring.begin(seasons, None if is_fresh else self._known().of(ids))
@@ -319,7 +319,7 @@ class TrainedDetector:
         if len(known) < _LEAST_SCORES:
             raise DataError(
                 f"the training and the validation part have {len(known)} steps that can be scored, after the first "
-                f"100 of each series; a threshold needs {_LEAST_SCORES} at least."
+                f"50 of each series; a threshold needs {_LEAST_SCORES} at least."
             )
         chosen = np.flatnonzero(is_own)
         ordinary = Ordinary(

@@ -82,19 +82,16 @@ def forecast_subject(
         return torch.stack([told[:, step, place] for place in range(len(targets)) for step in steps], 1)
 
     ahead = _ahead(trained, batch)
+    with torch.no_grad():
+        values = outputs(batch)[0].tolist()
+    said = [(place, name, step) for place, name in enumerate(targets) for step in steps]
     answers = tuple(
         Answer(
             name=f"{name}, {quantity(step + 1, 'step')} ahead",
-            said="",
-            came="" if np.isnan(ahead.came[step, place]) else measured(float(ahead.came[step, place])),
+            said=measured(value),
+            came="" if np.isnan(ahead.came[step, place]) else f"{measured(float(ahead.came[step, place]))} came",
         )
-        for place, name in enumerate(targets)
-        for step in steps
-    )
-    with torch.no_grad():
-        values = outputs(batch)[0].tolist()
-    answers = tuple(
-        Answer(name=one.name, said=measured(value), came=one.came) for one, value in zip(answers, values, strict=True)
+        for (place, name, step), value in zip(said, values, strict=True)
     )
     first = time_name(panel.clock[row]) if row < panel.offsets[number + 1] else "the end of the series"
     notes = []

@@ -188,7 +188,7 @@ def _answers(trained: TrainedLabels, found: SeriesOutcomes, item: int, codes: tu
         )
     assert isinstance(trained, TrainedRegressor)
     told = float(trained.bounded(found.output[item].double()))
-    came = measured(float(found.target[item])) if is_known else ""
+    came = f"{measured(float(found.target[item]))} came" if is_known else ""
     if came and bool(found.is_bound[item]):
         came = f"at least {came}"
     return (Answer(name=trained.setup.label, said=measured(told), came=came),)
