@@ -79,8 +79,8 @@ def detectors(data: dict[str, nab.Series], seed: int, model: DetectorOptions | N
             own = replace(trained.options, no_rules=not is_rule)
             detector = TrainedDetector(trained.network, trained.setup, own, has_network=is_network)
             found = detector.scored(panel, is_fresh=True)
-            # A score that is lower than one before it begins no alarm.
-            scores = np.where(found.is_new, np.nan_to_num(found.score), 0.0)
+            # A score that is not higher than all before it lately would begin no alarm, whatever the threshold.
+            scores = np.where(found.score > found.highest, np.nan_to_num(found.score), 0.0)
             of_series = {name: scores[rows] for name, rows in _rows(panel).items()}
             more = {
                 "seed": seed,

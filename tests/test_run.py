@@ -52,7 +52,7 @@ def test_create_takes_an_empty_folder(tmp_path: Path) -> None:
 
 
 def test_an_existing_run_is_refused_with_the_ways_out(run: RunFolder) -> None:
-    with pytest.raises(RunError, match=r"run: exists already; give --overwrite .* --resume .* --out") as error:
+    with pytest.raises(RunError, match=r"run: exists already; give overwrite=True .* --resume .* out=") as error:
         RunFolder.create(run.path)
     one_line(error)
     assert RunFolder.open(run.path).config() == CONFIG
@@ -152,9 +152,9 @@ def test_a_folder_that_is_no_run_is_never_overwritten(tmp_path: Path, files: dic
     for name, content in files.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(content)
-    with pytest.raises(RunError, match=r"exists already; please choose another folder with --out\.$"):
+    with pytest.raises(RunError, match=r"exists already; please choose another folder with out=\.$"):
         RunFolder.create(tmp_path)
-    with pytest.raises(RunError, match=r"is not a run folder, so it is not overwritten; choose another with --out\.$"):
+    with pytest.raises(RunError, match=r"is not a run folder, so it is not overwritten; choose another with out=\.$"):
         RunFolder.create(tmp_path, overwrite=True)
     for name, content in files.items():
         assert (tmp_path / name).read_text() == content
@@ -162,7 +162,7 @@ def test_a_folder_that_is_no_run_is_never_overwritten(tmp_path: Path, files: dic
 
 def test_a_file_in_the_way_is_refused_even_with_overwrite(tmp_path: Path) -> None:
     (tmp_path / "run").write_text("a file")
-    with pytest.raises(RunError, match=r"run: exists and is not a folder; choose another one with --out\.$"):
+    with pytest.raises(RunError, match=r"run: exists and is not a folder; choose another one with out=\.$"):
         RunFolder.create(tmp_path / "run", overwrite=True)
 
 
@@ -193,7 +193,7 @@ def test_an_unwritable_place_is_refused_before_anything_is_done(
     monkeypatch.setattr(os, "access", access)
     if exists:
         (tmp_path / "run").mkdir()
-    with pytest.raises(RunError, match=r"is not writable; choose another (one|folder) with --out\.$"):
+    with pytest.raises(RunError, match=r"is not writable; choose another (one|folder) with out=\.$"):
         RunFolder.check_free(tmp_path / "run")
     assert asked == [(tmp_path / "run" if exists else tmp_path, os.W_OK | os.X_OK)]
 
@@ -325,7 +325,7 @@ def names(folder: Path) -> set[str]:
         (errno.ENOSPC, "the disk is full, nothing more can be written; free some space"),
         (errno.EDQUOT, "the disk is full, nothing more can be written; free some space"),
         (errno.EFBIG, "the file would be larger than this system allows"),
-        (errno.EROFS, r"cannot be written \(Read-only file system\); choose another folder with --out"),
+        (errno.EROFS, r"cannot be written \(Read-only file system\); choose another folder with out="),
         (errno.EIO, "Input/output error"),
     ],
 )

@@ -41,6 +41,7 @@ from typing import TYPE_CHECKING, Any
 
 from recur.errors import RunError
 from recur.kinds import is_whole
+from recur.wording import option
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -96,7 +97,7 @@ def _cause(error: OSError, path: Path) -> str:
     if error.errno == errno.EFBIG:
         return f"{path}: the file would be larger than this system allows"
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return f"{path}: cannot be written ({error.strerror}); choose another folder with --out"
+        return f"{path}: cannot be written ({error.strerror}); choose another folder with {option('out')}"
     return f"{path}: {error.strerror or error}"
 
 
@@ -182,29 +183,36 @@ class RunFolder:
                 return run._is_in_the_way(overwrite)
             parent = next(folder for folder in run.path.absolute().parents if folder.exists())
         if not parent.is_dir():
-            raise RunError(f"{run.path}: cannot be made, for {parent} is not a folder; choose another one with --out.")
+            raise RunError(
+                f"{run.path}: cannot be made, for {parent} is not a folder; choose another one with {option('out')}."
+            )
         if not os.access(parent, os.W_OK | os.X_OK):
-            raise RunError(f"{run.path}: cannot be made, for {parent} is not writable; choose another one with --out.")
+            raise RunError(
+                f"{run.path}: cannot be made, for {parent} is not writable; choose another one with {option('out')}."
+            )
         return False
 
     def _is_in_the_way(self, overwrite: bool) -> bool:
         if not self.path.is_dir():
-            raise RunError(f"{self.path}: exists and is not a folder; choose another one with --out.")
+            raise RunError(f"{self.path}: exists and is not a folder; choose another one with {option('out')}.")
         names = {entry.name for entry in self.path.iterdir()}
         if not names:
             if not os.access(self.path, os.W_OK | os.X_OK):
-                raise RunError(f"{self.path}: is not writable; choose another folder with --out.")
+                raise RunError(f"{self.path}: is not writable; choose another folder with {option('out')}.")
             return False
         is_run = self._is_run(names)
         if not overwrite:
             way_out = (
-                "give --overwrite (in Python overwrite=True) to replace it, --resume to go on with it, or"
+                f"give {option('overwrite', True)} to replace it, go on with it by `recur train --resume "
+                f"{self.path}`, or"
                 if is_run
                 else "please"
             )
-            raise RunError(f"{self.path}: exists already; {way_out} choose another folder with --out.")
+            raise RunError(f"{self.path}: exists already; {way_out} choose another folder with {option('out')}.")
         if not is_run:
-            raise RunError(f"{self.path}: is not a run folder, so it is not overwritten; choose another with --out.")
+            raise RunError(
+                f"{self.path}: is not a run folder, so it is not overwritten; choose another with {option('out')}."
+            )
         return True
 
     def _clear(self) -> None:

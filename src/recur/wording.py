@@ -1,10 +1,52 @@
-"""How numbers and names are written for people."""
+"""How numbers, names and options are written for people."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import shlex
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
 
 _CELLS = {"rnn": "RNN", "gru": "GRU", "lstm": "LSTM", "indrnn": "IndRNN", "mgu": "MGU", "ligru": "LiGRU"}
+
+
+_ON_COMMAND_LINE = ContextVar("_ON_COMMAND_LINE", default=False)
+_NO_VALUE = object()
+
+
+@contextmanager
+def as_on_the_command_line() -> Iterator[None]:
+    """Have options written as the command line takes them, within."""
+    token = _ON_COMMAND_LINE.set(True)
+    try:
+        yield
+    finally:
+        _ON_COMMAND_LINE.reset(token)
+
+
+def option(name: str, value: Any = _NO_VALUE) -> str:
+    """Return an option as the one who asks would write it: in Python, or on the command line while a command runs.
+
+    Every message that tells the user to give an option, or to leave one out, names it by this.
+
+    Args:
+        name: Its name in Python.
+        value: What to give it, if that is said; on the command line a flag has True, and an empty tuple is no text.
+
+    Example:
+        >>> option("time_format"), option("duplicates", "mean"), option("sort", True)
+        ('time_format=', "duplicates='mean'", 'sort=True')
+        >>> with as_on_the_command_line():
+        ...     option("time_format"), option("duplicates", "mean"), option("sort", True), option("label", ())
+        ('--time-format', '--duplicates mean', '--sort', "--label ''")
+    """
+    if not _ON_COMMAND_LINE.get():
+        return f"{name}=" if value is _NO_VALUE else f"{name}={value!r}"
+    flag = f"--{name.replace('_', '-')}"
+    if value is _NO_VALUE or value is True:
+        return flag
+    return f"{flag} {shlex.quote(','.join(map(str, value)) if isinstance(value, tuple) else str(value))}"
 
 
 def quantity(number: float, noun: str) -> str:

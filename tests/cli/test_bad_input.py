@@ -122,7 +122,7 @@ def test_a_run_is_replaced_only_when_asked(copied: Path, recur: Any, tiny: Any) 
     check(
         recur(*arguments),
         1,
-        r"^recur: run: exists already; give --overwrite \(in Python overwrite=True\) to replace it, --resume to go on",
+        r"^recur: run: exists already; give --overwrite to replace it, go on with it by ",
     )
     assert Path("run/model.safetensors").read_bytes() == before
     assert recur(*arguments, "--overwrite").code == 0
@@ -504,7 +504,7 @@ def test_config_without_usable_data(content: str, pattern: str, folder: Path, re
         (("evaluate", "run", "text.txt", "--part", "test"), r"^recur: part is of the run's own data; leave --part or "),
         (
             ("evaluate", "run", "--encoding", "cp1252"),
-            r"^recur: encoding is of DATA, and the run's own text is read as ",
+            r"^recur: encoding is of other data; give DATA, or leave --encoding out\.$",
         ),
         (("evaluate", "run", "text.txt", "--encoding", "utf8x"), r"^recur: encoding: 'utf8x' is not .* mean utf8\?"),
         (("inspect", "run", "--encoding", "cp1252"), r"^recur: encoding is of the file that --input names; leave "),

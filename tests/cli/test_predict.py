@@ -151,6 +151,68 @@ def test_runs_and_data_that_cannot_be_used(recur: Any, tmp_path: Path) -> None:
     )
 
 
+# --- data that are not written as the run's own ---
+
+
+@pytest.fixture
+def foreign(tmp_path: Path) -> tuple[Path, tuple[str, ...]]:
+    """Rows as another program would write them, the last one twice, and how to read them; plain.csv has the same."""
+    rows = pl.read_csv("meters.csv", try_parse_dates=True).filter(pl.col("meter") == "m0").tail(40)
+    rows = rows.with_columns(pl.lit("m\u00fc").alias("meter"))
+    plain = rows.with_columns(pl.when(pl.int_range(pl.len()) == 3).then(None).otherwise("load").alias("load"))
+    plain.write_csv(tmp_path / "plain.csv")
+    path = tmp_path / "foreign.csv"
+    written = pl.concat([plain, plain.tail(1)]).with_columns(
+        pl.col("hour").dt.strftime("%d/%m/%Y %H:%M"), pl.col("load").cast(pl.String).fill_null("n.v.")
+    )
+    lines = [";".join(cells) for cells in (written.columns, *written.iter_rows())]
+    path.write_text("\n".join(line.replace(".", ",").replace("n,v,", "n.v.") for line in lines), encoding="latin-1")
+    options = {
+        "--encoding": "latin-1",
+        "--missing": "n.v.",
+        "--duplicates": "last",
+        "--time-format": "%d/%m/%Y %H:%M",
+        "--separator": ";",
+        "--decimal-comma": "true",
+    }
+    return path, tuple(part for pair in options.items() for part in pair)
+
+
+def test_they_are_read_as_is_said(recur: Any, foreign: Any, tmp_path: Path) -> None:
+    path, options = foreign
+    assert recur("predict", "run", path, *options, "--out", tmp_path / "out.csv").code == 0
+    assert recur("predict", "run", tmp_path / "plain.csv", "--out", tmp_path / "expected.csv").code == 0
+    assert (tmp_path / "out.csv").read_text() == (tmp_path / "expected.csv").read_text()
+    found, expected = (
+        json.loads(recur("evaluate", "run", *data, "--json").out)
+        for data in ((path, *options), (tmp_path / "plain.csv",))
+    )
+    assert found["windows"] == 40 - 24 - 4 + 1
+    assert found["figures"] == expected["figures"]
+
+
+@pytest.mark.parametrize(
+    ("left_out", "said"),
+    [
+        ("--encoding", "line 2 has the byte 0xfc; name the encoding, such as --encoding latin-1."),
+        ("--missing", "mend the cell, say with --missing how missing values are written, or give the column another"),
+        ("--duplicates", "say what becomes of them with --duplicates mean, last or first."),
+        ("--time-format", "may begin with the day or the month; say which with --time-format '%d/%m/%Y %H:%M' or"),
+    ],
+)
+def test_a_message_recommends_an_option_that_the_command_has(
+    recur: Any, foreign: Any, left_out: str, said: str
+) -> None:
+    path, options = foreign
+    if left_out == "--time-format":
+        days = path.read_text("latin-1").replace("13/01", "12/01").replace("12/01", "02/01")
+        path.write_text(days, encoding="latin-1")
+    place = options.index(left_out)
+    result = recur("predict", "run", path, *options[:place], *options[place + 2 :])
+    assert result.code == 1
+    assert said in result.complaint
+
+
 # --- evaluate ---
 
 
@@ -192,7 +254,8 @@ def test_evaluate_other_data(recur: Any, tmp_path: Path) -> None:
     ("arguments", "code", "said"),
     [
         (("--window", "9"), 2, "window is of language runs, and this is one of task forecast; leave --window out."),
-        (("--encoding", "utf-8"), 2, "encoding is of language runs, and this is one of task forecast; leave --enc"),
+        (("--encoding", "utf-8"), 2, "encoding is of other data; give DATA, or leave --encoding out."),
+        (("--time-format", "%d"), 2, "time_format is of other data; give DATA, or leave --time-format out."),
         (("--stride", "0"), 2, "stride must be a whole number from 1 on, not 0."),
         (("meters.csv", "meters.csv"), 2, "data: expected one table, or a folder of them, got 2 names; put"),
         (("meters.csv", "--part", "test"), 2, "part is of the run's own data; leave --part or DATA out."),

@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 
 from recur.cli.main import main
+from recur.report.detection import detection_of
 
 
 def write(path: Path) -> Path:
@@ -73,3 +74,24 @@ def test_it_looks_at_other_data(trained: Path, capsys: pytest.CaptureFixture[str
     }.items():
         assert main([*command, "--batch-size", "7"]) == 2
         assert f"batch_size is of {owners} runs, and this is one of task detect; leave" in capsys.readouterr().err
+
+
+def test_without_labels_no_alarm_is_called_false(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pl.read_csv(trained / "plant.csv").drop("is_anomaly").write_csv(tmp_path / "bare.csv")
+    command = ["evaluate", str(trained / "run"), str(tmp_path / "bare.csv")]
+    assert main(command) == 0
+    header, own = capsys.readouterr().out.splitlines()[1:3]
+    assert header.split() == ["alarms", "a", "day", "steps"]
+    assert main([*command, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    rate = found["figures"]["model"]["rate"]
+    assert 0 < rate < 0.01
+    # In as many digits as tell it from another that is small, too.
+    assert own.split()[-1] == f"{100 * rate:.4g}%"
+    shown = detection_of(found)
+    assert shown is not None
+    rows = {row.name: row.values for row in shown.measures}
+    assert rows["steps with an alarm"][0] == f"{100 * rate:.4g}%"
+    assert "steps with a false alarm" not in rows

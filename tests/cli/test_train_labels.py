@@ -47,9 +47,12 @@ def test_from_a_table_to_classes(gestures: Path, recur: Any) -> None:
     assert result.code == 0, result.err
     said = "task     classify, as gestures.csv has the column of classes 'label'; --task chooses another"
     assert result.err.splitlines()[0] == said
+    columns = [line.split()[1] for line in result.err.splitlines() if line.startswith("column")]
+    assert "channel" in columns
+    assert not {"targets", "past"} & set(columns)
     lines = result.out.splitlines()
     # The verdict first, then the figures, then what to do next.
-    assert "of 6 labels of the test part" in lines[0]
+    assert "on 6 labels of the test part" in lines[0]
     assert lines[1].split()[0] == "accuracy"
     assert lines[-3:] == [
         "report   run/report.html",

@@ -373,7 +373,7 @@ def test_a_corpus_under_another_name_is_refused(write, cache):
         ("\n" * 500, {"tokens": "bpe"}, r"the text has only one symbol: '\\n'"),
         ("a" * 500, {"tokens": "byte"}, r"the text has only one symbol: 'a'"),
         ("a" * 400 + "b" * 20, {}, r"the text has only one symbol: 'a'"),
-        ("ab" * 10, {}, r"is too short: of its 20 characters the valid.* part gets 1, .* --valid and --test\."),
+        ("ab" * 10, {}, r"is too short: of its 20 characters the valid.* part gets 1, .* valid= and test=\."),
         ("ab" * 10, {"tokens": "byte"}, r"is too short: of its 20 bytes the validation part gets 1"),
         ("abc " * 10, {"tokens": "bpe"}, r"the validation part has only 1 token; each part needs at least 2"),
         ("ab" * 50, {"document_separator": r"\r\n"}, r"the document separator '\\r\\n' does not occur in the training"),
@@ -420,9 +420,9 @@ def test_a_file_that_grows_while_it_is_read_is_refused(write, cache, monkeypatch
     ("window", "batch_size", "message"),
     [
         (64, 4, r"has 90 tokens, too short for one window: each of 4 streams would have 22 of the 64 steps; give "
-                r"--window 22 or less, or --batch-size 1 or less, or a longer text\."),
-        (100, 1, r"the one stream would have 89 of the 100 steps; give --window 89 or less, or a longer text\."),
-        (5, 200, r"each of 200 streams would have 0 of the 5 steps; give --batch-size 17 or less, or a longer text\."),
+                r"window=22 or less, or batch_size=1 or less, or a longer text\."),
+        (100, 1, r"the one stream would have 89 of the 100 steps; give window=89 or less, or a longer text\."),
+        (5, 200, r"each of 200 streams would have 0 of the 5 steps; give batch_size=17 or less, or a longer text\."),
     ],
 )  # fmt: skip
 def test_a_text_too_short_for_one_window_is_refused_with_what_fits(write, cache, window, batch_size, message):

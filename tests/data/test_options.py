@@ -44,8 +44,11 @@ def test_given_parts_are_not_cut():
         ({"tokens": "charakter"}, r"'charakter' is not known; did you mean character\? expected"),
         ({"vocabulary_size": 500}, r"^vocabulary_size: only a BPE has a size to choose, but tokens is character; give"),
         ({"vocabulary_size": 2000, "tokens": "byte"}, r"but tokens is byte"),
-        ({"vocabulary_size": 256, "tokens": "bpe"}, r"at least 257 .*, got 256; for single bytes give tokens=byte\.$"),
-        ({"encoding": "cp1252", "tokens": "byte"}, r"^encoding: 'cp1252' would be ignored, for tokens=byte"),
+        (
+            {"vocabulary_size": 256, "tokens": "bpe"},
+            r"at least 257 .*, got 256; for single bytes give tokens='byte'\.$",
+        ),
+        ({"encoding": "cp1252", "tokens": "byte"}, r"^encoding: 'cp1252' would be ignored, for tokens='byte'"),
         ({"encoding": "utf-88"}, r"^encoding: 'utf-88' is not an encoding .*; did you mean utf-8\? common ones"),
         ({"encoding": "latin_11"}, r"did you mean latin-?1"),
         ({"encoding": "base64"}, r"'base64' is not an encoding of text files"),

@@ -226,7 +226,7 @@ def test_folder_without_text(tmp_path, write):
 
 def test_binary(write):
     content = b"plain at first" + bytes(range(256))
-    with refused(r"a\.bin: is binary, not text: byte 14 is 0x00, a control character; .*--tokens byte\."):
+    with refused(r"a\.bin: is binary, not text: byte 14 is 0x00, a control character; .*tokens='byte'\."):
         read(write("a.bin", content))
 
 
@@ -263,12 +263,12 @@ def test_wrongly_encoded(write, monkeypatch, chunk_bytes):
     ],
 )
 def test_the_likely_encoding_is_named(write, text, codec):
-    with refused(f"it looks like {codec}: try --encoding {codec}"):
+    with refused(f"it looks like {codec}: try encoding={codec!r}"):
         read(write("a.txt", text.encode(codec)))
 
 
 def test_utf8_read_as_another_encoding_is_named(write):
-    with refused(r"is not ascii: byte 3 \(0xc3\) .* it looks like utf-8: try --encoding utf-8"):
+    with refused(r"is not ascii: byte 3 \(0xc3\) .* it looks like utf-8: try encoding='utf-8'"):
         read(write("a.txt", "caf\xe9 " * 10), "ascii")
 
 
@@ -284,7 +284,7 @@ def test_an_end_within_a_character_is_named(write):
 
 
 def test_utf16_without_a_mark(write):
-    with refused("is not utf-16: .*; it looks like utf-16-le: try --encoding utf-16-le"):
+    with refused("is not utf-16: .*; it looks like utf-16-le: try encoding='utf-16-le'"):
         read(write("a.txt", "Some plain text".encode("utf-16-le")), "utf-16")
 
 

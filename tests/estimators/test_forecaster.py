@@ -55,8 +55,10 @@ def test_every_option_is_a_parameter_by_name() -> None:
 
 
 def test_a_parameter_that_is_none_is_named() -> None:
-    with pytest.raises(TypeError, match=r"^Forecaster: there is no parameter 'horizons'; there are out, overwrite, "):
+    with pytest.raises(TypeError, match=r"^Forecaster: there is no parameter 'horizons'; did you mean horizon\?$"):
         Forecaster(horizons=3)
+    with pytest.raises(TypeError, match=r"^Forecaster: there is no parameter 'xyzzy'; there are out, overwrite, "):
+        Forecaster(xyzzy=3)
 
 
 def test_parameters_are_checked_when_fitted_and_not_before(table: pl.DataFrame) -> None:
@@ -276,3 +278,21 @@ def test_a_saved_run_is_not_trained_anew(fitted: Forecaster, saved: Path) -> Non
     with pytest.raises(RunError, match="has weights, but no checkpoint of the training that made them"):
         resume(saved, data=fitted._fitted_to, bounds={"max_steps": 5}, console=Console(file=io.StringIO()))
     assert (saved / "model.safetensors").read_bytes() == before
+
+
+def test_rows_after_the_fit_are_judged_with_its_history(fitted: Forecaster, table: pl.DataFrame) -> None:
+    """Fewer rows than the history has, each of which is told all the same."""
+    from recur.data.series import Part
+    from recur.tasks.forecast.evaluation import judge_forecasts
+
+    step = pl.duration(hours=240)
+    later = table.group_by("meter", maintain_order=True).head(8).with_columns(pl.col("hour") + step)
+    assert len(later) // 2 < fitted.trained_.setup.history
+    panel = fitted.trained_.setup.read(pl.concat([table, later]))
+    part = Part(panel=panel, start=panel.offsets[1:] - 8, stop=panel.offsets[1:].copy(), name="given")
+    figures = judge_forecasts(fitted.trained_, part)["figures"]
+    best = min(own["mae"] for name, own in figures.items() if name != "model")
+    assert fitted.score(later) == pytest.approx(1 - figures["model"]["mae"] / best)
+    strangers = later.with_columns(pl.lit("x").alias("meter") + pl.col("meter"))
+    with pytest.raises(DataError, match=r"no window fits into the part 'given'"):
+        fitted.score(strangers)

@@ -213,6 +213,16 @@ def test_what_is_open_is_chosen_for_the_series() -> None:
     assert chosen.is_complete
 
 
+def test_the_history_reaches_as_far_as_the_leads() -> None:
+    chosen, why = choose_detector(DetectorOptions(leads=(1, 200)), num_values=9000, longest=9000)
+    assert chosen.history == 200
+    assert why["history"] == "as far as the longest lead, of 200"
+    with pytest.raises(
+        OptionError, match=r"^leads: 200 is longer than the history of 150; give shorter ones, or a long"
+    ):
+        choose_detector(DetectorOptions(leads=(1, 200)), num_values=300, longest=300)
+
+
 def _tensors(state: Any) -> list[Tensor]:
     if isinstance(state, Tensor):
         return [state]

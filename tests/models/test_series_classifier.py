@@ -57,6 +57,17 @@ def test_weights_of_labels_and_classes_count(classes) -> None:
     torch.testing.assert_close(network.loss(replace(batch, weight=weight)), expected)
 
 
+def test_sums_over_batches_are_those_of_all_however_labels_fall_into_them(classes) -> None:
+    network = network_of(classes)
+    network.class_weight.copy_(torch.tensor([1.0, 3.0, 7.0]))
+    batch, alone = batch_of(classes), [batch_of(classes.select([number])) for number in range(4)]
+    total, weight = network.loss_sums(batch)
+    torch.testing.assert_close(total / weight, network.loss(batch))
+    sums = [network.loss_sums(one) for one in alone]
+    torch.testing.assert_close(sum(own for own, _ in sums), total)
+    torch.testing.assert_close(sum(counted for _, counted in sums), weight)
+
+
 def test_where_nothing_counts_the_loss_is_zero_and_so_is_its_gradient(classes) -> None:
     network, batch = network_of(classes), batch_of(classes)
     loss = network.loss(replace(batch, weight=torch.zeros(4)))

@@ -118,7 +118,7 @@ def test_the_page_of_a_classifier(make_label_run: Any, said: Any) -> None:
     assert "85.0% of 20 labels of the test part right, 50.0% by always telling" in text
     assert "this model 85.0% always left 50.0%" in text
     assert "accuracy 85.0% 50.0%" in text
-    assert "Most often confused: right, told to be left 2 times." in text
+    assert "Most often confused: right, taken for left 2 times." in text
     assert "left 10 80.0% 90.0% 85.0%" in text
     assert "c7 2024-01-01 03:00:00 left right 99.0%" in text
     assert "Judged on 20 series in the test part." in text

@@ -279,7 +279,7 @@ def test_unseen_series_and_categories_are_told(forecaster: Any) -> None:
         ),
         (
             lambda frame: frame.with_columns(pl.col("time") + pl.duration(minutes=pl.int_range(pl.len()) % 2)),
-            r"the times of series 'a' are not all steps of 1h; say frequency='irregular', and resample",
+            r"the times of series 'a' are not all steps of 1h; give times on that grid",
         ),
     ],
 )

@@ -34,7 +34,7 @@ def test_it_is_read_without_running_code_from_it(tmp_path: Path) -> None:
 
     torch.save({"global_step": 1, "recur": Harmful()}, checkpoint.path_of(folder))
     with pytest.raises(
-        RunError, match=r"last\.ckpt: damaged \(UnpicklingError\), cannot be resumed; train anew with --ov"
+        RunError, match=r"last\.ckpt: damaged \(UnpicklingError\), cannot be resumed; train anew with ov"
     ):
         checkpoint.read(folder)
     assert not marker.exists()
@@ -44,7 +44,7 @@ def test_missing(tmp_path: Path) -> None:
     folder = RunFolder.create(tmp_path / "run")
     assert not checkpoint.exists(folder)
     with pytest.raises(
-        RunError, match=r"last\.ckpt: missing, so there is nothing to resume; train anew with --overwrite"
+        RunError, match=r"last\.ckpt: missing, so there is nothing to resume; train anew with overwrite=True"
     ):
         checkpoint.read(folder)
 
@@ -78,7 +78,7 @@ def test_one_of_another_version_says_so(run: RunFolder, found: int | None, age: 
     torch.save(state, path)
     message = (
         f"{path}: written by {age} recur (format {found or 1}, this one reads 2), cannot be resumed; train anew "
-        "with --overwrite."
+        "with overwrite=True."
     )
     with pytest.raises(RunError, match=f"^{re.escape(message)}$"):
         checkpoint.read(run)
@@ -90,7 +90,7 @@ def test_a_format_that_is_none_says_so(run: RunFolder, found: Any, shown: str) -
     state = torch.load(path, weights_only=True)
     state["recur"]["format"] = found
     torch.save(state, path)
-    message = f"{path}: damaged: its format is {shown}, expected 2, cannot be resumed; train anew with --overwrite."
+    message = f"{path}: damaged: its format is {shown}, expected 2, cannot be resumed; train anew with overwrite=True."
     with pytest.raises(RunError, match=f"^{re.escape(message)}$"):
         checkpoint.read(run)
 

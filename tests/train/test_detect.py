@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import re
+import signal
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
@@ -11,14 +13,17 @@ from typing import Any, Literal
 import numpy as np
 import polars as pl
 import pytest
+import torch
 from rich.console import Console
 
-from recur.data.series import read_series
+from recur.data.series import Split, panel_of_array, read_series
 from recur.data.series.options import DetectionOptions
-from recur.errors import DataError, OptionError
+from recur.errors import DataError, Interrupted, OptionError
 from recur.models.detector_options import DetectorOptions
-from recur.tasks.detect.judgement import evaluate_detector
+from recur.tasks.detect.judgement import EVALUATION, evaluate_detector
+from recur.tasks.detect.trained import ORDINARY
 from recur.tasks.loading import load
+from recur.tasks.series_task import SeriesTask
 from recur.train.detect import train_detector
 from recur.train.options import SeriesTrainingOptions
 from recur.train.resumption import resume
@@ -106,6 +111,46 @@ def test_targets_that_are_named_are_alone(table: Path, tmp_path: Path) -> None:
     assert load(run).setup.schema.targets == ("cold",)
 
 
+def test_interrupted_and_resumed_is_as_if_it_was_not(table: Path, tmp_path: Path, signals_at: Any) -> None:
+    whole, _ = train(table, tmp_path / "whole", steps=8)
+    signals_at(5, signal.SIGINT, task=SeriesTask)
+    with pytest.raises(Interrupted, match=r"^interrupted after step 5, all is saved; go on with: recur train --resume"):
+        train(table, tmp_path / "halves", steps=8)
+    halves = resume(tmp_path / "halves", console=Console(file=io.StringIO()))
+    # The weights, what is ordinary with the thresholds, and the judgement.
+    for name in ("model.safetensors", ORDINARY):
+        assert (halves.path / name).read_bytes() == (whole.path / name).read_bytes()
+    assert halves.read_json(EVALUATION) == whole.read_json(EVALUATION)
+
+
+def test_nothing_of_the_test_part_goes_into_what_is_ordinary(table: Path, tmp_path: Path) -> None:
+    run, _ = train(table, tmp_path / "run", steps=2)
+    trained = load(run)
+    split = trained.setup.own_data()
+    values = split.test.panel.values.copy()
+    values[split.test.has_row] = 9.0
+    panel = replace(split.test.panel, rows=replace(split.test.panel.rows, values=values))
+    changed = Split(**{name: replace(part, panel=panel) for name, part in vars(split).items()})
+    one, two = trained.fitted(split), trained.fitted(changed)
+    assert one.threshold == two.threshold
+    # Its running sums begin from the mean of the series, so that it is the same but for rounding.
+    assert one.rule_threshold == pytest.approx(two.rule_threshold, rel=1e-9)
+    assert torch.equal(one.ordinary.errors, two.ordinary.errors)
+
+
+def test_a_value_beyond_all_bounds_is_one_anomaly(table: Path, tmp_path: Path) -> None:
+    trained = load(train(table, tmp_path / "run", steps=15)[0])
+    frame = pl.read_csv(table, try_parse_dates=True)
+    alarms = []
+    for size in (1e6, 1e20):
+        hot = pl.when(pl.int_range(pl.len()) == 300).then(size).otherwise("hot").alias("hot")
+        found = trained.predict(frame.with_columns(hot))
+        assert found["alarm"][300]
+        alarms.append(int(found["alarm"][300:600].sum()))
+    # What is remembered of it is forgotten with the window.
+    assert alarms[1] <= max(2 * alarms[0], 10)
+
+
 def test_a_run_goes_on(table: Path, tmp_path: Path) -> None:
     run, _ = train(table, tmp_path / "run", DetectorOptions(way="autoencoder", hidden_size=8))
     before = load(run).threshold
@@ -141,7 +186,11 @@ def test_times_on_no_grid(table: Path, tmp_path: Path, way: Literal["forecast", 
     [
         ({"horizon": 3}, OptionError, "horizon is of forecasts; how far ahead a detector looks, leads says"),
         ({"valid": 0.0}, OptionError, "valid: a detector needs a validation part"),
-        ({"targets": "", "ignored": "hot,cold"}, DataError, "no numbers to look for anomalies in"),
+        (
+            {"targets": "", "ignored": "hot,cold"},
+            DataError,
+            "look for anomalies in; name some with targets=",
+        ),
     ],
 )
 def test_what_is_refused(
@@ -163,3 +212,9 @@ def test_a_label_that_is_no_anomaly_is_refused(table: Path, tmp_path: Path) -> N
     frame = pl.read_csv(table, try_parse_dates=True).with_columns(is_anomaly=pl.Series([0, 1, 7] * 233 + [0]))
     with pytest.raises(DataError, match=r"column 'is_anomaly' is taken to say which steps are anomalies, .* holds '7'"):
         train(frame, tmp_path / "run")
+
+
+def test_series_that_have_labels_of_their_own_are_not_for_a_detector(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).standard_normal((20, 60, 2))
+    with pytest.raises(DataError, match=r"^the series come with labels of their own, as those of a \.ts file do, and "):
+        train(panel_of_array(values, ["a", "b"] * 10), tmp_path / "run")

@@ -80,8 +80,9 @@ def test_what_is_learned_beats_the_rule(csv: Path, tmp_path: Path) -> None:
     )
     found = run.read_json("label_evaluation.json")
     assert (found["label"], found["classes"]) == ("label", ["fall", "rise", "stay"])
-    assert found["verdict"]["is_better"]
-    # Two of each of three classes, drawn from each alike, are judged.
+    # Two of each of three classes, drawn from each alike, are judged: too few to be sure.
+    assert not found["verdict"]["is_better"]
+    assert found["verdict"]["text"].startswith("It is NOT shown that the model beats the rule: accuracy ")
     assert [sum(row) for row in found["figures"]["confusion"]] == [2, 2, 2]
     assert found["figures"]["accuracy"] > 0.8
     config = run.config()
@@ -103,7 +104,7 @@ def test_what_is_learned_beats_the_rule(csv: Path, tmp_path: Path) -> None:
 def test_a_run_has_all_that_its_users_need(csv: Path, tmp_path: Path) -> None:
     run = classified(csv, tmp_path / "run", no_report=False)
     page = (run.path / "report.html").read_text(encoding="utf-8")
-    assert "What was told of what" in page
+    assert "Confusion matrix" in page
     assert (run.path / "label_confusion.png").stat().st_size > 1000
     network = recur.load(run).network
     assert run.read_json("model.json")["parameters"] == sum(value.numel() for value in network.parameters())
@@ -221,7 +222,7 @@ def bad(**columns: Any) -> pl.DataFrame:
 @pytest.mark.parametrize(
     ("data", "options", "error", "said"),
     [
-        (gestures(12).drop("label"), {}, DataError, r"^no column was recognised as the label; name it with label\.$"),
+        (gestures(12).drop("label"), {}, DataError, r"^no column was recognised as the label; name it with label=\.$"),
         (bad(label=pl.lit("one")), {}, DataError, r"^the label 'label' is always 'one', so there is nothing to tell"),
         (bad(), {"label": "lable"}, DataError, r"has no column 'lable', which label names; did you mean 'label'\?"),
         (bad(), {"window": 3}, OptionError, r"^window: is of labels of steps, but 'label' belongs to whole series\.$"),
@@ -261,7 +262,7 @@ def test_a_regressor_wants_numbers(tmp_path: Path) -> None:
     panel = panel_of_array(np.ones((4, 3)), ["a", "b", "a", "b"])
     with pytest.raises(DataError, match=r"^the label 'label' is one of 2 classes; take the task classify\.$"):
         train_regressor(panel, out=tmp_path / "run", training=training(), console=QUIET)
-    with pytest.raises(DataError, match=r"or tell how long each series will go on with remaining_life\.$"):
+    with pytest.raises(DataError, match=r"or tell how long each series will go on with remaining_life=True\.$"):
         train_regressor(gestures(12).drop("label"), out=tmp_path / "run", training=training(), console=QUIET)
 
 

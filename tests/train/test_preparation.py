@@ -42,7 +42,7 @@ def test_under_torchrun_the_streams_are_shared_by_all_processes(text: Path, tmp_
     stored = prepared().config()["training"]
     assert (stored["batch_size"], stored["devices"]) == (30, 1)
     assert prepared(devices=3).config()["training"]["batch_size"] == 30
-    with pytest.raises(OptionError, match=r"^devices is 2, but torchrun started 3 here; leave --devices out\.$"):
+    with pytest.raises(OptionError, match=r"^devices is 2, but torchrun started 3 here; leave devices= out\.$"):
         prepared(devices=2)
 
 

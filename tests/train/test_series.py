@@ -298,14 +298,14 @@ def test_a_checkpoint_that_lacks_the_order_is_damaged(train: Any, console: Any) 
     state = torch.load(path, weights_only=True)
     del state["recur"]["carried"]["items"]
     torch.save(state, path)
-    with pytest.raises(RunError, match=r"last\.ckpt: damaged \(KeyError\), cannot be resumed; train anew with --over"):
+    with pytest.raises(RunError, match=r"last\.ckpt: damaged \(KeyError\), cannot be resumed; train anew with over"):
         resume(run.path, bounds={"max_steps": 10}, console=console)
 
 
 def test_higher_bounds_train_on(train: Any, console: Any) -> None:
     run = train(max_steps=20)
     resume(run.path, console=console)
-    assert "is finished after 20 steps: a higher --max-minutes, --max-epochs or" in console.file.getvalue()
+    assert "is finished after 20 steps: a higher max_minutes=, max_epochs= or" in console.file.getvalue()
     resume(run.path, bounds={"max_steps": 40}, console=console)
     assert [row["step"] for row in of_kind(run, "train")] == [10, 20, 30, 40]
     with pytest.raises(OptionError, match=r"^max_steps must be a whole number from 1 on, not 0\.$"):

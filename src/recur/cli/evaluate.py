@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import fields
 from typing import Literal
 
 from recur.cli.handling.run_handling import handling_of, open_run
 from recur.cli.parser import CommandParser, Device, check_device, given_options
+from recur.data.series.options import OtherTableOptions
 from recur.data.text import check_found
 from recur.errors import OptionError
+from recur.wording import option
 
 
 def build_parser() -> CommandParser:
@@ -34,12 +37,6 @@ def build_parser() -> CommandParser:
         "changes memory and not the figures",
     )
     parser.add_argument(
-        "--encoding",
-        type=str | None,
-        default=None,
-        help="of a text: encoding of DATA; that of the run's own text if not given",
-    )
-    parser.add_argument(
         "--window", type=int, default=512, help="of a text: tokens run at once; changes memory, not the figures"
     )
     parser.add_argument(
@@ -56,6 +53,7 @@ def build_parser() -> CommandParser:
     )
     parser.add_argument("--device", type=Device, default="cpu", help="where to compute")
     parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_options(OtherTableOptions, "DATA that are not written as the run's own")
     return parser
 
 
@@ -65,6 +63,9 @@ def run(arguments: Sequence[str]) -> int:
     given = given_options(arguments)
     if chosen.data and "part" in given:
         raise OptionError("part is of the run's own data; leave --part or DATA out.")
+    idle = [] if chosen.data else sorted(given & {field.name for field in fields(OtherTableOptions)})
+    if idle:
+        raise OptionError(f"{idle[0]} is of other data; give DATA, or leave {option(idle[0])} out.")
     for name in ("batch_size", "window", "stride"):
         value = getattr(chosen, name)
         if value is not None and value < 1:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 import recur
 from recur.errors import RecurError
+from recur.wording import as_on_the_command_line
 
 COMMANDS = {
     "demo": "the whole tour on text that ships with Python, in two minutes",
@@ -58,7 +59,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     wants_traceback = "--traceback" in rest
     rest = [argument for argument in rest if argument != "--traceback"]
     try:
-        return int(importlib.import_module(f"recur.cli.{name}").run(rest))
+        with as_on_the_command_line():
+            return int(importlib.import_module(f"recur.cli.{name}").run(rest))
     except RecurError as error:
         if wants_traceback:
             raise

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from recur.cli.handling.run_handling import RunHandling, handling_of, open_run
 from recur.cli.parser import CommandParser, Device, check_device, given_options
+from recur.data.series.options import OtherTableOptions
 from recur.data.text import check_found
 from recur.errors import OptionError, RunError
 from recur.run import RunFolder, write_atomic
@@ -20,8 +22,11 @@ if TYPE_CHECKING:
 
 _SUFFIXES = (".csv", ".tsv", ".parquet", ".arrow", ".json", ".jsonl")
 
-_OF_STREAMS = ("state", "save_every", "on_error", "time_format", "decimal_comma")
-_NOT_OF_STREAMS = ("out", "overwrite", "horizon", "paths", "seed", "batch_size", "only_last")
+_OF_STREAMS = ("state", "save_every", "on_error")
+_NOT_OF_STREAMS = (
+    *("out", "overwrite", "horizon", "paths", "seed", "batch_size", "only_last"),
+    *(field.name for field in fields(OtherTableOptions) if field.name not in ("time_format", "decimal_comma")),
+)
 
 _MOST_PRINTED = 40
 """Rows of a table that are printed; all of them go into a file."""
@@ -71,18 +76,6 @@ def build_parser(*, has_data: bool = True) -> CommandParser:
         help="with --stream: whether a line that cannot be used ends the stream, or is left out with a message",
     )
     parser.add_argument(
-        "--time-format",
-        type=str | None,
-        default=None,
-        help='with --stream: how times are written, where one alone can be read in two ways, as "%d.%m.%Y %H:%M"',
-    )
-    parser.add_argument(
-        "--decimal-comma",
-        type=bool | None,
-        default=None,
-        help="with --stream: whether numbers in text are written 1,5; if not given, as those of the run were",
-    )
-    parser.add_argument(
         "--out",
         type=str | None,
         default=None,
@@ -122,6 +115,9 @@ def build_parser(*, has_data: bool = True) -> CommandParser:
         help="of forecasts, classes and numbers: series at once; changes memory, not what is told",
     )
     parser.add_argument("--device", type=Device, default="cpu", help="where to compute")
+    parser.add_options(
+        OtherTableOptions, "DATA that are not written as the run's own; of a stream time format and decimals"
+    )
     return parser
 
 

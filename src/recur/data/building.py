@@ -22,7 +22,7 @@ from recur.data.text import TextFile, bytes_of, find_texts, sha256_of, text_of
 from recur.data.tokenizer import TOKENIZER_VERSION, BpeTokenizer, ByteTokenizer, CharacterTokenizer, Tokenizer
 from recur.errors import DataError
 from recur.run import write_text_atomic
-from recur.wording import quantity
+from recur.wording import option, quantity
 
 Part = Literal["train", "valid", "test"]
 PARTS: tuple[Part, ...] = get_args(Part)
@@ -189,7 +189,7 @@ def _cut(texts: dict[str, SpooledText], options: CorpusOptions, names: dict[str,
             continue
         if part in texts:
             raise DataError(f"{names[part]}: has only one {unit}; at least 2 are needed to judge. Give a longer text.")
-        ways = "a longer text, larger fractions, or files of their own with --valid and --test"
+        ways = f"a longer text, larger fractions, or files of their own with {option('valid')} and {option('test')}"
         raise DataError(
             f"{names['data']}: is too short: of its {quantity(len(whole), unit)} the {_PART_NAMES[part]} part gets "
             f"{len(text)}, and each part needs at least 2; give {ways if len(whole) >= 6 else 'a longer text'}."
@@ -230,7 +230,7 @@ def _check_written(part: Part, written: EncodedPart, options: CorpusOptions) -> 
     if part == "train" and written.documents is not None and len(written.documents) == 1:
         raise DataError(
             f"the document separator {options.separator!r} does not occur in the training text; "
-            "give the text that ends a document (line ends are \\n), or leave --document-separator out."
+            f"give the text that ends a document (line ends are \\n), or leave {option('document_separator')} out."
         )
 
 

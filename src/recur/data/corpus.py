@@ -50,7 +50,7 @@ from recur.data.tokenizer import Tokenizer, tokenizer_from_json
 from recur.errors import DataError, RunError
 from recur.kinds import is_whole
 from recur.run import explained_os_errors
-from recur.wording import quantity
+from recur.wording import option, quantity
 
 __all__ = [
     "PARTS",
@@ -271,8 +271,8 @@ def check_long_enough(corpus: Corpus, window: int, batch_size: int) -> None:
     if length >= window:
         return
     fitting = (len(corpus.train) - 1) // window
-    ways = [f"--window {length} or less"] if length >= 1 else []
-    ways += [f"--batch-size {fitting} or less"] if fitting >= 1 else []
+    ways = [f"{option('window', length)} or less"] if length >= 1 else []
+    ways += [f"{option('batch_size', fitting)} or less"] if fitting >= 1 else []
     ways += ["a longer text"]
     streams = "the one stream" if batch_size == 1 else f"each of {batch_size} streams"
     raise DataError(

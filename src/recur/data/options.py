@@ -10,6 +10,7 @@ from typing import Literal, get_args
 
 from recur.errors import OptionError
 from recur.kinds import is_number, is_whole
+from recur.wording import option
 
 TokenKind = Literal["character", "byte", "bpe"]
 
@@ -92,17 +93,18 @@ class CorpusOptions:
         if size is not None and self.tokens != "bpe":
             raise OptionError(
                 f"vocabulary_size: only a BPE has a size to choose, but tokens is {self.tokens}; "
-                "give tokens=bpe, or leave vocabulary_size out."
+                f"give {option('tokens', 'bpe')}, or leave {option('vocabulary_size')} out."
             )
         if size is not None and not is_whole(size, SMALLEST_BPE_SIZE):
             raise OptionError(
                 f"vocabulary_size: expected a whole number of at least {SMALLEST_BPE_SIZE} (the 256 bytes and one "
-                f"merge), got {size!r}; for single bytes give tokens=byte."
+                f"merge), got {size!r}; for single bytes give {option('tokens', 'byte')}."
             )
         if self.encoding is not None and self.tokens == "byte":
             raise OptionError(
-                f"encoding: {self.encoding!r} would be ignored, for tokens=byte reads the files without decoding; "
-                "leave encoding out, or give tokens=character."
+                f"encoding: {self.encoding!r} would be ignored, for {option('tokens', 'byte')} reads the files "
+                "without decoding; "
+                f"leave {option('encoding')} out, or give {option('tokens', 'character')}."
             )
 
     def _check_separator(self, separator: str) -> None:

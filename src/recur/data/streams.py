@@ -18,7 +18,7 @@ from torch import Tensor
 from recur.data.batch import Batch
 from recur.errors import DataError, OptionError, RunError
 from recur.kinds import is_whole
-from recur.wording import quantity
+from recur.wording import option, quantity
 
 
 class TokenStreams:
@@ -79,7 +79,7 @@ class TokenStreams:
         if length < 1:
             raise DataError(
                 f"the text has {quantity(len(ids), 'token')}, too few for {quantity(batch_size, 'stream')}; "
-                f"give batch_size={max(1, len(ids) - 1)} or less, or a longer text."
+                f"give {option('batch_size', max(1, len(ids) - 1))} or less, or a longer text."
             )
         self.batch_size, self.length = batch_size, length
         self._window = window

@@ -22,13 +22,12 @@ from typing import IO
 
 from recur.errors import DataError, RunError
 from recur.run import RunFolder
-from recur.wording import quantity
+from recur.wording import option, quantity
 
 CHUNK_BYTES = 1 << 20
 """Bytes that are read at once."""
 
 _SNIFFED_BYTES = 1 << 13
-_BY_BYTES = "train on its bytes: recur train --tokens byte"
 _BYTE_ORDER_MARKS = {
     codecs.BOM_UTF32_LE: "utf-32",
     codecs.BOM_UTF32_BE: "utf-32",
@@ -345,8 +344,14 @@ def _binary(file: TextFile, codec: str, data: bytes, offset: int, text: str = ""
         where = f"byte {offset + position} is {data[position] if found else 0:#04x}, a control character"
         wide = _likely_wide(data)
         if wide:
-            return DataError(f"{file.name}: is not {codec} text: {where}; it looks like {wide}: try --encoding {wide}.")
-    return DataError(f"{file.name}: is binary, not text: {where}; give a text file, or {_BY_BYTES}.")
+            return DataError(
+                f"{file.name}: is not {codec} text: {where}; it looks like {wide}: try {option('encoding', wide)}."
+            )
+    return DataError(f"{file.name}: is binary, not text: {where}; give a text file, or {_by_bytes()}.")
+
+
+def _by_bytes() -> str:
+    return f"train on its bytes, with {option('tokens', 'byte')}"
 
 
 def _likely_wide(data: bytes) -> str | None:
@@ -380,10 +385,10 @@ def _wrongly_encoded(file: TextFile, codec: str, error: UnicodeDecodeError, offs
 def _hint(sample: bytes, codec: str) -> str:
     likely = _likely_wide(sample) or _likely_encoding(sample)
     if likely and codecs.lookup(likely).name != codec:
-        return f"it looks like {likely}: try --encoding {likely}."
+        return f"it looks like {likely}: try {option('encoding', likely)}."
     if _is_mostly_utf8(sample):
-        return f"the text around it is utf-8, so the file seems damaged there: repair it, or {_BY_BYTES}."
-    return f"name its encoding with --encoding, or {_BY_BYTES}."
+        return f"the text around it is utf-8, so the file seems damaged there: repair it, or {_by_bytes()}."
+    return f"name its encoding with {option('encoding')}, or {_by_bytes()}."
 
 
 def _is_mostly_utf8(sample: bytes) -> bool:

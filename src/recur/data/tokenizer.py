@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recur.errors import DataError, RunError
+from recur.wording import option
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer as _HuggingFaceTokenizer
@@ -477,6 +478,6 @@ def _unknown_error(characters: list[str]) -> DataError:
     count = "1 character" if len(characters) == 1 else f"{len(characters)} characters"
     return DataError(
         f"the text has {count} that the model has never seen: {', '.join(shown)}{more}; "
-        "leave them out, or have them mapped to the unknown symbol (--unknown map, unknown='map' in Python) or dropped "
+        f"leave them out, or have them mapped to the unknown symbol ({option('unknown', 'map')}) or dropped "
         "(drop)."
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import inspect
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -202,7 +203,9 @@ def _constructor(cls: type[SeriesEstimator]) -> Callable[..., None]:
     def __init__(self: SeriesEstimator, **parameters: Any) -> None:  # noqa: N807
         for name in parameters:
             if name not in defaults:
-                raise TypeError(f"{cls.__name__}: there is no parameter {name!r}; there are {', '.join(defaults)}.")
+                near = difflib.get_close_matches(name, defaults, n=1)
+                others = f"did you mean {near[0]}?" if near else f"there are {', '.join(defaults)}."
+                raise TypeError(f"{cls.__name__}: there is no parameter {name!r}; {others}")
         for name, default in defaults.items():
             setattr(self, name, parameters.get(name, default))
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from recur.data.series import Part
 from recur.data.series.options import SeriesOptions
+from recur.data.series.succession import following
 from recur.errors import DataError
 from recur.estimators.base import SeriesEstimator
 from recur.models.forecaster_options import ForecasterOptions
@@ -111,11 +113,12 @@ class Forecaster(SeriesEstimator):
     def score(self, X: Any, y: None = None) -> float:
         """Return the skill of forecasts from every origin within X: 1 - MAE / MAE of the best naive rule.
 
-        1 is perfect, 0 as good as the rule, and below 0 worse. Of each series the first steps are only read, so X must
-        have more than `history` and `horizon` together for many origins.
+        1 is perfect, 0 as good as the rule, and below 0 worse. Where the rows of a table come after those of the fit,
+        these are read as their past, so that all of X is told. Of other series the first steps are only read, so that X
+        must have more than `history` and `horizon` together for many origins.
 
         Args:
-            X: As of `predict`, with what came.
+            X: What came, of the kind that `fit` took.
             y: None.
 
         Raises:
@@ -125,7 +128,13 @@ class Forecaster(SeriesEstimator):
         """
         _check_no_y(y)
         self._check_fitted()
-        part = Part.whole(self.trained_.setup.read(X), name="given")
+        setup = self.trained_.setup
+        panel, past = setup.read(X), self._past()
+        part = (
+            Part.whole(panel, name="given")
+            if past is None
+            else following(panel, setup.read(past), longest_gap=setup.history)
+        )
         found = judge_forecasts(self.trained_, part)
         rule = found["figures"][found["best_rule"]]["mae"]
         own = found["figures"][MODEL]["mae"]
@@ -152,6 +161,17 @@ class Forecaster(SeriesEstimator):
     def _keep(self, run: Any, device: Any = "cpu") -> None:
         super()._keep(run, device)
         self.evaluation_ = run.read_json(EVALUATION) if run.has(EVALUATION) else {}
+
+    def _past(self) -> Any:
+        """Return what X may come after; None where nothing is there, or arrays do not tell what follows what."""
+        if self.trained_.setup.schema.roles is None:
+            return None
+        if hasattr(self, "_fitted_to"):
+            past = self._fitted_to
+            return past if not isinstance(past, str | os.PathLike) or Path(past).exists() else None
+        source = self.trained_.setup.source
+        is_there = source is not None and source.path is not None and Path(source.path).exists()
+        return source.path if is_there and source is not None else None
 
     def _given(self, X: Any) -> Any:
         self._check_fitted()

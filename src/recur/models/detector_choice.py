@@ -44,6 +44,8 @@ def choose_detector(
     wanted, reason = max(_LEAST_HISTORY, 2 * season), f"at least {_LEAST_HISTORY} steps, and two seasons"
     if wanted > LONGEST_HISTORY:
         wanted, reason = LONGEST_HISTORY, f"no more than {LONGEST_HISTORY} steps"
+    if options.leads[-1] > wanted:
+        wanted, reason = options.leads[-1], f"as far as the longest lead, of {options.leads[-1]}"
     room = max(2, longest // 2)
     choose("history", min(wanted, room), reason if wanted <= room else f"half of the longest series, of {longest}")
     few = num_values < _FEW_VALUES

@@ -101,7 +101,10 @@ class DetectorOptions:
         if self.way != "forecast" and leads != (1,):
             raise OptionError(f"leads are of way forecast, not {self.way}; leave them out.")
         if self.history is not None and leads[-1] > self.history:
-            raise OptionError(f"leads: {leads[-1]} is longer than the history of {self.history}.")
+            raise OptionError(
+                f"leads: {leads[-1]} is longer than the history of {self.history}; give shorter ones, or a "
+                "longer history if the series are long enough."
+            )
         defaults = {"window": 16, "code_size": 4}
         given = [name for name, value in defaults.items() if getattr(self, name) != value]
         if given and self.way != "autoencoder":

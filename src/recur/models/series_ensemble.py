@@ -91,6 +91,16 @@ class SeriesEnsemble(nn.Module):
         """
         return torch.stack([one.loss(batch) for one in self.networks]).mean()
 
+    def loss_sums(self, batch: SeriesBatch) -> tuple[Tensor, Tensor]:
+        """Return the means of the members' sums, () both; see `SeriesLabelNetwork.loss_sums`.
+
+        Raises:
+            TypeError: As of the members.
+            ValueError: As of the members.
+        """
+        totals, weights = zip(*(one.loss_sums(batch) for one in self.networks), strict=True)
+        return torch.stack(totals).mean(), torch.stack(weights).mean()
+
     def fit_statistics(self, batches: Iterable[SeriesBatch]) -> None:
         """Take from the training part what is not learned.
 

@@ -75,9 +75,25 @@ class SeriesLabelNetwork(nn.Module, ABC):
             ValueError: The labels are of series where steps are told of, or the other way round; or the batch has
                 another shape than the network was built for.
         """
+        return mean_loss(*self._checked_losses(batch))
+
+    def loss_sums(self, batch: SeriesBatch) -> tuple[Tensor, Tensor]:
+        """Return the weighted sum of the losses of the labels that count, and how much these count together, () both.
+
+        With them the mean over several batches does not depend on how labels fall into batches.
+
+        Args:
+            batch: As of `loss`.
+
+        Raises:
+            TypeError: As of `loss`.
+            ValueError: As of `loss`.
+        """
+        return _sums(*self._checked_losses(batch))
+
+    def _checked_losses(self, batch: SeriesBatch) -> tuple[Tensor, Tensor]:
         self.check_labels(batch)
-        losses, weight = self._losses(self.encoder.varied(batch, is_end_free=self.is_end_free))
-        return mean_loss(losses, weight)
+        return self._losses(self.encoder.varied(batch, is_end_free=self.is_end_free))
 
     @abstractmethod
     def _losses(self, batch: SeriesBatch) -> tuple[Tensor, Tensor]:
@@ -141,5 +157,9 @@ class SeriesLabelNetwork(nn.Module, ABC):
 
 def mean_loss(losses: Tensor, weight: Tensor) -> Tensor:
     """Return the weighted mean of losses, (); zero where nothing counts, with a gradient of zeros."""
-    total = weight.sum()
-    return (torch.where(weight > 0, losses, 0) * weight).sum() / torch.where(total > 0, total, 1)
+    total, counted = _sums(losses, weight)
+    return total / torch.where(counted > 0, counted, 1)
+
+
+def _sums(losses: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    return (torch.where(weight > 0, losses, 0) * weight).sum(), weight.sum()

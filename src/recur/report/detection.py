@@ -62,7 +62,7 @@ def detection_of(evaluation: Mapping[str, Any]) -> Detection | None:
         measured_on=_measured_on(evaluation, part),
         part=part,
         columns=tuple("this model" if name == "model" else column(name) for name in figures),
-        measures=_measures(list(figures.values())),
+        measures=_measures(list(figures.values()), has_truth=evaluation.get("has_truth") is True),
         channels=tuple((visible(as_text(one.get("channel"))), _count(one.get("alarms"))) for one in channels)
         if len(channels) > 1
         else (),
@@ -82,14 +82,15 @@ def _measured_on(evaluation: Mapping[str, Any], part: str) -> str:
     return said
 
 
-def _measures(contestants: list[Mapping[str, Any]]) -> tuple[Measure, ...]:
+def _measures(contestants: list[Mapping[str, Any]], *, has_truth: bool) -> tuple[Measure, ...]:
     def row(name: str, values: list[str]) -> Measure:
         return Measure(name=name, values=tuple(values))
 
     rows = [
         row("alarms", [_count(one.get("alarms")) for one in contestants]),
         row("alarms a day", [_shown(one.get("alarms_a_day")) for one in contestants]),
-        row("steps with a false alarm", [_share(one.get("rate")) for one in contestants]),
+        # Without labels nobody knows which alarms are false.
+        row(f"steps with {'a false' if has_truth else 'an'} alarm", [_rate(one.get("rate")) for one in contestants]),
     ]
     for key, what in (("by_event", "by event"), ("by_step", "by step")):
         if as_object(contestants[0].get(key)):
@@ -108,6 +109,11 @@ def _count(value: object) -> str:
 def _shown(value: object) -> str:
     known = number(value)
     return NOTHING if known is None else measured(known)
+
+
+def _rate(value: object) -> str:
+    known = number(value)
+    return NOTHING if known is None else f"{measured(100 * known)}%"
 
 
 def _share(value: object) -> str:

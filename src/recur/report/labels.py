@@ -49,7 +49,7 @@ class Labels:
     notes: tuple[str, ...]
     """What a reader has to know."""
     told: tuple[Drawing, ...]
-    """What was told of what."""
+    """The confusion matrix, or what was told beside what is true."""
     errors: tuple[Drawing, ...]
     """Errors by the true number."""
     sureness: tuple[Drawing, ...]
@@ -76,7 +76,8 @@ def labels_of(evaluation: Mapping[str, Any]) -> Labels | None:
         verdict=visible(as_text(verdict.get("text"))),
         is_better=verdict.get("is_better") is True,
         measured_on=_measured_on(evaluation, part),
-        caption=f"Share of labels of the {part} part told right, beside always telling the most frequent class."
+        caption=f"Accuracy, the share of labels of the {part} part told right, beside always telling the most frequent "
+        "class."
         if is_class
         else f"Root mean squared error on the {part} part, beside always telling the mean. Less is better.",
         bars=_bars(figures, is_class=is_class),
@@ -143,7 +144,7 @@ def _class_figures(figures: Mapping[str, Any]) -> Rows:
         ("balanced accuracy", _share(figures.get("balanced_accuracy")), NOTHING),
         ("macro F1", _shown(figures.get("macro_f1")), NOTHING),
         ("log loss, nats", _shown(figures.get("log_loss")), _shown(figures.get("baseline_log_loss"))),
-        ("sureness off by", _share(figures.get("calibration_error")), NOTHING),
+        ("calibration error", _share(figures.get("calibration_error")), NOTHING),
     )
     return Rows(columns=("", "this model", "the rule"), rows=rows)
 

@@ -59,10 +59,10 @@ def _confusion(evaluation: Mapping[str, Any]) -> Iterator[Matrix]:
     summary = "No label was told wrong."
     if wrong:
         count, true, told = max(wrong)
-        summary = f"Most often confused: {true}, told to be {told} {count:,.0f} times."
+        summary = f"Most often confused: {true}, taken for {told} {count:,.0f} times."
     yield Matrix(
         key="label_confusion",
-        title="What was told of what",
+        title="Confusion matrix",
         summary=f"{summary} A colour is the share of the class of its row.",
         x_label="told",
         y_label="true",

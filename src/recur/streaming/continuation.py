@@ -16,6 +16,7 @@ from recur.streaming.answers import written
 from recur.streaming.learning import Adaptation, LearningOptions, adapt
 from recur.streaming.replay import REPLAY, Replay
 from recur.tasks.forecast.trained import TrainedForecaster
+from recur.wording import option
 
 ADAPTATIONS = "adaptations.json"
 """File of a run with the records of all times it learnt on, the newest last."""
@@ -130,4 +131,4 @@ def _beside(path: Path) -> Path:
         found = path.with_name(f"{name}-{count}")
         if not found.exists():
             return found
-    raise RunError(f"{path}: there are too many runs beside it; name one with --out.")
+    raise RunError(f"{path}: there are too many runs beside it; name one with {option('out')}.")

@@ -14,6 +14,7 @@ from torch import Tensor
 from recur.data.series import SeriesBatch
 from recur.streaming.answers import Answers
 from recur.streaming.streamed import Columns, Streamed, as_json, check_grid
+from recur.tasks.detect.alarms import alarm_begins
 from recur.tasks.detect.scoring import Scores, ScoringState
 from recur.tasks.detect.trained import TrainedDetector
 
@@ -28,7 +29,7 @@ class Detections(Answers):
     Attributes:
         score: (A,) float64; NaN where nothing can be said.
         alarm: Whether it is above the threshold, (A,).
-        begins: Whether that is a new alarm, higher than all of the last `quiet` steps, (A,).
+        begins: Whether that is a new alarm, with none in the last `quiet` steps, (A,).
         channels: What each channel adds to the score, (A, C) float64.
         targets: Names of the channels, C.
     """
@@ -93,21 +94,20 @@ class StreamedDetector(Streamed[Detections]):
         return scores, _nest(after)
 
     def blank(self, count: int) -> Columns:
-        """Return no scores of so many steps: (A,) and (A, C) float64, and (A,) bool."""
+        """Return no scores of so many steps: (A,), (A, C) and (A,) float64."""
         num_targets = len(self.setup.schema.targets)
         return {
             "score": np.full(count, np.nan),
             "channels": np.full((count, num_targets), np.nan),
-            "is_new": np.zeros(count, np.bool_),
+            "highest": np.full(count, -np.inf),
         }
 
     def answers(self, said: Columns, ahead: NDArray[Any], **common: Any) -> Detections:
         """Return the scores, and which of them are alarms."""
-        alarm = np.greater(said["score"], self.threshold)
         return Detections(
             score=said["score"],
-            alarm=alarm,
-            begins=alarm & said["is_new"],
+            alarm=np.greater(said["score"], self.threshold),
+            begins=alarm_begins(said["score"], said["highest"], self.threshold),
             channels=said["channels"],
             targets=self.setup.schema.targets,
             **common,

@@ -18,6 +18,7 @@ from recur.data.series.table import Source
 from recur.data.series.writing import Decimal, NumberFormat
 from recur.errors import DataError, OptionError
 from recur.tasks.series_reading import SeriesReading
+from recur.wording import option
 
 _NAME = "the rows"
 _TIME = "time"
@@ -149,7 +150,7 @@ class RowReader:
         if times.dtype.kind != "M":
             raise DataError(
                 f"{_NAME}: the times are numbers, but those of the run are dates; say what they count with "
-                "time_format='s'."
+                f"{option('time_format', 's')}."
             )
         return times.astype("datetime64[ns]" if self.frequency.unit == "ns" else "datetime64[us]")
 

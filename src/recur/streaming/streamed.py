@@ -16,6 +16,7 @@ from recur.errors import OptionError
 from recur.streaming.answers import Answers
 from recur.tasks.forecast.setup import ForecastSetup
 from recur.tasks.series_setup import SeriesSetup
+from recur.wording import option
 
 SomeAnswers = TypeVar("SomeAnswers", bound=Answers)
 
@@ -95,7 +96,7 @@ def check_grid(setup: ForecastSetup) -> None:
     if setup.time_unit is not None:
         raise OptionError(
             "stream: the run's steps are not equally far apart, as its series keep their gaps; train on series with "
-            "gaps='grid' to stream."
+            f"{option('gaps', 'grid')} to stream."
         )
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from recur.data.series import Assembly, Columns, Delimited, Frequency, Panel, Schema, read_series
 from recur.data.series.arrays import ARRAYS
+from recur.data.series.options import OtherTableOptions
 from recur.data.series.reading import Form, kind_in, under_schema
 from recur.errors import DataError
 from recur.kinds import with_tuples
@@ -99,6 +100,10 @@ class SeriesReading:
             assembly=assembly,
             schema=schema,
         )
+
+    def of_other(self, table: OtherTableOptions) -> SeriesReading:
+        """Return how other data are read, of which `table` says what is not as in the run's own."""
+        return replace(self, text=table.text(self.text), assembly=table.assembly(self.assembly))
 
     def to_json(self) -> dict[str, Any]:
         """Return what `from_json` takes."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
 from torch import Tensor
 
 from recur.data.series import Frequency, Panel, Scaler, Schema
+from recur.data.series.options import OtherTableOptions
 from recur.data.series.partition import Partition
 from recur.errors import OptionError, RunError
 from recur.kinds import is_whole
@@ -91,6 +92,16 @@ class SeriesSetup:
         Arguments and errors are those of `SeriesReading.again`.
         """
         return self.reading.again(data, self.schema, self.frequency, with_labels=with_labels)
+
+    def for_other(self, table: OtherTableOptions) -> Self:
+        """Return a setup that reads other data, of which `table` says what is not as in the run's own.
+
+        Raises:
+            OptionError: The run's data were no table, so that there is nothing to say.
+        """
+        if table.given and self.schema.roles is None:
+            raise OptionError(f"{', '.join(table.given)}: the run's data were no table; leave it out.")
+        return replace(self, reading=self.reading.of_other(table))
 
     def own_panel(self, data: Any = None) -> Panel:
         """Return the run's own data, read again as they were first read.

@@ -17,6 +17,7 @@ from torch import Tensor
 from recur.errors import RunError
 from recur.kinds import is_whole
 from recur.run import RunFolder, write_atomic
+from recur.wording import option
 
 _KEY = "recur"
 
@@ -64,7 +65,7 @@ def read(run: RunFolder) -> dict[str, Any]:
 
     path = path_of(run)
     if not path.is_file():
-        raise RunError(f"{path}: missing, so there is nothing to resume; train anew with --overwrite.")
+        raise RunError(f"{path}: missing, so there is nothing to resume; train anew with {option('overwrite', True)}.")
     try:
         # torch does not look at the checksums that it writes.
         with zipfile.ZipFile(path) as file:
@@ -95,20 +96,22 @@ def read(run: RunFolder) -> dict[str, Any]:
 
 
 def _damaged(path: Path, error: Exception) -> RunError:
-    return RunError(f"{path}: damaged ({type(error).__name__}), cannot be resumed; train anew with --overwrite.")
+    return RunError(
+        f"{path}: damaged ({type(error).__name__}), cannot be resumed; train anew with {option('overwrite', True)}."
+    )
 
 
 def _check_format(path: Path, found: object) -> None:
     if not is_whole(found, 1):
         raise RunError(
             f"{path}: damaged: its format is {found!r}, expected {_FORMAT}, cannot be resumed; train anew with "
-            "--overwrite."
+            f"{option('overwrite', True)}."
         )
     if found != _FORMAT:
         age = "an older" if found < _FORMAT else "a newer"
         raise RunError(
             f"{path}: written by {age} recur (format {found}, this one reads {_FORMAT}), cannot be resumed; train anew "
-            "with --overwrite."
+            f"with {option('overwrite', True)}."
         )
 
 

@@ -30,7 +30,7 @@ from recur.train.forecast_preparation import training_windows
 from recur.train.options import SeriesTrainingOptions
 from recur.train.preparation import check_machine, check_place, default_folder, device_kind, write_run
 from recur.train.series_preparation import layers_of, reading_of, say_what_was_read
-from recur.wording import cell_name, enumerated, quantity
+from recur.wording import cell_name, enumerated, option, quantity
 
 _FEW_ROWS, _FEW_OF_SERIES = 2_000, 100
 """With fewer rows, and so many more of each series, it is tried out whether a threshold can be fitted."""
@@ -118,7 +118,7 @@ def read_channels(data: Any, reading: SeriesReading) -> tuple[SeriesReading, Pan
         return reading, panel
     channels = (*roles.targets, *(name for name in roles.past_only if name not in roles.categorical))
     if not channels:
-        raise DataError("no column of numbers is left to look for anomalies in; name some with targets=.")
+        raise DataError(f"no column of numbers is left to look for anomalies in; name some with {option('targets')}.")
     if channels == roles.targets:
         return reading, panel
     past = tuple(name for name in roles.past_only if name in roles.categorical)
@@ -142,7 +142,12 @@ def fit_detector_setup(
         OptionError: An option makes no sense for these data.
     """
     if not panel.schema.targets:
-        raise DataError("the series have no numbers to look for anomalies in; name some with targets.")
+        if panel.schema.roles is None:
+            raise DataError(
+                "the series come with labels of their own, as those of a .ts file do, and have no targets to look for "
+                "anomalies in; give a table, or an array without labels."
+            )
+        raise DataError(f"the series have no numbers to look for anomalies in; name some with {option('targets')}.")
     check_truth(panel)
     partition = series.partition(has_parts=panel.rows.part is not None, seed=seed)
     split = partition.of(panel)

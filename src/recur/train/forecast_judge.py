@@ -12,7 +12,7 @@ from recur.data.series import Windows
 from recur.models.forecast_network import ForecastNetwork
 from recur.run import RunFolder
 from recur.tasks.forecast.season_choice import Season
-from recur.tasks.forecast.verdict import SURE, mean_test
+from recur.tasks.noise import SURE, mean_test
 from recur.train.job import Judged
 
 MOST_WINDOWS = 4_000

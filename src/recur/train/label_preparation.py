@@ -24,7 +24,7 @@ from recur.train.display import Display
 from recur.train.options import LabelTrainingOptions
 from recur.train.preparation import check_machine, check_place, default_folder, device_kind, write_run
 from recur.train.series_preparation import layers_of, reading_of, say_what_was_read
-from recur.wording import cell_name, enumerated, quantity
+from recur.wording import cell_name, enumerated, option, quantity
 
 ENOUGH_SERIES = 100
 """Of the validation part; where it has fewer, the newest weights are as good a choice as what it says is best."""
@@ -68,7 +68,7 @@ def prepare(
         given = None if test is None else reading.again(test, panel.schema, panel.frequency)
     finally:
         display.stop()
-    say_what_was_read(panel, display)
+    say_what_was_read(panel, display, tells_labels=True)
     setup, parts = LabelSetup.fit(
         panel,
         test=given,
@@ -129,8 +129,12 @@ def check_label(task: str, panel: Panel, life: Life | None) -> None:
     if life is not None:
         return
     if panel.labels is None and panel.rows.labels is None:
-        also = "" if task == "classify" else ", or tell how long each series will go on with remaining_life"
-        raise DataError(f"no column was recognised as the label; name it with label{also}.")
+        also = (
+            ""
+            if task == "classify"
+            else f", or tell how long each series will go on with {option('remaining_life', True)}"
+        )
+        raise DataError(f"no column was recognised as the label; name it with {option('label')}{also}.")
     classes = panel.schema.classes
     if task == "regress" and classes is not None:
         raise DataError(f"the label {panel.schema.label!r} is one of {len(classes)} classes; take the task classify.")

@@ -189,10 +189,9 @@ def _judged(network: SeriesLabelNetwork | SeriesEnsemble, batches: SeriesBatches
     device = next(network.parameters()).device
     total = weight = 0.0
     for batch in batches:
-        counted = float(batch.weight.sum())
-        if counted:
-            total += counted * float(network.loss(batch.to(device)))
-            weight += counted
+        if bool(batch.weight.any()):
+            own, counted = network.loss_sums(batch.to(device))
+            total, weight = total + float(own), weight + float(counted)
     return Judged(loss=total / weight)
 
 

@@ -24,7 +24,7 @@ from recur.train.pace import Pace
 from recur.train.preparation import device_kind
 from recur.train.recorder import Recorder, spoilt_by
 from recur.train.validation import Validation
-from recur.wording import quantity
+from recur.wording import option, quantity
 
 
 def run_job(job: Job, display: Display, *, resume: bool) -> RunFolder:
@@ -117,7 +117,7 @@ def run_job(job: Job, display: Display, *, resume: bool) -> RunFolder:
 def _reason_to_stop(state: dict[str, Any], pace: Pace) -> str:
     """Return why a run that is to be resumed has nothing left to do; empty if it has."""
     if pace.progress(int(state["global_step"]), checkpoint.elapsed(state)) >= 1.0:
-        return "a higher --max-minutes, --max-epochs or --max-steps trains on"
+        return f"a higher {option('max_minutes')}, {option('max_epochs')} or {option('max_steps')} trains on"
     without = checkpoint.validations_without_better(state)
     if pace.options.patience and without >= pace.options.patience:
         return f"the validation loss had not fallen for {quantity(without, 'validation')}"

@@ -15,6 +15,7 @@ from recur.errors import OptionError, RunError
 from recur.run import FORMAT, RunFolder
 from recur.train import processes
 from recur.train.options import TrainingOptions
+from recur.wording import option
 
 
 def check_place(out: Path, sources: Sequence[str | None], *, what: str, overwrite: bool) -> None:
@@ -120,14 +121,16 @@ def _check_holds_no_data(out: Path, sources: Sequence[str | None], what: str) ->
             continue
         if os.path.commonpath([folder, os.path.realpath(source)]) == folder:
             raise RunError(
-                f"{out}: holds the {what} {source}, so it is no place for the run; choose another with --out."
+                f"{out}: holds the {what} {source}, so it is no place for the run; choose another with {option('out')}."
             )
 
 
 def _check_devices(training: TrainingOptions) -> None:
     kind, wanted = device_kind(training), processes.local_count(training.devices)
     if training.devices not in (1, wanted):
-        raise OptionError(f"devices is {training.devices}, but torchrun started {wanted} here; leave --devices out.")
+        raise OptionError(
+            f"devices is {training.devices}, but torchrun started {wanted} here; leave {option('devices')} out."
+        )
     found = {"cuda": torch.cuda.device_count(), "mps": 1}.get(kind, wanted)
     if wanted > found:
         raise OptionError(f"devices is {wanted}, but this machine has {found} of {kind}; give at most {found}.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import Any
 
 from torch import nn
@@ -46,8 +47,8 @@ def reading_of(series: TableOptions, data: Any) -> SeriesReading:
     }
     if said["text"] is not None and not isinstance(data, str | os.PathLike):
         raise OptionError(
-            "separator, decimal_comma, encoding: say how a text file is cut into cells, but the data are not in a "
-            "file; leave them out."
+            "separator, decimal_comma, has_header, encoding, missing: say how a text file is cut into cells, but the "
+            "data are not in a file; leave them out."
         )
     given = next((name for name, value in said.items() if value is not None), None)
     if isinstance(data, Panel) and given is not None:
@@ -64,10 +65,23 @@ def reading_of(series: TableOptions, data: Any) -> SeriesReading:
     )
 
 
-def say_what_was_read(panel: Panel, display: Display) -> None:
-    """Tell what each column is for, and what was done to the data."""
-    if panel.schema.roles is not None:
-        for line in str(panel.schema.roles).splitlines():
+def say_what_was_read(panel: Panel, display: Display, *, tells_labels: bool = False) -> None:
+    """Tell what each column is for, and what was done to the data.
+
+    Args:
+        panel: The series.
+        display: Where it is told.
+        tells_labels: Whether labels are told of the series, so that all that they hold is read and nothing forecast.
+    """
+    roles = panel.schema.roles
+    if roles is not None:
+        if tells_labels:
+            channels = (*roles.targets, *roles.known_future, *roles.past_only)
+            reasons = {name: "read to tell from" for name in channels if roles.reasons.get(name) != "given"}
+            roles = replace(
+                roles, targets=(), known_future=(), past_only=channels, reasons={**roles.reasons, **reasons}
+            )
+        for line in str(roles).splitlines():
             display.say(f"column   {line}")
     for note in panel.notes:
         display.say(f"note     {note}")

@@ -73,7 +73,7 @@ class Task:
             RunError: The folder is damaged, or its data have changed.
         """
         if data is not None and not self.takes_data_again:
-            raise OptionError("--resume takes no DATA: the run knows its own.")
+            raise OptionError("data: the run knows its own, so that none is taken when it goes on; leave it out.")
         again = {} if data is None else {"data": data}
         job: Job | Ensemble = function_of(self.job)(run, display, **again)
         return job

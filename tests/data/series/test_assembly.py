@@ -74,7 +74,7 @@ def test_duplicates_become_one_row(duplicates: str, expected: list[float]) -> No
 def test_duplicates_are_an_error_by_default() -> None:
     message = (
         "the data, row 3: series 'a' has the time 1 already at the data, row 2; say what becomes of them with "
-        "duplicates='mean', 'last' or 'first'."
+        "duplicates='mean', last or first."
     )
     with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
         read({"t": [0, 1, 1], "id": ["a", "a", "a"], "y": [1, 2, 3]}, Columns(series_id="id"))

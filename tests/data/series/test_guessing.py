@@ -149,3 +149,19 @@ def test_a_schema_comes_back_from_json(panel: Panel) -> None:
     assert Schema.from_json(panel.schema.to_json()) == panel.schema
     with pytest.raises(DataError, match=r"^the schema of the series has the unknown entry 'flavour'; it is of another"):
         Schema.from_json(panel.schema.to_json() | {"flavour": 1})
+
+
+def test_what_is_told_from_is_said_without_words_of_forecasts() -> None:
+    table = {
+        "id": ["a", "a", "b", "b"],
+        "t": [0, 1, 0, 1],
+        "y": [1.5, 2, 3, 5],
+        "holiday": [0.0, 1, 1, 0],
+        "label": list("uuvv"),
+    }
+    columns = Columns(targets=(), label="label", series_id="id", time="t")
+    assert str(guess_columns(table_of(table), columns)).splitlines()[2:] == [
+        "channel    holiday  read to tell from",
+        "channel    y        read to tell from",
+        "label      label    given",
+    ]

@@ -44,10 +44,13 @@ def test_nothing_of_the_data_is_judged_on_where_other_data_are() -> None:
         ({"split": "label", "part": "fold"}, "^part: says which part a row is of, but split is label; leave one of"),
         ({"split": "column", "test": 0.3}, "^test: a column says which rows are judged on; leave"),
         ({"life_cap": 0.0, "remaining_life": True}, r"^life_cap must be a number above 0, not 0\.0\.$"),
-        ({"life_cap": 125.0}, "^life_cap: is of remaining lives; give --remaining-life too, or leave it out"),
+        ({"life_cap": 125.0}, "^life_cap: is of remaining lives; give remaining_life=True too, or leave it out"),
         ({"life_left": "a.txt"}, "^life_left: is of remaining lives"),
-        ({"life_left": "a.txt", "remaining_life": True}, "^life_left: is of the series of test_data; name these too"),
-        ({"remaining_life": True, "label": "rul"}, "^label: with --remaining-life the rows that follow are the label"),
+        ({"life_left": "a.txt", "remaining_life": True}, "^life_left: is of the series of test_data=; name these too"),
+        (
+            {"remaining_life": True, "label": "rul"},
+            "^label: with remaining_life=True the rows that follow are the label",
+        ),
     ],
 )
 def test_what_makes_no_sense(given: dict[str, object], said: str) -> None:

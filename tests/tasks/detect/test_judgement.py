@@ -14,6 +14,7 @@ from recur.data.series import Frequency, Panel, Part
 from recur.errors import DataError, OptionError, RunError
 from recur.run import RunFolder
 from recur.tasks.detect import judgement
+from recur.tasks.detect.alarms import highest_lately
 from recur.tasks.detect.judgement import evaluate_detector, judge_detector
 from recur.tasks.detect.moving_gaussian import NAME as RULE
 from recur.tasks.detect.trained import Scored
@@ -70,9 +71,8 @@ def test_figures_by_hand(run: Path, five: Five, monkeypatch: pytest.MonkeyPatch)
     score[:100] = np.nan
     # Two of three steps of the first event, none of the second, a step beside the third, and one far from all.
     score[[201, 202, 902, 1700]] = 100.0
-    is_new = np.zeros(len(score), np.bool_)
-    is_new[[201, 202, 902, 1700]] = True
-    scored = Scored(score=score, channels=np.tile(score[:, None] / 5, (1, 5)), is_new=is_new)
+    highest = highest_lately(score, panel.series_of_rows, trained.quiet_of(panel))
+    scored = Scored(score=score, channels=np.tile(score[:, None] / 5, (1, 5)), highest=highest)
     monkeypatch.setattr(trained, "scored", lambda panel, is_fresh=False: scored)
     rule = np.zeros(len(score))
     rule[1000:1200] = np.linspace(3, 4, 200)

@@ -16,6 +16,7 @@ from recur.calibration import SurpriseScale
 from recur.data.series import Frequency
 from recur.errors import DataError, RunError
 from recur.models.detector_options import DetectorOptions
+from recur.tasks.detect.alarms import alarm_begins, highest_lately
 from recur.tasks.detect.pieces import Pieces
 from recur.tasks.detect.seasonal_rule import begin_season, seasonal_errors
 from recur.tasks.detect.trained import TrainedDetector, tail_of_scores
@@ -71,7 +72,7 @@ def test_what_is_missing_has_no_score_and_disturbs_little(run: Path, five: Five)
     trained = load(run)
     scored = trained.scored(five.planted())
     assert np.isnan(scored.score[1300:1304]).all()
-    assert not scored.is_new[1300:1304].any()
+    assert not alarm_begins(scored.score, scored.highest, 0.0)[1300:1304].any()
     assert not np.isnan(scored.score[np.r_[60:1300, 1304:1500]]).any()
     assert scored.channels[100, 0] == 0
     assert scored.score[100] == pytest.approx(scored.channels[100].sum())
@@ -87,7 +88,6 @@ def test_no_score_knows_of_later_steps(run: Path, five: Five) -> None:
     after = trained.scored(five.panel_of(values))
     for kept in (slice(0, 700), slice(1500, 2000)):
         assert np.array_equal(before.score[kept], after.score[kept], equal_nan=True)
-        assert np.array_equal(before.is_new[kept], after.is_new[kept])
     assert after.score[700] > before.score[700]
 
 
@@ -123,10 +123,10 @@ def test_step_by_step_is_the_whole(run: Path, five: Five) -> None:
                 lengths=torch.ones_like(batch.lengths),
             )
             scores, state = trained.advance(one, state)
-            found.append((scores.score.item(), scores.is_new.item(), *scores.channels[0, 0].tolist()))
-    score, is_new, *channels = np.array(found).T
+            found.append((scores.score.item(), scores.highest.item(), *scores.channels[0, 0].tolist()))
+    score, highest, *channels = np.array(found).T
     assert np.allclose(score, whole.score, rtol=1e-9, atol=1e-9, equal_nan=True)
-    assert np.array_equal(is_new.astype(bool), whole.is_new)
+    assert np.allclose(highest, whole.highest, rtol=1e-9, atol=1e-9)
     assert np.allclose(np.stack(channels, 1), whole.channels, rtol=1e-9, atol=1e-9, equal_nan=True)
 
 
@@ -140,14 +140,18 @@ def test_a_constant_series_raises_an_alarm_when_it_moves(run: Path, five: Five) 
     assert (found.score[100:300] <= trained.threshold).all()
 
 
-def test_an_alarm_begins_where_the_score_is_higher_than_lately(run: Path, five: Five) -> None:
+def test_an_alarm_begins_where_there_was_none_lately(run: Path, five: Five) -> None:
     trained = load(run)
     assert trained.setup.season.steps == 24
     quiet = 12
     scored = trained.scored(five.planted())
-    for row in (five.place, *np.random.default_rng(0).integers(80, 1500, 50).tolist()):
-        wanted = bool(np.all(~(scored.score[max(0, row - quiet) : row] >= scored.score[row])))
-        assert scored.is_new[row] == (wanted and not np.isnan(scored.score[row]))
+    # So low that there are many, in runs and apart.
+    threshold = float(np.nanquantile(scored.score, 0.97))
+    begins, is_alarm = alarm_begins(scored.score, scored.highest, threshold), scored.score > threshold
+    assert 10 < begins.sum() < is_alarm.sum() / 2
+    starts = np.array([0, 1500])[five.planted().series_of_rows]
+    for row in range(len(begins)):
+        assert begins[row] == (is_alarm[row] and not is_alarm[max(starts[row], row - quiet) : row].any())
 
 
 def test_a_saved_detector_says_the_same(run: Path, five: Five, tmp_path: Path) -> None:
@@ -247,10 +251,10 @@ def test_series_of_different_steps_are_quiet_for_half_a_day_of_their_own(run: Pa
     panel = replace(five.panel_of(five.days(4)), frequencies=(Frequency(1, "h"), Frequency(20, "min")))
     scored = own.scored(panel)
     for rows, quiet in ((range(100, 1500), 12), (range(1600, 2400), 36)):
-        wanted = [bool((scored.score[row - quiet : row] < scored.score[row]).all()) for row in rows]
-        assert scored.is_new[rows].tolist() == wanted
-        assert 0 < sum(wanted) < len(wanted)
+        wanted = [scored.score[row - quiet : row].max() for row in rows]
+        assert scored.highest[rows].tolist() == wanted
     # Alarms 20 steps apart are two for the first series, and one for the second.
-    is_alarm = np.zeros(len(panel.rows), np.bool_)
-    is_alarm[[200, 220, 1700, 1720]] = True
-    assert np.flatnonzero(own.begins(panel, is_alarm)).tolist() == [200, 220, 1700]
+    score = np.zeros(len(panel.rows))
+    score[[200, 220, 1700, 1720]] = 9.0
+    highest = highest_lately(score, panel.series_of_rows, own.quiet_of(panel))
+    assert np.flatnonzero(alarm_begins(score, highest, 5.0)).tolist() == [200, 220, 1700]

@@ -11,7 +11,7 @@ import pytest
 from recur.data.series import Panel, read_series
 from recur.errors import DataError
 from recur.tasks.detect.moving_gaussian import moving_gaussian
-from recur.tasks.detect.truth import events, new_alarms, true_anomalies
+from recur.tasks.detect.truth import events, true_anomalies
 
 
 def panel(labels: list[object], name: str = "is_anomaly") -> Panel:
@@ -79,16 +79,6 @@ def test_numbers_say_it_as_classes_do() -> None:
         assert found is not None
         assert np.flatnonzero(found[0]).tolist() == wanted
         assert np.flatnonzero(~found[1]).tolist() == [4]
-
-
-def test_an_alarm_begins_after_quiet() -> None:
-    is_alarm = np.zeros(40, np.bool_)
-    # A ramp is one alarm, and so is what follows within the quiet time, however low; each series has its own.
-    is_alarm[[3, 4, 5, 10, 16, 19, 20, 39]] = True
-    series = np.repeat([0, 1], 20)
-    assert np.flatnonzero(new_alarms(is_alarm, series, np.array([5, 5]))).tolist() == [3, 16, 20, 39]
-    assert np.flatnonzero(new_alarms(is_alarm, series, np.array([6, 20]))).tolist() == [3, 20]
-    assert not new_alarms(np.zeros(5, np.bool_), np.zeros(5, np.int64), np.array([5])).any()
 
 
 def test_events_end_with_their_series() -> None:

@@ -25,8 +25,8 @@ from recur.tasks.forecast.backtest import Backtest, BacktestOptions
 from recur.tasks.forecast.evaluation import evaluate_forecaster, finish_forecaster, judge_forecasts
 from recur.tasks.forecast.setup import ForecastSetup
 from recur.tasks.forecast.trained import TrainedForecaster
-from recur.tasks.forecast.verdict import mean_test
 from recur.tasks.forecast.yardstick import Yardstick
+from recur.tasks.noise import mean_test
 from recur.tasks.series_reading import SeriesReading
 
 Made = tuple[TrainedForecaster, Split]

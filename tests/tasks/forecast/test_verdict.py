@@ -1,4 +1,4 @@
-"""Whether a difference is more than noise, and what is said of it."""
+"""What is said of a forecaster beside the best rule."""
 
 from __future__ import annotations
 
@@ -6,63 +6,9 @@ import math
 
 import numpy as np
 import pytest
-import scipy.fft
-import scipy.stats
 
-from recur.tasks.forecast.verdict import Comparison, MeanTest, Verdict, compare, mean_test
-
-
-def correlated(size: int, overlap: int, seed: int) -> np.ndarray:
-    """Noise that hangs together as losses of forecasts of so many steps do."""
-    noise = np.random.default_rng(seed).standard_normal(size + overlap)
-    return np.convolve(noise, np.ones(overlap) / math.sqrt(overlap), "valid")[:size]
-
-
-def test_it_is_the_cosine_test() -> None:
-    differences = correlated(300, 5, seed=0) + 0.1
-    degrees = math.floor(0.4 * 300 ** (2 / 3))
-    # Orthonormal, so each is sqrt(2 / n) times the sum of cosines.
-    weights = scipy.fft.dct(differences, norm="ortho")[1 : degrees + 1]
-    expected = math.sqrt(300) * differences.mean() / math.sqrt((weights**2).mean())
-    found = mean_test(differences, overlap=5)
-    assert found is not None
-    assert found.degrees == degrees
-    assert found.statistic == pytest.approx(expected, rel=1e-10)
-    assert found.p == pytest.approx(2 * scipy.stats.t.sf(abs(expected), degrees), rel=1e-8)
-
-
-@pytest.mark.parametrize("overlap", [1, 12])
-def test_noise_is_taken_for_more_as_often_as_it_says(overlap: int) -> None:
-    p = [mean_test(correlated(400, overlap, seed), overlap).p for seed in range(500)]  # type: ignore[union-attr]
-    share = float((np.array(p) < 0.05).mean())
-    # Three deviations around 0.05 of 500 draws; overlapping forecasts take a little more than they should.
-    assert 0.02 < share < (0.08 if overlap == 1 else 0.1)
-
-
-def test_a_test_that_takes_neighbours_for_independent_would_be_wrong() -> None:
-    p = [mean_test(correlated(400, 12, seed)).p for seed in range(200)]  # type: ignore[union-attr]
-    plain = [scipy.stats.ttest_1samp(correlated(400, 12, seed), 0).pvalue for seed in range(200)]
-    assert (np.array(plain) < 0.05).mean() > 0.4
-    assert (np.array(p) < 0.05).mean() < 0.2
-
-
-def test_a_difference_is_found() -> None:
-    found = mean_test(correlated(2000, 12, seed=1) - 0.5, 12)
-    assert found is not None
-    assert found.statistic < 0
-    assert found.p < 0.01
-
-
-def test_too_few_to_tell() -> None:
-    assert mean_test(np.ones(3)) is None
-    assert mean_test(np.ones(20), overlap=24) is None
-    assert mean_test(np.zeros(0)) is None
-
-
-def test_differences_that_are_all_alike() -> None:
-    assert mean_test(np.zeros(50)) == MeanTest(statistic=0.0, degrees=5, p=1.0)
-    assert mean_test(np.full(50, -0.1)) == MeanTest(statistic=-math.inf, degrees=5, p=0.0)
-
+from recur.tasks.forecast.verdict import Comparison, Verdict, compare
+from recur.tasks.noise import MeanTest
 
 SURE, UNSURE = (MeanTest(statistic=3.0, degrees=9, p=p) for p in (0.002, 0.4))
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -12,6 +14,7 @@ from recur.calibration import Temperature
 from recur.errors import DataError
 from recur.tasks.labels.classes import calibrate, class_verdict, judge_classes
 from recur.tasks.labels.outcomes import SeriesOutcomes
+from recur.tasks.noise import mean_test
 
 CLASSES = ("cat", "dog", "emu")
 
@@ -83,16 +86,37 @@ def test_calibration_is_that_of_the_next_outcome() -> None:
 def test_the_verdict_says_first_where_the_model_is_no_better() -> None:
     figures = judge_classes(outcomes_of([0, 0, 1, 1], [0, 1, 1, 1]), CLASSES, [1, 5, 2])
     assert class_verdict("test", figures) == (
-        "the model does NOT beat always telling 'dog' (75.0%): 75.0% of 4 labels of the test part right."
+        "The model does NOT beat the rule: accuracy 75.0% on 4 labels of the test part, against 75.0% by always "
+        "telling 'dog': no more than noise, p = 1."
     )
     better = judge_classes(outcomes_of([0, 1, 1, 2], [0, 1, 1, 1]), CLASSES, [5, 1, 2])
     assert class_verdict("valid", better) == (
-        "75.0% of 4 labels of the valid part right, 25.0% by always telling 'cat'; worst told is 'dog' with 66.7% of 3."
+        "It is NOT shown that the model beats the rule: accuracy 75.0% on 4 labels of the valid part, against 25.0% by "
+        "always telling 'cat': no more than noise, p = 0.5."
     )
-    perfect = judge_classes(outcomes_of([0, 1], [0, 1]), CLASSES, [5, 1, 2])
-    assert class_verdict("given", perfect) == (
-        "100.0% of 2 labels of the given part right, 50.0% by always telling 'cat'."
+    assert not better.is_better
+    good = judge_classes(outcomes_of([1] * 9 + [0], [1] * 8 + [2, 0]), CLASSES, [5, 1, 2])
+    assert class_verdict("given", good) == (
+        "Accuracy 90.0% on 10 labels of the given part, against 10.0% by always telling 'cat': more than noise, "
+        "p = 0.0078; least often right is 'emu', 0.0% of 1."
     )
+    assert good.is_better
+    perfect = judge_classes(outcomes_of([0, 1] * 9, [0, 1] * 9), CLASSES, [5, 1, 2])
+    assert class_verdict("given", perfect).endswith("by always telling 'cat': more than noise, p = 0.0039.")
+
+
+def test_steps_of_one_series_hang_together() -> None:
+    told, target = [1, 1, 1, 1, 0, 1] * 3, [1, 1, 1, 1, 0, 0] * 3
+    alone = judge_classes(outcomes_of(told, target), CLASSES, [5, 1, 2])
+    outcomes = outcomes_of(told, target)
+    together = judge_classes(replace(outcomes, series=outcomes.series // 6), CLASSES, [5, 1, 2])
+    single = judge_classes(replace(outcomes, series=0 * outcomes.series), CLASSES, [5, 1, 2])
+    assert alone.p == pytest.approx(2 * sum(math.comb(15, k) for k in range(4)) / 2**15)
+    # All three series say the very same, so that there are three signs.
+    assert together.p == pytest.approx(2 / 2**3)
+    known = mean_test(np.array([1.0, 1, 1, 1, 0, -1] * 3))
+    assert known is not None
+    assert single.p == known.p
 
 
 def test_nothing_to_judge_by_is_refused() -> None:

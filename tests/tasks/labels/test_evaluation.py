@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,11 @@ import torch
 from recur.data.series import Part
 from recur.errors import OptionError, RunError
 from recur.run import RunFolder
-from recur.tasks.labels.evaluation import evaluate_labels, finish_labels, judge_labels
+from recur.tasks.labels.evaluation import _num_apart, evaluate_labels, finish_labels, judge_labels
+from recur.tasks.labels.outcomes import SeriesOutcomes
+from recur.tasks.labels.setup import Parts
+from recur.tasks.labels.trained import CALIBRATION
+from recur.tasks.noise import sign_test
 
 
 def test_classes(classifier: Any) -> None:
@@ -26,7 +31,12 @@ def test_classes(classifier: Any) -> None:
     confusion = np.zeros((2, 2), int)
     np.add.at(confusion, (true.numpy(), told.argmax(1).numpy()), 1)
     assert found["figures"]["confusion"] == tuple(map(tuple, confusion.tolist()))
-    assert found["verdict"] == {"text": found["verdict"]["text"], "is_better": True}
+    # A few series, of which some are wrong: better than the rule, but by no more than chance would be.
+    figures = found["figures"]
+    assert figures["accuracy"] > figures["baseline_accuracy"]
+    right, rule = told.argmax(1) == true, true == trained.classes.index(figures["most_frequent"])
+    assert figures["p"] == pytest.approx(sign_test(int((right & ~rule).sum()), int((~right & rule).sum())))
+    assert found["verdict"]["is_better"] == (figures["p"] < 0.05)
     assert sum(found["reliability"]["calibrated"]["weight"]) == 10
     assert found["reliability"]["raw"]["confidence"] != found["reliability"]["calibrated"]["confidence"]
     assert len(found["worst"]) == 10 - confusion.trace()
@@ -103,6 +113,39 @@ def test_a_finished_run(regressor: Any, tmp_path: Any) -> None:
     assert any("every series is taken to have ended with its last row" in note for note in given["notes"])
     left = evaluate_labels(folder.path, path, life_left=[2.0] * 12)
     assert (left["of"], left["points"]["true"]) == ("last steps", [2.0] * 12)
+
+
+@pytest.mark.parametrize("kind", ["classifier", "regressor"])
+def test_nothing_is_calibrated_by_what_is_judged(kind: str, request: pytest.FixtureRequest, tmp_path: Any) -> None:
+    """With other labels in the test part the temperature, or the errors of intervals, are the very same."""
+    trained, parts = request.getfixturevalue(kind)[:2]
+    panel, test = parts.test.panel, parts.test
+    found = []
+    for turn in (False, True):
+        labels, rows = panel.labels, panel.rows
+        if turn and labels is not None:
+            labels = labels.copy()
+            labels[test.series] = 1 - labels[test.series]
+        elif turn:
+            rows = replace(rows, labels=np.where(test.has_row, 3 * rows.labels + 50, rows.labels).astype(np.float32))
+        changed = replace(panel, labels=labels, rows=rows)
+        own = Parts(**{name: replace(part, panel=changed) for name, part in vars(parts).items()})
+        finish_labels(trained.save(tmp_path / str(turn)), trained, own)
+        found.append((tmp_path / str(turn) / CALIBRATION).read_bytes())
+    assert found[0] == found[1]
+
+
+def test_steps_of_one_series_are_few_labels() -> None:
+    def outcomes(series: list[int], weight: list[float]) -> SeriesOutcomes:
+        zeros = torch.zeros(len(series))
+        numbers = torch.tensor(series)
+        return SeriesOutcomes(
+            output=zeros, target=zeros, weight=torch.tensor(weight), is_bound=zeros.bool(), series=numbers, row=numbers
+        )
+
+    assert _num_apart(outcomes([0] * 20, [1.0] * 20)) == 1
+    assert _num_apart(outcomes([0] * 21 + [1] * 3 + [2] * 5, [1.0] * 24 + [0.0] * 5)) == 3
+    assert _num_apart(outcomes(list(range(20)), [1.0] * 20)) == 20
 
 
 def test_few_labels_calibrate_no_probabilities(classifier: Any, tmp_path: Any) -> None:

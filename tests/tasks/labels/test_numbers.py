@@ -55,11 +55,18 @@ def test_what_is_not_there_is_none() -> None:
 
 def test_the_verdict_says_first_where_the_model_is_no_better() -> None:
     assert number_verdict("test", judge_numbers(MIXED, 20.0, is_life=True)) == (
-        "the model does NOT beat always telling the training part's mean (8.165): RMSE 10 over 2 labels of the test "
-        "part, NASA's score 4.595."
+        "The model does NOT beat the rule: RMSE 10 (NASA's score 4.595) on 2 labels of the test part, against 8.165 by "
+        "always telling the training part's mean: no more than noise, p = 0.5."
     )
     assert number_verdict("valid", judge_numbers(MIXED, 0.0)) == (
-        "RMSE 10 over 2 labels of the valid part, against 27.08 by always telling the training part's mean."
+        "It is NOT shown that the model beats the rule: RMSE 10 on 2 labels of the valid part, against 27.08 by always "
+        "telling the training part's mean: no more than noise, p = 0.38."
+    )
+    close = outcomes_of([1.0, 2.0, 3.0, 4.0], [1.1, 2.0, 3.1, 4.0], [1.0] * 4, [False] * 4)
+    good = judge_numbers(close, 20.0)
+    assert good.is_better
+    assert number_verdict("test", good).startswith(
+        "RMSE 0.07071 on 4 labels of the test part, against 17.48 by always "
     )
 
 

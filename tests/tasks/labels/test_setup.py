@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 
 from recur.data.series import Columns, Panel, Part
@@ -134,7 +135,7 @@ def test_damaged_files_are_refused(tmp_path: Path, regressor: Any, change: dict[
 
 def test_series_without_labels_and_files_of_other_numbers(make_engines: Callable[..., Any], tmp_path: Path) -> None:
     panel = SeriesReading(columns=Columns(series_id="engine", targets=())).first(make_engines(3))
-    with pytest.raises(DataError, match=r"^no column was recognised as the label; name it with label\.$"):
+    with pytest.raises(DataError, match=r"^no column was recognised as the label; name it with label=\.$"):
         LabelSetup.fit(panel, partition=SERIES)
     path = tmp_path / "left.txt"
     with pytest.raises(DataError, match=r"left\.txt: cannot be read"):
@@ -142,6 +143,12 @@ def test_series_without_labels_and_files_of_other_numbers(make_engines: Callable
     path.write_text("3\nsoon\n")
     with pytest.raises(DataError, match=r"left\.txt: entry 2, 'soon', is no number; give a number a line\.$"):
         read_lives(path, 2)
+    for life in ("nan", "-1", "inf"):
+        path.write_text(f"3\n{life}\n")
+        with pytest.raises(
+            DataError, match=rf"left\.txt: entry 2, '{life}', is no life that is left; give numbers from 0"
+        ):
+            read_lives(path, 2)
     path.write_text("3\n")
     with pytest.raises(DataError, match=r"left\.txt: has 1 numbers, but there are 2 series; give one for each\.$"):
         read_lives(path, 2)
@@ -192,3 +199,16 @@ def test_no_step_is_scaled_by_later_ones(make_engines: Callable[..., Any]) -> No
         for one in (new, replace(new, rows=replace(new.rows, values=changed)))
     )
     assert np.array_equal(told.numpy(), other.numpy())
+
+
+def test_of_very_many_windows_those_of_all_hours_are_trained_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half a day between windows would come to two hours of the day alone."""
+    times = np.datetime64("2024-01-01", "us") + np.arange(600) * np.timedelta64(1, "h")
+    table = pl.DataFrame({"time": times, "y": np.arange(600.0), "label": ["a", "b"] * 300})
+    panel = SeriesReading(columns=Columns(targets=(), label="label")).first(table)
+    setup, parts = LabelSetup.fit(panel, partition=Partition(by="time"), window=4)
+    count = setup.batches(parts.train, batch_size=8).num_items
+    monkeypatch.setattr("recur.tasks.labels.setup.MOST_WINDOWS", -(-count // 12))
+    found = setup.training_batches(parts.train, batch_size=8)
+    last = np.concatenate([batch.row.numpy() for batch in found])
+    assert set((last % 24).tolist()) == set(range(24))

@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recur.cli.handling.run_handling import RunHandling, show_next
+from recur.cli.handling.run_handling import OF_TABLES, RunHandling, show_next
 from recur.cli.handling.series_inspection import inspect_series_run
 from recur.cli.handling.streams import answer_stream
+from recur.cli.parser import options_from
+from recur.data.series.options import OtherTableOptions
 from recur.errors import OptionError
 from recur.run import RunFolder
 from recur.wording import measured
@@ -28,7 +30,7 @@ def handling() -> RunHandling:
         predict=_predict,
         stream=answer_stream,
         inspect=inspect_series_run,
-        options={"inspect": {"data", "series", "at"}},
+        options={"evaluate": OF_TABLES, "inspect": {"data", "series", "at"}},
     )
 
 
@@ -40,7 +42,13 @@ def _evaluate(chosen: Namespace) -> dict[str, Any]:
 
     data = chosen.data[0] if chosen.data else None
     with plain_console(stderr=True).status("judging"):
-        return evaluate_detector(chosen.run, data, part=chosen.part, device=chosen.device)
+        return evaluate_detector(
+            chosen.run,
+            data,
+            part=chosen.part,
+            table=options_from(chosen, OtherTableOptions),
+            device=chosen.device,
+        )
 
 
 def _predict(folder: RunFolder, chosen: Namespace) -> pl.DataFrame:
@@ -48,6 +56,7 @@ def _predict(folder: RunFolder, chosen: Namespace) -> pl.DataFrame:
     from recur.tasks.detect.trained import TrainedDetector
 
     trained = TrainedDetector.load(folder, device=chosen.device)
+    trained.setup = trained.setup.for_other(options_from(chosen, OtherTableOptions))
     with plain_console(stderr=True).status("looking for anomalies"):
         found: pl.DataFrame = trained.predict(chosen.data)
     return found
@@ -59,11 +68,17 @@ def _show(found: Mapping[str, Any], console: Console) -> None:
     console.print(found["verdict"]["text"])
     table = Table(box=None, pad_edge=False)
     table.add_column("")
-    for title in ("alarms", "a day", "false", *(("precision", "recall", "F1") if found["has_truth"] else ())):
+    # Without labels nobody knows which alarms are false.
+    raised = "false" if found["has_truth"] else "steps"
+    for title in ("alarms", "a day", raised, *(("precision", "recall", "F1") if found["has_truth"] else ())):
         table.add_column(title, justify="right")
     for name, figures in found["figures"].items():
         day, rate = figures["alarms_a_day"], figures["rate"]
-        cells = [f"{figures['alarms']:,}", "" if day is None else measured(day), "" if rate is None else f"{rate:.2%}"]
+        cells = [
+            f"{figures['alarms']:,}",
+            "" if day is None else measured(day),
+            "" if rate is None else f"{measured(100 * rate)}%",
+        ]
         by_event = figures.get("by_event", {})
         cells += [
             "" if by_event.get(key) is None else f"{by_event[key]:.2f}"

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recur.cli.handling.run_handling import RunHandling, show_next
+from recur.cli.handling.run_handling import OF_TABLES, RunHandling, show_next
 from recur.cli.handling.series_inspection import inspect_series_run
 from recur.cli.handling.streams import answer_stream
-from recur.cli.parser import check_seed
+from recur.cli.parser import check_seed, options_from
+from recur.data.series.options import OtherTableOptions
 from recur.errors import OptionError
 from recur.run import RunFolder
 from recur.wording import measured
@@ -30,7 +31,7 @@ def handling() -> RunHandling:
         stream=_stream,
         inspect=inspect_series_run,
         options={
-            "evaluate": {"batch_size", "stride"},
+            "evaluate": {"batch_size", "stride", *OF_TABLES},
             "predict": {"batch_size", "horizon", "levels", "paths", "seed", "uncalibrated"},
             "inspect": {"data", "series", "at"},
         },
@@ -49,6 +50,7 @@ def _evaluate(chosen: Namespace) -> dict[str, Any]:
             chosen.run,
             one_source(chosen.data) if chosen.data else None,
             part=chosen.part,
+            table=options_from(chosen, OtherTableOptions),
             options=options,
             device=chosen.device,
             progress=lambda done, total: status.update(f"judging: {done:,} of {total:,} windows"),
@@ -66,6 +68,7 @@ def _predict(folder: RunFolder, chosen: Namespace) -> pl.DataFrame:
     from recur.tasks.forecast.trained import TrainedForecaster
 
     trained = TrainedForecaster.load(folder, device=chosen.device)
+    trained.setup = trained.setup.for_other(options_from(chosen, OtherTableOptions))
     console = plain_console(stderr=True)
     if trained.calibration is None and chosen.paths is None and not chosen.uncalibrated:
         console.print(f"note     the intervals are the network's own: {trained.why_uncalibrated}")

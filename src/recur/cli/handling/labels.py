@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recur.cli.handling.run_handling import RunHandling, show_next
+from recur.cli.handling.run_handling import OF_TABLES, RunHandling, show_next
 from recur.cli.handling.series_inspection import inspect_series_run
 from recur.cli.handling.streams import answer_stream
+from recur.cli.parser import options_from
+from recur.data.series.options import OtherTableOptions
 from recur.errors import OptionError
 from recur.run import RunFolder
 from recur.wording import measured
@@ -31,7 +33,11 @@ def classifiers() -> RunHandling:
         predict=_predict_classes,
         stream=answer_stream,
         inspect=inspect_series_run,
-        options={"predict": {"batch_size", "only_last"}, "inspect": {"data", "series", "at"}},
+        options={
+            "evaluate": OF_TABLES,
+            "predict": {"batch_size", "only_last"},
+            "inspect": {"data", "series", "at"},
+        },
     )
 
 
@@ -45,7 +51,7 @@ def regressors() -> RunHandling:
         stream=lambda folder, chosen: answer_stream(folder, chosen, coverage=chosen.coverage),
         inspect=inspect_series_run,
         options={
-            "evaluate": {"life_left"},
+            "evaluate": {"life_left", *OF_TABLES},
             "predict": {"batch_size", "only_last", "coverage"},
             "inspect": {"data", "series", "at"},
         },
@@ -63,6 +69,7 @@ def _evaluate(chosen: Namespace) -> dict[str, Any]:
             chosen.run,
             chosen.data[0] if chosen.data else None,
             part=chosen.part,
+            table=options_from(chosen, OtherTableOptions),
             life_left=chosen.life_left,
             device=chosen.device,
         )
@@ -73,6 +80,7 @@ def _predict_classes(folder: RunFolder, chosen: Namespace) -> pl.DataFrame:
     from recur.tasks.labels.trained import TrainedClassifier
 
     trained = TrainedClassifier.load(folder, device=chosen.device)
+    trained.setup = trained.setup.for_other(options_from(chosen, OtherTableOptions))
     with plain_console(stderr=True).status("telling classes"):
         found: pl.DataFrame = trained.predict(chosen.data, only_last=chosen.only_last, batch_size=chosen.batch_size)
     return found
@@ -83,6 +91,7 @@ def _predict_numbers(folder: RunFolder, chosen: Namespace) -> pl.DataFrame:
     from recur.tasks.labels.trained import TrainedRegressor
 
     trained = TrainedRegressor.load(folder, device=chosen.device)
+    trained.setup = trained.setup.for_other(options_from(chosen, OtherTableOptions))
     with plain_console(stderr=True).status("telling numbers"):
         coverage = {} if chosen.coverage is None else {"coverage": chosen.coverage}
         found: pl.DataFrame = trained.predict(
@@ -110,10 +119,10 @@ def _show_classes(found: Mapping[str, Any], console: Console) -> None:
         "balanced": f"{figures['balanced_accuracy']:.1%}",
         "macro F1": f"{figures['macro_f1']:.3f}",
         "log loss": f"{measured(figures['log_loss'])} nats, {measured(figures['baseline_log_loss'])} by shares alone",
-        "sureness": f"off by {figures['calibration_error']:.1%} in the mean",
+        "calibration": f"off by {figures['calibration_error']:.1%} in the mean",
     }
     for name, value in rows.items():
-        console.print(f"{name:<8} {value}")
+        console.print(f"{name:<11} {value}")
     table = Table(box=None, pad_edge=False)
     table.add_column("class")
     for title in ("labels", "recall", "precision", "F1"):

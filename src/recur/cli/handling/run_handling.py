@@ -5,15 +5,16 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from recur._lazy import function_of
+from recur.data.series.options import OtherTableOptions
 from recur.errors import OptionError, RunError
 from recur.run import RunFolder
 from recur.train.table import TASKS
-from recur.wording import enumerated
+from recur.wording import enumerated, option
 
 if TYPE_CHECKING:
     import polars as pl
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
     from recur.tasks.inspection.text import Inspection
 
+
+OF_TABLES = frozenset(field.name for field in fields(OtherTableOptions)) - {"encoding"}
+"""Options of `recur evaluate` that the runs on series have; the encoding is of any text."""
 
 Command = Literal["evaluate", "predict", "inspect"]
 """A command that takes a run."""
@@ -92,13 +96,13 @@ def open_run(path: str, command: Command, given: Collection[str]) -> tuple[RunFo
         raise RunError(f"{folder.path}: is a run of task {task!r}, expected {' or '.join(map(repr, TASKS))}.")
     owners: dict[str, list[str]] = {}
     for name in TASKS:
-        for option in handling_of(name).options.get(command, ()):
-            owners.setdefault(option, []).append(name)
-    for option in sorted(given):
-        if option in owners and task not in owners[option]:
+        for owned in handling_of(name).options.get(command, ()):
+            owners.setdefault(owned, []).append(name)
+    for name in sorted(given):
+        if name in owners and task not in owners[name]:
             raise OptionError(
-                f"{option} is of {enumerated(owners[option])} runs, and this is one of task {task}; leave "
-                f"{option.upper() if option == 'data' else '--' + option.replace('_', '-')} out."
+                f"{name} is of {enumerated(owners[name])} runs, and this is one of task {task}; leave "
+                f"{'DATA' if name == 'data' else option(name)} out."
             )
     return folder, str(task)
 

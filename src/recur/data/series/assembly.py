@@ -25,7 +25,7 @@ from recur.data.series.spacing import infer_frequencies, lies_on_grid
 from recur.data.series.table import Table
 from recur.data.series.writing import NumberFormat, Writing
 from recur.errors import DataError, OptionError
-from recur.wording import quantity
+from recur.wording import option, quantity
 
 _PARTS = {"train": 0, "training": 0, "valid": 1, "validation": 1, "val": 1, "dev": 1, "test": 2, "testing": 2}
 
@@ -213,7 +213,7 @@ class _Assembly:
                 zone = self.like.zone
             return read_times(self.table, self.roles.time, zone=zone, time_format=self.options.time_format)
         if self.options.zone is not None or self.options.time_format is not None:
-            raise OptionError("zone, time_format: there is no column with times; name it with time=.")
+            raise OptionError(f"zone, time_format: there is no column with times; name it with {option('time')}.")
         order = np.argsort(series, kind="stable")
         begins = np.searchsorted(series[order], np.arange(num_series))
         times = np.empty(len(series), np.int64)
@@ -235,7 +235,7 @@ class _Assembly:
         if not self.options.sort:
             raise DataError(
                 f"{self.table.place(at)}: series {ids[int(of_rows[row])]!r} goes back from {ordered[row - 1]} to "
-                f"{ordered[row]}; sort the rows by time, or say sort=True."
+                f"{ordered[row]}; sort the rows by time, or say {option('sort', True)}."
             )
         self.notes.append(f"rows were out of the order of time ({num_back:,} went back), and were sorted")
         return np.lexsort((times, series))
@@ -252,12 +252,19 @@ class _Assembly:
         if self.options.duplicates == "error":
             one, other = (row, row + 1) if order is None else (int(order[row]), int(order[row + 1]))
             which = f"series {ids[int(series[row])]!r}" if self.roles.series_id else "the series"
-            hint = "" if self.roles.series_id else " name the column that tells series apart with series_id=, or"
+            hint = (
+                ""
+                if self.roles.series_id
+                else f" name the column that tells series apart with {option('series_id')}, or"
+            )
             raise DataError(
                 f"{self.table.place(other)}: {which} has the time {times[row]} already at "
-                f"{self.table.place(one)};{hint} say what becomes of them with duplicates='mean', 'last' or 'first'."
+                f"{self.table.place(one)};{hint} say what becomes of them with {option('duplicates', 'mean')}, "
+                "last or first."
             )
-        self.notes.append(f"{quantity(num_same, 'row')} repeated a time; duplicates={self.options.duplicates!r}")
+        self.notes.append(
+            f"{quantity(num_same, 'row')} repeated a time; {option('duplicates', self.options.duplicates)}"
+        )
         return np.flatnonzero(np.concatenate([[True], ~is_same]))
 
     # --- what the rows hold ---
@@ -366,7 +373,7 @@ class _Assembly:
         if classes is not None:
             raise DataError(
                 f"{self.table.name}, column {name!r}: says which labels are lower bounds, but the labels are classes; "
-                "leave it out with censored=()."
+                f"leave it out with {option('censored', ())}."
             )
         found = read_numbers(self.table, name, "censored")
         wrong = np.flatnonzero((found != 0) & (found != 1))
@@ -393,7 +400,7 @@ class _Assembly:
             if np.isnan(values[:, number]).all():
                 raise DataError(
                     f"{self.table.name}, column {target!r}: is a target, but every value is missing; name another one "
-                    "with targets=."
+                    f"with {option('targets')}."
                 )
             for column, name in enumerate(channels):
                 if name in self.roles.known_future and np.array_equal(
@@ -460,8 +467,8 @@ class _Assembly:
             one, other = (ids[found.index(frequency)] for frequency in different[:2])
             raise DataError(
                 f"{self.table.name}: series {one!r} has a step of {different[0]}, but {other!r} one of "
-                f"{different[1]}; read them apart, say frequency='mixed', or name one step, such as "
-                f"frequency='{different[0]}'."
+                f"{different[1]}; read them apart, say {option('frequency', 'mixed')}, or name one step, such as "
+                f"{option('frequency', str(different[0]))}."
             )
         if asked == "infer" and None in found:
             self.notes.append("the times are on no grid, so the series are irregular")
@@ -482,9 +489,13 @@ class _Assembly:
         for number, name in enumerate(ids):
             own = counted[offsets[number] : offsets[number + 1]]
             if len(own) and not lies_on_grid(own, frequency):
+                way = (
+                    f"say {option('frequency', 'irregular')}, and in Python resample with on_grid(panel, '{frequency}')"
+                    if self.like is None
+                    else "give times on that grid, on which those that the model was trained on were"
+                )
                 raise DataError(
-                    f"{self.table.name}: the times of series {name!r} are not all steps of {frequency}; say "
-                    f"frequency='irregular', and resample with on_grid(panel, '{frequency}')."
+                    f"{self.table.name}: the times of series {name!r} are not all steps of {frequency}; {way}."
                 )
         return frequency
 

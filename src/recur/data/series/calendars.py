@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from recur.data.series.frequency import Frequency
 from recur.data.series.panel import Panel
 from recur.errors import DataError, OptionError
+from recur.wording import option
 
 _PERIODS = {
     "minute": 3600.0,
@@ -80,7 +81,8 @@ def calendar_of(panel: Panel, features: tuple[str, ...] | None) -> tuple[NDArray
     if panel.times.dtype.kind != "M":
         if features:
             raise DataError(
-                f"calendar: the times are numbers, which have no {features[0]}; ask for none with calendar=()."
+                f"calendar: the times are numbers, which have no {features[0]}; ask for none with "
+                f"{option('calendar', ())}."
             )
         return np.zeros((len(panel.rows), 0), np.float32), ()
     if features is None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from recur.data.series.table import Table
 from recur.data.series.writing import NumberFormat, number_format_of
 from recur.errors import DataError
+from recur.wording import option
 
 _LARGEST = float(np.finfo(np.float32).max)
 _TEXT = (pl.String, pl.Categorical, pl.Enum)
@@ -65,7 +66,7 @@ def _numbers_of_text(table: Table, column: str, role: str) -> pl.Series:
         row = int(text.str.contains("[.,]").fill_null(False).arg_true()[0])
         raise DataError(
             f"{table.cell(column, row)}: {_short(text[row])} may have a mark of decimals or of thousands in it, and no "
-            "other cell of the column tells; say which with decimal_comma=True or False where it is in a file, else "
+            f"other cell of the column tells; say which with {option('decimal_comma')} where it is in a file, else "
             "convert it."
         )
     values = form.read(text)
@@ -81,7 +82,7 @@ def _numbers_of_text(table: Table, column: str, role: str) -> pl.Series:
                 like = f" written like the others, such as {_short(text[int(right[0])])}"
         raise DataError(
             f"{table.cell(column, row)}: {_short(text[row])} is no number{like}, but the column is in {role}; mend the "
-            "cell, say how missing values are written, or give the column another role."
+            f"cell, say with {option('missing')} how missing values are written, or give the column another role."
         )
     return values
 

@@ -94,8 +94,10 @@ class Roles:
     reasons: Mapping[str, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
+        # Where nothing is forecast, it says nothing to the reader whether a column is known ahead.
+        channels = () if self.targets else ("known_future", "past_only")
         rows = [
-            (role.replace("_", " "), name, self.reasons.get(name, ""))
+            ("channel" if role in channels else role.replace("_", " "), name, self.reasons.get(name, ""))
             for role, names in self.by_role().items()
             if role != "categorical"
             for name in names

@@ -15,6 +15,7 @@ from recur.data.series.table import Source, Table
 from recur.data.series.writing import Decimal, Writing, decimal_of
 from recur.data.text import TextFile, bytes_of
 from recur.errors import DataError, OptionError
+from recur.wording import option
 
 MISSING = ("", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "?", "-", "#N/A", "#NA")
 """What counts as a missing value by default."""
@@ -111,7 +112,7 @@ def _text(data: bytes, name: str, encoding: str) -> bytes:
         line = data.count(b"\n", 0, error.start) + 1
         raise DataError(
             f"{name}: is not {encoding}: line {line} has the byte {data[error.start]:#04x}; "
-            "name the encoding, such as encoding='latin-1'."
+            f"name the encoding, such as {option('encoding', 'latin-1')}."
         ) from None
     data = data.removeprefix(codecs.BOM_UTF8)
     if b"\0" in data[:4096]:
@@ -174,7 +175,9 @@ def _check_names(name: str, names: list[str]) -> None:
     names = [column.strip() for column in names]
     twice = sorted({column for column in names if names.count(column) > 1})
     if twice:
-        raise DataError(f"{name}: two columns are called {twice[0]!r}; rename one of them, or say has_header=False.")
+        raise DataError(
+            f"{name}: two columns are called {twice[0]!r}; rename one of them, or say {option('has_header', False)}."
+        )
 
 
 def _parsed(

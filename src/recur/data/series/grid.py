@@ -15,7 +15,7 @@ from recur.data.series.panel import Panel
 from recur.data.series.rows import NO_PART
 from recur.data.series.spacing import lies_on_grid
 from recur.errors import DataError, OptionError
-from recur.wording import quantity
+from recur.wording import option, quantity
 
 _MOST_GROWTH = 100
 """How many times as many rows a grid may have before it is taken for a mistake."""
@@ -53,7 +53,8 @@ def on_grid(panel: Panel, frequency: str | float | Frequency | None = None, *, b
     for number, own in enumerate(chosen):
         if own is None and lengths[number] > 1:
             raise DataError(
-                f"series {panel.ids[number]!r} has no frequency; name the step of the grid, such as frequency='1h'."
+                f"series {panel.ids[number]!r} has no frequency; name the step of the grid, such as "
+                f"{option('frequency', '1h')}."
             )
     begins, steps = _steps(panel, chosen)
     filled = lengths > 0

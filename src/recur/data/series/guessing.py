@@ -13,6 +13,7 @@ from recur.data.series.moments import PARTS, epoch_unit, mostly_writes_times, ti
 from recur.data.series.table import Table
 from recur.data.series.writing import writes_numbers
 from recur.errors import DataError, OptionError
+from recur.wording import option
 
 _TIME = "time timestamp datetime date ds day month year week period step cycle t index epoch unix hour"
 _SERIES = (
@@ -216,15 +217,16 @@ class _Guess:
             return
         plain = [name for name in numbers if not _is_known_ahead(name)]
         if numbers:
-            yield (plain or numbers)[0], "the first column of numbers; name others with targets="
+            yield (plain or numbers)[0], f"the first column of numbers; name others with {option('targets')}"
             return
         raise DataError(
-            f"{self.table.name}: no column of numbers is left to be the target or the label; name one with targets= or "
-            "label=."
+            f"{self.table.name}: no column of numbers is left to be the target or the label; name one with "
+            f"{option('targets')} or {option('label')}."
         )
 
     def find_covariates(self) -> None:
         is_static = self._static() if self._is_open("static") else set()
+        is_forecast = bool(self.found.get("targets"))
         for name in self._free():
             if name in is_static and self.frame[name].n_unique() == 1:
                 self._take("ignored", name, "is the same everywhere")
@@ -237,9 +239,11 @@ class _Guess:
             if name in is_static:
                 self._take("static", name, f"is the same throughout each series{kind}")
             elif _is_known_ahead(name) and self._is_open("known_future"):
-                self._take("known_future", name, f"named like what is known ahead{kind}")
+                why = "named like what is known ahead" if is_forecast else "read to tell from"
+                self._take("known_future", name, f"{why}{kind}")
             elif self._is_open("past_only"):
-                self._take("past_only", name, f"not known to be known ahead{kind}")
+                why = "not known to be known ahead" if is_forecast else "read to tell from"
+                self._take("past_only", name, f"{why}{kind}")
             else:
                 self._take("ignored", name, "not among the columns given")
                 continue

@@ -10,6 +10,7 @@ from recur.data.series.columns import Columns
 from recur.data.series.options import TEST, TableOptions, check_split
 from recur.errors import OptionError
 from recur.kinds import is_number, is_whole
+from recur.wording import option
 
 if TYPE_CHECKING:
     from recur.data.series.partition import Partition
@@ -128,8 +129,12 @@ class NumberOptions(LabelOptions):
             raise OptionError(f"life_cap must be a number above 0, not {self.life_cap!r}.")
         if not self.remaining_life and (self.life_cap is not None or self.life_left is not None):
             name = "life_cap" if self.life_cap is not None else "life_left"
-            raise OptionError(f"{name}: is of remaining lives; give --remaining-life too, or leave it out.")
+            raise OptionError(
+                f"{name}: is of remaining lives; give {option('remaining_life', True)} too, or leave it out."
+            )
         if self.remaining_life and self.label:
-            raise OptionError("label: with --remaining-life the rows that follow are the label; leave one out.")
+            raise OptionError(
+                f"label: with {option('remaining_life', True)} the rows that follow are the label; leave one out."
+            )
         if self.life_left is not None and self.test_data is None:
-            raise OptionError("life_left: is of the series of test_data; name these too.")
+            raise OptionError(f"life_left: is of the series of {option('test_data')}; name these too.")

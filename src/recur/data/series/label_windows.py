@@ -14,6 +14,7 @@ from recur.data.series.scaling import Scaler
 from recur.data.series.split import Part
 from recur.errors import DataError, OptionError
 from recur.kinds import is_whole
+from recur.wording import option
 
 Which = Literal["labelled", "all", "last"]
 
@@ -96,7 +97,8 @@ class LabelWindows(SeriesBatches):
             counted = weight.numpy() > 0
             if not counted.any():
                 raise DataError(
-                    f"no step of the part {part.name!r} has a label that counts; name the label, or say which='all'."
+                    f"no step of the part {part.name!r} has a label that counts; name the label, or say "
+                    f"{option('which', 'all')}."
                 )
             rows, series = rows[counted], series[counted]
         self._row, self._series = rows, series

@@ -12,6 +12,7 @@ from recur.data.series.gathering import elapsed
 from recur.data.series.panel import Panel
 from recur.errors import DataError, OptionError
 from recur.kinds import is_number
+from recur.wording import option
 
 
 def remaining_life(
@@ -51,7 +52,9 @@ def remaining_life(
         (array([1., 1., 0., 1., 0.], dtype=float32), array([False, False, False, False,  True]))
     """
     if panel.labels is not None or panel.rows.labels is not None:
-        raise DataError(f"the series have the label {panel.schema.label!r} already; read them with label=().")
+        raise DataError(
+            f"the series have the label {panel.schema.label!r} already; read them with {option('label', ())}."
+        )
     if not len(panel.rows):
         raise DataError("the series have no rows, so there is no life to tell.")
     if cap is not None and not (is_number(cap) and 0 < cap < np.inf):

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from recur.data.series.table import Table
 from recur.errors import DataError, OptionError
+from recur.wording import option
 
 _FORMATS = (
     "%Y-%m-%d %H:%M:%S%.f",
@@ -255,7 +256,7 @@ def _from_text(table: Table, column: str, values: pl.Series, time_format: str | 
         how = f"as {time_format!r}" if time_format else "as a time like the others"
         raise DataError(
             f"{table.cell(column, row)}: {values[row]!r} cannot be read {how}; mend it, or name the format with "
-            "time_format='%d.%m.%Y %H:%M'."
+            f"{option('time_format', '%d.%m.%Y %H:%M')}."
         )
     return found
 
@@ -284,7 +285,7 @@ def _guessed(table: Table, column: str, values: pl.Series) -> pl.Series:
             row = int((one != other).arg_true()[0])
             raise DataError(
                 f"{table.cell(column, row)}: {values[row]!r} may begin with the day or the month; say which with "
-                f"time_format={day_first!r} or {month_first!r}."
+                f"{option('time_format', day_first)} or {month_first!r}."
             )
         return one if one.count() >= other.count() else other
     return best

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from recur.data.series.columns import Columns
 from recur.errors import OptionError
 from recur.kinds import is_whole
+from recur.wording import option
 
 if TYPE_CHECKING:
     from recur.data.series.assembly import Assembly
@@ -68,8 +69,15 @@ class TableOptions:
     decimal_comma: bool | None = None
     """Numbers are written 1,5, where a column does not tell; found out if not given."""
 
+    has_header: bool | None = None
+    """Whether the first line of a text file names the columns; found out if not given."""
+
     encoding: str = "utf-8"
     """Encoding of a text file."""
+
+    missing: str | None = None
+    """What a text file has where a value is missing, with commas between several, beside the usual NA, null and so
+    on."""
 
     duplicates: Literal["error", "mean", "last", "first"] = "error"
     """What becomes of several rows of one series at one time."""
@@ -119,9 +127,15 @@ class TableOptions:
 
     def text(self) -> Delimited:
         """Return how a text file is cut into cells."""
-        from recur.data.series.delimited import Delimited
+        from recur.data.series.delimited import MISSING, Delimited
 
-        return Delimited(separator=self.separator, decimal_comma=self.decimal_comma, encoding=self.encoding)
+        return Delimited(
+            separator=self.separator,
+            decimal_comma=self.decimal_comma,
+            has_header=self.has_header,
+            encoding=self.encoding,
+            missing=(*MISSING, *(_names("missing", self.missing) or ())),
+        )
 
     def assembly(self) -> Assembly:
         """Return what becomes of rows that are not as they should be."""
@@ -223,6 +237,56 @@ class DetectionOptions(SeriesOptions):
                 raise OptionError(f"{name} is of forecasts; how far ahead a detector looks, leads says. Leave it out.")
 
 
+@dataclass(frozen=True, kw_only=True)
+class OtherTableOptions:
+    """How a table that a trained model is given is written, where not as that of the run was."""
+
+    separator: str | None = None
+    """Of a text file: character between the cells, or "whitespace"; as in the run's data if not given."""
+
+    decimal_comma: bool | None = None
+    """Whether numbers in text are written 1,5, where a column does not tell; as in the run's data if not given."""
+
+    has_header: bool | None = None
+    """Of a text file: whether the first line names the columns; as in the run's data if not given."""
+
+    encoding: str | None = None
+    """Encoding of text; as of the run's data if not given."""
+
+    missing: str | None = None
+    """Of a text file: what it has where a value is missing, with commas between several, beside what the run's data
+    had."""
+
+    duplicates: Literal["error", "mean", "last", "first"] | None = None
+    """What becomes of several rows of one series at one time; as with the run's data if not given."""
+
+    time_format: str | None = None
+    """How times are written, as "%d.%m.%Y %H:%M"; as in the run's data if not given."""
+
+    @property
+    def given(self) -> tuple[str, ...]:
+        """The names of those that say something."""
+        return tuple(field.name for field in fields(self) if getattr(self, field.name) != field.default)
+
+    def text(self, own: Delimited | None) -> Delimited | None:
+        """Return how text is cut into cells, by how that of the run was."""
+        from recur.data.series.delimited import Delimited
+
+        text = own or Delimited()
+        changes = {name: getattr(self, name) for name in self.given if name not in ("duplicates", "time_format")}
+        if not changes:
+            return own
+        if self.missing is not None:
+            changes["missing"] = (*text.missing, *(_names("missing", self.missing) or ()))
+        return replace(text, **changes)
+
+    def assembly(self, own: Assembly) -> Assembly:
+        """Return what becomes of rows that are not as they should be, by what became of those of the run."""
+        return replace(
+            own, **{name: getattr(self, name) for name in self.given if name in ("duplicates", "time_format")}
+        )
+
+
 def check_split(split: str | None, options: TableOptions) -> None:
     """Raise where how the parts are cut goes against what says which rows they have.
 
@@ -232,18 +296,20 @@ def check_split(split: str | None, options: TableOptions) -> None:
     if split not in (None, "column") and options.part:
         raise OptionError(f"part: says which part a row is of, but split is {split}; leave one of them out.")
     if (split == "column" or options.part) and options.test not in (TEST, 0):
-        raise OptionError("test: a column says which rows are judged on; leave one of them out, or say split=time.")
+        raise OptionError(
+            f"test: a column says which rows are judged on; leave one of them out, or say {option('split', 'time')}."
+        )
 
 
-def _names(option: str, given: Any) -> tuple[str, ...] | None:
+def _names(name: str, given: Any) -> tuple[str, ...] | None:
     """Return the names that an option lists, in a text or one by one."""
     if given is None:
         return None
     if isinstance(given, str):
-        return tuple(name.strip() for name in given.split(",") if name.strip())
-    if isinstance(given, list | tuple) and all(isinstance(name, str) for name in given):
+        return tuple(one.strip() for one in given.split(",") if one.strip())
+    if isinstance(given, list | tuple) and all(isinstance(one, str) for one in given):
         return tuple(given)
-    raise OptionError(f"{option}: expected names, with commas between them or in a list, got {given!r}.")
+    raise OptionError(f"{name}: expected names, with commas between them or in a list, got {given!r}.")
 
 
 def _step(text: str) -> str | float:

@@ -14,6 +14,7 @@ from recur.data.series.panel import Panel
 from recur.data.series.rows import PARTS
 from recur.errors import DataError, OptionError
 from recur.kinds import is_number, is_whole
+from recur.wording import option
 
 Share = int | float
 """A number of rows or series, or a share of them below one."""
@@ -213,7 +214,9 @@ class Split:
         """
         codes = panel.rows.part
         if codes is None:
-            raise DataError("no column says which part a row is of; name one with part=, or split by time or series.")
+            raise DataError(
+                f"no column says which part a row is of; name one with {option('part')}, or split by time or series."
+            )
         series = panel.series_of_rows
         parts = []
         for code, name in enumerate(PARTS):

@@ -13,6 +13,7 @@ from recur.data.series.scaling import Scaler
 from recur.data.series.split import Part
 from recur.errors import DataError, OptionError
 from recur.kinds import is_whole
+from recur.wording import option
 
 
 class Windows(SeriesBatches):
@@ -75,7 +76,7 @@ class Windows(SeriesBatches):
             raise OptionError(f"least_history: expected a number from 0 to history, {history}, got {least_history!r}.")
         panel = part.panel
         if not panel.schema.targets:
-            raise DataError("the series have no targets to forecast; name some with targets=.")
+            raise DataError(f"the series have no targets to forecast; name some with {option('targets')}.")
         self.part, self.history, self.horizon = part, history, horizon
         begins = panel.offsets[:-1]
         longest = int(np.where(part.stop > part.start, part.stop - begins, 0).max(initial=0))
@@ -87,7 +88,7 @@ class Windows(SeriesBatches):
             raise DataError(
                 f"no window fits into the part {part.name!r}: it needs {need}, but the longest series has {longest} "
                 f"steps up to its end, of which at most {int((part.stop - part.start).max(initial=0))} are in the "
-                "part; choose a shorter history or horizon, or larger parts."
+                "part; give longer series or larger parts, or choose a shorter history or horizon."
             )
         rows = np.repeat(first - stride * (np.cumsum(counts) - counts), counts) + stride * np.arange(counts.sum())
         series = np.repeat(np.arange(len(panel)), counts)
@@ -180,7 +181,7 @@ class LastWindows(SeriesBatches):
         if needed > horizon:
             raise OptionError(f"needed: expected no more than the horizon, {horizon}, got {needed}.")
         if not panel.schema.targets:
-            raise DataError("the series have no targets to forecast; name some with targets=.")
+            raise DataError(f"the series have no targets to forecast; name some with {option('targets')}.")
         self.panel, self.history, self.horizon, self.scaled_by = panel, history, horizon, scaled_by
         self._gathering = Gathering(panel, scaler, calendar, time_unit=time_unit)
         self.channels, self.future_channels = self._gathering.channels, self._gathering.future_channels

@@ -12,13 +12,15 @@ from numpy.typing import NDArray
 
 from recur.data.series import Panel, Part, Split
 from recur.data.series.moments import on_the_clock
+from recur.data.series.options import OtherTableOptions
 from recur.errors import DataError, OptionError, RunError
 from recur.run import RunFolder
+from recur.tasks.detect.alarms import alarm_begins, highest_lately
 from recur.tasks.detect.moving_gaussian import NAME as RULE
 from recur.tasks.detect.moving_gaussian import moving_gaussian
 from recur.tasks.detect.trained import Scored, TrainedDetector
 from recur.tasks.detect.truth import events, true_anomalies
-from recur.wording import quantity
+from recur.wording import option, quantity
 
 EVALUATION = "detect_evaluation.json"
 """File of a run with what `judge_detector` returns."""
@@ -34,9 +36,9 @@ def judge_detector(trained: TrainedDetector, part: Part, *, is_own: bool = False
 
     Where a column says which steps are anomalies, alarms are compared with it, by step and by event: an event is a run
     of anomalous steps, found when a step of it raises an alarm; a run of steps that raise one is right when it touches
-    an event. How many alarms begin is counted apart: one after `quiet` steps or more without any. Elsewhere the share
-    of steps that raise an alarm stands beside the stated one. Both beside the moving Gaussian, whose threshold was
-    fitted to the same steps of the run's own data for the same rate.
+    an event. How many alarms begin is counted apart, as `TrainedDetector.predict` tells it: after `quiet` steps or more
+    without any. Elsewhere the share of steps that raise an alarm stands beside the stated one. Both beside the moving
+    Gaussian, whose threshold was fitted to the same steps of the run's own data for the same rate.
 
     Args:
         trained: With what is ordinary.
@@ -59,11 +61,13 @@ def judge_detector(trained: TrainedDetector, part: Part, *, is_own: bool = False
             f"{trained.setup.history} steps, a known one more than 50."
         )
     is_alarm = own & (scored.score > threshold)
-    begins = trained.begins(panel, is_alarm)
-    rule_alarm = own & (moving_gaussian(panel) > trained.rule_threshold)
+    begins = own & alarm_begins(scored.score, scored.highest, threshold)
+    rule, limit = moving_gaussian(panel), trained.rule_threshold
+    rule_highest = highest_lately(rule, panel.series_of_rows, trained.quiet_of(panel))
+    rule_begins = own & alarm_begins(rule, rule_highest, limit)
     figures = {
         "model": _figures(panel, own, is_alarm, begins, truth),
-        RULE: _figures(panel, own, rule_alarm, trained.begins(panel, rule_alarm), truth),
+        RULE: _figures(panel, own, own & (rule > limit), rule_begins, truth),
     }
     return {
         "part": part.name,
@@ -107,13 +111,21 @@ def finish_detector(folder: RunFolder, trained: TrainedDetector, split: Split) -
     return found
 
 
-def evaluate_detector(run: str | Path, data: Any = None, *, part: str = "test", device: str = "cpu") -> dict[str, Any]:
+def evaluate_detector(
+    run: str | Path,
+    data: Any = None,
+    *,
+    part: str = "test",
+    table: OtherTableOptions | None = None,
+    device: str = "cpu",
+) -> dict[str, Any]:
     """Return the judgement of a run's detector, as `recur evaluate --json` prints it.
 
     Args:
         run: The run folder.
         data: Series to judge on, all of their steps; by default a part of the run's own.
         part: Which part of the run's own: train, valid or test.
+        table: How `data` are written, where not as the run's own.
         device: Where the network computes.
 
     Raises:
@@ -125,11 +137,12 @@ def evaluate_detector(run: str | Path, data: Any = None, *, part: str = "test", 
         raise OptionError(f"part: expected 'train', 'valid' or 'test', got {part!r}.")
     trained = TrainedDetector.load(run, device=device)
     if data is not None:
-        return judge_detector(trained, Part.whole(trained.setup.read(data), name="given"))
+        setup = trained.setup if table is None else trained.setup.for_other(table)
+        return judge_detector(trained, Part.whole(setup.read(data), name="given"))
     split = trained.setup.own_data()
     chosen = {"train": split.train, "valid": split.valid, "test": split.test}[part]
     if not len(chosen):
-        raise RunError(f"the run's data have no part {part!r}; give another with --part, or data.")
+        raise RunError(f"the run's data have no part {part!r}; give another with {option('part')}, or data.")
     return judge_detector(trained, chosen, is_own=True)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, NamedTuple, Protocol, cast
 
 import torch
@@ -9,11 +10,12 @@ from torch import Tensor, nn
 
 from recur.calibration.surprise import SurpriseScale
 from recur.data.series.batch import SeriesBatch
+from recur.tasks.detect.alarms import highest_of_each
 from recur.tasks.detect.lasting import LatelyState, begin_lately, means_of_late
 from recur.tasks.detect.seasonal_rule import SeasonalState, begin_season, seasonal_errors
 
 _QUIET = 100
-"""Steps after a score during which only a higher one is new, where there is no season."""
+"""Steps after an alarm during which no new one begins, where there is no season."""
 
 
 class DetectorNetwork(Protocol):
@@ -28,6 +30,10 @@ class DetectorNetwork(Protocol):
 
     def errors(self, batch: SeriesBatch, state: Any = None) -> tuple[Tensor, Any]:
         """Return the errors of each value, (B, T, C, E), NaN where there is none, and the state."""
+
+
+_LARGEST = 1e6
+"""Size beyond which values, in units of their scale, are not told apart."""
 
 
 class ScoringState(NamedTuple):
@@ -56,12 +62,12 @@ class Scores(NamedTuple):
     Attributes:
         score: (B, T) float64, the sum of what each channel adds; NaN where nothing can be said.
         channels: (B, T, C) float64, what each adds; 0 where it is missing and others are not.
-        is_new: (B, T) bool, whether the score is higher than all of the last `quiet` steps.
+        highest: (B, T) float64, of the scores of the last `quiet` steps; -infinity where there was none.
     """
 
     score: Tensor
     channels: Tensor
-    is_new: Tensor
+    highest: Tensor
 
 
 class Scoring:
@@ -77,8 +83,8 @@ class Scoring:
         network: A `DetectorNetwork`, in evaluation mode.
         num_targets: C.
         memory: Steps over which it is forgotten what was ordinary.
-        quiet: Steps after a score during which only a higher one is new; None for half a season, or a hundred steps
-            where there is none.
+        quiet: Steps after an alarm during which no new one begins; None for half a season, or a hundred steps where
+            there is none.
         has_rules: Whether the seasonal rule counts.
         has_network: Whether the network does.
     """
@@ -131,6 +137,8 @@ class Scoring:
             batch: Steps; of `target` nothing is read. Rows may be of different lengths.
             state: After the steps before.
         """
+        # So that a step of any size is the strangest there is, but what is remembered of it is forgotten again.
+        batch = replace(batch, x=batch.x.clamp(-_LARGEST, _LARGEST))
         num_steps = batch.x.shape[1]
         steps = torch.arange(num_steps)
         is_step = steps < batch.lengths[:, None].cpu()
@@ -153,8 +161,8 @@ class Scoring:
         # Until enough means are known, they say nothing.
         channels = (now + lasting.nan_to_num(0)).transpose(0, 1)
         score = torch.where(channels.isnan().all(-1), torch.nan, channels.nansum(-1))
-        is_new, recent = self._new(score, batch.lengths.cpu(), state)
-        scores = Scores(score, torch.where(score.isnan()[..., None], torch.nan, channels.nan_to_num(0)), is_new)
+        highest, recent = self._highest(score, batch.lengths.cpu(), state)
+        scores = Scores(score, torch.where(score.isnan()[..., None], torch.nan, channels.nan_to_num(0)), highest)
         ordinary = torch.cat([ordinary, of_means.unsqueeze(-2)], -2)
         return scores, ScoringState(network, season, lately, ordinary, state.quiet, recent)
 
@@ -166,15 +174,14 @@ class Scoring:
         both = torch.stack(parts, -1)
         return torch.where(both.isnan().all(-1), torch.nan, both.nansum(-1))
 
-    def _new(self, score: Tensor, lengths: Tensor, state: ScoringState) -> tuple[Tensor, Tensor]:
-        """Return which scores are higher than all of the last `quiet` steps, and the last scores."""
+    def _highest(self, score: Tensor, lengths: Tensor, state: ScoringState) -> tuple[Tensor, Tensor]:
+        """Return the highest score of the last `quiet` steps before each, and the last scores."""
         known = torch.where(score.isnan(), -torch.inf, score)
         longest = state.recent.shape[1]
         joined = torch.cat([state.recent, known], 1)
         highest = torch.empty_like(known)
         for quiet in set(state.quiet.tolist()) if score.shape[1] else ():
             rows = state.quiet == quiet
-            before = joined[rows, None, longest - quiet : -1]
-            highest[rows] = nn.functional.max_pool1d(before, quiet, 1)[:, 0]
+            highest[rows] = highest_of_each(joined[rows, longest - quiet :], quiet)
         last = lengths[:, None] + torch.arange(longest)
-        return known > highest, joined.gather(1, last)
+        return highest, joined.gather(1, last)

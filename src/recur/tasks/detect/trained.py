@@ -19,10 +19,10 @@ from recur.errors import DataError, RunError
 from recur.models.detector_choice import build_detector
 from recur.models.detector_options import DetectorOptions
 from recur.run import FORMAT, RunFolder
+from recur.tasks.detect.alarms import alarm_begins
 from recur.tasks.detect.moving_gaussian import moving_gaussian
 from recur.tasks.detect.pieces import Pieces
 from recur.tasks.detect.scoring import Scores, Scoring, ScoringState
-from recur.tasks.detect.truth import new_alarms
 from recur.tasks.forecast.season_choice import season_of_calendar
 from recur.tasks.forecast.setup import ForecastSetup
 from recur.tasks.run_weights import with_weights
@@ -81,12 +81,12 @@ class Scored:
     Attributes:
         score: (R,) float64; NaN where nothing can be said.
         channels: (R, C) float64, what each channel adds to it.
-        is_new: (R,) bool, whether a score is higher than all of the last `quiet` steps.
+        highest: (R,) float64, of the scores of the last `quiet` steps before each; -infinity where there was none.
     """
 
     score: NDArray[np.float64]
     channels: NDArray[np.float64]
-    is_new: NDArray[np.bool_]
+    highest: NDArray[np.float64]
 
 
 class TrainedDetector:
@@ -293,10 +293,9 @@ class TrainedDetector:
         """
         return self._scored(panel, panel.offsets[1:], is_fresh=is_fresh)[0]
 
-    def begins(self, panel: Panel, is_alarm: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Return which of the steps that raise an alarm begin a new one, with none in the last `quiet` steps, (R,)."""
-        quiet = self.scoring.quiet_of(self._seasons(panel.frequencies))
-        return new_alarms(is_alarm, panel.series_of_rows, quiet.numpy())
+    def quiet_of(self, panel: Panel) -> NDArray[np.int64]:
+        """Return after how many steps without an alarm another one is a new one, of each series, (N,)."""
+        return np.asarray(self.scoring.quiet_of(self._seasons(panel.frequencies)).numpy())
 
     def fitted(self, split: Split) -> Self:
         """Return the detector with what is ordinary learned from the training and the validation part.
@@ -337,7 +336,7 @@ class TrainedDetector:
         """Return the scores of the rows of each series up to `stop`, (N,), and how large errors are in the end."""
         num_targets, count = len(self.setup.schema.targets), len(panel.rows)
         score, channels = np.full(count, np.nan), np.full((count, num_targets), np.nan)
-        is_new = np.zeros(count, np.bool_)
+        highest = np.full(count, -np.inf)
         errors = torch.zeros(len(panel), num_targets, self.scoring.num_views, NUM_BINS, dtype=torch.float64)
         for numbers in _groups(stop - panel.offsets[:-1]):
             frequencies = [panel.frequencies[number] for number in numbers.tolist()]
@@ -349,9 +348,9 @@ class TrainedDetector:
                 place = rows[is_judged]
                 score[place] = scores.score.numpy()[is_judged]
                 channels[place] = scores.channels.numpy()[is_judged]
-                is_new[place] = scores.is_new.numpy()[is_judged]
+                highest[place] = scores.highest.numpy()[is_judged]
             errors[torch.from_numpy(numbers)] = state.ordinary
-        return Scored(score=score, channels=channels, is_new=is_new), errors
+        return Scored(score=score, channels=channels, highest=highest), errors
 
     def predict(self, data: Any) -> Any:
         """Return what is strange in series: a row for each of their steps.
@@ -366,8 +365,8 @@ class TrainedDetector:
 
         Returns:
             A dataframe of the kind that came in, else of polars: `series_id`, `time`; `score`, NaN where nothing can be
-            said; `alarm`, whether it is above the threshold; `begins`, whether that is news: higher than all of the
-            last `quiet` steps; and `because <channel>`, what each channel adds to the score.
+            said; `alarm`, whether it is above the threshold; `begins`, whether that is a new one, with
+            none in the last `quiet` steps; and `because <channel>`, what each channel adds to the score.
 
         Raises:
             DataError: The data cannot be read.
@@ -376,13 +375,12 @@ class TrainedDetector:
         panel = self.setup.read(data, with_labels=False)
         threshold = self.threshold
         found = self.scored(panel)
-        is_alarm = found.score > threshold
         cells: Mapping[str, Any] = {
             "series_id": [panel.ids[number] for number in panel.series_of_rows.tolist()],
             "time": panel.times,
             "score": found.score,
-            "alarm": is_alarm,
-            "begins": is_alarm & found.is_new,
+            "alarm": found.score > threshold,
+            "begins": alarm_begins(found.score, found.highest, threshold),
             **{
                 f"because {name}": np.ascontiguousarray(found.channels[:, place])
                 for place, name in enumerate(self.setup.schema.targets)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from recur.data.series import Panel
 from recur.errors import DataError
+from recur.wording import option
 
 _ORDINARY = {"0", "0.0", "false", "no", "n", "normal", "ordinary", "ok"}
 _STRANGE = {"1", "1.0", "true", "yes", "y", "anomaly", "anomalous", "abnormal"}
@@ -69,29 +70,9 @@ def _is_strange(label: str, values: Sequence[str]) -> NDArray[np.bool_]:
 def _wrong(label: str, found: str) -> str:
     return (
         f"column {label!r} is taken to say which steps are anomalies, with 0 or 1, false or true, or 1 for ordinary "
-        f"steps and -1 for others, but it holds {found}; if it says something else, leave it out with ignored."
+        f"steps and -1 for others, but it holds {found}; if it says something else, leave it out with "
+        f"{option('ignored')}."
     )
-
-
-def new_alarms(is_alarm: NDArray[np.bool_], series: NDArray[np.int64], quiet: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Return where alarms begin, (R,): steps that raise one, after as many quiet ones, or more, that did not.
-
-    Args:
-        is_alarm: Which steps raise an alarm, (R,).
-        series: Of each step, (R,).
-        quiet: Of each series, steps without an alarm after which another one is a new one, (N,).
-
-    Example:
-        >>> is_alarm = np.array([True, True, False, True, False, False, True])
-        >>> new_alarms(is_alarm, np.zeros(7, np.int64), np.array([2])).nonzero()[0]
-        array([0, 6])
-    """
-    rows = np.flatnonzero(is_alarm)
-    is_first = np.concatenate([[True], np.diff(series[rows]) != 0])[: len(rows)]
-    is_later = np.concatenate([[False], np.diff(rows) > quiet[series[rows[1:]]]])[: len(rows)]
-    found = np.zeros_like(is_alarm)
-    found[rows[is_first | is_later]] = True
-    return found
 
 
 def events(is_true: NDArray[np.bool_], series: NDArray[np.int64]) -> list[tuple[int, int]]:

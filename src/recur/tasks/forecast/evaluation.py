@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from recur.data.series import Part, Split
 from recur.data.series.moments import on_the_clock
+from recur.data.series.options import OtherTableOptions
 from recur.errors import OptionError
 from recur.run import RunFolder
 from recur.tasks.forecast.backtest import MODEL, Backtest, BacktestOptions
@@ -22,6 +23,7 @@ from recur.tasks.forecast.scores import ForecastScores
 from recur.tasks.forecast.trained import Build, TrainedForecaster
 from recur.tasks.forecast.verdict import Verdict, compare
 from recur.tasks.forecast.yardstick import Yardstick
+from recur.tasks.noise import short_intervals
 from recur.wording import enumerated, quantity
 
 EVALUATION = "forecast_evaluation.json"
@@ -126,6 +128,7 @@ def evaluate_forecaster(
     data: Any = None,
     *,
     part: str = "test",
+    table: OtherTableOptions | None = None,
     options: BacktestOptions | None = None,
     device: str = "cpu",
     build: Build | None = None,
@@ -137,6 +140,7 @@ def evaluate_forecaster(
         run: The run folder.
         data: Series to judge on, every one of their windows; by default a part of the run's own.
         part: Which part of the run's own: train, valid or test.
+        table: How `data` are written, where not as the run's own.
         options: As of `Backtest`.
         device: Where the network computes.
         build: As of `TrainedForecaster.load`.
@@ -152,7 +156,8 @@ def evaluate_forecaster(
     folder = run if isinstance(run, RunFolder) else RunFolder.open(run)
     trained = TrainedForecaster.load(folder, device=device, build=build)
     if data is not None:
-        given = Part.whole(trained.setup.read(data), name="given")
+        setup = trained.setup if table is None else trained.setup.for_other(table)
+        given = Part.whole(setup.read(data), name="given")
         yardstick = Yardstick.load(folder)
     else:
         split = trained.setup.own_data()
@@ -343,6 +348,9 @@ class _Evaluation:
                 "the validation part is too small to calibrate intervals beyond a coverage of "
                 f"{calibration.reach:g}; wider ones are moved as far as these."
             )
+        short = short_intervals({float(share): held for share, held in self.figures[MODEL]["coverage"].items()})
+        if short is not None:
+            found.append(short)
         if backtest.left_out:
             targets = quantity(backtest.left_out, "target")
             found.append(f"{targets} of which a rule can say nothing, having seen no value before, count for no one.")

@@ -2,73 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from recur.models.distributions import StudentT
+from recur.tasks.noise import SURE, MeanTest, doubt, mean_test
 from recur.wording import measured
 
-SURE = 0.05
-"""A difference with a smaller p-value is taken for more than noise."""
-
 _LOSS_OF = {"MAE": "mae", "RMSE": "mse", "MASE": "mase"}
-
-
-@dataclass(frozen=True, kw_only=True)
-class MeanTest:
-    """A test of whether a series of differences has the mean zero.
-
-    Attributes:
-        statistic: Student's t.
-        degrees: Its degrees of freedom.
-        p: Probability of so large a statistic, of either sign, where the mean is zero.
-    """
-
-    statistic: float
-    degrees: int
-    p: float
-
-
-def mean_test(differences: NDArray[np.float64], overlap: int = 1) -> MeanTest | None:
-    """Return whether the mean of differences in the order of time is told from zero.
-
-    The test of Diebold & Mariano (1995) of equal accuracy. Forecasts of several steps overlap, so that neighbouring
-    differences hang together; the variance of their mean is estimated from the cosines of lowest frequency, as many as
-    0.4 n^(2/3) of n differences, and with it the statistic has Student's distribution with that number of degrees of
-    freedom (Lazarus, Lewis, Stock & Watson 2018, "HAR inference: recommendations for practice", section 3). No cosine
-    is taken whose half turn is shorter than an overlap, for it would not see how neighbours hang together.
-
-    Args:
-        differences: One for each origin, (n,).
-        overlap: Neighbouring origins whose forecasts share a step.
-
-    Returns:
-        The test; None where the differences are too few to tell.
-    """
-    num = len(differences)
-    degrees = min(math.floor(0.4 * num ** (2 / 3)), num // max(overlap, 1))
-    if degrees < 1:
-        return None
-    mean = float(differences.mean())
-    phase = math.pi * (np.arange(num) + 0.5) / num
-    power = [float(np.cos(place * phase) @ (differences - mean)) ** 2 for place in range(1, degrees + 1)]
-    variance = 2 / num * sum(power) / degrees
-    if not math.isfinite(variance):
-        return None
-    # What is left of differences that are all alike is rounding.
-    if variance <= (1e-12 * mean) ** 2:
-        return MeanTest(statistic=math.copysign(math.inf, mean) if mean else 0.0, degrees=degrees, p=float(not mean))
-    statistic = math.sqrt(num / variance) * mean
-    standard = (torch.tensor([value], dtype=torch.float64) for value in (degrees, 0.0, 1.0))
-    df, loc, scale = standard
-    tail = StudentT(df=df, loc=loc, scale=scale).cdf(torch.tensor([-abs(statistic)], dtype=torch.float64))
-    return MeanTest(statistic=statistic, degrees=degrees, p=2 * float(tail))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,10 +62,7 @@ class Comparison:
     @property
     def doubt(self) -> str:
         """How sure the difference is."""
-        if self.test is None:
-            return "too few origins to tell this from noise"
-        p = "p < 0.001" if self.test.p < 0.001 else f"p = {self.test.p:.2g}"
-        return f"{'more' if self.is_sure else 'no more'} than noise, {p}"
+        return doubt(None if self.test is None else self.test.p, "origins")
 
 
 @dataclass(frozen=True, kw_only=True)

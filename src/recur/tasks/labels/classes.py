@@ -17,7 +17,8 @@ from torchmetrics.functional.classification import (
 from recur.calibration import Temperature
 from recur.errors import DataError
 from recur.score import reliability
-from recur.tasks.labels.outcomes import SeriesOutcomes
+from recur.tasks.labels.outcomes import SeriesOutcomes, p_of_gain
+from recur.tasks.noise import SURE, doubt
 from recur.wording import quantity
 
 
@@ -54,6 +55,7 @@ class ClassifierFigures:
         temperature: What the logits were divided by.
         most_frequent: The most frequent class of the training part.
         baseline_accuracy: Share that would be right if that were always told.
+        p: As of `recur.tasks.labels.outcomes.p_of_gain`, of the difference of the two shares.
         baseline_log_loss: Log loss of the classes' shares in the training part, each class counted once more there.
         classes: Figures of each class.
         confusion: How many of each class (rows) were told to be of each (columns).
@@ -68,9 +70,15 @@ class ClassifierFigures:
     temperature: float
     most_frequent: str
     baseline_accuracy: float
+    p: float | None
     baseline_log_loss: float
     classes: tuple[ClassFigures, ...]
     confusion: tuple[tuple[int, ...], ...]
+
+    @property
+    def is_better(self) -> bool:
+        """Whether it beats always telling the most frequent class, by more than noise."""
+        return self.accuracy > self.baseline_accuracy and self.p is not None and self.p < SURE
 
     def to_json(self) -> dict[str, Any]:
         """Return the figures as JSON can hold them."""
@@ -157,6 +165,7 @@ def judge_classes(
         temperature=temperature.value,
         most_frequent=names[most],
         baseline_accuracy=float((target == most).double().mean()),
+        p=p_of_gain((told == target).long() - (target == most).long(), outcomes.series[counts], outcomes.row[counts]),
         baseline_log_loss=float(-shares.log()[target].mean()),
         classes=own,
         confusion=tuple(tuple(row) for row in confusion.tolist()),
@@ -164,21 +173,25 @@ def judge_classes(
 
 
 def class_verdict(part: str, figures: ClassifierFigures) -> str:
-    """Return one sentence: whether always telling the most frequent class was beaten, and how good it is.
+    """Return whether always telling the most frequent class was beaten by more than noise; where not, that first.
 
     Args:
         part: What was judged on: valid, test or given.
         figures: Of the classifier there.
     """
-    text = f"{figures.accuracy:.1%} of {quantity(figures.num_told, 'label')} of the {part} part right"
+    said = (
+        f"accuracy {figures.accuracy:.1%} on {quantity(figures.num_told, 'label')} of the {part} part, against "
+        f"{figures.baseline_accuracy:.1%} by always telling {figures.most_frequent!r}: {doubt(figures.p, 'series')}"
+    )
     if not figures.accuracy > figures.baseline_accuracy:
-        return (
-            f"the model does NOT beat always telling {figures.most_frequent!r} ({figures.baseline_accuracy:.1%}): "
-            f"{text}."
-        )
+        return f"The model does NOT beat the rule: {said}."
+    if not figures.is_better:
+        return f"It is NOT shown that the model beats the rule: {said}."
     worst = min((one for one in figures.classes if one.recall is not None), key=lambda one: one.recall or 0.0)
-    missed = "" if worst.recall == 1 else f"; worst told is {worst.name!r} with {worst.recall:.1%} of {worst.support}"
-    return f"{text}, {figures.baseline_accuracy:.1%} by always telling {figures.most_frequent!r}{missed}."
+    missed = (
+        "" if worst.recall == 1 else f"; least often right is {worst.name!r}, {worst.recall:.1%} of {worst.support}"
+    )
+    return f"{said[:1].upper()}{said[1:]}{missed}."
 
 
 def _mean(values: Sequence[float | None]) -> float:

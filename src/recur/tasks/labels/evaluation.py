@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from recur.data.series import Panel, Part
 from recur.data.series.moments import on_the_clock
+from recur.data.series.options import OtherTableOptions
 from recur.errors import DataError, OptionError, RunError
 from recur.run import RunFolder
 from recur.score import reliability
@@ -21,13 +23,15 @@ from recur.tasks.labels.numbers import judge_numbers, number_verdict
 from recur.tasks.labels.outcomes import SeriesOutcomes
 from recur.tasks.labels.setup import Parts, has_labels, read_lives
 from recur.tasks.labels.trained import TrainedClassifier, TrainedLabels, TrainedRegressor
-from recur.wording import quantity
+from recur.tasks.noise import short_intervals
+from recur.wording import option, quantity
 
 EVALUATION = "label_evaluation.json"
 """File of a run with what `judge_labels` returns."""
 
 LEAST_TO_CALIBRATE = 20
-"""Labels that a temperature is fitted to; fewer would say less than the network itself."""
+"""Labels that a temperature is fitted to; fewer would say less than the network itself. Labels of steps hang together:
+in a series as many as these count as one."""
 
 COVERAGES = (0.5, 0.8, 0.9, 0.95)
 """Shares of true numbers that intervals are judged at."""
@@ -98,7 +102,7 @@ def finish_labels(folder: RunFolder, trained: TrainedLabels, parts: Parts) -> di
     """
     if len(parts.valid) and has_labels(parts.valid, with_bounds=False):
         held_out = trained.outcomes(parts.valid)
-        if isinstance(trained, TrainedRegressor) or int((held_out.weight > 0).sum()) >= LEAST_TO_CALIBRATE:
+        if isinstance(trained, TrainedRegressor) or _num_apart(held_out) >= LEAST_TO_CALIBRATE:
             trained.calibrate(held_out)
     trained.save_calibration(folder)
     part = parts.test if len(parts.test) else parts.valid
@@ -114,6 +118,7 @@ def evaluate_labels(
     *,
     part: str = "test",
     life_left: str | Path | ArrayLike | None = None,
+    table: OtherTableOptions | None = None,
     device: str = "cpu",
 ) -> dict[str, Any]:
     """Return the judgement of a run's classifier or regressor, as `recur evaluate --json` prints it.
@@ -124,6 +129,7 @@ def evaluate_labels(
         part: Which part of the run's own: train, valid or test.
         life_left: Of remaining lives: the life that was left after the last row of each series of `data`, as numbers or
             a file with one a line; the last steps are then judged.
+        table: How `data` are written, where not as the run's own.
         device: Where the network computes.
 
     Raises:
@@ -147,7 +153,8 @@ def evaluate_labels(
         if not len(chosen):
             raise DataError(f"the run has no part {part!r}.")
         return judge_labels(trained, chosen, only_last=part == "test" and _judges_last(trained, chosen))
-    panel = trained.setup.read(data)
+    setup = trained.setup if table is None else trained.setup.for_other(table)
+    panel = setup.read(data)
     at_end: ArrayLike = 0.0
     if life_left is not None:
         at_end = read_lives(life_left, len(panel)) if isinstance(life_left, str | Path) else life_left
@@ -155,10 +162,16 @@ def evaluate_labels(
     found = judge_labels(trained, given, only_last=life_left is not None)
     if trained.setup.life is not None and life_left is None:
         found["notes"].append(
-            "every series is taken to have ended with its last row, but for those that a column says go on; life_left "
-            "says what was left of others."
+            "every series is taken to have ended with its last row, but for those that a column says go on; "
+            f"{option('life_left')} says what was left of others."
         )
     return found
+
+
+def _num_apart(outcomes: SeriesOutcomes) -> int:
+    """Return how many labels there are that do not hang together."""
+    counts = torch.unique(outcomes.series[outcomes.weight > 0], return_counts=True)[1]
+    return int(torch.ceil(counts / LEAST_TO_CALIBRATE).sum())
 
 
 def _judges_last(trained: TrainedLabels, part: Part) -> bool:
@@ -178,7 +191,7 @@ def _judged_classes(trained: TrainedClassifier, part: Part, outcomes: SeriesOutc
         "classes": list(trained.classes),
         "verdict": {
             "text": class_verdict(part.name, figures),
-            "is_better": figures.accuracy > figures.baseline_accuracy,
+            "is_better": figures.is_better,
         },
         "figures": figures.to_json(),
         "reliability": {
@@ -237,21 +250,22 @@ def _judged_numbers(trained: TrainedRegressor, part: Part, outcomes: SeriesOutco
     figures = judge_numbers(outcomes, trained.train_mean, is_life=life is not None)
     kept = outcomes.of((outcomes.weight > 0) & ~outcomes.is_bound)
     true, told = kept.target.double(), kept.output
+    intervals = _intervals(trained, true, told)
     shown = torch.linspace(0, len(kept) - 1, min(len(kept), _MOST_POINTS)).round().long()
     return {
         "is_life": life is not None,
         "cap": None if life is None else life.cap,
         "verdict": {
             "text": number_verdict(part.name, figures),
-            "is_better": figures.rmse < figures.baseline_rmse,
+            "is_better": figures.is_better,
         },
         "figures": figures.to_json(),
         "points": {"true": _listed(true[shown]), "told": _listed(told[shown])},
         "by_true": _by_true(true, told),
-        "intervals": _intervals(trained, true, told),
+        "intervals": intervals,
         "worst": _worst_numbers(trained, part.panel, kept),
         "runs": _runs(trained, part.panel, kept),
-        "notes": _number_notes(trained, outcomes),
+        "notes": _number_notes(trained, outcomes, intervals),
     }
 
 
@@ -333,13 +347,14 @@ def _runs(trained: TrainedRegressor, panel: Panel, outcomes: SeriesOutcomes) -> 
     return found[:_MOST_RUNS]
 
 
-def _number_notes(trained: TrainedRegressor, outcomes: SeriesOutcomes) -> list[str]:
+def _number_notes(trained: TrainedRegressor, outcomes: SeriesOutcomes, intervals: Mapping[str, list[Any]]) -> list[str]:
     found = _notes(outcomes)
     if not len(trained.errors):
         found.append("no labels were held out to choose by, so there are no intervals.")
     elif trained.setup.way != "series":
         found.append("intervals are made of errors of all steps; those of the steps of one series hang together.")
-    return found
+    short = short_intervals(dict(zip(intervals["shares"], intervals["coverage"], strict=True)))
+    return found if short is None else [*found, short]
 
 
 # --- both ---

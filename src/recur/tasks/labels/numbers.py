@@ -9,7 +9,8 @@ import torch
 
 from recur.errors import DataError
 from recur.score import mae, nasa_score, rmse
-from recur.tasks.labels.outcomes import SeriesOutcomes
+from recur.tasks.labels.outcomes import SeriesOutcomes, p_of_gain
+from recur.tasks.noise import SURE, doubt
 from recur.wording import quantity
 
 
@@ -28,6 +29,7 @@ class RegressorFigures:
             the same.
         nasa: NASA's score, see `recur.score.nasa_score`; None unless the labels are remaining lives.
         baseline_rmse: Error of always telling the mean of the training part's labels.
+        p: As of `recur.tasks.labels.outcomes.p_of_gain`, of the difference of the two squared errors.
     """
 
     num_told: int
@@ -39,6 +41,12 @@ class RegressorFigures:
     explained: float | None
     nasa: float | None
     baseline_rmse: float
+    p: float | None
+
+    @property
+    def is_better(self) -> bool:
+        """Whether it beats always telling that mean, by more than noise."""
+        return self.rmse < self.baseline_rmse and self.p is not None and self.p < SURE
 
     def to_json(self) -> dict[str, Any]:
         """Return the figures as JSON can hold them."""
@@ -75,22 +83,31 @@ def judge_numbers(outcomes: SeriesOutcomes, train_mean: float, *, is_life: bool 
         explained=float(1 - (error / spread) ** 2) if spread > 0 else None,
         nasa=float(nasa_score(target, told, weight=weight)) if is_life else None,
         baseline_rmse=float(rmse(target, torch.full_like(target, train_mean), weight=weight)),
+        p=p_of_gain(
+            weight * ((target - train_mean).square() - (target - told).square()),
+            outcomes.series[counts],
+            outcomes.row[counts],
+        ),
     )
 
 
 def number_verdict(part: str, figures: RegressorFigures) -> str:
-    """Return one sentence: whether always telling the training part's mean was beaten, and how good it is.
+    """Return whether always telling the training part's mean was beaten by more than noise; where not, that first.
 
     Args:
         part: What was judged on: valid, test or given.
         figures: Of the regressor there.
     """
-    text = f"RMSE {figures.rmse:.4g} over {quantity(figures.num_told, 'label')} of the {part} part"
-    if figures.nasa is not None:
-        text += f", NASA's score {figures.nasa:.4g}"
+    nasa = "" if figures.nasa is None else f" (NASA's score {figures.nasa:.4g})"
+    said = (
+        f"RMSE {figures.rmse:.4g}{nasa} on {quantity(figures.num_told, 'label')} of the {part} part, against "
+        f"{figures.baseline_rmse:.4g} by always telling the training part's mean: {doubt(figures.p, 'series')}"
+    )
     if not figures.rmse < figures.baseline_rmse:
-        return f"the model does NOT beat always telling the training part's mean ({figures.baseline_rmse:.4g}): {text}."
-    return f"{text}, against {figures.baseline_rmse:.4g} by always telling the training part's mean."
+        return f"The model does NOT beat the rule: {said}."
+    if not figures.is_better:
+        return f"It is NOT shown that the model beats the rule: {said}."
+    return f"{said}."
 
 
 def _share(which: torch.Tensor) -> float | None:

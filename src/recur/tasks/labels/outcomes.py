@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -12,6 +13,7 @@ from recur.data.series import SeriesBatch
 from recur.errors import DataError
 from recur.models.series_ensemble import SeriesEnsemble
 from recur.models.series_labels import SeriesLabelNetwork
+from recur.tasks.noise import grouped_test, mean_test, sign_test
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -45,6 +47,27 @@ class SeriesOutcomes:
             which: (N,) bool, or the numbers of those, int64.
         """
         return SeriesOutcomes(**{one.name: getattr(self, one.name)[which] for one in fields(self)})
+
+
+def p_of_gain(gain: Tensor, series: Tensor, row: Tensor) -> float | None:
+    """Return how likely so large a mean gain over a rule is where there is none, or None where that cannot be told.
+
+    Labels of one series hang together, so that series count; in a single one, neighbouring steps do.
+
+    Args:
+        gain: Of each answer, (N,): by how much less it is off than the rule, or -1, 0 and 1 for classes.
+        series: As of `SeriesOutcomes`.
+        row: Likewise.
+    """
+    gains, numbers = gain.double().numpy(), series.numpy()
+    num_series = len(np.unique(numbers))
+    if num_series == 1 and len(gains) > 1:
+        test = mean_test(gains[row.numpy().argsort(kind="stable")])
+    elif num_series == len(gains) and bool(np.isin(gains, (-1, 0, 1)).all()):
+        return sign_test(int((gains > 0).sum()), int((gains < 0).sum()))
+    else:
+        test = grouped_test(gains, numbers)
+    return None if test is None else test.p
 
 
 @torch.no_grad()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -27,8 +28,10 @@ from recur.data.series.scaling import Method
 from recur.errors import DataError, OptionError, RunError
 from recur.kinds import is_finite, with_tuples
 from recur.models.series_shape import SeriesShape
+from recur.tasks.forecast.season_choice import Season, season_of_calendar
 from recur.tasks.series_reading import SeriesReading
 from recur.tasks.series_setup import SeriesSetup, Source, checked_whole
+from recur.wording import option
 
 LIFE = "remaining_life"
 """What the label is called that says how long a series will go on."""
@@ -150,12 +153,13 @@ class LabelSetup(SeriesSetup):
             life = replace(life, left=tuple(read_lives(life.left_path, len(test))))
         told = panel if life is None else remaining_life(panel, cap=life.cap, label=LIFE)
         if told.labels is None and told.rows.labels is None:
-            raise DataError("no column was recognised as the label; name it with label.")
+            raise DataError(f"no column was recognised as the label; name it with {option('label')}.")
         way = _way(told, partition, per_step=per_step, window=window)
         if per_series and way == "steps" and told.schema.classes is None:
             raise OptionError(
                 "scale_apart: a number is told of each step from its series so far, but a scale of its own would come "
-                "from all of the series; leave it out, or give window, whose steps then scale what is read."
+                f"from all of the series; leave it out, or give {option('window')}, whose steps then scale what "
+                "is read."
             )
         if way == "series":
             for one in (told, *([] if test is None else [test])):
@@ -163,7 +167,7 @@ class LabelSetup(SeriesSetup):
             if partition.by == "time":
                 raise OptionError(
                     f"split: the label {told.schema.label!r} belongs to whole series, so that with parts cut in time "
-                    "each series would be trained on and judged by the same label; say split=series, or label."
+                    f"each series would be trained on and judged by the same label; say {option('split', 'series')}."
                 )
         split = partition.of(told)
         seen = seen_categories(split.train)
@@ -299,6 +303,8 @@ class LabelSetup(SeriesSetup):
         """Return what is trained on: of very many windows those some steps apart."""
         found = self.batches(part, batch_size=batch_size, seed=seed)
         stride = -(-found.num_items // MOST_WINDOWS) if self.way == "windows" else 1
+        if stride > 1 and self.frequency is not None:
+            stride = Season(steps=season_of_calendar(self.frequency), why="").stride(stride)
         return found if stride == 1 else self.batches(part, batch_size=batch_size, seed=seed, stride=stride)
 
     # --- files ---
@@ -353,6 +359,8 @@ def read_lives(path: str | Path, num_series: int) -> list[float]:
             found.append(float(line))
         except ValueError:
             raise DataError(f"{path}: entry {number}, {line[:40]!r}, is no number; give a number a line.") from None
+        if not 0 <= found[-1] < math.inf:
+            raise DataError(f"{path}: entry {number}, {line[:40]!r}, is no life that is left; give numbers from 0 on.")
     if len(found) != num_series:
         raise DataError(f"{path}: has {len(found)} numbers, but there are {num_series} series; give one for each.")
     return found

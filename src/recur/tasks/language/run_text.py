@@ -9,6 +9,7 @@ from recur.data.corpus import Corpus, Progress
 from recur.data.options import CorpusOptions
 from recur.errors import OptionError, RunError
 from recur.run import RunFolder
+from recur.wording import option
 
 CACHE_NAME = ".corpus"
 """The folder beside a run in which the token ids of its text lie."""
@@ -68,6 +69,6 @@ def corpus_of(run: RunFolder, progress: Progress | None = None) -> Corpus:
     if text.key != key:
         raise RunError(
             f"{run.path}: the text has changed since the run was started ({', '.join(sources)}); "
-            "bring the old text back, or train anew with another --out."
+            f"bring the old text back, or train anew with another {option('out')}."
         )
     return text

@@ -1,0 +1,105 @@
+"""Whether a difference is more than noise."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import scipy.fft
+import scipy.stats
+
+from recur.tasks.noise import MeanTest, doubt, grouped_test, mean_test, short_intervals, sign_test
+
+
+def correlated(size: int, overlap: int, seed: int) -> np.ndarray:
+    """Noise that hangs together as losses of forecasts of so many steps do."""
+    noise = np.random.default_rng(seed).standard_normal(size + overlap)
+    return np.convolve(noise, np.ones(overlap) / math.sqrt(overlap), "valid")[:size]
+
+
+def test_it_is_the_cosine_test() -> None:
+    differences = correlated(300, 5, seed=0) + 0.1
+    degrees = math.floor(0.4 * 300 ** (2 / 3))
+    # Orthonormal, so each is sqrt(2 / n) times the sum of cosines.
+    weights = scipy.fft.dct(differences, norm="ortho")[1 : degrees + 1]
+    expected = math.sqrt(300) * differences.mean() / math.sqrt((weights**2).mean())
+    found = mean_test(differences, overlap=5)
+    assert found is not None
+    assert found.degrees == degrees
+    assert found.statistic == pytest.approx(expected, rel=1e-10)
+    assert found.p == pytest.approx(2 * scipy.stats.t.sf(abs(expected), degrees), rel=1e-8)
+
+
+@pytest.mark.parametrize("overlap", [1, 12])
+def test_noise_is_taken_for_more_as_often_as_it_says(overlap: int) -> None:
+    p = [mean_test(correlated(400, overlap, seed), overlap).p for seed in range(500)]  # type: ignore[union-attr]
+    share = float((np.array(p) < 0.05).mean())
+    # Three deviations around 0.05 of 500 draws; overlapping forecasts take a little more than they should.
+    assert 0.02 < share < (0.08 if overlap == 1 else 0.1)
+
+
+def test_a_test_that_takes_neighbours_for_independent_would_be_wrong() -> None:
+    p = [mean_test(correlated(400, 12, seed)).p for seed in range(200)]  # type: ignore[union-attr]
+    plain = [scipy.stats.ttest_1samp(correlated(400, 12, seed), 0).pvalue for seed in range(200)]
+    assert (np.array(plain) < 0.05).mean() > 0.4
+    assert (np.array(p) < 0.05).mean() < 0.2
+
+
+def test_a_difference_is_found() -> None:
+    found = mean_test(correlated(2000, 12, seed=1) - 0.5, 12)
+    assert found is not None
+    assert found.statistic < 0
+    assert found.p < 0.01
+
+
+def test_too_few_to_tell() -> None:
+    assert mean_test(np.ones(3)) is None
+    assert mean_test(np.ones(20), overlap=24) is None
+    assert mean_test(np.zeros(0)) is None
+
+
+def test_differences_that_are_all_alike() -> None:
+    assert mean_test(np.zeros(50)) == MeanTest(statistic=0.0, degrees=5, p=1.0)
+    assert mean_test(np.full(50, -0.1)) == MeanTest(statistic=-math.inf, degrees=5, p=0.0)
+
+
+def test_of_groups_of_one_it_is_the_paired_t_test() -> None:
+    differences = np.random.default_rng(0).normal(0.3, 1.0, 25)
+    found, expected = grouped_test(differences, np.arange(25)), scipy.stats.ttest_1samp(differences, 0)
+    assert found is not None
+    assert (found.statistic, found.p) == pytest.approx((expected.statistic, expected.pvalue), rel=1e-9)
+    assert found.degrees == 24
+
+
+def test_groups_that_hang_together_count_as_one_each() -> None:
+    """Each difference ten times over says no more than once."""
+    rng = np.random.default_rng(1)
+    once = rng.normal(0.3, 1.0, 25)
+    order = rng.permutation(250)
+    found = grouped_test(np.repeat(once, 10)[order], np.repeat(np.arange(25), 10)[order])
+    expected = grouped_test(once, np.arange(25))
+    assert found is not None
+    assert expected is not None
+    assert found.p == pytest.approx(expected.p, rel=1e-9)
+    assert grouped_test(once, np.zeros(25, np.int64)) is None
+
+
+def test_signs_as_a_fair_coin_has_them() -> None:
+    for better, worse in ((9, 0), (70, 80), (3, 3), (0, 0), (1000, 900)):
+        expected = scipy.stats.binomtest(better, better + worse).pvalue if better + worse else 1.0
+        assert sign_test(better, worse) == sign_test(worse, better) == pytest.approx(expected, rel=1e-9)
+
+
+def test_doubt_in_words() -> None:
+    assert doubt(0.3, "series") == "no more than noise, p = 0.3"
+    assert doubt(0.012, "series") == "more than noise, p = 0.012"
+    assert doubt(1e-9, "series") == "more than noise, p < 0.001"
+    assert doubt(None, "series") == "too few series to tell this from noise"
+
+
+def test_intervals_that_hold_too_little_are_told() -> None:
+    assert short_intervals({0.5: 0.46, 0.8: 0.76, 0.95: None}) is None
+    found = short_intervals({0.5: 0.36, 0.8: 0.685, 0.95: 0.94})
+    assert found is not None
+    assert found.startswith("the intervals hold clearly less than they say: those of 50% 36.0% and those of 80% 68.5%.")
