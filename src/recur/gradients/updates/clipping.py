@@ -139,6 +139,9 @@ def _layers(parameters: Clippable, *, needs_names: bool) -> list[list[nn.Paramet
 
 def _clip_together(parameters: list[nn.Parameter], bound: float, norm: Tensor, is_finite: Tensor) -> Tensor:
     """Scale gradients as one vector of the given norm, and return its norm after that."""
+    if norm.is_cpu and not bool(norm > bound):
+        # Nothing is to be scaled, or it is NaN.
+        return norm
     # Whatever is not finite would spread to all gradients with the factor; from zero the factor is 1.
     nn.utils.clip_grads_with_norm_(parameters, bound, torch.where(is_finite.to(norm.device), norm, 0.0))
     # The factor that torch takes.
