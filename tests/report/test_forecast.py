@@ -115,6 +115,8 @@ def test_bands_and_dates_reach_the_figure(forecast_run: RunFolder) -> None:
     assert drawn.layout.xaxis.type == "date"
     bands = [trace for trace in drawn.data if trace.fill == "toself"]
     assert [trace.name for trace in bands] == ["95% interval", "80% interval"]
+    # Or their names in the legend would look alike.
+    assert bands[0].opacity < bands[1].opacity
     # There and back again.
     assert bands[0].x == (*bands[0].x[:6], *reversed(bands[0].x[:6]))
     assert all(trace.meta["role"] for trace in drawn.data)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from itertools import pairwise
+from itertools import pairwise, starmap
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ from recur.report.chart import (
     Role,
     Series,
     Trail,
+    band_opacity,
     log_ticks,
     log_values,
 )
@@ -247,7 +248,9 @@ def _curves(chart: Chart) -> go.Figure:
 
     Every trace carries its role in `meta`, so that the page can colour it for the reader's theme.
     """
-    drawn = go.Figure(data=[*map(_band, chart.bands), *(_trace(series, chart) for series in chart.series)])
+    drawn = go.Figure(
+        data=[*starmap(_band, enumerate(chart.bands)), *(_trace(series, chart) for series in chart.series)]
+    )
     has_legend = sum(series.role not in _UNNAMED for series in chart.series) + len(chart.bands) > 1
     date_format = "|%Y-%m-%d %H:%M" if chart.is_dated else f":{chart.x_format}"
     last = max((x for series in chart.series for x in series.x), default=1.0)
@@ -311,7 +314,7 @@ def _name(level: Level, chart: Chart) -> dict[str, Any]:
     }
 
 
-def _band(band: Band) -> go.Scatter:
+def _band(place: int, band: Band) -> go.Scatter:
     colour = COLOURS[band.role]
     return go.Scatter(
         x=[*band.x, *reversed(band.x)],
@@ -322,7 +325,7 @@ def _band(band: Band) -> go.Scatter:
         line={"color": colour, "width": 0},
         fill="toself",
         fillcolor=colour,
-        opacity=0.2,
+        opacity=band_opacity(place),
         hoverinfo="skip",
     )
 

@@ -29,6 +29,7 @@ from recur.report.chart import (
     Role,
     Series,
     Trail,
+    band_opacity,
     log_ticks,
     log_values,
 )
@@ -195,10 +196,11 @@ def _bars(axes: Any, bars: Bars) -> None:
 
 
 def _curves(axes: Any, chart: Chart) -> None:
-    for band in chart.bands:
+    for place, band in enumerate(chart.bands):
         x = _dates(band.x) if chart.is_dated else band.x
         colour = COLOURS[band.role]
-        axes.fill_between(x, band.low, band.high, color=colour, alpha=0.2, linewidth=0, label=_cut(band.name, 40))
+        name, opacity = _cut(band.name, 40), band_opacity(place)
+        axes.fill_between(x, band.low, band.high, color=colour, alpha=opacity, linewidth=0, label=name)
     for series in chart.series:
         _draw(axes, series, is_dated=chart.is_dated)
     for level in chart.levels:
