@@ -87,13 +87,26 @@ def test_what_is_known_tells_where_the_cells_do_not() -> None:
 def test_numbers_are_told_from_names() -> None:
     assert writes_numbers(pl.Series(["1.288,90", "742,12", "n.v."]))
     assert writes_numbers(pl.Series(["1,288", None, "2,500"]))
+    assert writes_numbers(pl.Series(["1.234.567", "987.654", "12"]))
+    assert writes_numbers(pl.Series(["1.234.567,5", "2.345.678,5"]))
+    assert writes_numbers(pl.Series(["1,234,567", "2,345,678"]))
     assert not writes_numbers(pl.Series(["A1", "A2", "3"]))
+    # Part numbers and addresses.
+    assert not writes_numbers(pl.Series(["1.234.567", "1.234.568"]))
+    assert not writes_numbers(pl.Series(["192.168.100.101", None, "192.168.100.102", "10.0.0.1"]))
     assert [decimal_of(cells) for cells in (["1,5", "x"], ["1.5"], ["1,5", "1.5"], ["1,288", "3"])] == [
         ",",
         ".",
         None,
         None,
     ]
+
+
+def test_a_column_of_addresses_holds_names() -> None:
+    hosts = [f"192.168.100.{100 + day % 3}" for day in range(28)]
+    panel = read_series({"t": list(range(28)), "host_ip": hosts, "value": [day * 1.5 for day in range(28)]})
+    assert panel.schema.channels == ("value",)
+    assert panel.schema.categorical == ("host_ip",)
 
 
 def read(folder: Path, content: str, **options: object) -> list[float]:
