@@ -50,7 +50,8 @@ def train(data: Any, out: Path, **series: Any) -> tuple[RunFolder, list[str]]:
         data,
         out=out,
         series=SeriesOptions(**({"horizon": 3} | series)),
-        model=ForecasterOptions(hidden_size=2, history=8),
+        # In so few steps nothing would be learned that beats the rules.
+        model=ForecasterOptions(hidden_size=2, history=8, rules=False),
         training=SeriesTrainingOptions(max_steps=2, no_report=True),
         console=Console(file=shown, width=400),
     )
@@ -215,8 +216,6 @@ SHUFFLED = np.random.default_rng(1).permutation(ROWS)
 )
 def test_what_is_noted_or_just_works(data: Any, options: dict[str, Any], note: str, tmp_path: Path) -> None:
     run, notes = train(data, tmp_path / "run", **options)
-    # In so few steps a network may learn nothing; that is said of the training, not of the table.
-    notes = [said for said in notes if "the network is kept as it began" not in said]
     if note:
         assert any(re.search(note, said) for said in notes), notes
     else:
