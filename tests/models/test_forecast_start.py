@@ -79,6 +79,34 @@ def test_the_change_since_a_season_ago_and_the_unit_are_added() -> None:
     torch.testing.assert_close(found, (values[-1] + 1.5).expand(6, 2), rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("hole", [1, 2, 3, 6])
+@pytest.mark.parametrize("pieces", [1, 2, 24])
+def test_the_change_since_a_season_ago_is_that_of_the_last_value_that_was_there(hole: int, pieces: int) -> None:
+    """What repeats is told as it repeats, however long nothing was there, and where a stream of it is cut."""
+    values = (torch.arange(24, dtype=DOUBLE) % 4 * 10)[:, None, None].expand(24, 1, 2) + torch.tensor([0.0, 5.0])
+    is_there = (torch.arange(24) < 24 - hole)[:, None, None].expand(24, 1, 2)
+    values = torch.where(is_there, values, 0)
+    start = start_of((1, 0, 1, -1, 0), horizon=4)
+    state: StartState | None = None
+    for own, there in zip(values.chunk(pieces), is_there.chunk(pieces), strict=True):
+        length = torch.tensor([len(own)])
+        known, state = start.remember(own, there, length, state)
+    anchors, mean = start.anchors(known, torch.ones(1, 2, dtype=DOUBLE), length, torch.zeros(1, dtype=torch.int64))
+    found = mean[0] + (anchors * start.weight).sum(-1)[0]
+    torch.testing.assert_close(found, values[:4, 0], rtol=0, atol=1e-12)
+
+
+def test_the_change_is_that_of_the_season_before_the_last_value() -> None:
+    """Of a line y is the value before the hole, b that of 4 before it; the season ahead is the newest that was seen."""
+    values = torch.arange(24, dtype=DOUBLE)[:, None, None].repeat(1, 1, 2)
+    is_there = (torch.arange(24) < 22)[:, None, None].expand(24, 1, 2).clone()
+    # One of the two has no value there, so that the one of two seasons before counts.
+    is_there[17, 0, 1] = False
+    found = told(start_of((1, 0, 1, -1, 0)), torch.where(is_there, values, 0), is_there, torch.tensor([24]))[0]
+    coming = torch.tensor([20.0, 21, 18, 19, 20, 21], dtype=DOUBLE)
+    torch.testing.assert_close(found, torch.stack([21 + coming - 17, 21 + coming - 13], -1), rtol=0, atol=1e-12)
+
+
 @pytest.mark.parametrize("season", [1, 4, 9])
 def test_two_halves_remember_what_the_whole_does(season: int) -> None:
     values, is_there = story()
