@@ -215,6 +215,8 @@ SHUFFLED = np.random.default_rng(1).permutation(ROWS)
 )
 def test_what_is_noted_or_just_works(data: Any, options: dict[str, Any], note: str, tmp_path: Path) -> None:
     run, notes = train(data, tmp_path / "run", **options)
+    # In so few steps a network may learn nothing; that is said of the training, not of the table.
+    notes = [said for said in notes if "the network is kept as it began" not in said]
     if note:
         assert any(re.search(note, said) for said in notes), notes
     else:
