@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,8 @@ from recur.data.series import Panel, SeriesBatch
 from recur.errors import DataError
 
 Floats = NDArray[np.float64]
+
+_WITH_OFFSET = re.compile(r"T.*(?:[Zz]|[+-]\d{2}(?::?\d{2})?)$")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,30 +151,46 @@ def row_at(panel: Panel, number: int, at: object) -> int:
     Args:
         panel: The series.
         number: Which of them.
-        at: Its time, as the clock of the data shows it: a date, or what numpy takes as one, or a number, as the times
-            of the data are; also as text.
+        at: Its time: a date, or what numpy takes as one, or a number, as the times of the data are; also as text. With
+            an offset to UTC, or a zone, it is that instant, else what the clock of the data shows.
 
     Raises:
-        DataError: It is no time, or the series has no row there.
+        DataError: It is no time, or the series has no row there; or it has an offset and the data have no zone.
     """
     begin, end = int(panel.offsets[number]), int(panel.offsets[number + 1])
     own = panel.clock[begin:end]
+    like = time_name(own[0])
+    is_instant = False
     try:
-        wanted: Any = (
-            np.datetime64(at.strip().replace(" ", "T") if isinstance(at, str) else at)
-            if own.dtype.kind == "M"
-            else float(at)  # type: ignore[arg-type]
-        )
+        if own.dtype.kind == "M":
+            wanted, is_instant = _moment(at)
+        else:
+            wanted = float(at)  # type: ignore[arg-type]
     except (TypeError, ValueError):
-        like = time_name(own[0])
         raise DataError(f"at: {at!r} is no time of these data; give one such as {like!r}.") from None
-    found = np.flatnonzero(own == wanted)
+    if is_instant and panel.schema.zone is None:
+        raise DataError(
+            f"at: {at} has an offset to UTC, but the times of these data have no zone; give it as they are written, "
+            f"such as {like!r}."
+        )
+    found = np.flatnonzero((panel.times[begin:end] if is_instant else own) == wanted)
     if not len(found):
         raise DataError(
             f"at: series {panel.ids[number]!r} has no row at {at}; it goes from {time_name(own[0])} to "
             f"{time_name(own[-1])}."
         )
     return begin + int(found[0])
+
+
+def _moment(at: object) -> tuple[Any, bool]:
+    """Return a time as numpy has it, and whether it is an instant, in UTC, and not what some clock shows."""
+    if isinstance(at, str):
+        at = at.strip().replace(" ", "T")
+        if _WITH_OFFSET.search(at):
+            at = datetime.fromisoformat(at)
+    if isinstance(at, datetime) and at.tzinfo is not None:
+        return np.datetime64(at.astimezone(UTC).replace(tzinfo=None)), True
+    return np.datetime64(at), False
 
 
 def time_name(time: Any) -> str | float:
