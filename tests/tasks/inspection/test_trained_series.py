@@ -17,7 +17,6 @@ from recur.data.series.partition import Partition
 from recur.errors import DataError, OptionError
 from recur.models.detector_choice import build_detector
 from recur.models.detector_options import DetectorOptions
-from recur.models.forecast_ensemble import ForecastEnsemble
 from recur.models.forecast_network import ForecastNetwork
 from recur.models.forecaster_options import ForecasterOptions
 from recur.models.series_options import SeriesClassifierOptions, SeriesRegressorOptions
@@ -73,14 +72,13 @@ def meters() -> pl.DataFrame:
     )
 
 
-def forecaster(meters: pl.DataFrame, *, members: int = 1, **options: Any) -> TrainedForecaster:
+def forecaster(meters: pl.DataFrame, **options: Any) -> TrainedForecaster:
     reading = SeriesReading(columns=Columns(targets=("load",), known_future=("heat",)))
     setup, _ = ForecastSetup.fit(reading.first(meters), history=HISTORY, horizon=HORIZON, reading=reading)
     torch.manual_seed(0)
-    networks = [ForecastNetwork(replace(FORECASTER, **options), setup.shape) for _ in range(members)]
-    for network in networks:
-        drawn_anew(network)
-    return TrainedForecaster(networks[0] if members == 1 else ForecastEnsemble(networks), setup)
+    network = ForecastNetwork(replace(FORECASTER, **options), setup.shape)
+    drawn_anew(network)
+    return TrainedForecaster(network, setup)
 
 
 @pytest.fixture(scope="module")
@@ -253,15 +251,6 @@ def test_forecasters_of_other_kinds(meters: pl.DataFrame, options: dict[str, Any
     network = trained.network
     assert isinstance(network, ForecastNetwork)
     check_states(found, network.body.reader.layers, lambda: network(window_of(trained, meters)))
-
-
-def test_of_an_ensemble_the_first_member_is_shown(meters: pl.DataFrame) -> None:
-    trained = forecaster(meters, members=2, num_layers=1)
-    found = inspect_trained(trained, meters, at=TIME)
-    alone = inspect_trained(trained.members[0], meters, at=TIME)
-    assert "an ensemble of 2" in found.content["answers"]["notes"][0]
-    torch.testing.assert_close(found.tensors["answers.shares"], alone.tensors["answers.shares"])
-    assert found.content["answers"]["ahead"]["median"] != alone.content["answers"]["ahead"]["median"]
 
 
 def test_series_and_times_that_are_not_there(meters: pl.DataFrame) -> None:

@@ -86,6 +86,7 @@ def detector_subject(
         unit=f"standard deviations of {names[channel]} in training",
         notes=_notes(trained, scored, row, names),
         network=network,
+        model=network,
         channels=trained.setup.channels,
         times=[time_name(each) for each in chosen.clock[rows]],
         values=original_values(chosen, rows, shown),

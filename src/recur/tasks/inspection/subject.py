@@ -69,14 +69,15 @@ class Subject:
         asked: What the answers are of, a phrase.
         unit: What contributions to the answers are in.
         notes: What a reader has to know.
-        network: What reads: of an ensemble the first member.
+        network: What is looked into: of an ensemble the first member.
+        model: What answers: the network, or all of the ensemble.
         channels: Names of what is read at each step, F: numbers, features of the calendar.
         times: What each step is called, N.
         values: (N, F), on the original scale; NaN where missing.
         read: Runs the recurrent layers of `network` over the N steps, in order, from the state before the first.
         window: The steps, at most N, that the answers are told from, as a batch of one row.
         begin: Which of the N steps it begins with.
-        outputs: What `network` says, (R, A), of R rows that are like `window` but for `x` and `future`; with a
+        outputs: What `model` says, (R, A), of R rows that are like `window` but for `x` and `future`; with a
             gradient.
         answers: A of them.
         elsewhere: Like `window`, of R other places, at which the first answer is explained too, to see whether
@@ -92,6 +93,7 @@ class Subject:
     unit: str
     notes: tuple[str, ...] = ()
     network: nn.Module
+    model: nn.Module
     channels: tuple[str, ...]
     times: list[str | float]
     values: Floats
@@ -129,6 +131,14 @@ def rows_of(batch: SeriesBatch, rows: Tensor) -> SeriesBatch:
     """
     given = {one.name: getattr(batch, one.name) for one in fields(batch)}
     return replace(batch, **{name: each[rows] for name, each in given.items() if each is not None})
+
+
+def of_first_member(count: int) -> str:
+    """Return a note on what is of all of an ensemble of `count`, and what of its first member."""
+    return (
+        f"the run is an ensemble of {count}: what is said, and what contributes to it, is of all; states, gates and "
+        "units are of the first member"
+    )
 
 
 def series_number(panel: Panel, name: str | None) -> int:
