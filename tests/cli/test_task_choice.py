@@ -41,11 +41,16 @@ def train_toy(data: Any, *, out: str | None, overwrite: bool, console: Any, **op
     return run
 
 
+def never_inspected(*given: Any) -> Any:
+    raise AssertionError("a toy has nothing inside")
+
+
 def handle_toy() -> RunHandling:
     return RunHandling(
         evaluate=lambda chosen: {},
         show=lambda found, console: None,
         show_finished=lambda path, console: console.print(f"all about {path}"),
+        inspect=never_inspected,
         options={},
     )
 
