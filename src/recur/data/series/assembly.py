@@ -16,7 +16,7 @@ from recur.data.series.columns import Columns, Roles
 from recur.data.series.frequency import Frequency
 from recur.data.series.grid import on_grid
 from recur.data.series.guessing import guess_columns
-from recur.data.series.labels import read_labels
+from recur.data.series.labels import mark_among, read_labels
 from recur.data.series.moments import begins_with_day, on_the_clock, read_times
 from recur.data.series.panel import Panel
 from recur.data.series.rows import NO_PART, Rows
@@ -85,8 +85,8 @@ def assemble(
             raise DataError(
                 f"{table.name}: is a table, but the model was trained on arrays or a .ts file; give the like."
             )
-        table = _with_columns_of(table, schema.roles)
-        roles = schema.roles
+        roles = _with_mark(schema.roles, table) if options.labels == "mark" else schema.roles
+        table = _with_columns_of(table, roles)
     else:
         roles = guess_columns(table, columns)
     return _Assembly(table, roles, options, schema).panel()
@@ -511,6 +511,16 @@ def _labels_of_series(series: NDArray[np.int64], num_series: int, labels: NDArra
     is_missing = labels != labels
     same = (labels == found[series]) | (is_missing & is_missing[first][series])
     return found if bool(same.all()) else None
+
+
+def _with_mark(roles: Roles, table: Table) -> Roles:
+    """Return the roles with a column of marks, which the data to judge on may have where those to learn from had none.
+
+    Nothing is learned from marks, so that it does not matter to a model whether it has seen any.
+    """
+    taken = {name for names in roles.by_role().values() for name in names}
+    mark = mark_among([name for name in table.frame.columns if name not in taken])
+    return roles if roles.label or mark is None else replace(roles, label=(mark,))
 
 
 def _with_columns_of(table: Table, roles: Roles) -> Table:

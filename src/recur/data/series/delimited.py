@@ -112,7 +112,7 @@ def _text(data: bytes, name: str, encoding: str) -> bytes:
         line = data.count(b"\n", 0, error.start) + 1
         raise DataError(
             f"{name}: is not {encoding}: line {line} has the byte {data[error.start]:#04x}; "
-            f"name the encoding, such as {option('encoding', 'latin-1')}."
+            f"name the encoding, such as {option('encoding', 'cp1252')}."
         ) from None
     data = data.removeprefix(codecs.BOM_UTF8)
     if b"\0" in data[:4096]:
