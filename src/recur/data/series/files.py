@@ -152,11 +152,12 @@ def _read_alike(paths: Sequence[Path], options: Delimited | None, like: Writing 
 
 
 def _with_numbers(tables: list[Table]) -> list[pl.DataFrame]:
-    """Return the frames of tables; a column of numbers in one is one in all whose text writes numbers in their way."""
+    """Return the frames of tables; a column of decimals in one is one in all whose text writes numbers in their way."""
     frames = [table.frame for table in tables]
-    numeric = {name for frame in frames for name, dtype in frame.schema.items() if dtype.is_numeric()}
+    # Whole numbers may be names, which text beside them tells.
+    decimals = {name for frame in frames for name, dtype in frame.schema.items() if dtype.is_float()}
     for number, table in enumerate(tables):
-        for name in numeric:
+        for name in decimals:
             cells = table.frame[name]
             if cells.dtype == pl.String:
                 form = number_format_of(cells, NumberFormat(decimal=table.writing.decimal or "."))
