@@ -300,7 +300,8 @@ def test_missing_run(command: tuple[str, ...], folder: Path, recur: Any) -> None
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
 def test_a_file_in_place_of_a_run(command: tuple[str, ...], folder: Path, recur: Any) -> None:
     Path("text.txt").rename("run")
-    way_out = "the run comes first: recur evaluate RUN run" if command[0] == "evaluate" else "give the folder that `rec"
+    takes_data = command[0] in ("evaluate", "inspect")
+    way_out = f"the run comes first: recur {command[0]} RUN run" if takes_data else "give the folder that `rec"
     check(recur(*command), 1, rf"^recur: run: is a file, not a run folder; {way_out}")
 
 

@@ -38,8 +38,8 @@ def build_parser() -> CommandParser:
         type=str | None,
         default=None,
         metavar="TIME",
-        help="of series: the first step to forecast, or the step that is told of, as its time stands in the table; by "
-        "default the worst or strangest one, of DATA without labels the last",
+        help="of series: the first step to forecast, or the step that is told of, by the clock of the table, or with "
+        "an offset to UTC; by default the worst or strangest one, of DATA without labels the last",
     )
     parser.add_argument(
         "--input",

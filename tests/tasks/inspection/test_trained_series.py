@@ -12,18 +12,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from recur.data.series import Columns, Panel, Part, Schema, SeriesBatch, panel_of_array
+from recur.data.series import Columns, Panel, Part, SeriesBatch, panel_of_array
 from recur.data.series.partition import Partition
 from recur.errors import DataError, OptionError
-from recur.models.detector_choice import build_detector
-from recur.models.detector_options import DetectorOptions
-from recur.models.forecast_ensemble import ForecastEnsemble
 from recur.models.forecast_network import ForecastNetwork
 from recur.models.forecaster_options import ForecasterOptions
 from recur.models.series_options import SeriesClassifierOptions, SeriesRegressorOptions
 from recur.models.series_timeline import Timeline
-from recur.tasks.detect.pieces import Pieces
-from recur.tasks.detect.trained import TrainedDetector
 from recur.tasks.forecast.calibration import original_scale
 from recur.tasks.forecast.setup import ForecastSetup
 from recur.tasks.forecast.trained import TrainedForecaster
@@ -73,14 +68,13 @@ def meters() -> pl.DataFrame:
     )
 
 
-def forecaster(meters: pl.DataFrame, *, members: int = 1, **options: Any) -> TrainedForecaster:
+def forecaster(meters: pl.DataFrame, **options: Any) -> TrainedForecaster:
     reading = SeriesReading(columns=Columns(targets=("load",), known_future=("heat",)))
     setup, _ = ForecastSetup.fit(reading.first(meters), history=HISTORY, horizon=HORIZON, reading=reading)
     torch.manual_seed(0)
-    networks = [ForecastNetwork(replace(FORECASTER, **options), setup.shape) for _ in range(members)]
-    for network in networks:
-        drawn_anew(network)
-    return TrainedForecaster(networks[0] if members == 1 else ForecastEnsemble(networks), setup)
+    network = ForecastNetwork(replace(FORECASTER, **options), setup.shape)
+    drawn_anew(network)
+    return TrainedForecaster(network, setup)
 
 
 @pytest.fixture(scope="module")
@@ -255,15 +249,6 @@ def test_forecasters_of_other_kinds(meters: pl.DataFrame, options: dict[str, Any
     check_states(found, network.body.reader.layers, lambda: network(window_of(trained, meters)))
 
 
-def test_of_an_ensemble_the_first_member_is_shown(meters: pl.DataFrame) -> None:
-    trained = forecaster(meters, members=2, num_layers=1)
-    found = inspect_trained(trained, meters, at=TIME)
-    alone = inspect_trained(trained.members[0], meters, at=TIME)
-    assert "an ensemble of 2" in found.content["answers"]["notes"][0]
-    torch.testing.assert_close(found.tensors["answers.shares"], alone.tensors["answers.shares"])
-    assert found.content["answers"]["ahead"]["median"] != alone.content["answers"]["ahead"]["median"]
-
-
 def test_series_and_times_that_are_not_there(meters: pl.DataFrame) -> None:
     trained = forecaster(meters)
     for wanted, message in (
@@ -390,46 +375,3 @@ def test_a_number_of_a_step(window: int | None) -> None:
     assert float(shares[times.index(17)].abs().max()) > 0
     own, expected = lives(float(found.tensors["predictions"][-2, 0]), times[-2])
     assert own == pytest.approx(expected, rel=1e-4)
-
-
-# --- anomalies ---
-
-
-@pytest.mark.parametrize("way", ["forecast", "autoencoder"])
-def test_a_strange_step(way: Any) -> None:
-    draw, time = np.random.default_rng(0), np.arange(700)
-    values = np.stack([np.sin(time / 5), np.cos(time / 9)], 1) + 0.1 * draw.standard_normal((700, 2))
-    values[650, 1] += 4
-    panel = Panel.of_rows(["a"], [700], values, schema=Schema(targets=("one", "two")))
-    setup, split = ForecastSetup.fit(panel, history=32, horizon=1)
-    own: dict[str, Any] = {"leads": (1, 4)} if way == "forecast" else {"window": 3, "code_size": 2}
-    options = DetectorOptions(way=way, history=32, hidden_size=6, level=False, quiet=20, **own)
-    network: Any = build_detector(options, setup.shape)
-    drawn_anew(network)
-    trained = TrainedDetector(network, setup, options).fitted(split)
-    found = inspect_trained(trained, panel, at=650)
-    check_sums(found)
-    answers = found.content["answers"]
-    assert answers["asked"] == "the error of two at 650"
-    scored = trained.scored(panel)
-    times = found.content["series"]["times"]
-    assert times[0] == 50
-    assert times[-1] == 699
-    place = found.content["series"]["channels"].index("score")
-    np.testing.assert_allclose(found.tensors["predictions"][:, place], scored.score[50:], rtol=1e-5)
-    state = None
-    errors = []
-    with torch.no_grad():
-        for batch, *_ in Pieces(setup, panel, np.array([0])):
-            found_errors, state = network.errors(batch, state)
-            errors.append(found_errors)
-    expected = torch.cat(errors, 1)[0, 650, 1]
-    assert [one["answer"] for one in answers["answers"]] == pytest.approx(
-        [float(expected.mean()), *expected.tolist()], rel=1e-3
-    )
-    assert answers["begin"] == 650 + 1 - 32 - 50
-    assert found.tensors["answers.shares"].shape[1] == 32
-    assert found.tensors["layers.0.h"].shape == (650, 6)
-    with pytest.raises(DataError, match="at: series 'a' has no row at 900; it goes from 0 to 699"):
-        inspect_trained(trained, panel, at=900)
-    assert inspect_trained(trained, panel).content["answers"]["asked"].endswith(str(int(np.nanargmax(scored.score))))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from recur.data.series.table import Table
-from recur.data.series.writing import NumberFormat, number_format_of
+from recur.data.series.writing import NumberFormat, Writing, number_format_of
 from recur.errors import DataError
 from recur.wording import option
 
@@ -56,6 +57,23 @@ def number_format(table: Table, column: str) -> NumberFormat | None:
         return known.of_column(column)
     expected = known.numbers.get(column) or (known.decimal and NumberFormat(decimal=known.decimal)) or None
     return number_format_of(_text(table, column), expected)
+
+
+def writing_of(table: Table, columns: Sequence[str]) -> Writing:
+    """Return how a table is written, so that others are read like it where they do not tell.
+
+    Args:
+        table: The table.
+        columns: Those of numbers, each of which may be written in its own way.
+    """
+    known, schema = table.writing, table.frame.schema
+    # Whole numbers that were read as such say nothing of decimals.
+    telling = [name for name in columns if not schema[name].is_integer()]
+    found = {name: form for name in telling if (form := number_format(table, name)) is not None}
+    marks = {form.decimal for name, form in found.items() if schema[name] == pl.String}
+    decimal = marks.pop() if known.decimal is None and len(marks) == 1 else known.decimal
+    own = {name: form for name, form in found.items() if form != NumberFormat(decimal=decimal or ".")}
+    return replace(known, decimal=decimal, numbers={**known.numbers, **own})
 
 
 def _numbers_of_text(table: Table, column: str, role: str) -> pl.Series:

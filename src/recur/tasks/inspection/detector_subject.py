@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from recur.data.series import Panel, SeriesBatch, Split
@@ -23,6 +24,14 @@ from recur.wording import measured, quantity
 _BEFORE, _AFTER = 600, 120
 """Steps around the one that is explained which are shown."""
 
+_UNITS = {
+    "standard": "standard deviations of {}",
+    "robust": "standard deviations of {}, by its quartiles",
+    "mean_abs": "mean sizes of {}",
+    "none": "the unit of {}",
+}
+"""What errors are in, by the method of the scaler."""
+
 Network = LeadNetwork | SeriesAutoencoder
 State = LeadState | AutoencoderState | None
 
@@ -35,7 +44,8 @@ def detector_subject(
     Args:
         trained: The detector.
         data: Series to look at; None for the run's own, of which the test part is looked at.
-        series: Which of them; None for the one with the highest score, or with `at` the first.
+        series: Which of them; None for the one with the highest score, or with `at` the first. Of the run's own data
+            all of one that has no row in the test part.
         at: Time of the step; None for the one with the highest score.
 
     Raises:
@@ -50,8 +60,9 @@ def detector_subject(
     if number is None and at is not None:
         number = 0
     chosen = panel if number is None else panel.select([number])
-    scored = trained.scored(chosen)
-    row = _row(chosen, scored, split if number is None else None, at)
+    # As `evaluate` scores: what was learned of the run's own data must not be known before their first step.
+    scored = trained.scored(chosen, is_fresh=split is not None)
+    row = _row(chosen, scored, None if split is None else _judged(split, number), at)
     own = int(chosen.series_of_rows[row])
     begin, end = chosen.offsets[own : own + 2].tolist()
     first, stop = max(begin, row - _BEFORE), min(end, row + 1 + _AFTER)
@@ -66,26 +77,27 @@ def detector_subject(
     def outputs(rows_of_window: SeriesBatch) -> Tensor:
         errors, _ = network.errors(rows_of_window, _repeated(state, len(rows_of_window.x)))
         own_errors = errors[:, -1, channel].nan_to_num(0.0)
+        if own_errors.shape[1] == 1:
+            return own_errors
         return torch.cat([own_errors.mean(1, keepdim=True), own_errors], 1)
 
     with torch.no_grad():
         values = outputs(window)[0].tolist()
     names = trained.setup.schema.targets
-    answers = (
-        Answer(name=f"error of {names[channel]}, the mean of all views", said=measured(values[0])),
-        *(
-            Answer(name=f"error of {names[channel]}, {view}", said=measured(value))
-            for view, value in zip(network.views, values[1:], strict=True)
-        ),
+    views = network.views if len(network.views) == 1 else ("the mean of all views", *network.views)
+    answers = tuple(
+        Answer(name=f"error of {names[channel]}, {view}", said=measured(value))
+        for view, value in zip(views, values, strict=True)
     )
     time = time_name(chosen.clock[row])
     return Subject(
         title=chosen.ids[own] if len(panel) > 1 else "the series",
         cut=f"the {quantity(len(rows), 'step')} around {time}",
         asked=f"the error of {names[channel]} at {time}",
-        unit=f"standard deviations of {names[channel]} in training",
+        unit=_UNITS[trained.setup.scaler.method].format(names[channel]),
         notes=_notes(trained, scored, row, names),
         network=network,
+        model=network,
         channels=trained.setup.channels,
         times=[time_name(each) for each in chosen.clock[rows]],
         values=original_values(chosen, rows, shown),
@@ -101,8 +113,18 @@ def detector_subject(
     )
 
 
-def _row(panel: Panel, scored: Scored, split: Split | None, at: object) -> int:
-    """Return the step that is looked at."""
+def _judged(split: Split, number: int | None) -> NDArray[np.bool_]:
+    """Return of which rows the strangest is looked at, of all series or of one."""
+    part = next(one for one in (split.test, split.valid, split.train) if len(one))
+    if number is None:
+        return part.has_row
+    begin, end = part.panel.offsets[number : number + 2].tolist()
+    own = part.has_row[begin:end]
+    return own if own.any() else np.ones_like(own)
+
+
+def _row(panel: Panel, scored: Scored, judged: NDArray[np.bool_] | None, at: object) -> int:
+    """Return the step that is looked at: that at some time, or the strangest of all, or of those that are judged."""
     if at is not None:
         row = row_at(panel, 0, at)
         if np.isnan(scored.score[row]):
@@ -112,9 +134,8 @@ def _row(panel: Panel, scored: Scored, split: Split | None, at: object) -> int:
             )
         return row
     score = np.nan_to_num(scored.score, nan=-np.inf)
-    if split is not None:
-        judged = next(one for one in (split.test, split.valid, split.train) if len(one))
-        score = np.where(judged.has_row, score, -np.inf)
+    if judged is not None:
+        score = np.where(judged, score, -np.inf)
     if not np.isfinite(score).any():
         raise DataError("nothing can be said of any step; give longer series.")
     return int(score.argmax())
@@ -132,8 +153,9 @@ def _notes(trained: TrainedDetector, scored: Scored, row: int, names: Sequence[s
     return (
         f"the score of the step is {measured(float(scored.score[row]))}, the threshold {measured(threshold)}: "
         f"{verdict}; of the score each channel adds {parts}",
-        "a score tells how rare errors of this size are, so that what contributes to the error is told in its place; "
-        "what the steps before the window say through the state stays as it is",
+        "a score tells how rare errors of this size are, of the network, of the seasonal rule, and of what lasts; what "
+        "contributes is to the network's error of this step alone, and what the steps before the window say through "
+        "the state stays as it is",
     )
 
 

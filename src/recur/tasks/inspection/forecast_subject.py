@@ -12,7 +12,7 @@ from torch import Tensor
 from recur.data.series import Panel, Part, SeriesBatch
 from recur.data.series.windows import LastWindows, Windows
 from recur.errors import DataError, OptionError
-from recur.models.forecast_ensemble import ForecastEnsemble
+from recur.models.forecast_ensemble import ForecastEnsemble, pooled
 from recur.models.forecast_network import ForecastNetwork
 from recur.tasks.forecast.calibration import original_scale
 from recur.tasks.forecast.trained import TrainedForecaster
@@ -22,6 +22,7 @@ from recur.tasks.inspection.subject import (
     Floats,
     Subject,
     evenly,
+    of_first_member,
     one_row,
     original_values,
     row_at,
@@ -55,8 +56,9 @@ def forecast_subject(
         OptionError: The network is none that recur trains.
         RunError: The run's own data cannot be read again.
     """
-    network = trained.network.members[0] if isinstance(trained.network, ForecastEnsemble) else trained.network
-    if not isinstance(network, ForecastNetwork):
+    model = trained.network
+    network = model.networks[0] if isinstance(model, ForecastEnsemble) else model
+    if not (isinstance(model, ForecastNetwork | ForecastEnsemble) and isinstance(network, ForecastNetwork)):
         raise OptionError(
             f"the network is a {type(network).__name__}, which is none of recur's forecasters; look into it with "
             "recur.tasks.inspection.series.inspect_series."
@@ -77,7 +79,7 @@ def forecast_subject(
     targets = schema.targets[:_MOST_TARGETS]
 
     def outputs(rows_of_window: SeriesBatch) -> Tensor:
-        scaled = _means(network, rows_of_window)
+        scaled = _means(model, rows_of_window)
         told = scaled * size.to(scaled) + loc.to(scaled)
         return torch.stack([told[:, step, place] for place in range(len(targets)) for step in steps], 1)
 
@@ -95,11 +97,8 @@ def forecast_subject(
     )
     first = time_name(panel.clock[row]) if row < panel.offsets[number + 1] else "the end of the series"
     notes = []
-    if network is not trained.network:
-        notes.append(
-            f"the run is an ensemble of {len(trained.members)}; what is inside, and what contributes, is of its first "
-            "member, the forecast of all"
-        )
+    if isinstance(model, ForecastEnsemble):
+        notes.append(of_first_member(len(model.members)))
     if is_fed_back and horizon > 1:
         notes.append("later steps are told from paths that are drawn, so that the first one alone is explained")
     if len(schema.targets) > len(targets):
@@ -111,6 +110,7 @@ def forecast_subject(
         unit=f"the unit of {targets[0]}" if len(targets) == 1 else "the unit of the target",
         notes=tuple(notes),
         network=network,
+        model=model,
         channels=trained.setup.channels,
         times=[time_name(time) for time in panel.clock[rows]],
         values=original_values(panel, rows, batch),
@@ -120,7 +120,7 @@ def forecast_subject(
         outputs=outputs,
         answers=answers,
         elsewhere=_elsewhere(trained, everywhere, count),
-        predictions=_predictions(network, batch, loc, size),
+        predictions=_predictions(model, batch, loc, size),
         ahead=ahead,
     )
 
@@ -180,17 +180,24 @@ def _worst(trained: TrainedForecaster, windows: Windows) -> int:
     return int(items[int(torch.cat(errors).argmax())])
 
 
-def _means(network: ForecastNetwork, batch: SeriesBatch) -> Tensor:
-    """Return what is told, (R, P, C) of the scaled targets, with a gradient; of networks fed back the first step."""
-    if network.options.kind != "autoregressive":
-        forecast, _ = network(batch)
+def _means(model: ForecastNetwork | ForecastEnsemble, batch: SeriesBatch) -> Tensor:
+    """Return what is told, (R, P, C) of the scaled targets, with a gradient; of networks fed back the first step.
+
+    Args:
+        model: A network, or an ensemble of such.
+        batch: Rows as long as the batch is.
+    """
+    networks = model.networks if isinstance(model, ForecastEnsemble) else [model]
+    if networks[0].options.kind != "autoregressive":
+        forecast, _ = model(batch)
         mean: Tensor = forecast.mean
         return mean
     # What is told of a step does not look at those after it, so that there may be none.
     blind = torch.zeros_like(batch.target)
-    told = network.body.told(replace(batch, target=blind, weight=blind)).forecast.mean
-    found: Tensor = told[torch.arange(len(told), device=told.device), batch.lengths][:, None]
-    return found
+    unseen = replace(batch, target=blind, weight=blind)
+    told = pooled([network.body.told(unseen).forecast for network in networks]).mean
+    # The first step is told of or not, so that steps are counted from the end.
+    return told[:, -batch.target.shape[1]][:, None]
 
 
 def _ahead(trained: TrainedForecaster, batch: SeriesBatch) -> Ahead:
@@ -210,16 +217,18 @@ def _ahead(trained: TrainedForecaster, batch: SeriesBatch) -> Ahead:
     )
 
 
-def _predictions(network: ForecastNetwork, batch: SeriesBatch, loc: Tensor, size: Tensor) -> Floats | None:
+def _predictions(
+    model: ForecastNetwork | ForecastEnsemble, batch: SeriesBatch, loc: Tensor, size: Tensor
+) -> Floats | None:
     """Return what had been told of each step from the one before, (N, F)."""
-    if not network.tells_between:
+    if not model.tells_between:
         return None
-    count, num_targets = int(batch.lengths), network.shape.num_targets
+    count, num_targets = int(batch.lengths), loc.shape[2]
     found = np.full((count, batch.x.shape[2]), np.nan)
     steps = torch.arange(1, count, device=batch.x.device)
     if len(steps):
         with torch.no_grad():
-            told, _ = network.told_after(batch, None, torch.zeros_like(steps), steps)
+            told, _ = model.told_after(batch, None, torch.zeros_like(steps), steps)
         found[1:, :num_targets] = (told.mean[:, 0].double() * size[0] + loc[0]).cpu().numpy()
     return found
 

@@ -21,6 +21,7 @@ from recur.tasks.inspection.subject import (
     Subject,
     evenly,
     interpolated,
+    of_first_member,
     original_values,
     row_at,
     rows_of,
@@ -62,8 +63,8 @@ def label_subject(trained: TrainedLabels, data: Any = None, *, series: str | Non
     found = trained.outcomes(part)
     item = _chosen(trained, part, found, at)
     number, row = int(found.series[item]), int(found.row[item])
-    members = trained.network.networks if isinstance(trained.network, SeriesEnsemble) else (trained.network,)
-    network = members[0]
+    model = trained.network
+    network = model.networks[0] if isinstance(model, SeriesEnsemble) else model
     batches = setup.batches(part, batch_size=1, which="all")
     place = item if setup.way != "steps" else int(np.flatnonzero(part.series == number)[0])
     batch = batches.batch(np.array([place]))
@@ -76,7 +77,7 @@ def label_subject(trained: TrainedLabels, data: Any = None, *, series: str | Non
     codes = _codes(trained, found, item) if isinstance(trained, TrainedClassifier) else ()
 
     def outputs(rows_of_window: SeriesBatch) -> Tensor:
-        told, _ = network(rows_of_window)
+        told, _ = model(rows_of_window)
         return _figures(trained, told[:, told_at] if network.per_step else told, codes)
 
     where = "" if setup.way == "series" else f" of {time_name(panel.clock[row])}"
@@ -86,11 +87,8 @@ def label_subject(trained: TrainedLabels, data: Any = None, *, series: str | Non
             "layers whose names end in _reverse read the series from its end; in the drawing they stand above the "
             "others, though both read the same"
         )
-    if len(members) > 1:
-        notes.append(
-            f"the run is an ensemble of {len(members)}; what is inside, and what contributes, is of its first member, "
-            "the answer of all"
-        )
+    if isinstance(model, SeriesEnsemble):
+        notes.append(of_first_member(len(model.members)))
     return Subject(
         title=panel.ids[number] if len(panel) > 1 else "the series",
         cut=f"the {quantity(count, 'step')} up to {time_name(panel.clock[row])}" if setup.way == "windows" else "",
@@ -98,6 +96,7 @@ def label_subject(trained: TrainedLabels, data: Any = None, *, series: str | Non
         unit="nats of the log-odds" if codes else f"the unit of {setup.label}",
         notes=tuple(notes),
         network=network,
+        model=model,
         channels=setup.channels,
         times=[time_name(time) for time in panel.clock[rows]],
         values=original_values(panel, rows, batch),
@@ -107,7 +106,7 @@ def label_subject(trained: TrainedLabels, data: Any = None, *, series: str | Non
         outputs=outputs,
         answers=_answers(trained, found, item, codes),
         elsewhere=None if network.per_step else _elsewhere(trained, whole, count),
-        said=_said(trained, network, batch, batches, place, codes),
+        said=_said(trained, batch, batches, place, codes),
     )
 
 
@@ -196,27 +195,26 @@ def _answers(trained: TrainedLabels, found: SeriesOutcomes, item: int, codes: tu
 
 def _said(
     trained: TrainedLabels,
-    network: SeriesLabelNetwork,
     batch: SeriesBatch,
     batches: SeriesBatches,
     place: int,
     codes: tuple[int, ...],
 ) -> dict[str, Floats]:
     """Return what is said at each step: of the step, or of the series as far as it is read."""
-    count = int(batch.lengths)
+    count, model = int(batch.lengths), trained.network
     with torch.no_grad():
-        if network.per_step:
-            steps, told = np.arange(count), network(batch)[0][0]
+        if model.per_step:
+            steps, told = np.arange(count), model(batch)[0][0]
         elif trained.setup.way == "series":
             steps = evenly(count, _MOST_BEGINNINGS)
-            told = _of_beginnings(network, batch, steps)
+            told = _of_beginnings(model, batch, steps)
         else:
             # The windows that end with each of the steps, as far as they are in the part.
             items = np.arange(max(0, place - count + 1), place + 1)
             windows = batches.batch(items).to(batch.x.device)
             is_own = (windows.index == batch.index).cpu().numpy()
             steps = (windows.row - batch.row).cpu().numpy()[is_own] + count - 1
-            told = network(windows)[0][torch.from_numpy(is_own).to(batch.x.device)]
+            told = model(windows)[0][torch.from_numpy(is_own).to(batch.x.device)]
         own = trained.temperature(told).softmax(-1) if isinstance(trained, TrainedClassifier) else told[:, None]
     values = own.cpu().double().numpy()
     whole = "" if trained.setup.way != "series" else " so far"
@@ -229,7 +227,7 @@ def _said(
     return {f"says{whole}: {trained.setup.label}": interpolated(steps, values[:, 0], count)}
 
 
-def _of_beginnings(network: SeriesLabelNetwork, batch: SeriesBatch, steps: NDArray[np.int64]) -> Tensor:
+def _of_beginnings(model: SeriesLabelNetwork | SeriesEnsemble, batch: SeriesBatch, steps: NDArray[np.int64]) -> Tensor:
     """Return what is told of the series up to each of some steps."""
     found = []
     for some in np.array_split(steps, -(-len(steps) // _ROWS_AT_ONCE)):
@@ -242,7 +240,7 @@ def _of_beginnings(network: SeriesLabelNetwork, batch: SeriesBatch, steps: NDArr
             "observed": several.observed & is_read[..., None],
             "lengths": lengths,
         }
-        found.append(network(replace(several, **beginnings))[0])
+        found.append(model(replace(several, **beginnings))[0])
     return torch.cat(found)
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,8 @@ from recur.data.series import Panel, SeriesBatch
 from recur.errors import DataError
 
 Floats = NDArray[np.float64]
+
+_WITH_OFFSET = re.compile(r"T.*(?:[Zz]|[+-]\d{2}(?::?\d{2})?)$")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,14 +69,15 @@ class Subject:
         asked: What the answers are of, a phrase.
         unit: What contributions to the answers are in.
         notes: What a reader has to know.
-        network: What reads: of an ensemble the first member.
+        network: What is looked into: of an ensemble the first member.
+        model: What answers: the network, or all of the ensemble.
         channels: Names of what is read at each step, F: numbers, features of the calendar.
         times: What each step is called, N.
         values: (N, F), on the original scale; NaN where missing.
         read: Runs the recurrent layers of `network` over the N steps, in order, from the state before the first.
         window: The steps, at most N, that the answers are told from, as a batch of one row.
         begin: Which of the N steps it begins with.
-        outputs: What `network` says, (R, A), of R rows that are like `window` but for `x` and `future`; with a
+        outputs: What `model` says, (R, A), of R rows that are like `window` but for `x` and `future`; with a
             gradient.
         answers: A of them.
         elsewhere: Like `window`, of R other places, at which the first answer is explained too, to see whether
@@ -88,6 +93,7 @@ class Subject:
     unit: str
     notes: tuple[str, ...] = ()
     network: nn.Module
+    model: nn.Module
     channels: tuple[str, ...]
     times: list[str | float]
     values: Floats
@@ -127,6 +133,14 @@ def rows_of(batch: SeriesBatch, rows: Tensor) -> SeriesBatch:
     return replace(batch, **{name: each[rows] for name, each in given.items() if each is not None})
 
 
+def of_first_member(count: int) -> str:
+    """Return a note on what is of all of an ensemble of `count`, and what of its first member."""
+    return (
+        f"the run is an ensemble of {count}: what is said, and what contributes to it, is of all; states, gates and "
+        "units are of the first member"
+    )
+
+
 def series_number(panel: Panel, name: str | None) -> int:
     """Return which series of a panel is meant; the first where no name is given.
 
@@ -147,30 +161,46 @@ def row_at(panel: Panel, number: int, at: object) -> int:
     Args:
         panel: The series.
         number: Which of them.
-        at: Its time, as the clock of the data shows it: a date, or what numpy takes as one, or a number, as the times
-            of the data are; also as text.
+        at: Its time: a date, or what numpy takes as one, or a number, as the times of the data are; also as text. With
+            an offset to UTC, or a zone, it is that instant, else what the clock of the data shows.
 
     Raises:
-        DataError: It is no time, or the series has no row there.
+        DataError: It is no time, or the series has no row there; or it has an offset and the data have no zone.
     """
     begin, end = int(panel.offsets[number]), int(panel.offsets[number + 1])
     own = panel.clock[begin:end]
+    like = time_name(own[0])
+    is_instant = False
     try:
-        wanted: Any = (
-            np.datetime64(at.strip().replace(" ", "T") if isinstance(at, str) else at)
-            if own.dtype.kind == "M"
-            else float(at)  # type: ignore[arg-type]
-        )
+        if own.dtype.kind == "M":
+            wanted, is_instant = _moment(at)
+        else:
+            wanted = float(at)  # type: ignore[arg-type]
     except (TypeError, ValueError):
-        like = time_name(own[0])
         raise DataError(f"at: {at!r} is no time of these data; give one such as {like!r}.") from None
-    found = np.flatnonzero(own == wanted)
+    if is_instant and panel.schema.zone is None:
+        raise DataError(
+            f"at: {at} has an offset to UTC, but the times of these data have no zone; give it as they are written, "
+            f"such as {like!r}."
+        )
+    found = np.flatnonzero((panel.times[begin:end] if is_instant else own) == wanted)
     if not len(found):
         raise DataError(
             f"at: series {panel.ids[number]!r} has no row at {at}; it goes from {time_name(own[0])} to "
             f"{time_name(own[-1])}."
         )
     return begin + int(found[0])
+
+
+def _moment(at: object) -> tuple[Any, bool]:
+    """Return a time as numpy has it, and whether it is an instant, in UTC, and not what some clock shows."""
+    if isinstance(at, str):
+        at = at.strip().replace(" ", "T")
+        if _WITH_OFFSET.search(at):
+            at = datetime.fromisoformat(at)
+    if isinstance(at, datetime) and at.tzinfo is not None:
+        return np.datetime64(at.astimezone(UTC).replace(tzinfo=None)), True
+    return np.datetime64(at), False
 
 
 def time_name(time: Any) -> str | float:

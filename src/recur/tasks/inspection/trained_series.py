@@ -13,7 +13,9 @@ from recur.errors import RunError
 from recur.gradients import Training
 from recur.gradients.probes.sequence_model import held_still
 from recur.inspection_format import FORMAT, MAX_CHANNELS, MAX_SYMBOLS
+from recur.models.forecast_ensemble import ForecastEnsemble
 from recur.models.layer_recording import LayerRecorder, LayerRecording
+from recur.models.series_ensemble import SeriesEnsemble
 from recur.run import checksum
 from recur.tasks.detect.trained import TrainedDetector
 from recur.tasks.forecast.trained import TrainedForecaster
@@ -45,7 +47,8 @@ def inspect_trained(
 
     What it reads; every state and gate of its layers at every step; the units that follow a channel, or what the model
     says; what each step and channel contributes to a forecast, a class, a number, or the error that made a score; how
-    far back the states reach; of forecasters the forecast. Of an ensemble it is the first member.
+    far back the states reach; of forecasters the forecast. Of an ensemble all members speak, and what contributes is to
+    what they say together; states, gates and units are of the first.
 
     Args:
         trained: As `recur.load` returns it.
@@ -67,11 +70,12 @@ def inspect_trained(
     say = stage or (lambda what: None)
     say("choosing what to look at")
     subject = _subject(trained, data, series, at)
-    with held_still(subject.network):
+    with held_still(subject.model):
         say("reading the series")
         layers = _recorded(subject)
         say("asking what contributes to what it says")
-        found = contributions(subject, units=sum(layer.hidden_size for layer in layers), seed=seed)
+        units = sum(layer.hidden_size for layer in layers) * _num_members(subject)
+        found = contributions(subject, units=units, seed=seed)
     say("looking at the Jacobians of its states")
     with held_still(subject.network):
         reach, diagnosis = state_reach(subject.network, subject.read, training or Training(), seed=seed)
@@ -109,6 +113,11 @@ def _subject(trained: TrainedSeries, data: Any, series: str | None, at: object) 
     raise TypeError(
         f"inspect_trained: trained must be a model of series as recur.load returns it, but is {type(trained).__name__}."
     )
+
+
+def _num_members(subject: Subject) -> int:
+    model = subject.model
+    return len(model.members) if isinstance(model, ForecastEnsemble | SeriesEnsemble) else 1
 
 
 def _recorded(subject: Subject) -> list[LayerRecording]:
