@@ -13,6 +13,7 @@ import pytest
 
 from recur.cli.main import main
 from recur.report.detection import detection_of
+from recur.tasks.detect.alarms import alarm_begins, highest_lately
 
 
 def write(path: Path) -> Path:
@@ -95,6 +96,17 @@ def test_without_labels_no_alarm_is_called_false(
     rows = {row.name: row.values for row in shown.measures}
     assert rows["steps with an alarm"][0] == f"{100 * rate:.4g}%"
     assert "steps with a false alarm" not in rows
+
+
+def test_the_help_says_when_an_alarm_is_new(capsys: pytest.CaptureFixture[str]) -> None:
+    score = np.array([6.0, 9.0, 1.0, 1.0, 7.0])
+    highest = highest_lately(score, np.zeros(5, np.int64), quiet=np.array([2]))
+    # The second is higher than the first, and is no news.
+    assert alarm_begins(score, highest, 5.0).tolist() == [True, False, False, False, True]
+    with pytest.raises(SystemExit):
+        main(["train", "--task", "detect", "--help"])
+    said = " ".join(capsys.readouterr().out.split())
+    assert "Steps without an alarm before one is taken for new, however high it is" in said
 
 
 def test_what_is_wrong_with_other_data_is_mended_by_options_that_there_are(

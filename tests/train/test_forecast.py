@@ -314,7 +314,11 @@ def test_a_run_of_another_task_is_not_loaded(csv: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("data", "options", "message"),
     [
-        ({"t": [1, 2], "y": [3, 4]}, {"separator": ";"}, r"^separator, decimal_comma, encoding: say how a text file"),
+        (
+            {"t": [1, 2], "y": [3, 4]},
+            {"separator": ";"},
+            r"^separator, decimal_comma, has_header, encoding, missing: say",
+        ),
         (Panel.of_rows(["a"], [9], np.ones((9, 1))), {"targets": "y"}, r"^the roles of columns: say how data are re"),
         (Panel.of_rows(["a"], [9], np.ones((9, 1))), {"gaps": "keep"}, r"^duplicates, frequency, gaps, zone and time"),
         (Panel.of_rows(["a"], [9], np.ones((9, 1))), {"form": "wide"}, r"^form: say how data are read, but a Panel"),

@@ -13,7 +13,7 @@ from recur.data.series import Windows
 from recur.models.forecast_network import ForecastNetwork
 from recur.run import RunFolder
 from recur.tasks.forecast.season_choice import Season
-from recur.tasks.noise import SURE, mean_test
+from recur.tasks.noise import mean_test
 from recur.train.job import Judged
 
 MOST_WINDOWS = 4_000
@@ -22,6 +22,9 @@ part that a network's beginning is fitted to."""
 
 _BATCH_SIZE = 512
 """Windows that are judged at once."""
+
+_SURE = 0.01
+"""Below this p a gain is no noise. It is less than in a verdict, for a training has a dozen looks and more."""
 
 _MOST_GROUPS = 50
 """Of windows, whose losses are compared with those of the beginning."""
@@ -32,8 +35,8 @@ class ForecastJudge:
 
     The rules that a network begins with know nothing by heart, and of a hundred values they are hard to beat; a network
     that seems to do so on a dozen windows most often does not on what comes later. So weights are kept only if their
-    gain in the mean loss is more than noise, by `recur.tasks.forecast.verdict.mean_test` of groups of windows: of
-    neighbours in time, or of series where these are many.
+    gain in the mean loss is more than noise, by `recur.tasks.noise.mean_test` of groups of windows: of neighbours in
+    time, or of series where these are many.
 
     Args:
         windows: Of the validation part.
@@ -69,7 +72,7 @@ class ForecastJudge:
             return Judged(loss=loss)
         gained = first - losses
         test = mean_test(gained[np.isfinite(gained)], self._overlap)
-        return Judged(loss=loss, is_kept=test is not None and test.statistic > 0 and test.p < SURE)
+        return Judged(loss=loss, is_kept=test is not None and test.statistic > 0 and test.p < _SURE)
 
     @torch.no_grad()
     def _losses(self, network: ForecastNetwork) -> tuple[NDArray[np.float64], float]:

@@ -98,9 +98,12 @@ def _numbers_of_text(table: Table, column: str, role: str) -> pl.Series:
                 like = f" written like those that the model was trained on, as {form.written(1234.5)!r}"
             elif len(right):
                 like = f" written like the others, such as {_short(text[int(right[0])])}"
+        way = f", say with {option('missing')} how missing values are written, or give the column another role"
+        if table.is_bound:
+            way = ", or leave it empty where there is no value"
         raise DataError(
             f"{table.cell(column, row)}: {_short(text[row])} is no number{like}, but the column is in {role}; mend the "
-            f"cell, say with {option('missing')} how missing values are written, or give the column another role."
+            f"cell{way}."
         )
     return values
 
