@@ -172,3 +172,20 @@ def test_what_cannot_be_judged(regressor: Any, classifier: Any, tmp_path: Any) -
     other.write_json("config.json", {"format": 1, "task": "language"})
     with pytest.raises(RunError, match=r"is a run of task 'language', expected 'classify' or 'regress'\.$"):
         evaluate_labels(other.path)
+
+
+@pytest.mark.parametrize(("kind", "module"), [("regressor", "numbers"), ("classifier", "classes")])
+def test_the_verdict_knows_what_windows_share(
+    kind: str, module: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained, parts = request.getfixturevalue(kind)[:2]
+    told = replace(trained.setup, window=7)
+    monkeypatch.setattr(trained, "setup", told)
+    found: list[tuple[int, int]] = []
+    monkeypatch.setattr(
+        f"recur.tasks.labels.{module}.p_of_gain",
+        lambda gain, outcomes, window: found.append((len(gain) - len(outcomes), window)),
+    )
+    judged = judge_labels(trained, parts.test)
+    assert found == [(0, 7)]
+    assert judged["figures"]["p"] is None
