@@ -365,6 +365,8 @@ def test_a_number_of_a_step(window: int | None) -> None:
         rows = trained.predict(frame).filter((pl.col("series_id") == "e3") & (pl.col("time") == time))
         return float(trained.bounded(torch.tensor(told))), rows["remaining_life"].item()
 
+    why = found.content["answers"]["unchecked"]
+    assert why == ("labels of steps rest on all of their series" if window is None else "")
     own, expected = lives(found.content["answers"]["answers"][0]["answer"], 17)
     assert own == pytest.approx(expected, rel=1e-4)
     times = found.content["series"]["times"]
