@@ -249,6 +249,14 @@ def test_forecasters_of_other_kinds(meters: pl.DataFrame, options: dict[str, Any
     check_states(found, network.body.reader.layers, lambda: network(window_of(trained, meters)))
 
 
+def test_a_forecast_near_the_beginning(meters: pl.DataFrame) -> None:
+    trained = forecaster(meters, num_layers=1)
+    assert trained.setup.least_history > 5
+    found = inspect_trained(trained, meters, at="2024-01-01 05:00")
+    check_sums(found)
+    assert found.content["series"]["times"] == [f"2024-01-01 0{hour}:00" for hour in range(5)]
+
+
 def test_series_and_times_that_are_not_there(meters: pl.DataFrame) -> None:
     trained = forecaster(meters)
     for wanted, message in (

@@ -139,7 +139,8 @@ def _chosen(
     number = None if series is None else series_number(panel, series)
     if at is not None:
         chosen = _from_row(panel, number or 0, row_at(panel, number or 0, at), setup.horizon)
-        return setup.windows(chosen, batch_size=1), 0, part
+        # As `predict`, which tells of what is begun too.
+        return setup.windows(chosen, batch_size=1, least_history=1), 0, part
     if data is not None:
         return setup.last_windows(panel, batch_size=1), number or 0, part
     judged = part
