@@ -53,6 +53,8 @@ class Work:
 
     horizon: int
     kind: str = "direct"
+    normalize: str = "series"
+    """What recur reads, beside the scaling that all have: the series alone, or the change since the last value too."""
     history: int = 48
     hidden_size: int = 64
     batch_size: int = 32
@@ -81,8 +83,8 @@ Train = Callable[[Work, Numbers, int, int], Trained]
 
 
 WORKS = tuple(
-    Work(horizon=horizon, kind=kind, batch_size=batch_size)
-    for horizon, kind in ((1, "autoregressive"), (24, "direct"))
+    Work(horizon=horizon, kind=kind, normalize=normalize, batch_size=batch_size)
+    for horizon, kind, normalize in ((1, "autoregressive", "last"), (24, "direct", "series"))
     for batch_size in (32, 128)
 )
 """32 windows are a batch of Darts by default. One step ahead all are a GRU and a linear map of its output. For 24 steps
@@ -167,7 +169,12 @@ def ours(work: Work, values: Numbers, first: int, seed: int) -> Trained:
             out=Path(folder) / "run",
             series=SeriesOptions(horizon=work.horizon, test=len(values) - first, valid=24 * 7, calendar=""),
             model=ForecasterOptions(
-                kind=work.kind, history=work.history, hidden_size=work.hidden_size, head="point", loss="squared"
+                kind=work.kind,
+                normalize=work.normalize,
+                history=work.history,
+                hidden_size=work.hidden_size,
+                head="point",
+                loss="squared",
             ),
             training=SeriesTrainingOptions(
                 max_steps=work.steps,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -11,24 +11,31 @@ from typing import Any
 _CELLS = {"rnn": "RNN", "gru": "GRU", "lstm": "LSTM", "indrnn": "IndRNN", "mgu": "MGU", "ligru": "LiGRU"}
 
 
-_ON_COMMAND_LINE = ContextVar("_ON_COMMAND_LINE", default=False)
+_COMMAND: ContextVar[tuple[str, Callable[[str], str | None]] | None] = ContextVar("_COMMAND", default=None)
 _NO_VALUE = object()
 
 
 @contextmanager
-def as_on_the_command_line() -> Iterator[None]:
-    """Have options written as the command line takes them, within."""
-    token = _ON_COMMAND_LINE.set(True)
+def as_on_the_command_line(owner: Callable[[str], str | None] | None = None, command: str = "") -> Iterator[None]:
+    """Have options written as the command line takes them, within.
+
+    Args:
+        owner: Returns the command that takes an option, told by its name in Python, or None where none does; without
+            it, the one that runs takes all.
+        command: The one that runs.
+    """
+    token = _COMMAND.set((command, owner or (lambda name: command)))
     try:
         yield
     finally:
-        _ON_COMMAND_LINE.reset(token)
+        _COMMAND.reset(token)
 
 
 def option(name: str, value: Any = _NO_VALUE) -> str:
     """Return an option as the one who asks would write it: in Python, or on the command line while a command runs.
 
-    Every message that tells the user to give an option, or to leave one out, names it by this.
+    Every message that tells the user to give an option, or to leave one out, names it by this. Where the command that
+    runs does not take it, it is said which one does, or that it is there in Python alone.
 
     Args:
         name: Its name in Python.
@@ -38,15 +45,24 @@ def option(name: str, value: Any = _NO_VALUE) -> str:
         >>> option("time_format"), option("duplicates", "mean"), option("sort", True)
         ('time_format=', "duplicates='mean'", 'sort=True')
         >>> with as_on_the_command_line():
-        ...     option("time_format"), option("duplicates", "mean"), option("sort", True), option("label", ())
-        ('--time-format', '--duplicates mean', '--sort', "--label ''")
+        ...     option("time_format"), option("duplicates", "mean"), option("overwrite", True), option("label", ())
+        ('--time-format', '--duplicates mean', '--overwrite', "--label ''")
+        >>> with as_on_the_command_line({"ignored": "train"}.get, "evaluate"):
+        ...     option("ignored"), option("sort", True)
+        ('--ignored (of recur train)', 'sort=True in Python')
     """
-    if not _ON_COMMAND_LINE.get():
-        return f"{name}=" if value is _NO_VALUE else f"{name}={value!r}"
+    running = _COMMAND.get()
+    in_python = f"{name}=" if value is _NO_VALUE else f"{name}={value!r}"
+    if running is None:
+        return in_python
+    command, owner = running
+    taker = owner(name)
+    if taker is None:
+        return f"{in_python} in Python"
     flag = f"--{name.replace('_', '-')}"
-    if value is _NO_VALUE or value is True:
-        return flag
-    return f"{flag} {shlex.quote(','.join(map(str, value)) if isinstance(value, tuple) else str(value))}"
+    if value is not _NO_VALUE and value is not True:
+        flag += f" {shlex.quote(','.join(map(str, value)) if isinstance(value, tuple) else str(value))}"
+    return flag if taker == command else f"{flag} (of recur {taker})"
 
 
 def quantity(number: float, noun: str) -> str:

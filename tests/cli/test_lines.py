@@ -18,6 +18,7 @@ import pytest
 import torch
 
 from recur.data.series import Columns, read_series
+from recur.data.series.delimited import MISSING, Delimited
 from recur.models.forecast_network import ForecastNetwork
 from recur.models.forecaster_options import ForecasterOptions
 from recur.streaming import stream
@@ -303,7 +304,8 @@ def german(seasonal_table: Callable[..., pl.DataFrame], tmp_path_factory: pytest
     cells = [f"{load:,.2f}".translate(str.maketrans(",.", ".,")) for load in loads]
     lines = [f"{time};{cell};{count}" for count, (time, cell) in enumerate(zip(times, cells, strict=True))]
     (made / "table.csv").write_text("Zeit;Umsatz;Zahl\n" + "\n".join(lines) + "\n")
-    reading = SeriesReading(columns=Columns(targets="Umsatz", past_only="Zahl"))
+    text = Delimited(missing=(*MISSING, "n.v."))
+    reading = SeriesReading(columns=Columns(targets="Umsatz", past_only="Zahl"), text=text)
     panel = reading.first(made / "table.csv")
     assert panel.values[:, 0].tolist() == loads.cast(pl.Float32).to_list()
     setup, _ = ForecastSetup.fit(panel, history=12, horizon=2, reading=reading)
@@ -341,3 +343,10 @@ def test_lines_are_written_as_the_table_of_the_run(
     assert answers(point, "--decimal-comma", "false").code == 0
     rows = [json.dumps({"Zeit": "01.01.2024 00:00", "Umsatz": value, "Zahl": 0}) for value in (1288.9, "1.288,9")]
     assert answers(rows[0]).out == answers(rows[1]).out != ""
+    # What is missing is written as in the table of the run, too.
+    lacking, empty = (answers(text.replace(lines[60], f"03.01.2024 12:00;{cell};{cell}")) for cell in ("n.v.", ""))
+    assert lacking.err == ""
+    assert lacking.out == empty.out != whole.out
+    other = answers(text.replace(lines[60], "03.01.2024 12:00;k.A.;60")).err
+    assert "'k.A.' is no number" in other
+    assert other.endswith("mend the cell, or leave it empty where there is no value.\n")

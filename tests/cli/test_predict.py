@@ -194,7 +194,7 @@ def test_they_are_read_as_is_said(recur: Any, foreign: Any, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("left_out", "said"),
     [
-        ("--encoding", "line 2 has the byte 0xfc; name the encoding, such as --encoding latin-1."),
+        ("--encoding", "line 2 has the byte 0xfc; name the encoding, such as --encoding cp1252."),
         ("--missing", "mend the cell, say with --missing how missing values are written, or give the column another"),
         ("--duplicates", "say what becomes of them with --duplicates mean, last or first."),
         ("--time-format", "may begin with the day or the month; say which with --time-format '%d/%m/%Y %H:%M' or"),

@@ -12,6 +12,7 @@ from recur.cli.handling.run_handling import RunHandling
 from recur.cli.task_choice import Glance, choose_task, flags_of
 from recur.errors import OptionError
 from recur.models.options import LanguageModelOptions
+from recur.models.series_options import SeriesClassifierOptions
 from recur.run import FORMAT, RunFolder
 from recur.train.options import LanguageTrainingOptions, SeriesTrainingOptions
 from recur.train.table import TASKS, Task, holds_tables
@@ -122,6 +123,8 @@ def test_files_that_are_none_are_left_to_the_parser(content: str, folder: Path) 
 def test_flags_are_the_options_without_a_value() -> None:
     found = flags_of([LanguageModelOptions, LanguageTrainingOptions, ToyOptions])
     assert found == {"--residual", "--tied", "--vary-window", "--tensorboard", "--no-report", "--is-wide"}
+    # What is on by default is switched off by a value.
+    assert "--bidirectional" not in flags_of([SeriesClassifierOptions])
 
 
 # --- the choice -------------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ import pytest
 
 from recur.cli.main import main
 from recur.report.detection import detection_of
+from recur.tasks.detect.alarms import alarm_begins, highest_lately
 
 
 def write(path: Path) -> Path:
@@ -95,3 +96,35 @@ def test_without_labels_no_alarm_is_called_false(
     rows = {row.name: row.values for row in shown.measures}
     assert rows["steps with an alarm"][0] == f"{100 * rate:.4g}%"
     assert "steps with a false alarm" not in rows
+
+
+def test_the_help_says_when_an_alarm_is_new(capsys: pytest.CaptureFixture[str]) -> None:
+    score = np.array([6.0, 9.0, 1.0, 1.0, 7.0])
+    highest = highest_lately(score, np.zeros(5, np.int64), quiet=np.array([2]))
+    # The second is higher than the first, and is no news.
+    assert alarm_begins(score, highest, 5.0).tolist() == [True, False, False, False, True]
+    with pytest.raises(SystemExit):
+        main(["train", "--task", "detect", "--help"])
+    said = " ".join(capsys.readouterr().out.split())
+    assert "Steps without an alarm before one is taken for new, however high it is" in said
+
+
+def test_what_is_wrong_with_other_data_is_mended_by_options_that_there_are(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = pl.read_csv(trained / "plant.csv")
+    table.with_columns(pl.lit(2).alias("is_anomaly")).write_csv(tmp_path / "levels.csv")
+    pl.concat([table, table.tail(1)]).write_csv(tmp_path / "doubled.csv")
+    run = str(trained / "run")
+    assert main(["evaluate", run, str(tmp_path / "levels.csv")]) == 1
+    assert capsys.readouterr().err.endswith(
+        "it holds '2'; if it says something else, give it another name, or leave it out with --ignored (of recur "
+        "train).\n"
+    )
+    assert main(["evaluate", run, str(tmp_path / "doubled.csv")]) == 1
+    assert (
+        "name the column that tells series apart with --series-id (of recur train), or say what becomes of them with "
+        "--duplicates mean, last or first."
+    ) in capsys.readouterr().err
+    assert main(["inspect", run, str(tmp_path / "doubled.csv")]) == 1
+    assert "say what becomes of them with --duplicates mean (of recur train), last or first." in capsys.readouterr().err

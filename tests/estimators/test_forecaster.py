@@ -296,3 +296,18 @@ def test_rows_after_the_fit_are_judged_with_its_history(fitted: Forecaster, tabl
     strangers = later.with_columns(pl.lit("x").alias("meter") + pl.col("meter"))
     with pytest.raises(DataError, match=r"no window fits into the part 'given'"):
         fitted.score(strangers)
+
+
+def test_gaps_that_are_kept_are_kept_where_it_is_judged(table: pl.DataFrame) -> None:
+    from recur.data.series import Part
+    from recur.tasks.forecast.evaluation import judge_forecasts
+
+    has_row = np.random.default_rng(0).random(240) < 0.8
+    one = table[:240].filter(pl.Series(has_row))
+    fitted = tiny(gaps="keep").fit(one[:150])
+    panel = fitted.trained_.setup.read(one)
+    assert len(panel.rows) == len(one)
+    part = Part(panel=panel, start=np.array([150]), stop=panel.offsets[1:].copy(), name="given")
+    figures = judge_forecasts(fitted.trained_, part)["figures"]
+    best = min(own["mae"] for name, own in figures.items() if name != "model")
+    assert fitted.score(one[150:]) == pytest.approx(1 - figures["model"]["mae"] / best)

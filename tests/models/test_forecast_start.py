@@ -1,4 +1,4 @@
-"""What forecasts start from: the rules that are mixed, what is remembered of them, and the weights of the mix."""
+"""What forecasts start from: the rules that are mixed, and what is remembered of them."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from recur.models.baselines import Drift, Naive, SeasonalNaive
+from recur.models.baselines import Naive, SeasonalNaive
 from recur.models.forecast_start import ForecastStart, StartState
-from recur.models.forecast_start_fit import fit_start
 from recur.models.series_normalization import Place
 
 DOUBLE = torch.float64
@@ -79,6 +78,34 @@ def test_the_change_since_a_season_ago_and_the_unit_are_added() -> None:
     torch.testing.assert_close(found, (values[-1] + 1.5).expand(6, 2), rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("hole", [1, 2, 3, 6])
+@pytest.mark.parametrize("pieces", [1, 2, 24])
+def test_the_change_since_a_season_ago_is_that_of_the_last_value_that_was_there(hole: int, pieces: int) -> None:
+    """What repeats is told as it repeats, however long nothing was there, and where a stream of it is cut."""
+    values = (torch.arange(24, dtype=DOUBLE) % 4 * 10)[:, None, None].expand(24, 1, 2) + torch.tensor([0.0, 5.0])
+    is_there = (torch.arange(24) < 24 - hole)[:, None, None].expand(24, 1, 2)
+    values = torch.where(is_there, values, 0)
+    start = start_of((1, 0, 1, -1, 0), horizon=4)
+    state: StartState | None = None
+    for own, there in zip(values.chunk(pieces), is_there.chunk(pieces), strict=True):
+        length = torch.tensor([len(own)])
+        known, state = start.remember(own, there, length, state)
+    anchors, mean = start.anchors(known, torch.ones(1, 2, dtype=DOUBLE), length, torch.zeros(1, dtype=torch.int64))
+    found = mean[0] + (anchors * start.weight).sum(-1)[0]
+    torch.testing.assert_close(found, values[:4, 0], rtol=0, atol=1e-12)
+
+
+def test_the_change_is_that_of_the_season_before_the_last_value() -> None:
+    """Of a line y is the value before the hole, b that of 4 before it; the season ahead is the newest that was seen."""
+    values = torch.arange(24, dtype=DOUBLE)[:, None, None].repeat(1, 1, 2)
+    is_there = (torch.arange(24) < 22)[:, None, None].expand(24, 1, 2).clone()
+    # One of the two has no value there, so that the one of two seasons before counts.
+    is_there[17, 0, 1] = False
+    found = told(start_of((1, 0, 1, -1, 0)), torch.where(is_there, values, 0), is_there, torch.tensor([24]))[0]
+    coming = torch.tensor([20.0, 21, 18, 19, 20, 21], dtype=DOUBLE)
+    torch.testing.assert_close(found, torch.stack([21 + coming - 17, 21 + coming - 13], -1), rtol=0, atol=1e-12)
+
+
 @pytest.mark.parametrize("season", [1, 4, 9])
 def test_two_halves_remember_what_the_whole_does(season: int) -> None:
     values, is_there = story()
@@ -107,88 +134,3 @@ def test_a_season_that_was_not_seen_counts_as_the_mean() -> None:
     lengths = torch.tensor([3, 2, 1])
     mean, seasonal = (told(start_of(w, season=9), values, is_there, lengths) for w in ((0,) * 5, (0, 0, 1, 0, 0)))
     torch.testing.assert_close(seasonal, mean, rtol=0, atol=1e-12)
-
-
-# --- the weights ------------------------------------------------------------------------------------------------------
-
-
-def origins(series: Tensor, season: int, horizon: int) -> tuple[Tensor, ...]:
-    """Return what `fit_start` is given of one series (T,)."""
-    length = len(series)
-    ends = torch.arange(2 * season + 1, length - horizon)
-    values = series[:, None, None]
-    start = ForecastStart(1, season=season, memory=24, num_steps=horizon).double()
-    known, _ = start.remember(values, torch.ones_like(values, dtype=torch.bool), torch.tensor([length]))
-    scale = torch.ones(len(ends), 1, dtype=DOUBLE)
-    anchors, mean = start.anchors(known, scale, ends, torch.zeros_like(ends))
-    came = series[ends[:, None] + torch.arange(horizon)][..., None]
-    return anchors, came - mean[:, None], torch.ones_like(came), torch.zeros_like(ends), ends
-
-
-def series_of(kind: str, length: int = 240) -> Tensor:
-    noise = torch.randn(length, dtype=DOUBLE, generator=torch.Generator().manual_seed(7))
-    steps = torch.arange(length, dtype=DOUBLE)
-    wave = 5 * (steps * 2 * torch.pi / 6).sin()
-    made = {
-        "walk": noise.cumsum(0),
-        "noise": noise,
-        "trend": steps + 0.1 * noise,
-        "season": wave + 0.5 * noise,
-        "season on a walk": wave + noise.cumsum(0),
-    }
-    return made[kind]
-
-
-@pytest.mark.parametrize(
-    ("kind", "rule"),
-    [
-        ("walk", Naive()),
-        ("noise", None),
-        ("trend", Drift()),
-        ("season", SeasonalNaive(6)),
-        ("season on a walk", SeasonalNaive(6)),
-    ],
-)
-def test_the_mix_is_about_as_good_as_the_best_rule(kind: str, rule: Naive | Drift | SeasonalNaive | None) -> None:
-    series = series_of(kind)
-    given = origins(series[:180], 6, 4)
-    weight, spread = fit_start(*given, has_season=True)
-    anchors, beyond, *_, ends = origins(series, 6, 4)
-    later = ends >= 180
-    away = beyond[later] - (anchors[later] * weight).sum(-1)
-    expected = []
-    for end in ends[later].tolist():
-        told = series[:end].mean().expand(4) if rule is None else rule.fit(series[:end]).forecast(4)
-        expected.append(series[end : end + 4] - told)
-    error, best = away.abs().mean(), torch.stack(expected).abs().mean()
-    assert error < 1.1 * best
-    # What is told beside it is how far it misses, to a third: some ten errors that do not overlap.
-    told_size = (away.square().mean(0).sqrt() / spread).log().abs()
-    assert told_size.max() < 0.5
-
-
-def test_least_squares_find_the_weights_of_what_is_told_by_them() -> None:
-    generator = torch.Generator().manual_seed(2)
-    anchors = torch.randn(400, 3, 2, 5, dtype=DOUBLE, generator=generator)
-    anchors[..., 4] = 1
-    true = torch.randn(3, 2, 5, dtype=DOUBLE, generator=generator)
-    beyond = (anchors * true).sum(-1) + 0.01 * torch.randn(400, 3, 2, dtype=DOUBLE, generator=generator)
-    weight = (torch.rand(beyond.shape, generator=generator) > 0.3).double()
-    # What does not count may be anything.
-    beyond = torch.where(weight > 0, beyond, 1e6)
-    rows = torch.arange(400)
-    found, _ = fit_start(anchors, beyond, weight, rows // 200, rows + 10 * (rows // 200), has_season=True)
-    # The ridge takes about 1 % of each weight.
-    torch.testing.assert_close(found, true, rtol=0.03, atol=0.03)
-
-
-def test_what_nothing_tells_of_starts_at_the_last_value() -> None:
-    anchors, beyond, weight, series, row = origins(series_of("noise"), 6, 4)
-    naive = torch.tensor([1.0, 0, 0, 0, 0], dtype=DOUBLE).expand(4, 1, 5)
-    for given in (
-        (anchors, beyond, 0 * weight, series, row),
-        tuple(each[:1] for each in (anchors, beyond, weight, series, row)),
-    ):
-        found, spread = fit_start(*given, has_season=True)
-        assert torch.equal(found, naive)
-        assert torch.equal(spread, torch.ones(4, 1, dtype=DOUBLE))

@@ -61,7 +61,9 @@ def test_too_few_to_tell() -> None:
 
 def test_differences_that_are_all_alike() -> None:
     assert mean_test(np.zeros(50)) == MeanTest(statistic=0.0, degrees=5, p=1.0)
-    assert mean_test(np.full(50, -0.1)) == MeanTest(statistic=-math.inf, degrees=5, p=0.0)
+    # Five signs that are the same, as likely as five throws of a coin that are.
+    assert mean_test(np.full(50, -0.1)) == MeanTest(statistic=-math.inf, degrees=5, p=2 / 2**5)
+    assert mean_test(np.full(50, -0.1), overlap=50) == MeanTest(statistic=-math.inf, degrees=1, p=1.0)
 
 
 def test_of_groups_of_one_it_is_the_paired_t_test() -> None:

@@ -147,3 +147,30 @@ def test_classes_of_a_panel_go_by_their_names() -> None:
     assert [own.schema.classes[code] for code in some.labels] == ["c", "b"]  # type: ignore[index]
     with pytest.raises(DataError, match=r"^the class 'd' is none of those of the model, a, b, c\.$"):
         SeriesReading().again(panel_of_array(values[:1], ["d"]), own.schema, own.frequency)
+
+
+def test_marks_may_be_in_the_data_to_judge_on_alone() -> None:
+    reading = SeriesReading(assembly=Assembly(labels="mark"))
+    table = {"step": [0, 1, 2, 3, 4, 5], "load": [1.0, 2.5, 3.0, 2.0, 1.0, 2.0]}
+    own = reading.first(table)
+    marks = [0, 0, 1, None, 0, 0]
+
+    def read(name: str, reading: SeriesReading = reading, **options: bool) -> Panel:
+        return reading.again(table | {name: marks}, own.schema, own.frequency, **options)
+
+    assert own.schema.label is None
+    for name in ("is_anomaly", "Anomaly", "label"):
+        panel = read(name)
+        assert (panel.schema.label, panel.schema.classes) == (name, ("0", "1"))
+        assert panel.rows.labels is not None
+        assert panel.rows.labels.tolist() == [0, 0, 1, -1, 0, 0]
+        assert panel.schema.channels == own.schema.channels
+    assert read("is_anomaly", with_labels=False).schema.label is None
+    # What marks nothing by its name, what was said to be no label, and what a column of the model's own is.
+    assert read("remark").schema.label is None
+    assert read("label", replace(reading, columns=Columns(label=()))).schema.label is None
+    aside = replace(reading, columns=Columns(ignored="label"))
+    schema = aside.first(table | {"label": marks}).schema
+    assert aside.again(table | {"label": marks}, schema, own.frequency).schema.label is None
+    # Labels that are trained on are another thing.
+    assert read("label", SeriesReading()).schema.label is None

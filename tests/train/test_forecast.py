@@ -15,14 +15,14 @@ from rich.console import Console
 import recur
 from recur.data.series import Panel, Part, Split, Windows, read_series
 from recur.data.series.options import SeriesOptions
-from recur.errors import DataError, Interrupted, OptionError, RunError
+from recur.errors import DataError, Interrupted, OptionError, RunError, TrainingError
 from recur.models.forecaster_options import ForecasterOptions
 from recur.run import RunFolder
 from recur.tasks.forecast.season_choice import Season
 from recur.tasks.forecast.setup import ForecastSetup
 from recur.tasks.series_task import SeriesTask
 from recur.train.forecast import train_forecaster
-from recur.train.forecast_judge import MOST_WINDOWS, some_items
+from recur.train.forecast_judge import MOST_WINDOWS, ForecastJudge, some_items
 from recur.train.forecast_preparation import choose_horizon, training_windows
 from recur.train.options import SeriesTrainingOptions
 from recur.train.resumption import resume
@@ -185,6 +185,42 @@ def test_series_that_are_too_short_are_named(tmp_path: Path) -> None:
     )
 
 
+def test_a_training_that_learns_nothing_keeps_its_beginning_however_it_was_rounded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where it was made on another device than it is trained on."""
+    exact, rng = ForecastJudge._losses, np.random.default_rng(1)
+
+    def rounded(judge: ForecastJudge, network: Any) -> Any:
+        losses, loss = exact(judge, network)
+        return losses * (1 + 1e-5 * rng.normal(size=losses.shape)), loss
+
+    monkeypatch.setattr(ForecastJudge, "_losses", rounded)
+    noise = pl.DataFrame({"time": np.arange(200), "y": np.random.default_rng(0).normal(size=200)})
+    run = trained(noise, tmp_path / "run", max_steps=2, learning_rate=1e-9)
+    assert [(row["step"], row["is_best"]) for row in run.metrics() if row["kind"] == "valid"] == [(0, True), (2, False)]
+    assert run.has("forecast_evaluation.json")
+
+
+@pytest.mark.parametrize("later", [1.0, math.inf])
+def test_a_beginning_whose_loss_is_not_finite(later: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    exact, told = ForecastJudge._losses, iter([math.inf, math.inf])
+
+    def overflowing(judge: ForecastJudge, network: Any) -> Any:
+        factor = next(told, later)
+        losses, loss = exact(judge, network)
+        return losses * factor, loss * factor
+
+    monkeypatch.setattr(ForecastJudge, "_losses", overflowing)
+    if later == 1:
+        run = trained(table(), tmp_path / "run")
+        assert [row["is_best"] for row in run.metrics() if row["kind"] == "valid"][:2] == [False, True]
+    else:
+        with pytest.raises(TrainingError, match=r"^the loss on the validation part was never finite, in the end inf, "):
+            trained(table(), tmp_path / "run")
+    assert RunFolder(tmp_path / "run").load_weights()
+
+
 def test_counts_are_not_centred(tmp_path: Path) -> None:
     counts = np.random.default_rng(0).poisson(1, 200)
     run = train_forecaster(
@@ -278,7 +314,11 @@ def test_a_run_of_another_task_is_not_loaded(csv: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("data", "options", "message"),
     [
-        ({"t": [1, 2], "y": [3, 4]}, {"separator": ";"}, r"^separator, decimal_comma, encoding: say how a text file"),
+        (
+            {"t": [1, 2], "y": [3, 4]},
+            {"separator": ";"},
+            r"^separator, decimal_comma, has_header, encoding, missing: say",
+        ),
         (Panel.of_rows(["a"], [9], np.ones((9, 1))), {"targets": "y"}, r"^the roles of columns: say how data are re"),
         (Panel.of_rows(["a"], [9], np.ones((9, 1))), {"gaps": "keep"}, r"^duplicates, frequency, gaps, zone and time"),
         (Panel.of_rows(["a"], [9], np.ones((9, 1))), {"form": "wide"}, r"^form: say how data are read, but a Panel"),

@@ -14,7 +14,6 @@ from typing import Any, Literal
 
 import polars as pl
 
-from recur.data.series.delimited import MISSING
 from recur.errors import DataError, Interrupted, OptionError, RunError
 from recur.kinds import is_whole
 from recur.streaming.answers import Answers
@@ -222,7 +221,7 @@ class _Answering:
                     continue
                 objects.append(found)
             return objects, wrong
-        width = len(self._names)
+        width, missing = len(self._names), self.stream.missing
         for number, line in enumerate(lines, first):
             if number in wrong:
                 continue
@@ -236,7 +235,7 @@ class _Answering:
                     f"standard input, row {number + 1}: has {len(cells)} cells, but there are {width} columns."
                 )
                 continue
-            objects.append([None if cell.strip() in MISSING else cell.strip() for cell in cells])
+            objects.append([None if cell.strip() in missing else cell.strip() for cell in cells])
         columns = zip(*objects, strict=True) if objects else [[] for _ in self._names]
         series = (self._column(name, list(cells)) for name, cells in zip(self._names, columns, strict=True))
         return pl.DataFrame(list(series)), wrong

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 
 import recur
+from recur.cli.owners import owner_of
 from recur.errors import RecurError
 from recur.wording import as_on_the_command_line
 
@@ -59,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     wants_traceback = "--traceback" in rest
     rest = [argument for argument in rest if argument != "--traceback"]
     try:
-        with as_on_the_command_line():
+        with as_on_the_command_line(lambda option: owner_of(option, name, rest), name):
             return int(importlib.import_module(f"recur.cli.{name}").run(rest))
     except RecurError as error:
         if wants_traceback:

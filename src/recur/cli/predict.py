@@ -23,10 +23,11 @@ if TYPE_CHECKING:
 _SUFFIXES = (".csv", ".tsv", ".parquet", ".arrow", ".json", ".jsonl")
 
 _OF_STREAMS = ("state", "save_every", "on_error")
-_NOT_OF_STREAMS = (
+NOT_OF_STREAMS = (
     *("out", "overwrite", "horizon", "paths", "seed", "batch_size", "only_last"),
     *(field.name for field in fields(OtherTableOptions) if field.name not in ("time_format", "decimal_comma")),
 )
+"""Options that do not go with --stream."""
 
 _MOST_PRINTED = 40
 """Rows of a table that are printed; all of them go into a file."""
@@ -150,7 +151,7 @@ def run(arguments: Sequence[str]) -> int:
 
 def _check_kind(chosen: Namespace, given: Collection[str]) -> None:
     """Raise where options of a stream go without one, or others with one."""
-    for name in _OF_STREAMS if not chosen.stream else _NOT_OF_STREAMS:
+    for name in _OF_STREAMS if not chosen.stream else NOT_OF_STREAMS:
         if name in given:
             what = (
                 "is of streams; give --stream, too" if not chosen.stream else "does not go with --stream; leave it out"

@@ -110,7 +110,7 @@ def flags_of(options: Iterable[type[Any]]) -> frozenset[str]:
     names: set[str] = set()
     for each in options:
         hints = get_type_hints(each)
-        names |= {one.name for one in fields(each) if hints[one.name] is bool}
+        names |= {one.name for one in fields(each) if hints[one.name] is bool and one.default is False}
     return frozenset("--" + name.replace("_", "-") for name in names)
 
 

@@ -133,7 +133,7 @@ class Forecaster(SeriesEstimator):
         part = (
             Part.whole(panel, name="given")
             if past is None
-            else following(panel, setup.read(past), longest_gap=setup.history)
+            else following(panel, setup.read(past), longest_gap=setup.history, has_all_steps=setup.time_unit is None)
         )
         found = judge_forecasts(self.trained_, part)
         rule = found["figures"][found["best_rule"]]["mae"]

@@ -31,8 +31,8 @@ class DetectorOptions:
     one a week, and every 5 minutes one in five weeks."""
 
     quiet: int | None = None
-    """Steps after a high score during which only a higher one is news, and after an alarm during which no other is
-    counted; half a season of the series, such as half a day, or a hundred steps where there is none."""
+    """Steps without an alarm before one is taken for new, however high it is; half a season of the series, such as half
+    a day, or a hundred steps where there is none."""
 
     memory: int = 10_000
     """Steps over which a detector forgets what errors were ordinary."""

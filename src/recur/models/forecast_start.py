@@ -33,12 +33,16 @@ class Remembered(NamedTuple):
         seasons: (S + 1 + T, B, C): for each step, from S + 1 before the first one on, its value, or where that is
             missing the last one at the same place of the season. Without a season S is 0, and this is not looked at.
         has_season: Whether there is one, (S + 1 + T, B, C) bool.
+        before: Of the season before the step of `last`, (T + 1, B, C); without a season nothing, (0, B, C).
+        has_before: Whether there is one, likewise, bool.
     """
 
     last: Tensor
     means: Tensor
     seasons: Tensor
     has_season: Tensor
+    before: Tensor
+    has_before: Tensor
 
 
 class ForecastStart(nn.Module):
@@ -46,7 +50,8 @@ class ForecastStart(nn.Module):
 
     m is the mean of the steps so far, each older step counting 1 - 1 / `memory` times as much, y the last value, r the
     mean of the recent ones (3 in place of `memory`), s_p the last value that was seen at the same place of the season
-    as the step p ahead, b that of the step of y, a season before it. The start of step p is
+    as the step p ahead, b that of the step of y, a season before it, though y may be older than the last step. The
+    start of step p is
 
         m + w_1p (y - m) + w_2p (r - m) + w_3p (s_p - m) + w_4p (b - m) + w_5p scale
 
@@ -87,7 +92,7 @@ class ForecastStart(nn.Module):
 
     def begin(self, count: int, like: Tensor) -> StartState:
         """Return what is remembered of so many series before their first step, of the dtype and device of `like`."""
-        ring = like.new_zeros(self.season + 1 if self.season else 0, count, self.num_targets)
+        ring = like.new_zeros(self.season + 2 if self.season else 0, count, self.num_targets)
         return like.new_zeros(5, count, self.num_targets), ring, ring.bool()
 
     def remember(
@@ -101,8 +106,8 @@ class ForecastStart(nn.Module):
             lengths: (B,), true steps of each row.
             state: After the steps before; None if there were none.
         """
-        before, ring, has_ring = self.begin(values.shape[1], values) if state is None else state
-        latest, sums = before[0], torch.unflatten(before[1:].movedim(0, -1), -1, (2, 2))
+        carried, ring, has_ring = self.begin(values.shape[1], values) if state is None else state
+        latest, sums = carried[0], torch.unflatten(carried[1:].movedim(0, -1), -1, (2, 2))
         steps = torch.arange(len(values) + 1, device=values.device)
         seen = torch.cat([torch.ones_like(is_there[:1]), is_there])
         order = torch.where(seen, steps[:, None, None], 0).cummax(0).values
@@ -116,12 +121,17 @@ class ForecastStart(nn.Module):
         all_sums = faded + sums * (keep ** steps[:, None])[:, None, None, :, None]
         count, total = all_sums.unbind(-1)
         means = torch.where(count > 0, total / count.clamp(min=torch.finfo(count.dtype).tiny), last[..., None])
-        joined, has_joined = torch.cat([ring, values]), torch.cat([has_ring, is_there])
-        if self.season:
-            joined, has_joined = _filled(joined, has_joined, self.season)
-        ahead = torch.arange(len(ring), device=values.device)[:, None] + lengths
         kept = torch.cat([taken(last, lengths[None]), taken(all_sums.flatten(-2), lengths[None])[0].movedim(-1, 0)])
-        return Remembered(last, means, joined, has_joined), (kept, taken(joined, ahead), taken(has_joined, ahead))
+        if not self.season:
+            return Remembered(last, means, values, is_there, ring, has_ring), (kept, ring, has_ring)
+        # The first of the ring is of the season before the step of `latest`, which may be older than the others.
+        joined = _filled(torch.cat([ring[1:], values]), torch.cat([has_ring[1:], is_there]), self.season)
+        ahead = torch.arange(self.season + 1, device=values.device)[:, None] + lengths
+        before, rings = [], []
+        for oldest, own in zip((ring[:1], has_ring[:1]), joined, strict=True):
+            before.append(torch.cat([oldest, own[1 : len(steps)]]).gather(0, order))
+            rings.append(torch.cat([taken(before[-1], lengths[None]), taken(own, ahead)]))
+        return Remembered(last, means, *joined, *before), (kept, *rings)
 
     def anchors(self, known: Remembered, scale: Tensor, step: Tensor, row: Tensor) -> tuple[Tensor, Tensor]:
         """Return what is mixed after some steps, as what lies beyond the mean (..., P, C, 5), and the mean (..., C).
@@ -137,11 +147,11 @@ class ForecastStart(nn.Module):
         here = [known.last[step, row] - mean, recent - mean]
         if self.season:
             ahead = torch.arange(self.num_steps, device=step.device) % self.season
-            seasonal = []
-            for place in (step[..., None] + 1 + ahead, step[..., None]):
-                wide = row[..., None].expand(place.shape)
-                away = known.seasons[place, wide] - mean[..., None, :]
-                seasonal.append(torch.where(known.has_season[place, wide], away, 0).expand(shape))
+            place = step[..., None] + 1 + ahead
+            wide = row[..., None].expand(place.shape)
+            coming = torch.where(known.has_season[place, wide], known.seasons[place, wide] - mean[..., None, :], 0)
+            before = torch.where(known.has_before[step, row], known.before[step, row] - mean, 0)
+            seasonal = [coming, before[..., None, :].expand(shape)]
         else:
             seasonal = [torch.zeros_like(mean)[..., None, :].expand(shape)] * 2
         wide_here = [each[..., None, :].expand(shape) for each in (*here, scale)]

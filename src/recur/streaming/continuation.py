@@ -13,7 +13,7 @@ from recur.data.series import Panel
 from recur.errors import DataError, OptionError, RunError
 from recur.run import FORMAT, RunFolder
 from recur.streaming.answers import written
-from recur.streaming.learning import Adaptation, LearningOptions, adapt
+from recur.streaming.learning import Adaptation, LearningOptions, adapt, learnt_series
 from recur.streaming.replay import REPLAY, Replay
 from recur.tasks.forecast.trained import TrainedForecaster
 from recur.wording import option
@@ -74,6 +74,7 @@ def continue_run(
     if not record.is_kept:
         folder.write_json(ADAPTATIONS, {**told, "adaptations": records})
         return folder, record
+    learnt = panel.select(learnt_series(panel, made.setup, options))
     next_run = RunFolder.create(path, overwrite=overwrite)
     made.setup.save(next_run)
     next_run.save_weights(made.network.state_dict())
@@ -83,7 +84,7 @@ def continue_run(
         if folder.has(name):
             next_run.write_json(name, folder.read_json(name))
     replay.save(next_run)
-    next_run.write_json(ADAPTATIONS, {"adaptations": records, "last": {**last, **_last(panel)}})
+    next_run.write_json(ADAPTATIONS, {"adaptations": records, "last": {**last, **_last(learnt)}})
     config = folder.config()
     next_run.write_json("config.json", {**config, "format": FORMAT, "continues": str(folder.path.resolve())})
     return next_run, record

@@ -15,7 +15,7 @@ from recur.errors import DataError, RunError
 from recur.run import RunFolder
 from recur.streaming.continuation import ADAPTATIONS
 from recur.streaming.forecasts import Forecasts, StreamedForecaster
-from recur.streaming.learning import Adaptation, LearningOptions, adapt
+from recur.streaming.learning import Adaptation, LearningOptions, adapt, learnt_series
 from recur.streaming.live_stream import Stream
 from recur.streaming.reading import Outcome
 from recur.streaming.replay import Replay
@@ -111,12 +111,17 @@ class ForecastStream(Stream[Forecasts]):
                 replay = Replay()
             self._replay = replay
         options = options or LearningOptions()
-        made, record = adapt(self.forecaster, self._newest(), replay, options, scaler=self._scaler())
+        newest = self._newest()
+        made, record = adapt(self.forecaster, newest, replay, options, scaler=self._scaler())
         self.adaptations.append(record)
         if record.is_kept:
             self.forecaster.calibration = made.calibration
             self._watch.forget()
-            self._watch.learnt_step[: len(self)] = self.slots.last[: len(self)]
+            # Series that are still too short are learnt from when they have grown.
+            places = {name: place for place, name in enumerate(self.slots.ids)}
+            learnt = learnt_series(newest, self.forecaster.setup, options)
+            taken = np.array([places[newest.ids[number]] for number in learnt.tolist()])
+            self._watch.learnt_step[taken] = self.slots.last[taken]
             self._reader.reread(np.arange(len(self)))
         return record
 

@@ -70,7 +70,7 @@ class Adaptation:
     Attributes:
         time: When, in UTC.
         options: As of `LearningOptions`.
-        new_rows: Rows that were new.
+        new_rows: Rows that were new, of series that are long enough to be learnt from.
         new_windows: Windows of them that it was judged by.
         old_windows: Windows of older data that it was judged by; 0 where there were none.
         loss_new: Mean loss of the forecasts on the newest rows that were held back, before and after.
@@ -126,7 +126,7 @@ def adapt(
     Args:
         forecaster: With a `ForecastNetwork`, or an ensemble of them, whose weights are changed in place; they are what
             they were where the new ones are not kept, or an error or an interruption ends it.
-        panel: The newest rows, of the setup's schema.
+        panel: The newest rows, of the setup's schema. Series that are too short to be learnt from are left out.
         replay: Older windows, to which new ones are added.
         options: How.
         scaler: How the series of the panel are scaled; None for as other data of the setup are.
@@ -141,7 +141,10 @@ def adapt(
     if scaler is not None:
         setup = replace(setup, scaler=scaler)
     lengths = panel.lengths
-    cut = panel.offsets[:-1] + (lengths * (1 - options.held_back)).astype(np.int64)
+    numbers = learnt_series(panel, setup, options)
+    if len(numbers):
+        panel = panel.select(numbers)
+    cut = _cut(panel, options)
     newest = Part(panel=panel, start=panel.offsets[:-1].copy(), stop=cut, name="new")
     held = _held_back(setup, Part(panel=panel, start=cut, stop=panel.offsets[1:].copy(), name="held back"))
     groups = _groups(newest, setup, options.batch_size)
@@ -193,6 +196,17 @@ def adapt(
         made.calibration = ForecastCalibration.fit(made.scaled, judged)
     replay.held.add(held)
     return made, record
+
+
+def learnt_series(panel: Panel, setup: ForecastSetup, options: LearningOptions) -> np.ndarray[Any, Any]:
+    """Return the numbers of the series that `adapt` learns from and judges by, (N,): those with rows for a window."""
+    size = _cut(panel, options) - panel.offsets[:-1]
+    return np.flatnonzero(size >= setup.history + setup.horizon)
+
+
+def _cut(panel: Panel, options: LearningOptions) -> np.ndarray[Any, Any]:
+    """Return the row of each series, (N,), from which on it is held back."""
+    return panel.offsets[:-1] + (panel.lengths * (1 - options.held_back)).astype(np.int64)
 
 
 def _held_back(setup: ForecastSetup, part: Part) -> list[SeriesBatch] | None:

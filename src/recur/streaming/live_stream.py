@@ -122,6 +122,11 @@ class Stream(Generic[SomeAnswers]):
         return self._rows.typed
 
     @property
+    def missing(self) -> frozenset[str]:
+        """What stands in text for a value that is missing, as it was in the data."""
+        return self._rows.missing
+
+    @property
     def separator(self) -> str | None:
         """What stood between the cells of the data; None where they were in no text."""
         return self._rows.writing.separator

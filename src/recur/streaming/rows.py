@@ -13,6 +13,7 @@ import polars as pl
 from recur.data.series import Columns, Frequency, Rows, Schema, Table, table_of
 from recur.data.series.assembly import LooseRows, read_rows
 from recur.data.series.columns import Roles
+from recur.data.series.delimited import Delimited
 from recur.data.series.forms import SERIES, from_wide
 from recur.data.series.table import Source
 from recur.data.series.writing import Decimal, NumberFormat
@@ -59,6 +60,7 @@ class RowReader:
             schema = replace(schema, roles=replace(roles, known_future=schema.known_future, static=schema.static))
         self.schema = schema
         self.frequency = frequency
+        self.missing = frozenset((reading.text or Delimited()).missing)
         self.writing = schema.writing
         if decimal_comma is not None:
             mark: Decimal = "," if decimal_comma else "."

@@ -41,7 +41,8 @@ def mean_test(differences: NDArray[np.float64], overlap: int = 1) -> MeanTest | 
     differences hang together; the variance of their mean is estimated from the cosines of lowest frequency, as many as
     0.4 n^(2/3) of n differences, and with it the statistic has Student's distribution with that number of degrees of
     freedom (Lazarus, Lewis, Stock & Watson 2018, "HAR inference: recommendations for practice", section 3). No cosine
-    is taken whose half turn is shorter than an overlap, for it would not see how neighbours hang together.
+    is taken whose half turn is shorter than an overlap, for it would not see how neighbours hang together. Differences
+    that are all alike say nothing of how they differ: of these it is the sign test of as many as there are degrees.
 
     Args:
         differences: One for each origin, (n,).
@@ -57,7 +58,8 @@ def mean_test(differences: NDArray[np.float64], overlap: int = 1) -> MeanTest | 
     mean = float(differences.mean())
     phase = math.pi * (np.arange(num) + 0.5) / num
     power = [float(np.cos(place * phase) @ (differences - mean)) ** 2 for place in range(1, degrees + 1)]
-    return _of_mean(mean, variance=2 / num**2 * sum(power) / degrees, degrees=degrees)
+    test = _of_mean(mean, variance=2 / num**2 * sum(power) / degrees, degrees=degrees)
+    return None if test is None else _by_sign_where_alike(test, degrees)
 
 
 def grouped_test(differences: NDArray[np.float64], group: NDArray[np.int64]) -> MeanTest | None:
@@ -81,10 +83,7 @@ def grouped_test(differences: NDArray[np.float64], group: NDArray[np.int64]) -> 
     mean = float(differences.mean())
     sums = np.bincount(place, weights=differences - mean, minlength=num)
     test = _of_mean(mean, variance=num / (num - 1) * float(sums @ sums) / len(differences) ** 2, degrees=num - 1)
-    if test is not None and math.isinf(test.statistic):
-        # Groups that are all alike say nothing of how they differ, so that only their signs count.
-        return replace(test, p=sign_test(num, 0))
-    return test
+    return None if test is None else _by_sign_where_alike(test, num)
 
 
 def sign_test(better: int, worse: int) -> float:
@@ -134,6 +133,11 @@ def short_intervals(held: Mapping[float, float | None]) -> str | None:
         f"the intervals hold clearly less than they say: {said}. The labels or rows that they were calibrated by were "
         "few, or the series have changed since."
     )
+
+
+def _by_sign_where_alike(test: MeanTest, num_apart: int) -> MeanTest:
+    """Return a test by the sign alone where differences are all alike, which say nothing of how they differ."""
+    return replace(test, p=sign_test(num_apart, 0)) if math.isinf(test.statistic) else test
 
 
 def _of_mean(mean: float, variance: float, degrees: int) -> MeanTest | None:

@@ -59,8 +59,9 @@ class SeriesReading:
     def again(self, data: Any, schema: Schema, frequency: Frequency | None, *, with_labels: bool = True) -> Panel:
         """Return other series under the schema of the model's own.
 
-        Targets and labels may be missing. Categories that the training part did not have become code 0. Times must lie
-        on the grid of the model's own; steps that are left out get rows without values.
+        Targets and labels may be missing; marks, as of `Assembly.labels`, may be there where the model's own data had
+        none. Categories that the training part did not have become code 0. Times must lie on the grid of the model's
+        own; steps that are left out get rows without values.
 
         Args:
             data: Whatever `read_series` takes, or a panel with the same channels.
@@ -73,9 +74,12 @@ class SeriesReading:
             OptionError: As of `read_series`.
             TypeError: As of `read_series`.
         """
+        assembly = self.assembly
         if not with_labels:
             schema = schema.without_labels()
-        has_marks = self.assembly.labels == "mark"
+        if not with_labels or (self.columns is not None and self.columns.label == ()):
+            assembly = replace(assembly, labels="auto")
+        has_marks = assembly.labels == "mark"
         if isinstance(data, Panel):
             return _like(data, schema, frequency, has_marks=has_marks)
         if schema.roles is None:
@@ -85,7 +89,6 @@ class SeriesReading:
         if _is_array(data):
             names = ", ".join(map(repr, (*schema.roles.series_id, *schema.roles.time, *schema.channels)))
             raise DataError(f"the model was trained on a table, so an array cannot be read; give a table with {names}.")
-        assembly = self.assembly
         if assembly.frequency == "infer":
             # A few new rows do not tell their step, and one that is not the model's must not pass.
             step: str | float = "irregular"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 
 import numpy as np
@@ -12,7 +13,7 @@ from recur.data.series import Windows
 from recur.models.forecast_network import ForecastNetwork
 from recur.run import RunFolder
 from recur.tasks.forecast.season_choice import Season
-from recur.tasks.noise import SURE, mean_test
+from recur.tasks.noise import mean_test
 from recur.train.job import Judged
 
 MOST_WINDOWS = 4_000
@@ -21,6 +22,9 @@ part that a network's beginning is fitted to."""
 
 _BATCH_SIZE = 512
 """Windows that are judged at once."""
+
+_SURE = 0.01
+"""Below this p a gain is no noise. It is less than in a verdict, for a training has a dozen looks and more."""
 
 _MOST_GROUPS = 50
 """Of windows, whose losses are compared with those of the beginning."""
@@ -31,8 +35,8 @@ class ForecastJudge:
 
     The rules that a network begins with know nothing by heart, and of a hundred values they are hard to beat; a network
     that seems to do so on a dozen windows most often does not on what comes later. So weights are kept only if their
-    gain in the mean loss is more than noise, by `recur.tasks.forecast.verdict.mean_test` of groups of windows: of
-    neighbours in time, or of series where these are many.
+    gain in the mean loss is more than noise, by `recur.tasks.noise.mean_test` of groups of windows: of neighbours in
+    time, or of series where these are many.
 
     Args:
         windows: Of the validation part.
@@ -43,31 +47,32 @@ class ForecastJudge:
         self.windows = windows
         self.items = some_items(windows, season)
         self._group, self._overlap = _groups(windows, self.items)
-        self._first: NDArray[np.float64] | None = None
+        self._beginning: ForecastNetwork | None = None
+        self._first: tuple[NDArray[np.float64], float] | None = None
 
     @property
     def has_begun(self) -> bool:
         """Whether networks are compared with a beginning."""
-        return self._first is not None
+        return self._beginning is not None
 
     def begin(self, network: ForecastNetwork) -> None:
-        """Remember what a network tells before training."""
-        was_training = network.training
-        self._first = self._losses(network.eval())[0]
-        network.train(was_training)
+        """Remember a network as it is before training."""
+        self._beginning, self._first = copy.deepcopy(network).eval(), None
 
     def __call__(self, network: ForecastNetwork) -> Judged:
         """Return the mean loss over the targets that count, and whether it is surely below that of the beginning."""
         losses, loss = self._losses(network)
-        if self._first is None:
+        if self._beginning is None:
             return Judged(loss=loss)
-        gained = self._first - losses
-        gained = gained[np.isfinite(gained)]
-        # Of the beginning itself, which is what there is to keep, rounding apart.
-        is_beginning = bool((np.abs(gained) <= 1e-6 * np.abs(self._first).max(initial=0)).all())
-        test = None if is_beginning else mean_test(gained, self._overlap)
-        is_sure = test is not None and test.statistic > 0 and test.p < SURE
-        return Judged(loss=loss, is_kept=is_beginning or is_sure)
+        if self._first is None:
+            # Not before, for on another device the same network tells a little different losses.
+            self._first = self._losses(self._beginning.to(next(network.parameters()).device))
+        first, first_loss = self._first
+        if not math.isfinite(first_loss):
+            return Judged(loss=loss)
+        gained = first - losses
+        test = mean_test(gained[np.isfinite(gained)], self._overlap)
+        return Judged(loss=loss, is_kept=test is not None and test.statistic > 0 and test.p < _SURE)
 
     @torch.no_grad()
     def _losses(self, network: ForecastNetwork) -> tuple[NDArray[np.float64], float]:

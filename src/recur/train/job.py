@@ -65,7 +65,8 @@ class Judged:
     Attributes:
         loss: What the best weights have the least of.
         figures: What else its row in `metrics.jsonl` tells.
-        is_kept: Whether these weights may be kept at all, such as only where they are surely better than a rule.
+        is_kept: Whether these weights may be kept at all, such as only where they are surely better than a rule. Those
+            before the first step are kept in any case.
     """
 
     loss: float

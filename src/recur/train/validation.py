@@ -72,7 +72,8 @@ class Validation(Callback):
         step = trainer.global_step
         judged = self.judge()
         self.latest = judged.loss
-        is_best = judged.is_kept and judged.loss < self.best
+        # Nothing is better than its beginning when that is judged, and there is nothing else to keep.
+        is_best = (judged.is_kept or step == 0) and judged.loss < self.best
         if is_best:
             self.best, self.best_step, self.without_better = judged.loss, step, 0
         else:
@@ -106,6 +107,18 @@ class Validation(Callback):
             self._judge(trainer, pl_module, 0)
         if trainer.is_global_zero and not self.run.has("model.safetensors"):
             self._first = {name: value.detach().clone() for name, value in pl_module.kept.state_dict().items()}
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """End a training of which no weights could be kept.
+
+        Raises:
+            TrainingError: The validation loss was never finite.
+        """
+        if self._first is not None and math.isinf(self.best) and not self.pace.decision.is_interrupted:
+            raise TrainingError(
+                f"the loss on the validation part was never finite, in the end {self.latest}, so that no weights could "
+                "be judged, and those from before are kept. Look there for values that are far too large."
+            )
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Keep good weights of a training that went wrong before its first validation."""

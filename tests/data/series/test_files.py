@@ -56,7 +56,7 @@ def test_a_decimal_that_comes_late_is_read(tmp_path: Path) -> None:
 def test_latin_1_is_read_when_it_is_named(tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", "t,café\n0,1\n".encode("latin-1"))
     assert read_table(path, Delimited(encoding="latin-1")).frame.columns == ["t", "café"]
-    message = f"{path}: is not utf-8: line 1 has the byte 0xe9; name the encoding, such as encoding='latin-1'."
+    message = f"{path}: is not utf-8: line 1 has the byte 0xe9; name the encoding, such as encoding='cp1252'."
     with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
         read_table(path)
 

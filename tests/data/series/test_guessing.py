@@ -44,6 +44,10 @@ def test_a_table_of_sales_is_understood_and_explained(sales: pl.DataFrame) -> No
         ({"cycle": [1, 2], "y": [1, 2]}, "time", ("cycle",), "named like a time, holds numbers"),
         ({"month": [1, 2], "year": [2024, 2024], "y": [1, 2]}, "time", ("year", "month"), "the month of the time"),
         ({"y": [1, 2], "a": [3, 4]}, "time", (), ""),
+        # A step in a language that is not known.
+        ({"lépés": [*range(40, 46)], "a": [3, 1, 4, 1, 5, 9]}, "time", ("lépés",), "rises by one in each row"),
+        ({"lépés": [*range(40, 45)], "a": [3, 1, 4, 1, 5]}, "time", (), ""),
+        ({"Jahr": [1999, 2000], "a": [3, 1]}, "time", ("Jahr",), "named like a time, holds numbers"),
         (
             {"t": [0, 0, 1, 1], "who": ["x", "z", "x", "z"], "v": [1.0, 2.0, 3.0, 4.0]},
             "series_id",

@@ -74,6 +74,63 @@ def test_a_leak_in_every_series_has_its_own_place() -> None:
         check_leaks(read_series(data, Columns(series_id="id", time="t", targets="y", past_only="z")), 2)
 
 
+PRICES = np.exp(np.cumsum(0.02 * DRAW.standard_normal(STEPS)))
+
+
+@pytest.mark.parametrize(
+    ("y", "z", "role", "said"),
+    [
+        (WALK, moved(WALK, 1) - WALK, "past_only", "1 step later"),
+        (WALK, 3 - 2 * (moved(WALK, 3) - WALK), "past_only", "3 steps later"),
+        (WALK, WALK - moved(WALK, -1), "known_future", "at once"),
+        (PRICES, moved(PRICES, 1) / PRICES - 1, "past_only", "1 step later"),
+        (PRICES, np.log(moved(PRICES, 4) / PRICES), "past_only", "4 steps later"),
+    ],
+)
+def test_the_change_to_a_later_value_is_caught(y: np.ndarray, z: np.ndarray, role: str, said: str) -> None:
+    with pytest.raises(DataError, match=f"column 'z': is in {role}, but is the target 'y' {said}"):
+        check_leaks(panel(y, role, z=z), 4)
+
+
+LONG = np.cumsum(np.random.default_rng(1).standard_normal(3000))
+LATE = np.where(np.arange(3000) < 600, 0, LONG)
+RARE = np.where((np.arange(3000) > 1050) & (np.arange(3000) < 1250), LONG, 0)
+
+
+@pytest.mark.parametrize(
+    ("y", "z"),
+    [
+        # A product that was not sold at first.
+        (LATE, moved(LATE, 1)),
+        # One that was sold only between the places that are looked at first.
+        (RARE, moved(RARE, 1)),
+        # A sensor that was switched on later.
+        (LONG, np.where(np.arange(3000) < 600, DRAW.standard_normal(3000), moved(LONG, 1))),
+    ],
+)
+def test_a_leak_need_not_be_there_from_the_beginning(y: np.ndarray, z: np.ndarray) -> None:
+    with pytest.raises(DataError, match="column 'z': is in past_only, but is the target 'y' 1 step later"):
+        check_leaks(panel(y, z=z), 2)
+
+
+def test_how_fast_a_target_moves_is_no_leak() -> None:
+    # A pendulum without any noise, and how fast it swings; then Lorenz' three.
+    state, swung = np.array([2.0, 0.0]), []
+    for _ in range(10 * STEPS):
+        state = state + 0.005 * np.array([state[1], -np.sin(state[0])])
+        swung.append(state)
+    angle, speed = np.array(swung)[::10].T
+    check_leaks(panel(angle, z=speed), 4)
+    point, path = np.ones(3), []
+    for _ in range(10 * STEPS):
+        x, y, z = point
+        point = point + 0.002 * np.array([10 * (y - x), x * (28 - z) - y, x * y - 8 / 3 * z])
+        path.append(point)
+    one, other, third = np.array(path)[::10].T
+    check_leaks(panel(one, z=other, w=third), 4)
+    check_leaks(panel(third, z=one, w=other), 4)
+
+
 @pytest.mark.parametrize(
     ("role", "z"),
     [

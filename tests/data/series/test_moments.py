@@ -44,8 +44,9 @@ def test_ways_to_write_a_time(values: list, expected: list) -> None:
     assert times(values) == expected
 
 
-def test_years_are_dates() -> None:
-    panel = read_series({"year": [1999, 2000, 2001], "y": [1, 2, 3]})
+@pytest.mark.parametrize("name", ["year", "Jahr", "anno"])
+def test_years_are_dates(name: str) -> None:
+    panel = read_series({name: [1999, 2000, 2001], "y": [1, 2, 3]})
     assert str(panel.frequency) == "1y"
     assert panel.times.astype("M8[D]").astype(str).tolist() == ["1999-01-01", "2000-01-01", "2001-01-01"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
-from recur.data.series import Columns, Panel, read_series
+from recur.data.series import Columns, Frequency, Panel, read_series
 from recur.data.series.succession import following
 
 COLUMNS = Columns(series_id="id", time="t", targets="y")
@@ -53,6 +53,25 @@ def test_what_does_not_follow_stands_alone() -> None:
         part = following(later, PAST, longest_gap=2)
         assert len(part.panel.rows) == len(part) == 3, reason
     assert len(following(panel_of(("a", "2024-01-01T07:00", 3)), PAST, longest_gap=2).panel.rows) == 5 + 2 + 3
+
+
+def test_all_of_what_follows_is_told_where_it_has_holes() -> None:
+    step = [Frequency(1, "")] * 2
+    past = Panel.of_rows(
+        ["a", "b"], [4, 2], np.array([1, 2, 3, 4, 8, 9.0])[:, None], times=[0, 1, 2, 3, 0, 1], frequencies=step
+    )
+    given = Panel.of_rows(
+        ["a", "b"], [3, 2], np.array([5, 6, 7, 3, 4.0])[:, None], times=[5, 8, 11, 2, 4], frequencies=step
+    )
+    part = following(given, past, longest_gap=5)
+    told = [part.panel.values[begin:stop, 0] for begin, stop in zip(part.start, part.stop, strict=True)]
+    np.testing.assert_array_equal(told[0], [5, np.nan, np.nan, 6, np.nan, np.nan, 7])
+    np.testing.assert_array_equal(told[1], [3, np.nan, 4])
+    assert part.panel.lengths.tolist() == [12, 5]
+    # Where holes are kept, nothing gets rows.
+    part = following(given, past, longest_gap=5, has_all_steps=False)
+    assert part.panel.values[:, 0].tolist() == [1, 2, 3, 4, 5, 6, 7, 8, 9, 3, 4]
+    assert part.start.tolist() == [4, 9]
 
 
 def test_times_without_a_step_follow_however_long_it_took() -> None:

@@ -87,13 +87,26 @@ def test_what_is_known_tells_where_the_cells_do_not() -> None:
 def test_numbers_are_told_from_names() -> None:
     assert writes_numbers(pl.Series(["1.288,90", "742,12", "n.v."]))
     assert writes_numbers(pl.Series(["1,288", None, "2,500"]))
+    assert writes_numbers(pl.Series(["1.234.567", "987.654", "12"]))
+    assert writes_numbers(pl.Series(["1.234.567,5", "2.345.678,5"]))
+    assert writes_numbers(pl.Series(["1,234,567", "2,345,678"]))
     assert not writes_numbers(pl.Series(["A1", "A2", "3"]))
+    # Part numbers and addresses.
+    assert not writes_numbers(pl.Series(["1.234.567", "1.234.568"]))
+    assert not writes_numbers(pl.Series(["192.168.100.101", None, "192.168.100.102", "10.0.0.1"]))
     assert [decimal_of(cells) for cells in (["1,5", "x"], ["1.5"], ["1,5", "1.5"], ["1,288", "3"])] == [
         ",",
         ".",
         None,
         None,
     ]
+
+
+def test_a_column_of_addresses_holds_names() -> None:
+    hosts = [f"192.168.100.{100 + day % 3}" for day in range(28)]
+    panel = read_series({"t": list(range(28)), "host_ip": hosts, "value": [day * 1.5 for day in range(28)]})
+    assert panel.schema.channels == ("value",)
+    assert panel.schema.categorical == ("host_ip",)
 
 
 def read(folder: Path, content: str, **options: object) -> list[float]:
@@ -118,6 +131,9 @@ def read(folder: Path, content: str, **options: object) -> list[float]:
         ("t;y\n1;1 288,5\n2;742\n", [1288.5, 742]),
         ("t;y\n1;1,288\n2;742,125\n", [np.float32(1.288), np.float32(742.125)]),
         ("t;y;z\n1;742,25;0.5\n2;1,5;0.25\n", [742.25, 1.5]),
+        # A cell in quotes tells what the points of a table cut by commas are.
+        ('t,y,z\n1,1.201,"1,5"\n2,1.202,"2,5"\n', [1201, 1202]),
+        ('t,y,z\n1,1.25,"1,5"\n2,1.5,"2,5"\n', [1.25, 1.5]),
         ("t,y\n1,€3.50\n2,€4.25\n", [3.5, 4.25]),
         ("t,y\n1,3 %\n2,4.5 %\n", [3, 4.5]),
     ],
@@ -140,6 +156,30 @@ def test_files_with_marks_of_thousands_and_signs(tmp_path: Path, text: str, numb
 def test_the_cell_that_spoils_a_column_is_named(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(DataError, match=re.escape(message)):
         read(tmp_path, text, columns=Columns(time="t", targets="y"))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("t;y\n1;1,5\n2;2,25\n", "t;y\n1;1.101\n2;1.102\n"), ('t,y\n1,"1,5"\n2,"2,25"\n', "t,y\n1,1.101\n2,1.102\n")],
+)
+def test_one_file_of_a_folder_tells_how_the_others_are_written(tmp_path: Path, one: str, other: str) -> None:
+    for names in (("a.csv", "b.csv"), ("d.csv", "c.csv")):
+        for name, text in zip(names, (one, other), strict=True):
+            (tmp_path / name).write_text(text)
+    panel = read_series(tmp_path)
+    assert {name: panel.series(name).values[:, 0].tolist() for name in panel.ids} == {
+        "a": [1.5, 2.25],
+        "b": [1101, 1102],
+        "c": [1101, 1102],
+        "d": [1.5, 2.25],
+    }
+    assert panel.schema.writing.decimal == ","
+
+
+def test_files_that_tell_of_both_marks_are_each_read_by_their_own(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("t;y\n1;1,5\n2;2,25\n")
+    (tmp_path / "b.csv").write_text("t;y\n1;1.5\n2;1.101\n")
+    assert read_series(tmp_path).values[:, 0].tolist() == [1.5, 2.25, 1.5, np.float32(1.101)]
 
 
 def test_what_may_be_two_things_can_be_said(tmp_path: Path) -> None:
@@ -170,6 +210,7 @@ def test_others_are_read_as_those_of_a_run_where_they_do_not_tell(tmp_path: Path
         return found.values[:, 0].tolist(), [str(time)[:10] for time in found.times]
 
     assert again("t;y;z\n02/03/2024;1.288;1\n") == ([1288], ["2024-03-02"])
+    assert again("t,y,z\n02/03/2024,1.288,1\n") == ([1288], ["2024-03-02"])
     # What tells goes before.
     assert again("t,y,z\n12/31/2024,742.25,1\n") == ([742.25], ["2024-12-31"])
     assert reading.again({"t": ["02/03/2024"], "y": ["1.288"], "z": ["1"]}, schema, None).values[0, 0] == 1288

@@ -57,7 +57,9 @@ def test_another_label_is_refused() -> None:
         rows=replace(numbers.rows, labels=np.array([0, 2, 0, 1, 1, 0], np.float32)),
         schema=replace(numbers.schema, classes=None),
     )
-    with pytest.raises(DataError, match="it holds '2'; if it says something else, leave it out with ignored"):
+    with pytest.raises(
+        DataError, match="it holds '2'; if it says something else, give it another name, or leave it out with ignored="
+    ):
         true_anomalies(other)
     with pytest.raises(DataError, match=r"holds '1' alone, so that no step were ordinary; if it says"):
         true_anomalies(panel([1, 1, 1, 1, 1, None]))

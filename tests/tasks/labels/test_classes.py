@@ -114,7 +114,7 @@ def test_steps_of_one_series_hang_together() -> None:
     assert alone.p == pytest.approx(2 * sum(math.comb(15, k) for k in range(4)) / 2**15)
     # All three series say the very same, so that there are three signs.
     assert together.p == pytest.approx(2 / 2**3)
-    known = mean_test(np.array([1.0, 1, 1, 1, 0, -1] * 3))
+    known = mean_test(np.array([1.0, 1, 1, 1, 0, -1] * 3), overlap=3)
     assert known is not None
     assert single.p == known.p
 

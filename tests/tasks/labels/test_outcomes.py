@@ -17,7 +17,7 @@ from recur.models import (
     SeriesRegressorOptions,
     SeriesShape,
 )
-from recur.tasks.labels.outcomes import collect_outcomes
+from recur.tasks.labels.outcomes import SeriesOutcomes, collect_outcomes, p_of_gain
 
 SHAPE = SeriesShape(num_features=1)
 VALUES = torch.randn(3, 4, 1, generator=torch.Generator().manual_seed(0)).numpy()
@@ -92,3 +92,52 @@ def test_labels_of_the_other_kind_and_nothing_are_refused() -> None:
         collect_outcomes(classifier(per_step=True), WholeSeries(Part.whole(panel), batch_size=9))
     with pytest.raises(DataError, match=r"^there are no series to tell anything of\.$"):
         collect_outcomes(classifier(), [])
+
+
+def of_one_series(target: np.ndarray) -> SeriesOutcomes:
+    label = torch.from_numpy(target)
+    num = len(label)
+    return SeriesOutcomes(
+        output=torch.zeros(num),
+        target=label,
+        weight=torch.ones(num),
+        is_bound=torch.zeros(num, dtype=torch.bool),
+        series=torch.zeros(num, dtype=torch.int64),
+        row=torch.arange(num),
+    )
+
+
+def test_one_regime_is_one_observation() -> None:
+    """Training was mostly idle, the end of the one series is busy throughout, and the model says busy."""
+    for num in (4, 60):
+        assert p_of_gain(torch.ones(num), of_one_series(np.ones(num, np.int64))) == 1.0
+
+
+def test_windows_of_one_series_that_share_steps_hang_together() -> None:
+    p = []
+    for seed in range(300):
+        noise = np.random.default_rng(seed).standard_normal(447)
+        gain = torch.from_numpy(np.convolve(noise, np.full(48, 1 / 48), "valid"))
+        labels = of_one_series(np.arange(400, dtype=np.int64) % 2)
+        p.append(p_of_gain(gain, labels, window=48))
+    # The test takes a little more than its 0.05, and three deviations of 300 draws are 0.05; without windows 0.23.
+    assert (np.array(p, np.float64) < 0.05).mean() < 0.14
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.float64])
+def test_labels_that_stay_the_same_hang_together(kind) -> None:
+    p = []
+    for seed in range(300):
+        rng = np.random.default_rng(seed)
+        gain = torch.from_numpy(np.repeat(rng.integers(-1, 2, 10), 100))
+        p.append(p_of_gain(gain, of_one_series(np.repeat(np.arange(10) % 2, 100).astype(kind))))
+    # As above; where steps were taken for independent it would be 0.36.
+    assert (np.array(p, np.float64) < 0.05).mean() < 0.14
+
+
+def test_sparse_labels_share_steps_with_few() -> None:
+    gain = torch.randn(40, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) + 0.5
+    labels = of_one_series(np.arange(40) % 2)
+    sparse = replace(labels, row=10 * labels.row)
+    assert p_of_gain(gain, sparse, window=10) == p_of_gain(gain, labels)
+    assert p_of_gain(gain, sparse, window=200) == p_of_gain(gain, labels, window=20) != p_of_gain(gain, labels)

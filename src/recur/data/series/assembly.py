@@ -11,19 +11,19 @@ import polars as pl
 from numpy.typing import NDArray
 
 from recur.data.series.aggregation import Aggregate, check_aggregate, collapse
-from recur.data.series.cells import as_text, category_names, number_format, read_codes, read_numbers, written_as
+from recur.data.series.cells import as_text, category_names, read_codes, read_numbers, writing_of, written_as
 from recur.data.series.columns import Columns, Roles
 from recur.data.series.frequency import Frequency
 from recur.data.series.grid import on_grid
 from recur.data.series.guessing import guess_columns
-from recur.data.series.labels import read_labels
+from recur.data.series.labels import mark_among, read_labels
 from recur.data.series.moments import begins_with_day, on_the_clock, read_times
 from recur.data.series.panel import Panel
 from recur.data.series.rows import NO_PART, Rows
 from recur.data.series.schema import Schema
 from recur.data.series.spacing import infer_frequencies, lies_on_grid
 from recur.data.series.table import Table
-from recur.data.series.writing import NumberFormat, Writing
+from recur.data.series.writing import Writing
 from recur.errors import DataError, OptionError
 from recur.wording import option, quantity
 
@@ -85,8 +85,8 @@ def assemble(
             raise DataError(
                 f"{table.name}: is a table, but the model was trained on arrays or a .ts file; give the like."
             )
-        table = _with_columns_of(table, schema.roles)
-        roles = schema.roles
+        roles = _with_mark(schema.roles, table) if options.labels == "mark" else schema.roles
+        table = _with_columns_of(table, roles)
     else:
         roles = guess_columns(table, columns)
     return _Assembly(table, roles, options, schema).panel()
@@ -329,21 +329,10 @@ class _Assembly:
 
     def _writing(self, numbers: Sequence[str]) -> Writing:
         """Return how the table is written, so that others are read like it where they do not tell."""
-        known, time = self.table.writing, self.roles.time
-        # Whole numbers that were read as such say nothing of decimals.
-        telling = [name for name in numbers if not self.table.frame.schema[name].is_integer()]
-        found = {name: form for name in telling if (form := number_format(self.table, name)) is not None}
-        marks = {form.decimal for name, form in found.items() if self.table.frame.schema[name] == pl.String}
-        decimal = marks.pop() if known.decimal is None and len(marks) == 1 else known.decimal
-        is_day_first = None
+        time, is_day_first = self.roles.time, None
         if len(time) == 1 and self.options.time_format is None:
             is_day_first = begins_with_day(self.table.frame[time[0]])
-        return replace(
-            known,
-            decimal=decimal,
-            numbers={name: form for name, form in found.items() if form != NumberFormat(decimal=decimal or ".")},
-            is_day_first=is_day_first,
-        )
+        return replace(writing_of(self.table, numbers), is_day_first=is_day_first)
 
     def _labels(self) -> tuple[NDArray[Any] | None, tuple[str, ...] | None]:
         if not self.roles.label:
@@ -522,6 +511,16 @@ def _labels_of_series(series: NDArray[np.int64], num_series: int, labels: NDArra
     is_missing = labels != labels
     same = (labels == found[series]) | (is_missing & is_missing[first][series])
     return found if bool(same.all()) else None
+
+
+def _with_mark(roles: Roles, table: Table) -> Roles:
+    """Return the roles with a column of marks, which the data to judge on may have where those to learn from had none.
+
+    Nothing is learned from marks, so that it does not matter to a model whether it has seen any.
+    """
+    taken = {name for names in roles.by_role().values() for name in names}
+    mark = mark_among([name for name in table.frame.columns if name not in taken])
+    return roles if roles.label or mark is None else replace(roles, label=(mark,))
 
 
 def _with_columns_of(table: Table, roles: Roles) -> Table:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from recur.data.series.table import Table
-from recur.data.series.writing import NumberFormat, number_format_of
+from recur.data.series.writing import NumberFormat, Writing, number_format_of
 from recur.errors import DataError
 from recur.wording import option
 
@@ -58,6 +59,23 @@ def number_format(table: Table, column: str) -> NumberFormat | None:
     return number_format_of(_text(table, column), expected)
 
 
+def writing_of(table: Table, columns: Sequence[str]) -> Writing:
+    """Return how a table is written, so that others are read like it where they do not tell.
+
+    Args:
+        table: The table.
+        columns: Those of numbers, each of which may be written in its own way.
+    """
+    known, schema = table.writing, table.frame.schema
+    # Whole numbers that were read as such say nothing of decimals.
+    telling = [name for name in columns if not schema[name].is_integer()]
+    found = {name: form for name in telling if (form := number_format(table, name)) is not None}
+    marks = {form.decimal for name, form in found.items() if schema[name] == pl.String}
+    decimal = marks.pop() if known.decimal is None and len(marks) == 1 else known.decimal
+    own = {name: form for name, form in found.items() if form != NumberFormat(decimal=decimal or ".")}
+    return replace(known, decimal=decimal, numbers={**known.numbers, **own})
+
+
 def _numbers_of_text(table: Table, column: str, role: str) -> pl.Series:
     """Return the numbers that a column of text writes, float64; arguments and errors as of `read_numbers`."""
     text = _text(table, column)
@@ -80,9 +98,12 @@ def _numbers_of_text(table: Table, column: str, role: str) -> pl.Series:
                 like = f" written like those that the model was trained on, as {form.written(1234.5)!r}"
             elif len(right):
                 like = f" written like the others, such as {_short(text[int(right[0])])}"
+        way = f", say with {option('missing')} how missing values are written, or give the column another role"
+        if table.is_bound:
+            way = ", or leave it empty where there is no value"
         raise DataError(
             f"{table.cell(column, row)}: {_short(text[row])} is no number{like}, but the column is in {role}; mend the "
-            f"cell, say with {option('missing')} how missing values are written, or give the column another role."
+            f"cell{way}."
         )
     return values
 

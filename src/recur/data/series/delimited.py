@@ -12,7 +12,7 @@ from pathlib import Path
 import polars as pl
 
 from recur.data.series.table import Source, Table
-from recur.data.series.writing import Decimal, Writing, decimal_of
+from recur.data.series.writing import Decimal, NumberFormat, Writing, decimal_of, number_format_of
 from recur.data.text import TextFile, bytes_of
 from recur.errors import DataError, OptionError
 from recur.wording import option
@@ -87,7 +87,7 @@ def read_delimited(
     has_header = _has_header(rows) if options.has_header is None else options.has_header
     if has_header:
         _check_names(name, rows[0])
-    frame = _parsed(name, text, separator, decimal == "," and separator != ",", has_header, options.missing)
+    frame = _parsed(name, text, separator, decimal == ",", has_header, options.missing)
     written = replace(like or Writing(), separator=named, decimal=decimal)
     return Table(frame=frame, sources=(Source(name=name),), writing=written)
 
@@ -112,7 +112,7 @@ def _text(data: bytes, name: str, encoding: str) -> bytes:
         line = data.count(b"\n", 0, error.start) + 1
         raise DataError(
             f"{name}: is not {encoding}: line {line} has the byte {data[error.start]:#04x}; "
-            f"name the encoding, such as {option('encoding', 'latin-1')}."
+            f"name the encoding, such as {option('encoding', 'cp1252')}."
         ) from None
     data = data.removeprefix(codecs.BOM_UTF8)
     if b"\0" in data[:4096]:
@@ -184,13 +184,15 @@ def _parsed(
     name: str, text: bytes, separator: str, decimal_comma: bool, has_header: bool, missing: tuple[str, ...]
 ) -> pl.DataFrame:
     error: pl.exceptions.PolarsError | None = None
+    # Where the comma cuts cells, polars takes points for marks of decimals.
+    is_comma_cut = separator == ","
     # The types of the first rows hold for most files; where they do not, all rows are asked.
     for sniffed in (_SNIFFED_ROWS, None):
         try:
             frame = pl.read_csv(
                 io.BytesIO(text),
                 separator=separator,
-                decimal_comma=decimal_comma,
+                decimal_comma=decimal_comma and not is_comma_cut,
                 has_header=has_header,
                 null_values=list(missing),
                 infer_schema_length=sniffed,
@@ -201,6 +203,8 @@ def _parsed(
             break
     else:
         raise _ragged(name, text, separator, error) from None
+    if decimal_comma and is_comma_cut:
+        frame = _with_thousands(frame, text, has_header, missing)
     if has_header:
         # Once more: a name that polars read over several lines, or made of one that came twice.
         _check_names(name, frame.columns)
@@ -209,6 +213,21 @@ def _parsed(
         frame.columns = [f"column_{number}" for number in range(1, frame.width + 1)]
     if frame.is_empty():
         raise DataError(f"{name}: has a header but no rows; give a file with a table in it.")
+    return frame
+
+
+def _with_thousands(frame: pl.DataFrame, text: bytes, has_header: bool, missing: tuple[str, ...]) -> pl.DataFrame:
+    """Return a table cut by commas, as text where its points stand between thousands and not before decimals."""
+    decimals = [number for number, column in enumerate(frame) if column.dtype.is_float()]
+    if not decimals:
+        return frame
+    written = pl.read_csv(
+        io.BytesIO(text), columns=decimals, has_header=has_header, null_values=list(missing), infer_schema=False
+    )
+    for number, cells in zip(decimals, written, strict=True):
+        form = number_format_of(cells, NumberFormat(decimal=","))
+        if form is not None and form.decimal == ",":
+            frame = frame.with_columns(cells.alias(frame.columns[number]))
     return frame
 
 

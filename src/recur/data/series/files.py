@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import polars as pl
 
 from recur.data.series.delimited import Delimited, read_delimited
 from recur.data.series.table import Source, Table, table_of
-from recur.data.series.writing import Writing
+from recur.data.series.writing import Decimal, NumberFormat, Writing, number_format_of
 from recur.errors import DataError, OptionError
 from recur.wording import quantity
 
@@ -103,7 +103,7 @@ def _read_folder(folder: Path, options: Delimited | None, like: Writing | None) 
     paths = files_in(folder, SUFFIXES)
     if not paths:
         raise DataError(f"{folder}: has no file with a table in it; tables end in {', '.join(SUFFIXES)}.")
-    tables = [read_table(path, options, like=like) for path in paths]
+    tables = _read_alike(paths, options, like)
     first = tables[0].frame
     for path, table in zip(paths, tables, strict=True):
         if set(table.frame.columns) != set(first.columns):
@@ -117,7 +117,7 @@ def _read_folder(folder: Path, options: Delimited | None, like: Writing | None) 
     names = [path.name[: len(path.name) - len("".join(path.suffixes))] or path.name for path in paths]
     if len(set(names)) < len(names):
         names = [path.name for path in paths]
-    frames = [table.frame.select(first.columns) for table in tables]
+    frames = _with_numbers([replace(table, frame=table.frame.select(first.columns)) for table in tables])
     per_source: tuple[str, ...] = ()
     if "series_id" not in first.columns:
         per_source = ("series_id",)
@@ -128,10 +128,42 @@ def _read_folder(folder: Path, options: Delimited | None, like: Writing | None) 
     for path, frame in zip(paths, frames, strict=True):
         sources.append(Source(name=str(path), first=row))
         row += frame.height
-    # Where the files differ in it, each column tells.
+    # Where files tell of both, each column does.
     marks = {table.writing.decimal for table in tables}
     writing = tables[0].writing if len(marks) == 1 else replace(tables[0].writing, decimal=None)
     return Table(frame=_stacked(frames), sources=tuple(sources), per_source=per_source, writing=writing)
+
+
+def _read_alike(paths: Sequence[Path], options: Delimited | None, like: Writing | None) -> list[Table]:
+    """Return the tables in some files, all by the mark of decimals that any of them tells."""
+
+    def read(like: Writing | None) -> list[Table]:
+        return [read_table(path, options, like=like) for path in paths]
+
+    tables = read(like)
+    if len({table.writing.decimal for table in tables}) > 1:
+        by_mark = {mark: read(replace(like or Writing(), decimal=mark)) for mark in get_args(Decimal)}
+        # A file that tells is read in one way whatever is expected of it.
+        pairs = zip(*by_mark.values(), strict=True)
+        told = {one.writing.decimal for one, other in pairs if one.writing.decimal == other.writing.decimal}
+        if len(told) == 1:
+            return by_mark[told.pop()]
+    return tables
+
+
+def _with_numbers(tables: list[Table]) -> list[pl.DataFrame]:
+    """Return the frames of tables; a column of decimals in one is one in all whose text writes numbers in their way."""
+    frames = [table.frame for table in tables]
+    # Whole numbers may be names, which text beside them tells.
+    decimals = {name for frame in frames for name, dtype in frame.schema.items() if dtype.is_float()}
+    for number, table in enumerate(tables):
+        for name in decimals:
+            cells = table.frame[name]
+            if cells.dtype == pl.String:
+                form = number_format_of(cells, NumberFormat(decimal=table.writing.decimal or "."))
+                if form is not None and not form.sign and form.read(cells).null_count() == cells.null_count():
+                    frames[number] = frames[number].with_columns(form.read(cells).alias(name))
+    return frames
 
 
 def _stacked(frames: list[pl.DataFrame]) -> pl.DataFrame:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import polars as pl
 
-from recur.data.series.cells import read_numbers
+from recur.data.series.cells import read_numbers, writing_of
 from recur.data.series.columns import Columns
 from recur.data.series.guessing import guess_columns
 from recur.data.series.table import Source, Table
@@ -45,6 +45,9 @@ def from_wide(table: Table, columns: Columns | None = None) -> Table:
         raise DataError(f"{table.name}: the column of times is called {taken_names.pop()!r}; rename it.")
     if not names:
         raise DataError(f"{table.name}: no column of numbers is left to be a series.")
+    if not table.is_bound:
+        # In the long form the columns are not there to tell.
+        table = replace(table, writing=writing_of(table, names))
     times = [table.frame[name] for name in roles.time]
     frames, sources = [], []
     for number, name in enumerate(names):
@@ -93,6 +96,7 @@ def from_rows(table: Table, columns: Columns | None = None) -> Table:
     )
     if not steps:
         raise DataError(f"{table.name}: no column of numbers is left to be a step of the series.")
+    table = replace(table, writing=writing_of(table, steps))
     values = np.stack([read_numbers(table, name, "the steps of a series") for name in steps], axis=1)
     is_there = ~np.isnan(values)
     lengths = np.where(is_there.any(axis=1), values.shape[1] - np.argmax(is_there[:, ::-1], axis=1), 1)

@@ -9,13 +9,16 @@ from collections.abc import Iterable, Iterator
 import polars as pl
 
 from recur.data.series.columns import Columns, Roles
-from recur.data.series.moments import PARTS, epoch_unit, mostly_writes_times, time_format_of
+from recur.data.series.moments import PARTS, YEAR_NAMES, epoch_unit, mostly_writes_times, time_format_of
 from recur.data.series.table import Table
 from recur.data.series.writing import writes_numbers
 from recur.errors import DataError, OptionError
 from recur.wording import option
 
-_TIME = "time timestamp datetime date ds day month year week period step cycle t index epoch unix hour"
+_TIME = (
+    f"time timestamp datetime date ds day month {' '.join(YEAR_NAMES)} week period step cycle t index epoch unix hour "
+    "zeit datum zeitpunkt zeitstempel monat fecha fecha_hora horodatage mois"
+)
 _SERIES = (
     "series series_id id unique_id ts_id item item_id sku product product_id store store_id shop unit unit_id "
     "unit_number engine engine_id machine machine_id sensor sensor_id device device_id meter meter_id station "
@@ -37,6 +40,7 @@ _KNOWN = (
 )
 _PART_VALUES = {"train", "training", "valid", "validation", "val", "dev", "test", "testing"}
 _COUNTERS = ("no", "nr", "row", "row_number", "unnamed_0", "index", "")
+_LEAST_COUNTED = 6
 _SAMPLE = 10_000
 _CALENDAR = set(PARTS) | {"weekday", "week", "quarter"}
 
@@ -154,6 +158,16 @@ class _Guess:
                 unit = epoch_unit(self.frame[name])
                 yield name, f"named like a time, holds {f'{unit} since 1970' if unit else 'numbers'}"
                 return
+        for name in self._free():
+            if _plain(name) not in _COUNTERS and self._rises_by_one(name):
+                yield name, "rises by one in each row"
+                return
+
+    def _rises_by_one(self, name: str) -> bool:
+        """Return whether a column counts, in each row one more, over enough rows that this is no chance."""
+        if self.frame.height < _LEAST_COUNTED or not self._is_whole(name) or self.frame[name].null_count():
+            return False
+        return bool((self.frame[name].diff().drop_nulls() == 1).all())
 
     def _could_order(self, name: str) -> bool:
         """Return whether a column has enough different values to say when a row was."""

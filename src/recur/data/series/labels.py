@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,9 @@ from recur.errors import DataError, OptionError
 
 _MOST_CLASSES = 50
 """More different whole numbers than this are taken for quantities."""
+
+_MARKS = ("is_anomaly", "anomaly", "label")
+"""Names of columns that say which steps are anomalies, the plainest first."""
 
 
 def read_labels(
@@ -54,6 +58,17 @@ def read_labels(
                 f"{', '.join(classes[:10])}."
             )
     return labels, found
+
+
+def mark_among(columns: Sequence[str]) -> str | None:
+    """Return which of some columns is called as one that says which steps are anomalies; None where none is.
+
+    Example:
+        >>> mark_among(["load", "Label", "is_anomaly"])
+        'is_anomaly'
+    """
+    by_name = {name.strip().lower(): name for name in columns}
+    return next((by_name[name] for name in _MARKS if name in by_name), None)
 
 
 def is_quantity(values: pl.Series) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +16,19 @@ _LEAST_PAIRS = 20
 """Values that must agree before a column is taken for another one moved."""
 
 _GLANCE = 500
-"""Rows that are looked at first, from the longest series on, as few columns agree with a target there."""
+"""Rows in a row that are looked at first, in some places, as few columns agree with a target there."""
+
+_PLACES = 3
+"""Where they are, apart from the beginning of the longest series: as far from each other as can be."""
+
+_MORE_PLACES = 8
+"""At most so many more are taken where targets change that are constant in the others."""
 
 _ALIKE = 0.7
 """Correlation of the changes of a column and of a target from which on they are looked at closely."""
+
+_NEARLY_ALIKE = 0.85
+"""Correlation of a column itself with how far a target comes, likewise: two that wander go alike by chance."""
 
 _MOST_OFF = 0.05
 """Share of the values that may be anything, such as single ones that were mended."""
@@ -37,8 +47,10 @@ def check_leaks(panel: Panel, horizon: int, trusted: Collection[str] = ()) -> No
 
     Looked for are copies of a target, moved by up to a horizon, also scaled, shifted, rounded or with some other values
     in them: of a column known of the past, another target too, what it says of later steps, and of one known of the
-    future also what is not past yet when it is read. It is one if a line through it tells the target with an error
-    below 3 % of that with which the target's own last two values do, leaving the worst twentieth of the values aside.
+    future also what is not past yet when it is read; and likewise the change, or the return, from the last value that
+    is known. It is one if a line through it tells the target with an error below 3 % of that with which the target's
+    own last two values do, leaving the worst twentieth of the values aside, in all rows or in most of some places of
+    500 rows. Other functions of a later value, such as its cube, and columns that tell only together are not found.
     What a target's own past tells as well is no leak.
 
     Args:
@@ -55,19 +67,19 @@ def check_leaks(panel: Panel, horizon: int, trusted: Collection[str] = ()) -> No
         if name not in schema.channels:
             raise OptionError(f"trusted: {name!r} is no column of numbers that is read; leave it out.")
     series = panel.series_of_rows
-    glance = _glance(panel)
-    changes = _changes(panel.values[glance], series[glance])
+    places = _places(panel, series)
+    near = [_Place.of(panel.values[own], series[own]) for own in places]
     # Moved by k, a column holds at a step what the target is k steps later.
     for step in sorted(range(1 - horizon, horizon + 1), key=abs):
         if abs(step) >= panel.lengths.max():
             break
-        for column, target in _suspects(changes, len(schema.targets), step):
+        for column, target in _suspects(near, len(schema.targets), step):
             name, told = schema.channels[column], schema.targets[target]
             is_known = name in schema.known_future
             if column == target or name in trusted or (step < 1 and not is_known):
                 continue
             # Known of the future it is read when the step before the target's is the last one.
-            if not _tells(panel, series, glance, column, target, step, 1 if is_known else step):
+            if not _tells(panel, series, places, column, target, step, 1 if is_known else step):
                 continue
             when = f"{quantity(abs(step), 'step')} {'later' if step > 0 else 'before'}" if step else "at once"
             role = next(one for one in ("known_future", "past_only", "targets") if name in getattr(schema, one))
@@ -77,57 +89,128 @@ def check_leaks(panel: Panel, horizon: int, trusted: Collection[str] = ()) -> No
             )
 
 
-def _glance(panel: Panel) -> slice:
-    """Return some rows from the beginning of the longest series on."""
-    begin = min(int(panel.offsets[int(np.argmax(panel.lengths))]), max(len(panel.rows) - _GLANCE, 0))
-    return slice(begin, min(begin + _GLANCE, len(panel.rows)))
+def _places(panel: Panel, series: NDArray[np.int64]) -> list[slice]:
+    """Return rows to look at first: of the longest series, some far apart, and where each target changes."""
+    last = max(len(panel.rows) - _GLANCE, 0)
+    begins = [int(panel.offsets[int(np.argmax(panel.lengths))]), *np.linspace(0, last, _PLACES).astype(int).tolist()]
+    begins = list(dict.fromkeys(min(begin, last) for begin in begins))
+    is_one = series[1:] == series[:-1]
+    for column in range(len(panel.schema.targets)):
+        if len(begins) == _PLACES + 1 + _MORE_PLACES:
+            break
+        values = panel.values[:, column]
+        changes = np.flatnonzero((np.abs(np.diff(values)) > 0) & is_one)
+        # Those in none of the places say where another is.
+        is_seen = (changes >= np.array(begins)[:, None]) & (changes < np.array(begins)[:, None] + _GLANCE - 1)
+        if len(changes) and not is_seen.any():
+            begins.append(min(int(changes[0]), last))
+    return [slice(begin, min(begin + _GLANCE, len(panel.rows))) for begin in begins]
 
 
-def _changes(values: NDArray[np.float32], series: NDArray[np.int64]) -> Numbers:
-    """Return by how much each channel changes from row to row, (R - 1, F), large changes cut off; NaN where unknown."""
-    change = np.diff(values.astype(np.float64), axis=0)
-    change[np.diff(series) != 0] = np.nan
-    is_there = ~np.isnan(change)
-    count = is_there.sum(axis=0)
-    own = (np.abs(one[there]) for one, there in zip(change.T, is_there.T, strict=True))
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Place:
+    """Some rows, (R, F), and what is held against a target's changes there; NaN where unknown.
+
+    Attributes:
+        values: As they are.
+        levels: About their median, large ones cut off.
+        changes: From row to row, (R - 1, F), large ones cut off.
+        bound: By which they were, (F,).
+        series: Which each row is of, (R,).
+    """
+
+    values: Numbers
+    levels: Numbers
+    changes: Numbers
+    bound: Numbers
+    series: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, values: NDArray[np.float32], series: NDArray[np.int64]) -> _Place:
+        own = values.astype(np.float64)
+        levels = own - np.array([np.median(one[there]) if (there := ~np.isnan(one)).any() else 0 for one in own.T])
+        changes = _changes(own, series, 1)
+        bound, most = _usual(changes), _usual(levels)
+        return cls(
+            values=own,
+            levels=np.clip(levels, -most, most),
+            changes=np.clip(changes, -bound, bound),
+            bound=bound,
+            series=series,
+        )
+
+
+def _changes(values: Numbers, series: NDArray[np.int64], step: int) -> Numbers:
+    """Return by how much each channel changes within some steps, (R - step, F); NaN where unknown."""
+    change = values[step:] - values[: max(len(values) - step, 0)]
+    change[series[step:] != series[: max(len(series) - step, 0)]] = np.nan
+    return change
+
+
+def _usual(values: Numbers) -> Numbers:
+    """Return how large values of each channel may be before they are cut off, (F,)."""
+    is_there = ~np.isnan(values)
+    own = (np.abs(one[there]) for one, there in zip(values.T, is_there.T, strict=True))
     usual = np.array([np.median(sizes) if len(sizes) else 1 for sizes in own])
-    mean = np.where(is_there, np.abs(change), 0).sum(axis=0) / np.maximum(count, 1)
-    bound = 4 * np.where(usual > 0, usual, mean)
-    return np.clip(change, -bound, bound)
+    mean = np.where(is_there, np.abs(values), 0).sum(axis=0) / np.maximum(is_there.sum(axis=0), 1)
+    return np.asarray(4 * np.where(usual > 0, usual, mean))
 
 
-def _suspects(changes: Numbers, num_targets: int, step: int) -> list[tuple[int, int]]:
-    """Return columns and targets that change alike some steps apart, or of which too little is known to say so."""
-    size = len(changes) - abs(step)
-    by = changes[max(-step, 0) :][: max(size, 0)]
-    told = changes[max(step, 0) :][: max(size, 0), :num_targets]
+def _suspects(near: list[_Place], num_targets: int, step: int) -> list[tuple[int, int]]:
+    """Return columns and targets that go alike some steps apart in any place, or of which too little is known there.
+
+    Changes of a column are held against those of a target, and the column itself against how far the target has come
+    since its last value that is known.
+    """
+    found: NDArray[np.bool_] | None = None
+    for place in near:
+        size = max(len(place.changes) - abs(step), 0)
+        since = max(step, 1)
+        # As far as a random walk comes.
+        bound = place.bound[:num_targets] * np.sqrt(since)
+        come = np.clip(_changes(place.values[:, :num_targets], place.series, since), -bound, bound)
+        before = place.levels[since - step :][: len(come)]
+        pairs = (
+            (place.changes[max(-step, 0) :][:size], place.changes[max(step, 0) :][:size, :num_targets], _ALIKE),
+            (before, come[: len(before)], _NEARLY_ALIKE),
+        )
+        for by, told, least in pairs:
+            own = _alike(by, told, least)
+            found = own if found is None else found | own
+    assert found is not None
+    return [(int(column), int(target)) for column, target in np.argwhere(found)]
+
+
+def _alike(by: Numbers, told: Numbers, least: float) -> NDArray[np.bool_]:
+    """Return which columns go with which targets, or have too few values beside theirs to say so."""
     has_by, has_told = (~np.isnan(each) for each in (by, told))
     by, told = (np.nan_to_num(each) for each in (by, told))
     both = has_by.T.astype(np.float64) @ has_told
     size_by, size_told = (by**2).T @ has_told, has_by.T.astype(np.float64) @ told**2
-    alike = np.abs(by.T @ told) > _ALIKE * np.sqrt(size_by * size_told)
-    return [(int(column), int(target)) for column, target in np.argwhere(alike | (both < _LEAST_PAIRS))]
+    return np.asarray((np.abs(by.T @ told) > least * np.sqrt(size_by * size_told)) | (both < _LEAST_PAIRS))
 
 
 def _tells(
     panel: Panel,
     series: NDArray[np.int64],
-    glance: slice,
+    places: list[slice],
     column: int,
     target: int,
     step: int,
     known_since: int,
 ) -> bool:
     """Return whether a column is, but for a line, what a target is some steps later, and its past does not tell."""
-    found = None
-    for rows, bound in ((glance, 10 * _LEAK), (slice(0, len(panel.rows)), _LEAK)):
-        found = _errors(panel, series, rows, column, target, step, known_since)
-        if found is not None and not found[0] <= bound * found[1]:
-            return False
-    return found is not None
+    shares = [_share(panel, series, rows, column, target, step, known_since) for rows in places]
+    said = [share for share in shares if share is not None]
+    if sum(share <= _LEAK for share in said) > max(len(said) / 2, 1):
+        return True
+    if said and min(said) > 10 * _LEAK:
+        return False
+    share = _share(panel, series, slice(0, len(panel.rows)), column, target, step, known_since)
+    return share is not None and share <= _LEAK
 
 
-def _errors(
+def _share(
     panel: Panel,
     series: NDArray[np.int64],
     rows: slice,
@@ -135,8 +218,8 @@ def _errors(
     target: int,
     step: int,
     known_since: int,
-) -> tuple[float, float] | None:
-    """Return the squared errors by a column and by a target's own past, of some rows; None where too few tell."""
+) -> float | None:
+    """Return the squared error by a column over that by a target's own past, of some rows; None where too few tell."""
     # Of each row whose target is told: where the column stood, and the two values of the target that are known last.
     moves = (0, -step, -known_since, -known_since - 1)
     first, last = rows.start - min(moves), rows.stop - max(0, *moves)
@@ -144,27 +227,36 @@ def _errors(
         return None
     taken = [slice(first + move, last + move) for move in moves]
     columns = (target, column, target, target)
-    y, x, near, far = (panel.values[own, which] for own, which in zip(taken, columns, strict=True))
+    cells = [panel.values[own, which] for own, which in zip(taken, columns, strict=True)]
     whose = series[taken[0]]
-    is_there = ~(np.isnan(y) | np.isnan(x) | np.isnan(near) | np.isnan(far))
+    is_there = ~np.any([np.isnan(each) for each in cells], axis=0)
     for own in taken[1:]:
         is_there &= series[own] == whose
     if int(is_there.sum()) < _LEAST_PAIRS:
         return None
     group = np.unique(whose[is_there], return_inverse=True)[1]
-    told, by, *past = (_about_mean(each[is_there].astype(np.float64), group) for each in (y, x, near, far))
-    whole = float(told @ told)
-    error = _left(told, [by])
+    y, x, near, far = (each[is_there].astype(np.float64) for each in cells)
+    told, by, change, *past = (_about_mean(each, group) for each in (y, x, y - near, near, far))
+    shares = [_share_of(told, [by], told, past), _share_of(change, [by], told, past)]
+    if near.any():
+        # The return: the change is the last value times a line through the column.
+        shares.append(_share_of(y - near, [x * near, near], told, past))
+    return min((share for share in shares if share is not None), default=None)
+
+
+def _share_of(goal: Numbers, by: list[Numbers], told: Numbers, past: list[Numbers]) -> float | None:
+    """Return how much what tells a goal leaves open of it, over what its past does of the target."""
+    whole = float(goal @ goal)
+    error = _left(goal, by)
     # Single values that are off are left aside, unless what there is to tell goes with them.
     kept = np.argsort(np.abs(error), kind="stable")[: len(error) - int(_MOST_OFF * len(error))]
-    if told[kept] @ told[kept] < 0.5 * whole:
+    if goal[kept] @ goal[kept] < 0.5 * whole:
         kept = np.arange(len(error))
-    told, by, *past = (each[kept] for each in (told, by, *past))
-    own_error = _left(told, past)
-    if not own_error @ own_error > _ROUNDING * whole:
+    own_error = _left(told[kept], [each[kept] for each in past])
+    if not own_error @ own_error > _ROUNDING * float(told @ told):
         return None
-    error = _left(told, [by])
-    return float(error @ error), float(own_error @ own_error)
+    error = _left(goal[kept], [each[kept] for each in by])
+    return float(error @ error) / float(own_error @ own_error)
 
 
 def _about_mean(values: Numbers, group: NDArray[np.int64]) -> Numbers:

@@ -35,6 +35,7 @@ _OFFSET = r"(?:[Zz]|[+-]\d{2}:?\d{2})$"
 _CLOCK = r"\d:\d{2}"
 _SAMPLE = 1000
 _EPOCHS = {"s": (1e8, 1e10), "ms": (1e11, 1e13), "us": (1e14, 1e16), "ns": (1e17, 1e19)}
+YEAR_NAMES = ("year", "jahr", "annee", "anno", "ano", "jaar", "rok")
 PARTS = ("year", "month", "day", "hour", "minute", "second")
 """Names of columns that together are a time."""
 
@@ -184,7 +185,8 @@ def _from_numbers(column: str, values: pl.Series, time_format: str | None) -> pl
     unit = epoch_unit(values) if time_format is None else time_format
     if unit is not None:
         return since_epoch(values, unit)
-    is_year = column.strip().lower() == "year" and bool(((values >= 1000) & (values < 3000) & (values % 1 == 0)).all())
+    may_be_years = bool(((values >= 1000) & (values < 3000) & (values % 1 == 0)).all())
+    is_year = may_be_years and column.strip().lower() in YEAR_NAMES
     return _parsed(values.cast(pl.Int64).cast(pl.String) + "-01-01", "%Y-%m-%d") if is_year else values
 
 

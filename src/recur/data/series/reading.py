@@ -108,7 +108,7 @@ def under_schema(panel: Panel, schema: Schema, *, has_marks: bool = False) -> Pa
 
     Args:
         panel: The panel.
-        schema: Of the model's data. Where it has no label, that of the panel is left out.
+        schema: Of the model's data. Where it has no label, that of the panel is left out, unless it is a mark.
         has_marks: Whether labels are marks, as of `Assembly.labels`: of those the panel may have others.
 
     Raises:
@@ -118,7 +118,7 @@ def under_schema(panel: Panel, schema: Schema, *, has_marks: bool = False) -> Pa
         raise DataError(
             f"the data have {len(panel.schema.channels)} channels, but those of the model had {len(schema.channels)}."
         )
-    if schema.label is None and panel.schema.label is not None:
+    if schema.label is None and panel.schema.label is not None and not has_marks:
         return replace(panel, labels=None, rows=replace(panel.rows, labels=None, censored=None), schema=schema)
     if has_marks:
         if None in (panel.schema.classes, schema.classes):

@@ -16,16 +16,17 @@ from recur.data.series.spacing import lies_on_grid
 from recur.data.series.split import Part
 
 
-def following(panel: Panel, past: Panel, *, longest_gap: int, name: str = "given") -> Part:
+def following(panel: Panel, past: Panel, *, longest_gap: int, has_all_steps: bool = True, name: str = "given") -> Part:
     """Return the rows of a panel as a part, with those that other rows of the same series say of the time before.
 
     A series is joined where it has the same name in both, its past ends before it begins, and both lie on one grid with
-    at most `longest_gap` steps left out between them, which get rows without values. Others stay as they are.
+    at most `longest_gap` steps left out between them. Others stay as they are.
 
     Args:
         panel: The rows of the part.
         past: Of the same schema.
         longest_gap: In steps; of series without a step in common, however long the gap is.
+        has_all_steps: Whether steps that are left out get rows without values, of series with a step in common.
         name: Of the part.
 
     Example:
@@ -55,10 +56,21 @@ def following(panel: Panel, past: Panel, *, longest_gap: int, name: str = "given
         rows=_stacked(past.rows, panel.rows).take(np.concatenate(taken) if taken else np.zeros(0, np.int64)),
         offsets=np.concatenate([[0], np.cumsum(panel.lengths + before)]).astype(np.int64),
     )
-    if before.any() and None not in panel.frequencies:
-        joined = on_grid(joined)
-    stop = joined.offsets[1:]
-    return Part(panel=joined, start=stop - panel.lengths, stop=stop.copy(), name=name)
+    start = joined.offsets[:-1] + before
+    if has_all_steps and before.any() and None not in panel.frequencies:
+        filled = on_grid(joined)
+        # Rows of series that had holes are more than they were.
+        start = np.array(
+            [
+                stop - np.count_nonzero(filled.times[begin:stop] >= joined.times[first]) if first < end else stop
+                for begin, stop, first, end in zip(
+                    filled.offsets[:-1], filled.offsets[1:], start, joined.offsets[1:], strict=True
+                )
+            ],
+            np.int64,
+        )
+        joined = filled
+    return Part(panel=joined, start=start, stop=joined.offsets[1:].copy(), name=name)
 
 
 def _follows(early: NDArray[Any], later: NDArray[Any], frequency: Frequency | None, longest_gap: int) -> bool:

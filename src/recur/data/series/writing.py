@@ -14,6 +14,7 @@ Decimal = Literal[".", ","]
 _SIGNS = "(?:[%‰€$£¥₹₽₩₺₪₫฿₴₦]|EUR|USD|GBP|CHF)"
 _BLANKS = "[ \u00a0\u2009\u202f]"
 _MARKS = {".": (_BLANKS, "['\u2019]", ","), ",": (_BLANKS, "['\u2019]", r"\.")}
+_DOTTED = r"^\d+(?:\.\d{3}){2,}$"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,9 +125,18 @@ def number_format_of(text: pl.Series, known: NumberFormat | None = None) -> Numb
 
 
 def writes_numbers(text: pl.Series) -> bool:
-    """Return whether more than half of the cells that hold something write numbers."""
-    found = number_format_of(text) or NumberFormat()
-    return bool(found.read(text).count() > text.count() / 2)
+    """Return whether more than half of the cells that hold something write numbers.
+
+    Where each of them has points between three groups of digits or more, and nothing else, they are names, such as
+    addresses and part numbers.
+
+    Example:
+        >>> writes_numbers(pl.Series(["1.234.567", "987.654"])), writes_numbers(pl.Series(["1.234.567", "1.234.568"]))
+        (True, False)
+    """
+    read = (number_format_of(text) or NumberFormat()).read(text)
+    is_dotted = text.str.strip_chars().str.contains(_DOTTED)
+    return bool(read.count() > text.count() / 2 and (read.is_not_null() & ~is_dotted).any())
 
 
 def decimal_of(cells: list[str]) -> Decimal | None:

@@ -44,7 +44,7 @@ class ScoringState(NamedTuple):
         season: Of the seasonal rule, or None without it.
         lately: How surprising the last steps were, (B, C).
         ordinary: How large errors were, and in the last view the means of late, (B, C, views, bins) float64.
-        quiet: Steps of each series after a score during which only a higher one is new, (B,) int64.
+        quiet: Steps of each series without an alarm before one is taken for new, (B,) int64.
         recent: The last scores, (B, longest quiet) float64, -infinity where there were none.
     """
 
@@ -83,7 +83,7 @@ class Scoring:
         network: A `DetectorNetwork`, in evaluation mode.
         num_targets: C.
         memory: Steps over which it is forgotten what was ordinary.
-        quiet: Steps after an alarm during which no new one begins; None for half a season, or a hundred steps where
+        quiet: Steps without an alarm before one is taken for new; None for half a season, or a hundred steps where
             there is none.
         has_rules: Whether the seasonal rule counts.
         has_network: Whether the network does.
@@ -125,7 +125,7 @@ class Scoring:
         )
 
     def quiet_of(self, seasons: Tensor) -> Tensor:
-        """Return the steps after a score during which only a higher one is new, of series with these seasons, (B,)."""
+        """Return the steps without an alarm before one is taken for new, of series with these seasons, (B,)."""
         if self.quiet is not None:
             return torch.full_like(seasons, self.quiet)
         return torch.where(seasons > 1, seasons // 2, _QUIET)

@@ -70,8 +70,8 @@ def _is_strange(label: str, values: Sequence[str]) -> NDArray[np.bool_]:
 def _wrong(label: str, found: str) -> str:
     return (
         f"column {label!r} is taken to say which steps are anomalies, with 0 or 1, false or true, or 1 for ordinary "
-        f"steps and -1 for others, but it holds {found}; if it says something else, leave it out with "
-        f"{option('ignored')}."
+        f"steps and -1 for others, but it holds {found}; if it says something else, give it another name, "
+        f"or leave it out with {option('ignored')}."
     )
 
 

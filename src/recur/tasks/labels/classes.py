@@ -117,6 +117,7 @@ def judge_classes(
     train_counts: Sequence[float],
     *,
     temperature: Temperature | None = None,
+    window: int = 0,
 ) -> ClassifierFigures:
     """Return the figures of a classifier.
 
@@ -125,6 +126,7 @@ def judge_classes(
         classes: Names of the classes, K.
         train_counts: How many labels of each class the training part has, K.
         temperature: As `calibrate` returns it, of another part; None for the logits as they are.
+        window: As of `recur.tasks.labels.outcomes.p_of_gain`.
 
     Raises:
         DataError: No label counts.
@@ -165,7 +167,7 @@ def judge_classes(
         temperature=temperature.value,
         most_frequent=names[most],
         baseline_accuracy=float((target == most).double().mean()),
-        p=p_of_gain((told == target).long() - (target == most).long(), outcomes.series[counts], outcomes.row[counts]),
+        p=p_of_gain((told == target).long() - (target == most).long(), outcomes.of(counts), window=window),
         baseline_log_loss=float(-shares.log()[target].mean()),
         classes=own,
         confusion=tuple(tuple(row) for row in confusion.tolist()),

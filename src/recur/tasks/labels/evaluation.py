@@ -184,7 +184,9 @@ def _judges_last(trained: TrainedLabels, part: Part) -> bool:
 
 
 def _judged_classes(trained: TrainedClassifier, part: Part, outcomes: SeriesOutcomes) -> dict[str, Any]:
-    figures = judge_classes(outcomes, trained.classes, trained.setup.counts, temperature=trained.temperature)
+    figures = judge_classes(
+        outcomes, trained.classes, trained.setup.counts, temperature=trained.temperature, window=trained.setup.window
+    )
     kept = outcomes.of(outcomes.weight > 0)
     told = trained.probabilities(kept.output)
     return {
@@ -247,7 +249,7 @@ def _class_notes(trained: TrainedClassifier, outcomes: SeriesOutcomes) -> list[s
 def _judged_numbers(trained: TrainedRegressor, part: Part, outcomes: SeriesOutcomes) -> dict[str, Any]:
     life = trained.setup.life
     outcomes = SeriesOutcomes(**{**vars(outcomes), "output": trained.bounded(outcomes.output.double())})
-    figures = judge_numbers(outcomes, trained.train_mean, is_life=life is not None)
+    figures = judge_numbers(outcomes, trained.train_mean, is_life=life is not None, window=trained.setup.window)
     kept = outcomes.of((outcomes.weight > 0) & ~outcomes.is_bound)
     true, told = kept.target.double(), kept.output
     intervals = _intervals(trained, true, told)

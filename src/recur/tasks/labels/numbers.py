@@ -53,13 +53,16 @@ class RegressorFigures:
         return asdict(self)
 
 
-def judge_numbers(outcomes: SeriesOutcomes, train_mean: float, *, is_life: bool = False) -> RegressorFigures:
+def judge_numbers(
+    outcomes: SeriesOutcomes, train_mean: float, *, is_life: bool = False, window: int = 0
+) -> RegressorFigures:
     """Return the figures of a regressor.
 
     Args:
         outcomes: What it told, of the part to judge on.
         train_mean: Mean of the labels of the training part, a regressor's `centre`.
         is_life: Whether the labels are remaining lives, in cycles, of which there is NASA's score.
+        window: As of `recur.tasks.labels.outcomes.p_of_gain`.
 
     Raises:
         DataError: No label counts.
@@ -85,8 +88,8 @@ def judge_numbers(outcomes: SeriesOutcomes, train_mean: float, *, is_life: bool 
         baseline_rmse=float(rmse(target, torch.full_like(target, train_mean), weight=weight)),
         p=p_of_gain(
             weight * ((target - train_mean).square() - (target - told).square()),
-            outcomes.series[counts],
-            outcomes.row[counts],
+            outcomes.of(counts),
+            window=window,
         ),
     )
 

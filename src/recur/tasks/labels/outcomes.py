@@ -49,25 +49,36 @@ class SeriesOutcomes:
         return SeriesOutcomes(**{one.name: getattr(self, one.name)[which] for one in fields(self)})
 
 
-def p_of_gain(gain: Tensor, series: Tensor, row: Tensor) -> float | None:
+def p_of_gain(gain: Tensor, outcomes: SeriesOutcomes, *, window: int = 0) -> float | None:
     """Return how likely so large a mean gain over a rule is where there is none, or None where that cannot be told.
 
-    Labels of one series hang together, so that series count; in a single one, neighbouring steps do.
+    Labels of one series hang together, so that series count. In a single one neighbours do: answers that are told from
+    windows which share a step, and labels as long as they stay the same, or numbers on one side of their mean.
 
     Args:
         gain: Of each answer, (N,): by how much less it is off than the rule, or -1, 0 and 1 for classes.
-        series: As of `SeriesOutcomes`.
-        row: Likewise.
+        outcomes: The N answers, each with a label.
+        window: Steps that an answer is told from; 0 where it is told from the whole series.
     """
-    gains, numbers = gain.double().numpy(), series.numpy()
+    gains, numbers = gain.double().numpy(), outcomes.series.numpy()
     num_series = len(np.unique(numbers))
     if num_series == 1 and len(gains) > 1:
-        test = mean_test(gains[row.numpy().argsort(kind="stable")])
+        order = outcomes.row.argsort(stable=True)
+        test = mean_test(gains[order.numpy()], _overlap(outcomes.of(order), window))
     elif num_series == len(gains) and bool(np.isin(gains, (-1, 0, 1)).all()):
         return sign_test(int((gains > 0).sum()), int((gains < 0).sum()))
     else:
         test = grouped_test(gains, numbers)
     return None if test is None else test.p
+
+
+def _overlap(outcomes: SeriesOutcomes, window: int) -> int:
+    """Return how many neighbouring answers hang together, of one series in the order of its rows."""
+    row, target = outcomes.row.numpy(), outcomes.target.numpy()
+    state = target > target.mean() if target.dtype.kind == "f" else target
+    num_runs = 1 + int((state[1:] != state[:-1]).sum())
+    shared = np.arange(1, len(row) + 1) - np.searchsorted(row, row - max(window, 1), side="right")
+    return max(-(-len(row) // num_runs), int(shared.max()))
 
 
 @torch.no_grad()

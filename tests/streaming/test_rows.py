@@ -1,0 +1,40 @@
+"""Rows that are pushed are read as the data of the run were."""
+
+from __future__ import annotations
+
+import polars as pl
+import pytest
+
+from recur.streaming.rows import RowReader
+from recur.tasks.series_reading import SeriesReading
+
+
+@pytest.mark.parametrize(
+    ("cells", "row", "numbers"),
+    [
+        ({"a": ["26,5", "3,5"], "b": ["4,25", "1,5"]}, {"a": "3,500", "b": "4,25"}, [3.5, 4.25]),
+        ({"a": ["1.201,5 €", "3,5 €"], "b": ["4,25", "1,5"]}, {"a": "1.288,5 €", "b": "1.288"}, [1288.5, 1288]),
+        ({"a": ["26.5", "3.5"], "b": ["4,25", "1,5"]}, {"a": "3,500", "b": "3,500"}, [3500, 3.5]),
+    ],
+)
+def test_each_column_of_a_wide_table_is_written_in_its_own_way(
+    cells: dict[str, list[str]], row: dict[str, str], numbers: list[float]
+) -> None:
+    reading = SeriesReading(form="wide")
+    table = {"t": list(range(8))} | {name: own * 4 for name, own in cells.items()}
+    panel = reading.first(table)
+    frequency = panel.frequency
+    assert frequency is not None
+    reader = RowReader(reading, panel.schema, frequency)
+    assert reader.read([{"t": 8, **row}]).rows.values[:, 0].tolist() == numbers
+    # What the run was trained on is read back, as a table too.
+    again = reader.read(pl.DataFrame(table)).rows.values[:, 0]
+    assert again.tolist() == panel.values[:, 0].tolist()
+
+
+def test_steps_of_rows_are_read_as_those_of_the_run() -> None:
+    reading = SeriesReading(form="rows")
+    panel = reading.first({"id": ["a", "b"], "s1": ["1,5", "2,25"], "s2": ["3,5", "1.288,5"]})
+    assert panel.schema.writing.decimal == ","
+    again = reading.again({"id": ["c"], "s1": ["1,288"], "s2": ["1.288"]}, panel.schema, None)
+    assert again.values[:, 0].tolist() == pytest.approx([1.288, 1288], rel=1e-6)
