@@ -34,11 +34,12 @@ its `chance` (the score that the best unit reaches on labels that mean nothing),
 for), and at most `MAX_UNITS` of `units`, the best first: `layer`, `part`, `unit`, `score` (on the half that was
 searched), `held_out` (on the other), `sign`, `verdict` ("holds" or "chance").
 
-Answers have what is `asked`, the `unit` of contributions, `notes`, the number of the step with which what is explained
-begins (`begin`), the `channels` that contribute, `check` (a deletion, or null), `ahead` (null, or `targets`, `median`,
-`low`, `high` and `came`, by step and target), and `answers`, of each its `name`, what is `said` and what `came` in
-words, the `answer` and that of the `neutral` input in figures, the `sum` of all shares and by how much of them it
-misses the difference of the two (`gap`), and shares `by_channel`, and of what is known of the steps `ahead`.
+Answers have what is `asked`, the `unit` of contributions, `notes`, the number of the step with which what is
+explained begins (`begin`), the `channels` that contribute, `check` (a deletion, or null), why there is none
+(`unchecked`), `ahead` (null, or `targets`, `median`, `low`, `high` and `came`, by step and target), and `answers`, of
+each its `name`, what is `said` and what `came` in words, the `answer` and that of the `neutral` input in figures, the
+`sum` of all shares and by how much of them it misses the difference of the two (`gap`), and shares `by_channel`, and
+of what is known of the steps `ahead`.
 
 A deletion has `shares`, `chosen`, `random`, `standard_error` and `is_faithful`; see `recur.gradients.Deletion`.
 
@@ -70,6 +71,9 @@ MAX_SYMBOLS = 5_000
 
 MAX_UNITS = 12
 """Units that are listed for a property."""
+
+MOST_GAP = 0.01
+"""By how much of all contributions together, in size, their sum may miss what it should be without a word."""
 
 MAX_CHANNELS = 12
 """Channels of a series that are shown, and that units are searched for."""

@@ -52,6 +52,14 @@ def test_the_page_shows_what_was_found(made: pl.DataFrame, recur: Any) -> None:
     assert told is not None
     assert float(told[2]) == pytest.approx(first["neutral"], rel=1e-3)
     largest = int(np.abs(first["by_channel"]).argmax())
+    assert f"from {told[2]} for a series that stands still; in the unit of load\n" in result.out
+    check = content["answers"]["check"]
+    line = re.search(
+        r"check    elsewhere, .* falls by (\S+), without as many at random by (\S+?)(; NOT .*)?\n", result.out
+    )
+    assert line is not None
+    assert float(line[1]) == pytest.approx(check["chosen"][len(check["shares"]) // 2], rel=1e-2)
+    assert (line[3] is None) == check["is_faithful"]
     assert told[1].startswith(content["answers"]["channels"][largest])
     assert result.out.endswith(f"page     {Path('run/inspect.html')}\nreport   {Path('run/report.html')}\n")
 

@@ -109,6 +109,15 @@ def test_words_and_tables(inspected: Inspected) -> None:
     assert rows[3][3] == NOTHING
 
 
+def test_why_contributions_were_not_checked(inspected: Inspected) -> None:
+    def change(content: dict[str, Any], tensors: dict[str, Any]) -> None:
+        content["answers"] |= {"check": None, "unchecked": "labels of steps rest on all of their series"}
+
+    view = answers_view(read_inspection(series(inspected, change)))
+    assert view is not None
+    assert view.verdict == "It was not checked elsewhere: labels of steps rest on all of their series."
+
+
 def test_what_the_scripts_draw(inspected: Inspected) -> None:
     data = answers_data(read_inspection(series(inspected)))
     assert data is not None

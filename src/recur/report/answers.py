@@ -77,6 +77,8 @@ class Answers:
     """At least one."""
     check: Deletion | None
     """Whether contributions can be believed."""
+    unchecked: str
+    """Why that is not known."""
     ahead: Ahead | None
     """What is told of the steps to come."""
 
@@ -103,6 +105,7 @@ def answers_of(content: Mapping[str, Any], tensors: Tensors, count: int) -> Answ
             _answer(entry, own, len(channels)) for entry, own in list(zip(entries, known, strict=True))[:MOST_ANSWERS]
         ),
         check=deletion_of(stored.get("check")),
+        unchecked=visible(as_text(stored.get("unchecked"))),
         ahead=_ahead(as_object(stored.get("ahead"))),
     )
 

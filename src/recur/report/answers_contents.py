@@ -222,7 +222,7 @@ def _view(seen: Inspection, found: Answers, one: Answer, shown: list[int]) -> An
 def _check(found: Answers) -> tuple[Curves | None, str]:
     check = found.check
     if check is None:
-        return None, "It was not checked elsewhere: there are too few other places of the same length."
+        return None, f"It was not checked elsewhere{found.unchecked and ': '}{found.unchecked}."
     drawn = curves(
         [
             ("its choice", "own", check.shares, check.chosen),

@@ -110,6 +110,7 @@ def test_a_series_of_the_own_data_is_looked_at_in_the_test_part_as_it_is_judged(
         told = found.tensors["predictions"][:, found.content["series"]["channels"].index("score")]
         place = found.content["series"]["times"].index(f"{planted}:00")
         assert float(told[place]) == pytest.approx(score[400 + PLANTED], rel=1e-6)
+    assert found.content["answers"]["unchecked"] == "the state of a detector goes back over all of a series"
     # One view alone is not told twice.
     assert [one["name"] for one in found.content["answers"]["answers"]] == ["error of load, told 1 step before"]
 

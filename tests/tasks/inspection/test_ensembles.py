@@ -17,6 +17,7 @@ from recur.models.forecaster_options import ForecasterOptions
 from recur.models.series_options import SeriesClassifierOptions
 from recur.tasks.forecast.setup import ForecastSetup
 from recur.tasks.forecast.trained import TrainedForecaster
+from recur.tasks.inspection.forecast_subject import forecast_subject
 from recur.tasks.inspection.trained_series import inspect_trained
 from recur.tasks.labels.setup import LabelSetup
 from recur.tasks.labels.trained import TrainedClassifier, build_network
@@ -88,3 +89,19 @@ def test_contributions_to_a_class_make_its_probability() -> None:
         if said in found.content["series"]["channels"]:
             last = found.tensors["predictions"][-1, found.content["series"]["channels"].index(said)]
             assert float(last) == pytest.approx(probability, abs=1e-5)
+
+
+def test_a_place_is_not_among_those_that_its_explanation_is_checked_at() -> None:
+    networks, setup, panel = forecasters("encoder-decoder", 1)
+    trained = TrainedForecaster(networks[0], setup)
+
+    def elsewhere(row: int) -> list[int]:
+        subject = forecast_subject(trained, panel, at=row)
+        assert int(subject.window.row) == row
+        assert subject.elsewhere is not None
+        return [int(other) for other in subject.elsewhere.row]
+
+    others = elsewhere(90 - HORIZON)
+    assert len(others) >= 5
+    for row in others:
+        assert row not in elsewhere(row)

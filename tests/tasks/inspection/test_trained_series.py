@@ -249,6 +249,14 @@ def test_forecasters_of_other_kinds(meters: pl.DataFrame, options: dict[str, Any
     check_states(found, network.body.reader.layers, lambda: network(window_of(trained, meters)))
 
 
+def test_a_forecast_near_the_beginning(meters: pl.DataFrame) -> None:
+    trained = forecaster(meters, num_layers=1)
+    assert trained.setup.least_history > 5
+    found = inspect_trained(trained, meters, at="2024-01-01 05:00")
+    check_sums(found)
+    assert found.content["series"]["times"] == [f"2024-01-01 0{hour}:00" for hour in range(5)]
+
+
 def test_series_and_times_that_are_not_there(meters: pl.DataFrame) -> None:
     trained = forecaster(meters)
     for wanted, message in (
@@ -365,6 +373,8 @@ def test_a_number_of_a_step(window: int | None) -> None:
         rows = trained.predict(frame).filter((pl.col("series_id") == "e3") & (pl.col("time") == time))
         return float(trained.bounded(torch.tensor(told))), rows["remaining_life"].item()
 
+    why = found.content["answers"]["unchecked"]
+    assert why == ("labels of steps rest on all of their series" if window is None else "")
     own, expected = lives(found.content["answers"]["answers"][0]["answer"], 17)
     assert own == pytest.approx(expected, rel=1e-4)
     times = found.content["series"]["times"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from recur.inspection_format import MOST_GAP, told_share
 from recur.run import RunFolder
 from recur.wording import measured, quantity
 
@@ -47,6 +48,20 @@ def inspect_series_run(
     return found, _lines(found.content)
 
 
+def _check(answers: Mapping[str, Any]) -> str:
+    """Return a line on whether contributions can be believed."""
+    check = answers["check"]
+    if check is None:
+        return f"check    not made elsewhere: {answers['unchecked']}"
+    place = told_share(check["shares"])
+    share, chosen, random = (check[key][place] for key in ("shares", "chosen", "random"))
+    doubt = "" if check["is_faithful"] else "; NOT to be believed here"
+    return (
+        f"check    elsewhere, without the {share:.0%} of steps that raise it most, the first answer falls by "
+        f"{measured(chosen)}, without as many at random by {measured(random)}{doubt}"
+    )
+
+
 def _lines(content: Mapping[str, Any]) -> Iterator[str]:
     """Yield what was found, in a few lines."""
     title = f"{content['title']}, {content['cut']}" if content["cut"] else content["title"]
@@ -56,7 +71,10 @@ def _lines(content: Mapping[str, Any]) -> Iterator[str]:
         yield f"says     {one['name']}: {one['said']}" + (f"; {one['came']}" if one["came"] else "")
         shares = sorted(zip(one["by_channel"], answers["channels"], strict=True), key=lambda pair: -abs(pair[0]))
         told = ", ".join(f"{name} {'+' if share > 0 else ''}{measured(share)}" for share, name in shares[:_CHANNELS])
-        yield f"because  {told}, from {measured(one['neutral'])} for a series that stands still"
+        missed = f"; the sum misses {one['gap']:.1%} of all contributions" if one["gap"] > MOST_GAP else ""
+        still = f"from {measured(one['neutral'])} for a series that stands still"
+        yield f"because  {told}, {still}; in {answers['unit']}{missed}"
+    yield _check(answers)
     for known in content["properties"]:
         best = next((unit for unit in known["units"] if unit["verdict"] == "holds"), None)
         if best is not None:

@@ -13,13 +13,11 @@ from torch import Tensor
 from recur.data.series import SeriesBatch
 from recur.gradients.attributions.attribution import attribute, scores_of
 from recur.gradients.attributions.deletion import Deletion, check_by_deletion
+from recur.inspection_format import MOST_GAP
 from recur.tasks.inspection.subject import Subject, rows_of, varied
 
 _POINTS = (32, 128, 512)
 """At how many points the gradient is taken: more where the shares do not add up."""
-
-_MOST_GAP = 0.01
-"""By how much of all shares together, in size, their sum may miss what it should be."""
 
 _MOST_VALUES = 1 << 22
 """Values of hidden states that are kept for a gradient at once, at most."""
@@ -101,7 +99,7 @@ def contributions(subject: Subject, *, units: int, seed: int = 0) -> Contributio
         shares = attribute(score, inputs, base, num_steps=points, batch_size=size, per_feature=True)
         found = shares.double().cpu().numpy()
         total, size_of_all = found.sum((1, 2)), np.abs(found).sum((1, 2))
-        if (np.abs(total - difference) <= _MOST_GAP * size_of_all).all():
+        if (np.abs(total - difference) <= MOST_GAP * size_of_all).all():
             break
     channels, grouped = _grouped(subject.channels, found)
     return Contributions(

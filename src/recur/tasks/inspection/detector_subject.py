@@ -109,6 +109,7 @@ def detector_subject(
         begin=within - first,
         outputs=outputs,
         answers=answers,
+        unchecked="the state of a detector goes back over all of a series",
         said={"score": scored.score[rows]},
     )
 

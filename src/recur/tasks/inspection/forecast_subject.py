@@ -119,7 +119,7 @@ def forecast_subject(
         begin=0,
         outputs=outputs,
         answers=answers,
-        elsewhere=_elsewhere(trained, everywhere, count),
+        elsewhere=_elsewhere(trained, everywhere, batch),
         predictions=_predictions(model, batch, loc, size),
         ahead=ahead,
     )
@@ -139,7 +139,8 @@ def _chosen(
     number = None if series is None else series_number(panel, series)
     if at is not None:
         chosen = _from_row(panel, number or 0, row_at(panel, number or 0, at), setup.horizon)
-        return setup.windows(chosen, batch_size=1), 0, part
+        # As `predict`, which tells of what is begun too.
+        return setup.windows(chosen, batch_size=1, least_history=1), 0, part
     if data is not None:
         return setup.last_windows(panel, batch_size=1), number or 0, part
     judged = part
@@ -233,8 +234,9 @@ def _predictions(
     return found
 
 
-def _elsewhere(trained: TrainedForecaster, part: Part, count: int) -> SeriesBatch | None:
-    """Return other windows, as long as the one that is explained, evenly spread over a part; None for none."""
+def _elsewhere(trained: TrainedForecaster, part: Part, batch: SeriesBatch) -> SeriesBatch | None:
+    """Return windows other than that of a batch but as long, evenly spread over a part; None for none."""
+    count = int(batch.lengths)
     try:
         windows = trained.setup.windows(part, batch_size=1)
     except DataError:
@@ -242,7 +244,9 @@ def _elsewhere(trained: TrainedForecaster, part: Part, count: int) -> SeriesBatc
         return None
     items = evenly(windows.num_windows, 4 * _ELSEWHERE)
     found = windows.batch(items)
-    long = torch.nonzero(found.lengths == count).squeeze(1)[:: max(1, len(items) // _ELSEWHERE)][:_ELSEWHERE]
+    is_other = (found.index != int(batch.index)) | (found.row != int(batch.row))
+    long = torch.nonzero((found.lengths == count) & is_other).squeeze(1)
+    long = long[:: max(1, len(items) // _ELSEWHERE)][:_ELSEWHERE]
     if len(long) < 2:
         return None
     chosen = rows_of(found, long)

@@ -105,7 +105,8 @@ def label_subject(trained: TrainedLabels, data: Any = None, *, series: str | Non
         begin=0,
         outputs=outputs,
         answers=_answers(trained, found, item, codes),
-        elsewhere=None if network.per_step else _elsewhere(trained, whole, count),
+        elsewhere=None if network.per_step else _elsewhere(trained, whole, batch),
+        unchecked="labels of steps rest on all of their series" if network.per_step else Subject.unchecked,
         said=_said(trained, batch, batches, place, codes),
     )
 
@@ -244,12 +245,15 @@ def _of_beginnings(model: SeriesLabelNetwork | SeriesEnsemble, batch: SeriesBatc
     return torch.cat(found)
 
 
-def _elsewhere(trained: TrainedLabels, part: Part, count: int) -> SeriesBatch | None:
-    """Return other windows, or series, of the same length, evenly spread over a part."""
+def _elsewhere(trained: TrainedLabels, part: Part, batch: SeriesBatch) -> SeriesBatch | None:
+    """Return windows, or series, other than that of a batch but as long, evenly spread over a part."""
+    count = int(batch.lengths)
     batches = trained.setup.batches(part, batch_size=1, which="all")
     items = evenly(batches.num_items, 4 * _ELSEWHERE)
     found = batches.batch(items)
-    long = torch.nonzero(found.lengths == count).squeeze(1)[:: max(1, len(items) // _ELSEWHERE)][:_ELSEWHERE]
+    is_other = (found.index != int(batch.index)) | (found.row != int(batch.row))
+    long = torch.nonzero((found.lengths == count) & is_other).squeeze(1)
+    long = long[:: max(1, len(items) // _ELSEWHERE)][:_ELSEWHERE]
     return None if len(long) < 2 else _cut(rows_of(found, long), count).to(trained.device)
 
 

@@ -82,6 +82,7 @@ class Subject:
         answers: A of them.
         elsewhere: Like `window`, of R other places, at which the first answer is explained too, to see whether
             explanations can be believed; None for none.
+        unchecked: Why there are none.
         said: What is said at each step, (N,), by name; NaN where nothing is.
         predictions: (N, F): what had been predicted of each step before it came; NaN where nothing was. None for none.
         ahead: What is told of the steps to come; None where nothing is.
@@ -103,6 +104,7 @@ class Subject:
     outputs: Callable[[SeriesBatch], Tensor]
     answers: tuple[Answer, ...]
     elsewhere: SeriesBatch | None = None
+    unchecked: str = "there are too few other places of the same length"
     said: Mapping[str, Floats] = field(default_factory=dict)
     predictions: Floats | None = None
     ahead: Ahead | None = None

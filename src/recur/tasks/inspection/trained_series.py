@@ -216,5 +216,6 @@ def _answers(subject: Subject, found: Contributions) -> dict[str, Any]:
         "channels": list(found.channels),
         "answers": [{"name": one.name, "said": one.said, "came": one.came} | figures for one, figures in told],
         "check": None if found.check is None else found.check.to_json(),
+        "unchecked": "" if found.check is not None else subject.unchecked,
         "ahead": None if subject.ahead is None else subject.ahead.to_json(),
     }
