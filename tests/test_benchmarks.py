@@ -65,7 +65,7 @@ def test_the_table_of_labels(root, module):
     assert module("series_labels").markdown() in quoted
 
 
-@pytest.mark.parametrize("name", ["forecasts", "forecasts_public", "forecast_peers"])
+@pytest.mark.parametrize("name", ["series_summary", "forecasts", "forecasts_public", "forecast_peers"])
 def test_the_tables_of_forecasts(name, root, module):
     quoted = (root / "docs" / "tasks" / "series.md").read_text(encoding="utf-8")
     assert module(name).markdown() in quoted
