@@ -13,8 +13,8 @@ from recur.nn import Linear
 class OnceDecoder(nn.Module):
     """One step of a recurrent layer, which begins with a linear map of what was read, for all steps to come together.
 
-    What it reads is all that is known of them, so that the cell's gates weigh that against what was read. Beside a
-    `StepDecoder` it takes a fraction of the time.
+    What it reads is all that is known of them, so that the cell's gates weigh that against what was read. Where nothing
+    is known the features are what was read. Beside a `StepDecoder` it takes a fraction of the time.
 
     Args:
         options: Complete.
@@ -26,9 +26,10 @@ class OnceDecoder(nn.Module):
         super().__init__()
         assert options.hidden_size is not None
         self.steps_per_output = horizon
-        self.layer = CELLS[options.cell](
-            horizon * num_known + 1, options.hidden_size, initial_state="context", context_size=options.hidden_size
-        )
+        hidden = options.hidden_size
+        self.layer: nn.Module | None = None
+        if num_known:
+            self.layer = CELLS[options.cell](horizon * num_known, hidden, initial_state="context", context_size=hidden)
 
     def forward(self, read: Tensor, known: Tensor) -> Tensor:
         """Return features of all steps together, (1, N, H).
@@ -37,8 +38,9 @@ class OnceDecoder(nn.Module):
             read: What was read, (N, H).
             known: What is known of the steps, (P, N, K').
         """
-        x_NI = torch.cat([known.transpose(0, 1).flatten(1), read.new_ones(len(read), 1)], 1)
-        output: Tensor = self.layer(x_NI[None], context=read)[0]
+        if self.layer is None:
+            return read[None]
+        output: Tensor = self.layer(known.transpose(0, 1).flatten(1)[None], context=read)[0]
         return output
 
 
