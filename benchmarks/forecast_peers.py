@@ -89,8 +89,8 @@ WORKS = tuple(
 )
 """32 windows are a batch of Darts by default. One step ahead all are a GRU and a linear map of its output. For 24 steps
 the two libraries map the last 24 outputs, one to each step, so that the first is told from what was known a day before;
-the plain loop maps the last output to all of them; recur's goes through one more step of a GRU, and tells from two
-places of each window."""
+the plain loop and recur map the last output to all of them, and recur tells from two places of each window.
+"""
 
 
 def training() -> Iterator[dict[str, Any]]:
