@@ -140,7 +140,7 @@ def test_a_finished_run_goes_on_with_higher_bounds(train: Any, console: Any, row
     run = train("run", max_steps=20)
     before = (run.path / "model.safetensors").read_bytes()
     resume_language_model(run.path, console=console)
-    assert "is finished after 20 steps: a higher --max-minutes, --max-epochs or --max-steps" in console.file.getvalue()
+    assert "is finished after 20 steps: a higher max_minutes=, max_epochs= or max_steps= " in console.file.getvalue()
     assert (run.path / "model.safetensors").read_bytes() == before
     resume_language_model(run.path, bounds={"max_steps": 40}, console=console)
     assert [step for step, _ in rows(run)] == [10, 20, 30, 40]
