@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from recur.data.series.moments import on_the_clock
+from recur.data.series.places import place_of
 from recur.errors import OptionError
 from recur.kinds import is_whole
-from recur.plots.places import place_of
 from recur.report import alarm_figure
 from recur.tasks.detect.trained import TrainedDetector
 from recur.tasks.detect.truth import true_anomalies

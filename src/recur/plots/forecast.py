@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from recur.data.series.moments import on_the_clock
+from recur.data.series.places import place_of
 from recur.data.series.split import last_targets
 from recur.errors import OptionError
 from recur.kinds import is_number, is_whole
-from recur.plots.places import place_of
 from recur.report import forecast_figure
 from recur.tasks.forecast.trained import TrainedForecaster
 

@@ -22,7 +22,7 @@ from recur.tasks.series_setup import SeriesSetup
 from recur.train import checkpoint, processes
 from recur.train.display import Display
 from recur.train.ensemble import Ensemble, member_folder, train_job
-from recur.train.forecast_judge import MOST_WINDOWS, ForecastJudge, kept_step, some_items
+from recur.train.forecast_judge import BATCH_SIZE, MOST_WINDOWS, ForecastJudge, kept_step, some_items
 from recur.train.forecast_preparation import prepare, training_windows
 from recur.train.job import Job, given_or_default, stored_options
 from recur.train.options import SeriesTrainingOptions
@@ -32,9 +32,6 @@ from recur.train.series_preparation import one_source
 
 _MOST_NUMBERS = 1 << 20
 """Targets of the training part that a network's beginning is fitted to."""
-
-_BATCH_SIZE = 512
-"""Windows that are judged at once."""
 
 
 def train_forecaster(
@@ -143,19 +140,19 @@ def _single(
     resumed_by: str,
 ) -> SeriesJob:
     """Return the job of one network."""
-    judge = ForecastJudge(setup.windows(split.valid, batch_size=_BATCH_SIZE), setup.season)
+    judge = ForecastJudge(setup.windows(split.valid, batch_size=BATCH_SIZE), setup.season)
     windows = training_windows(setup, split, batch_size=training.batch_size or 1, seed=training.seed)
     # A rule needs less to go on from than a network.
     least = min(setup.least_history, max(2, options.season or 1))
-    beginnings = setup.windows(split.train, batch_size=_BATCH_SIZE, least_history=least)
+    beginnings = setup.windows(split.train, batch_size=BATCH_SIZE, least_history=least)
 
     def build() -> ForecastNetwork:
         network = ForecastNetwork(options, setup.shape)
         if network.starts_at_rules:
             most = max(1, _MOST_NUMBERS // (setup.horizon * setup.shape.num_targets))
             items = some_items(beginnings, setup.season, most=min(most, MOST_WINDOWS))
-            pieces = range(0, len(items), _BATCH_SIZE)
-            network.start(beginnings.batch(items[begin : begin + _BATCH_SIZE]) for begin in pieces)
+            pieces = range(0, len(items), BATCH_SIZE)
+            network.start(beginnings.batch(items[begin : begin + BATCH_SIZE]) for begin in pieces)
             judge.begin(network)
         return network
 

@@ -20,8 +20,8 @@ MOST_WINDOWS = 4_000
 """Windows of the validation part that are judged while training, all of them at the end; and windows of the training
 part that a network's beginning is fitted to."""
 
-_BATCH_SIZE = 512
-"""Windows that are judged at once."""
+BATCH_SIZE = 512
+"""Windows that are told at once, to judge a network or to begin it."""
 
 _SURE = 0.01
 """Below this p a gain is no noise. It is less than in a verdict, for a training has a dozen looks and more."""
@@ -79,9 +79,9 @@ class ForecastJudge:
         """Return the mean loss of each group, NaN where nothing counts, and of all."""
         device = next(network.parameters()).device
         total, weight = np.zeros((2, self._group.max() + 1))
-        for begin in range(0, len(self.items), _BATCH_SIZE):
-            batch = self.windows.batch(self.items[begin : begin + _BATCH_SIZE])
-            group = self._group[begin : begin + _BATCH_SIZE]
+        for begin in range(0, len(self.items), BATCH_SIZE):
+            batch = self.windows.batch(self.items[begin : begin + BATCH_SIZE])
+            group = self._group[begin : begin + BATCH_SIZE]
             counted = batch.weight.sum((1, 2)).double().numpy()
             own = np.unique(group[counted > 0])
             rows = [torch.from_numpy(np.flatnonzero(group == each)).to(device) for each in own]

@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from recur.data.series import Panel, SeriesBatch, Split
+from recur.data.series.places import place_of
 from recur.errors import DataError
 from recur.models.lead_network import LeadNetwork, LeadState
 from recur.models.series_autoencoder import AutoencoderState, SeriesAutoencoder
 from recur.models.series_timeline import Timeline
 from recur.tasks.detect.pieces import Pieces
 from recur.tasks.detect.trained import Scored, TrainedDetector
-from recur.tasks.inspection.subject import Answer, Subject, original_values, row_at, series_number, time_name
+from recur.tasks.inspection.subject import Answer, Subject, original_values, row_at, time_name
 from recur.wording import measured, quantity
 
 _BEFORE, _AFTER = 600, 120
@@ -56,7 +57,7 @@ def detector_subject(
     assert isinstance(network, LeadNetwork | SeriesAutoencoder)
     split = trained.setup.own_data() if data is None else None
     panel = trained.setup.read(data) if split is None else split.train.panel
-    number = None if series is None else series_number(panel, series)
+    number = None if series is None else place_of("series", series, panel.ids)
     if number is None and at is not None:
         number = 0
     chosen = panel if number is None else panel.select([number])

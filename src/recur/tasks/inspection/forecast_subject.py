@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from recur.data.series import Panel, Part, SeriesBatch
+from recur.data.series.places import place_of
 from recur.data.series.windows import LastWindows, Windows
 from recur.errors import DataError, OptionError
 from recur.models.forecast_ensemble import ForecastEnsemble, pooled
@@ -27,7 +28,6 @@ from recur.tasks.inspection.subject import (
     original_values,
     row_at,
     rows_of,
-    series_number,
     time_name,
 )
 from recur.wording import measured, quantity
@@ -136,7 +136,7 @@ def _chosen(
     else:
         part = Part.whole(setup.read(data), "given")
     panel = part.panel
-    number = None if series is None else series_number(panel, series)
+    number = None if series is None else place_of("series", series, panel.ids)
     if at is not None:
         chosen = _from_row(panel, number or 0, row_at(panel, number or 0, at), setup.horizon)
         # As `predict`, which tells of what is begun too.

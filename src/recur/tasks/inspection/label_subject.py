@@ -12,6 +12,7 @@ from torch import Tensor
 
 from recur.data.series import Part, SeriesBatch
 from recur.data.series.batches import SeriesBatches
+from recur.data.series.places import place_of
 from recur.errors import DataError
 from recur.models.series_ensemble import SeriesEnsemble
 from recur.models.series_labels import SeriesLabelNetwork
@@ -25,7 +26,6 @@ from recur.tasks.inspection.subject import (
     original_values,
     row_at,
     rows_of,
-    series_number,
     time_name,
     varied,
 )
@@ -121,7 +121,7 @@ def _part(trained: TrainedLabels, data: Any) -> Part:
 
 def _of_series(part: Part, series: str, *, is_own: bool) -> Part:
     """Return one series of a part; of the run's own data all of one that is in another part."""
-    number = series_number(part.panel, series)
+    number = place_of("series", series, part.panel.ids)
     start, stop = part.start.copy(), part.stop.copy()
     if is_own and start[number] == stop[number]:
         start[number], stop[number] = part.panel.offsets[number : number + 2]

@@ -143,20 +143,6 @@ def of_first_member(count: int) -> str:
     )
 
 
-def series_number(panel: Panel, name: str | None) -> int:
-    """Return which series of a panel is meant; the first where no name is given.
-
-    Raises:
-        DataError: There is none of this name.
-    """
-    if name is None:
-        return 0
-    if name not in panel.ids:
-        known = ", ".join(map(repr, panel.ids[:10])) + (", ..." if len(panel) > 10 else "")
-        raise DataError(f"series: there is no {name!r} in the data; there are {known}.")
-    return list(panel.ids).index(name)
-
-
 def row_at(panel: Panel, number: int, at: object) -> int:
     """Return the row of a series at some time.
 

@@ -1,4 +1,4 @@
-"""Which of several series or channels a picture is of."""
+"""Which of several series or channels is meant."""
 
 from __future__ import annotations
 
