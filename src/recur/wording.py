@@ -96,6 +96,19 @@ def enumerated(names: Sequence[str]) -> str:
     return " and ".join(part for part in (", ".join(names[:-1]), *names[-1:]) if part)
 
 
+def in_columns(rows: Sequence[Sequence[str]]) -> str:
+    """Return rows of cells as lines, the cells of each column below each other; nothing stands behind the last one.
+
+    Example:
+        >>> print(in_columns([("time", "day", "named so"), ("targets", "sales", "")]))
+        time     day    named so
+        targets  sales
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    padded = ([cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in rows)
+    return "\n".join("  ".join(row).rstrip() for row in padded)
+
+
 def cell_name(cell: str) -> str:
     """Return a recurrent cell's name as its paper spells it; any other as it is.
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from recur.errors import OptionError
+from recur.wording import in_columns
 
 Names = str | Sequence[str] | None
 """One column, several, none with `()`, or None for what is found out."""
@@ -102,8 +103,7 @@ class Roles:
             if role != "categorical"
             for name in names
         ]
-        widths = [max((len(row[column]) for row in rows), default=0) for column in (0, 1)]
-        return "\n".join(f"{role:{widths[0]}}  {name:{widths[1]}}  {why}".rstrip() for role, name, why in rows)
+        return in_columns(rows)
 
     def by_role(self) -> dict[str, tuple[str, ...]]:
         """Return the columns of every role."""

@@ -1,0 +1,48 @@
+"""Text data sets: from files, folders or dataframes to checked examples, each with its part and its place."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from recur._lazy import lazy_names
+
+if TYPE_CHECKING:
+    from recur.data.texts.examples import Examples as Examples
+    from recur.data.texts.examples import LabelledTexts as LabelledTexts
+    from recur.data.texts.examples import TaggedSentences as TaggedSentences
+    from recur.data.texts.examples import TextPairs as TextPairs
+    from recur.data.texts.options import LabelledTextOptions as LabelledTextOptions
+    from recur.data.texts.options import PairOptions as PairOptions
+    from recur.data.texts.options import TaggedTextOptions as TaggedTextOptions
+    from recur.data.texts.options import TextOptions as TextOptions
+    from recur.data.texts.places import Places as Places
+
+_ORIGINS = {
+    "Examples": ".examples",
+    "LabelledTextOptions": ".options",
+    "LabelledTexts": ".examples",
+    "PairOptions": ".options",
+    "Places": ".places",
+    "TaggedSentences": ".examples",
+    "TaggedTextOptions": ".options",
+    "TextOptions": ".options",
+    "TextPairs": ".examples",
+}
+
+__all__ = [
+    "Examples",
+    "LabelledTextOptions",
+    "LabelledTexts",
+    "PairOptions",
+    "Places",
+    "TaggedSentences",
+    "TaggedTextOptions",
+    "TextOptions",
+    "TextPairs",
+]
+
+__getattr__ = lazy_names(__name__, _ORIGINS)
+
+
+def __dir__() -> list[str]:
+    return list(__all__)
