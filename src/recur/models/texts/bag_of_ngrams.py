@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -97,6 +98,33 @@ class BagOfNgrams:
         """Return the logits of texts, (N, K) float32."""
         row, key = self._ngrams(texts)
         return _products(self._counted(row, key, len(texts.lengths)), self._weight) + self._bias
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return what `from_tensors` takes: all that was learned."""
+        return {
+            "known": torch.from_numpy(self._known.view(np.int64).copy()),
+            "rarity": torch.from_numpy(self._rarity),
+            "weight": self._weight,
+            "bias": self._bias,
+        }
+
+    @classmethod
+    def from_tensors(
+        cls, tensors: Mapping[str, Tensor], longest: int, *, is_multi: bool, marks_ends: bool
+    ) -> BagOfNgrams:
+        """Return the model that `tensors` told.
+
+        Raises:
+            KeyError: A tensor is missing.
+            ValueError: Shapes do not agree.
+        """
+        found = cls(longest, is_multi=is_multi, marks_ends=marks_ends)
+        found._known = tensors["known"].numpy().view(np.uint64)
+        found._rarity = tensors["rarity"].double().numpy()
+        found._weight, found._bias = tensors["weight"].float(), tensors["bias"].float()
+        if found._weight.shape != (len(found._known), len(found._bias)) or len(found._rarity) != len(found._known):
+            raise ValueError("the shapes of the bag of n-grams do not agree")
+        return found
 
     def _ngrams(self, texts: Ragged) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
         """Return the n-grams of all texts, each as one number: which text, (G,), and which n-gram, (G,)."""
