@@ -11,11 +11,14 @@ if TYPE_CHECKING:
     from recur.data.texts.examples import LabelledTexts as LabelledTexts
     from recur.data.texts.examples import TaggedSentences as TaggedSentences
     from recur.data.texts.examples import TextPairs as TextPairs
+    from recur.data.texts.labelled import read_labelled_texts as read_labelled_texts
     from recur.data.texts.options import LabelledTextOptions as LabelledTextOptions
     from recur.data.texts.options import PairOptions as PairOptions
     from recur.data.texts.options import TaggedTextOptions as TaggedTextOptions
     from recur.data.texts.options import TextOptions as TextOptions
     from recur.data.texts.places import Places as Places
+    from recur.data.texts.roles import TextRoles as TextRoles
+    from recur.data.texts.splitting import split_examples as split_examples
 
 _ORIGINS = {
     "Examples": ".examples",
@@ -27,6 +30,9 @@ _ORIGINS = {
     "TaggedTextOptions": ".options",
     "TextOptions": ".options",
     "TextPairs": ".examples",
+    "TextRoles": ".roles",
+    "read_labelled_texts": ".labelled",
+    "split_examples": ".splitting",
 }
 
 __all__ = [
@@ -39,6 +45,9 @@ __all__ = [
     "TaggedTextOptions",
     "TextOptions",
     "TextPairs",
+    "TextRoles",
+    "read_labelled_texts",
+    "split_examples",
 ]
 
 __getattr__ = lazy_names(__name__, _ORIGINS)

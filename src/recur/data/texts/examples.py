@@ -6,7 +6,8 @@ parts and the places, is in `Examples`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, Literal, Self
 
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from recur.data.texts.places import Places
 from recur.data.texts.roles import TextRoles
 from recur.errors import DataError
+from recur.wording import quantity
 
 PartName = Literal["train", "valid", "test"]
 
@@ -85,6 +87,27 @@ class Examples:
         """Return the examples with more notes."""
         return replace(self, notes=(*self.notes, *notes))
 
+    @property
+    def _is_empty(self) -> Sequence[bool]:
+        """Whether each has nothing to learn from."""
+        raise NotImplementedError
+
+    def without_empty(self) -> Self:
+        """Return the examples that are not empty, with a note of how many are, and where the first of them stood.
+
+        Raises:
+            DataError: All are empty.
+        """
+        is_empty = np.asarray(self._is_empty, np.bool_)
+        count = int(is_empty.sum())
+        if not count:
+            return self
+        where = self.places[int(is_empty.argmax())]
+        if count == len(self):
+            raise DataError(f"{where}: is empty, and so are all others; give {self.noun}s with something in them.")
+        noun = quantity(count, f"empty {self.noun}")
+        return self.take(np.flatnonzero(~is_empty)).noted(f"{noun} left out, such as {where}")
+
     @classmethod
     def joined(cls, sets: Sequence[Self]) -> Self:
         """Return several sets of examples, one after the other; the first says what its roles are."""
@@ -128,6 +151,8 @@ class LabelledTexts(Examples):
         labels: (N,) the classes of each: one, or with `is_multi` several or none at all, `()`; None where missing.
         classes: All classes, sorted (numbers by size), or in the order of a given list of names.
         is_multi: Whether a text may have several classes, or none.
+        label_separator: What stood between several classes in a cell, so that other data are read alike; "" where each
+            cell had one, or a list.
 
     Example:
         >>> examples = LabelledTexts(
@@ -142,6 +167,7 @@ class LabelledTexts(Examples):
     labels: tuple[tuple[str, ...] | None, ...]
     classes: tuple[str, ...] = ()
     is_multi: bool = False
+    label_separator: str = ""
 
     noun: ClassVar[str] = "text"
     _columns: ClassVar[tuple[str, ...]] = ("texts", "labels")
@@ -150,6 +176,18 @@ class LabelledTexts(Examples):
     def keys(self) -> tuple[str, ...]:
         """The texts."""
         return self.texts
+
+    @property
+    def _is_empty(self) -> Sequence[bool]:
+        return [not text or text.isspace() for text in self.texts]
+
+    @classmethod
+    def joined(cls, sets: Sequence[Self]) -> Self:
+        """Return several sets of texts, one after the other, with the classes of all."""
+        same = len({one.classes for one in sets}) == 1
+        classes = sets[0].classes if same else in_order({name for one in sets for name in one.classes})
+        is_multi = any(one.is_multi for one in sets)
+        return replace(super().joined(sets), classes=classes, is_multi=is_multi)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -178,6 +216,13 @@ class TextPairs(Examples):
     def keys(self) -> tuple[str, ...]:
         """The sources: those that are the same belong to one part, whatever they become."""
         return self.sources
+
+    @property
+    def _is_empty(self) -> Sequence[bool]:
+        return [
+            not source or not target or source.isspace() or target.isspace()
+            for source, target in zip(self.sources, self.targets, strict=True)
+        ]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -208,6 +253,23 @@ class TaggedSentences(Examples):
         return tuple(map(" ".join, self.tokens))
 
     @property
+    def _is_empty(self) -> Sequence[bool]:
+        return [not tokens for tokens in self.tokens]
+
+    @property
     def tag_names(self) -> tuple[str, ...]:
         """All tags, sorted."""
         return tuple(sorted({tag for tags in self.tags for tag in set(tags)}))
+
+
+def in_order(classes: Iterable[str]) -> tuple[str, ...]:
+    """Return classes sorted; by size where all are whole numbers.
+
+    Example:
+        >>> in_order({"10", "9"}), in_order({"b", "a", "10"})
+        (('9', '10'), ('10', 'a', 'b'))
+    """
+    found = list(classes)
+    if all(re.fullmatch(r"[+-]?\d+", one) for one in found):
+        return tuple(sorted(found, key=lambda one: (int(one), one)))
+    return tuple(sorted(found))

@@ -30,7 +30,7 @@ class TextOptions:
     """Column that says which part a row is of: train, valid or test."""
 
     separator: str | None = None
-    """Character between the cells of a text file, such as ; or \\t for a tab; found out if not given."""
+    """Character between the cells of a text file, such as ; or the word tab; found out if not given."""
 
     has_header: bool | None = None
     """Whether the first line of a table names the columns; found out if not given."""
