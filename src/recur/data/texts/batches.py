@@ -116,7 +116,8 @@ class TextBatches(EpochBatches[TextBatch]):
         import torch
 
         lengths, begins = self.texts.lengths[items], self.texts.offsets[items]
-        steps = np.arange(int(lengths.max(initial=0)))
+        # A layer needs a step, though all texts may be empty.
+        steps = np.arange(int(lengths.max(initial=1)))
         is_there = steps < lengths[:, None]
         place = np.where(is_there, begins[:, None] + steps, 0)
         ids = self.texts.ids[place] if len(self.texts.ids) else np.zeros(place.shape, np.int32)

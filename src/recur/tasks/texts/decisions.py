@@ -30,15 +30,15 @@ def best_thresholds(probability: Tensor, target: Tensor) -> Tensor:
     found = probability.new_full((classes,), 0.5)
     if not num:
         return found
-    ordered, order = probability.sort(0, descending=True, stable=True)
+    ordered, order = probability.sort(stable=True, dim=0, descending=True)
     hits = target.to(torch.float64).gather(0, order).cumsum(0)
     told = torch.arange(1, num + 1, dtype=torch.float64)[:, None]
     f1 = 2 * hits / (told + hits[-1])
     width = min(_NEIGHBOURS, num)
     # At the ends the mean is over fewer.
-    inside = torch.nn.functional.avg_pool1d(
-        f1.t(), width, stride=1, padding=width // 2, count_include_pad=False
-    )[:, :num]
+    inside = torch.nn.functional.avg_pool1d(f1.t(), width, stride=1, padding=width // 2, count_include_pad=False)[
+        :, :num
+    ]
     best = inside.argmax(1)
     below = torch.cat([ordered[1:], ordered[-1:] / 2])
     middle = (ordered + below).gather(0, best[None])[0] / 2

@@ -151,7 +151,10 @@ def _judged_single(
         p = sign_test(int((right & ~rule_right).sum()), int((rule_right & ~right).sum()))
         content["rule"] = {"accuracy": float(rule_right.double().mean()), "p": p}
     is_better = figures.is_better and (p is None or (p < SURE and figures.accuracy > content["rule"]["accuracy"]))
-    return {"verdict": {"text": _verdict(part, figures, content.get("rule")), "is_better": is_better}, "figures": content}
+    return {
+        "verdict": {"text": _verdict(part, figures, content.get("rule")), "is_better": is_better},
+        "figures": content,
+    }
 
 
 def _verdict(part: str, figures: ClassifierFigures, rule: dict[str, Any] | None) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -44,6 +44,15 @@ class TextSource:
         for text, labels, part in zip(examples.texts, examples.labels, examples.part, strict=True):
             digest.update(repr((text, labels, part)).encode("utf-8", "surrogatepass"))
         return cls(paths=tuple(str(Path(path).resolve()) for path in paths), fingerprint=digest.hexdigest())
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> TextSource:
+        """Return the source that `schema.json` holds.
+
+        Raises:
+            KeyError: Something is missing.
+        """
+        return cls(paths=tuple(content["paths"]), fingerprint=str(content["fingerprint"]))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -138,9 +147,10 @@ class TextLabelSetup:
         """
         if not has_labels and isinstance(data, list | tuple) and all(isinstance(text, str) for text in data):
             data = {"text": list(data)}
-        table = {"text": self.reading.text, "label": self.reading.label, "encoding": self.reading.encoding}
         options = LabelledTextOptions(
-            **table,
+            text=self.reading.text,
+            label=self.reading.label,
+            encoding=self.reading.encoding,
             separator=self.reading.separator,
             has_header=self.reading.has_header,
             label_names=self.reading.label_names,
@@ -170,7 +180,7 @@ class TextLabelSetup:
         found = cut_examples(list(paths) if data is None else data, self.reading, seed=self.seed)
         if self.source is not None and TextSource.of(found, ()).fingerprint != self.source.fingerprint:
             where = f" in {paths[0]}" if paths else ""
-            raise RunError(f"the texts{where} have changed since the run was trained; give the old ones, or train anew.")
+            raise RunError(f"the texts{where} have changed since the training; give the old ones, or train anew.")
         return found
 
     def encoded(self, texts: Sequence[str]) -> Ragged:
@@ -247,7 +257,7 @@ class TextLabelSetup:
                 label_separator=content["label_separator"],
                 roles=None if roles is None else TextRoles.from_json(roles),
                 seed=int(content["seed"]),
-                source=None if source is None else TextSource(paths=tuple(source["paths"]), fingerprint=source["fingerprint"]),
+                source=None if source is None else TextSource.from_json(source),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             said = f"it lacks {error}" if isinstance(error, KeyError) else str(error).rstrip(".")
