@@ -33,18 +33,22 @@ MANY, MOST_TEXTS = 3, 100_000
 """Members of an ensemble where the training part has no more texts than this; then all of them take minutes."""
 
 
-def choose_network(options: TextClassifierOptions, *, num_texts: int) -> tuple[TextClassifierOptions, dict[str, str]]:
+def choose_network(
+    options: TextClassifierOptions, *, num_texts: int, is_character: bool
+) -> tuple[TextClassifierOptions, dict[str, str]]:
     """Return options with every None replaced by a value, and for each of these why, by name.
 
     Args:
         options: As the user gave them.
         num_texts: Of the training part.
+        is_character: Whether tokens are characters.
 
     Example:
-        >>> chosen, why = choose_network(TextClassifierOptions(), num_texts=5_000)
+        >>> chosen, why = choose_network(TextClassifierOptions(), num_texts=5_000, is_character=False)
         >>> chosen.members, why["members"]
         (3, 'there are few, 5,000 texts')
     """
+    options = options.completed(is_character=is_character)
     if options.members is not None:
         return options, {}
     is_few = num_texts <= MOST_TEXTS

@@ -148,7 +148,8 @@ def _prepare(
             display.say(f"column   {line}")
     for note in examples.notes:
         display.say(f"note     {note}")
-    options, reasons = text_choice.choose_network(options, num_texts=len(train))
+    is_character = tokens.tokens == "character"
+    options, reasons = text_choice.choose_network(options, num_texts=len(train), is_character=is_character)
     count = processes.count(training.devices)
     chosen = text_choice.choose(replace(training, devices=count), num_texts=len(train))
     assert chosen.batch_size is not None

@@ -25,7 +25,7 @@ class TextEncoder(nn.Module):
     ```
 
     Args:
-        options: Shape and regularisation.
+        options: Shape and regularisation; what is None is chosen as for words.
         num_tokens: V, ids of the vocabulary. Id 0 is padding, 1 stands for what is unknown.
 
     Attributes:
@@ -40,7 +40,10 @@ class TextEncoder(nn.Module):
 
     def __init__(self, options: TextEncoderOptions, num_tokens: int) -> None:
         super().__init__()
-        self.options = options
+        self.options = options = options.completed()
+        assert options.hidden_size is not None
+        assert options.embedding_size is not None
+        assert options.pooling is not None
         self.embedding = nn.Embedding(num_tokens, options.embedding_size, padding_idx=0)
         with torch.no_grad():
             nn.init.normal_(self.embedding.weight, std=_SPREAD)

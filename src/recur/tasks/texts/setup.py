@@ -145,10 +145,13 @@ class TextLabelSetup:
         Raises:
             DataError: They cannot be read, or have a class that the model does not know.
         """
-        if not has_labels and isinstance(data, list | tuple) and all(isinstance(text, str) for text in data):
-            data = {"text": list(data)}
+        text = self.reading.text
+        if not has_labels and isinstance(data, list | tuple) and all(isinstance(one, str) for one in data):
+            # Whatever they look like, they are the texts.
+            text = text or "text"
+            data = {text: list(data)}
         options = LabelledTextOptions(
-            text=self.reading.text,
+            text=text,
             label=self.reading.label,
             encoding=self.reading.encoding,
             separator=self.reading.separator,
