@@ -65,7 +65,7 @@ def test_data_in_memory_are_resumed_with_the_same_data(tmp_path: Path) -> None:
     texts = drawn(90)
     run = train((texts[0], texts[1]), tmp_path / "run")
     again = resume(str(run.path), data=(texts[0], texts[1]), bounds={"max_steps": 14}, console=Console(quiet=True))
-    assert again.read_json("text_evaluation.json")["figures"]["num_told"] == 9
+    assert again.read_json("label_evaluation.json")["figures"]["num_told"] == 9
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ def test_what_is_told_does_not_depend_on_what_is_beside(made: Made) -> None:
 @pytest.mark.parametrize("is_multi", [False, True])
 def test_judging_again_says_the_same(made: Made, is_multi: bool) -> None:
     run = made(is_multi) / "run"
-    written = RunFolder.open(run).read_json("text_evaluation.json")
+    written = RunFolder.open(run).read_json("label_evaluation.json")
     again = json.loads(json.dumps(evaluate_texts(run)))
     assert again == {name: value for name, value in written.items() if name != "weights"}
     flattering = evaluate_texts(run, part="valid")

@@ -54,7 +54,7 @@ def _refuse_inspection(*arguments: Any) -> NoReturn:
 
 
 def _show_finished(path: Path, console: Console) -> None:
-    found = RunFolder.open(path).read_json("text_evaluation.json")
+    found = RunFolder.open(path).read_json("label_evaluation.json")
     _show(found, console)
     for note in found["notes"]:
         console.print(f"note     {note}")

@@ -15,6 +15,7 @@ from recur.models.texts.bag_of_ngrams import BagOfNgrams
 from recur.run import RunFolder
 from recur.score import reliability
 from recur.tasks.labels.classes import ClassifierFigures, judge_classes
+from recur.tasks.labels.evaluation import EVALUATION
 from recur.tasks.noise import SURE, doubt, sign_test
 from recur.tasks.texts.multi import judge_multi, multi_verdict
 from recur.tasks.texts.outcomes import TextOutcomes
@@ -22,9 +23,6 @@ from recur.tasks.texts.rule import fit_rule, load_rule, rule_told, save_rule
 from recur.tasks.texts.setup import parts_of
 from recur.tasks.texts.trained import TrainedTextClassifier, as_series
 from recur.wording import quantity
-
-EVALUATION = "text_evaluation.json"
-"""File of a run with what `judge_texts` returns."""
 
 _MOST_WORST, _BINS = 20, 10
 
@@ -38,7 +36,7 @@ _FLATTERING = {
 def judge_texts(
     trained: TrainedTextClassifier, examples: LabelledTexts, part: str, *, rule: BagOfNgrams | None = None
 ) -> dict[str, Any]:
-    """Return how good the classes that are told of texts are: what `text_evaluation.json` holds.
+    """Return how good the classes that are told of texts are: what `label_evaluation.json` holds.
 
     | entry | holds |
     | --- | --- |
