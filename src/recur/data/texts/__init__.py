@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from recur.data.texts.places import Places as Places
     from recur.data.texts.roles import TextRoles as TextRoles
     from recur.data.texts.splitting import split_examples as split_examples
+    from recur.data.texts.tagged import read_tagged_sentences as read_tagged_sentences
 
 _ORIGINS = {
     "Examples": ".examples",
@@ -34,6 +35,7 @@ _ORIGINS = {
     "TextRoles": ".roles",
     "read_labelled_texts": ".labelled",
     "read_pairs": ".pairs",
+    "read_tagged_sentences": ".tagged",
     "split_examples": ".splitting",
 }
 
@@ -50,6 +52,7 @@ __all__ = [
     "TextRoles",
     "read_labelled_texts",
     "read_pairs",
+    "read_tagged_sentences",
     "split_examples",
 ]
 

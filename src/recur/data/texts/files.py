@@ -27,6 +27,9 @@ _WORDS: dict[str, PartName] = {
     "val": "valid",
     "dev": "valid",
     "development": "valid",
+    # As the files of CoNLL 2003 are called.
+    "testa": "valid",
+    "testb": "test",
     "test": "test",
     "testing": "test",
     "tst": "test",
