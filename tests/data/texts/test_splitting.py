@@ -81,8 +81,8 @@ def test_the_same_text_is_never_in_two_parts(texts: list[str], seed: int, data: 
     for text, part in zip(split.texts, split.part, strict=True):
         parts.setdefault(text, set()).add(part)
     assert all(len(found) == 1 for found in parts.values())
-    assert split.part.count("train") > 0
-    assert not split.notes
+    assert min(sizes(split)) > 0
+    assert not any("stand" in note for note in split.notes)
 
 
 def test_a_conversation_stays_in_one_part() -> None:
@@ -150,7 +150,7 @@ def test_too_few_examples_are_refused() -> None:
 
 
 def test_texts_that_are_all_alike_cannot_be_parted() -> None:
-    with pytest.raises(DataError, match=r"a\.csv: its 30 texts are too much alike to be parted, as what has one text"):
+    with pytest.raises(DataError, match=r"a\.csv: its 30 texts are too alike to be parted, as what has one text"):
         split_examples(labelled(["hello", "bye"] * 15, ["a", "b"] * 15))
     split = split_examples(labelled(["hello", "bye", "well"] * 10, ["a", "a", "b"] * 10))
     assert sizes(split) == [10, 10, 10]

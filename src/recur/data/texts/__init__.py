@@ -16,9 +16,11 @@ if TYPE_CHECKING:
     from recur.data.texts.options import PairOptions as PairOptions
     from recur.data.texts.options import TaggedTextOptions as TaggedTextOptions
     from recur.data.texts.options import TextOptions as TextOptions
+    from recur.data.texts.pairs import read_pairs as read_pairs
     from recur.data.texts.places import Places as Places
     from recur.data.texts.roles import TextRoles as TextRoles
     from recur.data.texts.splitting import split_examples as split_examples
+    from recur.data.texts.tagged import read_tagged_sentences as read_tagged_sentences
 
 _ORIGINS = {
     "Examples": ".examples",
@@ -32,6 +34,8 @@ _ORIGINS = {
     "TextPairs": ".examples",
     "TextRoles": ".roles",
     "read_labelled_texts": ".labelled",
+    "read_pairs": ".pairs",
+    "read_tagged_sentences": ".tagged",
     "split_examples": ".splitting",
 }
 
@@ -47,6 +51,8 @@ __all__ = [
     "TextPairs",
     "TextRoles",
     "read_labelled_texts",
+    "read_pairs",
+    "read_tagged_sentences",
     "split_examples",
 ]
 

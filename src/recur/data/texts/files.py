@@ -27,6 +27,9 @@ _WORDS: dict[str, PartName] = {
     "val": "valid",
     "dev": "valid",
     "development": "valid",
+    # As the files of CoNLL 2003 are called.
+    "testa": "valid",
+    "testb": "test",
     "test": "test",
     "testing": "test",
     "tst": "test",
@@ -200,6 +203,30 @@ def lines_in(path: Path, codec: str, start: bytes | None = None) -> list[str]:
     if not any(line.strip() for line in lines):
         raise DataError(f"{path}: is empty; give a file with text in it.")
     return lines
+
+
+def start_of(path: Path, num_bytes: int = 1 << 20) -> bytes:
+    """Return the lines that a file begins with, unpacked and whole but where the first alone is longer.
+
+    Args:
+        path: The file; one whose name ends in `.gz` is unpacked.
+        num_bytes: How many bytes are looked at.
+
+    Raises:
+        DataError: It is missing or damaged.
+    """
+    data = next(bytes_of([TextFile.at(path)], chunk_bytes=num_bytes), b"")
+    return data if len(data) < num_bytes else data[: data.rfind(b"\n") + 1] or data
+
+
+def first_line_of(path: Path, codec: str) -> str:
+    """Return the first line of a file that is not empty; "" where there is none, or it is of another encoding.
+
+    Raises:
+        DataError: It is missing or damaged.
+    """
+    lines = start_of(path, 1 << 16).decode(codec, "ignore").splitlines()
+    return next((line for line in lines if line.strip()), "")
 
 
 def known_names(names: Iterable[str], most: int = 10) -> str:

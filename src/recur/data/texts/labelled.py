@@ -16,7 +16,7 @@ from recur.data.texts.labels import read_labels, read_names
 from recur.data.texts.options import LabelledTextOptions
 from recur.data.texts.parts import parts_of, with_other_data
 from recur.data.texts.roles import TextRoles
-from recur.data.texts.tables import TABLES, TextTable, read_text_table, table_of_data
+from recur.data.texts.tables import TABLES, TextTable, read_text_table, table_of_data, text_column
 from recur.errors import DataError
 from recur.wording import option, quantity
 
@@ -140,21 +140,6 @@ def _of_table(
         roles=found,
         notes=tuple(notes),
     )
-
-
-def text_column(table: TextTable, column: str, role: str) -> tuple[str, ...]:
-    """Return the texts of a column, "" where there is none.
-
-    Raises:
-        DataError: It holds lists or other nested values.
-    """
-    cells = table.frame[column]
-    if cells.dtype.is_nested() or cells.dtype in (pl.Object, pl.Binary):
-        raise DataError(
-            f"{table.name}: column {column!r}, which is to be the {role}, holds {str(cells.dtype).lower()}, not text; "
-            "name another."
-        )
-    return tuple(cells.cast(pl.String).fill_null("").to_list())
 
 
 def _relabelled(examples: LabelledTexts, names: Sequence[str] | None, classes: Sequence[str] | None) -> LabelledTexts:

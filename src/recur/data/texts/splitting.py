@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from recur.data.texts.examples import PARTS, Examples, LabelledTexts, PartName, TaggedSentences
+from recur.data.texts.examples import PARTS, Examples, LabelledTexts, PartName, TaggedSentences, TextPairs
 from recur.data.texts.options import HELD_OUT, TextOptions
 from recur.errors import DataError, OptionError
 from recur.wording import option, quantity
@@ -110,7 +110,8 @@ def _drawn(examples: Examples, wanted: dict[PartName, int], seed: int) -> NDArra
     # What is written last stays: the class of the unit's first example.
     stratum[unit[::-1]] = _strata(examples)[::-1]
     order = random.permutation(num_units)
-    order = order[np.argsort(stratum[order], kind="stable")]
+    # Of each class the large units first, so that each part has its share of these too.
+    order = order[np.lexsort((-size[order], stratum[order]))]
     is_first = np.diff(stratum[order], prepend=-1) != 0
     # The first of each class is learned from where that goes, so that none is met in judging alone.
     pool = order[~is_first] if (~is_first).sum() >= len(wanted) else order[1:]
@@ -119,8 +120,8 @@ def _drawn(examples: Examples, wanted: dict[PartName, int], seed: int) -> NDArra
     held = _spread(pool, size, total, random, least=len(wanted))
     if len(held) < len(wanted):
         raise DataError(
-            f"{examples.places.names[0]}: its {quantity(len(examples), examples.noun)} are too much alike to be parted, "
-            "as what has one text, or is of one conversation, stays together; give more, or name other data for a part."
+            f"{examples.places.names[0]}: its {quantity(len(examples), examples.noun)} are too alike to be parted, "
+            "as what has one text, or is of one conversation, stays together; give more, or name data for a part."
         )
     # Of what is held out, each part again takes its share throughout.
     first, *others = wanted
@@ -194,8 +195,9 @@ def _notes_of_repeats(examples: Examples, part: NDArray[np.int64]) -> list[str]:
         first = int(np.flatnonzero((part == one) & (code == code[rows[0]]))[0])
         count = quantity(int((part == other).sum()), examples.noun)
         stand = "stands" if len(rows) == 1 else "stand"
+        by_source = " by their source," if isinstance(examples, TextPairs) else ""
         notes.append(
-            f"{len(rows):,} of the {count} of {PARTS[other]} {stand} in {PARTS[one]} too, such as "
+            f"{len(rows):,} of the {count} of {PARTS[other]} {stand} in {PARTS[one]} too,{by_source} such as "
             f"{examples.places[int(rows[0])]} and {examples.places[first]}: {_shown(examples.keys[first])}"
         )
     return notes

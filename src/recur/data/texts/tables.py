@@ -132,6 +132,21 @@ def table_of_data(data: Any, name: str = "the data") -> TextTable:
     return TextTable(frame=frame, places=places, part=(None,) * frame.height, name=name)
 
 
+def text_column(table: TextTable, column: str, role: str) -> tuple[str, ...]:
+    """Return the texts of a column, "" where there is none.
+
+    Raises:
+        DataError: It holds lists or other nested values.
+    """
+    cells = table.frame[column]
+    if cells.dtype.is_nested() or cells.dtype in (pl.Object, pl.Binary):
+        raise DataError(
+            f"{table.name}: column {column!r}, which is to be the {role}, holds {str(cells.dtype).lower()}, not text; "
+            "name another."
+        )
+    return tuple(cells.cast(pl.String).fill_null("").to_list())
+
+
 def _frame_of(data: Any, name: str) -> pl.DataFrame:
     if isinstance(data, pl.LazyFrame):
         return data.collect()
