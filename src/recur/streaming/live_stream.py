@@ -254,6 +254,6 @@ class Stream(Generic[SomeAnswers]):
         """Go on from what `save` wrote, on this machine or another one; the stream must not have begun.
 
         Raises:
-            RunError: The file is missing, damaged, of a newer format, or of a stream of another model or other options.
+            RunError: The file is missing, damaged, of another format, or of a stream of another model or other options.
         """
         restore(self, Path(path))
