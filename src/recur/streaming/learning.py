@@ -191,8 +191,9 @@ def adapt(
 
 
 def learnt_series(newest: Part, setup: ForecastSetup, options: LearningOptions) -> Numbers:
-    """Return the numbers of the series that `adapt` learns from and judges by, (N,): those with rows for a window."""
-    return np.flatnonzero(_num_windows(newest, _cut(newest, options), setup))
+    """Return the numbers of the series that `adapt` learns from and judges by, (N,): those with rows for both."""
+    cut = _cut(newest, options)
+    return np.flatnonzero((_num_windows(newest, cut, setup) > 0) & (newest.stop - cut >= setup.horizon))
 
 
 def _selected(part: Part, numbers: Numbers) -> Part:
