@@ -391,7 +391,9 @@ def test_lines_have_the_encoding_of_the_run(
         assert answers(text.encode(marked)).out == wanted.out
     assert f"'Umsatz {'€'.encode().decode('cp1252')}'" in answers(text.encode()).err
     assert answers(own, "--encoding", "utf-8").err.startswith("recur: standard input: the names of the columns are no ")
-    assert answers(own[:99], "--encoding", "utf-16-be").err.startswith("recur: standard input: is no utf-16-be (trunc")
+    assert answers(own[:99], "--encoding", "utf-16-be").err.startswith(
+        "recur: standard input: is no utf-16-be; name the encoding, such as --encoding utf-8 (trunc"
+    )
     unknown = answers(own, "--encoding", "klingon")
     assert unknown.code == 2
     assert "encoding: 'klingon' is none that Python knows; give one such as 'cp1252'." in unknown.err

@@ -57,6 +57,18 @@ def test_what_a_stream_learnt_is_not_learnt_again(
     assert again.config()["continues"] == str(made.path.resolve())
 
 
+def test_a_stream_reads_before_the_newest_what_it_keeps(folder: Path, new: pl.DataFrame) -> None:
+    live = stream(folder / "run", keep=200)
+    live.push(new[:200])
+    assert live.learn(replace(QUICK, steps=20)).is_kept
+    live.push(new[200:247])
+    message = r"too few new rows: series 'series' has 47, after 153 older ones, and needs 48 at least"
+    with pytest.raises(DataError, match=message):
+        live.learn(HALF)
+    live.push(new[247:248])
+    assert live.learn(replace(HALF, steps=20)).new_rows == 48
+
+
 def test_a_saved_run_that_learnt_nothing_knows_its_own_data(
     folder: Path, old: pl.DataFrame, new: pl.DataFrame, tmp_path: Path
 ) -> None:

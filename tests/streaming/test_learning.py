@@ -214,6 +214,33 @@ def test_rows_count_as_much_as_their_weight_says(folder: Path, monkeypatch: pyte
         assert batch.history_weight[0, :length].tolist() == weight[row - length : row].tolist()
 
 
+def test_rows_before_the_newest_are_read_and_do_not_count(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trained = recur.load(folder / "run")
+    panel = trained.setup.read(folder / "new.csv")
+    begin = 110
+    newest = Part(panel=panel, start=np.array([begin]), stop=np.array([begin + 130]), name="new")
+    learnt: list[SeriesBatch] = []
+    loss = ForecastNetwork.loss
+
+    def kept(self: ForecastNetwork, batch: SeriesBatch, state: Any = None) -> Any:
+        learnt.append(batch)
+        return loss(self, batch, state)
+
+    monkeypatch.setattr(ForecastNetwork, "loss", kept)
+    replay = Replay()
+    _, record = adapt(trained, newest, replay, LearningOptions(steps=4, learning_rate=1e-30))
+    assert (record.new_rows, record.new_windows) == (130, 10)
+    # Of 97 rows, 33 being held back, four windows of 24 tell some; the first reads what is older.
+    rows = sorted(batch.row.item() for batch in learnt)
+    assert rows == [begin + 97 - 24 - 24 * place for place in (3, 2, 1, 0)]
+    for batch in learnt:
+        assert batch.history_weight is not None
+        read = np.arange(batch.row.item() - 24, batch.row.item())
+        assert batch.history_weight[0].tolist() == (read >= begin).tolist()
+    assert replay.learnt.windows is not None
+    assert replay.learnt.windows.row.min() == begin
+
+
 def test_a_reservoir_knows_the_weights_of_some() -> None:
     panel = read_series({"y": np.arange(40.0)})
     weighted = replace(panel, rows=replace(panel.rows, weight=np.full(40, 0.5, np.float32)))

@@ -16,7 +16,6 @@ from recur.errors import DataError, Interrupted, OptionError, RunError
 from recur.kinds import is_whole
 from recur.streaming.answers import Answers
 from recur.streaming.live_stream import Stream
-from recur.wording import option
 
 _SEPARATORS = "\t;|,"
 
@@ -144,7 +143,7 @@ class _Answering:
 
     def _begin(self, header: str) -> None:
         if not _is_text(header):
-            raise DataError(f"standard input: the names of the columns {self._no_text('are')}")
+            raise DataError(f"standard input: the names of the columns are {self.source.no_text}.")
         self._header = header.strip()
         wanted = self.stream.separator
         found = max(reversed(_SEPARATORS), key=header.count)
@@ -158,7 +157,7 @@ class _Answering:
     def _rows(self, lines: list[str], first: int) -> tuple[Any, dict[int, str]]:
         """Return lines as rows, and what is wrong with those that are none, by their number."""
         wrong = {
-            number: f"standard input, row {number + 1}: {self._no_text('is')}"
+            number: f"standard input, row {number + 1}: is {self.source.no_text}."
             for number, line in enumerate(lines, first)
             if not _is_text(line)
         }
@@ -195,9 +194,6 @@ class _Answering:
         columns = zip(*objects, strict=True) if objects else [[] for _ in self._names]
         series = (self._column(name, list(cells)) for name, cells in zip(self._names, columns, strict=True))
         return pl.DataFrame(list(series)), wrong
-
-    def _no_text(self, verb: str) -> str:
-        return f"{verb} no {self.source.encoding}; name the encoding, such as {option('encoding', 'cp1252')}."
 
     def _cells(self, line: str) -> list[str]:
         if self._separator == "whitespace":

@@ -79,6 +79,12 @@ class InputLines:
             if not piece:
                 return
 
+    @property
+    def no_text(self) -> str:
+        """What is to be said of lines with lone surrogates."""
+        other = "cp1252" if codecs.lookup(self.encoding).name == "utf-8" else "utf-8"
+        return f"no {self.encoding}; name the encoding, such as {option('encoding', other)}"
+
     def close(self) -> None:
         """Let signals do again what they did."""
         for number, handler in self._handlers.items():
@@ -99,10 +105,7 @@ class InputLines:
         try:
             return self._decoder.decode(piece, final=is_end)
         except UnicodeDecodeError as error:
-            raise DataError(
-                f"standard input: is no {self.encoding} ({error.reason}); name its encoding, such as "
-                f"{option('encoding', 'cp1252')}."
-            ) from None
+            raise DataError(f"standard input: is {self.no_text} ({error.reason}).") from None
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         self.signal = number
