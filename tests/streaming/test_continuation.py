@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from recur.data.series import Panel
+from recur.data.series import Columns, Panel
 from recur.errors import DataError, RunError
 from recur.models.forecaster_options import ForecasterOptions
 from recur.run import RunFolder
@@ -234,3 +234,16 @@ def test_series_without_times_are_all_new() -> None:
     known = KnownRows.of_panel(panel, setup)
     assert len(known) == 0
     assert len(known.newest(panel, setup)) == 40
+
+
+def test_categories_of_known_rows_are_those_of_the_training(tmp_path: Path) -> None:
+    """The first one by its name came after the training part, so that of all rows the others have other codes."""
+    winds = [*("W" if day % 3 else "S" for day in range(28)), "N", "S"]
+    table = pl.DataFrame({"day": range(30), "sales": [float(day) for day in range(30)], "wind": winds})
+    table.write_csv(tmp_path / "table.csv")
+    reading = SeriesReading(columns=Columns(targets="sales", past_only="wind"))
+    panel = reading.first(tmp_path / "table.csv")
+    setup, _ = ForecastSetup.fit(panel, history=3, horizon=1, reading=reading, path=str(tmp_path / "table.csv"))
+    assert panel.rows.codes[-3:, 0].tolist() == [2, 1, 2]
+    known = KnownRows.of_run(None, setup)
+    assert known.panel.rows.codes[:, 0].tolist() == setup.read(table).rows.codes[-3:, 0].tolist() == [1, 0, 1]
