@@ -85,7 +85,8 @@ def assemble(
         table = _with_columns_of(table, roles)
     else:
         roles = guess_columns(table, columns)
-    return _panel(table, roles, options, schema)
+    has_given_id = schema is not None or (columns is not None and "series_id" in columns.given())
+    return _panel(table, roles, options, schema, has_given_id=has_given_id)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -121,7 +122,7 @@ def read_rows(table: Table, schema: Schema, options: Assembly | None = None) -> 
     """
     assert schema.roles is not None
     options, table = options or Assembly(), _with_columns_of(table, schema.roles)
-    ordering = Ordering(table, schema.roles, options, schema)
+    ordering = Ordering(table, schema.roles, options, schema, has_given_id=True)
     contents = Contents(table, schema.roles, options, schema)
     ids, series = ordering.series()
     rows, schema = contents.rows(*ordering.times(series, len(ids)))
@@ -129,8 +130,9 @@ def read_rows(table: Table, schema: Schema, options: Assembly | None = None) -> 
     return LooseRows(ids=ids, series=series, rows=rows, static=static, static_codes=codes)
 
 
-def _panel(table: Table, roles: Roles, options: Assembly, like: Schema | None) -> Panel:
-    ordering, contents = Ordering(table, roles, options, like), Contents(table, roles, options, like)
+def _panel(table: Table, roles: Roles, options: Assembly, like: Schema | None, *, has_given_id: bool) -> Panel:
+    ordering = Ordering(table, roles, options, like, has_given_id=has_given_id)
+    contents = Contents(table, roles, options, like)
     ids, series = ordering.series()
     times, zone = ordering.times(series, len(ids))
     order = ordering.order(ids, series, times)

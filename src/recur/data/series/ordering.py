@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from recur.data.series.assembly import Assembly
 
 
+_MOST_MERGED = 0.1
+"""Share of the rows from which on those of one time are more likely of several series."""
+
+
 class Ordering:
     """Where the rows of a table belong.
 
@@ -28,13 +32,17 @@ class Ordering:
         roles: What its columns are for.
         options: What becomes of rows that are not as they should be.
         like: Of the data a model was trained on; None where there is none.
+        has_given_id: Whether it was said which columns tell series apart, or that none does.
 
     Attributes:
         notes: What is worth saying of the order found, one sentence each.
     """
 
-    def __init__(self, table: Table, roles: Roles, options: Assembly, like: Schema | None) -> None:
+    def __init__(
+        self, table: Table, roles: Roles, options: Assembly, like: Schema | None, *, has_given_id: bool
+    ) -> None:
         self.table, self.roles, self.options, self.like = table, roles, options, like
+        self.has_given_id = has_given_id
         self.notes: list[str] = []
 
     def series(self) -> tuple[tuple[str, ...], NDArray[np.int64]]:
@@ -114,27 +122,55 @@ class Ordering:
         """Return where rows of a new time begin, or None where every row does.
 
         Raises:
-            DataError: Two rows of a series have the same time, and nothing says what becomes of them.
+            DataError: Two rows of a series have the same time, and nothing says what becomes of them; or more than a
+                tenth of the rows do, a column tells them apart, and nothing says that it names no series.
         """
         is_same = (series[1:] == series[:-1]) & (times[1:] == times[:-1])
         num_same = int(is_same.sum())
         if not num_same:
             return None
-        row = int(np.flatnonzero(is_same)[0])
-        if self.options.duplicates == "error":
+        by = self.options.duplicates
+        teller = None if self.has_given_id else self._teller(num_same)
+        if by == "error":
+            row = int(np.flatnonzero(is_same)[0])
             one, other = (row, row + 1) if order is None else (int(order[row]), int(order[row + 1]))
             which = f"series {ids[int(series[row])]!r}" if self.roles.series_id else "the series"
-            hint = (
-                ""
-                if self.roles.series_id
-                else f" name the column that tells series apart with {option('series_id')}, or"
-            )
+            hint = ""
+            if teller is not None:
+                hint = f" where {teller!r} tells series apart, say {option('series_id', self._with_key(teller))}, else"
+            elif not self.roles.series_id:
+                hint = f" name the column that tells series apart with {option('series_id')}, or"
             raise DataError(
                 f"{self.table.place(other)}: {which} has the time {times[row]} already at "
-                f"{self.table.place(one)};{hint} say what becomes of them with {option('duplicates', 'mean')}, "
-                "last or first."
+                f"{self.table.place(one)};{hint} say what becomes of them with {option('duplicates', 'mean')}, last or "
+                "first."
             )
-        self.notes.append(
-            f"{quantity(num_same, 'row')} repeated a time; {option('duplicates', self.options.duplicates)}"
-        )
+        if teller is not None and num_same > _MOST_MERGED * len(series):
+            raise DataError(
+                f"{self.table.name}: {option('duplicates', by)} would leave out {num_same:,} of {len(series):,} rows, "
+                f"most of which differ in {teller!r}; if that tells series apart, say "
+                f"{option('series_id', self._with_key(teller))}, else "
+                f"{option('series_id', ','.join(self.roles.series_id) or ())} so that they are merged."
+            )
+        self.notes.append(f"{quantity(num_same, 'row')} repeated a time; {option('duplicates', by)}")
         return np.flatnonzero(np.concatenate([[True], ~is_same]))
+
+    def _teller(self, num_same: int) -> str | None:
+        """Return the column in which most of the rows differ that repeat a time, or None."""
+        frame, roles = self.table.frame, self.roles
+        keys = [*roles.time, *roles.series_id]
+        taken = {*keys, *roles.targets, *roles.label, *roles.weight, *roles.censored, *roles.part}
+        most = int(frame.group_by(keys).len()["len"].max())  # type: ignore[arg-type]
+        found: dict[str, int] = {}
+        for name, dtype in frame.schema.items():
+            if name in taken or not (dtype in (pl.String, pl.Categorical, pl.Enum) or dtype.is_integer()):
+                continue
+            # Not much more names than rows of one time, else it is something that was counted.
+            if not frame[name].null_count() and frame[name].n_unique() <= 2 * most:
+                found[name] = frame.height - frame.select([*keys, name]).n_unique()
+        best = min(found, key=lambda name: found[name], default=None)
+        return best if best is not None and found[best] < num_same / 2 else None
+
+    def _with_key(self, name: str) -> str:
+        """Return the names of the columns that tell series apart, and one more, as an option has them."""
+        return ",".join((*self.roles.series_id, name))
