@@ -77,8 +77,8 @@ class TableOptions:
     """Encoding of a text file."""
 
     missing: str | None = None
-    """What a text file has where a value is missing, with commas between several, beside the usual NA, null and so
-    on."""
+    """What a text file has where a value is missing, with commas between several, beside the usual NA, null, k.A.
+    and so on."""
 
     duplicates: Literal["error", "mean", "last", "first"] = "error"
     """What becomes of several rows of one series at one time."""
