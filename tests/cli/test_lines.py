@@ -309,7 +309,7 @@ def german(seasonal_table: Callable[..., pl.DataFrame], tmp_path_factory: pytest
     cells = [f"{load:,.2f}".translate(str.maketrans(",.", ".,")) for load in loads]
     lines = [f"{time};{cell};{count}" for count, (time, cell) in enumerate(zip(times, cells, strict=True))]
     (made / "table.csv").write_text("Zeit;Umsatz;Zahl\n" + "\n".join(lines) + "\n")
-    text = Delimited(missing=(*MISSING, "n.v."))
+    text = Delimited(missing=(*MISSING, "fehlt"))
     reading = SeriesReading(columns=Columns(targets="Umsatz", past_only="Zahl"), text=text)
     panel = reading.first(made / "table.csv")
     assert panel.values[:, 0].tolist() == loads.cast(pl.Float32).to_list()
@@ -349,11 +349,13 @@ def test_lines_are_written_as_the_table_of_the_run(
     rows = [json.dumps({"Zeit": "01.01.2024 00:00", "Umsatz": value, "Zahl": 0}) for value in (1288.9, "1.288,9")]
     assert answers(rows[0]).out == answers(rows[1]).out != ""
     # What is missing is written as in the table of the run, too.
-    lacking, empty = (answers(text.replace(lines[60], f"03.01.2024 12:00;{cell};{cell}")) for cell in ("n.v.", ""))
+    lacking, usual, empty = (
+        answers(text.replace(lines[60], f"03.01.2024 12:00;{cell};{cell}")) for cell in ("fehlt", "k.A.", "")
+    )
     assert lacking.err == ""
-    assert lacking.out == empty.out != whole.out
-    other = answers(text.replace(lines[60], "03.01.2024 12:00;k.A.;60")).err
-    assert "'k.A.' is no number" in other
+    assert lacking.out == usual.out == empty.out != whole.out
+    other = answers(text.replace(lines[60], "03.01.2024 12:00;offen;60")).err
+    assert "'offen' is no number" in other
     assert other.endswith("mend the cell, or leave it empty where there is no value.\n")
 
 

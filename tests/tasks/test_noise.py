@@ -101,7 +101,8 @@ def test_doubt_in_words() -> None:
 
 
 def test_intervals_that_hold_too_little_are_told() -> None:
-    assert short_intervals({0.5: 0.46, 0.8: 0.76, 0.95: None}) is None
-    found = short_intervals({0.5: 0.36, 0.8: 0.685, 0.95: 0.94})
+    assert short_intervals({0.5: 0.46, 0.8: 0.76, 0.95: None}, "rows") is None
+    found = short_intervals({0.5: 0.36, 0.8: 0.685, 0.95: 0.94}, "series")
     assert found is not None
     assert found.startswith("the intervals hold clearly less than they say: those of 50% 36.0% and those of 80% 68.5%.")
+    assert found.endswith(" The series that they were calibrated by were few, or the series have changed since.")

@@ -119,19 +119,20 @@ def doubt(p: float | None, few: str) -> str:
     return f"{'more' if p < SURE else 'no more'} than noise, {said}"
 
 
-def short_intervals(held: Mapping[float, float | None]) -> str | None:
+def short_intervals(held: Mapping[float, float | None], few: str) -> str | None:
     """Return a note where intervals held clearly less than they should, or None.
 
     Args:
         held: The share that those of each coverage held; None where there were none.
+        few: Of what there may have been too little to calibrate them by.
     """
     short = {asked: found for asked, found in held.items() if found is not None and found < asked - _CLEARLY_LESS}
     if not short:
         return None
     said = enumerated([f"those of {asked:.0%} {found:.1%}" for asked, found in short.items()])
     return (
-        f"the intervals hold clearly less than they say: {said}. The labels or rows that they were calibrated by were "
-        "few, or the series have changed since."
+        f"the intervals hold clearly less than they say: {said}. The {few} that they were calibrated by were few, or "
+        "the series have changed since."
     )
 
 
