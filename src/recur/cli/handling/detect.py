@@ -13,7 +13,7 @@ from recur.cli.parser import options_from
 from recur.data.series.options import OtherTableOptions
 from recur.errors import OptionError
 from recur.run import RunFolder
-from recur.wording import measured
+from recur.wording import measured, percentage
 
 if TYPE_CHECKING:
     import polars as pl
@@ -77,7 +77,7 @@ def _show(found: Mapping[str, Any], console: Console) -> None:
         cells = [
             f"{figures['alarms']:,}",
             "" if day is None else measured(day),
-            "" if rate is None else f"{measured(100 * rate)}%",
+            "" if rate is None else percentage(rate),
         ]
         by_event = figures.get("by_event", {})
         cells += [
