@@ -15,7 +15,7 @@ from recur.tasks.detect.lasting import LatelyState, begin_lately, means_of_late
 from recur.tasks.detect.seasonal_rule import SeasonalState, begin_season, seasonal_errors
 
 _QUIET = 100
-"""Steps after an alarm during which no new one begins, where there is no season."""
+"""Steps without an alarm before one is taken for new, where there is no season."""
 
 
 class DetectorNetwork(Protocol):
