@@ -160,13 +160,12 @@ def _last(trained: TrainedForecaster, series: Panel, at: object) -> LastWindows 
     known = np.flatnonzero(~np.isnan(series.values[:, : len(series.schema.targets)]).all(1))
     told = int(known[-1]) + 1 if len(known) else 0
     if at is not None:
-        times, asked = times_and_asked(series, 0, at)
-        if asked <= times[-1] and (told == len(times) or asked != times[told]):
+        # The step after the last row is one that may be asked for.
+        follows = told == len(series.rows) and series.frequency is not None
+        times, asked = times_and_asked(series.extended(1) if follows else series, 0, at)
+        if told == len(times) or asked != times[told]:
             return None
-    windows = trained.setup.last_windows(series, batch_size=1)
-    if at is not None:
-        times, asked = times_and_asked(windows.panel, 0, at)
-    return windows if at is None or asked == times[told] else None
+    return trained.setup.last_windows(series, batch_size=1)
 
 
 def _from_row(panel: Panel, number: int, row: int, horizon: int) -> Part:
