@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from recur.calibration.surprise import SurpriseScale
 from recur.data.series import SeriesBatch
+from recur.tasks.detect.alarms import highest_lately
 from recur.tasks.detect.scoring import Scoring
 from recur.tasks.detect.seasonal_rule import begin_season, seasonal_errors
 
@@ -91,3 +93,18 @@ def test_parts_are_what_they_say_and_add_up() -> None:
             wanted = expected.nan_to_num(0) if there else torch.zeros_like(expected)
             torch.testing.assert_close(found[is_known], wanted[is_known], rtol=1e-12, atol=1e-12)
         assert float(lasting[719, 1]) > float(lasting[200:650, 1].quantile(0.99))
+
+
+def test_quiet_steps_of_each_series_in_pieces() -> None:
+    x = torch.randn(3, 400, 1, generator=torch.Generator().manual_seed(2))
+    quiet, seasons = torch.tensor([12, 1, 100]), torch.tensor([24, 2, 1])
+    scoring = Scoring(Given(), 1, memory=1e4, quiet=None)
+    whole, _ = scoring.advance(batch_of(x), scoring.begin(seasons))
+    state, found = scoring.begin(seasons), []
+    for piece in torch.split(x, [1, 7, 0, 150, 242], 1):
+        scores, state = scoring.advance(batch_of(piece), state)
+        found.append(scores.highest)
+    expected = highest_lately(whole.score.flatten().numpy(), np.repeat(np.arange(3), 400), quiet.numpy())
+    # Surprises in pieces are sums in another order.
+    np.testing.assert_allclose(torch.cat(found, 1).flatten(), expected, rtol=1e-10)
+    assert len({tuple(row) for row in whole.highest.tolist()}) == 3
