@@ -18,7 +18,8 @@ SOURCE = Path(recur.__file__).parent
     [
         ("duplicates", "evaluate", [], "evaluate"),
         ("duplicates", "train", [], "train"),
-        ("duplicates", "inspect", [], "train"),
+        ("duplicates", "inspect", [], "inspect"),
+        ("targets", "inspect", [], "train"),
         ("ignored", "evaluate", [], "train"),
         ("life_left", "evaluate", [], "evaluate"),
         ("missing", "predict", [], "predict"),

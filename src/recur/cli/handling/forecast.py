@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recur.cli.handling.run_handling import OF_TABLES, RunHandling, show_next
-from recur.cli.handling.series_inspection import inspect_series_run
+from recur.cli.handling.series_inspection import check_table, inspect_series_run
 from recur.cli.handling.streams import answer_stream
 from recur.cli.parser import check_seed, options_from
 from recur.data.series.options import OtherTableOptions
@@ -30,10 +30,11 @@ def handling() -> RunHandling:
         predict=_predict,
         stream=_stream,
         inspect=inspect_series_run,
+        check_inspection=check_table,
         options={
             "evaluate": {"batch_size", "stride", *OF_TABLES},
             "predict": {"batch_size", "horizon", "levels", "paths", "seed", "uncalibrated"},
-            "inspect": {"data", "series", "at"},
+            "inspect": {"data", "series", "at", *OF_TABLES},
         },
     )
 
