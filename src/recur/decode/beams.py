@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
 
@@ -104,6 +105,22 @@ def grid_of(values: Tensor, index: Tensor, slot: Tensor, shape: tuple[int, int],
 
 
 def likeliest(scores: Tensor, num: int) -> tuple[Tensor, Tensor]:
-    """Return the `num` largest of each row and their places, (N, num), largest first; all where there are fewer."""
-    found = scores.topk(min(num, scores.shape[1]), dim=1)
-    return found.values, found.indices
+    """Return the `num` largest of each row and their places, (N, num), largest first; all where there are fewer.
+
+    Of equals the first comes first, as with `argmax`.
+    """
+    num = min(num, scores.shape[1])
+    values, places = scores.topk(min(num + 1, scores.shape[1]), dim=1)
+    # It takes any of equals, in any order.
+    is_tied = ((values[:, 1:] == values[:, :-1]) & (values[:, 1:] > -torch.inf)).any(dim=1)
+    values, places = values[:, :num], places[:, :num]
+    if is_tied.any():
+        rest = scores[is_tied]
+        found = []
+        for _ in range(num):
+            largest = rest.max(dim=1, keepdim=True)
+            found.append(largest)
+            rest.scatter_(1, largest.indices, -torch.inf)
+        values[is_tied] = torch.cat([one.values for one in found], dim=1)
+        places[is_tied] = torch.cat([one.indices for one in found], dim=1)
+    return values, places

@@ -241,9 +241,7 @@ def _check(
     least = max(options.min_length, 1)
     if constraints.max_lengths is not None and (constraints.max_lengths < least).any():
         row = int((constraints.max_lengths < least).int().argmax())
-        raise OptionError(
-            f"max_lengths must be {least} or more, not {constraints.max_lengths[row]} as in row {row}."
-        )
+        raise OptionError(f"max_lengths must be {least} or more, not {constraints.max_lengths[row]} as in row {row}.")
     if end is None and options.min_length:
         raise OptionError(f"min_length keeps the end away, and there is none. Leave {option('min_length')} out.")
     if (end,) in constraints.forbidden_phrases:

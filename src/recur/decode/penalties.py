@@ -9,6 +9,8 @@ from torch import Tensor
 
 from recur.decode.options import DecodingOptions, LengthPenalty
 
+_LEAST_COVERAGE = 1e-6
+
 
 def length_divisor(length: Tensor, penalty: LengthPenalty, exponent: float = 0.6) -> Tensor:
     """Return what log-probabilities of so many tokens are divided by.
@@ -36,8 +38,8 @@ def coverage_loss(coverage: Tensor, source_lengths: Tensor | None = None) -> Ten
     """Return how badly the source was covered: minus the sum of log(min(coverage, 1)) (Wu et al. 2016, equation 14).
 
     Args:
-        coverage: Attention that each source position had, over all tokens; (N, S) floating point. Of a position that
-            was never looked at the smallest normal number is taken, so that the loss stays finite.
+        coverage: Attention that each source position had, over all tokens; (N, S) floating point. Less
+            than a millionth counts as that, so that a place that was never looked at is no infinite loss.
         source_lengths: (N,) int64; positions past them do not count.
 
     Returns:
@@ -47,7 +49,7 @@ def coverage_loss(coverage: Tensor, source_lengths: Tensor | None = None) -> Ten
         >>> coverage_loss(torch.tensor([[1.0, 0.5, 0.0], [2.0, 1.0, 1.0]]), torch.tensor([2, 3]))
         tensor([0.6931, 0.0000], dtype=torch.float64)
     """
-    loss = -coverage.double().clamp(torch.finfo(torch.float64).tiny, 1).log()
+    loss = -coverage.double().clamp(_LEAST_COVERAGE, 1).log()
     if source_lengths is not None:
         past = torch.arange(coverage.shape[1], device=coverage.device) >= source_lengths[:, None]
         loss = loss.masked_fill(past, 0)
