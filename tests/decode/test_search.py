@@ -276,14 +276,14 @@ def test_a_state_of_any_structure_is_handed_back_as_it_came() -> None:
     assert all(one.attention is None for row in found for one in row)
 
 
-def test_of_equals_the_lower_token_is_taken() -> None:
+def test_of_equals_the_lower_token_is_taken_and_the_end_last() -> None:
     model = Tables(0, 4)
     model.table = torch.full_like(model.table, -math.log(4))
     options = DecodingOptions(max_length=2)
     (((found),),) = decode(model, model.start(1), starts(1), end=2, options=options)
     assert found.tokens == (0, 0)
-    (((ended),),) = decode(model, model.start(1), starts(1), end=0, options=options)
-    assert ended.tokens == ()
+    (((other),),) = decode(model, model.start(1), starts(1), end=0, options=options)
+    assert other.tokens == (1, 1)
 
 
 @given(seed=st.integers(0, 10**6), num=st.integers(1, 7))
@@ -297,6 +297,22 @@ def test_the_likeliest_are_in_the_order_of_a_stable_sort(seed: int, num: int) ->
     assert torch.equal(values, expected.values[:, :num])
     assert torch.equal(places[is_there], expected.indices[:, :num][is_there])
     assert torch.equal(scores, before)
+
+
+@pytest.mark.parametrize("length", [1024, 1087, 2000])
+@pytest.mark.parametrize("num", [1, 6])
+@pytest.mark.parametrize("is_tied", [False, True])
+def test_the_likeliest_of_long_rows(length: int, num: int, is_tied: bool) -> None:
+    scores = torch.randn(7, length)
+    if is_tied:
+        scores = scores.round()
+    scores[0, -1] = 9
+    scores[1, :-3] = -torch.inf
+    values, places = likeliest(scores, num)
+    expected = scores.sort(dim=1, descending=True, stable=True)
+    is_there = expected.values[:, :num] > -torch.inf
+    assert torch.equal(values, expected.values[:, :num])
+    assert torch.equal(places[is_there], expected.indices[:, :num][is_there])
 
 
 def test_nothing_can_follow() -> None:

@@ -39,7 +39,7 @@ class NestedBeams:
         self.first_slots = tuple(range(0, beams, self._width))
 
     def choose(self, allowed: Tensor, beams: Beams) -> Choice:
-        """Choose among what may follow; of equals the lower token, then the earlier slot."""
+        """Choose among what may follow; of equals the lower token, the end last."""
         rows, index = torch.unique_consecutive(beams.row, return_inverse=True)
         parents, tokens, ended = [], [], []
         said = allowed.new_zeros(len(rows), allowed.shape[1]) if self._groups > 1 else None
@@ -91,17 +91,19 @@ class NestedBeams:
             least = torch.maximum(open_ones.amax(dim=1), ends.amax(dim=1))[:, None] - self._prune
             open_ones = open_ones.masked_fill(open_ones < least, -torch.inf)
             ends = ends.masked_fill(ends < least, -torch.inf)
-        chosen, chosen_tokens, ended = [], [], []
+        bests: list[Tensor] = []
+        places: list[Tensor] = []
+        ended: list[Tensor] = []
+        end_places: list[Tensor] = []
         for last in range(1, width + 1):
             best, at = open_ones[:, : last * num].max(dim=1, keepdim=True)
             best_end, end_at = ends[:, :last].max(dim=1, keepdim=True)
-            token = tokens.gather(1, at)
             is_end = best_end > best
-            if self._end is not None:
-                is_end |= (best_end == best) & (token > self._end) & (best > -torch.inf)
-            chosen.append(parents.gather(1, at // num).masked_fill(best == -torch.inf, -1))
-            chosen_tokens.append(token)
-            ended.append(parents.gather(1, end_at).masked_fill(~is_end, -1))
             open_ones.scatter_(1, at, -torch.inf)
             ends.scatter_(1, end_at, best_end.masked_fill(is_end, -torch.inf))
-        return torch.cat(chosen, dim=1), torch.cat(chosen_tokens, dim=1), torch.cat(ended, dim=1)
+            for of_slots, of_slot in zip((bests, places, ended, end_places), (best, at, is_end, end_at), strict=True):
+                of_slots.append(of_slot)
+        place_of = torch.cat(places, dim=1)
+        parent = parents.gather(1, place_of // num).masked_fill(torch.cat(bests, dim=1) == -torch.inf, -1)
+        ends_at = parents.gather(1, torch.cat(end_places, dim=1)).masked_fill(~torch.cat(ended, dim=1), -1)
+        return parent, tokens.gather(1, place_of), ends_at

@@ -32,10 +32,12 @@ class Phrases:
     """
 
     def __init__(self, required: Sequence[Sequence[Phrase]], device: torch.device) -> None:
-        automata = [_Automaton(phrases) for phrases in required]
+        distinct = {phrases: n for n, phrases in enumerate(dict.fromkeys(map(tuple, required)))}
+        automata = [_Automaton(phrases) for phrases in distinct]
+        which = torch.tensor([distinct[tuple(phrases)] for phrases in required], device=device)
 
         def table(name: str, fill: int = 0) -> Tensor:
-            return _padded([getattr(automaton, name) for automaton in automata], fill).to(device)
+            return _padded([getattr(automaton, name) for automaton in automata], fill).to(device)[which]
 
         # (R, U): the tokens of a row's phrases. (R, K, U + 1): the node after each, of K nodes, and after any other.
         self._alphabet = table("alphabet", -1)
@@ -53,6 +55,8 @@ class Phrases:
 
     def after(self, row: Tensor, node: Tensor, met: Tensor, token: Tensor) -> tuple[Tensor, Tensor]:
         """Return node and phrases held after one more token; all (N,), `met` (N, P)."""
+        if not self._lengths.shape[1]:
+            return node, met
         is_here = nn.functional.pad(self._alphabet[row] == token[:, None], (0, 1), value=True)
         column = is_here.int().argmax(dim=1)
         reached = self._after[row, node, column]

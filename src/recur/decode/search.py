@@ -69,6 +69,7 @@ class Search(Generic[State]):
         self._phrases, self._limits, self._source_lengths = phrases, limits, source_lengths
         self._largest_token = largest_token
         self._scoring = Scoring(options)
+        self._attention = steps.attention if isinstance(steps, AttentiveSteps) else None
         self._limits_there = set(limits.tolist())
         self._groups = options.groups
         num_slots = options.num_best if options.sampling is not None else options.beams
@@ -157,7 +158,7 @@ class Search(Generic[State]):
             )
 
     def _look(self, state: State) -> Tensor | None:
-        looked = self._steps.attention(state) if isinstance(self._steps, AttentiveSteps) else None
+        looked = None if self._attention is None else self._attention(state)
         if looked is None and self._options.coverage_penalty:
             raise OptionError(
                 "coverage_penalty counts attention, and this model does not tell where it looked. Leave it at 0."
