@@ -52,10 +52,8 @@ class Banks:
         fits = lefts <= self._limits[rows, None] - beams.tokens.shape[1] - 1
         is_possible = (fits & (values > -torch.inf)).any(dim=1, keepdim=True)
         values = values.masked_fill(is_possible & ~fits, -torch.inf)
-        is_banked = (lefts[:, :, None] == lefts[:, None]) & (values > -torch.inf)[:, None]
-        rank = is_banked.tril(-1).sum(dim=2)
+        rank, best = _within_banks(values, lefts)
         if self._prune is not None:
-            best = values[:, None].masked_fill(~is_banked, -torch.inf).amax(dim=2)
             values = values.masked_fill(values < best - self._prune, -torch.inf)
         # By rank within the bank, and of equal ranks those first that have less left to say.
         most = int(lefts.amax()) + 1
@@ -97,3 +95,19 @@ class Banks:
             values = values.masked_fill(is_end & is_early[:, None], -torch.inf)
             left = torch.where(is_end, unsaid[:, None], left)
         return tokens, values, left
+
+
+def _within_banks(values: Tensor, lefts: Tensor) -> tuple[Tensor, Tensor]:
+    """Return each candidate's rank among those with equally much left, and the best value there.
+
+    Args:
+        values: (R, C), largest first in each row.
+        lefts: (R, C) int64.
+    """
+    banked, order = lefts.sort(dim=1, stable=True)
+    place = torch.arange(lefts.shape[1], device=lefts.device).expand_as(lefts)
+    is_first = torch.ones_like(banked, dtype=torch.bool)
+    is_first[:, 1:] = banked[:, 1:] != banked[:, :-1]
+    first = place.masked_fill(~is_first, 0).cummax(dim=1).values
+    best = values.gather(1, order).gather(1, first)
+    return torch.empty_like(lefts).scatter(1, order, place - first), torch.empty_like(values).scatter(1, order, best)

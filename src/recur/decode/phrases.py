@@ -92,7 +92,8 @@ class _Automaton:
         self.after = torch.tensor(after, dtype=torch.int64)
         held = [[int(node[-len(phrase) :] == phrase) for phrase in wanted] for node in nodes]
         self.held = torch.tensor(held, dtype=torch.int64)
-        self.begun = torch.tensor([[len(_longest_end(node, start)) for start in starts] for node in nodes])
+        begun = [[len(_longest_end(node, start)) for start in starts] for node in nodes]
+        self.begun = torch.tensor(begun, dtype=torch.int64)
         tokens = [[*phrase, *[0] * (longest - len(phrase))] for phrase in wanted]
         self.tokens = torch.tensor(tokens, dtype=torch.int64).view(len(wanted), longest)
         self.lengths = torch.tensor([len(phrase) for phrase in wanted], dtype=torch.int64)
