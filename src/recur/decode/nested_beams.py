@@ -50,10 +50,9 @@ class NestedBeams:
             tokens.append(token)
             ended.append(ends)
             if said is not None:
-                has_said = torch.cat([parent, ends], dim=1) >= 0
-                # Without an end none is chosen, and any token stands in its place.
-                words = torch.cat([token, torch.full_like(ends, self._end or 0)], dim=1)
-                said.scatter_add_(1, words, has_said.to(said.dtype))
+                # Each slot says what it chose first; without an end none is chosen.
+                words = token if self._end is None else token.masked_fill(ends >= 0, self._end)
+                said.scatter_add_(1, words, ((parent >= 0) | (ends >= 0)).to(said.dtype))
         parent, token, ends = (torch.cat(parts, dim=1) for parts in (parents, tokens, ended))
         row, slot = (parent >= 0).nonzero(as_tuple=True)
         ended_row, ended_slot = (ends >= 0).nonzero(as_tuple=True)
