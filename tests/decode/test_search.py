@@ -21,7 +21,7 @@ from recur_tests_decode_models import (
 )
 from torch import Tensor
 
-from recur.decode import Constraints, DecodingOptions, decode
+from recur.decode import Constraints, DecodingOptions, Sampling, decode
 from recur.decode.beams import likeliest
 from recur.errors import OptionError
 
@@ -339,6 +339,32 @@ def test_a_gradient_is_not_kept() -> None:
     decode(model, model.start(1), starts(1), end=END)
     assert seen
     assert not any(seen)
+
+
+@pytest.mark.parametrize(
+    ("options", "constraints"),
+    [
+        ({}, {}),
+        (
+            {"beams": 4, "coverage_penalty": 0.2, "prune": 2.0, "block_ngrams": 2, "min_length": 2},
+            {"forbidden": [(2, 0)]},
+        ),
+        ({"beams": 4, "groups": 2, "num_best": 2, "length_penalty": "mean"}, {}),
+        ({"sampling": Sampling(top_k=3), "num_best": 3}, {}),
+        ({"beams": 4, "prune": 3.0}, {"required": [[2, (3, 4)], [], [4]]}),
+    ],
+    ids=str,
+)
+def test_everything_is_where_the_start_is(options: dict[str, Any], constraints: dict[str, Any]) -> None:
+    """A tensor made on the default device would be on another one, and could not be used with the rest."""
+    for vocabulary in (5, 1500):
+        model = AttentiveTables(0, vocabulary)
+        state, start, lengths = model.start(3), starts(3), torch.tensor([4, 2, 3])
+        asked = Constraints(max_lengths=torch.tensor([5, 3, 4]), **constraints)
+        chosen = DecodingOptions(**options)
+        with torch.device("meta"):
+            found = decode(model, state, start, end=END, options=chosen, constraints=asked, source_lengths=lengths)
+        assert all(found)
 
 
 def test_an_empty_batch_has_no_answers() -> None:

@@ -37,7 +37,7 @@ class Beams:
     """Which of all steps of all hypotheses led to each token, (N, T) int64."""
 
     coverage: Tensor | None
-    """Attention that each source position had, (N, S); None without attention."""
+    """Attention that each source position had, (N, S) float64; None where it does not count."""
 
     node: Tensor
     """Where in the automaton of the required phrases it is, (N,) int64."""

@@ -33,11 +33,11 @@ class Phrases:
 
     def __init__(self, required: Sequence[Sequence[Phrase]], device: torch.device) -> None:
         distinct = {phrases: n for n, phrases in enumerate(dict.fromkeys(map(tuple, required)))}
-        automata = [_Automaton(phrases) for phrases in distinct]
+        automata = [_Automaton(phrases, device) for phrases in distinct]
         which = torch.tensor([distinct[tuple(phrases)] for phrases in required], device=device)
 
         def table(name: str, fill: int = 0) -> Tensor:
-            return _padded([getattr(automaton, name) for automaton in automata], fill).to(device)[which]
+            return _padded([getattr(automaton, name) for automaton in automata], fill)[which]
 
         # (R, U): the tokens of a row's phrases. (R, K, U + 1): the node after each, of K nodes, and after any other.
         self._alphabet = table("alphabet", -1)
@@ -78,7 +78,7 @@ class Phrases:
 class _Automaton:
     """The tables of one row."""
 
-    def __init__(self, phrases: Sequence[Phrase]) -> None:
+    def __init__(self, phrases: Sequence[Phrase], device: torch.device) -> None:
         # What is within another phrase comes with it.
         distinct = list(dict.fromkeys(phrases))
         wanted = [p for p in distinct if not any(p != other and holds(other, p) for other in distinct)]
@@ -87,16 +87,16 @@ class _Automaton:
         place = {node: n for n, node in enumerate(nodes)}
         starts = [{phrase[:n] for n in range(len(phrase))} for phrase in wanted]
         longest = max((len(phrase) for phrase in wanted), default=1)
-        self.alphabet = torch.tensor(alphabet, dtype=torch.int64)
+        self.alphabet = torch.tensor(alphabet, dtype=torch.int64, device=device)
         after = [[place[_longest_end((*node, token), place)] for token in alphabet] for node in nodes]
-        self.after = torch.tensor(after, dtype=torch.int64)
+        self.after = torch.tensor(after, dtype=torch.int64, device=device)
         held = [[int(node[-len(phrase) :] == phrase) for phrase in wanted] for node in nodes]
-        self.held = torch.tensor(held, dtype=torch.int64)
+        self.held = torch.tensor(held, dtype=torch.int64, device=device)
         begun = [[len(_longest_end(node, start)) for start in starts] for node in nodes]
-        self.begun = torch.tensor(begun, dtype=torch.int64)
+        self.begun = torch.tensor(begun, dtype=torch.int64, device=device)
         tokens = [[*phrase, *[0] * (longest - len(phrase))] for phrase in wanted]
-        self.tokens = torch.tensor(tokens, dtype=torch.int64).view(len(wanted), longest)
-        self.lengths = torch.tensor([len(phrase) for phrase in wanted], dtype=torch.int64)
+        self.tokens = torch.tensor(tokens, dtype=torch.int64, device=device).view(len(wanted), longest)
+        self.lengths = torch.tensor([len(phrase) for phrase in wanted], dtype=torch.int64, device=device)
 
 
 def _longest_end(said: Phrase, among: Collection[Phrase]) -> Phrase:

@@ -107,8 +107,8 @@ class Search(Generic[State]):
         log_probs, state = self._steps.step(beams.newest, self._state)
         self._check(log_probs)
         looked = self._look(state)
-        if looked is not None and beams.coverage is None:
-            self._open = beams = replace(beams, coverage=torch.zeros_like(looked))
+        if looked is not None and self._options.coverage_penalty and beams.coverage is None:
+            self._open = beams = replace(beams, coverage=torch.zeros_like(looked, dtype=torch.float64))
         num_said = beams.tokens.shape[1]
         full = self._limits[beams.row] == num_said if num_said in self._limits_there else None
         allowed = self._bans.apply(log_probs, beams.tokens, full)
@@ -163,7 +163,9 @@ class Search(Generic[State]):
             raise OptionError(
                 "coverage_penalty counts attention, and this model does not tell where it looked. Leave it at 0."
             )
-        if looked is not None:
+        if looked is None:
+            self._attention = None
+        else:
             self._looks.append(looked)
         return looked
 

@@ -67,6 +67,7 @@ class AttentiveSteps(Steps[State], Protocol[State]):
             state: As `step` returned it.
 
         Returns:
-            Weights of the source positions, (N, S) floating point, zero on padding, S the same at each step; or None.
+            Weights of the source positions, (N, S) floating point, zero on padding, S the same at each step; or None at
+            all steps.
         """
         ...
