@@ -98,7 +98,9 @@ class LocationAttention(ProjectedAttention):
     def _align(self, ahead: Tensor, memory: Memory, state: Alignment | None) -> tuple[Tensor, Alignment | None]:
         assert state is not None
         seen_BSF = self.filters(state.weights.unsqueeze(1)).transpose(1, 2)
-        keys_BSA = memory.keys + self.filter_projection(seen_BSF)
+        # Product and sum in one go: these are the largest tensors of a step.
+        weight_FA = self.filter_projection.weight.t()
+        keys_BSA = torch.addmm(memory.keys.flatten(0, 1), seen_BSF.flatten(0, 1), weight_FA).view_as(memory.keys)
         weights_B1S = softmax_over(tanh_scores(ahead, keys_BSA, self.v), memory.mask[:, None])
         weights_BS = weights_B1S.squeeze(1)
         return weights_B1S, Alignment(state.weights + weights_BS if self.cumulative else weights_BS)

@@ -66,23 +66,24 @@ class _TanhScores(torch.autograd.Function):
         queries_BTA, keys_BSA, v_A = ctx.saved_tensors
         if torch.is_grad_enabled():
             return _differentiable_backward(ctx, dscores_BTS)
-        sums_like = torch.promote_types(keys_BSA.dtype, torch.float32)
-        dqueries_BTA = torch.empty_like(queries_BTA, dtype=sums_like)
-        dkeys_BSA = torch.zeros_like(keys_BSA, dtype=sums_like)
-        dv_A = torch.zeros_like(v_A, dtype=sums_like)
+        summed = torch.promote_types(keys_BSA.dtype, torch.float32)
+        dqueries_BTA = torch.empty_like(queries_BTA, dtype=summed)
+        dkeys_BSA = torch.empty_like(keys_BSA, dtype=summed)
+        dv_A = torch.zeros_like(v_A, dtype=summed)
         for rows, steps in _chunks(queries_BTA, keys_BSA):
             chunk = (queries_BTA[rows, steps, None] + keys_BSA[rows, None]).tanh_()
             dchunk = dscores_BTS[rows, steps]
             dv_A += dchunk.reshape(-1) @ chunk.flatten(0, 2)
             # The slope of tanh is 1 - tanh squared; v is multiplied with what is summed.
             chunk.mul_(chunk).neg_().add_(1).mul_(dchunk.unsqueeze(3))
-            dqueries_BTA[rows, steps] = chunk.sum(2, dtype=sums_like)
-            dkeys_BSA[rows] += chunk.sum(1, dtype=sums_like)
-        return (
-            (dqueries_BTA * v_A).to(queries_BTA.dtype),
-            (dkeys_BSA * v_A).to(keys_BSA.dtype),
-            dv_A.to(v_A.dtype),
-        )
+            torch.sum(chunk, 2, dtype=summed, out=dqueries_BTA[rows, steps])
+            # A sum over one query would copy.
+            of_keys = chunk.squeeze(1) if chunk.shape[1] == 1 else chunk.sum(1, dtype=summed)
+            if steps.start == 0:
+                torch.mul(of_keys, v_A, out=dkeys_BSA[rows])
+            else:
+                dkeys_BSA[rows].addcmul_(of_keys, v_A)
+        return dqueries_BTA.mul_(v_A).to(queries_BTA.dtype), dkeys_BSA.to(keys_BSA.dtype), dv_A.to(v_A.dtype)
 
 
 def _differentiable_backward(ctx: Any, dscores_BTS: Tensor) -> tuple[Tensor | None, ...]:
