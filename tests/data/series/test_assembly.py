@@ -108,8 +108,8 @@ def test_series_are_not_merged_without_a_word() -> None:
     with pytest.raises(DataError, match="where 'kind' tells series apart, say series_id='kind', else say what becomes"):
         read(SHOPS)
     message = (
-        "the data: duplicates='last' would leave out 42 of 62 rows, most of which differ in 'kind'; if that tells "
-        "series apart, say series_id='kind', else series_id=() so that they are merged."
+        "the data: duplicates='last' would merge 42 of 62 rows with others, most of which differ in 'kind'; if that "
+        "tells series apart, say series_id='kind', else series_id=() so that they are merged."
     )
     with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
         read(SHOPS, duplicates="last")
@@ -120,7 +120,10 @@ def test_series_are_not_merged_without_a_word() -> None:
     counted = {"t": SHOPS["t"], "visitors": [number // 2 for number in range(62)], "y": SHOPS["y"]}
     assert read(counted, Columns(targets="y"), duplicates="mean").offsets.tolist() == [0, 20]
     two = {"t": [0, 1] * 40, "item": [0] * 40 + [1] * 40, "store": [n // 2 % 20 for n in range(80)], "y": range(80)}
-    with pytest.raises(DataError, match="differ in 'store'; if that tells series apart, say series_id='item,store', e"):
+    with pytest.raises(
+        DataError,
+        match=r"differ in 'store'; if that tells series apart, say series_id=\('item', 'store'\), else series_id='ite",
+    ):
         read(two, duplicates="mean")
 
 

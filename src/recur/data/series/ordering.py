@@ -137,7 +137,7 @@ class Ordering:
             which = f"series {ids[int(series[row])]!r}" if self.roles.series_id else "the series"
             hint = ""
             if teller is not None:
-                hint = f" where {teller!r} tells series apart, say {option('series_id', self._with_key(teller))}, else"
+                hint = f" where {teller!r} tells series apart, say {self._saying(teller)}, else"
             elif not self.roles.series_id:
                 hint = f" name the column that tells series apart with {option('series_id')}, or"
             raise DataError(
@@ -147,10 +147,9 @@ class Ordering:
             )
         if teller is not None and num_same > _MOST_MERGED * len(series):
             raise DataError(
-                f"{self.table.name}: {option('duplicates', by)} would leave out {num_same:,} of {len(series):,} rows, "
-                f"most of which differ in {teller!r}; if that tells series apart, say "
-                f"{option('series_id', self._with_key(teller))}, else "
-                f"{option('series_id', ','.join(self.roles.series_id) or ())} so that they are merged."
+                f"{self.table.name}: {option('duplicates', by)} would merge {num_same:,} of {len(series):,} rows with "
+                f"others, most of which differ in {teller!r}; if that tells series apart, say "
+                f"{self._saying(teller)}, else {self._saying()} so that they are merged."
             )
         self.notes.append(f"{quantity(num_same, 'row')} repeated a time; {option('duplicates', by)}")
         return np.flatnonzero(np.concatenate([[True], ~is_same]))
@@ -171,6 +170,7 @@ class Ordering:
         best = min(found, key=lambda name: found[name], default=None)
         return best if best is not None and found[best] < num_same / 2 else None
 
-    def _with_key(self, name: str) -> str:
-        """Return the names of the columns that tell series apart, and one more, as an option has them."""
-        return ",".join((*self.roles.series_id, name))
+    def _saying(self, *more: str) -> str:
+        """Return the option that says by which columns, and which more, series are told apart."""
+        names = (*self.roles.series_id, *more)
+        return option("series_id", names[0] if len(names) == 1 else names)
