@@ -121,6 +121,11 @@ def test_text_that_is_named_is_read(table: Path, tmp_path: Path) -> None:
     schema = load(run).setup.schema
     assert (schema.targets, schema.past_categorical) == (("hot", "cold"), ("kind",))
     assert re.search(r"past only +kind +given", said)
+    # A number that is named helps too, and is not looked at, though it comes first.
+    unlabelled = pl.read_csv(table, try_parse_dates=True).drop("is_anomaly")
+    run, _ = train(unlabelled, tmp_path / "helped", steps=2, past_only="hot")
+    schema = load(run).setup.schema
+    assert (schema.targets, schema.past_only, schema.past_categorical) == (("cold",), ("hot",), ())
     run, _ = train(table, tmp_path / "other", steps=2, targets="hot", ignored="cold")
     schema = load(run).setup.schema
     assert (schema.targets, schema.past_categorical, schema.past_only) == (("hot",), (), ())

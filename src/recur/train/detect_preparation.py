@@ -115,11 +115,11 @@ def read_channels(data: Any, reading: SeriesReading) -> tuple[SeriesReading, Pan
     """
     columns = reading.columns or Columns()
     # Who names some text that helps does not mean that numbers are left out.
-    panel = replace(reading, columns=replace(columns, past_only=None)).first(data) if columns.past_only else None
-    panel = panel or reading.first(data)
+    has_named = reading.form == "long" and bool(columns.past_only)
+    panel = (replace(reading, columns=replace(columns, past_only=None)) if has_named else reading).first(data)
     roles = panel.schema.roles
     if roles is None or reading.form != "long":
-        return reading, panel
+        return reading, reading.first(data) if has_named else panel
     given = {name for names in columns.given().values() for name in names}
     channels = roles.targets
     if columns.targets is None:
@@ -127,10 +127,10 @@ def read_channels(data: Any, reading: SeriesReading) -> tuple[SeriesReading, Pan
         channels = tuple(name for name in numbers if name not in given)
     if not channels:
         raise DataError(f"no column of numbers is left to look for anomalies in; name some with {option('targets')}.")
-    past = tuple(name for name in roles.past_only if name not in channels)
+    past = tuple(name for name in (*roles.targets, *roles.past_only) if name not in channels)
     text = tuple(name for name in (*roles.known_future, *past) if name in roles.categorical and name not in given)
     past = tuple(name for name in past if name not in text)
-    if channels == roles.targets and past == roles.past_only and not text:
+    if channels == roles.targets and not (text or has_named):
         return reading, panel
     columns = replace(columns, targets=channels, past_only=past, ignored=(*roles.ignored, *text))
     reading = replace(reading, columns=columns)
