@@ -188,6 +188,36 @@ def test_banks_keep_what_is_likely_beside_what_is_forced() -> None:
     assert found.tokens == (0, 0, 2)
 
 
+def test_few_beams_do_not_wait_with_what_is_required_until_there_is_no_room_left() -> None:
+    for seed in range(5):
+        model = Tables(seed, VOCABULARY)
+        (((found),),) = decode(
+            model,
+            model.start(1),
+            starts(1),
+            end=END,
+            options=DecodingOptions(beams=2, max_length=60),
+            constraints=Constraints(required=[[(2, 3, 4, 2, 0, 4)]]),
+        )
+        assert found.missing == ()
+        assert len(found.tokens) < 30
+
+
+def test_pruning_gives_up_what_is_far_behind_in_its_bank() -> None:
+    loose, tight = Tables(5, 6, sharpness=3), Tables(5, 6, sharpness=3)
+    for model, prune in ((loose, None), (tight, 0.5)):
+        found = decode(
+            model,
+            model.start(3),
+            starts(3),
+            end=END,
+            options=DecodingOptions(beams=8, num_best=8, max_length=12, prune=prune),
+            constraints=Constraints(required=[[(2, 3)], [4], [0, 5]]),
+        )
+        assert all(row[0].missing == () for row in found)
+    assert tight.rows_computed < loose.rows_computed / 2
+
+
 @settings(deadline=None, max_examples=100)
 @given(
     required=st.lists(st.lists(PHRASE, max_size=4), min_size=1, max_size=3),

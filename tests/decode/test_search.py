@@ -134,6 +134,54 @@ def test_a_wider_search_finds_all_that_matters_of_a_narrower_one(
 @settings(deadline=None, max_examples=40)
 @given(
     seed=st.integers(0, 10**6),
+    widths=st.tuples(st.integers(1, 8), st.integers(1, 8)),
+    patience=st.sampled_from([1.0, 1.5]),
+)
+def test_whatever_a_narrower_search_looks_at_a_wider_one_looks_at_too(
+    seed: int, widths: tuple[int, int], patience: float
+) -> None:
+    def looked_at(beams: int) -> list[set[int]]:
+        model = Tables(seed, 5)
+        steps = []
+        step = model.step
+
+        def watched(tokens: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+            said, after = step(tokens, state)
+            steps.append(set(after.tolist()))
+            return said, after
+
+        model.step = watched  # type: ignore[method-assign]
+        # By this penalty and far from the maximum length nothing is proven for long, and rows are done by their fill.
+        options = DecodingOptions(beams=beams, max_length=300, length_penalty="mean", patience=patience)
+        decode(model, model.start(1), starts(1), end=END, options=options)
+        return steps
+
+    narrow, wide = (looked_at(beams) for beams in sorted(widths))
+    assert len(narrow) <= len(wide) or len(wide) > 50
+    assert all(few <= many for few, many in zip(narrow, wide, strict=False))
+
+
+def test_the_bound_is_that_of_the_longest_sequence() -> None:
+    """The end comes at once or after three sure tokens, which is only just the better by the mean."""
+
+    class Late:
+        def step(self, tokens: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+            first = torch.tensor([0.1, 0.522, *[0.054] * 7], dtype=torch.float64)
+            said = torch.where((state == 0)[:, None], first, torch.eye(9, dtype=torch.float64)[0])
+            return torch.where((state == 3)[:, None], torch.eye(9, dtype=torch.float64)[END], said).log(), state + 1
+
+        def select(self, state: Tensor, rows: Tensor) -> Tensor:
+            return state[rows]
+
+    assert math.log(0.1) / 4 > math.log(0.522) > math.log(0.1) / 3
+    options = DecodingOptions(beams=2, max_length=3, length_penalty="mean")
+    (((found),),) = decode(Late(), starts(1), starts(1), end=END, options=options)
+    assert found.tokens == (0, 0, 0)
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    seed=st.integers(0, 10**6),
     penalty=st.sampled_from(PENALTIES[:4]),
     beams=st.integers(1, 6),
     patience=st.sampled_from([1.0, 2.0]),
