@@ -107,7 +107,10 @@ class AutoregressiveForecast(nn.Module):
         weight = follow_on(history_weights(batch, shape, dtype), batch.weight.to(dtype), batch.lengths)
         target = timeline.numbers[..., : shape.num_targets].transpose(0, 1)
         steps = torch.arange(last + 1, device=batch.lengths.device)
-        place = self._place(reading, steps[:, None].expand(-1, len(batch.lengths)))
+        # Without a start it is what was read, as it lies.
+        place = reading.place
+        if self.reader.start is not None:
+            place = self._place(reading, steps[:, None].expand(-1, len(batch.lengths)))
         if batch.lengths.is_cpu and bool((batch.lengths > 0).all()):
             place = Place(*(each[1:] for each in place))
             return Told(self.output(*_rows_first(reading.output, place)), target[:, 1:], weight[:, 1:])

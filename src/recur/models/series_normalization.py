@@ -76,6 +76,8 @@ class SeriesNormalization(nn.Module):
         self.memory = memory
         self.has_level = has_level and kind != "series"
         self.num_features = num_targets * ((2 if kind == "last" else 1) + self.has_level)
+        # The last one that was asked for: batch after batch it is the same.
+        self._kept_fading: Tensor | None = None
 
     def begin(self, count: int, like: Tensor) -> NormalizationState:
         """Return what is remembered of so many series before their first step, of the dtype and device of `like`."""
@@ -101,31 +103,33 @@ class SeriesNormalization(nn.Module):
             state = self.begin(values.shape[1], values)
         first, latest, *sums = state
         # Row r of these, and of mean and deviation, knows of r steps.
-        seen = torch.cat([(sums[0] > 0)[None], is_there])
-        has_begun = seen.cumsum(0) > 0
-        last, earliest = torch.cat([latest[None], values]), values[:1]
+        has_begun, last = torch.cat([(sums[0] > 0)[None], is_there]), torch.cat([latest[None], values])
+        earliest = values[0]
         # A look is cheap on a processor; elsewhere it would have to be waited for.
-        if not (is_there.is_cpu and bool(is_there.all())):
-            order = torch.arange(len(seen), device=values.device)[:, None, None]
-            last = last.gather(0, torch.where(seen, order, 0).cummax(0).values)
+        is_whole = is_there.is_cpu and bool(is_there.all())
+        if not is_whole:
+            order = torch.arange(len(last), device=values.device)[:, None, None]
+            last = last.gather(0, torch.where(has_begun, order, 0).cummax(0).values)
             begins = is_there.to(torch.int8).argmax(0, keepdim=True)
-            earliest = torch.where(is_there, values, 0).gather(0, begins)
-        first = torch.where(has_begun[0], first, earliest[0])
-        moments = self._moments(torch.where(is_there, values - first, 0), is_there, sums)
+            earliest = (values * is_there).gather(0, begins)[0]
+            has_begun = has_begun.cumsum(0) > 0
+        first = torch.where(has_begun[0], first, earliest)
+        moments = self._moments((values - first) * is_there, is_there, sums)
         count, total, squares = moments.unbind(-1)
         away = total / (count + 1)
-        mean = torch.where(has_begun, first + away, 0)
+        mean = (first + away) * has_begun
         level = [values] if self.has_level else []
-        kept = (first, taken(last, lengths[None])[0], *taken(moments, lengths[None])[0].unbind(-1))
+        ends = (each[-1] if is_whole else taken(each, lengths[None])[0] for each in (last, moments))
+        kept = (first, next(ends), *next(ends).unbind(-1))
         if self.kind == "window":
             # Rounding apart, it is at least this, since the first value counts as a step with the spread 1.
             variance = torch.maximum((squares + 1) / (count + 1) - away.square(), 1 / (count + 1))
             deviation = variance.sqrt()
-            position = torch.where(is_there, (values - mean[1:]) / deviation[1:], 0)
+            position = (values - mean[1:]) / deviation[1:] * is_there
             return Normalized(torch.cat([position, *level], 2), Place(last, mean, deviation), kept)
         # The first value has nothing to have changed from.
-        change = torch.where(is_there & has_begun[:-1], values - last[:-1], 0)
-        from_mean = torch.where(is_there, values - mean[1:], 0)
+        change = (values - last[:-1]) * (is_there & has_begun[:-1])
+        from_mean = (values - mean[1:]) * is_there
         place = Place(last, torch.zeros_like(mean) if self.has_level else mean, torch.ones_like(last))
         return Normalized(torch.cat([change, from_mean, *level], 2), place, kept)
 
@@ -139,9 +143,18 @@ class SeriesNormalization(nn.Module):
         """
         terms = torch.stack([is_there.to(away.dtype), away, away.square()], -1)
         terms = torch.cat([torch.stack(sums, -1)[None], terms])
-        steps = torch.arange(len(terms), device=away.device)
-        keep = torch.tensor(1 - 1 / self.memory, dtype=away.dtype, device=away.device)
-        # What lies ahead, whose power may be infinite, is cut off.
-        fading = (keep ** (steps[:, None] - steps)).tril()
-        found: Tensor = torch.tensordot(fading, terms, 1)
+        found: Tensor = torch.tensordot(self._fading(len(terms), away), terms, 1)
         return found
+
+    def _fading(self, count: int, like: Tensor) -> Tensor:
+        """Return how much of each of so many steps is left after each, (count, count): 0 of those ahead."""
+        kept = self._kept_fading
+        if kept is None or len(kept) != count or kept.dtype != like.dtype or kept.device != like.device:
+            # Kept, it may be asked for where gradients are taken.
+            with torch.inference_mode(mode=False):
+                steps = torch.arange(count, device=like.device)
+                keep = torch.tensor(1 - 1 / self.memory, dtype=like.dtype, device=like.device)
+                # What lies ahead, whose power may be infinite, is cut off.
+                kept = (keep ** (steps[:, None] - steps)).tril()
+            self._kept_fading = kept
+        return kept

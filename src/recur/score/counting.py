@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TypeAlias
 
@@ -59,7 +60,9 @@ def weights(owner: str, target: Tensor, weight: Tensor | None) -> Tensor:
         found = weight.dtype if isinstance(weight, Tensor) else type(weight).__name__
         raise TypeError(f"{owner}: weight must be a torch.Tensor of numbers or bools, but is {found}.")
     weight = weight.to(target.device, target.dtype)
-    if not bool(((weight >= 0) & weight.isfinite()).all()):
+    # NaN passes through both.
+    least, most = weight.aminmax() if weight.numel() else (weight.sum(), weight.sum())
+    if not bool((least >= 0) & (most < math.inf)):
         raise ValueError(f"{owner}: a weight is negative or not finite, but each must be a number from 0 on.")
     try:
         weight = weight.expand(target.shape)

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from recur.data.epochs import check_sharing
 from recur.data.series import Columns, Panel, Split
-from recur.data.series.batches import check_sharing
 from recur.data.series.options import DetectionOptions
 from recur.errors import DataError, OptionError
 from recur.models.detector_choice import build_detector, choose_detector

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from recur.data.epochs import check_sharing
 from recur.data.series import Panel, Split, Windows
-from recur.data.series.batches import check_sharing
 from recur.data.series.leaks import check_leaks
 from recur.data.series.options import SeriesOptions
 from recur.errors import DataError, OptionError
