@@ -18,6 +18,7 @@ from recur.nn.cfc import CfC, CfCCell
 from recur.nn.conv import ConvGRU, ConvLSTM
 from recur.nn.conv_cell import ConvGRUCell, ConvLSTMCell
 from recur.nn.convert import from_flax, from_keras, to_flax, to_keras
+from recur.nn.crf import LabelConstraints, Labelling, LinearChainCRF, bio_constraints
 from recur.nn.dropout import LockedDropout
 from recur.nn.gated import GatedLayer
 from recur.nn.gated_cell import GatedCell, LSTMState
@@ -72,9 +73,12 @@ __all__ = [
     "IndRNNCell",
     "LSTMCell",
     "LSTMState",
+    "LabelConstraints",
+    "Labelling",
     "LiGRU",
     "LiGRUCell",
     "Linear",
+    "LinearChainCRF",
     "LocationAttention",
     "LockedDropout",
     "MGUCell",
@@ -97,6 +101,7 @@ __all__ = [
     "Stepper",
     "Steps",
     "attention_of",
+    "bio_constraints",
     "from_flax",
     "from_keras",
     "left_to_right_padding",

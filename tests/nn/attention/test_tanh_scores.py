@@ -91,3 +91,14 @@ def test_dtypes_that_differ_become_that_of_the_keys():
     assert bool((found.float() - at_once(queries, keys, v)).abs().max() < bound)
     found.float().sum().backward()
     assert {queries.grad.dtype, keys.grad.dtype, v.grad.dtype} == {torch.float32}
+
+
+def test_second_derivatives_where_one_argument_comes_from_another():
+    queries, _, v = given((3, 4, 4, 6))
+
+    def slope(function):
+        (first,) = torch.autograd.grad(function(queries, queries.exp(), v).square().sum(), queries, create_graph=True)
+        return first, torch.autograd.grad(first.square().sum(), queries)[0]
+
+    for got, want in zip(slope(tanh_scores), slope(at_once), strict=True):
+        torch.testing.assert_close(got, want, rtol=1e-11, atol=1e-11)

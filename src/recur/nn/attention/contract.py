@@ -7,7 +7,7 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from recur.nn.options import check_size
+from recur.nn.options import check_flag, check_size
 from recur.nn.sequences import Lengths, lengths_of
 from recur.ops._checks import check_like, shape_of
 
@@ -224,9 +224,3 @@ def softmax_over(scores: Tensor, mask: Tensor) -> Tensor:
     """
     is_out = ~mask
     return scores.masked_fill(is_out, torch.finfo(scores.dtype).min).softmax(-1).masked_fill(is_out, 0)
-
-
-def check_flag(owner: str, name: str, value: object) -> None:
-    """Raise TypeError unless `value` is a bool."""
-    if not isinstance(value, bool):
-        raise TypeError(f"{owner}: {name} must be a bool, but is {type(value).__name__}.")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from recur.nn.attention.contract import Alignment, Memory, check_flag, softmax_over
+from recur.nn.attention.contract import Alignment, Memory, softmax_over
 from recur.nn.attention.tanh_attention import ProjectedAttention
 from recur.nn.attention.tanh_scores import tanh_scores
 from recur.nn.linear import Linear
-from recur.nn.options import check_size
+from recur.nn.options import check_flag, check_size
 
 
 class LocationAttention(ProjectedAttention):

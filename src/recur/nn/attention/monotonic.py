@@ -6,10 +6,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from recur.nn.attention.contract import Alignment, Memory, check_flag
+from recur.nn.attention.contract import Alignment, Memory
 from recur.nn.attention.tanh_attention import ProjectedAttention
 from recur.nn.attention.tanh_scores import tanh_scores
-from recur.nn.options import check_finite
+from recur.nn.options import check_finite, check_flag
 
 
 class MonotonicAttention(ProjectedAttention):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from recur.nn.attention.contract import Alignment, Attention, Memory, check_flag, softmax_over
+from recur.nn.attention.contract import Alignment, Attention, Memory, softmax_over
 from recur.nn.linear import Linear
-from recur.nn.options import check_size
+from recur.nn.options import check_flag, check_size
 from recur.ops.linear.op import linear
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from recur.nn.attention.contract import Attention, Memory, check_flag
+from recur.nn.attention.contract import Attention, Memory
 from recur.nn.attention.tanh_scores import tanh_scores
 from recur.nn.linear import Linear
-from recur.nn.options import check_size
+from recur.nn.options import check_flag, check_size
 
 
 class TanhAttention(Attention):

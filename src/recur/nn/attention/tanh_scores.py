@@ -88,7 +88,8 @@ class _TanhScores(torch.autograd.Function):
 
 def _differentiable_backward(ctx: Any, dscores_BTS: Tensor) -> tuple[Tensor | None, ...]:
     """Return the gradients as a graph, for second derivatives."""
-    given = ctx.saved_tensors
+    # Views, or what one argument owes to another would be counted twice.
+    given = [tensor.view_as(tensor) for tensor in ctx.saved_tensors]
     wanted = [tensor for tensor, is_wanted in zip(given, ctx.needs_input_grad, strict=True) if is_wanted]
     found = iter(torch.autograd.grad(_at_once(*given), wanted, dscores_BTS, create_graph=True))
     return tuple(next(found) if is_wanted else None for is_wanted in ctx.needs_input_grad)
