@@ -188,7 +188,8 @@ def text_in(path: Path, codec: str, start: bytes | None = None) -> str:
         DataError: It is missing, damaged, binary, or in another encoding.
     """
     data = b"".join(bytes_of([TextFile.at(path)])) if start is None else start
-    return utf8_of(data, str(path), codec).decode().replace("\r\n", "\n")
+    text = utf8_of(data, str(path), codec).decode()
+    return text.replace("\r\n", "\n") if "\r" in text else text
 
 
 def lines_in(path: Path, codec: str, start: bytes | None = None) -> list[str]:
