@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -126,8 +126,7 @@ class Examples:
         )
 
     def __repr__(self) -> str:
-        names = [one.name for one in fields(self) if one.name not in ("places", "part", "group", "roles", "notes")]
-        return f"{type(self).__name__}({len(self)} {self.noun}s of {', '.join(names)})"
+        return f"{type(self).__name__}({quantity(len(self), self.noun)})"
 
 
 def _joined_groups(sets: Sequence[Examples]) -> NDArray[np.int64] | None:
