@@ -218,7 +218,11 @@ class TextPairs(Examples):
 
     @property
     def _is_empty(self) -> Sequence[bool]:
-        return [one or other for one, other in zip(_are_blank(self.sources), _are_blank(self.targets), strict=True)]
+        without_source, without_target = _are_blank(self.sources), _are_blank(self.targets)
+        # Where no target is known, none is missing.
+        if all(without_target):
+            return without_source
+        return [one or other for one, other in zip(without_source, without_target, strict=True)]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
