@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from recur.data.texts import LabelledTextOptions, LabelledTexts, read_labelled_texts
-from recur.errors import DataError
+from recur.errors import DataError, OptionError
 
 Write = Callable[[str, str | bytes], Path]
 
@@ -224,7 +224,7 @@ def test_a_file_for_each_class_with_a_text_on_each_line(write: Write, tmp_path: 
     assert found.labels == (("Czech",),) * 3 + (("Greek",),) * 2
     assert found.places[2] == f"{tmp_path / 'names/Czech.txt'}, line 4"
     assert f"1 empty text left out, such as {tmp_path / 'names/Czech.txt'}, line 3" in found.notes
-    with pytest.raises(DataError, match=r"Czech\.txt: is in no folder of a class"):
+    with pytest.raises(OptionError, match=r"unit: .*Czech\.txt is in no folder of a class"):
         read_labelled_texts(tmp_path / "names", LabelledTextOptions(unit="file"))
 
 
@@ -274,6 +274,25 @@ def test_files_must_have_the_same_columns(write: Write) -> None:
     one, other = write("train.csv", "text,label\na b,x\nc d,y\n"), write("test.csv", "text,tag\na b,x\n")
     with pytest.raises(DataError, match=r"column 'label' is in .*train\.csv but not in .*test\.csv; give files of the"):
         read_labelled_texts([one, other])
+
+
+def test_options_that_would_be_ignored_are_refused(write: Write, tmp_path: Path) -> None:
+    table = write("a.csv", "text,label\nt one,x\nt two,y\n")
+    with pytest.raises(OptionError, match="unit: says nothing of a table, which the data are; leave unit= out"):
+        read_labelled_texts(table, LabelledTextOptions(unit="file"))
+    with pytest.raises(OptionError, match="separator: says nothing of a dataframe or lists, which the data are"):
+        read_labelled_texts((["a b", "c d"], ["x", "y"]), LabelledTextOptions(separator=";"))
+    for name in ("x", "y"):
+        write(f"d/{name}.txt", "one\ntwo\n")
+    with pytest.raises(OptionError, match="label: says nothing of folders by class, which the data are"):
+        read_labelled_texts(tmp_path / "d", LabelledTextOptions(label="x"))
+
+
+def test_the_name_of_a_folder_tells_a_part_only_as_a_whole(write: Write, tmp_path: Path) -> None:
+    for folder in ("my test data", "train"):
+        write(f"{folder}/a.csv", "text,label\nt one,x\nt two,y\n")
+    files = [tmp_path / "my test data/a.csv", tmp_path / "train/a.csv"]
+    assert read_labelled_texts(files).part == (None, None, "train", "train")
 
 
 # --- bad input ---
@@ -335,6 +354,8 @@ def test_data_for_a_trained_model_have_its_classes_or_none(write: Write) -> None
     bare = read_labelled_texts(write("c.csv", "text\nt one\nt two\n"), classes=("x", "y"), has_labels=False)
     assert bare.texts == ("t one", "t two")
     assert bare.labels == (None, None)
+    lines = read_labelled_texts(write("d.txt", "so good, really\nso bad\n"), classes=("x", "y"), has_labels=False)
+    assert lines.texts == ("so good, really", "so bad")
 
 
 def test_what_is_no_data_is_refused() -> None:

@@ -91,6 +91,17 @@ def test_other_data_for_a_part_are_two_files_too(write: Write) -> None:
         read_pairs(write("d.en", ENGLISH))
 
 
+def test_sources_alone_for_a_trained_model(write: Write) -> None:
+    lines = read_pairs(write("a.txt", ENGLISH), has_targets=False)
+    assert as_pairs(lines) == [(source, "") for source, _ in EXPECTED]
+    assert lines.places[1].endswith("a.txt, line 2")
+    assert read_pairs({"source": ["a b", " ", "c"], "n": [1, 2, 3]}, has_targets=False).sources == ("a b", "c")
+    both = read_pairs({"source": ["a b", "c"], "target": ["x", "y"]}, has_targets=False)
+    assert both.targets == ("x", "y")
+    with pytest.raises(DataError, match="the data: column 'target', which is to be the target, is empty"):
+        read_pairs({"source": ["a b", "c"], "target": ["", " "]})
+
+
 def test_lines_that_are_empty_on_one_side_are_left_out(write: Write) -> None:
     pairs = read_pairs([write("a.en", "one\n\nthree\n \n"), write("a.de", "eins\nzwei\ndrei\nvier\n")])
     assert as_pairs(pairs) == [("one", "eins"), ("three", "drei")]
@@ -182,7 +193,7 @@ def test_conversations_of_yaml(write: Write) -> None:
         "2 conversations; each turn but the first is an answer to the turn before it",
     )
     assert read_pairs(path, PairOptions(history=2)).sources[1] == "Hello!\nHi, there."
-    with pytest.raises(OptionError, match="source: names a column, but conversations have none; leave source= out"):
+    with pytest.raises(OptionError, match="source: says nothing of conversations, which the data are"):
         read_pairs(path, PairOptions(source="x"))
 
 

@@ -27,7 +27,7 @@ _SEPARATORS = "\t;|,"
 _SNIFFED_LINES = 20
 _SNIFFED_ROWS = 10_000
 _NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?$")
-_OPENING, _CLOSING = re.compile(rb'(?m)(?:^|\t)"'), re.compile(rb'(?m)"(?:\t|\r?$)')
+_OPENING, _QUOTED = re.compile(rb'(?m)(?:^|\t)"'), re.compile(rb'(?m)(?<![^\t\n])"(?:[^"]++|"")*+"(?=\t|\r?$)')
 _COMMA = re.compile(r"[+-]?\d+,\d+$")
 _MARKS = ((codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 
@@ -131,10 +131,17 @@ def read_cells(
 
 def _is_quoted(text: bytes) -> bool:
     """Return whether quotes around cells between tabs only hold them together, as those of CSV do, or are text."""
-    if len(_OPENING.findall(text)) == len(_CLOSING.findall(text)):
+    if b'"' not in text:
         return True
-    lines = [line for line in text.splitlines() if line]
-    return len({line.count(b"\t") for line in lines}) > 1
+    bare = _QUOTED.sub(b"cell", text)
+    if not _OPENING.search(bare) and _is_regular(bare):
+        return True
+    return not _is_regular(text)
+
+
+def _is_regular(text: bytes) -> bool:
+    """Return whether all lines that are not empty have as many tabs."""
+    return len({line.count(b"\t") for line in text.splitlines() if line}) < 2
 
 
 def _first_lines(text: bytes, name: str) -> list[str]:

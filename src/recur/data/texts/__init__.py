@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from recur.data.texts.examples import LabelledTexts as LabelledTexts
     from recur.data.texts.examples import TaggedSentences as TaggedSentences
     from recur.data.texts.examples import TextPairs as TextPairs
+    from recur.data.texts.glance import TextGlance as TextGlance
+    from recur.data.texts.glance import glance_at_texts as glance_at_texts
     from recur.data.texts.labelled import read_labelled_texts as read_labelled_texts
     from recur.data.texts.options import LabelledTextOptions as LabelledTextOptions
     from recur.data.texts.options import PairOptions as PairOptions
@@ -30,9 +32,11 @@ _ORIGINS = {
     "Places": ".places",
     "TaggedSentences": ".examples",
     "TaggedTextOptions": ".options",
+    "TextGlance": ".glance",
     "TextOptions": ".options",
     "TextPairs": ".examples",
     "TextRoles": ".roles",
+    "glance_at_texts": ".glance",
     "read_labelled_texts": ".labelled",
     "read_pairs": ".pairs",
     "read_tagged_sentences": ".tagged",
@@ -47,9 +51,11 @@ __all__ = [
     "Places",
     "TaggedSentences",
     "TaggedTextOptions",
+    "TextGlance",
     "TextOptions",
     "TextPairs",
     "TextRoles",
+    "glance_at_texts",
     "read_labelled_texts",
     "read_pairs",
     "read_tagged_sentences",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -126,8 +126,7 @@ class Examples:
         )
 
     def __repr__(self) -> str:
-        names = [one.name for one in fields(self) if one.name not in ("places", "part", "group", "roles", "notes")]
-        return f"{type(self).__name__}({len(self)} {self.noun}s of {', '.join(names)})"
+        return f"{type(self).__name__}({quantity(len(self), self.noun)})"
 
 
 def _joined_groups(sets: Sequence[Examples]) -> NDArray[np.int64] | None:
@@ -179,7 +178,7 @@ class LabelledTexts(Examples):
 
     @property
     def _is_empty(self) -> Sequence[bool]:
-        return [not text or text.isspace() for text in self.texts]
+        return _are_blank(self.texts)
 
     @classmethod
     def joined(cls, sets: Sequence[Self]) -> Self:
@@ -219,10 +218,11 @@ class TextPairs(Examples):
 
     @property
     def _is_empty(self) -> Sequence[bool]:
-        return [
-            not source or not target or source.isspace() or target.isspace()
-            for source, target in zip(self.sources, self.targets, strict=True)
-        ]
+        without_source, without_target = _are_blank(self.sources), _are_blank(self.targets)
+        # Where no target is known, none is missing.
+        if all(without_target):
+            return without_source
+        return [one or other for one, other in zip(without_source, without_target, strict=True)]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -260,6 +260,12 @@ class TaggedSentences(Examples):
     def tag_names(self) -> tuple[str, ...]:
         """All tags, sorted."""
         return tuple(sorted({tag for tags in self.tags for tag in set(tags)}))
+
+
+def _are_blank(texts: Sequence[str]) -> list[bool]:
+    """Return whether each text has nothing but white space."""
+    # Mostly none is, which is told several times as fast.
+    return [False] * len(texts) if all(map(str.strip, texts)) else [not text.strip() for text in texts]
 
 
 def in_order(classes: Iterable[str]) -> tuple[str, ...]:

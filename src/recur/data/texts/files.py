@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from recur.data.series.delimited import utf8_of
 from recur.data.series.files import kind_of
 from recur.data.text import TextFile, bytes_of
+from recur.data.texts.places import Places
 from recur.errors import DataError
 from recur.wording import enumerated, quantity
 
@@ -87,7 +88,7 @@ def part_named(name: str) -> PartName | None:
 
 
 def part_of_cell(text: str) -> PartName | None:
-    """Return the part that a cell of a table names; None where it names none."""
+    """Return the part that a cell of a table, or a folder, is called by; None where it is none of them."""
     return _WORDS.get(text.strip().lower())
 
 
@@ -127,8 +128,7 @@ def find_files(paths: Sequence[Path]) -> tuple[list[DataFile], list[str]]:
         if path.is_dir():
             found += _in_folder(path, notes)
         else:
-            folder = path.parent.name
-            found.append(DataFile(path=path, part=part_named(path.name) or part_named(folder)))
+            found.append(DataFile(path=path, part=part_named(path.name) or part_of_cell(path.parent.name)))
     if all(file.part in ("valid", "test") for file in found):
         # Nothing would be left to train on, so that the names do not mean it, or all is judged on anyway.
         found = [replace(file, part=None) for file in found]
@@ -155,9 +155,9 @@ def _in_folder(folder: Path, notes: list[str]) -> list[DataFile]:
         if _DESCRIPTIONS.fullmatch(path.name):
             described.append(path.name)
             continue
-        parts = [part_named(path.name), *(part_named(name) for name in reversed(inside[:-1]))]
+        parts = [part_named(path.name), *(part_of_cell(name) for name in reversed(inside[:-1]))]
         part = next((part for part in parts if part is not None), None)
-        folders = tuple(name for name in inside[:-1] if part_named(name) is None)
+        folders = tuple(name for name in inside[:-1] if part_of_cell(name) is None)
         found.append(DataFile(path=path, part=part, folders=folders))
     if not found:
         raise DataError(f"{folder}: is a folder without data; give one with files in it.")
@@ -188,7 +188,8 @@ def text_in(path: Path, codec: str, start: bytes | None = None) -> str:
         DataError: It is missing, damaged, binary, or in another encoding.
     """
     data = b"".join(bytes_of([TextFile.at(path)])) if start is None else start
-    return utf8_of(data, str(path), codec).decode().replace("\r\n", "\n")
+    text = utf8_of(data, str(path), codec).decode()
+    return text.replace("\r\n", "\n") if "\r" in text else text
 
 
 def lines_in(path: Path, codec: str, start: bytes | None = None) -> list[str]:
@@ -227,6 +228,21 @@ def first_line_of(path: Path, codec: str) -> str:
     """
     lines = start_of(path, 1 << 16).decode(codec, "ignore").splitlines()
     return next((line for line in lines if line.strip()), "")
+
+
+def texts_on_lines(files: Sequence[DataFile], codec: str) -> tuple[tuple[str, ...], Places]:
+    """Return the lines of files, without the white space around them, and where each stood.
+
+    Raises:
+        DataError: A file is missing, empty, or in another encoding.
+    """
+    texts: list[str] = []
+    places = []
+    for file in files:
+        lines = lines_in(file.path, codec)
+        texts += map(str.strip, lines)
+        places.append(Places.of(str(file.path), range(1, len(lines) + 1)))
+    return tuple(texts), Places.joined(places)
 
 
 def known_names(names: Iterable[str], most: int = 10) -> str:

@@ -13,19 +13,20 @@ from recur.data.texts.examples import LabelledTexts, PartName, in_order
 from recur.data.texts.files import DataFile, lines_in, text_in
 from recur.data.texts.places import Places
 from recur.data.texts.tables import TABLES
-from recur.errors import DataError
+from recur.errors import OptionError
 from recur.wording import option
 
 Unit = Literal["file", "line"]
 
-_PLAIN = (".txt", ".text", "")
+PLAIN = (".txt", ".text", "")
+"""Suffixes of files that hold nothing but text."""
 _FEW_FILES, _MANY_LINES = 4, 20
 """With fewer files a class than this, of more lines than that, each line is a text."""
 
 
 def holds_classes(files: Sequence[DataFile]) -> bool:
     """Return whether files are ordered by class: text in folders, or files of text whose names are no parts."""
-    if any(file.kind in TABLES or file.kind not in _PLAIN for file in files):
+    if any(file.kind in TABLES or file.kind not in PLAIN for file in files):
         return False
     if all(file.folders for file in files):
         return len({file.folders[0] for file in files}) > 1
@@ -50,12 +51,12 @@ def read_folders(files: Sequence[DataFile], codec: str, unit: Unit | None = None
             files of many lines.
 
     Raises:
-        DataError: A file is missing, empty, binary, or in another encoding, or files without a folder are one text
-            each, so that nothing tells their class.
+        DataError: A file is missing, empty, binary, or in another encoding.
+        OptionError: Files without a folder are to be one text each, so that nothing tells their class.
     """
     if unit == "file" and not all(file.folders for file in files):
-        raise DataError(
-            f"{files[0].path}: is in no folder of a class, so that nothing tells the class of a whole file; "
+        raise OptionError(
+            f"unit: {files[0].path} is in no folder of a class, so that nothing tells the class of a whole file; "
             f"say {option('unit', 'line')}, or put the files of each class into a folder."
         )
     by_class: dict[str, list[DataFile]] = {}

@@ -9,11 +9,11 @@ from typing import Any
 import polars as pl
 
 from recur.data.texts.examples import LabelledTexts
-from recur.data.texts.files import find_files, is_path, only_of, paths_of
-from recur.data.texts.folders import holds_classes, read_folders
+from recur.data.texts.files import DataFile, find_files, is_path, only_of, paths_of, texts_on_lines
+from recur.data.texts.folders import PLAIN, holds_classes, read_folders
 from recur.data.texts.guessing import guess_labelled
 from recur.data.texts.labels import read_labels, read_names
-from recur.data.texts.options import LabelledTextOptions
+from recur.data.texts.options import CELLS, LabelledTextOptions, check_none_ignored
 from recur.data.texts.parts import parts_of, with_other_data
 from recur.data.texts.roles import TextRoles
 from recur.data.texts.tables import TABLES, TextTable, read_text_table, table_of_data, text_column
@@ -40,7 +40,7 @@ def read_labelled_texts(
         options: How they are read, where that is not to be found out.
         classes: Those of a trained model, of which there may be no other.
         roles: What the columns of a trained model's data were for, if others are called the same.
-        has_labels: Whether there must be classes.
+        has_labels: Whether there must be classes; else a file of text that is no table has a text on each line.
 
     Raises:
         DataError: The data cannot become texts with classes; the message names the file and the place in it.
@@ -76,21 +76,29 @@ def _read(
     has_labels: bool,
 ) -> LabelledTexts:
     if not is_path(data):
+        check_none_ignored(options, "a dataframe or lists", (*CELLS, "unit"))
         if isinstance(data, tuple) and len(data) == 2:
             data = {"text": data[0], "label": data[1]}
         return _of_table(table_of_data(data), options, names, classes, roles, has_labels)
     files, notes = find_files(paths_of(data))
     files = only_of(files, TABLES, notes)
     if holds_classes(files):
+        check_none_ignored(options, "folders by class", ("text", "label", "part", "label_separator", *CELLS))
         found = read_folders(files, options.codec, options.unit)
         found = _relabelled(found, names, classes)
+    elif not has_labels and all(file.kind in PLAIN for file in files):
+        check_none_ignored(options, "lines of text", ("text", "label", "part", "label_separator", "unit", *CELLS))
+        found = _of_lines(files, options.codec)
     else:
-        if options.unit is not None:
-            raise DataError(
-                f"{files[0].path}: {option('unit')} is for folders by class, but this is a table; leave it out."
-            )
+        check_none_ignored(options, "a table", ["unit"])
         found = _of_table(read_text_table(files, options), options, names, classes, roles, has_labels)
     return found.noted(*notes)
+
+
+def _of_lines(files: Sequence[DataFile], codec: str) -> LabelledTexts:
+    """Return the lines of files as texts without classes."""
+    texts, places = texts_on_lines(files, codec)
+    return LabelledTexts(texts=texts, labels=(None,) * len(texts), places=places, part=(None,) * len(texts))
 
 
 def _of_table(

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import codecs
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
 from typing import Literal
 
 from recur.data.options import check_encoding
 from recur.errors import OptionError
 from recur.kinds import is_finite, is_whole
 from recur.wording import option
+
+CELLS = ("separator", "has_header")
+"""Options of how text is cut into cells."""
 
 HELD_OUT = 0.1
 """Share of the examples that is held out for each of validation and test, unless another is asked for."""
@@ -180,6 +184,23 @@ class TaggedTextOptions(TextOptions):
         if not isinstance(self.repair, bool):
             raise OptionError(f"repair: expected true or false, got {self.repair!r}; leave {option('repair')} out.")
         check_columns_differ(tokens=self.tokens, tags=self.tags, part=self.part)
+
+
+def check_none_ignored(options: TextOptions, what: str, names: Sequence[str]) -> None:
+    """Raise where an option is given that says nothing of such data.
+
+    Args:
+        options: The options.
+        what: What the data are, such as "a dataframe".
+        names: The options that say nothing of these.
+
+    Raises:
+        OptionError: One of them is given.
+    """
+    defaults = {one.name: one.default for one in fields(options)}
+    for name in names:
+        if getattr(options, name) != defaults[name]:
+            raise OptionError(f"{name}: says nothing of {what}, which the data are; leave {option(name)} out.")
 
 
 def check_columns_differ(**columns: str | None) -> None:

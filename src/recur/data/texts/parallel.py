@@ -103,8 +103,8 @@ def read_parallel(found: Sequence[ParallelFiles], codec: str) -> TextPairs:
             )
         sets.append(
             TextPairs(
-                sources=tuple(line.strip() for line in sources),
-                targets=tuple(line.strip() for line in targets),
+                sources=tuple(map(str.strip, sources)),
+                targets=tuple(map(str.strip, targets)),
                 places=Places.of(str(files.source.path), np.arange(1, len(sources) + 1)),
                 part=(files.source.part if len(found) > 1 else None,) * len(sources),
             )

@@ -48,23 +48,29 @@ def split_examples(examples: E, options: TextOptions | None = None, *, seed: int
     examples = _with_labels_only(examples)
     _check_shares(examples, options)
     part = np.array([PARTS.index(one) if one is not None else -1 for one in examples.part], np.int64)
-    is_open = (part == -1) | (part == 0)
+    code = _codes(examples.keys)
+    rows = np.flatnonzero((part == -1) | (part == 0))
     wanted: dict[PartName, int] = {}
     names: tuple[PartName, ...] = ("valid", "test")
     for name in names:
         share = getattr(options, name)
         if name not in examples.part and share:
-            wanted[name] = max(1, round(share * int(is_open.sum()))) if share < 1 else int(share)
+            wanted[name] = max(1, round(share * len(rows))) if share < 1 else int(share)
+    part[rows] = 0
     if wanted:
-        _check_enough(examples, wanted, int(is_open.sum()))
-        rows = np.flatnonzero(is_open)
-        drawn = _drawn(examples.take(rows), wanted, seed)
+        _check_enough(examples, wanted, len(rows))
+        group = None if examples.group is None else examples.group[rows]
+        drawn = _drawn(_units(code[rows], group), _strata(examples)[rows], wanted, seed)
+        if drawn is None:
+            raise DataError(
+                f"{examples.places.names[0]}: its {quantity(len(rows), examples.noun)} are too alike to be parted, as "
+                "what has one text, or is of one conversation, stays together; give more, or name data for a part."
+            )
         part[rows] = drawn
-    part[part == -1] = 0
-    found = replace(examples, part=tuple([PARTS[code] for code in part.tolist()]))
+    found = replace(examples, part=tuple([PARTS[number] for number in part.tolist()]))
     if "train" not in found.part:
         raise DataError(f"{examples.places[0]}: no {examples.noun} is left to learn from; give some of the part train.")
-    return found.noted(*_notes_of_repeats(found, part), *_notes_of_classes(found, part))
+    return found.noted(*_notes_of_repeats(found, code, part), *_notes_of_classes(found, part))
 
 
 def _with_labels_only(examples: E) -> E:
@@ -100,15 +106,23 @@ def _check_enough(examples: Examples, wanted: dict[PartName, int], count: int) -
     )
 
 
-def _drawn(examples: Examples, wanted: dict[PartName, int], seed: int) -> NDArray[np.int64]:
-    """Return the part of each example, all of which are to be drawn from."""
+def _drawn(
+    unit: NDArray[np.int64], stratum_of_each: NDArray[np.int64], wanted: dict[PartName, int], seed: int
+) -> NDArray[np.int64] | None:
+    """Return the part of each of N examples; None where they are too alike for so many parts.
+
+    Args:
+        unit: (N,) examples of one number stay together; these are counted from 0.
+        stratum_of_each: (N,) the class of each.
+        wanted: How many examples go to each part.
+        seed: Of what is drawn.
+    """
     random = np.random.default_rng(seed)
-    unit = _units(examples)
     num_units = int(unit.max()) + 1
     size = np.bincount(unit, minlength=num_units)
     stratum = np.zeros(num_units, np.int64)
     # What is written last stays: the class of the unit's first example.
-    stratum[unit[::-1]] = _strata(examples)[::-1]
+    stratum[unit[::-1]] = stratum_of_each[::-1]
     order = random.permutation(num_units)
     # Of each class the large units first, so that each part has its share of these too.
     order = order[np.lexsort((-size[order], stratum[order]))]
@@ -119,10 +133,7 @@ def _drawn(examples: Examples, wanted: dict[PartName, int], seed: int) -> NDArra
     total = sum(wanted.values())
     held = _spread(pool, size, total, random, least=len(wanted))
     if len(held) < len(wanted):
-        raise DataError(
-            f"{examples.places.names[0]}: its {quantity(len(examples), examples.noun)} are too alike to be parted, "
-            "as what has one text, or is of one conversation, stays together; give more, or name data for a part."
-        )
+        return None
     # Of what is held out, each part again takes its share throughout.
     first, *others = wanted
     part[held] = PARTS.index(first)
@@ -152,19 +163,23 @@ def _spread(
     return pool[points.astype(np.int64)]
 
 
-def _units(examples: Examples) -> NDArray[np.int64]:
+def _units(code: NDArray[np.int64], group: NDArray[np.int64] | None) -> NDArray[np.int64]:
     """Return a number for each example; those of one number have a text or a group in common, or a chain of them."""
-    _, unit = np.unique(_codes(examples.keys), return_inverse=True)
-    if examples.group is None:
-        return unit.astype(np.int64)
-    frame = pl.DataFrame({"key": unit, "group": examples.group}).with_columns(unit=pl.col("group"))
+    if group is None:
+        return _counted(code)
+    frame = pl.DataFrame({"code": code, "group": group}).with_columns(unit=pl.col("group"))
     while True:
-        joined = frame.with_columns(pl.col("unit").min().over("key")).with_columns(pl.col("unit").min().over("group"))
+        joined = frame.with_columns(pl.col("unit").min().over("code")).with_columns(pl.col("unit").min().over("group"))
         if joined["unit"].equals(frame["unit"]):
-            break
+            return _counted(joined["unit"].to_numpy())
         frame = joined
-    _, numbers = np.unique(joined["unit"].to_numpy(), return_inverse=True)
-    return numbers.astype(np.int64)
+
+
+def _counted(numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return numbers from 0 on without gaps, the same where the given ones are."""
+    is_met = np.zeros(int(numbers.max()) + 1, np.int64)
+    is_met[numbers] = 1
+    return (np.cumsum(is_met) - 1)[numbers]
 
 
 def _strata(examples: Examples) -> NDArray[np.int64]:
@@ -176,22 +191,24 @@ def _strata(examples: Examples) -> NDArray[np.int64]:
 
 
 def _codes(keys: tuple[str, ...]) -> NDArray[np.int64]:
-    """Return the same number for the same text."""
-    return pl.Series(keys, dtype=pl.String).rank("dense").to_numpy().astype(np.int64)
+    """Return the same number for the same text: that of the first example that has it."""
+    frame = pl.DataFrame({"key": keys}, schema={"key": pl.String})
+    firsts = frame.with_row_index().select(pl.col("index").first().over("key")).to_series()
+    return firsts.to_numpy().astype(np.int64)
 
 
 # --- what is odd about the parts ---
 
 
-def _notes_of_repeats(examples: Examples, part: NDArray[np.int64]) -> list[str]:
+def _notes_of_repeats(examples: Examples, code: NDArray[np.int64], part: NDArray[np.int64]) -> list[str]:
     """Return a note for each two parts that have texts in common."""
-    code = _codes(examples.keys)
     notes = []
     for one, other in ((0, 2), (1, 2), (0, 1)):
-        both = np.intersect1d(code[part == one], code[part == other])
-        if not len(both):
+        is_in_one = np.zeros(len(code), np.bool_)
+        is_in_one[code[part == one]] = True
+        rows = np.flatnonzero((part == other) & is_in_one[code])
+        if not len(rows):
             continue
-        rows = np.flatnonzero((part == other) & np.isin(code, both))
         first = int(np.flatnonzero((part == one) & (code == code[rows[0]]))[0])
         count = quantity(int((part == other).sum()), examples.noun)
         stand = "stands" if len(rows) == 1 else "stand"

@@ -72,7 +72,7 @@ def read_text_table(files: Sequence[DataFile], options: TextOptions) -> TextTabl
         frame, numbers, unit = read_frame(file.path, options)
         if unit == "row" and file.kind not in COLUMNAR:
             header = has_header(frame, file.kind) if header is None else header
-            frame, numbers = _with_header(frame, file.path) if header else (frame, numbers)
+            frame, numbers = with_header(frame, file.path) if header else (frame, numbers)
         if frame.is_empty():
             raise DataError(f"{file.path}: has a header but no rows; give a file with a table in it.")
         if frames:
@@ -191,8 +191,12 @@ def _series(name: str, column: str, values: list[Any]) -> pl.Series:
 # --- text cut into cells ---
 
 
-def _with_header(frame: pl.DataFrame, path: Path) -> tuple[pl.DataFrame, np.ndarray[Any, np.dtype[np.int64]]]:
-    """Return the rows below the first one, whose cells name the columns; they are counted from 1."""
+def with_header(frame: pl.DataFrame, path: Path) -> tuple[pl.DataFrame, np.ndarray[Any, np.dtype[np.int64]]]:
+    """Return the rows below the first one, whose cells name the columns; they are counted from 1.
+
+    Raises:
+        DataError: Two columns have one name.
+    """
     cells = frame.row(0)
     names = [(cell or "").strip() or f"column_{number}" for number, cell in enumerate(cells, start=1)]
     twice = [name for name in names if names.count(name) > 1]
@@ -241,20 +245,20 @@ def _stacked(frames: list[pl.DataFrame], name: str) -> pl.DataFrame:
 def _read_records(path: Path, text: str) -> tuple[pl.DataFrame, np.ndarray[Any, np.dtype[np.int64]], str]:
     if text.lstrip().startswith("["):
         return _read_list(path, text)
-    lines = pl.Series(text.split("\n"), dtype=pl.String).str.strip_chars()
-    numbers = (lines != "").arg_true().to_numpy().astype(np.int64) + 1
-    lines = lines.filter(lines != "")
-    if not len(lines):
+    lines = pl.Series(text.split("\n"), dtype=pl.String)
+    numbers = lines.str.contains(r"\S").arg_true().to_numpy().astype(np.int64) + 1
+    if not len(numbers):
         raise DataError(f"{path}: is empty; give a file with an object on each line.")
-    is_object = lines.str.starts_with("{") & lines.str.ends_with("}")
-    if not is_object.all():
-        raise _no_object(path, int(numbers[int((~is_object).arg_true()[0])]), lines.filter(~is_object)[0])
+    is_sound = lines.str.contains(r"^\s*(?:\{.*\}\s*)?$")
+    if not is_sound.all():
+        row = int((~is_sound).arg_true()[0])
+        raise _no_object(path, row + 1, lines[row].strip())
     try:
-        frame = pl.read_ndjson(io.StringIO("\n".join(lines)), infer_schema_length=None)
+        frame = pl.read_ndjson(io.BytesIO(text.encode()), infer_schema_length=None)
     except pl.exceptions.PolarsError as error:
-        raise _damaged(path, lines.to_list(), numbers, error) from None
-    if frame.height != len(lines):
-        raise _damaged(path, lines.to_list(), numbers, None)
+        raise _damaged(path, lines, error) from None
+    if frame.height != len(numbers):
+        raise _damaged(path, lines, None)
     return frame, numbers, "line"
 
 
@@ -280,11 +284,11 @@ def _no_object(path: Path, line: int, text: str) -> DataError:
     )
 
 
-def _damaged(path: Path, lines: list[str], numbers: Any, error: Exception | None) -> DataError:
+def _damaged(path: Path, lines: pl.Series, error: Exception | None) -> DataError:
     """Return an error that names the line that is no JSON, or else says what polars says."""
-    for line, number in zip(lines, numbers.tolist(), strict=True):
+    for number, line in enumerate(lines, start=1):
         try:
-            json.loads(line)
+            json.loads(line or "null")
         except json.JSONDecodeError as raised:
             return DataError(f"{path}: line {number:,} is no sound JSON ({raised.msg}): {_shown(line)}; mend it.")
     said = str(error).strip().partition("\n")[0]

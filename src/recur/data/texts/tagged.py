@@ -14,7 +14,7 @@ from recur.data.texts.conll import TaggedTokens, read_conll
 from recur.data.texts.examples import TaggedSentences
 from recur.data.texts.files import DataFile, find_files, is_path, only_of, paths_of, start_of
 from recur.data.texts.guessing import guess_tagged
-from recur.data.texts.options import TaggedTextOptions
+from recur.data.texts.options import CELLS, TaggedTextOptions, check_none_ignored
 from recur.data.texts.parts import parts_of, with_other_data
 from recur.data.texts.roles import TextRoles
 from recur.data.texts.tables import RECORDS, TextTable, read_text_table, table_of_data
@@ -61,6 +61,7 @@ def read_tagged_sentences(
 
 def _read(data: Any, options: TaggedTextOptions, roles: TextRoles | None) -> TaggedSentences:
     if not is_path(data):
+        check_none_ignored(options, "a dataframe or lists", CELLS)
         if isinstance(data, tuple) and len(data) == 2:
             data = {"tokens": data[0], "tags": data[1]}
         return _of_table(table_of_data(data), options, roles)
@@ -69,6 +70,7 @@ def _read(data: Any, options: TaggedTextOptions, roles: TextRoles | None) -> Tag
     if all(_is_table(file) for file in files):
         found = _of_table(read_text_table(files, options), options, roles)
     else:
+        check_none_ignored(options, "files in columns", ("part", *CELLS))
         sets = [read_conll(file, options.codec, options.tokens, options.tags) for file in files]
         found = TaggedSentences.joined([_sentences(one, options) for one in sets])
     return found.noted(*notes)
