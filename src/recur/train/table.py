@@ -109,8 +109,8 @@ def _suffix(path: Path) -> str:
 
 
 def _why_text(sources: Sequence[str], given: Mapping[str, str]) -> str:
-    """Return why DATA is text: nothing in it is a table."""
-    if any(holds_tables(source) for source in sources):
+    """Return why DATA is text: nothing in it is a table, nor are its texts of classes."""
+    if any(holds_tables(source) for source in sources) or _why_text_classes(sources, given):
         return ""
     first = "standard input" if sources[0] == "-" else sources[0]
     return f"{first} is no table"
@@ -163,7 +163,10 @@ def _check_labels(sources: Sequence[str], options: Mapping[str, Any]) -> None:
 
 def _why_text_classes(sources: Sequence[str], given: Mapping[str, str]) -> str:
     """Return why DATA are texts with classes."""
-    return ""
+    from recur.data.texts.glance import glance_at_texts
+
+    seen = glance_at_texts(sources, given)
+    return seen.reason if seen is not None and seen.kind == "labelled" else ""
 
 
 def _check_labelled_texts(sources: Sequence[str], options: Mapping[str, Any]) -> None:
@@ -186,6 +189,22 @@ TASKS: dict[str, Task] = {
         train="recur.train.language:train_language_model",
         job="recur.train.language:open_job",
         handling="recur.cli.handling.language:handling",
+    ),
+    "classify-text": Task(
+        about="a classifier of texts: of one class each, or of several",
+        data="a table with a column of texts and one of classes: CSV, TSV, JSONL, Parquet, Arrow; or a folder by class",
+        options={
+            "texts": LabelledTextOptions,
+            "tokens": TokenOptions,
+            "model": TextClassifierOptions,
+            "training": TextTrainingOptions,
+        },
+        recognises=_why_text_classes,
+        check=_check_labelled_texts,
+        train="recur.train.texts:train_text_classifier",
+        job="recur.train.texts:open_job",
+        takes_data_again=True,
+        handling="recur.cli.handling.texts:handling",
     ),
     "classify": Task(
         about="a classifier of series, or of their steps",
@@ -216,22 +235,6 @@ TASKS: dict[str, Task] = {
         job="recur.train.labels:open_job",
         takes_data_again=True,
         handling="recur.cli.handling.labels:regressors",
-    ),
-    "classify-text": Task(
-        about="a classifier of texts: of one class each, or of several",
-        data="a table with a column of texts and one of classes: CSV, TSV, JSONL, Parquet, Arrow; or a folder by class",
-        options={
-            "texts": LabelledTextOptions,
-            "tokens": TokenOptions,
-            "model": TextClassifierOptions,
-            "training": TextTrainingOptions,
-        },
-        recognises=_why_text_classes,
-        check=_check_labelled_texts,
-        train="recur.train.texts:train_text_classifier",
-        job="recur.train.texts:open_job",
-        takes_data_again=True,
-        handling="recur.cli.handling.texts:handling",
     ),
     "forecast": Task(
         about="a forecaster of what comes next in the series of a table",
