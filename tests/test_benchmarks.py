@@ -21,7 +21,7 @@ from recur.data.series.options import SeriesOptions
 from recur.measure.layers import Side, beside_torch, distance, side_of
 from recur.models.detector_options import DetectorOptions
 from recur.tasks.detect.trained import Scored
-from recur.train.options import LabelTrainingOptions, SeriesTrainingOptions
+from recur.train.options import LabelTrainingOptions, SeriesTrainingOptions, TextTrainingOptions
 
 
 def test_the_table_of_memory(root):
@@ -500,6 +500,30 @@ def test_rows_of_anomalies(module, monkeypatch):
     assert rows[1]["threshold"] < rows[2]["threshold"] < rows[3]["threshold"]
     assert all(set(row["scores"]) == set(nab.PROFILES) and row["seed"] == 3 for row in rows)
     assert module("run")._line(rows[0]).startswith("recur, both, seed 3: ")
+
+
+def test_rows_of_text_classes(module, monkeypatch, tmp_path):
+    texts = module("text_classes")
+    (tmp_path / "names").mkdir()
+    for name, ending in (("Rome", "us"), ("Athens", "os")):
+        words = [f"{chr(97 + n // 26)}{chr(97 + n % 26)}{ending}" for n in range(60)]
+        (tmp_path / "names" / f"{name}.txt").write_text("\n".join(words) + "\n")
+    monkeypatch.setenv("RECUR_DATA", str(tmp_path))
+    monkeypatch.setattr(texts, "TextTrainingOptions", functools.partial(TextTrainingOptions, max_steps=2))
+    job = texts.Job(name="names", said="drawn", prepared=texts.drawn_alike)
+    row = texts.told(job, 3)
+    assert (row["seed"], row["steps"], row["measure"], row["figures"]["num_told"]) == (3, 2, "accuracy", 24)
+    assert row["rule"] == 1
+    assert module("run")._line(row).startswith("names, drawn, defaults, seed 3: ")
+    parts = {}
+    for seed in (3, 4):
+        folder = tmp_path / str(seed)
+        folder.mkdir()
+        texts.drawn_alike(tmp_path / "names", folder, seed)
+        parts[seed] = {path.stem: path.read_text().split("\n")[1:-1] for path in folder.iterdir()}
+    assert {name: len(lines) for name, lines in parts[3].items()} == {"train": 86, "valid": 10, "test": 24}
+    assert len({line for lines in parts[3].values() for line in lines}) == 120
+    assert parts[3]["test"] != parts[4]["test"]
 
 
 def test_rows_of_labels(module, monkeypatch, tmp_path):

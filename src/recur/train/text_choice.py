@@ -11,7 +11,7 @@ from recur.train.options import BOUNDS, CLIPPING, TextTrainingOptions
 DEFAULT_MINUTES = 12.0
 """At most; small data are done long before."""
 
-_SEEN = 200_000
+_SEEN, _SEEN_OF_CHARACTERS = 200_000, 300_000
 """Texts that are seen in all: fewer are not enough to tell rare classes, after more the training part is learnt by
 heart (comments with 28 emotions, surnames of 18 languages)."""
 
@@ -25,7 +25,8 @@ _BATCH, _LEAST_BATCH = 64, 8
 _STEPS_PER_EPOCH = 24
 """A batch is as small as leaves an epoch so many steps."""
 
-_RATE = 2e-3
+_RATE, _RATE_OF_CHARACTERS = 2e-3, 4e-3
+"""Of characters there are few, each of which is seen in every batch."""
 
 _VALIDATIONS_PER_EPOCH = 2
 
@@ -56,12 +57,15 @@ def choose_network(
     return replace(options, members=MANY if is_few else 1), {"members": f"there are {amount}, {num_texts:,} texts"}
 
 
-def choose(training: TextTrainingOptions, *, num_texts: int, steps_per_epoch: int | None = None) -> TextTrainingOptions:
+def choose(
+    training: TextTrainingOptions, *, num_texts: int, is_character: bool = False, steps_per_epoch: int | None = None
+) -> TextTrainingOptions:
     """Return the options with every None replaced by a value, but for bounds where another one is given.
 
     Args:
         training: As the user gave them; `devices` is the number of processes.
         num_texts: Of the training part.
+        is_character: Whether tokens are characters.
         steps_per_epoch: Where that is known; else it is taken from the number of texts.
 
     Example:
@@ -72,13 +76,14 @@ def choose(training: TextTrainingOptions, *, num_texts: int, steps_per_epoch: in
     batch_size = training.batch_size or _batch_size(num_texts, training.devices)
     steps_per_epoch = steps_per_epoch or max(1, math.ceil(num_texts / batch_size))
     if all(getattr(training, name) is None for name in BOUNDS):
-        epochs = min(max(round(_SEEN / max(1, num_texts)), _LEAST_EPOCHS), _MOST_EPOCHS)
+        seen = _SEEN_OF_CHARACTERS if is_character else _SEEN
+        epochs = min(max(round(seen / max(1, num_texts)), _LEAST_EPOCHS), _MOST_EPOCHS)
         epochs = max(epochs, math.ceil(_LEAST_STEPS / steps_per_epoch))
         training = replace(training, max_minutes=DEFAULT_MINUTES, max_epochs=epochs)
     return replace(
         training,
         batch_size=batch_size,
-        learning_rate=training.learning_rate or _RATE,
+        learning_rate=training.learning_rate or (_RATE_OF_CHARACTERS if is_character else _RATE),
         clip_norm=1.0 if all(getattr(training, name) is None for name in CLIPPING) else training.clip_norm,
         validate_every=training.validate_every or max(10, math.ceil(steps_per_epoch / _VALIDATIONS_PER_EPOCH)),
         patience=training.patience or 0,

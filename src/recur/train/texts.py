@@ -151,12 +151,13 @@ def _prepare(
     is_character = tokens.tokens == "character"
     options, reasons = text_choice.choose_network(options, num_texts=len(train), is_character=is_character)
     count = processes.count(training.devices)
-    chosen = text_choice.choose(replace(training, devices=count), num_texts=len(train))
+    chosen = text_choice.choose(replace(training, devices=count), num_texts=len(train), is_character=is_character)
     assert chosen.batch_size is not None
     batches = setup.batches(train, batch_size=chosen.batch_size, max_tokens=chosen.max_tokens).shared(0, count)
     chosen = text_choice.choose(
         replace(training, devices=count, batch_size=chosen.batch_size),
         num_texts=len(train),
+        is_character=is_character,
         steps_per_epoch=len(batches),
     )
     training = replace(chosen, devices=training.devices)

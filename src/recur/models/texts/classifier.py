@@ -56,7 +56,8 @@ class TextClassifierNetwork(nn.Module):
         if not is_whole(num_classes, 1 if is_multi else 2):
             raise OptionError(f"num_classes must be a whole number from 2 on, not {num_classes!r}.")
         super().__init__()
-        self.options, self.num_classes, self.is_multi = options, num_classes, is_multi
+        self.options = options = options.completed()
+        self.num_classes, self.is_multi = num_classes, is_multi
         self.encoder = TextEncoder(options, num_tokens)
         self.output = Linear(self.encoder.num_features, num_classes)
         self.register_buffer("class_weight", torch.ones(num_classes))
@@ -93,7 +94,8 @@ class TextClassifierNetwork(nn.Module):
                 logits, batch.target.to(logits.dtype), pos_weight=self.class_weight, reduction="none"
             ).mean(1)
         else:
-            losses = cross_entropy(logits, batch.target, reduction="none", label_smoothing=self.options.label_smoothing)
+            smoothing = self.options.label_smoothing or 0.0
+            losses = cross_entropy(logits, batch.target, reduction="none", label_smoothing=smoothing)
             weight = weight * self.class_weight[batch.target]
         weight = weight.to(losses.dtype)
         return (losses * weight).sum(), weight.sum()

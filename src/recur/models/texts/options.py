@@ -108,9 +108,9 @@ class TextClassifierOptions(TextEncoderOptions):
     class_weights: Literal["none", "balanced"] = "none"
     """What an error counts: none, each the same; balanced, in inverse proportion to how frequent its class is."""
 
-    label_smoothing: float = 0.0
+    label_smoothing: float | None = None
     """Share of the target probability that is spread over all classes (Szegedy et al. 2016), 0 to below 1; where a text
-    has one class."""
+    has one class. If not given 0, but 0.1 for characters."""
 
     members: int | None = None
     """Networks that are trained side by side and whose answers are averaged; None is chosen by
@@ -120,7 +120,15 @@ class TextClassifierOptions(TextEncoderOptions):
         super().__post_init__()
         if self.class_weights not in ("none", "balanced"):
             raise OptionError(f"class_weights must be none or balanced, not {self.class_weights!r}.")
-        if not (is_number(self.label_smoothing) and 0 <= self.label_smoothing < 1):
+        smoothing = 0.0 if self.label_smoothing is None else self.label_smoothing
+        if not (is_number(smoothing) and 0 <= smoothing < 1):
             raise OptionError(f"label_smoothing must be a number from 0 to below 1, not {self.label_smoothing!r}.")
         if self.members is not None and not (is_whole(self.members, 1) and self.members <= 1000):
             raise OptionError(f"members must be a whole number from 1 to 1000, not {self.members!r}.")
+
+    def completed(self, *, is_character: bool = False) -> Self:
+        """Return the options with every None but that of `members` replaced; see `TextEncoderOptions.completed`."""
+        found = super().completed(is_character=is_character)
+        if found.label_smoothing is not None:
+            return found
+        return replace(found, label_smoothing=0.1 if is_character else 0.0)
