@@ -210,7 +210,7 @@ def test_pruning_gives_up_what_is_far_behind_in_its_bank() -> None:
             model,
             model.start(3),
             starts(3),
-            end=END,
+            end=None,
             options=DecodingOptions(beams=8, num_best=8, max_length=12, prune=prune),
             constraints=Constraints(required=[[(2, 3)], [4], [0, 5]]),
         )

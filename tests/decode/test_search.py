@@ -438,13 +438,27 @@ def test_what_the_model_returns_is_left_as_it_is() -> None:
     assert torch.equal(model.table, before)
 
 
-def test_pruning_gives_up_what_is_far_behind() -> None:
+def test_pruning_gives_up_what_is_far_behind_at_its_step() -> None:
     loose, tight = Tables(5, 6, sharpness=3), Tables(5, 6, sharpness=3)
     for model, prune in ((loose, None), (tight, 0.5)):
         options = DecodingOptions(beams=8, num_best=8, max_length=20, prune=prune)
-        found = decode(model, model.start(4), starts(4), end=END, options=options)
-        assert all(row[0].ended in ("end", "length") for row in found)
+        decode(model, model.start(4), starts(4), end=None, options=options)
     assert tight.rows_computed < loose.rows_computed / 2
+
+
+def test_pruning_gives_up_what_is_far_behind_the_best_that_ended() -> None:
+    model = Tables(0, 10)
+    first = torch.tensor([0.4, 0.6, *[0.0] * 8])
+    # What does not end at once has none that is better at its step, and falls behind by log(8) with each.
+    model.table = torch.tensor([0.0, 0.0, *[0.125] * 8]).expand(model.size, -1).clone()
+    model.table[5] = first
+    model.table = model.table.log()
+    for prune, num_steps in ((None, 10), (1.0, 2), (3.0, 3)):
+        model.rows_computed = 0
+        options = DecodingOptions(beams=2, num_best=2, max_length=9, prune=prune)
+        (found,) = decode(model, model.start(1), starts(1), end=END, options=options)
+        assert found[0].tokens == ()
+        assert model.rows_computed == sum([1, 1, *[2] * 8][:num_steps])
 
 
 @settings(deadline=None, max_examples=40)
