@@ -48,7 +48,6 @@ class Finished:
     ) -> None:
         self._required = required
         self._rows: list[list[Ended]] = [[] for _ in required]
-        self._num_best = num_best
         num = len(required) * groups
         self.counts = torch.zeros(num, width, dtype=torch.int64, device=device)
         """How many ended at each slot of each group of each row, (B * groups, width) int64."""
