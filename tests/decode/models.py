@@ -19,10 +19,13 @@ class Tables:
     Its state is (N,) int64, the number of that row.
     """
 
-    def __init__(self, seed: int, vocabulary: int = 4, *, sharpness: float = 1.5, size: int = 1009) -> None:
+    def __init__(
+        self, seed: int, vocabulary: int = 4, *, sharpness: float = 1.5, size: int = 1009, is_tied: bool = False
+    ) -> None:
         draw = torch.Generator().manual_seed(seed)
         logits = torch.randn(size, vocabulary, generator=draw, dtype=torch.float64) * sharpness
-        self.table = logits.log_softmax(dim=1)
+        # Of whole logits many are equal.
+        self.table = (logits.round() if is_tied else logits).log_softmax(dim=1)
         self.size = size
         self.rows_computed = 0
 

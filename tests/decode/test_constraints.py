@@ -166,6 +166,21 @@ def test_a_row_that_requires_nothing_is_searched_as_without_the_others() -> None
     assert brief(both[0]) != brief(plain[0])
 
 
+def test_what_one_row_requires_does_not_change_what_another_finds() -> None:
+    options = DecodingOptions(beams=6, num_best=6, max_length=8)
+    for seed in range(20):
+        model = Tables(seed, 15)
+
+        def told(required: list[Any], model: Tables = model) -> list[Any]:
+            state = model.start(len(required))
+            constraints = Constraints(required=required)
+            found = decode(model, state, starts(len(required)), end=END, options=options, constraints=constraints)
+            return [brief(row) for row in found]
+
+        (alone,) = told([[3]])
+        assert told([[3], [2, (5, 6), 4, 9]])[0] == alone
+
+
 def test_banks_keep_what_is_likely_beside_what_is_forced() -> None:
     """The required token is likely late and unlikely early; a search that forces it at once pays for it."""
 
@@ -210,7 +225,7 @@ def test_pruning_gives_up_what_is_far_behind_in_its_bank() -> None:
             model,
             model.start(3),
             starts(3),
-            end=END,
+            end=None,
             options=DecodingOptions(beams=8, num_best=8, max_length=12, prune=prune),
             constraints=Constraints(required=[[(2, 3)], [4], [0, 5]]),
         )

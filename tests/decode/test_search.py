@@ -92,13 +92,24 @@ def test_all_that_there_is_is_found_when_it_is_asked_for() -> None:
 
 
 @settings(deadline=None, max_examples=40)
-@given(seed=st.integers(0, 10**6), penalty=st.sampled_from(PENALTIES[:4]), num=st.integers(1, 4))
-def test_one_beam_is_greedy(seed: int, penalty: dict[str, Any], num: int) -> None:
-    model = Tables(seed, 5)
+@given(
+    seed=st.integers(0, 10**6),
+    penalty=st.sampled_from(PENALTIES[:4]),
+    num=st.integers(1, 4),
+    end=st.sampled_from([0, END, 4, None]),
+    is_tied=st.booleans(),
+)
+def test_one_beam_is_greedy(seed: int, penalty: dict[str, Any], num: int, end: int | None, is_tied: bool) -> None:
+    model = Tables(seed, 5, is_tied=is_tied)
     options = DecodingOptions(max_length=8, **penalty)
-    found = decode(model, model.start(num), starts(num), end=END, options=options)
+    found = decode(model, model.start(num), starts(num), end=end, options=options)
+    # More patience lets the nested beams choose, whose first hypothesis is the greedy one too.
+    patient = DecodingOptions(max_length=8, beams=8, num_best=8, patience=math.inf, **penalty)
+    among = decode(model, model.start(num), starts(num), end=end, options=patient)
     for row, (hypothesis,) in enumerate(found):
-        assert hypothesis.tokens == greedy(model, model.start(num)[row : row + 1], START, END, 8)
+        assert hypothesis.tokens == greedy(model, model.start(num)[row : row + 1], START, end, 8)
+        assert hypothesis.score <= among[row][0].score
+        assert len(among[row]) < 8 or hypothesis.score < among[row][-1].score or hypothesis in among[row]
 
 
 @settings(deadline=None, max_examples=40)
@@ -109,6 +120,7 @@ def test_one_beam_is_greedy(seed: int, penalty: dict[str, Any], num: int) -> Non
     patience=st.sampled_from([1.0, 1.5, math.inf]),
     sharpness=st.sampled_from([0.3, 1.5, 5.0]),
     more=st.sampled_from([{}, {"block_ngrams": 2}, {"min_length": 3}]),
+    is_tied=st.booleans(),
 )
 def test_a_wider_search_finds_all_that_matters_of_a_narrower_one(
     seed: int,
@@ -117,9 +129,10 @@ def test_a_wider_search_finds_all_that_matters_of_a_narrower_one(
     patience: float,
     sharpness: float,
     more: dict[str, Any],
+    is_tied: bool,
 ) -> None:
     narrow, wide = sorted(widths)
-    model = AttentiveTables(seed, 5, sharpness=sharpness)
+    model = AttentiveTables(seed, 5, sharpness=sharpness, is_tied=is_tied)
 
     def scores(beams: int, num_best: int) -> list[list[float]]:
         options = DecodingOptions(beams=beams, num_best=num_best, max_length=7, patience=patience, **penalty, **more)
@@ -324,14 +337,14 @@ def test_a_state_of_any_structure_is_handed_back_as_it_came() -> None:
     assert all(one.attention is None for row in found for one in row)
 
 
-def test_of_equals_the_lower_token_is_taken_and_the_end_last() -> None:
+def test_of_equals_the_lower_token_is_taken() -> None:
     model = Tables(0, 4)
     model.table = torch.full_like(model.table, -math.log(4))
     options = DecodingOptions(max_length=2)
     (((found),),) = decode(model, model.start(1), starts(1), end=2, options=options)
     assert found.tokens == (0, 0)
-    (((other),),) = decode(model, model.start(1), starts(1), end=0, options=options)
-    assert other.tokens == (1, 1)
+    (((ended),),) = decode(model, model.start(1), starts(1), end=0, options=options)
+    assert ended.tokens == ()
 
 
 @given(seed=st.integers(0, 10**6), num=st.integers(1, 7))
@@ -438,13 +451,27 @@ def test_what_the_model_returns_is_left_as_it_is() -> None:
     assert torch.equal(model.table, before)
 
 
-def test_pruning_gives_up_what_is_far_behind() -> None:
+def test_pruning_gives_up_what_is_far_behind_at_its_step() -> None:
     loose, tight = Tables(5, 6, sharpness=3), Tables(5, 6, sharpness=3)
     for model, prune in ((loose, None), (tight, 0.5)):
         options = DecodingOptions(beams=8, num_best=8, max_length=20, prune=prune)
-        found = decode(model, model.start(4), starts(4), end=END, options=options)
-        assert all(row[0].ended in ("end", "length") for row in found)
+        decode(model, model.start(4), starts(4), end=None, options=options)
     assert tight.rows_computed < loose.rows_computed / 2
+
+
+def test_pruning_gives_up_what_is_far_behind_the_best_that_ended() -> None:
+    model = Tables(0, 10)
+    first = torch.tensor([0.4, 0.6, *[0.0] * 8])
+    # What does not end at once has none that is better at its step, and falls behind by log(8) with each.
+    model.table = torch.tensor([0.0, 0.0, *[0.125] * 8]).expand(model.size, -1).clone()
+    model.table[5] = first
+    model.table = model.table.log()
+    for prune, num_steps in ((None, 10), (1.0, 2), (3.0, 3)):
+        model.rows_computed = 0
+        options = DecodingOptions(beams=2, num_best=2, max_length=9, prune=prune)
+        (found,) = decode(model, model.start(1), starts(1), end=END, options=options)
+        assert found[0].tokens == ()
+        assert model.rows_computed == sum([1, 1, *[2] * 8][:num_steps])
 
 
 @settings(deadline=None, max_examples=40)

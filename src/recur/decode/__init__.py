@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from recur._lazy import lazy_names
 
 if TYPE_CHECKING:
+    from recur.decode.beam_tree import BeamNode as BeamNode
+    from recur.decode.beam_tree import WatchedSteps as WatchedSteps
     from recur.decode.constraints import Constraints as Constraints
     from recur.decode.decoding import decode as decode
     from recur.decode.decoding import stream as stream
@@ -22,12 +24,14 @@ if TYPE_CHECKING:
 
 _ORIGINS = {
     "AttentiveSteps": ".steps",
+    "BeamNode": ".beam_tree",
     "Constraints": ".constraints",
     "DecodingOptions": ".options",
     "Ensemble": ".ensemble",
     "Hypothesis": ".hypothesis",
     "Sampling": ".sampling",
     "Steps": ".steps",
+    "WatchedSteps": ".beam_tree",
     "coverage_loss": ".penalties",
     "decode": ".decoding",
     "length_divisor": ".penalties",
@@ -36,12 +40,14 @@ _ORIGINS = {
 }
 __all__ = [
     "AttentiveSteps",
+    "BeamNode",
     "Constraints",
     "DecodingOptions",
     "Ensemble",
     "Hypothesis",
     "Sampling",
     "Steps",
+    "WatchedSteps",
     "coverage_loss",
     "decode",
     "length_divisor",

@@ -76,7 +76,9 @@ class Banks:
     def _candidates(self, allowed: Tensor, beams: Beams) -> tuple[Tensor, Tensor, Tensor]:
         """Return tokens, log-probabilities with all before, and how many tokens are left to say; (N, C) each."""
         _, tokens = likeliest(allowed, self._width + 1)
-        tokens = torch.cat([tokens, self._phrases.following(beams.row, beams.node)], dim=1)
+        # A phrase that is held needs no candidate, and the likeliest, which is one already, stands in its place.
+        wanted = torch.where(beams.met, tokens[:, :1], self._phrases.following(beams.row, beams.node))
+        tokens = torch.cat([tokens, wanted], dim=1)
         if self._end is not None:
             tokens = nn.functional.pad(tokens, (0, 1), value=self._end)
         num = tokens.shape[1]

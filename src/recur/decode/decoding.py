@@ -18,6 +18,7 @@ from recur.decode.hypothesis import Hypothesis
 from recur.decode.nested_beams import NestedBeams
 from recur.decode.options import DecodingOptions
 from recur.decode.phrases import Phrases
+from recur.decode.sampling import Sampling
 from recur.decode.search import Search
 from recur.decode.steps import State, Steps
 from recur.errors import OptionError
@@ -176,6 +177,9 @@ class _Batch:
                 selection = Draws(options.sampling, options.num_best, end, generator)
             elif rows is bound:
                 selection = Banks(options.beams, phrases, limits[chosen], options.prune, end)
+            elif options.beams == 1 and options.patience == 1:
+                # What one nested beam does, in fewer operations.
+                selection = Draws(Sampling(temperature=0), 1, end, generator)
             else:
                 selection = NestedBeams(options.beams, options.groups, options.repulsion, options.prune, end)
             with torch.no_grad():

@@ -48,7 +48,6 @@ class Finished:
     ) -> None:
         self._required = required
         self._rows: list[list[Ended]] = [[] for _ in required]
-        self._num_best = num_best
         num = len(required) * groups
         self.counts = torch.zeros(num, width, dtype=torch.int64, device=device)
         """How many ended at each slot of each group of each row, (B * groups, width) int64."""
@@ -117,14 +116,13 @@ class Finished:
             source_length: Of the row's source; None for S.
         """
         ended = sorted(self._rows[row], key=lambda one: one.rank)
-        groups: dict[int, list[Ended]] = {}
-        said: set[tuple[int, ...]] = set()
+        chosen: list[Ended] = []
         for group in sorted({one.group for one in ended}):
             # Groups may come to the same.
+            said = {one.tokens for one in chosen}
             new = [one for one in ended if one.group == group and one.tokens not in said]
-            groups[group] = new[: self.best.shape[1]]
-            said |= {one.tokens for one in groups[group]} if len(self.counts) > len(self._rows) else set()
-        chosen = sorted((one for members in groups.values() for one in members), key=lambda one: one.rank)
+            chosen += new[: self.best.shape[1]]
+        chosen.sort(key=lambda one: one.rank)
         return [
             Hypothesis(
                 tokens=one.tokens,

@@ -39,7 +39,7 @@ class NestedBeams:
         self.first_slots = tuple(range(0, beams, self._width))
 
     def choose(self, allowed: Tensor, beams: Beams) -> Choice:
-        """Choose among what may follow; of equals the lower token, the end last."""
+        """Choose among what may follow; of equals the lower token, and after the first slot the end last."""
         rows, index = torch.unique_consecutive(beams.row, return_inverse=True)
         parents, tokens, ended = [], [], []
         said = allowed.new_zeros(len(rows), allowed.shape[1]) if self._groups > 1 else None
@@ -98,6 +98,9 @@ class NestedBeams:
             best, at = open_ones[:, : last * num].max(dim=1, keepdim=True)
             best_end, end_at = ends[:, :last].max(dim=1, keepdim=True)
             is_end = best_end > best
+            if last == 1 and self._end is not None:
+                # As `argmax` has it, so that the first slot is greedy among equals too.
+                is_end |= (best_end == best) & (tokens.gather(1, at) > self._end) & (best > -torch.inf)
             open_ones.scatter_(1, at, -torch.inf)
             ends.scatter_(1, end_at, best_end.masked_fill(is_end, -torch.inf))
             for of_slots, of_slot in zip((bests, places, ended, end_places), (best, at, is_end, end_at), strict=True):

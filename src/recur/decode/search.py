@@ -76,6 +76,9 @@ class Search(Generic[State]):
         self._width = num_slots // self._groups
         num_best = options.num_best // self._groups
         self._finished = Finished(required, self._groups, self._width, num_best, start.device)
+        # The most tokens that count in a score of each group, and how many have to have ended at its first slots.
+        self._longest = limits.repeat_interleave(self._groups) + (end is not None)
+        self._wanted = options.patience * torch.arange(1, self._width + 1, device=start.device)
         self._looks: list[Tensor] = []
         self._num_looks = 0
         first = torch.tensor(selection.first_slots, device=start.device)
@@ -222,13 +225,11 @@ class Search(Generic[State]):
         finished = self._finished
         highest = torch.full_like(finished.best[:, 0], -torch.inf)
         highest.scatter_reduce_(0, unit, new.log_prob, "amax")
-        longest = self._limits.repeat_interleave(self._groups) + (self._end is not None)
-        is_done = self._scoring.of_length(highest, longest) <= finished.best[:, -1]
-        counts = (
-            finished.counts.cumsum(dim=1) if self._selection.is_nested else finished.counts.sum(dim=1, keepdim=True)
-        )
-        wanted = torch.arange(1, self._width + 1, device=unit.device)[-counts.shape[1] :]
-        is_done |= (counts >= self._options.patience * wanted).all(dim=1)
+        is_done = self._scoring.of_length(highest, self._longest) <= finished.best[:, -1]
+        counts = finished.counts.cumsum(dim=1)
+        if not self._selection.is_nested:
+            counts = counts[:, -1:]
+        is_done |= (counts >= self._wanted[-counts.shape[1] :]).all(dim=1)
         kept &= ~is_done[unit]
         if self._options.prune is not None:
             now = self._scoring.of_length(new.log_prob, self._counted(new))
@@ -260,4 +261,4 @@ class Search(Generic[State]):
 
     def _unit(self, beams: Beams) -> Tensor:
         """Return the group of each hypothesis, counted over all rows, (N,) int64."""
-        return beams.row * self._groups + beams.slot // self._width
+        return beams.row if self._groups == 1 else beams.row * self._groups + beams.slot // self._width

@@ -49,6 +49,9 @@ class Steps(Protocol[State]):
     def select(self, state: State, rows: Tensor) -> State:
         """Return the state of chosen rows.
 
+        It is called after each step at which beams change places, so that what many rows share, such as what was read
+        of a source, is better kept once, with its number in each row's state, than copied.
+
         Args:
             state: Of N rows.
             rows: (M,) int64 below N, in any order, with repeats.
