@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from recur.nn.crf import recursion, scaled
-from recur.nn.crf.recursion import Chain, partition_steps
+from recur.nn.crf.recursion import Chain
 from recur.ops._checks import is_looked_into
 
 
@@ -23,9 +23,16 @@ def log_probability(chain: Chain, scores_T1B: Tensor) -> Tensor:
         (B,); zero for rows without steps, infinite where a row has no labelling at all.
     """
     run = _run(chain)
-    return (
-        (scores_T1B - partition_steps(chain)).sum(0) if run is None else scaled.log_probability(chain, run, scores_T1B)
-    )
+    if run is None:
+        return (scores_T1B - recursion.partition_steps(chain)).sum(0)
+    return scaled.log_probability(chain, run, scores_T1B)
+
+
+def partition_steps(chain: Chain) -> Tensor:
+    """Return what each step adds to the log-partition, as `recursion.partition_steps` does, without a gradient."""
+    with torch.no_grad():
+        run = _run(chain)
+        return recursion.partition_steps(chain) if run is None else run.offsets
 
 
 def marginals(chain: Chain) -> Tensor:
