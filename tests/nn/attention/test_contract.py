@@ -318,7 +318,7 @@ def test_bad_input(make_attention):
         (
             lambda: located(good, memory, Alignment(torch.zeros(1, 5).double())),
             ValueError,
-            r"^LocationAttention: the state has shape \(1, 5\), but the memory \(3, 5\)\. Choose the rows of both with",
+            r"^LocationAttention: the state is \(1, 5\), but the memory \(3, 5\)\. Choose the rows of both with",
         ),
         (
             lambda: DotAttention(8, 8)(torch.zeros(3, 8), memory),

@@ -170,7 +170,7 @@ class Attention(nn.Module):
             raise ValueError(f"{self._owner}: this kind has no state; leave state out.")
         elif state.weights.shape != memory.mask.shape:
             raise ValueError(
-                f"{self._owner}: the state has shape {shape_of(state.weights)}, but the memory {shape_of(memory.mask)}. "
+                f"{self._owner}: the state is {shape_of(state.weights)}, but the memory {shape_of(memory.mask)}. "
                 "Choose the rows of both with rows(index)."
             )
         contexts_BTC, weights_BTS, state = self._attend(queries_BTQ, memory, state)
