@@ -32,8 +32,8 @@ class Scaled(NamedTuple):
 def scaled(chain: Chain) -> Scaled | None:
     """Return the forward recursion, or None where a probability is too small or a factor too large for it to be exact.
 
-    What is multiplied with the factors is at most 1. A product that is below the least number of the dtype times the
-    largest factor is lost; where sums are above that by a factor of the precision squared, it is not missed.
+    What is multiplied with the factors is at most 1, and zero where it would be below the least number of the dtype. So a
+    sum lacks at most that number times the largest factor, for each label: beyond its digits, if it is large enough.
     """
     emissions_TBK, transitions_KK, start_K, end_K = (part.detach() for part in chain[:4])
     is_step_TB = chain.is_step
@@ -65,7 +65,7 @@ def scaled(chain: Chain) -> Scaled | None:
     mass_B1 = last_BK.sum(1, keepdim=True)
     smallest = torch.minimum(sums_TBK.amin(), mass_B1.amin())
     # Written so that NaN is refused too.
-    if not bool((smallest >= largest * (limits.tiny / limits.eps**2)) & offsets_TB.isfinite().all()):
+    if not bool((smallest >= largest * (limits.tiny / limits.eps)) & offsets_TB.isfinite().all()):
         return None
     rest_1B, last_BK = mass_B1.log().t(), last_BK / mass_B1
     if is_step_TB is not None:
