@@ -293,7 +293,7 @@ def test_bad_input(make_attention):
         (
             lambda: attention.prepare(torch.zeros(5, 3, 8, dtype=torch.float64), [6, 1, 1]),
             ValueError,
-            r"^AdditiveAttention: lengths has 6, but x has 5 steps\.$",
+            r"^AdditiveAttention: lengths has 6, but h has 5 steps\.$",
         ),
         (
             lambda: attention(good[:, :5], memory),

@@ -354,7 +354,7 @@ def test_bad_input(make_crf):
     raises(ValueError, "emissions are empty, (0, 4, 3); give at least one", lambda: crf.decode(emissions[:0]))
     message = "emissions is torch.float32, but transitions is torch.float64. Convert it with"
     raises(TypeError, message, lambda: crf.decode(emissions.float()))
-    raises(ValueError, "lengths has 6, but x has 5 steps.", lambda: crf.decode(emissions, [6, 1, 1, 1]))
+    raises(ValueError, "lengths has 6, but emissions has 5 steps.", lambda: crf.decode(emissions, [6, 1, 1, 1]))
     raises(TypeError, "labels must be a torch.Tensor, but is list.", lambda: crf.log_likelihood(emissions, [1]))
     raises(
         TypeError,

@@ -122,7 +122,7 @@ class Attention(nn.Module):
             mask_BS = torch.ones(batch, num_steps, dtype=torch.bool, device=h.device)
             h_BSH = h_BSH.contiguous()
         else:
-            lengths_B = lengths_of(self._owner, lengths, num_steps, batch).to(h.device)
+            lengths_B = lengths_of(self._owner, lengths, num_steps, batch, "h").to(h.device)
             mask_BS = torch.arange(num_steps, device=h.device) < lengths_B[:, None]
             # Zero times NaN is NaN, so weights of zero would not do.
             h_BSH = torch.where(mask_BS[..., None], h_BSH, 0).contiguous()
@@ -189,7 +189,10 @@ class Attention(nn.Module):
         return h_BSH, h_BSH
 
     def _ahead(self, queries_BTQ: Tensor, memory: Memory) -> Tensor:
-        """Return what can be said of all queries without a state: their scores (B, T, S), where these need none."""
+        """Return what can be said of all queries without a state: their scores (B, T, S), where these need none.
+
+        Here they are products.
+        """
         return queries_BTQ @ memory.keys.mT
 
     def _align(self, ahead: Tensor, memory: Memory, state: Alignment | None) -> tuple[Tensor, Alignment | None]:

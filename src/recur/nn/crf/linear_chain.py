@@ -283,7 +283,7 @@ class LinearChainCRF(nn.Module):
         num_steps, batch = emissions_TBK.shape[:2]
         is_step_TB = None
         if lengths is not None:
-            lengths_B = lengths_of("LinearChainCRF", lengths, num_steps, batch).to(emissions.device)
+            lengths_B = lengths_of("LinearChainCRF", lengths, num_steps, batch, "emissions").to(emissions.device)
             is_step_TB = torch.arange(num_steps, device=emissions.device)[:, None] < lengths_B
             emissions_TBK = torch.where(is_step_TB.unsqueeze(2), emissions_TBK, 0)
         scores = (self.transitions.to(dtype), self.start_transitions.to(dtype), self.end_transitions.to(dtype))

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
 
 from recur.nn.crf import recursion, scaled
 from recur.nn.crf.recursion import Chain
-from recur.ops._checks import is_looked_into
+from recur.ops._checks import is_plain_call
 
 
 def log_probability(chain: Chain, scores_T1B: Tensor) -> Tensor:
@@ -42,14 +41,6 @@ def marginals(chain: Chain) -> Tensor:
     return recursion.marginals(chain) if run is None else scaled.smoothed(run, None, chain.is_step)[0]
 
 
-def _run(chain: Chain) -> scaled.Scaled | None:
+def _run(chain: Chain) -> scaled.Run | None:
     """Return the recursion on probabilities, where it can be looked at whether that is exact, and it is."""
-    if (
-        torch.compiler.is_compiling()
-        or torch._C._is_tracing()
-        or is_looked_into()
-        or forward_ad._current_level >= 0
-        or chain.emissions.is_meta
-    ):
-        return None
-    return scaled.scaled(chain)
+    return scaled.run(chain) if is_plain_call(chain.emissions) else None
