@@ -1,4 +1,4 @@
-"""Recurrent layers: torch's arguments, parameters and results, and what torch's layers refuse."""
+"""Recurrent layers, with torch's arguments, parameters and results, and what torch's refuse; attention; CRFs."""
 
 from recur.nn.attention import (
     AdditiveAttention,

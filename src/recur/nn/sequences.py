@@ -136,8 +136,8 @@ def _unpacked(owner: str, packed: PackedSequence) -> tuple[Tensor, Tensor, Tenso
     return padded.view(num_steps, batch, *data.shape[1:]), lengths, places
 
 
-def lengths_of(owner: str, lengths: Lengths, num_steps: int, batch: int) -> Tensor:
-    """Return `lengths` as a tensor, int64, checked.
+def lengths_of(owner: str, lengths: Lengths, num_steps: int, batch: int, of: str = "x") -> Tensor:
+    """Return `lengths` of what is named as a tensor, int64, checked.
 
     Raises:
         TypeError: It is no tensor of whole numbers, nor can be made one.
@@ -147,7 +147,7 @@ def lengths_of(owner: str, lengths: Lengths, num_steps: int, batch: int) -> Tens
         lengths = torch.as_tensor(lengths)
     except (TypeError, ValueError, RuntimeError) as error:
         raise TypeError(f"{owner}: lengths must be a tensor or a list of whole numbers: {error}") from None
-    check_lengths(owner, lengths, num_steps, batch)
+    check_lengths(owner, lengths, num_steps, batch, of)
     return lengths.to(torch.int64)
 
 

@@ -7,6 +7,7 @@ from types import MappingProxyType, UnionType
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from recur.ops._call import SILENCE, Call, Noise, Options
 from recur.ops._cell import Cell
@@ -46,6 +47,20 @@ def is_backward_wanted() -> bool:
 def is_looked_into() -> bool:
     """Return whether torch sees more in tensors than their memory: `torch.func`, or a mode of its dispatcher."""
     return bool(torch._C._are_functorch_transforms_active() or torch._C._len_torch_dispatch_stack())
+
+
+def is_plain_call(tensor: Tensor) -> bool:
+    """Return whether a function with a backward pass of its own may run on a tensor, and look at its values.
+
+    Not where torch compiles or traces, where `torch.func` or forward mode follows, nor on the device meta.
+    """
+    return not (
+        torch.compiler.is_compiling()
+        or torch._C._is_tracing()
+        or is_looked_into()
+        or forward_ad._current_level >= 0
+        or tensor.is_meta
+    )
 
 
 def check_call(call: Call, cell: Cell) -> None:
@@ -170,8 +185,8 @@ def check_steps(owner: str, x_TBI: Tensor) -> None:
         raise ValueError(f"{owner}: x has no {'steps' if x_TBI.shape[0] == 0 else 'rows'}; give at least one.")
 
 
-def check_lengths(owner: str, lengths: Tensor, num_steps: int, batch: int) -> None:
-    """Raise unless `lengths` is whole numbers from 0 to `num_steps`, one for each row."""
+def check_lengths(owner: str, lengths: Tensor, num_steps: int, batch: int, of: str = "x") -> None:
+    """Raise unless `lengths` is whole numbers from 0 to `num_steps`, the steps of what is named, one for each row."""
     if lengths.is_floating_point() or lengths.is_complex() or lengths.dtype == torch.bool:
         hint = "Of a mask of the true steps give mask.sum(0), or where the batch comes first mask.sum(1)."
         if lengths.dtype != torch.bool:
@@ -186,7 +201,7 @@ def check_lengths(owner: str, lengths: Tensor, num_steps: int, batch: int) -> No
     if low < 0:
         raise ValueError(f"{owner}: lengths has {low}; a length is at least 0.")
     if high > num_steps:
-        raise ValueError(f"{owner}: lengths has {high}, but x has {num_steps} steps.")
+        raise ValueError(f"{owner}: lengths has {high}, but {of} has {num_steps} steps.")
 
 
 def has_values(tensor: Tensor) -> bool:

@@ -270,7 +270,7 @@ def test_it_learns_where_to_look(make_attention, label):
 
 
 def test_bad_input(make_attention):
-    attention = make_attention("additive")
+    attention, located = make_attention("additive"), make_attention("location")
     memory = attention.prepare(torch.zeros(5, 3, 8, dtype=torch.float64))
     good = torch.zeros(3, 6, dtype=torch.float64)
     for call, error, message in [
@@ -293,7 +293,7 @@ def test_bad_input(make_attention):
         (
             lambda: attention.prepare(torch.zeros(5, 3, 8, dtype=torch.float64), [6, 1, 1]),
             ValueError,
-            r"^AdditiveAttention: lengths has 6, but x has 5 steps\.$",
+            r"^AdditiveAttention: lengths has 6, but h has 5 steps\.$",
         ),
         (
             lambda: attention(good[:, :5], memory),
@@ -309,6 +309,26 @@ def test_bad_input(make_attention):
             lambda: attention(good[:2], memory),
             ValueError,
             r"^AdditiveAttention: query has 2 rows, but memory has 3\. Choose those of the memory with memory\.rows",
+        ),
+        (
+            lambda: attention(good, (memory.keys, memory.values, memory.mask)),
+            TypeError,
+            r"^AdditiveAttention: memory must be what prepare returns, but is tuple\.$",
+        ),
+        (
+            lambda: located(good, memory, Alignment(torch.zeros(1, 5).double())),
+            ValueError,
+            r"^LocationAttention: the state is \(1, 5\), but the memory \(3, 5\)\. Choose the rows of both with",
+        ),
+        (
+            lambda: DotAttention(8, 8)(torch.zeros(3, 8), memory),
+            TypeError,
+            r"^DotAttention: query is torch\.float32, but memory is torch\.float64\. Convert it with query\.to",
+        ),
+        (
+            lambda: DotAttention(8, 8).prepare(torch.zeros(5, 3, 8, dtype=torch.int64)),
+            TypeError,
+            r"^DotAttention: h must be floating, but is torch\.int64\.$",
         ),
         (
             lambda: attention(good, memory, Alignment(torch.zeros(3, 5))),

@@ -32,7 +32,9 @@ def test_training_follows_the_recurrence(make_attention):
     attention.noise = 0
     h, queries = torch.randn(6, 3, 8, dtype=torch.float64), torch.randn(4, 3, 6, dtype=torch.float64)
     lengths = [6, 0, 4]
-    _, weights, state = attention(queries, attention.prepare(h, lengths))
+    memory = attention.prepare(h, lengths)
+    _, weights, state = attention(queries, memory)
+    assert torch.equal(attention.begin(memory).weights[:, 0], torch.tensor([1.0, 0.0, 1.0]).double())
     w, u, b = attention.query_projection.weight, attention.memory_projection.weight, attention.memory_projection.bias
     v = attention.gain * attention.v / attention.v.norm()
     for row in (0, 2):

@@ -59,6 +59,9 @@ class Alignment(NamedTuple):
 
         Args:
             index: (M,) int64, from 0 to B - 1; repeats and any order are fine.
+
+        Returns:
+            The same with M rows.
         """
         return Alignment(self.weights.index_select(0, index))
 
@@ -119,7 +122,7 @@ class Attention(nn.Module):
             mask_BS = torch.ones(batch, num_steps, dtype=torch.bool, device=h.device)
             h_BSH = h_BSH.contiguous()
         else:
-            lengths_B = lengths_of(self._owner, lengths, num_steps, batch).to(h.device)
+            lengths_B = lengths_of(self._owner, lengths, num_steps, batch, "h").to(h.device)
             mask_BS = torch.arange(num_steps, device=h.device) < lengths_B[:, None]
             # Zero times NaN is NaN, so weights of zero would not do.
             h_BSH = torch.where(mask_BS[..., None], h_BSH, 0).contiguous()
@@ -145,22 +148,31 @@ class Attention(nn.Module):
             sum to 1 over the true steps of each row unless the class says otherwise; and the state.
 
         Raises:
-            TypeError: The query is no tensor, or has another dtype.
+            TypeError: The query is no tensor or has another dtype, or the memory is none.
             ValueError: A shape or a device does not fit, or a state is given to a kind that has none.
         """
-        if state is not None and not self.needs_steps:
-            raise ValueError(f"{self._owner}: this kind has no state; leave state out.")
+        if not isinstance(memory, Memory):
+            raise TypeError(f"{self._owner}: memory must be what prepare returns, but is {type(memory).__name__}.")
         is_step = isinstance(query, Tensor) and query.dim() == 2
         letters = ("B",) if is_step else ("B", "T") if self.batch_first else ("T", "B")
         self._check(query, "query", letters, self.query_size)
+        if query.dtype != memory.values.dtype:
+            check_like(self._owner, "query", query, memory.values, "memory")
         queries_BTQ = query.unsqueeze(1) if is_step else query if self.batch_first else query.transpose(0, 1)
         if len(queries_BTQ) != len(memory.mask):
             raise ValueError(
                 f"{self._owner}: query has {len(queries_BTQ)} rows, but memory has {len(memory.mask)}. "
                 "Choose those of the memory with memory.rows(index)."
             )
-        if self.needs_steps and state is None:
+        if state is None:
             state = self.begin(memory)
+        elif not self.needs_steps:
+            raise ValueError(f"{self._owner}: this kind has no state; leave state out.")
+        elif state.weights.shape != memory.mask.shape:
+            raise ValueError(
+                f"{self._owner}: the state is {shape_of(state.weights)}, but the memory {shape_of(memory.mask)}. "
+                "Choose the rows of both with rows(index)."
+            )
         contexts_BTC, weights_BTS, state = self._attend(queries_BTQ, memory, state)
         if is_step:
             return contexts_BTC.squeeze(1), weights_BTS.squeeze(1), state
@@ -177,7 +189,10 @@ class Attention(nn.Module):
         return h_BSH, h_BSH
 
     def _ahead(self, queries_BTQ: Tensor, memory: Memory) -> Tensor:
-        """Return what can be said of all queries without a state: their scores (B, T, S), where these need none."""
+        """Return what can be said of all queries without a state: their scores (B, T, S), where these need none.
+
+        Here they are products.
+        """
         return queries_BTQ @ memory.keys.mT
 
     def _align(self, ahead: Tensor, memory: Memory, state: Alignment | None) -> tuple[Tensor, Alignment | None]:
@@ -208,9 +223,9 @@ class Attention(nn.Module):
             raise ValueError(f"{self._owner}: {name} must have shape {wanted}, but has {shape_of(tensor)}.")
         if 0 in tensor.shape:
             raise ValueError(f"{self._owner}: {name} is empty, {shape_of(tensor)}; give at least one row and one step.")
-        parameter = next(iter(self.named_parameters()), None)
-        if parameter is not None:
-            check_like(self._owner, name, tensor, parameter[1], parameter[0])
+        # One without parameters takes any dtype.
+        weight_name, weight = next(iter(self.named_parameters()), (name, tensor))
+        check_like(self._owner, name, tensor, weight, weight_name)
 
 
 def softmax_over(scores: Tensor, mask: Tensor) -> Tensor:

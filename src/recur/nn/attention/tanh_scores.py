@@ -7,9 +7,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
 
-from recur.ops._checks import is_looked_into
+from recur.ops._checks import is_plain_call
 
 CHUNK_BYTES = {"cpu": 2**19}
 """How much is computed at once on a type of device: on a CPU what its second cache holds, see `_OTHER_CHUNK_BYTES`."""
@@ -32,13 +31,7 @@ def tanh_scores(queries_BTA: Tensor, keys_BSA: Tensor, v_A: Tensor) -> Tensor:
         (B, T, S), of the dtype of the keys.
     """
     queries_BTA, v_A = queries_BTA.to(keys_BSA.dtype), v_A.to(keys_BSA.dtype)
-    if (
-        torch.compiler.is_compiling()
-        or torch._C._is_tracing()
-        or is_looked_into()
-        or forward_ad._current_level >= 0
-        or keys_BSA.is_meta
-    ):
+    if not is_plain_call(keys_BSA):
         return _at_once(queries_BTA, keys_BSA, v_A)
     scores: Tensor = _TanhScores.apply(queries_BTA, keys_BSA, v_A)  # type: ignore[no-untyped-call]
     return scores

@@ -38,9 +38,8 @@ def best_paths(chain: Chain, count: int) -> tuple[Tensor, Tensor]:
     scores = (start_K + emissions_TBK[0]).unsqueeze(2) + after_BKN
     best_BN, choice_BN = _highest(scores.flatten(1), count)
     labels = [choice_BN // count]
-    for t, choice_BKN in enumerate(reversed(choices), 1):
-        next_BN = choice_BKN.flatten(1).gather(1, choice_BN)
-        choice_BN = next_BN if is_step_TB is None else torch.where(is_step_TB[t].unsqueeze(1), next_BN, choice_BN)
+    for choice_BKN in reversed(choices):
+        choice_BN = choice_BKN.flatten(1).gather(1, choice_BN)
         labels.append(choice_BN // count)
     return torch.stack(labels), best_BN > -torch.inf
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from recur.nn.crf.best_paths import best_paths
 from recur.nn.crf.constraints import LabelConstraints
-from recur.nn.crf.probability import log_probability, marginals
+from recur.nn.crf.probability import log_probability, marginals, partition_steps
 from recur.nn.crf.recursion import Chain
 from recur.nn.options import check_flag, check_size
 from recur.nn.sequences import Lengths, lengths_of
@@ -116,7 +116,7 @@ class LinearChainCRF(nn.Module):
         return None if found[0] is None else LabelConstraints(*found)
 
     def forward(self, emissions: Tensor, labels: Tensor, lengths: Lengths | None = None) -> Tensor:
-        """Return what `log_likelihood` returns."""
+        """Return what `log_likelihood` returns; wrappers that gather sharded parameters do so for this call alone."""
         return self.log_likelihood(emissions, labels, lengths)
 
     def log_likelihood(self, emissions: Tensor, labels: Tensor, lengths: Lengths | None = None) -> Tensor:
@@ -196,7 +196,8 @@ class LinearChainCRF(nn.Module):
             TypeError: As `log_likelihood`.
             ValueError: As `log_likelihood`; the constraints leave no labelling of a row; or an emission is not finite.
         """
-        return [found[0] for found in self._best(self._chain(emissions, lengths, True), 1)]
+        chain = self._chain(emissions, lengths, True)
+        return [paths[0] for paths in self._rows(chain, self._best(chain, 1)[0])]
 
     def n_best(self, emissions: Tensor, n: int, lengths: Lengths | None = None) -> list[list[Labelling]]:
         """Return the n likeliest labellings of each row among those that are allowed, with their probabilities.
@@ -224,21 +225,14 @@ class LinearChainCRF(nn.Module):
         """
         check_size("LinearChainCRF", "n", n, 1)
         chain = self._chain(emissions, lengths, True)
-        found = self._best(chain, n)
-        ranked: list[list[Labelling]] = [[] for _ in found]
-        num_steps, batch = chain.emissions.shape[:2]
-        for rank in range(max(map(len, found))):
-            labels_TB = torch.zeros(num_steps, batch, dtype=torch.int64)
-            for row, paths in enumerate(found):
-                if rank < len(paths):
-                    labels_TB[: len(paths[rank]), row] = torch.tensor(paths[rank], dtype=torch.int64)
-            scores_T1B = self._scores(labels_TB.to(chain.emissions.device), chain)
-            with torch.no_grad():
-                likely = log_probability(chain, scores_T1B).tolist()
-            for row, paths in enumerate(found):
-                if rank < len(paths):
-                    ranked[row].append(Labelling(paths[rank], likely[row]))
-        return ranked
+        labels_TBN, is_there_BN = self._best(chain, n)
+        with torch.no_grad():
+            steps_T1B = partition_steps(chain)
+            likely = [(self._scores(labels_TB, chain) - steps_T1B).sum(0) for labels_TB in labels_TBN.unbind(2)]
+        rows = zip(
+            self._rows(chain, labels_TBN), torch.stack(likely, 1).tolist(), is_there_BN.sum(1).tolist(), strict=True
+        )
+        return [[Labelling(*pair) for pair in zip(paths[:many], shares, strict=False)] for paths, shares, many in rows]
 
     def extra_repr(self) -> str:
         """Return the arguments as written."""
@@ -289,7 +283,7 @@ class LinearChainCRF(nn.Module):
         num_steps, batch = emissions_TBK.shape[:2]
         is_step_TB = None
         if lengths is not None:
-            lengths_B = lengths_of("LinearChainCRF", lengths, num_steps, batch).to(emissions.device)
+            lengths_B = lengths_of("LinearChainCRF", lengths, num_steps, batch, "emissions").to(emissions.device)
             is_step_TB = torch.arange(num_steps, device=emissions.device)[:, None] < lengths_B
             emissions_TBK = torch.where(is_step_TB.unsqueeze(2), emissions_TBK, 0)
         scores = (self.transitions.to(dtype), self.start_transitions.to(dtype), self.end_transitions.to(dtype))
@@ -369,16 +363,19 @@ class LinearChainCRF(nn.Module):
             f"LinearChainCRF: the constraints leave no labelling of {quantity(steps, 'step')}, which row {row} has."
         )
 
-    def _best(self, chain: Chain, count: int) -> list[list[list[int]]]:
-        """Return up to `count` labellings of each row, the best first."""
+    def _best(self, chain: Chain, count: int) -> tuple[Tensor, Tensor]:
+        """Return the best labellings (T, B, N), and which of them there are (B, N), one at least."""
         with torch.no_grad():
             labels_TBN, is_there_BN = best_paths(chain, count)
         self._check_possible(chain, is_there_BN[:, 0])
+        if chain.is_step is not None:
+            is_first_N = torch.arange(count, device=is_there_BN.device) == 0
+            is_there_BN = torch.where(chain.is_step[0].unsqueeze(1), is_there_BN, is_first_N)
+        return labels_TBN, is_there_BN
+
+    def _rows(self, chain: Chain, labels_TBN: Tensor) -> list[list[list[int]]]:
+        """Return the labellings of each row, cut where it ends."""
         num_steps, batch = chain.emissions.shape[:2]
         lengths = [num_steps] * batch if chain.is_step is None else chain.is_step.sum(0).tolist()
-        counts = is_there_BN.sum(1).tolist()
-        found = labels_TBN.permute(1, 2, 0).tolist()
-        return [
-            [path[:length] for path in paths[:many]] if length else [[]]
-            for paths, many, length in zip(found, counts, lengths, strict=True)
-        ]
+        rows = zip(labels_TBN.permute(1, 2, 0).tolist(), lengths, strict=True)
+        return [[path[:length] for path in paths] for paths, length in rows]

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
 
 from recur.nn.crf import recursion, scaled
-from recur.nn.crf.recursion import Chain, partition_steps
-from recur.ops._checks import is_looked_into
+from recur.nn.crf.recursion import Chain
+from recur.ops._checks import is_plain_call
 
 
 def log_probability(chain: Chain, scores_T1B: Tensor) -> Tensor:
@@ -23,9 +22,16 @@ def log_probability(chain: Chain, scores_T1B: Tensor) -> Tensor:
         (B,); zero for rows without steps, infinite where a row has no labelling at all.
     """
     run = _run(chain)
-    return (
-        (scores_T1B - partition_steps(chain)).sum(0) if run is None else scaled.log_probability(chain, run, scores_T1B)
-    )
+    if run is None:
+        return (scores_T1B - recursion.partition_steps(chain)).sum(0)
+    return scaled.log_probability(chain, run, scores_T1B)
+
+
+def partition_steps(chain: Chain) -> Tensor:
+    """Return what each step adds to the log-partition, as `recursion.partition_steps` does, without a gradient."""
+    with torch.no_grad():
+        run = _run(chain)
+        return recursion.partition_steps(chain) if run is None else run.offsets
 
 
 def marginals(chain: Chain) -> Tensor:
@@ -35,14 +41,6 @@ def marginals(chain: Chain) -> Tensor:
     return recursion.marginals(chain) if run is None else scaled.smoothed(run, None, chain.is_step)[0]
 
 
-def _run(chain: Chain) -> scaled.Scaled | None:
+def _run(chain: Chain) -> scaled.Run | None:
     """Return the recursion on probabilities, where it can be looked at whether that is exact, and it is."""
-    if (
-        torch.compiler.is_compiling()
-        or torch._C._is_tracing()
-        or is_looked_into()
-        or forward_ad._current_level >= 0
-        or chain.emissions.is_meta
-    ):
-        return None
-    return scaled.scaled(chain)
+    return scaled.run(chain) if is_plain_call(chain.emissions) else None

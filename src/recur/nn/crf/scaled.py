@@ -10,7 +10,7 @@ from torch import Tensor
 from recur.nn.crf.recursion import Chain, partition_steps
 
 
-class Scaled(NamedTuple):
+class Run(NamedTuple):
     """What the forward recursion leaves for the backward one.
 
     Attributes:
@@ -29,11 +29,11 @@ class Scaled(NamedTuple):
     offsets: Tensor
 
 
-def scaled(chain: Chain) -> Scaled | None:
+def run(chain: Chain) -> Run | None:
     """Return the forward recursion, or None where a probability is too small or a factor too large for it to be exact.
 
-    What is multiplied with the factors is at most 1. A product that is below the least number of the dtype times the
-    largest factor is lost; where sums are above that by a factor of the precision squared, it is not missed.
+    What is multiplied with the factors is at most 1, and zero where it would be below the least number of the dtype. So
+    a sum lacks at most that number times the largest factor, for each label: beyond its digits, if it is large enough.
     """
     emissions_TBK, transitions_KK, start_K, end_K = (part.detach() for part in chain[:4])
     is_step_TB = chain.is_step
@@ -65,35 +65,35 @@ def scaled(chain: Chain) -> Scaled | None:
     mass_B1 = last_BK.sum(1, keepdim=True)
     smallest = torch.minimum(sums_TBK.amin(), mass_B1.amin())
     # Written so that NaN is refused too.
-    if not bool((smallest >= largest * (limits.tiny / limits.eps**2)) & offsets_TB.isfinite().all()):
+    if not bool((smallest >= largest * (limits.tiny / limits.eps)) & offsets_TB.isfinite().all()):
         return None
     rest_1B, last_BK = mass_B1.log().t(), last_BK / mass_B1
     if is_step_TB is not None:
         rest_1B = torch.where(is_step_TB[:1], rest_1B, 0)
         last_BK = torch.where(is_step_TB[0].unsqueeze(1), last_BK, 0)
-    return Scaled(forward_TBK, sums_TBK, last_BK, factors_KK, torch.cat([offsets_TB, rest_1B]))
+    return Run(forward_TBK, sums_TBK, last_BK, factors_KK, torch.cat([offsets_TB, rest_1B]))
 
 
-def smoothed(run: Scaled, weight_B: Tensor | None, is_step_TB: Tensor | None) -> tuple[Tensor, Tensor]:
+def smoothed(done: Run, weight_B: Tensor | None, is_step_TB: Tensor | None) -> tuple[Tensor, Tensor]:
     """Return the marginals (T, B, K) times a weight of each row, and the sums (K, K) of those of pairs of labels."""
-    last_BK = run.last if weight_B is None else run.last * weight_B.unsqueeze(1)
+    last_BK = done.last if weight_B is None else done.last * weight_B.unsqueeze(1)
     # Where the recursion of a row begins: at its last step.
-    ends_TBK = torch.zeros_like(run.forward)
+    ends_TBK = torch.zeros_like(done.forward)
     if is_step_TB is None:
         ends_TBK[-1] = last_BK
     else:
         ends_TBK[_last_steps(is_step_TB)] = last_BK
-    back_KK = run.factors.t()
+    back_KK = done.factors.t()
     found = [ends_TBK[-1]]
     shares = []
     for t in range(len(ends_TBK) - 1, 0, -1):
-        shares.append(found[-1] / run.sums[t])
-        found.append(torch.addcmul(ends_TBK[t - 1], run.forward[t - 1], shares[-1] @ back_KK))
+        shares.append(found[-1] / done.sums[t])
+        found.append(torch.addcmul(ends_TBK[t - 1], done.forward[t - 1], shares[-1] @ back_KK))
     marginals_TBK = torch.stack(found[::-1])
     if not shares:
-        return marginals_TBK, torch.zeros_like(run.factors)
+        return marginals_TBK, torch.zeros_like(done.factors)
     shares_NK = torch.cat(shares[::-1])
-    return marginals_TBK, (run.forward[:-1].flatten(0, 1).t() @ shares_NK) * run.factors
+    return marginals_TBK, (done.forward[:-1].flatten(0, 1).t() @ shares_NK) * done.factors
 
 
 def _last_steps(is_step_TB: Tensor) -> tuple[Tensor, Tensor]:
@@ -101,9 +101,9 @@ def _last_steps(is_step_TB: Tensor) -> tuple[Tensor, Tensor]:
     return (is_step_TB.sum(0) - 1).clamp_min(0), torch.arange(is_step_TB.shape[1], device=is_step_TB.device)
 
 
-def log_probability(chain: Chain, run: Scaled, scores_T1B: Tensor) -> Tensor:
+def log_probability(chain: Chain, done: Run, scores_T1B: Tensor) -> Tensor:
     """Return the log-probability (B,) of one labelling of each row, from its scores (T + 1, B); differentiable."""
-    found: Tensor = _LogProbability.apply(scores_T1B, run, *chain)  # type: ignore[no-untyped-call]
+    found: Tensor = _LogProbability.apply(scores_T1B, done, *chain)  # type: ignore[no-untyped-call]
     return found
 
 
@@ -111,19 +111,19 @@ class _LogProbability(torch.autograd.Function):
     """`log_probability`, whose backward pass is a recursion too."""
 
     @staticmethod
-    def forward(ctx: Any, scores_T1B: Tensor, run: Scaled, *chain: Any) -> Tensor:
-        ctx.save_for_backward(scores_T1B, *chain, *run)
-        return (scores_T1B - run.offsets).sum(0)
+    def forward(ctx: Any, scores_T1B: Tensor, done: Run, *chain: Any) -> Tensor:
+        ctx.save_for_backward(scores_T1B, *chain, *done)
+        return (scores_T1B - done.offsets).sum(0)
 
     @staticmethod
     def backward(ctx: Any, *upstream: Any) -> tuple[Tensor | None, ...]:
         (weight_B,) = upstream
         scores_T1B, *rest = ctx.saved_tensors
-        chain, run = Chain(*rest[:5]), Scaled(*rest[5:])
+        chain, done = Chain(*rest[:5]), Run(*rest[5:])
         if torch.is_grad_enabled():
             return _differentiable_backward(ctx, scores_T1B, chain, weight_B)
-        marginals_TBK, pairs_KK = smoothed(run, weight_B, chain.is_step)
-        last_K = (run.last * weight_B.unsqueeze(1)).sum(0)
+        marginals_TBK, pairs_KK = smoothed(done, weight_B, chain.is_step)
+        last_K = (done.last * weight_B.unsqueeze(1)).sum(0)
         return weight_B.expand_as(scores_T1B), None, -marginals_TBK, -pairs_KK, -marginals_TBK[0].sum(0), -last_K, None
 
 
