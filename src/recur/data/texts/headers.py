@@ -10,8 +10,8 @@ from recur.data.texts.names import KNOWN, plain
 
 _SAMPLE = 1_000
 _NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?$")
-_FEW = 0.5
-"""Share of different values below which a column has classes rather than texts."""
+_ALONE = 0.02
+"""Share of the rows of a column of classes that have one of their own, at most."""
 _LONGEST = 30
 """Characters of the name of a column at most, where it is not known."""
 
@@ -20,8 +20,8 @@ def has_header(frame: pl.DataFrame, kind: str = ".csv") -> bool:
     """Return whether the first row names the columns, judged by what stands below it.
 
     Cells that name what texts have beside them, such as text, label or source, tell so, unless one comes again below;
-    in CSV a single one does. Else it is a header where a column has few different values, or numbers, but the first is
-    none of them.
+    in CSV a single one does. Else it is a header where a column has values that all come again, or numbers, but the
+    first is none of them.
 
     Args:
         frame: The cells, all of them text.
@@ -50,7 +50,8 @@ def has_header(frame: pl.DataFrame, kind: str = ".csv") -> bool:
 
 
 def _is_of_few(column: pl.Series) -> bool:
-    return len(column) > 3 and column.n_unique() <= _FEW * len(column)
+    # Where all values come again, one that does not is a name.
+    return len(column) > 3 and int(column.is_unique().sum()) <= _ALONE * len(column)
 
 
 def _is_of_numbers(column: pl.Series) -> bool:

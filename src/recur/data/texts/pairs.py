@@ -42,8 +42,8 @@ def read_pairs(
             tuple, sources and targets.
         options: How they are read, where that is not to be found out.
         roles: What the columns of a trained model's data were for, if others are called the same.
-        has_targets: Whether there must be targets; else they are all empty where there are none, and a file of text
-            that is no table has a source on each line.
+        has_targets: Whether targets are read; else they are all empty, and a file of text that is no table has a source
+            on each line.
 
     Raises:
         DataError: The data cannot become pairs; the message names the file and the place in it.
@@ -131,10 +131,10 @@ def _of_table(table: TextTable, options: PairOptions, roles: TextRoles | None, h
     )
     check_none_ignored(options, "a table of pairs", ["history"])
     sources = text_column(table, found.columns["source"], "source")
-    if "target" not in found.columns:
+    if not has_targets:
         return replace(_sources_alone(sources, table.places, parts_of(table, found)), roles=found)
     targets = text_column(table, found.columns["target"], "target")
-    if has_targets and not any(map(str.strip, targets)):
+    if not any(map(str.strip, targets)):
         raise DataError(f"{table.name}: column {found.columns['target']!r}, which is to be the target, is empty.")
     notes = []
     if found.ignored:
