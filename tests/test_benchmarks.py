@@ -20,6 +20,7 @@ from recur.data.series.label_options import NumberOptions
 from recur.data.series.options import SeriesOptions
 from recur.measure.layers import Side, beside_torch, distance, side_of
 from recur.models.detector_options import DetectorOptions
+from recur.tasks.detect.trained import Scored
 from recur.train.options import LabelTrainingOptions, SeriesTrainingOptions
 
 
@@ -464,6 +465,18 @@ def test_the_windowed_gaussian_by_hand(module):
         deviation = before.std() or 1e-6
         wanted = 1 - 0.5 * math.erfc(abs(values[row] - before.mean()) / deviation / math.sqrt(2))
         assert found[row] == pytest.approx(wanted, abs=1e-9)
+
+
+def test_alarms_of_the_numenta_benchmark_begin_as_those_that_users_get(module):
+    score = np.array([np.nan, 1.0, 6.0, 9.0, 5.5, 0.0, 0.0, 7.0])
+    # The highest of two steps before each.
+    highest = np.array([-np.inf, -np.inf, 1.0, 6.0, 9.0, 9.0, 5.5, 0.0])
+    found = Scored(score=score, channels=score[:, None], highest=highest)
+    anomalies = module("anomalies")
+    # The step after an alarm is higher, and begins none.
+    assert anomalies.begun(found, 5.0).tolist() == [0.0, 0.0, 6.0, 0.0, 0.0, 0.0, 0.0, 7.0]
+    assert anomalies.begun(found, 8.0).tolist() == [0.0, 0.0, 0.0, 9.0, 0.0, 0.0, 0.0, 0.0]
+    assert anomalies.rising(found).tolist() == [0.0, 1.0, 6.0, 9.0, 0.0, 0.0, 0.0, 7.0]
 
 
 def test_rows_of_anomalies(module, monkeypatch):

@@ -86,6 +86,16 @@ def measured(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
+def percentage(share: float) -> str:
+    """Return a measured share in per cent, in four digits.
+
+    Example:
+        >>> percentage(0.0225), percentage(1e-4)
+        ('2.25%', '0.01%')
+    """
+    return f"{measured(100 * share)}%"
+
+
 def enumerated(names: Sequence[str]) -> str:
     """Return names as a sentence enumerates them.
 

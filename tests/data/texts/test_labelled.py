@@ -322,6 +322,19 @@ def test_options_that_would_be_ignored_are_refused(write: Write, tmp_path: Path)
         read_labelled_texts(tmp_path / "d", LabelledTextOptions(label="x"))
 
 
+def test_options_of_a_run_need_not_fit_other_data(write: Write, tmp_path: Path) -> None:
+    options = LabelledTextOptions(text="review", label="stars", separator=";", label_separator="")
+    for name in ("x", "y"):
+        write(f"d/{name}.txt", "one\ntwo\n")
+    folder = read_labelled_texts(tmp_path / "d", options, classes=("x", "y"))
+    assert folder.labels == (("x",), ("x",), ("y",), ("y",))
+    bare = read_labelled_texts({"review": ["one", "two"]}, options, has_labels=False)
+    assert bare.texts == ("one", "two")
+    assert read_labelled_texts(tmp_path / "d", options, has_labels=False).labels == (None,) * 4
+    with pytest.raises(DataError, match="the data: has no column 'stars', which label names"):
+        read_labelled_texts({"review": ["one", "two"]}, options, classes=("x", "y"))
+
+
 def test_the_name_of_a_folder_tells_a_part_only_as_a_whole(write: Write, tmp_path: Path) -> None:
     for folder in ("my test data", "train"):
         write(f"{folder}/a.csv", "text,label\nt one,x\nt two,y\n")

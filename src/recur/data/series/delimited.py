@@ -17,8 +17,11 @@ from recur.data.text import TextFile, bytes_of
 from recur.errors import DataError, OptionError
 from recur.wording import option
 
-MISSING = ("", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "?", "-", "#N/A", "#NA")
-"""What counts as a missing value by default."""
+MISSING = (
+    *("", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "?", "-", "#N/A", "#NA"),
+    *("k.A.", "k. A.", "n.v.", "n. v."),
+)
+"""What counts as a missing value by default; the last four are German."""
 
 _SEPARATORS = "\t;|,"
 _SNIFFED_LINES = 20

@@ -12,8 +12,9 @@ from recur.data.texts.examples import LabelledTexts
 from recur.data.texts.files import find_files, is_path, only_of, paths_of, texts_on_lines
 from recur.data.texts.folders import PLAIN, files_by_class, read_folders
 from recur.data.texts.guessing import guess_labelled
+from recur.data.texts.known import Known
 from recur.data.texts.labels import read_labels, read_names
-from recur.data.texts.options import CELLS, LabelledTextOptions, check_none_ignored
+from recur.data.texts.options import CELLS, LabelledTextOptions
 from recur.data.texts.parts import parts_of, with_other_data
 from recur.data.texts.roles import TextRoles
 from recur.data.texts.tables import TABLES, TextTable, read_text_table, table_of_data, text_column
@@ -58,7 +59,7 @@ def read_labelled_texts(
     """
     options = options or LabelledTextOptions()
     names = None if options.label_names is None else read_names(options.label_names, options.codec)
-    known = _Known(roles=roles, separator=options.label_separator, names=names, classes=classes, has_labels=has_labels)
+    known = _Known(roles=roles, separator=options.label_separator, names=names, classes=classes, has_answers=has_labels)
     own = _read(data, options, known).without_empty()
     alike = replace(known, roles=own.roles, separator=own.label_separator)
     examples = with_other_data(own, options, lambda source: _read(source, options, alike).without_empty())
@@ -66,51 +67,45 @@ def read_labelled_texts(
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Known:
-    """What is known of texts before they are read."""
+class _Known(Known):
+    """What is known of texts with classes before they are read."""
 
-    roles: TextRoles | None
     separator: str | None
     names: Sequence[str] | None
     classes: Sequence[str] | None
-    has_labels: bool
+
+    @property
+    def is_of_model(self) -> bool:
+        return super().is_of_model or self.classes is not None
 
 
 def _read(data: Any, options: LabelledTextOptions, known: _Known) -> LabelledTexts:
     if not is_path(data):
-        check_none_ignored(options, "a dataframe or lists", (*CELLS, "unit"))
+        known.check_none_ignored(options, "a dataframe or lists", (*CELLS, "unit"))
         if isinstance(data, tuple) and len(data) == 2:
             data = {"text": data[0], "label": data[1]}
         return _of_table(table_of_data(data), options, known)
     files, notes = find_files(paths_of(data))
     by_class = files_by_class(files, notes)
     if by_class is not None:
-        check_none_ignored(options, "folders by class", ("text", "label", "part", "label_separator", *CELLS))
+        known.check_none_ignored(options, "folders by class", ("text", "label", "part", "label_separator", *CELLS))
         found = _relabelled(read_folders(by_class, options.codec, options.unit), known)
         return found.noted(*notes)
     files = only_of(files, TABLES, notes)
-    if not known.has_labels and all(file.kind in PLAIN for file in files):
-        check_none_ignored(options, "lines of text", ("text", "label", "part", "label_separator", "unit", *CELLS))
+    if not known.has_answers and all(file.kind in PLAIN for file in files):
         texts, places = texts_on_lines(files, options.codec)
         found = LabelledTexts(texts=texts, labels=(None,) * len(texts), places=places, part=(None,) * len(texts))
     else:
-        check_none_ignored(options, "a table", ["unit"])
+        known.check_none_ignored(options, "a table", ["unit"])
         found = _of_table(read_text_table(files, options), options, known)
     return found.noted(*notes)
 
 
 def _of_table(table: TextTable, options: LabelledTextOptions, known: _Known) -> LabelledTexts:
-    own = {} if known.roles is None else known.roles.columns
-    own = {role: name for role, name in own.items() if name in table.frame.columns}
-    found = guess_labelled(
-        table,
-        text=options.text or own.get("text"),
-        label=options.label or own.get("label"),
-        part=options.part or own.get("part"),
-        has_labels=known.has_labels,
-    )
+    columns = known.columns(table, text=options.text, label=options.label, part=options.part)
+    found = guess_labelled(table, **columns, has_labels=known.has_answers)
     texts = text_column(table, found.columns["text"], "text")
-    if not known.has_labels:
+    if not known.has_answers:
         return LabelledTexts(
             texts=texts, labels=(None,) * len(texts), places=table.places, part=parts_of(table, found), roles=found
         )
@@ -147,6 +142,8 @@ def _of_table(table: TextTable, options: LabelledTextOptions, known: _Known) -> 
 
 def _relabelled(examples: LabelledTexts, known: _Known) -> LabelledTexts:
     """Return the texts of folders with their classes called and checked as those of a table are."""
+    if not known.has_answers:
+        return replace(examples, labels=(None,) * len(examples), classes=())
     if known.names is None and known.classes is None:
         return examples
     cells = pl.Series([one[0] if one else None for one in examples.labels], dtype=pl.String)

@@ -17,7 +17,8 @@ from recur.data.texts.examples import TaggedSentences
 from recur.data.texts.files import DataFile, find_files, is_path, only_of, paths_of, start_of, texts_on_lines
 from recur.data.texts.folders import PLAIN
 from recur.data.texts.guessing import guess_tagged
-from recur.data.texts.options import CELLS, TaggedTextOptions, check_none_ignored
+from recur.data.texts.known import Known
+from recur.data.texts.options import CELLS, TaggedTextOptions
 from recur.data.texts.parts import parts_of, with_other_data
 from recur.data.texts.roles import TextRoles
 from recur.data.texts.tables import RECORDS, TextTable, read_text_table, table_of_data
@@ -57,30 +58,28 @@ def read_tagged_sentences(
     """
     options = options or TaggedTextOptions()
 
-    def read(source: Any, roles: TextRoles | None) -> TaggedSentences:
-        return _read(source, options, roles, has_tags)
+    known = Known(roles=roles, has_answers=has_tags)
+    own = _read(data, options, known)
+    alike = replace(known, roles=own.roles)
+    return with_other_data(own, options, lambda source: _read(source, options, alike))
 
-    own = read(data, roles)
-    return with_other_data(own, options, lambda source: read(source, own.roles))
 
-
-def _read(data: Any, options: TaggedTextOptions, roles: TextRoles | None, has_tags: bool) -> TaggedSentences:
+def _read(data: Any, options: TaggedTextOptions, known: Known) -> TaggedSentences:
     if not is_path(data):
-        check_none_ignored(options, "a dataframe or lists", CELLS)
+        known.check_none_ignored(options, "a dataframe or lists", CELLS)
         if isinstance(data, tuple) and len(data) == 2:
             data = {"tokens": data[0], "tags": data[1]}
-        return _of_table(table_of_data(data), options, roles, has_tags)
+        return _of_table(table_of_data(data), options, known)
     files, notes = find_files(paths_of(data))
     files = only_of(files, _SUFFIXES, notes)
     if all(_is_table(file) for file in files):
-        found = _of_table(read_text_table(files, options), options, roles, has_tags)
-    elif not has_tags and all(file.kind in PLAIN and not _is_in_columns(file, options) for file in files):
-        check_none_ignored(options, "lines of text", ("tokens", "tags", "part", *CELLS))
+        found = _of_table(read_text_table(files, options), options, known)
+    elif not known.has_answers and all(file.kind in PLAIN and not _is_in_columns(file, options) for file in files):
         found = _of_lines(files, options)
     else:
-        check_none_ignored(options, "files in columns", ("part", *CELLS))
+        known.check_none_ignored(options, "files in columns", ("part", *CELLS))
         columns = {"tokens": options.tokens, "tags": options.tags}
-        sets = [read_conll(file, options.codec, **columns, has_tags=has_tags) for file in files]
+        sets = [read_conll(file, options.codec, **columns, has_tags=known.has_answers) for file in files]
         found = TaggedSentences.joined([_sentences(one, options) for one in sets])
     return found.noted(*notes)
 
@@ -101,20 +100,15 @@ def _of_lines(files: Sequence[DataFile], options: TaggedTextOptions) -> TaggedSe
     texts, places = texts_on_lines(files, options.codec)
     frame = pl.DataFrame({"tokens": texts}, schema={"tokens": pl.String})
     table = TextTable(frame=frame, places=places, part=(None,) * len(texts), name=str(files[0].path))
-    return replace(_of_table(table, TaggedTextOptions(tokens="tokens"), None, has_tags=False), roles=None)
+    known = Known(roles=None, has_answers=False)
+    return replace(_of_table(table, TaggedTextOptions(tokens="tokens"), known), roles=None)
 
 
-def _of_table(table: TextTable, options: TaggedTextOptions, roles: TextRoles | None, has_tags: bool) -> TaggedSentences:
-    own = {} if roles is None else {role: name for role, name in roles.columns.items() if name in table.frame.columns}
-    found = guess_tagged(
-        table,
-        tokens=options.tokens or own.get("tokens"),
-        tags=options.tags or own.get("tags"),
-        part=options.part or own.get("part"),
-        has_tags=has_tags,
-    )
+def _of_table(table: TextTable, options: TaggedTextOptions, known: Known) -> TaggedSentences:
+    columns = known.columns(table, tokens=options.tokens, tags=options.tags, part=options.part)
+    found = guess_tagged(table, **columns, has_tags=known.has_answers)
     tokens = _lists(table, found.columns["tokens"], "tokens")
-    tags = _lists(table, found.columns["tags"], "tags") if has_tags else _without(tokens)
+    tags = _lists(table, found.columns["tags"], "tags") if known.has_answers else _without(tokens)
     num_tokens, num_tags = (lists.list.len().fill_null(0).to_numpy().astype(np.int64) for lists in (tokens, tags))
     differs = np.flatnonzero(num_tokens != num_tags)
     if len(differs):

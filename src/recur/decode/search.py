@@ -1,0 +1,263 @@
+"""The search itself: a step of all open hypotheses at a time, until no row has one that is worth it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Generic, Literal
+
+import torch
+from torch import Tensor
+
+from recur.decode.bans import Bans
+from recur.decode.beams import Beams, Choice, Selection
+from recur.decode.constraints import Phrase
+from recur.decode.finished import Finished
+from recur.decode.hypothesis import Hypothesis
+from recur.decode.options import DecodingOptions
+from recur.decode.penalties import Scoring
+from recur.decode.phrases import Phrases
+from recur.decode.steps import AttentiveSteps, State, Steps
+from recur.errors import OptionError
+
+_ABOVE_ZERO = 1e-3
+"""What rounding may lift a log-probability above 0, in 16 bits."""
+
+
+class Search(Generic[State]):
+    """The hypotheses of some rows, open and finished.
+
+    A row, or each group of its beams, is done when no open hypothesis can come to be among the best any more, which is
+    proven from its log-probability (`Scoring.of_length`); or when it has as many finished ones as `patience` says. With
+    nested beams this number has to be reached by the first slots alone too, for each number of slots: so a wider
+    search is never done before a narrower one.
+
+    Rows that are done, and slots without a hypothesis, are no part of what the model computes.
+
+    Args:
+        steps: What decodes.
+        state: Of all rows, before `start`.
+        start: The token that each row begins with, (B,) int64.
+        end: The token that ends, if one does.
+        options: How to search.
+        selection: How candidates are chosen.
+        bans: What may not come next.
+        required: The phrases that each row requires.
+        phrases: Their automaton.
+        limits: Tokens before the end, at most, of each row; (B,) int64.
+        source_lengths: (B,) int64, if given.
+        largest_token: Of those that were asked for.
+    """
+
+    def __init__(
+        self,
+        steps: Steps[State],
+        state: State,
+        start: Tensor,
+        *,
+        end: int | None,
+        options: DecodingOptions,
+        selection: Selection,
+        bans: Bans,
+        required: Sequence[tuple[Phrase, ...]],
+        phrases: Phrases,
+        limits: Tensor,
+        source_lengths: Tensor | None,
+        largest_token: int,
+    ) -> None:
+        self._steps, self._end, self._options, self._selection, self._bans = steps, end, options, selection, bans
+        self._phrases, self._limits, self._source_lengths = phrases, limits, source_lengths
+        self._largest_token = largest_token
+        self._scoring = Scoring(options)
+        self._attention = steps.attention if isinstance(steps, AttentiveSteps) else None
+        self._limits_there = set(limits.tolist())
+        self._groups = options.groups
+        num_slots = options.num_best if options.sampling is not None else options.beams
+        self._width = num_slots // self._groups
+        num_best = options.num_best // self._groups
+        self._finished = Finished(required, self._groups, self._width, num_best, start.device)
+        self._looks: list[Tensor] = []
+        self._num_looks = 0
+        first = torch.tensor(selection.first_slots, device=start.device)
+        row = torch.arange(len(start), device=start.device).repeat_interleave(len(first))
+        node, met = phrases.start(row)
+        self._open = Beams(
+            row=row,
+            slot=first.repeat(len(start)),
+            newest=start[row],
+            tokens=start.new_zeros(len(row), 0),
+            log_prob=torch.zeros(len(row), dtype=torch.float64, device=start.device),
+            trail=start.new_zeros(len(row), 0),
+            coverage=None,
+            node=node,
+            met=met,
+        )
+        with torch.no_grad():
+            self._state = state if len(first) == 1 else steps.select(state, row)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a hypothesis is still open."""
+        return len(self._open) > 0
+
+    @torch.no_grad()
+    def advance(self) -> None:
+        """Take all open hypotheses a token further."""
+        beams = self._open
+        log_probs, state = self._steps.step(beams.newest, self._state)
+        self._check(log_probs)
+        looked = self._look(state)
+        if looked is not None and self._options.coverage_penalty and beams.coverage is None:
+            self._open = beams = replace(beams, coverage=torch.zeros_like(looked, dtype=torch.float64))
+        num_said = beams.tokens.shape[1]
+        full = self._limits[beams.row] == num_said if num_said in self._limits_there else None
+        allowed = self._bans.apply(log_probs, beams.tokens, full)
+        choice = self._selection.choose(allowed, beams)
+        self._end_with(choice, log_probs, full)
+        new = self._go_on(choice, log_probs, looked)
+        self._end_stuck(new)
+        kept = self._keep(new)
+        parent, self._open = choice.parent, new
+        if not kept.all():
+            parent, self._open = parent[kept], new.take(kept)
+        # A copy that would change nothing is not made: greedy decoding makes none until a row is done.
+        is_same = len(parent) == len(beams) and torch.equal(parent, torch.arange(len(beams), device=parent.device))
+        self._state = state if is_same or not len(parent) else self._steps.select(state, parent)
+
+    def settled(self, row: int) -> list[int]:
+        """Return the tokens that a row's best hypothesis will begin with, whatever comes."""
+        said: list[list[int]] = self._open.tokens[self._open.row == row].tolist()
+        leader = self._finished.leader(row)
+        said += [] if leader is None else [list(leader)]
+        first, last = min(said), max(said)
+        num = next((n for n, pair in enumerate(zip(first, last, strict=False)) if pair[0] != pair[1]), len(first))
+        return first[:num]
+
+    def hypotheses(self) -> list[list[Hypothesis]]:
+        """Return for each row what was found, best first."""
+        looks = torch.cat(self._looks) if self._looks else None
+        lengths = [None] * len(self._limits) if self._source_lengths is None else self._source_lengths.tolist()
+        return [self._finished.told(row, looks, length) for row, length in enumerate(lengths)]
+
+    def _check(self, log_probs: Tensor) -> None:
+        if log_probs.ndim != 2 or len(log_probs) != len(self._open) or not log_probs.is_floating_point():
+            raise ValueError(
+                f"Steps.step returned {tuple(log_probs.shape)} {log_probs.dtype}; log-probabilities of the next token "
+                f"are floating point, with a row for each of the {len(self._open)} tokens given."
+            )
+        if self._largest_token >= log_probs.shape[1]:
+            raise OptionError(
+                f"Token {self._largest_token} was named as the end, as forbidden or as required, and the model has "
+                f"tokens from 0 to {log_probs.shape[1] - 1}."
+            )
+        largest = log_probs.amax()
+        if not largest <= _ABOVE_ZERO:
+            raise ValueError(
+                f"Steps.step returned a log-probability of {float(largest):.4g}, and they are 0 at most. If it returns "
+                "logits, apply log_softmax to them."
+            )
+
+    def _look(self, state: State) -> Tensor | None:
+        looked = None if self._attention is None else self._attention(state)
+        if looked is None and self._options.coverage_penalty:
+            raise OptionError(
+                "coverage_penalty counts attention, and this model does not tell where it looked. Leave it at 0."
+            )
+        if looked is None:
+            self._attention = None
+        else:
+            self._looks.append(looked)
+        return looked
+
+    def _end_with(self, choice: Choice, log_probs: Tensor, full: Tensor | None) -> None:
+        if not len(choice.ended):
+            return
+        assert self._end is not None
+        ended = self._open.take(choice.ended)
+        ended = replace(
+            ended, slot=choice.ended_slot, log_prob=ended.log_prob + log_probs[choice.ended, self._end].double()
+        )
+        is_forced = torch.zeros_like(ended.row, dtype=torch.bool) if full is None else full[choice.ended]
+        self._finish("end", ended.take(~is_forced))
+        self._finish("length", ended.take(is_forced))
+
+    def _go_on(self, choice: Choice, log_probs: Tensor, looked: Tensor | None) -> Beams:
+        """Return the chosen hypotheses with their new tokens."""
+        new = self._open.take(choice.parent)
+        node, met = self._phrases.after(new.row, new.node, new.met, choice.token)
+        coverage = new.coverage
+        if coverage is not None and looked is not None:
+            coverage = coverage + looked[choice.parent]
+        step = self._num_looks + choice.parent
+        self._num_looks += len(self._open)
+        return Beams(
+            row=new.row,
+            slot=choice.slot,
+            newest=choice.token,
+            tokens=torch.cat([new.tokens, choice.token[:, None]], dim=1),
+            log_prob=new.log_prob + log_probs[choice.parent, choice.token].double(),
+            trail=torch.cat([new.trail, step[:, None]], dim=1),
+            coverage=coverage,
+            node=node,
+            met=met,
+        )
+
+    def _end_stuck(self, new: Beams) -> None:
+        """Keep what nothing may follow where a group would have nothing else to tell."""
+        unit = self._unit(self._open)
+        has_any = self._finished.counts.sum(dim=1) > 0
+        has_any[self._unit(new)] = True
+        is_stuck = ~has_any[unit]
+        if is_stuck.any():
+            self._finish("stuck", self._open.take(is_stuck))
+
+    def _keep(self, new: Beams) -> Tensor:
+        """Return which are still open, (N,) bool, after ending those that are full where no token ends."""
+        num_said = new.tokens.shape[1]
+        kept = torch.ones_like(new.row, dtype=torch.bool)
+        if self._end is None and num_said in self._limits_there:
+            kept = self._limits[new.row] > num_said
+            self._finish("length", new.take(~kept))
+        unit = self._unit(new)
+        finished = self._finished
+        highest = torch.full_like(finished.best[:, 0], -torch.inf)
+        highest.scatter_reduce_(0, unit, new.log_prob, "amax")
+        longest = self._limits.repeat_interleave(self._groups) + (self._end is not None)
+        is_done = self._scoring.of_length(highest, longest) <= finished.best[:, -1]
+        counts = (
+            finished.counts.cumsum(dim=1) if self._selection.is_nested else finished.counts.sum(dim=1, keepdim=True)
+        )
+        wanted = torch.arange(1, self._width + 1, device=unit.device)[-counts.shape[1] :]
+        is_done |= (counts >= self._options.patience * wanted).all(dim=1)
+        kept &= ~is_done[unit]
+        if self._options.prune is not None:
+            now = self._scoring.of_length(new.log_prob, self._counted(new))
+            kept &= now >= finished.best[unit, 0] - self._options.prune
+        return kept
+
+    def _finish(self, why: Literal["end", "length", "stuck"], ended: Beams) -> None:
+        if not len(ended):
+            return
+        if why == "stuck":
+            score = torch.full_like(ended.log_prob, -torch.inf)
+        else:
+            lengths = None if self._source_lengths is None else self._source_lengths[ended.row]
+            score = self._scoring(ended.log_prob, self._counted(ended), ended.coverage, lengths)
+        self._finished.add(
+            why,
+            row=ended.row,
+            group=ended.slot // self._width,
+            slot=ended.slot % self._width,
+            tokens=ended.tokens,
+            trail=ended.trail,
+            log_prob=ended.log_prob,
+            score=score,
+        )
+
+    def _counted(self, beams: Beams) -> Tensor:
+        """Return how many tokens count in the score of what ends now, (N,) int64: the end is one."""
+        return torch.full_like(beams.row, beams.tokens.shape[1] + (self._end is not None))
+
+    def _unit(self, beams: Beams) -> Tensor:
+        """Return the group of each hypothesis, counted over all rows, (N,) int64."""
+        return beams.row * self._groups + beams.slot // self._width
