@@ -125,6 +125,16 @@ def test_headers_of_unknown_names(write: Write, rows: str, is_header: bool) -> N
     assert len(found) == rows.count("\n") - is_header
 
 
+def test_a_header_of_a_name_that_a_model_knows(write: Write) -> None:
+    train = read_labelled_texts(write("a.tsv", "satz\tart\n" + "t one\tx\nt two\ty\n" * 3))
+    assert len(train) == 6
+    other = write("b.tsv", "satz\tart\nt one\tx\n")
+    assert read_labelled_texts(other, classes=train.classes, roles=train.roles).texts == ("t one",)
+    # One name is known, and nearly all classes come again.
+    rows = "review\tart\n" + "t one\tx\nt two\ty\n" * 3 + "t three\tz\n"
+    assert len(read_labelled_texts(write("c.tsv", rows))) == 7
+
+
 def test_parquet_arrow_and_jsonl_also_hold_lists(tmp_path: Path) -> None:
     frame = pl.DataFrame({"text": ["so good", "so bad", "fine"], "labels": [["joy", "love"], ["anger"], []]})
     frame.write_parquet(tmp_path / "a.parquet")

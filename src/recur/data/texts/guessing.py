@@ -214,7 +214,7 @@ class _Guess:
         varied = {name: n for name, n in few.items() if n > 1} or few
         if not varied:
             return None
-        name = min(varied, key=lambda name: varied[name])
+        name = min(varied, key=lambda name: (varied[name], self._length(name)))
         return name, f"has few different values, {self._number(name)}"
 
     def _may_be_several(self, name: str) -> bool:

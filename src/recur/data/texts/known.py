@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -29,6 +30,12 @@ class Known:
     def is_of_model(self) -> bool:
         """Whether the data are for a trained model, whose options may say more than these data need."""
         return self.roles is not None or not self.has_answers
+
+    @property
+    def expected(self) -> tuple[str, ...]:
+        """The names that columns have in the model's data, where a file had any."""
+        names = () if self.roles is None else tuple(self.roles.columns.values())
+        return tuple(name for name in names if not re.fullmatch(r"column_\d+", name))
 
     def columns(self, table: TextTable, **given: str | None) -> dict[str, str | None]:
         """Return the column of each role that need not be guessed: as given, or else as in the model's data.

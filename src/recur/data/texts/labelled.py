@@ -97,7 +97,7 @@ def _read(data: Any, options: LabelledTextOptions, known: _Known) -> LabelledTex
         found = LabelledTexts(texts=texts, labels=(None,) * len(texts), places=places, part=(None,) * len(texts))
     else:
         known.check_none_ignored(options, "a table", ["unit"])
-        found = _of_table(read_text_table(files, options), options, known)
+        found = _of_table(read_text_table(files, options, known.expected), options, known)
     return found.noted(*notes)
 
 

@@ -111,7 +111,7 @@ def _of_files(files: list[DataFile], options: PairOptions, known: Known) -> Text
             f"{files[0].path}: has one text on each line; give the file of the texts that belong to them too, or a "
             "table of two columns."
         )
-    return _of_table(read_text_table(files, options), options, known)
+    return _of_table(read_text_table(files, options, known.expected), options, known)
 
 
 def _of_table(table: TextTable, options: PairOptions, known: Known) -> TextPairs:

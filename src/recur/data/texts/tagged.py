@@ -73,7 +73,7 @@ def _read(data: Any, options: TaggedTextOptions, known: Known) -> TaggedSentence
     files, notes = find_files(paths_of(data))
     files = only_of(files, _SUFFIXES, notes)
     if all(_is_table(file) for file in files):
-        found = _of_table(read_text_table(files, options), options, known)
+        found = _of_table(read_text_table(files, options, known.expected), options, known)
     elif not known.has_answers and all(file.kind in PLAIN and not _is_in_columns(file, options) for file in files):
         found = _of_lines(files, options)
     else:
