@@ -105,6 +105,36 @@ def test_dataframes_and_lists(kind: str) -> None:
     assert found.places[1] == "the data, row 2"
 
 
+def test_lists_of_classes_beside_a_list_of_texts() -> None:
+    found = read_labelled_texts((["t one", "t two", "t three"], [["a", "b"], [], ["b"]]))
+    assert found.labels == (("a", "b"), (), ("b",))
+
+
+@pytest.mark.parametrize(
+    ("rows", "is_header"),
+    [
+        ("body of it,kind of\n" + "t one,x\nt two,y\n" * 3, True),
+        # Classes of few rows, of which one may come once.
+        ("t zero,z\n" + "t one,x\nt two,y\nt three,w\n", False),
+        ("t zero,x\n" + "t one,x\nt two,y\n" * 3, False),
+        ("body,mark\n" + "t one,1\nt two,2\n" * 3, True),
+    ],
+)
+def test_headers_of_unknown_names(write: Write, rows: str, is_header: bool) -> None:
+    found = read_labelled_texts(write("a.csv", rows), LabelledTextOptions(label_separator=""), has_labels=False)
+    assert len(found) == rows.count("\n") - is_header
+
+
+def test_a_header_of_a_name_that_a_model_knows(write: Write) -> None:
+    train = read_labelled_texts(write("a.tsv", "satz\tart\n" + "t one\tx\nt two\ty\n" * 3))
+    assert len(train) == 6
+    other = write("b.tsv", "satz\tart\nt one\tx\n")
+    assert read_labelled_texts(other, classes=train.classes, roles=train.roles).texts == ("t one",)
+    # One name is known, and nearly all classes come again.
+    rows = "review\tart\n" + "t one\tx\nt two\ty\n" * 3 + "t three\tz\n"
+    assert len(read_labelled_texts(write("c.tsv", rows))) == 7
+
+
 def test_parquet_arrow_and_jsonl_also_hold_lists(tmp_path: Path) -> None:
     frame = pl.DataFrame({"text": ["so good", "so bad", "fine"], "labels": [["joy", "love"], ["anger"], []]})
     frame.write_parquet(tmp_path / "a.parquet")
@@ -228,6 +258,20 @@ def test_a_file_for_each_class_with_a_text_on_each_line(write: Write, tmp_path: 
         read_labelled_texts(tmp_path / "names", LabelledTextOptions(unit="file"))
 
 
+def test_files_beside_the_folders_of_classes_are_left_out(write: Write, tmp_path: Path) -> None:
+    for label in ("pos", "neg"):
+        for number in range(5):
+            write(f"data/train/{label}/{number}.txt", f"so {label} {number}")
+    write("data/train/bags.feat", "1 2 3")
+    write("data/train/index.json", "{}")
+    test = write("more/pos/a.txt", "so pos again").parents[1]
+    write("more/neg/a.txt", "so neg again")
+    found = read_labelled_texts(tmp_path / "data", LabelledTextOptions(test_data=str(test)))
+    assert found.part.count("test") == 2
+    assert found.texts[-1] == "so pos again"
+    assert "2 files left out (bags.feat, index.json), as the others are text in folders by class" in found.notes
+
+
 def test_few_files_of_many_lines_in_folders_hold_a_text_a_line(write: Write, tmp_path: Path) -> None:
     for label in ("pos", "neg"):
         write(f"data/{label}/all.txt", "".join(f"a {label} line {number}\n" for number in range(30)))
@@ -286,6 +330,19 @@ def test_options_that_would_be_ignored_are_refused(write: Write, tmp_path: Path)
         write(f"d/{name}.txt", "one\ntwo\n")
     with pytest.raises(OptionError, match="label: says nothing of folders by class, which the data are"):
         read_labelled_texts(tmp_path / "d", LabelledTextOptions(label="x"))
+
+
+def test_options_of_a_run_need_not_fit_other_data(write: Write, tmp_path: Path) -> None:
+    options = LabelledTextOptions(text="review", label="stars", separator=";", label_separator="")
+    for name in ("x", "y"):
+        write(f"d/{name}.txt", "one\ntwo\n")
+    folder = read_labelled_texts(tmp_path / "d", options, classes=("x", "y"))
+    assert folder.labels == (("x",), ("x",), ("y",), ("y",))
+    bare = read_labelled_texts({"review": ["one", "two"]}, options, has_labels=False)
+    assert bare.texts == ("one", "two")
+    assert read_labelled_texts(tmp_path / "d", options, has_labels=False).labels == (None,) * 4
+    with pytest.raises(DataError, match="the data: has no column 'stars', which label names"):
+        read_labelled_texts({"review": ["one", "two"]}, options, classes=("x", "y"))
 
 
 def test_the_name_of_a_folder_tells_a_part_only_as_a_whole(write: Write, tmp_path: Path) -> None:
@@ -351,6 +408,8 @@ def test_data_for_a_trained_model_have_its_classes_or_none(write: Write) -> None
         read_labelled_texts(path, classes=("x", "y"))
     only = read_labelled_texts(write("b.csv", "text,label\nt one,x\n"), classes=("x", "y"))
     assert only.classes == ("x", "y")
+    other = read_labelled_texts(path, classes=("x", "y"), has_labels=False)
+    assert (other.texts, other.labels) == (("t one", "t two"), (None, None))
     bare = read_labelled_texts(write("c.csv", "text\nt one\nt two\n"), classes=("x", "y"), has_labels=False)
     assert bare.texts == ("t one", "t two")
     assert bare.labels == (None, None)

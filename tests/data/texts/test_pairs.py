@@ -76,6 +76,12 @@ def test_a_part_without_its_other_file_is_refused(write: Write, tmp_path: Path) 
         read_pairs(tmp_path / "d")
 
 
+def test_two_files_of_one_kind_are_not_taken_for_each_other(write: Write) -> None:
+    files = [write(f"{folder}/train.{side}", "one\n") for folder in "ab" for side in ("en", "de")]
+    with pytest.raises(DataError, match=r"b/train\.en is of the same part and side as .*a/train\.en; join the two"):
+        read_pairs(files)
+
+
 def test_an_ending_that_no_file_has_is_refused(write: Write) -> None:
     files = [write("train.en", ENGLISH), write("train.de", GERMAN)]
     with pytest.raises(DataError, match=r"source: 'fr' is how none of the files are called; they are '\.en', '\.de'"):
@@ -97,7 +103,7 @@ def test_sources_alone_for_a_trained_model(write: Write) -> None:
     assert lines.places[1].endswith("a.txt, line 2")
     assert read_pairs({"source": ["a b", " ", "c"], "n": [1, 2, 3]}, has_targets=False).sources == ("a b", "c")
     both = read_pairs({"source": ["a b", "c"], "target": ["x", "y"]}, has_targets=False)
-    assert both.targets == ("x", "y")
+    assert both.targets == ("", "")
     with pytest.raises(DataError, match="the data: column 'target', which is to be the target, is empty"):
         read_pairs({"source": ["a b", "c"], "target": ["", " "]})
 

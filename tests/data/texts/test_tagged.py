@@ -96,6 +96,19 @@ def test_a_sentence_of_many_tokens_is_kept_whole(write: Write) -> None:
     assert found.tokens[0] == tuple(tokens)
 
 
+def test_tokens_alone_for_a_trained_model(write: Write) -> None:
+    lines = read_tagged_sentences(write("a.txt", "Ada wrote  it\n\nShe sang\n"), has_tags=False)
+    assert lines.tokens == (("Ada", "wrote", "it"), ("She", "sang"))
+    assert lines.tags == (("", "", ""), ("", ""))
+    assert lines.places[1].endswith("a.txt, line 3")
+    columns = read_tagged_sentences(write("b.txt", "Ada I-PER\nwrote O\n\nShe O\n"), has_tags=False)
+    assert columns.tokens == (("Ada", "wrote"), ("She",))
+    assert columns.tags == (("", ""), ("",))
+    single = read_tagged_sentences(write("c.conll", "Ada\nwrote\n\nShe\n"), has_tags=False)
+    assert single.tokens == columns.tokens
+    assert read_tagged_sentences({"tokens": [["Ada", "wrote"], ["She"]]}, has_tags=False).tokens == columns.tokens
+
+
 def test_sentences_are_parted_by_their_tokens() -> None:
     tokens = [[f"w{number % 40}", "x"] for number in range(80)]
     split = split_examples(read_tagged_sentences((tokens, [["O", "O"]] * 80)))

@@ -58,7 +58,9 @@ def _cells(line: str) -> list[str]:
     return line.split("\t") if "\t" in line else line.split()
 
 
-def read_conll(file: DataFile, codec: str, tokens: str | None = None, tags: str | None = None) -> TaggedTokens:
+def read_conll(
+    file: DataFile, codec: str, tokens: str | None = None, tags: str | None = None, *, has_tags: bool = True
+) -> TaggedTokens:
     """Return the sentences of a file in columns.
 
     Columns are separated by tabs where the first line has one, else by white space. Lines with `-DOCSTART-` are left
@@ -71,6 +73,7 @@ def read_conll(file: DataFile, codec: str, tokens: str | None = None, tags: str 
         tokens: Number of the column of the tokens, from 1 on, or from the last one, -1; None for the first, of
             `.conllu` the second.
         tags: That of the tags; None for the last, of `.conllu` the fourth.
+        has_tags: Whether tags are read; else all are empty, and there may be a single column.
 
     Raises:
         DataError: The file is missing, empty, in another encoding, or its lines differ in their number of columns.
@@ -99,27 +102,28 @@ def read_conll(file: DataFile, codec: str, tokens: str | None = None, tags: str 
             f"{name}: line {table['number'][row]:,} has {quantity(int(counts[row]), 'column')}, but most have {width}; "
             "each line must be a token with its tags, and sentences have an empty line between them."
         )
-    if width < 2:
+    if width < 2 and has_tags:
         raise DataError(f"{name}: has a single column; each line must be a token and its tag.")
     is_universal = file.kind == _UNIVERSAL
     kept = ~is_comment
     if is_universal:
         kept &= ~cells.str.contains(r"^\d+[-.]\d+\t")
     table, cells = table.filter(kept), cells.filter(kept)
-    chosen = [
-        _column("tokens", tokens, 2 if is_universal else 1, width, name),
-        _column("tags", tags, 4 if is_universal else width, width, name),
-    ]
-    found = [_nth(cells, number, has_tabs) for number in chosen]
+    number = _column("tokens", tokens, 2 if is_universal else 1, width, name)
+    found = _nth(cells, number, has_tabs)
+    note = f"of {quantity(width, 'column')}, tokens are in column {number}"
+    if has_tags:
+        number = _column("tags", tags, 4 if is_universal else width, width, name)
+        note += f" and tags in column {number}"
     sentence = table["sentence"].to_numpy()
     starts = np.flatnonzero(np.diff(sentence, prepend=-1))
     return TaggedTokens(
-        tokens=found[0].to_numpy(),
-        tags=found[1].to_numpy(),
+        tokens=found.to_numpy(),
+        tags=_nth(cells, number, has_tabs).to_numpy() if has_tags else np.full(len(cells), "", np.object_),
         starts=starts,
         places=Places.of(name, table["number"].to_numpy()),
         part=(file.part,) * len(starts),
-        notes=(f"of {width} columns, tokens are in column {chosen[0]} and tags in column {chosen[1]}",),
+        notes=(note,),
     )
 
 

@@ -141,7 +141,7 @@ def only_of(files: list[DataFile], kinds: Sequence[str], notes: list[str]) -> li
     if not chosen or len(chosen) == len(files):
         return files
     others = [file.path.name for file in files if file.kind not in kinds]
-    notes.append(f"{_left_out(others)}, as the others are {enumerated(sorted({file.kind for file in chosen}))}")
+    notes.append(f"{left_out(others)}, as the others are {enumerated(sorted({file.kind for file in chosen}))}")
     return chosen
 
 
@@ -164,14 +164,20 @@ def _in_folder(folder: Path, notes: list[str]) -> list[DataFile]:
     if any(file.part is not None for file in found):
         others = [file.path.name for file in found if file.part is None]
         if others:
-            notes.append(f"{folder}: {_left_out(others)}, as the names of the others tell a part")
+            notes.append(f"{folder}: {left_out(others)}, as the names of the others tell a part")
         found = [file for file in found if file.part is not None]
     if described:
-        notes.append(f"{folder}: {_left_out(described)}, taken for a description of the data")
+        notes.append(f"{folder}: {left_out(described)}, taken for a description of the data")
     return found
 
 
-def _left_out(names: Sequence[str]) -> str:
+def left_out(names: Sequence[str]) -> str:
+    """Return how many files are left out, as a note begins, and some of their names.
+
+    Example:
+        >>> left_out(["a.md", "b.md"])
+        '2 files left out (a.md, b.md)'
+    """
     shown = [*names[:3], *([f"{len(names) - 3} more"] if len(names) > 3 else [])]
     return f"{quantity(len(names), 'file')} left out ({', '.join(shown)})"
 
@@ -192,13 +198,13 @@ def text_in(path: Path, codec: str, start: bytes | None = None) -> str:
     return text.replace("\r\n", "\n") if "\r" in text else text
 
 
-def lines_in(path: Path, codec: str, start: bytes | None = None) -> list[str]:
-    """Return the lines of a file, empty ones too; arguments and errors as of `text_in`.
+def lines_in(path: Path, codec: str) -> list[str]:
+    """Return the lines of a file, empty ones too.
 
     Raises:
-        DataError: There is nothing but empty lines.
+        DataError: As of `text_in`, or there is nothing but empty lines.
     """
-    lines = text_in(path, codec, start).split("\n")
+    lines = text_in(path, codec).split("\n")
     if not lines[-1]:
         lines.pop()
     if not any(line.strip() for line in lines):

@@ -10,9 +10,8 @@ from typing import Literal
 import numpy as np
 
 from recur.data.texts.examples import LabelledTexts, PartName, in_order
-from recur.data.texts.files import DataFile, lines_in, text_in
+from recur.data.texts.files import DataFile, left_out, lines_in, text_in
 from recur.data.texts.places import Places
-from recur.data.texts.tables import TABLES
 from recur.errors import OptionError
 from recur.wording import option
 
@@ -24,14 +23,29 @@ _FEW_FILES, _MANY_LINES = 4, 20
 """With fewer files a class than this, of more lines than that, each line is a text."""
 
 
-def holds_classes(files: Sequence[DataFile]) -> bool:
-    """Return whether files are ordered by class: text in folders, or files of text whose names are no parts."""
-    if any(file.kind in TABLES or file.kind not in PLAIN for file in files):
-        return False
-    if all(file.folders for file in files):
-        return len({file.folders[0] for file in files}) > 1
-    named = [file for file in files if not file.folders and _class_of(file)]
-    return len(named) == len(files) and len({_class_of(file) for file in files}) > 1
+def files_by_class(files: Sequence[DataFile], notes: list[str]) -> list[DataFile] | None:
+    """Return the files that are ordered by class; None where they are not.
+
+    They are where most are text in folders of several names, or where all are text beside each other, of several names
+    that are not those of parts.
+
+    Args:
+        files: All that were found.
+        notes: Takes a note of those in no folder that are left out.
+    """
+    in_folders: list[DataFile] = []
+    others: list[DataFile] = []
+    for file in files:
+        (in_folders if file.folders and file.kind in PLAIN else others).append(file)
+    if 2 * len(in_folders) > len(files):
+        if len({file.folders[0] for file in in_folders}) < 2:
+            return None
+        if others:
+            names = [file.path.name for file in others]
+            notes.append(f"{left_out(names)}, as the others are text in folders by class")
+        return in_folders
+    is_text = all(file.kind in PLAIN and not file.folders and _class_of(file) for file in files)
+    return list(files) if is_text and len({_class_of(file) for file in files}) > 1 else None
 
 
 def _class_of(file: DataFile) -> str:
@@ -45,7 +59,7 @@ def read_folders(files: Sequence[DataFile], codec: str, unit: Unit | None = None
     """Return the texts in files that are ordered by class.
 
     Args:
-        files: As `holds_classes` accepts them.
+        files: As `files_by_class` returns them.
         codec: Their encoding.
         unit: What one text is. If not given, a line where a file is all that a class has, or where classes have few
             files of many lines.

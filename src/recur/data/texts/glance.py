@@ -18,7 +18,7 @@ from recur.data.texts.commands import holds_commands
 from recur.data.texts.conll import looks_like_conll
 from recur.data.texts.conversations import TURNS, YAML
 from recur.data.texts.files import DataFile, find_files, paths_of, start_of
-from recur.data.texts.folders import holds_classes
+from recur.data.texts.folders import files_by_class
 from recur.data.texts.guessing import guess_labelled
 from recur.data.texts.headers import has_header
 from recur.data.texts.labels import read_labels
@@ -109,8 +109,9 @@ def _of_form(files: list[DataFile], first: DataFile) -> TextGlance | None:
     lines = _start(first).splitlines()
     if holds_commands(next((line for line in lines if line.strip()), "")):
         return TextGlance(kind="pairs", reason=f"{name} has lines of IN: and OUT:")
-    if holds_classes(files):
-        return _of_folders(files)
+    by_class = files_by_class(files, [])
+    if by_class is not None:
+        return _of_folders(by_class)
     if first.kind in (".txt", "", ".data", ".train"):
         return _of_columns(name, lines)
     return None

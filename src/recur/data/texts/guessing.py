@@ -94,7 +94,12 @@ def guess_pairs(
 
 
 def guess_tagged(
-    table: TextTable, tokens: str | None = None, tags: str | None = None, part: str | None = None
+    table: TextTable,
+    tokens: str | None = None,
+    tags: str | None = None,
+    part: str | None = None,
+    *,
+    has_tags: bool = True,
 ) -> TextRoles:
     """Return which column has the tokens and which the tags, each with its reason: by name, else the first two lists.
 
@@ -103,6 +108,7 @@ def guess_tagged(
         tokens: The column of the tokens; None to guess it.
         tags: That of the tags, likewise.
         part: That of the parts, likewise.
+        has_tags: Whether there must be tags.
 
     Raises:
         DataError: A named column is not there, or there are no two such columns.
@@ -113,7 +119,7 @@ def guess_tagged(
         guess.find(role, lambda names=names, role=role: guess.named(names, role))  # type: ignore[misc]
     for role in ("tokens", "tags"):
         guess.find(role, guess.first_list)
-    missing = [role for role in ("tokens", "tags") if role not in guess.found]
+    missing = [role for role in ("tokens", "tags")[: 1 + has_tags] if role not in guess.found]
     if missing:
         raise DataError(
             f"{table.name}: no column has the {missing[0]}; it has {known_names(table.frame.columns)}. Name one with "
@@ -208,7 +214,7 @@ class _Guess:
         varied = {name: n for name, n in few.items() if n > 1} or few
         if not varied:
             return None
-        name = min(varied, key=lambda name: varied[name])
+        name = min(varied, key=lambda name: (varied[name], self._length(name)))
         return name, f"has few different values, {self._number(name)}"
 
     def _may_be_several(self, name: str) -> bool:

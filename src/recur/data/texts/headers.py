@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 
 import polars as pl
 
@@ -10,22 +11,25 @@ from recur.data.texts.names import KNOWN, plain
 
 _SAMPLE = 1_000
 _NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?$")
-_FEW = 0.5
-"""Share of different values below which a column has classes rather than texts."""
+_ALONE = 0.02
+"""Share of the rows of a column of classes that have one of their own, at most."""
+_ALONE_BESIDE_A_NAME = 0.2
+"""Where another cell of the first line is known to name a column."""
 _LONGEST = 30
 """Characters of the name of a column at most, where it is not known."""
 
 
-def has_header(frame: pl.DataFrame, kind: str = ".csv") -> bool:
+def has_header(frame: pl.DataFrame, kind: str = ".csv", expected: Collection[str] = ()) -> bool:
     """Return whether the first row names the columns, judged by what stands below it.
 
     Cells that name what texts have beside them, such as text, label or source, tell so, unless one comes again below;
-    in CSV a single one does. Else it is a header where a column has few different values, or numbers, but the first is
-    none of them.
+    in CSV a single one does. Else it is a header where a column has values that all come again, or numbers, but the
+    first is none of them.
 
     Args:
         frame: The cells, all of them text.
         kind: The suffix of the file; only .csv, .tsv and .tab have headers without known names.
+        expected: Names of columns that other data had; where the first row has one, it is a header.
 
     Example:
         >>> has_header(pl.DataFrame({"a": ["review", "so good", "so bad"], "b": ["stars", "5", "1"]}))
@@ -35,6 +39,8 @@ def has_header(frame: pl.DataFrame, kind: str = ".csv") -> bool:
     """
     head = frame.head(_SAMPLE)
     first = [(cell or "").strip() for cell in head.row(0)]
+    if not set(first).isdisjoint(expected):
+        return True
     below = [head[name].slice(1).drop_nulls() for name in head.columns]
     if any(len(cell) > _LONGEST for cell in first):
         return False
@@ -46,11 +52,13 @@ def has_header(frame: pl.DataFrame, kind: str = ".csv") -> bool:
         return True
     if kind not in (".csv", ".tsv", ".tab") or any(not cell or _NUMBER.match(cell) for cell in first):
         return False
-    return any(_is_of_few(column) or _is_of_numbers(column) for column in below)
+    alone = _ALONE_BESIDE_A_NAME if known else _ALONE
+    return any(_is_of_few(column, alone) or _is_of_numbers(column) for column in below)
 
 
-def _is_of_few(column: pl.Series) -> bool:
-    return len(column) > 3 and column.n_unique() <= _FEW * len(column)
+def _is_of_few(column: pl.Series, alone: float) -> bool:
+    # Where all values come again, one that does not is a name.
+    return len(column) > 3 and int(column.is_unique().sum()) <= alone * len(column)
 
 
 def _is_of_numbers(column: pl.Series) -> bool:

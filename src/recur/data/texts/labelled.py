@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import polars as pl
 
 from recur.data.texts.examples import LabelledTexts
-from recur.data.texts.files import DataFile, find_files, is_path, only_of, paths_of, texts_on_lines
-from recur.data.texts.folders import PLAIN, holds_classes, read_folders
+from recur.data.texts.files import find_files, is_path, only_of, paths_of, texts_on_lines
+from recur.data.texts.folders import PLAIN, files_by_class, read_folders
 from recur.data.texts.guessing import guess_labelled
+from recur.data.texts.known import Known
 from recur.data.texts.labels import read_labels, read_names
-from recur.data.texts.options import CELLS, LabelledTextOptions, check_none_ignored
+from recur.data.texts.options import CELLS, LabelledTextOptions
 from recur.data.texts.parts import parts_of, with_other_data
 from recur.data.texts.roles import TextRoles
 from recur.data.texts.tables import TABLES, TextTable, read_text_table, table_of_data, text_column
@@ -40,7 +41,8 @@ def read_labelled_texts(
         options: How they are read, where that is not to be found out.
         classes: Those of a trained model, of which there may be no other.
         roles: What the columns of a trained model's data were for, if others are called the same.
-        has_labels: Whether there must be classes; else a file of text that is no table has a text on each line.
+        has_labels: Whether classes are read; else they are all missing, and a file of text that is no table has a text
+            on each line.
 
     Raises:
         DataError: The data cannot become texts with classes; the message names the file and the place in it.
@@ -57,77 +59,65 @@ def read_labelled_texts(
     """
     options = options or LabelledTextOptions()
     names = None if options.label_names is None else read_names(options.label_names, options.codec)
-
-    def read(source: Any, options: LabelledTextOptions, roles: TextRoles | None) -> LabelledTexts:
-        return _read(source, options, names, classes, roles, has_labels).without_empty()
-
-    own = read(data, options, roles)
-    alike = replace(options, label_separator=own.label_separator)
-    examples = with_other_data(own, options, lambda source: read(source, alike, own.roles))
-    return _checked(examples, has_labels and classes is None)
+    known = _Known(roles=roles, separator=options.label_separator, names=names, classes=classes, has_answers=has_labels)
+    own = _read(data, options, known).without_empty()
+    alike = replace(known, roles=own.roles, separator=own.label_separator)
+    examples = with_other_data(own, options, lambda source: _read(source, options, alike).without_empty())
+    return _checked(examples) if has_labels and classes is None else examples
 
 
-def _read(
-    data: Any,
-    options: LabelledTextOptions,
-    names: Sequence[str] | None,
-    classes: Sequence[str] | None,
-    roles: TextRoles | None,
-    has_labels: bool,
-) -> LabelledTexts:
+@dataclass(frozen=True, kw_only=True)
+class _Known(Known):
+    """What is known of texts with classes before they are read."""
+
+    separator: str | None
+    names: Sequence[str] | None
+    classes: Sequence[str] | None
+
+    @property
+    def is_of_model(self) -> bool:
+        return super().is_of_model or self.classes is not None
+
+
+def _read(data: Any, options: LabelledTextOptions, known: _Known) -> LabelledTexts:
     if not is_path(data):
-        check_none_ignored(options, "a dataframe or lists", (*CELLS, "unit"))
+        known.check_none_ignored(options, "a dataframe or lists", (*CELLS, "unit"))
         if isinstance(data, tuple) and len(data) == 2:
             data = {"text": data[0], "label": data[1]}
-        return _of_table(table_of_data(data), options, names, classes, roles, has_labels)
+        return _of_table(table_of_data(data), options, known)
     files, notes = find_files(paths_of(data))
+    by_class = files_by_class(files, notes)
+    if by_class is not None:
+        known.check_none_ignored(options, "folders by class", ("text", "label", "part", "label_separator", *CELLS))
+        found = _relabelled(read_folders(by_class, options.codec, options.unit), known)
+        return found.noted(*notes)
     files = only_of(files, TABLES, notes)
-    if holds_classes(files):
-        check_none_ignored(options, "folders by class", ("text", "label", "part", "label_separator", *CELLS))
-        found = read_folders(files, options.codec, options.unit)
-        found = _relabelled(found, names, classes)
-    elif not has_labels and all(file.kind in PLAIN for file in files):
-        check_none_ignored(options, "lines of text", ("text", "label", "part", "label_separator", "unit", *CELLS))
-        found = _of_lines(files, options.codec)
+    if not known.has_answers and all(file.kind in PLAIN for file in files):
+        texts, places = texts_on_lines(files, options.codec)
+        found = LabelledTexts(texts=texts, labels=(None,) * len(texts), places=places, part=(None,) * len(texts))
     else:
-        check_none_ignored(options, "a table", ["unit"])
-        found = _of_table(read_text_table(files, options), options, names, classes, roles, has_labels)
+        known.check_none_ignored(options, "a table", ["unit"])
+        found = _of_table(read_text_table(files, options, known.expected), options, known)
     return found.noted(*notes)
 
 
-def _of_lines(files: Sequence[DataFile], codec: str) -> LabelledTexts:
-    """Return the lines of files as texts without classes."""
-    texts, places = texts_on_lines(files, codec)
-    return LabelledTexts(texts=texts, labels=(None,) * len(texts), places=places, part=(None,) * len(texts))
-
-
-def _of_table(
-    table: TextTable,
-    options: LabelledTextOptions,
-    names: Sequence[str] | None,
-    classes: Sequence[str] | None,
-    roles: TextRoles | None,
-    has_labels: bool,
-) -> LabelledTexts:
-    own = {} if roles is None else {role: name for role, name in roles.columns.items() if name in table.frame.columns}
-    found = guess_labelled(
-        table,
-        text=options.text or own.get("text"),
-        label=options.label or own.get("label"),
-        part=options.part or own.get("part"),
-        has_labels=has_labels,
-    )
+def _of_table(table: TextTable, options: LabelledTextOptions, known: _Known) -> LabelledTexts:
+    columns = known.columns(table, text=options.text, label=options.label, part=options.part)
+    found = guess_labelled(table, **columns, has_labels=known.has_answers)
     texts = text_column(table, found.columns["text"], "text")
-    label = found.columns.get("label")
-    if label is None:
+    if not known.has_answers:
         return LabelledTexts(
             texts=texts, labels=(None,) * len(texts), places=table.places, part=parts_of(table, found), roles=found
         )
     labels = read_labels(
-        table.frame[label], table.places, separator=options.label_separator, names=names, classes=classes
+        table.frame[found.columns["label"]],
+        table.places,
+        separator=known.separator,
+        names=known.names,
+        classes=known.classes,
     )
     notes = []
-    if labels.separator and options.label_separator is None:
+    if labels.separator and known.separator is None:
         no_separator = option("label_separator", "")
         notes.append(
             f"several classes of a text are separated by {labels.separator!r}, as their parts come again; "
@@ -150,23 +140,23 @@ def _of_table(
     )
 
 
-def _relabelled(examples: LabelledTexts, names: Sequence[str] | None, classes: Sequence[str] | None) -> LabelledTexts:
+def _relabelled(examples: LabelledTexts, known: _Known) -> LabelledTexts:
     """Return the texts of folders with their classes called and checked as those of a table are."""
-    if names is None and classes is None:
+    if not known.has_answers:
+        return replace(examples, labels=(None,) * len(examples), classes=())
+    if known.names is None and known.classes is None:
         return examples
     cells = pl.Series([one[0] if one else None for one in examples.labels], dtype=pl.String)
-    labels = read_labels(cells, examples.places, separator="", names=names, classes=classes)
+    labels = read_labels(cells, examples.places, separator="", names=known.names, classes=known.classes)
     return replace(examples, labels=labels.labels, classes=labels.classes)
 
 
-def _checked(examples: LabelledTexts, is_for_training: bool) -> LabelledTexts:
+def _checked(examples: LabelledTexts) -> LabelledTexts:
     """Return the texts, if anything can be learned from them.
 
     Raises:
         DataError: All classes are missing, or there is but one.
     """
-    if not is_for_training:
-        return examples
     if all(labels is None for labels in examples.labels):
         raise DataError(f"{examples.places[0]} and all others: no text has a class; name the column of classes.")
     used = {label for labels in set(examples.labels) if labels for label in labels}

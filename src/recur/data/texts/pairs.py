@@ -14,8 +14,9 @@ from recur.data.texts.examples import PartName, TextPairs
 from recur.data.texts.files import DataFile, find_files, first_line_of, is_path, only_of, paths_of, texts_on_lines
 from recur.data.texts.folders import PLAIN
 from recur.data.texts.guessing import guess_pairs
+from recur.data.texts.known import Known
 from recur.data.texts.names import plain
-from recur.data.texts.options import CELLS, PairOptions, check_none_ignored
+from recur.data.texts.options import CELLS, PairOptions
 from recur.data.texts.parallel import find_parallel, read_parallel
 from recur.data.texts.parts import parts_of, with_other_data
 from recur.data.texts.places import Places
@@ -42,8 +43,8 @@ def read_pairs(
             tuple, sources and targets.
         options: How they are read, where that is not to be found out.
         roles: What the columns of a trained model's data were for, if others are called the same.
-        has_targets: Whether there must be targets; else they are all empty where there are none, and a file of text
-            that is no table has a source on each line.
+        has_targets: Whether targets are read; else they are all empty, and a file of text that is no table has a source
+            on each line.
 
     Raises:
         DataError: The data cannot become pairs; the message names the file and the place in it.
@@ -59,12 +60,10 @@ def read_pairs(
         ('thanks', 'danke')
     """
     options = options or PairOptions()
-
-    def read(source: Any, roles: TextRoles | None) -> TextPairs:
-        return _read(source, options, roles, has_targets).without_empty()
-
-    own = read(data, roles)
-    return with_other_data(own, options, lambda source: read(_all_of(source), own.roles))
+    known = Known(roles=roles, has_answers=has_targets)
+    own = _read(data, options, known).without_empty()
+    alike = replace(known, roles=own.roles)
+    return with_other_data(own, options, lambda source: _read(_all_of(source), options, alike).without_empty())
 
 
 def _all_of(source: str) -> Any:
@@ -73,39 +72,38 @@ def _all_of(source: str) -> Any:
     return names if len(names) > 1 else source
 
 
-def _read(data: Any, options: PairOptions, roles: TextRoles | None, has_targets: bool) -> TextPairs:
+def _read(data: Any, options: PairOptions, known: Known) -> TextPairs:
     if not is_path(data):
-        check_none_ignored(options, "a dataframe or lists", CELLS)
+        known.check_none_ignored(options, "a dataframe or lists", CELLS)
         if isinstance(data, tuple) and len(data) == 2:
             data = {"source": data[0], "target": data[1]}
-        return _of_table(table_of_data(data), options, roles, has_targets)
+        return _of_table(table_of_data(data), options, known)
     files, notes = find_files(paths_of(data))
-    found = _of_parallel(files, options)
+    found = _of_parallel(files, options, known)
     if found is None:
-        found = _of_files(only_of(files, (*TABLES, *YAML), notes), options, roles, has_targets)
+        found = _of_files(only_of(files, (*TABLES, *YAML), notes), options, known)
     return found.noted(*notes)
 
 
-def _of_parallel(files: list[DataFile], options: PairOptions) -> TextPairs | None:
+def _of_parallel(files: list[DataFile], options: PairOptions, known: Known) -> TextPairs | None:
     if len(files) < 2 or any(file.kind == ".txt" and holds_commands(_first(file, options)) for file in files):
         return None
     found = find_parallel(files, options.source, options.target)
     if found is None:
         return None
-    check_none_ignored(options, "parallel files", ("part", "history", *CELLS))
+    known.check_none_ignored(options, "parallel files", ("part", "history", *CELLS))
     return read_parallel(found, options.codec)
 
 
-def _of_files(files: list[DataFile], options: PairOptions, roles: TextRoles | None, has_targets: bool) -> TextPairs:
+def _of_files(files: list[DataFile], options: PairOptions, known: Known) -> TextPairs:
     kinds = {file.kind in YAML for file in files}
     if kinds == {True}:
-        check_none_ignored(options, "conversations", (*_COLUMNS, *CELLS))
+        known.check_none_ignored(options, "conversations", (*_COLUMNS, *CELLS))
         return read_yaml_conversations(files, options.codec, options.history)
     if all(file.kind not in TABLES for file in files) and holds_commands(_first(files[0], options)):
-        check_none_ignored(options, "lines of IN: and OUT:", (*_COLUMNS, "history", *CELLS))
+        known.check_none_ignored(options, "lines of IN: and OUT:", (*_COLUMNS, "history", *CELLS))
         return read_commands(files, options.codec)
-    if not has_targets and all(file.kind in PLAIN for file in files):
-        check_none_ignored(options, "lines of text", (*_COLUMNS, "history", *CELLS))
+    if not known.has_answers and all(file.kind in PLAIN for file in files):
         sources, places = texts_on_lines(files, options.codec)
         return _sources_alone(sources, places, (None,) * len(sources))
     if len(files) == 1 and files[0].kind not in TABLES and "\t" not in _first(files[0], options):
@@ -113,28 +111,22 @@ def _of_files(files: list[DataFile], options: PairOptions, roles: TextRoles | No
             f"{files[0].path}: has one text on each line; give the file of the texts that belong to them too, or a "
             "table of two columns."
         )
-    return _of_table(read_text_table(files, options), options, roles, has_targets)
+    return _of_table(read_text_table(files, options, known.expected), options, known)
 
 
-def _of_table(table: TextTable, options: PairOptions, roles: TextRoles | None, has_targets: bool) -> TextPairs:
+def _of_table(table: TextTable, options: PairOptions, known: Known) -> TextPairs:
     turns = [name for name in table.frame.columns if plain(name) in TURNS]
     if turns and isinstance(table.frame.schema[turns[0]], pl.List):
-        check_none_ignored(options, "conversations", _COLUMNS)
+        known.check_none_ignored(options, "conversations", _COLUMNS)
         return conversations_of(table, turns[0], options.history)
-    own = {} if roles is None else {role: name for role, name in roles.columns.items() if name in table.frame.columns}
-    found = guess_pairs(
-        table,
-        source=options.source or own.get("source"),
-        target=options.target or own.get("target"),
-        part=options.part or own.get("part"),
-        has_targets=has_targets,
-    )
-    check_none_ignored(options, "a table of pairs", ["history"])
+    columns = known.columns(table, source=options.source, target=options.target, part=options.part)
+    found = guess_pairs(table, **columns, has_targets=known.has_answers)
+    known.check_none_ignored(options, "a table of pairs", ["history"])
     sources = text_column(table, found.columns["source"], "source")
-    if "target" not in found.columns:
+    if not known.has_answers:
         return replace(_sources_alone(sources, table.places, parts_of(table, found)), roles=found)
     targets = text_column(table, found.columns["target"], "target")
-    if has_targets and not any(map(str.strip, targets)):
+    if not any(map(str.strip, targets)):
         raise DataError(f"{table.name}: column {found.columns['target']!r}, which is to be the target, is empty.")
     notes = []
     if found.ignored:

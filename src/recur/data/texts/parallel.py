@@ -56,8 +56,11 @@ def find_parallel(
         return None
     by_part: dict[str | None, dict[str, DataFile]] = {}
     for file in files:
+        own = by_part.setdefault(file.part if len(files) > 2 else None, {})
+        if file.side in own:
+            raise DataError(f"{file.path} is of the same part and side as {own[file.side].path}; join the two files.")
         if file.side in sides:
-            by_part.setdefault(file.part if len(files) > 2 else None, {})[file.side] = file
+            own[file.side] = file
     found = []
     for part, own in by_part.items():
         for side, other in (sides, sides[::-1]):

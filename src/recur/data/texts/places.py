@@ -21,7 +21,7 @@ class Places:
         number: (N,) int64, which line or row of it, from 1 on.
 
     Example:
-        >>> places = Places.of("train.tsv", [1, 2, 4], "row") + Places.of("test.tsv", [1], "row")
+        >>> places = Places.joined([Places.of("train.tsv", [1, 2, 4], "row"), Places.of("test.tsv", [1], "row")])
         >>> places[2], places[3], len(places)
         ('train.tsv, row 4', 'test.tsv, row 1', 4)
     """
@@ -38,12 +38,6 @@ class Places:
         return cls(names=(name,), units=(unit,), source=np.zeros_like(number), number=number)
 
     @classmethod
-    def of_files(cls, names: Sequence[str]) -> Places:
-        """Return the places of examples that are a file each."""
-        count = np.arange(len(names))
-        return cls(names=tuple(names), units=("",) * len(names), source=count, number=np.ones_like(count))
-
-    @classmethod
     def joined(cls, all_places: Iterable[Places]) -> Places:
         """Return the places of several sets of examples, one after the other."""
         found = list(all_places)
@@ -54,9 +48,6 @@ class Places:
             source=np.concatenate([places.source + first for places, first in zip(found, firsts, strict=False)]),
             number=np.concatenate([places.number for places in found]),
         )
-
-    def __add__(self, other: Places) -> Places:
-        return Places.joined([self, other])
 
     def __len__(self) -> int:
         return len(self.number)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,7 +51,7 @@ class TextTable:
     name: str
 
 
-def read_text_table(files: Sequence[DataFile], options: TextOptions) -> TextTable:
+def read_text_table(files: Sequence[DataFile], options: TextOptions, expected: Collection[str] = ()) -> TextTable:
     """Return the table in some files, their rows below each other.
 
     Read are CSV, TSV and other text cut into cells, JSONL (a JSON object on each line), all of these also `.gz`,
@@ -60,6 +60,7 @@ def read_text_table(files: Sequence[DataFile], options: TextOptions) -> TextTabl
     Args:
         files: The files.
         options: How cells are written.
+        expected: Names of columns that other data had.
 
     Raises:
         DataError: A file is missing, empty, damaged or of an unknown kind; or the files differ in their columns.
@@ -71,7 +72,7 @@ def read_text_table(files: Sequence[DataFile], options: TextOptions) -> TextTabl
     for file in files:
         frame, numbers, unit = read_frame(file.path, options)
         if unit == "row" and file.kind not in COLUMNAR:
-            header = has_header(frame, file.kind) if header is None else header
+            header = has_header(frame, file.kind, expected) if header is None else header
             frame, numbers = with_header(frame, file.path) if header else (frame, numbers)
         if frame.is_empty():
             raise DataError(f"{file.path}: has a header but no rows; give a file with a table in it.")

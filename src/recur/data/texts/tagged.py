@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -10,11 +12,13 @@ import polars as pl
 from numpy.typing import NDArray
 
 from recur.data.series.files import COLUMNAR
-from recur.data.texts.conll import TaggedTokens, read_conll
+from recur.data.texts.conll import TaggedTokens, looks_like_conll, read_conll
 from recur.data.texts.examples import TaggedSentences
-from recur.data.texts.files import DataFile, find_files, is_path, only_of, paths_of, start_of
+from recur.data.texts.files import DataFile, find_files, is_path, only_of, paths_of, start_of, texts_on_lines
+from recur.data.texts.folders import PLAIN
 from recur.data.texts.guessing import guess_tagged
-from recur.data.texts.options import CELLS, TaggedTextOptions, check_none_ignored
+from recur.data.texts.known import Known
+from recur.data.texts.options import CELLS, TaggedTextOptions
 from recur.data.texts.parts import parts_of, with_other_data
 from recur.data.texts.roles import TextRoles
 from recur.data.texts.tables import RECORDS, TextTable, read_text_table, table_of_data
@@ -25,7 +29,7 @@ _SUFFIXES = (".conll", ".conllu", ".iob", ".iob2", ".bio", ".bioes", ".tsv", ".t
 
 
 def read_tagged_sentences(
-    data: Any, options: TaggedTextOptions | None = None, *, roles: TextRoles | None = None
+    data: Any, options: TaggedTextOptions | None = None, *, roles: TextRoles | None = None, has_tags: bool = True
 ) -> TaggedSentences:
     """Return the sentences, and the tag of each of their tokens, that some data hold.
 
@@ -38,6 +42,8 @@ def read_tagged_sentences(
             tuple, the tokens and the tags of each sentence.
         options: How they are read, where that is not to be found out.
         roles: What the columns of a trained model's data were for, if others are called the same.
+        has_tags: Whether tags are read; else each is empty, and a file of text that has no columns has a sentence on
+            each line, its tokens between blanks.
 
     Raises:
         DataError: The data cannot become tagged sentences, or tags break their scheme; the message names the file and
@@ -52,26 +58,28 @@ def read_tagged_sentences(
     """
     options = options or TaggedTextOptions()
 
-    def read(source: Any, roles: TextRoles | None) -> TaggedSentences:
-        return _read(source, options, roles)
+    known = Known(roles=roles, has_answers=has_tags)
+    own = _read(data, options, known)
+    alike = replace(known, roles=own.roles)
+    return with_other_data(own, options, lambda source: _read(source, options, alike))
 
-    own = read(data, roles)
-    return with_other_data(own, options, lambda source: read(source, own.roles))
 
-
-def _read(data: Any, options: TaggedTextOptions, roles: TextRoles | None) -> TaggedSentences:
+def _read(data: Any, options: TaggedTextOptions, known: Known) -> TaggedSentences:
     if not is_path(data):
-        check_none_ignored(options, "a dataframe or lists", CELLS)
+        known.check_none_ignored(options, "a dataframe or lists", CELLS)
         if isinstance(data, tuple) and len(data) == 2:
             data = {"tokens": data[0], "tags": data[1]}
-        return _of_table(table_of_data(data), options, roles)
+        return _of_table(table_of_data(data), options, known)
     files, notes = find_files(paths_of(data))
     files = only_of(files, _SUFFIXES, notes)
     if all(_is_table(file) for file in files):
-        found = _of_table(read_text_table(files, options), options, roles)
+        found = _of_table(read_text_table(files, options, known.expected), options, known)
+    elif not known.has_answers and all(file.kind in PLAIN and not _is_in_columns(file, options) for file in files):
+        found = _of_lines(files, options)
     else:
-        check_none_ignored(options, "files in columns", ("part", *CELLS))
-        sets = [read_conll(file, options.codec, options.tokens, options.tags) for file in files]
+        known.check_none_ignored(options, "files in columns", ("part", *CELLS))
+        columns = {"tokens": options.tokens, "tags": options.tags}
+        sets = [read_conll(file, options.codec, **columns, has_tags=known.has_answers) for file in files]
         found = TaggedSentences.joined([_sentences(one, options) for one in sets])
     return found.noted(*notes)
 
@@ -83,15 +91,24 @@ def _is_table(file: DataFile) -> bool:
     return file.kind == ".tsv" and b"\n\n" not in start_of(file.path).replace(b"\r", b"")
 
 
-def _of_table(table: TextTable, options: TaggedTextOptions, roles: TextRoles | None) -> TaggedSentences:
-    own = {} if roles is None else {role: name for role, name in roles.columns.items() if name in table.frame.columns}
-    found = guess_tagged(
-        table,
-        tokens=options.tokens or own.get("tokens"),
-        tags=options.tags or own.get("tags"),
-        part=options.part or own.get("part"),
-    )
-    tokens, tags = (_lists(table, found.columns[role], role) for role in ("tokens", "tags"))
+def _is_in_columns(file: DataFile, options: TaggedTextOptions) -> bool:
+    return looks_like_conll(start_of(file.path, 1 << 16).decode(options.codec, "ignore").splitlines())
+
+
+def _of_lines(files: Sequence[DataFile], options: TaggedTextOptions) -> TaggedSentences:
+    """Return the lines of files as sentences without tags."""
+    texts, places = texts_on_lines(files, options.codec)
+    frame = pl.DataFrame({"tokens": texts}, schema={"tokens": pl.String})
+    table = TextTable(frame=frame, places=places, part=(None,) * len(texts), name=str(files[0].path))
+    known = Known(roles=None, has_answers=False)
+    return replace(_of_table(table, TaggedTextOptions(tokens="tokens"), known), roles=None)
+
+
+def _of_table(table: TextTable, options: TaggedTextOptions, known: Known) -> TaggedSentences:
+    columns = known.columns(table, tokens=options.tokens, tags=options.tags, part=options.part)
+    found = guess_tagged(table, **columns, has_tags=known.has_answers)
+    tokens = _lists(table, found.columns["tokens"], "tokens")
+    tags = _lists(table, found.columns["tags"], "tags") if known.has_answers else _without(tokens)
     num_tokens, num_tags = (lists.list.len().fill_null(0).to_numpy().astype(np.int64) for lists in (tokens, tags))
     differs = np.flatnonzero(num_tokens != num_tags)
     if len(differs):
@@ -119,6 +136,11 @@ def _of_table(table: TextTable, options: TaggedTextOptions, roles: TextRoles | N
         notes=tuple(notes),
     )
     return _sentences(flat, options, found)
+
+
+def _without(tokens: pl.Series) -> pl.Series:
+    """Return an empty tag for each token."""
+    return tokens.list.eval(pl.element().str.head(0))
 
 
 def _lists(table: TextTable, column: str, role: str) -> pl.Series:
