@@ -26,7 +26,8 @@ from recur.data.series import Frequency, Panel, Schema
 from recur.data.series.rows import Rows
 from recur.measure.layers import threads
 from recur.models.detector_options import DetectorOptions
-from recur.tasks.detect.trained import TrainedDetector
+from recur.tasks.detect.alarms import alarm_begins
+from recur.tasks.detect.trained import Scored, TrainedDetector
 from recur.train.detect import train_detector
 from recur.train.options import SeriesTrainingOptions
 
@@ -51,8 +52,9 @@ def numenta() -> Iterator[dict[str, Any]]:
 def detectors(data: dict[str, nab.Series], seed: int, model: DetectorOptions | None = None) -> Iterator[dict[str, Any]]:
     """Train one detector on the probation of all series, and score it, its network alone, and the rule alone.
 
-    The benchmark chooses the best threshold by the labels. Other rows have those that a user gets, by the false alarms
-    that are stated, from the probation.
+    The benchmark chooses the best threshold by the labels, and of scores that are `rising`. Other rows have the
+    threshold that a user gets, by the false alarms that are stated, from the probation, and the alarms that `begun`
+    there.
 
     Each row is scored from the rows of its series before it. The network is trained once, on what the benchmark gives
     to learn from, and knows nothing of what follows; what errors are ordinary it goes on learning.
@@ -79,9 +81,6 @@ def detectors(data: dict[str, nab.Series], seed: int, model: DetectorOptions | N
             own = replace(trained.options, no_rules=not is_rule)
             detector = TrainedDetector(trained.network, trained.setup, own, has_network=is_network)
             found = detector.scored(panel, is_fresh=True)
-            # A score that is not higher than all before it lately would begin no alarm, whatever the threshold.
-            scores = np.where(found.score > found.highest, np.nan_to_num(found.score), 0.0)
-            of_series = {name: scores[rows] for name, rows in _rows(panel).items()}
             more = {
                 "seed": seed,
                 "minutes": minutes + (time.perf_counter() - begin) / 60,
@@ -90,7 +89,7 @@ def detectors(data: dict[str, nab.Series], seed: int, model: DetectorOptions | N
                 "model": run.config()["model"],
                 "training": run.config()["training"],
             }
-            yield _row(f"recur, {what}", of_series, data, **more)
+            yield _row(f"recur, {what}", _of_series(panel, rising(found)), data, **more)
             if is_network and is_rule:
                 for rate in FALSE_ALARMS:
                     detector = TrainedDetector(
@@ -99,8 +98,8 @@ def detectors(data: dict[str, nab.Series], seed: int, model: DetectorOptions | N
                         replace(trained.options, false_alarms=rate),
                         ordinary=trained.ordinary,
                     )
-                    stated = f"recur, both, false_alarms={rate:g}"
-                    yield _row(stated, of_series, data, threshold=detector.threshold, **more)
+                    stated, threshold = f"recur, both, false_alarms={rate:g}", detector.threshold
+                    yield _row(stated, _of_series(panel, begun(found, threshold)), data, threshold=threshold, **more)
 
 
 def panel_of(data: dict[str, nab.Series]) -> Panel:
@@ -135,8 +134,24 @@ def panel_of(data: dict[str, nab.Series]) -> Panel:
     )
 
 
-def _rows(panel: Panel) -> dict[str, slice]:
-    return {name: slice(*panel.offsets[number : number + 2].tolist()) for number, name in enumerate(panel.ids)}
+def rising(found: Scored) -> NDArray[np.float64]:
+    """Return the scores that are higher than all of the last `quiet` steps, 0 elsewhere, (R,).
+
+    What can be counted at every threshold at once, as the benchmark does that looks for the best: each of them is an
+    alarm at all thresholds below. At one threshold some more are counted than alarms begin: a higher score soon after
+    an alarm begins none.
+    """
+    return np.asarray(np.where(found.score > found.highest, np.nan_to_num(found.score), 0.0))
+
+
+def begun(found: Scored, threshold: float) -> NDArray[np.float64]:
+    """Return the scores of steps where an alarm begins, as `TrainedDetector.predict` tells it, 0 elsewhere, (R,)."""
+    begins = alarm_begins(found.score, found.highest, threshold)
+    return np.asarray(np.where(begins, np.nan_to_num(found.score), 0.0))
+
+
+def _of_series(panel: Panel, scores: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+    return {name: scores[slice(*panel.offsets[number : number + 2].tolist())] for number, name in enumerate(panel.ids)}
 
 
 def _row(

@@ -31,6 +31,7 @@ import series_labels
 import series_step
 import streams
 import table
+import text_classes
 import third_party
 from plain import Job
 from recur.environment import collect
@@ -51,6 +52,7 @@ BENCHMARKS: dict[str, Callable[[], Iterable[dict[str, Any]]]] = {
     "forecast_peers": forecast_peers.training,
     "forecasts_public": forecasts_public.public,
     "series_labels": series_labels.labels,
+    "text_classes": text_classes.classes,
     "quality": lambda: quality.tinyshakespeare(3.0),
     "quality_bfloat16": lambda: quality.bfloat16(600),
     "layers_training": lambda: layers.training("few"),
@@ -98,6 +100,7 @@ LONG = (
     "forecast_peers",
     "forecasts_public",
     "series_labels",
+    "text_classes",
     *[name for name in BENCHMARKS if name.startswith("memory_")],
 )
 """Those that take long and run only when they are named."""
@@ -107,6 +110,7 @@ NEED_DATA = (
     "forecasts",
     "forecast_peers",
     "series_labels",
+    "text_classes",
     "quality",
     "quality_bfloat16",
     "memory_rows",

@@ -20,7 +20,8 @@ from recur.data.series.label_options import NumberOptions
 from recur.data.series.options import SeriesOptions
 from recur.measure.layers import Side, beside_torch, distance, side_of
 from recur.models.detector_options import DetectorOptions
-from recur.train.options import LabelTrainingOptions, SeriesTrainingOptions
+from recur.tasks.detect.trained import Scored
+from recur.train.options import LabelTrainingOptions, SeriesTrainingOptions, TextTrainingOptions
 
 
 def test_the_table_of_memory(root):
@@ -466,6 +467,18 @@ def test_the_windowed_gaussian_by_hand(module):
         assert found[row] == pytest.approx(wanted, abs=1e-9)
 
 
+def test_alarms_of_the_numenta_benchmark_begin_as_those_that_users_get(module):
+    score = np.array([np.nan, 1.0, 6.0, 9.0, 5.5, 0.0, 0.0, 7.0])
+    # The highest of two steps before each.
+    highest = np.array([-np.inf, -np.inf, 1.0, 6.0, 9.0, 9.0, 5.5, 0.0])
+    found = Scored(score=score, channels=score[:, None], highest=highest)
+    anomalies = module("anomalies")
+    # The step after an alarm is higher, and begins none.
+    assert anomalies.begun(found, 5.0).tolist() == [0.0, 0.0, 6.0, 0.0, 0.0, 0.0, 0.0, 7.0]
+    assert anomalies.begun(found, 8.0).tolist() == [0.0, 0.0, 0.0, 9.0, 0.0, 0.0, 0.0, 0.0]
+    assert anomalies.rising(found).tolist() == [0.0, 1.0, 6.0, 9.0, 0.0, 0.0, 0.0, 7.0]
+
+
 def test_rows_of_anomalies(module, monkeypatch):
     anomalies, nab = module("anomalies"), module("nab")
     rng = np.random.default_rng(0)
@@ -487,6 +500,30 @@ def test_rows_of_anomalies(module, monkeypatch):
     assert rows[1]["threshold"] < rows[2]["threshold"] < rows[3]["threshold"]
     assert all(set(row["scores"]) == set(nab.PROFILES) and row["seed"] == 3 for row in rows)
     assert module("run")._line(rows[0]).startswith("recur, both, seed 3: ")
+
+
+def test_rows_of_text_classes(module, monkeypatch, tmp_path):
+    texts = module("text_classes")
+    (tmp_path / "names").mkdir()
+    for name, ending in (("Rome", "us"), ("Athens", "os")):
+        words = [f"{chr(97 + n // 26)}{chr(97 + n % 26)}{ending}" for n in range(60)]
+        (tmp_path / "names" / f"{name}.txt").write_text("\n".join(words) + "\n")
+    monkeypatch.setenv("RECUR_DATA", str(tmp_path))
+    monkeypatch.setattr(texts, "TextTrainingOptions", functools.partial(TextTrainingOptions, max_steps=2))
+    job = texts.Job(name="names", said="drawn", prepared=texts.drawn_alike)
+    row = texts.told(job, 3)
+    assert (row["seed"], row["steps"], row["measure"], row["figures"]["num_told"]) == (3, 2, "accuracy", 24)
+    assert row["rule"] == 1
+    assert module("run")._line(row).startswith("names, drawn, defaults, seed 3: ")
+    parts = {}
+    for seed in (3, 4):
+        folder = tmp_path / str(seed)
+        folder.mkdir()
+        texts.drawn_alike(tmp_path / "names", folder, seed)
+        parts[seed] = {path.stem: path.read_text().split("\n")[1:-1] for path in folder.iterdir()}
+    assert {name: len(lines) for name, lines in parts[3].items()} == {"train": 86, "valid": 10, "test": 24}
+    assert len({line for lines in parts[3].values() for line in lines}) == 120
+    assert parts[3]["test"] != parts[4]["test"]
 
 
 def test_rows_of_labels(module, monkeypatch, tmp_path):

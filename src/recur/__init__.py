@@ -27,11 +27,13 @@ if TYPE_CHECKING:
     from recur.tasks.labels.trained import TrainedRegressor as TrainedRegressor
     from recur.tasks.language.trained import TrainedLanguageModel as TrainedLanguageModel
     from recur.tasks.loading import load as load
+    from recur.tasks.texts.trained import TrainedTextClassifier as TrainedTextClassifier
     from recur.train.detect import train_detector as train_detector
     from recur.train.forecast import train_forecaster as train_forecaster
     from recur.train.labels import train_classifier as train_classifier
     from recur.train.labels import train_regressor as train_regressor
     from recur.train.language import train_language_model as train_language_model
+    from recur.train.texts import train_text_classifier as train_text_classifier
 
 __version__ = "0.1.0"
 __all__ = [
@@ -46,6 +48,7 @@ __all__ = [
     "TrainedForecaster",
     "TrainedLanguageModel",
     "TrainedRegressor",
+    "TrainedTextClassifier",
     "accelerate",
     "decelerate",
     "load",
@@ -57,6 +60,7 @@ __all__ = [
     "train_forecaster",
     "train_language_model",
     "train_regressor",
+    "train_text_classifier",
 ]
 
 __getattr__ = lazy_names(
@@ -84,6 +88,8 @@ __getattr__ = lazy_names(
         "train_classifier": ".train.labels",
         "train_regressor": ".train.labels",
         "train_language_model": ".train.language",
+        "TrainedTextClassifier": ".tasks.texts.trained",
+        "train_text_classifier": ".train.texts",
     },
 )
 

@@ -17,6 +17,7 @@
 | `calibration.safetensors` | of forecasts and numbers: what intervals lack; of classes: how sure to be |
 | `yardstick.json` | of forecasts: the unit of MASE for each series, and how sure the naive rules are |
 | `replay.safetensors` | of forecasters that learnt on: windows of older data |
+| `known_rows.safetensors` | of such: the last rows of each series that they know |
 | `adaptations.json` | of such: what each time changed |
 | `inspect.json`, `inspect.safetensors` | what `recur inspect` found inside the network on one text |
 | `checkpoints/` | what resuming needs |
@@ -65,6 +66,7 @@ _OWN_NAMES = {
     "scaler.safetensors",
     "calibration.safetensors",
     "replay.safetensors",
+    "known_rows.safetensors",
     "adaptations.json",
     "yardstick.json",
     "inspect.json",

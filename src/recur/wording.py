@@ -86,6 +86,16 @@ def measured(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
+def percentage(share: float) -> str:
+    """Return a measured share in per cent, in four digits.
+
+    Example:
+        >>> percentage(0.0225), percentage(1e-4)
+        ('2.25%', '0.01%')
+    """
+    return f"{measured(100 * share)}%"
+
+
 def enumerated(names: Sequence[str]) -> str:
     """Return names as a sentence enumerates them.
 
@@ -94,6 +104,19 @@ def enumerated(names: Sequence[str]) -> str:
         'one, two and three'
     """
     return " and ".join(part for part in (", ".join(names[:-1]), *names[-1:]) if part)
+
+
+def in_columns(rows: Sequence[Sequence[str]]) -> str:
+    """Return rows of cells as lines, the cells of each column below each other; nothing stands behind the last one.
+
+    Example:
+        >>> print(in_columns([("time", "day", "named so"), ("targets", "sales", "")]))
+        time     day    named so
+        targets  sales
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    padded = ([cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in rows)
+    return "\n".join("  ".join(row).rstrip() for row in padded)
 
 
 def cell_name(cell: str) -> str:

@@ -75,11 +75,53 @@ def test_the_test_part_of_its_own_data_by_default(
     assert content["series"]["times"][-1] >= "2024-01-06"
 
 
+def test_what_is_told_after_the_last_row(made: pl.DataFrame, recur: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    for page in ("write_inspection", "write_report"):
+        monkeypatch.setattr(report, page, lambda folder: folder.path / "page.html", raising=False)
+    # Another series that nothing is told of must not be in the way.
+    made.with_columns(pl.when(pl.col("meter") == "m0").then(None).otherwise("load").alias("load")).write_csv("one.csv")
+    assert "series 'm0' has no target to go on from" in recur("predict", "run", "one.csv").err
+    told = {}
+    for name, options in {"default": [], "next": ["--at", "2024-01-07 16:00"]}.items():
+        result = recur("inspect", "run", "one.csv", "--series", "m1", *options)
+        assert result.code == 0, result.err
+        content = json.loads(Path("run/inspect.json").read_bytes())
+        told[name] = content["answers"]["answers"]
+        assert content["series"]["times"][-1] == "2024-01-07 15:00"
+        assert content["title"] == "m1"
+    assert told["next"] == told["default"]
+    made.filter(pl.col("meter") == "m1").write_csv("m1.csv")
+    assert recur("predict", "run", "m1.csv", "--levels", "0.5", "--out", "f.csv").code == 0
+    assert pl.read_csv("f.csv")["time"][0].startswith("2024-01-07T16:00")
+    for late in ("2024-01-07 17:00", "2024-03-01 00:00"):
+        result = recur("inspect", "run", "one.csv", "--series", "m1", "--at", late)
+        assert (result.code, result.err) == (
+            1,
+            f"recur: at: series 'm1' has no row at {late}; it goes from 2024-01-01 00:00 to 2024-01-07 15:00.\n",
+        )
+
+
+def test_data_that_are_written_otherwise(made: pl.DataFrame, recur: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    for page in ("write_inspection", "write_report"):
+        monkeypatch.setattr(report, page, lambda folder: folder.path / "page.html", raising=False)
+    assert recur("inspect", "run", "loads.csv", "--series", "m1").code == 0
+    expected = json.loads(Path("run/inspect.json").read_bytes())["answers"]
+    twice = pl.concat([made, made.with_columns(load=pl.lit(99.0))])
+    text = twice.with_columns(hour=pl.col("hour").dt.strftime("%d/%m/%Y %Hh%M")).write_csv(separator=";")
+    Path("other.csv").write_text(text, encoding="utf-16")
+    options = ("--separator", ";", "--encoding", "utf-16", "--time-format", "%d/%m/%Y %Hh%M", "--duplicates", "first")
+    result = recur("inspect", "run", "other.csv", "--series", "m1", *options)
+    assert result.code == 0, result.err
+    assert json.loads(Path("run/inspect.json").read_bytes())["answers"] == expected
+    assert recur("inspect", "run", "other.csv", "--series", "m1").code == 1
+
+
 def test_what_does_not_go_together(made: pl.DataFrame, recur: Any) -> None:
     for options, code, message in (
         (["--at", "soon"], 1, "recur: at: 'soon' is no time of these data; give one such as '2024-01-01 00:00'.\n"),
         (["--series", "m7"], 1, "recur: series: there is no 'm7' in the data; there are 'm0', 'm1'.\n"),
         (["none.csv"], 1, "recur: none.csv: no such file or folder; check the path.\n"),
+        (["--encoding", "utf-8"], 2, "recur: encoding is of other data; give DATA, or leave --encoding out.\n"),
         (["--input", "text"], 2, "recur: input is of language runs, and this is one of task forecast; leave --input"),
         (["--labels", "text"], 2, "recur: labels is of language runs, and this is one of task forecast; leave"),
     ):

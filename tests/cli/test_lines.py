@@ -271,7 +271,10 @@ def test_what_else_ends_a_line_elsewhere_may_stand_within_one(piped: Any, table:
 @pytest.mark.parametrize(
     ("bad", "message"),
     [
-        (b'{"meter": "M\xfcnchen"}', "standard input, row 2: is no UTF-8; convert it. Left out."),
+        (
+            b'{"meter": "M\xfcnchen"}',
+            "standard input, row 2: is no utf-8; name the encoding, such as --encoding cp1252. Left out.",
+        ),
         (b'{"meter": ' + b"[" * 200_000, "standard input, row 2: is no JSON ("),
     ],
 )
@@ -282,12 +285,14 @@ def test_lines_that_no_text_can_be(bad: bytes, message: str, piped: Any, table: 
     assert message in error
     code, out, error = piped(b"m\xfcter,hour,load\nm0,2024-01-01,3\n")
     assert (code, out) == (1, "")
-    assert error == "recur: standard input: the names of the columns are no UTF-8; convert it.\n"
+    message = "the names of the columns are no utf-8; name the encoding, such as --encoding cp1252."
+    assert error == f"recur: standard input: {message}\n"
 
 
 def test_names_that_come_again_are_no_row(piped: Any, table: pl.DataFrame) -> None:
     header, *lines = table[:6].write_csv().splitlines()
-    code, out, error = piped("\n".join([header, *lines[:3], header, *lines[3:], header]))
+    # As it was, and with the byte order mark that spreadsheets write.
+    code, out, error = piped("\n".join([header, *lines[:3], header, *lines[3:], f"\ufeff{header}"]))
     plain = piped("\n".join([header, *lines]))[1]
     assert (code, error) == (0, "")
     found, wanted = (pl.read_csv(io.StringIO(text)) for text in (out, plain))
@@ -304,7 +309,7 @@ def german(seasonal_table: Callable[..., pl.DataFrame], tmp_path_factory: pytest
     cells = [f"{load:,.2f}".translate(str.maketrans(",.", ".,")) for load in loads]
     lines = [f"{time};{cell};{count}" for count, (time, cell) in enumerate(zip(times, cells, strict=True))]
     (made / "table.csv").write_text("Zeit;Umsatz;Zahl\n" + "\n".join(lines) + "\n")
-    text = Delimited(missing=(*MISSING, "n.v."))
+    text = Delimited(missing=(*MISSING, "fehlt"))
     reading = SeriesReading(columns=Columns(targets="Umsatz", past_only="Zahl"), text=text)
     panel = reading.first(made / "table.csv")
     assert panel.values[:, 0].tolist() == loads.cast(pl.Float32).to_list()
@@ -344,9 +349,78 @@ def test_lines_are_written_as_the_table_of_the_run(
     rows = [json.dumps({"Zeit": "01.01.2024 00:00", "Umsatz": value, "Zahl": 0}) for value in (1288.9, "1.288,9")]
     assert answers(rows[0]).out == answers(rows[1]).out != ""
     # What is missing is written as in the table of the run, too.
-    lacking, empty = (answers(text.replace(lines[60], f"03.01.2024 12:00;{cell};{cell}")) for cell in ("n.v.", ""))
+    lacking, usual, empty = (
+        answers(text.replace(lines[60], f"03.01.2024 12:00;{cell};{cell}")) for cell in ("fehlt", "k.A.", "")
+    )
     assert lacking.err == ""
-    assert lacking.out == empty.out != whole.out
-    other = answers(text.replace(lines[60], "03.01.2024 12:00;k.A.;60")).err
-    assert "'k.A.' is no number" in other
+    assert lacking.out == usual.out == empty.out != whole.out
+    other = answers(text.replace(lines[60], "03.01.2024 12:00;offen;60")).err
+    assert "'offen' is no number" in other
     assert other.endswith("mend the cell, or leave it empty where there is no value.\n")
+
+
+@pytest.fixture(scope="session")
+def western(german: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a run of a table that was written in Windows-1252, with names that are no ASCII."""
+    made = tmp_path_factory.mktemp("western")
+    table = (german / "table.csv").read_text().replace("Umsatz", "Umsatz €")
+    (made / "table.csv").write_text(table, encoding="cp1252")
+    reading = SeriesReading(columns=Columns(targets="Umsatz €", past_only="Zahl"), text=Delimited(encoding="cp1252"))
+    setup, _ = ForecastSetup.fit(reading.first(made / "table.csv"), history=12, horizon=2, reading=reading)
+    trained = TrainedForecaster.load(german / "run")
+    TrainedForecaster(trained.network, setup, options=trained.options).save(made / "run")
+    return made
+
+
+def test_lines_have_the_encoding_of_the_run(
+    western: Path, recur: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def answers(data: bytes, *arguments: str) -> Any:
+        (tmp_path / "input").write_bytes(data)
+        with (tmp_path / "input").open() as file:
+            monkeypatch.setattr(sys, "stdin", file)
+            return recur("predict", western / "run", "--stream", *arguments)
+
+    own = (western / "table.csv").read_bytes()
+    wanted = answers(own)
+    assert (wanted.code, wanted.err) == (0, "")
+    assert pl.read_csv(io.StringIO(wanted.out))["target"].unique().to_list() == ["Umsatz €"]
+    text = own.decode("cp1252")
+    for encoding in ("utf-8", "utf-16-be", "iso-8859-15"):
+        assert answers(text.encode(encoding), "--encoding", encoding).out == wanted.out
+    # A mark at the beginning says it without being asked.
+    for marked in ("utf-8-sig", "utf-16", "utf-32"):
+        assert answers(text.encode(marked)).out == wanted.out
+    assert f"'Umsatz {'€'.encode().decode('cp1252')}'" in answers(text.encode()).err
+    assert answers(own, "--encoding", "utf-8").err.startswith("recur: standard input: the names of the columns are no ")
+    assert answers(own[:99], "--encoding", "utf-16-be").err.startswith(
+        "recur: standard input: is no utf-16-be; name the encoding, such as --encoding utf-8 (trunc"
+    )
+    unknown = answers(own, "--encoding", "klingon")
+    assert unknown.code == 2
+    assert "encoding: 'klingon' is none that Python knows; give one such as 'cp1252'." in unknown.err
+    # JSON is UTF-8, whatever the run's tables were, unless something else is said.
+    row = json.dumps({"Zeit": "01.01.2024 00:00", "Umsatz €": "1.288,9", "Zahl": 0}, ensure_ascii=False)
+    plain = answers(row.encode())
+    assert (plain.code, len(plain.out.splitlines())) == (0, 1)
+    assert answers(row.encode("cp1252"), "--encoding", "cp1252").out == plain.out
+    assert answers(row.encode("utf-8-sig")).out == plain.out
+
+
+def test_letters_may_be_cut_between_two_pieces(
+    western: Path, recur: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from recur.cli import standard_input
+
+    lines = (western / "table.csv").read_text(encoding="cp1252").splitlines()
+    data = "\n".join(lines[:20]).encode("utf-16")
+    (tmp_path / "input").write_bytes(data)
+    found = []
+    for size in (1 << 18, 1):
+        monkeypatch.setattr(standard_input, "_PIECE", size)
+        with (tmp_path / "input").open() as file:
+            monkeypatch.setattr(sys, "stdin", file)
+            done = recur("predict", western / "run", "--stream", "--on-error", "skip")
+        assert (done.code, done.err) == (0, "")
+        found.append(pl.read_csv(io.StringIO(done.out)))
+    assert found[0]["mean"].to_list() == pytest.approx(found[1]["mean"].to_list(), rel=1e-5)

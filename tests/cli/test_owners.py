@@ -18,7 +18,8 @@ SOURCE = Path(recur.__file__).parent
     [
         ("duplicates", "evaluate", [], "evaluate"),
         ("duplicates", "train", [], "train"),
-        ("duplicates", "inspect", [], "train"),
+        ("duplicates", "inspect", [], "inspect"),
+        ("targets", "inspect", [], "train"),
         ("ignored", "evaluate", [], "train"),
         ("life_left", "evaluate", [], "evaluate"),
         ("missing", "predict", [], "predict"),
@@ -41,5 +42,7 @@ def test_every_option_that_is_advised_is_taken_by_some_command() -> None:
         if "import" in text.partition("from recur.wording")[2].partition("\n")[0]:
             advised |= set(re.findall(r"\boption\(['\"](\w+)['\"]", text))
     assert {"ignored", "missing", "life_left"} < advised
-    # Of readers and windows that one calls in Python.
-    assert {name for name in advised if owner_of(name, "evaluate", []) is None} == {"sort", "which", "unknown"}
+    # Of what one calls in Python: readers and windows; pairs of texts and tagged ones; and the search for sequences.
+    alone = {"sort", "which", "unknown", "source", "target", "repair", "beams", "diversity", "groups", "num_best"}
+    alone |= {"length_exponent", "length_penalty", "min_length"}
+    assert {name for name in advised if owner_of(name, "evaluate", []) is None} == alone

@@ -163,13 +163,13 @@ def foreign(tmp_path: Path) -> tuple[Path, tuple[str, ...]]:
     plain.write_csv(tmp_path / "plain.csv")
     path = tmp_path / "foreign.csv"
     written = pl.concat([plain, plain.tail(1)]).with_columns(
-        pl.col("hour").dt.strftime("%d/%m/%Y %H:%M"), pl.col("load").cast(pl.String).fill_null("n.v.")
+        pl.col("hour").dt.strftime("%d/%m/%Y %H:%M"), pl.col("load").cast(pl.String).fill_null("fehlt")
     )
     lines = [";".join(cells) for cells in (written.columns, *written.iter_rows())]
-    path.write_text("\n".join(line.replace(".", ",").replace("n,v,", "n.v.") for line in lines), encoding="latin-1")
+    path.write_text("\n".join(line.replace(".", ",") for line in lines), encoding="latin-1")
     options = {
         "--encoding": "latin-1",
-        "--missing": "n.v.",
+        "--missing": "fehlt",
         "--duplicates": "last",
         "--time-format": "%d/%m/%Y %H:%M",
         "--separator": ";",
@@ -242,6 +242,21 @@ def test_the_end_of_a_training_is_shown_likewise(capsys: pytest.CaptureFixture[s
         "forecast recur predict run new.csv",
         "judge    recur evaluate run",
     ]
+
+
+def test_the_end_of_a_training_tells_what_new_data_have_to_hold(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = shutil.copytree("run", tmp_path / "run")
+    content = json.loads((path / "schema.json").read_text(encoding="utf-8"))
+    content["schema"] |= {"known_future": ["price"], "known_categorical": ["day"]}
+    (path / "schema.json").write_text(json.dumps(content), encoding="utf-8")
+    show_finished(path, plain_console())
+    said = " ".join(capsys.readouterr().out.split())
+    assert (
+        "note to forecast, new.csv has to go on with a row for each step to come, in which 'price' and 'day' are "
+        "filled in and 'load' left empty" in said
+    )
 
 
 def test_evaluate_other_data(recur: Any, tmp_path: Path) -> None:

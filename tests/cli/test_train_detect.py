@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -11,9 +12,11 @@ import numpy as np
 import polars as pl
 import pytest
 
+from recur import report
 from recur.cli.main import main
 from recur.report.detection import detection_of
 from recur.tasks.detect.alarms import alarm_begins, highest_lately
+from recur.wording import measured
 
 
 def write(path: Path) -> Path:
@@ -70,7 +73,7 @@ def test_it_looks_at_other_data(trained: Path, capsys: pytest.CaptureFixture[str
     assert main(["predict", str(trained / "run"), str(trained / "plant.csv"), "--horizon", "3"]) == 2
     assert "horizon is of forecast runs, and this is one of task detect" in capsys.readouterr().err
     for command, owners in {
-        ("predict", str(trained / "run"), str(trained / "plant.csv")): "classify, regress and forecast",
+        ("predict", str(trained / "run"), str(trained / "plant.csv")): "classify-text, classify, regress and forecast",
         ("evaluate", str(trained / "run")): "language and forecast",
     }.items():
         assert main([*command, "--batch-size", "7"]) == 2
@@ -118,8 +121,8 @@ def test_what_is_wrong_with_other_data_is_mended_by_options_that_there_are(
     run = str(trained / "run")
     assert main(["evaluate", run, str(tmp_path / "levels.csv")]) == 1
     assert capsys.readouterr().err.endswith(
-        "it holds '2'; if it says something else, give it another name, or leave it out with --ignored (of recur "
-        "train).\n"
+        "it holds '2'; write it so, or if it says something else, give it another name, or leave it out with --ignored "
+        "(of recur train).\n"
     )
     assert main(["evaluate", run, str(tmp_path / "doubled.csv")]) == 1
     assert (
@@ -127,4 +130,27 @@ def test_what_is_wrong_with_other_data_is_mended_by_options_that_there_are(
         "--duplicates mean, last or first."
     ) in capsys.readouterr().err
     assert main(["inspect", run, str(tmp_path / "doubled.csv")]) == 1
-    assert "say what becomes of them with --duplicates mean (of recur train), last or first." in capsys.readouterr().err
+    assert "say what becomes of them with --duplicates mean, last or first." in capsys.readouterr().err
+
+
+def test_inspect_looks_at_the_step_that_evaluate_finds_strangest(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for page in ("write_inspection", "write_report"):
+        monkeypatch.setattr(report, page, lambda folder: folder.path / "page.html", raising=False)
+    shutil.copytree(trained / "run", tmp_path / "run")
+    run, data = str(tmp_path / "run"), str(trained / "plant.csv")
+    pl.concat([pl.read_csv(data), pl.read_csv(data).tail(1)]).write_csv(tmp_path / "doubled.csv")
+    doubled = [run, str(tmp_path / "doubled.csv"), "--duplicates", "last"]
+    for arguments, others in (([run], [run]), ([run, data], doubled)):
+        capsys.readouterr()
+        assert main(["evaluate", *arguments, "--json"]) == 0
+        strangest = json.loads(capsys.readouterr().out)["examples"][0]
+        assert main(["inspect", *others]) == 0
+        shown = capsys.readouterr()
+        said = json.loads((tmp_path / "run" / "inspect.json").read_bytes())["answers"]
+        time = strangest["time"].replace("T", " ").removesuffix(":00")
+        assert said["asked"] == f"the error of {strangest['channel']} at {time}"
+        assert f"the score of the step is {measured(strangest['score'])}, the threshold" in shown.err
+        assert "of what" in said["notes"][1]
+        assert f"says     {said['answers'][0]['name']}: {said['answers'][0]['said']}" in shown.out

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
+
+from recur import report
 
 SMALL = ("--max-steps", "20", "--hidden-size", "4", "--members", "1", "--out", "run", "--no-report")
 
@@ -152,3 +155,27 @@ def made(made_once: Any, gestures: Path, recur: Any) -> Path:
         assert recur("train", "gestures.csv", *SMALL, "--out", folder / "run", "--max-steps", "2").code == 0
 
     return made_once("classifier", make)  # type: ignore[no-any-return]
+
+
+def test_inspect_says_what_predict_does(
+    made: Path, gestures: Path, recur: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for page in ("write_inspection", "write_report"):
+        monkeypatch.setattr(report, page, lambda folder: folder.path / "page.html", raising=False)
+    shutil.copytree(made / "run", "run")
+    assert recur("predict", "run", "gestures.csv", "--out", "told.csv").code == 0
+    told = pl.read_csv("told.csv").filter(pl.col("series_id") == "c3").row(0, named=True)
+    pl.read_csv("gestures.csv").write_csv("other.csv", separator=";")
+    # The characters of a table that tells them by itself need not be named.
+    for arguments in (["gestures.csv"], ["other.csv", "--separator", ";"]):
+        result = recur("inspect", "run", *arguments, "--series", "c3")
+        assert result.code == 0, result.err
+        said = json.loads(Path("run/inspect.json").read_bytes())["answers"]["answers"][0]
+        assert result.out.startswith("series   c3\n")
+        assert f"says     {said['name']}: {said['said']}; {said['came']}\n" in result.out
+        assert "in nats of the log-odds" in result.out
+        name = said["name"].removeprefix("class ")
+        assert said["said"] == f"probability {told[f'p({name})']:.1%}"
+        assert said["came"] == ("the true class" if name == "down" else "not the true class")
+    result = recur("inspect", "run", "gestures.csv", "--at", "3")
+    assert (result.code, result.err) == (1, "recur: at: one label is told of a whole series; leave it out.\n")

@@ -74,13 +74,19 @@ def test_one_value_a_step_and_several_series_come_back_in_their_shape() -> None:
     np.testing.assert_array_equal(found.ravel(), -detector.trained_.scored(detector.trained_.setup.read(several)).score)
 
 
-def test_a_table_brings_a_table_and_a_score_for_each_of_its_rows(seasonal_table: Callable[..., Any]) -> None:
+def test_a_table_brings_a_table_and_a_score_for_each_of_its_rows(
+    seasonal_table: Callable[..., Any], tmp_path: Path
+) -> None:
     table = seasonal_table(200, series=2)
     detector = Detector(**TINY, series_id="meter").fit(table)
     found = detector.predict(table)
     assert isinstance(found, pl.DataFrame)
     assert found.equals(detector.trained_.predict(table))
     np.testing.assert_array_equal(detector.score_samples(table), -found["score"].to_numpy())
+    # A list of one file is that file.
+    table.write_csv(tmp_path / "table.csv")
+    assert detector.predict([tmp_path / "table.csv"])["score"].equals(found["score"])
+    np.testing.assert_array_equal(detector.score_samples([tmp_path / "table.csv"]), -found["score"].to_numpy())
 
 
 def test_saved_and_loaded_it_says_the_same(fitted: Detector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -311,3 +311,44 @@ def test_gaps_that_are_kept_are_kept_where_it_is_judged(table: pl.DataFrame) -> 
     figures = judge_forecasts(fitted.trained_, part)["figures"]
     best = min(own["mae"] for name, own in figures.items() if name != "model")
     assert fitted.score(one[150:]) == pytest.approx(1 - figures["model"]["mae"] / best)
+
+
+@pytest.fixture
+def meter(table: pl.DataFrame, tmp_path: Path) -> tuple[Path, pl.DataFrame]:
+    """A file with the first rows of both series, and those that come after them."""
+    later = table.group_by("meter", maintain_order=True).tail(8)
+    table.join(later, on=["meter", "hour"], how="anti").write_csv(tmp_path / "meter.csv")
+    return tmp_path / "meter.csv", later
+
+
+def test_a_file_that_changes_is_not_what_it_was_fitted_to(
+    meter: tuple[Path, pl.DataFrame], table: pl.DataFrame, tmp_path: Path
+) -> None:
+    source, later = meter
+    fitted = tiny(out=tmp_path / "run", no_report=True).fit(source)
+    found = fitted.score(later)
+    assert found == tiny().fit(pl.read_csv(source, try_parse_dates=True)).score(later)
+    loaded = Forecaster.load(tmp_path / "run")
+    assert loaded.score(later) == found
+    # It grows by what came; and is gone.
+    table.write_csv(source)
+    assert fitted.score(later) == found
+    message = r"meter\.csv: is not what the forecaster was fitted to any more, so that what came before X is not known;"
+    with pytest.raises(RunError, match=message):
+        Forecaster.load(tmp_path / "run").score(later)
+    assert loaded.score(later) == found
+    source.unlink()
+    assert fitted.score(later) == found
+    with pytest.raises(DataError, match=r"no window fits into the part 'given'"):
+        Forecaster.load(tmp_path / "run").score(later)
+
+
+def test_a_list_of_one_file_is_that_file(meter: tuple[Path, pl.DataFrame]) -> None:
+    source, later = meter
+    fitted, other = tiny().fit([source]), tiny().fit(source)
+    assert fitted.predict().equals(other.predict())
+    assert fitted.predict([source]).equals(other.predict())
+    assert fitted.score(later) == other.score(later)
+    assert fitted.score([source]) == other.score(source)
+    with pytest.raises(OptionError, match=r"^data: expected one table, or a folder of them, got 2 names"):
+        fitted.score([source, source])

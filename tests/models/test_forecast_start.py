@@ -66,6 +66,28 @@ def test_means_go_back_and_fade() -> None:
             torch.testing.assert_close(found[row], mean.expand(6, 2), rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("pieces", [1, 4])
+def test_a_large_level_costs_no_more_than_a_rounding(pieces: int) -> None:
+    # Of sixteenths float32 holds a million exactly.
+    generator = torch.Generator().manual_seed(7)
+    away = torch.randint(-160, 160, (1200, 2, 2), generator=generator) / 16
+    is_there = torch.rand(away.shape, generator=generator) > 0.2
+    is_there[:, :, 1] &= torch.arange(1200)[:, None] > 500
+    start = ForecastStart(2, season=1, memory=400, num_steps=1)
+    for level in (1e6, -1e6):
+        means, state = [], None
+        for own, there in zip((away + level).chunk(pieces), is_there.chunk(pieces), strict=True):
+            lengths = torch.tensor([len(own), len(own)])
+            known, state = start.remember(torch.where(there, own, 0), there, lengths, state)
+            means.append(known.means[1:])
+        exact = start.double().remember(away.double(), is_there, torch.tensor([1200, 1200]))[0].means[1:]
+        start.float()
+        has_begun = is_there.cumsum(0)[..., None] > 0
+        off = torch.where(has_begun, torch.cat(means).double() - level - exact, 0)
+        # Half of what two float32 there lie apart, and the roundings of numbers up to 20.
+        assert off.abs().max() <= 1 / 32 + 1e-4
+
+
 def test_the_change_since_a_season_ago_and_the_unit_are_added() -> None:
     values = torch.arange(24, dtype=DOUBLE)[:, None, None].expand(24, 1, 2) * 2 + torch.tensor([0.0, 5.0])
     is_there = torch.ones(24, 1, 2, dtype=torch.bool)

@@ -53,6 +53,14 @@ def shape(horizon: int) -> SeriesShape:
             r"^loss is pinball, but quantiles of counts have no gradient",
         ),
         (
+            {"head": "negative-binomial", "season": 24},
+            r"^season is 24, but the rules that forecasts start from move them, which counts cannot be; with head ",
+        ),
+        (
+            {"head": "negative-binomial", "rules": True},
+            r"^rules is true, but the rules that forecasts start from move them, which counts cannot be; with head ",
+        ),
+        (
             {"head": "negative-binomial", "normalize": "last"},
             r"^normalize is last, but counts cannot be moved; with head",
         ),
@@ -150,6 +158,8 @@ def test_few_values_begin_at_rules() -> None:
     assert chosen(10_000, rules=True).season == 24
     # Who says a season wants it looked at.
     assert chosen(10_000, season=12).rules
+    reasons = choose_forecaster(ForecasterOptions(season=12), shape(3), num_values=10_000, longest=500, season=24)[1]
+    assert reasons["rules"] == "a season of 12 is given, which the rules look at"
     assert not chosen(100, normalize="series").rules
     with pytest.raises(OptionError, match=r"^season is 12, but without rules nothing looks at it; leave"):
         chosen(100, rules=False, season=12)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -119,3 +121,30 @@ def make_forecaster(table: pl.DataFrame, columns: Columns) -> Callable[..., Trai
 @pytest.fixture(scope="session")
 def read() -> Callable[..., Panel]:
     return read_series
+
+
+@pytest.fixture(scope="session")
+def folder(made_once: Callable[..., Path], seasonal_table: Callable[..., pl.DataFrame]) -> Path:
+    """A folder with old.csv, new.csv, in which the wave stands on its head, and `run`, trained on the old one."""
+    from rich.console import Console
+
+    from recur.train.forecast import train_forecaster
+    from recur.train.options import SeriesTrainingOptions
+
+    def make(path: Path) -> None:
+        table = seasonal_table(900, noise=0.1)
+        table[:500].write_csv(path / "old.csv")
+        turned = table[500:].with_columns(load=20 - pl.col("load"))
+        turned.write_csv(path / "new.csv")
+        train_forecaster(
+            path / "old.csv",
+            out=path / "run",
+            # The rules that others start from tell the turned wave as well as the old one.
+            model=ForecasterOptions(
+                history=24, hidden_size=16, head="gaussian", kind="encoder-decoder", normalize="series"
+            ),
+            training=SeriesTrainingOptions(max_steps=80, batch_size=32, learning_rate=1e-2, no_report=True),
+            console=Console(file=io.StringIO()),
+        )
+
+    return made_once("learning_on", make)

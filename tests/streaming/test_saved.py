@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from recur.errors import RunError
 from recur.streaming import stream
+from recur.streaming.saved import FORMAT
 from recur.tasks.forecast.trained import TrainedForecaster
 
 Make = Callable[..., TrainedForecaster]
@@ -85,10 +86,11 @@ def test_damaged_files_are_refused(make_forecaster: Make, table: pl.DataFrame, t
         damaged.write_bytes(bad)
         with pytest.raises(RunError, match="damaged, or no saved stream"):
             stream(trained, state=damaged)
-    newer = json.dumps(json.loads(content) | {"format": 2})
+    newer, older = (json.dumps(json.loads(content) | {"format": FORMAT + more}) for more in (1, -1))
     twice = json.dumps(json.loads(content) | {"ids": ["a", "a"]})
     for said, changed, message in (
         (newer, tensors, "written by a newer recur"),
+        (older, tensors, "is of an older recur, whose states hold less; begin anew"),
         (twice, tensors, "damaged, or no saved stream: the names of the series are no names"),
         (content, tensors | {"series.last": tensors["series.last"][:0]}, "damaged, or no saved stream: last has"),
     ):

@@ -9,7 +9,7 @@ import pytest
 import scipy.fft
 import scipy.stats
 
-from recur.tasks.noise import MeanTest, doubt, grouped_test, mean_test, short_intervals, sign_test
+from recur.tasks.noise import MeanTest, doubt, exchange_test, grouped_test, mean_test, short_intervals, sign_test
 
 
 def correlated(size: int, overlap: int, seed: int) -> np.ndarray:
@@ -93,6 +93,61 @@ def test_signs_as_a_fair_coin_has_them() -> None:
         assert sign_test(better, worse) == sign_test(worse, better) == pytest.approx(expected, rel=1e-9)
 
 
+def test_a_few_groups_that_are_nearly_alike_prove_nothing() -> None:
+    for num in range(2, 6):
+        group = np.repeat(np.arange(num), 50)
+        alike, near = np.full(50 * num, 0.5), 0.5 + 0.001 * group
+        for differences in (alike, near):
+            found = grouped_test(differences, group)
+            assert found is not None
+            assert found.p == pytest.approx(2 / 2**num)
+    sums = np.array([0.5, 0.51, -0.02])
+    found, expected = grouped_test(sums, np.arange(3)), scipy.stats.ttest_1samp(sums, 0).pvalue
+    # Where the t test is the more doubtful one, or there are six groups, it is what counts.
+    assert found is not None
+    assert found.p == pytest.approx(max(expected, 1.0))
+    six = np.array([0.5, 0.52, 0.51, 0.49, 0.5, 0.48])
+    found = grouped_test(six, np.arange(6))
+    assert found is not None
+    assert found.p == pytest.approx(scipy.stats.ttest_1samp(six, 0).pvalue, rel=1e-6)
+
+
+def total(sums: np.ndarray) -> np.ndarray:
+    return np.asarray(sums[:, 0])
+
+
+def test_exchanges_of_one_count_are_the_permutation_test_of_pairs() -> None:
+    rng = np.random.default_rng(3)
+    own, other = rng.normal(0.5, 1.0, 8), rng.normal(0.0, 1.0, 8)
+    expected = scipy.stats.permutation_test(
+        (own, other),
+        lambda first, second: first.sum() - second.sum(),
+        permutation_type="samples",
+        n_resamples=np.inf,
+        vectorized=False,
+    ).pvalue
+    # Units in which both are alike say nothing.
+    same = rng.normal(size=5)
+    found = exchange_test(np.append(own, same)[:, None], np.append(other, same)[:, None], total)
+    assert found == pytest.approx(expected, rel=1e-12)
+
+
+def test_exchanges_are_drawn_where_there_are_many() -> None:
+    rng = np.random.default_rng(4)
+    own, other = rng.normal(0.12, 1.0, (400, 1)), rng.normal(0.0, 1.0, (400, 1))
+    away = own - other
+    expected = 2 * scipy.stats.norm.sf(abs(away.sum()) / math.sqrt((away**2).sum()))
+    assert 0.001 < expected < 0.2
+    # Four deviations of a share of 8,192 draws.
+    assert exchange_test(own, other, total) == pytest.approx(expected, abs=4 * math.sqrt(expected / 2**13))
+
+
+def test_exchanges_of_a_few_units_tell_nothing() -> None:
+    assert exchange_test(np.ones((5, 1)), np.zeros((5, 1)), total) is None
+    assert exchange_test(np.ones((6, 1)), np.zeros((6, 1)), total) == 2 / 2**6
+    assert exchange_test(np.ones((9, 1)), np.ones((9, 1)), total) is None
+
+
 def test_doubt_in_words() -> None:
     assert doubt(0.3, "series") == "no more than noise, p = 0.3"
     assert doubt(0.012, "series") == "more than noise, p = 0.012"
@@ -101,7 +156,8 @@ def test_doubt_in_words() -> None:
 
 
 def test_intervals_that_hold_too_little_are_told() -> None:
-    assert short_intervals({0.5: 0.46, 0.8: 0.76, 0.95: None}) is None
-    found = short_intervals({0.5: 0.36, 0.8: 0.685, 0.95: 0.94})
+    assert short_intervals({0.5: 0.46, 0.8: 0.76, 0.95: None}, "rows") is None
+    found = short_intervals({0.5: 0.36, 0.8: 0.685, 0.95: 0.94}, "series")
     assert found is not None
     assert found.startswith("the intervals hold clearly less than they say: those of 50% 36.0% and those of 80% 68.5%.")
+    assert found.endswith(" The series that they were calibrated by were few, or the series have changed since.")

@@ -16,7 +16,7 @@ import pytest
 import torch
 from rich.console import Console
 
-from recur.data.series import Split, panel_of_array, read_series
+from recur.data.series import Columns, Split, panel_of_array, read_series
 from recur.data.series.options import DetectionOptions
 from recur.errors import DataError, Interrupted, OptionError
 from recur.models.detector_options import DetectorOptions
@@ -69,7 +69,16 @@ def test_all_columns_of_numbers_are_looked_at(table: Path, tmp_path: Path) -> No
     run, said = train(table, tmp_path / "run")
     trained = load(run)
     assert trained.setup.schema.targets == ("hot", "cold")
-    assert trained.setup.schema.past_categorical == ("kind",)
+    # Text may say how the steps are, so none is read unasked; and nobody gave what was found out.
+    assert trained.setup.schema.past_categorical == ()
+    lines = {line.split()[2]: line for line in said.splitlines() if line.startswith("column")}
+    assert lines["kind"].split(maxsplit=3)[1:] == [
+        "ignored",
+        "kind",
+        "text, which may say how the steps are; name it to have it read",
+    ]
+    assert {lines[name].split(maxsplit=3)[3] for name in ("hot", "cold")} == {"a column of numbers"}
+    assert "given" not in said
     assert trained.setup.schema.label == "is_anomaly"
     assert trained.setup.season.steps == 24
     assert trained.begin(["series"]).quiet.tolist() == [12]
@@ -96,14 +105,30 @@ def test_ordinary_data_to_train_on_and_others_to_judge(table: Path, tmp_path: Pa
     run, _ = train(ordinary, tmp_path / "run", steps=4)
     trained = load(run)
     assert trained.setup.schema.classes == ("0",)
-    for judged in (frame, frame.with_columns(pl.col("is_anomaly") == 1), read_series(frame)):
+    numbers = Columns(ignored="kind")
+    for judged in (frame, frame.with_columns(pl.col("is_anomaly") == 1), read_series(frame, numbers)):
         found = evaluate_detector(run.path, judged)["figures"]["model"]
         assert (found["events"], found["found"]) == (1, 1)
     # What nothing is judged by may hold anything.
-    for other in (frame.with_columns(is_anomaly=pl.lit("?")), read_series(frame)):
+    for other in (frame.with_columns(is_anomaly=pl.lit("?")), read_series(frame, numbers)):
         assert trained.predict(other).height == 700
     with pytest.raises(DataError, match=r"column 'is_anomaly' is taken to say which .* holds '\?'"):
         evaluate_detector(run.path, frame.with_columns(is_anomaly=pl.lit("?")))
+
+
+def test_text_that_is_named_is_read(table: Path, tmp_path: Path) -> None:
+    run, said = train(table, tmp_path / "run", steps=2, past_only="kind")
+    schema = load(run).setup.schema
+    assert (schema.targets, schema.past_categorical) == (("hot", "cold"), ("kind",))
+    assert re.search(r"past only +kind +given", said)
+    # A number that is named helps too, and is not looked at, though it comes first.
+    unlabelled = pl.read_csv(table, try_parse_dates=True).drop("is_anomaly")
+    run, _ = train(unlabelled, tmp_path / "helped", steps=2, past_only="hot")
+    schema = load(run).setup.schema
+    assert (schema.targets, schema.past_only, schema.past_categorical) == (("cold",), ("hot",), ())
+    run, _ = train(table, tmp_path / "other", steps=2, targets="hot", ignored="cold")
+    schema = load(run).setup.schema
+    assert (schema.targets, schema.past_categorical, schema.past_only) == (("hot",), (), ())
 
 
 def test_targets_that_are_named_are_alone(table: Path, tmp_path: Path) -> None:

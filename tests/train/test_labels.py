@@ -101,6 +101,21 @@ def test_what_is_learned_beats_the_rule(csv: Path, tmp_path: Path) -> None:
     assert trained.predict(gestures(3, seed=9))["label"].to_list() == ["rise", "fall", "stay"]
 
 
+def test_rows_that_look_like_series_are_taken_for_such(tmp_path: Path) -> None:
+    wide = gestures().pivot("step", index=["case", "label"], values="force").drop("case")
+    rows = wide.rename({str(step): f"t{step}" for step in range(10)})
+    console = Console(file=io.StringIO(), width=300)
+    run = train_classifier(
+        rows, out=tmp_path / "run", model=CLASSIFIER, training=training(max_steps=2), console=console
+    )
+    said = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "note     each row is read as a series of up to 10 steps, for its columns look like steps; form='l" in said
+    assert "series   30 with a step of 1: 21 to train on" in said
+    assert run.config()["data"]["form"] == "rows"
+    told = recur.load(run).predict(rows.head(4).drop("label"))
+    assert told["series_id"].to_list() == ["1", "2", "3", "4"]
+
+
 def test_a_run_has_all_that_its_users_need(csv: Path, tmp_path: Path) -> None:
     run = classified(csv, tmp_path / "run", no_report=False)
     page = (run.path / "report.html").read_text(encoding="utf-8")

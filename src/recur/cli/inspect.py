@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from recur.cli.handling.run_handling import handling_of, open_run
 from recur.cli.parser import CommandParser, Device, check_device, check_seed, given_options
+from recur.data.series.options import OtherTableOptions
 from recur.data.text import check_found
 from recur.inspection_format import MAX_SYMBOLS
 
@@ -38,8 +39,9 @@ def build_parser() -> CommandParser:
         type=str | None,
         default=None,
         metavar="TIME",
-        help="of series: the first step to forecast, or the step that is told of, by the clock of the table, or with "
-        "an offset to UTC; by default the worst or strangest one, of DATA without labels the last",
+        help="of series: the first step to forecast, up to the one after the last row, or the step that is told of, "
+        "by the clock of the table, or with an offset to UTC; by default the worst or strangest one, of DATA without "
+        "labels the last",
     )
     parser.add_argument(
         "--input",
@@ -47,12 +49,6 @@ def build_parser() -> CommandParser:
         default=None,
         help="of a language model: text to read, or a text file, a folder of them or - for standard input; of a long "
         f"one the first {MAX_SYMBOLS:,} symbols; by default the beginning of the text that was held out for the test",
-    )
-    parser.add_argument(
-        "--encoding",
-        type=str | None,
-        default=None,
-        help="of a language model: encoding of the file; that of the run's own text if not given",
     )
     parser.add_argument(
         "--labels",
@@ -63,6 +59,9 @@ def build_parser() -> CommandParser:
     )
     parser.add_argument("--seed", type=int, default=0, help="the same seed finds the same")
     parser.add_argument("--device", type=Device, default="cpu", help="where to compute")
+    parser.add_options(
+        OtherTableOptions, "DATA that are not written as the run's own; of a language model the encoding of --input"
+    )
     return parser
 
 

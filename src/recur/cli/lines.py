@@ -5,28 +5,28 @@ from __future__ import annotations
 import csv
 import json
 import os
-import signal
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from types import FrameType
 from typing import Any, Literal
 
 import polars as pl
 
+from recur.cli.standard_input import InputLines
 from recur.errors import DataError, Interrupted, OptionError, RunError
 from recur.kinds import is_whole
 from recur.streaming.answers import Answers
 from recur.streaming.live_stream import Stream
 
-_PIECE = 1 << 18
-"""Bytes that are taken from standard input at once, if they are there."""
-
 _SEPARATORS = "\t;|,"
 
 
 def answer_lines(
-    stream: Stream[Any], *, state: Path | None, on_error: Literal["stop", "skip"], save_every: int | None
+    stream: Stream[Any],
+    *,
+    state: Path | None,
+    on_error: Literal["stop", "skip"],
+    save_every: int | None,
+    encoding: str | None,
 ) -> None:
     """Push the lines of standard input into a stream, and write what it says to standard output.
 
@@ -38,10 +38,11 @@ def answer_lines(
         state: A file, from which the stream goes on if it is there; it is written at the beginning and at the end.
         on_error: What becomes of a line that cannot be used.
         save_every: Rows after which the state is written, too.
+        encoding: Of the lines; None for that of the run's data, and for JSON UTF-8. A byte order mark goes before it.
 
     Raises:
         DataError: A line cannot be used.
-        OptionError: `save_every` is out of range, or there is nowhere to save.
+        OptionError: `save_every` is out of range, or there is nowhere to save; or the encoding is unknown.
         Interrupted: A signal came; the state is written.
         RunError: The state cannot be read or written.
     """
@@ -52,9 +53,9 @@ def answer_lines(
             stream.restore(state)
         # Now, and not when all is read, it shows whether there is a place for it.
         stream.save(state)
-    answering = _Answering(stream, on_error)
+    lines = InputLines(sys.stdin.fileno(), encoding or stream.encoding, encoding or "utf-8")
+    answering = _Answering(stream, lines, on_error)
     saved = 0
-    lines = _Lines(sys.stdin.fileno())
     try:
         for batch in lines:
             answering.take(batch)
@@ -91,58 +92,11 @@ def _save(stream: Stream[Any], state: Path) -> None:
         ) from error
 
 
-class _Lines:
-    """The lines of a file descriptor, those together that are there; ends with the file or a signal."""
-
-    def __init__(self, descriptor: int) -> None:
-        self.signal = 0
-        self._descriptor = descriptor
-        self._is_waiting = False
-        signals = (signal.SIGINT, signal.SIGTERM)
-        self._handlers = {number: signal.signal(number, self._stop) for number in signals}
-
-    def __iter__(self) -> Iterator[list[str]]:
-        rest = b""
-        while not self.signal:
-            try:
-                self._is_waiting = True
-                piece = os.read(self._descriptor, _PIECE)
-            except _StoppedError:
-                return
-            finally:
-                self._is_waiting = False
-            whole, newline, tail = (rest + piece).rpartition(b"\n")
-            rest = tail
-            if not piece:
-                whole, rest = whole + newline + tail, b""
-            # Not what str.splitlines takes for the end of a line, which may stand within a text of JSON.
-            lines = [line.decode("utf-8", "surrogateescape") for line in whole.split(b"\n") if line.strip()]
-            if lines:
-                yield lines
-            if not piece:
-                return
-
-    def close(self) -> None:
-        """Let signals do again what they did."""
-        for number, handler in self._handlers.items():
-            signal.signal(number, handler)
-
-    def _stop(self, number: int, frame: FrameType | None) -> None:
-        self.signal = number
-        # What is being pushed is answered first.
-        if self._is_waiting:
-            raise _StoppedError
-
-
-class _StoppedError(Exception):
-    """A signal came while there was nothing to do."""
-
-
 class _Answering:
     """Turns batches of lines into rows, and answers into lines."""
 
-    def __init__(self, stream: Stream[Any], on_error: Literal["stop", "skip"]) -> None:
-        self.stream, self.can_skip = stream, on_error == "skip"
+    def __init__(self, stream: Stream[Any], source: InputLines, on_error: Literal["stop", "skip"]) -> None:
+        self.stream, self.source, self.can_skip = stream, source, on_error == "skip"
         self.num_rows = 0
         self._is_json: bool | None = None
         self._names: list[str] = []
@@ -152,11 +106,12 @@ class _Answering:
 
     def take(self, lines: list[str]) -> None:
         """Push lines, and write the answers."""
-        if self._is_json is None:
+        # A file that is written anew begins with its byte order mark and the names again.
+        lines = [bare for line in lines if (bare := line.removeprefix("\ufeff")).strip()]
+        if self._is_json is None and lines:
             self._is_json = lines[0].lstrip().startswith("{")
             if not self._is_json:
-                self._begin(lines.pop(0).removeprefix("\ufeff"))
-        # A file that is written anew begins with the names again.
+                self._begin(lines.pop(0))
         lines = [line for line in lines if line.strip() != self._header]
         if not lines:
             return
@@ -188,7 +143,7 @@ class _Answering:
 
     def _begin(self, header: str) -> None:
         if not _is_text(header):
-            raise DataError("standard input: the names of the columns are no UTF-8; convert it.")
+            raise DataError(f"standard input: the names of the columns are {self.source.no_text}.")
         self._header = header.strip()
         wanted = self.stream.separator
         found = max(reversed(_SEPARATORS), key=header.count)
@@ -202,7 +157,7 @@ class _Answering:
     def _rows(self, lines: list[str], first: int) -> tuple[Any, dict[int, str]]:
         """Return lines as rows, and what is wrong with those that are none, by their number."""
         wrong = {
-            number: f"standard input, row {number + 1}: is no UTF-8; convert it."
+            number: f"standard input, row {number + 1}: is {self.source.no_text}."
             for number, line in enumerate(lines, first)
             if not _is_text(line)
         }
@@ -284,7 +239,7 @@ class _Answering:
 
 
 def _is_text(line: str) -> bool:
-    """Return whether a line was UTF-8."""
+    """Return whether a line was of the encoding that it was read by."""
     try:
         line.encode()
     except UnicodeEncodeError:

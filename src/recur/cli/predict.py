@@ -23,9 +23,10 @@ if TYPE_CHECKING:
 _SUFFIXES = (".csv", ".tsv", ".parquet", ".arrow", ".json", ".jsonl")
 
 _OF_STREAMS = ("state", "save_every", "on_error")
+_OF_BOTH = ("encoding", "time_format", "decimal_comma")
 NOT_OF_STREAMS = (
     *("out", "overwrite", "horizon", "paths", "seed", "batch_size", "only_last"),
-    *(field.name for field in fields(OtherTableOptions) if field.name not in ("time_format", "decimal_comma")),
+    *(field.name for field in fields(OtherTableOptions) if field.name not in _OF_BOTH),
 )
 """Options that do not go with --stream."""
 
@@ -117,7 +118,7 @@ def build_parser(*, has_data: bool = True) -> CommandParser:
     )
     parser.add_argument("--device", type=Device, default="cpu", help="where to compute")
     parser.add_options(
-        OtherTableOptions, "DATA that are not written as the run's own; of a stream time format and decimals"
+        OtherTableOptions, "DATA that are not written as the run's own; of a stream encoding, time format and decimals"
     )
     return parser
 

@@ -114,6 +114,10 @@ def flags_of(options: Iterable[type[Any]]) -> frozenset[str]:
     return frozenset("--" + name.replace("_", "-") for name in names)
 
 
+_OF_TEXTS = {"classify": "classify-text"}
+"""Tasks on series that have one of the same kind on texts, by which they are meant where DATA are texts."""
+
+
 def choose_task(glance: Glance) -> tuple[str, str]:
     """Return the name of the task, and why it was guessed, or nothing where it was not.
 
@@ -123,6 +127,10 @@ def choose_task(glance: Glance) -> tuple[str, str]:
     if glance.task is not None:
         if glance.task not in TASKS:
             raise OptionError(f"there is no task {glance.task!r}; this version knows: {', '.join(TASKS)}.")
+        of_texts = _OF_TEXTS.get(glance.task)
+        if of_texts is not None and glance.resume is None and glance.data:
+            reason = TASKS[of_texts].recognises(glance.data, glance.given)
+            return (of_texts, reason) if reason else (glance.task, "")
         return glance.task, ""
     if glance.resume is not None:
         return _task_of_run(glance.resume), ""

@@ -135,18 +135,21 @@ def sha256_of(file: TextFile, progress: Callable[[int], None] | None = None) -> 
     return digest.hexdigest()
 
 
-def bytes_of(files: Iterable[TextFile], progress: Callable[[int], None] | None = None) -> Iterator[bytes]:
+def bytes_of(
+    files: Iterable[TextFile], progress: Callable[[int], None] | None = None, *, chunk_bytes: int = CHUNK_BYTES
+) -> Iterator[bytes]:
     """Yield the bytes of `files`, one after the other with nothing between them, unpacked but otherwise unchanged.
 
     Args:
         files: Which files.
         progress: Called with the number of bytes on disk that a chunk came from.
+        chunk_bytes: Bytes that are yielded at once, at most.
 
     Raises:
         DataError: A file cannot be read or unpacked.
     """
     for file in files:
-        yield from _unpacked(file, progress)
+        yield from _unpacked(file, progress, chunk_bytes)
 
 
 def text_of(

@@ -19,6 +19,7 @@ from recur.tasks.detect.judgement import EVALUATION
 from recur.tasks.detect.trained import TrainedDetector
 from recur.train.detect import train_detector
 from recur.train.options import SeriesTrainingOptions
+from recur.train.series_preparation import one_source
 
 Scores = NDArray[np.float64]
 
@@ -100,8 +101,9 @@ class Detector(OutlierMixin, SeriesEstimator):  # type: ignore[misc]
             DataError: The data cannot be read.
         """
         self._check_fitted()
-        if not _is_array(X):
-            return self.trained_.predict(X)
+        data = one_source(X)
+        if not _is_array(data):
+            return self.trained_.predict(data)
         # Of scores alone, for a difference may round to zero.
         return np.where(self.score_samples(X) < self.offset_, -1, 1)
 
@@ -125,9 +127,10 @@ class Detector(OutlierMixin, SeriesEstimator):  # type: ignore[misc]
             DataError: The data cannot be read.
         """
         self._check_fitted()
-        panel = self.trained_.setup.read(X)
+        data = one_source(X)
+        panel = self.trained_.setup.read(data)
         scores = -self.trained_.scored(panel).score
-        return _in_shape(scores, panel, np.shape(X)) if _is_array(X) else scores
+        return _in_shape(scores, panel, np.shape(data)) if _is_array(data) else scores
 
     def decision_function(self, X: Any) -> Scores:
         """Return `score_samples` less `offset_`: below 0 for an alarm. Arguments and errors are those of it."""

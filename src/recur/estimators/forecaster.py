@@ -10,10 +10,10 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from recur.data.series import Part
+from recur.data.series import Panel, Part
 from recur.data.series.options import SeriesOptions
 from recur.data.series.succession import following
-from recur.errors import DataError
+from recur.errors import DataError, RunError
 from recur.estimators.base import SeriesEstimator
 from recur.models.forecaster_options import ForecasterOptions
 from recur.plots.forecast import plot_forecast
@@ -22,6 +22,7 @@ from recur.tasks.forecast.evaluation import EVALUATION, judge_forecasts
 from recur.tasks.forecast.trained import TrainedForecaster
 from recur.train.forecast import train_forecaster
 from recur.train.options import SeriesTrainingOptions
+from recur.train.series_preparation import one_source
 
 
 class Forecaster(SeriesEstimator):
@@ -57,6 +58,7 @@ class Forecaster(SeriesEstimator):
     trained_: TrainedForecaster
     evaluation_: dict[str, Any]
     _fitted_to: Any
+    _past: Panel | None
 
     def fit(self, X: Any, y: None = None) -> Self:
         """Train on series.
@@ -77,11 +79,14 @@ class Forecaster(SeriesEstimator):
             TypeError: y is given.
         """
         _check_no_y(y)
-        with self._run(train_forecaster, X) as run:
+        source = one_source(X)
+        is_path = isinstance(source, str | os.PathLike)
+        with self._run(train_forecaster, source) as run:
             self._keep(run)
             self.run_ = None if self.out is None else run.path
-        # So that a table that is changed later is not forecast from in place of this one.
-        self._fitted_to = X if isinstance(X, str | os.PathLike) else copy.deepcopy(X)
+        # So that data that are changed later are not taken for these.
+        self._fitted_to = source if is_path else copy.deepcopy(source)
+        self._past = self._own(None if is_path else source)
         return self
 
     def predict(self, X: Any = None, *, horizon: int | None = None, levels: Sequence[float] = (0.1, 0.5, 0.9)) -> Any:
@@ -114,8 +119,9 @@ class Forecaster(SeriesEstimator):
         """Return the skill of forecasts from every origin within X: 1 - MAE / MAE of the best naive rule.
 
         1 is perfect, 0 as good as the rule, and below 0 worse. Where the rows of a table come after those of the fit,
-        these are read as their past, so that all of X is told. Of other series the first steps are only read, so that X
-        must have more than `history` and `horizon` together for many origins.
+        these are read as their past, so that all of X is told: as they were then, or of a run that was loaded in their
+        file, as long as that is there. Of other series, and of arrays, which have no times that say what follows what,
+        the first steps are only read, so that X must have more than `history` and `horizon` together for many origins.
 
         Args:
             X: What came, of the kind that `fit` took.
@@ -124,16 +130,19 @@ class Forecaster(SeriesEstimator):
         Raises:
             NotFittedError: The estimator was not fitted.
             DataError: The data cannot be read, or are too short.
+            RunError: The forecaster was loaded, and the file that it was fitted to is another one now.
             TypeError: y is given.
         """
         _check_no_y(y)
         self._check_fitted()
-        setup = self.trained_.setup
-        panel, past = setup.read(X), self._past()
+        if not hasattr(self, "_past"):
+            self._past = self._own_of_file()
+        setup, past = self.trained_.setup, self._past
+        panel = setup.read(one_source(X))
         part = (
             Part.whole(panel, name="given")
             if past is None
-            else following(panel, setup.read(past), longest_gap=setup.history, has_all_steps=setup.time_unit is None)
+            else following(panel, past, longest_gap=setup.history, has_all_steps=setup.time_unit is None)
         )
         found = judge_forecasts(self.trained_, part)
         rule = found["figures"][found["best_rule"]]["mae"]
@@ -162,21 +171,34 @@ class Forecaster(SeriesEstimator):
         super()._keep(run, device)
         self.evaluation_ = run.read_json(EVALUATION) if run.has(EVALUATION) else {}
 
-    def _past(self) -> Any:
-        """Return what X may come after; None where nothing is there, or arrays do not tell what follows what."""
-        if self.trained_.setup.schema.roles is None:
+    def _own(self, data: Any = None) -> Panel | None:
+        """Return what X may come after, read from where it lay unless given; None of arrays, which have no times."""
+        setup = self.trained_.setup
+        if setup.schema.roles is None:
             return None
-        if hasattr(self, "_fitted_to"):
-            past = self._fitted_to
-            return past if not isinstance(past, str | os.PathLike) or Path(past).exists() else None
+        return setup.own_panel(data).recoded(setup.schema.categories)
+
+    def _own_of_file(self) -> Panel | None:
+        """Return what X may come after, from the file of a run that was loaded; None where it is not there.
+
+        Raises:
+            RunError: It is another file now.
+        """
         source = self.trained_.setup.source
-        is_there = source is not None and source.path is not None and Path(source.path).exists()
-        return source.path if is_there and source is not None else None
+        if source is None or source.path is None or not Path(source.path).exists():
+            return None
+        try:
+            return self._own()
+        except RunError as error:
+            raise RunError(
+                f"{source.path}: is not what the forecaster was fitted to any more, so that what came before X is not "
+                "known; put it back, or move it away to judge X by its own rows alone."
+            ) from error
 
     def _given(self, X: Any) -> Any:
         self._check_fitted()
         if X is not None:
-            return X
+            return one_source(X)
         if not hasattr(self, "_fitted_to"):
             source = self.trained_.setup.source
             if source is None or source.path is None:

@@ -11,6 +11,9 @@ from recur.models.options import Cell
 
 Way = Literal["forecast", "autoencoder"]
 
+LARGEST_RATE = 0.01
+"""Of false alarms; the tail that a threshold comes from is the highest 2 % of scores."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class DetectorOptions:
@@ -73,10 +76,10 @@ class DetectorOptions:
         for name, known in (("way", get_args(Way)), ("cell", get_args(Cell))):
             if getattr(self, name) not in known:
                 raise OptionError(f"{name} must be one of {', '.join(known)}, not {getattr(self, name)!r}.")
-        if not (is_number(self.false_alarms) and 0 < self.false_alarms <= 0.01):
+        if not (is_number(self.false_alarms) and 0 < self.false_alarms <= LARGEST_RATE):
             raise OptionError(
-                f"false_alarms must be a number above 0 and up to 0.01, for the tail that a threshold comes from is "
-                f"the highest 2 % of scores, not {self.false_alarms!r}."
+                f"false_alarms must be a number above 0 and up to {LARGEST_RATE}, for the tail that a threshold comes "
+                f"from is the highest 2 % of scores, not {self.false_alarms!r}."
             )
         for name, least in (("quiet", 1), ("history", 2), ("hidden_size", 1)):
             value = getattr(self, name)

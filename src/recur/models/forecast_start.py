@@ -93,7 +93,7 @@ class ForecastStart(nn.Module):
     def begin(self, count: int, like: Tensor) -> StartState:
         """Return what is remembered of so many series before their first step, of the dtype and device of `like`."""
         ring = like.new_zeros(self.season + 2 if self.season else 0, count, self.num_targets)
-        return like.new_zeros(5, count, self.num_targets), ring, ring.bool()
+        return like.new_zeros(6, count, self.num_targets), ring, ring.bool()
 
     def remember(
         self, values: Tensor, is_there: Tensor, lengths: Tensor, state: StartState | None = None
@@ -107,7 +107,10 @@ class ForecastStart(nn.Module):
             state: After the steps before; None if there were none.
         """
         carried, ring, has_ring = self.begin(values.shape[1], values) if state is None else state
-        latest, sums = carried[0], torch.unflatten(carried[1:].movedim(0, -1), -1, (2, 2))
+        (first, latest), sums = carried[:2], torch.unflatten(carried[2:].movedim(0, -1), -1, (2, 2))
+        # Summed is how far values lie from the first one, so that a large level costs no digits.
+        earliest = torch.where(is_there, values, 0).gather(0, is_there.to(torch.int8).argmax(0, keepdim=True))[0]
+        first = torch.where(sums[..., 0, 0] > 0, first, earliest)
         steps = torch.arange(len(values) + 1, device=values.device)
         seen = torch.cat([torch.ones_like(is_there[:1]), is_there])
         order = torch.where(seen, steps[:, None, None], 0).cummax(0).values
@@ -116,12 +119,14 @@ class ForecastStart(nn.Module):
         keep = torch.tensor(self._fading, dtype=values.dtype, device=values.device)
         ages = steps[:, None] - steps[None, 1:]
         fading = torch.where(ages >= 0, keep[:, None, None] ** ages.clamp(min=0), 0)
-        terms = torch.stack([is_there.to(values.dtype), torch.where(is_there, values, 0)])
+        terms = torch.stack([is_there.to(values.dtype), torch.where(is_there, values - first, 0)])
         faded = torch.einsum("kst,ntbc->sbckn", fading, terms)
         all_sums = faded + sums * (keep ** steps[:, None])[:, None, None, :, None]
         count, total = all_sums.unbind(-1)
-        means = torch.where(count > 0, total / count.clamp(min=torch.finfo(count.dtype).tiny), last[..., None])
-        kept = torch.cat([taken(last, lengths[None]), taken(all_sums.flatten(-2), lengths[None])[0].movedim(-1, 0)])
+        means = first[..., None] + total / count.clamp(min=torch.finfo(count.dtype).tiny)
+        means = torch.where(count > 0, means, last[..., None])
+        ends = taken(all_sums.flatten(-2), lengths[None])[0].movedim(-1, 0)
+        kept = torch.cat([first[None], taken(last, lengths[None]), ends])
         if not self.season:
             return Remembered(last, means, values, is_there, ring, has_ring), (kept, ring, has_ring)
         # The first of the ring is of the season before the step of `latest`, which may be older than the others.

@@ -109,8 +109,9 @@ def choose_forecaster(
     if is_all:
         choose("rules", False, "with normalize series forecasts start from nothing that was")
     else:
-        few = options.season not in (None, 1) or num_values < _MANY_VALUES
-        choose("rules", few, f"there are {num_values:,} values to learn from")
+        if options.season not in (None, 1):
+            choose("rules", True, f"a season of {options.season} is given, which the rules look at")
+        choose("rules", num_values < _MANY_VALUES, f"there are {num_values:,} values to learn from")
     if not (found["rules"] if options.rules is None else options.rules):
         choose("season", 1, "there are no rules that would look at it")
     elif season < history:

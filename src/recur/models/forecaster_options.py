@@ -147,6 +147,12 @@ class ForecasterOptions:
                     f"normalize is {self.normalize}, but counts cannot be moved; with head negative-binomial it must "
                     "be series."
                 )
+            given = "rules is true" if self.rules else f"season is {self.season}"
+            if self.rules or self.season not in (None, 1):
+                raise OptionError(
+                    f"{given}, but the rules that forecasts start from move them, which counts cannot be; with head "
+                    "negative-binomial leave it out."
+                )
 
     @classmethod
     def from_json(cls, **content: Any) -> Self:

@@ -1,10 +1,24 @@
 """Recurrent layers: torch's arguments, parameters and results, and what torch's layers refuse."""
 
+from recur.nn.attention import (
+    AdditiveAttention,
+    Alignment,
+    Attention,
+    ConcatAttention,
+    DotAttention,
+    GeneralAttention,
+    LocationAttention,
+    Memory,
+    MonotonicAttention,
+    MultiHeadAttention,
+    attention_of,
+)
 from recur.nn.cell import GRUCell, IndRNNCell, LiGRUCell, LSTMCell, MGUCell, RNNCell
 from recur.nn.cfc import CfC, CfCCell
 from recur.nn.conv import ConvGRU, ConvLSTM
 from recur.nn.conv_cell import ConvGRUCell, ConvLSTMCell
 from recur.nn.convert import from_flax, from_keras, to_flax, to_keras
+from recur.nn.crf import LabelConstraints, Labelling, LinearChainCRF, bio_constraints
 from recur.nn.dropout import LockedDropout
 from recur.nn.gated import GatedLayer
 from recur.nn.gated_cell import GatedCell, LSTMState
@@ -36,30 +50,43 @@ __all__ = [
     "MGU",
     "RHN",
     "RNN",
+    "AdditiveAttention",
+    "Alignment",
+    "Attention",
     "CfC",
     "CfCCell",
+    "ConcatAttention",
     "ConvGRU",
     "ConvGRUCell",
     "ConvLSTM",
     "ConvLSTMCell",
     "Directions",
+    "DotAttention",
     "Everything",
     "Explanation",
     "GRUCell",
     "GRUDCell",
     "GatedCell",
     "GatedLayer",
+    "GeneralAttention",
     "IndRNN",
     "IndRNNCell",
     "LSTMCell",
     "LSTMState",
+    "LabelConstraints",
+    "Labelling",
     "LiGRU",
     "LiGRUCell",
     "Linear",
+    "LinearChainCRF",
+    "LocationAttention",
     "LockedDropout",
     "MGUCell",
+    "Memory",
     "MogrifierLSTM",
     "MogrifierLSTMCell",
+    "MonotonicAttention",
+    "MultiHeadAttention",
     "MultiplicativeLSTM",
     "MultiplicativeLSTMCell",
     "PackedStepper",
@@ -73,6 +100,8 @@ __all__ = [
     "Scale",
     "Stepper",
     "Steps",
+    "attention_of",
+    "bio_constraints",
     "from_flax",
     "from_keras",
     "left_to_right_padding",

@@ -163,8 +163,8 @@ def check_option(owner: str, name: str, value: Any) -> None:
     if name in _CHOICES and value not in _CHOICES[name]:
         known = ", ".join(repr(choice) for choice in _CHOICES[name])
         raise ValueError(f"{owner}: {name} is {value!r}, but must be one of {known}.")
-    if name in _FLAGS and not isinstance(value, bool):
-        raise TypeError(f"{owner}: {name} must be a bool, but is {type(value).__name__}.")
+    if name in _FLAGS:
+        check_flag(owner, name, value)
     if name in _SHARES:
         check_share(owner, name, value)
     if name in _BOUNDS and value is not None:
@@ -175,6 +175,12 @@ def check_option(owner: str, name: str, value: Any) -> None:
         check_finite(owner, name, value)
     if name in _COUNTS and value is not None:
         check_size(owner, name, value, _COUNTS[name])
+
+
+def check_flag(owner: str, name: str, value: object) -> None:
+    """Raise TypeError unless `value` is a bool."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{owner}: {name} must be a bool, but is {type(value).__name__}.")
 
 
 def check_number(owner: str, name: str, value: object) -> None:

@@ -29,7 +29,7 @@ MAX_SAMPLE_LENGTH = 4_000
 MAX_TOKENS = 5_000
 """Symbols of a text the page shows."""
 
-_ON_SERIES = ("forecast", "classify", "regress", "detect")
+_WITHOUT_UNIT = ("forecast", "classify", "regress", "detect", "classify-text")
 """Tasks whose losses have no unit."""
 
 _UNITS = {"character": "character", "byte": "byte", "bpe": "token"}
@@ -215,7 +215,7 @@ def _charts(
 
 def _unit(config: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
     """Return what one symbol of a language model is; nothing for other tasks, whose losses have no unit."""
-    if as_text(config.get("task")) in _ON_SERIES:
+    if as_text(config.get("task")) in _WITHOUT_UNIT:
         return ""
     return _UNITS.get(as_text(as_object(schema.get("tokenizer")).get("kind")), "token")
 
@@ -409,10 +409,10 @@ def _commands(path: Path, *, task: str, prompt: str, has_weights: bool, is_done:
         why = "Find anomalies in new data" if task == "detect" else "Forecast what comes after new data"
         commands.append(Command(why=why, line=f"recur predict {place} new.csv"))
         commands.append(Command(why="Judge it on other data", line=f"recur evaluate {place} other.csv"))
-    elif has_weights and task in _ON_SERIES:
+    elif has_weights and task in _WITHOUT_UNIT:
         commands.append(Command(why="Tell labels of new data", line=f"recur predict {place} new.csv"))
         commands.append(Command(why="Judge it on other data", line=f"recur evaluate {place} other.csv"))
-    if has_weights and task in _ON_SERIES:
+    if has_weights and task in _WITHOUT_UNIT:
         why = "Look inside it where " + ("a step was strangest" if task == "detect" else "it was most wrong")
         commands.append(Command(why=why, line=f"recur inspect {place}"))
     elif has_weights:

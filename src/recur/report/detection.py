@@ -11,7 +11,7 @@ from recur.report.detection_charts import detection_charts
 from recur.report.passage import visible
 from recur.report.result import Measure, column
 from recur.report.values import NOTHING, as_list, as_object, as_text, number, percent
-from recur.wording import measured, quantity
+from recur.wording import measured, percentage, quantity
 
 _SHARES = (("precision", "precision"), ("recall", "recall"), ("f1", "F1"))
 
@@ -113,7 +113,7 @@ def _shown(value: object) -> str:
 
 def _rate(value: object) -> str:
     known = number(value)
-    return NOTHING if known is None else f"{measured(100 * known)}%"
+    return NOTHING if known is None else percentage(known)
 
 
 def _share(value: object) -> str:

@@ -1,4 +1,4 @@
-"""What the report says of labels told of series, from `label_evaluation.json`; damaged values are left out."""
+"""What the report says of labels told of series or texts, from `label_evaluation.json`; damaged values are left out."""
 
 from __future__ import annotations
 
@@ -14,6 +14,16 @@ from recur.report.values import NOTHING, as_list, as_object, as_text, label, num
 from recur.wording import measured, quantity
 
 _MOST_CLASSES, _MOST_WORST = 60, 12
+
+_KEYS = {"class": "accuracy", "several": "micro_f1", "number": "rmse"}
+"""The figure that shows what was told: one class, any number of them, or a number."""
+
+_CAPTIONS = {
+    "class": "Accuracy, the share of labels of the {part} part told right, beside always telling the most frequent "
+    "class.",
+    "several": "Macro-F1 on the {part} part, the mean over classes, beside a linear model of n-grams.",
+    "number": "Root mean squared error on the {part} part, beside always telling the mean. Less is better.",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,8 +76,8 @@ class Labels:
 def labels_of(evaluation: Mapping[str, Any]) -> Labels | None:
     """Return what `label_evaluation.json` says, or None where there is no figure of the model."""
     figures = as_object(evaluation.get("figures"))
-    is_class = number(figures.get("accuracy")) is not None
-    if not is_class and number(figures.get("rmse")) is None:
+    kind = next((kind for kind, key in _KEYS.items() if number(figures.get(key)) is not None), None)
+    if kind is None:
         return None
     verdict = as_object(evaluation.get("verdict"))
     part = visible(as_text(evaluation.get("part"))) or "held-out"
@@ -76,14 +86,11 @@ def labels_of(evaluation: Mapping[str, Any]) -> Labels | None:
         verdict=visible(as_text(verdict.get("text"))),
         is_better=verdict.get("is_better") is True,
         measured_on=_measured_on(evaluation, part),
-        caption=f"Accuracy, the share of labels of the {part} part told right, beside always telling the most frequent "
-        "class."
-        if is_class
-        else f"Root mean squared error on the {part} part, beside always telling the mean. Less is better.",
-        bars=_bars(figures, is_class=is_class),
-        figures=_class_figures(figures) if is_class else _number_figures(evaluation, figures),
+        caption=_CAPTIONS[kind].format(part=part),
+        bars=_bars(figures, kind),
+        figures=_figures(evaluation, figures, kind),
         classes=_classes(figures),
-        worst=_worst(evaluation, is_class=is_class),
+        worst=_worst(evaluation, is_class=kind != "number"),
         notes=tuple(
             f"{text[:1].upper()}{text[1:]}"
             for note in as_list(evaluation.get("notes"))
@@ -100,27 +107,38 @@ def _measured_on(evaluation: Mapping[str, Any], part: str) -> str:
     told, series = number(as_object(evaluation.get("figures")).get("num_told")), number(evaluation.get("series"))
     if told is None or series is None:
         return ""
+    if evaluation.get("of") == "texts":
+        return f"Judged on {quantity(int(told), 'text')} of the {part} part."
     of = {"series": "", "steps": " of their steps", "last steps": " of their last steps"}
     where = of.get(as_text(evaluation.get("of")), "")
     one = "series" if where == "" else f"series, {quantity(int(told), 'label')}{where}"
     return f"Judged on {int(series):,} {one} in the {part} part."
 
 
-def _bars(figures: Mapping[str, Any], *, is_class: bool) -> tuple[Bar, ...]:
-    if is_class:
-        rule, keys = f"always {visible(as_text(figures.get('most_frequent')))}", ("accuracy", "baseline_accuracy")
-    else:
-        rule, keys = "always the mean", ("rmse", "baseline_rmse")
-    own, other = (number(figures.get(key)) for key in keys)
+def _bars(figures: Mapping[str, Any], kind: str) -> tuple[Bar, ...]:
+    linear = as_object(figures.get("rule")).get("accuracy")
+    always = f"always {visible(as_text(figures.get('most_frequent')))}"
+    values: dict[str, dict[str, object]] = {
+        "class": {
+            "this model": figures.get("accuracy"),
+            "linear, n-grams": linear,
+            always: figures.get("baseline_accuracy"),
+        },
+        "several": {"this model": figures.get("macro_f1"), "linear, n-grams": figures.get("baseline_macro_f1")},
+        "number": {"this model": figures.get("rmse"), "always the mean": figures.get("baseline_rmse")},
+    }
     found = [
-        (value, name, name == "this model") for value, name in ((own, "this model"), (other, rule)) if value is not None
+        (known, name, name == "this model")
+        for name, value in values[kind].items()
+        if (known := number(value)) is not None
     ]
-    found.sort(key=lambda one: -one[0] if is_class else one[0])
-    longest = 1.0 if is_class else max(max(value for value, _, _ in found), 1e-30)
+    is_share = kind != "number"
+    found.sort(key=lambda one: -one[0] if is_share else one[0])
+    longest = 1.0 if is_share else max(max(value for value, _, _ in found), 1e-30)
     return tuple(
         Bar(
             name=name,
-            value=f"{value:.1%}" if is_class else measured(value),
+            value=f"{value:.1%}" if kind == "class" else measured(value),
             share=round(min(max(0.0, value / longest), 1.0), 4),
             is_model=is_model,
         )
@@ -136,6 +154,23 @@ def _share(value: object) -> str:
 def _shown(value: object) -> str:
     known = number(value)
     return NOTHING if known is None else measured(known)
+
+
+def _figures(evaluation: Mapping[str, Any], figures: Mapping[str, Any], kind: str) -> Rows:
+    if kind == "class":
+        return _class_figures(figures)
+    return _several_figures(figures) if kind == "several" else _number_figures(evaluation, figures)
+
+
+def _several_figures(figures: Mapping[str, Any]) -> Rows:
+    rows = (
+        ("macro F1", _shown(figures.get("macro_f1")), _shown(figures.get("baseline_macro_f1"))),
+        ("micro F1", _shown(figures.get("micro_f1")), _shown(figures.get("baseline_micro_f1"))),
+        ("average precision", _shown(figures.get("average_precision")), NOTHING),
+        ("all classes right", _share(figures.get("exact")), NOTHING),
+        ("log loss of a decision, nats", _shown(figures.get("log_loss")), NOTHING),
+    )
+    return Rows(columns=("", "this model", "linear, n-grams"), rows=rows)
 
 
 def _class_figures(figures: Mapping[str, Any]) -> Rows:
@@ -201,4 +236,5 @@ def _worst(evaluation: Mapping[str, Any], *, is_class: bool) -> Rows:
         else:
             cells += [_shown(one.get(key)) for key in said]
         rows.append(tuple(cells))
-    return Rows(columns=("series", *(["time"] if has_time else []), *said), rows=tuple(rows))
+    first = "text" if evaluation.get("of") == "texts" else "series"
+    return Rows(columns=(first, *(["time"] if has_time else []), *said), rows=tuple(rows))

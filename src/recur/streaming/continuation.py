@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from recur.data.series import Panel
-from recur.errors import DataError, OptionError, RunError
+from recur.errors import OptionError, RunError
 from recur.run import FORMAT, RunFolder
-from recur.streaming.answers import written
+from recur.streaming.known_rows import KnownRows
 from recur.streaming.learning import Adaptation, LearningOptions, adapt, learnt_series
-from recur.streaming.replay import REPLAY, Replay
+from recur.streaming.replay import Replay
 from recur.tasks.forecast.trained import TrainedForecaster
 from recur.wording import option
 
@@ -36,13 +31,15 @@ def continue_run(
     """Let a forecaster learn on from new data, and return its new run folder and the record.
 
     The run itself stays as it is. The new one has the adapted weights, the same setup, a calibration of its own, the
-    reservoir of older windows, and `adaptations.json`. It is written when all is done, its `config.json` last, so that
-    a kill leaves nothing that is taken for a run; the same command then does the same again.
+    reservoir of older windows, the last rows of each series, and `adaptations.json`. It is written when all is done,
+    its `config.json` last, so that a kill leaves nothing that is taken for a run; the same command then does the same
+    again.
 
     Args:
         run: Which one.
         data: New rows, as `recur.data.series.read_series` takes them, read as those of the run were. Of a table that
-            has grown only those count that come after the last of each series that the run has, or learnt on from.
+            has grown only those count that come after the last of each series that the run has, or learnt on from. The
+            rows before them that windows read come from the table, or else from what the run knows.
         out: Where; by default beside the run, with the next free number.
         options: How.
         overwrite: Whether a run that stands at `out` is replaced.
@@ -63,65 +60,80 @@ def continue_run(
     if path.resolve() == folder.path.resolve():
         raise OptionError(f"out: {path} is the run that goes on; give another folder.")
     RunFolder.check_free(path, overwrite=overwrite)
-    replay = Replay.of_run(folder, trained.setup, seed=options.seed)
-    told = folder.read_json(ADAPTATIONS) if folder.has(ADAPTATIONS) else {"adaptations": []}
-    last = told.get("last")
-    if last is None:
-        last = {} if folder.has(REPLAY) else _last(trained.setup.own_panel())
-    panel = _after(trained.setup.read(data), last)
-    made, record = adapt(trained, panel, replay, options)
-    records = [*told["adaptations"], record.to_json()]
+    replay, known = Replay.of_run(folder, trained.setup, seed=options.seed), KnownRows.of_run(folder, trained.setup)
+    newest = known.newest(trained.setup.read(data), trained.setup)
+    made, record = adapt(trained, newest, replay, options)
+    records = [*adaptations_of(folder), record.to_json()]
     if not record.is_kept:
-        folder.write_json(ADAPTATIONS, {**told, "adaptations": records})
+        folder.write_json(ADAPTATIONS, {"adaptations": records})
         return folder, record
-    learnt = panel.select(learnt_series(panel, made.setup, options))
-    next_run = RunFolder.create(path, overwrite=overwrite)
-    made.setup.save(next_run)
-    next_run.save_weights(made.network.state_dict())
-    made.save_calibration(next_run)
-    made.yardstick.save(next_run)
-    for name in _OF_BOTH:
-        if folder.has(name):
-            next_run.write_json(name, folder.read_json(name))
-    replay.save(next_run)
-    next_run.write_json(ADAPTATIONS, {"adaptations": records, "last": {**last, **_last(learnt)}})
-    config = folder.config()
-    next_run.write_json("config.json", {**config, "format": FORMAT, "continues": str(folder.path.resolve())})
+    learnt = newest.panel.select(learnt_series(newest, made.setup, options))
+    known = known.with_newer(KnownRows.of_panel(learnt, made.setup))
+    next_run = write_run(made, path, overwrite=overwrite, before=folder, replay=replay, known=known, records=records)
     return next_run, record
 
 
-def _last(panel: Panel) -> dict[str, Any]:
-    """Return the time of the last target of each series, as JSON can hold it; nothing where rows have no times."""
-    if panel.schema.roles is None or not panel.schema.roles.time:
-        return {}
-    present = np.flatnonzero(~np.isnan(panel.values[:, : len(panel.schema.targets)]).all(axis=1))
-    series = panel.series_of_rows[present]
-    ends = present[np.diff(series, append=len(panel)) > 0]
-    names = [panel.ids[number] for number in panel.series_of_rows[ends].tolist()]
-    return dict(zip(names, written(panel.times[ends], None), strict=True))
-
-
-def _after(panel: Panel, last: Mapping[str, Any]) -> Panel:
-    """Return the rows of a panel that come after the last ones.
+def adaptations_of(folder: RunFolder | None) -> list[Any]:
+    """Return the records of all times that the model of a run learnt on, as JSON has them.
 
     Raises:
-        DataError: There are none.
+        RunError: The file is damaged.
     """
-    if not last:
-        return panel
-    known = np.array([name in last for name in panel.ids])
-    ends = np.array([last.get(name, panel.times[0]) for name in panel.ids], panel.times.dtype)
-    series = panel.series_of_rows
-    is_new = ~known[series] | (panel.times > ends[series])
-    count = np.bincount(series[is_new], minlength=len(panel))
-    if not count.any():
-        raise DataError(f"there are no new rows: the run has those of every series until {max(last.values())} already.")
-    kept = replace(
-        panel,
-        rows=panel.rows.take(np.flatnonzero(is_new)),
-        offsets=np.concatenate([[0], np.cumsum(count)]).astype(np.int64),
-    )
-    return kept if count.all() else kept.select(np.flatnonzero(count))
+    if folder is None or not folder.has(ADAPTATIONS):
+        return []
+    records = folder.read_json(ADAPTATIONS).get("adaptations")
+    if not isinstance(records, list):
+        raise RunError(f"{folder.path / ADAPTATIONS}: damaged: it has no list of adaptations.")
+    return records
+
+
+def write_run(
+    trained: TrainedForecaster,
+    path: str | Path,
+    *,
+    overwrite: bool,
+    before: RunFolder | None,
+    replay: Replay | None,
+    known: KnownRows | None,
+    records: list[Any],
+) -> RunFolder:
+    """Write a run of a forecaster that learnt on; its `config.json` last, so that a kill leaves nothing taken for one.
+
+    Args:
+        trained: The forecaster.
+        path: Where.
+        overwrite: Whether a run that stands there may be replaced.
+        before: The run that it was before, if it was one.
+        replay: Its older windows; None for those of its own data.
+        known: The rows that are not new to it; None for those of its own data.
+        records: Of all times that it learnt on.
+
+    Raises:
+        RunError: The folder exists, or cannot be written.
+    """
+    config: dict[str, Any] = {"task": "forecast", "model": trained.options}
+    of_both = {}
+    if before is not None:
+        # All of it now, for it may be the run that is replaced.
+        config = before.config()
+        of_both = {name: before.read_json(name) for name in _OF_BOTH if before.has(name)}
+        if before.path.resolve() != Path(path).resolve():
+            config["continues"] = str(before.path.resolve())
+    made = RunFolder.create(path, overwrite=overwrite)
+    trained.setup.save(made)
+    made.save_weights(trained.network.state_dict())
+    trained.save_calibration(made)
+    trained.yardstick.save(made)
+    for name, content in of_both.items():
+        made.write_json(name, content)
+    if replay is not None:
+        replay.save(made)
+    if known is not None:
+        known.save(made)
+    if records:
+        made.write_json(ADAPTATIONS, {"adaptations": records})
+    made.write_json("config.json", {**config, "format": FORMAT})
+    return made
 
 
 def _beside(path: Path) -> Path:

@@ -86,7 +86,8 @@ class StreamedDetector(Streamed[Detections]):
     def tell(self, batch: SeriesBatch, state: Any, row: Tensor, step: Tensor) -> tuple[Columns, Any]:
         """Return the scores of the last of `step` (M,) steps of `row` (M,), and the state after each row's last."""
         scores, after = self._advanced(batch, state)
-        return {name: values[row, step - 1].numpy() for name, values in scores._asdict().items()}, after
+        said = {"score": scores.score, "channels": scores.channels, "highest": scores.highest}
+        return {name: values[row, step - 1].numpy() for name, values in said.items()}, after
 
     def _advanced(self, batch: SeriesBatch, state: Any) -> tuple[Scores, Any]:
         network, season, *rest = state

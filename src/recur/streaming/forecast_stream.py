@@ -10,15 +10,16 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from recur.data.series import Panel, Rows, Scaler
+from recur.data.series import Panel, Part, Rows, Scaler
 from recur.errors import DataError, RunError
 from recur.run import RunFolder
-from recur.streaming.continuation import ADAPTATIONS
+from recur.streaming.continuation import adaptations_of, write_run
 from recur.streaming.forecasts import Forecasts, StreamedForecaster
+from recur.streaming.known_rows import KNOWN_ROWS, KnownRows
 from recur.streaming.learning import Adaptation, LearningOptions, adapt, learnt_series
 from recur.streaming.live_stream import Stream
 from recur.streaming.reading import Outcome
-from recur.streaming.replay import Replay
+from recur.streaming.replay import REPLAY, Replay
 from recur.streaming.slots import SeriesArrays
 from recur.streaming.streamed import Columns
 from recur.streaming.watch import Watch
@@ -120,13 +121,16 @@ class ForecastStream(Stream[Forecasts]):
             # Series that are still too short are learnt from when they have grown.
             places = {name: place for place, name in enumerate(self.slots.ids)}
             learnt = learnt_series(newest, self.forecaster.setup, options)
-            taken = np.array([places[newest.ids[number]] for number in learnt.tolist()])
+            taken = np.array([places[newest.panel.ids[number]] for number in learnt.tolist()])
             self._watch.learnt_step[taken] = self.slots.last[taken]
             self._reader.reread(np.arange(len(self)))
         return record
 
     def save_run(self, path: str | Path, *, overwrite: bool = False) -> RunFolder:
         """Write a run of the model as it is now, with the records of its learning on and its older windows.
+
+        It also says until when the series were learnt here, so that `recur train --continue` learns nothing again. Its
+        `config.json` is written last, so that a kill leaves nothing that is taken for a run.
 
         Args:
             path: Where.
@@ -135,15 +139,20 @@ class ForecastStream(Stream[Forecasts]):
         Raises:
             RunError: The folder exists, or cannot be written.
         """
-        records = [one.to_json() for one in self.adaptations]
-        if self._folder is not None and self._folder.has(ADAPTATIONS):
-            records = [*self._folder.read_json(ADAPTATIONS)["adaptations"], *records]
-        made = self.forecaster.save(path, overwrite=overwrite)
-        if self._replay is not None:
-            self._replay.save(made)
-        if records:
-            made.write_json(ADAPTATIONS, {"adaptations": records})
-        return made
+        folder, setup = self._folder, self.forecaster.setup
+        records = [*adaptations_of(folder), *(one.to_json() for one in self.adaptations)]
+        replay, learnt, known = self._replay, self._learnt(), None
+        if replay is None and folder is not None and folder.has(REPLAY):
+            replay = Replay.of_run(folder, setup)
+        if len(learnt) or (folder is not None and folder.has(KNOWN_ROWS)):
+            try:
+                known = KnownRows.of_run(folder, setup).with_newer(learnt)
+            except (RunError, DataError):
+                # Of data that are gone nothing can come again.
+                known = learnt
+        return write_run(
+            self.forecaster, path, overwrite=overwrite, before=folder, replay=replay, known=known, records=records
+        )
 
     def _scaler(self) -> Scaler:
         """Return the run's scaler with those of the series that training had not, as they are scaled here."""
@@ -159,16 +168,33 @@ class ForecastStream(Stream[Forecasts]):
             scale=np.concatenate([scaler.scale, slots.scale[own]]),
         )
 
-    def _newest(self) -> Panel:
-        """Return the newest steps of all series."""
-        setup, slots = self.forecaster.setup, self.slots
-        known = slots.arrays(len(self))
+    def _newest(self) -> Part:
+        """Return the newest steps of all series, with those before them that are kept."""
+        known = self.slots.arrays(len(self))
         self._watch.grow(len(self))
         # What was learnt, or judged by, is not learnt again: it says what of it is forgotten.
         since = np.maximum(known["start"], self._watch.learnt_step[: len(self)] + 1)
         series = np.flatnonzero((known["last"] >= 0) & (since <= known["last"]))
         last = known["last"][series]
-        first = np.maximum(since[series], last - self.keep + 1)
+        first = np.maximum(known["start"][series], last - self.keep + 1)
+        panel = self._steps(series, first, last)
+        start = panel.offsets[:-1] + np.maximum(since[series] - first, 0)
+        return Part(panel=panel, start=start, stop=panel.offsets[1:].copy(), name="new")
+
+    def _learnt(self) -> KnownRows:
+        """Return the last steps of each series that the model has learnt from, or was judged by."""
+        self._watch.grow(len(self))
+        learnt_step = self._watch.learnt_step[: len(self)]
+        series = np.flatnonzero(learnt_step >= 0)
+        last = learnt_step[series]
+        start = np.minimum(self.slots.start[series], last)
+        first = np.maximum(start, last - self.forecaster.setup.history + 1)
+        return KnownRows(self._steps(series, first, last))
+
+    def _steps(self, series: NDArray[np.int64], first: NDArray[np.int64], last: NDArray[np.int64]) -> Panel:
+        """Return steps of series (N,), those from `first` to `last`, (N,) each, as far as they are kept."""
+        setup, slots = self.forecaster.setup, self.slots
+        known = slots.arrays(len(self))
         length = last - first + 1
         offsets = np.concatenate([[0], np.cumsum(length)]).astype(np.int64)
         of_rows = np.repeat(series, length)

@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from recur.data.series import Panel, Part, Scaler, SeriesBatch
+from recur.data.series import Part, Scaler, SeriesBatch
 from recur.data.series.gathering import Gathering
 from recur.data.series.windows import gather_windows
 from recur.errors import DataError, OptionError
@@ -25,6 +26,8 @@ from recur.streaming.replay import Replay, chosen
 from recur.tasks.forecast.calibration import ForecastCalibration
 from recur.tasks.forecast.setup import ForecastSetup
 from recur.tasks.forecast.trained import TrainedForecaster
+
+Numbers = NDArray[np.int64]
 
 _MOST_JUDGED = 2_000
 """Windows of the newest rows that are judged by."""
@@ -107,7 +110,7 @@ class Adaptation:
 
 def adapt(
     forecaster: TrainedForecaster,
-    panel: Panel,
+    newest: Part,
     replay: Replay,
     options: LearningOptions,
     *,
@@ -126,10 +129,11 @@ def adapt(
     Args:
         forecaster: With a `ForecastNetwork`, or an ensemble of them, whose weights are changed in place; they are what
             they were where the new ones are not kept, or an error or an interruption ends it.
-        panel: The newest rows, of the setup's schema. Series that are too short to be learnt from are left out.
+        newest: The newest rows, of the setup's schema. Those before them in its panel are read, but not learnt from
+            again. Series that are too short to be learnt from are left out.
         replay: Older windows, to which new ones are added.
         options: How.
-        scaler: How the series of the panel are scaled; None for as other data of the setup are.
+        scaler: How the series are scaled; None for as other data of the setup are.
 
     Raises:
         DataError: There are too few rows, or none to judge by.
@@ -140,32 +144,20 @@ def adapt(
         raise OptionError(f"learn: the network, {type(network).__name__}, is no ForecastNetwork, nor some of them.")
     if scaler is not None:
         setup = replace(setup, scaler=scaler)
-    lengths = panel.lengths
-    numbers = learnt_series(panel, setup, options)
-    if len(numbers):
-        panel = panel.select(numbers)
-    cut = _cut(panel, options)
-    newest = Part(panel=panel, start=panel.offsets[:-1].copy(), stop=cut, name="new")
-    held = _held_back(setup, Part(panel=panel, start=cut, stop=panel.offsets[1:].copy(), name="held back"))
-    groups = _groups(newest, setup, options.batch_size)
+    numbers = learnt_series(newest, setup, options)
+    learnt = _counting(_selected(newest, numbers))
+    cut = _cut(learnt, options)
+    new = Part(panel=learnt.panel, start=learnt.start, stop=cut, name="new")
+    held = _held_back(setup, Part(panel=learnt.panel, start=cut, stop=learnt.stop, name="held back"))
+    groups = _groups(new, setup, options.batch_size)
     if not groups or held is None:
-        need = math.ceil((setup.history + setup.horizon) / (1 - options.held_back))
-        need = max(need, math.ceil(setup.horizon / options.held_back))
-        if lengths.max(initial=0) >= need:
-            raise DataError(
-                f"learn: the last {options.held_back:.0%} of the new rows are to say what was gained, but have no "
-                "target; wait until some come, or leave out the rows without."
-            )
-        raise DataError(
-            f"learn: there are too few new rows: a series needs at least {need}, and the longest has "
-            f"{int(lengths.max(initial=0))}."
-        )
+        raise DataError(f"learn: {_lack(newest, setup, options)}")
     old, old_held = replay.learnt.windows, replay.held.windows
     before = {name: value.clone() for name, value in network.state_dict().items()}
     try:
         losses_before = _losses(network, held, old_held)
         for number, member in enumerate(network.networks if isinstance(network, ForecastEnsemble) else [network]):
-            _learn(member, setup, newest, groups, old, replace(options, seed=options.seed + number))
+            _learn(member, setup, new, groups, old, replace(options, seed=options.seed + number))
         losses_after = _losses(network, held, old_held)
     except BaseException:
         # Also where it is interrupted: states and calibration are of the weights before.
@@ -177,7 +169,7 @@ def adapt(
     record = Adaptation(
         time=datetime.now(UTC).isoformat(timespec="seconds"),
         options=options,
-        new_rows=len(panel.rows),
+        new_rows=len(learnt),
         new_windows=sum(len(batch.row) for batch in held),
         old_windows=0 if old_held is None else len(old_held.row),
         loss_new=(losses_before[0], losses_after[0]),
@@ -189,7 +181,7 @@ def adapt(
     if not is_kept:
         network.load_state_dict(before)
         return forecaster, record
-    replay.learnt.add(setup.windows(newest, batch_size=512, stride=setup.history))
+    replay.learnt.add(setup.windows(new, batch_size=512, stride=setup.history))
     made = TrainedForecaster(network, forecaster.setup, options=forecaster.options, yardstick=forecaster.yardstick)
     if forecaster.calibration is not None:
         judged = held if old_held is None else [*held, old_held]
@@ -198,15 +190,61 @@ def adapt(
     return made, record
 
 
-def learnt_series(panel: Panel, setup: ForecastSetup, options: LearningOptions) -> np.ndarray[Any, Any]:
-    """Return the numbers of the series that `adapt` learns from and judges by, (N,): those with rows for a window."""
-    size = _cut(panel, options) - panel.offsets[:-1]
-    return np.flatnonzero(size >= setup.history + setup.horizon)
+def learnt_series(newest: Part, setup: ForecastSetup, options: LearningOptions) -> Numbers:
+    """Return the numbers of the series that `adapt` learns from and judges by, (N,): those with rows for both."""
+    cut = _cut(newest, options)
+    return np.flatnonzero((_num_windows(newest, cut, setup) > 0) & (newest.stop - cut >= setup.horizon))
 
 
-def _cut(panel: Panel, options: LearningOptions) -> np.ndarray[Any, Any]:
+def _selected(part: Part, numbers: Numbers) -> Part:
+    """Return some of the series of a part."""
+    panel, begins = part.panel.select(numbers), part.panel.offsets[numbers]
+    start, stop = (panel.offsets[:-1] + rows[numbers] - begins for rows in (part.start, part.stop))
+    return Part(panel=panel, start=start, stop=stop, name=part.name)
+
+
+def _counting(part: Part) -> Part:
+    """Return a part before whose rows nothing counts."""
+    panel = part.panel
+    is_before = np.arange(len(panel.rows)) < np.repeat(part.start, panel.lengths)
+    if not is_before.any():
+        return part
+    weight = np.float32(1) if panel.rows.weight is None else panel.rows.weight
+    counts = np.where(is_before, np.float32(0), weight).astype(np.float32)
+    return replace(part, panel=replace(panel, rows=replace(panel.rows, weight=counts)))
+
+
+def _cut(part: Part, options: LearningOptions) -> Numbers:
     """Return the row of each series, (N,), from which on it is held back."""
-    return panel.offsets[:-1] + (panel.lengths * (1 - options.held_back)).astype(np.int64)
+    return part.start + ((part.stop - part.start) * (1 - options.held_back)).astype(np.int64)
+
+
+def _num_windows(part: Part, stop: Numbers, setup: ForecastSetup) -> Numbers:
+    """Return how many windows, one after the other, tell the rows of each series up to `stop`, (N,)."""
+    told = (stop - part.start - setup.horizon) // setup.history + 1
+    read = (stop - part.panel.offsets[:-1] - setup.horizon) // setup.history
+    count: Numbers = np.maximum(np.minimum(told, read), 0)
+    return count
+
+
+def _lack(newest: Part, setup: ForecastSetup, options: LearningOptions) -> str:
+    """Return what is wrong with rows that cannot be learnt from."""
+    lengths, before = newest.stop - newest.start, newest.start - newest.panel.offsets[:-1]
+    learnt = np.ceil((np.maximum(setup.history - before, 0) + setup.horizon) / (1 - options.held_back))
+    need = np.maximum(learnt, math.ceil(setup.horizon / options.held_back)).astype(np.int64)
+    if (lengths >= need).any():
+        return (
+            f"the last {options.held_back:.0%} of the new rows are to say what was gained, but have no target; wait "
+            "until some come, or leave out the rows without."
+        )
+    if not len(lengths):
+        return "there are no new rows."
+    nearest = int(np.argmin(need - lengths))
+    older = f", after {before[nearest]:,} older ones," if before[nearest] else ""
+    return (
+        f"there are too few new rows: series {newest.panel.ids[nearest]!r} has {lengths[nearest]:,}{older} and needs "
+        f"{need[nearest]:,} at least; wait until there are more."
+    )
 
 
 def _held_back(setup: ForecastSetup, part: Part) -> list[SeriesBatch] | None:
@@ -219,9 +257,9 @@ def _held_back(setup: ForecastSetup, part: Part) -> list[SeriesBatch] | None:
     return list(windows if stride == 1 else setup.windows(part, batch_size=256, stride=stride))
 
 
-def _groups(part: Part, setup: ForecastSetup, size: int) -> list[tuple[np.ndarray[Any, Any], int]]:
+def _groups(part: Part, setup: ForecastSetup, size: int) -> list[tuple[Numbers, int]]:
     """Return series that have as many windows one after the other, (B,), at most `size` of them, and how many."""
-    count = (part.stop - part.start - setup.horizon) // setup.history
+    count = _num_windows(part, part.stop, setup)
     found = []
     for number in sorted(set(count[count > 0].tolist()), reverse=True):
         own = np.flatnonzero(count == number)
@@ -233,7 +271,7 @@ def _learn(
     network: ForecastNetwork,
     setup: ForecastSetup,
     part: Part,
-    groups: list[tuple[np.ndarray[Any, Any], int]],
+    groups: list[tuple[Numbers, int]],
     old: SeriesBatch | None,
     options: LearningOptions,
 ) -> None:
@@ -266,8 +304,8 @@ def _pieces(
     network: ForecastNetwork,
     setup: ForecastSetup,
     gathering: Gathering,
-    groups: list[tuple[np.ndarray[Any, Any], int]],
-    end: np.ndarray[Any, Any],
+    groups: list[tuple[Numbers, int]],
+    end: Numbers,
     random: torch.Generator,
     device: torch.device,
 ) -> Iterator[tuple[SeriesBatch, Any]]:

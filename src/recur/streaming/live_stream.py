@@ -132,6 +132,12 @@ class Stream(Generic[SomeAnswers]):
         return self._rows.writing.separator
 
     @property
+    def encoding(self) -> str:
+        """The encoding of the data, which may have had a byte order mark of another one; utf-8 of those in no text."""
+        text = self.model.setup.reading.text
+        return "utf-8" if text is None else text.encoding
+
+    @property
     def remembered(self) -> tuple[SeriesArrays, ...]:
         """What is remembered of each series beside its newest steps and its state."""
         return (self.slots,)
@@ -254,6 +260,6 @@ class Stream(Generic[SomeAnswers]):
         """Go on from what `save` wrote, on this machine or another one; the stream must not have begun.
 
         Raises:
-            RunError: The file is missing, damaged, of a newer format, or of a stream of another model or other options.
+            RunError: The file is missing, damaged, of another format, or of a stream of another model or other options.
         """
         restore(self, Path(path))

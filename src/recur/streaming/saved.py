@@ -15,8 +15,8 @@ from recur.run import checksum, write_atomic
 if TYPE_CHECKING:
     from recur.streaming.live_stream import Stream
 
-FORMAT = 1
-"""Version of the file. A newer one is refused."""
+FORMAT = 2
+"""Version of the file. Others are refused."""
 
 
 def save(stream: Stream[Any], path: Path) -> None:
@@ -47,7 +47,7 @@ def restore(stream: Stream[Any], path: Path) -> None:
     """Let a stream that has not begun go on from what `save` wrote.
 
     Raises:
-        RunError: The file is missing, damaged, of a newer format, or of another model or other options.
+        RunError: The file is missing, damaged, of another format, or of another model or other options.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -63,6 +63,11 @@ def restore(stream: Stream[Any], path: Path) -> None:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
         if content["format"] > FORMAT:
             raise RunError(f"{path}: written by a newer recur; upgrade recur.")
+        if content["format"] < FORMAT:
+            raise RunError(
+                f"{path}: is of an older recur, whose states hold less; begin anew, with the newest rows of each "
+                "series."
+            )
         for name, wanted in _identity(stream).items():
             if content[name] != wanted:
                 raise RunError(

@@ -18,6 +18,7 @@ LOADERS = {
     "classify": "recur.tasks.labels.trained:TrainedClassifier.load",
     "regress": "recur.tasks.labels.trained:TrainedRegressor.load",
     "detect": "recur.tasks.detect.trained:TrainedDetector.load",
+    "classify-text": "recur.tasks.texts.trained:TrainedTextClassifier.load",
 }
 """What loads the runs of each task, "module:function": (run, *, device) -> what was trained."""
 
@@ -31,7 +32,7 @@ def load(run: str | Path | RunFolder, *, device: str | torch.device = "cpu") -> 
 
     Returns:
         By the task of the run: `recur.TrainedLanguageModel`, `recur.TrainedForecaster`, `recur.TrainedClassifier`,
-        `recur.TrainedRegressor` or `recur.TrainedDetector`.
+        `recur.TrainedRegressor`, `recur.TrainedDetector` or `recur.TrainedTextClassifier`.
 
     Raises:
         RunError: The folder is missing, damaged, of a newer format, or of a task that this version does not know.

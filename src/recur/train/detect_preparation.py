@@ -110,20 +110,39 @@ def _check_can_be_fitted(setup: ForecastSetup, split: Split, options: DetectorOp
 def read_channels(data: Any, reading: SeriesReading) -> tuple[SeriesReading, Panel]:
     """Return how data are read with every column of numbers a target, unless targets were named, and the panel.
 
-    A number that would only help to forecast another can be strange itself.
+    A number that would only help to forecast another can be strange itself. Text may say how the steps are, such as
+    "failure", so that none that changes from step to step is read unless it was named.
     """
-    panel = reading.first(data)
-    roles, columns = panel.schema.roles, reading.columns or Columns()
-    if roles is None or columns.targets is not None or reading.form != "long":
-        return reading, panel
-    channels = (*roles.targets, *(name for name in roles.past_only if name not in roles.categorical))
+    columns = reading.columns or Columns()
+    # Who names some text that helps does not mean that numbers are left out.
+    has_named = reading.form == "long" and bool(columns.past_only)
+    panel = (replace(reading, columns=replace(columns, past_only=None)) if has_named else reading).first(data)
+    roles = panel.schema.roles
+    if roles is None or reading.form != "long":
+        return reading, reading.first(data) if has_named else panel
+    given = {name for names in columns.given().values() for name in names}
+    channels = roles.targets
+    if columns.targets is None:
+        numbers = (name for name in (*roles.targets, *roles.past_only) if name not in roles.categorical)
+        channels = tuple(name for name in numbers if name not in given)
     if not channels:
         raise DataError(f"no column of numbers is left to look for anomalies in; name some with {option('targets')}.")
-    if channels == roles.targets:
+    past = tuple(name for name in (*roles.targets, *roles.past_only) if name not in channels)
+    text = tuple(name for name in (*roles.known_future, *past) if name in roles.categorical and name not in given)
+    past = tuple(name for name in past if name not in text)
+    if channels == roles.targets and not (text or has_named):
         return reading, panel
-    past = tuple(name for name in roles.past_only if name in roles.categorical)
-    reading = replace(reading, columns=replace(columns, targets=channels, past_only=past))
-    return reading, reading.first(data)
+    columns = replace(columns, targets=channels, past_only=past, ignored=(*roles.ignored, *text))
+    reading = replace(reading, columns=columns)
+    panel = reading.first(data)
+    again = panel.schema.roles
+    assert again is not None
+    # What was found out here was not given.
+    why = dict.fromkeys(channels, "a column of numbers")
+    why |= dict.fromkeys(text, "text, which may say how the steps are; name it to have it read")
+    why |= dict.fromkeys(given, "given")
+    reasons = {name: why.get(name) or roles.reasons.get(name, said) for name, said in again.reasons.items()}
+    return reading, replace(panel, schema=replace(panel.schema, roles=replace(again, reasons=reasons)))
 
 
 def fit_detector_setup(

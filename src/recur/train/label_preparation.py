@@ -19,11 +19,12 @@ from recur.models.series_options import SeriesLabelOptions
 from recur.run import RunFolder
 from recur.tasks.labels.setup import LabelSetup, Life, Parts, check_labels
 from recur.tasks.labels.trained import build_network
+from recur.tasks.series_reading import SeriesReading
 from recur.train import label_choice, processes
 from recur.train.display import Display
 from recur.train.options import LabelTrainingOptions
 from recur.train.preparation import check_machine, check_place, default_folder, device_kind, write_run
-from recur.train.series_preparation import layers_of, reading_of, say_what_was_read
+from recur.train.series_preparation import layers_of, reading_of, say_what_was_read, with_series_in_rows
 from recur.wording import cell_name, enumerated, option, quantity
 
 ENOUGH_SERIES = 100
@@ -64,6 +65,11 @@ def prepare(
             assembly = replace(reading.assembly, labels="class" if task == "classify" else "number")
             reading = replace(reading, assembly=assembly)
         panel = reading.first(data)
+        if series.form is None:
+            if life is None and not isinstance(data, Panel):
+                long, reading = reading, with_series_in_rows(reading, panel)
+                panel = panel if reading is long else _read_by_rows(reading, data)
+            series = replace(series, form=reading.form)  # type: ignore[arg-type]
         check_label(task, panel, life)
         given = None if test is None else reading.again(test, panel.schema, panel.frequency)
     finally:
@@ -118,6 +124,16 @@ def prepare(
     )
     _describe(setup, parts, options, reasons, training, num_items, run, display)
     return run, parts
+
+
+def _read_by_rows(reading: SeriesReading, data: Any) -> Panel:
+    """Return the series in the rows of a table, of which nothing but its looks says that they are some."""
+    panel = reading.first(data)
+    note = (
+        f"each row is read as a series of up to {int(panel.lengths.max())} steps, for its columns look like steps; "
+        f"{option('form', 'long')} takes rows for the steps of one series"
+    )
+    return replace(panel, notes=(note, *panel.notes))
 
 
 def check_label(task: str, panel: Panel, life: Life | None) -> None:

@@ -293,3 +293,37 @@ class LabelTrainingOptions(SeriesTrainingOptions):
 
     patience: int | None = 0
     """Stop after this many validations without a better one; 0 never stops early, for few labels say little."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextTrainingOptions(SeriesTrainingOptions):
+    """How to train a network on texts.
+
+    A value of None is chosen for the number of texts (see `recur.train.text_choice`).
+
+    Raises:
+        OptionError: A value is out of range, or two values do not go together.
+    """
+
+    max_minutes: float | None = None
+    """Minutes of training at most; the learning rate's decay fits itself to them. 12 when no other bound is given."""
+
+    max_epochs: int | None = None
+    """Passes over the training part; as many as show 200,000 texts, from 4 to 30, when no other bound is given."""
+
+    batch_size: int | None = None
+    """Texts that one optimiser step learns from at most; 64 when not given, fewer of few texts."""
+
+    max_tokens: int = field(default=16_384, metadata={"after": "batch_size"})
+    """Tokens of a batch at most, padding included: of long texts a step learns from fewer."""
+
+    final_learning_rate: float = 0.0
+    """Share of the peak that the cosine decay ends at, 0 to 1."""
+
+    averaging: float = 0.0
+    """The weights that are judged and saved are a moving mean of those of all steps, which keeps this share of itself
+    at each; 0 for those of the newest step alone."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._check_whole(1, "max_tokens")

@@ -1,4 +1,4 @@
-"""The job of training a network on series, whatever it tells of them."""
+"""The job of training a network on series or on texts, whatever it tells of them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from recur.data.series.batches import SeriesBatches
+from recur.data.epochs import EpochBatches
 from recur.gradients.randomness import Randomness
 from recur.tasks.series_task import SeriesTask
 from recur.train.checkpoint import Gather
@@ -20,7 +20,7 @@ from recur.train.options import SeriesTrainingOptions
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SeriesJob(Job):
-    """A network that is to be trained on windows of series, or on whole series.
+    """A network that is to be trained on windows of series, on whole series, or on texts.
 
     Attributes:
         run: The run folder, with its `config.json`.
@@ -37,10 +37,10 @@ class SeriesJob(Job):
 
     training: SeriesTrainingOptions
     build: Callable[[], nn.Module]
-    batches: SeriesBatches
+    batches: EpochBatches[Any]
     judge: Callable[[Any], Judged]
     judge_best: Callable[[Display], None]
-    unit: Literal["windows", "series"] = "windows"
+    unit: Literal["windows", "series", "texts"] = "windows"
     has_unused_parameters: bool = False
     resumed_by: str | None = None
 
@@ -92,7 +92,7 @@ class AgreedOrder:
         batches: Of all processes.
     """
 
-    batches: SeriesBatches
+    batches: EpochBatches[Any]
 
     def saved(self, gather: Gather | None) -> dict[str, Any]:
         """Return what the order depends on: number of items, batch size, seed."""

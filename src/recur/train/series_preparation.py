@@ -8,11 +8,13 @@ from typing import Any
 
 from torch import nn
 
-from recur.data.series import Assembly, Delimited, Panel, files
+from recur.data.series import Assembly, Columns, Delimited, Panel, files
+from recur.data.series.forms import ROLES_OF_ROWS, reads_like_rows
 from recur.data.series.options import TableOptions
 from recur.errors import OptionError
 from recur.tasks.series_reading import SeriesReading
 from recur.train.display import Display
+from recur.wording import option
 
 
 def one_source(data: Any) -> Any:
@@ -43,7 +45,7 @@ def reading_of(series: TableOptions, data: Any) -> SeriesReading:
         "text": None if text == Delimited() else text,
         "columns": None if columns == defaults.columns else columns,
         "assembly": None if assembly == Assembly() else assembly,
-        "form": None if series.form == "long" else series.form,
+        "form": series.form if series.form in ("wide", "rows") else None,
     }
     if said["text"] is not None and not isinstance(data, str | os.PathLike):
         raise OptionError(
@@ -58,10 +60,25 @@ def reading_of(series: TableOptions, data: Any) -> SeriesReading:
             "or give them to read_series."
         )
     return SeriesReading(
-        form=series.form,
+        form=series.form or "long",
         columns=columns if said["columns"] is not None else None,
         text=text if said["text"] is not None else None,
         assembly=assembly,
+    )
+
+
+def with_series_in_rows(reading: SeriesReading, panel: Panel) -> SeriesReading:
+    """Return how a table is read each of whose rows looks like a series; the same reading where they do not.
+
+    Args:
+        reading: In long form.
+        panel: What it read.
+    """
+    columns, roles = reading.columns or Columns(), panel.schema.roles
+    if roles is None or not set(columns.given()) <= {*ROLES_OF_ROWS} or not reads_like_rows(panel):
+        return reading
+    return replace(
+        reading, form="rows", columns=replace(columns, label=roles.label[0] if roles.label else columns.label)
     )
 
 
@@ -83,6 +100,11 @@ def say_what_was_read(panel: Panel, display: Display, *, tells_labels: bool = Fa
             )
         for line in str(roles).splitlines():
             display.say(f"column   {line}")
+        if not roles.time and not roles.series_id and (tells_labels or reads_like_rows(panel)):
+            display.say(
+                "note     rows are taken for the steps of one series, for no column names their time or their series; "
+                f"{option('form', 'rows')} takes each for a series"
+            )
     for note in panel.notes:
         display.say(f"note     {note}")
 

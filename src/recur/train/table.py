@@ -12,12 +12,20 @@ from recur.data.options import CorpusOptions
 from recur.data.series.label_options import LabelOptions, NumberOptions
 from recur.data.series.options import DetectionOptions, SeriesOptions
 from recur.data.text import check_found
+from recur.data.texts.options import LabelledTextOptions
+from recur.data.texts.token_options import TokenOptions
 from recur.errors import OptionError
 from recur.models.detector_options import DetectorOptions
 from recur.models.forecaster_options import ForecasterOptions
 from recur.models.options import LanguageModelOptions
 from recur.models.series_options import SeriesClassifierOptions, SeriesRegressorOptions
-from recur.train.options import LabelTrainingOptions, LanguageTrainingOptions, SeriesTrainingOptions
+from recur.models.texts.options import TextClassifierOptions
+from recur.train.options import (
+    LabelTrainingOptions,
+    LanguageTrainingOptions,
+    SeriesTrainingOptions,
+    TextTrainingOptions,
+)
 
 if TYPE_CHECKING:
     from recur.run import RunFolder
@@ -101,8 +109,8 @@ def _suffix(path: Path) -> str:
 
 
 def _why_text(sources: Sequence[str], given: Mapping[str, str]) -> str:
-    """Return why DATA is text: nothing in it is a table."""
-    if any(holds_tables(source) for source in sources):
+    """Return why DATA is text: nothing in it is a table, nor are its texts of classes."""
+    if any(holds_tables(source) for source in sources) or _why_text_classes(sources, given):
         return ""
     first = "standard input" if sources[0] == "-" else sources[0]
     return f"{first} is no table"
@@ -153,6 +161,20 @@ def _check_labels(sources: Sequence[str], options: Mapping[str, Any]) -> None:
     check_found([source for source in (*sources, *others) if source is not None])
 
 
+def _why_text_classes(sources: Sequence[str], given: Mapping[str, str]) -> str:
+    """Return why DATA are texts with classes."""
+    from recur.data.texts.glance import glance_at_texts
+
+    seen = glance_at_texts(sources, given)
+    return seen.reason if seen is not None and seen.kind == "labelled" else ""
+
+
+def _check_labelled_texts(sources: Sequence[str], options: Mapping[str, Any]) -> None:
+    texts: LabelledTextOptions = options["texts"]
+    others = (texts.valid_data, texts.test_data, texts.label_names)
+    check_found([source for source in (*sources, *others) if source is not None])
+
+
 TASKS: dict[str, Task] = {
     "language": Task(
         about="a language model of text, by characters, bytes or pieces of words",
@@ -167,6 +189,22 @@ TASKS: dict[str, Task] = {
         train="recur.train.language:train_language_model",
         job="recur.train.language:open_job",
         handling="recur.cli.handling.language:handling",
+    ),
+    "classify-text": Task(
+        about="a classifier of texts: of one class each, or of several",
+        data="a table with a column of texts and one of classes: CSV, TSV, JSONL, Parquet, Arrow; or a folder by class",
+        options={
+            "texts": LabelledTextOptions,
+            "tokens": TokenOptions,
+            "model": TextClassifierOptions,
+            "training": TextTrainingOptions,
+        },
+        recognises=_why_text_classes,
+        check=_check_labelled_texts,
+        train="recur.train.texts:train_text_classifier",
+        job="recur.train.texts:open_job",
+        takes_data_again=True,
+        handling="recur.cli.handling.texts:handling",
     ),
     "classify": Task(
         about="a classifier of series, or of their steps",

@@ -82,6 +82,51 @@ def test_duplicates_are_an_error_by_default() -> None:
         read({"t": [0, 1, 1], "y": [1, 2, 3]})
 
 
+# Two rows come twice, one of them with other sales.
+SHOPS = {
+    "t": [*(day for day in range(20) for _ in range(3)), 4, 5],
+    "kind": ["a", "b", "c"] * 20 + ["b", "b"],
+    "y": [float(number) for number in range(60)] + [13.0, 99.0],
+}
+
+
+def test_whole_rows_that_come_twice_leave_the_series_apart() -> None:
+    whole = {name: column[:-1] for name, column in SHOPS.items()}
+    panel = read(whole, duplicates="last")
+    assert panel.ids == ("a", "b", "c")
+    assert panel.notes[1:] == ("1 row repeated a time; duplicates='last'",)
+    assert panel.schema.roles is not None
+    reason = "with it every time comes once, but for rows that are repeated whole"
+    assert panel.schema.roles.reasons["kind"] == reason
+    with pytest.raises(
+        DataError, match=r"^the data, row 61: series 'b' has the time 4 already at the data, row 14; say"
+    ):
+        read(whole)
+
+
+def test_series_are_not_merged_without_a_word() -> None:
+    with pytest.raises(DataError, match="where 'kind' tells series apart, say series_id='kind', else say what becomes"):
+        read(SHOPS)
+    message = (
+        "the data: duplicates='last' would merge 42 of 62 rows with others, most of which differ in 'kind'; if that "
+        "tells series apart, say series_id='kind', else series_id=() so that they are merged."
+    )
+    with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
+        read(SHOPS, duplicates="last")
+    assert read(SHOPS, Columns(series_id="kind"), duplicates="last").ids == ("a", "b", "c")
+    assert read(SHOPS, Columns(series_id=()), duplicates="last").offsets.tolist() == [0, 20]
+    # Readings of which several are of one time are not of several series where no column tells them apart.
+    assert read({"t": SHOPS["t"], "y": SHOPS["y"]}, duplicates="mean").offsets.tolist() == [0, 20]
+    counted = {"t": SHOPS["t"], "visitors": [number // 2 for number in range(62)], "y": SHOPS["y"]}
+    assert read(counted, Columns(targets="y"), duplicates="mean").offsets.tolist() == [0, 20]
+    two = {"t": [0, 1] * 40, "item": [0] * 40 + [1] * 40, "store": [n // 2 % 20 for n in range(80)], "y": range(80)}
+    with pytest.raises(
+        DataError,
+        match=r"differ in 'store'; if that tells series apart, say series_id=\('item', 'store'\), else series_id='ite",
+    ):
+        read(two, duplicates="mean")
+
+
 def test_gaps_get_rows_or_are_kept() -> None:
     columns = {"t": [HOURS[0], HOURS[1], HOURS[4]], "y": [1, 2, 3], "c": ["u", "v", "u"]}
     filled = read(columns)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from recur.data.series import Columns, Panel, read_series
+from recur.data.series import Columns, Panel, leaks, read_series
 from recur.data.series.leaks import check_leaks
 from recur.errors import DataError, OptionError
 
@@ -111,6 +111,27 @@ RARE = np.where((np.arange(3000) > 1050) & (np.arange(3000) < 1250), LONG, 0)
 def test_a_leak_need_not_be_there_from_the_beginning(y: np.ndarray, z: np.ndarray) -> None:
     with pytest.raises(DataError, match="column 'z': is in past_only, but is the target 'y' 1 step later"):
         check_leaks(panel(y, z=z), 2)
+
+
+@pytest.mark.parametrize(("first", "last", "every"), [(600, 1200, 1), (1800, 2400, 1), (600, 1200, 5), (0, 3000, 40)])
+def test_a_column_that_is_missing_in_places_is_looked_at_where_it_is(
+    first: int, last: int, every: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    time = np.arange(3000)
+    is_there = (time >= first) & (time < last) & (time % every == 0)
+    with pytest.raises(DataError, match="column 'z': is in past_only, but is the target 'y' 1 step later"):
+        check_leaks(panel(LONG, z=np.where(is_there, moved(LONG, 1), np.nan)), 4)
+    looked: list[int] = []
+    share = leaks._share
+
+    def counted(rows: leaks._Rows, place: slice, *rest: int) -> float | None:
+        looked.append(len(rows.known(rest[0], place)))
+        return share(rows, place, *rest)
+
+    monkeypatch.setattr(leaks, "_share", counted)
+    check_leaks(panel(LONG, z=np.where(is_there, DRAW.standard_normal(3000), np.nan)), 4)
+    # No more than a place holds, or of a column that has so few values all of them.
+    assert 0 < max(looked) <= 500
 
 
 def test_how_fast_a_target_moves_is_no_leak() -> None:

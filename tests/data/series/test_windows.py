@@ -286,7 +286,9 @@ def test_future_covariates_that_are_missing_are_named() -> None:
     panel = read_series(columns)
     assert only(LastWindows(panel, history=2, horizon=2, batch_size=1)).future[..., 0].tolist() == [[1, 0]]
     with pytest.raises(
-        DataError, match=r"has 2 rows after its last target, but the horizon is 3; give rows for the future w"
+        DataError,
+        match=r"has 2 rows after its last target, but the horizon is 3; give rows for the future with 'promo' and "
+        r"'y' left empty, one for each step, or tell fewer steps, horizon=2\.$",
     ):
         LastWindows(panel, history=2, horizon=3, batch_size=1)
     missing = read_series(columns | {"promo": [0, 1, 1, None]})

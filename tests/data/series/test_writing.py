@@ -84,6 +84,29 @@ def test_what_is_known_tells_where_the_cells_do_not() -> None:
     assert number_format_of(pl.Series(["742.12"]), comma) == NumberFormat()
 
 
+@pytest.mark.parametrize("at", [0, 4321, 9999])
+def test_a_single_cell_of_a_long_column_tells(at: int) -> None:
+    cells = ["1,288"] * 10_000
+    assert number_format_of(pl.Series(cells)) is None
+    cells[at] = "742.12"
+    assert number_format_of(pl.Series(cells)) == NumberFormat()
+    cells[at] = "742,1"
+    assert number_format_of(pl.Series(cells)) == NumberFormat(decimal=",")
+    # Not those at its beginning.
+    assert number_format_of(pl.Series(["742.5"] * 4000 + ["3,5 €"] * 6000)) == NumberFormat(decimal=",", sign="€")
+
+
+def test_a_long_column_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    read = NumberFormat.read
+    lengths: list[int] = []
+    monkeypatch.setattr(NumberFormat, "read", lambda own, text: lengths.append(len(text)) or read(own, text))
+    cells = [f"{day % 9 + 1}.288,{day % 90 + 10} €" for day in range(30_000)]
+    panel = read_series({"step": range(30_000), "y": cells})
+    assert panel.values[:2, 0].tolist() == [np.float32(1288.10), np.float32(2288.11)]
+    assert panel.schema.writing.numbers == {"y": NumberFormat(decimal=",", sign="€")}
+    assert lengths.count(30_000) == 1
+
+
 def test_numbers_are_told_from_names() -> None:
     assert writes_numbers(pl.Series(["1.288,90", "742,12", "n.v."]))
     assert writes_numbers(pl.Series(["1,288", None, "2,500"]))

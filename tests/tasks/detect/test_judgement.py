@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.stats
 
 from recur.data.series import Frequency, Panel, Part
 from recur.errors import DataError, OptionError, RunError
@@ -43,7 +44,13 @@ def test_a_finished_run_has_its_judgement(run: Path, five: Five) -> None:
     assert found["figures"]["model"]["alarms"] >= 1
     assert "by_step" not in found["figures"]["model"]
     assert found["verdict"]["is_better"] is None
-    assert "of the steps raise an alarm, stated were 0.001 of ordinary ones" in found["verdict"]["text"]
+    rate, alarms = found["figures"]["model"]["rate"], found["figures"]["model"]["alarms"]
+    assert found["verdict"]["text"] == (
+        f"{100 * rate:.4g}% of the steps raise an alarm, in {alarms} alarm{'s' * (alarms > 1)}; stated were 0.1% of "
+        "ordinary ones, 0.476 of 476 steps: too few alarms to tell this from noise. Without labels nobody can say "
+        "which are right."
+    )
+    assert found["verdict"]["p"] == pytest.approx(scipy.stats.poisson.sf(alarms - 1, 0.476), rel=1e-9)
     assert {one["channel"]: one["alarms"] for one in found["by_channel"]}["three"] >= 1
     assert found["examples"][0]["series"] == "a"
     assert found["examples"][0]["time"] == five.place
@@ -92,8 +99,92 @@ def test_figures_by_hand(run: Path, five: Five, monkeypatch: pytest.MonkeyPatch)
     assert found["figures"][RULE]["found"] == 1
     assert found["figures"][RULE]["by_event"]["recall"] == pytest.approx(1 / 3)
     assert found["examples"][0]["anomalies"]
-    text = found["verdict"]["text"]
-    assert "finds 1 of 3 events, F1 by event 0.33; the moving Gaussian 1, F1" in text
+    # Of the rule one event, and an alarm at the end of its ramp.
+    assert found["verdict"]["is_better"] is False
+    assert found["verdict"]["text"] == (
+        "Is NO better than the moving Gaussian: it finds 1 of 3 events, F1 by event 0.33; the moving Gaussian 1, F1 "
+        "0.40: too few events and alarms in which they differ to tell this from noise."
+    )
+
+
+@pytest.mark.parametrize(
+    ("planted", "beats", "start", "doubt"),
+    [
+        (12, 12, "Beats the moving Gaussian: it finds 12 of 12", "more than noise, p < 0.001"),
+        (12, 4, "It is NOT shown that the detector beats the moving Gaussian: it finds 4 of 12", "too few events and"),
+    ],
+)
+def test_a_rule_is_beaten_where_chance_would_not_do_it(
+    run: Path, five: Five, monkeypatch: pytest.MonkeyPatch, planted: int, beats: int, start: str, doubt: str
+) -> None:
+    trained = load(run)
+    places = [150 + 110 * place for place in range(planted)]
+    panel = labelled(five.panel_of(five.days()), places)
+    score = np.zeros(len(panel.rows))
+    score[places[:beats]] = 100.0
+    highest = highest_lately(score, panel.series_of_rows, trained.quiet_of(panel))
+    scored = Scored(score=score, channels=np.tile(score[:, None] / 5, (1, 5)), highest=highest)
+    monkeypatch.setattr(trained, "scored", lambda panel, is_fresh=False: scored)
+    monkeypatch.setattr(judgement, "moving_gaussian", lambda panel: np.zeros(len(score)))
+    found = judge_detector(trained, Part.whole(panel))["verdict"]
+    assert found["is_better"] is (beats == 12)
+    assert found["text"].startswith(start)
+    assert doubt in found["text"]
+
+
+def test_alarms_where_nothing_is_strange(run: Path, five: Five, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Labels without an anomaly, and none, with many alarms and without any."""
+    trained = load(run)
+    for places, panel, text in (
+        (
+            [],
+            five.panel_of(five.days()),
+            "0% of the steps raise an alarm, in 0 alarms; stated were 0.1% of ordinary ones.",
+        ),
+        (
+            range(100, 1300, 150),
+            labelled(five.panel_of(five.days()), []),
+            "0.3333% of the ordinary steps raise an alarm, in 8 alarms; stated were 0.1%, 2.4 of 2,400 steps: more "
+            "than noise, p = 0.0033; either much is strange here, or the series are not what they were in training. "
+            "By its labels none of them is right.",
+        ),
+    ):
+        score = np.zeros(len(panel.rows))
+        score[list(places)] = 100.0
+        highest = highest_lately(score, panel.series_of_rows, trained.quiet_of(panel))
+        scored = Scored(score=score, channels=np.tile(score[:, None] / 5, (1, 5)), highest=highest)
+        monkeypatch.setattr(trained, "scored", lambda panel, is_fresh=False, scored=scored: scored)
+        assert judge_detector(trained, Part.whole(panel))["verdict"]["text"] == text
+
+
+def test_where_no_alarm_came_it_is_said_what_would_bring_some(
+    run: Path, five: Five, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained = load(run)
+    assert trained.ordinary is not None
+    lower, threshold = (float(trained.ordinary.tail.threshold(rate)) for rate in (0.01, 0.001))
+    values = {100: lower - 0.01, 700: threshold - 0.01, 1200: lower + 0.01, 1300: threshold + 1}
+    notes = {}
+    for name, places in (("none", [100, 700, 1200]), ("one", list(values)), ("found", list(values))):
+        score = np.zeros(2400)
+        score[places] = [values[place] for place in places]
+        panel = labelled(five.panel_of(five.days()), {"none": [], "one": [500, 900, 1300], "found": [1300, 1500]}[name])
+        highest = highest_lately(score, panel.series_of_rows, trained.quiet_of(panel))
+        scored = Scored(score=score, channels=np.tile(score[:, None] / 5, (1, 5)), highest=highest)
+        monkeypatch.setattr(trained, "scored", lambda panel, is_fresh=False, scored=scored: scored)
+        notes[name] = [note for note in judge_detector(trained, Part.whole(panel))["notes"] if "asks for more" in note]
+    # Four digits, as `measured` writes them.
+    assert notes["none"] == [
+        f"no alarm came: the highest scores are {threshold - 0.01:.4g}, {lower + 0.01:.4g} and {lower - 0.01:.4g}, the "
+        f"threshold is {threshold:.4g}; false_alarms=0.01 asks for more: it would put the threshold at {lower:.4g}, "
+        "with 2 alarms here."
+    ]
+    assert notes["one"][0].startswith("fewer than half of the events were found: the highest scores are")
+    assert notes["one"][0].endswith("with 3 alarms here.")
+    assert notes["found"] == []
+    trained.options = replace(trained.options, false_alarms=0.01)
+    score[:] = 0
+    assert not any("asks for more" in note for note in judge_detector(trained, Part.whole(panel))["notes"])
 
 
 def test_the_rule_is_not_weakened_by_the_anomalies_that_it_is_judged_by(run: Path, five: Five) -> None:

@@ -88,7 +88,9 @@ def test_no_score_knows_of_later_steps(run: Path, five: Five) -> None:
     after = trained.scored(five.panel_of(values))
     for kept in (slice(0, 700), slice(1500, 2000)):
         assert np.array_equal(before.score[kept], after.score[kept], equal_nan=True)
+        assert np.array_equal(before.highest[kept], after.highest[kept])
     assert after.score[700] > before.score[700]
+    assert not np.array_equal(before.highest[700:1500], after.highest[700:1500])
 
 
 def test_no_score_of_an_unknown_series_knows_of_later_steps(run: Path, five: Five) -> None:
@@ -102,6 +104,8 @@ def test_no_score_of_an_unknown_series_knows_of_later_steps(run: Path, five: Fiv
     values[400:] += 500
     after = trained.scored(five.panel_of(values, (600,), ("new",)))
     assert np.array_equal(before.score[:400], after.score[:400], equal_nan=True)
+    # That of a step is of those before it.
+    assert np.array_equal(before.highest[:401], after.highest[:401])
     assert after.score[400] > trained.threshold
 
 

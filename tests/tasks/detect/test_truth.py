@@ -29,6 +29,10 @@ def panel(labels: list[object], name: str = "is_anomaly") -> Panel:
         (["normal", "anomaly", "normal", "normal", "normal", "normal"], [False, True, False, False, False, False]),
         ([0, 0, 0, 0, 0, 0], [False] * 6),
         ([1, 1, -1, 1, 1, -1], [False, False, True, False, False, True]),
+        (["ok", "failure", "ok", "ok", "failure", "ok"], [False, True, False, False, True, False]),
+        # Of two words one is known.
+        (["leak", "ok", "ok", "ok", "ok", "leak"], [True, False, False, False, False, True]),
+        (["runs", "Fault", "runs", "runs", "runs", None], [False, True, False, False, False, False]),
         ([1.0, None, -1.0, 1.0, 1.0, 1.0], [False, False, True, False, False, False]),
     ],
 )
@@ -51,6 +55,11 @@ def test_another_label_is_refused() -> None:
     assert true_anomalies(Panel.of_rows(["a"], [3], [[1.0], [2.0], [3.0]])) is None
     with pytest.raises(DataError, match=r"column 'label' is taken to say which steps are anomalies.* it holds 'red'"):
         true_anomalies(panel(["red", "0", "1", "0", "1", "1"], "label"))
+    # Of two words nobody knows which one is the anomaly, and a number is no word.
+    with pytest.raises(DataError, match=r"'ok' or 'normal', or such as 'failure' or 'anomaly', but it holds 'blue'"):
+        true_anomalies(panel(["red", "blue", "blue", "red", "blue", "blue"], "label"))
+    with pytest.raises(DataError, match="it holds '7'"):
+        true_anomalies(panel(["0", "7", "0", "0", "0", "0"], "label"))
     numbers = panel([0, 1, 0, 1, 1, 0])
     other = replace(
         numbers,
@@ -58,13 +67,13 @@ def test_another_label_is_refused() -> None:
         schema=replace(numbers.schema, classes=None),
     )
     with pytest.raises(
-        DataError, match="it holds '2'; if it says something else, give it another name, or leave it out with ignored="
+        DataError, match=r"it holds '2'; write it so, or if .*, give it another name, or leave it out with ignored="
     ):
         true_anomalies(other)
-    with pytest.raises(DataError, match=r"holds '1' alone, so that no step were ordinary; if it says"):
+    with pytest.raises(DataError, match=r"holds '1' alone, so that no step were ordinary; write it so, or if it says"):
         true_anomalies(panel([1, 1, 1, 1, 1, None]))
     for labels in ([0, 1, -1, 0, 1, -1], [1, -1, 0, 0, -1, 1]):
-        with pytest.raises(DataError, match=r"holds 0, 1 and -1; if it says"):
+        with pytest.raises(DataError, match=r"holds 0, 1 and -1; write it so, or if it says"):
             true_anomalies(panel(list(labels)))
 
 

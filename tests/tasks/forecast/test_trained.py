@@ -190,7 +190,7 @@ def test_what_is_known_of_the_future_is_needed(table: pl.DataFrame, linear_forec
     network = TrainedForecaster(ForecastNetwork(options, shape), trained.setup)
     whole = network.predict(ahead).filter(pl.int_range(pl.len()).over("series_id") < 2)
     assert network.predict(ahead.filter(place < 298), horizon=2).equals(whole)
-    with pytest.raises(DataError, match=r"has 1 rows after its last target, but the horizon is 2; give rows for the f"):
+    with pytest.raises(DataError, match=r"has 1 row after its last target, but the horizon is 2; give rows for the f"):
         network.predict(ahead.filter(place < 297), horizon=2)
     # A category that the training part did not have is none of them.
     assert len(trained.predict(ahead.with_columns(pl.lit("new").alias("kind")))) == 8

@@ -61,6 +61,11 @@ TINY = MeanTest(statistic=9, degrees=9, p=1e-9)
             WORSE + "MAE 12, 20.0% above naive (10), on the test part: more than noise, p = 0.002. " + AFTER + " "
             "By another measure it does: RMSE 7, 12.5% below naive (8); more than noise, p = 0.002.",
         ),
+        (
+            [comparison(12, 10, SURE), comparison(7, 8, UNSURE, "RMSE")],
+            WORSE + "MAE 12, 20.0% above naive (10), on the test part: more than noise, p = 0.002. " + AFTER + " "
+            "RMSE 7, 12.5% below naive (8); no more than noise, p = 0.4.",
+        ),
         ([], "There is nothing to compare with on the test part."),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,22 @@ def of_own_data(path: Path, scaling: Method = "standard") -> tuple[TrainedDetect
     return TrainedDetector(build_detector(options, setup.shape), setup, options).fitted(split), split
 
 
+def assert_parts(notes: list[str], whole: float) -> None:
+    """Check that the note on what a channel adds names three parts that are all of it."""
+    told = re.match(
+        r"of what load adds the network's error (\S+) \((\d+)%\), the seasonal rule (\S+) \((\d+)%\) and "
+        r"what lasts (\S+) \((\d+)%\):",
+        notes[1],
+    )
+    assert told is not None
+    parts = [float(told[place]) for place in (1, 3, 5)]
+    assert all(part > 0 for part in parts)
+    # Each is told in four digits, and its share to the whole.
+    assert sum(parts) == pytest.approx(whole, abs=3 * 0.0005)
+    for part, place in zip(parts, (2, 4, 6), strict=True):
+        assert 100 * part / whole == pytest.approx(int(told[place]), abs=0.51)
+
+
 def test_a_series_of_the_own_data_is_looked_at_in_the_test_part_as_it_is_judged(tmp_path: Path) -> None:
     trained, split = of_own_data(tmp_path / "loads.csv")
     panel = split.test.panel
@@ -111,6 +128,7 @@ def test_a_series_of_the_own_data_is_looked_at_in_the_test_part_as_it_is_judged(
         place = found.content["series"]["times"].index(f"{planted}:00")
         assert float(told[place]) == pytest.approx(score[400 + PLANTED], rel=1e-6)
     assert found.content["answers"]["unchecked"] == "the state of a detector goes back over all of a series"
+    assert_parts(found.content["answers"]["notes"], trained.scored(panel, is_fresh=True).channels[400 + PLANTED, 0])
     # One view alone is not told twice.
     assert [one["name"] for one in found.content["answers"]["answers"]] == ["error of load, told 1 step before"]
 

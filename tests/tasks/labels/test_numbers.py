@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -56,18 +57,28 @@ def test_what_is_not_there_is_none() -> None:
 def test_the_verdict_says_first_where_the_model_is_no_better() -> None:
     assert number_verdict("test", judge_numbers(MIXED, 20.0, is_life=True)) == (
         "The model does NOT beat the rule: RMSE 10 (NASA's score 4.595) on 2 labels of the test part, against 8.165 by "
-        "always telling the training part's mean: no more than noise, p = 0.5."
+        "always telling the training part's mean: no more than noise, p = 1."
     )
     assert number_verdict("valid", judge_numbers(MIXED, 0.0)) == (
         "It is NOT shown that the model beats the rule: RMSE 10 on 2 labels of the valid part, against 27.08 by always "
-        "telling the training part's mean: no more than noise, p = 0.38."
+        "telling the training part's mean: no more than noise, p = 0.5."
     )
-    close = outcomes_of([1.0, 2.0, 3.0, 4.0], [1.1, 2.0, 3.1, 4.0], [1.0] * 4, [False] * 4)
+    # Of four series nothing can be shown, and six are enough.
+    told, true = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0], [1.1, 2.0, 3.1, 4.0, 5.1, 6.0]
+    few, close = (outcomes_of(told[:count], true[:count], [1.0] * count, [False] * count) for count in (4, 6))
+    assert number_verdict("test", judge_numbers(few, 20.0)).startswith("It is NOT shown that the model beats the rule:")
     good = judge_numbers(close, 20.0)
     assert good.is_better
     assert number_verdict("test", good).startswith(
-        "RMSE 0.07071 on 4 labels of the test part, against 17.48 by always "
+        "RMSE 0.07071 on 6 labels of the test part, against 16.54 by always "
     )
+
+
+def test_a_few_steps_of_one_series_are_too_few() -> None:
+    steps = outcomes_of([1.0, 2.0, 3.0], [1.1, 2.1, 3.1], [1.0] * 3, [False] * 3)
+    one = replace(steps, series=torch.zeros(3, dtype=torch.int64))
+    said = number_verdict("test", judge_numbers(one, 20.0))
+    assert said.endswith("too few independent labels to tell this from noise.")
 
 
 def test_nothing_to_judge_by_is_refused() -> None:

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recur.cli.handling.run_handling import OF_TABLES, RunHandling, show_next
-from recur.cli.handling.series_inspection import inspect_series_run
+from recur.cli.handling.series_inspection import check_table, inspect_series_run
 from recur.cli.handling.streams import answer_stream
 from recur.cli.parser import options_from
 from recur.data.series.options import OtherTableOptions
 from recur.errors import OptionError
 from recur.run import RunFolder
-from recur.wording import measured
+from recur.wording import measured, percentage
 
 if TYPE_CHECKING:
     import polars as pl
@@ -30,7 +30,8 @@ def handling() -> RunHandling:
         predict=_predict,
         stream=answer_stream,
         inspect=inspect_series_run,
-        options={"evaluate": OF_TABLES, "inspect": {"data", "series", "at"}},
+        check_inspection=check_table,
+        options={"evaluate": OF_TABLES, "inspect": {"data", "series", "at", *OF_TABLES}},
     )
 
 
@@ -77,7 +78,7 @@ def _show(found: Mapping[str, Any], console: Console) -> None:
         cells = [
             f"{figures['alarms']:,}",
             "" if day is None else measured(day),
-            "" if rate is None else f"{measured(100 * rate)}%",
+            "" if rate is None else percentage(rate),
         ]
         by_event = figures.get("by_event", {})
         cells += [

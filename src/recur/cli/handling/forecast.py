@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recur.cli.handling.run_handling import OF_TABLES, RunHandling, show_next
-from recur.cli.handling.series_inspection import inspect_series_run
+from recur.cli.handling.series_inspection import check_table, inspect_series_run
 from recur.cli.handling.streams import answer_stream
 from recur.cli.parser import check_seed, options_from
 from recur.data.series.options import OtherTableOptions
 from recur.errors import OptionError
 from recur.run import RunFolder
-from recur.wording import measured
+from recur.wording import enumerated, measured
 
 if TYPE_CHECKING:
     import polars as pl
@@ -30,10 +30,11 @@ def handling() -> RunHandling:
         predict=_predict,
         stream=_stream,
         inspect=inspect_series_run,
+        check_inspection=check_table,
         options={
             "evaluate": {"batch_size", "stride", *OF_TABLES},
             "predict": {"batch_size", "horizon", "levels", "paths", "seed", "uncalibrated"},
-            "inspect": {"data", "series", "at"},
+            "inspect": {"data", "series", "at", *OF_TABLES},
         },
     )
 
@@ -93,10 +94,18 @@ def _show(found: Mapping[str, Any], console: Console) -> None:
 
 def show_finished(path: Path, console: Console) -> None:
     """Print the verdict and the held-out figures of a finished forecaster, and what can be done with it."""
-    found = RunFolder.open(path).read_json("forecast_evaluation.json")
+    folder = RunFolder.open(path)
+    found, schema = folder.read_json("forecast_evaluation.json"), folder.read_json("schema.json")["schema"]
     _show(found, console)
     for note in found["notes"]:
         console.print(f"note     {note}")
+    ahead = [repr(name) for name in (*schema["known_future"], *schema["known_categorical"])]
+    if ahead:
+        told = enumerated([repr(name) for name in schema["targets"]])
+        console.print(
+            "note     to forecast, new.csv has to go on with a row for each step to come, in which "
+            f"{enumerated(ahead)} {'is' if len(ahead) == 1 else 'are'} filled in and {told} left empty"
+        )
     show_next(path, console, forecast="recur predict {run} new.csv")
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recur.cli.handling.run_handling import OF_TABLES, RunHandling, show_next
-from recur.cli.handling.series_inspection import inspect_series_run
+from recur.cli.handling.series_inspection import check_table, inspect_series_run
 from recur.cli.handling.streams import answer_stream
 from recur.cli.parser import options_from
 from recur.data.series.options import OtherTableOptions
@@ -33,10 +33,11 @@ def classifiers() -> RunHandling:
         predict=_predict_classes,
         stream=answer_stream,
         inspect=inspect_series_run,
+        check_inspection=check_table,
         options={
             "evaluate": OF_TABLES,
             "predict": {"batch_size", "only_last"},
-            "inspect": {"data", "series", "at"},
+            "inspect": {"data", "series", "at", *OF_TABLES},
         },
     )
 
@@ -50,10 +51,11 @@ def regressors() -> RunHandling:
         predict=_predict_numbers,
         stream=lambda folder, chosen: answer_stream(folder, chosen, coverage=chosen.coverage),
         inspect=inspect_series_run,
+        check_inspection=check_table,
         options={
             "evaluate": {"life_left", *OF_TABLES},
             "predict": {"batch_size", "only_last", "coverage"},
-            "inspect": {"data", "series", "at"},
+            "inspect": {"data", "series", "at", *OF_TABLES},
         },
     )
 

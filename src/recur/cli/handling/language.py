@@ -32,7 +32,7 @@ def handling() -> RunHandling:
         inspect=inspect_language_run,
         check_inspection=check_text,
         instead="To write text: recur generate.",
-        options={"evaluate": {"batch_size", "window"}, "inspect": {"input", "encoding", "labels"}},
+        options={"evaluate": {"batch_size", "window"}, "inspect": {"input", "labels"}},
     )
 
 

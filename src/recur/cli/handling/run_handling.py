@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 OF_TABLES = frozenset(field.name for field in fields(OtherTableOptions)) - {"encoding"}
-"""Options of `recur evaluate` that the runs on series have; the encoding is of any text."""
+"""Options of `recur evaluate` and `inspect` that the runs on series have; the encoding is of any text."""
 
 Command = Literal["evaluate", "predict", "inspect"]
 """A command that takes a run."""

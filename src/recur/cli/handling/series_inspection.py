@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from recur.cli.parser import options_from
+from recur.data.series.options import OtherTableOptions
+from recur.errors import OptionError
 from recur.inspection_format import MOST_GAP, told_share
 from recur.run import RunFolder
-from recur.wording import measured, quantity
+from recur.wording import measured, option, quantity
 
 if TYPE_CHECKING:
     from jsonargparse import Namespace
@@ -34,8 +37,11 @@ def inspect_series_run(
     from recur.tasks.inspection.trained_series import inspect_trained
     from recur.tasks.loading import load
 
+    trained = load(folder, device=chosen.device)
+    if chosen.data is not None:
+        trained.setup = trained.setup.for_other(options_from(chosen, OtherTableOptions))
     found = inspect_trained(
-        load(folder, device=chosen.device),
+        trained,
         chosen.data,
         series=chosen.series,
         at=chosen.at,
@@ -46,6 +52,13 @@ def inspect_series_run(
     for note in found.content["answers"]["notes"]:
         notes.print(f"note     {note}")
     return found, _lines(found.content)
+
+
+def check_table(chosen: Namespace) -> None:
+    """Raise an `OptionError` where arguments of `recur inspect` say how other data are written, but name none."""
+    idle = [] if chosen.data is not None else options_from(chosen, OtherTableOptions).given
+    if idle:
+        raise OptionError(f"{idle[0]} is of other data; give DATA, or leave {option(idle[0])} out.")
 
 
 def _check(answers: Mapping[str, Any]) -> str:

@@ -33,4 +33,5 @@ def answer_stream(folder: RunFolder, chosen: Namespace, **options: Any) -> None:
         state=None if chosen.state is None else Path(chosen.state),
         on_error=chosen.on_error,
         save_every=chosen.save_every,
+        encoding=chosen.encoding,
     )

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from itertools import groupby
 from typing import Any
 
 from recur.errors import OptionError
+from recur.wording import in_columns
 
 Names = str | Sequence[str] | None
 """One column, several, none with `()`, or None for what is found out."""
+
+
+_LEAST_FOLDED = 5
+"""Numbered names from which on the first and the last stand for all."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,14 +102,13 @@ class Roles:
     def __str__(self) -> str:
         # Where nothing is forecast, it says nothing to the reader whether a column is known ahead.
         channels = () if self.targets else ("known_future", "past_only")
-        rows = [
+        rows = _folded(
             ("channel" if role in channels else role.replace("_", " "), name, self.reasons.get(name, ""))
             for role, names in self.by_role().items()
             if role != "categorical"
             for name in names
-        ]
-        widths = [max((len(row[column]) for row in rows), default=0) for column in (0, 1)]
-        return "\n".join(f"{role:{widths[0]}}  {name:{widths[1]}}  {why}".rstrip() for role, name, why in rows)
+        )
+        return in_columns(rows)
 
     def by_role(self) -> dict[str, tuple[str, ...]]:
         """Return the columns of every role."""
@@ -118,3 +123,36 @@ class Roles:
         """Return the roles that `to_json` wrote."""
         found: dict[str, Any] = {name: dict(v) if name == "reasons" else tuple(v) for name, v in data.items()}
         return cls(**found)
+
+
+def _folded(rows: Iterable[tuple[str, str, str]]) -> list[tuple[str, str, str]]:
+    """Return roles, names and reasons, with names that are numbered one after the other in one row."""
+    found = []
+    for (role, why), own in groupby(rows, key=lambda row: (row[0], row[2])):
+        for run in numbered([name for _, name, _ in own]):
+            short = [f"{run[0]} to {run[-1]}"] if len(run) >= _LEAST_FOLDED else run
+            found += [(role, name, why) for name in short]
+    return found
+
+
+def numbered(names: Iterable[str]) -> list[list[str]]:
+    """Return names in runs of those that are numbered one after the other.
+
+    Example:
+        >>> numbered(["load", "t8", "t9", "t10", "t12"])
+        [['load'], ['t8', 't9', 't10'], ['t12']]
+    """
+    runs: list[list[str]] = []
+    for name in names:
+        if runs and _next(runs[-1][-1]) == name:
+            runs[-1].append(name)
+        else:
+            runs.append([name])
+    return runs
+
+
+def _next(name: str) -> str | None:
+    """Return the name that would be numbered after a name; None where that has no number."""
+    stem = name.rstrip("0123456789")
+    digits = name[len(stem) :]
+    return f"{stem}{int(digits) + 1:0{len(digits)}}" if digits else None

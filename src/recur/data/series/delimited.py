@@ -17,13 +17,17 @@ from recur.data.text import TextFile, bytes_of
 from recur.errors import DataError, OptionError
 from recur.wording import option
 
-MISSING = ("", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "?", "-", "#N/A", "#NA")
-"""What counts as a missing value by default."""
+MISSING = (
+    *("", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "?", "-", "#N/A", "#NA"),
+    *("k.A.", "k. A.", "n.v.", "n. v."),
+)
+"""What counts as a missing value by default; the last four are German."""
 
 _SEPARATORS = "\t;|,"
 _SNIFFED_LINES = 20
 _SNIFFED_ROWS = 10_000
 _NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?$")
+_OPENING, _QUOTED = re.compile(rb'(?m)(?:^|\t)"'), re.compile(rb'(?m)(?<![^\t\n])"(?:[^"]++|"")*+"(?=\t|\r?$)')
 _COMMA = re.compile(r"[+-]?\d+,\d+$")
 _MARKS = ((codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 
@@ -64,14 +68,8 @@ def read_delimited(
     options = options or Delimited()
     name = str(path)
     data = b"".join(bytes_of([TextFile.at(path)])) if start is None else start
-    text = _text(data, name, options.encoding)
-    head = text[: 1 << 16].decode("utf-8", "ignore").splitlines()[: _SNIFFED_LINES + 1]
-    if len(text) > 1 << 16 and len(head) <= _SNIFFED_LINES:
-        # The last line was cut by the sniffing, unless it is the only one.
-        head = head[:-1] or head
-    head = [line for line in head if line.strip()]
-    if not head:
-        raise DataError(f"{name}: is empty; give a file with a table in it.")
+    text = utf8_of(data, name, options.encoding)
+    head = _first_lines(text, name)
     wanted = None if like is None else like.separator
     separator = _separator(head, wanted) if options.separator is None else _checked_separator(options.separator)
     named = separator
@@ -92,8 +90,79 @@ def read_delimited(
     return Table(frame=frame, sources=(Source(name=name),), writing=written)
 
 
-def _text(data: bytes, name: str, encoding: str) -> bytes:
-    """Return the text as UTF-8 without a byte order mark."""
+def read_cells(
+    path: Path, *, separator: str | None = None, encoding: str = "utf-8", start: bytes | None = None
+) -> pl.DataFrame:
+    """Return the cells of a text file as they stand, all of them text, those of the first line too.
+
+    Args:
+        path: The file; one whose name ends in `.gz` is unpacked.
+        separator: Character between the cells; None to find it out.
+        encoding: Of the text.
+        start: Its first lines, unpacked, which are read in place of all; None for all.
+
+    Returns:
+        Columns called column_1 and so on, null where a cell is empty or left out.
+
+    Raises:
+        DataError: The file is missing, empty, damaged, in another encoding, or a line has more cells than the first.
+        OptionError: An option makes no sense.
+    """
+    name = str(path)
+    text = utf8_of(b"".join(bytes_of([TextFile.at(path)])) if start is None else start, name, encoding)
+    head = _first_lines(text, name)
+    if separator is None:
+        found = _separator(head, "\t" if "\t" in head[0] else None)
+        separator = " " if found == "whitespace" else found
+    has_quotes = separator != "\t" or _is_quoted(text)
+    try:
+        frame = pl.read_csv(
+            io.BytesIO(text),
+            separator=_checked_separator(separator),
+            quote_char='"' if has_quotes else None,
+            has_header=False,
+            infer_schema=False,
+        )
+    except pl.exceptions.PolarsError as error:
+        raise _ragged(name, text, separator, error) from None
+    frame.columns = [f"column_{number}" for number in range(1, frame.width + 1)]
+    return frame
+
+
+def _is_quoted(text: bytes) -> bool:
+    """Return whether quotes around cells between tabs only hold them together, as those of CSV do, or are text."""
+    if b'"' not in text:
+        return True
+    bare = _QUOTED.sub(b"cell", text)
+    if not _OPENING.search(bare) and _is_regular(bare):
+        return True
+    return not _is_regular(text)
+
+
+def _is_regular(text: bytes) -> bool:
+    """Return whether all lines that are not empty have as many tabs."""
+    return len({line.count(b"\t") for line in text.splitlines() if line}) < 2
+
+
+def _first_lines(text: bytes, name: str) -> list[str]:
+    """Return the first lines that are not empty."""
+    head = text[: 1 << 16].decode("utf-8", "ignore").splitlines()[: _SNIFFED_LINES + 1]
+    if len(text) > 1 << 16 and len(head) <= _SNIFFED_LINES:
+        # The last line was cut by the sniffing, unless it is the only one.
+        head = head[:-1] or head
+    head = [line for line in head if line.strip()]
+    if not head:
+        raise DataError(f"{name}: is empty; give a file with a table in it.")
+    return head
+
+
+def utf8_of(data: bytes, name: str, encoding: str = "utf-8") -> bytes:
+    """Return text as UTF-8 without a byte order mark, which goes before the encoding.
+
+    Raises:
+        DataError: It is of another encoding, or no text.
+        OptionError: There is no such encoding.
+    """
     for mark, wide in _MARKS:
         if data.startswith(mark):
             encoding = wide

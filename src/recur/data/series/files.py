@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
@@ -18,7 +18,10 @@ from recur.wording import quantity
 _TEXT = (".csv", ".tsv", ".txt", ".tab", ".dat", ".data")
 _PARQUET = (".parquet", ".pq")
 _ARROW = (".arrow", ".feather", ".ipc")
-SUFFIXES = (*_TEXT, *_PARQUET, *_ARROW)
+COLUMNAR = (*_PARQUET, *_ARROW)
+"""Suffixes of files that hold columns with their types."""
+
+SUFFIXES = (*_TEXT, *COLUMNAR)
 """Of files with tables; those of text may be followed by .gz."""
 
 
@@ -66,10 +69,12 @@ def read_table(path: str | Path, options: Delimited | None = None, *, like: Writ
     if path.is_dir():
         return _read_folder(path, options, like)
     kind = kind_of(path)
-    if kind in _PARQUET:
-        return _read_binary(path, "Parquet", pl.read_parquet, like)
-    if kind in _ARROW:
-        return _read_binary(path, "Arrow", _read_arrow, like)
+    if kind in COLUMNAR:
+        frame = read_columnar(path)
+        table = table_of(frame, str(path), like=like)
+        if frame.is_empty():
+            raise DataError(f"{path}: has columns but no rows; give a file with a table in it.")
+        return table
     if kind in _TEXT or not kind:
         return read_delimited(path, options, like=like)
     raise DataError(f"{path}: is of the unknown kind {kind!r}; give one of {', '.join(SUFFIXES)}, .ts, .npy or .npz.")
@@ -81,16 +86,18 @@ def files_in(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
     return sorted(path for path in found if kind_of(path) in suffixes)
 
 
-def _read_binary(path: Path, what: str, read: Callable[[Path], pl.DataFrame], like: Writing | None) -> Table:
+def read_columnar(path: Path) -> pl.DataFrame:
+    """Return what a Parquet or Arrow file holds, whatever is in its cells.
+
+    Raises:
+        DataError: The file is damaged.
+    """
+    is_parquet = kind_of(path) in _PARQUET
     try:
-        frame = read(path)
+        return pl.read_parquet(path) if is_parquet else _read_arrow(path)
     except (pl.exceptions.PolarsError, OSError) as error:
         said = (str(error).strip().splitlines() or ["empty"])[0]
-        raise DataError(f"{path}: is no sound {what} file ({said}).") from None
-    table = table_of(frame, str(path), like=like)
-    if frame.is_empty():
-        raise DataError(f"{path}: has columns but no rows; give a file with a table in it.")
-    return table
+        raise DataError(f"{path}: is no sound {'Parquet' if is_parquet else 'Arrow'} file ({said}).") from None
 
 
 def _read_arrow(path: Path) -> pl.DataFrame:

@@ -6,16 +6,29 @@ from dataclasses import replace
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from recur.data.series.cells import read_numbers, writing_of
-from recur.data.series.columns import Columns
+from recur.data.series.columns import Columns, numbered
 from recur.data.series.guessing import guess_columns
+from recur.data.series.panel import Panel
 from recur.data.series.table import Source, Table
 from recur.data.series.writing import writes_numbers
 from recur.errors import DataError, OptionError
 
 SERIES, STEP, VALUE = "series_id", "step", "value"
 """What the columns made here are called."""
+
+ROLES_OF_ROWS = ("series_id", "label", "static", "categorical", "weight", "censored", "part", "ignored", "targets")
+"""Roles that columns of a table in the form of rows may have."""
+
+_NAMES = ("id", SERIES)
+"""Columns that name the row, in small letters."""
+
+_LEAST_STEPS = 10
+_LOOKED_AT = 2000
+_LARGEST_RATIO = 0.8
+"""Of noise in a row it is 1."""
 
 
 def from_wide(table: Table, columns: Columns | None = None) -> Table:
@@ -74,11 +87,7 @@ def from_rows(table: Table, columns: Columns | None = None) -> Table:
         OptionError: Another role is given, which this form has no place for.
     """
     given = (columns or Columns()).given()
-    _refuse(
-        given,
-        ("series_id", "label", "static", "categorical", "weight", "censored", "part", "ignored", "targets"),
-        "rows",
-    )
+    _refuse(given, ROLES_OF_ROWS, "rows")
     aside = [name for role, names in given.items() if role != "targets" for name in names]
     frame = table.frame
     for name in (*aside, *given.get("targets", ())):
@@ -87,7 +96,7 @@ def from_rows(table: Table, columns: Columns | None = None) -> Table:
     if "label" not in given:
         aside += [name for name in frame.columns if name.lower() in ("label", "class", "target") and name not in aside]
     if "series_id" not in given:
-        aside += [name for name in frame.columns if name.lower() in ("id", SERIES) and name not in aside]
+        aside += [name for name in frame.columns if name.lower() in _NAMES and name not in aside]
     steps = given.get("targets") or tuple(
         name
         for name in frame.columns
@@ -103,7 +112,7 @@ def from_rows(table: Table, columns: Columns | None = None) -> Table:
     kept = np.arange(values.shape[1]) < lengths[:, None]
     row, step = np.nonzero(kept)
     kept_aside = [frame[name] for name in frame.columns if name in aside and name not in given.get("ignored", ())]
-    if "series_id" not in given and not {"id", SERIES} & {one.name.lower() for one in kept_aside}:
+    if "series_id" not in given and not {*_NAMES} & {one.name.lower() for one in kept_aside}:
         kept_aside.append(pl.Series(SERIES, np.arange(1, len(frame) + 1)).cast(pl.String))
     clash = {STEP, VALUE} & {one.name for one in kept_aside}
     if clash:
@@ -113,6 +122,42 @@ def from_rows(table: Table, columns: Columns | None = None) -> Table:
     begins = np.concatenate([[0], np.cumsum(lengths)[:-1]]).tolist()
     sources = tuple(Source(name=table.place(number), first=int(begin)) for number, begin in enumerate(begins))
     return replace(table, frame=long, sources=sources, per_source=())
+
+
+def reads_like_rows(panel: Panel) -> bool:
+    """Return whether a table that was read as one series in long form looks as if each of its rows were one.
+
+    It does where nothing says when a row was or of which series it is, where at least ten columns of numbers are
+    numbered one after the other, such as t0 to t59, and where neighbours among these are alike: more so than any two in
+    a row, and than rows below each other are.
+
+    Args:
+        panel: As it was read in long form.
+
+    Example:
+        >>> from recur.data.series import read_series
+        >>> waves = np.sin(np.arange(30) / 5 + np.array([[3], [1], [5], [2]]))
+        >>> reads_like_rows(read_series({f"t{step}": column for step, column in enumerate(waves.T)}))
+        True
+    """
+    roles, names = panel.schema.roles, panel.schema.channels
+    if roles is None or roles.series_id or any(name.lower() not in _NAMES for name in roles.time):
+        return False
+    if len(names) < _LEAST_STEPS or len(panel) > 1 or len(numbered(names)) > 1:
+        return False
+    values = panel.values[:_LOOKED_AT].astype(np.float64)
+    others = np.random.default_rng(0).permutation(values.shape[1])
+    across = _alike(np.diff(values, axis=1), values - values[:, others])
+    below = np.random.default_rng(0).permutation(len(values))
+    return across < min(_LARGEST_RATIO, _alike(np.diff(values, axis=0), values - values[below]))
+
+
+def _alike(near: NDArray[np.float64], far: NDArray[np.float64]) -> float:
+    """Return how large differences of neighbours are over those of any two; 1 where there are none."""
+    sizes = [np.abs(each[~np.isnan(each)]) for each in (near, far)]
+    if not all(len(size) and size.any() for size in sizes):
+        return 1.0
+    return float(sizes[0].mean() / sizes[1].mean())
 
 
 def columns_of_wide(columns: Columns | None) -> Columns:

@@ -186,13 +186,13 @@ class _Guess:
         # Of several series most times come more than once; a few that do are more likely a fault of the data.
         if not time or self.frame.select(time).n_unique() > self.frame.height // 2:
             return
-        for name in self._free():
-            if (
-                _plain(name) not in _TARGET.split()
-                and self._could_name(name)
-                and self.frame.select([*time, name]).n_unique() == self.frame.height
-            ):
-                yield name, "with it every time comes once"
+        could_name = [name for name in self._free() if _plain(name) not in _TARGET.split() and self._could_name(name)]
+        # Rows that are repeated whole say nothing of which series they are of.
+        num_rows = self.frame.n_unique() if could_name else 0
+        for name in could_name:
+            if self.frame.select([*time, name]).n_unique() == num_rows:
+                again = "" if num_rows == self.frame.height else ", but for rows that are repeated whole"
+                yield name, f"with it every time comes once{again}"
                 return
 
     def _could_name(self, name: str) -> bool:

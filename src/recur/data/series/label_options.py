@@ -36,8 +36,10 @@ class LabelOptions(TableOptions):
     """Column of what is to be told: of each series, or of each step where it changes within one; guessed if not given,
     as are all roles of columns."""
 
-    form: Literal["long", "rows"] = "long"
-    """Form of the table: a row for each step of a series, or a row for each series."""
+    form: Literal["long", "rows"] | None = None
+    """Form of the table: long has a row for each step of a series, rows a row for each series. If not given, it is rows
+    where nothing names their time or their series, and ten columns or more are numbered one after the other, such as t0
+    to t59, of which neighbours are alike; else long."""
 
     split: Literal["label", "series", "time", "column"] | None = field(default=None, metadata={"after": "time_format"})
     """Parts are whole series drawn from each class alike, whole series drawn at random, are cut from the end of each
@@ -73,7 +75,7 @@ class LabelOptions(TableOptions):
             raise OptionError(
                 "test: says which part of DATA is judged on, but test_data names other data; leave one out."
             )
-        if self.form not in ("long", "rows"):
+        if self.form not in (None, "long", "rows"):
             raise OptionError(f"form must be long or rows, not {self.form!r}: in other tables series have no label.")
         check_split(self.split, self)
         # So that what makes no sense is said before any data are read.

@@ -22,7 +22,8 @@ _PLACES = 3
 """Where they are, apart from the beginning of the longest series: as far from each other as can be."""
 
 _MORE_PLACES = 8
-"""At most so many more are taken where targets change that are constant in the others."""
+"""At most so many more are taken where targets change that are constant in the others, and as many for columns that
+have values elsewhere."""
 
 _ALIKE = 0.7
 """Correlation of the changes of a column and of a target from which on they are looked at closely."""
@@ -68,6 +69,7 @@ def check_leaks(panel: Panel, horizon: int, trusted: Collection[str] = ()) -> No
             raise OptionError(f"trusted: {name!r} is no column of numbers that is read; leave it out.")
     series = panel.series_of_rows
     places = _places(panel, series)
+    rows = _Rows(panel, series)
     near = [_Place.of(panel.values[own], series[own]) for own in places]
     # Moved by k, a column holds at a step what the target is k steps later.
     for step in sorted(range(1 - horizon, horizon + 1), key=abs):
@@ -79,7 +81,7 @@ def check_leaks(panel: Panel, horizon: int, trusted: Collection[str] = ()) -> No
             if column == target or name in trusted or (step < 1 and not is_known):
                 continue
             # Known of the future it is read when the step before the target's is the last one.
-            if not _tells(panel, series, places, column, target, step, 1 if is_known else step):
+            if not _tells(rows, places, column, target, step, 1 if is_known else step):
                 continue
             when = f"{quantity(abs(step), 'step')} {'later' if step > 0 else 'before'}" if step else "at once"
             role = next(one for one in ("known_future", "past_only", "targets") if name in getattr(schema, one))
@@ -90,7 +92,7 @@ def check_leaks(panel: Panel, horizon: int, trusted: Collection[str] = ()) -> No
 
 
 def _places(panel: Panel, series: NDArray[np.int64]) -> list[slice]:
-    """Return rows to look at first: of the longest series, some far apart, and where each target changes."""
+    """Return rows to look at first: of the longest series, some far apart, where targets change, and columns are."""
     last = max(len(panel.rows) - _GLANCE, 0)
     begins = [int(panel.offsets[int(np.argmax(panel.lengths))]), *np.linspace(0, last, _PLACES).astype(int).tolist()]
     begins = list(dict.fromkeys(min(begin, last) for begin in begins))
@@ -104,6 +106,16 @@ def _places(panel: Panel, series: NDArray[np.int64]) -> list[slice]:
         is_seen = (changes >= np.array(begins)[:, None]) & (changes < np.array(begins)[:, None] + _GLANCE - 1)
         if len(changes) and not is_seen.any():
             begins.append(min(int(changes[0]), last))
+    most = len(begins) + _MORE_PLACES
+    for column in range(panel.values.shape[1]):
+        if len(begins) >= most:
+            break
+        # Where the others have too few values of a column, the first and the last that have the most stand for it.
+        num_before = np.concatenate([[0], np.cumsum(~np.isnan(panel.values[:, column]))])
+        counts = num_before[_GLANCE:] - num_before[:-_GLANCE] if last else num_before[-1:]
+        if counts[begins].max() < 2 * _LEAST_PAIRS <= counts.max():
+            dense = np.flatnonzero(counts == counts.max())
+            begins += dict.fromkeys((int(dense[0]), int(dense[-1])))
     return [slice(begin, min(begin + _GLANCE, len(panel.rows))) for begin in begins]
 
 
@@ -190,45 +202,45 @@ def _alike(by: Numbers, told: Numbers, least: float) -> NDArray[np.bool_]:
     return np.asarray((np.abs(by.T @ told) > least * np.sqrt(size_by * size_told)) | (both < _LEAST_PAIRS))
 
 
-def _tells(
-    panel: Panel,
-    series: NDArray[np.int64],
-    places: list[slice],
-    column: int,
-    target: int,
-    step: int,
-    known_since: int,
-) -> bool:
+class _Rows:
+    """All rows of a panel, looked up where a column has values."""
+
+    def __init__(self, panel: Panel, series: NDArray[np.int64]) -> None:
+        self.panel, self.series = panel, series
+        self._known: dict[int, NDArray[np.int64]] = {}
+
+    def known(self, column: int, rows: slice) -> NDArray[np.int64]:
+        """Return those of some rows in which a column has a value, ascending."""
+        if column not in self._known:
+            self._known[column] = np.flatnonzero(~np.isnan(self.panel.values[:, column]))
+        known = self._known[column]
+        return known[slice(*np.searchsorted(known, (rows.start, rows.stop)))]
+
+
+def _tells(rows: _Rows, places: list[slice], column: int, target: int, step: int, known_since: int) -> bool:
     """Return whether a column is, but for a line, what a target is some steps later, and its past does not tell."""
-    shares = [_share(panel, series, rows, column, target, step, known_since) for rows in places]
+    shares = [_share(rows, place, column, target, step, known_since) for place in places]
     said = [share for share in shares if share is not None]
     if sum(share <= _LEAK for share in said) > max(len(said) / 2, 1):
         return True
     if said and min(said) > 10 * _LEAK:
         return False
-    share = _share(panel, series, slice(0, len(panel.rows)), column, target, step, known_since)
+    share = _share(rows, slice(0, len(rows.series)), column, target, step, known_since)
     return share is not None and share <= _LEAK
 
 
-def _share(
-    panel: Panel,
-    series: NDArray[np.int64],
-    rows: slice,
-    column: int,
-    target: int,
-    step: int,
-    known_since: int,
-) -> float | None:
-    """Return the squared error by a column over that by a target's own past, of some rows; None where too few tell."""
+def _share(rows: _Rows, place: slice, column: int, target: int, step: int, known_since: int) -> float | None:
+    """Return the squared error by a column over that by a target's own past, in a place; None where too few tell."""
+    values, series = rows.panel.values, rows.series
     # Of each row whose target is told: where the column stood, and the two values of the target that are known last.
     moves = (0, -step, -known_since, -known_since - 1)
-    first, last = rows.start - min(moves), rows.stop - max(0, *moves)
-    if last - first < _LEAST_PAIRS:
+    told_at = rows.known(column, place) + step
+    told_at = told_at[(told_at + min(moves) >= place.start) & (told_at + max(moves) < place.stop)]
+    if len(told_at) < _LEAST_PAIRS:
         return None
-    taken = [slice(first + move, last + move) for move in moves]
-    columns = (target, column, target, target)
-    cells = [panel.values[own, which] for own, which in zip(taken, columns, strict=True)]
-    whose = series[taken[0]]
+    taken = [told_at + move for move in moves]
+    cells = [values[own, which] for own, which in zip(taken, (target, column, target, target), strict=True)]
+    whose = series[told_at]
     is_there = ~np.any([np.isnan(each) for each in cells], axis=0)
     for own in taken[1:]:
         is_there &= series[own] == whose

@@ -60,8 +60,9 @@ class TableOptions:
     ignored: str | None = None
     """Columns that are left out."""
 
-    form: Literal["long", "wide", "rows"] = "long"
-    """Form of the table: a row for each step of a series, a column for each series, or a row for each series."""
+    form: Literal["long", "wide", "rows"] | None = "long"
+    """Form of the table: long has a row for each step of a series, wide a column for each series, rows a row for each
+    series."""
 
     separator: str | None = None
     """Character between the cells of a text file, or "whitespace"; found out if not given."""
@@ -76,8 +77,8 @@ class TableOptions:
     """Encoding of a text file."""
 
     missing: str | None = None
-    """What a text file has where a value is missing, with commas between several, beside the usual NA, null and so
-    on."""
+    """What a text file has where a value is missing, with commas between several, beside the usual NA, null, k.A.
+    and so on."""
 
     duplicates: Literal["error", "mean", "last", "first"] = "error"
     """What becomes of several rows of one series at one time."""

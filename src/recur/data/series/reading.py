@@ -85,6 +85,11 @@ def read_series(
     if form == "wide":
         table, columns = from_wide(table, columns), columns_of_wide(columns)
     else:
+        if schema is not None and columns is not None:
+            # What has yet to be told need not be there.
+            told = {name: getattr(columns, name) for name in ("label", "weight", "censored", "part")}
+            absent = [name for name, own in told.items() if own and own not in table.frame.columns]
+            columns = replace(columns, **dict.fromkeys(absent))
         table, columns = from_rows(table, columns), columns_of_rows(columns)
     return assemble(table, None if schema is not None else columns, assembly, schema=schema)
 

@@ -3,16 +3,70 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recur.data.series.frequency import Frequency, in_months, of_duration
+from recur.data.series.moments import on_the_clock
+from recur.errors import DataError, OptionError
+from recur.wording import option
 
 _LEAST_FILLED = 0.5
 """Share of a grid's steps that must be there for it to be taken as the series' own, with gaps."""
 _DAY = np.timedelta64(1, "D")
+
+
+def frequencies_of(
+    asked: str | float,
+    times: NDArray[Any],
+    zone: str | None,
+    offsets: NDArray[np.int64],
+    *,
+    ids: Sequence[str],
+    name: str,
+    is_learnt: bool,
+) -> tuple[list[Frequency | None], list[str]]:
+    """Return the frequency of each series, None for those that have none, and what is worth saying of them.
+
+    Args:
+        asked: As `Assembly.frequency` has it.
+        times: Of the rows, (R,), ascending within each series.
+        zone: Of the clock that they are also read by.
+        offsets: Where the series begin, (N + 1,).
+        ids: Names of the series.
+        name: Of the table.
+        is_learnt: Whether a model was trained on such series, so that nothing is left to choose.
+
+    Raises:
+        DataError: Series have different steps, or times do not lie on the grid that is asked for.
+        OptionError: The step is none for such times.
+    """
+    if asked == "irregular":
+        return [None] * len(ids), []
+    clock = on_the_clock(times, zone)
+    if asked not in ("infer", "mixed"):
+        return [_checked(Frequency.parse(asked), times, clock, offsets, ids, name, is_learnt)] * len(ids), []
+    found = infer_frequencies(times, offsets)
+    if clock is not times:
+        by_clock = infer_frequencies(clock, offsets)
+        found = [b if b is not None and b.is_by_clock else own for own, b in zip(found, by_clock, strict=True)]
+    different = list(dict.fromkeys(one for one in found if one is not None))
+    if asked == "infer" and None in found and different:
+        irregular = ids[found.index(None)]
+        return [None] * len(ids), [f"series {irregular!r} is irregular, so all are taken as irregular"]
+    if asked == "infer" and len(different) > 1:
+        one, other = (ids[found.index(frequency)] for frequency in different[:2])
+        raise DataError(
+            f"{name}: series {one!r} has a step of {different[0]}, but {other!r} one of "
+            f"{different[1]}; read them apart, say {option('frequency', 'mixed')}, or name one step, such as "
+            f"{option('frequency', str(different[0]))}."
+        )
+    if asked == "infer" and None in found:
+        return found, ["the times are on no grid, so the series are irregular"]
+    return found, []
 
 
 def infer_frequencies(clock: NDArray[Any], offsets: NDArray[np.int64]) -> list[Frequency | None]:
@@ -61,6 +115,32 @@ def lies_on_grid(clock: NDArray[Any], frequency: Frequency) -> bool:
     if clock.dtype.kind == "f":
         return bool(np.allclose(times, clock, rtol=0, atol=1e-6 * float(frequency.count)))
     return bool((times == clock).all())
+
+
+def _checked(
+    frequency: Frequency,
+    times: NDArray[Any],
+    clock: NDArray[Any],
+    offsets: NDArray[np.int64],
+    ids: Sequence[str],
+    name: str,
+    is_learnt: bool,
+) -> Frequency:
+    """Return a frequency that was asked for, on whose grid all series lie."""
+    if not frequency.fits(times):
+        kind = "dates" if times.dtype.kind == "M" else "numbers"
+        raise OptionError(f"frequency: {frequency} is no step for times that are {kind}.")
+    counted = clock if frequency.is_by_clock else times
+    for number, own_name in enumerate(ids):
+        own = counted[offsets[number] : offsets[number + 1]]
+        if len(own) and not lies_on_grid(own, frequency):
+            way = (
+                f"say {option('frequency', 'irregular')}, and in Python resample with on_grid(panel, '{frequency}')"
+                if not is_learnt
+                else "give times on that grid, on which those that the model was trained on were"
+            )
+            raise DataError(f"{name}: the times of series {own_name!r} are not all steps of {frequency}; {way}.")
+    return frequency
 
 
 def _distances(

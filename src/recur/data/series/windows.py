@@ -13,7 +13,7 @@ from recur.data.series.scaling import Scaler
 from recur.data.series.split import Part
 from recur.errors import DataError, OptionError
 from recur.kinds import is_whole
-from recur.wording import option
+from recur.wording import enumerated, option, quantity
 
 
 class Windows(SeriesBatches):
@@ -201,10 +201,14 @@ class LastWindows(SeriesBatches):
             number = int(short[0])
             has = int(panel.offsets[number + 1] - self._row[number])
             ahead = (*schema.known_future, *schema.known_categorical)
-            what = f"with {', '.join(map(repr, ahead))}" if ahead else "or make them with panel.extended(horizon)"
+            empty = enumerated(list(map(repr, schema.targets)))
+            what = f"with {enumerated(list(map(repr, ahead)))} and {empty} left empty, one for each step"
+            fewer = f", or tell fewer steps, {option('horizon', has)}" if has else ""
+            if not ahead:
+                what, fewer = "or make them with panel.extended(horizon)", ""
             raise DataError(
-                f"series {panel.ids[number]!r} has {has} rows after its last target, but the horizon is "
-                f"{needed}; give rows for the future {what}."
+                f"series {panel.ids[number]!r} has {quantity(has, 'row')} after its last target, but the horizon is "
+                f"{needed}; give rows for the future {what}{fewer}."
             )
         rows, _ = spans(self._row, self._row + needed, needed)
         first = len(schema.targets) + len(schema.past_only)

@@ -14,6 +14,8 @@ Decimal = Literal[".", ","]
 _SIGNS = "(?:[%‰€$£¥₹₽₩₺₪₫฿₴₦]|EUR|USD|GBP|CHF)"
 _BLANKS = "[ \u00a0\u2009\u202f]"
 _MARKS = {".": (_BLANKS, "['\u2019]", ","), ",": (_BLANKS, "['\u2019]", r"\.")}
+_SAMPLE = 2000
+"""At most so many cells of a column, as far apart as can be, are what its format is judged by at first."""
 _DOTTED = r"^\d+(?:\.\d{3}){2,}$"
 
 
@@ -109,19 +111,32 @@ class Writing:
 def number_format_of(text: pl.Series, known: NumberFormat | None = None) -> NumberFormat | None:
     """Return how the most cells of a column write numbers; None where they could mean two things.
 
+    A long column is judged by some of its cells, and where these leave it open by all that have a mark in them.
+
     Args:
         text: The cells.
         known: How they are expected to be written, where they do not tell.
     """
-    text = text.drop_nulls().str.strip_chars()
-    signs = text.head(1000).str.extract(f"({_SIGNS})").drop_nulls().unique(maintain_order=True).to_list()
+    text = text.drop_nulls()
+    sample = text.gather_every(len(text) // _SAMPLE + 1).str.strip_chars()
+    signs = sample.str.extract(f"({_SIGNS})").drop_nulls().unique(maintain_order=True).to_list()
     candidates = [known or NumberFormat()]
     candidates += [NumberFormat(decimal=mark, sign=sign) for sign in ("", *signs) for mark in get_args(Decimal)]
-    read = [(own, own.read(text)) for own in dict.fromkeys(candidates)]
-    best, values = max(read, key=lambda pair: int(pair[1].count()))
-    if known is None and any(own.sign == best.sign and _is_rival(values, other) for own, other in read):
+    read = _best(sample, list(dict.fromkeys(candidates)))
+    if len(read) > 1 and len(sample) < len(text):
+        marked = text.filter(text.str.contains("[.,]"))
+        read = _best(pl.concat([sample, marked.str.strip_chars()]), list(read))
+    best, *others = read
+    if known is None and any(own.sign == best.sign and bool((read[best] != read[own]).any()) for own in others):
         return None
     return best
+
+
+def _best(text: pl.Series, candidates: list[NumberFormat]) -> dict[NumberFormat, pl.Series]:
+    """Return those formats that read the most cells, and what they read."""
+    read = {own: own.read(text) for own in candidates}
+    most = max(values.count() for values in read.values())
+    return {own: values for own, values in read.items() if values.count() == most}
 
 
 def writes_numbers(text: pl.Series) -> bool:
@@ -147,11 +162,6 @@ def decimal_of(cells: list[str]) -> Decimal | None:
     pairs: tuple[tuple[Decimal, Decimal], ...] = ((".", ","), (",", "."))
     tells = [mark for mark, other in pairs if (marked & read[mark].is_not_null() & read[other].is_null()).any()]
     return tells[0] if len(tells) == 1 else None
-
-
-def _is_rival(values: pl.Series, other: pl.Series) -> bool:
-    """Return whether other numbers were read from the same cells."""
-    return values.count() == other.count() and bool((values != other).any())
 
 
 def _grouped(decimal: Decimal) -> str:

@@ -14,13 +14,16 @@ from recur.data.series import Panel, Part, Split
 from recur.data.series.moments import on_the_clock
 from recur.data.series.options import OtherTableOptions
 from recur.errors import DataError, OptionError, RunError
+from recur.models.detector_options import LARGEST_RATE
 from recur.run import RunFolder
 from recur.tasks.detect.alarms import alarm_begins, highest_lately
+from recur.tasks.detect.events_told import EventsTold, events_told, f1_of, p_of_f1, rows_between
 from recur.tasks.detect.moving_gaussian import NAME as RULE
 from recur.tasks.detect.moving_gaussian import moving_gaussian
 from recur.tasks.detect.trained import Scored, TrainedDetector
 from recur.tasks.detect.truth import events, true_anomalies
-from recur.wording import option, quantity
+from recur.tasks.noise import SURE, doubt
+from recur.wording import enumerated, measured, option, percentage, quantity
 
 EVALUATION = "detect_evaluation.json"
 """File of a run with what `judge_detector` returns."""
@@ -29,6 +32,8 @@ _MOST_EXAMPLES = 6
 _SHOWN = 400
 """Steps of an example."""
 _TAIL_POINTS = 60
+_FEW_ALARMS = 6
+"""Fewer say little of how many there are where there are as many as could be by chance: alarms last."""
 
 
 def judge_detector(trained: TrainedDetector, part: Part, *, is_own: bool = False) -> dict[str, Any]:
@@ -38,7 +43,9 @@ def judge_detector(trained: TrainedDetector, part: Part, *, is_own: bool = False
     of anomalous steps, found when a step of it raises an alarm; a run of steps that raise one is right when it touches
     an event. How many alarms begin is counted apart, as `TrainedDetector.predict` tells it: after `quiet` steps or more
     without any. Elsewhere the share of steps that raise an alarm stands beside the stated one. Both beside the moving
-    Gaussian, whose threshold was fitted to the same steps of the run's own data for the same rate.
+    Gaussian, whose threshold was fitted to the same steps of the run's own data for the same rate. The F1 by event of
+    the two are compared by exchanges (`recur.tasks.noise.exchange_test`) of stretches of events and alarms; without
+    labels the alarms that begin with as many as the stated rate would bring at most (Poisson).
 
     Args:
         trained: With what is ordinary.
@@ -65,10 +72,17 @@ def judge_detector(trained: TrainedDetector, part: Part, *, is_own: bool = False
     rule, limit = moving_gaussian(panel), trained.rule_threshold
     rule_highest = highest_lately(rule, panel.series_of_rows, trained.quiet_of(panel))
     rule_begins = own & alarm_begins(rule, rule_highest, limit)
+    examples = _examples(trained, part, scored, own, is_alarm, truth)
+    alarms = {"model": is_alarm, RULE: own & (rule > limit)}
     figures = {
-        "model": _figures(panel, own, is_alarm, begins, truth),
-        RULE: _figures(panel, own, own & (rule > limit), rule_begins, truth),
+        name: _figures(panel, own, alarms[name], starts) for name, starts in (("model", begins), (RULE, rule_begins))
     }
+    p, judged = None, own if truth is None else own & truth[1]
+    if truth is not None and judged.any():
+        told = {name: events_told(panel, each, truth[0], judged) for name, each in alarms.items()}
+        for name, each in told.items():
+            figures[name] |= _true_figures(each, alarms[name], truth[0], judged)
+        p = p_of_f1(panel, trained.quiet_of(panel), told["model"], told[RULE])
     return {
         "part": part.name,
         "steps": int(own.sum()),
@@ -79,11 +93,14 @@ def judge_detector(trained: TrainedDetector, part: Part, *, is_own: bool = False
         "threshold": threshold,
         "has_truth": truth is not None and bool(truth[1][own].any()),
         "figures": figures,
-        "verdict": _verdict(figures, trained.options.false_alarms),
+        "verdict": _verdict(figures, trained.options.false_alarms, int(own.sum()), p),
         "tail": _tail(trained, scored.score[own]),
         "by_channel": _by_channel(trained, scored, begins),
-        "examples": _examples(trained, part, scored, own, is_alarm, truth),
-        "notes": _notes(trained, part, own, truth, is_own=is_own),
+        "examples": examples,
+        "notes": [
+            *_notes(trained, part, own, truth, is_own=is_own),
+            *_hint(trained, scored, own, figures["model"], [one["score"] for one in examples]),
+        ],
     }
 
 
@@ -150,61 +167,30 @@ def evaluate_detector(
 
 
 def _figures(
-    panel: Panel,
-    own: NDArray[np.bool_],
-    is_alarm: NDArray[np.bool_],
-    begins: NDArray[np.bool_],
-    truth: tuple[NDArray[np.bool_], NDArray[np.bool_]] | None,
+    panel: Panel, own: NDArray[np.bool_], is_alarm: NDArray[np.bool_], begins: NDArray[np.bool_]
 ) -> dict[str, Any]:
+    """Return what there is of alarms without the truth."""
     days = _days(panel, own)
-    found: dict[str, Any] = {
+    return {
         "alarm_steps": int(is_alarm.sum()),
         "alarms": int(begins.sum()),
         "rate": float(is_alarm.sum() / own.sum()),
         "alarms_a_day": None if not days else float(begins.sum() / days),
     }
-    if truth is None:
-        return found
-    is_anomaly, is_known = truth
-    judged = own & is_known
-    if not judged.any():
-        return found
-    hits = int((judged & is_alarm & is_anomaly).sum())
-    series = panel.series_of_rows
-    true_events = [one for one in events(is_anomaly & part_of(panel, judged), series) if judged[slice(*one)].any()]
-    alarms = events(is_alarm & judged, series)
-    caught = sum(bool(is_alarm[begin:stop].any()) for begin, stop in true_events)
-    right = sum(bool(is_anomaly[begin:stop].any()) for begin, stop in alarms)
-    ordinary = judged & ~is_anomaly
-    found["rate"] = float((ordinary & is_alarm).sum() / ordinary.sum()) if ordinary.any() else None
-    return found | {
-        "by_step": _f1(hits, int((judged & is_alarm).sum()), hits, int((judged & is_anomaly).sum())),
-        "by_event": _f1(right, len(alarms), caught, len(true_events)),
-        "events": len(true_events),
-        "found": caught,
+
+
+def _true_figures(
+    told: EventsTold, is_alarm: NDArray[np.bool_], is_anomaly: NDArray[np.bool_], judged: NDArray[np.bool_]
+) -> dict[str, Any]:
+    """Return what there is of alarms beside the truth, of the rows that are judged."""
+    hits, ordinary = int((judged & is_alarm & is_anomaly).sum()), judged & ~is_anomaly
+    return {
+        "rate": float((ordinary & is_alarm).sum() / ordinary.sum()) if ordinary.any() else None,
+        "by_step": f1_of(hits, int((judged & is_alarm).sum()), hits, int((judged & is_anomaly).sum())),
+        "by_event": told.f1,
+        "events": len(told.there),
+        "found": int(told.is_found.sum()),
     }
-
-
-def part_of(panel: Panel, judged: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return the rows from the first that is judged in each series to the last, (R,)."""
-    series = panel.series_of_rows
-    rows = np.flatnonzero(judged)
-    first = np.full(len(panel), len(judged))
-    last = np.full(len(panel), -1)
-    np.minimum.at(first, series[rows], rows)
-    np.maximum.at(last, series[rows], rows)
-    place = np.arange(len(judged))
-    return np.asarray((place >= first[series]) & (place <= last[series]))
-
-
-def _f1(right: int, said: int, found: int, there: int) -> dict[str, float | None]:
-    precision = right / said if said else None
-    recall = found / there if there else None
-    both = None if precision is None or recall is None else precision + recall
-    if recall is not None and precision is None:
-        return {"precision": None, "recall": recall, "f1": 0.0}
-    f1 = None if both is None or precision is None or recall is None else 2 * precision * recall / both if both else 0.0
-    return {"precision": precision, "recall": recall, "f1": f1}
 
 
 def _days(panel: Panel, own: NDArray[np.bool_]) -> float | None:
@@ -212,29 +198,47 @@ def _days(panel: Panel, own: NDArray[np.bool_]) -> float | None:
     if panel.times.dtype.kind != "M":
         return None
     total = 0.0
-    for begin, stop in events(part_of(panel, own), panel.series_of_rows):
+    for begin, stop in events(rows_between(panel, own), panel.series_of_rows):
         total += float((panel.times[stop - 1] - panel.times[begin]) / np.timedelta64(1, "s")) / 86_400
     return total or None
 
 
-def _verdict(figures: dict[str, Any], stated: float) -> dict[str, Any]:
+def _verdict(figures: dict[str, Any], stated: float, steps: int, p: float | None) -> dict[str, Any]:
+    """Return what can be said of alarms: beside the rule's where the truth is known, else beside what was stated."""
     model, rule = figures["model"], figures[RULE]
-    if "by_event" in model and model["events"]:
-        own, other = model["by_event"]["f1"] or 0.0, rule["by_event"]["f1"] or 0.0
-        is_better = own > other
-        text = (
-            f"finds {model['found']} of {quantity(model['events'], 'event')}, F1 by event {own:.2f}; the {RULE} "
-            f"{rule['found']}, F1 {other:.2f}"
-        )
-        start = "Beats the moving Gaussian" if is_better else "Is NO better than the moving Gaussian"
-        return {"is_better": is_better, "text": f"{start}: it {text}."}
-    rate = model["rate"] or 0.0
-    is_as_stated = rate <= 3 * stated
+    if not model.get("events"):
+        return _verdict_on_rate(model, stated, steps)
+    own, other = model["by_event"]["f1"], rule["by_event"]["f1"]
+    is_better = own > other and p is not None and p < SURE
+    if is_better:
+        start = f"Beats the {RULE}"
+    else:
+        start = "It is NOT shown that the detector beats" if own > other else "Is NO better than"
+        start = f"{start} the {RULE}"
     text = (
-        f"{rate:.2g} of the steps raise an alarm, stated were {stated:.2g} of ordinary ones"
-        f"{'' if is_as_stated else '; either much is strange here, or the series are not what they were in training'}"
+        f"{start}: it finds {model['found']} of {quantity(model['events'], 'event')}, F1 by event {own:.2f}; the "
+        f"{RULE} {rule['found']}, F1 {other:.2f}: {doubt(p, 'events and alarms in which they differ')}."
     )
-    return {"is_better": None, "text": f"{text[:1].upper()}{text[1:]}."}
+    return {"is_better": is_better, "p": p, "text": text}
+
+
+def _verdict_on_rate(model: dict[str, Any], stated: float, steps: int) -> dict[str, Any]:
+    """Return what can be said of alarms where no event is known: how often they come beside how often was stated."""
+    has_labels, rate, begun = "events" in model, model["rate"] or 0.0, model["alarms"]
+    # If each ordinary step raised one by itself; those that hang together begin fewer.
+    expected = steps * stated
+    p = float(torch.special.gammainc(*torch.tensor([begun, expected], dtype=torch.float64))) if begun else 1.0
+    text = (
+        f"{percentage(rate)} of the {'ordinary ' if has_labels else ''}steps raise an alarm, in "
+        f"{quantity(begun, 'alarm')}; stated were {percentage(stated)}{'' if has_labels else ' of ordinary ones'}"
+    )
+    if rate > stated:
+        is_few = begun < _FEW_ALARMS and p >= SURE
+        text += f", {measured(expected)} of {quantity(steps, 'step')}: {doubt(None if is_few else p, 'alarms')}"
+        if p < SURE:
+            text += "; either much is strange here, or the series are not what they were in training"
+    known = "By its labels none of them is right" if has_labels else "Without labels nobody can say which are right"
+    return {"is_better": None, "p": p, "text": f"{text}.{f' {known}.' if begun else ''}"}
 
 
 def _tail(trained: TrainedDetector, scores: NDArray[np.float64]) -> dict[str, Any]:
@@ -336,8 +340,32 @@ def _notes(
     if len(missing):
         found.append(f"nothing to judge in {len(missing):,} series, such as {panel.ids[int(missing[0])]!r}.")
     if truth is None:
-        found.append("no column says which steps are anomalies; one called is_anomaly, of 0 and 1, would be judged by.")
+        found.append(
+            "no column says which steps are anomalies; one called is_anomaly, of 0 and 1, or named with "
+            f"{option('label')}, would be judged by."
+        )
     return found
+
+
+def _hint(
+    trained: TrainedDetector, scored: Scored, own: NDArray[np.bool_], model: dict[str, Any], highest: list[float]
+) -> list[str]:
+    """Return what to do where no alarm came, or fewer than half of the events were found; nothing elsewhere."""
+    stated = trained.options.false_alarms
+    few = "fewer than half of the events were found" if model.get("events") else "no alarm came"
+    is_few = 2 * model["found"] < model["events"] if model.get("events") else not model["alarms"]
+    if not is_few or stated >= LARGEST_RATE:
+        return []
+    # Such as 0.001, and not what is left of it by rounding.
+    more = min(float(f"{10 * stated:.6g}"), LARGEST_RATE)
+    assert trained.ordinary is not None
+    threshold = float(trained.ordinary.tail.threshold(more))
+    begun = int((own & alarm_begins(scored.score, scored.highest, threshold)).sum())
+    return [
+        f"{few}: the highest scores are {enumerated([measured(score) for score in highest[:3]])}, the threshold is "
+        f"{measured(trained.threshold)}; {option('false_alarms', more)} asks for more: it would put the threshold at "
+        f"{measured(threshold)}, with {quantity(begun, 'alarm')} here."
+    ]
 
 
 def _time(panel: Panel, row: int) -> str | float:

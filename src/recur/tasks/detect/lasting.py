@@ -10,6 +10,11 @@ from torch import Tensor
 _STEPS = 16
 """Steps after which one counts 1/e of the newest; half as many and twice as many find about the same."""
 
+_KEEP = 1 - 1 / _STEPS
+
+_AT_ONCE = 256
+"""Steps of a chunk, in which the oldest one counts 7e-8 of the newest: far from where numbers end."""
+
 _MOST = 10.0
 """What one step may add, so that a single spike does not seem to last."""
 
@@ -41,13 +46,17 @@ def means_of_late(surprise: Tensor, state: LatelyState) -> tuple[Tensor, LatelyS
     Returns:
         (T, ...), NaN where the step itself is missing; and the state.
     """
+    if not len(surprise):
+        return surprise, state
     is_there = ~surprise.isnan()
     known = torch.where(is_there, surprise.clamp(max=_MOST), 0.0)
-    keep = 1 - is_there.double() / _STEPS
     total, weight = state
     found = []
-    for here, kept, there in zip(known.unbind(), keep.unbind(), is_there.double().unbind(), strict=True):
-        total, weight = kept * total + here, kept * weight + there
-        found.append(total / weight)
-    means = torch.stack(found) if found else surprise
-    return torch.where(is_there, means, torch.nan), LatelyState(total, weight)
+    for here, there in zip(torch.split(known, _AT_ONCE), torch.split(is_there.double(), _AT_ONCE), strict=True):
+        # A stream forgets with what it sees, not with time.
+        kept = _KEEP ** there.cumsum(0)
+        totals = kept * (total + (here / kept).cumsum(0))
+        weights = kept * (weight + (there / kept).cumsum(0))
+        found.append(totals / weights)
+        total, weight = totals[-1], weights[-1]
+    return torch.where(is_there, torch.cat(found), torch.nan), LatelyState(total, weight)

@@ -15,7 +15,7 @@ from recur.tasks.detect.lasting import LatelyState, begin_lately, means_of_late
 from recur.tasks.detect.seasonal_rule import SeasonalState, begin_season, seasonal_errors
 
 _QUIET = 100
-"""Steps after an alarm during which no new one begins, where there is no season."""
+"""Steps without an alarm before one is taken for new, where there is no season."""
 
 
 class DetectorNetwork(Protocol):
@@ -62,11 +62,14 @@ class Scores(NamedTuple):
     Attributes:
         score: (B, T) float64, the sum of what each channel adds; NaN where nothing can be said.
         channels: (B, T, C) float64, what each adds; 0 where it is missing and others are not.
+        parts: (B, T, C, 3) float64, what of that is of the network, of the seasonal rule, and of what lasts; they add
+            up to it.
         highest: (B, T) float64, of the scores of the last `quiet` steps; -infinity where there was none.
     """
 
     score: Tensor
     channels: Tensor
+    parts: Tensor
     highest: Tensor
 
 
@@ -155,24 +158,32 @@ class Scoring:
             views.append(errors[..., None])
         errors_of_views = torch.cat(views, -1).transpose(0, 1)
         surprise, ordinary = self._scale.advance(errors_of_views, state.ordinary[..., :-1, :])
-        now = self._added_up(surprise)
+        parts = self._parts(surprise)
+        now = torch.where(parts.isnan().all(-1), torch.nan, parts.nansum(-1))
         means, lately = means_of_late(now, state.lately)
         lasting, of_means = self._scale.advance(means, state.ordinary[..., -1, :])
         # Until enough means are known, they say nothing.
         channels = (now + lasting.nan_to_num(0)).transpose(0, 1)
         score = torch.where(channels.isnan().all(-1), torch.nan, channels.nansum(-1))
+        is_silent = score.isnan()[..., None]
+        parts = torch.cat([parts, lasting.unsqueeze(-1)], -1).nan_to_num(0).transpose(0, 1)
         highest, recent = self._highest(score, batch.lengths.cpu(), state)
-        scores = Scores(score, torch.where(score.isnan()[..., None], torch.nan, channels.nan_to_num(0)), highest)
+        scores = Scores(
+            score=score,
+            channels=channels.nan_to_num(0).masked_fill(is_silent, torch.nan),
+            parts=parts.masked_fill(is_silent[..., None], torch.nan),
+            highest=highest,
+        )
         ordinary = torch.cat([ordinary, of_means.unsqueeze(-2)], -2)
         return scores, ScoringState(network, season, lately, ordinary, state.quiet, recent)
 
-    def _added_up(self, surprise: Tensor) -> Tensor:
-        """Return the sum for each channel, (T, B, C), of the surprises of its views, (T, B, C, views)."""
-        parts = [surprise[..., :-1].nanmean(-1), surprise[..., -1]] if self.has_rules else [surprise.nanmean(-1)]
-        if not self.has_network:
-            parts = parts[1:]
-        both = torch.stack(parts, -1)
-        return torch.where(both.isnan().all(-1), torch.nan, both.nansum(-1))
+    def _parts(self, surprise: Tensor) -> Tensor:
+        """Return what the network and the seasonal rule add for each channel, (T, B, C, 2), of (T, B, C, views)."""
+        nothing = torch.full_like(surprise[..., 0], torch.nan)
+        views = surprise[..., :-1] if self.has_rules else surprise
+        return torch.stack(
+            [views.nanmean(-1) if self.has_network else nothing, surprise[..., -1] if self.has_rules else nothing], -1
+        )
 
     def _highest(self, score: Tensor, lengths: Tensor, state: ScoringState) -> tuple[Tensor, Tensor]:
         """Return the highest score of the last `quiet` steps before each, and the last scores."""

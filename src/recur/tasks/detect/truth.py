@@ -11,8 +11,13 @@ from recur.data.series import Panel
 from recur.errors import DataError
 from recur.wording import option
 
-_ORDINARY = {"0", "0.0", "false", "no", "n", "normal", "ordinary", "ok"}
-_STRANGE = {"1", "1.0", "true", "yes", "y", "anomaly", "anomalous", "abnormal"}
+_ORDINARY_WORDS = {"false", "no", "n", "normal", "ordinary", "ok", "okay", "good", "healthy", "fine", "inlier"}
+_STRANGE_WORDS = {
+    *("true", "yes", "y", "anomaly", "anomalous", "abnormal", "outlier", "failure", "failed", "fault", "faulty"),
+    *("error", "defect", "defective", "broken", "bad", "attack"),
+}
+_ORDINARY = {"0", "0.0", *_ORDINARY_WORDS}
+_STRANGE = {"1", "1.0", *_STRANGE_WORDS}
 _OUTLIER, _INLIER = {"-1", "-1.0"}, {"1", "1.0"}
 """As scikit-learn's detectors of outliers say it."""
 
@@ -20,7 +25,8 @@ _OUTLIER, _INLIER = {"-1", "-1.0"}, {"1", "1.0"}
 def true_anomalies(panel: Panel) -> tuple[NDArray[np.bool_], NDArray[np.bool_]] | None:
     """Return which rows are anomalies, and of which that is known, (R,) each; None where no column says.
 
-    Of 0 and 1, false and true, normal and anomaly the latter are anomalies; of 1 and -1 it is -1.
+    Of 0 and 1, false and true, normal and anomaly, ok and failure the latter are anomalies; of 1 and -1 it is -1. Of
+    two words one of which is known as such, the other is the contrary.
 
     Raises:
         DataError: The label is something else, or knows of no ordinary step.
@@ -57,6 +63,12 @@ def _is_strange(label: str, values: Sequence[str]) -> NDArray[np.bool_]:
     has_outliers = not _OUTLIER.isdisjoint(names)
     strange = _OUTLIER if has_outliers else _STRANGE
     known = _OUTLIER | _INLIER if has_outliers else _ORDINARY | _STRANGE
+    words = sorted(set(names))
+    if len(words) == 2:
+        for name, other in (words, words[::-1]):
+            if name not in known and other in _ORDINARY_WORDS | _STRANGE_WORDS:
+                known = known | {name}
+                strange = strange | {name} if other in _ORDINARY_WORDS else strange
     if has_outliers and not _INLIER.isdisjoint(names) and not _ORDINARY.isdisjoint(names):
         raise DataError(_wrong(label, "0, 1 and -1"))
     for name, value in zip(names, values, strict=True):
@@ -69,9 +81,10 @@ def _is_strange(label: str, values: Sequence[str]) -> NDArray[np.bool_]:
 
 def _wrong(label: str, found: str) -> str:
     return (
-        f"column {label!r} is taken to say which steps are anomalies, with 0 or 1, false or true, or 1 for ordinary "
-        f"steps and -1 for others, but it holds {found}; if it says something else, give it another name, "
-        f"or leave it out with {option('ignored')}."
+        f"column {label!r} is taken to say which steps are anomalies, with 0 or 1, false or true, 1 for ordinary steps "
+        "and -1 for others, or two words of which one is such as 'ok' or 'normal', or such as 'failure' or 'anomaly', "
+        f"but it holds {found}; write it so, or if it says something else, give it another name, or leave it out with "
+        f"{option('ignored')}."
     )
 
 

@@ -348,7 +348,8 @@ class _Evaluation:
                 "the validation part is too small to calibrate intervals beyond a coverage of "
                 f"{calibration.reach:g}; wider ones are moved as far as these."
             )
-        short = short_intervals({float(share): held for share, held in self.figures[MODEL]["coverage"].items()})
+        held = {float(share): held for share, held in self.figures[MODEL]["coverage"].items()}
+        short = short_intervals(held, "rows")
         if short is not None:
             found.append(short)
         if backtest.left_out:

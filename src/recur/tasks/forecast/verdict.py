@@ -95,8 +95,10 @@ class Verdict:
             said = f"It is NOT shown that the model beats the best naive rule: {said}"
         for other in others:
             contrast = ""
-            if other.is_better != first.is_better:
-                contrast = "By another measure it does: " if other.is_better else "But by another measure it does NOT: "
+            if other.is_better and not first.is_better and other.is_sure:
+                contrast = "By another measure it does: "
+            elif first.is_better and not other.is_better:
+                contrast = "But by another measure it does NOT: "
             said += f" {contrast}{other.words}; {other.doubt}."
         return said
 

@@ -20,7 +20,7 @@ from recur.models.series_timeline import Timeline
 from recur.tasks.detect.pieces import Pieces
 from recur.tasks.detect.trained import Scored, TrainedDetector
 from recur.tasks.inspection.subject import Answer, Subject, original_values, row_at, time_name
-from recur.wording import measured, quantity
+from recur.wording import enumerated, measured, quantity
 
 _BEFORE, _AFTER = 600, 120
 """Steps around the one that is explained which are shown."""
@@ -73,6 +73,7 @@ def detector_subject(
     state, window = _read_up_to(network, [shown], within - first, before, trained.device)
     window = window.piece(0, row + 1 - within)
     channel = int(np.nan_to_num(scored.channels[row], nan=-1.0).argmax())
+    parts = _parts(trained, chosen, own, row, is_fresh=split is not None)[channel]
     rows = np.arange(first, stop)
 
     def outputs(rows_of_window: SeriesBatch) -> Tensor:
@@ -96,7 +97,7 @@ def detector_subject(
         cut=f"the {quantity(len(rows), 'step')} around {time}",
         asked=f"the error of {names[channel]} at {time}",
         unit=_UNITS[trained.setup.scaler.method].format(names[channel]),
-        notes=_notes(trained, scored, row, names),
+        notes=_notes(trained, scored, row, names, channel, parts),
         network=network,
         model=network,
         channels=trained.setup.channels,
@@ -143,20 +144,50 @@ def _row(panel: Panel, scored: Scored, judged: NDArray[np.bool_] | None, at: obj
     return int(score.argmax())
 
 
-def _notes(trained: TrainedDetector, scored: Scored, row: int, names: Sequence[str]) -> tuple[str, ...]:
+def _parts(trained: TrainedDetector, panel: Panel, number: int, row: int, *, is_fresh: bool) -> NDArray[np.float64]:
+    """Return what of each channel's share of a score is of the network, the seasonal rule and what lasts, (C, 3)."""
+    state = trained.begin([panel.ids[number]], frequencies=[panel.frequencies[number]], is_fresh=is_fresh)
+    *before, (last, _, _, _) = Pieces(trained.setup, panel, np.array([number]), np.array([row + 1]))
+    for batch, _, _, _ in before:
+        _, state = trained.advance(batch, state)
+    scores, _ = trained.advance(last, state)
+    found: NDArray[np.float64] = scores.parts[0, -1].numpy()
+    return found
+
+
+def _notes(
+    trained: TrainedDetector,
+    scored: Scored,
+    row: int,
+    names: Sequence[str],
+    channel: int,
+    parts: NDArray[np.float64],
+) -> tuple[str, ...]:
     """Return what the score is made of."""
-    threshold = trained.threshold
+    threshold, whole = trained.threshold, float(scored.channels[row, channel])
     is_alarm = bool(scored.score[row] > threshold)
-    parts = ", ".join(
+    of_channels = ", ".join(
         f"{name} {measured(float(share))}"
         for share, name in sorted(zip(scored.channels[row], names, strict=True), reverse=True)[:5]
     )
     verdict = "an alarm" if is_alarm else "no alarm"
+    # A score of 0 has no shares.
+    shares = parts / whole if whole > 0 else np.zeros_like(parts)
+    kinds = ("the network's error", "the seasonal rule", "what lasts")
+    is_told = (True, trained.scoring.has_rules, True)
+    of_parts = enumerated(
+        [
+            f"{kind} {measured(float(part))} ({share:.0%})"
+            for kind, part, share, told in zip(kinds, parts, shares, is_told, strict=True)
+            if told
+        ]
+    )
     return (
         f"the score of the step is {measured(float(scored.score[row]))}, the threshold {measured(threshold)}: "
-        f"{verdict}; of the score each channel adds {parts}",
-        "a score tells how rare errors of this size are, of the network, of the seasonal rule, and of what lasts; what "
-        "contributes is to the network's error of this step alone, and what the steps before the window say through "
+        f"{verdict}; of the score each channel adds {of_channels}",
+        f"of what {names[channel]} adds {of_parts}: how rare an error, a distance from what is usual at this place of "
+        "the season, and such sums over the last steps are",
+        "what contributes is to the network's error of this step alone; what the steps before the window say through "
         "the state stays as it is",
     )
 

@@ -29,6 +29,7 @@ from recur.tasks.inspection.subject import (
     row_at,
     rows_of,
     time_name,
+    times_and_asked,
 )
 from recur.wording import measured, quantity
 
@@ -48,8 +49,8 @@ def forecast_subject(
         trained: The forecaster.
         data: Series to forecast; None for the run's own, of which the test part is looked at.
         series: Which of them; None for the first, or of the run's own data the one with the worst forecast.
-        at: Time of the first step that is told; None for the first after the last target, or of the run's own data that
-            of the worst forecast, of some hundreds that are looked at.
+        at: Time of the first step that is told, up to the first after the last target, which `predict` tells first;
+            None for that one, or of the run's own data that of the worst forecast, of some hundreds that are looked at.
 
     Raises:
         DataError: The data cannot be read; or there is no such series or time in them, or nothing before it to read.
@@ -104,7 +105,7 @@ def forecast_subject(
     if len(schema.targets) > len(targets):
         notes.append(f"of {len(schema.targets)} targets the first {len(targets)} are explained")
     return Subject(
-        title=panel.ids[number] if len(panel) > 1 else "the series",
+        title=panel.ids[number] if len(everywhere.panel) > 1 else "the series",
         cut=f"the {quantity(count, 'step')} before {first}, from which it forecasts {quantity(horizon, 'step')}",
         asked=f"the forecast from {first} on",
         unit=f"the unit of {targets[0]}" if len(targets) == 1 else "the unit of the target",
@@ -137,12 +138,13 @@ def _chosen(
         part = Part.whole(setup.read(data), "given")
     panel = part.panel
     number = None if series is None else place_of("series", series, panel.ids)
-    if at is not None:
+    if at is not None or data is not None:
+        last = _last(trained, panel.select([number or 0]), at)
+        if last is not None:
+            return last, 0, part
         chosen = _from_row(panel, number or 0, row_at(panel, number or 0, at), setup.horizon)
         # As `predict`, which tells of what is begun too.
         return setup.windows(chosen, batch_size=1, least_history=1), 0, part
-    if data is not None:
-        return setup.last_windows(panel, batch_size=1), number or 0, part
     judged = part
     if number is not None:
         start, stop = part.start.copy(), part.stop.copy()
@@ -151,6 +153,19 @@ def _chosen(
         judged = Part(panel=panel, start=start, stop=stop, name=part.name)
     windows = setup.windows(judged, batch_size=1)
     return windows, _worst(trained, windows), part
+
+
+def _last(trained: TrainedForecaster, series: Panel, at: object) -> LastWindows | None:
+    """Return the window from which `predict` tells of the only series, or None where it does not tell from `at` on."""
+    known = np.flatnonzero(~np.isnan(series.values[:, : len(series.schema.targets)]).all(1))
+    told = int(known[-1]) + 1 if len(known) else 0
+    if at is not None:
+        # The step after the last row is one that may be asked for.
+        follows = told == len(series.rows) and series.frequency is not None
+        times, asked = times_and_asked(series.extended(1) if follows else series, 0, at)
+        if told == len(times) or asked != times[told]:
+            return None
+    return trained.setup.last_windows(series, batch_size=1)
 
 
 def _from_row(panel: Panel, number: int, row: int, horizon: int) -> Part:

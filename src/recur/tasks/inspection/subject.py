@@ -155,8 +155,30 @@ def row_at(panel: Panel, number: int, at: object) -> int:
     Raises:
         DataError: It is no time, or the series has no row there; or it has an offset and the data have no zone.
     """
-    begin, end = int(panel.offsets[number]), int(panel.offsets[number + 1])
-    own = panel.clock[begin:end]
+    times, wanted = times_and_asked(panel, number, at)
+    found = np.flatnonzero(times == wanted)
+    if not len(found):
+        own = panel.clock[slice(*panel.offsets[number : number + 2].tolist())]
+        raise DataError(
+            f"at: series {panel.ids[number]!r} has no row at {at}; it goes from {time_name(own[0])} to "
+            f"{time_name(own[-1])}."
+        )
+    return int(panel.offsets[number]) + int(found[0])
+
+
+def times_and_asked(panel: Panel, number: int, at: object) -> tuple[NDArray[Any], Any]:
+    """Return the times of the rows of a series, and the one that is asked for, to be compared with these.
+
+    Args:
+        panel: The series.
+        number: Which of them.
+        at: As of `row_at`.
+
+    Raises:
+        DataError: It is no time, or it has an offset and the data have no zone.
+    """
+    rows = slice(*panel.offsets[number : number + 2].tolist())
+    own = panel.clock[rows]
     like = time_name(own[0])
     is_instant = False
     try:
@@ -171,13 +193,7 @@ def row_at(panel: Panel, number: int, at: object) -> int:
             f"at: {at} has an offset to UTC, but the times of these data have no zone; give it as they are written, "
             f"such as {like!r}."
         )
-    found = np.flatnonzero((panel.times[begin:end] if is_instant else own) == wanted)
-    if not len(found):
-        raise DataError(
-            f"at: series {panel.ids[number]!r} has no row at {at}; it goes from {time_name(own[0])} to "
-            f"{time_name(own[-1])}."
-        )
-    return begin + int(found[0])
+    return (panel.times[rows] if is_instant else own), wanted
 
 
 def _moment(at: object) -> tuple[Any, bool]:

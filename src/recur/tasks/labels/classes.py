@@ -183,7 +183,8 @@ def class_verdict(part: str, figures: ClassifierFigures) -> str:
     """
     said = (
         f"accuracy {figures.accuracy:.1%} on {quantity(figures.num_told, 'label')} of the {part} part, against "
-        f"{figures.baseline_accuracy:.1%} by always telling {figures.most_frequent!r}: {doubt(figures.p, 'series')}"
+        f"{figures.baseline_accuracy:.1%} by always telling {figures.most_frequent!r}: "
+        f"{doubt(figures.p, 'independent labels')}"
     )
     if not figures.accuracy > figures.baseline_accuracy:
         return f"The model does NOT beat the rule: {said}."

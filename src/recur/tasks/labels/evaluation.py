@@ -355,7 +355,9 @@ def _number_notes(trained: TrainedRegressor, outcomes: SeriesOutcomes, intervals
         found.append("no labels were held out to choose by, so there are no intervals.")
     elif trained.setup.way != "series":
         found.append("intervals are made of errors of all steps; those of the steps of one series hang together.")
-    short = short_intervals(dict(zip(intervals["shares"], intervals["coverage"], strict=True)))
+    # Of steps the labels of a series say much the same.
+    few = "labels" if trained.setup.way == "series" else "series"
+    short = short_intervals(dict(zip(intervals["shares"], intervals["coverage"], strict=True)), few)
     return found if short is None else [*found, short]
 
 

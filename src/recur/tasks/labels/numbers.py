@@ -104,7 +104,8 @@ def number_verdict(part: str, figures: RegressorFigures) -> str:
     nasa = "" if figures.nasa is None else f" (NASA's score {figures.nasa:.4g})"
     said = (
         f"RMSE {figures.rmse:.4g}{nasa} on {quantity(figures.num_told, 'label')} of the {part} part, against "
-        f"{figures.baseline_rmse:.4g} by always telling the training part's mean: {doubt(figures.p, 'series')}"
+        f"{figures.baseline_rmse:.4g} by always telling the training part's mean: "
+        f"{doubt(figures.p, 'independent labels')}"
     )
     if not figures.rmse < figures.baseline_rmse:
         return f"The model does NOT beat the rule: {said}."

@@ -1,0 +1,158 @@
+"""Pairs of a text and what it is to become, from files, folders, dataframes or lists."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import polars as pl
+
+from recur.data.texts.commands import holds_commands, read_commands
+from recur.data.texts.conversations import TURNS, YAML, conversations_of, read_yaml_conversations
+from recur.data.texts.examples import PartName, TextPairs
+from recur.data.texts.files import DataFile, find_files, first_line_of, is_path, only_of, paths_of, texts_on_lines
+from recur.data.texts.folders import PLAIN
+from recur.data.texts.guessing import guess_pairs
+from recur.data.texts.names import plain
+from recur.data.texts.options import CELLS, PairOptions, check_none_ignored
+from recur.data.texts.parallel import find_parallel, read_parallel
+from recur.data.texts.parts import parts_of, with_other_data
+from recur.data.texts.places import Places
+from recur.data.texts.roles import TextRoles
+from recur.data.texts.tables import TABLES, TextTable, read_text_table, table_of_data, text_column
+from recur.errors import DataError
+from recur.wording import quantity
+
+_COLUMNS = ("source", "target", "part")
+
+
+def read_pairs(
+    data: Any, options: PairOptions | None = None, *, roles: TextRoles | None = None, has_targets: bool = True
+) -> TextPairs:
+    """Return the pairs of texts that some data hold.
+
+    Read are two files whose lines belong together (train.en and train.ja), tables of two columns (CSV, TSV, JSONL, also
+    `.gz`; Parquet, Arrow; any dataframe), the lines `IN: ... OUT: ...` of SCAN, and conversations, in which each turn
+    answers those before it: YAML as the corpus of chatterbot has it, or JSONL with `turns`. Pairs with an empty text
+    are left out, and noted.
+
+    Args:
+        data: A path, or several; a dataframe that narwhals knows; a mapping from names to columns; or two lists in a
+            tuple, sources and targets.
+        options: How they are read, where that is not to be found out.
+        roles: What the columns of a trained model's data were for, if others are called the same.
+        has_targets: Whether there must be targets; else they are all empty where there are none, and a file of text
+            that is no table has a source on each line.
+
+    Raises:
+        DataError: The data cannot become pairs; the message names the file and the place in it.
+        OptionError: An option makes no sense, or would be ignored.
+        TypeError: `data` is nothing of the above.
+
+    Example:
+        >>> pairs = read_pairs({"english": ["good day", "thanks"], "german": ["guten Tag", "danke"]})
+        >>> print(pairs.roles)
+        source  english  the first column of text
+        target  german   the next column of text
+        >>> pairs.sources[1], pairs.targets[1]
+        ('thanks', 'danke')
+    """
+    options = options or PairOptions()
+
+    def read(source: Any, roles: TextRoles | None) -> TextPairs:
+        return _read(source, options, roles, has_targets).without_empty()
+
+    own = read(data, roles)
+    return with_other_data(own, options, lambda source: read(_all_of(source), own.roles))
+
+
+def _all_of(source: str) -> Any:
+    """Return the names in an option; two parallel files have a comma between them."""
+    names = [name.strip() for name in source.split(",")]
+    return names if len(names) > 1 else source
+
+
+def _read(data: Any, options: PairOptions, roles: TextRoles | None, has_targets: bool) -> TextPairs:
+    if not is_path(data):
+        check_none_ignored(options, "a dataframe or lists", CELLS)
+        if isinstance(data, tuple) and len(data) == 2:
+            data = {"source": data[0], "target": data[1]}
+        return _of_table(table_of_data(data), options, roles, has_targets)
+    files, notes = find_files(paths_of(data))
+    found = _of_parallel(files, options)
+    if found is None:
+        found = _of_files(only_of(files, (*TABLES, *YAML), notes), options, roles, has_targets)
+    return found.noted(*notes)
+
+
+def _of_parallel(files: list[DataFile], options: PairOptions) -> TextPairs | None:
+    if len(files) < 2 or any(file.kind == ".txt" and holds_commands(_first(file, options)) for file in files):
+        return None
+    found = find_parallel(files, options.source, options.target)
+    if found is None:
+        return None
+    check_none_ignored(options, "parallel files", ("part", "history", *CELLS))
+    return read_parallel(found, options.codec)
+
+
+def _of_files(files: list[DataFile], options: PairOptions, roles: TextRoles | None, has_targets: bool) -> TextPairs:
+    kinds = {file.kind in YAML for file in files}
+    if kinds == {True}:
+        check_none_ignored(options, "conversations", (*_COLUMNS, *CELLS))
+        return read_yaml_conversations(files, options.codec, options.history)
+    if all(file.kind not in TABLES for file in files) and holds_commands(_first(files[0], options)):
+        check_none_ignored(options, "lines of IN: and OUT:", (*_COLUMNS, "history", *CELLS))
+        return read_commands(files, options.codec)
+    if not has_targets and all(file.kind in PLAIN for file in files):
+        check_none_ignored(options, "lines of text", (*_COLUMNS, "history", *CELLS))
+        sources, places = texts_on_lines(files, options.codec)
+        return _sources_alone(sources, places, (None,) * len(sources))
+    if len(files) == 1 and files[0].kind not in TABLES and "\t" not in _first(files[0], options):
+        raise DataError(
+            f"{files[0].path}: has one text on each line; give the file of the texts that belong to them too, or a "
+            "table of two columns."
+        )
+    return _of_table(read_text_table(files, options), options, roles, has_targets)
+
+
+def _of_table(table: TextTable, options: PairOptions, roles: TextRoles | None, has_targets: bool) -> TextPairs:
+    turns = [name for name in table.frame.columns if plain(name) in TURNS]
+    if turns and isinstance(table.frame.schema[turns[0]], pl.List):
+        check_none_ignored(options, "conversations", _COLUMNS)
+        return conversations_of(table, turns[0], options.history)
+    own = {} if roles is None else {role: name for role, name in roles.columns.items() if name in table.frame.columns}
+    found = guess_pairs(
+        table,
+        source=options.source or own.get("source"),
+        target=options.target or own.get("target"),
+        part=options.part or own.get("part"),
+        has_targets=has_targets,
+    )
+    check_none_ignored(options, "a table of pairs", ["history"])
+    sources = text_column(table, found.columns["source"], "source")
+    if "target" not in found.columns:
+        return replace(_sources_alone(sources, table.places, parts_of(table, found)), roles=found)
+    targets = text_column(table, found.columns["target"], "target")
+    if has_targets and not any(map(str.strip, targets)):
+        raise DataError(f"{table.name}: column {found.columns['target']!r}, which is to be the target, is empty.")
+    notes = []
+    if found.ignored:
+        names = ", ".join(map(repr, found.ignored[:5])) + (", ..." if len(found.ignored) > 5 else "")
+        notes.append(f"{quantity(len(found.ignored), 'column')} of {table.name} ignored: {names}")
+    return TextPairs(
+        sources=sources,
+        targets=targets,
+        places=table.places,
+        part=parts_of(table, found),
+        roles=found,
+        notes=tuple(notes),
+    )
+
+
+def _first(file: DataFile, options: PairOptions) -> str:
+    return first_line_of(file.path, options.codec)
+
+
+def _sources_alone(sources: tuple[str, ...], places: Places, part: Sequence[PartName | None]) -> TextPairs:
+    return TextPairs(sources=sources, targets=("",) * len(sources), places=places, part=tuple(part))

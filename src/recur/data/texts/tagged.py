@@ -1,0 +1,172 @@
+"""Sentences whose tokens have tags, from files in columns, tables with lists, or lists."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from recur.data.series.files import COLUMNAR
+from recur.data.texts.conll import TaggedTokens, read_conll
+from recur.data.texts.examples import TaggedSentences
+from recur.data.texts.files import DataFile, find_files, is_path, only_of, paths_of, start_of
+from recur.data.texts.guessing import guess_tagged
+from recur.data.texts.options import CELLS, TaggedTextOptions, check_none_ignored
+from recur.data.texts.parts import parts_of, with_other_data
+from recur.data.texts.roles import TextRoles
+from recur.data.texts.tables import RECORDS, TextTable, read_text_table, table_of_data
+from recur.data.texts.tag_schemes import mend_tags
+from recur.errors import DataError
+
+_SUFFIXES = (".conll", ".conllu", ".iob", ".iob2", ".bio", ".bioes", ".tsv", ".txt", *RECORDS, *COLUMNAR)
+
+
+def read_tagged_sentences(
+    data: Any, options: TaggedTextOptions | None = None, *, roles: TextRoles | None = None
+) -> TaggedSentences:
+    """Return the sentences, and the tag of each of their tokens, that some data hold.
+
+    Read are files in columns as of the CoNLL tasks (also `.gz`), and tables with a list of tokens and one of tags in
+    each row: JSONL, Parquet, Arrow, any dataframe; in text, also of CSV, these have blanks between them. Sentences are
+    kept whole, however long.
+
+    Args:
+        data: A path, or several; a dataframe that narwhals knows; a mapping from names to columns; or two lists in a
+            tuple, the tokens and the tags of each sentence.
+        options: How they are read, where that is not to be found out.
+        roles: What the columns of a trained model's data were for, if others are called the same.
+
+    Raises:
+        DataError: The data cannot become tagged sentences, or tags break their scheme; the message names the file and
+            the line.
+        OptionError: An option makes no sense, or would be ignored.
+        TypeError: `data` is nothing of the above.
+
+    Example:
+        >>> found = read_tagged_sentences(([["Ada", "wrote"], ["She", "sang"]], [["B-PER", "O"], ["O", "O"]]))
+        >>> found.tokens[0], found.tags[0], found.places[1]
+        (('Ada', 'wrote'), ('B-PER', 'O'), 'the data, row 2')
+    """
+    options = options or TaggedTextOptions()
+
+    def read(source: Any, roles: TextRoles | None) -> TaggedSentences:
+        return _read(source, options, roles)
+
+    own = read(data, roles)
+    return with_other_data(own, options, lambda source: read(source, own.roles))
+
+
+def _read(data: Any, options: TaggedTextOptions, roles: TextRoles | None) -> TaggedSentences:
+    if not is_path(data):
+        check_none_ignored(options, "a dataframe or lists", CELLS)
+        if isinstance(data, tuple) and len(data) == 2:
+            data = {"tokens": data[0], "tags": data[1]}
+        return _of_table(table_of_data(data), options, roles)
+    files, notes = find_files(paths_of(data))
+    files = only_of(files, _SUFFIXES, notes)
+    if all(_is_table(file) for file in files):
+        found = _of_table(read_text_table(files, options), options, roles)
+    else:
+        check_none_ignored(options, "files in columns", ("part", *CELLS))
+        sets = [read_conll(file, options.codec, options.tokens, options.tags) for file in files]
+        found = TaggedSentences.joined([_sentences(one, options) for one in sets])
+    return found.noted(*notes)
+
+
+def _is_table(file: DataFile) -> bool:
+    if file.kind in (*RECORDS, *COLUMNAR, ".csv"):
+        return True
+    # Of tables no line is empty, and of sentences in columns there is one after each.
+    return file.kind == ".tsv" and b"\n\n" not in start_of(file.path).replace(b"\r", b"")
+
+
+def _of_table(table: TextTable, options: TaggedTextOptions, roles: TextRoles | None) -> TaggedSentences:
+    own = {} if roles is None else {role: name for role, name in roles.columns.items() if name in table.frame.columns}
+    found = guess_tagged(
+        table,
+        tokens=options.tokens or own.get("tokens"),
+        tags=options.tags or own.get("tags"),
+        part=options.part or own.get("part"),
+    )
+    tokens, tags = (_lists(table, found.columns[role], role) for role in ("tokens", "tags"))
+    num_tokens, num_tags = (lists.list.len().fill_null(0).to_numpy().astype(np.int64) for lists in (tokens, tags))
+    differs = np.flatnonzero(num_tokens != num_tags)
+    if len(differs):
+        row = int(differs[0])
+        raise DataError(
+            f"{table.places[row]}: has {num_tokens[row]:,} tokens, but {num_tags[row]:,} tags; give a tag for each."
+        )
+    is_filled = num_tokens > 0
+    if not is_filled.any():
+        raise DataError(f"{table.name}: all of its sentences are empty; give some with tokens in them.")
+    notes = []
+    if not is_filled.all():
+        empty = np.flatnonzero(~is_filled)
+        noun = "empty sentence" if len(empty) == 1 else "empty sentences"
+        notes.append(f"{len(empty):,} {noun} left out, such as {table.places[int(empty[0])]}")
+    rows = np.flatnonzero(is_filled)
+    lengths = num_tokens[rows]
+    part = parts_of(table, found)
+    flat = TaggedTokens(
+        tokens=tokens.gather(rows).explode().to_numpy(),
+        tags=tags.gather(rows).explode().to_numpy(),
+        starts=np.cumsum(lengths) - lengths,
+        places=table.places.take(np.repeat(rows, lengths)),
+        part=tuple([part[row] for row in rows.tolist()]),
+        notes=tuple(notes),
+    )
+    return _sentences(flat, options, found)
+
+
+def _lists(table: TextTable, column: str, role: str) -> pl.Series:
+    """Return the lists in a column as lists of text; text is cut at blanks.
+
+    Raises:
+        DataError: It holds something else, or a list has nothing in some place.
+    """
+    cells = table.frame[column]
+    if cells.dtype == pl.String:
+        bare = cells.str.strip_chars().str.replace_all(r"\s+", " ")
+        return bare.str.split(" ").list.eval(pl.element().filter(pl.element() != ""))
+    if not isinstance(cells.dtype, pl.List) or cells.dtype.inner.is_nested():
+        raise DataError(
+            f"{table.name}: column {column!r}, which is to be the {role}, holds {str(cells.dtype).lower()}; give lists "
+            "of text, or text with blanks between."
+        )
+    lists = cells.cast(pl.List(pl.String))
+    lacks = lists.list.eval(pl.element().is_null()).list.any().fill_null(False)
+    if lacks.any():
+        row = int(lacks.arg_true()[0])
+        raise DataError(f"{table.places[row]}: one of its {role} is missing; give a text for each.")
+    return lists
+
+
+def _sentences(found: TaggedTokens, options: TaggedTextOptions, roles: TextRoles | None = None) -> TaggedSentences:
+    """Return sentences whose tags keep their scheme."""
+    number = np.searchsorted(found.starts, np.arange(len(found.tokens)), side="right") - 1
+
+    def place(row: int) -> str:
+        where = found.places[row]
+        # Where a sentence is a row, the row alone does not tell which token is meant.
+        is_line = found.places.units[int(found.places.source[row])] == "line" and roles is None
+        return where if is_line else f"{where}, token {row - int(found.starts[number[row]]) + 1:,}"
+
+    tags, notes = mend_tags(found.tags, found.starts, place, repair=options.repair)
+    return TaggedSentences(
+        tokens=_cut(found.tokens, found.starts),
+        tags=_cut(tags, found.starts),
+        places=found.places.take(found.starts),
+        part=found.part,
+        roles=roles,
+        notes=(*found.notes, *notes),
+    )
+
+
+def _cut(entries: NDArray[np.object_], starts: NDArray[np.int64]) -> tuple[tuple[str, ...], ...]:
+    """Return what belongs to each sentence."""
+    flat = entries.tolist()
+    bounds = [*starts.tolist(), len(flat)]
+    return tuple([tuple(flat[start:stop]) for start, stop in pairwise(bounds)])

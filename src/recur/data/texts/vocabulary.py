@@ -1,0 +1,242 @@
+"""Texts to token ids and back, with the place of each token in its text."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recur.data.texts.token_options import TokenOptions, Tokens, Unicode
+from recur.data.tokenizer import BpeTokenizer, tokenizer_from_json
+from recur.errors import DataError, RunError
+
+PADDING, UNKNOWN = 0, 1
+"""Ids of what stands past a row's end, and of every token that is not known."""
+
+SPECIAL = 2
+"""The first id of a token."""
+
+# With the apostrophe of typewriters or of print within words.
+_WORD = re.compile("\\w+(?:['\N{RIGHT SINGLE QUOTATION MARK}]\\w+)*|[^\\w\\s]")
+_SPACE = re.compile(r"\S+")
+_CHARACTER = re.compile(r".", re.DOTALL)
+_FEW_WORDS = 1.5
+"""Texts of fewer words in the mean are read by character."""
+
+_GLANCE = 2000
+"""Texts that are looked at to choose what a token is."""
+
+
+class Piece(NamedTuple):
+    """One token of a text: its text as it is looked up, and where it begins and ends in the normalised text."""
+
+    text: str
+    begin: int
+    end: int
+
+
+class Ragged(NamedTuple):
+    """Ids of many texts, one after the other.
+
+    Attributes:
+        ids: (N,) int32, of all texts.
+        offsets: (M + 1,) int64, where each of the M begins, and where the last one ends.
+    """
+
+    ids: NDArray[np.int32]
+    offsets: NDArray[np.int64]
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """How many tokens each text has, (M,)."""
+        return np.diff(self.offsets)
+
+    @classmethod
+    def of(cls, rows: Iterable[Sequence[int] | NDArray[Any]]) -> Ragged:
+        """Return the ids of texts, given one after the other."""
+        arrays = [np.asarray(row, np.int32) for row in rows]
+        offsets = np.zeros(len(arrays) + 1, np.int64)
+        np.cumsum([len(row) for row in arrays], out=offsets[1:])
+        return cls(np.concatenate([np.zeros(0, np.int32), *arrays]), offsets)
+
+
+def choose_tokens(options: TokenOptions, texts: Sequence[str]) -> tuple[TokenOptions, dict[str, str]]:
+    """Return options with every None replaced by a value, and for each of these why, by name.
+
+    Args:
+        options: As the user gave them.
+        texts: Of the training part.
+
+    Example:
+        >>> chosen, why = choose_tokens(TokenOptions(), ["Schmidt", "Ito", "O'Neill"])
+        >>> chosen.tokens, chosen.lowercase, why["tokens"]
+        ('character', False, 'texts are single words')
+    """
+    reasons: dict[str, str] = {}
+    if options.tokens is None:
+        seen = texts[:: max(1, len(texts) // _GLANCE)]
+        words = sum(len(text.split()) for text in seen) / max(1, len(seen))
+        letters = sum(map(len, seen)) / max(1, len(seen))
+        if words < _FEW_WORDS:
+            reason = "texts are single words" if letters < 30 else "texts have no blanks"
+            options, reasons["tokens"] = replace(options, tokens="character"), reason
+        else:
+            options, reasons["tokens"] = replace(options, tokens="word"), f"texts have {words:.1f} words in the mean"
+    is_word = options.tokens == "word"
+    if options.lowercase is None:
+        options = replace(options, lowercase=is_word)
+        reasons["lowercase"] = "words are" if is_word else "only words are"
+    if options.min_count is None and options.tokens != "bpe":
+        options = replace(options, min_count=2 if is_word else 1)
+        reasons["min_count"] = "what stands once says little" if is_word else "there are few"
+    return options, reasons
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TextVocabulary:
+    """The tokens that are known, by id, and how a text is cut into tokens.
+
+    Id 0 is padding, 1 whatever is not known, and from 2 on stand the tokens, the most frequent first; of a BPE those of
+    the BPE in its order.
+
+    Args:
+        kind: What one token is.
+        lowercase: Whether capitals are read as small letters.
+        unicode: Normal form of Unicode.
+        symbols: The tokens from id 2 on; of a BPE none are given.
+        bpe: The BPE; None for other kinds.
+
+    Example:
+        >>> options, _ = choose_tokens(TokenOptions(min_count=1), ["so good, so cheap"])
+        >>> vocabulary = TextVocabulary.fit(["so good, so cheap"], options)
+        >>> vocabulary.symbols, vocabulary.encode("So cheap!").tolist()
+        (('so', ',', 'cheap', 'good'), [2, 4, 1])
+        >>> [piece.text for piece in vocabulary.cut("It's 5.")]
+        ["it's", '5', '.']
+    """
+
+    kind: Tokens
+    lowercase: bool
+    unicode: Unicode
+    symbols: tuple[str, ...] = ()
+    bpe: BpeTokenizer | None = None
+
+    def __post_init__(self) -> None:
+        ids = {symbol: number for number, symbol in enumerate(self.symbols, SPECIAL)}
+        object.__setattr__(self, "_ids", ids)
+
+    @classmethod
+    def fit(cls, texts: Sequence[str], options: TokenOptions) -> TextVocabulary:
+        """Return the vocabulary of the training part.
+
+        Args:
+            texts: Of the training part.
+            options: With every value chosen.
+
+        Raises:
+            DataError: There is no token.
+        """
+        assert options.tokens is not None
+        assert options.lowercase is not None
+        empty = cls(kind=options.tokens, lowercase=options.lowercase, unicode=options.unicode)
+        if options.tokens == "bpe":
+            normal = [empty.normalised(text) for text in texts]
+            if options.lowercase:
+                normal = [text.lower() for text in normal]
+            if not any(normal):
+                raise DataError("the texts are all empty, so there is nothing to learn from.")
+            return replace(empty, bpe=BpeTokenizer.trained(normal, options.size))
+        counts = Counter(piece.text for text in texts for piece in empty.cut(text))
+        least = options.min_count or 1
+        ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+        symbols = tuple(symbol for symbol, count in ordered if count >= least)[: options.size]
+        if not counts:
+            raise DataError("the texts have no words, so there is nothing to learn from.")
+        return replace(empty, symbols=symbols)
+
+    @property
+    def size(self) -> int:
+        """Number of ids, V."""
+        return SPECIAL + (len(self.symbols) if self.bpe is None else self.bpe.vocabulary_size)
+
+    def normalised(self, text: str) -> str:
+        """Return the text that the places of tokens count in."""
+        if self.unicode == "none":
+            return text
+        return unicodedata.normalize("NFC" if self.unicode == "nfc" else "NFKC", text)
+
+    def cut(self, text: str) -> list[Piece]:
+        """Return the tokens of a text, in order; blanks between words are none."""
+        text = self.normalised(text)
+        if self.bpe is not None:
+            return list(self._bpe_pieces(text))
+        pattern = {"word": _WORD, "space": _SPACE, "character": _CHARACTER}[self.kind]
+        found = [Piece(match[0], match.start(), match.end()) for match in pattern.finditer(text)]
+        return [Piece(one.text.lower(), one.begin, one.end) for one in found] if self.lowercase else found
+
+    def encode(self, text: str) -> NDArray[np.int32]:
+        """Return the ids of a text, (N,); 1 for each token that is not known."""
+        if self.bpe is not None:
+            text = self.normalised(text)
+            ids = self.bpe.encode(text.lower() if self.lowercase else text, unknown="map")
+            return (ids + SPECIAL).astype(np.int32)
+        ids_of: Mapping[str, int] = self._ids  # type: ignore[attr-defined]
+        return np.array([ids_of.get(piece.text, UNKNOWN) for piece in self.cut(text)], np.int32)
+
+    def encode_all(self, texts: Sequence[str]) -> Ragged:
+        """Return the ids of texts."""
+        return Ragged.of(self.encode(text) for text in texts)
+
+    def symbol(self, token: int) -> str:
+        """Return the text of an id, for showing."""
+        if token < SPECIAL:
+            return ("<padding>", "<unknown>")[token]
+        return self.symbols[token - SPECIAL] if self.bpe is None else self.bpe.symbol(token - SPECIAL)
+
+    def _bpe_pieces(self, text: str) -> Iterator[Piece]:
+        assert self.bpe is not None
+        decoder, begin = self.bpe.decoder(), 0
+        # A token may be half a character: it ends where it begins, and the one that completes it has it all.
+        for token in self.bpe.encode(text.lower() if self.lowercase else text, unknown="map").tolist():
+            end = begin + len(decoder.push(token))
+            yield Piece(self.bpe.symbol(token), begin, min(end, len(text)))
+            begin = end
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what `from_json` takes."""
+        known = {"symbols": list(self.symbols)} if self.bpe is None else {"bpe": self.bpe.to_json()}
+        return {"kind": self.kind, "lowercase": self.lowercase, "unicode": self.unicode, **known}
+
+    @classmethod
+    def from_json(cls, content: Any) -> TextVocabulary:
+        """Return the vocabulary that `to_json` described.
+
+        Raises:
+            RunError: The description is damaged.
+        """
+        try:
+            kind, symbols = content["kind"], content.get("symbols", [])
+            is_sound = (
+                kind in get_args(Tokens)
+                and content["unicode"] in get_args(Unicode)
+                and isinstance(content["lowercase"], bool)
+                and all(isinstance(symbol, str) for symbol in symbols)
+                and len(set(symbols)) == len(symbols)
+                and (kind == "bpe") == ("bpe" in content)
+            )
+        except (AttributeError, KeyError, TypeError) as error:
+            raise RunError(f"the vocabulary is damaged ({error}); restore the file, or train again.") from error
+        if not is_sound:
+            raise RunError("the vocabulary is damaged; restore the file, or train again.")
+        bpe = tokenizer_from_json(content["bpe"]) if kind == "bpe" else None
+        if bpe is not None and not isinstance(bpe, BpeTokenizer):
+            raise RunError("the vocabulary is damaged: its BPE is none; restore the file, or train again.")
+        return cls(
+            kind=kind, lowercase=content["lowercase"], unicode=content["unicode"], symbols=tuple(symbols), bpe=bpe
+        )

@@ -1,0 +1,92 @@
+"""What is known of a text after having read it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from recur.models.cells import CELLS
+from recur.models.pooling import LastPool, MaxPool, Pool, pool_of
+from recur.models.texts.options import TextEncoderOptions
+
+_SPREAD = 0.1
+"""Standard deviation of the vectors of tokens before training; with 1 rare ones, seldom learnt, would be loudest."""
+
+
+class TextEncoder(nn.Module):
+    """Vectors of tokens, recurrent layers, and a pool over the tokens of a text.
+
+    ```text
+    e_t = dropout(E[token_t])
+    h_t = layers(e_t, h_{t-1}), in both directions
+    y = dropout(pool(h_1, ..., h_T))
+    ```
+
+    Args:
+        options: Shape and regularisation; what is None is chosen as for words.
+        num_tokens: V, ids of the vocabulary. Id 0 is padding, 1 stands for what is unknown.
+
+    Attributes:
+        num_features: H, of what is returned.
+
+    Example:
+        >>> encoder = TextEncoder(TextEncoderOptions(hidden_size=8, pooling="last+max"), num_tokens=100)
+        >>> features = encoder(torch.tensor([[5, 7, 2], [9, 0, 0]]), torch.tensor([3, 1]))
+        >>> features.shape, encoder.num_features
+        (torch.Size([2, 32]), 32)
+    """
+
+    def __init__(self, options: TextEncoderOptions, num_tokens: int) -> None:
+        super().__init__()
+        self.options = options = options.completed()
+        assert options.hidden_size is not None
+        assert options.embedding_size is not None
+        assert options.pooling is not None
+        self.embedding = nn.Embedding(num_tokens, options.embedding_size, padding_idx=0)
+        with torch.no_grad():
+            nn.init.normal_(self.embedding.weight, std=_SPREAD)
+            self.embedding.weight[0] = 0
+        between: dict[str, Any] = {}
+        if options.num_layers > 1:
+            between = {"dropout": options.dropout, "skip": "residual" if options.residual else None}
+        self.recurrent = CELLS[options.cell](
+            options.embedding_size,
+            options.hidden_size,
+            options.num_layers,
+            bidirectional=options.bidirectional,
+            **between,
+        )
+        directions = 2 if options.bidirectional else 1
+        width = options.hidden_size * directions
+        pools: list[Pool] = (
+            [LastPool(width, directions), MaxPool(width)]
+            if options.pooling == "last+max"
+            else [pool_of(options.pooling, width, directions)]
+        )
+        self.pools = nn.ModuleList(pools)
+        self.num_features = width * len(pools)
+        self.embedding_dropout = nn.Dropout(options.embedding_dropout)
+        self.dropout = nn.Dropout(options.dropout)
+
+    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
+        """Return the features of texts, (B, H); zeros, before dropout, of a text without tokens.
+
+        Args:
+            x: Token ids, (B, T) int64.
+            lengths: Tokens of each text, (B,) int64.
+        """
+        x_TB = x.t()
+        if self.training and self.options.token_dropout:
+            is_unknown = torch.rand(x_TB.shape, device=x.device) < self.options.token_dropout
+            x_TB = torch.where(is_unknown, x_TB.clamp(max=1), x_TB)
+        return self.read(self.embedding(x_TB), lengths)
+
+    def read(self, e_TBE: Tensor, lengths: Tensor) -> Tensor:
+        """Return the features of texts whose vectors of tokens, (T, B, E), are given."""
+        h_TBH, _ = self.recurrent(self.embedding_dropout(e_TBE), lengths=lengths)
+        is_token_TB = torch.arange(len(h_TBH), device=lengths.device)[:, None] < lengths
+        found = [pool(h_TBH, is_token_TB)[0] for pool in self.pools]
+        features: Tensor = self.dropout(found[0] if len(found) == 1 else torch.cat(found, 1))
+        return features

@@ -1,0 +1,6 @@
+"""Conditional random fields: labels of steps that depend on each other."""
+
+from recur.nn.crf.constraints import LabelConstraints, bio_constraints
+from recur.nn.crf.linear_chain import Labelling, LinearChainCRF
+
+__all__ = ["LabelConstraints", "Labelling", "LinearChainCRF", "bio_constraints"]

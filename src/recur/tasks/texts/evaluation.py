@@ -1,0 +1,242 @@
+"""The last word on a trained classifier of texts: figures beside rules, and what the report shows."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from recur.data.texts.examples import LabelledTexts, PartName
+from recur.errors import DataError, OptionError
+from recur.models.texts.bag_of_ngrams import BagOfNgrams
+from recur.run import RunFolder
+from recur.score import reliability
+from recur.tasks.labels.classes import ClassifierFigures, judge_classes
+from recur.tasks.labels.evaluation import EVALUATION
+from recur.tasks.noise import SURE, doubt, sign_test
+from recur.tasks.texts.multi import judge_multi, multi_verdict
+from recur.tasks.texts.outcomes import TextOutcomes
+from recur.tasks.texts.rule import fit_rule, load_rule, rule_told, save_rule
+from recur.tasks.texts.setup import parts_of
+from recur.tasks.texts.trained import TrainedTextClassifier, as_series
+from recur.wording import quantity
+
+_MOST_WORST, _BINS = 20, 10
+
+_FLATTERING = {
+    "train": "it was trained on this part",
+    "valid": "its weights were chosen by this part, and how sure it is was fitted to it",
+}
+"""What was done with the parts of a run that are not there to be judged on."""
+
+
+def judge_texts(
+    trained: TrainedTextClassifier, examples: LabelledTexts, part: str, *, rule: BagOfNgrams | None = None
+) -> dict[str, Any]:
+    """Return how good the classes that are told of texts are: what `label_evaluation.json` holds.
+
+    | entry | holds |
+    | --- | --- |
+    | `verdict` | whether the model beats the rules, in words |
+    | `figures` | of texts of one class `ClassifierFigures`, and of the bag of n-grams; else `MultiFigures` |
+    | `worst` | the texts that were told wrong most surely |
+    | `reliability` | how often it was right, by how sure it was; calibrated and not |
+    | `notes` | what a reader has to know |
+
+    Args:
+        trained: What tells.
+        examples: With labels.
+        part: What they are called: train, valid, test or given.
+        rule: The bag of n-grams beside it.
+
+    Raises:
+        DataError: No text has a label.
+    """
+    outcomes = trained.outcomes(examples)
+    kept = outcomes.counted()
+    if not len(kept.weight):
+        raise DataError("no text has a label, so that there is nothing to judge the classifier by.")
+    counted = examples.take(torch.nonzero(outcomes.weight > 0)[:, 0].numpy())
+    told = None if rule is None else rule_told(rule, trained.setup, counted)
+    probability = trained.probabilities(kept.logits)
+    found: dict[str, Any] = {
+        "task": trained.task,
+        "part": part,
+        "label": trained.setup.label,
+        "of": "texts",
+        "series": len(kept.weight),
+        "classes": list(trained.classes),
+    }
+    judged = _judged_multi if trained.setup.is_multi else _judged_single
+    found |= judged(trained, kept, probability, told, part)
+    found["worst"] = _worst(trained, counted, kept, probability)
+    found["reliability"] = {
+        "calibrated": _reliability(trained, probability, kept),
+        "raw": _reliability(trained, _raw(trained, kept.logits), kept),
+    }
+    found["notes"] = _notes(trained, outcomes, part)
+    return found
+
+
+def finish_texts(folder: RunFolder, trained: TrainedTextClassifier, examples: LabelledTexts) -> dict[str, Any]:
+    """Calibrate what was trained, judge it on the test part, write both into its run, and return the judgement.
+
+    Where there is no test part the validation part is judged, and the figures flatter, for it was chosen by that.
+
+    Args:
+        folder: The run, which has all else.
+        trained: With the weights of the run.
+        examples: The run's own, with parts.
+
+    Raises:
+        DataError: No text of the part that is judged has a label.
+        RunError: The folder cannot be written.
+    """
+    parts = parts_of(examples)
+    if len(parts["valid"]):
+        trained.calibrate(trained.outcomes(parts["valid"]))
+    trained.save_calibration(folder)
+    rule = fit_rule(trained.setup, parts["train"], parts["valid"])
+    save_rule(rule, folder)
+    part: PartName = "test" if len(parts["test"]) else "valid"
+    found = judge_texts(trained, parts[part], part, rule=rule)
+    found["weights"] = folder.weights_checksum()
+    folder.write_json(EVALUATION, found)
+    return found
+
+
+def evaluate_texts(
+    run: str | Path, data: Any = None, *, part: PartName = "test", device: str = "cpu"
+) -> dict[str, Any]:
+    """Return the judgement of a run's classifier, as `recur evaluate --json` prints it.
+
+    Args:
+        run: The run folder.
+        data: Texts with labels to judge on; by default a part of the run's own.
+        part: Which part of the run's own: train, valid or test.
+        device: Where the network computes.
+
+    Raises:
+        RunError: The run is missing or damaged, or its data are needed and cannot be found.
+        DataError: The data cannot be used.
+        OptionError: There is no such part.
+    """
+    if part not in ("train", "valid", "test"):
+        raise OptionError(f"part: expected 'train', 'valid' or 'test', got {part!r}.")
+    folder = RunFolder.open(run)
+    trained = TrainedTextClassifier.load(folder, device=device)
+    rule = load_rule(folder, trained.setup)
+    if data is not None:
+        return judge_texts(trained, trained.setup.read(data), "given", rule=rule)
+    examples = parts_of(trained.setup.own_examples())[part]
+    if not len(examples):
+        raise DataError(f"the run has no part {part!r}.")
+    return judge_texts(trained, examples, part, rule=rule)
+
+
+def _judged_single(
+    trained: TrainedTextClassifier, kept: TextOutcomes, probability: Tensor, rule: Tensor | None, part: str
+) -> dict[str, Any]:
+    figures = judge_classes(as_series(kept), trained.classes, trained.setup.counts, temperature=trained.temperature)
+    content = figures.to_json()
+    right = probability.argmax(1) == kept.target
+    p = None
+    if rule is not None:
+        rule_right = rule.long().argmax(1) == kept.target
+        p = sign_test(int((right & ~rule_right).sum()), int((rule_right & ~right).sum()))
+        content["rule"] = {"accuracy": float(rule_right.double().mean()), "p": p}
+    is_better = figures.is_better and (p is None or (p < SURE and figures.accuracy > content["rule"]["accuracy"]))
+    return {
+        "verdict": {"text": _verdict(part, figures, content.get("rule")), "is_better": is_better},
+        "figures": content,
+    }
+
+
+def _verdict(part: str, figures: ClassifierFigures, rule: dict[str, Any] | None) -> str:
+    """Return whether the rules were beaten by more than noise; where not, that first."""
+    said = f"accuracy {figures.accuracy:.1%} on {quantity(figures.num_told, 'text')} of the {part} part"
+    naive = f"{figures.baseline_accuracy:.1%} by always telling {figures.most_frequent!r}"
+    if rule is None:
+        best, p, against = figures.baseline_accuracy, figures.p, naive
+    else:
+        best, p = rule["accuracy"], rule["p"]
+        against = f"{best:.1%} by a linear model of n-grams and {naive}"
+        if figures.baseline_accuracy > best:
+            best, p = figures.baseline_accuracy, figures.p
+    said += f", against {against}: {doubt(p, 'texts')}"
+    if not figures.accuracy > best:
+        return f"The model does NOT beat the rule: {said}."
+    if p is None or p >= SURE:
+        return f"It is NOT shown that the model beats the rule: {said}."
+    return f"{said[:1].upper()}{said[1:]}."
+
+
+def _judged_multi(
+    trained: TrainedTextClassifier, kept: TextOutcomes, probability: Tensor, rule: Tensor | None, part: str
+) -> dict[str, Any]:
+    figures = judge_multi(probability.double(), kept.target, trained.classes, trained.thresholds, rule=rule)
+    return {
+        "verdict": {"text": multi_verdict(part, figures), "is_better": figures.is_better},
+        "figures": figures.to_json(),
+    }
+
+
+def _raw(trained: TrainedTextClassifier, logits: Tensor) -> Tensor:
+    return logits.double().sigmoid() if trained.setup.is_multi else logits.double().softmax(-1)
+
+
+def _reliability(trained: TrainedTextClassifier, probability: Tensor, kept: TextOutcomes) -> dict[str, Any]:
+    target = kept.target
+    if trained.setup.is_multi:
+        # Each decision by itself.
+        flat = probability.double().flatten()
+        probability, target = torch.stack([1 - flat, flat], 1), kept.target.long().flatten()
+    table = reliability(probability.double(), target, num_bins=_BINS)
+    return {
+        "confidence": [_number(value) for value in table.confidence.tolist()],
+        "accuracy": [_number(value) for value in table.accuracy.tolist()],
+        "weight": [_number(value) for value in table.weight.tolist()],
+        "expected_error": _number(float(table.expected_error)),
+    }
+
+
+def _worst(
+    trained: TrainedTextClassifier, examples: LabelledTexts, kept: TextOutcomes, probability: Tensor
+) -> list[dict[str, Any]]:
+    """Return the texts that were told wrong most surely: of several classes, that with the surest one wrong."""
+    told = trained.told(probability)
+    true = kept.target > 0 if trained.setup.is_multi else torch.arange(told.shape[1]) == kept.target[:, None]
+    wrong = torch.where(told & ~true, probability, 0).amax(1)
+    order = wrong.argsort(descending=True, stable=True)[:_MOST_WORST]
+    return [
+        {
+            "series": examples.texts[number],
+            "place": examples.places[number],
+            "true": ", ".join(examples.labels[number] or ()),
+            "told": ", ".join(trained.classes[k] for k in told[number].nonzero()[:, 0].tolist()),
+            "probability": _number(float(wrong[number])),
+        }
+        for number in order.tolist()
+        if wrong[number] > 0
+    ]
+
+
+def _notes(trained: TrainedTextClassifier, outcomes: TextOutcomes, part: str) -> list[str]:
+    found = [f"the figures flatter the model: {_FLATTERING[part]}."] if part in _FLATTERING else []
+    missing = int((outcomes.weight == 0).sum())
+    if missing:
+        found.append(f"{quantity(missing, 'text')} without a label, and not judged.")
+    if not trained.is_calibrated:
+        found.append("the probabilities are the network's own: too few texts were held out to calibrate them.")
+    absent = [name for name, count in zip(trained.classes, trained.setup.counts, strict=True) if not count]
+    if absent:
+        found.append(f"the training part has no text of the class {absent[0]!r}, which cannot be told well.")
+    return found
+
+
+def _number(value: float) -> float | None:
+    """Return a number as JSON has it; None for what is not finite."""
+    return float(f"{value:.9g}") if math.isfinite(value) else None

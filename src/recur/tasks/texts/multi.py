@@ -1,0 +1,218 @@
+"""How good a classifier is where a text is of any number of classes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from recur.errors import DataError
+from recur.tasks.noise import SURE, doubt
+from recur.wording import quantity
+
+_DRAWS = 1000
+"""Times that texts are drawn anew to see how far a figure is a matter of luck."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OwnFigures:
+    """Figures of one class.
+
+    Attributes:
+        name: Of the class.
+        support: Texts that are of it.
+        precision: Share of the texts told to be of it that are; None if none was.
+        recall: Share of its texts that were told to be; None if there is none.
+        f1: Harmonic mean of the two; None if the class neither is there nor was told.
+        average_precision: Mean precision over the ranks of its texts; None if there is none.
+        threshold: From which probability on it is told.
+    """
+
+    name: str
+    support: int
+    precision: float | None
+    recall: float | None
+    f1: float | None
+    average_precision: float | None
+    threshold: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class MultiFigures:
+    """Figures of a classifier of any number of classes on one part.
+
+    Attributes:
+        num_told: Texts.
+        macro_f1: Mean over all classes of F1; 0 of one that neither is there nor was told.
+        micro_f1: F1 of all decisions together.
+        exact: Share of the texts all of whose classes were told, and no other.
+        average_precision: Mean over the classes that are there.
+        log_loss: Mean negative logarithm of the probability of each decision, nats.
+        baseline_macro_f1: Macro-F1 of the bag of n-grams; None where there is none.
+        baseline_micro_f1: Likewise micro-F1.
+        p: Probability of so large a difference in macro-F1 where there is none, by drawing texts anew; None without a
+            bag of n-grams.
+        classes: Figures of each class.
+    """
+
+    num_told: int
+    macro_f1: float
+    micro_f1: float
+    exact: float
+    average_precision: float
+    log_loss: float
+    baseline_macro_f1: float | None
+    baseline_micro_f1: float | None
+    p: float | None
+    classes: tuple[OwnFigures, ...]
+
+    @property
+    def is_better(self) -> bool:
+        """Whether it beats the bag of n-grams by more than noise."""
+        return (
+            self.baseline_macro_f1 is not None
+            and self.macro_f1 > self.baseline_macro_f1
+            and self.p is not None
+            and self.p < SURE
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the figures as JSON can hold them."""
+        return asdict(self)
+
+
+def judge_multi(
+    probability: Tensor,
+    target: Tensor,
+    classes: Sequence[str],
+    thresholds: Tensor,
+    *,
+    rule: Tensor | None = None,
+) -> MultiFigures:
+    """Return the figures of a classifier.
+
+    Args:
+        probability: (N, K) floating.
+        target: (N, K), 1 or 0.
+        classes: Names, K.
+        thresholds: (K,).
+        rule: What the bag of n-grams told, (N, K) bool.
+
+    Raises:
+        DataError: There is no text.
+    """
+    if not len(target):
+        raise DataError("no text has labels, so that there is nothing to judge the classifier by.")
+    told, true = probability >= thresholds, target > 0
+    hits, claimed, support = (each.sum(0).double() for each in (told & true, told, true))
+    f1 = _f1(hits, claimed, support)
+    p = None
+    baseline: tuple[float | None, float | None] = (None, None)
+    if rule is not None:
+        rule_hits, rule_claimed = ((rule & true).sum(0).double(), rule.sum(0).double())
+        baseline = (
+            float(_f1(rule_hits, rule_claimed, support).mean()),
+            float(_f1(rule_hits.sum(), rule_claimed.sum(), support.sum())),
+        )
+        p = _p_of_gain(told, rule, true)
+    precision = average_precision(probability, true)
+    chance = probability.double().clamp(1e-12, 1 - 1e-12)
+    own = tuple(
+        OwnFigures(
+            name=name,
+            support=int(support[k]),
+            precision=float(hits[k] / claimed[k]) if claimed[k] else None,
+            recall=float(hits[k] / support[k]) if support[k] else None,
+            f1=float(f1[k]) if support[k] or claimed[k] else None,
+            average_precision=float(precision[k]) if support[k] else None,
+            threshold=float(thresholds[k]),
+        )
+        for k, name in enumerate(classes)
+    )
+    return MultiFigures(
+        num_told=len(target),
+        macro_f1=float(f1.mean()),
+        micro_f1=float(_f1(hits.sum(), claimed.sum(), support.sum())),
+        exact=float((told == true).all(1).double().mean()),
+        average_precision=float(precision[support > 0].mean()) if bool((support > 0).any()) else 0.0,
+        log_loss=float(-torch.where(true, chance, 1 - chance).log().mean()),
+        baseline_macro_f1=baseline[0],
+        baseline_micro_f1=baseline[1],
+        p=p,
+        classes=own,
+    )
+
+
+def average_precision(probability: Tensor, true: Tensor) -> Tensor:
+    """Return the average precision of each class, (K,) float64: sum over ranks of precision, where recall grows.
+
+    Texts of one probability share a rank. Of a class without texts it is 0.
+
+    Args:
+        probability: (N, K) floating.
+        true: (N, K) bool.
+
+    Example:
+        >>> average_precision(torch.tensor([[0.9], [0.8], [0.7]]), torch.tensor([[True], [False], [True]]))
+        tensor([0.8333], dtype=torch.float64)
+    """
+    ordered, order = probability.sort(stable=True, dim=0, descending=True)
+    hits = true.gather(0, order).double().cumsum(0)
+    ranks = torch.arange(1, len(true) + 1, dtype=torch.float64)[:, None].expand_as(hits)
+    is_last = torch.ones_like(ordered, dtype=torch.bool)
+    is_last[:-1] = ordered[1:] != ordered[:-1]
+    found = torch.zeros(true.shape[1], dtype=torch.float64)
+    for k in range(true.shape[1]):
+        own, rank = hits[is_last[:, k], k], ranks[is_last[:, k], k]
+        gained = torch.diff(own, prepend=own.new_zeros(1))
+        found[k] = (gained * own / rank).sum() / own[-1].clamp(min=1)
+    return found
+
+
+def multi_verdict(part: str, figures: MultiFigures) -> str:
+    """Return whether the bag of n-grams was beaten by more than noise; where not, that first.
+
+    Args:
+        part: What was judged on: valid, test or given.
+        figures: Of the classifier there.
+    """
+    said = f"macro-F1 {figures.macro_f1:.3f} on {quantity(figures.num_told, 'text')} of the {part} part"
+    if figures.baseline_macro_f1 is None:
+        return f"{said[:1].upper()}{said[1:]}."
+    said += f", against {figures.baseline_macro_f1:.3f} by a linear model of n-grams: {doubt(figures.p, 'texts')}"
+    if not figures.macro_f1 > figures.baseline_macro_f1:
+        return f"The model does NOT beat the rule: {said}."
+    if not figures.is_better:
+        return f"It is NOT shown that the model beats the rule: {said}."
+    return f"{said[:1].upper()}{said[1:]}."
+
+
+def _f1(hits: Tensor, claimed: Tensor, support: Tensor) -> Tensor:
+    """Return 2 hits / (claimed + support); 0 where there is neither."""
+    return 2 * hits / (claimed + support).clamp(min=1)
+
+
+def _p_of_gain(told: Tensor, rule: Tensor, true: Tensor) -> float:
+    """Return how likely so large a difference in macro-F1 is where there is none: the bootstrap over texts.
+
+    Texts are drawn anew with replacement; the difference so found, less its mean, is how it varies by luck alone (Efron
+    & Tibshirani 1993, section 16.4).
+    """
+    random = torch.Generator().manual_seed(0)
+    counts = [(answer & true).float() for answer in (told, rule)] + [answer.float() for answer in (told, rule)]
+    num, classes = true.shape
+    columns = torch.cat([*counts, true.float()], 1)
+    drawn = []
+    for first in range(0, _DRAWS, 100):
+        chosen = torch.randint(num, (min(100, _DRAWS - first), num), generator=random)
+        times = torch.zeros(len(chosen), num).scatter_add_(1, chosen, torch.ones(chosen.shape))
+        drawn.append(times @ columns)
+    sums = torch.cat(drawn).double().view(-1, 5, classes)
+    gain = (_f1(sums[:, 0], sums[:, 2], sums[:, 4]) - _f1(sums[:, 1], sums[:, 3], sums[:, 4])).mean(1)
+    whole = columns.double().sum(0).view(5, classes)
+    seen = float((_f1(whole[0], whole[2], whole[4]) - _f1(whole[1], whole[3], whole[4])).mean())
+    by_luck = int(((gain - gain.mean()).abs() >= abs(seen)).sum())
+    return (by_luck + 1) / (_DRAWS + 1)

@@ -1,0 +1,87 @@
+"""The linear model of n-grams beside a classifier, fitted to the same texts and kept in its run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from recur.data.texts.examples import LabelledTexts
+from recur.errors import RunError
+from recur.models.texts.bag_of_ngrams import BagOfNgrams
+from recur.run import RunFolder
+from recur.tasks.texts.setup import TextLabelSetup
+
+RULE = "rule.safetensors"
+"""File of a run with the bag of n-grams."""
+
+_STRENGTHS = (1.0, 10.0)
+"""Of which the one is taken that tells the validation part best."""
+
+
+def fit_rule(setup: TextLabelSetup, train: LabelledTexts, valid: LabelledTexts) -> BagOfNgrams:
+    """Return the bag of n-grams that learned from the training part: of words up to 2, of characters up to 4.
+
+    Args:
+        setup: How texts become tokens.
+        train: The training part.
+        valid: By which its strength is chosen; there may be none.
+    """
+    target, _ = setup.targets(train)
+    found = []
+    for strength in _STRENGTHS if len(valid) else _STRENGTHS[:1]:
+        rule = BagOfNgrams(**_form(setup), strength=strength)  # type: ignore[arg-type]
+        rule.fit(setup.encoded(train.texts), torch.from_numpy(target), num_classes=len(setup.classes))
+        found.append((_score(setup, rule, valid) if len(valid) else 0.0, rule))
+    return max(found, key=lambda one: one[0])[1]
+
+
+def rule_told(rule: BagOfNgrams, setup: TextLabelSetup, examples: LabelledTexts) -> Tensor:
+    """Return which classes the bag of n-grams tells, (N, K) bool."""
+    logits = rule(setup.encoded(examples.texts))
+    if setup.is_multi:
+        return logits > 0
+    return torch.arange(logits.shape[1]) == logits.argmax(1)[:, None]
+
+
+def save_rule(rule: BagOfNgrams, folder: RunFolder) -> None:
+    """Write `rule.safetensors`.
+
+    Raises:
+        RunError: It cannot be written.
+    """
+    folder.write_tensors(RULE, {name: tensor.contiguous() for name, tensor in rule.tensors().items()})
+
+
+def load_rule(folder: RunFolder, setup: TextLabelSetup) -> BagOfNgrams | None:
+    """Return the bag of n-grams of a run; None where there is none.
+
+    Raises:
+        RunError: It is damaged.
+    """
+    if not folder.has(RULE):
+        return None
+    tensors: Mapping[str, Tensor] = folder.read_tensors(RULE)
+    form = _form(setup)
+    try:
+        return BagOfNgrams.from_tensors(
+            tensors, int(form["longest"]), is_multi=setup.is_multi, marks_ends=bool(form["marks_ends"])
+        )
+    except (KeyError, ValueError, RuntimeError) as error:
+        raise RunError(f"{folder.path / RULE}: damaged: {error}.") from error
+
+
+def _form(setup: TextLabelSetup) -> dict[str, int | bool]:
+    is_character = setup.vocabulary.kind == "character"
+    return {"longest": 4 if is_character else 2, "is_multi": setup.is_multi, "marks_ends": is_character}
+
+
+def _score(setup: TextLabelSetup, rule: BagOfNgrams, valid: LabelledTexts) -> float:
+    """Return how good a rule is on the validation part: accuracy, or macro-F1."""
+    target = torch.from_numpy(setup.targets(valid)[0])
+    told = rule_told(rule, setup, valid)
+    if not setup.is_multi:
+        return float((told.long().argmax(1) == target).double().mean())
+    true = target > 0
+    return float((2 * (told & true).sum(0) / (told.sum(0) + true.sum(0)).clamp(min=1)).mean())

@@ -1,0 +1,282 @@
+"""How texts become what a classifier reads, and labels what it is to tell; kept in the run."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recur.data.texts.batches import TextBatches
+from recur.data.texts.examples import LabelledTexts, PartName
+from recur.data.texts.labelled import read_labelled_texts
+from recur.data.texts.options import LabelledTextOptions
+from recur.data.texts.roles import TextRoles
+from recur.data.texts.splitting import split_examples
+from recur.data.texts.token_options import TokenOptions
+from recur.data.texts.vocabulary import Ragged, TextVocabulary
+from recur.errors import DataError, OptionError, RunError
+from recur.run import RunFolder
+
+Target = NDArray[np.int64] | NDArray[np.float32]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextSource:
+    """Where the texts of a run lie.
+
+    Attributes:
+        paths: Files or folders; nothing where they were never in one.
+        fingerprint: Of the texts and labels as they were read, SHA-256.
+    """
+
+    paths: tuple[str, ...]
+    fingerprint: str
+
+    @classmethod
+    def of(cls, examples: LabelledTexts, paths: Sequence[str]) -> TextSource:
+        """Return the source of texts that were read."""
+        digest = hashlib.sha256()
+        for text, labels, part in zip(examples.texts, examples.labels, examples.part, strict=True):
+            digest.update(repr((text, labels, part)).encode("utf-8", "surrogatepass"))
+        return cls(paths=tuple(str(Path(path).resolve()) for path in paths), fingerprint=digest.hexdigest())
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> TextSource:
+        """Return the source that `schema.json` holds.
+
+        Raises:
+            KeyError: Something is missing.
+        """
+        return cls(paths=tuple(content["paths"]), fingerprint=str(content["fingerprint"]))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TextLabelSetup:
+    """What a classifier of texts has to know of its data.
+
+    Attributes:
+        vocabulary: Of the training part.
+        classes: Names of the K classes.
+        is_multi: Whether a text is of any number of them.
+        counts: Texts of the training part that are of each class.
+        num_texts: Texts of the training part.
+        reading: How the data were read.
+        label_separator: What stood between several classes of a text.
+        roles: What the columns of the table were for; None where there was no table.
+        seed: Of what was drawn for the parts.
+        source: Where the data lie.
+    """
+
+    vocabulary: TextVocabulary
+    classes: tuple[str, ...]
+    is_multi: bool
+    counts: tuple[int, ...]
+    num_texts: int
+    reading: LabelledTextOptions = field(default_factory=LabelledTextOptions)
+    label_separator: str | None = None
+    roles: TextRoles | None = None
+    seed: int = 0
+    source: TextSource | None = None
+
+    @classmethod
+    def fit(
+        cls,
+        examples: LabelledTexts,
+        tokens: TokenOptions,
+        *,
+        reading: LabelledTextOptions | None = None,
+        seed: int = 0,
+        source: TextSource | None = None,
+    ) -> Self:
+        """Return the setup of texts that are cut into parts.
+
+        Args:
+            examples: With parts.
+            tokens: With every value chosen.
+            reading: How they were read.
+            seed: As of the attributes.
+            source: Likewise.
+
+        Raises:
+            DataError: There is nothing to learn from, or nothing to tell apart.
+        """
+        train = examples.of_part("train")
+        classes = examples.classes
+        if len(classes) < (1 if examples.is_multi else 2):
+            has = f"all are of the class {classes[0]!r}" if classes else "none has a class"
+            raise DataError(f"there is nothing to tell apart: of {len(examples):,} texts {has}.")
+        number = {name: place for place, name in enumerate(classes)}
+        counts = np.zeros(len(classes), np.int64)
+        for labels in train.labels:
+            for label in labels or ():
+                counts[number[label]] += 1
+        return cls(
+            vocabulary=TextVocabulary.fit(train.texts, tokens),
+            classes=classes,
+            is_multi=examples.is_multi,
+            counts=tuple(counts.tolist()),
+            num_texts=len(train),
+            reading=reading or LabelledTextOptions(),
+            label_separator=examples.label_separator,
+            roles=examples.roles,
+            seed=seed,
+            source=source,
+        )
+
+    @property
+    def label(self) -> str:
+        """What the classes are called: the column they stood in."""
+        return "label" if self.roles is None else self.roles.columns.get("label", "label")
+
+    # --- data ---
+
+    def read(self, data: Any, *, has_labels: bool = True) -> LabelledTexts:
+        """Return other texts, read as those of the run were.
+
+        Args:
+            data: What `read_labelled_texts` takes; without labels also a list of texts.
+            has_labels: Whether there must be labels, all of which the model knows.
+
+        Raises:
+            DataError: They cannot be read, or have a class that the model does not know.
+        """
+        text = self.reading.text
+        if not has_labels and isinstance(data, list | tuple) and all(isinstance(one, str) for one in data):
+            # Whatever they look like, they are the texts.
+            text = text or "text"
+            data = {text: list(data)}
+        options = LabelledTextOptions(
+            text=text,
+            label=self.reading.label,
+            encoding=self.reading.encoding,
+            separator=self.reading.separator,
+            has_header=self.reading.has_header,
+            label_names=self.reading.label_names,
+            label_separator=self.label_separator,
+            unit=self.reading.unit,
+        )
+        return read_labelled_texts(
+            data, options, classes=self.classes if has_labels else None, roles=self.roles, has_labels=has_labels
+        )
+
+    def own_examples(self, data: Any = None) -> LabelledTexts:
+        """Return the run's own texts, read again, with their parts.
+
+        Args:
+            data: The data once more; None to read them from where they lay.
+
+        Raises:
+            OptionError: Data are given, but the run knows where they lie.
+            RunError: They are needed, as they were not in a file; or they have changed since.
+            DataError: They cannot be read any more.
+        """
+        paths = self.source.paths if self.source is not None else ()
+        if data is not None and paths:
+            raise OptionError(f"data: the run reads its own from {paths[0]}; leave them out.")
+        if data is None and not paths:
+            raise RunError("the run's own texts were not in a file, so they cannot be read again; give the data.")
+        found = cut_examples(list(paths) if data is None else data, self.reading, seed=self.seed)
+        if self.source is not None and TextSource.of(found, ()).fingerprint != self.source.fingerprint:
+            where = f" in {paths[0]}" if paths else ""
+            raise RunError(f"the texts{where} have changed since the training; give the old ones, or train anew.")
+        return found
+
+    def encoded(self, texts: Sequence[str]) -> Ragged:
+        """Return the token ids of texts."""
+        return self.vocabulary.encode_all(texts)
+
+    def targets(self, examples: LabelledTexts) -> tuple[Target, NDArray[np.float32]]:
+        """Return what is told of texts, (N,) int64 or (N, K) float32, and how much each counts, (N,): 0 without labels.
+
+        Raises:
+            DataError: A class is not known.
+        """
+        number = {name: place for place, name in enumerate(self.classes)}
+        weight = np.array([labels is not None for labels in examples.labels], np.float32)
+        rows = np.zeros((len(examples), len(self.classes)), np.float32)
+        for row, labels in enumerate(examples.labels):
+            for label in labels or ():
+                if label not in number:
+                    raise DataError(f"{examples.places[row]}: the class {label!r} is not known to the model.")
+                rows[row, number[label]] = 1
+        if self.is_multi:
+            return rows, weight
+        weight *= rows.any(axis=1)
+        return rows.argmax(axis=1), weight
+
+    def batches(
+        self, examples: LabelledTexts, *, batch_size: int, max_tokens: int, seed: int | None = None
+    ) -> TextBatches:
+        """Return batches of texts with what is to be told of them."""
+        target, weight = self.targets(examples)
+        return TextBatches(
+            self.encoded(examples.texts), target, weight, batch_size=batch_size, max_tokens=max_tokens, seed=seed
+        )
+
+    # --- files ---
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what `schema.json` holds."""
+        return {
+            "vocabulary": self.vocabulary.to_json(),
+            "classes": list(self.classes),
+            "is_multi": self.is_multi,
+            "counts": list(self.counts),
+            "num_texts": self.num_texts,
+            "reading": asdict(self.reading),
+            "label_separator": self.label_separator,
+            "roles": None if self.roles is None else self.roles.to_json(),
+            "seed": self.seed,
+            "source": None if self.source is None else asdict(self.source),
+        }
+
+    @classmethod
+    def load(cls, folder: RunFolder) -> Self:
+        """Return the setup of a run.
+
+        Raises:
+            RunError: `schema.json` is missing or damaged.
+        """
+        content = folder.read_json("schema.json")
+        try:
+            classes, counts = tuple(content["classes"]), tuple(content["counts"])
+            if len(set(classes)) != len(classes) or not all(isinstance(name, str) for name in classes):
+                raise ValueError("classes must be texts, each once")
+            if len(counts) != len(classes):
+                raise ValueError("there must be a count for each class")
+            source, roles = content["source"], content["roles"]
+            return cls(
+                vocabulary=TextVocabulary.from_json(content["vocabulary"]),
+                classes=classes,
+                is_multi=bool(content["is_multi"]),
+                counts=counts,
+                num_texts=int(content["num_texts"]),
+                reading=LabelledTextOptions(**content["reading"]),
+                label_separator=content["label_separator"],
+                roles=None if roles is None else TextRoles.from_json(roles),
+                seed=int(content["seed"]),
+                source=None if source is None else TextSource.from_json(source),
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            said = f"it lacks {error}" if isinstance(error, KeyError) else str(error).rstrip(".")
+            raise RunError(f"{folder.path / 'schema.json'}: damaged: {said}.") from error
+
+
+def cut_examples(data: Any, reading: LabelledTextOptions, *, seed: int) -> LabelledTexts:
+    """Return texts as a training reads them, each of a part.
+
+    Raises:
+        DataError: They cannot be read, or are too few.
+        OptionError: Options do not go with them.
+    """
+    return split_examples(read_labelled_texts(data, reading), reading, seed=seed)
+
+
+def parts_of(examples: LabelledTexts) -> dict[PartName, LabelledTexts]:
+    """Return the examples of each part; those of one may be none."""
+    return {"train": examples.of_part("train"), "valid": examples.of_part("valid"), "test": examples.of_part("test")}

@@ -1,0 +1,237 @@
+"""Using a trained classifier of texts: load a run, tell the classes of new texts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from recur.calibration import Temperature
+from recur.data.texts.batches import MAX_TOKENS, TextBatches
+from recur.data.texts.examples import LabelledTexts
+from recur.errors import OptionError, RunError
+from recur.models.texts.classifier import TextClassifierNetwork
+from recur.models.texts.ensemble import TextClassifierEnsemble
+from recur.models.texts.options import TextClassifierOptions
+from recur.run import FORMAT, RunFolder
+from recur.tasks.labels.classes import calibrate
+from recur.tasks.labels.outcomes import SeriesOutcomes
+from recur.tasks.run_weights import with_weights
+from recur.tasks.texts.decisions import best_thresholds
+from recur.tasks.texts.outcomes import TextNetwork, TextOutcomes, collect_outcomes
+from recur.tasks.texts.setup import TextLabelSetup
+
+if TYPE_CHECKING:
+    import polars as pl
+
+CALIBRATION = "calibration.safetensors"
+"""File of a run with the temperature of its probabilities and the thresholds of its classes."""
+
+LEAST_TO_CALIBRATE = 20
+"""Held-out texts that a temperature is fitted to; fewer would say less than the network itself."""
+
+
+def build_network(options: TextClassifierOptions, setup: TextLabelSetup) -> TextNetwork:
+    """Return the network that recur trains with these options on such texts, its weights freshly drawn."""
+    members = [
+        TextClassifierNetwork(options, setup.vocabulary.size, len(setup.classes), is_multi=setup.is_multi)
+        for _ in range(options.members or 1)
+    ]
+    network = members[0] if len(members) == 1 else TextClassifierEnsemble(members)
+    network.fit_classes(torch.tensor(setup.counts), setup.num_texts)
+    return network
+
+
+class TrainedTextClassifier:
+    """A classifier of texts, with all that it needs to read them and to say how sure it is.
+
+    Args:
+        network: Put in evaluation mode.
+        setup: How texts become what it reads.
+        options: What it was built with.
+
+    Attributes:
+        network: As given.
+        setup: As given.
+        options: As given.
+        temperature: What its logits are divided by.
+        thresholds: From which probability on each class is told, (K,) float64, where a text is of any number of them.
+        is_calibrated: Whether these were fitted to held-out labels.
+    """
+
+    task = "classify-text"
+
+    def __init__(self, network: TextNetwork, setup: TextLabelSetup, options: TextClassifierOptions) -> None:
+        self.network, self.setup, self.options = network.eval(), setup, options
+        self.temperature, self.is_calibrated = Temperature(), False
+        self.thresholds = torch.full((len(setup.classes),), 0.5, dtype=torch.float64)
+
+    # --- files ---
+
+    @classmethod
+    def load(cls, run: str | Path | RunFolder, *, device: str | torch.device = "cpu") -> Self:
+        """Return what a run trained. Nothing in the folder is executed.
+
+        Args:
+            run: The folder.
+            device: Where the network shall compute.
+
+        Raises:
+            RunError: The folder is missing, damaged, of a newer format, or of another task.
+        """
+        folder = run if isinstance(run, RunFolder) else RunFolder.open(run)
+        config = folder.config()
+        if config.get("task") != cls.task:
+            raise RunError(f"{folder.path}: is a run of task {config.get('task')!r}, expected {cls.task!r}.")
+        setup = TextLabelSetup.load(folder)
+        try:
+            options = TextClassifierOptions(**config["model"])
+        except (KeyError, TypeError, OptionError) as error:
+            raise RunError(f"{folder.path / 'config.json'}: damaged: model: {str(error).rstrip('.')}.") from error
+        found = cls(with_weights(folder, lambda: build_network(options, setup)).to(device), setup, options)
+        if folder.has(CALIBRATION):
+            tensors, said = folder.read_tensors_and_metadata(CALIBRATION)
+            try:
+                # One that was made for other weights, before the training went on, says nothing of these.
+                if said.get("weights") == folder.weights_checksum():
+                    found._take_calibration(tensors)
+            except (KeyError, ValueError) as error:
+                raise RunError(f"{folder.path / CALIBRATION}: damaged: {error}.") from error
+        return found
+
+    def save(self, path: str | Path, *, overwrite: bool = False) -> RunFolder:
+        """Write a run folder that `load` reads, and return it.
+
+        Args:
+            path: Where.
+            overwrite: Whether a run that stands there may be replaced.
+
+        Raises:
+            RunError: The folder exists, or cannot be written.
+        """
+        folder = RunFolder.create(path, overwrite=overwrite)
+        folder.write_json("schema.json", self.setup.to_json())
+        folder.save_weights(self.network.state_dict())
+        self.save_calibration(folder)
+        # Last, for it makes the folder a run.
+        folder.write_json("config.json", {"format": FORMAT, "task": self.task, "model": asdict(self.options)})
+        return folder
+
+    def save_calibration(self, folder: RunFolder) -> None:
+        """Write `calibration.safetensors` into a run folder that has the rest; without a calibration delete it there.
+
+        Raises:
+            RunError: It cannot be written.
+        """
+        if not self.is_calibrated:
+            folder.delete(CALIBRATION)
+            return
+        tensors = {
+            "temperature": torch.tensor(self.temperature.value, dtype=torch.float64),
+            "thresholds": self.thresholds.contiguous(),
+        }
+        weights = folder.weights_checksum()
+        folder.write_tensors(CALIBRATION, tensors, metadata=None if weights is None else {"weights": weights})
+
+    def _take_calibration(self, saved: Mapping[str, Tensor]) -> None:
+        value, thresholds = float(saved["temperature"]), saved["thresholds"]
+        if not 0 < value < np.inf:
+            raise ValueError(f"the temperature is {value}, expected a number above 0")
+        if thresholds.shape != self.thresholds.shape or not bool(((thresholds >= 0) & (thresholds <= 1)).all()):
+            raise ValueError(f"expected a threshold from 0 to 1 for each of {len(self.thresholds)} classes")
+        self.temperature.load_state_dict({"value": value})
+        self.thresholds, self.is_calibrated = thresholds.double(), True
+
+    # --- telling ---
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes."""
+        return self.setup.classes
+
+    def predict(self, data: Any, *, batch_size: int = 64) -> pl.DataFrame:
+        """Return the class of each text, or its classes.
+
+        Args:
+            data: A list of texts; or what `recur.data.texts.read_labelled_texts` takes, such as a file or a dataframe,
+                whose labels are not looked at.
+            batch_size: Texts at once; changes memory, not what is told.
+
+        Returns:
+            `text`, as it was read; the class in a column called as the label is, with its `probability`, or a list of
+            classes; and the probability of each class K in `p(K)`, float32.
+
+        Raises:
+            DataError: The data cannot be read.
+        """
+        import polars as pl
+
+        examples = self.setup.read(data, has_labels=False)
+        probability = self.probabilities(self.outcomes(examples, batch_size=batch_size).logits)
+        told = self.told(probability)
+        cells: dict[str, Any] = {"text": list(examples.texts)}
+        if self.setup.is_multi:
+            names = [[self.classes[k] for k in row.nonzero()[:, 0].tolist()] for row in told]
+            cells[self.setup.label] = pl.Series(names, dtype=pl.List(pl.String))
+        else:
+            best = probability.argmax(1)
+            cells[self.setup.label] = [self.classes[k] for k in best.tolist()]
+            cells["probability"] = probability.gather(1, best[:, None])[:, 0].numpy()
+        for k, name in enumerate(self.classes):
+            cells[f"p({name})"] = probability[:, k].contiguous().numpy()
+        return pl.DataFrame(cells)
+
+    def outcomes(self, examples: LabelledTexts, *, batch_size: int = 64) -> TextOutcomes:
+        """Return what the network says of texts, as it says it, beside their labels."""
+        target, weight = self.setup.targets(examples)
+        batches = TextBatches(
+            self.setup.encoded(examples.texts), target, weight, batch_size=batch_size, max_tokens=4 * MAX_TOKENS
+        )
+        return collect_outcomes(self.network, batches)
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """Return the calibrated probabilities by the logits of the network, (N, K): likewise, float32."""
+        scaled = self.temperature(logits.double())
+        return (scaled.sigmoid() if self.setup.is_multi else scaled.softmax(-1)).float()
+
+    def told(self, probability: Tensor) -> Tensor:
+        """Return which classes are told by their probabilities, (N, K) bool."""
+        if self.setup.is_multi:
+            return probability.double() >= self.thresholds
+        best = probability.argmax(1)
+        return torch.arange(probability.shape[1]) == best[:, None]
+
+    def calibrate(self, outcomes: TextOutcomes) -> None:
+        """Fit how sure it is, and where it decides, to held-out texts, where there are enough of them.
+
+        Args:
+            outcomes: Of texts that the network was not trained on.
+        """
+        kept = outcomes.counted()
+        if len(kept.weight) < LEAST_TO_CALIBRATE:
+            return
+        if self.setup.is_multi:
+            two = torch.stack([torch.zeros_like(kept.logits), kept.logits], -1)
+            self.temperature = Temperature().fit(two, kept.target.long())
+            self.thresholds = best_thresholds(self.probabilities(kept.logits).double(), kept.target)
+        else:
+            self.temperature = calibrate(as_series(kept))
+        self.is_calibrated = True
+
+
+def as_series(outcomes: TextOutcomes) -> SeriesOutcomes:
+    """Return answers about texts as answers about series of one label each, which are judged alike."""
+    number = torch.arange(len(outcomes.weight))
+    return SeriesOutcomes(
+        output=outcomes.logits,
+        target=outcomes.target,
+        weight=outcomes.weight,
+        is_bound=torch.zeros_like(outcomes.weight, dtype=torch.bool),
+        series=number,
+        row=torch.zeros_like(number),
+    )

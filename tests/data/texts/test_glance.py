@@ -1,0 +1,115 @@
+"""What `recur train` takes for texts at first sight, and what it leaves to series and to language models."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from recur.data.texts import glance_at_texts
+
+Write = Callable[[str, str | bytes], Path]
+
+SENTENCES = [f"this is what the {word} said about it" for word in ("miller", "crow", "boat", "river", "wind", "mill")]
+WORDS = ["Ababko", "Adamou", "Beran", "Castell", "Dvorak", "Eichel", "Falco", "Gomez"]
+
+
+def glance(*paths: Path, **given: str) -> tuple[str, str] | None:
+    found = glance_at_texts([str(path) for path in paths], given)
+    return None if found is None else (found.kind, found.reason)
+
+
+def table(*columns: list[str], separator: str = ",", header: str = "") -> str:
+    rows = "".join(separator.join(row) + "\n" for row in zip(*columns, strict=True))
+    return f"{header}\n{rows}" if header else rows
+
+
+def test_texts_with_classes(write: Write, tmp_path: Path) -> None:
+    labels = ["a", "b"] * 3
+    path = write("reviews.csv", table(SENTENCES, labels, header="review,sentiment"))
+    assert glance(path) == ("labelled", "reviews.csv has a column of text and one of 2 classes")
+    bare = write("bare.tsv", table(SENTENCES, ["3,17", "3", "17", "3", "17", "3,17"], WORDS[:6], separator="\t"))
+    assert glance(bare) == ("labelled", "bare.tsv has a column of text and one of several of 2 classes")
+    names = write("names.csv", table(WORDS, ["x", "y"] * 4, header="name,language"))
+    assert glance(names) == ("labelled", "names.csv has a column of text and one of 2 classes")
+    rows = [{"text": text, "labels": [label]} for text, label in zip(SENTENCES, labels, strict=True)]
+    lists = write("a.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    assert glance(lists) == ("labelled", "a.jsonl has a column of text and one of several of 2 classes")
+    pl.DataFrame({"text": SENTENCES, "label": labels, "score": [0.5] * 6}).write_parquet(tmp_path / "a.parquet")
+    assert glance(tmp_path / "a.parquet") == ("labelled", "a.parquet has a column of text and one of 2 classes")
+
+
+def test_folders_by_class(write: Write, tmp_path: Path) -> None:
+    for label in ("neg", "pos"):
+        for number in range(6):
+            write(f"films/train/{label}/{number}.txt", "A short text. " * 20)
+    assert glance(tmp_path / "films") == ("labelled", "the folders neg and pos have short texts")
+    for name in ("Czech", "Greek", "Irish"):
+        write(f"names/{name}.txt", "".join(f"{word} {name}\n" for word in WORDS * 2))
+    assert glance(tmp_path / "names") == (
+        "labelled",
+        "Czech.txt and others have short lines, a file for each class",
+    )
+
+
+def test_pairs(write: Write, tmp_path: Path) -> None:
+    english, german = write("train.en", "one\ntwo\n"), write("train.de", "eins\nzwei\n")
+    assert glance(english, german) == ("pairs", "the lines of train.en belong to those of train.de")
+    for part in ("train", "test"):
+        write(f"d/src-{part}.txt", "one\n")
+        write(f"d/tgt-{part}.txt", "eins\n")
+    assert glance(tmp_path / "d") == ("pairs", "the lines of src-test.txt belong to those of tgt-test.txt")
+    spelling = write("fre.tsv", table(WORDS, [" ".join(word.lower()) for word in WORDS], separator="\t"))
+    assert glance(spelling) == ("pairs", "fre.tsv has two columns of text")
+    asked = write("qa.csv", table(SENTENCES, [text[::-1] for text in SENTENCES], header="question,answer"))
+    assert glance(asked) == ("pairs", "qa.csv has two columns of text")
+    commands = write("tasks.txt", "IN: jump OUT: I_JUMP\nIN: walk OUT: I_WALK\n")
+    assert glance(commands) == ("pairs", "tasks.txt has lines of IN: and OUT:")
+    talk = write("talk.yml", "conversations:\n- - a\n  - b\n")
+    assert glance(talk) == ("pairs", "talk.yml holds conversations")
+    turns = write("talk.jsonl", '{"turns": ["a", "b"]}\n')
+    assert glance(turns) == ("pairs", "talk.jsonl holds conversations")
+
+
+def test_tags(write: Write) -> None:
+    text = "Ada B-PER\nwrote O\n\nShe O\nsang O\n"
+    assert glance(write("a.conll", text)) == ("tagged", "a.conll has a token and its tag on each line")
+    assert glance(write("a.txt", text)) == ("tagged", "a.txt has a token and its tag on each line")
+    lists = write("a.jsonl", '{"tokens": ["a"], "ner_tags": ["O"]}\n')
+    assert glance(lists) == ("tagged", "a.jsonl has lists of tokens and of their tags")
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        # What series have: numbers, times, names of few series, classes.
+        ("series.csv", "time,shop,sales,label\n" + "".join(f"2024-01-{n:02},s{n % 2},{n},up\n" for n in range(1, 20))),
+        ("ids.csv", "case,step,x,label\n" + "".join(f"case-{n // 3},{n % 3},{n}.5,{'ab'[n % 2]}\n" for n in range(20))),
+        ("stamps.csv", "ds,y,weather\n" + "".join(f"2024-01-01T00:{n:02}:00Z,{n},sun\n" for n in range(20))),
+        ("names.csv", "name,height,label\n" + "".join(f"{word},1.{n},{'ab'[n % 2]}\n" for n, word in enumerate(WORDS))),
+        # What language models read.
+        ("book.txt", "It was the best of times,\nit was the worst of times.\n\nThere were a king and a queen.\n"),
+        ("code.py", "import os\n\nprint(os.name)\n"),
+        ("options.yml", "a: 3\nb: 4\n"),
+        ("empty.csv", ""),
+        ("broken.jsonl", "3\n"),
+        ("bytes.csv", b"\xff\xfe\x00\x01"),
+    ],
+)
+def test_what_is_left_to_others(write: Write, name: str, content: str | bytes) -> None:
+    assert glance(write(name, content)) is None
+
+
+def test_books_are_no_classes(write: Write, tmp_path: Path) -> None:
+    prose = "".join(f"The river ran past the mill, and somebody counted {number} boats.\n" for number in range(30))
+    for author in ("austen", "dickens", "eliot"):
+        write(f"flat/{author}.txt", prose)
+        write(f"deep/{author}/one.txt", prose)
+    assert glance(tmp_path / "flat") is None
+    assert glance(tmp_path / "deep") is None
+    assert glance(write("a.txt", prose), write("b.txt", prose)) is None
+    assert glance(write("a.md", prose), write("a.rst", prose)) is None
+    assert glance_at_texts(["-"]) is None

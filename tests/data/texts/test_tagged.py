@@ -1,0 +1,243 @@
+"""Sentences with tags: columns of CoNLL, lists in tables, and tags that break their scheme."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from recur.data.texts import TaggedTextOptions, read_tagged_sentences, split_examples
+from recur.data.texts.tag_schemes import mend_tags
+from recur.errors import DataError, OptionError
+
+Write = Callable[[str, str | bytes], Path]
+
+NEWS = """-DOCSTART- -X- -X- O
+
+EU NNP B-NP B-ORG
+rejects VBZ B-VP O
+German JJ B-NP B-MISC
+
+Peter NNP B-NP B-PER
+Blackburn NNP I-NP I-PER
+"""
+
+
+def test_columns_of_conll(write: Write) -> None:
+    path = write("news.conll", NEWS)
+    found = read_tagged_sentences(path)
+    assert found.tokens == (("EU", "rejects", "German"), ("Peter", "Blackburn"))
+    assert found.tags == (("B-ORG", "O", "B-MISC"), ("B-PER", "I-PER"))
+    assert found.tag_names == ("B-MISC", "B-ORG", "B-PER", "I-PER", "O")
+    assert [found.places[0], found.places[1]] == [f"{path}, line 3", f"{path}, line 7"]
+    assert found.notes == ("of 4 columns, tokens are in column 1 and tags in column 4",)
+    by_number = read_tagged_sentences(path, TaggedTextOptions(tokens="2", tags="-2"))
+    assert by_number.tokens[1] == ("NNP", "NNP")
+    assert by_number.tags[1] == ("B-NP", "I-NP")
+
+
+def test_tabs_separate_cells_with_blanks_in_them(write: Write) -> None:
+    path = write("a.txt", "New York\tB-LOC\nis\tO\n\n\nbig\tO\n")
+    found = read_tagged_sentences(path)
+    assert found.tokens == (("New York", "is"), ("big",))
+    assert found.tags == (("B-LOC", "O"), ("O",))
+
+
+def test_universal_dependencies(write: Write) -> None:
+    text = (
+        "# text = vámonos al mar\n1-2\tvámonos\t_\t_\t_\n1\tvamos\tir\tVERB\t_\n2\tnos\tnosotros\tPRON\t_\n"
+        "2.1\tx\t_\t_\t_\n3\t#\t#\tSYM\t_\n\n"
+    )
+    found = read_tagged_sentences(write("es.conllu", text))
+    assert found.tokens == (("vamos", "nos", "#"),)
+    assert found.tags == (("VERB", "PRON", "SYM"),)
+
+
+def test_parts_by_the_names_of_files(write: Write, tmp_path: Path) -> None:
+    write("d/eng.train", NEWS)
+    write("d/eng.testa", "One O\n")
+    write("d/eng.testb", "Two O\n\nThree O\n")
+    found = read_tagged_sentences([tmp_path / f"d/eng.{part}" for part in ("train", "testa", "testb")])
+    assert found.part == ("train", "train", "valid", "test", "test")
+    compressed = write("e/train.conll.gz", gzip.compress(NEWS.encode()))
+    assert len(read_tagged_sentences(compressed)) == 2
+
+
+def test_lists_in_tables(write: Write) -> None:
+    rows = [{"tokens": ["Ada", "wrote"], "ner_tags": ["B-PER", "O"]}, {"tokens": [], "ner_tags": []}]
+    path = write("a.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    found = read_tagged_sentences(path)
+    assert found.tokens == (("Ada", "wrote"),)
+    assert found.tags == (("B-PER", "O"),)
+    assert found.places[0] == f"{path}, line 1"
+    assert found.notes == (f"1 empty sentence left out, such as {path}, line 2",)
+    assert str(found.roles).splitlines() == [
+        "tokens  tokens    named like a tokens",
+        "tags    ner_tags  named like a tags",
+    ]
+    frame = pl.DataFrame({"words": ["Ada  wrote", "She"], "tags": [[1, 0], [0]]})
+    assert read_tagged_sentences(frame).tokens == (("Ada", "wrote"), ("She",))
+    assert read_tagged_sentences(frame).tags == (("1", "0"), ("0",))
+    table = read_tagged_sentences(write("a.csv", "sentence,tags\nAda wrote,B-PER O\n"))
+    assert table.tags == (("B-PER", "O"),)
+
+
+def test_a_sentence_of_many_tokens_is_kept_whole(write: Write) -> None:
+    tokens = [f"w{number}" for number in range(100_000)]
+    found = read_tagged_sentences(write("a.conll", "".join(f"{token} O\n" for token in tokens) + "\nshort O\n"))
+    assert [len(one) for one in found.tokens] == [100_000, 1]
+    assert found.tokens[0] == tuple(tokens)
+
+
+def test_sentences_are_parted_by_their_tokens() -> None:
+    tokens = [[f"w{number % 40}", "x"] for number in range(80)]
+    split = split_examples(read_tagged_sentences((tokens, [["O", "O"]] * 80)))
+    assert [split.part.count(part) for part in ("train", "valid", "test")] == [64, 8, 8]
+    assert not split.notes
+    data = {"tokens": [["a"], ["b"], ["c"]], "tags": [["O"], ["O"], ["B-X"]], "part": ["train", "valid", "test"]}
+    assert split_examples(read_tagged_sentences(data)).notes == (
+        "the tag 'B-X' does not occur in train, so that it cannot be told: 1 sentence elsewhere, such as the data, "
+        "row 3",
+    )
+
+
+# --- tags that break their scheme ---
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (
+            "a O\nb I-PER\n",
+            r"a\.conll, line 2: the tag 'I-PER' follows 'O', but an entity begins with B-; mend it",
+        ),
+        (
+            "a B-PER\nb O\n\nc I-PER\n",
+            r"a\.conll, line 4: the tag 'I-PER' begins a sentence, but an entity begins",
+        ),
+        ("a B-PER\nb I-LOC\n", r"a\.conll, line 2: the tag 'I-LOC' follows 'B-PER', but an entity begins"),
+        ("a S-PER\nb B-LOC\nc O\n", r"a\.conll, line 2: the tag 'B-LOC' asks for more of its entity, but none follows"),
+        (
+            "a U-PER\nb L-LOC\nc B-X\nd L-X\n",
+            r"a\.conll, line 2: the tag 'L-LOC' follows 'U-PER', but an entity",
+        ),
+    ],
+)
+def test_tags_that_break_their_scheme_are_named(write: Write, content: str, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        read_tagged_sentences(write("a.conll", content))
+
+
+def test_in_a_table_the_token_is_named(write: Write) -> None:
+    path = write("a.jsonl", '{"tokens": ["a"], "tags": ["O"]}\n{"tokens": ["b", "c"], "tags": ["O", "I-X"]}\n')
+    with pytest.raises(DataError, match=r"a\.jsonl, line 2, token 2: the tag 'I-X' follows 'O'"):
+        read_tagged_sentences(path)
+
+
+@pytest.mark.parametrize(
+    ("tags", "mended"),
+    [
+        ("O I-PER I-PER", "O B-PER I-PER"),
+        ("I-PER I-LOC B-LOC I-LOC", "B-PER B-LOC B-LOC I-LOC"),
+        ("B-PER I-PER O I-PER", "B-PER I-PER O B-PER"),
+        # IOBES and BILOU: an end is put to what has none.
+        ("B-PER O S-LOC E-LOC", "S-PER O S-LOC S-LOC"),
+        ("B-PER I-PER B-PER E-PER", "B-PER E-PER B-PER E-PER"),
+        ("I-PER I-PER L-PER U-X", "B-PER I-PER L-PER U-X"),
+    ],
+)
+def test_tags_are_mended_as_conlleval_reads_them(tags: str, mended: str) -> None:
+    words = [f"w{number}" for number in range(len(tags.split()))]
+    found = read_tagged_sentences(([words], [tags.split()]), TaggedTextOptions(repair=True))
+    assert " ".join(found.tags[0]) == mended
+    assert "that broke the scheme mended, such as the data, row 1, token" in found.notes[-1]
+
+
+def conlleval_entities(tags: list[str]) -> list[tuple[int, int, str]]:
+    """The entities by the rules of the script conlleval, token by token."""
+    found, begin, before, kind_before = [], None, "O", ""
+    for number, tag in enumerate([*tags, "O"]):
+        letter, _, kind = tag.partition("-")
+        ends = before in "ESLU" or (before in "BI" and letter in "BSUO") or (before != "O" and kind != kind_before)
+        starts = letter in "BSU" or (letter in "EIL" and (before in "ESLUO" or kind != kind_before))
+        if begin is not None and ends:
+            found.append((begin, number, kind_before))
+            begin = None
+        if starts and letter != "O":
+            begin = number
+        before, kind_before = letter, kind
+    return found
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    sentences=st.lists(
+        st.lists(st.sampled_from(["O", "B-X", "I-X", "B-Y", "I-Y", "E-X", "S-Y"]), min_size=1, max_size=8), min_size=1
+    ),
+    has_ends=st.booleans(),
+)
+def test_mending_keeps_the_entities_and_is_done_once(sentences: list[list[str]], has_ends: bool) -> None:
+    if not has_ends:
+        sentences = [[tag.replace("E-", "I-").replace("S-", "B-") for tag in tags] for tags in sentences]
+    flat = np.array([tag for tags in sentences for tag in tags], object)
+    lengths = np.array([len(tags) for tags in sentences])
+    starts = np.cumsum(lengths) - lengths
+    mended, _ = mend_tags(flat, starts, str, repair=True)
+    for start, length, tags in zip(starts, lengths, sentences, strict=True):
+        own = mended[start : start + length].tolist()
+        assert conlleval_entities(own) == conlleval_entities(tags)
+    again, notes = mend_tags(mended, starts, str, repair=False)
+    assert again.tolist() == mended.tolist()
+    assert notes == []
+
+
+def test_tags_of_no_scheme_are_left_alone(write: Write) -> None:
+    text = "a NN\nb I-PER\nc B-\n"
+    assert read_tagged_sentences(write("a.conll", text)).tags == (("NN", "I-PER", "B-"),)
+
+
+# --- bad input ---
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (
+            "a O\nb X O\nc O\n",
+            r"a\.conll: line 2 has 3 columns, but most have 2; each line must be",
+        ),
+        ("alone\ntoo\n", r"a\.conll: has a single column; each line must be a token and its tag"),
+        ("-DOCSTART- O\n\n", r"a\.conll: has no tokens; give a file with a token and its tag on each line"),
+        ("\n\n", r"a\.conll: is empty"),
+        (b"a O\n\xff O\n", r"a\.conll: is not utf-8: line 2 has the byte 0xff; name the encoding"),
+    ],
+)
+def test_what_is_no_file_in_columns_is_refused(write: Write, content: str | bytes, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        read_tagged_sentences(write("a.conll", content))
+
+
+def test_columns_that_are_not_there_are_refused(write: Write) -> None:
+    path = write("a.conll", "a O\nb O\n")
+    with pytest.raises(OptionError, match=r"tags: there is no column 3 in .*a\.conll; tags= takes one from 1 to 2"):
+        read_tagged_sentences(path, TaggedTextOptions(tags="3"))
+    with pytest.raises(OptionError, match=r"tokens: 'form' is no number, but columns of .*a\.conll have no names"):
+        read_tagged_sentences(path, TaggedTextOptions(tokens="form"))
+
+
+def test_lists_of_other_lengths_or_kinds_are_refused() -> None:
+    with pytest.raises(DataError, match="the data, row 2: has 2 tokens, but 1 tags; give a tag for each"):
+        read_tagged_sentences(([["a"], ["b", "c"]], [["O"], ["O"]]))
+    with pytest.raises(DataError, match="the data, row 1: one of its tags is missing; give a text for each"):
+        read_tagged_sentences(([["a", "b"]], [["O", None]]))
+    with pytest.raises(DataError, match="the data: all of its sentences are empty"):
+        read_tagged_sentences({"tokens": ["", " "], "tags": ["", ""]})
+    with pytest.raises(DataError, match=r"the data: no column has the tags; it has 'tokens', 'n'\. Name one"):
+        read_tagged_sentences({"tokens": [["a"]], "n": [1]})

@@ -1,0 +1,71 @@
+"""The bag of n-grams, beside scikit-learn's."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+
+from recur.data.texts.vocabulary import Ragged
+from recur.models.texts.bag_of_ngrams import BagOfNgrams
+
+
+def drawn(count: int, seed: int = 0) -> tuple[Ragged, list[str], np.ndarray[tuple[int], np.dtype[np.int64]]]:
+    draw = np.random.default_rng(seed)
+    target = draw.integers(0, 3, count)
+    rows = [draw.integers(2, 10, draw.integers(3, 12)) + one for one in target]
+    return Ragged.of(rows), [" ".join(f"w{token}" for token in row) for row in rows], target
+
+
+@pytest.mark.parametrize("strength", [1.0, 10.0])
+def test_it_is_what_others_compute(strength: float) -> None:
+    texts, words, target = drawn(300)
+    held_out, held_words, _ = drawn(50, seed=1)
+    ours = BagOfNgrams(2, strength=strength).fit(texts, torch.from_numpy(target), num_classes=3)
+    seen = TfidfVectorizer(ngram_range=(1, 2), min_df=2, token_pattern=r"\S+")
+    theirs = LogisticRegression(C=strength, max_iter=1000, tol=1e-8).fit(seen.fit_transform(words), target)
+    expected = theirs.predict_proba(seen.transform(held_words))
+    # Each by an optimiser of its own.
+    np.testing.assert_allclose(ours(held_out).softmax(1).numpy(), expected, rtol=0, atol=2e-3)
+
+
+def test_several_classes_are_weighed_by_how_rare_they_are() -> None:
+    texts, words, target = drawn(300)
+    several = np.stack([target == 0, target <= 1, np.arange(300) < 12], 1).astype(np.float32)
+    ours = BagOfNgrams(2, is_multi=True).fit(texts, torch.from_numpy(several), num_classes=3)
+    seen = TfidfVectorizer(ngram_range=(1, 2), min_df=2, token_pattern=r"\S+")
+    x = seen.fit_transform(words)
+    for k in range(3):
+        share = several[:, k].mean()
+        weight = {0: 1.0, 1: (1 - share) / share}
+        theirs = LogisticRegression(max_iter=1000, tol=1e-8, class_weight=weight).fit(x, several[:, k])
+        expected = theirs.predict_proba(x)[:, 1]
+        np.testing.assert_allclose(ours(texts)[:, k].sigmoid().numpy(), expected, rtol=0, atol=5e-3)
+
+
+def test_no_ngram_crosses_the_end_of_a_text() -> None:
+    # The pair 3 4 stands in no text, but between two.
+    texts = Ragged.of([[2, 3], [4, 5], [2, 3], [4, 5]])
+    model = BagOfNgrams(2).fit(texts, torch.tensor([0, 1, 0, 1]), num_classes=2)
+    assert len(model.tensors()["known"]) == 6
+    marked = BagOfNgrams(2, marks_ends=True).fit(texts, torch.tensor([0, 1, 0, 1]), num_classes=2)
+    assert len(marked.tensors()["known"]) == 6 + 1 + 4
+
+
+def test_it_is_the_same_from_its_tensors() -> None:
+    texts, _, target = drawn(60)
+    model = BagOfNgrams(3, marks_ends=True).fit(texts, torch.from_numpy(target), num_classes=3)
+    again = BagOfNgrams.from_tensors(model.tensors(), 3, is_multi=False, marks_ends=True)
+    assert torch.equal(again(texts), model(texts))
+    with pytest.raises(ValueError, match="shapes of the bag of n-grams do not agree"):
+        BagOfNgrams.from_tensors(model.tensors() | {"bias": torch.zeros(2)}, 3, is_multi=False, marks_ends=True)
+
+
+def test_texts_of_which_nothing_is_known() -> None:
+    texts = Ragged.of([[2], [3], [], [4]])
+    model = BagOfNgrams(2).fit(texts, torch.tensor([0, 0, 0, 1]), num_classes=2)
+    told = model(Ragged.of([[9], []]))
+    assert told.shape == (2, 2)
+    assert bool((told[:, 0] > told[:, 1]).all())
