@@ -345,7 +345,7 @@ def change_config(section: str | None = None, **changes: Any) -> None:
         ("model", {"hidden_size": 25}, r"last\.ckpt: does not fit config\.json: "),
         ("training", {"batch_size": 2}, r"last\.ckpt: does not fit config\.json: it has 4 streams, expected 2\.$"),
         ("model", {"cell": None}, r"config\.json: damaged: model: values are missing"),
-        (None, {"task": "juggling"}, r"run: is a run of task 'juggling', expected 'language' or 'classify'"),
+        (None, {"task": "juggling"}, r"run: is a run of task 'juggling', expected 'language' or 'classify-text'"),
         (None, {"sources": 3}, r"run: damaged: it does not say which text it was trained on\.$"),
     ],
 )

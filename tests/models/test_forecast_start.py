@@ -88,6 +88,22 @@ def test_a_large_level_costs_no_more_than_a_rounding(pieces: int) -> None:
         assert off.abs().max() <= 1 / 32 + 1e-4
 
 
+@pytest.mark.parametrize("memory", [1, 2, 3, 24])
+def test_means_know_the_level_again_after_a_gap(memory: int) -> None:
+    values = 100 + torch.randn(12, 1, 1, dtype=DOUBLE, generator=torch.Generator().manual_seed(0))
+    is_there = torch.ones(12, 1, 1, dtype=torch.bool)
+    is_there[5:7] = False
+    values = torch.where(is_there, values, 0)
+    start = ForecastStart(1, season=1, memory=memory, num_steps=2).double()
+    whole = start.remember(values, is_there, torch.tensor([12]))[0].means[1:]
+    state: StartState | None = None
+    steps = []
+    for value, there in zip(values.split(1), is_there.split(1), strict=True):
+        known, state = start.remember(value, there, torch.tensor([1]), state)
+        steps.append(known.means[1:])
+    torch.testing.assert_close(torch.cat(steps), whole, rtol=0, atol=1e-12)
+
+
 def test_the_change_since_a_season_ago_and_the_unit_are_added() -> None:
     values = torch.arange(24, dtype=DOUBLE)[:, None, None].expand(24, 1, 2) * 2 + torch.tensor([0.0, 5.0])
     is_there = torch.ones(24, 1, 2, dtype=torch.bool)

@@ -110,7 +110,8 @@ class ForecastStart(nn.Module):
         (first, latest), sums = carried[:2], torch.unflatten(carried[2:].movedim(0, -1), -1, (2, 2))
         # Summed is how far values lie from the first one, so that a large level costs no digits.
         earliest = torch.where(is_there, values, 0).gather(0, is_there.to(torch.int8).argmax(0, keepdim=True))[0]
-        first = torch.where(sums[..., 0, 0] > 0, first, earliest)
+        # By the count of either mean: that of a short memory is zero again after steps where nothing was there.
+        first = torch.where((sums[..., 0] > 0).any(-1), first, earliest)
         steps = torch.arange(len(values) + 1, device=values.device)
         seen = torch.cat([torch.ones_like(is_there[:1]), is_there])
         order = torch.where(seen, steps[:, None, None], 0).cummax(0).values

@@ -157,6 +157,24 @@ def test_alarms_where_nothing_is_strange(run: Path, five: Five, monkeypatch: pyt
         assert judge_detector(trained, Part.whole(panel))["verdict"]["text"] == text
 
 
+def test_alarms_at_rows_without_a_label_are_not_said_to_be_wrong(
+    run: Path, five: Five, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained = load(run)
+    panel = labelled(five.panel_of(five.days()), [])
+    known = np.arange(len(panel.rows)) % 1200 < 800
+    panel = replace(panel, rows=replace(panel.rows, labels=np.where(known, 0, np.nan).astype(np.float32)))
+    score = np.zeros(len(panel.rows))
+    score[[900, 1000, 2300]] = 100.0
+    highest = highest_lately(score, panel.series_of_rows, trained.quiet_of(panel))
+    scored = Scored(score=score, channels=np.tile(score[:, None] / 5, (1, 5)), highest=highest)
+    monkeypatch.setattr(trained, "scored", lambda panel, is_fresh=False: scored)
+    found = judge_detector(trained, Part.whole(panel))
+    assert found["figures"]["model"]["alarms"] == 3
+    assert found["verdict"]["text"] == "0% of the ordinary steps raise an alarm, in 0 alarms; stated were 0.1%."
+    assert found["verdict"]["p"] == 1
+
+
 def test_where_no_alarm_came_it_is_said_what_would_bring_some(
     run: Path, five: Five, monkeypatch: pytest.MonkeyPatch
 ) -> None:

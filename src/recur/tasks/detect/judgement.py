@@ -78,7 +78,10 @@ def judge_detector(trained: TrainedDetector, part: Part, *, is_own: bool = False
         name: _figures(panel, own, alarms[name], starts) for name, starts in (("model", begins), (RULE, rule_begins))
     }
     p, judged = None, own if truth is None else own & truth[1]
-    if truth is not None and judged.any():
+    if not judged.any():
+        # No label is on a row that is told of, so that all are as unknown as without labels.
+        judged = own
+    elif truth is not None:
         told = {name: events_told(panel, each, truth[0], judged) for name, each in alarms.items()}
         for name, each in told.items():
             figures[name] |= _true_figures(each, alarms[name], truth[0], judged)
@@ -93,7 +96,9 @@ def judge_detector(trained: TrainedDetector, part: Part, *, is_own: bool = False
         "threshold": threshold,
         "has_truth": truth is not None and bool(truth[1][own].any()),
         "figures": figures,
-        "verdict": _verdict(figures, trained.options.false_alarms, int(own.sum()), p),
+        "verdict": _verdict(
+            figures, trained.options.false_alarms, int(judged.sum()), p, begun=int((judged & begins).sum())
+        ),
         "tail": _tail(trained, scored.score[own]),
         "by_channel": _by_channel(trained, scored, begins),
         "examples": examples,
@@ -203,11 +208,19 @@ def _days(panel: Panel, own: NDArray[np.bool_]) -> float | None:
     return total or None
 
 
-def _verdict(figures: dict[str, Any], stated: float, steps: int, p: float | None) -> dict[str, Any]:
-    """Return what can be said of alarms: beside the rule's where the truth is known, else beside what was stated."""
+def _verdict(figures: dict[str, Any], stated: float, steps: int, p: float | None, *, begun: int) -> dict[str, Any]:
+    """Return what can be said of alarms: beside the rule's where the truth is known, else beside what was stated.
+
+    Args:
+        figures: Of model and rule.
+        stated: The rate of false alarms.
+        steps: That are judged: those with a label where there are any.
+        p: As of `p_of_f1`.
+        begun: Alarms of the model that begin at one of these steps.
+    """
     model, rule = figures["model"], figures[RULE]
     if not model.get("events"):
-        return _verdict_on_rate(model, stated, steps)
+        return _verdict_on_rate(model, stated, steps, begun)
     own, other = model["by_event"]["f1"], rule["by_event"]["f1"]
     is_better = own > other and p is not None and p < SURE
     if is_better:
@@ -222,9 +235,9 @@ def _verdict(figures: dict[str, Any], stated: float, steps: int, p: float | None
     return {"is_better": is_better, "p": p, "text": text}
 
 
-def _verdict_on_rate(model: dict[str, Any], stated: float, steps: int) -> dict[str, Any]:
+def _verdict_on_rate(model: dict[str, Any], stated: float, steps: int, begun: int) -> dict[str, Any]:
     """Return what can be said of alarms where no event is known: how often they come beside how often was stated."""
-    has_labels, rate, begun = "events" in model, model["rate"] or 0.0, model["alarms"]
+    has_labels, rate = "events" in model, model["rate"] or 0.0
     # If each ordinary step raised one by itself; those that hang together begin fewer.
     expected = steps * stated
     p = float(torch.special.gammainc(*torch.tensor([begun, expected], dtype=torch.float64))) if begun else 1.0
