@@ -27,6 +27,7 @@ import memory
 import peers
 import probes
 import quality
+import sequence_layers
 import series_labels
 import series_step
 import streams
@@ -82,6 +83,8 @@ BENCHMARKS: dict[str, Callable[[], Iterable[dict[str, Any]]]] = {
         )
         for row in rows
     ),
+    "attention": sequence_layers.attention,
+    "crf": sequence_layers.crf,
     "memory_adding": memory.adding,
     "memory_copying": memory.copying,
     "memory_parity": memory.parity,

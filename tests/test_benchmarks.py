@@ -544,3 +544,21 @@ def test_rows_of_labels(module, monkeypatch, tmp_path):
     row = labels.told(engines, 0)
     assert (row["measure"], row["figures"]["num_told"]) == ("RMSE", 150)
     assert row["rule"] > 0
+
+
+def test_attention_and_crf_are_timed_beside_the_same_in_plain_torch(module, monkeypatch):
+    layers = module("sequence_layers")
+    monkeypatch.setattr(layers, "thread_counts", lambda: [1])
+    monkeypatch.setattr(layers, "BUDGET", 0.0)
+    monkeypatch.setattr(layers, "ATTENTION", ((3, 5, 2, 8),))
+    monkeypatch.setattr(layers, "CRF", ((6, 3, 4),))
+    rows = [*layers.attention(), *layers.crf()]
+    assert [found["what"].partition(",")[0] for found in rows] == [
+        "additive attention",
+        "additive",
+        "multi-head attention",
+        "CRF training",
+    ]
+    for found in rows:
+        assert found["distance"] < 1e-4
+        assert found["ratio"]["median"] > 0

@@ -16,8 +16,8 @@ class Memory(NamedTuple):
     """What an attention computes once of the steps that it looks at, for all steps of the queries.
 
     Attributes:
-        keys: (B, S, ...), what queries are compared with; its last dimension is the attention's own.
-        values: (B, S, ...), what contexts are means of.
+        keys: (B, S, A), what queries are compared with; of several heads (B, N, S, A).
+        values: (B, S, H), what contexts are means of; of several heads (B, N, S, H).
         mask: (B, S) bool, true where a row has a step.
     """
 
@@ -237,5 +237,9 @@ def softmax_over(scores: Tensor, mask: Tensor) -> Tensor:
         scores: (..., S).
         mask: bool, broadcast to them.
     """
-    is_out = ~mask
-    return scores.masked_fill(is_out, torch.finfo(scores.dtype).min).softmax(-1).masked_fill(is_out, 0)
+    return softmax_within(scores, mask).masked_fill(~mask, 0)
+
+
+def softmax_within(scores: Tensor, mask: Tensor) -> Tensor:
+    """Return what `softmax_over` does, but the same weight everywhere where the mask is true nowhere."""
+    return scores.masked_fill(~mask, torch.finfo(scores.dtype).min).softmax(-1)

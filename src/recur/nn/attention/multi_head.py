@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from recur.nn.attention.contract import Alignment, Attention, Memory, softmax_over
+from recur.nn.attention.contract import Alignment, Attention, Memory, softmax_within
 from recur.nn.linear import Linear
 from recur.nn.options import check_flag, check_size
 from recur.ops.linear.op import linear
@@ -123,17 +123,19 @@ class MultiHeadAttention(Attention):
         return linear(x, weight, None if self.in_proj_bias is None else self.in_proj_bias[part])
 
     def _keys_and_values(self, h_BSH: Tensor) -> tuple[Tensor, Tensor]:
-        return self._put_in(h_BSH, 1), self._put_in(h_BSH, 2)
+        # As they are multiplied, so that no step has to copy them.
+        return self._heads(self._put_in(h_BSH, 1)).contiguous(), self._heads(self._put_in(h_BSH, 2)).contiguous()
 
     def _attend(
         self, queries_BTQ: Tensor, memory: Memory, state: Alignment | None
     ) -> tuple[Tensor, Tensor, Alignment | None]:
         queries = self._heads(self._put_in(queries_BTQ, 0)) * (self.query_size / self.num_heads) ** -0.5
-        weights = softmax_over(queries @ self._heads(memory.keys).mT, memory.mask[:, None, None])
-        mixed = weights.to(memory.values.dtype) @ self._heads(memory.values)
+        weights = softmax_within(queries @ memory.keys.mT, memory.mask[:, None, None])
+        mixed = weights.to(memory.values.dtype) @ memory.values
         contexts_BTQ = self.out_proj(mixed.transpose(1, 2).flatten(2))
-        # A row without steps has no context, not even the bias.
-        return contexts_BTQ * memory.mask.any(1)[:, None, None], weights.mean(1), None
+        # A row without steps has no weights and no context, not even the bias.
+        weights_BTS = weights.mean(1).masked_fill(~memory.mask[:, None], 0)
+        return contexts_BTQ * memory.mask.any(1)[:, None, None], weights_BTS, None
 
     def _heads(self, x: Tensor) -> Tensor:
         """Return (B, T, Q) as (B, N, T, Q / N)."""
