@@ -49,10 +49,11 @@ class TextOptions:
     """What is judged on in the end, likewise; 0 for none."""
 
     valid_data: str | None = None
-    """File or folder that the best weights are chosen by, instead of a part of DATA; read as DATA is."""
+    """File or folder that the best weights are chosen by, instead of a part of DATA; read as DATA is. Two files whose
+    lines belong together have a comma between their names."""
 
     test_data: str | None = None
-    """File or folder that is judged on in the end, instead of a part of DATA; read as DATA is."""
+    """File or folder that is judged on in the end, likewise."""
 
     def __post_init__(self) -> None:
         if self.encoding is not None:
