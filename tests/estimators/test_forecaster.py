@@ -330,8 +330,11 @@ def test_a_file_that_changes_is_not_what_it_was_fitted_to(
     assert found == tiny().fit(pl.read_csv(source, try_parse_dates=True)).score(later)
     loaded = Forecaster.load(tmp_path / "run")
     assert loaded.score(later) == found
-    # It grows by what came; and is gone.
+    # It grows by what came; is changed; and is gone.
     table.write_csv(source)
+    assert fitted.score(later) == found
+    assert Forecaster.load(tmp_path / "run").score(later) == found
+    table[1:].write_csv(source)
     assert fitted.score(later) == found
     message = r"meter\.csv: is not what the forecaster was fitted to any more, so that what came before X is not known;"
     with pytest.raises(RunError, match=message):

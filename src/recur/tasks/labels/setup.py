@@ -264,9 +264,7 @@ class LabelSetup(SeriesSetup):
                 "the run's test data were not in a file, so they cannot be read again; give data to judge on, or train "
                 "anew with test data in a file."
             )
-        panel = self.read(source.path)
-        source.check(panel)
-        return panel
+        return source.own(self.read(source.path))
 
     def _with_test(self, split: Split, test: Panel | None) -> Parts:
         if test is None:
@@ -317,7 +315,7 @@ class LabelSetup(SeriesSetup):
             "window": self.window,
             "life": None if life is None else asdict(life),
             "counts": list(self.counts),
-            "test_source": None if source is None else {"path": source.path, "fingerprint": source.fingerprint},
+            "test_source": None if source is None else source.to_json(),
         }
 
     @classmethod
