@@ -29,8 +29,8 @@ class Source:
     Attributes:
         path: Of the file or folder; None where the data were not in one.
         fingerprint: Of the series, as `recur.tasks.series_reading.fingerprint` tells it.
-        lengths: Rows of each series, by its name, so that those that came since are told apart; None where the data
-            were not in a file, or their rows have no times.
+        lengths: Rows of each series, by its name, so that those that came since are told apart; None where none
+            may have come.
     """
 
     path: str | None
@@ -38,16 +38,22 @@ class Source:
     lengths: Mapping[str, int] | None = None
 
     @classmethod
-    def of(cls, panel: Panel, path: str | None) -> Self:
-        """Return the source of a panel that was read from `path`, if from any."""
+    def of(cls, panel: Panel, path: str | None, *, can_grow: bool = True) -> Self:
+        """Return the source of a panel that was read from `path`, if from any.
+
+        Args:
+            panel: As it was first read.
+            path: Of the file or folder.
+            can_grow: Whether it stays the source where rows come after those of the panel.
+        """
         if path is None:
             return cls(path=None, fingerprint=fingerprint(panel))
         roles = panel.schema.roles
-        can_grow = roles is not None and bool(roles.time)
+        has_times = roles is not None and bool(roles.time)
         return cls(
             path=str(Path(path).resolve()),
             fingerprint=fingerprint(panel),
-            lengths=dict(zip(panel.ids, panel.lengths.tolist(), strict=True)) if can_grow else None,
+            lengths=dict(zip(panel.ids, panel.lengths.tolist(), strict=True)) if can_grow and has_times else None,
         )
 
     def own(self, panel: Panel) -> Panel:

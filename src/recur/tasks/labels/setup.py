@@ -147,7 +147,9 @@ class LabelSetup(SeriesSetup):
         """
         partition = partition or Partition(by="series")
         reading = reading or SeriesReading()
-        source, test_source = Source.of(panel, path), None if test is None else Source.of(test, test_path)
+        source = Source.of(panel, path)
+        # What is judged on by all that are compared does not grow.
+        test_source = None if test is None else Source.of(test, test_path, can_grow=False)
         schema = panel.schema
         if life is not None and life.left_path is not None and test is not None:
             life = replace(life, left=tuple(read_lives(life.left_path, len(test))))
