@@ -88,6 +88,16 @@ def main_score(texts: Sequence[str]) -> str:
     return "exact" if writing == "symbols" else "chrf"
 
 
+def cut_by(writing: Writing) -> Callable[[str], Sequence[str]]:
+    """Return what cuts a text into tokens: words, symbols or characters, as it is written.
+
+    Example:
+        >>> list(cut_by("characters")("a b")), cut_by("words")("to be")
+        (['a', ' ', 'b'], ['to', 'be'])
+    """
+    return _characters if writing == "characters" else str.split
+
+
 class Score(ABC):
     """One figure of texts beside what is right.
 
@@ -332,7 +342,7 @@ def scores_for(writing: Writing, *, is_lowercase: bool = False) -> dict[str, Sco
         >>> counts.tolist(), score.figure(counts.sum(0)).item()
         ([[1.0, 2.0], [1.0, 3.0]], 0.4)
     """
-    found: list[Score] = [ExactMatch(), TokenAccuracy(_characters if writing == "characters" else str.split)]
+    found: list[Score] = [ExactMatch(), TokenAccuracy(cut_by(writing))]
     if writing == "words":
         found += [WordErrorRate(), CharacterErrorRate()]
     else:
