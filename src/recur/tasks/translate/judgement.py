@@ -17,7 +17,7 @@ from recur.errors import DataError, OptionError
 from recur.tasks.noise import SURE, Gain, bootstrap_gain, doubt
 from recur.tasks.translate.baselines import Baseline, baselines_for
 from recur.tasks.translate.scores import Counts, Score, check_references, cut_by, main_score, scores_for, writing_of
-from recur.wording import enumerated, option, quantity
+from recur.wording import enumerated, option, quantity, sentence
 
 EVALUATION = "translate_evaluation.json"
 """File of a run with what `judge_pairs` returns."""
@@ -265,7 +265,7 @@ def _verdict(part: str, score: Score, counts: Counts, rules: Sequence[_Rule]) ->
     elif not is_better:
         said = f"It is NOT shown that the model beats the best rule: {said}."
     else:
-        said = f"{said[:1].upper()}{said[1:]}."
+        said = f"{sentence(said)}."
     return {"text": said, "is_better": is_better}
 
 
