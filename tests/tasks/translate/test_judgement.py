@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -207,3 +209,12 @@ def test_pairs_without_targets() -> None:
         judge_pairs(pairs, ["a"] * 5, "test")
     with pytest.raises(DataError, match="there is no output"):
         judge_pairs(pairs.take([]), [], "test")
+
+
+def test_the_page_says_what_its_example_prints(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page = (root / "docs" / "tasks" / "judging.md").read_text(encoding="utf-8")
+    code, printed = (re.search(rf"```{kind}\n(.*?)```", page, re.DOTALL) for kind in ("python", "text"))
+    assert code is not None
+    assert printed is not None
+    exec(code[1], {})
+    assert capsys.readouterr().out == printed[1]

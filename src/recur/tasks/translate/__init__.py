@@ -1,1 +1,1 @@
-"""Texts from texts."""
+"""Translators: texts written from texts."""
