@@ -16,9 +16,7 @@ from recur.tasks.translate.scores import (
     TokenAccuracy,
     Writing,
     check_references,
-    main_score,
     scores_for,
-    writing_of,
 )
 
 OUTPUTS = ["the cat sat on the mat", "a dog's life, isn't it?", "", "It costs 3.50 (in U.S. dollars).", "so long"]
@@ -35,8 +33,8 @@ RIGHT_JAPANESE = [["私は猫が大好きです。"], ["これはペンです", 
 
 def figures(outputs: list[str], references: list[list[str]], writing: Writing, **options: Any) -> dict[str, float]:
     found = {}
-    for name, score in scores_for(writing, **options).items():
-        found[name] = float(score.figure(score.counts(outputs, references).sum(0)))
+    for name, score in scores_for(references, writing, **options).items():
+        found[name] = float(score.figure(score.counts(outputs).sum(0)))
     return found
 
 
@@ -85,8 +83,8 @@ def test_counts_of_single_texts_add_up_to_the_corpus() -> None:
     outputs = [" ".join(word for word in own[0].split() if drawn.random() > 0.2) for own in references]
     right = [[own[0] for own in references]]
     for name, metric in (("bleu", BLEU(force=True)), ("chrf", CHRF()), ("chrf++", CHRF(word_order=2))):
-        score = scores_for("words")[name]
-        counts = score.counts(outputs, references)
+        score = scores_for(references, "words")[name]
+        counts = score.counts(outputs)
         whole = metric.corpus_score(outputs, right).score
         part = metric.corpus_score(outputs[:10], [right[0][:10]]).score
         both = score.figure(np.stack([counts.sum(0), counts[:10].sum(0)]))
@@ -97,16 +95,13 @@ def test_counts_of_single_texts_add_up_to_the_corpus() -> None:
 def test_signatures_say_what_was_counted() -> None:
     kinds: list[tuple[Writing, str]] = [("words", "13a"), ("symbols", "none"), ("characters", "char")]
     for writing, tokens in kinds:
-        found = scores_for(writing)
-        found["bleu"].counts(["a"], [["b"]])
-        said = found["bleu"].signature()
+        said = scores_for([["b"]], writing)["bleu"].signature()
         assert said is not None
         assert said.startswith(f"nrefs:1|case:mixed|eff:no|tok:{tokens}|smooth:exp|version:")
-    lower = scores_for("words", is_lowercase=True)["chrf++"]
-    lower.counts(OUTPUTS, REFERENCES)
+    lower = scores_for(REFERENCES, "words", is_lowercase=True)["chrf++"]
     assert str(lower.signature()).startswith("nrefs:var|case:lc|eff:yes|nc:6|nw:2|space:no|version:")
     assert lower.title == "chrF++"
-    assert scores_for("words")["wer"].signature() is None
+    assert scores_for(REFERENCES, "words")["wer"].signature() is None
 
 
 # --- by edits ---
@@ -124,9 +119,9 @@ def test_edits_over_tokens_by_hand() -> None:
 
 
 def test_of_several_references_the_nearest_counts() -> None:
-    counts = SymbolErrorRate().counts(["a b c"], [["a b c d e f", "a x c", ""]])
+    counts = SymbolErrorRate([["a b c d e f", "a x c", ""]]).counts(["a b c"])
     assert counts.tolist() == [[1, 3]]
-    assert TokenAccuracy(str.split).counts(["a b c"], [["x", "a b c d"]]).tolist() == [[1, 4]]
+    assert TokenAccuracy([["x", "a b c d"]], str.split).counts(["a b c"]).tolist() == [[1, 4]]
     assert figures(["b"], [["a", "b"]], "words")["exact"] == 1
 
 
@@ -189,29 +184,6 @@ def test_rouge_beyond_ascii() -> None:
     assert found["rouge_1"] == pytest.approx(3 / 4)
     assert found["rouge_2"] == pytest.approx(1 / 3)
     assert figures(["", "."], [["a"], ["."]], "words")["rouge_l"] == 0
-
-
-# --- what texts are ---
-
-
-@pytest.mark.parametrize(
-    ("texts", "writing", "main"),
-    [
-        (["k a t", "d o g s"] * 30, "symbols", "exact"),
-        (["I_WALK I_JUMP", "I_JUMP I_JUMP I_RUN"] * 30, "symbols", "exact"),
-        (["The cat sat on the mat.", "A dog barked all night."], "words", "chrf"),
-        (["2024-01-31", "1999-12-01"] * 20, "characters", "exact"),
-        (["walked", "ran"], "characters", "exact"),
-        (["東京", "大阪府"], "characters", "exact"),
-        (["私は猫が好きです。", "これはペンだと思う"] * 20, "characters", "chrf"),
-        (["私 は 猫 が 好き です", "これ は ペン だ と 思う"], "characters", "chrf"),
-        (["ฉันชอบแมวมาก", "นี่คือปากกา"] * 40, "characters", "chrf"),
-        ([""], "characters", "exact"),
-    ],
-)
-def test_how_texts_are_written_and_what_says_most(texts: list[str], writing: str, main: str) -> None:
-    assert writing_of(texts) == writing
-    assert main_score(texts) == main
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,8 @@ from recur.data.texts.token_options import Unicode
 from recur.errors import DataError, OptionError
 from recur.tasks.noise import SURE, Gain, bootstrap_gain, doubt
 from recur.tasks.translate.baselines import Baseline, baselines_for
-from recur.tasks.translate.scores import Counts, Score, check_references, cut_by, main_score, scores_for, writing_of
+from recur.tasks.translate.scores import Counts, Score, check_references, scores_for
+from recur.tasks.translate.writing import cut_by, main_score, writing_of
 from recur.wording import enumerated, option, quantity, sentence
 
 EVALUATION = "translate_evaluation.json"
@@ -98,11 +99,11 @@ def judge_pairs(
         train = replace(train, sources=tuple(map(normal, train.sources)), targets=tuple(map(normal, train.targets)))
     learned = [text for own in judged.references for text in own] if train is None else train.targets
     writing = writing_of(learned)
-    scores, cut = scores_for(writing, is_lowercase=is_lowercase), cut_by(writing)
+    scores, cut = scores_for(judged.references, writing, is_lowercase=is_lowercase), cut_by(writing)
     main = main_score(learned) if main is None else main
     if main not in scores:
         raise OptionError(f"{option('main')}: expected one of {', '.join(scores)}, got {main!r}.")
-    counts = _counted(scores, judged.outputs, judged.references)
+    counts = _counted(scores, judged.outputs)
     rules = [_Rule.judged(rule, scores, main, judged, counts) for rule in baselines_for(judged.sources, train)]
     rules.sort(key=lambda rule: rule.gain.value, reverse=scores[main].is_error)
     return {
@@ -158,7 +159,7 @@ class _Rule:
     def judged(
         cls, baseline: Baseline, scores: dict[str, Score], main: str, judged: _Judged, own: dict[str, Counts]
     ) -> _Rule:
-        counts = _counted(scores, baseline.outputs, judged.references)
+        counts = _counted(scores, baseline.outputs)
         ours, theirs = (judged.drawn_together(each[main]) for each in (own, counts))
         return cls(
             baseline=baseline,
@@ -219,10 +220,8 @@ def _judged_rows(
 # --- figures ---
 
 
-def _counted(
-    scores: dict[str, Score], outputs: Sequence[str], references: Sequence[Sequence[str]]
-) -> dict[str, Counts]:
-    return {name: score.counts(outputs, references) for name, score in scores.items()}
+def _counted(scores: dict[str, Score], outputs: Sequence[str]) -> dict[str, Counts]:
+    return {name: score.counts(outputs) for name, score in scores.items()}
 
 
 def _figure(score: Score, counts: Counts) -> float:

@@ -11,95 +11,29 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 from itertools import zip_longest
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recur.errors import DataError
 from recur.tasks.translate.edits import common_length, edit_distance
+from recur.tasks.translate.writing import Writing, cut_by, single_blanks
 
 if TYPE_CHECKING:
     from sacrebleu import BLEU, CHRF
 
-Writing = Literal["words", "symbols", "characters"]
-"""How texts are written: as words with blanks between them; as symbols of a small set with blanks between them, such as
-phonemes or actions; or in characters, being single words, or of a script that writes no blanks, such as Japanese."""
-
-_FEW_WORDS = 1.5
-"""Texts of fewer words in the mean have no blanks to cut them at."""
-
-_MOST_SYMBOLS, _LEAST_OFTEN = 200, 10
-"""A small set: so many at most, which stand so often in the mean."""
-
-_SHORT = 6
-"""Texts without blanks of at most so many characters in the mean are single words."""
-
-_GLANCE = 5000
-"""Texts that are looked at to tell how texts are written."""
-
 _NO_LETTER = re.compile(r"[\W_]")
 
-# Thai, Lao, Myanmar, Khmer; Chinese and Japanese with their marks, also of full width.
-_UNSPACED = (
-    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\u312f\u31a0-\u9fff\uf900-\ufaff\uff01-\uff9f\U00020000-\U0003ffff"
-)
-_OF_UNSPACED = re.compile(f"[{_UNSPACED}]")
-_BESIDE_UNSPACED = re.compile(rf"(?<=[{_UNSPACED}])\s+|\s+(?=[{_UNSPACED}])")
-
 Counts = NDArray[np.float64]
-
-
-def writing_of(texts: Sequence[str]) -> Writing:
-    """Return how texts are written.
-
-    Args:
-        texts: Right ones, best those of the training part.
-
-    Example:
-        >>> writing_of(["k a t", "d o g"] * 20), writing_of(["the cat sat", "a dog"]), writing_of(["2024-01-01"])
-        ('symbols', 'words', 'characters')
-    """
-    seen = _glance(texts)
-    words = [text.split() for text in seen]
-    has_blanks = sum(map(len, words)) >= _FEW_WORDS * len(words)
-    if has_blanks and _is_small_set(words):
-        return "symbols"
-    return "words" if has_blanks and not _is_unspaced(seen) else "characters"
-
-
-def main_score(texts: Sequence[str]) -> str:
-    """Return the name of the score that says most of such texts: exact match or chrF.
-
-    A word's pronunciation, a number or a list of actions is right or wrong: texts of symbols, and single words that are
-    short or of few different characters. Sentences are right in more ways than one.
-
-    Args:
-        texts: Right ones, best those of the training part.
-
-    Example:
-        >>> main_score(["k a t", "d o g"] * 20), main_score(["the cat sat", "a dog"])
-        ('exact', 'chrf')
-    """
-    writing, seen = writing_of(texts), _glance(texts)
-    if writing == "characters":
-        is_short = sum(map(len, seen)) <= _SHORT * len(seen)
-        return "exact" if is_short or (_is_small_set(seen) and not _is_unspaced(seen)) else "chrf"
-    return "exact" if writing == "symbols" else "chrf"
-
-
-def cut_by(writing: Writing) -> Callable[[str], Sequence[str]]:
-    """Return what cuts a text into tokens: words, symbols or characters, as it is written.
-
-    Example:
-        >>> list(cut_by("characters")("a b")), cut_by("words")("to be")
-        (['a', ' ', 'b'], ['to', 'be'])
-    """
-    return _characters if writing == "characters" else str.split
+References = Sequence[Sequence[str]]
 
 
 class Score(ABC):
     """One figure of texts beside what is right.
+
+    Args:
+        references: What is right of each of N texts: one text, or several, of which any is as good.
 
     Attributes:
         name: As files have it.
@@ -114,12 +48,11 @@ class Score(ABC):
     is_share: ClassVar[bool] = True
 
     @abstractmethod
-    def counts(self, outputs: Sequence[str], references: Sequence[Sequence[str]]) -> Counts:
+    def counts(self, outputs: Sequence[str]) -> Counts:
         """Return what is to be summed up of each text, (N, K).
 
         Args:
             outputs: N texts to be judged.
-            references: What is right of each: one text, or several, of which any is as good.
         """
 
     @abstractmethod
@@ -127,7 +60,7 @@ class Score(ABC):
         """Return the figure of sums, (..., K): (...); NaN or infinite of references without a token."""
 
     def signature(self) -> str | None:
-        """Return the options in sacreBLEU's form, once texts were counted; None of scores that are not its own."""
+        """Return the options in sacreBLEU's form; None of scores that are not its own."""
         return None
 
 
@@ -145,23 +78,25 @@ class ExactMatch(_Ratio):
 
     name, title = "exact", "exact match"
 
-    def counts(self, outputs: Sequence[str], references: Sequence[Sequence[str]]) -> Counts:
+    def __init__(self, references: References) -> None:
+        self._references = [set(map(single_blanks, own)) for own in references]
+
+    def counts(self, outputs: Sequence[str]) -> Counts:
         """Return whether each text is right, and 1, (N, 2)."""
-        right = [_characters(output) in map(_characters, own) for output, own in zip(outputs, references, strict=True)]
+        right = [single_blanks(output) in own for output, own in zip(outputs, self._references, strict=True)]
         return np.stack([np.array(right, np.float64), np.ones(len(right))], 1)
 
 
 class _Edits(_Ratio):
     """Edits over what they are measured by; of several references that which makes it least."""
 
-    def __init__(self, cut: Callable[[str], Sequence[Hashable]]) -> None:
-        self._cut = cut
+    def __init__(self, references: References, cut: Callable[[str], Sequence[Hashable]]) -> None:
+        self._cut, self._references = cut, [[cut(one) for one in own] for own in references]
 
-    def counts(self, outputs: Sequence[str], references: Sequence[Sequence[str]]) -> Counts:
+    def counts(self, outputs: Sequence[str]) -> Counts:
         rows = []
-        for output, own in zip(outputs, references, strict=True):
-            tokens = self._cut(output)
-            found = [self._of_one(tokens, self._cut(one)) for one in own]
+        for output, own in zip(map(self._cut, outputs), self._references, strict=True):
+            found = [self._of_one(output, one) for one in own]
             rows.append(min(found, key=lambda one: (one[0] / max(one[1], 0.5), one[0])))
         return np.array(rows, np.float64).reshape(-1, 2)
 
@@ -174,8 +109,8 @@ class WordErrorRate(_Edits):
 
     name, title, is_error = "wer", "word error rate", True
 
-    def __init__(self) -> None:
-        super().__init__(str.split)
+    def __init__(self, references: References) -> None:
+        super().__init__(references, str.split)
 
 
 class SymbolErrorRate(_Edits):
@@ -183,8 +118,8 @@ class SymbolErrorRate(_Edits):
 
     name, title, is_error = "ser", "symbol error rate (of phonemes: PER)", True
 
-    def __init__(self) -> None:
-        super().__init__(str.split)
+    def __init__(self, references: References) -> None:
+        super().__init__(references, str.split)
 
 
 class CharacterErrorRate(_Edits):
@@ -192,8 +127,8 @@ class CharacterErrorRate(_Edits):
 
     name, title, is_error = "cer", "character error rate", True
 
-    def __init__(self) -> None:
-        super().__init__(_characters)
+    def __init__(self, references: References) -> None:
+        super().__init__(references, single_blanks)
 
 
 class TokenAccuracy(_Edits):
@@ -218,11 +153,9 @@ class _SacreBleu(Score):
     def __init__(self, metric: BLEU | CHRF) -> None:
         self._metric = metric
 
-    def counts(self, outputs: Sequence[str], references: Sequence[Sequence[str]]) -> Counts:
-        # It wants the first reference of all texts, then the second one; None where there is none.
-        columns = [list(column) for column in zip_longest(*references)]
+    def counts(self, outputs: Sequence[str]) -> Counts:
         # Its own way to count each text once and then judge many draws of them, though not one that it shows.
-        return np.array(self._metric._extract_corpus_statistics(outputs, columns), np.float64)
+        return np.array(self._metric._extract_corpus_statistics(outputs, None), np.float64)
 
     def figure(self, sums: Counts) -> Counts:
         rows = sums.reshape(-1, sums.shape[-1]).astype(np.int64).tolist()
@@ -238,12 +171,14 @@ class Bleu(_SacreBleu):
 
     name, title = "bleu", "BLEU"
 
-    def __init__(self, writing: Writing, *, is_lowercase: bool = False) -> None:
+    def __init__(self, references: References, writing: Writing, *, is_lowercase: bool = False) -> None:
         from sacrebleu import BLEU
 
         tokens = {"words": "13a", "symbols": "none", "characters": "char"}[writing]
         # Texts that end in " ." are not warned of: where tokens have blanks between them, so they were given.
-        super().__init__(BLEU(tokenize=tokens, lowercase=is_lowercase, force=True))
+        super().__init__(
+            BLEU(tokenize=tokens, lowercase=is_lowercase, force=True, references=_columns(references)),
+        )
 
 
 class Chrf(_SacreBleu):
@@ -251,10 +186,10 @@ class Chrf(_SacreBleu):
 
     name, title = "chrf", "chrF"
 
-    def __init__(self, *, is_lowercase: bool = False) -> None:
+    def __init__(self, references: References, *, is_lowercase: bool = False) -> None:
         from sacrebleu import CHRF
 
-        super().__init__(CHRF(lowercase=is_lowercase))
+        super().__init__(CHRF(lowercase=is_lowercase, references=_columns(references)))
 
 
 class ChrfWords(_SacreBleu):
@@ -262,23 +197,24 @@ class ChrfWords(_SacreBleu):
 
     name, title = "chrf++", "chrF++"
 
-    def __init__(self, *, is_lowercase: bool = False) -> None:
+    def __init__(self, references: References, *, is_lowercase: bool = False) -> None:
         from sacrebleu import CHRF
 
-        super().__init__(CHRF(word_order=2, lowercase=is_lowercase))
+        super().__init__(CHRF(word_order=2, lowercase=is_lowercase, references=_columns(references)))
 
 
 class _Rouge(_Ratio):
     """The mean of F1 over texts; of several references the one which makes it largest."""
 
-    def __init__(self, writing: Writing) -> None:
+    def __init__(self, references: References, writing: Writing) -> None:
         self._writing = writing
+        self._references = [[_letters(one, writing) for one in own] for own in references]
 
-    def counts(self, outputs: Sequence[str], references: Sequence[Sequence[str]]) -> Counts:
+    def counts(self, outputs: Sequence[str]) -> Counts:
         best = []
-        for output, own in zip(outputs, references, strict=True):
+        for output, own in zip(outputs, self._references, strict=True):
             tokens = _letters(output, self._writing)
-            best.append(max(self._of_one(tokens, _letters(one, self._writing)) for one in own))
+            best.append(max(self._of_one(tokens, one) for one in own))
         return np.stack([np.array(best, np.float64), np.ones(len(best))], 1)
 
     @abstractmethod
@@ -315,7 +251,7 @@ class RougeL(_Rouge):
         return _f1(common_length(output, reference), len(output), len(reference))
 
 
-def scores_for(writing: Writing, *, is_lowercase: bool = False) -> dict[str, Score]:
+def scores_for(references: References, writing: Writing, *, is_lowercase: bool = False) -> dict[str, Score]:
     """Return the scores that go with how texts are written, by name.
 
     | name | of | is |
@@ -332,30 +268,31 @@ def scores_for(writing: Writing, *, is_lowercase: bool = False) -> dict[str, Sco
     The scores by edits and by ROUGE take, of several references, the one that is nearest to the output.
 
     Args:
-        writing: As `writing_of` tells.
+        references: What is right of each of N texts: one text, or several.
+        writing: As `recur.tasks.translate.writing.writing_of` tells.
         is_lowercase: Whether the texts were brought to small letters, for the signatures.
 
     Example:
         >>> import numpy as np
-        >>> score = scores_for("words")["wer"]
-        >>> counts = score.counts(["a cat", "a big dog"], [["the cat"], ["a dog", "the big dog"]])
+        >>> score = scores_for([["the cat"], ["a dog", "the big dog"]], "words")["wer"]
+        >>> counts = score.counts(["a cat", "a big dog"])
         >>> counts.tolist(), score.figure(counts.sum(0)).item()
         ([[1.0, 2.0], [1.0, 3.0]], 0.4)
     """
-    found: list[Score] = [ExactMatch(), TokenAccuracy(cut_by(writing))]
+    found: list[Score] = [ExactMatch(references), TokenAccuracy(references, cut_by(writing))]
     if writing == "words":
-        found += [WordErrorRate(), CharacterErrorRate()]
+        found += [WordErrorRate(references), CharacterErrorRate(references)]
     else:
-        found.append(SymbolErrorRate() if writing == "symbols" else CharacterErrorRate())
-    found += [Bleu(writing, is_lowercase=is_lowercase), Chrf(is_lowercase=is_lowercase)]
+        found.append((SymbolErrorRate if writing == "symbols" else CharacterErrorRate)(references))
+    found += [Bleu(references, writing, is_lowercase=is_lowercase), Chrf(references, is_lowercase=is_lowercase)]
     if writing == "words":
-        found.append(ChrfWords(is_lowercase=is_lowercase))
+        found.append(ChrfWords(references, is_lowercase=is_lowercase))
     if writing != "symbols":
-        found += [Rouge1(writing), Rouge2(writing), RougeL(writing)]
+        found += [kind(references, writing) for kind in (Rouge1, Rouge2, RougeL)]
     return {score.name: score for score in found}
 
 
-def check_references(outputs: Sequence[str], references: Sequence[Sequence[str]]) -> None:
+def check_references(outputs: Sequence[str], references: References) -> None:
     """Raise an error where outputs and what is right do not go together.
 
     Raises:
@@ -370,22 +307,10 @@ def check_references(outputs: Sequence[str], references: Sequence[Sequence[str]]
         raise DataError(f"output {missing + 1} has no reference; give one at least.")
 
 
-def _glance(texts: Sequence[str]) -> Sequence[str]:
-    return texts[:: max(1, len(texts) // _GLANCE)]
-
-
-def _is_small_set(texts: Sequence[Sequence[str]]) -> bool:
-    counts = Counter(token for text in texts for token in text)
-    return 0 < len(counts) <= _MOST_SYMBOLS and counts.total() >= _LEAST_OFTEN * len(counts)
-
-
-def _is_unspaced(texts: Sequence[str]) -> bool:
-    return sum(len(_OF_UNSPACED.findall(text)) for text in texts) > sum(map(len, "".join(texts).split())) / 2
-
-
-def _characters(text: str) -> str:
-    """Return a text with one blank between words, and none where the script writes none."""
-    return _BESIDE_UNSPACED.sub("", " ".join(text.split()))
+def _columns(references: References) -> list[list[str]]:
+    """Return the first reference of all texts, then the second one, as sacreBLEU wants them."""
+    # It takes None where a text has no further one, though its annotations do not say so.
+    return [list(column) for column in zip_longest(*references, fillvalue=cast(str, None))]
 
 
 def _letters(text: str, writing: Writing) -> list[str]:
