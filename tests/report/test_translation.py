@@ -67,7 +67,7 @@ def test_the_page(make_run: Any, judged: dict[str, Any], said: Any) -> None:
     assert "BLEU, by sacreBLEU nrefs:1|case:mixed|eff:no|tok:none|smooth:exp|version:" in text
     assert "100.0% of sources of 2 to 3 characters, 0.0% of 5 characters." in text
     assert "house written ? right H O U S E" in text
-    assert "token accuracy 0.0% · 1 tokens, right 5 · log-probability -0.5 · the data, row 3" in text
+    assert "token accuracy 0.0% · 1 token, right 5 · log-probability -0.5 · the data, row 3" in text
     assert "cat written, and right C A T" in text
     assert "Let it write for new texts" in text
     assert "nats per" not in text

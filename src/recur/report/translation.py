@@ -208,8 +208,9 @@ def _examples(entries: object, score: Mapping[str, Any], told_by: str) -> tuple[
         if number(one.get("figure")) is not None:
             said.append(f"{_title(score, told_by)} {_value(one.get('figure'), score)}")
         lengths = [known for value in as_list(one.get("reference_lengths")) if (known := count(value))]
-        if number(one.get("length")) is not None and lengths:
-            said.append(f"{count(one.get('length'))} tokens, right {' or '.join(lengths[:_MOST_REFERENCES])}")
+        length = number(one.get("length"))
+        if length is not None and lengths:
+            said.append(f"{quantity(int(length), 'token')}, right {' or '.join(lengths[:_MOST_REFERENCES])}")
         log_prob = number(one.get("log_prob"))
         if log_prob is not None:
             said.append(f"log-probability {measured(log_prob)}")

@@ -176,6 +176,8 @@ def test_notes() -> None:
     assert "2 outputs empty." in found["notes"]
     assert found["notes"][-1].startswith("the training part is not at hand")
     assert [one["name"] for one in found["baselines"]] == ["copy"]
+    none = judge_pairs(pairs, pairs.targets, "given", train=pairs.take([]))
+    assert none == judge_pairs(pairs, pairs.targets, "given")
 
 
 def test_what_hangs_together_is_drawn_together() -> None:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from recur.errors import DataError
 from recur.tasks.noise import SURE, bootstrap_gain, doubt
-from recur.wording import quantity
+from recur.wording import quantity, sentence
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,13 +180,13 @@ def multi_verdict(part: str, figures: MultiFigures) -> str:
     """
     said = f"macro-F1 {figures.macro_f1:.3f} on {quantity(figures.num_told, 'text')} of the {part} part"
     if figures.baseline_macro_f1 is None:
-        return f"{said[:1].upper()}{said[1:]}."
+        return sentence(f"{said}.")
     said += f", against {figures.baseline_macro_f1:.3f} by a linear model of n-grams: {doubt(figures.p, 'texts')}"
     if not figures.macro_f1 > figures.baseline_macro_f1:
         return f"The model does NOT beat the rule: {said}."
     if not figures.is_better:
         return f"It is NOT shown that the model beats the rule: {said}."
-    return f"{said[:1].upper()}{said[1:]}."
+    return sentence(f"{said}.")
 
 
 def _f1(hits: Tensor, claimed: Tensor, support: Tensor) -> Tensor:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -13,7 +11,9 @@ from numpy.typing import NDArray
 
 from recur.data.texts.examples import TextPairs
 from recur.data.texts.token_options import Unicode
+from recur.data.texts.vocabulary import TextVocabulary
 from recur.errors import DataError, OptionError
+from recur.kinds import json_number
 from recur.tasks.noise import SURE, Gain, bootstrap_gain, doubt
 from recur.tasks.translate.baselines import Baseline, baselines_for
 from recur.tasks.translate.scores import Counts, Score, check_references, scores_for
@@ -91,6 +91,7 @@ def judge_pairs(
     if log_probs is not None and len(log_probs) != len(outputs):
         raise DataError(f"there are {len(outputs):,} outputs, but {len(log_probs):,} log-probabilities; give as many.")
     check_references(outputs, [(target,) for target in pairs.targets])
+    train = train if train is not None and len(train) else None
     normal = _reading(unicode, is_lowercase=is_lowercase)
     judged = _judged_rows(pairs, outputs, log_probs, repeated, normal)
     if not any(text.strip() for own in judged.references for text in own):
@@ -174,19 +175,19 @@ class _Rule:
             "name": self.baseline.name,
             "title": self.baseline.title,
             "figures": self.figures,
-            "difference": _number(self.gain.value),
-            "lower": _number(self.gain.lower),
-            "upper": _number(self.gain.upper),
+            "difference": json_number(self.gain.value),
+            "lower": json_number(self.gain.lower),
+            "upper": json_number(self.gain.upper),
             "p": self.gain.p,
         }
 
 
 def _reading(unicode: Unicode, *, is_lowercase: bool) -> Callable[[str], str]:
     """Return what brings a text to the form in which it is judged."""
+    form = TextVocabulary(kind="character", lowercase=is_lowercase, unicode=unicode)
 
     def normal(text: str) -> str:
-        if unicode != "none":
-            text = unicodedata.normalize("NFC" if unicode == "nfc" else "NFKC", text)
+        text = form.normalised(text)
         return text.lower() if is_lowercase else text
 
     return normal
@@ -229,7 +230,7 @@ def _figure(score: Score, counts: Counts) -> float:
 
 
 def _figures(scores: dict[str, Score], counts: dict[str, Counts]) -> dict[str, float | None]:
-    return {name: _number(_figure(score, counts[name])) for name, score in scores.items()}
+    return {name: json_number(_figure(score, counts[name])) for name, score in scores.items()}
 
 
 def _described(score: Score) -> dict[str, Any]:
@@ -246,7 +247,7 @@ def _length_ratio(judged: _Judged, cut: Cut) -> float | None:
     """Return the tokens of the outputs over those of the references, of several of a text the mean."""
     own = sum(len(cut(text)) for text in judged.outputs)
     right = sum(sum(len(cut(text)) for text in texts) / len(texts) for texts in judged.references)
-    return _number(own / right) if right else None
+    return json_number(own / right) if right else None
 
 
 def _verdict(part: str, score: Score, counts: Counts, rules: Sequence[_Rule]) -> dict[str, Any]:
@@ -264,7 +265,7 @@ def _verdict(part: str, score: Score, counts: Counts, rules: Sequence[_Rule]) ->
     elif not is_better:
         said = f"It is NOT shown that the model beats the best rule: {said}."
     else:
-        said = f"{sentence(said)}."
+        said = sentence(f"{said}.")
     return {"text": said, "is_better": is_better}
 
 
@@ -306,9 +307,9 @@ def _by_length(
                 "least": int(lengths[own].min()),
                 "most": int(lengths[own].max()),
                 "texts": int(own.sum()),
-                "exact": _number(_figure(scores["exact"], counts["exact"][own])),
-                "figure": _number(_figure(scores[main], counts[main][own])),
-                "baseline": _number(_figure(scores[main], best.counts[main][own])),
+                "exact": json_number(_figure(scores["exact"], counts["exact"][own])),
+                "figure": json_number(_figure(scores[main], counts[main][own])),
+                "baseline": json_number(_figure(scores[main], best.counts[main][own])),
             }
         )
     return {"unit": writing.removesuffix("s"), "rows": rows}
@@ -338,8 +339,8 @@ def _examples(
             "output": judged.outputs[number],
             "references": judged.references[number],
             "is_right": not bool(is_wrong[number]),
-            "figure": _number(float(scores[name].figure(counts[name][number]))),
-            "log_prob": None if judged.log_probs is None else _number(judged.log_probs[number]),
+            "figure": json_number(float(scores[name].figure(counts[name][number]))),
+            "log_prob": None if judged.log_probs is None else json_number(judged.log_probs[number]),
             "length": len(cut(judged.outputs[number])),
             "reference_lengths": [len(cut(text)) for text in judged.references[number]],
         }
@@ -369,8 +370,3 @@ def _notes(
     if not has_train:
         found.append("the training part is not at hand, so that the only rule beside the model is to copy the source.")
     return found + [rule.baseline.note for rule in rules if rule.baseline.note]
-
-
-def _number(value: float) -> float | None:
-    """Return a number as JSON has it; None for what is not finite."""
-    return float(f"{value:.9g}") if math.isfinite(value) else None
