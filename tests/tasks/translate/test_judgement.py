@@ -54,7 +54,7 @@ def test_what_is_in_a_judgement(judged: dict[str, Any]) -> None:
     assert judged["main"] == "exact"
     assert judged["figures"]["exact"] == pytest.approx(short)
     assert (judged["pairs"], judged["texts"], judged["part"]) == (len(pairs), len(pairs), "test")
-    assert list(judged["figures"]) == ["exact", "token_accuracy", "ser", "bleu", "chrf", "length_ratio"]
+    assert list(judged["figures"]) == ["exact", "token_accuracy", "wrong", "ser", "bleu", "chrf", "length_ratio"]
     lost = sum(len(source) >= 5 for source in pairs.sources)
     symbols = sum(map(len, pairs.sources))
     assert judged["figures"]["ser"] == pytest.approx(lost / symbols)

@@ -129,10 +129,10 @@ def test_phonemes() -> None:
     found = figures(["k a t", "d ɔ g", "h u"], [["k a t"], ["d o g"], ["h a s"]], "symbols")
     assert found["ser"] == pytest.approx(3 / 9)
     # What benchmarks of pronunciation call the word error rate.
-    assert 1 - found["exact"] == pytest.approx(2 / 3)
+    assert found["wrong"] == pytest.approx(2 / 3) == 1 - found["exact"]
     assert "wer" not in found
     # Symbols are told apart by blanks.
-    assert figures(["k at"], [["k a t"]], "symbols")["exact"] == 0
+    assert figures(["k at", "かな"], [["k a t"], ["か な"]], "symbols")["exact"] == 0
 
 
 def test_error_rates_are_those_of_torchmetrics() -> None:

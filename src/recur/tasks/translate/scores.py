@@ -78,13 +78,25 @@ class ExactMatch(_Ratio):
 
     name, title = "exact", "exact match"
 
-    def __init__(self, references: References) -> None:
-        self._references = [set(map(single_blanks, own)) for own in references]
+    def __init__(self, references: References, cut: Callable[[str], Sequence[Hashable]]) -> None:
+        self._cut, self._references = cut, [{tuple(cut(one)) for one in own} for own in references]
 
     def counts(self, outputs: Sequence[str]) -> Counts:
         """Return whether each text is right, and 1, (N, 2)."""
-        right = [single_blanks(output) in own for output, own in zip(outputs, self._references, strict=True)]
+        right = [tuple(self._cut(output)) in own for output, own in zip(outputs, self._references, strict=True)]
         return np.stack([np.array(right, np.float64), np.ones(len(right))], 1)
+
+
+class WrongShare(ExactMatch):
+    """The share of texts that are not: of words' pronunciations, what benchmarks call the word error rate."""
+
+    name, title, is_error = "wrong", "wrong texts (of pronunciations: WER)", True
+
+    def counts(self, outputs: Sequence[str]) -> Counts:
+        """Return whether each text is wrong, and 1, (N, 2)."""
+        counts = super().counts(outputs)
+        counts[:, 0] = 1 - counts[:, 0]
+        return counts
 
 
 class _Edits(_Ratio):
@@ -260,6 +272,7 @@ def scores_for(references: References, writing: Writing, *, is_lowercase: bool =
     | `token_accuracy` | all | 1 less edits over the tokens of the longer text: words, symbols or characters |
     | `wer`, `cer` | words | edits over what the reference has, of words and of characters |
     | `ser` | symbols | likewise of symbols; of phonemes the phoneme error rate |
+    | `wrong` | symbols | 1 less `exact`; of pronunciations what benchmarks call the word error rate |
     | `cer` | characters | likewise of characters |
     | `bleu`, `chrf` | all | by sacreBLEU, whose tokens are `13a` of words, `none` of symbols, `char` of characters |
     | `chrf++` | words | by sacreBLEU |
@@ -279,11 +292,13 @@ def scores_for(references: References, writing: Writing, *, is_lowercase: bool =
         >>> counts.tolist(), score.figure(counts.sum(0)).item()
         ([[1.0, 2.0], [1.0, 3.0]], 0.4)
     """
-    found: list[Score] = [ExactMatch(references), TokenAccuracy(references, cut_by(writing))]
-    if writing == "words":
-        found += [WordErrorRate(references), CharacterErrorRate(references)]
+    cut = cut_by(writing)
+    found: list[Score] = [ExactMatch(references, cut), TokenAccuracy(references, cut)]
+    if writing == "symbols":
+        found += [WrongShare(references, cut), SymbolErrorRate(references)]
     else:
-        found.append((SymbolErrorRate if writing == "symbols" else CharacterErrorRate)(references))
+        found += [WordErrorRate(references)] if writing == "words" else []
+        found.append(CharacterErrorRate(references))
     found += [Bleu(references, writing, is_lowercase=is_lowercase), Chrf(references, is_lowercase=is_lowercase)]
     if writing == "words":
         found.append(ChrfWords(references, is_lowercase=is_lowercase))
