@@ -17,6 +17,7 @@ from recur.score import reliability
 from recur.tasks.labels.classes import ClassifierFigures, judge_classes
 from recur.tasks.labels.evaluation import EVALUATION
 from recur.tasks.noise import SURE, doubt, sign_test
+from recur.tasks.texts.explanation import explain_texts
 from recur.tasks.texts.multi import judge_multi, multi_verdict
 from recur.tasks.texts.outcomes import TextOutcomes
 from recur.tasks.texts.rule import fit_rule, load_rule, rule_told, save_rule
@@ -25,6 +26,12 @@ from recur.tasks.texts.trained import TrainedTextClassifier, as_series
 from recur.wording import quantity
 
 _MOST_WORST, _BINS = 20, 10
+
+_WORDS = 4
+"""Words that spoke for a class that was told wrongly."""
+
+_MOST_TOKENS = 1_000
+"""Of longer texts it is not asked which words spoke for the class, for that would take long."""
 
 _FLATTERING = {
     "train": "it was trained on this part",
@@ -42,7 +49,7 @@ def judge_texts(
     | --- | --- |
     | `verdict` | whether the model beats the rules, in words |
     | `figures` | of texts of one class `ClassifierFigures`, and of the bag of n-grams; else `MultiFigures` |
-    | `worst` | the texts that were told wrong most surely |
+    | `worst` | the texts that were told wrong most surely, and the `words` that spoke `for` it, in nats |
     | `reliability` | how often it was right, by how sure it was; calibrated and not |
     | `notes` | what a reader has to know |
 
@@ -206,13 +213,16 @@ def _reliability(trained: TrainedTextClassifier, probability: Tensor, kept: Text
 def _worst(
     trained: TrainedTextClassifier, examples: LabelledTexts, kept: TextOutcomes, probability: Tensor
 ) -> list[dict[str, Any]]:
-    """Return the texts that were told wrong most surely: of several classes, that with the surest one wrong."""
+    """Return the texts that were told wrong most surely, and the words that spoke for that.
+
+    Of several classes that are told of a text the surest wrong one counts.
+    """
     told = trained.told(probability)
     true = kept.target > 0 if trained.setup.is_multi else torch.arange(told.shape[1]) == kept.target[:, None]
-    wrong = torch.where(told & ~true, probability, 0).amax(1)
+    wrong, surest = torch.where(told & ~true, probability, 0).max(1)
     order = wrong.argsort(descending=True, stable=True)[:_MOST_WORST]
-    return [
-        {
+    found = {
+        number: {
             "series": examples.texts[number],
             "place": examples.places[number],
             "true": ", ".join(examples.labels[number] or ()),
@@ -221,7 +231,13 @@ def _worst(
         }
         for number in order.tolist()
         if wrong[number] > 0
-    ]
+    }
+    short = [number for number in found if len(trained.setup.vocabulary.encode(examples.texts[number])) <= _MOST_TOKENS]
+    explained = explain_texts(trained, [examples.texts[number] for number in short], surest[short].tolist())
+    for number, one in zip(short, explained, strict=True):
+        words = [[word, float(f"{share:.3g}")] for word, share in one.strongest(_WORDS)]
+        found[number] |= {"for": one.label, "words": words}
+    return list(found.values())
 
 
 def _notes(trained: TrainedTextClassifier, outcomes: TextOutcomes, part: str) -> list[str]:
