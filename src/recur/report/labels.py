@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from recur.report.answers import words_of
 from recur.report.chart import Drawing
 from recur.report.labels_charts import label_charts
 from recur.report.passage import visible
@@ -245,11 +246,6 @@ def _worst(evaluation: Mapping[str, Any], *, is_class: bool) -> Rows:
 
 def _words(worst: Mapping[str, Any]) -> str:
     """Return the words that spoke for a class that was told wrongly; which class, where several were told."""
-    pairs = [as_list(pair) for pair in as_list(worst.get("words"))]
-    told = [
-        f"{visible(as_text(pair[0]))} +{measured(known)}"
-        for pair in pairs
-        if len(pair) == 2 and (known := number(pair[1])) is not None
-    ]
+    told = [f"{word} +{measured(share)}" for word, share in words_of(worst.get("words"))]
     which = visible(as_text(worst.get("for")))
     return (f"{which}: " if which != visible(as_text(worst.get("told"))) else "") + (", ".join(told) or NOTHING)

@@ -23,7 +23,7 @@ from recur.tasks.texts.outcomes import TextOutcomes
 from recur.tasks.texts.rule import fit_rule, load_rule, rule_told, save_rule
 from recur.tasks.texts.setup import parts_of
 from recur.tasks.texts.trained import TrainedTextClassifier, as_series
-from recur.wording import quantity
+from recur.wording import option, quantity
 
 _MOST_WORST, _BINS = 20, 10
 
@@ -116,7 +116,12 @@ def finish_texts(folder: RunFolder, trained: TrainedTextClassifier, examples: La
 
 
 def evaluate_texts(
-    run: str | Path, data: Any = None, *, part: PartName = "test", device: str = "cpu"
+    run: str | Path,
+    data: Any = None,
+    *,
+    part: PartName = "test",
+    device: str = "cpu",
+    encoding: str | None = None,
 ) -> dict[str, Any]:
     """Return the judgement of a run's classifier, as `recur evaluate --json` prints it.
 
@@ -125,11 +130,12 @@ def evaluate_texts(
         data: Texts with labels to judge on; by default a part of the run's own.
         part: Which part of the run's own: train, valid or test.
         device: Where the network computes.
+        encoding: Of text in `data`, where it is not that of the run's own.
 
     Raises:
         RunError: The run is missing or damaged, or its data are needed and cannot be found.
         DataError: The data cannot be used.
-        OptionError: There is no such part.
+        OptionError: There is no such part, or no data that an encoding could be of.
     """
     if part not in ("train", "valid", "test"):
         raise OptionError(f"part: expected 'train', 'valid' or 'test', got {part!r}.")
@@ -137,7 +143,11 @@ def evaluate_texts(
     trained = TrainedTextClassifier.load(folder, device=device)
     rule = load_rule(folder, trained.setup)
     if data is not None:
-        return judge_texts(trained, trained.setup.read(data), "given", rule=rule)
+        return judge_texts(trained, trained.setup.with_encoding(encoding).read(data), "given", rule=rule)
+    if encoding is not None:
+        raise OptionError(
+            f"encoding: would be ignored, for the run knows that of its own data; leave {option('encoding')} out."
+        )
     examples = parts_of(trained.setup.own_examples())[part]
     if not len(examples):
         raise DataError(f"the run has no part {part!r}.")

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from recur.data.texts.vocabulary import PADDING, UNKNOWN, Piece
-from recur.gradients.attributions.attribution import Score
-from recur.gradients.attributions.completion import complete_shares
+from recur.gradients.attributions.attribution import Score, attribute
+from recur.gradients.attributions.completion import POINTS, complete_shares
+from recur.gradients.attributions.deletion import Deletion, check_by_deletion
 from recur.gradients.probes.sequence_model import held_still
 from recur.inspection_format import MOST_GAP
 from recur.tasks.labels.classes import log_odds
@@ -171,3 +172,25 @@ def units_of(trained: TrainedTextClassifier) -> int:
 def rows_at_once(num_tokens: int, units: int) -> int:
     """Return how many texts of so many tokens may be read at once where a gradient is wanted."""
     return min(max(_MOST_VALUES // (max(num_tokens, 1) * units), 1), _MOST_ROWS)
+
+
+def check_explanations(
+    trained: TrainedTextClassifier, texts: Sequence[str], asked: Sequence[int], *, seed: int = 0
+) -> Deletion:
+    """Return how far log-odds fall without the tokens that speak for them most, against as many at random.
+
+    Args:
+        trained: The classifier.
+        texts: At least two, each with a token.
+        asked: Of each, the number of the class.
+        seed: Of what is deleted at random.
+    """
+    inputs, neutral, lengths = embedded(trained, [trained.setup.vocabulary.encode(text) for text in texts])
+    score = scorer(trained, lengths, torch.tensor(asked))
+    size = rows_at_once(inputs.shape[1], units_of(trained))
+    mask = torch.arange(inputs.shape[1], device=lengths.device) < lengths[:, None]
+    with held_still(trained.network):
+        shares = attribute(score, inputs, neutral, num_steps=POINTS[0], batch_size=size)
+        return check_by_deletion(
+            score, inputs, {"own": shares}, neutral, mask=mask, draws=5, seed=seed, batch_size=size
+        )["own"]
