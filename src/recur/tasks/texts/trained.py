@@ -165,7 +165,8 @@ class TrainedTextClassifier:
             batch_size: Texts at once; changes memory, not what is told.
 
         Returns:
-            `text`, as it was read; the class in a column called as the label is, with its `probability`, or a list of
+            A row for each text, also for one that is empty, of which is told as little as can be: `text`, as it was
+            read; the class in a column called as the label is, with its `probability`, or a list of
             classes; and the probability of each class K in `p(K)`, float32.
 
         Raises:
