@@ -40,5 +40,7 @@ def test_ordinary_steps_that_alarm_too_often_are_noted() -> None:
         "after an anomaly, which scores remember for a while; 2 alarms begin at ordinary steps: too few alarms to tell "
         "this from noise."
     ]
+    begins[[300, 505]] = False
+    assert noted(0.001)[0].endswith(" for a while; no alarm begins at an ordinary step.")
     # P(9 or more | 0.99 and 5.94) is 1e-6 and 0.15.
     assert noted(0.006) == []

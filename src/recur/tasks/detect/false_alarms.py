@@ -56,10 +56,12 @@ def false_alarms_note(
     # An event of a few steps is still in the mean of the last ones when it is over.
     late = int((false & (highest_lately(is_anomaly.astype(np.float64), panel.series_of_rows, quiet) > 0)).sum())
     begun = int((ordinary & begins).sum())
+    told = "no alarm begins at an ordinary step"
+    if begun:
+        told = f"{quantity(begun, 'alarm')} {'begins' if begun == 1 else 'begin'} at ordinary steps: "
+        told += doubt_of_so_many(begun, p_of_so_many(begun, expected))
     return [
         f"{percentage(count / ordinary.sum())} of the ordinary steps raise an alarm, {count:,} of "
         f"{int(ordinary.sum()):,}; stated were {percentage(stated)}, {measured(expected)} of them. {late:,} of the "
-        f"{count:,} come soon after an anomaly, which scores remember for a while; {quantity(begun, 'alarm')} "
-        f"{'begins' if begun == 1 else 'begin'} at ordinary steps: "
-        f"{doubt_of_so_many(begun, p_of_so_many(begun, expected))}."
+        f"{count:,} come soon after an anomaly, which scores remember for a while; {told}."
     ]
