@@ -17,9 +17,10 @@ from recur.data.texts.token_options import TokenOptions
 from recur.data.texts.vocabulary import choose_tokens
 from recur.models.texts.options import TextClassifierOptions
 from recur.run import RunFolder
+from recur.tasks.text_source import TextSource
 from recur.tasks.texts.evaluation import finish_texts
 from recur.tasks.texts.outcomes import TextNetwork
-from recur.tasks.texts.setup import TextLabelSetup, TextSource, cut_examples, parts_of
+from recur.tasks.texts.setup import TextLabelSetup, cut_examples, parts_of
 from recur.tasks.texts.trained import TrainedTextClassifier, build_network
 from recur.train import processes, text_choice
 from recur.train.display import Display
@@ -128,7 +129,7 @@ def _prepare(
 
     An old run is deleted only when nothing is left that the data or the options could spoil.
     """
-    paths = _paths(data)
+    paths = paths_of_data(data)
     out = default_folder(paths or ["texts"], overwrite) if out is None else out
     check_place(out, [*paths, reading.valid_data, reading.test_data], what="texts", overwrite=overwrite)
     check_machine(training)
@@ -262,7 +263,7 @@ def _job(run: RunFolder, setup: TextLabelSetup, examples: LabelledTexts) -> Seri
     )
 
 
-def _paths(data: Any) -> list[str]:
+def paths_of_data(data: Any) -> list[str]:
     """Return the files or folders that data are in; none where they are in memory."""
     several: Sequence[Any] = data if isinstance(data, list) else [data]
     if not all(isinstance(one, str | os.PathLike) for one in several):
