@@ -31,9 +31,7 @@ _VALIDATIONS_PER_EPOCH, _VALIDATIONS = 1, 20
 """At least one for each epoch; of few epochs so many in all."""
 
 
-def choose(
-    training: PairTrainingOptions, *, num_pairs: int, steps_per_epoch: int | None = None
-) -> PairTrainingOptions:
+def choose(training: PairTrainingOptions, *, num_pairs: int, steps_per_epoch: int | None = None) -> PairTrainingOptions:
     """Return the options with every None replaced by a value, but for bounds where another one is given.
 
     Args:
