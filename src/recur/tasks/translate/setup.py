@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Self
 
-
 from recur.data.texts.examples import TextPairs
 from recur.data.texts.options import PairOptions
 from recur.data.texts.pair_batches import PairBatches

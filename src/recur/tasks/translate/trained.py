@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import torch
-from torch import Tensor
 
 from recur.data.texts.batches import MAX_TOKENS
 from recur.data.texts.pair_batches import END, PairBatch, PairBatches
