@@ -169,7 +169,7 @@ class SeriesSetup:
             # Rows that came may let columns look like something else than they did.
             roles = self.schema.roles
             if self.source.lengths is not None and roles is not None and self.reading.form == "long":
-                with suppress(DataError, RunError):
+                with suppress(DataError, OptionError, RunError):
                     return self.source.own(replace(self.reading, columns=roles.as_columns()).first(given))
             raise
 

@@ -220,18 +220,18 @@ def test_rows_that_came_since_are_left_out(tmp_path: Path) -> None:
 def test_columns_stay_what_they_were_found_to_be_when_rows_come(
     seasonal_table: Callable[..., pl.DataFrame], tmp_path: Path
 ) -> None:
-    """Rows of a series that come after those of another look otherwise than a block for each."""
+    """Series of a length each are told apart by a column whose name says nothing, others are not."""
     path = tmp_path / "meters.csv"
-    table = seasonal_table(200, series=2)
-    is_new = pl.int_range(pl.len()).over("meter") >= pl.when(pl.col("meter") == "m0").then(120).otherwise(150)
+    table = seasonal_table(200, series=2).rename({"meter": "k"})
+    is_new = pl.int_range(pl.len()).over("k") >= 120
     table.filter(~is_new).write_csv(path)
     reading = SeriesReading()
     setup, split = ForecastSetup.fit(reading.first(path), history=24, horizon=6, reading=reading, path=str(path))
-    pl.concat([table.filter(~is_new), table.filter(is_new)]).write_csv(path)
+    pl.concat([table.filter(~is_new), table.filter(is_new)[:-30]]).write_csv(path)
     with pytest.raises(DataError, match="already"):
         reading.first(path)
     found = ForecastSetup.load(saved(setup, tmp_path / "run")).own_data()
-    assert found.train.panel.lengths.tolist() == [120, 150]
+    assert found.train.panel.lengths.tolist() == [120, 120]
     np.testing.assert_array_equal(found.test.panel.values, split.test.panel.values)
 
 
