@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from recur.estimators.forecaster import Forecaster as Forecaster
     from recur.estimators.labels import SeriesClassifier as SeriesClassifier
     from recur.estimators.labels import SeriesRegressor as SeriesRegressor
+    from recur.estimators.texts import TextClassifier as TextClassifier
     from recur.models.language import LanguageModel as LanguageModel
     from recur.nn.accelerate import accelerate as accelerate
     from recur.nn.accelerate import decelerate as decelerate
@@ -43,6 +44,7 @@ __all__ = [
     "SeriesClassifier",
     "SeriesRegressor",
     "Stream",
+    "TextClassifier",
     "TrainedClassifier",
     "TrainedDetector",
     "TrainedForecaster",
@@ -82,6 +84,7 @@ __getattr__ = lazy_names(
         "Forecaster": ".estimators.forecaster",
         "SeriesClassifier": ".estimators.labels",
         "SeriesRegressor": ".estimators.labels",
+        "TextClassifier": ".estimators.texts",
         "load": ".tasks.loading",
         "train_detector": ".train.detect",
         "train_forecaster": ".train.forecast",

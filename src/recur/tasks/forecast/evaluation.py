@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from recur.data.series import Part, Split
 from recur.data.series.moments import on_the_clock
 from recur.data.series.options import OtherTableOptions
 from recur.errors import OptionError
+from recur.kinds import json_number
 from recur.run import RunFolder
 from recur.tasks.forecast.backtest import MODEL, Backtest, BacktestOptions
 from recur.tasks.forecast.calibration import COVERAGES
@@ -242,7 +242,7 @@ class _Evaluation:
         for key, name in (("raw", "{:g} raw"), ("calibrated", "{:g}")):
             for what in ("coverage", "width"):
                 means = [scores.mean(f"{what} {name.format(share)}") for share in COVERAGES]
-                found[f"{what}_{key}"] = [_number(mean) for mean in means]
+                found[f"{what}_{key}"] = [json_number(mean) for mean in means]
         return found
 
     def _by_step(self, scores: ForecastScores) -> dict[str, Any]:
@@ -255,7 +255,7 @@ class _Evaluation:
         return {
             target: {
                 name: {
-                    loss: _number(self.backtest.scores[name].mean(loss, "target")[place])
+                    loss: json_number(self.backtest.scores[name].mean(loss, "target")[place])
                     for loss in ("mae", "rmse", "mase", "crps")
                 }
                 for name in (MODEL, *self.backtest.rules.names)
@@ -276,11 +276,11 @@ class _Evaluation:
         return [
             {
                 "series": self.panel.ids[number],
-                "weight": _number(weight[number]),
-                "mae": _number(own[number]),
-                "rmse": _number(rmse[number]),
-                "mase": _number(mase[number]),
-                "rule": _number(other[number]),
+                "weight": json_number(weight[number]),
+                "mae": json_number(own[number]),
+                "rmse": json_number(rmse[number]),
+                "mase": json_number(mase[number]),
+                "rule": json_number(other[number]),
             }
             for number in order.tolist()
         ]
@@ -388,17 +388,11 @@ def _spans(steps: list[int]) -> str:
 
 
 def _figures(scores: ForecastScores, coverages: tuple[float, ...]) -> dict[str, Any]:
-    found: dict[str, Any] = {loss: _number(scores.mean(loss)) for loss in ("mae", "rmse", "smape", "mase", "crps")}
+    found: dict[str, Any] = {loss: json_number(scores.mean(loss)) for loss in ("mae", "rmse", "smape", "mase", "crps")}
     for what in ("coverage", "width"):
-        found[what] = {f"{share:g}": _number(scores.mean(f"{what} {share:g}")) for share in coverages}
-    return found | {"targets": _number(scores.weight("mae"))}
-
-
-def _number(value: Any) -> float | None:
-    """Return a number as JSON has it; None for what is not finite."""
-    # More digits than float32 has would only make the file larger.
-    return float(f"{value:.9g}") if math.isfinite(value) else None
+        found[what] = {f"{share:g}": json_number(scores.mean(f"{what} {share:g}")) for share in coverages}
+    return found | {"targets": json_number(scores.weight("mae"))}
 
 
 def _listed(values: NDArray[Any]) -> list[float | None]:
-    return [_number(value) for value in values.tolist()]
+    return [json_number(value) for value in values.tolist()]

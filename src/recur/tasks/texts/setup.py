@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -134,6 +134,14 @@ class TextLabelSetup:
         return "label" if self.roles is None else self.roles.columns.get("label", "label")
 
     # --- data ---
+
+    def with_encoding(self, encoding: str | None) -> Self:
+        """Return the setup for other data whose text is encoded otherwise; itself with None.
+
+        Raises:
+            OptionError: There is no such encoding.
+        """
+        return self if encoding is None else replace(self, reading=replace(self.reading, encoding=encoding))
 
     def read(self, data: Any, *, has_labels: bool = True) -> LabelledTexts:
         """Return other texts, read as those of the run were.
