@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from recur.estimators.forecaster import Forecaster as Forecaster
     from recur.estimators.labels import SeriesClassifier as SeriesClassifier
     from recur.estimators.labels import SeriesRegressor as SeriesRegressor
+    from recur.estimators.texts import TextClassifier as TextClassifier
     from recur.models.language import LanguageModel as LanguageModel
     from recur.nn.accelerate import accelerate as accelerate
     from recur.nn.accelerate import decelerate as decelerate
@@ -28,12 +29,14 @@ if TYPE_CHECKING:
     from recur.tasks.language.trained import TrainedLanguageModel as TrainedLanguageModel
     from recur.tasks.loading import load as load
     from recur.tasks.texts.trained import TrainedTextClassifier as TrainedTextClassifier
+    from recur.tasks.translate.trained import TrainedTranslator as TrainedTranslator
     from recur.train.detect import train_detector as train_detector
     from recur.train.forecast import train_forecaster as train_forecaster
     from recur.train.labels import train_classifier as train_classifier
     from recur.train.labels import train_regressor as train_regressor
     from recur.train.language import train_language_model as train_language_model
     from recur.train.texts import train_text_classifier as train_text_classifier
+    from recur.train.translate import train_translator as train_translator
 
 __version__ = "0.1.0"
 __all__ = [
@@ -43,12 +46,14 @@ __all__ = [
     "SeriesClassifier",
     "SeriesRegressor",
     "Stream",
+    "TextClassifier",
     "TrainedClassifier",
     "TrainedDetector",
     "TrainedForecaster",
     "TrainedLanguageModel",
     "TrainedRegressor",
     "TrainedTextClassifier",
+    "TrainedTranslator",
     "accelerate",
     "decelerate",
     "load",
@@ -61,6 +66,7 @@ __all__ = [
     "train_language_model",
     "train_regressor",
     "train_text_classifier",
+    "train_translator",
 ]
 
 __getattr__ = lazy_names(
@@ -82,6 +88,7 @@ __getattr__ = lazy_names(
         "Forecaster": ".estimators.forecaster",
         "SeriesClassifier": ".estimators.labels",
         "SeriesRegressor": ".estimators.labels",
+        "TextClassifier": ".estimators.texts",
         "load": ".tasks.loading",
         "train_detector": ".train.detect",
         "train_forecaster": ".train.forecast",
@@ -90,6 +97,8 @@ __getattr__ = lazy_names(
         "train_language_model": ".train.language",
         "TrainedTextClassifier": ".tasks.texts.trained",
         "train_text_classifier": ".train.texts",
+        "TrainedTranslator": ".tasks.translate.trained",
+        "train_translator": ".train.translate",
     },
 )
 

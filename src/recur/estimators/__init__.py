@@ -11,12 +11,19 @@ if TYPE_CHECKING:
     from recur.estimators.forecaster import Forecaster as Forecaster
     from recur.estimators.labels import SeriesClassifier as SeriesClassifier
     from recur.estimators.labels import SeriesRegressor as SeriesRegressor
+    from recur.estimators.texts import TextClassifier as TextClassifier
 
-__all__ = ["Detector", "Forecaster", "SeriesClassifier", "SeriesRegressor"]
+__all__ = ["Detector", "Forecaster", "SeriesClassifier", "SeriesRegressor", "TextClassifier"]
 
 __getattr__ = lazy_names(
     __name__,
-    {"Detector": ".detector", "Forecaster": ".forecaster", "SeriesClassifier": ".labels", "SeriesRegressor": ".labels"},
+    {
+        "Detector": ".detector",
+        "Forecaster": ".forecaster",
+        "SeriesClassifier": ".labels",
+        "SeriesRegressor": ".labels",
+        "TextClassifier": ".texts",
+    },
 )
 
 

@@ -18,6 +18,7 @@ from recur.run import RunFolder
 from recur.tasks.forecast.backtest import MODEL, Backtest, BacktestOptions
 from recur.tasks.forecast.calibration import COVERAGES
 from recur.tasks.forecast.examples import choose_examples
+from recur.tasks.forecast.known_rows import KnownRows
 from recur.tasks.forecast.residuals import residual_structure
 from recur.tasks.forecast.scores import ForecastScores
 from recur.tasks.forecast.trained import Build, TrainedForecaster
@@ -92,7 +93,8 @@ def finish_forecaster(
 ) -> dict[str, Any]:
     """Calibrate a trained forecaster, judge it on the test part, write all into its run, and return the judgement.
 
-    What it was measured by is written too, so that `evaluate_forecaster` measures other data by the same.
+    What it was measured by is written too, so that `evaluate_forecaster` measures other data by the same, and the last
+    rows of each series, so that a training that goes on with other data takes none of these for new.
 
     Where there is no test part the validation part is judged, whose figures flatter: the weights were chosen by it, and
     the intervals are calibrated on it.
@@ -112,6 +114,7 @@ def finish_forecaster(
     trained.save_calibration(folder)
     yardstick = Yardstick.of(trained.setup, train=split.train, valid=split.valid)
     yardstick.save(folder)
+    KnownRows.of_panel(split.train.panel, trained.setup).save(folder)
     part = split.test if len(split.test) else split.valid
     found = judge_forecasts(trained, part, yardstick=yardstick, progress=progress) | _weights(folder)
     folder.write_json(EVALUATION, found)
