@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 _LEAST_COUNT = 2
 """Texts of the training part that an n-gram must be in."""
 
+_MOST_WEIGHTS = 1 << 23
+"""Of more classes fewer n-grams are known, those in most texts."""
+
 _MOST_ROUNDS = 100
 _BASE = np.uint64(0x9E3779B97F4A7C15)
 """An odd number, by which the ids of an n-gram are mixed into one of 64 bits; 2^64 over the golden ratio."""
@@ -27,7 +30,8 @@ class BagOfNgrams:
 
     Counts of n-grams are multiplied by log((1 + n) / (1 + n_g)) + 1, n_g of the n texts having the n-gram, and each
     text is brought to length 1. The weights W make the mean loss + ||W||^2 / (2 C n) small, by at most 100 rounds of
-    L-BFGS: what is usually taken as the first thing to try. N-grams that fewer than two texts have count for nothing.
+    L-BFGS: what is usually taken as the first thing to try. N-grams that fewer than two texts have count for nothing;
+    and where there would be more than eight million weights, those that fewest texts have.
 
     Args:
         longest: N-grams of 1 up to so many tokens.
@@ -65,6 +69,12 @@ class BagOfNgrams:
         pairs = np.unique(np.stack([key, row.astype(np.uint64)], 1), axis=0)[:, 0]
         keys, in_texts = np.unique(pairs, return_counts=True)
         is_known = in_texts >= _LEAST_COUNT
+        most = max(1, _MOST_WEIGHTS // num_classes)
+        if is_known.sum() > most:
+            # Those that are in most texts; of equal ones the first.
+            order = np.argsort(-in_texts, kind="stable")[:most]
+            is_known = np.zeros_like(is_known)
+            is_known[order] = True
         self._known = keys[is_known]
         self._rarity = np.log((1 + count) / (1 + in_texts[is_known])) + 1
         x = self._counted(row, key, count)
