@@ -29,12 +29,14 @@ if TYPE_CHECKING:
     from recur.tasks.language.trained import TrainedLanguageModel as TrainedLanguageModel
     from recur.tasks.loading import load as load
     from recur.tasks.texts.trained import TrainedTextClassifier as TrainedTextClassifier
+    from recur.tasks.translate.trained import TrainedTranslator as TrainedTranslator
     from recur.train.detect import train_detector as train_detector
     from recur.train.forecast import train_forecaster as train_forecaster
     from recur.train.labels import train_classifier as train_classifier
     from recur.train.labels import train_regressor as train_regressor
     from recur.train.language import train_language_model as train_language_model
     from recur.train.texts import train_text_classifier as train_text_classifier
+    from recur.train.translate import train_translator as train_translator
 
 __version__ = "0.1.0"
 __all__ = [
@@ -51,6 +53,7 @@ __all__ = [
     "TrainedLanguageModel",
     "TrainedRegressor",
     "TrainedTextClassifier",
+    "TrainedTranslator",
     "accelerate",
     "decelerate",
     "load",
@@ -63,6 +66,7 @@ __all__ = [
     "train_language_model",
     "train_regressor",
     "train_text_classifier",
+    "train_translator",
 ]
 
 __getattr__ = lazy_names(
@@ -93,6 +97,8 @@ __getattr__ = lazy_names(
         "train_language_model": ".train.language",
         "TrainedTextClassifier": ".tasks.texts.trained",
         "train_text_classifier": ".train.texts",
+        "TrainedTranslator": ".tasks.translate.trained",
+        "train_translator": ".train.translate",
     },
 )
 

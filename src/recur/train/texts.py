@@ -20,9 +20,10 @@ from recur.data.texts.vocabulary import choose_tokens
 from recur.errors import OptionError, RunError
 from recur.models.texts.options import TextClassifierOptions
 from recur.run import RunFolder
+from recur.tasks.text_source import TextSource
 from recur.tasks.texts.evaluation import finish_texts
 from recur.tasks.texts.outcomes import TextNetwork
-from recur.tasks.texts.setup import TextLabelSetup, TextSource, cut_examples, parts_of
+from recur.tasks.texts.setup import TextLabelSetup, cut_examples, parts_of
 from recur.tasks.texts.trained import TrainedTextClassifier, build_network
 from recur.train import processes, text_choice
 from recur.train.display import Display
@@ -138,7 +139,7 @@ def _prepare(
 
     An old run is deleted only when nothing is left that the data or the options could spoil.
     """
-    paths = _paths(data)
+    paths = paths_of_data(data)
     out = default_folder(paths or ["texts"], overwrite) if out is None else out
     vectors = replace(vectors, vectors=whole_path(vectors.vectors))
     sources = [*paths, reading.valid_data, reading.test_data, vectors.vectors]
@@ -319,7 +320,7 @@ def _job(run: RunFolder, setup: TextLabelSetup, examples: LabelledTexts) -> Seri
     )
 
 
-def _paths(data: Any) -> list[str]:
+def paths_of_data(data: Any) -> list[str]:
     """Return the files or folders that data are in; none where they are in memory."""
     several: Sequence[Any] = data if isinstance(data, list) else [data]
     if not all(isinstance(one, str | os.PathLike) for one in several):

@@ -24,6 +24,8 @@ SPECIAL = 2
 
 # With the apostrophe of typewriters or of print within words.
 _WORD = re.compile("\\w+(?:['\N{RIGHT SINGLE QUOTATION MARK}]\\w+)*|[^\\w\\s]")
+_CLOSING = re.compile(r" ([.,;:!?%)\]}\u2026\u3001\u3002\uff0c\uff01\uff1f])")
+_OPENING = re.compile(r"([(\[{\u00bf\u00a1]) ")
 _SPACE = re.compile(r"\S+")
 _CHARACTER = re.compile(r".", re.DOTALL)
 _FEW_WORDS = 1.5
@@ -219,6 +221,37 @@ class TextVocabulary:
         if token < SPECIAL:
             return ("<padding>", "<unknown>")[token]
         return self.symbols[token - SPECIAL] if self.bpe is None else self.bpe.symbol(token - SPECIAL)
+
+    def join(self, symbols: Sequence[str]) -> str:
+        """Return the text of tokens that are no pieces of a BPE: what `cut` makes these tokens of.
+
+        Words are joined by a blank, which is left out before marks such as a comma and after opening ones.
+
+        Example:
+            >>> vocabulary = TextVocabulary(kind="word", lowercase=False, unicode="nfc")
+            >>> vocabulary.join(["It's", "late", "(", "or", "early", ")", ",", "I", "think", "."])
+            "It's late (or early), I think."
+        """
+        if self.kind == "character":
+            return "".join(symbols)
+        text = " ".join(symbols)
+        return text if self.kind == "space" else _OPENING.sub(r"\1", _CLOSING.sub(r"\1", text))
+
+    def text_of(self, tokens: Sequence[int], more: Sequence[str] = ()) -> str:
+        """Return the text of ids, with <unknown> for what is not known.
+
+        Args:
+            tokens: From 1 on.
+            more: The tokens of ids behind the last one, V and so on; of a BPE there are none.
+        """
+        if self.bpe is not None:
+            return self.bpe.decode([token - SPECIAL for token in tokens if token >= SPECIAL])
+        return self.join([more[token - self.size] if token >= self.size else self.symbol(token) for token in tokens])
+
+    def id_of(self, symbol: str) -> int:
+        """Return the id of a token as `cut` gives it, 1 where it is not known; no piece of a BPE is."""
+        ids: Mapping[str, int] = self._ids  # type: ignore[attr-defined]
+        return ids.get(symbol, UNKNOWN)
 
     def _bpe_pieces(self, text: str) -> Iterator[Piece]:
         assert self.bpe is not None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from recur.data.series import Panel, Part
 from recur.data.series.moments import on_the_clock
 from recur.data.series.options import OtherTableOptions
 from recur.errors import DataError, OptionError, RunError
+from recur.kinds import json_number
 from recur.run import RunFolder
 from recur.score import reliability
 from recur.tasks.labels.classes import class_verdict, judge_classes
@@ -211,7 +211,7 @@ def _reliability(probabilities: Tensor, target: Tensor) -> dict[str, Any]:
         "confidence": _listed(table.confidence),
         "accuracy": _listed(table.accuracy),
         "weight": _listed(table.weight),
-        "expected_error": _number(float(table.expected_error)),
+        "expected_error": json_number(float(table.expected_error)),
     }
 
 
@@ -227,7 +227,7 @@ def _worst_classes(
         | {
             "true": trained.classes[int(outcomes.target[number])],
             "told": trained.classes[int(likeliest[number])],
-            "probability": _number(float(sure[number])),
+            "probability": json_number(float(sure[number])),
         }
         for number in order.tolist()
     ]
@@ -286,9 +286,9 @@ def _by_true(true: Tensor, told: Tensor) -> dict[str, Any]:
         rows.append((float(true[own].mean()), float(error.abs().mean()), float(error.mean()), int(own.sum())))
     middle, mae, bias, count = zip(*rows, strict=True)
     return {
-        "true": [_number(one) for one in middle],
-        "mae": [_number(one) for one in mae],
-        "bias": [_number(one) for one in bias],
+        "true": [json_number(one) for one in middle],
+        "mae": [json_number(one) for one in mae],
+        "bias": [json_number(one) for one in bias],
         "count": list(count),
     }
 
@@ -298,8 +298,8 @@ def _intervals(trained: TrainedRegressor, true: Tensor, told: Tensor) -> dict[st
     for share in COVERAGES:
         lower, upper = trained.interval(told, share)
         is_known = bool(lower.isfinite().all())
-        coverage.append(_number(float(((lower <= true) & (true <= upper)).double().mean())) if is_known else None)
-        width.append(_number(float((upper - lower).mean())))
+        coverage.append(json_number(float(((lower <= true) & (true <= upper)).double().mean())) if is_known else None)
+        width.append(json_number(float((upper - lower).mean())))
     return {"shares": list(COVERAGES), "coverage": coverage, "width": width}
 
 
@@ -316,7 +316,7 @@ def _worst_numbers(trained: TrainedRegressor, panel: Panel, outcomes: SeriesOutc
         told, true = (float(values[number]) for values in (outcomes.output, outcomes.target))
         found.append(
             _place(trained, panel, outcomes, number)
-            | {"true": _number(true), "told": _number(told), "error": _number(told - true)}
+            | {"true": json_number(true), "told": json_number(told), "error": json_number(told - true)}
         )
         if len(found) == _MOST_WORST:
             break
@@ -340,7 +340,7 @@ def _runs(trained: TrainedRegressor, panel: Panel, outcomes: SeriesOutcomes) -> 
             {
                 "kind": kind,
                 "series": panel.ids[int(series[order[place]])],
-                "rmse": _number(float(mean[order[place]].sqrt())),
+                "rmse": json_number(float(mean[order[place]].sqrt())),
                 "times": [_time(panel, int(row)) for row in own.row[shown]],
                 "true": _listed(own.target[shown]),
                 "told": _listed(own.output[shown]),
@@ -384,10 +384,5 @@ def _time(panel: Panel, row: int) -> str | float:
     return str(on_the_clock(np.array([time]), panel.schema.zone)[0].astype("datetime64[ms]"))
 
 
-def _number(value: float) -> float | None:
-    """Return a number as JSON has it; None for what is not finite."""
-    return float(f"{value:.9g}") if math.isfinite(value) else None
-
-
 def _listed(values: Tensor) -> list[float | None]:
-    return [_number(value) for value in values.tolist()]
+    return [json_number(value) for value in values.tolist()]
