@@ -343,7 +343,7 @@ class PairTrainingOptions(SeriesTrainingOptions):
     """Minutes of training at most; the learning rate's decay fits itself to them. 10 when no other bound is given."""
 
     max_epochs: int | None = None
-    """Passes over the training part; as many as show 200,000 pairs, from 3 to 40, when no other bound is given."""
+    """Passes over the training part; as many as show 200,000 pairs, from 3 to 30, when no other bound is given."""
 
     batch_size: int | None = None
     """Pairs that one optimiser step learns from at most; 32 when not given, more of many pairs, fewer of few."""

@@ -13,7 +13,7 @@ DEFAULT_MINUTES = 10.0
 _SEEN = 200_000
 """Pairs that are seen in all."""
 
-_LEAST_EPOCHS, _MOST_EPOCHS = 3, 40
+_LEAST_EPOCHS, _MOST_EPOCHS = 3, 30
 """Each pair is seen so often at least, and few are not seen more often than this."""
 
 _LEAST_STEPS = 500
@@ -42,7 +42,7 @@ def choose(training: PairTrainingOptions, *, num_pairs: int, steps_per_epoch: in
     Example:
         >>> chosen = choose(PairTrainingOptions(), num_pairs=3_600)
         >>> chosen.batch_size, chosen.max_epochs, chosen.learning_rate, chosen.validate_every
-        (32, 40, 0.002, 113)
+        (32, 30, 0.002, 113)
     """
     batch_size = training.batch_size or _batch_size(num_pairs, training.devices)
     steps_per_epoch = steps_per_epoch or max(1, math.ceil(num_pairs / batch_size))

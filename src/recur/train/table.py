@@ -14,6 +14,7 @@ from recur.data.series.options import DetectionOptions, SeriesOptions
 from recur.data.text import check_found
 from recur.data.texts.options import LabelledTextOptions, PairOptions
 from recur.data.texts.token_options import PairTokenOptions, TokenOptions
+from recur.data.texts.vector_options import VectorOptions
 from recur.errors import OptionError
 from recur.models.detector_options import DetectorOptions
 from recur.models.forecaster_options import ForecasterOptions
@@ -217,6 +218,7 @@ TASKS: dict[str, Task] = {
         options={
             "texts": LabelledTextOptions,
             "tokens": TokenOptions,
+            "vectors": VectorOptions,
             "model": TextClassifierOptions,
             "training": TextTrainingOptions,
         },

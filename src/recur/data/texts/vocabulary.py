@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, get_args
 
@@ -134,19 +134,27 @@ class TextVocabulary:
         object.__setattr__(self, "_ids", ids)
 
     @classmethod
-    def fit(cls, texts: Sequence[str], options: TokenOptions) -> TextVocabulary:
+    def fit(
+        cls,
+        texts: Sequence[str],
+        options: TokenOptions,
+        *,
+        counts: Mapping[str, int] | None = None,
+        also: Collection[str] = (),
+    ) -> TextVocabulary:
         """Return the vocabulary of the training part.
 
         Args:
             texts: Of the training part.
             options: With every value chosen.
+            counts: As `counts` returns them, where they are known; not of a BPE.
+            also: Tokens that are known however rare they are; those that do not stand in the texts come last, in their
+                order.
 
         Raises:
             DataError: There is no token.
         """
-        assert options.tokens is not None
-        assert options.lowercase is not None
-        empty = cls(kind=options.tokens, lowercase=options.lowercase, unicode=options.unicode)
+        empty = cls._without_symbols(options)
         if options.tokens == "bpe":
             normal = [empty.normalised(text) for text in texts]
             if options.lowercase:
@@ -154,13 +162,26 @@ class TextVocabulary:
             if not any(normal):
                 raise DataError("the texts are all empty, so there is nothing to learn from.")
             return replace(empty, bpe=BpeTokenizer.trained(normal, options.size))
-        counts = Counter(piece.text for text in texts for piece in empty.cut(text))
+        counts = cls.counts(texts, options) if counts is None else counts
         least = options.min_count or 1
         ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-        symbols = tuple(symbol for symbol, count in ordered if count >= least)[: options.size]
+        known = [symbol for symbol, count in ordered if count >= least or symbol in also]
         if not counts:
             raise DataError("the texts have no words, so there is nothing to learn from.")
-        return replace(empty, symbols=symbols)
+        symbols = [*known, *(symbol for symbol in also if symbol not in counts)]
+        return replace(empty, symbols=tuple(symbols[: options.size]))
+
+    @classmethod
+    def counts(cls, texts: Sequence[str], options: TokenOptions) -> Counter[str]:
+        """Return how often each token stands in some texts; not of a BPE."""
+        empty = cls._without_symbols(options)
+        return Counter(piece.text for text in texts for piece in empty.cut(text))
+
+    @classmethod
+    def _without_symbols(cls, options: TokenOptions) -> TextVocabulary:
+        assert options.tokens is not None
+        assert options.lowercase is not None
+        return cls(kind=options.tokens, lowercase=options.lowercase, unicode=options.unicode)
 
     @property
     def size(self) -> int:

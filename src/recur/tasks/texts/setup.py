@@ -58,6 +58,7 @@ class TextLabelSetup:
         examples: LabelledTexts,
         tokens: TokenOptions,
         *,
+        vocabulary: TextVocabulary | None = None,
         reading: LabelledTextOptions | None = None,
         seed: int = 0,
         source: TextSource | None = None,
@@ -67,6 +68,7 @@ class TextLabelSetup:
         Args:
             examples: With parts.
             tokens: With every value chosen.
+            vocabulary: Of the training part, where it is known already.
             reading: How they were read.
             seed: As of the attributes.
             source: Likewise.
@@ -85,7 +87,7 @@ class TextLabelSetup:
             for label in labels or ():
                 counts[number[label]] += 1
         return cls(
-            vocabulary=TextVocabulary.fit(train.texts, tokens),
+            vocabulary=vocabulary or TextVocabulary.fit(train.texts, tokens),
             classes=classes,
             is_multi=examples.is_multi,
             counts=tuple(counts.tolist()),

@@ -5,21 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from recur.errors import OptionError
-from recur.wording import option
-
 if TYPE_CHECKING:
     from recur.decode import DecodingOptions
-
-_BEAMS = 5
 
 
 @dataclass(frozen=True, kw_only=True)
 class SearchOptions:
     """How texts are searched for, see `recur.decode.DecodingOptions`."""
 
-    beams: int | None = None
-    """Open hypotheses of a text; 1 always takes the likeliest token. If not given 5, or num_best where that is more."""
+    beams: int = 5
+    """Open hypotheses of a text; 1 always takes the likeliest token."""
 
     num_best: int = 1
     """Answers told of each text, best first."""
@@ -59,14 +54,8 @@ class SearchOptions:
             coverage_penalty=self.coverage_penalty,
             block_ngrams=self.block_ngrams,
             min_length=self.min_length,
-            max_length=longest if self.max_length is None else self.max_length,
+            max_length=self.max_length or longest,
         )
-        if self.temperature is None:
-            beams = max(_BEAMS, self.num_best) if self.beams is None else self.beams
-            return replace(found, beams=beams, num_best=self.num_best)
-        if self.beams is not None:
-            raise OptionError(
-                f"beams is of a beam search, and with a temperature tokens are drawn. Leave {option('beams')} or "
-                f"{option('temperature')} out."
-            )
-        return replace(found, num_best=self.num_best, sampling=Sampling(temperature=self.temperature))
+        if self.temperature is not None:
+            return replace(found, num_best=self.num_best, sampling=Sampling(temperature=self.temperature))
+        return replace(found, beams=self.beams, num_best=self.num_best)

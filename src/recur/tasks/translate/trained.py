@@ -191,7 +191,9 @@ class TrainedTranslator:
                     found[row] = [self._told(sources[row], one) for one in hypotheses]
         return found
 
-    def stream(self, source: str, *, decoding: DecodingOptions | None = None, seed: int = 0) -> Iterator[str]:
+    def stream(
+        self, source: str, *, decoding: DecodingOptions | None = None, generator: torch.Generator | None = None
+    ) -> Iterator[str]:
         """Yield what is written from a text, piece by piece, as soon as it is settled.
 
         The pieces together are the text of `translate`. What stands from the first unknown word on, whose place a word
@@ -200,7 +202,7 @@ class TrainedTranslator:
         Args:
             source: The text.
             decoding: How to search; None for greedily, so that each token is settled at once.
-            seed: Of what is drawn, with sampling.
+            generator: Where sampling takes its random numbers from; None is torch's own.
 
         Raises:
             OptionError: Options do not go together.
@@ -225,7 +227,7 @@ class TrainedTranslator:
                 end=END,
                 options=decoding,
                 source_lengths=batch.lengths.to(device),
-                generator=torch.Generator(device).manual_seed(seed),
+                generator=generator,
             )
             while True:
                 try:
