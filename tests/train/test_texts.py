@@ -22,7 +22,7 @@ from recur.tasks.texts.trained import TrainedTextClassifier
 from recur.train.options import TextTrainingOptions
 from recur.train.resumption import resume
 from recur.train.text_choice import choose
-from recur.train.texts import train_text_classifier
+from recur.train.texts import paths_of_data, train_text_classifier
 
 TINY = TextClassifierOptions(hidden_size=4, embedding_size=4, members=1)
 QUICK = TextTrainingOptions(max_steps=12, batch_size=16, validate_every=6, no_report=True)
@@ -140,6 +140,12 @@ def test_vectors_that_do_not_fit(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
     with pytest.raises(DataError, match="no such file of vectors"):
         train(data, tmp_path / "run", vectors=VectorOptions(vectors=str(tmp_path / "none.txt")))
+
+
+def test_which_data_lie_in_files() -> None:
+    assert paths_of_data(Path("a.tsv")) == ["a.tsv"]
+    assert paths_of_data(["a.en", Path("a.ja")]) == paths_of_data(("a.en", "a.ja")) == ["a.en", "a.ja"]
+    assert paths_of_data((["a text"], ["another"])) == paths_of_data({"text": ["a"]}) == []
 
 
 @pytest.mark.parametrize(
