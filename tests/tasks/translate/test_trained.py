@@ -359,6 +359,7 @@ def test_search_options() -> None:
     found = SearchOptions(num_best=9, max_length=4, min_length=2, block_ngrams=3, coverage_penalty=0.2).decoding(30)
     assert (found.beams, found.num_best, found.max_length, found.min_length) == (9, 9, 4, 2)
     assert (found.block_ngrams, found.coverage_penalty) == (3, 0.2)
+    assert SearchOptions(min_length=40).decoding(30).max_length == 40
     drawn = SearchOptions(temperature=0.7, num_best=3).decoding(30)
     assert drawn.sampling == Sampling(temperature=0.7)
     assert (drawn.num_best, drawn.beams) == (3, 1)
@@ -371,11 +372,11 @@ def test_search_options() -> None:
         ({"beams": 2, "num_best": 3}, "num_best is 3, and a search with 2 beams need not find more than 2"),
         ({"num_best": 0}, "num_best must be a whole number from 1 on, not 0"),
         ({"max_length": 0}, "max_length must be a whole number from 1 on, not 0"),
-        ({"min_length": 31}, "min_length is 31, more than max_length, 30"),
+        ({"min_length": 31, "max_length": 30}, "min_length is 31, more than max_length, 30"),
         ({"block_ngrams": 0}, "block_ngrams must be a whole number from 1 on, not 0"),
         ({"coverage_penalty": -1.0}, "coverage_penalty must be a number from 0 on, not -1.0"),
         ({"length_penalty": "long"}, "length_penalty must be none, gnmt or mean, not 'long'"),
-        ({"temperature": 0.5, "beams": 3}, "beams is of a beam search, and with a temperature tokens are drawn"),
+        ({"temperature": 0.5, "beams": 3}, "beams is of a beam search, and tokens are drawn"),
         ({"temperature": -1.0}, "temperature"),
     ],
 )
