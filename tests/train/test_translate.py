@@ -188,7 +188,7 @@ def test_what_is_refused_leaves_no_folder(tmp_path: Path, options: dict[str, Any
 
 
 @pytest.mark.parametrize(
-    ("num_pairs", "batch_size", "epochs"), [(500_000, 128, 3), (100_000, 64, 3), (10_000, 32, 20), (300, 8, 40)]
+    ("num_pairs", "batch_size", "epochs"), [(500_000, 128, 3), (100_000, 64, 3), (10_000, 32, 20), (300, 8, 30)]
 )
 def test_what_is_chosen_grows_with_the_data(num_pairs: int, batch_size: int, epochs: int) -> None:
     chosen = choose(PairTrainingOptions(), num_pairs=num_pairs)
