@@ -17,9 +17,10 @@ from recur.data.texts.token_options import TokenOptions
 from recur.data.texts.vocabulary import choose_tokens
 from recur.models.texts.options import TextClassifierOptions
 from recur.run import RunFolder
+from recur.tasks.text_source import TextSource, parts_of
 from recur.tasks.texts.evaluation import finish_texts
 from recur.tasks.texts.outcomes import TextNetwork
-from recur.tasks.texts.setup import TextLabelSetup, TextSource, cut_examples, parts_of
+from recur.tasks.texts.setup import TextLabelSetup, cut_examples
 from recur.tasks.texts.trained import TrainedTextClassifier, build_network
 from recur.train import processes, text_choice
 from recur.train.display import Display

@@ -115,19 +115,29 @@ class TextBatches(EpochBatches[TextBatch]):
     def _batch(self, items: NDArray[np.int64]) -> TextBatch:
         import torch
 
-        lengths, begins = self.texts.lengths[items], self.texts.offsets[items]
-        # A layer needs a step, though all texts may be empty.
-        steps = np.arange(int(lengths.max(initial=1)))
-        is_there = steps < lengths[:, None]
-        place = np.where(is_there, begins[:, None] + steps, 0)
-        ids = self.texts.ids[place] if len(self.texts.ids) else np.zeros(place.shape, np.int32)
         return TextBatch(
-            x=torch.from_numpy(np.where(is_there, ids, PADDING).astype(np.int64)),
-            lengths=torch.from_numpy(lengths),
+            x=torch.from_numpy(padded(self.texts, items)),
+            lengths=torch.from_numpy(self.texts.lengths[items]),
             target=torch.from_numpy(self._target[items]),
             weight=torch.from_numpy(self._weight[items]),
             index=torch.from_numpy(items),
         )
+
+
+def padded(texts: Ragged, items: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the ids of some texts, (B, T), 0 past the end of each; T is 1 at least.
+
+    Args:
+        texts: Ids of N texts.
+        items: (B,) which of them.
+    """
+    lengths, begins = texts.lengths[items], texts.offsets[items]
+    # A layer needs a step, though all texts may be empty.
+    steps = np.arange(int(lengths.max(initial=1)))
+    is_there = steps < lengths[:, None]
+    place = np.where(is_there, begins[:, None] + steps, 0)
+    ids = texts.ids[place] if len(texts.ids) else np.zeros(place.shape, np.int32)
+    return np.where(is_there, ids, PADDING).astype(np.int64)
 
 
 def _bounds(longest: int) -> NDArray[np.int64]:

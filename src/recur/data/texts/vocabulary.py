@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from recur.data.texts.token_options import TokenOptions, Tokens, Unicode
+from recur.data.texts.token_options import TokenOptions, Tokens, Unicode, WordOptions
 from recur.data.tokenizer import BpeTokenizer, tokenizer_from_json
 from recur.errors import DataError, RunError
 
@@ -28,6 +28,9 @@ _SPACE = re.compile(r"\S+")
 _CHARACTER = re.compile(r".", re.DOTALL)
 _FEW_WORDS = 1.5
 """Texts of fewer words in the mean are read by character."""
+
+_LEAST_OF_WORDS = 2
+"""Times that a word must stand in the training part to be known, where nothing is said."""
 
 _GLANCE = 2000
 """Texts that are looked at to choose what a token is."""
@@ -93,7 +96,7 @@ def choose_tokens(options: TokenOptions, texts: Sequence[str]) -> tuple[TokenOpt
         options = replace(options, lowercase=is_word)
         reasons["lowercase"] = "words are" if is_word else "only words are"
     if options.min_count is None and options.tokens != "bpe":
-        options = replace(options, min_count=2 if is_word else 1)
+        options = replace(options, min_count=_LEAST_OF_WORDS if is_word else 1)
         reasons["min_count"] = "what stands once says little" if is_word else "there are few"
     return options, reasons
 
@@ -152,13 +155,37 @@ class TextVocabulary:
             if not any(normal):
                 raise DataError("the texts are all empty, so there is nothing to learn from.")
             return replace(empty, bpe=BpeTokenizer.trained(normal, options.size))
-        counts = Counter(piece.text for text in texts for piece in empty.cut(text))
-        least = options.min_count or 1
+        return empty._with_most_frequent((piece.text for text in texts for piece in empty.cut(text)), options)
+
+    @classmethod
+    def fit_tokens(cls, tokens: Iterable[str], options: WordOptions) -> TextVocabulary:
+        """Return the vocabulary of words that the training part gives as such; texts are cut into words by `cut`.
+
+        Args:
+            tokens: Of the training part, each as often as it stands there.
+            options: Which of them are known; what is None is chosen as for words.
+
+        Raises:
+            DataError: There is no token.
+
+        Example:
+            >>> words = TextVocabulary.fit_tokens(["New York", "is", "is"], WordOptions(min_count=1))
+            >>> words.encode_tokens(["Is", "new york", "big"]).tolist()
+            [2, 3, 1]
+        """
+        lowercase = True if options.lowercase is None else options.lowercase
+        empty = cls(kind="word", lowercase=lowercase, unicode=options.unicode)
+        options = replace(options, min_count=_LEAST_OF_WORDS if options.min_count is None else options.min_count)
+        return empty._with_most_frequent(map(empty.looked_up, tokens), options)
+
+    def _with_most_frequent(self, tokens: Iterable[str], options: WordOptions) -> TextVocabulary:
+        """Return the vocabulary with the tokens that are frequent enough."""
+        counts, least = Counter(tokens), options.min_count or 1
         ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
         symbols = tuple(symbol for symbol, count in ordered if count >= least)[: options.size]
         if not counts:
             raise DataError("the texts have no words, so there is nothing to learn from.")
-        return replace(empty, symbols=symbols)
+        return replace(self, symbols=symbols)
 
     @property
     def size(self) -> int:
@@ -170,6 +197,11 @@ class TextVocabulary:
         if self.unicode == "none":
             return text
         return unicodedata.normalize("NFC" if self.unicode == "nfc" else "NFKC", text)
+
+    def looked_up(self, token: str) -> str:
+        """Return a token of the data in the form in which it is looked up."""
+        text = self.normalised(token)
+        return text.lower() if self.lowercase else text
 
     def cut(self, text: str) -> list[Piece]:
         """Return the tokens of a text, in order; blanks between words are none."""
@@ -188,6 +220,11 @@ class TextVocabulary:
             return (ids + SPECIAL).astype(np.int32)
         ids_of: Mapping[str, int] = self._ids  # type: ignore[attr-defined]
         return np.array([ids_of.get(piece.text, UNKNOWN) for piece in self.cut(text)], np.int32)
+
+    def encode_tokens(self, tokens: Sequence[str]) -> NDArray[np.int32]:
+        """Return the ids of tokens that are given as such, (N,); 1 for each that is not known."""
+        ids_of: Mapping[str, int] = self._ids  # type: ignore[attr-defined]
+        return np.array([ids_of.get(self.looked_up(token), UNKNOWN) for token in tokens], np.int32)
 
     def encode_all(self, texts: Sequence[str]) -> Ragged:
         """Return the ids of texts."""

@@ -2,57 +2,26 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recur.data.texts.batches import TextBatches
-from recur.data.texts.examples import LabelledTexts, PartName
+from recur.data.texts.examples import LabelledTexts
 from recur.data.texts.labelled import read_labelled_texts
 from recur.data.texts.options import LabelledTextOptions
 from recur.data.texts.roles import TextRoles
 from recur.data.texts.splitting import split_examples
 from recur.data.texts.token_options import TokenOptions
 from recur.data.texts.vocabulary import Ragged, TextVocabulary
-from recur.errors import DataError, OptionError, RunError
+from recur.errors import DataError, RunError
 from recur.run import RunFolder
+from recur.tasks.text_source import TextSource, read_again
 
 Target = NDArray[np.int64] | NDArray[np.float32]
-
-
-@dataclass(frozen=True, kw_only=True)
-class TextSource:
-    """Where the texts of a run lie.
-
-    Attributes:
-        paths: Files or folders; nothing where they were never in one.
-        fingerprint: Of the texts and labels as they were read, SHA-256.
-    """
-
-    paths: tuple[str, ...]
-    fingerprint: str
-
-    @classmethod
-    def of(cls, examples: LabelledTexts, paths: Sequence[str]) -> TextSource:
-        """Return the source of texts that were read."""
-        digest = hashlib.sha256()
-        for text, labels, part in zip(examples.texts, examples.labels, examples.part, strict=True):
-            digest.update(repr((text, labels, part)).encode("utf-8", "surrogatepass"))
-        return cls(paths=tuple(str(Path(path).resolve()) for path in paths), fingerprint=digest.hexdigest())
-
-    @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> TextSource:
-        """Return the source that `schema.json` holds.
-
-        Raises:
-            KeyError: Something is missing.
-        """
-        return cls(paths=tuple(content["paths"]), fingerprint=str(content["fingerprint"]))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -175,16 +144,7 @@ class TextLabelSetup:
             RunError: They are needed, as they were not in a file; or they have changed since.
             DataError: They cannot be read any more.
         """
-        paths = self.source.paths if self.source is not None else ()
-        if data is not None and paths:
-            raise OptionError(f"data: the run reads its own from {paths[0]}; leave them out.")
-        if data is None and not paths:
-            raise RunError("the run's own texts were not in a file, so they cannot be read again; give the data.")
-        found = cut_examples(list(paths) if data is None else data, self.reading, seed=self.seed)
-        if self.source is not None and TextSource.of(found, ()).fingerprint != self.source.fingerprint:
-            where = f" in {paths[0]}" if paths else ""
-            raise RunError(f"the texts{where} have changed since the training; give the old ones, or train anew.")
-        return found
+        return read_again(self.source, data, lambda own: cut_examples(own, self.reading, seed=self.seed))
 
     def encoded(self, texts: Sequence[str]) -> Ragged:
         """Return the token ids of texts."""
@@ -275,8 +235,3 @@ def cut_examples(data: Any, reading: LabelledTextOptions, *, seed: int) -> Label
         OptionError: Options do not go with them.
     """
     return split_examples(read_labelled_texts(data, reading), reading, seed=seed)
-
-
-def parts_of(examples: LabelledTexts) -> dict[PartName, LabelledTexts]:
-    """Return the examples of each part; those of one may be none."""
-    return {"train": examples.of_part("train"), "valid": examples.of_part("valid"), "test": examples.of_part("test")}
