@@ -27,12 +27,14 @@ if TYPE_CHECKING:
     from recur.tasks.labels.trained import TrainedRegressor as TrainedRegressor
     from recur.tasks.language.trained import TrainedLanguageModel as TrainedLanguageModel
     from recur.tasks.loading import load as load
+    from recur.tasks.tags.trained import TrainedTagger as TrainedTagger
     from recur.tasks.texts.trained import TrainedTextClassifier as TrainedTextClassifier
     from recur.train.detect import train_detector as train_detector
     from recur.train.forecast import train_forecaster as train_forecaster
     from recur.train.labels import train_classifier as train_classifier
     from recur.train.labels import train_regressor as train_regressor
     from recur.train.language import train_language_model as train_language_model
+    from recur.train.tags import train_tagger as train_tagger
     from recur.train.texts import train_text_classifier as train_text_classifier
 
 __version__ = "0.1.0"
@@ -48,6 +50,7 @@ __all__ = [
     "TrainedForecaster",
     "TrainedLanguageModel",
     "TrainedRegressor",
+    "TrainedTagger",
     "TrainedTextClassifier",
     "accelerate",
     "decelerate",
@@ -60,6 +63,7 @@ __all__ = [
     "train_forecaster",
     "train_language_model",
     "train_regressor",
+    "train_tagger",
     "train_text_classifier",
 ]
 
@@ -88,6 +92,8 @@ __getattr__ = lazy_names(
         "train_classifier": ".train.labels",
         "train_regressor": ".train.labels",
         "train_language_model": ".train.language",
+        "TrainedTagger": ".tasks.tags.trained",
+        "train_tagger": ".train.tags",
         "TrainedTextClassifier": ".tasks.texts.trained",
         "train_text_classifier": ".train.texts",
     },

@@ -12,14 +12,15 @@ from recur.data.options import CorpusOptions
 from recur.data.series.label_options import LabelOptions, NumberOptions
 from recur.data.series.options import DetectionOptions, SeriesOptions
 from recur.data.text import check_found
-from recur.data.texts.options import LabelledTextOptions
-from recur.data.texts.token_options import TokenOptions
+from recur.data.texts.options import LabelledTextOptions, TaggedTextOptions, TextOptions
+from recur.data.texts.token_options import TokenOptions, WordOptions
 from recur.errors import OptionError
 from recur.models.detector_options import DetectorOptions
 from recur.models.forecaster_options import ForecasterOptions
 from recur.models.options import LanguageModelOptions
 from recur.models.series_options import SeriesClassifierOptions, SeriesRegressorOptions
 from recur.models.texts.options import TextClassifierOptions
+from recur.models.texts.tagger_options import TaggerOptions
 from recur.train.options import (
     LabelTrainingOptions,
     LanguageTrainingOptions,
@@ -109,8 +110,8 @@ def _suffix(path: Path) -> str:
 
 
 def _why_text(sources: Sequence[str], given: Mapping[str, str]) -> str:
-    """Return why DATA is text: nothing in it is a table, nor are its texts of classes."""
-    if any(holds_tables(source) for source in sources) or _why_text_classes(sources, given):
+    """Return why DATA is text: nothing in it is a table, nor are its texts of classes, nor its words of tags."""
+    if any(holds_tables(source) for source in sources) or _why_form(sources, given):
         return ""
     first = "standard input" if sources[0] == "-" else sources[0]
     return f"{first} is no table"
@@ -163,15 +164,29 @@ def _check_labels(sources: Sequence[str], options: Mapping[str, Any]) -> None:
 
 def _why_text_classes(sources: Sequence[str], given: Mapping[str, str]) -> str:
     """Return why DATA are texts with classes."""
+    return _why_texts("labelled", sources, given)
+
+
+def _why_tags(sources: Sequence[str], given: Mapping[str, str]) -> str:
+    """Return why DATA are sentences whose tokens have tags."""
+    return _why_texts("tagged", sources, given)
+
+
+def _why_form(sources: Sequence[str], given: Mapping[str, str]) -> str:
+    """Return why DATA are texts that something of is to be told."""
+    return _why_text_classes(sources, given) or _why_tags(sources, given)
+
+
+def _why_texts(kind: Literal["labelled", "tagged"], sources: Sequence[str], given: Mapping[str, str]) -> str:
     from recur.data.texts.glance import glance_at_texts
 
     seen = glance_at_texts(sources, given)
-    return seen.reason if seen is not None and seen.kind == "labelled" else ""
+    return seen.reason if seen is not None and seen.kind == kind else ""
 
 
-def _check_labelled_texts(sources: Sequence[str], options: Mapping[str, Any]) -> None:
-    texts: LabelledTextOptions = options["texts"]
-    others = (texts.valid_data, texts.test_data, texts.label_names)
+def _check_examples(sources: Sequence[str], options: Mapping[str, Any]) -> None:
+    found: TextOptions = options.get("texts") or options["sentences"]
+    others = (found.valid_data, found.test_data, getattr(found, "label_names", None))
     check_found([source for source in (*sources, *others) if source is not None])
 
 
@@ -200,11 +215,28 @@ TASKS: dict[str, Task] = {
             "training": TextTrainingOptions,
         },
         recognises=_why_text_classes,
-        check=_check_labelled_texts,
+        check=_check_examples,
         train="recur.train.texts:train_text_classifier",
         job="recur.train.texts:open_job",
         takes_data_again=True,
         handling="recur.cli.handling.texts:handling",
+    ),
+    "tag": Task(
+        about="a tagger of the tokens of sentences, such as of entities or of parts of speech",
+        data="a file in columns with a token and its tag on each line, as of the CoNLL tasks; or a table with lists of "
+        "tokens and of tags: JSONL, Parquet, Arrow",
+        options={
+            "sentences": TaggedTextOptions,
+            "words": WordOptions,
+            "model": TaggerOptions,
+            "training": TextTrainingOptions,
+        },
+        recognises=_why_tags,
+        check=_check_examples,
+        train="recur.train.tags:train_tagger",
+        job="recur.train.tags:open_job",
+        takes_data_again=True,
+        handling="recur.cli.handling.tags:handling",
     ),
     "classify": Task(
         about="a classifier of series, or of their steps",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Self
 
@@ -108,6 +108,10 @@ class TaggedBatches(TextBatches):
             weight = (np.bincount(sentence, tags.ids < 0, minlength=count) == 0).astype(np.float32)
         super().__init__(words.sentences, None, weight, batch_size=batch_size, max_tokens=max_tokens, seed=seed)
         self._words, self._tags = words, tags
+
+    if TYPE_CHECKING:
+
+        def __iter__(self) -> Iterator[TaggedBatch]: ...
 
     def _batch(self, items: NDArray[np.int64]) -> TaggedBatch:
         import torch

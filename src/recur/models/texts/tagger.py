@@ -14,7 +14,7 @@ from recur.models.layer_back_ends import explain_layers
 from recur.models.texts.characters import READERS
 from recur.models.texts.encoder import recurrent_layers, token_vectors, with_unknown
 from recur.models.texts.tagger_options import TaggerOptions
-from recur.nn import Linear, LinearChainCRF, bio_constraints
+from recur.nn import LabelledSpan, Linear, LinearChainCRF, bio_constraints
 
 if TYPE_CHECKING:
     from recur.data.texts.tagged_batches import TaggedBatch
@@ -133,6 +133,19 @@ class TaggerNetwork(nn.Module):
             losses_B = torch.where(is_token_TB, losses_TB.view_as(target_TB), 0).sum(0)
         weight = batch.weight.to(losses_B.dtype)
         return (losses_B * weight).sum(), (batch.lengths * weight).sum()
+
+    def span_probability(
+        self, emissions: Tensor, lengths: Tensor, spans: Sequence[tuple[int, int, Sequence[int]]]
+    ) -> Tensor:
+        """Return how likely some tokens have given tags, whatever the others have, (S,), without a gradient.
+
+        Args:
+            emissions: As `forward` returned them.
+            lengths: Tokens of each sentence, (B,) int64.
+            spans: Of each its sentence, its first token, and the numbers of its tags.
+        """
+        named = [LabelledSpan(*span) for span in spans]
+        return self.crf.span_log_probability(emissions, named, lengths).exp()
 
     def output_parameters(self) -> Iterator[nn.Parameter]:
         """Return the parameters of the output layer and of the chain, which a bound on each unit leaves alone."""
