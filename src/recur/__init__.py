@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from recur.estimators.forecaster import Forecaster as Forecaster
     from recur.estimators.labels import SeriesClassifier as SeriesClassifier
     from recur.estimators.labels import SeriesRegressor as SeriesRegressor
+    from recur.estimators.tagger import Tagger as Tagger
     from recur.models.language import LanguageModel as LanguageModel
     from recur.nn.accelerate import accelerate as accelerate
     from recur.nn.accelerate import decelerate as decelerate
@@ -45,6 +46,7 @@ __all__ = [
     "SeriesClassifier",
     "SeriesRegressor",
     "Stream",
+    "Tagger",
     "TrainedClassifier",
     "TrainedDetector",
     "TrainedForecaster",
@@ -86,6 +88,7 @@ __getattr__ = lazy_names(
         "Forecaster": ".estimators.forecaster",
         "SeriesClassifier": ".estimators.labels",
         "SeriesRegressor": ".estimators.labels",
+        "Tagger": ".estimators.tagger",
         "load": ".tasks.loading",
         "train_detector": ".train.detect",
         "train_forecaster": ".train.forecast",

@@ -11,12 +11,19 @@ if TYPE_CHECKING:
     from recur.estimators.forecaster import Forecaster as Forecaster
     from recur.estimators.labels import SeriesClassifier as SeriesClassifier
     from recur.estimators.labels import SeriesRegressor as SeriesRegressor
+    from recur.estimators.tagger import Tagger as Tagger
 
-__all__ = ["Detector", "Forecaster", "SeriesClassifier", "SeriesRegressor"]
+__all__ = ["Detector", "Forecaster", "SeriesClassifier", "SeriesRegressor", "Tagger"]
 
 __getattr__ = lazy_names(
     __name__,
-    {"Detector": ".detector", "Forecaster": ".forecaster", "SeriesClassifier": ".labels", "SeriesRegressor": ".labels"},
+    {
+        "Detector": ".detector",
+        "Forecaster": ".forecaster",
+        "SeriesClassifier": ".labels",
+        "SeriesRegressor": ".labels",
+        "Tagger": ".tagger",
+    },
 )
 
 

@@ -154,7 +154,7 @@ def _prepare(
         config={
             "task": TrainedTagger.task,
             "data": asdict(reading),
-            "tokens": asdict(words),
+            "words": asdict(words),
             "model": asdict(options),
             "training": asdict(training),
         },

@@ -84,6 +84,7 @@ def test_what_is_told_does_not_depend_on_what_is_beside(made: Path) -> None:
     assert trained.tag([[], ""[:0].split()])[0].tags == ()
 
 
+@pytest.mark.slow
 def test_a_sentence_of_a_hundred_thousand_tokens(made: Path) -> None:
     trained = TrainedTagger.load(made / "run")
     short = drawn(10, seed=2)[0]

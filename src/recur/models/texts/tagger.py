@@ -135,7 +135,11 @@ class TaggerNetwork(nn.Module):
         return (losses_B * weight).sum(), (batch.lengths * weight).sum()
 
     def span_probability(
-        self, emissions: Tensor, lengths: Tensor, spans: Sequence[tuple[int, int, Sequence[int]]]
+        self,
+        emissions: Tensor,
+        lengths: Tensor,
+        spans: Sequence[tuple[int, int, Sequence[int]]],
+        marginals: Tensor | None = None,
     ) -> Tensor:
         """Return how likely some tokens have given tags, whatever the others have, (S,), without a gradient.
 
@@ -143,9 +147,10 @@ class TaggerNetwork(nn.Module):
             emissions: As `forward` returned them.
             lengths: Tokens of each sentence, (B,) int64.
             spans: Of each its sentence, its first token, and the numbers of its tags.
+            marginals: As of the chain, (T, B, K), where they are at hand.
         """
         named = [LabelledSpan(*span) for span in spans]
-        return self.crf.span_log_probability(emissions, named, lengths).exp()
+        return self.crf.span_log_probability(emissions, named, lengths, marginals=marginals).exp()
 
     def output_parameters(self) -> Iterator[nn.Parameter]:
         """Return the parameters of the output layer and of the chain, which a bound on each unit leaves alone."""

@@ -183,7 +183,12 @@ class LinearChainCRF(nn.Module):
         return found_TBK.transpose(0, 1) if self.batch_first else found_TBK
 
     def span_log_probability(
-        self, emissions: Tensor, spans: Sequence[LabelledSpan], lengths: Lengths | None = None
+        self,
+        emissions: Tensor,
+        spans: Sequence[LabelledSpan],
+        lengths: Lengths | None = None,
+        *,
+        marginals: Tensor | None = None,
     ) -> Tensor:
         """Return how likely some steps have given labels, whatever stands elsewhere, among all that is allowed.
 
@@ -193,6 +198,7 @@ class LinearChainCRF(nn.Module):
             emissions: As of `log_likelihood`.
             spans: Which labels at which steps of which rows; each within its row.
             lengths: As of `log_likelihood`.
+            marginals: What `marginals` returns for the same, where that is at hand already.
 
         Returns:
             (S,) in nats, -inf for what is ruled out; without a gradient.
@@ -221,10 +227,10 @@ class LinearChainCRF(nn.Module):
                     "the steps of a row."
                 )
         with torch.no_grad():
-            marginals_TBK = self.marginals(emissions, lengths)
-            marginals_TBK = marginals_TBK.transpose(0, 1) if self.batch_first else marginals_TBK
             if not spans:
-                return marginals_TBK.new_zeros(0)
+                return chain.emissions.new_zeros(0)
+            known = self.marginals(emissions, lengths) if marginals is None else marginals
+            marginals_TBK = known.transpose(0, 1) if self.batch_first else known
             return span_log_probability(chain, filtered(chain), marginals_TBK, spans)
 
     def decode(self, emissions: Tensor, lengths: Lengths | None = None) -> list[list[int]]:

@@ -73,12 +73,15 @@ def _of_batch(network: TaggerNetwork, tags: Sequence[str], batch: TaggedBatch, s
     emissions_TBK = network(batch)
     crf, lengths = network.crf, batch.lengths
     labels = crf.decode(emissions_TBK, lengths)
-    marginals_BTK = crf.marginals(emissions_TBK, lengths).transpose(0, 1).cpu()
+    marginals_TBK = crf.marginals(emissions_TBK, lengths)
+    marginals_BTK = marginals_TBK.transpose(0, 1).cpu()
     is_known = batch.weight > 0
     likelihood = torch.zeros(len(is_known))
     if bool(is_known.any()):
         likelihood = crf.log_likelihood(emissions_TBK, batch.target.t(), lengths)
-    entities = [[] for _ in labels] if scheme is None else _entities(network, tags, emissions_TBK, batch, labels)
+    entities: list[list[ToldEntity]] = [[] for _ in labels]
+    if scheme is not None:
+        entities = _entities(network, tags, emissions_TBK, marginals_TBK, batch, labels)
     found = []
     for row, own in enumerate(labels):
         sure = marginals_BTK[row, : len(own)].gather(1, torch.tensor(own, dtype=torch.int64)[:, None])[:, 0]
@@ -94,7 +97,12 @@ def _of_batch(network: TaggerNetwork, tags: Sequence[str], batch: TaggedBatch, s
 
 
 def _entities(
-    network: TaggerNetwork, tags: Sequence[str], emissions_TBK: Tensor, batch: TaggedBatch, labels: list[list[int]]
+    network: TaggerNetwork,
+    tags: Sequence[str],
+    emissions_TBK: Tensor,
+    marginals_TBK: Tensor,
+    batch: TaggedBatch,
+    labels: list[list[int]],
 ) -> list[list[ToldEntity]]:
     """Return the entities of each row: how likely they are is told of their labels, less those of longer ones."""
     inside = {name[2:]: number for number, name in enumerate(tags) if name.startswith("I-")}
@@ -113,7 +121,7 @@ def _entities(
             if not has_ends and goes_on is not None and end < len(own):
                 longer.append((len(spans) - 1, (row, begin, [*own[begin:end], goes_on])))
     asked = [*spans, *(span for _, span in longer)]
-    chance = network.span_probability(emissions_TBK, batch.lengths, asked).cpu()
+    chance = network.span_probability(emissions_TBK, batch.lengths, asked, marginals_TBK).cpu()
     sure, less = chance[: len(spans)], chance[len(spans) :]
     sure = sure.index_add(0, torch.tensor([number for number, _ in longer], dtype=torch.int64), -less).clamp(0, 1)
     found: list[list[ToldEntity]] = [[] for _ in labels]
