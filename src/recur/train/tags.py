@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from rich.console import Console
 
@@ -192,7 +193,10 @@ def _job(run: RunFolder, setup: TagSetup, examples: TaggedSentences) -> SeriesJo
     training = stored_options(run, "training", TextTrainingOptions)
     options = stored_options(run, "model", TaggerOptions)
     parts = parts_of(examples)
-    train, judged = parts["train"], parts["valid"] if len(parts["valid"]) else parts["train"]
+    train = parts["train"]
+    # Of a tag that is not known there is no probability.
+    is_known = [set(tags) <= set(setup.tags) for tags in parts["valid"].tags]
+    judged = parts["valid"].take(np.flatnonzero(is_known)) if any(is_known) else train
 
     def judge_best(display: Display) -> None:
         trained = TrainedTagger.load(run, device=device_kind(training))
