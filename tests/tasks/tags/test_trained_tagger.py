@@ -107,11 +107,17 @@ def test_predictions_as_tables(made: Path, tmp_path: Path) -> None:
     nested = trained.predict_sentences(tokens)
     assert nested["tags"].explode().to_list() == flat["tag"].to_list()
     first = nested["entities"][0][0]
-    assert set(first) == {"kind", "text", "begin", "end", "probability"}
+    assert set(first) == {"kind", "text", "begin", "end", "place", "probability"}
+    assert first["place"] is None
     assert first["text"] == " ".join(tokens[0][first["begin"] : first["end"]])
     lines = tmp_path / "lines.txt"
     lines.write_text("Ada Lanmann left Bolton.\n\nBensson saw Rutford.\n", encoding="utf-8")
     assert trained.predict(lines)["token"].to_list()[4] == "."
+    told = trained.predict_sentences(lines)
+    assert told["text"].to_list() == ["Ada Lanmann left Bolton.", "Bensson saw Rutford."]
+    for text, entities in told.select("text", "entities").iter_rows():
+        assert entities
+        assert all(text[slice(*one["place"])] == one["text"] for one in entities)
     assert trained.predict(pl.DataFrame({"tokens": tokens})).equals(flat)
 
 

@@ -29,17 +29,17 @@ class WordOptions:
     """
 
     lowercase: bool | None = None
-    """Whether capitals are read as small letters; if not given, in words they are."""
+    """Whether capitals are read as small letters, which they are if not given."""
 
     unicode: Unicode = "nfc"
     """Normal form of Unicode that texts are brought to, so that the same letter is always the same token: nfc, nfkc
     (full-width letters become ordinary ones too), or none."""
 
     vocabulary_size: int | None = None
-    """Most tokens that are known, the most frequent ones; 50,000 if not given, of a BPE 2,000 with the 256 bytes."""
+    """Most words that are known, the most frequent ones; 50,000 if not given."""
 
     min_count: int | None = None
-    """Times that a token must stand in the training part to be known; 2 for words, else 1, if not given."""
+    """Times that a word must stand in the training part to be known; 2 if not given."""
 
     def __post_init__(self) -> None:
         if self.lowercase not in (None, True, False):
@@ -80,6 +80,15 @@ class TokenOptions(WordOptions):
     """What one token is: a word, a number or a mark (word); what stands between blanks (space); a character; or a piece
     of a word found by byte-level BPE. If not given: words, but characters where texts are single words or have no
     blanks."""
+
+    lowercase: bool | None = None
+    """Whether capitals are read as small letters; if not given, in words they are."""
+
+    vocabulary_size: int | None = None
+    """Most tokens that are known, the most frequent ones; 50,000 if not given, of a BPE 2,000 with the 256 bytes."""
+
+    min_count: int | None = None
+    """Times that a token must stand in the training part to be known; 2 for words, else 1, if not given."""
 
     def __post_init__(self) -> None:
         if self.tokens not in (None, *get_args(Tokens)):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
@@ -115,13 +115,34 @@ class TagSetup:
         """Return other sentences, read as those of the run were.
 
         Args:
-            data: What `read_tagged_sentences` takes; without tags also a file of text with a sentence on each line,
-                which is cut into words.
+            data: What `read_tagged_sentences` takes.
             has_tags: Whether there must be tags.
 
         Raises:
             DataError: They cannot be read.
         """
+        return self._read(data, self.cut, has_tags=has_tags)
+
+    def sentences(self, data: Any) -> Sequence[str] | Sequence[Sequence[str]]:
+        """Return sentences without tags: the lines of a file of text without columns, else the tokens of each.
+
+        Args:
+            data: What `read_tagged_sentences` takes. Sentences without tokens are left out.
+
+        Raises:
+            DataError: They cannot be read.
+        """
+        lines: list[str] = []
+
+        def cut(line: str) -> list[str]:
+            words = self.cut(line)
+            lines.extend([line] if words else [])
+            return words
+
+        examples = self._read(data, cut, has_tags=False)
+        return lines or examples.tokens
+
+    def _read(self, data: Any, cut: Callable[[str], list[str]], *, has_tags: bool) -> TaggedSentences:
         options = TaggedTextOptions(
             tokens=self.reading.tokens,
             tags=self.reading.tags,
@@ -130,7 +151,7 @@ class TagSetup:
             separator=self.reading.separator,
             has_header=self.reading.has_header,
         )
-        return read_tagged_sentences(data, options, roles=self.roles, has_tags=has_tags, cut=self.cut)
+        return read_tagged_sentences(data, options, roles=self.roles, has_tags=has_tags, cut=cut)
 
     def cut(self, text: str) -> list[str]:
         """Return the words, numbers and marks of a text, as they stand there."""

@@ -58,6 +58,7 @@ class TaggedText:
         tags: The tag of each.
         probability: Of each of these tags, over all sequences of tags.
         entities: In the order of their places; none where tags write no entities.
+        text: As it was given; empty where tokens were given.
         places: Where each token begins and ends in the text; None where tokens were given.
     """
 
@@ -65,6 +66,7 @@ class TaggedText:
     tags: tuple[str, ...]
     probability: tuple[float, ...]
     entities: tuple[Entity, ...]
+    text: str = ""
     places: Places = None
 
 
@@ -228,8 +230,8 @@ class TrainedTagger:
             batch_size: Likewise.
 
         Returns:
-            For each sentence lists of its `tokens`, `tags` and `entities`, each with its `kind`, `text`, `begin`, `end`
-            and `probability`; with `begin` and `end` counted in tokens.
+            For each sentence its `text`, empty where tokens are given, and lists of its `tokens`, `tags` and
+            `entities`, each with the attributes of an `Entity`.
 
         Raises:
             DataError: The data cannot be read.
@@ -237,9 +239,17 @@ class TrainedTagger:
         """
         import polars as pl
 
-        names = {"kind": pl.String, "text": pl.String, "begin": pl.Int64, "end": pl.Int64, "probability": pl.Float64}
+        names: dict[str, Any] = {
+            "kind": pl.String,
+            "text": pl.String,
+            "begin": pl.Int64,
+            "end": pl.Int64,
+            "place": pl.List(pl.Int64),
+            "probability": pl.Float64,
+        }
         rows = [
             {
+                "text": one.text,
                 "tokens": list(one.tokens),
                 "tags": list(one.tags),
                 "entities": [{name: getattr(entity, name) for name in names} for entity in one.entities],
@@ -247,12 +257,17 @@ class TrainedTagger:
             for one in self._tagged(data, batch_size)
         ]
         words = pl.List(pl.String)
-        return pl.DataFrame(rows, schema={"tokens": words, "tags": words, "entities": pl.List(pl.Struct(names))})
+        kinds: dict[str, Any] = {
+            "text": pl.String,
+            "tokens": words,
+            "tags": words,
+            "entities": pl.List(pl.Struct(names)),
+        }
+        return pl.DataFrame(rows, schema=kinds)
 
     def _tagged(self, data: Any, batch_size: int) -> list[TaggedText]:
         is_rows = isinstance(data, list) and all(isinstance(one, str | list | tuple) for one in data)
-        rows = data if is_rows else self.setup.read(data, has_tags=False).tokens
-        return self.tag(rows, batch_size=batch_size)
+        return self.tag(data if is_rows else self.setup.sentences(data), batch_size=batch_size)
 
 
 def _tagged(text: str | Sequence[str], tokens: Sequence[str], places: Places, told: Told) -> TaggedText:
@@ -266,5 +281,6 @@ def _tagged(text: str | Sequence[str], tokens: Sequence[str], places: Places, to
         tags=told.tags,
         probability=told.probability,
         entities=tuple(entities),
+        text=text if isinstance(text, str) else "",
         places=places,
     )
