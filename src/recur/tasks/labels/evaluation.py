@@ -197,21 +197,27 @@ def _judged_classes(trained: TrainedClassifier, part: Part, outcomes: SeriesOutc
         },
         "figures": figures.to_json(),
         "reliability": {
-            "calibrated": _reliability(told, kept.target),
-            "raw": _reliability(kept.output.double().softmax(-1), kept.target),
+            "calibrated": reliability_rows(told, kept.target),
+            "raw": reliability_rows(kept.output.double().softmax(-1), kept.target),
         },
         "worst": _worst_classes(trained, part.panel, kept, told),
         "notes": _class_notes(trained, outcomes),
     }
 
 
-def _reliability(probabilities: Tensor, target: Tensor) -> dict[str, Any]:
+def reliability_rows(probabilities: Tensor, target: Tensor) -> dict[str, Any]:
+    """Return how often classes were right by how sure they were told, as JSON holds it.
+
+    Args:
+        probabilities: (N, K) floating.
+        target: The number of the true class, (N,) int64.
+    """
     table = reliability(probabilities, target, num_bins=_BINS)
     return {
         "confidence": _listed(table.confidence),
         "accuracy": _listed(table.accuracy),
         "weight": _listed(table.weight),
-        "expected_error": _number(float(table.expected_error)),
+        "expected_error": json_number(float(table.expected_error)),
     }
 
 
@@ -227,7 +233,7 @@ def _worst_classes(
         | {
             "true": trained.classes[int(outcomes.target[number])],
             "told": trained.classes[int(likeliest[number])],
-            "probability": _number(float(sure[number])),
+            "probability": json_number(float(sure[number])),
         }
         for number in order.tolist()
     ]
@@ -286,9 +292,9 @@ def _by_true(true: Tensor, told: Tensor) -> dict[str, Any]:
         rows.append((float(true[own].mean()), float(error.abs().mean()), float(error.mean()), int(own.sum())))
     middle, mae, bias, count = zip(*rows, strict=True)
     return {
-        "true": [_number(one) for one in middle],
-        "mae": [_number(one) for one in mae],
-        "bias": [_number(one) for one in bias],
+        "true": [json_number(one) for one in middle],
+        "mae": [json_number(one) for one in mae],
+        "bias": [json_number(one) for one in bias],
         "count": list(count),
     }
 
@@ -298,8 +304,8 @@ def _intervals(trained: TrainedRegressor, true: Tensor, told: Tensor) -> dict[st
     for share in COVERAGES:
         lower, upper = trained.interval(told, share)
         is_known = bool(lower.isfinite().all())
-        coverage.append(_number(float(((lower <= true) & (true <= upper)).double().mean())) if is_known else None)
-        width.append(_number(float((upper - lower).mean())))
+        coverage.append(json_number(float(((lower <= true) & (true <= upper)).double().mean())) if is_known else None)
+        width.append(json_number(float((upper - lower).mean())))
     return {"shares": list(COVERAGES), "coverage": coverage, "width": width}
 
 
@@ -316,7 +322,7 @@ def _worst_numbers(trained: TrainedRegressor, panel: Panel, outcomes: SeriesOutc
         told, true = (float(values[number]) for values in (outcomes.output, outcomes.target))
         found.append(
             _place(trained, panel, outcomes, number)
-            | {"true": _number(true), "told": _number(told), "error": _number(told - true)}
+            | {"true": json_number(true), "told": json_number(told), "error": json_number(told - true)}
         )
         if len(found) == _MOST_WORST:
             break
@@ -340,7 +346,7 @@ def _runs(trained: TrainedRegressor, panel: Panel, outcomes: SeriesOutcomes) -> 
             {
                 "kind": kind,
                 "series": panel.ids[int(series[order[place]])],
-                "rmse": _number(float(mean[order[place]].sqrt())),
+                "rmse": json_number(float(mean[order[place]].sqrt())),
                 "times": [_time(panel, int(row)) for row in own.row[shown]],
                 "true": _listed(own.target[shown]),
                 "told": _listed(own.output[shown]),
@@ -384,10 +390,10 @@ def _time(panel: Panel, row: int) -> str | float:
     return str(on_the_clock(np.array([time]), panel.schema.zone)[0].astype("datetime64[ms]"))
 
 
-def _number(value: float) -> float | None:
+def json_number(value: float) -> float | None:
     """Return a number as JSON has it; None for what is not finite."""
     return float(f"{value:.9g}") if math.isfinite(value) else None
 
 
 def _listed(values: Tensor) -> list[float | None]:
-    return [_number(value) for value in values.tolist()]
+    return [json_number(value) for value in values.tolist()]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,7 @@ from recur.data.texts.examples import PartName, TaggedSentences
 from recur.data.texts.tag_schemes import find_entities
 from recur.errors import DataError, OptionError
 from recur.run import RunFolder
-from recur.score import reliability
-from recur.tasks.labels.evaluation import EVALUATION
+from recur.tasks.labels.evaluation import EVALUATION, json_number, reliability_rows
 from recur.tasks.noise import SURE, doubt
 from recur.tasks.tags.figures import TagFigures, judge_tags
 from recur.tasks.tags.lexicon import Lexicon
@@ -25,7 +23,7 @@ from recur.tasks.tags.trained import TrainedTagger
 from recur.tasks.text_source import parts_of
 from recur.wording import quantity
 
-_MOST_WORST, _BINS = 20, 10
+_MOST_WORST = 20
 _SHOWN_TOKENS = 12
 """Tokens of a long sentence that are shown on each side of what was told wrong."""
 
@@ -191,14 +189,9 @@ def _reliability(told: Sequence[Told], examples: TaggedSentences) -> dict[str, A
     sure = np.array([value for one in told for value in one.probability])
     right = flat_tags([one.tags for one in told])[0] == flat_tags(examples.tags)[0]
 
+    # Whether the tag is right, as a decision by itself.
     probability = torch.from_numpy(np.stack([1 - sure, sure], 1))
-    table = reliability(probability, torch.from_numpy(right.astype(np.int64)), num_bins=_BINS)
-    return {
-        "confidence": [_number(value) for value in table.confidence.tolist()],
-        "accuracy": [_number(value) for value in table.accuracy.tolist()],
-        "weight": [_number(value) for value in table.weight.tolist()],
-        "expected_error": _number(float(table.expected_error)),
-    }
+    return reliability_rows(probability, torch.from_numpy(right.astype(np.int64)))
 
 
 def _worst(told: Sequence[Told], examples: TaggedSentences, *, has_entities: bool) -> list[dict[str, Any]]:
@@ -220,7 +213,7 @@ def _worst(told: Sequence[Told], examples: TaggedSentences, *, has_entities: boo
             "place": examples.places[row],
             "true": _named(examples.tokens[row], missed),
             "told": _named(examples.tokens[row], invented),
-            "probability": _number(sure),
+            "probability": json_number(sure),
         }
         for sure, row, begin, end, invented, missed in found[:_MOST_WORST]
     ]
@@ -244,8 +237,3 @@ def _around(tokens: Sequence[str], begin: int, end: int) -> str:
 def _named(tokens: Sequence[str], units: set[tuple[str, int, int]]) -> str:
     ordered = sorted(units, key=lambda unit: unit[1:])
     return "; ".join(f"{kind}: {' '.join(tokens[begin:end])}" for kind, begin, end in ordered)
-
-
-def _number(value: float) -> float | None:
-    """Return a number as JSON has it; None for what is not finite."""
-    return float(f"{value:.9g}") if math.isfinite(value) else None
