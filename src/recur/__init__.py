@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from recur.estimators.labels import SeriesClassifier as SeriesClassifier
     from recur.estimators.labels import SeriesRegressor as SeriesRegressor
     from recur.estimators.tagger import Tagger as Tagger
+    from recur.estimators.texts import TextClassifier as TextClassifier
     from recur.models.language import LanguageModel as LanguageModel
     from recur.nn.accelerate import accelerate as accelerate
     from recur.nn.accelerate import decelerate as decelerate
@@ -47,6 +48,7 @@ __all__ = [
     "SeriesRegressor",
     "Stream",
     "Tagger",
+    "TextClassifier",
     "TrainedClassifier",
     "TrainedDetector",
     "TrainedForecaster",
@@ -89,6 +91,7 @@ __getattr__ = lazy_names(
         "SeriesClassifier": ".estimators.labels",
         "SeriesRegressor": ".estimators.labels",
         "Tagger": ".estimators.tagger",
+        "TextClassifier": ".estimators.texts",
         "load": ".tasks.loading",
         "train_detector": ".train.detect",
         "train_forecaster": ".train.forecast",

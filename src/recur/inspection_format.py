@@ -10,16 +10,17 @@ known.
 | `format` | `FORMAT` |
 | `kind`, `title`, `cut` | "text" or "series"; what was read, and how much of it, empty where all |
 | `weights` | checksum of the network's weights, `recur.run.checksum`; of a run those of `model.safetensors` |
-| `unit` | what a symbol is: "character", "byte", "token", or "step" of a series |
+| `unit` | what a symbol is: "character", "byte", "token", "word", or "step" of a series |
 | `symbols`, `unknown` | (text) each symbol as it stands there; `symbol` and `count` of what the model does not know |
+| `between` | (a classifier of texts) what stands after each symbol and is none, such as blanks |
 | `series` | (series) names of the `channels`, and what each step is called, `times` |
 | `losses` | N: nats (text) or loss (series) of each symbol given all before it |
 | `model` | `name`, `parameters`, `vocabulary_size`, `embedding_size`, `tied`, `residual` |
 | `layers` | see below |
 | `properties` | see below |
-| `next` | (text) the `vocabulary` |
+| `next` | (a language model) the `vocabulary` |
 | `attribution` | `window` W, `note`, the `unit` of falls, and `methods`: `key`, `name`, its check (`deletion`) |
-| `answers` | (a trained model of series) see below |
+| `answers` | (a trained model of series, a classifier of texts) see below |
 | `probe` | `recur.gradients.Probe.to_json`, or null |
 | `diagnosis` | of each finding, `name`, `what`, `evidence`, `advice` |
 
@@ -39,7 +40,8 @@ explained begins (`begin`), the `channels` that contribute, `check` (a deletion,
 (`unchecked`), `ahead` (null, or `targets`, `median`, `low`, `high` and `came`, by step and target), and `answers`, of
 each its `name`, what is `said` and what `came` in words, the `answer` and that of the `neutral` input in figures, the
 `sum` of all shares and by how much of them it misses the difference of the two (`gap`), and shares `by_channel`, and
-of what is known of the steps `ahead`.
+of what is known of the steps `ahead`. Of a text the steps are its symbols, the only channel is "token", nothing is
+ahead, and each has the `strongest` words `for` it and `against` it, pairs of a word and what it contributes.
 
 A deletion has `shares`, `chosen`, `random`, `standard_error` and `is_faithful`; see `recur.gradients.Deletion`.
 
@@ -52,10 +54,11 @@ A deletion has `shares`, `chosen`, `random`, `standard_error` and `is_faithful`;
 | `initial.{k}.{state}` | (H,) float32 | the learned initial state, where `initial` is "learned" |
 | `property.{key}` | (N,) float32 | the labels that were searched for |
 | `values`, `predictions` | (N, C) float32 | (series) the inputs, and what was said of each before it was seen |
-| `next.ids`, `next.probs` | (N, K) int32, float32 | (text) the most probable next symbols, the best first |
+| `next.ids`, `next.probs` | (N, K) int32, float32 | (a language model) the most probable next symbols, the best first |
 | `first.embedding` | (S, E) float32 | (text) embeddings of the first symbols |
 | `attribution.positions` | (A,) int32 | positions p whose prediction, of what comes at p + 1, is explained |
 | `answers.shares` | (A, S, G) float32 | what S steps, from `begin` on, and G channels contribute to A answers |
+| `answers.attention` | (S,) float32 | (a classifier of texts) share of each symbol in the mean that is pooled |
 | `attribution.{method}` | (A, W) float32 | signed share of the input at p - W + 1 + w; 0 before the beginning |
 """
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, TypeGuard
+from typing import Any, SupportsFloat, TypeGuard
 
 
 def is_number(value: object) -> TypeGuard[int | float]:
@@ -38,6 +38,18 @@ def is_whole(value: object, least: int | None = None) -> TypeGuard[int]:
         (True, False, False)
     """
     return isinstance(value, int) and not isinstance(value, bool) and (least is None or value >= least)
+
+
+def json_number(value: SupportsFloat) -> float | None:
+    """Return a measured number as JSON has it, in nine digits; None for what is not finite.
+
+    Example:
+        >>> json_number(2 / 3), json_number(float("inf"))
+        (0.666666667, None)
+    """
+    # More digits than float32 has would only make the file larger.
+    number = float(value)
+    return float(f"{number:.9g}") if math.isfinite(number) else None
 
 
 def with_tuples(content: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,8 +17,8 @@
 | `detector.safetensors`, `detector.json` | of anomalies: what errors and scores were ordinary, and of which series |
 | `calibration.safetensors` | of forecasts and numbers: what intervals lack; of classes: how sure to be |
 | `yardstick.json` | of forecasts: the unit of MASE for each series, and how sure the naive rules are |
+| `known_rows.safetensors` | of forecasters: the last rows of each series that they know |
 | `replay.safetensors` | of forecasters that learnt on: windows of older data |
-| `known_rows.safetensors` | of such: the last rows of each series that they know |
 | `adaptations.json` | of such: what each time changed |
 | `inspect.json`, `inspect.safetensors` | what `recur inspect` found inside the network on one text |
 | `checkpoints/` | what resuming needs |

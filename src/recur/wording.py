@@ -86,6 +86,17 @@ def measured(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
+def sentence(text: str) -> str:
+    """Return a text with a capital at its beginning, unless its first word has capitals of its own.
+
+    Example:
+        >>> sentence("exact match 80%"), sentence("chrF 40")
+        ('Exact match 80%', 'chrF 40')
+    """
+    first = text.split(" ", 1)[0]
+    return f"{text[:1].upper()}{text[1:]}" if first == first.lower() else text
+
+
 def percentage(share: float) -> str:
     """Return a measured share in per cent, in four digits.
 

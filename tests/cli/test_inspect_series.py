@@ -122,7 +122,11 @@ def test_what_does_not_go_together(made: pl.DataFrame, recur: Any) -> None:
         (["--series", "m7"], 1, "recur: series: there is no 'm7' in the data; there are 'm0', 'm1'.\n"),
         (["none.csv"], 1, "recur: none.csv: no such file or folder; check the path.\n"),
         (["--encoding", "utf-8"], 2, "recur: encoding is of other data; give DATA, or leave --encoding out.\n"),
-        (["--input", "text"], 2, "recur: input is of language runs, and this is one of task forecast; leave --input"),
+        (
+            ["--input", "text"],
+            2,
+            "recur: input is of language and classify-text runs, and this is one of task forec",
+        ),
         (["--labels", "text"], 2, "recur: labels is of language runs, and this is one of task forecast; leave"),
     ):
         result = recur("inspect", "run", *options)

@@ -399,6 +399,17 @@ def test_lines_have_the_encoding_of_the_run(
     unknown = answers(own, "--encoding", "klingon")
     assert unknown.code == 2
     assert "encoding: 'klingon' is none that Python knows; give one such as 'cp1252'." in unknown.err
+    # Without a mark the order of the bytes is found.
+    for name in ("utf-16", "utf-32"):
+        for order in ("le", "be"):
+            assert (
+                answers(text.encode(f"{name}-{order}"), "--encoding", name.replace("-", "").upper()).out == wanted.out
+            )
+    assert answers(own, "--encoding", "utf-32").err.startswith("recur: standard input: is no utf-32-le; name the ")
+    for name in ("idna", "punycode", "undefined"):
+        odd = answers(own, "--encoding", name)
+        assert odd.code == 2
+        assert f"encoding: '{name}' is none of lines of text; give one such as 'cp1252'." in odd.err
     # JSON is UTF-8, whatever the run's tables were, unless something else is said.
     row = json.dumps({"Zeit": "01.01.2024 00:00", "Umsatz €": "1.288,9", "Zahl": 0}, ensure_ascii=False)
     plain = answers(row.encode())

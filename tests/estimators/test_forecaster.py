@@ -330,8 +330,11 @@ def test_a_file_that_changes_is_not_what_it_was_fitted_to(
     assert found == tiny().fit(pl.read_csv(source, try_parse_dates=True)).score(later)
     loaded = Forecaster.load(tmp_path / "run")
     assert loaded.score(later) == found
-    # It grows by what came; and is gone.
+    # It grows by what came; is changed; and is gone.
     table.write_csv(source)
+    assert fitted.score(later) == found
+    assert Forecaster.load(tmp_path / "run").score(later) == found
+    table[1:].write_csv(source)
     assert fitted.score(later) == found
     message = r"meter\.csv: is not what the forecaster was fitted to any more, so that what came before X is not known;"
     with pytest.raises(RunError, match=message):
@@ -341,6 +344,33 @@ def test_a_file_that_changes_is_not_what_it_was_fitted_to(
     assert fitted.score(later) == found
     with pytest.raises(DataError, match=r"no window fits into the part 'given'"):
         Forecaster.load(tmp_path / "run").score(later)
+
+
+def test_a_file_may_change_while_it_is_fitted_to(
+    meter: tuple[Path, pl.DataFrame], table: pl.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is read once; rows that came after it are not what came before others."""
+    source, later = meter
+    expected = tiny().fit(pl.read_csv(source, try_parse_dates=True)).score(later)
+    from recur.estimators import forecaster
+
+    train, written = forecaster.train_forecaster, table
+
+    def growing(*given: Any, **options: Any) -> Any:
+        run = train(*given, **options)
+        written.write_csv(source)
+        return run
+
+    monkeypatch.setattr(forecaster, "train_forecaster", growing)
+    fitted = tiny().fit(source)
+    assert not hasattr(fitted, "_past")
+    assert fitted.score(later) == expected
+    # Fitted again, it is scored after what it is fitted to then.
+    written = table.with_columns(load=pl.col("load") + 1)
+    fitted.fit(source)
+    message = r"meter\.csv: is not what the forecaster was fitted to any more, so that what came before X is not known;"
+    with pytest.raises(RunError, match=message):
+        fitted.score(later)
 
 
 def test_a_list_of_one_file_is_that_file(meter: tuple[Path, pl.DataFrame]) -> None:

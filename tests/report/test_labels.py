@@ -13,6 +13,7 @@ from recur.report import figures, write_report
 from recur.report.chart import Chart, Matrix
 from recur.report.labels import labels_of
 from recur.report.labels_charts import label_charts
+from recur.report.values import NOTHING
 from recur.run import FORMAT, RunFolder
 
 EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'{{ 7*7 }}<!--‮\x00"
@@ -109,6 +110,22 @@ def make_label_run(tmp_path: Path) -> Callable[[dict[str, Any]], RunFolder]:
         return run
 
     return made
+
+
+def test_words_that_spoke_for_an_error(make_label_run: Any, said: Any) -> None:
+    one = {"series": "so tasty", "true": "music", "told": "food", "probability": 0.9, "for": "food"}
+    several = one | {"told": "food, music", "words": [["tasty", 2.5], ["so", 0.5], ["x"], [3, None]]}
+    judged = classes() | {"of": "texts", "worst": [one | {"words": [[EVIL, 1]]}, several, one]}
+    found = labels_of(judged)
+    assert found is not None
+    assert found.worst.columns == ("text", "true", "told", "probability", "spoke for it, nats")
+    assert [row[-1] for row in found.worst.rows[1:]] == ["food: tasty +2.5, so +0.5", NOTHING]
+    page = write_report(make_label_run(judged)).read_text(encoding="utf-8")
+    assert "<script>alert" not in page
+    assert "food: tasty +2.5, so +0.5" in said(page)
+    plain = labels_of(classes())
+    assert plain is not None
+    assert plain.worst.columns == ("series", "time", "true", "told", "probability")
 
 
 def test_the_page_of_a_classifier(make_label_run: Any, said: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,18 +12,18 @@ import numpy as np
 import polars as pl
 import pytest
 
-from recur.data.series import Columns, Panel
 from recur.errors import DataError, RunError
 from recur.models.forecaster_options import ForecasterOptions
 from recur.run import RunFolder
 from recur.streaming import stream
 from recur.streaming.continuation import continue_run
-from recur.streaming.known_rows import KNOWN_ROWS, KnownRows
 from recur.streaming.learning import LearningOptions
-from recur.tasks.forecast.setup import ForecastSetup
-from recur.tasks.series_reading import SeriesReading
+from recur.tasks.forecast.known_rows import KNOWN_ROWS, KnownRows
+from recur.tasks.forecast.trained import TrainedForecaster
 
 QUICK = LearningOptions(steps=60, learning_rate=5e-3)
+# Weights that stay as they are do not make the loss rise, and are kept.
+STILL = LearningOptions(steps=2, learning_rate=1e-30)
 HALF = replace(QUICK, held_back=0.5)
 
 
@@ -73,7 +74,7 @@ def test_a_saved_run_that_learnt_nothing_knows_its_own_data(
     folder: Path, old: pl.DataFrame, new: pl.DataFrame, tmp_path: Path
 ) -> None:
     made = stream(folder / "run").save_run(tmp_path / "same")
-    assert not made.has(KNOWN_ROWS)
+    assert (made.path / KNOWN_ROWS).read_bytes() == (folder / "run" / KNOWN_ROWS).read_bytes()
     _, record = continue_run(made, pl.concat([old, new[:60]]), out=tmp_path / "next", options=HALF)
     assert record.new_rows == 60
 
@@ -174,76 +175,90 @@ def test_rules_that_others_start_from_are_learnt_on(
     np.testing.assert_array_equal(again.push(table[660:]).values, live.push(table[660:]).values)
 
 
-# --- rows that are known ----------------------------------------------------------------------------------------------
+# --- what a run knows -------------------------------------------------------------------------------------------------
 
 
-def setup_of(panel: Panel) -> ForecastSetup:
-    return ForecastSetup.fit(panel, history=3, horizon=1, reading=SeriesReading())[0]
+@pytest.fixture
+def own(folder: Path, tmp_path: Path) -> Path:
+    """A copy of the run, whose data lie beside it in old.csv."""
+    shutil.copytree(folder / "run", tmp_path / "run")
+    shutil.copy(folder / "old.csv", tmp_path)
+    run = RunFolder.open(tmp_path / "run")
+    schema = run.read_json("schema.json")
+    schema["source"]["path"] = str(tmp_path / "old.csv")
+    run.write_json("schema.json", schema)
+    return run.path
 
 
-def weekly(first: int, count: int, **more: list[float]) -> dict[str, list[float]]:
-    """Two series of daily rows from day `first` on."""
-    days = list(range(first, first + count))
-    return {
-        "shop": ["a"] * count + ["b"] * count,  # type: ignore[list-item]
-        "day": [*days, *days],
-        "sales": [float(day) for day in days] + [100.0 + day for day in days],
-        **more,
-    }
+def test_a_table_may_grow_where_the_run_reads_it(
+    own: Path, folder: Path, old: pl.DataFrame, new: pl.DataFrame, tmp_path: Path
+) -> None:
+    """What is new in it, and what is older, is what would be if it had grown elsewhere."""
+    options = replace(HALF, steps=20)
+    _, elsewhere = continue_run(folder / "run", pl.concat([old, new[:60]]), out=tmp_path / "other", options=options)
+    pl.concat([old, new[:60]]).write_csv(tmp_path / "old.csv")
+    _, record = continue_run(own, tmp_path / "old.csv", out=tmp_path / "next", options=options)
+    assert replace(record, time="") == replace(elsewhere, time="")
+    assert record.new_rows == 60
+    live = stream(own, keep=200)
+    live.push(new[60:200])
+    assert live.learn(replace(QUICK, steps=20)).old_windows == record.old_windows > 0
 
 
-def test_known_rows_are_the_last_ones_up_to_the_last_target(tmp_path: Path) -> None:
-    table = weekly(0, 30)
-    table["sales"][28:30] = [float("nan")] * 2
-    panel = SeriesReading().first(table)
-    setup = setup_of(panel)
-    known = KnownRows.of_panel(panel, setup)
-    assert known.until == {"a": 27, "b": 29}
-    assert known.panel.values[:, 0].tolist() == [25, 26, 27, 127, 128, 129]
-    run = RunFolder.create(tmp_path / "run")
-    known.save(run)
-    again = KnownRows.of_run(run, setup)
-    assert again.until == known.until
-    assert again.panel.times.dtype == panel.times.dtype
-    np.testing.assert_array_equal(again.panel.values, known.panel.values)
-    # Those of a are new from 28 on, with what is known before; of b nothing is new.
-    newest = known.newest(setup.read(weekly(28, 2)), setup)
-    assert newest.panel.values[:5, 0].tolist() == [25, 26, 27, 28, 29]
-    assert (newest.start - newest.panel.offsets[:-1]).tolist() == [3, 2]
-    assert (newest.stop - newest.start).tolist() == [2, 0]
-    both = known.with_newer(KnownRows.of_panel(newest.panel.select([0]), setup))
-    assert both.until == {"b": 29, "a": 29}
-    assert both.panel.series("a").values[:, 0].tolist() == [27, 28, 29]
-    (run.path / KNOWN_ROWS).write_bytes((run.path / KNOWN_ROWS).read_bytes()[:-8])
-    with pytest.raises(RunError, match=r"known_rows\.safetensors: damaged: "):
-        KnownRows.of_run(run, setup)
+def test_series_that_a_stream_did_not_learn_from_stay_known(
+    make_forecaster: Callable[..., TrainedForecaster], table: pl.DataFrame, tmp_path: Path
+) -> None:
+    """Though the data that they were trained with can be read nowhere."""
+    trained = make_forecaster()
+    trained.known = KnownRows.of_panel(trained.setup.read(table), trained.setup)
+    until = trained.known.until
+    live = stream(trained)
+    later = table.filter(pl.col("place") == "a").with_columns(pl.col("hour") + pl.duration(hours=60))
+    live.push(later)
+    assert live.learn(STILL).is_kept
+    made = TrainedForecaster.load(live.save_run(tmp_path / "learnt"))
+    assert made.known is not None
+    assert made.known.until == until | {"a": until["a"] + np.timedelta64(60, "h")}
 
 
-def test_weights_of_new_rows_stay(tmp_path: Path) -> None:
-    rising = [float(number) for number in range(1, 9)]
-    setup = setup_of(SeriesReading().first(weekly(0, 30, weight=[1.0] * 60)))
-    known = KnownRows.of_panel(setup.read(weekly(0, 30, weight=[1.0] * 60)), setup)
-    newest = known.newest(setup.read(weekly(30, 4, weight=rising)), setup)
-    assert newest.panel.rows.weight is not None
-    assert newest.panel.rows.weight[newest.has_row].tolist() == rising
+def test_rows_that_a_stream_has_again_move_nothing_back(
+    folder: Path, old: pl.DataFrame, new: pl.DataFrame, tmp_path: Path
+) -> None:
+    live = stream(folder / "run", keep=200)
+    live.push(old[100:400])
+    assert live.learn(STILL).is_kept
+    made = live.save_run(tmp_path / "learnt")
+    _, record = continue_run(made, pl.concat([old, new[:60]]), out=tmp_path / "next", options=HALF)
+    assert record.new_rows == 60
 
 
-def test_series_without_times_are_all_new() -> None:
-    panel = SeriesReading().first(np.arange(40.0))
-    setup = setup_of(panel)
-    known = KnownRows.of_panel(panel, setup)
-    assert len(known) == 0
-    assert len(known.newest(panel, setup)) == 40
+def test_what_was_learnt_long_ago_is_known_with_the_rows_before(
+    folder: Path, new: pl.DataFrame, tmp_path: Path
+) -> None:
+    live = stream(folder / "run", keep=100)
+    live.push(new[:100])
+    assert live.learn(replace(QUICK, steps=20)).is_kept
+    # Of those rows nothing is kept any more.
+    live.push(new[100:])
+    known = TrainedForecaster.load(live.save_run(tmp_path / "learnt")).known
+    assert known is not None
+    assert list(known.until.values()) == [new["hour"][99]]
+    np.testing.assert_array_equal(known.panel.values[:, 0], new["load"][76:100].to_numpy().astype(np.float32))
 
 
-def test_categories_of_known_rows_are_those_of_the_training(tmp_path: Path) -> None:
-    """The first one by its name came after the training part, so that of all rows the others have other codes."""
-    winds = [*("W" if day % 3 else "S" for day in range(28)), "N", "S"]
-    table = pl.DataFrame({"day": range(30), "sales": [float(day) for day in range(30)], "wind": winds})
-    table.write_csv(tmp_path / "table.csv")
-    reading = SeriesReading(columns=Columns(targets="sales", past_only="wind"))
-    panel = reading.first(tmp_path / "table.csv")
-    setup, _ = ForecastSetup.fit(panel, history=3, horizon=1, reading=reading, path=str(tmp_path / "table.csv"))
-    assert panel.rows.codes[-3:, 0].tolist() == [2, 1, 2]
-    known = KnownRows.of_run(None, setup)
-    assert known.panel.rows.codes[:, 0].tolist() == setup.read(table).rows.codes[-3:, 0].tolist() == [1, 0, 1]
+def test_a_run_that_does_not_say_what_it_knows_says_so(
+    own: Path, old: pl.DataFrame, new: pl.DataFrame, tmp_path: Path
+) -> None:
+    """As runs of before."""
+    (own / KNOWN_ROWS).unlink()
+    options = replace(HALF, steps=20)
+    _, record = continue_run(own, pl.concat([old, new[:60]]), out=tmp_path / "next", options=options)
+    assert record.new_rows == 60
+    (tmp_path / "old.csv").unlink()
+    live = stream(own, keep=200)
+    live.push(new[:200])
+    assert live.learn(replace(QUICK, steps=20)).is_kept
+    with pytest.warns(UserWarning, match=r"^save_run: nobody knows any more which rows the model was trained on"):
+        live.save_run(tmp_path / "learnt")
+    with pytest.raises(DataError, match=r"old\.csv: no such file"):
+        continue_run(own, new[:60], out=tmp_path / "none", options=options)

@@ -11,9 +11,9 @@ import pytest
 from recur.errors import DataError
 from recur.streaming import stream
 from recur.streaming.continuation import continue_run
-from recur.streaming.known_rows import KnownRows
 from recur.streaming.learning import LearningOptions
 from recur.streaming.replay import Replay
+from recur.tasks.forecast.known_rows import KnownRows
 from recur.tasks.forecast.trained import TrainedForecaster
 
 # Of a history of 12 and a horizon of 4, 22 rows are a window, and a quarter that is held back.
@@ -52,10 +52,10 @@ def test_a_run_goes_on_with_short_series_when_they_have_grown(
     make_forecaster: Callable[..., TrainedForecaster], table: pl.DataFrame, tmp_path: Path
 ) -> None:
     trained = make_forecaster()
-    run = trained.save(tmp_path / "run")
     # Of data that lie nowhere it knows nothing.
+    trained.known = KnownRows(trained.setup.read(table).select([]))
+    run = trained.save(tmp_path / "run")
     Replay().save(run)
-    KnownRows(trained.setup.read(table).select([])).save(run)
     first = pl.concat([rows_of(table, "a", 0, 50), rows_of(table, "b", 0, 21)])
     made, record = continue_run(run, first, out=tmp_path / "next", options=STILL)
     assert record.is_kept

@@ -9,7 +9,16 @@ import pytest
 import scipy.fft
 import scipy.stats
 
-from recur.tasks.noise import MeanTest, doubt, exchange_test, grouped_test, mean_test, short_intervals, sign_test
+from recur.tasks.noise import (
+    MeanTest,
+    bootstrap_gain,
+    doubt,
+    exchange_test,
+    grouped_test,
+    mean_test,
+    short_intervals,
+    sign_test,
+)
 
 
 def correlated(size: int, overlap: int, seed: int) -> np.ndarray:
@@ -146,6 +155,45 @@ def test_exchanges_of_a_few_units_tell_nothing() -> None:
     assert exchange_test(np.ones((5, 1)), np.zeros((5, 1)), total) is None
     assert exchange_test(np.ones((6, 1)), np.zeros((6, 1)), total) == 2 / 2**6
     assert exchange_test(np.ones((9, 1)), np.ones((9, 1)), total) is None
+
+
+def ratio(sums: np.ndarray) -> np.ndarray:
+    return sums[:, 0] / sums[:, 1]
+
+
+def test_drawing_anew_finds_how_a_mean_varies() -> None:
+    drawn = np.random.default_rng(0)
+    own, other = (np.stack([drawn.normal(mean, 1, 400), np.ones(400)], 1) for mean in (0.3, 0.0))
+    gain = bootstrap_gain(own, other, ratio)
+    difference = own[:, 0] - other[:, 0]
+    error = difference.std() / 20
+    assert gain.value == pytest.approx(difference.mean(), abs=1e-12)
+    # A thousand draws know a percentile that lies so far out to about a tenth of the standard error.
+    assert gain.lower == pytest.approx(difference.mean() - 1.96 * error, abs=0.3 * error)
+    assert gain.upper == pytest.approx(difference.mean() + 1.96 * error, abs=0.3 * error)
+    assert gain.p == 1 / 1001
+    back = bootstrap_gain(other, own, ratio)
+    assert (back.value, back.lower, back.upper, back.p) == (-gain.value, -gain.upper, -gain.lower, gain.p)
+
+
+def test_drawing_anew_where_there_is_no_difference() -> None:
+    drawn = np.random.default_rng(2)
+    found = []
+    for _ in range(60):
+        own, other = (np.stack([drawn.normal(0, 1, 30), np.ones(30)], 1) for _ in range(2))
+        found.append(bootstrap_gain(own, other, ratio).p)
+    # Evenly spread, as p-values are; the standard error of the mean is 0.037.
+    assert 0.38 < np.mean(found) < 0.62
+    assert sum(p < 0.05 for p in found) <= 8
+    same = bootstrap_gain(own, own, ratio)
+    assert (same.value, same.lower, same.upper, same.p) == (0, 0, 0, 1)
+
+
+def test_drawing_a_few_units_anew_proves_nothing() -> None:
+    own, other = np.ones((5, 2)), np.stack([np.zeros(5), np.ones(5)], 1)
+    assert bootstrap_gain(own, other, ratio).p == sign_test(5, 0) > 0.05
+    other[:2] = 1
+    assert bootstrap_gain(own, other, ratio).p == sign_test(3, 0)
 
 
 def test_doubt_in_words() -> None:

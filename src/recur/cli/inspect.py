@@ -26,7 +26,8 @@ def build_parser() -> CommandParser:
         nargs="?",
         type=str | None,
         default=None,
-        help="of series: a table as the model was trained on; by default the test part of the run's own data",
+        help="of series and of classes of texts: data as the model was trained on; by default the test part of the "
+        "run's own data",
     )
     parser.add_argument(
         "--series",
@@ -44,11 +45,20 @@ def build_parser() -> CommandParser:
         "labels the last",
     )
     parser.add_argument(
+        "--number",
+        type=int | None,
+        default=None,
+        metavar="N",
+        help="of classes of texts: which text, counted from 1 on; by default the one that was told worst, of DATA "
+        "without labels the first",
+    )
+    parser.add_argument(
         "--input",
         type=str | None,
         default=None,
-        help="of a language model: text to read, or a text file, a folder of them or - for standard input; of a long "
-        f"one the first {MAX_SYMBOLS:,} symbols; by default the beginning of the text that was held out for the test",
+        help="of a language model or classes of texts: text to read, or a text file, a folder of them or - for "
+        f"standard input; of a long one the first {MAX_SYMBOLS:,} symbols; by default of a language model the "
+        "beginning of the text that was held out for the test",
     )
     parser.add_argument(
         "--labels",
@@ -60,7 +70,9 @@ def build_parser() -> CommandParser:
     parser.add_argument("--seed", type=int, default=0, help="the same seed finds the same")
     parser.add_argument("--device", type=Device, default="cpu", help="where to compute")
     parser.add_options(
-        OtherTableOptions, "DATA that are not written as the run's own; of a language model the encoding of --input"
+        OtherTableOptions,
+        "DATA that are not written as the run's own; of a language model the encoding of --input, of classes of texts "
+        "that of DATA or --input",
     )
     return parser
 

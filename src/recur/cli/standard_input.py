@@ -24,12 +24,16 @@ _MARKS = {
 """What a text may begin with that tells its encoding; the longer ones of those that begin alike first."""
 
 
+_WIDTHS = {"utf-16": 2, "utf-32": 4}
+"""Bytes of a character in encodings that do not say their order."""
+
+
 class InputLines:
     """The lines of a file descriptor, those together that are there; ends with the file or a signal.
 
     Args:
         descriptor: Of the file.
-        encoding: Of the text. A byte order mark goes before it.
+        encoding: Of the text. A byte order mark goes before it; without one the order is found in utf-16 and utf-32.
         json_encoding: Of text that begins with a brace.
 
     Attributes:
@@ -37,15 +41,17 @@ class InputLines:
         encoding: Of the text, once it has begun.
 
     Raises:
-        OptionError: Python does not know an encoding.
+        OptionError: Python does not know an encoding, or it is none of lines.
     """
 
     def __init__(self, descriptor: int, encoding: str, json_encoding: str) -> None:
         for name in (encoding, json_encoding):
             try:
-                " ".encode(name)
+                _decoder_of(name).decode(" ".encode(name), final=True)
             except LookupError:
                 raise OptionError(f"encoding: {name!r} is none that Python knows; give one such as 'cp1252'.") from None
+            except UnicodeError:
+                raise OptionError(f"encoding: {name!r} is none of lines of text; give one such as 'cp1252'.") from None
         self.signal = 0
         self.encoding, self._json_encoding = encoding, json_encoding
         self._descriptor = descriptor
@@ -100,18 +106,35 @@ class InputLines:
                 return ""
             begun = next((encoding for mark, encoding in _MARKS.items() if piece.startswith(mark)), None)
             own = self._json_encoding if piece.lstrip().startswith(b"{") else self.encoding
-            self.encoding = begun or own
-            self._decoder = codecs.getincrementaldecoder(self.encoding)("surrogateescape")
+            self.encoding = begun or _in_order(own, piece)
+            self._decoder = _decoder_of(self.encoding)
         try:
             return self._decoder.decode(piece, final=is_end)
-        except UnicodeDecodeError as error:
-            raise DataError(f"standard input: is {self.no_text} ({error.reason}).") from None
+        except UnicodeError as error:
+            reason = error.reason if isinstance(error, UnicodeDecodeError) else error
+            raise DataError(f"standard input: is {self.no_text} ({reason}).") from None
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         self.signal = number
         # What is being pushed is answered first.
         if self._is_waiting:
             raise _StoppedError
+
+
+def _decoder_of(encoding: str) -> codecs.IncrementalDecoder:
+    """Return a decoder in whose text lone surrogates stand for what is none of the encoding."""
+    return codecs.getincrementaldecoder(encoding)("surrogateescape")
+
+
+def _in_order(encoding: str, text: bytes) -> str:
+    """Return an encoding with the order of bytes that a text without a mark has, where it does not say it."""
+    name = codecs.lookup(encoding).name
+    if name not in _WIDTHS:
+        return encoding
+    width = _WIDTHS[name]
+    # Ends of lines, commas and digits have zeros where the larger part of the number is.
+    is_big = text[::width].count(0) > text[width - 1 :: width].count(0)
+    return f"{name}-{'be' if is_big else 'le'}"
 
 
 class _StoppedError(Exception):

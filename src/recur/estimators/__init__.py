@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     from recur.estimators.labels import SeriesClassifier as SeriesClassifier
     from recur.estimators.labels import SeriesRegressor as SeriesRegressor
     from recur.estimators.tagger import Tagger as Tagger
+    from recur.estimators.texts import TextClassifier as TextClassifier
 
-__all__ = ["Detector", "Forecaster", "SeriesClassifier", "SeriesRegressor", "Tagger"]
+__all__ = ["Detector", "Forecaster", "SeriesClassifier", "SeriesRegressor", "Tagger", "TextClassifier"]
 
 __getattr__ = lazy_names(
     __name__,
@@ -23,6 +24,7 @@ __getattr__ = lazy_names(
         "SeriesClassifier": ".labels",
         "SeriesRegressor": ".labels",
         "Tagger": ".tagger",
+        "TextClassifier": ".texts",
     },
 )
 

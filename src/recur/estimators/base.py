@@ -46,7 +46,7 @@ except ModuleNotFoundError:
         """An estimator is used before it is fitted."""
 
 
-_SECTIONS = {"series": "data", "sentences": "data"}
+_SECTIONS = {"series": "data", "texts": "data", "sentences": "data"}
 """What `config.json` calls the options of an argument, where it is not the argument's name."""
 
 _REMADE = (".html", ".png")
@@ -113,7 +113,7 @@ class SeriesEstimator(BaseEstimator):  # type: ignore[misc]
         Args:
             train: The training function.
             data: Its data.
-            more: Further arguments.
+            more: Further arguments, or others in place of options.
         """
         chosen = self._chosen()
         if self.out is None:
@@ -125,8 +125,7 @@ class SeriesEstimator(BaseEstimator):  # type: ignore[misc]
                 out=Path(folder) / "run" if self.out is None else Path(self.out),
                 overwrite=bool(self.overwrite),
                 console=None if self.verbose else Console(quiet=True),
-                **chosen,
-                **more,
+                **(chosen | more),
             )
 
     def _keep(self, run: RunFolder, device: str | torch.device = "cpu") -> None:

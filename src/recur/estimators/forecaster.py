@@ -86,7 +86,8 @@ class Forecaster(SeriesEstimator):
             self.run_ = None if self.out is None else run.path
         # So that data that are changed later are not taken for these.
         self._fitted_to = source if is_path else copy.deepcopy(source)
-        self._past = self._own(None if is_path else source)
+        if hasattr(self, "_past"):
+            del self._past
         return self
 
     def predict(self, X: Any = None, *, horizon: int | None = None, levels: Sequence[float] = (0.1, 0.5, 0.9)) -> Any:
@@ -119,9 +120,10 @@ class Forecaster(SeriesEstimator):
         """Return the skill of forecasts from every origin within X: 1 - MAE / MAE of the best naive rule.
 
         1 is perfect, 0 as good as the rule, and below 0 worse. Where the rows of a table come after those of the fit,
-        these are read as their past, so that all of X is told: as they were then, or of a run that was loaded in their
-        file, as long as that is there. Of other series, and of arrays, which have no times that say what follows what,
-        the first steps are only read, so that X must have more than `history` and `horizon` together for many origins.
+        these are read as their past, so that all of X is told: as they were then, at the first call from their file as
+        long as that is there, in which rows may have come after them. Of other series, and of arrays, which have no
+        times that say what follows what, the first steps are only read, so that X must have more than `history` and
+        `horizon` together for many origins.
 
         Args:
             X: What came, of the kind that `fit` took.
@@ -130,13 +132,13 @@ class Forecaster(SeriesEstimator):
         Raises:
             NotFittedError: The estimator was not fitted.
             DataError: The data cannot be read, or are too short.
-            RunError: The forecaster was loaded, and the file that it was fitted to is another one now.
+            RunError: The file that it was fitted to is another one now.
             TypeError: y is given.
         """
         _check_no_y(y)
         self._check_fitted()
         if not hasattr(self, "_past"):
-            self._past = self._own_of_file()
+            self._past = self._own()
         setup, past = self.trained_.setup, self._past
         panel = setup.read(one_source(X))
         part = (
@@ -171,28 +173,25 @@ class Forecaster(SeriesEstimator):
         super()._keep(run, device)
         self.evaluation_ = run.read_json(EVALUATION) if run.has(EVALUATION) else {}
 
-    def _own(self, data: Any = None) -> Panel | None:
-        """Return what X may come after, read from where it lay unless given; None of arrays, which have no times."""
-        setup = self.trained_.setup
-        if setup.schema.roles is None:
-            return None
-        return setup.own_panel(data).recoded(setup.schema.categories)
-
-    def _own_of_file(self) -> Panel | None:
-        """Return what X may come after, from the file of a run that was loaded; None where it is not there.
+    def _own(self) -> Panel | None:
+        """Return what X may come after; None of arrays, which have no times, and where it is not there any more.
 
         Raises:
-            RunError: It is another file now.
+            RunError: It was in a file, which is another one now.
         """
-        source = self.trained_.setup.source
-        if source is None or source.path is None or not Path(source.path).exists():
+        setup = self.trained_.setup
+        path = None if setup.source is None else setup.source.path
+        # Of a run that was loaded the data are where it says.
+        data = getattr(self, "_fitted_to", None) if path is None else None
+        is_there = data is not None if path is None else Path(path).exists()
+        if setup.schema.roles is None or not is_there:
             return None
         try:
-            return self._own()
+            return setup.own_panel(data).recoded(setup.schema.categories)
         except RunError as error:
             raise RunError(
-                f"{source.path}: is not what the forecaster was fitted to any more, so that what came before X is not "
-                "known; put it back, or move it away to judge X by its own rows alone."
+                f"{path}: is not what the forecaster was fitted to any more, so that what came before X is not known; "
+                "put it back, or move it away to judge X by its own rows alone."
             ) from error
 
     def _given(self, X: Any) -> Any:

@@ -8,35 +8,26 @@ from typing import Any, ClassVar, Self
 
 import narwhals as nw
 import numpy as np
-import torch
-from numpy.typing import NDArray
 
 from recur.data.series import Part, panel_of_array
 from recur.data.series.label_options import LabelOptions, NumberOptions
 from recur.errors import DataError
-from recur.estimators.base import ClassifierMixin, RegressorMixin, SeriesEstimator
+from recur.estimators.base import RegressorMixin
+from recur.estimators.classes import Array, ClassEstimator, JudgedEstimator, classes_of, labels_of
 from recur.models.series_options import SeriesClassifierOptions, SeriesRegressorOptions
 from recur.plots.labels import plot_labels
-from recur.run import RunFolder
-from recur.tasks.labels.evaluation import EVALUATION, judge_labels
+from recur.tasks.labels.evaluation import judge_labels
 from recur.tasks.labels.trained import TrainedClassifier, TrainedRegressor
 from recur.train.labels import train_classifier, train_regressor
 from recur.train.options import LabelTrainingOptions
 
-Array = NDArray[Any]
 
-
-class LabelEstimator(SeriesEstimator, ABC):
+class LabelEstimator(JudgedEstimator, ABC):
     """What tells labels of series that come as arrays with labels beside them, or as tables with labels inside."""
 
     defaults: ClassVar[Mapping[str, Any]] = {"test": 0.0}
 
     trained_: TrainedClassifier | TrainedRegressor
-    evaluation_: dict[str, Any]
-
-    def _keep(self, run: RunFolder, device: str | torch.device = "cpu") -> None:
-        super()._keep(run, device)
-        self.evaluation_ = run.read_json(EVALUATION) if run.has(EVALUATION) else {}
 
     @property
     def _reads_arrays(self) -> bool:
@@ -76,7 +67,7 @@ class LabelEstimator(SeriesEstimator, ABC):
         return found
 
 
-class SeriesClassifier(ClassifierMixin, LabelEstimator):  # type: ignore[misc]
+class SeriesClassifier(ClassEstimator, LabelEstimator):
     """Tells of which class a series is, or each of its steps, as `recur.train_classifier` trains it.
 
     Its parameters are the fields of `LabelOptions`, `recur.models.SeriesClassifierOptions` and `LabelTrainingOptions`,
@@ -104,7 +95,6 @@ class SeriesClassifier(ClassifierMixin, LabelEstimator):  # type: ignore[misc]
     }
 
     trained_: TrainedClassifier
-    classes_: Array
 
     def fit(self, X: Any, y: Any = None) -> Self:
         """Train on series and their classes.
@@ -128,12 +118,11 @@ class SeriesClassifier(ClassifierMixin, LabelEstimator):  # type: ignore[misc]
             data, classes = X, None
         else:
             values = series_of(X)
-            classes, codes = _classes(labels_of(y, len(values)))
+            classes, codes = classes_of(labels_of(y, len(values)), instead="SeriesRegressor for numbers")
             data = panel_of_array(values, np.array([str(name) for name in classes.tolist()])[codes], name="X")
         with self._run(train_classifier, data) as run:
             if classes is not None:
-                # What they are called in the run are texts.
-                run.write_json("config.json", run.config() | {"classes": classes.tolist()})
+                self._name_classes(run, classes)
             self._keep(run)
             self.run_ = None if self.out is None else run.path
         return self
@@ -183,16 +172,6 @@ class SeriesClassifier(ClassifierMixin, LabelEstimator):  # type: ignore[misc]
         if new:
             raise DataError(f"y: the class {new[0]!r} is none of those of the classifier.")
         return np.array([str(label) for label in labels.tolist()])
-
-    def _probabilities(self, found: Any) -> Array:
-        names = [str(name) for name in self.classes_.tolist()]
-        columns = nw.from_native(found).select([f"p({name})" for name in names])
-        return np.ascontiguousarray(columns.to_numpy(), dtype=np.float32)
-
-    def _keep(self, run: RunFolder, device: str | torch.device = "cpu") -> None:
-        super()._keep(run, device)
-        classes = run.config().get("classes")
-        self.classes_ = np.array(self.trained_.classes if classes is None else classes)
 
 
 class SeriesRegressor(RegressorMixin, LabelEstimator):  # type: ignore[misc]
@@ -304,32 +283,6 @@ def series_of(X: Any) -> Array:
             f"{values.shape}."
         )
     return values if values.ndim == 3 else values[:, :, None]
-
-
-def labels_of(y: Any, count: int) -> Array:
-    """Return labels as an array.
-
-    Raises:
-        DataError: There is not one for each series.
-    """
-    labels = np.asarray(y)
-    if labels.shape != (count,):
-        raise DataError(f"y: expected a label for each of the {count} series, got shape {labels.shape}.")
-    return labels
-
-
-def _classes(labels: Array) -> tuple[Array, Array]:
-    """Return the classes, sorted, and which of them each label is."""
-    if labels.dtype.kind == "f" and (labels != np.round(labels)).any():
-        raise DataError("y: holds fractions or gaps, which are no classes; take SeriesRegressor for numbers.")
-    kinds = {type(label) for label in labels.tolist()}
-    if labels.dtype.kind == "O" and len(kinds) > 1:
-        named = ", ".join(sorted(kind.__name__ for kind in kinds))
-        raise DataError(f"y: classes must be of one kind, got {named}.")
-    classes, codes = np.unique(labels, return_inverse=True)
-    if classes.dtype.kind not in "fiubUO" or (classes.dtype.kind == "O" and kinds != {str}):
-        raise DataError(f"y: classes must be numbers, text or bool, got {classes.dtype}.")
-    return classes, codes
 
 
 def _numbers(labels: Array) -> Array:

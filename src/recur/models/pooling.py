@@ -124,13 +124,30 @@ class AttentionPool(Pool):
         self.projection = Linear(num_features, num_features)
         self.context = Linear(num_features, 1, bias=False)
 
+    def weights(self, h: Tensor, is_step: Tensor) -> Tensor:
+        """Return the weight of each step in the mean, which add up to 1 over a row's steps; zeros at all others.
+
+        Args:
+            h: (T, B, H), floating.
+            is_step: As of `forward`.
+
+        Returns:
+            (T, B) of the dtype of `h`.
+        """
+        # A row without any step has no highest score.
+        return torch.nan_to_num(self._scores(h, is_step.unsqueeze(-1)).softmax(0)).squeeze(-1)
+
+    def _scores(self, h_TBH: Tensor, is_step_TB1: Tensor) -> Tensor:
+        """Return u . u_t of each step, (T, B, 1); minus infinity where there is none."""
+        return torch.where(is_step_TB1, self.context(torch.tanh(self.projection(h_TBH))), -torch.inf)
+
     def _begin(self, h_TBH: Tensor) -> PoolState:
         rows = h_TBH.shape[1]
         return h_TBH.new_zeros(h_TBH.shape[1:]), h_TBH.new_zeros(rows, 1), h_TBH.new_full((rows, 1), -torch.inf)
 
     def _pooled(self, h_TBH: Tensor, is_step_TB: Tensor, state: PoolState) -> PoolState:
         is_step_TB1 = is_step_TB.unsqueeze(-1)
-        scores_TB1 = torch.where(is_step_TB1, self.context(torch.tanh(self.projection(h_TBH))), -torch.inf)
+        scores_TB1 = self._scores(h_TBH, is_step_TB1)
         total_BH, mass_B1, highest_B1 = state
         # What has been summed is relative to the highest score so far, so that no exponential overflows.
         reached_B1 = torch.maximum(highest_B1, scores_TB1.detach().amax(0))

@@ -1,4 +1,4 @@
-"""What a trained model of series says where it was looked at, and what contributes to it, of `inspect.json`."""
+"""What a trained model of series or texts says where it was looked at, and what contributes to it."""
 
 from __future__ import annotations
 
@@ -41,6 +41,10 @@ class Answer:
     """What of that is known of the steps to come."""
     shares: NDArray[np.float32]
     """(S, G): what each step and channel contributes; NaN where that is unknown."""
+    speak_for: tuple[tuple[str, float], ...]
+    """Of a text, the words that speak for it most, with what they contribute."""
+    speak_against: tuple[tuple[str, float], ...]
+    """Likewise those that speak against it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +85,8 @@ class Answers:
     """Why that is not known."""
     ahead: Ahead | None
     """What is told of the steps to come."""
+    attention: NDArray[np.float32] | None
+    """(S,): the share of each symbol of a text in the mean that its classes are told by; NaN where unknown."""
 
 
 def answers_of(content: Mapping[str, Any], tensors: Tensors, count: int) -> Answers | None:
@@ -93,6 +99,9 @@ def answers_of(content: Mapping[str, Any], tensors: Tensors, count: int) -> Answ
     if shares is None or not channels or not is_whole(begin, 0) or not 0 < shares.shape[1] <= count - begin:
         return None
     known = np.where(np.isfinite(shares), shares, np.nan).astype(np.float32)
+    attention = tensors.take("answers.attention", "F32", (shares.shape[1],))
+    if attention is not None:
+        attention = np.where((attention >= 0) & (attention <= 1), attention, np.nan).astype(np.float32)
     return Answers(
         asked=visible(as_text(stored.get("asked"))) or "what it says",
         unit=visible(as_text(stored.get("unit"))) or "units of the answer",
@@ -107,6 +116,7 @@ def answers_of(content: Mapping[str, Any], tensors: Tensors, count: int) -> Answ
         check=deletion_of(stored.get("check")),
         unchecked=visible(as_text(stored.get("unchecked"))),
         ahead=_ahead(as_object(stored.get("ahead"))),
+        attention=attention,
     )
 
 
@@ -121,6 +131,18 @@ def _answer(entry: Mapping[str, Any], shares: NDArray[np.float32], num_channels:
         by_channel=_numbers(entry.get("by_channel"), num_channels),
         ahead=_numbers(entry.get("ahead"), num_channels),
         shares=shares,
+        speak_for=words_of(as_object(entry.get("strongest")).get("for")),
+        speak_against=words_of(as_object(entry.get("strongest")).get("against")),
+    )
+
+
+def words_of(value: object) -> tuple[tuple[str, float], ...]:
+    """Return words with what they contribute, as they stand in pairs; what is damaged is left out."""
+    pairs = [as_list(pair) for pair in as_list(value)]
+    return tuple(
+        (visible(as_text(pair[0])), share)
+        for pair in pairs
+        if len(pair) == 2 and (share := number(pair[1])) is not None and as_text(pair[0])
     )
 
 

@@ -60,12 +60,12 @@ class AnswersView:
 
 
 def answers_view(seen: Inspection) -> AnswersView | None:
-    """Return the answers in words and figures; None where there are none."""
+    """Return the answers of a model of series in words and figures; None where there are none."""
     found = seen.answers
-    if found is None:
+    if found is None or seen.series is None:
         return None
     shown = _channels(found)
-    check, verdict = _check(found)
+    check, verdict = check_view(found, "steps", "at other places of the same data, putting the mean in the place of")
     return AnswersView(
         answers=tuple(_view(seen, found, one, shown) for one in found.answers),
         has_ahead=any(value for one in found.answers for value in one.ahead if value),
@@ -109,7 +109,7 @@ def answers_data(seen: Inspection) -> dict[str, Any] | None:
 def answers_charts(seen: Inspection) -> Iterator[Drawing]:
     """Yield what is told of the steps to come, and what each channel contributes to the first answer, as charts."""
     found = seen.answers
-    if found is None:
+    if found is None or seen.series is None:
         return
     yield from _forecast_charts(seen, found)
     first, shown = found.answers[0], _channels(found)
@@ -189,13 +189,13 @@ def _view(seen: Inspection, found: Answers, one: Answer, shown: list[int]) -> An
     total = np.nansum(one.shares, 1)
     order = [int(step) for step in np.argsort(-np.abs(total), kind="stable")[:_STRONGEST] if total[step]]
     times = seen.series.times if seen.series is not None else ()
-    strongest = ", ".join(f"{times[found.begin + step]} ({_with_sign(float(total[step]))})" for step in order)
+    strongest = ", ".join(f"{times[found.begin + step]} ({with_sign(float(total[step]))})" for step in order)
     sums = ""
     if one.answer is not None and one.neutral is not None and one.gap is not None:
         sums = (
-            f"Said of a series in which each channel stands still at its mean: {_number(one.neutral)}. What steps and "
-            f"channels contribute adds up to {_with_sign(one.answer - one.neutral)}, which makes "
-            f"{_number(one.answer)}, to within {_share(one.gap)} of all contributions."
+            f"Said of a series in which each channel stands still at its mean: {figure(one.neutral)}. What steps and "
+            f"channels contribute adds up to {with_sign(one.answer - one.neutral)}, which makes "
+            f"{figure(one.answer)}, to within {gap_share(one.gap)} of all contributions."
         )
     rows = []
     for place in shown:
@@ -204,8 +204,8 @@ def _view(seen: Inspection, found: Answers, one: Answer, shown: list[int]) -> An
         rows.append(
             (
                 found.channels[place],
-                _with_sign(one.by_channel[place]),
-                _with_sign(one.ahead[place]),
+                with_sign(one.by_channel[place]),
+                with_sign(one.ahead[place]),
                 times[found.begin + at] if np.isfinite(own).any() and own[at] else NOTHING,
             )
         )
@@ -219,7 +219,14 @@ def _view(seen: Inspection, found: Answers, one: Answer, shown: list[int]) -> An
     )
 
 
-def _check(found: Answers) -> tuple[Curves | None, str]:
+def check_view(found: Answers, what: str, deleting: str) -> tuple[Curves | None, str]:
+    """Return whether contributions can be believed, as a drawing and in words.
+
+    Args:
+        found: What was found.
+        what: What contributes, several of them.
+        deleting: Where they were deleted and how, before "the 20% of the steps".
+    """
     check = found.check
     if check is None:
         return None, f"It was not checked elsewhere{found.unchecked and ': '}{found.unchecked}."
@@ -228,8 +235,8 @@ def _check(found: Answers) -> tuple[Curves | None, str]:
             ("its choice", "own", check.shares, check.chosen),
             ("at random", "other", check.shares, check.random),
         ],
-        label="How far the answer falls when steps are deleted, by what contributes most and at random.",
-        x_label="of the steps deleted",
+        label=f"How far the answer falls when {what} are deleted, by what contributes most and at random.",
+        x_label=f"of the {what} deleted",
         y_label=f"how far the answer falls, in {found.unit}",
         is_percent=True,
         errors=check.errors,
@@ -237,8 +244,8 @@ def _check(found: Answers) -> tuple[Curves | None, str]:
     middle = told_share(check.shares)
     begun = "These contributions can be believed" if check.is_faithful else "Not clearly better than chance"
     return drawn, (
-        f"{begun}: at other places of the same data, putting the mean in the place of the "
-        f"{percent(check.shares[middle])} of the steps that raise the answer most lowers it by "
+        f"{begun}: {deleting} the "
+        f"{percent(check.shares[middle])} of the {what} that raise the answer most lowers it by "
         f"{measured(check.chosen[middle])}, of as many at random by {measured(check.random[middle])}."
     )
 
@@ -252,27 +259,30 @@ def _forecasts(found: Answers) -> Iterator[tuple[str, tuple[tuple[str, str, str,
             tuple(
                 (
                     quantity(step + 1, "step"),
-                    _number(ahead.median[step, place]),
-                    f"{_number(ahead.low[step, place])} to {_number(ahead.high[step, place])}",
-                    _number(ahead.came[step, place]),
+                    figure(ahead.median[step, place]),
+                    f"{figure(ahead.low[step, place])} to {figure(ahead.high[step, place])}",
+                    figure(ahead.came[step, place]),
                 )
                 for step in range(len(ahead.median))
             ),
         )
 
 
-def _share(gap: float) -> str:
+def gap_share(gap: float) -> str:
+    """Return by how much of all contributions a sum misses what it should be."""
     return "0.1%" if gap < 0.001 else f"{gap:.1%}"
 
 
-def _number(value: float | None) -> str:
+def figure(value: float | None) -> str:
+    """Return a number for people."""
     return NOTHING if value is None or not np.isfinite(value) else measured(value).replace("-", "\N{MINUS SIGN}")
 
 
-def _with_sign(value: float | None) -> str:
+def with_sign(value: float | None) -> str:
+    """Return a contribution, with its sign."""
     if value is None or not np.isfinite(value):
         return NOTHING
-    return f"+{measured(value)}" if value > 0 else _number(value)
+    return f"+{measured(value)}" if value > 0 else figure(value)
 
 
 def _rounded(value: float | None) -> float | None:

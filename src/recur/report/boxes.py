@@ -256,6 +256,12 @@ def _output(seen: Inspection, step: int | None) -> Inside:
             says=made,
             vectors=(vector,),
         )
+    if seen.answers is not None:
+        pooled = (
+            f"What the last layer makes of all {seen.unit}s is pooled to one vector, of which a linear layer makes the "
+            "score of each class."
+        )
+        return _plain("classes", heading, (pooled,))
     says = [
         f"A linear layer gives each {seen.unit} of the vocabulary a score; "
         "softmax turns the scores into probabilities of what comes next."

@@ -16,6 +16,7 @@ from recur.report.forecast import Forecast, forecast_of
 from recur.report.labels import Labels, labels_of
 from recur.report.passage import Passage, Scale, scale_for, symbols, visible
 from recur.report.result import Result, column, result_of
+from recur.report.translation import Translation, translation_of
 from recur.report.values import DEEPEST, TIMES, as_list, as_object, as_text, count, duration, number, written
 from recur.run import RunFolder
 from recur.wording import cell_name
@@ -29,7 +30,7 @@ MAX_SAMPLE_LENGTH = 4_000
 MAX_TOKENS = 5_000
 """Symbols of a text the page shows."""
 
-_WITHOUT_UNIT = ("forecast", "classify", "regress", "detect", "classify-text", "tag")
+_WITHOUT_UNIT = ("forecast", "classify", "regress", "detect", "classify-text", "tag", "translate")
 """Tasks whose losses have no unit."""
 
 _UNITS = {"character": "character", "byte": "byte", "bpe": "token"}
@@ -95,6 +96,8 @@ class Contents:
     """What labels told of series were judged to be; likewise."""
     detection: Detection | None
     """Likewise of alarms."""
+    translation: Translation | None
+    """Likewise of texts written from texts."""
     charts: tuple[Chart, ...]
     """The curves of the training."""
     samples: tuple[Sample, ...]
@@ -138,7 +141,7 @@ def read_contents(run: RunFolder) -> Contents:
         for name in ("env.json", "schema.json", "model.json", "evaluation.json")
     )
     forecasts, labels = _judgement(run, "forecast_evaluation.json"), _judgement(run, "label_evaluation.json")
-    alarms = _judgement(run, "detect_evaluation.json")
+    alarms, written_texts = _judgement(run, "detect_evaluation.json"), _judgement(run, "translate_evaluation.json")
     unit = _unit(config, schema)
     scale, passages = _passages(evaluation, unit)
     samples = _samples(rows, unit)
@@ -150,6 +153,7 @@ def read_contents(run: RunFolder) -> Contents:
         forecast=forecast_of(forecasts),
         labels=labels_of(labels),
         detection=detection_of(alarms),
+        translation=translation_of(written_texts),
         charts=tuple(_charts(config, schema, evaluation, rows)),
         samples=samples,
         events=_events(rows),
@@ -168,13 +172,13 @@ def read_contents(run: RunFolder) -> Contents:
             task=as_text(config.get("task")),
             prompt=samples[-1].prompt if samples else "",
             has_weights=run.has("model.safetensors"),
-            is_done=bool(evaluation or forecasts or labels or alarms),
+            is_done=bool(evaluation or forecasts or labels or alarms or written_texts),
         ),
     )
 
 
 def charts_of(run: RunFolder) -> list[Drawing]:
-    """Return the charts of the run's training, thinned for drawing, and of its forecasts, labels or alarms.
+    """Return the charts of the run's training, thinned for drawing, and of what it forecast, told or wrote.
 
     Raises:
         RunError: `config.json` is missing, or a file of the run is damaged.
@@ -185,6 +189,7 @@ def charts_of(run: RunFolder) -> list[Drawing]:
         forecast_of(_judgement(run, "forecast_evaluation.json")),
         labels_of(_judgement(run, "label_evaluation.json")),
         detection_of(_judgement(run, "detect_evaluation.json")),
+        translation_of(_judgement(run, "translate_evaluation.json")),
     )
     return [*charts, *(chart for one in judged if one is not None for chart in one.charts)]
 
@@ -414,6 +419,9 @@ def _commands(path: Path, *, task: str, prompt: str, has_weights: bool, is_done:
     elif has_weights and task == "tag":
         commands.append(Command(why="Tag other sentences", line=f"recur predict {place} new.txt --out new.conll"))
         commands.append(Command(why="Judge it on other sentences", line=f"recur evaluate {place} other.conll"))
+    elif has_weights and task == "translate":
+        commands.append(Command(why="Let it write for new texts", line=f"recur predict {place} new.txt"))
+        commands.append(Command(why="Judge it on other data", line=f"recur evaluate {place} other.csv"))
     elif has_weights and task in _WITHOUT_UNIT:
         commands.append(Command(why="Tell labels of new data", line=f"recur predict {place} new.csv"))
         commands.append(Command(why="Judge it on other data", line=f"recur evaluate {place} other.csv"))

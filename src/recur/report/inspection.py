@@ -35,6 +35,8 @@ from recur.run import RunFolder
 MAX_LAYERS = 64
 """Layers that are shown."""
 
+_UNITS = ("character", "byte", "token", "word")
+
 _INITIAL = ("zero", "learned", "computed")
 
 MAX_NEXT = 20
@@ -136,11 +138,13 @@ class Inspection:
     cut: str
     """What part of it is shown; empty where all is."""
     unit: str
-    """What one symbol is: character, byte, token; "step" of a series."""
+    """What one symbol is: character, byte, token, word; "step" of a series."""
     count: int
     """N."""
     symbols: tuple[str, ...]
     """The symbols of a text as they stand in it."""
+    between: tuple[str, ...]
+    """What stands in the text after each of them, and is none."""
     unknown: tuple[tuple[str, str], ...]
     """Symbols the model does not know, with their counts."""
     series: Series | None
@@ -172,7 +176,7 @@ class Inspection:
     attribution: Attribution | None
     """What its predictions rest on."""
     answers: Answers | None
-    """What a trained model of series says, and what contributes to it."""
+    """What a trained model of series, or a classifier of texts, says, and what contributes to it."""
     probe: Probe | None
     """How far the gradient reaches."""
     diagnosis: tuple[Diagnosis, ...]
@@ -206,9 +210,10 @@ def read_inspection(run: RunFolder) -> Inspection:
             kind=kind,
             title=visible(as_text(content.get("title"))) or "the input",
             cut=visible(as_text(content.get("cut"))),
-            unit="step" if kind == "series" else unit if unit in ("character", "byte", "token") else "symbol",
+            unit="step" if kind == "series" else unit if unit in _UNITS else "symbol",
             count=count,
             symbols=symbols if kind == "text" else (),
+            between=_between(content, count) if kind == "text" else (),
             unknown=tuple(
                 (as_text(entry.get("symbol")), written(entry.get("count")))
                 for entry in map(as_object, as_list(content.get("unknown")))
@@ -228,7 +233,7 @@ def read_inspection(run: RunFolder) -> Inspection:
             next=_next(content, tensors, count),
             embeddings=_finite(tensors.take("first.embedding", "F32", (None, None))),
             attribution=attribution_of(content, tensors, count),
-            answers=answers_of(content, tensors, count) if kind == "series" else None,
+            answers=answers_of(content, tensors, count),
             probe=probe_of(content),
             diagnosis=diagnosis_of(content),
             left_out=tuple(tensors.left_out),
@@ -251,6 +256,11 @@ def _kind(content: Mapping[str, Any], path: str) -> Literal["text", "series"]:
     if kind == "series":
         return "series"
     raise RunError(f"{path}: damaged: its kind is {written(kind)}, expected text or series.")
+
+
+def _between(content: Mapping[str, Any], count: int) -> tuple[str, ...]:
+    found = [as_text(one) for one in as_list(content.get("between"))[:count]]
+    return (*found, *[""] * (count - len(found)))
 
 
 def _layers(content: Mapping[str, Any], tensors: Tensors, count: int) -> tuple[InspectedLayer, ...]:

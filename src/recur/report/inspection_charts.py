@@ -18,6 +18,7 @@ from recur.report.inspection import MAX_NEXT, Inspection, Part
 from recur.report.packing import similar
 from recur.report.passage import symbol_name
 from recur.report.tracks import UNBOUNDED, is_signed
+from recur.report.words_contents import shares_of
 
 _SHORT = {"space": "␣", "line break": "↵", "tab": "⇥"}
 """What stands below a bar for a symbol that cannot be seen."""
@@ -43,6 +44,7 @@ def charts_of_inspection(seen: Inspection) -> list[Drawing]:
             _text,
             _series,
             answers_charts,
+            _words,
             _states,
             _trajectory,
             _unit,
@@ -259,12 +261,37 @@ def _text(seen: Inspection) -> Iterator[Letters]:
         key="text",
         title=f"The text, coloured by unit {one.unit} of {layer.name}, {part.name}",
         summary=f"The first {len(names):,} {seen.unit}s, each on the colour of what the unit does there.",
-        rows=_rows([_SHORT.get(name, name.strip("“”")) for name in _names(seen)[: len(names)]]),
+        rows=_rows(_letters(seen)[: len(names)]),
         names=tuple(names),
         values=tuple(float(value) * scale for value in values),
         top=top * scale,
         is_signed=is_signed(part),
     )
+
+
+def _words(seen: Inspection) -> Iterator[Letters]:
+    if seen.answers is None or seen.series is not None:
+        return
+    one = seen.answers.answers[0]
+    shares = shares_of(one)[:_SYMBOLS]
+    names = _names(seen)
+    yield Letters(
+        key="contributions",
+        title=f"What speaks for {one.name}",
+        summary=f"The first {len(shares):,} {seen.unit}s, each on the colour of what it contributes, in "
+        f"{seen.answers.unit}.",
+        rows=_rows(_letters(seen)[: len(shares)]),
+        names=tuple(f"{name}: {signed(share)}" for name, share in zip(names, shares, strict=False)),
+        values=tuple(shares),
+        top=max(map(abs, shares)) or 1.0,
+        is_signed=True,
+    )
+
+
+def _letters(seen: Inspection) -> list[str]:
+    """Return what stands in a picture for each symbol, with a blank where blanks follow it."""
+    named = [_SHORT.get(name, name.strip("“”")) for name in _names(seen)]
+    return [one + (" " if after else "") for one, after in zip(named, seen.between, strict=True)]
 
 
 def _rows(symbols: Sequence[str]) -> tuple[tuple[str, ...], ...]:

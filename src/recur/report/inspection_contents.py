@@ -16,6 +16,7 @@ from recur.report.inspection import Inspection
 from recur.report.passage import Passage, Scale, chance, nearly_largest, scale_for, symbol_name, symbols
 from recur.report.sketch import Curves, curves
 from recur.report.values import percent
+from recur.report.words_contents import strongest_words
 from recur.wording import enumerated, quantity
 
 
@@ -106,6 +107,8 @@ def summary_of(seen: Inspection) -> tuple[tuple[str, str], ...]:
         said.append(("Prediction", f"Its loss is {float(known.mean()):.3g} a step on average."))
     if seen.answers is not None:
         said += [("It says", _said(one)) for one in seen.answers.answers[:3]]
+        if seen.kind == "text" and (because := strongest_words(seen.answers.answers[0])):
+            said.append(("Because", because))
     said.append(("Units", _best_units(seen)))
     if seen.probe is not None and seen.probe.memory_length is not None:
         length = quantity(round(seen.probe.memory_length), seen.unit)

@@ -30,6 +30,7 @@ from recur.report.probe_contents import layer_view, reach_of
 from recur.report.row_coding import ALPHABET, WHOLE, classes_of
 from recur.report.tracks import Selection, is_signed, select
 from recur.report.values import as_text
+from recur.report.words_contents import words_view
 from recur.run import RunFolder, explained_os_errors
 
 SCRIPTS = (
@@ -44,6 +45,7 @@ SCRIPTS = (
     "inspect_next.js",
     "inspect_rests.js",
     "inspect_answers.js",
+    "inspect_words.js",
     "inspect_network.js",
     "inspect.js",
 )
@@ -140,6 +142,7 @@ def _html(seen: Inspection, run: RunFolder, classes: NDArray[np.uint8], selectio
         passage=passage,
         searched=searched(seen),
         answers=answers_view(seen),
+        words=words_view(seen),
         # The gradient that is clipped is that of a loss, not of a state.
         reach=None
         if probe is None

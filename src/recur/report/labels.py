@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from recur.report.answers import words_of
 from recur.report.chart import Drawing
 from recur.report.labels_charts import label_charts
 from recur.report.passage import visible
@@ -261,6 +262,7 @@ def _classes(figures: Mapping[str, Any]) -> Rows:
 def _worst(evaluation: Mapping[str, Any], *, is_class: bool) -> Rows:
     entries = [as_object(one) for one in as_list(evaluation.get("worst"))][:_MOST_WORST]
     has_time = any(one.get("time") is not None for one in entries)
+    has_words = any(as_list(one.get("words")) for one in entries)
     said = ("true", "told", "probability") if is_class else ("true", "told", "error")
     rows = []
     for one in entries:
@@ -273,8 +275,17 @@ def _worst(evaluation: Mapping[str, Any], *, is_class: bool) -> Rows:
                 visible(as_text(one.get("told"))),
                 _share(one.get("probability")),
             ]
+            cells += [_words(one)] if has_words else []
         else:
             cells += [_shown(one.get(key)) for key in said]
         rows.append(tuple(cells))
     first = {"texts": "text", "tokens": "sentence"}.get(as_text(evaluation.get("of")), "series")
-    return Rows(columns=(first, *(["time"] if has_time else []), *said), rows=tuple(rows))
+    columns = (first, *(["time"] if has_time else []), *said, *(["spoke for it, nats"] if has_words else []))
+    return Rows(columns=columns, rows=tuple(rows))
+
+
+def _words(worst: Mapping[str, Any]) -> str:
+    """Return the words that spoke for a class that was told wrongly; which class, where several were told."""
+    told = [f"{word} +{measured(share)}" for word, share in words_of(worst.get("words"))]
+    which = visible(as_text(worst.get("for")))
+    return (f"{which}: " if which != visible(as_text(worst.get("told"))) else "") + (", ".join(told) or NOTHING)

@@ -21,7 +21,8 @@ def figures(run: RunFolder) -> dict[str, Any]:
     Returns:
         `"loss"`, `"learning_rate"`, `"gradient_norm"` and `"throughput"`; of forecasts `"forecast_by_step"` and others
         that begin like this, of labels told of series `"label_confusion"` and the like, of alarms those that begin with
-        `"detect_"`. Each is a `plotly.graph_objects.Figure`; one without any point is left out.
+        `"detect_"`, of texts that were written `"translate_by_length"`. Each is a `plotly.graph_objects.Figure`; one
+        without any point is left out.
 
     Raises:
         RunError: The run is incomplete or damaged.
@@ -56,7 +57,7 @@ def write_report(run: RunFolder) -> Path:
 
 
 def _all_charts(contents: Contents) -> tuple[Drawing, ...]:
-    parts = (contents.forecast, contents.labels, contents.detection)
+    parts = (contents.forecast, contents.labels, contents.detection, contents.translation)
     judged = (part.charts for part in parts if part is not None)
     return (*contents.charts, *(chart for charts in judged for chart in charts))
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from recur.errors import OptionError, RunError
 from recur.run import FORMAT, RunFolder
-from recur.streaming.known_rows import KnownRows
-from recur.streaming.learning import Adaptation, LearningOptions, adapt, learnt_series
+from recur.streaming.learning import Adaptation, LearningOptions, adapt
 from recur.streaming.replay import Replay
+from recur.tasks.forecast.known_rows import KnownRows
 from recur.tasks.forecast.trained import TrainedForecaster
 from recur.wording import option
 
@@ -60,17 +60,16 @@ def continue_run(
     if path.resolve() == folder.path.resolve():
         raise OptionError(f"out: {path} is the run that goes on; give another folder.")
     RunFolder.check_free(path, overwrite=overwrite)
-    replay, known = Replay.of_run(folder, trained.setup, seed=options.seed), KnownRows.of_run(folder, trained.setup)
-    newest = known.newest(trained.setup.read(data), trained.setup)
+    replay = Replay.of_run(folder, trained.setup, seed=options.seed)
+    if trained.known is None:
+        trained.known = KnownRows.of_own_data(trained.setup)
+    newest = trained.known.newest(trained.setup.read(data), trained.setup)
     made, record = adapt(trained, newest, replay, options)
     records = [*adaptations_of(folder), record.to_json()]
     if not record.is_kept:
         folder.write_json(ADAPTATIONS, {"adaptations": records})
         return folder, record
-    learnt = newest.panel.select(learnt_series(newest, made.setup, options))
-    known = known.with_newer(KnownRows.of_panel(learnt, made.setup))
-    next_run = write_run(made, path, overwrite=overwrite, before=folder, replay=replay, known=known, records=records)
-    return next_run, record
+    return write_run(made, path, overwrite=overwrite, before=folder, replay=replay, records=records), record
 
 
 def adaptations_of(folder: RunFolder | None) -> list[Any]:
@@ -94,7 +93,6 @@ def write_run(
     overwrite: bool,
     before: RunFolder | None,
     replay: Replay | None,
-    known: KnownRows | None,
     records: list[Any],
 ) -> RunFolder:
     """Write a run of a forecaster that learnt on; its `config.json` last, so that a kill leaves nothing taken for one.
@@ -105,7 +103,6 @@ def write_run(
         overwrite: Whether a run that stands there may be replaced.
         before: The run that it was before, if it was one.
         replay: Its older windows; None for those of its own data.
-        known: The rows that are not new to it; None for those of its own data.
         records: Of all times that it learnt on.
 
     Raises:
@@ -128,8 +125,8 @@ def write_run(
         made.write_json(name, content)
     if replay is not None:
         replay.save(made)
-    if known is not None:
-        known.save(made)
+    if trained.known is not None:
+        trained.known.save(made)
     if records:
         made.write_json(ADAPTATIONS, {"adaptations": records})
     made.write_json("config.json", {**config, "format": FORMAT})

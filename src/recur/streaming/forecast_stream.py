@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +17,6 @@ from recur.errors import DataError, RunError
 from recur.run import RunFolder
 from recur.streaming.continuation import adaptations_of, write_run
 from recur.streaming.forecasts import Forecasts, StreamedForecaster
-from recur.streaming.known_rows import KNOWN_ROWS, KnownRows
 from recur.streaming.learning import Adaptation, LearningOptions, adapt, learnt_series
 from recur.streaming.live_stream import Stream
 from recur.streaming.reading import Outcome
@@ -23,6 +24,7 @@ from recur.streaming.replay import REPLAY, Replay
 from recur.streaming.slots import SeriesArrays
 from recur.streaming.streamed import Columns
 from recur.streaming.watch import Watch
+from recur.tasks.forecast.known_rows import KnownRows
 from recur.tasks.forecast.trained import TrainedForecaster
 
 
@@ -70,6 +72,7 @@ class ForecastStream(Stream[Forecasts]):
         self._watch = Watch(len(setup.schema.targets))
         self._folder = folder
         self._replay: Replay | None = None
+        self._knows_learnt_alone = False
         self.adaptations: list[Adaptation] = []
 
     @property
@@ -111,12 +114,16 @@ class ForecastStream(Stream[Forecasts]):
                 # Of data that are gone nothing is kept from being forgotten, and the record says so.
                 replay = Replay()
             self._replay = replay
+        if self.forecaster.known is None:
+            with suppress(RunError, DataError):
+                self.forecaster.known = KnownRows.of_own_data(self.forecaster.setup)
         options = options or LearningOptions()
         newest = self._newest()
         made, record = adapt(self.forecaster, newest, replay, options, scaler=self._scaler())
         self.adaptations.append(record)
         if record.is_kept:
-            self.forecaster.calibration = made.calibration
+            self._knows_learnt_alone |= self.forecaster.known is None
+            self.forecaster.calibration, self.forecaster.known = made.calibration, made.known
             self._watch.forget()
             # Series that are still too short are learnt from when they have grown.
             places = {name: place for place, name in enumerate(self.slots.ids)}
@@ -129,8 +136,9 @@ class ForecastStream(Stream[Forecasts]):
     def save_run(self, path: str | Path, *, overwrite: bool = False) -> RunFolder:
         """Write a run of the model as it is now, with the records of its learning on and its older windows.
 
-        It also says until when the series were learnt here, so that `recur train --continue` learns nothing again. Its
-        `config.json` is written last, so that a kill leaves nothing that is taken for a run.
+        It also says until when each series was trained on or learnt here, so that `recur train --continue` learns
+        nothing again. Of a run of an older recur, which does not say so, its own data are read; a warning tells where
+        they cannot be. Its `config.json` is written last, so that a kill leaves nothing that is taken for a run.
 
         Args:
             path: Where.
@@ -141,18 +149,16 @@ class ForecastStream(Stream[Forecasts]):
         """
         folder, setup = self._folder, self.forecaster.setup
         records = [*adaptations_of(folder), *(one.to_json() for one in self.adaptations)]
-        replay, learnt, known = self._replay, self._learnt(), None
+        replay = self._replay
         if replay is None and folder is not None and folder.has(REPLAY):
             replay = Replay.of_run(folder, setup)
-        if len(learnt) or (folder is not None and folder.has(KNOWN_ROWS)):
-            try:
-                known = KnownRows.of_run(folder, setup).with_newer(learnt)
-            except (RunError, DataError):
-                # Of data that are gone nothing can come again.
-                known = learnt
-        return write_run(
-            self.forecaster, path, overwrite=overwrite, before=folder, replay=replay, known=known, records=records
-        )
+        if self._knows_learnt_alone:
+            warnings.warn(
+                "save_run: nobody knows any more which rows the model was trained on before it learnt here, so to "
+                "`recur train --continue` they are new; give it only rows that came after them.",
+                stacklevel=2,
+            )
+        return write_run(self.forecaster, path, overwrite=overwrite, before=folder, replay=replay, records=records)
 
     def _scaler(self) -> Scaler:
         """Return the run's scaler with those of the series that training had not, as they are scaled here."""
@@ -180,16 +186,6 @@ class ForecastStream(Stream[Forecasts]):
         panel = self._steps(series, first, last)
         start = panel.offsets[:-1] + np.maximum(since[series] - first, 0)
         return Part(panel=panel, start=start, stop=panel.offsets[1:].copy(), name="new")
-
-    def _learnt(self) -> KnownRows:
-        """Return the last steps of each series that the model has learnt from, or was judged by."""
-        self._watch.grow(len(self))
-        learnt_step = self._watch.learnt_step[: len(self)]
-        series = np.flatnonzero(learnt_step >= 0)
-        last = learnt_step[series]
-        start = np.minimum(self.slots.start[series], last)
-        first = np.maximum(start, last - self.forecaster.setup.history + 1)
-        return KnownRows(self._steps(series, first, last))
 
     def _steps(self, series: NDArray[np.int64], first: NDArray[np.int64], last: NDArray[np.int64]) -> Panel:
         """Return steps of series (N,), those from `first` to `last`, (N,) each, as far as they are kept."""

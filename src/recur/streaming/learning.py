@@ -24,6 +24,7 @@ from recur.models.forecast_network import ForecastNetwork
 from recur.run import checksum
 from recur.streaming.replay import Replay, chosen
 from recur.tasks.forecast.calibration import ForecastCalibration
+from recur.tasks.forecast.known_rows import KnownRows
 from recur.tasks.forecast.setup import ForecastSetup
 from recur.tasks.forecast.trained import TrainedForecaster
 
@@ -123,8 +124,8 @@ def adapt(
     a window of some series, and as much from old windows of the replay, so that what they taught is not forgotten
     (Rolnick et al. 2019). The last rows of each series are held back, as are old windows that were never learnt from,
     and the new weights are kept only if the mean losses on both do not rise in sum. Then the replay is shown the new
-    windows, and intervals are calibrated anew on what was held back. Of an ensemble each member learns so, with draws
-    of its own; the mean of their losses decides for all.
+    windows, intervals are calibrated anew on what was held back, and the last rows of the series become known. Of an
+    ensemble each member learns so, with draws of its own; the mean of their losses decides for all.
 
     Args:
         forecaster: With a `ForecastNetwork`, or an ensemble of them, whose weights are changed in place; they are what
@@ -182,7 +183,14 @@ def adapt(
         network.load_state_dict(before)
         return forecaster, record
     replay.learnt.add(setup.windows(new, batch_size=512, stride=setup.history))
-    made = TrainedForecaster(network, forecaster.setup, options=forecaster.options, yardstick=forecaster.yardstick)
+    learnt_rows = KnownRows.of_panel(learnt.panel, setup)
+    made = TrainedForecaster(
+        network,
+        forecaster.setup,
+        options=forecaster.options,
+        yardstick=forecaster.yardstick,
+        known=learnt_rows if forecaster.known is None else forecaster.known.with_newer(learnt_rows, setup),
+    )
     if forecaster.calibration is not None:
         judged = held if old_held is None else [*held, old_held]
         made.calibration = ForecastCalibration.fit(made.scaled, judged)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
 from torch import Tensor
 
-from recur.data.series import Frequency, Panel, Scaler, Schema
+from recur.data.series import Frequency, Panel, Part, Scaler, Schema, seen_categories
 from recur.data.series.options import OtherTableOptions
 from recur.data.series.partition import Partition
 from recur.errors import OptionError, RunError
@@ -28,29 +29,66 @@ class Source:
     Attributes:
         path: Of the file or folder; None where the data were not in one.
         fingerprint: Of the series, as `recur.tasks.series_reading.fingerprint` tells it.
+        lengths: Rows of each series, by its name, so that those that came since are told apart; None where none
+            may have come.
     """
 
     path: str | None
     fingerprint: str
+    lengths: Mapping[str, int] | None = None
 
     @classmethod
-    def of(cls, panel: Panel, path: str | None) -> Self:
-        """Return the source of a panel that was read from `path`, if from any."""
-        return cls(path=None if path is None else str(Path(path).resolve()), fingerprint=fingerprint(panel))
+    def of(cls, panel: Panel, path: str | None, *, can_grow: bool = True) -> Self:
+        """Return the source of a panel that was read from `path`, if from any.
 
-    def check(self, panel: Panel) -> None:
-        """Raise unless a panel that was read from it is what it was.
+        Args:
+            panel: As it was first read.
+            path: Of the file or folder.
+            can_grow: Whether it stays the source where rows come after those of the panel.
+        """
+        if path is None:
+            return cls(path=None, fingerprint=fingerprint(panel))
+        roles = panel.schema.roles
+        has_times = roles is not None and bool(roles.time)
+        return cls(
+            path=str(Path(path).resolve()),
+            fingerprint=fingerprint(panel),
+            lengths=dict(zip(panel.ids, panel.lengths.tolist(), strict=True)) if can_grow and has_times else None,
+        )
+
+    def own(self, panel: Panel) -> Panel:
+        """Return what a panel that was read from it has of what it was: all but rows that came after, of any series.
 
         Raises:
-            RunError: It is not.
+            RunError: Other things have changed.
         """
-        if fingerprint(panel) != self.fingerprint:
-            if self.path is None:
-                raise RunError("the data are not what the model was trained on; give the very same.")
-            raise RunError(
-                f"{self.path}: is not what the model was trained on any more; put the data back, or give the data to "
-                "be judged on."
-            )
+        if fingerprint(panel) == self.fingerprint:
+            return panel
+        earlier = self._earlier(panel)
+        if earlier is not None and fingerprint(earlier) == self.fingerprint:
+            return earlier
+        if self.path is None:
+            raise RunError("the data are not what the model was trained on; give the very same.")
+        raise RunError(
+            f"{self.path}: is not what the model was trained on any more; put the data back, or give the data to "
+            "be judged on."
+        )
+
+    def _earlier(self, panel: Panel) -> Panel | None:
+        """Return a panel with as many rows of each series as there were; None where there are fewer."""
+        places = {one: number for number, one in enumerate(panel.ids)}
+        if self.lengths is None or not all(one in places for one in self.lengths):
+            return None
+        chosen = panel.select([places[one] for one in self.lengths])
+        lengths = np.array(list(self.lengths.values()), np.int64)
+        row = np.arange(len(chosen.rows)) - np.repeat(chosen.offsets[:-1], chosen.lengths)
+        found = chosen.with_rows(row < np.repeat(lengths, chosen.lengths))
+        # Categories may have come with the rows.
+        return found.recoded(seen_categories(Part.whole(found)))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return its attributes."""
+        return asdict(self)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -106,6 +144,8 @@ class SeriesSetup:
     def own_panel(self, data: Any = None) -> Panel:
         """Return the run's own data, read again as they were first read.
 
+        Rows that came into their file since, after those of each series, are left out, as are series that came.
+
         Args:
             data: The data once more; None to read them from where they lay.
 
@@ -120,9 +160,7 @@ class SeriesSetup:
         if data is None and path is None:
             raise RunError("the run's own data were not in a file, so they cannot be read again; give the data.")
         panel = self.reading.first(path if data is None else data)
-        if self.source is not None:
-            self.source.check(panel)
-        return panel
+        return panel if self.source is None else self.source.own(panel)
 
     # --- files ---
 
@@ -151,7 +189,7 @@ class SeriesSetup:
             "frequency": None if frequency is None else [frequency.count, frequency.unit],
             "reading": self.reading.to_json(),
             "partition": self.partition.to_json(),
-            "source": None if source is None else {"path": source.path, "fingerprint": source.fingerprint},
+            "source": None if source is None else source.to_json(),
         }
 
     def _own_entries(self) -> dict[str, Any]:

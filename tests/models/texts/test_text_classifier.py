@@ -46,6 +46,33 @@ def test_a_text_says_the_same_alone_and_among_longer_ones(pooling: Any, bidirect
         torch.testing.assert_close(together[row : row + 1], alone, rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("is_multi", [False, True])
+def test_vectors_of_tokens_say_what_the_tokens_do(is_multi: bool) -> None:
+    members = [network(is_multi=is_multi, pooling="attention"), network(is_multi=is_multi, embedding_size=3)]
+    batch = batch_of()
+    for one in (members[0], TextClassifierEnsemble(members)):
+        vectors = one.embedded(batch.x)
+        assert vectors.shape == (5, 4, 4 if one is members[0] else 7)
+        torch.testing.assert_close(one.read(vectors, batch.lengths), one(batch), rtol=0, atol=1e-12)
+
+
+def test_attention_is_the_share_of_each_token() -> None:
+    one, other = network(pooling="attention"), network(pooling="mean")
+    batch = batch_of()
+    vectors = one.embedded(batch.x)
+    found = one.attention(vectors, batch.lengths)
+    assert found is not None
+    outputs, _ = one.encoder.recurrent(vectors, lengths=batch.lengths)
+    torch.testing.assert_close((found.unsqueeze(2) * outputs).sum(0), one.encoder(batch.x, batch.lengths))
+    torch.testing.assert_close(found.sum(0), (batch.lengths > 0).to(found))
+    assert other.attention(vectors, batch.lengths) is None
+    both = TextClassifierEnsemble([one, network(pooling="attention"), other])
+    wide = both.embedded(batch.x)
+    second = both.networks[1].attention(wide[..., 4:8], batch.lengths)
+    torch.testing.assert_close(both.attention(wide, batch.lengths), (found + second) / 2)
+    assert TextClassifierEnsemble([other, other]).attention(vectors.repeat(1, 1, 2), batch.lengths) is None
+
+
 def test_last_and_max_stand_side_by_side() -> None:
     torch.manual_seed(0)
     both = TextEncoder(TextEncoderOptions(**SMALL, pooling="last+max"), 12).eval()

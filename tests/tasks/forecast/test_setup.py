@@ -177,6 +177,46 @@ def test_it_can_be_saved(table: pl.DataFrame, tmp_path: Path, per_series: bool) 
         again.own_data()
 
 
+def test_rows_that_came_since_are_left_out(tmp_path: Path) -> None:
+    """Of any series, with series and categories that came too; all else is another table."""
+    path = tmp_path / "winds.csv"
+    hours = list(range(60))
+
+    def rows(place: str, begin: int, end: int, winds: str) -> pl.DataFrame:
+        return pl.DataFrame({"hour": hours[begin:end]}).with_columns(
+            place=pl.lit(place),
+            wind=pl.Series([winds[hour % len(winds)] for hour in hours[begin:end]]),
+            load=pl.col("hour") * 1.5,
+        )
+
+    old = pl.concat([rows("b", 0, 40, "SW"), rows("d", 0, 50, "WS")])
+    old.write_csv(path)
+    reading = SeriesReading(columns=Columns(series_id="place", targets="load", past_only="wind"))
+    setup, split = ForecastSetup.fit(
+        reading.first(path), history=6, horizon=2, reading=reading, path=str(path), partition=Partition(valid=5, test=5)
+    )
+    again = ForecastSetup.load(saved(setup, tmp_path / "run"))
+    new = [rows("b", 40, 60, "NS"), rows("d", 50, 53, "S"), rows("a", 0, 30, "N"), rows("c", 0, 60, "E")]
+    pl.concat([*new, old]).write_csv(path)
+    assert len(reading.first(path).schema.categories["wind"]) == 4
+    found = again.own_data()
+    for name in ("train", "valid", "test"):
+        own, first = getattr(found, name), getattr(split, name)
+        assert own.panel.ids == first.panel.ids
+        np.testing.assert_array_equal(own.panel.times, first.panel.times)
+        np.testing.assert_array_equal(own.panel.rows.codes, first.panel.rows.codes)
+        np.testing.assert_array_equal((own.start, own.stop), (first.start, first.stop))
+    for other in (
+        pl.concat([*new, old[1:]]),
+        pl.concat([*new, old]).with_columns(load=pl.when(pl.col("hour") == 3).then(0.5).otherwise("load")),
+        pl.concat([*new, old]).filter(pl.col("place") != "d"),
+        pl.concat([*new[1:], old]).filter(~((pl.col("place") == "b") & (pl.col("hour") == 39))),
+    ):
+        other.write_csv(path)
+        with pytest.raises(RunError, match=r"winds\.csv: is not what the model was trained on any more; put the data "):
+            again.own_data()
+
+
 def test_data_without_a_file_cannot_be_read_again(table: pl.DataFrame) -> None:
     with pytest.raises(RunError, match=r"the run's own data were not in a file, so they cannot be read again"):
         fitted(table)[0].own_data()

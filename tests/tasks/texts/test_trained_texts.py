@@ -17,6 +17,7 @@ from recur.errors import DataError, OptionError, RunError
 from recur.run import RunFolder
 from recur.tasks.text_source import parts_of
 from recur.tasks.texts.evaluation import evaluate_texts
+from recur.tasks.texts.outcomes import TextOutcomes
 from recur.tasks.texts.rule import load_rule, rule_told
 from recur.tasks.texts.setup import TextLabelSetup
 from recur.tasks.texts.trained import TrainedTextClassifier
@@ -99,6 +100,21 @@ def test_saved_and_loaded_it_tells_the_same(made: Made, tmp_path: Path, is_multi
     again = TrainedTextClassifier.load(tmp_path / "copy")
     assert again.predict(texts).equals(trained.predict(texts))
     assert torch.equal(again.thresholds, trained.thresholds)
+
+
+@pytest.mark.parametrize("is_multi", [False, True])
+def test_few_outcomes_that_are_all_right_make_no_certainty(made: Made, is_multi: bool) -> None:
+    trained = TrainedTextClassifier.load(made(is_multi) / "run")
+    random = torch.Generator().manual_seed(0)
+    true = torch.rand(30, 3, generator=random) < 0.4 if is_multi else torch.arange(30) % 3
+    logits = torch.where(true if is_multi else torch.eye(3)[true] > 0, 3.0, -3.0)
+    target = true.float() if is_multi else true
+    trained.calibrate(TextOutcomes(logits=logits, target=target, weight=torch.ones(30)))
+    # As often as is expected of the next one, by all decisions (Platt 1999): 30 of texts, or 90.
+    wrong = 1 / (92 if is_multi else 32)
+    chance = trained.probabilities(logits)
+    told = chance.max() if is_multi else chance.amax(1).mean()
+    assert float(told) == pytest.approx(1 - wrong, abs=1e-3)
 
 
 def test_parts_are_read_again_as_they_were(made: Made, tmp_path: Path) -> None:

@@ -61,8 +61,8 @@ def check_table(chosen: Namespace) -> None:
         raise OptionError(f"{idle[0]} is of other data; give DATA, or leave {option(idle[0])} out.")
 
 
-def _check(answers: Mapping[str, Any]) -> str:
-    """Return a line on whether contributions can be believed."""
+def check_line(answers: Mapping[str, Any], what: str) -> str:
+    """Return a line on whether contributions can be believed; `what` contributes, several of them."""
     check = answers["check"]
     if check is None:
         return f"check    not made elsewhere: {answers['unchecked']}"
@@ -70,7 +70,7 @@ def _check(answers: Mapping[str, Any]) -> str:
     share, chosen, random = (check[key][place] for key in ("shares", "chosen", "random"))
     doubt = "" if check["is_faithful"] else "; NOT to be believed here"
     return (
-        f"check    elsewhere, without the {share:.0%} of steps that raise it most, the first answer falls by "
+        f"check    elsewhere, without the {share:.0%} of {what} that raise it most, the first answer falls by "
         f"{measured(chosen)}, without as many at random by {measured(random)}{doubt}"
     )
 
@@ -87,16 +87,21 @@ def _lines(content: Mapping[str, Any]) -> Iterator[str]:
         missed = f"; the sum misses {one['gap']:.1%} of all contributions" if one["gap"] > MOST_GAP else ""
         still = f"from {measured(one['neutral'])} for a series that stands still"
         yield f"because  {told}, {still}; in {answers['unit']}{missed}"
-    yield _check(answers)
+    yield check_line(answers, "steps")
+    yield from found_lines(content, "step")
+
+
+def found_lines(content: Mapping[str, Any], unit: str) -> Iterator[str]:
+    """Yield the units that follow a property, how far the states reach and what is wrong; `unit` is what is read."""
     for known in content["properties"]:
         best = next((unit for unit in known["units"] if unit["verdict"] == "holds"), None)
         if best is not None:
             yield (
                 f"unit     {known['name']}: layers.{best['layer']} {best['part']} {best['unit']}, "
-                f"{best['held_out']:.2f} on held-out steps (by chance {known['chance']:.2f})"
+                f"{best['held_out']:.2f} on held-out {unit}s (by chance {known['chance']:.2f})"
             )
     reach = content["probe"]
     if reach is not None and reach["memory_length"] is not None:
-        yield f"memory   nine tenths of a change of its state are gone after {quantity(reach['memory_length'], 'step')}"
+        yield f"memory   nine tenths of a change of its state are gone after {quantity(reach['memory_length'], unit)}"
     for finding in content["diagnosis"]:
         yield f"found    {finding['name']}: {finding['what']} {finding['evidence']} {finding['advice']}"

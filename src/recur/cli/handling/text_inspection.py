@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from recur.cli.handling.given_text import is_name, note_of, reading
 from recur.data.options import CorpusOptions
-from recur.errors import DataError, OptionError
+from recur.errors import OptionError
 from recur.inspection_format import told_share
 from recur.run import RunFolder
 from recur.wording import quantity
@@ -23,9 +21,6 @@ if TYPE_CHECKING:
     from recur.tasks.inspection.text import Inspection
     from recur.tasks.language.trained import TrainedLanguageModel
 
-_SUFFIXES = {".txt", ".text", ".md", ".rst", ".csv", ".json", ".log", ".html", ".xml", ".tex", ".py", ".gz"}
-"""What names of text files often end in, and texts seldom."""
-
 _PRINTED = 6
 """Properties whose best unit is printed."""
 
@@ -36,7 +31,7 @@ def check_text(chosen: Namespace) -> None:
     Raises:
         OptionError: They do not.
     """
-    if chosen.encoding is not None and not _is_name(chosen.input or ""):
+    if chosen.encoding is not None and not is_name(chosen.input or ""):
         raise OptionError("encoding is of the file that --input names; leave --encoding out, or name a file.")
     if chosen.labels is not None and chosen.input is None:
         raise OptionError("labels are of the text that --input gives; give --input, or leave --labels out.")
@@ -78,43 +73,13 @@ def _passage(
 
     if given is None:
         return passage_of_run(folder, trained)
-    if not _is_name(given):
-        return passage_of_text(trained.tokenizer, [given]), _note_of(given)
+    if not is_name(given):
+        return passage_of_text(trained.tokenizer, [given]), note_of(given)
     # A model of bytes too is shown characters, so its text is decoded like any other.
     codec = (corpus_options(folder) if encoding is None else CorpusOptions(encoding=encoding)).codec
-    with _reading(given, codec) as chunks:
+    with reading(given, codec) as chunks:
         title = "standard input" if given == "-" else (Path.cwd() / given).name or given
         return passage_of_text(trained.tokenizer, chunks, title), ""
-
-
-def _is_name(given: str) -> bool:
-    """Return whether `given` names what is there, or looks as if it should: in one word, with a suffix or a folder."""
-    path = Path(given)
-    try:
-        if given == "-" or (given and path.exists()):
-            return True
-    except (OSError, ValueError):
-        return False
-    has_blank = any(character.isspace() for character in given)
-    return not has_blank and bool(path.suffix or os.sep in given)
-
-
-def _note_of(given: str) -> str:
-    """Return what to say of a text that could be meant as a file's name."""
-    if "\n" in given or Path(given).suffix.lower() not in _SUFFIXES:
-        return ""
-    return f"there is no file {given!r}, so this is taken as text."
-
-
-@contextmanager
-def _reading(name: str, codec: str) -> Iterator[Iterator[str]]:
-    """Give the text of the file, of all in the folder, or of standard input, in chunks."""
-    from recur.data.text import find_texts, text_of
-
-    if name != "-" and not Path(name).exists():
-        raise DataError(f"{name}: no such file; check the path. To show it as text itself, add a blank to it.")
-    with tempfile.TemporaryDirectory(prefix="recur-") as spool:
-        yield text_of(find_texts([name], Path(spool), codec=codec), codec)
 
 
 def _lines(passage: Passage, content: Mapping[str, Any]) -> Iterator[str]:

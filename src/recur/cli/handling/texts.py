@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from recur.cli.handling.run_handling import RunHandling, show_next
-from recur.errors import OptionError
+from recur.cli.handling.words_inspection import check_classified, inspect_classifier_run
 from recur.run import RunFolder
 from recur.wording import measured
 
@@ -27,8 +27,9 @@ def handling() -> RunHandling:
         show=_show,
         show_finished=_show_finished,
         predict=_predict,
-        inspect=_refuse_inspection,
-        options={"evaluate": set(), "predict": {"batch_size"}, "inspect": set()},
+        inspect=inspect_classifier_run,
+        check_inspection=check_classified,
+        options={"evaluate": set(), "predict": {"batch_size"}, "inspect": {"data", "input", "number"}},
     )
 
 
@@ -37,7 +38,9 @@ def _evaluate(chosen: Namespace) -> dict[str, Any]:
     from recur.tasks.texts.evaluation import evaluate_texts
 
     with plain_console(stderr=True).status("judging"):
-        return evaluate_texts(chosen.run, list(chosen.data) or None, part=chosen.part, device=chosen.device)
+        return evaluate_texts(
+            chosen.run, list(chosen.data) or None, part=chosen.part, device=chosen.device, encoding=chosen.encoding
+        )
 
 
 def _predict(folder: RunFolder, chosen: Namespace) -> pl.DataFrame:
@@ -45,12 +48,9 @@ def _predict(folder: RunFolder, chosen: Namespace) -> pl.DataFrame:
     from recur.tasks.texts.trained import TrainedTextClassifier
 
     trained = TrainedTextClassifier.load(folder, device=chosen.device)
+    trained.setup = trained.setup.with_encoding(chosen.encoding)
     with plain_console(stderr=True).status("telling classes"):
         return trained.predict(Path(chosen.data), batch_size=chosen.batch_size)
-
-
-def _refuse_inspection(*arguments: Any) -> NoReturn:
-    raise OptionError("recur inspect does not yet look into classifiers of texts; report.html shows their errors.")
 
 
 def _show_finished(path: Path, console: Console) -> None:
@@ -58,7 +58,7 @@ def _show_finished(path: Path, console: Console) -> None:
     _show(found, console)
     for note in found["notes"]:
         console.print(f"note     {note}")
-    show_next(path, console, predict="recur predict {run} new.csv")
+    show_next(path, console, predict="recur predict {run} new.csv", explain='recur inspect {run} --input "a text"')
 
 
 def _show(found: Mapping[str, Any], console: Console) -> None:

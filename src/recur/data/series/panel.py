@@ -192,6 +192,11 @@ class Panel:
             frequencies=tuple(self.frequencies[number] for number in chosen.tolist()),
         )
 
+    def with_rows(self, is_kept: NDArray[np.bool_]) -> Panel:
+        """Return the panel with some of its rows, as `is_kept`, (R,), says; a series may be left with none."""
+        kept = np.concatenate([[0], np.cumsum(is_kept)]).astype(np.int64)
+        return replace(self, rows=self.rows.take(is_kept), offsets=kept[self.offsets])
+
     def recoded(self, categories: Mapping[str, Sequence[str]]) -> Panel:
         """Return the panel with other codes: those of the categories that were seen in training, 0 for all others.
 

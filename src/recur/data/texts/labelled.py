@@ -33,7 +33,7 @@ def read_labelled_texts(
     """Return the texts, and the classes of each, that some data hold.
 
     Read are tables (CSV, TSV, JSONL, also `.gz`; Parquet, Arrow; any dataframe), whose columns are guessed, and folders
-    by class. Texts that are empty are left out, and noted.
+    by class. Texts that are empty are left out, and noted; without labels they are kept, so that each has an answer.
 
     Args:
         data: A path, or several; a dataframe that narwhals knows; a mapping from names to columns; or two lists in a
@@ -60,9 +60,14 @@ def read_labelled_texts(
     options = options or LabelledTextOptions()
     names = None if options.label_names is None else read_names(options.label_names, options.codec)
     known = _Known(roles=roles, separator=options.label_separator, names=names, classes=classes, has_answers=has_labels)
-    own = _read(data, options, known).without_empty()
+
+    def read(source: Any, known: _Known) -> LabelledTexts:
+        found = _read(source, options, known)
+        return found.without_empty() if has_labels else found
+
+    own = read(data, known)
     alike = replace(known, roles=own.roles, separator=own.label_separator)
-    examples = with_other_data(own, options, lambda source: _read(source, options, alike).without_empty())
+    examples = with_other_data(own, options, lambda source: read(source, alike))
     return _checked(examples) if has_labels and classes is None else examples
 
 
@@ -84,6 +89,8 @@ def _read(data: Any, options: LabelledTextOptions, known: _Known) -> LabelledTex
         known.check_none_ignored(options, "a dataframe or lists", (*CELLS, "unit"))
         if isinstance(data, tuple) and len(data) == 2:
             data = {"text": data[0], "label": data[1]}
+            # Which is which needs no guess.
+            options = replace(options, text=options.text or "text", label=options.label or "label")
         return _of_table(table_of_data(data), options, known)
     files, notes = find_files(paths_of(data))
     by_class = files_by_class(files, notes)

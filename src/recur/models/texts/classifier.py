@@ -81,6 +81,20 @@ class TextClassifierNetwork(nn.Module):
         logits: Tensor = self.output(self.encoder(batch.x, batch.lengths))
         return logits
 
+    def embedded(self, x: Tensor) -> Tensor:
+        """Return the vectors of token ids (B, T) as `read` takes them, (T, B, E)."""
+        vectors: Tensor = self.encoder.embedding(x.t())
+        return vectors
+
+    def read(self, e_TBE: Tensor, lengths: Tensor) -> Tensor:
+        """Return the logits of texts whose vectors of tokens, (T, B, E), are given, (B, K)."""
+        logits: Tensor = self.output(self.encoder.read(e_TBE, lengths))
+        return logits
+
+    def attention(self, e_TBE: Tensor, lengths: Tensor) -> Tensor | None:
+        """As of the encoder."""
+        return self.encoder.attention(e_TBE, lengths)
+
     def loss(self, batch: TextBatch) -> Tensor:
         """Return the weighted mean of the losses of the texts that count, (); zero where none does."""
         total, counted = self.loss_sums(batch)

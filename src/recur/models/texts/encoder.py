@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from recur.models.cells import CELLS
-from recur.models.pooling import LastPool, MaxPool, Pool, pool_of
+from recur.models.pooling import AttentionPool, LastPool, MaxPool, Pool, pool_of
 from recur.models.texts.options import TextEncoderOptions, TextLayerOptions
 from recur.nn import GatedLayer
 
@@ -99,8 +99,17 @@ class TextEncoder(nn.Module):
 
     def read(self, e_TBE: Tensor, lengths: Tensor) -> Tensor:
         """Return the features of texts whose vectors of tokens, (T, B, E), are given."""
-        h_TBH, _ = self.recurrent(self.embedding_dropout(e_TBE), lengths=lengths)
-        is_token_TB = torch.arange(len(h_TBH), device=lengths.device)[:, None] < lengths
+        h_TBH, is_token_TB = self._run(e_TBE, lengths)
         found = [pool(h_TBH, is_token_TB)[0] for pool in self.pools]
         features: Tensor = self.dropout(found[0] if len(found) == 1 else torch.cat(found, 1))
         return features
+
+    def attention(self, e_TBE: Tensor, lengths: Tensor) -> Tensor | None:
+        """Return what share of the pooled mean each token has, (T, B), by vectors (T, B, E); None without attention."""
+        pool = next((one for one in self.pools if isinstance(one, AttentionPool)), None)
+        return None if pool is None else pool.weights(*self._run(e_TBE, lengths))
+
+    def _run(self, e_TBE: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the outputs of the recurrent layers, (T, B, H), and which of them are of a token, (T, B)."""
+        h_TBH, _ = self.recurrent(self.embedding_dropout(e_TBE), lengths=lengths)
+        return h_TBH, torch.arange(len(h_TBH), device=lengths.device)[:, None] < lengths

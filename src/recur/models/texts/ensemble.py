@@ -52,11 +52,33 @@ class TextClassifierEnsemble(nn.Module):
 
     def forward(self, batch: TextBatch) -> Tensor:
         """Return logits whose probabilities are the mean of the members', (B, K)."""
-        logits = torch.stack([one(batch) for one in self.networks])
+        return self._mean([one(batch) for one in self.networks])
+
+    def embedded(self, x: Tensor) -> Tensor:
+        """Return the vectors of token ids (B, T) of all members side by side, (T, B, E) with E that of all together."""
+        return torch.cat([one.embedded(x) for one in self.networks], 2)
+
+    def read(self, e_TBE: Tensor, lengths: Tensor) -> Tensor:
+        """Return the logits of texts whose vectors of tokens are given as `embedded` returns them, (B, K)."""
+        return self._mean([one.read(own, lengths) for one, own in self._of_members(e_TBE)])
+
+    def attention(self, e_TBE: Tensor, lengths: Tensor) -> Tensor | None:
+        """Return the mean of the members' attention, (T, B), by vectors as of `read`; None where they have none."""
+        found = [one.attention(own, lengths) for one, own in self._of_members(e_TBE)]
+        known = [one for one in found if one is not None]
+        return torch.stack(known).mean(0) if known else None
+
+    def _of_members(self, e_TBE: Tensor) -> Iterator[tuple[TextClassifierNetwork, Tensor]]:
+        sizes = [one.encoder.embedding.embedding_dim for one in self.networks]
+        return zip(self.networks, torch.split(e_TBE, sizes, 2), strict=True)
+
+    def _mean(self, logits: Sequence[Tensor]) -> Tensor:
+        """Return logits whose probabilities are the mean of those of several."""
+        each = torch.stack(list(logits))
         if not self.is_multi:
-            return logits.log_softmax(-1).logsumexp(0) - math.log(len(logits))
+            return each.log_softmax(-1).logsumexp(0) - math.log(len(each))
         # log(p / (1 - p)) of the mean p; the numbers of members cancel.
-        return logsigmoid(logits).logsumexp(0) - logsigmoid(-logits).logsumexp(0)
+        return logsigmoid(each).logsumexp(0) - logsigmoid(-each).logsumexp(0)
 
     def loss(self, batch: TextBatch) -> Tensor:
         """Return the mean of the members' losses, ()."""

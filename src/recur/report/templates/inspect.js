@@ -7,7 +7,7 @@
   root.classList.add("scripting");
   inspected.sheets = [];
   inspected.set(inspected.firstChoice());
-  const views = ["Text", "Series", "Units", "Map", "Path", "Next", "Rests", "Answers", "Network"];
+  const views = ["Text", "Series", "Units", "Map", "Path", "Next", "Rests", "Answers", "Words", "Network"];
   for (const view of views) inspected["show" + view]?.();
   const repaint = () => {
     colour.refresh();

@@ -77,7 +77,7 @@
     // Not the very beginning, where the state is still empty.
     const begun = model.answers ? { span, at: model.answers.begin + model.answers.answers[0].shares.length / (model.answers.channels.length + 1) - 1 } : { span, at: model.rests ? model.rests.positions.find((at) => at >= span / 4) ?? span >> 1 : span >> 1 };
     if (!model.layers.length) return begun;
-    if (!best) return { ...begun, by: model.kind === "text" ? "loss" : "unit" };
+    if (!best) return { ...begun, by: model.kind === "text" && !model.answers ? "loss" : "unit" };
     return {
       ...begun, by: "unit", layer: Number(best.dataset.layer), part: best.dataset.part, unit: Number(best.dataset.unit),
       property: Number(best.closest(".property").dataset.property),

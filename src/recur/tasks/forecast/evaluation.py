@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,10 +13,12 @@ from recur.data.series import Part, Split
 from recur.data.series.moments import on_the_clock
 from recur.data.series.options import OtherTableOptions
 from recur.errors import OptionError
+from recur.kinds import json_number
 from recur.run import RunFolder
 from recur.tasks.forecast.backtest import MODEL, Backtest, BacktestOptions
 from recur.tasks.forecast.calibration import COVERAGES
 from recur.tasks.forecast.examples import choose_examples
+from recur.tasks.forecast.known_rows import KnownRows
 from recur.tasks.forecast.residuals import residual_structure
 from recur.tasks.forecast.scores import ForecastScores
 from recur.tasks.forecast.trained import Build, TrainedForecaster
@@ -92,7 +93,8 @@ def finish_forecaster(
 ) -> dict[str, Any]:
     """Calibrate a trained forecaster, judge it on the test part, write all into its run, and return the judgement.
 
-    What it was measured by is written too, so that `evaluate_forecaster` measures other data by the same.
+    What it was measured by is written too, so that `evaluate_forecaster` measures other data by the same, and the last
+    rows of each series, so that a training that goes on with other data takes none of these for new.
 
     Where there is no test part the validation part is judged, whose figures flatter: the weights were chosen by it, and
     the intervals are calibrated on it.
@@ -112,6 +114,7 @@ def finish_forecaster(
     trained.save_calibration(folder)
     yardstick = Yardstick.of(trained.setup, train=split.train, valid=split.valid)
     yardstick.save(folder)
+    KnownRows.of_panel(split.train.panel, trained.setup).save(folder)
     part = split.test if len(split.test) else split.valid
     found = judge_forecasts(trained, part, yardstick=yardstick, progress=progress) | _weights(folder)
     folder.write_json(EVALUATION, found)
@@ -239,7 +242,7 @@ class _Evaluation:
         for key, name in (("raw", "{:g} raw"), ("calibrated", "{:g}")):
             for what in ("coverage", "width"):
                 means = [scores.mean(f"{what} {name.format(share)}") for share in COVERAGES]
-                found[f"{what}_{key}"] = [_number(mean) for mean in means]
+                found[f"{what}_{key}"] = [json_number(mean) for mean in means]
         return found
 
     def _by_step(self, scores: ForecastScores) -> dict[str, Any]:
@@ -252,7 +255,7 @@ class _Evaluation:
         return {
             target: {
                 name: {
-                    loss: _number(self.backtest.scores[name].mean(loss, "target")[place])
+                    loss: json_number(self.backtest.scores[name].mean(loss, "target")[place])
                     for loss in ("mae", "rmse", "mase", "crps")
                 }
                 for name in (MODEL, *self.backtest.rules.names)
@@ -273,11 +276,11 @@ class _Evaluation:
         return [
             {
                 "series": self.panel.ids[number],
-                "weight": _number(weight[number]),
-                "mae": _number(own[number]),
-                "rmse": _number(rmse[number]),
-                "mase": _number(mase[number]),
-                "rule": _number(other[number]),
+                "weight": json_number(weight[number]),
+                "mae": json_number(own[number]),
+                "rmse": json_number(rmse[number]),
+                "mase": json_number(mase[number]),
+                "rule": json_number(other[number]),
             }
             for number in order.tolist()
         ]
@@ -385,17 +388,11 @@ def _spans(steps: list[int]) -> str:
 
 
 def _figures(scores: ForecastScores, coverages: tuple[float, ...]) -> dict[str, Any]:
-    found: dict[str, Any] = {loss: _number(scores.mean(loss)) for loss in ("mae", "rmse", "smape", "mase", "crps")}
+    found: dict[str, Any] = {loss: json_number(scores.mean(loss)) for loss in ("mae", "rmse", "smape", "mase", "crps")}
     for what in ("coverage", "width"):
-        found[what] = {f"{share:g}": _number(scores.mean(f"{what} {share:g}")) for share in coverages}
-    return found | {"targets": _number(scores.weight("mae"))}
-
-
-def _number(value: Any) -> float | None:
-    """Return a number as JSON has it; None for what is not finite."""
-    # More digits than float32 has would only make the file larger.
-    return float(f"{value:.9g}") if math.isfinite(value) else None
+        found[what] = {f"{share:g}": json_number(scores.mean(f"{what} {share:g}")) for share in coverages}
+    return found | {"targets": json_number(scores.weight("mae"))}
 
 
 def _listed(values: NDArray[Any]) -> list[float | None]:
-    return [_number(value) for value in values.tolist()]
+    return [json_number(value) for value in values.tolist()]

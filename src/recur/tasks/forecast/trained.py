@@ -23,6 +23,7 @@ from recur.run import FORMAT, RunFolder
 from recur.score.quantiles import growing_levels
 from recur.tasks.forecast.calibration import ForecastCalibration, original_scale
 from recur.tasks.forecast.frame import forecast_frame
+from recur.tasks.forecast.known_rows import KnownRows
 from recur.tasks.forecast.setup import ForecastSetup
 from recur.tasks.forecast.yardstick import Yardstick
 from recur.tasks.run_weights import with_weights
@@ -64,6 +65,8 @@ class TrainedForecaster:
         calibration: What makes its intervals hold what they say; None for the network's own.
         why_uncalibrated: Why there is none.
         yardstick: What its forecasts are measured by beside the naive rules; saved with it.
+        known: The last rows of each series that it was trained with, or learnt on from; None where nobody says. Saved
+            with it.
 
     Attributes:
         network: As given.
@@ -72,6 +75,7 @@ class TrainedForecaster:
         calibration: As given.
         why_uncalibrated: As given.
         yardstick: As given.
+        known: As given.
     """
 
     def __init__(
@@ -83,6 +87,7 @@ class TrainedForecaster:
         calibration: ForecastCalibration | None = None,
         why_uncalibrated: str = "the run has no calibration",
         yardstick: Yardstick | None = None,
+        known: KnownRows | None = None,
     ) -> None:
         self.network = network.eval()
         self.setup = setup
@@ -90,6 +95,7 @@ class TrainedForecaster:
         self.calibration = calibration
         self.why_uncalibrated = why_uncalibrated
         self.yardstick = yardstick or Yardstick()
+        self.known = known
 
     # --- files ---
 
@@ -133,8 +139,15 @@ class TrainedForecaster:
                     "the run's calibration is of weights before the training went on; make a new one with: recur train "
                     f"--resume {folder.path}"
                 )
-        yardstick = Yardstick.load(folder)
-        return cls(network.to(device), setup, options=options, calibration=calibration, yardstick=yardstick, **why)
+        return cls(
+            network.to(device),
+            setup,
+            options=options,
+            calibration=calibration,
+            yardstick=Yardstick.load(folder),
+            known=KnownRows.load(folder, setup),
+            **why,
+        )
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> RunFolder:
         """Write a run folder that `load` reads, and return it.
@@ -151,6 +164,8 @@ class TrainedForecaster:
         folder.save_weights(self.network.state_dict())
         self.save_calibration(folder)
         self.yardstick.save(folder)
+        if self.known is not None:
+            self.known.save(folder)
         # Last, for it makes the folder a run.
         folder.write_json("config.json", {"format": FORMAT, "task": "forecast", "model": self.options})
         return folder
@@ -224,7 +239,12 @@ class TrainedForecaster:
         windows = self.setup.calibration_windows(valid, batch_size=batch_size)
         calibration = None if windows is None else ForecastCalibration.fit(self.scaled, windows)
         return type(self)(
-            self.network, self.setup, options=self.options, calibration=calibration, yardstick=self.yardstick
+            self.network,
+            self.setup,
+            options=self.options,
+            calibration=calibration,
+            yardstick=self.yardstick,
+            known=self.known,
         )
 
     def predict(

@@ -11,13 +11,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from recur.data.series import SeriesBatch
-from recur.gradients.attributions.attribution import attribute, scores_of
+from recur.gradients.attributions.attribution import attribute
+from recur.gradients.attributions.completion import POINTS, complete_shares
 from recur.gradients.attributions.deletion import Deletion, check_by_deletion
 from recur.inspection_format import MOST_GAP
 from recur.tasks.inspection.subject import Subject, rows_of, varied
-
-_POINTS = (32, 128, 512)
-"""At how many points the gradient is taken: more where the shares do not add up."""
 
 _MOST_VALUES = 1 << 22
 """Values of hidden states that are kept for a gradient at once, at most."""
@@ -39,7 +37,7 @@ class Contributions:
         answer: What is said, (A,) float64.
         neutral: What is said of the neutral input, (A,) float64.
         total: What all shares add up to, (A,) float64.
-        size: What they add up to in size, (A,) float64.
+        gap: By how much of all of them, in size, that misses `answer - neutral`, (A,) float64.
         by_channel: What the shares of each channel add up to, (A, G) float64.
         check: Whether deleting what is called important changes the first answer more than deleting at random, at other
             places; None where there are none.
@@ -51,20 +49,18 @@ class Contributions:
     answer: NDArray[np.float64]
     neutral: NDArray[np.float64]
     total: NDArray[np.float64]
-    size: NDArray[np.float64]
+    gap: NDArray[np.float64]
     by_channel: NDArray[np.float64]
     check: Deletion | None
 
     def to_json(self) -> list[dict[str, Any]]:
         """Return what stands in `inspect.json` of each answer."""
-        missing = np.abs(self.total - (self.answer - self.neutral))
-        gaps = missing / np.where(self.size > 0, self.size, 1.0)
         return [
             {
                 "answer": float(self.answer[one]),
                 "neutral": float(self.neutral[one]),
                 "sum": float(self.total[one]),
-                "gap": float(gaps[one]),
+                "gap": float(self.gap[one]),
                 "by_channel": self.by_channel[one].tolist(),
                 "ahead": self.ahead[one].tolist(),
             }
@@ -89,27 +85,19 @@ def contributions(subject: Subject, *, units: int, seed: int = 0) -> Contributio
         several = varied(window, variants[:, :num_steps], _future(window, variants))
         return subject.outputs(several)[torch.arange(len(rows), device=rows.device), rows]
 
-    every = torch.arange(count, device=inputs.device)
     # What is explained is the same for all answers.
     inputs, base = inputs.expand(count, -1, -1), base.expand(count, -1, -1)
-    answer, neutral = (scores_of(score, each, every, size).double() for each in (inputs, base))
-    difference = (answer - neutral).cpu().numpy()
-    found, total, size_of_all = (np.zeros(0) for _ in range(3))
-    for points in _POINTS:
-        shares = attribute(score, inputs, base, num_steps=points, batch_size=size, per_feature=True)
-        found = shares.double().cpu().numpy()
-        total, size_of_all = found.sum((1, 2)), np.abs(found).sum((1, 2))
-        if (np.abs(total - difference) <= MOST_GAP * size_of_all).all():
-            break
+    whole = complete_shares(score, inputs, base, most_gap=MOST_GAP, batch_size=size, per_feature=True)
+    found = whole.shares.double().cpu().numpy()
     channels, grouped = _grouped(subject.channels, found)
     return Contributions(
         channels=channels,
         shares=grouped[:, :num_steps],
         ahead=grouped[:, num_steps:].sum(1),
-        answer=answer.cpu().numpy(),
-        neutral=neutral.cpu().numpy(),
-        total=total,
-        size=size_of_all,
+        answer=whole.answer.double().cpu().numpy(),
+        neutral=whole.neutral.double().cpu().numpy(),
+        total=found.sum((1, 2)),
+        gap=whole.gap.cpu().numpy(),
         by_channel=grouped.sum(1),
         check=_checked(subject, units, seed),
     )
@@ -129,7 +117,7 @@ def _checked(subject: Subject, units: int, seed: int) -> Deletion | None:
         return subject.outputs(replace(several, x=variants[:, :num_steps], future=future))[:, 0]
 
     base = _neutral(batch)
-    shares = attribute(score, inputs, base, num_steps=_POINTS[0], batch_size=size)
+    shares = attribute(score, inputs, base, num_steps=POINTS[0], batch_size=size)
     mask = torch.ones(inputs.shape[:2], dtype=torch.bool, device=inputs.device)
     # What is known of the future is not a step that was.
     mask[:, num_steps:] = False

@@ -29,6 +29,7 @@ from recur.tasks.inspection.subject import (
     time_name,
     varied,
 )
+from recur.tasks.labels.classes import log_odds
 from recur.tasks.labels.outcomes import SeriesOutcomes
 from recur.tasks.labels.trained import TrainedClassifier, TrainedLabels, TrainedRegressor
 from recur.wording import measured, quantity
@@ -166,11 +167,7 @@ def _figures(trained: TrainedLabels, told: Tensor, codes: tuple[int, ...]) -> Te
     """Return what is explained of answers, (R, A): the log-odds of classes, or the number."""
     if not isinstance(trained, TrainedClassifier):
         return told[:, None]
-    logits = trained.temperature(told)
-    others = torch.eye(logits.shape[1], dtype=torch.bool, device=logits.device)
-    return torch.stack(
-        [logits[:, code] - logits.masked_fill(others[code], -torch.inf).logsumexp(1) for code in codes], 1
-    )
+    return log_odds(trained.temperature(told), torch.tensor(codes, device=told.device).expand(len(told), -1))
 
 
 def _answers(trained: TrainedLabels, found: SeriesOutcomes, item: int, codes: tuple[int, ...]) -> tuple[Answer, ...]:

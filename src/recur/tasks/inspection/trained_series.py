@@ -9,12 +9,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from recur.errors import RunError
 from recur.gradients import Training
 from recur.gradients.probes.sequence_model import held_still
 from recur.inspection_format import FORMAT, MAX_CHANNELS, MAX_SYMBOLS
 from recur.models.forecast_ensemble import ForecastEnsemble
-from recur.models.layer_recording import LayerRecorder, LayerRecording
+from recur.models.layer_recording import LayerRecording
 from recur.models.series_ensemble import SeriesEnsemble
 from recur.run import checksum
 from recur.tasks.detect.trained import TrainedDetector
@@ -23,12 +22,12 @@ from recur.tasks.inspection.contributions import Contributions, contributions
 from recur.tasks.inspection.detector_subject import detector_subject
 from recur.tasks.inspection.forecast_subject import forecast_subject
 from recur.tasks.inspection.label_subject import label_subject
+from recur.tasks.inspection.recorded_layers import model_content, recorded_layers
 from recur.tasks.inspection.state_reach import state_reach
 from recur.tasks.inspection.subject import Subject
 from recur.tasks.inspection.text import Inspection, Stage, layers_content, properties_content
 from recur.tasks.inspection.unit_search import Property
 from recur.tasks.labels.trained import TrainedLabels
-from recur.wording import cell_name, quantity
 
 TrainedSeries = TrainedForecaster | TrainedLabels | TrainedDetector
 
@@ -72,7 +71,7 @@ def inspect_trained(
     subject = _subject(trained, data, series, at)
     with held_still(subject.model):
         say("reading the series")
-        layers = _recorded(subject)
+        layers = recorded_layers(subject.network, subject.read, len(subject.times))
         say("asking what contributes to what it says")
         units = sum(layer.hidden_size for layer in layers) * _num_members(subject)
         found = contributions(subject, units=units, seed=seed)
@@ -92,7 +91,7 @@ def inspect_trained(
         "unit": "step",
         "series": {"channels": [*subject.said, *subject.channels], "times": subject.times},
         "losses": [None] * len(subject.times),
-        "model": _model(subject, layers),
+        "model": model_content(subject.network, layers),
         "layers": described,
         "properties": searched,
         "answers": _answers(subject, found),
@@ -118,22 +117,6 @@ def _subject(trained: TrainedSeries, data: Any, series: str | None, at: object) 
 def _num_members(subject: Subject) -> int:
     model = subject.model
     return len(model.members) if isinstance(model, ForecastEnsemble | SeriesEnsemble) else 1
-
-
-def _recorded(subject: Subject) -> list[LayerRecording]:
-    """Return what the layers do at each step."""
-    with torch.no_grad(), LayerRecorder(subject.network) as recorder:
-        subject.read()
-        recordings = recorder.recordings()
-    for one in recordings:
-        for name, part in one.parts.items():
-            if not np.isfinite(part).all():
-                raise RunError(f"{name} of {one.name} is not finite; the weights are too large, train anew.")
-    # A layer that runs elsewhere too has no place beside the series.
-    found = [one for one in recordings if all(len(part) == len(subject.times) for part in one.parts.values())]
-    if not found:
-        raise RunError("the network has no recurrent layer whose states can be shown.")
-    return found
 
 
 def _last_steps(
@@ -188,21 +171,6 @@ def _seen(subject: Subject) -> dict[str, torch.Tensor]:
 
 def _floats(first: NDArray[np.float64], second: NDArray[np.float64]) -> torch.Tensor:
     return torch.from_numpy(np.concatenate([first, second], 1)).float()
-
-
-def _model(subject: Subject, layers: list[LayerRecording]) -> dict[str, Any]:
-    first, both = layers[0], any(layer.name.endswith("_reverse") for layer in layers)
-    count = len(layers) // 2 if both else len(layers)
-    units = quantity(first.hidden_size, "unit")
-    size = (units if count == 1 else f"{count} x {units}") + (" in both directions" if both else "")
-    return {
-        "name": f"{cell_name(first.cell)}, {size}",
-        "parameters": sum(parameter.numel() for parameter in subject.network.parameters()),
-        "vocabulary_size": None,
-        "embedding_size": None,
-        "tied": False,
-        "residual": False,
-    }
 
 
 def _answers(subject: Subject, found: Contributions) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
+from torch import Tensor
 from torchmetrics.functional.classification import (
     multiclass_confusion_matrix,
     multiclass_f1_score,
@@ -20,6 +21,21 @@ from recur.score import reliability
 from recur.tasks.labels.outcomes import SeriesOutcomes, p_of_gain
 from recur.tasks.noise import SURE, doubt
 from recur.wording import quantity
+
+
+def log_odds(logits: Tensor, classes: Tensor) -> Tensor:
+    """Return log(p / (1 - p)) of some of K classes of which one is true.
+
+    Args:
+        logits: (N, K).
+        classes: Which are asked for, (N, A) int64, from 0 on.
+
+    Returns:
+        (N, A) of the dtype of `logits`.
+    """
+    is_own = torch.arange(logits.shape[1], device=logits.device) == classes.unsqueeze(2)
+    others = logits.unsqueeze(1).masked_fill(is_own, -torch.inf)
+    return logits.gather(1, classes) - others.logsumexp(2)
 
 
 @dataclass(frozen=True, kw_only=True)

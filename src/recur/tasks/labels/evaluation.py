@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from recur.data.series import Panel, Part
 from recur.data.series.moments import on_the_clock
 from recur.data.series.options import OtherTableOptions
 from recur.errors import DataError, OptionError, RunError
+from recur.kinds import json_number
 from recur.run import RunFolder
 from recur.score import reliability
 from recur.tasks.labels.classes import class_verdict, judge_classes
@@ -388,11 +388,6 @@ def _time(panel: Panel, row: int) -> str | float:
     if panel.times.dtype.kind != "M":
         return float(time)
     return str(on_the_clock(np.array([time]), panel.schema.zone)[0].astype("datetime64[ms]"))
-
-
-def json_number(value: float) -> float | None:
-    """Return a number as JSON has it; None for what is not finite."""
-    return float(f"{value:.9g}") if math.isfinite(value) else None
 
 
 def _listed(values: Tensor) -> list[float | None]:

@@ -147,7 +147,9 @@ class LabelSetup(SeriesSetup):
         """
         partition = partition or Partition(by="series")
         reading = reading or SeriesReading()
-        source, test_source = Source.of(panel, path), None if test is None else Source.of(test, test_path)
+        source = Source.of(panel, path)
+        # What is judged on by all that are compared does not grow.
+        test_source = None if test is None else Source.of(test, test_path, can_grow=False)
         schema = panel.schema
         if life is not None and life.left_path is not None and test is not None:
             life = replace(life, left=tuple(read_lives(life.left_path, len(test))))
@@ -264,9 +266,7 @@ class LabelSetup(SeriesSetup):
                 "the run's test data were not in a file, so they cannot be read again; give data to judge on, or train "
                 "anew with test data in a file."
             )
-        panel = self.read(source.path)
-        source.check(panel)
-        return panel
+        return source.own(self.read(source.path))
 
     def _with_test(self, split: Split, test: Panel | None) -> Parts:
         if test is None:
@@ -317,7 +317,7 @@ class LabelSetup(SeriesSetup):
             "window": self.window,
             "life": None if life is None else asdict(life),
             "counts": list(self.counts),
-            "test_source": None if source is None else {"path": source.path, "fingerprint": source.fingerprint},
+            "test_source": None if source is None else source.to_json(),
         }
 
     @classmethod

@@ -12,8 +12,9 @@ import torch
 from recur.data.texts.examples import PartName, TaggedSentences
 from recur.data.texts.tag_schemes import find_entities
 from recur.errors import DataError, OptionError
+from recur.kinds import json_number
 from recur.run import RunFolder
-from recur.tasks.labels.evaluation import EVALUATION, json_number, reliability_rows
+from recur.tasks.labels.evaluation import EVALUATION, reliability_rows
 from recur.tasks.noise import SURE, doubt
 from recur.tasks.tags.figures import TagFigures, judge_tags
 from recur.tasks.tags.lexicon import Lexicon

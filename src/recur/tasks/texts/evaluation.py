@@ -18,13 +18,20 @@ from recur.tasks.labels.classes import ClassifierFigures, judge_classes
 from recur.tasks.labels.evaluation import EVALUATION
 from recur.tasks.noise import SURE, doubt, sign_test
 from recur.tasks.text_source import parts_of
+from recur.tasks.texts.explanation import explain_texts
 from recur.tasks.texts.multi import judge_multi, multi_verdict
 from recur.tasks.texts.outcomes import TextOutcomes
 from recur.tasks.texts.rule import fit_rule, load_rule, rule_told, save_rule
 from recur.tasks.texts.trained import TrainedTextClassifier, as_series
-from recur.wording import quantity
+from recur.wording import option, quantity
 
 _MOST_WORST, _BINS = 20, 10
+
+_WORDS = 4
+"""Words that spoke for a class that was told wrongly."""
+
+_MOST_TOKENS = 1_000
+"""Of longer texts it is not asked which words spoke for the class, for that would take long."""
 
 _FLATTERING = {
     "train": "it was trained on this part",
@@ -42,7 +49,7 @@ def judge_texts(
     | --- | --- |
     | `verdict` | whether the model beats the rules, in words |
     | `figures` | of texts of one class `ClassifierFigures`, and of the bag of n-grams; else `MultiFigures` |
-    | `worst` | the texts that were told wrong most surely |
+    | `worst` | the texts that were told wrong most surely, and the `words` that spoke `for` it, in nats |
     | `reliability` | how often it was right, by how sure it was; calibrated and not |
     | `notes` | what a reader has to know |
 
@@ -109,7 +116,12 @@ def finish_texts(folder: RunFolder, trained: TrainedTextClassifier, examples: La
 
 
 def evaluate_texts(
-    run: str | Path, data: Any = None, *, part: PartName = "test", device: str = "cpu"
+    run: str | Path,
+    data: Any = None,
+    *,
+    part: PartName = "test",
+    device: str = "cpu",
+    encoding: str | None = None,
 ) -> dict[str, Any]:
     """Return the judgement of a run's classifier, as `recur evaluate --json` prints it.
 
@@ -118,11 +130,12 @@ def evaluate_texts(
         data: Texts with labels to judge on; by default a part of the run's own.
         part: Which part of the run's own: train, valid or test.
         device: Where the network computes.
+        encoding: Of text in `data`, where it is not that of the run's own.
 
     Raises:
         RunError: The run is missing or damaged, or its data are needed and cannot be found.
         DataError: The data cannot be used.
-        OptionError: There is no such part.
+        OptionError: There is no such part, or no data that an encoding could be of.
     """
     if part not in ("train", "valid", "test"):
         raise OptionError(f"part: expected 'train', 'valid' or 'test', got {part!r}.")
@@ -130,7 +143,11 @@ def evaluate_texts(
     trained = TrainedTextClassifier.load(folder, device=device)
     rule = load_rule(folder, trained.setup)
     if data is not None:
-        return judge_texts(trained, trained.setup.read(data), "given", rule=rule)
+        return judge_texts(trained, trained.setup.with_encoding(encoding).read(data), "given", rule=rule)
+    if encoding is not None:
+        raise OptionError(
+            f"encoding: would be ignored, for the run knows that of its own data; leave {option('encoding')} out."
+        )
     examples = parts_of(trained.setup.own_examples())[part]
     if not len(examples):
         raise DataError(f"the run has no part {part!r}.")
@@ -206,13 +223,16 @@ def _reliability(trained: TrainedTextClassifier, probability: Tensor, kept: Text
 def _worst(
     trained: TrainedTextClassifier, examples: LabelledTexts, kept: TextOutcomes, probability: Tensor
 ) -> list[dict[str, Any]]:
-    """Return the texts that were told wrong most surely: of several classes, that with the surest one wrong."""
+    """Return the texts that were told wrong most surely, and the words that spoke for that.
+
+    Of several classes that are told of a text the surest wrong one counts.
+    """
     told = trained.told(probability)
     true = kept.target > 0 if trained.setup.is_multi else torch.arange(told.shape[1]) == kept.target[:, None]
-    wrong = torch.where(told & ~true, probability, 0).amax(1)
+    wrong, surest = torch.where(told & ~true, probability, 0).max(1)
     order = wrong.argsort(descending=True, stable=True)[:_MOST_WORST]
-    return [
-        {
+    found = {
+        number: {
             "series": examples.texts[number],
             "place": examples.places[number],
             "true": ", ".join(examples.labels[number] or ()),
@@ -221,7 +241,13 @@ def _worst(
         }
         for number in order.tolist()
         if wrong[number] > 0
-    ]
+    }
+    short = [number for number in found if len(trained.setup.vocabulary.encode(examples.texts[number])) <= _MOST_TOKENS]
+    explained = explain_texts(trained, [examples.texts[number] for number in short], surest[short].tolist())
+    for number, one in zip(short, explained, strict=True):
+        words = [[word, float(f"{share:.3g}")] for word, share in one.strongest(_WORDS)]
+        found[number] |= {"for": one.label, "words": words}
+    return list(found.values())
 
 
 def _notes(trained: TrainedTextClassifier, outcomes: TextOutcomes, part: str) -> list[str]:

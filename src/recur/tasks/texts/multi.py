@@ -6,15 +6,14 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from recur.errors import DataError
-from recur.tasks.noise import SURE, doubt
-from recur.wording import quantity
-
-_DRAWS = 1000
-"""Times that texts are drawn anew to see how far a figure is a matter of luck."""
+from recur.tasks.noise import SURE, bootstrap_gain, doubt
+from recur.wording import quantity, sentence
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,13 +180,13 @@ def multi_verdict(part: str, figures: MultiFigures) -> str:
     """
     said = f"macro-F1 {figures.macro_f1:.3f} on {quantity(figures.num_told, 'text')} of the {part} part"
     if figures.baseline_macro_f1 is None:
-        return f"{said[:1].upper()}{said[1:]}."
+        return sentence(f"{said}.")
     said += f", against {figures.baseline_macro_f1:.3f} by a linear model of n-grams: {doubt(figures.p, 'texts')}"
     if not figures.macro_f1 > figures.baseline_macro_f1:
         return f"The model does NOT beat the rule: {said}."
     if not figures.is_better:
         return f"It is NOT shown that the model beats the rule: {said}."
-    return f"{said[:1].upper()}{said[1:]}."
+    return sentence(f"{said}.")
 
 
 def _f1(hits: Tensor, claimed: Tensor, support: Tensor) -> Tensor:
@@ -196,23 +195,12 @@ def _f1(hits: Tensor, claimed: Tensor, support: Tensor) -> Tensor:
 
 
 def _p_of_gain(told: Tensor, rule: Tensor, true: Tensor) -> float:
-    """Return how likely so large a difference in macro-F1 is where there is none: the bootstrap over texts.
+    """Return how likely so large a difference in macro-F1 is where there is none: the bootstrap over texts."""
 
-    Texts are drawn anew with replacement; the difference so found, less its mean, is how it varies by luck alone (Efron
-    & Tibshirani 1993, section 16.4).
-    """
-    random = torch.Generator().manual_seed(0)
-    counts = [(answer & true).float() for answer in (told, rule)] + [answer.float() for answer in (told, rule)]
-    num, classes = true.shape
-    columns = torch.cat([*counts, true.float()], 1)
-    drawn = []
-    for first in range(0, _DRAWS, 100):
-        chosen = torch.randint(num, (min(100, _DRAWS - first), num), generator=random)
-        times = torch.zeros(len(chosen), num).scatter_add_(1, chosen, torch.ones(chosen.shape))
-        drawn.append(times @ columns)
-    sums = torch.cat(drawn).double().view(-1, 5, classes)
-    gain = (_f1(sums[:, 0], sums[:, 2], sums[:, 4]) - _f1(sums[:, 1], sums[:, 3], sums[:, 4])).mean(1)
-    whole = columns.double().sum(0).view(5, classes)
-    seen = float((_f1(whole[0], whole[2], whole[4]) - _f1(whole[1], whole[3], whole[4])).mean())
-    by_luck = int(((gain - gain.mean()).abs() >= abs(seen)).sum())
-    return (by_luck + 1) / (_DRAWS + 1)
+    def macro_f1(sums: NDArray[np.float64]) -> NDArray[np.float64]:
+        hits, claimed, support = torch.from_numpy(sums).view(len(sums), 3, -1).unbind(1)
+        found: NDArray[np.float64] = _f1(hits, claimed, support).mean(1).numpy()
+        return found
+
+    own, other = (torch.cat([answer & true, answer, true], 1).double().numpy() for answer in (told, rule))
+    return bootstrap_gain(own, other, macro_f1).p

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Self
 
 import numpy as np
@@ -103,6 +103,14 @@ class TextLabelSetup:
         return "label" if self.roles is None else self.roles.columns.get("label", "label")
 
     # --- data ---
+
+    def with_encoding(self, encoding: str | None) -> Self:
+        """Return the setup for other data whose text is encoded otherwise; itself with None.
+
+        Raises:
+            OptionError: There is no such encoding.
+        """
+        return self if encoding is None else replace(self, reading=replace(self.reading, encoding=encoding))
 
     def read(self, data: Any, *, has_labels: bool = True) -> LabelledTexts:
         """Return other texts, read as those of the run were.

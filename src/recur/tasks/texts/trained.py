@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -25,6 +26,7 @@ from recur.tasks.run_weights import with_weights
 from recur.tasks.texts.decisions import best_thresholds
 from recur.tasks.texts.outcomes import TextNetwork, TextOutcomes, collect_outcomes
 from recur.tasks.texts.setup import TextLabelSetup
+from recur.wording import enumerated
 
 if TYPE_CHECKING:
     import polars as pl
@@ -163,7 +165,8 @@ class TrainedTextClassifier:
             batch_size: Texts at once; changes memory, not what is told.
 
         Returns:
-            `text`, as it was read; the class in a column called as the label is, with its `probability`, or a list of
+            A row for each text, also for one that is empty, of which is told as little as can be: `text`, as it was
+            read; the class in a column called as the label is, with its `probability`, or a list of
             classes; and the probability of each class K in `p(K)`, float32.
 
         Raises:
@@ -185,6 +188,56 @@ class TrainedTextClassifier:
         for k, name in enumerate(self.classes):
             cells[f"p({name})"] = probability[:, k].contiguous().numpy()
         return pl.DataFrame(cells)
+
+    def explain(self, data: Any, *, label: str | None = None) -> pl.DataFrame:
+        """Return what each token of each text contributes to the class that is told, in nats of its log-odds.
+
+        By integrated gradients (Sundararajan et al. 2017): each text is told apart from one of as many tokens that the
+        model does not know, whose contributions are therefore 0. Over a text, contributions add up to the log-odds of
+        the class less those of a text of unknown tokens.
+
+        Args:
+            data: As of `predict`.
+            label: A class that is explained in place of the one that is told; where a text is of any number of classes
+                each one that is told is explained, or the likeliest where none is.
+
+        Returns:
+            A row for each token of each text and class explained: `number` of the text, from 1 on; `token`, as it
+            stands in the text; where it begins and ends there (`begin`, `end`, in characters, of the text in its normal
+            form of Unicode); the `class`; and the `contribution`, float64.
+
+        Raises:
+            DataError: The data cannot be read.
+            OptionError: There is no such class.
+        """
+        import polars as pl
+
+        from recur.tasks.texts.explanation import explain_texts
+
+        if label is not None and label not in self.classes:
+            near = difflib.get_close_matches(label, self.classes, n=1)
+            others = f"did you mean {near[0]!r}?" if near else f"there are {enumerated(self.classes)}."
+            raise OptionError(f"label: there is no class {label!r}; {others}")
+        examples = self.setup.read(data, has_labels=False)
+        if label is not None:
+            asked = [[self.classes.index(label)]] * len(examples)
+        else:
+            probability = self.probabilities(self.outcomes(examples).logits)
+            told = self.told(probability)
+            asked = [
+                row.nonzero()[:, 0].tolist() or [best]
+                for row, best in zip(told, probability.argmax(1).tolist(), strict=True)
+            ]
+        numbers = [number for number, classes in enumerate(asked) for _ in classes]
+        texts = [examples.texts[number] for number in numbers]
+        found = explain_texts(self, texts, [code for classes in asked for code in classes])
+        rows = [
+            (number + 1, one.text[piece.begin : piece.end], piece.begin, piece.end, one.label, share)
+            for number, one in zip(numbers, found, strict=True)
+            for piece, share in zip(one.pieces, one.shares.tolist(), strict=True)
+        ]
+        columns = {"number": pl.Int64, "token": pl.String, "begin": pl.Int64, "end": pl.Int64, "class": pl.String}
+        return pl.DataFrame(rows, schema=columns | {"contribution": pl.Float64}, orient="row")
 
     def outcomes(self, examples: LabelledTexts, *, batch_size: int = 64) -> TextOutcomes:
         """Return what the network says of texts, as it says it, beside their labels."""
@@ -215,13 +268,20 @@ class TrainedTextClassifier:
         kept = outcomes.counted()
         if len(kept.weight) < LEAST_TO_CALIBRATE:
             return
+        self.temperature = calibrate(as_series(decisions_of(kept) if self.setup.is_multi else kept))
         if self.setup.is_multi:
-            two = torch.stack([torch.zeros_like(kept.logits), kept.logits], -1)
-            self.temperature = Temperature().fit(two, kept.target.long())
             self.thresholds = best_thresholds(self.probabilities(kept.logits).double(), kept.target)
-        else:
-            self.temperature = calibrate(as_series(kept))
         self.is_calibrated = True
+
+
+def decisions_of(outcomes: TextOutcomes) -> TextOutcomes:
+    """Return answers about texts of any number of classes as N times K decisions, no or yes, by themselves."""
+    logits = outcomes.logits.flatten()
+    return TextOutcomes(
+        logits=torch.stack([torch.zeros_like(logits), logits], 1),
+        target=outcomes.target.long().flatten(),
+        weight=outcomes.weight[:, None].expand_as(outcomes.logits).flatten(),
+    )
 
 
 def as_series(outcomes: TextOutcomes) -> SeriesOutcomes:

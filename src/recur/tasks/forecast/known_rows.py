@@ -16,11 +16,10 @@ from recur.data.series.split import last_targets
 from recur.data.series.succession import following
 from recur.errors import DataError, RunError
 from recur.run import RunFolder
-from recur.streaming.answers import written
 from recur.tasks.forecast.setup import ForecastSetup
 
 KNOWN_ROWS = "known_rows.safetensors"
-"""File of a run that learnt on with the last rows of each series that it knows."""
+"""File of a run with the last rows of each series that it knows."""
 
 
 class KnownRows:
@@ -38,15 +37,22 @@ class KnownRows:
         self.panel = panel
 
     @classmethod
-    def of_run(cls, folder: RunFolder | None, setup: ForecastSetup) -> Self:
-        """Return what a run knows; those of the data that it was trained with where it has not learnt on yet.
+    def load(cls, folder: RunFolder, setup: ForecastSetup) -> Self | None:
+        """Return those of a run; None where it does not say what it knows.
 
         Raises:
-            RunError: The run's data were not in a file or have changed; or the file is damaged.
-            DataError: The run's data cannot be read any more.
+            RunError: The file is damaged.
         """
-        if folder is not None and folder.has(KNOWN_ROWS):
-            return cls(_load(folder, setup))
+        return cls(_load(folder, setup)) if folder.has(KNOWN_ROWS) else None
+
+    @classmethod
+    def of_own_data(cls, setup: ForecastSetup) -> Self:
+        """Return those of the data that a model was trained with, read again.
+
+        Raises:
+            RunError: The data were not in a file or have changed.
+            DataError: The data cannot be read any more.
+        """
         return cls.of_panel(setup.own_panel().recoded(setup.schema.categories), setup)
 
     @classmethod
@@ -58,14 +64,9 @@ class KnownRows:
         begin = np.maximum(end - setup.history, panel.offsets[:-1])
         row = np.arange(len(panel.rows))
         is_last = (row >= np.repeat(begin, panel.lengths)) & (row < np.repeat(end, panel.lengths))
-        lasts = replace(
-            panel,
-            rows=_bare(panel.rows.take(is_last)),
-            offsets=np.concatenate([[0], np.cumsum(end - begin)]).astype(np.int64),
-            labels=None,
-            notes=(),
-        )
-        return cls(lasts.select(np.flatnonzero(end > begin)))
+        lasts = panel.with_rows(is_last)
+        lasts = replace(lasts, rows=_bare(lasts.rows), labels=None, notes=())
+        return cls(lasts.select(np.flatnonzero(lasts.lengths)))
 
     def __len__(self) -> int:
         """Number of series."""
@@ -76,28 +77,25 @@ class KnownRows:
         """The time up to which each series is known, by its name."""
         return dict(zip(self.panel.ids, self.panel.times[self.panel.offsets[1:] - 1], strict=True))
 
-    def with_newer(self, newer: KnownRows) -> KnownRows:
-        """Return these, and of the series of others the others."""
-        mine, theirs = self.panel, newer.panel
-        seen = set(theirs.ids)
-        mine = mine.select([number for number, one in enumerate(mine.ids) if one not in seen])
-        if not len(mine) or not len(theirs):
-            return KnownRows(mine if len(mine) else theirs)
-        both = {
-            name: np.concatenate([getattr(mine.rows, name), getattr(theirs.rows, name)])
-            for name in ("times", "values", "codes")
-        }
-        return KnownRows(
-            Panel(
-                ids=(*mine.ids, *theirs.ids),
-                offsets=np.concatenate([mine.offsets, theirs.offsets[1:] + mine.offsets[-1]]),
-                rows=Rows(**both),
-                static=np.concatenate([mine.static, theirs.static]),
-                static_codes=np.concatenate([mine.static_codes, theirs.static_codes]),
-                frequencies=(*mine.frequencies, *theirs.frequencies),
-                schema=mine.schema,
-            )
-        )
+    def with_newer(self, newer: KnownRows, setup: ForecastSetup) -> KnownRows:
+        """Return these, and of series that others know until later the rows of these, with those before them here.
+
+        Args:
+            newer: The others, of the same schema.
+            setup: Which says how many rows of a series a window has.
+        """
+        until = self.until
+        is_later = [one not in until or until[one] < last for one, last in newer.until.items()]
+        later = newer.panel.select(np.flatnonzero(is_later))
+        if not len(later):
+            return self
+        begins = dict(zip(later.ids, later.times[later.offsets[:-1]], strict=True))
+        own = zip(self.panel.ids, self.panel.times[self.panel.offsets[:-1]], strict=True)
+        begin = np.array([begins.get(one, first) for one, first in own], self.panel.times.dtype)
+        before = self.panel.with_rows(self.panel.times < np.repeat(begin, self.panel.lengths))
+        rest = [number for number, one in enumerate(self.panel.ids) if one not in begins]
+        joined = following(later, before, longest_gap=setup.history, has_all_steps=setup.time_unit is None).panel
+        return KnownRows(_together(self.panel.select(rest), KnownRows.of_panel(joined, setup).panel))
 
     def newest(self, panel: Panel, setup: ForecastSetup) -> Part:
         """Return the rows of a panel that come after these, with those before them in it, or else these, as their past.
@@ -120,7 +118,7 @@ class KnownRows:
                     start[number], begin + np.searchsorted(joined.times[begin:end], until[one], "right")
                 )
         if not (start < part.stop).any():
-            last = written(np.array([max(until.values())]), None)[0]
+            last = max(until.values())
             raise DataError(f"there are no new rows: the run has those of every series until {last} already.")
         return Part(panel=joined, start=start, stop=part.stop, name="new")
 
@@ -147,6 +145,23 @@ class KnownRows:
 def _bare(rows: Rows) -> Rows:
     """Return rows without what nothing is read of."""
     return Rows(times=rows.times, values=rows.values, codes=rows.codes)
+
+
+def _together(first: Panel, second: Panel) -> Panel:
+    """Return the series of both, of one schema, whose rows are bare."""
+    rows = {
+        name: np.concatenate([getattr(first.rows, name), getattr(second.rows, name)])
+        for name in ("times", "values", "codes")
+    }
+    return Panel(
+        ids=(*first.ids, *second.ids),
+        offsets=np.concatenate([first.offsets, second.offsets[1:] + first.offsets[-1]]),
+        rows=Rows(**rows),
+        static=np.concatenate([first.static, second.static]),
+        static_codes=np.concatenate([first.static_codes, second.static_codes]),
+        frequencies=(*first.frequencies, *second.frequencies),
+        schema=first.schema,
+    )
 
 
 def _load(folder: RunFolder, setup: ForecastSetup) -> Panel:

@@ -1,0 +1,110 @@
+"""What `recur inspect` does with runs of classifiers of texts: finds the text, looks inside, says which words speak."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from recur.cli.handling.given_text import is_name, note_of, reading
+from recur.cli.handling.series_inspection import check_line, found_lines
+from recur.errors import OptionError
+from recur.inspection_format import MOST_GAP
+from recur.run import RunFolder
+from recur.wording import measured, option
+
+if TYPE_CHECKING:
+    from jsonargparse import Namespace
+    from rich.console import Console
+
+    from recur.tasks.inspection.text import Inspection
+
+_WORDS = 5
+"""Words that are printed for a class, and against it."""
+
+_SHOWN = 200
+"""Characters of a text that are printed."""
+
+
+def check_classified(chosen: Namespace) -> None:
+    """Raise where options do not go with each other, before torch is loaded.
+
+    Raises:
+        OptionError: They do not.
+    """
+    if chosen.input is not None:
+        for name in ("data", "number"):
+            if getattr(chosen, name) is not None:
+                said = "DATA" if name == "data" else option(name)
+                raise OptionError(f"{name} would be ignored, for --input is the text; leave {said} out.")
+    if chosen.encoding is not None and chosen.data is None and not is_name(chosen.input or ""):
+        raise OptionError("encoding is of DATA, or of the file that --input names; leave --encoding out, or name one.")
+
+
+def inspect_classifier_run(
+    folder: RunFolder, chosen: Namespace, notes: Console, stage: Callable[[str], None]
+) -> tuple[Inspection, Iterator[str]]:
+    """Return what is inside a classifier of texts, and what to print of it.
+
+    Args:
+        folder: The run.
+        chosen: The arguments of `recur inspect`.
+        notes: Where to say what a user should know.
+        stage: Called with what is being done.
+    """
+    from recur.tasks.inspection.run_training import training_of_run
+    from recur.tasks.inspection.trained_text import inspect_text_classifier
+    from recur.tasks.texts.trained import TrainedTextClassifier
+
+    trained = TrainedTextClassifier.load(folder, device=chosen.device)
+    trained.setup = trained.setup.with_encoding(chosen.encoding)
+    text, title = chosen.input, "your text"
+    if text is not None and is_name(text):
+        with reading(text, trained.setup.reading.codec) as chunks:
+            title = "standard input" if text == "-" else Path(text).name or text
+            text = "".join(chunks)
+    elif text is not None and (note := note_of(text)):
+        notes.print(f"note     {note}")
+    found = inspect_text_classifier(
+        trained,
+        None if chosen.data is None else Path(chosen.data),
+        number=chosen.number,
+        text=text,
+        title=title,
+        training=training_of_run(folder),
+        seed=chosen.seed,
+        stage=stage,
+    )
+    for note in found.content["answers"]["notes"]:
+        notes.print(f"note     {note}")
+    return found, _lines(found.content)
+
+
+def _lines(content: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what was found, in a few lines."""
+    yield f"text     {content['title']}, {content['cut']}" if content["cut"] else f"text     {content['title']}"
+    shown = "".join(symbol + after for symbol, after in zip(content["symbols"], content["between"], strict=True))
+    shown = " ".join(shown.split())
+    yield f"reads    {shown if len(shown) <= _SHOWN else shown[: _SHOWN - 1] + '…'}"
+    if content["unknown"]:
+        listed = ", ".join(repr(one["symbol"]) for one in content["unknown"][:_WORDS])
+        more = "" if len(content["unknown"]) <= _WORDS else f" and {len(content['unknown']) - _WORDS} more"
+        yield f"unknown  {listed}{more}; what the model does not know speaks for nothing"
+    answers = content["answers"]
+    for one in answers["answers"]:
+        yield f"says     {one['name']}: {one['said']}" + (f"; {one['came']}" if one["came"] else "")
+        yield from _because(one, content["unit"])
+    yield check_line(answers, f"{content['unit']}s")
+    yield from found_lines(content, content["unit"])
+
+
+def _because(one: Mapping[str, Any], unit: str) -> Iterator[str]:
+    """Yield which words speak for a class, and which against it."""
+    lines = {
+        how: ", ".join(f"{word.strip()} {'+' if share > 0 else ''}{measured(share)}" for word, share in words)
+        for how, words in one["strongest"].items()
+    }
+    missed = f"; the sum misses {one['gap']:.1%} of all contributions" if one["gap"] > MOST_GAP else ""
+    yield f"for      {lines['for'] or 'nothing'}; nats, from {measured(one['neutral'])} for unknown {unit}s{missed}"
+    if lines["against"]:
+        yield f"against  {lines['against']}"

@@ -1,0 +1,118 @@
+"""Texts as vectors: which n-grams of tokens each has, by how rare they are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import embedding_bag
+
+if TYPE_CHECKING:
+    from recur.data.texts.vocabulary import Ragged
+
+_BASE = np.uint64(0x9E3779B97F4A7C15)
+"""An odd number, by which the ids of an n-gram are mixed into one of 64 bits; 2^64 over the golden ratio."""
+
+
+class Weighed(NamedTuple):
+    """Vectors of N texts, with E entries that are not zero.
+
+    Attributes:
+        ngram: Which n-gram each entry is of, (E,) int64.
+        begins: Where the entries of each text begin, (N,) int64.
+        value: The entries, (E,) float32; those of a text have length 1.
+    """
+
+    ngram: Tensor
+    begins: Tensor
+    value: Tensor
+
+    def products(self, weight: Tensor) -> Tensor:
+        """Return the vector of each text times weights (G, K) float32, (N, K)."""
+        if not len(weight):
+            return weight.new_zeros(len(self.begins), weight.shape[1])
+        found: Tensor = embedding_bag(self.ngram, weight, self.begins, mode="sum", per_sample_weights=self.value)
+        return found
+
+
+class NgramWeights:
+    """Counts of n-grams weighted by how rare they are (tf-idf, Salton & Buckley 1988), and brought to length 1.
+
+    The count of an n-gram is multiplied by log((1 + n) / (1 + n_g)) + 1, where n_g of the n texts of the training part
+    have it.
+
+    Args:
+        longest: N-grams of so many tokens at most.
+        shortest: And so many at least.
+        marks_ends: Whether beginning and end of a text count as tokens, as is usual for characters.
+
+    Attributes:
+        known: The n-grams that are known, each as one number, (G,), sorted.
+        rarity: What their counts are multiplied by, (G,).
+
+    Example:
+        >>> from recur.data.texts.vocabulary import Ragged
+        >>> texts = Ragged.of([[2, 3], [2, 4]])
+        >>> weights = NgramWeights(1).fit(texts)
+        >>> weights(texts).value
+        tensor([0.5797, 0.8148, 0.5797, 0.8148])
+    """
+
+    def __init__(self, longest: int, *, shortest: int = 1, marks_ends: bool = False) -> None:
+        self.longest, self.shortest, self.marks_ends = longest, shortest, marks_ends
+        self.known: NDArray[np.uint64] = np.zeros(0, np.uint64)
+        self.rarity: NDArray[np.float64] = np.zeros(0, np.float64)
+
+    def fit(self, texts: Ragged, *, least_count: int = 1) -> NgramWeights:
+        """Learn which n-grams there are and how rare, and return the object.
+
+        Args:
+            texts: Token ids of the training part.
+            least_count: Texts that an n-gram must be in to be known.
+        """
+        row, key = self._ngrams(texts)
+        count = len(texts.lengths)
+        keys, place = np.unique(key, return_inverse=True)
+        # With counts it sorts; without them it goes by a hash table, which takes ten times as long here.
+        once, _ = np.unique(place * count + row, return_counts=True)
+        in_texts = np.bincount(once // max(1, count), minlength=len(keys))
+        is_known = in_texts >= least_count
+        self.known = keys[is_known]
+        self.rarity = np.log((1 + count) / (1 + in_texts[is_known])) + 1
+        return self
+
+    def __call__(self, texts: Ragged) -> Weighed:
+        """Return the vectors of texts; what is not known counts for nothing."""
+        row, key = self._ngrams(texts)
+        count, num = len(texts.lengths), len(self.known)
+        place = np.searchsorted(self.known, key).clip(max=max(0, num - 1))
+        is_known = self.known[place] == key if num else np.zeros(len(key), np.bool_)
+        pairs, times = np.unique(row[is_known] * max(1, num) + place[is_known], return_counts=True)
+        row, ngram = np.divmod(pairs, max(1, num))
+        value = times * self.rarity[ngram]
+        value /= np.sqrt(np.bincount(row, weights=value**2, minlength=count))[row]
+        begins = np.searchsorted(row, np.arange(count))
+        return Weighed(*(torch.from_numpy(each) for each in (ngram, begins, value.astype(np.float32))))
+
+    def _ngrams(self, texts: Ragged) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
+        """Return the n-grams of all texts, each as one number: which text, (E,), and which n-gram, (E,)."""
+        marks = 1 if self.marks_ends else 0
+        numbers = np.arange(len(texts.lengths))
+        row = np.repeat(numbers, texts.lengths + 2 * marks)
+        ids = np.zeros(len(row), np.uint64)
+        ids[np.arange(len(texts.ids)) + marks * (2 * np.repeat(numbers, texts.lengths) + 1)] = texts.ids
+        rows, keys = [], []
+        mixed = np.zeros_like(ids)
+        for length in range(1, self.longest + 1):
+            first = length - 1
+            mixed = (mixed[: len(ids) - first] * _BASE + ids[first:] + np.uint64(1)) if len(ids) > first else ids[:0]
+            if length < self.shortest:
+                continue
+            # Not across the end of a text.
+            inside = row[first:] == row[: len(row) - first]
+            rows.append(row[first:][inside])
+            keys.append(mixed[inside])
+        return np.concatenate(rows), np.concatenate(keys)

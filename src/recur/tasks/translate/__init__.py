@@ -1,0 +1,1 @@
+"""Translators: texts written from texts."""

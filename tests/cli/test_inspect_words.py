@@ -1,0 +1,98 @@
+"""`recur inspect` of a classifier of texts."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.tasks.texts.conftest import Made, drawn, made  # noqa: F401
+
+from recur import report
+
+
+@pytest.fixture
+def run(made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:  # noqa: F811
+    """A folder to work in with the run of a classifier of texts, and no time spent on pages."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(made(False) / "run", "run")
+    for page in ("write_inspection", "write_report"):
+        monkeypatch.setattr(report, page, lambda folder: folder.path / "page.html", raising=False)
+    return tmp_path / "run"
+
+
+def content() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(Path("run/inspect.json").read_bytes())
+    return found
+
+
+def test_a_text_of_ones_own(run: Path, recur: Any) -> None:
+    result = recur("inspect", "run", "--input", "My day was so tasty, zzz!")
+    assert result.code == 0
+    assert "note     the run is an ensemble of 2" in result.err
+    lines = result.out.splitlines()
+    assert lines[:2] == ["text     your text", "reads    My day was so tasty, zzz!"]
+    assert "'zzz'" in lines[2]
+    assert lines[2].startswith("unknown  ")
+    assert lines[2].endswith("; what the model does not know speaks for nothing")
+    first = content()["answers"]["answers"][0]
+    assert lines[3] == f"says     class food: {first['said']}"
+    assert lines[4].startswith("for      tasty +")
+    assert lines[4].endswith(" for unknown words")
+    assert any(line.startswith("check    elsewhere, without the 20% of words that raise it most") for line in lines)
+    assert lines[-2:] == [f"page     {Path('run/page.html')}", f"report   {Path('run/page.html')}"]
+
+
+def test_texts_of_files(run: Path, recur: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("one.txt").write_bytes("so süß and loud".encode("latin-1"))
+    result = recur("inspect", "run", "--input", "one.txt", "--encoding", "latin-1")
+    assert result.out.startswith("text     one.txt\nreads    so süß and loud\n")
+    result = recur("inspect", "run", "--input", "one.txt")
+    assert (result.code, "one.txt" in result.complaint) == (1, True)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"so loud"), encoding="utf-8"))
+    assert recur("inspect", "run", "--input", "-").out.startswith("text     standard input\nreads    so loud\n")
+    texts, labels = drawn(8, seed=3)
+    table = "review\tkind\n" + "".join(f"{text} ü\t{label}\n" for text, label in zip(texts, labels, strict=True))
+    Path("other.tsv").write_bytes(table.encode("latin-1"))
+    assert recur("inspect", "run", "other.tsv").code == 1
+    result = recur("inspect", "run", "other.tsv", "--number", "5", "--encoding", "latin-1")
+    assert result.out.startswith(f"text     other.tsv, row 5\nreads    {texts[4]} ü\n")
+    assert f"says     class {labels[4]}: probability" in result.out
+    assert "; a true class\n" in result.out
+    result = recur("evaluate", "run", "other.tsv", "--encoding", "latin-1", "--json")
+    assert json.loads(result.out)["series"] == 8
+    assert recur("predict", "run", "other.tsv", "--encoding", "latin-1", "--out", "told.csv").code == 0
+    assert recur("inspect", "run").out.startswith("text     ")
+    assert "texts.tsv, row " in content()["title"]
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "message"),
+    [
+        (["other.tsv", "--input", "so"], 2, "data would be ignored, for --input is the text; leave DATA out."),
+        (
+            ["--input", "so", "--number", "2"],
+            2,
+            "number would be ignored, for --input is the text; leave --number out.",
+        ),
+        (["--input", "so good", "--encoding", "utf-16"], 2, "encoding is of DATA, or of the file that --input names"),
+        (["--number", "999"], 1, "number: there is no text 999; 80 texts, counted from 1 on."),
+        (["--input", ""], 1, "your text: has no word that could be read; give a text with at least one."),
+        (["--series", "a"], 2, "series is of classify, regress, forecast and detect runs"),
+        (["--labels", "a.txt"], 2, "labels is of language runs"),
+    ],
+)
+def test_what_does_not_go_together(run: Path, recur: Any, options: list[str], code: int, message: str) -> None:
+    Path("other.tsv").write_text("review\tkind\nso\tfood\n")
+    result = recur("inspect", "run", *options)
+    assert message in result.complaint
+    assert result.code == code
+
+
+def test_an_encoding_of_nothing(run: Path, recur: Any) -> None:
+    result = recur("evaluate", "run", "--encoding", "latin-1")
+    assert (result.code, "encoding" in result.complaint) == (2, True)

@@ -1,0 +1,43 @@
+"""Texts as vectors of n-grams, beside scikit-learn's."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+import torch
+from sklearn.feature_extraction.text import TfidfVectorizer
+
+from recur.data.texts.vocabulary import Ragged
+from recur.models.texts.ngrams import NgramWeights
+
+
+@pytest.mark.parametrize(("shortest", "longest", "least"), [(1, 2, 1), (2, 4, 1), (1, 3, 3)])
+def test_vectors_are_those_of_scikit_learn(shortest: int, longest: int, least: int) -> None:
+    drawn = random.Random(0)
+    rows = [[drawn.randrange(2, 9) for _ in range(drawn.randrange(1, 12))] for _ in range(40)]
+    texts = Ragged.of(rows)
+    weights = NgramWeights(longest, shortest=shortest).fit(texts, least_count=least)
+    theirs = TfidfVectorizer(
+        ngram_range=(shortest, longest), min_df=least, token_pattern=r"\S+", lowercase=False
+    ).fit_transform([" ".join(map(str, row)) for row in rows])
+    own = weights(texts)
+    assert len(weights.known) == theirs.shape[1]
+    # N-grams have another order; products of vectors do not know it.
+    dense = torch.zeros(len(weights.known), len(rows))
+    ends = [*own.begins.tolist()[1:], len(own.value)]
+    for row, (first, last) in enumerate(zip(own.begins.tolist(), ends, strict=True)):
+        dense[own.ngram[first:last], row] = own.value[first:last]
+    expected = (theirs @ theirs.T).toarray()
+    np.testing.assert_allclose(own.products(dense).numpy(), expected, atol=1e-6)
+
+
+def test_ends_are_tokens_and_what_is_unknown_counts_for_nothing() -> None:
+    weights = NgramWeights(2, shortest=2, marks_ends=True).fit(Ragged.of([[2, 3], [3, 2]]))
+    # Begin and 2, 2 and 3, 3 and end; begin and 3, 3 and 2, 2 and end.
+    assert len(weights.known) == 6
+    found = weights(Ragged.of([[9], [2], []]))
+    assert np.diff([*found.begins.tolist(), len(found.value)]).tolist() == [0, 2, 0]
+    torch.testing.assert_close(found.value, torch.full((2,), 0.5**0.5))
+    assert NgramWeights(2).fit(Ragged.of([[]]))(Ragged.of([[5]])).products(torch.zeros(0, 3)).tolist() == [[0, 0, 0]]
