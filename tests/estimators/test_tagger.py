@@ -30,6 +30,7 @@ TINY: dict[str, Any] = {
     "embedding_size": 8,
     "character_size": 8,
     "character_features": 8,
+    "embedding_dropout": 0.0,
     "max_steps": 40,
     "batch_size": 16,
     "learning_rate": 0.03,

@@ -22,7 +22,7 @@ from recur.train.options import TextTrainingOptions
 from recur.train.resumption import resume
 from recur.train.tags import train_tagger
 
-TINY = TaggerOptions(hidden_size=4, embedding_size=4, character_size=4, character_features=4)
+TINY = TaggerOptions(hidden_size=4, embedding_size=4, character_size=4, character_features=4, embedding_dropout=0.0)
 QUICK = TextTrainingOptions(max_steps=8, batch_size=16, validate_every=4, no_report=True)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,9 @@ from recur.train.text_preparation import (
 from recur.wording import cell_name, enumerated
 
 _SHOWN_TAGS = 8
+
+_RATE = 4e-3
+"""Learning rate where none is given."""
 
 
 def train_tagger(
@@ -143,7 +146,7 @@ def _prepare(
     train = examples.of_part("train")
     options = options.completed()
     training = choose_training(
-        training,
+        replace(training, learning_rate=training.learning_rate or _RATE),
         lambda size, tokens: setup.batches(train.tokens, train.tags, batch_size=size, max_tokens=tokens),
         num_texts=len(train),
     )

@@ -59,7 +59,8 @@ def test_words_are_looked_up_in_their_normal_form() -> None:
     assert known.encode_tokens(["CAFE\u0301", "stra\u00dfe", "cafe"]).tolist() == [2, 3, 1]
     kept = TextVocabulary.fit_tokens(["Us", "us"], WordOptions(min_count=1, lowercase=False))
     assert kept.encode_tokens(["US", "Us"]).tolist() == [1, 2]
-    twice = TextVocabulary.fit_tokens(["a", "b", "b"], WordOptions())
+    assert TextVocabulary.fit_tokens(["a", "b", "b"], WordOptions()).symbols == ("b", "a")
+    twice = TextVocabulary.fit_tokens(["a", "b", "b"], WordOptions(min_count=2))
     assert twice.symbols == ("b",)
 
 

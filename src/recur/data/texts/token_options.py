@@ -18,13 +18,11 @@ Unicode = Literal["nfc", "nfkc", "none"]
 class WordOptions:
     """Which tokens are known, where the data say themselves what a token is: words.
 
-    A value of None is chosen, see `recur.data.texts.vocabulary.choose_tokens`.
-
     Raises:
         OptionError: A value makes no sense.
 
     Example:
-        >>> WordOptions(min_count=1).size
+        >>> WordOptions(min_count=2).size
         50000
     """
 
@@ -39,7 +37,7 @@ class WordOptions:
     """Most words that are known, the most frequent ones; 50,000 if not given."""
 
     min_count: int | None = None
-    """Times that a word must stand in the training part to be known; 2 if not given."""
+    """Times that a word must stand in the training part to be known; once if not given."""
 
     def __post_init__(self) -> None:
         if self.lowercase not in (None, True, False):

@@ -29,9 +29,6 @@ _CHARACTER = re.compile(r".", re.DOTALL)
 _FEW_WORDS = 1.5
 """Texts of fewer words in the mean are read by character."""
 
-_LEAST_OF_WORDS = 2
-"""Times that a word must stand in the training part to be known, where nothing is said."""
-
 _GLANCE = 2000
 """Texts that are looked at to choose what a token is."""
 
@@ -96,7 +93,7 @@ def choose_tokens(options: TokenOptions, texts: Sequence[str]) -> tuple[TokenOpt
         options = replace(options, lowercase=is_word)
         reasons["lowercase"] = "words are" if is_word else "only words are"
     if options.min_count is None and options.tokens != "bpe":
-        options = replace(options, min_count=_LEAST_OF_WORDS if is_word else 1)
+        options = replace(options, min_count=2 if is_word else 1)
         reasons["min_count"] = "what stands once says little" if is_word else "there are few"
     return options, reasons
 
@@ -163,19 +160,18 @@ class TextVocabulary:
 
         Args:
             tokens: Of the training part, each as often as it stands there.
-            options: Which of them are known; what is None is chosen as for words.
+            options: Which of them are known; all, in small letters, where nothing is said.
 
         Raises:
             DataError: There is no token.
 
         Example:
-            >>> words = TextVocabulary.fit_tokens(["New York", "is", "is"], WordOptions(min_count=1))
+            >>> words = TextVocabulary.fit_tokens(["New York", "is", "is"], WordOptions())
             >>> words.encode_tokens(["Is", "new york", "big"]).tolist()
             [2, 3, 1]
         """
         lowercase = True if options.lowercase is None else options.lowercase
         empty = cls(kind="word", lowercase=lowercase, unicode=options.unicode)
-        options = replace(options, min_count=_LEAST_OF_WORDS if options.min_count is None else options.min_count)
         return empty._with_most_frequent(map(empty.looked_up, tokens), options)
 
     def _with_most_frequent(self, tokens: Iterable[str], options: WordOptions) -> TextVocabulary:

@@ -31,6 +31,9 @@ class TaggerOptions(TextLayerOptions):
     cell: Cell = "lstm"
     """Recurrent cell: lstm, gru, rnn; or indrnn, mgu, ligru."""
 
+    embedding_dropout: float = 0.5
+    """Dropout on the vectors of words and on the features of their characters, 0 to below 1."""
+
     output: TagOutput = "crf"
     """What the tags of a sentence are told by: a conditional random field, where each depends on the one before; or
     softmax, each tag by itself. With both, what is told keeps the scheme of the tags."""

@@ -85,6 +85,8 @@ def _of_batch(network: TaggerNetwork, tags: Sequence[str], batch: TaggedBatch, s
     found = []
     for row, own in enumerate(labels):
         sure = marginals_BTK[row, : len(own)].gather(1, torch.tensor(own, dtype=torch.int64)[:, None])[:, 0]
+        # Sums of rounded numbers may be a little more than 1.
+        sure = sure.clamp(0, 1)
         found.append(
             Told(
                 tags=tuple(tags[label] for label in own),
