@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from recur.tasks.loading import load as load
     from recur.tasks.tags.trained import TrainedTagger as TrainedTagger
     from recur.tasks.texts.trained import TrainedTextClassifier as TrainedTextClassifier
+    from recur.tasks.translate.trained import TrainedTranslator as TrainedTranslator
     from recur.train.detect import train_detector as train_detector
     from recur.train.forecast import train_forecaster as train_forecaster
     from recur.train.labels import train_classifier as train_classifier
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from recur.train.language import train_language_model as train_language_model
     from recur.train.tags import train_tagger as train_tagger
     from recur.train.texts import train_text_classifier as train_text_classifier
+    from recur.train.translate import train_translator as train_translator
 
 __version__ = "0.1.0"
 __all__ = [
@@ -56,6 +58,7 @@ __all__ = [
     "TrainedRegressor",
     "TrainedTagger",
     "TrainedTextClassifier",
+    "TrainedTranslator",
     "accelerate",
     "decelerate",
     "load",
@@ -69,6 +72,7 @@ __all__ = [
     "train_regressor",
     "train_tagger",
     "train_text_classifier",
+    "train_translator",
 ]
 
 __getattr__ = lazy_names(
@@ -102,6 +106,8 @@ __getattr__ = lazy_names(
         "train_tagger": ".train.tags",
         "TrainedTextClassifier": ".tasks.texts.trained",
         "train_text_classifier": ".train.texts",
+        "TrainedTranslator": ".tasks.translate.trained",
+        "train_translator": ".train.translate",
     },
 )
 

@@ -7,14 +7,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from rich.console import Console
 from tests.tasks.texts.conftest import drawn, written
 
-from recur.errors import DataError, OptionError
+from recur.data.texts.vector_options import VectorOptions
+from recur.data.texts.vectors import read_vectors
+from recur.errors import DataError, OptionError, RunError
 from recur.models.texts.options import TextClassifierOptions
 from recur.run import RunFolder
+from recur.tasks.texts.trained import TrainedTextClassifier
 from recur.train.options import TextTrainingOptions
 from recur.train.resumption import resume
 from recur.train.text_choice import choose
@@ -66,6 +70,76 @@ def test_data_in_memory_are_resumed_with_the_same_data(tmp_path: Path) -> None:
     run = train((texts[0], texts[1]), tmp_path / "run")
     again = resume(str(run.path), data=(texts[0], texts[1]), bounds={"max_steps": 14}, console=Console(quiet=True))
     assert again.read_json("label_evaluation.json")["figures"]["num_told"] == 9
+
+
+def vectors(path: Path) -> Path:
+    """Write vectors of five numbers for some of the words, and for two that no text has."""
+    draw = np.random.default_rng(3)
+    words = ["the", "Tasty", "loud", "fair", "never", "ever"]
+    path.write_text("6 5\n" + "".join(f"{word} {' '.join(map(str, draw.normal(size=5)))}\n" for word in words))
+    return path
+
+
+BARE = TextClassifierOptions(hidden_size=4, members=2)
+
+
+@pytest.mark.parametrize("freeze", [True, False])
+def test_words_begin_with_vectors_of_a_file(tmp_path: Path, freeze: bool) -> None:
+    data, file = written(tmp_path / "texts.tsv", 90), vectors(tmp_path / "vectors.txt")
+    said = io.StringIO()
+    options = VectorOptions(vectors=str(file), freeze_vectors=freeze)
+    run = train(data, tmp_path / "run", said=said, model=BARE, vectors=options)
+    for line in ("vectors  4 of ", "of 5 numbers; 2 more are known by their vectors alone"):
+        assert line in said.getvalue()
+    assert ("they stay as they are" in said.getvalue()) == freeze
+    trained = TrainedTextClassifier.load(run)
+    vocabulary = trained.setup.vocabulary
+    assert {"never", "ever"} <= set(vocabulary.symbols)
+    assert run.config()["model"]["embedding_size"] == 5
+    network: Any = trained.network
+    expected = read_vectors(file, ["loud", "tasty", "never"])
+    for member in network.networks:
+        for word, values in expected.items():
+            own = member.encoder.embedding.weight[int(vocabulary.encode(word)[0])].detach().numpy()
+            if freeze:
+                np.testing.assert_array_equal(own, values)
+            else:
+                # Twelve steps do not lead far, and decay makes a word that is never read smaller.
+                np.testing.assert_allclose(own, values, atol=0.1)
+                assert not np.array_equal(own, values)
+    two = [member.encoder.embedding.weight.detach() for member in network.networks]
+    assert not torch.equal(*two)
+
+
+@pytest.mark.parametrize("freeze", [True, False])
+def test_a_training_goes_on_without_the_file_of_vectors(tmp_path: Path, freeze: bool) -> None:
+    data, file = written(tmp_path / "texts.tsv", 90), vectors(tmp_path / "vectors.txt")
+    options = VectorOptions(vectors=str(file), freeze_vectors=freeze)
+    run = train(
+        data, tmp_path / "run", model=BARE, vectors=options, training=replace(QUICK, max_steps=5, checkpoint_every=5)
+    )
+    file.unlink()
+    before = TrainedTextClassifier.load(run).network.state_dict()
+    again = resume(str(run.path), data=None, bounds={"max_steps": 10}, console=Console(quiet=True))
+    after = TrainedTextClassifier.load(again).network.state_dict()
+    name = "members.0.encoder.embedding.weight"
+    assert torch.equal(before[name], after[name]) == freeze
+    recurrent = "members.0.encoder.recurrent.weight_ih_l0"
+    assert not torch.equal(before[recurrent], after[recurrent])
+    RunFolder.open(run.path).delete("vectors.safetensors")
+    with pytest.raises(RunError, match=r"vectors\.safetensors"):
+        resume(str(run.path), data=None, bounds={"max_steps": 12}, console=Console(quiet=True))
+
+
+def test_vectors_that_do_not_fit(tmp_path: Path) -> None:
+    data, file = written(tmp_path / "texts.tsv", 90), vectors(tmp_path / "vectors.txt")
+    with pytest.raises(
+        OptionError, match=r"embedding_size: is that of the vectors, 5, not 4; leave embedding_size= out"
+    ):
+        train(data, tmp_path / "run", vectors=VectorOptions(vectors=str(file)))
+    assert not (tmp_path / "run").exists()
+    with pytest.raises(DataError, match="no such file of vectors"):
+        train(data, tmp_path / "run", vectors=VectorOptions(vectors=str(tmp_path / "none.txt")))
 
 
 @pytest.mark.parametrize(

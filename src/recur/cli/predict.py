@@ -15,6 +15,7 @@ from recur.data.series.options import OtherTableOptions
 from recur.data.text import check_found
 from recur.errors import OptionError, RunError
 from recur.run import RunFolder, write_atomic
+from recur.tasks.translate.search_options import SearchOptions
 
 if TYPE_CHECKING:
     import polars as pl
@@ -26,6 +27,7 @@ _OF_STREAMS = ("state", "save_every", "on_error")
 _OF_BOTH = ("encoding", "time_format", "decimal_comma")
 NOT_OF_STREAMS = (
     *("out", "overwrite", "horizon", "paths", "seed", "batch_size", "only_last"),
+    *(field.name for field in fields(SearchOptions)),
     *(field.name for field in fields(OtherTableOptions) if field.name not in _OF_BOTH),
 )
 """Options that do not go with --stream."""
@@ -119,6 +121,7 @@ def build_parser(*, has_data: bool = True) -> CommandParser:
         help="of forecasts, classes and numbers: series at once; changes memory, not what is told",
     )
     parser.add_argument("--device", type=Device, default="cpu", help="where to compute")
+    parser.add_options(SearchOptions, "texts that are written")
     parser.add_options(
         OtherTableOptions, "DATA that are not written as the run's own; of a stream encoding, time format and decimals"
     )

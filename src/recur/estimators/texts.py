@@ -11,6 +11,7 @@ import numpy as np
 
 from recur.data.texts.options import LabelledTextOptions
 from recur.data.texts.token_options import TokenOptions
+from recur.data.texts.vector_options import VectorOptions
 from recur.errors import DataError
 from recur.estimators.classes import Array, ClassEstimator, classes_of, labels_of
 from recur.models.texts.options import TextClassifierOptions
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 class TextClassifier(ClassEstimator):
     """Tells of which class a text is, or of which ones, as `recur.train_text_classifier` trains it.
 
-    Its parameters are the fields of `LabelledTextOptions`, `TokenOptions`, `TextClassifierOptions` and
+    Its parameters are the fields of `LabelledTextOptions`, `TokenOptions`, `VectorOptions`, `TextClassifierOptions` and
     `TextTrainingOptions`, and `out`, `overwrite` and `verbose`, as those of `recur.Forecaster`. `test` is 0 by default,
     for whoever uses an estimator holds out what is to be judged on; a tenth is still held out to choose the weights and
     to calibrate the probabilities.
@@ -48,6 +49,7 @@ class TextClassifier(ClassEstimator):
     options: ClassVar[Mapping[str, type[Any]]] = {
         "texts": LabelledTextOptions,
         "tokens": TokenOptions,
+        "vectors": VectorOptions,
         "model": TextClassifierOptions,
         "training": TextTrainingOptions,
     }

@@ -1,4 +1,4 @@
-"""Where the texts of a run lie, and whether they are still the same."""
+"""Where the texts of a run lie, and whether they are still what it was trained on."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from recur.data.texts.examples import Examples, PartName
 from recur.errors import OptionError, RunError
 
-E = TypeVar("E", bound=Examples)
+ExamplesType = TypeVar("ExamplesType", bound=Examples)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +20,7 @@ class TextSource:
 
     Attributes:
         paths: Files or folders; nothing where they were never in one.
-        fingerprint: Of the examples and their parts as they were read, SHA-256.
+        fingerprint: Of the examples as they were read and cut into parts, SHA-256.
     """
 
     paths: tuple[str, ...]
@@ -30,8 +30,8 @@ class TextSource:
     def of(cls, examples: Examples, paths: Sequence[str]) -> TextSource:
         """Return the source of examples that were read."""
         digest = hashlib.sha256()
-        for row in examples.rows():
-            digest.update(repr(row).encode("utf-8", "surrogatepass"))
+        for one in examples.rows():
+            digest.update(repr(one).encode("utf-8", "surrogatepass"))
         return cls(paths=tuple(str(Path(path).resolve()) for path in paths), fingerprint=digest.hexdigest())
 
     @classmethod
@@ -44,13 +44,13 @@ class TextSource:
         return cls(paths=tuple(content["paths"]), fingerprint=str(content["fingerprint"]))
 
 
-def read_again(source: TextSource | None, data: Any, read: Callable[[Any], E]) -> E:
-    """Return the run's own examples, read again.
+def again(source: TextSource | None, data: Any, read: Callable[[Any], ExamplesType]) -> ExamplesType:
+    """Return the examples that a run was trained on, read again, with their parts.
 
     Args:
-        source: Where they lie, and what they were.
+        source: Where they lie; None where nothing is known of them.
         data: The data once more; None to read them from where they lay.
-        read: Reads data as the training did, and cuts them into the same parts.
+        read: Reads them and cuts them into parts.
 
     Raises:
         OptionError: Data are given, but the run knows where they lie.
@@ -69,6 +69,6 @@ def read_again(source: TextSource | None, data: Any, read: Callable[[Any], E]) -
     return found
 
 
-def parts_of(examples: E) -> dict[PartName, E]:
+def parts_of(examples: ExamplesType) -> dict[PartName, ExamplesType]:
     """Return the examples of each part; those of one may be none."""
     return {"train": examples.of_part("train"), "valid": examples.of_part("valid"), "test": examples.of_part("test")}

@@ -12,8 +12,9 @@ from recur.data.options import CorpusOptions
 from recur.data.series.label_options import LabelOptions, NumberOptions
 from recur.data.series.options import DetectionOptions, SeriesOptions
 from recur.data.text import check_found
-from recur.data.texts.options import LabelledTextOptions, TaggedTextOptions, TextOptions
-from recur.data.texts.token_options import TokenOptions, WordOptions
+from recur.data.texts.options import LabelledTextOptions, PairOptions, TaggedTextOptions
+from recur.data.texts.token_options import PairTokenOptions, TokenOptions, WordOptions
+from recur.data.texts.vector_options import VectorOptions
 from recur.errors import OptionError
 from recur.models.detector_options import DetectorOptions
 from recur.models.forecaster_options import ForecasterOptions
@@ -21,9 +22,11 @@ from recur.models.options import LanguageModelOptions
 from recur.models.series_options import SeriesClassifierOptions, SeriesRegressorOptions
 from recur.models.texts.options import TextClassifierOptions
 from recur.models.texts.tagger_options import TaggerOptions
+from recur.models.texts.translator_options import TranslatorOptions
 from recur.train.options import (
     LabelTrainingOptions,
     LanguageTrainingOptions,
+    PairTrainingOptions,
     SeriesTrainingOptions,
     TextTrainingOptions,
 )
@@ -110,8 +113,8 @@ def _suffix(path: Path) -> str:
 
 
 def _why_text(sources: Sequence[str], given: Mapping[str, str]) -> str:
-    """Return why DATA is text: nothing in it is a table, nor are its texts of classes, nor its words of tags."""
-    if any(holds_tables(source) for source in sources) or _why_form(sources, given):
+    """Return why DATA is text: nothing in it is a table, nor are its texts of classes, pairs or tagged."""
+    if any(holds_tables(source) for source in sources) or _kind_of_texts(sources, given)[0]:
         return ""
     first = "standard input" if sources[0] == "-" else sources[0]
     return f"{first} is no table"
@@ -162,31 +165,47 @@ def _check_labels(sources: Sequence[str], options: Mapping[str, Any]) -> None:
     check_found([source for source in (*sources, *others) if source is not None])
 
 
+def _kind_of_texts(sources: Sequence[str], given: Mapping[str, str]) -> tuple[str, str]:
+    """Return what DATA look like where they are texts, and why; nothing where they are not."""
+    from recur.data.texts.glance import glance_at_texts
+
+    seen = glance_at_texts(sources, given)
+    return ("", "") if seen is None else (seen.kind, seen.reason)
+
+
 def _why_text_classes(sources: Sequence[str], given: Mapping[str, str]) -> str:
     """Return why DATA are texts with classes."""
-    return _why_texts("labelled", sources, given)
+    kind, reason = _kind_of_texts(sources, given)
+    return reason if kind == "labelled" else ""
 
 
 def _why_tags(sources: Sequence[str], given: Mapping[str, str]) -> str:
     """Return why DATA are sentences whose tokens have tags."""
-    return _why_texts("tagged", sources, given)
+    kind, reason = _kind_of_texts(sources, given)
+    return reason if kind == "tagged" else ""
 
 
-def _why_form(sources: Sequence[str], given: Mapping[str, str]) -> str:
-    """Return why DATA are texts that something of is to be told."""
-    return _why_text_classes(sources, given) or _why_tags(sources, given)
+def _why_pairs(sources: Sequence[str], given: Mapping[str, str]) -> str:
+    """Return why DATA are texts and what they become."""
+    kind, reason = _kind_of_texts(sources, given)
+    return reason if kind == "pairs" else ""
 
 
-def _why_texts(kind: Literal["labelled", "tagged"], sources: Sequence[str], given: Mapping[str, str]) -> str:
-    from recur.data.texts.glance import glance_at_texts
+def _check_pairs(sources: Sequence[str], options: Mapping[str, Any]) -> None:
+    texts: PairOptions = options["texts"]
+    # Two parallel files have a comma between them.
+    others = [one.strip() for names in (texts.valid_data, texts.test_data) if names for one in names.split(",")]
+    check_found([*sources, *others])
 
-    seen = glance_at_texts(sources, given)
-    return seen.reason if seen is not None and seen.kind == kind else ""
+
+def _check_sentences(sources: Sequence[str], options: Mapping[str, Any]) -> None:
+    found: TaggedTextOptions = options["sentences"]
+    check_found([source for source in (*sources, found.valid_data, found.test_data) if source is not None])
 
 
-def _check_examples(sources: Sequence[str], options: Mapping[str, Any]) -> None:
-    found: TextOptions = options.get("texts") or options["sentences"]
-    others = (found.valid_data, found.test_data, getattr(found, "label_names", None))
+def _check_labelled_texts(sources: Sequence[str], options: Mapping[str, Any]) -> None:
+    texts: LabelledTextOptions = options["texts"]
+    others = (texts.valid_data, texts.test_data, texts.label_names)
     check_found([source for source in (*sources, *others) if source is not None])
 
 
@@ -211,11 +230,12 @@ TASKS: dict[str, Task] = {
         options={
             "texts": LabelledTextOptions,
             "tokens": TokenOptions,
+            "vectors": VectorOptions,
             "model": TextClassifierOptions,
             "training": TextTrainingOptions,
         },
         recognises=_why_text_classes,
-        check=_check_examples,
+        check=_check_labelled_texts,
         train="recur.train.texts:train_text_classifier",
         job="recur.train.texts:open_job",
         takes_data_again=True,
@@ -232,11 +252,27 @@ TASKS: dict[str, Task] = {
             "training": TextTrainingOptions,
         },
         recognises=_why_tags,
-        check=_check_examples,
+        check=_check_sentences,
         train="recur.train.tags:train_tagger",
         job="recur.train.tags:open_job",
         takes_data_again=True,
         handling="recur.cli.handling.tags:handling",
+    ),
+    "translate": Task(
+        about="a network that writes a text from a text: translation, pronunciation, commands to actions, answers",
+        data="two files whose lines belong together, a table of two columns of text, or conversations",
+        options={
+            "texts": PairOptions,
+            "tokens": PairTokenOptions,
+            "model": TranslatorOptions,
+            "training": PairTrainingOptions,
+        },
+        recognises=_why_pairs,
+        check=_check_pairs,
+        train="recur.train.translate:train_translator",
+        job="recur.train.translate:open_job",
+        takes_data_again=True,
+        handling="recur.cli.handling.translate:handling",
     ),
     "classify": Task(
         about="a classifier of series, or of their steps",

@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeVar
 
 from torch import Tensor, nn
 
-from recur.data.texts.batches import TextBatches
+from recur.data.epochs import EpochBatches
 from recur.data.texts.examples import Examples
 from recur.data.texts.options import TextOptions
 from recur.run import RunFolder
@@ -80,7 +80,7 @@ def say_how_it_is_trained(training: TextTrainingOptions, noun: str, display: Dis
 
 def choose_training(
     training: TextTrainingOptions,
-    batches: Callable[[int, int], TextBatches],
+    batches: Callable[[int, int], EpochBatches[Any]],
     *,
     num_texts: int,
     is_character: bool = False,
@@ -111,7 +111,7 @@ def text_job(
     training: TextTrainingOptions,
     *,
     build: Callable[[], nn.Module],
-    batches: Callable[[int, int, int | None], TextBatches],
+    batches: Callable[[int, int, int | None], EpochBatches[Any]],
     judged: Callable[[int, int], Iterable[Any]],
     judge_best: Callable[[Display], None],
     source: TextSource | None,

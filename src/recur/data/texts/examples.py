@@ -65,9 +65,8 @@ class Examples:
         raise NotImplementedError
 
     def rows(self) -> Iterator[tuple[Any, ...]]:
-        """Yield of each example what it is, without its place, and last its part."""
-        columns = [getattr(self, name) for name in (*self._columns, "part")]
-        yield from zip(*columns, strict=True)
+        """Yield what each example says, and the part it is of."""
+        return zip(*(getattr(self, name) for name in (*self._columns, "part")), strict=True)
 
     def take(self, indices: Sequence[int] | NDArray[Any]) -> Self:
         """Return some of the examples, in the order given.

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recur.data.texts.batches import MAX_TOKENS, TextBatch, TextBatches, padded
+from recur.data.texts.batches import MAX_TOKENS, LengthBatches, TextBatch, padded
 from recur.data.texts.vocabulary import PADDING, Ragged, TextVocabulary
 
 if TYPE_CHECKING:
@@ -65,17 +65,15 @@ class TaggedBatch(TextBatch):
     character_lengths: Tensor
 
 
-class TaggedBatches(TextBatches):
-    """Batches of sentences, each of sentences of about the same length; the order is that of `TextBatches`.
-
-    Nothing is truncated: a sentence that is longer than `max_tokens` is a batch of its own.
+class TaggedBatches(LengthBatches[TaggedBatch]):
+    """Batches of sentences, each of sentences of about the same length.
 
     Args:
         words: N sentences.
         tags: Numbers of the tags, as many as words; -1 for one that is not known. None where there are none.
-        batch_size: Sentences that a batch has at most.
-        max_tokens: Tokens that a batch has at most, padding included.
-        seed: Of the order.
+        batch_size: As of `LengthBatches`, as all others.
+        max_tokens: Likewise.
+        seed: Likewise.
 
     Raises:
         OptionError: A number is out of range.
@@ -106,32 +104,28 @@ class TaggedBatches(TextBatches):
         if tags is not None:
             sentence = np.repeat(np.arange(count), tags.lengths)
             weight = (np.bincount(sentence, tags.ids < 0, minlength=count) == 0).astype(np.float32)
-        super().__init__(words.sentences, None, weight, batch_size=batch_size, max_tokens=max_tokens, seed=seed)
-        self._words, self._tags = words, tags
-
-    if TYPE_CHECKING:
-
-        def __iter__(self) -> Iterator[TaggedBatch]: ...
+        super().__init__(words.sentences.lengths, batch_size=batch_size, max_tokens=max_tokens, seed=seed)
+        self._words, self._tags, self._weight = words, tags, weight
 
     def _batch(self, items: NDArray[np.int64]) -> TaggedBatch:
         import torch
 
-        plain = super()._batch(items)
-        numbers = padded(self.texts, items)
-        own, word = np.unique(numbers, return_inverse=True)
+        number, lengths = padded(self._words.sentences, items)
+        own, word = np.unique(number.numpy(), return_inverse=True)
         spellings = self._words.spellings
-        lengths = spellings.lengths[own]
-        place = np.repeat(spellings.offsets[own] - np.cumsum(lengths) + lengths, lengths) + np.arange(lengths.sum())
-        target = np.zeros_like(numbers)
+        spelt = spellings.lengths[own]
+        place = np.repeat(spellings.offsets[own] - np.cumsum(spelt) + spelt, spelt) + np.arange(spelt.sum())
+        weight = torch.from_numpy(self._weight[items])
+        target = torch.zeros_like(number)
         if self._tags is not None:
-            target = padded(self._tags, items) * (self._weight[items, None] > 0)
+            target = torch.where(weight[:, None] > 0, padded(self._tags, items)[0], 0)
         return TaggedBatch(
-            x=torch.from_numpy(self._words.ids[numbers].astype(np.int64)),
-            lengths=plain.lengths,
-            target=torch.from_numpy(target),
-            weight=plain.weight,
-            index=plain.index,
-            word=torch.from_numpy(word.reshape(numbers.shape).astype(np.int64)),
+            x=torch.from_numpy(self._words.ids.astype(np.int64))[number],
+            lengths=lengths,
+            target=target,
+            weight=weight,
+            index=torch.from_numpy(items),
+            word=torch.from_numpy(word.reshape(number.shape).astype(np.int64)),
             characters=torch.from_numpy(spellings.ids[place].astype(np.int64)),
-            character_lengths=torch.from_numpy(lengths),
+            character_lengths=torch.from_numpy(spelt),
         )

@@ -22,7 +22,7 @@ from recur.data.texts.token_options import TokenOptions, WordOptions
 from recur.data.texts.vocabulary import Ragged, TextVocabulary
 from recur.errors import DataError, RunError
 from recur.run import RunFolder
-from recur.tasks.text_source import TextSource, read_again
+from recur.tasks.text_source import TextSource, again
 
 OUTSIDE = "O"
 """The tag of a token that is of no entity."""
@@ -168,7 +168,7 @@ class TagSetup:
             RunError: They are needed, as they were not in a file; or they have changed since.
             DataError: They cannot be read any more.
         """
-        return read_again(self.source, data, lambda own: cut_examples(own, self.reading, seed=self.seed))
+        return again(self.source, data, lambda own: cut_examples(own, self.reading, seed=self.seed))
 
     def numbers(self, tags: Sequence[Sequence[str]]) -> Ragged:
         """Return the numbers of tags; -1 for one that the model does not know."""

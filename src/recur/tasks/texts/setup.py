@@ -19,7 +19,7 @@ from recur.data.texts.token_options import TokenOptions
 from recur.data.texts.vocabulary import Ragged, TextVocabulary
 from recur.errors import DataError, RunError
 from recur.run import RunFolder
-from recur.tasks.text_source import TextSource, read_again
+from recur.tasks.text_source import TextSource, again
 
 Target = NDArray[np.int64] | NDArray[np.float32]
 
@@ -58,6 +58,7 @@ class TextLabelSetup:
         examples: LabelledTexts,
         tokens: TokenOptions,
         *,
+        vocabulary: TextVocabulary | None = None,
         reading: LabelledTextOptions | None = None,
         seed: int = 0,
         source: TextSource | None = None,
@@ -67,6 +68,7 @@ class TextLabelSetup:
         Args:
             examples: With parts.
             tokens: With every value chosen.
+            vocabulary: Of the training part, where it is known already.
             reading: How they were read.
             seed: As of the attributes.
             source: Likewise.
@@ -85,7 +87,7 @@ class TextLabelSetup:
             for label in labels or ():
                 counts[number[label]] += 1
         return cls(
-            vocabulary=TextVocabulary.fit(train.texts, tokens),
+            vocabulary=vocabulary or TextVocabulary.fit(train.texts, tokens),
             classes=classes,
             is_multi=examples.is_multi,
             counts=tuple(counts.tolist()),
@@ -152,7 +154,7 @@ class TextLabelSetup:
             RunError: They are needed, as they were not in a file; or they have changed since.
             DataError: They cannot be read any more.
         """
-        return read_again(self.source, data, lambda own: cut_examples(own, self.reading, seed=self.seed))
+        return again(self.source, data, lambda found: cut_examples(found, self.reading, seed=self.seed))
 
     def encoded(self, texts: Sequence[str]) -> Ragged:
         """Return the token ids of texts."""
