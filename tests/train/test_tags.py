@@ -18,6 +18,8 @@ from recur.errors import DataError, OptionError
 from recur.models.texts.tagger_options import TaggerOptions
 from recur.run import RunFolder
 from recur.tasks.tags.evaluation import evaluate_tags
+from recur.tasks.tags.figures import count_tags
+from recur.tasks.tags.trained import TrainedTagger
 from recur.train.options import TextTrainingOptions
 from recur.train.resumption import resume
 from recur.train.tags import train_tagger
@@ -55,6 +57,21 @@ def test_a_resumed_training_goes_on_to_the_same_weights(tmp_path: Path) -> None:
     assert state[0]["global_step"] == state[1]["global_step"] == 8
     for name, value in state[0]["state_dict"].items():
         torch.testing.assert_close(state[1]["state_dict"][name], value, rtol=0, atol=0)
+
+
+def test_the_weights_that_tell_most_are_kept(tmp_path: Path) -> None:
+    quick = replace(QUICK, max_steps=60, validate_every=6, learning_rate=0.03)
+    run = train(drawn(60), tmp_path / "run", training=quick)
+    rows = [row for row in run.metrics() if row["kind"] == "valid"]
+    best = [row for row in rows if row["is_best"]]
+    scores = [row["score"] for row in rows]
+    assert len(set(scores)) > 2
+    # Of several that are as good the last.
+    assert best[-1]["step"] == max(row["step"] for row in rows if row["score"] == max(scores))
+    trained = TrainedTagger.load(run)
+    valid = trained.setup.own_examples(drawn(60)).of_part("valid")
+    told = [one.tags for one in trained.told(valid.tokens)]
+    assert count_tags(told, valid.tags, has_entities=True).micro_f1 == pytest.approx(max(scores))
 
 
 def test_data_in_memory_are_resumed_with_the_same_data(tmp_path: Path) -> None:

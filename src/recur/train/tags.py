@@ -13,10 +13,13 @@ from rich.console import Console
 from recur.data.texts.examples import TaggedSentences
 from recur.data.texts.options import TaggedTextOptions
 from recur.data.texts.token_options import WordOptions
+from recur.models.texts.tagger import TaggerNetwork
 from recur.models.texts.tagger_options import TaggerOptions
 from recur.run import RunFolder
 from recur.tasks.tags.evaluation import finish_tags
+from recur.tasks.tags.figures import count_tags
 from recur.tasks.tags.setup import TagSetup, cut_examples
+from recur.tasks.tags.telling import tell
 from recur.tasks.tags.trained import TrainedTagger, build_network
 from recur.tasks.text_source import TextSource, parts_of
 from recur.train import processes
@@ -38,6 +41,9 @@ from recur.train.text_preparation import (
 from recur.wording import cell_name, enumerated
 
 _SHOWN_TAGS = 8
+
+_JUDGED, _JUDGED_TOKENS = 256, 65_536
+"""Sentences, and tokens, of a batch by which weights are chosen."""
 
 _RATE = 4e-3
 """Learning rate where none is given."""
@@ -201,6 +207,11 @@ def _job(run: RunFolder, setup: TagSetup, examples: TaggedSentences) -> SeriesJo
     is_known = [set(tags) <= set(setup.tags) for tags in parts["valid"].tags]
     judged = parts["valid"].take(np.flatnonzero(is_known)) if any(is_known) else train
 
+    def score(network: TaggerNetwork) -> float:
+        batches = setup.batches(judged.tokens, batch_size=_JUDGED, max_tokens=_JUDGED_TOKENS)
+        told = [one.tags for one in tell(network, setup.tags, batches, scheme=setup.scheme)]
+        return count_tags(told, judged.tags, has_entities=setup.scheme is not None).micro_f1
+
     def judge_best(display: Display) -> None:
         trained = TrainedTagger.load(run, device=device_kind(training))
         display.start("judging")
@@ -219,4 +230,5 @@ def _job(run: RunFolder, setup: TagSetup, examples: TaggedSentences) -> SeriesJo
         judged=lambda size, tokens: setup.batches(judged.tokens, judged.tags, batch_size=size, max_tokens=tokens),
         judge_best=judge_best,
         source=setup.source,
+        score=score,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
@@ -115,8 +116,9 @@ def text_job(
     judged: Callable[[int, int], Iterable[Any]],
     judge_best: Callable[[Display], None],
     source: TextSource | None,
+    score: Callable[[Any], float] | None = None,
 ) -> SeriesJob:
-    """Return the job of a training on texts, whose best weights have the least loss.
+    """Return the job of a training on texts.
 
     Args:
         run: The run folder.
@@ -126,6 +128,7 @@ def text_job(
         judged: Returns those that weights are chosen by.
         judge_best: As of `SeriesJob`.
         source: Where the data lie.
+        score: Returns what the best weights have the most of, by the network; None where they have the least loss.
     """
     batch_size = training.batch_size or 1
     valid = judged(_JUDGED_TOKENS * batch_size, _JUDGED_TOKENS * training.max_tokens)
@@ -136,7 +139,11 @@ def text_job(
         for batch in valid:
             own, counted = network.loss_sums(batch.to(device))
             total, weight = total + float(own), weight + float(counted)
-        return Judged(loss=total / weight)
+        # Of weights that are spoilt nothing can be told.
+        if score is None or not math.isfinite(total):
+            return Judged(loss=total / weight)
+        found = score(network)
+        return Judged(loss=total / weight, figures={"score": found}, score=found)
 
     return SeriesJob(
         run=run,
