@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from recur.estimators.labels import SeriesRegressor as SeriesRegressor
     from recur.estimators.tagger import Tagger as Tagger
     from recur.estimators.texts import TextClassifier as TextClassifier
+    from recur.estimators.translator import Translator as Translator
     from recur.models.language import LanguageModel as LanguageModel
     from recur.nn.accelerate import accelerate as accelerate
     from recur.nn.accelerate import decelerate as decelerate
@@ -59,6 +60,7 @@ __all__ = [
     "TrainedTagger",
     "TrainedTextClassifier",
     "TrainedTranslator",
+    "Translator",
     "accelerate",
     "decelerate",
     "load",
@@ -96,6 +98,7 @@ __getattr__ = lazy_names(
         "SeriesRegressor": ".estimators.labels",
         "Tagger": ".estimators.tagger",
         "TextClassifier": ".estimators.texts",
+        "Translator": ".estimators.translator",
         "load": ".tasks.loading",
         "train_detector": ".train.detect",
         "train_forecaster": ".train.forecast",

@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from recur.estimators.labels import SeriesRegressor as SeriesRegressor
     from recur.estimators.tagger import Tagger as Tagger
     from recur.estimators.texts import TextClassifier as TextClassifier
+    from recur.estimators.translator import Translator as Translator
 
-__all__ = ["Detector", "Forecaster", "SeriesClassifier", "SeriesRegressor", "Tagger", "TextClassifier"]
+__all__ = ["Detector", "Forecaster", "SeriesClassifier", "SeriesRegressor", "Tagger", "TextClassifier", "Translator"]
 
 __getattr__ = lazy_names(
     __name__,
@@ -25,6 +26,7 @@ __getattr__ = lazy_names(
         "SeriesRegressor": ".labels",
         "Tagger": ".tagger",
         "TextClassifier": ".texts",
+        "Translator": ".translator",
     },
 )
 

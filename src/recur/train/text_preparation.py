@@ -38,7 +38,7 @@ class SummedNetwork(Protocol):
 
 def paths_of_data(data: Any) -> list[str]:
     """Return the files or folders that data are in; none where they are in memory."""
-    several: Sequence[Any] = data if isinstance(data, list) else [data]
+    several: Sequence[Any] = data if isinstance(data, list | tuple) else [data]
     if not all(isinstance(one, str | os.PathLike) for one in several):
         return []
     return [str(one) for one in several]

@@ -184,6 +184,7 @@ def _prepare(
         overwrite=overwrite,
         config={
             "task": TrainedTextClassifier.task,
+            "knows": setup.fingerprint,
             "data": asdict(reading),
             "tokens": asdict(tokens),
             "vectors": asdict(vectors),
