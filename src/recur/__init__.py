@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from recur.estimators.labels import SeriesClassifier as SeriesClassifier
     from recur.estimators.labels import SeriesRegressor as SeriesRegressor
     from recur.estimators.texts import TextClassifier as TextClassifier
+    from recur.estimators.translator import Translator as Translator
     from recur.models.language import LanguageModel as LanguageModel
     from recur.nn.accelerate import accelerate as accelerate
     from recur.nn.accelerate import decelerate as decelerate
@@ -54,6 +55,7 @@ __all__ = [
     "TrainedRegressor",
     "TrainedTextClassifier",
     "TrainedTranslator",
+    "Translator",
     "accelerate",
     "decelerate",
     "load",
@@ -89,6 +91,7 @@ __getattr__ = lazy_names(
         "SeriesClassifier": ".estimators.labels",
         "SeriesRegressor": ".estimators.labels",
         "TextClassifier": ".estimators.texts",
+        "Translator": ".estimators.translator",
         "load": ".tasks.loading",
         "train_detector": ".train.detect",
         "train_forecaster": ".train.forecast",

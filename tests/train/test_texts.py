@@ -13,6 +13,7 @@ import torch
 from rich.console import Console
 from tests.tasks.texts.conftest import drawn, written
 
+from recur.data.texts.options import LabelledTextOptions
 from recur.data.texts.vector_options import VectorOptions
 from recur.data.texts.vectors import read_vectors
 from recur.errors import DataError, OptionError, RunError
@@ -22,7 +23,7 @@ from recur.tasks.texts.trained import TrainedTextClassifier
 from recur.train.options import TextTrainingOptions
 from recur.train.resumption import resume
 from recur.train.text_choice import choose
-from recur.train.texts import train_text_classifier
+from recur.train.texts import paths_of_data, train_text_classifier
 
 TINY = TextClassifierOptions(hidden_size=4, embedding_size=4, members=1)
 QUICK = TextTrainingOptions(max_steps=12, batch_size=16, validate_every=6, no_report=True)
@@ -70,6 +71,58 @@ def test_data_in_memory_are_resumed_with_the_same_data(tmp_path: Path) -> None:
     run = train((texts[0], texts[1]), tmp_path / "run")
     again = resume(str(run.path), data=(texts[0], texts[1]), bounds={"max_steps": 14}, console=Console(quiet=True))
     assert again.read_json("label_evaluation.json")["figures"]["num_told"] == 9
+
+
+def noted(data: Any, out: Path, **options: Any) -> str:
+    said = io.StringIO()
+    train(data, out, said=said, **options)
+    return said.getvalue()
+
+
+def test_bad_rows_are_told_of(tmp_path: Path) -> None:
+    texts, labels = drawn(90)
+    parts = ["train"] * 60 + ["valid"] * 15 + ["test"] * 15
+    texts[80], texts[3], labels[85], labels[5] = texts[0], " ", "weather", ""
+    table = {"text": texts, "kind": labels, "split": parts}
+    text = noted(table, tmp_path / "run")
+    assert "1 of the 15 texts of test stands in train too" in text
+    assert "1 empty text left out" in text
+    assert "1 text without a class" in text
+    assert "the class 'weather' does not occur in train, so that it cannot be told" in text
+    judged = RunFolder.open(tmp_path / "run").read_json("label_evaluation.json")
+    assert any("the training part has no text of the class 'weather'" in note for note in judged["notes"])
+
+
+@pytest.mark.slow
+def test_a_text_of_a_hundred_thousand_words_is_learned_from(tmp_path: Path) -> None:
+    texts, labels = drawn(40)
+    long = "the day was loud " * 25_000
+    table = {"text": [*texts, long], "kind": [*labels, "music"], "split": ["train"] * 30 + ["test"] * 10 + ["train"]}
+    # One epoch, in which it comes once.
+    quick = replace(QUICK, max_steps=4, batch_size=8)
+    small = TextClassifierOptions(hidden_size=4, embedding_size=4, members=1, bidirectional=False)
+    run = train(table, tmp_path / "run", model=small, training=quick, texts=LabelledTextOptions(valid=3))
+    trained = TrainedTextClassifier.load(run)
+    assert trained.setup.num_texts == 28
+    batches = trained.setup.batches(trained.setup.read(table), batch_size=8, max_tokens=1000)
+    assert max(int(batch.lengths.max()) for batch in batches) == 100_000
+
+
+def test_numbers_and_many_classes_are_classes(tmp_path: Path) -> None:
+    texts, _ = drawn(300)
+    stars = [number % 5 + 1 for number in range(300)]
+    assert "one of 5 classes: 1, 2, 3, 4 and 5" in noted({"text": texts, "stars": stars}, tmp_path / "stars")
+    with pytest.raises(
+        DataError, match=r"no column has classes, of which there would be fewer than half as many as rows"
+    ):
+        train({"text": texts, "score": [number / 7 for number in range(300)]}, tmp_path / "scores")
+    # Too many to count which was told for which.
+    many = (texts * 2, [f"c{number}" for number in range(600)])
+    texts_of_many = [f"{text} {number}" for number, text in enumerate(many[0])]
+    assert "one of 600 classes" in noted((texts_of_many, many[1]), tmp_path / "many")
+    judged = RunFolder.open(tmp_path / "many").read_json("label_evaluation.json")
+    assert judged["figures"]["confusion"] == []
+    assert len(judged["figures"]["classes"]) == 600
 
 
 def vectors(path: Path) -> Path:
@@ -140,6 +193,12 @@ def test_vectors_that_do_not_fit(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
     with pytest.raises(DataError, match="no such file of vectors"):
         train(data, tmp_path / "run", vectors=VectorOptions(vectors=str(tmp_path / "none.txt")))
+
+
+def test_which_data_lie_in_files() -> None:
+    assert paths_of_data(Path("a.tsv")) == ["a.tsv"]
+    assert paths_of_data(["a.en", Path("a.ja")]) == paths_of_data(("a.en", "a.ja")) == ["a.en", "a.ja"]
+    assert paths_of_data((["a text"], ["another"])) == paths_of_data({"text": ["a"]}) == []
 
 
 @pytest.mark.parametrize(

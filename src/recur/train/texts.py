@@ -190,6 +190,7 @@ def _prepare(
         overwrite=overwrite,
         config={
             "task": TrainedTextClassifier.task,
+            "knows": setup.fingerprint,
             "data": asdict(reading),
             "tokens": asdict(tokens),
             "vectors": asdict(vectors),
@@ -321,7 +322,7 @@ def _job(run: RunFolder, setup: TextLabelSetup, examples: LabelledTexts) -> Seri
 
 def paths_of_data(data: Any) -> list[str]:
     """Return the files or folders that data are in; none where they are in memory."""
-    several: Sequence[Any] = data if isinstance(data, list) else [data]
+    several: Sequence[Any] = data if isinstance(data, list | tuple) else [data]
     if not all(isinstance(one, str | os.PathLike) for one in several):
         return []
     return [str(one) for one in several]

@@ -12,6 +12,7 @@ from recur.cli.parser import options_from
 from recur.errors import OptionError
 from recur.run import RunFolder
 from recur.tasks.translate.search_options import SearchOptions
+from recur.wording import option
 
 if TYPE_CHECKING:
     import polars as pl
@@ -43,14 +44,21 @@ def _evaluate(chosen: Namespace) -> dict[str, Any]:
     from recur.tasks.translate.evaluation import evaluate_translator
 
     with plain_console(stderr=True).status("judging"):
-        return evaluate_translator(chosen.run, list(chosen.data) or None, part=chosen.part, device=chosen.device)
+        return evaluate_translator(
+            chosen.run, list(chosen.data) or None, part=chosen.part, device=chosen.device, encoding=chosen.encoding
+        )
 
 
 def _predict(folder: RunFolder, chosen: Namespace) -> pl.DataFrame:
     from recur.cli.console import plain_console
     from recur.tasks.translate.trained import TrainedTranslator
 
+    if chosen.seed is not None and chosen.temperature is None:
+        raise OptionError(
+            f"seed: would be ignored, as nothing is drawn; give {option('temperature')} too, or leave it out."
+        )
     trained = TrainedTranslator.load(folder, device=chosen.device)
+    trained.setup = trained.setup.with_encoding(chosen.encoding)
     decoding = options_from(chosen, SearchOptions).decoding(trained.decoding.max_length)
     with plain_console(stderr=True).status("writing"):
         return trained.predict(
@@ -79,7 +87,7 @@ def _show(found: Mapping[str, Any], console: Console) -> None:
     console.print(found["verdict"]["text"])
     rules = found["baselines"]
     table = Table(box=None, pad_edge=False)
-    table.add_column("")
+    table.add_column("", no_wrap=True)
     for title in ("model", *(rule["title"] for rule in rules)):
         table.add_column(title, justify="right")
     for score in found["scores"]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Self
@@ -168,16 +170,17 @@ class TextLabelSetup:
         """
         number = {name: place for place, name in enumerate(self.classes)}
         weight = np.array([labels is not None for labels in examples.labels], np.float32)
-        rows = np.zeros((len(examples), len(self.classes)), np.float32)
         for row, labels in enumerate(examples.labels):
             for label in labels or ():
                 if label not in number:
                     raise DataError(f"{examples.places[row]}: the class {label!r} is not known to the model.")
-                rows[row, number[label]] = 1
-        if self.is_multi:
-            return rows, weight
-        weight *= rows.any(axis=1)
-        return rows.argmax(axis=1), weight
+        if not self.is_multi:
+            weight *= np.array([bool(labels) for labels in examples.labels], np.float32)
+            return np.array([number[labels[0]] if labels else 0 for labels in examples.labels], np.int64), weight
+        rows = np.zeros((len(examples), len(self.classes)), np.float32)
+        for row, labels in enumerate(examples.labels):
+            rows[row, [number[label] for label in labels or ()]] = 1
+        return rows, weight
 
     def batches(
         self, examples: LabelledTexts, *, batch_size: int, max_tokens: int, seed: int | None = None
@@ -189,6 +192,12 @@ class TextLabelSetup:
         )
 
     # --- files ---
+
+    @property
+    def fingerprint(self) -> str:
+        """What tells whether weights were trained with this vocabulary and these classes, SHA-256."""
+        known = json.dumps([self.vocabulary.to_json(), self.classes, self.is_multi], sort_keys=True)
+        return hashlib.sha256(known.encode("utf-8", "surrogatepass")).hexdigest()
 
     def to_json(self) -> dict[str, Any]:
         """Return what `schema.json` holds."""

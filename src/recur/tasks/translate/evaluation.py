@@ -15,6 +15,7 @@ from recur.run import RunFolder
 from recur.tasks.translate.judgement import EVALUATION, judge_pairs
 from recur.tasks.translate.trained import TrainedTranslator
 from recur.tasks.translate.translation import Translation
+from recur.wording import option
 
 _MOST_MAPS, _LONGEST = 10, 60
 """Maps of attention that are kept, of texts of so many tokens at most."""
@@ -77,7 +78,7 @@ def finish_translator(folder: RunFolder, trained: TrainedTranslator, pairs: Text
 
 
 def evaluate_translator(
-    run: str | Path, data: Any = None, *, part: PartName = "test", device: str = "cpu"
+    run: str | Path, data: Any = None, *, part: PartName = "test", device: str = "cpu", encoding: str | None = None
 ) -> dict[str, Any]:
     """Return the judgement of a run's translator, as `recur evaluate --json` prints it.
 
@@ -86,11 +87,12 @@ def evaluate_translator(
         data: Pairs to judge on; by default a part of the run's own.
         part: Which part of the run's own: train, valid or test.
         device: Where the network computes.
+        encoding: Of other data, if not the one of the run's own.
 
     Raises:
         RunError: The run is missing or damaged, or its data are needed and cannot be found.
         DataError: The data cannot be used.
-        OptionError: There is no such part.
+        OptionError: There is no such part or encoding, or an encoding would be ignored.
     """
     if part not in ("train", "valid", "test"):
         raise OptionError(f"part: expected 'train', 'valid' or 'test', got {part!r}.")
@@ -101,7 +103,11 @@ def evaluate_translator(
         except (RunError, DataError):
             # Other pairs are judged without them too, beside fewer rules, which a note says.
             train = None
-        return judge_translator(trained, trained.setup.read(data), "given", train=train)
+        return judge_translator(trained, trained.setup.with_encoding(encoding).read(data), "given", train=train)
+    if encoding is not None:
+        raise OptionError(
+            f"encoding: would be ignored, for the run knows that of its own data; leave {option('encoding')} out."
+        )
     own = trained.setup.own_examples()
     if not len(own.of_part(part)):
         raise DataError(f"the run has no part {part!r}.")

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from recur.decode import DecodingOptions
 
+_BEAMS = 5
+
 
 @dataclass(frozen=True, kw_only=True)
 class SearchOptions:
     """How texts are searched for, see `recur.decode.DecodingOptions`."""
 
-    beams: int = 5
-    """Open hypotheses of a text; 1 always takes the likeliest token."""
+    beams: int | None = None
+    """Open hypotheses of a text; 1 always takes the likeliest token; if not given 5, or as many as --num-best."""
 
     num_best: int = 1
     """Answers told of each text, best first."""
@@ -49,13 +51,15 @@ class SearchOptions:
         from recur.decode import DecodingOptions, Sampling
 
         found = DecodingOptions(
-            num_best=1,
             length_penalty=self.length_penalty,
             coverage_penalty=self.coverage_penalty,
             block_ngrams=self.block_ngrams,
             min_length=self.min_length,
-            max_length=self.max_length or longest,
+            max_length=max(longest, self.min_length) if self.max_length is None else self.max_length,
         )
-        if self.temperature is not None:
-            return replace(found, num_best=self.num_best, sampling=Sampling(temperature=self.temperature))
-        return replace(found, beams=self.beams, num_best=self.num_best)
+        if self.temperature is None:
+            beams = max(_BEAMS, self.num_best) if self.beams is None else self.beams
+            return replace(found, beams=beams, num_best=self.num_best)
+        drawn = Sampling(temperature=self.temperature)
+        # Beams that were asked for are refused beside draws.
+        return replace(found, beams=1 if self.beams is None else self.beams, num_best=self.num_best, sampling=drawn)

@@ -99,6 +99,14 @@ class TranslationSetup:
 
     # --- data ---
 
+    def with_encoding(self, encoding: str | None) -> Self:
+        """Return the setup for other data whose text is encoded otherwise; itself with None.
+
+        Raises:
+            OptionError: There is no such encoding.
+        """
+        return self if encoding is None else replace(self, reading=replace(self.reading, encoding=encoding))
+
     def read(self, data: Any, *, has_targets: bool = True) -> TextPairs:
         """Return other pairs, read as those of the run were.
 

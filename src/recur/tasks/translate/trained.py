@@ -185,12 +185,15 @@ class TrainedTranslator:
                     found[row] = [self._told(sources[row], one) for one in hypotheses]
         return found
 
-    def stream(self, source: str, *, decoding: DecodingOptions | None = None) -> Iterator[str]:
+    def stream(
+        self, source: str, *, decoding: DecodingOptions | None = None, generator: torch.Generator | None = None
+    ) -> Iterator[str]:
         """Yield what is written from a text, piece by piece, as soon as it is settled.
 
         Args:
             source: The text.
             decoding: How to search; None for greedily, so that each token is settled at once.
+            generator: Where sampling takes its random numbers from; None is torch's own.
 
         Raises:
             OptionError: Options do not go together.
@@ -207,7 +210,8 @@ class TrainedTranslator:
             steps, state = self._begin(batch.to(device))
             start = torch.full((1,), END, device=device)
             lengths = batch.lengths.to(device)
-            for (new,) in stream(steps, state, start, end=END, options=decoding, source_lengths=lengths):
+            pieces = stream(steps, state, start, end=END, options=decoding, source_lengths=lengths, generator=generator)
+            for (new,) in pieces:
                 tokens += new
                 text = self.setup.target_vocabulary.text_of(tokens, more)
                 # The last letter of a BPE may not be whole yet.
