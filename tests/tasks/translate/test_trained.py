@@ -341,6 +341,15 @@ def test_a_row_for_each_text(tmp_path: Path) -> None:
     assert several["english"].to_list() == [asked[0]] * 3 + [""] + [asked[2]] * 3
 
 
+def test_columns_that_are_called_as_those_of_figures(tmp_path: Path) -> None:
+    sources, targets = pairs()
+    trained = made(data={"rank": sources, "score": targets})  # type: ignore[arg-type]
+    several = trained.predict(["red door"], decoding=WIDE)
+    assert several.columns == ["rank", "rank_", "score", "score_"]
+    assert several["score"].to_list() == [one.text for one in trained.translate(["red door"], decoding=WIDE)[0]]
+    assert several["rank_"].to_list() == [1, 2, 3]
+
+
 def test_new_texts_need_no_options_of_the_old_files(tmp_path: Path) -> None:
     path = tmp_path / "old.csv"
     path.write_text("".join(f"{source};{target}\n" for source, target in zip(*pairs(), strict=True)))

@@ -260,6 +260,7 @@ class TrainedTranslator:
         Returns:
             A row for each text, also for one that is empty, which becomes an empty one: the source and the target,
             called as in training, and the `score`; with several answers each has a row, and its `rank`, from 1 on.
+            Where source or target are called so, these two have an underscore behind their names.
 
         Raises:
             DataError: The data cannot be read.
@@ -272,12 +273,13 @@ class TrainedTranslator:
         source, target = self.setup.names
         several = (decoding or self.decoding).num_best > 1
         rows = [
-            (text, *((rank,) if several else ()), one.text, one.score)
+            (text, *((place,) if several else ()), one.text, one.score)
             for text, found in zip(sources, answers, strict=True)
-            for rank, one in enumerate(found, start=1)
+            for place, one in enumerate(found, start=1)
         ]
-        ranks = {"rank": pl.Int64} if several else {}
-        columns = {source: pl.String, **ranks, target: pl.String, "score": pl.Float64}
+        rank, score = (_not_in((source, target), name) for name in ("rank", "score"))
+        ranks = {rank: pl.Int64} if several else {}
+        columns = {source: pl.String, **ranks, target: pl.String, score: pl.Float64}
         return pl.DataFrame(rows, schema=columns, orient="row")
 
     def batches(
@@ -360,3 +362,10 @@ def _listed(texts: Sequence[str]) -> list[str]:
         if not isinstance(one, str):
             raise TypeError(f"translate: takes a list of texts, but number {number} is {type(one).__name__}.")
     return found
+
+
+def _not_in(taken: tuple[str, ...], name: str) -> str:
+    """Return a name that is not taken."""
+    while name in taken:
+        name += "_"
+    return name
