@@ -44,6 +44,6 @@ def test_every_option_that_is_advised_is_taken_by_some_command() -> None:
         if "import" in text.partition("from recur.wording")[2].partition("\n")[0]:
             advised |= set(re.findall(r"\boption\(['\"](\w+)['\"]", text))
     assert {"ignored", "missing", "life_left"} < advised
-    # Of what one calls in Python: readers and windows; tagged texts; the search for sequences, and judging them.
-    alone = {"sort", "which", "unknown", "repair", "diversity", "groups", "length_exponent", "main"}
+    # Of what one calls in Python: readers and windows; the search for sequences, and judging them.
+    alone = {"sort", "which", "unknown", "diversity", "groups", "length_exponent", "main"}
     assert {name for name in advised if owner_of(name, "predict", []) is None} == alone

@@ -128,7 +128,7 @@ def test_an_unknown_word_is_that_which_was_looked_at() -> None:
 @pytest.mark.parametrize(
     ("options", "tokens", "joint", "message"),
     [
-        ({"tied": "all"}, "word", False, "tied: all makes one of the vectors of sources and of targets.*tied=output"),
+        ({"tied": "all"}, "word", False, "tied: all makes one of the vectors of sources and of targets.*tied='output'"),
         ({"copying": True}, "bpe", False, "copying: pieces of a BPE of sources are no pieces of that of targets"),
         ({"copying": True}, ("word", "bpe"), False, "copying: pieces of a BPE"),
     ],

@@ -22,6 +22,7 @@ from recur.run import FORMAT, RunFolder
 from recur.tasks.run_weights import with_weights
 from recur.tasks.translate.setup import TranslationSetup
 from recur.tasks.translate.translation import Translation
+from recur.wording import option
 
 if TYPE_CHECKING:
     import polars as pl
@@ -47,12 +48,12 @@ def _check(options: TranslatorOptions, setup: TranslationSetup) -> None:
     if options.tied == "all" and not setup.has_one_vocabulary:
         raise OptionError(
             "tied: all makes one of the vectors of sources and of targets, which have vocabularies of their own; give "
-            "joint_vocabulary too, or tied=output."
+            f"{option('joint_vocabulary', True)} too, or {option('tied', 'output')}."
         )
     if options.copying and not setup.can_copy:
         raise OptionError(
-            "copying: pieces of a BPE of sources are no pieces of that of targets; give joint_vocabulary too, or other "
-            "tokens."
+            f"copying: pieces of a BPE of sources are no pieces of that of targets; give "
+            f"{option('joint_vocabulary', True)} too, or other tokens."
         )
 
 
