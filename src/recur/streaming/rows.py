@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from recur.data.missing import without_missing
 from recur.data.series import Columns, Frequency, Rows, Schema, Table, table_of
 from recur.data.series.assembly import LooseRows, read_rows
 from recur.data.series.columns import Roles
@@ -213,6 +214,7 @@ def _check_row(row: Mapping[Any, Any], number: int) -> None:
 
 def _written(values: list[Any]) -> list[Any]:
     """Return names as text, so that none is written in another way for those that come with it."""
+    values = without_missing(values)
     if not {type(value) for value in values if value is not None} <= {str, int, float, bool}:
         return values
     return [
@@ -223,6 +225,9 @@ def _written(values: list[Any]) -> list[Any]:
 def _kindred(values: list[Any], form: NumberFormat) -> list[Any]:
     """Return values of one kind: numbers beside text are written as text, which is then read or refused by its row."""
     kinds = {type(value) for value in values if value is not None}
+    if kinds - {int, float}:
+        values = without_missing(values)
+        kinds = {type(value) for value in values if value is not None}
     if str in kinds and len(kinds) > 1 and kinds <= {str, int, float, bool}:
         return [None if value is None else value if isinstance(value, str) else form.written(value) for value in values]
     if kinds == {int, float}:
