@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 from typing import Literal
 
-from recur.cli.handling.run_handling import handling_of, open_run
+from recur.cli.handling.run_handling import handling_of, open_run, unfinished
 from recur.cli.parser import CommandParser, Device, check_device, given_options
 from recur.data.series.options import OtherTableOptions
 from recur.data.text import check_found
@@ -71,11 +71,12 @@ def run(arguments: Sequence[str]) -> int:
         if value is not None and value < 1:
             raise OptionError(f"{name} must be a whole number from 1 on, not {value}.")
     # Before torch is imported, which takes seconds.
-    _, task = open_run(chosen.run, "evaluate", given)
+    folder, task = open_run(chosen.run, "evaluate", given)
     check_found(chosen.data)
     check_device(chosen.device)
     handling = handling_of(task)
     found = handling.evaluate(chosen)
+    found["notes"] = [*unfinished(folder), *found["notes"]]
     if chosen.json:
         sys.stdout.write(json.dumps(found, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
         return 0

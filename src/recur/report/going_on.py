@@ -7,7 +7,7 @@ from typing import Any
 
 from recur.report.curves import rows_of_kind
 from recur.report.values import as_object, number
-from recur.run import RunFolder
+from recur.run import CHECKPOINT, RunFolder
 from recur.wording import quantity
 
 _BOUNDS = ("max_minutes", "max_epochs", "max_steps")
@@ -23,7 +23,7 @@ def way_on(run: RunFolder, place: str, *, is_done: bool) -> tuple[str, str] | No
     """
     members = sorted((run.path / "members").glob("*/config.json"))
     config = run.config()
-    if run.has("model.safetensors") and not members and not run.has("checkpoints/last.ckpt"):
+    if run.has("model.safetensors") and not members and not run.has(CHECKPOINT):
         # Saved by an estimator, or continued with new data.
         is_forecaster = config.get("task") == "forecast"
         return ("Let it learn on from new rows", f"recur train --continue {place} new.csv") if is_forecaster else None
