@@ -51,6 +51,12 @@ def build_parser() -> CommandParser:
         default=None,
         help="of remaining lives: file with the life that was left after the last row of each series of DATA",
     )
+    parser.add_argument(
+        "--label",
+        type=str | None,
+        default=None,
+        help="of anomalies: column of DATA that says which steps are some, whatever it was called in training",
+    )
     parser.add_argument("--device", type=Device, default="cpu", help="where to compute")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_options(OtherTableOptions, "DATA that are not written as the run's own")
@@ -63,7 +69,7 @@ def run(arguments: Sequence[str]) -> int:
     given = given_options(arguments)
     if chosen.data and "part" in given:
         raise OptionError("part is of the run's own data; leave --part or DATA out.")
-    idle = [] if chosen.data else sorted(given & {field.name for field in fields(OtherTableOptions)})
+    idle = [] if chosen.data else sorted(given & {"label", *(field.name for field in fields(OtherTableOptions))})
     if idle:
         raise OptionError(f"{idle[0]} is of other data; give DATA, or leave {option(idle[0])} out.")
     for name in ("batch_size", "window", "stride"):
