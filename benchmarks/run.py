@@ -33,6 +33,7 @@ import series_step
 import streams
 import table
 import text_classes
+import text_pairs
 import third_party
 from plain import Job
 from recur.environment import collect
@@ -54,6 +55,9 @@ BENCHMARKS: dict[str, Callable[[], Iterable[dict[str, Any]]]] = {
     "forecasts_public": forecasts_public.public,
     "series_labels": series_labels.labels,
     "text_classes": text_classes.classes,
+    "pronunciations": text_pairs.pronunciations,
+    "pronunciations_by_five": text_pairs.pronunciations_by_five,
+    "commands": text_pairs.commands,
     "quality": lambda: quality.tinyshakespeare(3.0),
     "quality_bfloat16": lambda: quality.bfloat16(600),
     "layers_training": lambda: layers.training("few"),
@@ -104,6 +108,9 @@ LONG = (
     "forecasts_public",
     "series_labels",
     "text_classes",
+    "pronunciations",
+    "pronunciations_by_five",
+    "commands",
     *[name for name in BENCHMARKS if name.startswith("memory_")],
 )
 """Those that take long and run only when they are named."""
@@ -114,6 +121,9 @@ NEED_DATA = (
     "forecast_peers",
     "series_labels",
     "text_classes",
+    "pronunciations",
+    "pronunciations_by_five",
+    "commands",
     "quality",
     "quality_bfloat16",
     "memory_rows",

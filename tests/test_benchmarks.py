@@ -21,7 +21,7 @@ from recur.data.series.options import SeriesOptions
 from recur.measure.layers import Side, beside_torch, distance, side_of
 from recur.models.detector_options import DetectorOptions
 from recur.tasks.detect.trained import Scored
-from recur.train.options import LabelTrainingOptions, SeriesTrainingOptions, TextTrainingOptions
+from recur.train.options import LabelTrainingOptions, PairTrainingOptions, SeriesTrainingOptions, TextTrainingOptions
 
 
 def test_the_table_of_memory(root):
@@ -524,6 +524,28 @@ def test_rows_of_text_classes(module, monkeypatch, tmp_path):
     assert {name: len(lines) for name, lines in parts[3].items()} == {"train": 86, "valid": 10, "test": 24}
     assert len({line for lines in parts[3].values() for line in lines}) == 120
     assert parts[3]["test"] != parts[4]["test"]
+
+
+def test_rows_of_text_pairs(module, monkeypatch, tmp_path):
+    pairs = module("text_pairs")
+    words = [f"{chr(97 + n // 26)}{chr(97 + n % 26)}" for n in range(240)]
+    for part, chosen in (("train", words[::2]), ("dev", words[1::4]), ("test", words[3::4])):
+        folder = tmp_path / "sigmorphon2020-g2p" / part
+        folder.mkdir(parents=True)
+        lines = "".join(f"{word}\t{' '.join(word.upper())}\n" for word in chosen)
+        (folder / f"fre_{part}.tsv").write_text(lines)
+    monkeypatch.setenv("RECUR_DATA", str(tmp_path))
+    monkeypatch.setattr(pairs, "PairTrainingOptions", functools.partial(PairTrainingOptions, max_steps=2))
+    row = pairs.told(pairs.Job(name="g2p", of="fre", data=pairs.of_language("fre")), 3)
+    assert (row["seed"], row["steps"], row["measure"]) == (3, 2, "exact match")
+    assert row["figure"] == row["figures"]["exact"] == 1 - row["figures"]["wrong"]
+    assert module("run")._line(row).startswith("g2p fre, defaults, seed 3: ")
+    rows = [row | {"of": of, "seed": seed, "figure": figure} for of, seed, figure in (("a", 0, 0.5), ("b", 0, 0.7))]
+    rows += [row | {"of": of, "seed": 1, "figure": 0.8} for of in "ab"]
+    path = tmp_path / "found.json"
+    path.write_text(json.dumps({"results": rows}))
+    monkeypatch.setattr(pairs.table, "newest", lambda name: path)
+    assert pairs.markdown("any").splitlines()[2].startswith("| `g2p` | defaults | 70.0% | 60.0%, 80.0% | ")
 
 
 def test_rows_of_labels(module, monkeypatch, tmp_path):

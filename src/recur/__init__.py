@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from recur.estimators.labels import SeriesClassifier as SeriesClassifier
     from recur.estimators.labels import SeriesRegressor as SeriesRegressor
     from recur.estimators.texts import TextClassifier as TextClassifier
+    from recur.estimators.translator import Translator as Translator
     from recur.models.language import LanguageModel as LanguageModel
     from recur.nn.accelerate import accelerate as accelerate
     from recur.nn.accelerate import decelerate as decelerate
@@ -29,12 +30,14 @@ if TYPE_CHECKING:
     from recur.tasks.language.trained import TrainedLanguageModel as TrainedLanguageModel
     from recur.tasks.loading import load as load
     from recur.tasks.texts.trained import TrainedTextClassifier as TrainedTextClassifier
+    from recur.tasks.translate.trained import TrainedTranslator as TrainedTranslator
     from recur.train.detect import train_detector as train_detector
     from recur.train.forecast import train_forecaster as train_forecaster
     from recur.train.labels import train_classifier as train_classifier
     from recur.train.labels import train_regressor as train_regressor
     from recur.train.language import train_language_model as train_language_model
     from recur.train.texts import train_text_classifier as train_text_classifier
+    from recur.train.translate import train_translator as train_translator
 
 __version__ = "0.1.0"
 __all__ = [
@@ -51,6 +54,8 @@ __all__ = [
     "TrainedLanguageModel",
     "TrainedRegressor",
     "TrainedTextClassifier",
+    "TrainedTranslator",
+    "Translator",
     "accelerate",
     "decelerate",
     "load",
@@ -63,6 +68,7 @@ __all__ = [
     "train_language_model",
     "train_regressor",
     "train_text_classifier",
+    "train_translator",
 ]
 
 __getattr__ = lazy_names(
@@ -85,6 +91,7 @@ __getattr__ = lazy_names(
         "SeriesClassifier": ".estimators.labels",
         "SeriesRegressor": ".estimators.labels",
         "TextClassifier": ".estimators.texts",
+        "Translator": ".estimators.translator",
         "load": ".tasks.loading",
         "train_detector": ".train.detect",
         "train_forecaster": ".train.forecast",
@@ -93,6 +100,8 @@ __getattr__ = lazy_names(
         "train_language_model": ".train.language",
         "TrainedTextClassifier": ".tasks.texts.trained",
         "train_text_classifier": ".train.texts",
+        "TrainedTranslator": ".tasks.translate.trained",
+        "train_translator": ".train.translate",
     },
 )
 

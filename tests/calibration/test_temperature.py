@@ -35,6 +35,22 @@ def test_the_likelihood_is_the_greatest(seed, classes, factor) -> None:
     assert 1 / found == pytest.approx(best.x, rel=1e-5)
 
 
+def test_smoothing_counts_a_little_for_all_other_classes() -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits = 3 * torch.randn(50, 4, generator=generator, dtype=torch.float64)
+    target = logits.argmax(-1)
+    is_true = torch.arange(4) == target[:, None]
+    share = torch.where(is_true, *(torch.tensor(one, dtype=torch.float64) for one in (0.9, 0.1 / 3)))
+    classes = torch.arange(4).expand(50, -1)
+    every = Temperature().fit(logits[:, None].expand(-1, 4, -1), classes, weight=share)
+    found = Temperature().fit(logits, target, smoothing=0.1)
+    assert found.value == pytest.approx(every.value, rel=1e-9)
+    # All are right, which would make them certain.
+    assert Temperature().fit(logits, target).value < 0.01 < found.value
+    with pytest.raises(ValueError, match="smoothing must be from 0 to below 1, not 1"):
+        Temperature().fit(logits, target, smoothing=1)
+
+
 def test_it_makes_a_classifier_that_is_too_sure_reliable() -> None:
     logits = 1.5 * torch.randn(20_000, 4, dtype=torch.float64)
     target = logits.softmax(-1).multinomial(1).squeeze(-1)

@@ -73,7 +73,11 @@ def test_it_looks_at_other_data(trained: Path, capsys: pytest.CaptureFixture[str
     assert main(["predict", str(trained / "run"), str(trained / "plant.csv"), "--horizon", "3"]) == 2
     assert "horizon is of forecast runs, and this is one of task detect" in capsys.readouterr().err
     for command, owners in {
-        ("predict", str(trained / "run"), str(trained / "plant.csv")): "classify-text, classify, regress and forecast",
+        (
+            "predict",
+            str(trained / "run"),
+            str(trained / "plant.csv"),
+        ): "classify-text, translate, classify, regress and forecast",
         ("evaluate", str(trained / "run")): "language and forecast",
     }.items():
         assert main([*command, "--batch-size", "7"]) == 2

@@ -142,3 +142,36 @@ def test_the_page_fits_a_telephone(opened: Any, make_run: Any, judged: dict[str,
     path = write_report(make_run(judged))
     with opened(path, viewport={"width": 390, "height": 800}) as page:
         assert page.evaluate("document.documentElement.scrollWidth") == 390
+
+
+def test_where_it_looked_is_drawn(make_run: Any, judged: dict[str, Any], said: Any) -> None:
+    judged["attention"] = [
+        {"source": ["a", "b"], "written": ["A", "C"], "weights": [[0.75, 0.25], [0.125, 0.875]]},
+        {"source": ["a"], "written": ["A", "C"], "weights": [[1.0]]},
+        {"source": ["a"], "written": ["A"], "weights": [[None]]},
+        {"source": [], "written": [], "weights": []},
+        7,
+    ]
+    judged["likelihood"] = {"perplexity": 1.25, "nats_per_token": 0.223, "nats_per_character": 0.1, "tokens": 12}
+    found = translation_of(judged)
+    assert found is not None
+    assert [one.key for one in found.maps] == ["translate_attention_1"]
+    assert found.maps[0].summary == "Where each token looked most: A at a, C at b."
+    run = make_run(judged)
+    drawn = figures(run)["translate_attention_1"]
+    (trace,) = drawn.data
+    assert [list(map(list, row)) for row in trace.customdata] == [[["A", "a"], ["A", "b"]], [["C", "a"], ["C", "b"]]]
+    assert [list(row) for row in trace.z] == judged["attention"][0]["weights"]
+    assert list(drawn.layout.xaxis.ticktext) == ["a", "b"]
+    assert list(drawn.layout.yaxis.ticktext) == ["A", "C"]
+    text = said(write_report(run).read_text(encoding="utf-8"))
+    assert "Where it looks" in text
+    assert "The right targets have a perplexity of 1.25 a token, 0.1 nats a character, of 12 tokens." in text
+    assert (run.path / "translate_attention_1.png").stat().st_size > 1000
+
+
+@pytest.mark.browser
+def test_a_map_shows_its_cells_on_the_page(opened: Any, make_run: Any, judged: dict[str, Any]) -> None:
+    judged["attention"] = [{"source": ["a", "b"], "written": ["A", "C"], "weights": [[0.75, 0.25], [0.125, 0.875]]}]
+    with opened(write_report(make_run(judged))) as page:
+        assert page.locator("#chart-translate_attention_1 .heatmaplayer image").count() == 1

@@ -25,8 +25,10 @@ from recur.tasks.detect.trained import ORDINARY
 from recur.tasks.loading import load
 from recur.tasks.series_task import SeriesTask
 from recur.train.detect import train_detector
+from recur.train.detect_preparation import read_channels
 from recur.train.options import SeriesTrainingOptions
 from recur.train.resumption import resume
+from recur.train.series_preparation import reading_of
 
 
 @pytest.fixture
@@ -114,6 +116,76 @@ def test_ordinary_data_to_train_on_and_others_to_judge(table: Path, tmp_path: Pa
         assert trained.predict(other).height == 700
     with pytest.raises(DataError, match=r"column 'is_anomaly' is taken to say which .* holds '\?'"):
         evaluate_detector(run.path, frame.with_columns(is_anomaly=pl.lit("?")))
+
+
+def test_what_is_marked_is_neither_learned_from_nor_in_the_threshold(table: Path, tmp_path: Path) -> None:
+    row, value = pl.int_range(700), {"hot": 9.0, "cold": -7.0}
+    faults = {"train": row.is_between(200, 219), "valid": row.is_between(515, 519)}
+    is_fault = faults["train"] | faults["valid"]
+    frame = pl.read_csv(table, try_parse_dates=True).with_columns(
+        is_anomaly=(is_fault | (row == 650)).cast(pl.Int64),
+        **{name: pl.when(is_fault).then(away).otherwise(name) for name, away in value.items()},
+    )
+    blank = frame.with_columns(pl.when(~is_fault).then(name).alias(name) for name in value)
+    (run, said), (other, _) = (train(each, tmp_path / name) for name, each in (("run", frame), ("blank", blank)))
+    for name in ("model.safetensors", "scaler.safetensors", ORDINARY):
+        assert (run.path / name).read_bytes() == (other.path / name).read_bytes()
+    left_out = "25 steps that are marked as anomalies in the training and the validation part were left out: neither "
+    assert f"note {left_out}the network nor the threshold learned from them." in " ".join(said.split())
+    found, wanted = run.read_json(EVALUATION), other.read_json(EVALUATION)
+    assert found["verdict"]["text"].endswith(" 25 marked steps were not learned from.")
+    assert any(note.startswith(left_out) for note in found["notes"])
+    for key in ("figures", "verdict", "threshold", "tail", "notes"):
+        assert found[key] == wanted[key]
+    assert found["figures"]["model"]["found"] == 1
+    # Without the labels they are taken for what there is.
+    ignored, said = train(frame, tmp_path / "ignored", label="")
+    assert load(ignored).threshold > load(run).threshold
+    assert "left out" not in said
+    # In the part that is judged nothing is known beforehand.
+    assert load(run).ordinary.left_out == 25
+    assert evaluate_detector(run.path, frame)["figures"]["model"]["events"] == 3
+
+
+@pytest.mark.parametrize("name", ["is_fault", "Failure", "alarm"])
+def test_a_column_of_marks_that_is_called_such_is_the_label(name: str, table: Path, tmp_path: Path) -> None:
+    frame = pl.read_csv(table, try_parse_dates=True).rename({"is_anomaly": name})
+    reading = reading_of(DetectionOptions(), frame)
+    reading = replace(reading, assembly=replace(reading.assembly, labels="mark"))
+    _, panel = read_channels(frame, reading)
+    assert (panel.schema.targets, panel.schema.label) == (("hot", "cold"), name)
+    roles = panel.schema.roles
+    assert roles is not None
+    assert roles.reasons[name] == "named like what is strange, holds 0 and 1"
+    assert roles.reasons["hot"] == "a column of numbers"
+    # One that measures something, marks most steps, or was given for something else is none.
+    for other in (pl.col("hot"), 1 - pl.col(name)):
+        assert name in read_channels(frame.with_columns(other.alias(name)), reading)[1].schema.targets
+    given = replace(reading, columns=Columns(targets=("hot", name)))
+    assert read_channels(frame, given)[1].schema.label is None
+
+
+def test_a_channel_that_may_be_the_label_is_noted(table: Path, tmp_path: Path) -> None:
+    frame = pl.read_csv(table, try_parse_dates=True).rename({"is_anomaly": "state"})
+    run, said = train(frame, tmp_path / "run", steps=2)
+    assert load(run).setup.schema.targets == ("hot", "cold", "state")
+    note = (
+        "'state' is looked at as a channel, but holds 0 and 1 alone, 1 in 0.1429% of the rows; if it says which steps "
+        "are anomalies, name it with label='state'"
+    )
+    assert f"note {note}" in " ".join(said.split())
+    assert f"{note}." in run.read_json(EVALUATION)["notes"]
+    # Data to judge on may have it under a name that tells.
+    judged = frame.with_columns(is_fault=pl.col("state"))
+    assert evaluate_detector(run.path, judged)["has_truth"]
+    assert not evaluate_detector(run.path, frame)["has_truth"]
+
+
+def test_a_training_part_of_nothing_but_anomalies_is_refused(table: Path, tmp_path: Path) -> None:
+    frame = pl.read_csv(table, try_parse_dates=True).with_columns(is_anomaly=(pl.int_range(700) < 600).cast(pl.Int64))
+    said = "column 'is_anomaly' marks all 490 steps of the train part as anomalies, so that nothing ordinary is left"
+    with pytest.raises(DataError, match=said):
+        train(frame, tmp_path / "run")
 
 
 def test_text_that_is_named_is_read(table: Path, tmp_path: Path) -> None:

@@ -166,6 +166,21 @@ def test_what_is_printed(csv: Path, tmp_path: Path) -> None:
     assert lines[3].startswith("windows  tells 20 steps (half of the 40 steps that a part to judge on has), reads ")
 
 
+def test_columns_that_look_like_the_target_are_named(tmp_path: Path) -> None:
+    shown = io.StringIO()
+    wide = table(200).rename({"load": "north"}).with_columns(south=pl.col("north") * 2)
+    train_forecaster(
+        wide,
+        out=tmp_path / "run",
+        series=SeriesOptions(horizon=6),
+        model=MODEL,
+        training=SeriesTrainingOptions(max_steps=1, no_report=True),
+        console=Console(file=shown, width=300),
+    )
+    note = "note     'south' looks like 'north', but only helps to forecast it; targets='north,south' has all of them"
+    assert note in shown.getvalue()
+
+
 def test_series_that_are_too_short_are_named(tmp_path: Path) -> None:
     shown = io.StringIO()
     values = np.random.default_rng(0).normal(size=(700, 1))

@@ -295,10 +295,19 @@ def test_missing_labels_and_weights_are_not_learned(tmp_path: Path) -> None:
     assert panel.labels is not None
     labels = panel.labels.copy()
     labels[:2] = -1
-    run = classified(type(panel)(**{**vars(panel), "labels": labels}), tmp_path / "run")
+    shown = io.StringIO()
+    run = train_classifier(
+        type(panel)(**{**vars(panel), "labels": labels}),
+        out=tmp_path / "run",
+        model=CLASSIFIER,
+        training=training(),
+        console=Console(file=shown, width=200),
+    )
     schema = run.read_json("schema.json")
-    assert schema["partition"]["by"] == "series"
-    assert sum(schema["counts"]) <= 10
+    # Those that have a class are drawn from each alike all the same: of five one to choose by and one to test.
+    assert schema["partition"]["by"] == "label"
+    assert schema["counts"] == [3, 3]
+    assert "note     2 of 12 series have no label, such as " in shown.getvalue()
     assert math.isfinite(run.metrics()[-1]["loss"])
 
 

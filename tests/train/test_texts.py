@@ -7,18 +7,23 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from rich.console import Console
 from tests.tasks.texts.conftest import drawn, written
 
-from recur.errors import DataError, OptionError
+from recur.data.texts.options import LabelledTextOptions
+from recur.data.texts.vector_options import VectorOptions
+from recur.data.texts.vectors import read_vectors
+from recur.errors import DataError, OptionError, RunError
 from recur.models.texts.options import TextClassifierOptions
 from recur.run import RunFolder
+from recur.tasks.texts.trained import TrainedTextClassifier
 from recur.train.options import TextTrainingOptions
 from recur.train.resumption import resume
 from recur.train.text_choice import choose
-from recur.train.texts import train_text_classifier
+from recur.train.texts import paths_of_data, train_text_classifier
 
 TINY = TextClassifierOptions(hidden_size=4, embedding_size=4, members=1)
 QUICK = TextTrainingOptions(max_steps=12, batch_size=16, validate_every=6, no_report=True)
@@ -66,6 +71,134 @@ def test_data_in_memory_are_resumed_with_the_same_data(tmp_path: Path) -> None:
     run = train((texts[0], texts[1]), tmp_path / "run")
     again = resume(str(run.path), data=(texts[0], texts[1]), bounds={"max_steps": 14}, console=Console(quiet=True))
     assert again.read_json("label_evaluation.json")["figures"]["num_told"] == 9
+
+
+def noted(data: Any, out: Path, **options: Any) -> str:
+    said = io.StringIO()
+    train(data, out, said=said, **options)
+    return said.getvalue()
+
+
+def test_bad_rows_are_told_of(tmp_path: Path) -> None:
+    texts, labels = drawn(90)
+    parts = ["train"] * 60 + ["valid"] * 15 + ["test"] * 15
+    texts[80], texts[3], labels[85], labels[5] = texts[0], " ", "weather", ""
+    table = {"text": texts, "kind": labels, "split": parts}
+    text = noted(table, tmp_path / "run")
+    assert "1 of the 15 texts of test stands in train too" in text
+    assert "1 empty text left out" in text
+    assert "1 text without a class" in text
+    assert "the class 'weather' does not occur in train, so that it cannot be told" in text
+    judged = RunFolder.open(tmp_path / "run").read_json("label_evaluation.json")
+    assert any("the training part has no text of the class 'weather'" in note for note in judged["notes"])
+
+
+@pytest.mark.slow
+def test_a_text_of_a_hundred_thousand_words_is_learned_from(tmp_path: Path) -> None:
+    texts, labels = drawn(40)
+    long = "the day was loud " * 25_000
+    table = {"text": [*texts, long], "kind": [*labels, "music"], "split": ["train"] * 30 + ["test"] * 10 + ["train"]}
+    # One epoch, in which it comes once.
+    quick = replace(QUICK, max_steps=4, batch_size=8)
+    small = TextClassifierOptions(hidden_size=4, embedding_size=4, members=1, bidirectional=False)
+    run = train(table, tmp_path / "run", model=small, training=quick, texts=LabelledTextOptions(valid=3))
+    trained = TrainedTextClassifier.load(run)
+    assert trained.setup.num_texts == 28
+    batches = trained.setup.batches(trained.setup.read(table), batch_size=8, max_tokens=1000)
+    assert max(int(batch.lengths.max()) for batch in batches) == 100_000
+
+
+def test_numbers_and_many_classes_are_classes(tmp_path: Path) -> None:
+    texts, _ = drawn(300)
+    stars = [number % 5 + 1 for number in range(300)]
+    assert "one of 5 classes: 1, 2, 3, 4 and 5" in noted({"text": texts, "stars": stars}, tmp_path / "stars")
+    with pytest.raises(
+        DataError, match=r"no column has classes, of which there would be fewer than half as many as rows"
+    ):
+        train({"text": texts, "score": [number / 7 for number in range(300)]}, tmp_path / "scores")
+    # Too many to count which was told for which.
+    many = (texts * 2, [f"c{number}" for number in range(600)])
+    texts_of_many = [f"{text} {number}" for number, text in enumerate(many[0])]
+    assert "one of 600 classes" in noted((texts_of_many, many[1]), tmp_path / "many")
+    judged = RunFolder.open(tmp_path / "many").read_json("label_evaluation.json")
+    assert judged["figures"]["confusion"] == []
+    assert len(judged["figures"]["classes"]) == 600
+
+
+def vectors(path: Path) -> Path:
+    """Write vectors of five numbers for some of the words, and for two that no text has."""
+    draw = np.random.default_rng(3)
+    words = ["the", "Tasty", "loud", "fair", "never", "ever"]
+    path.write_text("6 5\n" + "".join(f"{word} {' '.join(map(str, draw.normal(size=5)))}\n" for word in words))
+    return path
+
+
+BARE = TextClassifierOptions(hidden_size=4, members=2)
+
+
+@pytest.mark.parametrize("freeze", [True, False])
+def test_words_begin_with_vectors_of_a_file(tmp_path: Path, freeze: bool) -> None:
+    data, file = written(tmp_path / "texts.tsv", 90), vectors(tmp_path / "vectors.txt")
+    said = io.StringIO()
+    options = VectorOptions(vectors=str(file), freeze_vectors=freeze)
+    run = train(data, tmp_path / "run", said=said, model=BARE, vectors=options)
+    for line in ("vectors  4 of ", "of 5 numbers; 2 more are known by their vectors alone"):
+        assert line in said.getvalue()
+    assert ("they stay as they are" in said.getvalue()) == freeze
+    trained = TrainedTextClassifier.load(run)
+    vocabulary = trained.setup.vocabulary
+    assert {"never", "ever"} <= set(vocabulary.symbols)
+    assert run.config()["model"]["embedding_size"] == 5
+    network: Any = trained.network
+    expected = read_vectors(file, ["loud", "tasty", "never"])
+    for member in network.networks:
+        for word, values in expected.items():
+            own = member.encoder.embedding.weight[int(vocabulary.encode(word)[0])].detach().numpy()
+            if freeze:
+                np.testing.assert_array_equal(own, values)
+            else:
+                # Twelve steps do not lead far, and decay makes a word that is never read smaller.
+                np.testing.assert_allclose(own, values, atol=0.1)
+                assert not np.array_equal(own, values)
+    two = [member.encoder.embedding.weight.detach() for member in network.networks]
+    assert not torch.equal(*two)
+
+
+@pytest.mark.parametrize("freeze", [True, False])
+def test_a_training_goes_on_without_the_file_of_vectors(tmp_path: Path, freeze: bool) -> None:
+    data, file = written(tmp_path / "texts.tsv", 90), vectors(tmp_path / "vectors.txt")
+    options = VectorOptions(vectors=str(file), freeze_vectors=freeze)
+    run = train(
+        data, tmp_path / "run", model=BARE, vectors=options, training=replace(QUICK, max_steps=5, checkpoint_every=5)
+    )
+    file.unlink()
+    before = TrainedTextClassifier.load(run).network.state_dict()
+    again = resume(str(run.path), data=None, bounds={"max_steps": 10}, console=Console(quiet=True))
+    after = TrainedTextClassifier.load(again).network.state_dict()
+    name = "members.0.encoder.embedding.weight"
+    assert torch.equal(before[name], after[name]) == freeze
+    recurrent = "members.0.encoder.recurrent.weight_ih_l0"
+    assert not torch.equal(before[recurrent], after[recurrent])
+    RunFolder.open(run.path).delete("vectors.safetensors")
+    with pytest.raises(RunError, match=r"vectors\.safetensors"):
+        resume(str(run.path), data=None, bounds={"max_steps": 12}, console=Console(quiet=True))
+
+
+def test_vectors_that_do_not_fit(tmp_path: Path) -> None:
+    data, file = written(tmp_path / "texts.tsv", 90), vectors(tmp_path / "vectors.txt")
+    with pytest.raises(
+        OptionError, match=r"embedding_size: is that of the vectors, 5, not 4; leave embedding_size= out"
+    ):
+        train(data, tmp_path / "run", vectors=VectorOptions(vectors=str(file)))
+    assert not (tmp_path / "run").exists()
+    with pytest.raises(DataError, match="no such file of vectors"):
+        train(data, tmp_path / "run", vectors=VectorOptions(vectors=str(tmp_path / "none.txt")))
+
+
+def test_which_data_lie_in_files() -> None:
+    assert paths_of_data(Path("a.tsv")) == ["a.tsv"]
+    assert paths_of_data(["a.en", Path("a.ja")]) == paths_of_data(("a.en", "a.ja")) == ["a.en", "a.ja"]
+    assert paths_of_data((["a text"], ["another"])) == paths_of_data({"text": ["a"]}) == []
 
 
 @pytest.mark.parametrize(

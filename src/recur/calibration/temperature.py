@@ -35,21 +35,28 @@ class Temperature:
     def __init__(self) -> None:
         self.value = 1.0
 
-    def fit(self, logits: Tensor, target: Tensor, *, weight: Tensor | None = None) -> Temperature:
+    def fit(
+        self, logits: Tensor, target: Tensor, *, weight: Tensor | None = None, smoothing: float = 0.0
+    ) -> Temperature:
         """Find the temperature from held-out logits, and return the object.
 
         Args:
             logits: (..., C), floating; minus infinity rules a class out.
             target: True classes, (...), int64; negative ones are missing and do not count.
             weight: How much each counts, broadcast to `target`, floating from 0 on or bool; None counts each as 1.
+            smoothing: Share of each outcome that counts for the other classes, all alike, 0 to below 1; what is ruled
+                out has none.
 
         Raises:
             TypeError: An argument is of the wrong kind.
-            ValueError: Shapes do not agree, a class does not exist, a logit is NaN, or nothing counts.
+            ValueError: Shapes do not agree, a class does not exist, a logit is NaN, nothing counts, or `smoothing` is
+                out of range.
         """
         name = "Temperature"
         chosen, target, weight = counted_classes(name, "logits", logits, target, weight)
         scores = chosen.detach().double()
+        if not 0 <= smoothing < 1:
+            raise ValueError(f"{name}: smoothing must be from 0 to below 1, not {smoothing!r}.")
         if not len(target):
             raise ValueError(f"{name}: no target counts, so there is nothing to fit.")
         if bool(scores.isnan().any()):
@@ -58,11 +65,14 @@ class Temperature:
         scores = scores - scores.gather(-1, target.unsqueeze(-1))
         is_out = scores == -torch.inf
         finite = torch.where(is_out, 0, scores)
+        others = (~is_out).sum(-1) - 1
+        # That of the true class is 0.
+        expected = smoothing * finite.sum(-1) / others.clamp(min=1)
 
         def slope(log_inverse: float) -> float:
             """Return the derivative of the negative log likelihood by the inverse temperature."""
             scaled = torch.where(is_out, -torch.inf, finite * math.exp(log_inverse))
-            return float(((scaled.softmax(-1) * finite).sum(-1) * weight).sum())
+            return float((((scaled.softmax(-1) * finite).sum(-1) - expected) * weight).sum())
 
         low, high = -math.log(_HIGHEST), -math.log(_LOWEST)
         for _ in range(60):

@@ -22,10 +22,12 @@ def build_parser() -> CommandParser:
         "evaluate",
         "Judge a trained model on the part of its data that was held out for the test, or on DATA. Of a text every "
         "token counts once, with the state carried all through; forecasts are made from every origin; classes and "
-        "numbers are told of every series; all beside naive rules.",
+        "numbers are told of every series; texts are written by search with beams; all beside naive rules.",
     )
     parser.add_argument("run", type=str, help="run folder")
-    parser.add_argument("data", nargs="*", type=str, help="text or table to judge on instead of the test part")
+    parser.add_argument(
+        "data", nargs="*", type=str, help="text, table or parallel files to judge on, not the test part"
+    )
     parser.add_argument(
         "--part", type=Literal["train", "valid", "test"], default="test", help="part of the run's own data"
     )

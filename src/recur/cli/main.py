@@ -20,6 +20,7 @@ COMMANDS = {
     "train": "train a model on your data, or go on with a run (--resume)",
     "evaluate": "figures on the held-out part, or on other data, beside the baselines",
     "generate": "write text with a trained model",
+    "chat": "talk to a model that was trained on conversations",
     "predict": "forecast what comes after new data, or find anomalies in them",
     "inspect": "look inside a trained network: states, gates, units, what predictions rest on",
     "info": "versions, processor, threads, back ends",

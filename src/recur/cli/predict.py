@@ -15,6 +15,7 @@ from recur.data.series.options import OtherTableOptions
 from recur.data.text import check_found
 from recur.errors import OptionError, RunError
 from recur.run import RunFolder, write_atomic
+from recur.tasks.translate.search_options import SearchOptions
 
 if TYPE_CHECKING:
     import polars as pl
@@ -26,6 +27,7 @@ _OF_STREAMS = ("state", "save_every", "on_error")
 _OF_BOTH = ("encoding", "time_format", "decimal_comma")
 NOT_OF_STREAMS = (
     *("out", "overwrite", "horizon", "paths", "seed", "batch_size", "only_last"),
+    *(field.name for field in fields(SearchOptions)),
     *(field.name for field in fields(OtherTableOptions) if field.name not in _OF_BOTH),
 )
 """Options that do not go with --stream."""
@@ -43,13 +45,17 @@ def build_parser(*, has_data: bool = True) -> CommandParser:
     parser = CommandParser(
         "predict",
         "Forecast what comes after the last target of each series in DATA, tell the class or the number of each series "
-        "or step, or how strange each step is, as the model was trained to. DATA are read as those of the run were. "
+        "or step, the class of each text or the text that it becomes, or how strange each step is, as the model was "
+        "trained to. DATA are read as those of the run were. "
         "With --stream the model answers each line that comes.",
     )
     parser.add_argument("run", type=str, help="run folder")
     if has_data:
         parser.add_argument(
-            "data", type=str, help="a table as the model was trained on, or a folder of them; none with --stream"
+            "data",
+            type=str,
+            help="a table as the model was trained on, or a folder of them; or texts, one on each line; "
+            "none with --stream",
         )
     parser.add_argument(
         "--stream",
@@ -97,7 +103,9 @@ def build_parser(*, has_data: bool = True) -> CommandParser:
         help="probabilities of the quantiles, between 0 and 1, with commas between them; 0.1,0.5,0.9 if not given",
     )
     parser.add_argument("--paths", type=int | None, default=None, help="draw so many paths instead of quantiles")
-    parser.add_argument("--seed", type=int | None, default=None, help="the same seed draws the same paths")
+    parser.add_argument(
+        "--seed", type=int | None, default=None, help="the same seed draws the same paths, or the same texts"
+    )
     parser.add_argument(
         "--uncalibrated", action="store_true", help="quantiles as the network says them, not moved by the calibration"
     )
@@ -114,9 +122,10 @@ def build_parser(*, has_data: bool = True) -> CommandParser:
         "--batch-size",
         type=int,
         default=64,
-        help="of forecasts, classes and numbers: series at once; changes memory, not what is told",
+        help="of forecasts, classes and numbers: series or texts at once; changes memory, not what is told",
     )
     parser.add_argument("--device", type=Device, default="cpu", help="where to compute")
+    parser.add_options(SearchOptions, "texts that are written")
     parser.add_options(
         OtherTableOptions, "DATA that are not written as the run's own; of a stream encoding, time format and decimals"
     )

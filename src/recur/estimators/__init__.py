@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     from recur.estimators.labels import SeriesClassifier as SeriesClassifier
     from recur.estimators.labels import SeriesRegressor as SeriesRegressor
     from recur.estimators.texts import TextClassifier as TextClassifier
+    from recur.estimators.translator import Translator as Translator
 
-__all__ = ["Detector", "Forecaster", "SeriesClassifier", "SeriesRegressor", "TextClassifier"]
+__all__ = ["Detector", "Forecaster", "SeriesClassifier", "SeriesRegressor", "TextClassifier", "Translator"]
 
 __getattr__ = lazy_names(
     __name__,
@@ -23,6 +24,7 @@ __getattr__ = lazy_names(
         "SeriesClassifier": ".labels",
         "SeriesRegressor": ".labels",
         "TextClassifier": ".texts",
+        "Translator": ".translator",
     },
 )
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from recur.data.texts.options import LabelledTextOptions
 from recur.data.texts.token_options import TokenOptions
+from recur.data.texts.vector_options import VectorOptions
 from recur.errors import DataError
 from recur.estimators.classes import Array, ClassEstimator, classes_of, labels_of
 from recur.models.texts.options import TextClassifierOptions
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 class TextClassifier(ClassEstimator):
     """Tells of which class a text is, or of which ones, as `recur.train_text_classifier` trains it.
 
-    Its parameters are the fields of `LabelledTextOptions`, `TokenOptions`, `TextClassifierOptions` and
+    Its parameters are the fields of `LabelledTextOptions`, `TokenOptions`, `VectorOptions`, `TextClassifierOptions` and
     `TextTrainingOptions`, and `out`, `overwrite` and `verbose`, as those of `recur.Forecaster`. `test` is 0 by default,
     for whoever uses an estimator holds out what is to be judged on; a tenth is still held out to choose the weights and
     to calibrate the probabilities.
@@ -48,6 +49,7 @@ class TextClassifier(ClassEstimator):
     options: ClassVar[Mapping[str, type[Any]]] = {
         "texts": LabelledTextOptions,
         "tokens": TokenOptions,
+        "vectors": VectorOptions,
         "model": TextClassifierOptions,
         "training": TextTrainingOptions,
     }
@@ -109,7 +111,7 @@ class TextClassifier(ClassEstimator):
             DataError: The data cannot be read.
         """
         found = self._told(X)
-        if not _are_texts(X):
+        if not are_texts(X):
             return found
         if not self.is_multi:
             return self.classes_[self._probabilities(found).argmax(1)]
@@ -136,7 +138,7 @@ class TextClassifier(ClassEstimator):
             OptionError: There is no such class.
         """
         self._check_fitted()
-        texts = texts_of(X) if _are_texts(X) else X
+        texts = texts_of(X) if are_texts(X) else X
         return self.trained_.explain(texts, label=None if label is None else str(label))
 
     def score(self, X: Any, y: Any = None) -> float:
@@ -164,7 +166,7 @@ class TextClassifier(ClassEstimator):
 
     def _told(self, X: Any) -> pl.DataFrame:
         self._check_fitted()
-        return self.trained_.predict(texts_of(X) if _are_texts(X) else X)
+        return self.trained_.predict(texts_of(X) if are_texts(X) else X)
 
     def _indicators(self, labels: Sequence[Sequence[str]]) -> Array:
         """Return which of the classes are named, (N, K) int64."""
@@ -172,8 +174,12 @@ class TextClassifier(ClassEstimator):
         return np.array([[name in own for name in names] for own in map(set, labels)], np.int64)
 
 
-def texts_of(X: Any) -> list[str]:
+def texts_of(X: Any, *, name: str = "X") -> list[str]:
     """Return texts that came as a list, an array or a column of a dataframe.
+
+    Args:
+        X: The texts.
+        name: What they are called where they are none.
 
     Raises:
         DataError: They are no texts, or one is missing.
@@ -181,17 +187,17 @@ def texts_of(X: Any) -> list[str]:
     column = nw.from_native(X, pass_through=True, allow_series=True)
     if isinstance(column, nw.Series):
         found = column.to_list()
-    elif _are_texts(X):
+    elif are_texts(X):
         found = np.asarray(X, object).tolist()
     else:
-        raise DataError(f"X: expected a list, an array or a column of texts, got {type(X).__name__}.")
+        raise DataError(f"{name}: expected a list, an array or a column of texts, got {type(X).__name__}.")
     for place, one in enumerate(found):
         if not isinstance(one, str):
-            raise DataError(f"X: expected texts, but entry {place} is {one!r}, of type {type(one).__name__}.")
+            raise DataError(f"{name}: expected texts, but entry {place} is {one!r}, of type {type(one).__name__}.")
     return found
 
 
-def _are_texts(X: Any) -> bool:
+def are_texts(X: Any) -> bool:
     """Return whether X are texts themselves, and not a file or a table with them."""
     is_column = isinstance(nw.from_native(X, pass_through=True, allow_series=True), nw.Series)
     return is_column or isinstance(X, list | tuple | np.ndarray)

@@ -149,6 +149,10 @@ class Grid:
     """What each column stands for."""
     y: tuple[float, ...]
     """What each row stands for."""
+    x_names: tuple[str, ...] = ()
+    """What each column is called, instead of its number."""
+    y_names: tuple[str, ...] = ()
+    """What each row is called, likewise."""
     is_signed: bool = False
     """Whether zero is in the middle of the colours."""
     is_log: bool = False

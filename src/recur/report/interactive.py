@@ -158,13 +158,29 @@ def _grid(grid: Grid) -> go.Figure:
             zmin=-largest if grid.is_signed else None,
             zmax=largest if grid.is_signed else None,
             colorbar={"title": {"text": "power of ten"} if grid.is_log else None, "thickness": 12},
-            hovertemplate="%{x}, %{y}: %{z:.3~g}<extra></extra>",
+            **_hover(grid),
         )
     )
     # In the order that was given, which need not be that of numbers.
     drawn.update_yaxes(autorange="reversed", showgrid=False, type="category", nticks=16)
     drawn.update_xaxes(showgrid=False)
+    for update, places, names in (
+        (drawn.update_xaxes, grid.x, grid.x_names),
+        (drawn.update_yaxes, grid.y, grid.y_names),
+    ):
+        if names:
+            shown = slice(None, None, -(-len(names) // _MOST_NAMED))
+            update(tickvals=places[shown], ticktext=[_plain(name) for name in names[shown]])
     return drawn
+
+
+def _hover(grid: Grid) -> dict[str, Any]:
+    """Return what the pointer tells of a cell: the names of its row and column, where they have some."""
+    if not (grid.x_names and grid.y_names):
+        return {"hovertemplate": "%{x}, %{y}: %{z:.3~g}<extra></extra>"}
+    names = [[[_plain(row), _plain(column)] for column in grid.x_names] for row in grid.y_names]
+    told = "%{customdata[0]} looks at %{customdata[1]}: %{z:.1%}<extra></extra>"
+    return {"customdata": names, "hovertemplate": told, "meta": {"role": "train"}, "showscale": False}
 
 
 def _matrix(matrix: Matrix) -> go.Figure:

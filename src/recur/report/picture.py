@@ -152,6 +152,10 @@ def _grid(axes: Any, grid: Grid) -> None:
     )
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _at(grid.x, value)))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _at(grid.y, value)))
+    for set_ticks, names in ((axes.set_xticks, grid.x_names), (axes.set_yticks, grid.y_names)):
+        if names:
+            shown = range(0, len(names), -(-len(names) // 30))
+            set_ticks(shown, [_cut(names[place], 12) for place in shown], fontsize=7, parse_math=False)
     axes.figure.colorbar(drawn, ax=axes, label="power of ten" if grid.is_log else "", pad=0.01)
 
 

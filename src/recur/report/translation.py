@@ -6,14 +6,18 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from recur.report.chart import Chart, Series
+import numpy as np
+
+from recur.report.chart import Chart, Drawing, Grid, Series
 from recur.report.labels import Rows
 from recur.report.passage import visible
 from recur.report.result import Bar
 from recur.report.values import NOTHING, as_list, as_object, as_text, count, number
 from recur.wording import measured, quantity, sentence
 
-_MOST_EXAMPLES, _MOST_REFERENCES, _MOST_CHARACTERS = 20, 5, 600
+_MOST_EXAMPLES, _MOST_REFERENCES, _MOST_CHARACTERS, _MOST_MAPS = 20, 5, 600, 10
+
+_SIDES = ("source", "written")
 
 _RULES = {
     "copy": "copying the source",
@@ -64,11 +68,15 @@ class Translation:
     """The worst texts."""
     random: tuple[Written, ...]
     """Some others."""
+    likelihood: str
+    """How likely the right targets are to the model, in a sentence; empty when unknown."""
+    maps: tuple[Grid, ...]
+    """Of some texts, where each token that was written looked."""
 
     @property
-    def charts(self) -> tuple[Chart, ...]:
+    def charts(self) -> tuple[Drawing, ...]:
         """All charts, in the order of the page."""
-        return self.lengths
+        return (*self.lengths, *self.maps)
 
 
 def translation_of(evaluation: Mapping[str, Any]) -> Translation | None:
@@ -104,6 +112,8 @@ def translation_of(evaluation: Mapping[str, Any]) -> Translation | None:
         lengths=tuple(_by_length(evaluation, rules, score, main)),
         worst=_examples(evaluation.get("worst"), scores.get(told_by, {}), told_by),
         random=_examples(evaluation.get("random"), scores.get(told_by, {}), told_by),
+        likelihood=_likelihood(as_object(evaluation.get("likelihood"))),
+        maps=tuple(_maps(evaluation)),
     )
 
 
@@ -199,6 +209,38 @@ def _by_length(
         x_range=(x[0] - 0.03 * (x[-1] - x[0]), x[-1] + 0.03 * (x[-1] - x[0])),
         y_range=(0.0, 1.02 * top if top > 0 else 1.0),
     )
+
+
+def _likelihood(found: Mapping[str, Any]) -> str:
+    perplexity, tokens = number(found.get("perplexity")), number(found.get("tokens"))
+    nats = number(found.get("nats_per_character"))
+    if perplexity is None or tokens is None:
+        return ""
+    more = "" if nats is None else f", {measured(nats)} nats a character"
+    return f"The right targets have a perplexity of {measured(perplexity)} a token{more}, of {tokens:,.0f} tokens."
+
+
+def _maps(evaluation: Mapping[str, Any]) -> Iterator[Grid]:
+    for place, one in enumerate(map(as_object, as_list(evaluation.get("attention"))[:_MOST_MAPS]), start=1):
+        source, written = (tuple(visible(as_text(token)) for token in as_list(one.get(key))) for key in _SIDES)
+        rows = [[number(value) for value in as_list(row)] for row in as_list(one.get("weights"))]
+        is_whole = len(rows) == len(written) > 0 and all(len(row) == len(source) > 0 for row in rows)
+        if not is_whole or any(value is None for row in rows for value in row):
+            continue
+        values = np.array(rows, np.float64)
+        strongest = [f"{token} at {source[column]}" for token, column in zip(written, values.argmax(1), strict=True)]
+        yield Grid(
+            key=f"translate_attention_{place}",
+            title=_short(" ".join(written)),
+            summary=f"Where each token looked most: {_short(', '.join(strongest))}.",
+            x_label="what was read",
+            y_label="what was written",
+            values=values,
+            x=tuple(map(float, range(len(source)))),
+            y=tuple(map(float, range(len(written)))),
+            x_names=source,
+            y_names=written,
+        )
 
 
 def _examples(entries: object, score: Mapping[str, Any], told_by: str) -> tuple[Written, ...]:

@@ -19,6 +19,7 @@ LOADERS = {
     "regress": "recur.tasks.labels.trained:TrainedRegressor.load",
     "detect": "recur.tasks.detect.trained:TrainedDetector.load",
     "classify-text": "recur.tasks.texts.trained:TrainedTextClassifier.load",
+    "translate": "recur.tasks.translate.trained:TrainedTranslator.load",
 }
 """What loads the runs of each task, "module:function": (run, *, device) -> what was trained."""
 
@@ -32,7 +33,8 @@ def load(run: str | Path | RunFolder, *, device: str | torch.device = "cpu") -> 
 
     Returns:
         By the task of the run: `recur.TrainedLanguageModel`, `recur.TrainedForecaster`, `recur.TrainedClassifier`,
-        `recur.TrainedRegressor`, `recur.TrainedDetector` or `recur.TrainedTextClassifier`.
+        `recur.TrainedRegressor`, `recur.TrainedDetector`, `recur.TrainedTextClassifier` or
+        `recur.TrainedTranslator`.
 
     Raises:
         RunError: The folder is missing, damaged, of a newer format, or of a task that this version does not know.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
@@ -13,7 +14,7 @@ from torch import Tensor
 from recur.data.series import Frequency, Panel, Part, Scaler, Schema, seen_categories
 from recur.data.series.options import OtherTableOptions
 from recur.data.series.partition import Partition
-from recur.errors import OptionError, RunError
+from recur.errors import DataError, OptionError, RunError
 from recur.kinds import is_whole
 from recur.run import RunFolder
 from recur.tasks.series_reading import SeriesReading, fingerprint
@@ -159,8 +160,18 @@ class SeriesSetup:
             raise OptionError(f"data: the run reads its own from {path}; leave them out.")
         if data is None and path is None:
             raise RunError("the run's own data were not in a file, so they cannot be read again; give the data.")
-        panel = self.reading.first(path if data is None else data)
-        return panel if self.source is None else self.source.own(panel)
+        given = path if data is None else data
+        if self.source is None:
+            return self.reading.first(given)
+        try:
+            return self.source.own(self.reading.first(given))
+        except (DataError, RunError):
+            # Rows that came may let columns look like something else than they did.
+            roles = self.schema.roles
+            if self.source.lengths is not None and roles is not None and self.reading.form == "long":
+                with suppress(DataError, OptionError, RunError):
+                    return self.source.own(replace(self.reading, columns=roles.as_columns()).first(given))
+            raise
 
     # --- files ---
 

@@ -16,6 +16,7 @@ from recur.models.detector_choice import build_detector
 from recur.models.detector_options import DetectorOptions
 from recur.run import RunFolder
 from recur.tasks.detect.judgement import finish_detector
+from recur.tasks.detect.marked_steps import without_marked
 from recur.tasks.detect.trained import TrainedDetector
 from recur.tasks.forecast.setup import ForecastSetup
 from recur.train import processes
@@ -46,8 +47,9 @@ def train_detector(
 ) -> RunFolder:
     """Train a detector of anomalies on series and return its run folder, with best weights, threshold, figures, report.
 
-    Nobody needs to say which steps are anomalies. Where a column does, it is not learned from, but what the detector
-    finds is judged by it.
+    Nobody needs to say which steps are anomalies. Where a column does, those that it marks in the training and the
+    validation part count as missing, so that they are not taken for ordinary; what the detector finds in the test part
+    is judged by it.
 
     Args:
         data: As of `recur.train_forecaster`.
@@ -106,13 +108,14 @@ def open_job(run: RunFolder, display: Display, data: Any = None) -> SeriesJob:
 def _job(run: RunFolder, setup: ForecastSetup, split: Split) -> SeriesJob:
     training = stored_options(run, "training", SeriesTrainingOptions)
     options = stored_options(run, "model", DetectorOptions.from_json)
-    valid = setup.windows(split.valid, batch_size=_BATCH_SIZE)
+    learned = without_marked(split)
+    valid = setup.windows(learned.valid, batch_size=_BATCH_SIZE)
     items = some_items(valid, setup.season)
     return SeriesJob(
         run=run,
         training=training,
         build=lambda: build_detector(options, setup.shape),
-        batches=training_windows(setup, split, batch_size=training.batch_size or 1, seed=training.seed),
+        batches=training_windows(setup, learned, batch_size=training.batch_size or 1, seed=training.seed),
         judge=lambda network: _judged(network, valid, items),
         judge_best=lambda display: _judge_best(run, split, device_kind(training), display),
         resumed_by=way_on(run, setup),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -13,14 +14,16 @@ from torch import nn
 
 from recur.data.epochs import check_sharing
 from recur.data.series import Columns, Panel, Split
+from recur.data.series.labels import holds_marks, is_called_fault
 from recur.data.series.options import DetectionOptions
 from recur.errors import DataError, OptionError
 from recur.models.detector_choice import build_detector, choose_detector
 from recur.models.detector_options import DetectorOptions
 from recur.models.layer_back_ends import explain_layers
 from recur.run import RunFolder
+from recur.tasks.detect.marked_steps import left_out_note, marked_steps, without_marked
 from recur.tasks.detect.trained import TrainedDetector
-from recur.tasks.detect.truth import check_truth
+from recur.tasks.detect.truth import check_truth, unnamed_marks_note
 from recur.tasks.forecast.season_choice import choose_season, season_of_calendar
 from recur.tasks.forecast.setup import ForecastSetup
 from recur.tasks.series_reading import SeriesReading
@@ -62,12 +65,13 @@ def prepare_detector(
         reading, panel = read_channels(data, reading)
     finally:
         display.stop()
+    panel = replace(panel, notes=(*panel.notes, *unnamed_marks_note(panel)))
     say_what_was_read(panel, display)
     setup, split, options, reasons = fit_detector_setup(
         panel, series, options, reading=reading, path=path, seed=training.seed
     )
     count = processes.count(training.devices)
-    num_windows = training_windows(setup, split, batch_size=1).num_windows
+    num_windows = training_windows(setup, without_marked(split), batch_size=1).num_windows
     chosen = series_choice.choose(replace(training, devices=count), num_items=num_windows, has_gpu=device != "cpu")
     training = replace(chosen, devices=training.devices)
     assert training.batch_size is not None
@@ -111,7 +115,8 @@ def read_channels(data: Any, reading: SeriesReading) -> tuple[SeriesReading, Pan
     """Return how data are read with every column of numbers a target, unless targets were named, and the panel.
 
     A number that would only help to forecast another can be strange itself. Text may say how the steps are, such as
-    "failure", so that none that changes from step to step is read unless it was named.
+    "failure", so that none that changes from step to step is read unless it was named. A number that is called as what
+    is strange, and marks few steps, is the label where none is given.
     """
     columns = reading.columns or Columns()
     # Who names some text that helps does not mean that numbers are left out.
@@ -121,6 +126,10 @@ def read_channels(data: Any, reading: SeriesReading) -> tuple[SeriesReading, Pan
     if roles is None or reading.form != "long":
         return reading, reading.first(data) if has_named else panel
     given = {name for names in columns.given().values() for name in names}
+    mark = None if roles.label or columns.label is not None else _mark_among(panel, given)
+    if mark is not None:
+        reading, panel = read_channels(data, replace(reading, columns=replace(columns, label=mark)))
+        return reading, _with_reason(panel, mark, "named like what is strange, holds 0 and 1")
     channels = roles.targets
     if columns.targets is None:
         numbers = (name for name in (*roles.targets, *roles.past_only) if name not in roles.categorical)
@@ -143,6 +152,25 @@ def read_channels(data: Any, reading: SeriesReading) -> tuple[SeriesReading, Pan
     why |= dict.fromkeys(given, "given")
     reasons = {name: why.get(name) or roles.reasons.get(name, said) for name, said in again.reasons.items()}
     return reading, replace(panel, schema=replace(panel.schema, roles=replace(again, reasons=reasons)))
+
+
+def _mark_among(panel: Panel, given: Collection[str]) -> str | None:
+    """Return the channel that is called as what is strange and marks few steps, of those that were not given.
+
+    Where it is the only one it is what there is to look at.
+    """
+    channels = panel.schema.channels
+    named = [number for number, name in enumerate(channels) if name not in given and is_called_fault(name)]
+    marks = (channels[number] for number in named if holds_marks(panel.values[:, number]))
+    return next(marks, None) if len(channels) > 1 else None
+
+
+def _with_reason(panel: Panel, name: str, reason: str) -> Panel:
+    """Return a panel with another reason for what a column is for."""
+    roles = panel.schema.roles
+    assert roles is not None
+    roles = replace(roles, reasons={**roles.reasons, name: reason})
+    return replace(panel, schema=replace(panel.schema, roles=roles))
 
 
 def fit_detector_setup(
@@ -172,14 +200,15 @@ def fit_detector_setup(
     split = partition.of(panel)
     if not len(split.valid):
         raise OptionError("valid: a detector needs a validation part, by which the best weights are chosen.")
-    season = choose_season(split.train)
-    longest = int((split.train.stop - split.train.start).max())
+    own = _ordinary(split)
+    season = choose_season(own.train)
+    longest = int((own.train.stop - own.train.start).max())
     seasons = [season.steps]
     if panel.frequency is None:
         # Series of different steps repeat by the clock.
         seasons = [season_of_calendar(one) for one in set(panel.frequencies) if one is not None] or seasons
     num_targets = len(panel.schema.targets)
-    num_values = int(np.count_nonzero(~np.isnan(panel.values[split.train.has_row, :num_targets])))
+    num_values = int(np.count_nonzero(~np.isnan(own.train.panel.values[own.train.has_row, :num_targets])))
     options, reasons = choose_detector(options, num_values=num_values, longest=longest, season=max(seasons))
     assert options.history is not None
     setup, split = ForecastSetup.fit(
@@ -195,8 +224,26 @@ def fit_detector_setup(
         season=season,
         reading=reading,
         path=path,
+        learned=without_marked,
     )
     return setup, split, options, reasons
+
+
+def _ordinary(split: Split) -> Split:
+    """Return the parts as they are learned from.
+
+    Raises:
+        DataError: All of the training or of the validation part is marked.
+    """
+    marked = marked_steps(split)
+    for part in (split.train, split.valid):
+        if marked[part.has_row].all():
+            raise DataError(
+                f"column {part.panel.schema.label!r} marks all {quantity(len(part), 'step')} of the {part.name} part "
+                "as anomalies, so that nothing ordinary is left to learn from; turn the marks round if they are of "
+                f"ordinary steps, or leave the column out with {option('ignored', part.panel.schema.label)}."
+            )
+    return without_marked(split)
 
 
 def _describe(
@@ -216,6 +263,9 @@ def _describe(
         f"validate, {len(split.test):,} to test; channel{'s' if len(names) > 1 else ''} "
         f"{enumerated(list(names[:5]))}{' and more' if len(names) > 5 else ''}"
     )
+    num_marked = int(marked_steps(split).sum())
+    if num_marked:
+        display.say(f"note     {left_out_note(num_marked)}")
     if options.way == "forecast":
         steps = "step" if options.leads == (1,) else "steps"
         told = f"tells values {enumerated([str(lead) for lead in options.leads])} {steps} before"

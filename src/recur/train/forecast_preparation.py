@@ -12,6 +12,7 @@ import torch
 
 from recur.data.epochs import check_sharing
 from recur.data.series import Panel, Split, Windows
+from recur.data.series.alike import alike_note
 from recur.data.series.leaks import check_leaks
 from recur.data.series.options import SeriesOptions
 from recur.errors import DataError, OptionError
@@ -70,6 +71,7 @@ def prepare(
         panel = reading.first(data)
     finally:
         display.stop()
+    panel = replace(panel, notes=(*panel.notes, *alike_note(panel)))
     say_what_was_read(panel, display)
     setup, split, options, reasons = fit_setup(panel, series, options, reading=reading, path=path, seed=training.seed)
     count = processes.count(training.devices)

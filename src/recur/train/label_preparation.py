@@ -74,6 +74,8 @@ def prepare(
         given = None if test is None else reading.again(test, panel.schema, panel.frequency)
     finally:
         display.stop()
+    if life is None:
+        panel = replace(panel, notes=(*panel.notes, *_without_label(panel)))
     say_what_was_read(panel, display, tells_labels=True)
     setup, parts = LabelSetup.fit(
         panel,
@@ -162,6 +164,22 @@ def check_label(task: str, panel: Panel, life: Life | None) -> None:
             raise DataError(f"the label {panel.schema.label!r} {has}, so there is nothing to tell apart.")
 
 
+def _without_label(panel: Panel) -> list[str]:
+    """Return a sentence on the series that have no label, where there are some."""
+    labels = panel.rows.labels if panel.labels is None else panel.labels[panel.series_of_rows]
+    if labels is None:
+        return []
+    has_label = np.zeros(len(panel), np.bool_)
+    has_label[panel.series_of_rows[~np.isnan(labels) if labels.dtype.kind == "f" else labels >= 0]] = True
+    without = np.flatnonzero(~has_label)
+    if not len(without):
+        return []
+    return [
+        f"{len(without):,} of {len(panel):,} series {'has' if len(without) == 1 else 'have'} no {panel.schema.label}, "
+        f"such as {panel.ids[int(without[0])]!r}: nothing is learned from them, and none is judged by them"
+    ]
+
+
 def _life(series: LabelOptions) -> Life | None:
     if not isinstance(series, NumberOptions) or not series.remaining_life:
         return None
@@ -174,7 +192,8 @@ def _partition(panel: Panel, series: LabelOptions, life: Life | None, *, seed: i
     has_classes = False
     if labels is not None and panel.schema.classes is not None:
         counts = np.bincount(labels[labels >= 0])
-        has_classes = bool((counts[counts > 0] >= _LEAST_OF_CLASS).all()) and not bool((labels < 0).any())
+        # Those without one are drawn for no part, and stay in train, where they do not count.
+        has_classes = bool(len(counts)) and bool((counts[counts > 0] >= _LEAST_OF_CLASS).all())
     is_few = len(panel) < _FEW_SERIES and life is None and panel.rows.labels is not None
     has_parts = panel.rows.part is not None
     found = series.partition(has_parts=has_parts, has_classes=has_classes, seed=seed)

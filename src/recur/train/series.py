@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import torch
 from torch import nn
@@ -16,6 +16,8 @@ from recur.train.checkpoint import Gather
 from recur.train.display import Display
 from recur.train.job import Job, Judged, Share, Throughput, gradient_options
 from recur.train.options import SeriesTrainingOptions
+
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -33,6 +35,7 @@ class SeriesJob(Job):
         unit: What an item of the batches is called.
         has_unused_parameters: Whether some parameters take no part in some steps, which several processes must know.
         resumed_by: What to do to go on with it; None for `recur train --resume` with its folder.
+        sample: Returns a row of what the network makes of an example, for `metrics.jsonl` at each validation; likewise.
     """
 
     training: SeriesTrainingOptions
@@ -40,9 +43,10 @@ class SeriesJob(Job):
     batches: EpochBatches[Any]
     judge: Callable[[Any], Judged]
     judge_best: Callable[[Display], None]
-    unit: Literal["windows", "series", "texts"] = "windows"
+    unit: Literal["windows", "series", "texts", "pairs"] = "windows"
     has_unused_parameters: bool = False
     resumed_by: str | None = None
+    sample: Callable[[Any], dict[str, Any] | None] = lambda network: None
 
     @property
     def way_on(self) -> str:
@@ -66,7 +70,8 @@ class SeriesJob(Job):
             task=task,
             batches=self.batches.shared(rank, count),
             carried=AgreedOrder(self.batches),
-            judge=lambda: self._judged(task.kept),
+            judge=lambda: self._asked(self.judge, task.kept),
+            sample=lambda: self._asked(self.sample, task.kept),
             throughput=Throughput(unit=self.unit, count=lambda batch: len(batch.lengths)),
             has_unused_parameters=self.has_unused_parameters,
         )
@@ -75,13 +80,14 @@ class SeriesJob(Job):
         """Judge the best weights."""
         self.judge_best(display)
 
-    def _judged(self, network: nn.Module) -> Judged:
+    @staticmethod
+    def _asked(question: Callable[[Any], Answer], network: nn.Module) -> Answer:
         was_training = network.training
         network.eval()
         with torch.no_grad(), Randomness.kept(*network.parameters()):
-            judged = self.judge(network)
+            answer = question(network)
         network.train(was_training)
-        return judged
+        return answer
 
 
 @dataclass(frozen=True, eq=False)

@@ -103,7 +103,8 @@ def say_what_was_read(panel: Panel, display: Display, *, tells_labels: bool = Fa
         if not roles.time and not roles.series_id and (tells_labels or reads_like_rows(panel)):
             display.say(
                 "note     rows are taken for the steps of one series, for no column names their time or their series; "
-                f"{option('form', 'rows')} takes each for a series"
+                f"{option('form', 'rows')} takes each for a series, and {option('series_id')} names a column that says "
+                "which series a row is of"
             )
     for note in panel.notes:
         display.say(f"note     {note}")

@@ -12,17 +12,20 @@ from recur.data.options import CorpusOptions
 from recur.data.series.label_options import LabelOptions, NumberOptions
 from recur.data.series.options import DetectionOptions, SeriesOptions
 from recur.data.text import check_found
-from recur.data.texts.options import LabelledTextOptions
-from recur.data.texts.token_options import TokenOptions
+from recur.data.texts.options import LabelledTextOptions, PairOptions
+from recur.data.texts.token_options import PairTokenOptions, TokenOptions
+from recur.data.texts.vector_options import VectorOptions
 from recur.errors import OptionError
 from recur.models.detector_options import DetectorOptions
 from recur.models.forecaster_options import ForecasterOptions
 from recur.models.options import LanguageModelOptions
 from recur.models.series_options import SeriesClassifierOptions, SeriesRegressorOptions
 from recur.models.texts.options import TextClassifierOptions
+from recur.models.texts.translator_options import TranslatorOptions
 from recur.train.options import (
     LabelTrainingOptions,
     LanguageTrainingOptions,
+    PairTrainingOptions,
     SeriesTrainingOptions,
     TextTrainingOptions,
 )
@@ -109,8 +112,8 @@ def _suffix(path: Path) -> str:
 
 
 def _why_text(sources: Sequence[str], given: Mapping[str, str]) -> str:
-    """Return why DATA is text: nothing in it is a table, nor are its texts of classes."""
-    if any(holds_tables(source) for source in sources) or _why_text_classes(sources, given):
+    """Return why DATA is text: nothing in it is a table, nor are its texts of classes, or pairs."""
+    if any(holds_tables(source) for source in sources) or _kind_of_texts(sources, given)[0] in ("labelled", "pairs"):
         return ""
     first = "standard input" if sources[0] == "-" else sources[0]
     return f"{first} is no table"
@@ -161,12 +164,31 @@ def _check_labels(sources: Sequence[str], options: Mapping[str, Any]) -> None:
     check_found([source for source in (*sources, *others) if source is not None])
 
 
-def _why_text_classes(sources: Sequence[str], given: Mapping[str, str]) -> str:
-    """Return why DATA are texts with classes."""
+def _kind_of_texts(sources: Sequence[str], given: Mapping[str, str]) -> tuple[str, str]:
+    """Return what DATA look like where they are texts, and why; nothing where they are not."""
     from recur.data.texts.glance import glance_at_texts
 
     seen = glance_at_texts(sources, given)
-    return seen.reason if seen is not None and seen.kind == "labelled" else ""
+    return ("", "") if seen is None else (seen.kind, seen.reason)
+
+
+def _why_text_classes(sources: Sequence[str], given: Mapping[str, str]) -> str:
+    """Return why DATA are texts with classes."""
+    kind, reason = _kind_of_texts(sources, given)
+    return reason if kind == "labelled" else ""
+
+
+def _why_pairs(sources: Sequence[str], given: Mapping[str, str]) -> str:
+    """Return why DATA are texts and what they become."""
+    kind, reason = _kind_of_texts(sources, given)
+    return reason if kind == "pairs" else ""
+
+
+def _check_pairs(sources: Sequence[str], options: Mapping[str, Any]) -> None:
+    texts: PairOptions = options["texts"]
+    # Two parallel files have a comma between them.
+    others = [one.strip() for names in (texts.valid_data, texts.test_data) if names for one in names.split(",")]
+    check_found([*sources, *others])
 
 
 def _check_labelled_texts(sources: Sequence[str], options: Mapping[str, Any]) -> None:
@@ -196,6 +218,7 @@ TASKS: dict[str, Task] = {
         options={
             "texts": LabelledTextOptions,
             "tokens": TokenOptions,
+            "vectors": VectorOptions,
             "model": TextClassifierOptions,
             "training": TextTrainingOptions,
         },
@@ -205,6 +228,22 @@ TASKS: dict[str, Task] = {
         job="recur.train.texts:open_job",
         takes_data_again=True,
         handling="recur.cli.handling.texts:handling",
+    ),
+    "translate": Task(
+        about="a network that writes a text from a text: translation, pronunciation, commands to actions, answers",
+        data="two files whose lines belong together, a table of two columns of text, or conversations",
+        options={
+            "texts": PairOptions,
+            "tokens": PairTokenOptions,
+            "model": TranslatorOptions,
+            "training": PairTrainingOptions,
+        },
+        recognises=_why_pairs,
+        check=_check_pairs,
+        train="recur.train.translate:train_translator",
+        job="recur.train.translate:open_job",
+        takes_data_again=True,
+        handling="recur.cli.handling.translate:handling",
     ),
     "classify": Task(
         about="a classifier of series, or of their steps",

@@ -14,12 +14,16 @@ from rich.console import Console
 from recur.data.texts.examples import LabelledTexts
 from recur.data.texts.options import LabelledTextOptions
 from recur.data.texts.token_options import TokenOptions
+from recur.data.texts.vector_options import VectorOptions
+from recur.data.texts.vectors import TokenVectors, vocabulary_with_vectors
 from recur.data.texts.vocabulary import choose_tokens
+from recur.errors import OptionError, RunError
 from recur.models.texts.options import TextClassifierOptions
 from recur.run import RunFolder
+from recur.tasks.text_source import TextSource
 from recur.tasks.texts.evaluation import finish_texts
 from recur.tasks.texts.outcomes import TextNetwork
-from recur.tasks.texts.setup import TextLabelSetup, TextSource, cut_examples, parts_of
+from recur.tasks.texts.setup import TextLabelSetup, cut_examples, parts_of
 from recur.tasks.texts.trained import TrainedTextClassifier, build_network
 from recur.train import processes, text_choice
 from recur.train.display import Display
@@ -36,7 +40,10 @@ from recur.train.preparation import (
 )
 from recur.train.series import SeriesJob
 from recur.train.series_preparation import layers_of
-from recur.wording import cell_name, enumerated
+from recur.wording import cell_name, enumerated, option
+
+VECTORS = "vectors.safetensors"
+"""File of a run with the vectors that its words began with."""
 
 _JUDGED_TOKENS = 4
 """Of a batch that is judged, times as many as of one that is learned from, for it keeps nothing for a gradient."""
@@ -48,6 +55,7 @@ def train_text_classifier(
     out: str | Path | None = None,
     texts: LabelledTextOptions | None = None,
     tokens: TokenOptions | None = None,
+    vectors: VectorOptions | None = None,
     model: TextClassifierOptions | None = None,
     training: TextTrainingOptions | None = None,
     overwrite: bool = False,
@@ -61,6 +69,7 @@ def train_text_classifier(
         out: The run folder to make; runs/<name of the data> by default, with a number where that exists.
         texts: How the data become texts with classes, and these parts.
         tokens: How texts become tokens.
+        vectors: Vectors that words begin with, from a file. The run keeps those that it needs.
         model: Form and size of the network.
         training: How to train it.
         overwrite: Whether a run that stands at `out` is replaced.
@@ -83,6 +92,7 @@ def train_text_classifier(
             place,
             reading,
             given_or_default(tokens, TokenOptions),
+            given_or_default(vectors, VectorOptions),
             given_or_default(model, TextClassifierOptions),
             given_or_default(training, TextTrainingOptions),
             overwrite,
@@ -119,6 +129,7 @@ def _prepare(
     out: Path | None,
     reading: LabelledTextOptions,
     tokens: TokenOptions,
+    vectors: VectorOptions,
     options: TextClassifierOptions,
     training: TextTrainingOptions,
     overwrite: bool,
@@ -128,9 +139,11 @@ def _prepare(
 
     An old run is deleted only when nothing is left that the data or the options could spoil.
     """
-    paths = _paths(data)
+    paths = paths_of_data(data)
     out = default_folder(paths or ["texts"], overwrite) if out is None else out
-    check_place(out, [*paths, reading.valid_data, reading.test_data], what="texts", overwrite=overwrite)
+    vectors = replace(vectors, vectors=whole_path(vectors.vectors))
+    sources = [*paths, reading.valid_data, reading.test_data, vectors.vectors]
+    check_place(out, sources, what="texts", overwrite=overwrite)
     check_machine(training)
     device = device_kind(training)
     display.start("reading the texts")
@@ -138,8 +151,14 @@ def _prepare(
         examples = cut_examples(data, reading, seed=training.seed)
         train = examples.of_part("train")
         tokens, token_reasons = choose_tokens(tokens, train.texts)
+        vocabulary, begun = vocabulary_with_vectors(train.texts, tokens, vectors)
         setup = TextLabelSetup.fit(
-            examples, tokens, reading=reading, seed=training.seed, source=TextSource.of(examples, paths)
+            examples,
+            tokens,
+            vocabulary=vocabulary,
+            reading=reading,
+            seed=training.seed,
+            source=TextSource.of(examples, paths),
         )
     finally:
         display.stop()
@@ -148,6 +167,8 @@ def _prepare(
             display.say(f"column   {line}")
     for note in examples.notes:
         display.say(f"note     {note}")
+    if begun is not None:
+        options = _sized(options, begun)
     is_character = tokens.tokens == "character"
     options, reasons = text_choice.choose_network(options, num_texts=len(train), is_character=is_character)
     count = processes.count(training.devices)
@@ -169,8 +190,10 @@ def _prepare(
         overwrite=overwrite,
         config={
             "task": TrainedTextClassifier.task,
+            "knows": setup.fingerprint,
             "data": asdict(reading),
             "tokens": asdict(tokens),
+            "vectors": asdict(vectors),
             "model": asdict(options),
             "training": asdict(training),
         },
@@ -179,8 +202,43 @@ def _prepare(
         device=device,
         backends=network.to(device).explain(chosen.batch_size or 1, longest),
     )
+    if begun is not None:
+        # With the run, so that it goes on without the file whenever it was interrupted.
+        tensors = {"ids": torch.from_numpy(begun.ids), "values": torch.from_numpy(begun.values)}
+        run.write_tensors(VECTORS, tensors)
     _describe(examples, setup, tokens, token_reasons, options, reasons, training, run, display)
+    if begun is not None:
+        display.say(f"vectors  {begun}{'; they stay as they are' if vectors.freeze_vectors else ''}")
     return run, examples
+
+
+def _sized(options: TextClassifierOptions, vectors: TokenVectors) -> TextClassifierOptions:
+    """Return options whose vectors of tokens are as large as those of a file.
+
+    Raises:
+        OptionError: Another size is asked for.
+    """
+    size = vectors.values.shape[1]
+    if options.embedding_size not in (None, size):
+        raise OptionError(
+            f"embedding_size: is that of the vectors, {size}, not {options.embedding_size}; leave "
+            f"{option('embedding_size')} out."
+        )
+    return replace(options, embedding_size=size)
+
+
+def _begun(run: RunFolder, options: TextClassifierOptions, setup: TextLabelSetup) -> TextNetwork:
+    """Return the network as a training begins with it, its words at the vectors of a file where there is one."""
+    network = build_network(options, setup)
+    # A run of before there were vectors says nothing of them.
+    chosen = stored_options(run, "vectors", VectorOptions) if "vectors" in run.config() else VectorOptions()
+    if chosen.vectors is not None:
+        tensors = run.read_tensors(VECTORS)
+        try:
+            network.take_vectors(tensors["ids"], tensors["values"], freeze=chosen.freeze_vectors)
+        except (KeyError, IndexError, RuntimeError) as error:
+            raise RunError(f"{run.path / VECTORS}: damaged: {error}.") from error
+    return network
 
 
 def _describe(
@@ -249,7 +307,7 @@ def _job(run: RunFolder, setup: TextLabelSetup, examples: LabelledTexts) -> Seri
     return SeriesJob(
         run=run,
         training=training,
-        build=lambda: build_network(options, setup),
+        build=lambda: _begun(run, options, setup),
         batches=setup.batches(
             parts["train"], batch_size=batch_size, max_tokens=training.max_tokens, seed=training.seed
         ),
@@ -262,9 +320,9 @@ def _job(run: RunFolder, setup: TextLabelSetup, examples: LabelledTexts) -> Seri
     )
 
 
-def _paths(data: Any) -> list[str]:
+def paths_of_data(data: Any) -> list[str]:
     """Return the files or folders that data are in; none where they are in memory."""
-    several: Sequence[Any] = data if isinstance(data, list) else [data]
+    several: Sequence[Any] = data if isinstance(data, list | tuple) else [data]
     if not all(isinstance(one, str | os.PathLike) for one in several):
         return []
     return [str(one) for one in several]

@@ -54,6 +54,18 @@ def test_a_table_of_sales_is_understood_and_explained(sales: pl.DataFrame) -> No
             ("who",),
             "with it every time comes once",
         ),
+        (
+            {"take": [f"r{row // 6}" for row in range(60)], "a": [0.5] * 60},
+            "series_id",
+            ("take",),
+            "its 10 values come in blocks of rows; name another with series_id=",
+        ),
+        # Too few blocks, too short ones, a block that comes again, a class, and a time that says what follows what.
+        ({"take": [f"r{row // 6}" for row in range(54)], "a": [0.5] * 54}, "series_id", (), ""),
+        ({"take": [f"r{row // 4}" for row in range(60)], "a": [0.5] * 60}, "series_id", (), ""),
+        ({"take": [f"r{row // 6 % 10}" for row in range(66)], "a": [0.5] * 66}, "series_id", (), ""),
+        ({"class": [f"r{row // 6}" for row in range(60)], "a": [0.5] * 60}, "series_id", (), ""),
+        ({"take": [f"r{row // 6}" for row in range(60)], "t": [*range(60)], "a": [0.5] * 60}, "series_id", (), ""),
         ({"a": [0.5, 1], "b": [3.0, 4.5]}, "targets", ("a",), "the first column of numbers; name others with targets="),
         ({"a": [0.5, 1], "demand": [3.0, 4.5]}, "targets", ("demand",), "named like a target"),
         ({"a": [0.5, 1, 2], "demand": ["3.0", "4", "x"]}, "targets", ("demand",), "named like a target"),

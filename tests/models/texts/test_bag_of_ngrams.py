@@ -9,6 +9,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
 from recur.data.texts.vocabulary import Ragged
+from recur.models.texts import bag_of_ngrams
 from recur.models.texts.bag_of_ngrams import BagOfNgrams
 
 
@@ -17,6 +18,19 @@ def drawn(count: int, seed: int = 0) -> tuple[Ragged, list[str], np.ndarray[tupl
     target = draw.integers(0, 3, count)
     rows = [draw.integers(2, 10, draw.integers(3, 12)) + one for one in target]
     return Ragged.of(rows), [" ".join(f"w{token}" for token in row) for row in rows], target
+
+
+def test_of_many_classes_fewer_ngrams_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = Ragged.of([[2, 3], [2, 3], [2, 4], [4, 5]])
+    target = torch.tensor([0, 0, 1, 1])
+    assert BagOfNgrams(longest=1).fit(texts, target, num_classes=2).tensors()["weight"].shape == (3, 2)
+    monkeypatch.setattr(bag_of_ngrams, "_MOST_WEIGHTS", 3)
+    model = BagOfNgrams(longest=1).fit(texts, target, num_classes=2)
+    assert model.tensors()["weight"].shape == (1, 2)
+    # 2 is in most texts.
+    two, three, nothing = model(Ragged.of([[2], [3], [9]]))
+    assert torch.equal(three, nothing)
+    assert not torch.equal(two, nothing)
 
 
 @pytest.mark.parametrize("strength", [1.0, 10.0])

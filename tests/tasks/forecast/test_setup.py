@@ -217,6 +217,24 @@ def test_rows_that_came_since_are_left_out(tmp_path: Path) -> None:
             again.own_data()
 
 
+def test_columns_stay_what_they_were_found_to_be_when_rows_come(
+    seasonal_table: Callable[..., pl.DataFrame], tmp_path: Path
+) -> None:
+    """Series of a length each are told apart by a column whose name says nothing, others are not."""
+    path = tmp_path / "meters.csv"
+    table = seasonal_table(200, series=2).rename({"meter": "k"})
+    is_new = pl.int_range(pl.len()).over("k") >= 120
+    table.filter(~is_new).write_csv(path)
+    reading = SeriesReading()
+    setup, split = ForecastSetup.fit(reading.first(path), history=24, horizon=6, reading=reading, path=str(path))
+    pl.concat([table.filter(~is_new), table.filter(is_new)[:-30]]).write_csv(path)
+    with pytest.raises(DataError, match="already"):
+        reading.first(path)
+    found = ForecastSetup.load(saved(setup, tmp_path / "run")).own_data()
+    assert found.train.panel.lengths.tolist() == [120, 120]
+    np.testing.assert_array_equal(found.test.panel.values, split.test.panel.values)
+
+
 def test_data_without_a_file_cannot_be_read_again(table: pl.DataFrame) -> None:
     with pytest.raises(RunError, match=r"the run's own data were not in a file, so they cannot be read again"):
         fitted(table)[0].own_data()

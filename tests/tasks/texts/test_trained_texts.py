@@ -116,6 +116,47 @@ def test_few_outcomes_that_are_all_right_make_no_certainty(made: Made, is_multi:
     assert float(told) == pytest.approx(1 - wrong, abs=1e-3)
 
 
+def test_a_vocabulary_of_another_model_is_refused(made: Made, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(made(False) / "run", folder)
+    own = json.loads((folder / "schema.json").read_text())
+    other = json.loads((made(True) / "run" / "schema.json").read_text())
+    swapped = list(reversed(own["vocabulary"]["symbols"]))
+    for content in (other, own | {"vocabulary": own["vocabulary"] | {"symbols": swapped}}):
+        (folder / "schema.json").write_text(json.dumps(content))
+        with pytest.raises(
+            RunError, match=r"schema\.json: is of another model: its vocabulary or classes are not those"
+        ):
+            TrainedTextClassifier.load(folder)
+    (folder / "schema.json").write_text(json.dumps(own))
+    trained = TrainedTextClassifier.load(folder)
+    trained.save(tmp_path / "copy")
+    (tmp_path / "copy" / "schema.json").write_text(json.dumps(other))
+    with pytest.raises(RunError, match="is of another model"):
+        TrainedTextClassifier.load(tmp_path / "copy")
+
+
+def test_empty_lines_and_unknown_encodings(made: Made, tmp_path: Path) -> None:
+    trained = TrainedTextClassifier.load(made(False) / "run")
+    path = tmp_path / "new.txt"
+    path.write_text("so tasty\n\n  \nso loud\n")
+    found = trained.predict(path)
+    assert found["text"].to_list() == ["so tasty", "", "", "so loud"]
+    assert found["p(food)"][1] == pytest.approx(found["p(food)"][2])
+    path.write_bytes(b"so tasty\nso \xff loud\n")
+    with pytest.raises(DataError, match=r"new\.txt: is not utf-8: line 2 has the byte 0xff"):
+        trained.predict(path)
+
+
+def test_a_text_of_a_hundred_thousand_words(made: Made) -> None:
+    trained = TrainedTextClassifier.load(made(False) / "run")
+    long = "the day was loud " * 25_000
+    found = trained.predict([long, "so tasty"])
+    assert found["kind"][0] == "music"
+    alone = trained.predict(["so tasty"])
+    torch.testing.assert_close(found["p(food)"][1:2].to_torch(), alone["p(food)"].to_torch())
+
+
 def test_parts_are_read_again_as_they_were(made: Made, tmp_path: Path) -> None:
     folder = tmp_path / "moved"
     shutil.copytree(made(False) / "run", folder)

@@ -121,6 +121,8 @@ def test_edits_over_tokens_by_hand() -> None:
 def test_of_several_references_the_nearest_counts() -> None:
     counts = SymbolErrorRate([["a b c d e f", "a x c", ""]]).counts(["a b c"])
     assert counts.tolist() == [[1, 3]]
+    # By the share of what is wrong, not by how much is.
+    assert SymbolErrorRate([["b", "a c"]]).counts(["a"]).tolist() == [[1, 2]]
     assert TokenAccuracy([["x", "a b c d"]], str.split).counts(["a b c"]).tolist() == [[1, 4]]
     assert figures(["b"], [["a", "b"]], "words")["exact"] == 1
 

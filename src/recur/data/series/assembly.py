@@ -214,7 +214,7 @@ def _with_mark(roles: Roles, table: Table) -> Roles:
     Nothing is learned from marks, so that it does not matter to a model whether it has seen any.
     """
     taken = {name for names in roles.by_role().values() for name in names}
-    mark = mark_among([name for name in table.frame.columns if name not in taken])
+    mark = mark_among(table.frame.select(name for name in table.frame.columns if name not in taken))
     return roles if roles.label or mark is None else replace(roles, label=(mark,))
 
 

@@ -114,6 +114,13 @@ class Roles:
         """Return the columns of every role."""
         return {one.name: getattr(self, one.name) for one in fields(self) if one.name != "reasons"}
 
+    def as_columns(self) -> Columns:
+        """Return what makes these roles again of the same columns, with nothing to be guessed."""
+        found: dict[str, Any] = self.by_role()
+        for role in ("label", "weight", "censored", "part"):
+            found[role] = next(iter(found[role]), ())
+        return Columns(**found)
+
     def to_json(self) -> dict[str, Any]:
         """Return what `from_json` takes."""
         return {role: list(names) for role, names in self.by_role().items()} | {"reasons": dict(self.reasons)}

@@ -42,6 +42,8 @@ _PART_VALUES = {"train", "training", "valid", "validation", "val", "dev", "test"
 _COUNTERS = ("no", "nr", "row", "row_number", "unnamed_0", "index", "")
 _LEAST_COUNTED = 6
 _SAMPLE = 10_000
+_LEAST_BLOCKS, _LEAST_OF_BLOCK = 10, 5
+"""Blocks of rows that have a text each, and rows of one on the mean, from which on the texts are names of series."""
 _CALENDAR = set(PARTS) | {"weekday", "week", "quarter"}
 
 
@@ -183,8 +185,11 @@ class _Guess:
             yield named[0], "named like the name of a series"
             return
         time = self.found.get("time")
+        if not time:
+            yield from self._blocks()
+            return
         # Of several series most times come more than once; a few that do are more likely a fault of the data.
-        if not time or self.frame.select(time).n_unique() > self.frame.height // 2:
+        if self.frame.select(time).n_unique() > self.frame.height // 2:
             return
         could_name = [name for name in self._free() if _plain(name) not in _TARGET.split() and self._could_name(name)]
         # Rows that are repeated whole say nothing of which series they are of.
@@ -193,6 +198,18 @@ class _Guess:
             if self.frame.select([*time, name]).n_unique() == num_rows:
                 again = "" if num_rows == self.frame.height else ", but for rows that are repeated whole"
                 yield name, f"with it every time comes once{again}"
+                return
+
+    def _blocks(self) -> Iterator[tuple[str, str]]:
+        """Yield text whose values come in blocks, one after the other, of many rows each, as names of recordings do."""
+        others = {*_LABEL.split(), *_PART.split(), *_KNOWN.split()}
+        for name in self._free():
+            if not self._is_text(name) or _plain(name) in others or not self._could_name(name):
+                continue
+            count = self.frame[name].n_unique()
+            is_many = count >= _LEAST_BLOCKS and self.frame.height >= _LEAST_OF_BLOCK * count
+            if is_many and int(self.frame[name].rle_id()[-1]) + 1 == count and not self._is_number_with_errors(name):
+                yield name, f"its {count:,} values come in blocks of rows; name another with {option('series_id')}"
                 return
 
     def _could_name(self, name: str) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,13 @@ _MOST_CLASSES = 50
 
 _MARKS = ("is_anomaly", "anomaly", "label")
 """Names of columns that say which steps are anomalies, the plainest first."""
+
+_FAULTS = {
+    *("anomaly", "anomalies", "anomalous", "abnormal", "outlier", "outliers", "fault", "faults", "faulty", "failure"),
+    *("failures", "failed", "fail", "error", "errors", "alarm", "alarms", "defect", "defects", "defective", "broken"),
+    *("attack", "attacks", "intrusion"),
+}
+"""Names of columns that do where they hold nothing but 0 and 1; with "is" before them too."""
 
 
 def read_labels(
@@ -60,15 +67,48 @@ def read_labels(
     return labels, found
 
 
-def mark_among(columns: Sequence[str]) -> str | None:
+def mark_among(columns: pl.DataFrame) -> str | None:
     """Return which of some columns is called as one that says which steps are anomalies; None where none is.
 
+    A name such as "fault" alone is not enough, for an error may be a measured one: few 1 among 0 have to stand there.
+
     Example:
-        >>> mark_among(["load", "Label", "is_anomaly"])
+        >>> mark_among(pl.DataFrame({"load": [7], "Label": [0], "is_anomaly": [0]}))
         'is_anomaly'
+        >>> mark_among(pl.DataFrame({"error": [0.3, 1.0, 0.1], "Fault": [0, 1, 0]}))
+        'Fault'
     """
-    by_name = {name.strip().lower(): name for name in columns}
-    return next((by_name[name] for name in _MARKS if name in by_name), None)
+    by_name = {name.strip().lower(): name for name in columns.columns}
+    plainest = next((by_name[name] for name in _MARKS if name in by_name), None)
+    if plainest is not None:
+        return plainest
+    named = (name for name in columns.columns if is_called_fault(name) and _holds_numbers(columns[name]))
+    return next((name for name in named if holds_marks(columns[name].cast(pl.Float32).to_numpy())), None)
+
+
+def is_called_fault(name: str) -> bool:
+    """Return whether a column is called as what is strange, which it may say of each step, or measure.
+
+    Example:
+        >>> [is_called_fault(name) for name in ("is_fault", "Failure", "isError", "default")]
+        [True, True, True, False]
+    """
+    return re.sub(r"^is[ _-]*", "", name.strip().lower()) in _FAULTS
+
+
+def holds_marks(values: NDArray[np.float32], *, most: float = 0.5) -> bool:
+    """Return whether numbers mark few of their rows: nothing but 0 and 1, and 1 in less than a share of them.
+
+    Args:
+        values: (R,), NaN where missing.
+        most: The share.
+    """
+    known = values[~np.isnan(values)]
+    return bool(len(known)) and bool(np.isin(known, (0, 1)).all()) and bool(known.mean() < most)
+
+
+def _holds_numbers(values: pl.Series) -> bool:
+    return values.dtype.is_numeric() or values.dtype == pl.Boolean
 
 
 def is_quantity(values: pl.Series) -> bool:

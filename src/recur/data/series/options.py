@@ -228,8 +228,8 @@ class DetectionOptions(SeriesOptions):
     """
 
     label: str | None = field(default=None, metadata={"after": "targets"})
-    """Column that says which steps are anomalies, with 0 and 1: what is found is judged by it, and nothing is learned
-    from it."""
+    """Column that says which steps are anomalies, with 0 and 1: what is found is judged by it, and what it marks in the
+    training and the validation part is not learned from."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from recur.data.epochs import EpochBatches
+from recur.data.epochs import BatchType, EpochBatches
 from recur.data.texts.vocabulary import PADDING, Ragged
 from recur.errors import OptionError
 from recur.kinds import is_whole
@@ -52,20 +52,55 @@ class TextBatch:
         )
 
 
-class TextBatches(EpochBatches[TextBatch]):
-    """Batches of texts, each of texts of about the same length.
+class LengthBatches(EpochBatches[BatchType]):
+    """Batches of items of about the same length, whatever they are: the base of batches of texts and of pairs.
 
-    Texts lie in buckets by length, each bucket a tenth longer than the one before. In each epoch the texts of a bucket
+    Items lie in buckets by length, each bucket a tenth longer than the one before. In each epoch the items of a bucket
     are shuffled, batches are cut from the buckets in order, and handed out in an order drawn anew; without a seed from
-    the shortest to the longest. Nothing is truncated: a text that is longer than `max_tokens` is a batch of its own.
+    the shortest to the longest. Nothing is truncated: an item that is longer than `max_tokens` is a batch of its own.
+
+    Args:
+        lengths: Of the items, (N,) int64.
+        batch_size: Items that a batch has at most.
+        max_tokens: Tokens that a batch has at most, padding included.
+        seed: Of the order.
+
+    Raises:
+        OptionError: A number is out of range.
+    """
+
+    def __init__(self, lengths: NDArray[np.int64], *, batch_size: int, max_tokens: int, seed: int | None) -> None:
+        if not is_whole(max_tokens, 1):
+            raise OptionError(f"max_tokens: expected a number from 1 on, got {max_tokens!r}.")
+        super().__init__(len(lengths), batch_size, seed)
+        self.max_tokens = max_tokens
+        bounds = _bounds(int(lengths.max(initial=0)))
+        self._bucket = np.searchsorted(bounds, lengths)
+        self._ends = _ends(bounds[np.sort(self._bucket)], batch_size, max_tokens)
+
+    def __len__(self) -> int:
+        """Number of batches of an epoch."""
+        return len(self._ends)
+
+    def _cut(self, order: NDArray[np.int64]) -> Sequence[NDArray[np.int64]]:
+        by_bucket = order[np.argsort(self._bucket[order], kind="stable")]
+        found = np.split(by_bucket, self._ends[:-1]) if len(self._ends) else []
+        if self.seed is None:
+            return found
+        shuffled = np.random.default_rng([self.seed, self._epoch, 1]).permutation(len(found))
+        return [found[number] for number in shuffled]
+
+
+class TextBatches(LengthBatches[TextBatch]):
+    """Batches of texts, each of texts of about the same length.
 
     Args:
         texts: Token ids of N texts.
         target: (N,) int64 or (N, K) float32, as of `TextBatch`; None where nothing is to be told.
         weight: (N,) float32; None counts each as 1, or as 0 without a target.
-        batch_size: Texts that a batch has at most.
-        max_tokens: Tokens that a batch has at most, padding included.
-        seed: Of the order.
+        batch_size: As of `LengthBatches`, as all others.
+        max_tokens: Likewise.
+        seed: Likewise.
 
     Raises:
         OptionError: A number is out of range.
@@ -88,50 +123,46 @@ class TextBatches(EpochBatches[TextBatch]):
         max_tokens: int = MAX_TOKENS,
         seed: int | None = None,
     ) -> None:
-        if not is_whole(max_tokens, 1):
-            raise OptionError(f"max_tokens: expected a number from 1 on, got {max_tokens!r}.")
-        super().__init__(len(texts.lengths), batch_size, seed)
-        self.texts, self.max_tokens = texts, max_tokens
+        super().__init__(texts.lengths, batch_size=batch_size, max_tokens=max_tokens, seed=seed)
+        self.texts = texts
         count = self.num_items
         self._target = np.zeros(count, np.int64) if target is None else target
         self._weight = np.full(count, np.float32(target is not None)) if weight is None else weight
-        bounds = _bounds(int(texts.lengths.max(initial=0)))
-        self._bucket = np.searchsorted(bounds, texts.lengths)
-        ordered = np.sort(self._bucket)
-        self._ends = _ends(bounds[ordered], batch_size, max_tokens)
-
-    def __len__(self) -> int:
-        """Number of batches of an epoch."""
-        return len(self._ends)
-
-    def _cut(self, order: NDArray[np.int64]) -> Sequence[NDArray[np.int64]]:
-        by_bucket = order[np.argsort(self._bucket[order], kind="stable")]
-        found = np.split(by_bucket, self._ends[:-1]) if len(self._ends) else []
-        if self.seed is None:
-            return found
-        shuffled = np.random.default_rng([self.seed, self._epoch, 1]).permutation(len(found))
-        return [found[number] for number in shuffled]
 
     def _batch(self, items: NDArray[np.int64]) -> TextBatch:
         import torch
 
-        lengths, begins = self.texts.lengths[items], self.texts.offsets[items]
-        # A layer needs a step, though all texts may be empty.
-        steps = np.arange(int(lengths.max(initial=1)))
-        is_there = steps < lengths[:, None]
-        place = np.where(is_there, begins[:, None] + steps, 0)
-        ids = self.texts.ids[place] if len(self.texts.ids) else np.zeros(place.shape, np.int32)
+        x, lengths = padded(self.texts, items)
         return TextBatch(
-            x=torch.from_numpy(np.where(is_there, ids, PADDING).astype(np.int64)),
-            lengths=torch.from_numpy(lengths),
+            x=x,
+            lengths=lengths,
             target=torch.from_numpy(self._target[items]),
             weight=torch.from_numpy(self._weight[items]),
             index=torch.from_numpy(items),
         )
 
 
+def padded(texts: Ragged, items: NDArray[np.int64], *, num_more: int = 0) -> tuple[Tensor, Tensor]:
+    """Return the ids of some texts, (B, T) int64, `PADDING` past a row's end, and their lengths, (B,) int64.
+
+    Args:
+        texts: Of all.
+        items: Which of them.
+        num_more: Padding that each row has at least, and that its length counts.
+    """
+    import torch
+
+    lengths, begins = texts.lengths[items], texts.offsets[items]
+    # A layer needs a step, though all texts may be empty.
+    steps = np.arange(max(1, int(lengths.max(initial=0)) + num_more))
+    is_there = steps < lengths[:, None]
+    place = np.where(is_there, begins[:, None] + steps, 0)
+    ids = texts.ids[place] if len(texts.ids) else np.zeros(place.shape, np.int32)
+    return torch.from_numpy(np.where(is_there, ids, PADDING).astype(np.int64)), torch.from_numpy(lengths + num_more)
+
+
 def _bounds(longest: int) -> NDArray[np.int64]:
-    """Return the longest text of each bucket, up to one that holds `longest`."""
+    """Return the longest item of each bucket, up to one that holds `longest`."""
     found = [1]
     while found[-1] < longest:
         found.append(max(found[-1] + 1, int(found[-1] * _GROWTH)))
@@ -139,7 +170,7 @@ def _bounds(longest: int) -> NDArray[np.int64]:
 
 
 def _ends(lengths: NDArray[np.int64], batch_size: int, max_tokens: int) -> NDArray[np.int64]:
-    """Return where each batch ends of texts whose buckets, by their bounds, grow."""
+    """Return where each batch ends of items whose buckets, by their bounds, grow."""
     ends: list[int] = []
     begin, count = 0, len(lengths)
     while begin < count:

@@ -7,7 +7,7 @@ parts and the places, is in `Examples`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, Self
 
@@ -63,6 +63,10 @@ class Examples:
     def keys(self) -> tuple[str, ...]:
         """What makes an example the same as another: its text, that of its source, or its tokens."""
         raise NotImplementedError
+
+    def rows(self) -> Iterator[tuple[Any, ...]]:
+        """Yield what each example says, and the part it is of."""
+        return zip(*(getattr(self, name) for name in (*self._columns, "part")), strict=True)
 
     def take(self, indices: Sequence[int] | NDArray[Any]) -> Self:
         """Return some of the examples, in the order given.

@@ -130,10 +130,10 @@ def _of_table(table: TextTable, options: LabelledTextOptions, known: _Known) -> 
             f"several classes of a text are separated by {labels.separator!r}, as their parts come again; "
             f"{no_separator} takes each cell for one class"
         )
-    missing = sum(one is None for one in labels.labels)
+    # Empty texts are told of by themselves.
+    missing = [row for row, one in enumerate(labels.labels) if one is None and texts[row].strip()]
     if missing:
-        where = table.places[next(row for row, one in enumerate(labels.labels) if one is None)]
-        notes.append(f"{quantity(missing, 'text')} without a class, such as {where}")
+        notes.append(f"{quantity(len(missing), 'text')} without a class, such as {table.places[missing[0]]}")
     return LabelledTexts(
         texts=texts,
         labels=labels.labels,

@@ -73,3 +73,78 @@ class TokenOptions:
         if self.vocabulary_size is not None:
             return self.vocabulary_size
         return DEFAULT_BPE_SIZE if self.tokens == "bpe" else 50_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairTokenOptions:
+    """How sources and targets become tokens, and which of them are known.
+
+    A value of None is chosen for the texts, see `recur.data.texts.pair_tokens.choose_pair_tokens`.
+
+    Raises:
+        OptionError: A value makes no sense, or would be ignored.
+
+    Example:
+        >>> PairTokenOptions(source_tokens="character", target_tokens="space").joint_vocabulary
+        False
+    """
+
+    source_tokens: Tokens | None = None
+    """What one token of a source is: a word, a number or a mark (word); what stands between blanks (space); a
+    character; or a piece of a word found by byte-level BPE. If not given: characters where texts are single words, have
+    no blanks, or are short and share their letters with targets of characters; what stands between blanks where few
+    different things do; else a BPE."""
+
+    target_tokens: Tokens | None = None
+    """Likewise of a target."""
+
+    joint_vocabulary: bool = False
+    """Whether sources and targets have one vocabulary, as where both are of one language; their tokens are then the
+    same kind of thing."""
+
+    lowercase: bool = False
+    """Whether capitals are read as small letters, and none are written."""
+
+    unicode: Unicode = "nfc"
+    """Normal form of Unicode that texts are brought to, so that the same letter is always the same token: nfc, nfkc
+    (full-width letters become ordinary ones too), or none."""
+
+    vocabulary_size: int | None = None
+    """Most tokens that are known of sources, and of targets, the most frequent ones; 50,000 if not given; of a BPE
+    with the 256 bytes, by how many pairs there are, from 1,000 to 8,000."""
+
+    min_count: int | None = None
+    """Times that a token must stand in the training part to be known; 2 for words, else 1, if not given."""
+
+    def __post_init__(self) -> None:
+        for name in ("source_tokens", "target_tokens"):
+            if getattr(self, name) not in (None, *get_args(Tokens)):
+                raise OptionError(f"{name} must be one of {', '.join(get_args(Tokens))}, not {getattr(self, name)!r}.")
+        for name in ("joint_vocabulary", "lowercase"):
+            if not isinstance(getattr(self, name), bool):
+                raise OptionError(f"{name} must be true or false, not {getattr(self, name)!r}.")
+        kinds = {kind for kind in (self.source_tokens, self.target_tokens) if kind is not None}
+        if self.joint_vocabulary and len(kinds) > 1:
+            raise OptionError(
+                f"joint_vocabulary: sources of {self.source_tokens} and targets of {self.target_tokens} have no "
+                f"vocabulary in common; leave it out, or give one kind of tokens."
+            )
+        # What neither side can be is said as of texts of one kind.
+        for kind in (self.source_tokens, self.target_tokens):
+            TokenOptions(
+                tokens=kind,
+                lowercase=self.lowercase,
+                unicode=self.unicode,
+                vocabulary_size=self.vocabulary_size,
+                min_count=None if len(kinds) > 1 else self.min_count,
+            )
+
+    def of_one(self, kind: Tokens | None) -> TokenOptions:
+        """Return the options of sources or of targets alone, whose tokens are of this kind."""
+        return TokenOptions(
+            tokens=kind,
+            lowercase=self.lowercase,
+            unicode=self.unicode,
+            vocabulary_size=self.vocabulary_size,
+            min_count=None if kind == "bpe" else self.min_count,
+        )

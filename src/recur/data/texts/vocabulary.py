@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, get_args
 
@@ -24,6 +24,8 @@ SPECIAL = 2
 
 # With the apostrophe of typewriters or of print within words.
 _WORD = re.compile("\\w+(?:['\N{RIGHT SINGLE QUOTATION MARK}]\\w+)*|[^\\w\\s]")
+_CLOSING = re.compile(r" ([.,;:!?%)\]}\u2026\u3001\u3002\uff0c\uff01\uff1f])")
+_OPENING = re.compile(r"([(\[{\u00bf\u00a1]) ")
 _SPACE = re.compile(r"\S+")
 _CHARACTER = re.compile(r".", re.DOTALL)
 _FEW_WORDS = 1.5
@@ -132,19 +134,27 @@ class TextVocabulary:
         object.__setattr__(self, "_ids", ids)
 
     @classmethod
-    def fit(cls, texts: Sequence[str], options: TokenOptions) -> TextVocabulary:
+    def fit(
+        cls,
+        texts: Sequence[str],
+        options: TokenOptions,
+        *,
+        counts: Mapping[str, int] | None = None,
+        also: Collection[str] = (),
+    ) -> TextVocabulary:
         """Return the vocabulary of the training part.
 
         Args:
             texts: Of the training part.
             options: With every value chosen.
+            counts: As `counts` returns them, where they are known; not of a BPE.
+            also: Tokens that are known however rare they are; those that do not stand in the texts come last, in their
+                order.
 
         Raises:
             DataError: There is no token.
         """
-        assert options.tokens is not None
-        assert options.lowercase is not None
-        empty = cls(kind=options.tokens, lowercase=options.lowercase, unicode=options.unicode)
+        empty = cls._without_symbols(options)
         if options.tokens == "bpe":
             normal = [empty.normalised(text) for text in texts]
             if options.lowercase:
@@ -152,13 +162,26 @@ class TextVocabulary:
             if not any(normal):
                 raise DataError("the texts are all empty, so there is nothing to learn from.")
             return replace(empty, bpe=BpeTokenizer.trained(normal, options.size))
-        counts = Counter(piece.text for text in texts for piece in empty.cut(text))
+        counts = cls.counts(texts, options) if counts is None else counts
         least = options.min_count or 1
         ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-        symbols = tuple(symbol for symbol, count in ordered if count >= least)[: options.size]
+        known = [symbol for symbol, count in ordered if count >= least or symbol in also]
         if not counts:
             raise DataError("the texts have no words, so there is nothing to learn from.")
-        return replace(empty, symbols=symbols)
+        symbols = [*known, *(symbol for symbol in also if symbol not in counts)]
+        return replace(empty, symbols=tuple(symbols[: options.size]))
+
+    @classmethod
+    def counts(cls, texts: Sequence[str], options: TokenOptions) -> Counter[str]:
+        """Return how often each token stands in some texts; not of a BPE."""
+        empty = cls._without_symbols(options)
+        return Counter(piece.text for text in texts for piece in empty.cut(text))
+
+    @classmethod
+    def _without_symbols(cls, options: TokenOptions) -> TextVocabulary:
+        assert options.tokens is not None
+        assert options.lowercase is not None
+        return cls(kind=options.tokens, lowercase=options.lowercase, unicode=options.unicode)
 
     @property
     def size(self) -> int:
@@ -198,6 +221,37 @@ class TextVocabulary:
         if token < SPECIAL:
             return ("<padding>", "<unknown>")[token]
         return self.symbols[token - SPECIAL] if self.bpe is None else self.bpe.symbol(token - SPECIAL)
+
+    def join(self, symbols: Sequence[str]) -> str:
+        """Return the text of tokens that are no pieces of a BPE: what `cut` makes these tokens of.
+
+        Words are joined by a blank, which is left out before marks such as a comma and after opening ones.
+
+        Example:
+            >>> vocabulary = TextVocabulary(kind="word", lowercase=False, unicode="nfc")
+            >>> vocabulary.join(["It's", "late", "(", "or", "early", ")", ",", "I", "think", "."])
+            "It's late (or early), I think."
+        """
+        if self.kind == "character":
+            return "".join(symbols)
+        text = " ".join(symbols)
+        return text if self.kind == "space" else _OPENING.sub(r"\1", _CLOSING.sub(r"\1", text))
+
+    def text_of(self, tokens: Sequence[int], more: Sequence[str] = ()) -> str:
+        """Return the text of ids, with <unknown> for what is not known.
+
+        Args:
+            tokens: From 1 on.
+            more: The tokens of ids behind the last one, V and so on; of a BPE there are none.
+        """
+        if self.bpe is not None:
+            return self.bpe.decode([token - SPECIAL for token in tokens if token >= SPECIAL])
+        return self.join([more[token - self.size] if token >= self.size else self.symbol(token) for token in tokens])
+
+    def id_of(self, symbol: str) -> int:
+        """Return the id of a token as `cut` gives it, 1 where it is not known; no piece of a BPE is."""
+        ids: Mapping[str, int] = self._ids  # type: ignore[attr-defined]
+        return ids.get(symbol, UNKNOWN)
 
     def _bpe_pieces(self, text: str) -> Iterator[Piece]:
         assert self.bpe is not None

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 _LEAST_COUNT = 2
 """Texts of the training part that an n-gram must be in."""
 
+_MOST_WEIGHTS = 1 << 23
+"""Of more classes fewer n-grams are known, those in most texts."""
+
 _MOST_ROUNDS = 100
 
 
@@ -26,7 +29,8 @@ class BagOfNgrams:
 
     A text is the vector that `recur.models.texts.ngrams.NgramWeights` makes of it. The weights W make the mean loss +
     ||W||^2 / (2 C n) small, by at most 100 rounds of L-BFGS: what is usually taken as the first thing to try. N-grams
-    that fewer than two texts have count for nothing.
+    that fewer than two texts have count for nothing; and where there would be more than eight million weights, those
+    that fewest texts have.
 
     Args:
         longest: N-grams of 1 up to so many tokens.
@@ -59,7 +63,8 @@ class BagOfNgrams:
             num_classes: K.
         """
         count = len(texts.lengths)
-        x = self._ngrams.fit(texts, least_count=_LEAST_COUNT)(texts)
+        most = max(1, _MOST_WEIGHTS // num_classes)
+        x = self._ngrams.fit(texts, least_count=_LEAST_COUNT, most=most)(texts)
         weight = torch.zeros(len(self._ngrams.known), num_classes, requires_grad=True)
         bias = torch.zeros(num_classes, requires_grad=True)
         positive = None

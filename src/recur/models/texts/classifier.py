@@ -95,6 +95,10 @@ class TextClassifierNetwork(nn.Module):
         """As of the encoder."""
         return self.encoder.attention(e_TBE, lengths)
 
+    def take_vectors(self, ids: Tensor, vectors: Tensor, *, freeze: bool = False) -> None:
+        """As of the encoder."""
+        self.encoder.take_vectors(ids, vectors, freeze=freeze)
+
     def loss(self, batch: TextBatch) -> Tensor:
         """Return the weighted mean of the losses of the texts that count, (); zero where none does."""
         total, counted = self.loss_sums(batch)

@@ -83,6 +83,18 @@ class TextEncoder(nn.Module):
             x_TB = torch.where(is_unknown, x_TB.clamp(max=1), x_TB)
         return self.read(self.embedding(x_TB), lengths)
 
+    @torch.no_grad()
+    def take_vectors(self, ids: Tensor, vectors: Tensor, *, freeze: bool = False) -> None:
+        """Let tokens begin with vectors that were trained elsewhere.
+
+        Args:
+            ids: Which tokens, (F,) int64.
+            vectors: Theirs, (F, E) floating.
+            freeze: Whether the vectors of all tokens stay as they are from now on.
+        """
+        self.embedding.weight[ids] = vectors.to(self.embedding.weight)
+        self.embedding.weight.requires_grad_(not freeze)
+
     def read(self, e_TBE: Tensor, lengths: Tensor) -> Tensor:
         """Return the features of texts whose vectors of tokens, (T, B, E), are given."""
         h_TBH, is_token_TB = self._run(e_TBE, lengths)

@@ -80,6 +80,11 @@ class TextClassifierEnsemble(nn.Module):
         # log(p / (1 - p)) of the mean p; the numbers of members cancel.
         return logsigmoid(each).logsumexp(0) - logsigmoid(-each).logsumexp(0)
 
+    def take_vectors(self, ids: Tensor, vectors: Tensor, *, freeze: bool = False) -> None:
+        """As of the members, each of which begins with the same."""
+        for one in self.networks:
+            one.take_vectors(ids, vectors, freeze=freeze)
+
     def loss(self, batch: TextBatch) -> Tensor:
         """Return the mean of the members' losses, ()."""
         return torch.stack([one.loss(batch) for one in self.networks]).mean()

@@ -66,12 +66,13 @@ class NgramWeights:
         self.known: NDArray[np.uint64] = np.zeros(0, np.uint64)
         self.rarity: NDArray[np.float64] = np.zeros(0, np.float64)
 
-    def fit(self, texts: Ragged, *, least_count: int = 1) -> NgramWeights:
+    def fit(self, texts: Ragged, *, least_count: int = 1, most: int | None = None) -> NgramWeights:
         """Learn which n-grams there are and how rare, and return the object.
 
         Args:
             texts: Token ids of the training part.
             least_count: Texts that an n-gram must be in to be known.
+            most: How many are known at most, those in most texts; None for all.
         """
         row, key = self._ngrams(texts)
         count = len(texts.lengths)
@@ -80,6 +81,9 @@ class NgramWeights:
         once, _ = np.unique(place * count + row, return_counts=True)
         in_texts = np.bincount(once // max(1, count), minlength=len(keys))
         is_known = in_texts >= least_count
+        if most is not None and is_known.sum() > most:
+            fewest = np.argsort(-in_texts, kind="stable")[most:]
+            is_known[fewest] = False
         self.known = keys[is_known]
         self.rarity = np.log((1 + count) / (1 + in_texts[is_known])) + 1
         return self

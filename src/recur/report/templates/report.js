@@ -25,6 +25,9 @@
       // The chart fills its box on the page, which is lower on a telephone.
       height: undefined,
       autosize: true,
+      // The heading stands above it.
+      title: undefined,
+      margin: { ...figure.layout.margin, t: 14 },
       // The reader's zoom outlives a change of theme.
       uirevision: "kept",
       dragmode: isTouch ? false : "zoom",

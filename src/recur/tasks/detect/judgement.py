@@ -18,10 +18,12 @@ from recur.models.detector_options import LARGEST_RATE
 from recur.run import RunFolder
 from recur.tasks.detect.alarms import alarm_begins, highest_lately
 from recur.tasks.detect.events_told import EventsTold, events_told, f1_of, p_of_f1, rows_between
+from recur.tasks.detect.false_alarms import doubt_of_so_many, false_alarms_note, p_of_so_many
+from recur.tasks.detect.marked_steps import left_out_note, panel_before
 from recur.tasks.detect.moving_gaussian import NAME as RULE
 from recur.tasks.detect.moving_gaussian import moving_gaussian
 from recur.tasks.detect.trained import Scored, TrainedDetector
-from recur.tasks.detect.truth import check_label, events, judged_by, true_anomalies
+from recur.tasks.detect.truth import check_label, events, judged_by, true_anomalies, unnamed_marks_note
 from recur.tasks.noise import SURE, doubt
 from recur.wording import enumerated, measured, option, percentage, quantity
 
@@ -32,8 +34,6 @@ _MOST_EXAMPLES = 6
 _SHOWN = 400
 """Steps of an example."""
 _TAIL_POINTS = 60
-_FEW_ALARMS = 6
-"""Fewer say little of how many there are where there are as many as could be by chance: alarms last."""
 
 
 def judge_detector(trained: TrainedDetector, part: Part, *, is_own: bool = False) -> dict[str, Any]:
@@ -51,7 +51,8 @@ def judge_detector(trained: TrainedDetector, part: Part, *, is_own: bool = False
         trained: With what is ordinary.
         part: Rows to judge on. Those before it in the same series are read first.
         is_own: Whether it is of the run's own data. Then nothing is taken to be known of what is ordinary before the
-            first step of each series, for that was learned from these.
+            first step of each series, for that was learned from these; and what a label marks in the parts that were
+            learned from, other than this one, is missing.
 
     Raises:
         DataError: No step of the part can be scored, or a label does not say which steps are anomalies.
@@ -60,7 +61,9 @@ def judge_detector(trained: TrainedDetector, part: Part, *, is_own: bool = False
     panel = part.panel
     threshold = trained.threshold
     truth = true_anomalies(panel)
-    scored = trained.scored(panel, is_fresh=is_own)
+    quiet, stated = trained.quiet_of(panel), trained.options.false_alarms
+    read = panel_before(trained.setup.partition.of(panel), part) if is_own else panel
+    scored = trained.scored(read, is_fresh=is_own)
     own = part.has_row & ~np.isnan(scored.score)
     if not own.any():
         raise DataError(
@@ -69,8 +72,8 @@ def judge_detector(trained: TrainedDetector, part: Part, *, is_own: bool = False
         )
     is_alarm = own & (scored.score > threshold)
     begins = own & alarm_begins(scored.score, scored.highest, threshold)
-    rule, limit = moving_gaussian(panel), trained.rule_threshold
-    rule_highest = highest_lately(rule, panel.series_of_rows, trained.quiet_of(panel))
+    rule, limit = moving_gaussian(read), trained.rule_threshold
+    rule_highest = highest_lately(rule, panel.series_of_rows, quiet)
     rule_begins = own & alarm_begins(rule, rule_highest, limit)
     examples = _examples(trained, part, scored, own, is_alarm, truth)
     alarms = {"model": is_alarm, RULE: own & (rule > limit)}
@@ -78,6 +81,7 @@ def judge_detector(trained: TrainedDetector, part: Part, *, is_own: bool = False
         name: _figures(panel, own, alarms[name], starts) for name, starts in (("model", begins), (RULE, rule_begins))
     }
     p, judged = None, own if truth is None else own & truth[1]
+    often: list[str] = []
     if not judged.any():
         # No label is on a row that is told of, so that all are as unknown as without labels.
         judged = own
@@ -85,25 +89,27 @@ def judge_detector(trained: TrainedDetector, part: Part, *, is_own: bool = False
         told = {name: events_told(panel, each, truth[0], judged) for name, each in alarms.items()}
         for name, each in told.items():
             figures[name] |= _true_figures(each, alarms[name], truth[0], judged)
-        p = p_of_f1(panel, trained.quiet_of(panel), told["model"], told[RULE])
+        p = p_of_f1(panel, quiet, told["model"], told[RULE])
+        if figures["model"]["events"]:
+            often = false_alarms_note(panel, is_alarm, begins, truth[0], judged, quiet=quiet, stated=stated)
     return {
         "part": part.name,
         "steps": int(own.sum()),
         "series": len(np.unique(panel.series_of_rows[own])),
         "step": None if trained.setup.frequency is None else str(trained.setup.frequency),
         "channels": list(trained.setup.schema.targets),
-        "false_alarms": trained.options.false_alarms,
+        "false_alarms": stated,
         "threshold": threshold,
         "has_truth": truth is not None and bool(truth[1][own].any()),
         "figures": figures,
-        "verdict": _verdict(
-            figures, trained.options.false_alarms, int(judged.sum()), p, begun=int((judged & begins).sum())
-        ),
+        "verdict": _verdict(trained, figures, int(judged.sum()), p, begun=int((judged & begins).sum())),
         "tail": _tail(trained, scored.score[own]),
         "by_channel": _by_channel(trained, scored, begins),
         "examples": examples,
         "notes": [
             *_notes(trained, part, own, truth, is_own=is_own),
+            *often,
+            *(f"{note}." for note in unnamed_marks_note(panel)),
             *_hint(trained, scored, own, figures["model"], [one["score"] for one in examples]),
         ],
     }
@@ -215,19 +221,21 @@ def _days(panel: Panel, own: NDArray[np.bool_]) -> float | None:
     return total or None
 
 
-def _verdict(figures: dict[str, Any], stated: float, steps: int, p: float | None, *, begun: int) -> dict[str, Any]:
+def _verdict(
+    trained: TrainedDetector, figures: dict[str, Any], steps: int, p: float | None, *, begun: int
+) -> dict[str, Any]:
     """Return what can be said of alarms: beside the rule's where the truth is known, else beside what was stated.
 
     Args:
+        trained: The detector.
         figures: Of model and rule.
-        stated: The rate of false alarms.
         steps: That are judged: those with a label where there are any.
         p: As of `p_of_f1`.
         begun: Alarms of the model that begin at one of these steps.
     """
     model, rule = figures["model"], figures[RULE]
     if not model.get("events"):
-        return _verdict_on_rate(model, stated, steps, begun)
+        return _verdict_on_rate(model, trained.options.false_alarms, steps, begun)
     own, other = model["by_event"]["f1"], rule["by_event"]["f1"]
     is_better = own > other and p is not None and p < SURE
     if is_better:
@@ -239,6 +247,9 @@ def _verdict(figures: dict[str, Any], stated: float, steps: int, p: float | None
         f"{start}: it finds {model['found']} of {quantity(model['events'], 'event')}, F1 by event {own:.2f}; the "
         f"{RULE} {rule['found']}, F1 {other:.2f}: {doubt(p, 'events and alarms in which they differ')}."
     )
+    assert trained.ordinary is not None
+    if left_out := trained.ordinary.left_out:
+        text += f" {quantity(left_out, 'marked step')} {'was' if left_out == 1 else 'were'} not learned from."
     return {"is_better": is_better, "p": p, "text": text}
 
 
@@ -247,14 +258,13 @@ def _verdict_on_rate(model: dict[str, Any], stated: float, steps: int, begun: in
     has_labels, rate = "events" in model, model["rate"] or 0.0
     # If each ordinary step raised one by itself; those that hang together begin fewer.
     expected = steps * stated
-    p = float(torch.special.gammainc(*torch.tensor([begun, expected], dtype=torch.float64))) if begun else 1.0
+    p = p_of_so_many(begun, expected)
     text = (
         f"{percentage(rate)} of the {'ordinary ' if has_labels else ''}steps raise an alarm, in "
         f"{quantity(begun, 'alarm')}; stated were {percentage(stated)}{'' if has_labels else ' of ordinary ones'}"
     )
     if rate > stated:
-        is_few = begun < _FEW_ALARMS and p >= SURE
-        text += f", {measured(expected)} of {quantity(steps, 'step')}: {doubt(None if is_few else p, 'alarms')}"
+        text += f", {measured(expected)} of {quantity(steps, 'step')}: {doubt_of_so_many(begun, p)}"
         if p < SURE:
             text += "; either much is strange here, or the series are not what they were in training"
     known = "By its labels none of them is right" if has_labels else "Without labels nobody can say which are right"
@@ -347,6 +357,8 @@ def _notes(
     if is_own and part.name != "test":
         how = "its weights were chosen by" if part.name == "valid" else "it was trained on"
         found.append(f"the figures flatter the detector: {how} this part, and its threshold was fitted to it.")
+    if trained.ordinary.left_out:
+        found.append(left_out_note(trained.ordinary.left_out))
     number, share = int(trained.ordinary.tail.num_excesses), float(trained.ordinary.tail.share)
     steps, rate = number / max(share, 1e-9), trained.options.false_alarms
     if steps * rate < 1:

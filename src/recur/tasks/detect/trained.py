@@ -16,10 +16,12 @@ from recur.calibration.surprise import NUM_BINS
 from recur.calibration.tail import Tail, fit_tail
 from recur.data.series import Frequency, Panel, SeriesBatch, Split
 from recur.errors import DataError, RunError
+from recur.kinds import is_whole
 from recur.models.detector_choice import build_detector
 from recur.models.detector_options import DetectorOptions
 from recur.run import FORMAT, RunFolder
 from recur.tasks.detect.alarms import alarm_begins
+from recur.tasks.detect.marked_steps import marked_steps, without_marked
 from recur.tasks.detect.moving_gaussian import moving_gaussian
 from recur.tasks.detect.pieces import Pieces
 from recur.tasks.detect.scoring import Scores, Scoring, ScoringState
@@ -54,12 +56,14 @@ class Ordinary:
         errors: How large the errors of each were, (N, C, views, bins) float64, see `SurpriseScale`.
         tail: Of the scores of all, without dimension.
         rule: Of what the moving Gaussian said there, by which it raises alarms when the detector is judged beside it.
+        left_out: How many steps of these parts a label marks as anomalies, which were not learned from.
     """
 
     ids: tuple[str, ...]
     errors: Tensor
     tail: Tail
     rule: Tail
+    left_out: int = 0
 
     @property
     def common(self) -> Tensor:
@@ -190,7 +194,7 @@ class TrainedDetector:
                 for whose, tail in (("", self.ordinary.tail), (_RULE, self.ordinary.rule))
                 for name in _TAIL
             }
-            folder.write_json("detector.json", {"series": list(self.ordinary.ids)})
+            folder.write_json("detector.json", {"series": list(self.ordinary.ids), "left_out": self.ordinary.left_out})
             weights = folder.weights_checksum()
             # Of all sizes that errors could have, series have few.
             bins = self.ordinary.errors.reshape(-1, NUM_BINS).any(0).nonzero().squeeze(1)
@@ -205,10 +209,13 @@ class TrainedDetector:
         tensors, said = folder.read_tensors_and_metadata(ORDINARY)
         if said.get("weights") != folder.weights_checksum():
             return None
-        ids = folder.read_json("detector.json").get("series")
+        content = folder.read_json("detector.json")
+        ids, left_out = content.get("series"), content.get("left_out", 0)
         wanted = (len(self.setup.schema.targets), self.scoring.num_views)
         if not (isinstance(ids, list) and all(isinstance(name, str) for name in ids)):
             raise RunError(f"{folder.path / 'detector.json'}: damaged: series must be names.")
+        if not is_whole(left_out, 0):
+            raise RunError(f"{folder.path / 'detector.json'}: damaged: left_out must be a number of steps.")
         try:
             seen, bins = tensors["errors"], tensors["bins"]
             tail, rule = (
@@ -225,7 +232,7 @@ class TrainedDetector:
             raise RunError(f"{folder.path / ORDINARY}: damaged: bins must be whole numbers below {NUM_BINS}.")
         errors = torch.zeros(*shape[:-1], NUM_BINS, dtype=torch.float64)
         errors[..., bins] = seen.double()
-        return Ordinary(ids=tuple(ids), errors=errors, tail=tail, rule=rule)
+        return Ordinary(ids=tuple(ids), errors=errors, tail=tail, rule=rule, left_out=left_out)
 
     # --- step by step ---
 
@@ -301,7 +308,7 @@ class TrainedDetector:
         """Return the detector with what is ordinary learned from the training and the validation part.
 
         Both count, for the network knows the training part better than what is to come, and the validation part alone
-        is often too short for a tail.
+        is often too short for a tail. Steps that a label marks as anomalies do not: they count as missing.
 
         Args:
             split: Of the run's own data, as `ForecastSetup.fit` returned it.
@@ -309,7 +316,8 @@ class TrainedDetector:
         Raises:
             DataError: They have fewer than 100 steps that can be scored.
         """
-        panel = split.train.panel
+        left_out = int(marked_steps(split).sum())
+        panel = without_marked(split).train.panel
         stop = np.maximum(panel.offsets[:-1], np.maximum(split.train.stop, split.valid.stop))
         is_own = (split.train.stop > split.train.start) | (split.valid.stop > split.valid.start)
         stop = np.where(is_own, stop, panel.offsets[:-1])
@@ -321,12 +329,14 @@ class TrainedDetector:
                 f"the training and the validation part have {len(known)} steps that can be scored, after the first "
                 f"50 of each series; a threshold needs {_LEAST_SCORES} at least."
             )
-        chosen = np.flatnonzero(is_own)
+        # One of which nothing is known is as one that was not seen.
+        chosen = np.flatnonzero(is_own & errors.flatten(1).any(1).numpy())
         ordinary = Ordinary(
             ids=tuple(panel.ids[number] for number in chosen.tolist()),
             errors=errors[torch.from_numpy(chosen)],
             tail=tail_of_scores(torch.from_numpy(known)),
             rule=fit_tail(torch.from_numpy(rule)),
+            left_out=left_out,
         )
         return type(self)(
             self.network, self.setup, self.options, ordinary=ordinary, has_network=self.scoring.has_network

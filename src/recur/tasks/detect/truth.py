@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recur.data.series import Panel
+from recur.data.series.labels import holds_marks
 from recur.errors import DataError, OptionError
 from recur.tasks.forecast.setup import ForecastSetup
-from recur.wording import option
+from recur.wording import option, percentage
 
 _ORDINARY_WORDS = {"false", "no", "n", "normal", "ordinary", "ok", "okay", "good", "healthy", "fine", "inlier"}
 _STRANGE_WORDS = {
@@ -22,6 +23,9 @@ _ORDINARY = {"0", "0.0", *_ORDINARY_WORDS}
 _STRANGE = {"1", "1.0", *_STRANGE_WORDS}
 _OUTLIER, _INLIER = {"-1", "-1.0"}, {"1", "1.0"}
 """As scikit-learn's detectors of outliers say it."""
+_FEW = 0.2
+"""A channel of 0 and 1 with less of these may say which steps are anomalies."""
+_MOST_NAMED = 3
 
 
 def true_anomalies(panel: Panel) -> tuple[NDArray[np.bool_], NDArray[np.bool_]] | None:
@@ -100,6 +104,28 @@ def check_truth(panel: Panel) -> None:
         DataError: It does not.
     """
     true_anomalies(panel)
+
+
+def marks_among_channels(panel: Panel) -> dict[str, float]:
+    """Return the channels that may say which steps are anomalies: of 0 and few 1 alone, and the share of these."""
+    values = panel.values[:, : len(panel.schema.targets)]
+    columns = dict(zip(panel.schema.targets, values.T, strict=True))
+    return {
+        name: float(np.nanmean(column))
+        for name, column in columns.items()
+        if holds_marks(column, most=_FEW) and bool((column == 1).any())
+    }
+
+
+def unnamed_marks_note(panel: Panel) -> list[str]:
+    """Return a note on channels that may be the label; nothing where there is a label, or no such channel."""
+    if panel.schema.label is not None:
+        return []
+    return [
+        f"{name!r} is looked at as a channel, but holds 0 and 1 alone, 1 in {percentage(share)} of the rows; if it "
+        f"says which steps are anomalies, name it with {option('label', name)}"
+        for name, share in list(marks_among_channels(panel).items())[:_MOST_NAMED]
+    ]
 
 
 def _is_strange(label: str, values: Sequence[str]) -> NDArray[np.bool_]:

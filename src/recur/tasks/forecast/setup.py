@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -77,6 +77,7 @@ class ForecastSetup(SeriesSetup):
         non_negative: bool | None = None,
         reading: SeriesReading | None = None,
         path: str | None = None,
+        learned: Callable[[Split], Split] | None = None,
     ) -> tuple[Self, Split]:
         """Return the setup for a panel, and the panel's parts; everything is fitted on the training part alone.
 
@@ -94,6 +95,8 @@ class ForecastSetup(SeriesSetup):
                 is, and that are whole numbers there or 0 at least once in a hundred.
             reading: How the panel was read.
             path: The file or folder that it was read from.
+            learned: Returns the parts as they are learned from, where something of them is not to be; the parts that
+                are returned have it.
 
         Raises:
             OptionError: A number is out of range.
@@ -103,12 +106,13 @@ class ForecastSetup(SeriesSetup):
         source = Source.of(panel, path)
         panel = panel.recoded(seen_categories(partition.of(panel).train))
         split = partition.of(panel)
-        scaler = Scaler.fit(split.train, scaling, per_series=per_series)
-        time_unit = find_time_unit(split.train, keeps_gaps=reading is not None and reading.assembly.gaps == "keep")
+        own = split if learned is None else learned(split)
+        scaler = Scaler.fit(own.train, scaling, per_series=per_series)
+        time_unit = find_time_unit(own.train, keeps_gaps=reading is not None and reading.assembly.gaps == "keep")
         if least_history is None:
-            least_history = least_history_of(split.train, history, horizon)
+            least_history = least_history_of(own.train, history, horizon)
         windows = Windows(
-            split.train,
+            own.train,
             history=history,
             horizon=horizon,
             batch_size=1,
@@ -125,13 +129,13 @@ class ForecastSetup(SeriesSetup):
             calendar=_features(windows.channels[len(panel.schema.channels) :]),
             time_unit=time_unit,
             frequency=panel.frequency,
-            season=season or choose_season(split.train),
-            non_negative=find_non_negative(split.train, non_negative),
+            season=season or choose_season(own.train),
+            non_negative=find_non_negative(own.train, non_negative),
             reading=reading or SeriesReading(),
             partition=partition,
             source=source,
         )
-        for part in (split.valid, split.test):
+        for part in (own.valid, own.test):
             if len(part):
                 # What cannot be judged in the end is better told before a training than after it.
                 setup.windows(part, batch_size=1)

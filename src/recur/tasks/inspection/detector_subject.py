@@ -11,12 +11,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from recur.data.series import Panel, SeriesBatch, Split
+from recur.data.series import Panel, Part, SeriesBatch, Split
 from recur.data.series.places import place_of
 from recur.errors import DataError
 from recur.models.lead_network import LeadNetwork, LeadState
 from recur.models.series_autoencoder import AutoencoderState, SeriesAutoencoder
 from recur.models.series_timeline import Timeline
+from recur.tasks.detect.marked_steps import panel_before
 from recur.tasks.detect.pieces import Pieces
 from recur.tasks.detect.trained import Scored, TrainedDetector
 from recur.tasks.inspection.subject import Answer, Subject, original_values, row_at, time_name
@@ -60,6 +61,8 @@ def detector_subject(
     number = None if series is None else place_of("series", series, panel.ids)
     if number is None and at is not None:
         number = 0
+    if split is not None:
+        panel = panel_before(split, _part_of(split, number, at))
     chosen = panel if number is None else panel.select([number])
     # As `evaluate` scores: what was learned of the run's own data must not be known before their first step.
     scored = trained.scored(chosen, is_fresh=split is not None)
@@ -114,6 +117,15 @@ def detector_subject(
         unchecked="the state of a detector goes back over all of a series",
         said={"score": scored.score[rows]},
     )
+
+
+def _part_of(split: Split, number: int | None, at: object) -> Part:
+    """Return the part that is looked at: that of a step of a series, or the last one that the series has rows in."""
+    panel = split.train.panel
+    rows = np.ones(len(panel.rows), np.bool_) if number is None else panel.series_of_rows == number
+    if at is not None and number is not None:
+        rows = np.arange(len(rows)) == row_at(panel, number, at)
+    return next((part for part in (split.test, split.valid, split.train) if part.has_row[rows].any()), split.test)
 
 
 def _judged(split: Split, number: int | None) -> NDArray[np.bool_]:

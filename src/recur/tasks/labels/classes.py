@@ -22,6 +22,9 @@ from recur.tasks.labels.outcomes import SeriesOutcomes, p_of_gain
 from recur.tasks.noise import SURE, doubt
 from recur.wording import quantity
 
+_MOST_CONFUSED = 500
+"""Classes of which it is counted which was told for which: of more there would be millions of counts."""
+
 
 def log_odds(logits: Tensor, classes: Tensor) -> Tensor:
     """Return log(p / (1 - p)) of some of K classes of which one is true.
@@ -74,7 +77,7 @@ class ClassifierFigures:
         p: As of `recur.tasks.labels.outcomes.p_of_gain`, of the difference of the two shares.
         baseline_log_loss: Log loss of the classes' shares in the training part, each class counted once more there.
         classes: Figures of each class.
-        confusion: How many of each class (rows) were told to be of each (columns).
+        confusion: How many of each class (rows) were told to be of each (columns); nothing of more than 500 classes.
     """
 
     num_told: int
@@ -118,13 +121,7 @@ def calibrate(outcomes: SeriesOutcomes) -> Temperature:
     logits, target, weight = outcomes.output[counts], outcomes.target[counts], outcomes.weight[counts]
     if not len(target):
         raise DataError("no label counts, so that probabilities cannot be calibrated.")
-    num_classes = logits.shape[1]
-    rest = 1 / (len(target) + 2)
-    classes = torch.arange(num_classes).expand(len(target), -1)
-    share = torch.where(classes == target[:, None], 1 - rest, rest / (num_classes - 1))
-    return Temperature().fit(
-        logits[:, None].expand(-1, num_classes, -1), classes, weight=share.to(weight) * weight[:, None]
-    )
+    return Temperature().fit(logits, target, weight=weight, smoothing=1 / (len(target) + 2))
 
 
 def judge_classes(
@@ -154,12 +151,13 @@ def judge_classes(
         raise DataError("no label counts, so that there is nothing to judge the classifier by.")
     names, log_probabilities = tuple(classes), logits.log_softmax(-1)
     told = logits.argmax(-1)
-    confusion = multiclass_confusion_matrix(told, target, len(names))
+    is_shown = len(names) <= _MOST_CONFUSED
+    confusion = multiclass_confusion_matrix(told, target, len(names)).tolist() if is_shown else []
     precision, recall, f1 = (
         figure(told, target, len(names), average="none").tolist()
         for figure in (multiclass_precision, multiclass_recall, multiclass_f1_score)
     )
-    support, claimed = confusion.sum(1).tolist(), confusion.sum(0).tolist()
+    support, claimed = (torch.bincount(one, minlength=len(names)).tolist() for one in (target, told))
     own = tuple(
         ClassFigures(
             name=name,
@@ -186,7 +184,7 @@ def judge_classes(
         p=p_of_gain((told == target).long() - (target == most).long(), outcomes.of(counts), window=window),
         baseline_log_loss=float(-shares.log()[target].mean()),
         classes=own,
-        confusion=tuple(tuple(row) for row in confusion.tolist()),
+        confusion=tuple(tuple(row) for row in confusion),
     )
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -19,40 +19,11 @@ from recur.data.texts.roles import TextRoles
 from recur.data.texts.splitting import split_examples
 from recur.data.texts.token_options import TokenOptions
 from recur.data.texts.vocabulary import Ragged, TextVocabulary
-from recur.errors import DataError, OptionError, RunError
+from recur.errors import DataError, RunError
 from recur.run import RunFolder
+from recur.tasks.text_source import TextSource, again
 
 Target = NDArray[np.int64] | NDArray[np.float32]
-
-
-@dataclass(frozen=True, kw_only=True)
-class TextSource:
-    """Where the texts of a run lie.
-
-    Attributes:
-        paths: Files or folders; nothing where they were never in one.
-        fingerprint: Of the texts and labels as they were read, SHA-256.
-    """
-
-    paths: tuple[str, ...]
-    fingerprint: str
-
-    @classmethod
-    def of(cls, examples: LabelledTexts, paths: Sequence[str]) -> TextSource:
-        """Return the source of texts that were read."""
-        digest = hashlib.sha256()
-        for text, labels, part in zip(examples.texts, examples.labels, examples.part, strict=True):
-            digest.update(repr((text, labels, part)).encode("utf-8", "surrogatepass"))
-        return cls(paths=tuple(str(Path(path).resolve()) for path in paths), fingerprint=digest.hexdigest())
-
-    @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> TextSource:
-        """Return the source that `schema.json` holds.
-
-        Raises:
-            KeyError: Something is missing.
-        """
-        return cls(paths=tuple(content["paths"]), fingerprint=str(content["fingerprint"]))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -89,6 +60,7 @@ class TextLabelSetup:
         examples: LabelledTexts,
         tokens: TokenOptions,
         *,
+        vocabulary: TextVocabulary | None = None,
         reading: LabelledTextOptions | None = None,
         seed: int = 0,
         source: TextSource | None = None,
@@ -98,6 +70,7 @@ class TextLabelSetup:
         Args:
             examples: With parts.
             tokens: With every value chosen.
+            vocabulary: Of the training part, where it is known already.
             reading: How they were read.
             seed: As of the attributes.
             source: Likewise.
@@ -116,7 +89,7 @@ class TextLabelSetup:
             for label in labels or ():
                 counts[number[label]] += 1
         return cls(
-            vocabulary=TextVocabulary.fit(train.texts, tokens),
+            vocabulary=vocabulary or TextVocabulary.fit(train.texts, tokens),
             classes=classes,
             is_multi=examples.is_multi,
             counts=tuple(counts.tolist()),
@@ -183,16 +156,7 @@ class TextLabelSetup:
             RunError: They are needed, as they were not in a file; or they have changed since.
             DataError: They cannot be read any more.
         """
-        paths = self.source.paths if self.source is not None else ()
-        if data is not None and paths:
-            raise OptionError(f"data: the run reads its own from {paths[0]}; leave them out.")
-        if data is None and not paths:
-            raise RunError("the run's own texts were not in a file, so they cannot be read again; give the data.")
-        found = cut_examples(list(paths) if data is None else data, self.reading, seed=self.seed)
-        if self.source is not None and TextSource.of(found, ()).fingerprint != self.source.fingerprint:
-            where = f" in {paths[0]}" if paths else ""
-            raise RunError(f"the texts{where} have changed since the training; give the old ones, or train anew.")
-        return found
+        return again(self.source, data, lambda found: cut_examples(found, self.reading, seed=self.seed))
 
     def encoded(self, texts: Sequence[str]) -> Ragged:
         """Return the token ids of texts."""
@@ -206,16 +170,17 @@ class TextLabelSetup:
         """
         number = {name: place for place, name in enumerate(self.classes)}
         weight = np.array([labels is not None for labels in examples.labels], np.float32)
-        rows = np.zeros((len(examples), len(self.classes)), np.float32)
         for row, labels in enumerate(examples.labels):
             for label in labels or ():
                 if label not in number:
                     raise DataError(f"{examples.places[row]}: the class {label!r} is not known to the model.")
-                rows[row, number[label]] = 1
-        if self.is_multi:
-            return rows, weight
-        weight *= rows.any(axis=1)
-        return rows.argmax(axis=1), weight
+        if not self.is_multi:
+            weight *= np.array([bool(labels) for labels in examples.labels], np.float32)
+            return np.array([number[labels[0]] if labels else 0 for labels in examples.labels], np.int64), weight
+        rows = np.zeros((len(examples), len(self.classes)), np.float32)
+        for row, labels in enumerate(examples.labels):
+            rows[row, [number[label] for label in labels or ()]] = 1
+        return rows, weight
 
     def batches(
         self, examples: LabelledTexts, *, batch_size: int, max_tokens: int, seed: int | None = None
@@ -227,6 +192,12 @@ class TextLabelSetup:
         )
 
     # --- files ---
+
+    @property
+    def fingerprint(self) -> str:
+        """What tells whether weights were trained with this vocabulary and these classes, SHA-256."""
+        known = json.dumps([self.vocabulary.to_json(), self.classes, self.is_multi], sort_keys=True)
+        return hashlib.sha256(known.encode("utf-8", "surrogatepass")).hexdigest()
 
     def to_json(self) -> dict[str, Any]:
         """Return what `schema.json` holds."""

@@ -91,6 +91,12 @@ class TrainedTextClassifier:
         if config.get("task") != cls.task:
             raise RunError(f"{folder.path}: is a run of task {config.get('task')!r}, expected {cls.task!r}.")
         setup = TextLabelSetup.load(folder)
+        # A run of before this was kept says nothing of it.
+        if config.get("knows", setup.fingerprint) != setup.fingerprint:
+            raise RunError(
+                f"{folder.path / 'schema.json'}: is of another model: its vocabulary or classes are not those that the "
+                "weights were trained with; restore the run's own file."
+            )
         try:
             options = TextClassifierOptions(**config["model"])
         except (KeyError, TypeError, OptionError) as error:
@@ -121,7 +127,8 @@ class TrainedTextClassifier:
         folder.save_weights(self.network.state_dict())
         self.save_calibration(folder)
         # Last, for it makes the folder a run.
-        folder.write_json("config.json", {"format": FORMAT, "task": self.task, "model": asdict(self.options)})
+        config = {"format": FORMAT, "task": self.task, "knows": self.setup.fingerprint, "model": asdict(self.options)}
+        folder.write_json("config.json", config)
         return folder
 
     def save_calibration(self, folder: RunFolder) -> None:

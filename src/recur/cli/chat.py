@@ -1,0 +1,101 @@
+"""`recur chat`: a conversation with a translator that was trained on conversations."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+
+from recur.cli.parser import CommandParser, Device, check_device, check_seed
+from recur.errors import DataError, OptionError, RunError
+from recur.run import RunFolder
+
+_ASKED = "you   "
+_ANSWERS = "model "
+
+
+def build_parser() -> CommandParser:
+    """Return the command's parser."""
+    parser = CommandParser(
+        "chat",
+        "Talk to a model that was trained on conversations (recur train TALKS.yml): it answers each line, and knows as "
+        "many turns before it as in training. An empty line begins anew; the end of the input, Ctrl-D, ends.",
+    )
+    parser.add_argument("run", type=str, help="run folder")
+    parser.add_argument(
+        "--temperature",
+        type=float | None,
+        default=None,
+        help="draw each word, below 1 more carefully, above it more daringly; by default the likeliest is taken",
+    )
+    parser.add_argument("--top-p", type=float | None, default=None, help="draw among the likeliest that have this mass")
+    parser.add_argument("--seed", type=int | None, default=None, help="the same seed draws the same answers")
+    parser.add_argument("--device", type=Device, default="cpu", help="where to compute")
+    return parser
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command."""
+    chosen = build_parser().parse_args(list(arguments))
+    check_seed(chosen.seed)
+    if chosen.top_p is not None and chosen.temperature is None:
+        chosen.temperature = 1.0
+    # Before torch is imported, which takes seconds.
+    folder = RunFolder.open(chosen.run)
+    task = folder.config().get("task")
+    if task != "translate":
+        raise RunError(f"{folder.path}: is a run of task {task!r}, which does not talk; train one on conversations.")
+    check_device(chosen.device)
+    if sys.stdin is None:
+        raise DataError("standard input is closed, so there is nobody to talk to.")
+    from dataclasses import replace
+
+    import torch
+
+    from recur.data.texts.conversations import TURN_END
+    from recur.decode import Sampling
+    from recur.tasks.translate.trained import TrainedTranslator
+
+    trained = TrainedTranslator.load(folder, device=chosen.device)
+    decoding = replace(trained.decoding, beams=1)
+    if chosen.temperature is not None:
+        decoding = replace(decoding, sampling=Sampling(temperature=chosen.temperature, top_p=chosen.top_p))
+    elif chosen.seed is not None:
+        raise OptionError("seed is of answers that are drawn; give --temperature too, or leave --seed out.")
+    seed = torch.seed() if chosen.seed is None else chosen.seed
+    generator = torch.Generator(chosen.device).manual_seed(seed % (1 << 63))
+    is_shown = sys.stdin.isatty()
+    turns: list[str] = []
+    for line in _lines(is_shown=is_shown):
+        if not line:
+            turns = []
+            continue
+        turns.append(line)
+        asked = TURN_END.join(turns[-trained.setup.reading.history :])
+        if is_shown:
+            sys.stdout.write(_ANSWERS)
+        said = ""
+        for piece in trained.stream(asked, decoding=decoding, generator=generator):
+            said += piece
+            sys.stdout.write(piece)
+            sys.stdout.flush()
+        sys.stdout.write("\n")
+        sys.stdout.flush()
+        turns.append(" ".join(said.split()))
+    if is_shown:
+        sys.stdout.write("\n")
+    return 0
+
+
+def _lines(*, is_shown: bool) -> Iterator[str]:
+    """Yield the lines that are said, without the blanks around them."""
+    while True:
+        if is_shown:
+            sys.stdout.write(_ASKED)
+            sys.stdout.flush()
+        try:
+            line = sys.stdin.readline()
+        except UnicodeDecodeError as error:
+            raise DataError(f"standard input is no {error.encoding}: {error.reason}; give it in UTF-8.") from error
+        if not line:
+            return
+        yield " ".join(line.split())

@@ -1,0 +1,112 @@
+"""Runs of translators on the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from recur.cli.handling.run_handling import RunHandling, show_next
+from recur.cli.parser import options_from
+from recur.errors import OptionError
+from recur.run import RunFolder
+from recur.tasks.translate.search_options import SearchOptions
+from recur.wording import option
+
+if TYPE_CHECKING:
+    import polars as pl
+    from jsonargparse import Namespace
+    from rich.console import Console
+
+_SHOWN = 3
+"""Texts that are printed with what was written, of those drawn at random."""
+
+
+def handling() -> RunHandling:
+    """Return what the commands do with translators."""
+    return RunHandling(
+        evaluate=_evaluate,
+        show=_show,
+        show_finished=_show_finished,
+        predict=_predict,
+        inspect=_refuse_inspection,
+        options={
+            "evaluate": set(),
+            "predict": {"batch_size", "seed", *(field.name for field in fields(SearchOptions))},
+            "inspect": set(),
+        },
+    )
+
+
+def _evaluate(chosen: Namespace) -> dict[str, Any]:
+    from recur.cli.console import plain_console
+    from recur.tasks.translate.evaluation import evaluate_translator
+
+    with plain_console(stderr=True).status("judging"):
+        return evaluate_translator(
+            chosen.run, list(chosen.data) or None, part=chosen.part, device=chosen.device, encoding=chosen.encoding
+        )
+
+
+def _predict(folder: RunFolder, chosen: Namespace) -> pl.DataFrame:
+    from recur.cli.console import plain_console
+    from recur.tasks.translate.trained import TrainedTranslator
+
+    if chosen.seed is not None and chosen.temperature is None:
+        raise OptionError(
+            f"seed: would be ignored, as nothing is drawn; give {option('temperature')} too, or leave it out."
+        )
+    trained = TrainedTranslator.load(folder, device=chosen.device)
+    trained.setup = trained.setup.with_encoding(chosen.encoding)
+    decoding = options_from(chosen, SearchOptions).decoding(trained.decoding.max_length)
+    with plain_console(stderr=True).status("writing"):
+        return trained.predict(
+            Path(chosen.data), decoding=decoding, batch_size=chosen.batch_size, seed=chosen.seed or 0
+        )
+
+
+def _refuse_inspection(*arguments: Any) -> NoReturn:
+    raise OptionError(
+        "recur inspect does not look into translators; report.html shows where they looked, and their errors."
+    )
+
+
+def _show_finished(path: Path, console: Console) -> None:
+    found = RunFolder.open(path).read_json("translate_evaluation.json")
+    _show(found, console)
+    for note in found["notes"]:
+        console.print(f"note     {note}")
+    show_next(path, console, predict="recur predict {run} new.txt")
+
+
+def _show(found: Mapping[str, Any], console: Console) -> None:
+    """Print the verdict, the figures beside the rules', and some texts."""
+    from rich.table import Table
+
+    console.print(found["verdict"]["text"])
+    rules = found["baselines"]
+    table = Table(box=None, pad_edge=False)
+    table.add_column("", no_wrap=True)
+    for title in ("model", *(rule["title"] for rule in rules)):
+        table.add_column(title, justify="right")
+    for score in found["scores"]:
+        own = [_written(score, each.get(score["name"])) for each in (found["figures"], *(r["figures"] for r in rules))]
+        table.add_row(score["title"], *own)
+    console.print(table)
+    likelihood = found["likelihood"]
+    console.print(f"perplexity {likelihood['perplexity']:.4g} a token, of {likelihood['tokens']:,.0f}")
+    for one in found["random"][:_SHOWN]:
+        console.print(f"{_short(one['source'])}", highlight=False, markup=False)
+        console.print(f"  -> {_short(one['output'])}", highlight=False, markup=False)
+
+
+def _written(score: Mapping[str, Any], value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:.1%}" if score["is_share"] else f"{value:.1f}"
+
+
+def _short(text: str) -> str:
+    one_line = " / ".join(text.splitlines())
+    return one_line if len(one_line) <= 100 else f"{one_line[:99]}\N{HORIZONTAL ELLIPSIS}"

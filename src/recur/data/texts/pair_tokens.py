@@ -1,0 +1,114 @@
+"""What the tokens of sources and of targets are."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+
+from recur.data.texts.token_options import PairTokenOptions, TokenOptions, Tokens
+from recur.data.texts.vocabulary import TextVocabulary, choose_tokens
+
+_GLANCE = 5000
+"""Texts that are looked at to choose what a token is."""
+
+_FEW_WORDS, _LONG = 1.5, 30
+"""Texts of fewer words in the mean are read by character, and shorter ones where the letters of both are the same."""
+
+_FEW_SYMBOLS, _RARE = 400, 0.1
+"""At most so many different things between blanks, of which no larger share stands there once, are tokens."""
+
+_SHARED = 0.8
+"""Of the letters that targets have, the share that sources have too, where they spell the same."""
+
+_BPE_SIZES = ((10_000, 1_000), (50_000, 2_000), (200_000, 4_000))
+_LARGEST_BPE = 8_000
+"""Tokens of a BPE by how many pairs there are."""
+
+
+def choose_pair_tokens(
+    options: PairTokenOptions, sources: Sequence[str], targets: Sequence[str]
+) -> tuple[PairTokenOptions, dict[str, str]]:
+    """Return options whose kinds of tokens, and size of a BPE, are chosen, and for each of these why, by name.
+
+    Args:
+        options: As the user gave them.
+        sources: Of the training part.
+        targets: Of the training part.
+
+    Example:
+        >>> chosen, why = choose_pair_tokens(PairTokenOptions(), ["abbey", "able"], ["ae b i", "ei b l"])
+        >>> chosen.source_tokens, chosen.target_tokens, why["target_tokens"]
+        ('character', 'space', '5 different things stand between blanks')
+    """
+    step = max(1, len(sources) // _GLANCE)
+    some_sources, some_targets = sources[::step], targets[::step]
+    reasons: dict[str, str] = {}
+    target, why_target = _kind(some_targets)
+    source, why_source = _kind(some_sources)
+    letters = sum(map(len, some_sources)) / max(1, len(some_sources))
+    if target == "character" and source != "character" and letters < _LONG and _spell_alike(some_sources, some_targets):
+        source, why_source = "character", "they are short, and have the letters of the targets"
+    if options.joint_vocabulary and source != target:
+        source = target = "bpe"
+        why_source = why_target = "one vocabulary has to do for both"
+    given = options.source_tokens or options.target_tokens
+    if options.joint_vocabulary and given is not None:
+        # The kind that is given for one is that of the other.
+        source = target = given
+    if options.source_tokens is None:
+        options, reasons["source_tokens"] = replace(options, source_tokens=source), why_source
+    if options.target_tokens is None:
+        options, reasons["target_tokens"] = replace(options, target_tokens=target), why_target
+    is_bpe = "bpe" in (options.source_tokens, options.target_tokens)
+    if is_bpe and options.vocabulary_size is None:
+        size = next((size for most, size in _BPE_SIZES if len(sources) <= most), _LARGEST_BPE)
+        options, reasons["vocabulary_size"] = (
+            replace(options, vocabulary_size=size),
+            f"there are {len(sources):,} pairs",
+        )
+    return options, reasons
+
+
+def fit_pair_vocabularies(
+    options: PairTokenOptions, sources: Sequence[str], targets: Sequence[str]
+) -> tuple[TextVocabulary, TextVocabulary]:
+    """Return the vocabularies of sources and of targets, one and the same with joint_vocabulary.
+
+    Args:
+        options: With every kind chosen.
+        sources: Of the training part.
+        targets: Of the training part.
+
+    Raises:
+        DataError: There is no token.
+    """
+    if options.joint_vocabulary:
+        both = _fit(options.of_one(options.target_tokens), [*sources, *targets])
+        return both, both
+    return (
+        _fit(options.of_one(options.source_tokens), sources),
+        _fit(options.of_one(options.target_tokens), targets),
+    )
+
+
+def _fit(options: TokenOptions, texts: Sequence[str]) -> TextVocabulary:
+    return TextVocabulary.fit(texts, choose_tokens(options, texts)[0])
+
+
+def _kind(texts: Sequence[str]) -> tuple[Tokens, str]:
+    words = sum(len(text.split()) for text in texts) / max(1, len(texts))
+    letters = sum(map(len, texts)) / max(1, len(texts))
+    if words < _FEW_WORDS:
+        return "character", "texts are single words" if letters < _LONG else "texts have no blanks"
+    counts = Counter(symbol for text in texts for symbol in text.split())
+    rare = sum(count == 1 for count in counts.values())
+    if len(counts) <= _FEW_SYMBOLS and (rare <= _RARE * len(counts) or len(texts) < _FEW_SYMBOLS // 10):
+        return "space", f"{len(counts):,} different things stand between blanks"
+    return "bpe", f"texts have {words:.1f} words in the mean"
+
+
+def _spell_alike(sources: Sequence[str], targets: Sequence[str]) -> bool:
+    written = Counter(letter for text in targets for letter in text)
+    known = {letter for text in sources for letter in text}
+    return sum(count for letter, count in written.items() if letter in known) >= _SHARED * written.total()

@@ -1,0 +1,302 @@
+"""A network that writes a text, token by token, from what it reads of another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, log_softmax, logsigmoid
+
+from recur.models.cells import CELLS
+from recur.models.layer_back_ends import explain_layers
+from recur.models.texts.translator_options import TranslatorOptions
+from recur.nn import Alignment, Attention, Linear, Memory, attention_of
+
+if TYPE_CHECKING:
+    from recur.data.texts.pair_batches import PairBatch
+
+_SPREAD = 0.1
+"""Standard deviation of the vectors of tokens before training; with 1 rare ones, seldom learnt, would be loudest."""
+
+_END, _UNKNOWN = 0, 1
+
+_RAMP = 2000
+"""Steps of training over which the share of a decoder's own tokens grows."""
+
+
+class Read(NamedTuple):
+    """What an encoder knows of B sources.
+
+    Attributes:
+        memory: What the decoder looks at; None without attention.
+        state: The state that the decoder begins with: a tensor (L, B, H), or a pair of them for an LSTM.
+        copies: What each token of the sources is as a target, (B, S) int64; None where nothing is copied.
+        num_more: How many ids these have behind the last one of targets.
+    """
+
+    memory: Memory | None
+    state: Any
+    copies: Tensor | None = None
+    num_more: int = 0
+
+
+class Written(NamedTuple):
+    """What a decoder makes of T tokens of B rows.
+
+    Attributes:
+        features: (T, B, F), what the output layer reads.
+        weights: Where each step looked, (T, B, S); None without attention.
+        gate: Logit of writing a token rather than copying one, (T, B); None where nothing is copied.
+        state: The decoder's state after the last step, as of `Read`.
+        alignment: The state of the attention; None where it has none.
+    """
+
+    features: Tensor
+    weights: Tensor | None
+    gate: Tensor | None
+    state: Any
+    alignment: Alignment | None
+
+
+class TranslatorNetwork(nn.Module):
+    """Recurrent encoder, attention, and a recurrent decoder that writes one token after the other.
+
+    ```text
+    h_1, ..., h_S = encoder(E[x_1], ..., E[x_S])         in both directions
+    s_0 = tanh(W_b h_last + b_b)                         the bridge
+    s_t = decoder(D[y_{t-1}] [, a_{t-1}], s_{t-1})       a_{t-1} with input_feeding
+    c_t = attention(s_t, h)
+    a_t = tanh(W_a [s_t, c_t] + b_a)
+    p(y_t) = softmax(W a_t + b)                          (W = D where tied)
+    p(y_t) = g_t softmax(W a_t + b) + (1 - g_t) sum of the weights at source tokens y_t        with copying
+    g_t = sigmoid(w [c_t, s_t, D[y_{t-1}]] + b_g)
+    ```
+
+    Sources: Sutskever et al. (2014), Bahdanau et al. (2015), Luong et al. (2015) section 3; copies: See et al. (2017),
+    equations 8 and 9. Without `input_feeding` the right tokens are fed to all steps of the decoder in one pass.
+
+    Args:
+        options: Shape, regularisation and loss.
+        num_sources: Ids of the sources' vocabulary. Id 0 is padding, 1 stands for what is unknown.
+        num_targets: V, ids of the targets' vocabulary. Id 0 begins a target and ends it.
+
+    Example:
+        >>> from recur.data.texts.pair_batches import PairBatches
+        >>> from recur.data.texts.vocabulary import Ragged
+        >>> network = TranslatorNetwork(TranslatorOptions(hidden_size=8), num_sources=100, num_targets=50)
+        >>> pairs = PairBatches(Ragged.of([[5, 7], [9]]), Ragged.of([[3], [4, 6]]), batch_size=2)
+        >>> network(next(iter(pairs))).shape
+        torch.Size([2, 3, 50])
+    """
+
+    num_steps_seen: Tensor
+
+    def __init__(self, options: TranslatorOptions, num_sources: int, num_targets: int) -> None:
+        super().__init__()
+        self.options, self.num_targets = options, num_targets
+        embedded, hidden, layers = options.embedding_size, options.hidden_size, options.num_layers
+        width = hidden * (2 if options.bidirectional else 1)
+        num_features = hidden if options.tied == "none" else embedded
+        self.embedding = nn.Embedding(num_targets, embedded)
+        self.source_embedding = (
+            self.embedding if options.tied == "all" else nn.Embedding(num_sources, embedded, padding_idx=_END)
+        )
+        with torch.no_grad():
+            for one in (self.embedding, self.source_embedding):
+                nn.init.normal_(one.weight, std=_SPREAD)
+        between: dict[str, Any] = {}
+        if layers > 1:
+            between = {"dropout": options.dropout, "skip": "residual" if options.residual else None}
+        cell = CELLS[options.cell]
+        self.encoder = cell(embedded, hidden, layers, bidirectional=options.bidirectional, **between)
+        fed = num_features if options.input_feeding else 0
+        self.decoder = cell(embedded + fed, hidden, layers, **between)
+        self.bridges = nn.ModuleList(Linear(width, hidden) for _ in range(2 if options.cell == "lstm" else 1))
+        self.attention: Attention | None = None
+        if options.attention != "none":
+            self.attention = attention_of(options.attention, hidden, width)
+        context = 0 if self.attention is None else self.attention.context_size
+        self.mixture = Linear(hidden + context, num_features)
+        self.gate = Linear(context + hidden + embedded, 1) if options.copying else None
+        self.output = Linear(num_features, num_targets)
+        if options.tied != "none":
+            self.output.weight = self.embedding.weight
+        self.embedding_dropout = nn.Dropout(options.embedding_dropout)
+        self.dropout = nn.Dropout(options.dropout)
+        self.register_buffer("num_steps_seen", torch.zeros((), dtype=torch.int64))
+
+    # --- reading and writing ---
+
+    def read(self, x: Tensor, lengths: Tensor, copies: Tensor | None = None) -> Read:
+        """Return what is known of sources.
+
+        Args:
+            x: Token ids, (B, S) int64.
+            lengths: Tokens of each source, (B,) int64.
+            copies: As of `PairBatch`; needed with copying.
+        """
+        h_SBH, final = self.encoder(self.embedding_dropout(self.source_embedding(x.t())), lengths=lengths)
+        finals = final if isinstance(final, tuple) else (final,)
+        batch, layers = len(x), self.options.num_layers
+        begun = []
+        for bridge, of_all in zip(self.bridges, finals, strict=True):
+            # (L * D, B, H), the directions of a layer one after the other.
+            joined = of_all.unflatten(0, (layers, -1)).transpose(1, 2).reshape(layers, batch, -1)
+            begun.append(torch.tanh(bridge(joined)))
+        memory = None if self.attention is None else self.attention.prepare(h_SBH, lengths)
+        state = tuple(begun) if isinstance(final, tuple) else begun[0]
+        if self.gate is None or copies is None:
+            return Read(memory, state)
+        return Read(memory, state, copies, max(0, int(copies.max()) + 1 - self.num_targets))
+
+    def write(
+        self,
+        read: Read,
+        y_TB: Tensor,
+        *,
+        state: Any = None,
+        alignment: Alignment | None = None,
+        fed: Tensor | None = None,
+    ) -> Written:
+        """Return what the decoder makes of tokens.
+
+        Args:
+            read: What is known of the sources.
+            y_TB: The tokens that the steps read, each the one before that which is to be written, (T, B) int64.
+            state: The decoder's state before them; None for that of `read`.
+            alignment: The state of the attention; None before the first step.
+            fed: With input_feeding the features of the step before, (B, F); None before the first step.
+        """
+        known = torch.where(y_TB < self.num_targets, y_TB, _UNKNOWN)
+        e_TBE = self.embedding_dropout(self.embedding(known))
+        state = read.state if state is None else state
+        if not self.options.input_feeding:
+            return self._written(read, e_TBE, e_TBE, state, alignment)
+        if fed is None:
+            fed = e_TBE.new_zeros(e_TBE.shape[1], self.mixture.out_features)
+        steps = []
+        for e_1BE in e_TBE.split(1):
+            step = self._written(read, torch.cat([e_1BE, fed[None]], -1), e_1BE, state, alignment)
+            state, alignment, fed = step.state, step.alignment, step.features[0]
+            steps.append(step)
+        features, weights, gates, _, _ = zip(*steps, strict=True)
+        return Written(torch.cat(features), _joined(weights), _joined(gates), state, alignment)
+
+    def _written(self, read: Read, x_TBI: Tensor, e_TBE: Tensor, state: Any, alignment: Alignment | None) -> Written:
+        s_TBH, state = self.decoder(x_TBI, state)
+        weights = gate = None
+        mixed = s_TBH
+        if self.attention is not None:
+            assert read.memory is not None
+            contexts, weights, alignment = self.attention(s_TBH, read.memory, alignment)
+            mixed = torch.cat([s_TBH, contexts], -1)
+            if self.gate is not None:
+                gate = self.gate(torch.cat([contexts, s_TBH, e_TBE], -1)).squeeze(-1)
+        return Written(self.dropout(torch.tanh(self.mixture(mixed))), weights, gate, state, alignment)
+
+    def log_probs(self, written: Written, read: Read) -> Tensor:
+        """Return the log-probabilities of what follows each step, (T, B, V + K).
+
+        Args:
+            written: Of T steps.
+            read: What is known of the sources, with K ids behind the last one of targets.
+        """
+        said = log_softmax(self.output(written.features), -1)
+        if read.copies is None:
+            return said
+        assert written.gate is not None
+        assert written.weights is not None
+        weights = written.weights.to(said.dtype)
+        copied = said.new_zeros(*said.shape[:2], self.num_targets + read.num_more)
+        # Padding has no weight, so that no end is copied.
+        copied = copied.scatter_add(2, read.copies.expand(len(said), -1, -1), weights)
+        least = torch.finfo(said.dtype).tiny
+        copied = logsigmoid(-written.gate)[..., None] + copied.clamp_min(least).log()
+        written_TBV = logsigmoid(written.gate)[..., None] + said
+        both = torch.logaddexp(written_TBV, copied[..., : self.num_targets])
+        return torch.cat([both, copied[..., self.num_targets :]], -1)
+
+    # --- learning ---
+
+    def forward(self, batch: PairBatch) -> Tensor:
+        """Return the log-probabilities of each token of the targets, given those before it, (B, T, V)."""
+        read = self.read(batch.x, batch.lengths, batch.copies)
+        return self.log_probs(self.write(read, _before(batch.y)), read).transpose(0, 1)
+
+    def loss(self, batch: PairBatch) -> Tensor:
+        """Return the mean loss of the targets' tokens and ends, ()."""
+        total, counted = self.loss_sums(batch)
+        return total / counted
+
+    def loss_sums(self, batch: PairBatch) -> tuple[Tensor, Tensor]:
+        """Return the sum of the losses of the targets' tokens and ends, in nats, and how many there are, () both."""
+        read = self.read(batch.x, batch.lengths, batch.copies)
+        y_TB = _before(batch.y)
+        if self.training and self.options.scheduled_sampling:
+            y_TB = self._with_own(read, y_TB)
+        written = self.write(read, y_TB)
+        is_token = torch.arange(batch.y.shape[1], device=batch.y.device)[:, None] < batch.y_lengths
+        target = batch.y.t()[is_token]
+        # Of the true steps alone: the output layer is what costs most.
+        logits = self.output(written.features[is_token])
+        smoothing = self.options.label_smoothing if self.training else 0.0
+        if read.copies is None:
+            loss = cross_entropy(logits, target, reduction="sum", label_smoothing=smoothing)
+        else:
+            loss = self._loss_with_copies(written, read.copies, logits, target, is_token, smoothing)
+        if self.options.coverage and written.weights is not None:
+            # Of weights whose steps are over nothing is asked.
+            weights = written.weights * is_token[..., None]
+            before = weights.cumsum(0) - weights
+            loss = loss + self.options.coverage * torch.minimum(weights, before).sum()
+        return loss, batch.y_lengths.sum()
+
+    def _loss_with_copies(
+        self, written: Written, copies: Tensor, logits: Tensor, target: Tensor, is_token: Tensor, smoothing: float
+    ) -> Tensor:
+        assert written.gate is not None
+        assert written.weights is not None
+        said = log_softmax(logits, -1)
+        gate = written.gate[is_token]
+        rows = is_token.nonzero()[:, 1]
+        weights = written.weights[is_token].to(said.dtype)
+        copied = (weights * (copies[rows] == target[:, None])).sum(1)
+        is_known = target < self.num_targets
+        own = said.gather(1, torch.where(is_known, target, 0)[:, None])[:, 0]
+        own = torch.where(is_known, logsigmoid(gate) + own, torch.finfo(said.dtype).min)
+        found = torch.logaddexp(own, logsigmoid(-gate) + copied.clamp_min(torch.finfo(said.dtype).tiny).log())
+        # What is smoothed is what the network writes itself.
+        return -((1 - smoothing) * found + smoothing * said.mean(1)).sum()
+
+    @torch.no_grad()
+    def _with_own(self, read: Read, y_TB: Tensor) -> Tensor:
+        """Return the tokens that the steps read, a share of them drawn from what the network says in their place."""
+        share = self.options.scheduled_sampling * min(1.0, int(self.num_steps_seen) / _RAMP)
+        self.num_steps_seen += 1
+        said = self.log_probs(self.write(read, y_TB), read)
+        drawn = torch.multinomial(said.exp().flatten(0, 1), 1).view(y_TB.shape)
+        is_own = torch.rand(y_TB.shape, device=y_TB.device) < share
+        # The first reads the beginning, which is always right.
+        own = torch.where(is_own[1:], drawn[:-1], y_TB[1:])
+        return torch.cat([y_TB[:1], own])
+
+    def output_parameters(self) -> Iterator[nn.Parameter]:
+        """Return the parameters of the output layer, which a bound on the gradient of each unit leaves alone."""
+        return self.output.parameters()
+
+    def explain(self, batch_size: int, num_steps: int) -> list[dict[str, Any]]:
+        """Return which back end runs the recurrent layers on pairs of this shape, and why each other one does not."""
+        return explain_layers(self, batch_size, num_steps)
+
+
+def _before(y: Tensor) -> Tensor:
+    """Return what each step reads, (T, B), of targets (B, T): the token before, and at first what begins a target."""
+    y_TB = y.t()
+    return torch.cat([torch.full_like(y_TB[:1], _END), y_TB[:-1]])
+
+
+def _joined(parts: tuple[Tensor | None, ...]) -> Tensor | None:
+    given = [one for one in parts if one is not None]
+    return torch.cat(given) if given else None

@@ -1,0 +1,51 @@
+"""Several translators that are trained side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from recur.models.texts.translator import TranslatorNetwork
+
+if TYPE_CHECKING:
+    from recur.data.texts.pair_batches import PairBatch
+
+
+class TranslatorEnsemble(nn.Module):
+    """Networks of one kind, each with weights and noise of its own, trained side by side.
+
+    How they write together, by the mean of their probabilities, is `recur.decode.Ensemble`'s.
+
+    Args:
+        members: At least one.
+    """
+
+    def __init__(self, members: Sequence[TranslatorNetwork]) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(members)
+
+    @property
+    def networks(self) -> tuple[TranslatorNetwork, ...]:
+        """The members, as what they are."""
+        return tuple(self.members)  # type: ignore[arg-type]
+
+    def loss(self, batch: PairBatch) -> Tensor:
+        """Return the mean of the members' losses, ()."""
+        return torch.stack([one.loss(batch) for one in self.networks]).mean()
+
+    def loss_sums(self, batch: PairBatch) -> tuple[Tensor, Tensor]:
+        """Return the mean of the members' sums, and how many tokens and ends there are, () both."""
+        totals, counts = zip(*(one.loss_sums(batch) for one in self.networks), strict=True)
+        return torch.stack(totals).mean(), counts[0]
+
+    def output_parameters(self) -> Iterator[nn.Parameter]:
+        """Return the parameters of the members' output layers."""
+        for one in self.networks:
+            yield from one.output_parameters()
+
+    def explain(self, batch_size: int, num_steps: int) -> list[dict[str, Any]]:
+        """Return which back end runs the recurrent layers of the first member, whom the others are like."""
+        return self.networks[0].explain(batch_size, num_steps)

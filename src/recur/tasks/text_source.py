@@ -1,0 +1,69 @@
+"""Where the texts of a run lie, and whether they are still what it was trained on."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from recur.data.texts.examples import Examples
+from recur.errors import OptionError, RunError
+
+ExamplesType = TypeVar("ExamplesType", bound=Examples)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextSource:
+    """Where the texts of a run lie.
+
+    Attributes:
+        paths: Files or folders; nothing where they were never in one.
+        fingerprint: Of the examples as they were read and cut into parts, SHA-256.
+    """
+
+    paths: tuple[str, ...]
+    fingerprint: str
+
+    @classmethod
+    def of(cls, examples: Examples, paths: Sequence[str]) -> TextSource:
+        """Return the source of examples that were read."""
+        digest = hashlib.sha256()
+        for one in examples.rows():
+            digest.update(repr(one).encode("utf-8", "surrogatepass"))
+        return cls(paths=tuple(str(Path(path).resolve()) for path in paths), fingerprint=digest.hexdigest())
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> TextSource:
+        """Return the source that `schema.json` holds.
+
+        Raises:
+            KeyError: Something is missing.
+        """
+        return cls(paths=tuple(content["paths"]), fingerprint=str(content["fingerprint"]))
+
+
+def again(source: TextSource | None, data: Any, read: Callable[[Any], ExamplesType]) -> ExamplesType:
+    """Return the examples that a run was trained on, read again, with their parts.
+
+    Args:
+        source: Where they lie; None where nothing is known of them.
+        data: The data once more; None to read them from where they lay.
+        read: Reads them and cuts them into parts.
+
+    Raises:
+        OptionError: Data are given, but the run knows where they lie.
+        RunError: They are needed, as they were not in a file; or they have changed since.
+        DataError: They cannot be read any more.
+    """
+    paths = source.paths if source is not None else ()
+    if data is not None and paths:
+        raise OptionError(f"data: the run reads its own from {paths[0]}; leave them out.")
+    if data is None and not paths:
+        raise RunError("the run's own texts were not in a file, so they cannot be read again; give the data.")
+    found = read(list(paths) if data is None else data)
+    if source is not None and TextSource.of(found, ()).fingerprint != source.fingerprint:
+        where = f" in {paths[0]}" if paths else ""
+        raise RunError(f"the texts{where} have changed since the training; give the old ones, or train anew.")
+    return found

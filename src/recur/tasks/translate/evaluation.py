@@ -1,0 +1,150 @@
+"""Judging a run's translator: on its own parts or on other pairs, with where it looked."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from recur.data.texts.examples import PartName, TextPairs
+from recur.errors import DataError, OptionError, RunError
+from recur.kinds import json_number
+from recur.run import RunFolder
+from recur.tasks.translate.judgement import EVALUATION, judge_pairs
+from recur.tasks.translate.trained import TrainedTranslator
+from recur.tasks.translate.translation import Translation
+from recur.wording import option
+
+_MOST_MAPS, _LONGEST = 10, 60
+"""Maps of attention that are kept, of texts of so many tokens at most."""
+
+
+def judge_translator(
+    trained: TrainedTranslator, pairs: TextPairs, part: str, *, train: TextPairs | None = None
+) -> dict[str, Any]:
+    """Return how good a translator is: what `judge_pairs` returns, and two entries more.
+
+    | entry | holds |
+    | --- | --- |
+    | `likelihood` | how likely the right targets are: `nats_per_token`, `perplexity`, `nats_per_character`, `tokens` |
+    | `attention` | of some texts their tokens, what was written, and where each of these tokens looked |
+
+    Args:
+        trained: What writes.
+        pairs: Sources and right targets.
+        part: What they are called: train, valid, test or given.
+        train: The training part, of which rules are made.
+
+    Raises:
+        DataError: There is nothing to judge by.
+    """
+    answers = [found[0] for found in trained.translate(pairs.sources)]
+    vocabulary = trained.setup.target_vocabulary
+    found = judge_pairs(
+        pairs,
+        [one.text for one in answers],
+        part,
+        train=train,
+        log_probs=[one.log_prob for one in answers],
+        is_lowercase=vocabulary.lowercase,
+        unicode=vocabulary.unicode,
+    )
+    found["likelihood"] = _likelihood(trained, pairs)
+    found["attention"] = _maps(answers)
+    return found
+
+
+def finish_translator(folder: RunFolder, trained: TrainedTranslator, pairs: TextPairs) -> dict[str, Any]:
+    """Judge what was trained on the test part, write that into its run, and return it.
+
+    Where there is no test part the validation part is judged, and the figures flatter, for it was chosen by that.
+
+    Args:
+        folder: The run, which has all else.
+        trained: With the weights of the run.
+        pairs: The run's own, with parts.
+
+    Raises:
+        DataError: There is nothing to judge by.
+        RunError: The folder cannot be written.
+    """
+    part: PartName = "test" if len(pairs.of_part("test")) else "valid"
+    found = judge_translator(trained, pairs.of_part(part), part, train=pairs.of_part("train"))
+    found["weights"] = folder.weights_checksum()
+    folder.write_json(EVALUATION, found)
+    return found
+
+
+def evaluate_translator(
+    run: str | Path, data: Any = None, *, part: PartName = "test", device: str = "cpu", encoding: str | None = None
+) -> dict[str, Any]:
+    """Return the judgement of a run's translator, as `recur evaluate --json` prints it.
+
+    Args:
+        run: The run folder.
+        data: Pairs to judge on; by default a part of the run's own.
+        part: Which part of the run's own: train, valid or test.
+        device: Where the network computes.
+        encoding: Of other data, if not the one of the run's own.
+
+    Raises:
+        RunError: The run is missing or damaged, or its data are needed and cannot be found.
+        DataError: The data cannot be used.
+        OptionError: There is no such part or encoding, or an encoding would be ignored.
+    """
+    if part not in ("train", "valid", "test"):
+        raise OptionError(f"part: expected 'train', 'valid' or 'test', got {part!r}.")
+    trained = TrainedTranslator.load(run, device=device)
+    if data is not None:
+        try:
+            train = trained.setup.own_examples().of_part("train")
+        except (RunError, DataError):
+            # Other pairs are judged without them too, beside fewer rules, which a note says.
+            train = None
+        return judge_translator(trained, trained.setup.with_encoding(encoding).read(data), "given", train=train)
+    if encoding is not None:
+        raise OptionError(
+            f"encoding: would be ignored, for the run knows that of its own data; leave {option('encoding')} out."
+        )
+    own = trained.setup.own_examples()
+    if not len(own.of_part(part)):
+        raise DataError(f"the run has no part {part!r}.")
+    return judge_translator(trained, own.of_part(part), part, train=own.of_part("train"))
+
+
+@torch.no_grad()
+def _likelihood(trained: TrainedTranslator, pairs: TextPairs) -> dict[str, float | None]:
+    """Return how likely the network takes the right targets to be, with their ends."""
+    device = next(trained.network.parameters()).device
+    total = count = 0.0
+    for batch in trained.batches(pairs.sources, pairs.targets):
+        own, counted = trained.network.loss_sums(batch.to(device))
+        total, count = total + float(own), count + float(counted)
+    nats = total / count
+    return {
+        "nats_per_token": json_number(nats),
+        "perplexity": json_number(math.exp(min(nats, 700.0))),
+        # An end counts as a character, as that of a line does.
+        "nats_per_character": json_number(total / (sum(map(len, pairs.targets)) + len(pairs))),
+        "tokens": count,
+    }
+
+
+def _maps(answers: list[Translation]) -> list[dict[str, Any]]:
+    fitting = [
+        (one, one.attention.tolist())
+        for one in answers
+        if one.attention is not None and one.tokens and len(one.tokens) <= _LONGEST >= len(one.source_tokens) > 0
+    ]
+    # Evenly from all of them.
+    step = max(1, len(fitting) // _MOST_MAPS)
+    return [
+        {
+            "source": list(one.source_tokens),
+            "written": list(one.tokens),
+            "weights": [[round(value, 4) for value in row] for row in weights],
+        }
+        for one, weights in fitting[::step][:_MOST_MAPS]
+    ]

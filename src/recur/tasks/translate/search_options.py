@@ -1,0 +1,65 @@
+"""How a translator searches, as the command line asks for it. No torch here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from recur.decode import DecodingOptions
+
+_BEAMS = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchOptions:
+    """How texts are searched for, see `recur.decode.DecodingOptions`."""
+
+    beams: int | None = None
+    """Open hypotheses of a text; 1 always takes the likeliest token; if not given 5, or as many as --num-best."""
+
+    num_best: int = 1
+    """Answers told of each text, best first."""
+
+    length_penalty: Literal["none", "gnmt", "mean"] = "gnmt"
+    """What the log-probability is divided by to be the score: nothing, ((5 + length) / 6) ** 0.6, or the length."""
+
+    coverage_penalty: float = 0.0
+    """How much the score loses where the source was not looked at, 0 or above."""
+
+    block_ngrams: int | None = None
+    """No n tokens in a row come twice, for this n."""
+
+    min_length: int = 0
+    """Tokens of an answer, at least."""
+
+    max_length: int | None = None
+    """Tokens of an answer, at most; if not given, twice as many as the longest of the training part, and ten more."""
+
+    temperature: float | None = None
+    """Draw tokens instead of searching for the best; logits are divided by it: below 1 is more careful."""
+
+    def decoding(self, longest: int) -> DecodingOptions:
+        """Return the options of the decoder.
+
+        Args:
+            longest: Tokens of an answer at most where nothing is said.
+
+        Raises:
+            OptionError: Options make no sense, or do not go together.
+        """
+        from recur.decode import DecodingOptions, Sampling
+
+        found = DecodingOptions(
+            length_penalty=self.length_penalty,
+            coverage_penalty=self.coverage_penalty,
+            block_ngrams=self.block_ngrams,
+            min_length=self.min_length,
+            max_length=max(longest, self.min_length) if self.max_length is None else self.max_length,
+        )
+        if self.temperature is None:
+            beams = max(_BEAMS, self.num_best) if self.beams is None else self.beams
+            return replace(found, beams=beams, num_best=self.num_best)
+        drawn = Sampling(temperature=self.temperature)
+        # Beams that were asked for are refused beside draws.
+        return replace(found, beams=1 if self.beams is None else self.beams, num_best=self.num_best, sampling=drawn)

@@ -1,0 +1,256 @@
+"""How texts become what a translator reads and writes; kept in the run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Self
+
+from recur.data.texts.examples import TextPairs
+from recur.data.texts.options import PairOptions
+from recur.data.texts.pair_batches import PairBatches
+from recur.data.texts.pair_tokens import fit_pair_vocabularies
+from recur.data.texts.pairs import read_pairs
+from recur.data.texts.roles import TextRoles
+from recur.data.texts.splitting import split_examples
+from recur.data.texts.token_options import PairTokenOptions
+from recur.data.texts.vocabulary import UNKNOWN, Ragged, TextVocabulary
+from recur.errors import DataError, RunError
+from recur.run import RunFolder
+from recur.tasks.text_source import TextSource, again
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TranslationSetup:
+    """What a translator has to know of its data.
+
+    Attributes:
+        source_vocabulary: Of the training part.
+        target_vocabulary: Likewise; the same one where sources and targets have one.
+        longest_target: Tokens that a target of the training part has at most.
+        num_pairs: Pairs of the training part.
+        reading: How the data were read.
+        roles: What the columns of the table were for; None where there was no table.
+        seed: Of what was drawn for the parts.
+        source: Where the data lie.
+    """
+
+    source_vocabulary: TextVocabulary
+    target_vocabulary: TextVocabulary
+    longest_target: int
+    num_pairs: int
+    reading: PairOptions = field(default_factory=PairOptions)
+    roles: TextRoles | None = None
+    seed: int = 0
+    source: TextSource | None = None
+
+    @classmethod
+    def fit(
+        cls,
+        examples: TextPairs,
+        tokens: PairTokenOptions,
+        *,
+        reading: PairOptions | None = None,
+        seed: int = 0,
+        source: TextSource | None = None,
+    ) -> Self:
+        """Return the setup of pairs that are cut into parts.
+
+        Args:
+            examples: With parts.
+            tokens: With every value chosen.
+            reading: How they were read.
+            seed: As of the attributes.
+            source: Likewise.
+
+        Raises:
+            DataError: There is nothing to learn from.
+        """
+        train = examples.of_part("train")
+        if not any(map(str.strip, train.targets)):
+            raise DataError("there is nothing to learn from: no pair has a target.")
+        of_sources, of_targets = fit_pair_vocabularies(tokens, train.sources, train.targets)
+        return cls(
+            source_vocabulary=of_sources,
+            target_vocabulary=of_targets,
+            longest_target=int(of_targets.encode_all(train.targets).lengths.max()),
+            num_pairs=len(train),
+            reading=reading or PairOptions(),
+            roles=examples.roles,
+            seed=seed,
+            source=source,
+        )
+
+    @property
+    def has_one_vocabulary(self) -> bool:
+        """Whether sources and targets have the same tokens."""
+        return self.source_vocabulary is self.target_vocabulary
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """What sources and targets are called: the columns that they stood in."""
+        columns = {} if self.roles is None else self.roles.columns
+        return columns.get("source", "source"), columns.get("target", "target")
+
+    @property
+    def can_copy(self) -> bool:
+        """Whether a token of a source can be one of a target: pieces of different BPEs cannot."""
+        return self.has_one_vocabulary or "bpe" not in (self.source_vocabulary.kind, self.target_vocabulary.kind)
+
+    # --- data ---
+
+    def with_encoding(self, encoding: str | None) -> Self:
+        """Return the setup for other data whose text is encoded otherwise; itself with None.
+
+        Raises:
+            OptionError: There is no such encoding.
+        """
+        return self if encoding is None else replace(self, reading=replace(self.reading, encoding=encoding))
+
+    def read(self, data: Any, *, has_targets: bool = True) -> TextPairs:
+        """Return other pairs, read as those of the run were.
+
+        Args:
+            data: What `read_pairs` takes; without targets also a list of texts.
+            has_targets: Whether targets are read.
+
+        Raises:
+            DataError: They cannot be read.
+        """
+        reading = self.reading
+        if not has_targets and isinstance(data, list | tuple) and all(isinstance(one, str) for one in data):
+            # Whatever they look like, they are the sources.
+            name = self.names[0]
+            data, reading = {name: list(data)}, replace(reading, source=name)
+        options = PairOptions(
+            source=reading.source,
+            target=reading.target,
+            history=reading.history,
+            encoding=reading.encoding,
+            separator=reading.separator,
+            has_header=reading.has_header,
+        )
+        return read_pairs(data, options, roles=self.roles, has_targets=has_targets)
+
+    def own_examples(self, data: Any = None) -> TextPairs:
+        """Return the run's own pairs, read again, with their parts.
+
+        Args:
+            data: The data once more; None to read them from where they lay.
+
+        Raises:
+            OptionError: Data are given, but the run knows where they lie.
+            RunError: They are needed, as they were not in a file; or they have changed since.
+            DataError: They cannot be read any more.
+        """
+        return again(self.source, data, lambda found: cut_pairs(found, self.reading, seed=self.seed))
+
+    def batches(
+        self,
+        sources: Sequence[str],
+        targets: Sequence[str] | None = None,
+        *,
+        batch_size: int,
+        max_tokens: int,
+        copying: bool = False,
+        seed: int | None = None,
+    ) -> PairBatches:
+        """Return batches of texts and what they become.
+
+        Args:
+            sources: The texts.
+            targets: What they become; None where that is not known.
+            batch_size: As of `PairBatches`, as all others.
+            max_tokens: Likewise.
+            copying: Whether tokens of sources can be copied.
+            seed: Likewise.
+        """
+        return PairBatches(
+            self.source_vocabulary.encode_all(sources),
+            None if targets is None else self._targets(sources, targets, copying),
+            self._copies(sources) if copying else None,
+            batch_size=batch_size,
+            max_tokens=max_tokens,
+            seed=seed,
+        )
+
+    def unknown_symbols(self, source: str) -> list[str]:
+        """Return the tokens of a source that no target has, each once: what the ids behind the last one stand for."""
+        if self.target_vocabulary.bpe is not None:
+            return []
+        symbols = dict.fromkeys(piece.text for piece in self.source_vocabulary.cut(source))
+        return [symbol for symbol in symbols if self.target_vocabulary.id_of(symbol) == UNKNOWN]
+
+    def _copies(self, sources: Sequence[str]) -> Ragged:
+        """Return what each token of the sources is as a target."""
+        vocabulary = self.target_vocabulary
+        if vocabulary.bpe is not None:
+            return vocabulary.encode_all(sources)
+        return Ragged.of(self._ids_with_unknown(source, self.source_vocabulary, source) for source in sources)
+
+    def _targets(self, sources: Sequence[str], targets: Sequence[str], copying: bool) -> Ragged:
+        vocabulary = self.target_vocabulary
+        if not copying or vocabulary.bpe is not None:
+            return vocabulary.encode_all(targets)
+        return Ragged.of(
+            self._ids_with_unknown(target, vocabulary, source) for source, target in zip(sources, targets, strict=True)
+        )
+
+    def _ids_with_unknown(self, text: str, cutter: TextVocabulary, source: str) -> list[int]:
+        """Return the ids of a text as a target, where what is unknown, but in the source, has one of its own."""
+        own = {symbol: self.target_vocabulary.size + n for n, symbol in enumerate(self.unknown_symbols(source))}
+        found = []
+        for piece in cutter.cut(text):
+            token = self.target_vocabulary.id_of(piece.text)
+            found.append(own.get(piece.text, token) if token == UNKNOWN else token)
+        return found
+
+    # --- files ---
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what `schema.json` holds."""
+        return {
+            "source_vocabulary": self.source_vocabulary.to_json(),
+            "target_vocabulary": None if self.has_one_vocabulary else self.target_vocabulary.to_json(),
+            "longest_target": self.longest_target,
+            "num_pairs": self.num_pairs,
+            "reading": asdict(self.reading),
+            "roles": None if self.roles is None else self.roles.to_json(),
+            "seed": self.seed,
+            "source": None if self.source is None else asdict(self.source),
+        }
+
+    @classmethod
+    def load(cls, folder: RunFolder) -> Self:
+        """Return the setup of a run.
+
+        Raises:
+            RunError: `schema.json` is missing or damaged.
+        """
+        content = folder.read_json("schema.json")
+        try:
+            source, roles, target = content["source"], content["roles"], content["target_vocabulary"]
+            of_sources = TextVocabulary.from_json(content["source_vocabulary"])
+            return cls(
+                source_vocabulary=of_sources,
+                target_vocabulary=of_sources if target is None else TextVocabulary.from_json(target),
+                longest_target=int(content["longest_target"]),
+                num_pairs=int(content["num_pairs"]),
+                reading=PairOptions(**content["reading"]),
+                roles=None if roles is None else TextRoles.from_json(roles),
+                seed=int(content["seed"]),
+                source=None if source is None else TextSource.from_json(source),
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            said = f"it lacks {error}" if isinstance(error, KeyError) else str(error).rstrip(".")
+            raise RunError(f"{folder.path / 'schema.json'}: damaged: {said}.") from error
+
+
+def cut_pairs(data: Any, reading: PairOptions, *, seed: int) -> TextPairs:
+    """Return pairs as a training reads them, each of a part.
+
+    Raises:
+        DataError: They cannot be read, or are too few.
+        OptionError: Options do not go with them.
+    """
+    return split_examples(read_pairs(data, reading), reading, seed=seed)

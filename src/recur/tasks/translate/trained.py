@@ -1,0 +1,319 @@
+"""Using a trained translator: load a run, write texts from new texts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import torch
+
+from recur.data.texts.batches import MAX_TOKENS
+from recur.data.texts.pair_batches import END, PairBatch, PairBatches
+from recur.data.texts.vocabulary import UNKNOWN
+from recur.decode import Constraints, DecodingOptions, Ensemble, Hypothesis, decode, stream
+from recur.errors import OptionError, RunError
+from recur.models.texts.translator import TranslatorNetwork
+from recur.models.texts.translator_ensemble import TranslatorEnsemble
+from recur.models.texts.translator_options import TranslatorOptions
+from recur.models.texts.translator_steps import TranslatorSteps
+from recur.run import FORMAT, RunFolder
+from recur.tasks.run_weights import with_weights
+from recur.tasks.translate.setup import TranslationSetup
+from recur.tasks.translate.translation import Translation
+
+if TYPE_CHECKING:
+    import polars as pl
+
+TranslationNetwork = TranslatorNetwork | TranslatorEnsemble
+
+_MARGIN = 10
+
+
+def build_translator(options: TranslatorOptions, setup: TranslationSetup) -> TranslationNetwork:
+    """Return the network that recur trains with these options on such pairs, its weights freshly drawn.
+
+    Raises:
+        OptionError: The options need a vocabulary that the pairs do not have.
+    """
+    _check(options, setup)
+    sizes = setup.source_vocabulary.size, setup.target_vocabulary.size
+    members = [TranslatorNetwork(options, *sizes) for _ in range(options.members)]
+    return members[0] if len(members) == 1 else TranslatorEnsemble(members)
+
+
+def _check(options: TranslatorOptions, setup: TranslationSetup) -> None:
+    if options.tied == "all" and not setup.has_one_vocabulary:
+        raise OptionError(
+            "tied: all makes one of the vectors of sources and of targets, which have vocabularies of their own; give "
+            "joint_vocabulary too, or tied=output."
+        )
+    if options.copying and not setup.can_copy:
+        raise OptionError(
+            "copying: pieces of a BPE of sources are no pieces of that of targets; give joint_vocabulary too, or other "
+            "tokens."
+        )
+
+
+class TrainedTranslator:
+    """A translator, with all that it needs to read texts and to write.
+
+    Args:
+        network: Put in evaluation mode.
+        setup: How texts become what it reads, and what it writes becomes texts.
+        options: What it was built with.
+
+    Attributes:
+        network: As given.
+        setup: As given.
+        options: As given.
+        decoding: How it searches where nothing else is said: five beams, scores divided by the length penalty of Wu et
+            al. (2016), at most twice as many tokens as the longest target of the training part, and ten more.
+    """
+
+    task = "translate"
+
+    def __init__(self, network: TranslationNetwork, setup: TranslationSetup, options: TranslatorOptions) -> None:
+        self.network, self.setup, self.options = network.eval(), setup, options
+        self.decoding = DecodingOptions(beams=5, length_penalty="gnmt", max_length=2 * setup.longest_target + _MARGIN)
+
+    # --- files ---
+
+    @classmethod
+    def load(cls, run: str | Path | RunFolder, *, device: str | torch.device = "cpu") -> Self:
+        """Return what a run trained. Nothing in the folder is executed.
+
+        Args:
+            run: The folder.
+            device: Where the network shall compute.
+
+        Raises:
+            RunError: The folder is missing, damaged, of a newer format, or of another task.
+        """
+        folder = run if isinstance(run, RunFolder) else RunFolder.open(run)
+        config = folder.config()
+        if config.get("task") != cls.task:
+            raise RunError(f"{folder.path}: is a run of task {config.get('task')!r}, expected {cls.task!r}.")
+        setup = TranslationSetup.load(folder)
+        try:
+            options = TranslatorOptions(**config["model"])
+            _check(options, setup)
+        except (KeyError, TypeError, OptionError) as error:
+            raise RunError(f"{folder.path / 'config.json'}: damaged: model: {str(error).rstrip('.')}.") from error
+        return cls(with_weights(folder, lambda: build_translator(options, setup)).to(device), setup, options)
+
+    def save(self, path: str | Path, *, overwrite: bool = False) -> RunFolder:
+        """Write a run folder that `load` reads, and return it.
+
+        Args:
+            path: Where.
+            overwrite: Whether a run that stands there may be replaced.
+
+        Raises:
+            RunError: The folder exists, or cannot be written.
+        """
+        folder = RunFolder.create(path, overwrite=overwrite)
+        folder.write_json("schema.json", self.setup.to_json())
+        folder.save_weights(self.network.state_dict())
+        # Last, for it makes the folder a run.
+        folder.write_json("config.json", {"format": FORMAT, "task": self.task, "model": asdict(self.options)})
+        return folder
+
+    # --- writing ---
+
+    def translate(
+        self,
+        sources: Sequence[str],
+        *,
+        decoding: DecodingOptions | None = None,
+        required: Sequence[Sequence[str]] | None = None,
+        forbidden: Sequence[str] = (),
+        batch_size: int = 64,
+        seed: int = 0,
+    ) -> list[list[Translation]]:
+        """Return what is written from texts, for each the best ones first: one, or `num_best` of `decoding`.
+
+        Args:
+            sources: The texts.
+            decoding: How to search; None for `decoding` of this object.
+            required: For each text what must be in the answer: words, or parts of it, as texts.
+            forbidden: What must be in no answer.
+            batch_size: Texts at once; changes memory, not what is written, unless tokens are drawn.
+            seed: Of what is drawn, with sampling.
+
+        Raises:
+            OptionError: Options do not go together, or a text that is required has no known token.
+            TypeError: A source is no text.
+
+        Example:
+            ```python
+            translator = recur.load("runs/translate")
+            best = translator.translate(["Where is the station?"])[0][0]
+            print(best.text, best.log_prob)
+            ```
+        """
+        _check_texts(sources)
+        if required is not None and len(required) != len(sources):
+            raise OptionError(
+                f"required: there are {len(sources)} texts, and what {len(required)} of them require; give a list for "
+                "each."
+            )
+        decoding = decoding or self.decoding
+        banned = [self._phrase("forbidden", text) for text in forbidden]
+        device = next(self.network.parameters()).device
+        generator = torch.Generator(device).manual_seed(seed)
+        found: list[list[Translation]] = [[] for _ in sources]
+        with torch.no_grad():
+            for batch in self.batches(sources, batch_size=batch_size):
+                rows = batch.index.tolist()
+                phrases = None
+                if required is not None:
+                    phrases = [[self._phrase("required", text) for text in required[row]] for row in rows]
+                steps, state = self._begin(batch.to(device))
+                answers = decode(
+                    steps,
+                    state,
+                    torch.full((len(rows),), END, device=device),
+                    end=END,
+                    options=decoding,
+                    constraints=Constraints(forbidden=banned, required=phrases),
+                    source_lengths=batch.lengths.to(device),
+                    generator=generator,
+                )
+                for row, hypotheses in zip(rows, answers, strict=True):
+                    found[row] = [self._told(sources[row], one) for one in hypotheses]
+        return found
+
+    def stream(
+        self, source: str, *, decoding: DecodingOptions | None = None, generator: torch.Generator | None = None
+    ) -> Iterator[str]:
+        """Yield what is written from a text, piece by piece, as soon as it is settled.
+
+        Args:
+            source: The text.
+            decoding: How to search; None for greedily, so that each token is settled at once.
+            generator: Where sampling takes its random numbers from; None is torch's own.
+
+        Raises:
+            OptionError: Options do not go together.
+            TypeError: The source is no text.
+        """
+        _check_texts([source])
+        decoding = decoding or replace(self.decoding, beams=1)
+        device = next(self.network.parameters()).device
+        (batch,) = self.batches([source])
+        more = self.setup.unknown_symbols(source) if self.options.copying else []
+        tokens: list[int] = []
+        written = ""
+        with torch.no_grad():
+            steps, state = self._begin(batch.to(device))
+            start = torch.full((1,), END, device=device)
+            lengths = batch.lengths.to(device)
+            pieces = stream(steps, state, start, end=END, options=decoding, source_lengths=lengths, generator=generator)
+            for (new,) in pieces:
+                tokens += new
+                text = self.setup.target_vocabulary.text_of(tokens, more)
+                # The last letter of a BPE may not be whole yet.
+                if text.startswith(written) and not text.endswith("\N{REPLACEMENT CHARACTER}") and text != written:
+                    yield text[len(written) :]
+                    written = text
+
+    def predict(
+        self, data: Any, *, decoding: DecodingOptions | None = None, batch_size: int = 64, seed: int = 0
+    ) -> pl.DataFrame:
+        """Return what is written from each text, as a table.
+
+        Args:
+            data: A list of texts; or what `recur.data.texts.read_pairs` takes, such as a file with a text on each line
+                or a dataframe, whose targets are not looked at.
+            decoding: As of `translate`, as all others.
+            batch_size: Likewise.
+            seed: Likewise.
+
+        Returns:
+            The source and the target, called as in training, and the `score`; with several answers each has a row, and
+            its `rank`, from 1 on.
+
+        Raises:
+            DataError: The data cannot be read.
+            OptionError: Options do not go together.
+        """
+        import polars as pl
+
+        sources = self.setup.read(data, has_targets=False).sources
+        answers = self.translate(sources, decoding=decoding, batch_size=batch_size, seed=seed)
+        source, target = self.setup.names
+        several = (decoding or self.decoding).num_best > 1
+        rows = [
+            {source: text, **({"rank": rank} if several else {}), target: one.text, "score": one.score}
+            for text, found in zip(sources, answers, strict=True)
+            for rank, one in enumerate(found, start=1)
+        ]
+        return pl.DataFrame(rows)
+
+    def batches(
+        self,
+        sources: Sequence[str],
+        targets: Sequence[str] | None = None,
+        *,
+        batch_size: int = 64,
+        max_tokens: int = MAX_TOKENS,
+    ) -> PairBatches:
+        """Return batches of texts as the network reads them, from the shortest to the longest.
+
+        Args:
+            sources: The texts.
+            targets: What they become, where that is known.
+            batch_size: As of `PairBatches`.
+            max_tokens: Likewise.
+        """
+        copying = self.options.copying
+        return self.setup.batches(sources, targets, batch_size=batch_size, max_tokens=max_tokens, copying=copying)
+
+    def _begin(self, batch: PairBatch) -> tuple[Any, Any]:
+        """Return what writes, and its state before the first token."""
+        networks = self.network.networks if isinstance(self.network, TranslatorEnsemble) else (self.network,)
+        steps = [TranslatorSteps(one) for one in networks]
+        states = tuple(one.begin(batch.x, batch.lengths, batch.copies) for one in steps)
+        return (steps[0], states[0]) if len(steps) == 1 else (Ensemble(steps), states)
+
+    def _told(self, source: str, hypothesis: Hypothesis) -> Translation:
+        vocabulary = self.setup.target_vocabulary
+        pieces = tuple(piece.text for piece in self.setup.source_vocabulary.cut(source))
+        more = self.setup.unknown_symbols(source) if self.options.copying else []
+        tokens = hypothesis.tokens
+        symbols = [more[one - vocabulary.size] if one >= vocabulary.size else vocabulary.symbol(one) for one in tokens]
+        attention = hypothesis.attention
+        if vocabulary.bpe is not None:
+            text = vocabulary.text_of(tokens)
+        else:
+            if UNKNOWN in tokens and attention is not None and pieces:
+                # An unknown word is most likely that which was looked at.
+                looked = attention.argmax(1).tolist()
+                symbols = [
+                    pieces[place] if token == UNKNOWN else symbol
+                    for token, symbol, place in zip(tokens, symbols, looked, strict=True)
+                ]
+            text = vocabulary.join(symbols)
+        return Translation(
+            text=text,
+            tokens=tuple(symbols),
+            source_tokens=pieces,
+            score=hypothesis.score,
+            log_prob=hypothesis.log_prob,
+            ended=hypothesis.ended,
+            attention=attention,
+        )
+
+    def _phrase(self, name: str, text: str) -> tuple[int, ...]:
+        """Return the tokens of what must, or must not, be written."""
+        tokens = self.setup.target_vocabulary.encode(text).tolist() if isinstance(text, str) else []
+        if not tokens or UNKNOWN in tokens:
+            raise OptionError(f"{name}: {text!r} is not made of tokens that the translator can write.")
+        return tuple(tokens)
+
+
+def _check_texts(texts: Sequence[str]) -> None:
+    if isinstance(texts, str) or not all(isinstance(one, str) for one in texts):
+        raise TypeError(f"translate: takes a list of texts, not {type(texts).__name__}.")

@@ -1,0 +1,68 @@
+"""Defaults of trainings on pairs of texts by how many there are: batch, learning rate, how long."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+from recur.train.options import BOUNDS, CLIPPING, PairTrainingOptions
+
+DEFAULT_MINUTES = 10.0
+"""At most; small data are done before."""
+
+_SEEN = 200_000
+"""Pairs that are seen in all."""
+
+_LEAST_EPOCHS, _MOST_EPOCHS = 3, 30
+"""Each pair is seen so often at least, and few are not seen more often than this."""
+
+_LEAST_STEPS = 500
+"""Steps that a network needs, however few its pairs are."""
+
+_BATCHES = ((20_000, 32), (200_000, 64))
+_LARGEST_BATCH, _LEAST_BATCH = 128, 8
+"""Pairs of a batch by how many there are."""
+
+_STEPS_PER_EPOCH = 24
+"""A batch is as small as leaves an epoch so many steps."""
+
+_RATE = 2e-3
+_VALIDATIONS_PER_EPOCH, _VALIDATIONS = 1, 20
+"""At least one for each epoch; of few epochs so many in all."""
+
+
+def choose(training: PairTrainingOptions, *, num_pairs: int, steps_per_epoch: int | None = None) -> PairTrainingOptions:
+    """Return the options with every None replaced by a value, but for bounds where another one is given.
+
+    Args:
+        training: As the user gave them; `devices` is the number of processes.
+        num_pairs: Of the training part.
+        steps_per_epoch: Where that is known; else it is taken from the number of pairs.
+
+    Example:
+        >>> chosen = choose(PairTrainingOptions(), num_pairs=3_600)
+        >>> chosen.batch_size, chosen.max_epochs, chosen.learning_rate, chosen.validate_every
+        (32, 30, 0.002, 113)
+    """
+    batch_size = training.batch_size or _batch_size(num_pairs, training.devices)
+    steps_per_epoch = steps_per_epoch or max(1, math.ceil(num_pairs / batch_size))
+    epochs = min(max(round(_SEEN / max(1, num_pairs)), _LEAST_EPOCHS), _MOST_EPOCHS)
+    epochs = max(epochs, math.ceil(_LEAST_STEPS / steps_per_epoch))
+    if all(getattr(training, name) is None for name in BOUNDS):
+        training = replace(training, max_minutes=DEFAULT_MINUTES, max_epochs=epochs)
+    validations = max(_VALIDATIONS_PER_EPOCH, math.ceil(_VALIDATIONS / epochs))
+    return replace(
+        training,
+        batch_size=batch_size,
+        learning_rate=training.learning_rate or _RATE,
+        clip_norm=1.0 if all(getattr(training, name) is None for name in CLIPPING) else training.clip_norm,
+        validate_every=training.validate_every or max(10, math.ceil(steps_per_epoch / validations)),
+        patience=training.patience or 0,
+    )
+
+
+def _batch_size(num_pairs: int, devices: int) -> int:
+    size = next((size for most, size in _BATCHES if num_pairs <= most), _LARGEST_BATCH)
+    while size > _LEAST_BATCH and num_pairs // size < _STEPS_PER_EPOCH:
+        size //= 2
+    return max(size // devices, 1) * devices

@@ -1,0 +1,296 @@
+"""Training a translator from start to finish: `train_translator`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from recur.data.texts.examples import TextPairs
+from recur.data.texts.options import PairOptions
+from recur.data.texts.pair_tokens import choose_pair_tokens
+from recur.data.texts.token_options import PairTokenOptions
+from recur.decode import DecodingOptions
+from recur.models.texts.translator_options import TranslatorOptions
+from recur.run import RunFolder
+from recur.tasks.text_source import TextSource
+from recur.tasks.translate.evaluation import finish_translator
+from recur.tasks.translate.setup import TranslationSetup, cut_pairs
+from recur.tasks.translate.trained import TrainedTranslator, TranslationNetwork, build_translator
+from recur.train import pair_choice, processes
+from recur.train.display import Display
+from recur.train.job import Judged, given_or_default, stored_options
+from recur.train.loop import run_job
+from recur.train.options import PairTrainingOptions
+from recur.train.preparation import (
+    check_machine,
+    check_place,
+    default_folder,
+    device_kind,
+    whole_path,
+    write_run,
+)
+from recur.train.series import SeriesJob
+from recur.train.series_preparation import layers_of
+from recur.train.texts import paths_of_data
+from recur.wording import cell_name
+
+_JUDGED = 4
+"""Of a batch that is judged, times as many as of one that is learned from, for it keeps nothing for a gradient."""
+
+_SAMPLES = 3
+"""Pairs of the validation part that are written at each validation, to be looked at."""
+
+_TOKENS = {"word": "words", "space": "what stands between blanks", "character": "characters", "bpe": "a BPE"}
+
+
+def train_translator(
+    data: Any,
+    *,
+    out: str | Path | None = None,
+    texts: PairOptions | None = None,
+    tokens: PairTokenOptions | None = None,
+    model: TranslatorOptions | None = None,
+    training: PairTrainingOptions | None = None,
+    overwrite: bool = False,
+    console: Console | None = None,
+) -> RunFolder:
+    """Train a network that writes a text from a text, and return its run folder, with the weights, figures and report.
+
+    Args:
+        data: What `recur.data.texts.read_pairs` takes: two files whose lines belong together, tables, conversations,
+            any dataframe, or two lists in a tuple. A training on data that are not in a file is resumed with the same
+            data.
+        out: The run folder to make; runs/<name of the data> by default, with a number where that exists.
+        texts: How the data become pairs, and these parts.
+        tokens: How texts become tokens.
+        model: Form and size of the network.
+        training: How to train it.
+        overwrite: Whether a run that stands at `out` is replaced.
+        console: Where progress is shown; standard error by default.
+
+    Raises:
+        DataError: The data cannot be used.
+        RunError: The run folder cannot be made or written.
+        OptionError: Options make no sense.
+        TrainingError: The loss is not finite any more; the last good weights are kept.
+        Interrupted: Ctrl-C; a checkpoint is saved.
+        TypeError: Options are of another kind.
+    """
+    reading = given_or_default(texts, PairOptions)
+    reading = replace(reading, valid_data=_whole(reading.valid_data), test_data=_whole(reading.test_data))
+    display = processes.first_shows(console)
+    place = None if out is None else Path(out)
+    run, examples = processes.first_reads(
+        lambda: _prepare(
+            data,
+            place,
+            reading,
+            given_or_default(tokens, PairTokenOptions),
+            given_or_default(model, TranslatorOptions),
+            given_or_default(training, PairTrainingOptions),
+            overwrite,
+            display,
+        ),
+        lambda run: cut_pairs(data, reading, seed=TranslationSetup.load(run).seed),
+    )
+    return run_job(_job(run, TranslationSetup.load(run), examples), display, resume=False)
+
+
+def open_job(run: RunFolder, display: Display, data: Any = None) -> SeriesJob:
+    """Return the job of a run folder, its pairs read.
+
+    Args:
+        run: The folder.
+        display: Where progress is shown.
+        data: What it was trained on, where that was not in a file.
+
+    Raises:
+        OptionError: Data are given, but the run reads its own.
+        RunError: The folder is damaged, or its data have changed or were not in a file and are not given.
+    """
+    display.start("reading the texts")
+    try:
+        setup = TranslationSetup.load(run)
+        examples = setup.own_examples(data)
+    finally:
+        display.stop()
+    return _job(run, setup, examples)
+
+
+def _prepare(
+    data: Any,
+    out: Path | None,
+    reading: PairOptions,
+    tokens: PairTokenOptions,
+    options: TranslatorOptions,
+    training: PairTrainingOptions,
+    overwrite: bool,
+    display: Display,
+) -> tuple[RunFolder, TextPairs]:
+    """Read the pairs, choose what was left open, and return a new run folder and the examples.
+
+    An old run is deleted only when nothing is left that the data or the options could spoil.
+    """
+    paths = paths_of_data(data)
+    out = default_folder(paths or ["texts"], overwrite) if out is None else out
+    others = [path for one in (reading.valid_data, reading.test_data) if one for path in one.split(",")]
+    check_place(out, [*paths, *others], what="texts", overwrite=overwrite)
+    check_machine(training)
+    device = device_kind(training)
+    display.start("reading the texts")
+    try:
+        examples = cut_pairs(data, reading, seed=training.seed)
+        train = examples.of_part("train")
+        tokens, reasons = choose_pair_tokens(tokens, train.sources, train.targets)
+        setup = TranslationSetup.fit(
+            examples, tokens, reading=reading, seed=training.seed, source=TextSource.of(examples, paths)
+        )
+    finally:
+        display.stop()
+    if examples.roles is not None:
+        for line in str(examples.roles).splitlines():
+            display.say(f"column   {line}")
+    for note in examples.notes:
+        display.say(f"note     {note}")
+    count = processes.count(training.devices)
+    chosen = pair_choice.choose(replace(training, devices=count), num_pairs=len(train))
+    assert chosen.batch_size is not None
+    torch.manual_seed(training.seed)
+    network = build_translator(options, setup)
+    batches = setup.batches(
+        train.sources,
+        train.targets,
+        batch_size=chosen.batch_size,
+        max_tokens=chosen.max_tokens,
+        copying=options.copying,
+    )
+    chosen = pair_choice.choose(
+        replace(training, devices=count, batch_size=chosen.batch_size),
+        num_pairs=len(train),
+        steps_per_epoch=len(batches.shared(0, count)),
+    )
+    training = replace(chosen, devices=training.devices)
+    longest = int(batches.sources.lengths.max())
+    run = write_run(
+        out,
+        overwrite=overwrite,
+        config={
+            "task": TrainedTranslator.task,
+            "data": asdict(reading),
+            "tokens": asdict(tokens),
+            "model": asdict(options),
+            "training": asdict(training),
+        },
+        schema=setup.to_json(),
+        layers=layers_of(network),
+        device=device,
+        backends=network.to(device).explain(chosen.batch_size or 1, longest),
+    )
+    _describe(examples, setup, reasons, options, training, run, display)
+    return run, examples
+
+
+def _describe(
+    examples: TextPairs,
+    setup: TranslationSetup,
+    reasons: dict[str, str],
+    options: TranslatorOptions,
+    training: PairTrainingOptions,
+    run: RunFolder,
+    display: Display,
+) -> None:
+    sizes = [len(examples.of_part(part)) for part in ("train", "valid", "test")]
+    display.say(
+        f"texts    {len(examples):,} pairs: {sizes[0]:,} to train on, {sizes[1]:,} to choose by, {sizes[2]:,} to test"
+    )
+    sides = (("source", setup.source_vocabulary), ("target", setup.target_vocabulary))
+    for (side, vocabulary), name in zip(sides, setup.names, strict=True):
+        why = f", as {reasons[f'{side}_tokens']}" if f"{side}_tokens" in reasons else ""
+        called = "" if name == side else f" {name}:"
+        display.say(f"{side:<8}{called} {_TOKENS[vocabulary.kind]}{why}; {vocabulary.size - 2:,} are known")
+    members = "" if options.members == 1 else f"{options.members} times "
+    parameters = run.read_json("model.json")["parameters"]
+    looking = "no attention" if options.attention == "none" else f"{options.attention} attention"
+    display.say(
+        f"model    {members}{cell_name(options.cell)} {options.num_layers} x {options.hidden_size}"
+        f"{', sources in both directions' if options.bidirectional else ''}, {looking}, {parameters:,} parameters"
+    )
+    display.say(
+        f"training {training.batch_size:,} pairs a step, learning rate {training.learning_rate:.2g}, at most "
+        f"{' or '.join(training.bounds)}"
+    )
+
+
+def _job(run: RunFolder, setup: TranslationSetup, examples: TextPairs) -> SeriesJob:
+    training = stored_options(run, "training", PairTrainingOptions)
+    options = stored_options(run, "model", TranslatorOptions)
+    batch_size = training.batch_size or 1
+    train, judged = examples.of_part("train"), examples.of_part("valid")
+    judged = judged if len(judged) else train
+    valid = setup.batches(
+        judged.sources,
+        judged.targets,
+        batch_size=_JUDGED * batch_size,
+        max_tokens=_JUDGED * training.max_tokens,
+        copying=options.copying,
+    )
+
+    def judge(network: TranslationNetwork) -> Judged:
+        device = next(network.parameters()).device
+        total = count = 0.0
+        for batch in valid:
+            own, counted = network.loss_sums(batch.to(device))
+            total, count = total + float(own), count + float(counted)
+        return Judged(loss=total / count)
+
+    def sample(network: TranslationNetwork) -> dict[str, Any]:
+        trained = TrainedTranslator(network, setup, options)
+        sources = judged.sources[:_SAMPLES]
+        greedy = DecodingOptions(max_length=trained.decoding.max_length)
+        answers = trained.translate(sources, decoding=greedy)
+        rows = [
+            {"source": source, "target": target, "text": found[0].text}
+            for source, target, found in zip(sources, judged.targets, answers, strict=False)
+        ]
+        return {"text": "\n".join(f"{row['source']} -> {row['text']}" for row in rows), "prompt": "", "pairs": rows}
+
+    def judge_best(display: Display) -> None:
+        trained = TrainedTranslator.load(run, device=device_kind(training))
+        display.start("judging")
+        try:
+            finish_translator(run, trained, examples)
+        finally:
+            display.stop()
+
+    is_in_file = setup.source is not None and bool(setup.source.paths)
+    return SeriesJob(
+        run=run,
+        training=training,
+        build=lambda: build_translator(options, setup),
+        batches=setup.batches(
+            train.sources,
+            train.targets,
+            batch_size=batch_size,
+            max_tokens=training.max_tokens,
+            copying=options.copying,
+            seed=training.seed,
+        ),
+        judge=judge,
+        judge_best=judge_best,
+        sample=sample,
+        unit="pairs",
+        resumed_by=None
+        if is_in_file
+        else f"recur.train.resumption.resume({str(run.path)!r}, data=...), with the same data",
+    )
+
+
+def _whole(sources: str | None) -> str | None:
+    """Return paths that hold wherever the run is opened from; two parallel files have a comma between them."""
+    if sources is None:
+        return None
+    return ",".join(str(whole_path(one.strip())) for one in sources.split(","))
