@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 
 from recur.data.series import Columns
+from recur.errors import DataError
 from recur.streaming.rows import RowReader
 from recur.tasks.series_reading import SeriesReading
 
@@ -62,3 +63,14 @@ def test_a_missing_cell_of_a_row_is_missing_whatever_writes_it(missing: Any) -> 
     alone = reader.read(pd.DataFrame(rows[1:])).rows
     np.testing.assert_array_equal(alone.values, [[2.5, np.nan]])
     np.testing.assert_array_equal(alone.codes, [[0]])
+
+
+def test_a_column_by_another_name_is_taken_for_one_that_is_not_there() -> None:
+    reading = SeriesReading()
+    panel = reading.first({"timestamp": [0, 1, 2], "temperature": [1.5, 2.5, 3.5]})
+    assert panel.frequency is not None
+    reader = RowReader(reading, panel.schema, panel.frequency)
+    for name in ("temp", "temperatur_", "temperature_1"):
+        for row in ({"timestamp": 3}, {"timestamp": 3, "temperature": 2.5}):
+            with pytest.raises(DataError, match=rf"a column '{name}', .* had not; is it 'temperature'\?"):
+                reader.read([{**row, name: 1.5}])

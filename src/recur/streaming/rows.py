@@ -161,7 +161,9 @@ class RowReader:
         known = {name for names in self.roles.by_role().values() for name in names}
         for name in table.frame.columns:
             if name not in known:
-                near = difflib.get_close_matches(name, known, n=1)
+                # One that is not there is rather meant than one that is.
+                lacking = known.difference(table.frame.columns)
+                near = [other for among in (lacking, known) for other in _alike(name, sorted(among))]
                 hint = f"is it {near[0]!r}?" if near else f"it had {', '.join(map(repr, sorted(known)))}."
                 raise DataError(f"{_NAME}: there is a column {name!r}, which the model's data had not; {hint}")
 
@@ -174,6 +176,12 @@ class RowReader:
         may_lack = {*roles.static} | ({*roles.past_only, *roles.known_future} if is_loose else set())
         lacking = [name for name in sorted(may_lack) if name not in frame.columns and name not in needed]
         return replace(table, frame=frame.with_columns(pl.lit(None).alias(name) for name in lacking))
+
+
+def _alike(name: str, others: list[str]) -> list[str]:
+    """Return names that another one may be meant for: it begins them, or they begin it, or else it looks like them."""
+    begun = [other for other in others if other.startswith(name) or name.startswith(other)]
+    return begun or difflib.get_close_matches(name, others, n=1)
 
 
 def several(rows: Any) -> list[Any] | pl.DataFrame:
