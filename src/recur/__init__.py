@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from recur.estimators.forecaster import Forecaster as Forecaster
     from recur.estimators.labels import SeriesClassifier as SeriesClassifier
     from recur.estimators.labels import SeriesRegressor as SeriesRegressor
+    from recur.estimators.tagger import Tagger as Tagger
     from recur.estimators.texts import TextClassifier as TextClassifier
     from recur.estimators.translator import Translator as Translator
     from recur.models.language import LanguageModel as LanguageModel
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from recur.tasks.labels.trained import TrainedRegressor as TrainedRegressor
     from recur.tasks.language.trained import TrainedLanguageModel as TrainedLanguageModel
     from recur.tasks.loading import load as load
+    from recur.tasks.tags.trained import TrainedTagger as TrainedTagger
     from recur.tasks.texts.trained import TrainedTextClassifier as TrainedTextClassifier
     from recur.tasks.translate.trained import TrainedTranslator as TrainedTranslator
     from recur.train.detect import train_detector as train_detector
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from recur.train.labels import train_classifier as train_classifier
     from recur.train.labels import train_regressor as train_regressor
     from recur.train.language import train_language_model as train_language_model
+    from recur.train.tags import train_tagger as train_tagger
     from recur.train.texts import train_text_classifier as train_text_classifier
     from recur.train.translate import train_translator as train_translator
 
@@ -47,12 +50,14 @@ __all__ = [
     "SeriesClassifier",
     "SeriesRegressor",
     "Stream",
+    "Tagger",
     "TextClassifier",
     "TrainedClassifier",
     "TrainedDetector",
     "TrainedForecaster",
     "TrainedLanguageModel",
     "TrainedRegressor",
+    "TrainedTagger",
     "TrainedTextClassifier",
     "TrainedTranslator",
     "Translator",
@@ -67,6 +72,7 @@ __all__ = [
     "train_forecaster",
     "train_language_model",
     "train_regressor",
+    "train_tagger",
     "train_text_classifier",
     "train_translator",
 ]
@@ -90,6 +96,7 @@ __getattr__ = lazy_names(
         "Forecaster": ".estimators.forecaster",
         "SeriesClassifier": ".estimators.labels",
         "SeriesRegressor": ".estimators.labels",
+        "Tagger": ".estimators.tagger",
         "TextClassifier": ".estimators.texts",
         "Translator": ".estimators.translator",
         "load": ".tasks.loading",
@@ -98,6 +105,8 @@ __getattr__ = lazy_names(
         "train_classifier": ".train.labels",
         "train_regressor": ".train.labels",
         "train_language_model": ".train.language",
+        "TrainedTagger": ".tasks.tags.trained",
+        "train_tagger": ".train.tags",
         "TrainedTextClassifier": ".tasks.texts.trained",
         "train_text_classifier": ".train.texts",
         "TrainedTranslator": ".tasks.translate.trained",

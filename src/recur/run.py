@@ -11,6 +11,7 @@
 | `evaluation.json` | held-out figures, baselines, the most surprising passages |
 | `forecast_evaluation.json` | the same of forecasts: beside the naive rules, by step, series and time, examples |
 | `label_evaluation.json` | the same of classes and numbers told of series: beside a naive rule, the worst ones |
+| `rule.safetensors`, `lexicon.json` | of texts and tags: the rule that the model is judged beside |
 | `scaler.safetensors` | of series: what each channel is scaled by |
 | `detect_evaluation.json` | of anomalies: alarms beside the truth or the stated rate, the highest scores |
 | `detector.safetensors`, `detector.json` | of anomalies: what errors and scores were ordinary, and of which series |
@@ -66,6 +67,8 @@ _OWN_NAMES = {
     "detector.json",
     "detector.safetensors",
     "label_evaluation.json",
+    "rule.safetensors",
+    "lexicon.json",
     "scaler.safetensors",
     "calibration.safetensors",
     "replay.safetensors",

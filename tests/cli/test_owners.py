@@ -22,6 +22,8 @@ SOURCE = Path(recur.__file__).parent
         ("targets", "inspect", [], "train"),
         ("ignored", "evaluate", [], "train"),
         ("life_left", "evaluate", [], "evaluate"),
+        ("beams", "predict", [], "predict"),
+        ("source", "predict", [], "train"),
         ("missing", "predict", [], "predict"),
         ("missing", "predict", ["run", "--stream"], "train"),
         ("time_format", "predict", ["run", "--stream"], "predict"),
@@ -42,7 +44,6 @@ def test_every_option_that_is_advised_is_taken_by_some_command() -> None:
         if "import" in text.partition("from recur.wording")[2].partition("\n")[0]:
             advised |= set(re.findall(r"\boption\(['\"](\w+)['\"]", text))
     assert {"ignored", "missing", "life_left"} < advised
-    # Of what one calls in Python: readers and windows; pairs of texts and tagged ones; and the search for sequences.
-    alone = {"sort", "which", "unknown", "source", "target", "repair", "beams", "diversity", "groups", "num_best"}
-    alone |= {"length_exponent", "length_penalty", "min_length"}
-    assert {name for name in advised if owner_of(name, "evaluate", []) is None} == alone
+    # Of what one calls in Python: readers and windows; tagged texts; the search for sequences, and judging them.
+    alone = {"sort", "which", "unknown", "repair", "diversity", "groups", "length_exponent", "main"}
+    assert {name for name in advised if owner_of(name, "predict", []) is None} == alone

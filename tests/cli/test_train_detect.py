@@ -77,7 +77,7 @@ def test_it_looks_at_other_data(trained: Path, capsys: pytest.CaptureFixture[str
             "predict",
             str(trained / "run"),
             str(trained / "plant.csv"),
-        ): "classify-text, translate, classify, regress and forecast",
+        ): "classify-text, tag, translate, classify, regress and forecast",
         ("evaluate", str(trained / "run")): "language and forecast",
     }.items():
         assert main([*command, "--batch-size", "7"]) == 2

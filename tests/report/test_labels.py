@@ -226,3 +226,57 @@ def test_the_matrix_fits_every_screen_in_both_themes(opened: Any, make_label_run
         page.emulate_media(color_scheme="light")
         page.wait_for_function(f"dark => {scale} !== dark", arg=in_dark)
         assert page.evaluate("document.documentElement.scrollWidth") == width
+
+
+def tags(*, has_entities: bool = True) -> dict[str, Any]:
+    """What `judge_sentences` returns of a tagger."""
+    own = {"precision": 0.9, "recall": 0.8, "f1": 0.85}
+    return {
+        "task": "tag",
+        "part": "test",
+        "of": "tokens",
+        "series": 20,
+        "classes": ["LOC", "O"],
+        "verdict": {"text": "Entity F1 85.0% on 20 sentences.", "is_better": True},
+        "figures": {
+            "num_tokens": 300,
+            "has_entities": has_entities,
+            "token_accuracy": 0.97,
+            "rule_accuracy": 0.9,
+            "micro_f1": 0.85,
+            "rule_micro_f1": 0.4,
+            "macro_f1": 0.8,
+            "rule_macro_f1": 0.3,
+            "precision": 0.9,
+            "recall": 0.8,
+            "exact": 0.7,
+            "log_loss": 0.1,
+            "classes": [{"name": "LOC", "support": 10, **own}],
+            "confusion": [[8, 2], [1, 289]],
+        },
+        "worst": [
+            {"series": f"in {EVIL} on", "true": "LOC: Rome", "told": "", "probability": 0.99, "place": "a, line 2"}
+        ],
+        "notes": [],
+    }
+
+
+def test_tags_are_shown() -> None:
+    found = labels_of(tags())
+    assert found is not None
+    assert found.measured_on == "Judged on 300 tokens of 20 sentences in the test part."
+    assert found.caption.startswith("F1 of entities, which are right where kind, beginning and end are, on the test")
+    assert [(bar.name, bar.value, bar.is_model) for bar in found.bars] == [
+        ("this model", "85.0%", True),
+        ("most frequent of each word", "40.0%", False),
+    ]
+    assert found.figures.rows[0] == ("entity F1", "85.0%", "40.0%")
+    assert found.classes.columns[:2] == ("entity", "number")
+    assert found.worst.columns == ("sentence", "true", "told", "probability")
+    assert "\x00" not in found.worst.rows[0][0]
+    assert [one.title for one in found.charts] == ["Confusion matrix"]
+    plain = labels_of(tags(has_entities=False))
+    assert plain is not None
+    assert plain.caption.startswith("Accuracy, the share of tokens whose tag is right, on the test part")
+    assert plain.figures.rows[0] == ("token accuracy", "97.0%", "90.0%")
+    assert plain.classes.columns[:2] == ("tag", "tokens")

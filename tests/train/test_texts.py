@@ -23,7 +23,8 @@ from recur.tasks.texts.trained import TrainedTextClassifier
 from recur.train.options import TextTrainingOptions
 from recur.train.resumption import resume
 from recur.train.text_choice import choose
-from recur.train.texts import paths_of_data, train_text_classifier
+from recur.train.text_preparation import paths_of_data
+from recur.train.texts import train_text_classifier
 
 TINY = TextClassifierOptions(hidden_size=4, embedding_size=4, members=1)
 QUICK = TextTrainingOptions(max_steps=12, batch_size=16, validate_every=6, no_report=True)

@@ -21,7 +21,7 @@ COMMANDS = {
     "evaluate": "figures on the held-out part, or on other data, beside the baselines",
     "generate": "write text with a trained model",
     "chat": "talk to a model that was trained on conversations",
-    "predict": "forecast what comes after new data, or find anomalies in them",
+    "predict": "say of new data what the model tells: forecasts, anomalies, classes, numbers, tags, texts",
     "inspect": "look inside a trained network: states, gates, units, what predictions rest on",
     "info": "versions, processor, threads, back ends",
     "bench": "the layers against torch.nn on this machine, in half a minute",

@@ -45,8 +45,8 @@ def build_parser(*, has_data: bool = True) -> CommandParser:
     parser = CommandParser(
         "predict",
         "Forecast what comes after the last target of each series in DATA, tell the class or the number of each series "
-        "or step, the class of each text or the text that it becomes, or how strange each step is, as the model was "
-        "trained to. DATA are read as those of the run were. "
+        "or step, the class of each text, the text that it becomes or the tag of each of its tokens, or how strange "
+        "each step is, as the model was trained to. DATA are read as those of the run were. "
         "With --stream the model answers each line that comes.",
     )
     parser.add_argument("run", type=str, help="run folder")
@@ -87,7 +87,8 @@ def build_parser(*, has_data: bool = True) -> CommandParser:
         "--out",
         type=str | None,
         default=None,
-        help=f"file to write, of the kind that its name says: {', '.join(_SUFFIXES)}; by default a table is printed",
+        help=f"file to write, of the kind that its name says: {', '.join(_SUFFIXES)}, of tags also .conll; by default "
+        "a table is printed",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace the file that stands there")
     parser.add_argument(
@@ -138,10 +139,10 @@ def run(arguments: Sequence[str]) -> int:
     given = given_options(arguments)
     _check_kind(chosen, given)
     chosen.levels = None if chosen.levels is None else _levels(chosen.levels)
-    write = None if chosen.out is None else _writer(Path(chosen.out), overwrite=chosen.overwrite)
     # Before torch is imported, which takes seconds.
     folder, task = open_run(chosen.run, "predict", given)
     handling = handling_of(task)
+    write = None if chosen.out is None else _writer(Path(chosen.out), handling, overwrite=chosen.overwrite)
     show_notes(unfinished(folder))
     if chosen.stream:
         return _stream(folder, handling, chosen)
@@ -189,15 +190,20 @@ def _levels(text: str) -> tuple[float, ...]:
     return levels
 
 
-def _writer(path: Path, *, overwrite: bool) -> Callable[[pl.DataFrame], None]:
+def _writer(path: Path, handling: RunHandling, *, overwrite: bool) -> Callable[[pl.DataFrame], None]:
     """Return what writes a dataframe to a path, by its suffix."""
     suffix = path.suffix.lower()
-    if suffix not in _SUFFIXES:
-        raise OptionError(f"out: {path} must end in one of {', '.join(_SUFFIXES)}, to say what is to be written.")
+    known = (*_SUFFIXES, *handling.writers)
+    if suffix not in known:
+        raise OptionError(f"out: {path} must end in one of {', '.join(known)}, to say what is to be written.")
     if path.exists() and not overwrite:
         raise OptionError(f"out: {path} exists already; give --overwrite to replace it, or another name.")
 
     def write(frame: pl.DataFrame) -> None:
+        own = handling.writers.get(suffix)
+        if own is not None:
+            write_atomic(path, lambda temporary: own(frame, temporary))
+            return
         by_suffix: dict[str, Callable[[Path], Any]] = {
             ".csv": lambda temporary: frame.write_csv(temporary),
             ".tsv": lambda temporary: frame.write_csv(temporary, separator="\t"),

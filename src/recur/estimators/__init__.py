@@ -11,10 +11,11 @@ if TYPE_CHECKING:
     from recur.estimators.forecaster import Forecaster as Forecaster
     from recur.estimators.labels import SeriesClassifier as SeriesClassifier
     from recur.estimators.labels import SeriesRegressor as SeriesRegressor
+    from recur.estimators.tagger import Tagger as Tagger
     from recur.estimators.texts import TextClassifier as TextClassifier
     from recur.estimators.translator import Translator as Translator
 
-__all__ = ["Detector", "Forecaster", "SeriesClassifier", "SeriesRegressor", "TextClassifier", "Translator"]
+__all__ = ["Detector", "Forecaster", "SeriesClassifier", "SeriesRegressor", "Tagger", "TextClassifier", "Translator"]
 
 __getattr__ = lazy_names(
     __name__,
@@ -23,6 +24,7 @@ __getattr__ = lazy_names(
         "Forecaster": ".forecaster",
         "SeriesClassifier": ".labels",
         "SeriesRegressor": ".labels",
+        "Tagger": ".tagger",
         "TextClassifier": ".texts",
         "Translator": ".translator",
     },

@@ -46,7 +46,7 @@ except ModuleNotFoundError:
         """An estimator is used before it is fitted."""
 
 
-_SECTIONS = {"series": "data", "texts": "data"}
+_SECTIONS = {"series": "data", "texts": "data", "sentences": "data"}
 """What `config.json` calls the options of an argument, where it is not the argument's name."""
 
 _REMADE = (".html", ".png")

@@ -18,7 +18,7 @@ from recur.nn.cfc import CfC, CfCCell
 from recur.nn.conv import ConvGRU, ConvLSTM
 from recur.nn.conv_cell import ConvGRUCell, ConvLSTMCell
 from recur.nn.convert import from_flax, from_keras, to_flax, to_keras
-from recur.nn.crf import LabelConstraints, Labelling, LinearChainCRF, bio_constraints
+from recur.nn.crf import LabelConstraints, LabelledSpan, Labelling, LinearChainCRF, bio_constraints
 from recur.nn.dropout import LockedDropout
 from recur.nn.gated import GatedLayer
 from recur.nn.gated_cell import GatedCell, LSTMState
@@ -74,6 +74,7 @@ __all__ = [
     "LSTMCell",
     "LSTMState",
     "LabelConstraints",
+    "LabelledSpan",
     "Labelling",
     "LiGRU",
     "LiGRUCell",

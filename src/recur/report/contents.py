@@ -32,7 +32,7 @@ MAX_SAMPLE_LENGTH = 4_000
 MAX_TOKENS = 5_000
 """Symbols of a text the page shows."""
 
-_WITHOUT_UNIT = ("forecast", "classify", "regress", "detect", "classify-text", "translate")
+_WITHOUT_UNIT = ("forecast", "classify", "regress", "detect", "classify-text", "tag", "translate")
 """Tasks whose losses have no unit."""
 
 _UNITS = {"character": "character", "byte": "byte", "bpe": "token"}
@@ -256,7 +256,9 @@ def _lead(
     names = [
         visible(PurePath(as_text(as_object(source).get("name"))).name) for source in as_list(corpus.get("sources"))
     ]
-    names = names or [visible(PurePath(as_text(as_object(schema.get("source")).get("path"))).name)]
+    source = as_object(schema.get("source"))
+    names = names or [visible(PurePath(as_text(path)).name) for path in as_list(source.get("paths"))]
+    names = names or [visible(PurePath(as_text(source.get("path"))).name)]
     if names and names[0]:
         said += f", trained on {names[0]}" + (f" and {len(names) - 1} more" if len(names) > 1 else "")
     told = [row for row in rows if number(row.get("step")) is not None]
@@ -420,16 +422,19 @@ def _commands(run: RunFolder, *, task: str, prompt: str, ahead: str, is_done: bo
         why = "Find anomalies in new data" if task == "detect" else forecast
         commands.append(Command(why=why, line=f"recur predict {place} new.csv"))
         commands.append(Command(why="Judge it on other data", line=f"recur evaluate {place} other.csv"))
+    elif has_weights and task == "tag":
+        commands.append(Command(why="Tag other sentences", line=f"recur predict {place} new.txt --out new.conll"))
+        commands.append(Command(why="Judge it on other sentences", line=f"recur evaluate {place} other.conll"))
     elif has_weights and task == "translate":
         commands.append(Command(why="Let it write for new texts", line=f"recur predict {place} new.txt"))
         commands.append(Command(why="Judge it on other data", line=f"recur evaluate {place} other.csv"))
     elif has_weights and task in _WITHOUT_UNIT:
         commands.append(Command(why="Tell labels of new data", line=f"recur predict {place} new.csv"))
         commands.append(Command(why="Judge it on other data", line=f"recur evaluate {place} other.csv"))
-    if has_weights and task in _WITHOUT_UNIT:
+    if has_weights and task in _WITHOUT_UNIT and task != "tag":
         why = "Look inside it where " + ("a step was strangest" if task == "detect" else "it was most wrong")
         commands.append(Command(why=why, line=f"recur inspect {place}"))
-    elif has_weights:
+    elif has_weights and task != "tag":
         begin = f" --prompt {shlex.quote(visible(prompt))}" if prompt.strip() and len(prompt) <= 40 else ""
         commands.append(Command(why="Let it write", line=f"recur generate {place}{begin} --length 500"))
         commands.append(

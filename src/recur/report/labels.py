@@ -16,10 +16,11 @@ from recur.wording import measured, quantity
 
 _MOST_CLASSES, _MOST_WORST = 60, 12
 
-_KEYS = {"class": "accuracy", "several": "micro_f1", "number": "rmse"}
-"""The figure that shows what was told: one class, any number of them, or a number."""
+_KEYS = {"tags": "token_accuracy", "class": "accuracy", "several": "micro_f1", "number": "rmse"}
+"""The figure that shows what was told: tags of tokens, one class, any number of them, or a number."""
 
 _CAPTIONS = {
+    "tags": "{score} on the {part} part, beside the most frequent tag of each word.",
     "class": "Accuracy, the share of labels of the {part} part told right, beside always telling the most frequent "
     "class.",
     "several": "Macro-F1 on the {part} part, the mean over classes, beside a linear model of n-grams.",
@@ -87,7 +88,7 @@ def labels_of(evaluation: Mapping[str, Any]) -> Labels | None:
         verdict=visible(as_text(verdict.get("text"))),
         is_better=verdict.get("is_better") is True,
         measured_on=_measured_on(evaluation, part),
-        caption=_CAPTIONS[kind].format(part=part),
+        caption=_CAPTIONS[kind].format(part=part, score=_score_of_tags(figures)),
         bars=_bars(figures, kind),
         figures=_figures(evaluation, figures, kind),
         classes=_classes(figures),
@@ -105,6 +106,8 @@ def labels_of(evaluation: Mapping[str, Any]) -> Labels | None:
 
 
 def _measured_on(evaluation: Mapping[str, Any], part: str) -> str:
+    if evaluation.get("of") == "tokens":
+        return _measured_on_tokens(evaluation, part)
     told, series = number(as_object(evaluation.get("figures")).get("num_told")), number(evaluation.get("series"))
     if told is None or series is None:
         return ""
@@ -116,10 +119,25 @@ def _measured_on(evaluation: Mapping[str, Any], part: str) -> str:
     return f"Judged on {int(series):,} {one} in the {part} part."
 
 
+def _measured_on_tokens(evaluation: Mapping[str, Any], part: str) -> str:
+    tokens = number(as_object(evaluation.get("figures")).get("num_tokens"))
+    sentences = number(evaluation.get("series"))
+    if tokens is None or sentences is None:
+        return ""
+    return f"Judged on {quantity(int(tokens), 'token')} of {quantity(int(sentences), 'sentence')} in the {part} part."
+
+
+def _score_of_tags(figures: Mapping[str, Any]) -> str:
+    if figures.get("has_entities") is True:
+        return "F1 of entities, which are right where kind, beginning and end are,"
+    return "Accuracy, the share of tokens whose tag is right,"
+
+
 def _bars(figures: Mapping[str, Any], kind: str) -> tuple[Bar, ...]:
     linear = as_object(figures.get("rule")).get("accuracy")
     always = f"always {visible(as_text(figures.get('most_frequent')))}"
     values: dict[str, dict[str, object]] = {
+        "tags": {"this model": figures.get("micro_f1"), "most frequent of each word": figures.get("rule_micro_f1")},
         "class": {
             "this model": figures.get("accuracy"),
             "linear, n-grams": linear,
@@ -139,7 +157,7 @@ def _bars(figures: Mapping[str, Any], kind: str) -> tuple[Bar, ...]:
     return tuple(
         Bar(
             name=name,
-            value=f"{value:.1%}" if kind == "class" else measured(value),
+            value=f"{value:.1%}" if kind in ("class", "tags") else measured(value),
             share=round(min(max(0.0, value / longest), 1.0), 4),
             is_model=is_model,
         )
@@ -160,7 +178,25 @@ def _shown(value: object) -> str:
 def _figures(evaluation: Mapping[str, Any], figures: Mapping[str, Any], kind: str) -> Rows:
     if kind == "class":
         return _class_figures(figures)
+    if kind == "tags":
+        return _tag_figures(figures)
     return _several_figures(figures) if kind == "several" else _number_figures(evaluation, figures)
+
+
+def _tag_figures(figures: Mapping[str, Any]) -> Rows:
+    rows = [
+        ("token accuracy", _share(figures.get("token_accuracy")), _share(figures.get("rule_accuracy"))),
+        ("macro F1", _share(figures.get("macro_f1")), _share(figures.get("rule_macro_f1"))),
+        ("sentences with all tags right", _share(figures.get("exact")), NOTHING),
+        ("log loss of a token, nats", _shown(figures.get("log_loss")), NOTHING),
+    ]
+    if figures.get("has_entities") is True:
+        rows[:0] = [
+            ("entity F1", _share(figures.get("micro_f1")), _share(figures.get("rule_micro_f1"))),
+            ("precision", _share(figures.get("precision")), NOTHING),
+            ("recall", _share(figures.get("recall")), NOTHING),
+        ]
+    return Rows(columns=("", "this model", "most frequent of each word"), rows=tuple(rows))
 
 
 def _several_figures(figures: Mapping[str, Any]) -> Rows:
@@ -216,7 +252,11 @@ def _classes(figures: Mapping[str, Any]) -> Rows:
         )
         for one in found[:_MOST_CLASSES]
     )
-    return Rows(columns=("class", "labels", "recall", "precision", "F1"), rows=rows)
+    if "has_entities" in figures:
+        first = ("entity", "number") if figures["has_entities"] is True else ("tag", "tokens")
+    else:
+        first = ("class", "labels")
+    return Rows(columns=(*first, "recall", "precision", "F1"), rows=rows)
 
 
 def _worst(evaluation: Mapping[str, Any], *, is_class: bool) -> Rows:
@@ -239,7 +279,7 @@ def _worst(evaluation: Mapping[str, Any], *, is_class: bool) -> Rows:
         else:
             cells += [_shown(one.get(key)) for key in said]
         rows.append(tuple(cells))
-    first = "text" if evaluation.get("of") == "texts" else "series"
+    first = {"texts": "text", "tokens": "sentence"}.get(as_text(evaluation.get("of")), "series")
     columns = (first, *(["time"] if has_time else []), *said, *(["spoke for it, nats"] if has_words else []))
     return Rows(columns=columns, rows=tuple(rows))
 

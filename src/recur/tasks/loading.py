@@ -19,6 +19,7 @@ LOADERS = {
     "regress": "recur.tasks.labels.trained:TrainedRegressor.load",
     "detect": "recur.tasks.detect.trained:TrainedDetector.load",
     "classify-text": "recur.tasks.texts.trained:TrainedTextClassifier.load",
+    "tag": "recur.tasks.tags.trained:TrainedTagger.load",
     "translate": "recur.tasks.translate.trained:TrainedTranslator.load",
 }
 """What loads the runs of each task, "module:function": (run, *, device) -> what was trained."""
@@ -33,7 +34,7 @@ def load(run: str | Path | RunFolder, *, device: str | torch.device = "cpu") -> 
 
     Returns:
         By the task of the run: `recur.TrainedLanguageModel`, `recur.TrainedForecaster`, `recur.TrainedClassifier`,
-        `recur.TrainedRegressor`, `recur.TrainedDetector`, `recur.TrainedTextClassifier` or
+        `recur.TrainedRegressor`, `recur.TrainedDetector`, `recur.TrainedTextClassifier`, `recur.TrainedTagger` or
         `recur.TrainedTranslator`.
 
     Raises:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from recur.data.texts.examples import Examples
+from recur.data.texts.examples import Examples, PartName
 from recur.errors import OptionError, RunError
 
 ExamplesType = TypeVar("ExamplesType", bound=Examples)
@@ -67,3 +67,8 @@ def again(source: TextSource | None, data: Any, read: Callable[[Any], ExamplesTy
         where = f" in {paths[0]}" if paths else ""
         raise RunError(f"the texts{where} have changed since the training; give the old ones, or train anew.")
     return found
+
+
+def parts_of(examples: ExamplesType) -> dict[PartName, ExamplesType]:
+    """Return the examples of each part; those of one may be none."""
+    return {"train": examples.of_part("train"), "valid": examples.of_part("valid"), "test": examples.of_part("test")}

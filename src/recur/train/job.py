@@ -63,7 +63,8 @@ class Judged:
     """What validation found.
 
     Attributes:
-        loss: What the best weights have the least of.
+        loss: What the best weights have the least of, where there is no score.
+        score: What they have the most of, the later ones of several; None where the loss decides.
         figures: What else its row in `metrics.jsonl` tells.
         is_kept: Whether these weights may be kept at all, such as only where they are surely better than a rule. Those
             before the first step are kept in any case.
@@ -72,6 +73,7 @@ class Judged:
     loss: float
     figures: Mapping[str, float] = field(default_factory=dict)
     is_kept: bool = True
+    score: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -174,9 +174,10 @@ def _without_label(panel: Panel) -> list[str]:
     without = np.flatnonzero(~has_label)
     if not len(without):
         return []
+    have, they_are = ("has", "it is") if len(without) == 1 else ("have", "they are")
     return [
-        f"{len(without):,} of {len(panel):,} series {'has' if len(without) == 1 else 'have'} no {panel.schema.label}, "
-        f"such as {panel.ids[int(without[0])]!r}: nothing is learned from them, and none is judged by them"
+        f"{len(without):,} of {len(panel):,} series {have} no {panel.schema.label}, such as "
+        f"{panel.ids[int(without[0])]!r}: {they_are} neither learned from nor judged by"
     ]
 
 

@@ -12,8 +12,8 @@ from recur.data.options import CorpusOptions
 from recur.data.series.label_options import LabelOptions, NumberOptions
 from recur.data.series.options import DetectionOptions, SeriesOptions
 from recur.data.text import check_found
-from recur.data.texts.options import LabelledTextOptions, PairOptions
-from recur.data.texts.token_options import PairTokenOptions, TokenOptions
+from recur.data.texts.options import LabelledTextOptions, PairOptions, TaggedTextOptions
+from recur.data.texts.token_options import PairTokenOptions, TokenOptions, WordOptions
 from recur.data.texts.vector_options import VectorOptions
 from recur.errors import OptionError
 from recur.models.detector_options import DetectorOptions
@@ -21,6 +21,7 @@ from recur.models.forecaster_options import ForecasterOptions
 from recur.models.options import LanguageModelOptions
 from recur.models.series_options import SeriesClassifierOptions, SeriesRegressorOptions
 from recur.models.texts.options import TextClassifierOptions
+from recur.models.texts.tagger_options import TaggerOptions
 from recur.models.texts.translator_options import TranslatorOptions
 from recur.train.options import (
     LabelTrainingOptions,
@@ -112,8 +113,8 @@ def _suffix(path: Path) -> str:
 
 
 def _why_text(sources: Sequence[str], given: Mapping[str, str]) -> str:
-    """Return why DATA is text: nothing in it is a table, nor are its texts of classes, or pairs."""
-    if any(holds_tables(source) for source in sources) or _kind_of_texts(sources, given)[0] in ("labelled", "pairs"):
+    """Return why DATA is text: nothing in it is a table, nor are its texts of classes, pairs or tagged."""
+    if any(holds_tables(source) for source in sources) or _kind_of_texts(sources, given)[0]:
         return ""
     first = "standard input" if sources[0] == "-" else sources[0]
     return f"{first} is no table"
@@ -178,6 +179,12 @@ def _why_text_classes(sources: Sequence[str], given: Mapping[str, str]) -> str:
     return reason if kind == "labelled" else ""
 
 
+def _why_tags(sources: Sequence[str], given: Mapping[str, str]) -> str:
+    """Return why DATA are sentences whose tokens have tags."""
+    kind, reason = _kind_of_texts(sources, given)
+    return reason if kind == "tagged" else ""
+
+
 def _why_pairs(sources: Sequence[str], given: Mapping[str, str]) -> str:
     """Return why DATA are texts and what they become."""
     kind, reason = _kind_of_texts(sources, given)
@@ -189,6 +196,11 @@ def _check_pairs(sources: Sequence[str], options: Mapping[str, Any]) -> None:
     # Two parallel files have a comma between them.
     others = [one.strip() for names in (texts.valid_data, texts.test_data) if names for one in names.split(",")]
     check_found([*sources, *others])
+
+
+def _check_sentences(sources: Sequence[str], options: Mapping[str, Any]) -> None:
+    found: TaggedTextOptions = options["sentences"]
+    check_found([source for source in (*sources, found.valid_data, found.test_data) if source is not None])
 
 
 def _check_labelled_texts(sources: Sequence[str], options: Mapping[str, Any]) -> None:
@@ -228,6 +240,23 @@ TASKS: dict[str, Task] = {
         job="recur.train.texts:open_job",
         takes_data_again=True,
         handling="recur.cli.handling.texts:handling",
+    ),
+    "tag": Task(
+        about="a tagger of the tokens of sentences, such as of entities or of parts of speech",
+        data="a file in columns with a token and its tag on each line, as of the CoNLL tasks; or a table with lists of "
+        "tokens and of tags: JSONL, Parquet, Arrow",
+        options={
+            "sentences": TaggedTextOptions,
+            "words": WordOptions,
+            "model": TaggerOptions,
+            "training": TextTrainingOptions,
+        },
+        recognises=_why_tags,
+        check=_check_sentences,
+        train="recur.train.tags:train_tagger",
+        job="recur.train.tags:open_job",
+        takes_data_again=True,
+        handling="recur.cli.handling.tags:handling",
     ),
     "translate": Task(
         about="a network that writes a text from a text: translation, pronunciation, commands to actions, answers",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -20,14 +18,14 @@ from recur.data.texts.vocabulary import choose_tokens
 from recur.errors import OptionError, RunError
 from recur.models.texts.options import TextClassifierOptions
 from recur.run import RunFolder
-from recur.tasks.text_source import TextSource
+from recur.tasks.text_source import TextSource, parts_of
 from recur.tasks.texts.evaluation import finish_texts
 from recur.tasks.texts.outcomes import TextNetwork
-from recur.tasks.texts.setup import TextLabelSetup, cut_examples, parts_of
+from recur.tasks.texts.setup import TextLabelSetup, cut_examples
 from recur.tasks.texts.trained import TrainedTextClassifier, build_network
 from recur.train import processes, text_choice
 from recur.train.display import Display
-from recur.train.job import Judged, given_or_default, stored_options
+from recur.train.job import given_or_default, stored_options
 from recur.train.loop import run_job
 from recur.train.options import TextTrainingOptions
 from recur.train.preparation import (
@@ -40,13 +38,18 @@ from recur.train.preparation import (
 )
 from recur.train.series import SeriesJob
 from recur.train.series_preparation import layers_of
+from recur.train.text_preparation import (
+    choose_training,
+    paths_of_data,
+    say_how_it_is_trained,
+    say_what_was_read,
+    text_job,
+    with_whole_paths,
+)
 from recur.wording import cell_name, enumerated, option
 
 VECTORS = "vectors.safetensors"
 """File of a run with the vectors that its words began with."""
-
-_JUDGED_TOKENS = 4
-"""Of a batch that is judged, times as many as of one that is learned from, for it keeps nothing for a gradient."""
 
 
 def train_text_classifier(
@@ -83,7 +86,7 @@ def train_text_classifier(
         Interrupted: Ctrl-C; a checkpoint is saved.
         TypeError: Options are of another kind.
     """
-    reading = _with_whole_paths(given_or_default(texts, LabelledTextOptions))
+    reading = with_whole_paths(given_or_default(texts, LabelledTextOptions), "label_names")
     display = processes.first_shows(console)
     place = None if out is None else Path(out)
     run, examples = processes.first_reads(
@@ -162,26 +165,17 @@ def _prepare(
         )
     finally:
         display.stop()
-    if examples.roles is not None:
-        for line in str(examples.roles).splitlines():
-            display.say(f"column   {line}")
-    for note in examples.notes:
-        display.say(f"note     {note}")
+    say_what_was_read(examples, display)
     if begun is not None:
         options = _sized(options, begun)
     is_character = tokens.tokens == "character"
     options, reasons = text_choice.choose_network(options, num_texts=len(train), is_character=is_character)
-    count = processes.count(training.devices)
-    chosen = text_choice.choose(replace(training, devices=count), num_texts=len(train), is_character=is_character)
-    assert chosen.batch_size is not None
-    batches = setup.batches(train, batch_size=chosen.batch_size, max_tokens=chosen.max_tokens).shared(0, count)
-    chosen = text_choice.choose(
-        replace(training, devices=count, batch_size=chosen.batch_size),
+    training = choose_training(
+        training,
+        lambda size, tokens: setup.batches(train, batch_size=size, max_tokens=tokens),
         num_texts=len(train),
         is_character=is_character,
-        steps_per_epoch=len(batches),
     )
-    training = replace(chosen, devices=training.devices)
     torch.manual_seed(training.seed)
     network = build_network(options, setup)
     longest = int(setup.encoded(train.texts).lengths.max())
@@ -200,13 +194,13 @@ def _prepare(
         schema=setup.to_json(),
         layers=layers_of(network),
         device=device,
-        backends=network.to(device).explain(chosen.batch_size or 1, longest),
+        backends=network.to(device).explain(training.batch_size or 1, longest),
     )
     if begun is not None:
         # With the run, so that it goes on without the file whenever it was interrupted.
         tensors = {"ids": torch.from_numpy(begun.ids), "values": torch.from_numpy(begun.values)}
         run.write_tensors(VECTORS, tensors)
-    _describe(examples, setup, tokens, token_reasons, options, reasons, training, run, display)
+    _describe(setup, tokens, token_reasons, options, reasons, training, run, display)
     if begun is not None:
         display.say(f"vectors  {begun}{'; they stay as they are' if vectors.freeze_vectors else ''}")
     return run, examples
@@ -242,7 +236,6 @@ def _begun(run: RunFolder, options: TextClassifierOptions, setup: TextLabelSetup
 
 
 def _describe(
-    examples: LabelledTexts,
     setup: TextLabelSetup,
     tokens: TokenOptions,
     token_reasons: dict[str, str],
@@ -252,11 +245,6 @@ def _describe(
     run: RunFolder,
     display: Display,
 ) -> None:
-    parts = parts_of(examples)
-    display.say(
-        f"texts    {len(examples):,}: {len(parts['train']):,} to train on, {len(parts['valid']):,} to choose by, "
-        f"{len(parts['test']):,} to test"
-    )
     shown = [*setup.classes[:8], *(["others"] if len(setup.classes) > 8 else [])]
     how_many = "any of" if setup.is_multi else "one of"
     display.say(f"label    {setup.label}, {how_many} {len(setup.classes)} classes: {enumerated(shown)}")
@@ -271,29 +259,13 @@ def _describe(
         f"model    {members}{cell_name(options.cell)} {options.num_layers} x {options.hidden_size}"
         f"{' in both directions' if options.bidirectional else ''}, {parameters:,} parameters{because}"
     )
-    display.say(
-        f"training {training.batch_size:,} texts a step, learning rate {training.learning_rate:.2g}, at most "
-        f"{' or '.join(training.bounds)}"
-    )
+    say_how_it_is_trained(training, "text", display)
 
 
 def _job(run: RunFolder, setup: TextLabelSetup, examples: LabelledTexts) -> SeriesJob:
     training = stored_options(run, "training", TextTrainingOptions)
     options = stored_options(run, "model", TextClassifierOptions)
     parts = parts_of(examples)
-    batch_size = training.batch_size or 1
-    judged = parts["valid"] if len(parts["valid"]) else parts["train"]
-    valid = setup.batches(
-        judged, batch_size=_JUDGED_TOKENS * batch_size, max_tokens=_JUDGED_TOKENS * training.max_tokens
-    )
-
-    def judge(network: TextNetwork) -> Judged:
-        device = next(network.parameters()).device
-        total = weight = 0.0
-        for batch in valid:
-            own, counted = network.loss_sums(batch.to(device))
-            total, weight = total + float(own), weight + float(counted)
-        return Judged(loss=total / weight)
 
     def judge_best(display: Display) -> None:
         trained = TrainedTextClassifier.load(run, device=device_kind(training))
@@ -303,36 +275,14 @@ def _job(run: RunFolder, setup: TextLabelSetup, examples: LabelledTexts) -> Seri
         finally:
             display.stop()
 
-    is_in_file = setup.source is not None and bool(setup.source.paths)
-    return SeriesJob(
-        run=run,
-        training=training,
+    return text_job(
+        run,
+        training,
         build=lambda: _begun(run, options, setup),
-        batches=setup.batches(
-            parts["train"], batch_size=batch_size, max_tokens=training.max_tokens, seed=training.seed
+        batches=lambda size, tokens, seed: setup.batches(parts["train"], batch_size=size, max_tokens=tokens, seed=seed),
+        judged=lambda size, tokens: setup.batches(
+            parts["valid"] if len(parts["valid"]) else parts["train"], batch_size=size, max_tokens=tokens
         ),
-        judge=judge,
         judge_best=judge_best,
-        unit="texts",
-        resumed_by=None
-        if is_in_file
-        else f"recur.train.resumption.resume({str(run.path)!r}, data=...), with the same data",
-    )
-
-
-def paths_of_data(data: Any) -> list[str]:
-    """Return the files or folders that data are in; none where they are in memory."""
-    several: Sequence[Any] = data if isinstance(data, list | tuple) else [data]
-    if not all(isinstance(one, str | os.PathLike) for one in several):
-        return []
-    return [str(one) for one in several]
-
-
-def _with_whole_paths(reading: LabelledTextOptions) -> LabelledTextOptions:
-    """Return the options with paths that hold wherever the run is opened from."""
-    return replace(
-        reading,
-        valid_data=whole_path(reading.valid_data),
-        test_data=whole_path(reading.test_data),
-        label_names=whole_path(reading.label_names),
+        source=setup.source,
     )

@@ -35,7 +35,7 @@ from recur.train.preparation import (
 )
 from recur.train.series import SeriesJob
 from recur.train.series_preparation import layers_of
-from recur.train.texts import paths_of_data
+from recur.train.text_preparation import paths_of_data
 from recur.wording import cell_name
 
 _JUDGED = 4

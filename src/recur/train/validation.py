@@ -73,9 +73,11 @@ class Validation(Callback):
         judged = self.judge()
         self.latest = judged.loss
         # Nothing is better than its beginning when that is judged, and there is nothing else to keep.
-        is_best = (judged.is_kept or step == 0) and judged.loss < self.best
+        value = judged.loss if judged.score is None or not math.isfinite(judged.loss) else -judged.score
+        is_better = value < self.best or (judged.score is not None and value == self.best)
+        is_best = (judged.is_kept or step == 0) and is_better
         if is_best:
-            self.best, self.best_step, self.without_better = judged.loss, step, 0
+            self.best, self.best_step, self.without_better = value, step, 0
         else:
             self.without_better += 1
         is_kept = is_best or (self.keeps_newest and math.isfinite(judged.loss))

@@ -101,7 +101,7 @@ def test_sources_alone_for_a_trained_model(write: Write) -> None:
     lines = read_pairs(write("a.txt", ENGLISH), has_targets=False)
     assert as_pairs(lines) == [(source, "") for source, _ in EXPECTED]
     assert lines.places[1].endswith("a.txt, line 2")
-    assert read_pairs({"source": ["a b", " ", "c"], "n": [1, 2, 3]}, has_targets=False).sources == ("a b", "c")
+    assert read_pairs({"source": ["a b", " ", "c"], "n": [1, 2, 3]}, has_targets=False).sources == ("a b", " ", "c")
     both = read_pairs({"source": ["a b", "c"], "target": ["x", "y"]}, has_targets=False)
     assert both.targets == ("", "")
     with pytest.raises(DataError, match="the data: column 'target', which is to be the target, is empty"):

@@ -11,7 +11,7 @@ import re
 import pytest
 import torch
 
-from recur.nn import LabelConstraints, LinearChainCRF, bio_constraints
+from recur.nn import LabelConstraints, LabelledSpan, LinearChainCRF, bio_constraints
 
 T, B, K = 5, 4, 3
 LENGTHS = [5, 1, 0, 3]
@@ -396,3 +396,32 @@ def test_constraints_of_a_scheme_keep_what_is_decoded_in_it():
             if label.startswith("I-"):
                 assert before in (f"B-{label[2:]}", label)
     assert isinstance(crf.constraints, LabelConstraints)
+
+
+@pytest.mark.usefixtures("each_way")
+@pytest.mark.parametrize("is_constrained", [False, True])
+def test_span_probabilities(make_crf, all_labellings, some_constraints, is_constrained):
+    constraints = some_constraints if is_constrained else None
+    crf = make_crf(constraints=constraints)
+    emissions, _ = inputs()
+    for row, length, scores in each_row(all_labellings, crf, emissions, constraints):
+        whole = torch.stack(list(scores.values())).logsumexp(0)
+        spans, wanted = [], []
+        for begin, count in itertools.product(range(length), range(1, length + 1)):
+            if begin + count > length:
+                continue
+            for labels in itertools.product(range(K), repeat=count):
+                own = [score for path, score in scores.items() if path[begin : begin + count] == labels]
+                spans.append(LabelledSpan(row, begin, labels))
+                wanted.append(torch.stack(own).logsumexp(0) - whole if own else torch.tensor(-torch.inf))
+        found = crf.span_log_probability(emissions, spans, LENGTHS)
+        close(found.exp(), torch.stack(wanted).double().exp().detach())
+    assert len(crf.span_log_probability(emissions, [], LENGTHS)) == 0
+
+
+@pytest.mark.parametrize("span", [LabelledSpan(2, 0, [1]), LabelledSpan(3, 2, [1, 1]), LabelledSpan(0, 0, [K])])
+def test_spans_beyond_their_row_or_labels(make_crf, span):
+    emissions, _ = inputs()
+    message = f"the span of {len(span.labels)} labels? from step {span.begin} of row {span.row} must have at least one"
+    with pytest.raises(ValueError, match=message):
+        make_crf().span_log_probability(emissions, [span], LENGTHS)

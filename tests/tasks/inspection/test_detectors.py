@@ -12,11 +12,12 @@ import pytest
 import torch
 from torch import nn
 
-from recur.data.series import Panel, Schema
+from recur.data.series import Assembly, Columns, Panel, Schema
 from recur.data.series.scaling import Method
 from recur.errors import DataError
 from recur.models.detector_choice import build_detector
 from recur.models.detector_options import DetectorOptions
+from recur.tasks.detect.marked_steps import panel_before
 from recur.tasks.detect.pieces import Pieces
 from recur.tasks.detect.trained import TrainedDetector
 from recur.tasks.forecast.setup import ForecastSetup
@@ -77,18 +78,21 @@ def test_a_strange_step(way: Any) -> None:
     assert inspect_trained(trained, panel).content["answers"]["asked"].endswith(str(int(np.nanargmax(scored.score))))
 
 
-def of_own_data(path: Path, scaling: Method = "standard") -> tuple[TrainedDetector, Any]:
-    """Return a detector that knows where its two series of 400 hours lie, and their parts."""
+def of_own_data(path: Path, scaling: Method = "standard", *, has_label: bool = False) -> tuple[TrainedDetector, Any]:
+    """Return a detector that knows where its two series of 400 hours lie, and their parts; `EARLIER` may be marked."""
     draw, time = np.random.default_rng(0), np.arange(400)
     loads = np.sin(time / 5) + 10 + 0.3 * draw.standard_normal((2, 400))
     loads[1, PLANTED] += 3
     loads[1, EARLIER] += 9
     hour = np.datetime64("2024-01-01", "us") + time * np.timedelta64(1, "h")
     pl.concat(
-        pl.DataFrame({"meter": [name] * 400, "hour": hour, "load": load})
+        pl.DataFrame({"meter": [name] * 400, "hour": hour, "load": load}).with_columns(
+            **({"fault": pl.Series((time == EARLIER) & (name == "b"))} if has_label else {})
+        )
         for name, load in zip("ab", loads, strict=True)
     ).write_csv(path)
-    reading = SeriesReading()
+    columns = Columns(targets="load", label="fault") if has_label else None
+    reading = SeriesReading(columns=columns, assembly=Assembly(labels="mark" if has_label else "auto"))
     setup, split = ForecastSetup.fit(
         reading.first(str(path)), history=24, horizon=1, scaling=scaling, reading=reading, path=str(path)
     )
@@ -131,6 +135,22 @@ def test_a_series_of_the_own_data_is_looked_at_in_the_test_part_as_it_is_judged(
     assert_parts(found.content["answers"]["notes"], trained.scored(panel, is_fresh=True).channels[400 + PLANTED, 0])
     # One view alone is not told twice.
     assert [one["name"] for one in found.content["answers"]["answers"]] == ["error of load, told 1 step before"]
+
+
+def test_what_was_not_learned_from_is_missing_but_where_it_is_looked_at(tmp_path: Path) -> None:
+    trained, split = of_own_data(tmp_path / "loads.csv", has_label=True)
+    assert trained.ordinary is not None
+    assert trained.ordinary.left_out == 1
+    found = inspect_trained(trained, series="b")
+    score = trained.scored(panel_before(split, split.test), is_fresh=True).score
+    assert not np.allclose(score, trained.scored(split.test.panel, is_fresh=True).score, equal_nan=True)
+    planted = str(np.datetime64("2024-01-01", "h") + PLANTED).replace("T", " ")
+    place = found.content["series"]["times"].index(f"{planted}:00")
+    told = found.tensors["predictions"][:, found.content["series"]["channels"].index("score")]
+    assert float(told[place]) == pytest.approx(score[400 + PLANTED], rel=1e-6)
+    earlier = str(np.datetime64("2024-01-01", "h") + EARLIER).replace("T", " ")
+    found = inspect_trained(trained, series="b", at=earlier)
+    assert found.content["answers"]["asked"] == f"the error of load at {earlier}:00"
 
 
 @pytest.mark.parametrize(

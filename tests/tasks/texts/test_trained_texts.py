@@ -15,10 +15,11 @@ from tests.tasks.texts.conftest import CUES, Made, drawn
 import recur
 from recur.errors import DataError, OptionError, RunError
 from recur.run import RunFolder
+from recur.tasks.text_source import parts_of
 from recur.tasks.texts.evaluation import evaluate_texts
 from recur.tasks.texts.outcomes import TextOutcomes
 from recur.tasks.texts.rule import load_rule, rule_told
-from recur.tasks.texts.setup import TextLabelSetup, parts_of
+from recur.tasks.texts.setup import TextLabelSetup
 from recur.tasks.texts.trained import TrainedTextClassifier
 
 

@@ -6,7 +6,7 @@ import shlex
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from recur.tasks.inspection.text import Inspection
 
 
-OF_TABLES = frozenset(field.name for field in fields(OtherTableOptions)) - {"encoding"}
+OF_TABLES = frozenset(one.name for one in fields(OtherTableOptions)) - {"encoding"}
 """Options of `recur evaluate` and `inspect` that the runs on series have; the encoding is of any text."""
 
 Command = Literal["evaluate", "predict", "inspect"]
@@ -45,6 +45,7 @@ class RunHandling:
         show: Prints what `evaluate` returned, but for the notes.
         show_finished: Prints the figures of the run that was just trained, which lies there, and what to do next.
         predict: Predicts, by the run and the arguments of `recur predict`; None where such models cannot.
+        writers: Kinds of files, by their suffix, that predictions can be written to beside those of tables.
         stream: Answers the lines of standard input, by the run and the arguments of `recur predict`; None where such
             models cannot.
         inspect: Looks inside, by the run, the arguments of `recur inspect`, where to print notes, and what is called
@@ -60,6 +61,7 @@ class RunHandling:
     inspect: Callable[[RunFolder, Namespace, Console, Callable[[str], None]], tuple[Inspection, Iterator[str]]]
     check_inspection: Callable[[Namespace], None] = _takes_all
     predict: Callable[[RunFolder, Namespace], pl.DataFrame] | None = None
+    writers: Mapping[str, Callable[[pl.DataFrame, Path], None]] = field(default_factory=dict)
     stream: Callable[[RunFolder, Namespace], None] | None = None
     instead: str = ""
     options: Mapping[Command, Collection[str]]

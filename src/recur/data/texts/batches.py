@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,7 +43,7 @@ class TextBatch:
     weight: Tensor
     index: Tensor
 
-    def to(self, device: torch.device) -> TextBatch:
+    def to(self, device: torch.device) -> Self:
         """Return the batch on `device`; itself when it is there already."""
         if self.x.device == device:
             return self

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from recur.data.texts.token_options import PairTokenOptions, TokenOptions, Tokens
-from recur.data.texts.vocabulary import TextVocabulary, choose_tokens
+from recur.data.texts.vocabulary import SPECIAL, TextVocabulary, choose_tokens
+from recur.errors import DataError
+from recur.wording import option
 
 _GLANCE = 5000
 """Texts that are looked at to choose what a token is."""
@@ -81,19 +83,26 @@ def fit_pair_vocabularies(
         targets: Of the training part.
 
     Raises:
-        DataError: There is no token.
+        DataError: There is no token, or none stands often enough.
     """
     if options.joint_vocabulary:
-        both = _fit(options.of_one(options.target_tokens), [*sources, *targets])
+        both = _fit(options.of_one(options.target_tokens), [*sources, *targets], "texts")
         return both, both
     return (
-        _fit(options.of_one(options.source_tokens), sources),
-        _fit(options.of_one(options.target_tokens), targets),
+        _fit(options.of_one(options.source_tokens), sources, "sources"),
+        _fit(options.of_one(options.target_tokens), targets, "targets"),
     )
 
 
-def _fit(options: TokenOptions, texts: Sequence[str]) -> TextVocabulary:
-    return TextVocabulary.fit(texts, choose_tokens(options, texts)[0])
+def _fit(options: TokenOptions, texts: Sequence[str], what: str) -> TextVocabulary:
+    options = choose_tokens(options, texts)[0]
+    found = TextVocabulary.fit(texts, options)
+    if found.size == SPECIAL:
+        raise DataError(
+            f"no token of the {what} stands {options.min_count} times in the training part, so that none would be "
+            f"known; give {option('min_count', 1)}."
+        )
+    return found
 
 
 def _kind(texts: Sequence[str]) -> tuple[Tokens, str]:

@@ -36,7 +36,7 @@ def read_pairs(
     Read are two files whose lines belong together (train.en and train.ja), tables of two columns (CSV, TSV, JSONL, also
     `.gz`; Parquet, Arrow; any dataframe), the lines `IN: ... OUT: ...` of SCAN, and conversations, in which each turn
     answers those before it: YAML as the corpus of chatterbot has it, or JSONL with `turns`. Pairs with an empty text
-    are left out, and noted.
+    are left out, and noted; without targets empty sources are kept, so that each has an answer.
 
     Args:
         data: A path, or several; a dataframe that narwhals knows; a mapping from names to columns; or two lists in a
@@ -61,9 +61,14 @@ def read_pairs(
     """
     options = options or PairOptions()
     known = Known(roles=roles, has_answers=has_targets)
-    own = _read(data, options, known).without_empty()
+
+    def read(source: Any, known: Known) -> TextPairs:
+        found = _read(source, options, known)
+        return found.without_empty() if has_targets else found
+
+    own = read(data, known)
     alike = replace(known, roles=own.roles)
-    return with_other_data(own, options, lambda source: _read(_all_of(source), options, alike).without_empty())
+    return with_other_data(own, options, lambda source: read(_all_of(source), alike))
 
 
 def _all_of(source: str) -> Any:

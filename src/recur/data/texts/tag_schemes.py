@@ -1,9 +1,10 @@
-"""Tags of entities that begin with B-, I-, and so on: whether they keep their scheme, and how they are mended."""
+"""Tags of entities that begin with B-, I-, and so on: their scheme, whether they keep it, and what they write."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,93 @@ from recur.wording import option, quantity
 _TAG = re.compile(r"([BIESLU])-(.+)")
 _OUTSIDE = "O"
 _BEGINS, _GOES_ON, _ENDS, _ALONE = "B", "I", "EL", "SU"
+_LETTERS = {"BIO": "BI", "IOBES": "BIES", "BILOU": "BILU"}
 _CODES = {letter: number for number, letter in enumerate("OBIESLU")}
+
+
+class Entities(NamedTuple):
+    """The entities that tags write, in the order of their places.
+
+    Attributes:
+        begins: (E,) int64, the token that each begins with, counted over all sentences.
+        ends: (E,) int64, the token after its last one.
+        kinds: (E,) objects, what each is, such as "PER".
+    """
+
+    begins: NDArray[np.int64]
+    ends: NDArray[np.int64]
+    kinds: NDArray[np.object_]
+
+
+class _Parsed(NamedTuple):
+    """Tags as their letter, a number of `_CODES`, and the number of their kind, -1 outside."""
+
+    letter: NDArray[np.int64]
+    kind: NDArray[np.int64]
+    kinds: tuple[str, ...]
+
+
+def scheme_of(names: Iterable[str]) -> str | None:
+    """Return the scheme that tags are of, as `recur.nn.bio_constraints` calls it: BIO, IOBES or BILOU.
+
+    Args:
+        names: Different tags.
+
+    Returns:
+        None where they are of none, such as parts of speech, or of two at once.
+
+    Example:
+        >>> scheme_of(["O", "B-PER", "I-PER"]), scheme_of(["O", "S-PER", "B-PER", "E-PER"]), scheme_of(["NOUN", "O"])
+        ('BIO', 'IOBES', None)
+    """
+    parsed = [_TAG.fullmatch(name) for name in names if name != _OUTSIDE]
+    letters = {found[1] for found in parsed if found}
+    # Else what begins with S-, such as S-bar, would be an entity.
+    if not parsed or not all(parsed) or not letters & set("BI"):
+        return None
+    return next((name for name, own in _LETTERS.items() if letters <= set(own)), None)
+
+
+def find_entities(tags: NDArray[np.object_], starts: NDArray[np.int64]) -> Entities:
+    """Return the entities that tags of a scheme write, as conlleval (Tjong Kim Sang and Buchholz 2000) reads them.
+
+    Of tags that keep their scheme these are the entities that are meant. In others an entity also begins where the tag
+    before is outside, has ended or is of another kind; `seqeval` counts so too where it is not told to be strict.
+
+    Args:
+        tags: (N,) those of all sentences, one after the other; what is of no scheme is outside.
+        starts: (S,) the first tag of each sentence.
+
+    Example:
+        >>> tags = np.array(["B-PER", "I-PER", "O", "I-LOC"], object)
+        >>> find_entities(tags, np.array([0]))
+        Entities(begins=array([0, 3]), ends=array([2, 4]), kinds=array(['PER', 'LOC'], dtype=object))
+    """
+    letter, kind, kinds = _parsed(tags)
+    is_start = _marked(starts, len(tags))
+    begins = _begins(letter, kind, is_start)
+    first = np.flatnonzero(begins)
+    # An entity goes on to whatever is outside, or begins anew.
+    stops = np.append(np.flatnonzero(begins | (letter == 0) | is_start), len(tags))
+    ends = stops[np.searchsorted(stops, first, side="right")]
+    return Entities(first, ends, np.array(kinds, object)[kind[first]] if len(first) else np.zeros(0, object))
+
+
+def _parsed(tags: NDArray[np.object_]) -> _Parsed:
+    names, code = np.unique(tags.astype(str), return_inverse=True)
+    found = [_TAG.fullmatch(name) for name in names]
+    kinds = sorted({one[2] for one in found if one})
+    number = {kind: place for place, kind in enumerate(kinds)}
+    letter = np.array([_CODES[one[1]] if one else 0 for one in found], np.int64)[code]
+    kind = np.array([number[one[2]] if one else -1 for one in found], np.int64)[code]
+    return _Parsed(letter, kind, tuple(kinds))
+
+
+def _marked(places: NDArray[np.int64], count: int) -> NDArray[np.bool_]:
+    """Return whether each of so many is one of these."""
+    found = np.zeros(count, np.bool_)
+    found[places] = True
+    return found
 
 
 def mend_tags(
@@ -36,19 +123,14 @@ def mend_tags(
     Raises:
         DataError: Tags break the scheme and are not to be mended.
     """
-    names, code = np.unique(tags.astype(str), return_inverse=True)
-    parsed = [_TAG.fullmatch(name) for name in names]
-    if not any(parsed) or not all(found or name == _OUTSIDE for found, name in zip(parsed, names, strict=True)):
-        return tags, []
+    names = {str(tag) for tag in np.unique(tags.astype(str))}
+    parsed = [_TAG.fullmatch(name) for name in names if name != _OUTSIDE]
     letters = {found[1] for found in parsed if found}
-    # Else what begins with S-, such as S-bar, would be an entity.
-    if "B" not in letters and "I" not in letters:
+    # As in `scheme_of`, but of two schemes at once, too.
+    if not all(parsed) or not letters & set("BI"):
         return tags, []
-    kinds = {kind: number for number, kind in enumerate(sorted({found[2] for found in parsed if found}))}
-    letter = np.array([_CODES[found[1]] if found else 0 for found in parsed], np.int64)[code]
-    kind = np.array([kinds[found[2]] if found else -1 for found in parsed], np.int64)[code]
-    is_start = np.zeros(len(tags), np.bool_)
-    is_start[starts] = True
+    letter, kind, _ = _parsed(tags)
+    is_start = _marked(starts, len(tags))
     has_ends = bool(letters & set(_ENDS + _ALONE))
     begins = _begins(letter, kind, is_start)
     is_without_begin = begins & _is_one_of(letter, _GOES_ON + _ENDS)

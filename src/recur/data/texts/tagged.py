@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
@@ -29,7 +29,12 @@ _SUFFIXES = (".conll", ".conllu", ".iob", ".iob2", ".bio", ".bioes", ".tsv", ".t
 
 
 def read_tagged_sentences(
-    data: Any, options: TaggedTextOptions | None = None, *, roles: TextRoles | None = None, has_tags: bool = True
+    data: Any,
+    options: TaggedTextOptions | None = None,
+    *,
+    roles: TextRoles | None = None,
+    has_tags: bool = True,
+    cut: Callable[[str], Sequence[str]] | None = None,
 ) -> TaggedSentences:
     """Return the sentences, and the tag of each of their tokens, that some data hold.
 
@@ -43,7 +48,8 @@ def read_tagged_sentences(
         options: How they are read, where that is not to be found out.
         roles: What the columns of a trained model's data were for, if others are called the same.
         has_tags: Whether tags are read; else each is empty, and a file of text that has no columns has a sentence on
-            each line, its tokens between blanks.
+            each line.
+        cut: Returns the tokens of such a line; None for what stands between blanks.
 
     Raises:
         DataError: The data cannot become tagged sentences, or tags break their scheme; the message names the file and
@@ -59,12 +65,13 @@ def read_tagged_sentences(
     options = options or TaggedTextOptions()
 
     known = Known(roles=roles, has_answers=has_tags)
-    own = _read(data, options, known)
+    cut = cut or str.split
+    own = _read(data, options, known, cut)
     alike = replace(known, roles=own.roles)
-    return with_other_data(own, options, lambda source: _read(source, options, alike))
+    return with_other_data(own, options, lambda source: _read(source, options, alike, cut))
 
 
-def _read(data: Any, options: TaggedTextOptions, known: Known) -> TaggedSentences:
+def _read(data: Any, options: TaggedTextOptions, known: Known, cut: Callable[[str], Sequence[str]]) -> TaggedSentences:
     if not is_path(data):
         known.check_none_ignored(options, "a dataframe or lists", CELLS)
         if isinstance(data, tuple) and len(data) == 2:
@@ -75,7 +82,7 @@ def _read(data: Any, options: TaggedTextOptions, known: Known) -> TaggedSentence
     if all(_is_table(file) for file in files):
         found = _of_table(read_text_table(files, options, known.expected), options, known)
     elif not known.has_answers and all(file.kind in PLAIN and not _is_in_columns(file, options) for file in files):
-        found = _of_lines(files, options)
+        found = _of_lines(files, options, cut)
     else:
         known.check_none_ignored(options, "files in columns", ("part", *CELLS))
         columns = {"tokens": options.tokens, "tags": options.tags}
@@ -95,10 +102,12 @@ def _is_in_columns(file: DataFile, options: TaggedTextOptions) -> bool:
     return looks_like_conll(start_of(file.path, 1 << 16).decode(options.codec, "ignore").splitlines())
 
 
-def _of_lines(files: Sequence[DataFile], options: TaggedTextOptions) -> TaggedSentences:
+def _of_lines(
+    files: Sequence[DataFile], options: TaggedTextOptions, cut: Callable[[str], Sequence[str]]
+) -> TaggedSentences:
     """Return the lines of files as sentences without tags."""
     texts, places = texts_on_lines(files, options.codec)
-    frame = pl.DataFrame({"tokens": texts}, schema={"tokens": pl.String})
+    frame = pl.DataFrame({"tokens": [list(cut(text)) for text in texts]}, schema={"tokens": pl.List(pl.String)})
     table = TextTable(frame=frame, places=places, part=(None,) * len(texts), name=str(files[0].path))
     known = Known(roles=None, has_answers=False)
     return replace(_of_table(table, TaggedTextOptions(tokens="tokens"), known), roles=None)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from recur.data.texts.token_options import TokenOptions, Tokens, Unicode
+from recur.data.texts.token_options import TokenOptions, Tokens, Unicode, WordOptions
 from recur.data.tokenizer import BpeTokenizer, tokenizer_from_json
 from recur.errors import DataError, RunError
 
@@ -163,13 +163,39 @@ class TextVocabulary:
                 raise DataError("the texts are all empty, so there is nothing to learn from.")
             return replace(empty, bpe=BpeTokenizer.trained(normal, options.size))
         counts = cls.counts(texts, options) if counts is None else counts
+        return empty._with_most_frequent(counts, options, also)
+
+    @classmethod
+    def fit_tokens(cls, tokens: Iterable[str], options: WordOptions) -> TextVocabulary:
+        """Return the vocabulary of words that the training part gives as such; texts are cut into words by `cut`.
+
+        Args:
+            tokens: Of the training part, each as often as it stands there.
+            options: Which of them are known; all, in small letters, where nothing is said.
+
+        Raises:
+            DataError: There is no token.
+
+        Example:
+            >>> words = TextVocabulary.fit_tokens(["New York", "is", "is"], WordOptions())
+            >>> words.encode_tokens(["Is", "new york", "big"]).tolist()
+            [2, 3, 1]
+        """
+        lowercase = True if options.lowercase is None else options.lowercase
+        empty = cls(kind="word", lowercase=lowercase, unicode=options.unicode)
+        return empty._with_most_frequent(Counter(map(empty.looked_up, tokens)), options)
+
+    def _with_most_frequent(
+        self, counts: Mapping[str, int], options: WordOptions, also: Collection[str] = ()
+    ) -> TextVocabulary:
+        """Return the vocabulary with the tokens that are frequent enough, and with others that are to be known."""
         least = options.min_count or 1
         ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
         known = [symbol for symbol, count in ordered if count >= least or symbol in also]
         if not counts:
             raise DataError("the texts have no words, so there is nothing to learn from.")
         symbols = [*known, *(symbol for symbol in also if symbol not in counts)]
-        return replace(empty, symbols=tuple(symbols[: options.size]))
+        return replace(self, symbols=tuple(symbols[: options.size]))
 
     @classmethod
     def counts(cls, texts: Sequence[str], options: TokenOptions) -> Counter[str]:
@@ -194,6 +220,11 @@ class TextVocabulary:
             return text
         return unicodedata.normalize("NFC" if self.unicode == "nfc" else "NFKC", text)
 
+    def looked_up(self, token: str) -> str:
+        """Return a token of the data in the form in which it is looked up."""
+        text = self.normalised(token)
+        return text.lower() if self.lowercase else text
+
     def cut(self, text: str) -> list[Piece]:
         """Return the tokens of a text, in order; blanks between words are none."""
         text = self.normalised(text)
@@ -211,6 +242,11 @@ class TextVocabulary:
             return (ids + SPECIAL).astype(np.int32)
         ids_of: Mapping[str, int] = self._ids  # type: ignore[attr-defined]
         return np.array([ids_of.get(piece.text, UNKNOWN) for piece in self.cut(text)], np.int32)
+
+    def encode_tokens(self, tokens: Sequence[str]) -> NDArray[np.int32]:
+        """Return the ids of tokens that are given as such, (N,); 1 for each that is not known."""
+        ids_of: Mapping[str, int] = self._ids  # type: ignore[attr-defined]
+        return np.array([ids_of.get(self.looked_up(token), UNKNOWN) for token in tokens], np.int32)
 
     def encode_all(self, texts: Sequence[str]) -> Ragged:
         """Return the ids of texts."""

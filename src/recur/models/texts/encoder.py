@@ -9,10 +9,37 @@ from torch import Tensor, nn
 
 from recur.models.cells import CELLS
 from recur.models.pooling import AttentionPool, LastPool, MaxPool, Pool, pool_of
-from recur.models.texts.options import TextEncoderOptions
+from recur.models.texts.options import TextEncoderOptions, TextLayerOptions
+from recur.nn import GatedLayer
 
 _SPREAD = 0.1
 """Standard deviation of the vectors of tokens before training; with 1 rare ones, seldom learnt, would be loudest."""
+
+
+def token_vectors(num_tokens: int, size: int) -> nn.Embedding:
+    """Return the vectors of tokens, freshly drawn; that of padding, id 0, is zero and stays so."""
+    vectors = nn.Embedding(num_tokens, size, padding_idx=0)
+    with torch.no_grad():
+        nn.init.normal_(vectors.weight, std=_SPREAD)
+        vectors.weight[0] = 0
+    return vectors
+
+
+def recurrent_layers(options: TextLayerOptions, input_size: int) -> GatedLayer:
+    """Return the layers that read sequences of vectors, (T, B, `input_size`)."""
+    assert options.hidden_size is not None
+    between: dict[str, Any] = {}
+    if options.num_layers > 1:
+        between = {"dropout": options.dropout, "skip": "residual" if options.residual else None}
+    return CELLS[options.cell](
+        input_size, options.hidden_size, options.num_layers, bidirectional=options.bidirectional, **between
+    )
+
+
+def with_unknown(x: Tensor, share: float) -> Tensor:
+    """Return token ids of which a share, drawn at random, is that of what is unknown; padding stays."""
+    is_unknown = torch.rand(x.shape, device=x.device) < share
+    return torch.where(is_unknown, x.clamp(max=1), x)
 
 
 class TextEncoder(nn.Module):
@@ -44,20 +71,8 @@ class TextEncoder(nn.Module):
         assert options.hidden_size is not None
         assert options.embedding_size is not None
         assert options.pooling is not None
-        self.embedding = nn.Embedding(num_tokens, options.embedding_size, padding_idx=0)
-        with torch.no_grad():
-            nn.init.normal_(self.embedding.weight, std=_SPREAD)
-            self.embedding.weight[0] = 0
-        between: dict[str, Any] = {}
-        if options.num_layers > 1:
-            between = {"dropout": options.dropout, "skip": "residual" if options.residual else None}
-        self.recurrent = CELLS[options.cell](
-            options.embedding_size,
-            options.hidden_size,
-            options.num_layers,
-            bidirectional=options.bidirectional,
-            **between,
-        )
+        self.embedding = token_vectors(num_tokens, options.embedding_size)
+        self.recurrent = recurrent_layers(options, options.embedding_size)
         directions = 2 if options.bidirectional else 1
         width = options.hidden_size * directions
         pools: list[Pool] = (
@@ -79,8 +94,7 @@ class TextEncoder(nn.Module):
         """
         x_TB = x.t()
         if self.training and self.options.token_dropout:
-            is_unknown = torch.rand(x_TB.shape, device=x.device) < self.options.token_dropout
-            x_TB = torch.where(is_unknown, x_TB.clamp(max=1), x_TB)
+            x_TB = with_unknown(x_TB, self.options.token_dropout)
         return self.read(self.embedding(x_TB), lengths)
 
     @torch.no_grad()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Self, get_args
 
 from recur.errors import OptionError
@@ -13,8 +14,8 @@ TextPooling = Literal["last", "mean", "max", "attention", "last+max"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class TextEncoderOptions:
-    """Shape and regularisation of a `TextEncoder`.
+class TextLayerOptions:
+    """Shape and regularisation of the vectors of tokens, and of the recurrent layers that read them.
 
     A value of None is chosen by what tokens are, see `completed`.
 
@@ -40,11 +41,6 @@ class TextEncoderOptions:
     embedding_size: int | None = None
     """Size of the vector that stands for a token; 128, but 64 for characters, if not given."""
 
-    pooling: TextPooling | None = None
-    """What a text's tokens become: the last one's encoding (with bidirectional, the first one's of the way back), the
-    mean or the largest over all, a mean weighted by a learned attention, or last and max side by side; if not given
-    attention, but for characters last+max."""
-
     dropout: float = 0.5
     """Dropout on what the output layer reads and on what each recurrent layer gives to the next; 0 to below 1."""
 
@@ -56,9 +52,7 @@ class TextEncoderOptions:
     but 0 for characters, if not given."""
 
     def __post_init__(self) -> None:
-        for name, known in (("cell", get_args(Cell)), ("pooling", get_args(TextPooling))):
-            if getattr(self, name) not in (known if name == "cell" else (None, *known)):
-                raise OptionError(f"{name} must be one of {', '.join(known)}, not {getattr(self, name)!r}.")
+        check_choice("cell", self.cell, get_args(Cell))
         for name, highest in (("hidden_size", 1 << 20), ("num_layers", 1000), ("embedding_size", 1 << 20)):
             value = getattr(self, name)
             is_open = value is None and name != "num_layers"
@@ -89,12 +83,48 @@ class TextEncoderOptions:
             >>> TextEncoderOptions(hidden_size=32).completed(is_character=True).pooling
             'last+max'
         """
-        chosen: dict[str, Any] = (
-            {"hidden_size": 256, "embedding_size": 64, "pooling": "last+max", "token_dropout": 0.0}
-            if is_character
-            else {"hidden_size": 128, "embedding_size": 128, "pooling": "attention", "token_dropout": 0.1}
-        )
+        chosen = self._chosen(is_character)
         return replace(self, **{name: value for name, value in chosen.items() if getattr(self, name) is None})
+
+    def _chosen(self, is_character: bool) -> dict[str, Any]:
+        """Return what stands in place of None, by name."""
+        if is_character:
+            return {"hidden_size": 256, "embedding_size": 64, "token_dropout": 0.0}
+        return {"hidden_size": 128, "embedding_size": 128, "token_dropout": 0.1}
+
+
+def check_choice(name: str, value: object, known: Sequence[str]) -> None:
+    """Raise where a value is none of those that are known.
+
+    Raises:
+        OptionError: It is not.
+    """
+    if value not in known:
+        raise OptionError(f"{name} must be one of {', '.join(known)}, not {value!r}.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextEncoderOptions(TextLayerOptions):
+    """Shape and regularisation of a `TextEncoder`.
+
+    A value of None is chosen by what tokens are, see `completed`.
+
+    Raises:
+        OptionError: A value is out of range, or two values do not go together.
+    """
+
+    pooling: TextPooling | None = field(default=None, metadata={"after": "embedding_size"})
+    """What a text's tokens become: the last one's encoding (with bidirectional, the first one's of the way back), the
+    mean or the largest over all, a mean weighted by a learned attention, or last and max side by side; if not given
+    attention, but for characters last+max."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.pooling is not None:
+            check_choice("pooling", self.pooling, get_args(TextPooling))
+
+    def _chosen(self, is_character: bool) -> dict[str, Any]:
+        return super()._chosen(is_character) | {"pooling": "last+max" if is_character else "attention"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,9 +156,5 @@ class TextClassifierOptions(TextEncoderOptions):
         if self.members is not None and not (is_whole(self.members, 1) and self.members <= 1000):
             raise OptionError(f"members must be a whole number from 1 to 1000, not {self.members!r}.")
 
-    def completed(self, *, is_character: bool = False) -> Self:
-        """Return the options with every None but that of `members` replaced; see `TextEncoderOptions.completed`."""
-        found = super().completed(is_character=is_character)
-        if found.label_smoothing is not None:
-            return found
-        return replace(found, label_smoothing=0.1 if is_character else 0.0)
+    def _chosen(self, is_character: bool) -> dict[str, Any]:
+        return super()._chosen(is_character) | {"label_smoothing": 0.1 if is_character else 0.0}

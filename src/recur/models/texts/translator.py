@@ -74,6 +74,9 @@ class TranslatorNetwork(nn.Module):
     g_t = sigmoid(w [c_t, s_t, D[y_{t-1}]] + b_g)
     ```
 
+    Where the weights sum to less than 1, as of a source without tokens, and of monotonic attention that ran past the
+    last one, the rest of 1 - g_t is written too.
+
     Sources: Sutskever et al. (2014), Bahdanau et al. (2015), Luong et al. (2015) section 3; copies: See et al. (2017),
     equations 8 and 9. Without `input_feeding` the right tokens are fed to all steps of the decoder in one pass.
 
@@ -197,7 +200,7 @@ class TranslatorNetwork(nn.Module):
         return Written(self.dropout(torch.tanh(self.mixture(mixed))), weights, gate, state, alignment)
 
     def log_probs(self, written: Written, read: Read) -> Tensor:
-        """Return the log-probabilities of what follows each step, (T, B, V + K).
+        """Return the log-probabilities of what follows each step, (T, B, V + K); -inf of ids that a row does not have.
 
         Args:
             written: Of T steps.
@@ -212,16 +215,20 @@ class TranslatorNetwork(nn.Module):
         copied = said.new_zeros(*said.shape[:2], self.num_targets + read.num_more)
         # Padding has no weight, so that no end is copied.
         copied = copied.scatter_add(2, read.copies.expand(len(said), -1, -1), weights)
-        least = torch.finfo(said.dtype).tiny
-        copied = logsigmoid(-written.gate)[..., None] + copied.clamp_min(least).log()
-        written_TBV = logsigmoid(written.gate)[..., None] + said
+        copied = logsigmoid(-written.gate)[..., None] + _log(copied)
+        written_TBV = _log_share(written.gate, weights)[..., None] + said
         both = torch.logaddexp(written_TBV, copied[..., : self.num_targets])
-        return torch.cat([both, copied[..., self.num_targets :]], -1)
+        more = torch.arange(self.num_targets, copied.shape[2], device=said.device)
+        is_of_row = more <= read.copies.amax(1)[:, None]
+        return torch.cat([both, copied[..., self.num_targets :].masked_fill(~is_of_row, -torch.inf)], -1)
 
     # --- learning ---
 
     def forward(self, batch: PairBatch) -> Tensor:
-        """Return the log-probabilities of each token of the targets, given those before it, (B, T, V)."""
+        """Return the log-probabilities of each token of the targets, given those before it, (B, T, V + K).
+
+        K is 0 without copying.
+        """
         read = self.read(batch.x, batch.lengths, batch.copies)
         return self.log_probs(self.write(read, _before(batch.y)), read).transpose(0, 1)
 
@@ -265,8 +272,8 @@ class TranslatorNetwork(nn.Module):
         copied = (weights * (copies[rows] == target[:, None])).sum(1)
         is_known = target < self.num_targets
         own = said.gather(1, torch.where(is_known, target, 0)[:, None])[:, 0]
-        own = torch.where(is_known, logsigmoid(gate) + own, torch.finfo(said.dtype).min)
-        found = torch.logaddexp(own, logsigmoid(-gate) + copied.clamp_min(torch.finfo(said.dtype).tiny).log())
+        own = torch.where(is_known, _log_share(gate, weights) + own, torch.finfo(said.dtype).min)
+        found = torch.logaddexp(own, logsigmoid(-gate) + _log(copied))
         # What is smoothed is what the network writes itself.
         return -((1 - smoothing) * found + smoothing * said.mean(1)).sum()
 
@@ -295,6 +302,21 @@ def _before(y: Tensor) -> Tensor:
     """Return what each step reads, (T, B), of targets (B, T): the token before, and at first what begins a target."""
     y_TB = y.t()
     return torch.cat([torch.full_like(y_TB[:1], _END), y_TB[:-1]])
+
+
+def _log_share(gate: Tensor, weights: Tensor) -> Tensor:
+    """Return the logarithm of the probability that a token is written: the gate's, and what has nothing to copy.
+
+    Args:
+        gate: Logits, (...).
+        weights: Where was looked, (..., S).
+    """
+    return torch.logaddexp(logsigmoid(gate), logsigmoid(-gate) + _log(1 - weights.sum(-1)))
+
+
+def _log(probability: Tensor) -> Tensor:
+    """Return the logarithm, finite also of 0."""
+    return probability.clamp_min(torch.finfo(probability.dtype).tiny).log()
 
 
 def _joined(parts: tuple[Tensor | None, ...]) -> Tensor | None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from recur.errors import OptionError
-from recur.kinds import is_number, is_whole
+from recur.kinds import is_finite, is_number, is_whole
 from recur.models.options import Cell
 from recur.wording import option
 
@@ -14,6 +14,9 @@ TranslatorAttention = Literal["additive", "dot", "general", "concat", "multi-hea
 Tied = Literal["none", "output", "all"]
 
 MOST_UNITS = 1 << 20
+
+_HEADS = 4
+"""Heads of `recur.nn.MultiHeadAttention` where nothing is said."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +103,7 @@ class TranslatorOptions:
                 raise OptionError(f"{name} must be a number from 0 to below 1, not {value!r}.")
         if not (is_number(self.scheduled_sampling) and 0 <= self.scheduled_sampling <= 1):
             raise OptionError(f"scheduled_sampling must be a number from 0 to 1, not {self.scheduled_sampling!r}.")
-        if not (is_number(self.coverage) and self.coverage >= 0):
+        if not (is_finite(self.coverage) and self.coverage >= 0):
             raise OptionError(f"coverage must be a number from 0 on, not {self.coverage!r}.")
         for name in ("bidirectional", "residual", "input_feeding", "copying"):
             if not isinstance(getattr(self, name), bool):
@@ -113,6 +116,11 @@ class TranslatorOptions:
                     raise OptionError(
                         f"{name} needs to know where the decoder looks, but attention is none; leave one of them out."
                     )
+        if self.attention == "multi-head" and self.hidden_size % _HEADS:
+            raise OptionError(
+                f"multi-head attention has {_HEADS} heads of as many units each, and hidden_size, {self.hidden_size}, "
+                f"is no multiple of {_HEADS}; give one that is."
+            )
         if self.attention == "dot" and self.bidirectional:
             raise OptionError(
                 "dot attention compares the decoder's units with as many of the encoder, which in both directions has "

@@ -2,5 +2,6 @@
 
 from recur.nn.crf.constraints import LabelConstraints, bio_constraints
 from recur.nn.crf.linear_chain import Labelling, LinearChainCRF
+from recur.nn.crf.spans import LabelledSpan
 
-__all__ = ["LabelConstraints", "Labelling", "LinearChainCRF", "bio_constraints"]
+__all__ = ["LabelConstraints", "LabelledSpan", "Labelling", "LinearChainCRF", "bio_constraints"]

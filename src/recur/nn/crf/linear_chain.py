@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -9,8 +10,9 @@ from torch import Tensor, nn
 
 from recur.nn.crf.best_paths import best_paths
 from recur.nn.crf.constraints import LabelConstraints
-from recur.nn.crf.probability import log_probability, marginals, partition_steps
+from recur.nn.crf.probability import filtered, log_probability, marginals, partition_steps
 from recur.nn.crf.recursion import Chain
+from recur.nn.crf.spans import LabelledSpan, span_log_probability
 from recur.nn.options import check_flag, check_size
 from recur.nn.sequences import Lengths, lengths_of
 from recur.ops._checks import check_like, has_values, shape_of
@@ -179,6 +181,57 @@ class LinearChainCRF(nn.Module):
         if self.constraints is not None and has_values(found_TBK):
             self._check_possible(chain, ~found_TBK.isnan().any(2).any(0))
         return found_TBK.transpose(0, 1) if self.batch_first else found_TBK
+
+    def span_log_probability(
+        self,
+        emissions: Tensor,
+        spans: Sequence[LabelledSpan],
+        lengths: Lengths | None = None,
+        *,
+        marginals: Tensor | None = None,
+    ) -> Tensor:
+        """Return how likely some steps have given labels, whatever stands elsewhere, among all that is allowed.
+
+        So it is told how sure an entity is: its labels at its steps, less those of a longer one that begins with it.
+
+        Args:
+            emissions: As of `log_likelihood`.
+            spans: Which labels at which steps of which rows; each within its row.
+            lengths: As of `log_likelihood`.
+            marginals: What `marginals` returns for the same, where that is at hand already.
+
+        Returns:
+            (S,) in nats, -inf for what is ruled out; without a gradient.
+
+        Raises:
+            TypeError: As `log_likelihood`.
+            ValueError: As `marginals`, or a span has no label, one that there is not, or steps beyond its row.
+
+        Example:
+            >>> crf = LinearChainCRF(2).requires_grad_(False)
+            >>> for parameter in crf.parameters():
+            ...     _ = parameter.zero_()
+            >>> spans = [LabelledSpan(0, 0, [1, 0]), LabelledSpan(0, 1, [0])]
+            >>> crf.span_log_probability(torch.tensor([[[0.0, 1.0]], [[2.0, 0.0]]]), spans)
+            tensor([-0.4402, -0.1269])
+        """
+        chain = self._chain(emissions, lengths, True)
+        num_steps, batch = chain.emissions.shape[:2]
+        ends = [num_steps] * batch if chain.is_step is None else chain.is_step.sum(0).tolist()
+        for row, begin, labels in spans:
+            is_row = 0 <= row < batch and begin >= 0 and begin + len(labels) <= ends[row]
+            if not (is_row and labels and min(labels) >= 0 and max(labels) < self.num_labels):
+                where = f"the span of {quantity(len(labels), 'label')} from step {begin} of row {row}"
+                raise ValueError(
+                    f"LinearChainCRF: {where} must have at least one label, from 0 to {self.num_labels - 1}, within "
+                    "the steps of a row."
+                )
+        with torch.no_grad():
+            if not spans:
+                return chain.emissions.new_zeros(0)
+            known = self.marginals(emissions, lengths) if marginals is None else marginals
+            marginals_TBK = known.transpose(0, 1) if self.batch_first else known
+            return span_log_probability(chain, filtered(chain), marginals_TBK, spans)
 
     def decode(self, emissions: Tensor, lengths: Lengths | None = None) -> list[list[int]]:
         """Return the likeliest labelling of each row among those that are allowed.

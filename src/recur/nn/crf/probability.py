@@ -41,6 +41,16 @@ def marginals(chain: Chain) -> Tensor:
     return recursion.marginals(chain) if run is None else scaled.smoothed(run, None, chain.is_step)[0]
 
 
+def filtered(chain: Chain) -> Tensor:
+    """Return the log of the probability of each label given the emissions so far, (T, B, K), without a gradient.
+
+    Up to a number for each step, which is not the same for all. Past a row's end anything may stand.
+    """
+    with torch.no_grad():
+        run = _run(chain)
+        return torch.stack(recursion.forward_scores(chain)[0]) if run is None else run.forward.log()
+
+
 def _run(chain: Chain) -> scaled.Run | None:
     """Return the recursion on probabilities, where it can be looked at whether that is exact, and it is."""
     return scaled.run(chain) if is_plain_call(chain.emissions) else None

@@ -37,13 +37,13 @@ def partition_steps(chain: Chain) -> Tensor:
     The last adds what the row's end does, -inf where a row has no labelling at all. Taken from the scores of a
     labelling step by step, and summed then, they do not lose the digits that a difference of two large sums does.
     """
-    return _filtered(chain)[1]
+    return forward_scores(chain)[1]
 
 
 def marginals(chain: Chain) -> Tensor:
     """Return the probability of each label at each step, (T, B, K); zero past a row's end, NaN without a labelling."""
     is_step_TB = chain.is_step
-    filtered, _ = _filtered(chain)
+    filtered, _ = forward_scores(chain)
     lowest = torch.finfo(chain.emissions.dtype).min
     marginal_BK = (filtered[-1] + chain.end).softmax(1)
     found = []
@@ -58,7 +58,7 @@ def marginals(chain: Chain) -> Tensor:
     return torch.stack(found[::-1])
 
 
-def _filtered(chain: Chain) -> tuple[list[Tensor], Tensor]:
+def forward_scores(chain: Chain) -> tuple[list[Tensor], Tensor]:
     """Return the forward scores of each step, less an offset, and the offsets.
 
     Returns:

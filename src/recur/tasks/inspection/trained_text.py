@@ -26,8 +26,8 @@ from recur.tasks.inspection.subject import evenly, of_first_member
 from recur.tasks.inspection.text import Inspection, Stage, layers_content, properties_content
 from recur.tasks.inspection.text_properties import text_properties
 from recur.tasks.inspection.unit_search import Property
+from recur.tasks.text_source import parts_of
 from recur.tasks.texts.explanation import Explanation, check_explanations, embedded, explain_texts
-from recur.tasks.texts.setup import parts_of
 from recur.tasks.texts.trained import TrainedTextClassifier
 from recur.wording import option, quantity
 

@@ -197,15 +197,21 @@ def _judged_classes(trained: TrainedClassifier, part: Part, outcomes: SeriesOutc
         },
         "figures": figures.to_json(),
         "reliability": {
-            "calibrated": _reliability(told, kept.target),
-            "raw": _reliability(kept.output.double().softmax(-1), kept.target),
+            "calibrated": reliability_rows(told, kept.target),
+            "raw": reliability_rows(kept.output.double().softmax(-1), kept.target),
         },
         "worst": _worst_classes(trained, part.panel, kept, told),
         "notes": _class_notes(trained, outcomes),
     }
 
 
-def _reliability(probabilities: Tensor, target: Tensor) -> dict[str, Any]:
+def reliability_rows(probabilities: Tensor, target: Tensor) -> dict[str, Any]:
+    """Return how often classes were right by how sure they were told, as JSON holds it.
+
+    Args:
+        probabilities: (N, K) floating.
+        target: The number of the true class, (N,) int64.
+    """
     table = reliability(probabilities, target, num_bins=_BINS)
     return {
         "confidence": _listed(table.confidence),

@@ -17,11 +17,11 @@ from recur.score import reliability
 from recur.tasks.labels.classes import ClassifierFigures, judge_classes
 from recur.tasks.labels.evaluation import EVALUATION
 from recur.tasks.noise import SURE, doubt, sign_test
+from recur.tasks.text_source import parts_of
 from recur.tasks.texts.explanation import explain_texts
 from recur.tasks.texts.multi import judge_multi, multi_verdict
 from recur.tasks.texts.outcomes import TextOutcomes
 from recur.tasks.texts.rule import fit_rule, load_rule, rule_told, save_rule
-from recur.tasks.texts.setup import parts_of
 from recur.tasks.texts.trained import TrainedTextClassifier, as_series
 from recur.wording import option, quantity
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recur.data.texts.batches import TextBatches
-from recur.data.texts.examples import LabelledTexts, PartName
+from recur.data.texts.examples import LabelledTexts
 from recur.data.texts.labelled import read_labelled_texts
 from recur.data.texts.options import LabelledTextOptions
 from recur.data.texts.roles import TextRoles
@@ -254,8 +254,3 @@ def cut_examples(data: Any, reading: LabelledTextOptions, *, seed: int) -> Label
         OptionError: Options do not go with them.
     """
     return split_examples(read_labelled_texts(data, reading), reading, seed=seed)
-
-
-def parts_of(examples: LabelledTexts) -> dict[PartName, LabelledTexts]:
-    """Return the examples of each part; those of one may be none."""
-    return {"train": examples.of_part("train"), "valid": examples.of_part("valid"), "test": examples.of_part("test")}

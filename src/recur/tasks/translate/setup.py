@@ -16,6 +16,7 @@ from recur.data.texts.splitting import split_examples
 from recur.data.texts.token_options import PairTokenOptions
 from recur.data.texts.vocabulary import UNKNOWN, Ragged, TextVocabulary
 from recur.errors import DataError, RunError
+from recur.kinds import is_whole
 from recur.run import RunFolder
 from recur.tasks.text_source import TextSource, again
 
@@ -231,17 +232,21 @@ class TranslationSetup:
         try:
             source, roles, target = content["source"], content["roles"], content["target_vocabulary"]
             of_sources = TextVocabulary.from_json(content["source_vocabulary"])
+            if not is_whole(content["longest_target"], 1):
+                raise ValueError(f"longest_target is {content['longest_target']!r}, expected a whole number from 1 on")
             return cls(
                 source_vocabulary=of_sources,
                 target_vocabulary=of_sources if target is None else TextVocabulary.from_json(target),
-                longest_target=int(content["longest_target"]),
+                longest_target=content["longest_target"],
                 num_pairs=int(content["num_pairs"]),
                 reading=PairOptions(**content["reading"]),
                 roles=None if roles is None else TextRoles.from_json(roles),
                 seed=int(content["seed"]),
                 source=None if source is None else TextSource.from_json(source),
             )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except RunError as error:
+            raise RunError(f"{folder.path / 'schema.json'}: {error}") from error
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             said = f"it lacks {error}" if isinstance(error, KeyError) else str(error).rstrip(".")
             raise RunError(f"{folder.path / 'schema.json'}: damaged: {said}.") from error
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -134,17 +134,20 @@ class TrainedTranslator:
     ) -> list[list[Translation]]:
         """Return what is written from texts, for each the best ones first: one, or `num_best` of `decoding`.
 
+        An empty text becomes an empty one, with nothing asked of it.
+
         Args:
             sources: The texts.
             decoding: How to search; None for `decoding` of this object.
-            required: For each text what must be in the answer: words, or parts of it, as texts.
-            forbidden: What must be in no answer.
+            required: For each text what must be in the answer: words, or parts of it, as texts. Where targets are of a
+                BPE a word that does not begin the answer is given with the blank before it, " word".
+            forbidden: What must be in no answer; a word also where a blank stands before it.
             batch_size: Texts at once; changes memory, not what is written, unless tokens are drawn.
             seed: Of what is drawn, with sampling.
 
         Raises:
             OptionError: Options do not go together, or a text that is required has no known token.
-            TypeError: A source is no text.
+            TypeError: A source is no text, or what is forbidden no list.
 
         Example:
             ```python
@@ -153,20 +156,23 @@ class TrainedTranslator:
             print(best.text, best.log_prob)
             ```
         """
-        _check_texts(sources)
+        sources = _listed(sources)
         if required is not None and len(required) != len(sources):
             raise OptionError(
                 f"required: there are {len(sources)} texts, and what {len(required)} of them require; give a list for "
                 "each."
             )
         decoding = decoding or self.decoding
-        banned = [self._phrase("forbidden", text) for text in forbidden]
+        if isinstance(forbidden, str):
+            raise TypeError("forbidden: takes a list of texts, not one; give [text].")
+        banned = [phrase for text in forbidden for phrase in self._forms("forbidden", text)]
         device = next(self.network.parameters()).device
         generator = torch.Generator(device).manual_seed(seed)
-        found: list[list[Translation]] = [[] for _ in sources]
+        found = [[] if source.strip() else [_nothing()] for source in sources]
+        numbers = [number for number, told in enumerate(found) if not told]
         with torch.no_grad():
-            for batch in self.batches(sources, batch_size=batch_size):
-                rows = batch.index.tolist()
+            for batch in self.batches([sources[number] for number in numbers], batch_size=batch_size):
+                rows = [numbers[index] for index in batch.index.tolist()]
                 phrases = None
                 if required is not None:
                     phrases = [[self._phrase("required", text) for text in required[row]] for row in rows]
@@ -190,6 +196,9 @@ class TrainedTranslator:
     ) -> Iterator[str]:
         """Yield what is written from a text, piece by piece, as soon as it is settled.
 
+        The pieces together are the text of `translate`. What stands from the first unknown word on, whose place a word
+        of the source takes, comes in the end.
+
         Args:
             source: The text.
             decoding: How to search; None for greedily, so that each token is settled at once.
@@ -199,7 +208,10 @@ class TrainedTranslator:
             OptionError: Options do not go together.
             TypeError: The source is no text.
         """
-        _check_texts([source])
+        if not isinstance(source, str):
+            raise TypeError(f"stream: takes a text, not {type(source).__name__}.")
+        if not source.strip():
+            return
         decoding = decoding or replace(self.decoding, beams=1)
         device = next(self.network.parameters()).device
         (batch,) = self.batches([source])
@@ -208,16 +220,30 @@ class TrainedTranslator:
         written = ""
         with torch.no_grad():
             steps, state = self._begin(batch.to(device))
-            start = torch.full((1,), END, device=device)
-            lengths = batch.lengths.to(device)
-            pieces = stream(steps, state, start, end=END, options=decoding, source_lengths=lengths, generator=generator)
-            for (new,) in pieces:
+            search = stream(
+                steps,
+                state,
+                torch.full((1,), END, device=device),
+                end=END,
+                options=decoding,
+                source_lengths=batch.lengths.to(device),
+                generator=generator,
+            )
+            while True:
+                try:
+                    (new,) = next(search)
+                except StopIteration as done:
+                    ((best,),) = done.value
+                    break
                 tokens += new
-                text = self.setup.target_vocabulary.text_of(tokens, more)
+                text = "" if UNKNOWN in tokens else self.setup.target_vocabulary.text_of(tokens, more)
                 # The last letter of a BPE may not be whole yet.
-                if text.startswith(written) and not text.endswith("\N{REPLACEMENT CHARACTER}") and text != written:
+                if len(text) > len(written) and not text.endswith("\N{REPLACEMENT CHARACTER}"):
                     yield text[len(written) :]
                     written = text
+        rest = self._told(source, best).text[len(written) :]
+        if rest:
+            yield rest
 
     def predict(
         self, data: Any, *, decoding: DecodingOptions | None = None, batch_size: int = 64, seed: int = 0
@@ -232,8 +258,9 @@ class TrainedTranslator:
             seed: Likewise.
 
         Returns:
-            The source and the target, called as in training, and the `score`; with several answers each has a row, and
-            its `rank`, from 1 on.
+            A row for each text, also for one that is empty, which becomes an empty one: the source and the target,
+            called as in training, and the `score`; with several answers each has a row, and its `rank`, from 1 on.
+            Where source or target are called so, these two have an underscore behind their names.
 
         Raises:
             DataError: The data cannot be read.
@@ -246,11 +273,14 @@ class TrainedTranslator:
         source, target = self.setup.names
         several = (decoding or self.decoding).num_best > 1
         rows = [
-            {source: text, **({"rank": rank} if several else {}), target: one.text, "score": one.score}
+            (text, *((place,) if several else ()), one.text, one.score)
             for text, found in zip(sources, answers, strict=True)
-            for rank, one in enumerate(found, start=1)
+            for place, one in enumerate(found, start=1)
         ]
-        return pl.DataFrame(rows)
+        rank, score = (_not_in((source, target), name) for name in ("rank", "score"))
+        ranks = {rank: pl.Int64} if several else {}
+        columns = {source: pl.String, **ranks, target: pl.String, score: pl.Float64}
+        return pl.DataFrame(rows, schema=columns, orient="row")
 
     def batches(
         self,
@@ -313,7 +343,29 @@ class TrainedTranslator:
             raise OptionError(f"{name}: {text!r} is not made of tokens that the translator can write.")
         return tuple(tokens)
 
+    def _forms(self, name: str, text: str) -> set[tuple[int, ...]]:
+        """Return the tokens of what must not be written; a BPE has others for a word after a blank."""
+        forms = {self._phrase(name, text)}
+        return forms if self.setup.target_vocabulary.bpe is None else forms | {self._phrase(name, f" {text}")}
 
-def _check_texts(texts: Sequence[str]) -> None:
-    if isinstance(texts, str) or not all(isinstance(one, str) for one in texts):
+
+def _nothing() -> Translation:
+    """Return what becomes of an empty text."""
+    return Translation(text="", tokens=(), source_tokens=(), score=0.0, log_prob=0.0, ended="end")
+
+
+def _listed(texts: Sequence[str]) -> list[str]:
+    if isinstance(texts, str) or not isinstance(texts, Iterable):
         raise TypeError(f"translate: takes a list of texts, not {type(texts).__name__}.")
+    found = list(texts)
+    for number, one in enumerate(found, start=1):
+        if not isinstance(one, str):
+            raise TypeError(f"translate: takes a list of texts, but number {number} is {type(one).__name__}.")
+    return found
+
+
+def _not_in(taken: tuple[str, ...], name: str) -> str:
+    """Return a name that is not taken."""
+    while name in taken:
+        name += "_"
+    return name

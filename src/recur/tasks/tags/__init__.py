@@ -1,0 +1,1 @@
+"""Tags told of the tokens of sentences."""

@@ -1,0 +1,258 @@
+"""How sentences become what a tagger reads, and tags what it is to tell; kept in the run."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recur.data.texts.examples import TaggedSentences
+from recur.data.texts.options import TaggedTextOptions
+from recur.data.texts.raw_sentences import cut_into_words
+from recur.data.texts.roles import TextRoles
+from recur.data.texts.splitting import split_examples
+from recur.data.texts.tag_schemes import scheme_of
+from recur.data.texts.tagged import read_tagged_sentences
+from recur.data.texts.tagged_batches import TaggedBatches, Words
+from recur.data.texts.token_options import TokenOptions, WordOptions
+from recur.data.texts.vocabulary import Ragged, TextVocabulary
+from recur.errors import DataError, RunError
+from recur.run import RunFolder
+from recur.tasks.text_source import TextSource, again
+
+OUTSIDE = "O"
+"""The tag of a token that is of no entity."""
+
+_LEAST_OF_CHARACTERS = 2
+"""Times that a character must stand in the training part to be known, so that what is unknown is learnt too."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TagSetup:
+    """What a tagger has to know of its data.
+
+    Attributes:
+        words: The vocabulary of words of the training part.
+        characters: That of their characters.
+        tags: Names of the K tags of the training part.
+        scheme: Of the tags, as `recur.nn.bio_constraints` calls it; None where they write no entities.
+        counts: Tokens of the training part that have each tag.
+        num_sentences: Sentences of the training part.
+        reading: How the data were read.
+        roles: What the columns of the table were for; None where there was no table.
+        seed: Of what was drawn for the parts.
+        source: Where the data lie.
+    """
+
+    words: TextVocabulary
+    characters: TextVocabulary
+    tags: tuple[str, ...]
+    scheme: str | None
+    counts: tuple[int, ...]
+    num_sentences: int
+    reading: TaggedTextOptions = field(default_factory=TaggedTextOptions)
+    roles: TextRoles | None = None
+    seed: int = 0
+    source: TextSource | None = None
+
+    @classmethod
+    def fit(
+        cls,
+        examples: TaggedSentences,
+        words: WordOptions,
+        *,
+        reading: TaggedTextOptions | None = None,
+        seed: int = 0,
+        source: TextSource | None = None,
+    ) -> Self:
+        """Return the setup of sentences that are cut into parts.
+
+        Args:
+            examples: With parts.
+            words: Which words are known.
+            reading: How they were read.
+            seed: As of the attributes.
+            source: Likewise.
+
+        Raises:
+            DataError: There is nothing to tell apart.
+        """
+        train = examples.of_part("train")
+        counts = Counter(tag for tags in train.tags for tag in tags)
+        if len(counts) < 2:
+            tag = next(iter(counts))
+            raise DataError(
+                f"there is nothing to tell apart: all {counts[tag]:,} tokens that are learned from have the tag "
+                f"{tag!r}; choose the column of the tags, or give sentences with others."
+            )
+        scheme = scheme_of(counts)
+        # Every sentence can be told without an entity, whatever the scheme asks of those.
+        names = tuple(sorted({*counts, *([] if scheme is None else [OUTSIDE])}))
+        tokens = [token for sentence in train.tokens for token in sentence]
+        letters = TokenOptions(
+            tokens="character", lowercase=False, unicode=words.unicode, min_count=_LEAST_OF_CHARACTERS
+        )
+        return cls(
+            words=TextVocabulary.fit_tokens(tokens, words),
+            characters=TextVocabulary.fit(tokens, letters),
+            tags=names,
+            scheme=scheme,
+            counts=tuple(counts[name] for name in names),
+            num_sentences=len(train),
+            reading=reading or TaggedTextOptions(),
+            roles=examples.roles,
+            seed=seed,
+            source=source,
+        )
+
+    # --- data ---
+
+    def read(self, data: Any, *, has_tags: bool = True) -> TaggedSentences:
+        """Return other sentences, read as those of the run were.
+
+        Args:
+            data: What `read_tagged_sentences` takes.
+            has_tags: Whether there must be tags.
+
+        Raises:
+            DataError: They cannot be read.
+        """
+        return self._read(data, self.cut, has_tags=has_tags)
+
+    def sentences(self, data: Any) -> Sequence[str] | Sequence[Sequence[str]]:
+        """Return sentences without tags: the lines of a file of text without columns, else the tokens of each.
+
+        Args:
+            data: What `read_tagged_sentences` takes. Sentences without tokens are left out.
+
+        Raises:
+            DataError: They cannot be read.
+        """
+        lines: list[str] = []
+
+        def cut(line: str) -> list[str]:
+            words = self.cut(line)
+            lines.extend([line] if words else [])
+            return words
+
+        examples = self._read(data, cut, has_tags=False)
+        return lines or examples.tokens
+
+    def _read(self, data: Any, cut: Callable[[str], list[str]], *, has_tags: bool) -> TaggedSentences:
+        options = TaggedTextOptions(
+            tokens=self.reading.tokens,
+            tags=self.reading.tags,
+            repair=self.reading.repair,
+            encoding=self.reading.encoding,
+            separator=self.reading.separator,
+            has_header=self.reading.has_header,
+        )
+        return read_tagged_sentences(data, options, roles=self.roles, has_tags=has_tags, cut=cut)
+
+    def cut(self, text: str) -> list[str]:
+        """Return the words, numbers and marks of a text, as they stand there."""
+        return [piece.text for piece in cut_into_words(text, self.words)]
+
+    def own_examples(self, data: Any = None) -> TaggedSentences:
+        """Return the run's own sentences, read again, with their parts.
+
+        Args:
+            data: The data once more; None to read them from where they lay.
+
+        Raises:
+            OptionError: Data are given, but the run knows where they lie.
+            RunError: They are needed, as they were not in a file; or they have changed since.
+            DataError: They cannot be read any more.
+        """
+        return again(self.source, data, lambda own: cut_examples(own, self.reading, seed=self.seed))
+
+    def numbers(self, tags: Sequence[Sequence[str]]) -> Ragged:
+        """Return the numbers of tags; -1 for one that the model does not know."""
+        number = {name: place for place, name in enumerate(self.tags)}
+        return Ragged.of([number.get(tag, -1) for tag in own] for own in tags)
+
+    def batches(
+        self,
+        tokens: Sequence[Sequence[str]],
+        tags: Sequence[Sequence[str]] | None = None,
+        *,
+        batch_size: int,
+        max_tokens: int,
+        seed: int | None = None,
+    ) -> TaggedBatches:
+        """Return batches of sentences, with the tags that are to be told where they are given."""
+        words = Words.of(tokens, self.words, self.characters)
+        numbers = None if tags is None else self.numbers(tags)
+        return TaggedBatches(words, numbers, batch_size=batch_size, max_tokens=max_tokens, seed=seed)
+
+    # --- files ---
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what `schema.json` holds."""
+        return {
+            "vocabulary": self.words.to_json(),
+            "characters": self.characters.to_json(),
+            "tags": list(self.tags),
+            "scheme": self.scheme,
+            "counts": list(self.counts),
+            "num_sentences": self.num_sentences,
+            "reading": asdict(self.reading),
+            "roles": None if self.roles is None else self.roles.to_json(),
+            "seed": self.seed,
+            "source": None if self.source is None else asdict(self.source),
+        }
+
+    @classmethod
+    def load(cls, folder: RunFolder) -> Self:
+        """Return the setup of a run.
+
+        Raises:
+            RunError: `schema.json` is missing or damaged.
+        """
+        content = folder.read_json("schema.json")
+        try:
+            tags, counts = tuple(content["tags"]), tuple(content["counts"])
+            if len(set(tags)) != len(tags) or not all(isinstance(name, str) for name in tags):
+                raise ValueError("tags must be texts, each once")
+            if len(counts) != len(tags):
+                raise ValueError("there must be a count for each tag")
+            if content["scheme"] is not None and content["scheme"] != scheme_of(tags):
+                raise ValueError(f"the tags are not of the scheme {content['scheme']!r}")
+            source, roles = content["source"], content["roles"]
+            return cls(
+                words=TextVocabulary.from_json(content["vocabulary"]),
+                characters=TextVocabulary.from_json(content["characters"]),
+                tags=tags,
+                scheme=content["scheme"],
+                counts=counts,
+                num_sentences=int(content["num_sentences"]),
+                reading=TaggedTextOptions(**content["reading"]),
+                roles=None if roles is None else TextRoles.from_json(roles),
+                seed=int(content["seed"]),
+                source=None if source is None else TextSource.from_json(source),
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            said = f"it lacks {error}" if isinstance(error, KeyError) else str(error).rstrip(".")
+            raise RunError(f"{folder.path / 'schema.json'}: damaged: {said}.") from error
+
+
+def cut_examples(data: Any, reading: TaggedTextOptions, *, seed: int) -> TaggedSentences:
+    """Return sentences as a training reads them, each of a part.
+
+    Raises:
+        DataError: They cannot be read, or are too few.
+        OptionError: Options do not go with them.
+    """
+    return split_examples(read_tagged_sentences(data, reading), reading, seed=seed)
+
+
+def flat_tags(tags: Sequence[Sequence[str]]) -> tuple[NDArray[np.object_], NDArray[np.int64]]:
+    """Return the tags of sentences one after the other, and where each sentence that has any begins."""
+    lengths = np.array([len(own) for own in tags], np.int64)
+    flat = np.empty(int(lengths.sum()), object)
+    flat[:] = [tag for own in tags for tag in own]
+    return flat, (np.cumsum(lengths) - lengths)[lengths > 0]

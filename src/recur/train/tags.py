@@ -1,0 +1,234 @@
+"""Training a tagger of sentences to a run folder, and going on with it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+
+from recur.data.texts.examples import TaggedSentences
+from recur.data.texts.options import TaggedTextOptions
+from recur.data.texts.token_options import WordOptions
+from recur.models.texts.tagger import TaggerNetwork
+from recur.models.texts.tagger_options import TaggerOptions
+from recur.run import RunFolder
+from recur.tasks.tags.evaluation import finish_tags
+from recur.tasks.tags.figures import count_tags
+from recur.tasks.tags.setup import TagSetup, cut_examples
+from recur.tasks.tags.telling import tell
+from recur.tasks.tags.trained import TrainedTagger, build_network
+from recur.tasks.text_source import TextSource, parts_of
+from recur.train import processes
+from recur.train.display import Display
+from recur.train.job import given_or_default, stored_options
+from recur.train.loop import run_job
+from recur.train.options import TextTrainingOptions
+from recur.train.preparation import check_machine, check_place, default_folder, device_kind, write_run
+from recur.train.series import SeriesJob
+from recur.train.series_preparation import layers_of
+from recur.train.text_preparation import (
+    choose_training,
+    paths_of_data,
+    say_how_it_is_trained,
+    say_what_was_read,
+    text_job,
+    with_whole_paths,
+)
+from recur.wording import cell_name, enumerated
+
+_SHOWN_TAGS = 8
+
+_JUDGED, _JUDGED_TOKENS = 256, 65_536
+"""Sentences, and tokens, of a batch by which weights are chosen."""
+
+_RATE = 4e-3
+"""Learning rate where none is given."""
+
+
+def train_tagger(
+    data: Any,
+    *,
+    out: str | Path | None = None,
+    sentences: TaggedTextOptions | None = None,
+    words: WordOptions | None = None,
+    model: TaggerOptions | None = None,
+    training: TextTrainingOptions | None = None,
+    overwrite: bool = False,
+    console: Console | None = None,
+) -> RunFolder:
+    """Train a tagger of sentences and return its run folder, with the weights, figures and report.
+
+    Args:
+        data: What `recur.data.texts.read_tagged_sentences` takes: files in columns, tables with lists, any dataframe,
+            or two lists. A training on data that are not in a file is resumed with the same data.
+        out: The run folder to make; runs/<name of the data> by default, with a number where that exists.
+        sentences: How the data become sentences with tags, and these parts.
+        words: Which words are known.
+        model: Form and size of the network.
+        training: How to train it.
+        overwrite: Whether a run that stands at `out` is replaced.
+        console: Where progress is shown; standard error by default.
+
+    Raises:
+        DataError: The data cannot be used.
+        RunError: The run folder cannot be made or written.
+        OptionError: Options make no sense.
+        TrainingError: The loss is not finite any more; the last good weights are kept.
+        Interrupted: Ctrl-C; a checkpoint is saved.
+        TypeError: Options are of another kind.
+    """
+    reading = with_whole_paths(given_or_default(sentences, TaggedTextOptions))
+    display = processes.first_shows(console)
+    place = None if out is None else Path(out)
+    run, examples = processes.first_reads(
+        lambda: _prepare(
+            data,
+            place,
+            reading,
+            given_or_default(words, WordOptions),
+            given_or_default(model, TaggerOptions),
+            given_or_default(training, TextTrainingOptions),
+            overwrite,
+            display,
+        ),
+        lambda run: cut_examples(data, reading, seed=TagSetup.load(run).seed),
+    )
+    return run_job(_job(run, TagSetup.load(run), examples), display, resume=False)
+
+
+def open_job(run: RunFolder, display: Display, data: Any = None) -> SeriesJob:
+    """Return the job of a run folder, its sentences read.
+
+    Args:
+        run: The folder.
+        display: Where progress is shown.
+        data: What it was trained on, where that was not in a file.
+
+    Raises:
+        OptionError: Data are given, but the run reads its own.
+        RunError: The folder is damaged, or its data have changed or were not in a file and are not given.
+    """
+    display.start("reading the sentences")
+    try:
+        setup = TagSetup.load(run)
+        examples = setup.own_examples(data)
+    finally:
+        display.stop()
+    return _job(run, setup, examples)
+
+
+def _prepare(
+    data: Any,
+    out: Path | None,
+    reading: TaggedTextOptions,
+    words: WordOptions,
+    options: TaggerOptions,
+    training: TextTrainingOptions,
+    overwrite: bool,
+    display: Display,
+) -> tuple[RunFolder, TaggedSentences]:
+    """Read the sentences, choose what was left open, and return a new run folder and the examples.
+
+    An old run is deleted only when nothing is left that the data or the options could spoil.
+    """
+    paths = paths_of_data(data)
+    out = default_folder(paths or ["sentences"], overwrite) if out is None else out
+    check_place(out, [*paths, reading.valid_data, reading.test_data], what="sentences", overwrite=overwrite)
+    check_machine(training)
+    device = device_kind(training)
+    display.start("reading the sentences")
+    try:
+        examples = cut_examples(data, reading, seed=training.seed)
+        setup = TagSetup.fit(
+            examples, words, reading=reading, seed=training.seed, source=TextSource.of(examples, paths)
+        )
+    finally:
+        display.stop()
+    say_what_was_read(examples, display)
+    train = examples.of_part("train")
+    options = options.completed()
+    training = choose_training(
+        replace(training, learning_rate=training.learning_rate or _RATE),
+        lambda size, tokens: setup.batches(train.tokens, train.tags, batch_size=size, max_tokens=tokens),
+        num_texts=len(train),
+    )
+    torch.manual_seed(training.seed)
+    network = build_network(options, setup)
+    run = write_run(
+        out,
+        overwrite=overwrite,
+        config={
+            "task": TrainedTagger.task,
+            "data": asdict(reading),
+            "words": asdict(words),
+            "model": asdict(options),
+            "training": asdict(training),
+        },
+        schema=setup.to_json(),
+        layers=layers_of(network),
+        device=device,
+        backends=network.to(device).explain(training.batch_size or 1, max(map(len, train.tokens))),
+    )
+    _describe(setup, options, training, run, display)
+    return run, examples
+
+
+def _describe(
+    setup: TagSetup, options: TaggerOptions, training: TextTrainingOptions, run: RunFolder, display: Display
+) -> None:
+    shown = [*setup.tags[:_SHOWN_TAGS], *(["others"] if len(setup.tags) > _SHOWN_TAGS else [])]
+    scheme = "" if setup.scheme is None else f", entities by the scheme {setup.scheme}"
+    display.say(f"tags     {len(setup.tags)}{scheme}: {enumerated(shown)}")
+    case = ", small letters" if setup.words.lowercase else ""
+    display.say(
+        f"tokens   {sum(setup.counts):,} to train on{case}; {setup.words.size - 2:,} words are known and "
+        f"{setup.characters.size - 2:,} characters"
+    )
+    characters = {"convolution": "a convolution over characters, ", "recurrent": "characters read one by one, "}
+    outputs = {"crf": "a conditional random field", "softmax": "each tag by itself"}
+    display.say(
+        f"model    {characters.get(options.characters, '')}{cell_name(options.cell)} {options.num_layers} x "
+        f"{options.hidden_size}{' in both directions' if options.bidirectional else ''}, {outputs[options.output]}; "
+        f"{run.read_json('model.json')['parameters']:,} parameters"
+    )
+    say_how_it_is_trained(training, "sentence", display)
+
+
+def _job(run: RunFolder, setup: TagSetup, examples: TaggedSentences) -> SeriesJob:
+    training = stored_options(run, "training", TextTrainingOptions)
+    options = stored_options(run, "model", TaggerOptions)
+    parts = parts_of(examples)
+    train = parts["train"]
+    # Of a tag that is not known there is no probability.
+    is_known = [set(tags) <= set(setup.tags) for tags in parts["valid"].tags]
+    judged = parts["valid"].take(np.flatnonzero(is_known)) if any(is_known) else train
+
+    def score(network: TaggerNetwork) -> float:
+        batches = setup.batches(judged.tokens, batch_size=_JUDGED, max_tokens=_JUDGED_TOKENS)
+        told = [one.tags for one in tell(network, setup.tags, batches, scheme=setup.scheme)]
+        return count_tags(told, judged.tags, has_entities=setup.scheme is not None).micro_f1
+
+    def judge_best(display: Display) -> None:
+        trained = TrainedTagger.load(run, device=device_kind(training))
+        display.start("judging")
+        try:
+            finish_tags(run, trained, examples)
+        finally:
+            display.stop()
+
+    return text_job(
+        run,
+        training,
+        build=lambda: build_network(options, setup),
+        batches=lambda size, tokens, seed: setup.batches(
+            train.tokens, train.tags, batch_size=size, max_tokens=tokens, seed=seed
+        ),
+        judged=lambda size, tokens: setup.batches(judged.tokens, judged.tags, batch_size=size, max_tokens=tokens),
+        judge_best=judge_best,
+        source=setup.source,
+        score=score,
+    )

@@ -1,0 +1,145 @@
+"""What tokens of sources and targets are chosen to be, their batches, and texts of tokens."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from recur.data.texts.pair_batches import PairBatches
+from recur.data.texts.pair_tokens import choose_pair_tokens, fit_pair_vocabularies
+from recur.data.texts.token_options import PairTokenOptions, TokenOptions
+from recur.data.texts.vocabulary import Ragged, TextVocabulary, choose_tokens
+from recur.errors import DataError, OptionError
+
+WORDS = ["katze", "hund", "maus", "haus", "baum"]
+SOUNDS = ["k a ts", "h u n t", "m au s", "h au s", "b au m"]
+SENTENCES = [f"Number {number} is word w{number}." for number in range(900)]
+
+
+@pytest.mark.parametrize(
+    ("sources", "targets", "options", "kinds", "size"),
+    [
+        (WORDS, SOUNDS, {}, ("character", "space"), None),
+        (WORDS, WORDS, {}, ("character", "character"), None),
+        # Short, and in the letters of the targets.
+        (
+            ["10 june 2020", "3 may 1999"] * 30,
+            ["2020-june-10", "1999-may-03"] * 30,
+            {},
+            ("character", "character"),
+            None,
+        ),
+        (SENTENCES, SENTENCES, {}, ("bpe", "bpe"), 1000),
+        (SENTENCES * 20, SENTENCES * 20, {}, ("bpe", "bpe"), 2000),
+        (SENTENCES, SOUNDS * 180, {}, ("bpe", "space"), 1000),
+        (WORDS, SOUNDS, {"joint_vocabulary": True}, ("bpe", "bpe"), 1000),
+        (WORDS, SOUNDS, {"joint_vocabulary": True, "target_tokens": "character"}, ("character", "character"), None),
+        (WORDS, SOUNDS, {"source_tokens": "bpe", "vocabulary_size": 300}, ("bpe", "space"), 300),
+    ],
+)
+def test_what_a_token_is_chosen_to_be(sources: Any, targets: Any, options: Any, kinds: Any, size: Any) -> None:
+    asked = PairTokenOptions(**options)
+    chosen, why = choose_pair_tokens(asked, sources, targets)
+    assert (chosen.source_tokens, chosen.target_tokens, chosen.vocabulary_size) == (*kinds, size)
+    for name in ("source_tokens", "target_tokens"):
+        assert (name in why) == (getattr(asked, name) is None)
+    # What is chosen is chosen for good.
+    assert choose_pair_tokens(chosen, sources, targets) == (chosen, {})
+
+
+def test_vocabularies() -> None:
+    options = PairTokenOptions(source_tokens="character", target_tokens="character", min_count=1)
+    of_sources, of_targets = fit_pair_vocabularies(options, ["ab"], ["bc"])
+    assert (of_sources.symbols, of_targets.symbols) == (("a", "b"), ("b", "c"))
+    both, other = fit_pair_vocabularies(replace(options, joint_vocabulary=True), ["ab"], ["bc"])
+    assert both is other
+    assert both.symbols == ("b", "a", "c")
+    with pytest.raises(DataError, match="no token of the targets stands 2 times in the training part"):
+        fit_pair_vocabularies(replace(options, min_count=2), ["aa"], ["bc"])
+    with pytest.raises(DataError, match="no token of the texts stands 9 times"):
+        fit_pair_vocabularies(replace(options, min_count=9, joint_vocabulary=True), ["aa"], ["bc"])
+
+
+def fitted(texts: list[str], kind: Any, **options: Any) -> TextVocabulary:
+    return TextVocabulary.fit(texts, choose_tokens(TokenOptions(tokens=kind, **options), texts)[0])
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        ("word", "It's late (or \u00bfearly?), I think."),
+        ("word", "a [b] {c} d: e; f! 50%"),
+        ("space", "K AE1 T , ( x )"),
+        ("character", "a  b\n,c"),
+        ("bpe", " 猫 is 10 € (cat)  \N{GRINNING FACE}"),
+    ],
+)
+def test_what_is_joined_is_what_was_cut(kind: Any, text: str) -> None:
+    options = {} if kind == "bpe" else {"min_count": 1}
+    vocabulary = fitted([text], kind, lowercase=False, **options)
+    ids = vocabulary.encode(text).tolist()
+    assert vocabulary.text_of(ids) == text
+    if kind == "bpe":
+        return
+    assert vocabulary.join([piece.text for piece in vocabulary.cut(text)]) == text
+    assert [vocabulary.id_of(piece.text) for piece in vocabulary.cut(text)] == ids
+
+
+def test_what_is_unknown_or_behind_the_last_id() -> None:
+    vocabulary = fitted(["b a b"], "space", min_count=1)
+    assert (vocabulary.id_of("b"), vocabulary.id_of("a"), vocabulary.id_of("z"), vocabulary.size) == (2, 3, 1, 4)
+    assert vocabulary.text_of([3, 1, 5, 4, 2], more=["zig", "zag"]) == "a <unknown> zag zig b"
+    assert vocabulary.text_of([]) == ""
+    bpe = fitted(["ab"], "bpe")
+    # Padding and unknown are no pieces.
+    assert bpe.text_of([0, *bpe.encode("ab").tolist(), 1]) == "ab"
+
+
+# --- batches ---
+
+
+def rows() -> tuple[Ragged, Ragged]:
+    draw = np.random.default_rng(0)
+    made = [draw.integers(2, 50, draw.integers(0, 30)).tolist() for _ in range(80)]
+    return Ragged.of(made[:40]), Ragged.of(made[40:])
+
+
+def test_batches_hold_each_pair_once() -> None:
+    sources, targets = rows()
+    batches = PairBatches(sources, targets, sources, batch_size=7, max_tokens=100, seed=3)
+    seen = []
+    for batch in batches:
+        longest = max(batch.x.shape[1], batch.y.shape[1])
+        # A bucket is at most a tenth longer than what is in it.
+        assert len(batch.x) <= 7
+        assert len(batch.x) == 1 or len(batch.x) * longest <= 100
+        assert batch.copies is not None
+        for row, item in enumerate(batch.index.tolist()):
+            seen.append(item)
+            source = sources.ids[sources.offsets[item] : sources.offsets[item + 1]].tolist()
+            target = targets.ids[targets.offsets[item] : targets.offsets[item + 1]].tolist()
+            padding = batch.x.shape[1] - len(source)
+            assert batch.x[row].tolist() == batch.copies[row].tolist() == source + [0] * padding
+            assert batch.y[row].tolist() == target + [0] * (batch.y.shape[1] - len(target))
+            assert (int(batch.lengths[row]), int(batch.y_lengths[row])) == (len(source), len(target) + 1)
+    assert sorted(seen) == list(range(40))
+    assert seen != sorted(seen)
+
+
+def test_batches_without_targets_and_elsewhere() -> None:
+    sources, _ = rows()
+    for batch in PairBatches(sources, batch_size=64):
+        assert batch.copies is None
+        assert batch.y.tolist() == [[0]] * len(batch.y)
+        assert batch.y_lengths.tolist() == [1] * len(batch.y)
+        assert batch.to(batch.x.device) is batch
+        moved = batch.to(torch.device("meta"))
+        assert moved.x.is_meta
+        assert moved.copies is None
+    assert list(PairBatches(Ragged.of([]), batch_size=4)) == []
+    with pytest.raises(OptionError, match="max_tokens: expected a number from 1 on, got 0"):
+        PairBatches(sources, batch_size=4, max_tokens=0)

@@ -1,0 +1,394 @@
+"""Translators in use: what they read and write, how they are asked, kept, and what they refuse."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+
+import recur
+from recur.data.texts.options import PairOptions
+from recur.data.texts.pair_tokens import choose_pair_tokens
+from recur.data.texts.token_options import PairTokenOptions
+from recur.decode import DecodingOptions, Sampling
+from recur.errors import OptionError, RunError
+from recur.models.texts.translator_options import TranslatorOptions
+from recur.tasks.translate.search_options import SearchOptions
+from recur.tasks.translate.setup import TranslationSetup, cut_pairs
+from recur.tasks.translate.trained import TrainedTranslator, build_translator
+
+WORDS = ("red", "green", "door", "house", "old", "new")
+GREEDY = DecodingOptions(max_length=8)
+WIDE = DecodingOptions(beams=4, num_best=3, max_length=8, length_penalty="gnmt")
+
+
+def pairs(count: int = 60) -> tuple[list[str], list[str]]:
+    """Sentences of known words, and their words in capitals, backwards."""
+    draw = np.random.default_rng(0)
+    sources = [" ".join(draw.choice(WORDS, draw.integers(2, 5))) for _ in range(count)]
+    return sources, [" ".join(reversed(source.upper().split())) for source in sources]
+
+
+def made(
+    tokens: str | tuple[str, str] = "word",
+    *,
+    data: tuple[list[str], list[str]] | None = None,
+    reading: PairOptions | None = None,
+    joint: bool = False,
+    **options: Any,
+) -> TrainedTranslator:
+    """Return a translator with weights as they are drawn, spread so that its answers differ."""
+    reading = reading or PairOptions()
+    source, target = (tokens, tokens) if isinstance(tokens, str) else tokens
+    asked: Any = {"source_tokens": source, "target_tokens": target, "joint_vocabulary": joint}
+    examples = cut_pairs(data or pairs(), reading, seed=0)
+    train = examples.of_part("train")
+    chosen, _ = choose_pair_tokens(PairTokenOptions(**asked), train.sources, train.targets)
+    setup = TranslationSetup.fit(examples, chosen, reading=reading)
+    torch.manual_seed(1)
+    model = TranslatorOptions(**{"hidden_size": 8, "embedding_size": 6, **options})
+    network = build_translator(model, setup)
+    with torch.no_grad():
+        for name, one in network.named_parameters():
+            if one.dim() == 2:
+                one.mul_(10 if "embedding" in name else 2)
+    return TrainedTranslator(network, setup, model)
+
+
+def always(trained: TrainedTranslator, token: int) -> TrainedTranslator:
+    """Let a translator write one token for ever."""
+    network: Any = trained.network
+    with torch.no_grad():
+        network.output.weight.zero_()
+        network.output.bias.fill_(-1e4)
+        network.output.bias[token] = 0
+    return trained
+
+
+# --- copies, and what is unknown ---
+
+
+def test_what_targets_do_not_have_is_numbered_by_row() -> None:
+    same = pairs()[0]
+    setup = made("space", data=(same, same), copying=True).setup
+    vocabulary = setup.target_vocabulary
+    red, door = vocabulary.id_of("red"), vocabulary.id_of("door")
+    size = vocabulary.size
+    sources = ["zig red zag zig", "zag door"]
+    assert setup.unknown_symbols(sources[0]) == ["zig", "zag"]
+    found = setup.batches(sources, ["zag zig red zonk", "zag zig"], batch_size=2, max_tokens=100, copying=True)
+    rows = {}
+    for batch in found:
+        assert batch.copies is not None
+        for row, item in enumerate(batch.index.tolist()):
+            length, told = int(batch.lengths[row]), int(batch.y_lengths[row])
+            rows[item] = (batch.copies[row, :length].tolist(), batch.y[row, :told].tolist())
+    # What neither vocabulary nor source has is unknown: 1.
+    assert rows[0] == ([size, red, size + 1, size], [size + 1, size, red, 1, 0])
+    assert rows[1] == ([size, door], [size, 1, 0])
+    plain = next(iter(setup.batches(sources[:1], ["zag red"], batch_size=2, max_tokens=100)))
+    assert plain.copies is None
+    assert plain.y.tolist() == [[1, red, 0]]
+
+
+def test_unseen_words_are_copied() -> None:
+    trained = made("word", copying=True, members=2)
+    for network in trained.network.networks:  # type: ignore[union-attr]
+        assert network.gate is not None
+        torch.nn.init.constant_(network.gate.bias, -1e4)
+    sources = ["zonk", "red Zig-zag, zonk", "old door"]
+    for source, (best,) in zip(sources, trained.translate(sources, decoding=GREEDY), strict=True):
+        assert set(best.tokens) <= set(best.source_tokens)
+        assert len(best.tokens) == 8
+        assert best.text == trained.setup.target_vocabulary.join(best.tokens)
+        assert "".join(trained.stream(source, decoding=GREEDY)) == best.text
+    assert trained.translate(["zonk"], decoding=GREEDY)[0][0].text == " ".join(["zonk"] * 8)
+
+
+def test_an_unknown_word_is_that_which_was_looked_at() -> None:
+    trained = always(made("word"), 1)
+    source = "red zonk, old zig."
+    ((best,),) = trained.translate([source], decoding=GREEDY)
+    assert best.attention is not None
+    assert best.source_tokens == ("red", "zonk", ",", "old", "zig", ".")
+    assert best.tokens == tuple(best.source_tokens[place] for place in best.attention.argmax(1).tolist())
+    assert best.text == trained.setup.target_vocabulary.join(best.tokens)
+    assert "".join(trained.stream(source, decoding=GREEDY)) == best.text
+    blind = always(made("word", attention="none"), 1)
+    ((best,),) = blind.translate([source], decoding=GREEDY)
+    assert best.tokens == ("<unknown>",) * 8
+    assert "".join(blind.stream(source, decoding=GREEDY)) == best.text
+
+
+@pytest.mark.parametrize(
+    ("options", "tokens", "joint", "message"),
+    [
+        ({"tied": "all"}, "word", False, "tied: all makes one of the vectors of sources and of targets.*tied=output"),
+        ({"copying": True}, "bpe", False, "copying: pieces of a BPE of sources are no pieces of that of targets"),
+        ({"copying": True}, ("word", "bpe"), False, "copying: pieces of a BPE"),
+    ],
+)
+def test_vocabularies_that_do_not_do(options: dict[str, Any], tokens: Any, joint: bool, message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        made(tokens, joint=joint, **options)
+
+
+@pytest.mark.parametrize("tokens", ["word", "bpe"])
+def test_one_vocabulary_for_both(tokens: str, tmp_path: Path) -> None:
+    trained = made(tokens, joint=True, tied="all", copying=True)
+    setup = trained.setup
+    assert setup.source_vocabulary is setup.target_vocabulary
+    assert setup.source_vocabulary.encode("red RED").tolist().count(1) == 0
+    trained.save(tmp_path / "run")
+    assert json.loads((tmp_path / "run" / "schema.json").read_text())["target_vocabulary"] is None
+    again = recur.load(tmp_path / "run")
+    assert again.setup.has_one_vocabulary
+    assert again.network.source_embedding is again.network.embedding
+    assert again.network.output.weight is again.network.embedding.weight
+    assert again.translate(["red door"]) == trained.translate(["red door"])
+
+
+# --- files ---
+
+
+@pytest.mark.parametrize("tokens", ["space", "character", "bpe", ("character", "word")])
+def test_saved_and_loaded_it_writes_the_same(tokens: Any, tmp_path: Path) -> None:
+    trained = made(tokens, members=2, cell="gru", input_feeding=True)
+    trained.save(tmp_path / "run")
+    again = TrainedTranslator.load(tmp_path / "run")
+    assert again.setup.to_json() == trained.setup.to_json()
+    assert (again.options, again.decoding) == (trained.options, trained.decoding)
+    sources = pairs(5)[0]
+    assert again.translate(sources, decoding=WIDE) == trained.translate(sources, decoding=WIDE)
+    with pytest.raises(RunError, match="exists"):
+        trained.save(tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"seed": None}, "schema.json: damaged: "),
+        ({"longest_target": -3}, "schema.json: damaged: longest_target is -3, expected a whole number from 1 on"),
+        ({"longest_target": "many"}, "schema.json: damaged: longest_target is 'many'"),
+        ({"num_pairs": float("inf")}, "schema.json: damaged: "),
+        ({"source_vocabulary": {"kind": "word"}}, "schema.json: the vocabulary is damaged"),
+        ({"target_vocabulary": ["a"]}, "schema.json: the vocabulary is damaged"),
+        ({"reading": {"sauce": "a"}}, "schema.json: damaged: .*sauce"),
+        ({"roles": {"columns": {}}}, "schema.json: damaged: it lacks 'ignored'"),
+        ({"source": {"paths": []}}, "schema.json: damaged: it lacks 'fingerprint'"),
+    ],
+)
+def test_a_damaged_schema_is_named(change: dict[str, Any], message: str, tmp_path: Path) -> None:
+    made().save(tmp_path / "run")
+    path = tmp_path / "run" / "schema.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(RunError, match=message):
+        TrainedTranslator.load(tmp_path / "run")
+
+
+def test_what_is_of_another_run_does_not_fit(tmp_path: Path) -> None:
+    made().save(tmp_path / "one")
+    made("character").save(tmp_path / "other")
+    (tmp_path / "one" / "schema.json").write_bytes((tmp_path / "other" / "schema.json").read_bytes())
+    with pytest.raises(
+        RunError, match=r"does not fit config.json: embedding.weight is \(\d+, 6\), expected \(\d+, 6\)"
+    ):
+        TrainedTranslator.load(tmp_path / "one")
+    config = tmp_path / "other" / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"model": {"tied": "all"}}))
+    with pytest.raises(RunError, match=r"config\.json: damaged: model: tied: all makes one"):
+        TrainedTranslator.load(tmp_path / "other")
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"task": "forecast"}))
+    with pytest.raises(RunError, match="is a run of task 'forecast', expected 'translate'"):
+        TrainedTranslator.load(tmp_path / "other")
+
+
+# --- writing ---
+
+
+@pytest.mark.parametrize("decoding", [GREEDY, WIDE])
+@pytest.mark.parametrize("options", [{"copying": True}, {"members": 2, "attention": "monotonic"}], ids=str)
+def test_answers_are_in_order_and_each_for_itself(options: dict[str, Any], decoding: DecodingOptions) -> None:
+    trained = made(**options)
+    sources = ["red door zonk", "", "old", " \n", *pairs(6)[0], "new " * 40]
+    together = trained.translate(sources, decoding=decoding)
+    for asked in (
+        trained.translate(sources, decoding=decoding, batch_size=2),
+        [trained.translate([source], decoding=decoding)[0] for source in sources],
+    ):
+        for found, expected in zip(asked, together, strict=True):
+            assert [one.text for one in found] == [one.text for one in expected]
+            assert [one.score for one in found] == pytest.approx([one.score for one in expected], abs=1e-4)
+    for source, found in zip(sources, together, strict=True):
+        if source.strip():
+            assert len(found) == decoding.num_best
+            assert [one.score for one in found] == sorted((one.score for one in found), reverse=True)
+            assert found[0].source_tokens == tuple(source.split())
+        else:
+            assert [(one.text, one.log_prob, one.ended) for one in found] == [("", 0.0, "end")]
+    assert trained.translate([]) == []
+
+
+def test_log_probabilities_are_those_of_the_network() -> None:
+    trained = made()
+    network: Any = trained.network
+    source = "red old door"
+    for one in trained.translate([source], decoding=WIDE)[0]:
+        (batch,) = trained.batches([source], [one.text])
+        total, _ = network.loss_sums(batch)
+        assert -float(total.detach()) == pytest.approx(one.log_prob, abs=1e-4)
+
+
+@pytest.mark.parametrize("tokens", ["word", "bpe"])
+def test_words_are_forbidden_and_required(tokens: str) -> None:
+    trained = made(tokens)
+    sources = ["red old door", "", "green house"]
+    if tokens == "word":
+        usual = trained.translate(sources[:1])[0][0].text.split()[0]
+        assert usual not in trained.translate(sources[:1], forbidden=[usual])[0][0].text.split()
+    required = [["NEW"], ["NEW"], []]
+    found = trained.translate(sources, required=required, decoding=DecodingOptions(beams=4, max_length=12))
+    assert "NEW" in found[0][0].text
+    assert found[1][0].text == ""
+    with pytest.raises(OptionError, match="required: there are 3 texts, and what 1 of them require"):
+        trained.translate(sources, required=[["NEW"]])
+    with pytest.raises(OptionError, match="forbidden: '' is not made of tokens that the translator can write"):
+        trained.translate(sources, forbidden=[""])
+    with pytest.raises(TypeError, match="forbidden: takes a list of texts, not one"):
+        trained.translate(sources, forbidden="DOOR")
+    if tokens == "word":
+        with pytest.raises(OptionError, match="required: 'zonk' is not made of tokens"):
+            trained.translate(sources, required=[["zonk"], [], []])
+
+
+def test_a_forbidden_word_is_one_behind_a_blank_too() -> None:
+    trained = made("bpe")
+    for form in (" DOOR", "DOOR"):
+        (token,) = trained.setup.target_vocabulary.encode(form).tolist()
+        always(trained, token)
+        assert trained.translate(["red"], decoding=GREEDY)[0][0].text == form * 8
+        assert "DOOR" not in trained.translate(["red"], decoding=GREEDY, forbidden=["DOOR"])[0][0].text
+
+
+@pytest.mark.parametrize("tokens", ["word", "space", "character", "bpe"])
+def test_pieces_of_a_stream_are_the_text(tokens: str) -> None:
+    draw = np.random.default_rng(0)
+    letters = [["猫", "犬", "ö"], ["é", "€", "\N{GRINNING FACE}"], ["(", ")", ","]]
+    rows = [" ".join("".join(draw.choice(letters[draw.integers(3)], 3)) for _ in range(3)) for _ in range(60)]
+    trained = made(tokens, data=(rows, rows))
+    for source in rows[:4]:
+        for decoding in (None, DecodingOptions(beams=3, max_length=25), DecodingOptions(max_length=5)):
+            expected = trained.translate(
+                [source], decoding=decoding or DecodingOptions(max_length=trained.decoding.max_length)
+            )
+            pieces = list(trained.stream(source, decoding=decoding))
+            assert "".join(pieces) == expected[0][0].text
+            assert all(pieces)
+    drawn = DecodingOptions(max_length=9, sampling=Sampling(temperature=1.5))
+    one = trained.translate(rows[:1], decoding=drawn, seed=5)[0][0].text
+    assert "".join(trained.stream(rows[0], decoding=drawn, generator=torch.Generator().manual_seed(5))) == one
+    assert list(trained.stream(" ")) == []
+
+
+def test_half_a_letter_of_a_bpe_is_held_back() -> None:
+    trained = made("bpe")
+    bpe = trained.setup.target_vocabulary.bpe
+    assert bpe is not None
+    first = int(bpe.encode("猫")[0]) + 2
+    always(trained, first)
+    ((best,),) = trained.translate(["red"], decoding=DecodingOptions(max_length=2))
+    assert best.text == "\N{REPLACEMENT CHARACTER}" * 2
+    assert "".join(trained.stream("red", decoding=DecodingOptions(max_length=2))) == best.text
+
+
+def test_what_is_no_text_is_refused() -> None:
+    trained = made()
+    for given, message in (("red", "not str"), (None, "not NoneType"), (["red", 3], "number 2 is int")):
+        with pytest.raises(TypeError, match=f"translate: takes a list of texts, .*{message}"):
+            trained.translate(given)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="stream: takes a text, not list"):
+        list(trained.stream(["red"]))  # type: ignore[arg-type]
+    with pytest.raises(OptionError, match="One hypothesis is streamed, and num_best is 3"):
+        list(trained.stream("red", decoding=WIDE))
+    assert trained.translate(("red",)) == trained.translate(["red"]) == trained.translate(pl.Series(["red"]))  # type: ignore[arg-type]
+
+
+# --- tables ---
+
+
+def test_a_row_for_each_text(tmp_path: Path) -> None:
+    sources, targets = pairs()
+    trained = made(data={"english": sources, "shouted": targets})  # type: ignore[arg-type]
+    asked = ["red door", "", "old house"]
+    texts = [found[0].text for found in trained.translate(asked)]
+    expected = {"english": asked, "shouted": texts}
+    path = tmp_path / "new.txt"
+    path.write_text("\n".join(asked) + "\n")
+    table = tmp_path / "new.csv"
+    pl.DataFrame({"number": [1, 2, 3], "english": asked}).write_csv(table)
+    for given in (asked, tuple(asked), path, table, {"english": asked}, pl.DataFrame({"english": asked})):
+        found = trained.predict(given)
+        assert found.columns == ["english", "shouted", "score"]
+        assert {name: found[name].fill_null("").to_list() for name in expected} == expected
+    several = trained.predict(asked, decoding=WIDE)
+    assert several.columns == ["english", "rank", "shouted", "score"]
+    assert several["rank"].to_list() == [1, 2, 3, 1, 1, 2, 3]
+    assert several["english"].to_list() == [asked[0]] * 3 + [""] + [asked[2]] * 3
+
+
+def test_columns_that_are_called_as_those_of_figures(tmp_path: Path) -> None:
+    sources, targets = pairs()
+    trained = made(data={"rank": sources, "score": targets})  # type: ignore[arg-type]
+    several = trained.predict(["red door"], decoding=WIDE)
+    assert several.columns == ["rank", "rank_", "score", "score_"]
+    assert several["score"].to_list() == [one.text for one in trained.translate(["red door"], decoding=WIDE)[0]]
+    assert several["rank_"].to_list() == [1, 2, 3]
+
+
+def test_new_texts_need_no_options_of_the_old_files(tmp_path: Path) -> None:
+    path = tmp_path / "old.csv"
+    path.write_text("".join(f"{source};{target}\n" for source, target in zip(*pairs(), strict=True)))
+    reading = PairOptions(separator=";", has_header=False)
+    trained = made(data=path, reading=reading)  # type: ignore[arg-type]
+    found = trained.predict(["red door", "a; b"])
+    assert found.columns == [*trained.setup.names, "score"]
+    assert found.to_series(0).to_list() == ["red door", "a; b"]
+
+
+# --- how it is asked on the command line ---
+
+
+def test_search_options() -> None:
+    assert SearchOptions().decoding(30) == DecodingOptions(beams=5, length_penalty="gnmt", max_length=30)
+    found = SearchOptions(num_best=9, max_length=4, min_length=2, block_ngrams=3, coverage_penalty=0.2).decoding(30)
+    assert (found.beams, found.num_best, found.max_length, found.min_length) == (9, 9, 4, 2)
+    assert (found.block_ngrams, found.coverage_penalty) == (3, 0.2)
+    assert SearchOptions(min_length=40).decoding(30).max_length == 40
+    drawn = SearchOptions(temperature=0.7, num_best=3).decoding(30)
+    assert drawn.sampling == Sampling(temperature=0.7)
+    assert (drawn.num_best, drawn.beams) == (3, 1)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"beams": 0}, "beams must be a whole number from 1 on, not 0"),
+        ({"beams": 2, "num_best": 3}, "num_best is 3, and a search with 2 beams need not find more than 2"),
+        ({"num_best": 0}, "num_best must be a whole number from 1 on, not 0"),
+        ({"max_length": 0}, "max_length must be a whole number from 1 on, not 0"),
+        ({"min_length": 31, "max_length": 30}, "min_length is 31, more than max_length, 30"),
+        ({"block_ngrams": 0}, "block_ngrams must be a whole number from 1 on, not 0"),
+        ({"coverage_penalty": -1.0}, "coverage_penalty must be a number from 0 on, not -1.0"),
+        ({"length_penalty": "long"}, "length_penalty must be none, gnmt or mean, not 'long'"),
+        ({"temperature": 0.5, "beams": 3}, "beams is of a beam search, and tokens are drawn"),
+        ({"temperature": -1.0}, "temperature"),
+    ],
+)
+def test_search_options_that_make_no_sense(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        SearchOptions(**options).decoding(30)

@@ -1,0 +1,198 @@
+"""Training of translators: what it learns and keeps, resumed bit for bit, and what is refused."""
+
+from __future__ import annotations
+
+import io
+import math
+import signal
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from rich.console import Console
+
+from recur.data.texts.options import PairOptions
+from recur.data.texts.token_options import PairTokenOptions
+from recur.errors import DataError, Interrupted, OptionError, RunError
+from recur.models.texts.translator_options import TranslatorOptions
+from recur.run import RunFolder
+from recur.tasks.series_task import SeriesTask
+from recur.tasks.translate.evaluation import evaluate_translator
+from recur.tasks.translate.trained import TrainedTranslator
+from recur.train.options import PairTrainingOptions
+from recur.train.pair_choice import choose
+from recur.train.resumption import resume
+from recur.train.translate import train_translator
+
+TINY = TranslatorOptions(hidden_size=4, embedding_size=4)
+QUICK = PairTrainingOptions(max_steps=12, batch_size=16, validate_every=6, checkpoint_every=4, no_report=True)
+
+
+def spelled(count: int) -> tuple[list[str], list[str]]:
+    """Return made-up words, and their letters, backwards, in capitals."""
+    draw = np.random.default_rng(0)
+    words = dict.fromkeys("".join(draw.choice(list("abcd"), draw.integers(3, 6))) for _ in range(2 * count))
+    sources = list(words)[:count]
+    assert len(sources) == count
+    return sources, [" ".join(reversed(source.upper())) for source in sources]
+
+
+def written(path: Path, count: int = 120) -> Path:
+    rows = zip(*spelled(count), strict=True)
+    path.write_text("word\tsounds\n" + "".join(f"{source}\t{target}\n" for source, target in rows))
+    return path
+
+
+def train(data: Any, out: Path, *, said: io.StringIO | None = None, **options: Any) -> RunFolder:
+    console = Console(quiet=True) if said is None else Console(file=said, width=200)
+    chosen: dict[str, Any] = {"model": TINY, "training": QUICK, **options}
+    return train_translator(data, out=out, console=console, **chosen)
+
+
+@pytest.fixture
+def made(made_once: Callable[[str, Callable[[Path], None]], Path]) -> Path:
+    """The folder of a short training, on `pairs.tsv`, with what it said in `said.txt`."""
+
+    def make(folder: Path) -> None:
+        said = io.StringIO()
+        train(written(folder / "pairs.tsv"), folder / "run", said=said, texts=PairOptions(has_header=True))
+        (folder / "said.txt").write_text(said.getvalue())
+
+    return made_once("translator", make)
+
+
+def test_what_is_said_and_written(made: Path) -> None:
+    said = (made / "said.txt").read_text()
+    for line in (
+        "column   source  word",
+        "column   target  sounds",
+        "texts    120 pairs: 96 to train on, 12 to choose by, 12 to test",
+        "source   word: characters, as texts are single words; 4 are known",
+        "target   sounds: what stands between blanks, as 4 different things stand between blanks; 4 are known",
+        "LSTM 1 x 4, sources in both directions, general attention",
+        "training 16 pairs a step, learning rate 0.002, at most 12 steps",
+    ):
+        assert line in said, line
+    run = RunFolder.open(made / "run")
+    rows = run.metrics()
+    assert [row["step"] for row in rows if row["kind"] == "valid"] == [6, 12]
+    sample = next(row for row in rows if row["kind"] == "sample")
+    assert len(sample["pairs"]) == 3
+    assert sample["pairs"][0].keys() == {"source", "target", "text"}
+    assert run.config()["task"] == "translate"
+
+
+def test_validation_is_the_loss_of_the_right_targets(made: Path) -> None:
+    run = RunFolder.open(made / "run")
+    best = min(row["loss"] for row in run.metrics() if row["kind"] == "valid")
+    found = evaluate_translator(made / "run", part="valid")
+    assert found["likelihood"]["nats_per_token"] == pytest.approx(best, rel=1e-5)
+    assert found["likelihood"]["perplexity"] == pytest.approx(math.exp(best), rel=1e-5)
+    trained = TrainedTranslator.load(made / "run")
+    valid = trained.setup.own_examples().of_part("valid")
+    letters = sum(map(len, valid.targets)) + len(valid)
+    symbols = sum(len(target.split()) for target in valid.targets) + len(valid)
+    assert found["likelihood"]["tokens"] == symbols
+    assert found["likelihood"]["nats_per_character"] == pytest.approx(best * symbols / letters, rel=1e-5)
+
+
+def test_judging_again_says_the_same(made: Path, tmp_path: Path) -> None:
+    kept = RunFolder.open(made / "run").read_json("translate_evaluation.json")
+    again = evaluate_translator(made / "run")
+    for name in ("figures", "likelihood", "verdict", "main"):
+        assert again[name] == kept[name]
+    for one in again["attention"]:
+        assert len(one["weights"]) == len(one["written"])
+        assert all(sum(row) == pytest.approx(1, abs=1e-3) for row in one["weights"])
+        assert {len(row) for row in one["weights"]} == {len(one["source"])}
+    other = evaluate_translator(made / "run", written(tmp_path / "other.tsv", 20))
+    assert (other["part"], other["pairs"]) == ("given", 20)
+    with pytest.raises(OptionError, match="part: expected 'train', 'valid' or 'test', got 'dev'"):
+        evaluate_translator(made / "run", part="dev")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("options", "averaging", "step"),
+    [
+        ({"scheduled_sampling": 0.5, "copying": True, "attention": "monotonic", "members": 2}, 0.0, 7),
+        ({"tied": "output", "scheduled_sampling": 0.5, "input_feeding": True}, 0.9, 3),
+    ],
+    ids=["sampling, copies, members", "tied, averaged, fed"],
+)
+def test_interrupted_and_resumed_is_as_if_it_was_not(
+    options: dict[str, Any], averaging: float, step: int, signals_at: Any, assert_equal: Any, tmp_path: Path
+) -> None:
+    data = written(tmp_path / "pairs.tsv")
+    chosen: dict[str, Any] = {
+        "model": replace(TINY, **options),
+        "training": replace(QUICK, averaging=averaging),
+        "tokens": PairTokenOptions(source_tokens="character", target_tokens="character"),
+    }
+    whole = train(data, tmp_path / "whole", **chosen)
+    signals_at(step, signal.SIGINT, task=SeriesTask)
+    with pytest.raises(Interrupted, match=f"^interrupted after step {step}, all is saved; go on with: recur train --"):
+        train(data, tmp_path / "halves", **chosen)
+    halves = resume(tmp_path / "halves", console=Console(quiet=True))
+    states = [torch.load(run.path / "checkpoints/last.ckpt", weights_only=True) for run in (whole, halves)]
+    for name in ("global_step", "state_dict", "optimizer_states", "recur"):
+        assert_equal(states[0][name], states[1][name], name)
+    seen = [value for name, value in states[0]["state_dict"].items() if name.endswith("num_steps_seen")]
+    assert all(int(value) == 12 for value in seen[: options.get("members", 1)])
+    assert (whole.path / "model.safetensors").read_bytes() == (halves.path / "model.safetensors").read_bytes()
+    kept = [run.read_json("translate_evaluation.json") for run in (whole, halves)]
+    assert kept[0] == kept[1]
+
+
+def test_data_that_have_changed_are_refused(tmp_path: Path) -> None:
+    data = written(tmp_path / "pairs.tsv")
+    run = train(data, tmp_path / "run")
+    with pytest.raises(OptionError, match=r"data: the run reads its own from .*pairs\.tsv; leave them out"):
+        resume(run.path, data=spelled(120), bounds={"max_steps": 14}, console=Console(quiet=True))
+    data.write_text(data.read_text().replace("A B", "B A"))
+    with pytest.raises(RunError, match=r"the texts in .*pairs\.tsv have changed since the training"):
+        resume(run.path, bounds={"max_steps": 14}, console=Console(quiet=True))
+
+
+def test_data_in_memory_are_resumed_with_the_same_data(tmp_path: Path) -> None:
+    run = train(spelled(120), tmp_path / "run")
+    with pytest.raises(RunError, match="the run's own texts were not in a file, so they cannot be read again"):
+        evaluate_translator(run.path)
+    with pytest.raises(RunError, match="the texts have changed since the training"):
+        resume(run.path, data=spelled(119), bounds={"max_steps": 14}, console=Console(quiet=True))
+    again = resume(run.path, data=spelled(120), bounds={"max_steps": 14}, console=Console(quiet=True))
+    assert again.metrics()[-1]["step"] == 14
+    assert again.read_json("translate_evaluation.json")["texts"] == 12
+
+
+@pytest.mark.parametrize(
+    ("options", "kind", "message"),
+    [
+        ({"model": replace(TINY, tied="all")}, OptionError, "tied: all makes one of the vectors"),
+        ({"model": 3}, TypeError, "TranslatorOptions"),
+        (
+            {"tokens": PairTokenOptions(min_count=10_000)},
+            DataError,
+            "no token of the sources stands 10000 times .* give min_count=1",
+        ),
+        ({"texts": PairOptions(source="wort")}, DataError, "wort"),
+    ],
+)
+def test_what_is_refused_leaves_no_folder(tmp_path: Path, options: dict[str, Any], kind: Any, message: str) -> None:
+    with pytest.raises(kind, match=message):
+        train(written(tmp_path / "pairs.tsv"), tmp_path / "run", **options)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("num_pairs", "batch_size", "epochs"), [(500_000, 128, 3), (100_000, 64, 3), (10_000, 32, 20), (300, 8, 30)]
+)
+def test_what_is_chosen_grows_with_the_data(num_pairs: int, batch_size: int, epochs: int) -> None:
+    chosen = choose(PairTrainingOptions(), num_pairs=num_pairs)
+    assert (chosen.batch_size, chosen.max_epochs, chosen.max_minutes) == (batch_size, epochs, 10)
+    assert (chosen.learning_rate, chosen.clip_norm, chosen.patience) == (2e-3, 1.0, 0)
+    said = choose(PairTrainingOptions(max_steps=7, batch_size=5, learning_rate=0.1), num_pairs=num_pairs)
+    assert (said.max_epochs, said.max_minutes, said.batch_size, said.learning_rate) == (None, None, 5, 0.1)
