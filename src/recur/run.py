@@ -51,6 +51,9 @@ if TYPE_CHECKING:
 FORMAT = 1
 """Version of the run folder's layout. A newer one is refused, with the advice to upgrade recur."""
 
+CHECKPOINT = "checkpoints/last.ckpt"
+"""File of a run from which its training goes on."""
+
 _OWN_NAMES = {
     "config.json",
     "env.json",
@@ -396,6 +399,18 @@ class RunFolder:
                 return (file.metadata() or {}).get("sha256")
         except (SafetensorError, OSError, ValueError):
             return None
+
+    def is_unfinished(self) -> bool:
+        """Return whether the weights are those of a training on its way, stopped or not: never judged at its end.
+
+        Raises:
+            RunError: A judgement is damaged.
+        """
+        if not self.has(CHECKPOINT) or not self.has("model.safetensors"):
+            return False
+        # What every task writes last has its own name, but this ending.
+        judged = [self.read_json(path.name).get("weights") for path in self.path.glob("*evaluation.json")]
+        return not judged or not {None, self.weights_checksum()}.intersection(judged)
 
     def load_weights(self) -> dict[str, Tensor]:
         """Return the tensors of `model.safetensors`, on the CPU.

@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from recur.run import RunFolder
 from recur.tasks.language.trained import load
 
 FIGURES = {
@@ -104,3 +106,14 @@ def test_the_table(evaluate: Any, recur: Any) -> None:
         f"{figures['top1']:.1%}",
         f"{figures['top5']:.1%}",
     ]
+
+
+def test_a_run_whose_training_was_stopped_says_so(finished: Path, tmp_path: Path, recur: Any) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(finished / "run", run)
+    assert not RunFolder(run).is_unfinished()
+    # As Ctrl-C leaves it.
+    (run / "evaluation.json").unlink()
+    said = f"the training of this run is not finished; go on with: recur train --resume {run}"
+    assert json.loads(recur("evaluate", run, "--json").out)["notes"] == [said]
+    assert recur("generate", run, "--length", "2").err == f"note     {said}\n"

@@ -77,7 +77,7 @@ def test_it_looks_at_other_data(trained: Path, capsys: pytest.CaptureFixture[str
             "predict",
             str(trained / "run"),
             str(trained / "plant.csv"),
-        ): "classify-text, translate, classify, regress and forecast",
+        ): "classify-text, tag, translate, classify, regress and forecast",
         ("evaluate", str(trained / "run")): "language and forecast",
     }.items():
         assert main([*command, "--batch-size", "7"]) == 2
@@ -103,6 +103,31 @@ def test_without_labels_no_alarm_is_called_false(
     rows = {row.name: row.values for row in shown.measures}
     assert rows["steps with an alarm"][0] == f"{100 * rate:.4g}%"
     assert "steps with a false alarm" not in rows
+
+
+def test_other_data_are_judged_by_a_label_of_any_name(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, data = str(trained / "run"), str(tmp_path / "fault.csv")
+    table = pl.read_csv(trained / "plant.csv").rename({"is_anomaly": "fault"})
+    table.with_columns(pl.lit(None).alias("empty")).write_csv(data)
+    assert main(["evaluate", run, data, "--label", "fault", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert main(["evaluate", run, str(trained / "plant.csv"), "--json"]) == 0
+    assert found == json.loads(capsys.readouterr().out)
+    assert found["has_truth"]
+    assert main(["evaluate", run, data]) == 0
+    said = capsys.readouterr().out
+    assert "one called is_anomaly, of 0 and 1, or named with --label, would be judged by." in " ".join(said.split())
+    for label, error in {
+        "empty": "the data have no column 'empty' with a value in it, which --label names; name the one that says",
+        "faults": "the data have no column 'faults' with a value in it, which --label names;",
+        "value": "label: the detector reads 'value', in targets when it was trained; name another, or train one with ",
+    }.items():
+        assert main(["evaluate", run, data, "--label", label]) in (1, 2)
+        assert error in capsys.readouterr().err
+    assert main(["evaluate", run, "--label", "fault"]) == 2
+    assert "label is of other data; give DATA, or leave --label out." in capsys.readouterr().err
 
 
 def test_the_help_says_when_an_alarm_is_new(capsys: pytest.CaptureFixture[str]) -> None:

@@ -266,7 +266,48 @@ def test_the_commands_name_the_run_as_seen_from_here(
     (run.path / "model.safetensors").write_bytes(b"")
     lines = [command.line for command in read_contents(run).commands]
     assert lines[0] == "recur generate run --prompt ROMEO: --length 500"
-    assert lines[-1] == "recur train --resume run --max-minutes 30"
+    # There is nothing to resume, as where an estimator saved it.
+    assert not any("--resume" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("training", "is_best", "options"),
+    [
+        ({"max_minutes": 0.2, "max_epochs": None, "patience": 3}, [True, False, False], "--max-minutes 0.4"),
+        ({"max_minutes": 30.0, "max_steps": 700, "patience": 0}, [True], "--max-minutes 60 --max-steps 1400"),
+        ({"max_minutes": 30.0, "patience": 2}, [True, False, True, False, False], "--patience 4"),
+        ({}, [], "--max-minutes 30"),
+    ],
+)
+def test_what_trains_a_run_further_is_what_ended_it(
+    make_run: MakeRun, training: dict[str, Any], is_best: list[bool], options: str
+) -> None:
+    rows = [{"kind": "valid", "step": n, "loss": 1.0, "is_best": is_so} for n, is_so in enumerate(is_best)]
+    run = make_run(config={"format": 1, "task": "language", "training": training}, rows=rows)
+    for name in ("model.safetensors", "checkpoints/last.ckpt"):
+        (run.path / name).parent.mkdir(exist_ok=True)
+        (run.path / name).write_bytes(b"")
+    command = read_contents(run).commands[-1]
+    assert command.line.endswith(f"/run {options}")
+    assert ("had not fallen for 2 validations" in command.why) == options.startswith("--patience")
+    (run.path / "evaluation.json").unlink()
+    assert read_contents(run).commands[-1].line.endswith("recur train --resume " + str(run.path))
+
+
+def test_of_several_networks_each_goes_on(make_run: MakeRun) -> None:
+    run = make_run(config={"format": 1, "task": "language", "training": {"max_steps": 50, "patience": 2}}, rows=[])
+    for number, is_best in enumerate(([True, False, False, False], [True, True]), 1):
+        member = RunFolder.create(run.path / "members" / str(number))
+        member.write_json("config.json", {"format": 1})
+        for step, is_so in enumerate(is_best):
+            member.append_metrics({"kind": "valid", "step": step, "loss": 1.0, "is_best": is_so})
+    assert read_contents(run).commands[-1].line.endswith("/run --patience 6 --max-steps 100")
+
+
+def test_a_forecaster_that_cannot_be_resumed_learns_on(make_run: MakeRun) -> None:
+    run = make_run(config={"format": 1, "task": "forecast"})
+    (run.path / "model.safetensors").write_bytes(b"")
+    assert read_contents(run).commands[-1].line == f"recur train --continue {run.path} new.csv"
 
 
 def test_files_nested_to_the_limit_of_json_are_shown_in_part(make_run: MakeRun) -> None:

@@ -203,7 +203,11 @@ SHUFFLED = np.random.default_rng(1).permutation(ROWS)
         (two(load=np.append(LOAD, np.full(ROWS, 7.0))), {}, "load is constant in series 'b'"),
         (two(load=np.append(LOAD, np.full(ROWS, np.nan))), {}, "load has no value in series 'b'"),
         (table(load=LOAD * 1e36), {}, ""),
-        (table(load=np.where(np.arange(ROWS) % 3 == 0, np.nan, LOAD)), {}, ""),
+        (
+            table(load=np.where(np.arange(ROWS) % 3 == 0, np.nan, LOAD)),
+            {},
+            r"load is missing in 40 of 120 rows \(33\.33%\)$",
+        ),
         ({"load": LOAD}, {}, ""),
         # What was before is known of the past, and what repeats itself is known by itself.
         (table(before=BEFORE), {"targets": "load", "past_only": "before"}, ""),

@@ -170,8 +170,13 @@ def test_a_run_that_stopped_early_is_finished(train: Any, console: Any, rows: An
     assert f"stopped at step {last}: the validation loss has not fallen for 2 validations." in console.file.getvalue()
     before = rows(run, "valid")
     resume_language_model(run.path, console=console)
-    assert f"is finished after {last} steps: the validation loss had not fallen for 2" in console.file.getvalue()
+    said = f"is finished after {last} steps: the validation loss had not fallen for 2 validations; a higher patience="
+    assert said in " ".join(console.file.getvalue().split())
     assert rows(run, "valid") == before
+    # More patience is what lets it go on.
+    resume_language_model(run.path, bounds={"patience": 4}, console=console)
+    assert rows(run, "valid")[: len(before)] == before
+    assert len(rows(run, "valid")) == len(before) + 2
 
 
 @no_report
@@ -193,7 +198,8 @@ def test_bounds_that_make_no_sense_leave_the_run_as_it_was(train: Any, console: 
     config = (run.path / "config.json").read_bytes()
     with pytest.raises(OptionError, match=r"^max_steps must be a whole number from 1 on, not 0\.$"):
         resume_language_model(run.path, bounds={"max_steps": 0}, console=console)
-    with pytest.raises(OptionError, match=r"^only max_minutes, max_epochs, max_steps can change .* not \['seed'\]\.$"):
+    said = r"^only max_minutes, max_epochs, max_steps, patience can change .* not \['seed'\]\.$"
+    with pytest.raises(OptionError, match=said):
         resume_language_model(run.path, bounds={"seed": 1}, console=console)
     assert (run.path / "config.json").read_bytes() == config
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 from typing import Literal
 
-from recur.cli.handling.run_handling import handling_of, open_run
+from recur.cli.handling.run_handling import handling_of, open_run, unfinished
 from recur.cli.parser import CommandParser, Device, check_device, given_options
 from recur.data.series.options import OtherTableOptions
 from recur.data.text import check_found
@@ -53,6 +53,12 @@ def build_parser() -> CommandParser:
         default=None,
         help="of remaining lives: file with the life that was left after the last row of each series of DATA",
     )
+    parser.add_argument(
+        "--label",
+        type=str | None,
+        default=None,
+        help="of anomalies: column of DATA that says which steps are some, whatever it was called in training",
+    )
     parser.add_argument("--device", type=Device, default="cpu", help="where to compute")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_options(OtherTableOptions, "DATA that are not written as the run's own")
@@ -65,7 +71,7 @@ def run(arguments: Sequence[str]) -> int:
     given = given_options(arguments)
     if chosen.data and "part" in given:
         raise OptionError("part is of the run's own data; leave --part or DATA out.")
-    idle = [] if chosen.data else sorted(given & {field.name for field in fields(OtherTableOptions)})
+    idle = [] if chosen.data else sorted(given & {"label", *(field.name for field in fields(OtherTableOptions))})
     if idle:
         raise OptionError(f"{idle[0]} is of other data; give DATA, or leave {option(idle[0])} out.")
     for name in ("batch_size", "window", "stride"):
@@ -73,11 +79,12 @@ def run(arguments: Sequence[str]) -> int:
         if value is not None and value < 1:
             raise OptionError(f"{name} must be a whole number from 1 on, not {value}.")
     # Before torch is imported, which takes seconds.
-    _, task = open_run(chosen.run, "evaluate", given)
+    folder, task = open_run(chosen.run, "evaluate", given)
     check_found(chosen.data)
     check_device(chosen.device)
     handling = handling_of(task)
     found = handling.evaluate(chosen)
+    found["notes"] = [*unfinished(folder), *found["notes"]]
     if chosen.json:
         sys.stdout.write(json.dumps(found, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
         return 0

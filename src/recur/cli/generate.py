@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import BinaryIO, Literal
 
+from recur.cli.handling.run_handling import show_notes, unfinished
 from recur.cli.parser import CommandParser, Device, check_device, check_seed
 from recur.errors import DataError, OptionError
 from recur.run import RunFolder
@@ -52,6 +53,7 @@ def run(arguments: Sequence[str]) -> int:
     folder = RunFolder.open(chosen.run)
     check_device(chosen.device)
     given = None if chosen.prompt is None else _prompt(chosen.prompt)
+    show_notes(unfinished(folder))
     import torch
 
     from recur.decode.sampling import Sampling

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from recur.cli.handling.run_handling import handling_of, open_run
+from recur.cli.handling.run_handling import handling_of, open_run, show_notes, unfinished
 from recur.cli.parser import CommandParser, Device, check_device, check_seed, given_options
 from recur.data.series.options import OtherTableOptions
 from recur.data.text import check_found
@@ -89,6 +89,7 @@ def run(arguments: Sequence[str]) -> int:
     handling = handling_of(task)
     handling.check_inspection(chosen)
     check_device(chosen.device)
+    show_notes(unfinished(folder))
     from recur.cli.console import plain_console
     from recur.report import write_inspection, write_report
 

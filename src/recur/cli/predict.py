@@ -9,7 +9,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from recur.cli.handling.run_handling import RunHandling, handling_of, open_run
+from recur.cli.handling.run_handling import RunHandling, handling_of, open_run, show_notes, unfinished
 from recur.cli.parser import CommandParser, Device, check_device, given_options
 from recur.data.series.options import OtherTableOptions
 from recur.data.text import check_found
@@ -143,6 +143,7 @@ def run(arguments: Sequence[str]) -> int:
     folder, task = open_run(chosen.run, "predict", given)
     handling = handling_of(task)
     write = None if chosen.out is None else _writer(Path(chosen.out), handling, overwrite=chosen.overwrite)
+    show_notes(unfinished(folder))
     if chosen.stream:
         return _stream(folder, handling, chosen)
     if handling.predict is None:

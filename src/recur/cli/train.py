@@ -13,7 +13,7 @@ from recur.cli.task_choice import Glance, choose_task, flags_of
 from recur.data.text import check_found
 from recur.errors import OptionError, RunError
 from recur.run import RunFolder
-from recur.train.options import BOUNDS
+from recur.train.options import ENDINGS
 from recur.train.table import TASKS
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def _names(data: object) -> list[str]:
 
 
 def _resume(run_path: str, given: set[str], data: object, chosen: Any) -> int:
-    others = sorted(given - {"resume", *BOUNDS})
+    others = sorted(given - {"resume", *ENDINGS})
     if others:
         names = ", ".join("--" + name.replace("_", "-") for name in others)
         raise OptionError(f"--resume goes on with the run's own options; leave {names} out, or train anew.")
@@ -110,7 +110,7 @@ def _resume(run_path: str, given: set[str], data: object, chosen: Any) -> int:
         raise OptionError("--resume takes no DATA: the run knows its own.")
     from recur.train.resumption import resume
 
-    bounds = {name: getattr(chosen, name) for name in BOUNDS if name in given}
+    bounds = {name: getattr(chosen, name) for name in ENDINGS if name in given}
     _show(resume(run_path, data=sources or None, bounds=bounds, console=_console()))
     return 0
 

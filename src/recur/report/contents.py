@@ -10,9 +10,11 @@ from typing import Any, Literal
 
 from recur.errors import RunError
 from recur.report.chart import Chart, Drawing
+from recur.report.columns import ColumnRole, column_roles, rows_ahead
 from recur.report.curves import rows_of_kind, training_charts
 from recur.report.detection import Detection, detection_of
 from recur.report.forecast import Forecast, forecast_of
+from recur.report.going_on import way_on
 from recur.report.labels import Labels, labels_of
 from recur.report.passage import Passage, Scale, scale_for, symbols, visible
 from recur.report.result import Result, column, result_of
@@ -120,6 +122,8 @@ class Contents:
     """A sentence for each layer: what ran and why nothing faster did."""
     sources: tuple[tuple[str, str, str], ...]
     """The files of the corpus: name, size, checksum."""
+    columns: tuple[ColumnRole, ...]
+    """What the columns of a table were taken for."""
     environment: tuple[tuple[str, str], ...]
     """Versions and the machine."""
     options: tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
@@ -165,13 +169,14 @@ def read_contents(run: RunFolder) -> Contents:
         symbol=unit,
         backends=_backends(env),
         sources=_sources(schema),
+        columns=column_roles(schema),
         environment=tuple((visible(str(key)), written(value)) for key, value in env.items() if key != "backends"),
         options=_options(config),
         commands=_commands(
-            run.path,
+            run,
             task=as_text(config.get("task")),
             prompt=samples[-1].prompt if samples else "",
-            has_weights=run.has("model.safetensors"),
+            ahead=rows_ahead(schema),
             is_done=bool(evaluation or forecasts or labels or alarms or written_texts),
         ),
     )
@@ -409,11 +414,12 @@ def _flat(group: Mapping[str, Any], prefix: str = "", depth: int = 0) -> Iterato
             yield name, written(value, depth)
 
 
-def _commands(path: Path, *, task: str, prompt: str, has_weights: bool, is_done: bool) -> tuple[Command, ...]:
-    place = shlex.quote(visible(_near(path)))
+def _commands(run: RunFolder, *, task: str, prompt: str, ahead: str, is_done: bool) -> tuple[Command, ...]:
+    place, has_weights = shlex.quote(visible(_near(run.path))), run.has("model.safetensors")
     commands = []
     if has_weights and task in ("forecast", "detect"):
-        why = "Find anomalies in new data" if task == "detect" else "Forecast what comes after new data"
+        forecast = "Forecast what comes after new data" + (f", {ahead}" if ahead else "")
+        why = "Find anomalies in new data" if task == "detect" else forecast
         commands.append(Command(why=why, line=f"recur predict {place} new.csv"))
         commands.append(Command(why="Judge it on other data", line=f"recur evaluate {place} other.csv"))
     elif has_weights and task == "tag":
@@ -435,10 +441,10 @@ def _commands(path: Path, *, task: str, prompt: str, has_weights: bool, is_done:
             Command(why="Look inside it as it reads a text of yours", line=f"recur inspect {place} --input my.txt")
         )
         commands.append(Command(why="Judge it on another text", line=f"recur evaluate {place} other.txt"))
-    # A finished training stops again at once unless it is given more time.
-    further = " --max-minutes 30" if is_done else ""
-    why = "Train it further" if is_done else "Go on with the training"
-    commands.append(Command(why=why, line=f"recur train --resume {place}{further}"))
+    further = way_on(run, place, is_done=is_done)
+    if further is not None:
+        why, line = further
+        commands.append(Command(why=why, line=line))
     return tuple(commands)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from recur.data.missing import without_missing
 from recur.data.series import Columns, Frequency, Rows, Schema, Table, table_of
 from recur.data.series.assembly import LooseRows, read_rows
 from recur.data.series.columns import Roles
@@ -160,7 +161,9 @@ class RowReader:
         known = {name for names in self.roles.by_role().values() for name in names}
         for name in table.frame.columns:
             if name not in known:
-                near = difflib.get_close_matches(name, known, n=1)
+                # One that is not there is rather meant than one that is.
+                lacking = known.difference(table.frame.columns)
+                near = [other for among in (lacking, known) for other in _alike(name, sorted(among))]
                 hint = f"is it {near[0]!r}?" if near else f"it had {', '.join(map(repr, sorted(known)))}."
                 raise DataError(f"{_NAME}: there is a column {name!r}, which the model's data had not; {hint}")
 
@@ -173,6 +176,12 @@ class RowReader:
         may_lack = {*roles.static} | ({*roles.past_only, *roles.known_future} if is_loose else set())
         lacking = [name for name in sorted(may_lack) if name not in frame.columns and name not in needed]
         return replace(table, frame=frame.with_columns(pl.lit(None).alias(name) for name in lacking))
+
+
+def _alike(name: str, others: list[str]) -> list[str]:
+    """Return names that another one may be meant for: it begins them, or they begin it, or else it looks like them."""
+    begun = [other for other in others if other.startswith(name) or name.startswith(other)]
+    return begun or difflib.get_close_matches(name, others, n=1)
 
 
 def several(rows: Any) -> list[Any] | pl.DataFrame:
@@ -213,6 +222,7 @@ def _check_row(row: Mapping[Any, Any], number: int) -> None:
 
 def _written(values: list[Any]) -> list[Any]:
     """Return names as text, so that none is written in another way for those that come with it."""
+    values = without_missing(values)
     if not {type(value) for value in values if value is not None} <= {str, int, float, bool}:
         return values
     return [
@@ -223,6 +233,9 @@ def _written(values: list[Any]) -> list[Any]:
 def _kindred(values: list[Any], form: NumberFormat) -> list[Any]:
     """Return values of one kind: numbers beside text are written as text, which is then read or refused by its row."""
     kinds = {type(value) for value in values if value is not None}
+    if kinds - {int, float}:
+        values = without_missing(values)
+        kinds = {type(value) for value in values if value is not None}
     if str in kinds and len(kinds) > 1 and kinds <= {str, int, float, bool}:
         return [None if value is None else value if isinstance(value, str) else form.written(value) for value in values]
     if kinds == {int, float}:

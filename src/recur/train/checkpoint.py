@@ -16,7 +16,7 @@ from torch import Tensor
 
 from recur.errors import RunError
 from recur.kinds import is_whole
-from recur.run import RunFolder, write_atomic
+from recur.run import CHECKPOINT, RunFolder, write_atomic
 from recur.wording import option
 
 _KEY = "recur"
@@ -51,7 +51,7 @@ class Carried(Protocol):
 
 def path_of(run: RunFolder) -> Path:
     """Return where the checkpoint of `run` lies."""
-    return run.path / "checkpoints" / "last.ckpt"
+    return run.path / CHECKPOINT
 
 
 def read(run: RunFolder) -> dict[str, Any]:

@@ -93,7 +93,7 @@ def resume_language_model(
 
     Args:
         run: The run folder.
-        bounds: New values of max_minutes, max_epochs or max_steps.
+        bounds: New values of max_minutes, max_epochs, max_steps or patience.
         console: Where progress is shown; standard error by default.
 
     Raises:

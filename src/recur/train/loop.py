@@ -120,7 +120,10 @@ def _reason_to_stop(state: dict[str, Any], pace: Pace) -> str:
         return f"a higher {option('max_minutes')}, {option('max_epochs')} or {option('max_steps')} trains on"
     without = checkpoint.validations_without_better(state)
     if pace.options.patience and without >= pace.options.patience:
-        return f"the validation loss had not fallen for {quantity(without, 'validation')}"
+        return (
+            f"the validation loss had not fallen for {quantity(without, 'validation')}; a higher {option('patience')} "
+            "trains on, more time alone does not"
+        )
     return ""
 
 

@@ -14,6 +14,9 @@ from recur.kinds import is_number, is_whole
 from recur.wording import quantity
 
 BOUNDS = ("max_minutes", "max_epochs", "max_steps")
+"""The options that say how long a training lasts."""
+
+ENDINGS = (*BOUNDS, "patience")
 """The options that end a training, and the only ones that may change when it is resumed."""
 
 CLIPPING = ("clip_norm", "clip_value", "clip_layer_norm", "clip_ratio")

@@ -13,7 +13,7 @@ from recur.run import RunFolder
 from recur.train import checkpoint, processes
 from recur.train.ensemble import MEMBERS, train_job
 from recur.train.job import stored_options
-from recur.train.options import BOUNDS
+from recur.train.options import ENDINGS
 from recur.train.table import TASKS, Task
 
 
@@ -30,7 +30,7 @@ def resume(
     Args:
         run: The run folder.
         data: What the run was trained on, where that was not in a file that it can read again; None for all others.
-        bounds: New values of max_minutes, max_epochs or max_steps.
+        bounds: New values of max_minutes, max_epochs, max_steps or patience.
         console: Where progress is shown; standard error by default.
         expected: The task that the run must be of; None for any.
 
@@ -84,9 +84,9 @@ def _check_goes_on(folder: RunFolder) -> None:
 
 
 def _change_bounds(folder: RunFolder, task: Task, bounds: dict[str, Any]) -> None:
-    unknown = set(bounds) - set(BOUNDS)
+    unknown = set(bounds) - set(ENDINGS)
     if unknown:
-        raise OptionError(f"only {', '.join(BOUNDS)} can change when a run is resumed, not {sorted(unknown)}.")
+        raise OptionError(f"only {', '.join(ENDINGS)} can change when a run is resumed, not {sorted(unknown)}.")
     replace(stored_options(folder, "training", task.options["training"]), **bounds)
     config = folder.config()
     config["training"].update(bounds)

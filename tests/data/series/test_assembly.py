@@ -194,6 +194,17 @@ def test_hours_go_on_when_the_clocks_change() -> None:
     assert values(panel) == list(range(len(times)))
 
 
+def test_missing_targets_are_noted() -> None:
+    columns = {"t": [0, 1, 3, 4] * 2, "id": [*"aaaabbbb"], "x": [None, 2, 3, 4, 5, 6, 7, 8]}
+    panel = read(columns | {"y": [None, 2.5, None, 4.5, 5.5, None, 7.5, 8.5]}, Columns(targets=("x", "y")))
+    assert panel.notes == (
+        "y is missing in 3 of 8 rows (37.5%), and 1 other target in no more",
+        "2 steps that the table lacks got rows without values",
+    )
+    one = read(columns | {"y": [1.5] * 8}, Columns(targets="x", past_only="y"))
+    assert one.notes[0] == "x is missing in 1 of 8 rows (12.5%)"
+
+
 def test_series_that_say_little_are_noted() -> None:
     panel = read({"t": [0, 1, 2] * 2, "id": [*"aaabbb"], "y": [5.0, 5, 5, None, None, None]})
     assert panel.notes == ("y has no value in series 'b'", "y is constant in series 'a'")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import sys
+from datetime import date
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -45,6 +47,36 @@ def test_every_dataframe_becomes_the_same_table(kind: str) -> None:
     assert frame["y"].to_list() == [1.5, None, 3.5] or frame["y"].fill_nan(None).to_list() == [1.5, None, 3.5]
     assert frame["k"].to_list() == [1, 2, 3]
     assert frame["is_on"].to_list() == [True, False, True]
+
+
+MISSING = {"none": None, "nan": float("nan"), "NaT": pd.NaT, "NA": pd.NA}
+
+
+@pytest.mark.parametrize("missing", MISSING)
+@pytest.mark.parametrize(
+    "cells",
+    [["wet", "dry"], [1.5, 2.5], [1, 2], [True, False], [date(2024, 1, 1), date(2024, 1, 2)]],
+    ids=lambda cells: type(cells[0]).__name__,
+)
+def test_a_missing_cell_is_missing_whatever_writes_it(cells: list[Any], missing: str) -> None:
+    given = [cells[0], MISSING[missing], cells[1]]
+    for data in ({"x": given}, {"x": np.array(given, object)}, pd.DataFrame({"x": pd.Series(given, dtype=object)})):
+        found = table_of(data).frame["x"].to_list()
+        assert [None if value != value else value for value in found] == [cells[0], None, cells[1]]
+
+
+@pytest.mark.parametrize("dtype", ["str", "object", "category", "string"])
+def test_text_of_pandas_may_have_missing_cells(dtype: str) -> None:
+    assert table_of(pd.DataFrame({"x": pd.Series(["wet", np.nan, "dry"], dtype=dtype)})).frame["x"].to_list() == [
+        "wet",
+        None,
+        "dry",
+    ]
+
+
+def test_a_missing_cell_is_no_kind_of_its_own() -> None:
+    with pytest.raises(DataError, match=r"^the data: column 'y' holds values of the kinds int, str; give values of"):
+        table_of(pd.DataFrame({"y": [1, "x", np.nan]}, dtype=object))
 
 
 def test_pandas_needs_no_pyarrow(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -105,6 +105,13 @@ def test_dataframes_and_lists(kind: str) -> None:
     assert found.places[1] == "the data, row 2"
 
 
+@pytest.mark.parametrize("dtype", ["object", "str", "category", "string"])
+def test_missing_cells_of_pandas_are_missing(dtype: str) -> None:
+    frame = pd.DataFrame({"text": ["a b", None, "c d", "e f"], "label": ["x", "x", None, "y"]}, dtype=dtype)
+    found = read_labelled_texts(frame)
+    assert as_pairs(found) == [("a b", ("x",)), ("c d", None), ("e f", ("y",))]
+
+
 def test_lists_of_classes_beside_a_list_of_texts() -> None:
     found = read_labelled_texts((["t one", "t two", "t three"], [["a", "b"], [], ["b"]]))
     assert found.labels == (("a", "b"), (), ("b",))

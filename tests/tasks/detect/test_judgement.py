@@ -244,6 +244,8 @@ def test_other_data_are_judged_too(run: Path, five: Five) -> None:
     assert not any("no column says" in note for note in again["notes"])
     with pytest.raises(RunError, match="the run's own data were not in a file"):
         evaluate_detector(run)
+    with pytest.raises(OptionError, match=r"^label: is of other data, for the run's own have .*; give data\.$"):
+        evaluate_detector(run, label="fault")
     with pytest.raises(OptionError, match="part: expected 'train', 'valid' or 'test', got 'all'"):
         evaluate_detector(run, part="all")
 

@@ -196,6 +196,21 @@ def test_what_is_known_of_the_future_is_needed(table: pl.DataFrame, linear_forec
     assert len(trained.predict(ahead.with_columns(pl.lit("new").alias("kind")))) == 8
 
 
+@pytest.mark.parametrize("dtype", ["object", "str", "category", "string"])
+def test_text_that_is_missing_ahead_is_so_in_pandas_too(
+    table: pl.DataFrame, linear_forecaster: Callable[..., Made], dtype: str
+) -> None:
+    table = table.with_columns(pl.Series("price", np.arange(600.0) % 7), pl.Series("sky", ["wet", "dry"] * 300))
+    columns = Columns(targets="load", known_future="price", past_only="sky", categorical="sky")
+    trained, _ = linear_forecaster(read_series(table, columns), history=24, horizon=4)
+    is_past = pl.int_range(pl.len()).over("meter") < 296
+    ahead = table.with_columns(pl.when(is_past).then(name).alias(name) for name in ("load", "sky"))
+    frame = ahead.to_pandas()
+    assert frame["sky"].isna().sum() == 8
+    found = trained.predict(frame.astype({"sky": dtype}))
+    np.testing.assert_allclose(found["mean"], trained.predict(ahead)["mean"], rtol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

@@ -31,7 +31,7 @@ def handling() -> RunHandling:
         stream=answer_stream,
         inspect=inspect_series_run,
         check_inspection=check_table,
-        options={"evaluate": OF_TABLES, "inspect": {"data", "series", "at", *OF_TABLES}},
+        options={"evaluate": {"label", *OF_TABLES}, "inspect": {"data", "series", "at", *OF_TABLES}},
     )
 
 
@@ -48,6 +48,7 @@ def _evaluate(chosen: Namespace) -> dict[str, Any]:
             data,
             part=chosen.part,
             table=options_from(chosen, OtherTableOptions),
+            label=chosen.label,
             device=chosen.device,
         )
 

@@ -13,7 +13,7 @@ from recur.cli.parser import check_seed, options_from
 from recur.data.series.options import OtherTableOptions
 from recur.errors import OptionError
 from recur.run import RunFolder
-from recur.wording import enumerated, measured
+from recur.wording import measured
 
 if TYPE_CHECKING:
     import polars as pl
@@ -94,18 +94,16 @@ def _show(found: Mapping[str, Any], console: Console) -> None:
 
 def show_finished(path: Path, console: Console) -> None:
     """Print the verdict and the held-out figures of a finished forecaster, and what can be done with it."""
+    from recur.report.columns import rows_ahead
+
     folder = RunFolder.open(path)
-    found, schema = folder.read_json("forecast_evaluation.json"), folder.read_json("schema.json")["schema"]
+    found, schema = folder.read_json("forecast_evaluation.json"), folder.read_json("schema.json")
     _show(found, console)
     for note in found["notes"]:
         console.print(f"note     {note}")
-    ahead = [repr(name) for name in (*schema["known_future"], *schema["known_categorical"])]
+    ahead = rows_ahead(schema)
     if ahead:
-        told = enumerated([repr(name) for name in schema["targets"]])
-        console.print(
-            "note     to forecast, new.csv has to go on with a row for each step to come, in which "
-            f"{enumerated(ahead)} {'is' if len(ahead) == 1 else 'are'} filled in and {told} left empty"
-        )
+        console.print(f"note     to forecast, new.csv has to go on {ahead}")
     show_next(path, console, forecast="recur predict {run} new.csv")
 
 

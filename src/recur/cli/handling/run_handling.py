@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Collection, Iterator, Mapping
+import sys
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -107,6 +108,25 @@ def open_run(path: str, command: Command, given: Collection[str]) -> tuple[RunFo
                 f"{'DATA' if name == 'data' else option(name)} out."
             )
     return folder, str(task)
+
+
+def unfinished(folder: RunFolder) -> list[str]:
+    """Return a note where the training of a run has not ended, so that more is to be had of it; nothing elsewhere.
+
+    Raises:
+        RunError: The folder is damaged.
+    """
+    if not folder.is_unfinished():
+        return []
+    return [
+        f"the training of this run is not finished; go on with: recur train --resume {shlex.quote(str(folder.path))}"
+    ]
+
+
+def show_notes(notes: Iterable[str]) -> None:
+    """Print notes beside what a command writes, on standard error."""
+    for note in notes:
+        sys.stderr.write(f"note     {note}\n")
 
 
 def show_next(path: Path, console: Console, **commands: str) -> None:

@@ -23,7 +23,7 @@ from recur.data.series.schema import Schema
 from recur.data.series.spacing import frequencies_of
 from recur.data.series.table import Table
 from recur.errors import DataError, OptionError
-from recur.wording import quantity
+from recur.wording import percentage, quantity
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,7 +157,6 @@ def _panel(table: Table, roles: Roles, options: Assembly, like: Schema | None, *
         name=table.name,
         is_learnt=like is not None,
     )
-    notes = [*ordering.notes, *notes]
     panel = Panel(
         ids=ids,
         offsets=offsets,
@@ -168,6 +167,7 @@ def _panel(table: Table, roles: Roles, options: Assembly, like: Schema | None, *
         frequencies=tuple(frequencies),
         schema=schema,
     )
+    notes = [*ordering.notes, *notes, *_missing_targets(panel)]
     if options.gaps == "grid" and None not in frequencies:
         filled = on_grid(panel)
         if len(filled.rows) > len(rows):
@@ -175,6 +175,23 @@ def _panel(table: Table, roles: Roles, options: Assembly, like: Schema | None, *
             notes.append(f"{quantity(gaps, 'step')} that the table lacks got rows without values")
         panel = filled
     return replace(panel, notes=(*notes, *_little_to_learn(panel)))
+
+
+def _missing_targets(panel: Panel) -> list[str]:
+    """Return a sentence on the target that most rows lack, of the series that have some value of it."""
+    names, starts = panel.schema.targets, panel.offsets[:-1]
+    if not names:
+        return []
+    is_missing = np.isnan(panel.values[:, : len(names)])
+    has_none = np.logical_and.reduceat(is_missing, starts)
+    counts = np.count_nonzero(is_missing & ~has_none[panel.series_of_rows], axis=0)
+    most = int(counts.argmax())
+    if not counts[most]:
+        return []
+    others = int(np.count_nonzero(counts)) - 1
+    more = f", and {quantity(others, 'other target')} in no more" if others else ""
+    share = counts[most] / len(is_missing)
+    return [f"{names[most]} is missing in {counts[most]:,} of {len(is_missing):,} rows ({percentage(share)}){more}"]
 
 
 def _little_to_learn(panel: Panel) -> list[str]:

@@ -11,6 +11,7 @@ import narwhals as nw
 import numpy as np
 import polars as pl
 
+from recur.data.missing import without_missing
 from recur.data.series.writing import Writing
 from recur.errors import DataError
 
@@ -74,7 +75,8 @@ def table_of(data: Any, name: str = "the data", *, like: Writing | None = None) 
     Args:
         data: Any dataframe that narwhals knows (pandas, polars, pyarrow and others; lazy ones are collected), a series
             of one, or a mapping from names to sequences of one length. An index of pandas is a column where it has a
-            name, or holds times: then it is called "time" if it has none.
+            name, or holds times: then it is called "time" if it has none. A missing cell may be None, NaN, NaT or
+            pandas' NA, whatever the others hold.
         name: What to call it in messages.
         like: How the data of a model were written, which decides where this does not.
 
@@ -163,9 +165,11 @@ def _moments(column: nw.Series[Any]) -> np.ndarray[Any, np.dtype[Any]]:
 
 def _series(name: str, column: str, values: Any) -> pl.Series:
     try:
-        array = np.asarray(values) if isinstance(values, Sequence) and not isinstance(values, str) else values
-        # Numbers and text in one list would become text without a word.
-        found = pl.Series(column, values if isinstance(array, np.ndarray) and array.dtype.kind in "OUST" else array)
+        cells = np.asarray(values) if isinstance(values, Sequence) and not isinstance(values, str) else values
+        if isinstance(cells, np.ndarray) and cells.dtype.kind in "OUST":
+            # As they were given: numbers and text in one list have become text without a word.
+            cells = values = without_missing(values.tolist() if isinstance(values, np.ndarray) else values)
+        found = pl.Series(column, cells)
     except (pl.exceptions.PolarsError, TypeError, ValueError, OverflowError) as error:
         kinds = sorted({type(v).__name__ for v in values if v is not None}) if isinstance(values, Sequence) else []
         what = f"values of the kinds {', '.join(kinds)}" if kinds else f"what is no column ({_first_line(error)})"

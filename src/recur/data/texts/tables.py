@@ -13,6 +13,7 @@ import narwhals as nw
 import numpy as np
 import polars as pl
 
+from recur.data.missing import without_missing
 from recur.data.series.delimited import read_cells
 from recur.data.series.files import COLUMNAR, kind_of, read_columnar
 from recur.data.texts.files import DataFile, known_names, text_in
@@ -119,7 +120,7 @@ def table_of_data(data: Any, name: str = "the data") -> TextTable:
 
     Args:
         data: Any dataframe that narwhals knows (pandas, polars, pyarrow and others; lazy ones are collected), or a
-            mapping from names to sequences of one length.
+            mapping from names to sequences of one length. A missing cell may be None, NaN, NaT or pandas' NA.
         name: What to call it in messages.
 
     Raises:
@@ -177,9 +178,7 @@ def _frame_of(data: Any, name: str) -> pl.DataFrame:
 
 
 def _series(name: str, column: str, values: list[Any]) -> pl.Series:
-    # pandas has NaN where text is missing.
-    plain = [None if isinstance(value, float) and value != value else value for value in values]
-    plain = [value.tolist() if isinstance(value, np.ndarray) else value for value in plain]
+    plain = [value.tolist() if isinstance(value, np.ndarray) else value for value in without_missing(values)]
     try:
         return pl.Series(column, plain)
     except (pl.exceptions.PolarsError, TypeError, ValueError, OverflowError):

@@ -23,7 +23,7 @@ from recur.tasks.detect.marked_steps import left_out_note, panel_before
 from recur.tasks.detect.moving_gaussian import NAME as RULE
 from recur.tasks.detect.moving_gaussian import moving_gaussian
 from recur.tasks.detect.trained import Scored, TrainedDetector
-from recur.tasks.detect.truth import events, true_anomalies, unnamed_marks_note
+from recur.tasks.detect.truth import check_label, events, judged_by, true_anomalies, unnamed_marks_note
 from recur.tasks.noise import SURE, doubt
 from recur.wording import enumerated, measured, option, percentage, quantity
 
@@ -145,6 +145,7 @@ def evaluate_detector(
     *,
     part: str = "test",
     table: OtherTableOptions | None = None,
+    label: str | None = None,
     device: str = "cpu",
 ) -> dict[str, Any]:
     """Return the judgement of a run's detector, as `recur evaluate --json` prints it.
@@ -154,19 +155,25 @@ def evaluate_detector(
         data: Series to judge on, all of their steps; by default a part of the run's own.
         part: Which part of the run's own: train, valid or test.
         table: How `data` are written, where not as the run's own.
+        label: Column of `data` that says which steps are anomalies, whatever the run's own had; see `true_anomalies`.
         device: Where the network computes.
 
     Raises:
         RunError: The run is missing or damaged, or its data are needed and cannot be found.
         DataError: The data cannot be used.
-        OptionError: There is no such part.
+        OptionError: There is no such part, or the label is a column that the detector reads, or is of no data.
     """
     if part not in ("train", "valid", "test"):
         raise OptionError(f"part: expected 'train', 'valid' or 'test', got {part!r}.")
     trained = TrainedDetector.load(run, device=device)
     if data is not None:
         setup = trained.setup if table is None else trained.setup.for_other(table)
-        return judge_detector(trained, Part.whole(setup.read(data), name="given"))
+        panel = (setup if label is None else judged_by(setup, label)).read(data)
+        if label is not None:
+            check_label(panel, label)
+        return judge_detector(trained, Part.whole(panel, name="given"))
+    if label is not None:
+        raise OptionError("label: is of other data, for the run's own have what it was trained with; give data.")
     split = trained.setup.own_data()
     chosen = {"train": split.train, "valid": split.valid, "test": split.test}[part]
     if not len(chosen):
@@ -364,10 +371,11 @@ def _notes(
     missing = np.setdiff1d(np.arange(len(panel)), panel.series_of_rows[own])
     if len(missing):
         found.append(f"nothing to judge in {len(missing):,} series, such as {panel.ids[int(missing[0])]!r}.")
-    if truth is None:
+    if truth is None or not truth[1][own].any():
+        when = " when the detector is trained" if is_own else ""
         found.append(
             "no column says which steps are anomalies; one called is_anomaly, of 0 and 1, or named with "
-            f"{option('label')}, would be judged by."
+            f"{option('label')}{when}, would be judged by."
         )
     return found
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recur.data.series import Panel
 from recur.data.series.labels import holds_marks
-from recur.errors import DataError
+from recur.errors import DataError, OptionError
+from recur.tasks.forecast.setup import ForecastSetup
 from recur.wording import option, percentage
 
 _ORDINARY_WORDS = {"false", "no", "n", "normal", "ordinary", "ok", "okay", "good", "healthy", "fine", "inlier"}
@@ -47,9 +49,52 @@ def true_anomalies(panel: Panel) -> tuple[NDArray[np.bool_], NDArray[np.bool_]] 
         is_anomaly = np.zeros_like(is_known)
         is_anomaly[is_known] = is_strange[codes]
         return is_anomaly, is_known
-    is_strange = _is_strange(schema.label, schema.classes)
     is_known = labels >= 0
+    if not schema.classes:
+        # A column without any value.
+        return is_known, is_known
+    is_strange = _is_strange(schema.label, schema.classes)
     return is_known & is_strange[np.where(is_known, labels, 0)], is_known
+
+
+def judged_by(setup: ForecastSetup, label: str) -> ForecastSetup:
+    """Return a setup that reads other data with a column of theirs for what says which steps are anomalies.
+
+    Args:
+        setup: Of the run, whose own data need not have that column: nothing is learned from it.
+        label: The column.
+
+    Raises:
+        OptionError: The run's data were no table, or the detector reads the column.
+    """
+    roles, reading = setup.schema.roles, setup.reading
+    if roles is None:
+        raise OptionError("label: the run's data were no table; leave it out.")
+    for role, names in roles.by_role().items():
+        if label in names and role not in ("label", "ignored"):
+            raise OptionError(
+                f"label: the detector reads {label!r}, in {role} when it was trained; name another, or train one with "
+                f"{option('label', label)}."
+            )
+    ignored = tuple(name for name in roles.ignored if name != label)
+    schema = replace(setup.schema, label=label, classes=None, roles=replace(roles, label=(label,), ignored=ignored))
+    if reading.columns is not None:
+        reading = replace(reading, columns=replace(reading.columns, label=label))
+    return replace(setup, schema=schema, reading=reading)
+
+
+def check_label(panel: Panel, label: str) -> None:
+    """Raise where data to judge on do not have the label that was named.
+
+    Raises:
+        DataError: They do not, or no row has a value.
+    """
+    truth = true_anomalies(panel)
+    if panel.schema.label != label or truth is None or not truth[1].any():
+        raise DataError(
+            f"the data have no column {label!r} with a value in it, which {option('label')} names; name the one that "
+            "says which steps are anomalies."
+        )
 
 
 def check_truth(panel: Panel) -> None:
