@@ -158,8 +158,8 @@ def test_a_column_of_marks_that_is_called_such_is_the_label(name: str, table: Pa
     assert roles is not None
     assert roles.reasons[name] == "named like what is strange, holds 0 and 1"
     assert roles.reasons["hot"] == "a column of numbers"
-    # One that measures something, marks most steps, or was given for something else is none.
-    for other in (pl.col("hot"), 1 - pl.col(name)):
+    # One that measures something, marks most steps or none, or was given for something else is none.
+    for other in (pl.col("hot"), 1 - pl.col(name), 0 * pl.col(name)):
         assert name in read_channels(frame.with_columns(other.alias(name)), reading)[1].schema.targets
     given = replace(reading, columns=Columns(targets=("hot", name)))
     assert read_channels(frame, given)[1].schema.label is None
@@ -302,6 +302,12 @@ def test_too_few_rows_for_a_threshold_are_told_before_the_training(table: Path, 
     few = pl.read_csv(table, try_parse_dates=True).head(160)
     with pytest.raises(DataError, match=r"have \d+ steps that can be scored, .* a threshold needs 100 at least"):
         train(few, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    # Steps that are marked are learned from no more than those that are not there.
+    frame = pl.read_csv(table, try_parse_dates=True)
+    marked = frame.with_columns(is_anomaly=pl.int_range(frame.height) % 10 > 0)
+    with pytest.raises(DataError, match=r"have \d+ steps that can be scored, .* a threshold needs 100 at least"):
+        train(marked, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 

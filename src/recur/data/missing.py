@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 import narwhals as nw
 import numpy as np
 
-_MAY_DIFFER_FROM_ITSELF = (float, datetime, np.floating, np.datetime64)
+_MAY_DIFFER_FROM_ITSELF = (float, datetime, Decimal, np.floating, np.datetime64, np.timedelta64)
 """The kinds with a value that is none: NaN, or NaT, which pandas counts to the moments of time."""
 
 

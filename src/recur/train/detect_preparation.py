@@ -105,7 +105,8 @@ def _check_can_be_fitted(setup: ForecastSetup, split: Split, options: DetectorOp
     Raises:
         DataError: They are too few.
     """
-    rows = split.train.has_row | split.valid.has_row
+    # Steps that are marked are not learned from.
+    rows = (split.train.has_row | split.valid.has_row) & ~marked_steps(split)
     if np.count_nonzero(rows) < _FEW_ROWS + _FEW_OF_SERIES * len(split.train.panel):
         TrainedDetector(network, setup, options).fitted(split)
         network.train()

@@ -65,6 +65,9 @@ def test_a_table_of_sales_is_understood_and_explained(sales: pl.DataFrame) -> No
         ({"take": [f"r{row // 4}" for row in range(60)], "a": [0.5] * 60}, "series_id", (), ""),
         ({"take": [f"r{row // 6 % 10}" for row in range(66)], "a": [0.5] * 66}, "series_id", (), ""),
         ({"class": [f"r{row // 6}" for row in range(60)], "a": [0.5] * 60}, "series_id", (), ""),
+        # Days, and versions, come in blocks too, and are one after the other of the same series.
+        ({"date": [f"{row // 6}.1." for row in range(60)], "a": [0.5] * 60}, "series_id", (), ""),
+        ({"firmware": [f"v{row // 6}" for row in range(60)], "a": [0.5] * 60}, "series_id", (), ""),
         ({"take": [f"r{row // 6}" for row in range(60)], "t": [*range(60)], "a": [0.5] * 60}, "series_id", (), ""),
         ({"a": [0.5, 1], "b": [3.0, 4.5]}, "targets", ("a",), "the first column of numbers; name others with targets="),
         ({"a": [0.5, 1], "demand": [3.0, 4.5]}, "targets", ("demand",), "named like a target"),

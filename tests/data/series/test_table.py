@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from datetime import date
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -49,14 +50,14 @@ def test_every_dataframe_becomes_the_same_table(kind: str) -> None:
     assert frame["is_on"].to_list() == [True, False, True]
 
 
-MISSING = {"none": None, "nan": float("nan"), "NaT": pd.NaT, "NA": pd.NA}
+MISSING = {"Decimal": Decimal("NaN"), "none": None, "nan": float("nan"), "NaT": pd.NaT, "NA": pd.NA}
 
 
 @pytest.mark.parametrize("missing", MISSING)
 @pytest.mark.parametrize(
     "cells",
-    [["wet", "dry"], [1.5, 2.5], [1, 2], [True, False], [date(2024, 1, 1), date(2024, 1, 2)]],
-    ids=lambda cells: type(cells[0]).__name__,
+    [["wet", "dry"], [1.5, 2.5], [1, 2], [1, 2.5], [True, False], [date(2024, 1, 1), date(2024, 1, 2)]],
+    ids=lambda cells: " and ".join(dict.fromkeys(type(cell).__name__ for cell in cells)),
 )
 def test_a_missing_cell_is_missing_whatever_writes_it(cells: list[Any], missing: str) -> None:
     given = [cells[0], MISSING[missing], cells[1]]

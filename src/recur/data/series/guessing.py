@@ -25,6 +25,10 @@ _SERIES = (
     "station_id site site_id customer customer_id patient patient_id user user_id entity entity_id key symbol ticker "
     "seq sequence sequence_id case case_id dim region country location"
 )
+_RECORDING = (
+    "recording record recording_id record_id take trial trial_id session session_id run run_id sample sample_id "
+    "episode utterance experiment subject subject_id participant file filename file_name path clip track name"
+)
 _TARGET = (
     "target targets y value values demand sales load consumption count counts quantity qty volume price close ot "
     "power energy output total"
@@ -201,10 +205,12 @@ class _Guess:
                 return
 
     def _blocks(self) -> Iterator[tuple[str, str]]:
-        """Yield text whose values come in blocks, one after the other, of many rows each, as names of recordings do."""
-        others = {*_LABEL.split(), *_PART.split(), *_KNOWN.split()}
-        for name in self._free():
-            if not self._is_text(name) or _plain(name) in others or not self._could_name(name):
+        """Yield text called as what is recorded at once, whose values come in blocks of many rows, one after the other.
+
+        Days, versions or people on duty come in blocks too, and say nothing of which series a row is of.
+        """
+        for name in self._named(_RECORDING):
+            if not self._is_text(name) or not self._could_name(name):
                 continue
             count = self.frame[name].n_unique()
             is_many = count >= _LEAST_BLOCKS and self.frame.height >= _LEAST_OF_BLOCK * count

@@ -97,14 +97,14 @@ def is_called_fault(name: str) -> bool:
 
 
 def holds_marks(values: NDArray[np.float32], *, most: float = 0.5) -> bool:
-    """Return whether numbers mark few of their rows: nothing but 0 and 1, and 1 in less than a share of them.
+    """Return whether numbers mark some of their rows: nothing but 0 and 1, and 1 in less than a share of them.
 
     Args:
         values: (R,), NaN where missing.
         most: The share.
     """
     known = values[~np.isnan(values)]
-    return bool(len(known)) and bool(np.isin(known, (0, 1)).all()) and bool(known.mean() < most)
+    return bool(len(known)) and bool(np.isin(known, (0, 1)).all()) and bool(0 < known.mean() < most)
 
 
 def _holds_numbers(values: pl.Series) -> bool:

@@ -168,7 +168,9 @@ def _series(name: str, column: str, values: Any) -> pl.Series:
         cells = np.asarray(values) if isinstance(values, Sequence) and not isinstance(values, str) else values
         if isinstance(cells, np.ndarray) and cells.dtype.kind in "OUST":
             # As they were given: numbers and text in one list have become text without a word.
-            cells = values = without_missing(values.tolist() if isinstance(values, np.ndarray) else values)
+            cells = values = _of_one_kind(
+                without_missing(values.tolist() if isinstance(values, np.ndarray) else values)
+            )
         found = pl.Series(column, cells)
     except (pl.exceptions.PolarsError, TypeError, ValueError, OverflowError) as error:
         kinds = sorted({type(v).__name__ for v in values if v is not None}) if isinstance(values, Sequence) else []
@@ -176,6 +178,12 @@ def _series(name: str, column: str, values: Any) -> pl.Series:
         raise DataError(f"{name}: column {column!r} holds {what}; give values of one kind.") from None
     _check_cells(name, found)
     return found
+
+
+def _of_one_kind(values: list[Any]) -> list[Any]:
+    """Return numbers as such where some are whole and others not."""
+    kinds = {type(value) for value in values if value is not None}
+    return [None if value is None else float(value) for value in values] if kinds == {int, float} else values
 
 
 def _check_cells(name: str, column: pl.Series) -> None:

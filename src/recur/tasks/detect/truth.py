@@ -110,11 +110,7 @@ def marks_among_channels(panel: Panel) -> dict[str, float]:
     """Return the channels that may say which steps are anomalies: of 0 and few 1 alone, and the share of these."""
     values = panel.values[:, : len(panel.schema.targets)]
     columns = dict(zip(panel.schema.targets, values.T, strict=True))
-    return {
-        name: float(np.nanmean(column))
-        for name, column in columns.items()
-        if holds_marks(column, most=_FEW) and bool((column == 1).any())
-    }
+    return {name: float(np.nanmean(column)) for name, column in columns.items() if holds_marks(column, most=_FEW)}
 
 
 def unnamed_marks_note(panel: Panel) -> list[str]:
