@@ -14,6 +14,7 @@ from recur.cli.inspect import build_parser
 from recur.inspection_format import MAX_SYMBOLS
 from recur.run import RunFolder
 from recur.tasks.language.trained import load
+from recur.train.table import TASKS
 
 SHORT = "The river ran past a mill."
 
@@ -297,7 +298,7 @@ def test_runs_that_cannot_be_looked_into(copied: Path, recur: Any) -> None:
     config = json.loads(Path("run/config.json").read_text())
     Path("run/config.json").write_text(json.dumps(config | {"task": "juggling"}))
     result = recur("inspect", "run")
-    tasks = "'language' or 'classify-text' or 'translate' or 'classify' or 'regress' or 'forecast' or 'detect'"
+    tasks = " or ".join(map(repr, TASKS))
     assert (result.code, result.err) == (1, f"recur: run: is a run of task 'juggling', expected {tasks}.\n")
     for option in (["--at", "3"], ["--series", "a"], ["text.txt"]):
         Path("run/config.json").write_text(json.dumps(config))
