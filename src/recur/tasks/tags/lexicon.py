@@ -25,7 +25,8 @@ class Lexicon:
 
     Example:
         >>> from recur.data.texts import read_tagged_sentences
-        >>> sentences = read_tagged_sentences(([["Ada", "wrote", "it", "."], ["Ada"]], [["B-PER", "O", "O", "O"], ["B-PER"]]))
+        >>> tags = [["B-PER", "O", "O", "O"], ["B-PER"]]
+        >>> sentences = read_tagged_sentences(([["Ada", "wrote", "it", "."], ["Ada"]], tags))
         >>> Lexicon.of(sentences).told([["She", "wrote", "Ada"]])
         [('O', 'O', 'B-PER')]
     """
