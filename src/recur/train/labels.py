@@ -16,6 +16,7 @@ from recur.run import RunFolder
 from recur.tasks.labels.evaluation import finish_labels
 from recur.tasks.labels.setup import LabelSetup, Parts, has_labels
 from recur.tasks.labels.trained import TrainedClassifier, TrainedLabels, TrainedRegressor, build_network
+from recur.tasks.summed_losses import summed_losses
 from recur.train import processes
 from recur.train.display import Display
 from recur.train.forecast import way_on
@@ -186,12 +187,7 @@ def _kind_of(run: RunFolder) -> type[TrainedClassifier] | type[TrainedRegressor]
 
 def _judged(network: SeriesLabelNetwork | SeriesEnsemble, batches: SeriesBatches) -> Judged:
     """Return the mean loss over the labels that count."""
-    device = next(network.parameters()).device
-    total = weight = 0.0
-    for batch in batches:
-        if bool(batch.weight.any()):
-            own, counted = network.loss_sums(batch.to(device))
-            total, weight = total + float(own), weight + float(counted)
+    total, weight = summed_losses(network, (batch for batch in batches if bool(batch.weight.any())))
     return Judged(loss=total / weight)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from recur.tasks.tags.setup import TagSetup, cut_examples
 from recur.tasks.tags.telling import tell
 from recur.tasks.tags.trained import TrainedTagger, build_network
 from recur.tasks.text_source import TextSource, parts_of
-from recur.train import processes
+from recur.train import processes, text_choice
 from recur.train.display import Display
 from recur.train.job import given_or_default, stored_options
 from recur.train.loop import run_job
@@ -154,7 +155,7 @@ def _prepare(
     training = choose_training(
         replace(training, learning_rate=training.learning_rate or _RATE),
         lambda size, tokens: setup.batches(train.tokens, train.tags, batch_size=size, max_tokens=tokens),
-        num_texts=len(train),
+        partial(text_choice.choose, num_texts=len(train)),
     )
     torch.manual_seed(training.seed)
     network = build_network(options, setup)

@@ -6,19 +6,20 @@ import math
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from typing import Any, Protocol, TypeVar
+from typing import Any, Literal, TypeVar
 
-from torch import Tensor, nn
+from torch import nn
 
 from recur.data.epochs import EpochBatches
 from recur.data.texts.examples import Examples
 from recur.data.texts.options import TextOptions
 from recur.run import RunFolder
+from recur.tasks.summed_losses import summed_losses
 from recur.tasks.text_source import TextSource, parts_of
-from recur.train import processes, text_choice
+from recur.train import processes
 from recur.train.display import Display
 from recur.train.job import Judged
-from recur.train.options import TextTrainingOptions
+from recur.train.options import PairTrainingOptions, SeriesTrainingOptions, TextTrainingOptions
 from recur.train.preparation import whole_path
 from recur.train.series import SeriesJob
 from recur.wording import quantity
@@ -27,13 +28,7 @@ _JUDGED_TOKENS = 4
 """Of a batch that is judged, times as many as of one that is learned from, for it keeps nothing for a gradient."""
 
 Reading = TypeVar("Reading", bound=TextOptions)
-
-
-class SummedNetwork(Protocol):
-    """What a network must have, beside being a module, to be judged on texts."""
-
-    def loss_sums(self, batch: Any) -> tuple[Tensor, Tensor]:
-        """Return the sum of the losses, and of what they count, () both."""
+Training = TypeVar("Training", TextTrainingOptions, PairTrainingOptions)
 
 
 def paths_of_data(data: Any) -> list[str]:
@@ -56,13 +51,18 @@ def with_whole_paths(reading: Reading, *others: str) -> Reading:
     return replace(reading, **changes)
 
 
-def say_what_was_read(examples: Examples, display: Display) -> None:
-    """Tell what each column is for, what was done to the data, and how many examples there are of each part."""
+def say_how_it_was_read(examples: Examples, display: Display) -> None:
+    """Tell what each column is for, and what was done to the data."""
     if examples.roles is not None:
         for line in str(examples.roles).splitlines():
             display.say(f"column   {line}")
     for note in examples.notes:
         display.say(f"note     {note}")
+
+
+def say_what_was_read(examples: Examples, display: Display) -> None:
+    """Tell what `say_how_it_was_read` does, and how many examples there are of each part."""
+    say_how_it_was_read(examples, display)
     parts = parts_of(examples)
     display.say(
         f"{examples.noun + 's':<8} {len(examples):,}: {len(parts['train']):,} to train on, {len(parts['valid']):,} to "
@@ -70,7 +70,7 @@ def say_what_was_read(examples: Examples, display: Display) -> None:
     )
 
 
-def say_how_it_is_trained(training: TextTrainingOptions, noun: str, display: Display) -> None:
+def say_how_it_is_trained(training: SeriesTrainingOptions, noun: str, display: Display) -> None:
     """Tell the options of a training that matter most."""
     assert training.batch_size is not None
     display.say(
@@ -80,36 +80,29 @@ def say_how_it_is_trained(training: TextTrainingOptions, noun: str, display: Dis
 
 
 def choose_training(
-    training: TextTrainingOptions,
+    training: Training,
     batches: Callable[[int, int], EpochBatches[Any]],
-    *,
-    num_texts: int,
-    is_character: bool = False,
-) -> TextTrainingOptions:
+    choose: Callable[..., Training],
+) -> Training:
     """Return the options with every None replaced by a value, by how many batches the texts really make.
 
     Args:
         training: As the user gave them.
         batches: Returns those of the training part, by the texts and the tokens that one has at most.
-        num_texts: Of the training part.
-        is_character: Whether tokens are characters.
+        choose: Replaces every None, by the options and, as `steps_per_epoch`, how many batches an epoch has, where that
+            is known.
     """
     count = processes.count(training.devices)
-    chosen = text_choice.choose(replace(training, devices=count), num_texts=num_texts, is_character=is_character)
+    chosen = choose(replace(training, devices=count))
     assert chosen.batch_size is not None
     steps = len(batches(chosen.batch_size, chosen.max_tokens).shared(0, count))
-    chosen = text_choice.choose(
-        replace(training, devices=count, batch_size=chosen.batch_size),
-        num_texts=num_texts,
-        is_character=is_character,
-        steps_per_epoch=steps,
-    )
+    chosen = choose(replace(training, devices=count, batch_size=chosen.batch_size), steps_per_epoch=steps)
     return replace(chosen, devices=training.devices)
 
 
 def text_job(
     run: RunFolder,
-    training: TextTrainingOptions,
+    training: TextTrainingOptions | PairTrainingOptions,
     *,
     build: Callable[[], nn.Module],
     batches: Callable[[int, int, int | None], EpochBatches[Any]],
@@ -117,28 +110,28 @@ def text_job(
     judge_best: Callable[[Display], None],
     source: TextSource | None,
     score: Callable[[Any], float] | None = None,
+    sample: Callable[[Any], dict[str, Any] | None] = lambda network: None,
+    unit: Literal["texts", "pairs"] = "texts",
 ) -> SeriesJob:
     """Return the job of a training on texts.
 
     Args:
         run: The run folder.
         training: With every value chosen.
-        build: Returns the network, a `SummedNetwork`, its weights freshly drawn.
+        build: Returns the network, a `recur.tasks.summed_losses.SummedNetwork`, its weights freshly drawn.
         batches: Returns those of the training part, by the texts and the tokens that one has at most, and a seed.
         judged: Returns those that weights are chosen by.
         judge_best: As of `SeriesJob`.
         source: Where the data lie.
         score: Returns what the best weights have the most of, by the network; None where they have the least loss.
+        sample: As of `SeriesJob`.
+        unit: Likewise.
     """
     batch_size = training.batch_size or 1
     valid = judged(_JUDGED_TOKENS * batch_size, _JUDGED_TOKENS * training.max_tokens)
 
     def judge(network: Any) -> Judged:
-        device = next(network.parameters()).device
-        total = weight = 0.0
-        for batch in valid:
-            own, counted = network.loss_sums(batch.to(device))
-            total, weight = total + float(own), weight + float(counted)
+        total, weight = summed_losses(network, valid)
         # Of weights that are spoilt nothing can be told.
         if score is None or not math.isfinite(total):
             return Judged(loss=total / weight)
@@ -152,7 +145,8 @@ def text_job(
         batches=batches(batch_size, training.max_tokens, training.seed),
         judge=judge,
         judge_best=judge_best,
-        unit="texts",
+        sample=sample,
+        unit=unit,
         resumed_by=None
         if source is not None and source.paths
         else f"recur.train.resumption.resume({str(run.path)!r}, data=...), with the same data",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -173,8 +174,7 @@ def _prepare(
     training = choose_training(
         training,
         lambda size, tokens: setup.batches(train, batch_size=size, max_tokens=tokens),
-        num_texts=len(train),
-        is_character=is_character,
+        partial(text_choice.choose, num_texts=len(train), is_character=is_character),
     )
     torch.manual_seed(training.seed)
     network = build_network(options, setup)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from rich.console import Console
 
 from recur.data.texts.examples import TextPairs
 from recur.data.texts.options import PairOptions
+from recur.data.texts.pair_batches import PairBatches
 from recur.data.texts.pair_tokens import choose_pair_tokens
 from recur.data.texts.token_options import PairTokenOptions
 from recur.decode import DecodingOptions
@@ -22,7 +25,7 @@ from recur.tasks.translate.setup import TranslationSetup, cut_pairs
 from recur.tasks.translate.trained import TrainedTranslator, TranslationNetwork, build_translator
 from recur.train import pair_choice, processes
 from recur.train.display import Display
-from recur.train.job import Judged, given_or_default, stored_options
+from recur.train.job import given_or_default, stored_options
 from recur.train.loop import run_job
 from recur.train.options import PairTrainingOptions
 from recur.train.preparation import (
@@ -35,11 +38,14 @@ from recur.train.preparation import (
 )
 from recur.train.series import SeriesJob
 from recur.train.series_preparation import layers_of
-from recur.train.text_preparation import paths_of_data
+from recur.train.text_preparation import (
+    choose_training,
+    paths_of_data,
+    say_how_it_is_trained,
+    say_how_it_was_read,
+    text_job,
+)
 from recur.wording import cell_name
-
-_JUDGED = 4
-"""Of a batch that is judged, times as many as of one that is learned from, for it keeps nothing for a gradient."""
 
 _SAMPLES = 3
 """Pairs of the validation part that are written at each validation, to be looked at."""
@@ -151,30 +157,13 @@ def _prepare(
         )
     finally:
         display.stop()
-    if examples.roles is not None:
-        for line in str(examples.roles).splitlines():
-            display.say(f"column   {line}")
-    for note in examples.notes:
-        display.say(f"note     {note}")
-    count = processes.count(training.devices)
-    chosen = pair_choice.choose(replace(training, devices=count), num_pairs=len(train))
-    assert chosen.batch_size is not None
+    say_how_it_was_read(examples, display)
     torch.manual_seed(training.seed)
     network = build_translator(options, setup)
-    batches = setup.batches(
-        train.sources,
-        train.targets,
-        batch_size=chosen.batch_size,
-        max_tokens=chosen.max_tokens,
-        copying=options.copying,
+    training = choose_training(
+        training, _batches(setup, train, options), partial(pair_choice.choose, num_pairs=len(train))
     )
-    chosen = pair_choice.choose(
-        replace(training, devices=count, batch_size=chosen.batch_size),
-        num_pairs=len(train),
-        steps_per_epoch=len(batches.shared(0, count)),
-    )
-    training = replace(chosen, devices=training.devices)
-    longest = int(batches.sources.lengths.max())
+    longest = int(setup.source_vocabulary.encode_all(train.sources).lengths.max())
     run = write_run(
         out,
         overwrite=overwrite,
@@ -188,7 +177,7 @@ def _prepare(
         schema=setup.to_json(),
         layers=layers_of(network),
         device=device,
-        backends=network.to(device).explain(chosen.batch_size or 1, longest),
+        backends=network.to(device).explain(training.batch_size or 1, longest),
     )
     _describe(examples, setup, reasons, options, training, run, display)
     return run, examples
@@ -219,33 +208,14 @@ def _describe(
         f"model    {members}{cell_name(options.cell)} {options.num_layers} x {options.hidden_size}"
         f"{', sources in both directions' if options.bidirectional else ''}, {looking}, {parameters:,} parameters"
     )
-    display.say(
-        f"training {training.batch_size:,} pairs a step, learning rate {training.learning_rate:.2g}, at most "
-        f"{' or '.join(training.bounds)}"
-    )
+    say_how_it_is_trained(training, "pair", display)
 
 
 def _job(run: RunFolder, setup: TranslationSetup, examples: TextPairs) -> SeriesJob:
     training = stored_options(run, "training", PairTrainingOptions)
     options = stored_options(run, "model", TranslatorOptions)
-    batch_size = training.batch_size or 1
     train, judged = examples.of_part("train"), examples.of_part("valid")
     judged = judged if len(judged) else train
-    valid = setup.batches(
-        judged.sources,
-        judged.targets,
-        batch_size=_JUDGED * batch_size,
-        max_tokens=_JUDGED * training.max_tokens,
-        copying=options.copying,
-    )
-
-    def judge(network: TranslationNetwork) -> Judged:
-        device = next(network.parameters()).device
-        total = count = 0.0
-        for batch in valid:
-            own, counted = network.loss_sums(batch.to(device))
-            total, count = total + float(own), count + float(counted)
-        return Judged(loss=total / count)
 
     def sample(network: TranslationNetwork) -> dict[str, Any]:
         trained = TrainedTranslator(network, setup, options)
@@ -266,27 +236,33 @@ def _job(run: RunFolder, setup: TranslationSetup, examples: TextPairs) -> Series
         finally:
             display.stop()
 
-    is_in_file = setup.source is not None and bool(setup.source.paths)
-    return SeriesJob(
-        run=run,
-        training=training,
+    return text_job(
+        run,
+        training,
         build=lambda: build_translator(options, setup),
-        batches=setup.batches(
-            train.sources,
-            train.targets,
-            batch_size=batch_size,
-            max_tokens=training.max_tokens,
-            copying=options.copying,
-            seed=training.seed,
-        ),
-        judge=judge,
+        batches=_batches(setup, train, options),
+        judged=_batches(setup, judged, options),
         judge_best=judge_best,
+        source=setup.source,
         sample=sample,
         unit="pairs",
-        resumed_by=None
-        if is_in_file
-        else f"recur.train.resumption.resume({str(run.path)!r}, data=...), with the same data",
     )
+
+
+def _batches(setup: TranslationSetup, pairs: TextPairs, options: TranslatorOptions) -> Callable[..., PairBatches]:
+    """Return what makes batches of pairs, by the pairs and the tokens that one has at most, and a seed."""
+
+    def made(batch_size: int, max_tokens: int, seed: int | None = None) -> PairBatches:
+        return setup.batches(
+            pairs.sources,
+            pairs.targets,
+            batch_size=batch_size,
+            max_tokens=max_tokens,
+            copying=options.copying,
+            seed=seed,
+        )
+
+    return made
 
 
 def _whole(sources: str | None) -> str | None:

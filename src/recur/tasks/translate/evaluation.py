@@ -12,6 +12,7 @@ from recur.data.texts.examples import PartName, TextPairs
 from recur.errors import DataError, OptionError, RunError
 from recur.kinds import json_number
 from recur.run import RunFolder
+from recur.tasks.summed_losses import summed_losses
 from recur.tasks.translate.judgement import EVALUATION, judge_pairs
 from recur.tasks.translate.trained import TrainedTranslator
 from recur.tasks.translate.translation import Translation
@@ -117,11 +118,7 @@ def evaluate_translator(
 @torch.no_grad()
 def _likelihood(trained: TrainedTranslator, pairs: TextPairs) -> dict[str, float | None]:
     """Return how likely the network takes the right targets to be, with their ends."""
-    device = next(trained.network.parameters()).device
-    total = count = 0.0
-    for batch in trained.batches(pairs.sources, pairs.targets):
-        own, counted = trained.network.loss_sums(batch.to(device))
-        total, count = total + float(own), count + float(counted)
+    total, count = summed_losses(trained.network, trained.batches(pairs.sources, pairs.targets))
     nats = total / count
     return {
         "nats_per_token": json_number(nats),

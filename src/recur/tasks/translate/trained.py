@@ -12,7 +12,7 @@ import torch
 from recur.data.texts.batches import MAX_TOKENS
 from recur.data.texts.pair_batches import END, PairBatch, PairBatches
 from recur.data.texts.vocabulary import UNKNOWN
-from recur.decode import Constraints, DecodingOptions, Ensemble, Hypothesis, decode, stream
+from recur.decode import Constraints, DecodingOptions, Ensemble, Hypothesis, decode, replace_unknown, stream
 from recur.errors import OptionError, RunError
 from recur.models.texts.translator import TranslatorNetwork
 from recur.models.texts.translator_ensemble import TranslatorEnsemble
@@ -321,11 +321,8 @@ class TrainedTranslator:
         else:
             if UNKNOWN in tokens and attention is not None and pieces:
                 # An unknown word is most likely that which was looked at.
-                looked = attention.argmax(1).tolist()
-                symbols = [
-                    pieces[place] if token == UNKNOWN else symbol
-                    for token, symbol, place in zip(tokens, symbols, looked, strict=True)
-                ]
+                places = [-1 if token == UNKNOWN else place for place, token in enumerate(tokens)]
+                symbols = replace_unknown(places, attention, pieces, symbols, unknown=-1)
             text = vocabulary.join(symbols)
         return Translation(
             text=text,
