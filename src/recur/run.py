@@ -313,6 +313,23 @@ class RunFolder:
             raise RunError(f"{path}: damaged: expected a JSON object, found {type(content).__name__}.")
         return content
 
+    @contextmanager
+    def entries_of(self, name: str) -> Iterator[Any]:
+        """Hand out the object in the file `name`, whose entries are taken in the block; what is wrong there names it.
+
+        Raises:
+            RunError: As of `read_json`; or an entry is missing, of another kind, or out of range.
+        """
+        content = self.read_json(name)
+        path = self.path / name
+        try:
+            yield content
+        except RunError as error:
+            raise RunError(f"{path}: {error}") from error
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            said = f"it lacks {error}" if isinstance(error, KeyError) else str(error).rstrip(".")
+            raise RunError(f"{path}: damaged: {said}.") from error
+
     def has(self, name: str) -> bool:
         """Return whether the run has the file `name`."""
         return (self.path / name).is_file()

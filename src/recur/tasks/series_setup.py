@@ -225,9 +225,8 @@ class SeriesSetup:
         Raises:
             RunError: A file is missing or damaged.
         """
-        content = folder.read_json("schema.json")
         tensors = folder.read_tensors(SCALER)
-        try:
+        with folder.entries_of("schema.json") as content:
             frequency, source = content["frequency"], content["source"]
             return cls(
                 schema=Schema.from_json(content["schema"]),
@@ -239,9 +238,6 @@ class SeriesSetup:
                 source=None if source is None else Source(**source),
                 **cls._of_entries(content),
             )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            said = f"it lacks {error}" if isinstance(error, KeyError) else str(error).rstrip(".")
-            raise RunError(f"{folder.path / 'schema.json'}: damaged: {said}.") from error
 
 
 def checked_whole(name: str, value: Any) -> int:

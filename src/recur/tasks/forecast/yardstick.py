@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from recur.data.series import Panel, Part, SeriesBatch
-from recur.errors import RunError
 from recur.models.distributions import Distribution, Point
 from recur.run import RunFolder
 from recur.tasks.forecast.calibration import ForecastCalibration, original_scale
@@ -95,8 +94,7 @@ class Yardstick:
         """
         if not folder.has(YARDSTICK):
             return cls()
-        content: Any = folder.read_json(YARDSTICK)
-        try:
+        with folder.entries_of(YARDSTICK) as content:
             scales = {
                 name: tuple(np.nan if number is None else float(number) for number in numbers)
                 for name, numbers in content["scales"].items()
@@ -107,9 +105,6 @@ class Yardstick:
             }
             calibrations = {name: ForecastCalibration.from_state(state) for name, state in states.items()}
             return cls(scales=scales, calibrations=calibrations)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            said = f"it lacks {error}" if isinstance(error, KeyError) else str(error).rstrip(".")
-            raise RunError(f"{folder.path / YARDSTICK}: damaged: {said}.") from error
 
 
 def said_by_rules(rules: RollingBaselines, batch: SeriesBatch, horizon: int) -> dict[str, Point]:

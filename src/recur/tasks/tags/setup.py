@@ -20,7 +20,7 @@ from recur.data.texts.tagged import read_tagged_sentences
 from recur.data.texts.tagged_batches import TaggedBatches, Words
 from recur.data.texts.token_options import TokenOptions, WordOptions
 from recur.data.texts.vocabulary import Ragged, TextVocabulary
-from recur.errors import DataError, RunError
+from recur.errors import DataError
 from recur.run import RunFolder
 from recur.tasks.text_source import TextSource, again
 
@@ -213,8 +213,7 @@ class TagSetup:
         Raises:
             RunError: `schema.json` is missing or damaged.
         """
-        content = folder.read_json("schema.json")
-        try:
+        with folder.entries_of("schema.json") as content:
             tags, counts = tuple(content["tags"]), tuple(content["counts"])
             if len(set(tags)) != len(tags) or not all(isinstance(name, str) for name in tags):
                 raise ValueError("tags must be texts, each once")
@@ -235,9 +234,6 @@ class TagSetup:
                 seed=int(content["seed"]),
                 source=None if source is None else TextSource.from_json(source),
             )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            said = f"it lacks {error}" if isinstance(error, KeyError) else str(error).rstrip(".")
-            raise RunError(f"{folder.path / 'schema.json'}: damaged: {said}.") from error
 
 
 def cut_examples(data: Any, reading: TaggedTextOptions, *, seed: int) -> TaggedSentences:

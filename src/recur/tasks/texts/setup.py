@@ -19,7 +19,7 @@ from recur.data.texts.roles import TextRoles
 from recur.data.texts.splitting import split_examples
 from recur.data.texts.token_options import TokenOptions
 from recur.data.texts.vocabulary import Ragged, TextVocabulary
-from recur.errors import DataError, RunError
+from recur.errors import DataError
 from recur.run import RunFolder
 from recur.tasks.text_source import TextSource, again
 
@@ -221,8 +221,7 @@ class TextLabelSetup:
         Raises:
             RunError: `schema.json` is missing or damaged.
         """
-        content = folder.read_json("schema.json")
-        try:
+        with folder.entries_of("schema.json") as content:
             classes, counts = tuple(content["classes"]), tuple(content["counts"])
             if len(set(classes)) != len(classes) or not all(isinstance(name, str) for name in classes):
                 raise ValueError("classes must be texts, each once")
@@ -241,9 +240,6 @@ class TextLabelSetup:
                 seed=int(content["seed"]),
                 source=None if source is None else TextSource.from_json(source),
             )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            said = f"it lacks {error}" if isinstance(error, KeyError) else str(error).rstrip(".")
-            raise RunError(f"{folder.path / 'schema.json'}: damaged: {said}.") from error
 
 
 def cut_examples(data: Any, reading: LabelledTextOptions, *, seed: int) -> LabelledTexts:

@@ -15,7 +15,7 @@ from recur.data.texts.roles import TextRoles
 from recur.data.texts.splitting import split_examples
 from recur.data.texts.token_options import PairTokenOptions
 from recur.data.texts.vocabulary import UNKNOWN, Ragged, TextVocabulary
-from recur.errors import DataError, RunError
+from recur.errors import DataError
 from recur.kinds import is_whole
 from recur.run import RunFolder
 from recur.tasks.text_source import TextSource, again
@@ -228,8 +228,7 @@ class TranslationSetup:
         Raises:
             RunError: `schema.json` is missing or damaged.
         """
-        content = folder.read_json("schema.json")
-        try:
+        with folder.entries_of("schema.json") as content:
             source, roles, target = content["source"], content["roles"], content["target_vocabulary"]
             of_sources = TextVocabulary.from_json(content["source_vocabulary"])
             if not is_whole(content["longest_target"], 1):
@@ -244,11 +243,6 @@ class TranslationSetup:
                 seed=int(content["seed"]),
                 source=None if source is None else TextSource.from_json(source),
             )
-        except RunError as error:
-            raise RunError(f"{folder.path / 'schema.json'}: {error}") from error
-        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-            said = f"it lacks {error}" if isinstance(error, KeyError) else str(error).rstrip(".")
-            raise RunError(f"{folder.path / 'schema.json'}: damaged: {said}.") from error
 
 
 def cut_pairs(data: Any, reading: PairOptions, *, seed: int) -> TextPairs:
