@@ -56,7 +56,6 @@ BENCHMARKS: dict[str, Callable[[], Iterable[dict[str, Any]]]] = {
     "series_labels": series_labels.labels,
     "text_classes": text_classes.classes,
     "pronunciations": text_pairs.pronunciations,
-    "pronunciations_by_five": text_pairs.pronunciations_by_five,
     "commands": text_pairs.commands,
     "quality": lambda: quality.tinyshakespeare(3.0),
     "quality_bfloat16": lambda: quality.bfloat16(600),
@@ -109,7 +108,6 @@ LONG = (
     "series_labels",
     "text_classes",
     "pronunciations",
-    "pronunciations_by_five",
     "commands",
     *[name for name in BENCHMARKS if name.startswith("memory_")],
 )
@@ -122,7 +120,6 @@ NEED_DATA = (
     "series_labels",
     "text_classes",
     "pronunciations",
-    "pronunciations_by_five",
     "commands",
     "quality",
     "quality_bfloat16",

@@ -22,10 +22,14 @@ from recur import engine
 from recur.data.texts.options import PairOptions
 from recur.measure.layers import threads
 from recur.models.texts.translator_options import TranslatorOptions
+from recur.run import RunFolder
+from recur.tasks.translate.evaluation import judge_translator
+from recur.tasks.translate.trained import TrainedTranslator
 from recur.train.options import PairTrainingOptions
 from recur.train.translate import train_translator
 
 SEEDS = (0, 1, 2)
+FIVE_SEEDS = (*SEEDS, 3, 4)
 
 LANGUAGES = (
     *("ady", "arm", "bul", "dut", "fre", "geo", "gre", "hin"),
@@ -71,19 +75,16 @@ def of_scan(train: str, test: str) -> Callable[[Path], tuple[Any, PairOptions]]:
 
 
 def pronunciations() -> Iterator[dict[str, Any]]:
-    """Tell the pronunciation of words of 15 languages, nothing but the parts given."""
-    for seed in SEEDS:
-        for language in LANGUAGES:
-            yield told(Job(name="sigmorphon2020-g2p", of=language, data=of_language(language)), seed)
-
-
-def pronunciations_by_five() -> Iterator[dict[str, Any]]:
-    """Tell them by five networks together."""
+    """Tell the pronunciation of words of 15 languages, with the parts given, by five seeds and by all of them."""
     for language in LANGUAGES:
-        model = TranslatorOptions(members=5)
-        yield told(
-            Job(name="sigmorphon2020-g2p", of=language, data=of_language(language), model=model, said="five members"), 0
-        )
+        job = Job(name="sigmorphon2020-g2p", of=language, data=of_language(language))
+        with tempfile.TemporaryDirectory() as place:
+            runs = []
+            for seed in FIVE_SEEDS:
+                row, run = trained(job, seed, Path(place) / str(seed))
+                runs.append(run)
+                yield row
+            yield together(job, runs)
 
 
 def commands() -> Iterator[dict[str, Any]]:
@@ -100,22 +101,27 @@ def commands() -> Iterator[dict[str, Any]]:
 
 def told(job: Job, seed: int) -> dict[str, Any]:
     """Train on a job and return what was reached on the test part, beside the rules."""
+    with tempfile.TemporaryDirectory() as place:
+        return trained(job, seed, Path(place) / "run")[0]
+
+
+def trained(job: Job, seed: int, out: Path) -> tuple[dict[str, Any], RunFolder]:
+    """Train on a job, and return what was reached on the test part, and the run."""
     data, reading = job.data(Path(os.environ["RECUR_DATA"]))
-    with tempfile.TemporaryDirectory() as place, threads(engine.num_threads()):
+    with threads(engine.num_threads()):
         begin = time.perf_counter()
         run = train_translator(
             data,
-            out=Path(place) / "run",
+            out=out,
             texts=reading,
             model=job.model,
             training=PairTrainingOptions(seed=seed),
             console=Console(stderr=True),
         )
         minutes = (time.perf_counter() - begin) / 60
-        found, config = run.read_json("translate_evaluation.json"), run.config()
-        steps = max(row["step"] for row in run.metrics())
         used = torch.get_num_threads()
-    return {
+    config = run.config()
+    row = {
         "what": f"{job.name} {job.of}, {job.said}, seed {seed}",
         "data": job.name,
         "of": job.of,
@@ -124,9 +130,35 @@ def told(job: Job, seed: int) -> dict[str, Any]:
         "tokens": config["tokens"],
         "model": config["model"],
         "training": config["training"],
-        "steps": steps,
+        "steps": max(line["step"] for line in run.metrics()),
         "minutes": minutes,
         "threads": used,
+        **figures_of(run.read_json("translate_evaluation.json")),
+    }
+    return row, run
+
+
+def together(job: Job, runs: list[RunFolder]) -> dict[str, Any]:
+    """Return what the translators of several runs reach on the test part when they write together."""
+    translators = [TrainedTranslator.load(run) for run in runs]
+    pairs = translators[0].setup.own_examples()
+    joined = TrainedTranslator.joined(translators)
+    found = judge_translator(joined, pairs.of_part("test"), "test", train=pairs.of_part("train"))
+    return {
+        "what": f"{job.name} {job.of}, {len(runs)} seeds together",
+        "data": job.name,
+        "of": job.of,
+        "said": f"{len(runs)} seeds together",
+        "seed": None,
+        "steps": 0,
+        "minutes": None,
+        **figures_of(found),
+    }
+
+
+def figures_of(found: dict[str, Any]) -> dict[str, Any]:
+    """Return what a row tells of a judgement."""
+    return {
         "measure": "exact match",
         "figure": found["figures"]["exact"],
         "figures": found["figures"],
@@ -146,8 +178,9 @@ def markdown(name: str) -> str:
         own = [row for row in rows if (row["data"], row["said"]) == (data, said)]
         by_seed = [
             _mean([row["figure"] for row in own if row["seed"] == seed])
-            for seed in sorted({row["seed"] for row in own})
+            for seed in dict.fromkeys(row["seed"] for row in own)
         ]
+        minutes = [row["minutes"] for row in own if row["minutes"] is not None]
         rule = _mean([max(figures["exact"] for figures in row["baselines"].values()) for row in own])
         cells = [
             f"`{data}`",
@@ -155,7 +188,7 @@ def markdown(name: str) -> str:
             f"{_mean(by_seed):.1%}",
             ", ".join(f"{one:.1%}" for one in by_seed),
             f"{rule:.1%}",
-            " to ".join(f"{bound(row['minutes'] for row in own):.1f}" for bound in (min, max)),
+            " to ".join(f"{bound(minutes):.1f}" for bound in (min, max)) if minutes else "",
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
@@ -166,6 +199,6 @@ def _mean(values: list[float]) -> float:
 
 
 if __name__ == "__main__":
-    for each in ("pronunciations", "pronunciations_by_five", "commands"):
+    for each in ("pronunciations", "commands"):
         if table.newest(each) is not None:
             print(f"{markdown(each)}\n")

@@ -70,6 +70,36 @@ def always(trained: TrainedTranslator, token: int) -> TrainedTranslator:
     return trained
 
 
+# --- several that write together ---
+
+
+def test_joined_translators_write_by_the_mean_of_their_probabilities(tmp_path: Path) -> None:
+    data = pairs()
+    single, both = made(data=data), made(data=data, members=2)
+    joined = TrainedTranslator.joined([single, both])
+    assert joined.options.members == 3
+    assert joined.networks == (*single.networks, *both.networks)
+    (answer,) = joined.translate(data[0][:1], decoding=GREEDY)[0]
+    (batch,) = joined.batches(data[0][:1], [answer.text])
+    with torch.no_grad():
+        said = torch.stack([network(batch).exp() for network in joined.networks]).mean(0).log()
+    of_tokens = said[0].gather(1, batch.y[0][:, None]).sum()
+    assert answer.log_prob == pytest.approx(of_tokens.item(), abs=1e-4)
+    joined.save(tmp_path / "joined")
+    again = TrainedTranslator.load(tmp_path / "joined").translate(data[0][:1], decoding=GREEDY)[0][0]
+    assert (again.text, again.log_prob) == (answer.text, pytest.approx(answer.log_prob, abs=1e-5))
+    assert TrainedTranslator.joined([single]) is single
+
+
+def test_what_cannot_be_joined() -> None:
+    with pytest.raises(OptionError, match="takes one translator or more, and none was given"):
+        TrainedTranslator.joined([])
+    with pytest.raises(OptionError, match="number 1 and number 2 have different options"):
+        TrainedTranslator.joined([made(), made(hidden_size=4)])
+    with pytest.raises(OptionError, match="number 1 and number 3 have different vocabularies"):
+        TrainedTranslator.joined([made(), made(), made("character")])
+
+
 # --- copies, and what is unknown ---
 
 

@@ -98,6 +98,11 @@ class TranslationSetup:
         """Whether a token of a source can be one of a target: pieces of different BPEs cannot."""
         return self.has_one_vocabulary or "bpe" not in (self.source_vocabulary.kind, self.target_vocabulary.kind)
 
+    def knows_the_same(self, other: Self) -> bool:
+        """Return whether another one has the same tokens, so that its networks can write with those of this one."""
+        own, others = self.to_json(), other.to_json()
+        return all(own.get(name) == others.get(name) for name in ("source_vocabulary", "target_vocabulary"))
+
     # --- data ---
 
     def with_encoding(self, encoding: str | None) -> Self:

@@ -121,7 +121,45 @@ class TrainedTranslator:
         folder.write_json("config.json", {"format": FORMAT, "task": self.task, "model": asdict(self.options)})
         return folder
 
+    @classmethod
+    def joined(cls, translators: Sequence[Self]) -> Self:
+        """Return one translator that writes by the mean of several ones' probabilities, token by token.
+
+        They share what they are made of: who changes a network changes it here too.
+
+        Args:
+            translators: At least one, trained with the same options on the same training part, such as by other seeds.
+
+        Raises:
+            OptionError: There is none, or they differ in more than their weights.
+
+        Example:
+            ```python
+            runs = [recur.train_translator(data, training=PairTrainingOptions(seed=seed)) for seed in range(5)]
+            together = TrainedTranslator.joined([recur.load(run) for run in runs])
+            together.save("runs/together")
+            ```
+        """
+        if not translators:
+            raise OptionError("joined: takes one translator or more, and none was given.")
+        first = translators[0]
+        for number, one in enumerate(translators, start=1):
+            if replace(one.options, members=1) != replace(first.options, members=1):
+                raise OptionError(f"joined: the networks of number 1 and number {number} have different options.")
+            if not one.setup.knows_the_same(first.setup):
+                raise OptionError(f"joined: number 1 and number {number} have different vocabularies.")
+        if len(translators) == 1:
+            return first
+        networks = [network for one in translators for network in one.networks]
+        options = replace(first.options, members=len(networks))
+        return cls(TranslatorEnsemble(networks), first.setup, options)
+
     # --- writing ---
+
+    @property
+    def networks(self) -> tuple[TranslatorNetwork, ...]:
+        """Those that write together; one where there are no members."""
+        return self.network.networks if isinstance(self.network, TranslatorEnsemble) else (self.network,)
 
     def translate(
         self,
@@ -304,8 +342,7 @@ class TrainedTranslator:
 
     def _begin(self, batch: PairBatch) -> tuple[Any, Any]:
         """Return what writes, and its state before the first token."""
-        networks = self.network.networks if isinstance(self.network, TranslatorEnsemble) else (self.network,)
-        steps = [TranslatorSteps(one) for one in networks]
+        steps = [TranslatorSteps(one) for one in self.networks]
         states = tuple(one.begin(batch.x, batch.lengths, batch.copies) for one in steps)
         return (steps[0], states[0]) if len(steps) == 1 else (Ensemble(steps), states)
 
