@@ -36,6 +36,10 @@ SENTENCES = [f"Number {number} is word w{number}." for number in range(900)]
         (SENTENCES, SENTENCES, {}, ("bpe", "bpe"), 1000),
         (SENTENCES * 20, SENTENCES * 20, {}, ("bpe", "bpe"), 2000),
         (SENTENCES, SOUNDS * 180, {}, ("bpe", "space"), 1000),
+        # Symbols that stand there once are few of all.
+        (WORDS * 40, [*SOUNDS * 39, "k a tz", "h u nd", "m aau", "h o s", "b au w"], {}, ("character", "space"), None),
+        # Names of a word or two.
+        ([f"ha no{number}" for number in range(900)], SOUNDS * 180, {}, ("character", "space"), None),
         (WORDS, SOUNDS, {"joint_vocabulary": True}, ("bpe", "bpe"), 1000),
         (WORDS, SOUNDS, {"joint_vocabulary": True, "target_tokens": "character"}, ("character", "character"), None),
         (WORDS, SOUNDS, {"source_tokens": "bpe", "vocabulary_size": 300}, ("bpe", "space"), 300),

@@ -14,11 +14,12 @@ from recur.wording import option
 _GLANCE = 5000
 """Texts that are looked at to choose what a token is."""
 
-_FEW_WORDS, _LONG = 1.5, 30
-"""Texts of fewer words in the mean are read by character, and shorter ones where the letters of both are the same."""
+_FEW_WORDS, _SHORT, _LONG = 1.5, 16, 30
+"""Texts of fewer words or letters in the mean are read by character, and those below 30 letters where both have one
+alphabet."""
 
-_FEW_SYMBOLS, _RARE = 400, 0.1
-"""At most so many different things between blanks, of which no larger share stands there once, are tokens."""
+_FEW_SYMBOLS, _RARE = 400, 0.01
+"""At most so many different things between blanks are tokens, where no larger share of all stand there but once."""
 
 _SHARED = 0.8
 """Of the letters that targets have, the share that sources have too, where they spell the same."""
@@ -112,8 +113,10 @@ def _kind(texts: Sequence[str]) -> tuple[Tokens, str]:
         return "character", "texts are single words" if letters < _LONG else "texts have no blanks"
     counts = Counter(symbol for text in texts for symbol in text.split())
     rare = sum(count == 1 for count in counts.values())
-    if len(counts) <= _FEW_SYMBOLS and (rare <= _RARE * len(counts) or len(texts) < _FEW_SYMBOLS // 10):
+    if len(counts) <= _FEW_SYMBOLS and (rare <= _RARE * counts.total() or len(texts) < _FEW_SYMBOLS // 10):
         return "space", f"{len(counts):,} different things stand between blanks"
+    if letters < _SHORT:
+        return "character", f"texts have {letters:.0f} letters in the mean"
     return "bpe", f"texts have {words:.1f} words in the mean"
 
 
