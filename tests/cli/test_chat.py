@@ -72,6 +72,14 @@ def test_drawn_answers_are_repeated_by_their_seed(talker: Path, recur: Any, said
     assert answers[0] == answers[1] != answers[2]
 
 
+def test_of_the_likeliest_alone_nothing_is_drawn(talker: Path, recur: Any, said: Any) -> None:
+    answers = []
+    for options in ((), ("--top-k", "1"), ("--top-p", "1e-9", "--temperature", "5")):
+        said("Eve said hello\n" * 5)
+        answers.append(recur("chat", talker, *options).out)
+    assert answers[0] == answers[1] == answers[2]
+
+
 def test_what_does_not_go(talker: Path, finished: Path, recur: Any, said: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     said("")
     assert recur("chat", talker).out == ""

@@ -121,6 +121,24 @@ def test_texts_are_drawn_by_a_seed(trained: Path, recur: Any) -> None:
     assert one.out == same.out != other.out
 
 
+def test_only_the_likeliest_are_drawn(trained: Path, recur: Any) -> None:
+    greedy = recur("predict", "run", "new.txt", "--beams", "1", "--length-penalty", "none")
+    for option in ("--top-k", "--top-p"):
+        drawn = recur("predict", "run", "new.txt", option, "1e-9" if option == "--top-p" else "1")
+        assert drawn.code == 0, drawn.err
+        assert [line.split("  ")[:2] for line in drawn.out.splitlines()] == [
+            line.split("  ")[:2] for line in greedy.out.splitlines()
+        ]
+
+
+def test_what_answers_must_and_must_not_hold(trained: Path, recur: Any) -> None:
+    result = recur("predict", "run", "new.txt", "--required", "JUMP,WALK", "--forbidden", "LOOK", "--out", "told.csv")
+    assert result.code == 0, result.err
+    for answer in pl.read_csv("told.csv")["target"]:
+        assert {"JUMP", "WALK"} <= set(answer.split())
+        assert "LOOK" not in answer
+
+
 def test_how_long_answers_are(trained: Path, recur: Any) -> None:
     given = ("predict", "run", "new.txt", "--out", "long.csv")
     assert recur(*given, "--min-length", "9", "--max-length", "9").code == 0
@@ -170,6 +188,9 @@ def test_other_data_may_be_written_otherwise(trained: Path, recur: Any) -> None:
             2,
             "beams is of a beam search",
         ),
+        (("predict", "run", "new.txt", "--top-k", "0"), 2, "top_k must be a whole number from 1 on, not 0"),
+        (("predict", "run", "new.txt", "--required", "zebra"), 2, "required: 'zebra' is not made of tokens"),
+        (("predict", "run", "new.txt", "--required", "JUMP", "--forbidden", "JUMP"), 2, "which are forbidden"),
         (("predict", "run", "new.txt", "--max-length", "0"), 2, "max_length must be a whole number from 1 on, not 0"),
         (("predict", "run", "new.txt", "--beams", "0"), 2, "beams must be a whole number from 1 on, not 0"),
         (("predict", "run", "new.txt", "--stream"), 2, ""),

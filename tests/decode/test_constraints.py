@@ -288,6 +288,10 @@ def test_the_automaton_sees_overlaps() -> None:
         ({"forbidden": [True]}, r"forbidden: a phrase .*, not True\."),
         ({"required": [[], 3]}, r"required, row 1: tokens and phrases are listed, and 3 is no list of them\."),
         ({"required": [["a"]]}, r"required, row 0: a phrase .*, not 'a'\."),
+        (
+            {"required": [[], [2, (3, 4, 5)]], "forbidden": [(4, 5), (3, 5)]},
+            r"required, row 1: tokens 3 4 5 hold 4 5, which are forbidden\.",
+        ),
     ],
 )
 def test_constraints_that_make_no_sense(constraints: dict[str, Any], message: str) -> None:

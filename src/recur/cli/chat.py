@@ -27,6 +27,7 @@ def build_parser() -> CommandParser:
         default=None,
         help="draw each word, below 1 more carefully, above it more daringly; by default the likeliest is taken",
     )
+    parser.add_argument("--top-k", type=int | None, default=None, help="draw among so many of the likeliest alone")
     parser.add_argument("--top-p", type=float | None, default=None, help="draw among the likeliest that have this mass")
     parser.add_argument("--seed", type=int | None, default=None, help="the same seed draws the same answers")
     parser.add_argument("--device", type=Device, default="cpu", help="where to compute")
@@ -37,7 +38,7 @@ def run(arguments: Sequence[str]) -> int:
     """Run the command."""
     chosen = build_parser().parse_args(list(arguments))
     check_seed(chosen.seed)
-    if chosen.top_p is not None and chosen.temperature is None:
+    if chosen.temperature is None and (chosen.top_k is not None or chosen.top_p is not None):
         chosen.temperature = 1.0
     # Before torch is imported, which takes seconds.
     folder = RunFolder.open(chosen.run)
@@ -58,7 +59,9 @@ def run(arguments: Sequence[str]) -> int:
     trained = TrainedTranslator.load(folder, device=chosen.device)
     decoding = replace(trained.decoding, beams=1)
     if chosen.temperature is not None:
-        decoding = replace(decoding, sampling=Sampling(temperature=chosen.temperature, top_p=chosen.top_p))
+        decoding = replace(
+            decoding, sampling=Sampling(temperature=chosen.temperature, top_k=chosen.top_k, top_p=chosen.top_p)
+        )
     elif chosen.seed is not None:
         raise OptionError("seed is of answers that are drawn; give --temperature too, or leave --seed out.")
     seed = torch.seed() if chosen.seed is None else chosen.seed

@@ -20,7 +20,8 @@ class Constraints:
     """What the outputs of a batch must hold and must not.
 
     Raises:
-        OptionError: A token is no whole number from 0 on, or a phrase is empty.
+        OptionError: A token is no whole number from 0 on, a phrase is empty, or what is required holds what is
+            forbidden.
 
     Example:
         >>> Constraints(forbidden=[0, (3, 4)]).forbidden_phrases
@@ -39,9 +40,14 @@ class Constraints:
     """(B,) int64: for each row the most tokens before the end, where that is less than the options' `max_length`."""
 
     def __post_init__(self) -> None:
-        _phrases("forbidden", self.forbidden)
+        forbidden = self.forbidden_phrases
         for row, phrases in enumerate(self.required or ()):
-            _phrases(f"required, row {row}", phrases)
+            for phrase in _phrases(f"required, row {row}", phrases):
+                held = next((one for one in forbidden if _holds(phrase, one)), None)
+                if held is not None:
+                    raise OptionError(
+                        f"required, row {row}: tokens {_told(phrase)} hold {_told(held)}, which are forbidden."
+                    )
 
     @property
     def forbidden_phrases(self) -> tuple[Phrase, ...]:
@@ -64,3 +70,11 @@ def _phrase(name: str, given: Any) -> Phrase:
     if not isinstance(tokens, Sequence) or not tokens or not all(is_whole(token, 0) for token in tokens):
         raise OptionError(f"{name}: a phrase is one token or several, whole numbers from 0 on, not {given!r}.")
     return tuple(tokens)
+
+
+def _holds(phrase: Phrase, other: Phrase) -> bool:
+    return any(phrase[begin : begin + len(other)] == other for begin in range(len(phrase) - len(other) + 1))
+
+
+def _told(phrase: Phrase) -> str:
+    return " ".join(map(str, phrase))

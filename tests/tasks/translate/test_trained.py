@@ -402,6 +402,10 @@ def test_search_options() -> None:
     drawn = SearchOptions(temperature=0.7, num_best=3).decoding(30)
     assert drawn.sampling == Sampling(temperature=0.7)
     assert (drawn.num_best, drawn.beams) == (3, 1)
+    assert SearchOptions(top_k=5).decoding(30).sampling == Sampling(top_k=5)
+    assert SearchOptions(top_p=0.5, temperature=0.7).decoding(30).sampling == Sampling(temperature=0.7, top_p=0.5)
+    assert SearchOptions(required="red, door,").texts("required") == ["red", " door"]
+    assert SearchOptions().texts("forbidden") == []
 
 
 @pytest.mark.parametrize(

@@ -53,16 +53,21 @@ def _predict(folder: RunFolder, chosen: Namespace) -> pl.DataFrame:
     from recur.cli.console import plain_console
     from recur.tasks.translate.trained import TrainedTranslator
 
-    if chosen.seed is not None and chosen.temperature is None:
+    search = options_from(chosen, SearchOptions)
+    if chosen.seed is not None and not search.is_drawn:
         raise OptionError(
             f"seed: would be ignored, as nothing is drawn; give {option('temperature')} too, or leave it out."
         )
     trained = TrainedTranslator.load(folder, device=chosen.device)
     trained.setup = trained.setup.with_encoding(chosen.encoding)
-    decoding = options_from(chosen, SearchOptions).decoding(trained.decoding.max_length)
     with plain_console(stderr=True).status("writing"):
         return trained.predict(
-            Path(chosen.data), decoding=decoding, batch_size=chosen.batch_size, seed=chosen.seed or 0
+            Path(chosen.data),
+            decoding=search.decoding(trained.decoding.max_length),
+            required=search.texts("required"),
+            forbidden=search.texts("forbidden"),
+            batch_size=chosen.batch_size,
+            seed=chosen.seed or 0,
         )
 
 

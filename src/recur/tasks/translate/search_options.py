@@ -39,6 +39,28 @@ class SearchOptions:
     temperature: float | None = None
     """Draw tokens instead of searching for the best; logits are divided by it: below 1 is more careful."""
 
+    top_k: int | None = None
+    """Draw among so many of the likeliest tokens alone."""
+
+    top_p: float | None = None
+    """Draw among the likeliest tokens that together have this probability."""
+
+    required: str | None = None
+    """What must stand in every answer: words or texts, with commas between them. A blank counts where tokens are
+    letters, or pieces of words: ' red' is the word within a text."""
+
+    forbidden: str | None = None
+    """What must stand in no answer: words or texts, with commas between them."""
+
+    @property
+    def is_drawn(self) -> bool:
+        """Whether tokens are drawn."""
+        return any(getattr(self, name) is not None for name in ("temperature", "top_k", "top_p"))
+
+    def texts(self, name: Literal["required", "forbidden"]) -> list[str]:
+        """Return what is required or forbidden, one by one."""
+        return [text for text in (getattr(self, name) or "").split(",") if text.strip()]
+
     def decoding(self, longest: int) -> DecodingOptions:
         """Return the options of the decoder.
 
@@ -57,9 +79,10 @@ class SearchOptions:
             min_length=self.min_length,
             max_length=max(longest, self.min_length) if self.max_length is None else self.max_length,
         )
-        if self.temperature is None:
+        if not self.is_drawn:
             beams = max(_BEAMS, self.num_best) if self.beams is None else self.beams
             return replace(found, beams=beams, num_best=self.num_best)
-        drawn = Sampling(temperature=self.temperature)
+        temperature = 1.0 if self.temperature is None else self.temperature
+        drawn = Sampling(temperature=temperature, top_k=self.top_k, top_p=self.top_p)
         # Beams that were asked for are refused beside draws.
         return replace(found, beams=1 if self.beams is None else self.beams, num_best=self.num_best, sampling=drawn)

@@ -285,7 +285,14 @@ class TrainedTranslator:
             yield rest
 
     def predict(
-        self, data: Any, *, decoding: DecodingOptions | None = None, batch_size: int = 64, seed: int = 0
+        self,
+        data: Any,
+        *,
+        decoding: DecodingOptions | None = None,
+        required: Sequence[str] = (),
+        forbidden: Sequence[str] = (),
+        batch_size: int = 64,
+        seed: int = 0,
     ) -> pl.DataFrame:
         """Return what is written from each text, as a table.
 
@@ -293,6 +300,8 @@ class TrainedTranslator:
             data: A list of texts; or what `recur.data.texts.read_pairs` takes, such as a file with a text on each line
                 or a dataframe, whose targets are not looked at.
             decoding: As of `translate`, as all others.
+            required: What must be in the answer to each text.
+            forbidden: As of `translate`.
             batch_size: Likewise.
             seed: Likewise.
 
@@ -308,7 +317,14 @@ class TrainedTranslator:
         import polars as pl
 
         sources = self.setup.read(data, has_targets=False).sources
-        answers = self.translate(sources, decoding=decoding, batch_size=batch_size, seed=seed)
+        answers = self.translate(
+            sources,
+            decoding=decoding,
+            required=[required] * len(sources) if required else None,
+            forbidden=forbidden,
+            batch_size=batch_size,
+            seed=seed,
+        )
         source, target = self.setup.names
         several = (decoding or self.decoding).num_best > 1
         rows = [
