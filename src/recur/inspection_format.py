@@ -12,15 +12,17 @@ known.
 | `weights` | checksum of the network's weights, `recur.run.checksum`; of a run those of `model.safetensors` |
 | `unit` | what a symbol is: "character", "byte", "token", "word", or "step" of a series |
 | `symbols`, `unknown` | (text) each symbol as it stands there; `symbol` and `count` of what the model does not know |
-| `between` | (a classifier of texts) what stands after each symbol and is none, such as blanks |
+| `between` | (a classifier of texts, a tagger) what stands after each symbol and is none, such as blanks |
 | `series` | (series) names of the `channels`, and what each step is called, `times` |
 | `losses` | N: nats (text) or loss (series) of each symbol given all before it |
 | `model` | `name`, `parameters`, `vocabulary_size`, `embedding_size`, `tied`, `residual` |
 | `layers` | see below |
 | `properties` | see below |
-| `next` | (a language model) the `vocabulary` |
+| `next` | (a language model, a tagger) the `vocabulary`; "tag" as `of` where these are tags of the symbol itself |
+| `output` | (a tagger) what stands above the layers, its `title` and what it `says` |
+| `tags` | (a tagger) of each symbol what was `told`, its `probability`, and what is `true`, or null |
 | `attribution` | `window` W, `note`, the `unit` of falls, and `methods`: `key`, `name`, its check (`deletion`) |
-| `answers` | (a trained model of series, a classifier of texts) see below |
+| `answers` | (a trained model of series, a classifier of texts, a tagger) see below |
 | `probe` | `recur.gradients.Probe.to_json`, or null |
 | `diagnosis` | of each finding, `name`, `what`, `evidence`, `advice` |
 
@@ -54,7 +56,7 @@ A deletion has `shares`, `chosen`, `random`, `standard_error` and `is_faithful`;
 | `initial.{k}.{state}` | (H,) float32 | the learned initial state, where `initial` is "learned" |
 | `property.{key}` | (N,) float32 | the labels that were searched for |
 | `values`, `predictions` | (N, C) float32 | (series) the inputs, and what was said of each before it was seen |
-| `next.ids`, `next.probs` | (N, K) int32, float32 | (a language model) the most probable next symbols, the best first |
+| `next.ids`, `next.probs` | (N, K) int32, float32 | what is most probable of `next`, the best first |
 | `first.embedding` | (S, E) float32 | (text) embeddings of the first symbols |
 | `attribution.positions` | (A,) int32 | positions p whose prediction, of what comes at p + 1, is explained |
 | `answers.shares` | (A, S, G) float32 | what S steps, from `begin` on, and G channels contribute to A answers |

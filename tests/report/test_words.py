@@ -125,6 +125,74 @@ def test_damaged_values_are_left_out(inspected: Inspected, said: Any) -> None:
     assert "Where its attention lies" not in said(page)
 
 
+def of_tags(content: dict[str, Any], tensors: dict[str, Any]) -> None:
+    """Make of an inspection of a language model one of a tagger, of six words."""
+    of_classes(content, tensors)
+    del tensors["answers.attention"]
+    content.update(
+        tags={
+            "told": ["B-X", "I-X", "O", "O", "O", "O"],
+            "probability": [0.98, 0.55, 1.0, 0.4, None, 1.0],
+            "true": ["B-X", "O", "O", "B-X", "O", "O"],
+        },
+        next={"vocabulary": ["B-X", "I-X", "O"], "of": "tag"},
+        output={"title": "tags", "says": "Each tag gets a score."},
+    )
+    tensors["next.ids"] = np.tile(np.array([[0, 2]], np.int32), (6, 1))
+    tensors["next.probs"] = np.array([[0.98, 0.02], [0.55, 0.45], [1, 0], [0.6, 0.4], [1, 0], [1, 0]], np.float32)
+
+
+def test_tags_stand_below_their_words(inspected: Inspected, said: Any) -> None:
+    run = inspected(of_tags)
+    seen = read_inspection(run)
+    view = words_view(seen)
+    assert view is not None
+    assert [word.label for word in view.tags] == ["B-X", "I-X, in truth O", "", "O, in truth B-X", "", ""]
+    assert [word.kind.split()[0] for word in view.tags] == ["g0", "g4", "g0", "g6", "g0", "g0"]
+    assert view.tags[1].says == "“good”: I-X, 55%; in truth O"
+    assert view.tags[4].says == "“<b>”: O, unknown how probable"
+    text = said(inspection_html(seen, run))
+    for each in (
+        "The tags that it told",
+        "Which tags it considers",
+        "Each tag gets a score.",
+        "and the true one where",
+    ):
+        assert each in text
+    assert "pooled to one vector" not in text
+    figures = inspection_figures(run)
+    assert figures["next"].layout.title.text == "Which tags it considers for word 2, “good”"
+
+
+def test_damaged_tags_are_left_out(inspected: Inspected, said: Any) -> None:
+    def damaged(content: dict[str, Any], tensors: dict[str, Any]) -> None:
+        of_tags(content, tensors)
+        content["tags"]["told"] = ["B-X"]
+        content["output"] = {"title": 3}
+
+    run = inspected(damaged)
+    seen = read_inspection(run)
+    assert (seen.tags, seen.output) == (None, None)
+    assert "The tags that it told" not in said(inspection_html(seen, run))
+
+
+@pytest.mark.browser
+def test_the_tags_of_a_word_are_shown(opened: Any, until: Any, inspected: Inspected) -> None:
+    run = inspected(of_tags)
+    path = run.path / "inspect.html"
+    write_document(path, inspection_html(read_inspection(run), run))
+    with opened(path) as page:
+        until(page, "'ready' in document.documentElement.dataset")
+        page.locator(".tagged span").nth(1).click()
+        assert page.evaluate("inspected.state.at") == 1
+        assert page.evaluate("document.getElementById('words-say').textContent") == "“good”: +2 nats for class praise."
+        shown = "[...document.querySelectorAll('dl.next > div')].map((line) => line.textContent)"
+        assert page.evaluate(shown) == ["“B-X”55%", "“O”45%, true"]
+        for width in (390, 1280):
+            page.set_viewport_size({"width": width, "height": 800})
+            assert page.evaluate("document.documentElement.scrollWidth") == width
+
+
 @pytest.mark.browser
 def test_a_word_is_chosen_and_another_class(opened: Any, until: Any, inspected: Inspected) -> None:
     run = inspected(of_classes)

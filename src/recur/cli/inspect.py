@@ -26,7 +26,7 @@ def build_parser() -> CommandParser:
         nargs="?",
         type=str | None,
         default=None,
-        help="of series and of classes of texts: data as the model was trained on; by default the test part of the "
+        help="of series, classes of texts and tags: data as the model was trained on; by default the test part of the "
         "run's own data",
     )
     parser.add_argument(
@@ -49,14 +49,14 @@ def build_parser() -> CommandParser:
         type=int | None,
         default=None,
         metavar="N",
-        help="of classes of texts: which text, counted from 1 on; by default the one that was told worst, of DATA "
-        "without labels the first",
+        help="of classes of texts and of tags: which text or sentence, counted from 1 on; by default the one that was "
+        "told worst, of DATA without labels the first",
     )
     parser.add_argument(
         "--input",
         type=str | None,
         default=None,
-        help="of a language model or classes of texts: text to read, or a text file, a folder of them or - for "
+        help="of a language model, classes of texts or tags: text to read, or a text file, a folder of them or - for "
         f"standard input; of a long one the first {MAX_SYMBOLS:,} symbols; by default of a language model the "
         "beginning of the text that was held out for the test",
     )
@@ -72,7 +72,7 @@ def build_parser() -> CommandParser:
     parser.add_options(
         OtherTableOptions,
         "DATA that are not written as the run's own; of a language model the encoding of --input, of classes of texts "
-        "that of DATA or --input",
+        "and of tags that of DATA or --input",
     )
     return parser
 

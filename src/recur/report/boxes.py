@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from markupsafe import Markup
@@ -256,6 +256,10 @@ def _output(seen: Inspection, step: int | None) -> Inside:
             says=made,
             vectors=(vector,),
         )
+    guesses = guesses_at(seen, step, _GUESSES) if step is not None else ()
+    if seen.output is not None:
+        title, made_of = seen.output
+        return replace(_plain(title, heading, (made_of,)), guesses=guesses)
     if seen.answers is not None:
         pooled = (
             f"What the last layer makes of all {seen.unit}s is pooled to one vector, of which a linear layer makes the "
@@ -266,7 +270,6 @@ def _output(seen: Inspection, step: int | None) -> Inside:
         f"A linear layer gives each {seen.unit} of the vocabulary a score; "
         "softmax turns the scores into probabilities of what comes next."
     ]
-    guesses = guesses_at(seen, step, _GUESSES) if step is not None else ()
     if step is not None and guesses:
         listed = ", ".join(f"{name} {share:.0%}" for name, share in guesses_at(seen, step, 8))
         says.append(f"Most probable here: {listed}.")

@@ -111,6 +111,20 @@ class Next:
     """(N, K): the most probable symbols after each place, best first."""
     probabilities: NDArray[np.float32]
     """(N, K): how probable; NaN where that is unknown."""
+    of: Literal["symbol", "tag"] = "symbol"
+    """What they are: symbols that come after each place, or tags of the symbol there."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tags:
+    """What a tagger told of each of N tokens."""
+
+    told: tuple[str, ...]
+    """The tag."""
+    probability: tuple[float | None, ...]
+    """How probable it was."""
+    true: tuple[str, ...]
+    """The true tags; none where they are not known."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,6 +185,10 @@ class Inspection:
     """What units were searched for."""
     next: Next | None
     """What the network thinks comes next."""
+    output: tuple[str, str] | None
+    """What stands above the layers, and what that does; None where all else says it."""
+    tags: Tags | None
+    """What a tagger told of each symbol."""
     embeddings: NDArray[np.float32] | None
     """(S, E): of the first symbols."""
     attribution: Attribution | None
@@ -231,6 +249,8 @@ def read_inspection(run: RunFolder) -> Inspection:
             layers=layers,
             properties=properties_of(content, widths, tensors, count),
             next=_next(content, tensors, count),
+            output=_output(as_object(content.get("output"))),
+            tags=_tags(as_object(content.get("tags")), count),
             embeddings=_finite(tensors.take("first.embedding", "F32", (None, None))),
             attribution=attribution_of(content, tensors, count),
             answers=answers_of(content, tensors, count),
@@ -331,6 +351,20 @@ def _losses(content: Mapping[str, Any], count: int) -> NDArray[np.float64]:
     return losses
 
 
+def _output(stored: Mapping[str, Any]) -> tuple[str, str] | None:
+    title, says = (visible(as_text(stored.get(key))) for key in ("title", "says"))
+    return (title, says) if title and says else None
+
+
+def _tags(stored: Mapping[str, Any], count: int) -> Tags | None:
+    told, true = (tuple(visible(as_text(one)) for one in as_list(stored.get(key))) for key in ("told", "true"))
+    shares = [number(one) for one in as_list(stored.get("probability"))]
+    if len(told) != count or len(shares) != count:
+        return None
+    probability = tuple(share if share is not None and 0 <= share <= 1 else None for share in shares)
+    return Tags(told=told, probability=probability, true=true if len(true) == count else ())
+
+
 def _next(content: Mapping[str, Any], tensors: Tensors, count: int) -> Next | None:
     vocabulary = tuple(as_text(symbol) for symbol in as_list(as_object(content.get("next")).get("vocabulary")))
     ids = tensors.take("next.ids", "I32", (count, None))
@@ -344,6 +378,7 @@ def _next(content: Mapping[str, Any], tensors: Tensors, count: int) -> Next | No
         vocabulary=vocabulary,
         ids=np.where(is_known, ids, 0).astype(np.int32),
         probabilities=np.where(is_known, probabilities, np.nan).astype(np.float32),
+        of="tag" if as_object(content.get("next")).get("of") == "tag" else "symbol",
     )
 
 

@@ -334,6 +334,19 @@ def _next(seen: Inspection) -> Iterator[Bars]:
     guesses = guesses_at(seen, place, MAX_NEXT)
     if not guesses:
         return
+    if seen.next is not None and seen.next.of == "tag":
+        place = _doubtful(seen)
+        guesses = guesses_at(seen, place, MAX_NEXT)
+        yield Bars(
+            key="next",
+            title=f"Which tags it considers for {seen.unit} {place + 1:,}, {_names(seen)[place]}",
+            summary=f"The most probable tags of the {seen.unit} that it is least sure of.",
+            x_label="tag",
+            y_label="probability",
+            names=tuple(name.strip("“”") for name, _ in guesses),
+            values=tuple(share for _, share in guesses),
+        )
+        return
     came = _names(seen)[place + 1] if place + 1 < seen.count else "nothing"
     yield Bars(
         key="next",
@@ -344,6 +357,13 @@ def _next(seen: Inspection) -> Iterator[Bars]:
         names=tuple(_SHORT.get(name, name.strip("“”")) for name, _ in guesses),
         values=tuple(share for _, share in guesses),
     )
+
+
+def _doubtful(seen: Inspection) -> int:
+    """Return the place whose most probable tag is least so."""
+    assert seen.next is not None
+    best = np.where(np.isfinite(seen.next.probabilities), seen.next.probabilities, 0).max(1)
+    return int(best.argmin())
 
 
 def _surprising(seen: Inspection) -> int:

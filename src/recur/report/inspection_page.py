@@ -223,6 +223,7 @@ def _next(seen: Inspection) -> dict[str, Any] | None:
         "names": [symbol_name(seen.next.vocabulary[symbol]) for symbol in used],
         "ids": packed(places.reshape(seen.next.ids.shape).astype(np.int32)),
         "shares": packed_numbers(seen.next.probabilities),
+        "came": [symbol_name(tag) for tag in seen.tags.true] if seen.next.of == "tag" and seen.tags else None,
     }
 
 

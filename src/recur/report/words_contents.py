@@ -1,9 +1,9 @@
-"""What the page of an inspection says of a classifier of texts: its words, coloured by what they speak for."""
+"""What the page of an inspection says of a model that reads a whole text: its words, by what they speak for."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,8 @@ class Word:
     """What it contributes, in words."""
     after: str
     """What stands after it."""
+    label: str = ""
+    """What stands below it, small."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +59,8 @@ class WordsView:
 
     classes: tuple[ClassView, ...]
     """At least one."""
+    tags: tuple[Word, ...]
+    """The text coloured by how doubtful the tag of each symbol is; empty where there are none."""
     attention: tuple[Word, ...]
     """The text coloured by where the attention lies; empty where there is none."""
     check: Curves | None
@@ -81,10 +85,27 @@ def words_view(seen: Inspection) -> WordsView | None:
         attention = tuple(_words(seen, levels, [percent(float(one)) if one >= 0 else "unknown" for one in share]))
     return WordsView(
         classes=tuple(_class(seen, one) for one in found.answers),
+        tags=tuple(_tagged(seen)),
         attention=attention,
         check=check,
         verdict=verdict,
     )
+
+
+def _tagged(seen: Inspection) -> Iterator[Word]:
+    """Yield the symbols with their tags, where there are some."""
+    if seen.tags is None:
+        return
+    true = seen.tags.true or seen.tags.told
+    levels, says, labels = [], [], []
+    for told, share, right in zip(seen.tags.told, seen.tags.probability, true, strict=True):
+        levels.append(f"g{_level(0.0 if share is None else 1 - share, LEVELS)}")
+        sure = "unknown how probable" if share is None else percent(share)
+        says.append(f"{told}, {sure}" + ("" if told == right else f"; in truth {right}"))
+        # What is outside of all entities has no name to show.
+        labels.append("" if told == right == "O" else told if told == right else f"{told}, in truth {right}")
+    for word, label in zip(_words(seen, levels, says), labels, strict=True):
+        yield replace(word, label=label)
 
 
 def _class(seen: Inspection, one: Answer) -> ClassView:

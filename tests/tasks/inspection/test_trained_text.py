@@ -19,7 +19,7 @@ from recur.inspection_format import FORMAT
 from recur.models.texts.options import TextClassifierOptions
 from recur.report.inspection import read_inspection
 from recur.run import RunFolder
-from recur.tasks.inspection import trained_text
+from recur.tasks.inspection import read_text
 from recur.tasks.inspection.trained_text import inspect_text_classifier
 from recur.tasks.texts.explanation import explain_texts
 from recur.tasks.texts.setup import TextLabelSetup
@@ -155,7 +155,7 @@ def test_other_tokens(kind: Any, unit: str, monkeypatch: pytest.MonkeyPatch) -> 
     )
     chosen = TextClassifierOptions(hidden_size=4, members=1, cell="lstm", num_layers=2, pooling="max").completed()
     trained = TrainedTextClassifier(build_network(chosen, setup), setup, chosen)
-    monkeypatch.setattr(trained_text, "MAX_SYMBOLS", 9)
+    monkeypatch.setattr(read_text, "MAX_SYMBOLS", 9)
     text = "Köln  und 日本: Bonn am Rhein"
     found = inspect_text_classifier(trained, text=text, seed=1)
     content = found.content

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from recur.cli.handling.run_handling import RunHandling, show_next
-from recur.errors import OptionError
+from recur.cli.handling.words_inspection import check_read, inspect_tagger_run
 from recur.run import RunFolder
 from recur.wording import measured
 
@@ -31,8 +31,9 @@ def handling() -> RunHandling:
         show_finished=_show_finished,
         predict=_predict,
         writers={".conll": write_conll},
-        inspect=_refuse_inspection,
-        options={"evaluate": set(), "predict": {"batch_size"}, "inspect": set()},
+        inspect=inspect_tagger_run,
+        check_inspection=check_read,
+        options={"evaluate": set(), "predict": {"batch_size"}, "inspect": {"data", "input", "number"}},
     )
 
 
@@ -58,7 +59,9 @@ def _evaluate(chosen: Namespace) -> dict[str, Any]:
     from recur.tasks.tags.evaluation import evaluate_tags
 
     with plain_console(stderr=True).status("judging"):
-        return evaluate_tags(chosen.run, list(chosen.data) or None, part=chosen.part, device=chosen.device)
+        return evaluate_tags(
+            chosen.run, list(chosen.data) or None, part=chosen.part, device=chosen.device, encoding=chosen.encoding
+        )
 
 
 def _predict(folder: RunFolder, chosen: Namespace) -> pl.DataFrame:
@@ -66,14 +69,11 @@ def _predict(folder: RunFolder, chosen: Namespace) -> pl.DataFrame:
     from recur.tasks.tags.trained import TrainedTagger
 
     trained = TrainedTagger.load(folder, device=chosen.device)
+    trained.setup = trained.setup.with_encoding(chosen.encoding)
     is_nested = chosen.out is not None and Path(chosen.out).suffix.lower() in _NESTED
     predict = trained.predict_sentences if is_nested else trained.predict
     with plain_console(stderr=True).status("telling tags"):
         return predict(Path(chosen.data), batch_size=chosen.batch_size)
-
-
-def _refuse_inspection(*arguments: Any) -> NoReturn:
-    raise OptionError("recur inspect does not yet look into taggers; report.html shows their errors.")
 
 
 def _show_finished(path: Path, console: Console) -> None:
@@ -81,7 +81,12 @@ def _show_finished(path: Path, console: Console) -> None:
     _show(found, console)
     for note in found["notes"]:
         console.print(f"note     {note}")
-    show_next(path, console, predict="recur predict {run} sentences.txt --out tags.conll")
+    show_next(
+        path,
+        console,
+        predict="recur predict {run} sentences.txt --out tags.conll",
+        explain='recur inspect {run} --input "a sentence"',
+    )
 
 
 def _show(found: Mapping[str, Any], console: Console) -> None:

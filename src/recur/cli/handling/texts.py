@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recur.cli.handling.run_handling import RunHandling, show_next
-from recur.cli.handling.words_inspection import check_classified, inspect_classifier_run
+from recur.cli.handling.words_inspection import check_read, inspect_classifier_run
 from recur.run import RunFolder
 from recur.wording import measured
 
@@ -28,7 +28,7 @@ def handling() -> RunHandling:
         show_finished=_show_finished,
         predict=_predict,
         inspect=inspect_classifier_run,
-        check_inspection=check_classified,
+        check_inspection=check_read,
         options={"evaluate": set(), "predict": {"batch_size"}, "inspect": {"data", "input", "number"}},
     )
 

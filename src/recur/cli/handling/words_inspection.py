@@ -1,8 +1,8 @@
-"""What `recur inspect` does with runs of classifiers of texts: finds the text, looks inside, says which words speak."""
+"""What `recur inspect` does with runs that read whole texts: finds the text, looks inside, says which words speak."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,13 +20,16 @@ if TYPE_CHECKING:
     from recur.tasks.inspection.text import Inspection
 
 _WORDS = 5
-"""Words that are printed for a class, and against it."""
+"""Words that are printed for an answer, and against it."""
+
+_TAGS = 20
+"""Tags that are printed."""
 
 _SHOWN = 200
 """Characters of a text that are printed."""
 
 
-def check_classified(chosen: Namespace) -> None:
+def check_read(chosen: Namespace) -> None:
     """Raise where options do not go with each other, before torch is loaded.
 
     Raises:
@@ -52,11 +55,35 @@ def inspect_classifier_run(
         notes: Where to say what a user should know.
         stage: Called with what is being done.
     """
-    from recur.tasks.inspection.run_training import training_of_run
     from recur.tasks.inspection.trained_text import inspect_text_classifier
     from recur.tasks.texts.trained import TrainedTextClassifier
 
     trained = TrainedTextClassifier.load(folder, device=chosen.device)
+    return _inspected(trained, inspect_text_classifier, folder, chosen, notes, stage)
+
+
+def inspect_tagger_run(
+    folder: RunFolder, chosen: Namespace, notes: Console, stage: Callable[[str], None]
+) -> tuple[Inspection, Iterator[str]]:
+    """Return what is inside a tagger, and what to print of it; the arguments are those of `inspect_classifier_run`."""
+    from recur.tasks.inspection.trained_tagger import inspect_tagger
+    from recur.tasks.tags.trained import TrainedTagger
+
+    trained = TrainedTagger.load(folder, device=chosen.device)
+    return _inspected(trained, inspect_tagger, folder, chosen, notes, stage)
+
+
+def _inspected(
+    trained: Any,
+    inspect: Callable[..., Inspection],
+    folder: RunFolder,
+    chosen: Namespace,
+    notes: Console,
+    stage: Callable[[str], None],
+) -> tuple[Inspection, Iterator[str]]:
+    """Return what is inside a model that reads a whole text, found by `inspect`, and what to print of it."""
+    from recur.tasks.inspection.run_training import training_of_run
+
     trained.setup = trained.setup.with_encoding(chosen.encoding)
     text, title = chosen.input, "your text"
     if text is not None and is_name(text):
@@ -65,7 +92,7 @@ def inspect_classifier_run(
             text = "".join(chunks)
     elif text is not None and (note := note_of(text)):
         notes.print(f"note     {note}")
-    found = inspect_text_classifier(
+    found = inspect(
         trained,
         None if chosen.data is None else Path(chosen.data),
         number=chosen.number,
@@ -89,7 +116,12 @@ def _lines(content: Mapping[str, Any]) -> Iterator[str]:
     if content["unknown"]:
         listed = ", ".join(repr(one["symbol"]) for one in content["unknown"][:_WORDS])
         more = "" if len(content["unknown"]) <= _WORDS else f" and {len(content['unknown']) - _WORDS} more"
-        yield f"unknown  {listed}{more}; what the model does not know speaks for nothing"
+        says = "what the model does not know speaks for nothing"
+        if "tags" in content:
+            says = "what the model does not know speaks by its characters alone, where it reads them"
+        yield f"unknown  {listed}{more}; {says}"
+    if "tags" in content:
+        yield from _tags(content["tags"], content["symbols"])
     answers = content["answers"]
     for one in answers["answers"]:
         yield f"says     {one['name']}: {one['said']}" + (f"; {one['came']}" if one["came"] else "")
@@ -98,8 +130,19 @@ def _lines(content: Mapping[str, Any]) -> Iterator[str]:
     yield from found_lines(content, content["unit"])
 
 
+def _tags(tags: Mapping[str, Any], symbols: Sequence[str]) -> Iterator[str]:
+    """Yield the tags that were told, but for those of what is outside of all entities, and how many are wrong."""
+    pairs = [(symbol, tag) for symbol, tag in zip(symbols, tags["told"], strict=True) if tag != "O"]
+    shown = ", ".join(f"{symbol} {tag}" for symbol, tag in pairs[:_TAGS])
+    more = f" and {len(pairs) - _TAGS} more" if len(pairs) > _TAGS else ""
+    yield f"tells    {shown or 'no entity'}{more}"
+    if tags["true"] is not None:
+        wrong = sum(told != true for told, true in zip(tags["told"], tags["true"], strict=True))
+        yield f"wrong    {wrong} of {len(symbols)} tags"
+
+
 def _because(one: Mapping[str, Any], unit: str) -> Iterator[str]:
-    """Yield which words speak for a class, and which against it."""
+    """Yield which words speak for an answer, and which against it."""
     lines = {
         how: ", ".join(f"{word.strip()} {'+' if share > 0 else ''}{measured(share)}" for word, share in words)
         for how, words in one["strongest"].items()

@@ -106,16 +106,40 @@ class TaggerNetwork(nn.Module):
 
     def forward(self, batch: TaggedBatch) -> Tensor:
         """Return how well each tag fits each token, (T, B, K) of the weights' dtype; tags are not looked at."""
+        return self.read(self.embedded(batch), batch.lengths)
+
+    def embedded(self, batch: TaggedBatch) -> Tensor:
+        """Return what the recurrent layers read of tokens, their vectors and the features of their characters.
+
+        Args:
+            batch: Of sentences; in training some of its tokens are read as unknown.
+
+        Returns:
+            (T, B, E).
+        """
         x_TB = batch.x.t()
         if self.training and self.options.token_dropout:
             x_TB = with_unknown(x_TB, self.options.token_dropout)
-        e_TBE = self.embedding(x_TB)
-        if self.characters is not None:
-            of_word_UF = self.characters(batch.characters, batch.character_lengths)
-            e_TBE = torch.cat([e_TBE, of_word_UF[batch.word.t()]], 2)
-        h_TBH, _ = self.recurrent(self.embedding_dropout(e_TBE), lengths=batch.lengths)
+        e_TBE: Tensor = self.embedding(x_TB)
+        if self.characters is None:
+            return e_TBE
+        of_word_UF = self.characters(batch.characters, batch.character_lengths)
+        return torch.cat([e_TBE, of_word_UF[batch.word.t()]], 2)
+
+    def read(self, e_TBE: Tensor, lengths: Tensor) -> Tensor:
+        """Return how well each tag fits each token, (T, B, K), by what `embedded` returns and the lengths, (B,)."""
+        h_TBH, _ = self.recurrent(self.embedding_dropout(e_TBE), lengths=lengths)
         emissions: Tensor = self.output(self.dropout(h_TBH))
         return emissions
+
+    def tag_probability(self, e_TBE: Tensor, lengths: Tensor) -> Tensor:
+        """Return the probability of each tag at each token, over all sequences of tags that are allowed, (T, B, K).
+
+        Args:
+            e_TBE: What `embedded` returns.
+            lengths: Tokens of each sentence, (B,) int64.
+        """
+        return self.crf.marginals(self.read(e_TBE, lengths), lengths)
 
     def loss(self, batch: TaggedBatch) -> Tensor:
         """Return the mean loss of the tokens whose sentences count, (); zero where none does."""

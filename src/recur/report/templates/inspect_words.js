@@ -10,7 +10,8 @@
   function show() {
     for (const view of views) view.hidden = Number(view.dataset.words) !== chosen;
     for (const each of spans) each.forEach((span, at) => span.classList.toggle("current", at === state.at));
-    says.textContent = `${spans[chosen][state.at].title} for ${model.answers.answers[chosen].name}.`;
+    const own = spans[texts.indexOf(views[chosen].querySelector(".words"))];
+    says.textContent = `${own[state.at].title} for ${model.answers.answers[chosen].name}.`;
   }
 
   inspected.showWords = () => {

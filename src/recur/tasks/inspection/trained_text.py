@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,19 +11,18 @@ import torch
 from torch import Tensor
 
 from recur.data.texts.examples import LabelledTexts
-from recur.data.texts.vocabulary import UNKNOWN, Piece
+from recur.data.texts.vocabulary import UNKNOWN
 from recur.errors import DataError, OptionError, RunError
 from recur.gradients import Deletion, Training
 from recur.gradients.probes.sequence_model import held_still
-from recur.inspection_format import FORMAT, MAX_SYMBOLS
 from recur.models.layer_recording import LayerRecording
 from recur.models.texts.ensemble import TextClassifierEnsemble
 from recur.run import checksum
+from recur.tasks.inspection.read_text import ReadText, answer_content, answers_content, reverse_notes
 from recur.tasks.inspection.recorded_layers import model_content, recorded_layers
 from recur.tasks.inspection.state_reach import state_reach
 from recur.tasks.inspection.subject import evenly, of_first_member
 from recur.tasks.inspection.text import Inspection, Stage, layers_content, properties_content
-from recur.tasks.inspection.text_properties import text_properties
 from recur.tasks.inspection.unit_search import Property
 from recur.tasks.text_source import parts_of
 from recur.tasks.texts.explanation import Explanation, check_explanations, embedded, explain_texts
@@ -39,16 +37,8 @@ _ELSEWHERE = 24
 
 _MOST_TOKENS_ELSEWHERE = 200
 
-_OF_CHARACTERS = ("line_start", "word_start", "word_end", "white_space", "vowel", "position_in_word")
-"""Properties that say nothing of whole words."""
-
-_WORDS = 5
-"""Words that are listed for a class, and against it."""
-
 _FIRST = 4
 """Tokens at the beginning of which the vectors are kept."""
-
-_UNITS = {"word": "word", "space": "word", "character": "character", "bpe": "token"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,16 +99,9 @@ def inspect_text_classifier(
     say("choosing what to look at")
     chosen = _own_text(trained, text, title, data, number) if text is not None else _of_data(trained, data, number)
     vocabulary = trained.setup.vocabulary
-    whole, pieces = vocabulary.normalised(chosen.text), vocabulary.cut(chosen.text)
-    unit = _UNITS[vocabulary.kind]
-    if not pieces:
-        raise DataError(f"{chosen.title}: has no {unit} that could be read; give a text with at least one.")
-    cut = ""
-    if len(pieces) > MAX_SYMBOLS:
-        cut = f"the first {MAX_SYMBOLS:,} of {quantity(len(pieces), unit)}, as if it ended there"
-        whole = whole[: pieces[MAX_SYMBOLS].begin]
-        pieces = pieces[:MAX_SYMBOLS]
-    ids = vocabulary.encode(whole)[: len(pieces)]
+    read_text = ReadText.of(chosen.title, chosen.text, vocabulary)
+    whole, count = read_text.text, len(read_text.pieces)
+    ids = vocabulary.encode(whole)[:count]
     vectors, _, lengths = embedded(trained, [ids])
     model = trained.network
     network = model.networks[0] if isinstance(model, TextClassifierEnsemble) else model
@@ -130,7 +113,7 @@ def inspect_text_classifier(
 
     with held_still(model):
         say("reading the text")
-        layers = recorded_layers(network, read, len(pieces))
+        layers = recorded_layers(network, read, count)
         with torch.no_grad():
             logits = model.read(vectors.transpose(0, 1), lengths).cpu()
             attention = model.attention(vectors.transpose(0, 1), lengths)
@@ -144,20 +127,10 @@ def inspect_text_classifier(
     with held_still(network):
         reach, diagnosis = state_reach(network, read, training or Training(), seed=seed)
     say("searching for units that follow a property")
-    searched, property_tensors = properties_content(layers, _properties(whole, pieces, unit, found), seed)
+    searched, property_tensors = properties_content(layers, _properties(read_text, found), seed)
     described, layer_tensors = layers_content(layers)
-    unknown = Counter(whole[one.begin : one.end] for one, token in zip(pieces, ids, strict=True) if token == UNKNOWN)
-    content = {
-        "format": FORMAT,
-        "kind": "text",
-        "title": chosen.title,
-        "cut": cut,
+    content = read_text.content(np.flatnonzero(ids == UNKNOWN).tolist()) | {
         "weights": checksum(model.state_dict()),
-        "unit": unit,
-        "symbols": [whole[one.begin : one.end] or one.text for one in pieces],
-        "between": _between(whole, pieces),
-        "unknown": [{"symbol": symbol, "count": count} for symbol, count in unknown.items()],
-        "losses": [None] * len(pieces),
         "model": model_content(
             network, layers, vocabulary_size=vocabulary.size, embedding_size=network.encoder.embedding.embedding_dim
         ),
@@ -253,22 +226,11 @@ def _checked(trained: TrainedTextClassifier, chosen: _Chosen, seed: int) -> Dele
     return check_explanations(trained, some.texts, told.tolist(), seed=seed)
 
 
-def _properties(text: str, pieces: Sequence[Piece], unit: str, found: Sequence[Explanation]) -> list[Property]:
+def _properties(text: ReadText, found: Sequence[Explanation]) -> list[Property]:
     """Return what units are searched for: what is true of the text, and how each token speaks for the first class."""
-    ends = [*(one.begin for one in pieces[1:]), len(text)]
-    read = [text[one.begin : max(one.begin, end)] for one, end in zip(pieces, ends, strict=True)]
-    # A short text has few of them.
-    own = [one for one in text_properties(read) if one.values.any()]
-    if unit != "character":
-        own = [one for one in own if one.key not in _OF_CHARACTERS]
     first = found[0]
-    return [*own, Property(key="speaks", name=f"speaks for {first.label}", kind="number", values=first.shares)]
-
-
-def _between(text: str, pieces: Sequence[Piece]) -> list[str]:
-    """Return what stands after each token and is none; before the first one nothing is shown."""
-    begins = [*(one.begin for one in pieces[1:]), len(text)]
-    return [text[one.end : max(one.end, begin)] for one, begin in zip(pieces, begins, strict=True)]
+    speaks = Property(key="speaks", name=f"speaks for {first.label}", kind="number", values=first.shares)
+    return [*text.properties(), speaks]
 
 
 def _answers(
@@ -281,37 +243,17 @@ def _answers(
     layers: Sequence[LayerRecording],
 ) -> dict[str, Any]:
     """Return what is said and what contributes to it, as it stands in `inspect.json`."""
-    notes = list(chosen.notes)
-    if any(layer.name.endswith("_reverse") for layer in layers):
-        notes.append(
-            "layers whose names end in _reverse read the text from its end; in the drawing they stand above the "
-            "others, though both read the same"
-        )
+    notes = [*chosen.notes, *reverse_notes(layers)]
     if isinstance(trained.network, TextClassifierEnsemble):
         notes.append(of_first_member(len(trained.network.members)))
     told = trained.told(probability[None])[0].tolist()
-    return {
-        "asked": "a class of the text",
-        "unit": "nats of the log-odds",
-        "notes": notes,
-        "begin": 0,
-        "channels": ["token"],
-        "answers": [
-            {
-                "name": f"class {one.label}",
-                "said": f"probability {float(probability[code]):.1%}" + (", told" if told[code] else ""),
-                "came": "" if chosen.true is None else "a true class" if one.label in chosen.true else "not true",
-                "answer": one.answer,
-                "neutral": one.neutral,
-                "sum": float(one.shares.sum()),
-                "gap": one.gap,
-                "by_channel": [float(one.shares.sum())],
-                "ahead": [0.0],
-                "strongest": {name: one.strongest(_WORDS, sign=sign) for name, sign in (("for", 1), ("against", -1))},
-            }
-            for code, one in zip(codes, found, strict=True)
-        ],
-        "check": None if check is None else check.to_json(),
-        "unchecked": "" if check is not None else chosen.unchecked,
-        "ahead": None,
-    }
+    answers = [
+        answer_content(
+            one,
+            name=f"class {one.label}",
+            said=f"probability {float(probability[code]):.1%}" + (", told" if told[code] else ""),
+            came="" if chosen.true is None else "a true class" if one.label in chosen.true else "not true",
+        )
+        for code, one in zip(codes, found, strict=True)
+    ]
+    return answers_content(answers, asked="a class of the text", notes=notes, check=check, unchecked=chosen.unchecked)

@@ -22,7 +22,7 @@ from recur.tasks.tags.setup import OUTSIDE, flat_tags
 from recur.tasks.tags.telling import Told
 from recur.tasks.tags.trained import TrainedTagger
 from recur.tasks.text_source import parts_of
-from recur.wording import quantity
+from recur.wording import option, quantity
 
 _MOST_WORST = 20
 _SHOWN_TOKENS = 12
@@ -114,7 +114,9 @@ def finish_tags(folder: RunFolder, trained: TrainedTagger, examples: TaggedSente
     return found
 
 
-def evaluate_tags(run: str | Path, data: Any = None, *, part: PartName = "test", device: str = "cpu") -> dict[str, Any]:
+def evaluate_tags(
+    run: str | Path, data: Any = None, *, part: PartName = "test", device: str = "cpu", encoding: str | None = None
+) -> dict[str, Any]:
     """Return the judgement of a run's tagger, as `recur evaluate --json` prints it.
 
     Args:
@@ -122,11 +124,12 @@ def evaluate_tags(run: str | Path, data: Any = None, *, part: PartName = "test",
         data: Sentences with tags to judge on; by default a part of the run's own.
         part: Which part of the run's own: train, valid or test.
         device: Where the network computes.
+        encoding: Of other data, if not the one of the run's own.
 
     Raises:
         RunError: The run is missing or damaged, or its data are needed and cannot be found.
         DataError: The data cannot be used.
-        OptionError: There is no such part.
+        OptionError: There is no such part or encoding, or an encoding would be ignored.
     """
     if part not in ("train", "valid", "test"):
         raise OptionError(f"part: expected 'train', 'valid' or 'test', got {part!r}.")
@@ -134,7 +137,11 @@ def evaluate_tags(run: str | Path, data: Any = None, *, part: PartName = "test",
     trained = TrainedTagger.load(folder, device=device)
     lexicon = Lexicon.load(folder)
     if data is not None:
-        return judge_sentences(trained, trained.setup.read(data), "given", lexicon=lexicon)
+        return judge_sentences(trained, trained.setup.with_encoding(encoding).read(data), "given", lexicon=lexicon)
+    if encoding is not None:
+        raise OptionError(
+            f"encoding: would be ignored, for the run knows that of its own data; leave {option('encoding')} out."
+        )
     examples = parts_of(trained.setup.own_examples())[part]
     if not len(examples):
         raise DataError(f"the run has no part {part!r}.")

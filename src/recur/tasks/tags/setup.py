@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Self
 
 import numpy as np
@@ -110,6 +110,14 @@ class TagSetup:
         )
 
     # --- data ---
+
+    def with_encoding(self, encoding: str | None) -> Self:
+        """Return the setup for other data whose text is encoded otherwise; itself with None.
+
+        Raises:
+            OptionError: There is no such encoding.
+        """
+        return self if encoding is None else replace(self, reading=replace(self.reading, encoding=encoding))
 
     def read(self, data: Any, *, has_tags: bool = True) -> TaggedSentences:
         """Return other sentences, read as those of the run were.

@@ -32,7 +32,7 @@ _FAINT = 0.05
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Explanation:
-    """What the N tokens of a text contribute to the log-odds of a class, in nats.
+    """What the N tokens of a text contribute to the log-odds of a class, or of a tag or token, in nats.
 
     By integrated gradients (Sundararajan et al. 2017) over the vectors of the tokens, against a text of as many tokens
     that the model does not know: the shares add up to `answer` less `neutral`. A token that is not known contributes
@@ -41,10 +41,10 @@ class Explanation:
     Attributes:
         text: The text, as the places of its tokens count in.
         pieces: The tokens.
-        label: Which class.
-        probability: Of the class, calibrated.
+        label: Which class, tag or token.
+        probability: Of it, calibrated where the model is.
         shares: (N,) float64: above zero what speaks for the class, below what speaks against it.
-        answer: Log-odds of the class.
+        answer: Its log-odds.
         neutral: The same of the text of unknown tokens.
         gap: By how much of all shares in size their sum misses the difference of the two.
         joins: Whether tokens are parts of words.
@@ -188,9 +188,25 @@ def check_explanations(
     inputs, neutral, lengths = embedded(trained, [trained.setup.vocabulary.encode(text) for text in texts])
     score = scorer(trained, lengths, torch.tensor(asked))
     size = rows_at_once(inputs.shape[1], units_of(trained))
-    mask = torch.arange(inputs.shape[1], device=lengths.device) < lengths[:, None]
     with held_still(trained.network):
-        shares = attribute(score, inputs, neutral, num_steps=POINTS[0], batch_size=size)
-        return check_by_deletion(
-            score, inputs, {"own": shares}, neutral, mask=mask, draws=5, seed=seed, batch_size=size
-        )["own"]
+        return checked_shares(score, inputs, neutral, lengths, batch_size=size, seed=seed)
+
+
+def checked_shares(
+    score: Score, inputs: Tensor, neutral: Tensor, lengths: Tensor, *, batch_size: int, seed: int = 0
+) -> Deletion:
+    """Return how far scores fall without the tokens that are said to raise them most, against as many at random.
+
+    Args:
+        score: As of `recur.gradients.attribute`.
+        inputs: Vectors of tokens, (B, T, E).
+        neutral: Those that are put in the place of deleted ones, likewise.
+        lengths: Tokens of each row, (B,).
+        batch_size: Rows that are scored at once.
+        seed: Of what is deleted at random.
+    """
+    mask = torch.arange(inputs.shape[1], device=lengths.device) < lengths[:, None]
+    shares = attribute(score, inputs, neutral, num_steps=POINTS[0], batch_size=batch_size)
+    return check_by_deletion(
+        score, inputs, {"own": shares}, neutral, mask=mask, draws=5, seed=seed, batch_size=batch_size
+    )["own"]
