@@ -353,3 +353,17 @@ def test_what_does_not_fit_the_batch_or_the_model(arguments: dict[str, Any], mes
     given_start = arguments.pop("start", starts(2))
     with pytest.raises(OptionError, match=f"^{message}"):
         decode(model, model.start(2), given_start, **{"end": END, **arguments})
+
+
+def test_lengths_of_rows_hold_where_no_other_is_given() -> None:
+    model = Tables(3)
+    for options, said, expected in (
+        (DecodingOptions(), None, [200, 200]),
+        (DecodingOptions(), [3, 260], [3, 260]),
+        (DecodingOptions(max_length=5), [3, 260], [3, 5]),
+        (DecodingOptions(max_length=270), None, [270, 270]),
+    ):
+        asked = Constraints(max_lengths=None if said is None else torch.tensor(said))
+        found = decode(model, model.start(2), torch.tensor([0, 1]), end=None, options=options, constraints=asked)
+        assert [len(best.tokens) for (best,) in found] == expected
+    assert DecodingOptions(min_length=250).longest == 250

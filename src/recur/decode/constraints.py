@@ -37,7 +37,7 @@ class Constraints:
     searched for in the manner of Post & Vilar (2018), and best with more beams than they have tokens."""
 
     max_lengths: Tensor | None = None
-    """(B,) int64: for each row the most tokens before the end, where that is less than the options' `max_length`."""
+    """(B,) int64: for each row the most tokens before the end, where the options' `max_length` is not less."""
 
     def __post_init__(self) -> None:
         forbidden = self.forbidden_phrases

@@ -158,9 +158,10 @@ class _Batch:
         constraints = constraints or Constraints()
         _check(start, end, options, constraints, source_lengths)
         num = len(start)
-        limits = torch.full_like(start, options.max_length)
+        limits = torch.full_like(start, options.longest)
         if constraints.max_lengths is not None:
-            limits = torch.minimum(limits, constraints.max_lengths.to(start.device))
+            said = constraints.max_lengths.to(start.device)
+            limits = said if options.max_length is None else torch.minimum(limits, said)
         required = [constraints.required_phrases(row) for row in range(num)]
         forbidden = constraints.forbidden_phrases
         named = [token for phrases in (forbidden, *required) for phrase in phrases for token in phrase]

@@ -12,6 +12,9 @@ from recur.wording import option
 
 LengthPenalty = Literal["none", "gnmt", "mean"]
 
+_LONGEST = 200
+"""Tokens before the end, at most, where nothing says how many."""
+
 _ALPHA = 0.6
 """The exponent of the length penalty; Wu et al. (2016) tried 0 to 1, and 0.6 to 0.7 is best without coverage."""
 
@@ -59,8 +62,9 @@ class DecodingOptions:
     min_length: int = 0
     """Tokens before the end, at least."""
 
-    max_length: int = 200
-    """Tokens before the end, at most."""
+    max_length: int | None = None
+    """Tokens before the end, at most; if not given, as many as `Constraints.max_lengths` or a trained model says of
+    each row, and 200 where nothing says so."""
 
     block_ngrams: int | None = None
     """No n tokens in a row come twice, for this n."""
@@ -77,11 +81,12 @@ class DecodingOptions:
     """Draw each token, in this way, instead of searching for the best."""
 
     def __post_init__(self) -> None:
-        for name, least in (("beams", 1), ("num_best", 1), ("groups", 1), ("min_length", 0), ("max_length", 1)):
+        for name, least in (("beams", 1), ("num_best", 1), ("groups", 1), ("min_length", 0)):
             if not is_whole(value := getattr(self, name), least):
                 raise OptionError(f"{name} must be a whole number from {least} on, not {value!r}.")
-        if self.block_ngrams is not None and not is_whole(self.block_ngrams, 1):
-            raise OptionError(f"block_ngrams must be a whole number from 1 on, not {self.block_ngrams!r}.")
+        for name in ("max_length", "block_ngrams"):
+            if (value := getattr(self, name)) is not None and not is_whole(value, 1):
+                raise OptionError(f"{name} must be a whole number from 1 on, not {value!r}.")
         for name in ("diversity", "length_exponent", "coverage_penalty"):
             value = getattr(self, name)
             if (value is not None or name == "coverage_penalty") and not (is_finite(value) and value >= 0):
@@ -97,7 +102,7 @@ class DecodingOptions:
         self._check_together()
 
     def _check_together(self) -> None:
-        if self.min_length > self.max_length:
+        if self.max_length is not None and self.min_length > self.max_length:
             raise OptionError(f"min_length is {self.min_length}, more than max_length, {self.max_length}.")
         if self.length_exponent is not None and self.length_penalty != "gnmt":
             raise OptionError(
@@ -125,6 +130,11 @@ class DecodingOptions:
                 f"num_best is {self.num_best}, and a search with {self.beams} beams need not find more than "
                 f"{self.beams}. Give {option('beams', self.num_best)} or more."
             )
+
+    @property
+    def longest(self) -> int:
+        """Tokens before the end, at most, of rows of which nothing else says how many."""
+        return max(_LONGEST, self.min_length) if self.max_length is None else self.max_length
 
     @property
     def exponent(self) -> float:

@@ -164,6 +164,7 @@ def _prepare(
         overwrite=overwrite,
         config={
             "task": TrainedTagger.task,
+            "knows": setup.fingerprint,
             "data": asdict(reading),
             "words": asdict(words),
             "model": asdict(options),

@@ -169,6 +169,7 @@ def _prepare(
         overwrite=overwrite,
         config={
             "task": TrainedTranslator.task,
+            "knows": setup.fingerprint,
             "data": asdict(reading),
             "tokens": asdict(tokens),
             "model": asdict(options),
@@ -220,8 +221,7 @@ def _job(run: RunFolder, setup: TranslationSetup, examples: TextPairs) -> Series
     def sample(network: TranslationNetwork) -> dict[str, Any]:
         trained = TrainedTranslator(network, setup, options)
         sources = judged.sources[:_SAMPLES]
-        greedy = DecodingOptions(max_length=trained.decoding.max_length)
-        answers = trained.translate(sources, decoding=greedy)
+        answers = trained.translate(sources, decoding=DecodingOptions())
         rows = [
             {"source": source, "target": target, "text": found[0].text}
             for source, target, found in zip(sources, judged.targets, answers, strict=False)

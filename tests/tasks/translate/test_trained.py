@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,65 +12,14 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from tests.tasks.translate.conftest import GREEDY, WIDE, WORDS, always, made, pairs, rare
 
 import recur
 from recur.data.texts.options import PairOptions
-from recur.data.texts.pair_tokens import choose_pair_tokens
-from recur.data.texts.token_options import PairTokenOptions
 from recur.decode import DecodingOptions, Sampling
 from recur.errors import OptionError, RunError
-from recur.models.texts.translator_options import TranslatorOptions
 from recur.tasks.translate.search_options import SearchOptions
-from recur.tasks.translate.setup import TranslationSetup, cut_pairs
-from recur.tasks.translate.trained import TrainedTranslator, build_translator
-
-WORDS = ("red", "green", "door", "house", "old", "new")
-GREEDY = DecodingOptions(max_length=8)
-WIDE = DecodingOptions(beams=4, num_best=3, max_length=8, length_penalty="gnmt")
-
-
-def pairs(count: int = 60) -> tuple[list[str], list[str]]:
-    """Sentences of known words, and their words in capitals, backwards."""
-    draw = np.random.default_rng(0)
-    sources = [" ".join(draw.choice(WORDS, draw.integers(2, 5))) for _ in range(count)]
-    return sources, [" ".join(reversed(source.upper().split())) for source in sources]
-
-
-def made(
-    tokens: str | tuple[str, str] = "word",
-    *,
-    data: tuple[list[str], list[str]] | None = None,
-    reading: PairOptions | None = None,
-    joint: bool = False,
-    **options: Any,
-) -> TrainedTranslator:
-    """Return a translator with weights as they are drawn, spread so that its answers differ."""
-    reading = reading or PairOptions()
-    source, target = (tokens, tokens) if isinstance(tokens, str) else tokens
-    asked: Any = {"source_tokens": source, "target_tokens": target, "joint_vocabulary": joint}
-    examples = cut_pairs(data or pairs(), reading, seed=0)
-    train = examples.of_part("train")
-    chosen, _ = choose_pair_tokens(PairTokenOptions(**asked), train.sources, train.targets)
-    setup = TranslationSetup.fit(examples, chosen, reading=reading)
-    torch.manual_seed(1)
-    model = TranslatorOptions(**{"hidden_size": 8, "embedding_size": 6, **options})
-    network = build_translator(model, setup)
-    with torch.no_grad():
-        for name, one in network.named_parameters():
-            if one.dim() == 2:
-                one.mul_(10 if "embedding" in name else 2)
-    return TrainedTranslator(network, setup, model)
-
-
-def always(trained: TrainedTranslator, token: int) -> TrainedTranslator:
-    """Let a translator write one token for ever."""
-    network: Any = trained.network
-    with torch.no_grad():
-        network.output.weight.zero_()
-        network.output.bias.fill_(-1e4)
-        network.output.bias[token] = 0
-    return trained
-
+from recur.tasks.translate.trained import TrainedTranslator
 
 # --- several that write together ---
 
@@ -141,7 +92,7 @@ def test_unseen_words_are_copied() -> None:
 
 
 def test_an_unknown_word_is_that_which_was_looked_at() -> None:
-    trained = always(made("word"), 1)
+    trained = always(made("word", data=rare()), 1)
     source = "red zonk, old zig."
     ((best,),) = trained.translate([source], decoding=GREEDY)
     assert best.attention is not None
@@ -149,7 +100,7 @@ def test_an_unknown_word_is_that_which_was_looked_at() -> None:
     assert best.tokens == tuple(best.source_tokens[place] for place in best.attention.argmax(1).tolist())
     assert best.text == trained.setup.target_vocabulary.join(best.tokens)
     assert "".join(trained.stream(source, decoding=GREEDY)) == best.text
-    blind = always(made("word", attention="none"), 1)
+    blind = always(made("word", data=rare(), attention="none"), 1)
     ((best,),) = blind.translate([source], decoding=GREEDY)
     assert best.tokens == ("<unknown>",) * 8
     assert "".join(blind.stream(source, decoding=GREEDY)) == best.text
@@ -225,6 +176,14 @@ def test_what_is_of_another_run_does_not_fit(tmp_path: Path) -> None:
     made().save(tmp_path / "one")
     made("character").save(tmp_path / "other")
     (tmp_path / "one" / "schema.json").write_bytes((tmp_path / "other" / "schema.json").read_bytes())
+    known = (
+        r"one\W+schema\.json: is of another model: its vocabularies are not those that the weights were trained with"
+    )
+    with pytest.raises(RunError, match=known):
+        TrainedTranslator.load(tmp_path / "one")
+    config = tmp_path / "one" / "config.json"
+    before = {name: value for name, value in json.loads(config.read_text()).items() if name != "knows"}
+    config.write_text(json.dumps(before))
     with pytest.raises(
         RunError, match=r"does not fit config.json: embedding.weight is \(\d+, 6\), expected \(\d+, 6\)"
     ):
@@ -279,7 +238,7 @@ def test_words_are_forbidden_and_required(tokens: str) -> None:
     trained = made(tokens)
     sources = ["red old door", "", "green house"]
     if tokens == "word":
-        usual = trained.translate(sources[:1])[0][0].text.split()[0]
+        usual = trained.translate(sources[:1], decoding=DecodingOptions(min_length=1))[0][0].text.split()[0]
         assert usual not in trained.translate(sources[:1], forbidden=[usual])[0][0].text.split()
     required = [["NEW"], ["NEW"], []]
     found = trained.translate(sources, required=required, decoding=DecodingOptions(beams=4, max_length=12))
@@ -287,22 +246,9 @@ def test_words_are_forbidden_and_required(tokens: str) -> None:
     assert found[1][0].text == ""
     with pytest.raises(OptionError, match="required: there are 3 texts, and what 1 of them require"):
         trained.translate(sources, required=[["NEW"]])
-    with pytest.raises(OptionError, match="forbidden: '' is not made of tokens that the translator can write"):
-        trained.translate(sources, forbidden=[""])
-    with pytest.raises(TypeError, match="forbidden: takes a list of texts, not one"):
-        trained.translate(sources, forbidden="DOOR")
     if tokens == "word":
         with pytest.raises(OptionError, match="required: 'zonk' is not made of tokens"):
             trained.translate(sources, required=[["zonk"], [], []])
-
-
-def test_a_forbidden_word_is_one_behind_a_blank_too() -> None:
-    trained = made("bpe")
-    for form in (" DOOR", "DOOR"):
-        (token,) = trained.setup.target_vocabulary.encode(form).tolist()
-        always(trained, token)
-        assert trained.translate(["red"], decoding=GREEDY)[0][0].text == form * 8
-        assert "DOOR" not in trained.translate(["red"], decoding=GREEDY, forbidden=["DOOR"])[0][0].text
 
 
 @pytest.mark.parametrize("tokens", ["word", "space", "character", "bpe"])
@@ -313,9 +259,7 @@ def test_pieces_of_a_stream_are_the_text(tokens: str) -> None:
     trained = made(tokens, data=(rows, rows))
     for source in rows[:4]:
         for decoding in (None, DecodingOptions(beams=3, max_length=25), DecodingOptions(max_length=5)):
-            expected = trained.translate(
-                [source], decoding=decoding or DecodingOptions(max_length=trained.decoding.max_length)
-            )
+            expected = trained.translate([source], decoding=decoding or DecodingOptions())
             pieces = list(trained.stream(source, decoding=decoding))
             assert "".join(pieces) == expected[0][0].text
             assert all(pieces)
@@ -334,6 +278,43 @@ def test_half_a_letter_of_a_bpe_is_held_back() -> None:
     ((best,),) = trained.translate(["red"], decoding=DecodingOptions(max_length=2))
     assert best.text == "\N{REPLACEMENT CHARACTER}" * 2
     assert "".join(trained.stream("red", decoding=DecodingOptions(max_length=2))) == best.text
+
+
+def test_an_answer_is_about_as_long_as_its_source_lets_expect() -> None:
+    draw = np.random.default_rng(1)
+    sources = [" ".join(draw.choice(WORDS, draw.integers(1, 9))) for _ in range(300)]
+    # One target is very long, which no other answer has to wait for.
+    targets = [*(source.upper() for source in sources[:-1]), "RED " * 300]
+    trained = always(made("word", data=(sources, targets)), 2)
+    setup = trained.setup
+    assert setup.growth is not None
+    lengths = [1, 8]
+    expected = [10 + math.ceil(2 * setup.growth * (length + 10)) for length in lengths]
+    assert setup.limits(np.array([*lengths, 10**6])).tolist() == [*expected, 2 * setup.longest_target + 10]
+    for length, most in zip(lengths, expected, strict=True):
+        assert 2 * length < most < 40
+        source = " ".join(["red"] * length)
+        for decoding in (None, DecodingOptions(), DecodingOptions(beams=2), DecodingOptions(min_length=most + 7)):
+            ((best,),) = trained.translate([source], decoding=decoding)
+            least = 0 if decoding is None else decoding.min_length
+            assert (len(best.tokens), best.ended) == (max(most, least), "length")
+        assert len(trained.translate([source], decoding=DecodingOptions(max_length=50))[0][0].tokens) == 50
+        assert len("".join(trained.stream(source)).split()) == most
+    before = replace(setup, growth=None)
+    assert before.limits(np.array([1, 20])).tolist() == [2 * setup.longest_target + 10] * 2
+
+
+def test_what_was_never_unknown_is_never_written_as_unknown() -> None:
+    draws = DecodingOptions(sampling=Sampling(), num_best=40, max_length=5)
+    for data, is_there in ((pairs(), False), (rare(), True)):
+        trained = made("word", data=data, attention="none")
+        network: Any = trained.network
+        with torch.no_grad():
+            network.output.bias[1] = 8
+        assert bool(trained.setup.num_unknown) is is_there
+        for decoding in (draws, GREEDY, WIDE):
+            found = trained.translate(["red old door"], decoding=decoding)[0]
+            assert any("<unknown>" in one.tokens for one in found) is is_there
 
 
 def test_what_is_no_text_is_refused() -> None:
@@ -394,16 +375,15 @@ def test_new_texts_need_no_options_of_the_old_files(tmp_path: Path) -> None:
 
 
 def test_search_options() -> None:
-    assert SearchOptions().decoding(30) == DecodingOptions(beams=5, length_penalty="gnmt", max_length=30)
-    found = SearchOptions(num_best=9, max_length=4, min_length=2, block_ngrams=3, coverage_penalty=0.2).decoding(30)
+    assert SearchOptions().decoding() == DecodingOptions(beams=5, length_penalty="gnmt")
+    found = SearchOptions(num_best=9, max_length=4, min_length=2, block_ngrams=3, coverage_penalty=0.2).decoding()
     assert (found.beams, found.num_best, found.max_length, found.min_length) == (9, 9, 4, 2)
     assert (found.block_ngrams, found.coverage_penalty) == (3, 0.2)
-    assert SearchOptions(min_length=40).decoding(30).max_length == 40
-    drawn = SearchOptions(temperature=0.7, num_best=3).decoding(30)
+    drawn = SearchOptions(temperature=0.7, num_best=3).decoding()
     assert drawn.sampling == Sampling(temperature=0.7)
     assert (drawn.num_best, drawn.beams) == (3, 1)
-    assert SearchOptions(top_k=5).decoding(30).sampling == Sampling(top_k=5)
-    assert SearchOptions(top_p=0.5, temperature=0.7).decoding(30).sampling == Sampling(temperature=0.7, top_p=0.5)
+    assert SearchOptions(top_k=5).decoding().sampling == Sampling(top_k=5)
+    assert SearchOptions(top_p=0.5, temperature=0.7).decoding().sampling == Sampling(temperature=0.7, top_p=0.5)
     assert SearchOptions(required="red, door,").texts("required") == ["red", " door"]
     assert SearchOptions().texts("forbidden") == []
 
@@ -425,4 +405,4 @@ def test_search_options() -> None:
 )
 def test_search_options_that_make_no_sense(options: dict[str, Any], message: str) -> None:
     with pytest.raises(OptionError, match=message):
-        SearchOptions(**options).decoding(30)
+        SearchOptions(**options).decoding()

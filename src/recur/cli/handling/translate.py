@@ -63,7 +63,7 @@ def _predict(folder: RunFolder, chosen: Namespace) -> pl.DataFrame:
     with plain_console(stderr=True).status("writing"):
         return trained.predict(
             Path(chosen.data),
-            decoding=search.decoding(trained.decoding.max_length),
+            decoding=search.decoding(),
             required=search.texts("required"),
             forbidden=search.texts("forbidden"),
             batch_size=chosen.batch_size,

@@ -22,6 +22,7 @@ from recur.data.texts.token_options import TokenOptions, WordOptions
 from recur.data.texts.vocabulary import Ragged, TextVocabulary
 from recur.errors import DataError
 from recur.run import RunFolder
+from recur.tasks.knowledge import fingerprint
 from recur.tasks.text_source import TextSource, again
 
 OUTSIDE = "O"
@@ -198,6 +199,11 @@ class TagSetup:
         return TaggedBatches(words, numbers, batch_size=batch_size, max_tokens=max_tokens, seed=seed)
 
     # --- files ---
+
+    @property
+    def fingerprint(self) -> str:
+        """What tells whether weights were trained with these vocabularies and tags, SHA-256."""
+        return fingerprint(self.words.to_json(), self.characters.to_json(), self.tags)
 
     def to_json(self) -> dict[str, Any]:
         """Return what `schema.json` holds."""

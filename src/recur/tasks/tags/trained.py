@@ -16,6 +16,7 @@ from recur.kinds import is_whole
 from recur.models.texts.tagger import TaggerNetwork
 from recur.models.texts.tagger_options import TaggerOptions
 from recur.run import FORMAT, RunFolder
+from recur.tasks.knowledge import check_knows
 from recur.tasks.run_weights import with_weights
 from recur.tasks.tags.setup import TagSetup
 from recur.tasks.tags.telling import Told, tell
@@ -114,6 +115,7 @@ class TrainedTagger:
         if config.get("task") != cls.task:
             raise RunError(f"{folder.path}: is a run of task {config.get('task')!r}, expected {cls.task!r}.")
         setup = TagSetup.load(folder)
+        check_knows(folder, config, setup.fingerprint, "vocabularies or tags")
         try:
             options = TaggerOptions(**config["model"])
         except (KeyError, TypeError, OptionError) as error:
@@ -134,7 +136,8 @@ class TrainedTagger:
         folder.write_json("schema.json", self.setup.to_json())
         folder.save_weights(self.network.state_dict())
         # Last, for it makes the folder a run.
-        folder.write_json("config.json", {"format": FORMAT, "task": self.task, "model": asdict(self.options)})
+        config = {"format": FORMAT, "task": self.task, "knows": self.setup.fingerprint, "model": asdict(self.options)}
+        folder.write_json("config.json", config)
         return folder
 
     # --- telling ---

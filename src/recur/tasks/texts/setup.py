@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Self
@@ -21,6 +19,7 @@ from recur.data.texts.token_options import TokenOptions
 from recur.data.texts.vocabulary import Ragged, TextVocabulary
 from recur.errors import DataError
 from recur.run import RunFolder
+from recur.tasks.knowledge import fingerprint
 from recur.tasks.text_source import TextSource, again
 
 Target = NDArray[np.int64] | NDArray[np.float32]
@@ -196,8 +195,7 @@ class TextLabelSetup:
     @property
     def fingerprint(self) -> str:
         """What tells whether weights were trained with this vocabulary and these classes, SHA-256."""
-        known = json.dumps([self.vocabulary.to_json(), self.classes, self.is_multi], sort_keys=True)
-        return hashlib.sha256(known.encode("utf-8", "surrogatepass")).hexdigest()
+        return fingerprint(self.vocabulary.to_json(), self.classes, self.is_multi)
 
     def to_json(self) -> dict[str, Any]:
         """Return what `schema.json` holds."""

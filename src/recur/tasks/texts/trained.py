@@ -20,6 +20,7 @@ from recur.models.texts.classifier import TextClassifierNetwork
 from recur.models.texts.ensemble import TextClassifierEnsemble
 from recur.models.texts.options import TextClassifierOptions
 from recur.run import FORMAT, RunFolder
+from recur.tasks.knowledge import check_knows
 from recur.tasks.labels.classes import calibrate
 from recur.tasks.labels.outcomes import SeriesOutcomes
 from recur.tasks.run_weights import with_weights
@@ -91,12 +92,7 @@ class TrainedTextClassifier:
         if config.get("task") != cls.task:
             raise RunError(f"{folder.path}: is a run of task {config.get('task')!r}, expected {cls.task!r}.")
         setup = TextLabelSetup.load(folder)
-        # A run of before this was kept says nothing of it.
-        if config.get("knows", setup.fingerprint) != setup.fingerprint:
-            raise RunError(
-                f"{folder.path / 'schema.json'}: is of another model: its vocabulary or classes are not those that the "
-                "weights were trained with; restore the run's own file."
-            )
+        check_knows(folder, config, setup.fingerprint, "vocabulary or classes")
         try:
             options = TextClassifierOptions(**config["model"])
         except (KeyError, TypeError, OptionError) as error:

@@ -34,7 +34,8 @@ class SearchOptions:
     """Tokens of an answer, at least."""
 
     max_length: int | None = None
-    """Tokens of an answer, at most; if not given, twice as many as the longest of the training part, and ten more."""
+    """Tokens of an answer, at most; if not given, twice as many as is usual in the training part for a source of that
+    length, and ten more."""
 
     temperature: float | None = None
     """Draw tokens instead of searching for the best; logits are divided by it: below 1 is more careful."""
@@ -61,11 +62,8 @@ class SearchOptions:
         """Return what is required or forbidden, one by one."""
         return [text for text in (getattr(self, name) or "").split(",") if text.strip()]
 
-    def decoding(self, longest: int) -> DecodingOptions:
+    def decoding(self) -> DecodingOptions:
         """Return the options of the decoder.
-
-        Args:
-            longest: Tokens of an answer at most where nothing is said.
 
         Raises:
             OptionError: Options make no sense, or do not go together.
@@ -77,7 +75,7 @@ class SearchOptions:
             coverage_penalty=self.coverage_penalty,
             block_ngrams=self.block_ngrams,
             min_length=self.min_length,
-            max_length=max(longest, self.min_length) if self.max_length is None else self.max_length,
+            max_length=self.max_length,
         )
         if not self.is_drawn:
             beams = max(_BEAMS, self.num_best) if self.beams is None else self.beams

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
 
 from recur.data.texts.examples import TextPairs
 from recur.data.texts.options import PairOptions
@@ -16,9 +20,16 @@ from recur.data.texts.splitting import split_examples
 from recur.data.texts.token_options import PairTokenOptions
 from recur.data.texts.vocabulary import UNKNOWN, Ragged, TextVocabulary
 from recur.errors import DataError
-from recur.kinds import is_whole
+from recur.kinds import is_finite, is_whole
 from recur.run import RunFolder
+from recur.tasks.knowledge import fingerprint
 from recur.tasks.text_source import TextSource, again
+
+_MARGIN = 10
+"""Tokens that an answer may have more than twice what is usual."""
+
+_USUAL = 0.99
+"""Share of the targets that say what is usual, so that a few odd ones do not."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -29,7 +40,10 @@ class TranslationSetup:
         source_vocabulary: Of the training part.
         target_vocabulary: Likewise; the same one where sources and targets have one.
         longest_target: Tokens that a target of the training part has at most.
+        growth: Tokens of a target over those of its source and ten more, which one in a hundred of the training part
+            exceeds; None in runs of before this was kept.
         num_pairs: Pairs of the training part.
+        num_unknown: Tokens of its targets that are not known, so that the network learns where one stands.
         reading: How the data were read.
         roles: What the columns of the table were for; None where there was no table.
         seed: Of what was drawn for the parts.
@@ -39,7 +53,9 @@ class TranslationSetup:
     source_vocabulary: TextVocabulary
     target_vocabulary: TextVocabulary
     longest_target: int
+    growth: float | None
     num_pairs: int
+    num_unknown: int
     reading: PairOptions = field(default_factory=PairOptions)
     roles: TextRoles | None = None
     seed: int = 0
@@ -71,11 +87,16 @@ class TranslationSetup:
         if not any(map(str.strip, train.targets)):
             raise DataError("there is nothing to learn from: no pair has a target.")
         of_sources, of_targets = fit_pair_vocabularies(tokens, train.sources, train.targets)
+        targets = of_targets.encode_all(train.targets)
         return cls(
             source_vocabulary=of_sources,
             target_vocabulary=of_targets,
-            longest_target=int(of_targets.encode_all(train.targets).lengths.max()),
+            longest_target=int(targets.lengths.max()),
+            growth=float(
+                np.quantile(targets.lengths / (of_sources.encode_all(train.sources).lengths + _MARGIN), _USUAL)
+            ),
             num_pairs=len(train),
+            num_unknown=int((targets.ids == UNKNOWN).sum()),
             reading=reading or PairOptions(),
             roles=examples.roles,
             seed=seed,
@@ -98,10 +119,19 @@ class TranslationSetup:
         """Whether a token of a source can be one of a target: pieces of different BPEs cannot."""
         return self.has_one_vocabulary or "bpe" not in (self.source_vocabulary.kind, self.target_vocabulary.kind)
 
-    def knows_the_same(self, other: Self) -> bool:
-        """Return whether another one has the same tokens, so that its networks can write with those of this one."""
-        own, others = self.to_json(), other.to_json()
-        return all(own.get(name) == others.get(name) for name in ("source_vocabulary", "target_vocabulary"))
+    def limits(self, lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return how many tokens answers to sources have at most, (N,): twice what is usual of such, and ten more.
+
+        It is no more than twice the longest target of the training part and ten more.
+
+        Args:
+            lengths: Tokens of the sources, (N,).
+        """
+        most = np.full(len(lengths), 2 * self.longest_target + _MARGIN, np.int64)
+        if self.growth is None:
+            return most
+        usual: NDArray[np.int64] = np.ceil(2 * self.growth * (lengths + _MARGIN)).astype(np.int64)
+        return np.minimum(usual + _MARGIN, most)
 
     # --- data ---
 
@@ -187,6 +217,26 @@ class TranslationSetup:
         symbols = dict.fromkeys(piece.text for piece in self.source_vocabulary.cut(source))
         return [symbol for symbol in symbols if self.target_vocabulary.id_of(symbol) == UNKNOWN]
 
+    def words_at(self, source: str) -> list[str]:
+        """Return for each token of a source the text that stands there, as a target has it: of a BPE the whole word.
+
+        Of targets of characters it is the piece itself, without blanks.
+        """
+        pieces = self.source_vocabulary.cut(source)
+        if self.source_vocabulary.bpe is None:
+            return [piece.text for piece in pieces]
+        text = self.source_vocabulary.normalised(source)
+        text = text.lower() if self.source_vocabulary.lowercase and len(text.lower()) == len(text) else text
+        if self.target_vocabulary.kind == "character":
+            return [text[piece.begin : max(piece.end, piece.begin + 1)].strip() for piece in pieces]
+        words = self.target_vocabulary.cut(text)
+        ends, found = [word.end for word in words], []
+        for piece in pieces:
+            # A piece begins with the blank before its word.
+            begin = piece.begin + len(text[piece.begin : piece.end]) - len(text[piece.begin : piece.end].lstrip())
+            found.append(words[min(bisect_right(ends, begin), len(words) - 1)].text if words else "")
+        return found
+
     def _copies(self, sources: Sequence[str]) -> Ragged:
         """Return what each token of the sources is as a target."""
         vocabulary = self.target_vocabulary
@@ -213,13 +263,20 @@ class TranslationSetup:
 
     # --- files ---
 
+    @property
+    def fingerprint(self) -> str:
+        """What tells whether weights were trained with these vocabularies, SHA-256."""
+        return fingerprint(self.source_vocabulary.to_json(), self.target_vocabulary.to_json())
+
     def to_json(self) -> dict[str, Any]:
         """Return what `schema.json` holds."""
         return {
             "source_vocabulary": self.source_vocabulary.to_json(),
             "target_vocabulary": None if self.has_one_vocabulary else self.target_vocabulary.to_json(),
             "longest_target": self.longest_target,
+            "growth": self.growth,
             "num_pairs": self.num_pairs,
+            "num_unknown": self.num_unknown,
             "reading": asdict(self.reading),
             "roles": None if self.roles is None else self.roles.to_json(),
             "seed": self.seed,
@@ -236,13 +293,19 @@ class TranslationSetup:
         with folder.entries_of("schema.json") as content:
             source, roles, target = content["source"], content["roles"], content["target_vocabulary"]
             of_sources = TextVocabulary.from_json(content["source_vocabulary"])
+            growth = content.get("growth")
             if not is_whole(content["longest_target"], 1):
                 raise ValueError(f"longest_target is {content['longest_target']!r}, expected a whole number from 1 on")
+            if growth is not None and not (is_finite(growth) and growth >= 0):
+                raise ValueError(f"growth is {growth!r}, expected a number from 0 on")
             return cls(
                 source_vocabulary=of_sources,
                 target_vocabulary=of_sources if target is None else TextVocabulary.from_json(target),
                 longest_target=content["longest_target"],
+                growth=growth,
                 num_pairs=int(content["num_pairs"]),
+                # A run of before this was kept may have learned it.
+                num_unknown=int(content.get("num_unknown", 1)),
                 reading=PairOptions(**content["reading"]),
                 roles=None if roles is None else TextRoles.from_json(roles),
                 seed=int(content["seed"]),

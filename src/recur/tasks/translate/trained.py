@@ -7,29 +7,32 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+import numpy as np
 import torch
 
 from recur.data.texts.batches import MAX_TOKENS
 from recur.data.texts.pair_batches import END, PairBatch, PairBatches
 from recur.data.texts.vocabulary import UNKNOWN
-from recur.decode import Constraints, DecodingOptions, Ensemble, Hypothesis, decode, replace_unknown, stream
+from recur.decode import Constraints, DecodingOptions, Ensemble, decode, stream
 from recur.errors import OptionError, RunError
 from recur.models.texts.translator import TranslatorNetwork
 from recur.models.texts.translator_ensemble import TranslatorEnsemble
 from recur.models.texts.translator_options import TranslatorOptions
 from recur.models.texts.translator_steps import TranslatorSteps
 from recur.run import FORMAT, RunFolder
+from recur.tasks.knowledge import check_knows
 from recur.tasks.run_weights import with_weights
+from recur.tasks.translate.forbidden import ForbiddenTexts
 from recur.tasks.translate.setup import TranslationSetup
-from recur.tasks.translate.translation import Translation
+from recur.tasks.translate.translation import Translation, empty_translation, translation_of
 from recur.wording import option
 
 if TYPE_CHECKING:
     import polars as pl
 
-TranslationNetwork = TranslatorNetwork | TranslatorEnsemble
+Phrase = tuple[int, ...]
 
-_MARGIN = 10
+TranslationNetwork = TranslatorNetwork | TranslatorEnsemble
 
 
 def build_translator(options: TranslatorOptions, setup: TranslationSetup) -> TranslationNetwork:
@@ -70,14 +73,14 @@ class TrainedTranslator:
         setup: As given.
         options: As given.
         decoding: How it searches where nothing else is said: five beams, scores divided by the length penalty of Wu et
-            al. (2016), at most twice as many tokens as the longest target of the training part, and ten more.
+            al. (2016).
     """
 
     task = "translate"
 
     def __init__(self, network: TranslationNetwork, setup: TranslationSetup, options: TranslatorOptions) -> None:
         self.network, self.setup, self.options = network.eval(), setup, options
-        self.decoding = DecodingOptions(beams=5, length_penalty="gnmt", max_length=2 * setup.longest_target + _MARGIN)
+        self.decoding = DecodingOptions(beams=5, length_penalty="gnmt")
 
     # --- files ---
 
@@ -97,6 +100,7 @@ class TrainedTranslator:
         if config.get("task") != cls.task:
             raise RunError(f"{folder.path}: is a run of task {config.get('task')!r}, expected {cls.task!r}.")
         setup = TranslationSetup.load(folder)
+        check_knows(folder, config, setup.fingerprint, "vocabularies")
         try:
             options = TranslatorOptions(**config["model"])
             _check(options, setup)
@@ -118,7 +122,8 @@ class TrainedTranslator:
         folder.write_json("schema.json", self.setup.to_json())
         folder.save_weights(self.network.state_dict())
         # Last, for it makes the folder a run.
-        folder.write_json("config.json", {"format": FORMAT, "task": self.task, "model": asdict(self.options)})
+        config = {"format": FORMAT, "task": self.task, "knows": self.setup.fingerprint, "model": asdict(self.options)}
+        folder.write_json("config.json", config)
         return folder
 
     @classmethod
@@ -146,7 +151,7 @@ class TrainedTranslator:
         for number, one in enumerate(translators, start=1):
             if replace(one.options, members=1) != replace(first.options, members=1):
                 raise OptionError(f"joined: the networks of number 1 and number {number} have different options.")
-            if not one.setup.knows_the_same(first.setup):
+            if one.setup.fingerprint != first.setup.fingerprint:
                 raise OptionError(f"joined: number 1 and number {number} have different vocabularies.")
         if len(translators) == 1:
             return first
@@ -177,10 +182,13 @@ class TrainedTranslator:
 
         Args:
             sources: The texts.
-            decoding: How to search; None for `decoding` of this object.
+            decoding: How to search; None for `decoding` of this object. Without a `max_length` an answer has as many
+                tokens at most as `TranslationSetup.limits` says of its source.
             required: For each text what must be in the answer: words, or parts of it, as texts. Where targets are of a
                 BPE a word that does not begin the answer is given with the blank before it, " word".
-            forbidden: What must be in no answer; a word also where a blank stands before it.
+            forbidden: What must be in no answer, also where it would be copied from the source or take the place of an
+                unknown word. Where targets are of words, or of what stands between blanks, these are whole words; of
+                characters and of a BPE they may stand anywhere, also within words.
             batch_size: Texts at once; changes memory, not what is written, unless tokens are drawn.
             seed: Of what is drawn, with sampling.
 
@@ -204,30 +212,28 @@ class TrainedTranslator:
         decoding = decoding or self.decoding
         if isinstance(forbidden, str):
             raise TypeError("forbidden: takes a list of texts, not one; give [text].")
-        banned = [phrase for text in forbidden for phrase in self._forms("forbidden", text)]
+        banned = ForbiddenTexts(forbidden, self.setup.target_vocabulary) if len(forbidden) else None
         device = next(self.network.parameters()).device
         generator = torch.Generator(device).manual_seed(seed)
-        found = [[] if source.strip() else [_nothing()] for source in sources]
+        found = [[] if source.strip() else [empty_translation()] for source in sources]
         numbers = [number for number, told in enumerate(found) if not told]
         with torch.no_grad():
             for batch in self.batches([sources[number] for number in numbers], batch_size=batch_size):
                 rows = [numbers[index] for index in batch.index.tolist()]
                 phrases = None
                 if required is not None:
-                    phrases = [[self._phrase("required", text) for text in required[row]] for row in rows]
+                    phrases = [[self._phrase(text) for text in required[row]] for row in rows]
                 steps, state = self._begin(batch.to(device))
-                answers = decode(
-                    steps,
-                    state,
-                    torch.full((len(rows),), END, device=device),
-                    end=END,
-                    options=decoding,
-                    constraints=Constraints(forbidden=banned, required=phrases),
-                    source_lengths=batch.lengths.to(device),
-                    generator=generator,
-                )
+                if banned is not None:
+                    banned.check_required(text for row in rows for text in (required[row] if required else ()))
+                    own = [sources[row] for row in rows]
+                    instead, copied = map(self.setup.words_at, own), map(self._copied, own)
+                    steps, state = banned(steps, state, instead=[*instead], copied=[*copied], device=device)
+                answers = decode(steps, state, **self._asked(batch, decoding, phrases, generator, device))
                 for row, hypotheses in zip(rows, answers, strict=True):
-                    found[row] = [self._told(sources[row], one) for one in hypotheses]
+                    found[row] = [
+                        translation_of(self.setup, sources[row], one, self._copied(sources[row])) for one in hypotheses
+                    ]
         return found
 
     def stream(
@@ -254,20 +260,12 @@ class TrainedTranslator:
         decoding = decoding or replace(self.decoding, beams=1)
         device = next(self.network.parameters()).device
         (batch,) = self.batches([source])
-        more = self.setup.unknown_symbols(source) if self.options.copying else []
+        more = self._copied(source)
         tokens: list[int] = []
         written = ""
         with torch.no_grad():
             steps, state = self._begin(batch.to(device))
-            search = stream(
-                steps,
-                state,
-                torch.full((1,), END, device=device),
-                end=END,
-                options=decoding,
-                source_lengths=batch.lengths.to(device),
-                generator=generator,
-            )
+            search = stream(steps, state, **self._asked(batch, decoding, None, generator, device))
             while True:
                 try:
                     (new,) = next(search)
@@ -280,7 +278,7 @@ class TrainedTranslator:
                 if len(text) > len(written) and not text.endswith("\N{REPLACEMENT CHARACTER}"):
                     yield text[len(written) :]
                     written = text
-        rest = self._told(source, best).text[len(written) :]
+        rest = translation_of(self.setup, source, best, more).text[len(written) :]
         if rest:
             yield rest
 
@@ -362,47 +360,44 @@ class TrainedTranslator:
         states = tuple(one.begin(batch.x, batch.lengths, batch.copies) for one in steps)
         return (steps[0], states[0]) if len(steps) == 1 else (Ensemble(steps), states)
 
-    def _told(self, source: str, hypothesis: Hypothesis) -> Translation:
-        vocabulary = self.setup.target_vocabulary
-        pieces = tuple(piece.text for piece in self.setup.source_vocabulary.cut(source))
-        more = self.setup.unknown_symbols(source) if self.options.copying else []
-        tokens = hypothesis.tokens
-        symbols = [more[one - vocabulary.size] if one >= vocabulary.size else vocabulary.symbol(one) for one in tokens]
-        attention = hypothesis.attention
-        if vocabulary.bpe is not None:
-            text = vocabulary.text_of(tokens)
-        else:
-            if UNKNOWN in tokens and attention is not None and pieces:
-                # An unknown word is most likely that which was looked at.
-                places = [-1 if token == UNKNOWN else place for place, token in enumerate(tokens)]
-                symbols = replace_unknown(places, attention, pieces, symbols, unknown=-1)
-            text = vocabulary.join(symbols)
-        return Translation(
-            text=text,
-            tokens=tuple(symbols),
-            source_tokens=pieces,
-            score=hypothesis.score,
-            log_prob=hypothesis.log_prob,
-            ended=hypothesis.ended,
-            attention=attention,
-        )
+    def _copied(self, source: str) -> list[str]:
+        """Return what the ids behind the last one of targets stand for."""
+        return self.setup.unknown_symbols(source) if self.options.copying else []
 
-    def _phrase(self, name: str, text: str) -> tuple[int, ...]:
-        """Return the tokens of what must, or must not, be written."""
+    def _asked(
+        self,
+        batch: PairBatch,
+        decoding: DecodingOptions,
+        required: Sequence[Sequence[Phrase]] | None,
+        generator: torch.Generator | None,
+        device: torch.device,
+    ) -> dict[str, Any]:
+        """Return what the decoder is asked for, beside steps and their state."""
+        limits = None
+        if decoding.max_length is None:
+            limits = np.maximum(self.setup.limits(batch.lengths.numpy()), max(decoding.min_length, 1))
+            # There is room for what is required, and as much more.
+            limits += np.array([sum(map(len, own)) for own in required or [()] * len(limits)])
+        return {
+            "start": torch.full((len(batch.lengths),), END, device=device),
+            "end": END,
+            "options": decoding,
+            "constraints": Constraints(
+                # A network that never saw an unknown token in a target has not learned when it is one's place.
+                forbidden=() if self.setup.num_unknown else (UNKNOWN,),
+                required=required,
+                max_lengths=None if limits is None else torch.from_numpy(limits),
+            ),
+            "source_lengths": batch.lengths.to(device),
+            "generator": generator,
+        }
+
+    def _phrase(self, text: str) -> Phrase:
+        """Return the tokens of what must be written."""
         tokens = self.setup.target_vocabulary.encode(text).tolist() if isinstance(text, str) else []
         if not tokens or UNKNOWN in tokens:
-            raise OptionError(f"{name}: {text!r} is not made of tokens that the translator can write.")
+            raise OptionError(f"required: {text!r} is not made of tokens that the translator can write.")
         return tuple(tokens)
-
-    def _forms(self, name: str, text: str) -> set[tuple[int, ...]]:
-        """Return the tokens of what must not be written; a BPE has others for a word after a blank."""
-        forms = {self._phrase(name, text)}
-        return forms if self.setup.target_vocabulary.bpe is None else forms | {self._phrase(name, f" {text}")}
-
-
-def _nothing() -> Translation:
-    """Return what becomes of an empty text."""
-    return Translation(text="", tokens=(), source_tokens=(), score=0.0, log_prob=0.0, ended="end")
 
 
 def _listed(texts: Sequence[str]) -> list[str]:

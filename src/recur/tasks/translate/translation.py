@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 from torch import Tensor
+
+from recur.data.texts.vocabulary import UNKNOWN
+from recur.decode import Hypothesis, replace_unknown
+from recur.tasks.translate.setup import TranslationSetup
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,3 +34,42 @@ class Translation:
     log_prob: float
     ended: Literal["end", "length", "stuck"]
     attention: Tensor | None = field(default=None, compare=False, repr=False)
+
+
+def empty_translation() -> Translation:
+    """Return what becomes of an empty text."""
+    return Translation(text="", tokens=(), source_tokens=(), score=0.0, log_prob=0.0, ended="end")
+
+
+def translation_of(
+    setup: TranslationSetup, source: str, hypothesis: Hypothesis, copied: Sequence[str] = ()
+) -> Translation:
+    """Return the text of what a decoder found.
+
+    Args:
+        setup: How texts become tokens.
+        source: What was read.
+        hypothesis: What was found.
+        copied: What the ids behind the last one of targets stand for.
+    """
+    vocabulary = setup.target_vocabulary
+    tokens, attention = hypothesis.tokens, hypothesis.attention
+    symbols = [copied[one - vocabulary.size] if one >= vocabulary.size else vocabulary.symbol(one) for one in tokens]
+    pieces = tuple(piece.text for piece in setup.source_vocabulary.cut(source))
+    if vocabulary.bpe is not None:
+        text = vocabulary.text_of(tokens)
+    else:
+        if UNKNOWN in tokens and attention is not None and pieces:
+            # An unknown word is most likely that which was looked at.
+            places = [-1 if token == UNKNOWN else place for place, token in enumerate(tokens)]
+            symbols = replace_unknown(places, attention, setup.words_at(source), symbols, unknown=-1)
+        text = vocabulary.join(symbols)
+    return Translation(
+        text=text,
+        tokens=tuple(symbols),
+        source_tokens=pieces,
+        score=hypothesis.score,
+        log_prob=hypothesis.log_prob,
+        ended=hypothesis.ended,
+        attention=attention,
+    )
