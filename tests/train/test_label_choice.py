@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from recur.errors import OptionError
 from recur.train.label_choice import choose
 from recur.train.options import LabelTrainingOptions
 
@@ -32,3 +33,9 @@ def test_what_is_given_stays() -> None:
     chosen = choose(given, num_items=60, way="series")
     assert chosen == given
     assert choose(LabelTrainingOptions(devices=3), num_items=40, way="series").batch_size == 30
+
+
+def test_weights_that_are_averaged_are_the_best() -> None:
+    message = r"averaged_checkpoints is of the best weights, and keep is newest\."
+    with pytest.raises(OptionError, match=message):
+        LabelTrainingOptions(keep="newest", averaged_checkpoints=2)

@@ -27,6 +27,7 @@ def test_frozen_and_by_keyword_only() -> None:
 
 WHOLE_FROM_ONE = (
     *("max_epochs", "max_steps", "batch_size", "window", "reach", "validate_every", "checkpoint_every", "devices"),
+    "averaged_checkpoints",
 )
 WHOLE_FROM_ZERO = ("warmup_steps", "patience", "seed", "sample_length", "skip_nonfinite")
 ABOVE_ZERO = ("max_minutes", "learning_rate", "clip_norm", "clip_value", "clip_layer_norm", "clip_ratio")
@@ -143,7 +144,8 @@ def test_the_order_of_the_help_of_a_language_model() -> None:
         *("max_minutes", "max_epochs", "max_steps", "batch_size", "window", "reach", "vary_window", "drop_state"),
         *("learning_rate", "warmup_steps", "final_learning_rate", "weight_decay"),
         *("clip_norm", "clip_value", "clip_layer_norm", "clip_ratio", "skip_nonfinite"),
-        *("activation_penalty", "temporal_penalty", "patience", "validate_every", "checkpoint_every", "probe_every"),
+        *("activation_penalty", "temporal_penalty", "patience", "validate_every"),
+        *("averaged_checkpoints", "checkpoint_every", "probe_every"),
         *("seed", "device", "devices", "precision", "tensorboard", "no_report"),
         *("sample_prompt", "sample_length"),
     ]

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import re
+import signal
+from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
+from recur.errors import Interrupted
 from recur.run import RunFolder
+from recur.train.language import resume_language_model
 from recur.train.pace import Pace
 
 pytestmark = pytest.mark.usefixtures("no_report")
@@ -58,3 +64,50 @@ def test_tensorboard_shows_the_validation_loss_too(train: Any, rows: Any) -> Non
         found = [(event.step, event.value) for event in events.Scalars(name)]
         assert [step for step, _ in found] == [step for step, _ in rows(run, kind)]
         assert [value for _, value in found] == pytest.approx([loss for _, loss in rows(run, kind)])
+
+
+def test_the_best_weights_are_averaged_where_that_is_better(train: Any, rows: Any) -> None:
+    """Of weights that swing about a minimum, as with a learning rate that is too high."""
+    swinging: Any = {"max_steps": 200, "validate_every": 10, "learning_rate": 0.05, "final_learning_rate": 1.0}
+    single = train("single", **swinging)
+    mean = train("mean", averaged_checkpoints=4, **swinging)
+    valid = rows(single, "valid")
+    assert rows(mean, "valid") == valid
+    best = sorted(step for step, _ in sorted(valid, key=lambda row: row[1])[:4])
+    (event,) = [row["text"] for row in mean.metrics() if row["kind"] == "event"]
+    found = re.fullmatch(
+        r"the mean of the weights of steps (.*) has a validation loss of (.*), and is (kept|no better than the best)",
+        event,
+    )
+    assert found is not None, event
+    assert [int(step) for step in re.findall(r"\d+", found[1])] == best
+    lowest = min(loss for _, loss in valid)
+    assert (found[3] == "kept") == (float(found[2]) < lowest)
+    # This one is, so that the other way round is another training.
+    assert found[3] == "kept"
+    assert mean.read_json("evaluation.json")["valid"] != single.read_json("evaluation.json")["valid"]
+
+
+def test_a_mean_that_is_worse_is_not_kept(train: Any) -> None:
+    """Of weights that still come nearer each time."""
+    single = train("single", max_steps=40, validate_every=20)
+    mean = train("mean", max_steps=40, validate_every=20, averaged_checkpoints=5)
+    (event,) = [row["text"] for row in mean.metrics() if row["kind"] == "event"]
+    assert event.startswith("the mean of the weights of steps 20 and 40 has a validation loss of ")
+    assert event.endswith("and is no better than the best")
+    assert mean.weights_checksum() == single.weights_checksum()
+
+
+def test_a_resumed_training_averages_the_same_weights(
+    train: Any, signals_at: Any, tmp_path: Path, console: Console
+) -> None:
+    options: Any = {"max_steps": 60, "validate_every": 10, "averaged_checkpoints": 3, "learning_rate": 0.05}
+    whole = train("whole", **options)
+    signals_at(35, signal.SIGINT)
+    with pytest.raises(Interrupted):
+        train("cut", **options)
+    resumed = resume_language_model(tmp_path / "cut", console=console)
+    told = [[row["text"] for row in run.metrics() if "the mean of" in row.get("text", "")] for run in (whole, resumed)]
+    assert told[0] == told[1]
+    assert len(told[0]) == 1
+    assert whole.weights_checksum() == resumed.weights_checksum()

@@ -102,7 +102,8 @@ def prepare(
     num_items = setup.training_batches(parts.train, batch_size=1).num_items
     chosen = label_choice.choose(replace(training, devices=count), num_items=num_items, way=setup.way)
     if chosen.keep is None:
-        chosen = replace(chosen, keep="best" if len(parts.valid.series) >= ENOUGH_SERIES else "newest")
+        is_best = len(parts.valid.series) >= ENOUGH_SERIES or chosen.averaged_checkpoints > 1
+        chosen = replace(chosen, keep="best" if is_best else "newest")
     training = replace(chosen, devices=training.devices)
     assert training.batch_size is not None
     # Likewise.

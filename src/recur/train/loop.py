@@ -162,6 +162,7 @@ def _recorder(job: Job, share: Share, display: Display) -> Recorder:
             patience=training.patience or 0,
             keeps_newest=job.keeps_newest,
             judges_beginning=job.judges_beginning,
+            num_averaged=1 if job.keeps_newest else training.averaged_checkpoints,
         ),
         checkpoints=checkpoint.Checkpoints(run=run, carried=share.carried),
         display=display,

@@ -11,7 +11,7 @@ from typing import Literal
 
 from recur.errors import OptionError
 from recur.kinds import is_number, is_whole
-from recur.wording import quantity
+from recur.wording import option, quantity
 
 BOUNDS = ("max_minutes", "max_epochs", "max_steps")
 """The options that say how long a training lasts."""
@@ -80,6 +80,9 @@ class TrainingOptions:
     validate_every: int | None = None
     """Steps between validations."""
 
+    averaged_checkpoints: int = 1
+    """The weights of so many of the best validations are averaged at the end, and kept where their mean is better."""
+
     checkpoint_every: int | None = None
     """Steps between checkpoints to resume from; one a minute and at validations some seconds apart when not given."""
 
@@ -114,7 +117,7 @@ class TrainingOptions:
                 raise OptionError(f"{name} must be a number above 0, not {value!r}.")
         self._check_not_negative("weight_decay")
         self._check_share("final_learning_rate")
-        self._check_whole(1, "devices")
+        self._check_whole(1, "devices", "averaged_checkpoints")
         given = [name for name in CLIPPING if getattr(self, name) is not None]
         if len(given) > 1:
             raise OptionError(f"give {given[0]} or {given[1]}, not both.")
@@ -296,6 +299,14 @@ class LabelTrainingOptions(SeriesTrainingOptions):
 
     patience: int | None = 0
     """Stop after this many validations without a better one; 0 never stops early, for few labels say little."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.keep == "newest" and self.averaged_checkpoints > 1:
+            raise OptionError(
+                "averaged_checkpoints is of the best weights, and keep is newest. Leave "
+                f"{option('averaged_checkpoints')} out, or give {option('keep', 'best')}."
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
@@ -15,7 +16,7 @@ from recur.run import RunFolder
 from recur.tasks.gradient_task import GradientTask
 from recur.train.job import Judged
 from recur.train.pace import Pace
-from recur.wording import quantity
+from recur.wording import enumerated, quantity
 
 
 @dataclass(kw_only=True, eq=False)
@@ -33,6 +34,7 @@ class Validation(Callback):
         patience: Validations without a better one before training stops; 0 never stops.
         keeps_newest: Whether the newest weights are kept, though others may have been better.
         judges_beginning: Whether the weights before the first step are judged too.
+        num_averaged: Of so many of the best validations the weights are averaged at the end; 1 for none.
     """
 
     run: RunFolder
@@ -43,11 +45,13 @@ class Validation(Callback):
     patience: int
     keeps_newest: bool = False
     judges_beginning: bool = False
+    num_averaged: int = 1
     best: float = math.inf
     best_step: int = 0
     without_better: int = 0
     latest: float = math.nan
     _first: dict[str, Tensor] | None = None
+    _best: list[tuple[float, int, dict[str, Tensor]]] = field(default_factory=list)
 
     def after_step(self, trainer: Trainer, task: GradientTask, epoch: int) -> bool:
         """Validate when it is due, every so many steps and at the end, and return whether the bounds are reached.
@@ -80,6 +84,9 @@ class Validation(Callback):
             self.best, self.best_step, self.without_better = value, step, 0
         else:
             self.without_better += 1
+        if self.num_averaged > 1 and judged.is_kept and math.isfinite(value):
+            weights = {name: one.detach().clone() for name, one in task.kept.state_dict().items()}
+            self._best = sorted([*self._best, (value, step, weights)], key=lambda one: one[:2])[: self.num_averaged]
         is_kept = is_best or (self.keeps_newest and math.isfinite(judged.loss))
         if is_kept:
             self.run.save_weights(task.kept.state_dict())
@@ -93,14 +100,16 @@ class Validation(Callback):
             logger.log_metrics({"valid/loss": judged.loss}, step=step)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what early stopping has seen, for resuming."""
-        return {"best": self.best, "best_step": self.best_step, "without_better": self.without_better}
+        """Return what early stopping has seen, for resuming, and the weights that are to be averaged."""
+        seen = {"best": self.best, "best_step": self.best_step, "without_better": self.without_better}
+        return seen | ({"best_weights": self._best} if self._best else {})
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take what early stopping saw before."""
         self.best = float(state_dict["best"])
         self.best_step = int(state_dict["best_step"])
         self.without_better = int(state_dict["without_better"])
+        self._best = list(state_dict.get("best_weights", []))
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Judge the weights before the first step, or remember them until the first are saved."""
@@ -121,6 +130,33 @@ class Validation(Callback):
                 f"the loss on the validation part was never finite, in the end {self.latest}, so that no weights could "
                 "be judged, and those from before are kept. Look there for values that are far too large."
             )
+        assert isinstance(pl_module, GradientTask)
+        if len(self._best) > 1 and trainer.is_global_zero and not self.pace.decision.is_interrupted:
+            self._judge_mean(trainer.global_step, pl_module)
+
+    def _judge_mean(self, step: int, task: GradientTask) -> None:
+        """Average the best weights, and keep their mean where it is better than all of them.
+
+        Source: Vaswani et al. (2017), section 6.1, who take the newest ones.
+        """
+        newest = {name: one.clone() for name, one in task.kept.state_dict().items()}
+        of_best = [weights for _, _, weights in self._best]
+        mean = {
+            name: torch.stack([weights[name] for weights in of_best]).mean(0) if one.is_floating_point() else one
+            for name, one in of_best[0].items()
+        }
+        task.kept.load_state_dict(mean)
+        judged = self.judge()
+        value = judged.loss if judged.score is None else -judged.score
+        is_better = judged.is_kept and math.isfinite(judged.loss) and value < self.best
+        if is_better:
+            self.run.save_weights(task.kept.state_dict())
+        task.kept.load_state_dict(newest)
+        steps = enumerated([f"{one:,}" for one in sorted(step for _, step, _ in self._best)])
+        text = f"the mean of the weights of steps {steps} has a validation loss of {judged.loss:.4f}, and is"
+        self.run.append_metrics(
+            {"kind": "event", "step": step, "text": f"{text} {'kept' if is_better else 'no better than the best'}"}
+        )
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Keep good weights of a training that went wrong before its first validation."""
