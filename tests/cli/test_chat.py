@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from recur.decode import DecodingOptions
 from recur.tasks.translate.trained import TrainedTranslator
@@ -51,7 +52,7 @@ def test_each_line_is_answered_with_what_was_said_before(talker: Path, recur: An
     assert (result.code, result.err) == (0, "")
     answers = result.out.splitlines()
     trained = TrainedTranslator.load(talker)
-    greedy = DecodingOptions(max_length=trained.decoding.max_length, length_penalty="gnmt")
+    greedy = DecodingOptions(length_penalty="gnmt")
     asked = ["Bob said hello", f"Bob said hello\n{answers[0]}\nWhat is my name?", "What is my name?"]
     assert answers == [found[0].text for found in trained.translate(asked, decoding=greedy)]
     # What was said before makes a difference, an empty line forgets it.
@@ -62,6 +63,22 @@ def test_each_line_is_answered_with_what_was_said_before(talker: Path, recur: An
 def test_in_a_terminal_it_says_who_speaks(talker: Path, recur: Any, said: Any) -> None:
     said("Ann said hello\n", is_shown=True)
     assert re.fullmatch(r"you   model Hello \w+\nyou   \n", recur("chat", talker).out)
+
+
+def test_what_comes_to_no_end_is_marked(talker: Path, recur: Any, said: Any, tmp_path: Path) -> None:
+    trained: Any = TrainedTranslator.load(talker)
+    with torch.no_grad():
+        trained.network.output.bias[0] = -1e4
+    trained.save(tmp_path / "endless")
+    said("Ann said hello\nWhat is my name?\n")
+    answers = recur("chat", tmp_path / "endless").out.splitlines()
+    assert [line.count(" [cut off]") for line in answers] == [1, 1]
+    greedy = DecodingOptions(length_penalty="gnmt")
+    first = trained.translate(["Ann said hello"], decoding=greedy)[0][0].text
+    assert answers[0] == f"{first} [cut off]"
+    # What comes next knows what was said, and not the mark.
+    asked = f"Ann said hello\n{' '.join(first.split())}\nWhat is my name?"
+    assert answers[1] == f"{trained.translate([asked], decoding=greedy)[0][0].text} [cut off]"
 
 
 def test_drawn_answers_are_repeated_by_their_seed(talker: Path, recur: Any, said: Any) -> None:

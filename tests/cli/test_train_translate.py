@@ -93,7 +93,7 @@ def test_new_texts_become_a_table(trained: Path, recur: Any) -> None:
     result = recur("predict", "run", "new.txt", "--num-best", "3", "--out", "told.csv")
     assert result.code == 0, result.err
     told = pl.read_csv("told.csv")
-    assert told.columns == ["source", "rank", "target", "score"]
+    assert told.columns == ["source", "rank", "target", "score", "ended"]
     assert told["source"].to_list() == [*["look twice and run once"] * 3, *["fly once and swim twice"] * 3]
     assert told["rank"].to_list() == [1, 2, 3, 1, 2, 3]
     for scores in (told["score"][:3].to_list(), told["score"][3:].to_list()):

@@ -75,7 +75,7 @@ def test_columns_arrays_and_tables_are_taken(fitted: Translator, tmp_path: Path)
     assert fitted.predict(table.rename({"word": "source"}).select("source"))["target"].to_list() == expected[:-1]
     table.write_csv(tmp_path / "words.csv")
     other = translator(max_steps=2).fit(str(tmp_path / "words.csv"), None)
-    assert other.predict(table).columns == ["word", "sound", "score"]
+    assert other.predict(table).columns == ["word", "sound", "score", "ended"]
     assert 0 <= other.score(table) <= 1
 
 

@@ -11,6 +11,8 @@ from recur.run import RunFolder
 
 _ASKED = "you   "
 _ANSWERS = "model "
+_CUT_OFF = " [cut off]"
+"""What stands behind an answer that had come to no end when it had as many tokens as it may have."""
 
 
 def build_parser() -> CommandParser:
@@ -18,7 +20,8 @@ def build_parser() -> CommandParser:
     parser = CommandParser(
         "chat",
         "Talk to a model that was trained on conversations (recur train TALKS.yml): it answers each line, and knows as "
-        "many turns before it as in training. An empty line begins anew; the end of the input, Ctrl-D, ends.",
+        "many turns before it as in training. An answer that is as long as one may be ends in [cut off]. An empty line "
+        "begins anew; the end of the input, Ctrl-D, ends.",
     )
     parser.add_argument("run", type=str, help="run folder")
     parser.add_argument(
@@ -55,6 +58,7 @@ def run(arguments: Sequence[str]) -> int:
     from recur.data.texts.conversations import TURN_END
     from recur.decode import Sampling
     from recur.tasks.translate.trained import TrainedTranslator
+    from recur.tasks.translate.translation import Translation
 
     trained = TrainedTranslator.load(folder, device=chosen.device)
     decoding = replace(trained.decoding, beams=1)
@@ -76,14 +80,20 @@ def run(arguments: Sequence[str]) -> int:
         asked = TURN_END.join(turns[-trained.setup.reading.history :])
         if is_shown:
             sys.stdout.write(_ANSWERS)
-        said = ""
-        for piece in trained.stream(asked, decoding=decoding, generator=generator):
-            said += piece
+        pieces = trained.stream(asked, decoding=decoding, generator=generator)
+        while True:
+            try:
+                piece = next(pieces)
+            except StopIteration as done:
+                answer: Translation = done.value
+                break
             sys.stdout.write(piece)
             sys.stdout.flush()
+        if answer.ended == "length":
+            sys.stdout.write(_CUT_OFF)
         sys.stdout.write("\n")
         sys.stdout.flush()
-        turns.append(" ".join(said.split()))
+        turns.append(" ".join(answer.text.split()))
     if is_shown:
         sys.stdout.write("\n")
     return 0

@@ -32,7 +32,7 @@ def test_the_example(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     assert several.startswith("[(")
     assert len(names["several"]) == 3
     table = names["table"]
-    assert table.columns == ["source", "target", "score"]
+    assert table.columns == ["source", "target", "score", "ended"]
     again = type(names["translator"]).load("runs/copy")
     assert again.predict(["ninety nine", "six"]).equals(table)
 

@@ -15,11 +15,14 @@ import torch
 from tests.tasks.translate.conftest import GREEDY, WIDE, WORDS, always, made, pairs, rare
 
 import recur
+from recur.data.texts import read_pairs
 from recur.data.texts.options import PairOptions
 from recur.decode import DecodingOptions, Sampling
-from recur.errors import OptionError, RunError
+from recur.errors import DataError, OptionError, RunError
+from recur.tasks.translate.evaluation import judge_translator
 from recur.tasks.translate.search_options import SearchOptions
 from recur.tasks.translate.trained import TrainedTranslator
+from recur.tasks.translate.translation import cut_off
 
 # --- several that write together ---
 
@@ -344,19 +347,60 @@ def test_a_row_for_each_text(tmp_path: Path) -> None:
     pl.DataFrame({"number": [1, 2, 3], "english": asked}).write_csv(table)
     for given in (asked, tuple(asked), path, table, {"english": asked}, pl.DataFrame({"english": asked})):
         found = trained.predict(given)
-        assert found.columns == ["english", "shouted", "score"]
+        assert found.columns == ["english", "shouted", "score", "ended"]
         assert {name: found[name].fill_null("").to_list() for name in expected} == expected
     several = trained.predict(asked, decoding=WIDE)
-    assert several.columns == ["english", "rank", "shouted", "score"]
+    assert several.columns == ["english", "rank", "shouted", "score", "ended"]
     assert several["rank"].to_list() == [1, 2, 3, 1, 1, 2, 3]
     assert several["english"].to_list() == [asked[0]] * 3 + [""] + [asked[2]] * 3
+
+
+def test_answers_that_are_cut_off_are_told() -> None:
+    trained = always(made(), 2)
+    found = trained.predict(["red", "", "old"], decoding=GREEDY)
+    assert found["ended"].to_list() == ["length", "end", "length"]
+    assert cut_off(found["ended"].to_list()) == [
+        "2 of 3 answers cut off at the most tokens that they may have; give max_length= for longer ones"
+    ]
+    assert cut_off(["end", "stuck"]) == ["1 of 2 answers stopped, as nothing that is allowed could follow"]
+    assert cut_off(["end"]) == []
+    judged = judge_translator(
+        trained, read_pairs((["red", "old", "red", "new"], ["RED", "OLD", "RED RED", "NEW"])), "given"
+    )
+    assert judged["cut_off"] == 3
+    assert (
+        "3 of 3 answers cut off at the most tokens that they may have; give max_length= for longer ones"
+        in judged["notes"]
+    )
+
+
+def test_each_turn_of_a_conversation_is_answered(tmp_path: Path) -> None:
+    trained = made()
+    trained.setup = replace(trained.setup, reading=PairOptions(history=2))
+    path = tmp_path / "talks.jsonl"
+    talks = [["red", "old", "new"], ["door"], []]
+    path.write_text("".join(json.dumps({"turns": turns}) + "\n" for turns in talks))
+    asked = ["red", "red\nold", "old\nnew", "door"]
+    read = trained.setup.read(path, has_targets=False)
+    assert read.sources == tuple(asked)
+    assert "2 conversations; each turn is answered, the last one too, by up to 2 turns, itself the last" in read.notes
+    assert trained.predict(path).equals(trained.predict(asked))
+    assert trained.predict(read).equals(trained.predict(asked))
+    assert trained.setup.read(path).sources == ("red", "red\nold")
+    yaml = tmp_path / "talks.yml"
+    yaml.write_text("conversations:\n- - red\n  - old\n- - door\n")
+    found = trained.setup.read(yaml, has_targets=False)
+    assert found.sources == ("red", "red\nold", "door")
+    path.write_text('{"turns": []}\n')
+    with pytest.raises(DataError, match="no conversation has a turn, so that nothing is answered"):
+        trained.predict(path)
 
 
 def test_columns_that_are_called_as_those_of_figures(tmp_path: Path) -> None:
     sources, targets = pairs()
     trained = made(data={"rank": sources, "score": targets})  # type: ignore[arg-type]
     several = trained.predict(["red door"], decoding=WIDE)
-    assert several.columns == ["rank", "rank_", "score", "score_"]
+    assert several.columns == ["rank", "rank_", "score", "score_", "ended"]
     assert several["score"].to_list() == [one.text for one in trained.translate(["red door"], decoding=WIDE)[0]]
     assert several["rank_"].to_list() == [1, 2, 3]
 
@@ -367,7 +411,7 @@ def test_new_texts_need_no_options_of_the_old_files(tmp_path: Path) -> None:
     reading = PairOptions(separator=";", has_header=False)
     trained = made(data=path, reading=reading)  # type: ignore[arg-type]
     found = trained.predict(["red door", "a; b"])
-    assert found.columns == [*trained.setup.names, "score"]
+    assert found.columns == [*trained.setup.names, "score", "ended"]
     assert found.to_series(0).to_list() == ["red door", "a; b"]
 
 

@@ -7,7 +7,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from recur.cli.handling.run_handling import RunHandling, show_next
+from recur.cli.handling.run_handling import RunHandling, show_next, show_notes
 from recur.cli.parser import options_from
 from recur.errors import OptionError
 from recur.run import RunFolder
@@ -52,6 +52,7 @@ def _evaluate(chosen: Namespace) -> dict[str, Any]:
 def _predict(folder: RunFolder, chosen: Namespace) -> pl.DataFrame:
     from recur.cli.console import plain_console
     from recur.tasks.translate.trained import TrainedTranslator
+    from recur.tasks.translate.translation import cut_off
 
     search = options_from(chosen, SearchOptions)
     if chosen.seed is not None and not search.is_drawn:
@@ -61,14 +62,17 @@ def _predict(folder: RunFolder, chosen: Namespace) -> pl.DataFrame:
     trained = TrainedTranslator.load(folder, device=chosen.device)
     trained.setup = trained.setup.with_encoding(chosen.encoding)
     with plain_console(stderr=True).status("writing"):
-        return trained.predict(
-            Path(chosen.data),
+        pairs = trained.setup.read(Path(chosen.data), has_targets=False)
+        frame = trained.predict(
+            pairs,
             decoding=search.decoding(),
             required=search.texts("required"),
             forbidden=search.texts("forbidden"),
             batch_size=chosen.batch_size,
             seed=chosen.seed or 0,
         )
+    show_notes([*pairs.notes, *cut_off(frame.to_series(-1).to_list())])
+    return frame
 
 
 def _refuse_inspection(*arguments: Any) -> NoReturn:

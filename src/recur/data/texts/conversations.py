@@ -27,7 +27,9 @@ TURNS = ("turns", "messages", "conversation", "conversations", "dialog", "dialog
 _SAID = ("content", "text", "value", "utterance")
 
 
-def read_yaml_conversations(files: Sequence[DataFile], codec: str, history: int) -> TextPairs:
+def read_yaml_conversations(
+    files: Sequence[DataFile], codec: str, history: int, *, has_answers: bool = True
+) -> TextPairs:
     """Return the pairs of what was said and the answer in files of YAML.
 
     Each holds a list of conversations, each a list of turns (or a single turn, which nobody answers); or an object that
@@ -37,6 +39,7 @@ def read_yaml_conversations(files: Sequence[DataFile], codec: str, history: int)
         files: The files.
         codec: Their encoding.
         history: Turns that an answer is given to, at most.
+        has_answers: As of `pairs_of`.
 
     Raises:
         DataError: A file is missing, or no sound YAML, or has no conversations.
@@ -47,8 +50,8 @@ def read_yaml_conversations(files: Sequence[DataFile], codec: str, history: int)
         conversations = _conversations(name, text_in(file.path, codec))
         turns = [_turns(f"{name}, conversation {n:,}", found) for n, found in enumerate(conversations, start=1)]
         places = Places.of(name, np.arange(1, len(turns) + 1), "conversation")
-        sets.append(pairs_of(turns, places, (file.part,) * len(turns), history))
-    return _told(TextPairs.joined(sets), history)
+        sets.append(pairs_of(turns, places, (file.part,) * len(turns), history, has_answers=has_answers))
+    return _told(TextPairs.joined(sets), history, has_answers=has_answers)
 
 
 def _conversations(name: str, text: str) -> list[Any]:
@@ -70,31 +73,38 @@ def _conversations(name: str, text: str) -> list[Any]:
     return found
 
 
-def conversations_of(table: TextTable, column: str, history: int) -> TextPairs:
+def conversations_of(table: TextTable, column: str, history: int, *, has_answers: bool = True) -> TextPairs:
     """Return the pairs of what was said and the answer in a column with the turns of a conversation in each row.
 
     Args:
         table: The table.
         column: Which column: lists of texts, or of objects with the text under `content` or `text`.
         history: Turns that an answer is given to, at most.
+        has_answers: As of `pairs_of`.
 
     Raises:
         DataError: A cell holds something else.
     """
     cells = table.frame[column].to_list()
     turns = [_turns(f"{table.places[row]}, {column!r}", found or []) for row, found in enumerate(cells)]
-    return _told(pairs_of(turns, table.places, table.part, history), history)
+    found = pairs_of(turns, table.places, table.part, history, has_answers=has_answers)
+    return _told(found, history, has_answers=has_answers)
 
 
-def _told(pairs: TextPairs, history: int) -> TextPairs:
+def _told(pairs: TextPairs, history: int, *, has_answers: bool) -> TextPairs:
     """Return pairs with a note of what they are made of."""
     assert pairs.group is not None
     count = quantity(len(np.unique(pairs.group)), "conversation")
+    if not has_answers:
+        kept = "" if history == 1 else f", by up to {history} turns, itself the last"
+        return pairs.noted(f"{count}; each turn is answered, the last one too{kept}")
     kept = "the turn before it" if history == 1 else f"up to {history} turns before it"
     return pairs.noted(f"{count}; each turn but the first is an answer to {kept}")
 
 
-def pairs_of(turns: Sequence[list[str]], places: Places, part: Sequence[Any], history: int) -> TextPairs:
+def pairs_of(
+    turns: Sequence[list[str]], places: Places, part: Sequence[Any], history: int, *, has_answers: bool = True
+) -> TextPairs:
     """Return a pair for each turn but the first of each conversation: the turns before it, and the turn.
 
     Args:
@@ -102,6 +112,8 @@ def pairs_of(turns: Sequence[list[str]], places: Places, part: Sequence[Any], hi
         places: Where each conversation stood.
         part: Which part each is of.
         history: How many of the turns before are kept, the last ones.
+        has_answers: Whether turns are answers that are known; if not, each turn is to be answered, also the last, and
+            all targets are empty.
 
     Example:
         >>> found = pairs_of([["Hi!", "Hello.", "How are you?"]], Places.of("a.yml", [1]), [None], history=2)
@@ -110,9 +122,9 @@ def pairs_of(turns: Sequence[list[str]], places: Places, part: Sequence[Any], hi
     """
     sources, targets, rows = [], [], []
     for row, said in enumerate(turns):
-        for number in range(1, len(said)):
+        for number in range(1, len(said) + (not has_answers)):
             sources.append(TURN_END.join(said[max(0, number - history) : number]))
-            targets.append(said[number])
+            targets.append(said[number] if has_answers else "")
             rows.append(row)
     chosen = np.array(rows, np.int64)
     found = TextPairs(
@@ -123,8 +135,9 @@ def pairs_of(turns: Sequence[list[str]], places: Places, part: Sequence[Any], hi
         group=chosen,
     )
     if not rows:
-        raise DataError(f"{places.names[0]}: no conversation has two turns, so that nothing is answered.")
-    alone = [row for row, said in enumerate(turns) if len(said) < 2]
+        least = "two turns" if has_answers else "a turn"
+        raise DataError(f"{places.names[0]}: no conversation has {least}, so that nothing is answered.")
+    alone = [row for row, said in enumerate(turns) if len(said) < 2] if has_answers else []
     if alone:
         without = quantity(len(alone), "conversation")
         found = found.noted(f"{without} without an answer left out, such as {places[alone[0]]}")

@@ -104,7 +104,7 @@ def _of_files(files: list[DataFile], options: PairOptions, known: Known) -> Text
     kinds = {file.kind in YAML for file in files}
     if kinds == {True}:
         known.check_none_ignored(options, "conversations", (*_COLUMNS, *CELLS))
-        return read_yaml_conversations(files, options.codec, options.history)
+        return read_yaml_conversations(files, options.codec, options.history, has_answers=known.has_answers)
     if all(file.kind not in TABLES for file in files) and holds_commands(_first(files[0], options)):
         known.check_none_ignored(options, "lines of IN: and OUT:", (*_COLUMNS, "history", *CELLS))
         return read_commands(files, options.codec)
@@ -123,7 +123,7 @@ def _of_table(table: TextTable, options: PairOptions, known: Known) -> TextPairs
     turns = [name for name in table.frame.columns if plain(name) in TURNS]
     if turns and isinstance(table.frame.schema[turns[0]], pl.List):
         known.check_none_ignored(options, "conversations", _COLUMNS)
-        return conversations_of(table, turns[0], options.history)
+        return conversations_of(table, turns[0], options.history, has_answers=known.has_answers)
     columns = known.columns(table, source=options.source, target=options.target, part=options.part)
     found = guess_pairs(table, **columns, has_targets=known.has_answers)
     known.check_none_ignored(options, "a table of pairs", ["history"])

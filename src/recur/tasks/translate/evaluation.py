@@ -15,7 +15,7 @@ from recur.run import RunFolder
 from recur.tasks.summed_losses import summed_losses
 from recur.tasks.translate.judgement import EVALUATION, judge_pairs
 from recur.tasks.translate.trained import TrainedTranslator
-from recur.tasks.translate.translation import Translation
+from recur.tasks.translate.translation import Translation, cut_off
 from recur.wording import option
 
 _MOST_MAPS, _LONGEST = 10, 60
@@ -25,11 +25,12 @@ _MOST_MAPS, _LONGEST = 10, 60
 def judge_translator(
     trained: TrainedTranslator, pairs: TextPairs, part: str, *, train: TextPairs | None = None
 ) -> dict[str, Any]:
-    """Return how good a translator is: what `judge_pairs` returns, and two entries more.
+    """Return how good a translator is: what `judge_pairs` returns, and three entries more.
 
     | entry | holds |
     | --- | --- |
     | `likelihood` | how likely the right targets are: `nats_per_token`, `perplexity`, `nats_per_character`, `tokens` |
+    | `cut_off` | how many answers to different sources ended at their maximum length |
     | `attention` | of some texts their tokens, what was written, and where each of these tokens looked |
 
     Args:
@@ -52,6 +53,9 @@ def judge_translator(
         is_lowercase=vocabulary.lowercase,
         unicode=vocabulary.unicode,
     )
+    ended = list({source: one.ended for source, one in zip(pairs.sources, answers, strict=True)}.values())
+    found["cut_off"] = ended.count("length")
+    found["notes"] += cut_off(ended)
     found["likelihood"] = _likelihood(trained, pairs)
     found["attention"] = _maps(answers)
     return found

@@ -147,12 +147,14 @@ class TranslationSetup:
         """Return other pairs, read as those of the run were.
 
         Args:
-            data: What `read_pairs` takes; without targets also a list of texts.
+            data: What `read_pairs` takes; without targets also a list of texts. Pairs are returned as they are.
             has_targets: Whether targets are read.
 
         Raises:
             DataError: They cannot be read.
         """
+        if isinstance(data, TextPairs):
+            return data
         reading = self.reading
         if not has_targets and isinstance(data, list | tuple) and all(isinstance(one, str) for one in data):
             # Whatever they look like, they are the sources.

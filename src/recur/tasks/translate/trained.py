@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -238,8 +238,8 @@ class TrainedTranslator:
 
     def stream(
         self, source: str, *, decoding: DecodingOptions | None = None, generator: torch.Generator | None = None
-    ) -> Iterator[str]:
-        """Yield what is written from a text, piece by piece, as soon as it is settled.
+    ) -> Generator[str, None, Translation]:
+        """Yield what is written from a text, piece by piece, as soon as it is settled; in the end return it as a whole.
 
         The pieces together are the text of `translate`. What stands from the first unknown word on, whose place a word
         of the source takes, comes in the end.
@@ -256,7 +256,7 @@ class TrainedTranslator:
         if not isinstance(source, str):
             raise TypeError(f"stream: takes a text, not {type(source).__name__}.")
         if not source.strip():
-            return
+            return empty_translation()
         decoding = decoding or replace(self.decoding, beams=1)
         device = next(self.network.parameters()).device
         (batch,) = self.batches([source])
@@ -278,9 +278,10 @@ class TrainedTranslator:
                 if len(text) > len(written) and not text.endswith("\N{REPLACEMENT CHARACTER}"):
                     yield text[len(written) :]
                     written = text
-        rest = translation_of(self.setup, source, best, more).text[len(written) :]
-        if rest:
-            yield rest
+        found = translation_of(self.setup, source, best, more)
+        if len(found.text) > len(written):
+            yield found.text[len(written) :]
+        return found
 
     def predict(
         self,
@@ -296,7 +297,8 @@ class TrainedTranslator:
 
         Args:
             data: A list of texts; or what `recur.data.texts.read_pairs` takes, such as a file with a text on each line
-                or a dataframe, whose targets are not looked at.
+                or a dataframe, whose targets are not looked at; or what `setup.read` made of these. Of conversations
+                each turn is answered, also the last one.
             decoding: As of `translate`, as all others.
             required: What must be in the answer to each text.
             forbidden: As of `translate`.
@@ -305,8 +307,9 @@ class TrainedTranslator:
 
         Returns:
             A row for each text, also for one that is empty, which becomes an empty one: the source and the target,
-            called as in training, and the `score`; with several answers each has a row, and its `rank`, from 1 on.
-            Where source or target are called so, these two have an underscore behind their names.
+            called as in training, the `score`, and how it `ended`, as of `Translation`: "length" where it was cut off;
+            with several answers each has a row, and its `rank`, from 1 on. Where source or target are called so, these
+            have an underscore behind their names.
 
         Raises:
             DataError: The data cannot be read.
@@ -326,13 +329,13 @@ class TrainedTranslator:
         source, target = self.setup.names
         several = (decoding or self.decoding).num_best > 1
         rows = [
-            (text, *((place,) if several else ()), one.text, one.score)
+            (text, *((place,) if several else ()), one.text, one.score, one.ended)
             for text, found in zip(sources, answers, strict=True)
             for place, one in enumerate(found, start=1)
         ]
-        rank, score = (_not_in((source, target), name) for name in ("rank", "score"))
+        rank, score, ended = (_not_in((source, target), name) for name in ("rank", "score", "ended"))
         ranks = {rank: pl.Int64} if several else {}
-        columns = {source: pl.String, **ranks, target: pl.String, score: pl.Float64}
+        columns = {source: pl.String, **ranks, target: pl.String, score: pl.Float64, ended: pl.String}
         return pl.DataFrame(rows, schema=columns, orient="row")
 
     def batches(

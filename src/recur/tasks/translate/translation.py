@@ -11,6 +11,7 @@ from torch import Tensor
 from recur.data.texts.vocabulary import UNKNOWN
 from recur.decode import Hypothesis, replace_unknown
 from recur.tasks.translate.setup import TranslationSetup
+from recur.wording import option, quantity
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +24,7 @@ class Translation:
         source_tokens: Those of what was read.
         score: What it was ranked by.
         log_prob: The model's log-probability of the tokens and the end, in nats.
-        ended: As of `recur.decode.Hypothesis`; "length" where it was cut off.
+        ended: As of `recur.decode.Hypothesis`: "end"; "length" where it was cut off at its maximum length; "stuck".
         attention: Where each token looked, (tokens, source_tokens); None where the model does not look.
     """
 
@@ -34,6 +35,23 @@ class Translation:
     log_prob: float
     ended: Literal["end", "length", "stuck"]
     attention: Tensor | None = field(default=None, compare=False, repr=False)
+
+
+def cut_off(ended: Sequence[str]) -> list[str]:
+    """Return a note of how many answers did not come to an end by themselves; none where all did.
+
+    Args:
+        ended: How each ended.
+    """
+    notes = []
+    for why, what in (
+        ("length", f"cut off at the most tokens that they may have; give {option('max_length')} for longer ones"),
+        ("stuck", "stopped, as nothing that is allowed could follow"),
+    ):
+        count = sum(one == why for one in ended)
+        if count:
+            notes.append(f"{count:,} of {quantity(len(ended), 'answer')} {what}")
+    return notes
 
 
 def empty_translation() -> Translation:
