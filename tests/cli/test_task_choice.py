@@ -158,6 +158,15 @@ def test_the_task_of_a_run_that_goes_on_is_its_own(folder: Path) -> None:
     assert chosen(resume="nowhere") == ("language", "")
 
 
+def test_a_task_has_the_names_of_its_uses() -> None:
+    assert chosen(("a.txt", "b.txt"), task="summarize") == ("translate", "summaries are written from texts")
+    assert chosen(("a.csv",), task="ner") == ("tag", "entities are tags of tokens")
+    assert chosen(("a.csv",), task="sentiment") == ("classify-text", "sentiments are classes of texts")
+    uses = [use for task in TASKS.values() for use in task.uses]
+    assert len(uses) == len(set(uses))
+    assert not set(uses) & set(TASKS)
+
+
 @pytest.mark.usefixtures("toy")
 def test_a_task_that_is_none_is_told() -> None:
     with pytest.raises(OptionError, match=r"^there is no task 'toi'; this version knows: language, toy\.$"):

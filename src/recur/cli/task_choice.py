@@ -9,9 +9,9 @@ from typing import Any, get_type_hints
 
 import yaml
 
-from recur.errors import OptionError, RunError
+from recur.errors import RunError
 from recur.run import RunFolder
-from recur.train.table import TASKS
+from recur.train.table import TASKS, task_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,13 +125,12 @@ def choose_task(glance: Glance) -> tuple[str, str]:
         OptionError: There is no such task.
     """
     if glance.task is not None:
-        if glance.task not in TASKS:
-            raise OptionError(f"there is no task {glance.task!r}; this version knows: {', '.join(TASKS)}.")
-        of_texts = _OF_TEXTS.get(glance.task)
+        name, reason = task_of(glance.task)
+        of_texts = _OF_TEXTS.get(name)
         if of_texts is not None and glance.resume is None and glance.data:
-            reason = TASKS[of_texts].recognises(glance.data, glance.given)
-            return (of_texts, reason) if reason else (glance.task, "")
-        return glance.task, ""
+            recognised = TASKS[of_texts].recognises(glance.data, glance.given)
+            return (of_texts, recognised) if recognised else (name, reason)
+        return name, reason
     if glance.resume is not None:
         return _task_of_run(glance.resume), ""
     first = next(iter(TASKS))

@@ -39,7 +39,7 @@ def build_parser(name: str | None = None) -> CommandParser:
     )
     parser.add_argument("--config", action="config", help="YAML file of options; those of the command line win")
     parser.add_argument("data", nargs="*", action=Given, default=[], help=task.data)
-    names = ", ".join(TASKS)
+    names = ", ".join(" or ".join([name, *one.uses]) for name, one in TASKS.items())
     parser.add_argument("--task", type=str | None, default=None, help=f"kind of problem; guessed from DATA: {names}")
     parser.add_argument("--out", type=str | None, default=None, help="run folder; runs/<name of the data> by default")
     parser.add_argument("--overwrite", action="store_true", help="replace the run that stands there")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -59,6 +59,7 @@ class Task:
         train: The function that trains: (data, *, out, overwrite, console, and the options) -> RunFolder.
         job: The function that opens the job of a run folder: (run, display) -> Job, or an `Ensemble` of several.
         takes_data_again: Whether it also takes `data`, for runs that were not trained on a file.
+        uses: Other names that `--task` has for it: what it is used for, with what that is done.
         handling: The function that returns the `RunHandling`, what the commands do with its runs: ().
     """
 
@@ -71,6 +72,7 @@ class Task:
     job: str
     handling: str
     takes_data_again: bool = False
+    uses: Mapping[str, str] = field(default_factory=dict)
 
     def open_job(self, run: RunFolder, display: Display, data: Any = None) -> Job | Ensemble:
         """Return the job of a run folder.
@@ -89,6 +91,24 @@ class Task:
         again = {} if data is None else {"data": data}
         job: Job | Ensemble = function_of(self.job)(run, display, **again)
         return job
+
+
+def task_of(name: str) -> tuple[str, str]:
+    """Return the task that a name, or one of its uses, is of, and for a use what that is done with.
+
+    Raises:
+        OptionError: There is no such task.
+
+    Example:
+        >>> task_of("ner")
+        ('tag', 'entities are tags of tokens')
+    """
+    if name in TASKS:
+        return name, ""
+    for task, each in TASKS.items():
+        if name in each.uses:
+            return task, each.uses[name]
+    raise OptionError(f"there is no task {name!r}; this version knows: {', '.join(TASKS)}.")
 
 
 def holds_tables(source: str) -> bool:
@@ -240,6 +260,7 @@ TASKS: dict[str, Task] = {
         job="recur.train.texts:open_job",
         takes_data_again=True,
         handling="recur.cli.handling.texts:handling",
+        uses={"sentiment": "sentiments are classes of texts", "intent": "intents are classes of texts"},
     ),
     "tag": Task(
         about="a tagger of the tokens of sentences, such as of entities or of parts of speech",
@@ -257,6 +278,7 @@ TASKS: dict[str, Task] = {
         job="recur.train.tags:open_job",
         takes_data_again=True,
         handling="recur.cli.handling.tags:handling",
+        uses={"ner": "entities are tags of tokens", "pos": "parts of speech are tags of tokens"},
     ),
     "translate": Task(
         about="a network that writes a text from a text: translation, pronunciation, commands to actions, answers",
@@ -273,6 +295,12 @@ TASKS: dict[str, Task] = {
         job="recur.train.translate:open_job",
         takes_data_again=True,
         handling="recur.cli.handling.translate:handling",
+        uses={
+            "summarize": "summaries are written from texts",
+            "pronounce": "pronunciations are written from words",
+            "chat": "answers are written from what was said",
+            "seq2seq": "it writes sequences from sequences",
+        },
     ),
     "classify": Task(
         about="a classifier of series, or of their steps",
