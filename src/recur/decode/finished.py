@@ -52,6 +52,9 @@ class Finished:
         self.counts = torch.zeros(num, width, dtype=torch.int64, device=device)
         """How many ended at each slot of each group of each row, (B * groups, width) int64."""
 
+        self.is_empty = True
+        """Whether none has ended but those that were stuck."""
+
         self.best = torch.full((num, num_best), -torch.inf, dtype=torch.float64, device=device)
         """What the best complete ones score that hold all that is required, (B * groups, num_best), best first."""
 
@@ -96,6 +99,7 @@ class Finished:
             self._rows[at].append(ended)
         if why == "stuck":
             return
+        self.is_empty = False
         unit = row * (len(self.counts) // len(self._rows)) + group
         self.counts[unit, slot] += 1
         new = torch.full_like(self.counts, -torch.inf, dtype=torch.float64)

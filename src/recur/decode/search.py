@@ -121,7 +121,7 @@ class Search(Generic[State]):
         self._end_stuck(new)
         kept = self._keep(new)
         parent, self._open = choice.parent, new
-        if not kept.all():
+        if len(new) and not kept.all():
             parent, self._open = parent[kept], new.take(kept)
         # A copy that would change nothing is not made: greedy decoding makes none until a row is done.
         is_same = len(parent) == len(beams) and torch.equal(parent, torch.arange(len(beams), device=parent.device))
@@ -207,6 +207,11 @@ class Search(Generic[State]):
 
     def _end_stuck(self, new: Beams) -> None:
         """Keep what nothing may follow where a group would have nothing else to tell."""
+        # Each goes on, or the only row does: what follows is no work for a step that leads nowhere else.
+        if len(self._limits) * self._groups == 1 and len(new):
+            return
+        if self._width * self._groups == 1 and len(new) == len(self._open):
+            return
         unit = self._unit(self._open)
         has_any = self._finished.counts.sum(dim=1) > 0
         has_any[self._unit(new)] = True
@@ -221,8 +226,10 @@ class Search(Generic[State]):
         if self._end is None and num_said in self._limits_there:
             kept = self._limits[new.row] > num_said
             self._finish("length", new.take(~kept))
-        unit = self._unit(new)
         finished = self._finished
+        if finished.is_empty and self._options.prune is None:
+            return kept
+        unit = self._unit(new)
         highest = torch.full_like(finished.best[:, 0], -torch.inf)
         highest.scatter_reduce_(0, unit, new.log_prob, "amax")
         is_done = self._scoring.of_length(highest, self._longest) <= finished.best[:, -1]

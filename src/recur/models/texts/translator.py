@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -21,6 +21,9 @@ _SPREAD = 0.1
 """Standard deviation of the vectors of tokens before training; with 1 rare ones, seldom learnt, would be loudest."""
 
 _END, _UNKNOWN = 0, 1
+
+Layers = Callable[[Tensor, Any], tuple[Tensor, Any]]
+"""Recurrent layers: their output and state, (T, B, H) and as of `Read`, by input and state."""
 
 _RAMP = 2000
 """Steps of training over which the share of a decoder's own tokens grows."""
@@ -162,6 +165,7 @@ class TranslatorNetwork(nn.Module):
         state: Any = None,
         alignment: Alignment | None = None,
         fed: Tensor | None = None,
+        layers: Layers | None = None,
     ) -> Written:
         """Return what the decoder makes of tokens.
 
@@ -171,24 +175,29 @@ class TranslatorNetwork(nn.Module):
             state: The decoder's state before them; None for that of `read`.
             alignment: The state of the attention; None before the first step.
             fed: With input_feeding the features of the step before, (B, F); None before the first step.
+            layers: What runs the decoder's recurrent layers; None for these themselves.
         """
-        known = torch.where(y_TB < self.num_targets, y_TB, _UNKNOWN)
+        layers = layers or self.decoder
+        # Only where tokens are copied are there such that the targets do not have.
+        known = y_TB if self.gate is None else torch.where(y_TB < self.num_targets, y_TB, _UNKNOWN)
         e_TBE = self.embedding_dropout(self.embedding(known))
         state = read.state if state is None else state
         if not self.options.input_feeding:
-            return self._written(read, e_TBE, e_TBE, state, alignment)
+            return self._written(read, e_TBE, e_TBE, state, alignment, layers)
         if fed is None:
             fed = e_TBE.new_zeros(e_TBE.shape[1], self.mixture.out_features)
         steps = []
         for e_1BE in e_TBE.split(1):
-            step = self._written(read, torch.cat([e_1BE, fed[None]], -1), e_1BE, state, alignment)
+            step = self._written(read, torch.cat([e_1BE, fed[None]], -1), e_1BE, state, alignment, layers)
             state, alignment, fed = step.state, step.alignment, step.features[0]
             steps.append(step)
         features, weights, gates, _, _ = zip(*steps, strict=True)
         return Written(torch.cat(features), _joined(weights), _joined(gates), state, alignment)
 
-    def _written(self, read: Read, x_TBI: Tensor, e_TBE: Tensor, state: Any, alignment: Alignment | None) -> Written:
-        s_TBH, state = self.decoder(x_TBI, state)
+    def _written(
+        self, read: Read, x_TBI: Tensor, e_TBE: Tensor, state: Any, alignment: Alignment | None, layers: Layers
+    ) -> Written:
+        s_TBH, state = layers(x_TBI, state)
         weights = gate = None
         mixed = s_TBH
         if self.attention is not None:

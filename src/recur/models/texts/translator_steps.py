@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from recur.models.texts.packed_decoder import PackedDecoder
 from recur.models.texts.translator import Read, TranslatorNetwork
 from recur.nn import Alignment
 
@@ -34,6 +35,9 @@ class TranslationState(NamedTuple):
 class TranslatorSteps:
     """The steps of a translator, `recur.decode.AttentiveSteps`.
 
+    The weights of the decoder's recurrent layers are packed for it where the engine runs them, so they must stay as
+    they are as long as it is used.
+
     Args:
         network: In evaluation mode.
 
@@ -53,6 +57,8 @@ class TranslatorSteps:
 
     def __init__(self, network: TranslatorNetwork) -> None:
         self.network = network
+        decoder = network.decoder
+        self._layers = PackedDecoder(decoder) if PackedDecoder.takes(decoder) else None
 
     def begin(self, x: Tensor, lengths: Tensor, copies: Tensor | None = None) -> TranslationState:
         """Return the state before the first token; the arguments are those of `TranslatorNetwork.read`."""
@@ -62,7 +68,12 @@ class TranslatorSteps:
     def step(self, tokens: Tensor, state: TranslationState) -> tuple[Tensor, TranslationState]:
         """Return the log-probabilities of what follows, (N, V), and the state after the tokens, (N,) int64."""
         written = self.network.write(
-            state.read, tokens[None], state=state.state, alignment=state.alignment, fed=state.fed
+            state.read,
+            tokens[None],
+            state=state.state,
+            alignment=state.alignment,
+            fed=state.fed,
+            layers=self._layers,
         )
         log_probs = self.network.log_probs(written, state.read)[0]
         after = state._replace(

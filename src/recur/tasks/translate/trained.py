@@ -60,6 +60,12 @@ def _check(options: TranslatorOptions, setup: TranslationSetup) -> None:
         )
 
 
+def _begin(members: Sequence[TranslatorSteps], batch: PairBatch) -> tuple[Any, Any]:
+    """Return what writes, and its state before the first token."""
+    states = tuple(one.begin(batch.x, batch.lengths, batch.copies) for one in members)
+    return (members[0], states[0]) if len(members) == 1 else (Ensemble(members), states)
+
+
 class TrainedTranslator:
     """A translator, with all that it needs to read texts and to write.
 
@@ -217,13 +223,15 @@ class TrainedTranslator:
         generator = torch.Generator(device).manual_seed(seed)
         found = [[] if source.strip() else [empty_translation()] for source in sources]
         numbers = [number for number, told in enumerate(found) if not told]
+        # Their weights are packed but once.
+        members = self._members()
         with torch.no_grad():
             for batch in self.batches([sources[number] for number in numbers], batch_size=batch_size):
                 rows = [numbers[index] for index in batch.index.tolist()]
                 phrases = None
                 if required is not None:
                     phrases = [[self._phrase(text) for text in required[row]] for row in rows]
-                steps, state = self._begin(batch.to(device))
+                steps, state = _begin(members, batch.to(device))
                 if banned is not None:
                     banned.check_required(text for row in rows for text in (required[row] if required else ()))
                     own = [sources[row] for row in rows]
@@ -264,7 +272,7 @@ class TrainedTranslator:
         tokens: list[int] = []
         written = ""
         with torch.no_grad():
-            steps, state = self._begin(batch.to(device))
+            steps, state = _begin(self._members(), batch.to(device))
             search = stream(steps, state, **self._asked(batch, decoding, None, generator, device))
             while True:
                 try:
@@ -357,11 +365,9 @@ class TrainedTranslator:
         copying = self.options.copying
         return self.setup.batches(sources, targets, batch_size=batch_size, max_tokens=max_tokens, copying=copying)
 
-    def _begin(self, batch: PairBatch) -> tuple[Any, Any]:
-        """Return what writes, and its state before the first token."""
-        steps = [TranslatorSteps(one) for one in self.networks]
-        states = tuple(one.begin(batch.x, batch.lengths, batch.copies) for one in steps)
-        return (steps[0], states[0]) if len(steps) == 1 else (Ensemble(steps), states)
+    def _members(self) -> list[TranslatorSteps]:
+        """Return what takes the steps of each member."""
+        return [TranslatorSteps(one) for one in self.networks]
 
     def _copied(self, source: str) -> list[str]:
         """Return what the ids behind the last one of targets stand for."""
