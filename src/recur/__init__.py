@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from recur.tasks.tags.trained import TrainedTagger as TrainedTagger
     from recur.tasks.texts.trained import TrainedTextClassifier as TrainedTextClassifier
     from recur.tasks.translate.trained import TrainedTranslator as TrainedTranslator
+    from recur.tasks.write.trained import TrainedWriter as TrainedWriter
     from recur.train.detect import train_detector as train_detector
     from recur.train.forecast import train_forecaster as train_forecaster
     from recur.train.labels import train_classifier as train_classifier
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from recur.train.tags import train_tagger as train_tagger
     from recur.train.texts import train_text_classifier as train_text_classifier
     from recur.train.translate import train_translator as train_translator
+    from recur.train.write import train_writer as train_writer
 
 __version__ = "0.1.0"
 __all__ = [
@@ -60,6 +62,7 @@ __all__ = [
     "TrainedTagger",
     "TrainedTextClassifier",
     "TrainedTranslator",
+    "TrainedWriter",
     "Translator",
     "accelerate",
     "decelerate",
@@ -75,6 +78,7 @@ __all__ = [
     "train_tagger",
     "train_text_classifier",
     "train_translator",
+    "train_writer",
 ]
 
 __getattr__ = lazy_names(
@@ -111,6 +115,8 @@ __getattr__ = lazy_names(
         "train_text_classifier": ".train.texts",
         "TrainedTranslator": ".tasks.translate.trained",
         "train_translator": ".train.translate",
+        "TrainedWriter": ".tasks.write.trained",
+        "train_writer": ".train.write",
     },
 )
 

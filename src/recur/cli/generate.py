@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
-from typing import BinaryIO, Literal
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING, BinaryIO, Literal
 
 from recur.cli.handling.run_handling import show_notes, unfinished
-from recur.cli.parser import CommandParser, Device, check_device, check_seed
+from recur.cli.parser import CommandParser, Device, check_device, check_seed, given_options
 from recur.errors import DataError, OptionError
 from recur.run import RunFolder
+from recur.wording import option
+
+if TYPE_CHECKING:
+    from jsonargparse import Namespace
+
+    from recur.decode.sampling import Sampling
+
+_OWNED = {"write": ("label", "vector"), "language": ("stop", "unknown")}
+"""Options of the runs of one task."""
 
 _BYTES_PER_PROMPT_BYTE = 24
 """Memory that reading one byte of a prompt takes: its text, its token, and their copies."""
@@ -21,10 +30,31 @@ def build_parser() -> CommandParser:
     parser = CommandParser("generate", "Write text with a trained model; it is shown as it is made.")
     parser.add_argument("run", type=str, help="run folder")
     parser.add_argument(
-        "--prompt", type=str, default=None, help="text to go on from; - reads standard input; by default a line's end"
+        "--prompt",
+        type=str,
+        default=None,
+        help="text to go on from; - reads standard input; by default a line's end, of runs of the task write nothing",
     )
-    parser.add_argument("--length", type=int, default=500, help="tokens to write, at most")
-    parser.add_argument("--stop", type=str | None, default=None, help="stop before this text")
+    parser.add_argument(
+        "--label",
+        type=str | None,
+        default=None,
+        help="of runs of the task write: what a text is to be of, several with commas between them; drawn if not given",
+    )
+    parser.add_argument(
+        "--vector",
+        type=str | None,
+        default=None,
+        help="of runs of the task write: numbers that a text is written from, one of each column, with commas between",
+    )
+    parser.add_argument(
+        "--length",
+        type=int | None,
+        default=None,
+        help="tokens to write, at most; 500 if not given, of runs of the task write, whose texts end by themselves, "
+        "twice as many as the longest of the training part has",
+    )
+    parser.add_argument("--stop", type=str | None, default=None, help="of language models: stop before this text")
     parser.add_argument("--temperature", type=float, default=1.0, help="below 1 more careful, above it more daring")
     parser.add_argument("--top-k", type=int | None, default=None, help="draw among the k likeliest tokens only")
     parser.add_argument("--top-p", type=float | None, default=None, help="draw among the likeliest that have this mass")
@@ -34,8 +64,8 @@ def build_parser() -> CommandParser:
         "--unknown",
         type=Literal["error", "map", "drop"],
         default="error",
-        help="characters of the prompt that the model does not know: refuse them, map them to the unknown symbol, or "
-        "leave them out",
+        help="of language models, characters of the prompt that they do not know: refuse them, map them to the unknown "
+        "symbol, or leave them out",
     )
     parser.add_argument("--device", type=Device, default="cpu", help="where to compute")
     parser.add_argument("--threads", type=int, default=1, help="threads; one is fastest for a single text")
@@ -51,22 +81,28 @@ def run(arguments: Sequence[str]) -> int:
     check_seed(chosen.seed)
     # Before torch is imported, which takes seconds.
     folder = RunFolder.open(chosen.run)
+    task = folder.config().get("task")
+    _check_owned(str(task), given_options(arguments))
     check_device(chosen.device)
     given = None if chosen.prompt is None else _prompt(chosen.prompt)
     show_notes(unfinished(folder))
     import torch
 
     from recur.decode.sampling import Sampling
-    from recur.tasks.language.trained import load
 
     torch.set_num_threads(chosen.threads)
+    sampling = Sampling(temperature=chosen.temperature, top_k=chosen.top_k, top_p=chosen.top_p)
+    if task == "write":
+        return _write(folder, chosen, given or "", sampling)
+    from recur.tasks.language.trained import load
+
     trained = load(folder, device=chosen.device)
     prompt = trained.default_prompt if given is None else given
     pieces = trained.stream(
         prompt,
-        chosen.length,
+        500 if chosen.length is None else chosen.length,
         samples=chosen.samples,
-        sampling=Sampling(temperature=chosen.temperature, top_k=chosen.top_k, top_p=chosen.top_p),
+        sampling=sampling,
         stop=chosen.stop,
         seed=chosen.seed,
         unknown=chosen.unknown,
@@ -89,6 +125,59 @@ def run(arguments: Sequence[str]) -> int:
         for number, text in enumerate(texts, start=1):
             sys.stdout.write(f"--- {number} ---\n{prompt}{text}\n")
     return 0
+
+
+def _check_owned(task: str, given: Collection[str]) -> None:
+    """Raise where an option is of runs of another task."""
+    for owner, names in _OWNED.items():
+        for name in names:
+            if name in given and task != owner:
+                raise OptionError(
+                    f"{name} is of {owner} runs, and this is one of task {task}; leave {option(name)} out."
+                )
+
+
+def _write(folder: RunFolder, chosen: Namespace, prompt: str, sampling: Sampling) -> int:
+    """Write texts from a label or from numbers, each from its beginning to its end."""
+    from recur.tasks.write.trained import TrainedWriter
+
+    trained = TrainedWriter.load(folder, device=chosen.device)
+    label: str | list[str] | None = chosen.label
+    if chosen.label is not None and trained.setup.is_multi:
+        label = [one.strip() for one in chosen.label.split(",") if one.strip()]
+    texts = trained.write(
+        prompt,
+        chosen.length,
+        label=label,
+        vector=None if chosen.vector is None else _numbers(chosen.vector),
+        samples=chosen.samples,
+        sampling=sampling,
+        seed=chosen.seed,
+    )
+    if chosen.json:
+        import json
+
+        content = [{"text": one.text, "label": list(one.labels), "log_prob": one.log_prob} for one in texts]
+        sys.stdout.write(json.dumps({"prompt": prompt, "texts": content}, indent=2, ensure_ascii=False) + "\n")
+        return 0
+    is_drawn = bool(trained.classes) and chosen.label is None
+    has_lines = any("\n" in one.text for one in texts)
+    for number, one in enumerate(texts, start=1):
+        of = ", ".join(one.labels)
+        if has_lines:
+            sys.stdout.write(f"--- {number}{f', {of}' if is_drawn else ''} ---\n{one.text}\n")
+        else:
+            sys.stdout.write(f"{of}: {one.text}\n" if is_drawn and of else f"{one.text}\n")
+    return 0
+
+
+def _numbers(text: str) -> list[float]:
+    try:
+        return [float(number) for number in text.split(",")]
+    except ValueError as error:
+        raise OptionError(
+            f"vector: expected numbers with commas between them, such as 0.1,0.5, got {text!r}."
+        ) from error
 
 
 def _prompt(given: str) -> str:

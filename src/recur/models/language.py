@@ -26,9 +26,13 @@ class LanguageModel(nn.Module):
         h_t^l = dropout(layer_l(h_t^{l-1}, state) [+ h_t^{l-1} for l > 1 where residual])
         y_t   = W h_t^L + b                                   (W = E where tied)
 
+    With a context c of `context_size` numbers, what a text is to be about, every step reads it beside its token: h_t^0
+    becomes [dropout(E[x_t]); c] (Mikolov & Zweig 2012).
+
     Args:
         vocabulary_size: Number of tokens, V.
         options: Shape and regularisation; every value chosen.
+        context_size: Numbers of the context that each step reads, C; 0 for none.
 
     Raises:
         OptionError: Options are incomplete, or `vocabulary_size` is below 2.
@@ -45,7 +49,7 @@ class LanguageModel(nn.Module):
     batch_first = True
     """Tokens and logits begin with (B, T), though the layers inside read (T, B, ...)."""
 
-    def __init__(self, vocabulary_size: int, options: LanguageModelOptions) -> None:
+    def __init__(self, vocabulary_size: int, options: LanguageModelOptions, *, context_size: int = 0) -> None:
         super().__init__()
         if vocabulary_size < 2:
             raise OptionError(f"vocabulary_size must be at least 2, not {vocabulary_size}.")
@@ -55,11 +59,12 @@ class LanguageModel(nn.Module):
             raise OptionError("LanguageModel: options must give embedding_size and dropout.")
         self.vocabulary_size = vocabulary_size
         self.options = options
+        self.context_size = context_size
         hidden, embedded = options.hidden_size, options.embedding_size
         cell = CELLS[options.cell]
         self.embedding = nn.Embedding(vocabulary_size, embedded)
         self.layers = nn.ModuleList(
-            cell(embedded if layer == 0 else hidden, hidden, initial_state=options.initial_state)
+            cell(hidden if layer else embedded + context_size, hidden, initial_state=options.initial_state)
             for layer in range(options.num_layers)
         )
         self.dropout = LockedDropout(options.dropout)
@@ -72,41 +77,72 @@ class LanguageModel(nn.Module):
             nn.init.uniform_(self.embedding.weight, -(hidden**-0.5), hidden**-0.5)
 
     def forward(
-        self, x: Tensor, state: State | None = None, *, lengths: Tensor | None = None, reset: Tensor | None = None
+        self,
+        x: Tensor,
+        state: State | None = None,
+        *,
+        context: Tensor | None = None,
+        lengths: Tensor | None = None,
+        reset: Tensor | None = None,
     ) -> tuple[Tensor, State]:
         """Return the logits of the tokens that follow `x`, and the state after it.
 
         Args:
             x: Tokens, (B, T) int64.
             state: State before the first step, one entry a layer; None for the initial state.
+            context: What each row is about, (B, C) of the weights' dtype; None where C is 0.
             lengths: True steps of each row, (B,) int64; None when all have T. Past them the logits are zero.
             reset: (B, T) bool; where true, the state is replaced by the initial state before that step.
 
         Returns:
             Logits (B, T, V) of the weights' dtype, and the state after each row's last step.
+
+        Raises:
+            ValueError: The context is missing, or is of another size than the model's.
         """
-        _, dropped_TBH, after = self.hidden(x, state, lengths=lengths, reset=reset)
+        _, dropped_TBH, after = self.hidden(x, state, context=context, lengths=lengths, reset=reset)
         return self.logits(dropped_TBH, lengths=lengths), after
 
     def hidden(
-        self, x: Tensor, state: State | None = None, *, lengths: Tensor | None = None, reset: Tensor | None = None
+        self,
+        x: Tensor,
+        state: State | None = None,
+        *,
+        context: Tensor | None = None,
+        lengths: Tensor | None = None,
+        reset: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, State]:
         """Return what the layers make of tokens: all of `forward` but the output layer.
 
         Args:
             x: As of `forward`.
             state: As of `forward`.
+            context: As of `forward`.
             lengths: As of `forward`.
             reset: As of `forward`.
 
         Returns:
             As `run_layers`.
+
+        Raises:
+            ValueError: As `forward`.
         """
         h_TBE = self.embedding(x.t())
         # In evaluation a dropout does nothing, but a call of it takes its time, three times a character.
         if self.embedding_dropout.training:
             h_TBE = self.embedding_dropout(h_TBE)
+        if self.context_size or context is not None:
+            h_TBE = self._with_context(h_TBE, context)
         return self.run_layers(h_TBE, state, lengths=lengths, reset=None if reset is None else reset.t())
+
+    def _with_context(self, h_TBE: Tensor, context: Tensor | None) -> Tensor:
+        shape = (h_TBE.shape[1], self.context_size)
+        if context is None or tuple(context.shape) != shape:
+            came = "none" if context is None else f"one of shape {tuple(context.shape)}"
+            raise ValueError(
+                f"LanguageModel: expected a context of shape {shape}, got {came}; give context_size={shape[1]}."
+            )
+        return torch.cat([h_TBE, context.expand(len(h_TBE), -1, -1)], -1)
 
     def run_layers(
         self,
@@ -119,7 +155,7 @@ class LanguageModel(nn.Module):
         """Return what the layers make of embedded tokens: what comes between the embedding and the output layer.
 
         Args:
-            h_TBE: Embedded tokens, (T, B, E) of the weights' dtype.
+            h_TBE: Embedded tokens, (T, B, E) of the weights' dtype, with the context where there is one: (T, B, E + C).
             state: As of `forward`.
             lengths: As of `forward`.
             reset: As of `forward`, but (T, B).

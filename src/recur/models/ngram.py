@@ -41,12 +41,19 @@ class NGramModel:
         self._grams: list[tuple[IntArray, IntArray]] = []
         self._contexts: list[tuple[IntArray, IntArray, IntArray]] = []
 
-    def fit(self, ids: NDArray[np.integer]) -> NGramModel:
-        """Count the n-grams of `ids`, (N,) integers below V, and return the model itself."""
+    def fit(self, ids: NDArray[np.integer], *, is_told: NDArray[np.bool_] | None = None) -> NGramModel:
+        """Count the n-grams of `ids` and return the model itself.
+
+        Args:
+            ids: Tokens, (N,) integers below V.
+            is_told: Which of them are to be told; others, such as what stands between two texts, are only context.
+                None for all.
+        """
         tokens = np.asarray(ids, dtype=np.int64)
         self._grams, self._contexts = [], []
         for k in range(self.order):
-            codes, counts = np.unique(_codes(tokens, k + 1, self.vocabulary_size), return_counts=True)
+            grams = _codes(tokens, k + 1, self.vocabulary_size)
+            codes, counts = np.unique(grams if is_told is None else grams[is_told[k:]], return_counts=True)
             contexts, first = np.unique(codes // self.vocabulary_size, return_index=True)
             totals = np.add.reduceat(counts, first) if len(counts) else np.zeros(0, np.int64)
             followers = np.diff(np.append(first, len(codes)))

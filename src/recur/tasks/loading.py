@@ -21,6 +21,7 @@ LOADERS = {
     "classify-text": "recur.tasks.texts.trained:TrainedTextClassifier.load",
     "tag": "recur.tasks.tags.trained:TrainedTagger.load",
     "translate": "recur.tasks.translate.trained:TrainedTranslator.load",
+    "write": "recur.tasks.write.trained:TrainedWriter.load",
 }
 """What loads the runs of each task, "module:function": (run, *, device) -> what was trained."""
 
@@ -34,8 +35,8 @@ def load(run: str | Path | RunFolder, *, device: str | torch.device = "cpu") -> 
 
     Returns:
         By the task of the run: `recur.TrainedLanguageModel`, `recur.TrainedForecaster`, `recur.TrainedClassifier`,
-        `recur.TrainedRegressor`, `recur.TrainedDetector`, `recur.TrainedTextClassifier`, `recur.TrainedTagger` or
-        `recur.TrainedTranslator`.
+        `recur.TrainedRegressor`, `recur.TrainedDetector`, `recur.TrainedTextClassifier`, `recur.TrainedTagger`,
+        `recur.TrainedTranslator` or `recur.TrainedWriter`.
 
     Raises:
         RunError: The folder is missing, damaged, of a newer format, or of a task that this version does not know.

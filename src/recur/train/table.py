@@ -12,7 +12,7 @@ from recur.data.options import CorpusOptions
 from recur.data.series.label_options import LabelOptions, NumberOptions
 from recur.data.series.options import DetectionOptions, SeriesOptions
 from recur.data.text import check_found
-from recur.data.texts.options import LabelledTextOptions, PairOptions, TaggedTextOptions
+from recur.data.texts.options import LabelledTextOptions, PairOptions, TaggedTextOptions, WrittenTextOptions
 from recur.data.texts.token_options import PairTokenOptions, TokenOptions, WordOptions
 from recur.data.texts.vector_options import VectorOptions
 from recur.errors import OptionError
@@ -23,6 +23,7 @@ from recur.models.series_options import SeriesClassifierOptions, SeriesRegressor
 from recur.models.texts.options import TextClassifierOptions
 from recur.models.texts.tagger_options import TaggerOptions
 from recur.models.texts.translator_options import TranslatorOptions
+from recur.models.texts.writer_options import WriterOptions
 from recur.train.options import (
     LabelTrainingOptions,
     LanguageTrainingOptions,
@@ -301,6 +302,25 @@ TASKS: dict[str, Task] = {
             "chat": "answers are written from what was said",
             "seq2seq": "it writes sequences from sequences",
         },
+    ),
+    "write": Task(
+        about="a language model that writes texts from a label or from numbers, such as names of a language",
+        data="a table with a column of texts and one of labels, or others of numbers: CSV, TSV, JSONL, Parquet, Arrow; "
+        "or a folder by class",
+        options={
+            "texts": WrittenTextOptions,
+            "tokens": TokenOptions,
+            "model": WriterOptions,
+            "training": TextTrainingOptions,
+        },
+        # Texts with classes say nothing of what is wanted of them, so they are taken for what is to be told apart.
+        recognises=lambda sources, given: "",
+        check=_check_labelled_texts,
+        train="recur.train.write:train_writer",
+        job="recur.train.write:open_job",
+        takes_data_again=True,
+        handling="recur.cli.handling.write:handling",
+        uses={"generate-text": "texts are written from labels or numbers"},
     ),
     "classify": Task(
         about="a classifier of series, or of their steps",

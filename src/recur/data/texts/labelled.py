@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -59,21 +59,29 @@ def read_labelled_texts(
     """
     options = options or LabelledTextOptions()
     names = None if options.label_names is None else read_names(options.label_names, options.codec)
-    known = _Known(roles=roles, separator=options.label_separator, names=names, classes=classes, has_answers=has_labels)
+    known = KnownLabels(
+        roles=roles, separator=options.label_separator, names=names, classes=classes, has_answers=has_labels
+    )
 
-    def read(source: Any, known: _Known) -> LabelledTexts:
-        found = _read(source, options, known)
+    def read(source: Any, known: KnownLabels) -> LabelledTexts:
+        found = read_source(source, options, known, texts_of_table)
         return found.without_empty() if has_labels else found
 
     own = read(data, known)
     alike = replace(known, roles=own.roles, separator=own.label_separator)
     examples = with_other_data(own, options, lambda source: read(source, alike))
-    return _checked(examples) if has_labels and classes is None else examples
+    return checked_labels(examples) if has_labels and classes is None else examples
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Known(Known):
-    """What is known of texts with classes before they are read."""
+class KnownLabels(Known):
+    """What is known of texts with classes before they are read.
+
+    Attributes:
+        separator: What stands between several classes; None to find it out.
+        names: What classes that are given by number are called; None where they are given by name.
+        classes: Those of a trained model, of which there may be no other; None where there is no model.
+    """
 
     separator: str | None
     names: Sequence[str] | None
@@ -81,17 +89,36 @@ class _Known(Known):
 
     @property
     def is_of_model(self) -> bool:
+        """As of `Known`; the classes of a model say so too."""
         return super().is_of_model or self.classes is not None
 
 
-def _read(data: Any, options: LabelledTextOptions, known: _Known) -> LabelledTexts:
+def read_source(
+    data: Any,
+    options: LabelledTextOptions,
+    known: KnownLabels,
+    of_table: Callable[[TextTable, LabelledTextOptions, KnownLabels], LabelledTexts],
+) -> LabelledTexts:
+    """Return the texts of one source as they stand there, those that are empty too.
+
+    Args:
+        data: As of `read_labelled_texts`.
+        options: Likewise.
+        known: What is known before.
+        of_table: Returns the texts of a table.
+
+    Raises:
+        DataError: As `read_labelled_texts`, as all others.
+        OptionError: Likewise.
+        TypeError: Likewise.
+    """
     if not is_path(data):
         known.check_none_ignored(options, "a dataframe or lists", (*CELLS, "unit"))
         if isinstance(data, tuple) and len(data) == 2:
             data = {"text": data[0], "label": data[1]}
             # Which is which needs no guess.
             options = replace(options, text=options.text or "text", label=options.label or "label")
-        return _of_table(table_of_data(data), options, known)
+        return of_table(table_of_data(data), options, known)
     files, notes = find_files(paths_of(data))
     by_class = files_by_class(files, notes)
     if by_class is not None:
@@ -104,11 +131,21 @@ def _read(data: Any, options: LabelledTextOptions, known: _Known) -> LabelledTex
         found = LabelledTexts(texts=texts, labels=(None,) * len(texts), places=places, part=(None,) * len(texts))
     else:
         known.check_none_ignored(options, "a table", ["unit"])
-        found = _of_table(read_text_table(files, options, known.expected), options, known)
+        found = of_table(read_text_table(files, options, known.expected), options, known)
     return found.noted(*notes)
 
 
-def _of_table(table: TextTable, options: LabelledTextOptions, known: _Known) -> LabelledTexts:
+def texts_of_table(table: TextTable, options: LabelledTextOptions, known: KnownLabels) -> LabelledTexts:
+    """Return the texts of a table, and the classes of each.
+
+    Args:
+        table: The table.
+        options: Which columns are named.
+        known: What is known before; of a model that tells classes these are not read.
+
+    Raises:
+        DataError: A column is not there, or a class is none of the model's.
+    """
     columns = known.columns(table, text=options.text, label=options.label, part=options.part)
     found = guess_labelled(table, **columns, has_labels=known.has_answers)
     texts = text_column(table, found.columns["text"], "text")
@@ -147,7 +184,7 @@ def _of_table(table: TextTable, options: LabelledTextOptions, known: _Known) -> 
     )
 
 
-def _relabelled(examples: LabelledTexts, known: _Known) -> LabelledTexts:
+def _relabelled(examples: LabelledTexts, known: KnownLabels) -> LabelledTexts:
     """Return the texts of folders with their classes called and checked as those of a table are."""
     if not known.has_answers:
         return replace(examples, labels=(None,) * len(examples), classes=())
@@ -158,7 +195,7 @@ def _relabelled(examples: LabelledTexts, known: _Known) -> LabelledTexts:
     return replace(examples, labels=labels.labels, classes=labels.classes)
 
 
-def _checked(examples: LabelledTexts) -> LabelledTexts:
+def checked_labels(examples: LabelledTexts) -> LabelledTexts:
     """Return the texts, if anything can be learned from them.
 
     Raises:

@@ -130,6 +130,43 @@ class LabelledTextOptions(TextOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
+class WrittenTextOptions(LabelledTextOptions):
+    """How files become texts and what each is written from: classes, and numbers.
+
+    Raises:
+        OptionError: A value makes no sense, or would be ignored.
+
+    Example:
+        >>> WrittenTextOptions(columns="year, length").column_names
+        ('year', 'length')
+    """
+
+    columns: str | None = field(default=None, metadata={"after": "label_separator"})
+    """Columns of numbers that a text is written from, with commas between their names. Classes are then read only where
+    --label names their column."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        names = self.column_names
+        if self.columns is not None and (not all(names) or len(set(names)) < len(names)):
+            raise OptionError(
+                f"columns: expected names of columns, each once, with commas between them, got {self.columns!r}."
+            )
+        for name in names:
+            check_columns_differ(text=self.text, label=self.label, part=self.part, columns=name)
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        """Names of the columns of numbers."""
+        return () if self.columns is None else tuple(name.strip() for name in self.columns.split(","))
+
+    @property
+    def has_labels(self) -> bool:
+        """Whether classes are read."""
+        return self.columns is None or self.label is not None
+
+
+@dataclass(frozen=True, kw_only=True)
 class PairOptions(TextOptions):
     """How files become pairs of a text and what it is to become.
 

@@ -1,10 +1,10 @@
-"""How texts become what a classifier reads, and labels what it is to tell; kept in the run."""
+"""How texts become what a network reads, and labels what it is to tell; kept in the run."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +27,7 @@ Target = NDArray[np.int64] | NDArray[np.float32]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TextLabelSetup:
-    """What a classifier of texts has to know of its data.
+    """What a classifier of texts has to know of its data; the base of what others of texts with classes have to.
 
     Attributes:
         vocabulary: Of the training part.
@@ -52,6 +52,8 @@ class TextLabelSetup:
     roles: TextRoles | None = None
     seed: int = 0
     source: TextSource | None = None
+
+    options_of_reading: ClassVar[type[LabelledTextOptions]] = LabelledTextOptions
 
     @classmethod
     def fit(
@@ -79,26 +81,43 @@ class TextLabelSetup:
         """
         train = examples.of_part("train")
         classes = examples.classes
-        if len(classes) < (1 if examples.is_multi else 2):
-            has = f"all are of the class {classes[0]!r}" if classes else "none has a class"
-            raise DataError(f"there is nothing to tell apart: of {len(examples):,} texts {has}.")
+        cls._check(examples)
+        vocabulary = vocabulary or TextVocabulary.fit(train.texts, tokens)
         number = {name: place for place, name in enumerate(classes)}
         counts = np.zeros(len(classes), np.int64)
         for labels in train.labels:
             for label in labels or ():
                 counts[number[label]] += 1
         return cls(
-            vocabulary=vocabulary or TextVocabulary.fit(train.texts, tokens),
+            vocabulary=vocabulary,
             classes=classes,
             is_multi=examples.is_multi,
             counts=tuple(counts.tolist()),
             num_texts=len(train),
-            reading=reading or LabelledTextOptions(),
+            reading=reading or cls.options_of_reading(),
             label_separator=examples.label_separator,
             roles=examples.roles,
             seed=seed,
             source=source,
+            **cls._fitted(train, vocabulary),
         )
+
+    @classmethod
+    def _check(cls, examples: LabelledTexts) -> None:
+        classes = examples.classes
+        if len(classes) < (1 if examples.is_multi else 2):
+            has = f"all are of the class {classes[0]!r}" if classes else "none has a class"
+            raise DataError(f"there is nothing to tell apart: of {len(examples):,} texts {has}.")
+
+    @classmethod
+    def _fitted(cls, train: Any, vocabulary: TextVocabulary) -> dict[str, Any]:
+        """Return what else is to be known, by the examples of the training part."""
+        return {}
+
+    @classmethod
+    def _loaded(cls, content: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what else `schema.json` holds."""
+        return {}
 
     @property
     def label(self) -> str:
@@ -232,11 +251,12 @@ class TextLabelSetup:
                 is_multi=bool(content["is_multi"]),
                 counts=counts,
                 num_texts=int(content["num_texts"]),
-                reading=LabelledTextOptions(**content["reading"]),
+                reading=cls.options_of_reading(**content["reading"]),
                 label_separator=content["label_separator"],
                 roles=None if roles is None else TextRoles.from_json(roles),
                 seed=int(content["seed"]),
                 source=None if source is None else TextSource.from_json(source),
+                **cls._loaded(content),
             )
 
 

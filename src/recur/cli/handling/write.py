@@ -1,0 +1,112 @@
+"""Runs of writers on the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from recur.cli.handling.run_handling import RunHandling, show_next
+from recur.errors import OptionError
+from recur.run import RunFolder
+
+if TYPE_CHECKING:
+    import polars as pl
+    from jsonargparse import Namespace
+    from rich.console import Console
+
+_SHOWN = 10
+"""Classes that are printed with what was written."""
+
+
+def handling() -> RunHandling:
+    """Return what the commands do with writers."""
+    return RunHandling(
+        evaluate=_evaluate,
+        show=_show,
+        show_finished=_show_finished,
+        predict=_predict,
+        inspect=_refuse_inspection,
+        options={"evaluate": set(), "predict": {"seed", "temperature", "num_best"}, "inspect": set()},
+    )
+
+
+def _evaluate(chosen: Namespace) -> dict[str, Any]:
+    from recur.cli.console import plain_console
+    from recur.tasks.write.evaluation import evaluate_writer
+
+    with plain_console(stderr=True).status("judging"):
+        return evaluate_writer(
+            chosen.run,
+            [Path(path) for path in chosen.data] or None,
+            part=chosen.part,
+            device=chosen.device,
+            encoding=chosen.encoding,
+        )
+
+
+def _predict(folder: RunFolder, chosen: Namespace) -> pl.DataFrame:
+    from recur.cli.console import plain_console
+    from recur.decode import Sampling
+    from recur.tasks.write.trained import TrainedWriter
+
+    trained = TrainedWriter.load(folder, device=chosen.device)
+    trained.setup = trained.setup.with_encoding(chosen.encoding)
+    sampling = Sampling(temperature=1.0 if chosen.temperature is None else chosen.temperature)
+    with plain_console(stderr=True).status("writing"):
+        return trained.predict(Path(chosen.data), sampling=sampling, samples=chosen.num_best, seed=chosen.seed or 0)
+
+
+def _refuse_inspection(*arguments: Any) -> NoReturn:
+    raise OptionError("recur inspect does not look into writers; report.html shows what they write of each class.")
+
+
+def _show_finished(path: Path, console: Console) -> None:
+    found = RunFolder.open(path).read_json("write_evaluation.json")
+    _show(found, console)
+    for note in found["notes"]:
+        console.print(f"note     {note}")
+    classes = [one["name"] for one in found["classes"]]
+    label = f' --label "{classes[0]}"' if classes else ' --vector "..."'
+    show_next(path, console, write=f"recur generate {{run}}{label} --samples 10")
+
+
+def _show(found: Mapping[str, Any], console: Console) -> None:
+    """Print the verdict, the figures beside the rules', and some texts of each class."""
+    from rich.table import Table
+
+    console.print(found["verdict"]["text"])
+    table = Table(box=None, pad_edge=False)
+    table.add_column("", no_wrap=True)
+    for title in ("nats/char", "bits/char", "perplexity"):
+        table.add_column(title, justify="right")
+    for name, figures in (
+        ("model", found["figures"]),
+        ("not told", found["not_told"]),
+        ("told that of another", found["wrong"]),
+        *((one["title"], one["figures"]) for one in found["baselines"]),
+    ):
+        values = [figures[key] for key in ("nats_per_character", "bits_per_character", "perplexity")]
+        table.add_row(name, *("" if value is None else f"{value:.3f}" for value in values))
+    console.print(table)
+    written = found["written"]
+    said = [f"{written['distinct']:.1%} differ"]
+    if written["new"] is not None:
+        said.insert(0, f"{written['new']:.1%} are not in the training part")
+    if written["recognised"] is not None:
+        said.append(
+            f"trigrams take {written['recognised']:.1%} for their class, of held-out texts "
+            f"{written['recognised_held_out']:.1%}"
+        )
+    console.print(f"of {written['texts']:,} texts written, {'; '.join(said)}")
+    for one in found["classes"][:_SHOWN]:
+        if one.get("samples"):
+            console.print(f"{one['name']}: {_short(', '.join(one['samples']))}", highlight=False, markup=False)
+    for one in found["samples"][:_SHOWN]:
+        numbers = ", ".join(f"{value:g}" for value in one["numbers"])
+        console.print(f"{numbers}: {_short(one['text'])}", highlight=False, markup=False)
+
+
+def _short(text: str) -> str:
+    one_line = " / ".join(text.splitlines())
+    return one_line if len(one_line) <= 100 else f"{one_line[:99]}\N{HORIZONTAL ELLIPSIS}"

@@ -1,0 +1,1 @@
+"""Texts written from labels or numbers."""

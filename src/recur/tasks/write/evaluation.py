@@ -1,0 +1,74 @@
+"""Judging a run's writer: on its own parts or on other texts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from recur.data.texts.examples import PartName
+from recur.data.texts.written import WrittenTexts
+from recur.errors import DataError, OptionError, RunError
+from recur.run import RunFolder
+from recur.tasks.text_source import parts_of
+from recur.tasks.write.judgement import EVALUATION, judge_writer
+from recur.tasks.write.trained import TrainedWriter
+from recur.wording import option
+
+
+def finish_writer(folder: RunFolder, trained: TrainedWriter, examples: WrittenTexts) -> dict[str, Any]:
+    """Judge what was trained on the test part, write that into its run, and return it.
+
+    Where there is no test part the validation part is judged, and the figures flatter, for it was chosen by that.
+
+    Args:
+        folder: The run, which has all else.
+        trained: With the weights of the run.
+        examples: The run's own, with parts.
+
+    Raises:
+        RunError: The folder cannot be written.
+    """
+    parts = parts_of(examples)
+    part: PartName = "test" if len(parts["test"]) else "valid"
+    found = judge_writer(trained, parts[part], part, train=parts["train"], valid=parts["valid"])
+    found["weights"] = folder.weights_checksum()
+    folder.write_json(EVALUATION, found)
+    return found
+
+
+def evaluate_writer(
+    run: str | Path, data: Any = None, *, part: PartName = "test", device: str = "cpu", encoding: str | None = None
+) -> dict[str, Any]:
+    """Return the judgement of a run's writer, as `recur evaluate --json` prints it.
+
+    Args:
+        run: The run folder.
+        data: Texts, and what they are of, to judge on; by default a part of the run's own.
+        part: Which part of the run's own: train, valid or test.
+        device: Where the network computes.
+        encoding: Of other data, if not the one of the run's own.
+
+    Raises:
+        RunError: The run is missing or damaged, or its data are needed and cannot be found.
+        DataError: The data cannot be used.
+        OptionError: There is no such part or encoding, or an encoding would be ignored.
+    """
+    if part not in ("train", "valid", "test"):
+        raise OptionError(f"part: expected 'train', 'valid' or 'test', got {part!r}.")
+    trained = TrainedWriter.load(run, device=device)
+    if data is not None:
+        try:
+            own = parts_of(trained.setup.own_examples())
+        except (RunError, DataError):
+            # Other texts are judged without them too, beside no rule, which a note says.
+            return judge_writer(trained, trained.setup.with_encoding(encoding).read(data), "given")
+        found = trained.setup.with_encoding(encoding).read(data)
+        return judge_writer(trained, found, "given", train=own["train"], valid=own["valid"])
+    if encoding is not None:
+        raise OptionError(
+            f"encoding: would be ignored, for the run knows that of its own data; leave {option('encoding')} out."
+        )
+    parts = parts_of(trained.setup.own_examples())
+    if not len(parts[part]):
+        raise DataError(f"the run has no part {part!r}.")
+    return judge_writer(trained, parts[part], part, train=parts["train"], valid=parts["valid"])

@@ -1,0 +1,145 @@
+"""Trigrams of the texts of each class, the rule that a writer has to beat, and that tells what it wrote apart."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recur.data.texts.pair_batches import END
+from recur.data.texts.vocabulary import Ragged
+from recur.models.ngram import NGramModel
+
+_ORDER = 3
+_SHARES = np.linspace(0, 1, 11)
+"""Shares of the class's own trigrams that are tried."""
+
+_LARGEST_VOCABULARY = 1 << 20
+"""Of more tokens trigrams have no numbers."""
+
+
+class ClassTrigrams:
+    """A trigram model of all texts, and one of each class, whose probabilities are mixed.
+
+    Each text begins with as many ends as a trigram looks back on, which are not told. What share the class's own model
+    has is chosen by held-out texts; without classes, and of a class without texts, that of all texts is all there is.
+
+    Args:
+        vocabulary_size: V, token ids.
+        texts: Token ids of the training part, without ends.
+        classes: Of each text the number of its class, (N,); None where texts are not of one class each.
+        num_classes: K.
+
+    Attributes:
+        share: Of the class's own trigrams.
+
+    Example:
+        >>> texts = Ragged.of([[2, 3]] * 9 + [[4, 5]] * 9)
+        >>> rule = ClassTrigrams(6, texts, np.array([0] * 9 + [1] * 9), num_classes=2)
+        >>> rule.choose_share(texts, np.array([0] * 9 + [1] * 9))
+        >>> own, other = rule.nats(Ragged.of([[2, 3]]), np.array([0])), rule.nats(Ragged.of([[2, 3]]), np.array([1]))
+        >>> bool(own[0] < other[0])
+        True
+    """
+
+    def __init__(
+        self, vocabulary_size: int, texts: Ragged, classes: NDArray[np.int64] | None, *, num_classes: int = 0
+    ) -> None:
+        self._size = vocabulary_size
+        self._of_all = self._fitted(texts)
+        self._of_each: list[NGramModel | None] = []
+        if classes is not None:
+            for number in range(num_classes):
+                own = np.flatnonzero(classes == number)
+                self._of_each.append(self._fitted(_taken(texts, own)) if len(own) else None)
+        self.share = 0.5 if self._of_each else 0.0
+
+    @classmethod
+    def fits(cls, vocabulary_size: int) -> bool:
+        """Return whether so many tokens have trigrams."""
+        return vocabulary_size <= _LARGEST_VOCABULARY
+
+    def choose_share(self, texts: Ragged, classes: NDArray[np.int64]) -> None:
+        """Choose the share of the class's own trigrams that makes held-out texts likeliest."""
+        if not self._of_each or not len(classes):
+            return
+        of_all, of_class = self._by_token(texts, classes)
+        losses = [float(-np.log(_mixed(of_all, of_class, share)).sum()) for share in _SHARES]
+        self.share = float(_SHARES[int(np.argmin(losses))])
+
+    def nats(self, texts: Ragged, classes: NDArray[np.int64] | None = None) -> NDArray[np.float64]:
+        """Return -ln p of each text, its end included, (N,).
+
+        Args:
+            texts: Token ids of N texts.
+            classes: What they are taken to be of; None tells it by the trigrams of all texts.
+        """
+        if classes is None or not self._of_each:
+            return _summed(-np.log(self._told(self._of_all, texts)), texts)
+        of_all, of_class = self._by_token(texts, classes)
+        return _summed(-np.log(_mixed(of_all, of_class, self.share)), texts)
+
+    def told(self, texts: Ragged, counts: Sequence[int]) -> NDArray[np.int64]:
+        """Return the likeliest class of each text, (N,), by Bayes' rule.
+
+        Args:
+            texts: Token ids of N texts.
+            counts: How frequent each class is, (K,).
+        """
+        num = len(texts.lengths)
+        scores = np.stack(
+            [
+                np.log(count) - self.nats(texts, np.full(num, number)) if count else np.full(num, -np.inf)
+                for number, count in enumerate(counts)
+            ]
+        )
+        best: NDArray[np.int64] = scores.argmax(0)
+        return best
+
+    def _fitted(self, texts: Ragged) -> NGramModel:
+        stream, is_told = _stream(texts)
+        return NGramModel(self._size, _ORDER).fit(stream, is_told=is_told)
+
+    def _told(self, model: NGramModel, texts: Ragged) -> NDArray[np.float64]:
+        """Return the probability of each token and end of texts."""
+        stream, is_told = _stream(texts)
+        probability: NDArray[np.float64] = np.exp(-model.nats(stream)[is_told])
+        return probability
+
+    def _by_token(self, texts: Ragged, classes: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        of_all = self._told(self._of_all, texts)
+        of_class = of_all.copy()
+        owner = np.repeat(classes, texts.lengths + 1)
+        for number in np.unique(classes).tolist():
+            model = self._of_each[number]
+            if model is not None:
+                of_class[owner == number] = self._told(model, _taken(texts, np.flatnonzero(classes == number)))
+        return of_all, of_class
+
+
+def _mixed(of_all: NDArray[np.float64], of_class: NDArray[np.float64], share: float) -> NDArray[np.float64]:
+    return share * of_class + (1 - share) * of_all
+
+
+def _taken(texts: Ragged, rows: NDArray[np.int64]) -> Ragged:
+    return Ragged.of([texts.ids[texts.offsets[row] : texts.offsets[row + 1]] for row in rows.tolist()])
+
+
+def _stream(texts: Ragged) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Return texts one after the other, each behind the ends that it begins with, and what of that is to be told."""
+    before = _ORDER - 1
+    begins = texts.offsets[:-1] + (before + 1) * np.arange(len(texts.lengths))
+    stream = np.full(len(texts.ids) + (before + 1) * len(texts.lengths), END, np.int64)
+    is_told = np.ones(len(stream), np.bool_)
+    owner = np.repeat(np.arange(len(texts.lengths)), texts.lengths)
+    stream[np.arange(len(texts.ids)) + (before + 1) * owner + before] = texts.ids
+    for offset in range(before):
+        is_told[begins + offset] = False
+    return stream, is_told
+
+
+def _summed(nats: NDArray[np.float64], texts: Ragged) -> NDArray[np.float64]:
+    """Return the sum over each text of what its tokens and end have."""
+    owner = np.repeat(np.arange(len(texts.lengths)), texts.lengths + 1)
+    return np.bincount(owner, weights=nats, minlength=len(texts.lengths)).astype(np.float64)

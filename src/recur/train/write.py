@@ -1,0 +1,237 @@
+"""Training a writer of texts from labels or numbers to a run folder, and going on with it: `train_writer`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from recur.data.texts.options import WrittenTextOptions
+from recur.data.texts.token_options import TokenOptions
+from recur.data.texts.written import WrittenTexts
+from recur.decode import Sampling
+from recur.models.texts.writer import WriterNetwork
+from recur.models.texts.writer_options import WriterOptions
+from recur.run import RunFolder
+from recur.tasks.text_source import TextSource, parts_of
+from recur.tasks.write.evaluation import finish_writer
+from recur.tasks.write.setup import WriterSetup, cut_written_texts
+from recur.tasks.write.trained import TrainedWriter, build_writer
+from recur.train import processes, text_choice
+from recur.train.display import Display
+from recur.train.job import given_or_default, stored_options
+from recur.train.loop import run_job
+from recur.train.options import TextTrainingOptions
+from recur.train.preparation import check_machine, check_place, default_folder, device_kind, write_run
+from recur.train.series import SeriesJob
+from recur.train.series_preparation import layers_of
+from recur.train.text_preparation import (
+    choose_training,
+    paths_of_data,
+    say_how_it_is_trained,
+    say_what_was_read,
+    text_job,
+    with_whole_paths,
+)
+from recur.train.writer_choice import choose_writer, choose_written_tokens
+from recur.wording import cell_name, enumerated, measured
+
+_SAMPLES, _CAREFUL = 4, 0.8
+"""Texts that are written at each validation, to be looked at, and the temperature at which they are drawn."""
+
+_TOKENS = {"word": "words", "space": "what stands between blanks", "character": "characters", "bpe": "a BPE"}
+
+
+def train_writer(
+    data: Any,
+    *,
+    out: str | Path | None = None,
+    texts: WrittenTextOptions | None = None,
+    tokens: TokenOptions | None = None,
+    model: WriterOptions | None = None,
+    training: TextTrainingOptions | None = None,
+    overwrite: bool = False,
+    console: Console | None = None,
+) -> RunFolder:
+    """Train a language model that writes texts from labels or numbers, and return its run folder.
+
+    Args:
+        data: What `recur.data.texts.read_labelled_texts` takes: tables, folders by class, any dataframe, or two lists.
+            A training on data that are not in a file is resumed with the same data.
+        out: The run folder to make; runs/<name of the data> by default, with a number where that exists.
+        texts: How the data become texts with classes and numbers, and these parts.
+        tokens: How texts become tokens.
+        model: Size of the network, and how it comes to know what it is told.
+        training: How to train it.
+        overwrite: Whether a run that stands at `out` is replaced.
+        console: Where progress is shown; standard error by default.
+
+    Raises:
+        DataError: The data cannot be used.
+        RunError: The run folder cannot be made or written.
+        OptionError: Options make no sense.
+        TrainingError: The loss is not finite any more; the last good weights are kept.
+        Interrupted: Ctrl-C; a checkpoint is saved.
+        TypeError: Options are of another kind.
+    """
+    reading = with_whole_paths(given_or_default(texts, WrittenTextOptions), "label_names")
+    display = processes.first_shows(console)
+    place = None if out is None else Path(out)
+    run, examples = processes.first_reads(
+        lambda: _prepare(
+            data,
+            place,
+            reading,
+            given_or_default(tokens, TokenOptions),
+            given_or_default(model, WriterOptions),
+            given_or_default(training, TextTrainingOptions),
+            overwrite,
+            display,
+        ),
+        lambda run: cut_written_texts(data, reading, seed=WriterSetup.load(run).seed),
+    )
+    return run_job(_job(run, WriterSetup.load(run), examples), display, resume=False)
+
+
+def open_job(run: RunFolder, display: Display, data: Any = None) -> SeriesJob:
+    """Return the job of a run folder, its texts read.
+
+    Args:
+        run: The folder.
+        display: Where progress is shown.
+        data: What it was trained on, where that was not in a file.
+
+    Raises:
+        OptionError: Data are given, but the run reads its own.
+        RunError: The folder is damaged, or its data have changed or were not in a file and are not given.
+    """
+    display.start("reading the texts")
+    try:
+        setup = WriterSetup.load(run)
+        examples = setup.own_examples(data)
+    finally:
+        display.stop()
+    return _job(run, setup, examples)
+
+
+def _prepare(
+    data: Any,
+    out: Path | None,
+    reading: WrittenTextOptions,
+    tokens: TokenOptions,
+    options: WriterOptions,
+    training: TextTrainingOptions,
+    overwrite: bool,
+    display: Display,
+) -> tuple[RunFolder, WrittenTexts]:
+    """Read the texts, choose what was left open, and return a new run folder and the examples.
+
+    An old run is deleted only when nothing is left that the data or the options could spoil.
+    """
+    paths = paths_of_data(data)
+    out = default_folder(paths or ["texts"], overwrite) if out is None else out
+    check_place(out, [*paths, reading.valid_data, reading.test_data], what="texts", overwrite=overwrite)
+    check_machine(training)
+    device = device_kind(training)
+    display.start("reading the texts")
+    try:
+        examples = cut_written_texts(data, reading, seed=training.seed)
+        train = examples.of_part("train")
+        tokens, reasons = choose_written_tokens(tokens, train.texts)
+        setup = WriterSetup.fit(
+            examples, tokens, reading=reading, seed=training.seed, source=TextSource.of(examples, paths)
+        )
+    finally:
+        display.stop()
+    say_what_was_read(examples, display)
+    encoded = setup.encoded(train.texts)
+    options = choose_writer(options, num_tokens=len(encoded.ids), vocabulary_size=setup.vocabulary.size)
+    training = choose_training(
+        training,
+        lambda size, tokens: setup.batches(train, batch_size=size, max_tokens=tokens),
+        partial(text_choice.choose, num_texts=len(train), is_character=setup.vocabulary.kind == "character"),
+    )
+    torch.manual_seed(training.seed)
+    network = build_writer(options, setup)
+    run = write_run(
+        out,
+        overwrite=overwrite,
+        config={
+            "task": TrainedWriter.task,
+            "knows": setup.fingerprint,
+            "data": asdict(reading),
+            "tokens": asdict(tokens),
+            "model": asdict(options),
+            "training": asdict(training),
+        },
+        schema=setup.to_json(),
+        layers=layers_of(network),
+        device=device,
+        backends=network.to(device).explain(training.batch_size or 1, setup.longest + 1),
+    )
+    _describe(setup, reasons, options, training, run, display)
+    return run, examples
+
+
+def _describe(
+    setup: WriterSetup,
+    reasons: dict[str, str],
+    options: WriterOptions,
+    training: TextTrainingOptions,
+    run: RunFolder,
+    display: Display,
+) -> None:
+    if setup.classes:
+        shown = [*setup.classes[:8], *(["others"] if len(setup.classes) > 8 else [])]
+        how_many = "any of" if setup.is_multi else "one of"
+        display.say(f"label    {setup.label}, {how_many} {len(setup.classes)} classes: {enumerated(shown)}")
+    for name, mean, scale in zip(setup.columns, setup.means, setup.scales, strict=True):
+        display.say(f"number   {name}, {measured(mean)} in the mean, with a deviation of {measured(scale)}")
+    why = f", as {reasons['tokens']}" if "tokens" in reasons else ""
+    display.say(f"tokens   {_TOKENS[setup.vocabulary.kind]}{why}; {setup.vocabulary.size - 2:,} are known")
+    where = {"input": "read at each step", "state": "in the first state", "both": "in the first state and at each step"}
+    parameters = run.read_json("model.json")["parameters"]
+    display.say(
+        f"model    {cell_name(str(options.cell))} {options.num_layers} x {options.hidden_size}, its context "
+        f"{where[options.context]}, {parameters:,} parameters"
+    )
+    say_how_it_is_trained(training, "text", display)
+
+
+def _job(run: RunFolder, setup: WriterSetup, examples: WrittenTexts) -> SeriesJob:
+    training = stored_options(run, "training", TextTrainingOptions)
+    options = stored_options(run, "model", WriterOptions)
+    parts = parts_of(examples)
+    judged = parts["valid"] if len(parts["valid"]) else parts["train"]
+
+    def sample(network: WriterNetwork) -> dict[str, Any]:
+        some = judged.take(range(min(_SAMPLES, len(judged))))
+        labels = [labels or () for labels in some.labels]
+        sampling = Sampling(temperature=_CAREFUL)
+        texts = TrainedWriter(network, setup, options).write_each(labels, some.numbers, sampling=sampling, seed=0)
+        of = [", ".join([*own, *map(measured, numbers)]) for own, numbers in zip(labels, some.numbers, strict=True)]
+        lines = [f"{context}: {one.text}" for context, one in zip(of, texts, strict=True)]
+        return {"text": "\n".join(lines), "prompt": "", "temperature": _CAREFUL, "seed": 0}
+
+    def judge_best(display: Display) -> None:
+        trained = TrainedWriter.load(run, device=device_kind(training))
+        display.start("judging")
+        try:
+            finish_writer(run, trained, examples)
+        finally:
+            display.stop()
+
+    return text_job(
+        run,
+        training,
+        build=lambda: build_writer(options, setup),
+        batches=lambda size, tokens, seed: setup.batches(parts["train"], batch_size=size, max_tokens=tokens, seed=seed),
+        judged=lambda size, tokens: setup.batches(judged, batch_size=size, max_tokens=tokens),
+        judge_best=judge_best,
+        source=setup.source,
+        sample=sample,
+    )
