@@ -101,3 +101,15 @@ def test_arguments_out_of_range_are_refused() -> None:
     with pytest.raises(ValueError, match=r"^a vocabulary of 10000000 is too large for order 3$"):
         NGramModel(10_000_000, order=3)
     NGramModel(1_600_000, order=3)
+
+
+def test_what_is_only_context_is_not_counted() -> None:
+    tokens = np.array([0, 0, 1, 2, 0, 0, 1, 3])
+    is_told = np.array([False, False, True, True, False, False, True, True])
+    model = NGramModel(4, 3).fit(tokens, is_told=is_told)
+    # Of four tokens that are told two are 1, and none is 0; after 0 and 0 there was only 1.
+    after = model.nats(np.array([0, 0, 1]))
+    unigram = (2 + 1) / (4 + 4)
+    bigram = (2 + 1 * unigram) / (2 + 1)
+    assert after[0] == pytest.approx(-math.log(1 / 8))
+    assert after[2] == pytest.approx(-math.log((2 + 1 * bigram) / (2 + 1)))

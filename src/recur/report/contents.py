@@ -20,6 +20,7 @@ from recur.report.passage import Passage, Scale, scale_for, symbols, visible
 from recur.report.result import Result, column, result_of
 from recur.report.translation import Translation, translation_of
 from recur.report.values import DEEPEST, TIMES, as_list, as_object, as_text, count, duration, number, written
+from recur.report.writing import Writing, writing_of
 from recur.run import RunFolder
 from recur.wording import cell_name
 
@@ -32,7 +33,7 @@ MAX_SAMPLE_LENGTH = 4_000
 MAX_TOKENS = 5_000
 """Symbols of a text the page shows."""
 
-_WITHOUT_UNIT = ("forecast", "classify", "regress", "detect", "classify-text", "tag", "translate")
+_WITHOUT_UNIT = ("forecast", "classify", "regress", "detect", "classify-text", "tag", "translate", "write")
 """Tasks whose losses have no unit."""
 
 _UNITS = {"character": "character", "byte": "byte", "bpe": "token"}
@@ -100,6 +101,8 @@ class Contents:
     """Likewise of alarms."""
     translation: Translation | None
     """Likewise of texts written from texts."""
+    writing: Writing | None
+    """Likewise of texts written from labels or numbers."""
     charts: tuple[Chart, ...]
     """The curves of the training."""
     samples: tuple[Sample, ...]
@@ -146,6 +149,7 @@ def read_contents(run: RunFolder) -> Contents:
     )
     forecasts, labels = _judgement(run, "forecast_evaluation.json"), _judgement(run, "label_evaluation.json")
     alarms, written_texts = _judgement(run, "detect_evaluation.json"), _judgement(run, "translate_evaluation.json")
+    from_labels = _judgement(run, "write_evaluation.json")
     unit = _unit(config, schema)
     scale, passages = _passages(evaluation, unit)
     samples = _samples(rows, unit)
@@ -158,6 +162,7 @@ def read_contents(run: RunFolder) -> Contents:
         labels=labels_of(labels),
         detection=detection_of(alarms),
         translation=translation_of(written_texts),
+        writing=writing_of(from_labels),
         charts=tuple(_charts(config, schema, evaluation, rows)),
         samples=samples,
         events=_events(rows),
@@ -177,7 +182,8 @@ def read_contents(run: RunFolder) -> Contents:
             task=as_text(config.get("task")),
             prompt=samples[-1].prompt if samples else "",
             ahead=rows_ahead(schema),
-            is_done=bool(evaluation or forecasts or labels or alarms or written_texts),
+            num_numbers=len(as_list(schema.get("means"))),
+            is_done=bool(evaluation or forecasts or labels or alarms or written_texts or from_labels),
         ),
     )
 
@@ -414,7 +420,9 @@ def _flat(group: Mapping[str, Any], prefix: str = "", depth: int = 0) -> Iterato
             yield name, written(value, depth)
 
 
-def _commands(run: RunFolder, *, task: str, prompt: str, ahead: str, is_done: bool) -> tuple[Command, ...]:
+def _commands(
+    run: RunFolder, *, task: str, prompt: str, ahead: str, num_numbers: int, is_done: bool
+) -> tuple[Command, ...]:
     place, has_weights = shlex.quote(visible(_near(run.path))), run.has("model.safetensors")
     commands = []
     if has_weights and task in ("forecast", "detect"):
@@ -428,13 +436,17 @@ def _commands(run: RunFolder, *, task: str, prompt: str, ahead: str, is_done: bo
     elif has_weights and task == "translate":
         commands.append(Command(why="Let it write for new texts", line=f"recur predict {place} new.txt"))
         commands.append(Command(why="Judge it on other data", line=f"recur evaluate {place} other.csv"))
+    elif has_weights and task == "write":
+        vector = f" --vector {','.join('0' * num_numbers)}" if num_numbers else ""
+        commands.append(Command(why="Let it write", line=f"recur generate {place}{vector} --samples 10"))
+        commands.append(Command(why="Judge it on other data", line=f"recur evaluate {place} other.csv"))
     elif has_weights and task in _WITHOUT_UNIT:
         commands.append(Command(why="Tell labels of new data", line=f"recur predict {place} new.csv"))
         commands.append(Command(why="Judge it on other data", line=f"recur evaluate {place} other.csv"))
-    if has_weights and task in _WITHOUT_UNIT and task != "tag":
+    if has_weights and task in _WITHOUT_UNIT and task not in ("tag", "write"):
         why = "Look inside it where " + ("a step was strangest" if task == "detect" else "it was most wrong")
         commands.append(Command(why=why, line=f"recur inspect {place}"))
-    elif has_weights and task != "tag":
+    elif has_weights and task not in _WITHOUT_UNIT:
         begin = f" --prompt {shlex.quote(visible(prompt))}" if prompt.strip() and len(prompt) <= 40 else ""
         commands.append(Command(why="Let it write", line=f"recur generate {place}{begin} --length 500"))
         commands.append(

@@ -27,7 +27,7 @@ def handling() -> RunHandling:
         show_finished=_show_finished,
         predict=_predict,
         inspect=_refuse_inspection,
-        options={"evaluate": set(), "predict": {"seed", "temperature", "num_best"}, "inspect": set()},
+        options={"evaluate": set(), "predict": {"seed", "temperature", "top_k", "top_p", "num_best"}, "inspect": set()},
     )
 
 
@@ -52,7 +52,8 @@ def _predict(folder: RunFolder, chosen: Namespace) -> pl.DataFrame:
 
     trained = TrainedWriter.load(folder, device=chosen.device)
     trained.setup = trained.setup.with_encoding(chosen.encoding)
-    sampling = Sampling(temperature=1.0 if chosen.temperature is None else chosen.temperature)
+    temperature = 1.0 if chosen.temperature is None else chosen.temperature
+    sampling = Sampling(temperature=temperature, top_k=chosen.top_k, top_p=chosen.top_p)
     with plain_console(stderr=True).status("writing"):
         return trained.predict(Path(chosen.data), sampling=sampling, samples=chosen.num_best, seed=chosen.seed or 0)
 

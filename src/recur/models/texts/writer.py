@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from recur.data.texts.pair_batches import END
 from recur.errors import OptionError
 from recur.models.language import LanguageModel, LayerState, State
 from recur.models.layer_back_ends import explain_layers
@@ -18,6 +17,9 @@ from recur.nn import Linear
 
 if TYPE_CHECKING:
     from recur.data.texts.batches import TextBatch
+
+_END = 0
+"""Id that begins a text and ends it."""
 
 
 class WriterNetwork(nn.Module):
@@ -129,7 +131,7 @@ class WriterNetwork(nn.Module):
 
     def _whole(self, batch: TextBatch) -> tuple[Tensor, Tensor]:
         """Return what the layers make of whole texts, (T + 1, B, H), and which steps are true, (T + 1, B)."""
-        begun = torch.cat([torch.full_like(batch.x[:, :1], END), batch.x], 1)
+        begun = torch.cat([torch.full_like(batch.x[:, :1], _END), batch.x], 1)
         lengths = batch.lengths + 1
         state = self.begin(batch.target.to(self.context.weight.dtype))
         h_TBH, _ = self.read(begun, state, lengths=lengths)
@@ -139,7 +141,7 @@ class WriterNetwork(nn.Module):
         """Return -ln p of every token and end, (N,), and which text each is of, (N,)."""
         h_TBH, is_token = self._whole(batch)
         # Padding stands for the end.
-        y_TB = torch.cat([batch.x, torch.full_like(batch.x[:, :1], END)], 1).t()
+        y_TB = torch.cat([batch.x, torch.full_like(batch.x[:, :1], _END)], 1).t()
         # Of the true steps alone: the output layer is what costs most.
         logits = self.language.output(h_TBH[is_token])
         return cross_entropy(logits, y_TB[is_token], reduction="none"), is_token.nonzero()[:, 1]

@@ -1,0 +1,128 @@
+"""Judging writers: likelihoods told, not told and told wrong, trigrams, and how new what is written is."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from recur.data.texts.vocabulary import Ragged
+from recur.errors import DataError, OptionError
+from recur.run import RunFolder
+from recur.tasks.write import judgement
+from recur.tasks.write.evaluation import evaluate_writer
+from recur.tasks.write.judgement import judge_writer
+from recur.tasks.write.trained import TrainedWriter
+from recur.tasks.write.trigrams import ClassTrigrams
+
+
+@pytest.fixture(scope="module")
+def found(folder: Path) -> dict[str, Any]:
+    return RunFolder.open(folder / "run").read_json("write_evaluation.json")
+
+
+def test_what_it_is_told_helps_and_a_wrong_label_does_harm(found: dict[str, Any]) -> None:
+    told, not_told, wrong = (found[name]["nats_per_character"] for name in ("figures", "not_told", "wrong"))
+    assert told < not_told < wrong
+    # A label says at most as many nats as there are labels to choose from.
+    length = found["written"]["length_held_out"] + 1
+    assert (not_told - told) * length <= math.log(3) + 0.2
+    assert "what it is told helps, more than noise" in found["verdict"]["text"]
+    assert {one["name"] for one in found["baselines"]} == {"class_trigrams", "trigrams"}
+    assert (
+        found["baselines"][0]["figures"]["nats_per_character"] < found["baselines"][1]["figures"]["nats_per_character"]
+    )
+
+
+def test_what_is_written_is_counted(found: dict[str, Any]) -> None:
+    written = found["written"]
+    assert 0 < written["new"] < 1
+    assert written["recognised"] > 0.9
+    assert written["recognised_held_out"] > 0.9
+    assert 0.5 < written["distinct"] <= 1
+    assert written["length"] == pytest.approx(written["length_held_out"], rel=0.3)
+    assert [one["name"] for one in found["classes"]] == sorted(
+        ("Ava", "Bel", "Cor"), key=lambda name: -next(one["learned"] for one in found["classes"] if one["name"] == name)
+    )
+    assert all(len(one["samples"]) == 5 and one["told"] > 0.8 for one in found["classes"])
+    assert len(found["worst"]) == 10
+    assert found["worst"][0]["nats_per_character"] >= found["worst"][9]["nats_per_character"]
+
+
+def test_figures_are_those_of_the_definition(writer: TrainedWriter, found: dict[str, Any]) -> None:
+    test = writer.setup.own_examples().of_part("test")
+    nats = {name: -writer.log_probs(test.texts, label=name) for name in writer.classes}
+    own = np.array([nats[labels[0]][row] for row, labels in enumerate(test.labels) if labels])
+    characters = sum(len(text) + 1 for text in test.texts)
+    assert found["figures"]["nats_per_character"] == pytest.approx(own.sum() / characters, rel=1e-6)
+    assert found["figures"]["perplexity"] == pytest.approx(math.exp(own.sum() / characters), rel=1e-6)
+    prior = np.array(writer.setup.counts) / sum(writer.setup.counts)
+    mixed = -np.log(sum(share * np.exp(-nats[name]) for share, name in zip(prior, writer.classes, strict=True)))
+    assert found["not_told"]["nats_per_character"] == pytest.approx(mixed.sum() / characters, rel=1e-5)
+
+
+def test_judging_again_and_other_texts(folder: Path, found: dict[str, Any], tmp_path: Path) -> None:
+    again = evaluate_writer(folder / "run")
+    assert again == {key: value for key, value in found.items() if key != "weights"}
+    other = tmp_path / "other.csv"
+    other.write_text("name,language\nPatika,Ava\nMonu,Bel\nSezyfey,Cor\n")
+    given = evaluate_writer(folder / "run", other)
+    assert (given["part"], given["texts"]) == ("given", 3)
+    flattering = evaluate_writer(folder / "run", part="train")
+    assert flattering["notes"] == ["the figures flatter the model: it was trained on this part."]
+    other.write_text("name,language\nPatika,Avar\n")
+    with pytest.raises(DataError, match="the class 'Avar' is none of those of the model"):
+        evaluate_writer(folder / "run", other)
+    with pytest.raises(OptionError, match="part: expected 'train', 'valid' or 'test', got 'dev'"):
+        evaluate_writer(folder / "run", part="dev")  # type: ignore[arg-type]
+    with pytest.raises(OptionError, match="encoding: would be ignored"):
+        evaluate_writer(folder / "run", encoding="cp1252")
+
+
+def test_without_the_training_part_there_are_no_trigrams(writer: TrainedWriter) -> None:
+    test = writer.setup.own_examples().of_part("test")
+    found = judge_writer(writer, test, "given")
+    assert found["baselines"] == []
+    assert found["written"]["new"] is None
+    assert any("there are no trigrams beside the model" in note for note in found["notes"])
+
+
+def test_of_many_texts_only_some_are_judged_untold(writer: TrainedWriter, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(judgement, "_MOST_RUNS", 30)
+    test = writer.setup.own_examples().of_part("test")
+    found = judge_writer(writer, test, "test")
+    assert found["not_told"]["texts"] <= 10
+    assert any(f"is of {found['not_told']['texts']} of them alone" in note for note in found["notes"])
+
+
+def test_a_model_that_does_not_know_more_says_so_first(writer: TrainedWriter) -> None:
+    for weight in (writer.network.context.weight, writer.network.context.bias):
+        weight.data.zero_()
+    parts = {name: writer.setup.own_examples().of_part(name) for name in ("train", "valid", "test")}  # type: ignore[arg-type]
+    found = judge_writer(writer, parts["test"], "test", train=parts["train"], valid=parts["valid"])
+    assert found["verdict"]["text"].startswith("The model does NOT beat the best rule: ")
+    assert "what it is told is NOT shown to help" in found["verdict"]["text"]
+    assert not found["verdict"]["is_better"]
+
+
+def test_trigrams_by_hand() -> None:
+    texts = Ragged.of([[2, 3], [2, 3], [4]])
+    rule = ClassTrigrams(5, texts, np.array([0, 0, 1]), num_classes=3)
+    # Tokens that are told: 2 3 end, 2 3 end, 4 end.
+    unigram = {0: (3 + 1) / (8 + 5), 4: (1 + 1) / (8 + 5)}
+    first = (1 + 2 * unigram[4]) / (3 + 2)
+    first = (1 + 2 * first) / (3 + 2)
+    last = (1 + 1 * unigram[0]) / (1 + 1)
+    last = (1 + 1 * last) / (1 + 1)
+    assert rule.nats(Ragged.of([[4]]))[0] == pytest.approx(-math.log(first * last))
+    rule.share = 0.0
+    assert rule.nats(Ragged.of([[4]]), np.array([0]))[0] == pytest.approx(-math.log(first * last))
+    rule.choose_share(texts, np.array([0, 0, 1]))
+    assert rule.share > 0.5
+    # Of a class without texts there is what all texts say.
+    assert rule.nats(Ragged.of([[4]]), np.array([2]))[0] == pytest.approx(-math.log(first * last))
+    assert rule.told(Ragged.of([[2, 3], [4]]), (2, 1, 0)).tolist() == [0, 1]
+    assert not ClassTrigrams.fits(1 << 21)
