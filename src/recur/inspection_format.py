@@ -1,5 +1,8 @@
 """What `recur inspect` writes into a run folder and the report reads, `inspect.json` and `inspect.safetensors`.
 
+Of a translator these are of the encoder; `inspect_decoder.json` and `inspect_decoder.safetensors` are alike, of the
+decoder.
+
 N: symbols of a text or steps of a series that are shown. H: units of a layer. Null stands for a number that is not
 known.
 
@@ -12,17 +15,19 @@ known.
 | `weights` | checksum of the network's weights, `recur.run.checksum`; of a run those of `model.safetensors` |
 | `unit` | what a symbol is: "character", "byte", "token", "word", or "step" of a series |
 | `symbols`, `unknown` | (text) each symbol as it stands there; `symbol` and `count` of what the model does not know |
-| `between` | (a classifier of texts, a tagger) what stands after each symbol and is none, such as blanks |
+| `between` | (all that read whole texts) what stands after each symbol and is none, such as blanks |
 | `series` | (series) names of the `channels`, and what each step is called, `times` |
 | `losses` | N: nats (text) or loss (series) of each symbol given all before it |
 | `model` | `name`, `parameters`, `vocabulary_size`, `embedding_size`, `tied`, `residual` |
 | `layers` | see below |
 | `properties` | see below |
 | `next` | (a language model, a tagger) the `vocabulary`; "tag" as `of` where these are tags of the symbol itself |
-| `output` | (a tagger) what stands above the layers, its `title` and what it `says` |
+| `output` | (a tagger, an encoder) what stands above the layers, its `title` and what it `says` |
 | `tags` | (a tagger) of each symbol what was `told`, its `probability`, and what is `true`, or null |
 | `attribution` | `window` W, `note`, the `unit` of falls, and `methods`: `key`, `name`, its check (`deletion`) |
-| `answers` | (a trained model of series, a classifier of texts, a tagger) see below |
+| `answers` | (a trained model of series, a classifier of texts, a tagger, an encoder) see below |
+| `writing` | (an encoder) see below |
+| `reach_of` | "states" where the probe is of states, and there are no answers |
 | `probe` | `recur.gradients.Probe.to_json`, or null |
 | `diagnosis` | of each finding, `name`, `what`, `evidence`, `advice` |
 
@@ -45,6 +50,11 @@ each its `name`, what is `said` and what `came` in words, the `answer` and that 
 of what is known of the steps `ahead`. Of a text the steps are its symbols, the only channel is "token", nothing is
 ahead, and each has the `strongest` words `for` it and `against` it, pairs of a word and what it contributes.
 
+Writing has tokens of the `source`, tokens that were `written`, what is `right` or null, `beams`, the `length_penalty`,
+`answers`, the best first (`text`, `score`, `log_prob`, `ended` as of `recur.decode.Hypothesis`, and `end`, its node or
+null), and the `tree` of what was open in the search: of each node its `parent`, a number or null, `token`, `log_prob`
+of all down to it, and whether a token that follows it was open too (`continued`).
+
 A deletion has `shares`, `chosen`, `random`, `standard_error` and `is_faithful`; see `recur.gradients.Deletion`.
 
 `inspect.safetensors`:
@@ -61,6 +71,8 @@ A deletion has `shares`, `chosen`, `random`, `standard_error` and `is_faithful`;
 | `attribution.positions` | (A,) int32 | positions p whose prediction, of what comes at p + 1, is explained |
 | `answers.shares` | (A, S, G) float32 | what S steps, from `begin` on, and G channels contribute to A answers |
 | `answers.attention` | (S,) float32 | (a classifier of texts) share of each symbol in the mean that is pooled |
+| `writing.attention` | (T, S) float32 | where each written token looked |
+| `writing.gradient` | (T, S) float32 | norm of the gradient of each one's log-probability by each source token |
 | `attribution.{method}` | (A, W) float32 | signed share of the input at p - W + 1 + w; 0 before the beginning |
 """
 
@@ -70,6 +82,9 @@ from collections.abc import Sequence
 
 FORMAT = 1
 """Version of the two files. A newer one is refused, with the advice to upgrade recur."""
+
+INSPECTION, DECODER = "inspect", "inspect_decoder"
+"""Names of the files, without suffixes: of a network, or the encoder of a translator, and of the decoder of one."""
 
 MAX_SYMBOLS = 5_000
 """Symbols of a text, or steps of a series, that are shown."""

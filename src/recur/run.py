@@ -23,7 +23,8 @@
 | `inspect.json`, `inspect.safetensors` | what `recur inspect` found inside the network on one text |
 | `checkpoints/` | what resuming needs |
 | `members/` | of an ensemble: the runs of its networks, whose weights are all in `model.safetensors` too |
-| `report.html`, `inspect.html`, `*.png` | to look at |
+| `inspect_decoder.json`, `inspect_decoder.safetensors` | of a translator: the same of its decoder |
+| `report.html`, `inspect.html`, `inspect_decoder.html`, `*.png` | to look at |
 
 Every file is written to a temporary name in the same folder and then renamed, so a kill at any moment leaves either the
 old file or the new one. Loading reads JSON and safetensors only and never runs code from the folder.
@@ -78,6 +79,9 @@ _OWN_NAMES = {
     "inspect.json",
     "inspect.safetensors",
     "inspect.html",
+    "inspect_decoder.json",
+    "inspect_decoder.safetensors",
+    "inspect_decoder.html",
     "checkpoints",
     "members",
     "report.html",

@@ -305,7 +305,7 @@ def test_runs_that_cannot_be_looked_into(copied: Path, recur: Any) -> None:
         result = recur("inspect", "run", *option)
         assert result.code == 2
         # Classifiers of texts have data too, but no series.
-        owners = "classify-text, tag, classify" if option[0] == "text.txt" else "classify"
+        owners = "classify-text, tag, translate, classify" if option[0] == "text.txt" else "classify"
         said = f"is of {owners}, regress, forecast and detect runs, and this is one of task language; leave"
         assert said in result.err
     Path("run/config.json").write_text(json.dumps(config))

@@ -67,9 +67,10 @@ def test_two_files_become_a_translator(trained: Path, recur: Any) -> None:
     # The verdict first, then the figures, then what to do next.
     assert "on 10 texts of the test part" in lines[0]
     assert any(line.startswith("exact match ") for line in lines)
-    assert lines[-3:] == [
+    assert lines[-4:] == [
         "report   again/report.html",
         "predict  recur predict again new.txt",
+        'explain  recur inspect again --input "a text"',
         "judge    recur evaluate again",
     ]
     # The same as the run that was trained before, bit for bit.
@@ -207,7 +208,7 @@ def test_other_data_may_be_written_otherwise(trained: Path, recur: Any) -> None:
             "other.en: has one text on each line; give the",
         ),
         (("generate", "run"), 1, "is a run of task 'translate'"),
-        (("inspect", "run"), 2, "recur inspect does not look into translators"),
+        (("inspect", "run", "--series", "a"), 2, "series is of classify, regress, forecast and detect runs"),
         (("train", "train.en", "--task", "translate"), 1, "train.en: has one text on each line; give the file of the"),
         (("train", "train.en", "train.ja", "--window", "9"), 2, "window"),
         (("train", "train.en", "train.ja", "--valid-data", "other.en,nowhere.ja"), 1, "nowhere.ja: no such file"),

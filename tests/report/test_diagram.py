@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from recur.report.boxes import signed
 from recur.report.diagram import LAYERS, STEPS, folded, unrolled
 from recur.report.inspection import read_inspection
+from recur.report.values import signed
 from recur.run import RunFolder
 
 Inspected = Callable[..., RunFolder]

@@ -175,3 +175,8 @@ def test_a_map_shows_its_cells_on_the_page(opened: Any, make_run: Any, judged: d
     judged["attention"] = [{"source": ["a", "b"], "written": ["A", "C"], "weights": [[0.75, 0.25], [0.125, 0.875]]}]
     with opened(write_report(make_run(judged))) as page:
         assert page.locator("#chart-translate_attention_1 .heatmaplayer image").count() == 1
+        # What a written token looked at lights up while the cursor is on it.
+        page.locator(".looking .into span").nth(1).hover()
+        assert page.locator(".looking .said").text_content() == "“C” looked at “b” 88%, “a” 13%."
+        shown = "[...document.querySelector('.looking .source').children].map((one) => one.style.cssText)"
+        assert page.evaluate(shown) == ["--looked: 0.143;", "--looked: 1.000;"]

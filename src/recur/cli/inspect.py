@@ -9,7 +9,7 @@ from recur.cli.handling.run_handling import handling_of, open_run, show_notes, u
 from recur.cli.parser import CommandParser, Device, check_device, check_seed, given_options
 from recur.data.series.options import OtherTableOptions
 from recur.data.text import check_found
-from recur.inspection_format import MAX_SYMBOLS
+from recur.inspection_format import DECODER, MAX_SYMBOLS
 
 
 def build_parser() -> CommandParser:
@@ -26,8 +26,8 @@ def build_parser() -> CommandParser:
         nargs="?",
         type=str | None,
         default=None,
-        help="of series, classes of texts and tags: data as the model was trained on; by default the test part of the "
-        "run's own data",
+        help="of all but language models: data as the model was trained on; by default the test part of the run's own "
+        "data",
     )
     parser.add_argument(
         "--series",
@@ -49,14 +49,14 @@ def build_parser() -> CommandParser:
         type=int | None,
         default=None,
         metavar="N",
-        help="of classes of texts and of tags: which text or sentence, counted from 1 on; by default the one that was "
+        help="of classes of texts, tags and translators: which text, counted from 1 on; by default the one that was "
         "told worst, of DATA without labels the first",
     )
     parser.add_argument(
         "--input",
         type=str | None,
         default=None,
-        help="of a language model, classes of texts or tags: text to read, or a text file, a folder of them or - for "
+        help="of models of text: text to read, or a text file, a folder of them or - for "
         f"standard input; of a long one the first {MAX_SYMBOLS:,} symbols; by default of a language model the "
         "beginning of the text that was held out for the test",
     )
@@ -71,8 +71,8 @@ def build_parser() -> CommandParser:
     parser.add_argument("--device", type=Device, default="cpu", help="where to compute")
     parser.add_options(
         OtherTableOptions,
-        "DATA that are not written as the run's own; of a language model the encoding of --input, of classes of texts "
-        "and of tags that of DATA or --input",
+        "DATA that are not written as the run's own; of a language model the encoding of --input, of classes of texts, "
+        "tags and translators that of DATA or --input",
     )
     return parser
 
@@ -106,5 +106,8 @@ def run(arguments: Sequence[str]) -> int:
         report = write_report(folder)
     for line in lines:
         sys.stdout.write(line + "\n")
-    sys.stdout.write(f"page     {page}\nreport   {report}\n")
+    sys.stdout.write(f"page     {page}\n")
+    if found.decoder is not None:
+        sys.stdout.write(f"decoder  {page.with_name(f'{DECODER}.html')}\n")
+    sys.stdout.write(f"report   {report}\n")
     return 0

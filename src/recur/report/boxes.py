@@ -14,7 +14,7 @@ from recur.report.inspection import InspectedLayer, Inspection, Part
 from recur.report.passage import symbol_name
 from recur.report.sketch import STRIP_UNITS, Strip, strip
 from recur.report.tracks import UNBOUNDED
-from recur.report.values import TIMES
+from recur.report.values import TIMES, signed
 from recur.wording import cell_name, quantity
 
 _FIRST = 3
@@ -298,17 +298,6 @@ def guesses_at(seen: Inspection, place: int, count: int) -> tuple[tuple[str, flo
         if np.isfinite(share)
     ]
     return tuple(sorted(found, key=lambda one: -one[1])[:count])
-
-
-def signed(value: float) -> str:
-    """Return a number as short as it can be told from its neighbours, with a true minus sign.
-
-    Example:
-        >>> signed(-0.5), signed(12.345), signed(0.0)
-        ('−0.50', '12.3', '0.00')
-    """
-    written = f"{value:.2f}" if abs(value) < 10 else f"{value:,.3g}" if abs(value) < 1000 else f"{value:.2g}"
-    return written.replace("-", "\N{MINUS SIGN}")
 
 
 def _largest(values: NDArray[np.floating]) -> float:

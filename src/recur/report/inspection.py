@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recur.errors import RunError
-from recur.inspection_format import FORMAT, MAX_CHANNELS, MAX_SYMBOLS
+from recur.inspection_format import FORMAT, INSPECTION, MAX_CHANNELS, MAX_SYMBOLS
 from recur.kinds import is_whole
 from recur.report.answers import Answers, answers_of
 from recur.report.findings import (
@@ -27,6 +27,7 @@ from recur.report.findings import (
     probe_of,
     properties_of,
 )
+from recur.report.inspected_writing import Writing, writing_of
 from recur.report.passage import visible
 from recur.report.tensors import Tensors
 from recur.report.values import TIMES, as_list, as_object, as_text, label, number, written
@@ -195,6 +196,10 @@ class Inspection:
     """What its predictions rest on."""
     answers: Answers | None
     """What a trained model of series, or a classifier of texts, says, and what contributes to it."""
+    writing: Writing | None
+    """What a translator wrote, whose encoder this is."""
+    is_of_states: bool
+    """Whether the probe is of states, without any answers."""
     probe: Probe | None
     """How far the gradient reaches."""
     diagnosis: tuple[Diagnosis, ...]
@@ -202,24 +207,33 @@ class Inspection:
     left_out: tuple[str, ...]
     """Arrays that were there and could not be used."""
 
+    @property
+    def reaches_states(self) -> bool:
+        """Whether the probe tells of Jacobians of states, and not of the gradient of a loss."""
+        return self.is_of_states or self.answers is not None
 
-def read_inspection(run: RunFolder) -> Inspection:
+
+def read_inspection(run: RunFolder, name: str = INSPECTION) -> Inspection:
     """Return what was seen inside the network of `run`.
+
+    Args:
+        run: The run folder.
+        name: Of the files, without suffixes: those of the network, or of the decoder of a translator.
 
     Raises:
         RunError: There is no inspection, it was written by a newer recur, or it is too damaged to show anything.
     """
-    path = run.path / "inspect.json"
-    if not run.has("inspect.json"):
+    path = run.path / f"{name}.json"
+    if not run.has(f"{name}.json"):
         raise RunError(f"{path}: missing; run `recur inspect {run.path}` first.")
-    content = run.read_json("inspect.json")
+    content = run.read_json(f"{name}.json")
     kind = _kind(content, str(path))
     symbols = tuple(as_text(symbol) for symbol in as_list(content.get("symbols"))[:MAX_SYMBOLS])
     times = as_list(as_object(content.get("series")).get("times"))[:MAX_SYMBOLS]
     count = len(symbols if kind == "text" else times)
     if not count:
         raise RunError(f"{path}: damaged: there is nothing to show in it; run `recur inspect` on this run again.")
-    with Tensors(run.path / "inspect.safetensors") as tensors:
+    with Tensors(run.path / f"{name}.safetensors") as tensors:
         layers = _layers(content, tensors, count)
         widths = [{part.name: part.width for part in layer.parts} for layer in layers]
         model = as_object(content.get("model"))
@@ -254,6 +268,8 @@ def read_inspection(run: RunFolder) -> Inspection:
             embeddings=_finite(tensors.take("first.embedding", "F32", (None, None))),
             attribution=attribution_of(content, tensors, count),
             answers=answers_of(content, tensors, count),
+            writing=writing_of(content, tensors),
+            is_of_states=content.get("reach_of") == "states",
             probe=probe_of(content),
             diagnosis=diagnosis_of(content),
             left_out=tuple(tensors.left_out),

@@ -9,15 +9,17 @@ from typing import cast
 import numpy as np
 
 from recur.report.answers_contents import answers_charts
-from recur.report.boxes import Inside, guesses_at, signed
+from recur.report.boxes import Inside, guesses_at
 from recur.report.chart import Bars, Boxes, Chart, Drawing, Grid, Letters, Role, Series, Trail, log_range, thin
 from recur.report.diagram import BOX, folded, unrolled
 from recur.report.equations import part_name
 from recur.report.findings import Found, Property, best_found
 from recur.report.inspection import MAX_NEXT, Inspection, Part
+from recur.report.looking import looking_grid
 from recur.report.packing import similar
 from recur.report.passage import symbol_name
 from recur.report.tracks import UNBOUNDED, is_signed
+from recur.report.values import signed
 from recur.report.words_contents import shares_of
 
 _SHORT = {"space": "␣", "line break": "↵", "tab": "⇥"}
@@ -45,6 +47,7 @@ def charts_of_inspection(seen: Inspection) -> list[Drawing]:
             _series,
             answers_charts,
             _words,
+            _looks,
             _states,
             _trajectory,
             _unit,
@@ -357,6 +360,12 @@ def _next(seen: Inspection) -> Iterator[Bars]:
         names=tuple(_SHORT.get(name, name.strip("“”")) for name, _ in guesses),
         values=tuple(share for _, share in guesses),
     )
+
+
+def _looks(seen: Inspection) -> Iterator[Grid]:
+    if seen.writing is not None and seen.writing.attention is not None:
+        one = seen.writing
+        yield looking_grid("looks", one.source, one.written, seen.writing.attention, "Where each written token looked")
 
 
 def _doubtful(seen: Inspection) -> int:

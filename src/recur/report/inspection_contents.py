@@ -9,13 +9,12 @@ import numpy as np
 
 from recur.inspection_format import told_share
 from recur.report.answers import Answer
-from recur.report.boxes import signed
 from recur.report.equations import part_name
 from recur.report.findings import Deletion, Method, Property, best_found
 from recur.report.inspection import Inspection
 from recur.report.passage import Passage, Scale, chance, nearly_largest, scale_for, symbol_name, symbols
 from recur.report.sketch import Curves, curves
-from recur.report.values import percent
+from recur.report.values import percent, signed
 from recur.report.words_contents import strongest_words
 from recur.wording import enumerated, quantity
 
@@ -105,6 +104,8 @@ def summary_of(seen: Inspection) -> tuple[tuple[str, str], ...]:
         )
     elif len(known):
         said.append(("Prediction", f"Its loss is {float(known.mean()):.3g} a step on average."))
+    if seen.writing is not None:
+        said.append(("It writes", seen.writing.answers[0].text or "nothing"))
     if seen.answers is not None:
         said += [("It says", _said(one)) for one in seen.answers.answers[:3]]
         if seen.kind == "text" and (because := strongest_words(seen.answers.answers[0])):
@@ -113,7 +114,7 @@ def summary_of(seen: Inspection) -> tuple[tuple[str, str], ...]:
     if seen.probe is not None and seen.probe.memory_length is not None:
         length = quantity(round(seen.probe.memory_length), seen.unit)
         says = f"When it learns from a mistake, nine tenths of the lesson is gone {length} back."
-        if seen.answers is not None:
+        if seen.reaches_states:
             says = f"Of what a change of its state does, nine tenths are gone {length} later."
         said.append(("Memory", says))
     if seen.attribution is not None:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from recur.inspection_format import DECODER, INSPECTION
 from recur.report.answers_contents import answers_data, answers_view
 from recur.report.curves import clipping_of, rows_of_kind
 from recur.report.diagram import BOX, folded, unrolled
 from recur.report.document import document, part, write_document
 from recur.report.equations import part_name
+from recur.report.inspected_writing import Writing
 from recur.report.inspection import Inspection, read_inspection
 from recur.report.inspection_charts import charts_of_inspection
 from recur.report.inspection_contents import (
@@ -24,6 +27,7 @@ from recur.report.inspection_contents import (
     summary_of,
     unknown_of,
 )
+from recur.report.looking import Looking, looking_of
 from recur.report.packing import packed, packed_numbers, similar
 from recur.report.passage import LEVELS, symbol_name, visible
 from recur.report.probe_contents import layer_view, reach_of
@@ -47,6 +51,8 @@ SCRIPTS = (
     "inspect_answers.js",
     "inspect_words.js",
     "inspect_network.js",
+    "looking.js",
+    "beam_tree.js",
     "inspect.js",
 )
 """The page's scripts, in the order in which they build on each other."""
@@ -64,8 +70,9 @@ def inspection_figures(run: RunFolder) -> dict[str, Any]:
     Returns:
         `"network"` and `"unrolled"`, `"text"`, `"states"`, `"trajectory"`, `"unit"`, `"next"`, `"attribution"`,
         `"deletion"`, `"reach"`, `"reach_by_lag"` and `"gates"`, and for a series `"series_1"` and so on instead of the
-        text and what comes next, of a trained model of series `"forecast_1"` and `"contributions"` too, each a
-        `plotly.graph_objects.Figure`; what the inspection has nothing for is left out.
+        text and what comes next, of a trained model of series `"forecast_1"` and `"contributions"` too, of a translator
+        `"looks"`, and what begins with `"decoder_"`, each a `plotly.graph_objects.Figure`; what the inspection has
+        nothing for is left out.
         The unit is the one that follows a property best, the layer is its, and what comes next and what that rests on
         are of the most surprising place of those that were explained.
 
@@ -74,43 +81,85 @@ def inspection_figures(run: RunFolder) -> dict[str, Any]:
     """
     from recur.report.interactive import figure
 
-    return {chart.key: figure(chart) for chart in charts_of_inspection(read_inspection(run))}
+    found = {chart.key: figure(chart) for chart in charts_of_inspection(read_inspection(run))}
+    if run.has(f"{DECODER}.json"):
+        charts = charts_of_inspection(read_inspection(run, DECODER))
+        found |= {f"decoder_{chart.key}": figure(chart) for chart in charts}
+    return found
 
 
 def write_inspection(run: RunFolder) -> Path:
     """Write `inspect.html`, and a PNG of every figure, `inspect_*.png`, into the run folder.
 
+    Of a translator these are of its encoder, of what it wrote and how it searched; beside them `inspect_decoder.html`
+    and `inspect_decoder_*.png` are of its decoder.
+
     Args:
-        run: A run folder in which `recur inspect` left its two files.
+        run: A run folder in which `recur inspect` left its files.
 
     Returns:
-        The path of `inspect.html`, which needs no other file and is below 5 MB.
+        The path of `inspect.html`. Each page needs no other file and is below 5 MB.
 
     Raises:
         RunError: There is no inspection, it is damaged, or the folder cannot be written.
     """
     from recur.report.picture import write_png
 
-    seen = read_inspection(run)
-    drawn = [(run.path / f"inspect_{chart.key}.png", chart) for chart in charts_of_inspection(seen)]
+    names = [INSPECTION, *([DECODER] if run.has(f"{DECODER}.json") else [])]
+    parts = {name: read_inspection(run, name) for name in names}
+    drawn = [
+        (run.path / f"{name}_{chart.key}.png", chart)
+        for name, seen in parts.items()
+        for chart in charts_of_inspection(seen)
+    ]
     for path, chart in drawn:
         write_png(chart, path)
-    # Of an earlier text, which had something to draw that this one has not.
-    for path in set(run.path.glob("inspect_*.png")) - {path for path, _ in drawn}:
+    # Of an earlier text, which had something to draw that this one has not, or of an earlier network.
+    old = {*run.path.glob(f"{INSPECTION}_*.png"), run.path / f"{DECODER}.html"}
+    for path in old - {path for path, _ in drawn}:
         with explained_os_errors(path):
-            path.unlink()
-    path = run.path / "inspect.html"
-    write_document(path, inspection_html(seen, run))
-    return path
+            path.unlink(missing_ok=True)
+    for name, seen in parts.items():
+        write_document(run.path / f"{name}.html", inspection_html(seen, run, other=_other(name, parts)))
+    return run.path / f"{INSPECTION}.html"
 
 
-def inspection_html(seen: Inspection, run: RunFolder) -> str:
-    """Return the page of an inspection; `run` is asked for its name, and whether a report lies beside it."""
+def _other(name: str, parts: Mapping[str, Inspection]) -> tuple[str, str] | None:
+    """Return the page of the other part of a translator, and what it is called; None where there is none."""
+    if len(parts) < 2:
+        return None
+    if name == DECODER:
+        return f"{INSPECTION}.html", "See its encoder, where it looked, and how it searched"
+    return f"{DECODER}.html", "See inside its decoder"
+
+
+def inspection_html(seen: Inspection, run: RunFolder, *, other: tuple[str, str] | None = None) -> str:
+    """Return the page of an inspection.
+
+    Args:
+        seen: The inspection.
+        run: Asked for its name, and whether a report lies beside it.
+        other: Another page beside it, and what that is called.
+    """
     classes = _classes(seen)
-    without = _html(seen, run, classes, Selection(tracks=(), precision="", cut=()))
+    without = _html(seen, run, classes, Selection(tracks=(), precision="", cut=()), other)
     # What is left of the five million when all else is there.
     selection = select(seen.layers, seen.properties, classes, LARGEST - len(without.encode("utf-8", "replace")))
-    return _html(seen, run, classes, selection)
+    return _html(seen, run, classes, selection, other)
+
+
+def _maps(writing: Writing) -> Iterator[Looking]:
+    if writing.attention is not None:
+        yield looking_of(writing.source, writing.written, writing.attention, title="Attention")
+    if writing.gradient is not None:
+        yield looking_of(
+            writing.source,
+            writing.written,
+            writing.gradient,
+            title="Gradient",
+            verb="reaches back to",
+            is_share=False,
+        )
 
 
 def _classes(seen: Inspection) -> NDArray[np.uint8]:
@@ -118,13 +167,19 @@ def _classes(seen: Inspection) -> NDArray[np.uint8]:
     return classes_of(seen.symbols) if seen.series is None else np.zeros(seen.count, dtype=np.uint8)
 
 
-def _html(seen: Inspection, run: RunFolder, classes: NDArray[np.uint8], selection: Selection) -> str:
+def _html(
+    seen: Inspection,
+    run: RunFolder,
+    classes: NDArray[np.uint8],
+    selection: Selection,
+    other: tuple[str, str] | None,
+) -> str:
     scale, passage = passage_of(seen)
     cells = {layer.name: layer.cell for layer in seen.layers}
     probe, found = seen.probe, seen.attribution
     return document(
         "inspect.html.j2",
-        styles=["base.css", "inspect.css"],
+        styles=["base.css", "inspect.css", "looking.css"],
         scripts=["\n".join(map(part, SCRIPTS))],
         embedded={
             "inspection": _data(seen) | {"top": scale.top, "classes": packed(classes), "tracks": selection.tracks}
@@ -143,10 +198,12 @@ def _html(seen: Inspection, run: RunFolder, classes: NDArray[np.uint8], selectio
         searched=searched(seen),
         answers=answers_view(seen),
         words=words_view(seen),
+        maps=() if seen.writing is None else tuple(_maps(seen.writing)),
+        other=other,
         # The gradient that is clipped is that of a loss, not of a state.
         reach=None
         if probe is None
-        else reach_of(probe, "" if seen.answers else clipping_of(rows_of_kind(run.metrics(), "train"))),
+        else reach_of(probe, "" if seen.reaches_states else clipping_of(rows_of_kind(run.metrics(), "train"))),
         probed=() if probe is None else tuple(layer_view(one, cells.get(one.name, "")) for one in probe.layers),
         methods=()
         if found is None

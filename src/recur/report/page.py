@@ -68,10 +68,10 @@ def _html(contents: Contents) -> str:
     from recur.report.interactive import figure
 
     drawn = {chart.key: json.loads(figure(chart).to_json()) for chart in _all_charts(contents)}
-    own = part("pointing.js") + part("report.js")
+    own = part("pointing.js") + part("report.js") + part("looking.js")
     return document(
         "report.html.j2",
-        styles=["base.css", "report.css"],
+        styles=["base.css", "report.css", "looking.css"],
         scripts=[get_plotlyjs(), own] if drawn else [own],
         embedded={"figures": drawn},
         run=contents,

@@ -10,12 +10,13 @@ import numpy as np
 
 from recur.report.chart import Chart, Drawing, Grid, Series
 from recur.report.labels import Rows
+from recur.report.looking import Looking, looking_grid, looking_of, shortened
 from recur.report.passage import visible
 from recur.report.result import Bar
 from recur.report.values import NOTHING, as_list, as_object, as_text, count, number
 from recur.wording import measured, quantity, sentence
 
-_MOST_EXAMPLES, _MOST_REFERENCES, _MOST_CHARACTERS, _MOST_MAPS = 20, 5, 600, 10
+_MOST_EXAMPLES, _MOST_REFERENCES, _MOST_MAPS = 20, 5, 10
 
 _SIDES = ("source", "written")
 
@@ -72,6 +73,8 @@ class Translation:
     """How likely the right targets are to the model, in a sentence; empty when unknown."""
     maps: tuple[Grid, ...]
     """Of some texts, where each token that was written looked."""
+    looking: tuple[Looking, ...]
+    """The same texts, whose tokens light up."""
 
     @property
     def charts(self) -> tuple[Drawing, ...]:
@@ -95,6 +98,7 @@ def translation_of(evaluation: Mapping[str, Any]) -> Translation | None:
     part = visible(as_text(evaluation.get("part"))) or "held-out"
     verdict = as_object(evaluation.get("verdict"))
     told_by = as_text(evaluation.get("told_by"))
+    maps = tuple(_maps(evaluation))
     return Translation(
         verdict=visible(as_text(verdict.get("text"))),
         is_better=verdict.get("is_better") is True,
@@ -113,7 +117,8 @@ def translation_of(evaluation: Mapping[str, Any]) -> Translation | None:
         worst=_examples(evaluation.get("worst"), scores.get(told_by, {}), told_by),
         random=_examples(evaluation.get("random"), scores.get(told_by, {}), told_by),
         likelihood=_likelihood(as_object(evaluation.get("likelihood"))),
-        maps=tuple(_maps(evaluation)),
+        maps=tuple(grid for grid, _ in maps),
+        looking=tuple(texts for _, texts in maps),
     )
 
 
@@ -220,7 +225,7 @@ def _likelihood(found: Mapping[str, Any]) -> str:
     return f"The right targets have a perplexity of {measured(perplexity)} a token{more}, of {tokens:,.0f} tokens."
 
 
-def _maps(evaluation: Mapping[str, Any]) -> Iterator[Grid]:
+def _maps(evaluation: Mapping[str, Any]) -> Iterator[tuple[Grid, Looking]]:
     for place, one in enumerate(map(as_object, as_list(evaluation.get("attention"))[:_MOST_MAPS]), start=1):
         source, written = (tuple(visible(as_text(token)) for token in as_list(one.get(key))) for key in _SIDES)
         rows = [[number(value) for value in as_list(row)] for row in as_list(one.get("weights"))]
@@ -228,19 +233,9 @@ def _maps(evaluation: Mapping[str, Any]) -> Iterator[Grid]:
         if not is_whole or any(value is None for row in rows for value in row):
             continue
         values = np.array(rows, np.float64)
-        strongest = [f"{token} at {source[column]}" for token, column in zip(written, values.argmax(1), strict=True)]
-        yield Grid(
-            key=f"translate_attention_{place}",
-            title=_short(" ".join(written)),
-            summary=f"Where each token looked most: {_short(', '.join(strongest))}.",
-            x_label="what was read",
-            y_label="what was written",
-            values=values,
-            x=tuple(map(float, range(len(source)))),
-            y=tuple(map(float, range(len(written)))),
-            x_names=source,
-            y_names=written,
-        )
+        title = _short(" ".join(written))
+        grid = looking_grid(f"translate_attention_{place}", source, written, values, title)
+        yield grid, looking_of(source, written, values, title="")
 
 
 def _examples(entries: object, score: Mapping[str, Any], told_by: str) -> tuple[Written, ...]:
@@ -271,5 +266,4 @@ def _examples(entries: object, score: Mapping[str, Any], told_by: str) -> tuple[
 
 
 def _short(value: object) -> str:
-    text = visible(as_text(value))
-    return text if len(text) <= _MOST_CHARACTERS else f"{text[:_MOST_CHARACTERS]}\N{HORIZONTAL ELLIPSIS}"
+    return shortened(visible(as_text(value)))

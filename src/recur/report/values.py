@@ -120,3 +120,14 @@ def duration(seconds: float) -> str:
         return f"{whole // 60} min {whole % 60} s" if whole % 60 else f"{whole // 60} min"
     minutes = whole // 60
     return f"{minutes // 60} h {minutes % 60} min" if minutes % 60 else f"{minutes // 60} h"
+
+
+def signed(value: float) -> str:
+    """Return a number as short as it can be told from its neighbours, with a true minus sign.
+
+    Example:
+        >>> signed(-0.5), signed(12.345), signed(0.0)
+        ('−0.50', '12.3', '0.00')
+    """
+    written = f"{value:.2f}" if abs(value) < 10 else f"{value:,.3g}" if abs(value) < 1000 else f"{value:.2g}"
+    return written.replace("-", "\N{MINUS SIGN}")

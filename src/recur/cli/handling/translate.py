@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from recur.cli.handling.run_handling import RunHandling, show_next, show_notes
+from recur.cli.handling.words_inspection import check_read, inspect_translator_run
 from recur.cli.parser import options_from
 from recur.errors import OptionError
 from recur.run import RunFolder
@@ -30,11 +31,12 @@ def handling() -> RunHandling:
         show=_show,
         show_finished=_show_finished,
         predict=_predict,
-        inspect=_refuse_inspection,
+        inspect=inspect_translator_run,
+        check_inspection=check_read,
         options={
             "evaluate": set(),
             "predict": {"batch_size", "seed", *(field.name for field in fields(SearchOptions))},
-            "inspect": set(),
+            "inspect": {"data", "input", "number"},
         },
     )
 
@@ -75,18 +77,12 @@ def _predict(folder: RunFolder, chosen: Namespace) -> pl.DataFrame:
     return frame
 
 
-def _refuse_inspection(*arguments: Any) -> NoReturn:
-    raise OptionError(
-        "recur inspect does not look into translators; report.html shows where they looked, and their errors."
-    )
-
-
 def _show_finished(path: Path, console: Console) -> None:
     found = RunFolder.open(path).read_json("translate_evaluation.json")
     _show(found, console)
     for note in found["notes"]:
         console.print(f"note     {note}")
-    show_next(path, console, predict="recur predict {run} new.txt")
+    show_next(path, console, predict="recur predict {run} new.txt", explain='recur inspect {run} --input "a text"')
 
 
 def _show(found: Mapping[str, Any], console: Console) -> None:

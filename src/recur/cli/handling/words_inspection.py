@@ -73,6 +73,17 @@ def inspect_tagger_run(
     return _inspected(trained, inspect_tagger, folder, chosen, notes, stage)
 
 
+def inspect_translator_run(
+    folder: RunFolder, chosen: Namespace, notes: Console, stage: Callable[[str], None]
+) -> tuple[Inspection, Iterator[str]]:
+    """Return what is inside a translator, and what to print; the arguments are those of `inspect_classifier_run`."""
+    from recur.tasks.inspection.trained_translator import inspect_translator
+    from recur.tasks.translate.trained import TrainedTranslator
+
+    trained = TrainedTranslator.load(folder, device=chosen.device)
+    return _inspected(trained, inspect_translator, folder, chosen, notes, stage)
+
+
 def _inspected(
     trained: Any,
     inspect: Callable[..., Inspection],
@@ -122,6 +133,8 @@ def _lines(content: Mapping[str, Any]) -> Iterator[str]:
         yield f"unknown  {listed}{more}; {says}"
     if "tags" in content:
         yield from _tags(content["tags"], content["symbols"])
+    if "writing" in content:
+        yield from _written(content["writing"])
     answers = content["answers"]
     for one in answers["answers"]:
         yield f"says     {one['name']}: {one['said']}" + (f"; {one['came']}" if one["came"] else "")
@@ -139,6 +152,16 @@ def _tags(tags: Mapping[str, Any], symbols: Sequence[str]) -> Iterator[str]:
     if tags["true"] is not None:
         wrong = sum(told != true for told, true in zip(tags["told"], tags["true"], strict=True))
         yield f"wrong    {wrong} of {len(symbols)} tags"
+
+
+def _written(writing: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what was written, the best first, and what is right."""
+    for place, one in enumerate(writing["answers"]):
+        text = " ".join(one["text"].split()) or "(nothing)"
+        text = text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
+        yield f"{'writes' if place == 0 else 'or':<8} {text}; score {one['score']:.3f}"
+    if writing["right"] is not None:
+        yield f"right    {' '.join(writing['right'].split())}"
 
 
 def _because(one: Mapping[str, Any], unit: str) -> Iterator[str]:

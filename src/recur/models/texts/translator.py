@@ -143,9 +143,13 @@ class TranslatorNetwork(nn.Module):
             lengths: Tokens of each source, (B,) int64.
             copies: As of `PairBatch`; needed with copying.
         """
-        h_SBH, final = self.encoder(self.embedding_dropout(self.source_embedding(x.t())), lengths=lengths)
+        return self.read_vectors(self.source_embedding(x.t()), lengths, copies)
+
+    def read_vectors(self, e_SBE: Tensor, lengths: Tensor, copies: Tensor | None = None) -> Read:
+        """Return what is known of sources whose vectors of tokens, (S, B, E), are given; all else is as of `read`."""
+        h_SBH, final = self.encoder(self.embedding_dropout(e_SBE), lengths=lengths)
         finals = final if isinstance(final, tuple) else (final,)
-        batch, layers = len(x), self.options.num_layers
+        batch, layers = e_SBE.shape[1], self.options.num_layers
         begun = []
         for bridge, of_all in zip(self.bridges, finals, strict=True):
             # (L * D, B, H), the directions of a layer one after the other.

@@ -23,7 +23,8 @@ _OF_CHARACTERS = ("line_start", "word_start", "word_end", "white_space", "vowel"
 _WORDS = 5
 """Words that are listed for an answer, and against it."""
 
-_UNITS = {"word": "word", "space": "word", "character": "character", "bpe": "token"}
+UNITS = {"word": "word", "space": "word", "character": "character", "bpe": "token"}
+"""What a token is called, by the kind of the vocabulary."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +54,7 @@ class ReadText:
         """
         pieces = tuple(vocabulary.cut(text))
         return cls(
-            title=title, text=vocabulary.normalised(text), pieces=pieces, unit=_UNITS[vocabulary.kind]
+            title=title, text=vocabulary.normalised(text), pieces=pieces, unit=UNITS[vocabulary.kind]
         ).shortened()
 
     def shortened(self) -> Self:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from recur.data.batch import Batch
 from recur.gradients import Training, diagnose, probe
-from recur.inspection_format import FORMAT
+from recur.inspection_format import DECODER, FORMAT, INSPECTION
 from recur.models.layer_recording import LayerRecording
 from recur.run import RunFolder, checksum, explained_os_errors, json_text, write_text_atomic
 from recur.tasks.inspection.passage import Passage
@@ -43,26 +43,31 @@ class Inspection:
     Attributes:
         content: As it stands in `inspect.json`.
         tensors: As they stand in `inspect.safetensors`.
+        decoder: What was found inside the decoder of a translator, whose encoder this is; else None.
     """
 
     content: Mapping[str, Any]
     tensors: Mapping[str, Tensor]
+    decoder: Inspection | None = None
 
     def write(self, folder: RunFolder) -> None:
-        """Write `inspect.safetensors` and then `inspect.json`, each atomically.
+        """Write `inspect.safetensors` and then `inspect.json`, each atomically; of a decoder too, those of its own.
 
         Raises:
             RunError: They cannot be written.
             TypeError: `content` holds what JSON does not; what an older inspection left is then still there.
             ValueError: `content` holds a number that is not finite; likewise.
         """
-        path = folder.path / "inspect.json"
-        text = json_text(self.content)
+        parts = {INSPECTION: self} | ({} if self.decoder is None else {DECODER: self.decoder})
+        texts = {name: json_text(part.content) for name, part in parts.items()}
         # What an older inspection left must not be taken for the words to these tensors.
-        with explained_os_errors(path):
-            path.unlink(missing_ok=True)
-        folder.write_tensors("inspect.safetensors", self.tensors)
-        write_text_atomic(path, text)
+        for name in (INSPECTION, DECODER):
+            path = folder.path / f"{name}.json"
+            with explained_os_errors(path):
+                path.unlink(missing_ok=True)
+        for name, part in parts.items():
+            folder.write_tensors(f"{name}.safetensors", part.tensors)
+            write_text_atomic(folder.path / f"{name}.json", texts[name])
 
 
 def inspect_text(

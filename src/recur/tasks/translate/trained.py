@@ -60,7 +60,7 @@ def _check(options: TranslatorOptions, setup: TranslationSetup) -> None:
         )
 
 
-def _begin(members: Sequence[TranslatorSteps], batch: PairBatch) -> tuple[Any, Any]:
+def begun(members: Sequence[TranslatorSteps], batch: PairBatch) -> tuple[Any, Any]:
     """Return what writes, and its state before the first token."""
     states = tuple(one.begin(batch.x, batch.lengths, batch.copies) for one in members)
     return (members[0], states[0]) if len(members) == 1 else (Ensemble(members), states)
@@ -224,23 +224,23 @@ class TrainedTranslator:
         found = [[] if source.strip() else [empty_translation()] for source in sources]
         numbers = [number for number, told in enumerate(found) if not told]
         # Their weights are packed but once.
-        members = self._members()
+        members = self.members()
         with torch.no_grad():
             for batch in self.batches([sources[number] for number in numbers], batch_size=batch_size):
                 rows = [numbers[index] for index in batch.index.tolist()]
                 phrases = None
                 if required is not None:
                     phrases = [[self._phrase(text) for text in required[row]] for row in rows]
-                steps, state = _begin(members, batch.to(device))
+                steps, state = begun(members, batch.to(device))
                 if banned is not None:
                     banned.check_required(text for row in rows for text in (required[row] if required else ()))
                     own = [sources[row] for row in rows]
-                    instead, copied = map(self.setup.words_at, own), map(self._copied, own)
+                    instead, copied = map(self.setup.words_at, own), map(self.copied, own)
                     steps, state = banned(steps, state, instead=[*instead], copied=[*copied], device=device)
-                answers = decode(steps, state, **self._asked(batch, decoding, phrases, generator, device))
+                answers = decode(steps, state, **self.asked(batch, decoding, phrases, generator, device))
                 for row, hypotheses in zip(rows, answers, strict=True):
                     found[row] = [
-                        translation_of(self.setup, sources[row], one, self._copied(sources[row])) for one in hypotheses
+                        translation_of(self.setup, sources[row], one, self.copied(sources[row])) for one in hypotheses
                     ]
         return found
 
@@ -268,12 +268,12 @@ class TrainedTranslator:
         decoding = decoding or replace(self.decoding, beams=1)
         device = next(self.network.parameters()).device
         (batch,) = self.batches([source])
-        more = self._copied(source)
+        more = self.copied(source)
         tokens: list[int] = []
         written = ""
         with torch.no_grad():
-            steps, state = _begin(self._members(), batch.to(device))
-            search = stream(steps, state, **self._asked(batch, decoding, None, generator, device))
+            steps, state = begun(self.members(), batch.to(device))
+            search = stream(steps, state, **self.asked(batch, decoding, None, generator, device))
             while True:
                 try:
                     (new,) = next(search)
@@ -365,15 +365,15 @@ class TrainedTranslator:
         copying = self.options.copying
         return self.setup.batches(sources, targets, batch_size=batch_size, max_tokens=max_tokens, copying=copying)
 
-    def _members(self) -> list[TranslatorSteps]:
+    def members(self) -> list[TranslatorSteps]:
         """Return what takes the steps of each member."""
         return [TranslatorSteps(one) for one in self.networks]
 
-    def _copied(self, source: str) -> list[str]:
+    def copied(self, source: str) -> list[str]:
         """Return what the ids behind the last one of targets stand for."""
         return self.setup.unknown_symbols(source) if self.options.copying else []
 
-    def _asked(
+    def asked(
         self,
         batch: PairBatch,
         decoding: DecodingOptions,

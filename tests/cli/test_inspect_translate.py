@@ -1,0 +1,65 @@
+"""`recur inspect` of a translator."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.tasks.translate.test_trained import made, pairs
+
+from recur import report
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder to work in with a translator, and no time spent on pages."""
+    monkeypatch.chdir(tmp_path)
+    made().save("run")
+    for page in ("write_inspection", "write_report"):
+        monkeypatch.setattr(report, page, lambda folder: folder.path / "page.html", raising=False)
+    return tmp_path / "run"
+
+
+def test_a_text_of_ones_own_and_one_of_a_file(run: Path, recur: Any) -> None:
+    result = recur("inspect", "run", "--input", "red door zzz")
+    assert result.code == 0, result.err
+    lines = result.out.splitlines()
+    assert lines[:3] == [
+        "text     your text",
+        "reads    red door zzz",
+        "unknown  'zzz'; what the model does not know speaks for nothing",
+    ]
+    content = json.loads(Path("run/inspect.json").read_bytes())
+    written = content["writing"]["answers"]
+    assert lines[3] == f"writes   {written[0]['text'] or '(nothing)'}; score {written[0]['score']:.3f}"
+    assert [line.split()[0] for line in lines[4 : 3 + len(written)]] == ["or"] * (len(written) - 1)
+    assert lines[-3:] == [
+        f"page     {Path('run/page.html')}",
+        f"decoder  {Path('run/inspect_decoder.html')}",
+        f"report   {Path('run/page.html')}",
+    ]
+    assert Path("run/inspect_decoder.json").exists()
+    sources, targets = pairs(4)
+    Path("other.tsv").write_text(
+        "source\ttarget\n" + "".join(f"{one}\t{two}\n" for one, two in zip(sources, targets, strict=True))
+    )
+    result = recur("inspect", "run", "other.tsv", "--number", "2")
+    assert result.out.startswith(f"text     other.tsv, row 2\nreads    {sources[1]}\n")
+    assert f"\nright    {targets[1]}\n" in result.out
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "message"),
+    [
+        (["--input", "red", "--number", "2"], 2, "number would be ignored, for --input is the text"),
+        (["--input", ""], 1, "your text: has no word that could be read; give a text with at least one."),
+        ([], 1, "were not in a file, so they cannot be read again"),
+        (["--labels", "a.txt"], 2, "labels is of language runs"),
+    ],
+)
+def test_what_does_not_go_together(run: Path, recur: Any, options: list[str], code: int, message: str) -> None:
+    result = recur("inspect", "run", *options)
+    assert message in result.complaint
+    assert result.code == code
