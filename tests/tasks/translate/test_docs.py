@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from recur.cli.predict import build_parser
+from recur.cli import inspect, predict
 from recur.train.table import TASKS
 
 
@@ -22,7 +22,7 @@ def test_the_example(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {"__name__": "page"}
     snippets = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
-    assert len(snippets) == 2
+    assert len(snippets) == 3
     for snippet in snippets:
         short = snippet.replace("max_steps=600", "max_steps=4, no_report=True").replace("range(1000)", "range(60)")
         exec(compile(short, "translate.md", "exec"), names)
@@ -31,6 +31,7 @@ def test_the_example(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     assert set(answer) <= set("0123456789")
     assert several.startswith("[(")
     assert len(names["several"]) == 3
+    assert names["found"].nodes[0].step == 0
     table = names["table"]
     assert table.columns == ["source", "target", "score", "ended"]
     again = type(names["translator"]).load("runs/copy")
@@ -38,7 +39,9 @@ def test_the_example(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
 
 
 def test_its_options_exist(page: str) -> None:
-    known = {text for action in build_parser()._actions for text in action.option_strings} | {"--part", "--json"}
+    parsers = (predict.build_parser(), inspect.build_parser())
+    known = {text for parser in parsers for action in parser._actions for text in action.option_strings}
+    known |= {"--part", "--json"}
     for options in TASKS["translate"].options.values():
         known |= {"--" + field.name.replace("_", "-") for field in fields(options)}
     named = set(re.findall(r"--[a-z]+(?:-[a-z]+)*", page))
