@@ -15,13 +15,15 @@ import pytest
 import torch
 from rich.console import Console
 
+from recur.data.texts import read_pairs
 from recur.data.texts.options import PairOptions
 from recur.data.texts.token_options import PairTokenOptions
 from recur.errors import DataError, Interrupted, OptionError, RunError
+from recur.models.texts.translator import TranslatorNetwork
 from recur.models.texts.translator_options import TranslatorOptions
 from recur.run import RunFolder
 from recur.tasks.series_task import SeriesTask
-from recur.tasks.translate.evaluation import evaluate_translator
+from recur.tasks.translate.evaluation import evaluate_translator, judge_translator
 from recur.tasks.translate.trained import TrainedTranslator
 from recur.train.options import PairTrainingOptions
 from recur.train.pair_choice import choose
@@ -140,11 +142,77 @@ def test_interrupted_and_resumed_is_as_if_it_was_not(
     states = [torch.load(run.path / "checkpoints/last.ckpt", weights_only=True) for run in (whole, halves)]
     for name in ("global_step", "state_dict", "optimizer_states", "recur"):
         assert_equal(states[0][name], states[1][name], name)
-    seen = [value for name, value in states[0]["state_dict"].items() if name.endswith("num_steps_seen")]
-    assert all(int(value) == 12 for value in seen[: options.get("members", 1)])
     assert (whole.path / "model.safetensors").read_bytes() == (halves.path / "model.safetensors").read_bytes()
     kept = [run.read_json("translate_evaluation.json") for run in (whole, halves)]
     assert kept[0] == kept[1]
+
+
+def test_scheduled_sampling_grows_until_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[float] = []
+    monkeypatch.setattr(TranslatorNetwork, "progressed", lambda network, share: told.append(share))
+    for training in (QUICK, replace(QUICK, max_steps=None, max_epochs=2)):
+        told.clear()
+        train(written(tmp_path / "pairs.tsv"), tmp_path / "run", training=training, overwrite=True)
+        assert told == [step / len(told) for step in range(len(told))]
+        assert len(told) >= 12
+
+
+def test_pairs_that_are_too_long_are_left_out(tmp_path: Path) -> None:
+    data = written(tmp_path / "pairs.tsv")
+    rows = data.read_text().splitlines()
+    # A long source has a short target here, and a long target a short source.
+    rows[3:3] = [
+        "abcd" * 50 + "\tA",
+        "abcd" * 25 + "\t" + "A B " * 50,
+        "a\t" + "A B " * 100,
+        "ab" * 15 + "\t" + "A " * 15,
+    ]
+    data.write_text("\n".join(rows) + "\n")
+    parts = PairOptions(has_header=True, valid_data=str(written(tmp_path / "valid.tsv", 20)), test=0)
+    said = io.StringIO()
+    run = train(data, tmp_path / "run", said=said, texts=parts, training=replace(QUICK, max_attention=480))
+    note = "1 pair left out, whose source tokens times target tokens are above 480, such as "
+    assert f"note     {note}{data}, row 4, with 100 and 101" in said.getvalue()
+    steps = [row["step"] for row in run.metrics() if row["kind"] == "valid"]
+    assert steps == [6, 12]
+    resume(run.path, bounds={"max_steps": 14}, console=Console(quiet=True))
+    with pytest.raises(
+        DataError, match="no pair of the training part is short enough to be learned from; give max_att"
+    ):
+        train(data, tmp_path / "none", texts=parts, training=replace(QUICK, max_attention=1))
+    assert not (tmp_path / "none").exists()
+    blind = train(
+        data,
+        tmp_path / "blind",
+        texts=parts,
+        model=replace(TINY, attention="none"),
+        training=replace(QUICK, max_attention=1),
+    )
+    assert blind.has("model.safetensors")
+
+
+def test_the_perplexity_of_members_is_that_of_their_mean(tmp_path: Path) -> None:
+    sources, targets = spelled(120)
+    # Every fourth target has a word that stands nowhere else.
+    targets = [target if row % 4 else f"{target} Z{row}" for row, target in enumerate(targets)]
+    tokens = PairTokenOptions(source_tokens="character", target_tokens="word", min_count=None)
+    run = train((sources, targets), tmp_path / "run", model=replace(TINY, members=2, coverage=1.0), tokens=tokens)
+    trained: Any = TrainedTranslator.load(run)
+    pairs = read_pairs((sources[:8], targets[:8]))
+    judged = judge_translator(trained, pairs, "given")
+    total, count = 0.0, 0
+    for source, target in zip(pairs.sources, pairs.targets, strict=True):
+        (batch,) = trained.batches([source], [target])
+        said = torch.stack([one(batch)[0] for one in trained.networks]).detach().exp().mean(0)
+        ids = batch.y[0]
+        total, count = total - float(said[torch.arange(len(ids)), ids].log().sum()), count + len(ids)
+    likelihood = judged["likelihood"]
+    assert likelihood["nats_per_token"] == pytest.approx(total / count, rel=1e-5)
+    assert (likelihood["tokens"], likelihood["unknown"]) == (count, 2)
+    assert (
+        f"2 of the {count} tokens of the right targets are unknown, {2 / count:.1%}; the perplexity takes"
+        in " ".join(judged["notes"])
+    )
 
 
 def test_data_that_have_changed_are_refused(tmp_path: Path) -> None:

@@ -222,7 +222,11 @@ def _likelihood(found: Mapping[str, Any]) -> str:
     if perplexity is None or tokens is None:
         return ""
     more = "" if nats is None else f", {measured(nats)} nats a character"
-    return f"The right targets have a perplexity of {measured(perplexity)} a token{more}, of {tokens:,.0f} tokens."
+    unknown = number(found.get("unknown"))
+    rest = f", {unknown:,.0f} of which are unknown" if unknown else ""
+    return (
+        f"The right targets have a perplexity of {measured(perplexity)} a token{more}, of {tokens:,.0f} tokens{rest}."
+    )
 
 
 def _maps(evaluation: Mapping[str, Any]) -> Iterator[tuple[Grid, Looking]]:

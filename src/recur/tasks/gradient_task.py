@@ -106,6 +106,9 @@ class GradientTask(LightningModule):
     def forget(self) -> None:
         """Drop what is carried from step to step, since a step that was left out may have spoilt it."""
 
+    def progressed(self, share: float) -> None:
+        """Take note, before each step, of how much of the training is done, 0 to 1."""
+
     def learning_rate_scale(self, batch: Any) -> float:
         """Return what the learning rate of a step is multiplied by."""
         return 1.0

@@ -84,6 +84,12 @@ class SeriesTask(GradientTask):
         told: Callable[[], Iterable[nn.Parameter]] = getattr(self.model, "output_parameters", tuple)
         return told()
 
+    def progressed(self, share: float) -> None:
+        """Tell the network, where it asks by a method `progressed(share)`, how much of the training is done."""
+        tell: Callable[[float], None] | None = getattr(self.model, "progressed", None)
+        if tell is not None:
+            tell(share)
+
     def training_step(self, batch: SeriesBatch, batch_idx: int) -> Tensor:
         """Return what is minimised over a batch, () float32."""
         network = cast("SeriesNetwork", self.model)

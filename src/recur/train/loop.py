@@ -148,6 +148,7 @@ def _recorder(job: Job, share: Share, display: Display) -> Recorder:
         options=training,
         steps_per_epoch=len(share.batches),
         learning_rate_scale=share.task.learning_rate_scale,
+        progressed=share.task.progressed,
     )
     assert training.validate_every is not None
     return Recorder(

@@ -366,6 +366,10 @@ class PairTrainingOptions(SeriesTrainingOptions):
     """Tokens that the sources of a batch, or its targets, have at most, padding included: of long texts a step learns
     from fewer."""
 
+    max_attention: int = field(default=1 << 26, metadata={"after": "max_tokens"})
+    """Source tokens times target tokens of a pair, at most: a longer one is left out, with a note, for attention needs
+    memory for so many numbers, several times over. Several pairs of a batch stay below it too."""
+
     final_learning_rate: float = 0.0
     """Share of the peak that the cosine decay ends at, 0 to 1."""
 
@@ -375,4 +379,4 @@ class PairTrainingOptions(SeriesTrainingOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._check_whole(1, "max_tokens")
+        self._check_whole(1, "max_tokens", "max_attention")

@@ -58,12 +58,14 @@ class Pace(Callback):
         options: With every value chosen.
         steps_per_epoch: Steps of one pass over the data.
         learning_rate_scale: What the learning rate of a batch is multiplied by.
+        progressed: Is told before each step how much of the training is done, 0 to 1.
         checkpoint_seconds: Time between checkpoints where `options.checkpoint_every` is not given.
     """
 
     options: TrainingOptions
     steps_per_epoch: int
     learning_rate_scale: Callable[[Any], float] = lambda batch: 1.0
+    progressed: Callable[[float], None] = lambda share: None
     checkpoint_seconds: float = 60.0
     stop_wanted: str = ""
     """Why training should stop after this step, by whoever wants it; empty: it should not."""
@@ -135,9 +137,11 @@ class Pace(Callback):
         elapsed = self.elapsed
         if trainer.world_size > 1 and self.options.max_minutes is not None:
             elapsed = float(trainer.strategy.broadcast(elapsed))
+        progress = self.progress(step, elapsed)
+        self.progressed(progress)
         factor = learning_rate_factor(
             step,
-            self.progress(step, elapsed),
+            progress,
             warmup_steps=self.options.warmup_steps,
             final=self.options.final_learning_rate,
         )

@@ -17,6 +17,7 @@ from recur.data.texts.pair_batches import PairBatches
 from recur.data.texts.pair_tokens import choose_pair_tokens
 from recur.data.texts.token_options import PairTokenOptions
 from recur.decode import DecodingOptions
+from recur.errors import DataError
 from recur.models.texts.translator_options import TranslatorOptions
 from recur.run import RunFolder
 from recur.tasks.text_source import TextSource
@@ -45,7 +46,7 @@ from recur.train.text_preparation import (
     say_how_it_was_read,
     text_job,
 )
-from recur.wording import cell_name
+from recur.wording import cell_name, option
 
 _SAMPLES = 3
 """Pairs of the validation part that are written at each validation, to be looked at."""
@@ -160,8 +161,17 @@ def _prepare(
     say_how_it_was_read(examples, display)
     torch.manual_seed(training.seed)
     network = build_translator(options, setup)
+    train = _within(setup, train, options, training)
+    for note in (*train.notes, *_within(setup, examples.of_part("valid"), options, training).notes):
+        if note not in examples.notes:
+            display.say(f"note     {note}")
+    if not len(train):
+        raise DataError(
+            f"no pair of the training part is short enough to be learned from; give {option('max_attention')} for "
+            "longer ones."
+        )
     training = choose_training(
-        training, _batches(setup, train, options), partial(pair_choice.choose, num_pairs=len(train))
+        training, _batches(setup, train, options, training), partial(pair_choice.choose, num_pairs=len(train))
     )
     longest = int(setup.source_vocabulary.encode_all(train.sources).lengths.max())
     run = write_run(
@@ -215,7 +225,7 @@ def _describe(
 def _job(run: RunFolder, setup: TranslationSetup, examples: TextPairs) -> SeriesJob:
     training = stored_options(run, "training", PairTrainingOptions)
     options = stored_options(run, "model", TranslatorOptions)
-    train, judged = examples.of_part("train"), examples.of_part("valid")
+    train, judged = (_within(setup, examples.of_part(part), options, training) for part in ("train", "valid"))
     judged = judged if len(judged) else train
 
     def sample(network: TranslationNetwork) -> dict[str, Any]:
@@ -240,8 +250,8 @@ def _job(run: RunFolder, setup: TranslationSetup, examples: TextPairs) -> Series
         run,
         training,
         build=lambda: build_translator(options, setup),
-        batches=_batches(setup, train, options),
-        judged=_batches(setup, judged, options),
+        batches=_batches(setup, train, options, training),
+        judged=_batches(setup, judged, options, training),
         judge_best=judge_best,
         source=setup.source,
         sample=sample,
@@ -249,7 +259,16 @@ def _job(run: RunFolder, setup: TranslationSetup, examples: TextPairs) -> Series
     )
 
 
-def _batches(setup: TranslationSetup, pairs: TextPairs, options: TranslatorOptions) -> Callable[..., PairBatches]:
+def _within(
+    setup: TranslationSetup, pairs: TextPairs, options: TranslatorOptions, training: PairTrainingOptions
+) -> TextPairs:
+    """Return the pairs whose weights of attention there is room for, with a note of the others."""
+    return pairs if options.attention == "none" else setup.within(pairs, training.max_attention)
+
+
+def _batches(
+    setup: TranslationSetup, pairs: TextPairs, options: TranslatorOptions, training: PairTrainingOptions
+) -> Callable[..., PairBatches]:
     """Return what makes batches of pairs, by the pairs and the tokens that one has at most, and a seed."""
 
     def made(batch_size: int, max_tokens: int, seed: int | None = None) -> PairBatches:
@@ -258,6 +277,7 @@ def _batches(setup: TranslationSetup, pairs: TextPairs, options: TranslatorOptio
             pairs.targets,
             batch_size=batch_size,
             max_tokens=max_tokens,
+            max_attention=training.max_attention,
             copying=options.copying,
             seed=seed,
         )

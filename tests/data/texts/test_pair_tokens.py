@@ -112,6 +112,14 @@ def rows() -> tuple[Ragged, Ragged]:
     return Ragged.of(made[:40]), Ragged.of(made[40:])
 
 
+def test_batches_of_long_pairs_are_small() -> None:
+    sources = Ragged.of([[2] * 40] * 6 + [[2] * 4] * 6 + [[2] * 300])
+    targets = Ragged.of([[2] * 39] * 6 + [[2] * 3] * 6 + [[2] * 300])
+    for most, expected in ((10**6, [6, 6, 1]), (2 * 45**2, [6, 2, 2, 2, 1]), (1, [1] * 13)):
+        found = PairBatches(sources, targets, batch_size=6, max_attention=most)
+        assert [len(batch.index) for batch in found] == expected
+
+
 def test_batches_hold_each_pair_once() -> None:
     sources, targets = rows()
     batches = PairBatches(sources, targets, sources, batch_size=7, max_tokens=100, seed=3)

@@ -437,9 +437,8 @@ def test_scheduled_sampling_draws_a_share() -> None:
         net.output.bias.copy_(torch.tensor([-1e4, 0.0, *[-1e4] * (V - 2)]))
     right = torch.cat([torch.zeros(1, 40, dtype=torch.int64), batch.y.t()[:-1]])
     assert torch.equal(fed_tokens(net, batch), right)
-    assert int(net.num_steps_seen) == 1
-    for seen, share in ((1000, 0.25), (2000, 0.5), (9000, 0.5)):
-        net.num_steps_seen.fill_(seen)
+    for done, share in ((0.5, 0.25), (1.0, 0.5)):
+        TranslatorEnsemble([net]).progressed(done)
         found = fed_tokens(net, batch)
         assert torch.equal(found[0], right[0])
         changed = found[1:] != right[1:]
@@ -448,15 +447,13 @@ def test_scheduled_sampling_draws_a_share() -> None:
         assert abs(float(changed.double().mean()) - share) < 5 * (share * (1 - share) / 1200) ** 0.5
     net.eval()
     assert torch.equal(fed_tokens(net, batch), right)
-    assert int(net.num_steps_seen) == 9001
-    assert int(net.state_dict()["num_steps_seen"]) == 9001
 
 
 @pytest.mark.parametrize("attention", KINDS)
 def test_scheduled_sampling_goes_with_all(attention: str) -> None:
     copying = attention != "none"
     net = network(attention=attention, copying=copying, input_feeding=copying, scheduled_sampling=1.0).train()
-    net.num_steps_seen.fill_(5000)
+    net.progressed(1.0)
     loss = net.loss(batches(copying)[0])
     assert bool(loss.isfinite())
     loss.backward()  # type: ignore[no-untyped-call]
@@ -482,4 +479,9 @@ def test_an_ensemble_says_the_mean_probability() -> None:
     assert float(both.loss(batch)) == pytest.approx(sum(losses) / 3, rel=1e-12)
     total, count = both.loss_sums(batch)
     assert float(total / count) == pytest.approx(sum(losses) / 3, rel=1e-12)
+    is_token = (torch.arange(batch.y.shape[1]) < batch.y_lengths[:, None]).t()
+    right = expected.transpose(0, 1)[is_token].gather(1, batch.y.t()[is_token][:, None])[:, 0]
+    torch.testing.assert_close(both.target_log_probs(batch).exp(), right, rtol=0, atol=1e-12)
+    # By the mean of their probabilities they are better than in the mean.
+    assert -float(both.target_log_probs(batch).mean()) < sum(losses) / 3 - 1e-6
     assert len(list(both.output_parameters())) == 6

@@ -307,6 +307,33 @@ def test_an_answer_is_about_as_long_as_its_source_lets_expect() -> None:
     assert before.limits(np.array([1, 20])).tolist() == [2 * setup.longest_target + 10] * 2
 
 
+def test_answers_to_very_long_sources_are_shorter(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("recur.tasks.translate.trained.MAX_ATTENTION", 240)
+    for options, expected in (({}, [8, 6, 3, 1]), ({"attention": "none"}, [8, 8, 8, 8])):
+        trained = always(made("word", **options), 2)
+        sources = [" ".join(["red"] * length) for length in (30, 40, 80, 500)]
+        found = trained.translate(sources, decoding=GREEDY)
+        assert [len(best.tokens) for (best,) in found] == expected
+        assert {best.ended for (best,) in found} == {"length"}
+    wide = always(made("word"), 2).translate(["red " * 20], decoding=WIDE)[0]
+    assert {len(one.tokens) for one in wide} <= {0, 1, 2, 3}
+    assert len("".join(always(made("word"), 2).stream("red " * 40)).split()) == 6
+
+
+def test_pairs_that_are_too_long_are_not_counted_in_the_perplexity(monkeypatch: pytest.MonkeyPatch) -> None:
+    trained = made("word")
+    long, short = "red " * 9000, "red old"
+    pairs_of = read_pairs(([short, long], [short.upper(), long.upper()]))
+    monkeypatch.setattr("recur.tasks.translate.trained.MAX_ATTENTION", 9000)
+    judged = judge_translator(trained, pairs_of, "given")
+    alone = judge_translator(trained, pairs_of.take([0]), "given")
+    assert judged["likelihood"] == alone["likelihood"]
+    note = "of the perplexity 1 pair left out, whose source tokens times target tokens are above 67,108,864, such as"
+    assert f"{note} the data, row 2, with 9,000 and 9,001" in judged["notes"]
+    only = judge_translator(trained, pairs_of.take([1]), "given")["likelihood"]
+    assert (only["perplexity"], only["tokens"]) == (None, 0)
+
+
 def test_what_was_never_unknown_is_never_written_as_unknown() -> None:
     draws = DecodingOptions(sampling=Sampling(), num_best=40, max_length=5)
     for data, is_there in ((pairs(), False), (rare(), True)):

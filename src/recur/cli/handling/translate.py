@@ -100,7 +100,9 @@ def _show(found: Mapping[str, Any], console: Console) -> None:
         table.add_row(score["title"], *own)
     console.print(table)
     likelihood = found["likelihood"]
-    console.print(f"perplexity {likelihood['perplexity']:.4g} a token, of {likelihood['tokens']:,.0f}")
+    if likelihood["perplexity"] is not None:
+        unknown = f", {likelihood['unknown']:,.0f} of them unknown" if likelihood["unknown"] else ""
+        console.print(f"perplexity {likelihood['perplexity']:.4g} a token, of {likelihood['tokens']:,.0f}{unknown}")
     for one in found["random"][:_SHOWN]:
         console.print(f"{_short(one['source'])}", highlight=False, markup=False)
         console.print(f"  -> {_short(one['output'])}", highlight=False, markup=False)

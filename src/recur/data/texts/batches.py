@@ -64,19 +64,28 @@ class LengthBatches(EpochBatches[BatchType]):
         batch_size: Items that a batch has at most.
         max_tokens: Tokens that a batch has at most, padding included.
         seed: Of the order.
+        max_squares: The sum of the squares of the padded lengths that a batch has at most; None for any.
 
     Raises:
         OptionError: A number is out of range.
     """
 
-    def __init__(self, lengths: NDArray[np.int64], *, batch_size: int, max_tokens: int, seed: int | None) -> None:
+    def __init__(
+        self,
+        lengths: NDArray[np.int64],
+        *,
+        batch_size: int,
+        max_tokens: int,
+        seed: int | None,
+        max_squares: int | None = None,
+    ) -> None:
         if not is_whole(max_tokens, 1):
             raise OptionError(f"max_tokens: expected a number from 1 on, got {max_tokens!r}.")
         super().__init__(len(lengths), batch_size, seed)
         self.max_tokens = max_tokens
         bounds = _bounds(int(lengths.max(initial=0)))
         self._bucket = np.searchsorted(bounds, lengths)
-        self._ends = _ends(bounds[np.sort(self._bucket)], batch_size, max_tokens)
+        self._ends = _ends(bounds[np.sort(self._bucket)], batch_size, max_tokens, max_squares)
 
     def __len__(self) -> int:
         """Number of batches of an epoch."""
@@ -169,14 +178,18 @@ def _bounds(longest: int) -> NDArray[np.int64]:
     return np.array(found, np.int64)
 
 
-def _ends(lengths: NDArray[np.int64], batch_size: int, max_tokens: int) -> NDArray[np.int64]:
+def _ends(lengths: NDArray[np.int64], batch_size: int, max_tokens: int, max_squares: int | None) -> NDArray[np.int64]:
     """Return where each batch ends of items whose buckets, by their bounds, grow."""
+
+    def fits(rows: int, longest: int) -> bool:
+        return rows * longest <= max_tokens and (max_squares is None or rows * longest**2 <= max_squares)
+
     ends: list[int] = []
     begin, count = 0, len(lengths)
     while begin < count:
         end = min(begin + batch_size, count)
         # All rows are padded to the longest, which is the last.
-        while end > begin + 1 and (end - begin) * int(lengths[end - 1]) > max_tokens:
+        while end > begin + 1 and not fits(end - begin, int(lengths[end - 1])):
             end -= 1
         ends.append(end)
         begin = end

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 END = PADDING
 """Id that ends a target, and that a decoder begins with."""
 
+MAX_ATTENTION = 1 << 26
+"""Source tokens times target tokens that are learned from at once, padding included: attention has a weight for each,
+and a step keeps several times as many numbers, of 4 bytes each."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class PairBatch:
@@ -60,6 +64,8 @@ class PairBatches(LengthBatches[PairBatch]):
         copies: As of `PairBatch`, in step with `sources`.
         batch_size: As of `LengthBatches`, as all others.
         max_tokens: Likewise, of sources and of targets.
+        max_attention: Source tokens times target tokens of several pairs in a batch, at most, each pair taken to be as
+            long on both sides; a pair alone may have more.
         seed: Likewise.
 
     Raises:
@@ -81,12 +87,13 @@ class PairBatches(LengthBatches[PairBatch]):
         *,
         batch_size: int,
         max_tokens: int = MAX_TOKENS,
+        max_attention: int = MAX_ATTENTION,
         seed: int | None = None,
     ) -> None:
         self.sources, self.copies = sources, copies
         self.targets = Ragged.of([[]] * len(sources.lengths)) if targets is None else targets
         longer = np.maximum(sources.lengths, self.targets.lengths + 1)
-        super().__init__(longer, batch_size=batch_size, max_tokens=max_tokens, seed=seed)
+        super().__init__(longer, batch_size=batch_size, max_tokens=max_tokens, seed=seed, max_squares=max_attention)
 
     def _batch(self, items: NDArray[np.int64]) -> PairBatch:
         import torch

@@ -25,9 +25,6 @@ _END, _UNKNOWN = 0, 1
 Layers = Callable[[Tensor, Any], tuple[Tensor, Any]]
 """Recurrent layers: their output and state, (T, B, H) and as of `Read`, by input and state."""
 
-_RAMP = 2000
-"""Steps of training over which the share of a decoder's own tokens grows."""
-
 
 class Read(NamedTuple):
     """What an encoder knows of B sources.
@@ -97,8 +94,6 @@ class TranslatorNetwork(nn.Module):
         torch.Size([2, 3, 50])
     """
 
-    num_steps_seen: Tensor
-
     def __init__(self, options: TranslatorOptions, num_sources: int, num_targets: int) -> None:
         super().__init__()
         self.options, self.num_targets = options, num_targets
@@ -131,7 +126,7 @@ class TranslatorNetwork(nn.Module):
             self.output.weight = self.embedding.weight
         self.embedding_dropout = nn.Dropout(options.embedding_dropout)
         self.dropout = nn.Dropout(options.dropout)
-        self.register_buffer("num_steps_seen", torch.zeros((), dtype=torch.int64))
+        self._progress = 0.0
 
     # --- reading and writing ---
 
@@ -257,15 +252,16 @@ class TranslatorNetwork(nn.Module):
         if self.training and self.options.scheduled_sampling:
             y_TB = self._with_own(read, y_TB)
         written = self.write(read, y_TB)
-        is_token = torch.arange(batch.y.shape[1], device=batch.y.device)[:, None] < batch.y_lengths
-        target = batch.y.t()[is_token]
+        is_token, target = _targets(batch)
         # Of the true steps alone: the output layer is what costs most.
         logits = self.output(written.features[is_token])
         smoothing = self.options.label_smoothing if self.training else 0.0
         if read.copies is None:
             loss = cross_entropy(logits, target, reduction="sum", label_smoothing=smoothing)
         else:
-            loss = self._loss_with_copies(written, read.copies, logits, target, is_token, smoothing)
+            said, found = self._with_copies(written, read.copies, logits, target, is_token)
+            # What is smoothed is what the network writes itself.
+            loss = -((1 - smoothing) * found + smoothing * said.mean(1)).sum()
         if self.options.coverage and written.weights is not None:
             # Of weights whose steps are over nothing is asked.
             weights = written.weights * is_token[..., None]
@@ -273,9 +269,23 @@ class TranslatorNetwork(nn.Module):
             loss = loss + self.options.coverage * torch.minimum(weights, before).sum()
         return loss, batch.y_lengths.sum()
 
-    def _loss_with_copies(
-        self, written: Written, copies: Tensor, logits: Tensor, target: Tensor, is_token: Tensor, smoothing: float
-    ) -> Tensor:
+    def target_log_probs(self, batch: PairBatch) -> Tensor:
+        """Return the log-probability of each token of the targets and of their ends, given those before it, (N,).
+
+        First come those that the targets begin with, then the second ones, and so on.
+        """
+        read = self.read(batch.x, batch.lengths, batch.copies)
+        written = self.write(read, _before(batch.y))
+        is_token, target = _targets(batch)
+        logits = self.output(written.features[is_token])
+        if read.copies is None:
+            return -cross_entropy(logits, target, reduction="none")
+        return self._with_copies(written, read.copies, logits, target, is_token)[1]
+
+    def _with_copies(
+        self, written: Written, copies: Tensor, logits: Tensor, target: Tensor, is_token: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return the log-probabilities of what is written, (N, V), and of the targets, written or copied, (N,)."""
         assert written.gate is not None
         assert written.weights is not None
         said = log_softmax(logits, -1)
@@ -286,15 +296,16 @@ class TranslatorNetwork(nn.Module):
         is_known = target < self.num_targets
         own = said.gather(1, torch.where(is_known, target, 0)[:, None])[:, 0]
         own = torch.where(is_known, _log_share(gate, weights) + own, torch.finfo(said.dtype).min)
-        found = torch.logaddexp(own, logsigmoid(-gate) + _log(copied))
-        # What is smoothed is what the network writes itself.
-        return -((1 - smoothing) * found + smoothing * said.mean(1)).sum()
+        return said, torch.logaddexp(own, logsigmoid(-gate) + _log(copied))
+
+    def progressed(self, share: float) -> None:
+        """Take note of how much of the training is done, 0 to 1: scheduled sampling grows with it."""
+        self._progress = share
 
     @torch.no_grad()
     def _with_own(self, read: Read, y_TB: Tensor) -> Tensor:
         """Return the tokens that the steps read, a share of them drawn from what the network says in their place."""
-        share = self.options.scheduled_sampling * min(1.0, int(self.num_steps_seen) / _RAMP)
-        self.num_steps_seen += 1
+        share = self.options.scheduled_sampling * self._progress
         said = self.log_probs(self.write(read, y_TB), read)
         drawn = torch.multinomial(said.exp().flatten(0, 1), 1).view(y_TB.shape)
         is_own = torch.rand(y_TB.shape, device=y_TB.device) < share
@@ -309,6 +320,12 @@ class TranslatorNetwork(nn.Module):
     def explain(self, batch_size: int, num_steps: int) -> list[dict[str, Any]]:
         """Return which back end runs the recurrent layers on pairs of this shape, and why each other one does not."""
         return explain_layers(self, batch_size, num_steps)
+
+
+def _targets(batch: PairBatch) -> tuple[Tensor, Tensor]:
+    """Return where the targets have a token or their end, (T, B) bool, and these, (N,) int64."""
+    is_token = torch.arange(batch.y.shape[1], device=batch.y.device)[:, None] < batch.y_lengths
+    return is_token, batch.y.t()[is_token]
 
 
 def _before(y: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +41,19 @@ class TranslatorEnsemble(nn.Module):
         """Return the mean of the members' sums, and how many tokens and ends there are, () both."""
         totals, counts = zip(*(one.loss_sums(batch) for one in self.networks), strict=True)
         return torch.stack(totals).mean(), counts[0]
+
+    def target_log_probs(self, batch: PairBatch) -> Tensor:
+        """Return how likely the members take each token and end of the targets by their mean probability, (N,).
+
+        As of `TranslatorNetwork`; it is by this mean that they write.
+        """
+        said = torch.stack([one.target_log_probs(batch) for one in self.networks])
+        return said.logsumexp(0) - math.log(len(said))
+
+    def progressed(self, share: float) -> None:
+        """Tell the members how much of the training is done, 0 to 1."""
+        for one in self.networks:
+            one.progressed(share)
 
     def output_parameters(self) -> Iterator[nn.Parameter]:
         """Return the parameters of the members' output layers."""

@@ -9,10 +9,10 @@ from typing import Any
 import torch
 
 from recur.data.texts.examples import PartName, TextPairs
+from recur.data.texts.vocabulary import UNKNOWN
 from recur.errors import DataError, OptionError, RunError
 from recur.kinds import json_number
 from recur.run import RunFolder
-from recur.tasks.summed_losses import summed_losses
 from recur.tasks.translate.judgement import EVALUATION, judge_pairs
 from recur.tasks.translate.trained import TrainedTranslator
 from recur.tasks.translate.translation import Translation, cut_off
@@ -29,7 +29,8 @@ def judge_translator(
 
     | entry | holds |
     | --- | --- |
-    | `likelihood` | how likely the right targets are: `nats_per_token`, `perplexity`, `nats_per_character`, `tokens` |
+    | `likelihood` | how likely the right targets are, of members by the mean of their probabilities: `nats_per_token`,
+    `perplexity`, `nats_per_character`, how many `tokens`, and of these the `unknown` ones |
     | `cut_off` | how many answers to different sources ended at their maximum length |
     | `attention` | of some texts their tokens, what was written, and where each of these tokens looked |
 
@@ -56,7 +57,8 @@ def judge_translator(
     ended = list({source: one.ended for source, one in zip(pairs.sources, answers, strict=True)}.values())
     found["cut_off"] = ended.count("length")
     found["notes"] += cut_off(ended)
-    found["likelihood"] = _likelihood(trained, pairs)
+    found["likelihood"], notes = _likelihood(trained, pairs)
+    found["notes"] += notes
     found["attention"] = _maps(answers)
     return found
 
@@ -120,17 +122,30 @@ def evaluate_translator(
 
 
 @torch.no_grad()
-def _likelihood(trained: TrainedTranslator, pairs: TextPairs) -> dict[str, float | None]:
-    """Return how likely the network takes the right targets to be, with their ends."""
-    total, count = summed_losses(trained.network, trained.batches(pairs.sources, pairs.targets))
-    nats = total / count
+def _likelihood(trained: TrainedTranslator, pairs: TextPairs) -> tuple[dict[str, float | None], list[str]]:
+    """Return how likely the network takes the right targets to be, with their ends, and notes of that."""
+    short = pairs if trained.options.attention == "none" else trained.setup.within(pairs)
+    notes = [] if short is pairs else [f"of the perplexity {short.notes[-1]}"]
+    device = next(trained.network.parameters()).device
+    nats, tokens, unknown = 0.0, 0, 0
+    for batch in trained.batches(short.sources, short.targets):
+        found = trained.network.target_log_probs(batch.to(device))
+        nats, tokens = nats - float(found.double().sum()), tokens + len(found)
+        unknown += int((batch.y == UNKNOWN).sum())
+    if unknown:
+        notes.append(
+            f"{unknown:,} of the {tokens:,} tokens of the right targets are unknown, {unknown / tokens:.1%}; the "
+            "perplexity takes all these for one token, which is easier to tell than what they are"
+        )
+    characters = sum(map(len, short.targets)) + len(short)
     return {
-        "nats_per_token": json_number(nats),
-        "perplexity": json_number(math.exp(min(nats, 700.0))),
+        "nats_per_token": json_number(nats / tokens) if tokens else None,
+        "perplexity": json_number(math.exp(min(nats / tokens, 700.0))) if tokens else None,
         # An end counts as a character, as that of a line does.
-        "nats_per_character": json_number(total / (sum(map(len, pairs.targets)) + len(pairs))),
-        "tokens": count,
-    }
+        "nats_per_character": json_number(nats / characters) if characters else None,
+        "tokens": tokens,
+        "unknown": unknown,
+    }, notes
 
 
 def _maps(answers: list[Translation]) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from recur.data.texts.examples import TextPairs
 from recur.data.texts.options import PairOptions
-from recur.data.texts.pair_batches import PairBatches
+from recur.data.texts.pair_batches import MAX_ATTENTION, PairBatches
 from recur.data.texts.pair_tokens import fit_pair_vocabularies
 from recur.data.texts.pairs import read_pairs
 from recur.data.texts.roles import TextRoles
@@ -24,6 +24,7 @@ from recur.kinds import is_finite, is_whole
 from recur.run import RunFolder
 from recur.tasks.knowledge import fingerprint
 from recur.tasks.text_source import TextSource, again
+from recur.wording import quantity
 
 _MARGIN = 10
 """Tokens that an answer may have more than twice what is usual."""
@@ -183,6 +184,34 @@ class TranslationSetup:
         """
         return again(self.source, data, lambda found: cut_pairs(found, self.reading, seed=self.seed))
 
+    def within(self, pairs: TextPairs, max_attention: int = MAX_ATTENTION) -> TextPairs:
+        """Return the pairs that are short enough to be learned from, with a note of the others.
+
+        Args:
+            pairs: Any.
+            max_attention: Tokens of a source times those of its target and its end, at most.
+        """
+
+        def tokens(vocabulary: TextVocabulary, text: str, enough: int) -> int:
+            # A token has a letter at least, or of a BPE a byte, so that short texts need not be cut.
+            most = 4 * len(text) if vocabulary.bpe is not None else len(text)
+            return len(vocabulary.encode(text)) if most >= enough else most
+
+        numbers, found = [], ""
+        for number, (source, target) in enumerate(zip(pairs.sources, pairs.targets, strict=True)):
+            of_target = tokens(self.target_vocabulary, target, max_attention // (4 * len(source) + 1)) + 1
+            of_source = tokens(self.source_vocabulary, source, max_attention // of_target)
+            if of_source * of_target <= max_attention:
+                numbers.append(number)
+            elif not found:
+                found = f"{pairs.places[number]}, with {of_source:,} and {of_target:,}"
+        if not found:
+            return pairs
+        count = quantity(len(pairs) - len(numbers), "pair")
+        return pairs.take(numbers).noted(
+            f"{count} left out, whose source tokens times target tokens are above {max_attention:,}, such as {found}"
+        )
+
     def batches(
         self,
         sources: Sequence[str],
@@ -190,6 +219,7 @@ class TranslationSetup:
         *,
         batch_size: int,
         max_tokens: int,
+        max_attention: int = MAX_ATTENTION,
         copying: bool = False,
         seed: int | None = None,
     ) -> PairBatches:
@@ -200,6 +230,7 @@ class TranslationSetup:
             targets: What they become; None where that is not known.
             batch_size: As of `PairBatches`, as all others.
             max_tokens: Likewise.
+            max_attention: Likewise.
             copying: Whether tokens of sources can be copied.
             seed: Likewise.
         """
@@ -209,6 +240,7 @@ class TranslationSetup:
             self._copies(sources) if copying else None,
             batch_size=batch_size,
             max_tokens=max_tokens,
+            max_attention=max_attention,
             seed=seed,
         )
 

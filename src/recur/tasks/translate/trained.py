@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from recur.data.texts.batches import MAX_TOKENS
-from recur.data.texts.pair_batches import END, PairBatch, PairBatches
+from recur.data.texts.pair_batches import END, MAX_ATTENTION, PairBatch, PairBatches
 from recur.data.texts.vocabulary import UNKNOWN
 from recur.decode import Constraints, DecodingOptions, Ensemble, decode, stream
 from recur.errors import OptionError, RunError
@@ -189,7 +189,8 @@ class TrainedTranslator:
         Args:
             sources: The texts.
             decoding: How to search; None for `decoding` of this object. Without a `max_length` an answer has as many
-                tokens at most as `TranslationSetup.limits` says of its source.
+                tokens at most as `TranslationSetup.limits` says of its source. To a very long source it has fewer, see
+                `MAX_ATTENTION`: its tokens times those of the source, times the beams.
             required: For each text what must be in the answer: words, or parts of it, as texts. Where targets are of a
                 BPE a word that does not begin the answer is given with the blank before it, " word".
             forbidden: What must be in no answer, also where it would be copied from the source or take the place of an
@@ -382,11 +383,17 @@ class TrainedTranslator:
         device: torch.device,
     ) -> dict[str, Any]:
         """Return what the decoder is asked for, beside steps and their state."""
-        limits = None
+        lengths = batch.lengths.numpy()
+        least = max(decoding.min_length, 1)
+        limits = np.full(len(lengths), decoding.longest)
         if decoding.max_length is None:
-            limits = np.maximum(self.setup.limits(batch.lengths.numpy()), max(decoding.min_length, 1))
             # There is room for what is required, and as much more.
-            limits += np.array([sum(map(len, own)) for own in required or [()] * len(limits)])
+            limits = self.setup.limits(lengths) + [sum(map(len, own)) for own in required or [()] * len(limits)]
+        if self.options.attention != "none":
+            # Of each open hypothesis it is kept where each token looked.
+            limits = np.minimum(
+                limits, MAX_ATTENTION // (np.maximum(lengths, 1) * max(decoding.beams, decoding.num_best))
+            )
         return {
             "start": torch.full((len(batch.lengths),), END, device=device),
             "end": END,
@@ -395,7 +402,7 @@ class TrainedTranslator:
                 # A network that never saw an unknown token in a target has not learned when it is one's place.
                 forbidden=() if self.setup.num_unknown else (UNKNOWN,),
                 required=required,
-                max_lengths=None if limits is None else torch.from_numpy(limits),
+                max_lengths=torch.from_numpy(np.maximum(limits, least)),
             ),
             "source_lengths": batch.lengths.to(device),
             "generator": generator,
