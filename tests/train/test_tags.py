@@ -14,6 +14,7 @@ from tests.tasks.tags.conftest import conll, drawn, written
 
 from recur.data.texts.options import TaggedTextOptions
 from recur.data.texts.token_options import WordOptions
+from recur.data.texts.vector_options import VectorOptions
 from recur.errors import DataError, OptionError
 from recur.models.texts.tagger_options import TaggerOptions
 from recur.run import RunFolder
@@ -145,3 +146,45 @@ def test_options_of_another_kind(tmp_path: Path) -> None:
         train(drawn(20), tmp_path / "run", model=TaggedTextOptions())
     with pytest.raises(OptionError, match="min_count must be a whole number from 1 on, not 0"):
         WordOptions(min_count=0)
+
+
+def vectors(path: Path) -> Path:
+    """Write vectors of three numbers for some of the words, and for one that no sentence has."""
+    rows = {"Ada": [9, 8, 7], "left": [1, 2, 3], "never": [4, 5, 6]}
+    path.write_text("".join(f"{word} {' '.join(map(str, row))}\n" for word, row in rows.items()))
+    return path
+
+
+@pytest.mark.parametrize("freeze", [False, True])
+def test_words_begin_with_vectors_of_a_file(tmp_path: Path, freeze: bool) -> None:
+    data, file = written(tmp_path / "names.conll", 60), vectors(tmp_path / "vectors.txt")
+    said = io.StringIO()
+    model = replace(TINY, embedding_size=None)
+    options = VectorOptions(vectors=str(file), freeze_vectors=freeze)
+    run = train(data, tmp_path / "run", said=said, model=model, vectors=options)
+    for line in ("vectors  2 of ", "of 3 numbers; 1 more are known by their vectors alone"):
+        assert line in said.getvalue()
+    # The file is not needed any more.
+    file.unlink()
+    trained = TrainedTagger.load(run)
+    assert trained.options.embedding_size == 3
+    ids = trained.setup.words.encode_tokens(["ada", "left", "never"]).tolist()
+    assert len(set(ids) - {1}) == 3
+    found = trained.network.embedding.weight[torch.tensor(ids)].detach()
+    expected = torch.tensor([[9.0, 8, 7], [1, 2, 3], [4, 5, 6]])
+    assert torch.equal(found, expected) == freeze
+    torch.testing.assert_close(found, expected, rtol=0, atol=0.5)
+    resumed = resume(str(run.path), data=None, bounds={"max_steps": 10}, console=Console(quiet=True))
+    kept = TrainedTagger.load(resumed).network.embedding.weight[torch.tensor(ids)].detach()
+    assert torch.equal(kept, expected) == freeze
+
+
+def test_vectors_that_do_not_fit(tmp_path: Path) -> None:
+    data, file = written(tmp_path / "names.conll", 60), vectors(tmp_path / "vectors.txt")
+    with pytest.raises(OptionError, match=r"embedding_size: is that of the vectors, 3, not 4"):
+        train(data, tmp_path / "run", vectors=VectorOptions(vectors=str(file)))
+    file.write_text("zebra 1 2\n")
+    with pytest.raises(
+        DataError, match=r"has none of the \d+ tokens of the training part; is it of another language\?"
+    ):
+        train(data, tmp_path / "run", vectors=VectorOptions(vectors=str(file)))

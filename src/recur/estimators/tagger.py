@@ -9,6 +9,7 @@ import torch
 
 from recur.data.texts.options import TaggedTextOptions
 from recur.data.texts.token_options import WordOptions
+from recur.data.texts.vector_options import VectorOptions
 from recur.errors import DataError
 from recur.estimators.base import SeriesEstimator
 from recur.models.texts.tagger_options import TaggerOptions
@@ -48,6 +49,7 @@ class Tagger(SeriesEstimator):
     options: ClassVar[Mapping[str, type[Any]]] = {
         "sentences": TaggedTextOptions,
         "words": WordOptions,
+        "vectors": VectorOptions,
         "model": TaggerOptions,
         "training": TextTrainingOptions,
     }

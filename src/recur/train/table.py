@@ -270,6 +270,7 @@ TASKS: dict[str, Task] = {
         options={
             "sentences": TaggedTextOptions,
             "words": WordOptions,
+            "vectors": VectorOptions,
             "model": TaggerOptions,
             "training": TextTrainingOptions,
         },

@@ -14,6 +14,8 @@ from rich.console import Console
 from recur.data.texts.examples import TaggedSentences
 from recur.data.texts.options import TaggedTextOptions
 from recur.data.texts.token_options import WordOptions
+from recur.data.texts.vector_options import VectorOptions
+from recur.data.texts.vectors import words_with_vectors
 from recur.models.texts.tagger import TaggerNetwork
 from recur.models.texts.tagger_options import TaggerOptions
 from recur.run import RunFolder
@@ -23,7 +25,7 @@ from recur.tasks.tags.setup import TagSetup, cut_examples
 from recur.tasks.tags.telling import tell
 from recur.tasks.tags.trained import TrainedTagger, build_network
 from recur.tasks.text_source import TextSource, parts_of
-from recur.train import processes, text_choice
+from recur.train import processes, text_choice, text_vectors
 from recur.train.display import Display
 from recur.train.job import given_or_default, stored_options
 from recur.train.loop import run_job
@@ -56,6 +58,7 @@ def train_tagger(
     out: str | Path | None = None,
     sentences: TaggedTextOptions | None = None,
     words: WordOptions | None = None,
+    vectors: VectorOptions | None = None,
     model: TaggerOptions | None = None,
     training: TextTrainingOptions | None = None,
     overwrite: bool = False,
@@ -69,6 +72,7 @@ def train_tagger(
         out: The run folder to make; runs/<name of the data> by default, with a number where that exists.
         sentences: How the data become sentences with tags, and these parts.
         words: Which words are known.
+        vectors: Vectors that words begin with, from a file. The run keeps those that it needs.
         model: Form and size of the network.
         training: How to train it.
         overwrite: Whether a run that stands at `out` is replaced.
@@ -91,6 +95,7 @@ def train_tagger(
             place,
             reading,
             given_or_default(words, WordOptions),
+            given_or_default(vectors, VectorOptions),
             given_or_default(model, TaggerOptions),
             given_or_default(training, TextTrainingOptions),
             overwrite,
@@ -127,6 +132,7 @@ def _prepare(
     out: Path | None,
     reading: TaggedTextOptions,
     words: WordOptions,
+    vectors: VectorOptions,
     options: TaggerOptions,
     training: TextTrainingOptions,
     overwrite: bool,
@@ -138,20 +144,29 @@ def _prepare(
     """
     paths = paths_of_data(data)
     out = default_folder(paths or ["sentences"], overwrite) if out is None else out
-    check_place(out, [*paths, reading.valid_data, reading.test_data], what="sentences", overwrite=overwrite)
+    vectors = text_vectors.with_whole_path(vectors)
+    sources = [*paths, reading.valid_data, reading.test_data, vectors.vectors]
+    check_place(out, sources, what="sentences", overwrite=overwrite)
     check_machine(training)
     device = device_kind(training)
     display.start("reading the sentences")
     try:
         examples = cut_examples(data, reading, seed=training.seed)
+        tokens = [token for sentence in examples.of_part("train").tokens for token in sentence]
+        vocabulary, begun = words_with_vectors(tokens, words, vectors)
         setup = TagSetup.fit(
-            examples, words, reading=reading, seed=training.seed, source=TextSource.of(examples, paths)
+            examples,
+            words,
+            vocabulary=vocabulary,
+            reading=reading,
+            seed=training.seed,
+            source=TextSource.of(examples, paths),
         )
     finally:
         display.stop()
     say_what_was_read(examples, display)
     train = examples.of_part("train")
-    options = options.completed()
+    options = text_vectors.sized(options, begun).completed()
     training = choose_training(
         replace(training, learning_rate=training.learning_rate or _RATE),
         lambda size, tokens: setup.batches(train.tokens, train.tags, batch_size=size, max_tokens=tokens),
@@ -167,6 +182,7 @@ def _prepare(
             "knows": setup.fingerprint,
             "data": asdict(reading),
             "words": asdict(words),
+            "vectors": asdict(vectors),
             "model": asdict(options),
             "training": asdict(training),
         },
@@ -175,7 +191,9 @@ def _prepare(
         device=device,
         backends=network.to(device).explain(training.batch_size or 1, max(map(len, train.tokens))),
     )
+    text_vectors.keep(run, begun)
     _describe(setup, options, training, run, display)
+    text_vectors.say(begun, vectors, display)
     return run, examples
 
 
@@ -225,7 +243,7 @@ def _job(run: RunFolder, setup: TagSetup, examples: TaggedSentences) -> SeriesJo
     return text_job(
         run,
         training,
-        build=lambda: build_network(options, setup),
+        build=lambda: text_vectors.begin_with(run, build_network(options, setup)),
         batches=lambda size, tokens, seed: setup.batches(
             train.tokens, train.tags, batch_size=size, max_tokens=tokens, seed=seed
         ),

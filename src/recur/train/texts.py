@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,17 +14,15 @@ from recur.data.texts.examples import LabelledTexts
 from recur.data.texts.options import LabelledTextOptions
 from recur.data.texts.token_options import TokenOptions
 from recur.data.texts.vector_options import VectorOptions
-from recur.data.texts.vectors import TokenVectors, vocabulary_with_vectors
+from recur.data.texts.vectors import vocabulary_with_vectors
 from recur.data.texts.vocabulary import choose_tokens
-from recur.errors import OptionError, RunError
 from recur.models.texts.options import TextClassifierOptions
 from recur.run import RunFolder
 from recur.tasks.text_source import TextSource, parts_of
 from recur.tasks.texts.evaluation import finish_texts
-from recur.tasks.texts.outcomes import TextNetwork
 from recur.tasks.texts.setup import TextLabelSetup, cut_examples
 from recur.tasks.texts.trained import TrainedTextClassifier, build_network
-from recur.train import processes, text_choice
+from recur.train import processes, text_choice, text_vectors
 from recur.train.display import Display
 from recur.train.job import given_or_default, stored_options
 from recur.train.loop import run_job
@@ -34,7 +32,6 @@ from recur.train.preparation import (
     check_place,
     default_folder,
     device_kind,
-    whole_path,
     write_run,
 )
 from recur.train.series import SeriesJob
@@ -47,10 +44,7 @@ from recur.train.text_preparation import (
     text_job,
     with_whole_paths,
 )
-from recur.wording import cell_name, enumerated, option
-
-VECTORS = "vectors.safetensors"
-"""File of a run with the vectors that its words began with."""
+from recur.wording import cell_name, enumerated
 
 
 def train_text_classifier(
@@ -145,7 +139,7 @@ def _prepare(
     """
     paths = paths_of_data(data)
     out = default_folder(paths or ["texts"], overwrite) if out is None else out
-    vectors = replace(vectors, vectors=whole_path(vectors.vectors))
+    vectors = text_vectors.with_whole_path(vectors)
     sources = [*paths, reading.valid_data, reading.test_data, vectors.vectors]
     check_place(out, sources, what="texts", overwrite=overwrite)
     check_machine(training)
@@ -167,8 +161,7 @@ def _prepare(
     finally:
         display.stop()
     say_what_was_read(examples, display)
-    if begun is not None:
-        options = _sized(options, begun)
+    options = text_vectors.sized(options, begun)
     is_character = tokens.tokens == "character"
     options, reasons = text_choice.choose_network(options, num_texts=len(train), is_character=is_character)
     training = choose_training(
@@ -196,43 +189,10 @@ def _prepare(
         device=device,
         backends=network.to(device).explain(training.batch_size or 1, longest),
     )
-    if begun is not None:
-        # With the run, so that it goes on without the file whenever it was interrupted.
-        tensors = {"ids": torch.from_numpy(begun.ids), "values": torch.from_numpy(begun.values)}
-        run.write_tensors(VECTORS, tensors)
+    text_vectors.keep(run, begun)
     _describe(setup, tokens, token_reasons, options, reasons, training, run, display)
-    if begun is not None:
-        display.say(f"vectors  {begun}{'; they stay as they are' if vectors.freeze_vectors else ''}")
+    text_vectors.say(begun, vectors, display)
     return run, examples
-
-
-def _sized(options: TextClassifierOptions, vectors: TokenVectors) -> TextClassifierOptions:
-    """Return options whose vectors of tokens are as large as those of a file.
-
-    Raises:
-        OptionError: Another size is asked for.
-    """
-    size = vectors.values.shape[1]
-    if options.embedding_size not in (None, size):
-        raise OptionError(
-            f"embedding_size: is that of the vectors, {size}, not {options.embedding_size}; leave "
-            f"{option('embedding_size')} out."
-        )
-    return replace(options, embedding_size=size)
-
-
-def _begun(run: RunFolder, options: TextClassifierOptions, setup: TextLabelSetup) -> TextNetwork:
-    """Return the network as a training begins with it, its words at the vectors of a file where there is one."""
-    network = build_network(options, setup)
-    # A run of before there were vectors says nothing of them.
-    chosen = stored_options(run, "vectors", VectorOptions) if "vectors" in run.config() else VectorOptions()
-    if chosen.vectors is not None:
-        tensors = run.read_tensors(VECTORS)
-        try:
-            network.take_vectors(tensors["ids"], tensors["values"], freeze=chosen.freeze_vectors)
-        except (KeyError, IndexError, RuntimeError) as error:
-            raise RunError(f"{run.path / VECTORS}: damaged: {error}.") from error
-    return network
 
 
 def _describe(
@@ -278,7 +238,7 @@ def _job(run: RunFolder, setup: TextLabelSetup, examples: LabelledTexts) -> Seri
     return text_job(
         run,
         training,
-        build=lambda: _begun(run, options, setup),
+        build=lambda: text_vectors.begin_with(run, build_network(options, setup)),
         batches=lambda size, tokens, seed: setup.batches(parts["train"], batch_size=size, max_tokens=tokens, seed=seed),
         judged=lambda size, tokens: setup.batches(
             parts["valid"] if len(parts["valid"]) else parts["train"], batch_size=size, max_tokens=tokens

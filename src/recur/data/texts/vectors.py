@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recur.data.text import TextFile, bytes_of
-from recur.data.texts.token_options import TokenOptions
+from recur.data.texts.token_options import TokenOptions, WordOptions
 from recur.data.texts.vector_options import VectorOptions
 from recur.data.texts.vocabulary import SPECIAL, TextVocabulary
 from recur.errors import DataError, OptionError
@@ -67,18 +68,56 @@ def vocabulary_with_vectors(
             f"vectors: are of words, and tokens are pieces of them; choose {option('tokens', 'word')} or space."
         )
     counts = TextVocabulary.counts(texts, tokens)
-    found = read_vectors(options.vectors, counts, first=options.vector_words, lowercase=bool(tokens.lowercase))
+    advice = f", or are the texts read by {option('tokens', 'character')}?"
+    found = _found(options, counts, lowercase=bool(tokens.lowercase), advice=advice)
+    vocabulary = TextVocabulary.fit(texts, tokens, counts=counts, also=found)
+    return vocabulary, _of_vocabulary(vocabulary, counts, found)
+
+
+def words_with_vectors(
+    tokens: Sequence[str], words: WordOptions, options: VectorOptions
+) -> tuple[TextVocabulary, TokenVectors | None]:
+    """Return the vocabulary of words that are given as such, and the vectors that they begin with; None without a file.
+
+    Args:
+        tokens: Of the training part, each as often as it stands there.
+        words: Which of them are known.
+        options: Where the vectors are, and which further words they make known.
+
+    Raises:
+        DataError: There is no token, the file cannot be read or is damaged, or it has none of the tokens.
+    """
+    plain = TextVocabulary.fit_tokens(tokens, words)
+    if options.vectors is None:
+        return plain, None
+    counts = Counter(map(plain.looked_up, tokens))
+    found = _found(options, counts, lowercase=plain.lowercase, advice="?")
+    vocabulary = TextVocabulary.fit_tokens(tokens, words, also=found)
+    return vocabulary, _of_vocabulary(vocabulary, counts, found)
+
+
+def _found(options: VectorOptions, counts: Mapping[str, int], *, lowercase: bool, advice: str) -> dict[str, Floats]:
+    """Return the vectors of the file that some words have, and those of its first words.
+
+    Raises:
+        DataError: The file cannot be read or is damaged, or has none of the words.
+    """
+    assert options.vectors is not None
+    found = read_vectors(options.vectors, counts, first=options.vector_words, lowercase=lowercase)
     if not any(token in found for token in counts):
         raise DataError(
             f"{options.vectors}: has none of the {len(counts):,} tokens of the training part; is it of another "
-            f"language, or are the texts read by {option('tokens', 'character')}?"
+            f"language{advice}"
         )
-    vocabulary = TextVocabulary.fit(texts, tokens, counts=counts, also=found)
+    return found
+
+
+def _of_vocabulary(vocabulary: TextVocabulary, counts: Mapping[str, int], found: Mapping[str, Floats]) -> TokenVectors:
     known = vocabulary.symbols
     places = [place for place, symbol in enumerate(known) if symbol in found]
     own = [symbol for symbol in known if symbol in counts]
     have = [symbol for symbol in own if symbol in found]
-    return vocabulary, TokenVectors(
+    return TokenVectors(
         ids=np.array(places, np.int64) + SPECIAL,
         values=np.stack([found[known[place]] for place in places]),
         num_known=len(own),

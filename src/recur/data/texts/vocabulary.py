@@ -166,12 +166,13 @@ class TextVocabulary:
         return empty._with_most_frequent(counts, options, also)
 
     @classmethod
-    def fit_tokens(cls, tokens: Iterable[str], options: WordOptions) -> TextVocabulary:
+    def fit_tokens(cls, tokens: Iterable[str], options: WordOptions, *, also: Collection[str] = ()) -> TextVocabulary:
         """Return the vocabulary of words that the training part gives as such; texts are cut into words by `cut`.
 
         Args:
             tokens: Of the training part, each as often as it stands there.
             options: Which of them are known; all, in small letters, where nothing is said.
+            also: As of `fit`.
 
         Raises:
             DataError: There is no token.
@@ -183,7 +184,7 @@ class TextVocabulary:
         """
         lowercase = True if options.lowercase is None else options.lowercase
         empty = cls(kind="word", lowercase=lowercase, unicode=options.unicode)
-        return empty._with_most_frequent(Counter(map(empty.looked_up, tokens)), options)
+        return empty._with_most_frequent(Counter(map(empty.looked_up, tokens)), options, also)
 
     def _with_most_frequent(
         self, counts: Mapping[str, int], options: WordOptions, also: Collection[str] = ()

@@ -25,6 +25,20 @@ def token_vectors(num_tokens: int, size: int) -> nn.Embedding:
     return vectors
 
 
+@torch.no_grad()
+def begin_with(table: nn.Embedding, ids: Tensor, vectors: Tensor, *, freeze: bool = False) -> None:
+    """Let tokens of a table begin with vectors that were trained elsewhere.
+
+    Args:
+        table: The vectors of tokens.
+        ids: Which tokens, (F,) int64.
+        vectors: Theirs, (F, E) floating.
+        freeze: Whether the vectors of all tokens stay as they are from now on.
+    """
+    table.weight[ids] = vectors.to(table.weight)
+    table.weight.requires_grad_(not freeze)
+
+
 def recurrent_layers(options: TextLayerOptions, input_size: int) -> GatedLayer:
     """Return the layers that read sequences of vectors, (T, B, `input_size`)."""
     assert options.hidden_size is not None
@@ -97,17 +111,9 @@ class TextEncoder(nn.Module):
             x_TB = with_unknown(x_TB, self.options.token_dropout)
         return self.read(self.embedding(x_TB), lengths)
 
-    @torch.no_grad()
     def take_vectors(self, ids: Tensor, vectors: Tensor, *, freeze: bool = False) -> None:
-        """Let tokens begin with vectors that were trained elsewhere.
-
-        Args:
-            ids: Which tokens, (F,) int64.
-            vectors: Theirs, (F, E) floating.
-            freeze: Whether the vectors of all tokens stay as they are from now on.
-        """
-        self.embedding.weight[ids] = vectors.to(self.embedding.weight)
-        self.embedding.weight.requires_grad_(not freeze)
+        """Let tokens begin with vectors that were trained elsewhere, as of `begin_with`."""
+        begin_with(self.embedding, ids, vectors, freeze=freeze)
 
     def read(self, e_TBE: Tensor, lengths: Tensor) -> Tensor:
         """Return the features of texts whose vectors of tokens, (T, B, E), are given."""

@@ -12,7 +12,7 @@ from torch.nn.functional import cross_entropy
 from recur.errors import OptionError
 from recur.models.layer_back_ends import explain_layers
 from recur.models.texts.characters import READERS
-from recur.models.texts.encoder import recurrent_layers, token_vectors, with_unknown
+from recur.models.texts.encoder import begin_with, recurrent_layers, token_vectors, with_unknown
 from recur.models.texts.tagger_options import TaggerOptions
 from recur.nn import LabelledSpan, Linear, LinearChainCRF, bio_constraints
 
@@ -103,6 +103,10 @@ class TaggerNetwork(nn.Module):
             counts: Tokens of each tag, (K,).
         """
         self.output.bias.copy_(((counts + 0.5) / (counts.sum() + 1)).log().to(self.output.bias))
+
+    def take_vectors(self, ids: Tensor, vectors: Tensor, *, freeze: bool = False) -> None:
+        """Let words begin with vectors that were trained elsewhere, as of `begin_with`."""
+        begin_with(self.embedding, ids, vectors, freeze=freeze)
 
     def forward(self, batch: TaggedBatch) -> Tensor:
         """Return how well each tag fits each token, (T, B, K) of the weights' dtype; tags are not looked at."""

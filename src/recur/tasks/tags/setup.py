@@ -66,6 +66,7 @@ class TagSetup:
         examples: TaggedSentences,
         words: WordOptions,
         *,
+        vocabulary: TextVocabulary | None = None,
         reading: TaggedTextOptions | None = None,
         seed: int = 0,
         source: TextSource | None = None,
@@ -75,6 +76,7 @@ class TagSetup:
         Args:
             examples: With parts.
             words: Which words are known.
+            vocabulary: These words, where they are known beforehand.
             reading: How they were read.
             seed: As of the attributes.
             source: Likewise.
@@ -98,7 +100,7 @@ class TagSetup:
             tokens="character", lowercase=False, unicode=words.unicode, min_count=_LEAST_OF_CHARACTERS
         )
         return cls(
-            words=TextVocabulary.fit_tokens(tokens, words),
+            words=vocabulary or TextVocabulary.fit_tokens(tokens, words),
             characters=TextVocabulary.fit(tokens, letters),
             tags=names,
             scheme=scheme,
