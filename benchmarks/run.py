@@ -35,6 +35,7 @@ import table
 import text_classes
 import text_pairs
 import third_party
+import translation
 from plain import Job
 from recur.environment import collect
 
@@ -47,6 +48,8 @@ BENCHMARKS: dict[str, Callable[[], Iterable[dict[str, Any]]]] = {
         row for cell in ("lstm", "gru", "rnn") for row in main_job.training_step(Job(cell=cell), blocks=5, steps=25)
     ),
     "series_step": lambda: series_step.step(blocks=7, steps=500),
+    "translation_step": lambda: translation.step(blocks=3, steps=4),
+    "translation_decoding": lambda: translation.decoding(blocks=5),
     "streams": lambda: streams.points(repeats=30),
     "whole_training": lambda: [main_job.whole_training(Job(), steps=600, repeats=2)],
     "anomalies": anomalies.numenta,

@@ -1,5 +1,6 @@
 """What the docs quote from benchmarks is what was recorded; and the benchmarks of the layers, on tiny shapes."""
 
+import dataclasses
 import functools
 import importlib
 import io
@@ -546,6 +547,54 @@ def test_rows_of_text_pairs(module, monkeypatch, tmp_path):
     path.write_text(json.dumps({"results": rows}))
     monkeypatch.setattr(pairs.table, "newest", lambda name: path)
     assert pairs.markdown("any").splitlines()[2].startswith("| `g2p` | defaults | 70.0% | 60.0%, 80.0% | ")
+
+
+def small(work):
+    shape = dataclasses.replace(work.shape, hidden_size=8, embedding_size=4, vocabulary=60)
+    return dataclasses.replace(work, batch_size=3, shortest=2, longest=5, shape=shape)
+
+
+def test_training_of_translators_is_timed_beside_plain_torch(module, monkeypatch, tmp_path):
+    timed, run = module("translation"), module("run")
+    works = [small(timed.WORKS[number]) for number in (1, 2, 5)]
+    rows = list(timed.step(blocks=1, steps=3, works=works))
+    assert [row["peer_name"] for row in rows if row["work"]["is_mixed"]] == [
+        "plain PyTorch, packed",
+        "plain PyTorch, padded",
+        "recur, padded",
+        "plain PyTorch, padded",
+    ]
+    assert len(rows) == 2 + 2 + 4
+    for row in rows:
+        assert row["ratio"]["median"] > 0
+        assert run._line(row).startswith("training step, ")
+    path = tmp_path / "found.json"
+    path.write_text(json.dumps({"results": rows}))
+    monkeypatch.setattr(timed.table, "newest", lambda name: path)
+    last = timed.markdown("translation_step").splitlines()[-1]
+    assert last.startswith("| sentences, lengths mixed, 1 layer, V 60: plain PyTorch, packed | ")
+
+
+def test_a_plain_translator_that_loses_something_else_is_found_out(module, monkeypatch):
+    timed = module("translation")
+    work = small(timed.WORKS[0])
+    assert timed.verify(work)["backend"] == "cpu"
+    monkeypatch.setattr(module("plain_translation").PlainTranslator, "_mixed", lambda self, s_TBH, memory: s_TBH)
+    with pytest.raises(AssertionError):
+        timed.verify(work)
+
+
+def test_writing_is_timed_beside_plain_torch(module, monkeypatch):
+    timed = module("translation")
+    shape = dataclasses.replace(timed.WORKS[0].shape, hidden_size=8, embedding_size=4)
+    monkeypatch.setattr(timed, "_SMALL", shape)
+    monkeypatch.setattr(timed, "_LIMIT", 6)
+    rows = list(timed.decoding(blocks=1, num=3, num_alone=2, steps=0))
+    # Of one that has learnt nothing, beams need not agree, and are not timed then.
+    greedy = [row for row in rows if row.get("beams") == 1]
+    assert [row["batch_size"] for row in greedy] == [1, 3, 1, 3]
+    assert {row["work"]["shape"]["vocabulary"] for row in greedy} == {60, 8000}
+    assert all("disagrees" in row or row["ratio"]["median"] > 0 for row in rows)
 
 
 def test_rows_of_labels(module, monkeypatch, tmp_path):
