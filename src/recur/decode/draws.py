@@ -32,6 +32,9 @@ class Draws:
         token = self._sampling.draw(allowed, self._generator)
         is_possible = allowed.amax(dim=1) > -torch.inf
         is_end = is_possible & (token == self._end) if self._end is not None else torch.zeros_like(is_possible)
+        if is_possible.all() and not is_end.any():
+            all_ones = torch.arange(len(token), device=token.device)
+            return Choice(parent=all_ones, slot=beams.slot, token=token, ended=all_ones[:0], ended_slot=all_ones[:0])
         parent = (is_possible & ~is_end).nonzero().squeeze(1)
         ended = is_end.nonzero().squeeze(1)
         return Choice(

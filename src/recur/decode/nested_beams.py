@@ -11,10 +11,24 @@ this up: both let one hypothesis depend on others.
 
 from __future__ import annotations
 
+import math
+from heapq import heappop, heappush
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
-from recur.decode.beams import Beams, Choice, grid_of, likeliest
+from recur.decode.beams import Beams, Choice, likeliest
+
+
+class _Filled(NamedTuple):
+    """What a slot of a row chooses: who goes on and with which token, and who ends; -1 where nobody does."""
+
+    row: int
+    slot: int
+    parent: int
+    token: int
+    ended: int
 
 
 class NestedBeams:
@@ -40,72 +54,71 @@ class NestedBeams:
 
     def choose(self, allowed: Tensor, beams: Beams) -> Choice:
         """Choose among what may follow; of equals the lower token, and after the first slot the end last."""
-        rows, index = torch.unique_consecutive(beams.row, return_inverse=True)
-        parents, tokens, ended = [], [], []
-        said = allowed.new_zeros(len(rows), allowed.shape[1]) if self._groups > 1 else None
+        row, slot = beams.row.tolist(), beams.slot.tolist()
+        found: list[_Filled] = []
+        said = allowed.new_zeros(max(row) + 1, allowed.shape[1]) if self._groups > 1 and row else None
         for group in range(self._groups):
-            members = (beams.slot // self._width == group).nonzero().squeeze(1) if self._groups > 1 else None
-            parent, token, ends = self._fill(allowed, beams, members, index, len(rows), said)
-            parents.append(parent)
-            tokens.append(token)
-            ended.append(ends)
-            if said is not None:
+            members = [n for n, of in enumerate(slot) if of // self._width == group]
+            filled = self._fill(allowed, beams, members, row, slot, said) if members else []
+            found += filled
+            if said is not None and filled:
                 # Each slot says what it chose first; without an end none is chosen.
-                words = token if self._end is None else token.masked_fill(ends >= 0, self._end)
-                said.scatter_add_(1, words, ((parent >= 0) | (ends >= 0)).to(said.dtype))
-        parent, token, ends = (torch.cat(parts, dim=1) for parts in (parents, tokens, ended))
-        row, slot = (parent >= 0).nonzero(as_tuple=True)
-        ended_row, ended_slot = (ends >= 0).nonzero(as_tuple=True)
-        return Choice(
-            parent=parent[row, slot],
-            slot=slot,
-            token=token[row, slot],
-            ended=ends[ended_row, ended_slot],
-            ended_slot=ended_slot,
-        )
+                words = [one.token if one.ended < 0 or self._end is None else self._end for one in filled]
+                places = torch.tensor([[one.row for one in filled], words], device=said.device)
+                said.index_put_((places[0], places[1]), said.new_ones(()), accumulate=True)
+        found.sort(key=lambda one: (one.row, one.slot))
+        new = [(one.parent, one.slot, one.token) for one in found if one.parent >= 0]
+        ended = [(one.ended, one.slot) for one in found if one.ended >= 0]
+        parts = torch.tensor(new, dtype=torch.int64, device=allowed.device).view(-1, 3).unbind(1)
+        ends = torch.tensor(ended, dtype=torch.int64, device=allowed.device).view(-1, 2).unbind(1)
+        return Choice(parent=parts[0], slot=parts[1], token=parts[2], ended=ends[0], ended_slot=ends[1])
 
     def _fill(
-        self, allowed: Tensor, beams: Beams, members: Tensor | None, index: Tensor, num_rows: int, said: Tensor | None
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return parents, tokens and ended parents of a group's slots, (R, W) int64; -1 where there is none."""
-        width, shape = self._width, (num_rows, self._width)
-        place = torch.arange(len(beams), device=allowed.device) if members is None else members
-        index, slot, before = index[place], beams.slot[place] % width, beams.log_prob[place, None]
-        scores = allowed if members is None else allowed[members]
-        if said is not None and scores.numel():
-            scores = scores - self._diversity * said[index]
+        self, allowed: Tensor, beams: Beams, members: list[int], row: list[int], slot: list[int], said: Tensor | None
+    ) -> list[_Filled]:
+        """Return what the slots of a group come to, of all rows."""
+        scores, before = allowed, beams.log_prob[:, None]
+        if said is not None:
+            chosen = torch.tensor(members, device=allowed.device)
+            scores, before = allowed[chosen] - self._diversity * said[beams.row[chosen]], before[chosen]
         # One more than can go on, for one of them may be the end.
-        values, candidates = likeliest(scores, width + 1)
-        num = candidates.shape[1]
-        values = values.double() + before
+        values, candidates = likeliest(scores, self._width + 1)
+        follow, tokens = (values.double() + before).tolist(), candidates.tolist()
+        ends = [-math.inf] * len(members)
         if self._end is not None:
-            ends = grid_of(scores[:, self._end].double() + before[:, 0], index, slot, shape, -torch.inf)
-            values = values.masked_fill(candidates == self._end, -torch.inf)
-        else:
-            ends = before.new_full(shape, -torch.inf)
-        open_ones = grid_of(values, index, slot, shape, -torch.inf).flatten(1)
-        tokens = grid_of(candidates, index, slot, shape, 0).flatten(1)
-        parents = grid_of(place, index, slot, shape, -1)
-        if self._prune is not None:
-            least = torch.maximum(open_ones.amax(dim=1), ends.amax(dim=1))[:, None] - self._prune
-            open_ones = open_ones.masked_fill(open_ones < least, -torch.inf)
-            ends = ends.masked_fill(ends < least, -torch.inf)
-        bests: list[Tensor] = []
-        places: list[Tensor] = []
-        ended: list[Tensor] = []
-        end_places: list[Tensor] = []
-        for last in range(1, width + 1):
-            best, at = open_ones[:, : last * num].max(dim=1, keepdim=True)
-            best_end, end_at = ends[:, :last].max(dim=1, keepdim=True)
-            is_end = best_end > best
-            if last == 1 and self._end is not None:
+            ends = (scores[:, self._end].double() + before[:, 0]).tolist()
+        of_rows: dict[int, dict[int, int]] = {}
+        for n, member in enumerate(members):
+            of_rows.setdefault(row[member], {})[slot[member]] = n
+        found = []
+        for number, places in of_rows.items():
+            least = -math.inf
+            if self._prune is not None:
+                least = max(max(self._open(follow[n], tokens[n], default=-math.inf), ends[n]) for n in places.values())
+                least -= self._prune
+            first = min(places) // self._width * self._width
+            # The best first; of equals what came first.
+            open_ones: list[tuple[float, int, int, int]] = []
+            end_ones: list[tuple[float, int]] = []
+            for at in range(first, first + self._width):
+                n = places.get(at, -1)
+                if n >= 0:
+                    for k, (value, token) in enumerate(zip(follow[n], tokens[n], strict=True)):
+                        if token != self._end and value >= least and value > -math.inf:
+                            heappush(open_ones, (-value, at * len(tokens[n]) + k, token, members[n]))
+                    if ends[n] >= least and ends[n] > -math.inf:
+                        heappush(end_ones, (-ends[n], members[n]))
+                best = heappop(open_ones) if open_ones else (math.inf, 0, 0, -1)
+                end = end_ones[0] if end_ones else (math.inf, -1)
                 # As `argmax` has it, so that the first slot is greedy among equals too.
-                is_end |= (best_end == best) & (tokens.gather(1, at) > self._end) & (best > -torch.inf)
-            open_ones.scatter_(1, at, -torch.inf)
-            ends.scatter_(1, end_at, best_end.masked_fill(is_end, -torch.inf))
-            for of_slots, of_slot in zip((bests, places, ended, end_places), (best, at, is_end, end_at), strict=True):
-                of_slots.append(of_slot)
-        place_of = torch.cat(places, dim=1)
-        parent = parents.gather(1, place_of // num).masked_fill(torch.cat(bests, dim=1) == -torch.inf, -1)
-        ends_at = parents.gather(1, torch.cat(end_places, dim=1)).masked_fill(~torch.cat(ended, dim=1), -1)
-        return parent, tokens.gather(1, place_of), ends_at
+                is_lower = at == first and self._end is not None and end[0] == best[0] and best[2] > self._end
+                is_end = end[1] >= 0 and (end[0] < best[0] or is_lower)
+                if is_end:
+                    heappop(end_ones)
+                if is_end or best[3] >= 0:
+                    found.append(_Filled(number, at, best[3], best[2], end[1] if is_end else -1))
+        return found
+
+    def _open(self, values: list[float], tokens: list[int], *, default: float) -> float:
+        """Return the best of what goes on."""
+        return max((value for value, token in zip(values, tokens, strict=True) if token != self._end), default=default)

@@ -81,6 +81,7 @@ class Search(Generic[State]):
         self._wanted = options.patience * torch.arange(1, self._width + 1, device=start.device)
         self._looks: list[Tensor] = []
         self._num_looks = 0
+        self._places = torch.arange(0, device=start.device)
         first = torch.tensor(selection.first_slots, device=start.device)
         row = torch.arange(len(start), device=start.device).repeat_interleave(len(first))
         node, met = phrases.start(row)
@@ -124,8 +125,8 @@ class Search(Generic[State]):
         if len(new) and not kept.all():
             parent, self._open = parent[kept], new.take(kept)
         # A copy that would change nothing is not made: greedy decoding makes none until a row is done.
-        is_same = len(parent) == len(beams) and torch.equal(parent, torch.arange(len(beams), device=parent.device))
-        self._state = state if is_same or not len(parent) else self._steps.select(state, parent)
+        is_same = not len(parent) or self._are_all(parent, beams)
+        self._state = state if is_same else self._steps.select(state, parent)
 
     def settled(self, row: int) -> list[int]:
         """Return the tokens that a row's best hypothesis will begin with, whatever comes."""
@@ -186,7 +187,10 @@ class Search(Generic[State]):
 
     def _go_on(self, choice: Choice, log_probs: Tensor, looked: Tensor | None) -> Beams:
         """Return the chosen hypotheses with their new tokens."""
-        new = self._open.take(choice.parent)
+        # Greedy hypotheses stay where they are until one ends.
+        new = self._open
+        if not self._are_all(choice.parent, new):
+            new = new.take(choice.parent)
         node, met = self._phrases.after(new.row, new.node, new.met, choice.token)
         coverage = new.coverage
         if coverage is not None and looked is not None:
@@ -204,6 +208,14 @@ class Search(Generic[State]):
             node=node,
             met=met,
         )
+
+    def _are_all(self, places: Tensor, beams: Beams) -> bool:
+        """Return whether these are the places of all hypotheses, in order."""
+        if len(places) != len(beams):
+            return False
+        if len(self._places) < len(places):
+            self._places = torch.arange(len(places), device=places.device)
+        return torch.equal(places, self._places[: len(places)])
 
     def _end_stuck(self, new: Beams) -> None:
         """Keep what nothing may follow where a group would have nothing else to tell."""
