@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+import torch
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.estimator_checks import (
@@ -77,6 +78,27 @@ def test_columns_arrays_and_tables_are_taken(fitted: Translator, tmp_path: Path)
     other = translator(max_steps=2).fit(str(tmp_path / "words.csv"), None)
     assert other.predict(table).columns == ["word", "sound", "score", "ended"]
     assert 0 <= other.score(table) <= 1
+
+
+def test_texts_are_judged_however_those_of_training_were_called(tmp_path: Path) -> None:
+    words, right = spelled(40, seed=2)
+    for name, texts in (("train.en", words), ("train.ja", right)):
+        (tmp_path / name).write_text("\n".join(texts) + "\n")
+    files = [str(tmp_path / "train.ja"), str(tmp_path / "train.en")]
+    table = pl.DataFrame({"target": words, "source": right, "other": words})
+    for estimator, data in (
+        (translator(max_steps=2, source="en", target="ja"), files),
+        (translator(max_steps=2, source="target", target="source"), table),
+    ):
+        fitted = estimator.fit(data)
+        network: Any = fitted.trained_.network
+        with torch.no_grad():
+            # So short a training writes nothing, which is no target.
+            network.output.bias[0] = -1e4
+        found = fitted.predict(words)
+        # What it writes itself is right of all, whatever the columns are called.
+        assert fitted.score(words, found) == 1.0
+        assert fitted.score(pd.Series(words, name="other"), pl.Series("source", found)) == 1.0
 
 
 def test_it_is_kept_as_it_is(fitted: Translator, tmp_path: Path) -> None:

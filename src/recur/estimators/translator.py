@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from recur.data.texts.options import PairOptions
+from recur.data.texts.pairs import read_pairs
 from recur.data.texts.token_options import PairTokenOptions
 from recur.errors import DataError
 from recur.estimators.base import SeriesEstimator
@@ -118,12 +119,8 @@ class Translator(SeriesEstimator):
             DataError: The data cannot be read, or there are no targets.
         """
         self._check_fitted()
-        pairs = self.trained_.setup.read(X if y is None else dict(zip(self._names, _pairs(X, y), strict=True)))
+        pairs = self.trained_.setup.read(X) if y is None else read_pairs(_pairs(X, y))
         return float(judge_translator(self.trained_, pairs, "given")["figures"]["exact"])
-
-    @property
-    def _names(self) -> tuple[str, str]:
-        return self.trained_.setup.names
 
 
 def _pairs(X: Any, y: Any) -> tuple[list[str], list[str]]:

@@ -11,9 +11,9 @@ import torch
 
 from recur.data.texts.pair_batches import PairBatches
 from recur.data.texts.pair_tokens import choose_pair_tokens, fit_pair_vocabularies
-from recur.data.texts.token_options import PairTokenOptions, TokenOptions
+from recur.data.texts.token_options import PairTokenOptions, TokenOptions, Tokens
 from recur.data.texts.vocabulary import Ragged, TextVocabulary, choose_tokens
-from recur.errors import DataError, OptionError
+from recur.errors import DataError, OptionError, RunError
 
 WORDS = ["katze", "hund", "maus", "haus", "baum"]
 SOUNDS = ["k a ts", "h u n t", "m au s", "h au s", "b au m"]
@@ -110,6 +110,28 @@ def rows() -> tuple[Ragged, Ragged]:
     draw = np.random.default_rng(0)
     made = [draw.integers(2, 50, draw.integers(0, 30)).tolist() for _ in range(80)]
     return Ragged.of(made[:40]), Ragged.of(made[40:])
+
+
+@pytest.mark.parametrize("kind", ["word", "space", "character", "bpe"])
+def test_turns_of_a_conversation_do_not_run_together(kind: Tokens) -> None:
+    sources = ["Hi there\nHello", "Hello", "Hi there Hello"] * 3
+    options = PairTokenOptions(source_tokens=kind, target_tokens=kind, vocabulary_size=300 if kind == "bpe" else None)
+    of_sources, of_targets = fit_pair_vocabularies(options, sources, ["Hi there"] * 9)
+    apart, together = of_sources.encode(sources[0]).tolist(), of_sources.encode(sources[2]).tolist()
+    assert apart != together
+    if kind in ("word", "space"):
+        end = of_sources.id_of("\n")
+        assert apart == [together[0], together[1], end, together[2]]
+        assert [piece.text for piece in of_sources.cut(sources[0])] == ["Hi", "there", "\n", "Hello"]
+        assert of_sources.join(["Hi", "there", "\n", "Hello"]) == sources[0]
+        assert of_targets.id_of("\n") == 1
+        plain, _ = fit_pair_vocabularies(options, sources[1:3] * 2, ["Hi there"] * 4)
+        assert (plain.has_lines, "has_lines" in plain.to_json()) == (False, False)
+    again = TextVocabulary.from_json(of_sources.to_json())
+    assert again.encode(sources[0]).tolist() == apart
+    assert again.to_json() == of_sources.to_json()
+    with pytest.raises(RunError, match="the vocabulary is damaged"):
+        TextVocabulary.from_json(of_sources.to_json() | {"has_lines": "yes"})
 
 
 def test_batches_of_long_pairs_are_small() -> None:

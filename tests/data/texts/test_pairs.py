@@ -183,6 +183,48 @@ conversations:
 """
 
 
+@pytest.mark.parametrize(
+    ("name", "first", "is_header", "is_told"),
+    [
+        ("a.tsv", "one\teins", False, True),
+        ("a.tsv", "english\tgerman", True, False),
+        ("a.tsv", "english\tnorwegian", False, True),
+        ("a.csv", "english,norwegian", True, True),
+        ("a.csv", "hello,hallo", False, True),
+        # A pair of a dictionary, though columns are called to as well.
+        ("a.csv", "to,zu", False, True),
+        ("a.csv", "source,target", True, False),
+        ("a.csv", "dog,hund", False, False),
+        ("a.tsv", "it's\tes ist", False, False),
+    ],
+)
+def test_the_first_of_two_columns_of_words(write: Write, name: str, first: str, is_header: bool, is_told: bool) -> None:
+    cut = "," if name == "a.csv" else "\t"
+    words = ["house", "door", "red", "green", "old", "new", "cat", "dog"]
+    path = write(name, "\n".join([first, *(f"{word}{cut}{word}en" for word in words), f"dogs{cut}hund"]) + "\n")
+    found = read_pairs(path)
+    assert len(found) == 10 - is_header
+    cells = " and ".join(map(repr, first.split(cut)))
+    taken, instead = ("names the columns", False) if is_header else ("is a row like others", True)
+    note = f"the first line of {path}, {cells}, {taken}; give has_header={instead} if it "
+    assert [one.startswith(note) for one in found.notes] == [True] * is_told
+    for header in (True, False):
+        said = read_pairs(path, PairOptions(has_header=header))
+        assert (len(said), said.notes) == (10 - header, ())
+
+
+def test_a_word_over_sentences_is_their_name(write: Write) -> None:
+    rows = [f"the house number {n}\tdas Haus mit Nummer {n}" for n in range(60)]
+    path = write("a.tsv", "\n".join(["engels\tduits", *rows]) + "\n")
+    found = read_pairs(path)
+    assert (len(found), found.roles.columns) == (60, {"source": "engels", "target": "duits"})  # type: ignore[union-attr]
+    assert any("'engels' and 'duits', names the columns; give has_header=False" in note for note in found.notes)
+    for first in ("Hi.\tHallo.", "engels\tdas ist"):
+        assert len(read_pairs(write("b.tsv", "\n".join([first, *rows]) + "\n"))) == 61
+    some = [*rows, "yes\tja", "no\tnein"]
+    assert len(read_pairs(write("c.tsv", "\n".join(["hello\thallo", *some]) + "\n"))) == 63
+
+
 def test_conversations_of_yaml(write: Write) -> None:
     path = write("greetings.yml", TALK)
     pairs = read_pairs(path)

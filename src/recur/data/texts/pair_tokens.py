@@ -97,7 +97,8 @@ def fit_pair_vocabularies(
 
 def _fit(options: TokenOptions, texts: Sequence[str], what: str) -> TextVocabulary:
     options = choose_tokens(options, texts)[0]
-    found = TextVocabulary.fit(texts, options)
+    # Turns of a conversation would run together.
+    found = TextVocabulary.fit(texts, options, has_lines=any("\n" in text for text in texts))
     if found.size == SPECIAL:
         raise DataError(
             f"no token of the {what} stands {options.min_count} times in the training part, so that none would be "

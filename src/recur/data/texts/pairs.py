@@ -129,11 +129,12 @@ def _of_table(table: TextTable, options: PairOptions, known: Known) -> TextPairs
     known.check_none_ignored(options, "a table of pairs", ["history"])
     sources = text_column(table, found.columns["source"], "source")
     if not known.has_answers:
-        return replace(_sources_alone(sources, table.places, parts_of(table, found)), roles=found)
+        alone = _sources_alone(sources, table.places, parts_of(table, found))
+        return replace(alone, roles=found).noted(*table.notes)
     targets = text_column(table, found.columns["target"], "target")
     if not any(map(str.strip, targets)):
         raise DataError(f"{table.name}: column {found.columns['target']!r}, which is to be the target, is empty.")
-    notes = []
+    notes = [*table.notes]
     if found.ignored:
         names = ", ".join(map(repr, found.ignored[:5])) + (", ..." if len(found.ignored) > 5 else "")
         notes.append(f"{quantity(len(found.ignored), 'column')} of {table.name} ignored: {names}")

@@ -17,9 +17,10 @@ from recur.data.missing import without_missing
 from recur.data.series.delimited import read_cells
 from recur.data.series.files import COLUMNAR, kind_of, read_columnar
 from recur.data.texts.files import DataFile, known_names, text_in
-from recur.data.texts.headers import has_header
+from recur.data.texts.headers import has_header, may_be_otherwise
 from recur.data.texts.places import Places
 from recur.errors import DataError
+from recur.wording import option
 
 if TYPE_CHECKING:
     from recur.data.texts.examples import PartName
@@ -44,12 +45,14 @@ class TextTable:
         places: Where each row stood.
         part: Which part each row is of by its file; None where it does not tell.
         name: What the table is called in messages.
+        notes: What was taken for granted in reading it.
     """
 
     frame: pl.DataFrame
     places: Places
     part: tuple[PartName | None, ...]
     name: str
+    notes: tuple[str, ...] = ()
 
 
 def read_text_table(files: Sequence[DataFile], options: TextOptions, expected: Collection[str] = ()) -> TextTable:
@@ -69,11 +72,14 @@ def read_text_table(files: Sequence[DataFile], options: TextOptions, expected: C
     """
     frames: list[pl.DataFrame] = []
     places: list[Places] = []
+    notes: list[str] = []
     header = options.has_header
     for file in files:
         frame, numbers, unit = read_frame(file.path, options)
         if unit == "row" and file.kind not in COLUMNAR:
-            header = has_header(frame, file.kind, expected) if header is None else header
+            if header is None:
+                header = has_header(frame, file.kind, expected)
+                notes += [_said(file.path, frame, header=header)] if may_be_otherwise(frame, expected) else []
             frame, numbers = with_header(frame, file.path) if header else (frame, numbers)
         if frame.is_empty():
             raise DataError(f"{file.path}: has a header but no rows; give a file with a table in it.")
@@ -87,7 +93,15 @@ def read_text_table(files: Sequence[DataFile], options: TextOptions, expected: C
         places=Places.joined(places),
         part=tuple(file.part for file, frame in zip(files, frames, strict=True) for _ in range(frame.height)),
         name=name,
+        notes=tuple(notes),
     )
+
+
+def _said(path: Path, frame: pl.DataFrame, *, header: bool) -> str:
+    """Return a note of what the first line of a file is taken for, where it may as well be something else."""
+    taken, else_ = ("names the columns", "is a row like others") if header else ("is a row like others", "names them")
+    cells = " and ".join(repr((cell or "").strip()) for cell in frame.row(0))
+    return f"the first line of {path}, {cells}, {taken}; give {option('has_header', not header)} if it {else_}"
 
 
 def read_frame(

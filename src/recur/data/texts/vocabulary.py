@@ -28,6 +28,8 @@ _CLOSING = re.compile(r" ([.,;:!?%)\]}\u2026\u3001\u3002\uff0c\uff01\uff1f])")
 _OPENING = re.compile(r"([(\[{\u00bf\u00a1]) ")
 _SPACE = re.compile(r"\S+")
 _CHARACTER = re.compile(r".", re.DOTALL)
+_LINE = re.compile(r" ?\n ?")
+_OF_LINES = {"word": re.compile(rf"{_WORD.pattern}|\n"), "space": re.compile(rf"{_SPACE.pattern}|\n")}
 _FEW_WORDS = 1.5
 """Texts of fewer words in the mean are read by character."""
 
@@ -113,6 +115,8 @@ class TextVocabulary:
         unicode: Normal form of Unicode.
         symbols: The tokens from id 2 on; of a BPE none are given.
         bpe: The BPE; None for other kinds.
+        has_lines: Whether the end of a line is a token too, where words or what stands between blanks are; to
+            characters and to a BPE it always is.
 
     Example:
         >>> options, _ = choose_tokens(TokenOptions(min_count=1), ["so good, so cheap"])
@@ -128,6 +132,7 @@ class TextVocabulary:
     unicode: Unicode
     symbols: tuple[str, ...] = ()
     bpe: BpeTokenizer | None = None
+    has_lines: bool = False
 
     def __post_init__(self) -> None:
         ids = {symbol: number for number, symbol in enumerate(self.symbols, SPECIAL)}
@@ -141,6 +146,7 @@ class TextVocabulary:
         *,
         counts: Mapping[str, int] | None = None,
         also: Collection[str] = (),
+        has_lines: bool = False,
     ) -> TextVocabulary:
         """Return the vocabulary of the training part.
 
@@ -150,11 +156,12 @@ class TextVocabulary:
             counts: As `counts` returns them, where they are known; not of a BPE.
             also: Tokens that are known however rare they are; those that do not stand in the texts come last, in their
                 order.
+            has_lines: As of the class; not with `counts`.
 
         Raises:
             DataError: There is no token.
         """
-        empty = cls._without_symbols(options)
+        empty = replace(cls._without_symbols(options), has_lines=has_lines and options.tokens in ("word", "space"))
         if options.tokens == "bpe":
             normal = [empty.normalised(text) for text in texts]
             if options.lowercase:
@@ -162,7 +169,7 @@ class TextVocabulary:
             if not any(normal):
                 raise DataError("the texts are all empty, so there is nothing to learn from.")
             return replace(empty, bpe=BpeTokenizer.trained(normal, options.size))
-        counts = cls.counts(texts, options) if counts is None else counts
+        counts = empty._counted(texts) if counts is None else counts
         return empty._with_most_frequent(counts, options, also)
 
     @classmethod
@@ -201,8 +208,10 @@ class TextVocabulary:
     @classmethod
     def counts(cls, texts: Sequence[str], options: TokenOptions) -> Counter[str]:
         """Return how often each token stands in some texts; not of a BPE."""
-        empty = cls._without_symbols(options)
-        return Counter(piece.text for text in texts for piece in empty.cut(text))
+        return cls._without_symbols(options)._counted(texts)
+
+    def _counted(self, texts: Sequence[str]) -> Counter[str]:
+        return Counter(piece.text for text in texts for piece in self.cut(text))
 
     @classmethod
     def _without_symbols(cls, options: TokenOptions) -> TextVocabulary:
@@ -231,7 +240,8 @@ class TextVocabulary:
         text = self.normalised(text)
         if self.bpe is not None:
             return list(self._bpe_pieces(text))
-        pattern = {"word": _WORD, "space": _SPACE, "character": _CHARACTER}[self.kind]
+        patterns = {"word": _WORD, "space": _SPACE, "character": _CHARACTER}
+        pattern = (_OF_LINES if self.has_lines else patterns)[self.kind]
         found = [Piece(match[0], match.start(), match.end()) for match in pattern.finditer(text)]
         return [Piece(one.text.lower(), one.begin, one.end) for one in found] if self.lowercase else found
 
@@ -272,6 +282,7 @@ class TextVocabulary:
         if self.kind == "character":
             return "".join(symbols)
         text = " ".join(symbols)
+        text = _LINE.sub("\n", text) if "\n" in text else text
         return text if self.kind == "space" else _OPENING.sub(r"\1", _CLOSING.sub(r"\1", text))
 
     def text_of(self, tokens: Sequence[int], more: Sequence[str] = ()) -> str:
@@ -302,7 +313,8 @@ class TextVocabulary:
     def to_json(self) -> dict[str, Any]:
         """Return what `from_json` takes."""
         known = {"symbols": list(self.symbols)} if self.bpe is None else {"bpe": self.bpe.to_json()}
-        return {"kind": self.kind, "lowercase": self.lowercase, "unicode": self.unicode, **known}
+        lines = {"has_lines": True} if self.has_lines else {}
+        return {"kind": self.kind, "lowercase": self.lowercase, "unicode": self.unicode, **lines, **known}
 
     @classmethod
     def from_json(cls, content: Any) -> TextVocabulary:
@@ -317,6 +329,7 @@ class TextVocabulary:
                 kind in get_args(Tokens)
                 and content["unicode"] in get_args(Unicode)
                 and isinstance(content["lowercase"], bool)
+                and isinstance(content.get("has_lines", False), bool)
                 and all(isinstance(symbol, str) for symbol in symbols)
                 and len(set(symbols)) == len(symbols)
                 and (kind == "bpe") == ("bpe" in content)
@@ -329,5 +342,10 @@ class TextVocabulary:
         if bpe is not None and not isinstance(bpe, BpeTokenizer):
             raise RunError("the vocabulary is damaged: its BPE is none; restore the file, or train again.")
         return cls(
-            kind=kind, lowercase=content["lowercase"], unicode=content["unicode"], symbols=tuple(symbols), bpe=bpe
+            kind=kind,
+            lowercase=content["lowercase"],
+            unicode=content["unicode"],
+            symbols=tuple(symbols),
+            bpe=bpe,
+            has_lines=content.get("has_lines", False),
         )
