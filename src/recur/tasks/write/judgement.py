@@ -279,7 +279,7 @@ def _by_class(
                 entry["told"] = json_number((likeliest[is_own[rows]] == number).mean())
         if place < _MOST_SHOWN and setup.counts[number] and not setup.columns:
             entry["samples"] = trained.generate(
-                label=name, samples=_SHOWN, sampling=Sampling(temperature=_CAREFUL), seed=0
+                label=name, samples=_SHOWN, sampling=Sampling(temperature=_CAREFUL), seed=number
             )
         found.append(entry)
     return found
