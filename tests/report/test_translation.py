@@ -153,6 +153,7 @@ def test_where_it_looked_is_drawn(make_run: Any, judged: dict[str, Any], said: A
         7,
     ]
     judged["likelihood"] = {"perplexity": 1.25, "nats_per_token": 0.223, "nats_per_character": 0.1, "tokens": 12}
+    judged["likelihood"]["trigram_perplexity"] = 1.5
     found = translation_of(judged)
     assert found is not None
     assert [one.key for one in found.maps] == ["translate_attention_1"]
@@ -166,6 +167,7 @@ def test_where_it_looked_is_drawn(make_run: Any, judged: dict[str, Any], said: A
     assert list(drawn.layout.yaxis.ticktext) == ["A", "C"]
     text = said(write_report(run).read_text(encoding="utf-8"))
     assert "Where it looks" in text
+    assert "A trigram model of the training part's targets has 1.5." in text
     assert "The right targets have a perplexity of 1.25 a token, 0.1 nats a character, of 12 tokens." in text
     assert (run.path / "translate_attention_1.png").stat().st_size > 1000
 

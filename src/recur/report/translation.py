@@ -224,9 +224,12 @@ def _likelihood(found: Mapping[str, Any]) -> str:
     more = "" if nats is None else f", {measured(nats)} nats a character"
     unknown = number(found.get("unknown"))
     rest = f", {unknown:,.0f} of which are unknown" if unknown else ""
-    return (
+    trigram = number(found.get("trigram_perplexity"))
+    rule = "" if trigram is None else f" A trigram model of the training part's targets has {measured(trigram)}."
+    text = (
         f"The right targets have a perplexity of {measured(perplexity)} a token{more}, of {tokens:,.0f} tokens{rest}."
     )
+    return text + rule
 
 
 def _maps(evaluation: Mapping[str, Any]) -> Iterator[tuple[Grid, Looking]]:

@@ -102,7 +102,11 @@ def _show(found: Mapping[str, Any], console: Console) -> None:
     likelihood = found["likelihood"]
     if likelihood["perplexity"] is not None:
         unknown = f", {likelihood['unknown']:,.0f} of them unknown" if likelihood["unknown"] else ""
-        console.print(f"perplexity {likelihood['perplexity']:.4g} a token, of {likelihood['tokens']:,.0f}{unknown}")
+        trigram = likelihood["trigram_perplexity"]
+        rule = "" if trigram is None else f"; {trigram:.4g} by a trigram model of targets"
+        console.print(
+            f"perplexity {likelihood['perplexity']:.4g} a token, of {likelihood['tokens']:,.0f}{unknown}{rule}"
+        )
     for one in found["random"][:_SHOWN]:
         console.print(f"{_short(one['source'])}", highlight=False, markup=False)
         console.print(f"  -> {_short(one['output'])}", highlight=False, markup=False)

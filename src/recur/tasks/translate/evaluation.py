@@ -14,6 +14,7 @@ from recur.errors import DataError, OptionError, RunError
 from recur.kinds import json_number
 from recur.run import RunFolder
 from recur.tasks.translate.judgement import EVALUATION, judge_pairs
+from recur.tasks.translate.ngram_rule import trigram_nats
 from recur.tasks.translate.trained import TrainedTranslator
 from recur.tasks.translate.translation import Translation, cut_off
 from recur.wording import option
@@ -29,10 +30,12 @@ def judge_translator(
 
     | entry | holds |
     | --- | --- |
-    | `likelihood` | how likely the right targets are, of members by the mean of their probabilities: `nats_per_token`,
-    `perplexity`, `nats_per_character`, how many `tokens`, and of these the `unknown` ones |
+    | `likelihood` | how likely the right targets are, of members by the mean of their probabilities |
     | `cut_off` | how many answers to different sources ended at their maximum length |
     | `attention` | of some texts their tokens, what was written, and where each of these tokens looked |
+
+    `likelihood` has `nats_per_token`, `perplexity` and `nats_per_character`, how many `tokens` there are, how many of
+    these are `unknown`, and `trigram_perplexity`, that of a trigram model of the training part's targets, or None.
 
     Args:
         trained: What writes.
@@ -57,7 +60,7 @@ def judge_translator(
     ended = list({source: one.ended for source, one in zip(pairs.sources, answers, strict=True)}.values())
     found["cut_off"] = ended.count("length")
     found["notes"] += cut_off(ended)
-    found["likelihood"], notes = _likelihood(trained, pairs)
+    found["likelihood"], notes = _likelihood(trained, pairs, train)
     found["notes"] += notes
     found["attention"] = _maps(answers)
     return found
@@ -122,7 +125,9 @@ def evaluate_translator(
 
 
 @torch.no_grad()
-def _likelihood(trained: TrainedTranslator, pairs: TextPairs) -> tuple[dict[str, float | None], list[str]]:
+def _likelihood(
+    trained: TrainedTranslator, pairs: TextPairs, train: TextPairs | None
+) -> tuple[dict[str, float | None], list[str]]:
     """Return how likely the network takes the right targets to be, with their ends, and notes of that."""
     short = pairs if trained.options.attention == "none" else trained.setup.within(pairs)
     notes = [] if short is pairs else [f"of the perplexity {short.notes[-1]}"]
@@ -138,9 +143,13 @@ def _likelihood(trained: TrainedTranslator, pairs: TextPairs) -> tuple[dict[str,
             "perplexity takes all these for one token, which is easier to tell than what they are"
         )
     characters = sum(map(len, short.targets)) + len(short)
+    vocabulary = trained.setup.target_vocabulary
     return {
         "nats_per_token": json_number(nats / tokens) if tokens else None,
         "perplexity": json_number(math.exp(min(nats / tokens, 700.0))) if tokens else None,
+        "trigram_perplexity": json_number(math.exp(trigram_nats(vocabulary, train.targets, short.targets)))
+        if train is not None and len(train) and tokens
+        else None,
         # An end counts as a character, as that of a line does.
         "nats_per_character": json_number(nats / characters) if characters else None,
         "tokens": tokens,
