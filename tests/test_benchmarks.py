@@ -67,6 +67,12 @@ def test_the_table_of_labels(root, module):
     assert module("series_labels").markdown() in quoted
 
 
+def test_the_tables_of_translators(root, module):
+    quoted = (root / "docs" / "tasks" / "translate.md").read_text(encoding="utf-8")
+    for name in ("translation_step", "translation_decoding"):
+        assert module("translation").markdown(name) in quoted
+
+
 @pytest.mark.parametrize("name", ["series_summary", "forecasts", "forecasts_public", "forecast_peers"])
 def test_the_tables_of_forecasts(name, root, module):
     quoted = (root / "docs" / "tasks" / "series.md").read_text(encoding="utf-8")
