@@ -18,7 +18,7 @@ TALKS = "".join(
     f"- - {name} said hello\n  - Hello {name}\n  - What is my name?\n  - You are {name}\n"
     for name in ("Ann", "Bob", "Cleo", "Dan", "Eve", "Finn") * 6
 )
-TINY = ("--max-steps", "200", "--hidden-size", "32", "--embedding-size", "16", "--learning-rate", "0.01")
+TINY = ("--max-steps", "400", "--hidden-size", "32", "--embedding-size", "16", "--learning-rate", "0.01")
 TINY += ("--dropout", "0", "--embedding-dropout", "0", "--source-tokens", "word", "--target-tokens", "word")
 
 
