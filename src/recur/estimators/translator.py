@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from recur.data.texts.options import PairOptions
 from recur.data.texts.pairs import read_pairs
 from recur.data.texts.token_options import PairTokenOptions
+from recur.data.texts.vector_options import PairVectorOptions
 from recur.errors import DataError
 from recur.estimators.base import SeriesEstimator
 from recur.estimators.texts import are_texts, texts_of
@@ -25,9 +26,9 @@ if TYPE_CHECKING:
 class Translator(SeriesEstimator):
     """Writes a text from a text, as `recur.train_translator` trains it.
 
-    Its parameters are the fields of `PairOptions`, `PairTokenOptions`, `TranslatorOptions` and `PairTrainingOptions`,
-    and `out`, `overwrite` and `verbose`, as those of `recur.Forecaster`. `test` is 0 by default, for whoever uses an
-    estimator holds out what is to be judged on; a tenth is still held out to choose the weights.
+    Its parameters are the fields of `PairOptions`, `PairTokenOptions`, `PairVectorOptions`, `TranslatorOptions` and
+    `PairTrainingOptions`, and `out`, `overwrite` and `verbose`, as those of `recur.Forecaster`. `test` is 0 by default,
+    for whoever uses an estimator holds out what is to be judged on; a tenth is still held out to choose the weights.
 
     Attributes:
         trained_: The `recur.TrainedTranslator`.
@@ -46,6 +47,7 @@ class Translator(SeriesEstimator):
     options: ClassVar[Mapping[str, type[Any]]] = {
         "texts": PairOptions,
         "tokens": PairTokenOptions,
+        "vectors": PairVectorOptions,
         "model": TranslatorOptions,
         "training": PairTrainingOptions,
     }

@@ -14,7 +14,7 @@ from recur.data.series.options import DetectionOptions, SeriesOptions
 from recur.data.text import check_found
 from recur.data.texts.options import LabelledTextOptions, PairOptions, TaggedTextOptions, WrittenTextOptions
 from recur.data.texts.token_options import PairTokenOptions, TokenOptions, WordOptions
-from recur.data.texts.vector_options import VectorOptions
+from recur.data.texts.vector_options import PairVectorOptions, VectorOptions
 from recur.errors import OptionError
 from recur.models.detector_options import DetectorOptions
 from recur.models.forecaster_options import ForecasterOptions
@@ -288,6 +288,7 @@ TASKS: dict[str, Task] = {
         options={
             "texts": PairOptions,
             "tokens": PairTokenOptions,
+            "vectors": PairVectorOptions,
             "model": TranslatorOptions,
             "training": PairTrainingOptions,
         },

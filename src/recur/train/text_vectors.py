@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import fields, replace
 from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
-from recur.data.texts.vector_options import VectorOptions
+from recur.data.texts.vector_options import PairVectorOptions, VectorOptions
 from recur.data.texts.vectors import TokenVectors
 from recur.errors import OptionError, RunError
 from recur.models.texts.options import TextLayerOptions
+from recur.models.texts.translator_options import TranslatorOptions
 from recur.run import RunFolder
 from recur.train.display import Display
 from recur.train.job import stored_options
@@ -21,7 +24,11 @@ from recur.wording import option
 VECTORS = "vectors.safetensors"
 """File of a run with the vectors that its words began with."""
 
+_TARGET = "target_"
+"""What names of arrays of targets begin with."""
+
 Options = TypeVar("Options", bound=TextLayerOptions)
+Vectors = TypeVar("Vectors", bound=VectorOptions)
 
 
 class _TakesVectors(Protocol):
@@ -29,9 +36,11 @@ class _TakesVectors(Protocol):
         """Let tokens begin with vectors that were trained elsewhere."""
 
 
-def with_whole_path(vectors: VectorOptions) -> VectorOptions:
-    """Return the options with a path that holds wherever the run is opened from."""
-    return replace(vectors, vectors=whole_path(vectors.vectors))
+def with_whole_path(vectors: Vectors) -> Vectors:
+    """Return the options with paths that hold wherever the run is opened from."""
+    names = {"vectors", "target_vectors"} & {one.name for one in fields(vectors)}
+    changes: dict[str, Any] = {name: whole_path(getattr(vectors, name)) for name in names}
+    return replace(vectors, **changes)
 
 
 def sized(options: Options, begun: TokenVectors | None) -> Options:
@@ -51,17 +60,20 @@ def sized(options: Options, begun: TokenVectors | None) -> Options:
     return replace(options, embedding_size=size)
 
 
-def keep(run: RunFolder, begun: TokenVectors | None) -> None:
-    """Write the vectors to a run, so that it goes on without their file whenever it was interrupted."""
-    if begun is not None:
-        tensors = {"ids": torch.from_numpy(begun.ids), "values": torch.from_numpy(begun.values)}
+def keep(run: RunFolder, begun: TokenVectors | None, of_targets: TokenVectors | None = None) -> None:
+    """Write the vectors to a run, so that it goes on without their files whenever it was interrupted."""
+    tensors: dict[str, Tensor] = {}
+    for side, one in (("", begun), (_TARGET, of_targets)):
+        if one is not None:
+            tensors |= {f"{side}ids": torch.from_numpy(one.ids), f"{side}values": torch.from_numpy(one.values)}
+    if tensors:
         run.write_tensors(VECTORS, tensors)
 
 
-def say(begun: TokenVectors | None, vectors: VectorOptions, display: Display) -> None:
-    """Tell how many words have a vector."""
+def say(begun: TokenVectors | None, vectors: VectorOptions, display: Display, of: str = "") -> None:
+    """Tell how many words have a vector; `of` names the texts that they stand in, where there are several."""
     if begun is not None:
-        display.say(f"vectors  {begun}{'; they stay as they are' if vectors.freeze_vectors else ''}")
+        display.say(f"vectors  {of}{begun}{'; they stay as they are' if vectors.freeze_vectors else ''}")
 
 
 def begin_with(run: RunFolder, network: _TakesVectors) -> Any:
@@ -72,10 +84,58 @@ def begin_with(run: RunFolder, network: _TakesVectors) -> Any:
     """
     # A run of before there were vectors says nothing of them.
     chosen = stored_options(run, "vectors", VectorOptions) if "vectors" in run.config() else VectorOptions()
-    if chosen.vectors is not None:
-        tensors = run.read_tensors(VECTORS)
-        try:
+    with _damage_of(run):
+        if chosen.vectors is not None:
+            tensors = run.read_tensors(VECTORS)
             network.take_vectors(tensors["ids"], tensors["values"], freeze=chosen.freeze_vectors)
-        except (KeyError, IndexError, RuntimeError) as error:
-            raise RunError(f"{run.path / VECTORS}: damaged: {error}.") from error
     return network
+
+
+def begin_pairs_with(run: RunFolder, network: Any) -> Any:
+    """Return the network of a translator likewise, whose targets may begin with vectors too.
+
+    Raises:
+        RunError: They are damaged.
+    """
+    stored = "vectors" in run.config()
+    chosen = stored_options(run, "vectors", PairVectorOptions) if stored else PairVectorOptions()
+    with _damage_of(run):
+        for side, prefix, path in (("source", "", chosen.vectors), ("target", _TARGET, chosen.target_vectors)):
+            if path is not None:
+                tensors = run.read_tensors(VECTORS)
+                ids, values = tensors[f"{prefix}ids"], tensors[f"{prefix}values"]
+                network.take_vectors(ids, values, freeze=chosen.freeze_vectors, side=side)
+    return network
+
+
+@contextmanager
+def _damage_of(run: RunFolder) -> Iterator[None]:
+    try:
+        yield
+    except (KeyError, IndexError, RuntimeError) as error:
+        raise RunError(f"{run.path / VECTORS}: damaged: {error}.") from error
+
+
+def sized_pairs(options: TranslatorOptions, *begun: TokenVectors | None) -> TranslatorOptions:
+    """Return options whose vectors of tokens are as large as those of the files of sources and targets.
+
+    Raises:
+        OptionError: Another size is asked for, or the two differ; or what is frozen is to be learned.
+    """
+    for one in begun:
+        if one is None:
+            continue
+        size = one.values.shape[1]
+        sizes = {other.values.shape[1] for other in begun if other is not None}
+        if len(sizes) > 1:
+            raise OptionError(
+                f"target_vectors: have {begun[-1].values.shape[1] if begun[-1] else size} numbers, and vectors of "
+                f"sources {size}; give files of vectors that are as large."
+            )
+        if options.embedding_size not in (TranslatorOptions.embedding_size, size):
+            raise OptionError(
+                f"embedding_size: is that of the vectors, {size}, not {options.embedding_size}; leave "
+                f"{option('embedding_size')} out."
+            )
+        options = replace(options, embedding_size=size)
+    return options

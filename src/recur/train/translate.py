@@ -14,17 +14,18 @@ from rich.console import Console
 from recur.data.texts.examples import TextPairs
 from recur.data.texts.options import PairOptions
 from recur.data.texts.pair_batches import PairBatches
-from recur.data.texts.pair_tokens import choose_pair_tokens
+from recur.data.texts.pair_tokens import choose_pair_tokens, fit_pair_vocabularies, with_words_for_vectors
 from recur.data.texts.token_options import PairTokenOptions
+from recur.data.texts.vector_options import PairVectorOptions
 from recur.decode import DecodingOptions
-from recur.errors import DataError
+from recur.errors import DataError, OptionError
 from recur.models.texts.translator_options import TranslatorOptions
 from recur.run import RunFolder
 from recur.tasks.text_source import TextSource
 from recur.tasks.translate.evaluation import finish_translator
 from recur.tasks.translate.setup import TranslationSetup, cut_pairs
 from recur.tasks.translate.trained import TrainedTranslator, TranslationNetwork, build_translator
-from recur.train import pair_choice, processes
+from recur.train import pair_choice, processes, text_vectors
 from recur.train.display import Display
 from recur.train.job import given_or_default, stored_options
 from recur.train.loop import run_job
@@ -60,6 +61,7 @@ def train_translator(
     out: str | Path | None = None,
     texts: PairOptions | None = None,
     tokens: PairTokenOptions | None = None,
+    vectors: PairVectorOptions | None = None,
     model: TranslatorOptions | None = None,
     training: PairTrainingOptions | None = None,
     overwrite: bool = False,
@@ -74,6 +76,7 @@ def train_translator(
         out: The run folder to make; runs/<name of the data> by default, with a number where that exists.
         texts: How the data become pairs, and these parts.
         tokens: How texts become tokens.
+        vectors: Vectors that words of sources and of targets begin with, from files. The run keeps those that it needs.
         model: Form and size of the network.
         training: How to train it.
         overwrite: Whether a run that stands at `out` is replaced.
@@ -97,6 +100,7 @@ def train_translator(
             place,
             reading,
             given_or_default(tokens, PairTokenOptions),
+            given_or_default(vectors, PairVectorOptions),
             given_or_default(model, TranslatorOptions),
             given_or_default(training, PairTrainingOptions),
             overwrite,
@@ -133,6 +137,7 @@ def _prepare(
     out: Path | None,
     reading: PairOptions,
     tokens: PairTokenOptions,
+    vectors: PairVectorOptions,
     options: TranslatorOptions,
     training: PairTrainingOptions,
     overwrite: bool,
@@ -145,6 +150,8 @@ def _prepare(
     paths = paths_of_data(data)
     out = default_folder(paths or ["texts"], overwrite) if out is None else out
     others = [path for one in (reading.valid_data, reading.test_data) if one for path in one.split(",")]
+    vectors = text_vectors.with_whole_path(vectors)
+    others += [path for path in (vectors.vectors, vectors.target_vectors) if path]
     check_place(out, [*paths, *others], what="texts", overwrite=overwrite)
     check_machine(training)
     device = device_kind(training)
@@ -152,13 +159,26 @@ def _prepare(
     try:
         examples = cut_pairs(data, reading, seed=training.seed)
         train = examples.of_part("train")
+        tokens = with_words_for_vectors(tokens, vectors)
         tokens, reasons = choose_pair_tokens(tokens, train.sources, train.targets)
+        vocabularies = fit_pair_vocabularies(tokens, train.sources, train.targets, vectors)
         setup = TranslationSetup.fit(
-            examples, tokens, reading=reading, seed=training.seed, source=TextSource.of(examples, paths)
+            examples,
+            tokens,
+            vocabularies=vocabularies,
+            reading=reading,
+            seed=training.seed,
+            source=TextSource.of(examples, paths),
         )
     finally:
         display.stop()
     say_how_it_was_read(examples, display)
+    options = text_vectors.sized_pairs(options, vocabularies.of_sources, vocabularies.of_targets)
+    if vectors.freeze_vectors and vectors.target_vectors and options.tied != "none":
+        raise OptionError(
+            f"freeze_vectors: the vectors of targets are what the output layer learns with tied {options.tied}; leave "
+            "one of them out."
+        )
     torch.manual_seed(training.seed)
     network = build_translator(options, setup)
     train = _within(setup, train, options, training)
@@ -182,6 +202,7 @@ def _prepare(
             "knows": setup.fingerprint,
             "data": asdict(reading),
             "tokens": asdict(tokens),
+            "vectors": asdict(vectors),
             "model": asdict(options),
             "training": asdict(training),
         },
@@ -190,7 +211,10 @@ def _prepare(
         device=device,
         backends=network.to(device).explain(training.batch_size or 1, longest),
     )
+    text_vectors.keep(run, vocabularies.of_sources, vocabularies.of_targets)
     _describe(examples, setup, reasons, options, training, run, display)
+    text_vectors.say(vocabularies.of_sources, vectors, display, "of sources: ")
+    text_vectors.say(vocabularies.of_targets, vectors, display, "of targets: ")
     return run, examples
 
 
@@ -249,7 +273,7 @@ def _job(run: RunFolder, setup: TranslationSetup, examples: TextPairs) -> Series
     return text_job(
         run,
         training,
-        build=lambda: build_translator(options, setup),
+        build=lambda: text_vectors.begin_pairs_with(run, build_translator(options, setup)),
         batches=_batches(setup, train, options, training),
         judged=_batches(setup, judged, options, training),
         judge_best=judge_best,

@@ -57,9 +57,9 @@ def test_what_a_token_is_chosen_to_be(sources: Any, targets: Any, options: Any, 
 
 def test_vocabularies() -> None:
     options = PairTokenOptions(source_tokens="character", target_tokens="character", min_count=1)
-    of_sources, of_targets = fit_pair_vocabularies(options, ["ab"], ["bc"])
+    of_sources, of_targets, *_ = fit_pair_vocabularies(options, ["ab"], ["bc"])
     assert (of_sources.symbols, of_targets.symbols) == (("a", "b"), ("b", "c"))
-    both, other = fit_pair_vocabularies(replace(options, joint_vocabulary=True), ["ab"], ["bc"])
+    both, other, *_ = fit_pair_vocabularies(replace(options, joint_vocabulary=True), ["ab"], ["bc"])
     assert both is other
     assert both.symbols == ("b", "a", "c")
     with pytest.raises(DataError, match="no token of the targets stands 2 times in the training part"):

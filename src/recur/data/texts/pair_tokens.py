@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any, NamedTuple
 
 from recur.data.texts.token_options import PairTokenOptions, TokenOptions, Tokens
+from recur.data.texts.vector_options import PairVectorOptions, VectorOptions
+from recur.data.texts.vectors import TokenVectors, vocabulary_with_vectors
 from recur.data.texts.vocabulary import SPECIAL, TextVocabulary, choose_tokens
-from recur.errors import DataError
+from recur.errors import DataError, OptionError
 from recur.wording import option
 
 _GLANCE = 5000
@@ -73,38 +76,85 @@ def choose_pair_tokens(
     return options, reasons
 
 
+def with_words_for_vectors(options: PairTokenOptions, vectors: PairVectorOptions) -> PairTokenOptions:
+    """Return options by which texts that are given vectors are read by word, where nothing else is said.
+
+    Raises:
+        OptionError: There is one vocabulary for both, or tokens are pieces of words, which have no vectors.
+    """
+    for side, path in (("source", vectors.vectors), ("target", vectors.target_vectors)):
+        name, kind = f"{side}_tokens", getattr(options, f"{side}_tokens")
+        asked = "vectors" if side == "source" else "target_vectors"
+        if path is None:
+            continue
+        if options.joint_vocabulary:
+            raise OptionError(
+                f"{asked}: are of {side}s, and joint_vocabulary makes one vocabulary of both; leave "
+                f"{option('joint_vocabulary')} out."
+            )
+        if kind == "bpe":
+            raise OptionError(
+                f"{asked}: are of words, and tokens of {side}s are pieces of them; choose {option(name, 'word')} or "
+                "space."
+            )
+        if kind is None:
+            changes: dict[str, Any] = {name: "word"}
+            options = replace(options, **changes)
+    return options
+
+
+class PairVocabularies(NamedTuple):
+    """The vocabularies of sources and of targets, and the vectors that their tokens begin with, if there are some."""
+
+    sources: TextVocabulary
+    targets: TextVocabulary
+    of_sources: TokenVectors | None = None
+    of_targets: TokenVectors | None = None
+
+
 def fit_pair_vocabularies(
-    options: PairTokenOptions, sources: Sequence[str], targets: Sequence[str]
-) -> tuple[TextVocabulary, TextVocabulary]:
+    options: PairTokenOptions,
+    sources: Sequence[str],
+    targets: Sequence[str],
+    vectors: PairVectorOptions | None = None,
+) -> PairVocabularies:
     """Return the vocabularies of sources and of targets, one and the same with joint_vocabulary.
 
     Args:
         options: With every kind chosen.
         sources: Of the training part.
         targets: Of the training part.
+        vectors: Vectors that tokens begin with.
 
     Raises:
-        DataError: There is no token, or none stands often enough.
+        DataError: There is no token, or none stands often enough; or vectors cannot be read, or are of no token.
+        OptionError: Vectors and tokens do not go together.
     """
+    if not any(map(str.strip, targets)):
+        raise DataError("there is nothing to learn from: no pair has a target.")
+    vectors = vectors or PairVectorOptions()
+    with_words_for_vectors(options, vectors)
     if options.joint_vocabulary:
-        both = _fit(options.of_one(options.target_tokens), [*sources, *targets], "texts")
-        return both, both
-    return (
-        _fit(options.of_one(options.source_tokens), sources, "sources"),
-        _fit(options.of_one(options.target_tokens), targets, "targets"),
-    )
+        both, _ = _fit(options.of_one(options.target_tokens), [*sources, *targets], "texts", VectorOptions())
+        return PairVocabularies(both, both)
+    source, of_sources = _fit(options.of_one(options.source_tokens), sources, "sources", vectors.of_sources)
+    target, of_targets = _fit(options.of_one(options.target_tokens), targets, "targets", vectors.of_targets)
+    return PairVocabularies(source, target, of_sources, of_targets)
 
 
-def _fit(options: TokenOptions, texts: Sequence[str], what: str) -> TextVocabulary:
+def _fit(
+    options: TokenOptions, texts: Sequence[str], what: str, vectors: VectorOptions
+) -> tuple[TextVocabulary, TokenVectors | None]:
     options = choose_tokens(options, texts)[0]
     # Turns of a conversation would run together.
-    found = TextVocabulary.fit(texts, options, has_lines=any("\n" in text for text in texts))
+    has_lines = any("\n" in text for text in texts)
+    found, begun = vocabulary_with_vectors(texts, options, vectors, has_lines=has_lines)
     if found.size == SPECIAL:
         raise DataError(
             f"no token of the {what} stands {options.min_count} times in the training part, so that none would be "
             f"known; give {option('min_count', 1)}."
         )
-    return found
+    return found, begun
 
 
 def _kind(texts: Sequence[str]) -> tuple[Tokens, str]:

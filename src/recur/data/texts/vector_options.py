@@ -49,3 +49,46 @@ class VectorOptions:
                     raise OptionError(
                         f"{name}: would be ignored without vectors; leave {option(name)} out, or name a file."
                     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairVectorOptions(VectorOptions):
+    """Vectors that words of sources, and of targets, begin with.
+
+    Of sources known are the words that `VectorOptions` tells. Of targets known are those that would be without vectors,
+    and every word of the training part that has one: others could never be learned to be written.
+
+    Raises:
+        OptionError: A value makes no sense, or would be ignored.
+
+    Example:
+        >>> PairVectorOptions(target_vectors="wiki.ja.vec").of_targets.vector_words
+        0
+    """
+
+    target_vectors: str | None = None
+    """Likewise of the words of targets, with as many numbers."""
+
+    def __post_init__(self) -> None:
+        target = self.target_vectors
+        if target is not None and not (isinstance(target, str) and target):
+            raise OptionError(f"target_vectors must name a file, not {target!r}.")
+        if self.vectors is not None or target is None:
+            super().__post_init__()
+        else:
+            # What there is to say of words that are known beforehand is said of those of sources alone.
+            VectorOptions(vectors=target, freeze_vectors=self.freeze_vectors)
+            VectorOptions(vector_words=self.vector_words)
+
+    @property
+    def of_sources(self) -> VectorOptions:
+        """Those of sources."""
+        return VectorOptions() if self.vectors is None else self._of(self.vectors, self.vector_words)
+
+    @property
+    def of_targets(self) -> VectorOptions:
+        """Those of targets."""
+        return VectorOptions() if self.target_vectors is None else self._of(self.target_vectors, 0)
+
+    def _of(self, path: str, words: int) -> VectorOptions:
+        return VectorOptions(vectors=path, vector_words=words, freeze_vectors=self.freeze_vectors)

@@ -48,7 +48,7 @@ class TokenVectors:
 
 
 def vocabulary_with_vectors(
-    texts: Sequence[str], tokens: TokenOptions, options: VectorOptions
+    texts: Sequence[str], tokens: TokenOptions, options: VectorOptions, *, has_lines: bool = False
 ) -> tuple[TextVocabulary, TokenVectors | None]:
     """Return the vocabulary of the training part, and the vectors that its tokens begin with; None without a file.
 
@@ -56,21 +56,22 @@ def vocabulary_with_vectors(
         texts: Of the training part.
         tokens: How they become tokens, with every value chosen.
         options: Where the vectors are, and which further words they make known.
+        has_lines: As of `TextVocabulary.fit`.
 
     Raises:
         DataError: There is no token, the file cannot be read or is damaged, or it has none of the tokens.
         OptionError: Tokens are pieces of words, which have no vectors.
     """
     if options.vectors is None:
-        return TextVocabulary.fit(texts, tokens), None
+        return TextVocabulary.fit(texts, tokens, has_lines=has_lines), None
     if tokens.tokens == "bpe":
         raise OptionError(
             f"vectors: are of words, and tokens are pieces of them; choose {option('tokens', 'word')} or space."
         )
-    counts = TextVocabulary.counts(texts, tokens)
+    counts = TextVocabulary.counts(texts, tokens, has_lines=has_lines)
     advice = f", or are the texts read by {option('tokens', 'character')}?"
     found = _found(options, counts, lowercase=bool(tokens.lowercase), advice=advice)
-    vocabulary = TextVocabulary.fit(texts, tokens, counts=counts, also=found)
+    vocabulary = TextVocabulary.fit(texts, tokens, counts=counts, also=found, has_lines=has_lines)
     return vocabulary, _of_vocabulary(vocabulary, counts, found)
 
 

@@ -156,12 +156,12 @@ class TextVocabulary:
             counts: As `counts` returns them, where they are known; not of a BPE.
             also: Tokens that are known however rare they are; those that do not stand in the texts come last, in their
                 order.
-            has_lines: As of the class; not with `counts`.
+            has_lines: As of the class, and as `counts` were made.
 
         Raises:
             DataError: There is no token.
         """
-        empty = replace(cls._without_symbols(options), has_lines=has_lines and options.tokens in ("word", "space"))
+        empty = cls._without_symbols(options, has_lines)
         if options.tokens == "bpe":
             normal = [empty.normalised(text) for text in texts]
             if options.lowercase:
@@ -206,18 +206,24 @@ class TextVocabulary:
         return replace(self, symbols=tuple(symbols[: options.size]))
 
     @classmethod
-    def counts(cls, texts: Sequence[str], options: TokenOptions) -> Counter[str]:
+    def counts(cls, texts: Sequence[str], options: TokenOptions, *, has_lines: bool = False) -> Counter[str]:
         """Return how often each token stands in some texts; not of a BPE."""
-        return cls._without_symbols(options)._counted(texts)
+        return cls._without_symbols(options, has_lines)._counted(texts)
 
     def _counted(self, texts: Sequence[str]) -> Counter[str]:
         return Counter(piece.text for text in texts for piece in self.cut(text))
 
     @classmethod
-    def _without_symbols(cls, options: TokenOptions) -> TextVocabulary:
+    def _without_symbols(cls, options: TokenOptions, has_lines: bool) -> TextVocabulary:
         assert options.tokens is not None
         assert options.lowercase is not None
-        return cls(kind=options.tokens, lowercase=options.lowercase, unicode=options.unicode)
+        is_cut = options.tokens in ("word", "space")
+        return cls(
+            kind=options.tokens,
+            lowercase=options.lowercase,
+            unicode=options.unicode,
+            has_lines=has_lines and is_cut,
+        )
 
     @property
     def size(self) -> int:

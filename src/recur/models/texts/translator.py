@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +11,7 @@ from torch.nn.functional import cross_entropy, log_softmax, logsigmoid
 
 from recur.models.cells import CELLS
 from recur.models.layer_back_ends import explain_layers
+from recur.models.texts.encoder import begin_with
 from recur.models.texts.translator_options import TranslatorOptions
 from recur.nn import Alignment, Attention, Linear, Memory, attention_of
 
@@ -127,6 +128,12 @@ class TranslatorNetwork(nn.Module):
         self.embedding_dropout = nn.Dropout(options.embedding_dropout)
         self.dropout = nn.Dropout(options.dropout)
         self._progress = 0.0
+
+    def take_vectors(
+        self, ids: Tensor, vectors: Tensor, *, freeze: bool = False, side: Literal["source", "target"] = "source"
+    ) -> None:
+        """Let tokens of sources or of targets begin with vectors that were trained elsewhere, as of `begin_with`."""
+        begin_with(self.source_embedding if side == "source" else self.embedding, ids, vectors, freeze=freeze)
 
     # --- reading and writing ---
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -32,6 +32,13 @@ class TranslatorEnsemble(nn.Module):
     def networks(self) -> tuple[TranslatorNetwork, ...]:
         """The members, as what they are."""
         return tuple(self.members)  # type: ignore[arg-type]
+
+    def take_vectors(
+        self, ids: Tensor, vectors: Tensor, *, freeze: bool = False, side: Literal["source", "target"] = "source"
+    ) -> None:
+        """As of the members, each of which begins with the same."""
+        for one in self.networks:
+            one.take_vectors(ids, vectors, freeze=freeze, side=side)
 
     def loss(self, batch: PairBatch) -> Tensor:
         """Return the mean of the members' losses, ()."""

@@ -13,13 +13,12 @@ from numpy.typing import NDArray
 from recur.data.texts.examples import TextPairs
 from recur.data.texts.options import PairOptions
 from recur.data.texts.pair_batches import MAX_ATTENTION, PairBatches
-from recur.data.texts.pair_tokens import fit_pair_vocabularies
+from recur.data.texts.pair_tokens import PairVocabularies, fit_pair_vocabularies
 from recur.data.texts.pairs import read_pairs
 from recur.data.texts.roles import TextRoles
 from recur.data.texts.splitting import split_examples
 from recur.data.texts.token_options import PairTokenOptions
 from recur.data.texts.vocabulary import UNKNOWN, Ragged, TextVocabulary
-from recur.errors import DataError
 from recur.kinds import is_finite, is_whole
 from recur.run import RunFolder
 from recur.tasks.knowledge import fingerprint
@@ -68,6 +67,7 @@ class TranslationSetup:
         examples: TextPairs,
         tokens: PairTokenOptions,
         *,
+        vocabularies: PairVocabularies | None = None,
         reading: PairOptions | None = None,
         seed: int = 0,
         source: TextSource | None = None,
@@ -77,6 +77,7 @@ class TranslationSetup:
         Args:
             examples: With parts.
             tokens: With every value chosen.
+            vocabularies: Those of the training part, where they are known beforehand.
             reading: How they were read.
             seed: As of the attributes.
             source: Likewise.
@@ -85,9 +86,9 @@ class TranslationSetup:
             DataError: There is nothing to learn from.
         """
         train = examples.of_part("train")
-        if not any(map(str.strip, train.targets)):
-            raise DataError("there is nothing to learn from: no pair has a target.")
-        of_sources, of_targets = fit_pair_vocabularies(tokens, train.sources, train.targets)
+        if vocabularies is None:
+            vocabularies = fit_pair_vocabularies(tokens, train.sources, train.targets)
+        of_sources, of_targets = vocabularies.sources, vocabularies.targets
         targets = of_targets.encode_all(train.targets)
         return cls(
             source_vocabulary=of_sources,
