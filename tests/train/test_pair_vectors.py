@@ -128,3 +128,11 @@ def test_vectors_of_targets_alone(files: PairVectorOptions, tmp_path: Path) -> N
         PairVectorOptions(target_vectors="a.txt", vector_words=5)
     with pytest.raises(OptionError, match="target_vectors must name a file, not ''"):
         PairVectorOptions(target_vectors="")
+
+
+def test_turns_stay_apart_with_vectors_too(files: PairVectorOptions, tmp_path: Path) -> None:
+    data = ([f"{one}\n{one}" for one in DATA[0]], DATA[1])
+    run = train(data, tmp_path / "run", model=ANY_SIZE, vectors=files)
+    vocabulary = TrainedTranslator.load(run).setup.source_vocabulary
+    assert vocabulary.has_lines
+    assert "\n" in vocabulary.symbols

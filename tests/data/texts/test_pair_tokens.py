@@ -116,7 +116,7 @@ def rows() -> tuple[Ragged, Ragged]:
 def test_turns_of_a_conversation_do_not_run_together(kind: Tokens) -> None:
     sources = ["Hi there\nHello", "Hello", "Hi there Hello"] * 3
     options = PairTokenOptions(source_tokens=kind, target_tokens=kind, vocabulary_size=300 if kind == "bpe" else None)
-    of_sources, of_targets = fit_pair_vocabularies(options, sources, ["Hi there"] * 9)
+    of_sources, of_targets, *_ = fit_pair_vocabularies(options, sources, ["Hi there"] * 9)
     apart, together = of_sources.encode(sources[0]).tolist(), of_sources.encode(sources[2]).tolist()
     assert apart != together
     if kind in ("word", "space"):
