@@ -125,7 +125,7 @@ def test_turns_of_a_conversation_do_not_run_together(kind: Tokens) -> None:
         assert [piece.text for piece in of_sources.cut(sources[0])] == ["Hi", "there", "\n", "Hello"]
         assert of_sources.join(["Hi", "there", "\n", "Hello"]) == sources[0]
         assert of_targets.id_of("\n") == 1
-        plain, _ = fit_pair_vocabularies(options, sources[1:3] * 2, ["Hi there"] * 4)
+        plain, *_ = fit_pair_vocabularies(options, sources[1:3] * 2, ["Hi there"] * 4)
         assert (plain.has_lines, "has_lines" in plain.to_json()) == (False, False)
     again = TextVocabulary.from_json(of_sources.to_json())
     assert again.encode(sources[0]).tolist() == apart
