@@ -30,8 +30,8 @@ _RATE, _RATE_OF_CHARACTERS = 2e-3, 4e-3
 
 _VALIDATIONS_PER_EPOCH = 2
 
-MANY, MOST_TEXTS = 3, 100_000
-"""Members of an ensemble where the training part has no more texts than this; then all of them take minutes."""
+_MEMBERS = ((20_000, 5), (100_000, 3))
+"""Members of an ensemble by how many texts the training part has at most, so that all of them take minutes."""
 
 
 def choose_network(
@@ -47,14 +47,14 @@ def choose_network(
     Example:
         >>> chosen, why = choose_network(TextClassifierOptions(), num_texts=5_000, is_character=False)
         >>> chosen.members, why["members"]
-        (3, 'there are few, 5,000 texts')
+        (5, 'there are few, 5,000 texts')
     """
     options = options.completed(is_character=is_character)
     if options.members is not None:
         return options, {}
-    is_few = num_texts <= MOST_TEXTS
-    amount = "few" if is_few else "enough to learn from"
-    return replace(options, members=MANY if is_few else 1), {"members": f"there are {amount}, {num_texts:,} texts"}
+    members = next((members for most, members in _MEMBERS if num_texts <= most), 1)
+    amount = "enough to learn from" if members == 1 else "few"
+    return replace(options, members=members), {"members": f"there are {amount}, {num_texts:,} texts"}
 
 
 def choose(
