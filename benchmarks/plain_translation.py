@@ -100,12 +100,15 @@ class PlainTranslator(nn.Module):
         is_past = torch.arange(len(x_SB)) >= lengths[:, None]
         return (*self.attention.prepare(h_SBH), is_past), (h, c)
 
-    def write(self, memory: Any, y_TB: Tensor, state: State) -> Tensor:
-        """Return what the output layer reads, (T, B, H), by the tokens before."""
+    def write(self, memory: Any, y_TB: Tensor, state: State, *, is_stepwise: bool = False) -> Tensor:
+        """Return what the output layer reads, (T, B, H), by the tokens before; stepwise one call of all for each."""
         e_TBE = self.embedding_dropout(self.embedding(y_TB))
         if not self.shape.input_feeding:
-            s_TBH, _ = self.decoder(e_TBE, state)
-            return self._mixed(s_TBH, memory)
+            of_steps = []
+            for e in e_TBE.split(1 if is_stepwise else len(e_TBE)):
+                s_TBH, state = self.decoder(e, state)
+                of_steps.append(self._mixed(s_TBH, memory))
+            return torch.cat(of_steps)
         cells = [(h, c) for h, c in zip(*state, strict=True)]
         fed = e_TBE.new_zeros(e_TBE.shape[1], self.shape.hidden_size)
         features = []
@@ -114,11 +117,13 @@ class PlainTranslator(nn.Module):
             features.append(fed)
         return torch.stack(features)
 
-    def loss(self, x_SB: Tensor, lengths: Tensor, y_TB: Tensor, *, is_packed: bool = True) -> Tensor:
+    def loss(
+        self, x_SB: Tensor, lengths: Tensor, y_TB: Tensor, *, is_packed: bool = True, is_stepwise: bool = False
+    ) -> Tensor:
         """Return the mean loss of the targets (T, B), whose rows end with 0 and go on with `IGNORED`."""
         memory, state = self.read(x_SB, lengths, is_packed=is_packed)
         before = torch.cat([torch.zeros_like(y_TB[:1]), y_TB[:-1].clamp(min=0)])
-        logits = self.output(self.write(memory, before, state))
+        logits = self.output(self.write(memory, before, state, is_stepwise=is_stepwise))
         smoothing = self.shape.label_smoothing if self.training else 0.0
         return functional.cross_entropy(
             logits.flatten(0, 1), y_TB.flatten(), ignore_index=IGNORED, label_smoothing=smoothing
@@ -215,14 +220,16 @@ def tensors(batch: PairBatch) -> tuple[Tensor, Tensor, Tensor]:
     return batch.x.t().contiguous(), batch.lengths, batch.y.masked_fill(is_past, IGNORED).t().contiguous()
 
 
-def trained(network: PlainTranslator, batches: Iterable[PairBatch], *, is_packed: bool = True) -> Iterator[float]:
+def trained(
+    network: PlainTranslator, batches: Iterable[PairBatch], *, is_packed: bool = True, is_stepwise: bool = False
+) -> Iterator[float]:
     """Train by a loop as one would write it, a step each time that its loss is asked for."""
     matrices = [parameter for parameter in network.parameters() if parameter.dim() > 1]
     vectors = [parameter for parameter in network.parameters() if parameter.dim() <= 1]
     groups = [{"params": matrices, "weight_decay": 0.01}, {"params": vectors, "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(groups, lr=1e-3, fused=True)
     for batch in batches:
-        loss = network.loss(*tensors(batch), is_packed=is_packed)
+        loss = network.loss(*tensors(batch), is_packed=is_packed, is_stepwise=is_stepwise)
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(network.parameters(), 1.0)

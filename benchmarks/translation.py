@@ -109,8 +109,8 @@ class Batches(PairBatches):
 def step(*, blocks: int, steps: int, works: Sequence[Work] = WORKS) -> Iterator[dict[str, Any]]:
     """Time a training step on one core, everything that happens between two batches counted in.
 
-    For each work beside the plain network with sources packed and padded; of mixed lengths also each of both networks
-    with sources packed beside itself with padded ones.
+    For each work beside the plain network with sources packed and padded, and with packed ones and a decoder that goes
+    from step to step; of mixed lengths also each of both networks with sources packed beside itself with padded ones.
     """
     with threads(1):
         for work in works:
@@ -120,7 +120,11 @@ def step(*, blocks: int, steps: int, works: Sequence[Work] = WORKS) -> Iterator[
                 for name, side in (("recur", _our_time), ("plain PyTorch", _plain_time))
                 for is_packed in (True, False)
             }
-            pairs = [("recur, packed", other) for other in ("plain PyTorch, packed", "plain PyTorch, padded")]
+            others = ["plain PyTorch, packed", "plain PyTorch, padded"]
+            if not work.shape.input_feeding:
+                others.append("plain PyTorch, packed, step by step")
+                sides[others[-1]] = partial(_plain_time, work, steps, True, is_stepwise=True)
+            pairs = [("recur, packed", other) for other in others]
             if work.is_mixed:
                 pairs += [(f"{name}, packed", f"{name}, padded") for name in ("recur", "plain PyTorch")]
             else:
@@ -152,9 +156,10 @@ def _our_time(work: Work, steps: int, is_packed: bool) -> float:
     return (times[-1] - times[WARM]) / (steps - 1) * 1e3
 
 
-def _plain_time(work: Work, steps: int, is_packed: bool) -> float:
+def _plain_time(work: Work, steps: int, is_packed: bool, *, is_stepwise: bool = False) -> float:
     """Return the time of a step in ms."""
-    loop = trained(PlainTranslator(work.shape), made(work, steps + WARM), is_packed=is_packed)
+    batches = made(work, steps + WARM)
+    loop = trained(PlainTranslator(work.shape), batches, is_packed=is_packed, is_stepwise=is_stepwise)
     for _ in range(WARM):
         next(loop)
     return seconds(lambda: [next(loop) for _ in range(steps - 1)]) / (steps - 1) * 1e3
@@ -184,6 +189,7 @@ def verify(work: Work) -> dict[str, Any]:
     batch = next(iter(made(work, 2)))
     found, expected = ours.loss(batch), plain.loss(*tensors(batch))
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(plain.loss(*tensors(batch), is_stepwise=True), expected, rtol=1e-5, atol=1e-6)
     found.backward()
     expected.backward()
     wanted = dict(plain.named_parameters())
