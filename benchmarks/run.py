@@ -60,6 +60,9 @@ BENCHMARKS: dict[str, Callable[[], Iterable[dict[str, Any]]]] = {
     "text_classes": text_classes.classes,
     "pronunciations": text_pairs.pronunciations,
     "commands": text_pairs.commands,
+    "sentences": text_pairs.sentences,
+    "conversations": text_pairs.conversations,
+    "puzzles": text_pairs.puzzles,
     "quality": lambda: quality.tinyshakespeare(3.0),
     "quality_bfloat16": lambda: quality.bfloat16(600),
     "layers_training": lambda: layers.training("few"),
@@ -112,6 +115,9 @@ LONG = (
     "text_classes",
     "pronunciations",
     "commands",
+    "sentences",
+    "conversations",
+    "puzzles",
     *[name for name in BENCHMARKS if name.startswith("memory_")],
 )
 """Those that take long and run only when they are named."""
@@ -124,6 +130,8 @@ NEED_DATA = (
     "text_classes",
     "pronunciations",
     "commands",
+    "sentences",
+    "conversations",
     "quality",
     "quality_bfloat16",
     "memory_rows",

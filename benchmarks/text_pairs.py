@@ -18,6 +18,7 @@ import torch
 from rich.console import Console
 
 import table
+import text_puzzles
 from recur import engine
 from recur.data.texts.options import PairOptions
 from recur.measure.layers import threads
@@ -31,11 +32,20 @@ from recur.train.translate import train_translator
 SEEDS = (0, 1, 2)
 FIVE_SEEDS = (*SEEDS, 3, 4)
 
+TITLES = {"exact": "exact match", "chrf": "chrF", "bleu": "BLEU", "perplexity": "perplexity"}
+
+_FOLDERS = {"simple": "simple_split", "length": "length_split", "addprim_jump": "add_prim_split"}
+_PARTS = {"train": ".gz", "dev": "", "test": ""}
+
 LANGUAGES = (
     *("ady", "arm", "bul", "dut", "fre", "geo", "gre", "hin"),
     *("hun", "ice", "jpn", "kor", "lit", "rum", "vie"),
 )
 """Of the pronunciations, of 3,600 words each."""
+
+
+Found = Callable[[Path, int], tuple[Any, PairOptions]]
+"""Returns what is trained on, by an empty folder for what is made here and by the seed, and how that is read."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,32 +56,51 @@ class Job:
     """What it is called in the table; of several that have one name the mean is told."""
     of: str
     """Which of these it is."""
-    data: Callable[[Path], tuple[Any, PairOptions]]
-    """Returns what is trained on, below the folder of all data, and its parts."""
+    data: Found
+    """Returns what is trained on, and its parts."""
+    measures: tuple[str, ...] = ("exact",)
+    """Scores that are told, the first one by itself; or "perplexity"."""
     model: TranslatorOptions = field(default_factory=TranslatorOptions)
     said: str = "defaults"
     """What was chosen otherwise."""
 
 
-def of_language(language: str) -> Callable[[Path], tuple[Any, PairOptions]]:
+def given(train: str, **parts: str) -> Found:
+    """Return what finds files of all data; those of one part that belong together have a comma between them."""
+
+    def found(place: Path, seed: int) -> tuple[Any, PairOptions]:
+        def whole(names: str) -> list[str]:
+            return [str(Path(os.environ["RECUR_DATA"]) / name) for name in names.split(",")]
+
+        return whole(train), PairOptions(**{f"{part}_data": ",".join(whole(names)) for part, names in parts.items()})
+
+    return found
+
+
+def of_language(language: str) -> Found:
     """Return what finds the words and pronunciations of a language."""
+    train, valid, test = (f"sigmorphon2020-g2p/{part}/{language}_{part}.tsv" for part in ("train", "dev", "test"))
+    return given(train, valid=valid, test=test)
 
-    def found(folder: Path) -> tuple[Any, PairOptions]:
-        train, valid, test = (
-            str(folder / "sigmorphon2020-g2p" / part / f"{language}_{part}.tsv") for part in ("train", "dev", "test")
-        )
-        return train, PairOptions(valid_data=valid, test_data=test)
+
+def of_puzzle(name: str) -> Found:
+    """Return what makes the pairs of a puzzle, anew for each seed."""
+
+    def found(place: Path, seed: int) -> tuple[Any, PairOptions]:
+        paths: dict[str, list[str]] = {}
+        for part, sides in text_puzzles.parts(name, seed).items():
+            for side, texts in zip(("source", "target"), sides, strict=True):
+                path = place / f"{part}.{side}"
+                path.write_text("\n".join(texts) + "\n", encoding="utf-8")
+                paths.setdefault(part, []).append(str(path))
+        return paths["train"], PairOptions(valid_data=",".join(paths["valid"]), test_data=",".join(paths["test"]))
 
     return found
 
 
-def of_scan(train: str, test: str) -> Callable[[Path], tuple[Any, PairOptions]]:
-    """Return what finds commands and actions."""
-
-    def found(folder: Path) -> tuple[Any, PairOptions]:
-        return str(folder / "scan" / train), PairOptions(test_data=str(folder / "scan" / test))
-
-    return found
+def of_turns(place: Path, seed: int) -> tuple[Any, PairOptions]:
+    """Return conversations, each turn to be told from the two before it."""
+    return str(Path(os.environ["RECUR_DATA"]) / "chatterbot-corpus" / "english"), PairOptions(history=2)
 
 
 def pronunciations() -> Iterator[dict[str, Any]]:
@@ -81,7 +110,9 @@ def pronunciations() -> Iterator[dict[str, Any]]:
         with tempfile.TemporaryDirectory() as place:
             runs = []
             for seed in FIVE_SEEDS:
-                row, run = trained(job, seed, Path(place) / str(seed))
+                own = Path(place) / str(seed)
+                own.mkdir()
+                row, run = trained(job, seed, own)
                 runs.append(run)
                 yield row
             yield together(job, runs)
@@ -89,30 +120,48 @@ def pronunciations() -> Iterator[dict[str, Any]]:
 
 def commands() -> Iterator[dict[str, Any]]:
     """Turn commands into actions, by the splits of SCAN."""
-    splits = {
-        "simple": ("simple_split/tasks_train_simple.txt.gz", "simple_split/tasks_test_simple.txt.gz"),
-        "length": ("length_split/tasks_train_length.txt.gz", "length_split/tasks_test_length.txt.gz"),
-        "jump": ("add_prim_split/tasks_train_addprim_jump.txt.gz", "add_prim_split/tasks_test_addprim_jump.txt.gz"),
-    }
-    for name, files in splits.items():
-        for seed in SEEDS:
-            yield told(Job(name=f"scan, {name} split", of="", data=of_scan(*files)), seed)
+    for split in ("simple", "length", "addprim_jump"):
+        train, test = (f"scan/{_FOLDERS[split]}/tasks_{part}_{split}.txt.gz" for part in ("train", "test"))
+        job = Job(name=f"scan, {split.rpartition('_')[2]} split", of="", data=given(train, test=test))
+        yield from (told(job, seed) for seed in SEEDS)
+
+
+def puzzles() -> Iterator[dict[str, Any]]:
+    """Find the rule of texts that a program made."""
+    for name in text_puzzles.PUZZLES:
+        job = Job(name=f"{name}, made", of="", data=of_puzzle(name))
+        yield from (told(job, seed) for seed in SEEDS)
+
+
+def sentences() -> Iterator[dict[str, Any]]:
+    """Translate English sentences into Japanese ones."""
+    train, valid, test = (f"enja-tanaka/{part}.en{end},enja-tanaka/{part}.ja{end}" for part, end in _PARTS.items())
+    job = Job(
+        name="enja-tanaka", of="", data=given(train, valid=valid, test=test), measures=("chrf", "bleu", "perplexity")
+    )
+    yield from (told(job, seed) for seed in SEEDS)
+
+
+def conversations() -> Iterator[dict[str, Any]]:
+    """Answer turns of conversations."""
+    job = Job(name="chatterbot-corpus", of="", data=of_turns, measures=("perplexity",))
+    yield from (told(job, seed) for seed in SEEDS)
 
 
 def told(job: Job, seed: int) -> dict[str, Any]:
     """Train on a job and return what was reached on the test part, beside the rules."""
     with tempfile.TemporaryDirectory() as place:
-        return trained(job, seed, Path(place) / "run")[0]
+        return trained(job, seed, Path(place))[0]
 
 
-def trained(job: Job, seed: int, out: Path) -> tuple[dict[str, Any], RunFolder]:
-    """Train on a job, and return what was reached on the test part, and the run."""
-    data, reading = job.data(Path(os.environ["RECUR_DATA"]))
+def trained(job: Job, seed: int, place: Path) -> tuple[dict[str, Any], RunFolder]:
+    """Train on a job in an empty folder, and return what was reached on the test part, and the run."""
+    data, reading = job.data(place, seed)
     with threads(engine.num_threads()):
         begin = time.perf_counter()
         run = train_translator(
             data,
-            out=out,
+            out=place / "run",
             texts=reading,
             model=job.model,
             training=PairTrainingOptions(seed=seed),
@@ -133,7 +182,7 @@ def trained(job: Job, seed: int, out: Path) -> tuple[dict[str, Any], RunFolder]:
         "steps": max(line["step"] for line in run.metrics()),
         "minutes": minutes,
         "threads": used,
-        **figures_of(run.read_json("translate_evaluation.json")),
+        **figures_of(job, run.read_json("translate_evaluation.json")),
     }
     return row, run
 
@@ -152,45 +201,55 @@ def together(job: Job, runs: list[RunFolder]) -> dict[str, Any]:
         "seed": None,
         "steps": 0,
         "minutes": None,
-        **figures_of(found),
+        **figures_of(job, found),
     }
 
 
-def figures_of(found: dict[str, Any]) -> dict[str, Any]:
+def figures_of(job: Job, found: dict[str, Any]) -> dict[str, Any]:
     """Return what a row tells of a judgement."""
+    figures = found["figures"] | {"perplexity": found["likelihood"]["perplexity"]}
+    rules = {rule["name"]: rule["figures"] for rule in found["baselines"]}
+    rules["trigram"] = {"perplexity": found["likelihood"]["trigram_perplexity"]}
     return {
-        "measure": "exact match",
-        "figure": found["figures"]["exact"],
-        "figures": found["figures"],
-        "perplexity": found["likelihood"]["perplexity"],
-        "baselines": {rule["name"]: rule["figures"] for rule in found["baselines"]},
+        "measure": TITLES[job.measures[0]],
+        "measures": job.measures,
+        "figure": figures[job.measures[0]],
+        "figures": figures,
+        "baselines": rules,
         "is_better": found["verdict"]["is_better"],
     }
 
 
 def markdown(name: str) -> str:
-    """Return the table of the newest result of that name: exact match by data, the mean over what they are of."""
+    """Return the table of the newest result of that name, by data the mean over what they are of."""
     path = table.newest(name)
     assert path is not None
     rows = json.loads(path.read_text(encoding="utf-8"))["results"]
-    lines = ["| data | model | exact match | by seed | best rule | minutes |", "| --- | --- | --- | --- | --- | --- |"]
+    lines = ["| data | model | measure | mean | by seed | beside it | minutes |", "| --- " * 7 + "|"]
     for data, said in dict.fromkeys((row["data"], row["said"]) for row in rows):
         own = [row for row in rows if (row["data"], row["said"]) == (data, said)]
-        by_seed = [
-            _mean([row["figure"] for row in own if row["seed"] == seed])
-            for seed in dict.fromkeys(row["seed"] for row in own)
-        ]
         minutes = [row["minutes"] for row in own if row["minutes"] is not None]
-        rule = _mean([max(figures["exact"] for figures in row["baselines"].values()) for row in own])
-        cells = [
-            f"`{data}`",
-            said,
-            f"{_mean(by_seed):.1%}",
-            ", ".join(f"{one:.1%}" for one in by_seed),
-            f"{rule:.1%}",
-            " to ".join(f"{bound(minutes):.1f}" for bound in (min, max)) if minutes else "",
-        ]
-        lines.append(f"| {' | '.join(cells)} |")
+        for measure in own[0]["measures"]:
+            form = ".1%" if measure == "exact" else ".1f"
+            by_seed = [
+                _mean([row["figures"][measure] for row in own if row["seed"] == seed])
+                for seed in dict.fromkeys(row["seed"] for row in own)
+            ]
+            rules = {
+                rule: _mean([row["baselines"][rule][measure] for row in own])
+                for rule, figures in own[0]["baselines"].items()
+                if measure in figures
+            }
+            cells = [
+                f"`{data}`",
+                said,
+                TITLES[measure],
+                format(_mean(by_seed), form),
+                ", ".join(format(one, form) for one in by_seed),
+                ", ".join(f"{rule} {value:{form}}" for rule, value in rules.items()),
+                " to ".join(f"{bound(minutes):.1f}" for bound in (min, max)) if minutes else "",
+            ]
+            lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
@@ -199,6 +258,6 @@ def _mean(values: list[float]) -> float:
 
 
 if __name__ == "__main__":
-    for each in ("pronunciations", "commands"):
+    for each in ("pronunciations", "commands", "puzzles", "sentences", "conversations"):
         if table.newest(each) is not None:
             print(f"{markdown(each)}\n")

@@ -547,12 +547,48 @@ def test_rows_of_text_pairs(module, monkeypatch, tmp_path):
     assert (row["seed"], row["steps"], row["measure"]) == (3, 2, "exact match")
     assert row["figure"] == row["figures"]["exact"] == 1 - row["figures"]["wrong"]
     assert module("run")._line(row).startswith("g2p fre, defaults, seed 3: ")
-    rows = [row | {"of": of, "seed": seed, "figure": figure} for of, seed, figure in (("a", 0, 0.5), ("b", 0, 0.7))]
-    rows += [row | {"of": of, "seed": 1, "figure": 0.8} for of in "ab"]
+    found = (("a", 0, 0.5), ("b", 0, 0.7), ("a", 1, 0.8), ("b", 1, 0.8))
+    rows = [row | {"of": of, "seed": seed, "figures": {"exact": figure}} for of, seed, figure in found]
     path = tmp_path / "found.json"
     path.write_text(json.dumps({"results": rows}))
     monkeypatch.setattr(pairs.table, "newest", lambda name: path)
-    assert pairs.markdown("any").splitlines()[2].startswith("| `g2p` | defaults | 70.0% | 60.0%, 80.0% | ")
+    assert (
+        pairs.markdown("any").splitlines()[2].startswith("| `g2p` | defaults | exact match | 70.0% | 60.0%, 80.0% | ")
+    )
+    together = pairs.together(
+        pairs.Job(name="g2p", of="fre", data=pairs.of_language("fre"), measures=("perplexity", "exact")),
+        [pairs.trained(pairs.Job(name="g2p", of="fre", data=pairs.of_language("fre")), 3, tmp_path)[1]] * 2,
+    )
+    assert together["figure"] == pytest.approx(row["figures"]["perplexity"])
+    path.write_text(json.dumps({"results": [together]}))
+    line = pairs.markdown("any").splitlines()[2]
+    assert re.fullmatch(r"\| `g2p` \| 2 seeds together \| perplexity \| ([\d.]+) \| \1 \| trigram [\d.]+ \|  \|", line)
+
+
+def test_puzzles_have_parts_of_their_own(module, monkeypatch, tmp_path):
+    puzzles, pairs = module("text_puzzles"), module("text_pairs")
+    monkeypatch.setattr(puzzles, "SIZES", {"train": 40, "valid": 5, "test": 5})
+    for name in puzzles.PUZZLES:
+        parts = puzzles.parts(name, 0)
+        sources = [source for sources, _ in parts.values() for source in sources]
+        assert len(set(sources)) == len(sources) == 50
+        assert parts != puzzles.parts(name, 1)
+    rules = {
+        "copy": lambda text: text,
+        "reverse": lambda text: text[::-1],
+        "sort": lambda text: "".join(sorted(text)),
+        "addition": lambda text: str(sum(map(int, text.split("+")))),
+    }
+    for name, rule in rules.items():
+        assert all(rule(source) == target for source, target in zip(*puzzles.parts(name, 2)["train"], strict=True))
+    dates = dict(zip(*puzzles.parts("dates", 2)["train"], strict=True))
+    known = [(source, target) for source, target in dates.items() if re.fullmatch(r"\d\d/\d\d/\d{4}", source)]
+    assert known
+    assert all(f"{source[6:]}-{source[:2]}-{source[3:5]}" == target for source, target in known)
+    monkeypatch.setattr(pairs, "PairTrainingOptions", functools.partial(PairTrainingOptions, max_steps=2))
+    row = pairs.told(pairs.Job(name="reverse", of="", data=pairs.of_puzzle("reverse")), 0)
+    assert row["tokens"]["source_tokens"] == row["tokens"]["target_tokens"] == "character"
+    assert row["steps"] == 2
 
 
 def small(work):
@@ -567,10 +603,12 @@ def test_training_of_translators_is_timed_beside_plain_torch(module, monkeypatch
     assert [row["peer_name"] for row in rows if row["work"]["is_mixed"]] == [
         "plain PyTorch, packed",
         "plain PyTorch, padded",
+        "plain PyTorch, packed, step by step",
         "recur, padded",
         "plain PyTorch, padded",
     ]
-    assert len(rows) == 2 + 2 + 4
+    # With input feeding all networks go from step to step.
+    assert len(rows) == 3 + 2 + 5
     for row in rows:
         assert row["ratio"]["median"] > 0
         assert run._line(row).startswith("training step, ")
