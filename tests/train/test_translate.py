@@ -192,6 +192,17 @@ def test_pairs_that_are_too_long_are_left_out(tmp_path: Path) -> None:
     assert blind.has("model.safetensors")
 
 
+@pytest.mark.parametrize(("tokens", "smoothing"), [("space", 0.0), ("character", 0.1), ("bpe", 0.1)])
+def test_targets_of_symbols_leave_no_doubt(tokens: Any, smoothing: float, tmp_path: Path) -> None:
+    sources, targets = spelled(120)
+    chosen = PairTokenOptions(source_tokens=tokens)
+    run = train(([" ".join(source) for source in sources], targets), tmp_path / "run", tokens=chosen)
+    assert run.config()["model"]["label_smoothing"] == smoothing
+    given = replace(TINY, label_smoothing=0.3)
+    asked = train((sources, targets), tmp_path / "asked", tokens=chosen, model=given)
+    assert asked.config()["model"]["label_smoothing"] == 0.3
+
+
 def test_the_perplexity_of_members_is_that_of_their_mean(tmp_path: Path) -> None:
     sources, targets = spelled(120)
     # Every fourth target has a word that stands nowhere else.

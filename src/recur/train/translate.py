@@ -173,6 +173,7 @@ def _prepare(
     finally:
         display.stop()
     say_how_it_was_read(examples, display)
+    options = options.completed(has_symbols=tokens.source_tokens == "space")
     options = text_vectors.sized_pairs(options, vocabularies.of_sources, vocabularies.of_targets)
     if vectors.freeze_vectors and vectors.target_vectors and options.tied != "none":
         raise OptionError(

@@ -118,6 +118,8 @@ def by_hand(
 
 @torch.no_grad()
 def loss_by_hand(net: TranslatorNetwork, copying: bool) -> tuple[float, int]:
+    smoothing = net.options.label_smoothing
+    assert smoothing is not None
     options = net.options
     total, count = 0.0, 0
     for source, target, copies in batches(copying)[1]:
@@ -126,7 +128,7 @@ def loss_by_hand(net: TranslatorNetwork, copying: bool) -> tuple[float, int]:
         for step, token in enumerate([*target, 0]):
             spread = -sum(float(one) for one in own[step].log()) / V
             told = -float(probability[step, token].log())
-            total += (1 - options.label_smoothing) * told + options.label_smoothing * spread
+            total += (1 - smoothing) * told + smoothing * spread
             for place in range(len(source) if options.coverage else 0):
                 assert weights is not None
                 total += options.coverage * min(float(weights[step, place]), float(weights[:step, place].sum()))

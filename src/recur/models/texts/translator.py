@@ -97,7 +97,7 @@ class TranslatorNetwork(nn.Module):
 
     def __init__(self, options: TranslatorOptions, num_sources: int, num_targets: int) -> None:
         super().__init__()
-        self.options, self.num_targets = options, num_targets
+        self.options, self.num_targets = options.completed(), num_targets
         embedded, hidden, layers = options.embedding_size, options.hidden_size, options.num_layers
         width = hidden * (2 if options.bidirectional else 1)
         num_features = hidden if options.tied == "none" else embedded
@@ -262,7 +262,7 @@ class TranslatorNetwork(nn.Module):
         is_token, target = _targets(batch)
         # Of the true steps alone: the output layer is what costs most.
         logits = self.output(written.features[is_token])
-        smoothing = self.options.label_smoothing if self.training else 0.0
+        smoothing = (self.options.label_smoothing or 0.0) if self.training else 0.0
         if read.copies is None:
             loss = cross_entropy(logits, target, reduction="sum", label_smoothing=smoothing)
         else:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, get_args
+from dataclasses import dataclass, replace
+from typing import Literal, Self, get_args
 
 from recur.errors import OptionError
 from recur.kinds import is_finite, is_number, is_whole
@@ -70,8 +70,9 @@ class TranslatorOptions:
     embedding_dropout: float = 0.3
     """Dropout on the vectors of tokens, 0 to below 1."""
 
-    label_smoothing: float = 0.1
-    """Share of the target probability that is spread over all tokens (Szegedy et al. 2016), 0 to below 1."""
+    label_smoothing: float | None = None
+    """Share of the target probability that is spread over all tokens (Szegedy et al. 2016), 0 to below 1; 0.1, but 0
+    where sources are of few symbols, such as commands, whose targets leave no doubt, if not given."""
 
     scheduled_sampling: float = 0.0
     """Share of the decoder's input that are tokens drawn from what it says itself, instead of the right ones, at the
@@ -99,6 +100,8 @@ class TranslatorOptions:
                 raise OptionError(f"{name} must be a whole number from 1 to {highest}, not {value!r}.")
         for name in ("dropout", "embedding_dropout", "label_smoothing"):
             value = getattr(self, name)
+            if value is None and name == "label_smoothing":
+                continue
             if not (is_number(value) and 0 <= value < 1):
                 raise OptionError(f"{name} must be a number from 0 to below 1, not {value!r}.")
         if not (is_number(self.scheduled_sampling) and 0 <= self.scheduled_sampling <= 1):
@@ -126,3 +129,16 @@ class TranslatorOptions:
                 "dot attention compares the decoder's units with as many of the encoder, which in both directions has "
                 f"twice as many; give {option('bidirectional', False)}, or general attention."
             )
+
+    def completed(self, *, has_symbols: bool = False) -> Self:
+        """Return the options with every None replaced by a value.
+
+        Args:
+            has_symbols: Whether sources are of few symbols with blanks between them.
+
+        Example:
+            >>> TranslatorOptions().completed(has_symbols=True).label_smoothing
+            0.0
+        """
+        smoothing = 0.0 if has_symbols else 0.1
+        return replace(self, label_smoothing=smoothing) if self.label_smoothing is None else self
