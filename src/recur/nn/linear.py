@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from recur.kinds import is_whole
 from recur.ops._dispatch import Explanation, check_name
 from recur.ops.linear.op import BACKENDS, explain, linear
+from recur.ops.linear_cross_entropy.op import linear_cross_entropy, linear_log_probs
 
 
 class Linear(nn.Linear):
@@ -75,6 +76,28 @@ class Linear(nn.Linear):
             BackendError: The back end asked for by name cannot run it.
         """
         return linear(input, self.weight, self.bias, backend=self.backend)
+
+    def cross_entropy(self, input: Tensor, target: Tensor, *, label_smoothing: float = 0.0) -> Tensor:
+        """Return the sum of the cross-entropies of softmax(W x + b) over all rows, in nats, ().
+
+        Of many rows and many features out their logits are never held all at once, see
+        `recur.ops.linear_cross_entropy`.
+
+        Args:
+            input: x, (N, I), of the parameters' dtype and device.
+            target: The right feature of each row, (N,) int64.
+            label_smoothing: Share of the target probability that is spread over all of them.
+        """
+        return linear_cross_entropy(input, self.weight, self.bias, target, label_smoothing=label_smoothing)
+
+    def log_probs(self, input: Tensor, target: Tensor) -> Tensor:
+        """Return the logarithm of the probability of each row's target in softmax(W x + b), (N,).
+
+        Args:
+            input: As of `cross_entropy`.
+            target: Likewise.
+        """
+        return linear_log_probs(input, self.weight, self.bias, target)
 
     def explain(self, input: Tensor) -> Explanation:
         """Return which back end runs this input, and why the other does not."""

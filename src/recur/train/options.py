@@ -81,7 +81,8 @@ class TrainingOptions:
     """Steps between validations."""
 
     averaged_checkpoints: int = 1
-    """The weights of so many of the best validations are averaged at the end, and kept where their mean is better."""
+    """The weights of so many of the best validations are averaged at the end, and kept where their mean is better;
+    checkpoints hold all of them."""
 
     checkpoint_every: int | None = None
     """Steps between checkpoints to resume from; one a minute and at validations some seconds apart when not given."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, log_softmax, logsigmoid
+from torch.nn.functional import log_softmax, logsigmoid
 
 from recur.models.cells import CELLS
 from recur.models.layer_back_ends import explain_layers
@@ -261,12 +261,12 @@ class TranslatorNetwork(nn.Module):
         written = self.write(read, y_TB)
         is_token, target = _targets(batch)
         # Of the true steps alone: the output layer is what costs most.
-        logits = self.output(written.features[is_token])
+        features, output = written.features[is_token], self.output
         smoothing = (self.options.label_smoothing or 0.0) if self.training else 0.0
         if read.copies is None:
-            loss = cross_entropy(logits, target, reduction="sum", label_smoothing=smoothing)
+            loss = output.cross_entropy(features, target, label_smoothing=smoothing)
         else:
-            said, found = self._with_copies(written, read.copies, logits, target, is_token)
+            said, found = self._with_copies(written, read.copies, output(features), target, is_token)
             # What is smoothed is what the network writes itself.
             loss = -((1 - smoothing) * found + smoothing * said.mean(1)).sum()
         if self.options.coverage and written.weights is not None:
@@ -284,10 +284,10 @@ class TranslatorNetwork(nn.Module):
         read = self.read(batch.x, batch.lengths, batch.copies)
         written = self.write(read, _before(batch.y))
         is_token, target = _targets(batch)
-        logits = self.output(written.features[is_token])
+        features, output = written.features[is_token], self.output
         if read.copies is None:
-            return -cross_entropy(logits, target, reduction="none")
-        return self._with_copies(written, read.copies, logits, target, is_token)[1]
+            return output.log_probs(features, target)
+        return self._with_copies(written, read.copies, output(features), target, is_token)[1]
 
     def _with_copies(
         self, written: Written, copies: Tensor, logits: Tensor, target: Tensor, is_token: Tensor
