@@ -254,6 +254,29 @@ def test_words_are_forbidden_and_required(tokens: str) -> None:
             trained.translate(sources, required=[["zonk"], [], []])
 
 
+@pytest.mark.parametrize(
+    ("required", "message"),
+    [
+        ("NEW", r"required: takes a list of texts for each source, not one text; give \[\[text\]\]"),
+        (3, "required: takes a list of texts for each source, not int"),
+        (["NEW"], r"required: takes a list of texts for each source, but number 1 is a text; give \[text\]"),
+        ([[3]], "required, number 1: takes a list of texts, but number 1 is int"),
+        ([None], "required, number 1: takes a list of texts, not NoneType"),
+    ],
+)
+def test_what_is_required_is_no_text_alone(required: Any, message: str) -> None:
+    # Letters of a word would else be taken for texts, which all can be written.
+    with pytest.raises(TypeError, match=message):
+        made("character").translate(["red old door"], required=required)
+
+
+def test_what_a_table_requires_is_no_text_alone() -> None:
+    for name in ("required", "forbidden"):
+        lists: Any = {name: "NEW"}
+        with pytest.raises(TypeError, match=rf"{name}: takes a list of texts, not one; give \[text\]"):
+            made("character").predict(["red old door"], **lists)
+
+
 @pytest.mark.parametrize("tokens", ["word", "space", "character", "bpe"])
 def test_pieces_of_a_stream_are_the_text(tokens: str) -> None:
     draw = np.random.default_rng(0)
@@ -349,7 +372,7 @@ def test_what_was_never_unknown_is_never_written_as_unknown() -> None:
 
 def test_what_is_no_text_is_refused() -> None:
     trained = made()
-    for given, message in (("red", "not str"), (None, "not NoneType"), (["red", 3], "number 2 is int")):
+    for given, message in (("red", "not one; give"), (None, "not NoneType"), (["red", 3], "number 2 is int")):
         with pytest.raises(TypeError, match=f"translate: takes a list of texts, .*{message}"):
             trained.translate(given)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="stream: takes a text, not list"):
@@ -455,8 +478,13 @@ def test_search_options() -> None:
     assert (drawn.num_best, drawn.beams) == (3, 1)
     assert SearchOptions(top_k=5).decoding().sampling == Sampling(top_k=5)
     assert SearchOptions(top_p=0.5, temperature=0.7).decoding().sampling == Sampling(temperature=0.7, top_p=0.5)
-    assert SearchOptions(required="red, door,").texts("required") == ["red", " door"]
+    assert SearchOptions(required="red, door").texts("required") == ["red", " door"]
     assert SearchOptions().texts("forbidden") == []
+    for given in (",", "red,,door", "red,", " ", ""):
+        with pytest.raises(OptionError, match=f"^required: '{given}' has an empty text; give texts with one comma"):
+            SearchOptions(required=given).texts("required")
+    with pytest.raises(OptionError, match="A comma itself cannot be forbidden here, but in Python"):
+        SearchOptions(forbidden=" , ").texts("forbidden")
 
 
 @pytest.mark.parametrize(

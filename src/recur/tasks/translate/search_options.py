@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
+from recur.errors import OptionError
+
 if TYPE_CHECKING:
     from recur.decode import DecodingOptions
 
@@ -47,11 +49,11 @@ class SearchOptions:
     """Draw among the likeliest tokens that together have this probability."""
 
     required: str | None = None
-    """What must stand in every answer: words or texts, with commas between them. A blank counts where tokens are
-    letters, or pieces of words: ' red' is the word within a text."""
+    """What must stand in every answer: words or texts, with commas between them, which none of them can have. A blank
+    counts where tokens are letters, or pieces of words: ' red' is the word within a text."""
 
     forbidden: str | None = None
-    """What must stand in no answer: words or texts, with commas between them."""
+    """What must stand in no answer: words or texts, with commas between them, which none of them can have."""
 
     @property
     def is_drawn(self) -> bool:
@@ -59,8 +61,19 @@ class SearchOptions:
         return any(getattr(self, name) is not None for name in ("temperature", "top_k", "top_p"))
 
     def texts(self, name: Literal["required", "forbidden"]) -> list[str]:
-        """Return what is required or forbidden, one by one."""
-        return [text for text in (getattr(self, name) or "").split(",") if text.strip()]
+        """Return what is required or forbidden, one by one.
+
+        Raises:
+            OptionError: There is nothing before or behind a comma.
+        """
+        given: str | None = getattr(self, name)
+        found = [] if given is None else given.split(",")
+        if not all(text.strip() for text in found):
+            raise OptionError(
+                f"{name}: {given!r} has an empty text; give texts with one comma between two of them. A comma itself "
+                f"cannot be {name} here, but in Python."
+            )
+        return found
 
     def decoding(self) -> DecodingOptions:
         """Return the options of the decoder.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -22,6 +22,7 @@ from recur.models.texts.translator_steps import TranslatorSteps
 from recur.run import FORMAT, RunFolder
 from recur.tasks.knowledge import check_knows
 from recur.tasks.run_weights import with_weights
+from recur.tasks.translate.asked_texts import listed, listed_for_each
 from recur.tasks.translate.forbidden import ForbiddenTexts
 from recur.tasks.translate.setup import TranslationSetup
 from recur.tasks.translate.translation import Translation, empty_translation, translation_of
@@ -201,7 +202,7 @@ class TrainedTranslator:
 
         Raises:
             OptionError: Options do not go together, or a text that is required has no known token.
-            TypeError: A source is no text, or what is forbidden no list.
+            TypeError: A source is no text, what is forbidden no list, or what a text requires none.
 
         Example:
             ```python
@@ -210,16 +211,11 @@ class TrainedTranslator:
             print(best.text, best.log_prob)
             ```
         """
-        sources = _listed(sources)
-        if required is not None and len(required) != len(sources):
-            raise OptionError(
-                f"required: there are {len(sources)} texts, and what {len(required)} of them require; give a list for "
-                "each."
-            )
+        sources = listed("translate", sources)
+        required = None if required is None else listed_for_each(required, len(sources))
+        forbidden = listed("forbidden", forbidden)
         decoding = decoding or self.decoding
-        if isinstance(forbidden, str):
-            raise TypeError("forbidden: takes a list of texts, not one; give [text].")
-        banned = ForbiddenTexts(forbidden, self.setup.target_vocabulary) if len(forbidden) else None
+        banned = ForbiddenTexts(forbidden, self.setup.target_vocabulary) if forbidden else None
         device = next(self.network.parameters()).device
         generator = torch.Generator(device).manual_seed(seed)
         found = [[] if source.strip() else [empty_translation()] for source in sources]
@@ -323,9 +319,11 @@ class TrainedTranslator:
         Raises:
             DataError: The data cannot be read.
             OptionError: Options do not go together.
+            TypeError: What is required or forbidden is no list.
         """
         import polars as pl
 
+        required = listed("required", required)
         sources = self.setup.read(data, has_targets=False).sources
         answers = self.translate(
             sources,
@@ -410,20 +408,10 @@ class TrainedTranslator:
 
     def _phrase(self, text: str) -> Phrase:
         """Return the tokens of what must be written."""
-        tokens = self.setup.target_vocabulary.encode(text).tolist() if isinstance(text, str) else []
+        tokens = self.setup.target_vocabulary.encode(text).tolist()
         if not tokens or UNKNOWN in tokens:
             raise OptionError(f"required: {text!r} is not made of tokens that the translator can write.")
         return tuple(tokens)
-
-
-def _listed(texts: Sequence[str]) -> list[str]:
-    if isinstance(texts, str) or not isinstance(texts, Iterable):
-        raise TypeError(f"translate: takes a list of texts, not {type(texts).__name__}.")
-    found = list(texts)
-    for number, one in enumerate(found, start=1):
-        if not isinstance(one, str):
-            raise TypeError(f"translate: takes a list of texts, but number {number} is {type(one).__name__}.")
-    return found
 
 
 def _not_in(taken: tuple[str, ...], name: str) -> str:
