@@ -86,6 +86,8 @@ def test_words_of_both_sides_begin_with_vectors(
     [
         ({"model": TINY}, None, ""),
         ({"model": replace(TINY, embedding_size=5)}, OptionError, "embedding_size: is that of the vectors, 3, not 5"),
+        # What it is without vectors is refused too where it was asked for.
+        ({"model": replace(TINY, embedding_size=128)}, OptionError, "is that of the vectors, 3, not 128; leave embedd"),
         (
             {"tokens": PairTokenOptions(source_tokens="bpe")},
             OptionError,

@@ -27,7 +27,7 @@ VECTORS = "vectors.safetensors"
 _TARGET = "target_"
 """What names of arrays of targets begin with."""
 
-Options = TypeVar("Options", bound=TextLayerOptions)
+Options = TypeVar("Options", bound=TextLayerOptions | TranslatorOptions)
 Vectors = TypeVar("Vectors", bound=VectorOptions)
 
 
@@ -43,21 +43,26 @@ def with_whole_path(vectors: Vectors) -> Vectors:
     return replace(vectors, **changes)
 
 
-def sized(options: Options, begun: TokenVectors | None) -> Options:
-    """Return options whose vectors of tokens are as large as those of a file, if there is one.
+def sized(options: Options, begun: TokenVectors | None, of_targets: TokenVectors | None = None) -> Options:
+    """Return options whose vectors of tokens are as large as those of a file, or of two, where there are some.
 
     Raises:
-        OptionError: Another size is asked for.
+        OptionError: Another size is asked for, or the two differ.
     """
-    if begun is None:
+    sizes = [one.values.shape[1] for one in (begun, of_targets) if one is not None]
+    if not sizes:
         return options
-    size = begun.values.shape[1]
-    if options.embedding_size not in (None, size):
+    if sizes[0] != sizes[-1]:
         raise OptionError(
-            f"embedding_size: is that of the vectors, {size}, not {options.embedding_size}; leave "
+            f"target_vectors: have {sizes[-1]} numbers, and vectors of sources {sizes[0]}; give files of vectors that "
+            "are as large."
+        )
+    if options.embedding_size not in (None, sizes[0]):
+        raise OptionError(
+            f"embedding_size: is that of the vectors, {sizes[0]}, not {options.embedding_size}; leave "
             f"{option('embedding_size')} out."
         )
-    return replace(options, embedding_size=size)
+    return replace(options, embedding_size=sizes[0])
 
 
 def keep(run: RunFolder, begun: TokenVectors | None, of_targets: TokenVectors | None = None) -> None:
@@ -114,28 +119,3 @@ def _damage_of(run: RunFolder) -> Iterator[None]:
         yield
     except (KeyError, IndexError, RuntimeError) as error:
         raise RunError(f"{run.path / VECTORS}: damaged: {error}.") from error
-
-
-def sized_pairs(options: TranslatorOptions, *begun: TokenVectors | None) -> TranslatorOptions:
-    """Return options whose vectors of tokens are as large as those of the files of sources and targets.
-
-    Raises:
-        OptionError: Another size is asked for, or the two differ; or what is frozen is to be learned.
-    """
-    for one in begun:
-        if one is None:
-            continue
-        size = one.values.shape[1]
-        sizes = {other.values.shape[1] for other in begun if other is not None}
-        if len(sizes) > 1:
-            raise OptionError(
-                f"target_vectors: have {begun[-1].values.shape[1] if begun[-1] else size} numbers, and vectors of "
-                f"sources {size}; give files of vectors that are as large."
-            )
-        if options.embedding_size not in (TranslatorOptions.embedding_size, size):
-            raise OptionError(
-                f"embedding_size: is that of the vectors, {size}, not {options.embedding_size}; leave "
-                f"{option('embedding_size')} out."
-            )
-        options = replace(options, embedding_size=size)
-    return options

@@ -173,8 +173,8 @@ def _prepare(
     finally:
         display.stop()
     say_how_it_was_read(examples, display)
+    options = text_vectors.sized(options, vocabularies.of_sources, vocabularies.of_targets)
     options = options.completed(has_symbols=tokens.source_tokens == "space")
-    options = text_vectors.sized_pairs(options, vocabularies.of_sources, vocabularies.of_targets)
     if vectors.freeze_vectors and vectors.target_vectors and options.tied != "none":
         raise OptionError(
             f"freeze_vectors: the vectors of targets are what the output layer learns with tied {options.tied}; leave "

@@ -8,6 +8,7 @@ import pytest
 
 from recur.data.texts.token_options import PairTokenOptions
 from recur.errors import OptionError
+from recur.models.texts.translator import TranslatorNetwork
 from recur.models.texts.translator_options import TranslatorOptions
 
 
@@ -72,3 +73,10 @@ def test_what_is_of_one_side() -> None:
     options = PairTokenOptions(source_tokens="bpe", target_tokens="word", min_count=3, lowercase=True)
     assert options.of_one("bpe").min_count is None
     assert (options.of_one("word").min_count, options.of_one("word").lowercase) == (3, True)
+
+
+def test_vectors_of_tokens_have_a_size_where_none_is_said() -> None:
+    assert TranslatorOptions().embedding_size is None
+    assert TranslatorOptions().completed().embedding_size == 128
+    assert TranslatorOptions(embedding_size=5).completed().embedding_size == 5
+    assert TranslatorNetwork(TranslatorOptions(hidden_size=4), 10, 7).embedding.embedding_dim == 128

@@ -97,7 +97,9 @@ class TranslatorNetwork(nn.Module):
 
     def __init__(self, options: TranslatorOptions, num_sources: int, num_targets: int) -> None:
         super().__init__()
-        self.options, self.num_targets = options.completed(), num_targets
+        self.options = options = options.completed()
+        assert options.embedding_size is not None
+        self.num_targets = num_targets
         embedded, hidden, layers = options.embedding_size, options.hidden_size, options.num_layers
         width = hidden * (2 if options.bidirectional else 1)
         num_features = hidden if options.tied == "none" else embedded

@@ -15,6 +15,9 @@ Tied = Literal["none", "output", "all"]
 
 MOST_UNITS = 1 << 20
 
+_EMBEDDING_SIZE = 128
+"""Of vectors of tokens that nothing else says the size of."""
+
 _HEADS = 4
 """Heads of `recur.nn.MultiHeadAttention` where nothing is said."""
 
@@ -42,8 +45,8 @@ class TranslatorOptions:
     residual: bool = False
     """Add each recurrent layer's input to its output, from the second layer on."""
 
-    embedding_size: int = 128
-    """Size of the vector that stands for a token."""
+    embedding_size: int | None = None
+    """Size of the vector that stands for a token; 128, or that of the vectors which words begin with, if not given."""
 
     attention: TranslatorAttention = "general"
     """How the decoder looks at the source: additive (Bahdanau et al. 2015), dot, general, concat (Luong et al. 2015),
@@ -96,6 +99,8 @@ class TranslatorOptions:
             ("members", 1000),
         ):
             value = getattr(self, name)
+            if value is None and name == "embedding_size":
+                continue
             if not is_whole(value, 1) or value > highest:
                 raise OptionError(f"{name} must be a whole number from 1 to {highest}, not {value!r}.")
         for name in ("dropout", "embedding_dropout", "label_smoothing"):
@@ -137,8 +142,10 @@ class TranslatorOptions:
             has_symbols: Whether sources are of few symbols with blanks between them.
 
         Example:
-            >>> TranslatorOptions().completed(has_symbols=True).label_smoothing
-            0.0
+            >>> chosen = TranslatorOptions().completed(has_symbols=True)
+            >>> chosen.embedding_size, chosen.label_smoothing
+            (128, 0.0)
         """
+        found = self if self.embedding_size is not None else replace(self, embedding_size=_EMBEDDING_SIZE)
         smoothing = 0.0 if has_symbols else 0.1
-        return replace(self, label_smoothing=smoothing) if self.label_smoothing is None else self
+        return replace(found, label_smoothing=smoothing) if self.label_smoothing is None else found
