@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,10 @@ from recur.errors import DataError, OptionError
 from recur.inspection_format import DECODER
 from recur.report.inspection import read_inspection
 from recur.run import RunFolder
-from recur.tasks.inspection import read_text
+from recur.tasks.inspection import read_text, trained_translator
 from recur.tasks.inspection.trained_translator import inspect_translator
 from recur.tasks.translate.trained import TrainedTranslator
+from recur.tasks.translate.watched import WatchedSearch, watch
 
 SOURCE = "red old house  new door"
 TOKENS = ["red", "old", "house", "new", "door"]
@@ -131,6 +133,43 @@ def test_the_decoder_is_that_which_wrote(options: dict[str, Any]) -> None:
     notes = found.content["answers"]["notes"]
     assert any("ensemble of 2" in note for note in notes) == (options.get("members") == 2)
     json.dumps(content, allow_nan=False)
+
+
+def test_why_it_was_not_checked_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    trained = short(made())
+    sources = [" ".join(words) for words in product(TOKENS, repeat=3)][:60]
+    targets = [source.upper() for source in sources]
+
+    def looked_at(count: int) -> dict[str, Any]:
+        found: dict[str, Any] = inspect_translator(trained, (sources[:count], targets[:count]), number=1).content
+        return found["answers"]
+
+    assert looked_at(2)["unchecked"] == "there are too few other texts of 2 to 60 tokens"
+
+    def watched(answered: set[str]) -> list[str]:
+        """Leave all texts without an answer but these, and return a list of those that will be tried."""
+        tried: list[str] = []
+
+        def find(trained: TrainedTranslator, source: str) -> WatchedSearch:
+            tried.append(source)
+            found = watch(trained, source)
+            if source in answered:
+                return found
+            return replace(found, hypotheses=(replace(found.hypotheses[0], tokens=()),))
+
+        monkeypatch.setattr(trained_translator, "watch", find)
+        return tried
+
+    watched({sources[0]})
+    assert looked_at(60)["unchecked"] == "of 48 other texts the answers are empty, all of them"
+    watched({sources[0], sources[59]})
+    assert looked_at(60)["unchecked"] == "of 48 other texts the answers are empty, but for one"
+    # But one of these is among the first that are tried, and others among the further ones.
+    tried = watched({sources[0], *sources[2:5]})
+    found = looked_at(60)
+    assert found["check"] is not None
+    assert found["unchecked"] == ""
+    assert 13 < len(tried) < 49
 
 
 def test_texts_of_data_by_number_or_the_worst(tmp_path: Path) -> None:

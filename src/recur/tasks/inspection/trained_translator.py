@@ -48,6 +48,9 @@ _MOST_MAPPED = 150
 _ELSEWHERE, _MOST_TOKENS_ELSEWHERE = 12, 60
 """Other texts by which it is checked whether contributions can be believed, and their tokens."""
 
+_MOST_TRIED = 48
+"""Other texts that are tried in all where answers to those are empty."""
+
 _JUDGED, _AT_ONCE = 400, 16
 """Of more pairs so many, evenly from all of them, are looked through for the one whose target is least likely."""
 
@@ -72,7 +75,7 @@ class _Chosen:
     title: str
     target: str | None = None
     others: Sequence[str] | None = None
-    unchecked: str = "there are too few other texts"
+    unchecked: str = ""
     notes: tuple[str, ...] = ()
 
 
@@ -135,7 +138,7 @@ def inspect_translator(
     written = found.hypotheses[0].tokens
     say("asking which words of the source speak for what was written")
     asked, explained = _explained(trained, source, found)
-    check = _checked(trained, chosen, seed)
+    check, unchecked = _checked(trained, chosen, seed)
     gradient = gradient_reach(trained, batch, written[:_MOST_MAPPED]) if written else None
     say("searching for units that follow a property")
     searched, property_tensors = properties_content(layers, _properties(source, found), seed)
@@ -147,7 +150,13 @@ def inspect_translator(
         "layers": described,
         "properties": searched,
         "writing": _writing(trained, source, chosen, found),
-        "answers": _answers(trained, chosen, found, asked, explained, check, layers),
+        "answers": answers_content(
+            _answers(found, asked, explained),
+            asked="a token that was written",
+            notes=[*chosen.notes, *_answer_notes(trained, layers)],
+            check=check,
+            unchecked=unchecked,
+        ),
         "probe": reach,
         "diagnosis": diagnosis,
     }
@@ -251,21 +260,33 @@ def _chances(found: WatchedSearch) -> list[float]:
     return [*steps, *[0.0] * (len(found.hypotheses[0].tokens) - len(steps))]
 
 
-def _checked(trained: TrainedTranslator, chosen: _Chosen, seed: int) -> Deletion | None:
-    """Return whether what is said to contribute to a token does so, of other texts."""
-    counts = [len(trained.setup.source_vocabulary.encode(text)) for text in chosen.others or ()]
-    fit = [place for place, count in enumerate(counts) if 2 <= count <= _MOST_TOKENS_ELSEWHERE]
-    others = [(chosen.others or ())[fit[place]] for place in evenly(len(fit), _ELSEWHERE)]
-    searches = [one for text in others if (one := watch(trained, text)).hypotheses[0].tokens]
+def _checked(trained: TrainedTranslator, chosen: _Chosen, seed: int) -> tuple[Deletion | None, str]:
+    """Return whether what is said to contribute to a token does so, of other texts; or None, and why not."""
+    if chosen.others is None:
+        return None, chosen.unchecked
+    counts = [len(trained.setup.source_vocabulary.encode(text)) for text in chosen.others]
+    fit = [text for text, count in zip(chosen.others, counts, strict=True) if 2 <= count <= _MOST_TOKENS_ELSEWHERE]
+    if len(fit) < 2:
+        return None, f"there are too few other texts of 2 to {_MOST_TOKENS_ELSEWHERE} tokens"
+    usual = evenly(len(fit), _ELSEWHERE).tolist()
+    further = [place for place in evenly(len(fit), _MOST_TRIED).tolist() if place not in usual]
+    searches: list[WatchedSearch] = []
+    for number, place in enumerate([*usual, *further]):
+        if number >= len(usual) and len(searches) > 1:
+            break
+        one = watch(trained, fit[place])
+        if one.hypotheses[0].tokens:
+            searches.append(one)
     if len(searches) < 2:
-        return None
+        tried = quantity(len(usual) + len(further), "other text")
+        return None, f"of {tried} the answers are empty, {'but for one' if searches else 'all of them'}"
     batch = _together([one.batch for one in searches])
     asked = []
     for one in searches:
         tokens, chances = one.hypotheses[0].tokens, _chances(one)
         place = min(range(len(tokens)), key=chances.__getitem__)
         asked.append(AskedToken(tokens[:place], tokens[place]))
-    return check_token_explanations(trained, batch, asked, seed=seed)
+    return check_token_explanations(trained, batch, asked, seed=seed), ""
 
 
 def _together(batches: Sequence[PairBatch]) -> PairBatch:
@@ -357,22 +378,10 @@ def _maps(found: WatchedSearch, gradient: Tensor | None) -> dict[str, Tensor]:
     }
 
 
-def _answers(
-    trained: TrainedTranslator,
-    chosen: _Chosen,
-    found: WatchedSearch,
-    asked: Sequence[int],
-    explained: Sequence[Explanation],
-    check: Deletion | None,
-    layers: Sequence[LayerRecording],
-) -> dict[str, Any]:
+def _answers(found: WatchedSearch, asked: Sequence[int], explained: Sequence[Explanation]) -> list[dict[str, Any]]:
     """Return what was written and what contributes to it, as it stands in `inspect.json`."""
-    notes = [*chosen.notes, *reverse_notes(layers)]
-    members = len(trained.networks)
-    if members > 1:
-        notes.append(of_first_member(members))
     chances = _chances(found)
-    answers = [
+    return [
         answer_content(
             one,
             name=f"token {place + 1}, {one.label}",
@@ -381,6 +390,8 @@ def _answers(
         )
         for place, one in zip(asked, explained, strict=True)
     ]
-    return answers_content(
-        answers, asked="a token that was written", notes=notes, check=check, unchecked=chosen.unchecked
-    )
+
+
+def _answer_notes(trained: TrainedTranslator, layers: Sequence[LayerRecording]) -> list[str]:
+    members = len(trained.networks)
+    return [*reverse_notes(layers), *([of_first_member(members)] if members > 1 else [])]
