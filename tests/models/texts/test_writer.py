@@ -15,6 +15,7 @@ from recur.decode import DecodingOptions, decode
 from recur.errors import OptionError
 from recur.models.language import LanguageModel
 from recur.models.options import LanguageModelOptions
+from recur.models.texts import writer
 from recur.models.texts.writer import WriterNetwork, WriterSteps
 from recur.models.texts.writer_options import WriterOptions
 
@@ -69,6 +70,22 @@ def test_padding_says_nothing() -> None:
     alone = network.text_nats(batch_of([[2, 3]], [[1.0, 0.0]])).detach()
     beside = network.text_nats(batch_of([[2, 3], [4, 5, 6, 2, 3]], [[1.0, 0.0], [0.0, 1.0]])).detach()
     assert float(beside[0]) == pytest.approx(float(alone[0]), rel=1e-6)
+
+
+@pytest.mark.parametrize("most", [1, 14, 20])
+def test_of_many_tokens_some_logits_are_made_at_a_time(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    network = made()
+    batch = batch_of([[2, 3], [4, 5, 6, 2, 3]], [[1.0, 0.0], [0.0, 1.0]])
+    with torch.no_grad():
+        whole = network.text_nats(batch)
+    made_at_once: list[int] = []
+    network.language.output.register_forward_hook(lambda *call: made_at_once.append(call[2].numel()))
+    monkeypatch.setattr(writer, "_MOST_LOGITS", most)
+    with torch.no_grad():
+        parts = network.text_nats(batch)
+    torch.testing.assert_close(parts, whole)
+    assert max(made_at_once) <= max(7, most)
+    assert sum(made_at_once) == 7 * 9
 
 
 def test_rows_are_chosen_and_repeated() -> None:

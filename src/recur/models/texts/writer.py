@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 _END = 0
 """Id that begins a text and ends it."""
 
+_MOST_LOGITS = 1 << 24
+"""Logits that are there at once, at most, where no gradient is needed: 64 MiB of float32."""
+
 
 class WriterNetwork(nn.Module):
     """A `LanguageModel` whose texts have a beginning and an end, and a context that they are written from.
@@ -143,8 +146,14 @@ class WriterNetwork(nn.Module):
         # Padding stands for the end.
         y_TB = torch.cat([batch.x, torch.full_like(batch.x[:, :1], _END)], 1).t()
         # Of the true steps alone: the output layer is what costs most.
-        logits = self.language.output(h_TBH[is_token])
-        return cross_entropy(logits, y_TB[is_token], reduction="none"), is_token.nonzero()[:, 1]
+        h_NH, y_N = h_TBH[is_token], y_TB[is_token]
+        # A gradient would keep the logits of all parts.
+        at_once = len(h_NH) if torch.is_grad_enabled() else _MOST_LOGITS // len(self.language.output.weight)
+        nats = [
+            cross_entropy(self.language.output(h), y, reduction="none")
+            for h, y in zip(h_NH.split(max(1, at_once)), y_N.split(max(1, at_once)), strict=True)
+        ]
+        return torch.cat(nats), is_token.nonzero()[:, 1]
 
     def output_parameters(self) -> Iterator[nn.Parameter]:
         """Return the parameters of the output layer, which a bound on the gradient of each unit leaves alone."""
