@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import shlex
 import shutil
 from collections.abc import Callable
 from contextlib import chdir
@@ -14,6 +15,7 @@ import polars as pl
 import pytest
 
 from recur.cli.main import main
+from recur.report.writing import writing_command
 
 SMALL = ("--max-steps", "12", "--hidden-size", "8", "--embedding-size", "8", "--no-report")
 
@@ -58,7 +60,7 @@ def test_a_folder_becomes_a_writer(trained: Path, recur: Any) -> None:
     assert any(line.startswith("told that of another ") for line in lines)
     assert any(line.startswith("Ava: ") for line in lines)
     assert lines[-3] == "report   again/report.html"
-    assert lines[-2].startswith('write    recur generate again --label "')
+    assert lines[-2].startswith("write    recur generate again --label ")
     assert lines[-1] == "judge    recur evaluate again"
     first, second = (json.loads(Path(run, "write_evaluation.json").read_text()) for run in ("run", "again"))
     assert first == second
@@ -127,6 +129,39 @@ def test_a_run_is_judged_again_and_goes_on(trained: Path, recur: Any) -> None:
     refused = recur("inspect", "run")
     assert refused.code == 2
     assert "recur inspect does not look into writers" in refused.complaint
+
+
+def test_the_command_that_is_printed_writes_of_labels_and_numbers(trained: Path, recur: Any) -> None:
+    rows = [line.split(",") for line in Path("names.csv").read_text().splitlines()[1:]]
+    labels = ["An {Ava}" if set(name.lower()) <= set("ptka") else "Bel" for name, _ in rows]
+    table = pl.DataFrame({"name": [row[0] for row in rows], "language": labels, "size": [-int(row[1]) for row in rows]})
+    table.write_csv("both.csv")
+    roles = ("--text", "name", "--label", "language", "--columns", "size")
+    result = recur("train", "both.csv", "--task", "write", *roles, "--out", "both", *SMALL)
+    assert result.code == 0, result.err
+    lines = result.out.splitlines()
+    assert any(line.startswith(("An {Ava}, -", "Bel, -")) for line in lines)
+    (command,) = (line.removeprefix("write    recur ") for line in lines if line.startswith("write "))
+    assert "--vector=-" in command
+    done = recur(*shlex.split(command))
+    assert (done.code, done.err) == (0, "")
+    found = json.loads(Path("both/write_evaluation.json").read_text())
+    assert found["samples"][0]["labels"][0] in ("An {Ava}", "Bel")
+    sizes = recur(*shlex.split(writing_command("sizes", json.loads(Path("sizes/schema.json").read_text())))[1:])
+    assert (sizes.code, sizes.err) == (0, "")
+
+
+def test_a_class_that_has_a_comma_can_be_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recur: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = [f"{word * 2}{number}\t{of}" for word, of in (("ab", "Albany, NY"), ("cd", "Rome")) for number in range(20)]
+    Path("towns.tsv").write_text("\n".join(["text\tlabel", *rows, "abcd\tAlbany, NY;Rome"]) + "\n")
+    trained = recur("train", "towns.tsv", "--task", "write", "--label-separator", ";", "--out", "run", *SMALL)
+    assert trained.code == 0, trained.err
+    found = recur("generate", "run", "--label", "Albany, NY", "--json")
+    assert found.code == 0, found.err
+    assert json.loads(found.out)["texts"][0]["label"] == ["Albany, NY"]
+    none = recur("generate", "run", "--json")
+    assert json.loads(none.out)["texts"][0]["label"] == []
 
 
 def test_a_label_is_of_writers(copied: Path, recur: Any) -> None:

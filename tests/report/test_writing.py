@@ -93,7 +93,7 @@ def test_the_page(make_run: Any, judged: dict[str, Any], said: Any) -> None:
         "Pati \N{MIDDLE DOT} Kata",
         "The figures flatter the model.",
         "a.csv, row 3",
-        "--vector 0,0 --samples 10",
+        "--vector=1,2 --samples 10",
     ):
         assert words in text, words
     assert "recur inspect" not in text

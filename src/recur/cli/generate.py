@@ -39,7 +39,8 @@ def build_parser() -> CommandParser:
         "--label",
         type=str | None,
         default=None,
-        help="of runs of the task write: what a text is to be of, several with commas between them; drawn if not given",
+        help="of runs of the task write: what a text is to be of, drawn if not given; where texts have "
+        "several, any of them with commas between, and none if not given",
     )
     parser.add_argument(
         "--vector",
@@ -52,7 +53,7 @@ def build_parser() -> CommandParser:
         type=int | None,
         default=None,
         help="tokens to write, at most; 500 if not given, of runs of the task write, whose texts end by themselves, "
-        "twice as many as the longest of the training part has",
+        "twice as many as 99 in a hundred texts of the training part have at most, and ten more",
     )
     parser.add_argument("--stop", type=str | None, default=None, help="of language models: stop before this text")
     parser.add_argument("--temperature", type=float, default=1.0, help="below 1 more careful, above it more daring")
@@ -143,7 +144,8 @@ def _write(folder: RunFolder, chosen: Namespace, prompt: str, sampling: Sampling
 
     trained = TrainedWriter.load(folder, device=chosen.device)
     label: str | list[str] | None = chosen.label
-    if chosen.label is not None and trained.setup.is_multi:
+    # A class may have a comma itself.
+    if chosen.label is not None and trained.setup.is_multi and chosen.label not in trained.classes:
         label = [one.strip() for one in chosen.label.split(",") if one.strip()]
     texts = trained.write(
         prompt,

@@ -20,7 +20,7 @@ from recur.report.passage import Passage, Scale, scale_for, symbols, visible
 from recur.report.result import Result, column, result_of
 from recur.report.translation import Translation, translation_of
 from recur.report.values import DEEPEST, TIMES, as_list, as_object, as_text, count, duration, number, written
-from recur.report.writing import Writing, writing_of
+from recur.report.writing import Writing, writing_command, writing_of
 from recur.run import RunFolder
 from recur.wording import cell_name
 
@@ -182,7 +182,7 @@ def read_contents(run: RunFolder) -> Contents:
             task=as_text(config.get("task")),
             prompt=samples[-1].prompt if samples else "",
             ahead=rows_ahead(schema),
-            num_numbers=len(as_list(schema.get("means"))),
+            schema=schema,
             is_done=bool(evaluation or forecasts or labels or alarms or written_texts or from_labels),
         ),
     )
@@ -421,7 +421,7 @@ def _flat(group: Mapping[str, Any], prefix: str = "", depth: int = 0) -> Iterato
 
 
 def _commands(
-    run: RunFolder, *, task: str, prompt: str, ahead: str, num_numbers: int, is_done: bool
+    run: RunFolder, *, task: str, prompt: str, ahead: str, schema: Mapping[str, Any], is_done: bool
 ) -> tuple[Command, ...]:
     place, has_weights = shlex.quote(visible(_near(run.path))), run.has("model.safetensors")
     commands = []
@@ -437,8 +437,7 @@ def _commands(
         commands.append(Command(why="Let it write for new texts", line=f"recur predict {place} new.txt"))
         commands.append(Command(why="Judge it on other data", line=f"recur evaluate {place} other.csv"))
     elif has_weights and task == "write":
-        vector = f" --vector {','.join('0' * num_numbers)}" if num_numbers else ""
-        commands.append(Command(why="Let it write", line=f"recur generate {place}{vector} --samples 10"))
+        commands.append(Command(why="Let it write", line=writing_command(place, schema)))
         commands.append(Command(why="Judge it on other data", line=f"recur evaluate {place} other.csv"))
     elif has_weights and task in _WITHOUT_UNIT:
         commands.append(Command(why="Tell labels of new data", line=f"recur predict {place} new.csv"))

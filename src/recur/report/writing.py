@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -55,16 +56,36 @@ class Writing:
         return ()
 
 
+def writing_command(run: str, schema: Mapping[str, Any]) -> str:
+    """Return the command that writes of the most frequent label, and of numbers as they are in the mean.
+
+    Args:
+        run: The folder, quoted.
+        schema: What `schema.json` of the run holds.
+    """
+    given = ""
+    classes, counts = (as_list(schema.get(name)) for name in ("classes", "counts"))
+    if classes and len(classes) == len(counts):
+        most = max(range(len(classes)), key=lambda place: number(counts[place]) or 0.0)
+        given = f" --label {shlex.quote(visible(as_text(classes[most])))}"
+    means = [number(mean) or 0.0 for mean in as_list(schema.get("means"))]
+    if means:
+        # With an equals sign, for the first may be below 0.
+        given += f" --vector={','.join(f'{mean:.3g}' for mean in means)}"
+    return f"recur generate {run}{given} --samples 10"
+
+
 def writing_of(evaluation: Mapping[str, Any]) -> Writing | None:
     """Return what `write_evaluation.json` says, or None where there is no figure of the model."""
     figures = as_object(evaluation.get("figures"))
     if number(figures.get("nats_per_character")) is None:
         return None
     told = visible(as_text(evaluation.get("told"))) or "what it is of"
+    wrong = as_object(evaluation.get("wrong"))
     contestants = [
         ("this model", figures),
         (f"not told {told}", as_object(evaluation.get("not_told"))),
-        (f"told {told} of another text", as_object(evaluation.get("wrong"))),
+        *([(f"told {told} of another text", wrong)] if wrong else []),
         *(
             (visible(as_text(rule.get("title"))), as_object(rule.get("figures")))
             for rule in map(as_object, as_list(evaluation.get("baselines")))
@@ -161,8 +182,9 @@ def _samples(evaluation: Mapping[str, Any]) -> list[tuple[str, tuple[str, ...]]]
         if as_list(one.get("samples"))
     ]
     for one in map(as_object, as_list(evaluation.get("samples"))[:_MOST_EXAMPLES]):
-        numbers = [measured(known) for value in as_list(one.get("numbers")) if (known := number(value)) is not None]
-        found.append((", ".join(numbers), (_short(one.get("text")),)))
+        of = [visible(as_text(name)) for name in as_list(one.get("labels"))]
+        of += [measured(known) for value in as_list(one.get("numbers")) if (known := number(value)) is not None]
+        found.append((", ".join(of), (_short(one.get("text")),)))
     return found
 
 

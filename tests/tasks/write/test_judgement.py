@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from rich.console import Console
 
+from recur.data.texts.options import WrittenTextOptions
 from recur.data.texts.vocabulary import Ragged
 from recur.errors import DataError, OptionError
+from recur.models.texts.writer_options import WriterOptions
+from recur.report.writing import writing_of
 from recur.run import RunFolder
 from recur.tasks.write import judgement
 from recur.tasks.write.evaluation import evaluate_writer
 from recur.tasks.write.judgement import judge_writer
 from recur.tasks.write.trained import TrainedWriter
 from recur.tasks.write.trigrams import ClassTrigrams
+from recur.train.options import TextTrainingOptions
+from recur.train.write import train_writer
 
 
 @pytest.fixture(scope="module")
@@ -91,11 +98,70 @@ def test_without_the_training_part_there_are_no_trigrams(writer: TrainedWriter) 
 
 
 def test_of_many_texts_only_some_are_judged_untold(writer: TrainedWriter, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(judgement, "_MOST_RUNS", 30)
     test = writer.setup.own_examples().of_part("test")
+    tokens = sum(len(text) + 1 for text in test.texts)
+    # As many as a third of the texts have, for each of the three classes.
+    monkeypatch.setattr(judgement, "_MOST_TOKENS", tokens)
     found = judge_writer(writer, test, "test")
-    assert found["not_told"]["texts"] <= 10
+    assert found["not_told"]["texts"] == math.ceil(len(test) / 3)
     assert any(f"is of {found['not_told']['texts']} of them alone" in note for note in found["notes"])
+
+
+def test_long_texts_count_for_more_where_some_are_judged_and_written(
+    writer: TrainedWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(judgement, "_MOST_TOKENS", 3_000)
+    monkeypatch.setattr(judgement, "_MOST_TOKENS_WRITTEN", 1_000)
+    test = writer.setup.own_examples().of_part("test")
+    long = replace(test, texts=tuple(text + "pa" * 50 for text in test.texts))
+    short, found = (judge_writer(writer, examples, "given") for examples in (test, long))
+    assert short["not_told"]["texts"] == short["written"]["texts"] == len(test)
+    assert found["not_told"]["texts"] == 8
+    assert 8 <= found["written"]["texts"] <= 10
+
+
+def test_texts_of_one_class_are_told_another_that_the_model_knows(writer: TrainedWriter) -> None:
+    test = writer.setup.own_examples().of_part("test")
+    of_one = test.take([row for row, labels in enumerate(test.labels) if labels == ("Bel",)])
+    found = judge_writer(writer, of_one, "given")
+    assert found["wrong"]["nats_per_character"] > found["figures"]["nats_per_character"] + 0.5
+
+
+def test_where_there_is_nothing_else_to_be_told_that_is_left_out(tmp_path: Path, table: dict[str, list[Any]]) -> None:
+    run = train_writer(
+        {"name": table["name"], "size": [1.0] * len(table["name"])},
+        out=tmp_path / "run",
+        texts=WrittenTextOptions(columns="size"),
+        model=WriterOptions(hidden_size=4, embedding_size=4, context_size=2),
+        training=TextTrainingOptions(max_steps=2, no_report=True),
+        console=Console(quiet=True),
+    )
+    found = run.read_json("write_evaluation.json")
+    assert found["wrong"] is None
+    assert "of another text" not in found["verdict"]["text"]
+    shown = writing_of(found)
+    assert shown is not None
+    assert not any("of another text" in bar.name for bar in shown.bars)
+    assert not any("of another text" in column for column in shown.figures.columns)
+
+
+def test_texts_without_a_class_are_left_out(folder: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.csv"
+    other.write_text("name,language\nPatika,Ava\nMonu,Bel\nSezyfey,\n")
+    found = evaluate_writer(folder / "run", other)
+    assert found["texts"] == 2
+    assert found["notes"] == [f"1 text without a class left out, such as {other}, row 3."]
+    other.write_text("name,language\nPatika,\nMonu,\n")
+    with pytest.raises(DataError, match="has no class"):
+        evaluate_writer(folder / "run", other)
+
+
+def test_unknown_tokens_are_said(writer: TrainedWriter) -> None:
+    test = writer.setup.own_examples().of_part("test")
+    odd = replace(test, texts=("Xq", *test.texts[1:]))
+    tokens = sum(len(text) + 1 for text in odd.texts)
+    (note,) = (note for note in judge_writer(writer, odd, "given")["notes"] if "unknown" in note)
+    assert note.startswith(f"2 of the {tokens} tokens of the texts are unknown, {2 / tokens:.1%}; the figures take all")
 
 
 def test_a_model_that_does_not_know_more_says_so_first(writer: TrainedWriter) -> None:

@@ -33,6 +33,14 @@ def quickly(data: Any, out: Path, **options: Any) -> TrainedWriter:
     return TrainedWriter.load(run)
 
 
+@pytest.fixture(scope="module")
+def two_numbers(table: dict[str, list[Any]], tmp_path_factory: pytest.TempPathFactory) -> TrainedWriter:
+    """A writer of labels and of two columns."""
+    options = WrittenTextOptions(columns="length,twice", label="language")
+    more = table | {"twice": [2 * length for length in table["length"]]}
+    return quickly(more, tmp_path_factory.mktemp("two") / "run", texts=options)
+
+
 def test_a_classifier_takes_what_it_writes_for_its_language(
     writer: TrainedWriter, folder: Path, tmp_path: Path
 ) -> None:
@@ -136,6 +144,44 @@ def test_labels_and_numbers_are_written_from(table: dict[str, list[Any]], tmp_pa
     assert {one.labels for one in writer.write(vector=[3], samples=30, seed=0)} == {("Ava",), ("Bel",), ("Cor",)}
     with pytest.raises(OptionError, match="vector: expected a number, of length, got none"):
         writer.generate(label="Ava")
+
+
+@pytest.mark.parametrize(
+    ("labels", "numbers", "error", "message"),
+    [
+        (
+            [("Ava",)],
+            None,
+            OptionError,
+            r"numbers: expected them in the shape \(1, 2\), of length and twice, got \(1, 0\)",
+        ),
+        ([("Ava",)], [[1.0]], OptionError, r"expected them in the shape \(1, 2\), of length and twice, got \(1, 1\)"),
+        ([("Ava",)], [[1.0, float("nan")]], OptionError, "numbers: expected .*, got nan, which is not finite"),
+        ([("Ava",)] * 2, [[1.0], [1.0, 2.0]], OptionError, r"numbers: expected them in the shape \(2, 2\)"),
+        ([("Ava", "Bel")], [[1.0, 2.0]], OptionError, "label: a text is of one class, not 2; give one"),
+        ([()], [[1.0, 2.0]], OptionError, "label: a text is of one class, not 0; give one"),
+        (["Ava"], [[1.0, 2.0]], TypeError, r"labels: takes the classes of each text, not one text; give \['Ava'\]"),
+        ("Ava", [[1.0, 2.0]], TypeError, "labels: takes the classes of each text, not one text"),
+    ],
+)
+def test_contexts_of_several_texts_are_checked(
+    two_numbers: TrainedWriter, labels: Any, numbers: Any, error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        two_numbers.write_each(labels, numbers)
+
+
+def test_no_texts_are_none(two_numbers: TrainedWriter) -> None:
+    assert two_numbers.write_each([]) == []
+    assert two_numbers.log_probs([], label="Ava", vector=[1, 2]).shape == (0,)
+
+
+def test_one_odd_text_does_not_make_all_wait(table: dict[str, list[Any]], tmp_path: Path) -> None:
+    names = ["pa" * 500, *table["name"][1:]]
+    part = ["train"] * 250 + ["valid"] * 50
+    writer = quickly({"name": names, "language": table["language"], "split": part}, tmp_path / "run")
+    assert writer.setup.longest == 12
+    assert writer.longest == 34
 
 
 def test_texts_of_several_labels(tmp_path: Path) -> None:

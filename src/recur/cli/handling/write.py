@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -63,13 +64,15 @@ def _refuse_inspection(*arguments: Any) -> NoReturn:
 
 
 def _show_finished(path: Path, console: Console) -> None:
-    found = RunFolder.open(path).read_json("write_evaluation.json")
+    from recur.report.writing import writing_command
+
+    run = RunFolder.open(path)
+    found = run.read_json("write_evaluation.json")
     _show(found, console)
     for note in found["notes"]:
         console.print(f"note     {note}")
-    classes = [one["name"] for one in found["classes"]]
-    label = f' --label "{classes[0]}"' if classes else ' --vector "..."'
-    show_next(path, console, write=f"recur generate {{run}}{label} --samples 10")
+    command = writing_command(shlex.quote(str(path)), run.read_json("schema.json"))
+    show_next(path, console, write=command.replace("{", "{{").replace("}", "}}"))
 
 
 def _show(found: Mapping[str, Any], console: Console) -> None:
@@ -84,7 +87,7 @@ def _show(found: Mapping[str, Any], console: Console) -> None:
     for name, figures in (
         ("model", found["figures"]),
         ("not told", found["not_told"]),
-        ("told that of another", found["wrong"]),
+        *([("told that of another", found["wrong"])] if found["wrong"] else []),
         *((one["title"], one["figures"]) for one in found["baselines"]),
     ):
         values = [figures[key] for key in ("nats_per_character", "bits_per_character", "perplexity")]
@@ -99,13 +102,15 @@ def _show(found: Mapping[str, Any], console: Console) -> None:
             f"trigrams take {written['recognised']:.1%} for their class, of held-out texts "
             f"{written['recognised_held_out']:.1%}"
         )
+    if written["broken_off"]:
+        said.append(f"{written['broken_off']:.1%} came to no end and were broken off")
     console.print(f"of {written['texts']:,} texts written, {'; '.join(said)}")
     for one in found["classes"][:_SHOWN]:
         if one.get("samples"):
             console.print(f"{one['name']}: {_short(', '.join(one['samples']))}", highlight=False, markup=False)
     for one in found["samples"][:_SHOWN]:
-        numbers = ", ".join(f"{value:g}" for value in one["numbers"])
-        console.print(f"{numbers}: {_short(one['text'])}", highlight=False, markup=False)
+        of = ", ".join([*one["labels"], *(f"{value:g}" for value in one["numbers"])])
+        console.print(f"{of}: {_short(one['text'])}", highlight=False, markup=False)
 
 
 def _short(text: str) -> str:

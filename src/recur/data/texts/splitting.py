@@ -45,7 +45,7 @@ def split_examples(examples: E, options: TextOptions | None = None, *, seed: int
         (16, 2, 2)
     """
     options = options or TextOptions()
-    examples = _with_labels_only(examples)
+    examples = with_labels_only(examples)
     _check_shares(examples, options)
     part = np.array([PARTS.index(one) if one is not None else -1 for one in examples.part], np.int64)
     code = _codes(examples.keys)
@@ -73,7 +73,12 @@ def split_examples(examples: E, options: TextOptions | None = None, *, seed: int
     return found.noted(*_notes_of_repeats(found, code, part), *_notes_of_classes(found, part))
 
 
-def _with_labels_only(examples: E) -> E:
+def with_labels_only(examples: E) -> E:
+    """Return examples without those that should have a class and have none, which a note says.
+
+    Raises:
+        DataError: None has a class.
+    """
     if not isinstance(examples, LabelledTexts) or None not in examples.labels:
         return examples
     has_label = np.array([labels is not None for labels in examples.labels])

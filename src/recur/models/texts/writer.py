@@ -148,10 +148,10 @@ class WriterNetwork(nn.Module):
         # Of the true steps alone: the output layer is what costs most.
         h_NH, y_N = h_TBH[is_token], y_TB[is_token]
         # A gradient would keep the logits of all parts.
-        at_once = len(h_NH) if torch.is_grad_enabled() else _MOST_LOGITS // len(self.language.output.weight)
+        at_once = len(h_NH) if torch.is_grad_enabled() else max(1, _MOST_LOGITS // len(self.language.output.weight))
         nats = [
             cross_entropy(self.language.output(h), y, reduction="none")
-            for h, y in zip(h_NH.split(max(1, at_once)), y_N.split(max(1, at_once)), strict=True)
+            for h, y in zip(torch.split(h_NH, at_once), torch.split(y_N, at_once), strict=True)
         ]
         return torch.cat(nats), is_token.nonzero()[:, 1]
 

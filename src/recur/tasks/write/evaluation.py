@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from recur.data.texts.examples import PartName
+from recur.data.texts.splitting import with_labels_only
 from recur.data.texts.written import WrittenTexts
 from recur.errors import DataError, OptionError, RunError
 from recur.run import RunFolder
@@ -58,12 +60,17 @@ def evaluate_writer(
     trained = TrainedWriter.load(run, device=device)
     if data is not None:
         try:
-            own = parts_of(trained.setup.own_examples())
+            own: Mapping[PartName, WrittenTexts] = parts_of(trained.setup.own_examples())
         except (RunError, DataError):
             # Other texts are judged without them too, beside no rule, which a note says.
-            return judge_writer(trained, trained.setup.with_encoding(encoding).read(data), "given")
-        found = trained.setup.with_encoding(encoding).read(data)
-        return judge_writer(trained, found, "given", train=own["train"], valid=own["valid"])
+            own = {}
+        given = trained.setup.with_encoding(encoding).read(data)
+        # As in training: what a text is of has to be known.
+        found = with_labels_only(given)
+        judged = judge_writer(trained, found, "given", train=own.get("train"), valid=own.get("valid"))
+        if found is not given:
+            judged["notes"].append(f"{found.notes[-1]}.")
+        return judged
     if encoding is not None:
         raise OptionError(
             f"encoding: would be ignored, for the run knows that of its own data; leave {option('encoding')} out."

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from recur.data.texts.vocabulary import UNKNOWN
 from recur.data.texts.written import WrittenTexts
 from recur.decode import Sampling
 from recur.kinds import json_number
@@ -22,11 +23,13 @@ EVALUATION = "write_evaluation.json"
 """File of a run with the judgement of its writer."""
 
 _FLATTERING = {"train": "it was trained on this part", "valid": "its weights were chosen by this part"}
-_MOST_RUNS = 200_000
-"""Texts that are run through the network, at most, to tell how likely they are to one that is told nothing."""
+_MOST_TOKENS = 1_000_000
+"""Tokens that are run through the network, about, to tell how likely texts are to one that is told nothing."""
 
 _DRAWN_CONTEXTS = 32
-_MOST_WRITTEN = 1000
+_MOST_WRITTEN, _MOST_TOKENS_WRITTEN = 1000, 200_000
+"""Texts that are written to be counted, and tokens of texts as long as the judged ones; each at most."""
+
 _SHOWN, _CAREFUL, _MOST_SHOWN = 5, 0.8, 40
 """Texts that are shown of each class, the temperature at which they are drawn, and of how many classes."""
 
@@ -51,12 +54,14 @@ def judge_writer(
     | --- | --- |
     | `verdict` | whether the best rule is beaten, and whether what it is told helps, in words |
     | `figures` | of the model, told what each text is of: nats and bits a character, perplexity a token |
-    | `not_told`, `wrong` | the same where it is not told that, and where it is told that of another text |
+    | `not_told`, `wrong` | the same where it is not told that, and where it is told that of another text, None where
+      there is nothing else to be told |
     | `baselines` | the same of trigrams, of each class and of all texts |
     | `classes` | of each class its texts, figures told and not told, the share that the model tells the class of by
       Bayes' rule, and some texts that it writes |
     | `written` | of texts that it writes: how many are new, how many differ, how long they are, and how often trigrams
       take them for their class, beside how often they do so with held-out texts |
+    | `samples` | where there are numbers, texts that it writes from what some of the judged ones are of |
     | `worst`, `notes` | the least likely texts; and what a reader has to know |
 
     An end counts as a character and as a token. What is not told is integrated out: the likelihood is the mean over
@@ -73,7 +78,7 @@ def judge_writer(
     characters = np.array([len(text) + 1 for text in examples.texts], np.float64)
     tokens = int(setup.encoded(examples.texts).lengths.sum()) + len(examples)
     own = trained.nats(examples)
-    wrong = trained.nats(examples, _of_others(setup, examples))
+    others = _of_others(setup, examples, train)
     rows, not_told, likeliest = _not_told(trained, examples, train)
     rule = None
     if train is not None and len(train) and ClassTrigrams.fits(setup.vocabulary.size):
@@ -98,7 +103,7 @@ def judge_writer(
         "told": _what(setup),
         "figures": figures(own),
         "not_told": figures(not_told, rows) | {"texts": len(rows)} | _of_gain(helps),
-        "wrong": figures(wrong),
+        "wrong": None if others is None else figures(trained.nats(examples, others)),
         "baselines": [
             {"name": name, "title": _TITLES[name], "figures": figures(nats), **_of_gain(gains[name])}
             for name, nats in contestants.items()
@@ -107,9 +112,16 @@ def judge_writer(
     found["verdict"] = _verdict(found, gains, helps)
     found["classes"] = _by_class(trained, examples, own, rows, not_told, likeliest, characters)
     found["written"] = _written(trained, examples, train, rule)
-    found["samples"] = [] if setup.classes else _samples(trained, examples)
+    found["samples"] = _samples(trained, examples) if setup.columns else []
     found["worst"] = _worst(examples, own / characters)
-    found["notes"] = _notes(part, examples, rows, has_train=rule is not None)
+    notes = _notes(part, examples, rows, has_train=rule is not None)
+    unknown = int((setup.encoded(examples.texts).ids == UNKNOWN).sum())
+    if unknown:
+        notes.append(
+            f"{unknown:,} of the {tokens:,} tokens of the texts are unknown, {unknown / tokens:.1%}; the figures take "
+            "all these for one token, which is easier to tell than what they are."
+        )
+    found["notes"] = notes
     return found
 
 
@@ -128,25 +140,39 @@ def _what(setup: WriterSetup) -> str:
 
 def _codes(setup: WriterSetup, examples: WrittenTexts) -> NDArray[np.int64]:
     number = {name: place for place, name in enumerate(setup.classes)}
-    return np.array([number[(labels or setup.classes)[0]] for labels in examples.labels], np.int64)
+    return np.array([number[labels[0]] for labels in examples.labels if labels], np.int64)
 
 
 def _features(setup: WriterSetup, examples: WrittenTexts) -> NDArray[np.float32]:
     return setup.features([labels or () for labels in examples.labels], examples.numbers)
 
 
-def _of_others(setup: WriterSetup, examples: WrittenTexts) -> NDArray[np.float32]:
-    """Return what other texts are written from, wherever there are any that are written from something else."""
+def _of_others(setup: WriterSetup, examples: WrittenTexts, train: WrittenTexts | None) -> NDArray[np.float32] | None:
+    """Return what other texts are written from, (N, D): judged ones, else what is known of the training part.
+
+    Returns:
+        None where some are written from all that there is.
+    """
     own = _features(setup, examples)
     random = np.random.default_rng(0)
-    other = np.arange(len(own))
-    for _ in range(100):
-        same = np.flatnonzero((own[other] == own).all(1))
-        if not len(same):
-            break
-        other[same] = random.integers(0, len(own), len(same))
-    wrong: NDArray[np.float32] = own[other]
-    return wrong
+    wrong = own.copy()
+    for pool in (own, _known_contexts(setup, train)):
+        for _ in range(100 if len(pool) else 0):
+            same = np.flatnonzero((wrong == own).all(1))
+            if not len(same):
+                return wrong
+            wrong[same] = pool[random.integers(0, len(pool), len(same))]
+    return None
+
+
+def _known_contexts(setup: WriterSetup, train: WrittenTexts | None) -> NDArray[np.float32]:
+    """Return what texts of the training part are written from, (M, D), each once."""
+    if _is_of_one_class(setup) and not setup.columns:
+        used: NDArray[np.float32] = np.eye(len(setup.classes), dtype=np.float32)[np.flatnonzero(setup.counts)]
+        return used
+    if train is None:
+        return np.zeros((0, setup.num_features), np.float32)
+    return np.unique(_features(setup, train), axis=0)
 
 
 def _not_told(
@@ -167,7 +193,8 @@ def _not_told(
         pool = _features(setup, examples if train is None or not len(train) else train)
         drawn = np.random.default_rng(0).permutation(len(pool))[:_DRAWN_CONTEXTS]
         contexts, weights = pool[drawn], np.ones(len(drawn))
-    step = max(1, math.ceil(len(examples) * len(contexts) / _MOST_RUNS))
+    tokens = int(setup.encoded(examples.texts).lengths.sum()) + len(examples)
+    step = max(1, math.ceil(tokens * len(contexts) / _MOST_TOKENS))
     rows = np.arange(0, len(examples), step)
     some = examples.take(rows)
     log_probs = np.stack(
@@ -240,8 +267,10 @@ def _verdict(found: dict[str, Any], gains: dict[str, Gain], helps: Gain) -> dict
             failed = "The model does NOT beat the best rule: "
         elif gains[best].p >= SURE:
             failed = "It is NOT shown that the model beats the best rule: "
-    without = f"Not told {found['told']} it needs {nats(found['not_told'])}, told that of another text"
-    without += f" {nats(found['wrong'])}: what it is told"
+    without = f"Not told {found['told']} it needs {nats(found['not_told'])}"
+    if found["wrong"] is not None:
+        without += f", told that of another text {nats(found['wrong'])}"
+    without += ": what it is told"
     if not helps.value < 0 or helps.p >= SURE:
         is_better = False
         without += f" is NOT shown to help, {doubt(helps.p, 'texts')}"
@@ -266,7 +295,7 @@ def _by_class(
     of_row[rows] = not_told
     order = np.argsort(-np.array(setup.counts), kind="stable").tolist() if setup.classes else []
     found = []
-    for place, number in enumerate(order):
+    for number in order:
         name = setup.classes[number]
         is_own = np.array([name in (labels or ()) for labels in examples.labels], np.bool_)
         entry: dict[str, Any] = {"name": name, "learned": setup.counts[number], "texts": int(is_own.sum())}
@@ -277,11 +306,14 @@ def _by_class(
             entry["not_told"] = json_number(of_row[is_run].sum() / characters[is_run].sum())
             if likeliest is not None:
                 entry["told"] = json_number((likeliest[is_own[rows]] == number).mean())
-        if place < _MOST_SHOWN and setup.counts[number] and not setup.columns:
-            entry["samples"] = trained.generate(
-                label=name, samples=_SHOWN, sampling=Sampling(temperature=_CAREFUL), seed=number
-            )
         found.append(entry)
+    shown = [] if setup.columns else [one for one in found[:_MOST_SHOWN] if one["learned"]]
+    if shown:
+        # All side by side, for the longest says how long it takes.
+        labels = [(one["name"],) for one in shown for _ in range(_SHOWN)]
+        texts = trained.write_each(labels, sampling=Sampling(temperature=_CAREFUL), seed=0)
+        for place, one in enumerate(shown):
+            one["samples"] = [text.text for text in texts[_SHOWN * place : _SHOWN * (place + 1)]]
     return found
 
 
@@ -289,13 +321,13 @@ def _by_class(
 
 
 def _samples(trained: TrainedWriter, examples: WrittenTexts) -> list[dict[str, Any]]:
-    """Return texts that are written from the numbers of some of the judged ones."""
-    rows = _evenly(len(examples), 4 * _SHOWN)
-    numbers = [examples.numbers[row] for row in rows]
-    texts = trained.write_each([()] * len(rows), numbers, sampling=Sampling(temperature=_CAREFUL), seed=0)
+    """Return texts that are written from the labels and numbers of some of the judged ones."""
+    some = examples.take(_evenly(len(examples), 4 * _SHOWN))
+    labels = [own or () for own in some.labels]
+    texts = trained.write_each(labels, some.numbers, sampling=Sampling(temperature=_CAREFUL), seed=0)
     return [
-        {"numbers": list(own), "text": one.text, "true": examples.texts[row]}
-        for own, one, row in zip(numbers, texts, rows, strict=True)
+        {"labels": list(own), "numbers": list(numbers), "text": one.text, "true": true}
+        for own, numbers, one, true in zip(labels, some.numbers, texts, some.texts, strict=True)
     ]
 
 
@@ -304,7 +336,10 @@ def _written(
 ) -> dict[str, Any]:
     """Return figures of texts that are written from what the judged ones are of."""
     setup = trained.setup
-    some = examples.take(_evenly(len(examples), _MOST_WRITTEN))
+    mean_length = (setup.encoded(examples.texts).lengths + 1).mean()
+    some = examples.take(
+        _evenly(len(examples), min(_MOST_WRITTEN, max(_SHOWN, int(_MOST_TOKENS_WRITTEN / mean_length))))
+    )
     texts = trained.write_each([labels or () for labels in some.labels], some.numbers, seed=0)
     found: dict[str, Any] = {
         "texts": len(texts),

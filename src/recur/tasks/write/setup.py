@@ -24,6 +24,9 @@ from recur.tasks.text_source import again
 from recur.tasks.texts.setup import TextLabelSetup
 from recur.wording import enumerated
 
+_USUAL = 0.99
+"""Share of the training part's texts that are no longer than is usual."""
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class WriterSetup(TextLabelSetup):
@@ -32,7 +35,8 @@ class WriterSetup(TextLabelSetup):
     Attributes:
         means: Mean of each column of numbers in the training part, (M,).
         scales: Standard deviation of each, likewise; 1 where all numbers are the same.
-        longest: Tokens that a text of the training part has at most.
+        longest: Tokens that a text of the training part has at most, but for one in a hundred that has more, so that
+            one odd text does not make all that is written wait.
     """
 
     reading: WrittenTextOptions = field(default_factory=WrittenTextOptions)
@@ -55,7 +59,7 @@ class WriterSetup(TextLabelSetup):
         return {
             "means": tuple(numbers.mean(0).tolist()),
             "scales": tuple(np.where(spread > 0, spread, 1.0).tolist()),
-            "longest": max(1, int(vocabulary.encode_all(train.texts).lengths.max())),
+            "longest": max(1, math.ceil(np.quantile(vocabulary.encode_all(train.texts).lengths, _USUAL))),
         }
 
     # --- what texts are written from ---
@@ -80,18 +84,41 @@ class WriterSetup(TextLabelSetup):
             numbers: Its numbers, (N, M), in the unit of the data.
 
         Raises:
-            OptionError: There is no such class.
+            OptionError: There is no such class, or one too many; or numbers are too few, too many or not finite.
+            TypeError: The classes of a text are one text.
         """
+        values = self._checked_numbers(numbers, len(labels))
         number = {name: place for place, name in enumerate(self.classes)}
         found = np.zeros((len(labels), self.num_features), np.float32)
         for row, own in enumerate(labels):
+            if isinstance(own, str):
+                raise TypeError(f"labels: takes the classes of each text, not one text; give [{own!r}].")
+            if self.classes and not self.is_multi and len(own) != 1:
+                raise OptionError(f"label: a text is of one class, not {len(own)}; give one.")
             for label in own:
                 if label not in number:
                     raise OptionError(f"label: {self._unknown(label)}")
                 found[row, number[label]] = 1
-        scaled = np.asarray(numbers, np.float64).reshape(len(labels), -1) - np.array(self.means)
-        found[:, len(self.classes) :] = scaled / np.array(self.scales)
+        found[:, len(self.classes) :] = (values - np.array(self.means)) / np.array(self.scales)
         return found
+
+    def _checked_numbers(
+        self, numbers: Sequence[Sequence[float]] | NDArray[np.float64], num_texts: int
+    ) -> NDArray[np.float64]:
+        """Return numbers as an array, (N, M)."""
+        of = f", of {enumerated(self.columns)}" if self.columns else ""
+        expected = f"numbers: expected them in the shape ({num_texts}, {len(self.columns)}){of}"
+        try:
+            values = np.asarray(numbers, np.float64)
+        except (TypeError, ValueError) as error:
+            raise OptionError(f"{expected}: {error}") from error
+        if not num_texts and not values.size:
+            values = np.zeros((0, len(self.columns)))
+        if values.shape != (num_texts, len(self.columns)):
+            raise OptionError(f"{expected}, got {values.shape}.")
+        if not np.isfinite(values).all():
+            raise OptionError(f"{expected}, got {values[~np.isfinite(values)][0]}, which is not finite.")
+        return values
 
     def _unknown(self, label: str) -> str:
         near = difflib.get_close_matches(label, self.classes, n=1)

@@ -45,7 +45,7 @@ class WrittenText:
     """The classes that it was to be of."""
 
     log_prob: float
-    """Natural logarithm of its probability, given these and the numbers."""
+    """Natural logarithm of its probability, given these, the numbers and the prompt, which is not counted."""
 
     is_whole: bool
     """Whether it came to its end, and was not broken off."""
@@ -68,8 +68,8 @@ class TrainedWriter:
         network: As given.
         setup: As given.
         options: As given.
-        longest: Tokens of a text at most where nothing else is said: twice as many as the longest of the training part,
-            and ten more.
+        longest: Tokens of a text at most where nothing else is said: twice as many as 99 in a hundred texts of the
+            training part have at most, and ten more.
     """
 
     task = "write"
@@ -146,8 +146,8 @@ class TrainedWriter:
         Args:
             prompt: What each begins with.
             length: Tokens of each text after that, at most; None for `longest`.
-            label: A class; several where a text is of any number of them. None draws one for each text, as often as
-                they are in the training part.
+            label: A class; several where a text is of any number of them, and none is one of these numbers. Where a
+                text is of one class, None draws it for each text, as often as they are in the training part.
             vector: The numbers, one of each column of the training data, in its unit.
             samples: How many texts.
             sampling: How tokens are drawn; by default from the model's own distribution.
@@ -208,15 +208,18 @@ class TrainedWriter:
         """Return a text for each of several contexts.
 
         Args:
-            labels: The classes of each, (N,).
+            labels: The classes of each, (N,) sequences; empty ones where only numbers are read.
             numbers: The numbers of each, (N, M); None where none are read.
             length: As of `generate`, as all others.
             sampling: Likewise.
             seed: Likewise.
 
         Raises:
-            OptionError: There is no such class, or a number is out of range.
+            OptionError: There is no such class, or one too many; or numbers are too few, too many or not finite.
+            TypeError: `labels` are one text, or those of a text are.
         """
+        if isinstance(labels, str):
+            raise TypeError("labels: takes the classes of each text, not one text; give [[label]].")
         given: Any = np.zeros((len(labels), 0)) if numbers is None else numbers
         return self._written(labels, given, "", length, sampling or Sampling(), self._generator(seed))
 
