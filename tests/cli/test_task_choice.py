@@ -15,7 +15,7 @@ from recur.models.options import LanguageModelOptions
 from recur.models.series_options import SeriesClassifierOptions
 from recur.run import FORMAT, RunFolder
 from recur.train.options import LanguageTrainingOptions, SeriesTrainingOptions
-from recur.train.table import TASKS, Task, holds_tables
+from recur.train.table import TASKS, Task, holds_tables, task_of
 
 FLAGS = frozenset({"--overwrite", "--help"})
 
@@ -169,8 +169,17 @@ def test_a_task_has_the_names_of_its_uses() -> None:
 
 @pytest.mark.usefixtures("toy")
 def test_a_task_that_is_none_is_told() -> None:
-    with pytest.raises(OptionError, match=r"^there is no task 'toi'; this version knows: language, toy\.$"):
+    with pytest.raises(OptionError, match=r"^there is no task 'toi'; did you mean toy\? This version knows: lang"):
         chosen(("book.txt",), task="toi")
+    with pytest.raises(OptionError, match=r"^there is no task 'weaving'; this version knows: language, toy"):
+        chosen(("book.txt",), task="weaving")
+
+
+def test_a_use_that_is_misspelt_is_told() -> None:
+    with pytest.raises(
+        OptionError, match=r"^there is no task 'summarise'; did you mean summarize\? .*, chat, .*, ner,"
+    ):
+        task_of("summarise")
 
 
 # --- the command ------------------------------------------------------------------------------------------------------

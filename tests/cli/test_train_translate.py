@@ -195,7 +195,9 @@ def test_other_data_may_be_written_otherwise(trained: Path, recur: Any) -> None:
         (("predict", "run", "new.txt", "--max-length", "0"), 2, "max_length must be a whole number from 1 on, not 0"),
         (("predict", "run", "new.txt", "--beams", "0"), 2, "beams must be a whole number from 1 on, not 0"),
         (("predict", "run", "new.txt", "--stream"), 2, ""),
+        (("predict", "run", "new.txt", "--forbidden", ","), 2, "forbidden: ',' has an empty text"),
         (("predict", "run", "nowhere.txt"), 1, "nowhere.txt: no such file"),
+        (("generate", "run"), 1, "which writes from texts; give them to recur predict run"),
         (("evaluate", "run", "--stride", "2"), 2, "stride is of forecast runs, and this is one of task translate"),
         (
             ("evaluate", "run", "--encoding", "cp1252"),

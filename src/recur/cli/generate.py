@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, BinaryIO, Literal
 
 from recur.cli.handling.run_handling import show_notes, unfinished
 from recur.cli.parser import CommandParser, Device, check_device, check_seed, given_options
-from recur.errors import DataError, OptionError
+from recur.errors import DataError, OptionError, RunError
 from recur.run import RunFolder
 from recur.wording import option
 
@@ -83,6 +83,11 @@ def run(arguments: Sequence[str]) -> int:
     # Before torch is imported, which takes seconds.
     folder = RunFolder.open(chosen.run)
     task = folder.config().get("task")
+    if task == "translate":
+        raise RunError(
+            f"{folder.path}: is a run of task {task!r}, which writes from texts; give them to recur predict "
+            f"{chosen.run}."
+        )
     _check_owned(str(task), given_options(arguments))
     check_device(chosen.device)
     given = None if chosen.prompt is None else _prompt(chosen.prompt)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -109,7 +110,10 @@ def task_of(name: str) -> tuple[str, str]:
     for task, each in TASKS.items():
         if name in each.uses:
             return task, each.uses[name]
-    raise OptionError(f"there is no task {name!r}; this version knows: {', '.join(TASKS)}.")
+    names = [*TASKS, *(use for each in TASKS.values() for use in each.uses)]
+    near = difflib.get_close_matches(name, names, n=1)
+    hint = f"did you mean {near[0]}? This" if near else "this"
+    raise OptionError(f"there is no task {name!r}; {hint} version knows: {', '.join(names)}.")
 
 
 def holds_tables(source: str) -> bool:

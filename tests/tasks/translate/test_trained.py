@@ -418,10 +418,8 @@ def test_answers_that_are_cut_off_are_told() -> None:
         trained, read_pairs((["red", "old", "red", "new"], ["RED", "OLD", "RED RED", "NEW"])), "given"
     )
     assert judged["cut_off"] == 3
-    assert (
-        "3 of 3 answers cut off at the most tokens that they may have; give max_length= for longer ones"
-        in judged["notes"]
-    )
+    # No judgement takes another length.
+    assert "3 of 3 answers cut off at the most tokens that they may have" in judged["notes"]
 
 
 def test_each_turn_of_a_conversation_is_answered(tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ def judge_translator(
     )
     ended = list({source: one.ended for source, one in zip(pairs.sources, answers, strict=True)}.values())
     found["cut_off"] = ended.count("length")
-    found["notes"] += cut_off(ended)
+    found["notes"] += cut_off(ended, is_asked=False)
     found["likelihood"], notes = _likelihood(trained, pairs, train)
     found["notes"] += notes
     found["attention"] = _maps(answers)

@@ -37,15 +37,17 @@ class Translation:
     attention: Tensor | None = field(default=None, compare=False, repr=False)
 
 
-def cut_off(ended: Sequence[str]) -> list[str]:
+def cut_off(ended: Sequence[str], *, is_asked: bool = True) -> list[str]:
     """Return a note of how many answers did not come to an end by themselves; none where all did.
 
     Args:
         ended: How each ended.
+        is_asked: Whether who reads it can ask for longer ones; a judgement takes no lengths.
     """
+    longer = f"; give {option('max_length')} for longer ones" if is_asked else ""
     notes = []
     for why, what in (
-        ("length", f"cut off at the most tokens that they may have; give {option('max_length')} for longer ones"),
+        ("length", f"cut off at the most tokens that they may have{longer}"),
         ("stuck", "stopped, as nothing that is allowed could follow"),
     ):
         count = sum(one == why for one in ended)
