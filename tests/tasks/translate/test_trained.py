@@ -313,7 +313,6 @@ def test_an_answer_is_about_as_long_as_its_source_lets_expect() -> None:
     targets = [*(source.upper() for source in sources[:-1]), "RED " * 300]
     trained = always(made("word", data=(sources, targets)), 2)
     setup = trained.setup
-    assert setup.growth is not None
     lengths = [1, 8]
     expected = [10 + math.ceil(2 * setup.growth * (length + 10)) for length in lengths]
     assert setup.limits(np.array([*lengths, 10**6])).tolist() == [*expected, 2 * setup.longest_target + 10]
@@ -326,8 +325,6 @@ def test_an_answer_is_about_as_long_as_its_source_lets_expect() -> None:
             assert (len(best.tokens), best.ended) == (max(most, least), "length")
         assert len(trained.translate([source], decoding=DecodingOptions(max_length=50))[0][0].tokens) == 50
         assert len("".join(trained.stream(source)).split()) == most
-    before = replace(setup, growth=None)
-    assert before.limits(np.array([1, 20])).tolist() == [2 * setup.longest_target + 10] * 2
 
 
 def test_answers_to_very_long_sources_are_shorter(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -41,7 +41,7 @@ class TranslationSetup:
         target_vocabulary: Likewise; the same one where sources and targets have one.
         longest_target: Tokens that a target of the training part has at most.
         growth: Tokens of a target over those of its source and ten more, which one in a hundred of the training part
-            exceeds; None in runs of before this was kept.
+            exceeds.
         num_pairs: Pairs of the training part.
         num_unknown: Tokens of its targets that are not known, so that the network learns where one stands.
         reading: How the data were read.
@@ -53,7 +53,7 @@ class TranslationSetup:
     source_vocabulary: TextVocabulary
     target_vocabulary: TextVocabulary
     longest_target: int
-    growth: float | None
+    growth: float
     num_pairs: int
     num_unknown: int
     reading: PairOptions = field(default_factory=PairOptions)
@@ -130,8 +130,6 @@ class TranslationSetup:
             lengths: Tokens of the sources, (N,).
         """
         most = np.full(len(lengths), 2 * self.longest_target + _MARGIN, np.int64)
-        if self.growth is None:
-            return most
         usual: NDArray[np.int64] = np.ceil(2 * self.growth * (lengths + _MARGIN)).astype(np.int64)
         return np.minimum(usual + _MARGIN, most)
 
@@ -328,10 +326,10 @@ class TranslationSetup:
         with folder.entries_of("schema.json") as content:
             source, roles, target = content["source"], content["roles"], content["target_vocabulary"]
             of_sources = TextVocabulary.from_json(content["source_vocabulary"])
-            growth = content.get("growth")
+            growth = content["growth"]
             if not is_whole(content["longest_target"], 1):
                 raise ValueError(f"longest_target is {content['longest_target']!r}, expected a whole number from 1 on")
-            if growth is not None and not (is_finite(growth) and growth >= 0):
+            if not (is_finite(growth) and growth >= 0):
                 raise ValueError(f"growth is {growth!r}, expected a number from 0 on")
             return cls(
                 source_vocabulary=of_sources,
@@ -339,8 +337,7 @@ class TranslationSetup:
                 longest_target=content["longest_target"],
                 growth=growth,
                 num_pairs=int(content["num_pairs"]),
-                # A run of before this was kept may have learned it.
-                num_unknown=int(content.get("num_unknown", 1)),
+                num_unknown=int(content["num_unknown"]),
                 reading=PairOptions(**content["reading"]),
                 roles=None if roles is None else TextRoles.from_json(roles),
                 seed=int(content["seed"]),
