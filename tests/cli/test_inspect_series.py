@@ -125,7 +125,7 @@ def test_what_does_not_go_together(made: pl.DataFrame, recur: Any) -> None:
         (
             ["--input", "text"],
             2,
-            "recur: input is of language and classify-text runs, and this is one of task forec",
+            "recur: input is of language, classify-text, tag and translate runs, and this is one of task forec",
         ),
         (["--labels", "text"], 2, "recur: labels is of language runs, and this is one of task forecast; leave"),
     ):

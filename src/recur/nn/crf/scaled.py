@@ -9,6 +9,8 @@ from torch import Tensor
 
 from recur.nn.crf.recursion import Chain, partition_steps
 
+_SUMMED_AT_ONCE = 256
+
 
 class Run(NamedTuple):
     """What the forward recursion leaves for the backward one.
@@ -92,8 +94,13 @@ def smoothed(done: Run, weight_B: Tensor | None, is_step_TB: Tensor | None) -> t
     marginals_TBK = torch.stack(found[::-1])
     if not shares:
         return marginals_TBK, torch.zeros_like(done.factors)
-    shares_NK = torch.cat(shares[::-1])
-    return marginals_TBK, (done.forward[:-1].flatten(0, 1).t() @ shares_NK) * done.factors
+    before_NK, shares_NK = done.forward[:-1].flatten(0, 1), torch.cat(shares[::-1])
+    # Summed in parts, since the product of long matrices may add one step after another, with a rounding at each.
+    parts = [
+        before_NK[begin : begin + _SUMMED_AT_ONCE].t() @ shares_NK[begin : begin + _SUMMED_AT_ONCE]
+        for begin in range(0, len(shares_NK), _SUMMED_AT_ONCE)
+    ]
+    return marginals_TBK, torch.stack(parts).sum(0) * done.factors
 
 
 def _last_steps(is_step_TB: Tensor) -> tuple[Tensor, Tensor]:
