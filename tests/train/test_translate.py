@@ -21,10 +21,10 @@ from recur.data.texts.token_options import PairTokenOptions
 from recur.errors import DataError, Interrupted, OptionError, RunError
 from recur.models.texts.translator import TranslatorNetwork
 from recur.models.texts.translator_options import TranslatorOptions
+from recur.models.texts.trigrams import ClassTrigrams
 from recur.run import RunFolder
 from recur.tasks.series_task import SeriesTask
 from recur.tasks.translate.evaluation import evaluate_translator, judge_translator
-from recur.tasks.translate.ngram_rule import trigram_nats
 from recur.tasks.translate.trained import TrainedTranslator
 from recur.train.options import PairTrainingOptions
 from recur.train.pair_choice import choose
@@ -223,8 +223,10 @@ def test_the_perplexity_of_members_is_that_of_their_mean(tmp_path: Path) -> None
     assert (likelihood["tokens"], likelihood["unknown"]) == (count, 2)
     assert likelihood["trigram_perplexity"] is None
     beside = judge_translator(trained, pairs, "given", train=read_pairs((sources, targets)))["likelihood"]
-    nats = trigram_nats(trained.setup.target_vocabulary, targets, targets[:8])
-    assert beside["trigram_perplexity"] == pytest.approx(math.exp(nats))
+    vocabulary = trained.setup.target_vocabulary
+    rule = ClassTrigrams(vocabulary.size, vocabulary.encode_all(targets))
+    nats = rule.nats(vocabulary.encode_all(targets[:8])).sum()
+    assert beside["trigram_perplexity"] == pytest.approx(math.exp(nats / count))
     assert (
         f"2 of the {count} tokens of the right targets are unknown, {2 / count:.1%}; the perplexity takes"
         in " ".join(judged["notes"])

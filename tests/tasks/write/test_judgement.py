@@ -12,7 +12,6 @@ import pytest
 from rich.console import Console
 
 from recur.data.texts.options import WrittenTextOptions
-from recur.data.texts.vocabulary import Ragged
 from recur.errors import DataError, OptionError
 from recur.models.texts.writer_options import WriterOptions
 from recur.report.writing import writing_of
@@ -21,7 +20,6 @@ from recur.tasks.write import judgement
 from recur.tasks.write.evaluation import evaluate_writer
 from recur.tasks.write.judgement import judge_writer
 from recur.tasks.write.trained import TrainedWriter
-from recur.tasks.write.trigrams import ClassTrigrams
 from recur.train.options import TextTrainingOptions
 from recur.train.write import train_writer
 
@@ -172,23 +170,3 @@ def test_a_model_that_does_not_know_more_says_so_first(writer: TrainedWriter) ->
     assert found["verdict"]["text"].startswith("The model does NOT beat the best rule: ")
     assert "what it is told is NOT shown to help" in found["verdict"]["text"]
     assert not found["verdict"]["is_better"]
-
-
-def test_trigrams_by_hand() -> None:
-    texts = Ragged.of([[2, 3], [2, 3], [4]])
-    rule = ClassTrigrams(5, texts, np.array([0, 0, 1]), num_classes=3)
-    # Tokens that are told: 2 3 end, 2 3 end, 4 end.
-    unigram = {0: (3 + 1) / (8 + 5), 4: (1 + 1) / (8 + 5)}
-    first = (1 + 2 * unigram[4]) / (3 + 2)
-    first = (1 + 2 * first) / (3 + 2)
-    last = (1 + 1 * unigram[0]) / (1 + 1)
-    last = (1 + 1 * last) / (1 + 1)
-    assert rule.nats(Ragged.of([[4]]))[0] == pytest.approx(-math.log(first * last))
-    rule.share = 0.0
-    assert rule.nats(Ragged.of([[4]]), np.array([0]))[0] == pytest.approx(-math.log(first * last))
-    rule.choose_share(texts, np.array([0, 0, 1]))
-    assert rule.share > 0.5
-    # Of a class without texts there is what all texts say.
-    assert rule.nats(Ragged.of([[4]]), np.array([2]))[0] == pytest.approx(-math.log(first * last))
-    assert rule.told(Ragged.of([[2, 3], [4]]), (2, 1, 0)).tolist() == [0, 1]
-    assert not ClassTrigrams.fits(1 << 21)

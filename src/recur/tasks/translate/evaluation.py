@@ -12,9 +12,9 @@ from recur.data.texts.examples import PartName, TextPairs
 from recur.data.texts.vocabulary import UNKNOWN
 from recur.errors import DataError, OptionError, RunError
 from recur.kinds import json_number
+from recur.models.texts.trigrams import ClassTrigrams
 from recur.run import RunFolder
 from recur.tasks.translate.judgement import EVALUATION, judge_pairs
-from recur.tasks.translate.ngram_rule import trigram_nats
 from recur.tasks.translate.trained import TrainedTranslator
 from recur.tasks.translate.translation import Translation, cut_off
 from recur.wording import option
@@ -143,13 +143,15 @@ def _likelihood(
             "perplexity takes all these for one token, which is easier to tell than what they are"
         )
     characters = sum(map(len, short.targets)) + len(short)
-    vocabulary = trained.setup.target_vocabulary
+    vocabulary, rule = trained.setup.target_vocabulary, None
+    if train is not None and len(train) and tokens and ClassTrigrams.fits(vocabulary.size):
+        rule = ClassTrigrams(vocabulary.size, vocabulary.encode_all(train.targets))
     return {
         "nats_per_token": json_number(nats / tokens) if tokens else None,
         "perplexity": json_number(math.exp(min(nats / tokens, 700.0))) if tokens else None,
-        "trigram_perplexity": json_number(math.exp(trigram_nats(vocabulary, train.targets, short.targets)))
-        if train is not None and len(train) and tokens
-        else None,
+        "trigram_perplexity": None
+        if rule is None
+        else json_number(math.exp(float(rule.nats(vocabulary.encode_all(short.targets)).sum()) / tokens)),
         # An end counts as a character, as that of a line does.
         "nats_per_character": json_number(nats / characters) if characters else None,
         "tokens": tokens,

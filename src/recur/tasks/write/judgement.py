@@ -13,10 +13,10 @@ from recur.data.texts.vocabulary import UNKNOWN
 from recur.data.texts.written import WrittenTexts
 from recur.decode import Sampling
 from recur.kinds import json_number
+from recur.models.texts.trigrams import ClassTrigrams
 from recur.tasks.noise import SURE, Gain, bootstrap_gain, doubt
 from recur.tasks.write.setup import WriterSetup
 from recur.tasks.write.trained import TrainedWriter
-from recur.tasks.write.trigrams import ClassTrigrams
 from recur.wording import enumerated, quantity, sentence
 
 EVALUATION = "write_evaluation.json"

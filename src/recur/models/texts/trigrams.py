@@ -1,4 +1,4 @@
-"""Trigrams of the texts of each class, the rule that a writer has to beat, and that tells what it wrote apart."""
+"""Trigrams of texts, and of those of each class: the rule that what writes texts has to beat."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class ClassTrigrams:
     """
 
     def __init__(
-        self, vocabulary_size: int, texts: Ragged, classes: NDArray[np.int64] | None, *, num_classes: int = 0
+        self, vocabulary_size: int, texts: Ragged, classes: NDArray[np.int64] | None = None, *, num_classes: int = 0
     ) -> None:
         self._size = vocabulary_size
         self._of_all = self._fitted(texts)
