@@ -23,7 +23,7 @@ from recur.tasks.tags.evaluation import finish_tags
 from recur.tasks.tags.figures import count_tags
 from recur.tasks.tags.setup import TagSetup, cut_examples
 from recur.tasks.tags.telling import tell
-from recur.tasks.tags.trained import TrainedTagger, build_network
+from recur.tasks.tags.trained import TrainedTagger
 from recur.tasks.text_source import TextSource, parts_of
 from recur.train import processes, text_choice, text_vectors
 from recur.train.display import Display
@@ -173,7 +173,7 @@ def _prepare(
         partial(text_choice.choose, num_texts=len(train)),
     )
     torch.manual_seed(training.seed)
-    network = build_network(options, setup)
+    network = TrainedTagger.build(options, setup)
     run = write_run(
         out,
         overwrite=overwrite,
@@ -243,7 +243,7 @@ def _job(run: RunFolder, setup: TagSetup, examples: TaggedSentences) -> SeriesJo
     return text_job(
         run,
         training,
-        build=lambda: text_vectors.begin_with(run, build_network(options, setup)),
+        build=lambda: text_vectors.begin_with(run, TrainedTagger.build(options, setup)),
         batches=lambda size, tokens, seed: setup.batches(
             train.tokens, train.tags, batch_size=size, max_tokens=tokens, seed=seed
         ),

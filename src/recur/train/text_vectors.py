@@ -87,12 +87,10 @@ def begin_with(run: RunFolder, network: _TakesVectors) -> Any:
     Raises:
         RunError: They are damaged.
     """
-    # A run of before there were vectors says nothing of them.
-    chosen = stored_options(run, "vectors", VectorOptions) if "vectors" in run.config() else VectorOptions()
-    with _damage_of(run):
-        if chosen.vectors is not None:
-            tensors = run.read_tensors(VECTORS)
-            network.take_vectors(tensors["ids"], tensors["values"], freeze=chosen.freeze_vectors)
+    chosen = stored_options(run, "vectors", VectorOptions)
+    if chosen.vectors is not None:
+        with _kept(run, "") as (ids, values):
+            network.take_vectors(ids, values, freeze=chosen.freeze_vectors)
     return network
 
 
@@ -102,20 +100,19 @@ def begin_pairs_with(run: RunFolder, network: Any) -> Any:
     Raises:
         RunError: They are damaged.
     """
-    stored = "vectors" in run.config()
-    chosen = stored_options(run, "vectors", PairVectorOptions) if stored else PairVectorOptions()
-    with _damage_of(run):
-        for side, prefix, path in (("source", "", chosen.vectors), ("target", _TARGET, chosen.target_vectors)):
-            if path is not None:
-                tensors = run.read_tensors(VECTORS)
-                ids, values = tensors[f"{prefix}ids"], tensors[f"{prefix}values"]
+    chosen = stored_options(run, "vectors", PairVectorOptions)
+    for side, prefix, path in (("source", "", chosen.vectors), ("target", _TARGET, chosen.target_vectors)):
+        if path is not None:
+            with _kept(run, prefix) as (ids, values):
                 network.take_vectors(ids, values, freeze=chosen.freeze_vectors, side=side)
     return network
 
 
 @contextmanager
-def _damage_of(run: RunFolder) -> Iterator[None]:
+def _kept(run: RunFolder, prefix: str) -> Iterator[tuple[Tensor, Tensor]]:
+    """Give the ids and vectors that a run keeps; what goes wrong with them there is damage of its file."""
     try:
-        yield
+        tensors = run.read_tensors(VECTORS)
+        yield tensors[f"{prefix}ids"], tensors[f"{prefix}values"]
     except (KeyError, IndexError, RuntimeError) as error:
         raise RunError(f"{run.path / VECTORS}: damaged: {error}.") from error

@@ -21,7 +21,7 @@ from recur.run import RunFolder
 from recur.tasks.text_source import TextSource, parts_of
 from recur.tasks.texts.evaluation import finish_texts
 from recur.tasks.texts.setup import TextLabelSetup, cut_examples
-from recur.tasks.texts.trained import TrainedTextClassifier, build_network
+from recur.tasks.texts.trained import TrainedTextClassifier
 from recur.train import processes, text_choice, text_vectors
 from recur.train.display import Display
 from recur.train.job import given_or_default, stored_options
@@ -170,7 +170,7 @@ def _prepare(
         partial(text_choice.choose, num_texts=len(train), is_character=is_character),
     )
     torch.manual_seed(training.seed)
-    network = build_network(options, setup)
+    network = TrainedTextClassifier.build(options, setup)
     longest = int(setup.encoded(train.texts).lengths.max())
     run = write_run(
         out,
@@ -238,7 +238,7 @@ def _job(run: RunFolder, setup: TextLabelSetup, examples: LabelledTexts) -> Seri
     return text_job(
         run,
         training,
-        build=lambda: text_vectors.begin_with(run, build_network(options, setup)),
+        build=lambda: text_vectors.begin_with(run, TrainedTextClassifier.build(options, setup)),
         batches=lambda size, tokens, seed: setup.batches(parts["train"], batch_size=size, max_tokens=tokens, seed=seed),
         judged=lambda size, tokens: setup.batches(
             parts["valid"] if len(parts["valid"]) else parts["train"], batch_size=size, max_tokens=tokens

@@ -24,7 +24,7 @@ from recur.run import RunFolder
 from recur.tasks.text_source import TextSource
 from recur.tasks.translate.evaluation import finish_translator
 from recur.tasks.translate.setup import TranslationSetup, cut_pairs
-from recur.tasks.translate.trained import TrainedTranslator, TranslationNetwork, build_translator
+from recur.tasks.translate.trained import TrainedTranslator, TranslationNetwork
 from recur.train import pair_choice, processes, text_vectors
 from recur.train.display import Display
 from recur.train.job import given_or_default, stored_options
@@ -181,7 +181,7 @@ def _prepare(
             "one of them out."
         )
     torch.manual_seed(training.seed)
-    network = build_translator(options, setup)
+    network = TrainedTranslator.build(options, setup)
     train = _within(setup, train, options, training)
     for note in (*train.notes, *_within(setup, examples.of_part("valid"), options, training).notes):
         if note not in examples.notes:
@@ -274,7 +274,7 @@ def _job(run: RunFolder, setup: TranslationSetup, examples: TextPairs) -> Series
     return text_job(
         run,
         training,
-        build=lambda: text_vectors.begin_pairs_with(run, build_translator(options, setup)),
+        build=lambda: text_vectors.begin_pairs_with(run, TrainedTranslator.build(options, setup)),
         batches=_batches(setup, train, options, training),
         judged=_batches(setup, judged, options, training),
         judge_best=judge_best,

@@ -20,7 +20,7 @@ from recur.run import RunFolder
 from recur.tasks.text_source import TextSource, parts_of
 from recur.tasks.write.evaluation import finish_writer
 from recur.tasks.write.setup import WriterSetup, cut_written_texts
-from recur.tasks.write.trained import TrainedWriter, build_writer
+from recur.tasks.write.trained import TrainedWriter
 from recur.train import processes, text_choice
 from recur.train.display import Display
 from recur.train.job import given_or_default, stored_options
@@ -156,7 +156,7 @@ def _prepare(
         partial(text_choice.choose, num_texts=len(train), is_character=setup.vocabulary.kind == "character"),
     )
     torch.manual_seed(training.seed)
-    network = build_writer(options, setup)
+    network = TrainedWriter.build(options, setup)
     run = write_run(
         out,
         overwrite=overwrite,
@@ -228,7 +228,7 @@ def _job(run: RunFolder, setup: WriterSetup, examples: WrittenTexts) -> SeriesJo
     return text_job(
         run,
         training,
-        build=lambda: build_writer(options, setup),
+        build=lambda: TrainedWriter.build(options, setup),
         batches=lambda size, tokens, seed: setup.batches(parts["train"], batch_size=size, max_tokens=tokens, seed=seed),
         judged=lambda size, tokens: setup.batches(judged, batch_size=size, max_tokens=tokens),
         judge_best=judge_best,

@@ -23,7 +23,7 @@ from recur.tasks.inspection import read_text
 from recur.tasks.inspection.trained_text import inspect_text_classifier
 from recur.tasks.texts.explanation import explain_texts
 from recur.tasks.texts.setup import TextLabelSetup
-from recur.tasks.texts.trained import TrainedTextClassifier, build_network
+from recur.tasks.texts.trained import TrainedTextClassifier
 
 TEXT = 'My day was "so tasty" and  loud, zzz!'
 TOKENS = ["My", "day", "was", '"', "so", "tasty", '"', "and", "loud", ",", "zzz", "!"]
@@ -154,7 +154,7 @@ def test_other_tokens(kind: Any, unit: str, monkeypatch: pytest.MonkeyPatch) -> 
         num_texts=12,
     )
     chosen = TextClassifierOptions(hidden_size=4, members=1, cell="lstm", num_layers=2, pooling="max").completed()
-    trained = TrainedTextClassifier(build_network(chosen, setup), setup, chosen)
+    trained = TrainedTextClassifier(TrainedTextClassifier.build(chosen, setup), setup, chosen)
     monkeypatch.setattr(read_text, "MAX_SYMBOLS", 9)
     text = "Köln  und 日本: Bonn am Rhein"
     found = inspect_text_classifier(trained, text=text, seed=1)

@@ -13,7 +13,7 @@ from recur.data.texts.token_options import PairTokenOptions
 from recur.decode import DecodingOptions
 from recur.models.texts.translator_options import TranslatorOptions
 from recur.tasks.translate.setup import TranslationSetup, cut_pairs
-from recur.tasks.translate.trained import TrainedTranslator, build_translator
+from recur.tasks.translate.trained import TrainedTranslator
 
 WORDS = ("red", "green", "door", "house", "old", "new")
 GREEDY = DecodingOptions(max_length=8)
@@ -51,7 +51,7 @@ def made(
     setup = TranslationSetup.fit(examples, chosen, reading=reading)
     torch.manual_seed(1)
     model = TranslatorOptions(**{"hidden_size": 8, "embedding_size": 6, **options})
-    network = build_translator(model, setup)
+    network = TrainedTranslator.build(model, setup)
     with torch.no_grad():
         for name, one in network.named_parameters():
             if one.dim() == 2:

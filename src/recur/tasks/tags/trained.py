@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from recur.data.texts.batches import MAX_TOKENS
 from recur.data.texts.raw_sentences import cut_into_words
-from recur.errors import OptionError, RunError
+from recur.errors import OptionError
 from recur.kinds import is_whole
 from recur.models.texts.tagger import TaggerNetwork
 from recur.models.texts.tagger_options import TaggerOptions
-from recur.run import FORMAT, RunFolder
-from recur.tasks.knowledge import check_knows
-from recur.tasks.run_weights import with_weights
 from recur.tasks.tags.setup import TagSetup
 from recur.tasks.tags.telling import Told, tell
+from recur.tasks.text_task import TrainedOnTexts
 
 if TYPE_CHECKING:
     import polars as pl
@@ -71,74 +68,24 @@ class TaggedText:
     places: Places = None
 
 
-def build_network(options: TaggerOptions, setup: TagSetup) -> TaggerNetwork:
-    """Return the network that recur trains with these options on such sentences, its weights freshly drawn."""
-    network = TaggerNetwork(options, setup.tags, setup.words.size, setup.characters.size, scheme=setup.scheme)
-    network.fit_tags(torch.tensor(setup.counts))
-    return network
-
-
-class TrainedTagger:
+class TrainedTagger(TrainedOnTexts[TaggerNetwork, TagSetup, TaggerOptions]):
     """A tagger, with all that it needs to read sentences.
 
     Args:
         network: Put in evaluation mode.
         setup: How sentences become what it reads.
         options: What it was built with.
-
-    Attributes:
-        network: As given.
-        setup: As given.
-        options: As given.
     """
 
     task = "tag"
+    setup_type, options_type, knows = TagSetup, TaggerOptions, "vocabularies or tags"
 
-    def __init__(self, network: TaggerNetwork, setup: TagSetup, options: TaggerOptions) -> None:
-        self.network, self.setup, self.options = network.eval(), setup, options
-
-    # --- files ---
-
-    @classmethod
-    def load(cls, run: str | Path | RunFolder, *, device: str | torch.device = "cpu") -> Self:
-        """Return what a run trained. Nothing in the folder is executed.
-
-        Args:
-            run: The folder.
-            device: Where the network shall compute.
-
-        Raises:
-            RunError: The folder is missing, damaged, of a newer format, or of another task.
-        """
-        folder = run if isinstance(run, RunFolder) else RunFolder.open(run)
-        config = folder.config()
-        if config.get("task") != cls.task:
-            raise RunError(f"{folder.path}: is a run of task {config.get('task')!r}, expected {cls.task!r}.")
-        setup = TagSetup.load(folder)
-        check_knows(folder, config, setup.fingerprint, "vocabularies or tags")
-        try:
-            options = TaggerOptions(**config["model"])
-        except (KeyError, TypeError, OptionError) as error:
-            raise RunError(f"{folder.path / 'config.json'}: damaged: model: {str(error).rstrip('.')}.") from error
-        return cls(with_weights(folder, lambda: build_network(options, setup)).to(device), setup, options)
-
-    def save(self, path: str | Path, *, overwrite: bool = False) -> RunFolder:
-        """Write a run folder that `load` reads, and return it.
-
-        Args:
-            path: Where.
-            overwrite: Whether a run that stands there may be replaced.
-
-        Raises:
-            RunError: The folder exists, or cannot be written.
-        """
-        folder = RunFolder.create(path, overwrite=overwrite)
-        folder.write_json("schema.json", self.setup.to_json())
-        folder.save_weights(self.network.state_dict())
-        # Last, for it makes the folder a run.
-        config = {"format": FORMAT, "task": self.task, "knows": self.setup.fingerprint, "model": asdict(self.options)}
-        folder.write_json("config.json", config)
-        return folder
+    @staticmethod
+    def build(options: TaggerOptions, setup: TagSetup) -> TaggerNetwork:
+        """Return the network that recur trains with these options on such sentences, its weights freshly drawn."""
+        network = TaggerNetwork(options, setup.tags, setup.words.size, setup.characters.size, scheme=setup.scheme)
+        network.fit_tags(torch.tensor(setup.counts))
+        return network
 
     # --- telling ---
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import asdict
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -19,11 +17,10 @@ from recur.errors import OptionError, RunError
 from recur.models.texts.classifier import TextClassifierNetwork
 from recur.models.texts.ensemble import TextClassifierEnsemble
 from recur.models.texts.options import TextClassifierOptions
-from recur.run import FORMAT, RunFolder
-from recur.tasks.knowledge import check_knows
+from recur.run import RunFolder
 from recur.tasks.labels.classes import calibrate
 from recur.tasks.labels.outcomes import SeriesOutcomes
-from recur.tasks.run_weights import with_weights
+from recur.tasks.text_task import TrainedOnTexts
 from recur.tasks.texts.decisions import best_thresholds
 from recur.tasks.texts.outcomes import TextNetwork, TextOutcomes, collect_outcomes
 from recur.tasks.texts.setup import TextLabelSetup
@@ -39,18 +36,7 @@ LEAST_TO_CALIBRATE = 20
 """Held-out texts that a temperature is fitted to; fewer would say less than the network itself."""
 
 
-def build_network(options: TextClassifierOptions, setup: TextLabelSetup) -> TextNetwork:
-    """Return the network that recur trains with these options on such texts, its weights freshly drawn."""
-    members = [
-        TextClassifierNetwork(options, setup.vocabulary.size, len(setup.classes), is_multi=setup.is_multi)
-        for _ in range(options.members or 1)
-    ]
-    network = members[0] if len(members) == 1 else TextClassifierEnsemble(members)
-    network.fit_classes(torch.tensor(setup.counts), setup.num_texts)
-    return network
-
-
-class TrainedTextClassifier:
+class TrainedTextClassifier(TrainedOnTexts[TextNetwork, TextLabelSetup, TextClassifierOptions]):
     """A classifier of texts, with all that it needs to read them and to say how sure it is.
 
     Args:
@@ -59,73 +45,45 @@ class TrainedTextClassifier:
         options: What it was built with.
 
     Attributes:
-        network: As given.
-        setup: As given.
-        options: As given.
         temperature: What its logits are divided by.
         thresholds: From which probability on each class is told, (K,) float64, where a text is of any number of them.
         is_calibrated: Whether these were fitted to held-out labels.
     """
 
     task = "classify-text"
+    setup_type, options_type, knows = TextLabelSetup, TextClassifierOptions, "vocabulary or classes"
 
     def __init__(self, network: TextNetwork, setup: TextLabelSetup, options: TextClassifierOptions) -> None:
-        self.network, self.setup, self.options = network.eval(), setup, options
+        super().__init__(network, setup, options)
         self.temperature, self.is_calibrated = Temperature(), False
         self.thresholds = torch.full((len(setup.classes),), 0.5, dtype=torch.float64)
 
+    @staticmethod
+    def build(options: TextClassifierOptions, setup: TextLabelSetup) -> TextNetwork:
+        """Return the network that recur trains with these options on such texts, its weights freshly drawn."""
+        members = [
+            TextClassifierNetwork(options, setup.vocabulary.size, len(setup.classes), is_multi=setup.is_multi)
+            for _ in range(options.members or 1)
+        ]
+        network = members[0] if len(members) == 1 else TextClassifierEnsemble(members)
+        network.fit_classes(torch.tensor(setup.counts), setup.num_texts)
+        return network
+
     # --- files ---
 
-    @classmethod
-    def load(cls, run: str | Path | RunFolder, *, device: str | torch.device = "cpu") -> Self:
-        """Return what a run trained. Nothing in the folder is executed.
-
-        Args:
-            run: The folder.
-            device: Where the network shall compute.
-
-        Raises:
-            RunError: The folder is missing, damaged, of a newer format, or of another task.
-        """
-        folder = run if isinstance(run, RunFolder) else RunFolder.open(run)
-        config = folder.config()
-        if config.get("task") != cls.task:
-            raise RunError(f"{folder.path}: is a run of task {config.get('task')!r}, expected {cls.task!r}.")
-        setup = TextLabelSetup.load(folder)
-        check_knows(folder, config, setup.fingerprint, "vocabulary or classes")
+    def _load_more(self, folder: RunFolder) -> None:
+        if not folder.has(CALIBRATION):
+            return
+        tensors, said = folder.read_tensors_and_metadata(CALIBRATION)
         try:
-            options = TextClassifierOptions(**config["model"])
-        except (KeyError, TypeError, OptionError) as error:
-            raise RunError(f"{folder.path / 'config.json'}: damaged: model: {str(error).rstrip('.')}.") from error
-        found = cls(with_weights(folder, lambda: build_network(options, setup)).to(device), setup, options)
-        if folder.has(CALIBRATION):
-            tensors, said = folder.read_tensors_and_metadata(CALIBRATION)
-            try:
-                # One that was made for other weights, before the training went on, says nothing of these.
-                if said.get("weights") == folder.weights_checksum():
-                    found._take_calibration(tensors)
-            except (KeyError, ValueError) as error:
-                raise RunError(f"{folder.path / CALIBRATION}: damaged: {error}.") from error
-        return found
+            # One that was made for other weights, before the training went on, says nothing of these.
+            if said.get("weights") == folder.weights_checksum():
+                self._take_calibration(tensors)
+        except (KeyError, ValueError) as error:
+            raise RunError(f"{folder.path / CALIBRATION}: damaged: {error}.") from error
 
-    def save(self, path: str | Path, *, overwrite: bool = False) -> RunFolder:
-        """Write a run folder that `load` reads, and return it.
-
-        Args:
-            path: Where.
-            overwrite: Whether a run that stands there may be replaced.
-
-        Raises:
-            RunError: The folder exists, or cannot be written.
-        """
-        folder = RunFolder.create(path, overwrite=overwrite)
-        folder.write_json("schema.json", self.setup.to_json())
-        folder.save_weights(self.network.state_dict())
+    def _save_more(self, folder: RunFolder) -> None:
         self.save_calibration(folder)
-        # Last, for it makes the folder a run.
-        config = {"format": FORMAT, "task": self.task, "knows": self.setup.fingerprint, "model": asdict(self.options)}
-        folder.write_json("config.json", config)
-        return folder
 
     def save_calibration(self, folder: RunFolder) -> None:
         """Write `calibration.safetensors` into a run folder that has the rest; without a calibration delete it there.

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from dataclasses import asdict, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -14,14 +13,12 @@ from recur.data.texts.batches import MAX_TOKENS
 from recur.data.texts.pair_batches import END, MAX_ATTENTION, PairBatch, PairBatches
 from recur.data.texts.vocabulary import UNKNOWN
 from recur.decode import Constraints, DecodingOptions, Ensemble, decode, stream
-from recur.errors import OptionError, RunError
+from recur.errors import OptionError
 from recur.models.texts.translator import TranslatorNetwork
 from recur.models.texts.translator_ensemble import TranslatorEnsemble
 from recur.models.texts.translator_options import TranslatorOptions
 from recur.models.texts.translator_steps import TranslatorSteps
-from recur.run import FORMAT, RunFolder
-from recur.tasks.knowledge import check_knows
-from recur.tasks.run_weights import with_weights
+from recur.tasks.text_task import TrainedOnTexts
 from recur.tasks.translate.asked_texts import listed, listed_for_each
 from recur.tasks.translate.forbidden import ForbiddenTexts
 from recur.tasks.translate.setup import TranslationSetup
@@ -36,38 +33,13 @@ Phrase = tuple[int, ...]
 TranslationNetwork = TranslatorNetwork | TranslatorEnsemble
 
 
-def build_translator(options: TranslatorOptions, setup: TranslationSetup) -> TranslationNetwork:
-    """Return the network that recur trains with these options on such pairs, its weights freshly drawn.
-
-    Raises:
-        OptionError: The options need a vocabulary that the pairs do not have.
-    """
-    _check(options, setup)
-    sizes = setup.source_vocabulary.size, setup.target_vocabulary.size
-    members = [TranslatorNetwork(options, *sizes) for _ in range(options.members)]
-    return members[0] if len(members) == 1 else TranslatorEnsemble(members)
-
-
-def _check(options: TranslatorOptions, setup: TranslationSetup) -> None:
-    if options.tied == "all" and not setup.has_one_vocabulary:
-        raise OptionError(
-            "tied: all makes one of the vectors of sources and of targets, which have vocabularies of their own; give "
-            f"{option('joint_vocabulary', True)} too, or {option('tied', 'output')}."
-        )
-    if options.copying and not setup.can_copy:
-        raise OptionError(
-            f"copying: pieces of a BPE of sources are no pieces of that of targets; give "
-            f"{option('joint_vocabulary', True)} too, or other tokens."
-        )
-
-
 def begun(members: Sequence[TranslatorSteps], batch: PairBatch) -> tuple[Any, Any]:
     """Return what writes, and its state before the first token."""
     states = tuple(one.begin(batch.x, batch.lengths, batch.copies) for one in members)
     return (members[0], states[0]) if len(members) == 1 else (Ensemble(members), states)
 
 
-class TrainedTranslator:
+class TrainedTranslator(TrainedOnTexts[TranslationNetwork, TranslationSetup, TranslatorOptions]):
     """A translator, with all that it needs to read texts and to write.
 
     Args:
@@ -76,62 +48,37 @@ class TrainedTranslator:
         options: What it was built with.
 
     Attributes:
-        network: As given.
-        setup: As given.
-        options: As given.
         decoding: How it searches where nothing else is said: five beams, scores divided by the length penalty of Wu et
             al. (2016).
     """
 
     task = "translate"
+    setup_type, options_type, knows = TranslationSetup, TranslatorOptions, "vocabularies"
 
     def __init__(self, network: TranslationNetwork, setup: TranslationSetup, options: TranslatorOptions) -> None:
-        self.network, self.setup, self.options = network.eval(), setup, options
+        super().__init__(network, setup, options)
         self.decoding = DecodingOptions(beams=5, length_penalty="gnmt")
 
-    # --- files ---
-
-    @classmethod
-    def load(cls, run: str | Path | RunFolder, *, device: str | torch.device = "cpu") -> Self:
-        """Return what a run trained. Nothing in the folder is executed.
-
-        Args:
-            run: The folder.
-            device: Where the network shall compute.
+    @staticmethod
+    def build(options: TranslatorOptions, setup: TranslationSetup) -> TranslationNetwork:
+        """Return the network that recur trains with these options on such pairs, its weights freshly drawn.
 
         Raises:
-            RunError: The folder is missing, damaged, of a newer format, or of another task.
+            OptionError: The options need a vocabulary that the pairs do not have.
         """
-        folder = run if isinstance(run, RunFolder) else RunFolder.open(run)
-        config = folder.config()
-        if config.get("task") != cls.task:
-            raise RunError(f"{folder.path}: is a run of task {config.get('task')!r}, expected {cls.task!r}.")
-        setup = TranslationSetup.load(folder)
-        check_knows(folder, config, setup.fingerprint, "vocabularies")
-        try:
-            options = TranslatorOptions(**config["model"])
-            _check(options, setup)
-        except (KeyError, TypeError, OptionError) as error:
-            raise RunError(f"{folder.path / 'config.json'}: damaged: model: {str(error).rstrip('.')}.") from error
-        return cls(with_weights(folder, lambda: build_translator(options, setup)).to(device), setup, options)
-
-    def save(self, path: str | Path, *, overwrite: bool = False) -> RunFolder:
-        """Write a run folder that `load` reads, and return it.
-
-        Args:
-            path: Where.
-            overwrite: Whether a run that stands there may be replaced.
-
-        Raises:
-            RunError: The folder exists, or cannot be written.
-        """
-        folder = RunFolder.create(path, overwrite=overwrite)
-        folder.write_json("schema.json", self.setup.to_json())
-        folder.save_weights(self.network.state_dict())
-        # Last, for it makes the folder a run.
-        config = {"format": FORMAT, "task": self.task, "knows": self.setup.fingerprint, "model": asdict(self.options)}
-        folder.write_json("config.json", config)
-        return folder
+        if options.tied == "all" and not setup.has_one_vocabulary:
+            raise OptionError(
+                "tied: all makes one of the vectors of sources and of targets, which have vocabularies of their own; "
+                f"give {option('joint_vocabulary', True)} too, or {option('tied', 'output')}."
+            )
+        if options.copying and not setup.can_copy:
+            raise OptionError(
+                f"copying: pieces of a BPE of sources are no pieces of that of targets; give "
+                f"{option('joint_vocabulary', True)} too, or other tokens."
+            )
+        sizes = setup.source_vocabulary.size, setup.target_vocabulary.size
+        members = [TranslatorNetwork(options, *sizes) for _ in range(options.members)]
+        return members[0] if len(members) == 1 else TranslatorEnsemble(members)
 
     @classmethod
     def joined(cls, translators: Sequence[Self]) -> Self:

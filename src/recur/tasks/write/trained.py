@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -17,13 +16,11 @@ from recur.data.texts.pair_batches import END
 from recur.data.texts.vocabulary import UNKNOWN
 from recur.data.texts.written import WrittenTexts
 from recur.decode import Constraints, DecodingOptions, Hypothesis, Sampling, decode
-from recur.errors import DataError, OptionError, RunError
+from recur.errors import DataError, OptionError
 from recur.kinds import is_whole
 from recur.models.texts.writer import WriterNetwork, WriterSteps
 from recur.models.texts.writer_options import WriterOptions
-from recur.run import FORMAT, RunFolder
-from recur.tasks.knowledge import check_knows
-from recur.tasks.run_weights import with_weights
+from recur.tasks.text_task import TrainedOnTexts
 from recur.tasks.write.setup import WriterSetup
 
 if TYPE_CHECKING:
@@ -51,12 +48,7 @@ class WrittenText:
     """Whether it came to its end, and was not broken off."""
 
 
-def build_writer(options: WriterOptions, setup: WriterSetup) -> WriterNetwork:
-    """Return the network that recur trains with these options on such texts, its weights freshly drawn."""
-    return WriterNetwork(options, setup.vocabulary.size, setup.num_features)
-
-
-class TrainedWriter:
+class TrainedWriter(TrainedOnTexts[WriterNetwork, WriterSetup, WriterOptions]):
     """A writer of texts from labels or numbers, with all that it needs to read these and to write.
 
     Args:
@@ -65,63 +57,27 @@ class TrainedWriter:
         options: What it was built with.
 
     Attributes:
-        network: As given.
-        setup: As given.
-        options: As given.
         longest: Tokens of a text at most where nothing else is said: twice as many as 99 in a hundred texts of the
             training part have at most, and ten more.
     """
 
     task = "write"
+    setup_type, options_type, knows = WriterSetup, WriterOptions, "vocabulary, classes or columns"
 
     def __init__(self, network: WriterNetwork, setup: WriterSetup, options: WriterOptions) -> None:
-        self.network, self.setup, self.options = network.eval(), setup, options
+        super().__init__(network, setup, options)
         self.longest = 2 * setup.longest + _MARGIN
 
-    # --- files ---
-
-    @classmethod
-    def load(cls, run: str | Path | RunFolder, *, device: str | torch.device = "cpu") -> Self:
-        """Return what a run trained. Nothing in the folder is executed.
-
-        Args:
-            run: The folder.
-            device: Where the network shall compute.
+    @staticmethod
+    def build(options: WriterOptions, setup: WriterSetup) -> WriterNetwork:
+        """Return the network that recur trains with these options on such texts, its weights freshly drawn.
 
         Raises:
-            RunError: The folder is missing, damaged, of a newer format, or of another task.
+            OptionError: A value that is needed is missing.
         """
-        folder = run if isinstance(run, RunFolder) else RunFolder.open(run)
-        config = folder.config()
-        if config.get("task") != cls.task:
-            raise RunError(f"{folder.path}: is a run of task {config.get('task')!r}, expected {cls.task!r}.")
-        setup = WriterSetup.load(folder)
-        check_knows(folder, config, setup.fingerprint, "vocabulary, classes or columns")
-        try:
-            options = WriterOptions(**config["model"])
-            if not options.is_complete:
-                raise OptionError("a value that is needed is missing.")
-        except (KeyError, TypeError, OptionError) as error:
-            raise RunError(f"{folder.path / 'config.json'}: damaged: model: {str(error).rstrip('.')}.") from error
-        return cls(with_weights(folder, lambda: build_writer(options, setup)).to(device), setup, options)
-
-    def save(self, path: str | Path, *, overwrite: bool = False) -> RunFolder:
-        """Write a run folder that `load` reads, and return it.
-
-        Args:
-            path: Where.
-            overwrite: Whether a run that stands there may be replaced.
-
-        Raises:
-            RunError: The folder exists, or cannot be written.
-        """
-        folder = RunFolder.create(path, overwrite=overwrite)
-        folder.write_json("schema.json", self.setup.to_json())
-        folder.save_weights(self.network.state_dict())
-        # Last, for it makes the folder a run.
-        config = {"format": FORMAT, "task": self.task, "knows": self.setup.fingerprint, "model": asdict(self.options)}
-        folder.write_json("config.json", config)
-        return folder
+        if not options.is_complete:
+            raise OptionError("a value that is needed is missing.")
+        return WriterNetwork(options, setup.vocabulary.size, setup.num_features)
 
     # --- writing ---
 
