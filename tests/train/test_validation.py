@@ -111,3 +111,24 @@ def test_a_resumed_training_averages_the_same_weights(
     assert told[0] == told[1]
     assert len(told[0]) == 1
     assert whole.weights_checksum() == resumed.weights_checksum()
+
+
+def test_a_longer_training_keeps_only_what_is_better_than_the_mean(
+    train: Any, rows: Any, tmp_path: Path, console: Console
+) -> None:
+    swinging: Any = {"max_steps": 200, "validate_every": 10, "learning_rate": 0.05, "final_learning_rate": 1.0}
+    mean = train("mean", averaged_checkpoints=4, **swinging)
+    (first,) = [row["text"] for row in mean.metrics() if row["kind"] == "event"]
+    assert first.endswith("and is kept")
+    weights = mean.weights_checksum()
+    lowest = float(first.split("validation loss of ")[1].split(",")[0])
+    longer = resume_language_model(mean.path, bounds={"max_steps": 240}, console=console)
+    told = [row for row in longer.metrics() if row["kind"] == "valid"]
+    # Single ones that are better than any before, but not than the mean.
+    assert any(row["loss"] < min(one["loss"] for one in told[:-4]) for row in told[-4:])
+    assert [row["step"] for row in told][-4:] == [210, 220, 230, 240]
+    assert not any(row["is_best"] for row in told[-4:] if row["loss"] >= lowest)
+    _, second = [row["text"] for row in longer.metrics() if row["kind"] == "event"]
+    is_kept = second.endswith("and is kept")
+    assert is_kept == (float(second.split("validation loss of ")[1].split(",")[0]) < lowest)
+    assert any(row["is_best"] for row in told[-4:]) or is_kept == (longer.weights_checksum() != weights)

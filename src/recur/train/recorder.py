@@ -86,6 +86,11 @@ class Recorder(Callback):
         if decision.is_checkpoint_due:
             self.checkpoints.save(trainer)
 
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save how good the mean of the best weights is, so that a longer training keeps only what is better."""
+        if self.validation.num_averaged > 1 and not self.pace.decision.is_interrupted:
+            self.checkpoints.save(trainer)
+
     def _skip(self, trainer: Trainer, task: GradientTask, step: int) -> None:
         """Note a step that was left out, and say so once."""
         self.skipped += 1

@@ -150,6 +150,7 @@ class Validation(Callback):
         value = judged.loss if judged.score is None else -judged.score
         is_better = judged.is_kept and math.isfinite(judged.loss) and value < self.best
         if is_better:
+            self.best = value
             self.run.save_weights(task.kept.state_dict())
         task.kept.load_state_dict(newest)
         steps = enumerated([f"{one:,}" for one in sorted(step for _, step, _ in self._best)])
