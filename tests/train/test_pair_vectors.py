@@ -94,9 +94,9 @@ def test_words_of_both_sides_begin_with_vectors(
             "vectors: are of words, and tokens of sources are pieces of them; choose source_tokens='word' or space",
         ),
         (
-            {"tokens": PairTokenOptions(joint_vocabulary=True)},
+            {"tokens": PairTokenOptions(vocabulary="joint")},
             OptionError,
-            "vectors: are of sources, and joint_vocabulary makes one vocabulary of both",
+            "vectors: are of sources, and a joint vocabulary is of both",
         ),
         (
             {"tied": "output", "freeze_vectors": True},

@@ -174,7 +174,9 @@ def _prepare(
         display.stop()
     say_how_it_was_read(examples, display)
     options = text_vectors.sized(options, vocabularies.of_sources, vocabularies.of_targets)
-    options = options.completed(has_symbols=tokens.source_tokens == "space")
+    options = options.completed(
+        has_symbols=tokens.source_tokens == "space", has_one_vocabulary=setup.has_one_vocabulary
+    )
     if vectors.freeze_vectors and vectors.target_vectors and options.tied != "none":
         raise OptionError(
             f"freeze_vectors: the vectors of targets are what the output layer learns with tied {options.tied}; leave "
@@ -237,6 +239,8 @@ def _describe(
         why = f", as {reasons[f'{side}_tokens']}" if f"{side}_tokens" in reasons else ""
         called = "" if name == side else f" {name}:"
         display.say(f"{side:<8}{called} {_TOKENS[vocabulary.kind]}{why}; {vocabulary.size - 2:,} are known")
+    if "vocabulary" in reasons:
+        display.say(f"tokens   are the same of sources and of targets, as {reasons['vocabulary']}")
     members = "" if options.members == 1 else f"{options.members} times "
     parameters = run.read_json("model.json")["parameters"]
     looking = "no attention" if options.attention == "none" else f"{options.attention} attention"

@@ -40,8 +40,8 @@ SENTENCES = [f"Number {number} is word w{number}." for number in range(900)]
         (WORDS * 40, [*SOUNDS * 39, "k a tz", "h u nd", "m aau", "h o s", "b au w"], {}, ("character", "space"), None),
         # Names of a word or two.
         ([f"ha no{number}" for number in range(900)], SOUNDS * 180, {}, ("character", "space"), None),
-        (WORDS, SOUNDS, {"joint_vocabulary": True}, ("bpe", "bpe"), 1000),
-        (WORDS, SOUNDS, {"joint_vocabulary": True, "target_tokens": "character"}, ("character", "character"), None),
+        (WORDS, SOUNDS, {"vocabulary": "joint"}, ("bpe", "bpe"), 1000),
+        (WORDS, SOUNDS, {"vocabulary": "joint", "target_tokens": "character"}, ("character", "character"), None),
         (WORDS, SOUNDS, {"source_tokens": "bpe", "vocabulary_size": 300}, ("bpe", "space"), 300),
     ],
 )
@@ -55,17 +55,35 @@ def test_what_a_token_is_chosen_to_be(sources: Any, targets: Any, options: Any, 
     assert choose_pair_tokens(chosen, sources, targets) == (chosen, {})
 
 
+@pytest.mark.parametrize(
+    ("targets", "options", "vocabulary"),
+    [
+        (SENTENCES, {}, "joint"),
+        (SENTENCES, {"vocabulary": "own"}, "own"),
+        (SENTENCES, {"target_tokens": "word"}, "own"),
+        ([sentence.swapcase() for sentence in SENTENCES], {}, "joint"),
+        ([sentence[::-1] for sentence in SENTENCES], {}, "own"),
+    ],
+)
+def test_texts_of_one_language_have_a_joint_vocabulary(targets: Any, options: Any, vocabulary: str) -> None:
+    chosen, why = choose_pair_tokens(PairTokenOptions(**options), SENTENCES, targets)
+    assert chosen.vocabulary == vocabulary
+    assert why.get("vocabulary") == (
+        "100% of the words of targets stand in sources too" if vocabulary == "joint" else None
+    )
+
+
 def test_vocabularies() -> None:
     options = PairTokenOptions(source_tokens="character", target_tokens="character", min_count=1)
     of_sources, of_targets, *_ = fit_pair_vocabularies(options, ["ab"], ["bc"])
     assert (of_sources.symbols, of_targets.symbols) == (("a", "b"), ("b", "c"))
-    both, other, *_ = fit_pair_vocabularies(replace(options, joint_vocabulary=True), ["ab"], ["bc"])
+    both, other, *_ = fit_pair_vocabularies(replace(options, vocabulary="joint"), ["ab"], ["bc"])
     assert both is other
     assert both.symbols == ("b", "a", "c")
     with pytest.raises(DataError, match="no token of the targets stands 2 times in the training part"):
         fit_pair_vocabularies(replace(options, min_count=2), ["aa"], ["bc"])
     with pytest.raises(DataError, match="no token of the texts stands 9 times"):
-        fit_pair_vocabularies(replace(options, min_count=9, joint_vocabulary=True), ["aa"], ["bc"])
+        fit_pair_vocabularies(replace(options, min_count=9, vocabulary="joint"), ["aa"], ["bc"])
 
 
 def fitted(texts: list[str], kind: Any, **options: Any) -> TextVocabulary:

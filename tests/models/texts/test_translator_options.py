@@ -51,7 +51,7 @@ def test_what_makes_no_sense(options: dict[str, Any], message: str) -> None:
     [
         ({"source_tokens": "letter"}, "source_tokens must be one of word, space, character, bpe, not 'letter'"),
         ({"target_tokens": 3}, "target_tokens must be one of word, space, character, bpe, not 3"),
-        ({"joint_vocabulary": "yes"}, "joint_vocabulary must be true or false, not 'yes'"),
+        ({"vocabulary": "yes"}, "vocabulary must be one of own, joint, not 'yes'"),
         ({"lowercase": None}, "lowercase must be true or false, not None"),
         ({"unicode": "nfd"}, "unicode must be one of nfc, nfkc, none, not 'nfd'"),
         ({"vocabulary_size": 0}, "vocabulary_size must be a whole number from 1 on, not 0"),
@@ -59,8 +59,8 @@ def test_what_makes_no_sense(options: dict[str, Any], message: str) -> None:
         ({"min_count": 0}, "min_count must be a whole number from 1 on, not 0"),
         ({"source_tokens": "bpe", "min_count": 2}, "min_count: would be ignored, for a BPE knows every text"),
         (
-            {"source_tokens": "bpe", "target_tokens": "word", "joint_vocabulary": True},
-            "joint_vocabulary: sources of bpe and targets of word have no vocabulary in common",
+            {"source_tokens": "bpe", "target_tokens": "word", "vocabulary": "joint"},
+            "vocabulary: sources of bpe and targets of word have no joint one",
         ),
     ],
 )
@@ -80,3 +80,9 @@ def test_vectors_of_tokens_have_a_size_where_none_is_said() -> None:
     assert TranslatorOptions().completed().embedding_size == 128
     assert TranslatorOptions(embedding_size=5).completed().embedding_size == 5
     assert TranslatorNetwork(TranslatorOptions(hidden_size=4), 10, 7).embedding.embedding_dim == 128
+
+
+def test_vectors_of_a_joint_vocabulary_are_one() -> None:
+    assert TranslatorOptions().completed(has_one_vocabulary=True).tied == "all"
+    assert TranslatorOptions().completed().tied == "none"
+    assert TranslatorOptions(tied="output").completed(has_one_vocabulary=True).tied == "output"

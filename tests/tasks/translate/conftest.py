@@ -44,7 +44,7 @@ def made(
     """Return a translator with weights as they are drawn, spread so that its answers differ."""
     reading = reading or PairOptions()
     source, target = (tokens, tokens) if isinstance(tokens, str) else tokens
-    asked: Any = {"source_tokens": source, "target_tokens": target, "joint_vocabulary": joint}
+    asked: Any = {"source_tokens": source, "target_tokens": target, "vocabulary": "joint" if joint else "own"}
     examples = cut_pairs(data or pairs(), reading, seed=0)
     train = examples.of_part("train")
     chosen, _ = choose_pair_tokens(PairTokenOptions(**asked), train.sources, train.targets)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -26,6 +27,10 @@ _FEW_SYMBOLS, _RARE = 400, 0.01
 
 _SHARED = 0.8
 """Of the letters that targets have, the share that sources have too, where they spell the same."""
+
+_WORD = re.compile(r"\w+")
+_SAME_LANGUAGE = 0.5
+"""Likewise of the words, where both are of one language; of two there are names and numbers."""
 
 _BPE_SIZES = ((10_000, 1_000), (50_000, 2_000), (200_000, 4_000))
 _LARGEST_BPE = 8_000
@@ -55,17 +60,23 @@ def choose_pair_tokens(
     letters = sum(map(len, some_sources)) / max(1, len(some_sources))
     if target == "character" and source != "character" and letters < _LONG and _spell_alike(some_sources, some_targets):
         source, why_source = "character", "they are short, and have the letters of the targets"
-    if options.joint_vocabulary and source != target:
+    if options.vocabulary == "joint" and source != target:
         source = target = "bpe"
         why_source = why_target = "one vocabulary has to do for both"
     given = options.source_tokens or options.target_tokens
-    if options.joint_vocabulary and given is not None:
+    if options.vocabulary == "joint" and given is not None:
         # The kind that is given for one is that of the other.
         source = target = given
     if options.source_tokens is None:
         options, reasons["source_tokens"] = replace(options, source_tokens=source), why_source
     if options.target_tokens is None:
         options, reasons["target_tokens"] = replace(options, target_tokens=target), why_target
+    if options.vocabulary is None:
+        known = _known_words(some_sources, some_targets)
+        is_joint = options.source_tokens == options.target_tokens == "bpe" and known >= _SAME_LANGUAGE
+        options = replace(options, vocabulary="joint" if is_joint else "own")
+        if is_joint:
+            reasons["vocabulary"] = f"{known:.0%} of the words of targets stand in sources too"
     is_bpe = "bpe" in (options.source_tokens, options.target_tokens)
     if is_bpe and options.vocabulary_size is None:
         size = next((size for most, size in _BPE_SIZES if len(sources) <= most), _LARGEST_BPE)
@@ -87,10 +98,9 @@ def with_words_for_vectors(options: PairTokenOptions, vectors: PairVectorOptions
         asked = "vectors" if side == "source" else "target_vectors"
         if path is None:
             continue
-        if options.joint_vocabulary:
+        if options.vocabulary == "joint":
             raise OptionError(
-                f"{asked}: are of {side}s, and joint_vocabulary makes one vocabulary of both; leave "
-                f"{option('joint_vocabulary')} out."
+                f"{asked}: are of {side}s, and a joint vocabulary is of both; leave {option('vocabulary')} out."
             )
         if kind == "bpe":
             raise OptionError(
@@ -118,7 +128,7 @@ def fit_pair_vocabularies(
     targets: Sequence[str],
     vectors: PairVectorOptions | None = None,
 ) -> PairVocabularies:
-    """Return the vocabularies of sources and of targets, one and the same with joint_vocabulary.
+    """Return the vocabularies of sources and of targets, one and the same where it is joint.
 
     Args:
         options: With every kind chosen.
@@ -134,7 +144,7 @@ def fit_pair_vocabularies(
         raise DataError("there is nothing to learn from: no pair has a target.")
     vectors = vectors or PairVectorOptions()
     with_words_for_vectors(options, vectors)
-    if options.joint_vocabulary:
+    if options.vocabulary == "joint":
         both, _ = _fit(options.of_one(options.target_tokens), [*sources, *targets], "texts", VectorOptions())
         return PairVocabularies(both, both)
     source, of_sources = _fit(options.of_one(options.source_tokens), sources, "sources", vectors.of_sources)
@@ -169,6 +179,13 @@ def _kind(texts: Sequence[str]) -> tuple[Tokens, str]:
     if letters < _SHORT:
         return "character", f"texts have {letters:.0f} letters in the mean"
     return "bpe", f"texts have {words:.1f} words in the mean"
+
+
+def _known_words(sources: Sequence[str], targets: Sequence[str]) -> float:
+    """Return which share of the words of targets stands in sources too."""
+    written = Counter(word for text in targets for word in _WORD.findall(text.lower()))
+    known = {word for text in sources for word in _WORD.findall(text.lower())}
+    return sum(count for word, count in written.items() if word in known) / max(1, written.total())
 
 
 def _spell_alike(sources: Sequence[str], targets: Sequence[str]) -> bool:

@@ -116,8 +116,8 @@ class PairTokenOptions:
         OptionError: A value makes no sense, or would be ignored.
 
     Example:
-        >>> PairTokenOptions(source_tokens="character", target_tokens="space").joint_vocabulary
-        False
+        >>> PairTokenOptions(source_tokens="character").target_tokens is None
+        True
     """
 
     source_tokens: Tokens | None = None
@@ -129,9 +129,9 @@ class PairTokenOptions:
     target_tokens: Tokens | None = None
     """Likewise of a target."""
 
-    joint_vocabulary: bool = False
-    """Whether sources and targets have one vocabulary, as where both are of one language; their tokens are then the
-    same kind of thing."""
+    vocabulary: Literal["own", "joint"] | None = None
+    """Whether sources and targets have a vocabulary each (own), or one of both (joint), whose tokens are then the same
+    kind of thing; joint where both are pieces of a BPE and of one language, as conversations are, if not given."""
 
     lowercase: bool = False
     """Whether capitals are read as small letters, and none are written."""
@@ -151,14 +151,15 @@ class PairTokenOptions:
         for name in ("source_tokens", "target_tokens"):
             if getattr(self, name) not in (None, *get_args(Tokens)):
                 raise OptionError(f"{name} must be one of {', '.join(get_args(Tokens))}, not {getattr(self, name)!r}.")
-        for name in ("joint_vocabulary", "lowercase"):
-            if not isinstance(getattr(self, name), bool):
-                raise OptionError(f"{name} must be true or false, not {getattr(self, name)!r}.")
+        if self.vocabulary not in (None, "own", "joint"):
+            raise OptionError(f"vocabulary must be one of own, joint, not {self.vocabulary!r}.")
+        if not isinstance(self.lowercase, bool):
+            raise OptionError(f"lowercase must be true or false, not {self.lowercase!r}.")
         kinds = {kind for kind in (self.source_tokens, self.target_tokens) if kind is not None}
-        if self.joint_vocabulary and len(kinds) > 1:
+        if self.vocabulary == "joint" and len(kinds) > 1:
             raise OptionError(
-                f"joint_vocabulary: sources of {self.source_tokens} and targets of {self.target_tokens} have no "
-                f"vocabulary in common; leave it out, or give one kind of tokens."
+                f"vocabulary: sources of {self.source_tokens} and targets of {self.target_tokens} have no "
+                f"joint one; give {option('vocabulary', 'own')}, or one kind of tokens."
             )
         # What neither side can be is said as of texts of one kind.
         for kind in (self.source_tokens, self.target_tokens):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal, Self, get_args
+from typing import Any, Literal, Self, get_args
 
 from recur.errors import OptionError
 from recur.kinds import is_finite, is_number, is_whole
@@ -63,9 +63,10 @@ class TranslatorOptions:
     coverage: float = 0.0
     """Weight of the loss for looking again where the decoder has looked (See et al. 2017, equation 12); 0 for none."""
 
-    tied: Tied = "none"
+    tied: Tied | None = None
     """Which vectors of tokens are one: none, output (the decoder's are the weights of its output layer too; Press and
-    Wolf 2017), or all (and the encoder's, where sources and targets have one vocabulary)."""
+    Wolf 2017), or all (and the encoder's, where sources and targets have a joint vocabulary); all where they do, else
+    none, if not given."""
 
     dropout: float = 0.3
     """Dropout on what the output layer reads and on what each recurrent layer gives to the next; 0 to below 1."""
@@ -90,7 +91,7 @@ class TranslatorOptions:
             ("attention", get_args(TranslatorAttention)),
             ("tied", get_args(Tied)),
         ):
-            if getattr(self, name) not in known:
+            if getattr(self, name) not in known and (name, getattr(self, name)) != ("tied", None):
                 raise OptionError(f"{name} must be one of {', '.join(known)}, not {getattr(self, name)!r}.")
         for name, highest in (
             ("hidden_size", MOST_UNITS),
@@ -135,17 +136,21 @@ class TranslatorOptions:
                 f"twice as many; give {option('bidirectional', False)}, or general attention."
             )
 
-    def completed(self, *, has_symbols: bool = False) -> Self:
+    def completed(self, *, has_symbols: bool = False, has_one_vocabulary: bool = False) -> Self:
         """Return the options with every None replaced by a value.
 
         Args:
             has_symbols: Whether sources are of few symbols with blanks between them.
+            has_one_vocabulary: Whether sources and targets have a joint vocabulary.
 
         Example:
             >>> chosen = TranslatorOptions().completed(has_symbols=True)
-            >>> chosen.embedding_size, chosen.label_smoothing
-            (128, 0.0)
+            >>> chosen.embedding_size, chosen.label_smoothing, chosen.tied
+            (128, 0.0, 'none')
         """
-        found = self if self.embedding_size is not None else replace(self, embedding_size=_EMBEDDING_SIZE)
-        smoothing = 0.0 if has_symbols else 0.1
-        return replace(found, label_smoothing=smoothing) if self.label_smoothing is None else found
+        chosen: dict[str, Any] = {
+            "embedding_size": _EMBEDDING_SIZE,
+            "label_smoothing": 0.0 if has_symbols else 0.1,
+            "tied": "all" if has_one_vocabulary else "none",
+        }
+        return replace(self, **{name: value for name, value in chosen.items() if getattr(self, name) is None})

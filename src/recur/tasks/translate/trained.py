@@ -69,12 +69,12 @@ class TrainedTranslator(TrainedOnTexts[TranslationNetwork, TranslationSetup, Tra
         if options.tied == "all" and not setup.has_one_vocabulary:
             raise OptionError(
                 "tied: all makes one of the vectors of sources and of targets, which have vocabularies of their own; "
-                f"give {option('joint_vocabulary', True)} too, or {option('tied', 'output')}."
+                f"give {option('vocabulary', 'joint')} too, or {option('tied', 'output')}."
             )
         if options.copying and not setup.can_copy:
             raise OptionError(
                 f"copying: pieces of a BPE of sources are no pieces of that of targets; give "
-                f"{option('joint_vocabulary', True)} too, or other tokens."
+                f"{option('vocabulary', 'joint')} too, or other tokens."
             )
         sizes = setup.source_vocabulary.size, setup.target_vocabulary.size
         members = [TranslatorNetwork(options, *sizes) for _ in range(options.members)]
