@@ -47,9 +47,9 @@ class TextLayerOptions:
     embedding_dropout: float = 0.3
     """Dropout on the vectors of tokens, 0 to below 1."""
 
-    token_dropout: float | None = None
-    """In training: share of the tokens that are read as unknown, so that these are learnt too (Iyyer et al. 2015); 0.1,
-    but 0 for characters, if not given."""
+    token_dropout: float = 0.1
+    """In training: share of the tokens that are read as unknown, so that these are learnt too, and no text by heart
+    (Iyyer et al. 2015); 0 to below 1."""
 
     def __post_init__(self) -> None:
         check_choice("cell", self.cell, get_args(Cell))
@@ -60,8 +60,6 @@ class TextLayerOptions:
                 raise OptionError(f"{name} must be a whole number from 1 to {highest}, not {value!r}.")
         for name in ("dropout", "embedding_dropout", "token_dropout"):
             value = getattr(self, name)
-            if value is None and name == "token_dropout":
-                continue
             if not (is_number(value) and 0 <= value < 1):
                 raise OptionError(f"{name} must be a number from 0 to below 1, not {value!r}.")
         for name in ("bidirectional", "residual"):
@@ -73,8 +71,7 @@ class TextLayerOptions:
     def completed(self, *, is_character: bool = False) -> Self:
         """Return the options with every None replaced by a value.
 
-        Of characters there are few, each says little, and none is ever unknown, so that what stands where has to be
-        remembered by more units.
+        Of characters there are few, and each says little, so that what stands where has to be remembered by more units.
 
         Args:
             is_character: Whether tokens are characters.
@@ -89,8 +86,8 @@ class TextLayerOptions:
     def _chosen(self, is_character: bool) -> dict[str, Any]:
         """Return what stands in place of None, by name."""
         if is_character:
-            return {"hidden_size": 256, "embedding_size": 64, "token_dropout": 0.0}
-        return {"hidden_size": 128, "embedding_size": 128, "token_dropout": 0.1}
+            return {"hidden_size": 256, "embedding_size": 64}
+        return {"hidden_size": 128, "embedding_size": 128}
 
 
 def check_choice(name: str, value: object, known: Sequence[str]) -> None:
