@@ -1,10 +1,11 @@
-"""Defaults of trainings on pairs of texts by how many there are: batch, learning rate, how long."""
+"""Defaults of trainings on pairs of texts by how many there are: network, batch, learning rate, how long."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import replace
 
+from recur.data.texts.token_options import PairTokenOptions
 from recur.train.options import BOUNDS, CLIPPING, PairTrainingOptions
 
 DEFAULT_MINUTES = 10.0
@@ -13,8 +14,12 @@ DEFAULT_MINUTES = 10.0
 _SEEN = 200_000
 """Pairs that are seen in all."""
 
-_LEAST_EPOCHS, _MOST_EPOCHS = 3, 30
-"""Each pair is seen so often at least, and few are not seen more often than this."""
+_LEAST_EPOCHS, _MOST_EPOCHS, _MOST_OF_SENTENCES = 3, 30, 16
+"""Each pair is seen so often at least, and few are not seen more often than this; few sentences are learnt by heart
+soonest."""
+
+_FEW_SENTENCES = 10_000
+"""Pairs of sentences that are few."""
 
 _LEAST_STEPS = 500
 """Steps that a network needs, however few its pairs are."""
@@ -31,12 +36,25 @@ _VALIDATIONS_PER_EPOCH, _VALIDATIONS = 1, 20
 """At least one for each epoch; of few epochs so many in all."""
 
 
-def choose(training: PairTrainingOptions, *, num_pairs: int, steps_per_epoch: int | None = None) -> PairTrainingOptions:
+def is_of_few_sentences(tokens: PairTokenOptions, num_pairs: int) -> bool:
+    """Return whether there are few pairs, and their targets are more than a word.
+
+    Args:
+        tokens: With every kind chosen.
+        num_pairs: Of the training part.
+    """
+    return tokens.target_tokens in ("bpe", "word") and num_pairs <= _FEW_SENTENCES
+
+
+def choose(
+    training: PairTrainingOptions, *, num_pairs: int, is_few: bool = False, steps_per_epoch: int | None = None
+) -> PairTrainingOptions:
     """Return the options with every None replaced by a value, but for bounds where another one is given.
 
     Args:
         training: As the user gave them; `devices` is the number of processes.
         num_pairs: Of the training part.
+        is_few: As of `is_of_few_sentences`.
         steps_per_epoch: Where that is known; else it is taken from the number of pairs.
 
     Example:
@@ -46,7 +64,8 @@ def choose(training: PairTrainingOptions, *, num_pairs: int, steps_per_epoch: in
     """
     batch_size = training.batch_size or _batch_size(num_pairs, training.devices)
     steps_per_epoch = steps_per_epoch or max(1, math.ceil(num_pairs / batch_size))
-    epochs = min(max(round(_SEEN / max(1, num_pairs)), _LEAST_EPOCHS), _MOST_EPOCHS)
+    most = _MOST_OF_SENTENCES if is_few else _MOST_EPOCHS
+    epochs = min(max(round(_SEEN / max(1, num_pairs)), _LEAST_EPOCHS), most)
     epochs = max(epochs, math.ceil(_LEAST_STEPS / steps_per_epoch))
     if all(getattr(training, name) is None for name in BOUNDS):
         training = replace(training, max_minutes=DEFAULT_MINUTES, max_epochs=epochs)

@@ -174,8 +174,9 @@ def _prepare(
         display.stop()
     say_how_it_was_read(examples, display)
     options = text_vectors.sized(options, vocabularies.of_sources, vocabularies.of_targets)
+    is_few = pair_choice.is_of_few_sentences(tokens, len(train))
     options = options.completed(
-        has_symbols=tokens.source_tokens == "space", has_one_vocabulary=setup.has_one_vocabulary
+        has_symbols=tokens.source_tokens == "space", has_one_vocabulary=setup.has_one_vocabulary, is_few=is_few
     )
     if vectors.freeze_vectors and vectors.target_vectors and options.tied != "none":
         raise OptionError(
@@ -194,7 +195,9 @@ def _prepare(
             "longer ones."
         )
     training = choose_training(
-        training, _batches(setup, train, options, training), partial(pair_choice.choose, num_pairs=len(train))
+        training,
+        _batches(setup, train, options, training),
+        partial(pair_choice.choose, num_pairs=len(train), is_few=is_few),
     )
     longest = int(setup.source_vocabulary.encode_all(train.sources).lengths.max())
     run = write_run(

@@ -86,3 +86,11 @@ def test_vectors_of_a_joint_vocabulary_are_one() -> None:
     assert TranslatorOptions().completed(has_one_vocabulary=True).tied == "all"
     assert TranslatorOptions().completed().tied == "none"
     assert TranslatorOptions(tied="output").completed(has_one_vocabulary=True).tied == "output"
+
+
+def test_what_is_left_open_goes_by_the_pairs() -> None:
+    usual, of_few = TranslatorOptions().completed(), TranslatorOptions().completed(is_few=True)
+    assert (usual.hidden_size, usual.embedding_size, usual.dropout, usual.members) == (256, 128, 0.3, 1)
+    assert (of_few.hidden_size, of_few.embedding_size, of_few.dropout, of_few.members) == (512, 256, 0.5, 3)
+    given = TranslatorOptions(hidden_size=8, dropout=0.0, members=1).completed(is_few=True)
+    assert (given.hidden_size, given.dropout, given.embedding_dropout, given.members) == (8, 0.0, 0.5, 1)

@@ -99,6 +99,9 @@ class TranslatorNetwork(nn.Module):
         super().__init__()
         self.options = options = options.completed()
         assert options.embedding_size is not None
+        assert options.hidden_size is not None
+        assert options.dropout is not None
+        assert options.embedding_dropout is not None
         self.num_targets = num_targets
         embedded, hidden, layers = options.embedding_size, options.hidden_size, options.num_layers
         width = hidden * (2 if options.bidirectional else 1)

@@ -15,8 +15,22 @@ Tied = Literal["none", "output", "all"]
 
 MOST_UNITS = 1 << 20
 
-_EMBEDDING_SIZE = 128
-"""Of vectors of tokens that nothing else says the size of."""
+_CHOSEN: dict[str, Any] = {
+    "hidden_size": 256,
+    "embedding_size": 128,
+    "dropout": 0.3,
+    "embedding_dropout": 0.3,
+    "members": 1,
+}
+_OF_FEW: dict[str, Any] = {
+    "hidden_size": 512,
+    "embedding_size": 256,
+    "dropout": 0.5,
+    "embedding_dropout": 0.5,
+    "members": 3,
+}
+"""What stands in place of None, and what of few pairs of sentences: networks that would learn these by heart, hindered
+in that, and the mean of some."""
 
 _HEADS = 4
 """Heads of `recur.nn.MultiHeadAttention` where nothing is said."""
@@ -33,8 +47,9 @@ class TranslatorOptions:
     cell: Cell = "lstm"
     """Recurrent cell of encoder and decoder: lstm, gru, rnn; or indrnn, mgu, ligru."""
 
-    hidden_size: int = 256
-    """Units of each layer of the decoder, and of each layer and direction of the encoder."""
+    hidden_size: int | None = None
+    """Units of each layer of the decoder, and of each layer and direction of the encoder; 256, but 512 for few pairs of
+    sentences, if not given."""
 
     num_layers: int = 1
     """Recurrent layers, one on top of the other, of the encoder and of the decoder."""
@@ -46,7 +61,8 @@ class TranslatorOptions:
     """Add each recurrent layer's input to its output, from the second layer on."""
 
     embedding_size: int | None = None
-    """Size of the vector that stands for a token; 128, or that of the vectors which words begin with, if not given."""
+    """Size of the vector that stands for a token; 128, but 256 for few pairs of sentences, or that of the vectors which
+    words begin with, if not given."""
 
     attention: TranslatorAttention = "general"
     """How the decoder looks at the source: additive (Bahdanau et al. 2015), dot, general, concat (Luong et al. 2015),
@@ -68,11 +84,12 @@ class TranslatorOptions:
     Wolf 2017), or all (and the encoder's, where sources and targets have a joint vocabulary); all where they do, else
     none, if not given."""
 
-    dropout: float = 0.3
-    """Dropout on what the output layer reads and on what each recurrent layer gives to the next; 0 to below 1."""
+    dropout: float | None = None
+    """Dropout on what the output layer reads and on what each recurrent layer gives to the next, 0 to below 1; 0.3, but
+    0.5 for few pairs of sentences, if not given."""
 
-    embedding_dropout: float = 0.3
-    """Dropout on the vectors of tokens, 0 to below 1."""
+    embedding_dropout: float | None = None
+    """Dropout on the vectors of tokens, 0 to below 1; 0.3, but 0.5 for few pairs of sentences, if not given."""
 
     label_smoothing: float | None = None
     """Share of the target probability that is spread over all tokens (Szegedy et al. 2016), 0 to below 1; 0.1, but 0
@@ -82,8 +99,9 @@ class TranslatorOptions:
     """Share of the decoder's input that are tokens drawn from what it says itself, instead of the right ones, at the
     end of training (Bengio et al. 2015; all steps at once, Duckworth et al. 2019), 0 to 1. It grows evenly."""
 
-    members: int = 1
-    """Networks that are trained side by side and whose probabilities are averaged, token by token."""
+    members: int | None = None
+    """Networks that are trained side by side and whose probabilities are averaged, token by token; 1, but 3 for few
+    pairs of sentences, if not given."""
 
     def __post_init__(self) -> None:
         for name, known in (
@@ -100,15 +118,13 @@ class TranslatorOptions:
             ("members", 1000),
         ):
             value = getattr(self, name)
-            if value is None and name == "embedding_size":
+            if value is None and name != "num_layers":
                 continue
             if not is_whole(value, 1) or value > highest:
                 raise OptionError(f"{name} must be a whole number from 1 to {highest}, not {value!r}.")
         for name in ("dropout", "embedding_dropout", "label_smoothing"):
             value = getattr(self, name)
-            if value is None and name == "label_smoothing":
-                continue
-            if not (is_number(value) and 0 <= value < 1):
+            if value is not None and not (is_number(value) and 0 <= value < 1):
                 raise OptionError(f"{name} must be a number from 0 to below 1, not {value!r}.")
         if not (is_number(self.scheduled_sampling) and 0 <= self.scheduled_sampling <= 1):
             raise OptionError(f"scheduled_sampling must be a number from 0 to 1, not {self.scheduled_sampling!r}.")
@@ -125,7 +141,7 @@ class TranslatorOptions:
                     raise OptionError(
                         f"{name} needs to know where the decoder looks, but attention is none; leave one of them out."
                     )
-        if self.attention == "multi-head" and self.hidden_size % _HEADS:
+        if self.attention == "multi-head" and self.hidden_size is not None and self.hidden_size % _HEADS:
             raise OptionError(
                 f"multi-head attention has {_HEADS} heads of as many units each, and hidden_size, {self.hidden_size}, "
                 f"is no multiple of {_HEADS}; give one that is."
@@ -136,20 +152,23 @@ class TranslatorOptions:
                 f"twice as many; give {option('bidirectional', False)}, or general attention."
             )
 
-    def completed(self, *, has_symbols: bool = False, has_one_vocabulary: bool = False) -> Self:
+    def completed(self, *, has_symbols: bool = False, has_one_vocabulary: bool = False, is_few: bool = False) -> Self:
         """Return the options with every None replaced by a value.
+
+        Of few sentences a network is best that has units enough to learn all by heart, and dropout against that; and
+        the mean of several (Sennrich and Zhang 2019 found the same of translation, but for the size).
 
         Args:
             has_symbols: Whether sources are of few symbols with blanks between them.
             has_one_vocabulary: Whether sources and targets have a joint vocabulary.
+            is_few: Whether there are few pairs, of sentences.
 
         Example:
             >>> chosen = TranslatorOptions().completed(has_symbols=True)
             >>> chosen.embedding_size, chosen.label_smoothing, chosen.tied
             (128, 0.0, 'none')
         """
-        chosen: dict[str, Any] = {
-            "embedding_size": _EMBEDDING_SIZE,
+        chosen = (_OF_FEW if is_few else _CHOSEN) | {
             "label_smoothing": 0.0 if has_symbols else 0.1,
             "tied": "all" if has_one_vocabulary else "none",
         }

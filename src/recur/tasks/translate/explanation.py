@@ -189,5 +189,6 @@ def _said(trained: TrainedTranslator, x: Tensor, batch: PairBatch, asked: Sequen
 
 def units_of(trained: TrainedTranslator) -> int:
     """Return how many values all layers make of a token, by which the memory is bounded."""
-    options = trained.options
-    return 3 * options.hidden_size * options.num_layers * options.members
+    network = trained.networks[0]
+    assert network.options.hidden_size is not None
+    return 3 * network.options.hidden_size * network.options.num_layers * len(trained.networks)

@@ -76,8 +76,9 @@ class TrainedTranslator(TrainedOnTexts[TranslationNetwork, TranslationSetup, Tra
                 f"copying: pieces of a BPE of sources are no pieces of that of targets; give "
                 f"{option('vocabulary', 'joint')} too, or other tokens."
             )
+        options = options.completed(has_one_vocabulary=setup.has_one_vocabulary)
         sizes = setup.source_vocabulary.size, setup.target_vocabulary.size
-        members = [TranslatorNetwork(options, *sizes) for _ in range(options.members)]
+        members = [TranslatorNetwork(options, *sizes) for _ in range(options.members or 1)]
         return members[0] if len(members) == 1 else TranslatorEnsemble(members)
 
     @classmethod
