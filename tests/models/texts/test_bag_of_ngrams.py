@@ -8,7 +8,7 @@ import torch
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
-from recur.data.texts.vocabulary import Ragged
+from recur.data.texts.vocabulary import UNKNOWN, Ragged
 from recur.models.texts import bag_of_ngrams
 from recur.models.texts.bag_of_ngrams import BagOfNgrams
 
@@ -65,7 +65,36 @@ def test_no_ngram_crosses_the_end_of_a_text() -> None:
     model = BagOfNgrams(2).fit(texts, torch.tensor([0, 1, 0, 1]), num_classes=2)
     assert len(model.tensors()["known"]) == 6
     marked = BagOfNgrams(2, marks_ends=True).fit(texts, torch.tensor([0, 1, 0, 1]), num_classes=2)
-    assert len(marked.tensors()["known"]) == 6 + 1 + 4
+    # With a mark before and behind; a mark alone says nothing.
+    assert len(marked.tensors()["known"]) == 6 + 4
+
+
+@pytest.mark.parametrize(("longest", "marks_ends"), [(1, False), (2, False), (4, True)])
+def test_tokens_add_up_to_the_evidence(longest: int, marks_ends: bool) -> None:
+    texts, _, target = drawn(60)
+    model = BagOfNgrams(longest, marks_ends=marks_ends).fit(texts, torch.from_numpy(target), num_classes=3)
+    for text in ([2, 3, 4, 3, 2, 3], [5], [99, 4, UNKNOWN, 4, 5], [99, 99], []):
+        added = model.by_token(np.array(text, np.int32))
+        assert added.shape == (len(text), 3)
+        torch.testing.assert_close(model.neutral + added.sum(0), model.evidence(Ragged.of([text]))[0])
+        silent = [place for place, token in enumerate(text) if token in (99, UNKNOWN)]
+        assert not added[silent].any()
+
+
+def test_evidence_is_without_the_weights_of_classes() -> None:
+    """So that its probabilities are as frequent as the classes are."""
+    texts, _, target = drawn(300)
+    several = np.stack([target == 0, np.arange(300) < 12], 1).astype(np.float32)
+    model = BagOfNgrams(2, is_multi=True).fit(texts, torch.from_numpy(several), num_classes=2)
+    shares = model.evidence(texts).sigmoid().mean(0)
+    np.testing.assert_allclose(shares, several.mean(0), rtol=0, atol=0.03)
+    assert float(model(texts).sigmoid().mean(0)[1]) > 0.2
+
+
+def test_ngrams_of_unknown_tokens_count_for_nothing() -> None:
+    texts = Ragged.of([[UNKNOWN, 2], [UNKNOWN, 2], [3, UNKNOWN], [3, UNKNOWN]])
+    model = BagOfNgrams(2).fit(texts, torch.tensor([0, 0, 1, 1]), num_classes=2)
+    assert len(model.tensors()["known"]) == 2
 
 
 def test_it_is_the_same_from_its_tensors() -> None:

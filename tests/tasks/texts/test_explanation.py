@@ -21,10 +21,15 @@ WORDS = {word: name for name, words in CUES.items() for word in words}
 
 
 def odds(trained: TrainedTextClassifier, ids: list[int], code: int) -> float:
-    """Return the log-odds of a class by the probabilities of the network alone."""
+    """Return the log-odds of a class by the probabilities of the network and of the linear model that speaks too."""
     batch = next(iter(TextBatches(Ragged.of([ids]), batch_size=1)))
+    assert trained.rule is not None
+    evidence = trained.rule.evidence(Ragged.of([ids])).double()
     with torch.no_grad():
-        logits = trained.temperature(trained.network(batch).double())
+        logits = trained.network(batch).double()
+    if not trained.setup.is_multi:
+        logits, evidence = logits.log_softmax(1), evidence.log_softmax(1)
+    logits = trained.temperature((1 - trained.share) * logits + trained.share * evidence)
     chance = (logits.sigmoid() if trained.setup.is_multi else logits.softmax(1))[0, code]
     return float(torch.logit(chance))
 

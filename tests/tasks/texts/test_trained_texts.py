@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
 import torch
-from tests.tasks.texts.conftest import CUES, Made, drawn
+from rich.console import Console
+from tests.tasks.texts.conftest import CUES, SMALL, Made, drawn
 
 import recur
 from recur.errors import DataError, OptionError, RunError
@@ -21,6 +23,8 @@ from recur.tasks.texts.outcomes import TextOutcomes
 from recur.tasks.texts.rule import load_rule, rule_told
 from recur.tasks.texts.setup import TextLabelSetup
 from recur.tasks.texts.trained import TrainedTextClassifier
+from recur.train.options import TextTrainingOptions
+from recur.train.texts import train_text_classifier
 
 
 @pytest.mark.parametrize("is_multi", [False, True])
@@ -103,18 +107,72 @@ def test_saved_and_loaded_it_tells_the_same(made: Made, tmp_path: Path, is_multi
 
 
 @pytest.mark.parametrize("is_multi", [False, True])
-def test_few_outcomes_that_are_all_right_make_no_certainty(made: Made, is_multi: bool) -> None:
+def test_few_outcomes_that_are_all_right_make_no_certainty(
+    made: Made, is_multi: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     trained = TrainedTextClassifier.load(made(is_multi) / "run")
     random = torch.Generator().manual_seed(0)
     true = torch.rand(30, 3, generator=random) < 0.4 if is_multi else torch.arange(30) % 3
     logits = torch.where(true if is_multi else torch.eye(3)[true] > 0, 3.0, -3.0)
     target = true.float() if is_multi else true
-    trained.calibrate(TextOutcomes(logits=logits, target=target, weight=torch.ones(30)))
+    outcomes = TextOutcomes(logits=logits, target=target, weight=torch.ones(30))
+    monkeypatch.setattr(trained, "outcomes", lambda examples: outcomes)
+    trained.calibrate(trained.setup.read(["they are not looked at"], has_labels=False))
     # As often as is expected of the next one, by all decisions (Platt 1999): 30 of texts, or 90.
     wrong = 1 / (92 if is_multi else 32)
     chance = trained.probabilities(logits)
     told = chance.max() if is_multi else chance.amax(1).mean()
     assert float(told) == pytest.approx(1 - wrong, abs=1e-3)
+
+
+@pytest.mark.parametrize("is_multi", [False, True])
+def test_a_linear_model_speaks_by_what_held_out_texts_ask_for(
+    made: Made, is_multi: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    trained = TrainedTextClassifier.load(made(is_multi) / "run")
+    rule, texts = trained.rule, trained.setup.read(drawn(60, seed=4, is_multi=is_multi))
+    assert rule is not None
+    true = rule.evidence(trained.setup.encoded(texts.texts))
+    # Where the network says nothing the other one has to speak, and where it knows all the other one need not.
+    for sure, least, most in ((0.0, 0.1, 0.9), (30.0, 0.0, 0.1)):
+        target, weight = map(torch.from_numpy, trained.setup.targets(texts))
+        says = sure * (target if is_multi else torch.eye(3)[target]) - sure / 2
+        told = TextOutcomes(logits=says, target=target, weight=weight)
+        monkeypatch.setattr(trained, "outcomes", lambda examples, told=told: told)
+        trained.calibrate(texts, rule)
+        assert least <= trained.share <= most
+        assert (trained.rule is rule) == (trained.share > 0)
+        joined = trained.joined(says, true)
+        if not is_multi:
+            says, true = says.log_softmax(1), true.log_softmax(1)
+        torch.testing.assert_close(joined, (1 - trained.share) * says + trained.share * true)
+    trained.calibrate(texts)
+    assert (trained.rule, trained.share) == (None, 0.0)
+    trained.save(tmp_path / "alone")
+    assert TrainedTextClassifier.load(tmp_path / "alone").rule is None
+
+
+def test_without_ngrams_the_network_speaks_alone(tmp_path: Path) -> None:
+    run = train_text_classifier(
+        drawn(200),
+        out=tmp_path / "run",
+        model=replace(SMALL, ngrams=False),
+        training=TextTrainingOptions(max_steps=3, no_report=True),
+        console=Console(quiet=True),
+    )
+    trained = TrainedTextClassifier.load(run)
+    assert trained.is_calibrated
+    assert trained.rule is None
+    assert "rule" in run.read_json("label_evaluation.json")["figures"]
+
+
+def test_a_linear_model_that_is_missing_is_told(made: Made, tmp_path: Path) -> None:
+    shutil.copytree(made(False) / "run", tmp_path / "run")
+    (tmp_path / "run" / "rule.safetensors").unlink()
+    with pytest.raises(
+        RunError, match=r"rule\.safetensors: missing, but it speaks with the network; train the run anew"
+    ):
+        TrainedTextClassifier.load(tmp_path / "run")
 
 
 def test_a_vocabulary_of_another_model_is_refused(made: Made, tmp_path: Path) -> None:

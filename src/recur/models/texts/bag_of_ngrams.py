@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
+from recur.data.texts.vocabulary import UNKNOWN, Ragged
 from recur.models.texts.ngrams import NgramWeights
-
-if TYPE_CHECKING:
-    from recur.data.texts.vocabulary import Ragged
 
 _LEAST_COUNT = 2
 """Texts of the training part that an n-gram must be in."""
@@ -29,8 +27,8 @@ class BagOfNgrams:
 
     A text is the vector that `recur.models.texts.ngrams.NgramWeights` makes of it. The weights W make the mean loss +
     ||W||^2 / (2 C n) small, by at most 100 rounds of L-BFGS: what is usually taken as the first thing to try. N-grams
-    that fewer than two texts have count for nothing; and where there would be more than eight million weights, those
-    that fewest texts have.
+    that fewer than two texts have, and those with an unknown token, count for nothing; and where there would be more
+    than eight million weights, those that fewest texts have.
 
     Args:
         longest: N-grams of 1 up to so many tokens.
@@ -50,9 +48,9 @@ class BagOfNgrams:
         self, longest: int = 2, *, is_multi: bool = False, marks_ends: bool = False, strength: float = 1.0
     ) -> None:
         self.is_multi, self.strength = is_multi, strength
-        self._ngrams = NgramWeights(longest, marks_ends=marks_ends)
+        self._ngrams = NgramWeights(longest, marks_ends=marks_ends, unknown=UNKNOWN)
         self._weight = torch.zeros(0, 0)
-        self._bias = torch.zeros(0)
+        self._bias, self._lift = torch.zeros(0), torch.zeros(0)
 
     def fit(self, texts: Ragged, target: Tensor, *, num_classes: int) -> BagOfNgrams:
         """Learn from the training part, and return the object.
@@ -89,11 +87,29 @@ class BagOfNgrams:
 
         optimizer.step(closure)  # type: ignore[no-untyped-call]
         self._weight, self._bias = weight.detach(), bias.detach()
+        self._lift = torch.zeros(num_classes) if positive is None else positive.log()
         return self
 
     def __call__(self, texts: Ragged) -> Tensor:
         """Return the logits of texts, (N, K) float32."""
         return self._ngrams(texts).products(self._weight) + self._bias
+
+    @property
+    def neutral(self) -> Tensor:
+        """What `evidence` is of a text without known n-grams, (K,) float32."""
+        return self._bias - self._lift
+
+    def evidence(self, texts: Ragged) -> Tensor:
+        """Return the logits of texts less what weighing the classes added to them, (N, K) float32."""
+        return self(texts) - self._lift
+
+    def by_token(self, ids: NDArray[np.integer]) -> Tensor:
+        """Return what each token of a text adds to `neutral`, to make its `evidence`, (T, K) float32.
+
+        Args:
+            ids: Of the tokens, (T,).
+        """
+        return self._ngrams.by_token(ids, self._weight)
 
     def tensors(self) -> dict[str, Tensor]:
         """Return what `from_tensors` takes: all that was learned."""
@@ -102,6 +118,7 @@ class BagOfNgrams:
             "rarity": torch.from_numpy(self._ngrams.rarity),
             "weight": self._weight,
             "bias": self._bias,
+            "lift": self._lift,
         }
 
     @classmethod
@@ -118,6 +135,8 @@ class BagOfNgrams:
         known, rarity = tensors["known"].numpy().view(np.uint64), tensors["rarity"].double().numpy()
         found._ngrams.known, found._ngrams.rarity = known, rarity
         found._weight, found._bias = tensors["weight"].float(), tensors["bias"].float()
-        if found._weight.shape != (len(known), len(found._bias)) or len(rarity) != len(known):
+        found._lift = tensors["lift"].float()
+        shape = len(known), len(found._bias)
+        if found._weight.shape != shape or found._lift.shape != shape[1:] or len(rarity) != len(known):
             raise ValueError("the shapes of the bag of n-grams do not agree")
         return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import embedding_bag
 
-if TYPE_CHECKING:
-    from recur.data.texts.vocabulary import Ragged
+from recur.data.texts.vocabulary import Ragged
 
 _BASE = np.uint64(0x9E3779B97F4A7C15)
 """An odd number, by which the ids of an n-gram are mixed into one of 64 bits; 2^64 over the golden ratio."""
@@ -38,6 +37,22 @@ class Weighed(NamedTuple):
         return found
 
 
+class _Ngrams(NamedTuple):
+    """The n-grams of texts, E of them.
+
+    Attributes:
+        row: Which text each stands in, (E,) int64.
+        key: Which n-gram it is, as one number, (E,) uint64.
+        first: Its first token, counted in the text from 0 on, (E,) int64.
+        last: The token behind its last one, (E,) int64.
+    """
+
+    row: NDArray[np.int64]
+    key: NDArray[np.uint64]
+    first: NDArray[np.int64]
+    last: NDArray[np.int64]
+
+
 class NgramWeights:
     """Counts of n-grams weighted by how rare they are (tf-idf, Salton & Buckley 1988), and brought to length 1.
 
@@ -48,6 +63,7 @@ class NgramWeights:
         longest: N-grams of so many tokens at most.
         shortest: And so many at least.
         marks_ends: Whether beginning and end of a text count as tokens, as is usual for characters.
+        unknown: A token whose n-grams count for nothing; None for no such one.
 
     Attributes:
         known: The n-grams that are known, each as one number, (G,), sorted.
@@ -61,8 +77,10 @@ class NgramWeights:
         tensor([0.5797, 0.8148, 0.5797, 0.8148])
     """
 
-    def __init__(self, longest: int, *, shortest: int = 1, marks_ends: bool = False) -> None:
-        self.longest, self.shortest, self.marks_ends = longest, shortest, marks_ends
+    def __init__(
+        self, longest: int, *, shortest: int = 1, marks_ends: bool = False, unknown: int | None = None
+    ) -> None:
+        self.longest, self.shortest, self.marks_ends, self.unknown = longest, shortest, marks_ends, unknown
         self.known: NDArray[np.uint64] = np.zeros(0, np.uint64)
         self.rarity: NDArray[np.float64] = np.zeros(0, np.float64)
 
@@ -74,7 +92,7 @@ class NgramWeights:
             least_count: Texts that an n-gram must be in to be known.
             most: How many are known at most, those in most texts; None for all.
         """
-        row, key = self._ngrams(texts)
+        row, key, *_ = self._ngrams(texts)
         count = len(texts.lengths)
         keys, place = np.unique(key, return_inverse=True)
         # With counts it sorts; without them it goes by a hash table, which takes ten times as long here.
@@ -90,10 +108,9 @@ class NgramWeights:
 
     def __call__(self, texts: Ragged) -> Weighed:
         """Return the vectors of texts; what is not known counts for nothing."""
-        row, key = self._ngrams(texts)
+        row, key, *_ = self._ngrams(texts)
         count, num = len(texts.lengths), len(self.known)
-        place = np.searchsorted(self.known, key).clip(max=max(0, num - 1))
-        is_known = self.known[place] == key if num else np.zeros(len(key), np.bool_)
+        place, is_known = self._places(key)
         pairs, times = np.unique(row[is_known] * max(1, num) + place[is_known], return_counts=True)
         row, ngram = np.divmod(pairs, max(1, num))
         value = times * self.rarity[ngram]
@@ -101,22 +118,54 @@ class NgramWeights:
         begins = np.searchsorted(row, np.arange(count))
         return Weighed(*(torch.from_numpy(each) for each in (ngram, begins, value.astype(np.float32))))
 
-    def _ngrams(self, texts: Ragged) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
-        """Return the n-grams of all texts, each as one number: which text, (E,), and which n-gram, (E,)."""
+    def by_token(self, ids: NDArray[np.integer], weight: Tensor) -> Tensor:
+        """Return what each token of a text adds to its vector times weights (G, K) float32, (T, K).
+
+        What an n-gram adds is shared evenly by the tokens that it has in the text.
+
+        Args:
+            ids: Of the tokens, (T,).
+            weight: As of `Weighed.products`.
+        """
+        found = torch.zeros(len(ids), weight.shape[1])
+        grams = self._ngrams(Ragged.of([ids]))
+        place, is_known = self._places(grams.key)
+        place, first, last = place[is_known], grams.first[is_known], grams.last[is_known]
+        times = np.bincount(place, minlength=len(self.known))
+        shares = self.rarity[place] / (np.sqrt(np.sum((times * self.rarity) ** 2)) * (last - first))
+        # Each n-gram once for each of its tokens.
+        again = np.repeat(np.arange(len(place)), last - first)
+        token = np.arange(len(again)) - np.repeat(np.cumsum(last - first) - last, last - first)
+        added = torch.from_numpy(shares[again].astype(np.float32))[:, None] * weight[torch.from_numpy(place[again])]
+        return found.index_add_(0, torch.from_numpy(token), added)
+
+    def _places(self, key: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """Return where n-grams stand in `known`, and which of them do, (E,) both."""
+        num = len(self.known)
+        place = np.searchsorted(self.known, key).clip(max=max(0, num - 1))
+        return place, self.known[place] == key if num else np.zeros(len(key), np.bool_)
+
+    def _ngrams(self, texts: Ragged) -> _Ngrams:
         marks = 1 if self.marks_ends else 0
         numbers = np.arange(len(texts.lengths))
         row = np.repeat(numbers, texts.lengths + 2 * marks)
         ids = np.zeros(len(row), np.uint64)
         ids[np.arange(len(texts.ids)) + marks * (2 * np.repeat(numbers, texts.lengths) + 1)] = texts.ids
-        rows, keys = [], []
-        mixed = np.zeros_like(ids)
+        # The first token of a text has place 0, a mark before it -1.
+        begins = texts.offsets[:-1] + marks * (2 * numbers + 1)
+        place = np.arange(len(row)) - np.repeat(begins, texts.lengths + 2 * marks)
+        mixed, has_unknown = np.zeros_like(ids), np.zeros(len(ids), np.bool_)
+        found = []
         for length in range(1, self.longest + 1):
-            first = length - 1
-            mixed = (mixed[: len(ids) - first] * _BASE + ids[first:] + np.uint64(1)) if len(ids) > first else ids[:0]
+            before = length - 1
+            mixed = (mixed[: len(ids) - before] * _BASE + ids[before:] + np.uint64(1)) if len(ids) > before else ids[:0]
+            if self.unknown is not None:
+                has_unknown = has_unknown[: len(mixed)] | (ids[before:] == self.unknown)[: len(mixed)]
             if length < self.shortest:
                 continue
-            # Not across the end of a text.
-            inside = row[first:] == row[: len(row) - first]
-            rows.append(row[first:][inside])
-            keys.append(mixed[inside])
-        return np.concatenate(rows), np.concatenate(keys)
+            own = row[: len(mixed)]
+            first, last = place[: len(mixed)].clip(min=0), (place[: len(mixed)] + length).clip(max=texts.lengths[own])
+            # Not across the end of a text, and not of marks alone.
+            inside = (row[before:] == own) & (first < last) & ~has_unknown[: len(mixed)]
+            found.append(_Ngrams(own[inside], mixed[inside], first[inside], last[inside]))
+        return _Ngrams(*(np.concatenate(each) for each in zip(*found, strict=True)))

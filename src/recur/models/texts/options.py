@@ -143,8 +143,14 @@ class TextClassifierOptions(TextEncoderOptions):
     """Networks that are trained side by side and whose answers are averaged; None is chosen by
     `recur.train.text_choice`, by how much there is to learn from."""
 
+    ngrams: bool = True
+    """Whether a linear model of n-grams, which is fitted to be compared with, speaks too where held-out texts are told
+    better with it."""
+
     def __post_init__(self) -> None:
         super().__post_init__()
+        if not isinstance(self.ngrams, bool):
+            raise OptionError(f"ngrams must be true or false, not {self.ngrams!r}.")
         if self.class_weights not in ("none", "balanced"):
             raise OptionError(f"class_weights must be none or balanced, not {self.class_weights!r}.")
         smoothing = 0.0 if self.label_smoothing is None else self.label_smoothing

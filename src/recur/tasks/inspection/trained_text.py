@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from recur.data.texts.examples import LabelledTexts
-from recur.data.texts.vocabulary import UNKNOWN
+from recur.data.texts.vocabulary import UNKNOWN, Ragged
 from recur.errors import DataError, OptionError, RunError
 from recur.gradients import Deletion, Training
 from recur.gradients.probes.sequence_model import held_still
@@ -118,6 +118,8 @@ def inspect_text_classifier(
             logits = model.read(vectors.transpose(0, 1), lengths).cpu()
             attention = model.attention(vectors.transpose(0, 1), lengths)
             first = network.embedded(x)[:_FIRST, 0].float().cpu()
+    if trained.rule is not None:
+        logits = trained.joined(logits, trained.rule.evidence(Ragged.of([ids])))
     probability = trained.probabilities(logits)
     codes = _codes(trained, probability, chosen.true)
     say("asking which words speak for a class")
@@ -244,6 +246,11 @@ def _answers(
 ) -> dict[str, Any]:
     """Return what is said and what contributes to it, as it stands in `inspect.json`."""
     notes = [*chosen.notes, *reverse_notes(layers)]
+    if trained.rule is not None:
+        notes.append(
+            f"a linear model of n-grams speaks with the network, by {trained.share:.0%}; answers and contributions are "
+            "of both, all else is of the network"
+        )
     if isinstance(trained.network, TextClassifierEnsemble):
         notes.append(of_first_member(len(trained.network.members)))
     told = trained.told(probability[None])[0].tolist()

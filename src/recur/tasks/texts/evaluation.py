@@ -103,11 +103,11 @@ def finish_texts(folder: RunFolder, trained: TrainedTextClassifier, examples: La
         RunError: The folder cannot be written.
     """
     parts = parts_of(examples)
-    if len(parts["valid"]):
-        trained.calibrate(trained.outcomes(parts["valid"]))
-    trained.save_calibration(folder)
     rule = fit_rule(trained.setup, parts["train"], parts["valid"])
     save_rule(rule, folder)
+    if len(parts["valid"]):
+        trained.calibrate(parts["valid"], rule if trained.options.ngrams else None)
+    trained.save_calibration(folder)
     part: PartName = "test" if len(parts["test"]) else "valid"
     found = judge_texts(trained, parts[part], part, rule=rule)
     found["weights"] = folder.weights_checksum()
@@ -255,6 +255,11 @@ def _notes(trained: TrainedTextClassifier, outcomes: TextOutcomes, part: str) ->
     missing = int((outcomes.weight == 0).sum())
     if missing:
         found.append(f"{quantity(missing, 'text')} without a label, and not judged.")
+    if trained.rule is not None:
+        found.append(
+            f"a linear model of n-grams speaks with the network: its log-probabilities count {trained.share:.0%}, as "
+            "the validation part has chosen."
+        )
     if not trained.is_calibrated:
         found.append("the probabilities are the network's own: too few texts were held out to calibrate them.")
     absent = [name for name, count in zip(trained.classes, trained.setup.counts, strict=True) if not count]

@@ -97,7 +97,7 @@ def explain_texts(trained: TrainedTextClassifier, texts: Sequence[str], asked: S
     with held_still(trained.network):
         for rows in _of_similar_length(encoded.lengths):
             ids = [encoded.ids[encoded.offsets[row] : encoded.offsets[row + 1]] for row in rows]
-            inputs, neutral, lengths = embedded(trained, ids)
+            inputs, neutral, lengths = _inputs(trained, ids)
             score = scorer(trained, lengths, torch.tensor([asked[row] for row in rows]))
             size = rows_at_once(inputs.shape[1], units)
             whole = complete_shares(score, inputs, neutral, most_gap=MOST_GAP, batch_size=size)
@@ -143,8 +143,22 @@ def embedded(trained: TrainedTextClassifier, ids: Sequence[NDArray[np.int32]]) -
     return inputs, neutral, lengths
 
 
+def _inputs(trained: TrainedTextClassifier, ids: Sequence[NDArray[np.int32]]) -> tuple[Tensor, Tensor, Tensor]:
+    """Return what `scorer` takes: as `embedded`, and behind the vector of each token what its n-grams add, (B, T, K).
+
+    That is of the linear model that speaks with the network, if there is one.
+    """
+    inputs, neutral, lengths = embedded(trained, ids)
+    if trained.rule is None:
+        return inputs, neutral, lengths
+    added = inputs.new_zeros(*inputs.shape[:2], len(trained.classes))
+    for place, row in enumerate(ids):
+        added[place, : len(row)] = trained.rule.by_token(row).to(added)
+    return torch.cat([inputs, added], 2), torch.cat([neutral, torch.zeros_like(added)], 2), lengths
+
+
 def scorer(trained: TrainedTextClassifier, lengths: Tensor, asked: Tensor) -> Score:
-    """Return the log-odds of a class as a function of the vectors of tokens.
+    """Return the log-odds of a class as a function of what `_inputs` returns.
 
     Args:
         trained: The classifier.
@@ -154,7 +168,12 @@ def scorer(trained: TrainedTextClassifier, lengths: Tensor, asked: Tensor) -> Sc
     asked = asked.to(lengths.device)
 
     def score(x: Tensor, rows: Tensor) -> Tensor:
-        logits = trained.temperature(trained.network.read(x.transpose(0, 1), lengths[rows]))
+        num_added = 0 if trained.rule is None else len(trained.classes)
+        vectors, added = torch.split(x, [x.shape[2] - num_added, num_added], 2)
+        logits = trained.network.read(vectors.transpose(0, 1), lengths[rows])
+        if trained.rule is not None:
+            logits = trained.joined(logits, trained.rule.neutral.to(added) + added.sum(1))
+        logits = trained.temperature(logits)
         own = asked[rows].unsqueeze(1)
         return (logits.gather(1, own) if trained.setup.is_multi else log_odds(logits, own)).squeeze(1)
 
@@ -166,7 +185,8 @@ def units_of(trained: TrainedTextClassifier) -> int:
     options = trained.options.completed()
     assert options.hidden_size is not None
     directions = 2 if options.bidirectional else 1
-    return options.hidden_size * options.num_layers * directions * (options.members or 1)
+    added = 0 if trained.rule is None else len(trained.classes)
+    return options.hidden_size * options.num_layers * directions * (options.members or 1) + added
 
 
 def rows_at_once(num_tokens: int, units: int) -> int:
@@ -185,7 +205,7 @@ def check_explanations(
         asked: Of each, the number of the class.
         seed: Of what is deleted at random.
     """
-    inputs, neutral, lengths = embedded(trained, [trained.setup.vocabulary.encode(text) for text in texts])
+    inputs, neutral, lengths = _inputs(trained, [trained.setup.vocabulary.encode(text) for text in texts])
     score = scorer(trained, lengths, torch.tensor(asked))
     size = rows_at_once(inputs.shape[1], units_of(trained))
     with held_still(trained.network):

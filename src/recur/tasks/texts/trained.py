@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import cross_entropy
 
 from recur.calibration import Temperature
 from recur.data.texts.batches import MAX_TOKENS, TextBatches
 from recur.data.texts.examples import LabelledTexts
 from recur.errors import OptionError, RunError
+from recur.models.texts.bag_of_ngrams import BagOfNgrams
 from recur.models.texts.classifier import TextClassifierNetwork
 from recur.models.texts.ensemble import TextClassifierEnsemble
 from recur.models.texts.options import TextClassifierOptions
@@ -23,6 +26,7 @@ from recur.tasks.labels.outcomes import SeriesOutcomes
 from recur.tasks.text_task import TrainedOnTexts
 from recur.tasks.texts.decisions import best_thresholds
 from recur.tasks.texts.outcomes import TextNetwork, TextOutcomes, collect_outcomes
+from recur.tasks.texts.rule import RULE, load_rule, save_rule
 from recur.tasks.texts.setup import TextLabelSetup
 from recur.wording import enumerated
 
@@ -34,6 +38,10 @@ CALIBRATION = "calibration.safetensors"
 
 LEAST_TO_CALIBRATE = 20
 """Held-out texts that a temperature is fitted to; fewer would say less than the network itself."""
+
+
+_SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+"""Of a linear model, that are tried."""
 
 
 class TrainedTextClassifier(TrainedOnTexts[TextNetwork, TextLabelSetup, TextClassifierOptions]):
@@ -48,6 +56,8 @@ class TrainedTextClassifier(TrainedOnTexts[TextNetwork, TextLabelSetup, TextClas
         temperature: What its logits are divided by.
         thresholds: From which probability on each class is told, (K,) float64, where a text is of any number of them.
         is_calibrated: Whether these were fitted to held-out labels.
+        rule: A linear model of n-grams that speaks with the network; None where it speaks alone.
+        share: By how much, from 0 for not at all to 1.
     """
 
     task = "classify-text"
@@ -57,6 +67,8 @@ class TrainedTextClassifier(TrainedOnTexts[TextNetwork, TextLabelSetup, TextClas
         super().__init__(network, setup, options)
         self.temperature, self.is_calibrated = Temperature(), False
         self.thresholds = torch.full((len(setup.classes),), 0.5, dtype=torch.float64)
+        self.rule: BagOfNgrams | None = None
+        self.share = 0.0
 
     @staticmethod
     def build(options: TextClassifierOptions, setup: TextLabelSetup) -> TextNetwork:
@@ -81,9 +93,15 @@ class TrainedTextClassifier(TrainedOnTexts[TextNetwork, TextLabelSetup, TextClas
                 self._take_calibration(tensors)
         except (KeyError, ValueError) as error:
             raise RunError(f"{folder.path / CALIBRATION}: damaged: {error}.") from error
+        if self.share:
+            self.rule = load_rule(folder, self.setup)
+            if self.rule is None:
+                raise RunError(f"{folder.path / RULE}: missing, but it speaks with the network; train the run anew.")
 
     def _save_more(self, folder: RunFolder) -> None:
         self.save_calibration(folder)
+        if self.rule is not None:
+            save_rule(self.rule, folder)
 
     def save_calibration(self, folder: RunFolder) -> None:
         """Write `calibration.safetensors` into a run folder that has the rest; without a calibration delete it there.
@@ -97,17 +115,21 @@ class TrainedTextClassifier(TrainedOnTexts[TextNetwork, TextLabelSetup, TextClas
         tensors = {
             "temperature": torch.tensor(self.temperature.value, dtype=torch.float64),
             "thresholds": self.thresholds.contiguous(),
+            "share": torch.tensor(self.share, dtype=torch.float64),
         }
         weights = folder.weights_checksum()
         folder.write_tensors(CALIBRATION, tensors, metadata=None if weights is None else {"weights": weights})
 
     def _take_calibration(self, saved: Mapping[str, Tensor]) -> None:
-        value, thresholds = float(saved["temperature"]), saved["thresholds"]
+        value, thresholds, share = float(saved["temperature"]), saved["thresholds"], float(saved["share"])
         if not 0 < value < np.inf:
             raise ValueError(f"the temperature is {value}, expected a number above 0")
         if thresholds.shape != self.thresholds.shape or not bool(((thresholds >= 0) & (thresholds <= 1)).all()):
             raise ValueError(f"expected a threshold from 0 to 1 for each of {len(self.thresholds)} classes")
+        if not 0 <= share <= 1:
+            raise ValueError(f"the share of the linear model is {share}, expected a number from 0 to 1")
         self.temperature.load_state_dict({"value": value})
+        self.share = share
         self.thresholds, self.is_calibrated = thresholds.double(), True
 
     # --- telling ---
@@ -201,15 +223,31 @@ class TrainedTextClassifier(TrainedOnTexts[TextNetwork, TextLabelSetup, TextClas
         return pl.DataFrame(rows, schema=columns | {"contribution": pl.Float64}, orient="row")
 
     def outcomes(self, examples: LabelledTexts, *, batch_size: int = 64) -> TextOutcomes:
-        """Return what the network says of texts, as it says it, beside their labels."""
+        """Return what is said of texts before it is calibrated, beside their labels."""
         target, weight = self.setup.targets(examples)
-        batches = TextBatches(
-            self.setup.encoded(examples.texts), target, weight, batch_size=batch_size, max_tokens=4 * MAX_TOKENS
-        )
-        return collect_outcomes(self.network, batches)
+        encoded = self.setup.encoded(examples.texts)
+        batches = TextBatches(encoded, target, weight, batch_size=batch_size, max_tokens=4 * MAX_TOKENS)
+        found = collect_outcomes(self.network, batches)
+        if self.rule is None:
+            return found
+        return replace(found, logits=self.joined(found.logits, self.rule.evidence(encoded)))
+
+    def joined(self, logits: Tensor, evidence: Tensor) -> Tensor:
+        """Return what the network and the linear model say together: the mean of their log-probabilities by `share`.
+
+        Source: products of experts, Hinton (1999).
+
+        Args:
+            logits: Of the network, (N, K).
+            evidence: Of the linear model, likewise.
+        """
+        evidence = evidence.to(logits)
+        if not self.setup.is_multi:
+            logits, evidence = logits.log_softmax(-1), evidence.log_softmax(-1)
+        return torch.lerp(logits, evidence, self.share)
 
     def probabilities(self, logits: Tensor) -> Tensor:
-        """Return the calibrated probabilities by the logits of the network, (N, K): likewise, float32."""
+        """Return the calibrated probabilities by the logits of `outcomes`, (N, K): likewise, float32."""
         scaled = self.temperature(logits.double())
         return (scaled.sigmoid() if self.setup.is_multi else scaled.softmax(-1)).float()
 
@@ -220,19 +258,49 @@ class TrainedTextClassifier(TrainedOnTexts[TextNetwork, TextLabelSetup, TextClas
         best = probability.argmax(1)
         return torch.arange(probability.shape[1]) == best[:, None]
 
-    def calibrate(self, outcomes: TextOutcomes) -> None:
-        """Fit how sure it is, and where it decides, to held-out texts, where there are enough of them.
+    def calibrate(self, examples: LabelledTexts, rule: BagOfNgrams | None = None) -> None:
+        """Fit how sure it is, where it decides, and the share of a linear model, to held-out texts.
+
+        Of fewer than `LEAST_TO_CALIBRATE` nothing is learnt.
 
         Args:
-            outcomes: Of texts that the network was not trained on.
+            examples: Texts that the network was not trained on.
+            rule: What may speak with the network, likewise.
         """
-        kept = outcomes.counted()
-        if len(kept.weight) < LEAST_TO_CALIBRATE:
+        self.rule, self.share = None, 0.0
+        alone = self.outcomes(examples).counted()
+        if len(alone.weight) < LEAST_TO_CALIBRATE:
             return
-        self.temperature = calibrate(as_series(decisions_of(kept) if self.setup.is_multi else kept))
+        best, found = alone, self._fitted(alone)
+        if rule is not None:
+            weight = torch.from_numpy(self.setup.targets(examples)[1])
+            evidence = rule.evidence(self.setup.encoded(examples.texts))[weight > 0]
+            for share in _SHARES:
+                self.share = share
+                together = replace(alone, logits=self.joined(alone.logits, evidence))
+                fitted = self._fitted(together)
+                if fitted.loss < found.loss:
+                    best, found, self.rule = together, replace(fitted, share=share), rule
+        self.temperature, self.share = found.temperature, found.share
         if self.setup.is_multi:
-            self.thresholds = best_thresholds(self.probabilities(kept.logits).double(), kept.target)
+            self.thresholds = best_thresholds(self.probabilities(best.logits).double(), best.target)
         self.is_calibrated = True
+
+    def _fitted(self, outcomes: TextOutcomes) -> _Fitted:
+        """Return the temperature of outcomes that count, and the loss that is left with it."""
+        decisions = as_series(decisions_of(outcomes) if self.setup.is_multi else outcomes)
+        temperature = calibrate(decisions)
+        loss = cross_entropy(temperature(decisions.output.double()), decisions.target)
+        return _Fitted(temperature, float(loss))
+
+
+@dataclass(frozen=True)
+class _Fitted:
+    """How sure a classifier is, and the loss on held-out texts with that."""
+
+    temperature: Temperature
+    loss: float
+    share: float = 0.0
 
 
 def decisions_of(outcomes: TextOutcomes) -> TextOutcomes:
