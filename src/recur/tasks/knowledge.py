@@ -26,14 +26,14 @@ def check_knows(folder: RunFolder, config: Mapping[str, Any], found: str, what: 
 
     Args:
         folder: The run.
-        config: Its `config.json`, which has the fingerprint under `knows`; one of before this was kept says nothing.
+        config: Its `config.json`, which has the fingerprint under `knows`.
         found: The fingerprint of what `schema.json` holds.
         what: What that is, such as "vocabulary or classes".
 
     Raises:
         RunError: It is another.
     """
-    if config.get("knows", found) != found:
+    if config.get("knows") != found:
         raise RunError(
             f"{folder.path / 'schema.json'}: is of another model: its {what} are not those that the weights were "
             "trained with; restore the run's own file."
