@@ -85,8 +85,11 @@ def with_labels_only(examples: E) -> E:
     where = examples.places[int((~has_label).argmax())]
     if not has_label.any():
         raise DataError(f"{where}: has no class, nor has any other text; name the column with {option('label')}.")
-    without = quantity(int((~has_label).sum()), "text")
-    return examples.take(np.flatnonzero(has_label)).noted(f"{without} without a class left out, such as {where}")
+    without = f"{quantity(int((~has_label).sum()), 'text')} without a class"
+    kept = examples.take(np.flatnonzero(has_label))
+    # What was noted when they were read says less.
+    notes = [note for note in kept.notes if note != f"{without}, such as {where}"]
+    return replace(kept, notes=(*notes, f"{without} left out, such as {where}"))
 
 
 def _check_shares(examples: Examples, options: TextOptions) -> None:
