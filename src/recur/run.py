@@ -11,11 +11,11 @@
 | `evaluation.json` | held-out figures, baselines, the most surprising passages |
 | `forecast_evaluation.json` | the same of forecasts: beside the naive rules, by step, series and time, examples |
 | `label_evaluation.json` | the same of classes and numbers told of series: beside a naive rule, the worst ones |
-| `rule.safetensors`, `lexicon.json` | of texts and tags: the rule that the model is judged beside |
+| `rule.safetensors`, `lexicon.json` | of texts and tags: the rule that the model is judged beside, or that speaks too |
 | `scaler.safetensors` | of series: what each channel is scaled by |
 | `detect_evaluation.json` | of anomalies: alarms beside the truth or the stated rate, the highest scores |
 | `detector.safetensors`, `detector.json` | of anomalies: what errors and scores were ordinary, and of which series |
-| `calibration.safetensors` | of forecasts and numbers: what intervals lack; of classes: how sure to be |
+| `calibration.safetensors` | of forecasts and numbers: what intervals lack; of others: how sure to be, a rule's share |
 | `yardstick.json` | of forecasts: the unit of MASE for each series, and how sure the naive rules are |
 | `known_rows.safetensors` | of forecasters: the last rows of each series that they know |
 | `replay.safetensors` | of forecasters that learnt on: windows of older data |

@@ -113,3 +113,37 @@ def test_what_is_only_context_is_not_counted() -> None:
     bigram = (2 + 1 * unigram) / (2 + 1)
     assert after[0] == pytest.approx(-math.log(1 / 8))
     assert after[2] == pytest.approx(-math.log((2 + 1 * bigram) / (2 + 1)))
+
+
+@given(texts(4), st.lists(st.lists(st.integers(0, 3), min_size=3, max_size=3), max_size=4), st.integers(1, 4))
+def test_what_follows_a_context_agrees_with_the_naive_model(
+    trained_on: list[int], contexts: list[list[int]], order: int
+) -> None:
+    model = NGramModel(4, order).fit(np.array(trained_on, dtype=np.int64))
+    naive = Naive(trained_on, 4)
+    found = model.after(np.array(contexts, dtype=np.int64).reshape(-1, 3))
+    assert found.shape == (len(contexts), 4)
+    for row, context in zip(found, contexts, strict=True):
+        # Of more tokens than it looks back on only the newest count.
+        newest = tuple(context[3 - (order - 1) :])
+        np.testing.assert_allclose(row, [naive.probability(token, newest) for token in range(4)], rtol=1e-13)
+    again = NGramModel.from_counts(4, model.counts)
+    np.testing.assert_array_equal(again.after(np.array(contexts, dtype=np.int64).reshape(-1, 3)), found)
+    np.testing.assert_array_equal(again.nats(np.array([0, 1, 2, 1])), model.nats(np.array([0, 1, 2, 1])))
+
+
+@pytest.mark.parametrize(
+    ("codes", "counts", "message"),
+    [
+        ([0, 3], [1, 1], "an n-gram has a token that is not among 3"),
+        ([-1, 2], [1, 1], "an n-gram has a token that is not among 3"),
+        ([2, 1], [1, 1], "n-grams are not sorted, or one was never told"),
+        ([1, 1], [1, 1], "n-grams are not sorted, or one was never told"),
+        ([0, 1], [1, 0], "n-grams are not sorted, or one was never told"),
+        ([0, 1], [1], "n-grams and their counts are int64, one of each"),
+        ([0.0, 1.0], [1, 1], "n-grams and their counts are int64, one of each"),
+    ],
+)
+def test_counts_that_are_none(codes: list[int], counts: list[int], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        NGramModel.from_counts(3, [(np.array(codes), np.array(counts))])

@@ -28,6 +28,7 @@ from recur.models.texts.translator_options import TranslatorOptions
         ({"scheduled_sampling": 1.1}, "scheduled_sampling must be a number from 0 to 1, not 1.1"),
         ({"coverage": -1}, "coverage must be a number from 0 on, not -1"),
         ({"coverage": float("inf")}, "coverage must be a number from 0 on, not inf"),
+        ({"ngrams": 1}, "ngrams must be true or false, not 1"),
         ({"copying": 1}, "copying must be true or false, not 1"),
         ({"bidirectional": None}, "bidirectional must be true or false, not None"),
         ({"residual": True}, "residual acts from the second layer on, but num_layers is 1; leave it out"),

@@ -11,7 +11,6 @@ from tests.tasks.translate.test_trained import WIDE, made
 
 from recur.data.texts.pair_batches import END
 from recur.tasks.translate.explanation import AskedToken, embedded, explain_tokens, gradient_reach, scorer
-from recur.tasks.translate.trained import begun
 from recur.tasks.translate.watched import watch
 
 SOURCE = "red old house"
@@ -72,7 +71,7 @@ def test_contributions_add_up_and_gradients_are_those_of_the_network(options: di
         missed = abs(one.shares.sum() - (one.answer - one.neutral))
         assert missed <= 0.02 * abs(one.shares).sum() + 1e-5
     # The log-odds are those of the probabilities that the search has.
-    steps, state = begun(trained.members(), found.batch)
+    steps, state = trained.members().begin(found.batch)
     with torch.no_grad():
         said, _ = steps.step(torch.tensor([END]), state)
     first = said[0, tokens[0]].double()

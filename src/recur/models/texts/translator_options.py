@@ -103,6 +103,10 @@ class TranslatorOptions:
     """Networks that are trained side by side and whose probabilities are averaged, token by token; 1, but 3 for few
     pairs of sentences, if not given."""
 
+    ngrams: bool = True
+    """Whether a trigram model of targets, which is fitted to be compared with, speaks too where held-out targets are
+    likelier with it. With `copying` it does not."""
+
     def __post_init__(self) -> None:
         for name, known in (
             ("cell", get_args(Cell)),
@@ -130,7 +134,7 @@ class TranslatorOptions:
             raise OptionError(f"scheduled_sampling must be a number from 0 to 1, not {self.scheduled_sampling!r}.")
         if not (is_finite(self.coverage) and self.coverage >= 0):
             raise OptionError(f"coverage must be a number from 0 on, not {self.coverage!r}.")
-        for name in ("bidirectional", "residual", "input_feeding", "copying"):
+        for name in ("bidirectional", "residual", "input_feeding", "copying", "ngrams"):
             if not isinstance(getattr(self, name), bool):
                 raise OptionError(f"{name} must be true or false, not {getattr(self, name)!r}.")
         if self.residual and self.num_layers == 1:

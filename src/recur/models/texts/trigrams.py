@@ -1,11 +1,13 @@
-"""Trigrams of texts, and of those of each class: the rule that what writes texts has to beat."""
+"""Trigrams of texts, and of those of each class: what writes texts has to beat them, or lets them speak too."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from recur.data.texts.pair_batches import END
 from recur.data.texts.vocabulary import Ragged
@@ -19,11 +21,107 @@ _LARGEST_VOCABULARY = 1 << 20
 """Of more tokens trigrams have no numbers."""
 
 
+class Trigrams:
+    """A trigram model of texts, `recur.models.ngram.NGramModel`.
+
+    Each text begins with as many ends as a trigram looks back on, which are not told, and ends with one, which is.
+
+    Args:
+        vocabulary_size: V, token ids.
+        texts: Token ids of the training part, without ends.
+
+    Example:
+        >>> rule = Trigrams(4, Ragged.of([[2, 3]] * 9))
+        >>> rule.log_probs(torch.tensor([[END, 2]])).argmax(1)
+        tensor([3])
+    """
+
+    def __init__(self, vocabulary_size: int, texts: Ragged) -> None:
+        stream, is_told = _stream(texts)
+        self._model = NGramModel(vocabulary_size, _ORDER).fit(stream, is_told=is_told)
+
+    @classmethod
+    def fits(cls, vocabulary_size: int) -> bool:
+        """Return whether so many tokens have trigrams."""
+        return vocabulary_size <= _LARGEST_VOCABULARY
+
+    def token_nats(self, texts: Ragged) -> NDArray[np.float64]:
+        """Return -ln p of each token of texts and of their ends, each text's behind the other's."""
+        stream, is_told = _stream(texts)
+        return self._model.nats(stream)[is_told]
+
+    def nats(self, texts: Ragged) -> NDArray[np.float64]:
+        """Return -ln p of each text, its end included, (N,)."""
+        return _summed(self.token_nats(texts), texts)
+
+    def log_probs(self, contexts: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+        """Return the log-probability of each token after two others, (N, V) of `dtype`.
+
+        Args:
+            contexts: (N, 2) int64, the newer token last; END where a text has none yet.
+            dtype: Of the answer.
+        """
+        found = torch.from_numpy(self._model.after(contexts.cpu().numpy()))
+        return found.to(contexts.device, dtype).log()
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return what `from_tensors` takes: all that was counted."""
+        found: dict[str, Tensor] = {}
+        for length, (codes, counts) in enumerate(self._model.counts, start=1):
+            found |= {f"{length}.codes": torch.from_numpy(codes), f"{length}.counts": torch.from_numpy(counts)}
+        return found
+
+    @classmethod
+    def from_tensors(cls, vocabulary_size: int, tensors: Mapping[str, Tensor]) -> Trigrams:
+        """Return the model that `tensors` tells.
+
+        Raises:
+            KeyError: A tensor is missing.
+            ValueError: They are no counts of such trigrams.
+        """
+        found = cls.__new__(cls)
+        lengths = range(1, _ORDER + 1)
+        found._model = NGramModel.from_counts(
+            vocabulary_size, [(tensors[f"{n}.codes"].numpy(), tensors[f"{n}.counts"].numpy()) for n in lengths]
+        )
+        return found
+
+
+class TrigramSteps:
+    """The steps of a trigram model, `recur.decode.Steps`. The state is the token before the newest one, (N,).
+
+    Args:
+        trigrams: What is said.
+        dtype: Of what is said.
+
+    Example:
+        >>> steps = TrigramSteps(Trigrams(4, Ragged.of([[2, 3]] * 9)))
+        >>> said, state = steps.step(torch.tensor([END]), steps.begin(1))
+        >>> said.argmax(1), state
+        (tensor([2]), tensor([0]))
+    """
+
+    def __init__(self, trigrams: Trigrams, dtype: torch.dtype = torch.float32) -> None:
+        self._trigrams, self._dtype = trigrams, dtype
+
+    def begin(self, num: int, device: torch.device | None = None) -> Tensor:
+        """Return the state before the first token of texts, which is an END."""
+        return torch.full((num,), END, device=device)
+
+    def step(self, tokens: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the log-probabilities of what follows, (N, V), and the state after the tokens, (N,) int64."""
+        return self._trigrams.log_probs(torch.stack([state, tokens], 1), self._dtype), tokens
+
+    def select(self, state: Tensor, rows: Tensor) -> Tensor:
+        """Return the state of chosen rows, (M,) int64."""
+        return state[rows]
+
+
 class ClassTrigrams:
     """A trigram model of all texts, and one of each class, whose probabilities are mixed.
 
-    Each text begins with as many ends as a trigram looks back on, which are not told. What share the class's own model
-    has is chosen by held-out texts; without classes, and of a class without texts, that of all texts is all there is.
+    What share the class's own model has is chosen by held-out texts; without classes, and of a class without texts,
+    that of all texts is all there is.
 
     Args:
         vocabulary_size: V, token ids.
@@ -46,19 +144,18 @@ class ClassTrigrams:
     def __init__(
         self, vocabulary_size: int, texts: Ragged, classes: NDArray[np.int64] | None = None, *, num_classes: int = 0
     ) -> None:
-        self._size = vocabulary_size
-        self._of_all = self._fitted(texts)
-        self._of_each: list[NGramModel | None] = []
+        self._of_all = Trigrams(vocabulary_size, texts)
+        self._of_each: list[Trigrams | None] = []
         if classes is not None:
             for number in range(num_classes):
                 own = np.flatnonzero(classes == number)
-                self._of_each.append(self._fitted(_taken(texts, own)) if len(own) else None)
+                self._of_each.append(Trigrams(vocabulary_size, _taken(texts, own)) if len(own) else None)
         self.share = 0.5 if self._of_each else 0.0
 
     @classmethod
     def fits(cls, vocabulary_size: int) -> bool:
-        """Return whether so many tokens have trigrams."""
-        return vocabulary_size <= _LARGEST_VOCABULARY
+        """As of `Trigrams`."""
+        return Trigrams.fits(vocabulary_size)
 
     def choose_share(self, texts: Ragged, classes: NDArray[np.int64]) -> None:
         """Choose the share of the class's own trigrams that makes held-out texts likeliest."""
@@ -76,7 +173,7 @@ class ClassTrigrams:
             classes: What they are taken to be of; None tells it by the trigrams of all texts.
         """
         if classes is None or not self._of_each:
-            return _summed(-np.log(self._told(self._of_all, texts)), texts)
+            return self._of_all.nats(texts)
         of_all, of_class = self._by_token(texts, classes)
         return _summed(-np.log(_mixed(of_all, of_class, self.share)), texts)
 
@@ -97,24 +194,15 @@ class ClassTrigrams:
         best: NDArray[np.int64] = scores.argmax(0)
         return best
 
-    def _fitted(self, texts: Ragged) -> NGramModel:
-        stream, is_told = _stream(texts)
-        return NGramModel(self._size, _ORDER).fit(stream, is_told=is_told)
-
-    def _told(self, model: NGramModel, texts: Ragged) -> NDArray[np.float64]:
-        """Return the probability of each token and end of texts."""
-        stream, is_told = _stream(texts)
-        probability: NDArray[np.float64] = np.exp(-model.nats(stream)[is_told])
-        return probability
-
     def _by_token(self, texts: Ragged, classes: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        of_all = self._told(self._of_all, texts)
+        of_all = np.exp(-self._of_all.token_nats(texts))
         of_class = of_all.copy()
         owner = np.repeat(classes, texts.lengths + 1)
         for number in np.unique(classes).tolist():
             model = self._of_each[number]
             if model is not None:
-                of_class[owner == number] = self._told(model, _taken(texts, np.flatnonzero(classes == number)))
+                own = _taken(texts, np.flatnonzero(classes == number))
+                of_class[owner == number] = np.exp(-model.token_nats(own))
         return of_all, of_class
 
 

@@ -217,16 +217,16 @@ def _of_data(trained: TrainedTranslator, data: Any, number: int | None) -> _Chos
 @torch.no_grad()
 def _worst(trained: TrainedTranslator, examples: TextPairs) -> int:
     """Return the pair whose target is least likely by its token."""
-    network = trained.networks[0]
-    device = next(network.parameters()).device
+    device = next(trained.network.parameters()).device
     places = evenly(len(examples), _JUDGED)
     some = examples.take(places)
     losses = np.zeros(len(some))
     for batch in trained.batches(some.sources, some.targets, batch_size=_AT_ONCE):
         own = batch.to(device)
-        said = network(own).gather(2, own.y[..., None])[..., 0]
-        is_token = torch.arange(own.y.shape[1], device=device) < own.y_lengths[:, None]
-        nats = -torch.where(is_token, said, 0).sum(1) / own.y_lengths
+        said = trained.target_log_probs(own)
+        # First come those that targets begin with, then the second ones, and so on.
+        row = (torch.arange(own.y.shape[1], device=device)[:, None] < own.y_lengths).nonzero()[:, 1]
+        nats = -said.new_zeros(len(own.y)).index_add(0, row, said) / own.y_lengths
         losses[batch.index.numpy()] = nats.cpu().double().numpy()
     return int(places[int(np.where(np.isfinite(losses), losses, np.inf).argmax())])
 
@@ -394,4 +394,9 @@ def _answers(found: WatchedSearch, asked: Sequence[int], explained: Sequence[Exp
 
 def _answer_notes(trained: TrainedTranslator, layers: Sequence[LayerRecording]) -> list[str]:
     members = len(trained.networks)
-    return [*reverse_notes(layers), *([of_first_member(members)] if members > 1 else [])]
+    notes = [*reverse_notes(layers), *([of_first_member(members)] if members > 1 else [])]
+    if trained.trigrams is not None:
+        notes.append(
+            f"{trained.trigrams.note()}; what is written and contributes is of both, all else is of the network"
+        )
+    return notes

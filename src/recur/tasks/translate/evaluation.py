@@ -12,9 +12,10 @@ from recur.data.texts.examples import PartName, TextPairs
 from recur.data.texts.vocabulary import UNKNOWN
 from recur.errors import DataError, OptionError, RunError
 from recur.kinds import json_number
-from recur.models.texts.trigrams import ClassTrigrams
+from recur.models.texts.trigrams import Trigrams
 from recur.run import RunFolder
 from recur.tasks.translate.judgement import EVALUATION, judge_pairs
+from recur.tasks.translate.rule import fit_rule, save_rule
 from recur.tasks.translate.trained import TrainedTranslator
 from recur.tasks.translate.translation import Translation, cut_off
 from recur.wording import option
@@ -24,13 +25,18 @@ _MOST_MAPS, _LONGEST = 10, 60
 
 
 def judge_translator(
-    trained: TrainedTranslator, pairs: TextPairs, part: str, *, train: TextPairs | None = None
+    trained: TrainedTranslator,
+    pairs: TextPairs,
+    part: str,
+    *,
+    train: TextPairs | None = None,
+    rule: Trigrams | None = None,
 ) -> dict[str, Any]:
     """Return how good a translator is: what `judge_pairs` returns, and three entries more.
 
     | entry | holds |
     | --- | --- |
-    | `likelihood` | how likely the right targets are, of members by the mean of their probabilities |
+    | `likelihood` | how likely the right targets are, by all that writes |
     | `cut_off` | how many answers to different sources ended at their maximum length |
     | `attention` | of some texts their tokens, what was written, and where each of these tokens looked |
 
@@ -42,6 +48,7 @@ def judge_translator(
         pairs: Sources and right targets.
         part: What they are called: train, valid, test or given.
         train: The training part, of which rules are made.
+        rule: The trigrams of its targets, where they are there already.
 
     Raises:
         DataError: There is nothing to judge by.
@@ -60,14 +67,16 @@ def judge_translator(
     ended = list({source: one.ended for source, one in zip(pairs.sources, answers, strict=True)}.values())
     found["cut_off"] = ended.count("length")
     found["notes"] += cut_off(ended, is_asked=False)
-    found["likelihood"], notes = _likelihood(trained, pairs, train)
+    found["likelihood"], notes = _likelihood(trained, pairs, rule or fit_rule(trained.setup, train))
     found["notes"] += notes
+    if trained.trigrams is not None:
+        found["notes"].append(f"{trained.trigrams.note()}, as the validation part has chosen")
     found["attention"] = _maps(answers)
     return found
 
 
 def finish_translator(folder: RunFolder, trained: TrainedTranslator, pairs: TextPairs) -> dict[str, Any]:
-    """Judge what was trained on the test part, write that into its run, and return it.
+    """Let trigrams speak too where that helps, judge what was trained on the test part, and write both into its run.
 
     Where there is no test part the validation part is judged, and the figures flatter, for it was chosen by that.
 
@@ -80,8 +89,12 @@ def finish_translator(folder: RunFolder, trained: TrainedTranslator, pairs: Text
         DataError: There is nothing to judge by.
         RunError: The folder cannot be written.
     """
+    train = pairs.of_part("train")
+    rule = fit_rule(trained.setup, train)
+    trained.choose_share(pairs.of_part("valid"), rule if trained.options.ngrams else None)
+    save_rule(folder, trained.trigrams)
     part: PartName = "test" if len(pairs.of_part("test")) else "valid"
-    found = judge_translator(trained, pairs.of_part(part), part, train=pairs.of_part("train"))
+    found = judge_translator(trained, pairs.of_part(part), part, train=train, rule=rule)
     found["weights"] = folder.weights_checksum()
     folder.write_json(EVALUATION, found)
     return found
@@ -126,15 +139,15 @@ def evaluate_translator(
 
 @torch.no_grad()
 def _likelihood(
-    trained: TrainedTranslator, pairs: TextPairs, train: TextPairs | None
+    trained: TrainedTranslator, pairs: TextPairs, rule: Trigrams | None
 ) -> tuple[dict[str, float | None], list[str]]:
-    """Return how likely the network takes the right targets to be, with their ends, and notes of that."""
-    short = pairs if trained.options.attention == "none" else trained.setup.within(pairs)
+    """Return how likely the right targets are, with their ends, and notes of that."""
+    short = trained.within(pairs)
     notes = [] if short is pairs else [f"of the perplexity {short.notes[-1]}"]
     device = next(trained.network.parameters()).device
     nats, tokens, unknown = 0.0, 0, 0
     for batch in trained.batches(short.sources, short.targets):
-        found = trained.network.target_log_probs(batch.to(device))
+        found = trained.target_log_probs(batch.to(device))
         nats, tokens = nats - float(found.double().sum()), tokens + len(found)
         unknown += int((batch.y == UNKNOWN).sum())
     if unknown:
@@ -143,14 +156,12 @@ def _likelihood(
             "perplexity takes all these for one token, which is easier to tell than what they are"
         )
     characters = sum(map(len, short.targets)) + len(short)
-    vocabulary, rule = trained.setup.target_vocabulary, None
-    if train is not None and len(train) and tokens and ClassTrigrams.fits(vocabulary.size):
-        rule = ClassTrigrams(vocabulary.size, vocabulary.encode_all(train.targets))
+    vocabulary = trained.setup.target_vocabulary
     return {
         "nats_per_token": json_number(nats / tokens) if tokens else None,
         "perplexity": json_number(math.exp(min(nats / tokens, 700.0))) if tokens else None,
         "trigram_perplexity": None
-        if rule is None
+        if rule is None or not tokens
         else json_number(math.exp(float(rule.nats(vocabulary.encode_all(short.targets)).sum()) / tokens)),
         # An end counts as a character, as that of a line does.
         "nats_per_character": json_number(nats / characters) if characters else None,

@@ -18,6 +18,7 @@ from recur.gradients.probes.sequence_model import held_still
 from recur.inspection_format import MOST_GAP
 from recur.tasks.labels.classes import log_odds
 from recur.tasks.texts.explanation import Explanation, checked_shares, rows_at_once
+from recur.tasks.translate.rule import contexts_of
 from recur.tasks.translate.trained import TrainedTranslator
 
 
@@ -184,7 +185,11 @@ def _said(trained: TrainedTranslator, x: Tensor, batch: PairBatch, asked: Sequen
             gate=None if written.gate is None else written.gate[last, every][None],
         )
         found.append(network.log_probs(step, read)[0])
-    return found[0] if len(found) == 1 else torch.stack(found).logsumexp(0) - math.log(len(found))
+    said = found[0] if len(found) == 1 else torch.stack(found).logsumexp(0) - math.log(len(found))
+    if trained.trigrams is None:
+        return said
+    contexts = contexts_of([one.before for one in asked], x.device)
+    return trained.trigrams.joined(said, trained.trigrams.rule.log_probs(contexts, said.dtype))
 
 
 def units_of(trained: TrainedTranslator) -> int:

@@ -8,19 +8,30 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from recur.data.texts.batches import MAX_TOKENS
 from recur.data.texts.pair_batches import END, MAX_ATTENTION, PairBatch, PairBatches
 from recur.data.texts.vocabulary import UNKNOWN
-from recur.decode import Constraints, DecodingOptions, Ensemble, decode, stream
+from recur.decode import Constraints, DecodingOptions, decode, stream
 from recur.errors import OptionError
 from recur.models.texts.translator import TranslatorNetwork
 from recur.models.texts.translator_ensemble import TranslatorEnsemble
 from recur.models.texts.translator_options import TranslatorOptions
-from recur.models.texts.translator_steps import TranslatorSteps
+from recur.models.texts.trigrams import Trigrams
+from recur.run import RunFolder
 from recur.tasks.text_task import TrainedOnTexts
 from recur.tasks.translate.asked_texts import listed, listed_for_each
 from recur.tasks.translate.forbidden import ForbiddenTexts
+from recur.tasks.translate.members import Members
+from recur.tasks.translate.rule import (
+    LEAST_TO_CHOOSE,
+    SpeakingTrigrams,
+    best_share,
+    load_rule,
+    rule_log_probs,
+    save_rule,
+)
 from recur.tasks.translate.setup import TranslationSetup
 from recur.tasks.translate.translation import Translation, empty_translation, translation_of
 from recur.wording import option
@@ -28,15 +39,11 @@ from recur.wording import option
 if TYPE_CHECKING:
     import polars as pl
 
+    from recur.data.texts.examples import TextPairs
+
 Phrase = tuple[int, ...]
 
 TranslationNetwork = TranslatorNetwork | TranslatorEnsemble
-
-
-def begun(members: Sequence[TranslatorSteps], batch: PairBatch) -> tuple[Any, Any]:
-    """Return what writes, and its state before the first token."""
-    states = tuple(one.begin(batch.x, batch.lengths, batch.copies) for one in members)
-    return (members[0], states[0]) if len(members) == 1 else (Ensemble(members), states)
 
 
 class TrainedTranslator(TrainedOnTexts[TranslationNetwork, TranslationSetup, TranslatorOptions]):
@@ -50,6 +57,7 @@ class TrainedTranslator(TrainedOnTexts[TranslationNetwork, TranslationSetup, Tra
     Attributes:
         decoding: How it searches where nothing else is said: five beams, scores divided by the length penalty of Wu et
             al. (2016).
+        trigrams: Trigrams of targets that speak with the network; None where it speaks alone.
     """
 
     task = "translate"
@@ -58,6 +66,7 @@ class TrainedTranslator(TrainedOnTexts[TranslationNetwork, TranslationSetup, Tra
     def __init__(self, network: TranslationNetwork, setup: TranslationSetup, options: TranslatorOptions) -> None:
         super().__init__(network, setup, options)
         self.decoding = DecodingOptions(beams=5, length_penalty="gnmt")
+        self.trigrams: SpeakingTrigrams | None = None
 
     @staticmethod
     def build(options: TranslatorOptions, setup: TranslationSetup) -> TranslationNetwork:
@@ -85,7 +94,8 @@ class TrainedTranslator(TrainedOnTexts[TranslationNetwork, TranslationSetup, Tra
     def joined(cls, translators: Sequence[Self]) -> Self:
         """Return one translator that writes by the mean of several ones' probabilities, token by token.
 
-        They share what they are made of: who changes a network changes it here too.
+        They share what they are made of: who changes a network changes it here too. Trigrams speak where they do so
+        with each of them: those of the first, by its share.
 
         Args:
             translators: At least one, trained with the same options on the same training part, such as by other seeds.
@@ -112,7 +122,52 @@ class TrainedTranslator(TrainedOnTexts[TranslationNetwork, TranslationSetup, Tra
             return first
         networks = [network for one in translators for network in one.networks]
         options = replace(first.options, members=len(networks))
-        return cls(TranslatorEnsemble(networks), first.setup, options)
+        together = cls(TranslatorEnsemble(networks), first.setup, options)
+        if all(one.trigrams is not None for one in translators):
+            together.trigrams = first.trigrams
+        return together
+
+    # --- trigrams that speak too ---
+
+    def _load_more(self, folder: RunFolder) -> None:
+        self.trigrams = load_rule(folder, self.setup)
+
+    def _save_more(self, folder: RunFolder) -> None:
+        save_rule(folder, self.trigrams)
+
+    def choose_share(self, pairs: TextPairs, rule: Trigrams | None) -> None:
+        """Choose by how much trigrams speak with the network: so that held-out targets are likeliest.
+
+        They do not where these would be hardly likelier, are fewer than `LEAST_TO_CHOOSE`, or where tokens are copied,
+        of which trigrams know nothing.
+
+        Args:
+            pairs: That the network was not trained on.
+            rule: The trigrams of the targets that it was trained on; None lets the network speak alone.
+        """
+        self.trigrams = None
+        if rule is None or self.options.copying:
+            return
+        short = self.within(pairs)
+        if len(short) < LEAST_TO_CHOOSE:
+            return
+        device = next(self.network.parameters()).device
+        said, of_rule = [], []
+        with torch.no_grad():
+            for batch in self.batches(short.sources, short.targets):
+                said.append(self.network.target_log_probs(batch.to(device)).cpu())
+                of_rule.append(rule_log_probs(rule, batch))
+        share = best_share(torch.cat(said), torch.cat(of_rule))
+        if share:
+            self.trigrams = SpeakingTrigrams(rule=rule, share=share)
+
+    def target_log_probs(self, batch: PairBatch) -> Tensor:
+        """Return how likely each token and end of the targets is by all that writes, (N,).
+
+        As of `TranslatorNetwork.target_log_probs`.
+        """
+        said = self.network.target_log_probs(batch)
+        return said if self.trigrams is None else self.trigrams.joined(said, rule_log_probs(self.trigrams.rule, batch))
 
     # --- writing ---
 
@@ -176,7 +231,7 @@ class TrainedTranslator(TrainedOnTexts[TranslationNetwork, TranslationSetup, Tra
                 phrases = None
                 if required is not None:
                     phrases = [[self._phrase(text) for text in required[row]] for row in rows]
-                steps, state = begun(members, batch.to(device))
+                steps, state = members.begin(batch.to(device))
                 if banned is not None:
                     banned.check_required(text for row in rows for text in (required[row] if required else ()))
                     own = [sources[row] for row in rows]
@@ -217,7 +272,7 @@ class TrainedTranslator(TrainedOnTexts[TranslationNetwork, TranslationSetup, Tra
         tokens: list[int] = []
         written = ""
         with torch.no_grad():
-            steps, state = begun(self.members(), batch.to(device))
+            steps, state = self.members().begin(batch.to(device))
             search = stream(steps, state, **self.asked(batch, decoding, None, generator, device))
             while True:
                 try:
@@ -312,9 +367,13 @@ class TrainedTranslator(TrainedOnTexts[TranslationNetwork, TranslationSetup, Tra
         copying = self.options.copying
         return self.setup.batches(sources, targets, batch_size=batch_size, max_tokens=max_tokens, copying=copying)
 
-    def members(self) -> list[TranslatorSteps]:
-        """Return what takes the steps of each member."""
-        return [TranslatorSteps(one) for one in self.networks]
+    def within(self, pairs: TextPairs) -> TextPairs:
+        """Return the pairs that there is room for to look from target to source, with a note of the others."""
+        return pairs if self.options.attention == "none" else self.setup.within(pairs)
+
+    def members(self) -> Members:
+        """Return all that writes."""
+        return Members(self.networks, self.trigrams)
 
     def copied(self, source: str) -> list[str]:
         """Return what the ids behind the last one of targets stand for."""

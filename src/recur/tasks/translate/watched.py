@@ -9,7 +9,7 @@ import torch
 
 from recur.data.texts.pair_batches import PairBatch
 from recur.decode import DecodingOptions, Hypothesis, WatchedSteps, decode
-from recur.tasks.translate.trained import TrainedTranslator, begun
+from recur.tasks.translate.trained import TrainedTranslator
 from recur.tasks.translate.translation import Translation, translation_of
 
 
@@ -77,7 +77,7 @@ def watch(trained: TrainedTranslator, source: str, *, decoding: DecodingOptions 
     (batch,) = trained.batches([source])
     asked = trained.asked(batch, chosen, None, None, device)
     batch = batch.to(device)
-    steps, state = begun(trained.members(), batch)
+    steps, state = trained.members().begin(batch)
     watched: WatchedSteps[Any] = WatchedSteps(steps)
     (found,) = decode(watched, watched.begin(state, asked["start"]), **asked)
     vocabulary = trained.setup.target_vocabulary
