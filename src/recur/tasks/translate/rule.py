@@ -31,6 +31,10 @@ _SHARES = tuple(number / 20 for number in range(1, 20))
 _LEAST_GAIN = 0.01
 """Of the nats of held-out targets: what trigrams have to save to speak, for they take time."""
 
+_ENOUGH = 0.75
+"""Of what the best share saves. Trigrams know nothing of the source, and the more they say the more answers are alike:
+the last quarter took half of all different answers from conversations."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class SpeakingTrigrams:
@@ -79,7 +83,7 @@ def rule_log_probs(rule: Trigrams, batch: PairBatch) -> Tensor:
 
 
 def best_share(said: Tensor, of_rule: Tensor) -> float:
-    """Return the share of trigrams that makes held-out targets likeliest; 0 where that is not worth the time.
+    """Return the least share of trigrams that makes held-out targets about as likely as any; 0 where it hardly helps.
 
     Args:
         said: Log-probability of each token of the targets by the networks, (N,).
@@ -88,8 +92,10 @@ def best_share(said: Tensor, of_rule: Tensor) -> float:
     said, of_rule = said.double(), of_rule.double()
     alone = -float(said.mean())
     mixed = [-float(_joined(said, of_rule, share).mean()) for share in _SHARES]
-    best = min(range(len(_SHARES)), key=mixed.__getitem__)
-    return _SHARES[best] if mixed[best] <= (1 - _LEAST_GAIN) * alone else 0.0
+    saved = alone - min(mixed)
+    if saved < _LEAST_GAIN * alone:
+        return 0.0
+    return next(share for share, nats in zip(_SHARES, mixed, strict=True) if alone - nats >= _ENOUGH * saved)
 
 
 def contexts_of(befores: list[tuple[int, ...]], device: torch.device) -> Tensor:

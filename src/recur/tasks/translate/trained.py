@@ -136,10 +136,10 @@ class TrainedTranslator(TrainedOnTexts[TranslationNetwork, TranslationSetup, Tra
         save_rule(folder, self.trigrams)
 
     def choose_share(self, pairs: TextPairs, rule: Trigrams | None) -> None:
-        """Choose by how much trigrams speak with the network: so that held-out targets are likeliest.
+        """Choose by how much trigrams speak with the network: the least by which held-out targets are much likelier.
 
-        They do not where these would be hardly likelier, are fewer than `LEAST_TO_CHOOSE`, or where tokens are copied,
-        of which trigrams know nothing.
+        They do not where these would be hardly likelier with any share, where they are fewer than `LEAST_TO_CHOOSE`,
+        or where tokens are copied, of which trigrams know nothing.
 
         Args:
             pairs: That the network was not trained on.
