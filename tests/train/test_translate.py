@@ -27,7 +27,7 @@ from recur.tasks.series_task import SeriesTask
 from recur.tasks.translate.evaluation import evaluate_translator, judge_translator
 from recur.tasks.translate.trained import TrainedTranslator
 from recur.train.options import PairTrainingOptions
-from recur.train.pair_choice import choose
+from recur.train.pair_choice import choose, is_of_few_sentences
 from recur.train.resumption import resume
 from recur.train.translate import train_translator
 
@@ -203,6 +203,19 @@ def test_targets_of_symbols_leave_no_doubt(tokens: Any, smoothing: float, tmp_pa
     assert asked.config()["model"]["label_smoothing"] == 0.3
 
 
+def test_few_sentences_of_one_language_have_networks_of_their_own_size(tmp_path: Path) -> None:
+    sources = [f"Where is number {row} of this house?" for row in range(60)]
+    targets = [f"This is number {row} of the house." for row in range(60)]
+    run = train((sources, targets), tmp_path / "run", model=TranslatorOptions(), training=replace(QUICK, max_steps=1))
+    chosen = run.config()["model"]
+    assert (chosen["tied"], chosen["members"], chosen["hidden_size"], chosen["dropout"]) == ("all", 3, 512, 0.5)
+    assert run.config()["tokens"]["vocabulary"] == "joint"
+    single = train((sources, targets), tmp_path / "single", model=replace(TINY, members=1, tied=None))
+    assert (single.config()["model"]["members"], single.config()["model"]["tied"]) == (1, "all")
+    words = train(spelled(60), tmp_path / "words", model=replace(TINY, members=None))
+    assert words.config()["model"]["members"] == 1
+
+
 def test_the_perplexity_of_members_is_that_of_their_mean(tmp_path: Path) -> None:
     sources, targets = spelled(120)
     # Every fourth target has a word that stands nowhere else.
@@ -282,3 +295,16 @@ def test_what_is_chosen_grows_with_the_data(num_pairs: int, batch_size: int, epo
     assert (chosen.learning_rate, chosen.clip_norm, chosen.patience) == (2e-3, 1.0, 0)
     said = choose(PairTrainingOptions(max_steps=7, batch_size=5, learning_rate=0.1), num_pairs=num_pairs)
     assert (said.max_epochs, said.max_minutes, said.batch_size, said.learning_rate) == (None, None, 5, 0.1)
+
+
+def test_few_sentences_are_seen_less_often() -> None:
+    few, many = (choose(PairTrainingOptions(), num_pairs=2_000, is_few=is_few) for is_few in (True, False))
+    assert (few.max_epochs, many.max_epochs) == (16, 30)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "num_pairs", "is_few"),
+    [("bpe", 4_000, True), ("word", 9, True), ("bpe", 4_001, False), ("space", 9, False)],
+)
+def test_which_pairs_are_few_sentences(tokens: Any, num_pairs: int, is_few: bool) -> None:
+    assert is_of_few_sentences(PairTokenOptions(target_tokens=tokens), num_pairs) == is_few

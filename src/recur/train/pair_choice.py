@@ -18,7 +18,7 @@ _LEAST_EPOCHS, _MOST_EPOCHS, _MOST_OF_SENTENCES = 3, 30, 16
 """Each pair is seen so often at least, and few are not seen more often than this; few sentences are learnt by heart
 soonest."""
 
-_FEW_SENTENCES = 10_000
+_FEW_SENTENCES = 4_000
 """Pairs of sentences that are few."""
 
 _LEAST_STEPS = 500

@@ -13,8 +13,10 @@ from tests.tasks.texts.conftest import CUES, Made, drawn
 from recur.data.texts.batches import TextBatches
 from recur.data.texts.vocabulary import UNKNOWN, Piece, Ragged
 from recur.errors import OptionError
+from recur.run import RunFolder
 from recur.tasks.texts.evaluation import evaluate_texts
 from recur.tasks.texts.explanation import Explanation, explain_texts
+from recur.tasks.texts.rule import load_rule
 from recur.tasks.texts.trained import TrainedTextClassifier
 
 WORDS = {word: name for name, words in CUES.items() for word in words}
@@ -37,6 +39,7 @@ def odds(trained: TrainedTextClassifier, ids: list[int], code: int) -> float:
 @pytest.mark.parametrize("is_multi", [False, True])
 def test_shares_add_up_to_what_is_said(made: Made, is_multi: bool) -> None:
     trained = TrainedTextClassifier.load(made(is_multi) / "run")
+    trained.rule, trained.share = load_rule(RunFolder.open(made(is_multi) / "run"), trained.setup), 0.6
     texts = [*drawn(2, seed=5)[0], "so tasty", "!", "the day was loud " * 3]
     codes = [number % 3 for number in range(len(texts))]
     for one, text, code in zip(explain_texts(trained, texts, codes), texts, codes, strict=True):

@@ -8,19 +8,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 import torch
 from rich.console import Console
+from sklearn.metrics import average_precision_score
 from tests.tasks.texts.conftest import CUES, SMALL, Made, drawn
 
 import recur
 from recur.errors import DataError, OptionError, RunError
 from recur.run import RunFolder
 from recur.tasks.text_source import parts_of
-from recur.tasks.texts.evaluation import evaluate_texts
+from recur.tasks.texts.evaluation import evaluate_texts, judge_texts
 from recur.tasks.texts.outcomes import TextOutcomes
-from recur.tasks.texts.rule import load_rule, rule_told
+from recur.tasks.texts.rule import load_rule, rule_told, save_rule
 from recur.tasks.texts.setup import TextLabelSetup
 from recur.tasks.texts.trained import TrainedTextClassifier
 from recur.train.options import TextTrainingOptions
@@ -116,7 +118,7 @@ def test_few_outcomes_that_are_all_right_make_no_certainty(
     logits = torch.where(true if is_multi else torch.eye(3)[true] > 0, 3.0, -3.0)
     target = true.float() if is_multi else true
     outcomes = TextOutcomes(logits=logits, target=target, weight=torch.ones(30))
-    monkeypatch.setattr(trained, "outcomes", lambda examples: outcomes)
+    monkeypatch.setattr(trained, "outcomes_alone", lambda examples: outcomes)
     trained.calibrate(trained.setup.read(["they are not looked at"], has_labels=False))
     # As often as is expected of the next one, by all decisions (Platt 1999): 30 of texts, or 90.
     wrong = 1 / (92 if is_multi else 32)
@@ -125,11 +127,17 @@ def test_few_outcomes_that_are_all_right_make_no_certainty(
     assert float(told) == pytest.approx(1 - wrong, abs=1e-3)
 
 
+def with_ngrams(run: Path, share: float = 0.4) -> TrainedTextClassifier:
+    trained = TrainedTextClassifier.load(run)
+    trained.rule, trained.share = load_rule(RunFolder.open(run), trained.setup), share
+    return trained
+
+
 @pytest.mark.parametrize("is_multi", [False, True])
 def test_a_linear_model_speaks_by_what_held_out_texts_ask_for(
     made: Made, is_multi: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    trained = TrainedTextClassifier.load(made(is_multi) / "run")
+    trained = with_ngrams(made(is_multi) / "run")
     rule, texts = trained.rule, trained.setup.read(drawn(60, seed=4, is_multi=is_multi))
     assert rule is not None
     true = rule.evidence(trained.setup.encoded(texts.texts))
@@ -138,11 +146,11 @@ def test_a_linear_model_speaks_by_what_held_out_texts_ask_for(
         target, weight = map(torch.from_numpy, trained.setup.targets(texts))
         says = sure * (target if is_multi else torch.eye(3)[target]) - sure / 2
         told = TextOutcomes(logits=says, target=target, weight=weight)
-        monkeypatch.setattr(trained, "outcomes", lambda examples, told=told: told)
+        monkeypatch.setattr(trained, "outcomes_alone", lambda examples, told=told: told)
         trained.calibrate(texts, rule)
         assert least <= trained.share <= most
         assert (trained.rule is rule) == (trained.share > 0)
-        joined = trained.joined(says, true)
+        joined = trained.mixed(says, true)
         if not is_multi:
             says, true = says.log_softmax(1), true.log_softmax(1)
         torch.testing.assert_close(joined, (1 - trained.share) * says + trained.share * true)
@@ -152,22 +160,99 @@ def test_a_linear_model_speaks_by_what_held_out_texts_ask_for(
     assert TrainedTextClassifier.load(tmp_path / "alone").rule is None
 
 
-def test_without_ngrams_the_network_speaks_alone(tmp_path: Path) -> None:
-    run = train_text_classifier(
-        drawn(200),
-        out=tmp_path / "run",
-        model=replace(SMALL, ngrams=False),
+def quickly(data: Any, place: Path, **options: Any) -> RunFolder:
+    return train_text_classifier(
+        data,
+        out=place,
+        model=replace(SMALL, **options),
         training=TextTrainingOptions(max_steps=3, no_report=True),
         console=Console(quiet=True),
     )
-    trained = TrainedTextClassifier.load(run)
+
+
+@pytest.mark.parametrize("options", [{"ngrams": False}, {"class_weights": "balanced"}])
+def test_the_network_speaks_alone_where_it_shall(options: dict[str, Any], tmp_path: Path) -> None:
+    """Classes that are weighed would not be so by the linear model."""
+    run = quickly(drawn(200), tmp_path / "run", **options)
+    trained, found = TrainedTextClassifier.load(run), run.read_json("label_evaluation.json")
     assert trained.is_calibrated
     assert trained.rule is None
-    assert "rule" in run.read_json("label_evaluation.json")["figures"]
+    assert found["ngrams"] is None
+    assert "rule" in found["figures"]
+
+
+@pytest.mark.parametrize("is_multi", [False, True])
+def test_it_is_told_how_good_the_network_is_alone(made: Made, is_multi: bool) -> None:
+    trained = with_ngrams(made(is_multi) / "run")
+    test = parts_of(trained.setup.own_examples())["test"]
+    found, alone = judge_texts(trained, test, "test"), trained.outcomes_alone(test)
+    assert found["ngrams"]["share"] == 0.4
+    if is_multi:
+        expected = [
+            average_precision_score(alone.target[:, k].numpy(), alone.logits[:, k].numpy()) for k in range(len(CUES))
+        ]
+        assert found["ngrams"]["network_alone"] == pytest.approx(sum(expected) / len(CUES))
+        assert found["ngrams"]["both"] == pytest.approx(found["figures"]["average_precision"])
+    else:
+        right = alone.logits.argmax(1) == alone.target
+        assert found["ngrams"]["network_alone"] == pytest.approx(float(right.double().mean()))
+        assert found["ngrams"]["both"] == found["figures"]["accuracy"]
+    said = "a linear model of n-grams speaks with the network, with a share of 40%, which the validation part"
+    assert any(note.startswith(said) for note in found["notes"])
+
+
+def test_a_class_that_all_texts_have_is_no_trouble(tmp_path: Path) -> None:
+    texts, labels = drawn(200, is_multi=True)
+    run = quickly((texts, [f"{label}, all" for label in labels]), tmp_path / "run")
+    trained = TrainedTextClassifier.load(run)
+    rule = load_rule(run, trained.setup)
+    assert rule is not None
+    assert bool(rule.evidence(trained.setup.encoded(texts)).isfinite().all())
+    assert "all" in trained.predict(["tasty"])["label"].to_list()[0]
+
+
+@pytest.mark.parametrize("is_multi", [False, True])
+def test_of_a_class_that_training_lacks_nothing_is_known(is_multi: bool, tmp_path: Path) -> None:
+    texts, labels = drawn(120, is_multi=is_multi)
+    for row in range(60, 80):
+        texts[row], labels[row] = "rain and wet wind", "weather"
+    table = {"text": texts, "kind": labels, "split": ["train"] * 60 + ["valid"] * 40 + ["test"] * 20}
+    trained = TrainedTextClassifier.load(quickly(table, tmp_path / "run"))
+    assert "weather" in trained.classes
+    told = trained.predict(["rain and wet wind", "tasty", "the"])["kind"].to_list()
+    assert not any("weather" in (one if is_multi else [one]) for one in told)
+    if not is_multi:
+        valid = parts_of(trained.setup.own_examples(table))["valid"]
+        known = valid.take(np.array([row for row, one in enumerate(valid.labels) if one != ("weather",)]))
+        assert len(known) == 20
+        value = trained.temperature.value
+        trained.calibrate(known, trained.rule)
+        assert trained.temperature.value == value
+
+
+def test_what_is_learnt_of_too_few_texts_is_nothing(made: Made) -> None:
+    trained = with_ngrams(made(True) / "run")
+    trained.calibrate(trained.setup.read(drawn(10, is_multi=True)), trained.rule)
+    assert (trained.rule, trained.share, trained.is_calibrated, trained.temperature.value) == (None, 0.0, False, 1.0)
+    assert trained.thresholds.tolist() == [0.5] * 3
+
+
+def test_a_linear_model_of_another_run_is_refused(made: Made, tmp_path: Path) -> None:
+    trained = with_ngrams(made(False) / "run")
+    folder = trained.save(tmp_path / "run")
+    shutil.copy(made(True) / "run" / "rule.safetensors", tmp_path / "run" / "rule.safetensors")
+    with pytest.raises(RunError, match=r"rule\.safetensors: is of another model, with another vocabulary or other cl"):
+        TrainedTextClassifier.load(folder)
+    assert trained.rule is not None
+    trained.rule._weight[0, 0] = torch.nan
+    save_rule(folder, trained.rule, trained.setup)
+    with pytest.raises(RunError, match=r"rule\.safetensors: damaged: a weight of the bag of n-grams is not finite"):
+        TrainedTextClassifier.load(folder)
 
 
 def test_a_linear_model_that_is_missing_is_told(made: Made, tmp_path: Path) -> None:
-    shutil.copytree(made(False) / "run", tmp_path / "run")
+    with_ngrams(made(False) / "run").save(tmp_path / "run")
+    assert TrainedTextClassifier.load(tmp_path / "run").share == 0.4
     (tmp_path / "run" / "rule.safetensors").unlink()
     with pytest.raises(
         RunError, match=r"rule\.safetensors: missing, but it speaks with the network; train the run anew"

@@ -197,14 +197,15 @@ def test_they_are_kept_in_the_run(tmp_path: Path) -> None:
 
 def test_what_is_missing_or_damaged_is_told(tmp_path: Path) -> None:
     run = finished(tmp_path / "run").path
-    weights = {"weights": RunFolder(run).weights_checksum() or ""}
+    knows = TrainedTranslator.load(run).setup.fingerprint
+    known = {"weights": RunFolder(run).weights_checksum() or "", "knows": knows}
 
     def spoilt(name: str, tensors: dict[str, torch.Tensor] | None) -> Path:
         shutil.rmtree(tmp_path / "spoilt", ignore_errors=True)
         shutil.copytree(run, tmp_path / "spoilt")
         (tmp_path / "spoilt" / name).unlink()
         if tensors is not None:
-            save_file(tensors, tmp_path / "spoilt" / name, metadata=weights)
+            save_file(tensors, tmp_path / "spoilt" / name, metadata=known)
         return tmp_path / "spoilt"
 
     counts = load_file(run / "rule.safetensors")
@@ -221,6 +222,9 @@ def test_what_is_missing_or_damaged_is_told(tmp_path: Path) -> None:
     for name, tensors, message in cases:
         with pytest.raises(RunError, match=rf"{name}\.safetensors: {message}"):
             TrainedTranslator.load(spoilt(f"{name}.safetensors", tensors))
+    known["knows"] = "others"
+    with pytest.raises(RunError, match=r"rule\.safetensors: is of another model, with another vocabulary"):
+        TrainedTranslator.load(spoilt("rule.safetensors", counts))
 
 
 def test_joined_translators_have_the_trigrams_of_the_first() -> None:

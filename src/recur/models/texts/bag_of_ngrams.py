@@ -1,4 +1,4 @@
-"""The rule that a classifier of texts has to beat: a linear model of which n-grams a text has."""
+"""A linear model of which n-grams a text has: a classifier of texts has to beat it, or lets it speak too."""
 
 from __future__ import annotations
 
@@ -68,7 +68,8 @@ class BagOfNgrams:
         positive = None
         if self.is_multi:
             there = target.float().sum(0)
-            positive = torch.where(there > 0, (count - there) / there.clamp(min=1), 1)
+            # Of a class that all texts have too.
+            positive = torch.where(there > 0, (count - there).clamp(min=1) / there.clamp(min=1), 1)
         optimizer = torch.optim.LBFGS(
             [weight, bias], max_iter=_MOST_ROUNDS, history_size=10, line_search_fn="strong_wolfe"
         )
@@ -139,4 +140,6 @@ class BagOfNgrams:
         shape = len(known), len(found._bias)
         if found._weight.shape != shape or found._lift.shape != shape[1:] or len(rarity) != len(known):
             raise ValueError("the shapes of the bag of n-grams do not agree")
+        if not all(bool(one.isfinite().all()) for one in (found._weight, found._bias, found._lift)):
+            raise ValueError("a weight of the bag of n-grams is not finite")
         return found

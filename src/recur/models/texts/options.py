@@ -145,7 +145,7 @@ class TextClassifierOptions(TextEncoderOptions):
 
     ngrams: bool = True
     """Whether a linear model of n-grams, which is fitted to be compared with, speaks too where held-out texts are told
-    better with it."""
+    better with it; not with class_weights."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -119,7 +119,7 @@ def inspect_text_classifier(
             attention = model.attention(vectors.transpose(0, 1), lengths)
             first = network.embedded(x)[:_FIRST, 0].float().cpu()
     if trained.rule is not None:
-        logits = trained.joined(logits, trained.rule.evidence(Ragged.of([ids])))
+        logits = trained.mixed(logits, trained.rule.evidence(Ragged.of([ids])))
     probability = trained.probabilities(logits)
     codes = _codes(trained, probability, chosen.true)
     say("asking which words speak for a class")

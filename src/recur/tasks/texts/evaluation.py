@@ -19,7 +19,7 @@ from recur.tasks.labels.evaluation import EVALUATION
 from recur.tasks.noise import SURE, doubt, sign_test
 from recur.tasks.text_source import parts_of
 from recur.tasks.texts.explanation import explain_texts
-from recur.tasks.texts.multi import judge_multi, multi_verdict
+from recur.tasks.texts.multi import average_precision, judge_multi, multi_verdict
 from recur.tasks.texts.outcomes import TextOutcomes
 from recur.tasks.texts.rule import fit_rule, load_rule, rule_told, save_rule
 from recur.tasks.texts.trained import TrainedTextClassifier, as_series
@@ -35,7 +35,7 @@ _MOST_TOKENS = 1_000
 
 _FLATTERING = {
     "train": "it was trained on this part",
-    "valid": "its weights were chosen by this part, and how sure it is was fitted to it",
+    "valid": "its weights were chosen by this part, and how sure it is was fitted to it, as is the share of n-grams",
 }
 """What was done with the parts of a run that are not there to be judged on."""
 
@@ -49,6 +49,8 @@ def judge_texts(
     | --- | --- |
     | `verdict` | whether the model beats the rules, in words |
     | `figures` | of texts of one class `ClassifierFigures`, and of the bag of n-grams; else `MultiFigures` |
+    | `ngrams` | the share of the linear model that speaks with the network, and accuracy or mean average precision with
+    it and of the network alone; None where that speaks alone |
     | `worst` | the texts that were told wrong most surely, and the `words` that spoke `for` it, in nats |
     | `reliability` | how often it was right, by how sure it was; calibrated and not |
     | `notes` | what a reader has to know |
@@ -62,7 +64,8 @@ def judge_texts(
     Raises:
         DataError: No text has a label.
     """
-    outcomes = trained.outcomes(examples)
+    alone = trained.outcomes_alone(examples)
+    outcomes = trained.outcomes(examples, alone=alone)
     kept = outcomes.counted()
     if not len(kept.weight):
         raise DataError("no text has a label, so that there is nothing to judge the classifier by.")
@@ -79,12 +82,13 @@ def judge_texts(
     }
     judged = _judged_multi if trained.setup.is_multi else _judged_single
     found |= judged(trained, kept, probability, told, part)
+    found["ngrams"] = _of_parts(trained, kept, alone.counted())
     found["worst"] = _worst(trained, counted, kept, probability)
     found["reliability"] = {
         "calibrated": _reliability(trained, probability, kept),
         "raw": _reliability(trained, _raw(trained, kept.logits), kept),
     }
-    found["notes"] = _notes(trained, outcomes, part)
+    found["notes"] = _notes(trained, outcomes, part, found["ngrams"])
     return found
 
 
@@ -104,9 +108,9 @@ def finish_texts(folder: RunFolder, trained: TrainedTextClassifier, examples: La
     """
     parts = parts_of(examples)
     rule = fit_rule(trained.setup, parts["train"], parts["valid"])
-    save_rule(rule, folder)
+    save_rule(folder, rule, trained.setup)
     if len(parts["valid"]):
-        trained.calibrate(parts["valid"], rule if trained.options.ngrams else None)
+        trained.calibrate(parts["valid"], rule if trained.lets_ngrams_speak else None)
     trained.save_calibration(folder)
     part: PartName = "test" if len(parts["test"]) else "valid"
     found = judge_texts(trained, parts[part], part, rule=rule)
@@ -250,15 +254,36 @@ def _worst(
     return list(found.values())
 
 
-def _notes(trained: TrainedTextClassifier, outcomes: TextOutcomes, part: str) -> list[str]:
+def _of_parts(trained: TrainedTextClassifier, both: TextOutcomes, alone: TextOutcomes) -> dict[str, Any] | None:
+    """Return the share of the linear model, and how good the network is with it and without it."""
+    if trained.rule is None:
+        return None
+    if trained.setup.is_multi:
+        measure = "average precision"
+        with_it, without = (_mean_precision(one) for one in (both, alone))
+    else:
+        measure = "accuracy"
+        with_it, without = (float((one.logits.argmax(1) == one.target).double().mean()) for one in (both, alone))
+    return {"share": trained.share, "measure": measure, "both": with_it, "network_alone": without}
+
+
+def _mean_precision(outcomes: TextOutcomes) -> float:
+    true = outcomes.target > 0
+    return float(average_precision(outcomes.logits.double(), true)[true.any(0)].mean())
+
+
+def _notes(
+    trained: TrainedTextClassifier, outcomes: TextOutcomes, part: str, ngrams: dict[str, Any] | None
+) -> list[str]:
     found = [f"the figures flatter the model: {_FLATTERING[part]}."] if part in _FLATTERING else []
     missing = int((outcomes.weight == 0).sum())
     if missing:
         found.append(f"{quantity(missing, 'text')} without a label, and not judged.")
-    if trained.rule is not None:
+    if ngrams is not None:
         found.append(
-            f"a linear model of n-grams speaks with the network: its log-probabilities count {trained.share:.0%}, as "
-            "the validation part has chosen."
+            f"a linear model of n-grams speaks with the network, with a share of {ngrams['share']:.0%}, which the "
+            f"validation part has chosen: {ngrams['measure']} {ngrams['both']:.1%}, of the network alone "
+            f"{ngrams['network_alone']:.1%}."
         )
     if not trained.is_calibrated:
         found.append("the probabilities are the network's own: too few texts were held out to calibrate them.")

@@ -34,7 +34,8 @@ _FAINT = 0.05
 class Explanation:
     """What the N tokens of a text contribute to the log-odds of a class, or of a tag or token, in nats.
 
-    By integrated gradients (Sundararajan et al. 2017) over the vectors of the tokens, against a text of as many tokens
+    By integrated gradients (Sundararajan et al. 2017) over the vectors of the tokens, and over what a linear model of
+    their n-grams adds where one speaks too, against a text of as many tokens
     that the model does not know: the shares add up to `answer` less `neutral`. A token that is not known contributes
     nothing.
 
@@ -172,7 +173,7 @@ def scorer(trained: TrainedTextClassifier, lengths: Tensor, asked: Tensor) -> Sc
         vectors, added = torch.split(x, [x.shape[2] - num_added, num_added], 2)
         logits = trained.network.read(vectors.transpose(0, 1), lengths[rows])
         if trained.rule is not None:
-            logits = trained.joined(logits, trained.rule.neutral.to(added) + added.sum(1))
+            logits = trained.mixed(logits, trained.rule.neutral.to(added) + added.sum(1))
         logits = trained.temperature(logits)
         own = asked[rows].unsqueeze(1)
         return (logits.gather(1, own) if trained.setup.is_multi else log_odds(logits, own)).squeeze(1)

@@ -33,8 +33,11 @@ class TextOutcomes:
 
     def counted(self) -> TextOutcomes:
         """Return those that count."""
-        counts = self.weight > 0
-        return TextOutcomes(logits=self.logits[counts], target=self.target[counts], weight=self.weight[counts])
+        return self.taken(self.weight > 0)
+
+    def taken(self, which: Tensor) -> TextOutcomes:
+        """Return those of which (N,) bool is true."""
+        return TextOutcomes(logits=self.logits[which], target=self.target[which], weight=self.weight[which])
 
 
 @torch.no_grad()

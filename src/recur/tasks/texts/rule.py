@@ -1,8 +1,6 @@
-"""The linear model of n-grams beside a classifier, fitted to the same texts and kept in its run."""
+"""The linear model of n-grams beside a classifier, or speaking with it, kept in its run."""
 
 from __future__ import annotations
-
-from collections.abc import Mapping
 
 import torch
 from torch import Tensor
@@ -45,24 +43,30 @@ def rule_told(rule: BagOfNgrams, setup: TextLabelSetup, examples: LabelledTexts)
     return torch.arange(logits.shape[1]) == logits.argmax(1)[:, None]
 
 
-def save_rule(rule: BagOfNgrams, folder: RunFolder) -> None:
-    """Write `rule.safetensors`.
+def save_rule(folder: RunFolder, rule: BagOfNgrams, setup: TextLabelSetup) -> None:
+    """Write `rule.safetensors`, which notes the vocabulary and classes that it was fitted with.
 
     Raises:
         RunError: It cannot be written.
     """
-    folder.write_tensors(RULE, {name: tensor.contiguous() for name, tensor in rule.tensors().items()})
+    tensors = {name: tensor.contiguous() for name, tensor in rule.tensors().items()}
+    folder.write_tensors(RULE, tensors, metadata={"knows": setup.fingerprint})
 
 
 def load_rule(folder: RunFolder, setup: TextLabelSetup) -> BagOfNgrams | None:
     """Return the bag of n-grams of a run; None where there is none.
 
     Raises:
-        RunError: It is damaged.
+        RunError: It is damaged, or of another run.
     """
     if not folder.has(RULE):
         return None
-    tensors: Mapping[str, Tensor] = folder.read_tensors(RULE)
+    tensors, said = folder.read_tensors_and_metadata(RULE)
+    if said.get("knows") != setup.fingerprint:
+        raise RunError(
+            f"{folder.path / RULE}: is of another model, with another vocabulary or other classes; restore the run's "
+            "own file."
+        )
     form = _form(setup)
     try:
         return BagOfNgrams.from_tensors(

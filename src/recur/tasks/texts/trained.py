@@ -40,6 +40,9 @@ LEAST_TO_CALIBRATE = 20
 """Held-out texts that a temperature is fitted to; fewer would say less than the network itself."""
 
 
+_LEAST_GAIN = 0.01
+"""Of the loss on held-out texts: what a linear model has to save to speak."""
+
 _SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 """Of a linear model, that are tried."""
 
@@ -101,7 +104,7 @@ class TrainedTextClassifier(TrainedOnTexts[TextNetwork, TextLabelSetup, TextClas
     def _save_more(self, folder: RunFolder) -> None:
         self.save_calibration(folder)
         if self.rule is not None:
-            save_rule(self.rule, folder)
+            save_rule(folder, self.rule, self.setup)
 
     def save_calibration(self, folder: RunFolder) -> None:
         """Write `calibration.safetensors` into a run folder that has the rest; without a calibration delete it there.
@@ -175,9 +178,9 @@ class TrainedTextClassifier(TrainedOnTexts[TextNetwork, TextLabelSetup, TextClas
     def explain(self, data: Any, *, label: str | None = None) -> pl.DataFrame:
         """Return what each token of each text contributes to the class that is told, in nats of its log-odds.
 
-        By integrated gradients (Sundararajan et al. 2017): each text is told apart from one of as many tokens that the
-        model does not know, whose contributions are therefore 0. Over a text, contributions add up to the log-odds of
-        the class less those of a text of unknown tokens.
+        By integrated gradients (Sundararajan et al. 2017), and by its weights of a linear model that speaks too: each
+        text is told apart from one of as many tokens that the model does not know, whose contributions are therefore 0.
+        Over a text, contributions add up to the log-odds of the class less those of a text of unknown tokens.
 
         Args:
             data: As of `predict`.
@@ -222,17 +225,34 @@ class TrainedTextClassifier(TrainedOnTexts[TextNetwork, TextLabelSetup, TextClas
         columns = {"number": pl.Int64, "token": pl.String, "begin": pl.Int64, "end": pl.Int64, "class": pl.String}
         return pl.DataFrame(rows, schema=columns | {"contribution": pl.Float64}, orient="row")
 
-    def outcomes(self, examples: LabelledTexts, *, batch_size: int = 64) -> TextOutcomes:
-        """Return what is said of texts before it is calibrated, beside their labels."""
+    @property
+    def lets_ngrams_speak(self) -> bool:
+        """Whether a linear model may speak too: not where classes are weighed, as it would undo that."""
+        return self.options.ngrams and self.options.class_weights == "none"
+
+    def outcomes(
+        self, examples: LabelledTexts, *, batch_size: int = 64, alone: TextOutcomes | None = None
+    ) -> TextOutcomes:
+        """Return what is said of texts before it is calibrated, beside their labels.
+
+        Args:
+            examples: The texts.
+            batch_size: Texts at once.
+            alone: As of `outcomes_alone`, where that is known.
+        """
+        found = alone or self.outcomes_alone(examples, batch_size=batch_size)
+        if self.rule is None:
+            return found
+        return replace(found, logits=self.mixed(found.logits, self.rule.evidence(self.setup.encoded(examples.texts))))
+
+    def outcomes_alone(self, examples: LabelledTexts, *, batch_size: int = 64) -> TextOutcomes:
+        """Return what the network says of texts by itself, beside their labels."""
         target, weight = self.setup.targets(examples)
         encoded = self.setup.encoded(examples.texts)
         batches = TextBatches(encoded, target, weight, batch_size=batch_size, max_tokens=4 * MAX_TOKENS)
-        found = collect_outcomes(self.network, batches)
-        if self.rule is None:
-            return found
-        return replace(found, logits=self.joined(found.logits, self.rule.evidence(encoded)))
+        return collect_outcomes(self.network, batches)
 
-    def joined(self, logits: Tensor, evidence: Tensor) -> Tensor:
+    def mixed(self, logits: Tensor, evidence: Tensor) -> Tensor:
         """Return what the network and the linear model say together: the mean of their log-probabilities by `share`.
 
         Source: products of experts, Hinton (1999).
@@ -261,29 +281,37 @@ class TrainedTextClassifier(TrainedOnTexts[TextNetwork, TextLabelSetup, TextClas
     def calibrate(self, examples: LabelledTexts, rule: BagOfNgrams | None = None) -> None:
         """Fit how sure it is, where it decides, and the share of a linear model, to held-out texts.
 
-        Of fewer than `LEAST_TO_CALIBRATE` nothing is learnt.
+        Of fewer than `LEAST_TO_CALIBRATE` nothing is learnt, and what was learnt before is forgotten. Texts of a class
+        that the training part does not have say nothing. The linear model speaks if that saves a hundredth of the loss.
 
         Args:
             examples: Texts that the network was not trained on.
             rule: What may speak with the network, likewise.
         """
-        self.rule, self.share = None, 0.0
-        alone = self.outcomes(examples).counted()
+        self.rule, self.share, self.is_calibrated, self.temperature = None, 0.0, False, Temperature()
+        self.thresholds = torch.full_like(self.thresholds, 0.5)
+        outcomes = self.outcomes_alone(examples)
+        counts = outcomes.weight > 0
+        if not self.setup.is_multi:
+            counts &= torch.tensor(self.setup.counts)[outcomes.target.clamp(min=0)] > 0
+        alone = outcomes.taken(counts)
         if len(alone.weight) < LEAST_TO_CALIBRATE:
             return
         best, found = alone, self._fitted(alone)
         if rule is not None:
-            weight = torch.from_numpy(self.setup.targets(examples)[1])
-            evidence = rule.evidence(self.setup.encoded(examples.texts))[weight > 0]
+            evidence = rule.evidence(self.setup.encoded(examples.texts))[counts]
+            most = (1 - _LEAST_GAIN) * found.loss
             for share in _SHARES:
                 self.share = share
-                together = replace(alone, logits=self.joined(alone.logits, evidence))
+                together = replace(alone, logits=self.mixed(alone.logits, evidence))
                 fitted = self._fitted(together)
-                if fitted.loss < found.loss:
+                if fitted.loss < min(found.loss, most):
                     best, found, self.rule = together, replace(fitted, share=share), rule
         self.temperature, self.share = found.temperature, found.share
         if self.setup.is_multi:
-            self.thresholds = best_thresholds(self.probabilities(best.logits).double(), best.target)
+            found_thresholds = best_thresholds(self.probabilities(best.logits).double(), best.target)
+            # Of a class that it never saw nothing is known, however often held-out texts have it.
+            self.thresholds = torch.where(torch.tensor(self.setup.counts) > 0, found_thresholds, 1.0)
         self.is_calibrated = True
 
     def _fitted(self, outcomes: TextOutcomes) -> _Fitted:

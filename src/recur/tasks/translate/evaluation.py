@@ -92,7 +92,7 @@ def finish_translator(folder: RunFolder, trained: TrainedTranslator, pairs: Text
     train = pairs.of_part("train")
     rule = fit_rule(trained.setup, train)
     trained.choose_share(pairs.of_part("valid"), rule if trained.options.ngrams else None)
-    save_rule(folder, trained.trigrams)
+    save_rule(folder, trained.trigrams, trained.setup)
     part: PartName = "test" if len(pairs.of_part("test")) else "valid"
     found = judge_translator(trained, pairs.of_part(part), part, train=train, rule=rule)
     found["weights"] = folder.weights_checksum()

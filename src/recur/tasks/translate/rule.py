@@ -103,7 +103,7 @@ def contexts_of(befores: list[tuple[int, ...]], device: torch.device) -> Tensor:
     return torch.tensor([(END, END, *before)[-2:] for before in befores], device=device).view(-1, 2)
 
 
-def save_rule(folder: RunFolder, speaking: SpeakingTrigrams | None) -> None:
+def save_rule(folder: RunFolder, speaking: SpeakingTrigrams | None, setup: TranslationSetup) -> None:
     """Write trigrams and their share into a run folder that has weights; delete what is there where none speak.
 
     Raises:
@@ -113,7 +113,7 @@ def save_rule(folder: RunFolder, speaking: SpeakingTrigrams | None) -> None:
         folder.delete(CALIBRATION)
         folder.delete(RULE)
         return
-    folder.write_tensors(RULE, speaking.rule.tensors())
+    folder.write_tensors(RULE, speaking.rule.tensors(), metadata={"knows": setup.fingerprint})
     weights = folder.weights_checksum()
     folder.write_tensors(
         CALIBRATION,
@@ -142,8 +142,13 @@ def load_rule(folder: RunFolder, setup: TranslationSetup) -> SpeakingTrigrams | 
         raise RunError(f"{folder.path / CALIBRATION}: damaged: {error}.") from error
     if not folder.has(RULE):
         raise RunError(f"{folder.path / RULE}: missing, but it speaks with the network; train the run anew.")
+    tensors, said = folder.read_tensors_and_metadata(RULE)
+    if said.get("knows") != setup.fingerprint:
+        raise RunError(
+            f"{folder.path / RULE}: is of another model, with another vocabulary; restore the run's own file."
+        )
     try:
-        rule = Trigrams.from_tensors(setup.target_vocabulary.size, folder.read_tensors(RULE))
+        rule = Trigrams.from_tensors(setup.target_vocabulary.size, tensors)
     except (KeyError, TypeError, ValueError) as error:
         raise RunError(f"{folder.path / RULE}: damaged: {error}.") from error
     return SpeakingTrigrams(rule=rule, share=share)

@@ -133,7 +133,7 @@ class TrainedTranslator(TrainedOnTexts[TranslationNetwork, TranslationSetup, Tra
         self.trigrams = load_rule(folder, self.setup)
 
     def _save_more(self, folder: RunFolder) -> None:
-        save_rule(folder, self.trigrams)
+        save_rule(folder, self.trigrams, self.setup)
 
     def choose_share(self, pairs: TextPairs, rule: Trigrams | None) -> None:
         """Choose by how much trigrams speak with the network: the least by which held-out targets are much likelier.
