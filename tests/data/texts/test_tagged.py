@@ -211,6 +211,17 @@ def test_mending_keeps_the_entities_and_is_done_once(sentences: list[list[str]],
     assert notes == []
 
 
+def test_a_slip_that_hides_a_scheme_is_noted(write: Write) -> None:
+    lines = ["Ada B-PER\nLee I-PER\nleft O\n" for _ in range(30)]
+    lines[7] = "Ada B-\nLee B-PER\nleft O\n"
+    path = write("a.conll", "\n".join(lines))
+    said = "tags are told one by one, and not as entities, for 1 tag of 60 is of no scheme, such as 'B-', "
+    assert read_tagged_sentences(path).notes[-1] == f"{said}{path}, line 29"
+    # As many as that are meant.
+    path = write("b.conll", "\n".join("Ada B-PER\nLee I-PER\nleft VERB\n" for _ in range(30)))
+    assert not any("scheme" in note for note in read_tagged_sentences(path).notes)
+
+
 def test_tags_of_no_scheme_are_left_alone(write: Write) -> None:
     text = "a NN\nb I-PER\nc B-\n"
     assert read_tagged_sentences(write("a.conll", text)).tags == (("NN", "I-PER", "B-"),)

@@ -157,6 +157,11 @@ def test_tags_that_are_not_known(made: Path, tmp_path: Path) -> None:
         "the tag 'B-EVENT' is not known to the model, so that it is told wrong: it stands in 1 sentence, such as "
         f"{path}, line {line}."
     ]
+    tags[3][-1] = "B-FEAST"
+    path.write_text(conll((tokens, tags)), encoding="utf-8")
+    (note,) = evaluate_tags(made / "run", path)["notes"]
+    said = "the tag 'B-EVENT' (and 1 more) are not known to the model, so that they are told wrong: they stand in 2 "
+    assert note.startswith(said)
     event = next(one for one in found["figures"]["classes"] if one["name"] == "EVENT")
     assert (event["support"], event["recall"], event["precision"], event["f1"]) == (1, 0.0, None, 0.0)
     path.write_text("Ada NOUN\nleft VERB\n\nShe PRON\n", encoding="utf-8")

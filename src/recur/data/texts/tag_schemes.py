@@ -14,6 +14,9 @@ from recur.wording import option, quantity
 
 _TAG = re.compile(r"([BIESLU])-(.+)")
 _OUTSIDE = "O"
+_FEW_STRANGE = 0.05
+"""Share of the tags that is taken for a slip where they are of no scheme and the others are."""
+
 _BEGINS, _GOES_ON, _ENDS, _ALONE = "B", "I", "EL", "SU"
 _LETTERS = {"BIO": "BI", "IOBES": "BIES", "BILOU": "BILU"}
 _CODES = {letter: number for number, letter in enumerate("OBIESLU")}
@@ -128,7 +131,7 @@ def mend_tags(
     letters = {found[1] for found in parsed if found}
     # As in `scheme_of`, but of two schemes at once, too.
     if not all(parsed) or not letters & set("BI"):
-        return tags, []
+        return tags, _nearly_of_a_scheme(tags, place) if letters & set("BI") else []
     letter, kind, _ = _parsed(tags)
     is_start = _marked(starts, len(tags))
     has_ends = bool(letters & set(_ENDS + _ALONE))
@@ -144,6 +147,19 @@ def mend_tags(
         raise DataError(_broken(tags, first, is_start, bool(is_without_begin[first]), place))
     mended = _rewritten(tags, letter, kind, begins, is_start, _letters_of(letters))
     return mended, [f"{quantity(int(wrong.sum()), 'tag')} that broke the scheme mended, such as {place(first)}"]
+
+
+def _nearly_of_a_scheme(tags: NDArray[np.object_], place: Callable[[int], str]) -> list[str]:
+    """Return a note where a few tags keep the others from being read as entities."""
+    inside = np.flatnonzero(tags != _OUTSIDE)
+    strange = np.array([row for row in inside.tolist() if _TAG.fullmatch(str(tags[row])) is None], np.int64)
+    if len(strange) > _FEW_STRANGE * len(inside):
+        return []
+    first = int(strange[0])
+    return [
+        f"tags are told one by one, and not as entities, for {quantity(len(strange), 'tag')} of {len(inside):,} "
+        f"{'is' if len(strange) == 1 else 'are'} of no scheme, such as {tags[first]!r}, {place(first)}"
+    ]
 
 
 def _is_one_of(letter: NDArray[np.int64], letters: str) -> NDArray[np.bool_]:

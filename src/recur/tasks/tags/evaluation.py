@@ -186,9 +186,10 @@ def _notes_of_unknown(trained: TrainedTagger, examples: TaggedSentences) -> list
         )
     rows = sum(bool(set(tags).intersection(unknown)) for tags in examples.tags)
     others = f" (and {len(unknown) - 1:,} more)" if len(unknown) > 1 else ""
-    stand = "stands" if rows == 1 else "stand"
+    is_known, stand = ("are", "they stand") if others else ("is", "it stands")
+    told = "they are" if others else "it is"
     return [
-        f"the tag {first!r}{others} is not known to the model, so that it is told wrong: it {stand} in "
+        f"the tag {first!r}{others} {is_known} not known to the model, so that {told} told wrong: {stand} in "
         f"{quantity(rows, 'sentence')}, such as {examples.places[met[first]]}."
     ]
 
