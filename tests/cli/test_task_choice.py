@@ -244,3 +244,11 @@ def test_with_one_task_help_names_no_other(recur: Any, monkeypatch: pytest.Monke
     for name in list(TASKS)[1:]:
         monkeypatch.delitem(TASKS, name)
     assert "--help` shows" not in recur("train", "--help").out
+
+
+def test_damaged_json_lines_are_no_prose(folder: Path, recur: Any) -> None:
+    (folder / "talks.jsonl").write_text('{"text": "so good", "label": "a"}\n{"text": "x"\n')
+    result = recur("train", "talks.jsonl")
+    assert result.code == 1
+    assert "task     classify-text, as talks.jsonl holds JSON lines; --task chooses another" in result.err
+    assert """talks.jsonl: line 2 is no JSON object: '{"text": "x"'; each line must be one""" in result.err

@@ -42,6 +42,9 @@ if TYPE_CHECKING:
 _TABLES = (".csv", ".tsv", ".parquet", ".pq", ".arrow", ".feather", ".ipc", ".ts", ".npy", ".npz")
 """Suffixes of files that hold series rather than text; those of text may be followed by .gz."""
 
+_JSON_LINES = (".jsonl", ".ndjson")
+"""Suffixes of files that never hold prose."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
@@ -139,7 +142,9 @@ def _suffix(path: Path) -> str:
 
 def _why_text(sources: Sequence[str], given: Mapping[str, str]) -> str:
     """Return why DATA is text: nothing in it is a table, nor are its texts of classes, pairs or tagged."""
-    if any(holds_tables(source) for source in sources) or _kind_of_texts(sources, given)[0]:
+    if any(holds_tables(source) or _suffix(Path(source)) in _JSON_LINES for source in sources):
+        return ""
+    if _kind_of_texts(sources, given)[0]:
         return ""
     first = "standard input" if sources[0] == "-" else sources[0]
     return f"{first} is no table"
@@ -199,8 +204,10 @@ def _kind_of_texts(sources: Sequence[str], given: Mapping[str, str]) -> tuple[st
 
 
 def _why_text_classes(sources: Sequence[str], given: Mapping[str, str]) -> str:
-    """Return why DATA are texts with classes."""
+    """Return why DATA are texts with classes; who reads JSON lines of no kind of texts says what is wrong with them."""
     kind, reason = _kind_of_texts(sources, given)
+    if not kind and all(_suffix(Path(source)) in _JSON_LINES for source in sources):
+        return f"{sources[0]} holds JSON lines"
     return reason if kind == "labelled" else ""
 
 
