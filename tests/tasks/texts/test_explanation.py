@@ -15,7 +15,7 @@ from recur.data.texts.vocabulary import UNKNOWN, Piece, Ragged
 from recur.errors import OptionError
 from recur.run import RunFolder
 from recur.tasks.texts.evaluation import evaluate_texts
-from recur.tasks.texts.explanation import Explanation, explain_texts
+from recur.tasks.texts.explanation import Explanation, _read_again, check_explanations, explain_texts
 from recur.tasks.texts.rule import load_rule
 from recur.tasks.texts.trained import TrainedTextClassifier
 
@@ -139,3 +139,20 @@ def test_texts_without_a_word_have_nothing_to_explain(made: Made) -> None:
     assert (len(one.shares), one.words(), one.gap) == (0, [], 0)
     assert one.answer == pytest.approx(one.neutral)
     assert len(other.shares) == 1
+
+
+def test_the_linear_model_reads_what_is_left_anew(made: Made) -> None:
+    """Words that are deleted take their n-grams with them, and the others weigh more."""
+    trained = TrainedTextClassifier.load(made(False) / "run")
+    trained.rule, trained.share = load_rule(RunFolder.open(made(False) / "run"), trained.setup), 0.9
+    texts = ["the day was tasty and slow", "so loud"]
+    ids = [trained.setup.vocabulary.encode(text) for text in texts]
+    score, inputs, neutral = _read_again(trained, ids, torch.tensor([0, 1]))
+    rows = torch.arange(2)
+    whole = [odds(trained, own.tolist(), code) for code, own in enumerate(ids)]
+    with torch.no_grad():
+        assert score(inputs, rows).tolist() == pytest.approx(whole, abs=1e-4)
+        inputs[0, 3] = neutral[0, 3]
+        left = [*ids[0][:3].tolist(), UNKNOWN, *ids[0][4:].tolist()]
+        assert score(inputs, rows).tolist() == pytest.approx([odds(trained, left, 0), whole[1]], abs=1e-4)
+    assert check_explanations(trained, drawn(30, seed=8)[0], [number % 3 for number in range(30)]).is_faithful

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from recur.data.texts.vocabulary import PADDING, UNKNOWN, Piece
+from recur.data.texts.vocabulary import PADDING, UNKNOWN, Piece, Ragged
 from recur.gradients.attributions.attribution import Score, attribute
 from recur.gradients.attributions.completion import POINTS, complete_shares
 from recur.gradients.attributions.deletion import Deletion, check_by_deletion
@@ -166,19 +166,47 @@ def scorer(trained: TrainedTextClassifier, lengths: Tensor, asked: Tensor) -> Sc
         lengths: Of the texts, (B,).
         asked: The class of each, (B,).
     """
-    asked = asked.to(lengths.device)
+    num_added = 0 if trained.rule is None else len(trained.classes)
 
     def score(x: Tensor, rows: Tensor) -> Tensor:
-        num_added = 0 if trained.rule is None else len(trained.classes)
         vectors, added = torch.split(x, [x.shape[2] - num_added, num_added], 2)
-        logits = trained.network.read(vectors.transpose(0, 1), lengths[rows])
-        if trained.rule is not None:
-            logits = trained.mixed(logits, trained.rule.neutral.to(added) + added.sum(1))
-        logits = trained.temperature(logits)
-        own = asked[rows].unsqueeze(1)
-        return (logits.gather(1, own) if trained.setup.is_multi else log_odds(logits, own)).squeeze(1)
+        evidence = None if trained.rule is None else trained.rule.neutral.to(added) + added.sum(1)
+        return _scored(trained, vectors, lengths[rows], evidence, asked.to(rows.device)[rows])
 
     return score
+
+
+def _scored(
+    trained: TrainedTextClassifier, vectors: Tensor, lengths: Tensor, evidence: Tensor | None, asked: Tensor
+) -> Tensor:
+    """Return the log-odds of classes, (B,), by the vectors of tokens and what the linear model says, (B, K)."""
+    logits = trained.network.read(vectors.transpose(0, 1), lengths)
+    logits = trained.temperature(logits if evidence is None else trained.mixed(logits, evidence))
+    own = asked.unsqueeze(1)
+    return (logits.gather(1, own) if trained.setup.is_multi else log_odds(logits, own)).squeeze(1)
+
+
+def _read_again(
+    trained: TrainedTextClassifier, ids: Sequence[NDArray[np.int32]], asked: Tensor
+) -> tuple[Score, Tensor, Tensor]:
+    """Return a score as of `scorer` by which the linear model reads anew what is left of a text, and what it takes.
+
+    Behind the vector of each token, (B, T, E + 1), stands 1, and 0 where it is deleted.
+    """
+    rule = trained.rule
+    assert rule is not None
+    vectors, neutral, lengths = embedded(trained, ids)
+    is_there = vectors.new_ones(*vectors.shape[:2], 1)
+
+    def score(x: Tensor, rows: Tensor) -> Tensor:
+        is_left = x[..., -1].cpu().numpy() > 0
+        texts = [
+            np.where(left[: len(ids[row])], ids[row], UNKNOWN) for left, row in zip(is_left, rows.tolist(), strict=True)
+        ]
+        evidence = rule.evidence(Ragged.of(texts)).to(x)
+        return _scored(trained, x[..., :-1], lengths[rows], evidence, asked.to(rows.device)[rows])
+
+    return score, torch.cat([vectors, is_there], 2), torch.cat([neutral, torch.zeros_like(is_there)], 2)
 
 
 def units_of(trained: TrainedTextClassifier) -> int:
@@ -206,15 +234,26 @@ def check_explanations(
         asked: Of each, the number of the class.
         seed: Of what is deleted at random.
     """
-    inputs, neutral, lengths = _inputs(trained, [trained.setup.vocabulary.encode(text) for text in texts])
-    score = scorer(trained, lengths, torch.tensor(asked))
+    ids, classes, shares = [trained.setup.vocabulary.encode(text) for text in texts], torch.tensor(asked), None
+    inputs, neutral, lengths = _inputs(trained, ids)
+    score = scorer(trained, lengths, classes)
     size = rows_at_once(inputs.shape[1], units_of(trained))
     with held_still(trained.network):
-        return checked_shares(score, inputs, neutral, lengths, batch_size=size, seed=seed)
+        if trained.rule is not None:
+            shares = attribute(score, inputs, neutral, num_steps=POINTS[0], batch_size=size)
+            score, inputs, neutral = _read_again(trained, ids, classes)
+        return checked_shares(score, inputs, neutral, lengths, batch_size=size, seed=seed, shares=shares)
 
 
 def checked_shares(
-    score: Score, inputs: Tensor, neutral: Tensor, lengths: Tensor, *, batch_size: int, seed: int = 0
+    score: Score,
+    inputs: Tensor,
+    neutral: Tensor,
+    lengths: Tensor,
+    *,
+    batch_size: int,
+    seed: int = 0,
+    shares: Tensor | None = None,
 ) -> Deletion:
     """Return how far scores fall without the tokens that are said to raise them most, against as many at random.
 
@@ -225,9 +264,11 @@ def checked_shares(
         lengths: Tokens of each row, (B,).
         batch_size: Rows that are scored at once.
         seed: Of what is deleted at random.
+        shares: What each token is said to contribute, (B, T); None for what `recur.gradients.attribute` says.
     """
     mask = torch.arange(inputs.shape[1], device=lengths.device) < lengths[:, None]
-    shares = attribute(score, inputs, neutral, num_steps=POINTS[0], batch_size=batch_size)
+    if shares is None:
+        shares = attribute(score, inputs, neutral, num_steps=POINTS[0], batch_size=batch_size)
     return check_by_deletion(
         score, inputs, {"own": shares}, neutral, mask=mask, draws=5, seed=seed, batch_size=batch_size
     )["own"]
