@@ -96,11 +96,11 @@ def smoothed(done: Run, weight_B: Tensor | None, is_step_TB: Tensor | None) -> t
         return marginals_TBK, torch.zeros_like(done.factors)
     before_NK, shares_NK = done.forward[:-1].flatten(0, 1), torch.cat(shares[::-1])
     # Summed in parts, since the product of long matrices may add one step after another, with a rounding at each.
-    parts = [
-        before_NK[begin : begin + _SUMMED_AT_ONCE].t() @ shares_NK[begin : begin + _SUMMED_AT_ONCE]
-        for begin in range(0, len(shares_NK), _SUMMED_AT_ONCE)
-    ]
-    return marginals_TBK, torch.stack(parts).sum(0) * done.factors
+    pairs_KK = torch.zeros_like(done.factors)
+    for begin in range(0, len(shares_NK), _SUMMED_AT_ONCE):
+        part = slice(begin, begin + _SUMMED_AT_ONCE)
+        pairs_KK.add_(before_NK[part].t() @ shares_NK[part])
+    return marginals_TBK, pairs_KK * done.factors
 
 
 def _last_steps(is_step_TB: Tensor) -> tuple[Tensor, Tensor]:
