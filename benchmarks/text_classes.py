@@ -122,6 +122,7 @@ def told(job: Job, seed: int) -> dict[str, Any]:
         "figure": figures["macro_f1" if is_multi else "accuracy"],
         "rule": figures["baseline_macro_f1"] if is_multi else figures["rule"]["accuracy"],
         "figures": {name: value for name, value in figures.items() if name not in ("classes", "confusion")},
+        "ngrams": found["ngrams"],
         "is_better": found["verdict"]["is_better"],
     }
 

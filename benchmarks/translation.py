@@ -23,7 +23,6 @@ from torch import Tensor
 import table
 from plain_translation import PlainTranslator, Shape, tensors, trained
 from recur.data.texts.pair_batches import PairBatch, PairBatches
-from recur.data.texts.vocabulary import Ragged
 from recur.decode import DecodingOptions, decode
 from recur.measure.layers import threads
 from recur.measure.timing import compared, in_turns, seconds
@@ -31,6 +30,7 @@ from recur.models.texts.translator import TranslatorNetwork
 from recur.models.texts.translator_options import TranslatorOptions
 from recur.models.texts.translator_steps import TranslatorSteps
 from recur.run import FORMAT, RunFolder
+from recur.token_ids import Ragged
 from recur.train.display import Display
 from recur.train.job import EndlessBatches, Judged
 from recur.train.loop import run_job

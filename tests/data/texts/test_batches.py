@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from recur.data.texts.batches import TextBatches
-from recur.data.texts.vocabulary import Ragged
 from recur.errors import OptionError, RunError
+from recur.token_ids import Ragged
 
 
 def made(lengths: list[int], **options: Any) -> TextBatches:

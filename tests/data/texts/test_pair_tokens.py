@@ -12,8 +12,9 @@ import torch
 from recur.data.texts.pair_batches import PairBatches
 from recur.data.texts.pair_tokens import choose_pair_tokens, fit_pair_vocabularies
 from recur.data.texts.token_options import PairTokenOptions, TokenOptions, Tokens
-from recur.data.texts.vocabulary import Ragged, TextVocabulary, choose_tokens
+from recur.data.texts.vocabulary import TextVocabulary, choose_tokens
 from recur.errors import DataError, OptionError, RunError
+from recur.token_ids import Ragged
 
 WORDS = ["katze", "hund", "maus", "haus", "baum"]
 SOUNDS = ["k a ts", "h u n t", "m au s", "h au s", "b au m"]

@@ -11,7 +11,8 @@ from recur.data.texts.raw_sentences import cut_into_words
 from recur.data.texts.tag_schemes import find_entities, scheme_of
 from recur.data.texts.tagged_batches import TaggedBatches, Words
 from recur.data.texts.token_options import TokenOptions, WordOptions
-from recur.data.texts.vocabulary import Ragged, TextVocabulary
+from recur.data.texts.vocabulary import TextVocabulary
+from recur.token_ids import Ragged
 
 
 def vocabularies() -> tuple[TextVocabulary, TextVocabulary]:

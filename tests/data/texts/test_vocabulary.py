@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 
 from recur.data.texts.token_options import TokenOptions
-from recur.data.texts.vocabulary import SPECIAL, UNKNOWN, Ragged, TextVocabulary, choose_tokens
+from recur.data.texts.vocabulary import TextVocabulary, choose_tokens
 from recur.errors import DataError, OptionError, RunError
+from recur.token_ids import SPECIAL, UNKNOWN, Ragged
 
 TEXTS = ["The cat sat.", "the CAT ran, it's fast", "Ein Café: naïve?"]
 

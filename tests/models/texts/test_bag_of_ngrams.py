@@ -8,9 +8,9 @@ import torch
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
-from recur.data.texts.vocabulary import UNKNOWN, Ragged
 from recur.models.texts import bag_of_ngrams
 from recur.models.texts.bag_of_ngrams import BagOfNgrams
+from recur.token_ids import UNKNOWN, Ragged
 
 
 def drawn(count: int, seed: int = 0) -> tuple[Ragged, list[str], np.ndarray[tuple[int], np.dtype[np.int64]]]:

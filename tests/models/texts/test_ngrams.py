@@ -9,8 +9,8 @@ import pytest
 import torch
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from recur.data.texts.vocabulary import Ragged
 from recur.models.texts.ngrams import NgramWeights
+from recur.token_ids import Ragged
 
 
 @pytest.mark.parametrize(("shortest", "longest", "least"), [(1, 2, 1), (2, 4, 1), (1, 3, 3)])

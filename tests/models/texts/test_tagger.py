@@ -11,11 +11,12 @@ from torch.nn.functional import cross_entropy
 
 from recur.data.texts.tagged_batches import TaggedBatch, TaggedBatches, Words
 from recur.data.texts.token_options import TokenOptions, WordOptions
-from recur.data.texts.vocabulary import Ragged, TextVocabulary
+from recur.data.texts.vocabulary import TextVocabulary
 from recur.errors import OptionError
 from recur.models.texts.characters import READERS
 from recur.models.texts.tagger import TaggerNetwork
 from recur.models.texts.tagger_options import TaggerOptions
+from recur.token_ids import Ragged
 
 TAGS = ["B-X", "I-X", "O"]
 SENTENCES = [["so", "Good", "a"], ["Good"], [], ["a", "so", "x" * 40, "so", "b"]]

@@ -10,12 +10,12 @@ import torch
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 from recur.data.texts.batches import TextBatch, TextBatches
-from recur.data.texts.vocabulary import Ragged
 from recur.errors import OptionError
 from recur.models.texts.classifier import TextClassifierNetwork
 from recur.models.texts.encoder import TextEncoder
 from recur.models.texts.ensemble import TextClassifierEnsemble
 from recur.models.texts.options import TextClassifierOptions, TextEncoderOptions
+from recur.token_ids import Ragged
 
 SMALL: dict[str, Any] = {"hidden_size": 5, "embedding_size": 4}
 TEXTS = Ragged.of([[2, 3, 4, 5, 6], [7], [], [3, 3, 9]])

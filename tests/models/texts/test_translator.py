@@ -12,12 +12,12 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from recur.data.texts.pair_batches import PairBatch, PairBatches
-from recur.data.texts.vocabulary import Ragged
 from recur.decode import DecodingOptions, Ensemble, decode
 from recur.models.texts.translator import TranslatorNetwork
 from recur.models.texts.translator_ensemble import TranslatorEnsemble
 from recur.models.texts.translator_options import TranslatorOptions
 from recur.models.texts.translator_steps import TranslatorSteps
+from recur.token_ids import Ragged
 
 V = 7
 SOURCES = [[2, 3, 4, 5, 6], [8], [3, 3, 9, 2]]

@@ -11,10 +11,9 @@ import numpy as np
 import pytest
 import torch
 
-from recur.data.texts.pair_batches import END
-from recur.data.texts.vocabulary import Ragged
 from recur.decode import DecodingOptions, Ensemble, decode
 from recur.models.texts.trigrams import ClassTrigrams, Trigrams, TrigramSteps
+from recur.token_ids import END, Ragged
 
 
 @pytest.mark.parametrize("count", [1, 3, 9])

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from recur.data.texts.batches import TextBatch, TextBatches
-from recur.data.texts.vocabulary import Ragged
 from recur.decode import DecodingOptions, decode
 from recur.errors import OptionError
 from recur.models.language import LanguageModel
@@ -18,6 +17,7 @@ from recur.models.options import LanguageModelOptions
 from recur.models.texts import writer
 from recur.models.texts.writer import WriterNetwork, WriterSteps
 from recur.models.texts.writer_options import WriterOptions
+from recur.token_ids import Ragged
 
 SMALL: dict[str, Any] = {"num_layers": 2, "hidden_size": 5, "embedding_size": 4, "context_size": 3, "dropout": 0.0}
 

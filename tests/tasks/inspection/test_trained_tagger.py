@@ -12,7 +12,6 @@ import torch
 from tests.tasks.tags.conftest import made  # noqa: F401
 
 from recur.data.texts.raw_sentences import cut_into_words
-from recur.data.texts.vocabulary import UNKNOWN
 from recur.errors import DataError, OptionError
 from recur.inspection_format import FORMAT
 from recur.report.inspection import read_inspection
@@ -21,6 +20,7 @@ from recur.tasks.inspection import read_text
 from recur.tasks.inspection.trained_tagger import inspect_tagger
 from recur.tasks.tags.explanation import AskedTag, batch_of, embedded, explain_tags, scorer
 from recur.tasks.tags.trained import TrainedTagger
+from recur.token_ids import UNKNOWN
 
 TEXT = "Ada Bemsson  left New Kanburg."
 TOKENS = ["Ada", "Bemsson", "left", "New", "Kanburg", "."]

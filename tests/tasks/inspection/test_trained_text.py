@@ -13,7 +13,7 @@ import torch
 from tests.tasks.texts.conftest import Made, drawn, made  # noqa: F401
 
 from recur.data.texts.token_options import TokenOptions
-from recur.data.texts.vocabulary import UNKNOWN, TextVocabulary
+from recur.data.texts.vocabulary import TextVocabulary
 from recur.errors import DataError, OptionError
 from recur.inspection_format import FORMAT
 from recur.models.texts.options import TextClassifierOptions
@@ -24,6 +24,7 @@ from recur.tasks.inspection.trained_text import inspect_text_classifier
 from recur.tasks.texts.explanation import explain_texts
 from recur.tasks.texts.setup import TextLabelSetup
 from recur.tasks.texts.trained import TrainedTextClassifier
+from recur.token_ids import UNKNOWN
 
 TEXT = 'My day was "so tasty" and  loud, zzz!'
 TOKENS = ["My", "day", "was", '"', "so", "tasty", '"', "and", "loud", ",", "zzz", "!"]

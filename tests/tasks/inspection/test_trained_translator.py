@@ -13,7 +13,6 @@ import pytest
 import torch
 from tests.tasks.translate.test_trained import always, made, pairs
 
-from recur.data.texts.pair_batches import END
 from recur.errors import DataError, OptionError
 from recur.inspection_format import DECODER
 from recur.report.inspection import read_inspection
@@ -22,6 +21,7 @@ from recur.tasks.inspection import read_text, trained_translator
 from recur.tasks.inspection.trained_translator import inspect_translator
 from recur.tasks.translate.trained import TrainedTranslator
 from recur.tasks.translate.watched import WatchedSearch, watch
+from recur.token_ids import END
 
 SOURCE = "red old house  new door"
 TOKENS = ["red", "old", "house", "new", "door"]

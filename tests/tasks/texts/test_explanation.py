@@ -11,13 +11,14 @@ import torch
 from tests.tasks.texts.conftest import CUES, Made, drawn
 
 from recur.data.texts.batches import TextBatches
-from recur.data.texts.vocabulary import UNKNOWN, Piece, Ragged
+from recur.data.texts.vocabulary import Piece
 from recur.errors import OptionError
 from recur.run import RunFolder
 from recur.tasks.texts.evaluation import evaluate_texts
 from recur.tasks.texts.explanation import Explanation, _read_again, check_explanations, explain_texts
 from recur.tasks.texts.rule import load_rule
 from recur.tasks.texts.trained import TrainedTextClassifier
+from recur.token_ids import UNKNOWN, Ragged
 
 WORDS = {word: name for name, words in CUES.items() for word in words}
 

@@ -15,8 +15,6 @@ from safetensors.torch import load_file, save_file
 from tests.tasks.translate.conftest import GREEDY, WIDE, made, pairs
 
 from recur.data.texts import read_pairs
-from recur.data.texts.pair_batches import END
-from recur.data.texts.vocabulary import Ragged
 from recur.errors import RunError
 from recur.run import RunFolder
 from recur.tasks.inspection.trained_translator import inspect_translator
@@ -25,6 +23,7 @@ from recur.tasks.translate.explanation import AskedToken, explain_tokens, gradie
 from recur.tasks.translate.rule import SpeakingTrigrams, best_share, fit_rule
 from recur.tasks.translate.trained import TrainedTranslator
 from recur.tasks.translate.watched import watch
+from recur.token_ids import END, Ragged
 
 SOURCE = "red old house"
 KINDS: list[dict[str, Any]] = [{}, {"members": 2, "cell": "gru"}, {"attention": "none"}]

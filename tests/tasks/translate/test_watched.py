@@ -9,9 +9,9 @@ import pytest
 import torch
 from tests.tasks.translate.test_trained import WIDE, made
 
-from recur.data.texts.pair_batches import END
 from recur.tasks.translate.explanation import AskedToken, embedded, explain_tokens, gradient_reach, scorer
 from recur.tasks.translate.watched import watch
+from recur.token_ids import END
 
 SOURCE = "red old house"
 ASKED = replace(WIDE, min_length=2)

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recur.data.epochs import BatchType, EpochBatches
-from recur.data.texts.vocabulary import PADDING, Ragged
 from recur.errors import OptionError
 from recur.kinds import is_whole
+from recur.token_ids import PADDING, Ragged
 
 if TYPE_CHECKING:
     import torch

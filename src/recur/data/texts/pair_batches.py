@@ -9,14 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recur.data.texts.batches import MAX_TOKENS, LengthBatches, padded
-from recur.data.texts.vocabulary import PADDING, Ragged
+from recur.token_ids import Ragged
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
-
-END = PADDING
-"""Id that ends a target, and that a decoder begins with."""
 
 MAX_ATTENTION = 1 << 26
 """Source tokens times target tokens that are learned from at once, padding included: attention has a weight for each,

@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 from recur.data.texts.token_options import PairTokenOptions, TokenOptions, Tokens
 from recur.data.texts.vector_options import PairVectorOptions, VectorOptions
 from recur.data.texts.vectors import TokenVectors, vocabulary_with_vectors
-from recur.data.texts.vocabulary import SPECIAL, TextVocabulary, choose_tokens
+from recur.data.texts.vocabulary import TextVocabulary, choose_tokens
 from recur.errors import DataError, OptionError
+from recur.token_ids import SPECIAL
 from recur.wording import option
 
 _GLANCE = 5000

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recur.data.texts.batches import MAX_TOKENS, LengthBatches, TextBatch, padded
-from recur.data.texts.vocabulary import PADDING, Ragged, TextVocabulary
+from recur.data.texts.vocabulary import TextVocabulary
+from recur.token_ids import PADDING, Ragged
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from recur.data.text import TextFile, bytes_of
 from recur.data.texts.token_options import TokenOptions, WordOptions
 from recur.data.texts.vector_options import VectorOptions
-from recur.data.texts.vocabulary import SPECIAL, TextVocabulary
+from recur.data.texts.vocabulary import TextVocabulary
 from recur.errors import DataError, OptionError
+from recur.token_ids import SPECIAL
 from recur.wording import option, quantity
 
 Floats = NDArray[np.float32]

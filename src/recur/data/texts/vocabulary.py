@@ -15,12 +15,7 @@ from numpy.typing import NDArray
 from recur.data.texts.token_options import TokenOptions, Tokens, Unicode, WordOptions
 from recur.data.tokenizer import BpeTokenizer, tokenizer_from_json
 from recur.errors import DataError, RunError
-
-PADDING, UNKNOWN = 0, 1
-"""Ids of what stands past a row's end, and of every token that is not known."""
-
-SPECIAL = 2
-"""The first id of a token."""
+from recur.token_ids import SPECIAL, UNKNOWN, Ragged
 
 # With the apostrophe of typewriters or of print within words.
 _WORD = re.compile("\\w+(?:['\N{RIGHT SINGLE QUOTATION MARK}]\\w+)*|[^\\w\\s]")
@@ -43,31 +38,6 @@ class Piece(NamedTuple):
     text: str
     begin: int
     end: int
-
-
-class Ragged(NamedTuple):
-    """Ids of many texts, one after the other.
-
-    Attributes:
-        ids: (N,) int32, of all texts.
-        offsets: (M + 1,) int64, where each of the M begins, and where the last one ends.
-    """
-
-    ids: NDArray[np.int32]
-    offsets: NDArray[np.int64]
-
-    @property
-    def lengths(self) -> NDArray[np.int64]:
-        """How many tokens each text has, (M,)."""
-        return np.diff(self.offsets)
-
-    @classmethod
-    def of(cls, rows: Iterable[Sequence[int] | NDArray[Any]]) -> Ragged:
-        """Return the ids of texts, given one after the other."""
-        arrays = [np.asarray(row, np.int32) for row in rows]
-        offsets = np.zeros(len(arrays) + 1, np.int64)
-        np.cumsum([len(row) for row in arrays], out=offsets[1:])
-        return cls(np.concatenate([np.zeros(0, np.int32), *arrays]), offsets)
 
 
 def choose_tokens(options: TokenOptions, texts: Sequence[str]) -> tuple[TokenOptions, dict[str, str]]:

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
-from recur.data.texts.vocabulary import UNKNOWN, Ragged
 from recur.models.texts.ngrams import NgramWeights
+from recur.token_ids import UNKNOWN, Ragged
 
 _LEAST_COUNT = 2
 """Texts of the training part that an n-gram must be in."""
@@ -37,7 +37,7 @@ class BagOfNgrams:
         strength: C, by how much losses outweigh the size of the weights.
 
     Example:
-        >>> from recur.data.texts.vocabulary import Ragged
+        >>> from recur.token_ids import Ragged
         >>> texts = Ragged.of([[2, 3], [2, 3, 4], [5], [5, 6]])
         >>> model = BagOfNgrams(longest=2).fit(texts, torch.tensor([0, 0, 1, 1]), num_classes=2)
         >>> model(Ragged.of([[3], [5, 2, 6]])).argmax(1).tolist()

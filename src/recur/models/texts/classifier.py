@@ -42,7 +42,7 @@ class TextClassifierNetwork(nn.Module):
 
     Example:
         >>> from recur.data.texts.batches import TextBatches
-        >>> from recur.data.texts.vocabulary import Ragged
+        >>> from recur.token_ids import Ragged
         >>> network = TextClassifierNetwork(TextClassifierOptions(), num_tokens=100, num_classes=3)
         >>> network(next(iter(TextBatches(Ragged.of([[5, 7], [9]]), batch_size=2)))).shape
         torch.Size([2, 3])

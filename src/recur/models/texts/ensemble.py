@@ -26,7 +26,7 @@ class TextClassifierEnsemble(nn.Module):
 
     Example:
         >>> from recur.data.texts.batches import TextBatches
-        >>> from recur.data.texts.vocabulary import Ragged
+        >>> from recur.token_ids import Ragged
         >>> from recur.models.texts.options import TextClassifierOptions
         >>> one, two = (TextClassifierNetwork(TextClassifierOptions(), 100, 3).eval() for _ in range(2))
         >>> batch = next(iter(TextBatches(Ragged.of([[5, 7], [9]]), batch_size=2)))

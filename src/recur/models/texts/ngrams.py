@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import embedding_bag
 
-from recur.data.texts.vocabulary import Ragged
+from recur.token_ids import Ragged
 
 _BASE = np.uint64(0x9E3779B97F4A7C15)
 """An odd number, by which the ids of an n-gram are mixed into one of 64 bits; 2^64 over the golden ratio."""
@@ -70,7 +70,7 @@ class NgramWeights:
         rarity: What their counts are multiplied by, (G,).
 
     Example:
-        >>> from recur.data.texts.vocabulary import Ragged
+        >>> from recur.token_ids import Ragged
         >>> texts = Ragged.of([[2, 3], [2, 4]])
         >>> weights = NgramWeights(1).fit(texts)
         >>> weights(texts).value

@@ -88,7 +88,7 @@ class TranslatorNetwork(nn.Module):
 
     Example:
         >>> from recur.data.texts.pair_batches import PairBatches
-        >>> from recur.data.texts.vocabulary import Ragged
+        >>> from recur.token_ids import Ragged
         >>> network = TranslatorNetwork(TranslatorOptions(hidden_size=8), num_sources=100, num_targets=50)
         >>> pairs = PairBatches(Ragged.of([[5, 7], [9]]), Ragged.of([[3], [4, 6]]), batch_size=2)
         >>> network(next(iter(pairs))).shape

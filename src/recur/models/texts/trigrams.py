@@ -9,9 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from recur.data.texts.pair_batches import END
-from recur.data.texts.vocabulary import Ragged
 from recur.models.ngram import NGramModel
+from recur.token_ids import END, Ragged
 
 _ORDER = 3
 _SHARES = np.linspace(0, 1, 11)

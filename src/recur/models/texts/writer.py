@@ -48,7 +48,7 @@ class WriterNetwork(nn.Module):
 
     Example:
         >>> from recur.data.texts.batches import TextBatches
-        >>> from recur.data.texts.vocabulary import Ragged
+        >>> from recur.token_ids import Ragged
         >>> options = WriterOptions(
         ...     cell="gru", num_layers=1, hidden_size=8, embedding_size=4, context_size=3, dropout=0.0
         ... )

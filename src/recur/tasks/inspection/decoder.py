@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from recur.data.texts.pair_batches import END
 from recur.gradients import Training
 from recur.gradients.probes.sequence_model import held_still
 from recur.inspection_format import FORMAT, MAX_SYMBOLS
@@ -21,6 +20,7 @@ from recur.tasks.inspection.text_properties import text_properties
 from recur.tasks.inspection.unit_search import Property
 from recur.tasks.translate.trained import TrainedTranslator
 from recur.tasks.translate.watched import WatchedSearch
+from recur.token_ids import END
 
 _BEGIN, _END = "⟨begin⟩", "⟨end⟩"
 

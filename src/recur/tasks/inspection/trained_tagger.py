@@ -12,7 +12,7 @@ import torch
 
 from recur.data.texts.examples import TaggedSentences
 from recur.data.texts.raw_sentences import cut_into_words
-from recur.data.texts.vocabulary import UNKNOWN, Piece
+from recur.data.texts.vocabulary import Piece
 from recur.errors import DataError, OptionError, RunError
 from recur.gradients import Deletion, Training
 from recur.gradients.probes.sequence_model import held_still
@@ -36,6 +36,7 @@ from recur.tasks.tags.telling import Told
 from recur.tasks.tags.trained import TrainedTagger
 from recur.tasks.text_source import parts_of
 from recur.tasks.texts.explanation import Explanation
+from recur.token_ids import UNKNOWN
 from recur.wording import option, quantity
 
 _MOST_TAGS = 6

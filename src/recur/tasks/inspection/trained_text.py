@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from recur.data.texts.examples import LabelledTexts
-from recur.data.texts.vocabulary import UNKNOWN, Ragged
 from recur.errors import DataError, OptionError, RunError
 from recur.gradients import Deletion, Training
 from recur.gradients.probes.sequence_model import held_still
@@ -27,6 +26,7 @@ from recur.tasks.inspection.unit_search import Property
 from recur.tasks.text_source import parts_of
 from recur.tasks.texts.explanation import Explanation, check_explanations, embedded, explain_texts
 from recur.tasks.texts.trained import TrainedTextClassifier
+from recur.token_ids import UNKNOWN, Ragged
 from recur.wording import option, quantity
 
 _MOST_CLASSES = 4

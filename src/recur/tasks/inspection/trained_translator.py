@@ -12,8 +12,7 @@ import torch
 from torch import Tensor
 
 from recur.data.texts.examples import TextPairs
-from recur.data.texts.pair_batches import END, PairBatch
-from recur.data.texts.vocabulary import UNKNOWN
+from recur.data.texts.pair_batches import PairBatch
 from recur.errors import DataError, OptionError, RunError
 from recur.gradients import Deletion, Training
 from recur.gradients.probes.sequence_model import held_still
@@ -37,6 +36,7 @@ from recur.tasks.translate.explanation import (
 )
 from recur.tasks.translate.trained import TrainedTranslator
 from recur.tasks.translate.watched import WatchedSearch, watch
+from recur.token_ids import END, UNKNOWN
 from recur.wording import option, quantity
 
 _MOST_TOKENS = 6

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from recur.data.texts.tagged_batches import TaggedBatch
-from recur.data.texts.vocabulary import UNKNOWN, Piece
+from recur.data.texts.vocabulary import Piece
 from recur.gradients import Deletion
 from recur.gradients.attributions.attribution import Score
 from recur.gradients.attributions.completion import complete_shares
@@ -20,6 +20,7 @@ from recur.inspection_format import MOST_GAP
 from recur.tasks.labels.classes import log_odds
 from recur.tasks.tags.trained import TrainedTagger
 from recur.tasks.texts.explanation import Explanation, checked_shares, rows_at_once
+from recur.token_ids import UNKNOWN
 
 
 class AskedTag(NamedTuple):

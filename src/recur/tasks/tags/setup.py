@@ -19,11 +19,12 @@ from recur.data.texts.tag_schemes import scheme_of
 from recur.data.texts.tagged import read_tagged_sentences
 from recur.data.texts.tagged_batches import TaggedBatches, Words
 from recur.data.texts.token_options import TokenOptions, WordOptions
-from recur.data.texts.vocabulary import Ragged, TextVocabulary
+from recur.data.texts.vocabulary import TextVocabulary
 from recur.errors import DataError
 from recur.run import RunFolder
 from recur.tasks.knowledge import fingerprint
 from recur.tasks.text_source import TextSource, again
+from recur.token_ids import Ragged
 
 OUTSIDE = "O"
 """The tag of a token that is of no entity."""

@@ -11,13 +11,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from recur.data.texts.vocabulary import PADDING, UNKNOWN, Piece, Ragged
+from recur.data.texts.vocabulary import Piece
 from recur.gradients.attributions.attribution import Score, attribute
 from recur.gradients.attributions.completion import POINTS, complete_shares
 from recur.gradients.attributions.deletion import Deletion, check_by_deletion
 from recur.gradients.probes.sequence_model import held_still
 from recur.inspection_format import MOST_GAP
 from recur.tasks.labels.classes import log_odds
+from recur.token_ids import PADDING, UNKNOWN, Ragged
 
 if TYPE_CHECKING:
     from recur.tasks.texts.trained import TrainedTextClassifier

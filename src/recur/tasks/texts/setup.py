@@ -16,11 +16,12 @@ from recur.data.texts.options import LabelledTextOptions
 from recur.data.texts.roles import TextRoles
 from recur.data.texts.splitting import split_examples
 from recur.data.texts.token_options import TokenOptions
-from recur.data.texts.vocabulary import Ragged, TextVocabulary
+from recur.data.texts.vocabulary import TextVocabulary
 from recur.errors import DataError
 from recur.run import RunFolder
 from recur.tasks.knowledge import fingerprint
 from recur.tasks.text_source import TextSource, again
+from recur.token_ids import Ragged
 
 Target = NDArray[np.int64] | NDArray[np.float32]
 

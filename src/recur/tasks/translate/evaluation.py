@@ -9,7 +9,6 @@ from typing import Any
 import torch
 
 from recur.data.texts.examples import PartName, TextPairs
-from recur.data.texts.vocabulary import UNKNOWN
 from recur.errors import DataError, OptionError, RunError
 from recur.kinds import json_number
 from recur.models.texts.trigrams import Trigrams
@@ -18,6 +17,7 @@ from recur.tasks.translate.judgement import EVALUATION, judge_pairs
 from recur.tasks.translate.rule import fit_rule, save_rule
 from recur.tasks.translate.trained import TrainedTranslator
 from recur.tasks.translate.translation import Translation, cut_off
+from recur.token_ids import UNKNOWN
 from recur.wording import option
 
 _MOST_MAPS, _LONGEST = 10, 60

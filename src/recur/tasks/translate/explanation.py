@@ -9,8 +9,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from recur.data.texts.pair_batches import END, PairBatch
-from recur.data.texts.vocabulary import UNKNOWN, Piece
+from recur.data.texts.pair_batches import PairBatch
+from recur.data.texts.vocabulary import Piece
 from recur.gradients import Deletion
 from recur.gradients.attributions.attribution import Score
 from recur.gradients.attributions.completion import complete_shares
@@ -20,6 +20,7 @@ from recur.tasks.labels.classes import log_odds
 from recur.tasks.texts.explanation import Explanation, checked_shares, rows_at_once
 from recur.tasks.translate.rule import contexts_of
 from recur.tasks.translate.trained import TrainedTranslator
+from recur.token_ids import END, UNKNOWN
 
 
 class AskedToken(NamedTuple):

@@ -10,9 +10,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from recur.data.texts.vocabulary import SPECIAL, UNKNOWN, TextVocabulary
+from recur.data.texts.vocabulary import TextVocabulary
 from recur.decode import AttentiveSteps, Steps
 from recur.errors import OptionError
+from recur.token_ids import SPECIAL, UNKNOWN
 
 Atoms = tuple[str, ...]
 """What a text is compared by: the bytes of a BPE, the tokens of other vocabularies."""

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from recur.data.texts.vocabulary import Ragged
 from recur.models.texts.ngrams import NgramWeights
+from recur.token_ids import Ragged
 
 _SHORTEST, _LONGEST = 2, 4
 _MOST_CHARACTERS = 6_000_000

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from recur.data.texts.examples import TextPairs
-from recur.data.texts.pair_batches import END, PairBatch
-from recur.data.texts.vocabulary import Ragged
+from recur.data.texts.pair_batches import PairBatch
 from recur.errors import RunError
 from recur.models.texts.trigrams import Trigrams
 from recur.run import RunFolder
 from recur.tasks.translate.setup import TranslationSetup
+from recur.token_ids import END, Ragged
 
 RULE = "rule.safetensors"
 """File of a run with the counts of trigrams that speak with its networks."""

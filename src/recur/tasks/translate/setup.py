@@ -18,11 +18,12 @@ from recur.data.texts.pairs import read_pairs
 from recur.data.texts.roles import TextRoles
 from recur.data.texts.splitting import split_examples
 from recur.data.texts.token_options import PairTokenOptions
-from recur.data.texts.vocabulary import UNKNOWN, Ragged, TextVocabulary
+from recur.data.texts.vocabulary import TextVocabulary
 from recur.kinds import is_finite, is_whole
 from recur.run import RunFolder
 from recur.tasks.knowledge import fingerprint
 from recur.tasks.text_source import TextSource, again
+from recur.token_ids import UNKNOWN, Ragged
 from recur.wording import quantity
 
 _MARGIN = 10

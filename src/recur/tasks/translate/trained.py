@@ -11,8 +11,7 @@ import torch
 from torch import Tensor
 
 from recur.data.texts.batches import MAX_TOKENS
-from recur.data.texts.pair_batches import END, MAX_ATTENTION, PairBatch, PairBatches
-from recur.data.texts.vocabulary import UNKNOWN
+from recur.data.texts.pair_batches import MAX_ATTENTION, PairBatch, PairBatches
 from recur.decode import Constraints, DecodingOptions, decode, stream
 from recur.errors import OptionError
 from recur.models.texts.translator import TranslatorNetwork
@@ -34,6 +33,7 @@ from recur.tasks.translate.rule import (
 )
 from recur.tasks.translate.setup import TranslationSetup
 from recur.tasks.translate.translation import Translation, empty_translation, translation_of
+from recur.token_ids import END, UNKNOWN
 from recur.wording import option
 
 if TYPE_CHECKING:

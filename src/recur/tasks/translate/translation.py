@@ -8,9 +8,9 @@ from typing import Literal
 
 from torch import Tensor
 
-from recur.data.texts.vocabulary import UNKNOWN
 from recur.decode import Hypothesis, replace_unknown
 from recur.tasks.translate.setup import TranslationSetup
+from recur.token_ids import UNKNOWN
 from recur.wording import option, quantity
 
 

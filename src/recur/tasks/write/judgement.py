@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recur.data.texts.vocabulary import UNKNOWN
 from recur.data.texts.written import WrittenTexts
 from recur.decode import Sampling
 from recur.kinds import json_number
@@ -17,6 +16,7 @@ from recur.models.texts.trigrams import ClassTrigrams
 from recur.tasks.noise import SURE, Gain, bootstrap_gain, doubt
 from recur.tasks.write.setup import WriterSetup
 from recur.tasks.write.trained import TrainedWriter
+from recur.token_ids import UNKNOWN
 from recur.wording import enumerated, quantity, sentence
 
 EVALUATION = "write_evaluation.json"

@@ -12,8 +12,6 @@ import torch
 from numpy.typing import NDArray
 
 from recur.data.texts.batches import MAX_TOKENS
-from recur.data.texts.pair_batches import END
-from recur.data.texts.vocabulary import UNKNOWN
 from recur.data.texts.written import WrittenTexts
 from recur.decode import Constraints, DecodingOptions, Hypothesis, Sampling, decode
 from recur.errors import DataError, OptionError
@@ -22,6 +20,7 @@ from recur.models.texts.writer import WriterNetwork, WriterSteps
 from recur.models.texts.writer_options import WriterOptions
 from recur.tasks.text_task import TrainedOnTexts
 from recur.tasks.write.setup import WriterSetup
+from recur.token_ids import END, UNKNOWN
 
 if TYPE_CHECKING:
     import polars as pl
