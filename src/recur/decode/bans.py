@@ -38,6 +38,11 @@ class Bans:
         self._min_length = min_length
         self._end = end
 
+    def are_idle(self, num_said: int) -> bool:
+        """Return whether after so many tokens anything may come that the model says."""
+        blocks = self._block_ngrams is not None and self._block_ngrams <= num_said
+        return not (self._forbidden or blocks or self._is_too_short(num_said))
+
     def apply(self, log_probs: Tensor, tokens: Tensor, full: Tensor | None) -> Tensor:
         """Return the log-probabilities with minus infinity for what may not come next.
 
@@ -60,7 +65,7 @@ class Bans:
             row, which = (grams[:, :, :-1] == newest[:, None]).all(dim=2).nonzero(as_tuple=True)
             rows.append(row)
             banned.append(grams[row, which, -1])
-        is_too_short = self._end is not None and num_said < self._min_length
+        is_too_short = self._is_too_short(num_said)
         if not (rows or is_too_short or full is not None):
             return log_probs
         allowed = log_probs.clone()
@@ -73,3 +78,6 @@ class Bans:
         if is_too_short:
             allowed[:, self._end] = -torch.inf
         return allowed
+
+    def _is_too_short(self, num_said: int) -> bool:
+        return self._end is not None and num_said < self._min_length

@@ -8,7 +8,7 @@ from typing import Generic, NamedTuple
 import torch
 from torch import Tensor
 
-from recur.decode.steps import AttentiveSteps, State, Steps
+from recur.decode.steps import State, Steps, attention_told
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,4 +98,5 @@ class WatchedSteps(Generic[State]):
 
     def attention(self, state: WatchedState[State]) -> Tensor | None:
         """Return where the model looked; None where it does not tell."""
-        return self._steps.attention(state.inner) if isinstance(self._steps, AttentiveSteps) else None
+        tell = attention_told(self._steps)
+        return None if tell is None else tell(state.inner)

@@ -14,11 +14,11 @@ from recur.decode.bans import Bans
 from recur.decode.beams import Selection
 from recur.decode.constraints import Constraints
 from recur.decode.draws import Draws
+from recur.decode.greedy import GreedySearch
 from recur.decode.hypothesis import Hypothesis
 from recur.decode.nested_beams import NestedBeams
 from recur.decode.options import DecodingOptions
 from recur.decode.phrases import Phrases
-from recur.decode.sampling import Sampling
 from recur.decode.search import Search
 from recur.decode.steps import State, Steps
 from recur.errors import OptionError
@@ -138,7 +138,7 @@ def stream(
 class _Batch:
     """A batch as one search of the rows that require nothing, and one of the others."""
 
-    searches: list[Search[Any]]
+    searches: list[Search[Any] | GreedySearch[Any]]
     rows: list[list[int]]
     """Of each search, in the batch."""
 
@@ -167,39 +167,55 @@ class _Batch:
         named = [token for phrases in (forbidden, *required) for phrase in phrases for token in phrase]
         free = [row for row in range(num) if not required[row]]
         bound = [row for row in range(num) if required[row]]
-        searches = []
+        searches: list[Search[Any] | GreedySearch[Any]] = []
         for rows in (free, bound):
             if not rows:
                 continue
             chosen = torch.tensor(rows, device=start.device)
+            bans = Bans(forbidden, options.block_ngrams, options.min_length, end, start.device)
+            of_rows = None if source_lengths is None else source_lengths.to(start.device)[chosen]
+            largest = max([*named, end or 0])
+            with torch.no_grad():
+                begun = state if len(rows) == num else steps.select(state, chosen)
+            if options.sampling is None and rows is free and options.beams == 1 and options.patience == 1:
+                searches.append(
+                    GreedySearch(
+                        steps,
+                        begun,
+                        start[chosen],
+                        end=end,
+                        options=options,
+                        bans=bans,
+                        limits=limits[chosen],
+                        source_lengths=of_rows,
+                        largest_token=largest,
+                    )
+                )
+                continue
             phrases = Phrases([required[row] for row in rows], start.device)
             selection: Selection
             if options.sampling is not None:
                 selection = Draws(options.sampling, options.num_best, end, generator)
             elif rows is bound:
                 selection = Banks(options.beams, phrases, limits[chosen], options.prune, end)
-            elif options.beams == 1 and options.patience == 1:
-                # What one nested beam does, in fewer operations.
-                selection = Draws(Sampling(temperature=0), 1, end, generator)
             else:
                 selection = NestedBeams(options.beams, options.groups, options.repulsion, options.prune, end)
-            with torch.no_grad():
-                of_rows = state if len(rows) == num else steps.select(state, chosen)
-            search = Search(
-                steps,
-                of_rows,
-                start[chosen],
-                end=end,
-                options=options,
-                selection=selection,
-                bans=Bans(forbidden, options.block_ngrams, options.min_length, end, start.device),
-                required=[required[row] for row in rows],
-                phrases=phrases,
-                limits=limits[chosen],
-                source_lengths=None if source_lengths is None else source_lengths.to(start.device)[chosen],
-                largest_token=max([*named, end or 0]),
+            searches.append(
+                Search(
+                    steps,
+                    begun,
+                    start[chosen],
+                    end=end,
+                    options=options,
+                    selection=selection,
+                    bans=bans,
+                    required=[required[row] for row in rows],
+                    phrases=phrases,
+                    limits=limits[chosen],
+                    source_lengths=of_rows,
+                    largest_token=largest,
+                )
             )
-            searches.append(search)
         return cls(searches, [rows for rows in (free, bound) if rows])
 
     def hypotheses(self) -> list[list[Hypothesis]]:

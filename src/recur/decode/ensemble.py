@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor
 
-from recur.decode.steps import AttentiveSteps, Steps
+from recur.decode.steps import Steps, attention_told
 from recur.errors import OptionError
 from recur.kinds import is_finite
 
@@ -91,7 +91,7 @@ class Ensemble:
         told = [
             (looked, weight)
             for one, own, weight in zip(self._steps, state, self._weights, strict=True)
-            if isinstance(one, AttentiveSteps) and (looked := one.attention(own)) is not None
+            if (tell := attention_told(one)) is not None and (looked := tell(own)) is not None
         ]
         if not told:
             return None

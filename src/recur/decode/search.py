@@ -14,14 +14,11 @@ from recur.decode.beams import Beams, Choice, Selection
 from recur.decode.constraints import Phrase
 from recur.decode.finished import Finished
 from recur.decode.hypothesis import Hypothesis
+from recur.decode.looks import Looks
 from recur.decode.options import DecodingOptions
 from recur.decode.penalties import Scoring
 from recur.decode.phrases import Phrases
-from recur.decode.steps import AttentiveSteps, State, Steps
-from recur.errors import OptionError
-
-_ABOVE_ZERO = 1e-3
-"""What rounding may lift a log-probability above 0, in 16 bits."""
+from recur.decode.steps import State, Steps, best_of
 
 
 class Search(Generic[State]):
@@ -69,7 +66,7 @@ class Search(Generic[State]):
         self._phrases, self._limits, self._source_lengths = phrases, limits, source_lengths
         self._largest_token = largest_token
         self._scoring = Scoring(options)
-        self._attention = steps.attention if isinstance(steps, AttentiveSteps) else None
+        self._looks = Looks(steps, are_needed=bool(options.coverage_penalty))
         self._limits_there = set(limits.tolist())
         self._groups = options.groups
         num_slots = options.num_best if options.sampling is not None else options.beams
@@ -79,7 +76,6 @@ class Search(Generic[State]):
         # The most tokens that count in a score of each group, and how many have to have ended at its first slots.
         self._longest = limits.repeat_interleave(self._groups) + (end is not None)
         self._wanted = options.patience * torch.arange(1, self._width + 1, device=start.device)
-        self._looks: list[Tensor] = []
         self._num_looks = 0
         self._places = torch.arange(0, device=start.device)
         first = torch.tensor(selection.first_slots, device=start.device)
@@ -109,8 +105,8 @@ class Search(Generic[State]):
         """Take all open hypotheses a token further."""
         beams = self._open
         log_probs, state = self._steps.step(beams.newest, self._state)
-        self._check(log_probs)
-        looked = self._look(state)
+        best_of(log_probs, len(beams), self._largest_token)
+        looked = self._looks.add(state)
         if looked is not None and self._options.coverage_penalty and beams.coverage is None:
             self._open = beams = replace(beams, coverage=torch.zeros_like(looked, dtype=torch.float64))
         num_said = beams.tokens.shape[1]
@@ -124,7 +120,7 @@ class Search(Generic[State]):
         parent, self._open = choice.parent, new
         if len(new) and not kept.all():
             parent, self._open = parent[kept], new.take(kept)
-        # A copy that would change nothing is not made: greedy decoding makes none until a row is done.
+        # A copy that would change nothing is not made: drawing makes none until one ends.
         is_same = not len(parent) or self._are_all(parent, beams)
         self._state = state if is_same else self._steps.select(state, parent)
 
@@ -139,39 +135,9 @@ class Search(Generic[State]):
 
     def hypotheses(self) -> list[list[Hypothesis]]:
         """Return for each row what was found, best first."""
-        looks = torch.cat(self._looks) if self._looks else None
+        looks = self._looks.joined()
         lengths = [None] * len(self._limits) if self._source_lengths is None else self._source_lengths.tolist()
         return [self._finished.told(row, looks, length) for row, length in enumerate(lengths)]
-
-    def _check(self, log_probs: Tensor) -> None:
-        if log_probs.ndim != 2 or len(log_probs) != len(self._open) or not log_probs.is_floating_point():
-            raise ValueError(
-                f"Steps.step returned {tuple(log_probs.shape)} {log_probs.dtype}; log-probabilities of the next token "
-                f"are floating point, with a row for each of the {len(self._open)} tokens given."
-            )
-        if self._largest_token >= log_probs.shape[1]:
-            raise OptionError(
-                f"Token {self._largest_token} was named as the end, as forbidden or as required, and the model has "
-                f"tokens from 0 to {log_probs.shape[1] - 1}."
-            )
-        largest = log_probs.amax()
-        if not largest <= _ABOVE_ZERO:
-            raise ValueError(
-                f"Steps.step returned a log-probability of {float(largest):.4g}, and they are 0 at most. If it returns "
-                "logits, apply log_softmax to them."
-            )
-
-    def _look(self, state: State) -> Tensor | None:
-        looked = None if self._attention is None else self._attention(state)
-        if looked is None and self._options.coverage_penalty:
-            raise OptionError(
-                "coverage_penalty counts attention, and this model does not tell where it looked. Leave it at 0."
-            )
-        if looked is None:
-            self._attention = None
-        else:
-            self._looks.append(looked)
-        return looked
 
     def _end_with(self, choice: Choice, log_probs: Tensor, full: Tensor | None) -> None:
         if not len(choice.ended):
@@ -187,7 +153,7 @@ class Search(Generic[State]):
 
     def _go_on(self, choice: Choice, log_probs: Tensor, looked: Tensor | None) -> Beams:
         """Return the chosen hypotheses with their new tokens."""
-        # Greedy hypotheses stay where they are until one ends.
+        # Those that are drawn stay where they are until one ends.
         new = self._open
         if not self._are_all(choice.parent, new):
             new = new.take(choice.parent)

@@ -7,11 +7,17 @@ without attention need not say that they have none.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol, TypeVar, runtime_checkable
 
 from torch import Tensor
 
+from recur.errors import OptionError
+
 State = TypeVar("State")
+
+_ABOVE_ZERO = 1e-3
+"""What rounding may lift a log-probability above 0, in 16 bits."""
 
 
 class Steps(Protocol[State]):
@@ -74,3 +80,42 @@ class AttentiveSteps(Steps[State], Protocol[State]):
             all steps.
         """
         ...
+
+
+def attention_told(steps: Steps[State]) -> Callable[[State], Tensor | None] | None:
+    """Return what tells where a model looked, `AttentiveSteps.attention`; None where it has no such thing."""
+    # Asking whether it keeps the whole protocol takes as long as a small step.
+    return getattr(steps, "attention", None)
+
+
+def best_of(log_probs: Tensor, num_rows: int, largest_token: int) -> tuple[Tensor, Tensor]:
+    """Return the log-probability of each row's likeliest token, (N,), and this, (N,) int64, of what a model returned.
+
+    Args:
+        log_probs: What it returned.
+        num_rows: Rows that it was asked for.
+        largest_token: Of those that were asked for.
+
+    Raises:
+        ValueError: It returned no log-probabilities, or those of other rows.
+        OptionError: The model has fewer tokens than were named.
+    """
+    if log_probs.ndim != 2 or len(log_probs) != num_rows or not log_probs.is_floating_point():
+        raise ValueError(
+            f"Steps.step returned {tuple(log_probs.shape)} {log_probs.dtype}; log-probabilities of the next token "
+            f"are floating point, with a row for each of the {num_rows} tokens given."
+        )
+    if largest_token >= log_probs.shape[1]:
+        raise OptionError(
+            f"Token {largest_token} was named as the end, as forbidden or as required, and the model has "
+            f"tokens from 0 to {log_probs.shape[1] - 1}."
+        )
+    values, tokens = log_probs.max(dim=1)
+    # What is no number is the largest of all.
+    highest = max(values.tolist(), key=lambda value: (value != value, value))
+    if not highest <= _ABOVE_ZERO:
+        raise ValueError(
+            f"Steps.step returned a log-probability of {highest:.4g}, and they are 0 at most. If it returns "
+            "logits, apply log_softmax to them."
+        )
+    return values, tokens

@@ -11,6 +11,7 @@ from recur.models.cells import CELLS
 from recur.models.pooling import AttentionPool, LastPool, MaxPool, Pool, pool_of
 from recur.models.texts.options import TextEncoderOptions, TextLayerOptions
 from recur.nn import GatedLayer
+from recur.token_ids import PADDING
 
 _SPREAD = 0.1
 """Standard deviation of the vectors of tokens before training; with 1 rare ones, seldom learnt, would be loudest."""
@@ -18,10 +19,10 @@ _SPREAD = 0.1
 
 def token_vectors(num_tokens: int, size: int) -> nn.Embedding:
     """Return the vectors of tokens, freshly drawn; that of padding, id 0, is zero and stays so."""
-    vectors = nn.Embedding(num_tokens, size, padding_idx=0)
+    vectors = nn.Embedding(num_tokens, size, padding_idx=PADDING)
     with torch.no_grad():
         nn.init.normal_(vectors.weight, std=_SPREAD)
-        vectors.weight[0] = 0
+        vectors.weight[PADDING] = 0
     return vectors
 
 

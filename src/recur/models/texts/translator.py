@@ -14,14 +14,13 @@ from recur.models.layer_back_ends import explain_layers
 from recur.models.texts.encoder import begin_with
 from recur.models.texts.translator_options import TranslatorOptions
 from recur.nn import Alignment, Attention, Linear, Memory, attention_of
+from recur.token_ids import END, PADDING, UNKNOWN
 
 if TYPE_CHECKING:
     from recur.data.texts.pair_batches import PairBatch
 
 _SPREAD = 0.1
 """Standard deviation of the vectors of tokens before training; with 1 rare ones, seldom learnt, would be loudest."""
-
-_END, _UNKNOWN = 0, 1
 
 Layers = Callable[[Tensor, Any], tuple[Tensor, Any]]
 """Recurrent layers: their output and state, (T, B, H) and as of `Read`, by input and state."""
@@ -108,7 +107,7 @@ class TranslatorNetwork(nn.Module):
         num_features = hidden if options.tied == "none" else embedded
         self.embedding = nn.Embedding(num_targets, embedded)
         self.source_embedding = (
-            self.embedding if options.tied == "all" else nn.Embedding(num_sources, embedded, padding_idx=_END)
+            self.embedding if options.tied == "all" else nn.Embedding(num_sources, embedded, padding_idx=PADDING)
         )
         with torch.no_grad():
             for one in (self.embedding, self.source_embedding):
@@ -190,7 +189,7 @@ class TranslatorNetwork(nn.Module):
         """
         layers = layers or self.decoder
         # Only where tokens are copied are there such that the targets do not have.
-        known = y_TB if self.gate is None else torch.where(y_TB < self.num_targets, y_TB, _UNKNOWN)
+        known = y_TB if self.gate is None else torch.where(y_TB < self.num_targets, y_TB, UNKNOWN)
         e_TBE = self.embedding_dropout(self.embedding(known))
         state = read.state if state is None else state
         if not self.options.input_feeding:
@@ -343,7 +342,7 @@ def _targets(batch: PairBatch) -> tuple[Tensor, Tensor]:
 def _before(y: Tensor) -> Tensor:
     """Return what each step reads, (T, B), of targets (B, T): the token before, and at first what begins a target."""
     y_TB = y.t()
-    return torch.cat([torch.full_like(y_TB[:1], _END), y_TB[:-1]])
+    return torch.cat([torch.full_like(y_TB[:1], END), y_TB[:-1]])
 
 
 def _log_share(gate: Tensor, weights: Tensor) -> Tensor:

@@ -14,12 +14,10 @@ from recur.models.language import LanguageModel, LayerState, State
 from recur.models.layer_back_ends import explain_layers
 from recur.models.texts.writer_options import WriterOptions
 from recur.nn import Linear
+from recur.token_ids import END
 
 if TYPE_CHECKING:
     from recur.data.texts.batches import TextBatch
-
-_END = 0
-"""Id that begins a text and ends it."""
 
 _MOST_LOGITS = 1 << 24
 """Logits that are there at once, at most, where no gradient is needed: 64 MiB of float32."""
@@ -134,7 +132,7 @@ class WriterNetwork(nn.Module):
 
     def _whole(self, batch: TextBatch) -> tuple[Tensor, Tensor]:
         """Return what the layers make of whole texts, (T + 1, B, H), and which steps are true, (T + 1, B)."""
-        begun = torch.cat([torch.full_like(batch.x[:, :1], _END), batch.x], 1)
+        begun = torch.cat([torch.full_like(batch.x[:, :1], END), batch.x], 1)
         lengths = batch.lengths + 1
         state = self.begin(batch.target.to(self.context.weight.dtype))
         h_TBH, _ = self.read(begun, state, lengths=lengths)
@@ -144,7 +142,7 @@ class WriterNetwork(nn.Module):
         """Return -ln p of every token and end, (N,), and which text each is of, (N,)."""
         h_TBH, is_token = self._whole(batch)
         # Padding stands for the end.
-        y_TB = torch.cat([batch.x, torch.full_like(batch.x[:, :1], _END)], 1).t()
+        y_TB = torch.cat([batch.x, torch.full_like(batch.x[:, :1], END)], 1).t()
         # Of the true steps alone: the output layer is what costs most.
         h_NH, y_N = h_TBH[is_token], y_TB[is_token]
         # A gradient would keep the logits of all parts.

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from recur.data.texts.vocabulary import TextVocabulary
-from recur.decode import AttentiveSteps, Steps
+from recur.decode import Steps
+from recur.decode.steps import attention_told
 from recur.errors import OptionError
 from recur.token_ids import SPECIAL, UNKNOWN
 
@@ -198,4 +199,5 @@ class ForbiddingSteps:
         return self._looked(state.inner)
 
     def _looked(self, inner: Any) -> Tensor | None:
-        return self._steps.attention(inner) if isinstance(self._steps, AttentiveSteps) else None
+        tell = attention_told(self._steps)
+        return None if tell is None else tell(inner)
