@@ -44,7 +44,7 @@ class Job:
 
 
 def drawn_alike(data: Path, folder: Path, seed: int) -> Path:
-    """Write a fifth of each class for the test, and of the rest a tenth to choose by, and return the folder.
+    """Write a fifth of each class for the test, and of the rest a twentieth to choose by, and return the folder.
 
     Texts that are there several times are drawn as any others, so that some of the test stand in training too: as such
     names are split elsewhere.
@@ -56,7 +56,7 @@ def drawn_alike(data: Path, folder: Path, seed: int) -> Path:
     for name in texts.classes:
         own = random.permutation(np.flatnonzero(labels == name))
         num_test = round(len(own) / 5)
-        num_valid = round((len(own) - num_test) / 10)
+        num_valid = round((len(own) - num_test) / 20)
         for part, chosen in zip(
             rows, np.split(own, [len(own) - num_test - num_valid, len(own) - num_test]), strict=True
         ):
