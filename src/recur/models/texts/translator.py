@@ -14,6 +14,7 @@ from recur.models.layer_back_ends import explain_layers
 from recur.models.texts.encoder import begin_with
 from recur.models.texts.translator_options import TranslatorOptions
 from recur.nn import Alignment, Attention, Linear, Memory, attention_of
+from recur.nn.fed_steps import fed_steps, takes_fed_steps
 from recur.token_ids import END, PADDING, UNKNOWN
 
 if TYPE_CHECKING:
@@ -187,15 +188,17 @@ class TranslatorNetwork(nn.Module):
             fed: With input_feeding the features of the step before, (B, F); None before the first step.
             layers: What runs the decoder's recurrent layers; None for these themselves.
         """
-        layers = layers or self.decoder
         # Only where tokens are copied are there such that the targets do not have.
         known = y_TB if self.gate is None else torch.where(y_TB < self.num_targets, y_TB, UNKNOWN)
         e_TBE = self.embedding_dropout(self.embedding(known))
         state = read.state if state is None else state
         if not self.options.input_feeding:
-            return self._written(read, e_TBE, e_TBE, state, alignment, layers)
+            return self._written(read, e_TBE, e_TBE, state, alignment, layers or self.decoder)
         if fed is None:
             fed = e_TBE.new_zeros(e_TBE.shape[1], self.mixture.out_features)
+        if layers is None and takes_fed_steps(self.decoder, self.attention):
+            return self._written_at_once(read, e_TBE, state, fed)
+        layers = layers or self.decoder
         steps = []
         for e_1BE in e_TBE.split(1):
             step = self._written(read, torch.cat([e_1BE, fed[None]], -1), e_1BE, state, alignment, layers)
@@ -217,6 +220,18 @@ class TranslatorNetwork(nn.Module):
             if self.gate is not None:
                 gate = self.gate(torch.cat([contexts, s_TBH, e_TBE], -1)).squeeze(-1)
         return Written(self.dropout(torch.tanh(self.mixture(mixed))), weights, gate, state, alignment)
+
+    def _written_at_once(self, read: Read, e_TBE: Tensor, state: Any, fed: Tensor) -> Written:
+        """Return what all steps make of the right tokens with input feeding."""
+        assert read.memory is not None
+        kept = None
+        if self.training and self.dropout.p:
+            kept = self.dropout(e_TBE.new_ones(*e_TBE.shape[:2], self.mixture.out_features))
+        steps = fed_steps(self.decoder, self.mixture, read.memory, e_TBE, state, fed, kept)
+        gate = None
+        if self.gate is not None:
+            gate = self.gate(torch.cat([steps.contexts, steps.states, e_TBE], -1)).squeeze(-1)
+        return Written(steps.features, steps.weights, gate, (steps.states[-1:], steps.cell[None]), None)
 
     def log_probs(self, written: Written, read: Read) -> Tensor:
         """Return the log-probabilities of what follows each step, (T, B, V + K); -inf of ids that a row does not have.

@@ -71,7 +71,7 @@ class TranslatorOptions:
 
     input_feeding: bool = False
     """Let the decoder read what it made of its last look at the source, beside its last token (Luong et al. 2015,
-    section 3.3). Training then goes from step to step, several times as slowly."""
+    section 3.3). Training then goes from step to step, which takes longer."""
 
     copying: bool = False
     """Mix what is written with copies of the source's tokens, also of unknown ones (See et al. 2017, section 2.2)."""
