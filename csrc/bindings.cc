@@ -210,6 +210,34 @@ void bind_linear(nb::module_& m, const std::string& suffix) {
 }
 
 template <class T>
+void bind_packed_linear(nb::module_& m, const char* name) {
+  using Packed = recur::PackedLinear<T>;
+  nb::class_<Packed>(m, name)
+      .def("__init__",
+           [](Packed* self, std::int64_t inputs, std::int64_t outputs, Address weight, bool is_across, int threads) {
+             recur::Linear<T> layer;
+             layer.inputs = inputs;
+             layer.outputs = outputs;
+             layer.weight = reinterpret_cast<const T*>(weight);
+             layer.is_across = is_across;
+             new (self) Packed(layer, threads);
+           })
+      .def("multiply",
+           [](const Packed& self, std::int64_t rows, Address x, std::int64_t row, Address bias, Address y, bool adds,
+              int threads) {
+             recur::Linear<T> call;
+             call.steps = 1;
+             call.batch = rows;
+             call.x = {reinterpret_cast<const T*>(x), 0, row};
+             call.bias = reinterpret_cast<const T*>(bias);
+             call.y = reinterpret_cast<T*>(y);
+             call.adds = adds;
+             self.multiply(call, threads);
+           },
+           nb::call_guard<nb::gil_scoped_release>());
+}
+
+template <class T>
 void bind_masks(nb::module_& m, const std::string& suffix) {
   m.def(("draw_mask" + suffix).c_str(),
         [](std::int64_t key, double share, double value, std::int64_t count, Address data, int threads) {
@@ -276,6 +304,8 @@ NB_MODULE(_engine, m) {
   bind_stacks<double>(m, "64");
   bind_linear<float>(m, "32");
   bind_linear<double>(m, "64");
+  bind_packed_linear<float>(m, "PackedLinear32");
+  bind_packed_linear<double>(m, "PackedLinear64");
   bind_masks<float>(m, "32");
   bind_masks<double>(m, "64");
   m.def(

@@ -8,6 +8,7 @@
 
 #include <cstdint>
 
+#include "memory.h"
 #include "recurrence.h"
 
 namespace recur {
@@ -22,7 +23,10 @@ struct Linear {
   const T* bias = nullptr;    // (O,), or null for none.
 
   // Forward.
-  T* y = nullptr;  // (N, O)
+  T* y = nullptr;          // (N, O)
+  bool is_across = false;  // The weight is (I, O), and y = x W.
+  bool adds = false;       // y is added to, and there is no bias.
+  bool is_kept = false;    // The packed weight is kept, see `PackedLinear`.
 
   // Backward: gradients, null where they are not wanted.
   Sequence<const T> dy;  // (N, O)
@@ -44,5 +48,30 @@ void forward(const Linear<T>& call, int threads);
 // Throws std::bad_alloc.
 template <class T>
 void backward(const Linear<T>& call, int threads);
+
+template <class T>
+struct LinearPass;
+
+// A weight that is packed once for many products; what it was packed from may change then, or go away.
+template <class T>
+class PackedLinear {
+ public:
+  // layer: I, O, the weight, and whether it is across.
+  //
+  // Throws std::bad_alloc.
+  PackedLinear(const Linear<T>& layer, int threads);
+
+  // Writes y, or adds to it.
+  //
+  // call: T, B, x, bias, y, and whether it adds.
+  //
+  // Throws std::bad_alloc.
+  void multiply(const Linear<T>& call, int threads) const;
+
+ private:
+  const LinearPass<T>* pass_;
+  Linear<T> layer_;
+  Block packed_;
+};
 
 }  // namespace recur

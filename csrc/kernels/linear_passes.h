@@ -73,7 +73,7 @@ struct Product {
   Source<T> source;
   Factor<T> factor;
   const T* bias = nullptr;
-  bool by_columns = false;
+  bool by_columns = false, adds = false;
   T* own = nullptr;  // A piece of a group.
   T* whole_bias = nullptr;
   const T** left = nullptr;
@@ -145,7 +145,7 @@ struct Product {
 
   void add_piece(Index count, Index panel, Index piece, const Panels<T>& panels) const {
     const Index column = panel * factor.width;
-    const Start start = piece > 0 ? Start::self : bias == nullptr ? Start::zero : Start::bias;
+    const Start start = piece > 0 || adds ? Start::self : bias == nullptr ? Start::zero : Start::bias;
     multiply<T>(left, factor.begin(piece), right, column, count, panels, start,
                 bias == nullptr ? nullptr : whole_bias + column, false);
   }
@@ -171,8 +171,13 @@ struct LinearForward {
       : share{part, parts},
         shared(shared_),
         own(scratch == nullptr ? nullptr : scratch[part]),
-        product(call.x, call.batch, call.rows(), call.y, {call.weight, call.inputs, true}, call.inputs, call.outputs,
-                call.bias, parts) {}
+        product(call.x, call.batch, call.rows(), call.y,
+                {call.weight, call.is_across ? call.outputs : call.inputs, !call.is_across}, call.inputs, call.outputs,
+                call.bias, parts) {
+    product.adds = call.adds;
+    // What is packed just before it is used could not be kept.
+    if (call.is_kept) product.by_columns = false;
+  }
 
   Index shared_bytes() {
     Pieces pieces(shared);

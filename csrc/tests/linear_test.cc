@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <limits>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -66,6 +67,47 @@ bool is_same(Buffer<T>& a, Buffer<T>& b) {
   return std::memcmp(a.data(), b.data(), sizeof(T) * static_cast<std::size_t>(a.count())) == 0;
 }
 
+// A kept weight gives the same numbers, also from its transpose and from memory that is gone; and it can be added.
+template <class T>
+void try_packed(Linear<T> call, Buffer<T>& y, const Values& weight, const Size& s, int threads) {
+  const std::int64_t I = s.inputs, O = s.outputs;
+  Buffer<T> found(y.count());
+  for (const bool is_across : {false, true}) {
+    auto turned = std::make_unique<Buffer<T>>(O * I);
+    for (std::int64_t o = 0; o < O; ++o) {
+      for (std::int64_t i = 0; i < I; ++i) {
+        const T value = static_cast<T>(weight[static_cast<std::size_t>(o * I + i)]);
+        turned->data()[is_across ? i * O + o : o * I + i] = value;
+      }
+    }
+    Linear<T> layer;
+    layer.inputs = I;
+    layer.outputs = O;
+    layer.weight = turned->data();
+    layer.is_across = is_across;
+    const PackedLinear<T> packed(layer, threads);
+    turned.reset();
+    call.weight = nullptr;
+    call.y = found.data();
+    for (int times = 0; times < 2; ++times) {
+      poison_scratch();
+      packed.multiply(call, threads);
+      CHECK(is_same(y, found));
+    }
+    if (call.bias != nullptr) continue;
+    Buffer<T> sum(y.count());
+    for (std::int64_t n = 0; n < y.count(); ++n) sum.data()[n] = T{1};
+    Linear<T> more = call;
+    more.y = sum.data();
+    more.adds = true;
+    packed.multiply(more, threads);
+    for (std::int64_t n = 0; n < y.count(); ++n) {
+      const double away = static_cast<double>(sum.data()[n]) - 1 - static_cast<double>(y.data()[n]);
+      CHECK(std::fabs(away) <= static_cast<double>(I + 8) * static_cast<double>(std::numeric_limits<T>::epsilon()));
+    }
+  }
+}
+
 template <class T>
 void try_one(const Size& s, int threads, int parts, std::uint64_t seed) {
   context() = "linear, T=" + std::to_string(s.steps) + " B=" + std::to_string(s.batch) +
@@ -115,6 +157,7 @@ void try_one(const Size& s, int threads, int parts, std::uint64_t seed) {
   call.y = again.data();
   forward(call, threads);
   CHECK(is_same(y_out, again));
+  if (N > 0) try_packed(call, y_out, weight, s, threads);
 
   Buffer<T> dx_out(N * I), dweight_out(O * I), dbias_out(O), dweight_again(O * I);
   call.dy = laid_out(dy_in, dy, s, O, gap, !is_batch_first);

@@ -15,6 +15,7 @@ from recur.nn.gated import GatedLayer
 from recur.nn.linear import Linear
 from recur.nn.lstm import LSTM
 from recur.ops.linear.op import linear
+from recur.ops.linear.packed import PackedWeight
 
 
 class FedSteps(NamedTuple):
@@ -107,7 +108,7 @@ class _Steps(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         num_steps, batch, _ = x_TBG.shape
         hidden, num_features = h_BH.shape[1], fed_BF.shape[1]
-        gates = torch.empty_like(x_TBG)
+        gates = x_TBG.clone(memory_format=torch.contiguous_format)
         read = x_TBG.new_empty(num_steps + 1, batch, num_features + hidden)
         read[0, :, :num_features], read[0, :, num_features:] = fed_BF, h_BH
         cells = x_TBG.new_empty(num_steps + 1, batch, hidden)
@@ -116,9 +117,9 @@ class _Steps(torch.autograd.Function):
         joined = x_TBG.new_empty(num_steps, batch, mixture_FJ.shape[1])
         mixed = x_TBG.new_empty(num_steps, batch, num_features)
         weights = x_TBG.new_empty(batch, num_steps, keys_BSH.shape[1])
-        recurrent_UG, mixture_JF = recurrent_GU.t(), mixture_FJ.t()
+        recurrent, mixture = PackedWeight(recurrent_GU), PackedWeight(mixture_FJ)
         for t in range(num_steps):
-            gate = torch.addmm(x_TBG[t], read[t], recurrent_UG, out=gates[t])
+            gate = recurrent.add_to(gates[t], read[t])
             of_each = gate.view(batch, 4, hidden)
             of_each[:, :2].sigmoid_()
             of_each[:, 2].tanh_()
@@ -132,7 +133,7 @@ class _Steps(torch.autograd.Function):
             weights[:, t] = weight
             joined[t, :, :hidden] = h
             joined[t, :, hidden:] = torch.bmm(weight[:, None], values_BSC)[:, 0]
-            torch.addmm(bias_F, joined[t], mixture_JF, out=mixed[t]).tanh_()
+            mixture.times(joined[t], bias_F, out=mixed[t]).tanh_()
             fed = mixed[t] if kept_TBF is None else mixed[t] * kept_TBF[t]
             read[t + 1, :, :num_features] = fed
         ctx.save_for_backward(
@@ -166,9 +167,10 @@ class _Steps(torch.autograd.Function):
         d_scores = torch.empty_like(weights)
         d_read = read.new_zeros(batch, num_features + hidden)
         d_c = read.new_zeros(batch, hidden) if d_cell is None else d_cell
+        through_recurrent, through_mixture = (PackedWeight(each, is_across=True) for each in (recurrent, mixture))
         for t in reversed(range(num_steps)):
             d_fed = d_read[:, :num_features] if d_features is None else d_read[:, :num_features] + d_features[t]
-            d_joint = torch.mul(d_fed, from_fed[t], out=d_mixed[t]) @ mixture
+            d_joint = through_mixture.times(torch.mul(d_fed, from_fed[t], out=d_mixed[t]))
             if d_joined is not None:
                 d_joint += d_joined[t]
             d_context = d_joint[:, hidden:]
@@ -184,7 +186,7 @@ class _Steps(torch.autograd.Function):
             d_c = torch.addcmul(d_c, d_h, from_output[t])
             torch.mul(slopes[t, :, :3], d_c[:, None], out=d_gates[t, :, :3])
             torch.mul(slopes[t, :, 3], d_h, out=d_gates[t, :, 3])
-            d_read = d_gates[t].view(batch, -1) @ recurrent
+            d_read = through_recurrent.times(d_gates[t].view(batch, -1))
             d_c = d_c * f[t]
         d_x = d_gates.flatten(2)
         of_rows, fed_of_rows = d_x.flatten(0, 1), d_mixed.flatten(0, 1)

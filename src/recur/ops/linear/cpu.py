@@ -26,7 +26,7 @@ LEAST_WORK_LEARNING = 1 << 21
 """The same where there are gradients: torch's own way to the backward pass is some 30 us shorter."""
 
 
-def refusal(x: Tensor, weight: Tensor, bias: Tensor | None, is_forced: bool) -> str | None:
+def refusal(x: Tensor, weight: Tensor, bias: Tensor | None, is_forced: bool, *, is_packed: bool = False) -> str | None:
     """Return why the engine does not run, as a clause; None when it does.
 
     Args:
@@ -34,9 +34,10 @@ def refusal(x: Tensor, weight: Tensor, bias: Tensor | None, is_forced: bool) -> 
         weight: (O, I).
         bias: (O,), or None.
         is_forced: Whether it is asked for by name, however slow.
+        is_packed: Whether the weight is packed once for many products, so that few rows are not too few.
     """
     # First what most calls of a network that takes single steps end at.
-    if not is_forced and _is_small(x, weight, bias):
+    if not (is_forced or is_packed) and _is_small(x, weight, bias):
         return "torch is as fast with so little work"
     if torch.compiler.is_compiling() or torch._C._is_tracing():
         return "in a program that is compiled, exported or traced, torch's own product stays visible"
