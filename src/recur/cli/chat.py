@@ -61,7 +61,7 @@ def run(arguments: Sequence[str]) -> int:
     from recur.tasks.translate.translation import Translation
 
     trained = TrainedTranslator.load(folder, device=chosen.device)
-    decoding = replace(trained.decoding, beams=1)
+    decoding = trained.decoding.with_one_beam
     if chosen.temperature is not None:
         decoding = replace(
             decoding, sampling=Sampling(temperature=chosen.temperature, top_k=chosen.top_k, top_p=chosen.top_p)

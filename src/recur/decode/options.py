@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 from recur.decode.sampling import Sampling
@@ -130,6 +130,11 @@ class DecodingOptions:
                 f"num_best is {self.num_best}, and a search with {self.beams} beams need not find more than "
                 f"{self.beams}. Give {option('beams', self.num_best)} or more."
             )
+
+    @property
+    def with_one_beam(self) -> DecodingOptions:
+        """The same with one beam and one hypothesis; penalties, lengths and draws stay, what is of several goes."""
+        return replace(self, beams=1, num_best=1, groups=1, diversity=None, patience=1.0, prune=None)
 
     @property
     def longest(self) -> int:

@@ -295,6 +295,28 @@ def test_pieces_of_a_stream_are_the_text(tokens: str) -> None:
     assert list(trained.stream(" ")) == []
 
 
+def test_between_pieces_of_streams_gradients_are_as_they_were() -> None:
+    trained = always(made(), 2)
+    first, second = trained.stream("red door"), trained.stream("old house")
+    pieces = [next(first), next(second)]
+    assert torch.is_grad_enabled()
+    pieces += [*first, *second]
+    assert torch.is_grad_enabled()
+    assert len(pieces) > 4
+
+
+def test_a_stream_is_of_one_answer_where_the_translator_has_several() -> None:
+    trained = made()
+    expected = list(trained.stream("red old door"))
+    for wide in (
+        DecodingOptions(beams=5, num_best=3, length_penalty="gnmt"),
+        DecodingOptions(beams=4, num_best=2, groups=2, diversity=0.3, length_penalty="gnmt"),
+        DecodingOptions(beams=5, patience=2.0, prune=3.0, length_penalty="gnmt"),
+    ):
+        trained.decoding = wide
+        assert list(trained.stream("red old door")) == expected
+
+
 def test_half_a_letter_of_a_bpe_is_held_back() -> None:
     trained = made("bpe")
     bpe = trained.setup.target_vocabulary.bpe

@@ -244,6 +244,8 @@ class TrainedTranslator(TrainedOnTexts[TranslationNetwork, TranslationSetup, Tra
                     ]
         return found
 
+    # As a decorator it leaves gradients as they are wherever a piece is yielded.
+    @torch.no_grad()
     def stream(
         self, source: str, *, decoding: DecodingOptions | None = None, generator: torch.Generator | None = None
     ) -> Generator[str, None, Translation]:
@@ -254,7 +256,8 @@ class TrainedTranslator(TrainedOnTexts[TranslationNetwork, TranslationSetup, Tra
 
         Args:
             source: The text.
-            decoding: How to search; None for greedily, so that each token is settled at once.
+            decoding: How to search; None for `decoding` of this object with one beam, so that each token is settled at
+                once.
             generator: Where sampling takes its random numbers from; None is torch's own.
 
         Raises:
@@ -265,27 +268,26 @@ class TrainedTranslator(TrainedOnTexts[TranslationNetwork, TranslationSetup, Tra
             raise TypeError(f"stream: takes a text, not {type(source).__name__}.")
         if not source.strip():
             return empty_translation()
-        decoding = decoding or replace(self.decoding, beams=1)
+        decoding = decoding or self.decoding.with_one_beam
         device = next(self.network.parameters()).device
         (batch,) = self.batches([source])
         more = self.copied(source)
         tokens: list[int] = []
         written = ""
-        with torch.no_grad():
-            steps, state = self.members().begin(batch.to(device))
-            search = stream(steps, state, **self.asked(batch, decoding, None, generator, device))
-            while True:
-                try:
-                    (new,) = next(search)
-                except StopIteration as done:
-                    ((best,),) = done.value
-                    break
-                tokens += new
-                text = "" if UNKNOWN in tokens else self.setup.target_vocabulary.text_of(tokens, more)
-                # The last letter of a BPE may not be whole yet.
-                if len(text) > len(written) and not text.endswith("\N{REPLACEMENT CHARACTER}"):
-                    yield text[len(written) :]
-                    written = text
+        steps, state = self.members().begin(batch.to(device))
+        search = stream(steps, state, **self.asked(batch, decoding, None, generator, device))
+        while True:
+            try:
+                (new,) = next(search)
+            except StopIteration as done:
+                ((best,),) = done.value
+                break
+            tokens += new
+            text = "" if UNKNOWN in tokens else self.setup.target_vocabulary.text_of(tokens, more)
+            # The last letter of a BPE may not be whole yet.
+            if len(text) > len(written) and not text.endswith("\N{REPLACEMENT CHARACTER}"):
+                yield text[len(written) :]
+                written = text
         found = translation_of(self.setup, source, best, more)
         if len(found.text) > len(written):
             yield found.text[len(written) :]
