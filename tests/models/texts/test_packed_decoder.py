@@ -39,9 +39,29 @@ def test_steps_are_those_of_the_layer_as_rows_come_and_go(cell: str) -> None:
         expected = after
 
 
+@pytest.mark.parametrize("cell", CELLS)
 @torch.no_grad()
-def test_weights_are_packed_once_for_about_as_many_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    sizes = []
+def test_steps_in_bfloat16_are_those_of_the_layer(cell: str) -> None:
+    layer = CELLS[cell](3, 5, 2).bfloat16().eval()
+    assert PackedDecoder.takes(layer)
+    packed, again = PackedDecoder(layer), PackedDecoder(layer)
+    state = layer(torch.randn(2, 4, 3).bfloat16())[1]
+    for _ in range(3):
+        x = torch.randn(1, 4, 3).bfloat16()
+        wanted, expected = layer(x, state)
+        # What was computed before does not tell in what comes now.
+        copied = rows_of(state, [0, 1, 2, 3])
+        (y, after), (same, _) = packed(x, state), again(x, copied)
+        assert torch.equal(y, same)
+        torch.testing.assert_close(y, wanted, rtol=2**-7, atol=2**-8)
+        torch.testing.assert_close(after, expected, rtol=2**-7, atol=2**-8)
+        state = after
+
+
+@pytest.fixture
+def packings(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """For how many rows weights are packed."""
+    sizes: list[int] = []
 
     class Counted(PackedStepper):
         def __init__(self, layer: Any, batch_size: int = 1) -> None:
@@ -49,11 +69,33 @@ def test_weights_are_packed_once_for_about_as_many_rows(monkeypatch: pytest.Monk
             super().__init__(layer, batch_size)
 
     monkeypatch.setattr("recur.models.texts.packed_decoder.PackedStepper", Counted)
-    layer = CELLS["gru"](3, 5).eval()
-    packed = PackedDecoder(layer)
+    return sizes
+
+
+@torch.no_grad()
+def test_weights_are_packed_once_for_about_as_many_rows(packings: list[int]) -> None:
+    packed = PackedDecoder(CELLS["gru"](3, 5).eval())
     for num in (1, 5, 1, 5, 4, 3, 5, 1, 3):
         packed(torch.randn(1, num, 3), torch.zeros(1, num, 5))
-    assert sizes == [1, 5, 3]
+    assert packings == [1, 5, 3]
+
+
+@torch.no_grad()
+def test_weights_are_packed_once_for_batches_whose_rows_end_one_by_one(packings: list[int]) -> None:
+    packed = PackedDecoder(CELLS["gru"](3, 5).eval())
+    for first in (64, 61, 64, 50):
+        for num in range(first, 0, -1):
+            packed(torch.randn(1, num, 3), torch.zeros(1, num, 5))
+    assert packings == [64, 42, 27, 17, 11, 7, 4, 2, 1]
+
+
+@torch.no_grad()
+def test_what_was_not_used_for_longest_is_packed_anew(packings: list[int]) -> None:
+    packed = PackedDecoder(CELLS["gru"](3, 5).eval())
+    sizes = [2**power for power in range(12)]
+    for num in (*sizes, 1, 2**12, 1, 2):
+        packed(torch.randn(1, num, 3), torch.zeros(1, num, 5))
+    assert packings == [*sizes, 2**12, 2]
 
 
 def test_where_gradients_are_wanted_the_layer_itself_runs() -> None:

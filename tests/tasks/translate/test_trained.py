@@ -54,6 +54,20 @@ def test_what_cannot_be_joined() -> None:
         TrainedTranslator.joined([made(), made(), made("character")])
 
 
+@pytest.mark.parametrize(
+    "options", [{"input_feeding": True}, {"attention": "none"}, {"attention": "monotonic"}], ids=str
+)
+def test_a_translator_writes_in_bfloat16(options: dict[str, Any]) -> None:
+    trained = made(**options)
+    trained.network.bfloat16()
+    together = trained.translate(["red old door", "new"], decoding=WIDE)
+    assert [len(found) for found in together] == [3, 3]
+    assert (
+        "".join(trained.stream("red old door"))
+        == trained.translate(["red old door"], decoding=DecodingOptions())[0][0].text
+    )
+
+
 # --- copies, and what is unknown ---
 
 

@@ -9,11 +9,11 @@ from torch import Tensor
 
 from recur.nn import GatedLayer, PackedStepper
 
-_SPARE = 1.25
+_SPARE = 1.5
 """How many more rows than are asked for may be computed, rather than to pack the weights anew."""
 
-_MOST_SIZES = 8
-"""Numbers of rows that packed weights are kept for."""
+_MOST_SIZES = 12
+"""Numbers of rows that packed weights are kept for: enough for batches of 64 whose rows end one by one."""
 
 
 class PackedDecoder:
@@ -68,17 +68,21 @@ class PackedDecoder:
                     mine[num_rows:].zero_()
         stepper.step()
         states = zip(*stepper.states, strict=True)
-        found = tuple([torch.stack([one[:num_rows] for one in own]) for own in states])
+        found = tuple([torch.stack([one[:num_rows] for one in own]).to(x_1NI.dtype) for own in states])
         after = found if isinstance(state, tuple) else found[0]
-        self._newest = size, after
+        # Of bfloat16 what lies there is finer, and whether it were used would depend on what others in the batch say.
+        self._newest = (size, after) if stepper.input.dtype is x_1NI.dtype else None
         return found[0][-1:], after
 
     def _stepper(self, num_rows: int) -> PackedStepper:
         sizes = [size for size in self._steppers if num_rows <= size <= _SPARE * num_rows]
         if sizes:
-            return self._steppers[min(sizes)]
-        if len(self._steppers) == _MOST_SIZES:
-            del self._steppers[next(iter(self._steppers))]
-        self._newest = None
-        made = self._steppers[num_rows] = PackedStepper(self._layer, num_rows)
-        return made
+            stepper = self._steppers.pop(min(sizes))
+        else:
+            if len(self._steppers) == _MOST_SIZES:
+                del self._steppers[next(iter(self._steppers))]
+            self._newest = None
+            stepper = PackedStepper(self._layer, num_rows)
+        # The one that was not used for longest stands first.
+        self._steppers[len(stepper.input)] = stepper
+        return stepper
