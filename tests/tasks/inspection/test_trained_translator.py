@@ -210,6 +210,14 @@ def test_what_cannot_be_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
     assert content["writing"]["source"] == TOKENS[:3]
 
 
+def test_a_long_text_of_a_bpe_is_cut_between_letters(monkeypatch: pytest.MonkeyPatch) -> None:
+    trained = short(made("bpe"))
+    monkeypatch.setattr(read_text, "MAX_SYMBOLS", 10)
+    content = inspect_translator(trained, text="猫" * 5).content
+    assert content["cut"] == "the first 9 of 15 tokens, as if it ended there"
+    assert len(content["symbols"]) == len(content["writing"]["source"]) == 9
+
+
 def test_an_answer_without_a_token() -> None:
     found = inspect_translator(always(made(), END), text=SOURCE)
     assert found.content["writing"]["answers"][0]["text"] == ""

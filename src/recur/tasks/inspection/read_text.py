@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -55,10 +55,13 @@ class ReadText:
         pieces = tuple(vocabulary.cut(text))
         return cls(
             title=title, text=vocabulary.normalised(text), pieces=pieces, unit=UNITS[vocabulary.kind]
-        ).shortened()
+        ).shortened(vocabulary.cut)
 
-    def shortened(self) -> Self:
+    def shortened(self, cutter: Callable[[str], Iterable[Piece]] | None = None) -> Self:
         """Return the text as far as it is shown.
+
+        Args:
+            cutter: Cuts a text into tokens, where the beginning of one may have others by itself, as of a BPE.
 
         Raises:
             DataError: It has no token.
@@ -67,12 +70,12 @@ class ReadText:
             raise DataError(f"{self.title}: has no {self.unit} that could be read; give a text with at least one.")
         if len(self.pieces) <= MAX_SYMBOLS:
             return self
-        return replace(
-            self,
-            text=self.text[: self.pieces[MAX_SYMBOLS].begin],
-            pieces=self.pieces[:MAX_SYMBOLS],
-            cut=f"the first {MAX_SYMBOLS:,} of {quantity(len(self.pieces), self.unit)}, as if it ended there",
-        )
+        text, pieces = self.text, self.pieces
+        while len(pieces) > MAX_SYMBOLS:
+            text = text[: pieces[MAX_SYMBOLS].begin]
+            pieces = pieces[:MAX_SYMBOLS] if cutter is None else tuple(cutter(text))
+        cut = f"the first {len(pieces):,} of {quantity(len(self.pieces), self.unit)}, as if it ended there"
+        return replace(self, text=text, pieces=pieces, cut=cut)
 
     def shown(self, place: int) -> str:
         """Return a token as it stands in the text."""
