@@ -15,6 +15,8 @@ from recur.errors import OptionError
     ("options", "message"),
     [
         ({"beams": 0}, r"beams must be a whole number from 1 on, not 0\."),
+        ({"max_length": 10**20}, r"max_length must be 1,000,000,000 or less, not 100,000,000,000,000,000,000\."),
+        ({"min_length": 10**10}, r"min_length must be 1,000,000,000 or less, not 10,000,000,000\."),
         ({"beams": True}, r"beams must be a whole number from 1 on, not True\."),
         ({"num_best": 1.0}, r"num_best must be a whole number from 1 on, not 1\.0\."),
         ({"groups": -1}, r"groups must be a whole number from 1 on, not -1\."),

@@ -15,6 +15,9 @@ LengthPenalty = Literal["none", "gnmt", "mean"]
 _LONGEST = 200
 """Tokens before the end, at most, where nothing says how many."""
 
+_MOST = 10**9
+"""What beams, hypotheses and lengths may be: more than any machine has room for."""
+
 _ALPHA = 0.6
 """The exponent of the length penalty; Wu et al. (2016) tried 0 to 1, and 0.6 to 0.7 is best without coverage."""
 
@@ -87,6 +90,9 @@ class DecodingOptions:
         for name in ("max_length", "block_ngrams"):
             if (value := getattr(self, name)) is not None and not is_whole(value, 1):
                 raise OptionError(f"{name} must be a whole number from 1 on, not {value!r}.")
+        for name in ("beams", "num_best", "min_length", "max_length"):
+            if (value := getattr(self, name)) is not None and value > _MOST:
+                raise OptionError(f"{name} must be {_MOST:,} or less, not {value:,}.")
         for name in ("diversity", "length_exponent", "coverage_penalty"):
             value = getattr(self, name)
             if (value is not None or name == "coverage_penalty") and not (is_finite(value) and value >= 0):

@@ -6,11 +6,15 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from recur.errors import OptionError
+from recur.wording import enumerated, option
 
 if TYPE_CHECKING:
     from recur.decode import DecodingOptions
 
 _BEAMS = 5
+
+_DRAWING = ("temperature", "top_k", "top_p")
+"""Options with any of which tokens are drawn."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +62,7 @@ class SearchOptions:
     @property
     def is_drawn(self) -> bool:
         """Whether tokens are drawn."""
-        return any(getattr(self, name) is not None for name in ("temperature", "top_k", "top_p"))
+        return any(getattr(self, name) is not None for name in _DRAWING)
 
     def texts(self, name: Literal["required", "forbidden"]) -> list[str]:
         """Return what is required or forbidden, one by one.
@@ -83,6 +87,12 @@ class SearchOptions:
         """
         from recur.decode import DecodingOptions, Sampling
 
+        if self.required is not None and self.is_drawn:
+            given = [option(name) for name in _DRAWING if getattr(self, name) is not None]
+            raise OptionError(
+                f"required texts are searched for, and tokens are drawn. Leave {enumerated(given)} out, or "
+                f"{option('required')}."
+            )
         found = DecodingOptions(
             length_penalty=self.length_penalty,
             coverage_penalty=self.coverage_penalty,
