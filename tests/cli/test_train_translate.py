@@ -138,6 +138,11 @@ def test_what_answers_must_and_must_not_hold(trained: Path, recur: Any) -> None:
     for answer in pl.read_csv("told.csv")["target"]:
         assert {"JUMP", "WALK"} <= set(answer.split())
         assert "LOOK" not in answer
+    assert "without some of what is required" not in result.err
+    short = recur("predict", "run", "new.txt", "--required", "JUMP,WALK RUN", "--max-length", "2", "--out", "short.csv")
+    assert short.code == 0, short.err
+    assert "2 of 2 answers without some of what is required, which does not fit into the most tokens" in short.err
+    assert all(pl.read_csv("short.csv")["missing"].str.contains("JUMP|WALK RUN"))
 
 
 def test_how_long_answers_are(trained: Path, recur: Any) -> None:
@@ -190,6 +195,18 @@ def test_other_data_may_be_written_otherwise(trained: Path, recur: Any) -> None:
             "beams is of a beam search",
         ),
         (("predict", "run", "new.txt", "--top-k", "0"), 2, "top_k must be a whole number from 1 on, not 0"),
+        (
+            ("predict", "run", "new.txt", "--required", "JUMP", "--top-k", "3", "--temperature", "2"),
+            2,
+            "tokens are drawn. Leave --temperature and --top-k out, or --required.",
+        ),
+        (("predict", "run", "new.txt", "--temperature", "1", "--seed", "-3"), 2, "seed must be a whole number from 0"),
+        (("predict", "run", "new.txt", "--temperature", "1", "--seed", "1" * 30), 2, "seed must be a whole number"),
+        (
+            ("predict", "run", "new.txt", "--max-length", "1" * 30),
+            2,
+            "max_length must be 1,000,000,000 or less, not 111",
+        ),
         (("predict", "run", "new.txt", "--required", "zebra"), 2, "required: 'zebra' is not made of tokens"),
         (("predict", "run", "new.txt", "--required", "JUMP", "--forbidden", "JUMP"), 2, "which are forbidden"),
         (("predict", "run", "new.txt", "--max-length", "0"), 2, "max_length must be a whole number from 1 on, not 0"),

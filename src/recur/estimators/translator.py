@@ -98,7 +98,8 @@ class Translator(SeriesEstimator):
         self._check_fitted()
         if not are_texts(X):
             return self.trained_.predict(X, decoding=decoding)
-        return [found[0].text for found in self.trained_.translate(texts_of(X), decoding=decoding)]
+        answers = self.trained_.translate(texts_of(X), decoding=decoding, with_attention=False)
+        return [found[0].text for found in answers]
 
     def stream(self, source: str) -> Iterator[str]:
         """Yield what is written from a text, piece by piece, as `TrainedTranslator.stream` does.

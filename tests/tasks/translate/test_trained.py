@@ -22,7 +22,7 @@ from recur.errors import DataError, OptionError, RunError
 from recur.tasks.translate.evaluation import judge_translator
 from recur.tasks.translate.search_options import SearchOptions
 from recur.tasks.translate.trained import TrainedTranslator
-from recur.tasks.translate.translation import cut_off
+from recur.tasks.translate.translation import cut_off, lacking
 
 # --- several that write together ---
 
@@ -268,6 +268,37 @@ def test_words_are_forbidden_and_required(tokens: str) -> None:
             trained.translate(sources, required=[["zonk"], [], []])
 
 
+def test_what_is_required_and_has_no_room_is_told() -> None:
+    trained = made()
+    sources, short = ["red old door", "", "green"], DecodingOptions(beams=4, max_length=2)
+    texts = ["RED", "NEW GREEN"]
+    found = trained.translate(sources, required=[texts, texts, ["RED"]], decoding=short)
+    assert [one.missing for (one,) in found][1:] == [(), ()]
+    assert found[0][0].missing == tuple(text for text in texts if text not in found[0][0].text) != ()
+    table = trained.predict(sources, required=texts, decoding=short)
+    assert table.columns == ["source", "target", "score", "ended", "missing"]
+    assert [told is None for told in table["missing"]] == [False, True, False]
+    assert lacking(table["missing"].to_list()) == [
+        "2 of 3 answers without some of what is required, which does not fit into the most tokens that they may have, "
+        "or with what else is asked"
+    ]
+    both = trained.predict(sources, required=texts, decoding=replace(short, max_length=6))
+    assert both["missing"].to_list() == [None] * 3
+    assert lacking(both["missing"].to_list()) == []
+
+
+def test_a_word_that_can_but_be_copied_may_be_required() -> None:
+    trained = made("word", copying=True)
+    wide = DecodingOptions(beams=4, max_length=6)
+    found = trained.translate(["zonk red", "red zig zonk"], required=[["zonk"], ["RED zonk", "zig"]], decoding=wide)
+    assert "zonk" in found[0][0].tokens
+    assert "RED zonk" in found[1][0].text
+    assert "zig" in found[1][0].tokens
+    assert [one.missing for (one,) in found] == [(), ()]
+    with pytest.raises(OptionError, match="required: 'zonk' is not made of tokens"):
+        trained.translate(["red zig"], required=[["zonk"]])
+
+
 @pytest.mark.parametrize(
     ("required", "message"),
     [
@@ -415,6 +446,29 @@ def test_what_is_no_text_is_refused() -> None:
     assert trained.translate(("red",)) == trained.translate(["red"]) == trained.translate(pl.Series(["red"]))  # type: ignore[arg-type]
 
 
+def test_where_answers_looked_is_kept_but_of_those_that_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    trained = made()
+    sources, targets = pairs()
+    seen = trained.translate(sources[:3], decoding=GREEDY)
+    blind = trained.translate(sources[:3], decoding=GREEDY, with_attention=False)
+    assert blind == seen
+    assert all(one.attention is not None for (one,) in seen)
+    assert all(one.attention is None for (one,) in blind)
+    asked = []
+
+    def watched(sources: Any, **options: Any) -> Any:
+        asked.append((len(sources), options.get("with_attention", True)))
+        return TrainedTranslator.translate(trained, sources, **options)
+
+    monkeypatch.setattr(trained, "translate", watched)
+    maps = judge_translator(trained, read_pairs((sources, targets)), "given")["attention"]
+    assert asked == [(60, False), (10, True)]
+    assert {" ".join(one["source"]) for one in maps} <= set(sources)
+    assert all(np.shape(one["weights"]) == (len(one["written"]), len(one["source"])) for one in maps)
+    trained.predict(sources[:2])
+    assert asked[2:] == [(2, False)]
+
+
 # --- tables ---
 
 
@@ -511,6 +565,8 @@ def test_search_options() -> None:
     assert SearchOptions(top_p=0.5, temperature=0.7).decoding().sampling == Sampling(temperature=0.7, top_p=0.5)
     assert SearchOptions(required="red, door").texts("required") == ["red", " door"]
     assert SearchOptions().texts("forbidden") == []
+    with pytest.raises(OptionError, match=r"Leave temperature= and top_p= out, or required=\.$"):
+        SearchOptions(required="red", temperature=0.5, top_p=0.5).decoding()
     for given in (",", "red,,door", "red,", " ", ""):
         with pytest.raises(OptionError, match=f"^required: '{given}' has an empty text; give texts with one comma"):
             SearchOptions(required=given).texts("required")

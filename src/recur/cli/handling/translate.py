@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from recur.cli.handling.run_handling import RunHandling, show_next, show_notes
 from recur.cli.handling.words_inspection import check_read, inspect_translator_run
-from recur.cli.parser import options_from
+from recur.cli.parser import check_seed, options_from
 from recur.errors import OptionError
 from recur.run import RunFolder
 from recur.tasks.translate.search_options import SearchOptions
@@ -54,26 +54,29 @@ def _evaluate(chosen: Namespace) -> dict[str, Any]:
 def _predict(folder: RunFolder, chosen: Namespace) -> pl.DataFrame:
     from recur.cli.console import plain_console
     from recur.tasks.translate.trained import TrainedTranslator
-    from recur.tasks.translate.translation import cut_off
+    from recur.tasks.translate.translation import cut_off, lacking
 
+    check_seed(chosen.seed)
     search = options_from(chosen, SearchOptions)
     if chosen.seed is not None and not search.is_drawn:
         raise OptionError(
             f"seed: would be ignored, as nothing is drawn; give {option('temperature')} too, or leave it out."
         )
+    decoding, required, forbidden = search.decoding(), search.texts("required"), search.texts("forbidden")
     trained = TrainedTranslator.load(folder, device=chosen.device)
     trained.setup = trained.setup.with_encoding(chosen.encoding)
     with plain_console(stderr=True).status("writing"):
         pairs = trained.setup.read(Path(chosen.data), has_targets=False)
         frame = trained.predict(
             pairs,
-            decoding=search.decoding(),
-            required=search.texts("required"),
-            forbidden=search.texts("forbidden"),
+            decoding=decoding,
+            required=required,
+            forbidden=forbidden,
             batch_size=chosen.batch_size,
             seed=chosen.seed or 0,
         )
-    show_notes([*pairs.notes, *cut_off(frame.to_series(-1).to_list())])
+    ended, missing = (-2, frame.to_series(-1).to_list()) if required else (-1, [])
+    show_notes([*pairs.notes, *cut_off(frame.to_series(ended).to_list()), *lacking(missing)])
     return frame
 
 

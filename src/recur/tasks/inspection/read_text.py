@@ -53,9 +53,9 @@ class ReadText:
             DataError: It has no token.
         """
         pieces = tuple(vocabulary.cut(text))
-        return cls(
-            title=title, text=vocabulary.normalised(text), pieces=pieces, unit=UNITS[vocabulary.kind]
-        ).shortened(vocabulary.cut)
+        return cls(title=title, text=vocabulary.normalised(text), pieces=pieces, unit=UNITS[vocabulary.kind]).shortened(
+            vocabulary.cut
+        )
 
     def shortened(self, cutter: Callable[[str], Iterable[Piece]] | None = None) -> Self:
         """Return the text as far as it is shown.

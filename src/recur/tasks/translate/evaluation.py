@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,7 @@ def judge_translator(
     Raises:
         DataError: There is nothing to judge by.
     """
-    answers = [found[0] for found in trained.translate(pairs.sources)]
+    answers = [found[0] for found in trained.translate(pairs.sources, with_attention=False)]
     vocabulary = trained.setup.target_vocabulary
     found = judge_pairs(
         pairs,
@@ -71,7 +72,7 @@ def judge_translator(
     found["notes"] += notes
     if trained.trigrams is not None:
         found["notes"].append(f"{trained.trigrams.note()}, as the validation part has chosen")
-    found["attention"] = _maps(answers)
+    found["attention"] = _maps(trained, pairs.sources, answers)
     return found
 
 
@@ -170,19 +171,23 @@ def _likelihood(
     }, notes
 
 
-def _maps(answers: list[Translation]) -> list[dict[str, Any]]:
+def _maps(trained: TrainedTranslator, sources: Sequence[str], answers: Sequence[Translation]) -> list[dict[str, Any]]:
+    if trained.options.attention == "none":
+        return []
     fitting = [
-        (one, one.attention.tolist())
-        for one in answers
-        if one.attention is not None and one.tokens and len(one.tokens) <= _LONGEST >= len(one.source_tokens) > 0
+        source
+        for source, one in zip(sources, answers, strict=True)
+        if one.tokens and len(one.tokens) <= _LONGEST >= len(one.source_tokens) > 0
     ]
-    # Evenly from all of them.
+    # Evenly from all of them. They are written again, so that of all others it need not be kept where they looked.
     step = max(1, len(fitting) // _MOST_MAPS)
+    chosen = [found[0] for found in trained.translate(fitting[::step][:_MOST_MAPS])]
     return [
         {
             "source": list(one.source_tokens),
             "written": list(one.tokens),
-            "weights": [[round(value, 4) for value in row] for row in weights],
+            "weights": [[round(value, 4) for value in row] for row in one.attention.tolist()],
         }
-        for one, weights in fitting[::step][:_MOST_MAPS]
+        for one in chosen
+        if one.attention is not None
     ]

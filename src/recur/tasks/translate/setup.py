@@ -278,12 +278,18 @@ class TranslationSetup:
             return vocabulary.encode_all(sources)
         return Ragged.of(self._ids_with_unknown(source, self.source_vocabulary, source) for source in sources)
 
+    def target_ids(self, text: str, source: str, *, copying: bool) -> list[int]:
+        """Return the ids of a text that becomes of a source; those that can be copied alone have their own."""
+        if not copying or self.target_vocabulary.bpe is not None:
+            ids: list[int] = self.target_vocabulary.encode(text).tolist()
+            return ids
+        return self._ids_with_unknown(text, self.target_vocabulary, source)
+
     def _targets(self, sources: Sequence[str], targets: Sequence[str], copying: bool) -> Ragged:
-        vocabulary = self.target_vocabulary
-        if not copying or vocabulary.bpe is not None:
-            return vocabulary.encode_all(targets)
+        if not copying or self.target_vocabulary.bpe is not None:
+            return self.target_vocabulary.encode_all(targets)
         return Ragged.of(
-            self._ids_with_unknown(target, vocabulary, source) for source, target in zip(sources, targets, strict=True)
+            self.target_ids(target, source, copying=True) for source, target in zip(sources, targets, strict=True)
         )
 
     def _ids_with_unknown(self, text: str, cutter: TextVocabulary, source: str) -> list[int]:

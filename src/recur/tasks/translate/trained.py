@@ -185,6 +185,7 @@ class TrainedTranslator(TrainedOnTexts[TranslationNetwork, TranslationSetup, Tra
         forbidden: Sequence[str] = (),
         batch_size: int = 64,
         seed: int = 0,
+        with_attention: bool = True,
     ) -> list[list[Translation]]:
         """Return what is written from texts, for each the best ones first: one, or `num_best` of `decoding`.
 
@@ -196,12 +197,14 @@ class TrainedTranslator(TrainedOnTexts[TranslationNetwork, TranslationSetup, Tra
                 tokens at most as `TranslationSetup.limits` says of its source. To a very long source it has fewer, see
                 `MAX_ATTENTION`: its tokens times those of the source, times the beams.
             required: For each text what must be in the answer: words, or parts of it, as texts. Where targets are of a
-                BPE a word that does not begin the answer is given with the blank before it, " word".
+                BPE a word that does not begin the answer is given with the blank before it, " word". What cannot be, as
+                `max_length` leaves no room for it, is told as `missing`.
             forbidden: What must be in no answer, also where it would be copied from the source or take the place of an
                 unknown word. Where targets are of words, or of what stands between blanks, these are whole words; of
                 characters and of a BPE they may stand anywhere, also within words.
             batch_size: Texts at once; changes memory, not what is written, unless tokens are drawn.
             seed: Of what is drawn, with sampling.
+            with_attention: Whether it is kept where each token looked, which takes most of the room of long answers.
 
         Raises:
             OptionError: Options do not go together, or a text that is required has no known token.
@@ -215,7 +218,7 @@ class TrainedTranslator(TrainedOnTexts[TranslationNetwork, TranslationSetup, Tra
             ```
         """
         sources = listed("translate", sources)
-        required = None if required is None else listed_for_each(required, len(sources))
+        wanted = [[] for _ in sources] if required is None else listed_for_each(required, len(sources))
         forbidden = listed("forbidden", forbidden)
         decoding = decoding or self.decoding
         banned = ForbiddenTexts(forbidden, self.setup.target_vocabulary) if forbidden else None
@@ -228,20 +231,18 @@ class TrainedTranslator(TrainedOnTexts[TranslationNetwork, TranslationSetup, Tra
         with torch.no_grad():
             for batch in self.batches([sources[number] for number in numbers], batch_size=batch_size):
                 rows = [numbers[index] for index in batch.index.tolist()]
-                phrases = None
-                if required is not None:
-                    phrases = [[self._phrase(text) for text in required[row]] for row in rows]
+                phrases = [[self._phrase(text, sources[row]) for text in wanted[row]] for row in rows]
                 steps, state = members.begin(batch.to(device))
                 if banned is not None:
-                    banned.check_required(text for row in rows for text in (required[row] if required else ()))
+                    banned.check_required(text for row in rows for text in wanted[row])
                     own = [sources[row] for row in rows]
                     instead, copied = map(self.setup.words_at, own), map(self.copied, own)
                     steps, state = banned(steps, state, instead=[*instead], copied=[*copied], device=device)
                 answers = decode(steps, state, **self.asked(batch, decoding, phrases, generator, device))
                 for row, hypotheses in zip(rows, answers, strict=True):
-                    found[row] = [
-                        translation_of(self.setup, sources[row], one, self.copied(sources[row])) for one in hypotheses
-                    ]
+                    more = self.copied(sources[row])
+                    told = [translation_of(self.setup, sources[row], one, more, wanted[row]) for one in hypotheses]
+                    found[row] = told if with_attention else [replace(one, attention=None) for one in told]
         return found
 
     # As a decorator it leaves gradients as they are wherever a piece is yielded.
@@ -318,8 +319,9 @@ class TrainedTranslator(TrainedOnTexts[TranslationNetwork, TranslationSetup, Tra
         Returns:
             A row for each text, also for one that is empty, which becomes an empty one: the source and the target,
             called as in training, the `score`, and how it `ended`, as of `Translation`: "length" where it was cut off;
-            with several answers each has a row, and its `rank`, from 1 on. Where source or target are called so, these
-            have an underscore behind their names.
+            with several answers each has a row, and its `rank`, from 1 on. Where texts are required, what is `missing`
+            of them, with commas between, or null. Where source or target are called so, these have an underscore behind
+            their names.
 
         Raises:
             DataError: The data cannot be read.
@@ -337,18 +339,22 @@ class TrainedTranslator(TrainedOnTexts[TranslationNetwork, TranslationSetup, Tra
             forbidden=forbidden,
             batch_size=batch_size,
             seed=seed,
+            with_attention=False,
         )
         source, target = self.setup.names
         several = (decoding or self.decoding).num_best > 1
         rows = [
-            (text, *((place,) if several else ()), one.text, one.score, one.ended)
+            (text, *((place,) if several else ()), one.text, one.score, one.ended, ",".join(one.missing) or None)
             for text, found in zip(sources, answers, strict=True)
             for place, one in enumerate(found, start=1)
         ]
-        rank, score, ended = (_not_in((source, target), name) for name in ("rank", "score", "ended"))
+        rank, score, ended, missing = (
+            _not_in((source, target), name) for name in ("rank", "score", "ended", "missing")
+        )
         ranks = {rank: pl.Int64} if several else {}
         columns = {source: pl.String, **ranks, target: pl.String, score: pl.Float64, ended: pl.String}
-        return pl.DataFrame(rows, schema=columns, orient="row")
+        frame = pl.DataFrame(rows, schema=columns | {missing: pl.String}, orient="row")
+        return frame if required else frame.drop(missing)
 
     def batches(
         self,
@@ -415,9 +421,9 @@ class TrainedTranslator(TrainedOnTexts[TranslationNetwork, TranslationSetup, Tra
             "generator": generator,
         }
 
-    def _phrase(self, text: str) -> Phrase:
-        """Return the tokens of what must be written."""
-        tokens = self.setup.target_vocabulary.encode(text).tolist()
+    def _phrase(self, text: str, source: str) -> Phrase:
+        """Return the tokens of what must be written from a source."""
+        tokens = self.setup.target_ids(text, source, copying=self.options.copying)
         if not tokens or UNKNOWN in tokens:
             raise OptionError(f"required: {text!r} is not made of tokens that the translator can write.")
         return tuple(tokens)

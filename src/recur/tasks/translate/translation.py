@@ -25,7 +25,9 @@ class Translation:
         score: What it was ranked by.
         log_prob: The model's log-probability of the tokens and the end, in nats.
         ended: As of `recur.decode.Hypothesis`: "end"; "length" where it was cut off at its maximum length; "stuck".
-        attention: Where each token looked, (tokens, source_tokens); None where the model does not look.
+        attention: Where each token looked, (tokens, source_tokens); None where the model does not look, or it is not
+            kept.
+        missing: What was required and is not in it, as where its maximum length leaves no room.
     """
 
     text: str
@@ -35,6 +37,7 @@ class Translation:
     log_prob: float
     ended: Literal["end", "length", "stuck"]
     attention: Tensor | None = field(default=None, compare=False, repr=False)
+    missing: tuple[str, ...] = ()
 
 
 def cut_off(ended: Sequence[str], *, is_asked: bool = True) -> list[str]:
@@ -56,13 +59,32 @@ def cut_off(ended: Sequence[str], *, is_asked: bool = True) -> list[str]:
     return notes
 
 
+def lacking(missing: Sequence[str | None]) -> list[str]:
+    """Return a note of how many answers do not hold all that was required; none where all do.
+
+    Args:
+        missing: What is not in each; None where nothing is.
+    """
+    count = sum(one is not None for one in missing)
+    if not count:
+        return []
+    return [
+        f"{count:,} of {quantity(len(missing), 'answer')} without some of what is required, which does not fit into "
+        "the most tokens that they may have, or with what else is asked"
+    ]
+
+
 def empty_translation() -> Translation:
     """Return what becomes of an empty text."""
     return Translation(text="", tokens=(), source_tokens=(), score=0.0, log_prob=0.0, ended="end")
 
 
 def translation_of(
-    setup: TranslationSetup, source: str, hypothesis: Hypothesis, copied: Sequence[str] = ()
+    setup: TranslationSetup,
+    source: str,
+    hypothesis: Hypothesis,
+    copied: Sequence[str] = (),
+    required: Sequence[str] = (),
 ) -> Translation:
     """Return the text of what a decoder found.
 
@@ -71,6 +93,7 @@ def translation_of(
         source: What was read.
         hypothesis: What was found.
         copied: What the ids behind the last one of targets stand for.
+        required: What was required of it, in the decoder's order.
     """
     vocabulary = setup.target_vocabulary
     tokens, attention = hypothesis.tokens, hypothesis.attention
@@ -92,4 +115,5 @@ def translation_of(
         log_prob=hypothesis.log_prob,
         ended=hypothesis.ended,
         attention=attention,
+        missing=tuple(required[place] for place in hypothesis.missing),
     )
