@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from tests.tasks.translate.conftest import GREEDY, WIDE, always, made, pairs, rare
 
 from recur.decode import DecodingOptions, Sampling
 from recur.errors import OptionError
+from recur.tasks.translate.forbidden import ForbiddenTexts
 
 DRAWN = DecodingOptions(sampling=Sampling(temperature=2.0), num_best=10, max_length=8)
 SOURCES = ["red zonk, old zig.", "green zag zonk zig", "new"]
@@ -140,3 +142,35 @@ def test_pieces_of_a_bpe_become_words() -> None:
             assert list(dict.fromkeys(found)) == [piece.text for piece in setup.target_vocabulary.cut(source)]
         assert setup.words_at("") == []
     assert "\N{REPLACEMENT CHARACTER}" not in "".join(setup.words_at("猫 \N{GRINNING FACE}"))
+
+
+@pytest.mark.parametrize("tokens", ["character", "bpe"])
+def test_texts_that_begin_and_end_alike_are_all_found(tokens: str) -> None:
+    vocabulary = made(tokens, data=(["ab", "ba", "abc"] * 20,) * 2).setup.target_vocabulary
+    draw = np.random.default_rng(0)
+    texts = ["".join(draw.choice(["a", "b", "c"], draw.integers(1, 7))) for _ in range(300)]
+    for number in range(40):
+        forbidden = texts[number * 4 : number * 4 + 4]
+        found = ForbiddenTexts(forbidden, vocabulary)
+        for text in texts[160:]:
+            if any(one in text for one in forbidden):
+                with pytest.raises(OptionError, match="holds one of the texts which are forbidden"):
+                    found.check_required([text])
+            else:
+                found.check_required([text])
+
+
+def test_tables_of_texts_are_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    made_of = []
+
+    class Counted(ForbiddenTexts):
+        def __init__(self, texts: Any, vocabulary: Any) -> None:
+            made_of.append([*texts])
+            super().__init__(texts, vocabulary)
+
+    monkeypatch.setattr("recur.tasks.translate.trained.ForbiddenTexts", Counted)
+    trained = made()
+    for forbidden in (["RED"], ["RED"], ("RED",), ["OLD"], ["OLD"]):
+        for found in trained.translate(SOURCES, decoding=GREEDY, forbidden=forbidden):
+            assert forbidden[0] not in found[0].text
+    assert made_of == [["RED"], ["OLD"]]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from recur.data.texts.vocabulary import TextVocabulary
@@ -36,25 +36,37 @@ class ForbiddenTexts:
     """
 
     def __init__(self, texts: Sequence[str], vocabulary: TextVocabulary) -> None:
-        self._vocabulary = vocabulary
+        self._texts, self._vocabulary = tuple(texts), vocabulary
         phrases = {self._phrase(text) for text in texts}
-        nodes = sorted({phrase[:n] for phrase in phrases for n in range(len(phrase))} | {()})
+        nodes = sorted({phrase[:n] for phrase in phrases for n in range(len(phrase))} | {()}, key=len)
         place = {node: number for number, node in enumerate(nodes)}
         atoms = sorted({atom for phrase in phrases for atom in phrase})
         # What is in no phrase has the number 0, and leads back to the beginning.
         self._number = {atom: number for number, atom in enumerate(atoms, 1)}
-        self._after = np.zeros((len(nodes), len(atoms) + 1), np.int64)
+        self._after = np.zeros((len(nodes), len(atoms) + 1), np.int32)
         self._hits = np.zeros((len(nodes), len(atoms) + 1), np.bool_)
+        going = defaultdict(list)
+        for said in sorted(phrases.union(nodes[1:])):
+            going[said[:-1]].append((self._number[said[-1]], place.get(said), said in phrases))
+        # The longest other node that each ends with, which is shorter, so that all is known of it.
+        shorter: dict[Atoms, int] = {(): 0}
         for node, row in place.items():
-            for atom, column in self._number.items():
-                said = (*node, atom)
-                ends = [said[n:] for n in range(len(said) + 1)]
-                self._hits[row, column] = not phrases.isdisjoint(ends)
-                self._after[row, column] = next(place[end] for end in ends if end in place)
+            if node:
+                before = node[:-1]
+                shorter[node] = int(self._after[shorter[before], self._number[node[-1]]]) if before else 0
+                self._after[row], self._hits[row] = self._after[shorter[node]], self._hits[shorter[node]]
+            for column, reached, is_whole in going[node]:
+                self._hits[row, column] |= is_whole
+                if reached is not None:
+                    self._after[row, column] = reached
         bpe = vocabulary.bpe
         known = [tuple(one) for one in bpe.symbols] if bpe is not None else [(one,) for one in vocabulary.symbols]
         # An end says nothing; what is unknown, and stays so, is in no phrase.
         self._known = self._tables([(), ("",), *known])
+
+    def is_of(self, texts: Sequence[str], vocabulary: TextVocabulary) -> bool:
+        """Return whether these are the texts."""
+        return self._texts == tuple(texts) and self._vocabulary is vocabulary
 
     def __call__(
         self,
@@ -75,10 +87,11 @@ class ForbiddenTexts:
             copied: Of each row what the ids behind the last one of targets stand for.
             device: Where it computes.
         """
-        texts = dict.fromkeys(text for rows in (instead, copied) for row in rows for text in row)
+        # A BPE has no unknown tokens.
+        is_bpe = self._vocabulary.bpe is not None
+        texts = dict.fromkeys(text for rows in (copied, () if is_bpe else instead) for row in rows for text in row)
         id_of = {text: self._vocabulary.size + number for number, text in enumerate(texts)}
         more = self._tables([self._atoms(text) for text in texts])
-        after, hits = (np.concatenate(both, axis=1) for both in zip(self._known, more, strict=True))
 
         def ids(rows: Sequence[Sequence[str]]) -> Tensor:
             width = max(map(len, rows), default=0)
@@ -88,9 +101,9 @@ class ForbiddenTexts:
         forbidding = ForbiddingSteps(
             steps,
             size=self._vocabulary.size,
-            after=torch.from_numpy(after).to(device),
-            hits=torch.from_numpy(hits).to(device),
-            instead=None if self._vocabulary.bpe is not None else ids(instead),
+            known=self._known.to(device),
+            more=more.to(device),
+            instead=None if is_bpe else ids(instead),
             copied=ids(copied),
         )
         begin = torch.zeros(len(instead), dtype=torch.int64, device=device)
@@ -122,17 +135,33 @@ class ForbiddenTexts:
             return tuple(piece.text for piece in self._vocabulary.cut(text))
         return tuple("".join(bpe.symbols[token - SPECIAL] for token in self._vocabulary.encode(text).tolist()))
 
-    def _tables(self, tokens: Sequence[Atoms]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-        """Return for each node and token the node after it, and whether it ends a text, (nodes, tokens) both."""
+    def _tables(self, tokens: Sequence[Atoms]) -> Tables:
         shape = (len(self._after), len(tokens))
-        node = np.broadcast_to(np.arange(shape[0])[:, None], shape).copy()
+        node = np.broadcast_to(np.arange(shape[0], dtype=np.int32)[:, None], shape).copy()
         hit = np.zeros(shape, np.bool_)
         for step in range(max(map(len, tokens), default=0)):
             going = np.array([number for number, atoms in enumerate(tokens) if len(atoms) > step], np.int64)
             atom = np.array([self._number.get(tokens[number][step], 0) for number in going.tolist()], np.int64)
-            hit[:, going] |= self._hits[node[:, going], atom]
-            node[:, going] = self._after[node[:, going], atom]
-        return node, hit
+            before = node[:, going]
+            hit[:, going] |= self._hits[before, atom]
+            node[:, going] = self._after[before, atom]
+        return Tables(torch.from_numpy(node), torch.from_numpy(hit))
+
+
+class Tables(NamedTuple):
+    """Where tokens lead to.
+
+    Attributes:
+        after: For each of K nodes and M tokens the node after it, (K, M) int32.
+        hits: Whether the token ends a forbidden text there, (K, M) bool.
+    """
+
+    after: Tensor
+    hits: Tensor
+
+    def to(self, device: torch.device) -> Tables:
+        """Return the tables on a device."""
+        return Tables(self.after.to(device), self.hits.to(device))
 
 
 class ForbiddingState(NamedTuple):
@@ -157,16 +186,16 @@ class ForbiddingSteps:
     Args:
         steps: What decodes.
         size: V, the ids of targets.
-        after: For each node and token the node after it, (K, V + W); the last W tokens stand for words of sources.
-        hits: Whether a token ends a forbidden text there, (K, V + W) bool.
+        known: Of these.
+        more: Of the tokens from V on, which stand for words of sources.
         instead: The token that stands for what takes the place of an unknown one, (B, S); None where nothing does.
         copied: The token that stands for each id from V on, (B, C).
     """
 
     def __init__(
-        self, steps: Steps[Any], *, size: int, after: Tensor, hits: Tensor, instead: Tensor | None, copied: Tensor
+        self, steps: Steps[Any], *, size: int, known: Tables, more: Tables, instead: Tensor | None, copied: Tensor
     ) -> None:
-        self._steps, self._size, self._after, self._hits = steps, size, after, hits
+        self._steps, self._size, self._known, self._more = steps, size, known, more
         self._instead, self._copied = instead, copied
 
     def step(self, tokens: Tensor, state: ForbiddingState) -> tuple[Tensor, ForbiddingState]:
@@ -175,17 +204,18 @@ class ForbiddingSteps:
         is_copy = tokens >= self._size
         if is_copy.any():
             said[is_copy] = self._copied[state.rows[is_copy], tokens[is_copy] - self._size]
-        node = self._after[state.node, said]
+        node = self._of(state.node, said, "after").long()
         log_probs, inner = self._steps.step(tokens, state.inner)
-        banned = self._hits[node, : self._size]
+        banned = self._known.hits[node]
         if log_probs.shape[1] > self._size:
-            banned = torch.cat([banned, self._hits[node[:, None], self._copied[state.rows]]], dim=1)
+            copied = self._copied[state.rows]
+            banned = torch.cat([banned, self._of(node[:, None].expand_as(copied), copied, "hits")], dim=1)
         looked = state.looked
         weights = None if self._instead is None else self._looked(inner)
         if weights is not None:
             assert self._instead is not None
             looked = self._instead[state.rows, weights.argmax(1)]
-            banned[:, UNKNOWN] = self._hits[node, looked]
+            banned[:, UNKNOWN] = self._of(node, looked, "hits")
         return log_probs.masked_fill(banned, -torch.inf), ForbiddingState(inner, state.rows, node, looked)
 
     def select(self, state: ForbiddingState, rows: Tensor) -> ForbiddingState:
@@ -197,6 +227,15 @@ class ForbiddingSteps:
     def attention(self, state: ForbiddingState) -> Tensor | None:
         """Return where the newest step of each row looked, (N, S)."""
         return self._looked(state.inner)
+
+    def _of(self, node: Tensor, token: Tensor, name: Literal["after", "hits"]) -> Tensor:
+        """Return what the tables say of nodes and tokens of one shape, in that shape."""
+        known, more = getattr(self._known, name), getattr(self._more, name)
+        is_more = token >= self._size
+        found: Tensor = known[node, token.masked_fill(is_more, UNKNOWN)]
+        if is_more.any():
+            found[is_more] = more[node[is_more], token[is_more] - self._size]
+        return found
 
     def _looked(self, inner: Any) -> Tensor | None:
         tell = attention_told(self._steps)

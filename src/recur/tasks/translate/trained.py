@@ -67,6 +67,7 @@ class TrainedTranslator(TrainedOnTexts[TranslationNetwork, TranslationSetup, Tra
         super().__init__(network, setup, options)
         self.decoding = DecodingOptions(beams=5, length_penalty="gnmt")
         self.trigrams: SpeakingTrigrams | None = None
+        self._forbidden: ForbiddenTexts | None = None
 
     @staticmethod
     def build(options: TranslatorOptions, setup: TranslationSetup) -> TranslationNetwork:
@@ -221,7 +222,7 @@ class TrainedTranslator(TrainedOnTexts[TranslationNetwork, TranslationSetup, Tra
         wanted = [[] for _ in sources] if required is None else listed_for_each(required, len(sources))
         forbidden = listed("forbidden", forbidden)
         decoding = decoding or self.decoding
-        banned = ForbiddenTexts(forbidden, self.setup.target_vocabulary) if forbidden else None
+        banned = self._forbidden_by(forbidden) if forbidden else None
         device = next(self.network.parameters()).device
         generator = torch.Generator(device).manual_seed(seed)
         found = [[] if source.strip() else [empty_translation()] for source in sources]
@@ -420,6 +421,13 @@ class TrainedTranslator(TrainedOnTexts[TranslationNetwork, TranslationSetup, Tra
             "source_lengths": batch.lengths.to(device),
             "generator": generator,
         }
+
+    def _forbidden_by(self, texts: Sequence[str]) -> ForbiddenTexts:
+        """Return what keeps texts from being written, which is kept, as mostly the same ones are forbidden again."""
+        vocabulary = self.setup.target_vocabulary
+        if self._forbidden is None or not self._forbidden.is_of(texts, vocabulary):
+            self._forbidden = ForbiddenTexts(texts, vocabulary)
+        return self._forbidden
 
     def _phrase(self, text: str, source: str) -> Phrase:
         """Return the tokens of what must be written from a source."""
