@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tests.tasks.translate.conftest import GREEDY, WIDE, always, made, pairs, rare
+from tests.tasks.translate.conftest import GREEDY, WIDE, WORDS, always, made, pairs, rare
 
 from recur.decode import DecodingOptions, Sampling
 from recur.errors import OptionError
@@ -41,7 +41,9 @@ def held(trained: Any, text: str, answer: Any) -> bool:
 )
 @pytest.mark.parametrize("decoding", [GREEDY, WIDE, DRAWN], ids=["greedy", "wide", "drawn"])
 def test_no_answer_holds_what_is_forbidden(tokens: Any, options: dict[str, Any], decoding: DecodingOptions) -> None:
-    trained = made(tokens, data=rare(), **options)
+    sources, targets = rare()
+    # A word of a letter, so that words can be copied to letters.
+    trained = made(tokens, data=([*sources, *(f"R {one}" for one in WORDS)], [*targets, *WORDS]), **options)
     forbidden: list[str] = []
     # What was written at first is forbidden, then what comes in its place, and so on.
     for number in range(6):

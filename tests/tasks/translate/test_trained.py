@@ -129,6 +129,13 @@ def test_an_unknown_word_is_that_which_was_looked_at() -> None:
         ({"tied": "all"}, "word", False, "tied: all makes one of the vectors of sources and of targets.*tied='output'"),
         ({"copying": True}, "bpe", False, "copying: pieces of a BPE of sources are no pieces of that of targets"),
         ({"copying": True}, ("word", "bpe"), False, "copying: pieces of a BPE"),
+        (
+            {"copying": True},
+            ("word", "character"),
+            False,
+            "no token of sources, of kind word, is one of targets, of kind",
+        ),
+        ({"copying": True}, ("character", "space"), False, "is one of targets, of kind space; give tokens of one kind"),
     ],
 )
 def test_vocabularies_that_do_not_do(options: dict[str, Any], tokens: Any, joint: bool, message: str) -> None:

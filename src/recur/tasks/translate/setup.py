@@ -119,8 +119,16 @@ class TranslationSetup:
 
     @property
     def can_copy(self) -> bool:
-        """Whether a token of a source can be one of a target: pieces of different BPEs cannot."""
-        return self.has_one_vocabulary or "bpe" not in (self.source_vocabulary.kind, self.target_vocabulary.kind)
+        """Whether a token of a source can be one of a target: pieces of different BPEs cannot, letters seldom be words.
+
+        Of letters and words it is only what both have, such as numerals of one digit.
+        """
+        of_sources, of_targets = self.source_vocabulary, self.target_vocabulary
+        kinds = {of_sources.kind, of_targets.kind}
+        if self.has_one_vocabulary or "bpe" in kinds:
+            return self.has_one_vocabulary
+        are_alike = kinds == {"character"} or "character" not in kinds
+        return are_alike or not set(of_sources.symbols).isdisjoint(of_targets.symbols)
 
     def limits(self, lengths: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return how many tokens answers to sources have at most, (N,): twice what is usual of such, and ten more.

@@ -82,6 +82,12 @@ class TrainedTranslator(TrainedOnTexts[TranslationNetwork, TranslationSetup, Tra
                 f"give {option('vocabulary', 'joint')} too, or {option('tied', 'output')}."
             )
         if options.copying and not setup.can_copy:
+            kinds = setup.source_vocabulary.kind, setup.target_vocabulary.kind
+            if "bpe" not in kinds:
+                raise OptionError(
+                    f"copying: no token of sources, of kind {kinds[0]}, is one of targets, of kind {kinds[1]}; give "
+                    "tokens of one kind."
+                )
             raise OptionError(
                 f"copying: pieces of a BPE of sources are no pieces of that of targets; give "
                 f"{option('vocabulary', 'joint')} too, or other tokens."
