@@ -23,14 +23,14 @@ from torch import Tensor
 import table
 from plain_translation import PlainTranslator, Shape, tensors, trained
 from recur.data.texts.pair_batches import PairBatch, PairBatches
-from recur.decode import DecodingOptions, decode
+from recur.decode import Constraints, DecodingOptions, decode
 from recur.measure.layers import threads
 from recur.measure.timing import compared, in_turns, seconds
 from recur.models.texts.translator import TranslatorNetwork
 from recur.models.texts.translator_options import TranslatorOptions
 from recur.models.texts.translator_steps import TranslatorSteps
 from recur.run import FORMAT, RunFolder
-from recur.token_ids import Ragged
+from recur.token_ids import UNKNOWN, Ragged
 from recur.train.display import Display
 from recur.train.job import EndlessBatches, Judged
 from recur.train.loop import run_job
@@ -342,7 +342,16 @@ def _writer(
             for batch in batches:
                 state = steps.begin(batch.x, batch.lengths)
                 start = torch.zeros(len(batch.x), dtype=torch.int64)
-                answers = decode(steps, state, start, end=0, options=options, source_lengths=batch.lengths)
+                answers = decode(
+                    steps,
+                    state,
+                    start,
+                    end=0,
+                    options=options,
+                    # As translators do it that never saw one.
+                    constraints=Constraints(forbidden=[UNKNOWN]),
+                    source_lengths=batch.lengths,
+                )
                 found |= {
                     number: list(best.tokens) for number, (best,) in zip(batch.index.tolist(), answers, strict=True)
                 }

@@ -222,19 +222,20 @@ void bind_packed_linear(nb::module_& m, const char* name) {
              layer.is_across = is_across;
              new (self) Packed(layer, threads);
            })
-      .def("multiply",
-           [](const Packed& self, std::int64_t rows, Address x, std::int64_t row, Address bias, Address y, bool adds,
-              int threads) {
-             recur::Linear<T> call;
-             call.steps = 1;
-             call.batch = rows;
-             call.x = {reinterpret_cast<const T*>(x), 0, row};
-             call.bias = reinterpret_cast<const T*>(bias);
-             call.y = reinterpret_cast<T*>(y);
-             call.adds = adds;
-             self.multiply(call, threads);
-           },
-           nb::call_guard<nb::gil_scoped_release>());
+      .def(
+          "multiply",
+          [](const Packed& self, std::int64_t rows, Address x, std::int64_t row, Address bias, Address y, bool adds,
+             int threads) {
+            recur::Linear<T> call;
+            call.steps = 1;
+            call.batch = rows;
+            call.x = {reinterpret_cast<const T*>(x), 0, row};
+            call.bias = reinterpret_cast<const T*>(bias);
+            call.y = reinterpret_cast<T*>(y);
+            call.adds = adds;
+            self.multiply(call, threads);
+          },
+          nb::call_guard<nb::gil_scoped_release>());
 }
 
 template <class T>

@@ -9,12 +9,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from recur_tests_decode_models import AttentiveTables, Tables
+from torch import Tensor, nn
 
-from recur.decode import Constraints, DecodingOptions, decode, decoding, stream
+from recur.decode import Constraints, DecodingOptions, Ensemble, decode, decoding, stream
+from recur.decode.beams import first_largest
 from recur.decode.greedy import GreedySearch
 from recur.decode.nested_beams import NestedBeams
 from recur.decode.phrases import Phrases
 from recur.decode.search import Search
+from recur.nn import DotAttention
 
 END = 1
 
@@ -110,3 +113,44 @@ def test_it_is_what_runs_with_one_beam(monkeypatch: pytest.MonkeyPatch) -> None:
     decode(model, model.start(2), start, end=END, options=DecodingOptions(patience=2))
     decode(model, model.start(2), start, end=END, constraints=Constraints(required=[[2], [3]]))
     assert made == ["greedy"]
+
+
+@pytest.mark.parametrize("length", [1, 5, 1023, 1024, 1025, 1500, 4096])
+def test_of_equals_the_first_is_the_largest(length: int) -> None:
+    torch.manual_seed(length)
+    for scores in (
+        torch.randn(20, length),
+        torch.randint(0, 3, (50, length)).float(),
+        torch.full((3, length), -torch.inf),
+        torch.randn(20, length).masked_fill(torch.rand(20, length) < 0.9, -torch.inf),
+    ):
+        found, wanted = first_largest(scores), scores.max(dim=1)
+        assert torch.equal(found[0], wanted.values)
+        assert torch.equal(found[1], wanted.indices)
+    spoilt = torch.randn(2, length)
+    spoilt[1, -1] = torch.nan
+    assert first_largest(spoilt)[0].isnan().tolist() == [False, True]
+
+
+class Speaker(nn.Module):
+    """A model with a layer that is called like what tells where a model looked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.attention = DotAttention(2, 2)
+
+    def step(self, tokens: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        return torch.full((len(tokens), 3), 1 / 3).log(), state
+
+    def select(self, state: Tensor, rows: Tensor) -> Tensor:
+        return state[rows]
+
+
+@pytest.mark.parametrize("beams", [1, 3])
+def test_a_layer_called_attention_tells_nothing(beams: int) -> None:
+    start = torch.zeros(2, dtype=torch.int64)
+    options = DecodingOptions(beams=beams, max_length=2)
+    for model in (Speaker(), Ensemble([Speaker(), Speaker()])):
+        state: Any = (start, start) if isinstance(model, Ensemble) else start
+        found = decode(model, state, start, end=END, options=options)
+        assert [one.attention for (one,) in found] == [None, None]

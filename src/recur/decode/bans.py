@@ -31,17 +31,27 @@ class Bans:
         device: torch.device,
     ) -> None:
         by_length: dict[int, list[Phrase]] = defaultdict(list)
+        self._by_last: dict[int, list[Phrase]] = defaultdict(list)
         for phrase in forbidden:
             by_length[len(phrase)].append(phrase)
+            self._by_last[phrase[-1]].append(phrase)
         self._forbidden = [torch.tensor(phrases, device=device) for _, phrases in sorted(by_length.items())]
         self._block_ngrams = block_ngrams
         self._min_length = min_length
         self._end = end
 
-    def are_idle(self, num_said: int) -> bool:
-        """Return whether after so many tokens anything may come that the model says."""
-        blocks = self._block_ngrams is not None and self._block_ngrams <= num_said
-        return not (self._forbidden or blocks or self._is_too_short(num_said))
+    def allow(self, said: Sequence[int], token: int) -> bool:
+        """Return whether a token may come after those that were said."""
+        if token == self._end and self._is_too_short(len(said)):
+            return False
+        for phrase in self._by_last.get(token, ()):
+            if len(phrase) == 1 or tuple(said[1 - len(phrase) :]) == phrase[:-1]:
+                return False
+        size = self._block_ngrams
+        if size is None or size > len(said):
+            return True
+        newest = [*said[len(said) + 1 - size :], token]
+        return all(said[at : at + size] != newest for at in range(len(said) + 1 - size))
 
     def apply(self, log_probs: Tensor, tokens: Tensor, full: Tensor | None) -> Tensor:
         """Return the log-probabilities with minus infinity for what may not come next.

@@ -34,7 +34,7 @@ class Beams:
     """(N,) float64."""
 
     trail: Tensor
-    """Which of all steps of all hypotheses led to each token, (N, T) int64."""
+    """Its place among the open ones at the step that led to each token, (N, T) int64."""
 
     coverage: Tensor | None
     """Attention that each source position had, (N, S) float64; None where it does not count."""
@@ -129,6 +129,24 @@ def likeliest(scores: Tensor, num: int) -> tuple[Tensor, Tensor]:
         values[is_tied] = torch.cat([one.values for one in found], dim=1)
         places[is_tied] = torch.cat([one.indices for one in found], dim=1)
     return values, places
+
+
+def first_largest(scores: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the largest of each row and its place, (N,), of equals the first, as `max` does, which takes longer."""
+    length = scores.shape[1]
+    whole = length // _CHUNK * _CHUNK
+    if length < _LONG:
+        found = scores.max(dim=1)
+        return found.values, found.indices
+    # The first chunk with the highest maximum has the first of the largest.
+    highest = scores[:, :whole].reshape(len(scores), whole // _CHUNK, _CHUNK).amax(dim=2)
+    if whole < length:
+        highest = torch.cat([highest, scores[:, whole:].amax(dim=1, keepdim=True)], dim=1)
+    chunk = highest.max(dim=1)
+    begin = chunk.indices * _CHUNK
+    places = begin[:, None] + torch.arange(_CHUNK, device=scores.device)
+    within = scores.gather(1, places.clamp(max=length - 1)).masked_fill(places >= length, -torch.inf)
+    return chunk.values, begin + within.argmax(dim=1)
 
 
 def _largest(scores: Tensor, num: int) -> tuple[Tensor, Tensor]:

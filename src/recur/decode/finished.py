@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from recur.decode.constraints import Phrase
-from recur.decode.hypothesis import Hypothesis
 from recur.decode.phrases import holds
 
 
@@ -23,7 +22,7 @@ class Ended:
     log_prob: float
     score: float
     why: Literal["end", "length", "stuck"]
-    trail: Tensor
+    trail: tuple[int, ...]
     missing: tuple[int, ...]
 
     @property
@@ -83,7 +82,7 @@ class Finished:
             score: (E,) float64.
         """
         is_complete = []
-        told = zip(*(part.tolist() for part in (row, group, tokens, log_prob, score)), trail, strict=True)
+        told = zip(*(part.tolist() for part in (row, group, tokens, log_prob, score, trail)), strict=True)
         for at, of_group, said, how_likely, worth, way in told:
             missing = tuple(n for n, phrase in enumerate(self._required[at]) if not holds(said, phrase))
             is_complete.append(not missing)
@@ -93,7 +92,7 @@ class Finished:
                 log_prob=how_likely,
                 score=worth,
                 why=why,
-                trail=way,
+                trail=tuple(way),
                 missing=missing,
             )
             self._rows[at].append(ended)
@@ -111,14 +110,8 @@ class Finished:
         ended = self._rows[row]
         return min(ended, key=lambda one: one.rank).tokens if ended else None
 
-    def told(self, row: int, looks: Tensor | None, source_length: int | None) -> list[Hypothesis]:
-        """Return the hypotheses of a row, best first.
-
-        Args:
-            row: Which.
-            looks: Where each step of each hypothesis looked, (M, S); None without attention.
-            source_length: Of the row's source; None for S.
-        """
+    def told(self, row: int) -> list[Ended]:
+        """Return what is told of a row, best first."""
         ended = sorted(self._rows[row], key=lambda one: one.rank)
         chosen: list[Ended] = []
         for group in sorted({one.group for one in ended}):
@@ -127,15 +120,4 @@ class Finished:
             new = [one for one in ended if one.group == group and one.tokens not in said]
             chosen += new[: self.best.shape[1]]
         chosen.sort(key=lambda one: one.rank)
-        return [
-            Hypothesis(
-                tokens=one.tokens,
-                log_prob=one.log_prob,
-                score=one.score,
-                ended=one.why,
-                attention=None if looks is None else looks[one.trail][:, :source_length],
-                missing=one.missing,
-            )
-            for one in chosen
-            if one.why != "stuck" or chosen[0].why == "stuck"
-        ]
+        return [one for one in chosen if one.why != "stuck" or chosen[0].why == "stuck"]

@@ -8,11 +8,12 @@ import torch
 from torch import Tensor
 
 from recur.decode.bans import Bans
+from recur.decode.beams import first_largest
 from recur.decode.hypothesis import Hypothesis
 from recur.decode.looks import Looks
 from recur.decode.options import DecodingOptions
 from recur.decode.penalties import Scoring
-from recur.decode.steps import State, Steps, best_of
+from recur.decode.steps import State, Steps, check_highest, check_shape
 
 
 class GreedySearch(Generic[State]):
@@ -50,7 +51,7 @@ class GreedySearch(Generic[State]):
         self._limits: list[int] = limits.tolist()
         self._largest_token = largest_token
         self._looks = Looks(steps, are_needed=bool(options.coverage_penalty))
-        self._num_looks = self._num_said = 0
+        self._num_said = 0
         num = len(start)
         self._open = list(range(num))
         self._tokens: list[list[int]] = [[] for _ in range(num)]
@@ -67,12 +68,16 @@ class GreedySearch(Generic[State]):
     def advance(self) -> None:
         """Take all open hypotheses a token further."""
         log_probs, state = self._steps.step(self._newest, self._state)
-        values, tokens = best_of(log_probs, len(self._open), self._largest_token)
+        check_shape(log_probs, len(self._open), self._largest_token)
+        values, tokens = first_largest(log_probs)
+        highest, said = values.tolist(), tokens.tolist()
+        # What is no number is the largest of all.
+        check_highest(max(highest, key=lambda value: (value != value, value)))
         self._looks.add(state)
-        allowed = self._allowed(log_probs)
-        if allowed is not log_probs:
-            values, tokens = allowed.max(dim=1)
-        kept = self._go_on(values.tolist(), tokens.tolist())
+        if not all(map(self._allows, self._open, said)):
+            values, tokens = first_largest(self._allowed(log_probs))
+            highest, said = values.tolist(), tokens.tolist()
+        kept = self._go_on(highest, said)
         if 0 < len(kept) < len(tokens):
             chosen = torch.tensor(kept, device=tokens.device)
             tokens, state = tokens[chosen], self._steps.select(state, chosen)
@@ -84,13 +89,10 @@ class GreedySearch(Generic[State]):
 
     def hypotheses(self) -> list[list[Hypothesis]]:
         """Return for each row what was found."""
-        looks = self._looks.joined()
         num = len(self._tokens)
         lengths = [None] * num if self._source_lengths is None else self._source_lengths.tolist()
         device = self._newest.device
-        attention: list[Tensor | None] = [None] * num
-        if looks is not None:
-            attention = [looks[torch.tensor(trail, dtype=torch.int64, device=looks.device)] for trail in self._trails]
+        attention = self._looks.along(self._trails)
         coverage = None
         if self._options.coverage_penalty:
             coverage = torch.stack([one.double().sum(0) for one in attention if one is not None])
@@ -115,11 +117,17 @@ class GreedySearch(Generic[State]):
             )
         ]
 
+    def _allows(self, row: int, token: int) -> bool:
+        is_over = self._is_full(row) and token != self._end
+        return not is_over and self._bans.allow(self._tokens[row], token)
+
+    def _is_full(self, row: int) -> bool:
+        """Whether a row can only end."""
+        return self._end is not None and self._limits[row] == self._num_said
+
     def _allowed(self, log_probs: Tensor) -> Tensor:
-        """Return the log-probabilities of what may come next."""
-        is_full = [self._end is not None and self._limits[row] == self._num_said for row in self._open]
-        if not any(is_full) and self._bans.are_idle(self._num_said):
-            return log_probs
+        """Return the log-probabilities with minus infinity for what may not come next."""
+        is_full = [self._is_full(row) for row in self._open]
         said = [self._tokens[row] for row in self._open]
         tokens = torch.tensor(said, dtype=torch.int64, device=log_probs.device)
         full = torch.tensor(is_full, device=log_probs.device) if any(is_full) else None
@@ -138,11 +146,10 @@ class GreedySearch(Generic[State]):
                 self._why[row] = "length" if self._limits[row] == num_said else "end"
                 continue
             self._tokens[row].append(token)
-            self._trails[row].append(self._num_looks + place)
+            self._trails[row].append(place)
             # Without an end to say, a row is over as soon as it is full.
             if self._end is not None or self._limits[row] > num_said + 1:
                 kept.append(place)
-        self._num_looks += len(self._open)
         self._num_said += 1
         self._open = [self._open[place] for place in kept]
         return kept

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Generic
 
 import torch
@@ -41,6 +42,18 @@ class Looks(Generic[State]):
         self._told = None
         return None
 
-    def joined(self) -> Tensor | None:
-        """Return all of it, (M, S)."""
-        return torch.cat(self._steps) if self._steps else None
+    def along(self, trails: Sequence[Sequence[int]]) -> list[Tensor | None]:
+        """Return where each hypothesis looked, (T, S) by its T tokens; None without attention.
+
+        Args:
+            trails: Of each hypothesis its place among the open ones of each step that led to a token.
+        """
+        if not self._steps or not trails:
+            return [None] * len(trails)
+        longest = max(map(len, trails))
+        found = self._steps[0].new_zeros(len(trails), longest, self._steps[0].shape[1])
+        for number in range(longest):
+            rows = [row for row, trail in enumerate(trails) if len(trail) > number]
+            places = torch.tensor([trails[row][number] for row in rows], device=found.device)
+            found[torch.tensor(rows, device=found.device), number] = self._steps[number][places]
+        return [looked[: len(trail)] for looked, trail in zip(found, trails, strict=True)]

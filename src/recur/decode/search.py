@@ -18,7 +18,7 @@ from recur.decode.looks import Looks
 from recur.decode.options import DecodingOptions
 from recur.decode.penalties import Scoring
 from recur.decode.phrases import Phrases
-from recur.decode.steps import State, Steps, best_of
+from recur.decode.steps import State, Steps, check_highest, check_shape
 
 
 class Search(Generic[State]):
@@ -76,7 +76,6 @@ class Search(Generic[State]):
         # The most tokens that count in a score of each group, and how many have to have ended at its first slots.
         self._longest = limits.repeat_interleave(self._groups) + (end is not None)
         self._wanted = options.patience * torch.arange(1, self._width + 1, device=start.device)
-        self._num_looks = 0
         self._places = torch.arange(0, device=start.device)
         first = torch.tensor(selection.first_slots, device=start.device)
         row = torch.arange(len(start), device=start.device).repeat_interleave(len(first))
@@ -105,7 +104,8 @@ class Search(Generic[State]):
         """Take all open hypotheses a token further."""
         beams = self._open
         log_probs, state = self._steps.step(beams.newest, self._state)
-        best_of(log_probs, len(beams), self._largest_token)
+        check_shape(log_probs, len(beams), self._largest_token)
+        check_highest(float(log_probs.amax()))
         looked = self._looks.add(state)
         if looked is not None and self._options.coverage_penalty and beams.coverage is None:
             self._open = beams = replace(beams, coverage=torch.zeros_like(looked, dtype=torch.float64))
@@ -135,9 +135,24 @@ class Search(Generic[State]):
 
     def hypotheses(self) -> list[list[Hypothesis]]:
         """Return for each row what was found, best first."""
-        looks = self._looks.joined()
-        lengths = [None] * len(self._limits) if self._source_lengths is None else self._source_lengths.tolist()
-        return [self._finished.told(row, looks, length) for row, length in enumerate(lengths)]
+        num = len(self._limits)
+        told = [self._finished.told(row) for row in range(num)]
+        lengths = [None] * num if self._source_lengths is None else self._source_lengths.tolist()
+        looks = iter(self._looks.along([one.trail for of_row in told for one in of_row]))
+        return [
+            [
+                Hypothesis(
+                    tokens=one.tokens,
+                    log_prob=one.log_prob,
+                    score=one.score,
+                    ended=one.why,
+                    attention=None if looked is None else looked[:, :length],
+                    missing=one.missing,
+                )
+                for one, looked in zip(of_row, looks, strict=False)
+            ]
+            for of_row, length in zip(told, lengths, strict=True)
+        ]
 
     def _end_with(self, choice: Choice, log_probs: Tensor, full: Tensor | None) -> None:
         if not len(choice.ended):
@@ -161,15 +176,13 @@ class Search(Generic[State]):
         coverage = new.coverage
         if coverage is not None and looked is not None:
             coverage = coverage + looked[choice.parent]
-        step = self._num_looks + choice.parent
-        self._num_looks += len(self._open)
         return Beams(
             row=new.row,
             slot=choice.slot,
             newest=choice.token,
             tokens=torch.cat([new.tokens, choice.token[:, None]], dim=1),
             log_prob=new.log_prob + log_probs[choice.parent, choice.token].double(),
-            trail=torch.cat([new.trail, step[:, None]], dim=1),
+            trail=torch.cat([new.trail, choice.parent[:, None]], dim=1),
             coverage=coverage,
             node=node,
             met=met,

@@ -84,12 +84,12 @@ class AttentiveSteps(Steps[State], Protocol[State]):
 
 def attention_told(steps: Steps[State]) -> Callable[[State], Tensor | None] | None:
     """Return what tells where a model looked, `AttentiveSteps.attention`; None where it has no such thing."""
-    # Asking whether it keeps the whole protocol takes as long as a small step.
-    return getattr(steps, "attention", None)
+    # A module may have a layer of this name. To ask whether the whole protocol is kept takes as long as a small step.
+    return steps.attention if callable(getattr(type(steps), "attention", None)) else None  # type: ignore[attr-defined]
 
 
-def best_of(log_probs: Tensor, num_rows: int, largest_token: int) -> tuple[Tensor, Tensor]:
-    """Return the log-probability of each row's likeliest token, (N,), and this, (N,) int64, of what a model returned.
+def check_shape(log_probs: Tensor, num_rows: int, largest_token: int) -> None:
+    """Raise unless a model returned numbers for each row and token.
 
     Args:
         log_probs: What it returned.
@@ -97,7 +97,7 @@ def best_of(log_probs: Tensor, num_rows: int, largest_token: int) -> tuple[Tenso
         largest_token: Of those that were asked for.
 
     Raises:
-        ValueError: It returned no log-probabilities, or those of other rows.
+        ValueError: They are not floating point, or of other rows.
         OptionError: The model has fewer tokens than were named.
     """
     if log_probs.ndim != 2 or len(log_probs) != num_rows or not log_probs.is_floating_point():
@@ -110,12 +110,12 @@ def best_of(log_probs: Tensor, num_rows: int, largest_token: int) -> tuple[Tenso
             f"Token {largest_token} was named as the end, as forbidden or as required, and the model has "
             f"tokens from 0 to {log_probs.shape[1] - 1}."
         )
-    values, tokens = log_probs.max(dim=1)
-    # What is no number is the largest of all.
-    highest = max(values.tolist(), key=lambda value: (value != value, value))
+
+
+def check_highest(highest: float) -> None:
+    """Raise ValueError unless this can be the highest of the log-probabilities that a model returned."""
     if not highest <= _ABOVE_ZERO:
         raise ValueError(
             f"Steps.step returned a log-probability of {highest:.4g}, and they are 0 at most. If it returns "
             "logits, apply log_softmax to them."
         )
-    return values, tokens
