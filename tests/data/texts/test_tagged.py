@@ -60,6 +60,30 @@ def test_universal_dependencies(write: Write) -> None:
     assert found.tags == (("VERB", "PRON", "SYM"),)
 
 
+def test_universal_dependencies_in_full(write: Write) -> None:
+    """Ten columns, comments without tabs or with, of as many words as columns, and forms with blanks in them."""
+    rows = [("The", "DET"), ("New York", "PROPN"), ("1 000", "NUM"), ("#", "SYM")]
+    lines = [f"{number}\t{form}\t_\t{tag}\t_\t_\t0\troot\t_\t_" for number, (form, tag) in enumerate(rows, start=1)]
+    comments = ["# newdoc id = a", "# sent_id = a-1", "# text = The quick brown fox jumps over dogs", "# x\t" * 9 + "x"]
+    text = "\n".join([*comments, *lines, "", "# sent_id = a-2", lines[0], "", ""])
+    found = read_tagged_sentences(write("en-ud-train.conllu", text))
+    assert found.tokens == (("The", "New York", "1 000", "#"), ("The",))
+    assert found.tags == (("DET", "PROPN", "NUM", "SYM"), ("DET",))
+    assert found.places[0].endswith("line 5")
+    assert found.notes == ("of 10 columns, tokens are in column 2 and tags in column 4",)
+    with pytest.raises(DataError, match=r"a\.conllu: has no tokens"):
+        read_tagged_sentences(write("a.conllu", "# sent_id = 1\n\n"))
+
+
+def test_comments_of_other_files_are_no_tokens(write: Write) -> None:
+    # With as many words as there are columns, and a tab where columns have blanks.
+    text = "# id a-1\tdomain=en\nAda _ _ B-PER\n# _ _ O\n\n# text = Lee\n#1 _ _ O\nLee _ _ B-PER\n"
+    found = read_tagged_sentences(write("a.conll", text))
+    assert found.tokens == (("Ada", "#"), ("#1", "Lee"))
+    tabs = read_tagged_sentences(write("b.conll", "# text = New York\nNew York\tB-LOC\n#\tO\n"))
+    assert tabs.tokens == (("New York", "#"),)
+
+
 def test_parts_by_the_names_of_files(write: Write, tmp_path: Path) -> None:
     write("d/eng.train", NEWS)
     write("d/eng.testa", "One O\n")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +17,8 @@ from recur.wording import option, quantity
 
 _DOCUMENT = "-DOCSTART-"
 _UNIVERSAL = ".conllu"
+_COMMENT = r"^# +(?:[\w.:-]+ *= |new(?:doc|par)\b)"
+"""Comments as CoNLL-U has them, which may have as many words as there are columns."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -58,14 +60,32 @@ def _cells(line: str) -> list[str]:
     return line.split("\t") if "\t" in line else line.split()
 
 
+def has_tags_of(lines: Sequence[str], known: Collection[str], tags: str | None = None) -> bool:
+    """Return whether most lines that `looks_like_conll` takes for columns have one of some tags.
+
+    Args:
+        lines: As of `looks_like_conll`.
+        known: The tags.
+        tags: As of `read_conll`.
+
+    Example:
+        >>> has_tags_of(["Ada left", "", "she sang"], ["O"]), has_tags_of(["Ada O", "", "she B-X"], ["O"])
+        (False, True)
+    """
+    rows = [_cells(line) for line in lines if line.strip() and not line.startswith(("#", _DOCUMENT))]
+    number = _column("tags", tags, len(rows[0]), len(rows[0]), "the data")
+    return 2 * sum(row[number - 1].strip() in known for row in rows) >= len(rows)
+
+
 def read_conll(
     file: DataFile, codec: str, tokens: str | None = None, tags: str | None = None, *, has_tags: bool = True
 ) -> TaggedTokens:
     """Return the sentences of a file in columns.
 
-    Columns are separated by tabs where the first line has one, else by white space. Lines with `-DOCSTART-` are left
-    out, and those that begin with # and have another number of columns; of `.conllu` also the lines of words that are
-    written as one, such as `3-4`.
+    Columns are separated by tabs where the first line that does not begin with # has one, else by white space. Left out
+    are lines with `-DOCSTART-`, and comments: of `.conllu` all lines that begin with #, in other files those of them
+    that are `# name = ...`, `# newdoc` or `# newpar`, that have tabs though columns have none, or that have another
+    number of columns. Of `.conllu` the lines of words that are written as one, such as `3-4`, are left out too.
 
     Args:
         file: The file.
@@ -89,12 +109,21 @@ def read_conll(
     table = table.with_columns(sentence=((pl.col("bare") == "") | pl.col("is_document")).cum_sum())
     table = table.filter((pl.col("bare") != "") & ~pl.col("is_document"))
     if table.is_empty():
-        raise DataError(f"{name}: has no tokens; give a file with a token and its tag on each line.")
-    has_tabs = "\t" in table["line"][0] or bool(table["line"].head(100).str.contains("\t", literal=True).all())
+        raise _without_tokens(name)
+    is_universal = file.kind == _UNIVERSAL
+    begins = table["line"].str.starts_with("#")
+    # A token may begin like a comment, so that what is separated by what is told by lines that do not.
+    others = table["line"].filter(~begins) if not begins.all() else table["line"]
+    has_tabs = "\t" in others[0]
     cells = table["line"].str.strip_chars_end("\r\n") if has_tabs else table["bare"]
     counts = cells.str.count_matches("\t" if has_tabs else r"\s+").cast(pl.Int64) + 1
-    width = int(counts.mode().max())  # type: ignore[arg-type]
-    is_comment = table["line"].str.starts_with("#") & (counts != width)
+    is_comment = begins
+    if not is_universal:
+        is_comment &= table["line"].str.contains(_COMMENT if has_tabs else rf"{_COMMENT}|\t")
+    if is_comment.all():
+        raise _without_tokens(name)
+    width = int(counts.filter(~is_comment).mode().max())  # type: ignore[arg-type]
+    is_comment |= begins & (counts != width)
     is_odd = ~is_comment & (counts != width)
     if is_odd.any():
         row = int(is_odd.arg_true()[0])
@@ -104,7 +133,6 @@ def read_conll(
         )
     if width < 2 and has_tags:
         raise DataError(f"{name}: has a single column; each line must be a token and its tag.")
-    is_universal = file.kind == _UNIVERSAL
     kept = ~is_comment
     if is_universal:
         kept &= ~cells.str.contains(r"^\d+[-.]\d+\t")
@@ -125,6 +153,10 @@ def read_conll(
         part=(file.part,) * len(starts),
         notes=(note,),
     )
+
+
+def _without_tokens(name: str) -> DataError:
+    return DataError(f"{name}: has no tokens; give a file with a token and its tag on each line.")
 
 
 def _nth(cells: pl.Series, number: int, has_tabs: bool) -> pl.Series:
