@@ -73,6 +73,8 @@ def test_lines_of_text_are_cut_into_words(names: Path, folder: Path, recur: Any)
     assert shown.code == 0, shown.err
     assert re.split(r"\s{2,}", shown.out.splitlines()[0]) == ["sentence", "token", "tag", "probability"]
     assert [line.split()[:2] for line in shown.out.splitlines()[5:8]] == [["1", ","], ["1", "in"], ["1", "1914"]]
+    (folder / "alike.txt").write_text("Ada left Bolton\n\nBo saw Rutford\n")
+    assert "note     alike.txt: has a sentence on each line, as there" in recur("predict", "run", "alike.txt").err
     told = recur("predict", "run", "nowhere.txt")
     assert told.code == 1
     assert "nowhere.txt" in told.err

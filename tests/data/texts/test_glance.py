@@ -78,6 +78,8 @@ def test_tags(write: Write) -> None:
     text = "Ada B-PER\nwrote O\n\nShe O\nsang O\n"
     assert glance(write("a.conll", text)) == ("tagged", "a.conll has a token and its tag on each line")
     assert glance(write("a.txt", text)) == ("tagged", "a.txt has a token and its tag on each line")
+    tabs = write("a.tsv", text.replace(" ", "\t"))
+    assert glance(tabs) == ("tagged", "a.tsv has a token and its tag on each line")
     lists = write("a.jsonl", '{"tokens": ["a"], "ner_tags": ["O"]}\n')
     assert glance(lists) == ("tagged", "a.jsonl has lists of tokens and of their tags")
 

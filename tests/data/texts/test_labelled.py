@@ -132,6 +132,13 @@ def test_headers_of_unknown_names(write: Write, rows: str, is_header: bool) -> N
     assert len(found) == rows.count("\n") - is_header
 
 
+@pytest.mark.parametrize("has_labels", [True, False])
+def test_what_a_first_line_of_two_words_is_taken_for_is_noted(write: Write, has_labels: bool) -> None:
+    path = write("h.csv", "Abe,Japanese\n" + "Ito,ja\nLee,en\n" * 4)
+    found = read_labelled_texts(path, LabelledTextOptions(has_header=None), has_labels=has_labels)
+    assert found.notes[0].startswith(f"the first line of {path}, 'Abe' and 'Japanese', ")
+
+
 def test_a_header_of_a_name_that_a_model_knows(write: Write) -> None:
     train = read_labelled_texts(write("a.tsv", "satz\tart\n" + "t one\tx\nt two\ty\n" * 3))
     assert len(train) == 6

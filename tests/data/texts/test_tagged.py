@@ -122,15 +122,39 @@ def test_a_sentence_of_many_tokens_is_kept_whole(write: Write) -> None:
 
 def test_tokens_alone_for_a_trained_model(write: Write) -> None:
     lines = read_tagged_sentences(write("a.txt", "Ada wrote  it\n\nShe sang\n"), has_tags=False)
-    assert lines.tokens == (("Ada", "wrote", "it"), ("She", "sang"))
-    assert lines.tags == (("", "", ""), ("", ""))
-    assert lines.places[1].endswith("a.txt, line 3")
+    # Each line has an answer, those without a word too.
+    assert lines.tokens == (("Ada", "wrote", "it"), (), ("She", "sang"))
+    assert lines.tags == (("", "", ""), (), ("", ""))
+    assert lines.places[2].endswith("a.txt, line 3")
     columns = read_tagged_sentences(write("b.txt", "Ada I-PER\nwrote O\n\nShe O\n"), has_tags=False)
     assert columns.tokens == (("Ada", "wrote"), ("She",))
     assert columns.tags == (("", ""), ("",))
     single = read_tagged_sentences(write("c.conll", "Ada\nwrote\n\nShe\n"), has_tags=False)
     assert single.tokens == columns.tokens
     assert read_tagged_sentences({"tokens": [["Ada", "wrote"], ["She"]]}, has_tags=False).tokens == columns.tokens
+    gap = read_tagged_sentences({"tokens": [["Ada", "wrote"], [], ["She"]]}, has_tags=False)
+    assert gap.tokens == (("Ada", "wrote"), (), ("She",))
+    assert gap.notes == ()
+
+
+def test_sentences_of_as_many_words_are_no_columns_to_a_model(write: Write) -> None:
+    plain = write("plain.txt", "Ada left in 1801.\n\nAda sang in 1802.\n")
+    found = read_tagged_sentences(plain, has_tags=False, tags=["O", "B-PER"])
+    assert found.tokens[0] == ("Ada", "left", "in", "1801.")
+    assert found.notes[0].startswith(f"{plain}: has a sentence on each line, as there are no tabs and no tags of the ")
+    columns = read_tagged_sentences(
+        write("b.txt", "Ada B-PER\nwrote O\n\nShe X\n"), has_tags=False, tags=["O", "B-PER"]
+    )
+    assert columns.tokens == (("Ada", "wrote"), ("She",))
+    assert columns.notes == ("of 2 columns, tokens are in column 1",)
+    tabs = read_tagged_sentences(write("c.txt", "Ada\tN\nwrote\tV\n\nShe\tN\n"), has_tags=False, tags=["O"])
+    assert tabs.tokens == columns.tokens
+
+
+def test_what_a_table_is_taken_for_is_noted(write: Write) -> None:
+    path = write("h.csv", "Ada,Lee\n" + "one two,O O\nthree four,O B-X\n" * 4)
+    names = TaggedTextOptions(tokens="Ada", tags="Lee")
+    assert read_tagged_sentences(path, names).notes[0].startswith(f"the first line of {path}, 'Ada' and 'Lee', names")
 
 
 def test_sentences_are_parted_by_their_tokens() -> None:

@@ -114,11 +114,27 @@ def test_predictions_as_tables(made: Path, tmp_path: Path) -> None:
     lines.write_text("Ada Lanmann left Bolton.\n\nBensson saw Rutford.\n", encoding="utf-8")
     assert trained.predict(lines)["token"].to_list()[4] == "."
     told = trained.predict_sentences(lines)
-    assert told["text"].to_list() == ["Ada Lanmann left Bolton.", "Bensson saw Rutford."]
+    # Answers are joined to lines by their numbers.
+    assert trained.predict(lines)["sentence"].unique(maintain_order=True).to_list() == [1, 3]
+    assert told["text"].to_list() == ["Ada Lanmann left Bolton.", "", "Bensson saw Rutford."]
     for text, entities in told.select("text", "entities").iter_rows():
-        assert entities
+        assert bool(entities) == bool(text)
         assert all(text[slice(*one["place"])] == one["text"] for one in entities)
     assert trained.predict(pl.DataFrame({"tokens": tokens})).equals(flat)
+    alike = tmp_path / "alike.txt"
+    alike.write_text("Ada left in 1801.\n\nAda sang in 1802.\n", encoding="utf-8")
+    assert trained.predict(alike)["token"].to_list() == [
+        "Ada",
+        "left",
+        "in",
+        "1801",
+        ".",
+        "Ada",
+        "sang",
+        "in",
+        "1802",
+        ".",
+    ]
 
 
 def test_judging_again_says_the_same(made: Path) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recur.cli.handling.run_handling import RunHandling, show_next
+from recur.cli.handling.run_handling import RunHandling, show_next, show_notes
 from recur.cli.handling.words_inspection import check_read, inspect_tagger_run
 from recur.run import RunFolder
 from recur.wording import measured
@@ -73,7 +73,10 @@ def _predict(folder: RunFolder, chosen: Namespace) -> pl.DataFrame:
     is_nested = chosen.out is not None and Path(chosen.out).suffix.lower() in _NESTED
     predict = trained.predict_sentences if is_nested else trained.predict
     with plain_console(stderr=True).status("telling tags"):
-        return predict(Path(chosen.data), batch_size=chosen.batch_size)
+        sentences, notes = trained.setup.sentences(Path(chosen.data))
+        frame = predict(sentences, batch_size=chosen.batch_size)
+    show_notes(notes)
+    return frame
 
 
 def _show_finished(path: Path, console: Console) -> None:

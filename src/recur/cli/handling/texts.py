@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recur.cli.handling.run_handling import RunHandling, show_next
+from recur.cli.handling.run_handling import RunHandling, show_next, show_notes
 from recur.cli.handling.words_inspection import check_read, inspect_classifier_run
 from recur.run import RunFolder
 from recur.wording import measured
@@ -50,7 +50,10 @@ def _predict(folder: RunFolder, chosen: Namespace) -> pl.DataFrame:
     trained = TrainedTextClassifier.load(folder, device=chosen.device)
     trained.setup = trained.setup.with_encoding(chosen.encoding)
     with plain_console(stderr=True).status("telling classes"):
-        return trained.predict(Path(chosen.data), batch_size=chosen.batch_size)
+        examples = trained.setup.read(Path(chosen.data), has_labels=False)
+        frame = trained.predict(examples, batch_size=chosen.batch_size)
+    show_notes(examples.notes)
+    return frame
 
 
 def _show_finished(path: Path, console: Console) -> None:

@@ -49,32 +49,39 @@ def looks_like_conll(lines: Sequence[str]) -> bool:
         >>> looks_like_conll(["Ada B-PER", "wrote O", "", "She O", "sang O"]), looks_like_conll(["Ada wrote", "she"])
         (True, False)
     """
-    filled = [line.strip() for line in lines if line.strip() and not line.startswith(("#", _DOCUMENT))]
+    filled = _filled(lines)
     has_gap = any(not line.strip() for line in lines)
     return (
         has_gap and len(filled) > 1 and len({len(_cells(line)) for line in filled}) == 1 and len(_cells(filled[0])) > 1
     )
 
 
+def _filled(lines: Sequence[str]) -> list[str]:
+    return [line.strip() for line in lines if line.strip() and not line.startswith(("#", _DOCUMENT))]
+
+
 def _cells(line: str) -> list[str]:
     return line.split("\t") if "\t" in line else line.split()
 
 
-def has_tags_of(lines: Sequence[str], known: Collection[str], tags: str | None = None) -> bool:
-    """Return whether most lines that `looks_like_conll` takes for columns have one of some tags.
+def has_cells_of(lines: Sequence[str], tags: Collection[str]) -> bool:
+    """Return whether lines in columns are of cells, and no sentences that have as many words each by chance.
+
+    They are where there are tabs between, or where a column is mostly of some tags.
 
     Args:
-        lines: As of `looks_like_conll`.
-        known: The tags.
-        tags: As of `read_conll`.
+        lines: What `looks_like_conll` takes for columns.
+        tags: Those of a model.
 
     Example:
-        >>> has_tags_of(["Ada left", "", "she sang"], ["O"]), has_tags_of(["Ada O", "", "she B-X"], ["O"])
+        >>> has_cells_of(["Ada left", "", "she sang"], ["O"]), has_cells_of(["Ada O", "", "she B-X"], ["O"])
         (False, True)
     """
-    rows = [_cells(line) for line in lines if line.strip() and not line.startswith(("#", _DOCUMENT))]
-    number = _column("tags", tags, len(rows[0]), len(rows[0]), "the data")
-    return 2 * sum(row[number - 1].strip() in known for row in rows) >= len(rows)
+    filled = _filled(lines)
+    columns = zip(*map(_cells, filled), strict=True)
+    return all("\t" in line for line in filled) or any(
+        2 * sum(cell.strip() in tags for cell in column) >= len(filled) for column in columns
+    )
 
 
 def read_conll(

@@ -94,6 +94,9 @@ def glance_at_texts(sources: Sequence[str | Path], given: Mapping[str, str] | No
 def _of_form(files: list[DataFile], first: DataFile) -> TextGlance | None:
     """Return what is told by the names of files, or how their lines look."""
     name = first.path.name
+    # Sentences in columns have empty lines between, which tables do not.
+    if first.kind == ".tsv" and (columns := _of_columns(name, _start(first).splitlines())):
+        return columns
     if all(file.kind in YAML for file in files):
         start = _start(first)
         is_talk = bool(re.search(r"(?m)^\s*- - ", start)) or "conversations:" in start

@@ -151,7 +151,12 @@ def texts_of_table(table: TextTable, options: LabelledTextOptions, known: KnownL
     texts = text_column(table, found.columns["text"], "text")
     if not known.has_answers:
         return LabelledTexts(
-            texts=texts, labels=(None,) * len(texts), places=table.places, part=parts_of(table, found), roles=found
+            texts=texts,
+            labels=(None,) * len(texts),
+            places=table.places,
+            part=parts_of(table, found),
+            roles=found,
+            notes=table.notes,
         )
     labels = read_labels(
         table.frame[found.columns["label"]],
@@ -160,7 +165,7 @@ def texts_of_table(table: TextTable, options: LabelledTextOptions, known: KnownL
         names=known.names,
         classes=known.classes,
     )
-    notes = []
+    notes = [*table.notes]
     if labels.separator and known.separator is None:
         no_separator = option("label_separator", "")
         notes.append(

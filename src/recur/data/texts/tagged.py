@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -12,14 +12,15 @@ import polars as pl
 from numpy.typing import NDArray
 
 from recur.data.series.files import COLUMNAR
-from recur.data.texts.conll import TaggedTokens, looks_like_conll, read_conll
-from recur.data.texts.examples import TaggedSentences
+from recur.data.texts.conll import TaggedTokens, has_cells_of, looks_like_conll, read_conll
+from recur.data.texts.examples import PartName, TaggedSentences
 from recur.data.texts.files import DataFile, find_files, is_path, only_of, paths_of, start_of, texts_on_lines
 from recur.data.texts.folders import PLAIN
 from recur.data.texts.guessing import guess_tagged
 from recur.data.texts.known import Known
 from recur.data.texts.options import CELLS, TaggedTextOptions
 from recur.data.texts.parts import parts_of, with_other_data
+from recur.data.texts.places import Places
 from recur.data.texts.roles import TextRoles
 from recur.data.texts.tables import RECORDS, TextTable, read_text_table, table_of_data
 from recur.data.texts.tag_schemes import mend_tags
@@ -34,13 +35,15 @@ def read_tagged_sentences(
     *,
     roles: TextRoles | None = None,
     has_tags: bool = True,
+    tags: Collection[str] | None = None,
     cut: Callable[[str], Sequence[str]] | None = None,
 ) -> TaggedSentences:
     """Return the sentences, and the tag of each of their tokens, that some data hold.
 
     Read are files in columns as of the CoNLL tasks (also `.gz`), and tables with a list of tokens and one of tags in
     each row: JSONL, Parquet, Arrow, any dataframe; in text, also of CSV, these have blanks between them. Sentences are
-    kept whole, however long.
+    kept whole, however long. Those that are empty are left out, and noted; of tables and lines without tags they are
+    kept, so that each has an answer.
 
     Args:
         data: A path, or several; a dataframe that narwhals knows; a mapping from names to columns; or two lists in a
@@ -49,6 +52,8 @@ def read_tagged_sentences(
         roles: What the columns of a trained model's data were for, if others are called the same.
         has_tags: Whether tags are read; else each is empty, and a file of text that has no columns has a sentence on
             each line.
+        tags: Those of a trained model. Where they are given and tags are not read, text in columns has tabs between
+            them or these tags in one; else it has a sentence on each line.
         cut: Returns the tokens of such a line; None for what stands between blanks.
 
     Raises:
@@ -64,14 +69,23 @@ def read_tagged_sentences(
     """
     options = options or TaggedTextOptions()
 
-    known = Known(roles=roles, has_answers=has_tags)
+    known = _KnownTags(roles=roles, has_answers=has_tags, tags=tags)
     cut = cut or str.split
     own = _read(data, options, known, cut)
     alike = replace(known, roles=own.roles)
     return with_other_data(own, options, lambda source: _read(source, options, alike, cut))
 
 
-def _read(data: Any, options: TaggedTextOptions, known: Known, cut: Callable[[str], Sequence[str]]) -> TaggedSentences:
+@dataclass(frozen=True, kw_only=True)
+class _KnownTags(Known):
+    """What is known of sentences before they are read: also the tags of a trained model, None where there is none."""
+
+    tags: Collection[str] | None
+
+
+def _read(
+    data: Any, options: TaggedTextOptions, known: _KnownTags, cut: Callable[[str], Sequence[str]]
+) -> TaggedSentences:
     if not is_path(data):
         known.check_none_ignored(options, "a dataframe or lists", CELLS)
         if isinstance(data, tuple) and len(data) == 2:
@@ -81,7 +95,7 @@ def _read(data: Any, options: TaggedTextOptions, known: Known, cut: Callable[[st
     files = only_of(files, _SUFFIXES, notes)
     if all(_is_table(file) for file in files):
         found = _of_table(read_text_table(files, options, known.expected), options, known)
-    elif not known.has_answers and all(file.kind in PLAIN and not _is_in_columns(file, options) for file in files):
+    elif not known.has_answers and all(_has_lines(file, options, known, notes) for file in files):
         found = _of_lines(files, options, cut)
     else:
         known.check_none_ignored(options, "files in columns", ("part", *CELLS))
@@ -98,8 +112,20 @@ def _is_table(file: DataFile) -> bool:
     return file.kind == ".tsv" and b"\n\n" not in start_of(file.path).replace(b"\r", b"")
 
 
-def _is_in_columns(file: DataFile, options: TaggedTextOptions) -> bool:
-    return looks_like_conll(start_of(file.path, 1 << 16).decode(options.codec, "ignore").splitlines())
+def _has_lines(file: DataFile, options: TaggedTextOptions, known: _KnownTags, notes: list[str]) -> bool:
+    """Return whether a file has a sentence on each line, with a note where it may be in columns."""
+    if file.kind not in PLAIN:
+        return False
+    lines = start_of(file.path, 1 << 16).decode(options.codec, "ignore").splitlines()
+    if not looks_like_conll(lines):
+        return True
+    if known.tags is None or has_cells_of(lines, known.tags):
+        return False
+    notes.append(
+        f"{file.path}: has a sentence on each line, as there are no tabs and no tags of the model, though each line "
+        "has as many words"
+    )
+    return True
 
 
 def _of_lines(
@@ -107,17 +133,25 @@ def _of_lines(
 ) -> TaggedSentences:
     """Return the lines of files as sentences without tags."""
     texts, places = texts_on_lines(files, options.codec)
-    frame = pl.DataFrame({"tokens": [list(cut(text)) for text in texts]}, schema={"tokens": pl.List(pl.String)})
-    table = TextTable(frame=frame, places=places, part=(None,) * len(texts), name=str(files[0].path))
-    known = Known(roles=None, has_answers=False)
-    return replace(_of_table(table, TaggedTextOptions(tokens="tokens"), known), roles=None)
+    return _untagged([tuple(cut(text)) for text in texts], places, (None,) * len(texts))
+
+
+def _untagged(
+    tokens: Sequence[tuple[str, ...]], places: Places, part: Sequence[PartName | None], roles: TextRoles | None = None
+) -> TaggedSentences:
+    """Return sentences with an empty tag for each token."""
+    tags = tuple([("",) * len(own) for own in tokens])
+    return TaggedSentences(tokens=tuple(tokens), tags=tags, places=places, part=tuple(part), roles=roles)
 
 
 def _of_table(table: TextTable, options: TaggedTextOptions, known: Known) -> TaggedSentences:
     columns = known.columns(table, tokens=options.tokens, tags=options.tags, part=options.part)
     found = guess_tagged(table, **columns, has_tags=known.has_answers)
     tokens = _lists(table, found.columns["tokens"], "tokens")
-    tags = _lists(table, found.columns["tags"], "tags") if known.has_answers else _without(tokens)
+    if not known.has_answers:
+        rows = [tuple(own or ()) for own in tokens.to_list()]
+        return _untagged(rows, table.places, parts_of(table, found), found).noted(*table.notes)
+    tags = _lists(table, found.columns["tags"], "tags")
     num_tokens, num_tags = (lists.list.len().fill_null(0).to_numpy().astype(np.int64) for lists in (tokens, tags))
     differs = np.flatnonzero(num_tokens != num_tags)
     if len(differs):
@@ -128,28 +162,23 @@ def _of_table(table: TextTable, options: TaggedTextOptions, known: Known) -> Tag
     is_filled = num_tokens > 0
     if not is_filled.any():
         raise DataError(f"{table.name}: all of its sentences are empty; give some with tokens in them.")
-    notes = []
+    notes = [*table.notes]
     if not is_filled.all():
         empty = np.flatnonzero(~is_filled)
         noun = "empty sentence" if len(empty) == 1 else "empty sentences"
         notes.append(f"{len(empty):,} {noun} left out, such as {table.places[int(empty[0])]}")
-    rows = np.flatnonzero(is_filled)
-    lengths = num_tokens[rows]
+    filled = np.flatnonzero(is_filled)
+    lengths = num_tokens[filled]
     part = parts_of(table, found)
     flat = TaggedTokens(
-        tokens=tokens.gather(rows).explode().to_numpy(),
-        tags=tags.gather(rows).explode().to_numpy(),
+        tokens=tokens.gather(filled).explode().to_numpy(),
+        tags=tags.gather(filled).explode().to_numpy(),
         starts=np.cumsum(lengths) - lengths,
-        places=table.places.take(np.repeat(rows, lengths)),
-        part=tuple([part[row] for row in rows.tolist()]),
+        places=table.places.take(np.repeat(filled, lengths)),
+        part=tuple([part[row] for row in filled.tolist()]),
         notes=tuple(notes),
     )
     return _sentences(flat, options, found)
-
-
-def _without(tokens: pl.Series) -> pl.Series:
-    """Return an empty tag for each token."""
-    return tokens.list.eval(pl.element().str.head(0))
 
 
 def _lists(table: TextTable, column: str, role: str) -> pl.Series:

@@ -202,14 +202,17 @@ def _of_data(trained: TrainedTagger, data: Any, number: int | None) -> _Chosen:
         raise DataError(
             f"number: there is no sentence {number}; {quantity(len(examples), 'sentence')}, counted from 1 on."
         )
-    place = (number or 1) - 1
-    if number is None and has_tags:
+    if number is not None:
+        place = number - 1
+    elif has_tags:
         place = _worst(trained, examples)
+    else:
+        place = next((row for row, tokens in enumerate(examples.tokens) if tokens), 0)
     tokens = examples.tokens[place]
     return _Chosen(
         text=_joined(tokens, examples.places[place]),
         true=examples.tags[place][:MAX_SYMBOLS] if has_tags else None,
-        others=[one for other, one in enumerate(examples.tokens) if other != place],
+        others=[one for other, one in enumerate(examples.tokens) if one and other != place],
         notes=notes,
     )
 

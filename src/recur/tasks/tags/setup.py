@@ -135,11 +135,13 @@ class TagSetup:
         """
         return self._read(data, self.cut, has_tags=has_tags)
 
-    def sentences(self, data: Any) -> Sequence[str] | Sequence[Sequence[str]]:
-        """Return sentences without tags: the lines of a file of text without columns, else the tokens of each.
+    def sentences(self, data: Any) -> tuple[list[str] | list[tuple[str, ...]], tuple[str, ...]]:
+        """Return sentences without tags, also empty ones, and notes of what was taken for what.
+
+        They are the lines of a file of text without columns, else the tokens of each.
 
         Args:
-            data: What `read_tagged_sentences` takes. Sentences without tokens are left out.
+            data: What `read_tagged_sentences` takes.
 
         Raises:
             DataError: They cannot be read.
@@ -147,12 +149,11 @@ class TagSetup:
         lines: list[str] = []
 
         def cut(line: str) -> list[str]:
-            words = self.cut(line)
-            lines.extend([line] if words else [])
-            return words
+            lines.append(line)
+            return self.cut(line)
 
         examples = self._read(data, cut, has_tags=False)
-        return lines or examples.tokens
+        return lines or list(examples.tokens), examples.notes
 
     def _read(self, data: Any, cut: Callable[[str], list[str]], *, has_tags: bool) -> TaggedSentences:
         options = TaggedTextOptions(
@@ -163,7 +164,7 @@ class TagSetup:
             separator=self.reading.separator,
             has_header=self.reading.has_header,
         )
-        return read_tagged_sentences(data, options, roles=self.roles, has_tags=has_tags, cut=cut)
+        return read_tagged_sentences(data, options, roles=self.roles, has_tags=has_tags, tags=self.tags, cut=cut)
 
     def cut(self, text: str) -> list[str]:
         """Return the words, numbers and marks of a text, as they stand there."""

@@ -155,6 +155,7 @@ class TrainedTagger(TrainedOnTexts[TaggerNetwork, TagSetup, TaggerOptions]):
 
         Returns:
             For each token the number of its `sentence`, from 1 on, the `token`, its `tag` and the tag's `probability`.
+            Sentences without tokens count too: of a file with one on each line, their numbers are those of the lines.
 
         Raises:
             DataError: The data cannot be read.
@@ -217,7 +218,7 @@ class TrainedTagger(TrainedOnTexts[TaggerNetwork, TagSetup, TaggerOptions]):
 
     def _tagged(self, data: Any, batch_size: int) -> list[TaggedText]:
         is_rows = isinstance(data, list) and all(isinstance(one, str | list | tuple) for one in data)
-        return self.tag(data if is_rows else self.setup.sentences(data), batch_size=batch_size)
+        return self.tag(data if is_rows else self.setup.sentences(data)[0], batch_size=batch_size)
 
 
 def _tagged(text: str | Sequence[str], tokens: Sequence[str], places: Places, told: Told) -> TaggedText:

@@ -139,12 +139,15 @@ class TextLabelSetup:
         """Return other texts, read as those of the run were.
 
         Args:
-            data: What `read_labelled_texts` takes; without labels also a list of texts.
+            data: What `read_labelled_texts` takes; without labels also a list of texts. What it returns is returned
+                as it is.
             has_labels: Whether there must be labels, all of which the model knows.
 
         Raises:
             DataError: They cannot be read, or have a class that the model does not know.
         """
+        if isinstance(data, LabelledTexts):
+            return data
         text = self.reading.text
         if not has_labels and isinstance(data, list | tuple) and all(isinstance(one, str) for one in data):
             # Whatever they look like, they are the texts.
