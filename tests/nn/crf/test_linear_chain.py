@@ -125,6 +125,19 @@ def test_gradients_of_the_marginals(make_crf, some_constraints):
     assert torch.autograd.gradcheck(lambda x: crf.marginals(x, [3, 2]), (emissions,))
 
 
+def test_gradients_where_a_label_cannot_be_reached_at_some_steps(make_crf):
+    # From left to right: at the first steps the later labels cannot be, at the last ones the earlier ones.
+    left_to_right = torch.ones(3, 3).triu().bool() & torch.ones(3, 3).tril(1).bool()
+    only_first = torch.tensor([True, False, False])
+    crf = make_crf(constraints=LabelConstraints(left_to_right, only_first, only_first.flip(0)), constrain_training=True)
+    emissions, parameters = inputs()[0].requires_grad_(), list(crf.parameters())
+    lengths = [5, 3, 0, 4]
+    labels = torch.tensor([[0, 0, 1, 1, 2], [0, 1, 2, 0, 0], [0] * 5, [0, 1, 2, 2, 0]]).t()
+    assert torch.autograd.gradcheck(lambda x, *_: crf.log_likelihood(x, labels, lengths), (emissions, *parameters))
+    assert torch.autograd.gradcheck(lambda x, *_: crf.marginals(x, lengths), (emissions, *parameters))
+    assert torch.autograd.gradgradcheck(lambda x, *_: crf.log_partition(x, lengths), (emissions, *parameters))
+
+
 def test_the_slope_of_the_partition_is_the_marginals(make_crf):
     crf = make_crf()
     emissions, _ = inputs()

@@ -71,7 +71,7 @@ def forward_scores(chain: Chain) -> tuple[list[Tensor], Tensor]:
     filtered: list[Tensor] = []
     offsets: list[Tensor] = []
     for t, emission_BK in enumerate(emissions_TBK.unbind(0)):
-        before_BK = torch.logsumexp(filtered[-1].unsqueeze(2) + transitions_KK, 1) if t else start_K
+        before_BK = _logsumexp(filtered[-1].unsqueeze(2) + transitions_KK) if t else start_K
         forward_BK = before_BK + emission_BK
         # A row without any labelling has -inf throughout; its end tells.
         offset_B = forward_BK.amax(1).clamp_min(lowest)
@@ -81,6 +81,14 @@ def forward_scores(chain: Chain) -> tuple[list[Tensor], Tensor]:
             forward_BK = torch.where(is_step_TB[t].unsqueeze(1), forward_BK, filtered[-1] if t else 0)
         filtered.append(forward_BK)
         offsets.append(offset_B)
-    rest_B = torch.logsumexp(filtered[-1] + end_K, 1)
+    rest_B = _logsumexp(filtered[-1] + end_K)
     offsets.append(rest_B if is_step_TB is None else torch.where(is_step_TB[0], rest_B, 0))
     return filtered, torch.stack(offsets)
+
+
+def _logsumexp(x: Tensor) -> Tensor:
+    """Return torch.logsumexp over dimension 1, with gradients of zero, not NaN, where all of it is -inf."""
+    is_none = x.detach().amax(1).isneginf()
+    # What is clamped has no gradient, and adds nothing to what is not.
+    found = torch.logsumexp(x.clamp_min(torch.finfo(x.dtype).min), 1)
+    return found.masked_fill(is_none, -torch.inf)
