@@ -11,6 +11,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+import recur as recur_python
 from recur.cli.console import plain_console
 from recur.cli.handling.forecast import show_finished
 from recur.data.series.partition import Partition
@@ -280,3 +281,32 @@ def test_evaluate_options_that_make_no_sense(recur: Any, arguments: tuple[str, .
     result = recur("evaluate", "run", *arguments)
     assert (result.code, result.out) == (code, "")
     assert result.complaint.startswith(f"recur: {said}")
+
+
+@pytest.mark.parametrize(("suffix", "separator"), [(".csv", ","), (".tsv", ","), (".csv", "")])
+def test_lists_of_classes_are_written_as_the_run_reads_them(
+    tmp_path: Path, recur: Any, suffix: str, separator: str
+) -> None:
+    """Several classes as one text, with the run's separator or as JSON; none of them as []."""
+    names = [own for _ in range(20) for own in (["food", "a|b"], ["a|b"], ["food"], [])]
+    texts = [f"{number} {' '.join(own) or 'nothing'}" for number, own in enumerate(names)]
+    table = pl.DataFrame({"text": texts, "label": names})
+    if separator:
+        cells = [separator.join(own) or "[]" for own in names]
+        table.with_columns(pl.Series("label", cells)).write_csv(tmp_path / "texts.csv")
+    else:
+        table.write_parquet(tmp_path / "texts.parquet")
+    data = next(tmp_path.glob("texts.*"))
+    small = ("--hidden-size", 8, "--members", 1, "--max-steps", 60, "--learning-rate", 0.05, "--no-report")
+    options = ("--label-separator", separator) if separator else ()
+    trained = recur("train", data, "--task", "classify-text", "--out", tmp_path / "several", *small, *options)
+    assert trained.code == 0, trained.err
+    out = tmp_path / f"told{suffix}"
+    result = recur("predict", tmp_path / "several", data, "--out", out)
+    assert result.code == 0, result.err
+    told = READERS[suffix](out)
+    want = recur_python.load(tmp_path / "several").predict(data)["label"].to_list()
+    assert len({len(own) for own in want}) > 1
+    written = [separator.join(own) if separator and own else json.dumps(own) for own in want]
+    assert told["label"].to_list() == written
+    assert recur("evaluate", tmp_path / "several", out, "--json").code == 0

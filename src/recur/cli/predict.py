@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import sys
 from collections.abc import Callable, Collection, Sequence
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from jsonargparse import Namespace
 
 _SUFFIXES = (".csv", ".tsv", ".parquet", ".arrow", ".json", ".jsonl")
+
+_FLAT = (".csv", ".tsv")
+"""Of these, kinds of tables that can hold no lists."""
 
 _OF_STREAMS = ("state", "save_every", "on_error")
 _OF_BOTH = ("encoding", "time_format", "decimal_comma")
@@ -142,7 +146,7 @@ def run(arguments: Sequence[str]) -> int:
     # Before torch is imported, which takes seconds.
     folder, task = open_run(chosen.run, "predict", given)
     handling = handling_of(task)
-    write = None if chosen.out is None else _writer(Path(chosen.out), handling, overwrite=chosen.overwrite)
+    write = None if chosen.out is None else _writer(Path(chosen.out), folder, handling, overwrite=chosen.overwrite)
     show_notes(unfinished(folder))
     if chosen.stream:
         return _stream(folder, handling, chosen)
@@ -190,8 +194,8 @@ def _levels(text: str) -> tuple[float, ...]:
     return levels
 
 
-def _writer(path: Path, handling: RunHandling, *, overwrite: bool) -> Callable[[pl.DataFrame], None]:
-    """Return what writes a dataframe to a path, by its suffix."""
+def _writer(path: Path, folder: RunFolder, handling: RunHandling, *, overwrite: bool) -> Callable[[pl.DataFrame], None]:
+    """Return what writes a dataframe that a run has told to a path, by its suffix."""
     suffix = path.suffix.lower()
     known = (*_SUFFIXES, *handling.writers)
     if suffix not in known:
@@ -204,6 +208,8 @@ def _writer(path: Path, handling: RunHandling, *, overwrite: bool) -> Callable[[
         if own is not None:
             write_atomic(path, lambda temporary: own(frame, temporary))
             return
+        if suffix in _FLAT:
+            frame = _without_lists(frame, folder)
         by_suffix: dict[str, Callable[[Path], Any]] = {
             ".csv": lambda temporary: frame.write_csv(temporary),
             ".tsv": lambda temporary: frame.write_csv(temporary, separator="\t"),
@@ -215,6 +221,23 @@ def _writer(path: Path, handling: RunHandling, *, overwrite: bool) -> Callable[[
         write_atomic(path, by_suffix[suffix])
 
     return write
+
+
+def _without_lists(frame: pl.DataFrame, folder: RunFolder) -> pl.DataFrame:
+    """Return a table whose lists, several classes, are text as that of the run's own data, so that it reads it again.
+
+    That is with the run's separator between them; without one, or with none of them, as JSON writes a list.
+    """
+    import polars as pl
+
+    names = [name for name, kind in frame.schema.items() if isinstance(kind, pl.List)]
+    separator = folder.read_json("schema.json").get("label_separator") if names else ""
+
+    def text_of(entries: list[str]) -> str:
+        return separator.join(entries) if separator and entries else json.dumps(entries, ensure_ascii=False)
+
+    cells = [pl.Series(name, [text_of(entries) for entries in frame[name].to_list()], pl.String) for name in names]
+    return frame.with_columns(cells)
 
 
 def _show(frame: pl.DataFrame) -> None:
