@@ -17,6 +17,7 @@ from sklearn.metrics import average_precision_score
 from tests.tasks.texts.conftest import CUES, SMALL, Made, drawn
 
 import recur
+from recur.data.texts.options import LabelledTextOptions
 from recur.errors import DataError, OptionError, RunError
 from recur.run import RunFolder
 from recur.tasks.text_source import parts_of
@@ -160,10 +161,11 @@ def test_a_linear_model_speaks_by_what_held_out_texts_ask_for(
     assert TrainedTextClassifier.load(tmp_path / "alone").rule is None
 
 
-def quickly(data: Any, place: Path, **options: Any) -> RunFolder:
+def quickly(data: Any, place: Path, *, texts: LabelledTextOptions | None = None, **options: Any) -> RunFolder:
     return train_text_classifier(
         data,
         out=place,
+        texts=texts,
         model=replace(SMALL, **options),
         training=TextTrainingOptions(max_steps=3, no_report=True),
         console=Console(quiet=True),
@@ -341,6 +343,22 @@ def test_a_class_that_is_not_known(made: Made, tmp_path: Path) -> None:
     path.write_text("review\tkind\n" + "".join(f"{text}\t{label}\n" for text, label in rows))
     with pytest.raises(DataError, match="weather"):
         evaluate_texts(made(False) / "run", path)
+
+
+def test_the_run_keeps_what_classes_are_called(tmp_path: Path) -> None:
+    """Texts are read as they were, by numbers too, without the file of names."""
+    names = tmp_path / "names.txt"
+    names.write_text("food\nmusic\nsport\n")
+    texts, labels = drawn(60)
+    numbers = [str(list(CUES).index(label)) for label in labels]
+    run = quickly((texts, numbers), tmp_path / "run", texts=LabelledTextOptions(label_names=str(names)))
+    names.unlink()
+    trained = recur.load(run)
+    assert trained.predict(["so tasty"])["label"][0] in CUES
+    read = trained.setup.read((texts[:4], ["2", "0", "music", "1"]))
+    assert read.labels == (("sport",), ("food",), ("music",), ("music",))
+    with pytest.raises(DataError, match="the class '3' has no name"):
+        trained.setup.read((texts[:2], ["2", "3"]))
 
 
 def test_wrong_parts_and_tasks(made: Made, tmp_path: Path) -> None:

@@ -193,6 +193,18 @@ def test_texts_of_several_labels(tmp_path: Path) -> None:
     assert writer.predict({"label": [["a", "c"], ["b", "d"]]})["label"].to_list() == [["a", "c"], ["b", "d"]]
 
 
+def test_labels_that_are_given_by_number(tmp_path: Path) -> None:
+    names = tmp_path / "names.txt"
+    names.write_text("neg\npos\n")
+    texts = [f"{one}{number}" for one in "ab" for number in range(20)]
+    data = {"text": texts, "label": [int(text[0] == "b") for text in texts]}
+    writer = quickly(data, tmp_path / "run", texts=WrittenTextOptions(label_names=str(names)))
+    names.unlink()
+    assert writer.classes == ("neg", "pos")
+    assert writer.predict({"label": ["1", "0", "pos"]})["label"].to_list() == ["pos", "neg", "pos"]
+    assert writer.setup.read(data).labels[-1] == ("pos",)
+
+
 def test_saved_and_loaded_it_writes_the_same(writer: TrainedWriter, tmp_path: Path) -> None:
     again = recur.load(writer.save(tmp_path / "saved"))
     assert isinstance(again, recur.TrainedWriter)

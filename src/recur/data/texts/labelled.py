@@ -27,6 +27,7 @@ def read_labelled_texts(
     options: LabelledTextOptions | None = None,
     *,
     classes: Sequence[str] | None = None,
+    names: Sequence[str] | None = None,
     roles: TextRoles | None = None,
     has_labels: bool = True,
 ) -> LabelledTexts:
@@ -40,6 +41,7 @@ def read_labelled_texts(
             tuple, texts and the class (or classes) of each.
         options: How they are read, where that is not to be found out.
         classes: Those of a trained model, of which there may be no other.
+        names: What its classes are called where they are given by number, in place of `label_names` of the options.
         roles: What the columns of a trained model's data were for, if others are called the same.
         has_labels: Whether classes are read; else they are all missing, and a file of text that is no table has a text
             on each line.
@@ -58,7 +60,8 @@ def read_labelled_texts(
         ((('5',), ('1',), ('5',)), ('1', '5'))
     """
     options = options or LabelledTextOptions()
-    names = None if options.label_names is None else read_names(options.label_names, options.codec)
+    if has_labels and options.label_names is not None:
+        names = read_names(options.label_names, options.codec)
     known = KnownLabels(
         roles=roles, separator=options.label_separator, names=names, classes=classes, has_answers=has_labels
     )

@@ -51,6 +51,7 @@ def read_written_texts(
     options: WrittenTextOptions | None = None,
     *,
     classes: Sequence[str] | None = None,
+    names: Sequence[str] | None = None,
     roles: TextRoles | None = None,
 ) -> WrittenTexts:
     """Return the texts that some data hold, and what each is written from.
@@ -62,6 +63,7 @@ def read_written_texts(
         data: As of `read_labelled_texts`.
         options: How they are read, where that is not to be found out.
         classes: Those of a trained model, of which there may be no other.
+        names: As of `read_labelled_texts`.
         roles: What the columns of a trained model's data were for.
 
     Raises:
@@ -75,7 +77,8 @@ def read_written_texts(
         ((3.0,), (2.0,), (8.0,))
     """
     options = options or WrittenTextOptions()
-    names = None if options.label_names is None else read_names(options.label_names, options.codec)
+    if options.label_names is not None:
+        names = read_names(options.label_names, options.codec)
     known = KnownLabels(
         roles=roles, separator=options.label_separator, names=names, classes=classes, has_answers=options.has_labels
     )
@@ -108,6 +111,7 @@ def read_contexts(
     *,
     label: str | None,
     classes: Sequence[str],
+    names: Sequence[str] | None = None,
     separator: str | None,
 ) -> tuple[tuple[tuple[str, ...], ...], NDArray[np.float64]]:
     """Return what texts are to be written from: the classes and the numbers of each row of a table, without its texts.
@@ -117,6 +121,7 @@ def read_contexts(
         options: How tables are read, and which columns have numbers.
         label: The column of the classes; None where there are none.
         classes: Those of the model.
+        names: As of `read_labelled_texts`.
         separator: What stands between several classes; "" where each cell is one.
 
     Returns:
@@ -133,7 +138,7 @@ def read_contexts(
     labels: tuple[tuple[str, ...], ...] = ((),) * table.frame.height
     if label is not None:
         check_column(table, "label", label)
-        found = read_labels(table.frame[label], table.places, separator=separator, classes=classes)
+        found = read_labels(table.frame[label], table.places, separator=separator, names=names, classes=classes)
         for row, one in enumerate(found.labels):
             if one is None:
                 raise DataError(f"{table.places[row]}, column {label!r}: is empty; give a class for each text.")

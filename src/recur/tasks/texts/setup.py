@@ -125,6 +125,11 @@ class TextLabelSetup:
         """What the classes are called: the column they stood in."""
         return "label" if self.roles is None else self.roles.columns.get("label", "label")
 
+    @property
+    def names(self) -> tuple[str, ...] | None:
+        """What classes that are given by number are called, in their order; None where they come by name."""
+        return None if self.reading.label_names is None else self.classes
+
     # --- data ---
 
     def with_encoding(self, encoding: str | None) -> Self:
@@ -159,12 +164,12 @@ class TextLabelSetup:
             encoding=self.reading.encoding,
             separator=self.reading.separator,
             has_header=self.reading.has_header,
-            label_names=self.reading.label_names,
             label_separator=self.label_separator,
             unit=self.reading.unit,
         )
+        classes = self.classes if has_labels else None
         return read_labelled_texts(
-            data, options, classes=self.classes if has_labels else None, roles=self.roles, has_labels=has_labels
+            data, options, classes=classes, names=self.names, roles=self.roles, has_labels=has_labels
         )
 
     def own_examples(self, data: Any = None) -> LabelledTexts:

@@ -163,7 +163,7 @@ class WriterSetup(TextLabelSetup):
             DataError: They cannot be read, or have a class that the model does not know.
         """
         options = WrittenTextOptions(**self._reading_again())
-        return read_written_texts(data, options, classes=self.classes or None, roles=self.roles)
+        return read_written_texts(data, options, classes=self.classes or None, names=self.names, roles=self.roles)
 
     def read_contexts(self, data: Any) -> tuple[tuple[tuple[str, ...], ...], NDArray[np.float64]]:
         """Return the classes and the numbers, (N, M), of the rows of a table, which needs no texts.
@@ -176,11 +176,12 @@ class WriterSetup(TextLabelSetup):
             WrittenTextOptions(**self._reading_again()),
             label=self.label if self.classes else None,
             classes=self.classes,
+            names=self.names,
             separator=self.label_separator,
         )
 
     def _reading_again(self) -> dict[str, Any]:
-        kept = ("text", "label", "columns", "encoding", "separator", "has_header", "label_names", "unit")
+        kept = ("text", "label", "columns", "encoding", "separator", "has_header", "unit")
         own = {name: getattr(self.reading, name) for name in kept}
         return {**own, "label_separator": self.label_separator}
 
