@@ -112,7 +112,12 @@ def test_it_is_kept_as_it_is(fitted: Translator, tmp_path: Path) -> None:
     ):
         found = again.predict(words)
         assert (found if isinstance(found, list) else found["target"].to_list()) == expected
-    assert Translator.load(tmp_path / "run").get_params()["hidden_size"] == 32
+    loaded = Translator.load(tmp_path / "run")
+    assert loaded.get_params()["hidden_size"] == 32
+    assert loaded.evaluation_ == fitted.evaluation_
+    # As after a training that was ended before it came to judging.
+    (tmp_path / "run" / "translate_evaluation.json").unlink()
+    assert Translator.load(tmp_path / "run").evaluation_ == {}
     assert not hasattr(clone(fitted), "trained_")
 
 

@@ -61,6 +61,7 @@ class SeriesEstimator(BaseEstimator):  # type: ignore[misc]
     Attributes:
         trained_: What `recur.load` returns for the run.
         run_: Path of the run folder; None where it was a temporary one.
+        evaluation_: How good it is on the held-out part; empty where the training did not come to judging.
     """
 
     task: ClassVar[str]
@@ -69,9 +70,12 @@ class SeriesEstimator(BaseEstimator):  # type: ignore[misc]
     """Dataclasses of options, by the argument of the training function."""
     defaults: ClassVar[Mapping[str, Any]] = {}
     """Of parameters whose default is not that of the options."""
+    evaluation: ClassVar[str]
+    """The file of a run that says how good it is."""
 
     trained_: Any
     run_: Path | None
+    evaluation_: dict[str, Any]
     _files: dict[str, bytes]
 
     def __init_subclass__(cls, **arguments: Any) -> None:
@@ -135,6 +139,7 @@ class SeriesEstimator(BaseEstimator):  # type: ignore[misc]
             RunError: The run is incomplete or damaged.
         """
         self.trained_ = load(run, device=device)
+        self.evaluation_ = run.read_json(self.evaluation) if run.has(self.evaluation) else {}
         self._files = {
             path.name: path.read_bytes()
             for path in sorted(run.path.iterdir())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import narwhals as nw
 import numpy as np
@@ -19,26 +19,14 @@ if TYPE_CHECKING:
 Array = NDArray[Any]
 
 
-class JudgedEstimator(SeriesEstimator):
-    """What was judged on a held-out part.
-
-    Attributes:
-        evaluation_: How good it is there, as `label_evaluation.json` has it; empty where nothing was held out.
-    """
-
-    evaluation_: dict[str, Any]
-
-    def _keep(self, run: RunFolder, device: str | torch.device = "cpu") -> None:
-        super()._keep(run, device)
-        self.evaluation_ = run.read_json(EVALUATION) if run.has(EVALUATION) else {}
-
-
-class ClassEstimator(ClassifierMixin, JudgedEstimator):  # type: ignore[misc]
+class ClassEstimator(ClassifierMixin, SeriesEstimator):  # type: ignore[misc]
     """What tells classes.
 
     Attributes:
         classes_: The classes, (K,), sorted, as y has them.
     """
+
+    evaluation: ClassVar[str] = EVALUATION
 
     classes_: Array
 

@@ -54,9 +54,9 @@ class Detector(OutlierMixin, SeriesEstimator):  # type: ignore[misc]
         "training": SeriesTrainingOptions,
     }
     defaults: ClassVar[Mapping[str, Any]] = {"test": 0.0}
+    evaluation: ClassVar[str] = EVALUATION
 
     trained_: TrainedDetector
-    evaluation_: dict[str, Any]
 
     def fit(self, X: Any, y: None = None) -> Self:
         """Train on series, of which most steps should be ordinary.
@@ -154,7 +154,6 @@ class Detector(OutlierMixin, SeriesEstimator):  # type: ignore[misc]
     def _keep(self, run: RunFolder, device: str | torch.device = "cpu") -> None:
         super()._keep(run, device)
         self.offset_ = -self.trained_.threshold
-        self.evaluation_ = run.read_json(EVALUATION) if run.has(EVALUATION) else {}
 
 
 def _is_array(X: Any) -> bool:

@@ -54,9 +54,9 @@ class Forecaster(SeriesEstimator):
         "training": SeriesTrainingOptions,
     }
     defaults: ClassVar[Mapping[str, Any]] = {"test": 0.0}
+    evaluation: ClassVar[str] = EVALUATION
 
     trained_: TrainedForecaster
-    evaluation_: dict[str, Any]
     _fitted_to: Any
     _past: Panel | None
 
@@ -168,10 +168,6 @@ class Forecaster(SeriesEstimator):
         """
         data = self._given(X)
         return plot_forecast(self.trained_, data, **options)
-
-    def _keep(self, run: Any, device: Any = "cpu") -> None:
-        super()._keep(run, device)
-        self.evaluation_ = run.read_json(EVALUATION) if run.has(EVALUATION) else {}
 
     def _own(self) -> Panel | None:
         """Return what X may come after; None of arrays, which have no times, and where it is not there any more.

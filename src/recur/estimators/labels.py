@@ -12,20 +12,21 @@ import numpy as np
 from recur.data.series import Part, panel_of_array
 from recur.data.series.label_options import LabelOptions, NumberOptions
 from recur.errors import DataError
-from recur.estimators.base import RegressorMixin
-from recur.estimators.classes import Array, ClassEstimator, JudgedEstimator, classes_of, labels_of
+from recur.estimators.base import RegressorMixin, SeriesEstimator
+from recur.estimators.classes import Array, ClassEstimator, classes_of, labels_of
 from recur.models.series_options import SeriesClassifierOptions, SeriesRegressorOptions
 from recur.plots.labels import plot_labels
-from recur.tasks.labels.evaluation import judge_labels
+from recur.tasks.labels.evaluation import EVALUATION, judge_labels
 from recur.tasks.labels.trained import TrainedClassifier, TrainedRegressor
 from recur.train.labels import train_classifier, train_regressor
 from recur.train.options import LabelTrainingOptions
 
 
-class LabelEstimator(JudgedEstimator, ABC):
+class LabelEstimator(SeriesEstimator, ABC):
     """What tells labels of series that come as arrays with labels beside them, or as tables with labels inside."""
 
     defaults: ClassVar[Mapping[str, Any]] = {"test": 0.0}
+    evaluation: ClassVar[str] = EVALUATION
 
     trained_: TrainedClassifier | TrainedRegressor
 

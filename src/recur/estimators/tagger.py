@@ -54,10 +54,10 @@ class Tagger(SeriesEstimator):
         "training": TextTrainingOptions,
     }
     defaults: ClassVar[Mapping[str, Any]] = {"test": 0.0}
+    evaluation: ClassVar[str] = EVALUATION
 
     trained_: TrainedTagger
     classes_: tuple[str, ...]
-    evaluation_: dict[str, Any]
 
     def fit(self, X: Any, y: Any = None) -> Self:
         """Train on sentences and their tags.
@@ -127,7 +127,6 @@ class Tagger(SeriesEstimator):
     def _keep(self, run: RunFolder, device: str | torch.device = "cpu") -> None:
         super()._keep(run, device)
         self.classes_ = self.trained_.tags
-        self.evaluation_ = run.read_json(EVALUATION) if run.has(EVALUATION) else {}
 
 
 def _rows(name: str, given: Any, what: str) -> list[list[str]]:

@@ -52,9 +52,9 @@ class Translator(SeriesEstimator):
         "training": PairTrainingOptions,
     }
     defaults: ClassVar[Mapping[str, Any]] = {"test": 0.0}
+    evaluation: ClassVar[str] = EVALUATION
 
     trained_: TrainedTranslator
-    evaluation_: dict[str, Any]
 
     def fit(self, X: Any, y: Any = None) -> Self:
         """Train on texts and what they become.
@@ -75,7 +75,6 @@ class Translator(SeriesEstimator):
         """
         data = X if y is None else _pairs(X, y)
         with self._run(train_translator, data) as run:
-            self.evaluation_ = run.read_json(EVALUATION)
             self._keep(run)
             self.run_ = None if self.out is None else run.path
         return self
