@@ -170,11 +170,33 @@ def test_words_that_spoke(fitted: TextClassifier) -> None:
         (["so", "bad"], np.array(["a", 1], object), r"^y: classes must be of one kind, got int, str\.$"),
         (["so", "bad"], ["a", "a"], r"all 2 texts have the same class, 'a', so that there is nothing to tell apart"),
         (["", " "], ["a", "b"], r"is empty, and so are all others; give texts with something in them\.$"),
+        (
+            ["so", "bad"],
+            ["a", "a "],
+            r"^y: entry 1, 'a ', would be read as 'a'; give classes as they are to be called, none of them empty or "
+            r"with white space around it, several of a text as a list\.$",
+        ),
+        (["so", "bad"], ["a", ""], r"^y: entry 1, '', would be read as none; give classes as they are"),
+        (["so", "bad"], ["a", "[1, 2]"], r"^y: entry 1, '\[1, 2\]', would be read as '1' and '2'; give classes"),
+        (["so", "bad"], [["a"], ["b", " b"]], r"^y: entry 1, \['b', ' b'\], would be read as 'b'; give classes"),
+        (["so", "bad"], [["a"], ["b", ""]], r"^y: entry 1, \['b', ''\], would be read as 'b'; give classes"),
     ],
 )
 def test_what_cannot_be_learned_from_is_said(texts: Any, labels: Any, message: str) -> None:
     with pytest.raises(DataError, match=message):
         classifier().fit(texts, labels)
+
+
+def test_classes_are_called_as_y_calls_them(tmp_path: Path) -> None:
+    (tmp_path / "names.txt").write_text("blame\npraise\n")
+    texts = ["so good", "so bad"] * 8
+    with pytest.raises(DataError, match=r"^y: entry 0, '1', would be read as 'praise'; give classes as they are"):
+        classifier(label_names=str(tmp_path / "names.txt")).fit(texts, [1, 0] * 8)
+    with pytest.raises(DataError, match=r"^y: entry 0, 'a,b', would be read as 'a' and 'b'; give classes as they are"):
+        classifier(label_separator=",").fit(texts, ["a,b", "b"] * 8)
+    named = classifier(label_names=str(tmp_path / "names.txt"), max_steps=2).fit(texts, ["praise", "blame"] * 8)
+    assert named.classes_.tolist() == ["blame", "praise"]
+    np.testing.assert_allclose(named.predict_proba(texts).sum(1), 1, rtol=1e-5)
 
 
 def test_before_fitting_nothing_is_told() -> None:

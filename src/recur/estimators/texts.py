@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import narwhals as nw
 import numpy as np
+import polars as pl
 
+from recur.data.texts.labels import read_labels, read_names
 from recur.data.texts.options import LabelledTextOptions
+from recur.data.texts.places import Places
 from recur.data.texts.token_options import TokenOptions
 from recur.data.texts.vector_options import VectorOptions
 from recur.errors import DataError
@@ -19,9 +22,7 @@ from recur.tasks.texts.evaluation import judge_texts
 from recur.tasks.texts.trained import TrainedTextClassifier
 from recur.train.options import TextTrainingOptions
 from recur.train.texts import train_text_classifier
-
-if TYPE_CHECKING:
-    import polars as pl
+from recur.wording import enumerated
 
 
 class TextClassifier(ClassEstimator):
@@ -64,7 +65,8 @@ class TextClassifier(ClassEstimator):
             X: With y the texts, (N,): a list, an array or a column of a dataframe. Without y whatever
                 `recur.train_text_classifier` takes, such as a table with a column of labels, or the path of a file.
             y: The class of each text, (N,): numbers, text or bool. Where a text may have several classes, a list of
-                them for each, or which ones it has, (N, K) of 0 and 1.
+                them for each, or which ones it has, (N, K) of 0 and 1. The name of a class is not empty, nor is white
+                space around it.
 
         Returns:
             The estimator.
@@ -83,6 +85,7 @@ class TextClassifier(ClassEstimator):
             if reading.label_separator is None:
                 # A class is what it is, whatever stands in its name.
                 reading = replace(reading, label_separator="")
+            _check_kept(labels, reading)
         with self._run(train_text_classifier, data, texts=reading) as run:
             if classes is not None:
                 self._name_classes(run, classes)
@@ -224,3 +227,24 @@ def _labels(y: Any, count: int) -> tuple[Array, list[Any]]:
         return np.arange(labels.shape[1]), [[str(label) for label in np.flatnonzero(row)] for row in labels]
     classes, codes = classes_of(labels_of(labels, count, of="texts"))
     return classes, [str(name) for name in classes[codes].tolist()]
+
+
+def _check_kept(labels: Sequence[Any], reading: LabelledTextOptions) -> None:
+    """Raise where classes would be called otherwise in the run than y calls them, so that they could not be told apart.
+
+    Raises:
+        DataError: One would be.
+    """
+    is_list = any(isinstance(own, list) for own in labels)
+    cells = pl.Series(labels, dtype=pl.List(pl.String) if is_list else pl.String)
+    names = None if reading.label_names is None else read_names(reading.label_names, reading.codec)
+    places = Places.of("y", np.arange(1, len(labels) + 1), "row")
+    found = read_labels(cells, places, separator=reading.label_separator, names=names)
+    for place, (own, read) in enumerate(zip(labels, found.labels, strict=True)):
+        given = tuple(dict.fromkeys(own)) if is_list else (own,)
+        if (read or ()) != given:
+            said = enumerated([*map(repr, read)]) if read else "none"
+            raise DataError(
+                f"y: entry {place}, {own!r}, would be read as {said}; give classes as they are to be called, none of "
+                "them empty or with white space around it, several of a text as a list."
+            )
