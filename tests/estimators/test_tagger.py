@@ -53,6 +53,10 @@ def test_tags_come_back_for_each_token(fitted: Tagger) -> None:
     assert fitted.score(X, y) == judge_tags(found, y, has_entities=True, most_frequent="O").micro_f1
     assert fitted.score(X, y) > 0.5
     assert fitted.classes_ == fitted.trained_.tags == ("B-DATE", "B-LOC", "B-PER", "I-LOC", "I-PER", "O")
+    # Two sentences in a tuple are no pair of tokens and tags.
+    assert fitted.predict(tuple(X[:2])) == fitted.predict((tuple(X[0]), X[1])) == found[:2]
+    assert fitted.predict((X, y))["tag"].to_list() == [tag for own in found for tag in own]
+    assert fitted.predict(("Ada Lanmann left.",)) == fitted.predict(["Ada Lanmann left."])
     assert fitted.predict(["Ada Lanmann left."]) == [fitted.predict([["Ada", "Lanmann", "left", "."]])[0]]
 
 

@@ -18,7 +18,7 @@ from recur.tasks.labels.evaluation import EVALUATION
 from recur.tasks.tags.evaluation import judge_sentences
 from recur.tasks.tags.figures import judge_tags
 from recur.tasks.tags.setup import OUTSIDE
-from recur.tasks.tags.trained import TrainedTagger
+from recur.tasks.tags.trained import TrainedTagger, are_sentences
 from recur.train.options import TextTrainingOptions
 from recur.train.tags import train_tagger
 
@@ -90,17 +90,18 @@ class Tagger(SeriesEstimator):
         """Return the tags of sentences.
 
         Args:
-            X: Lists of tokens, or texts, which are cut into words; or whatever `TrainedTagger.predict` takes.
+            X: Lists of tokens, or texts, which are cut into words, in a list or a tuple; or whatever
+                `TrainedTagger.predict` takes.
 
         Returns:
-            Of lists the tags of each sentence, a list of tuples; else a dataframe as of `TrainedTagger.predict`.
+            Of these the tags of each sentence, a list of tuples; else a dataframe as of `TrainedTagger.predict`.
 
         Raises:
             NotFittedError: The estimator was not fitted.
             DataError: The data cannot be read.
         """
         self._check_fitted()
-        if isinstance(X, list) and all(isinstance(one, str | list | tuple) for one in X):
+        if are_sentences(X):
             return [one.tags for one in self.trained_.tag(X)]
         return self.trained_.predict(X)
 

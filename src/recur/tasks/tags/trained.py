@@ -149,8 +149,9 @@ class TrainedTagger(TrainedOnTexts[TaggerNetwork, TagSetup, TaggerOptions]):
         """Return the tag of each token.
 
         Args:
-            data: Texts or lists of tokens as `tag` takes them; or what `recur.data.texts.read_tagged_sentences` takes,
-                such as a file, whose tags are not looked at. A file of text has a sentence on each line.
+            data: Texts or lists of tokens as `tag` takes them, in a list or a tuple; or what
+                `recur.data.texts.read_tagged_sentences` takes, such as a file, whose tags are not looked at. A file of
+                text has a sentence on each line.
             batch_size: Sentences at once; changes memory, not what is told.
 
         Returns:
@@ -217,8 +218,17 @@ class TrainedTagger(TrainedOnTexts[TaggerNetwork, TagSetup, TaggerOptions]):
         return pl.DataFrame(rows, schema=kinds)
 
     def _tagged(self, data: Any, batch_size: int) -> list[TaggedText]:
-        is_rows = isinstance(data, list) and all(isinstance(one, str | list | tuple) for one in data)
-        return self.tag(data if is_rows else self.setup.sentences(data)[0], batch_size=batch_size)
+        return self.tag(data if are_sentences(data) else self.setup.sentences(data)[0], batch_size=batch_size)
+
+
+def are_sentences(data: Any) -> bool:
+    """Return whether data are texts or the tokens of sentences themselves, as `TrainedTagger.tag` takes them.
+
+    A tuple may also be the tokens and the tags of sentences, two lists of such.
+    """
+    if not isinstance(data, list | tuple) or not all(isinstance(one, str | list | tuple) for one in data):
+        return False
+    return isinstance(data, list) or all(isinstance(token, str) for one in data for token in one)
 
 
 def _tagged(text: str | Sequence[str], tokens: Sequence[str], places: Places, told: Told) -> TaggedText:
