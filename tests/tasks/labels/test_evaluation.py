@@ -135,6 +135,17 @@ def test_nothing_is_calibrated_by_what_is_judged(kind: str, request: pytest.Fixt
     assert found[0] == found[1]
 
 
+def test_it_is_told_why_nothing_is_calibrated(classifier: Any, tmp_path: Any) -> None:
+    trained, parts = classifier
+    folder = trained.save(tmp_path / "run")
+    folder.delete(CALIBRATION)
+    found = evaluate_labels(folder.path, parts.test.panel)
+    assert any(note.endswith("own: too few labels were held out to calibrate them.") for note in found["notes"])
+    folder.write_json("config.json", {**folder.config(), "training": {}})
+    found = evaluate_labels(folder.path, parts.test.panel)
+    assert any("they are calibrated at the end of the training; finish that with" in note for note in found["notes"])
+
+
 def test_steps_of_one_series_are_few_labels() -> None:
     def outcomes(series: list[int], weight: list[float]) -> SeriesOutcomes:
         zeros = torch.zeros(len(series))

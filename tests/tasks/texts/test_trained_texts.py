@@ -239,6 +239,24 @@ def test_what_is_learnt_of_too_few_texts_is_nothing(made: Made) -> None:
     assert trained.thresholds.tolist() == [0.5] * 3
 
 
+def test_it_is_told_why_nothing_is_calibrated(made: Made, tmp_path: Path) -> None:
+    def note(folder: Path) -> str:
+        return next(note for note in evaluate_texts(folder)["notes"] if "the network's own" in note)
+
+    folder = tmp_path / "run"
+    shutil.copytree(made(False) / "run", folder)
+    (folder / "calibration.safetensors").unlink()
+    assert note(folder).endswith("own: too few texts were held out to calibrate them.")
+    # As after a kill before it was judged, when the training went on, and of the first one.
+    expected = "they are calibrated at the end of the training; finish that with recur train --resume."
+    (folder / "label_evaluation.json").write_text('{"weights": "older"}')
+    assert note(folder).endswith(expected)
+    (folder / "label_evaluation.json").unlink()
+    assert note(folder).endswith(expected)
+    saved = TrainedTextClassifier.load(folder).save(tmp_path / "saved")
+    assert note(saved.path).endswith("own: too few texts were held out to calibrate them.")
+
+
 def test_a_linear_model_of_another_run_is_refused(made: Made, tmp_path: Path) -> None:
     trained = with_ngrams(made(False) / "run")
     folder = trained.save(tmp_path / "run")

@@ -46,7 +46,9 @@ _FLATTERING = {
 """What was done with the parts of a run that are not there to be judged on."""
 
 
-def judge_labels(trained: TrainedLabels, part: Part, *, only_last: bool = False) -> dict[str, Any]:
+def judge_labels(
+    trained: TrainedLabels, part: Part, *, only_last: bool = False, is_finished: bool = True
+) -> dict[str, Any]:
     """Return how good labels that were told are: what `label_evaluation.json` holds.
 
     | entry | holds |
@@ -64,6 +66,7 @@ def judge_labels(trained: TrainedLabels, part: Part, *, only_last: bool = False)
         trained: What tells.
         part: What to judge on, of a panel with labels.
         only_last: Only what is told of the last step of each series counts.
+        is_finished: Whether the training came to its end, where probabilities are calibrated.
 
     Raises:
         DataError: No label counts.
@@ -77,7 +80,7 @@ def judge_labels(trained: TrainedLabels, part: Part, *, only_last: bool = False)
         "series": len(torch.unique(outcomes.series)),
     }
     if isinstance(trained, TrainedClassifier):
-        found |= _judged_classes(trained, part, outcomes)
+        found |= _judged_classes(trained, part, outcomes, is_finished=is_finished)
     else:
         assert isinstance(trained, TrainedRegressor)
         found |= _judged_numbers(trained, part, outcomes)
@@ -147,25 +150,49 @@ def evaluate_labels(
     trained = kinds[task].load(folder, device=device)
     if life_left is not None and (data is None or trained.setup.life is None):
         raise OptionError("life_left: is of given data, and of a model that tells remaining lives; leave it out.")
+    is_finished = was_judged(folder)
     if data is None:
         parts = trained.setup.own_parts()
         chosen = {"train": parts.train, "valid": parts.valid, "test": parts.test}[part]
         if not len(chosen):
             raise DataError(f"the run has no part {part!r}.")
-        return judge_labels(trained, chosen, only_last=part == "test" and _judges_last(trained, chosen))
+        only_last = part == "test" and _judges_last(trained, chosen)
+        return judge_labels(trained, chosen, only_last=only_last, is_finished=is_finished)
     setup = trained.setup if table is None else trained.setup.for_other(table)
     panel = setup.read(data)
     at_end: ArrayLike = 0.0
     if life_left is not None:
         at_end = read_lives(life_left, len(panel)) if isinstance(life_left, str | Path) else life_left
     given = Part.whole(trained.setup.labelled(panel, at_end=at_end), "given")
-    found = judge_labels(trained, given, only_last=life_left is not None)
+    found = judge_labels(trained, given, only_last=life_left is not None, is_finished=is_finished)
     if trained.setup.life is not None and life_left is None:
         found["notes"].append(
             "every series is taken to have ended with its last row, but for those that a column says go on; "
             f"{option('life_left')} says what was left of others."
         )
     return found
+
+
+def was_judged(folder: RunFolder) -> bool:
+    """Return whether the training of a run came to its end, where its classes and numbers are calibrated and judged.
+
+    Of what was saved without its training there is nothing to come.
+    """
+    found = folder.read_json(EVALUATION) if folder.has(EVALUATION) else {}
+    return "training" not in folder.config() or found.get("weights") == folder.weights_checksum()
+
+
+def uncalibrated(noun: str, *, is_finished: bool) -> str:
+    """Return the note that probabilities are not calibrated, and why not.
+
+    Args:
+        noun: What would have been held out for it, in the plural.
+        is_finished: Whether the training came to its end.
+    """
+    why = f"too few {noun} were held out to calibrate them"
+    if not is_finished:
+        why = "they are calibrated at the end of the training; finish that with recur train --resume"
+    return f"the probabilities are the network's own: {why}."
 
 
 def _num_apart(outcomes: SeriesOutcomes) -> int:
@@ -183,7 +210,9 @@ def _judges_last(trained: TrainedLabels, part: Part) -> bool:
 # --- classes ---
 
 
-def _judged_classes(trained: TrainedClassifier, part: Part, outcomes: SeriesOutcomes) -> dict[str, Any]:
+def _judged_classes(
+    trained: TrainedClassifier, part: Part, outcomes: SeriesOutcomes, *, is_finished: bool
+) -> dict[str, Any]:
     figures = judge_classes(
         outcomes, trained.classes, trained.setup.counts, temperature=trained.temperature, window=trained.setup.window
     )
@@ -201,7 +230,7 @@ def _judged_classes(trained: TrainedClassifier, part: Part, outcomes: SeriesOutc
             "raw": reliability_rows(kept.output.double().softmax(-1), kept.target),
         },
         "worst": _worst_classes(trained, part.panel, kept, told),
-        "notes": _class_notes(trained, outcomes),
+        "notes": _class_notes(trained, outcomes, is_finished=is_finished),
     }
 
 
@@ -239,10 +268,10 @@ def _worst_classes(
     ]
 
 
-def _class_notes(trained: TrainedClassifier, outcomes: SeriesOutcomes) -> list[str]:
+def _class_notes(trained: TrainedClassifier, outcomes: SeriesOutcomes, *, is_finished: bool) -> list[str]:
     found = _notes(outcomes)
     if not trained.is_calibrated:
-        found.append("the probabilities are the network's own: too few labels were held out to calibrate them.")
+        found.append(uncalibrated("labels", is_finished=is_finished))
     absent = [name for name, count in zip(trained.classes, trained.setup.counts, strict=True) if not count]
     if absent:
         found.append(f"the training part has no label of the class {absent[0]!r}, which cannot be told well.")

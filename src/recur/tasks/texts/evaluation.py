@@ -15,7 +15,7 @@ from recur.models.texts.bag_of_ngrams import BagOfNgrams
 from recur.run import RunFolder
 from recur.score import reliability
 from recur.tasks.labels.classes import ClassifierFigures, judge_classes
-from recur.tasks.labels.evaluation import EVALUATION
+from recur.tasks.labels.evaluation import EVALUATION, uncalibrated, was_judged
 from recur.tasks.noise import SURE, doubt, sign_test
 from recur.tasks.text_source import parts_of
 from recur.tasks.texts.explanation import explain_texts
@@ -41,7 +41,12 @@ _FLATTERING = {
 
 
 def judge_texts(
-    trained: TrainedTextClassifier, examples: LabelledTexts, part: str, *, rule: BagOfNgrams | None = None
+    trained: TrainedTextClassifier,
+    examples: LabelledTexts,
+    part: str,
+    *,
+    rule: BagOfNgrams | None = None,
+    is_finished: bool = True,
 ) -> dict[str, Any]:
     """Return how good the classes that are told of texts are: what `label_evaluation.json` holds.
 
@@ -60,6 +65,7 @@ def judge_texts(
         examples: With labels.
         part: What they are called: train, valid, test or given.
         rule: The bag of n-grams beside it.
+        is_finished: Whether the training came to its end, where probabilities are calibrated.
 
     Raises:
         DataError: No text has a label.
@@ -88,7 +94,7 @@ def judge_texts(
         "calibrated": _reliability(trained, probability, kept),
         "raw": _reliability(trained, _raw(trained, kept.logits), kept),
     }
-    found["notes"] = _notes(trained, outcomes, part, found["ngrams"])
+    found["notes"] = _notes(trained, outcomes, part, found["ngrams"], is_finished=is_finished)
     return found
 
 
@@ -145,9 +151,10 @@ def evaluate_texts(
         raise OptionError(f"part: expected 'train', 'valid' or 'test', got {part!r}.")
     folder = RunFolder.open(run)
     trained = TrainedTextClassifier.load(folder, device=device)
-    rule = load_rule(folder, trained.setup)
+    rule, is_finished = load_rule(folder, trained.setup), was_judged(folder)
     if data is not None:
-        return judge_texts(trained, trained.setup.with_encoding(encoding).read(data), "given", rule=rule)
+        given = trained.setup.with_encoding(encoding).read(data)
+        return judge_texts(trained, given, "given", rule=rule, is_finished=is_finished)
     if encoding is not None:
         raise OptionError(
             f"encoding: would be ignored, for the run knows that of its own data; leave {option('encoding')} out."
@@ -155,7 +162,7 @@ def evaluate_texts(
     examples = parts_of(trained.setup.own_examples())[part]
     if not len(examples):
         raise DataError(f"the run has no part {part!r}.")
-    return judge_texts(trained, examples, part, rule=rule)
+    return judge_texts(trained, examples, part, rule=rule, is_finished=is_finished)
 
 
 def _judged_single(
@@ -273,7 +280,12 @@ def _mean_precision(outcomes: TextOutcomes) -> float:
 
 
 def _notes(
-    trained: TrainedTextClassifier, outcomes: TextOutcomes, part: str, ngrams: dict[str, Any] | None
+    trained: TrainedTextClassifier,
+    outcomes: TextOutcomes,
+    part: str,
+    ngrams: dict[str, Any] | None,
+    *,
+    is_finished: bool,
 ) -> list[str]:
     found = [f"the figures flatter the model: {_FLATTERING[part]}."] if part in _FLATTERING else []
     missing = int((outcomes.weight == 0).sum())
@@ -286,7 +298,7 @@ def _notes(
             f"{ngrams['network_alone']:.1%}."
         )
     if not trained.is_calibrated:
-        found.append("the probabilities are the network's own: too few texts were held out to calibrate them.")
+        found.append(uncalibrated("texts", is_finished=is_finished))
     absent = [name for name, count in zip(trained.classes, trained.setup.counts, strict=True) if not count]
     if absent:
         found.append(f"the training part has no text of the class {absent[0]!r}, which cannot be told well.")
