@@ -170,6 +170,21 @@ def test_a_model_that_does_not_beat_the_rule_is_a_warning(make_label_run: Any) -
     assert not found.is_better
 
 
+def test_the_rules_are_those_of_the_bars() -> None:
+    """A linear model is named where there is one."""
+    found = labels_of(classes())
+    assert found is not None
+    assert found.caption.endswith("told right, beside always telling the most frequent class.")
+    judged = classes()
+    judged["figures"]["rule"] = {"accuracy": 0.7, "p": 0.02}
+    found = labels_of(judged)
+    assert found is not None
+    assert found.caption.endswith(
+        "told right, beside a linear model of n-grams and always telling the most frequent class."
+    )
+    assert [bar.name for bar in found.bars] == ["this model", "linear, n-grams", "always left"]
+
+
 def test_charts() -> None:
     found = label_charts(numbers())
     assert [chart.key for chart in (*found["told"], *found["errors"], *found["runs"], *found["sureness"])] == [

@@ -21,8 +21,8 @@ _KEYS = {"tags": "token_accuracy", "class": "accuracy", "several": "micro_f1", "
 
 _CAPTIONS = {
     "tags": "{score} on the {part} part, beside the most frequent tag of each word.",
-    "class": "Accuracy, the share of labels of the {part} part told right, beside always telling the most frequent "
-    "class.",
+    "class": "Accuracy, the share of labels of the {part} part told right, beside {linear}always telling the most "
+    "frequent class.",
     "several": "Macro-F1 on the {part} part, the mean over classes, beside a linear model of n-grams.",
     "number": "Root mean squared error on the {part} part, beside always telling the mean. Less is better.",
 }
@@ -88,7 +88,7 @@ def labels_of(evaluation: Mapping[str, Any]) -> Labels | None:
         verdict=visible(as_text(verdict.get("text"))),
         is_better=verdict.get("is_better") is True,
         measured_on=_measured_on(evaluation, part),
-        caption=_CAPTIONS[kind].format(part=part, score=_score_of_tags(figures)),
+        caption=_CAPTIONS[kind].format(part=part, score=_score_of_tags(figures), linear=_linear(figures)),
         bars=_bars(figures, kind),
         figures=_figures(evaluation, figures, kind),
         classes=_classes(figures),
@@ -133,14 +133,22 @@ def _score_of_tags(figures: Mapping[str, Any]) -> str:
     return "Accuracy, the share of tokens whose tag is right,"
 
 
+def _linear(figures: Mapping[str, Any]) -> str:
+    """Return the beginning of the rules that a class is told beside, where a linear model is one of them."""
+    return "" if _accuracy_of_linear(figures) is None else "a linear model of n-grams and "
+
+
+def _accuracy_of_linear(figures: Mapping[str, Any]) -> float | None:
+    return number(as_object(figures.get("rule")).get("accuracy"))
+
+
 def _bars(figures: Mapping[str, Any], kind: str) -> tuple[Bar, ...]:
-    linear = as_object(figures.get("rule")).get("accuracy")
     always = f"always {visible(as_text(figures.get('most_frequent')))}"
     values: dict[str, dict[str, object]] = {
         "tags": {"this model": figures.get("micro_f1"), "most frequent of each word": figures.get("rule_micro_f1")},
         "class": {
             "this model": figures.get("accuracy"),
-            "linear, n-grams": linear,
+            "linear, n-grams": _accuracy_of_linear(figures),
             always: figures.get("baseline_accuracy"),
         },
         "several": {"this model": figures.get("macro_f1"), "linear, n-grams": figures.get("baseline_macro_f1")},

@@ -199,6 +199,9 @@ def test_it_is_told_how_good_the_network_is_alone(made: Made, is_multi: bool) ->
         right = alone.logits.argmax(1) == alone.target
         assert found["ngrams"]["network_alone"] == pytest.approx(float(right.double().mean()))
         assert found["ngrams"]["both"] == found["figures"]["accuracy"]
+    trained.rule, trained.share = None, 0.0
+    assert found["reliability"]["raw"] == judge_texts(trained, test, "test")["reliability"]["raw"]
+    assert found["reliability"]["raw"] != found["reliability"]["calibrated"]
     said = "a linear model of n-grams speaks with the network, with a share of 40%, which the validation part"
     assert any(note.startswith(said) for note in found["notes"])
 

@@ -57,7 +57,7 @@ def judge_texts(
     | `ngrams` | the share of the linear model that speaks with the network, and accuracy or mean average precision with
     it and of the network alone; None where that speaks alone |
     | `worst` | the texts that were told wrong most surely, and the `words` that spoke `for` it, in nats |
-    | `reliability` | how often it was right, by how sure it was; calibrated and not |
+    | `reliability` | how often it was right, by how sure it was: `calibrated`, and the network alone, `raw` |
     | `notes` | what a reader has to know |
 
     Args:
@@ -88,11 +88,12 @@ def judge_texts(
     }
     judged = _judged_multi if trained.setup.is_multi else _judged_single
     found |= judged(trained, kept, probability, told, part)
-    found["ngrams"] = _of_parts(trained, kept, alone.counted())
+    alone = alone.counted()
+    found["ngrams"] = _of_parts(trained, kept, alone)
     found["worst"] = _worst(trained, counted, kept, probability)
     found["reliability"] = {
         "calibrated": _reliability(trained, probability, kept),
-        "raw": _reliability(trained, _raw(trained, kept.logits), kept),
+        "raw": _reliability(trained, _raw(trained, alone.logits), kept),
     }
     found["notes"] = _notes(trained, outcomes, part, found["ngrams"], is_finished=is_finished)
     return found
