@@ -10,7 +10,9 @@
 | `model.safetensors` | the best weights, with their checksum |
 | `evaluation.json` | held-out figures, baselines, the most surprising passages |
 | `forecast_evaluation.json` | the same of forecasts: beside the naive rules, by step, series and time, examples |
-| `label_evaluation.json` | the same of classes and numbers told of series: beside a naive rule, the worst ones |
+| `label_evaluation.json` | the same of classes, numbers and tags that are told: beside naive rules, the worst ones |
+| `translate_evaluation.json`, `write_evaluation.json` | the same of texts written from texts, or from labels |
+| `vectors.safetensors` | of texts: the vectors that words begin with |
 | `rule.safetensors`, `lexicon.json` | of texts and tags: the rule that the model is judged beside, or that speaks too |
 | `scaler.safetensors` | of series: what each channel is scaled by |
 | `detect_evaluation.json` | of anomalies: alarms beside the truth or the stated rate, the highest scores |
@@ -68,7 +70,10 @@ _OWN_NAMES = {
     "detector.json",
     "detector.safetensors",
     "label_evaluation.json",
+    "translate_evaluation.json",
+    "write_evaluation.json",
     "rule.safetensors",
+    "vectors.safetensors",
     "lexicon.json",
     "scaler.safetensors",
     "calibration.safetensors",
@@ -491,7 +496,7 @@ class RunFolder:
 
 
 def _is_own(name: str) -> bool:
-    is_picture = name.startswith(("inspect_", "forecast_", "label_", "detect_")) and name.endswith(".png")
+    is_picture = name.startswith(("inspect_", "forecast_", "label_", "detect_", "translate_")) and name.endswith(".png")
     return name in _OWN_NAMES or is_picture or (name.startswith(".") and name.endswith(".tmp"))
 
 

@@ -185,6 +185,26 @@ def test_a_training_goes_on_without_the_file_of_vectors(tmp_path: Path, freeze: 
         resume(str(run.path), data=None, bounds={"max_steps": 12}, console=Console(quiet=True))
 
 
+def test_a_run_has_its_vectors_before_it_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed at any moment there is a run that can be gone on with, or none."""
+    data, file = written(tmp_path / "texts.tsv", 90), vectors(tmp_path / "vectors.txt")
+    options: dict[str, Any] = {"model": BARE, "vectors": VectorOptions(vectors=str(file))}
+    write = RunFolder.write_json
+
+    def killed(run: RunFolder, name: str, content: Any) -> None:
+        if name == "config.json":
+            raise KeyboardInterrupt
+        write(run, name, content)
+
+    monkeypatch.setattr(RunFolder, "write_json", killed)
+    with pytest.raises(KeyboardInterrupt):
+        train(data, tmp_path / "run", **options)
+    assert (tmp_path / "run" / "vectors.safetensors").exists()
+    monkeypatch.undo()
+    # What is left of it is known as such, and makes way.
+    assert train(data, tmp_path / "run", overwrite=True, **options).has("config.json")
+
+
 def test_vectors_that_do_not_fit(tmp_path: Path) -> None:
     data, file = written(tmp_path / "texts.tsv", 90), vectors(tmp_path / "vectors.txt")
     with pytest.raises(

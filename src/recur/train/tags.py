@@ -190,8 +190,8 @@ def _prepare(
         layers=layers_of(network),
         device=device,
         backends=network.to(device).explain(training.batch_size or 1, max(map(len, train.tokens))),
+        tensors=text_vectors.kept(begun),
     )
-    text_vectors.keep(run, begun)
     _describe(setup, options, training, run, display)
     text_vectors.say(begun, vectors, display)
     return run, examples

@@ -65,14 +65,13 @@ def sized(options: Options, begun: TokenVectors | None, of_targets: TokenVectors
     return replace(options, embedding_size=sizes[0])
 
 
-def keep(run: RunFolder, begun: TokenVectors | None, of_targets: TokenVectors | None = None) -> None:
-    """Write the vectors to a run, so that it goes on without their files whenever it was interrupted."""
+def kept(begun: TokenVectors | None, of_targets: TokenVectors | None = None) -> dict[str, dict[str, Tensor]]:
+    """Return the file of vectors that a run keeps, by its name, so that it goes on without theirs; none without any."""
     tensors: dict[str, Tensor] = {}
     for side, one in (("", begun), (_TARGET, of_targets)):
         if one is not None:
             tensors |= {f"{side}ids": torch.from_numpy(one.ids), f"{side}values": torch.from_numpy(one.values)}
-    if tensors:
-        run.write_tensors(VECTORS, tensors)
+    return {VECTORS: tensors} if tensors else {}
 
 
 def say(begun: TokenVectors | None, vectors: VectorOptions, display: Display, of: str = "") -> None:

@@ -188,8 +188,8 @@ def _prepare(
         layers=layers_of(network),
         device=device,
         backends=network.to(device).explain(training.batch_size or 1, longest),
+        tensors=text_vectors.kept(begun),
     )
-    text_vectors.keep(run, begun)
     _describe(setup, tokens, token_reasons, options, reasons, training, run, display)
     text_vectors.say(begun, vectors, display)
     return run, examples

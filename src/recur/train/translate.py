@@ -216,8 +216,8 @@ def _prepare(
         layers=layers_of(network),
         device=device,
         backends=network.to(device).explain(training.batch_size or 1, longest),
+        tensors=text_vectors.kept(vocabularies.of_sources, vocabularies.of_targets),
     )
-    text_vectors.keep(run, vocabularies.of_sources, vocabularies.of_targets)
     _describe(examples, setup, reasons, options, training, run, display)
     text_vectors.say(vocabularies.of_sources, vectors, display, "of sources: ")
     text_vectors.say(vocabularies.of_targets, vectors, display, "of targets: ")
