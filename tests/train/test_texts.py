@@ -14,6 +14,7 @@ from rich.console import Console
 from tests.tasks.texts.conftest import drawn, written
 
 from recur.data.texts.options import LabelledTextOptions
+from recur.data.texts.token_options import TokenOptions
 from recur.data.texts.vector_options import VectorOptions
 from recur.data.texts.vectors import read_vectors
 from recur.errors import DataError, OptionError, RunError
@@ -214,6 +215,22 @@ def test_vectors_that_do_not_fit(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
     with pytest.raises(DataError, match="no such file of vectors"):
         train(data, tmp_path / "run", vectors=VectorOptions(vectors=str(tmp_path / "none.txt")))
+
+
+def test_of_several_classes_none_are_smoothed(tmp_path: Path) -> None:
+    texts = drawn(90, is_multi=True)
+    smooth = replace(TINY, label_smoothing=0.1)
+    with pytest.raises(
+        OptionError, match=r"label_smoothing: is of texts of one class each, and these may have several; leave label_sm"
+    ):
+        train(texts, tmp_path / "run", model=smooth)
+    assert not (tmp_path / "run").exists()
+    # As much as characters have if not given says the run of texts of one class alone.
+    tokens = TokenOptions(tokens="character")
+    for data, expected in ((texts, 0.0), (drawn(90), 0.1)):
+        run = train(data, tmp_path / f"smoothed {expected}", tokens=tokens)
+        assert run.config()["model"]["label_smoothing"] == expected
+    assert train(drawn(90), tmp_path / "run", model=smooth).config()["model"]["label_smoothing"] == 0.1
 
 
 def test_which_data_lie_in_files() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from recur.data.texts.token_options import TokenOptions
 from recur.data.texts.vector_options import VectorOptions
 from recur.data.texts.vectors import vocabulary_with_vectors
 from recur.data.texts.vocabulary import choose_tokens
+from recur.errors import OptionError
 from recur.models.texts.options import TextClassifierOptions
 from recur.run import RunFolder
 from recur.tasks.text_source import TextSource, parts_of
@@ -44,7 +45,7 @@ from recur.train.text_preparation import (
     text_job,
     with_whole_paths,
 )
-from recur.wording import cell_name, enumerated
+from recur.wording import cell_name, enumerated, option
 
 
 def train_text_classifier(
@@ -161,7 +162,7 @@ def _prepare(
     finally:
         display.stop()
     say_what_was_read(examples, display)
-    options = text_vectors.sized(options, begun)
+    options = text_vectors.sized(_smoothed(options, setup), begun)
     is_character = tokens.tokens == "character"
     options, reasons = text_choice.choose_network(options, num_texts=len(train), is_character=is_character)
     training = choose_training(
@@ -193,6 +194,22 @@ def _prepare(
     _describe(setup, tokens, token_reasons, options, reasons, training, run, display)
     text_vectors.say(begun, vectors, display)
     return run, examples
+
+
+def _smoothed(options: TextClassifierOptions, setup: TextLabelSetup) -> TextClassifierOptions:
+    """Return the options as the loss of texts of several classes has them, without `label_smoothing`.
+
+    Raises:
+        OptionError: It is asked for.
+    """
+    if not setup.is_multi:
+        return options
+    if options.label_smoothing:
+        raise OptionError(
+            "label_smoothing: is of texts of one class each, and these may have several; leave "
+            f"{option('label_smoothing')} out."
+        )
+    return replace(options, label_smoothing=0.0)
 
 
 def _describe(

@@ -136,8 +136,8 @@ class TextClassifierOptions(TextEncoderOptions):
     """What an error counts: none, each the same; balanced, in inverse proportion to how frequent its class is."""
 
     label_smoothing: float | None = None
-    """Share of the target probability that is spread over all classes (Szegedy et al. 2016), 0 to below 1; where a text
-    has one class. If not given 0, but 0.1 for characters."""
+    """Share of the target probability that is spread over all classes (Szegedy et al. 2016), 0 to below 1; of texts of
+    one class each alone. If not given 0, but 0.1 for characters."""
 
     members: int | None = None
     """Networks that are trained side by side and whose answers are averaged; None is chosen by
