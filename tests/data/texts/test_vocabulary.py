@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import hypothesis.strategies as st
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 
 from recur.data.texts.token_options import TokenOptions
-from recur.data.texts.vocabulary import TextVocabulary, choose_tokens
+from recur.data.texts.vocabulary import TextVocabulary, choose_tokens, marks
 from recur.errors import DataError, OptionError, RunError
 from recur.token_ids import SPECIAL, UNKNOWN, Ragged
 
@@ -30,6 +31,48 @@ def fitted(texts: list[str] = TEXTS, **options: Any) -> TextVocabulary:
 )
 def test_what_a_token_is(kind: str, expected: list[str]) -> None:
     assert [piece.text for piece in fitted(tokens=kind).cut("It's so-so!")] == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\u0939\u093f\u0928\u094d\u0926\u0940 \u092e\u0947\u0902",  # Hindi
+        "\u09ac\u09be\u0982\u09b2\u09be \u09ad\u09be\u09b7\u09be",  # Bengali
+        "\u0ba4\u0bae\u0bbf\u0bb4\u0bcd \u0bae\u0bca\u0bb4\u0bbf",  # Tamil
+        "\u0e20\u0e32\u0e29\u0e32\u0e44\u0e17\u0e22 \u0e17\u0e35\u0e48",  # Thai
+        "\u05e9\u05b8\u05c1\u05dc\u05d5\u05b9\u05dd \u05e2\u05b4\u05d1",  # Hebrew with points
+        "\u0641\u064e\u062a\u0652\u062d \u0645\u06cc\u200c\u062e",  # Arabic with vowels, Persian with a joiner
+        "x\u0302y\u0302 \u845b\U000e0100",  # letters that no accent joins, and a variant of a character
+        "d'o\u0331\u0331n e\u0304\u0331n's",  # with apostrophes
+    ],
+)
+@pytest.mark.parametrize("unicode", ["nfc", "nfkc", "none"])
+def test_words_go_on_over_combining_marks(text: str, unicode: str) -> None:
+    vocabulary = fitted(tokens="word", unicode=unicode)
+    words = vocabulary.normalised(text).split()
+    assert [piece.text for piece in vocabulary.cut(text)] == words
+    assert [piece.text for piece in vocabulary.cut(f"\u201c{'! '.join(words)}\u201d.")][1:-2:2] == words
+
+
+def test_marks_are_all_that_unicode_has() -> None:
+    import sys
+    import unicodedata
+
+    every = "".join(map(chr, range(sys.maxunicode + 1)))
+    found = re.findall(f"[{marks()}]", every)
+    assert found == [c for c in every if unicodedata.category(c)[0] == "M" or c in "\u200c\u200d"]
+
+
+def test_what_was_saved_with_marks_cut_off_is_cut_as_it_was() -> None:
+    text = "\u0939\u093f\u0928 x\u0302"
+    saved = {"kind": "word", "lowercase": True, "unicode": "nfc", "symbols": ["\u0939", "\u093f"]}
+    of_before = TextVocabulary.from_json(saved)
+    assert [piece.text for piece in of_before.cut(text)] == ["\u0939", "\u093f", "\u0928", "x", "\u0302"]
+    assert of_before.encode(text).tolist() == [SPECIAL, SPECIAL + 1, UNKNOWN, UNKNOWN, UNKNOWN]
+    assert of_before.to_json() == saved
+    now = TextVocabulary.from_json(fitted([text, text], tokens="word").to_json())
+    assert [piece.text for piece in now.cut(text)] == ["\u0939\u093f\u0928", "x\u0302"]
+    assert sorted(now.encode(text).tolist()) == [SPECIAL, SPECIAL + 1]
 
 
 @pytest.mark.parametrize("kind", ["word", "space", "character", "bpe"])
@@ -99,6 +142,7 @@ def test_it_is_the_same_from_json(kind: str) -> None:
         [],
         {"kind": "word"},
         {"kind": "word", "lowercase": 1, "unicode": "nfc"},
+        {"kind": "word", "lowercase": True, "unicode": "nfc", "has_marks": 1},
         {"kind": "word", "lowercase": True, "unicode": "nfc", "symbols": ["a", "a"]},
         {"kind": "bpe", "lowercase": True, "unicode": "nfc"},
         {"kind": "bpe", "lowercase": True, "unicode": "nfc", "bpe": {"kind": "byte"}},

@@ -7,6 +7,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any, NamedTuple, get_args
 
 import numpy as np
@@ -17,19 +18,43 @@ from recur.data.tokenizer import BpeTokenizer, tokenizer_from_json
 from recur.errors import DataError, RunError
 from recur.token_ids import SPECIAL, UNKNOWN, Ragged
 
-# With the apostrophe of typewriters or of print within words.
-_WORD = re.compile("\\w+(?:['\N{RIGHT SINGLE QUOTATION MARK}]\\w+)*|[^\\w\\s]")
+_APOSTROPHE = "['\N{RIGHT SINGLE QUOTATION MARK}]\\w+"
+"""Of typewriters or of print, within a word."""
+
+_SELECTORS = "\U000e0100-\U000e01ef"
+"""Of variants of Chinese characters: the only combining marks beyond the first two planes of Unicode."""
+
+_JOINERS = "\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"
 _CLOSING = re.compile(r" ([.,;:!?%)\]}\u2026\u3001\u3002\uff0c\uff01\uff1f])")
 _OPENING = re.compile(r"([(\[{\u00bf\u00a1]) ")
 _SPACE = re.compile(r"\S+")
 _CHARACTER = re.compile(r".", re.DOTALL)
 _LINE = re.compile(r" ?\n ?")
-_OF_LINES = {"word": re.compile(rf"{_WORD.pattern}|\n"), "space": re.compile(rf"{_SPACE.pattern}|\n")}
+_OF_LINES = re.compile(rf"{_SPACE.pattern}|\n")
 _FEW_WORDS = 1.5
 """Texts of fewer words in the mean are read by character."""
 
 _GLANCE = 2000
 """Texts that are looked at to choose what a token is."""
+
+
+@cache
+def marks() -> str:
+    """Return what marks that combine with the letter before are, and joiners of letters, as a class of `re` lists it.
+
+    They are the categories Mn, Mc and Me of Unicode: accents, vowel signs of Indic scripts, points of Hebrew.
+    """
+    categories = "".join(unicodedata.category(chr(number))[0] for number in range(0x20000))
+    ranges = (f"{chr(found.start())}-{chr(found.end() - 1)}" for found in re.finditer("M+", categories))
+    return "".join(ranges) + _SELECTORS + _JOINERS
+
+
+@cache
+def _word(*, has_marks: bool, has_lines: bool) -> re.Pattern[str]:
+    """Return what a word, a number or a mark of its own is, and with lines their ends."""
+    # Most words end before what is no mark for sure, which is quicker to tell.
+    more = rf"{_APOSTROPHE}|(?![\x00-\u02ff])[{marks()}]+\w*" if has_marks else _APOSTROPHE
+    return re.compile(rf"\w+(?:{more})*|[^\w\s]" + (r"|\n" if has_lines else ""))
 
 
 class Piece(NamedTuple):
@@ -87,6 +112,8 @@ class TextVocabulary:
         bpe: The BPE; None for other kinds.
         has_lines: Whether the end of a line is a token too, where words or what stands between blanks are; to
             characters and to a BPE it always is.
+        has_marks: Whether marks that combine with a letter before, and joiners, belong to its word; in what was saved
+            before they did they are tokens of their own.
 
     Example:
         >>> options, _ = choose_tokens(TokenOptions(min_count=1), ["so good, so cheap"])
@@ -103,6 +130,7 @@ class TextVocabulary:
     symbols: tuple[str, ...] = ()
     bpe: BpeTokenizer | None = None
     has_lines: bool = False
+    has_marks: bool = True
 
     def __post_init__(self) -> None:
         ids = {symbol: number for number, symbol in enumerate(self.symbols, SPECIAL)}
@@ -216,10 +244,16 @@ class TextVocabulary:
         text = self.normalised(text)
         if self.bpe is not None:
             return list(self._bpe_pieces(text))
-        patterns = {"word": _WORD, "space": _SPACE, "character": _CHARACTER}
-        pattern = (_OF_LINES if self.has_lines else patterns)[self.kind]
-        found = [Piece(match[0], match.start(), match.end()) for match in pattern.finditer(text)]
+        found = [Piece(match[0], match.start(), match.end()) for match in self._token.finditer(text)]
         return [Piece(one.text.lower(), one.begin, one.end) for one in found] if self.lowercase else found
+
+    @property
+    def _token(self) -> re.Pattern[str]:
+        if self.kind == "word":
+            return _word(has_marks=self.has_marks, has_lines=self.has_lines)
+        if self.kind == "character":
+            return _CHARACTER
+        return _OF_LINES if self.has_lines else _SPACE
 
     def encode(self, text: str) -> NDArray[np.int32]:
         """Return the ids of a text, (N,); 1 for each token that is not known."""
@@ -290,7 +324,8 @@ class TextVocabulary:
         """Return what `from_json` takes."""
         known = {"symbols": list(self.symbols)} if self.bpe is None else {"bpe": self.bpe.to_json()}
         lines = {"has_lines": True} if self.has_lines else {}
-        return {"kind": self.kind, "lowercase": self.lowercase, "unicode": self.unicode, **lines, **known}
+        marks = {"has_marks": True} if self.has_marks and self.kind == "word" else {}
+        return {"kind": self.kind, "lowercase": self.lowercase, "unicode": self.unicode, **lines, **marks, **known}
 
     @classmethod
     def from_json(cls, content: Any) -> TextVocabulary:
@@ -306,6 +341,7 @@ class TextVocabulary:
                 and content["unicode"] in get_args(Unicode)
                 and isinstance(content["lowercase"], bool)
                 and isinstance(content.get("has_lines", False), bool)
+                and isinstance(content.get("has_marks", False), bool)
                 and all(isinstance(symbol, str) for symbol in symbols)
                 and len(set(symbols)) == len(symbols)
                 and (kind == "bpe") == ("bpe" in content)
@@ -324,4 +360,5 @@ class TextVocabulary:
             symbols=tuple(symbols),
             bpe=bpe,
             has_lines=content.get("has_lines", False),
+            has_marks=content.get("has_marks", False),
         )
