@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+import unicodedata
+from itertools import accumulate, pairwise
 
+import hypothesis.strategies as st
 import numpy as np
 import pytest
+from hypothesis import given, settings
 
-from recur.data.texts.raw_sentences import cut_into_words
+from recur.data.texts.raw_sentences import _cluster, _places, cut_into_words
 from recur.data.texts.tag_schemes import find_entities, scheme_of
 from recur.data.texts.tagged_batches import TaggedBatches, Words
 from recur.data.texts.token_options import TokenOptions, WordOptions
@@ -81,6 +84,42 @@ def test_words_lie_where_they_say(unicode: str, text: str) -> None:
     assert all(one.end <= other.begin for one, other in pairwise(found))
     if unicode != "none":
         assert "".join(piece.text for piece in found) == "".join(text.split())
+
+
+@pytest.mark.parametrize("unicode", ["nfc", "nfkc"])
+@settings(max_examples=200, deadline=None)
+@given(
+    text=st.text(
+        st.sampled_from("aA\u00e9e\u0301\u0323\u0302\ufb01\u2460\u1100\u1161\u11a8\uac00\uff76\uff9e\u0915\u093c\u3131")
+    )
+)
+def test_characters_lie_where_they_came_from(unicode: str, text: str) -> None:
+    words = TextVocabulary.fit_tokens(["a"], WordOptions(unicode=unicode))  # type: ignore[arg-type]
+    normal, places = words.normalised(text), _places(text, words)
+    lengths = list(accumulate((len(words.normalised(text[:end])) for end in range(len(text) + 1)), max))
+    expected = [0, *(max(end for end, n in enumerate(lengths) if n <= to) for to in range(1, len(normal) + 1))]
+    assert places == expected
+
+
+def test_what_joins_the_character_before_is_of_its_cluster() -> None:
+    begins = {one: unicodedata.normalize("NFKD", one)[0] for one in map(chr, range(0x20000))}
+    joining = [
+        one for one, first in begins.items() if unicodedata.category(first)[0] == "M" or "\u1160" <= first <= "\u11ff"
+    ]
+    assert [one for one in joining if not _cluster().fullmatch(f"a{one}")] == []
+
+
+def test_a_long_run_without_blanks_is_normalised_once() -> None:
+    class Counting(TextVocabulary):
+        def normalised(self, text: str) -> str:
+            read.append(len(text))
+            return super().normalised(text)
+
+    read: list[int] = []
+    text = "\u732b\u304b\u3099" * 1000
+    words = Counting(kind="word", lowercase=True, unicode="nfc")
+    assert [(piece.begin, piece.end) for piece in cut_into_words(text, words)] == [(0, len(text))]
+    assert sum(read) < 10 * len(text)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import sys
+import unicodedata
 from typing import Any
 
 import hypothesis.strategies as st
@@ -55,9 +57,6 @@ def test_words_go_on_over_combining_marks(text: str, unicode: str) -> None:
 
 
 def test_marks_are_all_that_unicode_has() -> None:
-    import sys
-    import unicodedata
-
     every = "".join(map(chr, range(sys.maxunicode + 1)))
     found = re.findall(f"[{marks()}]", every)
     assert found == [c for c in every if unicodedata.category(c)[0] == "M" or c in "\u200c\u200d"]

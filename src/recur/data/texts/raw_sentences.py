@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Sequence
+from functools import cache
 from itertools import accumulate
 
-from recur.data.texts.vocabulary import Piece, TextVocabulary
+from recur.data.texts.vocabulary import Piece, TextVocabulary, marks
 
 _RUN = re.compile(r"\S+|\s+")
+_KOREAN = "\u1160-\u11ff\u3133\u3135\u3136\u313a-\u313f\u314f-\u318e\ud7b0-\ud7fb\uffa0\uffa3-\uffaf\uffc2-\uffdc"
+"""Vowels and ends of Korean syllables, also of half width, which join what is before."""
+
+_OF_NFKC = "\u0e33\u0eb3\uff9e\uff9f"
+"""Letters that NFKC makes marks of."""
 
 
 def cut_into_words(text: str, vocabulary: TextVocabulary) -> list[Piece]:
@@ -42,10 +49,19 @@ def cut_into_words(text: str, vocabulary: TextVocabulary) -> list[Piece]:
 
 def _places(text: str, vocabulary: TextVocabulary) -> list[int]:
     """Return for each place in the normal form of a text the place in the text that it comes from."""
-    # How long the normal form of each beginning of the text is; a mark that joins the letter before adds nothing.
-    lengths = list(accumulate((len(vocabulary.normalised(text[:end])) for end in range(len(text) + 1)), max))
-    found = [0]
-    for wanted in range(1, lengths[-1] + 1):
+    found: list[int] = []
+    # A cluster has the same normal form alone as in the text.
+    for cluster in _cluster().finditer(text):
+        one, start = cluster[0], cluster.start()
+        length = len(vocabulary.normalised(one))
+        # How long the normal form of each beginning is; a mark that joins the letter before adds nothing.
+        lengths = list(accumulate((len(vocabulary.normalised(one[:end])) for end in range(len(one) + 1)), max))
         # The last beginning that is not longer, so that a mark stays with its letter.
-        found.append(max(end for end, length in enumerate(lengths) if length <= wanted))
-    return found
+        found += [start + bisect_right(lengths, wanted) - 1 for wanted in range(length)]
+    return [*found, len(text)]
+
+
+@cache
+def _cluster() -> re.Pattern[str]:
+    """Return what a character is with all behind it that a normal form may change together with it."""
+    return re.compile(rf".[{marks()}{_KOREAN}{_OF_NFKC}]*", re.DOTALL)
