@@ -431,6 +431,30 @@ def test_data_for_a_trained_model_have_its_classes_or_none(write: Write) -> None
     assert lines.texts == ("so good, really", "so bad")
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "options"),
+    [
+        ("d.txt", "ham\thappy great nice\nspam\tso bad\nham\tso good\nspam\twin, win\n", {}),
+        ("d", "spam\twin, now\nham\tso good\nham\tso nice\nspam\tso bad\n", {}),
+        ("d.txt", "label,text\nham,happy great nice\nspam,so bad\nham,so good\nspam,win win\n", {}),
+        ("d.txt", "ham;happy great, nice\nspam;so bad\nham;so good\nspam;win, win\n", {"separator": ";"}),
+    ],
+)
+def test_text_in_columns_for_a_trained_model_is_no_text_on_each_line(
+    write: Write, name: str, content: str, options: dict[str, Any]
+) -> None:
+    path = write(name, content)
+    trained = read_labelled_texts(path, LabelledTextOptions(**options))
+    again = read_labelled_texts(
+        path, LabelledTextOptions(**options), classes=trained.classes, roles=trained.roles, has_labels=False
+    )
+    assert again.texts == trained.texts
+    assert again.labels == (None,) * 4
+    plain = write("plain.txt", "so good, really\nso\tbad\nso; so\n")
+    lines = read_labelled_texts(plain, LabelledTextOptions(**options), roles=trained.roles, has_labels=False)
+    assert lines.texts == ("so good, really", "so\tbad", "so; so")
+
+
 def test_what_is_no_data_is_refused() -> None:
     with pytest.raises(TypeError, match="the data must be a path, a dataframe that narwhals knows, or a mapping"):
         read_labelled_texts(3)

@@ -108,6 +108,15 @@ def test_sources_alone_for_a_trained_model(write: Write) -> None:
         read_pairs({"source": ["a b", "c"], "target": ["", " "]})
 
 
+def test_sources_in_columns_for_a_trained_model_are_read_from_them(write: Write) -> None:
+    path = write("fra.txt", "Go.\tVa !\tby a\nRun!\tCours !\tby b\nWho?\tQui ?\tby c\n")
+    trained = read_pairs(path)
+    again = read_pairs(path, roles=trained.roles, has_targets=False)
+    assert (again.sources, again.targets) == (trained.sources, ("", "", ""))
+    alone = read_pairs(write("new.txt", "Go.\nRun!\n"), roles=trained.roles, has_targets=False)
+    assert alone.sources == ("Go.", "Run!")
+
+
 def test_lines_that_are_empty_on_one_side_are_left_out(write: Write) -> None:
     pairs = read_pairs([write("a.en", "one\n\nthree\n \n"), write("a.de", "eins\nzwei\ndrei\nvier\n")])
     assert as_pairs(pairs) == [("one", "eins"), ("three", "drei")]

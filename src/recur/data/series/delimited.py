@@ -23,7 +23,9 @@ MISSING = (
 )
 """What counts as a missing value by default; the last four are German."""
 
-_SEPARATORS = "\t;|,"
+SEPARATORS = "\t;|,"
+"""What may stand between cells if nothing is said, what is tried first in front."""
+
 _SNIFFED_LINES = 20
 _SNIFFED_ROWS = 10_000
 _NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?$")
@@ -203,7 +205,7 @@ def _separator(head: list[str], wanted: str | None) -> str:
         wanted: What is tried first, if anything.
     """
     first: list[str] = [] if wanted is None or wanted == "whitespace" else [wanted]
-    for candidate in first + list(_SEPARATORS):
+    for candidate in first + list(SEPARATORS):
         counts = {len(row) for row in csv.reader(head, delimiter=candidate)}
         if len(counts) == 1 and max(counts) > 1:
             return candidate
@@ -211,7 +213,7 @@ def _separator(head: list[str], wanted: str | None) -> str:
     numbers = all(_NUMBER.match(word) or word in MISSING for line in head[1:] for word in line.split())
     if len(words) == 1 and max(words) > 1 and numbers:
         return "whitespace"
-    return max(reversed(_SEPARATORS), key=lambda separator: head[0].count(separator))
+    return max(reversed(SEPARATORS), key=lambda separator: head[0].count(separator))
 
 
 def _decimal(rows: list[list[str]], separator: str, like: Writing | None) -> Decimal | None:

@@ -6,6 +6,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from recur.data.series.delimited import SEPARATORS
+from recur.data.texts.files import DataFile, start_of
+from recur.data.texts.folders import PLAIN
 from recur.data.texts.options import TextOptions, check_none_ignored
 from recur.data.texts.roles import TextRoles
 from recur.data.texts.tables import TextTable
@@ -50,6 +53,32 @@ class Known:
         if self.has_answers:
             return found
         return {role: None if role in _ANSWERS and name not in names else name for role, name in found.items()}
+
+    def are_lines(self, files: Sequence[DataFile], options: TextOptions) -> bool:
+        """Return whether files have a text to be read alone on each line, not the columns that the model's data had.
+
+        Args:
+            files: The files.
+            options: How cells are written; where nothing is said there are tabs between them, or the first line has a
+                name of those columns.
+
+        Raises:
+            DataError: A file is missing or damaged.
+        """
+        if self.has_answers or any(file.kind not in PLAIN for file in files):
+            return False
+        return self.roles is None or not all(self._has_columns(file, options) for file in files)
+
+    def _has_columns(self, file: DataFile, options: TextOptions) -> bool:
+        lines = start_of(file.path, 1 << 16).decode(options.codec, "ignore").splitlines()
+        lines = [line for line in lines if line.strip()]
+        separator = options.cell_separator or "\t"
+        # Some line of a table may lack a cell, and some text may have a tab.
+        if 2 * sum(separator in line for line in lines) > len(lines):
+            return True
+        first = lines[0] if lines else ""
+        names = {cell.strip(' "') for cell in re.split(f"[{re.escape(options.cell_separator or SEPARATORS)}]", first)}
+        return len(names) > 1 and not names.isdisjoint(self.expected)
 
     def check_none_ignored(self, options: TextOptions, what: str, names: Sequence[str]) -> None:
         """Raise where an option is given that says nothing of such data; see `options.check_none_ignored`.

@@ -10,7 +10,7 @@ import polars as pl
 
 from recur.data.texts.examples import LabelledTexts
 from recur.data.texts.files import find_files, is_path, only_of, paths_of, texts_on_lines
-from recur.data.texts.folders import PLAIN, files_by_class, read_folders
+from recur.data.texts.folders import files_by_class, read_folders
 from recur.data.texts.guessing import guess_labelled
 from recur.data.texts.known import Known
 from recur.data.texts.labels import read_labels, read_names
@@ -43,8 +43,8 @@ def read_labelled_texts(
         classes: Those of a trained model, of which there may be no other.
         names: What its classes are called where they are given by number, in place of `label_names` of the options.
         roles: What the columns of a trained model's data were for, if others are called the same.
-        has_labels: Whether classes are read; else they are all missing, and a file of text that is no table has a text
-            on each line.
+        has_labels: Whether classes are read; else they are all missing, and a file of text has a text on each line,
+            unless there are columns as in the model's data.
 
     Raises:
         DataError: The data cannot become texts with classes; the message names the file and the place in it.
@@ -129,7 +129,7 @@ def read_source(
         found = _relabelled(read_folders(by_class, options.codec, options.unit), known)
         return found.noted(*notes)
     files = only_of(files, TABLES, notes)
-    if not known.has_answers and all(file.kind in PLAIN for file in files):
+    if known.are_lines(files, options):
         texts, places = texts_on_lines(files, options.codec)
         found = LabelledTexts(texts=texts, labels=(None,) * len(texts), places=places, part=(None,) * len(texts))
     else:

@@ -12,7 +12,6 @@ from recur.data.texts.commands import holds_commands, read_commands
 from recur.data.texts.conversations import TURNS, YAML, conversations_of, read_yaml_conversations
 from recur.data.texts.examples import PartName, TextPairs
 from recur.data.texts.files import DataFile, find_files, first_line_of, is_path, only_of, paths_of, texts_on_lines
-from recur.data.texts.folders import PLAIN
 from recur.data.texts.guessing import guess_pairs
 from recur.data.texts.known import Known
 from recur.data.texts.names import plain
@@ -43,8 +42,8 @@ def read_pairs(
             tuple, sources and targets.
         options: How they are read, where that is not to be found out.
         roles: What the columns of a trained model's data were for, if others are called the same.
-        has_targets: Whether targets are read; else they are all empty, and a file of text that is no table has a source
-            on each line.
+        has_targets: Whether targets are read; else they are all empty, and a file of text has a source on each line,
+            unless there are columns as in the model's data.
 
     Raises:
         DataError: The data cannot become pairs; the message names the file and the place in it.
@@ -108,7 +107,7 @@ def _of_files(files: list[DataFile], options: PairOptions, known: Known) -> Text
     if all(file.kind not in TABLES for file in files) and holds_commands(_first(files[0], options)):
         known.check_none_ignored(options, "lines of IN: and OUT:", (*_COLUMNS, "history", *CELLS))
         return read_commands(files, options.codec)
-    if not known.has_answers and all(file.kind in PLAIN for file in files):
+    if known.are_lines(files, options):
         sources, places = texts_on_lines(files, options.codec)
         return _sources_alone(sources, places, (None,) * len(sources))
     if len(files) == 1 and files[0].kind not in TABLES and "\t" not in _first(files[0], options):
