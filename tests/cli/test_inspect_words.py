@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 from tests.tasks.texts.conftest import Made, drawn, made  # noqa: F401
 
@@ -80,6 +81,7 @@ def test_texts_of_files(run: Path, recur: Any, monkeypatch: pytest.MonkeyPatch) 
             "number would be ignored, for --input is the text; leave --number out.",
         ),
         (["--input", "so good", "--encoding", "utf-16"], 2, "encoding is of DATA, or of the file that --input names"),
+        (["--input", "so good", "--separator", ";"], 2, "separator is of DATA; give one, or leave --separator out."),
         (["--number", "999"], 1, "number: there is no text 999; 80 texts, counted from 1 on."),
         (["--input", ""], 1, "your text: has no word that could be read; give a text with at least one."),
         (["--series", "a"], 2, "series is of classify, regress, forecast and detect runs"),
@@ -91,6 +93,34 @@ def test_what_does_not_go_together(run: Path, recur: Any, options: list[str], co
     result = recur("inspect", "run", *options)
     assert message in result.complaint
     assert result.code == code
+
+
+def test_tables_that_are_written_otherwise(run: Path, recur: Any) -> None:
+    texts, labels = drawn(8, seed=3)
+    rows = "".join(f"{text}^{label}\n" for text, label in zip(texts, labels, strict=True))
+    Path("other.csv").write_text(rows)
+    given = ("--separator", "^", "--has-header", "false")
+    told = recur("predict", "run", "other.csv", *given, "--out", "told.csv")
+    assert told.code == 0, told.err
+    assert pl.read_csv("told.csv")["text"].to_list() == texts
+    assert json.loads(recur("evaluate", "run", "other.csv", *given, "--json").out)["series"] == 8
+    result = recur("inspect", "run", "other.csv", "--number", "5", *given)
+    assert result.out.startswith(f"text     other.csv, row 5\nreads    {texts[4]}\n")
+    Path("other.csv").write_text("review^kind\n" + rows)
+    assert recur("predict", "run", "other.csv", "--separator", "^", "--out", "named.csv").code == 0
+    assert Path("named.csv").read_text() == Path("told.csv").read_text()
+
+
+@pytest.mark.parametrize("command", ["predict", "evaluate", "inspect"])
+@pytest.mark.parametrize(
+    "options", [("--decimal-comma", "true"), ("--missing", "NA"), ("--duplicates", "mean"), ("--time-format", "%Y")]
+)
+def test_what_says_nothing_of_texts(run: Path, recur: Any, command: str, options: tuple[str, str]) -> None:
+    Path("other.tsv").write_text("review\tkind\nso\tfood\n")
+    result = recur(command, "run", "other.tsv", *options)
+    name = options[0][2:].replace("-", "_")
+    said = "is of classify, regress, forecast and detect runs, and this is one of task classify-text"
+    assert (result.code, f"{name} {said}; leave {options[0]} out." in result.complaint) == (2, True)
 
 
 def test_an_encoding_of_nothing(run: Path, recur: Any) -> None:

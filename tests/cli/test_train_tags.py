@@ -75,6 +75,11 @@ def test_lines_of_text_are_cut_into_words(names: Path, folder: Path, recur: Any)
     assert [line.split()[:2] for line in shown.out.splitlines()[5:8]] == [["1", ","], ["1", "in"], ["1", "1914"]]
     (folder / "alike.txt").write_text("Ada left Bolton\n\nBo saw Rutford\n")
     assert "note     alike.txt: has a sentence on each line, as there" in recur("predict", "run", "alike.txt").err
+    (folder / "table.csv").write_text("tokens^year\nAda left Bolton^1801\nBo saw Rutford^1802\n")
+    told = recur("predict", "run", "table.csv", "--separator", "^")
+    assert told.code == 0, told.err
+    words = ["1 Ada", "1 left", "1 Bolton", "2 Bo", "2 saw", "2 Rutford"]
+    assert [" ".join(line.split()[:2]) for line in told.out.splitlines()[1:]] == words
     told = recur("predict", "run", "nowhere.txt")
     assert told.code == 1
     assert "nowhere.txt" in told.err

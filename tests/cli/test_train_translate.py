@@ -165,6 +165,10 @@ def test_other_data_may_be_written_otherwise(trained: Path, recur: Any) -> None:
     told = recur("predict", "run", "new.txt", *given)
     assert told.code == 0, told.err
     assert "flý once and swim twice" in told.out
+    Path("table.csv").write_text("fly once and swim twice^JUMP\nlook^LOOK\n")
+    told = recur("predict", "run", "table.csv", "--separator", "^", "--has-header", "false", "--out", "table.jsonl")
+    assert told.code == 0, told.err
+    assert pl.read_ndjson("table.jsonl")["source"].to_list() == ["fly once and swim twice", "look"]
     refused = recur("evaluate", "run", "other.en", "other.ja")
     assert refused.code == 1
     assert "other.en" in refused.complaint

@@ -110,6 +110,10 @@ def test_rows_become_a_table(trained: Path, recur: Any) -> None:
     told = pl.read_csv("told.csv")
     assert told.columns == ["label", "text", "log_prob"]
     assert told["label"].to_list() == ["Bel", "Bel", "Ava", "Ava"]
+    Path("other.csv").write_text("label^size\nAva^3\n")
+    told = recur("predict", "run", "other.csv", "--separator", "^", "--out", "other.jsonl")
+    assert told.code == 0, told.err
+    assert pl.read_ndjson("other.jsonl")["label"].to_list() == ["Ava"]
     refused = recur("predict", "run", "rows.csv", "--beams", "3")
     assert refused.code == 2
     assert "beams is of translate runs, and this is one of task write" in refused.complaint

@@ -61,7 +61,9 @@ def build_parser() -> CommandParser:
     )
     parser.add_argument("--device", type=Device, default="cpu", help="where to compute")
     parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_options(OtherTableOptions, "DATA that are not written as the run's own")
+    parser.add_options(
+        OtherTableOptions, "DATA that are not written as the run's own; of texts encoding, separator and header"
+    )
     return parser
 
 

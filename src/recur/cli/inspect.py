@@ -72,7 +72,7 @@ def build_parser() -> CommandParser:
     parser.add_options(
         OtherTableOptions,
         "DATA that are not written as the run's own; of a language model the encoding of --input, of classes of texts, "
-        "tags and translators that of DATA or --input",
+        "tags and translators that of DATA or --input, and separator and header of DATA",
     )
     return parser
 

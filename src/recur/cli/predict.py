@@ -132,7 +132,9 @@ def build_parser(*, has_data: bool = True) -> CommandParser:
     parser.add_argument("--device", type=Device, default="cpu", help="where to compute")
     parser.add_options(SearchOptions, "texts that are written")
     parser.add_options(
-        OtherTableOptions, "DATA that are not written as the run's own; of a stream encoding, time format and decimals"
+        OtherTableOptions,
+        "DATA that are not written as the run's own; of texts encoding, separator and header, of a stream encoding, "
+        "time format and decimals",
     )
     return parser
 

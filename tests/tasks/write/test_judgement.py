@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from recur.data.series.options import OtherTableOptions
 from recur.data.texts.options import WrittenTextOptions
 from recur.errors import DataError, OptionError
 from recur.models.texts.writer_options import WriterOptions
@@ -83,8 +84,10 @@ def test_judging_again_and_other_texts(folder: Path, found: dict[str, Any], tmp_
         evaluate_writer(folder / "run", other)
     with pytest.raises(OptionError, match="part: expected 'train', 'valid' or 'test', got 'dev'"):
         evaluate_writer(folder / "run", part="dev")  # type: ignore[arg-type]
-    with pytest.raises(OptionError, match="encoding: would be ignored"):
-        evaluate_writer(folder / "run", encoding="cp1252")
+    with pytest.raises(OptionError, match="encoding: would be ignored, for the run knows how its own data are written"):
+        evaluate_writer(folder / "run", table=OtherTableOptions(encoding="cp1252"))
+    with pytest.raises(OptionError, match=r"^missing: is of series, and these are texts; leave missing= out\.$"):
+        evaluate_writer(folder / "run", other, table=OtherTableOptions(missing="NA"))
 
 
 def test_without_the_training_part_there_are_no_trigrams(writer: TrainedWriter) -> None:

@@ -31,7 +31,11 @@ def handling() -> RunHandling:
         stream=answer_stream,
         inspect=inspect_series_run,
         check_inspection=check_table,
-        options={"evaluate": {"label", *OF_TABLES}, "inspect": {"data", "series", "at", *OF_TABLES}},
+        options={
+            "evaluate": {"label", *OF_TABLES},
+            "predict": OF_TABLES,
+            "inspect": {"data", "series", "at", *OF_TABLES},
+        },
     )
 
 

@@ -33,7 +33,7 @@ def handling() -> RunHandling:
         check_inspection=check_table,
         options={
             "evaluate": {"batch_size", "stride", *OF_TABLES},
-            "predict": {"batch_size", "horizon", "levels", "paths", "seed", "uncalibrated"},
+            "predict": {"batch_size", "horizon", "levels", "paths", "seed", "uncalibrated", *OF_TABLES},
             "inspect": {"data", "series", "at", *OF_TABLES},
         },
     )

@@ -36,7 +36,7 @@ def classifiers() -> RunHandling:
         check_inspection=check_table,
         options={
             "evaluate": OF_TABLES,
-            "predict": {"batch_size", "only_last"},
+            "predict": {"batch_size", "only_last", *OF_TABLES},
             "inspect": {"data", "series", "at", *OF_TABLES},
         },
     )
@@ -54,7 +54,7 @@ def regressors() -> RunHandling:
         check_inspection=check_table,
         options={
             "evaluate": {"life_left", *OF_TABLES},
-            "predict": {"batch_size", "only_last", "coverage"},
+            "predict": {"batch_size", "only_last", "coverage", *OF_TABLES},
             "inspect": {"data", "series", "at", *OF_TABLES},
         },
     )

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 OF_TABLES = frozenset(one.name for one in fields(OtherTableOptions)) - {"encoding"}
-"""Options of `recur evaluate` and `inspect` that the runs on series have; the encoding is of any text."""
+"""Options of how DATA are written that the runs on series have; the encoding is of any text."""
 
 Command = Literal["evaluate", "predict", "inspect"]
 """A command that takes a run."""

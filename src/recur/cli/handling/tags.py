@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from recur.cli.handling.run_handling import RunHandling, show_next, show_notes
 from recur.cli.handling.words_inspection import check_read, inspect_tagger_run
+from recur.cli.parser import options_from
+from recur.data.series.options import OtherTableOptions
+from recur.data.texts.options import CELLS
 from recur.run import RunFolder
 from recur.wording import measured
 
@@ -33,7 +36,11 @@ def handling() -> RunHandling:
         writers={".conll": write_conll},
         inspect=inspect_tagger_run,
         check_inspection=check_read,
-        options={"evaluate": set(), "predict": {"batch_size"}, "inspect": {"data", "input", "number"}},
+        options={
+            "evaluate": CELLS,
+            "predict": {"batch_size", *CELLS},
+            "inspect": {"data", "input", "number", *CELLS},
+        },
     )
 
 
@@ -60,7 +67,11 @@ def _evaluate(chosen: Namespace) -> dict[str, Any]:
 
     with plain_console(stderr=True).status("judging"):
         return evaluate_tags(
-            chosen.run, list(chosen.data) or None, part=chosen.part, device=chosen.device, encoding=chosen.encoding
+            chosen.run,
+            list(chosen.data) or None,
+            part=chosen.part,
+            device=chosen.device,
+            table=options_from(chosen, OtherTableOptions),
         )
 
 
@@ -69,7 +80,7 @@ def _predict(folder: RunFolder, chosen: Namespace) -> pl.DataFrame:
     from recur.tasks.tags.trained import TrainedTagger
 
     trained = TrainedTagger.load(folder, device=chosen.device)
-    trained.setup = trained.setup.with_encoding(chosen.encoding)
+    trained.setup = trained.setup.for_other(options_from(chosen, OtherTableOptions))
     is_nested = chosen.out is not None and Path(chosen.out).suffix.lower() in _NESTED
     predict = trained.predict_sentences if is_nested else trained.predict
     with plain_console(stderr=True).status("telling tags"):

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from recur.cli.handling.run_handling import RunHandling, show_next, show_notes
 from recur.cli.handling.words_inspection import check_read, inspect_classifier_run
+from recur.cli.parser import options_from
+from recur.data.series.options import OtherTableOptions
+from recur.data.texts.options import CELLS
 from recur.run import RunFolder
 from recur.wording import measured
 
@@ -29,7 +32,11 @@ def handling() -> RunHandling:
         predict=_predict,
         inspect=inspect_classifier_run,
         check_inspection=check_read,
-        options={"evaluate": set(), "predict": {"batch_size"}, "inspect": {"data", "input", "number"}},
+        options={
+            "evaluate": CELLS,
+            "predict": {"batch_size", *CELLS},
+            "inspect": {"data", "input", "number", *CELLS},
+        },
     )
 
 
@@ -39,7 +46,11 @@ def _evaluate(chosen: Namespace) -> dict[str, Any]:
 
     with plain_console(stderr=True).status("judging"):
         return evaluate_texts(
-            chosen.run, list(chosen.data) or None, part=chosen.part, device=chosen.device, encoding=chosen.encoding
+            chosen.run,
+            list(chosen.data) or None,
+            part=chosen.part,
+            device=chosen.device,
+            table=options_from(chosen, OtherTableOptions),
         )
 
 
@@ -48,7 +59,7 @@ def _predict(folder: RunFolder, chosen: Namespace) -> pl.DataFrame:
     from recur.tasks.texts.trained import TrainedTextClassifier
 
     trained = TrainedTextClassifier.load(folder, device=chosen.device)
-    trained.setup = trained.setup.with_encoding(chosen.encoding)
+    trained.setup = trained.setup.for_other(options_from(chosen, OtherTableOptions))
     with plain_console(stderr=True).status("telling classes"):
         examples = trained.setup.read(Path(chosen.data), has_labels=False)
         frame = trained.predict(examples, batch_size=chosen.batch_size)

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from recur.cli.handling.run_handling import RunHandling, show_next, show_notes
 from recur.cli.handling.words_inspection import check_read, inspect_translator_run
 from recur.cli.parser import check_seed, options_from
+from recur.data.series.options import OtherTableOptions
+from recur.data.texts.options import CELLS
 from recur.errors import OptionError
 from recur.run import RunFolder
 from recur.tasks.translate.search_options import SearchOptions
@@ -34,9 +36,9 @@ def handling() -> RunHandling:
         inspect=inspect_translator_run,
         check_inspection=check_read,
         options={
-            "evaluate": set(),
-            "predict": {"batch_size", "seed", *(field.name for field in fields(SearchOptions))},
-            "inspect": {"data", "input", "number"},
+            "evaluate": CELLS,
+            "predict": {"batch_size", "seed", *CELLS, *(field.name for field in fields(SearchOptions))},
+            "inspect": {"data", "input", "number", *CELLS},
         },
     )
 
@@ -47,7 +49,11 @@ def _evaluate(chosen: Namespace) -> dict[str, Any]:
 
     with plain_console(stderr=True).status("judging"):
         return evaluate_translator(
-            chosen.run, list(chosen.data) or None, part=chosen.part, device=chosen.device, encoding=chosen.encoding
+            chosen.run,
+            list(chosen.data) or None,
+            part=chosen.part,
+            device=chosen.device,
+            table=options_from(chosen, OtherTableOptions),
         )
 
 
@@ -64,7 +70,7 @@ def _predict(folder: RunFolder, chosen: Namespace) -> pl.DataFrame:
         )
     decoding, required, forbidden = search.decoding(), search.texts("required"), search.texts("forbidden")
     trained = TrainedTranslator.load(folder, device=chosen.device)
-    trained.setup = trained.setup.with_encoding(chosen.encoding)
+    trained.setup = trained.setup.for_other(options_from(chosen, OtherTableOptions))
     with plain_console(stderr=True).status("writing"):
         pairs = trained.setup.read(Path(chosen.data), has_targets=False)
         frame = trained.predict(

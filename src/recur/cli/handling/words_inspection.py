@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from recur.cli.handling.given_text import is_name, note_of, reading
 from recur.cli.handling.series_inspection import check_line, found_lines
+from recur.cli.parser import options_from
+from recur.data.series.options import OtherTableOptions
+from recur.data.texts.options import CELLS
 from recur.errors import OptionError
 from recur.inspection_format import MOST_GAP
 from recur.run import RunFolder
@@ -40,6 +43,9 @@ def check_read(chosen: Namespace) -> None:
             if getattr(chosen, name) is not None:
                 said = "DATA" if name == "data" else option(name)
                 raise OptionError(f"{name} would be ignored, for --input is the text; leave {said} out.")
+    for name in CELLS:
+        if getattr(chosen, name) is not None and chosen.data is None:
+            raise OptionError(f"{name} is of DATA; give one, or leave {option(name)} out.")
     if chosen.encoding is not None and chosen.data is None and not is_name(chosen.input or ""):
         raise OptionError("encoding is of DATA, or of the file that --input names; leave --encoding out, or name one.")
 
@@ -95,7 +101,7 @@ def _inspected(
     """Return what is inside a model that reads a whole text, found by `inspect`, and what to print of it."""
     from recur.tasks.inspection.run_training import training_of_run
 
-    trained.setup = trained.setup.with_encoding(chosen.encoding)
+    trained.setup = trained.setup.for_other(options_from(chosen, OtherTableOptions))
     text, title = chosen.input, "your text"
     if text is not None and is_name(text):
         with reading(text, trained.setup.reading.codec) as chunks:

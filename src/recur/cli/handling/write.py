@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from recur.cli.handling.run_handling import RunHandling, show_next
+from recur.cli.parser import options_from
+from recur.data.series.options import OtherTableOptions
+from recur.data.texts.options import CELLS
 from recur.errors import OptionError
 from recur.run import RunFolder
 
@@ -28,7 +31,11 @@ def handling() -> RunHandling:
         show_finished=_show_finished,
         predict=_predict,
         inspect=_refuse_inspection,
-        options={"evaluate": set(), "predict": {"seed", "temperature", "top_k", "top_p", "num_best"}, "inspect": set()},
+        options={
+            "evaluate": CELLS,
+            "predict": {"seed", "temperature", "top_k", "top_p", "num_best", *CELLS},
+            "inspect": set(),
+        },
     )
 
 
@@ -42,7 +49,7 @@ def _evaluate(chosen: Namespace) -> dict[str, Any]:
             [Path(path) for path in chosen.data] or None,
             part=chosen.part,
             device=chosen.device,
-            encoding=chosen.encoding,
+            table=options_from(chosen, OtherTableOptions),
         )
 
 
@@ -52,7 +59,7 @@ def _predict(folder: RunFolder, chosen: Namespace) -> pl.DataFrame:
     from recur.tasks.write.trained import TrainedWriter
 
     trained = TrainedWriter.load(folder, device=chosen.device)
-    trained.setup = trained.setup.with_encoding(chosen.encoding)
+    trained.setup = trained.setup.for_other(options_from(chosen, OtherTableOptions))
     temperature = 1.0 if chosen.temperature is None else chosen.temperature
     sampling = Sampling(temperature=temperature, top_k=chosen.top_k, top_p=chosen.top_p)
     with plain_console(stderr=True).status("writing"):

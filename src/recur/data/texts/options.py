@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
-from typing import Literal
+from dataclasses import dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Literal, Self
 
 from recur.data.options import check_encoding
 from recur.errors import OptionError
 from recur.kinds import is_finite, is_whole
 from recur.wording import option
+
+if TYPE_CHECKING:
+    from recur.data.series.options import OtherTableOptions
 
 CELLS = ("separator", "has_header")
 """Options of how text is cut into cells."""
@@ -72,6 +75,17 @@ class TextOptions:
                 raise OptionError(
                     f"{name}: says which part of DATA is held out, but {name}_data names other data; leave one out."
                 )
+
+    def for_other(self, table: OtherTableOptions) -> Self:
+        """Return the options for other data, of which `table` says what is not written as these say.
+
+        Raises:
+            OptionError: A value makes no sense, or is of series alone.
+        """
+        for name in table.given:
+            if name not in ("encoding", *CELLS):
+                raise OptionError(f"{name}: is of series, and these are texts; leave {option(name)} out.")
+        return replace(self, **{name: getattr(table, name) for name in table.given})
 
     def _check_held_out(self, name: str, value: object) -> None:
         is_none = name == "test" and value == 0 and not isinstance(value, bool)

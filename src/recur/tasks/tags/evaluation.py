@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from recur.data.series.options import OtherTableOptions
 from recur.data.texts.examples import PartName, TaggedSentences
 from recur.data.texts.tag_schemes import find_entities
-from recur.errors import DataError, OptionError
+from recur.errors import DataError
 from recur.kinds import json_number
 from recur.run import RunFolder
 from recur.tasks.labels.evaluation import EVALUATION, reliability_rows
@@ -21,8 +22,8 @@ from recur.tasks.tags.lexicon import Lexicon
 from recur.tasks.tags.setup import OUTSIDE, flat_tags
 from recur.tasks.tags.telling import Told
 from recur.tasks.tags.trained import TrainedTagger
-from recur.tasks.text_source import parts_of
-from recur.wording import option, quantity
+from recur.tasks.text_source import check_judged, parts_of
+from recur.wording import quantity
 
 _MOST_WORST = 20
 _SHOWN_TOKENS = 12
@@ -115,7 +116,12 @@ def finish_tags(folder: RunFolder, trained: TrainedTagger, examples: TaggedSente
 
 
 def evaluate_tags(
-    run: str | Path, data: Any = None, *, part: PartName = "test", device: str = "cpu", encoding: str | None = None
+    run: str | Path,
+    data: Any = None,
+    *,
+    part: PartName = "test",
+    device: str = "cpu",
+    table: OtherTableOptions | None = None,
 ) -> dict[str, Any]:
     """Return the judgement of a run's tagger, as `recur evaluate --json` prints it.
 
@@ -124,24 +130,20 @@ def evaluate_tags(
         data: Sentences with tags to judge on; by default a part of the run's own.
         part: Which part of the run's own: train, valid or test.
         device: Where the network computes.
-        encoding: Of other data, if not the one of the run's own.
+        table: How `data` are written, where not as the run's own.
 
     Raises:
         RunError: The run is missing or damaged, or its data are needed and cannot be found.
         DataError: The data cannot be used.
-        OptionError: There is no such part or encoding, or an encoding would be ignored.
+        OptionError: There is no such part, or `table` makes no sense.
     """
-    if part not in ("train", "valid", "test"):
-        raise OptionError(f"part: expected 'train', 'valid' or 'test', got {part!r}.")
+    check_judged(part, data, table)
     folder = RunFolder.open(run)
     trained = TrainedTagger.load(folder, device=device)
     lexicon = Lexicon.load(folder)
     if data is not None:
-        return judge_sentences(trained, trained.setup.with_encoding(encoding).read(data), "given", lexicon=lexicon)
-    if encoding is not None:
-        raise OptionError(
-            f"encoding: would be ignored, for the run knows that of its own data; leave {option('encoding')} out."
-        )
+        given = trained.setup.for_other(table or OtherTableOptions()).read(data)
+        return judge_sentences(trained, given, "given", lexicon=lexicon)
     examples = parts_of(trained.setup.own_examples())[part]
     if not len(examples):
         raise DataError(f"the run has no part {part!r}.")

@@ -9,21 +9,22 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from recur.data.series.options import OtherTableOptions
 from recur.data.texts.examples import LabelledTexts, PartName
-from recur.errors import DataError, OptionError
+from recur.errors import DataError
 from recur.models.texts.bag_of_ngrams import BagOfNgrams
 from recur.run import RunFolder
 from recur.score import reliability
 from recur.tasks.labels.classes import ClassifierFigures, judge_classes
 from recur.tasks.labels.evaluation import EVALUATION, uncalibrated, was_judged
 from recur.tasks.noise import SURE, doubt, sign_test
-from recur.tasks.text_source import parts_of
+from recur.tasks.text_source import check_judged, parts_of
 from recur.tasks.texts.explanation import explain_texts
 from recur.tasks.texts.multi import average_precision, judge_multi, multi_verdict
 from recur.tasks.texts.outcomes import TextOutcomes
 from recur.tasks.texts.rule import fit_rule, load_rule, rule_told, save_rule
 from recur.tasks.texts.trained import TrainedTextClassifier, as_series
-from recur.wording import option, quantity
+from recur.wording import quantity
 
 _MOST_WORST, _BINS = 20, 10
 
@@ -132,7 +133,7 @@ def evaluate_texts(
     *,
     part: PartName = "test",
     device: str = "cpu",
-    encoding: str | None = None,
+    table: OtherTableOptions | None = None,
 ) -> dict[str, Any]:
     """Return the judgement of a run's classifier, as `recur evaluate --json` prints it.
 
@@ -141,25 +142,20 @@ def evaluate_texts(
         data: Texts with labels to judge on; by default a part of the run's own.
         part: Which part of the run's own: train, valid or test.
         device: Where the network computes.
-        encoding: Of text in `data`, where it is not that of the run's own.
+        table: How `data` are written, where not as the run's own.
 
     Raises:
         RunError: The run is missing or damaged, or its data are needed and cannot be found.
         DataError: The data cannot be used.
-        OptionError: There is no such part, or no data that an encoding could be of.
+        OptionError: There is no such part, or `table` makes no sense.
     """
-    if part not in ("train", "valid", "test"):
-        raise OptionError(f"part: expected 'train', 'valid' or 'test', got {part!r}.")
+    check_judged(part, data, table)
     folder = RunFolder.open(run)
     trained = TrainedTextClassifier.load(folder, device=device)
     rule, is_finished = load_rule(folder, trained.setup), was_judged(folder)
     if data is not None:
-        given = trained.setup.with_encoding(encoding).read(data)
+        given = trained.setup.for_other(table or OtherTableOptions()).read(data)
         return judge_texts(trained, given, "given", rule=rule, is_finished=is_finished)
-    if encoding is not None:
-        raise OptionError(
-            f"encoding: would be ignored, for the run knows that of its own data; leave {option('encoding')} out."
-        )
     examples = parts_of(trained.setup.own_examples())[part]
     if not len(examples):
         raise DataError(f"the run has no part {part!r}.")

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from recur.data.series.options import OtherTableOptions
 from recur.data.texts.batches import TextBatches
 from recur.data.texts.examples import LabelledTexts
 from recur.data.texts.labelled import read_labelled_texts
@@ -132,13 +133,13 @@ class TextLabelSetup:
 
     # --- data ---
 
-    def with_encoding(self, encoding: str | None) -> Self:
-        """Return the setup for other data whose text is encoded otherwise; itself with None.
+    def for_other(self, table: OtherTableOptions) -> Self:
+        """Return the setup for other data, of which `table` says what is not written as in the run's own.
 
         Raises:
-            OptionError: There is no such encoding.
+            OptionError: As `TextOptions.for_other`.
         """
-        return self if encoding is None else replace(self, reading=replace(self.reading, encoding=encoding))
+        return replace(self, reading=self.reading.for_other(table))
 
     def read(self, data: Any, *, has_labels: bool = True) -> LabelledTexts:
         """Return other texts, read as those of the run were.

@@ -9,17 +9,18 @@ from typing import Any
 
 import torch
 
+from recur.data.series.options import OtherTableOptions
 from recur.data.texts.examples import PartName, TextPairs
-from recur.errors import DataError, OptionError, RunError
+from recur.errors import DataError, RunError
 from recur.kinds import json_number
 from recur.models.texts.trigrams import Trigrams
 from recur.run import RunFolder
+from recur.tasks.text_source import check_judged
 from recur.tasks.translate.judgement import EVALUATION, judge_pairs
 from recur.tasks.translate.rule import fit_rule, save_rule
 from recur.tasks.translate.trained import TrainedTranslator
 from recur.tasks.translate.translation import Translation, cut_off
 from recur.token_ids import UNKNOWN
-from recur.wording import option
 
 _MOST_MAPS, _LONGEST = 10, 60
 """Maps of attention that are kept, of texts of so many tokens at most."""
@@ -102,7 +103,12 @@ def finish_translator(folder: RunFolder, trained: TrainedTranslator, pairs: Text
 
 
 def evaluate_translator(
-    run: str | Path, data: Any = None, *, part: PartName = "test", device: str = "cpu", encoding: str | None = None
+    run: str | Path,
+    data: Any = None,
+    *,
+    part: PartName = "test",
+    device: str = "cpu",
+    table: OtherTableOptions | None = None,
 ) -> dict[str, Any]:
     """Return the judgement of a run's translator, as `recur evaluate --json` prints it.
 
@@ -111,15 +117,14 @@ def evaluate_translator(
         data: Pairs to judge on; by default a part of the run's own.
         part: Which part of the run's own: train, valid or test.
         device: Where the network computes.
-        encoding: Of other data, if not the one of the run's own.
+        table: How `data` are written, where not as the run's own.
 
     Raises:
         RunError: The run is missing or damaged, or its data are needed and cannot be found.
         DataError: The data cannot be used.
-        OptionError: There is no such part or encoding, or an encoding would be ignored.
+        OptionError: There is no such part, or `table` makes no sense.
     """
-    if part not in ("train", "valid", "test"):
-        raise OptionError(f"part: expected 'train', 'valid' or 'test', got {part!r}.")
+    check_judged(part, data, table)
     trained = TrainedTranslator.load(run, device=device)
     if data is not None:
         try:
@@ -127,11 +132,8 @@ def evaluate_translator(
         except (RunError, DataError):
             # Other pairs are judged without them too, beside fewer rules, which a note says.
             train = None
-        return judge_translator(trained, trained.setup.with_encoding(encoding).read(data), "given", train=train)
-    if encoding is not None:
-        raise OptionError(
-            f"encoding: would be ignored, for the run knows that of its own data; leave {option('encoding')} out."
-        )
+        given = trained.setup.for_other(table or OtherTableOptions()).read(data)
+        return judge_translator(trained, given, "given", train=train)
     own = trained.setup.own_examples()
     if not len(own.of_part(part)):
         raise DataError(f"the run has no part {part!r}.")

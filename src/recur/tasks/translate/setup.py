@@ -10,6 +10,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from recur.data.series.options import OtherTableOptions
 from recur.data.texts.examples import TextPairs
 from recur.data.texts.options import PairOptions
 from recur.data.texts.pair_batches import MAX_ATTENTION, PairBatches
@@ -144,13 +145,13 @@ class TranslationSetup:
 
     # --- data ---
 
-    def with_encoding(self, encoding: str | None) -> Self:
-        """Return the setup for other data whose text is encoded otherwise; itself with None.
+    def for_other(self, table: OtherTableOptions) -> Self:
+        """Return the setup for other data, of which `table` says what is not written as in the run's own.
 
         Raises:
-            OptionError: There is no such encoding.
+            OptionError: As `TextOptions.for_other`.
         """
-        return self if encoding is None else replace(self, reading=replace(self.reading, encoding=encoding))
+        return replace(self, reading=self.reading.for_other(table))
 
     def read(self, data: Any, *, has_targets: bool = True) -> TextPairs:
         """Return other pairs, read as those of the run were.

@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from recur.data.series.options import OtherTableOptions
 from recur.data.texts.examples import PartName
 from recur.data.texts.splitting import with_labels_only
 from recur.data.texts.written import WrittenTexts
-from recur.errors import DataError, OptionError, RunError
+from recur.errors import DataError, RunError
 from recur.run import RunFolder
-from recur.tasks.text_source import parts_of
+from recur.tasks.text_source import check_judged, parts_of
 from recur.tasks.write.judgement import EVALUATION, judge_writer
 from recur.tasks.write.trained import TrainedWriter
-from recur.wording import option
 
 
 def finish_writer(folder: RunFolder, trained: TrainedWriter, examples: WrittenTexts) -> dict[str, Any]:
@@ -39,7 +39,12 @@ def finish_writer(folder: RunFolder, trained: TrainedWriter, examples: WrittenTe
 
 
 def evaluate_writer(
-    run: str | Path, data: Any = None, *, part: PartName = "test", device: str = "cpu", encoding: str | None = None
+    run: str | Path,
+    data: Any = None,
+    *,
+    part: PartName = "test",
+    device: str = "cpu",
+    table: OtherTableOptions | None = None,
 ) -> dict[str, Any]:
     """Return the judgement of a run's writer, as `recur evaluate --json` prints it.
 
@@ -48,15 +53,14 @@ def evaluate_writer(
         data: Texts, and what they are of, to judge on; by default a part of the run's own.
         part: Which part of the run's own: train, valid or test.
         device: Where the network computes.
-        encoding: Of other data, if not the one of the run's own.
+        table: How `data` are written, where not as the run's own.
 
     Raises:
         RunError: The run is missing or damaged, or its data are needed and cannot be found.
         DataError: The data cannot be used.
-        OptionError: There is no such part or encoding, or an encoding would be ignored.
+        OptionError: There is no such part, or `table` makes no sense.
     """
-    if part not in ("train", "valid", "test"):
-        raise OptionError(f"part: expected 'train', 'valid' or 'test', got {part!r}.")
+    check_judged(part, data, table)
     trained = TrainedWriter.load(run, device=device)
     if data is not None:
         try:
@@ -64,17 +68,13 @@ def evaluate_writer(
         except (RunError, DataError):
             # Other texts are judged without them too, beside no rule, which a note says.
             own = {}
-        given = trained.setup.with_encoding(encoding).read(data)
+        given = trained.setup.for_other(table or OtherTableOptions()).read(data)
         # As in training: what a text is of has to be known.
         found = with_labels_only(given)
         judged = judge_writer(trained, found, "given", train=own.get("train"), valid=own.get("valid"))
         if found is not given:
             judged["notes"].append(f"{found.notes[-1]}.")
         return judged
-    if encoding is not None:
-        raise OptionError(
-            f"encoding: would be ignored, for the run knows that of its own data; leave {option('encoding')} out."
-        )
     parts = parts_of(trained.setup.own_examples())
     if not len(parts[part]):
         raise DataError(f"the run has no part {part!r}.")
