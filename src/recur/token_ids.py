@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,6 +33,25 @@ class Ragged(NamedTuple):
     def lengths(self) -> NDArray[np.int64]:
         """How many tokens each text has, (M,)."""
         return np.diff(self.offsets)
+
+    def pieces(self, most: int) -> Iterator[Ragged]:
+        """Return the texts in their order, as many at once as have so many tokens; a longer one by itself.
+
+        Args:
+            most: Tokens of a piece.
+
+        Example:
+            >>> [piece.lengths.tolist() for piece in Ragged.of([[2, 3], [4], [5, 6, 7], []]).pieces(3)]
+            [[2, 1], [3, 0]]
+        """
+        begin, count = 0, len(self.offsets) - 1
+        while begin < count:
+            # The last text that ends within the piece.
+            end = int(np.searchsorted(self.offsets, self.offsets[begin] + most, side="right")) - 1
+            end = max(end, begin + 1)
+            offsets = self.offsets[begin : end + 1]
+            yield Ragged(self.ids[offsets[0] : offsets[-1]], offsets - offsets[0])
+            begin = end
 
     @classmethod
     def of(cls, rows: Iterable[Sequence[int] | NDArray[Any]]) -> Ragged:

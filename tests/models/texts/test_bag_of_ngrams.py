@@ -69,6 +69,18 @@ def test_no_ngram_crosses_the_end_of_a_text() -> None:
     assert len(marked.tensors()["known"]) == 6 + 4
 
 
+@pytest.mark.parametrize("is_multi", [False, True])
+def test_a_few_texts_at_a_time_teach_the_same(is_multi: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts, _, target = drawn(300)
+    classes = torch.from_numpy(np.eye(3, dtype=np.float32)[target] if is_multi else target)
+    whole = BagOfNgrams(2, is_multi=is_multi).fit(texts, classes, num_classes=3)
+    monkeypatch.setattr(bag_of_ngrams, "AT_ONCE", 100)
+    found = BagOfNgrams(2, is_multi=is_multi).fit(texts, classes, num_classes=3)
+    # Sums in another order, by which the optimiser ends elsewhere.
+    expected, ours = (one(texts).sigmoid() if is_multi else one(texts).softmax(1) for one in (whole, found))
+    torch.testing.assert_close(ours, expected, rtol=0, atol=1e-3)
+
+
 @pytest.mark.parametrize(("longest", "marks_ends"), [(1, False), (2, False), (4, True)])
 def test_tokens_add_up_to_the_evidence(longest: int, marks_ends: bool) -> None:
     texts, _, target = drawn(60)

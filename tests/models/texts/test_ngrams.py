@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import random
+import tracemalloc
 
 import numpy as np
 import pytest
 import torch
 from sklearn.feature_extraction.text import TfidfVectorizer
 
+from recur.models.texts import ngrams
 from recur.models.texts.ngrams import NgramWeights
 from recur.token_ids import Ragged
 
@@ -41,3 +43,38 @@ def test_ends_are_tokens_and_what_is_unknown_counts_for_nothing() -> None:
     assert np.diff([*found.begins.tolist(), len(found.value)]).tolist() == [0, 2, 0]
     torch.testing.assert_close(found.value, torch.full((2,), 0.5**0.5))
     assert NgramWeights(2).fit(Ragged.of([[]]))(Ragged.of([[5]])).products(torch.zeros(0, 3)).tolist() == [[0, 0, 0]]
+
+
+@pytest.mark.parametrize("at_once", [1, 7, 40, 1000])
+def test_a_few_texts_at_a_time_give_the_same(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = random.Random(1)
+    rows = [[drawn.randrange(2, 9) for _ in range(drawn.choice((0, 1, 5, 20)))] for _ in range(60)]
+    for texts in (Ragged.of(rows), Ragged.of([]), Ragged.of([[], []])):
+        whole = NgramWeights(3, marks_ends=True).fit(texts, least_count=2, most=90)
+        vectors = whole(texts)
+        with monkeypatch.context() as patch:
+            patch.setattr(ngrams, "AT_ONCE", at_once)
+            own = NgramWeights(3, marks_ends=True).fit(texts, least_count=2, most=90)
+            found = own(texts)
+        np.testing.assert_array_equal(own.known, whole.known)
+        np.testing.assert_array_equal(own.rarity, whole.rarity)
+        for one, other in zip(found, vectors, strict=True):
+            assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize(("longest", "marks_ends"), [(2, False), (4, True)])
+def test_many_texts_take_little_memory(longest: int, marks_ends: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ngrams, "AT_ONCE", 1 << 12)
+    count = 200_000
+    texts = Ragged(np.random.default_rng(0).integers(2, 12, count, np.int32), np.arange(0, count + 1, 20))
+    weights = NgramWeights(longest, marks_ends=marks_ends)
+    tracemalloc.start()
+    try:
+        weights.fit(texts)
+        assert tracemalloc.get_traced_memory()[1] < 20 * count
+        tracemalloc.reset_peak()
+        # A place and a value of each n-gram, which torch holds, are left.
+        weights(texts)
+        assert tracemalloc.get_traced_memory()[1] < 60 * count
+    finally:
+        tracemalloc.stop()

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
-from recur.models.texts.ngrams import NgramWeights
+from recur.models.texts.ngrams import AT_ONCE, NgramWeights
 from recur.token_ids import UNKNOWN, Ragged
 
 _LEAST_COUNT = 2
@@ -62,7 +62,10 @@ class BagOfNgrams:
         """
         count = len(texts.lengths)
         most = max(1, _MOST_WEIGHTS // num_classes)
-        x = self._ngrams.fit(texts, least_count=_LEAST_COUNT, most=most)(texts)
+        self._ngrams.fit(texts, least_count=_LEAST_COUNT, most=most)
+        # Gradients of all texts at once would take several times the memory of their vectors.
+        pieces = [self._ngrams(piece) for piece in texts.pieces(AT_ONCE)]
+        targets = torch.split(target, [len(x.begins) for x in pieces])
         weight = torch.zeros(len(self._ngrams.known), num_classes, requires_grad=True)
         bias = torch.zeros(num_classes, requires_grad=True)
         positive = None
@@ -76,15 +79,18 @@ class BagOfNgrams:
 
         def closure() -> Tensor:
             weight.grad = bias.grad = None
-            logits = x.products(weight) + bias
-            loss = (
-                binary_cross_entropy_with_logits(logits, target.float(), pos_weight=positive) * num_classes
-                if self.is_multi
-                else cross_entropy(logits, target)
-            )
-            loss = loss + weight.square().sum() / (2 * self.strength * count)
-            torch.autograd.backward([loss])
-            return loss
+            total = weight.square().sum() / (2 * self.strength * count)
+            torch.autograd.backward([total])
+            for x, true in zip(pieces, targets, strict=True):
+                logits = x.products(weight) + bias
+                loss = (
+                    binary_cross_entropy_with_logits(logits, true.float(), pos_weight=positive) * num_classes
+                    if self.is_multi
+                    else cross_entropy(logits, true)
+                ) * (len(true) / count)
+                torch.autograd.backward([loss])
+                total = total.detach() + loss.detach()
+            return total
 
         optimizer.step(closure)  # type: ignore[no-untyped-call]
         self._weight, self._bias = weight.detach(), bias.detach()

@@ -16,6 +16,10 @@ _BASE = np.uint64(0x9E3779B97F4A7C15)
 """An odd number, by which the ids of an n-gram are mixed into one of 64 bits; 2^64 over the golden ratio."""
 
 
+AT_ONCE = 1 << 18
+"""Tokens whose n-grams are held at once, which take up to 330 bytes each."""
+
+
 class Weighed(NamedTuple):
     """Vectors of N texts, with E entries that are not zero.
 
@@ -51,6 +55,26 @@ class _Ngrams(NamedTuple):
     key: NDArray[np.uint64]
     first: NDArray[np.int64]
     last: NDArray[np.int64]
+
+
+class _Counted(NamedTuple):
+    """In how many texts n-grams are.
+
+    Attributes:
+        keys: The n-grams, each as one number, (G,) uint64, sorted.
+        in_texts: Texts that have each, (G,) int64.
+    """
+
+    keys: NDArray[np.uint64]
+    in_texts: NDArray[np.int64]
+
+    def merged(self, other: _Counted) -> _Counted:
+        """Return the counts of these texts and of others."""
+        keys, place = np.unique(np.concatenate([self.keys, other.keys]), return_inverse=True)
+        in_texts = np.zeros(len(keys), np.int64)
+        in_texts[place[: len(self.keys)]] += self.in_texts
+        in_texts[place[len(self.keys) :]] += other.in_texts
+        return _Counted(keys, in_texts)
 
 
 class NgramWeights:
@@ -92,12 +116,16 @@ class NgramWeights:
             least_count: Texts that an n-gram must be in to be known.
             most: How many are known at most, those in most texts; None for all.
         """
-        row, key, *_ = self._ngrams(texts)
         count = len(texts.lengths)
-        keys, place = np.unique(key, return_inverse=True)
-        # With counts it sorts; without them it goes by a hash table, which takes ten times as long here.
-        once, _ = np.unique(place * count + row, return_counts=True)
-        in_texts = np.bincount(once // max(1, count), minlength=len(keys))
+        counted = [_Counted(np.zeros(0, np.uint64), np.zeros(0, np.int64))]
+        for piece in texts.pieces(AT_ONCE):
+            counted.append(self._count(piece))
+            # Of two about as large, so that each n-gram is merged few times.
+            while len(counted) > 1 and len(counted[-2].keys) < 2 * len(counted[-1].keys):
+                counted.append(counted.pop().merged(counted.pop()))
+        while len(counted) > 1:
+            counted.append(counted.pop().merged(counted.pop()))
+        keys, in_texts = counted[0]
         is_known = in_texts >= least_count
         if most is not None and is_known.sum() > most:
             fewest = np.argsort(-in_texts, kind="stable")[most:]
@@ -108,15 +136,13 @@ class NgramWeights:
 
     def __call__(self, texts: Ragged) -> Weighed:
         """Return the vectors of texts; what is not known counts for nothing."""
-        row, key, *_ = self._ngrams(texts)
-        count, num = len(texts.lengths), len(self.known)
-        place, is_known = self._places(key)
-        pairs, times = np.unique(row[is_known] * max(1, num) + place[is_known], return_counts=True)
-        row, ngram = np.divmod(pairs, max(1, num))
-        value = times * self.rarity[ngram]
-        value /= np.sqrt(np.bincount(row, weights=value**2, minlength=count))[row]
-        begins = np.searchsorted(row, np.arange(count))
-        return Weighed(*(torch.from_numpy(each) for each in (ngram, begins, value.astype(np.float32))))
+        none = Weighed(torch.zeros(0, dtype=torch.int64), torch.zeros(0, dtype=torch.int64), torch.zeros(0))
+        found, begin = [none], 0
+        for piece in texts.pieces(AT_ONCE):
+            one = self._weigh(piece)
+            found.append(one._replace(begins=one.begins + begin))
+            begin += len(one.ngram)
+        return Weighed(*(torch.cat(each) for each in zip(*found, strict=True)))
 
     def by_token(self, ids: NDArray[np.integer], weight: Tensor) -> Tensor:
         """Return what each token of a text adds to its vector times weights (G, K) float32, (T, K).
@@ -138,6 +164,27 @@ class NgramWeights:
         token = np.arange(len(again)) - np.repeat(np.cumsum(last - first) - last, last - first)
         added = torch.from_numpy(shares[again].astype(np.float32))[:, None] * weight[torch.from_numpy(place[again])]
         return found.index_add_(0, torch.from_numpy(token), added)
+
+    def _count(self, texts: Ragged) -> _Counted:
+        """Return in how many texts each n-gram is."""
+        row, key, *_ = self._ngrams(texts)
+        count = len(texts.lengths)
+        keys, place = np.unique(key, return_inverse=True)
+        # With counts it sorts; without them it goes by a hash table, which takes ten times as long here.
+        once, _ = np.unique(place * count + row, return_counts=True)
+        return _Counted(keys, np.bincount(once // count, minlength=len(keys)))
+
+    def _weigh(self, texts: Ragged) -> Weighed:
+        """Return the vectors of texts, all at once."""
+        row, key, *_ = self._ngrams(texts)
+        count, num = len(texts.lengths), len(self.known)
+        place, is_known = self._places(key)
+        pairs, times = np.unique(row[is_known] * max(1, num) + place[is_known], return_counts=True)
+        row, ngram = np.divmod(pairs, max(1, num))
+        value = times * self.rarity[ngram]
+        value /= np.sqrt(np.bincount(row, weights=value**2, minlength=count))[row]
+        begins = np.searchsorted(row, np.arange(count))
+        return Weighed(*(torch.from_numpy(each) for each in (ngram, begins, value.astype(np.float32))))
 
     def _places(self, key: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """Return where n-grams stand in `known`, and which of them do, (E,) both."""
