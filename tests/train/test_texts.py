@@ -17,6 +17,7 @@ from recur.data.texts.options import LabelledTextOptions
 from recur.data.texts.token_options import TokenOptions
 from recur.data.texts.vector_options import VectorOptions
 from recur.data.texts.vectors import read_vectors
+from recur.data.texts.vocabulary import TextVocabulary
 from recur.errors import DataError, OptionError, RunError
 from recur.models.texts.options import TextClassifierOptions
 from recur.run import RunFolder
@@ -231,6 +232,19 @@ def test_of_several_classes_none_are_smoothed(tmp_path: Path) -> None:
         run = train(data, tmp_path / f"smoothed {expected}", tokens=tokens)
         assert run.config()["model"]["label_smoothing"] == expected
     assert train(drawn(90), tmp_path / "run", model=smooth).config()["model"]["label_smoothing"] == 0.1
+
+
+def test_the_training_part_is_tokenised_a_few_times(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To choose by, to learn from, and for the rule."""
+    encode, counts = TextVocabulary.encode_all, []
+
+    def counted(vocabulary: TextVocabulary, texts: Any) -> Any:
+        counts.append(len(texts))
+        return encode(vocabulary, texts)
+
+    monkeypatch.setattr(TextVocabulary, "encode_all", counted)
+    train(written(tmp_path / "texts.tsv", 90), tmp_path / "run")
+    assert counts.count(72) == 3
 
 
 def test_which_data_lie_in_files() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from rich.console import Console
 
+from recur.data.texts.batches import TextBatches
 from recur.data.texts.examples import LabelledTexts
 from recur.data.texts.options import LabelledTextOptions
 from recur.data.texts.token_options import TokenOptions
@@ -165,14 +166,14 @@ def _prepare(
     options = text_vectors.sized(_smoothed(options, setup), begun)
     is_character = tokens.tokens == "character"
     options, reasons = text_choice.choose_network(options, num_texts=len(train), is_character=is_character)
+    encoded = setup.encoded(train.texts)
     training = choose_training(
         training,
-        lambda size, tokens: setup.batches(train, batch_size=size, max_tokens=tokens),
+        lambda size, tokens: TextBatches(encoded, batch_size=size, max_tokens=tokens),
         partial(text_choice.choose, num_texts=len(train), is_character=is_character),
     )
     torch.manual_seed(training.seed)
     network = TrainedTextClassifier.build(options, setup)
-    longest = int(setup.encoded(train.texts).lengths.max())
     run = write_run(
         out,
         overwrite=overwrite,
@@ -188,7 +189,7 @@ def _prepare(
         schema=setup.to_json(),
         layers=layers_of(network),
         device=device,
-        backends=network.to(device).explain(training.batch_size or 1, longest),
+        backends=network.to(device).explain(training.batch_size or 1, int(encoded.lengths.max())),
         tensors=text_vectors.kept(begun),
     )
     _describe(setup, tokens, token_reasons, options, reasons, training, run, display)

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from rich.console import Console
 
+from recur.data.texts.batches import TextBatches
 from recur.data.texts.options import WrittenTextOptions
 from recur.data.texts.token_options import TokenOptions
 from recur.data.texts.written import WrittenTexts
@@ -152,7 +153,7 @@ def _prepare(
     options = choose_writer(options, num_tokens=len(encoded.ids), vocabulary_size=setup.vocabulary.size)
     training = choose_training(
         training,
-        lambda size, tokens: setup.batches(train, batch_size=size, max_tokens=tokens),
+        lambda size, tokens: TextBatches(encoded, batch_size=size, max_tokens=tokens),
         partial(text_choice.choose, num_texts=len(train), is_character=setup.vocabulary.kind == "character"),
     )
     torch.manual_seed(training.seed)

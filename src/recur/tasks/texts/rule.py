@@ -10,6 +10,7 @@ from recur.errors import RunError
 from recur.models.texts.bag_of_ngrams import BagOfNgrams
 from recur.run import RunFolder
 from recur.tasks.texts.setup import TextLabelSetup
+from recur.token_ids import Ragged
 
 RULE = "rule.safetensors"
 """File of a run with the bag of n-grams."""
@@ -26,21 +27,19 @@ def fit_rule(setup: TextLabelSetup, train: LabelledTexts, valid: LabelledTexts) 
         train: The training part.
         valid: By which its strength is chosen; there may be none.
     """
-    target, _ = setup.targets(train)
+    target, held_out = (torch.from_numpy(setup.targets(part)[0]) for part in (train, valid))
+    texts, held_out_texts = setup.encoded(train.texts), setup.encoded(valid.texts)
     found = []
     for strength in _STRENGTHS if len(valid) else _STRENGTHS[:1]:
         rule = BagOfNgrams(**_form(setup), strength=strength)  # type: ignore[arg-type]
-        rule.fit(setup.encoded(train.texts), torch.from_numpy(target), num_classes=len(setup.classes))
-        found.append((_score(setup, rule, valid) if len(valid) else 0.0, rule))
+        rule.fit(texts, target, num_classes=len(setup.classes))
+        found.append((_score(_told(rule, held_out_texts), held_out) if len(valid) else 0.0, rule))
     return max(found, key=lambda one: one[0])[1]
 
 
 def rule_told(rule: BagOfNgrams, setup: TextLabelSetup, examples: LabelledTexts) -> Tensor:
     """Return which classes the bag of n-grams tells, (N, K) bool."""
-    logits = rule(setup.encoded(examples.texts))
-    if setup.is_multi:
-        return logits > 0
-    return torch.arange(logits.shape[1]) == logits.argmax(1)[:, None]
+    return _told(rule, setup.encoded(examples.texts))
 
 
 def save_rule(folder: RunFolder, rule: BagOfNgrams, setup: TextLabelSetup) -> None:
@@ -81,11 +80,16 @@ def _form(setup: TextLabelSetup) -> dict[str, int | bool]:
     return {"longest": 4 if is_character else 2, "is_multi": setup.is_multi, "marks_ends": is_character}
 
 
-def _score(setup: TextLabelSetup, rule: BagOfNgrams, valid: LabelledTexts) -> float:
-    """Return how good a rule is on the validation part: accuracy, or macro-F1."""
-    target = torch.from_numpy(setup.targets(valid)[0])
-    told = rule_told(rule, setup, valid)
-    if not setup.is_multi:
+def _told(rule: BagOfNgrams, texts: Ragged) -> Tensor:
+    logits = rule(texts)
+    if rule.is_multi:
+        return logits > 0
+    return torch.arange(logits.shape[1]) == logits.argmax(1)[:, None]
+
+
+def _score(told: Tensor, target: Tensor) -> float:
+    """Return how good it is what a rule told: accuracy, or macro-F1 where targets are (N, K)."""
+    if target.dim() == 1:
         return float((told.long().argmax(1) == target).double().mean())
     true = target > 0
     return float((2 * (told & true).sum(0) / (told.sum(0) + true.sum(0)).clamp(min=1)).mean())
