@@ -58,7 +58,7 @@ def test_the_examples(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert own["texts"].classes == ("joy", "anger", "fear")
     exec(compile(fitted.replace("max_minutes=1", "max_steps=4"), "text.md", "exec"), names)
     assert names["classifier"].predict_proba(names["new_texts"]).shape == (2, 2)
-    names["classifier"] = type(names["classifier"]).load("runs/reviews")
+    names["classifier"] = type(names["classifier"]).load("runs/fitted")
     exec(compile(explained, "text.md", "exec"), names)
     assert names["told"].columns[-1] == "contribution"
 
