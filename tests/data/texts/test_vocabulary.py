@@ -117,6 +117,8 @@ def test_capitals_and_forms_of_unicode() -> None:
         (["Schmidt", "Ito"], "character", False),
         (["\u6771\u4eac\u306f\u65e5\u672c\u306e\u9996\u90fd\u3067\u3059" * 4], "character", False),
         (["a good day", "bad"], "word", True),
+        (["\u6771\u4eac\u306f\u65e5\u672c\u306e\u9996\u90fd\u3067\u3059 " * 4], "character", False),
+        (["\u0e2d\u0e32\u0e2b\u0e32\u0e23 \u0e14\u0e35 \u0e21\u0e32\u0e01", "\u6211 \u7231 \u4f60"], "word", True),
     ],
 )
 def test_what_is_chosen(texts: list[str], kind: str, lowercase: bool) -> None:

@@ -77,7 +77,7 @@ class TokenOptions(WordOptions):
     tokens: Tokens | None = None
     """What one token is: a word, a number or a mark (word); what stands between blanks (space); a character; or a piece
     of a word found by byte-level BPE. If not given: words, but characters where texts are single words or have no
-    blanks."""
+    blanks between words."""
 
     lowercase: bool | None = None
     """Whether capitals are read as small letters; if not given, in words they are."""

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from recur.data.texts.scripts import is_unspaced
 from recur.data.texts.token_options import TokenOptions, Tokens, Unicode, WordOptions
 from recur.data.tokenizer import BpeTokenizer, tokenizer_from_json
 from recur.errors import DataError, RunError
@@ -33,6 +34,9 @@ _LINE = re.compile(r" ?\n ?")
 _OF_LINES = re.compile(rf"{_SPACE.pattern}|\n")
 _FEW_WORDS = 1.5
 """Texts of fewer words in the mean are read by character."""
+
+_LONG_WORD = 7
+"""Characters between blanks in the mean beyond which these part phrases, in a script without blanks between words."""
 
 _GLANCE = 2000
 """Texts that are looked at to choose what a token is."""
@@ -84,6 +88,9 @@ def choose_tokens(options: TokenOptions, texts: Sequence[str]) -> tuple[TokenOpt
         letters = sum(map(len, seen)) / max(1, len(seen))
         if words < _FEW_WORDS:
             reason = "texts are single words" if letters < 30 else "texts have no blanks"
+            options, reasons["tokens"] = replace(options, tokens="character"), reason
+        elif letters > _LONG_WORD * words and is_unspaced(seen):
+            reason = "texts are of a script without blanks between words"
             options, reasons["tokens"] = replace(options, tokens="character"), reason
         else:
             options, reasons["tokens"] = replace(options, tokens="word"), f"texts have {words:.1f} words in the mean"

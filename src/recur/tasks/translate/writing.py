@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Literal
 
+from recur.data.texts.scripts import UNSPACED, is_unspaced
+
 Writing = Literal["words", "symbols", "characters"]
 """How texts are written: as words with blanks between them; as symbols of a small set with blanks between them, such as
 phonemes or actions; or in characters, being single words, or of a script that writes no blanks, such as Japanese."""
@@ -23,12 +25,7 @@ _SHORT = 6
 _GLANCE = 5000
 """Texts that are looked at to tell how texts are written."""
 
-# Thai, Lao, Myanmar, Khmer; Chinese and Japanese with their marks, also of full width.
-_UNSPACED = (
-    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\u312f\u31a0-\u9fff\uf900-\ufaff\uff01-\uff9f\U00020000-\U0003ffff"
-)
-_OF_UNSPACED = re.compile(f"[{_UNSPACED}]")
-_BESIDE_UNSPACED = re.compile(rf"(?<=[{_UNSPACED}])\s+|\s+(?=[{_UNSPACED}])")
+_BESIDE_UNSPACED = re.compile(rf"(?<=[{UNSPACED}])\s+|\s+(?=[{UNSPACED}])")
 
 
 def writing_of(texts: Sequence[str]) -> Writing:
@@ -46,7 +43,7 @@ def writing_of(texts: Sequence[str]) -> Writing:
     has_blanks = sum(map(len, words)) >= _FEW_WORDS * len(words)
     if has_blanks and _is_small_set(words):
         return "symbols"
-    return "words" if has_blanks and not _is_unspaced(seen) else "characters"
+    return "words" if has_blanks and not is_unspaced(seen) else "characters"
 
 
 def main_score(texts: Sequence[str]) -> str:
@@ -65,7 +62,7 @@ def main_score(texts: Sequence[str]) -> str:
     writing, seen = writing_of(texts), _glance(texts)
     if writing == "characters":
         is_short = sum(map(len, seen)) <= _SHORT * len(seen)
-        return "exact" if is_short or (_is_small_set(seen) and not _is_unspaced(seen)) else "chrf"
+        return "exact" if is_short or (_is_small_set(seen) and not is_unspaced(seen)) else "chrf"
     return "exact" if writing == "symbols" else "chrf"
 
 
@@ -96,7 +93,3 @@ def _glance(texts: Sequence[str]) -> Sequence[str]:
 def _is_small_set(texts: Sequence[Sequence[str]]) -> bool:
     counts = Counter(token for text in texts for token in text)
     return 0 < len(counts) <= _MOST_SYMBOLS and counts.total() >= _LEAST_OFTEN * len(counts)
-
-
-def _is_unspaced(texts: Sequence[str]) -> bool:
-    return sum(len(_OF_UNSPACED.findall(text)) for text in texts) > sum(map(len, "".join(texts).split())) / 2
