@@ -32,6 +32,9 @@ class Options:
     color: Literal["red", "green"] = "red"
     """What it looks like."""
 
+    name: str | None = None
+    """What it is called."""
+
     def __post_init__(self) -> None:
         if self.speed == 13:
             raise OptionError("speed must not be 13.")
@@ -64,6 +67,14 @@ def test_options_come_from_the_fields(parser: CommandParser) -> None:
         options_from(parser.parse_args(["--speed", "13"]), Options)
 
 
+@pytest.mark.parametrize("name", ["#", "# of rows", "~", "null", "1", "a: b", "[a]", ""])
+def test_text_is_taken_as_it_stands(name: str, parser: CommandParser) -> None:
+    parser.add_argument("--by-hand", type=str | None, default=None)
+    chosen = parser.parse_args(["--name", name, "--by-hand", name])
+    assert chosen.name == chosen.by_hand == name
+    assert parser.parse_args([]).name is None
+
+
 def test_help_is_the_docstring(parser: CommandParser) -> None:
     assert field_documents(Options)["speed"] == "How fast, in 100 % of it."
     shown = " ".join(parser.format_help().split())
@@ -71,7 +82,7 @@ def test_help_is_the_docstring(parser: CommandParser) -> None:
 
 
 def test_derived_options_stand_where_they_want_to_and_say_their_own() -> None:
-    names = ["speed", "width", "height", "is_loud", "color"]
+    names = ["speed", "width", "height", "is_loud", "color", "name"]
     assert [field.name for field in fields_in_order(MoreOptions)] == names
     assert field_documents(MoreOptions) == {
         "speed": "How fast, in 100 % of it.",
@@ -79,6 +90,7 @@ def test_derived_options_stand_where_they_want_to_and_say_their_own() -> None:
         "height": "How high.",
         "is_loud": "Whether everybody hears it.",
         "color": "What it looks like.",
+        "name": "What it is called.",
     }
 
 

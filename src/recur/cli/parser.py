@@ -53,6 +53,12 @@ class CommandParser(ArgumentParser):
         # A part of a name is no name: what it is short for changes with the options that there are.
         self.allow_abbrev = False
 
+    def add_argument(self, *args: Any, **kwargs: Any) -> Action:
+        """Add an argument; text is taken as it stands, where `str | None` would read `#` and `null` as YAML does."""
+        if kwargs.get("type") == str | None:
+            kwargs["type"] = str
+        return super().add_argument(*args, **kwargs)
+
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Print what is wrong in one line and exit with 2."""
         line = " ".join(str(message).split())
