@@ -57,7 +57,8 @@ class CommandParser(ArgumentParser):
         """Add an argument; text is taken as it stands, where `str | None` would read `#` and `null` as YAML does."""
         if kwargs.get("type") == str | None:
             kwargs["type"] = str
-        return super().add_argument(*args, **kwargs)
+        action: Action = super().add_argument(*args, **kwargs)
+        return action
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Print what is wrong in one line and exit with 2."""
