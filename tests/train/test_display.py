@@ -59,6 +59,16 @@ def test_without_a_terminal_there_is_a_line_now_and_then(clock: Clock) -> None:
     assert all(line.endswith("x" * 40) for line in lines), "a line is one line, however wide"
 
 
+def test_a_phase_ends_whatever_happens_in_it() -> None:
+    display = Display(Console(file=io.StringIO(), force_terminal=True))
+    with display.phase("reading the text"):
+        assert display._progress is not None
+    assert display._progress is None
+    with pytest.raises(ValueError, match="odd"), display.phase("reading the text"):
+        raise ValueError("odd")
+    assert display._progress is None
+
+
 def test_what_is_quick_shows_nothing(clock: Clock) -> None:
     display, out = plain()
     display.start("reading the text")

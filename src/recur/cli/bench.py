@@ -106,14 +106,11 @@ def measure(kinds: Sequence[str], threads: int | None, seconds: float) -> dict[s
             for is_training in (True, False)
         ]
         display = Display(plain_console(stderr=True, soft_wrap=False))
-        display.start("measuring", total=len(works))
         rows = []
-        try:
+        with display.phase("measuring", total=len(works)):
             for number, work in enumerate(works):
                 display.advance(number, str(work))
                 rows.append(layers.compare(work, budget=0.7 * seconds / len(works)))
-        finally:
-            display.stop()
     means: dict[str, float] = {}
     for name in [*kinds, "all"]:
         ratios = [row["ratio"]["median"] for row in rows if name in ("all", row["work"]["kind"]) and "ratio" in row]

@@ -85,23 +85,10 @@ def train_detector(
 
 
 def open_job(run: RunFolder, display: Display, data: Any = None) -> SeriesJob:
-    """Return the job of a run folder, its series read.
-
-    Args:
-        run: The folder.
-        display: Where progress is shown.
-        data: What it was trained on, where that was not in a file.
-
-    Raises:
-        OptionError: Data are given, but the run reads its own.
-        RunError: The folder is damaged, or its data have changed or were not in a file and are not given.
-    """
-    display.start("reading the series")
-    try:
+    """Return the job of a run folder, its series read; `recur.train.table.Task.open_job` says more."""
+    with display.phase("reading the series"):
         setup = ForecastSetup.load(run)
         split = setup.own_data(one_source(data))
-    finally:
-        display.stop()
     return _job(run, setup, split)
 
 
@@ -134,8 +121,5 @@ def _judged(network: Any, windows: Windows, items: NDArray[np.int64]) -> Judged:
 
 def _judge_best(run: RunFolder, split: Split, device: str, display: Display) -> None:
     trained = TrainedDetector.load(run, device=device)
-    display.start("judging")
-    try:
+    with display.phase("judging"):
         finish_detector(run, trained, split)
-    finally:
-        display.stop()

@@ -57,14 +57,11 @@ def prepare_detector(
     check_place(out, [path], what="series", overwrite=overwrite)
     check_machine(training)
     device = device_kind(training)
-    display.start("reading the series")
-    try:
+    with display.phase("reading the series"):
         reading = reading_of(series, data)
         # What says which steps are anomalies may say it in the data to judge on alone.
         reading = replace(reading, assembly=replace(reading.assembly, labels="mark"))
         reading, panel = read_channels(data, reading)
-    finally:
-        display.stop()
     panel = replace(panel, notes=(*panel.notes, *unnamed_marks_note(panel)))
     say_what_was_read(panel, display)
     setup, split, options, reasons = fit_detector_setup(

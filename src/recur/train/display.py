@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
@@ -52,6 +54,15 @@ class Display:
             self._bar = self._progress.add_task(what, total=total, text="")
         else:
             self._bar = None
+
+    @contextmanager
+    def phase(self, what: str, total: float = 1.0) -> Iterator[None]:
+        """Show a phase of the work while the block runs; `total` is where its progress ends."""
+        self.start(what, total)
+        try:
+            yield
+        finally:
+            self.stop()
 
     def advance(self, done: float, text: str) -> None:
         """Show how far the phase has come, with a line of figures."""

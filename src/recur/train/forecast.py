@@ -80,23 +80,13 @@ def train_forecaster(
 
 
 def open_job(run: RunFolder, display: Display, data: Any = None) -> SeriesJob | Ensemble:
-    """Return the job of a run folder, its series read; of several networks one for each.
+    """Return the job of a run folder, its series read, of several networks one for each.
 
-    Args:
-        run: The folder.
-        display: Where progress is shown.
-        data: What it was trained on, where that was not in a file.
-
-    Raises:
-        OptionError: Data are given, but the run reads its own.
-        RunError: The folder is damaged, or its data have changed or were not in a file and are not given.
+    `recur.train.table.Task.open_job` says more.
     """
-    display.start("reading the series")
-    try:
+    with display.phase("reading the series"):
         setup = ForecastSetup.load(run)
         split = setup.own_data(one_source(data))
-    finally:
-        display.stop()
     return _job(run, setup, split)
 
 
@@ -200,11 +190,10 @@ def _open_member(
 
 def _judge_best(run: RunFolder, split: Split, device: str, display: Display) -> None:
     trained = TrainedForecaster.load(run, device=device)
-    display.start("judging")
-    finish_forecaster(
-        run,
-        trained,
-        split,
-        progress=lambda done, total: display.advance(done / max(total, 1), f"{done:,} of {total:,} windows"),
-    )
-    display.stop()
+    with display.phase("judging"):
+        finish_forecaster(
+            run,
+            trained,
+            split,
+            progress=lambda done, total: display.advance(done / max(total, 1), f"{done:,} of {total:,} windows"),
+        )

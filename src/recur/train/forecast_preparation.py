@@ -65,12 +65,9 @@ def prepare(
             "other, each by one process; leave one of them out."
         )
     device = device_kind(training)
-    display.start("reading the series")
-    try:
+    with display.phase("reading the series"):
         reading = reading_of(series, data)
         panel = reading.first(data)
-    finally:
-        display.stop()
     panel = replace(panel, notes=(*panel.notes, *alike_note(panel)))
     say_what_was_read(panel, display)
     setup, split, options, reasons = fit_setup(panel, series, options, reading=reading, path=path, seed=training.seed)

@@ -57,8 +57,7 @@ def prepare(
     check_place(out, [path, test_path], what="series", overwrite=overwrite)
     check_machine(training)
     device = device_kind(training)
-    display.start("reading the series")
-    try:
+    with display.phase("reading the series"):
         reading = reading_of(series, data)
         life = _life(series)
         if life is None:
@@ -72,8 +71,6 @@ def prepare(
             series = replace(series, form=reading.form)  # type: ignore[arg-type]
         check_label(task, panel, life)
         given = None if test is None else reading.again(test, panel.schema, panel.frequency)
-    finally:
-        display.stop()
     if life is None:
         panel = replace(panel, notes=(*panel.notes, *_without_label(panel)))
     say_what_was_read(panel, display, tells_labels=True)

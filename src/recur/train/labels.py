@@ -134,23 +134,10 @@ def _train(
 
 
 def open_job(run: RunFolder, display: Display, data: Any = None) -> SeriesJob:
-    """Return the job of a run folder, its series read.
-
-    Args:
-        run: The folder.
-        display: Where progress is shown.
-        data: What it was trained on, where that was not in a file.
-
-    Raises:
-        OptionError: Data are given, but the run reads its own.
-        RunError: The folder is damaged, or its data have changed or were not in a file and are not given.
-    """
-    display.start("reading the series")
-    try:
+    """Return the job of a run folder, its series read; `recur.train.table.Task.open_job` says more."""
+    with display.phase("reading the series"):
         setup = LabelSetup.load(run)
         parts = setup.own_parts(one_source(data))
-    finally:
-        display.stop()
     return _job(run, setup, parts)
 
 
@@ -193,8 +180,5 @@ def _judged(network: SeriesLabelNetwork | SeriesEnsemble, batches: SeriesBatches
 
 def _judge_best(run: RunFolder, kind: type[TrainedLabels], parts: Parts, device: str, display: Display) -> None:
     trained = kind.load(run, device=device)
-    display.start("judging")
-    try:
+    with display.phase("judging"):
         finish_labels(run, trained, parts)
-    finally:
-        display.stop()

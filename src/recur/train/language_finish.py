@@ -47,16 +47,15 @@ def judge_best(run: RunFolder, text: Corpus, display: Display, device: str) -> N
         ids = ids[:EVALUATION_TOKENS]
         characters = text.tokenizer.characters_of(ids) if is_cut else text.characters(part)
         starts = text.documents(part)
-        display.start(f"judging the {part} part", total=len(ids))
-        figures, others, nats = judgement.judge(
-            trained,
-            ids,
-            characters=characters,
-            document_starts=None if starts is None else starts[starts < len(ids)],
-            against=against if part == "test" else {},
-            progress=_judging(display, len(ids)),
-        )
-        display.stop()
+        with display.phase(f"judging the {part} part", total=len(ids)):
+            figures, others, nats = judgement.judge(
+                trained,
+                ids,
+                characters=characters,
+                document_starts=None if starts is None else starts[starts < len(ids)],
+                against=against if part == "test" else {},
+                progress=_judging(display, len(ids)),
+            )
         if not math.isfinite(figures.nats):
             raise TrainingError(
                 f"{run.path}: the loss on the {part} text is not finite, for the weights are too large; "

@@ -104,11 +104,8 @@ def reading(display: Display) -> Iterator[Progress]:
     def progress(stage: str, done: int, total: int) -> None:
         display.advance(done / max(total, 1), f"{stage}: {done / 1e6:,.1f} of {total / 1e6:,.1f} MB")
 
-    display.start("reading the text")
-    try:
+    with display.phase("reading the text"):
         yield progress
-    finally:
-        display.stop()
 
 
 def _describe(

@@ -89,7 +89,7 @@ class Task:
 
         Raises:
             OptionError: Data are given, but the run reads them itself.
-            RunError: The folder is damaged, or its data have changed.
+            RunError: The folder is damaged, or its data have changed or were not in a file and are not given.
         """
         if data is not None and not self.takes_data_again:
             raise OptionError("data: the run knows its own, so that none is taken when it goes on; leave it out.")

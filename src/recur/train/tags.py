@@ -107,23 +107,10 @@ def train_tagger(
 
 
 def open_job(run: RunFolder, display: Display, data: Any = None) -> SeriesJob:
-    """Return the job of a run folder, its sentences read.
-
-    Args:
-        run: The folder.
-        display: Where progress is shown.
-        data: What it was trained on, where that was not in a file.
-
-    Raises:
-        OptionError: Data are given, but the run reads its own.
-        RunError: The folder is damaged, or its data have changed or were not in a file and are not given.
-    """
-    display.start("reading the sentences")
-    try:
+    """Return the job of a run folder, its sentences read; `recur.train.table.Task.open_job` says more."""
+    with display.phase("reading the sentences"):
         setup = TagSetup.load(run)
         examples = setup.own_examples(data)
-    finally:
-        display.stop()
     return _job(run, setup, examples)
 
 
@@ -149,8 +136,7 @@ def _prepare(
     check_place(out, sources, what="sentences", overwrite=overwrite)
     check_machine(training)
     device = device_kind(training)
-    display.start("reading the sentences")
-    try:
+    with display.phase("reading the sentences"):
         examples = cut_examples(data, reading, seed=training.seed)
         tokens = [token for sentence in examples.of_part("train").tokens for token in sentence]
         vocabulary, begun = words_with_vectors(tokens, words, vectors)
@@ -162,8 +148,6 @@ def _prepare(
             seed=training.seed,
             source=TextSource.of(examples, paths),
         )
-    finally:
-        display.stop()
     say_what_was_read(examples, display)
     train = examples.of_part("train")
     options = text_vectors.sized(options, begun).completed()
@@ -234,11 +218,8 @@ def _job(run: RunFolder, setup: TagSetup, examples: TaggedSentences) -> SeriesJo
 
     def judge_best(display: Display) -> None:
         trained = TrainedTagger.load(run, device=device_kind(training))
-        display.start("judging")
-        try:
+        with display.phase("judging"):
             finish_tags(run, trained, examples)
-        finally:
-            display.stop()
 
     return text_job(
         run,

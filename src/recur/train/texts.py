@@ -104,23 +104,10 @@ def train_text_classifier(
 
 
 def open_job(run: RunFolder, display: Display, data: Any = None) -> SeriesJob:
-    """Return the job of a run folder, its texts read.
-
-    Args:
-        run: The folder.
-        display: Where progress is shown.
-        data: What it was trained on, where that was not in a file.
-
-    Raises:
-        OptionError: Data are given, but the run reads its own.
-        RunError: The folder is damaged, or its data have changed or were not in a file and are not given.
-    """
-    display.start("reading the texts")
-    try:
+    """Return the job of a run folder, its texts read; `recur.train.table.Task.open_job` says more."""
+    with display.phase("reading the texts"):
         setup = TextLabelSetup.load(run)
         examples = setup.own_examples(data)
-    finally:
-        display.stop()
     return _job(run, setup, examples)
 
 
@@ -146,8 +133,7 @@ def _prepare(
     check_place(out, sources, what="texts", overwrite=overwrite)
     check_machine(training)
     device = device_kind(training)
-    display.start("reading the texts")
-    try:
+    with display.phase("reading the texts"):
         examples = cut_examples(data, reading, seed=training.seed)
         train = examples.of_part("train")
         tokens, token_reasons = choose_tokens(tokens, train.texts)
@@ -160,8 +146,6 @@ def _prepare(
             seed=training.seed,
             source=TextSource.of(examples, paths),
         )
-    finally:
-        display.stop()
     say_what_was_read(examples, display)
     options = text_vectors.sized(_smoothed(options, setup), begun)
     is_character = tokens.tokens == "character"
@@ -247,11 +231,8 @@ def _job(run: RunFolder, setup: TextLabelSetup, examples: LabelledTexts) -> Seri
 
     def judge_best(display: Display) -> None:
         trained = TrainedTextClassifier.load(run, device=device_kind(training))
-        display.start("judging")
-        try:
+        with display.phase("judging"):
             finish_texts(run, trained, examples)
-        finally:
-            display.stop()
 
     return text_job(
         run,

@@ -112,23 +112,10 @@ def train_translator(
 
 
 def open_job(run: RunFolder, display: Display, data: Any = None) -> SeriesJob:
-    """Return the job of a run folder, its pairs read.
-
-    Args:
-        run: The folder.
-        display: Where progress is shown.
-        data: What it was trained on, where that was not in a file.
-
-    Raises:
-        OptionError: Data are given, but the run reads its own.
-        RunError: The folder is damaged, or its data have changed or were not in a file and are not given.
-    """
-    display.start("reading the texts")
-    try:
+    """Return the job of a run folder, its pairs read; `recur.train.table.Task.open_job` says more."""
+    with display.phase("reading the texts"):
         setup = TranslationSetup.load(run)
         examples = setup.own_examples(data)
-    finally:
-        display.stop()
     return _job(run, setup, examples)
 
 
@@ -155,8 +142,7 @@ def _prepare(
     check_place(out, [*paths, *others], what="texts", overwrite=overwrite)
     check_machine(training)
     device = device_kind(training)
-    display.start("reading the texts")
-    try:
+    with display.phase("reading the texts"):
         examples = cut_pairs(data, reading, seed=training.seed)
         train = examples.of_part("train")
         tokens = with_words_for_vectors(tokens, vectors)
@@ -170,8 +156,6 @@ def _prepare(
             seed=training.seed,
             source=TextSource.of(examples, paths),
         )
-    finally:
-        display.stop()
     say_how_it_was_read(examples, display)
     options = text_vectors.sized(options, vocabularies.of_sources, vocabularies.of_targets)
     is_few = pair_choice.is_of_few_sentences(tokens, len(train))
@@ -272,11 +256,8 @@ def _job(run: RunFolder, setup: TranslationSetup, examples: TextPairs) -> Series
 
     def judge_best(display: Display) -> None:
         trained = TrainedTranslator.load(run, device=device_kind(training))
-        display.start("judging")
-        try:
+        with display.phase("judging"):
             finish_translator(run, trained, examples)
-        finally:
-            display.stop()
 
     return text_job(
         run,

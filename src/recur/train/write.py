@@ -99,23 +99,10 @@ def train_writer(
 
 
 def open_job(run: RunFolder, display: Display, data: Any = None) -> SeriesJob:
-    """Return the job of a run folder, its texts read.
-
-    Args:
-        run: The folder.
-        display: Where progress is shown.
-        data: What it was trained on, where that was not in a file.
-
-    Raises:
-        OptionError: Data are given, but the run reads its own.
-        RunError: The folder is damaged, or its data have changed or were not in a file and are not given.
-    """
-    display.start("reading the texts")
-    try:
+    """Return the job of a run folder, its texts read; `recur.train.table.Task.open_job` says more."""
+    with display.phase("reading the texts"):
         setup = WriterSetup.load(run)
         examples = setup.own_examples(data)
-    finally:
-        display.stop()
     return _job(run, setup, examples)
 
 
@@ -138,16 +125,13 @@ def _prepare(
     check_place(out, [*paths, reading.valid_data, reading.test_data], what="texts", overwrite=overwrite)
     check_machine(training)
     device = device_kind(training)
-    display.start("reading the texts")
-    try:
+    with display.phase("reading the texts"):
         examples = cut_written_texts(data, reading, seed=training.seed)
         train = examples.of_part("train")
         tokens, reasons = choose_written_tokens(tokens, train.texts)
         setup = WriterSetup.fit(
             examples, tokens, reading=reading, seed=training.seed, source=TextSource.of(examples, paths)
         )
-    finally:
-        display.stop()
     say_what_was_read(examples, display)
     encoded = setup.encoded(train.texts)
     options = choose_writer(options, num_tokens=len(encoded.ids), vocabulary_size=setup.vocabulary.size)
@@ -220,11 +204,8 @@ def _job(run: RunFolder, setup: WriterSetup, examples: WrittenTexts) -> SeriesJo
 
     def judge_best(display: Display) -> None:
         trained = TrainedWriter.load(run, device=device_kind(training))
-        display.start("judging")
-        try:
+        with display.phase("judging"):
             finish_writer(run, trained, examples)
-        finally:
-            display.stop()
 
     return text_job(
         run,
