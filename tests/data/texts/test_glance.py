@@ -42,6 +42,17 @@ def test_texts_with_classes(write: Write, tmp_path: Path) -> None:
     assert glance(tmp_path / "a.parquet") == ("labelled", "a.parquet has a column of text and one of 2 classes")
 
 
+@pytest.mark.parametrize("encoding", ["cp1252", "utf-16"])
+@pytest.mark.parametrize("suffix", ["csv", "tsv"])
+def test_texts_of_another_encoding(write: Write, encoding: str, suffix: str) -> None:
+    rows = [f"{text}, schön {number}\t{'ab'[number % 2]}" for number, text in enumerate(SENTENCES * 300)]
+    content = "\n".join(["text\tlabel", *rows, ""])
+    path = write(f"r.{suffix}", content.encode(encoding))
+    assert path.stat().st_size > 1 << 16
+    expected = ("labelled", f"r.{suffix} has a column of text and one of 2 classes")
+    assert glance(path, encoding=encoding, separator="tab") == expected
+
+
 def test_folders_by_class(write: Write, tmp_path: Path) -> None:
     for label in ("neg", "pos"):
         for number in range(6):
@@ -80,6 +91,8 @@ def test_tags(write: Write) -> None:
     assert glance(write("a.txt", text)) == ("tagged", "a.txt has a token and its tag on each line")
     tabs = write("a.tsv", text.replace(" ", "\t"))
     assert glance(tabs) == ("tagged", "a.tsv has a token and its tag on each line")
+    umlauts = write("u.tsv", text.replace(" ", "\t").replace("She", "Jörg").encode("cp1252"))
+    assert glance(umlauts, encoding="cp1252") == ("tagged", "u.tsv has a token and its tag on each line")
     lists = write("a.jsonl", '{"tokens": ["a"], "ner_tags": ["O"]}\n')
     assert glance(lists) == ("tagged", "a.jsonl has lists of tokens and of their tags")
 

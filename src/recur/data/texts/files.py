@@ -226,6 +226,15 @@ def start_of(path: Path, num_bytes: int = 1 << 20) -> bytes:
     return data if len(data) < num_bytes else data[: data.rfind(b"\n") + 1] or data
 
 
+def has_gaps(path: Path) -> bool:
+    """Return whether lines of a file are empty: of tables none is, of sentences in columns there is one after each.
+
+    Raises:
+        DataError: It is missing or damaged.
+    """
+    return b"\n\n" in start_of(path).replace(b"\r", b"")
+
+
 def first_line_of(path: Path, codec: str) -> str:
     """Return the first line of a file that is not empty; "" where there is none, or it is of another encoding.
 

@@ -17,7 +17,7 @@ from recur.data.series.files import COLUMNAR
 from recur.data.texts.commands import holds_commands
 from recur.data.texts.conll import looks_like_conll
 from recur.data.texts.conversations import TURNS, YAML
-from recur.data.texts.files import DataFile, find_files, paths_of, start_of
+from recur.data.texts.files import DataFile, find_files, has_gaps, paths_of, start_of
 from recur.data.texts.folders import files_by_class
 from recur.data.texts.guessing import guess_labelled
 from recur.data.texts.headers import has_header
@@ -82,7 +82,7 @@ def glance_at_texts(sources: Sequence[str | Path], given: Mapping[str, str] | No
     try:
         files, _ = find_files(paths_of(list(sources)))
         first = next((file for file in files if file.part == "train"), files[0])
-        found = _of_form(files, first) or _of_tables(files, first, given or {})
+        found = _of_form(files, first, given or {}) or _of_tables(files, first, given or {})
     except (DataError, OptionError, OSError):
         return None
     return found
@@ -91,14 +91,17 @@ def glance_at_texts(sources: Sequence[str | Path], given: Mapping[str, str] | No
 # --- told by the form of the files ---
 
 
-def _of_form(files: list[DataFile], first: DataFile) -> TextGlance | None:
+def _of_form(files: list[DataFile], first: DataFile, given: Mapping[str, str]) -> TextGlance | None:
     """Return what is told by the names of files, or how their lines look."""
     name = first.path.name
-    # Sentences in columns have empty lines between, which tables do not.
-    if first.kind == ".tsv" and (columns := _of_columns(name, _start(first).splitlines())):
+    if (
+        first.kind == ".tsv"
+        and has_gaps(first.path)
+        and (columns := _of_columns(name, _start(first, given).splitlines()))
+    ):
         return columns
     if all(file.kind in YAML for file in files):
-        start = _start(first)
+        start = _start(first, given)
         is_talk = bool(re.search(r"(?m)^\s*- - ", start)) or "conversations:" in start
         return TextGlance(kind="pairs", reason=f"{name} holds conversations") if is_talk else None
     if any(file.kind in TABLES for file in files):
@@ -109,12 +112,12 @@ def _of_form(files: list[DataFile], first: DataFile) -> TextGlance | None:
         return TextGlance(kind="pairs", reason=f"the lines of {found[0].source.path.name} belong to those of {other}")
     if all(file.kind in _COLUMNS for file in files):
         return TextGlance(kind="tagged", reason=f"{name} has a token and its tag on each line")
-    lines = _start(first).splitlines()
+    lines = _start(first, given).splitlines()
     if holds_commands(next((line for line in lines if line.strip()), "")):
         return TextGlance(kind="pairs", reason=f"{name} has lines of IN: and OUT:")
     by_class = files_by_class(files, [])
     if by_class is not None:
-        return _of_folders(by_class)
+        return _of_folders(by_class, given)
     if first.kind in (".txt", "", ".data", ".train"):
         return _of_columns(name, lines)
     return None
@@ -137,7 +140,7 @@ def _of_columns(name: str, lines: list[str]) -> TextGlance | None:
     return None
 
 
-def _of_folders(files: list[DataFile]) -> TextGlance | None:
+def _of_folders(files: list[DataFile], given: Mapping[str, str]) -> TextGlance | None:
     if all(file.folders for file in files):
         classes = sorted({file.folders[0] for file in files})
         sizes = [file.path.stat().st_size for file in files]
@@ -149,7 +152,7 @@ def _of_folders(files: list[DataFile]) -> TextGlance | None:
     if len(files) < 3:
         return None
     for file in files[:10]:
-        lines = [line.strip() for line in _start(file).splitlines() if line.strip()]
+        lines = [line.strip() for line in _start(file, given).splitlines() if line.strip()]
         words = sum(len(line.split()) for line in lines)
         if len(lines) < _MANY_LINES or words > _FEW_WORDS * len(lines) or median(map(len, lines)) > _SHORT_LINE:
             return None
@@ -158,8 +161,8 @@ def _of_folders(files: list[DataFile]) -> TextGlance | None:
     )
 
 
-def _start(file: DataFile) -> str:
-    return utf8_of(start_of(file.path, 1 << 16), str(file.path)).decode()
+def _start(file: DataFile, given: Mapping[str, str]) -> str:
+    return utf8_of(start_of(file.path, 1 << 16), str(file.path), given.get("encoding") or "utf-8").decode()
 
 
 # --- told by the columns of a table ---

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from recur.data.series.files import COLUMNAR
 from recur.data.texts.conll import TaggedTokens, has_cells_of, looks_like_conll, read_conll
 from recur.data.texts.examples import PartName, TaggedSentences
-from recur.data.texts.files import DataFile, find_files, is_path, only_of, paths_of, start_of, texts_on_lines
+from recur.data.texts.files import DataFile, find_files, has_gaps, is_path, only_of, paths_of, start_of, texts_on_lines
 from recur.data.texts.folders import PLAIN
 from recur.data.texts.guessing import guess_tagged
 from recur.data.texts.known import Known
@@ -108,8 +108,7 @@ def _read(
 def _is_table(file: DataFile) -> bool:
     if file.kind in (*RECORDS, *COLUMNAR, ".csv"):
         return True
-    # Of tables no line is empty, and of sentences in columns there is one after each.
-    return file.kind == ".tsv" and b"\n\n" not in start_of(file.path).replace(b"\r", b"")
+    return file.kind == ".tsv" and not has_gaps(file.path)
 
 
 def _has_lines(file: DataFile, options: TaggedTextOptions, known: _KnownTags, notes: list[str]) -> bool:
