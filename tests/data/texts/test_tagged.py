@@ -151,6 +151,29 @@ def test_sentences_of_as_many_words_are_no_columns_to_a_model(write: Write) -> N
     assert tabs.tokens == columns.tokens
 
 
+@pytest.mark.parametrize("tags", [("_", "_", "_"), ("NNP", "VBD", "NNP")])
+def test_files_in_columns_are_told_by_their_groups_where_their_tags_are_not_the_models(
+    write: Write, tags: tuple[str, ...]
+) -> None:
+    first, second, third = tags
+    path = write(
+        "blind.txt", f"# newdoc\nAda {first}\nleft {second}\nRome {third}\n\nBo {first}\nleft {second}\n\nBo _\n"
+    )
+
+    def tokens(num_columns: int | None) -> tuple[tuple[str, ...], ...]:
+        return read_tagged_sentences(path, has_tags=False, tags=["O", "B-PER"], num_columns=num_columns).tokens
+
+    assert tokens(2) == (("Ada", "left", "Rome"), ("Bo", "left"), ("Bo",))
+    # Sentences of two words are no columns to a model whose data had none, or more.
+    assert tokens(None)[1:3] == tokens(4)[1:3] == (("Ada", first), ("left", second))
+
+
+def test_how_many_columns_there_were_is_known(write: Write) -> None:
+    found = read_tagged_sentences(write("a.txt", "Ada N B-PER\nwrote V O\n\nShe N O\n"))
+    assert split_examples(found, TaggedTextOptions(valid=1, test=0)).num_columns == 3
+    assert read_tagged_sentences(([["Ada", "wrote"]], [["B-PER", "O"]])).num_columns is None
+
+
 def test_what_a_table_is_taken_for_is_noted(write: Write) -> None:
     path = write("h.csv", "Ada,Lee\n" + "one two,O O\nthree four,O B-X\n" * 4)
     names = TaggedTextOptions(tokens="Ada", tags="Lee")

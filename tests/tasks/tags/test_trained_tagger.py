@@ -123,6 +123,9 @@ def test_predictions_as_tables(made: Path, tmp_path: Path) -> None:
     assert trained.predict(pl.DataFrame({"tokens": tokens})).equals(flat)
     assert trained.predict(tuple(tokens[:2])).equals(trained.predict(tokens[:2]))
     assert trained.predict((tokens, [["O"] * len(own) for own in tokens])).equals(flat)
+    blind = tmp_path / "blind.txt"
+    blind.write_text("\n".join("".join(f"{token} _\n" for token in own) for own in tokens), encoding="utf-8")
+    assert trained.predict(blind).equals(flat)
     alike = tmp_path / "alike.txt"
     alike.write_text("Ada left in 1801.\n\nAda sang in 1802.\n", encoding="utf-8")
     assert trained.predict(alike)["token"].to_list() == [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
 import polars as pl
@@ -31,6 +32,7 @@ class TaggedTokens:
         starts: (S,) int64, the first token of each sentence; none is empty.
         places: Where each token stood, (N,).
         part: Which part each sentence is of, (S,).
+        num_columns: Columns that the file has; None where it is none in columns.
         notes: What is odd.
     """
 
@@ -39,6 +41,7 @@ class TaggedTokens:
     starts: NDArray[np.int64]
     places: Places
     part: tuple[PartName | None, ...]
+    num_columns: int | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -64,24 +67,35 @@ def _cells(line: str) -> list[str]:
     return line.split("\t") if "\t" in line else line.split()
 
 
-def has_cells_of(lines: Sequence[str], tags: Collection[str]) -> bool:
+def has_cells_of(lines: Sequence[str], tags: Collection[str], num_columns: int | None = None) -> bool:
     """Return whether lines in columns are of cells, and no sentences that have as many words each by chance.
 
-    They are where there are tabs between, or where a column is mostly of some tags.
+    They are where there are tabs between, where a column is mostly of some tags, or where there are as many columns as
+    a model's data had and mostly several lines between the empty ones, as sentences one a line have not.
 
     Args:
         lines: What `looks_like_conll` takes for columns.
         tags: Those of a model.
+        num_columns: What the model's data had; None where they were in none.
 
     Example:
-        >>> has_cells_of(["Ada left", "", "she sang"], ["O"]), has_cells_of(["Ada O", "", "she B-X"], ["O"])
+        >>> has_cells_of(["Ada left", "", "she sang"], ["O"], 2), has_cells_of(["Ada O", "", "she B-X"], ["O"])
         (False, True)
+        >>> has_cells_of(["Ada _", "left _", "", "she _", "sang _"], ["O"], 2)
+        True
     """
     filled = _filled(lines)
-    columns = zip(*map(_cells, filled), strict=True)
-    return all("\t" in line for line in filled) or any(
-        2 * sum(cell.strip() in tags for cell in column) >= len(filled) for column in columns
-    )
+    columns = list(zip(*map(_cells, filled), strict=True))
+    if all("\t" in line for line in filled) or (len(columns) == num_columns and _has_several_a_group(lines)):
+        return True
+    return any(2 * sum(cell.strip() in tags for cell in column) >= len(filled) for column in columns)
+
+
+def _has_several_a_group(lines: Sequence[str]) -> bool:
+    """Return whether of the groups between empty lines most have several lines."""
+    rows = [line for line in lines if not line.startswith(("#", _DOCUMENT))]
+    sizes = [len(list(group)) for is_filled, group in groupby(rows, key=lambda line: bool(line.strip())) if is_filled]
+    return 2 * sum(size > 1 for size in sizes) > len(sizes)
 
 
 def read_conll(
@@ -158,6 +172,7 @@ def read_conll(
         starts=starts,
         places=Places.of(name, table["number"].to_numpy()),
         part=(file.part,) * len(starts),
+        num_columns=width,
         notes=(note,),
     )
 

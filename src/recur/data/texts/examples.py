@@ -236,6 +236,7 @@ class TaggedSentences(Examples):
     Attributes:
         tokens: (N,) tuples of the tokens of each sentence.
         tags: (N,) as many tags.
+        num_columns: Columns that the file had, the first of several; None where it was none in columns.
 
     Example:
         >>> sentences = TaggedSentences(
@@ -247,6 +248,7 @@ class TaggedSentences(Examples):
 
     tokens: tuple[tuple[str, ...], ...]
     tags: tuple[tuple[str, ...], ...]
+    num_columns: int | None = None
 
     noun: ClassVar[str] = "sentence"
     _columns: ClassVar[tuple[str, ...]] = ("tokens", "tags")

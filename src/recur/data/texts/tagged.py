@@ -36,6 +36,7 @@ def read_tagged_sentences(
     roles: TextRoles | None = None,
     has_tags: bool = True,
     tags: Collection[str] | None = None,
+    num_columns: int | None = None,
     cut: Callable[[str], Sequence[str]] | None = None,
 ) -> TaggedSentences:
     """Return the sentences, and the tag of each of their tokens, that some data hold.
@@ -53,7 +54,9 @@ def read_tagged_sentences(
         has_tags: Whether tags are read; else each is empty, and a file of text that has no columns has a sentence on
             each line.
         tags: Those of a trained model. Where they are given and tags are not read, text in columns has tabs between
-            them or these tags in one; else it has a sentence on each line.
+            them, these tags in one, or `num_columns` and several lines for most sentences; else it has a sentence on
+            each line.
+        num_columns: Columns of the files of a trained model's data; None where these were in none.
         cut: Returns the tokens of such a line; None for what stands between blanks.
 
     Raises:
@@ -69,7 +72,7 @@ def read_tagged_sentences(
     """
     options = options or TaggedTextOptions()
 
-    known = _KnownTags(roles=roles, has_answers=has_tags, tags=tags)
+    known = _KnownTags(roles=roles, has_answers=has_tags, tags=tags, num_columns=num_columns)
     cut = cut or str.split
     own = _read(data, options, known, cut)
     alike = replace(known, roles=own.roles)
@@ -78,9 +81,15 @@ def read_tagged_sentences(
 
 @dataclass(frozen=True, kw_only=True)
 class _KnownTags(Known):
-    """What is known of sentences before they are read: also the tags of a trained model, None where there is none."""
+    """What is known of sentences before they are read.
+
+    Attributes:
+        tags: Those of a trained model; None where there is none.
+        num_columns: Columns of the files of its data; None where these were in none.
+    """
 
     tags: Collection[str] | None
+    num_columns: int | None
 
 
 def _read(
@@ -118,7 +127,7 @@ def _has_lines(file: DataFile, options: TaggedTextOptions, known: _KnownTags, no
     lines = start_of(file.path, 1 << 16).decode(options.codec, "ignore").splitlines()
     if not looks_like_conll(lines):
         return True
-    if known.tags is None or has_cells_of(lines, known.tags):
+    if known.tags is None or has_cells_of(lines, known.tags, known.num_columns):
         return False
     notes.append(
         f"{file.path}: has a sentence on each line, as there are no tabs and no tags of the model, though each line "
@@ -220,6 +229,7 @@ def _sentences(found: TaggedTokens, options: TaggedTextOptions, roles: TextRoles
         places=found.places.take(found.starts),
         part=found.part,
         roles=roles,
+        num_columns=found.num_columns,
         notes=(*found.notes, *notes),
     )
 

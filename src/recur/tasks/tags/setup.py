@@ -47,6 +47,7 @@ class TagSetup:
         num_sentences: Sentences of the training part.
         reading: How the data were read.
         roles: What the columns of the table were for; None where there was no table.
+        num_columns: Columns that the files had; None where these were none in columns.
         seed: Of what was drawn for the parts.
         source: Where the data lie.
     """
@@ -59,6 +60,7 @@ class TagSetup:
     num_sentences: int
     reading: TaggedTextOptions = field(default_factory=TaggedTextOptions)
     roles: TextRoles | None = None
+    num_columns: int | None = None
     seed: int = 0
     source: TextSource | None = None
 
@@ -110,6 +112,7 @@ class TagSetup:
             num_sentences=len(train),
             reading=reading or TaggedTextOptions(),
             roles=examples.roles,
+            num_columns=examples.num_columns,
             seed=seed,
             source=source,
         )
@@ -165,7 +168,15 @@ class TagSetup:
             separator=self.reading.separator,
             has_header=self.reading.has_header,
         )
-        return read_tagged_sentences(data, options, roles=self.roles, has_tags=has_tags, tags=self.tags, cut=cut)
+        return read_tagged_sentences(
+            data,
+            options,
+            roles=self.roles,
+            has_tags=has_tags,
+            tags=self.tags,
+            num_columns=self.num_columns,
+            cut=cut,
+        )
 
     def cut(self, text: str) -> list[str]:
         """Return the words, numbers and marks of a text, as they stand there."""
@@ -221,6 +232,7 @@ class TagSetup:
             "num_sentences": self.num_sentences,
             "reading": asdict(self.reading),
             "roles": None if self.roles is None else self.roles.to_json(),
+            "num_columns": self.num_columns,
             "seed": self.seed,
             "source": None if self.source is None else asdict(self.source),
         }
@@ -250,6 +262,7 @@ class TagSetup:
                 num_sentences=int(content["num_sentences"]),
                 reading=TaggedTextOptions(**content["reading"]),
                 roles=None if roles is None else TextRoles.from_json(roles),
+                num_columns=content.get("num_columns"),
                 seed=int(content["seed"]),
                 source=None if source is None else TextSource.from_json(source),
             )
