@@ -371,9 +371,13 @@ def test_the_run_keeps_what_classes_are_called(tmp_path: Path) -> None:
     names = tmp_path / "names.txt"
     names.write_text("food\nmusic\nsport\n")
     texts, labels = drawn(60)
-    numbers = [str(list(CUES).index(label)) for label in labels]
-    run = quickly((texts, numbers), tmp_path / "run", texts=LabelledTextOptions(label_names=str(names)))
+    rows = [f"{text}\t{list(CUES).index(label)}\n" for text, label in zip(texts, labels, strict=True)]
+    path = tmp_path / "texts.tsv"
+    path.write_text("".join(["text\tlabel\n", *rows]))
+    run = quickly(path, tmp_path / "run", texts=LabelledTextOptions(label_names=str(names)))
+    judged = evaluate_texts(run.path)
     names.unlink()
+    assert evaluate_texts(run.path)["figures"] == judged["figures"]
     trained = recur.load(run)
     assert trained.predict(["so tasty"])["label"][0] in CUES
     read = trained.setup.read((texts[:4], ["2", "0", "music", "1"]))

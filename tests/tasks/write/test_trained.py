@@ -203,6 +203,7 @@ def test_labels_that_are_given_by_number(tmp_path: Path) -> None:
     assert writer.classes == ("neg", "pos")
     assert writer.predict({"label": ["1", "0", "pos"]})["label"].to_list() == ["pos", "neg", "pos"]
     assert writer.setup.read(data).labels[-1] == ("pos",)
+    assert writer.setup.own_examples(data).classes == ("neg", "pos")
 
 
 def test_saved_and_loaded_it_writes_the_same(writer: TrainedWriter, tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ def read_labelled_texts(
         ((('5',), ('1',), ('5',)), ('1', '5'))
     """
     options = options or LabelledTextOptions()
-    if has_labels and options.label_names is not None:
+    if names is None and has_labels and options.label_names is not None:
         names = read_names(options.label_names, options.codec)
     known = KnownLabels(
         roles=roles, separator=options.label_separator, names=names, classes=classes, has_answers=has_labels

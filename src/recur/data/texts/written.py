@@ -77,7 +77,7 @@ def read_written_texts(
         ((3.0,), (2.0,), (8.0,))
     """
     options = options or WrittenTextOptions()
-    if options.label_names is not None:
+    if names is None and options.label_names is not None:
         names = read_names(options.label_names, options.codec)
     known = KnownLabels(
         roles=roles, separator=options.label_separator, names=names, classes=classes, has_answers=options.has_labels

@@ -184,7 +184,7 @@ class TextLabelSetup:
             RunError: They are needed, as they were not in a file; or they have changed since.
             DataError: They cannot be read any more.
         """
-        return again(self.source, data, lambda found: cut_examples(found, self.reading, seed=self.seed))
+        return again(self.source, data, lambda found: cut_examples(found, self.reading, self.names, seed=self.seed))
 
     def encoded(self, texts: Sequence[str]) -> Ragged:
         """Return the token ids of texts."""
@@ -270,11 +270,19 @@ class TextLabelSetup:
             )
 
 
-def cut_examples(data: Any, reading: LabelledTextOptions, *, seed: int) -> LabelledTexts:
+def cut_examples(
+    data: Any, reading: LabelledTextOptions, names: Sequence[str] | None = None, *, seed: int
+) -> LabelledTexts:
     """Return texts as a training reads them, each of a part.
+
+    Args:
+        data: As of `read_labelled_texts`.
+        reading: How they are read.
+        names: As of `read_labelled_texts`.
+        seed: Of what is drawn for the parts.
 
     Raises:
         DataError: They cannot be read, or are too few.
         OptionError: Options do not go with them.
     """
-    return split_examples(read_labelled_texts(data, reading), reading, seed=seed)
+    return split_examples(read_labelled_texts(data, reading, names=names), reading, seed=seed)

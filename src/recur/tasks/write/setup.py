@@ -187,7 +187,9 @@ class WriterSetup(TextLabelSetup):
 
     def own_examples(self, data: Any = None) -> WrittenTexts:
         """Return the run's own texts, read again, with their parts; as of `TextLabelSetup.own_examples`."""
-        return again(self.source, data, lambda found: cut_written_texts(found, self.reading, seed=self.seed))
+        return again(
+            self.source, data, lambda found: cut_written_texts(found, self.reading, self.names, seed=self.seed)
+        )
 
     def batches(  # type: ignore[override]
         self,
@@ -237,11 +239,13 @@ class WriterSetup(TextLabelSetup):
         return {"means": means, "scales": scales, "longest": content["longest"]}
 
 
-def cut_written_texts(data: Any, reading: WrittenTextOptions, *, seed: int) -> WrittenTexts:
-    """Return texts as a training reads them, each of a part.
+def cut_written_texts(
+    data: Any, reading: WrittenTextOptions, names: Sequence[str] | None = None, *, seed: int
+) -> WrittenTexts:
+    """Return texts as a training reads them, each of a part; as of `recur.tasks.texts.setup.cut_examples`.
 
     Raises:
         DataError: They cannot be read, or are too few.
         OptionError: Options do not go with them.
     """
-    return split_examples(read_written_texts(data, reading), reading, seed=seed)
+    return split_examples(read_written_texts(data, reading, names=names), reading, seed=seed)
