@@ -112,6 +112,27 @@ def test_tables_that_are_written_otherwise(run: Path, recur: Any) -> None:
 
 
 @pytest.mark.parametrize("command", ["predict", "evaluate", "inspect"])
+def test_cells_that_files_do_not_have(run: Path, recur: Any, command: str) -> None:
+    Path("other.jsonl").write_text('{"text": "so tasty", "label": "food"}\n')
+    for options in (("--separator", ";"), ("--has-header", "true")):
+        result = recur(command, "run", "other.jsonl", *options)
+        assert result.code == 2
+        assert f"says nothing of .jsonl files, which the data are; leave {options[0]} out" in result.complaint
+
+
+def test_plain_text_with_its_name_above(run: Path, recur: Any) -> None:
+    Path("plain.txt").write_text("text\nso tasty, really\nso far\n")
+    for options, texts in (
+        ((), ["text", "so tasty, really", "so far"]),
+        (("--has-header", "true"), ["so tasty, really", "so far"]),
+    ):
+        told = recur("predict", "run", "plain.txt", *options, "--out", f"{len(texts)}.csv")
+        assert (told.code, pl.read_csv(f"{len(texts)}.csv")["text"].to_list()) == (0, texts)
+        below = " below the first" if options else ""
+        assert f"note     plain.txt: each line{below} is taken for a text; --separator says" in told.err
+
+
+@pytest.mark.parametrize("command", ["predict", "evaluate", "inspect"])
 @pytest.mark.parametrize(
     "options", [("--decimal-comma", "true"), ("--missing", "NA"), ("--duplicates", "mean"), ("--time-format", "%Y")]
 )

@@ -76,6 +76,9 @@ def test_lines_of_text_are_cut_into_words(names: Path, folder: Path, recur: Any)
     (folder / "alike.txt").write_text("Ada left Bolton\n\nBo saw Rutford\n")
     assert "note     alike.txt: has a sentence on each line, as there" in recur("predict", "run", "alike.txt").err
     (folder / "table.csv").write_text("tokens^year\nAda left Bolton^1801\nBo saw Rutford^1802\n")
+    refused = recur("predict", "run", "names.conll", "--separator", ";")
+    assert refused.code == 2
+    assert "separator: says nothing of files in columns, which the data are; leave --sep" in refused.complaint
     told = recur("predict", "run", "table.csv", "--separator", "^")
     assert told.code == 0, told.err
     words = ["1 Ada", "1 left", "1 Bolton", "2 Bo", "2 saw", "2 Rutford"]

@@ -230,6 +230,11 @@ def test_other_data_may_be_written_otherwise(trained: Path, recur: Any) -> None:
             1,
             "other.en: has one text on each line; give the",
         ),
+        (
+            ("evaluate", "run", "other.en", "other.ja", "--separator", ";"),
+            2,
+            "separator: says nothing of parallel files, which the data are; leave --separator out",
+        ),
         (("generate", "run"), 1, "is a run of task 'translate'"),
         (("inspect", "run", "--series", "a"), 2, "series is of classify, regress, forecast and detect runs"),
         (("train", "train.en", "--task", "translate"), 1, "train.en: has one text on each line; give the file of the"),

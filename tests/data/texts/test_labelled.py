@@ -350,13 +350,13 @@ def test_options_of_a_run_need_not_fit_other_data(write: Write, tmp_path: Path) 
     options = LabelledTextOptions(text="review", label="stars", separator=";", label_separator="")
     for name in ("x", "y"):
         write(f"d/{name}.txt", "one\ntwo\n")
-    folder = read_labelled_texts(tmp_path / "d", options, classes=("x", "y"))
+    folder = read_labelled_texts(tmp_path / "d", options, classes=("x", "y"), given=())
     assert folder.labels == (("x",), ("x",), ("y",), ("y",))
-    bare = read_labelled_texts({"review": ["one", "two"]}, options, has_labels=False)
+    bare = read_labelled_texts({"review": ["one", "two"]}, options, has_labels=False, given=())
     assert bare.texts == ("one", "two")
-    assert read_labelled_texts(tmp_path / "d", options, has_labels=False).labels == (None,) * 4
+    assert read_labelled_texts(tmp_path / "d", options, has_labels=False, given=()).labels == (None,) * 4
     with pytest.raises(DataError, match="the data: has no column 'stars', which label names"):
-        read_labelled_texts({"review": ["one", "two"]}, options, classes=("x", "y"))
+        read_labelled_texts({"review": ["one", "two"]}, options, classes=("x", "y"), given=())
 
 
 def test_the_name_of_a_folder_tells_a_part_only_as_a_whole(write: Write, tmp_path: Path) -> None:
@@ -450,9 +450,94 @@ def test_text_in_columns_for_a_trained_model_is_no_text_on_each_line(
     )
     assert again.texts == trained.texts
     assert again.labels == (None,) * 4
+    assert again.notes[-1].startswith(f"{path}: taken for a table, ")
     plain = write("plain.txt", "so good, really\nso\tbad\nso; so\n")
-    lines = read_labelled_texts(plain, LabelledTextOptions(**options), roles=trained.roles, has_labels=False)
+    lines = read_labelled_texts(plain, LabelledTextOptions(**options), roles=trained.roles, has_labels=False, given=())
     assert lines.texts == ("so good, really", "so\tbad", "so; so")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        # The run's own separator says nothing of other data.
+        "good food; I will come back\nbad food; never again\nsimply good food\n",
+        "\tfor i in x:\n\tpass\ngood food\n",
+        "good food\tpos\nbad food\tneg\n",
+        # One name of a column is a word like others.
+        "text, stop or win\ngood food, really\nbad food, really\n",
+        "text\ngood food\nbad food\n",
+    ],
+)
+def test_prose_for_a_trained_model_is_a_text_on_each_line(write: Write, content: str) -> None:
+    options = LabelledTextOptions(separator=";")
+    trained = read_labelled_texts(write("a.csv", "text;label\ngood food, now;pos\nbad food;neg\n"), options)
+    path = write("n.txt", content)
+    for own in (options, LabelledTextOptions()):
+        found = read_labelled_texts(path, own, roles=trained.roles, has_labels=False, given=())
+        assert found.texts == tuple(map(str.strip, content.splitlines()))
+        assert found.notes == (
+            f"{path}: each line is taken for a text; separator= says what stands between cells, if there are some",
+        )
+
+
+def test_indented_text_has_no_columns(write: Write) -> None:
+    trained = read_labelled_texts(write("a.txt", "so good\tpos\nso bad\tneg\nso so\tpos\n"))
+    assert trained.roles is not None
+    assert trained.roles.columns == {"text": "column_1", "label": "column_2"}
+    lines = read_labelled_texts(write("b.txt", "\tfor i in x:\n\tpass\n"), roles=trained.roles, has_labels=False)
+    assert lines.texts == ("for i in x:", "pass")
+    rows = "".join(f"so good {number}\tpos\n" for number in range(9))
+    path = write("c.txt", f"{rows}\tpos\n")
+    columns = read_labelled_texts(path, roles=trained.roles, has_labels=False)
+    assert columns.texts == (*(f"so good {number}" for number in range(9)), "")
+    assert columns.notes == (
+        f"{path}: taken for a table, as nearly all lines have 2 cells with tabs between, like the run's data; 1 row "
+        f"without a text in column 'column_1', such as {path}, row 10",
+    )
+    assert len(read_labelled_texts(write("d.txt", f"{rows}a\nb\n"), roles=trained.roles, has_labels=False)) == 11
+
+
+def test_a_header_of_plain_text_names_two_columns_of_the_run(write: Write) -> None:
+    trained = read_labelled_texts(write("a.csv", "id,text,label\n1,so good,pos\n2,so bad,neg\n3,so so,pos\n"))
+    for first, text in (("text;label", "so good, now"), ('"id";"text"', "so"), ("\ufefftext;id", "so good, now")):
+        path = write("n.txt", f"{first}\nso good, now;so\n".encode())
+        found = read_labelled_texts(path, roles=trained.roles, has_labels=False)
+        assert found.texts == (text,)
+        assert found.notes[-1] == f"{path}: taken for a table, as its first line names columns of the run's data"
+
+
+def test_what_is_said_of_plain_text_for_a_trained_model_counts(write: Write) -> None:
+    trained = read_labelled_texts(write("a.csv", "text,label\nso good,pos\nso bad,neg\nso so,pos\n"))
+
+    def texts(content: str, **options: Any) -> tuple[str, ...]:
+        path = write("n.text", content)
+        own = LabelledTextOptions(**options)
+        return read_labelled_texts(path, own, roles=trained.roles, has_labels=False).texts
+
+    assert texts("text\nso good; now\nso, so\n", has_header=True) == ("so good; now", "so, so")
+    assert texts("text;label\nso good; now\nso, so\n", has_header=False) == ("text;label", "so good; now", "so, so")
+    assert texts("id;review\n1;so good, now\n2;so, so\n", has_header=True) == ("so good, now", "so, so")
+    assert texts("so good, now|1\nso, so|2\n", separator="|") == ("so good, now", "so, so")
+    with pytest.raises(DataError, match=r"n\.text: has a header but no rows; give a file with texts below it"):
+        texts("text\n", has_header=True)
+
+
+@pytest.mark.parametrize("given", [{"separator": ";"}, {"has_header": True}])
+def test_what_says_nothing_of_data_for_a_trained_model_is_refused(write: Write, given: dict[str, Any]) -> None:
+    path = write("a.jsonl", '{"text": "so good", "label": "x"}\n{"text": "so bad", "label": "y"}\n')
+    (name,) = given
+    message = f"{name}: says nothing of .jsonl files, which the data are; leave {name}= out"
+    for known in ({}, {"classes": ("x", "y")}, {"has_labels": False}):
+        with pytest.raises(OptionError, match=message):
+            read_labelled_texts(path, LabelledTextOptions(**given), **known)
+    own = read_labelled_texts(path, LabelledTextOptions(**given), has_labels=False, given=())
+    assert own.texts == ("so good", "so bad")
+    with pytest.raises(OptionError, match=f"{name}: says nothing of a dataframe or lists"):
+        read_labelled_texts({"text": ["so good"]}, LabelledTextOptions(**given), has_labels=False)
+    # What is said of the data need not hold for those of a part.
+    table = write("a.csv", "text;label\nso good;x\nso bad;y\n")
+    options = LabelledTextOptions(**given, test_data=str(path), test=0)
+    assert len(read_labelled_texts(table, options)) == 4
 
 
 def test_what_is_no_data_is_refused() -> None:

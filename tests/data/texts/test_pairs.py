@@ -117,6 +117,25 @@ def test_sources_in_columns_for_a_trained_model_are_read_from_them(write: Write)
     assert alone.sources == ("Go.", "Run!")
 
 
+def test_sources_in_columns_need_no_tabs(write: Write) -> None:
+    trained = read_pairs(write("a.csv", "source,target\nja,yes\nnein,no\n"))
+    said = PairOptions(separator=",")
+    columns = write("c.txt", "ja, eins\nnein, zwei\n")
+    assert read_pairs(columns, said, roles=trained.roles, has_targets=False).sources == ("ja", "nein")
+    assert read_pairs(columns, said).targets == (" eins", " zwei")
+    lines = read_pairs(columns, said, roles=trained.roles, has_targets=False, given=())
+    assert lines.sources == ("ja, eins", "nein, zwei")
+    named = read_pairs(write("n.txt", "source,target\ndrei vier,three four\n"), roles=trained.roles, has_targets=False)
+    assert named.sources == ("drei vier",)
+    assert named.notes[-1].endswith("n.txt: taken for a table, as its first line names columns of the run's data")
+
+
+def test_a_file_alone_of_one_language_has_a_source_on_each_line(write: Write) -> None:
+    pairs = read_pairs([write("train.en", ENGLISH), write("train.ja", GERMAN)])
+    found = read_pairs(write("new.en", "one, two\nthree\n"), roles=pairs.roles, has_targets=False)
+    assert (found.sources, found.targets) == (("one, two", "three"), ("", ""))
+
+
 def test_lines_that_are_empty_on_one_side_are_left_out(write: Write) -> None:
     pairs = read_pairs([write("a.en", "one\n\nthree\n \n"), write("a.de", "eins\nzwei\ndrei\nvier\n")])
     assert as_pairs(pairs) == [("one", "eins"), ("three", "drei")]

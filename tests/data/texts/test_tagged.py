@@ -137,6 +137,16 @@ def test_tokens_alone_for_a_trained_model(write: Write) -> None:
     assert gap.notes == ()
 
 
+def test_a_separator_says_nothing_of_columns_and_sentences_on_lines(write: Write) -> None:
+    columns, lines = write("a.conll", "Ada B-PER\nwrote O\n\nShe O\n"), write("b.txt", "Ada wrote\nShe\n")
+    said = TaggedTextOptions(separator=";")
+    for path, what in ((columns, "files in columns"), (lines, "sentences on lines")):
+        with pytest.raises(OptionError, match=f"separator: says nothing of {what}, which the data are"):
+            read_tagged_sentences(path, said, has_tags=False, tags=["O", "B-PER"])
+        found = read_tagged_sentences(path, said, has_tags=False, tags=["O", "B-PER"], given=())
+        assert found.tokens == (("Ada", "wrote"), ("She",))
+
+
 def test_sentences_of_as_many_words_are_no_columns_to_a_model(write: Write) -> None:
     plain = write("plain.txt", "Ada left in 1801.\n\nAda sang in 1802.\n")
     found = read_tagged_sentences(plain, has_tags=False, tags=["O", "B-PER"])

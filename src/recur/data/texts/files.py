@@ -245,8 +245,15 @@ def first_line_of(path: Path, codec: str) -> str:
     return next((line for line in lines if line.strip()), "")
 
 
-def texts_on_lines(files: Sequence[DataFile], codec: str) -> tuple[tuple[str, ...], Places]:
+def texts_on_lines(
+    files: Sequence[DataFile], codec: str, *, is_below_first: bool = False
+) -> tuple[tuple[str, ...], Places]:
     """Return the lines of files, without the white space around them, and where each stood.
+
+    Args:
+        files: The files.
+        codec: Their encoding.
+        is_below_first: Whether the first line that is not empty is left out, as it says what is below it.
 
     Raises:
         DataError: A file is missing, empty, or in another encoding.
@@ -254,9 +261,12 @@ def texts_on_lines(files: Sequence[DataFile], codec: str) -> tuple[tuple[str, ..
     texts: list[str] = []
     places = []
     for file in files:
-        lines = lines_in(file.path, codec)
-        texts += map(str.strip, lines)
-        places.append(Places.of(str(file.path), range(1, len(lines) + 1)))
+        lines = [line.strip() for line in lines_in(file.path, codec)]
+        begin = 1 + lines.index(next(filter(None, lines))) if is_below_first else 0
+        if begin == len(lines):
+            raise DataError(f"{file.path}: has a header but no rows; give a file with texts below it.")
+        texts += lines[begin:]
+        places.append(Places.of(str(file.path), range(begin + 1, len(lines) + 1)))
     return tuple(texts), Places.joined(places)
 
 

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import polars as pl
 
 from recur.data.texts.examples import LabelledTexts
-from recur.data.texts.files import find_files, is_path, only_of, paths_of, texts_on_lines
+from recur.data.texts.files import find_files, is_path, only_of, paths_of
 from recur.data.texts.folders import files_by_class, read_folders
 from recur.data.texts.guessing import guess_labelled
-from recur.data.texts.known import Known
+from recur.data.texts.known import Known, TextLines
 from recur.data.texts.labels import read_labels, read_names
 from recur.data.texts.options import CELLS, LabelledTextOptions
 from recur.data.texts.parts import parts_of, with_other_data
 from recur.data.texts.roles import TextRoles
-from recur.data.texts.tables import TABLES, TextTable, read_text_table, table_of_data, text_column
+from recur.data.texts.tables import TABLES, TextTable, table_of_data, text_column
 from recur.errors import DataError
 from recur.wording import option, quantity
 
@@ -30,6 +30,7 @@ def read_labelled_texts(
     names: Sequence[str] | None = None,
     roles: TextRoles | None = None,
     has_labels: bool = True,
+    given: Collection[str] = CELLS,
 ) -> LabelledTexts:
     """Return the texts, and the classes of each, that some data hold.
 
@@ -45,6 +46,7 @@ def read_labelled_texts(
         roles: What the columns of a trained model's data were for, if others are called the same.
         has_labels: Whether classes are read; else they are all missing, and a file of text has a text on each line,
             unless there are columns as in the model's data.
+        given: Which of `separator` and `has_header` are said of these data; others are those of the model's data.
 
     Raises:
         DataError: The data cannot become texts with classes; the message names the file and the place in it.
@@ -63,7 +65,12 @@ def read_labelled_texts(
     if names is None and has_labels and options.label_names is not None:
         names = read_names(options.label_names, options.codec)
     known = KnownLabels(
-        roles=roles, separator=options.label_separator, names=names, classes=classes, has_answers=has_labels
+        roles=roles,
+        separator=options.label_separator,
+        names=names,
+        classes=classes,
+        has_answers=has_labels,
+        given=given,
     )
 
     def read(source: Any, known: KnownLabels) -> LabelledTexts:
@@ -71,7 +78,7 @@ def read_labelled_texts(
         return found.without_empty() if has_labels else found
 
     own = read(data, known)
-    alike = replace(known, roles=own.roles, separator=own.label_separator)
+    alike = replace(known.of_others(own.roles), separator=own.label_separator)
     examples = with_other_data(own, options, lambda source: read(source, alike))
     return checked_labels(examples) if has_labels and classes is None else examples
 
@@ -129,12 +136,13 @@ def read_source(
         found = _relabelled(read_folders(by_class, options.codec, options.unit), known)
         return found.noted(*notes)
     files = only_of(files, TABLES, notes)
-    if known.are_lines(files, options):
-        texts, places = texts_on_lines(files, options.codec)
-        found = LabelledTexts(texts=texts, labels=(None,) * len(texts), places=places, part=(None,) * len(texts))
+    read = known.read(files, options)
+    if isinstance(read, TextLines):
+        none = (None,) * len(read.texts)
+        found = LabelledTexts(texts=read.texts, labels=none, places=read.places, part=none, notes=read.notes)
     else:
         known.check_none_ignored(options, "a table", ["unit"])
-        found = of_table(read_text_table(files, options, known.expected), options, known)
+        found = of_table(read, options, known)
     return found.noted(*notes)
 
 

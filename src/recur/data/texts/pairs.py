@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,16 +11,16 @@ import polars as pl
 from recur.data.texts.commands import holds_commands, read_commands
 from recur.data.texts.conversations import TURNS, YAML, conversations_of, read_yaml_conversations
 from recur.data.texts.examples import PartName, TextPairs
-from recur.data.texts.files import DataFile, find_files, first_line_of, is_path, only_of, paths_of, texts_on_lines
+from recur.data.texts.files import DataFile, find_files, first_line_of, is_path, only_of, paths_of
 from recur.data.texts.guessing import guess_pairs
-from recur.data.texts.known import Known
+from recur.data.texts.known import Known, TextLines
 from recur.data.texts.names import plain
 from recur.data.texts.options import CELLS, PairOptions
 from recur.data.texts.parallel import find_parallel, read_parallel
 from recur.data.texts.parts import parts_of, with_other_data
 from recur.data.texts.places import Places
 from recur.data.texts.roles import TextRoles
-from recur.data.texts.tables import TABLES, TextTable, read_text_table, table_of_data, text_column
+from recur.data.texts.tables import TABLES, TextTable, table_of_data, text_column
 from recur.errors import DataError
 from recur.wording import quantity
 
@@ -28,7 +28,12 @@ _COLUMNS = ("source", "target", "part")
 
 
 def read_pairs(
-    data: Any, options: PairOptions | None = None, *, roles: TextRoles | None = None, has_targets: bool = True
+    data: Any,
+    options: PairOptions | None = None,
+    *,
+    roles: TextRoles | None = None,
+    has_targets: bool = True,
+    given: Collection[str] = CELLS,
 ) -> TextPairs:
     """Return the pairs of texts that some data hold.
 
@@ -44,6 +49,7 @@ def read_pairs(
         roles: What the columns of a trained model's data were for, if others are called the same.
         has_targets: Whether targets are read; else they are all empty, and a file of text has a source on each line,
             unless there are columns as in the model's data.
+        given: Which of `separator` and `has_header` are said of these data; others are those of the model's data.
 
     Raises:
         DataError: The data cannot become pairs; the message names the file and the place in it.
@@ -59,14 +65,14 @@ def read_pairs(
         ('thanks', 'danke')
     """
     options = options or PairOptions()
-    known = Known(roles=roles, has_answers=has_targets)
+    known = Known(roles=roles, has_answers=has_targets, given=given)
 
     def read(source: Any, known: Known) -> TextPairs:
         found = _read(source, options, known)
         return found.without_empty() if has_targets else found
 
     own = read(data, known)
-    alike = replace(known, roles=own.roles)
+    alike = known.of_others(own.roles)
     return with_other_data(own, options, lambda source: read(_all_of(source), alike))
 
 
@@ -107,15 +113,18 @@ def _of_files(files: list[DataFile], options: PairOptions, known: Known) -> Text
     if all(file.kind not in TABLES for file in files) and holds_commands(_first(files[0], options)):
         known.check_none_ignored(options, "lines of IN: and OUT:", (*_COLUMNS, "history", *CELLS))
         return read_commands(files, options.codec)
-    if known.are_lines(files, options):
-        sources, places = texts_on_lines(files, options.codec)
-        return _sources_alone(sources, places, (None,) * len(sources))
-    if len(files) == 1 and files[0].kind not in TABLES and "\t" not in _first(files[0], options):
+    plain = {file.kind for file in files} - {*TABLES}
+    cut = options.cell_separator or "\t"
+    if known.has_answers and len(files) == 1 and plain and cut not in _first(files[0], options):
         raise DataError(
             f"{files[0].path}: has one text on each line; give the file of the texts that belong to them too, or a "
             "table of two columns."
         )
-    return _of_table(read_text_table(files, options, known.expected), options, known)
+    # As of parallel files, the ending of plain ones may be that of a language.
+    found = known.read(files, options, plain)
+    if isinstance(found, TextLines):
+        return _sources_alone(found.texts, found.places, (None,) * len(found.texts)).noted(*found.notes)
+    return _of_table(found, options, known)
 
 
 def _of_table(table: TextTable, options: PairOptions, known: Known) -> TextPairs:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 RECORDS = (".jsonl", ".ndjson", ".json")
 """Suffixes of files with objects of JSON: one a line, or in `.json` also a list of them."""
 
-CELLS = (".csv", ".tsv", ".tab", ".txt", "")
+CELLS = (".csv", ".tsv", ".tab", ".txt", ".text", "")
 """Suffixes of text that may be cut into cells."""
 
 TABLES = (".csv", ".tsv", ".tab", *RECORDS, *COLUMNAR)

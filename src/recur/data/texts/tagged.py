@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -22,7 +22,7 @@ from recur.data.texts.options import CELLS, TaggedTextOptions
 from recur.data.texts.parts import parts_of, with_other_data
 from recur.data.texts.places import Places
 from recur.data.texts.roles import TextRoles
-from recur.data.texts.tables import RECORDS, TextTable, read_text_table, table_of_data
+from recur.data.texts.tables import RECORDS, TextTable, table_of_data
 from recur.data.texts.tag_schemes import mend_tags
 from recur.errors import DataError
 
@@ -38,6 +38,7 @@ def read_tagged_sentences(
     tags: Collection[str] | None = None,
     num_columns: int | None = None,
     cut: Callable[[str], Sequence[str]] | None = None,
+    given: Collection[str] = CELLS,
 ) -> TaggedSentences:
     """Return the sentences, and the tag of each of their tokens, that some data hold.
 
@@ -58,6 +59,7 @@ def read_tagged_sentences(
             each line.
         num_columns: Columns of the files of a trained model's data; None where these were in none.
         cut: Returns the tokens of such a line; None for what stands between blanks.
+        given: Which of `separator` and `has_header` are said of these data; others are those of the model's data.
 
     Raises:
         DataError: The data cannot become tagged sentences, or tags break their scheme; the message names the file and
@@ -72,10 +74,10 @@ def read_tagged_sentences(
     """
     options = options or TaggedTextOptions()
 
-    known = _KnownTags(roles=roles, has_answers=has_tags, tags=tags, num_columns=num_columns)
+    known = _KnownTags(roles=roles, has_answers=has_tags, tags=tags, num_columns=num_columns, given=given)
     cut = cut or str.split
     own = _read(data, options, known, cut)
-    alike = replace(known, roles=own.roles)
+    alike = known.of_others(own.roles)
     return with_other_data(own, options, lambda source: _read(source, options, alike, cut))
 
 
@@ -103,8 +105,9 @@ def _read(
     files, notes = find_files(paths_of(data))
     files = only_of(files, _SUFFIXES, notes)
     if all(_is_table(file) for file in files):
-        found = _of_table(read_text_table(files, options, known.expected), options, known)
+        found = _of_table(known.table(files, options), options, known)
     elif not known.has_answers and all(_has_lines(file, options, known, notes) for file in files):
+        known.check_none_ignored(options, "sentences on lines", CELLS)
         found = _of_lines(files, options, cut)
     else:
         known.check_none_ignored(options, "files in columns", ("part", *CELLS))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar
 
@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 from recur.data.texts.examples import LabelledTexts
 from recur.data.texts.files import find_files, is_path, only_of, paths_of
 from recur.data.texts.guessing import check_column
+from recur.data.texts.known import Known
 from recur.data.texts.labelled import KnownLabels, checked_labels, read_source, texts_of_table
 from recur.data.texts.labels import read_labels, read_names
-from recur.data.texts.options import WrittenTextOptions
+from recur.data.texts.options import CELLS, WrittenTextOptions
 from recur.data.texts.parts import with_other_data
 from recur.data.texts.places import Places
 from recur.data.texts.roles import TextRoles
-from recur.data.texts.tables import TABLES, TextTable, read_text_table, table_of_data
+from recur.data.texts.tables import TABLES, TextTable, table_of_data
 from recur.errors import DataError, OptionError
 from recur.wording import option
 
@@ -53,6 +54,7 @@ def read_written_texts(
     classes: Sequence[str] | None = None,
     names: Sequence[str] | None = None,
     roles: TextRoles | None = None,
+    given: Collection[str] = CELLS,
 ) -> WrittenTexts:
     """Return the texts that some data hold, and what each is written from.
 
@@ -65,6 +67,7 @@ def read_written_texts(
         classes: Those of a trained model, of which there may be no other.
         names: As of `read_labelled_texts`.
         roles: What the columns of a trained model's data were for.
+        given: As of `read_labelled_texts`.
 
     Raises:
         DataError: The data cannot become such texts; the message names the file and the place in it.
@@ -80,7 +83,12 @@ def read_written_texts(
     if names is None and options.label_names is not None:
         names = read_names(options.label_names, options.codec)
     known = KnownLabels(
-        roles=roles, separator=options.label_separator, names=names, classes=classes, has_answers=options.has_labels
+        roles=roles,
+        separator=options.label_separator,
+        names=names,
+        classes=classes,
+        has_answers=options.has_labels,
+        given=given,
     )
 
     def of_table(table: TextTable, _: object, known: KnownLabels) -> WrittenTexts:
@@ -98,7 +106,7 @@ def read_written_texts(
         return found.without_empty()
 
     own = read(data, known)
-    alike = replace(known, roles=own.roles, separator=own.label_separator)
+    alike = replace(known.of_others(own.roles), separator=own.label_separator)
     examples = with_other_data(own, options, lambda source: read(source, alike))
     if options.has_labels and classes is None:
         checked_labels(examples)
@@ -113,6 +121,7 @@ def read_contexts(
     classes: Sequence[str],
     names: Sequence[str] | None = None,
     separator: str | None,
+    given: Collection[str] = CELLS,
 ) -> tuple[tuple[tuple[str, ...], ...], NDArray[np.float64]]:
     """Return what texts are to be written from: the classes and the numbers of each row of a table, without its texts.
 
@@ -123,17 +132,21 @@ def read_contexts(
         classes: Those of the model.
         names: As of `read_labelled_texts`.
         separator: What stands between several classes; "" where each cell is one.
+        given: As of `read_labelled_texts`.
 
     Returns:
         The classes of each row, and its numbers, (N, M).
 
     Raises:
         DataError: A column is missing, a class is none of the model's, or a cell is no number.
+        OptionError: An option says nothing of such data.
     """
+    known = Known(roles=TextRoles(columns={} if label is None else {"label": label}), has_answers=True, given=given)
     if is_path(data):
         files, notes = find_files(paths_of(data))
-        table = read_text_table(only_of(files, TABLES, notes), options, [name for name in (label,) if name])
+        table = known.table(only_of(files, TABLES, notes), options)
     else:
+        known.check_none_ignored(options, "a dataframe or lists", CELLS)
         table = table_of_data(data)
     labels: tuple[tuple[str, ...], ...] = ((),) * table.frame.height
     if label is not None:

@@ -50,6 +50,7 @@ class TagSetup:
         num_columns: Columns that the files had; None where these were none in columns.
         seed: Of what was drawn for the parts.
         source: Where the data lie.
+        given: What of the reading is said of other data, not of the run's own.
     """
 
     words: TextVocabulary
@@ -63,6 +64,7 @@ class TagSetup:
     num_columns: int | None = None
     seed: int = 0
     source: TextSource | None = None
+    given: tuple[str, ...] = ()
 
     @classmethod
     def fit(
@@ -125,7 +127,7 @@ class TagSetup:
         Raises:
             OptionError: As `TextOptions.for_other`.
         """
-        return replace(self, reading=self.reading.for_other(table))
+        return replace(self, reading=self.reading.for_other(table), given=table.given)
 
     def read(self, data: Any, *, has_tags: bool = True) -> TaggedSentences:
         """Return other sentences, read as those of the run were.
@@ -176,6 +178,7 @@ class TagSetup:
             tags=self.tags,
             num_columns=self.num_columns,
             cut=cut,
+            given=self.given,
         )
 
     def cut(self, text: str) -> list[str]:

@@ -42,6 +42,7 @@ class TextLabelSetup:
         roles: What the columns of the table were for; None where there was no table.
         seed: Of what was drawn for the parts.
         source: Where the data lie.
+        given: What of the reading is said of other data, not of the run's own.
     """
 
     vocabulary: TextVocabulary
@@ -54,6 +55,7 @@ class TextLabelSetup:
     roles: TextRoles | None = None
     seed: int = 0
     source: TextSource | None = None
+    given: tuple[str, ...] = ()
 
     options_of_reading: ClassVar[type[LabelledTextOptions]] = LabelledTextOptions
 
@@ -139,7 +141,7 @@ class TextLabelSetup:
         Raises:
             OptionError: As `TextOptions.for_other`.
         """
-        return replace(self, reading=self.reading.for_other(table))
+        return replace(self, reading=self.reading.for_other(table), given=table.given)
 
     def read(self, data: Any, *, has_labels: bool = True) -> LabelledTexts:
         """Return other texts, read as those of the run were.
@@ -170,7 +172,13 @@ class TextLabelSetup:
         )
         classes = self.classes if has_labels else None
         return read_labelled_texts(
-            data, options, classes=classes, names=self.names, roles=self.roles, has_labels=has_labels
+            data,
+            options,
+            classes=classes,
+            names=self.names,
+            roles=self.roles,
+            has_labels=has_labels,
+            given=self.given,
         )
 
     def own_examples(self, data: Any = None) -> LabelledTexts:

@@ -50,6 +50,7 @@ class TranslationSetup:
         roles: What the columns of the table were for; None where there was no table.
         seed: Of what was drawn for the parts.
         source: Where the data lie.
+        given: What of the reading is said of other data, not of the run's own.
     """
 
     source_vocabulary: TextVocabulary
@@ -62,6 +63,7 @@ class TranslationSetup:
     roles: TextRoles | None = None
     seed: int = 0
     source: TextSource | None = None
+    given: tuple[str, ...] = ()
 
     @classmethod
     def fit(
@@ -151,7 +153,7 @@ class TranslationSetup:
         Raises:
             OptionError: As `TextOptions.for_other`.
         """
-        return replace(self, reading=self.reading.for_other(table))
+        return replace(self, reading=self.reading.for_other(table), given=table.given)
 
     def read(self, data: Any, *, has_targets: bool = True) -> TextPairs:
         """Return other pairs, read as those of the run were.
@@ -178,7 +180,7 @@ class TranslationSetup:
             separator=reading.separator,
             has_header=reading.has_header,
         )
-        return read_pairs(data, options, roles=self.roles, has_targets=has_targets)
+        return read_pairs(data, options, roles=self.roles, has_targets=has_targets, given=self.given)
 
     def own_examples(self, data: Any = None) -> TextPairs:
         """Return the run's own pairs, read again, with their parts.

@@ -163,7 +163,9 @@ class WriterSetup(TextLabelSetup):
             DataError: They cannot be read, or have a class that the model does not know.
         """
         options = WrittenTextOptions(**self._reading_again())
-        return read_written_texts(data, options, classes=self.classes or None, names=self.names, roles=self.roles)
+        return read_written_texts(
+            data, options, classes=self.classes or None, names=self.names, roles=self.roles, given=self.given
+        )
 
     def read_contexts(self, data: Any) -> tuple[tuple[tuple[str, ...], ...], NDArray[np.float64]]:
         """Return the classes and the numbers, (N, M), of the rows of a table, which needs no texts.
@@ -178,6 +180,7 @@ class WriterSetup(TextLabelSetup):
             classes=self.classes,
             names=self.names,
             separator=self.label_separator,
+            given=self.given,
         )
 
     def _reading_again(self) -> dict[str, Any]:
