@@ -126,6 +126,17 @@ def test_sentences_of_data_by_number_or_the_worst(made: Path, tmp_path: Path) ->
     assert (third["title"], third["symbols"][2]) == (f"{path}, line 10", "Lolton")
     with pytest.raises(DataError, match="number: there is no sentence 4; 3 sentences, counted from 1 on"):
         inspect_tagger(trained, path, number=4)
+    # They are counted as in predictions, where empty ones are too.
+    gap = tmp_path / "gap.jsonl"
+    sentences = [(["Ada", "left"], ["B-PER", "O"]), ([], []), (["Bonton"], ["B-LOC"])]
+    gap.write_text("".join(json.dumps({"tokens": tokens, "tags": tags}) + "\n" for tokens, tags in sentences))
+    assert trained.predict(gap)["sentence"].to_list() == [1, 1, 3]
+    third = inspect_tagger(trained, gap, number=3).content
+    assert (third["title"], third["symbols"], third["tags"]["true"]) == (f"{gap}, line 3", ["Bonton"], ["B-LOC"])
+    with pytest.raises(DataError, match="line 2: has no word that could be read"):
+        inspect_tagger(trained, gap, number=2)
+    with pytest.raises(DataError, match="number: there is no sentence 4; 3 sentences, counted from 1 on"):
+        inspect_tagger(trained, gap, number=4)
     plain = tmp_path / "plain.txt"
     plain.write_text("Ada left New Kanburg.\nAda saw Bonton.\n")
     first = inspect_tagger(trained, plain).content

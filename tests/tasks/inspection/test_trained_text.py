@@ -110,6 +110,12 @@ def test_texts_of_data_by_number_or_the_worst(made: Made, tmp_path: Path) -> Non
         inspect_text_classifier(trained, path, number=21)
     with pytest.raises(DataError, match="number: there is no text 0"):
         inspect_text_classifier(trained, path, number=0)
+    # They are counted as in predictions, where empty ones are too.
+    gap = tmp_path / "gap.tsv"
+    gap.write_text(f"review\tkind\n\tfood\n{rows[2][0]}\t{rows[2][1]}\n")
+    second = inspect_text_classifier(trained, gap, number=2).content
+    assert (second["title"], second["symbols"]) == (f"{gap}, row 2", third["symbols"])
+    assert any(one["came"] == "a true class" for one in second["answers"]["answers"])
     # Without labels the first is looked at.
     plain = tmp_path / "plain.txt"
     plain.write_text("".join(f"{text}\n" for text, _ in rows))

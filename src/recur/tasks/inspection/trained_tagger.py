@@ -19,7 +19,7 @@ from recur.gradients.probes.sequence_model import held_still
 from recur.inspection_format import MAX_SYMBOLS
 from recur.models.layer_recording import LayerRecording
 from recur.run import checksum
-from recur.tasks.inspection.read_text import ReadText, answer_content, answers_content, reverse_notes
+from recur.tasks.inspection.read_text import ReadText, answer_content, answers_content, numbered, reverse_notes
 from recur.tasks.inspection.recorded_layers import model_content, recorded_layers
 from recur.tasks.inspection.state_reach import state_reach
 from recur.tasks.inspection.subject import evenly
@@ -37,7 +37,7 @@ from recur.tasks.tags.trained import TrainedTagger
 from recur.tasks.text_source import parts_of
 from recur.tasks.texts.explanation import Explanation
 from recur.token_ids import UNKNOWN
-from recur.wording import option, quantity
+from recur.wording import option
 
 _MOST_TAGS = 6
 """Tags that are explained: wrong ones, those with which entities begin, and those that are told least surely."""
@@ -95,7 +95,8 @@ def inspect_tagger(
     Args:
         trained: As `recur.load` returns it.
         data: What its `predict` takes; None for the run's own data, of whose test part a sentence is looked at.
-        number: Which of the sentences, from 1 on; None for the one that was told worst, or the first where no tags are.
+        number: Which of the sentences, from 1 on, as `predict` numbers them; None for the one that was told worst, or
+            the first where no tags are.
         text: A sentence to look at, in place of one of the data.
         title: What to call it.
         training: What is known of its training, as `recur.tasks.inspection.run_training.training_of_run` finds it.
@@ -198,12 +199,11 @@ def _of_data(trained: TrainedTagger, data: Any, number: int | None) -> _Chosen:
             has_tags = False
             examples = trained.setup.read(data, has_tags=False)
             notes = (f"tags were not read: {str(error).rstrip('.')}",)
-    if number is not None and not 1 <= number <= len(examples):
-        raise DataError(
-            f"number: there is no sentence {number}; {quantity(len(examples), 'sentence')}, counted from 1 on."
-        )
     if number is not None:
-        place = number - 1
+        rows = trained.setup.read(data, has_tags=False) if data is not None and has_tags else examples
+        found, place = numbered(number, examples, rows)
+        has_tags = has_tags and found is examples
+        examples = found
     elif has_tags:
         place = _worst(trained, examples)
     else:

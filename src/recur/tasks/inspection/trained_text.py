@@ -17,7 +17,7 @@ from recur.gradients.probes.sequence_model import held_still
 from recur.models.layer_recording import LayerRecording
 from recur.models.texts.ensemble import TextClassifierEnsemble
 from recur.run import checksum
-from recur.tasks.inspection.read_text import ReadText, answer_content, answers_content, reverse_notes
+from recur.tasks.inspection.read_text import ReadText, answer_content, answers_content, numbered, reverse_notes
 from recur.tasks.inspection.recorded_layers import model_content, recorded_layers
 from recur.tasks.inspection.state_reach import state_reach
 from recur.tasks.inspection.subject import evenly, of_first_member
@@ -27,7 +27,7 @@ from recur.tasks.text_source import parts_of
 from recur.tasks.texts.explanation import Explanation, check_explanations, embedded, explain_texts
 from recur.tasks.texts.trained import TrainedTextClassifier
 from recur.token_ids import UNKNOWN, Ragged
-from recur.wording import option, quantity
+from recur.wording import option
 
 _MOST_CLASSES = 4
 """Classes that are explained: those that are told, the true ones, and the likeliest others."""
@@ -176,9 +176,11 @@ def _of_data(trained: TrainedTextClassifier, data: Any, number: int | None) -> _
             # They need not be there.
             examples = trained.setup.read(data, has_labels=False)
             notes = (f"labels were not read: {str(error).rstrip('.')}",)
-    if number is not None and not 1 <= number <= len(examples):
-        raise DataError(f"number: there is no text {number}; {quantity(len(examples), 'text')}, counted from 1 on.")
-    place = _worst(trained, examples) if number is None else number - 1
+    if number is None:
+        place = _worst(trained, examples)
+    else:
+        rows = examples if data is None else trained.setup.read(data, has_labels=False)
+        examples, place = numbered(number, examples, rows)
     return _Chosen(
         text=examples.texts[place],
         title=examples.places[place],
