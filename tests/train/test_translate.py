@@ -27,7 +27,7 @@ from recur.tasks.series_task import SeriesTask
 from recur.tasks.translate.evaluation import evaluate_translator, judge_translator
 from recur.tasks.translate.trained import TrainedTranslator
 from recur.train.options import PairTrainingOptions
-from recur.train.pair_choice import choose, is_of_few_sentences
+from recur.train.pair_choice import are_sentences, choose
 from recur.train.resumption import resume
 from recur.train.translate import train_translator
 
@@ -291,20 +291,29 @@ def test_what_is_refused_leaves_no_folder(tmp_path: Path, options: dict[str, Any
 )
 def test_what_is_chosen_grows_with_the_data(num_pairs: int, batch_size: int, epochs: int) -> None:
     chosen = choose(PairTrainingOptions(), num_pairs=num_pairs)
-    assert (chosen.batch_size, chosen.max_epochs, chosen.max_minutes) == (batch_size, epochs, 10)
+    assert (chosen.batch_size, chosen.max_epochs, chosen.max_minutes) == (batch_size, epochs, 15)
     assert (chosen.learning_rate, chosen.clip_norm, chosen.patience) == (2e-3, 1.0, 0)
     said = choose(PairTrainingOptions(max_steps=7, batch_size=5, learning_rate=0.1), num_pairs=num_pairs)
     assert (said.max_epochs, said.max_minutes, said.batch_size, said.learning_rate) == (None, None, 5, 0.1)
 
 
-def test_few_sentences_are_seen_less_often() -> None:
-    few, many = (choose(PairTrainingOptions(), num_pairs=2_000, is_few=is_few) for is_few in (True, False))
-    assert (few.max_epochs, many.max_epochs) == (16, 30)
+@pytest.mark.parametrize(
+    ("num_pairs", "epochs", "of_words"), [(4_000, 16, 30), (4_001, 30, 30), (50_000, 12, 4), (500_000, 3, 3)]
+)
+def test_sentences_are_seen_more_often_but_few_of_them_less(num_pairs: int, epochs: int, of_words: int) -> None:
+    chosen = (choose(PairTrainingOptions(), num_pairs=num_pairs, has_sentences=given) for given in (True, False))
+    assert tuple(one.max_epochs for one in chosen) == (epochs, of_words)
 
 
 @pytest.mark.parametrize(
-    ("tokens", "num_pairs", "is_few"),
-    [("bpe", 4_000, True), ("word", 9, True), ("bpe", 4_001, False), ("space", 9, False)],
+    ("tokens", "num_known", "is_of_sentences"),
+    [
+        ("bpe", 1_000, True),
+        ("word", 9, True),
+        ("character", 499, False),
+        ("character", 500, True),
+        ("space", 900, False),
+    ],
 )
-def test_which_pairs_are_few_sentences(tokens: Any, num_pairs: int, is_few: bool) -> None:
-    assert is_of_few_sentences(PairTokenOptions(target_tokens=tokens), num_pairs) == is_few
+def test_which_targets_are_sentences(tokens: Any, num_known: int, is_of_sentences: bool) -> None:
+    assert are_sentences(PairTokenOptions(target_tokens=tokens), num_known) == is_of_sentences

@@ -355,10 +355,11 @@ class PairTrainingOptions(SeriesTrainingOptions):
     """
 
     max_minutes: float | None = None
-    """Minutes of training at most; the learning rate's decay fits itself to them. 10 when no other bound is given."""
+    """Minutes of training at most; the learning rate's decay fits itself to them. 15 when no other bound is given."""
 
     max_epochs: int | None = None
-    """Passes over the training part; as many as show 200,000 pairs, from 3 to 30, when no other bound is given."""
+    """Passes over the training part; as many as show 200,000 pairs, of sentences 600,000, from 3 to 30, when no other
+    bound is given."""
 
     batch_size: int | None = None
     """Pairs that one optimiser step learns from at most; 32 when not given, more of many pairs, fewer of few."""

@@ -8,11 +8,14 @@ from dataclasses import replace
 from recur.data.texts.token_options import PairTokenOptions
 from recur.train.options import BOUNDS, CLIPPING, PairTrainingOptions
 
-DEFAULT_MINUTES = 10.0
+DEFAULT_MINUTES = 15.0
 """At most; small data are done before."""
 
-_SEEN = 200_000
-"""Pairs that are seen in all."""
+_SEEN, _SEEN_OF_SENTENCES = 200_000, 600_000
+"""Pairs that are seen in all: what one writes for a sentence is less certain than how a word is pronounced."""
+
+_MANY_CHARACTERS = 500
+"""Known characters from which on a text of characters is of a script that writes words with one or two of them."""
 
 _LEAST_EPOCHS, _MOST_EPOCHS, _MOST_OF_SENTENCES = 3, 30, 16
 """Each pair is seen so often at least, and few are not seen more often than this; few sentences are learnt by heart
@@ -36,25 +39,32 @@ _VALIDATIONS_PER_EPOCH, _VALIDATIONS = 1, 20
 """At least one for each epoch; of few epochs so many in all."""
 
 
-def is_of_few_sentences(tokens: PairTokenOptions, num_pairs: int) -> bool:
-    """Return whether there are few pairs, and their targets are more than a word.
+def are_sentences(tokens: PairTokenOptions, num_known: int) -> bool:
+    """Return whether targets are sentences, and not words, actions or numbers, as far as their tokens tell.
 
     Args:
         tokens: With every kind chosen.
-        num_pairs: Of the training part.
+        num_known: Tokens that targets may have.
     """
-    return tokens.target_tokens in ("bpe", "word") and num_pairs <= _FEW_SENTENCES
+    return tokens.target_tokens in ("bpe", "word") or (
+        tokens.target_tokens == "character" and num_known >= _MANY_CHARACTERS
+    )
+
+
+def are_few(num_pairs: int) -> bool:
+    """Return whether so many pairs of sentences in the training part are few."""
+    return num_pairs <= _FEW_SENTENCES
 
 
 def choose(
-    training: PairTrainingOptions, *, num_pairs: int, is_few: bool = False, steps_per_epoch: int | None = None
+    training: PairTrainingOptions, *, num_pairs: int, has_sentences: bool = False, steps_per_epoch: int | None = None
 ) -> PairTrainingOptions:
     """Return the options with every None replaced by a value, but for bounds where another one is given.
 
     Args:
         training: As the user gave them; `devices` is the number of processes.
         num_pairs: Of the training part.
-        is_few: As of `is_of_few_sentences`.
+        has_sentences: As of `are_sentences`.
         steps_per_epoch: Where that is known; else it is taken from the number of pairs.
 
     Example:
@@ -64,8 +74,9 @@ def choose(
     """
     batch_size = training.batch_size or _batch_size(num_pairs, training.devices)
     steps_per_epoch = steps_per_epoch or max(1, math.ceil(num_pairs / batch_size))
-    most = _MOST_OF_SENTENCES if is_few else _MOST_EPOCHS
-    epochs = min(max(round(_SEEN / max(1, num_pairs)), _LEAST_EPOCHS), most)
+    most = _MOST_OF_SENTENCES if has_sentences and are_few(num_pairs) else _MOST_EPOCHS
+    seen = _SEEN_OF_SENTENCES if has_sentences else _SEEN
+    epochs = min(max(round(seen / max(1, num_pairs)), _LEAST_EPOCHS), most)
     epochs = max(epochs, math.ceil(_LEAST_STEPS / steps_per_epoch))
     if all(getattr(training, name) is None for name in BOUNDS):
         training = replace(training, max_minutes=DEFAULT_MINUTES, max_epochs=epochs)

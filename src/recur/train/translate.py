@@ -158,9 +158,11 @@ def _prepare(
         )
     say_how_it_was_read(examples, display)
     options = text_vectors.sized(options, vocabularies.of_sources, vocabularies.of_targets)
-    is_few = pair_choice.is_of_few_sentences(tokens, len(train))
+    has_sentences = pair_choice.are_sentences(tokens, setup.target_vocabulary.size)
     options = options.completed(
-        has_symbols=tokens.source_tokens == "space", has_one_vocabulary=setup.has_one_vocabulary, is_few=is_few
+        has_symbols=tokens.source_tokens == "space",
+        has_one_vocabulary=setup.has_one_vocabulary,
+        is_few=has_sentences and pair_choice.are_few(len(train)),
     )
     if vectors.freeze_vectors and vectors.target_vectors and options.tied != "none":
         raise OptionError(
@@ -181,7 +183,7 @@ def _prepare(
     training = choose_training(
         training,
         _batches(setup, train, options, training),
-        partial(pair_choice.choose, num_pairs=len(train), is_few=is_few),
+        partial(pair_choice.choose, num_pairs=len(train), has_sentences=has_sentences),
     )
     longest = int(setup.source_vocabulary.encode_all(train.sources).lengths.max())
     run = write_run(
