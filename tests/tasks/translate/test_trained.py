@@ -287,7 +287,7 @@ def test_what_is_required_and_has_no_room_is_told() -> None:
     assert [told is None for told in table["missing"]] == [False, True, False]
     assert lacking(table["missing"].to_list()) == [
         "2 of 3 answers without some of what is required, which does not fit into the most tokens that they may have, "
-        "or with what else is asked"
+        "or with what else is asked, or could but be copied from another text"
     ]
     both = trained.predict(sources, required=texts, decoding=replace(short, max_length=6))
     assert both["missing"].to_list() == [None] * 3
@@ -302,8 +302,20 @@ def test_a_word_that_can_but_be_copied_may_be_required() -> None:
     assert "RED zonk" in found[1][0].text
     assert "zig" in found[1][0].tokens
     assert [one.missing for (one,) in found] == [(), ()]
-    with pytest.raises(OptionError, match="required: 'zonk' is not made of tokens"):
-        trained.translate(["red zig"], required=[["zonk"]])
+    with pytest.raises(OptionError, match="'zonk' is not made of tokens that the translator can write, or copy from a"):
+        trained.translate(["red zig", "zonk"], required=[["zonk"], []])
+
+
+def test_a_required_word_that_a_source_lacks_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    trained = made("word", copying=True)
+    wide = DecodingOptions(beams=4, max_length=6)
+    table = trained.predict(["zonk red", "red", "", "zonk"], required=["zonk", "RED"], decoding=wide, batch_size=1)
+    assert table["missing"].to_list() == [None, "zonk", None, None]
+    assert all("RED" in text.split() for text in table["target"] if text)
+    # What none can hold is said before anything is written.
+    monkeypatch.setattr(trained, "members", lambda: pytest.fail("began to write"))
+    with pytest.raises(OptionError, match="required: 'zig' is not made of tokens"):
+        trained.predict(["zonk red", "red"], required=["zonk", "zig"])
 
 
 @pytest.mark.parametrize(

@@ -205,7 +205,8 @@ class TrainedTranslator(TrainedOnTexts[TranslationNetwork, TranslationSetup, Tra
                 `MAX_ATTENTION`: its tokens times those of the source, times the beams.
             required: For each text what must be in the answer: words, or parts of it, as texts. Where targets are of a
                 BPE a word that does not begin the answer is given with the blank before it, " word". What cannot be, as
-                `max_length` leaves no room for it, is told as `missing`.
+                `max_length` leaves no room for it, or it could but be copied from a source that lacks it, is told as
+                `missing`.
             forbidden: What must be in no answer, also where it would be copied from the source or take the place of an
                 unknown word. Where targets are of words, or of what stands between blanks, these are whole words; of
                 characters and of a BPE they may stand anywhere, also within words.
@@ -214,7 +215,8 @@ class TrainedTranslator(TrainedOnTexts[TranslationNetwork, TranslationSetup, Tra
             with_attention: Whether it is kept where each token looked, which takes most of the room of long answers.
 
         Raises:
-            OptionError: Options do not go together, or a text that is required has no known token.
+            OptionError: Options do not go together, or a text that is required has an unknown token, which could be
+                copied from none of the sources that require it.
             TypeError: A source is no text, what is forbidden no list, or what a text requires none.
 
         Example:
@@ -229,6 +231,10 @@ class TrainedTranslator(TrainedOnTexts[TranslationNetwork, TranslationSetup, Tra
         forbidden = listed("forbidden", forbidden)
         decoding = decoding or self.decoding
         banned = self._forbidden_by(forbidden) if forbidden else None
+        wanted = [own if source.strip() else [] for own, source in zip(wanted, sources, strict=True)]
+        phrases = self._phrases(sources, wanted)
+        if banned is not None:
+            banned.check_required(dict.fromkeys(text for own in wanted for text in own))
         device = next(self.network.parameters()).device
         generator = torch.Generator(device).manual_seed(seed)
         found = [[] if source.strip() else [empty_translation()] for source in sources]
@@ -238,17 +244,17 @@ class TrainedTranslator(TrainedOnTexts[TranslationNetwork, TranslationSetup, Tra
         with torch.no_grad():
             for batch in self.batches([sources[number] for number in numbers], batch_size=batch_size):
                 rows = [numbers[index] for index in batch.index.tolist()]
-                phrases = [[self._phrase(text, sources[row]) for text in wanted[row]] for row in rows]
                 steps, state = members.begin(batch.to(device))
                 if banned is not None:
-                    banned.check_required(text for row in rows for text in wanted[row])
                     own = [sources[row] for row in rows]
                     instead, copied = map(self.setup.words_at, own), map(self.copied, own)
                     steps, state = banned(steps, state, instead=[*instead], copied=[*copied], device=device)
-                answers = decode(steps, state, **self.asked(batch, decoding, phrases, generator, device))
+                required_ids = [[*phrases[row].values()] for row in rows]
+                answers = decode(steps, state, **self.asked(batch, decoding, required_ids, generator, device))
                 for row, hypotheses in zip(rows, answers, strict=True):
                     more = self.copied(sources[row])
-                    told = [translation_of(self.setup, sources[row], one, more, wanted[row]) for one in hypotheses]
+                    can, cannot = [*phrases[row]], [text for text in wanted[row] if text not in phrases[row]]
+                    told = [translation_of(self.setup, sources[row], one, more, can, cannot) for one in hypotheses]
                     found[row] = told if with_attention else [replace(one, attention=None) for one in told]
         return found
 
@@ -435,12 +441,24 @@ class TrainedTranslator(TrainedOnTexts[TranslationNetwork, TranslationSetup, Tra
             self._forbidden = ForbiddenTexts(texts, vocabulary)
         return self._forbidden
 
-    def _phrase(self, text: str, source: str) -> Phrase:
-        """Return the tokens of what must be written from a source."""
-        tokens = self.setup.target_ids(text, source, copying=self.options.copying)
-        if not tokens or UNKNOWN in tokens:
-            raise OptionError(f"required: {text!r} is not made of tokens that the translator can write.")
-        return tuple(tokens)
+    def _phrases(self, sources: Sequence[str], required: Sequence[Sequence[str]]) -> list[dict[str, Phrase]]:
+        """Return for each source the tokens of what it requires, without what cannot be written from it.
+
+        Raises:
+            OptionError: A text can be written from none of the sources that require it.
+        """
+        copying = self.options.copying
+        ids = [
+            {text: tuple(self.setup.target_ids(text, source, copying=copying)) for text in texts}
+            for source, texts in zip(sources, required, strict=True)
+        ]
+        found = [{text: own for text, own in one.items() if own and UNKNOWN not in own} for one in ids]
+        known = {text for one in found for text in one}
+        for text in (text for texts in required for text in texts):
+            if text not in known:
+                copied = ", or copy from a source that requires it" if copying else ""
+                raise OptionError(f"required: {text!r} is not made of tokens that the translator can write{copied}.")
+        return found
 
 
 def _not_in(taken: tuple[str, ...], name: str) -> str:

@@ -27,7 +27,8 @@ class Translation:
         ended: As of `recur.decode.Hypothesis`: "end"; "length" where it was cut off at its maximum length; "stuck".
         attention: Where each token looked, (tokens, source_tokens); None where the model does not look, or it is not
             kept.
-        missing: What was required and is not in it, as where its maximum length leaves no room.
+        missing: What was required and is not in it, as where its maximum length leaves no room, or the source lacks a
+            word that could but be copied.
     """
 
     text: str
@@ -70,7 +71,7 @@ def lacking(missing: Sequence[str | None]) -> list[str]:
         return []
     return [
         f"{count:,} of {quantity(len(missing), 'answer')} without some of what is required, which does not fit into "
-        "the most tokens that they may have, or with what else is asked"
+        "the most tokens that they may have, or with what else is asked, or could but be copied from another text"
     ]
 
 
@@ -85,6 +86,7 @@ def translation_of(
     hypothesis: Hypothesis,
     copied: Sequence[str] = (),
     required: Sequence[str] = (),
+    unwritable: Sequence[str] = (),
 ) -> Translation:
     """Return the text of what a decoder found.
 
@@ -94,6 +96,7 @@ def translation_of(
         hypothesis: What was found.
         copied: What the ids behind the last one of targets stand for.
         required: What was required of it, in the decoder's order.
+        unwritable: What was required too, but could not be written from this source.
     """
     vocabulary = setup.target_vocabulary
     tokens, attention = hypothesis.tokens, hypothesis.attention
@@ -115,5 +118,5 @@ def translation_of(
         log_prob=hypothesis.log_prob,
         ended=hypothesis.ended,
         attention=attention,
-        missing=tuple(required[place] for place in hypothesis.missing),
+        missing=(*(required[place] for place in hypothesis.missing), *unwritable),
     )
