@@ -21,8 +21,8 @@ import table
 import text_puzzles
 from recur import engine
 from recur.data.texts.options import PairOptions
+from recur.data.texts.token_options import PairTokenOptions
 from recur.measure.layers import threads
-from recur.models.texts.translator_options import TranslatorOptions
 from recur.run import RunFolder
 from recur.tasks.translate.evaluation import judge_translator
 from recur.tasks.translate.trained import TrainedTranslator
@@ -60,7 +60,7 @@ class Job:
     """Returns what is trained on, and its parts."""
     measures: tuple[str, ...] = ("exact",)
     """Scores that are told, the first one by itself; or "perplexity"."""
-    model: TranslatorOptions = field(default_factory=TranslatorOptions)
+    tokens: PairTokenOptions = field(default_factory=PairTokenOptions)
     said: str = "defaults"
     """What was chosen otherwise."""
 
@@ -136,10 +136,13 @@ def puzzles() -> Iterator[dict[str, Any]]:
 def sentences() -> Iterator[dict[str, Any]]:
     """Translate English sentences into Japanese ones."""
     train, valid, test = (f"enja-tanaka/{part}.en{end},enja-tanaka/{part}.ja{end}" for part, end in _PARTS.items())
-    job = Job(
-        name="enja-tanaka", of="", data=given(train, valid=valid, test=test), measures=("chrf", "bleu", "perplexity")
-    )
-    yield from (told(job, seed) for seed in SEEDS)
+    data = given(train, valid=valid, test=test)
+    by_letters = PairTokenOptions(target_tokens="character")
+    for said, tokens in (("defaults", PairTokenOptions()), ("targets by character", by_letters)):
+        job = Job(
+            name="enja-tanaka", of="", data=data, measures=("chrf", "bleu", "perplexity"), said=said, tokens=tokens
+        )
+        yield from (told(job, seed) for seed in SEEDS)
 
 
 def conversations() -> Iterator[dict[str, Any]]:
@@ -163,7 +166,7 @@ def trained(job: Job, seed: int, place: Path) -> tuple[dict[str, Any], RunFolder
             data,
             out=place / "run",
             texts=reading,
-            model=job.model,
+            tokens=job.tokens,
             training=PairTrainingOptions(seed=seed),
             console=Console(stderr=True),
         )
