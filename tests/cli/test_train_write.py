@@ -114,6 +114,9 @@ def test_rows_become_a_table(trained: Path, recur: Any) -> None:
     told = recur("predict", "run", "other.csv", "--separator", "^", "--out", "other.jsonl")
     assert told.code == 0, told.err
     assert pl.read_ndjson("other.jsonl")["label"].to_list() == ["Ava"]
+    refused = recur("predict", "run", "other.jsonl", "--separator", "^")
+    assert refused.code == 2
+    assert "separator: says nothing of .jsonl files, which the data are; leave --sep" in refused.complaint
     refused = recur("predict", "run", "rows.csv", "--beams", "3")
     assert refused.code == 2
     assert "beams is of translate runs, and this is one of task write" in refused.complaint

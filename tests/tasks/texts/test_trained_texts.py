@@ -17,6 +17,7 @@ from sklearn.metrics import average_precision_score
 from tests.tasks.texts.conftest import CUES, SMALL, Made, drawn
 
 import recur
+from recur.data.series.options import OtherTableOptions
 from recur.data.texts.options import LabelledTextOptions
 from recur.errors import DataError, OptionError, RunError
 from recur.run import RunFolder
@@ -395,3 +396,16 @@ def test_wrong_parts_and_tasks(made: Made, tmp_path: Path) -> None:
     (folder / "config.json").write_text(json.dumps(config | {"task": "forecast"}))
     with pytest.raises(RunError, match="is a run of task 'forecast', expected 'classify-text'"):
         TrainedTextClassifier.load(folder)
+
+
+def test_how_the_own_data_were_cut_says_nothing_of_prose(made: Made, tmp_path: Path) -> None:
+    setup = TrainedTextClassifier.load(made(False) / "run").setup
+    setup = replace(setup, reading=replace(setup.reading, separator=",", has_header=True))
+    path = tmp_path / "new.txt"
+    path.write_text("so good,1\nso bad,2\n")
+    assert setup.read(path, has_labels=False).texts == ("so good,1", "so bad,2")
+    assert setup.read({"review": ["so good"]}, has_labels=False).texts == ("so good",)
+    other = setup.for_other(OtherTableOptions(separator=",", has_header=False))
+    assert other.read(path, has_labels=False).texts == ("so good", "so bad")
+    with pytest.raises(OptionError, match="separator: says nothing of a dataframe or lists"):
+        other.read({"review": ["so good"]}, has_labels=False)

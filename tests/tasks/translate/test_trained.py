@@ -528,6 +528,13 @@ def test_answers_that_are_cut_off_are_told() -> None:
     assert "3 of 3 answers cut off at the most tokens that they may have" in judged["notes"]
 
 
+def test_how_the_own_data_were_cut_says_nothing_of_prose(tmp_path: Path) -> None:
+    setup = replace(made().setup, reading=PairOptions(separator=","))
+    path = tmp_path / "plain.txt"
+    path.write_text("red, old\n")
+    assert setup.read(path, has_targets=False).sources == ("red, old",)
+
+
 def test_each_turn_of_a_conversation_is_answered(tmp_path: Path) -> None:
     trained = made()
     trained.setup = replace(trained.setup, reading=PairOptions(history=2))
