@@ -130,8 +130,9 @@ def show_notes(notes: Iterable[str]) -> None:
 
 
 def show_next(path: Path, console: Console, **commands: str) -> None:
-    """Print where the report of a run is, and commands with the run in place of {run}."""
+    """Print where the report of a run is, if it has one, and commands with the run in place of {run}."""
     run = shlex.quote(str(path))
-    console.print(f"{'report':<8} {path / 'report.html'}")
+    if (path / "report.html").exists():
+        console.print(f"{'report':<8} {path / 'report.html'}")
     for what, command in {**commands, "judge": "recur evaluate {run}"}.items():
         console.print(f"{what:<8} {command.format(run=run)}")
