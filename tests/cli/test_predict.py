@@ -308,3 +308,36 @@ def test_lists_of_classes_are_written_as_the_run_reads_them(
     written = [separator.join(own) if separator and own else json.dumps(own) for own in want]
     assert told["label"].to_list() == written
     assert recur("evaluate", tmp_path / "several", out, "--json").code == 0
+
+
+# --- what is printed of wide tables ---
+
+
+def _printed(recur: Any, monkeypatch: pytest.MonkeyPatch, frame: pl.DataFrame) -> list[str]:
+    monkeypatch.setattr(trained.TrainedForecaster, "predict", lambda *arguments, **options: frame)
+    result = recur("predict", "run", "meters.csv")
+    assert result.code == 0, result.err
+    lines: list[str] = result.out.splitlines()
+    return lines
+
+
+def test_given_texts_are_cut_where_they_are_printed(recur: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = "a long answer " * 10
+    frame = pl.DataFrame({"text": ["x" * 112_000, "two\nlines"], "target": ["short", answer], "score": [0.5, 0.25]})
+    lines = _printed(recur, monkeypatch, frame)
+    assert lines[1] == f"{'x' * 59}…  short{' ' * 55}    0.5"
+    # What was written stands there as a whole.
+    assert lines[2] == f"{'two lines':<60}  {answer}   0.25"
+    assert lines[3:] == ["and texts as a whole; --out FILE has all of them"]
+
+
+def test_of_many_classes_the_likeliest_are_printed(recur: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    shares = {f"p(c{number})": [number / 45] for number in range(10)}
+    frame = pl.DataFrame({"text": ["so good"], "label": [["c9", "c8"]]} | shares)
+    assert _printed(recur, monkeypatch, frame) == [
+        "text     label         likeliest",
+        "so good  ['c9', 'c8']  c9 0.2, c8 0.1778, c7 0.1556",
+        "and the probabilities of 10 classes; --out FILE has all of them",
+    ]
+    few = frame.select("text", *list(shares)[:3])
+    assert _printed(recur, monkeypatch, few)[0].split() == ["text", "p(c0)", "p(c1)", "p(c2)"]

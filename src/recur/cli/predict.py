@@ -17,6 +17,7 @@ from recur.data.text import check_found
 from recur.errors import OptionError, RunError
 from recur.run import RunFolder, write_atomic
 from recur.tasks.translate.search_options import SearchOptions
+from recur.wording import enumerated, measured, quantity
 
 if TYPE_CHECKING:
     import polars as pl
@@ -38,6 +39,14 @@ NOT_OF_STREAMS = (
 
 _MOST_PRINTED = 40
 """Rows of a table that are printed; all of them go into a file."""
+
+_MOST_LETTERS = 60
+"""Of a text that was given, which is cut there; what the model wrote is not, and stands out of its column."""
+
+_MOST_CLASSES = 8
+"""Classes whose probabilities have a column each; of more, the likeliest few stand in one."""
+
+_LIKELIEST = 3
 
 
 def build_parser(*, has_data: bool = True) -> CommandParser:
@@ -243,17 +252,43 @@ def _without_lists(frame: pl.DataFrame, folder: RunFolder) -> pl.DataFrame:
 
 
 def _show(frame: pl.DataFrame) -> None:
-    """Print a dataframe, the first rows of a long one, in columns as wide as they need be."""
-    from recur.wording import measured, quantity
+    """Print a dataframe, the first rows of a long one, in columns as wide as they need be.
 
+    Texts that were given are cut, and of many classes the likeliest are told, for a file has all.
+    """
+    more = [quantity(frame.height - _MOST_PRINTED, "row") + " more"] if frame.height > _MOST_PRINTED else []
     shown = frame.head(_MOST_PRINTED)
-    rows = [[measured(cell) if isinstance(cell, float) else str(cell) for cell in row] for row in shown.iter_rows()]
-    widths = [max(map(len, cells)) for cells in zip(shown.columns, *rows, strict=True)]
+    of_classes = [name for name in shown.columns if name.startswith("p(") and name.endswith(")")]
+    if len(of_classes) > _MOST_CLASSES:
+        shown = _with_likeliest(shown, of_classes)
+        more.append(f"the probabilities of {len(of_classes):,} classes")
+    rows = [[_cell(cell) for cell in row] for row in shown.iter_rows()]
+    if any(len(row[0]) > _MOST_LETTERS for row in rows):
+        rows = [
+            [row[0] if len(row[0]) <= _MOST_LETTERS else f"{row[0][: _MOST_LETTERS - 1]}…", *row[1:]] for row in rows
+        ]
+        more.append("texts as a whole")
+    widths = [min(max(map(len, cells)), _MOST_LETTERS) for cells in zip(shown.columns, *rows, strict=True)]
     is_right = [kind.is_numeric() for kind in shown.schema.values()]
     for cells in (shown.columns, *rows):
         placed = zip(cells, widths, is_right, strict=True)
         line = "  ".join(f"{cell:>{width}}" if right else f"{cell:<{width}}" for cell, width, right in placed)
         sys.stdout.write(line.rstrip() + "\n")
-    if frame.height > _MOST_PRINTED:
-        more = quantity(frame.height - _MOST_PRINTED, "row")
-        sys.stdout.write(f"and {more} more; --out FILE has all of them\n")
+    if more:
+        sys.stdout.write(f"and {enumerated(more)}; --out FILE has all of them\n")
+
+
+def _cell(value: Any) -> str:
+    return measured(value) if isinstance(value, float) else " ".join(str(value).splitlines())
+
+
+def _with_likeliest(frame: pl.DataFrame, of_classes: Sequence[str]) -> pl.DataFrame:
+    """Return a table with the likeliest classes in one column, in place of one for each class."""
+    import polars as pl
+
+    ranked = [
+        sorted(zip(of_classes, row, strict=True), key=lambda one: -one[1])[:_LIKELIEST]
+        for row in frame.select(of_classes).iter_rows()
+    ]
+    cells = [", ".join(f"{name[2:-1]} {_cell(share)}" for name, share in row) for row in ranked]
+    return frame.drop(of_classes).with_columns(pl.Series("likeliest", cells, pl.String))
