@@ -35,6 +35,12 @@ def test_texts_with_classes(write: Write, tmp_path: Path) -> None:
     assert glance(bare) == ("labelled", "bare.tsv has a column of text and one of several of 2 classes")
     names = write("names.csv", table(WORDS, ["x", "y"] * 4, header="name,language"))
     assert glance(names) == ("labelled", "names.csv has a column of text and one of 2 classes")
+    stars = write(
+        "stars.csv", table(SENTENCES, ["1", "5"] * 3, ["7", "8", "9", "10", "11", "12"], header="text,stars,id")
+    )
+    assert glance(stars) == ("labelled", "stars.csv has a column of text and one of 2 classes")
+    coded = write("coded.csv", table(SENTENCES, ["0", "1"] * 3))
+    assert glance(coded) == ("labelled", "coded.csv has a column of text and one of 2 classes")
     rows = [{"text": text, "labels": [label]} for text, label in zip(SENTENCES, labels, strict=True)]
     lists = write("a.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
     assert glance(lists) == ("labelled", "a.jsonl has a column of text and one of several of 2 classes")
@@ -104,6 +110,7 @@ def test_tags(write: Write) -> None:
         ("series.csv", "time,shop,sales,label\n" + "".join(f"2024-01-{n:02},s{n % 2},{n},up\n" for n in range(1, 20))),
         ("ids.csv", "case,step,x,label\n" + "".join(f"case-{n // 3},{n % 3},{n}.5,{'ab'[n % 2]}\n" for n in range(20))),
         ("stamps.csv", "ds,y,weather\n" + "".join(f"2024-01-01T00:{n:02}:00Z,{n},sun\n" for n in range(20))),
+        ("log.csv", "time,note,sold\n" + "".join(f"2024-01-{n:02},it rained {n},{n % 3}\n" for n in range(1, 20))),
         ("names.csv", "name,height,label\n" + "".join(f"{word},1.{n},{'ab'[n % 2]}\n" for n, word in enumerate(WORDS))),
         # What language models read.
         ("book.txt", "It was the best of times,\nit was the worst of times.\n\nThere were a king and a queen.\n"),

@@ -22,7 +22,7 @@ from recur.data.texts.folders import files_by_class
 from recur.data.texts.guessing import guess_labelled
 from recur.data.texts.headers import has_header
 from recur.data.texts.labels import read_labels
-from recur.data.texts.names import SOURCE, TAGS, TARGET, TOKENS, plain
+from recur.data.texts.names import LABEL, SOURCE, TAGS, TARGET, TOKENS, plain
 from recur.data.texts.options import TextOptions
 from recur.data.texts.parallel import find_parallel
 from recur.data.texts.places import Places
@@ -203,6 +203,9 @@ def _labelled(table: TextTable, texts: Mapping[str, float], given: Mapping[str, 
     others = [table.frame.schema[column] for column in roles.ignored]
     if texts[text] < 2 and any(dtype.is_numeric() or dtype.is_temporal() for dtype in others):
         return None
+    # Whole numbers that are not called a class may as well be what a series measures.
+    if table.frame.schema[label].is_numeric() and others and not _named([label], LABEL):
+        return None
     several = "several of " if labels.is_multi else ""
     what = f"a column of text and one of {several}{len(labels.classes)} classes"
     return TextGlance(kind="labelled", reason=f"{Path(table.name).name} has {what}")
@@ -220,10 +223,13 @@ def _head(file: DataFile, given: Mapping[str, str]) -> TextTable:
 
 
 def _with_numbers(frame: pl.DataFrame) -> pl.DataFrame:
-    """Return a table with its columns of numbers as such."""
-    read = [column.str.strip_chars().cast(pl.Float64, strict=False) for column in frame]
+    """Return a table with its columns of numbers as such, whole ones where all are."""
+    stripped = [column.str.strip_chars() for column in frame]
+    read = [(column.cast(pl.Int64, strict=False), column.cast(pl.Float64, strict=False)) for column in stripped]
     return frame.with_columns(
-        numbers for numbers, column in zip(read, frame, strict=True) if numbers.null_count() == column.null_count()
+        numbers
+        for (whole, real), column in zip(read, frame, strict=True)
+        if (numbers := whole if whole.null_count() == column.null_count() else real).null_count() == column.null_count()
     )
 
 
