@@ -11,7 +11,11 @@ from typing import Any
 import pytest
 import torch
 
+from recur.cli.console import plain_console
+from recur.cli.handling.run_handling import handling_of
 from recur.decode import DecodingOptions
+from recur.report.contents import read_contents
+from recur.run import RunFolder
 from recur.tasks.translate.trained import TrainedTranslator
 
 TALKS = "".join(
@@ -58,6 +62,22 @@ def test_each_line_is_answered_with_what_was_said_before(talker: Path, recur: An
     # What was said before makes a difference, an empty line forgets it.
     assert answers[1].startswith("You are")
     assert answers[1] != answers[2]
+
+
+def test_the_end_of_the_training_says_how_to_talk(
+    talker: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(talker.parent)
+    handling_of("translate").show_finished(Path("run"), plain_console())
+    assert capsys.readouterr().out.splitlines()[-4:] == [
+        "talk     recur chat run",
+        "predict  recur predict run new.txt",
+        'explain  recur inspect run --input "a text"',
+        "judge    recur evaluate run",
+    ]
+    # The report says it too.
+    lines = [command.line for command in read_contents(RunFolder.open("run")).commands]
+    assert lines[:2] == ["recur chat run", "recur predict run new.txt"]
 
 
 def test_in_a_terminal_it_says_who_speaks(talker: Path, recur: Any, said: Any) -> None:

@@ -67,6 +67,7 @@ def test_two_files_become_a_translator(trained: Path, recur: Any) -> None:
     # The verdict first, then the figures, then what to do next.
     assert "on 10 texts of the test part" in lines[0]
     assert any(line.startswith("exact match ") for line in lines)
+    assert not any(line.startswith(("report", "talk")) for line in lines)
     assert lines[-3:] == [
         "predict  recur predict again new.txt",
         'explain  recur inspect again --input "a text"',

@@ -434,6 +434,8 @@ def _commands(
         commands.append(Command(why="Tag other sentences", line=f"recur predict {place} new.txt --out new.conll"))
         commands.append(Command(why="Judge it on other sentences", line=f"recur evaluate {place} other.conll"))
     elif has_weights and task == "translate":
+        if schema.get("has_conversations"):
+            commands.append(Command(why="Talk to it", line=f"recur chat {place}"))
         commands.append(Command(why="Let it write for new texts", line=f"recur predict {place} new.txt"))
         commands.append(Command(why="Judge it on other data", line=f"recur evaluate {place} other.csv"))
     elif has_weights and task == "write":

@@ -87,11 +87,15 @@ def _predict(folder: RunFolder, chosen: Namespace) -> pl.DataFrame:
 
 
 def _show_finished(path: Path, console: Console) -> None:
-    found = RunFolder.open(path).read_json("translate_evaluation.json")
+    run = RunFolder.open(path)
+    found = run.read_json("translate_evaluation.json")
     _show(found, console)
     for note in found["notes"]:
         console.print(f"note     {note}")
-    show_next(path, console, predict="recur predict {run} new.txt", explain='recur inspect {run} --input "a text"')
+    commands = {"predict": "recur predict {run} new.txt", "explain": 'recur inspect {run} --input "a text"'}
+    if run.read_json("schema.json").get("has_conversations"):
+        commands = {"talk": "recur chat {run}", **commands}
+    show_next(path, console, **commands)
 
 
 def _show(found: Mapping[str, Any], console: Console) -> None:

@@ -48,6 +48,7 @@ class TranslationSetup:
         num_unknown: Tokens of its targets that are not known, so that the network learns where one stands.
         reading: How the data were read.
         roles: What the columns of the table were for; None where there was no table.
+        has_conversations: Whether the data were conversations.
         seed: Of what was drawn for the parts.
         source: Where the data lie.
         given: What of the reading is said of other data, not of the run's own.
@@ -61,6 +62,7 @@ class TranslationSetup:
     num_unknown: int
     reading: PairOptions = field(default_factory=PairOptions)
     roles: TextRoles | None = None
+    has_conversations: bool = False
     seed: int = 0
     source: TextSource | None = None
     given: tuple[str, ...] = ()
@@ -105,6 +107,8 @@ class TranslationSetup:
             num_unknown=int((targets.ids == UNKNOWN).sum()),
             reading=reading or PairOptions(),
             roles=examples.roles,
+            # Nothing else comes in groups.
+            has_conversations=examples.group is not None,
             seed=seed,
             source=source,
         )
@@ -330,6 +334,7 @@ class TranslationSetup:
             "num_unknown": self.num_unknown,
             "reading": asdict(self.reading),
             "roles": None if self.roles is None else self.roles.to_json(),
+            "has_conversations": self.has_conversations,
             "seed": self.seed,
             "source": None if self.source is None else asdict(self.source),
         }
@@ -358,6 +363,7 @@ class TranslationSetup:
                 num_unknown=int(content["num_unknown"]),
                 reading=PairOptions(**content["reading"]),
                 roles=None if roles is None else TextRoles.from_json(roles),
+                has_conversations=bool(content.get("has_conversations")),
                 seed=int(content["seed"]),
                 source=None if source is None else TextSource.from_json(source),
             )
