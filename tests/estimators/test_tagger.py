@@ -86,7 +86,7 @@ def test_saved_loaded_and_pickled_it_tells_the_same(fitted: Tagger, tmp_path: Pa
     ("X", "y", "message"),
     [
         ([["a"]], [["O"], ["O"]], "y: expected the tags of each of the 1 sentences, got those of 2"),
-        ([["a"], ["b"]], [["O"], ["O", "O"]], "y: sentence 1 has 1 tokens, but 2 tags; give one for each"),
+        ([["a"], ["b"]], [["O"], ["O", "O"]], "y: sentence 2 has 1 token, but 2 tags; give one for each"),
         (["Ada left"], [["O"]], "X: expected a list with the tokens of each sentence, lists of text"),
         ([["a"]], "O", "y: expected a list with the tags of each sentence, lists of text"),
     ],

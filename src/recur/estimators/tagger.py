@@ -21,6 +21,7 @@ from recur.tasks.tags.setup import OUTSIDE
 from recur.tasks.tags.trained import TrainedTagger, are_sentences
 from recur.train.options import TextTrainingOptions
 from recur.train.tags import train_tagger
+from recur.wording import quantity
 
 
 class Tagger(SeriesEstimator):
@@ -146,7 +147,7 @@ def _rows(name: str, given: Any, what: str) -> list[list[str]]:
 def _check_alike(tokens: list[list[str]], tags: list[list[str]]) -> None:
     if len(tokens) != len(tags):
         raise DataError(f"y: expected the tags of each of the {len(tokens):,} sentences, got those of {len(tags):,}.")
-    for number, (own, other) in enumerate(zip(tokens, tags, strict=True)):
+    for number, (own, other) in enumerate(zip(tokens, tags, strict=True), start=1):
         if len(own) != len(other):
-            has = f"{len(own):,} tokens, but {len(other):,} tags"
+            has = f"{quantity(len(own), 'token')}, but {quantity(len(other), 'tag')}"
             raise DataError(f"y: sentence {number} has {has}; give one for each.")

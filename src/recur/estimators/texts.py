@@ -174,7 +174,8 @@ class TextClassifier(ClassEstimator):
     def _indicators(self, labels: Sequence[Sequence[str]]) -> Array:
         """Return which of the classes are named, (N, K) int64."""
         names = [str(name) for name in self.classes_.tolist()]
-        return np.array([[name in own for name in names] for own in map(set, labels)], np.int64)
+        found = [[name in own for name in names] for own in map(set, labels)]
+        return np.array(found, np.int64).reshape(len(labels), len(names))
 
 
 def texts_of(X: Any, *, name: str = "X") -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,8 @@ from typing import Any, TypeVar
 
 from recur.data.series.options import OtherTableOptions
 from recur.data.texts.examples import Examples, PartName
-from recur.errors import OptionError, RunError
+from recur.errors import DataError, OptionError, RunError
+from recur.tasks.translate.asked_texts import listed
 from recur.wording import option
 
 ExamplesType = TypeVar("ExamplesType", bound=Examples)
@@ -89,6 +91,34 @@ def again(source: TextSource | None, data: Any, read: Callable[[Any], ExamplesTy
         where = f" in {paths[0]}" if paths else ""
         raise RunError(f"the texts{where} have changed since the training; give the old ones, or train anew.")
     return found
+
+
+def check_is_no_text(data: Any) -> None:
+    """Raise where data are a text that is the name of no file: most likely the text itself was meant.
+
+    Raises:
+        DataError: They are.
+    """
+    if isinstance(data, str) and not os.path.exists(data):  # noqa: PTH110 - a long text is no name of a file either
+        name = data if len(data) <= 80 else f"{data[:79]}…"
+        raise DataError(f"{name}: no such file or folder; check the path, or give a text itself in a list, [text].")
+
+
+def texts_themselves(data: Any) -> list[str] | None:
+    """Return texts that are given as such, in a list or a tuple; None where data are something else.
+
+    Raises:
+        DataError: They are a text by itself, which would be the name of a file.
+        TypeError: One of a list is no text.
+    """
+    check_is_no_text(data)
+    if not isinstance(data, list | tuple):
+        return None
+    is_text, is_path = [isinstance(one, str) for one in data], [isinstance(one, os.PathLike) for one in data]
+    # A tuple may be two lists, texts and their answers, and paths may be written either way.
+    if any(is_path) or (isinstance(data, tuple) and data and not any(is_text)):
+        return None
+    return listed("the data", data)
 
 
 def parts_of(examples: ExamplesType) -> dict[PartName, ExamplesType]:

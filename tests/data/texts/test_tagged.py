@@ -338,7 +338,7 @@ def test_columns_that_are_not_there_are_refused(write: Write) -> None:
 
 
 def test_lists_of_other_lengths_or_kinds_are_refused() -> None:
-    with pytest.raises(DataError, match="the data, row 2: has 2 tokens, but 1 tags; give a tag for each"):
+    with pytest.raises(DataError, match="the data, row 2: has 2 tokens, but 1 tag; give a tag for each"):
         read_tagged_sentences(([["a"], ["b", "c"]], [["O"], ["O"]]))
     with pytest.raises(DataError, match="the data, row 1: one of its tags is missing; give a text for each"):
         read_tagged_sentences(([["a", "b"]], [["O", None]]))

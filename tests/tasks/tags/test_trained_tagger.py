@@ -202,13 +202,24 @@ def test_saved_and_loaded_it_tells_the_same(made: Path, tmp_path: Path) -> None:
     [
         ("Ada left", "got a single text; give a list of texts"),
         ([["Ada"], "left"], "some are texts and some lists of tokens"),
-        ([["Ada", 1]], "sentence 0 is list; give a text, or a list of tokens, each a text"),
-        ([None], "sentence 0 is NoneType"),
+        ([["Ada", 1]], "sentence 1 is list; give a text, or a list of tokens, each a text"),
+        ([None], "sentence 1 is NoneType"),
     ],
 )
 def test_what_is_no_list_of_sentences(made: Path, given: Any, message: str) -> None:
     with pytest.raises(TypeError, match=message):
         TrainedTagger.load(made / "run").tag(given)
+
+
+def test_what_is_no_list_of_sentences_is_not_predicted_either(made: Path) -> None:
+    trained = TrainedTagger.load(made / "run")
+    with pytest.raises(TypeError, match="sentence 2 is NoneType; give a text"):
+        trained.predict(["Ada left", None])
+    with pytest.raises(
+        DataError, match=r"^Ada left: no such file or folder; .* or give a text itself in a list, \[text\]"
+    ):
+        trained.predict("Ada left")
+    assert trained.predict([]).height == 0
 
 
 def test_wrong_parts_tasks_and_batch_sizes(made: Path, tmp_path: Path) -> None:

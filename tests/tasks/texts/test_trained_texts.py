@@ -409,3 +409,24 @@ def test_how_the_own_data_were_cut_says_nothing_of_prose(made: Made, tmp_path: P
     assert other.read(path, has_labels=False).texts == ("so good", "so bad")
     with pytest.raises(OptionError, match="separator: says nothing of a dataframe or lists"):
         other.read({"review": ["so good"]}, has_labels=False)
+
+
+@pytest.mark.parametrize("is_multi", [False, True])
+def test_of_no_texts_nothing_is_told(made: Made, is_multi: bool) -> None:
+    trained = recur.load(made(is_multi) / "run")
+    found = trained.predict([])
+    assert found.height == 0
+    assert found.schema == trained.predict(["so loud"]).schema
+
+
+def test_what_is_no_list_of_texts(made: Made) -> None:
+    trained = recur.load(made(False) / "run")
+    for data, number, kind in ((["a", None], 2, "NoneType"), (("a", 1), 2, "int"), ([["a"]], 1, "list")):
+        with pytest.raises(TypeError, match=f"the data: takes a list of texts, but number {number} is {kind}"):
+            trained.predict(data)
+    with pytest.raises(
+        DataError, match=r"^Tanaka: no such file or folder; .* or give a text itself in a list, \[text\]"
+    ):
+        trained.predict("Tanaka")
+    with pytest.raises(DataError, match=r"^(so ){26}s…: no such file or folder"):
+        trained.predict("so " * 9_000)

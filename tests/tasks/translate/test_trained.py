@@ -458,6 +458,9 @@ def test_what_is_no_text_is_refused() -> None:
     for given, message in (("red", "not one; give"), (None, "not NoneType"), (["red", 3], "number 2 is int")):
         with pytest.raises(TypeError, match=f"translate: takes a list of texts, .*{message}"):
             trained.translate(given)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="the data: takes a list of texts, but number 2 is int"):
+        trained.predict(["red", 3])
+    assert trained.predict([]).schema == trained.predict(["red"]).schema
     with pytest.raises(TypeError, match="stream: takes a text, not list"):
         list(trained.stream(["red"]))  # type: ignore[arg-type]
     with pytest.raises(OptionError, match="One hypothesis is streamed, and num_best is 3"):

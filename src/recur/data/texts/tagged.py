@@ -25,6 +25,7 @@ from recur.data.texts.roles import TextRoles
 from recur.data.texts.tables import RECORDS, TextTable, table_of_data
 from recur.data.texts.tag_schemes import mend_tags
 from recur.errors import DataError
+from recur.wording import quantity
 
 _SUFFIXES = (".conll", ".conllu", ".iob", ".iob2", ".bio", ".bioes", ".tsv", ".txt", *RECORDS, *COLUMNAR)
 
@@ -168,7 +169,8 @@ def _of_table(table: TextTable, options: TaggedTextOptions, known: Known) -> Tag
     if len(differs):
         row = int(differs[0])
         raise DataError(
-            f"{table.places[row]}: has {num_tokens[row]:,} tokens, but {num_tags[row]:,} tags; give a tag for each."
+            f"{table.places[row]}: has {quantity(int(num_tokens[row]), 'token')}, but "
+            f"{quantity(int(num_tags[row]), 'tag')}; give a tag for each."
         )
     is_filled = num_tokens > 0
     if not is_filled.any():

@@ -24,7 +24,7 @@ from recur.data.texts.vocabulary import TextVocabulary
 from recur.errors import DataError
 from recur.run import RunFolder
 from recur.tasks.knowledge import fingerprint
-from recur.tasks.text_source import TextSource, again
+from recur.tasks.text_source import TextSource, again, check_is_no_text
 from recur.token_ids import Ragged
 
 OUTSIDE = "O"
@@ -152,6 +152,7 @@ class TagSetup:
         Raises:
             DataError: They cannot be read.
         """
+        check_is_no_text(data)
         lines: list[str] = []
 
         def cut(line: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -112,7 +113,7 @@ class TrainedTagger(TrainedOnTexts[TaggerNetwork, TagSetup, TaggerOptions]):
             raise TypeError("sentences: got a single text; give a list of texts, or of lists of tokens.")
         rows = list(sentences)
         pieces, tokens = [], []
-        for number, row in enumerate(rows):
+        for number, row in enumerate(rows, start=1):
             if isinstance(row, str):
                 pieces.append(cut_into_words(row, self.setup.words))
                 tokens.append([piece.text for piece in pieces[-1]])
@@ -224,11 +225,14 @@ class TrainedTagger(TrainedOnTexts[TaggerNetwork, TagSetup, TaggerOptions]):
 def are_sentences(data: Any) -> bool:
     """Return whether data are texts or the tokens of sentences themselves, as `TrainedTagger.tag` takes them.
 
-    A tuple may also be the tokens and the tags of sentences, two lists of such.
+    A list is, also where one of it is neither, which `tag` then says, unless it holds paths. A tuple may also be the
+    tokens and the tags of sentences, two lists of such.
     """
-    if not isinstance(data, list | tuple) or not all(isinstance(one, str | list | tuple) for one in data):
+    if isinstance(data, list):
+        return not any(isinstance(one, os.PathLike) for one in data)
+    if not isinstance(data, tuple) or not all(isinstance(one, str | list | tuple) for one in data):
         return False
-    return isinstance(data, list) or all(isinstance(token, str) for one in data for token in one)
+    return all(isinstance(token, str) for one in data for token in one)
 
 
 def _tagged(text: str | Sequence[str], tokens: Sequence[str], places: Places, told: Told) -> TaggedText:

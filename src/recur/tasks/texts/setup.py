@@ -14,6 +14,7 @@ from recur.data.texts.batches import TextBatches
 from recur.data.texts.examples import LabelledTexts
 from recur.data.texts.labelled import read_labelled_texts
 from recur.data.texts.options import LabelledTextOptions
+from recur.data.texts.places import Places
 from recur.data.texts.roles import TextRoles
 from recur.data.texts.splitting import split_examples
 from recur.data.texts.token_options import TokenOptions
@@ -21,7 +22,7 @@ from recur.data.texts.vocabulary import TextVocabulary
 from recur.errors import DataError
 from recur.run import RunFolder
 from recur.tasks.knowledge import fingerprint
-from recur.tasks.text_source import TextSource, again
+from recur.tasks.text_source import TextSource, again, texts_themselves
 from recur.token_ids import Ragged
 
 Target = NDArray[np.int64] | NDArray[np.float32]
@@ -153,14 +154,18 @@ class TextLabelSetup:
 
         Raises:
             DataError: They cannot be read, or have a class that the model does not know.
+            TypeError: One of a list is no text.
         """
         if isinstance(data, LabelledTexts):
             return data
         text = self.reading.text
-        if not has_labels and isinstance(data, list | tuple) and all(isinstance(one, str) for one in data):
+        texts = None if has_labels else texts_themselves(data)
+        if texts is not None:
+            if not texts:
+                return LabelledTexts(texts=(), labels=(), places=Places.of("the data", (), "row"), part=())
             # Whatever they look like, they are the texts.
             text = text or "text"
-            data = {text: list(data)}
+            data = {text: texts}
         options = LabelledTextOptions(
             text=text,
             label=self.reading.label,

@@ -163,13 +163,13 @@ class TrainedTextClassifier(TrainedOnTexts[TextNetwork, TextLabelSetup, TextClas
         examples = self.setup.read(data, has_labels=False)
         probability = self.probabilities(self.outcomes(examples, batch_size=batch_size).logits)
         told = self.told(probability)
-        cells: dict[str, Any] = {"text": list(examples.texts)}
+        cells: dict[str, Any] = {"text": pl.Series(examples.texts, dtype=pl.String)}
         if self.setup.is_multi:
             names = [[self.classes[k] for k in row.nonzero()[:, 0].tolist()] for row in told]
             cells[self.setup.label] = pl.Series(names, dtype=pl.List(pl.String))
         else:
             best = probability.argmax(1)
-            cells[self.setup.label] = [self.classes[k] for k in best.tolist()]
+            cells[self.setup.label] = pl.Series([self.classes[k] for k in best.tolist()], dtype=pl.String)
             cells["probability"] = probability.gather(1, best[:, None])[:, 0].numpy()
         for k, name in enumerate(self.classes):
             cells[f"p({name})"] = probability[:, k].contiguous().numpy()

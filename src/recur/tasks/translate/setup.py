@@ -16,6 +16,7 @@ from recur.data.texts.options import PairOptions
 from recur.data.texts.pair_batches import MAX_ATTENTION, PairBatches
 from recur.data.texts.pair_tokens import PairVocabularies, fit_pair_vocabularies
 from recur.data.texts.pairs import read_pairs
+from recur.data.texts.places import Places
 from recur.data.texts.roles import TextRoles
 from recur.data.texts.splitting import split_examples
 from recur.data.texts.token_options import PairTokenOptions
@@ -23,7 +24,7 @@ from recur.data.texts.vocabulary import TextVocabulary
 from recur.kinds import is_finite, is_whole
 from recur.run import RunFolder
 from recur.tasks.knowledge import fingerprint
-from recur.tasks.text_source import TextSource, again
+from recur.tasks.text_source import TextSource, again, texts_themselves
 from recur.token_ids import UNKNOWN, Ragged
 from recur.wording import quantity
 
@@ -168,14 +169,18 @@ class TranslationSetup:
 
         Raises:
             DataError: They cannot be read.
+            TypeError: One of a list is no text.
         """
         if isinstance(data, TextPairs):
             return data
         reading = self.reading
-        if not has_targets and isinstance(data, list | tuple) and all(isinstance(one, str) for one in data):
+        texts = None if has_targets else texts_themselves(data)
+        if texts is not None:
+            if not texts:
+                return TextPairs(sources=(), targets=(), places=Places.of("the data", (), "row"), part=())
             # Whatever they look like, they are the sources.
             name = self.names[0]
-            data, reading = {name: list(data)}, replace(reading, source=name)
+            data, reading = {name: texts}, replace(reading, source=name)
         options = PairOptions(
             source=reading.source,
             target=reading.target,
