@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from recur.tasks.texts.decisions import best_thresholds
@@ -29,8 +30,46 @@ def test_a_single_lucky_text_does_not_decide() -> None:
     assert 0.35 < float(best_thresholds(chance, true)) < 0.5
 
 
+def drawn(count: int, classes: int = 12, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return true probabilities of classes, half of which can hardly be told, and what was drawn by them."""
+    random = torch.Generator().manual_seed(seed)
+    rarity = torch.linspace(-5, -1.5, classes, dtype=torch.float64)
+    spread = torch.tensor([0.3, 2.5], dtype=torch.float64).repeat(classes // 2)
+    chance = (rarity + spread * torch.randn(count, classes, generator=random, dtype=torch.float64)).sigmoid()
+    return chance, torch.rand(count, classes, generator=random) < chance
+
+
+def means(told: torch.Tensor, true: torch.Tensor) -> tuple[float, float]:
+    """Return macro-F1 and micro-F1."""
+    each = [f1(told[:, k], true[:, k]) for k in range(true.shape[1])]
+    return sum(each) / len(each), f1(told, true)
+
+
+def test_classes_of_few_held_out_texts_are_not_told_everywhere() -> None:
+    """The F1 of a class that cannot be told is best where all texts are told to be of it."""
+    chance, true = drawn(5000)
+    for seed in range(1, 6):
+        found = best_thresholds(*drawn(100, seed=seed))
+        told = chance >= found
+        rare = drawn(100, seed=seed)[1].sum(0) <= 2
+        assert rare.any()
+        assert (told[:, rare].double().mean(0) < 0.25).all()
+        assert told.sum() < 2.5 * true.sum()
+
+
+def test_many_held_out_texts_of_a_class_decide_alone() -> None:
+    chance, true = drawn(20_000)
+    found = best_thresholds(*drawn(5000, seed=1))
+    alone = torch.cat([best_thresholds(*(one[:, k : k + 1] for one in drawn(5000, seed=1))) for k in range(12)])
+    (macro, micro), (alone_macro, alone_micro) = (means(chance >= one, true) for one in (found, alone))
+    assert macro > alone_macro - 0.003
+    assert micro > alone_micro - 0.003
+
+
 def test_classes_without_texts_and_no_texts() -> None:
     chance = torch.tensor([[0.9, 0.1], [0.2, 0.3]])
     found = best_thresholds(chance, torch.tensor([[1, 0], [0, 0]]))
-    assert found[1] == 0.5
+    # The best of all decisions together, between 0.9 and 0.3.
+    assert found.tolist() == pytest.approx([0.6, 0.6])
+    assert best_thresholds(chance, torch.zeros(2, 2)).tolist() == [0.5, 0.5]
     assert best_thresholds(torch.zeros(0, 2), torch.zeros(0, 2)).tolist() == [0.5, 0.5]
