@@ -99,6 +99,8 @@ def test_derived_options_stand_where_they_want_to_and_say_their_own() -> None:
     [
         (["--sped", "3"], "recur go: unrecognized arguments: --sped 3; did you mean --speed? "),
         (["--xyz"], "recur go: unrecognized arguments: --xyz. "),
+        # They share many letters, and nothing else.
+        (["--scored", "3"], "recur go: unrecognized arguments: --scored 3. "),
         (["--speed", "high"], "recur go: --speed: expected a whole number, got high. "),
         (["--color", "grene"], "recur go: --color: expected one of red, green, got grene. Did you mean green? "),
         (["--is-loud=maybe"], "recur go: "),

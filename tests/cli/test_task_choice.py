@@ -215,9 +215,27 @@ def test_a_task_that_was_said_or_configured_is_not_explained(folder: Path, recur
 @pytest.mark.usefixtures("toy")
 def test_complaints_are_those_of_the_task(folder: Path, recur: Any) -> None:
     for arguments, line in (
-        (("meter.csv", "--readin", "3"), "recur train: unrecognized arguments: --readin 3; did you mean --reading? "),
-        (("meter.csv", "--vary-window"), "recur train: unrecognized arguments: --vary-window"),
-        (("text.txt", "--reading", "3"), "recur train: unrecognized arguments: --reading 3"),
+        (
+            ("meter.csv", "--readin", "3"),
+            "recur train: unrecognized arguments: --readin 3; did you mean --reading? `recur train --task toy --help` "
+            "lists the options of the task toy, as meter.csv is a table.",
+        ),
+        (
+            ("meter.csv", "--vary-window"),
+            "recur: vary_window is of language, and this is the task toy, as meter.csv is a table; leave --vary-window "
+            "out, or choose another task with --task.",
+        ),
+        (
+            ("text.txt", "--task", "language", "--reading=3"),
+            "recur: reading is of toy, and this is the task language; leave --reading out.",
+        ),
+        (
+            ("text.txt", "--task", "toy", "--is-side"),
+            "recur train: unrecognized arguments: --is-side; did you mean --is-wide? `recur train --task toy --help` "
+            "lists the options.",
+        ),
+        # It shares letters with an option, by chance.
+        (("meter.csv", "--reason", "3"), "recur train: unrecognized arguments: --reason 3. "),
         (("meter.csv", "--reading", "13"), "recur: reading must not be 13."),
         (("--task", "toy"), "recur: train needs DATA: tables of numbers; or --resume RUN."),
     ):

@@ -21,6 +21,8 @@ Options = TypeVar("Options")
 
 _KINDS = {"int": "a whole number", "float": "a number", "str": "text", "bool": "true or false"}
 LARGEST_SEED = 2**63 - 1
+_ALIKE = 0.7
+"""How like each other, from 0 to 1, an option that there is not and the one that may be meant are at least."""
 
 Device = Literal["cpu", "cuda", "mps"]
 
@@ -46,10 +48,18 @@ class Given(Action):
 
 
 class CommandParser(ArgumentParser):
-    """A parser whose complaints are one line, name the nearest option, and exit with 2."""
+    """A parser whose complaints are one line, name the nearest option, and exit with 2.
 
-    def __init__(self, command: str, description: str, epilog: str = "") -> None:
+    Args:
+        command: The command.
+        description: What it does.
+        epilog: What else there is to say at the end of its help.
+        way_out: What a complaint ends in; by default where the options are listed.
+    """
+
+    def __init__(self, command: str, description: str, epilog: str = "", way_out: str = "") -> None:
         super().__init__(prog=f"recur {command}", description=description, epilog=epilog, formatter_class=_Help)
+        self._way_out = way_out or f"`{self.prog} --help` lists the options."
         # A part of a name is no name: what it is short for changes with the options that there are.
         self.allow_abbrev = False
 
@@ -64,19 +74,21 @@ class CommandParser(ArgumentParser):
         """Print what is wrong in one line and exit with 2."""
         line = " ".join(str(message).split())
         line = _wrong_value(line) or f"{line.removesuffix('.')}{self._nearest(line)}"
-        sys.stderr.write(f"{self.prog}: {line} `{self.prog} --help` lists the options.\n")
+        sys.stderr.write(f"{self.prog}: {line} {self._way_out}\n")
         sys.exit(2)
 
     def _nearest(self, message: str) -> str:
-        known = [option for action in self._actions for option in action.option_strings if option.startswith("--")]
+        # The dashes, which all have, make no two alike.
+        known = [option[2:] for action in self._actions for option in action.option_strings if option[:2] == "--"]
         # Of the command line, and of a configuration file.
         unknown = re.findall(r"arguments: .*?--([\w-]+)|(?:Option|Key) '([\w.-]+)'", message)
         if not unknown:
             return "."
         group, _, name = "".join(unknown[0]).rpartition(".")
-        near = difflib.get_close_matches(_option(name), known, n=1)
+        near = difflib.get_close_matches(name.replace("_", "-"), known, n=1, cutoff=_ALIKE)
         flat = f"; a configuration file is flat: write {name} at its left margin, without {group!r}" if group else ""
-        return f"{flat}; did you mean {near[0]}?" if near and near[0] != _option(name) else f"{flat}."
+        is_other = bool(near) and _option(near[0]) != _option(name)
+        return f"{flat}; did you mean {_option(near[0])}?" if is_other else f"{flat}."
 
     def add_options(self, options: type[Any], title: str) -> None:
         """Add an option for every field of a dataclass; its docstring is the help."""

@@ -144,11 +144,14 @@ def choose_task(glance: Glance) -> tuple[str, str]:
     return first, "no other task takes such data"
 
 
+def options_of_tasks() -> dict[str, set[str]]:
+    """Return the names of the options of each task, without those that all tasks have of the command."""
+    return {name: {one.name for each in task.options.values() for one in fields(each)} for name, task in TASKS.items()}
+
+
 def _with_options(given: Mapping[str, str]) -> list[str]:
     """Return the tasks that have all the given options which any task has."""
-    options: dict[str, set[str]] = {}
-    for name, task in TASKS.items():
-        options[name] = {one.name for each in task.options.values() for one in fields(each)}
+    options = options_of_tasks()
     known = {option for option in given if any(option in own for own in options.values())}
     return [name for name, own in options.items() if known <= own]
 

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from recur._lazy import function_of
 from recur.cli.parser import CommandParser, Given, config_first, given_options, options_from
-from recur.cli.task_choice import Glance, choose_task, flags_of
+from recur.cli.task_choice import Glance, choose_task, flags_of, options_of_tasks
 from recur.data.text import check_found
 from recur.errors import OptionError, RunError
 from recur.run import RunFolder
 from recur.train.options import ENDINGS
 from recur.train.table import TASKS
+from recur.wording import enumerated, option
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,19 +24,23 @@ _FLAGS = frozenset({"--help", "-h", "--overwrite", "--print_config"})
 """Options of every task that take no value, or none of their own."""
 
 
-def build_parser(name: str | None = None) -> CommandParser:
+def build_parser(name: str | None = None, reason: str = "") -> CommandParser:
     """Return the command's parser.
 
     Args:
         name: Of the task whose options it has; the first of the table when None.
+        reason: Why it was guessed, for complaints; nothing where it was not.
     """
-    name = name or next(iter(TASKS))
+    first = next(iter(TASKS))
+    name = name or first
     task = TASKS[name]
+    asked = "recur train --help" if name == first else f"recur train --task {name} --help"
     parser = CommandParser(
         "train",
         "Train a model on DATA and write everything about it to a run folder: best weights, figures, report. "
         f"These are the options of the task {name}: {task.about}.",
         _other_tasks(name),
+        f"`{asked}` lists the options{f' of the task {name}, as {reason}' if reason else ''}.",
     )
     parser.add_argument("--config", action="config", help="YAML file of options; those of the command line win")
     parser.add_argument("data", nargs="*", action=Given, default=[], help=task.data)
@@ -72,7 +77,8 @@ def run(arguments: Sequence[str]) -> int:
     glance = Glance.at(arguments, _FLAGS | flags_of(every))
     name, reason = choose_task(glance)
     task = TASKS[name]
-    chosen = build_parser(name).parse_args(config_first(arguments))
+    _check_takes(name, reason, glance.given)
+    chosen = build_parser(name, reason).parse_args(config_first(arguments))
     if chosen.resume is not None:
         return _resume(chosen.resume, given_options(arguments), chosen.data, chosen)
     data = _names(chosen.data)
@@ -89,6 +95,19 @@ def run(arguments: Sequence[str]) -> int:
     folder = function_of(task.train)(data, out=chosen.out, overwrite=chosen.overwrite, console=console, **options)
     _show(folder)
     return 0
+
+
+def _check_takes(name: str, reason: str, given: Iterable[str]) -> None:
+    """Raise where an option is of other tasks than the one that was said, or guessed for a reason."""
+    every = options_of_tasks()
+    for one in sorted(given):
+        owners = [task for task, own in every.items() if one in own]
+        if owners and name not in owners:
+            other = ", or choose another task with --task" if reason else ""
+            raise OptionError(
+                f"{one} is of {enumerated(owners)}, and this is the task {name}{f', as {reason}' if reason else ''}; "
+                f"leave {option(one)} out{other}."
+            )
 
 
 def _names(data: object) -> list[str]:
