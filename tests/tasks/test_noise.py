@@ -191,7 +191,12 @@ def test_drawing_anew_where_there_is_no_difference() -> None:
 
 def test_drawing_a_few_units_anew_proves_nothing() -> None:
     own, other = np.ones((5, 2)), np.stack([np.zeros(5), np.ones(5)], 1)
-    assert bootstrap_gain(own, other, ratio).p == sign_test(5, 0) > 0.05
+    gain = bootstrap_gain(own, other, ratio)
+    assert gain.p == sign_test(5, 0) > 0.05
+    # What is no more than noise may be nothing.
+    assert (gain.lower, gain.upper) == (0, 1)
+    back = bootstrap_gain(other, own, ratio)
+    assert (back.lower, back.upper) == (-1, 0)
     other[:2] = 1
     assert bootstrap_gain(own, other, ratio).p == sign_test(3, 0)
 

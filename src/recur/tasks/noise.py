@@ -192,7 +192,8 @@ def bootstrap_gain(
     replacement a thousand times, by a fixed seed, the same for both. The interval is between the percentiles of the
     differences so found (Koehn 2004, "Statistical significance tests for machine translation evaluation"); less their
     mean they are how it varies by luck alone (Efron & Tibshirani 1993, section 16.4). As drawing a few units anew says
-    little, p is not below that of the sign test of all units in which the contestants differ.
+    little, p is not below that of the sign test of all units in which the contestants differ, and the interval of what
+    may be noise is widened to hold zero.
 
     Args:
         own: What one of them got in each unit, (N, K).
@@ -220,7 +221,10 @@ def bootstrap_gain(
     lower, upper = np.quantile(gains, [(1 - COVERAGE) / 2, (1 + COVERAGE) / 2]).tolist()
     by_luck = int((np.abs(gains - gains.mean()) >= abs(value)).sum())
     least = sign_test(int((own != other).any(1).sum()), 0)
-    return Gain(value=value, lower=lower, upper=upper, p=max((by_luck + 1) / (_NUM_ANEW + 1), least))
+    p = max((by_luck + 1) / (_NUM_ANEW + 1), least)
+    if p >= SURE:
+        lower, upper = min(lower, 0.0), max(upper, 0.0)
+    return Gain(value=value, lower=lower, upper=upper, p=p)
 
 
 def doubt(p: float | None, few: str) -> str:
