@@ -122,7 +122,11 @@ def test_paths_are_drawn(recur: Any, tmp_path: Path) -> None:
             2,
             "out: meters.csv exists already; give --overwrite to replace it, or another name.",
         ),
-        (("--out", "nowhere/out.csv"), 1, "nowhere/out.csv: "),
+        (
+            ("--out", "nowhere/out.csv"),
+            2,
+            "out: nowhere/out.csv cannot be written, as the folder nowhere does not exist; make it first.",
+        ),
         (("--seed", "1"), 2, "seed: only paths are drawn; give --paths, too."),
         (("--paths", "3", "--levels", "0.5"), 2, "levels: paths have none; leave --paths out."),
         (("--paths", "0"), 2, "num_paths: expected a number from 1 on, got 0."),

@@ -213,6 +213,8 @@ def _writer(path: Path, folder: RunFolder, handling: RunHandling, *, overwrite: 
         raise OptionError(f"out: {path} must end in one of {', '.join(known)}, to say what is to be written.")
     if path.exists() and not overwrite:
         raise OptionError(f"out: {path} exists already; give --overwrite to replace it, or another name.")
+    if not path.parent.is_dir():
+        raise OptionError(f"out: {path} cannot be written, as the folder {path.parent} does not exist; make it first.")
 
     def write(frame: pl.DataFrame) -> None:
         own = handling.writers.get(suffix)
