@@ -55,6 +55,9 @@ def test_an_existing_run_is_refused_with_the_ways_out(run: RunFolder) -> None:
     with pytest.raises(RunError, match=r"run: exists already; give overwrite=True .* --resume .* out=") as error:
         RunFolder.create(run.path)
     one_line(error)
+    # Who saves a model has no training to go on with.
+    with pytest.raises(RunError, match=r"give overwrite=True to replace it or choose another folder with path=\.$"):
+        RunFolder.create(run.path, named="path")
     assert RunFolder.open(run.path).config() == CONFIG
 
 

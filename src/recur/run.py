@@ -172,19 +172,20 @@ class RunFolder:
     # --- making and finding -------------------------------------------------------------------------------------
 
     @classmethod
-    def create(cls, path: str | Path, *, overwrite: bool = False) -> RunFolder:
+    def create(cls, path: str | Path, *, overwrite: bool = False, named: str = "out") -> RunFolder:
         """Make an empty run folder.
 
         Args:
             path: Where; its parents are made too.
             overwrite: Whether a run that stands there may be deleted. A folder that is no run is never touched, and in
                 one that is a run what is not the run's stays.
+            named: What whoever asks for it calls `path`: "out" where one trains, "path" where a model is saved.
 
         Raises:
             RunError: The folder exists, or cannot be made or written.
         """
         run = cls(path)
-        is_old = cls.check_free(path, overwrite=overwrite)
+        is_old = cls.check_free(path, overwrite=overwrite, named=named)
         with explained_os_errors(run.path):
             if is_old:
                 run._clear()
@@ -192,43 +193,40 @@ class RunFolder:
         return run
 
     @classmethod
-    def check_free(cls, path: str | Path, *, overwrite: bool = False) -> bool:
+    def check_free(cls, path: str | Path, *, overwrite: bool = False, named: str = "out") -> bool:
         """Return whether an old run stands at `path`, to be deleted by `create`; arguments and errors as there."""
         run = cls(path)
         with explained_os_errors(run.path):
             if run.path.exists():
-                return run._is_in_the_way(overwrite)
+                return run._is_in_the_way(overwrite, named)
             parent = next(folder for folder in run.path.absolute().parents if folder.exists())
         if not parent.is_dir():
             raise RunError(
-                f"{run.path}: cannot be made, for {parent} is not a folder; choose another one with {option('out')}."
+                f"{run.path}: cannot be made, for {parent} is not a folder; choose another one with {option(named)}."
             )
         if not os.access(parent, os.W_OK | os.X_OK):
             raise RunError(
-                f"{run.path}: cannot be made, for {parent} is not writable; choose another one with {option('out')}."
+                f"{run.path}: cannot be made, for {parent} is not writable; choose another one with {option(named)}."
             )
         return False
 
-    def _is_in_the_way(self, overwrite: bool) -> bool:
+    def _is_in_the_way(self, overwrite: bool, named: str) -> bool:
         if not self.path.is_dir():
-            raise RunError(f"{self.path}: exists and is not a folder; choose another one with {option('out')}.")
+            raise RunError(f"{self.path}: exists and is not a folder; choose another one with {option(named)}.")
         names = {entry.name for entry in self.path.iterdir()}
         if not names:
             if not os.access(self.path, os.W_OK | os.X_OK):
-                raise RunError(f"{self.path}: is not writable; choose another folder with {option('out')}.")
+                raise RunError(f"{self.path}: is not writable; choose another folder with {option(named)}.")
             return False
         is_run = self._is_run(names)
         if not overwrite:
-            way_out = (
-                f"give {option('overwrite', True)} to replace it, go on with it by `recur train --resume "
-                f"{self.path}`, or"
-                if is_run
-                else "please"
-            )
-            raise RunError(f"{self.path}: exists already; {way_out} choose another folder with {option('out')}.")
+            is_trained = is_run and named == "out"
+            go_on = f", go on with it by `recur train --resume {self.path}`," if is_trained else ""
+            way_out = f"give {option('overwrite', True)} to replace it{go_on} or" if is_run else "please"
+            raise RunError(f"{self.path}: exists already; {way_out} choose another folder with {option(named)}.")
         if not is_run:
             raise RunError(
-                f"{self.path}: is not a run folder, so it is not overwritten; choose another with {option('out')}."
+                f"{self.path}: is not a run folder, so it is not overwritten; choose another with {option(named)}."
             )
         return True
 

@@ -158,7 +158,7 @@ class SeriesEstimator(BaseEstimator):  # type: ignore[misc]
             RunError: The folder exists, or cannot be written.
         """
         self._check_fitted()
-        run = RunFolder.create(path, overwrite=overwrite)
+        run = RunFolder.create(path, overwrite=overwrite, named="path")
         # The config goes last, for it makes the folder a run.
         for name in sorted(self._files, key=lambda name: name == "config.json"):
             content = self._files[name]

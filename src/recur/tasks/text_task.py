@@ -107,7 +107,7 @@ class TrainedOnTexts(ABC, Generic[Network, Setup, Options]):
         Raises:
             RunError: The folder exists, or cannot be written.
         """
-        folder = RunFolder.create(path, overwrite=overwrite)
+        folder = RunFolder.create(path, overwrite=overwrite, named="path")
         folder.write_json("schema.json", self.setup.to_json())
         folder.save_weights(self.network.state_dict())
         self._save_more(folder)

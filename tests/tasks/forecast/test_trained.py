@@ -364,7 +364,7 @@ def test_it_can_be_saved_and_loaded(made: Made, table: pl.DataFrame, tmp_path: P
     again = TrainedForecaster.load(folder.path, build=build_linear)
     assert again.options == {"history": 24}
     assert again.predict(table).equals(trained.predict(table))
-    with pytest.raises(RunError, match=r"exists already"):
+    with pytest.raises(RunError, match=r"exists already; .* with path=\.$"):
         trained.save(tmp_path / "run")
     bare = TrainedForecaster(trained.network, trained.setup, options=trained.options)
     assert not bare.save(tmp_path / "run", overwrite=True).has("calibration.safetensors")

@@ -159,7 +159,7 @@ class TrainedForecaster:
         Raises:
             RunError: The folder exists, or cannot be written.
         """
-        folder = RunFolder.create(path, overwrite=overwrite)
+        folder = RunFolder.create(path, overwrite=overwrite, named="path")
         self.setup.save(folder)
         folder.save_weights(self.network.state_dict())
         self.save_calibration(folder)

@@ -123,7 +123,7 @@ class TrainedLabels(ABC):
         Raises:
             RunError: The folder exists, or cannot be written.
         """
-        folder = RunFolder.create(path, overwrite=overwrite)
+        folder = RunFolder.create(path, overwrite=overwrite, named="path")
         self.setup.save(folder)
         folder.save_weights(self.network.state_dict())
         self.save_calibration(folder)
