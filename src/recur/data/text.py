@@ -179,7 +179,13 @@ def text_of(
 # --- finding --------------------------------------------------------------------------------------------------------
 
 
-def _in_folder(folder: Path, codec: str | None) -> list[TextFile]:
+def files_below(folder: Path) -> list[Path]:
+    """Return the files in a folder and in all that lie in it, sorted, but hidden ones and what trainings wrote.
+
+    Raises:
+        DataError: It is a run itself, or cannot be read.
+    """
+
     def refuse(error: OSError) -> None:
         raise error
 
@@ -192,10 +198,16 @@ def _in_folder(folder: Path, codec: str | None) -> list[TextFile]:
                 continue
             folders[:] = [name for name in folders if not name.startswith(".")]
             found.extend(Path(parent, name) for name in names if not name.startswith("."))
-        files = [TextFile.at(path) for path in sorted(found, key=lambda path: path.parts) if path.is_file()]
+        files = [path for path in sorted(found, key=lambda path: path.parts) if path.is_file()]
     if _is_run(folder):
         shown = _shown(str(folder))
         raise DataError(f"{shown}: is a run folder, not text; to go on with the run: recur train --resume {shown}.")
+    return files
+
+
+def _in_folder(folder: Path, codec: str | None) -> list[TextFile]:
+    with _reading(_shown(str(folder))):
+        files = [TextFile.at(path) for path in files_below(folder)]
     texts = [file for file in files if _has_text(file, codec)]
     if not texts:
         has = f"{quantity(len(files), 'file')} found, empty or binary" if files else "it has no files"

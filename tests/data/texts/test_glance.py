@@ -9,7 +9,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from recur.data.texts import glance_at_texts
+from recur.data.texts import glance_at_texts, read_labelled_texts
+from recur.errors import DataError
+from recur.run import RunFolder
 
 Write = Callable[[str, str | bytes], Path]
 
@@ -57,6 +59,21 @@ def test_texts_of_another_encoding(write: Write, encoding: str, suffix: str) -> 
     assert path.stat().st_size > 1 << 16
     expected = ("labelled", f"r.{suffix} has a column of text and one of 2 classes")
     assert glance(path, encoding=encoding, separator="tab") == expected
+
+
+def test_runs_in_a_folder_are_passed_over(write: Write, tmp_path: Path) -> None:
+    for name in ("Czech", "German", "Greek"):
+        write(f"names/{name}.txt", "\n".join(WORDS * 3))
+    before = read_labelled_texts(tmp_path / "names"), glance(tmp_path / "names")
+    run = RunFolder.create(tmp_path / "names" / "runs" / "first")
+    run.write_json("config.json", {"format": 1, "task": "classify-text"})
+    run.write_json("schema.json", {"classes": ["Czech", "German", "Greek"]})
+    write("names/runs/first/members/1/metrics.jsonl", "{}\n")
+    after = read_labelled_texts(tmp_path / "names"), glance(tmp_path / "names")
+    assert after[1] == before[1] == ("labelled", "Czech.txt and others have short lines, a file for each class")
+    assert list(after[0].rows()) == list(before[0].rows())
+    with pytest.raises(DataError, match=r"first: is a run folder, not text; to go on with the run: recur train --res"):
+        read_labelled_texts(run.path)
 
 
 def test_folders_by_class(write: Write, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from recur.data.series.delimited import utf8_of
 from recur.data.series.files import kind_of
-from recur.data.text import TextFile, bytes_of
+from recur.data.text import TextFile, bytes_of, files_below
 from recur.data.texts.places import Places
 from recur.errors import DataError
 from recur.wording import enumerated, quantity
@@ -116,11 +116,11 @@ def paths_of(data: Any) -> list[Path]:
 def find_files(paths: Sequence[Path]) -> tuple[list[DataFile], list[str]]:
     """Return the files that are named, or lie in folders that are, sorted by path, with notes of what is left out.
 
-    Left out are hidden files, empty ones, those that describe the data, such as README.md, and, where names in a folder
-    tell parts, those whose names do not.
+    Left out are hidden files, run folders, empty files, those that describe the data, such as README.md, and, where
+    names in a folder tell parts, those whose names do not.
 
     Raises:
-        DataError: A folder has no files.
+        DataError: A folder has no files, or is a run.
     """
     found: list[DataFile] = []
     notes: list[str] = []
@@ -148,9 +148,9 @@ def only_of(files: list[DataFile], kinds: Sequence[str], notes: list[str]) -> li
 def _in_folder(folder: Path, notes: list[str]) -> list[DataFile]:
     found: list[DataFile] = []
     described: list[str] = []
-    for path in sorted(folder.rglob("*")):
+    for path in files_below(folder):
         inside = path.relative_to(folder).parts
-        if any(name.startswith(".") for name in inside) or not path.is_file() or path.stat().st_size == 0:
+        if path.stat().st_size == 0:
             continue
         if _DESCRIPTIONS.fullmatch(path.name):
             described.append(path.name)
