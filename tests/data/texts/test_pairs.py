@@ -53,6 +53,18 @@ def test_a_folder_of_parallel_files_for_each_part(write: Write, tmp_path: Path) 
     assert as_pairs(read_pairs(tmp_path / "d").of_part("test")) == [("test!", "test")]
 
 
+def test_files_of_other_parts_that_lie_beside_are_told(write: Write, tmp_path: Path) -> None:
+    named = [write("d/train.en", ENGLISH), write("d/train.de", GERMAN)]
+    dev = [write("d/dev.en", "one\n"), write("d/dev.de", "eins\n")]
+    # Without one to belong to, it is nothing that could be used.
+    write("d/test.en", "two\n")
+    note = "dev.de and dev.en beside train.en not used; name them too, or their folder, to choose and to judge by them"
+    assert read_pairs(named).notes == ("the lines of train.en belong to those of train.de", note)
+    valid = PairOptions(valid_data=",".join(map(str, dev)))
+    for pairs in (read_pairs(named, valid), read_pairs([*named, *dev]), read_pairs(dev)):
+        assert not any("beside" in text for text in pairs.notes)
+
+
 def test_files_named_by_their_side_first(write: Write, tmp_path: Path) -> None:
     write("d/src-train.txt", ENGLISH)
     write("d/tgt-train.txt", GERMAN)

@@ -16,13 +16,13 @@ from recur.data.texts.guessing import guess_pairs
 from recur.data.texts.known import Known, TextLines
 from recur.data.texts.names import plain
 from recur.data.texts.options import CELLS, PairOptions
-from recur.data.texts.parallel import find_parallel, read_parallel
+from recur.data.texts.parallel import beside, find_parallel, read_parallel
 from recur.data.texts.parts import parts_of, with_other_data
 from recur.data.texts.places import Places
 from recur.data.texts.roles import TextRoles
 from recur.data.texts.tables import TABLES, TextTable, table_of_data, text_column
 from recur.errors import DataError
-from recur.wording import quantity
+from recur.wording import enumerated, quantity
 
 _COLUMNS = ("source", "target", "part")
 
@@ -102,7 +102,14 @@ def _of_parallel(files: list[DataFile], options: PairOptions, known: Known) -> T
     if found is None:
         return None
     known.check_none_ignored(options, "parallel files", ("part", "history", *CELLS))
-    return read_parallel(found, options.codec)
+    pairs = read_parallel(found, options.codec)
+    unused = [] if options.valid_data or options.test_data else beside(found)
+    if not unused:
+        return pairs
+    return pairs.noted(
+        f"{enumerated(unused)} beside {found[0].source.path.name} not used; name them too, or their folder, to choose "
+        "and to judge by them"
+    )
 
 
 def _of_files(files: list[DataFile], options: PairOptions, known: Known) -> TextPairs:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from recur.data.texts.examples import TextPairs
-from recur.data.texts.files import DataFile, known_names, lines_in
+from recur.data.texts.files import DataFile, known_names, lines_in, part_named
 from recur.data.texts.places import Places
 from recur.data.texts.tables import TABLES
 from recur.errors import DataError
@@ -84,6 +84,28 @@ def _side_of(sides: Sequence[str], role: str, name: str | None) -> str | None:
         what = "none" if not found else "several"
         raise DataError(f"{role}: {name!r} is how {what} of the files are called; they are {known_names(sides)}.")
     return found[0]
+
+
+def beside(found: Sequence[ParallelFiles]) -> list[str]:
+    """Return the names of parallel files of other parts that lie beside two to train on, which alone were named.
+
+    Args:
+        found: As `find_parallel` returns them.
+    """
+    if len(found) != 1 or found[0].source.part != "train":
+        return []
+    sides = {found[0].source.side, found[0].target.side}
+    by_part: dict[str | None, dict[str, str]] = {}
+    try:
+        near = sorted(found[0].source.path.parent.iterdir())
+    except OSError:
+        # Files can be read in a folder that cannot.
+        return []
+    for path in near:
+        file = DataFile(path=path, part=part_named(path.name))
+        if file.part in ("valid", "test") and file.side in sides and path.is_file():
+            by_part.setdefault(file.part, {})[file.side] = path.name
+    return [name for names in by_part.values() if len(names) == 2 for name in names.values()]
 
 
 def read_parallel(found: Sequence[ParallelFiles], codec: str) -> TextPairs:
