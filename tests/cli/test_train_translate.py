@@ -238,6 +238,11 @@ def test_other_data_may_be_written_otherwise(trained: Path, recur: Any) -> None:
         (("generate", "run"), 1, "is a run of task 'translate'"),
         (("inspect", "run", "--series", "a"), 2, "series is of classify, regress, forecast and detect runs"),
         (("train", "train.en", "--task", "translate"), 1, "train.en: has one text on each line; give the file of the"),
+        (
+            ("train", "train.en,train.ja"),
+            1,
+            "train.en,train.ja: no such file or folder; give several ones by themselves",
+        ),
         (("train", "train.en", "train.ja", "--window", "9"), 2, "window"),
         (("train", "train.en", "train.ja", "--valid-data", "other.en,nowhere.ja"), 1, "nowhere.ja: no such file"),
         (("train", "train.en", "train.ja", "--attention", "none", "--copying"), 2, "copying needs to know where"),

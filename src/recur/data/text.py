@@ -17,6 +17,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from os.path import exists
 from pathlib import Path
 from typing import IO
 
@@ -107,8 +108,13 @@ def check_found(sources: Sequence[str | Path]) -> None:
         DataError: One is missing or out of reach.
     """
     for source in sources:
-        if str(source) != "-":
-            _mode(Path(source))
+        if str(source) == "-":
+            continue
+        names = [name.strip() for name in str(source).split(",")]
+        # Not by pathlib, which stumbles over folders that may not be looked into; these are told of below.
+        if len(names) > 1 and not exists(source) and all(map(exists, names)):
+            raise DataError(f"{source}: no such file or folder; give several ones by themselves, without the comma.")
+        _mode(Path(source))
 
 
 def _mode(path: Path) -> int:

@@ -107,6 +107,8 @@ def test_other_data_for_a_part_are_two_files_too(write: Write) -> None:
     assert as_pairs(pairs.of_part("test")) == [("one", "eins")]
     with pytest.raises(DataError, match=r"d\.en: has one text on each line; give the file of the texts that belong to"):
         read_pairs(write("d.en", ENGLISH))
+    with pytest.raises(DataError, match=r"d\.en: .* that belong to them behind it, with a comma between, or a table"):
+        read_pairs(files, PairOptions(test_data=str(write("d.en", ENGLISH))))
 
 
 def test_sources_alone_for_a_trained_model(write: Write) -> None:

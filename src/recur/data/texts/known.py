@@ -46,11 +46,13 @@ class Known:
         roles: What the columns of a trained model's data were for; None where there is no model, or were no columns.
         has_answers: Whether what is to be told is read too: classes, targets or tags.
         given: Which options of cells are said of these data, not of those of the model.
+        is_of_option: Whether the data are those that an option names, beside the first ones.
     """
 
     roles: TextRoles | None
     has_answers: bool
     given: Collection[str] = CELLS
+    is_of_option: bool = False
 
     @property
     def is_of_model(self) -> bool:
@@ -65,7 +67,7 @@ class Known:
 
     def of_others(self, roles: TextRoles | None) -> Self:
         """Return what is known of other data that are read with the first ones, whose columns had some roles."""
-        return replace(self, roles=roles, given=())
+        return replace(self, roles=roles, given=(), is_of_option=True)
 
     def columns(self, table: TextTable, **given: str | None) -> dict[str, str | None]:
         """Return the column of each role that need not be guessed: as given, or else as in the model's data.

@@ -123,8 +123,9 @@ def _of_files(files: list[DataFile], options: PairOptions, known: Known) -> Text
     plain = {file.kind for file in files} - {*TABLES}
     cut = options.cell_separator or "\t"
     if known.has_answers and len(files) == 1 and plain and cut not in _first(files[0], options):
+        how = " behind it, with a comma between" if known.is_of_option else " too"
         raise DataError(
-            f"{files[0].path}: has one text on each line; give the file of the texts that belong to them too, or a "
+            f"{files[0].path}: has one text on each line; give the file of the texts that belong to them{how}, or a "
             "table of two columns."
         )
     # As of parallel files, the ending of plain ones may be that of a language.
