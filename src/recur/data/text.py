@@ -112,7 +112,7 @@ def check_found(sources: Sequence[str | Path]) -> None:
             continue
         names = [name.strip() for name in str(source).split(",")]
         # Not by pathlib, which stumbles over folders that may not be looked into; these are told of below.
-        if len(names) > 1 and not exists(source) and all(map(exists, names)):
+        if len(names) > 1 and all(map(exists, names)) and not exists(source):  # noqa: PTH110
             raise DataError(f"{source}: no such file or folder; give several ones by themselves, without the comma.")
         _mode(Path(source))
 
