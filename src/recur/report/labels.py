@@ -211,9 +211,13 @@ def _several_figures(figures: Mapping[str, Any]) -> Rows:
     rows = (
         ("macro F1", _shown(figures.get("macro_f1")), _shown(figures.get("baseline_macro_f1"))),
         ("micro F1", _shown(figures.get("micro_f1")), _shown(figures.get("baseline_micro_f1"))),
-        ("average precision", _shown(figures.get("average_precision")), NOTHING),
-        ("all classes right", _share(figures.get("exact")), NOTHING),
-        ("log loss of a decision, nats", _shown(figures.get("log_loss")), NOTHING),
+        (
+            "average precision",
+            _shown(figures.get("average_precision")),
+            _shown(figures.get("baseline_average_precision")),
+        ),
+        ("all classes right", _share(figures.get("exact")), _share(figures.get("baseline_exact"))),
+        ("log loss of a decision, nats", _shown(figures.get("log_loss")), _shown(figures.get("baseline_log_loss"))),
     )
     return Rows(columns=("", "this model", "linear, n-grams"), rows=rows)
 

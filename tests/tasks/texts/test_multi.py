@@ -33,6 +33,7 @@ def test_figures_are_those_of_others() -> None:
     assert found.average_precision == pytest.approx(float(np.mean(each)))
     assert [one.support for one in found.classes] == true.sum(0).tolist()
     assert found.p is None
+    assert found.baseline_exact is found.baseline_average_precision is found.baseline_log_loss is None
     assert not found.is_better
 
 
@@ -55,6 +56,28 @@ def test_a_rule_that_is_as_good_or_worse() -> None:
     assert near.p > 0.2
     if near.macro_f1 > (near.baseline_macro_f1 or 0):
         assert multi_verdict("test", near).startswith("It is NOT shown that the model beats the rule")
+
+
+def test_all_figures_stand_beside_those_of_the_rule() -> None:
+    chance, true = made()
+    thresholds = torch.full((3,), 0.5, dtype=torch.float64)
+    same = judge_multi(chance, true.float(), NAMES, thresholds, rule=chance >= thresholds, evidence=chance.logit())
+    assert same.baseline_exact == same.exact
+    assert same.baseline_average_precision == pytest.approx(same.average_precision)
+    assert same.baseline_log_loss == pytest.approx(same.log_loss)
+    other = judge_multi(chance, true.float(), NAMES, thresholds, rule=torch.zeros(200, 3) > 0)
+    assert multi_verdict("test", other).endswith(f"p < 0.001. Micro-F1 {other.micro_f1:.3f} against 0.000.")
+
+
+def test_thresholds_that_were_fitted_to_what_is_judged_show_nothing() -> None:
+    chance, true = made()
+    thresholds = torch.full((3,), 0.5, dtype=torch.float64)
+    bad = judge_multi(chance, true.float(), NAMES, thresholds, rule=torch.zeros(200, 3) > 0)
+    assert "more than noise" in multi_verdict("valid", bad)
+    said = multi_verdict("valid", bad, is_fitted=True)
+    assert said.startswith("It is NOT shown that the model beats the rule: macro-F1")
+    assert "thresholds that were fitted to this part show nothing" in said
+    assert "noise" not in said
 
 
 def test_classes_that_are_not_there() -> None:

@@ -65,6 +65,10 @@ def test_judging_again_says_the_same(made: Made, is_multi: bool) -> None:
     assert again == {name: value for name, value in written.items() if name != "weights"}
     flattering = evaluate_texts(run, part="valid")
     assert flattering["notes"][0].startswith("the figures flatter the model: its weights were chosen by this part")
+    assert ("are the thresholds" in flattering["notes"][0]) is is_multi
+    if is_multi:
+        assert not flattering["verdict"]["is_better"]
+        assert " NOT " in flattering["verdict"]["text"]
 
 
 def test_figures_are_counted_right(made: Made, tmp_path: Path) -> None:
@@ -95,6 +99,10 @@ def test_several_classes_are_judged_beside_the_rule(made: Made) -> None:
     figures = found["figures"]
     assert figures["macro_f1"] > 0.9
     assert figures["baseline_macro_f1"] is not None
+    # Its log-odds have no lift of rare classes, so that they are good probabilities too.
+    assert figures["baseline_average_precision"] > 0.9
+    assert figures["baseline_log_loss"] < 0.5
+    assert figures["baseline_exact"] > 0.5
     assert [one["name"] for one in figures["classes"]] == list(CUES)
     assert f"acro-F1 {figures['macro_f1']:.3f} on 80 texts of the test part" in found["verdict"]["text"]
 

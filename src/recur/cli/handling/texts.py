@@ -109,10 +109,16 @@ def _single_rows(figures: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _multi_rows(figures: Mapping[str, Any]) -> dict[str, str]:
+    def beside(name: str, form: str) -> str:
+        other = figures[f"baseline_{name}"]
+        return "" if other is None else f", {other:{form}} by the linear model"
+
     return {
-        "macro F1": f"{figures['macro_f1']:.3f}",
-        "micro F1": f"{figures['micro_f1']:.3f}",
-        "precision": f"{figures['average_precision']:.3f} in the mean over ranks and classes",
-        "all right": f"{figures['exact']:.1%} of the texts",
-        "log loss": f"{measured(figures['log_loss'])} nats a decision",
+        "macro F1": f"{figures['macro_f1']:.3f}{beside('macro_f1', '.3f')}",
+        "micro F1": f"{figures['micro_f1']:.3f}{beside('micro_f1', '.3f')}",
+        "precision": (
+            f"{figures['average_precision']:.3f} in the mean over ranks and classes{beside('average_precision', '.3f')}"
+        ),
+        "all right": f"{figures['exact']:.1%} of the texts{beside('exact', '.1%')}",
+        "log loss": f"{measured(figures['log_loss'])} nats a decision{beside('log_loss', '.3g')}",
     }

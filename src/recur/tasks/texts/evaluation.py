@@ -36,7 +36,7 @@ _MOST_TOKENS = 1_000
 
 _FLATTERING = {
     "train": "it was trained on this part",
-    "valid": "its weights were chosen by this part, and how sure it is was fitted to it, as is the share of n-grams",
+    "valid": "its weights were chosen by this part, and how sure it is was fitted to it, as {}",
 }
 """What was done with the parts of a run that are not there to be judged on."""
 
@@ -77,7 +77,6 @@ def judge_texts(
     if not len(kept.weight):
         raise DataError("no text has a label, so that there is nothing to judge the classifier by.")
     counted = examples.take(torch.nonzero(outcomes.weight > 0)[:, 0].numpy())
-    told = None if rule is None else rule_told(rule, trained.setup, counted)
     probability = trained.probabilities(kept.logits)
     found: dict[str, Any] = {
         "task": trained.task,
@@ -88,7 +87,7 @@ def judge_texts(
         "classes": list(trained.classes),
     }
     judged = _judged_multi if trained.setup.is_multi else _judged_single
-    found |= judged(trained, kept, probability, told, part)
+    found |= judged(trained, counted, kept, probability, rule, part)
     alone = alone.counted()
     found["ngrams"] = _of_parts(trained, kept, alone)
     found["worst"] = _worst(trained, counted, kept, probability)
@@ -163,14 +162,19 @@ def evaluate_texts(
 
 
 def _judged_single(
-    trained: TrainedTextClassifier, kept: TextOutcomes, probability: Tensor, rule: Tensor | None, part: str
+    trained: TrainedTextClassifier,
+    counted: LabelledTexts,
+    kept: TextOutcomes,
+    probability: Tensor,
+    rule: BagOfNgrams | None,
+    part: str,
 ) -> dict[str, Any]:
     figures = judge_classes(as_series(kept), trained.classes, trained.setup.counts, temperature=trained.temperature)
     content = figures.to_json()
     right = probability.argmax(1) == kept.target
     p = None
     if rule is not None:
-        rule_right = rule.long().argmax(1) == kept.target
+        rule_right = rule_told(rule, trained.setup, counted).long().argmax(1) == kept.target
         p = sign_test(int((right & ~rule_right).sum()), int((rule_right & ~right).sum()))
         content["rule"] = {"accuracy": float(rule_right.double().mean()), "p": p}
     is_better = figures.is_better and (p is None or (p < SURE and figures.accuracy > content["rule"]["accuracy"]))
@@ -200,11 +204,25 @@ def _verdict(part: str, figures: ClassifierFigures, rule: dict[str, Any] | None)
 
 
 def _judged_multi(
-    trained: TrainedTextClassifier, kept: TextOutcomes, probability: Tensor, rule: Tensor | None, part: str
+    trained: TrainedTextClassifier,
+    counted: LabelledTexts,
+    kept: TextOutcomes,
+    probability: Tensor,
+    rule: BagOfNgrams | None,
+    part: str,
 ) -> dict[str, Any]:
-    figures = judge_multi(probability.double(), kept.target, trained.classes, trained.thresholds, rule=rule)
+    figures = judge_multi(
+        probability.double(),
+        kept.target,
+        trained.classes,
+        trained.thresholds,
+        rule=None if rule is None else rule_told(rule, trained.setup, counted),
+        evidence=None if rule is None else rule.evidence(trained.setup.encoded(counted.texts)),
+    )
+    is_fitted = part == "valid" and trained.is_calibrated
+    text = multi_verdict(part, figures, is_fitted=is_fitted)
     return {
-        "verdict": {"text": multi_verdict(part, figures), "is_better": figures.is_better},
+        "verdict": {"text": text, "is_better": figures.is_better and not is_fitted},
         "figures": figures.to_json(),
     }
 
@@ -284,7 +302,8 @@ def _notes(
     *,
     is_finished: bool,
 ) -> list[str]:
-    found = [f"the figures flatter the model: {_FLATTERING[part]}."] if part in _FLATTERING else []
+    fitted = "are the thresholds and the share of n-grams" if trained.setup.is_multi else "is the share of n-grams"
+    found = [f"the figures flatter the model: {_FLATTERING[part].format(fitted)}."] if part in _FLATTERING else []
     missing = int((outcomes.weight == 0).sum())
     if missing:
         found.append(f"{quantity(missing, 'text')} without a label, and not judged.")

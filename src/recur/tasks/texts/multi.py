@@ -52,6 +52,9 @@ class MultiFigures:
         log_loss: Mean negative logarithm of the probability of each decision, nats.
         baseline_macro_f1: Macro-F1 of the bag of n-grams; None where there is none.
         baseline_micro_f1: Likewise micro-F1.
+        baseline_exact: Likewise the share of the texts all of whose classes it told, and no other.
+        baseline_average_precision: Likewise, by its log-odds; None where these are not known.
+        baseline_log_loss: Likewise, nats.
         p: Probability of so large a difference in macro-F1 where there is none, by drawing texts anew; None without a
             bag of n-grams.
         classes: Figures of each class.
@@ -65,6 +68,9 @@ class MultiFigures:
     log_loss: float
     baseline_macro_f1: float | None
     baseline_micro_f1: float | None
+    baseline_exact: float | None
+    baseline_average_precision: float | None
+    baseline_log_loss: float | None
     p: float | None
     classes: tuple[OwnFigures, ...]
 
@@ -90,6 +96,7 @@ def judge_multi(
     thresholds: Tensor,
     *,
     rule: Tensor | None = None,
+    evidence: Tensor | None = None,
 ) -> MultiFigures:
     """Return the figures of a classifier.
 
@@ -99,6 +106,7 @@ def judge_multi(
         classes: Names, K.
         thresholds: (K,).
         rule: What the bag of n-grams told, (N, K) bool.
+        evidence: Its log-odds, (N, K).
 
     Raises:
         DataError: There is no text.
@@ -109,16 +117,16 @@ def judge_multi(
     hits, claimed, support = (each.sum(0).double() for each in (told & true, told, true))
     f1 = _f1(hits, claimed, support)
     p = None
-    baseline: tuple[float | None, float | None] = (None, None)
+    baseline: tuple[float | None, float | None, float | None] = (None, None, None)
     if rule is not None:
         rule_hits, rule_claimed = ((rule & true).sum(0).double(), rule.sum(0).double())
         baseline = (
             float(_f1(rule_hits, rule_claimed, support).mean()),
             float(_f1(rule_hits.sum(), rule_claimed.sum(), support.sum())),
+            float((rule == true).all(1).double().mean()),
         )
         p = _p_of_gain(told, rule, true)
     precision = average_precision(probability, true)
-    chance = probability.double().clamp(1e-12, 1 - 1e-12)
     own = tuple(
         OwnFigures(
             name=name,
@@ -136,10 +144,15 @@ def judge_multi(
         macro_f1=float(f1.mean()),
         micro_f1=float(_f1(hits.sum(), claimed.sum(), support.sum())),
         exact=float((told == true).all(1).double().mean()),
-        average_precision=float(precision[support > 0].mean()) if bool((support > 0).any()) else 0.0,
-        log_loss=float(-torch.where(true, chance, 1 - chance).log().mean()),
+        average_precision=_of_those_there(precision, support),
+        log_loss=_log_loss(probability, true),
         baseline_macro_f1=baseline[0],
         baseline_micro_f1=baseline[1],
+        baseline_exact=baseline[2],
+        baseline_average_precision=(
+            None if evidence is None else _of_those_there(average_precision(evidence, true), support)
+        ),
+        baseline_log_loss=None if evidence is None else _log_loss(evidence.double().sigmoid(), true),
         p=p,
         classes=own,
     )
@@ -171,22 +184,39 @@ def average_precision(probability: Tensor, true: Tensor) -> Tensor:
     return found
 
 
-def multi_verdict(part: str, figures: MultiFigures) -> str:
+def multi_verdict(part: str, figures: MultiFigures, *, is_fitted: bool = False) -> str:
     """Return whether the bag of n-grams was beaten by more than noise; where not, that first.
 
     Args:
-        part: What was judged on: valid, test or given.
+        part: What was judged on: train, valid, test or given.
         figures: Of the classifier there.
+        is_fitted: Whether the thresholds of the classifier, which the bag of n-grams has none of, were fitted to what
+            was judged on; then it is not said to be better.
     """
     said = f"macro-F1 {figures.macro_f1:.3f} on {quantity(figures.num_told, 'text')} of the {part} part"
     if figures.baseline_macro_f1 is None:
         return sentence(f"{said}.")
-    said += f", against {figures.baseline_macro_f1:.3f} by a linear model of n-grams: {doubt(figures.p, 'texts')}"
-    if not figures.macro_f1 > figures.baseline_macro_f1:
+    is_higher = figures.macro_f1 > figures.baseline_macro_f1
+    shows_nothing = is_fitted and is_higher
+    sure = "thresholds that were fitted to this part show nothing" if shows_nothing else doubt(figures.p, "texts")
+    said += f", against {figures.baseline_macro_f1:.3f} by a linear model of n-grams: {sure}"
+    said += f". Micro-F1 {figures.micro_f1:.3f} against {figures.baseline_micro_f1:.3f}"
+    if not is_higher:
         return f"The model does NOT beat the rule: {said}."
-    if not figures.is_better:
+    if is_fitted or not figures.is_better:
         return f"It is NOT shown that the model beats the rule: {said}."
     return sentence(f"{said}.")
+
+
+def _of_those_there(each: Tensor, support: Tensor) -> float:
+    """Return the mean over the classes that are there; 0 where none is."""
+    return float(each[support > 0].mean()) if bool((support > 0).any()) else 0.0
+
+
+def _log_loss(probability: Tensor, true: Tensor) -> float:
+    """Return the mean negative logarithm of the probability of each decision, nats."""
+    chance = probability.double().clamp(1e-12, 1 - 1e-12)
+    return float(-torch.where(true, chance, 1 - chance).log().mean())
 
 
 def _f1(hits: Tensor, claimed: Tensor, support: Tensor) -> Tensor:
