@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, fields
 from typing import Literal
 
@@ -154,6 +155,14 @@ def test_the_command_line_has_the_defaults_of_python(task: str) -> None:
     for options in TASKS[task].options.values():
         for one in fields(options):
             assert getattr(chosen, one.name) == one.default, one.name
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_help_speaks_neither_of_python_nor_of_modules(task: str) -> None:
+    for options in TASKS[task].options.values():
+        for name, text in field_documents(options).items():
+            assert not re.search(r"\bNone\b|\bTrue\b|\bFalse\b|`\w+[._]\w+", text), (options, name)
+    assert "null}" not in build_parser(task).format_help()
 
 
 def test_what_is_so_by_default_can_be_turned_off() -> None:

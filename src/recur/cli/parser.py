@@ -67,6 +67,9 @@ class CommandParser(ArgumentParser):
         """Add an argument; text is taken as it stands, where `str | None` would read `#` and `null` as YAML does."""
         if kwargs.get("type") == str | None:
             kwargs["type"] = str
+        if kwargs.get("type") == bool | None:
+            # To leave an option out says the same as null, which is YAML's.
+            kwargs.setdefault("metavar", "{true,false}")
         action: Action = super().add_argument(*args, **kwargs)
         return action
 

@@ -56,8 +56,8 @@ class SeriesEncoderOptions:
     and on what the output layer reads; 0 to below 1."""
 
     time_input: bool | None = None
-    """Take the logarithm of the time since the step before as an input; None is chosen by `choose_encoder`: for series
-    that are irregular, where the cell is not told the times itself."""
+    """Take the logarithm of the time since the step before as an input; if not given, of series that are
+    irregular, where the cell is not told the times itself."""
 
     jitter: float = 0.0
     """In training: standard deviation of noise added to each number, in units of the scaled numbers."""
@@ -117,8 +117,8 @@ class SeriesLabelOptions(SeriesEncoderOptions):
     """Tell of each step of a series that is read from its beginning, and not of the series."""
 
     members: int | None = None
-    """Networks that are trained side by side and whose answers are averaged; None is chosen by `choose_label_network`:
-    several where there is so little to learn from that this takes no long time."""
+    """Networks that are trained side by side and whose answers are averaged; if not given, several where there
+    is so little to learn from that this takes no long time."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -140,8 +140,8 @@ class TextClassifierOptions(TextEncoderOptions):
     one class each alone. If not given 0, but 0.1 for characters."""
 
     members: int | None = None
-    """Networks that are trained side by side and whose answers are averaged; None is chosen by
-    `recur.train.text_choice`, by how much there is to learn from."""
+    """Networks that are trained side by side and whose answers are averaged; by how much there is to learn
+    from if not given."""
 
     ngrams: bool = True
     """Whether a linear model of n-grams, which is fitted to be compared with, speaks too where held-out texts are told
