@@ -17,6 +17,7 @@ from recur.decode import DecodingOptions
 from recur.report.contents import read_contents
 from recur.run import RunFolder
 from recur.tasks.translate.trained import TrainedTranslator
+from recur.token_ids import END
 
 TALKS = "".join(
     f"- - {name} said hello\n  - Hello {name}\n  - What is my name?\n  - You are {name}\n"
@@ -83,6 +84,19 @@ def test_the_end_of_the_training_says_how_to_talk(
 def test_in_a_terminal_it_says_who_speaks(talker: Path, recur: Any, said: Any) -> None:
     said("Ann said hello\n", is_shown=True)
     assert re.fullmatch(r"you   model Hello \w+\nyou   \n", recur("chat", talker).out)
+
+
+def test_an_empty_answer_is_shown_as_such(talker: Path, recur: Any, said: Any, tmp_path: Path) -> None:
+    trained: Any = TrainedTranslator.load(talker)
+    trained.trigrams = None
+    with torch.no_grad():
+        for network in trained.networks:
+            network.output.bias[END] = 1e4
+    trained.save(tmp_path / "mute")
+    said("Ann said hello\n", is_shown=True)
+    assert recur("chat", tmp_path / "mute").out == "you   model (nothing)\nyou   \n"
+    said("Ann said hello\n")
+    assert recur("chat", tmp_path / "mute").out == "\n"
 
 
 def test_what_comes_to_no_end_is_marked(talker: Path, recur: Any, said: Any, tmp_path: Path) -> None:

@@ -14,6 +14,9 @@ _ANSWERS = "model "
 _CUT_OFF = " [cut off]"
 """What stands behind an answer that had come to no end when it had as many tokens as it may have."""
 
+_NO_ANSWER = "(nothing)"
+"""What stands in a terminal for an answer that is empty; where a program reads, its line is empty too."""
+
 
 def build_parser() -> CommandParser:
     """Return the command's parser."""
@@ -89,6 +92,8 @@ def run(arguments: Sequence[str]) -> int:
                 break
             sys.stdout.write(piece)
             sys.stdout.flush()
+        if is_shown and not answer.text.strip():
+            sys.stdout.write(_NO_ANSWER)
         if answer.ended == "length":
             sys.stdout.write(_CUT_OFF)
         sys.stdout.write("\n")
