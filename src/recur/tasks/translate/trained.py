@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -34,7 +34,7 @@ from recur.tasks.translate.rule import (
 from recur.tasks.translate.setup import TranslationSetup
 from recur.tasks.translate.translation import Translation, empty_translation, translation_of
 from recur.token_ids import END, UNKNOWN
-from recur.wording import option
+from recur.wording import enumerated, option
 
 if TYPE_CHECKING:
     import polars as pl
@@ -120,9 +120,17 @@ class TrainedTranslator(TrainedOnTexts[TranslationNetwork, TranslationSetup, Tra
         if not translators:
             raise OptionError("joined: takes one translator or more, and none was given.")
         first = translators[0]
+        own = asdict(replace(first.options, members=1))
         for number, one in enumerate(translators, start=1):
-            if replace(one.options, members=1) != replace(first.options, members=1):
-                raise OptionError(f"joined: the networks of number 1 and number {number} have different options.")
+            others = asdict(replace(one.options, members=1))
+            different = [
+                f"{name} is {value!r} and {others[name]!r}" for name, value in own.items() if value != others[name]
+            ]
+            if different:
+                raise OptionError(
+                    f"joined: the networks of number 1 and number {number} have different options: "
+                    f"{enumerated(different)}."
+                )
             if one.setup.fingerprint != first.setup.fingerprint:
                 raise OptionError(f"joined: number 1 and number {number} have different vocabularies.")
         if len(translators) == 1:
