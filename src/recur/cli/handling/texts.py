@@ -110,7 +110,7 @@ def _single_rows(figures: Mapping[str, Any]) -> dict[str, str]:
 
 def _multi_rows(figures: Mapping[str, Any]) -> dict[str, str]:
     def beside(name: str, form: str) -> str:
-        other = figures[f"baseline_{name}"]
+        other = figures.get(f"baseline_{name}")
         return "" if other is None else f", {other:{form}} by the linear model"
 
     return {
