@@ -17,6 +17,7 @@ from sklearn.metrics import average_precision_score
 from tests.tasks.texts.conftest import CUES, SMALL, Made, drawn
 
 import recur
+from recur.cli.main import main
 from recur.data.series.options import OtherTableOptions
 from recur.data.texts.options import LabelledTextOptions
 from recur.errors import DataError, OptionError, RunError
@@ -116,6 +117,8 @@ def test_saved_and_loaded_it_tells_the_same(made: Made, tmp_path: Path, is_multi
     again = TrainedTextClassifier.load(tmp_path / "copy")
     assert again.predict(texts).equals(trained.predict(texts))
     assert torch.equal(again.thresholds, trained.thresholds)
+    if is_multi:
+        assert torch.equal(again.held_out, trained.held_out)
 
 
 @pytest.mark.parametrize("is_multi", [False, True])
@@ -135,6 +138,25 @@ def test_few_outcomes_that_are_all_right_make_no_certainty(
     chance = trained.probabilities(logits)
     told = chance.max() if is_multi else chance.amax(1).mean()
     assert float(told) == pytest.approx(1 - wrong, abs=1e-3)
+
+
+def test_classes_with_few_held_out_texts_are_noted(made: Made) -> None:
+    trained = TrainedTextClassifier.load(made(True) / "run")
+    examples = parts_of(trained.setup.own_examples())
+    assert trained.held_out is not None
+    valid = trained.setup.targets(examples["valid"])[0]
+    assert trained.held_out.tolist() == valid.sum(0).tolist()
+    assert not any("fewer than 5 texts" in note for note in judge_texts(trained, examples["test"], "test")["notes"])
+    trained.held_out = torch.tensor([40, 3, 0])
+    notes = judge_texts(trained, examples["test"], "test")["notes"]
+    assert notes[-1].startswith("2 classes have fewer than 5 texts in the validation part, such as 'sport' with 0: ")
+
+
+def test_the_console_shows_the_linear_model_beside_each_figure(made: Made, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evaluate", str(made(True) / "run")]) == 0
+    rows = {line[:11].strip(): line for line in capsys.readouterr().out.splitlines()}
+    for name in ("macro F1", "micro F1", "precision", "all right", "log loss"):
+        assert rows[name].endswith(" by the linear model")
 
 
 def with_ngrams(run: Path, share: float = 0.4) -> TrainedTextClassifier:

@@ -31,6 +31,9 @@ _MOST_WORST, _BINS = 20, 10
 _WORDS = 4
 """Words that spoke for a class that was told wrongly."""
 
+_FEW_HELD_OUT = 5
+"""Of fewer texts of a class it is noted that the validation part hardly says from which probability on to tell it."""
+
 _MOST_TOKENS = 1_000
 """Of longer texts it is not asked which words spoke for the class, for that would take long."""
 
@@ -318,7 +321,22 @@ def _notes(
     absent = [name for name, count in zip(trained.classes, trained.setup.counts, strict=True) if not count]
     if absent:
         found.append(f"the training part has no text of the class {absent[0]!r}, which cannot be told well.")
+    if trained.held_out is not None:
+        found += _few_held_out(dict(zip(trained.classes, trained.held_out.tolist(), strict=True)), absent)
     return found
+
+
+def _few_held_out(counts: dict[str, int], absent: list[str]) -> list[str]:
+    """Return a note of the classes, but those absent from training, whose thresholds hang on few texts."""
+    few = {name: count for name, count in counts.items() if count < _FEW_HELD_OUT and name not in absent}
+    if not few:
+        return []
+    name = min(few, key=lambda one: few[one])
+    have = "1 class has" if len(few) == 1 else f"{len(few)} classes have"
+    return [
+        f"{have} fewer than {_FEW_HELD_OUT} texts in the validation part, such as {name!r} with {few[name]}: the "
+        "probability from which on such a class is told leans on that which is best for all classes together."
+    ]
 
 
 def _number(value: float) -> float | None:

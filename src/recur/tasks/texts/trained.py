@@ -58,6 +58,7 @@ class TrainedTextClassifier(TrainedOnTexts[TextNetwork, TextLabelSetup, TextClas
     Attributes:
         temperature: What its logits are divided by.
         thresholds: From which probability on each class is told, (K,) float64, where a text is of any number of them.
+        held_out: Texts of each class that these were fitted to, (K,) int64; None where that is not known.
         is_calibrated: Whether these were fitted to held-out labels.
         rule: A linear model of n-grams that speaks with the network; None where it speaks alone.
         share: By how much, from 0 for not at all to 1.
@@ -70,6 +71,7 @@ class TrainedTextClassifier(TrainedOnTexts[TextNetwork, TextLabelSetup, TextClas
         super().__init__(network, setup, options)
         self.temperature, self.is_calibrated = Temperature(), False
         self.thresholds = torch.full((len(setup.classes),), 0.5, dtype=torch.float64)
+        self.held_out: Tensor | None = None
         self.rule: BagOfNgrams | None = None
         self.share = 0.0
 
@@ -120,6 +122,8 @@ class TrainedTextClassifier(TrainedOnTexts[TextNetwork, TextLabelSetup, TextClas
             "thresholds": self.thresholds.contiguous(),
             "share": torch.tensor(self.share, dtype=torch.float64),
         }
+        if self.held_out is not None:
+            tensors["held_out"] = self.held_out
         weights = folder.weights_checksum()
         folder.write_tensors(CALIBRATION, tensors, metadata=None if weights is None else {"weights": weights})
 
@@ -129,11 +133,15 @@ class TrainedTextClassifier(TrainedOnTexts[TextNetwork, TextLabelSetup, TextClas
             raise ValueError(f"the temperature is {value}, expected a number above 0")
         if thresholds.shape != self.thresholds.shape or not bool(((thresholds >= 0) & (thresholds <= 1)).all()):
             raise ValueError(f"expected a threshold from 0 to 1 for each of {len(self.thresholds)} classes")
+        # Runs of earlier versions lack them.
+        held_out = saved.get("held_out")
+        if held_out is not None and held_out.shape != thresholds.shape:
+            raise ValueError(f"expected a number of texts for each of {len(self.thresholds)} classes")
         if not 0 <= share <= 1:
             raise ValueError(f"the share of the linear model is {share}, expected a number from 0 to 1")
         self.temperature.load_state_dict({"value": value})
         self.share = share
-        self.thresholds, self.is_calibrated = thresholds.double(), True
+        self.thresholds, self.held_out, self.is_calibrated = thresholds.double(), held_out, True
 
     # --- telling ---
 
@@ -289,7 +297,7 @@ class TrainedTextClassifier(TrainedOnTexts[TextNetwork, TextLabelSetup, TextClas
             rule: What may speak with the network, likewise.
         """
         self.rule, self.share, self.is_calibrated, self.temperature = None, 0.0, False, Temperature()
-        self.thresholds = torch.full_like(self.thresholds, 0.5)
+        self.thresholds, self.held_out = torch.full_like(self.thresholds, 0.5), None
         outcomes = self.outcomes_alone(examples)
         counts = outcomes.weight > 0
         if not self.setup.is_multi:
@@ -312,6 +320,7 @@ class TrainedTextClassifier(TrainedOnTexts[TextNetwork, TextLabelSetup, TextClas
             found_thresholds = best_thresholds(self.probabilities(best.logits).double(), best.target)
             # Of a class that it never saw nothing is known, however often held-out texts have it.
             self.thresholds = torch.where(torch.tensor(self.setup.counts) > 0, found_thresholds, 1.0)
+            self.held_out = best.target.long().sum(0)
         self.is_calibrated = True
 
     def _fitted(self, outcomes: TextOutcomes) -> _Fitted:
