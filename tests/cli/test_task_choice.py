@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from recur.cli import owners
 from recur.cli.handling.run_handling import RunHandling
 from recur.cli.task_choice import Glance, choose_task, flags_of
 from recur.errors import OptionError
@@ -73,12 +75,16 @@ TOY = Task(
 
 
 @pytest.fixture
-def toy(monkeypatch: pytest.MonkeyPatch) -> None:
+def toy(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A task in the place of all but the first."""
     for name in list(TASKS)[1:]:
         monkeypatch.delitem(TASKS, name)
     monkeypatch.setitem(TASKS, "toy", TOY)
     CALLS.clear()
+    # Messages ask which command has an option, which is found out once.
+    owners._options.cache_clear()
+    yield
+    owners._options.cache_clear()
 
 
 # --- a glance at the arguments ----------------------------------------------------------------------------------------
