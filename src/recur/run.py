@@ -432,9 +432,21 @@ class RunFolder:
         """
         if not self.has(CHECKPOINT) or not self.has("model.safetensors"):
             return False
-        # What every task writes last has its own name, but this ending.
-        judged = [self.read_json(path.name).get("weights") for path in self.path.glob("*evaluation.json")]
+        judged = self._judged_weights()
         return not judged or not {None, self.weights_checksum()}.intersection(judged)
+
+    def is_judged(self) -> bool:
+        """Return whether these very weights were judged at the end of their training; not where that is damaged."""
+        weights = self.weights_checksum()
+        try:
+            return weights is not None and weights in self._judged_weights()
+        except RunError:
+            return False
+
+    def _judged_weights(self) -> list[str | None]:
+        """Return the checksum of the weights that each judgement is of; None of one that does not tell."""
+        # What every task writes last has its own name, but this ending.
+        return [self.read_json(path.name).get("weights") for path in self.path.glob("*evaluation.json")]
 
     def load_weights(self) -> dict[str, Tensor]:
         """Return the tensors of `model.safetensors`, on the CPU.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import signal
 import subprocess
@@ -133,6 +134,26 @@ def test_interrupted_while_judging(train: Any, monkeypatch: pytest.MonkeyPatch, 
     assert "is finished after 60 steps" in console.file.getvalue()
     assert run.has("evaluation.json")
     assert run.has("report.html")
+
+
+@no_report
+def test_a_finished_run_is_judged_once(train: Any, console: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from recur.tasks.language import judgement
+
+    run = train("run", max_steps=20)
+    before = run.read_json("evaluation.json")
+    judged = []
+    judge = judgement.judge
+    monkeypatch.setattr(judgement, "judge", lambda *given, **options: judged.append(1) or judge(*given, **options))
+    resume_language_model(run.path, console=console)
+    assert "is finished after 20 steps" in console.file.getvalue()
+    assert judged == []
+    # What was said of other weights, or cannot be read, is said anew.
+    for spoilt in (json.dumps({**before, "weights": "others"}), "{"):
+        (run.path / "evaluation.json").write_text(spoilt)
+        resume_language_model(run.path, console=console)
+        assert run.read_json("evaluation.json")["verdict"] == before["verdict"]
+    assert len(judged) == 4
 
 
 @no_report

@@ -70,6 +70,7 @@ def judge_best(run: RunFolder, text: Corpus, display: Display, device: str) -> N
             part, figures, others, advice=judgement.advice_for(run, len(text.train))
         )
         evaluation["surprising"] = judgement.surprising_passages(trained, ids, nats)
+    evaluation["weights"] = run.weights_checksum()
     run.write_json("evaluation.json", evaluation)
 
 

@@ -58,7 +58,7 @@ def run_job(job: Job, display: Display, *, resume: bool) -> RunFolder:
         reason = _reason_to_stop(state, pace)
         if reason:
             display.say(f"{run.path}: is finished after {quantity(start, 'step')}: {reason}.")
-            return _finish_alone(job, display)
+            return _finish_alone(job, display, is_judged=run.is_judged())
         if checkpoint.process_count(state) != count:
             display.say("another number of devices than before: the dropout masks start anew.")
     # A checkpoint, which the recorder saves, holds what the watchers found in the step.
@@ -127,12 +127,13 @@ def _reason_to_stop(state: dict[str, Any], pace: Pace) -> str:
     return ""
 
 
-def _finish_alone(job: Job, display: Display) -> RunFolder:
-    """Judge and report in the first process only, and say how to go on when that is interrupted."""
+def _finish_alone(job: Job, display: Display, *, is_judged: bool = False) -> RunFolder:
+    """Judge, unless that is done, and report in the first process only; say how to go on when that is interrupted."""
     if not processes.is_first():
         raise SystemExit(0)
     try:
-        job.finish(display)
+        if not is_judged:
+            job.finish(display)
         if not job.training.no_report:
             report.write_report(job.run)
     except KeyboardInterrupt as error:
