@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from recur.cli.generate import free_memory
+from recur.run import RunFolder
 
 
 @pytest.fixture
@@ -95,6 +96,18 @@ def test_it_is_shown_as_it_is_made(finished: Path, recur: Any, monkeypatch: pyte
     assert main(["generate", str(finished / "run"), "--prompt", "the", "--length", "25", "--seed", "1"]) == 0
     lengths = [len(text) for text in shown]
     assert lengths[:25] == list(range(4, 29))
+
+
+@pytest.mark.parametrize("given", [(), ("--label", "a")])
+def test_runs_that_write_nothing_are_told_from_others(given: tuple[str, ...], tmp_path: Path, recur: Any) -> None:
+    run = RunFolder.create(tmp_path / "run")
+    run.write_json("config.json", {"format": 1, "task": "classify-text"})
+    result = recur("generate", run.path, *given)
+    assert (result.code, result.out) == (1, "")
+    assert result.complaint == (
+        f"recur: {run.path}: is a run of task 'classify-text', whose model writes no text; expected 'language' or "
+        "'write'."
+    )
 
 
 @pytest.mark.slow

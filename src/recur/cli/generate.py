@@ -1,4 +1,4 @@
-"""`recur generate`: text from a trained language model."""
+"""`recur generate`: text from a trained language model or writer."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from recur.decode.sampling import Sampling
 
 _OWNED = {"write": ("label", "vector"), "language": ("stop", "unknown")}
-"""Options of the runs of one task."""
+"""The tasks whose runs write text, each with the options of its runs alone."""
 
 _BYTES_PER_PROMPT_BYTE = 24
 """Memory that reading one byte of a prompt takes: its text, its token, and their copies."""
@@ -88,6 +88,9 @@ def run(arguments: Sequence[str]) -> int:
             f"{folder.path}: is a run of task {task!r}, which writes from texts; give them to recur predict "
             f"{chosen.run}."
         )
+    if task not in _OWNED:
+        names = " or ".join(map(repr, sorted(_OWNED)))
+        raise RunError(f"{folder.path}: is a run of task {task!r}, whose model writes no text; expected {names}.")
     _check_owned(str(task), given_options(arguments))
     check_device(chosen.device)
     given = None if chosen.prompt is None else _prompt(chosen.prompt)
