@@ -20,7 +20,7 @@ def build_parser() -> CommandParser:
         "a property of what it reads, what its predictions, forecasts, classes, numbers or alarms rest on, how far its "
         "gradient reaches. Writes the run's inspect.html.",
     )
-    parser.add_argument("run", type=str, help="run folder")
+    parser.add_argument("run", type=str, help="run folder, of any task but write")
     parser.add_argument(
         "data",
         nargs="?",
@@ -93,6 +93,7 @@ def run(arguments: Sequence[str]) -> int:
     from recur.cli.console import plain_console
     from recur.report import write_inspection, write_report
 
+    assert handling.inspect is not None
     notes = plain_console(stderr=True)
     with notes.status("loading the model") as status:
         found, lines = handling.inspect(folder, chosen, notes, status.update)

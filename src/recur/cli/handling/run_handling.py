@@ -49,7 +49,8 @@ class RunHandling:
         stream: Answers the lines of standard input, by the run and the arguments of `recur predict`; None where such
             models cannot.
         inspect: Looks inside, by the run, the arguments of `recur inspect`, where to print notes, and what is called
-            with what is being done; returns what was found, and the lines to print of it.
+            with what is being done; returns what was found, and the lines to print of it. None where such models cannot
+            be looked into.
         check_inspection: Raises an `OptionError` where arguments of `recur inspect` do not go with each other.
         instead: Where they cannot, what can be done with them, as a sentence.
         options: By command, the options that not the runs of every task have, but these do.
@@ -58,7 +59,7 @@ class RunHandling:
     evaluate: Callable[[Namespace], dict[str, Any]]
     show: Callable[[Mapping[str, Any], Console], None]
     show_finished: Callable[[Path, Console], None]
-    inspect: Callable[[RunFolder, Namespace, Console, Callable[[str], None]], tuple[Inspection, Iterator[str]]]
+    inspect: Callable[[RunFolder, Namespace, Console, Callable[[str], None]], tuple[Inspection, Iterator[str]]] | None
     check_inspection: Callable[[Namespace], None] = _takes_all
     predict: Callable[[RunFolder, Namespace], pl.DataFrame] | None = None
     writers: Mapping[str, Callable[[pl.DataFrame, Path], None]] = field(default_factory=dict)
@@ -82,7 +83,8 @@ def open_run(path: str, command: Command, given: Collection[str]) -> tuple[RunFo
         given: Names of the options that were.
 
     Raises:
-        RunError: There is no such folder, or it is damaged or of a task that this version does not know.
+        RunError: There is no such folder, or it is damaged, of a task that this version does not know, or of one that
+            cannot be looked into and was to be.
         OptionError: An option is of runs of other tasks.
     """
     try:
@@ -97,6 +99,12 @@ def open_run(path: str, command: Command, given: Collection[str]) -> tuple[RunFo
     task = folder.config().get("task")
     if task not in TASKS:
         raise RunError(f"{folder.path}: is a run of task {task!r}, expected {' or '.join(map(repr, TASKS))}.")
+    handling = handling_of(task)
+    if command == "inspect" and handling.inspect is None:
+        # Before its options: there is nothing that these could be of.
+        raise RunError(
+            f"{folder.path}: is a run of task {task!r}, into which recur inspect does not look. {handling.instead}"
+        )
     owners: dict[str, list[str]] = {}
     for name in TASKS:
         for owned in handling_of(name).options.get(command, ()):

@@ -5,13 +5,12 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from recur.cli.handling.run_handling import RunHandling, show_next
 from recur.cli.parser import options_from
 from recur.data.series.options import OtherTableOptions
 from recur.data.texts.options import CELLS
-from recur.errors import OptionError
 from recur.run import RunFolder
 
 if TYPE_CHECKING:
@@ -30,7 +29,8 @@ def handling() -> RunHandling:
         show=_show,
         show_finished=_show_finished,
         predict=_predict,
-        inspect=_refuse_inspection,
+        inspect=None,
+        instead="To write texts: recur generate; the report shows some of each class.",
         options={
             "evaluate": CELLS,
             "predict": {"seed", "temperature", "top_k", "top_p", "num_best", *CELLS},
@@ -64,10 +64,6 @@ def _predict(folder: RunFolder, chosen: Namespace) -> pl.DataFrame:
     sampling = Sampling(temperature=temperature, top_k=chosen.top_k, top_p=chosen.top_p)
     with plain_console(stderr=True).status("writing"):
         return trained.predict(Path(chosen.data), sampling=sampling, samples=chosen.num_best, seed=chosen.seed or 0)
-
-
-def _refuse_inspection(*arguments: Any) -> NoReturn:
-    raise OptionError("recur inspect does not look into writers; report.html shows what they write of each class.")
 
 
 def _show_finished(path: Path, console: Console) -> None:
