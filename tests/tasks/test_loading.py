@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import recur
 from recur.errors import RecurError, RunError
 from recur.run import FORMAT, RunFolder
 from recur.tasks.language.trained import TrainedLanguageModel, load
@@ -138,3 +140,10 @@ def test_a_run_of_an_unknown_task_is_refused(tmp_path: Path) -> None:
 
 def test_the_task_of_a_run_says_what_loads_it(runs: dict[str, RunFolder]) -> None:
     assert isinstance(load_any(runs["byte"].path), TrainedLanguageModel)
+
+
+@pytest.mark.parametrize("name", [name for name in recur.__all__ if name.startswith("Trained")])
+def test_what_was_trained_is_printed_by_its_size(name: str) -> None:
+    trained = object.__new__(getattr(recur, name))
+    trained.network = trained.model = torch.nn.Linear(999, 2)
+    assert repr(trained) == f"{name}(2,000 weights)"

@@ -10,6 +10,7 @@ from torch import nn
 
 from recur.errors import RunError
 from recur.run import RunFolder
+from recur.wording import quantity
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -41,3 +42,9 @@ def with_weights(folder: RunFolder, build: Callable[[], Network]) -> Network:
         raise RunError(f"{folder.path / 'config.json'}: damaged: model: {str(error).rstrip('.')}.") from error
     network.load_state_dict(weights)
     return network
+
+
+def with_its_size(trained: object, network: nn.Module) -> str:
+    """Return what is printed of a trained model: its class, and how many weights its network has."""
+    count = sum(weight.numel() for weight in network.parameters())
+    return f"{type(trained).__name__}({quantity(count, 'weight')})"

@@ -13,7 +13,7 @@ from torch import nn
 from recur.errors import OptionError, RunError
 from recur.run import FORMAT, RunFolder
 from recur.tasks.knowledge import check_knows
-from recur.tasks.run_weights import with_weights
+from recur.tasks.run_weights import with_its_size, with_weights
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -61,6 +61,9 @@ class TrainedOnTexts(ABC, Generic[Network, Setup, Options]):
 
     def __init__(self, network: Network, setup: Setup, options: Options) -> None:
         self.network, self.setup, self.options = network.eval(), setup, options
+
+    def __repr__(self) -> str:
+        return with_its_size(self, self.network)
 
     @staticmethod
     @abstractmethod

@@ -27,7 +27,7 @@ from recur.tasks.detect.pieces import Pieces
 from recur.tasks.detect.scoring import Scores, Scoring, ScoringState
 from recur.tasks.forecast.season_choice import season_of_calendar
 from recur.tasks.forecast.setup import ForecastSetup
-from recur.tasks.run_weights import with_weights
+from recur.tasks.run_weights import with_its_size, with_weights
 from recur.tasks.series_frame import native_frame
 
 ORDINARY = "detector.safetensors"
@@ -136,6 +136,9 @@ class TrainedDetector:
             has_rules=not options.no_rules,
             has_network=has_network,
         )
+
+    def __repr__(self) -> str:
+        return with_its_size(self, self.network)
 
     # --- files ---
 

@@ -26,7 +26,7 @@ from recur.tasks.forecast.frame import forecast_frame
 from recur.tasks.forecast.known_rows import KnownRows
 from recur.tasks.forecast.setup import ForecastSetup
 from recur.tasks.forecast.yardstick import Yardstick
-from recur.tasks.run_weights import with_weights
+from recur.tasks.run_weights import with_its_size, with_weights
 
 CALIBRATION = "calibration.safetensors"
 """File of a run with the margins of its intervals."""
@@ -96,6 +96,9 @@ class TrainedForecaster:
         self.why_uncalibrated = why_uncalibrated
         self.yardstick = yardstick or Yardstick()
         self.known = known
+
+    def __repr__(self) -> str:
+        return with_its_size(self, self.network)
 
     # --- files ---
 

@@ -26,7 +26,7 @@ from recur.run import FORMAT, RunFolder
 from recur.tasks.labels.classes import calibrate
 from recur.tasks.labels.outcomes import SeriesOutcomes, collect_outcomes
 from recur.tasks.labels.setup import LabelSetup
-from recur.tasks.run_weights import with_weights
+from recur.tasks.run_weights import with_its_size, with_weights
 from recur.tasks.series_frame import Column, native_frame
 
 CALIBRATION = "calibration.safetensors"
@@ -79,6 +79,9 @@ class TrainedLabels(ABC):
     def __init__(self, network: LabelNetwork, setup: LabelSetup, options: SeriesLabelOptions) -> None:
         self.network = network.eval()
         self.setup, self.options = setup, options
+
+    def __repr__(self) -> str:
+        return with_its_size(self, self.network)
 
     # --- files ---
 

@@ -23,6 +23,7 @@ from recur.models.options import LanguageModelOptions
 from recur.run import RunFolder
 from recur.tasks.language.held_out import Handover, HeldOutFigures, score
 from recur.tasks.language.writer import Writer
+from recur.tasks.run_weights import with_its_size
 
 _PROMPT_WINDOW = 1024
 """Tokens of a prompt that are run at once, so that a long one needs no more memory than a short one."""
@@ -125,6 +126,9 @@ class TrainedLanguageModel:
         self.model = model.eval()
         self.tokenizer = tokenizer
         self.counts = counts
+
+    def __repr__(self) -> str:
+        return with_its_size(self, self.model)
 
     @property
     def device(self) -> torch.device:
