@@ -101,7 +101,7 @@ def build_parser(*, has_data: bool = True) -> CommandParser:
         type=str | None,
         default=None,
         help=f"file to write, of the kind that its name says: {', '.join(_SUFFIXES)}, of tags also .conll; by default "
-        "a table is printed",
+        "the first rows are printed, of long texts the beginning and of many classes the likeliest",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace the file that stands there")
     parser.add_argument(
