@@ -528,7 +528,7 @@ def test_rows_of_text_classes(module, monkeypatch, tmp_path):
         folder.mkdir()
         texts.drawn_alike(tmp_path / "names", folder, seed)
         parts[seed] = {path.stem: path.read_text().split("\n")[1:-1] for path in folder.iterdir()}
-    assert {name: len(lines) for name, lines in parts[3].items()} == {"train": 86, "valid": 10, "test": 24}
+    assert {name: len(lines) for name, lines in parts[3].items()} == {"train": 92, "valid": 4, "test": 24}
     assert len({line for lines in parts[3].values() for line in lines}) == 120
     assert parts[3]["test"] != parts[4]["test"]
 
