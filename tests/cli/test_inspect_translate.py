@@ -43,10 +43,10 @@ def test_a_text_of_ones_own_and_one_of_a_file(run: Path, recur: Any) -> None:
     assert Path("run/inspect_decoder.json").exists()
     sources, targets = pairs(4)
     Path("other.tsv").write_text(
-        "source\ttarget\n" + "".join(f"{one}\t{two}\n" for one, two in zip(sources, targets, strict=True))
+        "source\ttarget\n\tempty\n" + "".join(f"{one}\t{two}\n" for one, two in zip(sources, targets, strict=True))
     )
-    result = recur("inspect", "run", "other.tsv", "--number", "2")
-    assert result.out.startswith(f"text     other.tsv, row 2\nreads    {sources[1]}\n")
+    result = recur("inspect", "run", "other.tsv", "--number", "3")
+    assert result.out.startswith(f"text     other.tsv, row 3\nreads    {sources[1]}\n")
     assert f"\nright    {targets[1]}\n" in result.out
 
 

@@ -116,11 +116,11 @@ def test_texts_of_data_by_number_or_the_worst(made: Made, tmp_path: Path) -> Non
     second = inspect_text_classifier(trained, gap, number=2).content
     assert (second["title"], second["symbols"]) == (f"{gap}, row 2", third["symbols"])
     assert any(one["came"] == "a true class" for one in second["answers"]["answers"])
-    # Without labels the first is looked at.
+    # Without labels the first that has a token is looked at.
     plain = tmp_path / "plain.txt"
-    plain.write_text("".join(f"{text}\n" for text, _ in rows))
+    plain.write_text("\n" + "".join(f"{text}\n" for text, _ in rows))
     first = inspect_text_classifier(trained, plain).content
-    assert first["title"] == f"{plain}, line 1"
+    assert (first["title"], first["symbols"][0]) == (f"{plain}, line 2", rows[0][0].split()[0])
     assert first["answers"]["notes"][0].startswith("labels were not read: ")
     own = inspect_text_classifier(trained, number=2).content
     assert "texts.tsv, row " in own["title"]

@@ -189,13 +189,39 @@ def test_texts_of_data_by_number_or_the_worst(tmp_path: Path) -> None:
         with torch.no_grad():
             likely.append(float(trained.networks[0].loss(batch)))
     assert worst["symbols"] == sources[int(np.argmax(likely))].split()
-    with pytest.raises(DataError, match="number: there is no text 13; 12 texts, counted from 1 on"):
+    with pytest.raises(DataError, match="number: there is no pair 13; 12 pairs, counted from 1 on"):
         inspect_translator(trained, path, number=13)
+    # They are counted as in predictions, where those with an empty text are too.
+    gap = tmp_path / "gap.tsv"
+    gap.write_text(f"source\ttarget\n\tx\n{sources[2]}\t{targets[2]}\n{sources[3]}\t\n")
+    second = inspect_translator(trained, gap, number=2).content
+    assert (second["title"], second["writing"]["right"]) == (f"{gap}, row 2", targets[2])
+    assert second["symbols"] == sources[2].split()
+    last = inspect_translator(trained, gap, number=3).content
+    assert (last["title"], last["writing"]["right"]) == (f"{gap}, row 3", None)
+    assert last["symbols"] == sources[3].split() == trained.predict(gap)["source"][2].split()
+    with pytest.raises(DataError, match="row 1: has no word that could be read"):
+        inspect_translator(trained, gap, number=1)
+    with pytest.raises(DataError, match="number: there is no pair 4; 3 pairs, counted from 1 on"):
+        inspect_translator(trained, gap, number=4)
     plain = tmp_path / "plain.txt"
     plain.write_text("red door\nold house\n")
     first = inspect_translator(trained, plain).content
     assert (first["symbols"], first["writing"]["right"]) == (["red", "door"], None)
     assert first["answers"]["notes"][0].startswith("targets were not read: ")
+    # Without targets the first that has a token is looked at.
+    assert inspect_translator(trained, ["", "old house"]).content["symbols"] == ["old", "house"]
+
+
+def test_turns_of_a_conversation_that_say_the_same_are_told_apart(tmp_path: Path) -> None:
+    trained = short(made())
+    path = tmp_path / "talk.jsonl"
+    turns = ["red door", "red door", "old house", "red door"]
+    path.write_text(json.dumps({"turns": turns}) + "\n")
+    # The last turn is answered in predictions, but what is right after it is not known.
+    assert trained.predict(path)["source"].to_list() == turns
+    right = [inspect_translator(trained, path, number=number).content["writing"]["right"] for number in range(1, 5)]
+    assert right == [*turns[1:], None]
 
 
 def test_what_cannot_be_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:

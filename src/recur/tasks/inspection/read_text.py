@@ -14,7 +14,6 @@ from recur.inspection_format import FORMAT, MAX_SYMBOLS
 from recur.models.layer_recording import LayerRecording
 from recur.tasks.inspection.text_properties import text_properties
 from recur.tasks.inspection.unit_search import Property
-from recur.tasks.text_source import ExamplesType
 from recur.tasks.texts.explanation import Explanation
 from recur.wording import quantity
 
@@ -26,29 +25,6 @@ _WORDS = 5
 
 UNITS = {"word": "word", "space": "word", "character": "character", "bpe": "token"}
 """What a token is called, by the kind of the vocabulary."""
-
-
-def numbered(number: int, examples: ExamplesType, rows: ExamplesType) -> tuple[ExamplesType, int]:
-    """Return the examples that the one of a number is among, and its place there.
-
-    Args:
-        number: From 1 on.
-        examples: Those to look for it in, of which some rows may be left out, such as empty ones.
-        rows: All, as predictions count them; where it is in none of `examples` it is one of these.
-
-    Raises:
-        DataError: There is none of that number.
-    """
-    if not 1 <= number <= len(rows):
-        noun = rows.noun
-        raise DataError(f"number: there is no {noun} {number}; {quantity(len(rows), noun)}, counted from 1 on.")
-    if rows is examples:
-        return rows, number - 1
-    wanted = rows.keys[number - 1], rows.places[number - 1]
-    for place, key in enumerate(examples.keys):
-        if (key, examples.places[place]) == wanted:
-            return examples, place
-    return rows, number - 1
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import partial
 from itertools import accumulate
 from typing import Any
 
@@ -13,13 +13,13 @@ import torch
 from recur.data.texts.examples import TaggedSentences
 from recur.data.texts.raw_sentences import cut_into_words
 from recur.data.texts.vocabulary import Piece
-from recur.errors import DataError, OptionError, RunError
 from recur.gradients import Deletion, Training
 from recur.gradients.probes.sequence_model import held_still
 from recur.inspection_format import MAX_SYMBOLS
 from recur.models.layer_recording import LayerRecording
 from recur.run import checksum
-from recur.tasks.inspection.read_text import ReadText, answer_content, answers_content, numbered, reverse_notes
+from recur.tasks.inspection.chosen_example import Beside, beside_text, chosen_of_data
+from recur.tasks.inspection.read_text import ReadText, answer_content, answers_content, reverse_notes
 from recur.tasks.inspection.recorded_layers import model_content, recorded_layers
 from recur.tasks.inspection.state_reach import state_reach
 from recur.tasks.inspection.subject import evenly
@@ -34,10 +34,8 @@ from recur.tasks.tags.explanation import (
 from recur.tasks.tags.setup import OUTSIDE
 from recur.tasks.tags.telling import Told
 from recur.tasks.tags.trained import TrainedTagger
-from recur.tasks.text_source import parts_of
 from recur.tasks.texts.explanation import Explanation
 from recur.token_ids import UNKNOWN
-from recur.wording import option
 
 _MOST_TAGS = 6
 """Tags that are explained: wrong ones, those with which entities begin, and those that are told least surely."""
@@ -55,25 +53,6 @@ _LISTED = 8
 
 _FIRST = 4
 """Tokens at the beginning of which the vectors are kept."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Chosen:
-    """A sentence that is looked at.
-
-    Attributes:
-        text: Its tokens.
-        true: Its tags; None where they are not known.
-        others: The tokens of sentences that may be looked at beside it; None where there are none.
-        unchecked: Why there are none.
-        notes: What a reader has to know.
-    """
-
-    text: ReadText
-    true: tuple[str, ...] | None = None
-    others: Sequence[Sequence[str]] | None = None
-    unchecked: str = "there are too few other sentences"
-    notes: tuple[str, ...] = ()
 
 
 def inspect_tagger(
@@ -110,8 +89,23 @@ def inspect_tagger(
     """
     say = stage or (lambda what: None)
     say("choosing what to look at")
-    chosen = _own_text(trained, text, title, data, number) if text is not None else _of_data(trained, data, number)
-    pieces, model = chosen.text.pieces, trained.network
+    true: tuple[str, ...] | None = None
+    if text is not None:
+        beside = beside_text(trained.setup, data, number, noun="sentence")
+        cut = tuple(cut_into_words(text, trained.setup.words))
+        sentence = ReadText(title=title, text=text, pieces=cut, unit="word").shortened()
+    else:
+        beside = chosen = chosen_of_data(
+            trained.setup,
+            data,
+            number,
+            read_bare=partial(trained.setup.read, has_tags=False),
+            answers="tags",
+            worst=partial(_worst, trained),
+        )
+        sentence = _joined(chosen.example.tokens[0], chosen.example.places[0])
+        true = chosen.example.tags[0][:MAX_SYMBOLS] if chosen.has_answer else None
+    pieces, model = sentence.pieces, trained.network
     tokens = [piece.text for piece in pieces]
     batch = batch_of(trained, [tokens])
     with torch.no_grad():
@@ -127,17 +121,17 @@ def inspect_tagger(
         with torch.no_grad():
             chance = model.tag_probability(vectors, batch.lengths)[:, 0].float().cpu()
     say("asking which words speak for a tag")
-    asked = _asked(trained, told, chosen.true)
-    found = explain_tags(trained, chosen.text.text, pieces, asked)
-    check = _checked(trained, chosen, seed)
+    asked = _asked(trained, told, true)
+    found = explain_tags(trained, sentence.text, pieces, asked)
+    check = _checked(trained, beside, seed)
     say("looking at the Jacobians of its states")
     with held_still(model):
         reach, diagnosis = state_reach(model, read, training or Training(), seed=seed)
     say("searching for units that follow a property")
-    searched, property_tensors = properties_content(layers, _properties(chosen.text, told), seed)
+    searched, property_tensors = properties_content(layers, _properties(sentence, told), seed)
     described, layer_tensors = layers_content(layers)
     shares, best = chance.topk(min(_LISTED, len(trained.tags)), dim=1)
-    content = chosen.text.content(torch.nonzero(batch.x[0] == UNKNOWN)[:, 0].tolist()) | {
+    content = sentence.content(torch.nonzero(batch.x[0] == UNKNOWN)[:, 0].tolist()) | {
         "weights": checksum(model.state_dict()),
         "model": model_content(
             model,
@@ -153,9 +147,9 @@ def inspect_tagger(
         "tags": {
             "told": list(told.tags),
             "probability": [round(one, 6) for one in told.probability],
-            "true": None if chosen.true is None else list(chosen.true),
+            "true": None if true is None else list(true),
         },
-        "answers": _answers(chosen, told, asked, found, check, layers),
+        "answers": _answers(sentence, true, beside, told, asked, found, check, layers),
         "probe": reach,
         "diagnosis": diagnosis,
     }
@@ -168,55 +162,6 @@ def inspect_tagger(
     return Inspection(content=content, tensors=layer_tensors | property_tensors | tensors)
 
 
-def _own_text(trained: TrainedTagger, text: str, title: str, data: Any, number: int | None) -> _Chosen:
-    """Return a text that was given by itself; what is beside it are those of the run."""
-    for name, value in (("data", data), ("number", number)):
-        if value is not None:
-            raise OptionError(f"{name}: would be ignored, for the text itself is given; leave {option(name)} out.")
-    found = ReadText(title=title, text=text, pieces=tuple(cut_into_words(text, trained.setup.words)), unit="word")
-    found = found.shortened()
-    try:
-        return _Chosen(text=found, others=_held_out(trained).tokens)
-    except (DataError, RunError) as error:
-        return _Chosen(text=found, unchecked=f"the run's own sentences are not there: {error}".rstrip("."))
-
-
-def _held_out(trained: TrainedTagger) -> TaggedSentences:
-    parts = parts_of(trained.setup.own_examples())
-    return next(one for one in (parts["test"], parts["valid"], parts["train"]) if len(one))
-
-
-def _of_data(trained: TrainedTagger, data: Any, number: int | None) -> _Chosen:
-    notes: tuple[str, ...] = ()
-    has_tags = True
-    if data is None:
-        examples = _held_out(trained)
-    else:
-        try:
-            examples = trained.setup.read(data)
-        except DataError as error:
-            # They need not be there.
-            has_tags = False
-            examples = trained.setup.read(data, has_tags=False)
-            notes = (f"tags were not read: {str(error).rstrip('.')}",)
-    if number is not None:
-        rows = trained.setup.read(data, has_tags=False) if data is not None and has_tags else examples
-        found, place = numbered(number, examples, rows)
-        has_tags = has_tags and found is examples
-        examples = found
-    elif has_tags:
-        place = _worst(trained, examples)
-    else:
-        place = next((row for row, tokens in enumerate(examples.tokens) if tokens), 0)
-    tokens = examples.tokens[place]
-    return _Chosen(
-        text=_joined(tokens, examples.places[place]),
-        true=examples.tags[place][:MAX_SYMBOLS] if has_tags else None,
-        others=[one for other, one in enumerate(examples.tokens) if one and other != place],
-        notes=notes,
-    )
-
-
 def _joined(tokens: Sequence[str], title: str) -> ReadText:
     """Return tokens that were given as such, with blanks between."""
     ends = list(accumulate(len(token) + 1 for token in tokens))
@@ -224,7 +169,7 @@ def _joined(tokens: Sequence[str], title: str) -> ReadText:
     return ReadText(title=title, text=" ".join(tokens), pieces=tuple(pieces), unit="word").shortened()
 
 
-def _worst(trained: TrainedTagger, examples: TaggedSentences) -> int:
+def _worst(trained: TrainedTagger, examples: TaggedSentences) -> int | None:
     """Return the sentence whose true tags are least likely together, of those whose tags the model knows."""
     places = evenly(len(examples), _JUDGED)
     some = examples.take(places)
@@ -234,7 +179,7 @@ def _worst(trained: TrainedTagger, examples: TaggedSentences) -> int:
         for one, place in zip(told, places, strict=True)
         if one.log_likelihood is not None
     ]
-    return min(known)[1] if known else 0
+    return min(known)[1] if known else None
 
 
 def _asked(trained: TrainedTagger, told: Told, true: Sequence[str] | None) -> list[AskedTag]:
@@ -251,9 +196,11 @@ def _asked(trained: TrainedTagger, told: Told, true: Sequence[str] | None) -> li
     return [AskedTag(place, trained.tags.index(told.tags[place])) for place in chosen]
 
 
-def _checked(trained: TrainedTagger, chosen: _Chosen, seed: int) -> Deletion | None:
+def _checked(trained: TrainedTagger, beside: Beside[TaggedSentences], seed: int) -> Deletion | None:
     """Return whether what is said to contribute to a tag does so, of other sentences."""
-    fit = [tokens for tokens in chosen.others or () if 2 <= len(tokens) <= _MOST_TOKENS_ELSEWHERE]
+    if beside.others is None:
+        return None
+    fit = [tokens for tokens in beside.others.tokens if 2 <= len(tokens) <= _MOST_TOKENS_ELSEWHERE]
     if len(fit) < 2:
         return None
     some = [fit[place] for place in evenly(len(fit), _ELSEWHERE)]
@@ -284,7 +231,9 @@ def _output_says(trained: TrainedTagger) -> str:
 
 
 def _answers(
-    chosen: _Chosen,
+    sentence: ReadText,
+    true: Sequence[str] | None,
+    beside: Beside[TaggedSentences],
     told: Told,
     asked: Sequence[AskedTag],
     found: Sequence[Explanation],
@@ -295,16 +244,16 @@ def _answers(
     answers = []
     for one, explained in zip(asked, found, strict=True):
         came = ""
-        if chosen.true is not None:
-            came = "right" if chosen.true[one.place] == explained.label else f"in truth {chosen.true[one.place]}"
+        if true is not None:
+            came = "right" if true[one.place] == explained.label else f"in truth {true[one.place]}"
         # Of the same word there may be several.
-        name = f"{explained.label} of word {one.place + 1}, {chosen.text.shown(one.place)}"
+        name = f"{explained.label} of word {one.place + 1}, {sentence.shown(one.place)}"
         said = f"probability {told.probability[one.place]:.1%}"
         answers.append(answer_content(explained, name=name, said=said, came=came))
     return answers_content(
         answers,
         asked="a tag",
-        notes=[*chosen.notes, *reverse_notes(layers)],
+        notes=[*beside.notes, *reverse_notes(layers)],
         check=check,
-        unchecked=chosen.unchecked,
+        unchecked=beside.unchecked,
     )

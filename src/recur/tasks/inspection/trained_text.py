@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,23 +11,21 @@ import torch
 from torch import Tensor
 
 from recur.data.texts.examples import LabelledTexts
-from recur.errors import DataError, OptionError, RunError
 from recur.gradients import Deletion, Training
 from recur.gradients.probes.sequence_model import held_still
 from recur.models.layer_recording import LayerRecording
 from recur.models.texts.ensemble import TextClassifierEnsemble
 from recur.run import checksum
-from recur.tasks.inspection.read_text import ReadText, answer_content, answers_content, numbered, reverse_notes
+from recur.tasks.inspection.chosen_example import Beside, beside_text, chosen_of_data
+from recur.tasks.inspection.read_text import ReadText, answer_content, answers_content, reverse_notes
 from recur.tasks.inspection.recorded_layers import model_content, recorded_layers
 from recur.tasks.inspection.state_reach import state_reach
 from recur.tasks.inspection.subject import evenly, of_first_member
 from recur.tasks.inspection.text import Inspection, Stage, layers_content, properties_content
 from recur.tasks.inspection.unit_search import Property
-from recur.tasks.text_source import parts_of
 from recur.tasks.texts.explanation import Explanation, check_explanations, embedded, explain_texts
 from recur.tasks.texts.trained import TrainedTextClassifier
 from recur.token_ids import UNKNOWN, Ragged
-from recur.wording import option
 
 _MOST_CLASSES = 4
 """Classes that are explained: those that are told, the true ones, and the likeliest others."""
@@ -39,27 +37,6 @@ _MOST_TOKENS_ELSEWHERE = 200
 
 _FIRST = 4
 """Tokens at the beginning of which the vectors are kept."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Chosen:
-    """A text that is looked at.
-
-    Attributes:
-        text: The text.
-        title: What it is.
-        true: Its classes; None where they are not known.
-        others: Texts that may be looked at beside it; None where there are none.
-        unchecked: Why there are none.
-        notes: What a reader has to know.
-    """
-
-    text: str
-    title: str
-    true: tuple[str, ...] | None = None
-    others: LabelledTexts | None = None
-    unchecked: str = "there are too few other texts"
-    notes: tuple[str, ...] = ()
 
 
 def inspect_text_classifier(
@@ -83,7 +60,8 @@ def inspect_text_classifier(
     Args:
         trained: As `recur.load` returns it.
         data: What its `predict` takes; None for the run's own data, of whose test part a text is looked at.
-        number: Which of the texts, from 1 on; None for the one that was told worst, or the first where no labels are.
+        number: Which of the texts, from 1 on, as `predict` counts them; None for the one that was told worst, or the
+            first where no labels are.
         text: A text to look at, in place of one of the data.
         title: What to call it.
         training: What is known of its training, as `recur.tasks.inspection.run_training.training_of_run` finds it.
@@ -97,9 +75,21 @@ def inspect_text_classifier(
     """
     say = stage or (lambda what: None)
     say("choosing what to look at")
-    chosen = _own_text(trained, text, title, data, number) if text is not None else _of_data(trained, data, number)
+    true: tuple[str, ...] | None = None
+    if text is not None:
+        beside = beside_text(trained.setup, data, number, noun="text")
+    else:
+        beside = chosen = chosen_of_data(
+            trained.setup,
+            data,
+            number,
+            read_bare=partial(trained.setup.read, has_labels=False),
+            answers="labels",
+            worst=partial(_worst, trained),
+        )
+        title, text, true = chosen.example.places[0], chosen.example.texts[0], chosen.example.labels[0]
     vocabulary = trained.setup.vocabulary
-    read_text = ReadText.of(chosen.title, chosen.text, vocabulary)
+    read_text = ReadText.of(title, text, vocabulary)
     whole, count = read_text.text, len(read_text.pieces)
     ids = vocabulary.encode(whole)[:count]
     vectors, _, lengths = embedded(trained, [ids])
@@ -121,10 +111,10 @@ def inspect_text_classifier(
     if trained.rule is not None:
         logits = trained.mixed(logits, trained.rule.evidence(Ragged.of([ids])))
     probability = trained.probabilities(logits)
-    codes = _codes(trained, probability, chosen.true)
+    codes = _codes(trained, probability, true)
     say("asking which words speak for a class")
     found = explain_texts(trained, [whole] * len(codes), codes)
-    check = _checked(trained, chosen, seed)
+    check = _checked(trained, beside, seed)
     say("looking at the Jacobians of its states")
     with held_still(network):
         reach, diagnosis = state_reach(network, read, training or Training(), seed=seed)
@@ -138,7 +128,7 @@ def inspect_text_classifier(
         ),
         "layers": described,
         "properties": searched,
-        "answers": _answers(trained, chosen, probability[0], codes, found, check, layers),
+        "answers": _answers(trained, true, beside, probability[0], codes, found, check, layers),
         "probe": reach,
         "diagnosis": diagnosis,
     }
@@ -149,53 +139,12 @@ def inspect_text_classifier(
     return Inspection(content=content, tensors=layer_tensors | property_tensors | tensors)
 
 
-def _own_text(trained: TrainedTextClassifier, text: str, title: str, data: Any, number: int | None) -> _Chosen:
-    """Return a text that was given by itself; what is beside it are those of the run."""
-    for name, value in (("data", data), ("number", number)):
-        if value is not None:
-            raise OptionError(f"{name}: would be ignored, for the text itself is given; leave {option(name)} out.")
-    try:
-        return _Chosen(text=text, title=title, others=_held_out(trained))
-    except (DataError, RunError) as error:
-        return _Chosen(text=text, title=title, unchecked=f"the run's own texts are not there: {error}".rstrip("."))
-
-
-def _held_out(trained: TrainedTextClassifier) -> LabelledTexts:
-    parts = parts_of(trained.setup.own_examples())
-    return next(one for one in (parts["test"], parts["valid"], parts["train"]) if len(one))
-
-
-def _of_data(trained: TrainedTextClassifier, data: Any, number: int | None) -> _Chosen:
-    notes: tuple[str, ...] = ()
-    if data is None:
-        examples = _held_out(trained)
-    else:
-        try:
-            examples = trained.setup.read(data)
-        except DataError as error:
-            # They need not be there.
-            examples = trained.setup.read(data, has_labels=False)
-            notes = (f"labels were not read: {str(error).rstrip('.')}",)
-    if number is None:
-        place = _worst(trained, examples)
-    else:
-        rows = examples if data is None else trained.setup.read(data, has_labels=False)
-        examples, place = numbered(number, examples, rows)
-    return _Chosen(
-        text=examples.texts[place],
-        title=examples.places[place],
-        true=examples.labels[place],
-        others=examples.take([one for one in range(len(examples)) if one != place]),
-        notes=notes,
-    )
-
-
-def _worst(trained: TrainedTextClassifier, examples: LabelledTexts) -> int:
-    """Return the text whose labels were told worst; the first where no labels are known."""
+def _worst(trained: TrainedTextClassifier, examples: LabelledTexts) -> int | None:
+    """Return the text whose labels were told worst."""
     outcomes = trained.outcomes(examples)
     counts = outcomes.weight > 0
     if not bool(counts.any()):
-        return 0
+        return None
     logits = trained.temperature(outcomes.logits.double())
     if trained.setup.is_multi:
         loss = torch.nn.functional.binary_cross_entropy_with_logits(
@@ -217,15 +166,15 @@ def _codes(trained: TrainedTextClassifier, probability: Tensor, true: tuple[str,
     return list(chosen)[: 1 if is_alone else _MOST_CLASSES]
 
 
-def _checked(trained: TrainedTextClassifier, chosen: _Chosen, seed: int) -> Deletion | None:
+def _checked(trained: TrainedTextClassifier, beside: Beside[LabelledTexts], seed: int) -> Deletion | None:
     """Return whether what is said to contribute to the class told does so, of other texts."""
-    if chosen.others is None:
+    if beside.others is None:
         return None
-    counts = [len(trained.setup.vocabulary.encode(text)) for text in chosen.others.texts]
+    counts = [len(trained.setup.vocabulary.encode(text)) for text in beside.others.texts]
     fit = [place for place, count in enumerate(counts) if 2 <= count <= _MOST_TOKENS_ELSEWHERE]
     if len(fit) < 2:
         return None
-    some = chosen.others.take([fit[place] for place in evenly(len(fit), _ELSEWHERE)])
+    some = beside.others.take([fit[place] for place in evenly(len(fit), _ELSEWHERE)])
     told = trained.outcomes(some).logits.argmax(1)
     return check_explanations(trained, some.texts, told.tolist(), seed=seed)
 
@@ -239,7 +188,8 @@ def _properties(text: ReadText, found: Sequence[Explanation]) -> list[Property]:
 
 def _answers(
     trained: TrainedTextClassifier,
-    chosen: _Chosen,
+    true: tuple[str, ...] | None,
+    beside: Beside[LabelledTexts],
     probability: Tensor,
     codes: Sequence[int],
     found: Sequence[Explanation],
@@ -247,7 +197,7 @@ def _answers(
     layers: Sequence[LayerRecording],
 ) -> dict[str, Any]:
     """Return what is said and what contributes to it, as it stands in `inspect.json`."""
-    notes = [*chosen.notes, *reverse_notes(layers)]
+    notes = [*beside.notes, *reverse_notes(layers)]
     if trained.rule is not None:
         notes.append(
             f"a linear model of n-grams speaks with the network, by {trained.share:.0%}; answers and contributions are "
@@ -261,8 +211,8 @@ def _answers(
             one,
             name=f"class {one.label}",
             said=f"probability {float(probability[code]):.1%}" + (", told" if told[code] else ""),
-            came="" if chosen.true is None else "a true class" if one.label in chosen.true else "not true",
+            came="" if true is None else "a true class" if one.label in true else "not true",
         )
         for code, one in zip(codes, found, strict=True)
     ]
-    return answers_content(answers, asked="a class of the text", notes=notes, check=check, unchecked=chosen.unchecked)
+    return answers_content(answers, asked="a class of the text", notes=notes, check=check, unchecked=beside.unchecked)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -13,12 +13,12 @@ from torch import Tensor
 
 from recur.data.texts.examples import TextPairs
 from recur.data.texts.pair_batches import PairBatch
-from recur.errors import DataError, OptionError, RunError
 from recur.gradients import Deletion, Training
 from recur.gradients.probes.sequence_model import held_still
 from recur.models.layer_recording import LayerRecording
 from recur.models.texts.translator import TranslatorNetwork
 from recur.run import checksum
+from recur.tasks.inspection.chosen_example import Beside, beside_text, chosen_of_data
 from recur.tasks.inspection.decoder import decoder_inspection
 from recur.tasks.inspection.read_text import ReadText, answer_content, answers_content, reverse_notes
 from recur.tasks.inspection.recorded_layers import model_content, recorded_layers
@@ -26,7 +26,6 @@ from recur.tasks.inspection.state_reach import state_reach
 from recur.tasks.inspection.subject import evenly, of_first_member
 from recur.tasks.inspection.text import Inspection, Stage, layers_content, properties_content
 from recur.tasks.inspection.unit_search import Property
-from recur.tasks.text_source import parts_of
 from recur.tasks.texts.explanation import Explanation
 from recur.tasks.translate.explanation import (
     AskedToken,
@@ -37,7 +36,7 @@ from recur.tasks.translate.explanation import (
 from recur.tasks.translate.trained import TrainedTranslator
 from recur.tasks.translate.watched import WatchedSearch, watch
 from recur.token_ids import END, UNKNOWN
-from recur.wording import option, quantity
+from recur.wording import quantity
 
 _MOST_TOKENS = 6
 """Written tokens that are explained: the ones that were least sure."""
@@ -56,27 +55,6 @@ _JUDGED, _AT_ONCE = 400, 16
 
 _FIRST = 4
 """Tokens at the beginning of which the vectors are kept."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Chosen:
-    """A text that is looked at.
-
-    Attributes:
-        text: The text.
-        title: What it is.
-        target: What is right; None where that is not known.
-        others: Texts that may be looked at beside it; None where there are none.
-        unchecked: Why there are none.
-        notes: What a reader has to know.
-    """
-
-    text: str
-    title: str
-    target: str | None = None
-    others: Sequence[str] | None = None
-    unchecked: str = ""
-    notes: tuple[str, ...] = ()
 
 
 def inspect_translator(
@@ -101,8 +79,8 @@ def inspect_translator(
     Args:
         trained: As `recur.load` returns it.
         data: What its `predict` takes; None for the run's own data, of whose test part a text is looked at.
-        number: Which of the texts, from 1 on; None for the one whose target is least likely, or the first where no
-            targets are.
+        number: Which of the pairs, from 1 on, as `predict` counts their sources; None for the one whose target is least
+            likely, or the first where no targets are.
         text: A text to look at, in place of one of the data.
         title: What to call it.
         training: What is known of its training, as `recur.tasks.inspection.run_training.training_of_run` finds it.
@@ -119,8 +97,21 @@ def inspect_translator(
     """
     say = stage or (lambda what: None)
     say("choosing what to look at")
-    chosen = _own_text(trained, text, title, data, number) if text is not None else _of_data(trained, data, number)
-    source = ReadText.of(chosen.title, chosen.text, trained.setup.source_vocabulary)
+    right: str | None = None
+    if text is not None:
+        beside = beside_text(trained.setup, data, number, noun="text")
+    else:
+        beside = chosen = chosen_of_data(
+            trained.setup,
+            data,
+            number,
+            read_bare=partial(trained.setup.read, has_targets=False),
+            answers="targets",
+            worst=partial(_worst, trained),
+        )
+        title, text = chosen.example.places[0], chosen.example.sources[0]
+        right = chosen.example.targets[0] if chosen.has_answer else None
+    source = ReadText.of(title, text, trained.setup.source_vocabulary)
     say("writing")
     found = watch(trained, source.text)
     network, batch = trained.networks[0], found.batch
@@ -138,7 +129,7 @@ def inspect_translator(
     written = found.hypotheses[0].tokens
     say("asking which words of the source speak for what was written")
     asked, explained = _explained(trained, source, found)
-    check, unchecked = _checked(trained, chosen, seed)
+    check, unchecked = _checked(trained, beside, seed)
     gradient = gradient_reach(trained, batch, written[:_MOST_MAPPED]) if written else None
     say("searching for units that follow a property")
     searched, property_tensors = properties_content(layers, _properties(source, found), seed)
@@ -149,11 +140,11 @@ def inspect_translator(
         "output": {"title": _seen_by(network), "says": _output_says(network)},
         "layers": described,
         "properties": searched,
-        "writing": _writing(trained, source, chosen, found),
+        "writing": _writing(trained, source, right, found),
         "answers": answers_content(
             _answers(found, asked, explained),
             asked="a token that was written",
-            notes=[*chosen.notes, *_answer_notes(trained, layers)],
+            notes=[*beside.notes, *_answer_notes(trained, layers)],
             check=check,
             unchecked=unchecked,
         ),
@@ -168,49 +159,6 @@ def inspect_translator(
         content=content,
         tensors=tensors | _maps(found, gradient),
         decoder=decoder_inspection(trained, found, training or Training(), seed=seed),
-    )
-
-
-def _own_text(trained: TrainedTranslator, text: str, title: str, data: Any, number: int | None) -> _Chosen:
-    """Return a text that was given by itself; what is beside it are those of the run."""
-    for name, value in (("data", data), ("number", number)):
-        if value is not None:
-            raise OptionError(f"{name}: would be ignored, for the text itself is given; leave {option(name)} out.")
-    try:
-        return _Chosen(text=text, title=title, others=_held_out(trained).sources)
-    except (DataError, RunError) as error:
-        return _Chosen(text=text, title=title, unchecked=f"the run's own texts are not there: {error}".rstrip("."))
-
-
-def _held_out(trained: TrainedTranslator) -> TextPairs:
-    parts = parts_of(trained.setup.own_examples())
-    return next(one for one in (parts["test"], parts["valid"], parts["train"]) if len(one))
-
-
-def _of_data(trained: TrainedTranslator, data: Any, number: int | None) -> _Chosen:
-    notes: tuple[str, ...] = ()
-    has_targets = True
-    if data is None:
-        examples = _held_out(trained)
-    else:
-        try:
-            examples = trained.setup.read(data)
-        except DataError as error:
-            # They need not be there.
-            has_targets = False
-            examples = trained.setup.read(data, has_targets=False)
-            notes = (f"targets were not read: {str(error).rstrip('.')}",)
-    if number is not None and not 1 <= number <= len(examples):
-        raise DataError(f"number: there is no text {number}; {quantity(len(examples), 'text')}, counted from 1 on.")
-    place = (number or 1) - 1
-    if number is None and has_targets:
-        place = _worst(trained, examples)
-    return _Chosen(
-        text=examples.sources[place],
-        title=examples.places[place],
-        target=examples.targets[place] if has_targets else None,
-        others=[one for other, one in enumerate(examples.sources) if other != place],
-        notes=notes,
     )
 
 
@@ -260,12 +208,13 @@ def _chances(found: WatchedSearch) -> list[float]:
     return [*steps, *[0.0] * (len(found.hypotheses[0].tokens) - len(steps))]
 
 
-def _checked(trained: TrainedTranslator, chosen: _Chosen, seed: int) -> tuple[Deletion | None, str]:
+def _checked(trained: TrainedTranslator, beside: Beside[TextPairs], seed: int) -> tuple[Deletion | None, str]:
     """Return whether what is said to contribute to a token does so, of other texts; or None, and why not."""
-    if chosen.others is None:
-        return None, chosen.unchecked
-    counts = [len(trained.setup.source_vocabulary.encode(text)) for text in chosen.others]
-    fit = [text for text, count in zip(chosen.others, counts, strict=True) if 2 <= count <= _MOST_TOKENS_ELSEWHERE]
+    if beside.others is None:
+        return None, beside.unchecked
+    others = beside.others.sources
+    counts = [len(trained.setup.source_vocabulary.encode(text)) for text in others]
+    fit = [text for text, count in zip(others, counts, strict=True) if 2 <= count <= _MOST_TOKENS_ELSEWHERE]
     if len(fit) < 2:
         return None, f"there are too few other texts of 2 to {_MOST_TOKENS_ELSEWHERE} tokens"
     usual = evenly(len(fit), _ELSEWHERE).tolist()
@@ -331,7 +280,7 @@ def _output_says(network: TranslatorNetwork) -> str:
     return f"{begun} At each token that it writes it looks at the states of all tokens, by an attention."
 
 
-def _writing(trained: TrainedTranslator, source: ReadText, chosen: _Chosen, found: WatchedSearch) -> dict[str, Any]:
+def _writing(trained: TrainedTranslator, source: ReadText, right: str | None, found: WatchedSearch) -> dict[str, Any]:
     """Return what was written and how it was searched for, as it stands in `inspect.json`."""
     best = found.translations[0]
     kept = [place for place, node in enumerate(found.nodes) if node.step <= _MOST_MAPPED]
@@ -341,7 +290,7 @@ def _writing(trained: TrainedTranslator, source: ReadText, chosen: _Chosen, foun
     return {
         "source": [source.shown(place) for place in range(min(len(source.pieces), _MOST_MAPPED))],
         "written": list(best.tokens[:_MOST_MAPPED]),
-        "right": chosen.target,
+        "right": right,
         "beams": decoding.beams,
         "length_penalty": decoding.length_penalty,
         "answers": [
