@@ -332,7 +332,7 @@ def _writer(
     network: TranslatorNetwork | PlainTranslator, batches: Sequence[PairBatch], width: int
 ) -> Callable[[], dict[int, list[int]]]:
     """Return what writes from all batches, and tells the tokens by the number of the text."""
-    options = DecodingOptions(beams=width, length_penalty="gnmt", max_length=_LIMIT)
+    options = DecodingOptions(beams=width, length_penalty="mean", max_length=_LIMIT)
 
     def by_recur() -> dict[int, list[int]]:
         found = {}

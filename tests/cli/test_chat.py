@@ -57,7 +57,7 @@ def test_each_line_is_answered_with_what_was_said_before(talker: Path, recur: An
     assert (result.code, result.err) == (0, "")
     answers = result.out.splitlines()
     trained = TrainedTranslator.load(talker)
-    greedy = DecodingOptions(length_penalty="gnmt")
+    greedy = DecodingOptions(length_penalty="mean")
     asked = ["Bob said hello", f"Bob said hello\n{answers[0]}\nWhat is my name?", "What is my name?"]
     assert answers == [found[0].text for found in trained.translate(asked, decoding=greedy)]
     # What was said before makes a difference, an empty line forgets it.
@@ -110,7 +110,7 @@ def test_what_comes_to_no_end_is_marked(talker: Path, recur: Any, said: Any, tmp
     said("Ann said hello\nWhat is my name?\n")
     answers = recur("chat", tmp_path / "endless").out.splitlines()
     assert [line.count(" [cut off]") for line in answers] == [1, 1]
-    greedy = DecodingOptions(length_penalty="gnmt")
+    greedy = DecodingOptions(length_penalty="mean")
     first = trained.translate(["Ann said hello"], decoding=greedy)[0][0].text
     assert answers[0] == f"{first} [cut off]"
     # What comes next knows what was said, and not the mark.

@@ -583,7 +583,7 @@ def test_new_texts_need_no_options_of_the_old_files(tmp_path: Path) -> None:
 
 
 def test_search_options() -> None:
-    assert SearchOptions().decoding() == DecodingOptions(beams=5, length_penalty="gnmt")
+    assert SearchOptions().decoding() == DecodingOptions(beams=5, length_penalty="mean")
     found = SearchOptions(num_best=9, max_length=4, min_length=2, block_ngrams=3, coverage_penalty=0.2).decoding()
     assert (found.beams, found.num_best, found.max_length, found.min_length) == (9, 9, 4, 2)
     assert (found.block_ngrams, found.coverage_penalty) == (3, 0.2)

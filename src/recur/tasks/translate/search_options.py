@@ -27,8 +27,9 @@ class SearchOptions:
     num_best: int = 1
     """Answers told of each text, best first."""
 
-    length_penalty: Literal["none", "gnmt", "mean"] = "gnmt"
-    """What the log-probability is divided by to be the score: nothing, ((5 + length) / 6) ** 0.6, or the length."""
+    length_penalty: Literal["none", "gnmt", "mean"] = "mean"
+    """What the log-probability is divided by to be the score: nothing, ((5 + length) / 6) ** 0.6 (Wu et al. 2016), or
+    the length."""
 
     coverage_penalty: float = 0.0
     """How much the score loses where the source was not looked at, 0 or above."""

@@ -31,6 +31,7 @@ from recur.tasks.translate.rule import (
     rule_log_probs,
     save_rule,
 )
+from recur.tasks.translate.search_options import SearchOptions
 from recur.tasks.translate.setup import TranslationSetup
 from recur.tasks.translate.translation import Translation, empty_translation, translation_of
 from recur.token_ids import END, UNKNOWN
@@ -55,8 +56,8 @@ class TrainedTranslator(TrainedOnTexts[TranslationNetwork, TranslationSetup, Tra
         options: What it was built with.
 
     Attributes:
-        decoding: How it searches where nothing else is said: five beams, scores divided by the length penalty of Wu et
-            al. (2016).
+        decoding: How it searches where nothing else is said: as `SearchOptions` do, by five beams, scores divided by
+            lengths.
         trigrams: Trigrams of targets that speak with the network; None where it speaks alone.
     """
 
@@ -65,7 +66,7 @@ class TrainedTranslator(TrainedOnTexts[TranslationNetwork, TranslationSetup, Tra
 
     def __init__(self, network: TranslationNetwork, setup: TranslationSetup, options: TranslatorOptions) -> None:
         super().__init__(network, setup, options)
-        self.decoding = DecodingOptions(beams=5, length_penalty="gnmt")
+        self.decoding = SearchOptions().decoding()
         self.trigrams: SpeakingTrigrams | None = None
         self._forbidden: ForbiddenTexts | None = None
 
