@@ -84,6 +84,13 @@ def test_missing_text(folder: Path, recur: Any) -> None:
     check(recur("train", "texd.txt"), 1, r"^recur: texd\.txt: no such file or folder; check the path\.$")
 
 
+@pytest.mark.parametrize("option", ["--vectors", "--target-vectors", "--valid-data", "--test-data"])
+def test_missing_files_that_options_name(option: str, folder: Path, recur: Any) -> None:
+    Path("pairs.tsv").write_text("en\tup\nred door\tRED DOOR\n" * 9)
+    result = recur("train", "pairs.tsv", "--task", "translate", option, "gone.txt", "--out", "run")
+    check(result, 1, r"^recur: gone\.txt: no such file or folder; check the path\.$")
+
+
 def test_text_that_may_not_be_read(open_folder: Path, recur: Any, unprivileged: Any) -> None:
     text = open_folder / "text.txt"
     text.write_text("secret")

@@ -13,9 +13,9 @@ import torch
 from rich.console import Console
 from tests.tasks.texts.conftest import drawn, written
 
-from recur.data.texts.options import LabelledTextOptions
+from recur.data.texts.options import LabelledTextOptions, PairOptions
 from recur.data.texts.token_options import TokenOptions
-from recur.data.texts.vector_options import VectorOptions
+from recur.data.texts.vector_options import PairVectorOptions, VectorOptions
 from recur.data.texts.vectors import read_vectors
 from recur.data.texts.vocabulary import TextVocabulary
 from recur.errors import DataError, OptionError, RunError
@@ -25,7 +25,7 @@ from recur.tasks.texts.trained import TrainedTextClassifier
 from recur.train.options import TextTrainingOptions
 from recur.train.resumption import resume
 from recur.train.text_choice import choose
-from recur.train.text_preparation import paths_of_data
+from recur.train.text_preparation import paths_of_data, with_whole_paths
 from recur.train.texts import train_text_classifier
 
 TINY = TextClassifierOptions(hidden_size=4, embedding_size=4, members=1)
@@ -243,6 +243,29 @@ def test_the_training_part_is_tokenised_a_few_times(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(TextVocabulary, "encode_all", counted)
     train(written(tmp_path / "texts.tsv", 90), tmp_path / "run")
     assert counts.count(72) == 3
+
+
+def test_a_run_does_not_replace_a_file_that_an_option_names(tmp_path: Path) -> None:
+    run = train(written(tmp_path / "texts.tsv", 90), tmp_path / "run")
+    names = run.path / "names.txt"
+    names.write_text("a\nb\nc\n")
+    with pytest.raises(RunError, match=r"run: holds the texts .*names\.txt, so it is no place for the run"):
+        train(tmp_path / "texts.tsv", run.path, texts=LabelledTextOptions(label_names=str(names)), overwrite=True)
+    file = vectors(run.path / "vectors.txt")
+    with pytest.raises(RunError, match=r"run: holds the texts .*vectors\.txt, so it is no place for the run"):
+        train(tmp_path / "texts.tsv", run.path, vectors=VectorOptions(vectors=str(file)), overwrite=True)
+    assert names.exists()
+
+
+def test_paths_hold_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert with_whole_paths(VectorOptions()) == VectorOptions()
+    pairs = with_whole_paths(PairOptions(valid_data="a.en, a.ja", test_data="-"))
+    assert (pairs.valid_data, pairs.test_data) == (f"{tmp_path / 'a.en'},{tmp_path / 'a.ja'}", "-")
+    texts = with_whole_paths(LabelledTextOptions(test_data="a,b.csv", label_names="names.txt"))
+    assert (texts.test_data, texts.label_names) == (str(tmp_path / "a,b.csv"), str(tmp_path / "names.txt"))
+    both = with_whole_paths(PairVectorOptions(vectors="en.txt", target_vectors=str(tmp_path / "ja.txt")))
+    assert (both.vectors, both.target_vectors) == (str(tmp_path / "en.txt"), str(tmp_path / "ja.txt"))
 
 
 def test_which_data_lie_in_files() -> None:

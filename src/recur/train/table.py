@@ -13,6 +13,7 @@ from recur.data.options import CorpusOptions
 from recur.data.series.label_options import LabelOptions, NumberOptions
 from recur.data.series.options import DetectionOptions, SeriesOptions
 from recur.data.text import check_found
+from recur.data.texts.named_files import NamesFiles
 from recur.data.texts.options import LabelledTextOptions, PairOptions, TaggedTextOptions, WrittenTextOptions
 from recur.data.texts.token_options import PairTokenOptions, TokenOptions, WordOptions
 from recur.data.texts.vector_options import PairVectorOptions, VectorOptions
@@ -223,22 +224,9 @@ def _why_pairs(sources: Sequence[str], given: Mapping[str, str]) -> str:
     return reason if kind == "pairs" else ""
 
 
-def _check_pairs(sources: Sequence[str], options: Mapping[str, Any]) -> None:
-    texts: PairOptions = options["texts"]
-    # Two parallel files have a comma between them.
-    others = [one.strip() for names in (texts.valid_data, texts.test_data) if names for one in names.split(",")]
-    check_found([*sources, *others])
-
-
-def _check_sentences(sources: Sequence[str], options: Mapping[str, Any]) -> None:
-    found: TaggedTextOptions = options["sentences"]
-    check_found([source for source in (*sources, found.valid_data, found.test_data) if source is not None])
-
-
-def _check_labelled_texts(sources: Sequence[str], options: Mapping[str, Any]) -> None:
-    texts: LabelledTextOptions = options["texts"]
-    others = (texts.valid_data, texts.test_data, texts.label_names)
-    check_found([source for source in (*sources, *others) if source is not None])
+def _check_texts_and_vectors(sources: Sequence[str], options: Mapping[str, Any]) -> None:
+    named = [name for one in options.values() if isinstance(one, NamesFiles) for name in one.files]
+    check_found([*sources, *named])
 
 
 TASKS: dict[str, Task] = {
@@ -267,7 +255,7 @@ TASKS: dict[str, Task] = {
             "training": TextTrainingOptions,
         },
         recognises=_why_text_classes,
-        check=_check_labelled_texts,
+        check=_check_texts_and_vectors,
         train="recur.train.texts:train_text_classifier",
         job="recur.train.texts:open_job",
         takes_data_again=True,
@@ -286,7 +274,7 @@ TASKS: dict[str, Task] = {
             "training": TextTrainingOptions,
         },
         recognises=_why_tags,
-        check=_check_sentences,
+        check=_check_texts_and_vectors,
         train="recur.train.tags:train_tagger",
         job="recur.train.tags:open_job",
         takes_data_again=True,
@@ -304,7 +292,7 @@ TASKS: dict[str, Task] = {
             "training": PairTrainingOptions,
         },
         recognises=_why_pairs,
-        check=_check_pairs,
+        check=_check_texts_and_vectors,
         train="recur.train.translate:train_translator",
         job="recur.train.translate:open_job",
         takes_data_again=True,
@@ -328,7 +316,7 @@ TASKS: dict[str, Task] = {
         },
         # Texts with classes say nothing of what is wanted of them, so they are taken for what is to be told apart.
         recognises=lambda sources, given: "",
-        check=_check_labelled_texts,
+        check=_check_texts_and_vectors,
         train="recur.train.write:train_writer",
         job="recur.train.write:open_job",
         takes_data_again=True,

@@ -131,9 +131,8 @@ def _prepare(
     """
     paths = paths_of_data(data)
     out = default_folder(paths or ["sentences"], overwrite) if out is None else out
-    vectors = text_vectors.with_whole_path(vectors)
-    sources = [*paths, reading.valid_data, reading.test_data, vectors.vectors]
-    check_place(out, sources, what="sentences", overwrite=overwrite)
+    vectors = with_whole_paths(vectors)
+    check_place(out, [*paths, *reading.files, *vectors.files], what="sentences", overwrite=overwrite)
     check_machine(training)
     device = device_kind(training)
     with display.phase("reading the sentences"):

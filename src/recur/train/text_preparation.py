@@ -12,7 +12,7 @@ from torch import nn
 
 from recur.data.epochs import EpochBatches
 from recur.data.texts.examples import Examples
-from recur.data.texts.options import TextOptions
+from recur.data.texts.named_files import NamesFiles
 from recur.run import RunFolder
 from recur.tasks.summed_losses import summed_losses
 from recur.tasks.text_source import TextSource, parts_of
@@ -27,7 +27,7 @@ from recur.wording import quantity
 _JUDGED_TOKENS = 4
 """Of a batch that is judged, times as many as of one that is learned from, for it keeps nothing for a gradient."""
 
-Reading = TypeVar("Reading", bound=TextOptions)
+Options = TypeVar("Options", bound=NamesFiles)
 Training = TypeVar("Training", TextTrainingOptions, PairTrainingOptions)
 
 
@@ -39,16 +39,15 @@ def paths_of_data(data: Any) -> list[str]:
     return [str(one) for one in several]
 
 
-def with_whole_paths(reading: Reading, *others: str) -> Reading:
-    """Return the options with paths that hold wherever the run is opened from.
-
-    Args:
-        reading: How data are read.
-        others: Names of the options that are paths, beside those of other data for a part.
-    """
-    names = ("valid_data", "test_data", *others)
-    changes: dict[str, Any] = {name: whole_path(getattr(reading, name)) for name in names}
-    return replace(reading, **changes)
+def with_whole_paths(options: Options) -> Options:
+    """Return the options with paths that hold wherever the run is opened from."""
+    given = {name: getattr(options, name) for name in options.file_options}
+    changes: dict[str, Any] = {
+        name: ",".join(str(whole_path(one)) for one in options.names_in(source))
+        for name, source in given.items()
+        if source is not None
+    }
+    return replace(options, **changes)
 
 
 def say_how_it_was_read(examples: Examples, display: Display) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 
 import torch
@@ -18,7 +18,6 @@ from recur.models.texts.translator_options import TranslatorOptions
 from recur.run import RunFolder
 from recur.train.display import Display
 from recur.train.job import stored_options
-from recur.train.preparation import whole_path
 from recur.wording import option
 
 VECTORS = "vectors.safetensors"
@@ -28,19 +27,11 @@ _TARGET = "target_"
 """What names of arrays of targets begin with."""
 
 Options = TypeVar("Options", bound=TextLayerOptions | TranslatorOptions)
-Vectors = TypeVar("Vectors", bound=VectorOptions)
 
 
 class _TakesVectors(Protocol):
     def take_vectors(self, ids: Tensor, vectors: Tensor, *, freeze: bool = False) -> None:
         """Let tokens begin with vectors that were trained elsewhere."""
-
-
-def with_whole_path(vectors: Vectors) -> Vectors:
-    """Return the options with paths that hold wherever the run is opened from."""
-    names = {"vectors", "target_vectors"} & {one.name for one in fields(vectors)}
-    changes: dict[str, Any] = {name: whole_path(getattr(vectors, name)) for name in names}
-    return replace(vectors, **changes)
 
 
 def sized(options: Options, begun: TokenVectors | None, of_targets: TokenVectors | None = None) -> Options:

@@ -83,7 +83,7 @@ def train_text_classifier(
         Interrupted: Ctrl-C; a checkpoint is saved.
         TypeError: Options are of another kind.
     """
-    reading = with_whole_paths(given_or_default(texts, LabelledTextOptions), "label_names")
+    reading = with_whole_paths(given_or_default(texts, LabelledTextOptions))
     display = processes.first_shows(console)
     place = None if out is None else Path(out)
     run, examples = processes.first_reads(
@@ -128,9 +128,8 @@ def _prepare(
     """
     paths = paths_of_data(data)
     out = default_folder(paths or ["texts"], overwrite) if out is None else out
-    vectors = text_vectors.with_whole_path(vectors)
-    sources = [*paths, reading.valid_data, reading.test_data, vectors.vectors]
-    check_place(out, sources, what="texts", overwrite=overwrite)
+    vectors = with_whole_paths(vectors)
+    check_place(out, [*paths, *reading.files, *vectors.files], what="texts", overwrite=overwrite)
     check_machine(training)
     device = device_kind(training)
     with display.phase("reading the texts"):

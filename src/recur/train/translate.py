@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,6 @@ from recur.train.preparation import (
     check_place,
     default_folder,
     device_kind,
-    whole_path,
     write_run,
 )
 from recur.train.series import SeriesJob
@@ -46,6 +45,7 @@ from recur.train.text_preparation import (
     say_how_it_is_trained,
     say_how_it_was_read,
     text_job,
+    with_whole_paths,
 )
 from recur.wording import cell_name, option
 
@@ -90,8 +90,7 @@ def train_translator(
         Interrupted: Ctrl-C; a checkpoint is saved.
         TypeError: Options are of another kind.
     """
-    reading = given_or_default(texts, PairOptions)
-    reading = replace(reading, valid_data=_whole(reading.valid_data), test_data=_whole(reading.test_data))
+    reading = with_whole_paths(given_or_default(texts, PairOptions))
     display = processes.first_shows(console)
     place = None if out is None else Path(out)
     run, examples = processes.first_reads(
@@ -136,10 +135,8 @@ def _prepare(
     """
     paths = paths_of_data(data)
     out = default_folder(paths or ["texts"], overwrite) if out is None else out
-    others = [path for one in (reading.valid_data, reading.test_data) if one for path in one.split(",")]
-    vectors = text_vectors.with_whole_path(vectors)
-    others += [path for path in (vectors.vectors, vectors.target_vectors) if path]
-    check_place(out, [*paths, *others], what="texts", overwrite=overwrite)
+    vectors = with_whole_paths(vectors)
+    check_place(out, [*paths, *reading.files, *vectors.files], what="texts", overwrite=overwrite)
     check_machine(training)
     device = device_kind(training)
     with display.phase("reading the texts"):
@@ -298,10 +295,3 @@ def _batches(
         )
 
     return made
-
-
-def _whole(sources: str | None) -> str | None:
-    """Return paths that hold wherever the run is opened from; two parallel files have a comma between them."""
-    if sources is None:
-        return None
-    return ",".join(str(whole_path(one.strip())) for one in sources.split(","))

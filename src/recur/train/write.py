@@ -79,7 +79,7 @@ def train_writer(
         Interrupted: Ctrl-C; a checkpoint is saved.
         TypeError: Options are of another kind.
     """
-    reading = with_whole_paths(given_or_default(texts, WrittenTextOptions), "label_names")
+    reading = with_whole_paths(given_or_default(texts, WrittenTextOptions))
     display = processes.first_shows(console)
     place = None if out is None else Path(out)
     run, examples = processes.first_reads(
@@ -122,7 +122,7 @@ def _prepare(
     """
     paths = paths_of_data(data)
     out = default_folder(paths or ["texts"], overwrite) if out is None else out
-    check_place(out, [*paths, reading.valid_data, reading.test_data], what="texts", overwrite=overwrite)
+    check_place(out, [*paths, *reading.files], what="texts", overwrite=overwrite)
     check_machine(training)
     device = device_kind(training)
     with display.phase("reading the texts"):

@@ -5,9 +5,10 @@ from __future__ import annotations
 import codecs
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from recur.data.options import check_encoding
+from recur.data.texts.named_files import NamesFiles
 from recur.errors import OptionError
 from recur.kinds import is_finite, is_whole
 from recur.wording import option
@@ -23,7 +24,7 @@ HELD_OUT = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
-class TextOptions:
+class TextOptions(NamesFiles):
     """How files become examples, and these a training, a validation and a test part, whatever is learned from them.
 
     Files and folders that are called train, valid (or dev, val) and test, or have that in their names, are those parts.
@@ -32,6 +33,8 @@ class TextOptions:
     Raises:
         OptionError: A value makes no sense, or would be ignored.
     """
+
+    file_options: ClassVar[tuple[str, ...]] = ("valid_data", "test_data")
 
     part: str | None = None
     """Column that says which part a row is of: train, valid or test."""
@@ -120,6 +123,8 @@ class LabelledTextOptions(TextOptions):
         500
     """
 
+    file_options: ClassVar[tuple[str, ...]] = (*TextOptions.file_options, "label_names")
+
     text: str | None = None
     """Column of the texts; guessed if not given, as are all."""
 
@@ -206,6 +211,11 @@ class PairOptions(TextOptions):
         if not is_whole(self.history, 1):
             raise OptionError(f"history must be a whole number of turns from 1 on, not {self.history!r}.")
         check_columns_differ(source=self.source, target=self.target, part=self.part)
+
+    @staticmethod
+    def names_in(source: str) -> list[str]:
+        """Return the files or folders that an option names; two parallel files have a comma between them."""
+        return [name.strip() for name in source.split(",")]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -73,13 +73,7 @@ def read_pairs(
 
     own = read(data, known)
     alike = known.of_others(own.roles)
-    return with_other_data(own, options, lambda source: read(_all_of(source), alike))
-
-
-def _all_of(source: str) -> Any:
-    """Return the names in an option; two parallel files have a comma between them."""
-    names = [name.strip() for name in source.split(",")]
-    return names if len(names) > 1 else source
+    return with_other_data(own, options, lambda source: read(options.names_in(source), alike))
 
 
 def _read(data: Any, options: PairOptions, known: Known) -> TextPairs:

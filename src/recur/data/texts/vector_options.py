@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
+from recur.data.texts.named_files import NamesFiles
 from recur.errors import OptionError
 from recur.kinds import is_whole
 from recur.wording import option
 
 
 @dataclass(frozen=True, kw_only=True)
-class VectorOptions:
+class VectorOptions(NamesFiles):
     """Vectors that words begin with, and which further words they make known.
 
     Known are the words that would be without vectors, every word of the training part that has one, however rare it
@@ -24,6 +26,8 @@ class VectorOptions:
         >>> VectorOptions(vectors="glove.6B.100d.txt").vector_words
         10000
     """
+
+    file_options: ClassVar[tuple[str, ...]] = ("vectors",)
 
     vectors: str | None = None
     """File of vectors that words begin with, in the text form of GloVe or word2vec: on each line a word and its
@@ -65,6 +69,8 @@ class PairVectorOptions(VectorOptions):
         >>> PairVectorOptions(target_vectors="wiki.ja.vec").of_targets.vector_words
         0
     """
+
+    file_options: ClassVar[tuple[str, ...]] = ("vectors", "target_vectors")
 
     target_vectors: str | None = None
     """Likewise of the words of targets, with as many numbers."""
