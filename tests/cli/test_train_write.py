@@ -116,6 +116,9 @@ def test_rows_become_a_table(trained: Path, recur: Any) -> None:
     refused = recur("predict", "run", "other.jsonl", "--separator", "^")
     assert refused.code == 2
     assert "separator: says nothing of .jsonl files, which the data are; leave --sep" in refused.complaint
+    refused = recur("predict", "run", "rows.csv", "--seed", "-1")
+    assert refused.code == 2
+    assert "seed must be a whole number from 0 to 9223372036854775807, not -1." in refused.complaint
     refused = recur("predict", "run", "rows.csv", "--beams", "3")
     assert refused.code == 2
     assert "beams is of translate runs, and this is one of task write" in refused.complaint

@@ -106,6 +106,17 @@ def test_what_makes_no_sense_is_refused(writer: TrainedWriter, options: dict[str
         writer.generate(**options)
 
 
+@pytest.mark.parametrize("seed", [-1, 1 << 63, 1.5])
+def test_seeds_out_of_range_are_refused_wherever_texts_are_drawn(writer: TrainedWriter, seed: Any) -> None:
+    for write in (
+        lambda: writer.write(label="Ava", seed=seed),
+        lambda: writer.write_each([("Ava",)], seed=seed),
+        lambda: writer.predict(pl.DataFrame({"language": ["Ava"]}), seed=seed),
+    ):
+        with pytest.raises(OptionError, match="seed must be a whole number from 0 to 9223372036854775807, not "):
+            write()
+
+
 def test_rows_become_texts(writer: TrainedWriter, tmp_path: Path) -> None:
     table = writer.predict({"language": ["Cor", "Ava"]}, samples=2, seed=5)
     assert table.columns == ["language", "name", "log_prob"]

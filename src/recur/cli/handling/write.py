@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recur.cli.handling.run_handling import RunHandling, show_next
-from recur.cli.parser import options_from
+from recur.cli.parser import check_seed, options_from
 from recur.data.series.options import OtherTableOptions
 from recur.data.texts.options import CELLS
 from recur.run import RunFolder
@@ -58,6 +58,7 @@ def _predict(folder: RunFolder, chosen: Namespace) -> pl.DataFrame:
     from recur.decode import Sampling
     from recur.tasks.write.trained import TrainedWriter
 
+    check_seed(chosen.seed)
     trained = TrainedWriter.load(folder, device=chosen.device)
     trained.setup = trained.setup.for_other(options_from(chosen, OtherTableOptions))
     temperature = 1.0 if chosen.temperature is None else chosen.temperature

@@ -109,7 +109,7 @@ class TrainedWriter(TrainedOnTexts[WriterNetwork, WriterSetup, WriterOptions]):
             seed: The same seed gives the same texts; None draws one.
 
         Raises:
-            OptionError: There is no such class, or it is missing, or a number is out of range.
+            OptionError: There is no such class, or it is missing, or a number or the seed is out of range.
             DataError: The prompt has characters that the model does not know.
 
         Example:
@@ -135,8 +135,6 @@ class TrainedWriter(TrainedOnTexts[WriterNetwork, WriterSetup, WriterOptions]):
         """Return what `generate` does, with the class and the probability of each text; the arguments are the same."""
         if not is_whole(samples, 1):
             raise OptionError(f"samples must be a whole number from 1 on, not {samples!r}.")
-        if seed is not None and not (is_whole(seed, 0) and seed < 1 << 63):
-            raise OptionError(f"seed must be a whole number from 0 to {(1 << 63) - 1}, not {seed!r}.")
         generator = self._generator(seed)
         if label is None and self.classes and not self.setup.is_multi:
             _, numbers = self.setup.asked(self.classes[0], vector)
@@ -170,7 +168,8 @@ class TrainedWriter(TrainedOnTexts[WriterNetwork, WriterSetup, WriterOptions]):
             seed: Likewise.
 
         Raises:
-            OptionError: There is no such class, or one too many; or numbers are too few, too many or not finite.
+            OptionError: There is no such class, or one too many; numbers are too few, too many or not finite; or the
+                seed is out of range.
             TypeError: `labels` are one text, or those of a text are.
         """
         if isinstance(labels, str):
@@ -193,7 +192,7 @@ class TrainedWriter(TrainedOnTexts[WriterNetwork, WriterSetup, WriterOptions]):
 
         Raises:
             DataError: The data cannot be read, or have a class that the model does not know.
-            OptionError: A number is out of range.
+            OptionError: A number or the seed is out of range.
         """
         import polars as pl
 
@@ -253,6 +252,8 @@ class TrainedWriter(TrainedOnTexts[WriterNetwork, WriterSetup, WriterOptions]):
         return found
 
     def _generator(self, seed: int | None) -> torch.Generator:
+        if seed is not None and not (is_whole(seed, 0) and seed < 1 << 63):
+            raise OptionError(f"seed must be a whole number from 0 to {(1 << 63) - 1}, not {seed!r}.")
         generator = torch.Generator(next(self.network.parameters()).device)
         if seed is None:
             generator.seed()
