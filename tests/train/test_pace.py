@@ -169,7 +169,7 @@ def test_a_step_within_the_bounds_goes_on(clock: Clock) -> None:
     pace = started(pace_of(max_steps=10))
     running = trainer(9)
     decision = pace.agree(running, 1.5, False)
-    assert [decision.is_over, decision.is_interrupted, decision.is_checkpoint_due] == [False] * 3
+    assert [decision.is_over, decision.is_finished, decision.is_interrupted, decision.is_checkpoint_due] == [False] * 4
     assert not running.should_stop
     assert decision.loss == 1.5
     assert pace.decision is decision
@@ -181,6 +181,7 @@ def test_the_last_step_ends_with_a_checkpoint(clock: Clock) -> None:
     running = trainer(10)
     decision = pace.agree(running, 1.5, True)
     assert decision.is_over
+    assert decision.is_finished
     assert decision.is_checkpoint_due
     assert not decision.is_interrupted
     assert running.should_stop
@@ -269,6 +270,7 @@ def test_a_signal_stops_after_the_step_with_a_checkpoint(number: signal.Signals)
     finally:
         pace.release()
     assert decision.is_over
+    assert not decision.is_finished
     assert decision.is_interrupted
     assert decision.is_checkpoint_due
     assert running.should_stop

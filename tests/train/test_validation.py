@@ -14,8 +14,12 @@ from recur.errors import Interrupted
 from recur.run import RunFolder
 from recur.train.language import resume_language_model
 from recur.train.pace import Pace
+from recur.train.validation import Validation
 
 pytestmark = pytest.mark.usefixtures("no_report")
+
+SWINGING: dict[str, Any] = {"max_steps": 200, "validate_every": 10, "learning_rate": 0.05, "final_learning_rate": 1.0}
+"""Of a training whose weights swing about a minimum, with a learning rate that is too high."""
 
 
 @pytest.mark.parametrize("answer", [7, 8, 9])
@@ -67,10 +71,8 @@ def test_tensorboard_shows_the_validation_loss_too(train: Any, rows: Any) -> Non
 
 
 def test_the_best_weights_are_averaged_where_that_is_better(train: Any, rows: Any) -> None:
-    """Of weights that swing about a minimum, as with a learning rate that is too high."""
-    swinging: Any = {"max_steps": 200, "validate_every": 10, "learning_rate": 0.05, "final_learning_rate": 1.0}
-    single = train("single", **swinging)
-    mean = train("mean", averaged_checkpoints=4, **swinging)
+    single = train("single", **SWINGING)
+    mean = train("mean", averaged_checkpoints=4, **SWINGING)
     valid = rows(single, "valid")
     assert rows(mean, "valid") == valid
     best = sorted(step for step, _ in sorted(valid, key=lambda row: row[1])[:4])
@@ -116,8 +118,7 @@ def test_a_resumed_training_averages_the_same_weights(
 def test_a_longer_training_keeps_only_what_is_better_than_the_mean(
     train: Any, rows: Any, tmp_path: Path, console: Console
 ) -> None:
-    swinging: Any = {"max_steps": 200, "validate_every": 10, "learning_rate": 0.05, "final_learning_rate": 1.0}
-    mean = train("mean", averaged_checkpoints=4, **swinging)
+    mean = train("mean", averaged_checkpoints=4, **SWINGING)
     (first,) = [row["text"] for row in mean.metrics() if row["kind"] == "event"]
     assert first.endswith("and is kept")
     weights = mean.weights_checksum()
@@ -132,3 +133,113 @@ def test_a_longer_training_keeps_only_what_is_better_than_the_mean(
     is_kept = second.endswith("and is kept")
     assert is_kept == (float(second.split("validation loss of ")[1].split(",")[0]) < lowest)
     assert any(row["is_best"] for row in told[-4:]) or is_kept == (longer.weights_checksum() != weights)
+
+
+AVERAGED: dict[str, Any] = {
+    **SWINGING,
+    "max_steps": 65,
+    "validate_every": 5,
+    "learning_rate": 0.1,
+    "averaged_checkpoints": 4,
+    "checkpoint_every": 1000,
+    "sample_length": 0,
+}
+
+
+@pytest.fixture
+def averaged(train: Any) -> RunFolder:
+    """A training whose mean of four is better than each of them."""
+    run = train("whole", **AVERAGED)
+    (event,) = [row["text"] for row in run.metrics() if row["kind"] == "event"]
+    assert event.endswith("and is kept")
+    return run
+
+
+class Killed(BaseException):
+    """What nobody catches."""
+
+
+def killed(*arguments: Any) -> None:
+    raise Killed
+
+
+@pytest.mark.parametrize("moment", ["before", "before its event", "after"])
+def test_a_training_that_is_killed_while_its_mean_is_judged_ends_as_if_it_was_not(
+    moment: str,
+    averaged: RunFolder,
+    train: Any,
+    assert_same: Any,
+    tmp_path: Path,
+    console: Console,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The checkpoint of the last step is there, and all that is left to do is that."""
+    judge_mean, append = Validation.judge_mean, RunFolder.append_metrics
+
+    def kept(run: RunFolder, row: Any) -> None:
+        if "the mean of" in row.get("text", ""):
+            killed()
+        append(run, row)
+
+    def judged(*arguments: Any) -> None:
+        judge_mean(*arguments)
+        killed()
+
+    with monkeypatch.context() as patch:
+        if moment == "before its event":
+            patch.setattr(RunFolder, "append_metrics", kept)
+        else:
+            patch.setattr(Validation, "judge_mean", killed if moment == "before" else judged)
+        with pytest.raises(Killed):
+            train("cut", **AVERAGED)
+    cut = resume_language_model(tmp_path / "cut", console=console)
+    assert "is finished after 65 steps" in console.file.getvalue()
+    told = [[row for row in run.metrics() if row["kind"] == "event"] for run in (averaged, cut)]
+    assert told[0] == told[1]
+    assert_same(averaged, cut)
+    with monkeypatch.context() as patch:
+        # Once is enough.
+        patch.setattr(Validation, "judge_mean", killed)
+        resume_language_model(cut.path, console=console)
+    longer = [resume_language_model(run.path, bounds={"max_steps": 70}, console=console) for run in (averaged, cut)]
+    assert_same(*longer)
+
+
+def test_a_training_that_is_interrupted_in_its_last_step_is_averaged_when_it_is_resumed(
+    averaged: RunFolder, train: Any, assert_same: Any, signals_at: Any, tmp_path: Path, console: Console
+) -> None:
+    signals_at(65, signal.SIGINT)
+    with pytest.raises(Interrupted, match="after step 65"):
+        train("cut", **AVERAGED)
+    cut = resume_language_model(tmp_path / "cut", console=console)
+    assert cut.metrics()[-1] == averaged.metrics()[-1]
+    assert_same(averaged, cut)
+
+
+def test_an_interrupt_while_the_mean_is_judged_of_a_finished_training_tells_how_to_go_on(
+    averaged: RunFolder, train: Any, assert_same: Any, tmp_path: Path, console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*arguments: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Validation, "judge_mean", interrupt)
+        with pytest.raises(Interrupted, match=r"^stopped at once; go on from the last checkpoint with: recur train --"):
+            train("cut", **AVERAGED)
+        said = r"^interrupted after the training, all is saved; judge it with: recur train --resume /"
+        with pytest.raises(Interrupted, match=said):
+            resume_language_model(tmp_path / "cut", console=console)
+    assert_same(averaged, resume_language_model(tmp_path / "cut", console=console))
+
+
+def test_a_training_that_is_to_end_earlier_averages_what_it_has(
+    train: Any, signals_at: Any, tmp_path: Path, console: Console
+) -> None:
+    signals_at(37, signal.SIGINT)
+    with pytest.raises(Interrupted):
+        train("cut", **AVERAGED)
+    run = resume_language_model(tmp_path / "cut", bounds={"max_steps": 30}, console=console)
+    assert "is finished after 37 steps" in console.file.getvalue()
+    assert run.metrics()[-1]["text"].startswith(
+        "the mean of the weights of steps 20, 25, 30 and 35 has a validation loss"
+    )

@@ -148,9 +148,24 @@ def check_fits(state: dict[str, Any], run: RunFolder, task: LightningModule, car
         raise RunError(f"{path_of(run)}: does not fit config.json: {misfit}.")
 
 
+def validation(state: dict[str, Any]) -> dict[str, Any]:
+    """Return what validation knew when the checkpoint was written."""
+    return dict(state["callbacks"]["Validation"])
+
+
+def save_validation(run: RunFolder, state: dict[str, Any], known: dict[str, Any]) -> None:
+    """Write the checkpoint of `run` once more, with what validation knows now.
+
+    Raises:
+        RunError: It cannot be written.
+    """
+    callbacks = {**state["callbacks"], "Validation": known}
+    AtomicCheckpointIO().save_checkpoint({**state, "callbacks": callbacks}, path_of(run))
+
+
 def validations_without_better(state: dict[str, Any]) -> int:
     """Return how many validations in a row had not been better when the checkpoint was written."""
-    return int(state["callbacks"]["Validation"]["without_better"])
+    return int(validation(state)["without_better"])
 
 
 def elapsed(state: dict[str, Any]) -> float:

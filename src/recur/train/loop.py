@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -58,7 +58,9 @@ def run_job(job: Job, display: Display, *, resume: bool) -> RunFolder:
         reason = _reason_to_stop(state, pace)
         if reason:
             display.say(f"{run.path}: is finished after {quantity(start, 'step')}: {reason}.")
-            return _finish_alone(job, display, is_judged=run.is_judged())
+            return _finish_alone(
+                job, display, catch_up=lambda: _judge_mean_left(job, share, recorder.validation, state)
+            )
         if checkpoint.process_count(state) != count:
             display.say("another number of devices than before: the dropout masks start anew.")
     # A checkpoint, which the recorder saves, holds what the watchers found in the step.
@@ -127,12 +129,31 @@ def _reason_to_stop(state: dict[str, Any], pace: Pace) -> str:
     return ""
 
 
-def _finish_alone(job: Job, display: Display, *, is_judged: bool = False) -> RunFolder:
-    """Judge, unless that is done, and report in the first process only; say how to go on when that is interrupted."""
+def _judge_mean_left(job: Job, share: Share, validation: Validation, state: dict[str, Any]) -> None:
+    """Judge the mean of the best weights where a finished training was stopped before that, and save what was found."""
+    validation.load_state_dict(checkpoint.validation(state))
+    if not validation.is_mean_due:
+        return
+    share.task.to(device_kind(job.training))
+    validation.judge_mean(int(state["global_step"]), share.task)
+    checkpoint.save_validation(job.run, state, validation.state_dict())
+
+
+def _finish_alone(job: Job, display: Display, *, catch_up: Callable[[], None] | None = None) -> RunFolder:
+    """Judge and report in the first process only; say how to go on when that is interrupted.
+
+    Args:
+        job: Whose training is over.
+        display: Where progress is shown.
+        catch_up: Does before what a training left undone that was over already, whose weights may have been judged;
+            None where it has just ended.
+    """
     if not processes.is_first():
         raise SystemExit(0)
     try:
-        if not is_judged:
+        if catch_up is not None:
+            catch_up()
+        if catch_up is None or not job.run.is_judged():
             job.finish(display)
         if not job.training.no_report:
             report.write_report(job.run)

@@ -42,6 +42,8 @@ class Decision:
     """What the processes agreed on after a step."""
 
     is_over: bool = False
+    is_finished: bool = False
+    """Over by itself, whether it was interrupted or not."""
     is_interrupted: bool = False
     is_checkpoint_due: bool = False
     loss: float = math.nan
@@ -171,6 +173,7 @@ class Pace(Callback):
             is_over, interrupted, due, loss = self._agreed(trainer, is_over, due, loss)
         self.decision = Decision(
             is_over=is_over or interrupted,
+            is_finished=is_over,
             is_interrupted=interrupted,
             is_checkpoint_due=due or interrupted,
             loss=loss,

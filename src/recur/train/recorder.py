@@ -80,7 +80,7 @@ class Recorder(Callback):
             self.removed_sum += pl_module.removed
         if trainer.is_global_zero:
             # An interrupted training goes on, and its rows shall be as if it had not been.
-            if step % _ROW_EVERY == 0 or (decision.is_over and not decision.is_interrupted):
+            if step % _ROW_EVERY == 0 or decision.is_finished:
                 self._write_row(trainer, pl_module, step, epoch)
             self._show(step, epoch, pl_module)
         if decision.is_checkpoint_due:

@@ -52,6 +52,7 @@ class Validation(Callback):
     latest: float = math.nan
     _first: dict[str, Tensor] | None = None
     _best: list[tuple[float, int, dict[str, Tensor]]] = field(default_factory=list)
+    _mean_of: list[int] = field(default_factory=list)
 
     def after_step(self, trainer: Trainer, task: GradientTask, epoch: int) -> bool:
         """Validate when it is due, every so many steps and at the end, and return whether the bounds are reached.
@@ -100,9 +101,9 @@ class Validation(Callback):
             logger.log_metrics({"valid/loss": judged.loss}, step=step)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what early stopping has seen, for resuming, and the weights that are to be averaged."""
+        """Return what early stopping has seen, for resuming, the weights to average, and whose mean was judged."""
         seen = {"best": self.best, "best_step": self.best_step, "without_better": self.without_better}
-        return seen | ({"best_weights": self._best} if self._best else {})
+        return seen | ({"best_weights": self._best, "mean_of": self._mean_of} if self._best else {})
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take what early stopping saw before."""
@@ -110,6 +111,7 @@ class Validation(Callback):
         self.best_step = int(state_dict["best_step"])
         self.without_better = int(state_dict["without_better"])
         self._best = list(state_dict.get("best_weights", []))
+        self._mean_of = list(state_dict.get("mean_of", []))
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Judge the weights before the first step, or remember them until the first are saved."""
@@ -131,13 +133,25 @@ class Validation(Callback):
                 "be judged, and those from before are kept. Look there for values that are far too large."
             )
         assert isinstance(pl_module, GradientTask)
-        if len(self._best) > 1 and trainer.is_global_zero and not self.pace.decision.is_interrupted:
-            self._judge_mean(trainer.global_step, pl_module)
+        if self.is_mean_due and trainer.is_global_zero and not self.pace.decision.is_interrupted:
+            self.judge_mean(trainer.global_step, pl_module)
 
-    def _judge_mean(self, step: int, task: GradientTask) -> None:
+    @property
+    def is_mean_due(self) -> bool:
+        """Whether there are weights to average whose mean has not been judged."""
+        return len(self._best) > 1 and self._steps_of_best() != self._mean_of
+
+    def _steps_of_best(self) -> list[int]:
+        return sorted(step for _, step, _ in self._best)
+
+    def judge_mean(self, step: int, task: GradientTask) -> None:
         """Average the best weights, and keep their mean where it is better than all of them.
 
         Source: Vaswani et al. (2017), section 6.1, who take the newest ones.
+
+        Args:
+            step: Steps of the training.
+            task: Its weights stay what they are.
         """
         newest = {name: one.clone() for name, one in task.kept.state_dict().items()}
         of_best = [weights for _, _, weights in self._best]
@@ -153,11 +167,13 @@ class Validation(Callback):
             self.best = value
             self.run.save_weights(task.kept.state_dict())
         task.kept.load_state_dict(newest)
-        steps = enumerated([f"{one:,}" for one in sorted(step for _, step, _ in self._best)])
+        self._mean_of = self._steps_of_best()
+        steps = enumerated([f"{one:,}" for one in self._mean_of])
         text = f"the mean of the weights of steps {steps} has a validation loss of {judged.loss:.4f}, and is"
-        self.run.append_metrics(
-            {"kind": "event", "step": step, "text": f"{text} {'kept' if is_better else 'no better than the best'}"}
-        )
+        event = {"kind": "event", "step": step, "text": f"{text} {'kept' if is_better else 'no better than the best'}"}
+        # A kill before the next checkpoint lets a resumed training come to it again.
+        if event not in self.run.metrics():
+            self.run.append_metrics(event)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Keep good weights of a training that went wrong before its first validation."""
