@@ -201,6 +201,23 @@ def test_drawing_a_few_units_anew_proves_nothing() -> None:
     assert bootstrap_gain(own, other, ratio).p == sign_test(3, 0)
 
 
+@pytest.mark.parametrize(("num", "last"), [(15, [-4]), (40, [-7, -7]), (60, [-8, -8, -8])])
+def test_a_gain_is_more_than_noise_where_its_interval_is_beyond_zero(num: int, last: list[int]) -> None:
+    """Also of skewed differences, whose draws about their mean seldom reach what came, and zero more often."""
+    own, other = np.ones((num, 2)), np.stack([np.zeros(num), np.ones(num)], 1)
+    own[-len(last) :, 0] = last
+    gain = bootstrap_gain(own, other, ratio)
+    assert gain.lower <= 0 < gain.upper
+    assert gain.p >= 0.05
+    back = bootstrap_gain(other, own, ratio)
+    assert (back.value, back.lower, back.upper, back.p) == (-gain.value, -gain.upper, -gain.lower, gain.p)
+    # Without them it is.
+    own[-len(last) :, 0] = 0
+    gain = bootstrap_gain(own, other, ratio)
+    assert gain.lower > 0
+    assert gain.p < 0.05
+
+
 def test_doubt_in_words() -> None:
     assert doubt(0.3, "series") == "no more than noise, p = 0.3"
     assert doubt(0.012, "series") == "more than noise, p = 0.012"

@@ -193,7 +193,9 @@ def bootstrap_gain(
     differences so found (Koehn 2004, "Statistical significance tests for machine translation evaluation"); less their
     mean they are how it varies by luck alone (Efron & Tibshirani 1993, section 16.4). As drawing a few units anew says
     little, p is not below that of the sign test of all units in which the contestants differ, and the interval of what
-    may be noise is widened to hold zero.
+    may be noise is widened to hold zero. Nor is p below twice the share of draws that are on the other side of zero,
+    or on it, by which an interval between percentiles holds zero (section 15.4 of the same): of skewed differences one
+    would say what the other denies.
 
     Args:
         own: What one of them got in each unit, (N, K).
@@ -220,8 +222,9 @@ def bootstrap_gain(
     value = float((figure(own.sum(0)[None]) - figure(other.sum(0)[None]))[0])
     lower, upper = np.quantile(gains, [(1 - COVERAGE) / 2, (1 + COVERAGE) / 2]).tolist()
     by_luck = int((np.abs(gains - gains.mean()) >= abs(value)).sum())
+    not_above, not_below = (int((side * gains <= 1e-12).sum()) for side in (1, -1))
     least = sign_test(int((own != other).any(1).sum()), 0)
-    p = max((by_luck + 1) / (_NUM_ANEW + 1), least)
+    p = min(1.0, max((by_luck + 1) / (_NUM_ANEW + 1), 2 * min(not_above, not_below) / _NUM_ANEW, least))
     if p >= SURE:
         lower, upper = min(lower, 0.0), max(upper, 0.0)
     return Gain(value=value, lower=lower, upper=upper, p=p)
