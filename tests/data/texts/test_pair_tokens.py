@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,10 @@ import torch
 from recur.data.texts.pair_batches import PairBatches
 from recur.data.texts.pair_tokens import choose_pair_tokens, fit_pair_vocabularies
 from recur.data.texts.token_options import PairTokenOptions, TokenOptions, Tokens
+from recur.data.texts.vector_options import PairVectorOptions
 from recur.data.texts.vocabulary import TextVocabulary, choose_tokens
 from recur.errors import DataError, OptionError, RunError
-from recur.token_ids import Ragged
+from recur.token_ids import SPECIAL, Ragged
 
 WORDS = ["katze", "hund", "maus", "haus", "baum"]
 SOUNDS = ["k a ts", "h u n t", "m au s", "h au s", "b au m"]
@@ -22,34 +24,34 @@ SENTENCES = [f"Number {number} is word w{number}." for number in range(900)]
 
 
 @pytest.mark.parametrize(
-    ("sources", "targets", "options", "kinds", "size"),
+    ("sources", "targets", "options", "kinds"),
     [
-        (WORDS, SOUNDS, {}, ("character", "space"), None),
-        (WORDS, WORDS, {}, ("character", "character"), None),
+        (WORDS, SOUNDS, {}, ("character", "space")),
+        (WORDS, WORDS, {}, ("character", "character")),
         # Short, and in the letters of the targets.
         (
             ["10 june 2020", "3 may 1999"] * 30,
             ["2020-june-10", "1999-may-03"] * 30,
             {},
             ("character", "character"),
-            None,
         ),
-        (SENTENCES, SENTENCES, {}, ("bpe", "bpe"), 1000),
-        (SENTENCES * 20, SENTENCES * 20, {}, ("bpe", "bpe"), 2000),
-        (SENTENCES, SOUNDS * 180, {}, ("bpe", "space"), 1000),
+        (SENTENCES, SENTENCES, {}, ("bpe", "bpe")),
+        (SENTENCES * 20, SENTENCES * 20, {}, ("bpe", "bpe")),
+        (SENTENCES, SOUNDS * 180, {}, ("bpe", "space")),
         # Symbols that stand there once are few of all.
-        (WORDS * 40, [*SOUNDS * 39, "k a tz", "h u nd", "m aau", "h o s", "b au w"], {}, ("character", "space"), None),
+        (WORDS * 40, [*SOUNDS * 39, "k a tz", "h u nd", "m aau", "h o s", "b au w"], {}, ("character", "space")),
         # Names of a word or two.
-        ([f"ha no{number}" for number in range(900)], SOUNDS * 180, {}, ("character", "space"), None),
-        (WORDS, SOUNDS, {"vocabulary": "joint"}, ("bpe", "bpe"), 1000),
-        (WORDS, SOUNDS, {"vocabulary": "joint", "target_tokens": "character"}, ("character", "character"), None),
-        (WORDS, SOUNDS, {"source_tokens": "bpe", "vocabulary_size": 300}, ("bpe", "space"), 300),
+        ([f"ha no{number}" for number in range(900)], SOUNDS * 180, {}, ("character", "space")),
+        (WORDS, SOUNDS, {"vocabulary": "joint"}, ("bpe", "bpe")),
+        (WORDS, SOUNDS, {"vocabulary": "joint", "target_tokens": "character"}, ("character", "character")),
+        (WORDS, SOUNDS, {"source_tokens": "bpe", "vocabulary_size": 300}, ("bpe", "space")),
     ],
 )
-def test_what_a_token_is_chosen_to_be(sources: Any, targets: Any, options: Any, kinds: Any, size: Any) -> None:
+def test_what_a_token_is_chosen_to_be(sources: Any, targets: Any, options: Any, kinds: Any) -> None:
     asked = PairTokenOptions(**options)
     chosen, why = choose_pair_tokens(asked, sources, targets)
-    assert (chosen.source_tokens, chosen.target_tokens, chosen.vocabulary_size) == (*kinds, size)
+    assert (chosen.source_tokens, chosen.target_tokens) == kinds
+    assert chosen.vocabulary_size == asked.vocabulary_size
     for name in ("source_tokens", "target_tokens"):
         assert (name in why) == (getattr(asked, name) is None)
     # What is chosen is chosen for good.
@@ -85,6 +87,50 @@ def test_vocabularies() -> None:
         fit_pair_vocabularies(replace(options, min_count=2), ["aa"], ["bc"])
     with pytest.raises(DataError, match="no token of the texts stands 9 times"):
         fit_pair_vocabularies(replace(options, min_count=9, vocabulary="joint"), ["aa"], ["bc"])
+
+
+@pytest.mark.parametrize(
+    ("pairs", "options", "size"),
+    [
+        (SENTENCES, {}, 1000),
+        (SENTENCES * 20, {}, 2000),
+        (SENTENCES, {"vocabulary_size": 300}, 300),
+        (SENTENCES, {"vocabulary_size": 300, "vocabulary": "own"}, 300),
+    ],
+)
+def test_the_size_of_a_bpe(pairs: Any, options: Any, size: int) -> None:
+    chosen, _ = choose_pair_tokens(PairTokenOptions(**options), pairs, pairs)
+    of_sources, of_targets, *_ = fit_pair_vocabularies(chosen, pairs, pairs)
+    assert (of_sources.kind, of_targets.kind) == ("bpe", "bpe")
+    assert (of_sources.size - SPECIAL, of_targets.size - SPECIAL) == (size, size)
+
+
+@pytest.mark.parametrize("kind", ["word", "space", "character"])
+@pytest.mark.parametrize("side", ["source", "target"])
+def test_the_size_of_a_bpe_bounds_no_words_or_characters(kind: Tokens, side: str) -> None:
+    # 1,200 characters, each of them a word too, stand there three times.
+    rows = (range(0x4E00 + first, 0x4E00 + first + 4) for first in range(0, 1200, 4))
+    others = [" ".join(map(chr, row)) for row in rows] * 3
+    kinds: dict[str, Any] = {"source_tokens": "bpe", "target_tokens": "bpe", f"{side}_tokens": kind}
+    texts = (others, SENTENCES) if side == "source" else (SENTENCES, others)
+    chosen, _ = choose_pair_tokens(PairTokenOptions(**kinds), *texts)
+    found = fit_pair_vocabularies(chosen, *texts)
+    other, bpe = (found.sources, found.targets) if side == "source" else (found.targets, found.sources)
+    assert bpe.size - SPECIAL == 1000
+    assert other.size - SPECIAL == 1200 + (kind == "character")
+    # One that is given is of both.
+    found = fit_pair_vocabularies(replace(chosen, vocabulary_size=400), *texts)
+    assert (found.sources.size - SPECIAL, found.targets.size - SPECIAL) == (400, 400)
+
+
+def test_the_size_of_a_bpe_bounds_no_vectors(tmp_path: Path) -> None:
+    path = tmp_path / "vectors.txt"
+    path.write_text("".join(f"known{number} {number} 1\n" for number in range(3000)) + "word 2 3\n")
+    options = PairTokenOptions(source_tokens="word", target_tokens="bpe")
+    found = fit_pair_vocabularies(options, SENTENCES, SENTENCES, PairVectorOptions(vectors=str(path)))
+    assert found.of_sources is not None
+    assert len(found.of_sources.ids) == 3001
+    assert found.targets.size - SPECIAL == 1000
 
 
 def fitted(texts: list[str], kind: Any, **options: Any) -> TextVocabulary:

@@ -35,13 +35,15 @@ _SAME_LANGUAGE = 0.5
 
 _BPE_SIZES = ((10_000, 1_000), (50_000, 2_000), (200_000, 4_000))
 _LARGEST_BPE = 8_000
-"""Tokens of a BPE by how many pairs there are."""
+"""Tokens of a BPE by how many pairs there are, if nothing is said."""
 
 
 def choose_pair_tokens(
     options: PairTokenOptions, sources: Sequence[str], targets: Sequence[str]
 ) -> tuple[PairTokenOptions, dict[str, str]]:
-    """Return options whose kinds of tokens, and size of a BPE, are chosen, and for each of these why, by name.
+    """Return options whose kinds of tokens are chosen, and for each of these why, by name.
+
+    The size of a BPE is left open: a `vocabulary_size` would bound the other side too, which may be of words.
 
     Args:
         options: As the user gave them.
@@ -78,13 +80,6 @@ def choose_pair_tokens(
         options = replace(options, vocabulary="joint" if is_joint else "own")
         if is_joint:
             reasons["vocabulary"] = f"{known:.0%} of the words of targets stand in sources too"
-    is_bpe = "bpe" in (options.source_tokens, options.target_tokens)
-    if is_bpe and options.vocabulary_size is None:
-        size = next((size for most, size in _BPE_SIZES if len(sources) <= most), _LARGEST_BPE)
-        options, reasons["vocabulary_size"] = (
-            replace(options, vocabulary_size=size),
-            f"there are {len(sources):,} pairs",
-        )
     return options, reasons
 
 
@@ -132,7 +127,7 @@ def fit_pair_vocabularies(
     """Return the vocabularies of sources and of targets, one and the same where it is joint.
 
     Args:
-        options: With every kind chosen.
+        options: With every kind chosen; a BPE whose size is not given has one by how many pairs there are.
         sources: Of the training part.
         targets: Of the training part.
         vectors: Vectors that tokens begin with.
@@ -145,12 +140,24 @@ def fit_pair_vocabularies(
         raise DataError("there is nothing to learn from: no pair has a target.")
     vectors = vectors or PairVectorOptions()
     with_words_for_vectors(options, vectors)
+    of_source, of_target = (
+        _of_one(options, kind, len(sources)) for kind in (options.source_tokens, options.target_tokens)
+    )
     if options.vocabulary == "joint":
-        both, _ = _fit(options.of_one(options.target_tokens), [*sources, *targets], "texts", VectorOptions())
+        both, _ = _fit(of_target, [*sources, *targets], "texts", VectorOptions())
         return PairVocabularies(both, both)
-    source, of_sources = _fit(options.of_one(options.source_tokens), sources, "sources", vectors.of_sources)
-    target, of_targets = _fit(options.of_one(options.target_tokens), targets, "targets", vectors.of_targets)
+    source, of_sources = _fit(of_source, sources, "sources", vectors.of_sources)
+    target, of_targets = _fit(of_target, targets, "targets", vectors.of_targets)
     return PairVocabularies(source, target, of_sources, of_targets)
+
+
+def _of_one(options: PairTokenOptions, kind: Tokens | None, num_pairs: int) -> TokenOptions:
+    """Return the options of one side, with the size of its BPE, if it is one."""
+    chosen = options.of_one(kind)
+    if kind == "bpe" and chosen.vocabulary_size is None:
+        size = next((size for most, size in _BPE_SIZES if num_pairs <= most), _LARGEST_BPE)
+        chosen = replace(chosen, vocabulary_size=size)
+    return chosen
 
 
 def _fit(
