@@ -246,6 +246,29 @@ def test_the_perplexity_of_members_is_that_of_their_mean(tmp_path: Path) -> None
     )
 
 
+@pytest.mark.parametrize("are_named", [True, False])
+def test_translators_of_several_seeds_are_joined_where_the_data_name_their_parts(
+    are_named: bool, tmp_path: Path
+) -> None:
+    sources = [f"{colour} {thing}" for colour in ("red", "green", "blue") for thing in ("cat", "dog", "house", "door")]
+    parts = ["train"] * 9 + ["valid", "valid", "test"]
+    named = {"part": parts} if are_named else {}
+    data = {"source": sources, "target": [source.upper() for source in sources], **named}
+    tokens = PairTokenOptions(source_tokens="word", target_tokens="word", min_count=1)
+    runs = [
+        train(data, tmp_path / str(seed), tokens=tokens, training=replace(QUICK, max_steps=2, seed=seed))
+        for seed in (0, 1)
+    ]
+    one, two = map(TrainedTranslator.load, runs)
+    if are_named:
+        assert TrainedTranslator.joined([one, two]).networks == (*one.networks, *two.networks)
+        return
+    with pytest.raises(
+        OptionError, match=r"different vocabularies; were their parts drawn by different seeds\? Give dat"
+    ):
+        TrainedTranslator.joined([one, two])
+
+
 def test_data_that_have_changed_are_refused(tmp_path: Path) -> None:
     data = written(tmp_path / "pairs.tsv")
     run = train(data, tmp_path / "run")

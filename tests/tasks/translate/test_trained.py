@@ -50,7 +50,7 @@ def test_what_cannot_be_joined() -> None:
         TrainedTranslator.joined([])
     with pytest.raises(OptionError, match=r"number 1 and number 2 have different options: hidden_size is \d+ and 4\."):
         TrainedTranslator.joined([made(), made(hidden_size=4)])
-    with pytest.raises(OptionError, match="number 1 and number 3 have different vocabularies"):
+    with pytest.raises(OptionError, match=r"number 1 and number 3 have different vocabularies\.$"):
         TrainedTranslator.joined([made(), made(), made("character")])
 
 

@@ -106,14 +106,19 @@ class TrainedTranslator(TrainedOnTexts[TranslationNetwork, TranslationSetup, Tra
         with each of them: those of the first, by its share.
 
         Args:
-            translators: At least one, trained with the same options on the same training part, such as by other seeds.
+            translators: At least one, trained with the same options on the same training part, such as by other seeds
+                where the data name their parts: those that are drawn are others for each seed.
 
         Raises:
             OptionError: There is none, or they differ in more than their weights.
 
         Example:
             ```python
-            runs = [recur.train_translator(data, training=PairTrainingOptions(seed=seed)) for seed in range(5)]
+            parts = PairOptions(valid_data="valid.tsv", test_data="test.tsv")
+            runs = [
+                recur.train_translator("train.tsv", texts=parts, training=PairTrainingOptions(seed=seed))
+                for seed in range(5)
+            ]
             together = TrainedTranslator.joined([recur.load(run) for run in runs])
             together.save("runs/together")
             ```
@@ -133,7 +138,15 @@ class TrainedTranslator(TrainedOnTexts[TranslationNetwork, TranslationSetup, Tra
                     f"{enumerated(different)}."
                 )
             if one.setup.fingerprint != first.setup.fingerprint:
-                raise OptionError(f"joined: number 1 and number {number} have different vocabularies.")
+                drawn = one.setup.seed != first.setup.seed
+                raise OptionError(
+                    f"joined: number 1 and number {number} have different vocabularies"
+                    + (
+                        "; were their parts drawn by different seeds? Give data that name their parts."
+                        if drawn
+                        else "."
+                    )
+                )
         if len(translators) == 1:
             return first
         networks = [network for one in translators for network in one.networks]
