@@ -14,7 +14,7 @@ import torch
 from rich.console import Console
 
 from recur.data.texts.options import WrittenTextOptions
-from recur.data.texts.token_options import TokenOptions
+from recur.data.texts.token_options import WriterTokenOptions
 from recur.errors import DataError, Interrupted, OptionError, RunError
 from recur.models.texts.writer_options import WriterOptions
 from recur.run import RunFolder
@@ -136,8 +136,8 @@ def test_a_column_that_is_missing_is_said(tmp_path: Path) -> None:
     ):
         with pytest.raises(DataError, match=message):
             train(names(), tmp_path / "run", texts=reading)
-    with pytest.raises(TypeError, match="expected WriterOptions, got TokenOptions"):
-        train(names(), tmp_path / "run", model=TokenOptions())
+    with pytest.raises(TypeError, match="expected WriterOptions, got WriterTokenOptions"):
+        train(names(), tmp_path / "run", model=WriterTokenOptions())
     with pytest.raises(OptionError, match="tied needs embedding_size equal to hidden_size"):
         WriterOptions(tied=True, hidden_size=8, embedding_size=4)
 
@@ -148,15 +148,15 @@ def test_tokens_of_other_kinds(tmp_path: Path) -> None:
     ]
     data = (texts, [text.split()[1] for text in texts])
     for kind in ("word", "space", "bpe"):
-        tokens = TokenOptions(tokens=kind, vocabulary_size=270 if kind == "bpe" else None)  # type: ignore[arg-type]
+        tokens = WriterTokenOptions(tokens=kind, vocabulary_size=270 if kind == "bpe" else None)  # type: ignore[arg-type]
         trained = TrainedWriter.load(train(data, tmp_path / kind, tokens=tokens))
         assert len(trained.generate(label="red", samples=3, seed=0)) == 3
 
 
 def test_what_is_chosen() -> None:
-    tokens, why = choose_written_tokens(TokenOptions(), ["x" * 300, "y" * 200])
+    tokens, why = choose_written_tokens(WriterTokenOptions(), ["x" * 300, "y" * 200])
     assert (tokens.tokens, tokens.lowercase, tokens.min_count, why["tokens"]) == ("bpe", False, None, "texts are long")
-    words, _ = choose_written_tokens(TokenOptions(tokens="word", lowercase=True), ["a b"])
+    words, _ = choose_written_tokens(WriterTokenOptions(tokens="word", lowercase=True), ["a b"])
     assert (words.lowercase, words.min_count) == (True, 2)
     few = choose_writer(WriterOptions(), num_tokens=1000, vocabulary_size=30)
     many = choose_writer(WriterOptions(tied=True), num_tokens=10**6, vocabulary_size=2000)

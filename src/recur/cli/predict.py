@@ -136,7 +136,7 @@ def build_parser(*, has_data: bool = True) -> CommandParser:
         "--batch-size",
         type=int,
         default=64,
-        help="of forecasts, classes and numbers: series or texts at once; changes memory, not what is told",
+        help="series or texts at once; changes memory, but not what is told unless texts are drawn",
     )
     parser.add_argument("--device", type=Device, default="cpu", help="where to compute")
     parser.add_options(SearchOptions, "texts that are written")

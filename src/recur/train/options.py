@@ -324,7 +324,8 @@ class TextTrainingOptions(SeriesTrainingOptions):
     """Minutes of training at most; the learning rate's decay fits itself to them. 12 when no other bound is given."""
 
     max_epochs: int | None = None
-    """Passes over the training part; as many as show 200,000 texts, from 4 to 30, when no other bound is given."""
+    """Passes over the training part; as many as show 200,000 texts, of characters 300,000, from 4 to 30, but at least
+    300 steps, when no other bound is given."""
 
     batch_size: int | None = None
     """Texts that one optimiser step learns from at most; 64 when not given, fewer of few texts."""
@@ -338,6 +339,15 @@ class TextTrainingOptions(SeriesTrainingOptions):
     averaging: float = 0.0
     """The weights that are judged and saved are a moving mean of those of all steps, which keeps this share of itself
     at each; 0 for those of the newest step alone."""
+
+    patience: int | None = None
+    """Stop after this many validations without a better one; 0, which holds when not given, never stops early."""
+
+    validate_every: int | None = None
+    """Steps between validations; half an epoch, but at least 10, when not given."""
+
+    seed: int = 0
+    """Seed of the weights, of the dropout masks, and of the parts that are drawn."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -358,8 +368,8 @@ class PairTrainingOptions(SeriesTrainingOptions):
     """Minutes of training at most; the learning rate's decay fits itself to them. 15 when no other bound is given."""
 
     max_epochs: int | None = None
-    """Passes over the training part; as many as show 200,000 pairs, of sentences 600,000, from 3 to 30, when no other
-    bound is given."""
+    """Passes over the training part; as many as show 200,000 pairs, of sentences 600,000, from 3 to 30, of up to 4,000
+    pairs of sentences to 16, but at least 500 steps, when no other bound is given."""
 
     batch_size: int | None = None
     """Pairs that one optimiser step learns from at most; 32 when not given, more of many pairs, fewer of few."""
@@ -378,6 +388,16 @@ class PairTrainingOptions(SeriesTrainingOptions):
     averaging: float = 0.0
     """The weights that are judged and saved are a moving mean of those of all steps, which keeps this share of itself
     at each; 0 for those of the newest step alone."""
+
+    patience: int | None = None
+    """Stop after this many validations without a better one; 0, which holds when not given, never stops early."""
+
+    validate_every: int | None = None
+    """Steps between validations; an epoch, but at most a twentieth of the usual passes, and at least 10, when not
+    given."""
+
+    seed: int = 0
+    """Seed of the weights, of the dropout masks, and of the parts that are drawn."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

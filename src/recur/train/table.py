@@ -15,7 +15,7 @@ from recur.data.series.options import DetectionOptions, SeriesOptions
 from recur.data.text import check_found
 from recur.data.texts.named_files import NamesFiles
 from recur.data.texts.options import LabelledTextOptions, PairOptions, TaggedTextOptions, WrittenTextOptions
-from recur.data.texts.token_options import PairTokenOptions, TokenOptions, WordOptions
+from recur.data.texts.token_options import PairTokenOptions, TokenOptions, WordOptions, WriterTokenOptions
 from recur.data.texts.vector_options import PairVectorOptions, VectorOptions
 from recur.errors import OptionError
 from recur.models.detector_options import DetectorOptions
@@ -310,7 +310,7 @@ TASKS: dict[str, Task] = {
         "or a folder by class",
         options={
             "texts": WrittenTextOptions,
-            "tokens": TokenOptions,
+            "tokens": WriterTokenOptions,
             "model": WriterOptions,
             "training": TextTrainingOptions,
         },

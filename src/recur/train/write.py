@@ -12,7 +12,7 @@ from rich.console import Console
 
 from recur.data.texts.batches import TextBatches
 from recur.data.texts.options import WrittenTextOptions
-from recur.data.texts.token_options import TokenOptions
+from recur.data.texts.token_options import WriterTokenOptions
 from recur.data.texts.written import WrittenTexts
 from recur.decode import Sampling
 from recur.models.texts.writer import WriterNetwork
@@ -52,7 +52,7 @@ def train_writer(
     *,
     out: str | Path | None = None,
     texts: WrittenTextOptions | None = None,
-    tokens: TokenOptions | None = None,
+    tokens: WriterTokenOptions | None = None,
     model: WriterOptions | None = None,
     training: TextTrainingOptions | None = None,
     overwrite: bool = False,
@@ -87,7 +87,7 @@ def train_writer(
             data,
             place,
             reading,
-            given_or_default(tokens, TokenOptions),
+            given_or_default(tokens, WriterTokenOptions),
             given_or_default(model, WriterOptions),
             given_or_default(training, TextTrainingOptions),
             overwrite,
@@ -110,7 +110,7 @@ def _prepare(
     data: Any,
     out: Path | None,
     reading: WrittenTextOptions,
-    tokens: TokenOptions,
+    tokens: WriterTokenOptions,
     options: WriterOptions,
     training: TextTrainingOptions,
     overwrite: bool,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from recur.data.texts.token_options import TokenOptions
+from recur.data.texts.token_options import WriterTokenOptions
 from recur.models.texts.writer_options import WriterOptions
 
 _SHORT = 100
@@ -20,7 +20,9 @@ _FEW_TOKENS = 256
 _CONTEXT = 32
 
 
-def choose_written_tokens(options: TokenOptions, texts: Sequence[str]) -> tuple[TokenOptions, dict[str, str]]:
+def choose_written_tokens(
+    options: WriterTokenOptions, texts: Sequence[str]
+) -> tuple[WriterTokenOptions, dict[str, str]]:
     """Return options with every None replaced by a value, and for each of these why, by name.
 
     What is written is to have its capitals and its blanks, so that words are chosen by nobody but the user.
@@ -30,7 +32,7 @@ def choose_written_tokens(options: TokenOptions, texts: Sequence[str]) -> tuple[
         texts: Of the training part.
 
     Example:
-        >>> chosen, why = choose_written_tokens(TokenOptions(), ["Schmidt", "Ito"])
+        >>> chosen, why = choose_written_tokens(WriterTokenOptions(), ["Schmidt", "Ito"])
         >>> chosen.tokens, chosen.lowercase, why["tokens"]
         ('character', False, 'texts are short')
     """

@@ -243,7 +243,8 @@ class OtherTableOptions:
     """How a table that a trained model is given is written, where not as that of the run was."""
 
     separator: str | None = None
-    """Of a text file: character between the cells, or "whitespace"; as in the run's data if not given."""
+    """Of a text file: character between the cells; of series also "whitespace", of texts also the word tab; as in the
+    run's data if not given."""
 
     decimal_comma: bool | None = None
     """Whether numbers in text are written 1,5, where a column does not tell; as in the run's data if not given."""

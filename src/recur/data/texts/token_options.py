@@ -107,6 +107,33 @@ class TokenOptions(WordOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
+class WriterTokenOptions(TokenOptions):
+    """How a text becomes tokens that are written.
+
+    A value of None is chosen for the texts, see `recur.train.writer_choice.choose_written_tokens`.
+
+    Raises:
+        OptionError: A value makes no sense, or would be ignored.
+
+    Example:
+        >>> WriterTokenOptions(tokens="bpe").size
+        2000
+    """
+
+    tokens: Tokens | None = None
+    """What one token is: a word, a number or a mark (word); what stands between blanks (space); a character; or a piece
+    of a word found by byte-level BPE. If not given: characters where texts have up to 100 of them in the mean, else a
+    BPE."""
+
+    lowercase: bool | None = None
+    """Whether capitals are read as small letters, and none are written; if not given, they are not."""
+
+    min_count: int | None = None
+    """Times that a token must stand in the training part to be known; 2 for words and for what stands between blanks,
+    else 1, if not given."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class PairTokenOptions:
     """How sources and targets become tokens, and which of them are known.
 

@@ -31,6 +31,12 @@ class TaggerOptions(TextLayerOptions):
     cell: Cell = "lstm"
     """Recurrent cell: lstm, gru, rnn; or indrnn, mgu, ligru."""
 
+    hidden_size: int | None = None
+    """Units of each recurrent layer and direction; 128 if not given."""
+
+    embedding_size: int | None = None
+    """Size of the vector that stands for a word; if not given 128, or that of the vectors of others."""
+
     embedding_dropout: float = 0.5
     """Dropout on the vectors of words and on the features of their characters, 0 to below 1."""
 
