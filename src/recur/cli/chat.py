@@ -22,9 +22,9 @@ def build_parser() -> CommandParser:
     """Return the command's parser."""
     parser = CommandParser(
         "chat",
-        "Talk to a model that was trained on conversations (recur train TALKS.yml): it answers each line, and knows as "
-        "many turns before it as in training. An answer that is as long as one may be ends in [cut off]. An empty line "
-        "begins anew; the end of the input, Ctrl-D, ends.",
+        "Talk to a model that was trained on conversations (recur train TALKS.yml): it answers each line by the last "
+        "turns that were said, as many as --history said in training, that line among them. An answer that is as long "
+        "as one may be ends in [cut off]. An empty line begins anew; the end of the input, Ctrl-D, ends.",
     )
     parser.add_argument("run", type=str, help="run folder")
     parser.add_argument(

@@ -41,7 +41,8 @@ def decode(
 
     A row's answer does not depend on which other rows are in the batch, except that they share random numbers. A search
     with more beams never finds worse by the score, unless it prunes, has groups or required phrases
-    (`recur.decode.nested_beams` says why); with one beam it is greedy.
+    (`recur.decode.nested_beams` says why); with one beam it is greedy, unless it has more patience than 1 or required
+    phrases.
 
     Args:
         steps: The model.

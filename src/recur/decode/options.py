@@ -38,7 +38,8 @@ class DecodingOptions:
     """
 
     beams: int = 1
-    """Open hypotheses of a row; 1 always takes the likeliest token."""
+    """Open hypotheses of a row; 1 always takes the likeliest token, unless `patience` is above 1 or phrases are
+    required."""
 
     num_best: int = 1
     """Hypotheses told of each row, best first; with sampling, how many are drawn."""

@@ -27,10 +27,10 @@ from recur.wording import quantity
 class Tagger(SeriesEstimator):
     """Tells the tag of each token of a sentence, as `recur.train_tagger` trains it.
 
-    Its parameters are the fields of `recur.data.texts.TaggedTextOptions`, `WordOptions`, `TaggerOptions` and
-    `TextTrainingOptions`, and `out`, `overwrite` and `verbose`, as those of `recur.Forecaster`. `test` is 0 by default,
-    for whoever uses an estimator holds out what is to be judged on; a tenth is still held out to choose the best
-    weights by.
+    Its parameters are the fields of `recur.data.texts.TaggedTextOptions`, `WordOptions`, `VectorOptions`,
+    `TaggerOptions` and `TextTrainingOptions`, and `out`, `overwrite` and `verbose`, as those of `recur.Forecaster`.
+    `test` is 0 by default, for whoever uses an estimator holds out what is to be judged on; a tenth is still held out
+    to choose the best weights by.
 
     Attributes:
         trained_: The `recur.TrainedTagger`, which also tells entities, and how sure it is.

@@ -22,7 +22,8 @@ class SearchOptions:
     """How texts are searched for, see `recur.decode.DecodingOptions`."""
 
     beams: int | None = None
-    """Open hypotheses of a text; 1 always takes the likeliest token; if not given 5, or as many as --num-best."""
+    """Open hypotheses of a text; 1 always takes the likeliest token, unless texts are required; if not given 5, or as
+    many as --num-best."""
 
     num_best: int = 1
     """Answers told of each text, best first."""
