@@ -27,8 +27,9 @@ HELD_OUT = 0.1
 class TextOptions(NamesFiles):
     """How files become examples, and these a training, a validation and a test part, whatever is learned from them.
 
-    Files that have train, valid (or dev, val) or test as a word of their names, and those in folders that are called just
-    so, are those parts. What is not said so is drawn from what is trained on; exact duplicates go to one part together.
+    Files that have train, valid (or dev, val) or test as a word of their names, and those in folders that are called
+    just so, are those parts. What is not said so is drawn from what is trained on; exact duplicates go to one part
+    together.
 
     Raises:
         OptionError: A value makes no sense, or would be ignored.
