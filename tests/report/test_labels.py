@@ -175,6 +175,8 @@ def test_the_rules_are_those_of_the_bars() -> None:
     found = labels_of(classes())
     assert found is not None
     assert found.caption.endswith("told right, beside always telling the most frequent class.")
+    assert found.figures.columns == ("", "this model", "always the most frequent")
+    assert found.figures.rows[0] == ("accuracy", "85.0%", "50.0%")
     judged = classes()
     judged["figures"]["rule"] = {"accuracy": 0.7, "p": 0.02}
     found = labels_of(judged)
@@ -183,6 +185,13 @@ def test_the_rules_are_those_of_the_bars() -> None:
         "told right, beside a linear model of n-grams and always telling the most frequent class."
     )
     assert [bar.name for bar in found.bars] == ["this model", "linear, n-grams", "always left"]
+    assert found.figures.columns == ("", "this model", "linear, n-grams", "always the most frequent")
+    assert found.figures.rows[0] == ("accuracy", "85.0%", "70.0%", "50.0%")
+    assert found.figures.rows[3] == ("log loss, nats", "0.4", NOTHING, "0.69")
+    assert {len(row) for row in found.figures.rows} == {4}
+    found = labels_of(numbers())
+    assert found is not None
+    assert found.figures.columns == ("", "this model", "always the mean")
 
 
 def test_charts() -> None:

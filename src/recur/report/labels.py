@@ -223,14 +223,21 @@ def _several_figures(figures: Mapping[str, Any]) -> Rows:
 
 
 def _class_figures(figures: Mapping[str, Any]) -> Rows:
-    rows = (
+    rows = [
         ("accuracy", _share(figures.get("accuracy")), _share(figures.get("baseline_accuracy"))),
         ("balanced accuracy", _share(figures.get("balanced_accuracy")), NOTHING),
         ("macro F1", _shown(figures.get("macro_f1")), NOTHING),
         ("log loss, nats", _shown(figures.get("log_loss")), _shown(figures.get("baseline_log_loss"))),
         ("calibration error", _share(figures.get("calibration_error")), NOTHING),
+    ]
+    always = "always the most frequent"
+    linear = _accuracy_of_linear(figures)
+    if linear is None:
+        return Rows(columns=("", "this model", always), rows=tuple(rows))
+    beside = tuple(
+        (name, own, _share(linear) if name == "accuracy" else NOTHING, frequent) for name, own, frequent in rows
     )
-    return Rows(columns=("", "this model", "the rule"), rows=rows)
+    return Rows(columns=("", "this model", "linear, n-grams", always), rows=beside)
 
 
 def _number_figures(evaluation: Mapping[str, Any], figures: Mapping[str, Any]) -> Rows:
@@ -250,7 +257,7 @@ def _number_figures(evaluation: Mapping[str, Any], figures: Mapping[str, Any]) -
         if number(held) is not None:
             name = f"{_share(share).replace('.0%', '%')} interval"
             rows += [(f"{name} holds", _share(held), NOTHING), (f"{name}, width", _shown(width), NOTHING)]
-    return Rows(columns=("", "this model", "the rule"), rows=tuple(rows))
+    return Rows(columns=("", "this model", "always the mean"), rows=tuple(rows))
 
 
 def _classes(figures: Mapping[str, Any]) -> Rows:
