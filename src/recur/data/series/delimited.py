@@ -11,6 +11,7 @@ from pathlib import Path
 
 import polars as pl
 
+from recur.data.series.quotes import quoted_text
 from recur.data.series.table import Source, Table
 from recur.data.series.writing import Decimal, NumberFormat, Writing, decimal_of, number_format_of
 from recur.data.text import TextFile, bytes_of
@@ -29,7 +30,6 @@ SEPARATORS = "\t;|,"
 _SNIFFED_LINES = 20
 _SNIFFED_ROWS = 10_000
 _NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?$")
-_OPENING, _QUOTED = re.compile(rb'(?m)(?:^|\t)"'), re.compile(rb'(?m)(?<![^\t\n])"(?:[^"]++|"")*+"(?=\t|\r?$)')
 _COMMA = re.compile(r"[+-]?\d+,\d+$")
 _MARKS = ((codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 
@@ -93,18 +93,25 @@ def read_delimited(
 
 
 def read_cells(
-    path: Path, *, separator: str | None = None, encoding: str = "utf-8", start: bytes | None = None
-) -> pl.DataFrame:
+    path: Path,
+    *,
+    separator: str | None = None,
+    is_tabbed: bool = False,
+    encoding: str = "utf-8",
+    start: bytes | None = None,
+) -> tuple[pl.DataFrame, tuple[str, ...]]:
     """Return the cells of a text file as they stand, all of them text, those of the first line too.
 
     Args:
         path: The file; one whose name ends in `.gz` is unpacked.
         separator: Character between the cells; None to find it out.
+        is_tabbed: Whether it is the tab where none is given, as the name of the file says.
         encoding: Of the text.
         start: Its first lines, unpacked, which are read in place of all; None for all.
 
     Returns:
-        Columns called column_1 and so on, null where a cell is empty or left out.
+        Columns called column_1 and so on, null where a cell is empty or left out, and notes of what was taken otherwise
+        than it may be meant.
 
     Raises:
         DataError: The file is missing, empty, damaged, in another encoding, or a line has more cells than the first.
@@ -113,37 +120,42 @@ def read_cells(
     name = str(path)
     text = utf8_of(b"".join(bytes_of([TextFile.at(path)])) if start is None else start, name, encoding)
     head = _first_lines(text, name)
+    notes: list[str] = []
     if separator is None:
-        found = _separator(head, "\t" if "\t" in head[0] else None)
-        separator = " " if found == "whitespace" else found
-    has_quotes = separator != "\t" or _is_quoted(text)
+        separator = _separator_of_texts(head)
+        if is_tabbed and separator != "\t":
+            if separator in head[0] and "\t" not in head[0]:
+                way_out = option("separator", separator)
+                notes.append(f"{name}: each line is one cell, as there are no tabs between; {way_out} cuts it")
+            separator = "\t"
+    quotes = quoted_text(text, _checked_separator(separator), name)
     try:
         frame = pl.read_csv(
-            io.BytesIO(text),
-            separator=_checked_separator(separator),
-            quote_char='"' if has_quotes else None,
+            io.BytesIO(quotes.text),
+            separator=separator,
+            quote_char='"' if quotes.holds else None,
             has_header=False,
             infer_schema=False,
         )
     except pl.exceptions.PolarsError as error:
-        raise _ragged(name, text, separator, error) from None
+        raise _ragged(name, quotes.text, separator, error, is_quoted=quotes.holds) from None
     frame.columns = [f"column_{number}" for number in range(1, frame.width + 1)]
-    return frame
+    if quotes.mark is not None:
+        frame = frame.with_columns(pl.all().str.replace_all(quotes.mark, '"', literal=True))
+    return frame, (*notes, *quotes.notes)
 
 
-def _is_quoted(text: bytes) -> bool:
-    """Return whether quotes around cells between tabs only hold them together, as those of CSV do, or are text."""
-    if b'"' not in text:
-        return True
-    bare = _QUOTED.sub(b"cell", text)
-    if not _OPENING.search(bare) and _is_regular(bare):
-        return True
-    return not _is_regular(text)
+def _separator_of_texts(head: list[str]) -> str:
+    """Return what stands between the cells of texts, whose quotes and commas tell nothing where all have tabs.
 
-
-def _is_regular(text: bytes) -> bool:
-    """Return whether all lines that are not empty have as many tabs."""
-    return len({line.count(b"\t") for line in text.splitlines() if line}) < 2
+    Args:
+        head: The first lines.
+    """
+    num_tabs = {line.count("\t") for line in head}
+    if len(num_tabs) == 1 and num_tabs != {0}:
+        return "\t"
+    found = _separator(head, "\t" if "\t" in head[0] else None)
+    return " " if found == "whitespace" else found
 
 
 def _first_lines(text: bytes, name: str) -> list[str]:
@@ -213,7 +225,7 @@ def _separator(head: list[str], wanted: str | None) -> str:
     numbers = all(_NUMBER.match(word) or word in MISSING for line in head[1:] for word in line.split())
     if len(words) == 1 and max(words) > 1 and numbers:
         return "whitespace"
-    return max(reversed(SEPARATORS), key=lambda separator: head[0].count(separator))
+    return max([*first, *reversed(SEPARATORS)], key=lambda separator: head[0].count(separator))
 
 
 def _decimal(rows: list[list[str]], separator: str, like: Writing | None) -> Decimal | None:
@@ -302,9 +314,12 @@ def _with_thousands(frame: pl.DataFrame, text: bytes, has_header: bool, missing:
     return frame
 
 
-def _ragged(name: str, text: bytes, separator: str, error: pl.exceptions.PolarsError | None) -> DataError:
+def _ragged(
+    name: str, text: bytes, separator: str, error: pl.exceptions.PolarsError | None, *, is_quoted: bool = True
+) -> DataError:
     """Return an error that says which line has too many cells, or else what polars says."""
-    reader = csv.reader(io.StringIO(text.decode()), delimiter=separator)
+    lines = io.StringIO(text.decode())
+    reader = csv.reader(lines, delimiter=separator, quoting=csv.QUOTE_MINIMAL if is_quoted else csv.QUOTE_NONE)
     try:
         width = len(next(reader))
         for row in reader:

@@ -214,11 +214,12 @@ def _labelled(table: TextTable, texts: Mapping[str, float], given: Mapping[str, 
 def _head(file: DataFile, given: Mapping[str, str]) -> TextTable:
     options = TextOptions(separator=given.get("separator") or None, encoding=given.get("encoding") or None)
     is_whole = file.kind in COLUMNAR or (file.kind in RECORDS and file.kind == ".json")
-    frame, numbers, _ = read_frame(file.path, options, None if is_whole else start_of(file.path))
+    rows = read_frame(file.path, options, None if is_whole else start_of(file.path))
+    frame = rows.frame
     if file.kind not in (*RECORDS, *COLUMNAR):
         frame = _with_numbers(with_header(frame, file.path)[0] if has_header(frame, file.kind) else frame)
     frame = frame.head(_ROWS)
-    places = Places.of(str(file.path), numbers[: frame.height], "row")
+    places = Places.of(str(file.path), rows.numbers[: frame.height], "row")
     return TextTable(frame=frame, places=places, part=(None,) * frame.height, name=str(file.path))
 
 

@@ -32,7 +32,10 @@ RECORDS = (".jsonl", ".ndjson", ".json")
 CELLS = (".csv", ".tsv", ".tab", ".txt", ".text", "")
 """Suffixes of text that may be cut into cells."""
 
-TABLES = (".csv", ".tsv", ".tab", *RECORDS, *COLUMNAR)
+TABBED = (".tsv", ".tab")
+"""Those with tabs between the cells."""
+
+TABLES = (".csv", *TABBED, *RECORDS, *COLUMNAR)
 """Suffixes of files that are tables for sure."""
 
 
@@ -75,7 +78,9 @@ def read_text_table(files: Sequence[DataFile], options: TextOptions, expected: C
     notes: list[str] = []
     header = options.has_header
     for file in files:
-        frame, numbers, unit = read_frame(file.path, options)
+        read = read_frame(file.path, options)
+        frame, numbers, unit = read.frame, read.numbers, read.unit
+        notes += read.notes
         if unit == "row" and file.kind not in COLUMNAR:
             if header is None:
                 header = has_header(frame, file.kind, expected)
@@ -104,10 +109,25 @@ def _said(path: Path, frame: pl.DataFrame, *, header: bool) -> str:
     return f"the first line of {path}, {cells}, {taken}; give {option('has_header', not header)} if it {else_}"
 
 
-def read_frame(
-    path: Path, options: TextOptions, start: bytes | None = None
-) -> tuple[pl.DataFrame, np.ndarray[Any, np.dtype[np.int64]], str]:
-    """Return the rows of a file, of text the first line too, the numbers that they have in it, and what these count.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TextRows:
+    """The rows of a file, of text the first line too.
+
+    Attributes:
+        frame: Their columns.
+        numbers: What number each has in the file, int64, from 1 on.
+        unit: What these count.
+        notes: What was taken for granted in reading them.
+    """
+
+    frame: pl.DataFrame
+    numbers: np.ndarray[Any, np.dtype[np.int64]]
+    unit: str
+    notes: tuple[str, ...] = ()
+
+
+def read_frame(path: Path, options: TextOptions, start: bytes | None = None) -> TextRows:
+    """Return the rows of a file.
 
     Args:
         path: The file.
@@ -120,12 +140,18 @@ def read_frame(
     kind = kind_of(path)
     if kind in COLUMNAR:
         frame = read_columnar(path)
-        return frame, np.arange(1, frame.height + 1), "row"
+        return TextRows(frame=frame, numbers=np.arange(1, frame.height + 1), unit="row")
     if kind in RECORDS:
         return _read_records(path, text_in(path, options.codec, start))
     if kind in CELLS:
-        frame = read_cells(path, separator=options.cell_separator, encoding=options.codec, start=start)
-        return frame, np.arange(1, frame.height + 1), "row"
+        frame, notes = read_cells(
+            path,
+            separator=options.cell_separator,
+            is_tabbed=kind in TABBED,
+            encoding=options.codec,
+            start=start,
+        )
+        return TextRows(frame=frame, numbers=np.arange(1, frame.height + 1), unit="row", notes=notes)
     raise DataError(f"{path}: is of the unknown kind {kind!r}; give one of {', '.join(TABLES)} or .txt.")
 
 
@@ -256,7 +282,7 @@ def _stacked(frames: list[pl.DataFrame], name: str) -> pl.DataFrame:
 # --- objects of JSON ---
 
 
-def _read_records(path: Path, text: str) -> tuple[pl.DataFrame, np.ndarray[Any, np.dtype[np.int64]], str]:
+def _read_records(path: Path, text: str) -> TextRows:
     if text.lstrip().startswith("["):
         return _read_list(path, text)
     lines = pl.Series(text.split("\n"), dtype=pl.String)
@@ -273,10 +299,10 @@ def _read_records(path: Path, text: str) -> tuple[pl.DataFrame, np.ndarray[Any, 
         raise _damaged(path, lines, error) from None
     if frame.height != len(numbers):
         raise _damaged(path, lines, None)
-    return frame, numbers, "line"
+    return TextRows(frame=frame, numbers=numbers, unit="line")
 
 
-def _read_list(path: Path, text: str) -> tuple[pl.DataFrame, np.ndarray[Any, np.dtype[np.int64]], str]:
+def _read_list(path: Path, text: str) -> TextRows:
     """Return the objects of a file that holds a single list of them."""
     try:
         rows = json.loads(text)
@@ -288,7 +314,7 @@ def _read_list(path: Path, text: str) -> tuple[pl.DataFrame, np.ndarray[Any, np.
     if not rows:
         raise DataError(f"{path}: is an empty list; give one of objects.")
     frame = pl.DataFrame(rows, infer_schema_length=None, strict=False)
-    return frame, np.arange(1, len(rows) + 1), "object"
+    return TextRows(frame=frame, numbers=np.arange(1, len(rows) + 1), unit="object")
 
 
 def _no_object(path: Path, line: int, text: str) -> DataError:

@@ -1,0 +1,122 @@
+"""Which quotes hold the cells of a text together, and which are text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from recur.data.series.delimited import read_cells
+from recur.errors import DataError
+
+
+def cells(folder: Path, name: str, content: str, separator: str | None = None) -> tuple[list[tuple[str, ...]], str]:
+    """Return the rows of a file, and the notes on them."""
+    path = folder / name
+    path.write_text(content, encoding="utf-8", newline="")
+    frame, notes = read_cells(path, separator=separator, is_tabbed=name.endswith(".tsv"))
+    return frame.rows(), " ".join(notes).replace(str(folder), "")
+
+
+GOOD = "".join(f"line {number},Zeile {number}\n" for number in range(3_000))
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize("odd", ['a 5" pipe', 'x "y', 'z"', 'a 5" pipe and a 6" one', '"so" it goes', 'he said "go"'])
+@pytest.mark.parametrize("num_lines", [3, 3_000])
+def test_quotes_within_a_cell_are_text(tmp_path: Path, separator: str, odd: str, num_lines: int) -> None:
+    good = [line.split(",") for line in GOOD.splitlines()[:num_lines]]
+    rows = [*good, [odd, "Rohr"], *good]
+    content = "".join(separator.join(row) + "\r\n" for row in rows)
+    found, notes = cells(tmp_path, "a.csv", content, separator)
+    assert found == [tuple(row) for row in rows]
+    assert notes == ""
+
+
+def test_quotes_hold_cells_together_beside_those_that_are_text(tmp_path: Path) -> None:
+    content = 'a 5" pipe,"one, two"\n"of\nlines",6" wide\n"so ""good""",x\n"Go, go," she said, loud\n'
+    expected = [
+        ('a 5" pipe', "one, two"),
+        ("of\nlines", '6" wide'),
+        ('so "good"', "x"),
+        ('"Go, go," she said', " loud"),
+    ]
+    assert cells(tmp_path, "a.csv", content) == (expected, "")
+    # The mark of a quote that is text is none of the characters there.
+    odd = content.replace("pipe", "\ue000 pipe")
+    assert cells(tmp_path, "b.csv", odd)[0][0][0] == 'a 5" \ue000 pipe'
+
+
+def test_a_quote_that_nothing_closes_is_text_and_noted(tmp_path: Path) -> None:
+    found, notes = cells(tmp_path, "a.csv", GOOD + '"Go she said,calm\nstay,"calm\n' + GOOD)
+    assert len(found) == 6_002
+    assert found[3_000:3_002] == [('"Go she said', "calm"), ("stay", '"calm')]
+    assert notes == (
+        "/a.csv: 2 quotes that open a cell, but do not close it, are taken for text, such as in line 3,001"
+    )
+
+
+SPOKEN = 'He said:\t"I come today.\nI stay.\tAnd she stays too."\n'
+
+
+@pytest.mark.parametrize("between", ["", "a line\tZeile\n" * 6, "\n", "a line\tZeile\n\n"])
+@pytest.mark.parametrize("others", ["", '"Off!"\tcalm\n', '"Go," she said\tcalm\n', "short\n", 'a 5" pipe\tRohr\n'])
+def test_what_is_said_over_several_rows_is_not_one_cell(tmp_path: Path, between: str, others: str) -> None:
+    first, last = SPOKEN.splitlines()
+    content = GOOD.replace(",", "\t") + f"{first}\n{between}{last}\n{others}"
+    found, notes = cells(tmp_path, "a.tsv", content)
+    assert len(found) == content.count("\n")
+    assert ("He said:", '"I come today.') in found
+    assert ("I stay.", 'And she stays too."') in found
+    assert notes == "/a.tsv: a quote that opens a cell, but does not close it, is taken for text, such as in line 3,001"
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ('1\t"of\nlines"\tx\n2\ty\tz\n', [("1", "of\nlines", "x"), ("2", "y", "z")]),
+        ('"a\tb"\tx\nc\td\n', [("a\tb", "x"), ("c", "d")]),
+        # Some cell cannot be text: the others are not either, but for what somebody says.
+        (
+            '1\t"of\nlines"\n2\t"y"\n3\t"a\n4\tb"\n5\t6" wide\n',
+            [("1", "of\nlines"), ("2", "y"), ("3", '"a'), ("4", 'b"'), ("5", '6" wide')],
+        ),
+        # Written as CSV throughout, where quotes come twice.
+        ('"a ""b"""\tx\n1\t"of\n2\tlines"\n3\t4\n', [('a "b"', "x"), ("1", "of\n2\tlines"), ("3", "4")]),
+        # A list of words in columns, as many in each.
+        ('"a\tb"\n"c\td"\n', [("a\tb",), ("c\td",)]),
+        ('"a\tb"\nc\td\n', [('"a', 'b"'), ("c", "d")]),
+    ],
+)
+def test_quotes_hold_cells_of_tabs_and_lines_where_nothing_else_fits(
+    tmp_path: Path, content: str, expected: list[tuple[str, ...]]
+) -> None:
+    assert cells(tmp_path, "a.tsv", content)[0] == expected
+
+
+def test_a_row_with_too_many_cells_is_named_beside_odd_quotes(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"a\.csv: line 3002 has 3 cells, but the first has 2; mend the line"):
+        cells(tmp_path, "a.csv", GOOD + '5" wide,x\n6" wide,y,z\n')
+    with pytest.raises(DataError, match=r"a\.tsv: line 3 has 3 cells, but the first has 2; mend the line"):
+        cells(tmp_path, "a.tsv", 'a\tb\n"x\ty\nz"\tu\tv\n')
+
+
+@pytest.mark.parametrize("line", ["Hello, my friend", "Good; day", "this|that", "text", "so it is"])
+def test_a_file_of_tabs_is_not_cut_at_anything_else(tmp_path: Path, line: str) -> None:
+    found, notes = cells(tmp_path, "a.tsv", f"{line}\n" * 3)
+    assert found == [(line,)] * 3
+    cut = next((mark for mark in ",;|" if mark in line), None)
+    assert notes == (
+        f"/a.tsv: each line is one cell, as there are no tabs between; separator='{cut}' cuts it" if cut else ""
+    )
+    # It is where that is said, and where the name says nothing.
+    assert cut is None or len(cells(tmp_path, "a.tsv", f"{line}\n" * 3, cut)[0][0]) == 2
+    assert cut is None or len(cells(tmp_path, "a.csv", f"{line}\n" * 3)[0][0]) == 2
+
+
+def test_tabs_cut_lines_of_texts_whatever_quotes_and_commas_there_are(tmp_path: Path) -> None:
+    rows = [("Hello, you", '"Hallo, du'), ('"Go, now', "Geh, jetzt"), ("a, b, c", "c")]
+    content = "".join("\t".join(row) + "\n" for row in rows)
+    assert cells(tmp_path, "a.txt", content)[0] == rows
+    # As often as the tab stands the comma in the first line.
+    assert cells(tmp_path, "b.txt", "Hello, you\tHallo\nshort\n")[0] == [("Hello, you", "Hallo"), ("short", None)]
