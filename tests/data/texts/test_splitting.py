@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +17,8 @@ from recur.data.texts import (
     TextOptions,
     TextPairs,
     read_labelled_texts,
+    read_pairs,
+    read_tagged_sentences,
     split_examples,
 )
 from recur.errors import DataError, OptionError
@@ -121,6 +124,40 @@ def test_texts_in_two_parts_are_noted() -> None:
     assert split.notes == (
         "2 of the 2 texts of test stand in train too, such as a.csv, row 4 and a.csv, row 1: 'so good'",
     )
+
+
+def test_pairs_with_one_source_in_two_parts_are_noted(tmp_path: Path) -> None:
+    # What they become counts for nothing: the answer to the same question would be known by heart.
+    rows = {
+        "train": ["Hi\tHallo", "Bye\tTsch\u00fcss", "Hi\tServus"],
+        "dev": ["Well\tNa", "Bye\tAde"],
+        "test": ["Hi\tMoin", "Why\tWarum"],
+    }
+    for name, lines in rows.items():
+        (tmp_path / f"{name}.tsv").write_text("en\tde\n" + "\n".join(lines) + "\n", encoding="utf-8")
+    split = split_examples(read_pairs(tmp_path))
+    train, dev, test = (tmp_path / f"{name}.tsv" for name in rows)
+    assert [note for note in split.notes if " too, " in note] == [
+        f"1 of the 2 pairs of {part} stands in train too, by their source, such as {where} and {train}, {row}"
+        for part, where, row in (("test", f"{test}, row 1", "row 1: 'Hi'"), ("valid", f"{dev}, row 2", "row 2: 'Bye'"))
+    ]
+
+
+def test_sentences_in_two_parts_are_noted_whatever_their_tags(tmp_path: Path) -> None:
+    sentences = {
+        "train": ["Ada B-PER\nleft O", "Rome B-LOC"],
+        "dev": ["Ada O\nleft O"],
+        "test": ["Ada B-PER", "Ada B-PER\nleft O", "Rome O", "left O"],
+    }
+    for name, blocks in sentences.items():
+        (tmp_path / f"{name}.conll").write_text("\n\n".join(blocks) + "\n")
+    split = split_examples(read_tagged_sentences(tmp_path))
+    train, dev, test = (tmp_path / f"{name}.conll" for name in sentences)
+    assert [note for note in split.notes if " too, " in note] == [
+        f"2 of the 4 sentences of test stand in train too, such as {test}, line 3 and {train}, line 1: 'Ada left'",
+        f"1 of the 4 sentences of test stands in valid too, such as {test}, line 3 and {dev}, line 1: 'Ada left'",
+        f"1 of the 1 sentence of valid stands in train too, such as {dev}, line 1 and {train}, line 1: 'Ada left'",
+    ]
 
 
 def test_a_class_that_is_only_judged_on_is_noted() -> None:

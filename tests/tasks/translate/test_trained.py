@@ -413,6 +413,26 @@ def test_an_answer_is_about_as_long_as_its_source_lets_expect() -> None:
         assert len("".join(trained.stream(source)).split()) == most
 
 
+def test_a_source_of_a_hundred_thousand_tokens() -> None:
+    trained = made(("word", "character"))
+    trained.setup = replace(trained.setup, longest_target=10**6)
+    tokens = (WORDS * 20_000)[:100_000]
+    source, other = " ".join(tokens), " ".join([*tokens[:-1], "red"])
+    decoding = DecodingOptions(beams=5, max_length=3)
+    (best,), (of_other,) = trained.translate([source, other], decoding=decoding)
+    assert best.source_tokens == tuple(tokens)
+    assert best.attention is not None
+    assert best.attention.shape == (len(best.tokens), 100_000)
+    np.testing.assert_allclose(best.attention.sum(1), 1, atol=1e-4)
+    # It is read to its end.
+    assert abs(best.log_prob - of_other.log_prob) > 1e-4
+    assert "".join(trained.stream(source, decoding=decoding)) == best.text
+    # If nothing is said, an answer is as long as there is room for where each of its tokens looked.
+    (batch,) = trained.batches([source])
+    asked = trained.asked(batch, DecodingOptions(beams=5), None, torch.Generator(), torch.device("cpu"))
+    assert asked["constraints"].max_lengths.tolist() == [134]
+
+
 def test_answers_to_very_long_sources_are_shorter(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("recur.tasks.translate.trained.MAX_ATTENTION", 240)
     for options, expected in (({}, [8, 6, 3, 1]), ({"attention": "none"}, [8, 8, 8, 8])):
