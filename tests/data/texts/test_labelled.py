@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -270,6 +271,76 @@ def test_a_file_for_each_class_with_a_text_on_each_line(write: Write, tmp_path: 
     assert f"1 empty text left out, such as {tmp_path / 'names/Czech.txt'}, line 3" in found.notes
     with pytest.raises(OptionError, match=r"unit: .*Czech\.txt is in no folder of a class"):
         read_labelled_texts(tmp_path / "names", LabelledTextOptions(unit="file"))
+
+
+def by_class(write: Write, name: str, *, num_files: int, num_lines: int = 30) -> Path:
+    """Write files of many lines in a folder for each of two classes."""
+    for label in ("neg", "pos"):
+        for number in range(num_files):
+            content = "".join(f"{name} so {label} {number} {line}\n" for line in range(num_lines))
+            folder = write(f"{name}/{label}/{number}.txt", content).parents[1]
+    return folder
+
+
+@pytest.mark.parametrize(("num_files", "unit", "sizes"), [(6, "file", [12, 4, 4]), (2, "line", [120, 360, 360])])
+def test_what_one_text_is_holds_for_other_data(write: Write, num_files: int, unit: Any, sizes: list[int]) -> None:
+    train, other = by_class(write, "data", num_files=num_files), by_class(write, "other", num_files=8 - num_files)
+    options = LabelledTextOptions(valid_data=str(other), test_data=str(other))
+    found = read_labelled_texts(train, options)
+    assert found.unit == unit
+    assert [found.part.count(part) for part in (None, "valid", "test")] == sizes
+    assert f"each folder is a class, 2 in all, and each {unit} a text, as in the data learned from" in found.notes
+    # So does what is said.
+    said = replace(options, unit="line" if unit == "file" else "file")
+    assert read_labelled_texts(train, said).unit == said.unit
+    judged = read_labelled_texts(other, classes=found.classes, unit=unit)
+    assert len(judged) == sizes[1]
+    assert judged.notes == (f"each folder is a class, 2 in all, and each {unit} a text, as in the data learned from",)
+
+
+def test_files_in_no_folder_of_a_class_have_their_texts_on_lines(write: Write, tmp_path: Path) -> None:
+    write("new/pos.txt", "so good\nreally\n")
+    write("new/neg.txt", "so bad\n")
+    found = read_labelled_texts(tmp_path / "new", classes=("neg", "pos"), unit="file")
+    assert found.texts == ("so bad", "so good", "really")
+    assert found.notes == (
+        "each file is a class, 2 in all, and each line a text, as nothing tells the class of a whole file",
+    )
+
+
+def test_without_classes_files_are_texts_where_those_learned_from_were(write: Write, tmp_path: Path) -> None:
+    names = ["a.txt", "b", "c.txt"]
+    paths = [write(f"new/{name}", f"one of {name}\n\nand more\n") for name in names]
+    whole = tuple(f"one of {name}\n\nand more" for name in names)
+    for data in (tmp_path / "new", paths):
+        found = read_labelled_texts(data, unit="file", has_labels=False)
+        assert found.texts == whole
+        assert found.labels == (None,) * 3
+        assert found.places[2] == str(paths[2])
+        assert found.notes == (
+            f"{paths[0]} and others: each file is taken for a text, as in the data learned from; each line of a .tsv "
+            "is one",
+        )
+        assert read_labelled_texts(data, LabelledTextOptions(unit="file"), has_labels=False).texts == whole
+    assert read_labelled_texts(paths[0], unit="file", has_labels=False).texts == whole[:1]
+    # In folders they are too, whatever these are called, and however few.
+    write("deep/of/old/a.txt", "one\n" * 30)
+    assert read_labelled_texts(tmp_path / "deep", unit="file", has_labels=False).texts == ("one\n" * 29 + "one",)
+
+
+@pytest.mark.parametrize("unit", [None, "line"])
+def test_without_classes_lines_are_texts_where_no_files_were(write: Write, tmp_path: Path, unit: Any) -> None:
+    first = write("new/a.txt", "one\ttwo\nthree\tfour\n")
+    write("new/b.txt", "five\tsix\n")
+    found = read_labelled_texts(tmp_path / "new", unit=unit, has_labels=False)
+    assert found.texts == ("one\ttwo", "three\tfour", "five\tsix")
+    assert found.notes == (
+        f"{first} and others: each line is taken for a text; separator= says what stands between cells, if there are "
+        "some",
+    )
+    # What is said of them makes a table of them, also where texts were whole files.
+    options = LabelledTextOptions(separator="tab", text="column_2")
+    assert read_labelled_texts(tmp_path / "new", options, unit="file", has_labels=False).texts == ("two", "four", "six")
 
 
 def test_files_beside_the_folders_of_classes_are_left_out(write: Write, tmp_path: Path) -> None:

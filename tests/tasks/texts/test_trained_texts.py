@@ -237,6 +237,36 @@ def test_it_is_told_how_good_the_network_is_alone(made: Made, is_multi: bool) ->
     assert any(note.startswith(said) for note in found["notes"])
 
 
+@pytest.mark.parametrize("num_files", [8, 2])
+def test_what_one_text_is_is_kept(tmp_path: Path, num_files: int) -> None:
+    for folder, count in (("data", num_files), ("other", 10 - num_files)):
+        for label in ("neg", "pos"):
+            (tmp_path / folder / label).mkdir(parents=True)
+            for number in range(count):
+                lines = [f"so {label} as ever {folder} {number} {line}\n" for line in range(30)]
+                (tmp_path / folder / label / f"{number}.txt").write_text("".join(lines))
+    run = quickly(str(tmp_path / "data"), tmp_path / "run")
+    setup = TrainedTextClassifier.load(run).setup
+    unit = "file" if num_files == 8 else "line"
+    size = (10 - num_files) * 2 * (1 if unit == "file" else 30)
+    assert setup.unit == unit
+    assert len(setup.own_examples()) == num_files * 2 * (1 if unit == "file" else 30)
+    assert len(setup.read(tmp_path / "other")) == size
+    assert len(setup.read(tmp_path / "other", has_labels=False)) == size
+    assert len(setup.read(tmp_path / "other" / "neg", has_labels=False)) == size // 2
+    assert sum(one["support"] for one in evaluate_texts(run.path, tmp_path / "other")["figures"]["classes"]) == size
+    # A run of before says what was asked for.
+    schema = json.loads((run.path / "schema.json").read_text())
+    del schema["unit"]
+    schema["reading"]["unit"] = "line"
+    (run.path / "schema.json").write_text(json.dumps(schema))
+    assert TrainedTextClassifier.load(run).setup.unit == "line"
+    schema["unit"] = "page"
+    (run.path / "schema.json").write_text(json.dumps(schema))
+    with pytest.raises(RunError, match=r"schema\.json.*unit is 'page', expected file or line"):
+        TrainedTextClassifier.load(run)
+
+
 def test_a_class_that_all_texts_have_is_no_trouble(tmp_path: Path) -> None:
     texts, labels = drawn(200, is_multi=True)
     run = quickly((texts, [f"{label}, all" for label in labels]), tmp_path / "run")

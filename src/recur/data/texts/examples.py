@@ -21,6 +21,9 @@ from recur.wording import quantity
 
 PartName = Literal["train", "valid", "test"]
 
+Unit = Literal["file", "line"]
+"""What one text is, of files that hold nothing else."""
+
 PARTS: tuple[PartName, ...] = ("train", "valid", "test")
 """Names of the parts."""
 
@@ -156,6 +159,7 @@ class LabelledTexts(Examples):
         is_multi: Whether a text may have several classes, or none.
         label_separator: What stood between several classes in a cell, so that other data are read alike; "" where each
             cell had one, or a list.
+        unit: What one text was, of folders by class, so that other data are read alike; None where there were none.
 
     Example:
         >>> examples = LabelledTexts(
@@ -171,6 +175,7 @@ class LabelledTexts(Examples):
     classes: tuple[str, ...] = ()
     is_multi: bool = False
     label_separator: str = ""
+    unit: Unit | None = None
 
     noun: ClassVar[str] = "text"
     _columns: ClassVar[tuple[str, ...]] = ("texts", "labels")

@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
-from typing import Literal
 
 import numpy as np
 
-from recur.data.texts.examples import LabelledTexts, PartName, in_order
+from recur.data.texts.examples import LabelledTexts, PartName, Unit, in_order
 from recur.data.texts.files import DataFile, left_out, lines_in, text_in
 from recur.data.texts.places import Places
 from recur.errors import OptionError
 from recur.wording import option
-
-Unit = Literal["file", "line"]
 
 PLAIN = (".txt", ".text", "")
 """Suffixes of files that hold nothing but text."""
@@ -55,20 +52,30 @@ def _class_of(file: DataFile) -> str:
     return Path(file.side).stem.strip("_-. ") if file.part is not None else file.stem
 
 
-def read_folders(files: Sequence[DataFile], codec: str, unit: Unit | None = None) -> LabelledTexts:
-    """Return the texts in files that are ordered by class.
+def read_folders(
+    files: Sequence[DataFile],
+    codec: str,
+    unit: Unit | None = None,
+    *,
+    learned: Unit | None = None,
+    has_classes: bool = True,
+) -> LabelledTexts:
+    """Return the texts in files that hold nothing else.
 
     Args:
-        files: As `files_by_class` returns them.
+        files: Ordered by class, as `files_by_class` returns them; without classes any.
         codec: Their encoding.
-        unit: What one text is. If not given, a line where a file is all that a class has, or where classes have few
-            files of many lines.
+        unit: What one text is. If not given it is as in the data learned from, or else a line where a file is all that
+            a class has, or where classes have few files of many lines.
+        learned: What it was in the data learned from; None where there are none, or these had no such files.
+        has_classes: Whether each text is of the class that its folder or file is called by; else classes are missing.
 
     Raises:
         DataError: A file is missing, empty, binary, or in another encoding.
         OptionError: Files without a folder are to be one text each, so that nothing tells their class.
     """
-    if unit == "file" and not all(file.folders for file in files):
+    in_folders = all(file.folders for file in files)
+    if unit == "file" and has_classes and not in_folders:
         raise OptionError(
             f"unit: {files[0].path} is in no folder of a class, so that nothing tells the class of a whole file; "
             f"say {option('unit', 'line')}, or put the files of each class into a folder."
@@ -76,31 +83,40 @@ def read_folders(files: Sequence[DataFile], codec: str, unit: Unit | None = None
     by_class: dict[str, list[DataFile]] = {}
     for file in files:
         by_class.setdefault(_class_of(file), []).append(file)
-    chosen = unit or _unit_of(files, by_class, codec)
-    names = list(by_class)
+    is_told = in_folders or not has_classes
+    chosen = unit or (learned if is_told else "line") or _unit_of(files, by_class, codec)
     texts: list[str] = []
-    labels: list[tuple[str, ...]] = []
+    labels: list[tuple[str, ...] | None] = []
     part: list[PartName | None] = []
     places: list[Places] = []
     for name, own in by_class.items():
         for file in own:
             found = lines_in(file.path, codec) if chosen == "line" else [text_in(file.path, codec).strip()]
             texts += [line.strip() for line in found]
-            labels += [(name,)] * len(found)
+            labels += [(name,) if has_classes else None] * len(found)
             part += [file.part] * len(found)
             unit_name = "line" if chosen == "line" else ""
             places.append(Places.of(str(file.path), np.arange(1, len(found) + 1), unit_name))
-    where = "folder" if files[0].folders else "file"
-    what = "line" if chosen == "line" else "file"
-    told = "" if unit else f"; {option('unit', 'file' if chosen == 'line' else 'line')} says otherwise"
-    note = f"each {where} is a class, {len(names)} in all, and each {what} a text{told if files[0].folders else ''}"
+    why = ""
+    if learned is not None and unit is None:
+        why = ", as in the data learned from" if chosen == learned else ", as nothing tells the class of a whole file"
+    elif unit is None and has_classes and files[0].folders:
+        why = f"; {option('unit', 'file' if chosen == 'line' else 'line')} says otherwise"
+    if has_classes:
+        where = "folder" if files[0].folders else "file"
+        note = f"each {where} is a class, {len(by_class)} in all, and each {chosen} a text"
+    else:
+        name = f"{files[0].path}{' and others' if len(files) > 1 else ''}"
+        note = f"{name}: each {chosen} is taken for a text"
+        why += "; each line of a .tsv is one" if chosen == "file" else ""
     return LabelledTexts(
         texts=tuple(texts),
         labels=tuple(labels),
-        classes=in_order(names),
+        classes=in_order(by_class) if has_classes else (),
         places=Places.joined(places),
         part=tuple(part),
-        notes=(note,),
+        unit=chosen,
+        notes=(note + why,),
     )
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Self
 
 import polars as pl
 
-from recur.data.texts.examples import LabelledTexts
-from recur.data.texts.files import find_files, is_path, only_of, paths_of
-from recur.data.texts.folders import files_by_class, read_folders
+from recur.data.texts.examples import LabelledTexts, Unit
+from recur.data.texts.files import DataFile, find_files, is_path, only_of, paths_of
+from recur.data.texts.folders import PLAIN, files_by_class, read_folders
 from recur.data.texts.guessing import guess_labelled
 from recur.data.texts.known import Known, TextLines
 from recur.data.texts.labels import read_labels, read_names
@@ -29,6 +29,7 @@ def read_labelled_texts(
     classes: Sequence[str] | None = None,
     names: Sequence[str] | None = None,
     roles: TextRoles | None = None,
+    unit: Unit | None = None,
     has_labels: bool = True,
     given: Collection[str] = CELLS,
 ) -> LabelledTexts:
@@ -44,8 +45,9 @@ def read_labelled_texts(
         classes: Those of a trained model, of which there may be no other.
         names: What its classes are called where they are given by number, in place of `label_names` of the options.
         roles: What the columns of a trained model's data were for, if others are called the same.
+        unit: What one text was in a trained model's data, of files that hold nothing else; None where they were others.
         has_labels: Whether classes are read; else they are all missing, and a file of text has a text on each line,
-            unless there are columns as in the model's data.
+            unless there are columns as in the model's data, or is one text, as files of those data were.
         given: Which of `separator` and `has_header` are said of these data; others are those of the model's data.
 
     Raises:
@@ -69,6 +71,7 @@ def read_labelled_texts(
         separator=options.label_separator,
         names=names,
         classes=classes,
+        unit=unit,
         has_answers=has_labels,
         given=given,
     )
@@ -78,7 +81,7 @@ def read_labelled_texts(
         return found.without_empty() if has_labels else found
 
     own = read(data, known)
-    alike = replace(known.of_others(own.roles), separator=own.label_separator)
+    alike = known.of_others_than(own)
     examples = with_other_data(own, options, lambda source: read(source, alike))
     return checked_labels(examples) if has_labels and classes is None else examples
 
@@ -91,16 +94,22 @@ class KnownLabels(Known):
         separator: What stands between several classes; None to find it out.
         names: What classes that are given by number are called; None where they are given by name.
         classes: Those of a trained model, of which there may be no other; None where there is no model.
+        unit: What one text is in other files that hold nothing else; None where it is to be found out.
     """
 
     separator: str | None
     names: Sequence[str] | None
     classes: Sequence[str] | None
+    unit: Unit | None
 
     @property
     def is_of_model(self) -> bool:
         """As of `Known`; the classes of a model say so too."""
         return super().is_of_model or self.classes is not None
+
+    def of_others_than(self, own: LabelledTexts) -> Self:
+        """Return what is known of other data that are read with the first ones, `own`."""
+        return replace(self.of_others(own.roles), separator=own.label_separator, unit=own.unit or self.unit)
 
 
 def read_source(
@@ -130,11 +139,11 @@ def read_source(
             options = replace(options, text=options.text or "text", label=options.label or "label")
         return of_table(table_of_data(data), options, known)
     files, notes = find_files(paths_of(data))
-    by_class = files_by_class(files, notes)
-    if by_class is not None:
+    alone = _texts_alone(files, options, known, notes)
+    if alone is not None:
         known.check_none_ignored(options, "folders by class", ("text", "label", "part", "label_separator", *CELLS))
-        found = _relabelled(read_folders(by_class, options.codec, options.unit), known)
-        return found.noted(*notes)
+        found = read_folders(alone, options.codec, options.unit, learned=known.unit, has_classes=known.has_answers)
+        return _relabelled(found, known).noted(*notes)
     files = only_of(files, TABLES, notes)
     read = known.read(files, options)
     if isinstance(read, TextLines):
@@ -144,6 +153,19 @@ def read_source(
         known.check_none_ignored(options, "a table", ["unit"])
         found = of_table(read, options, known)
     return found.noted(*notes)
+
+
+def _texts_alone(
+    files: list[DataFile], options: LabelledTextOptions, known: KnownLabels, notes: list[str]
+) -> list[DataFile] | None:
+    """Return the files that hold nothing but texts; None where these stand on their lines, or in tables."""
+    by_class = files_by_class(files, notes)
+    if known.has_answers or (by_class is not None and all(file.folders for file in by_class)):
+        return by_class
+    # Without classes, files need not be ordered by them.
+    is_cut = any(getattr(options, name) is not None for name in CELLS if name in known.given)
+    is_whole = (options.unit or known.unit) == "file" and not is_cut
+    return files if is_whole and all(file.kind in PLAIN for file in files) else None
 
 
 def texts_of_table(table: TextTable, options: LabelledTextOptions, known: KnownLabels) -> LabelledTexts:
@@ -202,9 +224,7 @@ def texts_of_table(table: TextTable, options: LabelledTextOptions, known: KnownL
 
 def _relabelled(examples: LabelledTexts, known: KnownLabels) -> LabelledTexts:
     """Return the texts of folders with their classes called and checked as those of a table are."""
-    if not known.has_answers:
-        return replace(examples, labels=(None,) * len(examples), classes=())
-    if known.names is None and known.classes is None:
+    if not known.has_answers or (known.names is None and known.classes is None):
         return examples
     cells = pl.Series([one[0] if one else None for one in examples.labels], dtype=pl.String)
     labels = read_labels(cells, examples.places, separator="", names=known.names, classes=known.classes)

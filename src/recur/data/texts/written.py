@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from recur.data.texts.examples import LabelledTexts
+from recur.data.texts.examples import LabelledTexts, Unit
 from recur.data.texts.files import find_files, is_path, only_of, paths_of
 from recur.data.texts.guessing import check_column
 from recur.data.texts.known import Known
@@ -54,6 +54,7 @@ def read_written_texts(
     classes: Sequence[str] | None = None,
     names: Sequence[str] | None = None,
     roles: TextRoles | None = None,
+    unit: Unit | None = None,
     given: Collection[str] = CELLS,
 ) -> WrittenTexts:
     """Return the texts that some data hold, and what each is written from.
@@ -67,6 +68,7 @@ def read_written_texts(
         classes: Those of a trained model, of which there may be no other.
         names: As of `read_labelled_texts`.
         roles: What the columns of a trained model's data were for.
+        unit: As of `read_labelled_texts`.
         given: As of `read_labelled_texts`.
 
     Raises:
@@ -87,6 +89,7 @@ def read_written_texts(
         separator=options.label_separator,
         names=names,
         classes=classes,
+        unit=unit,
         has_answers=options.has_labels,
         given=given,
     )
@@ -106,7 +109,7 @@ def read_written_texts(
         return found.without_empty()
 
     own = read(data, known)
-    alike = replace(known.of_others(own.roles), separator=own.label_separator)
+    alike = known.of_others_than(own)
     examples = with_other_data(own, options, lambda source: read(source, alike))
     if options.has_labels and classes is None:
         checked_labels(examples)

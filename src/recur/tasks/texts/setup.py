@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from recur.data.series.options import OtherTableOptions
 from recur.data.texts.batches import TextBatches
-from recur.data.texts.examples import LabelledTexts
+from recur.data.texts.examples import LabelledTexts, Unit
 from recur.data.texts.labelled import read_labelled_texts
 from recur.data.texts.options import LabelledTextOptions
 from recur.data.texts.places import Places
@@ -40,6 +40,7 @@ class TextLabelSetup:
         num_texts: Texts of the training part.
         reading: How the data were read.
         label_separator: What stood between several classes of a text.
+        unit: What one text was, of files that hold nothing else; None where the data were others.
         roles: What the columns of the table were for; None where there was no table.
         seed: Of what was drawn for the parts.
         source: Where the data lie.
@@ -53,6 +54,7 @@ class TextLabelSetup:
     num_texts: int
     reading: LabelledTextOptions = field(default_factory=LabelledTextOptions)
     label_separator: str | None = None
+    unit: Unit | None = None
     roles: TextRoles | None = None
     seed: int = 0
     source: TextSource | None = None
@@ -101,6 +103,7 @@ class TextLabelSetup:
             num_texts=len(train),
             reading=reading or cls.options_of_reading(),
             label_separator=examples.label_separator,
+            unit=examples.unit,
             roles=examples.roles,
             seed=seed,
             source=source,
@@ -173,7 +176,6 @@ class TextLabelSetup:
             separator=self.reading.separator,
             has_header=self.reading.has_header,
             label_separator=self.label_separator,
-            unit=self.reading.unit,
         )
         classes = self.classes if has_labels else None
         return read_labelled_texts(
@@ -182,6 +184,7 @@ class TextLabelSetup:
             classes=classes,
             names=self.names,
             roles=self.roles,
+            unit=self.unit,
             has_labels=has_labels,
             given=self.given,
         )
@@ -249,6 +252,7 @@ class TextLabelSetup:
             "num_texts": self.num_texts,
             "reading": asdict(self.reading),
             "label_separator": self.label_separator,
+            "unit": self.unit,
             "roles": None if self.roles is None else self.roles.to_json(),
             "seed": self.seed,
             "source": None if self.source is None else asdict(self.source),
@@ -267,6 +271,9 @@ class TextLabelSetup:
                 raise ValueError("classes must be texts, each once")
             if len(counts) != len(classes):
                 raise ValueError("there must be a count for each class")
+            unit = content.get("unit", content["reading"].get("unit"))
+            if unit not in (None, "file", "line"):
+                raise ValueError(f"unit is {unit!r}, expected file or line")
             source, roles = content["source"], content["roles"]
             return cls(
                 vocabulary=TextVocabulary.from_json(content["vocabulary"]),
@@ -276,6 +283,7 @@ class TextLabelSetup:
                 num_texts=int(content["num_texts"]),
                 reading=cls.options_of_reading(**content["reading"]),
                 label_separator=content["label_separator"],
+                unit=unit,
                 roles=None if roles is None else TextRoles.from_json(roles),
                 seed=int(content["seed"]),
                 source=None if source is None else TextSource.from_json(source),

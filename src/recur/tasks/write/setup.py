@@ -164,7 +164,13 @@ class WriterSetup(TextLabelSetup):
         """
         options = WrittenTextOptions(**self._reading_again())
         return read_written_texts(
-            data, options, classes=self.classes or None, names=self.names, roles=self.roles, given=self.given
+            data,
+            options,
+            classes=self.classes or None,
+            names=self.names,
+            roles=self.roles,
+            unit=self.unit,
+            given=self.given,
         )
 
     def read_contexts(self, data: Any) -> tuple[tuple[tuple[str, ...], ...], NDArray[np.float64]]:
@@ -184,7 +190,7 @@ class WriterSetup(TextLabelSetup):
         )
 
     def _reading_again(self) -> dict[str, Any]:
-        kept = ("text", "label", "columns", "encoding", "separator", "has_header", "unit")
+        kept = ("text", "label", "columns", "encoding", "separator", "has_header")
         own = {name: getattr(self.reading, name) for name in kept}
         return {**own, "label_separator": self.label_separator}
 
