@@ -20,6 +20,8 @@ from recur.train import checkpoint
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("gloo")]
 
 TINY = ("--hidden-size", "24", "--batch-size", "4", "--window", "16", "--validate-every", "20", "--sample-length", "20")
+# The report takes longer than these trainings, and has its own tests.
+TINY += ("--no-report",)
 STEPS = ("--dropout", "0", "--max-steps", "60", "--warmup-steps", "10")
 # Port 0 lets torchrun take one that is free.
 TORCHRUN = (
