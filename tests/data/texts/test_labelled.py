@@ -12,7 +12,7 @@ import pandas as pd
 import polars as pl
 import pytest
 
-from recur.data.texts import LabelledTextOptions, LabelledTexts, read_labelled_texts
+from recur.data.texts import LabelledTextOptions, LabelledTexts, glance_at_texts, read_labelled_texts
 from recur.errors import DataError, OptionError
 
 Write = Callable[[str, str | bytes], Path]
@@ -182,6 +182,26 @@ def test_objects_of_json_keep_the_numbers_of_their_lines(write: Write) -> None:
 def test_lines_that_are_no_objects_are_named(write: Write, content: str, message: str) -> None:
     with pytest.raises(DataError, match=message):
         read_labelled_texts(write("a.jsonl", content))
+
+
+def test_whole_numbers_with_gaps_are_classes_where_a_name_says_so(write: Write) -> None:
+    rows = [("it was so good", "1"), ("it was so bad", "2.0"), ("but who knows", "null"), ("that is fine", "1")]
+    content = "".join(
+        f'{{"text": "{text}", "label": {label}, "votes": {number % 2}.0}}\n'
+        for number, (text, label) in enumerate(rows)
+    )
+    path = write("a.jsonl", content)
+    found = read_labelled_texts(path)
+    assert found.labels == (("1",), ("2",), None, ("1",))
+    assert str(found.roles).splitlines()[1] == "label    label  named like a class, has 2 different ones"
+    frame = pd.DataFrame({"text": [text for text, _ in rows], "label": [1, 2, None, 1]})
+    assert read_labelled_texts(frame).labels == found.labels
+    assert glance_at_texts([path]) is not None
+    # Those of other names, and others of this one, are measured.
+    with pytest.raises(DataError, match=r"no column has classes"):
+        read_labelled_texts(write("b.jsonl", content.replace("label", "height")))
+    with pytest.raises(DataError, match=r"no column has classes"):
+        read_labelled_texts(write("c.jsonl", content.replace("2.0", "2.5")))
 
 
 # --- several classes a text ---

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recur.data.texts import TaggedTextOptions, read_tagged_sentences, split_examples
+from recur.data.texts import TaggedTextOptions, glance_at_texts, read_tagged_sentences, split_examples
+from recur.data.texts.files import start_of, start_text_of
 from recur.data.texts.tag_schemes import mend_tags
 from recur.errors import DataError, OptionError
 
@@ -176,6 +177,85 @@ def test_files_in_columns_are_told_by_their_groups_where_their_tags_are_not_the_
     assert tokens(2) == (("Ada", "left", "Rome"), ("Bo", "left"), ("Bo",))
     # Sentences of two words are no columns to a model whose data had none, or more.
     assert tokens(None)[1:3] == tokens(4)[1:3] == (("Ada", first), ("left", second))
+
+
+@pytest.mark.parametrize(
+    ("content", "tokens"),
+    [
+        ("dog\tB-X\nred\tO\n", (("dog", "red"),)),
+        ("dog\tB-X\n", (("dog",),)),
+        ("dog B-X\nred O\n", (("dog", "red"),)),
+        # Of other tags, of none, and of more columns.
+        ("dog\tNOUN\nred\t_\n", (("dog", "red"),)),
+        ("dog\t\nred\t\n\nBo\t\n", (("dog", "red"), ("Bo",))),
+        ("dog\tN\tB-X\nred\tA\tO\n", (("dog", "red"),)),
+        ("# newdoc\nNew York\tO\nBo\tO\n", (("New York", "Bo"),)),
+    ],
+)
+def test_files_as_the_models_are_in_columns_without_empty_lines_too(
+    write: Write, content: str, tokens: tuple[tuple[str, ...], ...]
+) -> None:
+    path = write("a.txt", content)
+    found = read_tagged_sentences(path, has_tags=False, tags=["O", "B-X"], num_columns=2)
+    assert found.tokens == tokens
+    assert found.notes[0].endswith("tokens are in column 1")
+    # A model whose data had no columns reads none, as it cannot know.
+    assert len(read_tagged_sentences(path, has_tags=False, tags=["O"]).tokens) >= len(tokens)
+
+
+def test_a_line_that_lacks_a_cell_is_named_among_columns(write: Write) -> None:
+    path = write("a.txt", "New York\tO\nis\tO\n\nBo\n")
+    with pytest.raises(DataError, match=r"a\.txt: line 4 has 1 column, but most have 2; each line must be a token"):
+        read_tagged_sentences(path, has_tags=False, tags=["O"], num_columns=2)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "Ada left Rome.\nBo stayed.\n",
+        "Ada left\nBo stayed\n",
+        # A full stop is a tag of some, and ends sentences.
+        "Stop .\nGo .\n",
+        "1\tAda left Rome.\n2\tBo stayed there.\n",
+        "His blood group is O\n",
+    ],
+)
+def test_lines_without_columns_are_sentences_and_noted(write: Write, content: str) -> None:
+    path = write("a.txt", content)
+    found = read_tagged_sentences(path, has_tags=False, tags=["O", "B-X", "."], num_columns=2)
+    assert found.tokens == tuple(tuple(line.split()) for line in content.splitlines())
+    assert found.notes == (f"{path}: has a sentence on each line; the name of a file in columns may end in .conll",)
+    path = write("b.txt", content)
+    both = read_tagged_sentences([path.with_name("a.txt"), path], has_tags=False, tags=["O"], num_columns=2)
+    assert both.notes[0].startswith(f"{path.with_name('a.txt')} and others: has a sentence on each line; ")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "cp1252"])
+@pytest.mark.parametrize("name", ["a.tsv", "a.txt"])
+@pytest.mark.parametrize("num_copies", [1, 4_000])
+def test_files_in_columns_are_found_in_any_encoding(write: Write, encoding: str, name: str, num_copies: int) -> None:
+    text = "Zoë\tB-PER\r\nleft\tO\r\n\r\nShe\tO\r\nsang\tO\r\n\r\n" * num_copies
+    path = write(name, text.encode(encoding))
+    found = read_tagged_sentences(path, TaggedTextOptions(encoding=encoding))
+    assert found.tokens[:2] == (("Zoë", "left"), ("She", "sang"))
+    assert len(found) == 2 * num_copies
+    glance = glance_at_texts([path], {"encoding": encoding})
+    assert glance is not None
+    assert glance.kind == "tagged"
+
+
+def test_a_byte_order_mark_tells_that_a_file_is_in_columns(write: Write) -> None:
+    path = write("a.tsv", "\ufeffAda\tO\nleft\tO\n\nਊ\tB-X\n\n".encode("utf-16-be"))
+    assert read_tagged_sentences(path).tokens == (("Ada", "left"), ("ਊ",))
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-16"])
+def test_what_a_file_begins_with_ends_with_a_whole_line(write: Write, encoding: str) -> None:
+    # The bytes of a newline stand in other characters, and across two.
+    path = write("a.txt", ("ab\n" + "ਊਅ\u0100\u0a00" * 40).encode(encoding))
+    start = start_of(path, encoding, 40)
+    assert start.decode(encoding) == "ab\n"
+    assert start_text_of(path, encoding, 40) == "ab\n"
 
 
 def test_how_many_columns_there_were_is_known(write: Write) -> None:

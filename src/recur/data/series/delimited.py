@@ -177,10 +177,7 @@ def utf8_of(data: bytes, name: str, encoding: str = "utf-8") -> bytes:
         DataError: It is of another encoding, or no text.
         OptionError: There is no such encoding.
     """
-    for mark, wide in _MARKS:
-        if data.startswith(mark):
-            encoding = wide
-            break
+    encoding = codec_of(data, encoding)
     try:
         codec = codecs.lookup(encoding).name
     except LookupError:
@@ -201,6 +198,11 @@ def utf8_of(data: bytes, name: str, encoding: str = "utf-8") -> bytes:
     if b"\0" in data[:4096]:
         raise DataError(f"{name}: is binary, not text; give a file of the kind that its name says.")
     return data
+
+
+def codec_of(data: bytes, encoding: str) -> str:
+    """Return what a byte order mark of UTF-16 or UTF-32 at the beginning of a file says, or else the encoding."""
+    return next((wide for mark, wide in _MARKS if data.startswith(mark)), encoding)
 
 
 def _checked_separator(separator: str) -> str:

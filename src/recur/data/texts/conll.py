@@ -91,6 +91,35 @@ def has_cells_of(lines: Sequence[str], tags: Collection[str], num_columns: int |
     return any(2 * sum(cell.strip() in tags for cell in column) >= len(filled) for column in columns)
 
 
+def mostly_cells_of(lines: Sequence[str], tags: Collection[str], num_columns: int) -> bool:
+    """Return whether most lines have the cells of a model's data, whether or not sentences are parted by empty lines.
+
+    They have where there are tabs between as many, the last without blanks, and where the last is one of some tags,
+    with tabs between or as many words; a mark alone, such as the tag of a full stop, ends sentences too.
+
+    Args:
+        lines: Of a file.
+        tags: Those of the model.
+        num_columns: What the model's data had.
+
+    Example:
+        >>> mostly_cells_of(["dog\\tB-X", "New York\\tO", "", "Bo"], ["O", "B-X"], 2)
+        True
+        >>> mostly_cells_of(["Ada B-X"], ["O", "B-X"], 2), mostly_cells_of(["she left"], ["O", "B-X"], 2)
+        (True, False)
+    """
+    filled = [line for line in lines if line.strip() and not line.startswith(("#", _DOCUMENT))]
+    like = 0
+    for line in filled:
+        cells = [cell.strip() for cell in _cells(line)]
+        has_tag = cells[-1] in tags and any(map(str.isalnum, cells[-1]))
+        is_alike = len(cells) == num_columns
+        like += len(cells) > 1 and (
+            (has_tag and (is_alike or "\t" in line)) or (is_alike and "\t" in line and " " not in cells[-1])
+        )
+    return bool(filled) and 2 * like >= len(filled)
+
+
 def _has_several_a_group(lines: Sequence[str]) -> bool:
     """Return whether of the groups between empty lines most have several lines."""
     rows = [line for line in lines if not line.startswith(("#", _DOCUMENT))]

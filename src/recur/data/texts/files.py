@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import re
 from collections.abc import Iterable, Sequence
@@ -9,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recur.data.series.delimited import utf8_of
+from recur.data.series.delimited import codec_of, utf8_of
 from recur.data.series.files import kind_of
 from recur.data.text import TextFile, bytes_of, files_below
 from recur.data.texts.places import Places
@@ -212,27 +213,51 @@ def lines_in(path: Path, codec: str) -> list[str]:
     return lines
 
 
-def start_of(path: Path, num_bytes: int = 1 << 20) -> bytes:
+def start_of(path: Path, codec: str, num_bytes: int = 1 << 20) -> bytes:
     """Return the lines that a file begins with, unpacked and whole but where the first alone is longer.
 
     Args:
         path: The file; one whose name ends in `.gz` is unpacked.
+        codec: Its encoding; a byte order mark goes before it.
         num_bytes: How many bytes are looked at.
 
     Raises:
         DataError: It is missing or damaged.
     """
     data = next(bytes_of([TextFile.at(path)], chunk_bytes=num_bytes), b"")
-    return data if len(data) < num_bytes else data[: data.rfind(b"\n") + 1] or data
+    if len(data) < num_bytes:
+        return data
+    # Of characters of two bytes or more, one may begin with the byte of a newline, or end in it.
+    one, two = (text.encode(codec_of(data, codec)) for text in ("\n", "\n\n"))
+    newline = two[len(one) :][:: -1 if data.startswith(codecs.BOM_UTF16_BE) else 1]
+    end = data.rfind(newline)
+    while end >= 0 and end % len(newline):
+        end = data.rfind(newline, 0, end + len(newline) - 1)
+    return data if end < 0 else data[: end + len(newline)]
 
 
-def has_gaps(path: Path) -> bool:
+def start_text_of(path: Path, codec: str, num_bytes: int = 1 << 16) -> str:
+    """Return the text of the lines that a file begins with, without what is of another encoding.
+
+    Args:
+        path: As of `start_of`, as all others.
+        codec: Likewise.
+        num_bytes: Likewise.
+
+    Raises:
+        DataError: It is missing or damaged.
+    """
+    data = start_of(path, codec, num_bytes)
+    return data.decode(codec_of(data, codec), "ignore").removeprefix("\ufeff")
+
+
+def has_gaps(path: Path, codec: str) -> bool:
     """Return whether lines of a file are empty: of tables none is, of sentences in columns there is one after each.
 
     Raises:
         DataError: It is missing or damaged.
     """
-    return b"\n\n" in start_of(path).replace(b"\r", b"")
+    return "\n\n" in start_text_of(path, codec, 1 << 20).replace("\r", "")
 
 
 def first_line_of(path: Path, codec: str) -> str:
@@ -241,8 +266,7 @@ def first_line_of(path: Path, codec: str) -> str:
     Raises:
         DataError: It is missing or damaged.
     """
-    lines = start_of(path, 1 << 16).decode(codec, "ignore").splitlines()
-    return next((line for line in lines if line.strip()), "")
+    return next((line for line in start_text_of(path, codec).splitlines() if line.strip()), "")
 
 
 def texts_on_lines(

@@ -96,7 +96,7 @@ def _of_form(files: list[DataFile], first: DataFile, given: Mapping[str, str]) -
     name = first.path.name
     if (
         first.kind == ".tsv"
-        and has_gaps(first.path)
+        and has_gaps(first.path, _codec(given))
         and (columns := _of_columns(name, _start(first, given).splitlines()))
     ):
         return columns
@@ -162,7 +162,12 @@ def _of_folders(files: list[DataFile], given: Mapping[str, str]) -> TextGlance |
 
 
 def _start(file: DataFile, given: Mapping[str, str]) -> str:
-    return utf8_of(start_of(file.path, 1 << 16), str(file.path), given.get("encoding") or "utf-8").decode()
+    codec = _codec(given)
+    return utf8_of(start_of(file.path, codec, 1 << 16), str(file.path), codec).decode()
+
+
+def _codec(given: Mapping[str, str]) -> str:
+    return TextOptions(encoding=given.get("encoding") or None).codec
 
 
 # --- told by the columns of a table ---
@@ -214,7 +219,7 @@ def _labelled(table: TextTable, texts: Mapping[str, float], given: Mapping[str, 
 def _head(file: DataFile, given: Mapping[str, str]) -> TextTable:
     options = TextOptions(separator=given.get("separator") or None, encoding=given.get("encoding") or None)
     is_whole = file.kind in COLUMNAR or (file.kind in RECORDS and file.kind == ".json")
-    rows = read_frame(file.path, options, None if is_whole else start_of(file.path))
+    rows = read_frame(file.path, options, None if is_whole else start_of(file.path, options.codec))
     frame = rows.frame
     if file.kind not in (*RECORDS, *COLUMNAR):
         frame = _with_numbers(with_header(frame, file.path)[0] if has_header(frame, file.kind) else frame)

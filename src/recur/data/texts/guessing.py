@@ -179,10 +179,17 @@ class _Guess:
         mean = cells.str.len_chars().mean()
         return float(mean) if isinstance(mean, float) else 0.0
 
-    def _classes(self, name: str) -> int | None:
-        """Return how many different values a column has; None where these are no classes."""
+    def _classes(self, name: str, *, is_named: bool = False) -> int | None:
+        """Return how many different values a column has; None where these are no classes.
+
+        Args:
+            name: Of the column.
+            is_named: Whether it is called like one of classes. Whole numbers are some then, even if they are kept as
+                others are because some are missing.
+        """
         dtype = self.frame.schema[name]
-        if dtype.is_float() or dtype.is_temporal() or (dtype.is_nested() and not isinstance(dtype, pl.List)):
+        is_real = dtype.is_float() and not (is_named and bool((self.frame[name].drop_nulls() % 1 == 0).all()))
+        if is_real or dtype.is_temporal() or (dtype.is_nested() and not isinstance(dtype, pl.List)):
             return None
         if isinstance(dtype, pl.List):
             return 1 if dtype.inner in (pl.String, pl.Int64, pl.Boolean) else None
@@ -205,7 +212,7 @@ class _Guess:
         """Choose the column of classes; the only column of text is left to the texts with `keep_one`."""
         named = [name for name in self._named(LABEL) if not self._is_only_text(name)]
         for name in named:
-            if self._classes(name) is not None or self._may_be_several(name):
+            if self._classes(name, is_named=True) is not None or self._may_be_several(name):
                 return name, f"named like a class, has {self._number(name)}"
         few = {name: found for name in self._free() if (found := self._classes(name)) is not None}
         few = {name: n for name, n in few.items() if n <= _MANY_CLASSES and plain(name) not in TEXT.split()}

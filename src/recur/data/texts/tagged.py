@@ -12,9 +12,18 @@ import polars as pl
 from numpy.typing import NDArray
 
 from recur.data.series.files import COLUMNAR
-from recur.data.texts.conll import TaggedTokens, has_cells_of, looks_like_conll, read_conll
+from recur.data.texts.conll import TaggedTokens, has_cells_of, looks_like_conll, mostly_cells_of, read_conll
 from recur.data.texts.examples import PartName, TaggedSentences
-from recur.data.texts.files import DataFile, find_files, has_gaps, is_path, only_of, paths_of, start_of, texts_on_lines
+from recur.data.texts.files import (
+    DataFile,
+    find_files,
+    has_gaps,
+    is_path,
+    only_of,
+    paths_of,
+    start_text_of,
+    texts_on_lines,
+)
 from recur.data.texts.folders import PLAIN
 from recur.data.texts.guessing import guess_tagged
 from recur.data.texts.known import Known
@@ -56,7 +65,8 @@ def read_tagged_sentences(
         has_tags: Whether tags are read; else each is empty, and a file of text that has no columns has a sentence on
             each line.
         tags: Those of a trained model. Where they are given and tags are not read, text in columns has tabs between
-            them, these tags in one, or `num_columns` and several lines for most sentences; else it has a sentence on
+            them, these tags in one, or `num_columns` and several lines for most sentences; where lines differ or none
+            is empty, most have `num_columns` with tabs between, or end in one of these tags. Else it has a sentence on
             each line.
         num_columns: Columns of the files of a trained model's data; None where these were in none.
         cut: Returns the tokens of such a line; None for what stands between blanks.
@@ -105,9 +115,9 @@ def _read(
         return _of_table(table_of_data(data), options, known)
     files, notes = find_files(paths_of(data))
     files = only_of(files, _SUFFIXES, notes)
-    if all(_is_table(file) for file in files):
+    if all(_is_table(file, options.codec) for file in files):
         found = _of_table(known.table(files, options), options, known)
-    elif not known.has_answers and all(_has_lines(file, options, known, notes) for file in files):
+    elif not known.has_answers and all(_has_lines(file, options, known) for file in files):
         known.check_none_ignored(options, "sentences on lines", CELLS)
         found = _of_lines(files, options, cut)
     else:
@@ -118,26 +128,22 @@ def _read(
     return found.noted(*notes)
 
 
-def _is_table(file: DataFile) -> bool:
+def _is_table(file: DataFile, codec: str) -> bool:
     if file.kind in (*RECORDS, *COLUMNAR, ".csv"):
         return True
-    return file.kind == ".tsv" and not has_gaps(file.path)
+    return file.kind == ".tsv" and not has_gaps(file.path, codec)
 
 
-def _has_lines(file: DataFile, options: TaggedTextOptions, known: _KnownTags, notes: list[str]) -> bool:
-    """Return whether a file has a sentence on each line, with a note where it may be in columns."""
+def _has_lines(file: DataFile, options: TaggedTextOptions, known: _KnownTags) -> bool:
+    """Return whether a file has a sentence on each line, and no columns."""
     if file.kind not in PLAIN:
         return False
-    lines = start_of(file.path, 1 << 16).decode(options.codec, "ignore").splitlines()
-    if not looks_like_conll(lines):
-        return True
-    if known.tags is None or has_cells_of(lines, known.tags, known.num_columns):
-        return False
-    notes.append(
-        f"{file.path}: has a sentence on each line, as there are no tabs and no tags of the model, though each line "
-        "has as many words"
-    )
-    return True
+    lines = start_text_of(file.path, options.codec).splitlines()
+    if known.tags is None:
+        return not looks_like_conll(lines)
+    if looks_like_conll(lines):
+        return not has_cells_of(lines, known.tags, known.num_columns)
+    return known.num_columns is None or not mostly_cells_of(lines, known.tags, known.num_columns)
 
 
 def _of_lines(
@@ -145,7 +151,12 @@ def _of_lines(
 ) -> TaggedSentences:
     """Return the lines of files as sentences without tags."""
     texts, places = texts_on_lines(files, options.codec)
-    return _untagged([tuple(cut(text)) for text in texts], places, (None,) * len(texts))
+    why = "; the name of a file in columns may end in .conll"
+    if any(looks_like_conll(start_text_of(file.path, options.codec).splitlines()) for file in files):
+        why = ", as there are no tabs and no tags of the model, though each line has as many words"
+    name = f"{files[0].path}{' and others' if len(files) > 1 else ''}"
+    found = _untagged([tuple(cut(text)) for text in texts], places, (None,) * len(texts))
+    return found.noted(f"{name}: has a sentence on each line{why}")
 
 
 def _untagged(
