@@ -233,7 +233,7 @@ def markdown(name: str) -> str:
         own = [row for row in rows if (row["data"], row["said"]) == (data, said)]
         minutes = [row["minutes"] for row in own if row["minutes"] is not None]
         for measure in own[0]["measures"]:
-            form = ".1%" if measure == "exact" else ".1f"
+            form = ".2%" if measure == "exact" else ".1f"
             by_seed = [
                 _mean([row["figures"][measure] for row in own if row["seed"] == seed])
                 for seed in dict.fromkeys(row["seed"] for row in own)
@@ -256,6 +256,25 @@ def markdown(name: str) -> str:
     return "\n".join(lines)
 
 
+def markdown_by_language(name: str = "pronunciations") -> str:
+    """Return how many words of each language are wrong, of the newest result of that name, and in the mean."""
+    path = table.newest(name)
+    assert path is not None
+    rows = json.loads(path.read_text(encoding="utf-8"))["results"]
+    models = list(dict.fromkeys(row["said"] for row in rows))
+    wrong = {
+        language: [
+            _mean([1 - row["figures"]["exact"] for row in rows if (row["of"], row["said"]) == (language, said)])
+            for said in models
+        ]
+        for language in dict.fromkeys(row["of"] for row in rows)
+    }
+    wrong["mean"] = [_mean([own[model] for own in wrong.values()]) for model in range(len(models))]
+    lines = [f"| {' | '.join(['wrong words', *models])} |", "| --- " * (len(models) + 1) + "|"]
+    lines += [f"| {' | '.join([language, *(f'{one:.2%}' for one in own)])} |" for language, own in wrong.items()]
+    return "\n".join(lines)
+
+
 def _mean(values: list[float]) -> float:
     return sum(values) / len(values)
 
@@ -264,3 +283,5 @@ if __name__ == "__main__":
     for each in ("pronunciations", "commands", "puzzles", "sentences", "conversations"):
         if table.newest(each) is not None:
             print(f"{markdown(each)}\n")
+    if table.newest("pronunciations") is not None:
+        print(markdown_by_language())

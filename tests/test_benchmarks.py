@@ -73,6 +73,13 @@ def test_the_tables_of_translators(root, module):
         assert module("translation").markdown(name) in quoted
 
 
+@pytest.mark.parametrize("name", ["pronunciations", "conversations"])
+def test_the_tables_of_texts(name, root, module):
+    quoted = (root / "docs" / "tasks" / "text.md").read_text(encoding="utf-8")
+    assert module("text_pairs").markdown(name) in quoted
+    assert name != "pronunciations" or module("text_pairs").markdown_by_language() in quoted
+
+
 @pytest.mark.parametrize("name", ["series_summary", "forecasts", "forecasts_public", "forecast_peers"])
 def test_the_tables_of_forecasts(name, root, module):
     quoted = (root / "docs" / "tasks" / "series.md").read_text(encoding="utf-8")
