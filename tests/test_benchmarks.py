@@ -559,9 +559,15 @@ def test_rows_of_text_pairs(module, monkeypatch, tmp_path):
     path = tmp_path / "found.json"
     path.write_text(json.dumps({"results": rows}))
     monkeypatch.setattr(pairs.table, "newest", lambda name: path)
-    assert (
-        pairs.markdown("any").splitlines()[2].startswith("| `g2p` | defaults | exact match | 70.0% | 60.0%, 80.0% | ")
-    )
+    line = pairs.markdown("any").splitlines()[2]
+    assert line.startswith("| `g2p` | defaults | exact match | 70.00% | 60.00%, 80.00% | ")
+    assert pairs.markdown_by_language("any").splitlines() == [
+        "| wrong words | defaults |",
+        "| --- | --- |",
+        "| a | 35.00% |",
+        "| b | 25.00% |",
+        "| mean | 30.00% |",
+    ]
     together = pairs.together(
         pairs.Job(name="g2p", of="fre", data=pairs.of_language("fre"), measures=("perplexity", "exact")),
         [pairs.trained(pairs.Job(name="g2p", of="fre", data=pairs.of_language("fre")), 3, tmp_path)[1]] * 2,
