@@ -323,4 +323,4 @@ def test_interrupted_at_any_time_it_ends_with_130(folder: Path, tiny: Any) -> No
 def test_evaluation_is_json(folder: Path, train: Any) -> None:
     run = train("text.txt")
     found = json.loads((run.path / "evaluation.json").read_text(), parse_constant=pytest.fail)
-    assert found.keys() == {"part", "valid", "model", "baselines", "verdict", "surprising"}
+    assert found.keys() == {"part", "valid", "model", "baselines", "verdict", "surprising", "weights"}
