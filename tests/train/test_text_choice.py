@@ -40,7 +40,7 @@ def test_what_is_chosen_grows_with_the_texts(num_texts: int, is_character: bool,
 
 @pytest.mark.parametrize(
     ("num_pairs", "has_sentences", "epochs", "share"),
-    [(10_000, False, 20, 1), (4_000, True, 16, 2), (100_000, False, 3, 7), (100_000, True, 6, 4)],
+    [(15_000, False, 20, 1), (4_000, True, 16, 2), (100_000, False, 3, 7), (100_000, True, 6, 4)],
 )
 def test_of_few_passes_over_pairs_there_are_more_validations(
     num_pairs: int, has_sentences: bool, epochs: int, share: int
@@ -51,7 +51,7 @@ def test_of_few_passes_over_pairs_there_are_more_validations(
     assert (chosen.max_epochs, chosen.validate_every) == (epochs, math.ceil(steps / share))
     told = field_documents(PairTrainingOptions)
     assert "an epoch, but at most a twentieth of the usual passes, and at least 10" in told["validate_every"]
-    for amount in ("200,000 pairs, of sentences 600,000", "3 to 30", "4,000 pairs of sentences to 16", "500 steps"):
+    for amount in ("300,000 pairs, of sentences 600,000", "3 to 30", "4,000 pairs of sentences to 16", "500 steps"):
         assert amount in told["max_epochs"]
 
 

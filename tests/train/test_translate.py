@@ -310,7 +310,7 @@ def test_what_is_refused_leaves_no_folder(tmp_path: Path, options: dict[str, Any
 
 
 @pytest.mark.parametrize(
-    ("num_pairs", "batch_size", "epochs"), [(500_000, 128, 3), (100_000, 64, 3), (10_000, 32, 20), (300, 8, 30)]
+    ("num_pairs", "batch_size", "epochs"), [(500_000, 128, 3), (100_000, 64, 3), (15_000, 32, 20), (300, 8, 30)]
 )
 def test_what_is_chosen_grows_with_the_data(num_pairs: int, batch_size: int, epochs: int) -> None:
     chosen = choose(PairTrainingOptions(), num_pairs=num_pairs)
@@ -321,7 +321,7 @@ def test_what_is_chosen_grows_with_the_data(num_pairs: int, batch_size: int, epo
 
 
 @pytest.mark.parametrize(
-    ("num_pairs", "epochs", "of_words"), [(4_000, 16, 30), (4_001, 30, 30), (50_000, 12, 4), (500_000, 3, 3)]
+    ("num_pairs", "epochs", "of_words"), [(4_000, 16, 30), (4_001, 30, 30), (50_000, 12, 6), (500_000, 3, 3)]
 )
 def test_sentences_are_seen_more_often_but_few_of_them_less(num_pairs: int, epochs: int, of_words: int) -> None:
     chosen = (choose(PairTrainingOptions(), num_pairs=num_pairs, has_sentences=given) for given in (True, False))

@@ -368,7 +368,7 @@ class PairTrainingOptions(SeriesTrainingOptions):
     """Minutes of training at most; the learning rate's decay fits itself to them. 15 when no other bound is given."""
 
     max_epochs: int | None = None
-    """Passes over the training part; as many as show 200,000 pairs, of sentences 600,000, from 3 to 30, of up to 4,000
+    """Passes over the training part; as many as show 300,000 pairs, of sentences 600,000, from 3 to 30, of up to 4,000
     pairs of sentences to 16, but at least 500 steps, when no other bound is given."""
 
     batch_size: int | None = None

@@ -11,7 +11,7 @@ from recur.train.options import BOUNDS, CLIPPING, PairTrainingOptions
 DEFAULT_MINUTES = 15.0
 """At most; small data are done before."""
 
-_SEEN, _SEEN_OF_SENTENCES = 200_000, 600_000
+_SEEN, _SEEN_OF_SENTENCES = 300_000, 600_000
 """Pairs that are seen in all: what one writes for a sentence is less certain than how a word is pronounced."""
 
 _MANY_CHARACTERS = 500
