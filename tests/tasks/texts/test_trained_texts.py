@@ -25,7 +25,7 @@ from recur.run import RunFolder
 from recur.tasks.text_source import parts_of
 from recur.tasks.texts.evaluation import evaluate_texts, judge_texts
 from recur.tasks.texts.outcomes import TextOutcomes
-from recur.tasks.texts.rule import load_rule, rule_told, save_rule
+from recur.tasks.texts.rule import RuleOutcomes, load_rule, save_rule
 from recur.tasks.texts.setup import TextLabelSetup
 from recur.tasks.texts.trained import TrainedTextClassifier
 from recur.train.options import TextTrainingOptions
@@ -88,7 +88,7 @@ def test_figures_are_counted_right(made: Made, tmp_path: Path) -> None:
     rule = load_rule(RunFolder.open(made(False) / "run"), trained.setup)
     assert rule is not None
     examples = trained.setup.read(path)
-    best = rule_told(rule, trained.setup, examples).long().argmax(1)
+    best = RuleOutcomes.of(rule, trained.setup, examples).told.long().argmax(1)
     names = [trained.classes[k] for k in best.tolist()]
     share = sum(one == other for one, other in zip(names, labels, strict=True)) / 40
     assert found["figures"]["rule"]["accuracy"] == pytest.approx(share)

@@ -108,7 +108,11 @@ class BagOfNgrams:
 
     def evidence(self, texts: Ragged) -> Tensor:
         """Return the logits of texts less what weighing the classes added to them, (N, K) float32."""
-        return self(texts) - self._lift
+        return self.evidence_of(self(texts))
+
+    def evidence_of(self, logits: Tensor) -> Tensor:
+        """Return logits, (N, K), less what weighing the classes added to them."""
+        return logits - self._lift
 
     def by_token(self, ids: NDArray[np.integer]) -> Tensor:
         """Return what each token of a text adds to `neutral`, to make its `evidence`, (T, K) float32.

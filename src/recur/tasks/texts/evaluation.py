@@ -22,7 +22,7 @@ from recur.tasks.text_source import check_judged, parts_of
 from recur.tasks.texts.explanation import explain_texts
 from recur.tasks.texts.multi import average_precision, judge_multi, multi_verdict
 from recur.tasks.texts.outcomes import TextOutcomes
-from recur.tasks.texts.rule import fit_rule, load_rule, rule_told, save_rule
+from recur.tasks.texts.rule import RuleOutcomes, fit_rule, load_rule, save_rule
 from recur.tasks.texts.trained import TrainedTextClassifier, as_series
 from recur.wording import quantity
 
@@ -90,7 +90,8 @@ def judge_texts(
         "classes": list(trained.classes),
     }
     judged = _judged_multi if trained.setup.is_multi else _judged_single
-    found |= judged(trained, counted, kept, probability, rule, part)
+    beside = None if rule is None else RuleOutcomes.of(rule, trained.setup, counted)
+    found |= judged(trained, kept, probability, beside, part)
     alone = alone.counted()
     found["ngrams"] = _of_parts(trained, kept, alone)
     found["worst"] = _worst(trained, counted, kept, probability)
@@ -165,19 +166,14 @@ def evaluate_texts(
 
 
 def _judged_single(
-    trained: TrainedTextClassifier,
-    counted: LabelledTexts,
-    kept: TextOutcomes,
-    probability: Tensor,
-    rule: BagOfNgrams | None,
-    part: str,
+    trained: TrainedTextClassifier, kept: TextOutcomes, probability: Tensor, rule: RuleOutcomes | None, part: str
 ) -> dict[str, Any]:
     figures = judge_classes(as_series(kept), trained.classes, trained.setup.counts, temperature=trained.temperature)
     content = figures.to_json()
     right = probability.argmax(1) == kept.target
     p = None
     if rule is not None:
-        rule_right = rule_told(rule, trained.setup, counted).long().argmax(1) == kept.target
+        rule_right = rule.told.long().argmax(1) == kept.target
         p = sign_test(int((right & ~rule_right).sum()), int((rule_right & ~right).sum()))
         content["rule"] = {"accuracy": float(rule_right.double().mean()), "p": p}
     is_better = figures.is_better and (p is None or (p < SURE and figures.accuracy > content["rule"]["accuracy"]))
@@ -207,20 +203,15 @@ def _verdict(part: str, figures: ClassifierFigures, rule: dict[str, Any] | None)
 
 
 def _judged_multi(
-    trained: TrainedTextClassifier,
-    counted: LabelledTexts,
-    kept: TextOutcomes,
-    probability: Tensor,
-    rule: BagOfNgrams | None,
-    part: str,
+    trained: TrainedTextClassifier, kept: TextOutcomes, probability: Tensor, rule: RuleOutcomes | None, part: str
 ) -> dict[str, Any]:
     figures = judge_multi(
         probability.double(),
         kept.target,
         trained.classes,
         trained.thresholds,
-        rule=None if rule is None else rule_told(rule, trained.setup, counted),
-        evidence=None if rule is None else rule.evidence(trained.setup.encoded(counted.texts)),
+        rule=None if rule is None else rule.told,
+        evidence=None if rule is None else rule.evidence,
     )
     is_fitted = part == "valid" and trained.is_calibrated
     text = multi_verdict(part, figures, is_fitted=is_fitted)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Self
+
 import torch
 from torch import Tensor
 
@@ -10,7 +13,6 @@ from recur.errors import RunError
 from recur.models.texts.bag_of_ngrams import BagOfNgrams
 from recur.run import RunFolder
 from recur.tasks.texts.setup import TextLabelSetup
-from recur.token_ids import Ragged
 
 RULE = "rule.safetensors"
 """File of a run with the bag of n-grams."""
@@ -33,13 +35,27 @@ def fit_rule(setup: TextLabelSetup, train: LabelledTexts, valid: LabelledTexts) 
     for strength in _STRENGTHS if len(valid) else _STRENGTHS[:1]:
         rule = BagOfNgrams(**_form(setup), strength=strength)  # type: ignore[arg-type]
         rule.fit(texts, target, num_classes=len(setup.classes))
-        found.append((_score(_told(rule, held_out_texts), held_out) if len(valid) else 0.0, rule))
+        found.append((_score(_told(rule, rule(held_out_texts)), held_out) if len(valid) else 0.0, rule))
     return max(found, key=lambda one: one[0])[1]
 
 
-def rule_told(rule: BagOfNgrams, setup: TextLabelSetup, examples: LabelledTexts) -> Tensor:
-    """Return which classes the bag of n-grams tells, (N, K) bool."""
-    return _told(rule, setup.encoded(examples.texts))
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RuleOutcomes:
+    """What the bag of n-grams says of texts.
+
+    Attributes:
+        told: Which classes it tells, (N, K) bool.
+        evidence: Its log-odds, (N, K) float32.
+    """
+
+    told: Tensor
+    evidence: Tensor
+
+    @classmethod
+    def of(cls, rule: BagOfNgrams, setup: TextLabelSetup, examples: LabelledTexts) -> Self:
+        """Return what a bag of n-grams says of some texts."""
+        logits = rule(setup.encoded(examples.texts))
+        return cls(told=_told(rule, logits), evidence=rule.evidence_of(logits))
 
 
 def save_rule(folder: RunFolder, rule: BagOfNgrams, setup: TextLabelSetup) -> None:
@@ -80,8 +96,7 @@ def _form(setup: TextLabelSetup) -> dict[str, int | bool]:
     return {"longest": 4 if is_character else 2, "is_multi": setup.is_multi, "marks_ends": is_character}
 
 
-def _told(rule: BagOfNgrams, texts: Ragged) -> Tensor:
-    logits = rule(texts)
+def _told(rule: BagOfNgrams, logits: Tensor) -> Tensor:
     if rule.is_multi:
         return logits > 0
     return torch.arange(logits.shape[1]) == logits.argmax(1)[:, None]
