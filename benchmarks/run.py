@@ -48,8 +48,8 @@ BENCHMARKS: dict[str, Callable[[], Iterable[dict[str, Any]]]] = {
         row for cell in ("lstm", "gru", "rnn") for row in main_job.training_step(Job(cell=cell), blocks=5, steps=25)
     ),
     "series_step": lambda: series_step.step(blocks=7, steps=500),
-    "translation_step": lambda: translation.step(blocks=3, steps=4),
-    "translation_decoding": lambda: translation.decoding(blocks=5),
+    "translation_step": lambda: translation.step(blocks=7, steps=8),
+    "translation_decoding": lambda: translation.decoding(blocks=9),
     "streams": lambda: streams.points(repeats=30),
     "whole_training": lambda: [main_job.whole_training(Job(), steps=600, repeats=2)],
     "anomalies": anomalies.numenta,
