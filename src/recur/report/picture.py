@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib import rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.font_manager import fontManager
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
@@ -50,20 +52,45 @@ _LONGEST = 60
 """Letters of a symbol that are drawn."""
 
 _MIDDLE = {"ha": "center", "va": "center"}
-_LETTER: dict[str, Any] = {**_MIDDLE, "fontsize": 7, "family": "monospace", "clip_on": True}
+_LETTER: dict[str, Any] = {**_MIDDLE, "fontsize": 7, "clip_on": True}
+
+_FONTS_OF_SCRIPTS = (
+    *("Noto Sans CJK JP", "Noto Sans CJK SC", "Noto Sans JP", "Noto Sans SC", "Noto Sans KR", "Source Han Sans"),
+    *("Hiragino Sans", "PingFang SC", "Apple SD Gothic Neo", "Arial Unicode MS"),
+    *("Yu Gothic", "MS Gothic", "Microsoft YaHei", "SimSun", "Malgun Gothic", "Nirmala UI", "Leelawadee UI"),
+    *("IPAGothic", "IPAexGothic", "TakaoGothic", "WenQuanYi Micro Hei", "WenQuanYi Zen Hei", "NanumGothic", "Unifont"),
+    *("Noto Sans", "Noto Sans Devanagari", "Noto Sans Bengali", "Noto Sans Tamil", "Noto Sans Telugu"),
+    *("Noto Sans Arabic", "Noto Sans Hebrew", "Noto Sans Thai", "Noto Sans Khmer", "Noto Sans Ethiopic"),
+    *("Lohit Devanagari", "FreeSans", "Segoe UI Emoji", "Noto Emoji", "Symbola"),
+)
+"""Fonts of many scripts that systems bring along, for letters that matplotlib's own lack, such as Japanese ones."""
 
 
 def write_png(drawing: Drawing, path: Path) -> None:
-    """Draw a chart into the PNG file `path`, atomically.
+    """Draw a chart into the PNG file `path`, atomically, with fonts of the machine for letters of all scripts.
 
     Raises:
         RunError: The file cannot be written.
     """
+    with rc_context({"font.family": _fonts("DejaVu Sans")}), warnings.catch_warnings():
+        # A symbol that no font on this machine has is drawn as a box.
+        warnings.filterwarnings("ignore", message=r"Glyph \d+ .* missing from font", category=UserWarning)
+        drawn = _drawn(drawing)
+        write_atomic(path, lambda temporary: drawn.savefig(temporary, format="png"))
+
+
+def _fonts(first: str) -> list[str]:
+    """Return what is asked for a letter, in turn: a font of matplotlib's own, and those of scripts that are there."""
+    installed = set(fontManager.get_font_names())
+    return [first, *(name for name in _FONTS_OF_SCRIPTS if name in installed)]
+
+
+def _drawn(drawing: Drawing) -> Figure:
     drawn = Figure(figsize=(8.0, _height(drawing)), dpi=150, layout="constrained")
     # pyplot would keep every figure in a global list; a canvas of its own belongs to this one alone.
     FigureCanvasAgg(drawn)
     axes = drawn.add_subplot()
-    axes.set_title(_cut(drawing.title, 80), loc="left", fontsize=12, fontweight="bold", parse_math=False)
+    axes.set_title(_cut(drawing.title, 80), loc="left", fontsize=12, parse_math=False)
     if isinstance(drawing, Letters | Boxes):
         axes.set_axis_off()
     else:
@@ -83,10 +110,7 @@ def write_png(drawing: Drawing, path: Path) -> None:
         _boxes(axes, drawing)
     else:
         _bars(axes, drawing)
-    with warnings.catch_warnings():
-        # A symbol that no font on this machine has is drawn as a box.
-        warnings.filterwarnings("ignore", message=r"Glyph \d+ .* missing from font", category=UserWarning)
-        write_atomic(path, lambda temporary: drawn.savefig(temporary, format="png"))
+    return drawn
 
 
 def _cut(text: str, most: int) -> str:
@@ -108,7 +132,7 @@ def _letters(axes: Any, letters: Letters) -> None:
     colours = LinearSegmentedColormap.from_list("letters", SIGNED if letters.is_signed else POSITIVE)
     bottom = -letters.top if letters.is_signed else 0.0
     longest = max(sum(map(len, row)) for row in letters.rows)
-    values = iter(letters.values)
+    values, family = iter(letters.values), _fonts("DejaVu Sans Mono")
     for number, row in enumerate(letters.rows):
         x = 0
         for symbol in row:
@@ -116,7 +140,8 @@ def _letters(axes: Any, letters: Letters) -> None:
             axes.add_patch(Rectangle((x, number), max(1, len(symbol)), 1, color=(red, green, blue), linewidth=0))
             ink = "#1a2029" if 0.3 * red + 0.6 * green + 0.1 * blue > 0.5 else "#ffffff"
             shown = _cut(symbol, _LONGEST)
-            axes.text(x + max(1, len(symbol)) / 2, number + 0.55, shown, color=ink, parse_math=False, **_LETTER)
+            middle = x + max(1, len(symbol)) / 2, number + 0.55
+            axes.text(*middle, shown, color=ink, family=family, parse_math=False, **_LETTER)
             x += max(1, len(symbol))
     axes.set_xlim(0, min(longest, 2 * _LONGEST))
     axes.set_ylim(len(letters.rows), 0)

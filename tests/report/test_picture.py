@@ -1,0 +1,67 @@
+"""Letters of scripts that matplotlib's own fonts lack are drawn with those of the machine."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from fontTools.fontBuilder import FontBuilder
+from fontTools.pens.ttGlyphPen import TTGlyphPen
+from matplotlib.font_manager import fontManager
+from matplotlib.image import imread
+
+from recur.report.chart import Grid, Letters
+from recur.report.picture import write_png
+
+MOON = "月"
+
+GRID = Grid(
+    key="moons",
+    title=MOON * 10,
+    summary="",
+    x_label="",
+    y_label="",
+    values=np.zeros((2, 2)),
+    x=(0.0, 1.0),
+    y=(0.0, 1.0),
+    x_names=(MOON, "a"),
+    y_names=("b", "c"),
+)
+LETTERS = Letters(
+    key="moons", title="", summary="", rows=((MOON,),), names=(MOON,), values=(0.0,), top=1.0, is_signed=False
+)
+
+
+@pytest.fixture
+def font(tmp_path, monkeypatch):
+    """A font that a system has, whose letter for the moon is a full square."""
+    pen = TTGlyphPen(None)
+    pen.moveTo((0, 0))
+    for corner in ((0, 1000), (1000, 1000), (1000, 0)):
+        pen.lineTo(corner)
+    pen.closePath()
+    square = pen.glyph()
+    builder = FontBuilder(1000, isTTF=True)
+    builder.setupGlyphOrder([".notdef", "moon"])
+    builder.setupCharacterMap({ord(MOON): "moon"})
+    builder.setupGlyf({".notdef": TTGlyphPen(None).glyph(), "moon": square})
+    builder.setupHorizontalMetrics(dict.fromkeys((".notdef", "moon"), (1000, 0)))
+    builder.setupHorizontalHeader(ascent=1000, descent=0)
+    builder.setupNameTable({"familyName": "Noto Sans CJK JP", "styleName": "Regular"})
+    builder.setupOS2(sTypoAscender=1000, usWinAscent=1000, usWinDescent=0)
+    builder.setupPost()
+    path = tmp_path / "moon.ttf"
+    builder.save(path)
+    monkeypatch.setattr(fontManager, "ttflist", list(fontManager.ttflist))
+    yield lambda: fontManager.addfont(path)
+    # What was found with the font is not to be found again.
+    fontManager._findfont_cached.cache_clear()
+
+
+@pytest.mark.parametrize("drawing", [GRID, LETTERS], ids=["grid", "letters"])
+def test_letters_that_matplotlib_lacks_are_drawn_with_a_font_of_the_machine(font, drawing, tmp_path):
+    write_png(drawing, tmp_path / "without.png")
+    font()
+    write_png(drawing, tmp_path / "with.png")
+    without, found = (imread(tmp_path / f"{name}.png") for name in ("without", "with"))
+    # A box is hollow.
+    assert (found[..., :3].sum(-1) < 1.5).sum() > (without[..., :3].sum(-1) < 1.5).sum() + 50
