@@ -107,13 +107,19 @@ def percentage(share: float) -> str:
     return f"{measured(100 * share)}%"
 
 
-def enumerated(names: Sequence[str]) -> str:
+def enumerated(names: Sequence[str], *, most: int | None = None) -> str:
     """Return names as a sentence enumerates them.
 
+    Args:
+        names: The names.
+        most: How many of them are given, where there may be many; the rest are "others".
+
     Example:
-        >>> enumerated(["one", "two", "three"])
-        'one, two and three'
+        >>> enumerated(["one", "two", "three"]), enumerated(["one", "two", "three"], most=2)
+        ('one, two and three', 'one, two and others')
     """
+    if most is not None and len(names) > most:
+        names = [*names[:most], "others"]
     return " and ".join(part for part in (", ".join(names[:-1]), *names[-1:]) if part)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +31,8 @@ from recur.train import processes, series_choice
 from recur.train.display import Display
 from recur.train.forecast_preparation import training_windows
 from recur.train.options import SeriesTrainingOptions
-from recur.train.preparation import check_machine, check_place, default_folder, device_kind, write_run
-from recur.train.series_preparation import layers_of, reading_of, say_what_was_read
+from recur.train.preparation import NewRun
+from recur.train.series_preparation import reading_of, say_what_was_read
 from recur.wording import cell_name, enumerated, option, quantity
 
 _FEW_ROWS, _FEW_OF_SERIES = 2_000, 100
@@ -53,10 +53,7 @@ def prepare_detector(
     An old run is deleted only when nothing is left that the data or the options could spoil.
     """
     path = str(data) if isinstance(data, str | os.PathLike) else None
-    out = default_folder(["series" if path is None else path], overwrite) if out is None else out
-    check_place(out, [path], what="series", overwrite=overwrite)
-    check_machine(training)
-    device = device_kind(training)
+    new = NewRun.at(out, [] if path is None else [path], training, what="series", overwrite=overwrite)
     with display.phase("reading the series"):
         reading = reading_of(series, data)
         # What says which steps are anomalies may say it in the data to judge on alone.
@@ -69,7 +66,7 @@ def prepare_detector(
     )
     count = processes.count(training.devices)
     num_windows = training_windows(setup, without_marked(split), batch_size=1).num_windows
-    chosen = series_choice.choose(replace(training, devices=count), num_items=num_windows, has_gpu=device != "cpu")
+    chosen = series_choice.choose(replace(training, devices=count), num_items=num_windows, has_gpu=new.device != "cpu")
     training = replace(chosen, devices=training.devices)
     assert training.batch_size is not None
     # Before a folder is made.
@@ -77,20 +74,13 @@ def prepare_detector(
     torch.manual_seed(training.seed)
     network = build_detector(options, setup.shape)
     _check_can_be_fitted(setup, split, options, network)
-    run = write_run(
-        out,
-        overwrite=overwrite,
-        config={
-            "task": "detect",
-            "data": asdict(series),
-            "model": asdict(options),
-            "training": asdict(training),
-        },
+    run = new.write(
+        "detect",
+        {"data": series, "model": options, "training": training},
+        network,
         schema=setup.to_json(),
+        backends=explain_layers(network.to(new.device), training.batch_size, setup.history),
         tensors=setup.tensors(),
-        layers=layers_of(network),
-        device=device,
-        backends=explain_layers(network.to(device), training.batch_size, setup.history),
     )
     _describe(setup, split, options, reasons, training, num_windows, run, display)
     return run, split

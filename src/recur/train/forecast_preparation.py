@@ -28,8 +28,8 @@ from recur.tasks.series_reading import SeriesReading
 from recur.train import processes, series_choice
 from recur.train.display import Display
 from recur.train.options import SeriesTrainingOptions
-from recur.train.preparation import check_machine, check_place, default_folder, device_kind, write_run
-from recur.train.series_preparation import layers_of, reading_of, say_what_was_read
+from recur.train.preparation import NewRun
+from recur.train.series_preparation import reading_of, say_what_was_read
 from recur.wording import cell_name, enumerated, quantity
 
 LONGEST_HORIZON = 48
@@ -56,15 +56,12 @@ def prepare(
     An old run is deleted only when nothing is left that the data or the options could spoil.
     """
     path = str(data) if isinstance(data, str | os.PathLike) else None
-    out = default_folder(["series" if path is None else path], overwrite) if out is None else out
-    check_place(out, [path], what="series", overwrite=overwrite)
-    check_machine(training)
+    new = NewRun.at(out, [] if path is None else [path], training, what="series", overwrite=overwrite)
     if options.members > 1 and training.devices > 1:
         raise OptionError(
             f"devices is {training.devices}, but the {options.members} members are trained one after the "
             "other, each by one process; leave one of them out."
         )
-    device = device_kind(training)
     with display.phase("reading the series"):
         reading = reading_of(series, data)
         panel = reading.first(data)
@@ -76,7 +73,7 @@ def prepare(
     chosen = series_choice.choose(
         replace(training, devices=count),
         num_items=windows.num_windows,
-        has_gpu=device != "cpu",
+        has_gpu=new.device != "cpu",
         most_passes=series_choice.FEW_PASSES,
     )
     training = replace(chosen, devices=training.devices)
@@ -85,20 +82,13 @@ def prepare(
     check_sharing(training.batch_size, count)
     torch.manual_seed(training.seed)
     network = build_network(asdict(options), setup)
-    run = write_run(
-        out,
-        overwrite=overwrite,
-        config={
-            "task": "forecast",
-            "data": asdict(series),
-            "model": asdict(options),
-            "training": asdict(training),
-        },
+    run = new.write(
+        "forecast",
+        {"data": series, "model": options, "training": training},
+        network,
         schema=setup.to_json(),
+        backends=network.to(new.device).explain(training.batch_size, setup.history),
         tensors=setup.tensors(),
-        layers=layers_of(network),
-        device=device,
-        backends=network.to(device).explain(training.batch_size, setup.history),
     )
     _describe(setup, split, options, reasons, training, windows, run, display)
     return run, split

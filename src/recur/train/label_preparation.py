@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,8 @@ from recur.tasks.series_reading import SeriesReading
 from recur.train import label_choice, processes
 from recur.train.display import Display
 from recur.train.options import LabelTrainingOptions
-from recur.train.preparation import check_machine, check_place, default_folder, device_kind, write_run
-from recur.train.series_preparation import layers_of, reading_of, say_what_was_read, with_series_in_rows
+from recur.train.preparation import NewRun
+from recur.train.series_preparation import reading_of, say_what_was_read, with_series_in_rows
 from recur.wording import cell_name, enumerated, option, quantity
 
 ENOUGH_SERIES = 100
@@ -53,10 +53,8 @@ def prepare(
     An old run is deleted only when nothing is left that the data or the options could spoil.
     """
     path, test_path = (str(one) if isinstance(one, str | os.PathLike) else None for one in (data, test))
-    out = default_folder(["series" if path is None else path], overwrite) if out is None else out
-    check_place(out, [path, test_path], what="series", overwrite=overwrite)
-    check_machine(training)
-    device = device_kind(training)
+    paths = [] if path is None else [path]
+    new = NewRun.at(out, paths, training, what="series", others=[test_path], overwrite=overwrite)
     with display.phase("reading the series"):
         reading = reading_of(series, data)
         life = _life(series)
@@ -107,20 +105,13 @@ def prepare(
     setup.training_batches(parts.train, batch_size=training.batch_size).shared(0, count)
     torch.manual_seed(training.seed)
     network = build_network(options, setup)
-    run = write_run(
-        out,
-        overwrite=overwrite,
-        config={
-            "task": task,
-            "data": asdict(series),
-            "model": asdict(options),
-            "training": asdict(training),
-        },
+    run = new.write(
+        task,
+        {"data": series, "model": options, "training": training},
+        network,
         schema=setup.to_json(),
+        backends=network.to(new.device).explain(training.batch_size, setup.window or int(panel.lengths.max())),
         tensors=setup.tensors(),
-        layers=layers_of(network),
-        device=device,
-        backends=network.to(device).explain(training.batch_size, setup.window or int(panel.lengths.max())),
     )
     _describe(setup, parts, options, reasons, training, num_items, run, display)
     return run, parts
@@ -225,9 +216,9 @@ def _describe(
         "steps": "of each step, from its series so far",
         "windows": f"of each step, from the last {setup.window}",
     }[setup.way]
-    classes = [*setup.classes[:8], *(["others"] if len(setup.classes) > 8 else [])]
+    classes = f": {enumerated(setup.classes, most=8)}" if setup.classes else ""
     windows = f"; {quantity(num_items, 'window')} to train on" if setup.way == "windows" else ""
-    display.say(f"label    {setup.label}, {what} {of}{': ' if classes else ''}{enumerated(classes)}{windows}")
+    display.say(f"label    {setup.label}, {what} {of}{classes}{windows}")
     members = "" if options.members == 1 else f"{options.members} times "
     parameters = run.read_json("model.json")["parameters"]
     why = f" ({reasons['members']})" if "members" in reasons else ""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
+from torch import nn
 
 from recur.environment import collect
 from recur.errors import OptionError, RunError
@@ -16,6 +18,88 @@ from recur.run import FORMAT, RunFolder
 from recur.train import processes
 from recur.train.options import TrainingOptions
 from recur.wording import option
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewRun:
+    """A run that can be made: its place is free, and the machine has what its training asks for.
+
+    Attributes:
+        out: The run folder to be.
+        overwrite: Whether a run that stands there is replaced.
+        device: Where training computes: "cpu", "cuda" or "mps".
+    """
+
+    out: Path
+    overwrite: bool
+    device: str
+
+    @classmethod
+    def at(
+        cls,
+        out: str | Path | None,
+        paths: Sequence[str],
+        training: TrainingOptions,
+        *,
+        what: str,
+        others: Sequence[str | None] = (),
+        overwrite: bool,
+    ) -> Self:
+        """Return the new run of a training, after all is checked that can be before its data are read.
+
+        Args:
+            out: The run folder to be; None for one that is called as the data are.
+            paths: Files and folders of the data; nothing where they are in memory.
+            training: How it is trained.
+            what: What the data are, such as "texts".
+            others: Further files that the options name; None are none.
+            overwrite: Whether a run that stands there may be replaced.
+
+        Raises:
+            RunError: There is no place for it.
+            OptionError: The machine lacks a device or a package.
+        """
+        out = default_folder(paths or [what], overwrite) if out is None else Path(out)
+        check_place(out, [*paths, *others], what=what, overwrite=overwrite)
+        check_machine(training)
+        return cls(out=out, overwrite=overwrite, device=device_kind(training))
+
+    def write(
+        self,
+        task: str,
+        options: Mapping[str, Any],
+        network: nn.Module,
+        *,
+        schema: Mapping[str, Any],
+        backends: Any,
+        tensors: Mapping[str, Mapping[str, torch.Tensor]] | None = None,
+        knows: str | None = None,
+    ) -> RunFolder:
+        """Make the run folder with all that is known before the first step.
+
+        Args:
+            task: As `config.json` has it.
+            options: The dataclasses of options after defaults, by their sections of `config.json`.
+            network: Whose layers are listed.
+            schema: As of `write_run`, as all others.
+            backends: Likewise.
+            tensors: Likewise.
+            knows: Fingerprint of what its weights are trained with, where these must not be taken for others.
+
+        Raises:
+            RunError: The folder cannot be made or written.
+        """
+        sections = {name: asdict(one) for name, one in options.items()}
+        return write_run(
+            self.out,
+            overwrite=self.overwrite,
+            config={"task": task, **({} if knows is None else {"knows": knows}), **sections},
+            schema=schema,
+            layers=layers_of(network),
+            device=self.device,
+            backends=backends,
+            tensors=tensors,
+        )
 
 
 def check_place(out: Path, sources: Sequence[str | None], *, what: str, overwrite: bool) -> None:
@@ -82,6 +166,24 @@ def write_run(
     # Last, because a folder with a config.json is a run.
     run.write_json("config.json", {"format": FORMAT, **config})
     return run
+
+
+def layers_of(network: nn.Module) -> list[dict[str, Any]]:
+    """Return a row for each module that has weights of its own: name, kind, shapes, number of parameters."""
+    rows = []
+    for name, module in network.named_modules():
+        own = dict(module.named_parameters(recurse=False))
+        if own:
+            rows.append(
+                {
+                    "name": name,
+                    "kind": type(module).__name__,
+                    "weights": {key: list(value.shape) for key, value in own.items()},
+                    "parameters": sum(value.numel() for value in own.values()),
+                    "output": "",
+                }
+            )
+    return rows
 
 
 def default_folder(sources: Sequence[str], overwrite: bool) -> Path:

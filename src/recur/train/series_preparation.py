@@ -1,12 +1,10 @@
-"""What comes before any training on series: what is to be read, and how; what was read; the table of layers."""
+"""What comes before any training on series: what is to be read, and how; what was read."""
 
 from __future__ import annotations
 
 import os
 from dataclasses import replace
 from typing import Any
-
-from torch import nn
 
 from recur.data.series import Assembly, Columns, Delimited, Panel, files
 from recur.data.series.forms import ROLES_OF_ROWS, reads_like_rows
@@ -108,21 +106,3 @@ def say_what_was_read(panel: Panel, display: Display, *, tells_labels: bool = Fa
             )
     for note in panel.notes:
         display.say(f"note     {note}")
-
-
-def layers_of(network: nn.Module) -> list[dict[str, Any]]:
-    """Return a row for each module that has weights of its own: name, kind, shapes, number of parameters."""
-    rows = []
-    for name, module in network.named_modules():
-        own = dict(module.named_parameters(recurse=False))
-        if own:
-            rows.append(
-                {
-                    "name": name,
-                    "kind": type(module).__name__,
-                    "weights": {key: list(value.shape) for key, value in own.items()},
-                    "parameters": sum(value.numel() for value in own.values()),
-                    "output": "",
-                }
-            )
-    return rows

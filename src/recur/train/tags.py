@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,9 +30,8 @@ from recur.train.display import Display
 from recur.train.job import given_or_default, stored_options
 from recur.train.loop import run_job
 from recur.train.options import TextTrainingOptions
-from recur.train.preparation import check_machine, check_place, default_folder, device_kind, write_run
+from recur.train.preparation import NewRun
 from recur.train.series import SeriesJob
-from recur.train.series_preparation import layers_of
 from recur.train.text_preparation import (
     choose_training,
     paths_of_data,
@@ -42,8 +41,6 @@ from recur.train.text_preparation import (
     with_whole_paths,
 )
 from recur.wording import cell_name, enumerated
-
-_SHOWN_TAGS = 8
 
 _JUDGED, _JUDGED_TOKENS = 256, 65_536
 """Sentences, and tokens, of a batch by which weights are chosen."""
@@ -88,14 +85,13 @@ def train_tagger(
     """
     reading = with_whole_paths(given_or_default(sentences, TaggedTextOptions))
     display = processes.first_shows(console)
-    place = None if out is None else Path(out)
     run, examples = processes.first_reads(
         lambda: _prepare(
             data,
-            place,
+            out,
             reading,
             given_or_default(words, WordOptions),
-            given_or_default(vectors, VectorOptions),
+            with_whole_paths(given_or_default(vectors, VectorOptions)),
             given_or_default(model, TaggerOptions),
             given_or_default(training, TextTrainingOptions),
             overwrite,
@@ -116,7 +112,7 @@ def open_job(run: RunFolder, display: Display, data: Any = None) -> SeriesJob:
 
 def _prepare(
     data: Any,
-    out: Path | None,
+    out: str | Path | None,
     reading: TaggedTextOptions,
     words: WordOptions,
     vectors: VectorOptions,
@@ -130,11 +126,8 @@ def _prepare(
     An old run is deleted only when nothing is left that the data or the options could spoil.
     """
     paths = paths_of_data(data)
-    out = default_folder(paths or ["sentences"], overwrite) if out is None else out
-    vectors = with_whole_paths(vectors)
-    check_place(out, [*paths, *reading.files, *vectors.files], what="sentences", overwrite=overwrite)
-    check_machine(training)
-    device = device_kind(training)
+    files = [*reading.files, *vectors.files]
+    new = NewRun.at(out, paths, training, what="sentences", others=files, overwrite=overwrite)
     with display.phase("reading the sentences"):
         examples = cut_examples(data, reading, seed=training.seed)
         tokens = [token for sentence in examples.of_part("train").tokens for token in sentence]
@@ -157,23 +150,14 @@ def _prepare(
     )
     torch.manual_seed(training.seed)
     network = TrainedTagger.build(options, setup)
-    run = write_run(
-        out,
-        overwrite=overwrite,
-        config={
-            "task": TrainedTagger.task,
-            "knows": setup.fingerprint,
-            "data": asdict(reading),
-            "words": asdict(words),
-            "vectors": asdict(vectors),
-            "model": asdict(options),
-            "training": asdict(training),
-        },
+    run = new.write(
+        TrainedTagger.task,
+        {"data": reading, "words": words, "vectors": vectors, "model": options, "training": training},
+        network,
         schema=setup.to_json(),
-        layers=layers_of(network),
-        device=device,
-        backends=network.to(device).explain(training.batch_size or 1, max(map(len, train.tokens))),
+        backends=network.to(new.device).explain(training.batch_size or 1, max(map(len, train.tokens))),
         tensors=text_vectors.kept(begun),
+        knows=setup.fingerprint,
     )
     _describe(setup, options, training, run, display)
     text_vectors.say(begun, vectors, display)
@@ -183,9 +167,8 @@ def _prepare(
 def _describe(
     setup: TagSetup, options: TaggerOptions, training: TextTrainingOptions, run: RunFolder, display: Display
 ) -> None:
-    shown = [*setup.tags[:_SHOWN_TAGS], *(["others"] if len(setup.tags) > _SHOWN_TAGS else [])]
     scheme = "" if setup.scheme is None else f", entities by the scheme {setup.scheme}"
-    display.say(f"tags     {len(setup.tags)}{scheme}: {enumerated(shown)}")
+    display.say(f"tags     {len(setup.tags)}{scheme}: {enumerated(setup.tags, most=8)}")
     case = ", small letters" if setup.words.lowercase else ""
     display.say(
         f"tokens   {sum(setup.counts):,} to train on{case}; {setup.words.size - 2:,} words are known and "
@@ -215,20 +198,16 @@ def _job(run: RunFolder, setup: TagSetup, examples: TaggedSentences) -> SeriesJo
         told = [one.tags for one in tell(network, setup.tags, batches, scheme=setup.scheme)]
         return count_tags(told, judged.tags, has_entities=setup.scheme is not None).micro_f1
 
-    def judge_best(display: Display) -> None:
-        trained = TrainedTagger.load(run, device=device_kind(training))
-        with display.phase("judging"):
-            finish_tags(run, trained, examples)
-
     return text_job(
         run,
         training,
+        kind=TrainedTagger,
         build=lambda: text_vectors.begin_with(run, TrainedTagger.build(options, setup)),
         batches=lambda size, tokens, seed: setup.batches(
             train.tokens, train.tags, batch_size=size, max_tokens=tokens, seed=seed
         ),
         judged=lambda size, tokens: setup.batches(judged.tokens, judged.tags, batch_size=size, max_tokens=tokens),
-        judge_best=judge_best,
+        finish=lambda trained: finish_tags(run, trained, examples),
         source=setup.source,
         score=score,
     )

@@ -16,13 +16,18 @@ from recur.data.texts.named_files import NamesFiles
 from recur.run import RunFolder
 from recur.tasks.summed_losses import summed_losses
 from recur.tasks.text_source import TextSource, parts_of
+from recur.tasks.text_task import TrainedOnTexts
+from recur.tasks.texts.setup import TextLabelSetup
 from recur.train import processes
 from recur.train.display import Display
 from recur.train.job import Judged
 from recur.train.options import PairTrainingOptions, SeriesTrainingOptions, TextTrainingOptions
-from recur.train.preparation import whole_path
+from recur.train.preparation import device_kind, whole_path
 from recur.train.series import SeriesJob
-from recur.wording import quantity
+from recur.wording import enumerated, quantity
+
+TOKENS_IN_WORDS = {"word": "words", "space": "what stands between blanks", "character": "characters", "bpe": "a BPE"}
+"""What tokens are, by their kind."""
 
 _JUDGED_TOKENS = 4
 """Of a batch that is judged, times as many as of one that is learned from, for it keeps nothing for a gradient."""
@@ -69,6 +74,12 @@ def say_what_was_read(examples: Examples, display: Display) -> None:
     )
 
 
+def say_classes(setup: TextLabelSetup, display: Display) -> None:
+    """Tell what texts are told apart by."""
+    how_many = "any of" if setup.is_multi else "one of"
+    display.say(f"label    {setup.label}, {how_many} {len(setup.classes)} classes: {enumerated(setup.classes, most=8)}")
+
+
 def say_how_it_is_trained(training: SeriesTrainingOptions, noun: str, display: Display) -> None:
     """Tell the options of a training that matter most."""
     assert training.batch_size is not None
@@ -103,10 +114,11 @@ def text_job(
     run: RunFolder,
     training: TextTrainingOptions | PairTrainingOptions,
     *,
+    kind: type[TrainedOnTexts[Any, Any, Any]],
     build: Callable[[], nn.Module],
     batches: Callable[[int, int, int | None], EpochBatches[Any]],
     judged: Callable[[int, int], Iterable[Any]],
-    judge_best: Callable[[Display], None],
+    finish: Callable[[Any], object],
     source: TextSource | None,
     score: Callable[[Any], float] | None = None,
     sample: Callable[[Any], dict[str, Any] | None] = lambda network: None,
@@ -117,10 +129,11 @@ def text_job(
     Args:
         run: The run folder.
         training: With every value chosen.
+        kind: What is trained.
         build: Returns the network, a `recur.tasks.summed_losses.SummedNetwork`, its weights freshly drawn.
         batches: Returns those of the training part, by the texts and the tokens that one has at most, and a seed.
         judged: Returns those that weights are chosen by.
-        judge_best: As of `SeriesJob`.
+        finish: Judges what is loaded with the best weights, of that kind, and writes that into the run.
         source: Where the data lie.
         score: Returns what the best weights have the most of, by the network; None where they have the least loss.
         sample: As of `SeriesJob`.
@@ -136,6 +149,11 @@ def text_job(
             return Judged(loss=total / weight)
         found = score(network)
         return Judged(loss=total / weight, figures={"score": found}, score=found)
+
+    def judge_best(display: Display) -> None:
+        trained = kind.load(run, device=device_kind(training))
+        with display.phase("judging"):
+            finish(trained)
 
     return SeriesJob(
         run=run,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,24 +29,19 @@ from recur.train.display import Display
 from recur.train.job import given_or_default, stored_options
 from recur.train.loop import run_job
 from recur.train.options import TextTrainingOptions
-from recur.train.preparation import (
-    check_machine,
-    check_place,
-    default_folder,
-    device_kind,
-    write_run,
-)
+from recur.train.preparation import NewRun
 from recur.train.series import SeriesJob
-from recur.train.series_preparation import layers_of
 from recur.train.text_preparation import (
+    TOKENS_IN_WORDS,
     choose_training,
     paths_of_data,
+    say_classes,
     say_how_it_is_trained,
     say_what_was_read,
     text_job,
     with_whole_paths,
 )
-from recur.wording import cell_name, enumerated, option
+from recur.wording import cell_name, option
 
 
 def train_text_classifier(
@@ -85,14 +80,13 @@ def train_text_classifier(
     """
     reading = with_whole_paths(given_or_default(texts, LabelledTextOptions))
     display = processes.first_shows(console)
-    place = None if out is None else Path(out)
     run, examples = processes.first_reads(
         lambda: _prepare(
             data,
-            place,
+            out,
             reading,
             given_or_default(tokens, TokenOptions),
-            given_or_default(vectors, VectorOptions),
+            with_whole_paths(given_or_default(vectors, VectorOptions)),
             given_or_default(model, TextClassifierOptions),
             given_or_default(training, TextTrainingOptions),
             overwrite,
@@ -113,7 +107,7 @@ def open_job(run: RunFolder, display: Display, data: Any = None) -> SeriesJob:
 
 def _prepare(
     data: Any,
-    out: Path | None,
+    out: str | Path | None,
     reading: LabelledTextOptions,
     tokens: TokenOptions,
     vectors: VectorOptions,
@@ -127,11 +121,7 @@ def _prepare(
     An old run is deleted only when nothing is left that the data or the options could spoil.
     """
     paths = paths_of_data(data)
-    out = default_folder(paths or ["texts"], overwrite) if out is None else out
-    vectors = with_whole_paths(vectors)
-    check_place(out, [*paths, *reading.files, *vectors.files], what="texts", overwrite=overwrite)
-    check_machine(training)
-    device = device_kind(training)
+    new = NewRun.at(out, paths, training, what="texts", others=[*reading.files, *vectors.files], overwrite=overwrite)
     with display.phase("reading the texts"):
         examples = cut_examples(data, reading, seed=training.seed)
         train = examples.of_part("train")
@@ -157,25 +147,16 @@ def _prepare(
     )
     torch.manual_seed(training.seed)
     network = TrainedTextClassifier.build(options, setup)
-    run = write_run(
-        out,
-        overwrite=overwrite,
-        config={
-            "task": TrainedTextClassifier.task,
-            "knows": setup.fingerprint,
-            "data": asdict(reading),
-            "tokens": asdict(tokens),
-            "vectors": asdict(vectors),
-            "model": asdict(options),
-            "training": asdict(training),
-        },
+    run = new.write(
+        TrainedTextClassifier.task,
+        {"data": reading, "tokens": tokens, "vectors": vectors, "model": options, "training": training},
+        network,
         schema=setup.to_json(),
-        layers=layers_of(network),
-        device=device,
-        backends=network.to(device).explain(training.batch_size or 1, int(encoded.lengths.max())),
+        backends=network.to(new.device).explain(training.batch_size or 1, int(encoded.lengths.max())),
         tensors=text_vectors.kept(begun),
+        knows=setup.fingerprint,
     )
-    _describe(setup, tokens, token_reasons, options, reasons, training, run, display)
+    _describe(setup, token_reasons, options, reasons, training, run, display)
     text_vectors.say(begun, vectors, display)
     return run, examples
 
@@ -198,7 +179,6 @@ def _smoothed(options: TextClassifierOptions, setup: TextLabelSetup) -> TextClas
 
 def _describe(
     setup: TextLabelSetup,
-    tokens: TokenOptions,
     token_reasons: dict[str, str],
     options: TextClassifierOptions,
     reasons: dict[str, str],
@@ -206,13 +186,11 @@ def _describe(
     run: RunFolder,
     display: Display,
 ) -> None:
-    shown = [*setup.classes[:8], *(["others"] if len(setup.classes) > 8 else [])]
-    how_many = "any of" if setup.is_multi else "one of"
-    display.say(f"label    {setup.label}, {how_many} {len(setup.classes)} classes: {enumerated(shown)}")
+    say_classes(setup, display)
+    what = TOKENS_IN_WORDS[setup.vocabulary.kind]
     why = f", as {token_reasons['tokens']}" if "tokens" in token_reasons else ""
-    case = ", small letters" if tokens.lowercase else ""
-    names = {"word": "words", "space": "what stands between blanks", "character": "characters", "bpe": "a BPE"}
-    display.say(f"tokens   {names[str(tokens.tokens)]}{why}{case}; {setup.vocabulary.size - 2:,} are known")
+    case = ", small letters" if setup.vocabulary.lowercase else ""
+    display.say(f"tokens   {what}{why}{case}; {setup.vocabulary.size - 2:,} are known")
     members = "" if options.members == 1 else f"{options.members} times "
     parameters = run.read_json("model.json")["parameters"]
     because = f" ({reasons['members']})" if "members" in reasons else ""
@@ -228,19 +206,15 @@ def _job(run: RunFolder, setup: TextLabelSetup, examples: LabelledTexts) -> Seri
     options = stored_options(run, "model", TextClassifierOptions)
     parts = parts_of(examples)
 
-    def judge_best(display: Display) -> None:
-        trained = TrainedTextClassifier.load(run, device=device_kind(training))
-        with display.phase("judging"):
-            finish_texts(run, trained, examples)
-
     return text_job(
         run,
         training,
+        kind=TrainedTextClassifier,
         build=lambda: text_vectors.begin_with(run, TrainedTextClassifier.build(options, setup)),
         batches=lambda size, tokens, seed: setup.batches(parts["train"], batch_size=size, max_tokens=tokens, seed=seed),
         judged=lambda size, tokens: setup.batches(
             parts["valid"] if len(parts["valid"]) else parts["train"], batch_size=size, max_tokens=tokens
         ),
-        judge_best=judge_best,
+        finish=lambda trained: finish_texts(run, trained, examples),
         source=setup.source,
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,16 +29,10 @@ from recur.train.display import Display
 from recur.train.job import given_or_default, stored_options
 from recur.train.loop import run_job
 from recur.train.options import PairTrainingOptions
-from recur.train.preparation import (
-    check_machine,
-    check_place,
-    default_folder,
-    device_kind,
-    write_run,
-)
+from recur.train.preparation import NewRun
 from recur.train.series import SeriesJob
-from recur.train.series_preparation import layers_of
 from recur.train.text_preparation import (
+    TOKENS_IN_WORDS,
     choose_training,
     paths_of_data,
     say_how_it_is_trained,
@@ -51,8 +44,6 @@ from recur.wording import cell_name, option
 
 _SAMPLES = 3
 """Pairs of the validation part that are written at each validation, to be looked at."""
-
-_TOKENS = {"word": "words", "space": "what stands between blanks", "character": "characters", "bpe": "a BPE"}
 
 
 def train_translator(
@@ -92,14 +83,13 @@ def train_translator(
     """
     reading = with_whole_paths(given_or_default(texts, PairOptions))
     display = processes.first_shows(console)
-    place = None if out is None else Path(out)
     run, examples = processes.first_reads(
         lambda: _prepare(
             data,
-            place,
+            out,
             reading,
             given_or_default(tokens, PairTokenOptions),
-            given_or_default(vectors, PairVectorOptions),
+            with_whole_paths(given_or_default(vectors, PairVectorOptions)),
             given_or_default(model, TranslatorOptions),
             given_or_default(training, PairTrainingOptions),
             overwrite,
@@ -120,7 +110,7 @@ def open_job(run: RunFolder, display: Display, data: Any = None) -> SeriesJob:
 
 def _prepare(
     data: Any,
-    out: Path | None,
+    out: str | Path | None,
     reading: PairOptions,
     tokens: PairTokenOptions,
     vectors: PairVectorOptions,
@@ -134,11 +124,7 @@ def _prepare(
     An old run is deleted only when nothing is left that the data or the options could spoil.
     """
     paths = paths_of_data(data)
-    out = default_folder(paths or ["texts"], overwrite) if out is None else out
-    vectors = with_whole_paths(vectors)
-    check_place(out, [*paths, *reading.files, *vectors.files], what="texts", overwrite=overwrite)
-    check_machine(training)
-    device = device_kind(training)
+    new = NewRun.at(out, paths, training, what="texts", others=[*reading.files, *vectors.files], overwrite=overwrite)
     with display.phase("reading the texts"):
         examples = cut_pairs(data, reading, seed=training.seed)
         train = examples.of_part("train")
@@ -183,23 +169,14 @@ def _prepare(
         partial(pair_choice.choose, num_pairs=len(train), has_sentences=has_sentences),
     )
     longest = int(setup.source_vocabulary.encode_all(train.sources).lengths.max())
-    run = write_run(
-        out,
-        overwrite=overwrite,
-        config={
-            "task": TrainedTranslator.task,
-            "knows": setup.fingerprint,
-            "data": asdict(reading),
-            "tokens": asdict(tokens),
-            "vectors": asdict(vectors),
-            "model": asdict(options),
-            "training": asdict(training),
-        },
+    run = new.write(
+        TrainedTranslator.task,
+        {"data": reading, "tokens": tokens, "vectors": vectors, "model": options, "training": training},
+        network,
         schema=setup.to_json(),
-        layers=layers_of(network),
-        device=device,
-        backends=network.to(device).explain(training.batch_size or 1, longest),
+        backends=network.to(new.device).explain(training.batch_size or 1, longest),
         tensors=text_vectors.kept(vocabularies.of_sources, vocabularies.of_targets),
+        knows=setup.fingerprint,
     )
     _describe(examples, setup, reasons, options, training, run, display)
     text_vectors.say(vocabularies.of_sources, vectors, display, "of sources: ")
@@ -224,7 +201,7 @@ def _describe(
     for (side, vocabulary), name in zip(sides, setup.names, strict=True):
         why = f", as {reasons[f'{side}_tokens']}" if f"{side}_tokens" in reasons else ""
         called = "" if name == side else f" {name}:"
-        display.say(f"{side:<8}{called} {_TOKENS[vocabulary.kind]}{why}; {vocabulary.size - 2:,} are known")
+        display.say(f"{side:<8}{called} {TOKENS_IN_WORDS[vocabulary.kind]}{why}; {vocabulary.size - 2:,} are known")
     if "vocabulary" in reasons:
         display.say(f"tokens   are the same of sources and of targets, as {reasons['vocabulary']}")
     members = "" if options.members == 1 else f"{options.members} times "
@@ -253,18 +230,14 @@ def _job(run: RunFolder, setup: TranslationSetup, examples: TextPairs) -> Series
         ]
         return {"text": "\n".join(f"{row['source']} -> {row['text']}" for row in rows), "prompt": "", "pairs": rows}
 
-    def judge_best(display: Display) -> None:
-        trained = TrainedTranslator.load(run, device=device_kind(training))
-        with display.phase("judging"):
-            finish_translator(run, trained, examples)
-
     return text_job(
         run,
         training,
+        kind=TrainedTranslator,
         build=lambda: text_vectors.begin_pairs_with(run, TrainedTranslator.build(options, setup)),
         batches=_batches(setup, train, options, training),
         judged=_batches(setup, judged, options, training),
-        judge_best=judge_best,
+        finish=lambda trained: finish_translator(run, trained, examples),
         source=setup.source,
         sample=sample,
         unit="pairs",

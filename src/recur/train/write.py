@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,24 +26,23 @@ from recur.train.display import Display
 from recur.train.job import given_or_default, stored_options
 from recur.train.loop import run_job
 from recur.train.options import TextTrainingOptions
-from recur.train.preparation import check_machine, check_place, default_folder, device_kind, write_run
+from recur.train.preparation import NewRun
 from recur.train.series import SeriesJob
-from recur.train.series_preparation import layers_of
 from recur.train.text_preparation import (
+    TOKENS_IN_WORDS,
     choose_training,
     paths_of_data,
+    say_classes,
     say_how_it_is_trained,
     say_what_was_read,
     text_job,
     with_whole_paths,
 )
 from recur.train.writer_choice import choose_writer, choose_written_tokens
-from recur.wording import cell_name, enumerated, measured
+from recur.wording import cell_name, measured
 
 _SAMPLES, _CAREFUL = 4, 0.8
 """Texts that are written at each validation, to be looked at, and the temperature at which they are drawn."""
-
-_TOKENS = {"word": "words", "space": "what stands between blanks", "character": "characters", "bpe": "a BPE"}
 
 
 def train_writer(
@@ -81,11 +79,10 @@ def train_writer(
     """
     reading = with_whole_paths(given_or_default(texts, WrittenTextOptions))
     display = processes.first_shows(console)
-    place = None if out is None else Path(out)
     run, examples = processes.first_reads(
         lambda: _prepare(
             data,
-            place,
+            out,
             reading,
             given_or_default(tokens, WriterTokenOptions),
             given_or_default(model, WriterOptions),
@@ -108,7 +105,7 @@ def open_job(run: RunFolder, display: Display, data: Any = None) -> SeriesJob:
 
 def _prepare(
     data: Any,
-    out: Path | None,
+    out: str | Path | None,
     reading: WrittenTextOptions,
     tokens: WriterTokenOptions,
     options: WriterOptions,
@@ -121,10 +118,7 @@ def _prepare(
     An old run is deleted only when nothing is left that the data or the options could spoil.
     """
     paths = paths_of_data(data)
-    out = default_folder(paths or ["texts"], overwrite) if out is None else out
-    check_place(out, [*paths, *reading.files], what="texts", overwrite=overwrite)
-    check_machine(training)
-    device = device_kind(training)
+    new = NewRun.at(out, paths, training, what="texts", others=reading.files, overwrite=overwrite)
     with display.phase("reading the texts"):
         examples = cut_written_texts(data, reading, seed=training.seed)
         train = examples.of_part("train")
@@ -142,21 +136,13 @@ def _prepare(
     )
     torch.manual_seed(training.seed)
     network = TrainedWriter.build(options, setup)
-    run = write_run(
-        out,
-        overwrite=overwrite,
-        config={
-            "task": TrainedWriter.task,
-            "knows": setup.fingerprint,
-            "data": asdict(reading),
-            "tokens": asdict(tokens),
-            "model": asdict(options),
-            "training": asdict(training),
-        },
+    run = new.write(
+        TrainedWriter.task,
+        {"data": reading, "tokens": tokens, "model": options, "training": training},
+        network,
         schema=setup.to_json(),
-        layers=layers_of(network),
-        device=device,
-        backends=network.to(device).explain(training.batch_size or 1, setup.longest + 1),
+        backends=network.to(new.device).explain(training.batch_size or 1, setup.longest + 1),
+        knows=setup.fingerprint,
     )
     _describe(setup, reasons, options, training, run, display)
     return run, examples
@@ -171,13 +157,11 @@ def _describe(
     display: Display,
 ) -> None:
     if setup.classes:
-        shown = [*setup.classes[:8], *(["others"] if len(setup.classes) > 8 else [])]
-        how_many = "any of" if setup.is_multi else "one of"
-        display.say(f"label    {setup.label}, {how_many} {len(setup.classes)} classes: {enumerated(shown)}")
+        say_classes(setup, display)
     for name, mean, scale in zip(setup.columns, setup.means, setup.scales, strict=True):
         display.say(f"number   {name}, {measured(mean)} in the mean, with a deviation of {measured(scale)}")
     why = f", as {reasons['tokens']}" if "tokens" in reasons else ""
-    display.say(f"tokens   {_TOKENS[setup.vocabulary.kind]}{why}; {setup.vocabulary.size - 2:,} are known")
+    display.say(f"tokens   {TOKENS_IN_WORDS[setup.vocabulary.kind]}{why}; {setup.vocabulary.size - 2:,} are known")
     where = {"input": "read at each step", "state": "in the first state", "both": "in the first state and at each step"}
     parameters = run.read_json("model.json")["parameters"]
     display.say(
@@ -202,18 +186,14 @@ def _job(run: RunFolder, setup: WriterSetup, examples: WrittenTexts) -> SeriesJo
         lines = [f"{context}: {one.text}" for context, one in zip(of, texts, strict=True)]
         return {"text": "\n".join(lines), "prompt": "", "temperature": _CAREFUL, "seed": 0}
 
-    def judge_best(display: Display) -> None:
-        trained = TrainedWriter.load(run, device=device_kind(training))
-        with display.phase("judging"):
-            finish_writer(run, trained, examples)
-
     return text_job(
         run,
         training,
+        kind=TrainedWriter,
         build=lambda: TrainedWriter.build(options, setup),
         batches=lambda size, tokens, seed: setup.batches(parts["train"], batch_size=size, max_tokens=tokens, seed=seed),
         judged=lambda size, tokens: setup.batches(judged, batch_size=size, max_tokens=tokens),
-        judge_best=judge_best,
+        finish=lambda trained: finish_writer(run, trained, examples),
         source=setup.source,
         sample=sample,
     )

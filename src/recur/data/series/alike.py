@@ -35,10 +35,10 @@ def alike_note(panel: Panel) -> list[str]:
     ]
     if not others:
         return []
-    named = [*map(repr, others[:_MOST_NAMED]), *(["others"] if len(others) > _MOST_NAMED else [])]
+    named = enumerated([*map(repr, others)], most=_MOST_NAMED)
     look, only_help = ("looks", "only helps") if len(others) == 1 else ("look", "only help")
     return [
-        f"{enumerated(named)} {look} like {target!r}, but {only_help} to forecast it; "
+        f"{named} {look} like {target!r}, but {only_help} to forecast it; "
         f"{option('targets', ','.join((target, *others)))} has all of them forecast"
     ]
 
