@@ -21,10 +21,10 @@ from recur.measure.timing import compared, in_turns, seconds, spread
 from recur.nn import GRU
 from recur.run import FORMAT, RunFolder
 from recur.train.display import Display
+from recur.train.examples_job import ExamplesJob
 from recur.train.job import EndlessBatches, Judged
 from recur.train.loop import run_job
 from recur.train.options import SeriesTrainingOptions
-from recur.train.series import SeriesJob
 
 WARM = 50
 
@@ -114,7 +114,7 @@ def trained(work: Work, windows: Windows, steps: int) -> tuple[dict[str, Tensor]
     )
     run = RunFolder.create(Path(tempfile.mkdtemp()) / "run")
     run.write_json("config.json", {"format": FORMAT, "task": "series", "training": asdict(training)})
-    job = SeriesJob(
+    job = ExamplesJob(
         run=run,
         training=training,
         build=lambda: Network(work),

@@ -32,10 +32,10 @@ from recur.models.texts.translator_steps import TranslatorSteps
 from recur.run import FORMAT, RunFolder
 from recur.token_ids import UNKNOWN, Ragged
 from recur.train.display import Display
+from recur.train.examples_job import ExamplesJob
 from recur.train.job import EndlessBatches, Judged
 from recur.train.loop import run_job
 from recur.train.options import PairTrainingOptions
-from recur.train.series import SeriesJob
 from series_step import stamped
 
 WARM = 2
@@ -224,7 +224,7 @@ def by_recur(work: Work, batches: PairBatches, steps: int) -> list[float]:
     run = RunFolder.create(Path(tempfile.mkdtemp()) / "run")
     run.write_json("config.json", {"format": FORMAT, "task": "translate", "training": asdict(training)})
     size = work.shape.vocabulary
-    job = SeriesJob(
+    job = ExamplesJob(
         run=run,
         training=training,
         build=lambda: TranslatorNetwork(work.options, size, size),

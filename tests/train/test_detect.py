@@ -22,8 +22,8 @@ from recur.errors import DataError, Interrupted, OptionError
 from recur.models.detector_options import DetectorOptions
 from recur.tasks.detect.judgement import EVALUATION, evaluate_detector
 from recur.tasks.detect.trained import ORDINARY
+from recur.tasks.examples_task import ExamplesTask
 from recur.tasks.loading import load
-from recur.tasks.series_task import SeriesTask
 from recur.train.detect import train_detector
 from recur.train.detect_preparation import read_channels
 from recur.train.options import SeriesTrainingOptions
@@ -210,7 +210,7 @@ def test_targets_that_are_named_are_alone(table: Path, tmp_path: Path) -> None:
 
 def test_interrupted_and_resumed_is_as_if_it_was_not(table: Path, tmp_path: Path, signals_at: Any) -> None:
     whole, _ = train(table, tmp_path / "whole", steps=8)
-    signals_at(5, signal.SIGINT, task=SeriesTask)
+    signals_at(5, signal.SIGINT, task=ExamplesTask)
     with pytest.raises(Interrupted, match=r"^interrupted after step 5, all is saved; go on with: recur train --resume"):
         train(table, tmp_path / "halves", steps=8)
     halves = resume(tmp_path / "halves", console=Console(file=io.StringIO()))

@@ -145,7 +145,7 @@ toy.train_toy([], out=Path(sys.argv[2]), training=training, dropout=0.0)
 def test_series_are_shared_by_two_devices(folder: Path) -> None:
     Path("toy.py").write_text(TOY)
     for name, devices in (("one", 1), ("two", 2)):
-        command = [sys.executable, "toy.py", str(Path(__file__).with_name("test_series.py")), name, str(devices)]
+        command = [sys.executable, "toy.py", str(Path(__file__).with_name("test_examples_job.py")), name, str(devices)]
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
         assert done.returncode == 0, done.stderr
     # The fourteenth batch has one window, which the second process has to fill up.

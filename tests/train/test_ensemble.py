@@ -17,8 +17,8 @@ from recur.data.series.options import SeriesOptions
 from recur.errors import Interrupted, OptionError
 from recur.models.forecaster_options import ForecasterOptions
 from recur.run import RunFolder
+from recur.tasks.examples_task import ExamplesTask
 from recur.tasks.forecast.evaluation import evaluate_forecaster
-from recur.tasks.series_task import SeriesTask
 from recur.train.forecast import train_forecaster
 from recur.train.options import SeriesTrainingOptions
 from recur.train.resumption import resume
@@ -89,11 +89,11 @@ def test_all_are_judged_together_and_each(made: Path) -> None:
 
 
 def test_interrupted_in_the_second_it_goes_on_there(made: Path, tmp_path: Path, signals_at: Any) -> None:
-    signals_at(3, signal.SIGINT, task=SeriesTask)
+    signals_at(3, signal.SIGINT, task=ExamplesTask)
     with pytest.raises(Interrupted, match=r"all is saved; go on with: recur train --resume \S*/halves$"):
         trained(made / "meter.csv", tmp_path / "halves", seed=3)
     assert not (tmp_path / "halves" / "members" / "2").exists()
-    signals_at(2, signal.SIGINT, task=SeriesTask)
+    signals_at(2, signal.SIGINT, task=ExamplesTask)
     with pytest.raises(Interrupted, match=r"^interrupted after step \d, all is saved"):
         resume(tmp_path / "halves", console=QUIET)
     assert (tmp_path / "halves" / "members" / "2" / "checkpoints" / "last.ckpt").exists()

@@ -18,9 +18,9 @@ from recur.data.series.options import SeriesOptions
 from recur.errors import DataError, Interrupted, OptionError, RunError, TrainingError
 from recur.models.forecaster_options import ForecasterOptions
 from recur.run import RunFolder
+from recur.tasks.examples_task import ExamplesTask
 from recur.tasks.forecast.season_choice import Season
 from recur.tasks.forecast.setup import ForecastSetup
-from recur.tasks.series_task import SeriesTask
 from recur.train.forecast import train_forecaster
 from recur.train.forecast_judge import MOST_WINDOWS, ForecastJudge, some_items
 from recur.train.forecast_preparation import choose_horizon, training_windows
@@ -119,7 +119,7 @@ def test_what_depends_on_the_distance_of_the_steps_is_learned(tmp_path: Path) ->
 
 def test_interrupted_and_resumed_is_as_if_it_was_not(csv: Path, tmp_path: Path, signals_at: Any) -> None:
     whole = trained(csv, tmp_path / "whole")
-    signals_at(7, signal.SIGINT, task=SeriesTask)
+    signals_at(7, signal.SIGINT, task=ExamplesTask)
     with pytest.raises(Interrupted, match=r"^interrupted after step 7, all is saved; go on with: recur train --resume"):
         trained(csv, tmp_path / "halves")
     halves = resume(tmp_path / "halves", console=QUIET)
@@ -128,7 +128,7 @@ def test_interrupted_and_resumed_is_as_if_it_was_not(csv: Path, tmp_path: Path, 
 
 
 def test_data_in_memory_are_given_once_more_to_go_on(csv: Path, tmp_path: Path, signals_at: Any) -> None:
-    signals_at(7, signal.SIGINT, task=SeriesTask)
+    signals_at(7, signal.SIGINT, task=ExamplesTask)
     wanted = r"go on with: recur\.train\.resumption\.resume\('\S*run', data=\.\.\.\), with the same data$"
     with pytest.raises(Interrupted, match=wanted):
         trained(table(), tmp_path / "run")

@@ -19,7 +19,7 @@ from recur.data.series.label_options import LabelOptions, NumberOptions
 from recur.errors import DataError, Interrupted, OptionError, RunError
 from recur.models import SeriesClassifierOptions, SeriesRegressorOptions
 from recur.run import RunFolder
-from recur.tasks.series_task import SeriesTask
+from recur.tasks.examples_task import ExamplesTask
 from recur.train.labels import train_classifier, train_regressor
 from recur.train.options import LabelTrainingOptions
 from recur.train.resumption import resume
@@ -132,7 +132,7 @@ def test_a_run_has_all_that_its_users_need(csv: Path, tmp_path: Path) -> None:
 
 def test_interrupted_and_resumed_is_as_if_it_was_not(csv: Path, tmp_path: Path, signals_at: Any) -> None:
     whole = classified(csv, tmp_path / "whole")
-    signals_at(7, signal.SIGINT, task=SeriesTask)
+    signals_at(7, signal.SIGINT, task=ExamplesTask)
     with pytest.raises(Interrupted, match=r"^interrupted after step 7, all is saved; go on with: recur train --resume"):
         classified(csv, tmp_path / "halves")
     halves = resume(tmp_path / "halves", console=QUIET)

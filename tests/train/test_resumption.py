@@ -1,4 +1,4 @@
-"""Going on with a run finds its task; `test_resume.py` and `test_series.py` tell that it goes on as it should."""
+"""Going on with a run finds its task; `test_resume.py` and `test_examples_job.py` tell that it goes on as it should."""
 
 from __future__ import annotations
 

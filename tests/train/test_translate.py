@@ -23,7 +23,7 @@ from recur.models.texts.translator import TranslatorNetwork
 from recur.models.texts.translator_options import TranslatorOptions
 from recur.models.texts.trigrams import ClassTrigrams
 from recur.run import RunFolder
-from recur.tasks.series_task import SeriesTask
+from recur.tasks.examples_task import ExamplesTask
 from recur.tasks.translate.evaluation import evaluate_translator, judge_translator
 from recur.tasks.translate.trained import TrainedTranslator
 from recur.train.options import PairTrainingOptions
@@ -136,7 +136,7 @@ def test_interrupted_and_resumed_is_as_if_it_was_not(
         "tokens": PairTokenOptions(source_tokens="character", target_tokens="character"),
     }
     whole = train(data, tmp_path / "whole", **chosen)
-    signals_at(step, signal.SIGINT, task=SeriesTask)
+    signals_at(step, signal.SIGINT, task=ExamplesTask)
     with pytest.raises(Interrupted, match=f"^interrupted after step {step}, all is saved; go on with: recur train --"):
         train(data, tmp_path / "halves", **chosen)
     halves = resume(tmp_path / "halves", console=Console(quiet=True))

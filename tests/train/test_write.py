@@ -18,7 +18,7 @@ from recur.data.texts.token_options import WriterTokenOptions
 from recur.errors import DataError, Interrupted, OptionError, RunError
 from recur.models.texts.writer_options import WriterOptions
 from recur.run import RunFolder
-from recur.tasks.series_task import SeriesTask
+from recur.tasks.examples_task import ExamplesTask
 from recur.tasks.write.trained import TrainedWriter
 from recur.train.options import TextTrainingOptions
 from recur.train.resumption import resume
@@ -89,7 +89,7 @@ def test_interrupted_and_resumed_is_as_if_it_was_not(
     data = written(tmp_path / "names.tsv")
     model = WriterOptions(hidden_size=4, embedding_size=4, context_size=2, dropout=0.2, **options)
     whole = train(data, tmp_path / "whole", model=model)
-    signals_at(step, signal.SIGINT, task=SeriesTask)
+    signals_at(step, signal.SIGINT, task=ExamplesTask)
     with pytest.raises(Interrupted, match=f"^interrupted after step {step}, all is saved; go on with: recur train --"):
         train(data, tmp_path / "halves", model=model)
     halves = resume(tmp_path / "halves", console=Console(quiet=True))

@@ -22,6 +22,7 @@ from recur.tasks.forecast.setup import ForecastSetup
 from recur.train import processes
 from recur.train.detect_preparation import prepare_detector
 from recur.train.display import Display
+from recur.train.examples_job import ExamplesJob
 from recur.train.forecast import way_on
 from recur.train.forecast_judge import some_items
 from recur.train.forecast_preparation import training_windows
@@ -29,7 +30,6 @@ from recur.train.job import Judged, given_or_default, stored_options
 from recur.train.loop import run_job
 from recur.train.options import SeriesTrainingOptions
 from recur.train.preparation import device_kind
-from recur.train.series import SeriesJob
 from recur.train.series_preparation import one_source
 
 _BATCH_SIZE = 256
@@ -84,7 +84,7 @@ def train_detector(
     return run_job(_job(run, setup, split), display, resume=False)
 
 
-def open_job(run: RunFolder, display: Display, data: Any = None) -> SeriesJob:
+def open_job(run: RunFolder, display: Display, data: Any = None) -> ExamplesJob:
     """Return the job of a run folder, its series read; `recur.train.table.Task.open_job` says more."""
     with display.phase("reading the series"):
         setup = ForecastSetup.load(run)
@@ -92,13 +92,13 @@ def open_job(run: RunFolder, display: Display, data: Any = None) -> SeriesJob:
     return _job(run, setup, split)
 
 
-def _job(run: RunFolder, setup: ForecastSetup, split: Split) -> SeriesJob:
+def _job(run: RunFolder, setup: ForecastSetup, split: Split) -> ExamplesJob:
     training = stored_options(run, "training", SeriesTrainingOptions)
     options = stored_options(run, "model", DetectorOptions.from_json)
     learned = without_marked(split)
     valid = setup.windows(learned.valid, batch_size=_BATCH_SIZE)
     items = some_items(valid, setup.season)
-    return SeriesJob(
+    return ExamplesJob(
         run=run,
         training=training,
         build=lambda: build_detector(options, setup.shape),

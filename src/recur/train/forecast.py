@@ -22,12 +22,12 @@ from recur.tasks.series_setup import SeriesSetup
 from recur.train import checkpoint, processes
 from recur.train.display import Display
 from recur.train.ensemble import Ensemble, member_folder, train_job
+from recur.train.examples_job import ExamplesJob
 from recur.train.forecast_judge import BATCH_SIZE, MOST_WINDOWS, ForecastJudge, kept_step, some_items
 from recur.train.forecast_preparation import prepare, training_windows
 from recur.train.job import Job, given_or_default, stored_options
 from recur.train.options import SeriesTrainingOptions
 from recur.train.preparation import device_kind
-from recur.train.series import SeriesJob
 from recur.train.series_preparation import one_source
 
 _MOST_NUMBERS = 1 << 20
@@ -79,7 +79,7 @@ def train_forecaster(
     return train_job(_job(run, setup, split), display, resume=False)
 
 
-def open_job(run: RunFolder, display: Display, data: Any = None) -> SeriesJob | Ensemble:
+def open_job(run: RunFolder, display: Display, data: Any = None) -> ExamplesJob | Ensemble:
     """Return the job of a run folder, its series read, of several networks one for each.
 
     `recur.train.table.Task.open_job` says more.
@@ -90,7 +90,7 @@ def open_job(run: RunFolder, display: Display, data: Any = None) -> SeriesJob | 
     return _job(run, setup, split)
 
 
-def _job(run: RunFolder, setup: ForecastSetup, split: Split) -> SeriesJob | Ensemble:
+def _job(run: RunFolder, setup: ForecastSetup, split: Split) -> ExamplesJob | Ensemble:
     training = stored_options(run, "training", SeriesTrainingOptions)
     options = stored_options(run, "model", ForecasterOptions.from_json)
 
@@ -101,7 +101,7 @@ def _job(run: RunFolder, setup: ForecastSetup, split: Split) -> SeriesJob | Ense
         return _single(run, setup, split, options, training, judge_best, way_on(run, setup))
     single = replace(options, members=1)
 
-    def opened(number: int) -> SeriesJob:
+    def opened(number: int) -> ExamplesJob:
         own = replace(training, seed=training.seed + number - 1, no_report=True)
         folder = _open_member(run, setup, number, single, own)
         return _single(folder, setup, split, single, own, lambda display: None, way_on(run, setup))
@@ -128,7 +128,7 @@ def _single(
     training: SeriesTrainingOptions,
     judge_best: Callable[[Display], None],
     resumed_by: str,
-) -> SeriesJob:
+) -> ExamplesJob:
     """Return the job of one network."""
     judge = ForecastJudge(setup.windows(split.valid, batch_size=BATCH_SIZE), setup.season)
     windows = training_windows(setup, split, batch_size=training.batch_size or 1, seed=training.seed)
@@ -154,7 +154,7 @@ def _single(
             )
         judge_best(display)
 
-    return SeriesJob(
+    return ExamplesJob(
         run=run,
         training=training,
         build=build,

@@ -19,13 +19,13 @@ from recur.tasks.labels.trained import TrainedClassifier, TrainedLabels, Trained
 from recur.tasks.summed_losses import summed_losses
 from recur.train import processes
 from recur.train.display import Display
+from recur.train.examples_job import ExamplesJob
 from recur.train.forecast import way_on
 from recur.train.job import Judged, given_or_default, stored_options
 from recur.train.label_preparation import prepare
 from recur.train.loop import run_job
 from recur.train.options import LabelTrainingOptions
 from recur.train.preparation import device_kind
-from recur.train.series import SeriesJob
 from recur.train.series_preparation import one_source
 
 _BATCH_SIZE = 64
@@ -133,7 +133,7 @@ def _train(
     return run_job(_job(run, LabelSetup.load(run), parts), display, resume=False)
 
 
-def open_job(run: RunFolder, display: Display, data: Any = None) -> SeriesJob:
+def open_job(run: RunFolder, display: Display, data: Any = None) -> ExamplesJob:
     """Return the job of a run folder, its series read; `recur.train.table.Task.open_job` says more."""
     with display.phase("reading the series"):
         setup = LabelSetup.load(run)
@@ -141,7 +141,7 @@ def open_job(run: RunFolder, display: Display, data: Any = None) -> SeriesJob:
     return _job(run, setup, parts)
 
 
-def _job(run: RunFolder, setup: LabelSetup, parts: Parts) -> SeriesJob:
+def _job(run: RunFolder, setup: LabelSetup, parts: Parts) -> ExamplesJob:
     training = stored_options(run, "training", LabelTrainingOptions)
     kind = _kind_of(run)
     options = stored_options(run, "model", kind.options_type.from_json)
@@ -155,7 +155,7 @@ def _job(run: RunFolder, setup: LabelSetup, parts: Parts) -> SeriesJob:
 
     judged = parts.valid if len(parts.valid) and has_labels(parts.valid) else parts.train
     valid = setup.training_batches(judged, batch_size=_BATCH_SIZE if setup.way != "windows" else 8 * _BATCH_SIZE)
-    return SeriesJob(
+    return ExamplesJob(
         run=run,
         training=training,
         keeps_newest=training.keep == "newest",

@@ -27,11 +27,11 @@ from recur.tasks.tags.trained import TrainedTagger
 from recur.tasks.text_source import TextSource, parts_of
 from recur.train import processes, text_choice, text_vectors
 from recur.train.display import Display
+from recur.train.examples_job import ExamplesJob
 from recur.train.job import given_or_default, stored_options
 from recur.train.loop import run_job
 from recur.train.options import TextTrainingOptions
 from recur.train.preparation import NewRun
-from recur.train.series import SeriesJob
 from recur.train.text_preparation import (
     choose_training,
     paths_of_data,
@@ -102,7 +102,7 @@ def train_tagger(
     return run_job(_job(run, TagSetup.load(run), examples), display, resume=False)
 
 
-def open_job(run: RunFolder, display: Display, data: Any = None) -> SeriesJob:
+def open_job(run: RunFolder, display: Display, data: Any = None) -> ExamplesJob:
     """Return the job of a run folder, its sentences read; `recur.train.table.Task.open_job` says more."""
     with display.phase("reading the sentences"):
         setup = TagSetup.load(run)
@@ -184,7 +184,7 @@ def _describe(
     say_how_it_is_trained(training, "sentence", display)
 
 
-def _job(run: RunFolder, setup: TagSetup, examples: TaggedSentences) -> SeriesJob:
+def _job(run: RunFolder, setup: TagSetup, examples: TaggedSentences) -> ExamplesJob:
     training = stored_options(run, "training", TextTrainingOptions)
     options = stored_options(run, "model", TaggerOptions)
     parts = parts_of(examples)

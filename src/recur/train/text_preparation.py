@@ -20,10 +20,10 @@ from recur.tasks.text_task import TrainedOnTexts
 from recur.tasks.texts.setup import TextLabelSetup
 from recur.train import processes
 from recur.train.display import Display
+from recur.train.examples_job import ExamplesJob
 from recur.train.job import Judged
 from recur.train.options import PairTrainingOptions, SeriesTrainingOptions, TextTrainingOptions
 from recur.train.preparation import device_kind, whole_path
-from recur.train.series import SeriesJob
 from recur.wording import enumerated, quantity
 
 TOKENS_IN_WORDS = {"word": "words", "space": "what stands between blanks", "character": "characters", "bpe": "a BPE"}
@@ -123,7 +123,7 @@ def text_job(
     score: Callable[[Any], float] | None = None,
     sample: Callable[[Any], dict[str, Any] | None] = lambda network: None,
     unit: Literal["texts", "pairs"] = "texts",
-) -> SeriesJob:
+) -> ExamplesJob:
     """Return the job of a training on texts.
 
     Args:
@@ -136,7 +136,7 @@ def text_job(
         finish: Judges what is loaded with the best weights, of that kind, and writes that into the run.
         source: Where the data lie.
         score: Returns what the best weights have the most of, by the network; None where they have the least loss.
-        sample: As of `SeriesJob`.
+        sample: As of `ExamplesJob`.
         unit: Likewise.
     """
     batch_size = training.batch_size or 1
@@ -155,7 +155,7 @@ def text_job(
         with display.phase("judging"):
             finish(trained)
 
-    return SeriesJob(
+    return ExamplesJob(
         run=run,
         training=training,
         build=build,

@@ -26,11 +26,11 @@ from recur.tasks.texts.setup import TextLabelSetup, cut_examples
 from recur.tasks.texts.trained import TrainedTextClassifier
 from recur.train import processes, text_choice, text_vectors
 from recur.train.display import Display
+from recur.train.examples_job import ExamplesJob
 from recur.train.job import given_or_default, stored_options
 from recur.train.loop import run_job
 from recur.train.options import TextTrainingOptions
 from recur.train.preparation import NewRun
-from recur.train.series import SeriesJob
 from recur.train.text_preparation import (
     TOKENS_IN_WORDS,
     choose_training,
@@ -97,7 +97,7 @@ def train_text_classifier(
     return run_job(_job(run, TextLabelSetup.load(run), examples), display, resume=False)
 
 
-def open_job(run: RunFolder, display: Display, data: Any = None) -> SeriesJob:
+def open_job(run: RunFolder, display: Display, data: Any = None) -> ExamplesJob:
     """Return the job of a run folder, its texts read; `recur.train.table.Task.open_job` says more."""
     with display.phase("reading the texts"):
         setup = TextLabelSetup.load(run)
@@ -201,7 +201,7 @@ def _describe(
     say_how_it_is_trained(training, "text", display)
 
 
-def _job(run: RunFolder, setup: TextLabelSetup, examples: LabelledTexts) -> SeriesJob:
+def _job(run: RunFolder, setup: TextLabelSetup, examples: LabelledTexts) -> ExamplesJob:
     training = stored_options(run, "training", TextTrainingOptions)
     options = stored_options(run, "model", TextClassifierOptions)
     parts = parts_of(examples)

@@ -26,11 +26,11 @@ from recur.tasks.translate.setup import TranslationSetup, cut_pairs
 from recur.tasks.translate.trained import TrainedTranslator, TranslationNetwork
 from recur.train import pair_choice, processes, text_vectors
 from recur.train.display import Display
+from recur.train.examples_job import ExamplesJob
 from recur.train.job import given_or_default, stored_options
 from recur.train.loop import run_job
 from recur.train.options import PairTrainingOptions
 from recur.train.preparation import NewRun
-from recur.train.series import SeriesJob
 from recur.train.text_preparation import (
     TOKENS_IN_WORDS,
     choose_training,
@@ -100,7 +100,7 @@ def train_translator(
     return run_job(_job(run, TranslationSetup.load(run), examples), display, resume=False)
 
 
-def open_job(run: RunFolder, display: Display, data: Any = None) -> SeriesJob:
+def open_job(run: RunFolder, display: Display, data: Any = None) -> ExamplesJob:
     """Return the job of a run folder, its pairs read; `recur.train.table.Task.open_job` says more."""
     with display.phase("reading the texts"):
         setup = TranslationSetup.load(run)
@@ -214,7 +214,7 @@ def _describe(
     say_how_it_is_trained(training, "pair", display)
 
 
-def _job(run: RunFolder, setup: TranslationSetup, examples: TextPairs) -> SeriesJob:
+def _job(run: RunFolder, setup: TranslationSetup, examples: TextPairs) -> ExamplesJob:
     training = stored_options(run, "training", PairTrainingOptions)
     options = stored_options(run, "model", TranslatorOptions)
     train, judged = (_within(setup, examples.of_part(part), options, training) for part in ("train", "valid"))

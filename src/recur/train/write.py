@@ -23,11 +23,11 @@ from recur.tasks.write.setup import WriterSetup, cut_written_texts
 from recur.tasks.write.trained import TrainedWriter
 from recur.train import processes, text_choice
 from recur.train.display import Display
+from recur.train.examples_job import ExamplesJob
 from recur.train.job import given_or_default, stored_options
 from recur.train.loop import run_job
 from recur.train.options import TextTrainingOptions
 from recur.train.preparation import NewRun
-from recur.train.series import SeriesJob
 from recur.train.text_preparation import (
     TOKENS_IN_WORDS,
     choose_training,
@@ -95,7 +95,7 @@ def train_writer(
     return run_job(_job(run, WriterSetup.load(run), examples), display, resume=False)
 
 
-def open_job(run: RunFolder, display: Display, data: Any = None) -> SeriesJob:
+def open_job(run: RunFolder, display: Display, data: Any = None) -> ExamplesJob:
     """Return the job of a run folder, its texts read; `recur.train.table.Task.open_job` says more."""
     with display.phase("reading the texts"):
         setup = WriterSetup.load(run)
@@ -171,7 +171,7 @@ def _describe(
     say_how_it_is_trained(training, "text", display)
 
 
-def _job(run: RunFolder, setup: WriterSetup, examples: WrittenTexts) -> SeriesJob:
+def _job(run: RunFolder, setup: WriterSetup, examples: WrittenTexts) -> ExamplesJob:
     training = stored_options(run, "training", TextTrainingOptions)
     options = stored_options(run, "model", WriterOptions)
     parts = parts_of(examples)

@@ -12,7 +12,7 @@ from recur.models.forecaster_options import ForecasterOptions
 from recur.models.series_classifier import SeriesClassifierNetwork
 from recur.models.series_options import SeriesClassifierOptions
 from recur.models.series_shape import SeriesShape
-from recur.tasks.series_task import SeriesTask
+from recur.tasks.examples_task import ExamplesTask
 
 
 class Mean(nn.Module):
@@ -36,7 +36,7 @@ def batch() -> SeriesBatch:
 
 def test_a_step_minimises_the_loss_of_the_network(batch: SeriesBatch) -> None:
     network = Mean()
-    task = SeriesTask(network, learning_rate=0.1)
+    task = ExamplesTask(network, learning_rate=0.1)
     minimised = task.training_step(batch, 0)
     expected = network.loss(batch)
     assert torch.equal(minimised, expected)
@@ -51,7 +51,7 @@ def test_a_loss_that_is_not_finite_has_no_finite_gradient(
 ) -> None:
     loss = Mean.loss
     monkeypatch.setattr(Mean, "loss", lambda network, batch: loss(network, batch) + spoilt)
-    task = SeriesTask(Mean(), learning_rate=0.1)
+    task = ExamplesTask(Mean(), learning_rate=0.1)
     task.training_step(batch, 0).backward()
     assert not any(bool(torch.isfinite(parameter.grad).any()) for parameter in task.parameters())
 
@@ -71,7 +71,7 @@ def test_the_output_layer_is_not_bounded() -> None:
 
 
 def unbounded(network: nn.Module) -> list[nn.Parameter]:
-    return list(SeriesTask(network, learning_rate=0.1).unbounded())
+    return list(ExamplesTask(network, learning_rate=0.1).unbounded())
 
 
 def is_among(parameter: nn.Parameter, parameters: list[nn.Parameter]) -> bool:
@@ -79,13 +79,13 @@ def is_among(parameter: nn.Parameter, parameters: list[nn.Parameter]) -> bool:
 
 
 def test_a_network_that_does_not_say_its_loss_is_refused() -> None:
-    with pytest.raises(TypeError, match=r"^SeriesTask: Linear has no method loss\(batch\); give a network that"):
-        SeriesTask(nn.Linear(1, 1), learning_rate=0.1)
+    with pytest.raises(TypeError, match=r"^ExamplesTask: Linear has no method loss\(batch\); give a network that"):
+        ExamplesTask(nn.Linear(1, 1), learning_rate=0.1)
 
 
 def test_averaged_weights_move_as_they_should_and_are_what_is_kept() -> None:
     network = Mean()
-    task = SeriesTask(network, learning_rate=0.1, averaging=0.5)
+    task = ExamplesTask(network, learning_rate=0.1, averaging=0.5)
     assert task.averaged is not None
     mean: float | None = None
     for number in range(12):
@@ -99,9 +99,9 @@ def test_averaged_weights_move_as_they_should_and_are_what_is_kept() -> None:
         torch.testing.assert_close(found, torch.full((3, 1), mean))
     assert list(task.kept.state_dict()) == list(network.state_dict())
     assert not any(parameter.requires_grad for parameter in task.averaged.parameters())
-    assert SeriesTask(network, learning_rate=0.1).kept is network
+    assert ExamplesTask(network, learning_rate=0.1).kept is network
 
 
 def test_the_second_moment_is_the_optimisers() -> None:
-    optimizer = SeriesTask(Mean(), learning_rate=0.1, second_moment=0.9).configure_optimizers()
+    optimizer = ExamplesTask(Mean(), learning_rate=0.1, second_moment=0.9).configure_optimizers()
     assert [group["betas"] for group in optimizer.param_groups] == [(0.9, 0.9)] * 2

@@ -1,4 +1,4 @@
-"""The job of training a network on series or on texts, whatever it tells of them."""
+"""The job of training a network on examples, whatever it tells of them: on windows of series, series or texts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import nn
 
 from recur.data.epochs import EpochBatches
 from recur.gradients.randomness import Randomness
-from recur.tasks.series_task import SeriesTask
+from recur.tasks.examples_task import ExamplesTask
 from recur.train.checkpoint import Gather
 from recur.train.display import Display
 from recur.train.job import Job, Judged, Share, Throughput, gradient_options
@@ -21,12 +21,12 @@ Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class SeriesJob(Job):
+class ExamplesJob(Job):
     """A network that is to be trained on windows of series, on whole series, or on texts.
 
     Attributes:
         run: The run folder, with its `config.json`.
-        training: With every value chosen, see `recur.train.series_choice`.
+        training: With every value chosen, see `recur.train.series_choice` and `recur.train.text_choice`.
         build: Returns the network, with a method `loss(batch)`, its weights freshly drawn.
         batches: The training part, in an order of its own for each epoch; of all processes.
         judge: Judges the network, which is in evaluation mode and records no gradient, on the validation part. What it
@@ -65,7 +65,7 @@ class SeriesJob(Job):
         """
         options = gradient_options(self.training)
         options["second_moment"] = self.training.second_moment
-        task = SeriesTask(network, averaging=self.training.averaging or 0.0, **options)
+        task = ExamplesTask(network, averaging=self.training.averaging or 0.0, **options)
         return Share(
             task=task,
             batches=self.batches.shared(rank, count),

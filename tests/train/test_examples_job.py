@@ -19,16 +19,16 @@ from recur.data.series import Panel, SeriesBatch, Split, Windows
 from recur.errors import Interrupted, OptionError, RunError
 from recur.nn import GRU
 from recur.run import RunFolder
-from recur.tasks.series_task import SeriesTask
+from recur.tasks.examples_task import ExamplesTask
 from recur.train import pace as pace_module
 from recur.train import processes, recorder
 from recur.train.display import Display
+from recur.train.examples_job import ExamplesJob
 from recur.train.job import Judged, stored_options
 from recur.train.loop import run_job
 from recur.train.options import SeriesTrainingOptions
 from recur.train.preparation import write_run
 from recur.train.resumption import resume
-from recur.train.series import SeriesJob
 from recur.train.table import TASKS, Task
 
 TRAINING = SeriesTrainingOptions(
@@ -76,7 +76,7 @@ def judge(network: Toy) -> Judged:
     return Judged(loss=error, figures={"mae": error, "noise": float(torch.rand(1))})
 
 
-def open_toy(run: RunFolder, display: Display) -> SeriesJob:
+def open_toy(run: RunFolder, display: Display) -> ExamplesJob:
     training = stored_options(run, "training", SeriesTrainingOptions)
     config = run.config()["model"]
 
@@ -86,7 +86,7 @@ def open_toy(run: RunFolder, display: Display) -> SeriesJob:
         with torch.no_grad():
             run.write_json("evaluation.json", {"mae": judge(network).loss})
 
-    return SeriesJob(
+    return ExamplesJob(
         run=run,
         training=training,
         build=lambda: Toy(2, config["dropout"]),
@@ -207,7 +207,7 @@ def test_interrupted_and_resumed_is_as_if_it_was_not(
 ) -> None:
     """In the middle of an epoch, at its end, at the beginning of the next, and after two."""
     whole = train("whole")
-    signals_at(step, signal.SIGINT, task=SeriesTask)
+    signals_at(step, signal.SIGINT, task=ExamplesTask)
     with pytest.raises(Interrupted, match=f"^interrupted after step {step}, all is saved; go on with: recur train --"):
         train("halves")
     assert_same(whole, resume(tmp_path / "halves", console=console), assert_equal)
@@ -217,7 +217,7 @@ def test_averaged_weights_survive_an_interruption(
     train: Any, signals_at: Any, assert_equal: Any, tmp_path: Path, console: Any
 ) -> None:
     whole = train("whole", averaging=0.9)
-    signals_at(15, signal.SIGINT, task=SeriesTask)
+    signals_at(15, signal.SIGINT, task=ExamplesTask)
     with pytest.raises(Interrupted, match=r"^interrupted after step 15"):
         train("halves", averaging=0.9)
     assert_same(whole, resume(tmp_path / "halves", console=console), assert_equal)
@@ -235,7 +235,7 @@ def test_a_killed_training_goes_on_from_its_last_checkpoint(
     train: Any, signals_at: Any, assert_equal: Any, tmp_path: Path, console: Any
 ) -> None:
     whole = train("whole")
-    signals_at(33, signal.SIGINT, signal.SIGINT, task=SeriesTask)
+    signals_at(33, signal.SIGINT, signal.SIGINT, task=ExamplesTask)
     with pytest.raises(Interrupted, match=r"^stopped at once; go on from the last checkpoint"):
         train("halves")
     state = torch.load(tmp_path / "halves/checkpoints/last.ckpt", weights_only=True)

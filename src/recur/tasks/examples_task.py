@@ -1,4 +1,4 @@
-"""The training of a network on batches of series, whatever it tells of them."""
+"""The training of a network on batches of examples, whatever it tells of them: of windows, series or texts."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from recur.data.series.batch import SeriesBatch
 from recur.tasks.gradient_task import GradientOptions, GradientTask
 
 
-class SeriesNetwork(Protocol):
-    """What a network must have, beside being a module, to be trained on series."""
+class ExamplesNetwork(Protocol):
+    """What a network must have, beside being a module, to be trained on examples."""
 
-    def loss(self, batch: SeriesBatch) -> Tensor:
+    def loss(self, batch: Any) -> Tensor:
         """Return what training minimises over a batch, () float, the mean over its rows."""
 
 
@@ -33,8 +32,8 @@ class _Mean:
         torch._foreach_lerp_(list(mean), list(newest), 1 - kept)
 
 
-class SeriesTask(GradientTask):
-    """Trains a network with a method `loss(batch)` on windows of series, or on whole series.
+class ExamplesTask(GradientTask):
+    """Trains a network with a method `loss(batch)` on windows of series, on whole series, or on texts.
 
     Nothing is carried from batch to batch. With `max_ratio`, a network says by a method `output_parameters()` which are
     those of its output layer; one without it is bounded as a whole.
@@ -44,7 +43,7 @@ class SeriesTask(GradientTask):
     Source: Polyak & Juditsky (1992) for averaging; Tarvainen & Valpola (2017) for the exponential one.
 
     Args:
-        model: What to train, a `SeriesNetwork`.
+        model: What to train, an `ExamplesNetwork`.
         averaging: d, 0 to below 1; 0 keeps the weights of the newest step.
         options: As of `GradientTask`.
 
@@ -55,8 +54,8 @@ class SeriesTask(GradientTask):
     def __init__(self, model: nn.Module, *, averaging: float = 0.0, **options: Unpack[GradientOptions]) -> None:
         if not callable(getattr(model, "loss", None)):
             raise TypeError(
-                f"SeriesTask: {type(model).__name__} has no method loss(batch); give a network that returns there what "
-                "training minimises."
+                f"ExamplesTask: {type(model).__name__} has no method loss(batch); give a network that returns there "
+                "what training minimises."
             )
         super().__init__(model, **options)
         # A module of the task's, so that a checkpoint holds it.
@@ -90,7 +89,7 @@ class SeriesTask(GradientTask):
         if tell is not None:
             tell(share)
 
-    def training_step(self, batch: SeriesBatch, batch_idx: int) -> Tensor:
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Return what is minimised over a batch, () float32."""
-        network = cast("SeriesNetwork", self.model)
+        network = cast("ExamplesNetwork", self.model)
         return self.minimised(lambda: (network.loss(batch), None), x=batch.x)
