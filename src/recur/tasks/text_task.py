@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 
 import torch
 from torch import nn
@@ -14,28 +14,14 @@ from recur.errors import OptionError, RunError
 from recur.run import FORMAT, RunFolder
 from recur.tasks.knowledge import check_knows
 from recur.tasks.run_weights import with_its_size, with_weights
+from recur.tasks.text_setup import TextSetup
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 
-class TextSetup(Protocol):
-    """What a network has to know of its data."""
-
-    @classmethod
-    def load(cls, run: RunFolder) -> Self:
-        """Return that of a run."""
-
-    @property
-    def fingerprint(self) -> str:
-        """What tells whether weights were trained with it, SHA-256."""
-
-    def to_json(self) -> dict[str, Any]:
-        """Return what `schema.json` holds."""
-
-
 Network = TypeVar("Network", bound=nn.Module)
-Setup = TypeVar("Setup", bound=TextSetup)
+Setup = TypeVar("Setup", bound=TextSetup[Any])
 Options = TypeVar("Options", bound="DataclassInstance")
 
 

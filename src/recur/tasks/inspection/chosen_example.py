@@ -4,22 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Generic, Literal, Protocol, TypeVar
+from typing import Any, Generic, Literal
 
-from recur.data.texts.examples import Examples
 from recur.errors import DataError, OptionError, RunError
+from recur.tasks.text_setup import TextSetup
 from recur.tasks.text_source import ExamplesType, parts_of
 from recur.wording import option, quantity
-
-_Read = TypeVar("_Read", bound=Examples, covariant=True)
-
-
-class _Setup(Protocol[_Read]):
-    def read(self, data: Any) -> _Read:
-        """Return other examples, read as those of the run were."""
-
-    def own_examples(self) -> _Read:
-        """Return the run's own examples, with their parts."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +40,7 @@ class Chosen(Beside[ExamplesType]):
     has_answer: bool
 
 
-def beside_text(setup: _Setup[ExamplesType], data: Any, number: int | None, *, noun: str) -> Beside[ExamplesType]:
+def beside_text(setup: TextSetup[ExamplesType], data: Any, number: int | None, *, noun: str) -> Beside[ExamplesType]:
     """Return what there is beside a text that is given by itself: the run's own examples.
 
     Args:
@@ -72,7 +62,7 @@ def beside_text(setup: _Setup[ExamplesType], data: Any, number: int | None, *, n
 
 
 def chosen_of_data(
-    setup: _Setup[ExamplesType],
+    setup: TextSetup[ExamplesType],
     data: Any,
     number: int | None,
     *,
@@ -125,7 +115,7 @@ def chosen_of_data(
     )
 
 
-def _held_out(setup: _Setup[ExamplesType]) -> ExamplesType:
+def _held_out(setup: TextSetup[ExamplesType]) -> ExamplesType:
     parts = parts_of(setup.own_examples())
     return next(one for one in (parts["test"], parts["valid"], parts["train"]) if len(one))
 

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Self
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recur.data.series.options import OtherTableOptions
 from recur.data.texts.examples import TaggedSentences
 from recur.data.texts.options import TaggedTextOptions
 from recur.data.texts.raw_sentences import cut_into_words
-from recur.data.texts.roles import TextRoles
 from recur.data.texts.splitting import split_examples
 from recur.data.texts.tag_schemes import scheme_of
 from recur.data.texts.tagged import read_tagged_sentences
@@ -22,9 +20,9 @@ from recur.data.texts.tagged_batches import TaggedBatches, Words
 from recur.data.texts.token_options import TokenOptions, WordOptions
 from recur.data.texts.vocabulary import TextVocabulary
 from recur.errors import DataError
-from recur.run import RunFolder
 from recur.tasks.knowledge import fingerprint
-from recur.tasks.text_source import TextSource, again, check_is_no_text
+from recur.tasks.text_setup import TextSetup
+from recur.tasks.text_source import TextSource, check_is_no_text
 from recur.token_ids import Ragged
 
 OUTSIDE = "O"
@@ -35,8 +33,8 @@ _LEAST_OF_CHARACTERS = 2
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class TagSetup:
-    """What a tagger has to know of its data.
+class TagSetup(TextSetup[TaggedSentences]):
+    """What a tagger has to know of its data, beside what a `TextSetup` says.
 
     Attributes:
         words: The vocabulary of words of the training part.
@@ -45,12 +43,7 @@ class TagSetup:
         scheme: Of the tags, as `recur.nn.bio_constraints` calls it; None where they write no entities.
         counts: Tokens of the training part that have each tag.
         num_sentences: Sentences of the training part.
-        reading: How the data were read.
-        roles: What the columns of the table were for; None where there was no table.
         num_columns: Columns that the files had; None where these were none in columns.
-        seed: Of what was drawn for the parts.
-        source: Where the data lie.
-        given: What of the reading is said of other data, not of the run's own.
     """
 
     words: TextVocabulary
@@ -60,11 +53,9 @@ class TagSetup:
     counts: tuple[int, ...]
     num_sentences: int
     reading: TaggedTextOptions = field(default_factory=TaggedTextOptions)
-    roles: TextRoles | None = None
     num_columns: int | None = None
-    seed: int = 0
-    source: TextSource | None = None
-    given: tuple[str, ...] = ()
+
+    options_of_reading: ClassVar[type[TaggedTextOptions]] = TaggedTextOptions
 
     @classmethod
     def fit(
@@ -120,14 +111,6 @@ class TagSetup:
         )
 
     # --- data ---
-
-    def for_other(self, table: OtherTableOptions) -> Self:
-        """Return the setup for other data, of which `table` says what is not written as in the run's own.
-
-        Raises:
-            OptionError: As `TextOptions.for_other`.
-        """
-        return replace(self, reading=self.reading.for_other(table), given=table.given)
 
     def read(self, data: Any, *, has_tags: bool = True) -> TaggedSentences:
         """Return other sentences, read as those of the run were.
@@ -186,18 +169,8 @@ class TagSetup:
         """Return the words, numbers and marks of a text, as they stand there."""
         return [piece.text for piece in cut_into_words(text, self.words)]
 
-    def own_examples(self, data: Any = None) -> TaggedSentences:
-        """Return the run's own sentences, read again, with their parts.
-
-        Args:
-            data: The data once more; None to read them from where they lay.
-
-        Raises:
-            OptionError: Data are given, but the run knows where they lie.
-            RunError: They are needed, as they were not in a file; or they have changed since.
-            DataError: They cannot be read any more.
-        """
-        return again(self.source, data, lambda own: cut_examples(own, self.reading, seed=self.seed))
+    def _in_parts(self, data: Any) -> TaggedSentences:
+        return cut_examples(data, self.reading, seed=self.seed)
 
     def numbers(self, tags: Sequence[Sequence[str]]) -> Ragged:
         """Return the numbers of tags; -1 for one that the model does not know."""
@@ -225,8 +198,7 @@ class TagSetup:
         """What tells whether weights were trained with these vocabularies and tags, SHA-256."""
         return fingerprint(self.words.to_json(), self.characters.to_json(), self.tags)
 
-    def to_json(self) -> dict[str, Any]:
-        """Return what `schema.json` holds."""
+    def _own_entries(self) -> dict[str, Any]:
         return {
             "vocabulary": self.words.to_json(),
             "characters": self.characters.to_json(),
@@ -234,42 +206,27 @@ class TagSetup:
             "scheme": self.scheme,
             "counts": list(self.counts),
             "num_sentences": self.num_sentences,
-            "reading": asdict(self.reading),
-            "roles": None if self.roles is None else self.roles.to_json(),
             "num_columns": self.num_columns,
-            "seed": self.seed,
-            "source": None if self.source is None else asdict(self.source),
         }
 
     @classmethod
-    def load(cls, folder: RunFolder) -> Self:
-        """Return the setup of a run.
-
-        Raises:
-            RunError: `schema.json` is missing or damaged.
-        """
-        with folder.entries_of("schema.json") as content:
-            tags, counts = tuple(content["tags"]), tuple(content["counts"])
-            if len(set(tags)) != len(tags) or not all(isinstance(name, str) for name in tags):
-                raise ValueError("tags must be texts, each once")
-            if len(counts) != len(tags):
-                raise ValueError("there must be a count for each tag")
-            if content["scheme"] is not None and content["scheme"] != scheme_of(tags):
-                raise ValueError(f"the tags are not of the scheme {content['scheme']!r}")
-            source, roles = content["source"], content["roles"]
-            return cls(
-                words=TextVocabulary.from_json(content["vocabulary"]),
-                characters=TextVocabulary.from_json(content["characters"]),
-                tags=tags,
-                scheme=content["scheme"],
-                counts=counts,
-                num_sentences=int(content["num_sentences"]),
-                reading=TaggedTextOptions(**content["reading"]),
-                roles=None if roles is None else TextRoles.from_json(roles),
-                num_columns=content.get("num_columns"),
-                seed=int(content["seed"]),
-                source=None if source is None else TextSource.from_json(source),
-            )
+    def _of_entries(cls, content: Mapping[str, Any]) -> dict[str, Any]:
+        tags, counts = tuple(content["tags"]), tuple(content["counts"])
+        if len(set(tags)) != len(tags) or not all(isinstance(name, str) for name in tags):
+            raise ValueError("tags must be texts, each once")
+        if len(counts) != len(tags):
+            raise ValueError("there must be a count for each tag")
+        if content["scheme"] is not None and content["scheme"] != scheme_of(tags):
+            raise ValueError(f"the tags are not of the scheme {content['scheme']!r}")
+        return {
+            "words": TextVocabulary.from_json(content["vocabulary"]),
+            "characters": TextVocabulary.from_json(content["characters"]),
+            "tags": tags,
+            "scheme": content["scheme"],
+            "counts": counts,
+            "num_sentences": int(content["num_sentences"]),
+            "num_columns": content.get("num_columns"),
+        }
 
 
 def cut_examples(data: Any, reading: TaggedTextOptions, *, seed: int) -> TaggedSentences:

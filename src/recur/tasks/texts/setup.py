@@ -3,34 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recur.data.series.options import OtherTableOptions
 from recur.data.texts.batches import TextBatches
 from recur.data.texts.examples import LabelledTexts, Unit
 from recur.data.texts.labelled import read_labelled_texts
 from recur.data.texts.options import LabelledTextOptions
 from recur.data.texts.places import Places
-from recur.data.texts.roles import TextRoles
 from recur.data.texts.splitting import split_examples
 from recur.data.texts.token_options import TokenOptions
 from recur.data.texts.vocabulary import TextVocabulary
 from recur.errors import DataError
-from recur.run import RunFolder
 from recur.tasks.knowledge import fingerprint
-from recur.tasks.text_source import TextSource, again, texts_themselves
+from recur.tasks.text_setup import TextSetup
+from recur.tasks.text_source import TextSource, texts_themselves
 from recur.token_ids import Ragged
 
 Target = NDArray[np.int64] | NDArray[np.float32]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class TextLabelSetup:
-    """What a classifier of texts has to know of its data; the base of what others of texts with classes have to.
+class TextLabelSetup(TextSetup[LabelledTexts]):
+    """What a classifier of texts has to know of its data, beside what a `TextSetup` says.
+
+    It is the base of what others of texts with classes have to know.
 
     Attributes:
         vocabulary: Of the training part.
@@ -38,13 +38,8 @@ class TextLabelSetup:
         is_multi: Whether a text is of any number of them.
         counts: Texts of the training part that are of each class.
         num_texts: Texts of the training part.
-        reading: How the data were read.
         label_separator: What stood between several classes of a text.
         unit: What one text was, of files that hold nothing else; None where the data were others.
-        roles: What the columns of the table were for; None where there was no table.
-        seed: Of what was drawn for the parts.
-        source: Where the data lie.
-        given: What of the reading is said of other data, not of the run's own.
     """
 
     vocabulary: TextVocabulary
@@ -55,10 +50,6 @@ class TextLabelSetup:
     reading: LabelledTextOptions = field(default_factory=LabelledTextOptions)
     label_separator: str | None = None
     unit: Unit | None = None
-    roles: TextRoles | None = None
-    seed: int = 0
-    source: TextSource | None = None
-    given: tuple[str, ...] = ()
 
     options_of_reading: ClassVar[type[LabelledTextOptions]] = LabelledTextOptions
 
@@ -122,11 +113,6 @@ class TextLabelSetup:
         """Return what else is to be known, by the examples of the training part."""
         return {}
 
-    @classmethod
-    def _loaded(cls, content: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what else `schema.json` holds."""
-        return {}
-
     @property
     def label(self) -> str:
         """What the classes are called: the column they stood in."""
@@ -138,14 +124,6 @@ class TextLabelSetup:
         return None if self.reading.label_names is None else self.classes
 
     # --- data ---
-
-    def for_other(self, table: OtherTableOptions) -> Self:
-        """Return the setup for other data, of which `table` says what is not written as in the run's own.
-
-        Raises:
-            OptionError: As `TextOptions.for_other`.
-        """
-        return replace(self, reading=self.reading.for_other(table), given=table.given)
 
     def read(self, data: Any, *, has_labels: bool = True) -> LabelledTexts:
         """Return other texts, read as those of the run were.
@@ -189,18 +167,8 @@ class TextLabelSetup:
             given=self.given,
         )
 
-    def own_examples(self, data: Any = None) -> LabelledTexts:
-        """Return the run's own texts, read again, with their parts.
-
-        Args:
-            data: The data once more; None to read them from where they lay.
-
-        Raises:
-            OptionError: Data are given, but the run knows where they lie.
-            RunError: They are needed, as they were not in a file; or they have changed since.
-            DataError: They cannot be read any more.
-        """
-        return again(self.source, data, lambda found: cut_examples(found, self.reading, self.names, seed=self.seed))
+    def _in_parts(self, data: Any) -> LabelledTexts:
+        return cut_examples(data, self.reading, self.names, seed=self.seed)
 
     def encoded(self, texts: Sequence[str]) -> Ragged:
         """Return the token ids of texts."""
@@ -242,53 +210,36 @@ class TextLabelSetup:
         """What tells whether weights were trained with this vocabulary and these classes, SHA-256."""
         return fingerprint(self.vocabulary.to_json(), self.classes, self.is_multi)
 
-    def to_json(self) -> dict[str, Any]:
-        """Return what `schema.json` holds."""
+    def _own_entries(self) -> dict[str, Any]:
         return {
             "vocabulary": self.vocabulary.to_json(),
             "classes": list(self.classes),
             "is_multi": self.is_multi,
             "counts": list(self.counts),
             "num_texts": self.num_texts,
-            "reading": asdict(self.reading),
             "label_separator": self.label_separator,
             "unit": self.unit,
-            "roles": None if self.roles is None else self.roles.to_json(),
-            "seed": self.seed,
-            "source": None if self.source is None else asdict(self.source),
         }
 
     @classmethod
-    def load(cls, folder: RunFolder) -> Self:
-        """Return the setup of a run.
-
-        Raises:
-            RunError: `schema.json` is missing or damaged.
-        """
-        with folder.entries_of("schema.json") as content:
-            classes, counts = tuple(content["classes"]), tuple(content["counts"])
-            if len(set(classes)) != len(classes) or not all(isinstance(name, str) for name in classes):
-                raise ValueError("classes must be texts, each once")
-            if len(counts) != len(classes):
-                raise ValueError("there must be a count for each class")
-            unit = content.get("unit", content["reading"].get("unit"))
-            if unit not in (None, "file", "line"):
-                raise ValueError(f"unit is {unit!r}, expected file or line")
-            source, roles = content["source"], content["roles"]
-            return cls(
-                vocabulary=TextVocabulary.from_json(content["vocabulary"]),
-                classes=classes,
-                is_multi=bool(content["is_multi"]),
-                counts=counts,
-                num_texts=int(content["num_texts"]),
-                reading=cls.options_of_reading(**content["reading"]),
-                label_separator=content["label_separator"],
-                unit=unit,
-                roles=None if roles is None else TextRoles.from_json(roles),
-                seed=int(content["seed"]),
-                source=None if source is None else TextSource.from_json(source),
-                **cls._loaded(content),
-            )
+    def _of_entries(cls, content: Mapping[str, Any]) -> dict[str, Any]:
+        classes, counts = tuple(content["classes"]), tuple(content["counts"])
+        if len(set(classes)) != len(classes) or not all(isinstance(name, str) for name in classes):
+            raise ValueError("classes must be texts, each once")
+        if len(counts) != len(classes):
+            raise ValueError("there must be a count for each class")
+        unit = content.get("unit", content["reading"].get("unit"))
+        if unit not in (None, "file", "line"):
+            raise ValueError(f"unit is {unit!r}, expected file or line")
+        return {
+            "vocabulary": TextVocabulary.from_json(content["vocabulary"]),
+            "classes": classes,
+            "is_multi": bool(content["is_multi"]),
+            "counts": counts,
+            "num_texts": int(content["num_texts"]),
+            "label_separator": content["label_separator"],
+            "unit": unit,
+        }
 
 
 def cut_examples(

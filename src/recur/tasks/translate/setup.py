@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Self
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recur.data.series.options import OtherTableOptions
 from recur.data.texts.examples import TextPairs
 from recur.data.texts.options import PairOptions
 from recur.data.texts.pair_batches import MAX_ATTENTION, PairBatches
 from recur.data.texts.pair_tokens import PairVocabularies, fit_pair_vocabularies
 from recur.data.texts.pairs import read_pairs
 from recur.data.texts.places import Places
-from recur.data.texts.roles import TextRoles
 from recur.data.texts.splitting import split_examples
 from recur.data.texts.token_options import PairTokenOptions
 from recur.data.texts.vocabulary import TextVocabulary
 from recur.kinds import is_finite, is_whole
-from recur.run import RunFolder
 from recur.tasks.knowledge import fingerprint
-from recur.tasks.text_source import TextSource, again, texts_themselves
+from recur.tasks.text_setup import TextSetup
+from recur.tasks.text_source import TextSource, texts_themselves
 from recur.token_ids import UNKNOWN, Ragged
 from recur.wording import quantity
 
@@ -36,8 +34,8 @@ _USUAL = 0.99
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class TranslationSetup:
-    """What a translator has to know of its data.
+class TranslationSetup(TextSetup[TextPairs]):
+    """What a translator has to know of its data, beside what a `TextSetup` says.
 
     Attributes:
         source_vocabulary: Of the training part.
@@ -47,12 +45,7 @@ class TranslationSetup:
             exceeds.
         num_pairs: Pairs of the training part.
         num_unknown: Tokens of its targets that are not known, so that the network learns where one stands.
-        reading: How the data were read.
-        roles: What the columns of the table were for; None where there was no table.
         has_conversations: Whether the data were conversations.
-        seed: Of what was drawn for the parts.
-        source: Where the data lie.
-        given: What of the reading is said of other data, not of the run's own.
     """
 
     source_vocabulary: TextVocabulary
@@ -62,11 +55,9 @@ class TranslationSetup:
     num_pairs: int
     num_unknown: int
     reading: PairOptions = field(default_factory=PairOptions)
-    roles: TextRoles | None = None
     has_conversations: bool = False
-    seed: int = 0
-    source: TextSource | None = None
-    given: tuple[str, ...] = ()
+
+    options_of_reading: ClassVar[type[PairOptions]] = PairOptions
 
     @classmethod
     def fit(
@@ -152,14 +143,6 @@ class TranslationSetup:
 
     # --- data ---
 
-    def for_other(self, table: OtherTableOptions) -> Self:
-        """Return the setup for other data, of which `table` says what is not written as in the run's own.
-
-        Raises:
-            OptionError: As `TextOptions.for_other`.
-        """
-        return replace(self, reading=self.reading.for_other(table), given=table.given)
-
     def read(self, data: Any, *, has_targets: bool = True) -> TextPairs:
         """Return other pairs, read as those of the run were.
 
@@ -191,18 +174,8 @@ class TranslationSetup:
         )
         return read_pairs(data, options, roles=self.roles, has_targets=has_targets, given=self.given)
 
-    def own_examples(self, data: Any = None) -> TextPairs:
-        """Return the run's own pairs, read again, with their parts.
-
-        Args:
-            data: The data once more; None to read them from where they lay.
-
-        Raises:
-            OptionError: Data are given, but the run knows where they lie.
-            RunError: They are needed, as they were not in a file; or they have changed since.
-            DataError: They cannot be read any more.
-        """
-        return again(self.source, data, lambda found: cut_pairs(found, self.reading, seed=self.seed))
+    def _in_parts(self, data: Any) -> TextPairs:
+        return cut_pairs(data, self.reading, seed=self.seed)
 
     def within(self, pairs: TextPairs, max_attention: int = MAX_ATTENTION) -> TextPairs:
         """Return the pairs that are short enough to be learned from, with a note of the others.
@@ -328,8 +301,7 @@ class TranslationSetup:
         """What tells whether weights were trained with these vocabularies, SHA-256."""
         return fingerprint(self.source_vocabulary.to_json(), self.target_vocabulary.to_json())
 
-    def to_json(self) -> dict[str, Any]:
-        """Return what `schema.json` holds."""
+    def _own_entries(self) -> dict[str, Any]:
         return {
             "source_vocabulary": self.source_vocabulary.to_json(),
             "target_vocabulary": None if self.has_one_vocabulary else self.target_vocabulary.to_json(),
@@ -337,41 +309,26 @@ class TranslationSetup:
             "growth": self.growth,
             "num_pairs": self.num_pairs,
             "num_unknown": self.num_unknown,
-            "reading": asdict(self.reading),
-            "roles": None if self.roles is None else self.roles.to_json(),
             "has_conversations": self.has_conversations,
-            "seed": self.seed,
-            "source": None if self.source is None else asdict(self.source),
         }
 
     @classmethod
-    def load(cls, folder: RunFolder) -> Self:
-        """Return the setup of a run.
-
-        Raises:
-            RunError: `schema.json` is missing or damaged.
-        """
-        with folder.entries_of("schema.json") as content:
-            source, roles, target = content["source"], content["roles"], content["target_vocabulary"]
-            of_sources = TextVocabulary.from_json(content["source_vocabulary"])
-            growth = content["growth"]
-            if not is_whole(content["longest_target"], 1):
-                raise ValueError(f"longest_target is {content['longest_target']!r}, expected a whole number from 1 on")
-            if not (is_finite(growth) and growth >= 0):
-                raise ValueError(f"growth is {growth!r}, expected a number from 0 on")
-            return cls(
-                source_vocabulary=of_sources,
-                target_vocabulary=of_sources if target is None else TextVocabulary.from_json(target),
-                longest_target=content["longest_target"],
-                growth=growth,
-                num_pairs=int(content["num_pairs"]),
-                num_unknown=int(content["num_unknown"]),
-                reading=PairOptions(**content["reading"]),
-                roles=None if roles is None else TextRoles.from_json(roles),
-                has_conversations=bool(content.get("has_conversations")),
-                seed=int(content["seed"]),
-                source=None if source is None else TextSource.from_json(source),
-            )
+    def _of_entries(cls, content: Mapping[str, Any]) -> dict[str, Any]:
+        growth, target = content["growth"], content["target_vocabulary"]
+        of_sources = TextVocabulary.from_json(content["source_vocabulary"])
+        if not is_whole(content["longest_target"], 1):
+            raise ValueError(f"longest_target is {content['longest_target']!r}, expected a whole number from 1 on")
+        if not (is_finite(growth) and growth >= 0):
+            raise ValueError(f"growth is {growth!r}, expected a number from 0 on")
+        return {
+            "source_vocabulary": of_sources,
+            "target_vocabulary": of_sources if target is None else TextVocabulary.from_json(target),
+            "longest_target": content["longest_target"],
+            "growth": growth,
+            "num_pairs": int(content["num_pairs"]),
+            "num_unknown": int(content["num_unknown"]),
+            "has_conversations": bool(content.get("has_conversations")),
+        }
 
 
 def cut_pairs(data: Any, reading: PairOptions, *, seed: int) -> TextPairs:

@@ -195,10 +195,11 @@ class WriterSetup(TextLabelSetup):
         return {**own, "label_separator": self.label_separator}
 
     def own_examples(self, data: Any = None) -> WrittenTexts:
-        """Return the run's own texts, read again, with their parts; as of `TextLabelSetup.own_examples`."""
-        return again(
-            self.source, data, lambda found: cut_written_texts(found, self.reading, self.names, seed=self.seed)
-        )
+        """Return the run's own texts, read again, with their parts; as of `TextSetup.own_examples`."""
+        return again(self.source, data, self._in_parts)
+
+    def _in_parts(self, data: Any) -> WrittenTexts:
+        return cut_written_texts(data, self.reading, self.names, seed=self.seed)
 
     def batches(  # type: ignore[override]
         self,
@@ -231,13 +232,13 @@ class WriterSetup(TextLabelSetup):
         """What tells whether weights were trained with this vocabulary, these classes and columns, SHA-256."""
         return fingerprint(super().fingerprint, self.columns, self.means, self.scales)
 
-    def to_json(self) -> dict[str, Any]:
-        """Return what `schema.json` holds."""
+    def _own_entries(self) -> dict[str, Any]:
         more = {"means": list(self.means), "scales": list(self.scales), "longest": self.longest}
-        return super().to_json() | more
+        return super()._own_entries() | more
 
     @classmethod
-    def _loaded(cls, content: Mapping[str, Any]) -> dict[str, Any]:
+    def _of_entries(cls, content: Mapping[str, Any]) -> dict[str, Any]:
+        found = super()._of_entries(content)
         means, scales = tuple(map(float, content["means"])), tuple(map(float, content["scales"]))
         if not all(map(math.isfinite, means)) or not all(0 < one < math.inf for one in scales):
             raise ValueError("means must be numbers, and scales numbers above 0")
@@ -245,7 +246,7 @@ class WriterSetup(TextLabelSetup):
             raise ValueError("there must be a mean and a scale for each column of numbers")
         if not is_whole(content["longest"], 1):
             raise ValueError(f"longest is {content['longest']!r}, expected a whole number from 1 on")
-        return {"means": means, "scales": scales, "longest": content["longest"]}
+        return found | {"means": means, "scales": scales, "longest": content["longest"]}
 
 
 def cut_written_texts(
