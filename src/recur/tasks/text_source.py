@@ -9,11 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from recur.data.series.options import OtherTableOptions
 from recur.data.texts.examples import Examples, PartName
 from recur.errors import DataError, OptionError, RunError
 from recur.tasks.translate.asked_texts import listed
-from recur.wording import option
 
 ExamplesType = TypeVar("ExamplesType", bound=Examples)
 
@@ -46,26 +44,6 @@ class TextSource:
             KeyError: Something is missing.
         """
         return cls(paths=tuple(content["paths"]), fingerprint=str(content["fingerprint"]))
-
-
-def check_judged(part: str, data: Any, table: OtherTableOptions | None) -> None:
-    """Raise where what a run is to be judged on makes no sense.
-
-    Args:
-        part: Of the run's own data.
-        data: Other data; None for the run's own.
-        table: How these are written, where not as the run's own.
-
-    Raises:
-        OptionError: There is no such part, or it is said how data are written that are the run's own.
-    """
-    if part not in ("train", "valid", "test"):
-        raise OptionError(f"part: expected 'train', 'valid' or 'test', got {part!r}.")
-    if data is None and table is not None and table.given:
-        name = table.given[0]
-        raise OptionError(
-            f"{name}: would be ignored, for the run knows how its own data are written; leave {option(name)} out."
-        )
 
 
 def again(source: TextSource | None, data: Any, read: Callable[[Any], ExamplesType]) -> ExamplesType:

@@ -18,6 +18,7 @@ from recur.errors import DataError, OptionError, RunError
 from recur.kinds import json_number
 from recur.run import RunFolder
 from recur.score import reliability
+from recur.tasks.judging import flattering
 from recur.tasks.labels.classes import class_verdict, judge_classes
 from recur.tasks.labels.numbers import judge_numbers, number_verdict
 from recur.tasks.labels.outcomes import SeriesOutcomes
@@ -38,12 +39,6 @@ COVERAGES = (0.5, 0.8, 0.9, 0.95)
 
 _MOST_POINTS, _MOST_WORST, _MOST_RUNS = 1_000, 20, 3
 _BINS = 10
-
-_FLATTERING = {
-    "train": "it was trained on this part",
-    "valid": "its weights were chosen by this part, and how sure it is was fitted to it",
-}
-"""What was done with the parts of a run that are not there to be judged on."""
 
 
 def judge_labels(
@@ -84,8 +79,7 @@ def judge_labels(
     else:
         assert isinstance(trained, TrainedRegressor)
         found |= _judged_numbers(trained, part, outcomes)
-    if part.name in _FLATTERING:
-        found["notes"].insert(0, f"the figures flatter the model: {_FLATTERING[part.name]}.")
+    found["notes"] = flattering(part.name, ", and how sure it is was fitted to it") + found["notes"]
     return found
 
 

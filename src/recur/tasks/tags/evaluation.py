@@ -15,6 +15,7 @@ from recur.data.texts.tag_schemes import find_entities
 from recur.errors import DataError
 from recur.kinds import json_number
 from recur.run import RunFolder
+from recur.tasks.judging import check_judged, flattering, to_judge
 from recur.tasks.labels.evaluation import EVALUATION, reliability_rows
 from recur.tasks.noise import SURE, doubt
 from recur.tasks.tags.figures import TagFigures, judge_tags
@@ -22,18 +23,12 @@ from recur.tasks.tags.lexicon import Lexicon
 from recur.tasks.tags.setup import OUTSIDE, flat_tags
 from recur.tasks.tags.telling import Told
 from recur.tasks.tags.trained import TrainedTagger
-from recur.tasks.text_source import check_judged, parts_of
+from recur.tasks.text_source import parts_of
 from recur.wording import quantity
 
 _MOST_WORST = 20
 _SHOWN_TOKENS = 12
 """Tokens of a long sentence that are shown on each side of what was told wrong."""
-
-_FLATTERING = {
-    "train": "it was trained on this part",
-    "valid": "its weights were chosen by this part",
-}
-"""What was done with the parts of a run that are not there to be judged on."""
 
 
 def judge_sentences(
@@ -87,7 +82,7 @@ def judge_sentences(
         "figures": figures.to_json(),
         "worst": _worst(told, examples, has_entities=has_entities),
         "reliability": {"raw": _reliability(told, examples)},
-        "notes": [*([f"the figures flatter the model: {_FLATTERING[part]}."] if part in _FLATTERING else []), *notes],
+        "notes": [*flattering(part), *notes],
     }
 
 
@@ -141,13 +136,8 @@ def evaluate_tags(
     folder = RunFolder.open(run)
     trained = TrainedTagger.load(folder, device=device)
     lexicon = Lexicon.load(folder)
-    if data is not None:
-        given = trained.setup.for_other(table or OtherTableOptions()).read(data)
-        return judge_sentences(trained, given, "given", lexicon=lexicon)
-    examples = parts_of(trained.setup.own_examples())[part]
-    if not len(examples):
-        raise DataError(f"the run has no part {part!r}.")
-    return judge_sentences(trained, examples, part, lexicon=lexicon)
+    examples, name, _ = to_judge(trained.setup, data, part, table)
+    return judge_sentences(trained, examples, name, lexicon=lexicon)
 
 
 def _verdict(part: str, figures: TagFigures) -> str:

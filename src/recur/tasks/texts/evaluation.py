@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +11,14 @@ from torch import Tensor
 from recur.data.series.options import OtherTableOptions
 from recur.data.texts.examples import LabelledTexts, PartName
 from recur.errors import DataError
+from recur.kinds import json_number
 from recur.models.texts.bag_of_ngrams import BagOfNgrams
 from recur.run import RunFolder
-from recur.score import reliability
+from recur.tasks.judging import check_judged, flattering, to_judge
 from recur.tasks.labels.classes import ClassifierFigures, judge_classes
-from recur.tasks.labels.evaluation import EVALUATION, uncalibrated, was_judged
+from recur.tasks.labels.evaluation import EVALUATION, reliability_rows, uncalibrated, was_judged
 from recur.tasks.noise import SURE, doubt, sign_test
-from recur.tasks.text_source import check_judged, parts_of
+from recur.tasks.text_source import parts_of
 from recur.tasks.texts.explanation import explain_texts
 from recur.tasks.texts.multi import average_precision, judge_multi, multi_verdict
 from recur.tasks.texts.outcomes import TextOutcomes
@@ -26,7 +26,7 @@ from recur.tasks.texts.rule import RuleOutcomes, fit_rule, load_rule, save_rule
 from recur.tasks.texts.trained import TrainedTextClassifier, as_series
 from recur.wording import quantity
 
-_MOST_WORST, _BINS = 20, 10
+_MOST_WORST = 20
 
 _WORDS = 4
 """Words that spoke for a class that was told wrongly."""
@@ -36,12 +36,6 @@ _FEW_HELD_OUT = 5
 
 _MOST_TOKENS = 1_000
 """Of longer texts it is not asked which words spoke for the class, for that would take long."""
-
-_FLATTERING = {
-    "train": "it was trained on this part",
-    "valid": "its weights were chosen by this part, and how sure it is was fitted to it, as {}",
-}
-"""What was done with the parts of a run that are not there to be judged on."""
 
 
 def judge_texts(
@@ -156,13 +150,8 @@ def evaluate_texts(
     folder = RunFolder.open(run)
     trained = TrainedTextClassifier.load(folder, device=device)
     rule, is_finished = load_rule(folder, trained.setup), was_judged(folder)
-    if data is not None:
-        given = trained.setup.for_other(table or OtherTableOptions()).read(data)
-        return judge_texts(trained, given, "given", rule=rule, is_finished=is_finished)
-    examples = parts_of(trained.setup.own_examples())[part]
-    if not len(examples):
-        raise DataError(f"the run has no part {part!r}.")
-    return judge_texts(trained, examples, part, rule=rule, is_finished=is_finished)
+    examples, name, _ = to_judge(trained.setup, data, part, table)
+    return judge_texts(trained, examples, name, rule=rule, is_finished=is_finished)
 
 
 def _judged_single(
@@ -231,13 +220,7 @@ def _reliability(trained: TrainedTextClassifier, probability: Tensor, kept: Text
         # Each decision by itself.
         flat = probability.double().flatten()
         probability, target = torch.stack([1 - flat, flat], 1), kept.target.long().flatten()
-    table = reliability(probability.double(), target, num_bins=_BINS)
-    return {
-        "confidence": [_number(value) for value in table.confidence.tolist()],
-        "accuracy": [_number(value) for value in table.accuracy.tolist()],
-        "weight": [_number(value) for value in table.weight.tolist()],
-        "expected_error": _number(float(table.expected_error)),
-    }
+    return reliability_rows(probability.double(), target)
 
 
 def _worst(
@@ -257,7 +240,7 @@ def _worst(
             "place": examples.places[number],
             "true": ", ".join(examples.labels[number] or ()),
             "told": ", ".join(trained.classes[k] for k in told[number].nonzero()[:, 0].tolist()),
-            "probability": _number(float(wrong[number])),
+            "probability": json_number(float(wrong[number])),
         }
         for number in order.tolist()
         if wrong[number] > 0
@@ -297,7 +280,7 @@ def _notes(
     is_finished: bool,
 ) -> list[str]:
     fitted = "are the thresholds and the share of n-grams" if trained.setup.is_multi else "is the share of n-grams"
-    found = [f"the figures flatter the model: {_FLATTERING[part].format(fitted)}."] if part in _FLATTERING else []
+    found = flattering(part, f", and how sure it is was fitted to it, as {fitted}")
     missing = int((outcomes.weight == 0).sum())
     if missing:
         found.append(f"{quantity(missing, 'text')} without a label, and not judged.")
@@ -328,8 +311,3 @@ def _few_held_out(counts: dict[str, int], absent: list[str]) -> list[str]:
         f"{have} fewer than {_FEW_HELD_OUT} texts in the validation part, such as {name!r} with {few[name]}: the "
         "probability from which on such a class is told leans on that which is best for all classes together."
     ]
-
-
-def _number(value: float) -> float | None:
-    """Return a number as JSON has it; None for what is not finite."""
-    return float(f"{value:.9g}") if math.isfinite(value) else None

@@ -11,11 +11,10 @@ import torch
 
 from recur.data.series.options import OtherTableOptions
 from recur.data.texts.examples import PartName, TextPairs
-from recur.errors import DataError, RunError
 from recur.kinds import json_number
 from recur.models.texts.trigrams import Trigrams
 from recur.run import RunFolder
-from recur.tasks.text_source import check_judged
+from recur.tasks.judging import check_judged, to_judge
 from recur.tasks.translate.judgement import EVALUATION, judge_pairs
 from recur.tasks.translate.rule import fit_rule, save_rule
 from recur.tasks.translate.trained import TrainedTranslator
@@ -126,18 +125,8 @@ def evaluate_translator(
     """
     check_judged(part, data, table)
     trained = TrainedTranslator.load(run, device=device)
-    if data is not None:
-        try:
-            train = trained.setup.own_examples().of_part("train")
-        except (RunError, DataError):
-            # Other pairs are judged without them too, beside fewer rules, which a note says.
-            train = None
-        given = trained.setup.for_other(table or OtherTableOptions()).read(data)
-        return judge_translator(trained, given, "given", train=train)
-    own = trained.setup.own_examples()
-    if not len(own.of_part(part)):
-        raise DataError(f"the run has no part {part!r}.")
-    return judge_translator(trained, own.of_part(part), part, train=own.of_part("train"))
+    pairs, name, own = to_judge(trained.setup, data, part, table, has_rules=True)
+    return judge_translator(trained, pairs, name, train=own.get("train"))
 
 
 @torch.no_grad()

@@ -14,6 +14,7 @@ from recur.data.texts.token_options import Unicode
 from recur.data.texts.vocabulary import TextVocabulary
 from recur.errors import DataError, OptionError
 from recur.kinds import json_number
+from recur.tasks.judging import flattering
 from recur.tasks.noise import SURE, Gain, bootstrap_gain, doubt
 from recur.tasks.translate.baselines import Baseline, baselines_for
 from recur.tasks.translate.scores import Counts, Score, check_references, scores_for
@@ -30,9 +31,6 @@ _MOST_WORST, _NUM_RANDOM, _MOST_LENGTHS = 20, 20, 8
 
 _OF_ONE_TEXT = {"exact": "token_accuracy", "bleu": "chrf"}
 """What tells how bad a single text is, where the main score says little of one."""
-
-_FLATTERING = {"train": "it was trained on this part", "valid": "its weights were chosen by this part"}
-"""What was done with the parts of a run that are not there to be judged on."""
 
 
 def judge_pairs(
@@ -355,7 +353,7 @@ def _examples(
 def _notes(
     pairs: TextPairs, judged: _Judged, part: str, rules: Sequence[_Rule], *, has_train: bool, is_lowercase: bool
 ) -> list[str]:
-    found = [f"the figures flatter the model: {_FLATTERING[part]}."] if part in _FLATTERING else []
+    found = flattering(part)
     several = sum(len(own) > 1 for own in judged.references)
     if len(judged.rows) < len(pairs):
         found.append(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +9,9 @@ from recur.data.series.options import OtherTableOptions
 from recur.data.texts.examples import PartName
 from recur.data.texts.splitting import with_labels_only
 from recur.data.texts.written import WrittenTexts
-from recur.errors import DataError, RunError
 from recur.run import RunFolder
-from recur.tasks.text_source import check_judged, parts_of
+from recur.tasks.judging import check_judged, to_judge
+from recur.tasks.text_source import parts_of
 from recur.tasks.write.judgement import EVALUATION, judge_writer
 from recur.tasks.write.trained import TrainedWriter
 
@@ -62,20 +61,10 @@ def evaluate_writer(
     """
     check_judged(part, data, table)
     trained = TrainedWriter.load(run, device=device)
-    if data is not None:
-        try:
-            own: Mapping[PartName, WrittenTexts] = parts_of(trained.setup.own_examples())
-        except (RunError, DataError):
-            # Other texts are judged without them too, beside no rule, which a note says.
-            own = {}
-        given = trained.setup.for_other(table or OtherTableOptions()).read(data)
-        # As in training: what a text is of has to be known.
-        found = with_labels_only(given)
-        judged = judge_writer(trained, found, "given", train=own.get("train"), valid=own.get("valid"))
-        if found is not given:
-            judged["notes"].append(f"{found.notes[-1]}.")
-        return judged
-    parts = parts_of(trained.setup.own_examples())
-    if not len(parts[part]):
-        raise DataError(f"the run has no part {part!r}.")
-    return judge_writer(trained, parts[part], part, train=parts["train"], valid=parts["valid"])
+    examples, name, own = to_judge(trained.setup, data, part, table, has_rules=True)
+    # As in training, where it is known of all what they are of.
+    judged = with_labels_only(examples)
+    found = judge_writer(trained, judged, name, train=own.get("train"), valid=own.get("valid"))
+    if judged is not examples:
+        found["notes"].append(f"{judged.notes[-1]}.")
+    return found

@@ -13,6 +13,7 @@ from recur.data.texts.written import WrittenTexts
 from recur.decode import Sampling
 from recur.kinds import json_number
 from recur.models.texts.trigrams import ClassTrigrams
+from recur.tasks.judging import flattering
 from recur.tasks.noise import SURE, Gain, bootstrap_gain, doubt
 from recur.tasks.write.setup import WriterSetup
 from recur.tasks.write.trained import TrainedWriter
@@ -22,7 +23,6 @@ from recur.wording import enumerated, quantity, sentence
 EVALUATION = "write_evaluation.json"
 """File of a run with the judgement of its writer."""
 
-_FLATTERING = {"train": "it was trained on this part", "valid": "its weights were chosen by this part"}
 _MOST_TOKENS = 1_000_000
 """Tokens that are run through the network, about, to tell how likely texts are to one that is told nothing."""
 
@@ -385,7 +385,7 @@ def _worst(examples: WrittenTexts, nats: Nats) -> list[dict[str, Any]]:
 
 
 def _notes(part: str, examples: WrittenTexts, rows: Sequence[int] | NDArray[np.int64], *, has_train: bool) -> list[str]:
-    found = [f"the figures flatter the model: {_FLATTERING[part]}."] if part in _FLATTERING else []
+    found = flattering(part)
     if len(rows) < len(examples):
         found.append(
             f"how likely texts are to a model that is not told what they are of, is of {len(rows):,} of them alone."
