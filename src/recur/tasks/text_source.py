@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from recur.data.texts.examples import Examples, PartName
 from recur.errors import DataError, OptionError, RunError
-from recur.tasks.translate.asked_texts import listed
+from recur.tasks.asked_texts import listed
 
 ExamplesType = TypeVar("ExamplesType", bound=Examples)
 

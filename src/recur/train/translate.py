@@ -22,8 +22,9 @@ from recur.models.texts.translator_options import TranslatorOptions
 from recur.run import RunFolder
 from recur.tasks.text_source import TextSource
 from recur.tasks.translate.evaluation import finish_translator
+from recur.tasks.translate.networks import TranslationNetwork
 from recur.tasks.translate.setup import TranslationSetup, cut_pairs
-from recur.tasks.translate.trained import TrainedTranslator, TranslationNetwork
+from recur.tasks.translate.trained import TrainedTranslator
 from recur.train import pair_choice, processes, text_vectors
 from recur.train.display import Display
 from recur.train.examples_job import ExamplesJob

@@ -14,44 +14,10 @@ import pytest
 import torch
 from tests.tasks.translate.conftest import GREEDY, WIDE, WORDS, always, made, pairs, rare
 
-import recur
-from recur.data.texts import read_pairs
 from recur.data.texts.options import PairOptions
 from recur.decode import DecodingOptions, Sampling
 from recur.errors import DataError, OptionError, RunError
-from recur.tasks.translate.evaluation import judge_translator
-from recur.tasks.translate.search_options import SearchOptions
 from recur.tasks.translate.trained import TrainedTranslator
-from recur.tasks.translate.translation import cut_off, lacking
-
-# --- several that write together ---
-
-
-def test_joined_translators_write_by_the_mean_of_their_probabilities(tmp_path: Path) -> None:
-    data = pairs()
-    single, both = made(data=data), made(data=data, members=2)
-    joined = TrainedTranslator.joined([single, both])
-    assert joined.options.members == 3
-    assert joined.networks == (*single.networks, *both.networks)
-    (answer,) = joined.translate(data[0][:1], decoding=GREEDY)[0]
-    (batch,) = joined.batches(data[0][:1], [answer.text])
-    with torch.no_grad():
-        said = torch.stack([network(batch).exp() for network in joined.networks]).mean(0).log()
-    of_tokens = said[0].gather(1, batch.y[0][:, None]).sum()
-    assert answer.log_prob == pytest.approx(of_tokens.item(), abs=1e-4)
-    joined.save(tmp_path / "joined")
-    again = TrainedTranslator.load(tmp_path / "joined").translate(data[0][:1], decoding=GREEDY)[0][0]
-    assert (again.text, again.log_prob) == (answer.text, pytest.approx(answer.log_prob, abs=1e-5))
-    assert TrainedTranslator.joined([single]) is single
-
-
-def test_what_cannot_be_joined() -> None:
-    with pytest.raises(OptionError, match="takes one translator or more, and none was given"):
-        TrainedTranslator.joined([])
-    with pytest.raises(OptionError, match=r"number 1 and number 2 have different options: hidden_size is \d+ and 4\."):
-        TrainedTranslator.joined([made(), made(hidden_size=4)])
-    with pytest.raises(OptionError, match=r"number 1 and number 3 have different vocabularies\.$"):
-        TrainedTranslator.joined([made(), made(), made("character")])
 
 
 @pytest.mark.parametrize(
@@ -121,41 +87,6 @@ def test_an_unknown_word_is_that_which_was_looked_at() -> None:
     ((best,),) = blind.translate([source], decoding=GREEDY)
     assert best.tokens == ("<unknown>",) * 8
     assert "".join(blind.stream(source, decoding=GREEDY)) == best.text
-
-
-@pytest.mark.parametrize(
-    ("options", "tokens", "joint", "message"),
-    [
-        ({"tied": "all"}, "word", False, "tied: all makes one of the vectors of sources and of targets.*tied='output'"),
-        ({"copying": True}, "bpe", False, "copying: pieces of a BPE of sources are no pieces of that of targets"),
-        ({"copying": True}, ("word", "bpe"), False, "copying: pieces of a BPE"),
-        (
-            {"copying": True},
-            ("word", "character"),
-            False,
-            "no token of sources, of kind word, is one of targets, of kind",
-        ),
-        ({"copying": True}, ("character", "space"), False, "is one of targets, of kind space; give tokens of one kind"),
-    ],
-)
-def test_vocabularies_that_do_not_do(options: dict[str, Any], tokens: Any, joint: bool, message: str) -> None:
-    with pytest.raises(OptionError, match=message):
-        made(tokens, joint=joint, **options)
-
-
-@pytest.mark.parametrize("tokens", ["word", "bpe"])
-def test_one_vocabulary_for_both(tokens: str, tmp_path: Path) -> None:
-    trained = made(tokens, joint=True, tied="all", copying=True)
-    setup = trained.setup
-    assert setup.source_vocabulary is setup.target_vocabulary
-    assert setup.source_vocabulary.encode("red RED").tolist().count(1) == 0
-    trained.save(tmp_path / "run")
-    assert json.loads((tmp_path / "run" / "schema.json").read_text())["target_vocabulary"] is None
-    again = recur.load(tmp_path / "run")
-    assert again.setup.has_one_vocabulary
-    assert again.network.source_embedding is again.network.embedding
-    assert again.network.output.weight is again.network.embedding.weight
-    assert again.translate(["red door"]) == trained.translate(["red door"])
 
 
 # --- files ---
@@ -255,90 +186,6 @@ def test_log_probabilities_are_those_of_the_network() -> None:
         (batch,) = trained.batches([source], [one.text])
         total, _ = network.loss_sums(batch)
         assert -float(total.detach()) == pytest.approx(one.log_prob, abs=1e-4)
-
-
-@pytest.mark.parametrize("tokens", ["word", "bpe"])
-def test_words_are_forbidden_and_required(tokens: str) -> None:
-    trained = made(tokens)
-    sources = ["red old door", "", "green house"]
-    if tokens == "word":
-        usual = trained.translate(sources[:1], decoding=DecodingOptions(min_length=1))[0][0].text.split()[0]
-        assert usual not in trained.translate(sources[:1], forbidden=[usual])[0][0].text.split()
-    required = [["NEW"], ["NEW"], []]
-    found = trained.translate(sources, required=required, decoding=DecodingOptions(beams=4, max_length=12))
-    assert "NEW" in found[0][0].text
-    assert found[1][0].text == ""
-    with pytest.raises(OptionError, match="required: there are 3 texts, and what 1 of them require"):
-        trained.translate(sources, required=[["NEW"]])
-    if tokens == "word":
-        with pytest.raises(OptionError, match="required: 'zonk' is not made of tokens"):
-            trained.translate(sources, required=[["zonk"], [], []])
-
-
-def test_what_is_required_and_has_no_room_is_told() -> None:
-    trained = made()
-    sources, short = ["red old door", "", "green"], DecodingOptions(beams=4, max_length=2)
-    texts = ["RED", "NEW GREEN"]
-    found = trained.translate(sources, required=[texts, texts, ["RED"]], decoding=short)
-    assert [one.missing for (one,) in found][1:] == [(), ()]
-    assert found[0][0].missing == tuple(text for text in texts if text not in found[0][0].text) != ()
-    table = trained.predict(sources, required=texts, decoding=short)
-    assert table.columns == ["source", "target", "score", "ended", "missing"]
-    assert [told is None for told in table["missing"]] == [False, True, False]
-    assert lacking(table["missing"].to_list()) == [
-        "2 of 3 answers without some of what is required, which does not fit into the most tokens that they may have, "
-        "or with what else is asked, or could but be copied from another text"
-    ]
-    both = trained.predict(sources, required=texts, decoding=replace(short, max_length=6))
-    assert both["missing"].to_list() == [None] * 3
-    assert lacking(both["missing"].to_list()) == []
-
-
-def test_a_word_that_can_but_be_copied_may_be_required() -> None:
-    trained = made("word", copying=True)
-    wide = DecodingOptions(beams=4, max_length=6)
-    found = trained.translate(["zonk red", "red zig zonk"], required=[["zonk"], ["RED zonk", "zig"]], decoding=wide)
-    assert "zonk" in found[0][0].tokens
-    assert "RED zonk" in found[1][0].text
-    assert "zig" in found[1][0].tokens
-    assert [one.missing for (one,) in found] == [(), ()]
-    with pytest.raises(OptionError, match="'zonk' is not made of tokens that the translator can write, or copy from a"):
-        trained.translate(["red zig", "zonk"], required=[["zonk"], []])
-
-
-def test_a_required_word_that_a_source_lacks_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    trained = made("word", copying=True)
-    wide = DecodingOptions(beams=4, max_length=6)
-    table = trained.predict(["zonk red", "red", "", "zonk"], required=["zonk", "RED"], decoding=wide, batch_size=1)
-    assert table["missing"].to_list() == [None, "zonk", None, None]
-    assert all("RED" in text.split() for text in table["target"] if text)
-    # What none can hold is said before anything is written.
-    monkeypatch.setattr(trained, "members", lambda: pytest.fail("began to write"))
-    with pytest.raises(OptionError, match="required: 'zig' is not made of tokens"):
-        trained.predict(["zonk red", "red"], required=["zonk", "zig"])
-
-
-@pytest.mark.parametrize(
-    ("required", "message"),
-    [
-        ("NEW", r"required: takes a list of texts for each source, not one text; give \[\[text\]\]"),
-        (3, "required: takes a list of texts for each source, not int"),
-        (["NEW"], r"required: takes a list of texts for each source, but number 1 is a text; give \[text\]"),
-        ([[3]], "required, number 1: takes a list of texts, but number 1 is int"),
-        ([None], "required, number 1: takes a list of texts, not NoneType"),
-    ],
-)
-def test_what_is_required_is_no_text_alone(required: Any, message: str) -> None:
-    # Letters of a word would else be taken for texts, which all can be written.
-    with pytest.raises(TypeError, match=message):
-        made("character").translate(["red old door"], required=required)
-
-
-def test_what_a_table_requires_is_no_text_alone() -> None:
-    for name in ("required", "forbidden"):
-        lists: Any = {name: "NEW"}
-        with pytest.raises(TypeError, match=rf"{name}: takes a list of texts, not one; give \[text\]"):
-            made("character").predict(["red old door"], **lists)
 
 
 @pytest.mark.parametrize("tokens", ["word", "space", "character", "bpe"])
@@ -446,20 +293,6 @@ def test_answers_to_very_long_sources_are_shorter(monkeypatch: pytest.MonkeyPatc
     assert len("".join(always(made("word"), 2).stream("red " * 40)).split()) == 6
 
 
-def test_pairs_that_are_too_long_are_not_counted_in_the_perplexity(monkeypatch: pytest.MonkeyPatch) -> None:
-    trained = made("word")
-    long, short = "red " * 9000, "red old"
-    pairs_of = read_pairs(([short, long], [short.upper(), long.upper()]))
-    monkeypatch.setattr("recur.tasks.translate.trained.MAX_ATTENTION", 9000)
-    judged = judge_translator(trained, pairs_of, "given")
-    alone = judge_translator(trained, pairs_of.take([0]), "given")
-    assert judged["likelihood"] == alone["likelihood"]
-    note = "of the perplexity 1 pair left out, whose source tokens times target tokens are above 67,108,864, such as"
-    assert f"{note} the data, row 2, with 9,000 and 9,001" in judged["notes"]
-    only = judge_translator(trained, pairs_of.take([1]), "given")["likelihood"]
-    assert (only["perplexity"], only["tokens"]) == (None, 0)
-
-
 def test_what_was_never_unknown_is_never_written_as_unknown() -> None:
     draws = DecodingOptions(sampling=Sampling(), num_best=40, max_length=5)
     for data, is_there in ((pairs(), False), (rare(), True)):
@@ -488,67 +321,7 @@ def test_what_is_no_text_is_refused() -> None:
     assert trained.translate(("red",)) == trained.translate(["red"]) == trained.translate(pl.Series(["red"]))  # type: ignore[arg-type]
 
 
-def test_where_answers_looked_is_kept_but_of_those_that_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    trained = made()
-    sources, targets = pairs()
-    seen = trained.translate(sources[:3], decoding=GREEDY)
-    blind = trained.translate(sources[:3], decoding=GREEDY, with_attention=False)
-    assert blind == seen
-    assert all(one.attention is not None for (one,) in seen)
-    assert all(one.attention is None for (one,) in blind)
-    asked = []
-
-    def watched(sources: Any, **options: Any) -> Any:
-        asked.append((len(sources), options.get("with_attention", True)))
-        return TrainedTranslator.translate(trained, sources, **options)
-
-    monkeypatch.setattr(trained, "translate", watched)
-    maps = judge_translator(trained, read_pairs((sources, targets)), "given")["attention"]
-    assert asked == [(60, False), (10, True)]
-    assert {" ".join(one["source"]) for one in maps} <= set(sources)
-    assert all(np.shape(one["weights"]) == (len(one["written"]), len(one["source"])) for one in maps)
-    trained.predict(sources[:2])
-    assert asked[2:] == [(2, False)]
-
-
-# --- tables ---
-
-
-def test_a_row_for_each_text(tmp_path: Path) -> None:
-    sources, targets = pairs()
-    trained = made(data={"english": sources, "shouted": targets})  # type: ignore[arg-type]
-    asked = ["red door", "", "old house"]
-    texts = [found[0].text for found in trained.translate(asked)]
-    expected = {"english": asked, "shouted": texts}
-    path = tmp_path / "new.txt"
-    path.write_text("\n".join(asked) + "\n")
-    table = tmp_path / "new.csv"
-    pl.DataFrame({"number": [1, 2, 3], "english": asked}).write_csv(table)
-    for given in (asked, tuple(asked), path, table, {"english": asked}, pl.DataFrame({"english": asked})):
-        found = trained.predict(given)
-        assert found.columns == ["english", "shouted", "score", "ended"]
-        assert {name: found[name].fill_null("").to_list() for name in expected} == expected
-    several = trained.predict(asked, decoding=WIDE)
-    assert several.columns == ["english", "rank", "shouted", "score", "ended"]
-    assert several["rank"].to_list() == [1, 2, 3, 1, 1, 2, 3]
-    assert several["english"].to_list() == [asked[0]] * 3 + [""] + [asked[2]] * 3
-
-
-def test_answers_that_are_cut_off_are_told() -> None:
-    trained = always(made(), 2)
-    found = trained.predict(["red", "", "old"], decoding=GREEDY)
-    assert found["ended"].to_list() == ["length", "end", "length"]
-    assert cut_off(found["ended"].to_list()) == [
-        "2 of 3 answers cut off at the most tokens that they may have; give max_length= for longer ones"
-    ]
-    assert cut_off(["end", "stuck"]) == ["1 of 2 answers stopped, as nothing that is allowed could follow"]
-    assert cut_off(["end"]) == []
-    judged = judge_translator(
-        trained, read_pairs((["red", "old", "red", "new"], ["RED", "OLD", "RED RED", "NEW"])), "given"
-    )
-    assert judged["cut_off"] == 3
-    # No judgement takes another length.
-    assert "3 of 3 answers cut off at the most tokens that they may have" in judged["notes"]
+# --- data ---
 
 
 def test_how_the_own_data_were_cut_says_nothing_of_prose(tmp_path: Path) -> None:
@@ -580,15 +353,6 @@ def test_each_turn_of_a_conversation_is_answered(tmp_path: Path) -> None:
         trained.predict(path)
 
 
-def test_columns_that_are_called_as_those_of_figures(tmp_path: Path) -> None:
-    sources, targets = pairs()
-    trained = made(data={"rank": sources, "score": targets})  # type: ignore[arg-type]
-    several = trained.predict(["red door"], decoding=WIDE)
-    assert several.columns == ["rank", "rank_", "score", "score_", "ended"]
-    assert several["score"].to_list() == [one.text for one in trained.translate(["red door"], decoding=WIDE)[0]]
-    assert several["rank_"].to_list() == [1, 2, 3]
-
-
 def test_new_texts_need_no_options_of_the_old_files(tmp_path: Path) -> None:
     path = tmp_path / "old.csv"
     path.write_text("".join(f"{source};{target}\n" for source, target in zip(*pairs(), strict=True)))
@@ -597,47 +361,3 @@ def test_new_texts_need_no_options_of_the_old_files(tmp_path: Path) -> None:
     found = trained.predict(["red door", "a; b"])
     assert found.columns == [*trained.setup.names, "score", "ended"]
     assert found.to_series(0).to_list() == ["red door", "a; b"]
-
-
-# --- how it is asked on the command line ---
-
-
-def test_search_options() -> None:
-    assert SearchOptions().decoding() == DecodingOptions(beams=5, length_penalty="mean")
-    found = SearchOptions(num_best=9, max_length=4, min_length=2, block_ngrams=3, coverage_penalty=0.2).decoding()
-    assert (found.beams, found.num_best, found.max_length, found.min_length) == (9, 9, 4, 2)
-    assert (found.block_ngrams, found.coverage_penalty) == (3, 0.2)
-    drawn = SearchOptions(temperature=0.7, num_best=3).decoding()
-    assert drawn.sampling == Sampling(temperature=0.7)
-    assert (drawn.num_best, drawn.beams) == (3, 1)
-    assert SearchOptions(top_k=5).decoding().sampling == Sampling(top_k=5)
-    assert SearchOptions(top_p=0.5, temperature=0.7).decoding().sampling == Sampling(temperature=0.7, top_p=0.5)
-    assert SearchOptions(required="red, door").texts("required") == ["red", " door"]
-    assert SearchOptions().texts("forbidden") == []
-    with pytest.raises(OptionError, match=r"Leave temperature= and top_p= out, or required=\.$"):
-        SearchOptions(required="red", temperature=0.5, top_p=0.5).decoding()
-    for given in (",", "red,,door", "red,", " ", ""):
-        with pytest.raises(OptionError, match=f"^required: '{given}' has an empty text; give texts with one comma"):
-            SearchOptions(required=given).texts("required")
-    with pytest.raises(OptionError, match="A comma itself cannot be forbidden here, but in Python"):
-        SearchOptions(forbidden=" , ").texts("forbidden")
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"beams": 0}, "beams must be a whole number from 1 on, not 0"),
-        ({"beams": 2, "num_best": 3}, "num_best is 3, and a search with 2 beams need not find more than 2"),
-        ({"num_best": 0}, "num_best must be a whole number from 1 on, not 0"),
-        ({"max_length": 0}, "max_length must be a whole number from 1 on, not 0"),
-        ({"min_length": 31, "max_length": 30}, "min_length is 31, more than max_length, 30"),
-        ({"block_ngrams": 0}, "block_ngrams must be a whole number from 1 on, not 0"),
-        ({"coverage_penalty": -1.0}, "coverage_penalty must be a number from 0 on, not -1.0"),
-        ({"length_penalty": "long"}, "length_penalty must be none, gnmt or mean, not 'long'"),
-        ({"temperature": 0.5, "beams": 3}, "beams is of a beam search, and tokens are drawn"),
-        ({"temperature": -1.0}, "temperature"),
-    ],
-)
-def test_search_options_that_make_no_sense(options: dict[str, Any], message: str) -> None:
-    with pytest.raises(OptionError, match=message):
-        SearchOptions(**options).decoding()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +14,7 @@ from recur.data.texts.pair_batches import PairBatch
 from recur.errors import RunError
 from recur.models.texts.trigrams import Trigrams
 from recur.run import RunFolder
+from recur.tasks.translate.networks import TranslationNetwork
 from recur.tasks.translate.setup import TranslationSetup
 from recur.token_ids import END, Ragged
 
@@ -96,6 +98,26 @@ def best_share(said: Tensor, of_rule: Tensor) -> float:
     if saved < _LEAST_GAIN * alone:
         return 0.0
     return next(share for share, nats in zip(_SHARES, mixed, strict=True) if alone - nats >= _ENOUGH * saved)
+
+
+@torch.no_grad()
+def speaking_trigrams(
+    network: TranslationNetwork, rule: Trigrams, batches: Iterable[PairBatch]
+) -> SpeakingTrigrams | None:
+    """Return trigrams with the share by which they speak with a network; None where they hardly help.
+
+    Args:
+        network: Whose targets they are.
+        rule: The trigrams.
+        batches: Of held-out pairs.
+    """
+    device = next(network.parameters()).device
+    said, of_rule = [], []
+    for batch in batches:
+        said.append(network.target_log_probs(batch.to(device)).cpu())
+        of_rule.append(rule_log_probs(rule, batch))
+    share = best_share(torch.cat(said), torch.cat(of_rule))
+    return SpeakingTrigrams(rule=rule, share=share) if share else None
 
 
 def contexts_of(befores: list[tuple[int, ...]], device: torch.device) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -13,38 +13,34 @@ from torch import Tensor
 from recur.data.texts.batches import MAX_TOKENS
 from recur.data.texts.pair_batches import MAX_ATTENTION, PairBatch, PairBatches
 from recur.decode import Constraints, DecodingOptions, decode, stream
-from recur.errors import OptionError
 from recur.models.texts.translator import TranslatorNetwork
 from recur.models.texts.translator_ensemble import TranslatorEnsemble
 from recur.models.texts.translator_options import TranslatorOptions
 from recur.models.texts.trigrams import Trigrams
 from recur.run import RunFolder
+from recur.tasks.asked_texts import listed
 from recur.tasks.text_task import TrainedOnTexts
-from recur.tasks.translate.asked_texts import listed, listed_for_each
 from recur.tasks.translate.forbidden import ForbiddenTexts
 from recur.tasks.translate.members import Members
+from recur.tasks.translate.networks import TranslationNetwork, build_network, check_alike
+from recur.tasks.translate.required import Phrase, listed_for_each, required_phrases
 from recur.tasks.translate.rule import (
     LEAST_TO_CHOOSE,
     SpeakingTrigrams,
-    best_share,
     load_rule,
     rule_log_probs,
     save_rule,
+    speaking_trigrams,
 )
 from recur.tasks.translate.search_options import SearchOptions
 from recur.tasks.translate.setup import TranslationSetup
-from recur.tasks.translate.translation import Translation, empty_translation, translation_of
+from recur.tasks.translate.translation import Translation, empty_translation, table_of, translation_of
 from recur.token_ids import END, UNKNOWN
-from recur.wording import enumerated, option
 
 if TYPE_CHECKING:
     import polars as pl
 
     from recur.data.texts.examples import TextPairs
-
-Phrase = tuple[int, ...]
-
-TranslationNetwork = TranslatorNetwork | TranslatorEnsemble
 
 
 class TrainedTranslator(TrainedOnTexts[TranslationNetwork, TranslationSetup, TranslatorOptions]):
@@ -77,26 +73,7 @@ class TrainedTranslator(TrainedOnTexts[TranslationNetwork, TranslationSetup, Tra
         Raises:
             OptionError: The options need a vocabulary that the pairs do not have.
         """
-        if options.tied == "all" and not setup.has_one_vocabulary:
-            raise OptionError(
-                "tied: all makes one of the vectors of sources and of targets, which have vocabularies of their own; "
-                f"give {option('vocabulary', 'joint')} too, or {option('tied', 'output')}."
-            )
-        if options.copying and not setup.can_copy:
-            kinds = setup.source_vocabulary.kind, setup.target_vocabulary.kind
-            if "bpe" not in kinds:
-                raise OptionError(
-                    f"copying: no token of sources, of kind {kinds[0]}, is one of targets, of kind {kinds[1]}; give "
-                    "tokens of one kind."
-                )
-            raise OptionError(
-                f"copying: pieces of a BPE of sources are no pieces of that of targets; give "
-                f"{option('vocabulary', 'joint')} too, or other tokens."
-            )
-        options = options.completed(has_one_vocabulary=setup.has_one_vocabulary)
-        sizes = setup.source_vocabulary.size, setup.target_vocabulary.size
-        members = [TranslatorNetwork(options, *sizes) for _ in range(options.members or 1)]
-        return members[0] if len(members) == 1 else TranslatorEnsemble(members)
+        return build_network(options, setup)
 
     @classmethod
     def joined(cls, translators: Sequence[Self]) -> Self:
@@ -123,30 +100,8 @@ class TrainedTranslator(TrainedOnTexts[TranslationNetwork, TranslationSetup, Tra
             together.save("runs/together")
             ```
         """
-        if not translators:
-            raise OptionError("joined: takes one translator or more, and none was given.")
+        check_alike([one.options for one in translators], [one.setup for one in translators])
         first = translators[0]
-        own = asdict(replace(first.options, members=1))
-        for number, one in enumerate(translators, start=1):
-            others = asdict(replace(one.options, members=1))
-            different = [
-                f"{name} is {value!r} and {others[name]!r}" for name, value in own.items() if value != others[name]
-            ]
-            if different:
-                raise OptionError(
-                    f"joined: the networks of number 1 and number {number} have different options: "
-                    f"{enumerated(different)}."
-                )
-            if one.setup.fingerprint != first.setup.fingerprint:
-                drawn = one.setup.seed != first.setup.seed
-                raise OptionError(
-                    f"joined: number 1 and number {number} have different vocabularies"
-                    + (
-                        "; were their parts drawn by different seeds? Give data that name their parts."
-                        if drawn
-                        else "."
-                    )
-                )
         if len(translators) == 1:
             return first
         networks = [network for one in translators for network in one.networks]
@@ -180,15 +135,7 @@ class TrainedTranslator(TrainedOnTexts[TranslationNetwork, TranslationSetup, Tra
         short = self.within(pairs)
         if len(short) < LEAST_TO_CHOOSE:
             return
-        device = next(self.network.parameters()).device
-        said, of_rule = [], []
-        with torch.no_grad():
-            for batch in self.batches(short.sources, short.targets):
-                said.append(self.network.target_log_probs(batch.to(device)).cpu())
-                of_rule.append(rule_log_probs(rule, batch))
-        share = best_share(torch.cat(said), torch.cat(of_rule))
-        if share:
-            self.trigrams = SpeakingTrigrams(rule=rule, share=share)
+        self.trigrams = speaking_trigrams(self.network, rule, self.batches(short.sources, short.targets))
 
     def target_log_probs(self, batch: PairBatch) -> Tensor:
         """Return how likely each token and end of the targets is by all that writes, (N,).
@@ -254,7 +201,7 @@ class TrainedTranslator(TrainedOnTexts[TranslationNetwork, TranslationSetup, Tra
         decoding = decoding or self.decoding
         banned = self._forbidden_by(forbidden) if forbidden else None
         wanted = [own if source.strip() else [] for own, source in zip(wanted, sources, strict=True)]
-        phrases = self._phrases(sources, wanted)
+        phrases = required_phrases(self.setup, sources, wanted, copying=self.options.copying)
         if banned is not None:
             banned.check_required(dict.fromkeys(text for own in wanted for text in own))
         device = next(self.network.parameters()).device
@@ -363,8 +310,6 @@ class TrainedTranslator(TrainedOnTexts[TranslationNetwork, TranslationSetup, Tra
             OptionError: Options do not go together.
             TypeError: What is required or forbidden is no list.
         """
-        import polars as pl
-
         required = listed("required", required)
         sources = self.setup.read(data, has_targets=False).sources
         answers = self.translate(
@@ -376,20 +321,8 @@ class TrainedTranslator(TrainedOnTexts[TranslationNetwork, TranslationSetup, Tra
             seed=seed,
             with_attention=False,
         )
-        source, target = self.setup.names
         several = (decoding or self.decoding).num_best > 1
-        rows = [
-            (text, *((place,) if several else ()), one.text, one.score, one.ended, ",".join(one.missing) or None)
-            for text, found in zip(sources, answers, strict=True)
-            for place, one in enumerate(found, start=1)
-        ]
-        rank, score, ended, missing = (
-            _not_in((source, target), name) for name in ("rank", "score", "ended", "missing")
-        )
-        ranks = {rank: pl.Int64} if several else {}
-        columns = {source: pl.String, **ranks, target: pl.String, score: pl.Float64, ended: pl.String}
-        frame = pl.DataFrame(rows, schema=columns | {missing: pl.String}, orient="row")
-        return frame if required else frame.drop(missing)
+        return table_of(sources, answers, self.setup.names, has_ranks=several, has_missing=bool(required))
 
     def batches(
         self,
@@ -462,29 +395,3 @@ class TrainedTranslator(TrainedOnTexts[TranslationNetwork, TranslationSetup, Tra
         if self._forbidden is None or not self._forbidden.is_of(texts, vocabulary):
             self._forbidden = ForbiddenTexts(texts, vocabulary)
         return self._forbidden
-
-    def _phrases(self, sources: Sequence[str], required: Sequence[Sequence[str]]) -> list[dict[str, Phrase]]:
-        """Return for each source the tokens of what it requires, without what cannot be written from it.
-
-        Raises:
-            OptionError: A text can be written from none of the sources that require it.
-        """
-        copying = self.options.copying
-        ids = [
-            {text: tuple(self.setup.target_ids(text, source, copying=copying)) for text in texts}
-            for source, texts in zip(sources, required, strict=True)
-        ]
-        found = [{text: own for text, own in one.items() if own and UNKNOWN not in own} for one in ids]
-        known = {text for one in found for text in one}
-        for text in (text for texts in required for text in texts):
-            if text not in known:
-                copied = ", or copy from a source that requires it" if copying else ""
-                raise OptionError(f"required: {text!r} is not made of tokens that the translator can write{copied}.")
-        return found
-
-
-def _not_in(taken: tuple[str, ...], name: str) -> str:
-    """Return a name that is not taken."""
-    while name in taken:
-        name += "_"
-    return name

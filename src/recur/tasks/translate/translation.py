@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from torch import Tensor
 
@@ -12,6 +12,9 @@ from recur.decode import Hypothesis, replace_unknown
 from recur.tasks.translate.setup import TranslationSetup
 from recur.token_ids import UNKNOWN
 from recur.wording import option, quantity
+
+if TYPE_CHECKING:
+    import polars as pl
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,3 +123,42 @@ def translation_of(
         attention=attention,
         missing=(*(required[place] for place in hypothesis.missing), *unwritable),
     )
+
+
+def table_of(
+    sources: Sequence[str],
+    answers: Sequence[Sequence[Translation]],
+    names: tuple[str, str],
+    *,
+    has_ranks: bool,
+    has_missing: bool,
+) -> pl.DataFrame:
+    """Return answers as a table, a row for each.
+
+    Args:
+        sources: What was read.
+        answers: To each, the best ones first.
+        names: What sources and targets are called; a column that would be called so too has an underscore behind its
+            name.
+        has_ranks: Whether it says of each answer which it is, from 1 on.
+        has_missing: Whether it says what is missing of what was required.
+    """
+    import polars as pl
+
+    source, target = names
+    rank, score, ended, missing = (_not_in(names, name) for name in ("rank", "score", "ended", "missing"))
+    rows = [
+        (text, place, one.text, one.score, one.ended, ",".join(one.missing) or None)
+        for text, found in zip(sources, answers, strict=True)
+        for place, one in enumerate(found, start=1)
+    ]
+    columns = {source: pl.String, rank: pl.Int64, target: pl.String, score: pl.Float64, ended: pl.String}
+    frame = pl.DataFrame(rows, schema=columns | {missing: pl.String}, orient="row")
+    return frame.drop([*([] if has_ranks else [rank]), *([] if has_missing else [missing])])
+
+
+def _not_in(taken: tuple[str, ...], name: str) -> str:
+    """Return a name that is not taken."""
+    while name in taken:
+        name += "_"
+    return name
