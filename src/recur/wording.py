@@ -97,6 +97,16 @@ def sentence(text: str) -> str:
     return f"{text[:1].upper()}{text[1:]}" if first == first.lower() else text
 
 
+def shortened(text: str, most: int) -> str:
+    """Return a text, or of a longer one the beginning, with an ellipsis as the last of `most` characters.
+
+    Example:
+        >>> shortened("recurrent", 9), shortened("recurrent", 6)
+        ('recurrent', 'recur…')
+    """
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
 def percentage(share: float) -> str:
     """Return a measured share in per cent, in four digits.
 

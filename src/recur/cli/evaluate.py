@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 from typing import Literal
 
+from recur.cli.handling.judging import show_judgement
 from recur.cli.handling.run_handling import handling_of, open_run, unfinished
 from recur.cli.parser import CommandParser, Device, check_device, given_options
 from recur.data.series.options import OtherTableOptions
@@ -92,8 +93,5 @@ def run(arguments: Sequence[str]) -> int:
         return 0
     from recur.cli.console import plain_console
 
-    console = plain_console()
-    handling.show(found, console)
-    for note in found["notes"]:
-        console.print(f"note     {note}")
+    show_judgement(found, handling.show, plain_console())
     return 0

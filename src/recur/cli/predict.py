@@ -17,7 +17,7 @@ from recur.data.text import check_found
 from recur.errors import OptionError, RunError
 from recur.run import RunFolder, write_atomic
 from recur.tasks.translate.search_options import SearchOptions
-from recur.wording import enumerated, measured, quantity
+from recur.wording import enumerated, measured, quantity, shortened
 
 if TYPE_CHECKING:
     import polars as pl
@@ -266,9 +266,7 @@ def _show(frame: pl.DataFrame) -> None:
         more.append(f"the probabilities of {len(of_classes):,} classes")
     rows = [[_cell(cell) for cell in row] for row in shown.iter_rows()]
     if any(len(row[0]) > _MOST_LETTERS for row in rows):
-        rows = [
-            [row[0] if len(row[0]) <= _MOST_LETTERS else f"{row[0][: _MOST_LETTERS - 1]}…", *row[1:]] for row in rows
-        ]
+        rows = [[shortened(row[0], _MOST_LETTERS), *row[1:]] for row in rows]
         more.append("texts as a whole")
     widths = [min(max(map(len, cells)), _MOST_LETTERS) for cells in zip(shown.columns, *rows, strict=True)]
     is_right = [kind.is_numeric() for kind in shown.schema.values()]

@@ -13,7 +13,7 @@ from recur.kinds import is_whole
 from recur.report.passage import symbol_name, visible
 from recur.report.tensors import Tensors
 from recur.report.values import as_list, as_object, as_text, number, signed
-from recur.wording import quantity
+from recur.wording import quantity, shortened
 
 _MOST_NODES, _MOST_ANSWERS = 2_000, 20
 
@@ -231,8 +231,7 @@ def _way(parents: list[int | None], end: int | None) -> list[int]:
 
 
 def _fitting(token: str) -> str:
-    shown = symbol_name(token).strip("“”")
-    return shown if len(shown) <= _LETTERS else f"{shown[: _LETTERS - 1]}\N{HORIZONTAL ELLIPSIS}"
+    return shortened(symbol_name(token).strip("“”"), _LETTERS)
 
 
 def _says(

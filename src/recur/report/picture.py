@@ -36,6 +36,7 @@ from recur.report.chart import (
     log_values,
 )
 from recur.run import write_atomic
+from recur.wording import shortened
 
 _LINES: dict[Role, dict[str, Any]] = {
     "raw": {"linewidth": 0.6},
@@ -90,12 +91,13 @@ def _drawn(drawing: Drawing) -> Figure:
     # pyplot would keep every figure in a global list; a canvas of its own belongs to this one alone.
     FigureCanvasAgg(drawn)
     axes = drawn.add_subplot()
-    axes.set_title(_cut(drawing.title, 80), loc="left", fontsize=12, parse_math=False)
+    # A name of any length must leave room for what it names.
+    axes.set_title(shortened(drawing.title, 80), loc="left", fontsize=12, parse_math=False)
     if isinstance(drawing, Letters | Boxes):
         axes.set_axis_off()
     else:
-        axes.set_xlabel(_cut(drawing.x_label, 60), parse_math=False)
-        axes.set_ylabel(_cut(drawing.y_label, 40), parse_math=False)
+        axes.set_xlabel(shortened(drawing.x_label, 60), parse_math=False)
+        axes.set_ylabel(shortened(drawing.y_label, 40), parse_math=False)
     if isinstance(drawing, Chart):
         _curves(axes, drawing)
     elif isinstance(drawing, Grid):
@@ -111,11 +113,6 @@ def _drawn(drawing: Drawing) -> Figure:
     else:
         _bars(axes, drawing)
     return drawn
-
-
-def _cut(text: str, most: int) -> str:
-    # A name of any length must leave room for what it names.
-    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def _height(drawing: Drawing) -> float:
@@ -139,7 +136,7 @@ def _letters(axes: Any, letters: Letters) -> None:
             red, green, blue, _ = colours((next(values) - bottom) / ((letters.top - bottom) or 1.0))
             axes.add_patch(Rectangle((x, number), max(1, len(symbol)), 1, color=(red, green, blue), linewidth=0))
             ink = "#1a2029" if 0.3 * red + 0.6 * green + 0.1 * blue > 0.5 else "#ffffff"
-            shown = _cut(symbol, _LONGEST)
+            shown = shortened(symbol, _LONGEST)
             middle = x + max(1, len(symbol)) / 2, number + 0.55
             axes.text(*middle, shown, color=ink, family=family, parse_math=False, **_LETTER)
             x += max(1, len(symbol))
@@ -150,14 +147,14 @@ def _letters(axes: Any, letters: Letters) -> None:
 def _boxes(axes: Any, boxes: Boxes) -> None:
     for x, y, width, height, inside, _ in boxes.boxes:
         axes.add_patch(Rectangle((x, y), width, height, facecolor="#ffffff", edgecolor=COLOURS["first"]))
-        lines = "\n".join(_cut(line, 22) for line in inside.split("\n"))
+        lines = "\n".join(shortened(line, 22) for line in inside.split("\n"))
         axes.text(x + width / 2, y + height / 2, lines, fontsize=6, parse_math=False, **_MIDDLE)
     for points, (x, y), label in boxes.arrows:
         for from_point, to_point in pairwise(points):
             look = "->" if to_point == points[-1] else "-"
             arrow = {"arrowstyle": look, "color": COLOURS["level"], "linewidth": 0.8, "shrinkA": 0, "shrinkB": 0}
             axes.annotate("", xy=to_point, xytext=from_point, arrowprops=arrow)
-        axes.text(x, y, _cut(label, 24), fontsize=5, color=COLOURS["level"], parse_math=False, **_MIDDLE)
+        axes.text(x, y, shortened(label, 24), fontsize=5, color=COLOURS["level"], parse_math=False, **_MIDDLE)
     axes.set_xlim(0, boxes.width)
     axes.set_ylim(boxes.height, 0)
     axes.set_aspect("equal")
@@ -180,7 +177,7 @@ def _grid(axes: Any, grid: Grid) -> None:
     for set_ticks, names in ((axes.set_xticks, grid.x_names), (axes.set_yticks, grid.y_names)):
         if names:
             shown = range(0, len(names), -(-len(names) // 30))
-            set_ticks(shown, [_cut(names[place], 12) for place in shown], fontsize=7, parse_math=False)
+            set_ticks(shown, [shortened(names[place], 12) for place in shown], fontsize=7, parse_math=False)
     axes.figure.colorbar(drawn, ax=axes, label="power of ten" if grid.is_log else "", pad=0.01)
 
 
@@ -189,7 +186,7 @@ def _matrix(axes: Any, matrix: Matrix) -> None:
     shares, number = matrix.shares, len(matrix.names)
     axes.imshow(shares, interpolation="nearest", cmap=colours, vmin=0, vmax=1)
     shown = range(0, number, -(-number // 30))
-    names = [_cut(matrix.names[place], 12) for place in shown]
+    names = [shortened(matrix.names[place], 12) for place in shown]
     axes.set_xticks(shown, names, fontsize=8, rotation=90 if number > 8 else 0, parse_math=False)
     axes.set_yticks(shown, names, fontsize=8, parse_math=False)
     if number <= 12:
@@ -220,7 +217,7 @@ def _bars(axes: Any, bars: Bars) -> None:
     places = range(len(bars.names))
     axes.bar(places, bars.values, color=[COLOURS["second"] if value > 0 else COLOURS["first"] for value in bars.values])
     axes.axhline(0, color=COLOURS["level"], linewidth=0.8)
-    axes.set_xticks(places, [_cut(name, 6) for name in bars.names], fontsize=8, parse_math=False)
+    axes.set_xticks(places, [shortened(name, 6) for name in bars.names], fontsize=8, parse_math=False)
     axes.spines[["top", "right"]].set_visible(False)
 
 
@@ -228,7 +225,7 @@ def _curves(axes: Any, chart: Chart) -> None:
     for place, band in enumerate(chart.bands):
         x = _dates(band.x) if chart.is_dated else band.x
         colour = COLOURS[band.role]
-        name, opacity = _cut(band.name, 40), band_opacity(place)
+        name, opacity = shortened(band.name, 40), band_opacity(place)
         axes.fill_between(x, band.low, band.high, color=colour, alpha=opacity, linewidth=0, label=name)
     for series in chart.series:
         _draw(axes, series, is_dated=chart.is_dated)
@@ -292,7 +289,7 @@ def _draw(axes: Any, series: Series, *, is_dated: bool = False) -> None:
         look = {"linestyle": "none", "marker": "o", "markersize": 3, "alpha": 0.5}
     if len(series.x) == 1 and "marker" not in look:
         look |= {"marker": "o", "markersize": 5}
-    axes.plot(x, y, label=_cut(series.name, 40), color=COLOURS[series.role], **look)
+    axes.plot(x, y, label=shortened(series.name, 40), color=COLOURS[series.role], **look)
     if any(error is not None for error in series.errors):
         errors = [error or 0.0 for error in series.errors]
         axes.errorbar(x, y, errors, fmt="none", color=COLOURS[series.role], elinewidth=0.8)

@@ -8,6 +8,7 @@ from typing import Any
 
 from recur.report.passage import visible
 from recur.report.values import NOTHING, as_object, as_text, count, duration, number
+from recur.wording import shortened
 
 _MEASURES = (
     ("nats_per_character", "nats per character", ".3f"),
@@ -98,8 +99,7 @@ def result_of(evaluation: Mapping[str, Any], unit: str) -> Result | None:
 
 def column(name: str) -> str:
     """Return the name of a baseline, cut to what a column of the table holds on a telephone."""
-    shown = visible(name)
-    return shown if len(shown) <= 14 else f"{shown[:13]}…"
+    return shortened(visible(name), 14)
 
 
 def _warning(own: float, losses: Mapping[str, float]) -> str:

@@ -6,13 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recur.cli.handling.run_handling import OF_TABLES, RunHandling, show_next
+from recur.cli.handling.judging import judged, one_table, show_trained
+from recur.cli.handling.run_handling import OF_TABLES, RunHandling, loaded
 from recur.cli.handling.series_inspection import check_table, inspect_series_run
 from recur.cli.handling.streams import answer_stream
-from recur.cli.parser import options_from
-from recur.data.series.options import OtherTableOptions
-from recur.errors import OptionError
-from recur.run import RunFolder
 from recur.wording import measured, percentage
 
 if TYPE_CHECKING:
@@ -20,13 +17,15 @@ if TYPE_CHECKING:
     from jsonargparse import Namespace
     from rich.console import Console
 
+    from recur.run import RunFolder
+
 
 def handling() -> RunHandling:
     """Return what the commands do with detectors."""
     return RunHandling(
         evaluate=_evaluate,
         show=_show,
-        show_finished=show_finished,
+        show_finished=_show_finished,
         predict=_predict,
         stream=answer_stream,
         inspect=inspect_series_run,
@@ -40,29 +39,17 @@ def handling() -> RunHandling:
 
 
 def _evaluate(chosen: Namespace) -> dict[str, Any]:
-    if len(chosen.data) > 1:
-        raise OptionError(f"data: expected one table, or a folder of them, got {len(chosen.data)} names.")
-    from recur.cli.console import plain_console
+    data = one_table(chosen)
     from recur.tasks.detect.judgement import evaluate_detector
 
-    data = chosen.data[0] if chosen.data else None
-    with plain_console(stderr=True).status("judging"):
-        return evaluate_detector(
-            chosen.run,
-            data,
-            part=chosen.part,
-            table=options_from(chosen, OtherTableOptions),
-            label=chosen.label,
-            device=chosen.device,
-        )
+    return judged(evaluate_detector, chosen, data, label=chosen.label)
 
 
 def _predict(folder: RunFolder, chosen: Namespace) -> pl.DataFrame:
     from recur.cli.console import plain_console
     from recur.tasks.detect.trained import TrainedDetector
 
-    trained = TrainedDetector.load(folder, device=chosen.device)
-    trained.setup = trained.setup.for_other(options_from(chosen, OtherTableOptions))
+    trained = loaded(TrainedDetector.load, folder, chosen)
     with plain_console(stderr=True).status("looking for anomalies"):
         found: pl.DataFrame = trained.predict(chosen.data)
     return found
@@ -94,10 +81,5 @@ def _show(found: Mapping[str, Any], console: Console) -> None:
     console.print(table)
 
 
-def show_finished(path: Path, console: Console) -> None:
-    """Print the verdict and the held-out figures of a finished detector, and what can be done with it."""
-    found = RunFolder.open(path).read_json("detect_evaluation.json")
-    _show(found, console)
-    for note in found["notes"]:
-        console.print(f"note     {note}")
-    show_next(path, console, find="recur predict {run} new.csv")
+def _show_finished(path: Path, console: Console) -> None:
+    show_trained(path, "detect_evaluation.json", _show, console, find="recur predict {run} new.csv")

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recur.cli.handling.run_handling import OF_TABLES, RunHandling, show_next
+from recur.cli.handling.judging import show_judgement
+from recur.cli.handling.run_handling import OF_TABLES, RunHandling, loaded, show_next
 from recur.cli.handling.series_inspection import check_table, inspect_series_run
 from recur.cli.handling.streams import answer_stream
 from recur.cli.parser import check_seed, options_from
@@ -68,8 +69,7 @@ def _predict(folder: RunFolder, chosen: Namespace) -> pl.DataFrame:
     from recur.cli.console import plain_console
     from recur.tasks.forecast.trained import TrainedForecaster
 
-    trained = TrainedForecaster.load(folder, device=chosen.device)
-    trained.setup = trained.setup.for_other(options_from(chosen, OtherTableOptions))
+    trained = loaded(TrainedForecaster.load, folder, chosen)
     console = plain_console(stderr=True)
     if trained.calibration is None and chosen.paths is None and not chosen.uncalibrated:
         console.print(f"note     the intervals are the network's own: {trained.why_uncalibrated}")
@@ -98,9 +98,7 @@ def show_finished(path: Path, console: Console) -> None:
 
     folder = RunFolder.open(path)
     found, schema = folder.read_json("forecast_evaluation.json"), folder.read_json("schema.json")
-    _show(found, console)
-    for note in found["notes"]:
-        console.print(f"note     {note}")
+    show_judgement(found, _show, console)
     ahead = rows_ahead(schema)
     if ahead:
         console.print(f"note     to forecast, new.csv has to go on {ahead}")

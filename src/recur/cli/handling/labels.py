@@ -6,13 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recur.cli.handling.run_handling import OF_TABLES, RunHandling, show_next
+from recur.cli.handling.judging import class_rows, judged, one_table, show_classes, show_trained
+from recur.cli.handling.run_handling import OF_TABLES, RunHandling, loaded
 from recur.cli.handling.series_inspection import check_table, inspect_series_run
 from recur.cli.handling.streams import answer_stream
-from recur.cli.parser import options_from
-from recur.data.series.options import OtherTableOptions
-from recur.errors import OptionError
-from recur.run import RunFolder
 from recur.wording import measured
 
 if TYPE_CHECKING:
@@ -20,8 +17,7 @@ if TYPE_CHECKING:
     from jsonargparse import Namespace
     from rich.console import Console
 
-_MOST_CLASSES = 12
-"""Of more, the worst told are printed."""
+    from recur.run import RunFolder
 
 
 def classifiers() -> RunHandling:
@@ -61,28 +57,17 @@ def regressors() -> RunHandling:
 
 
 def _evaluate(chosen: Namespace) -> dict[str, Any]:
-    if len(chosen.data) > 1:
-        raise OptionError(f"data: expected one table, or a folder of them, got {len(chosen.data)} names.")
-    from recur.cli.console import plain_console
+    data = one_table(chosen)
     from recur.tasks.labels.evaluation import evaluate_labels
 
-    with plain_console(stderr=True).status("judging"):
-        return evaluate_labels(
-            chosen.run,
-            chosen.data[0] if chosen.data else None,
-            part=chosen.part,
-            table=options_from(chosen, OtherTableOptions),
-            life_left=chosen.life_left,
-            device=chosen.device,
-        )
+    return judged(evaluate_labels, chosen, data, life_left=chosen.life_left)
 
 
 def _predict_classes(folder: RunFolder, chosen: Namespace) -> pl.DataFrame:
     from recur.cli.console import plain_console
     from recur.tasks.labels.trained import TrainedClassifier
 
-    trained = TrainedClassifier.load(folder, device=chosen.device)
-    trained.setup = trained.setup.for_other(options_from(chosen, OtherTableOptions))
+    trained = loaded(TrainedClassifier.load, folder, chosen)
     with plain_console(stderr=True).status("telling classes"):
         found: pl.DataFrame = trained.predict(chosen.data, only_last=chosen.only_last, batch_size=chosen.batch_size)
     return found
@@ -92,8 +77,7 @@ def _predict_numbers(folder: RunFolder, chosen: Namespace) -> pl.DataFrame:
     from recur.cli.console import plain_console
     from recur.tasks.labels.trained import TrainedRegressor
 
-    trained = TrainedRegressor.load(folder, device=chosen.device)
-    trained.setup = trained.setup.for_other(options_from(chosen, OtherTableOptions))
+    trained = loaded(TrainedRegressor.load, folder, chosen)
     with plain_console(stderr=True).status("telling numbers"):
         coverage = {} if chosen.coverage is None else {"coverage": chosen.coverage}
         found: pl.DataFrame = trained.predict(
@@ -103,39 +87,11 @@ def _predict_numbers(folder: RunFolder, chosen: Namespace) -> pl.DataFrame:
 
 
 def _show_finished(path: Path, console: Console, show: Any) -> None:
-    found = RunFolder.open(path).read_json("label_evaluation.json")
-    show(found, console)
-    for note in found["notes"]:
-        console.print(f"note     {note}")
-    show_next(path, console, predict="recur predict {run} new.csv")
+    show_trained(path, "label_evaluation.json", show, console, predict="recur predict {run} new.csv")
 
 
 def _show_classes(found: Mapping[str, Any], console: Console) -> None:
-    """Print the verdict, the figures, and those of each class."""
-    from rich.table import Table
-
-    figures = found["figures"]
-    console.print(found["verdict"]["text"])
-    rows = {
-        "accuracy": f"{figures['accuracy']:.1%}",
-        "balanced": f"{figures['balanced_accuracy']:.1%}",
-        "macro F1": f"{figures['macro_f1']:.3f}",
-        "log loss": f"{measured(figures['log_loss'])} nats, {measured(figures['baseline_log_loss'])} by shares alone",
-        "calibration": f"off by {figures['calibration_error']:.1%} in the mean",
-    }
-    for name, value in rows.items():
-        console.print(f"{name:<11} {value}")
-    table = Table(box=None, pad_edge=False)
-    table.add_column("class")
-    for title in ("labels", "recall", "precision", "F1"):
-        table.add_column(title, justify="right")
-    classes = sorted(figures["classes"], key=lambda one: 1.0 if one["recall"] is None else one["recall"])
-    for one in classes[:_MOST_CLASSES]:
-        shares = ["" if one[key] is None else f"{one[key]:.1%}" for key in ("recall", "precision", "f1")]
-        table.add_row(one["name"], f"{one['support']:,}", *shares)
-    console.print(table)
-    if len(classes) > _MOST_CLASSES:
-        console.print(f"and {len(classes) - _MOST_CLASSES} more; the report has them all")
+    show_classes(found, console, class_rows(found["figures"]), kind="class", counted="labels", worst="recall")
 
 
 def _show_numbers(found: Mapping[str, Any], console: Console) -> None:

@@ -8,9 +8,10 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from recur._lazy import function_of
+from recur.cli.parser import options_from
 from recur.data.series.options import OtherTableOptions
 from recur.errors import OptionError, RunError
 from recur.run import RunFolder
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from recur.tasks.inspection.text import Inspection
 
+T = TypeVar("T")
 
 OF_TABLES = frozenset(one.name for one in fields(OtherTableOptions)) - {"encoding"}
 """Options of how DATA are written that the runs on series have; the encoding is of any text."""
@@ -116,6 +118,20 @@ def open_run(path: str, command: Command, given: Collection[str]) -> tuple[RunFo
                 f"{'DATA' if name == 'data' else option(name)} out."
             )
     return folder, str(task)
+
+
+def loaded(load: Callable[..., T], folder: RunFolder, chosen: Namespace) -> T:
+    """Return the model of a run, which reads other data as the arguments of a command say that they are written.
+
+    Args:
+        load: Loads it.
+        folder: The run.
+        chosen: The arguments.
+    """
+    trained = load(folder, device=chosen.device)
+    reader: Any = trained
+    reader.setup = reader.setup.for_other(options_from(chosen, OtherTableOptions))
+    return trained
 
 
 def unfinished(folder: RunFolder) -> list[str]:

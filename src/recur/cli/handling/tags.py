@@ -6,12 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recur.cli.handling.run_handling import RunHandling, show_next, show_notes
+from recur.cli.handling.judging import judged, show_classes, show_trained
+from recur.cli.handling.run_handling import RunHandling, loaded, show_notes
 from recur.cli.handling.words_inspection import check_read, inspect_tagger_run
-from recur.cli.parser import options_from
-from recur.data.series.options import OtherTableOptions
 from recur.data.texts.options import CELLS
-from recur.run import RunFolder
 from recur.wording import measured
 
 if TYPE_CHECKING:
@@ -19,8 +17,7 @@ if TYPE_CHECKING:
     from jsonargparse import Namespace
     from rich.console import Console
 
-_MOST_CLASSES = 12
-"""Of more, the worst told are printed."""
+    from recur.run import RunFolder
 
 _NESTED = (".json", ".jsonl", ".parquet", ".arrow")
 """Suffixes of files that can hold lists, so that each sentence is a row."""
@@ -62,25 +59,16 @@ def write_conll(frame: pl.DataFrame, path: Path) -> None:
 
 
 def _evaluate(chosen: Namespace) -> dict[str, Any]:
-    from recur.cli.console import plain_console
     from recur.tasks.tags.evaluation import evaluate_tags
 
-    with plain_console(stderr=True).status("judging"):
-        return evaluate_tags(
-            chosen.run,
-            list(chosen.data) or None,
-            part=chosen.part,
-            device=chosen.device,
-            table=options_from(chosen, OtherTableOptions),
-        )
+    return judged(evaluate_tags, chosen, list(chosen.data) or None)
 
 
 def _predict(folder: RunFolder, chosen: Namespace) -> pl.DataFrame:
     from recur.cli.console import plain_console
     from recur.tasks.tags.trained import TrainedTagger
 
-    trained = TrainedTagger.load(folder, device=chosen.device)
-    trained.setup = trained.setup.for_other(options_from(chosen, OtherTableOptions))
+    trained = loaded(TrainedTagger.load, folder, chosen)
     is_nested = chosen.out is not None and Path(chosen.out).suffix.lower() in _NESTED
     predict = trained.predict_sentences if is_nested else trained.predict
     with plain_console(stderr=True).status("telling tags"):
@@ -91,37 +79,17 @@ def _predict(folder: RunFolder, chosen: Namespace) -> pl.DataFrame:
 
 
 def _show_finished(path: Path, console: Console) -> None:
-    found = RunFolder.open(path).read_json("label_evaluation.json")
-    _show(found, console)
-    for note in found["notes"]:
-        console.print(f"note     {note}")
-    show_next(
-        path,
-        console,
-        predict="recur predict {run} sentences.txt --out tags.conll",
-        explain='recur inspect {run} --input "a sentence"',
-    )
+    commands = {
+        "predict": "recur predict {run} sentences.txt --out tags.conll",
+        "explain": 'recur inspect {run} --input "a sentence"',
+    }
+    show_trained(path, "label_evaluation.json", _show, console, **commands)
 
 
 def _show(found: Mapping[str, Any], console: Console) -> None:
-    """Print the verdict, the figures, and those of each kind of entity or tag."""
-    from rich.table import Table
-
     figures = found["figures"]
-    console.print(found["verdict"]["text"], soft_wrap=True)
-    for name, value in _rows(figures).items():
-        console.print(f"{name:<11} {value}")
-    table = Table(box=None, pad_edge=False)
-    table.add_column("entity" if figures["has_entities"] else "tag")
-    for title in ("number", "recall", "precision", "F1"):
-        table.add_column(title, justify="right")
-    classes = sorted(figures["classes"], key=lambda one: one["f1"])
-    for one in classes[:_MOST_CLASSES]:
-        shares = ["" if one[key] is None else f"{one[key]:.1%}" for key in ("recall", "precision", "f1")]
-        table.add_row(one["name"], f"{one['support']:,}", *shares)
-    console.print(table)
-    if len(classes) > _MOST_CLASSES:
-        console.print(f"and {len(classes) - _MOST_CLASSES} more; the report has them all")
+    kind = "entity" if figures["has_entities"] else "tag"
+    show_classes(found, console, _rows(figures), kind=kind, counted="number", worst="f1")
 
 
 def _rows(figures: Mapping[str, Any]) -> dict[str, str]:

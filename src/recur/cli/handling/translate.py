@@ -7,10 +7,10 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recur.cli.handling.run_handling import RunHandling, show_next, show_notes
+from recur.cli.handling.judging import judged, on_one_line, show_trained
+from recur.cli.handling.run_handling import RunHandling, loaded, show_notes
 from recur.cli.handling.words_inspection import check_read, inspect_translator_run
 from recur.cli.parser import check_seed, options_from
-from recur.data.series.options import OtherTableOptions
 from recur.data.texts.options import CELLS
 from recur.errors import OptionError
 from recur.run import RunFolder
@@ -44,17 +44,9 @@ def handling() -> RunHandling:
 
 
 def _evaluate(chosen: Namespace) -> dict[str, Any]:
-    from recur.cli.console import plain_console
     from recur.tasks.translate.evaluation import evaluate_translator
 
-    with plain_console(stderr=True).status("judging"):
-        return evaluate_translator(
-            chosen.run,
-            list(chosen.data) or None,
-            part=chosen.part,
-            device=chosen.device,
-            table=options_from(chosen, OtherTableOptions),
-        )
+    return judged(evaluate_translator, chosen, list(chosen.data) or None)
 
 
 def _predict(folder: RunFolder, chosen: Namespace) -> pl.DataFrame:
@@ -69,8 +61,7 @@ def _predict(folder: RunFolder, chosen: Namespace) -> pl.DataFrame:
             f"seed: would be ignored, as nothing is drawn; give {option('temperature')} too, or leave it out."
         )
     decoding, required, forbidden = search.decoding(), search.texts("required"), search.texts("forbidden")
-    trained = TrainedTranslator.load(folder, device=chosen.device)
-    trained.setup = trained.setup.for_other(options_from(chosen, OtherTableOptions))
+    trained = loaded(TrainedTranslator.load, folder, chosen)
     with plain_console(stderr=True).status("writing"):
         pairs = trained.setup.read(Path(chosen.data), has_targets=False)
         frame = trained.predict(
@@ -87,15 +78,10 @@ def _predict(folder: RunFolder, chosen: Namespace) -> pl.DataFrame:
 
 
 def _show_finished(path: Path, console: Console) -> None:
-    run = RunFolder.open(path)
-    found = run.read_json("translate_evaluation.json")
-    _show(found, console)
-    for note in found["notes"]:
-        console.print(f"note     {note}")
     commands = {"predict": "recur predict {run} new.txt", "explain": 'recur inspect {run} --input "a text"'}
-    if run.read_json("schema.json").get("has_conversations"):
+    if RunFolder.open(path).read_json("schema.json").get("has_conversations"):
         commands = {"talk": "recur chat {run}", **commands}
-    show_next(path, console, **commands)
+    show_trained(path, "translate_evaluation.json", _show, console, **commands)
 
 
 def _show(found: Mapping[str, Any], console: Console) -> None:
@@ -121,16 +107,11 @@ def _show(found: Mapping[str, Any], console: Console) -> None:
             f"perplexity {likelihood['perplexity']:.4g} a token, of {likelihood['tokens']:,.0f}{unknown}{rule}"
         )
     for one in found["random"][:_SHOWN]:
-        console.print(f"{_short(one['source'])}", highlight=False, markup=False)
-        console.print(f"  -> {_short(one['output'])}", highlight=False, markup=False)
+        console.print(f"{on_one_line(one['source'])}", highlight=False, markup=False)
+        console.print(f"  -> {on_one_line(one['output'])}", highlight=False, markup=False)
 
 
 def _written(score: Mapping[str, Any], value: float | None) -> str:
     if value is None:
         return ""
     return f"{value:.1%}" if score["is_share"] else f"{value:.1f}"
-
-
-def _short(text: str) -> str:
-    one_line = " / ".join(text.splitlines())
-    return one_line if len(one_line) <= 100 else f"{one_line[:99]}\N{HORIZONTAL ELLIPSIS}"

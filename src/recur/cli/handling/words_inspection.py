@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recur.cli.handling.given_text import is_name, note_of, reading
+from recur.cli.handling.run_handling import loaded
 from recur.cli.handling.series_inspection import check_line, found_lines
-from recur.cli.parser import options_from
-from recur.data.series.options import OtherTableOptions
 from recur.data.texts.options import CELLS
 from recur.errors import OptionError
 from recur.inspection_format import MOST_GAP
 from recur.run import RunFolder
-from recur.wording import measured, option
+from recur.wording import measured, option, shortened
 
 if TYPE_CHECKING:
     from jsonargparse import Namespace
@@ -64,8 +63,7 @@ def inspect_classifier_run(
     from recur.tasks.inspection.trained_text import inspect_text_classifier
     from recur.tasks.texts.trained import TrainedTextClassifier
 
-    trained = TrainedTextClassifier.load(folder, device=chosen.device)
-    return _inspected(trained, inspect_text_classifier, folder, chosen, notes, stage)
+    return _inspected(TrainedTextClassifier.load, inspect_text_classifier, folder, chosen, notes, stage)
 
 
 def inspect_tagger_run(
@@ -75,8 +73,7 @@ def inspect_tagger_run(
     from recur.tasks.inspection.trained_tagger import inspect_tagger
     from recur.tasks.tags.trained import TrainedTagger
 
-    trained = TrainedTagger.load(folder, device=chosen.device)
-    return _inspected(trained, inspect_tagger, folder, chosen, notes, stage)
+    return _inspected(TrainedTagger.load, inspect_tagger, folder, chosen, notes, stage)
 
 
 def inspect_translator_run(
@@ -86,12 +83,11 @@ def inspect_translator_run(
     from recur.tasks.inspection.trained_translator import inspect_translator
     from recur.tasks.translate.trained import TrainedTranslator
 
-    trained = TrainedTranslator.load(folder, device=chosen.device)
-    return _inspected(trained, inspect_translator, folder, chosen, notes, stage)
+    return _inspected(TrainedTranslator.load, inspect_translator, folder, chosen, notes, stage)
 
 
 def _inspected(
-    trained: Any,
+    load: Callable[..., Any],
     inspect: Callable[..., Inspection],
     folder: RunFolder,
     chosen: Namespace,
@@ -101,7 +97,7 @@ def _inspected(
     """Return what is inside a model that reads a whole text, found by `inspect`, and what to print of it."""
     from recur.tasks.inspection.run_training import training_of_run
 
-    trained.setup = trained.setup.for_other(options_from(chosen, OtherTableOptions))
+    trained = loaded(load, folder, chosen)
     text, title = chosen.input, "your text"
     if text is not None and is_name(text):
         with reading(text, trained.setup.reading.codec) as chunks:
@@ -129,7 +125,7 @@ def _lines(content: Mapping[str, Any]) -> Iterator[str]:
     yield f"text     {content['title']}, {content['cut']}" if content["cut"] else f"text     {content['title']}"
     shown = "".join(symbol + after for symbol, after in zip(content["symbols"], content["between"], strict=True))
     shown = " ".join(shown.split())
-    yield f"reads    {shown if len(shown) <= _SHOWN else shown[: _SHOWN - 1] + '…'}"
+    yield f"reads    {shortened(shown, _SHOWN)}"
     if content["unknown"]:
         listed = ", ".join(repr(one["symbol"]) for one in content["unknown"][:_WORDS])
         more = "" if len(content["unknown"]) <= _WORDS else f" and {len(content['unknown']) - _WORDS} more"
@@ -164,8 +160,7 @@ def _written(writing: Mapping[str, Any]) -> Iterator[str]:
     """Yield what was written, the best first, and what is right."""
     for place, one in enumerate(writing["answers"]):
         text = " ".join(one["text"].split()) or "(nothing)"
-        text = text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
-        yield f"{'writes' if place == 0 else 'or':<8} {text}; score {one['score']:.3f}"
+        yield f"{'writes' if place == 0 else 'or':<8} {shortened(text, _SHOWN)}; score {one['score']:.3f}"
     if writing["right"] is not None:
         yield f"right    {' '.join(writing['right'].split())}"
 

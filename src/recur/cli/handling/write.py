@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recur.cli.handling.run_handling import RunHandling, show_next
-from recur.cli.parser import check_seed, options_from
-from recur.data.series.options import OtherTableOptions
+from recur.cli.handling.judging import judged, on_one_line, show_trained
+from recur.cli.handling.run_handling import RunHandling, loaded
+from recur.cli.parser import check_seed
 from recur.data.texts.options import CELLS
 from recur.run import RunFolder
 
@@ -40,17 +40,9 @@ def handling() -> RunHandling:
 
 
 def _evaluate(chosen: Namespace) -> dict[str, Any]:
-    from recur.cli.console import plain_console
     from recur.tasks.write.evaluation import evaluate_writer
 
-    with plain_console(stderr=True).status("judging"):
-        return evaluate_writer(
-            chosen.run,
-            [Path(path) for path in chosen.data] or None,
-            part=chosen.part,
-            device=chosen.device,
-            table=options_from(chosen, OtherTableOptions),
-        )
+    return judged(evaluate_writer, chosen, [Path(path) for path in chosen.data] or None)
 
 
 def _predict(folder: RunFolder, chosen: Namespace) -> pl.DataFrame:
@@ -59,8 +51,7 @@ def _predict(folder: RunFolder, chosen: Namespace) -> pl.DataFrame:
     from recur.tasks.write.trained import TrainedWriter
 
     check_seed(chosen.seed)
-    trained = TrainedWriter.load(folder, device=chosen.device)
-    trained.setup = trained.setup.for_other(options_from(chosen, OtherTableOptions))
+    trained = loaded(TrainedWriter.load, folder, chosen)
     temperature = 1.0 if chosen.temperature is None else chosen.temperature
     sampling = Sampling(temperature=temperature, top_k=chosen.top_k, top_p=chosen.top_p)
     with plain_console(stderr=True).status("writing"):
@@ -70,13 +61,8 @@ def _predict(folder: RunFolder, chosen: Namespace) -> pl.DataFrame:
 def _show_finished(path: Path, console: Console) -> None:
     from recur.report.writing import writing_command
 
-    run = RunFolder.open(path)
-    found = run.read_json("write_evaluation.json")
-    _show(found, console)
-    for note in found["notes"]:
-        console.print(f"note     {note}")
-    command = writing_command(shlex.quote(str(path)), run.read_json("schema.json"))
-    show_next(path, console, write=command.replace("{", "{{").replace("}", "}}"))
+    command = writing_command(shlex.quote(str(path)), RunFolder.open(path).read_json("schema.json"))
+    show_trained(path, "write_evaluation.json", _show, console, write=command.replace("{", "{{").replace("}", "}}"))
 
 
 def _show(found: Mapping[str, Any], console: Console) -> None:
@@ -111,12 +97,7 @@ def _show(found: Mapping[str, Any], console: Console) -> None:
     console.print(f"of {written['texts']:,} texts written, {'; '.join(said)}")
     for one in found["classes"][:_SHOWN]:
         if one.get("samples"):
-            console.print(f"{one['name']}: {_short(', '.join(one['samples']))}", highlight=False, markup=False)
+            console.print(f"{one['name']}: {on_one_line(', '.join(one['samples']))}", highlight=False, markup=False)
     for one in found["samples"][:_SHOWN]:
         of = ", ".join([*one["labels"], *(f"{value:g}" for value in one["numbers"])])
-        console.print(f"{of}: {_short(one['text'])}", highlight=False, markup=False)
-
-
-def _short(text: str) -> str:
-    one_line = " / ".join(text.splitlines())
-    return one_line if len(one_line) <= 100 else f"{one_line[:99]}\N{HORIZONTAL ELLIPSIS}"
+        console.print(f"{of}: {on_one_line(one['text'])}", highlight=False, markup=False)
