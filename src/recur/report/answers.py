@@ -13,7 +13,7 @@ from recur.kinds import is_whole
 from recur.report.findings import Deletion, deletion_of
 from recur.report.passage import visible
 from recur.report.tensors import Tensors
-from recur.report.values import as_list, as_object, as_text, number
+from recur.report.values import as_list, as_object, as_text, notes_of, number
 
 MOST_ANSWERS = 12
 """Answers that are shown."""
@@ -105,9 +105,7 @@ def answers_of(content: Mapping[str, Any], tensors: Tensors, count: int) -> Answ
     return Answers(
         asked=visible(as_text(stored.get("asked"))) or "what it says",
         unit=visible(as_text(stored.get("unit"))) or "units of the answer",
-        notes=tuple(
-            f"{text[:1].upper()}{text[1:]}" for note in as_list(stored.get("notes")) if (text := visible(as_text(note)))
-        ),
+        notes=notes_of(stored),
         begin=begin,
         channels=channels,
         answers=tuple(

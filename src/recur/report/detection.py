@@ -10,8 +10,19 @@ from recur.report.chart import Chart
 from recur.report.detection_charts import detection_charts
 from recur.report.passage import visible
 from recur.report.result import Measure, column
-from recur.report.values import NOTHING, as_list, as_object, as_text, number, percent
-from recur.wording import measured, percentage, quantity
+from recur.report.values import (
+    NOTHING,
+    as_list,
+    as_object,
+    as_text,
+    in_form,
+    notes_of,
+    number,
+    part_of,
+    percent,
+    shown,
+)
+from recur.wording import percentage, quantity
 
 _SHARES = (("precision", "precision"), ("recall", "recall"), ("f1", "F1"))
 
@@ -53,7 +64,7 @@ def detection_of(evaluation: Mapping[str, Any]) -> Detection | None:
     if number(figures.get("model", {}).get("rate")) is None and not figures.get("model", {}).get("by_event"):
         return None
     verdict = as_object(evaluation.get("verdict"))
-    part = visible(as_text(evaluation.get("part"))) or "held-out"
+    part = part_of(evaluation)
     channels = [as_object(one) for one in as_list(evaluation.get("by_channel"))]
     charts = detection_charts(evaluation)
     return Detection(
@@ -63,10 +74,10 @@ def detection_of(evaluation: Mapping[str, Any]) -> Detection | None:
         part=part,
         columns=tuple("this model" if name == "model" else column(name) for name in figures),
         measures=_measures(list(figures.values()), has_truth=evaluation.get("has_truth") is True),
-        channels=tuple((visible(as_text(one.get("channel"))), _count(one.get("alarms"))) for one in channels)
+        channels=tuple((visible(as_text(one.get("channel"))), in_form(one.get("alarms"), ",.0f")) for one in channels)
         if len(channels) > 1
         else (),
-        notes=tuple(visible(as_text(note)) for note in as_list(evaluation.get("notes")) if as_text(note)),
+        notes=notes_of(evaluation),
         examples=charts["examples"],
         tail=charts["tail"],
     )
@@ -87,8 +98,8 @@ def _measures(contestants: list[Mapping[str, Any]], *, has_truth: bool) -> tuple
         return Measure(name=name, values=tuple(values))
 
     rows = [
-        row("alarms", [_count(one.get("alarms")) for one in contestants]),
-        row("alarms a day", [_shown(one.get("alarms_a_day")) for one in contestants]),
+        row("alarms", [in_form(one.get("alarms"), ",.0f") for one in contestants]),
+        row("alarms a day", [shown(one.get("alarms_a_day")) for one in contestants]),
         # Without labels nobody knows which alarms are false.
         row(f"steps with {'a false' if has_truth else 'an'} alarm", [_rate(one.get("rate")) for one in contestants]),
     ]
@@ -99,16 +110,6 @@ def _measures(contestants: list[Mapping[str, Any]], *, has_truth: bool) -> tuple
                 for share, name in _SHARES
             ]
     return tuple(rows)
-
-
-def _count(value: object) -> str:
-    known = number(value)
-    return NOTHING if known is None else f"{known:,.0f}"
-
-
-def _shown(value: object) -> str:
-    known = number(value)
-    return NOTHING if known is None else measured(known)
 
 
 def _rate(value: object) -> str:

@@ -9,8 +9,22 @@ from typing import Any
 from recur.report.chart import Chart
 from recur.report.forecast_charts import MODEL, forecast_charts
 from recur.report.passage import visible
-from recur.report.result import Bar, Measure, column
-from recur.report.values import NOTHING, as_list, as_object, as_text, count, label, number, percent, share_of
+from recur.report.result import Bar, Measure, bars, column
+from recur.report.values import (
+    NOTHING,
+    as_list,
+    as_object,
+    as_text,
+    count,
+    in_form,
+    label,
+    notes_of,
+    number,
+    part_of,
+    percent,
+    share_of,
+    shown,
+)
 from recur.wording import measured, quantity
 
 _MEASURES = (
@@ -92,7 +106,7 @@ def forecast_of(evaluation: Mapping[str, Any]) -> Forecast | None:
     figures = {name: figures[name] for _, name in sorted(known)}
     verdict = as_object(evaluation.get("verdict"))
     rule = as_text(evaluation.get("best_rule"))
-    part = visible(as_text(evaluation.get("part"))) or "held-out"
+    part = part_of(evaluation)
     by_target = as_object(evaluation.get("by_target"))
     targets = [
         _compared(name, as_object(as_object(own).get(MODEL)).get("mae"), as_object(as_object(own).get(rule)).get("mae"))
@@ -103,16 +117,17 @@ def forecast_of(evaluation: Mapping[str, Any]) -> Forecast | None:
     rows = series if len(series) <= _MOST_ROWS else series[: _MOST_ROWS // 2] + series[-_MOST_ROWS // 2 :]
     num_series = number(evaluation.get("series"))
     charts = forecast_charts(evaluation)
+    mean_errors = [("this model", model.get("mae")), *((visible(name), figures[name].get("mae")) for name in figures)]
     return Forecast(
         verdict=visible(as_text(verdict.get("text"))),
         is_better=verdict.get("is_better") is True,
         measured_on=_measured_on(evaluation, part),
         part=part,
         best_rule=visible(rule),
-        bars=_bars(model, figures),
+        bars=bars(mean_errors, measured),
         columns=("this model", *(column(name) for name in figures)),
         measures=_measures([model, *figures.values()]),
-        notes=tuple(_sentence(visible(as_text(note))) for note in as_list(evaluation.get("notes")) if as_text(note)),
+        notes=notes_of(evaluation),
         targets=tuple(targets) if len(targets) > 1 else (),
         series=tuple(rows) if len(series) > 1 else (),
         num_series=len(series) if num_series is None else int(num_series),
@@ -148,34 +163,18 @@ def _when(time: object) -> str:
     return label(time).replace("T", " ") if isinstance(time, str) else label(time)
 
 
-def _bars(model: Mapping[str, Any], rules: Mapping[str, Mapping[str, Any]]) -> tuple[Bar, ...]:
-    entries = [("this model", number(model.get("mae")), True)]
-    entries += [(name, number(own.get("mae")), False) for name, own in rules.items()]
-    known = sorted(((name, value, own) for name, value, own in entries if value is not None), key=lambda one: one[1])
-    longest = max(max(value for _, value, _ in known), 1e-30)
-    return tuple(
-        Bar(name=visible(name), value=measured(value), share=round(max(0.0, value / longest), 4), is_model=is_model)
-        for name, value, is_model in known
-    )
-
-
 def _measures(contestants: Sequence[Mapping[str, Any]]) -> tuple[Measure, ...]:
-    rows = [Measure(name=name, values=tuple(_shown(one.get(key)) for one in contestants)) for key, name in _MEASURES]
+    rows = [Measure(name=name, values=tuple(shown(one.get(key)) for one in contestants)) for key, name in _MEASURES]
     for share in as_object(contestants[0].get("coverage")):
         known = share_of(share)
         if known is None:
             continue
-        held = [number(as_object(one.get("coverage")).get(share)) for one in contestants]
+        held = [as_object(one.get("coverage")).get(share) for one in contestants]
         wide = [as_object(one.get("width")).get(share) for one in contestants]
         name = f"{known:.0%} interval"
-        rows.append(Measure(name=f"{name} holds", values=tuple(NOTHING if h is None else f"{h:.1%}" for h in held)))
-        rows.append(Measure(name=f"{name}, width", values=tuple(_shown(one) for one in wide)))
+        rows.append(Measure(name=f"{name} holds", values=tuple(in_form(one, ".1%") for one in held)))
+        rows.append(Measure(name=f"{name}, width", values=tuple(shown(one) for one in wide)))
     return tuple(rows)
-
-
-def _shown(value: object) -> str:
-    known = number(value)
-    return NOTHING if known is None else measured(known)
 
 
 def _compared(name: str, model: object, rule: object) -> Compared:
@@ -184,8 +183,4 @@ def _compared(name: str, model: object, rule: object) -> Compared:
     if own is not None and other is not None and other > 0:
         share = 1 - own / other
         gain = f"{percent(abs(share))} {'lower' if share >= 0 else 'higher'}"
-    return Compared(name=visible(name), model=_shown(model), rule=_shown(rule), gain=gain)
-
-
-def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:]
+    return Compared(name=visible(name), model=shown(model), rule=shown(rule), gain=gain)

@@ -10,8 +10,8 @@ from recur.report.answers import words_of
 from recur.report.chart import Drawing
 from recur.report.labels_charts import label_charts
 from recur.report.passage import visible
-from recur.report.result import Bar
-from recur.report.values import NOTHING, as_list, as_object, as_text, label, number
+from recur.report.result import Bar, bars
+from recur.report.values import NOTHING, as_list, as_object, as_text, in_form, label, notes_of, number, part_of, shown
 from recur.wording import measured, quantity
 
 _MOST_CLASSES, _MOST_WORST = 60, 12
@@ -82,7 +82,7 @@ def labels_of(evaluation: Mapping[str, Any]) -> Labels | None:
     if kind is None:
         return None
     verdict = as_object(evaluation.get("verdict"))
-    part = visible(as_text(evaluation.get("part"))) or "held-out"
+    part = part_of(evaluation)
     charts = label_charts(evaluation)
     return Labels(
         verdict=visible(as_text(verdict.get("text"))),
@@ -93,11 +93,7 @@ def labels_of(evaluation: Mapping[str, Any]) -> Labels | None:
         figures=_figures(evaluation, figures, kind),
         classes=_classes(figures),
         worst=_worst(evaluation, is_class=kind != "number"),
-        notes=tuple(
-            f"{text[:1].upper()}{text[1:]}"
-            for note in as_list(evaluation.get("notes"))
-            if (text := visible(as_text(note)))
-        ),
+        notes=notes_of(evaluation),
         told=charts["told"],
         errors=charts["errors"],
         sureness=charts["sureness"],
@@ -154,33 +150,13 @@ def _bars(figures: Mapping[str, Any], kind: str) -> tuple[Bar, ...]:
         "several": {"this model": figures.get("macro_f1"), "linear, n-grams": figures.get("baseline_macro_f1")},
         "number": {"this model": figures.get("rmse"), "always the mean": figures.get("baseline_rmse")},
     }
-    found = [
-        (known, name, name == "this model")
-        for name, value in values[kind].items()
-        if (known := number(value)) is not None
-    ]
-    is_share = kind != "number"
-    found.sort(key=lambda one: -one[0] if is_share else one[0])
-    longest = 1.0 if is_share else max(max(value for value, _, _ in found), 1e-30)
-    return tuple(
-        Bar(
-            name=name,
-            value=f"{value:.1%}" if kind in ("class", "tags") else measured(value),
-            share=round(min(max(0.0, value / longest), 1.0), 4),
-            is_model=is_model,
-        )
-        for value, name, is_model in found
-    )
+    if kind == "number":
+        return bars(values[kind].items(), measured)
+    return bars(values[kind].items(), measured if kind == "several" else "{:.1%}".format, is_error=False, whole=1.0)
 
 
 def _share(value: object) -> str:
-    known = number(value)
-    return NOTHING if known is None else f"{known:.1%}"
-
-
-def _shown(value: object) -> str:
-    known = number(value)
-    return NOTHING if known is None else measured(known)
+    return in_form(value, ".1%")
 
 
 def _figures(evaluation: Mapping[str, Any], figures: Mapping[str, Any], kind: str) -> Rows:
@@ -196,7 +172,7 @@ def _tag_figures(figures: Mapping[str, Any]) -> Rows:
         ("token accuracy", _share(figures.get("token_accuracy")), _share(figures.get("rule_accuracy"))),
         ("macro F1", _share(figures.get("macro_f1")), _share(figures.get("rule_macro_f1"))),
         ("sentences with all tags right", _share(figures.get("exact")), NOTHING),
-        ("log loss of a token, nats", _shown(figures.get("log_loss")), NOTHING),
+        ("log loss of a token, nats", shown(figures.get("log_loss")), NOTHING),
     ]
     if figures.get("has_entities") is True:
         rows[:0] = [
@@ -209,15 +185,15 @@ def _tag_figures(figures: Mapping[str, Any]) -> Rows:
 
 def _several_figures(figures: Mapping[str, Any]) -> Rows:
     rows = (
-        ("macro F1", _shown(figures.get("macro_f1")), _shown(figures.get("baseline_macro_f1"))),
-        ("micro F1", _shown(figures.get("micro_f1")), _shown(figures.get("baseline_micro_f1"))),
+        ("macro F1", shown(figures.get("macro_f1")), shown(figures.get("baseline_macro_f1"))),
+        ("micro F1", shown(figures.get("micro_f1")), shown(figures.get("baseline_micro_f1"))),
         (
             "average precision",
-            _shown(figures.get("average_precision")),
-            _shown(figures.get("baseline_average_precision")),
+            shown(figures.get("average_precision")),
+            shown(figures.get("baseline_average_precision")),
         ),
         ("all classes right", _share(figures.get("exact")), _share(figures.get("baseline_exact"))),
-        ("log loss of a decision, nats", _shown(figures.get("log_loss")), _shown(figures.get("baseline_log_loss"))),
+        ("log loss of a decision, nats", shown(figures.get("log_loss")), shown(figures.get("baseline_log_loss"))),
     )
     return Rows(columns=("", "this model", "linear, n-grams"), rows=rows)
 
@@ -226,8 +202,8 @@ def _class_figures(figures: Mapping[str, Any]) -> Rows:
     rows = [
         ("accuracy", _share(figures.get("accuracy")), _share(figures.get("baseline_accuracy"))),
         ("balanced accuracy", _share(figures.get("balanced_accuracy")), NOTHING),
-        ("macro F1", _shown(figures.get("macro_f1")), NOTHING),
-        ("log loss, nats", _shown(figures.get("log_loss")), _shown(figures.get("baseline_log_loss"))),
+        ("macro F1", shown(figures.get("macro_f1")), NOTHING),
+        ("log loss, nats", shown(figures.get("log_loss")), shown(figures.get("baseline_log_loss"))),
         ("calibration error", _share(figures.get("calibration_error")), NOTHING),
     ]
     always = "always the most frequent"
@@ -242,13 +218,13 @@ def _class_figures(figures: Mapping[str, Any]) -> Rows:
 
 def _number_figures(evaluation: Mapping[str, Any], figures: Mapping[str, Any]) -> Rows:
     rows = [
-        ("RMSE", _shown(figures.get("rmse")), _shown(figures.get("baseline_rmse"))),
-        ("MAE", _shown(figures.get("mae")), NOTHING),
-        ("bias", _shown(figures.get("bias")), NOTHING),
-        ("share explained (R²)", _shown(figures.get("explained")), NOTHING),
+        ("RMSE", shown(figures.get("rmse")), shown(figures.get("baseline_rmse"))),
+        ("MAE", shown(figures.get("mae")), NOTHING),
+        ("bias", shown(figures.get("bias")), NOTHING),
+        ("share explained (R²)", shown(figures.get("explained")), NOTHING),
     ]
     if number(figures.get("nasa")) is not None:
-        rows.append(("NASA's score", _shown(figures.get("nasa")), NOTHING))
+        rows.append(("NASA's score", shown(figures.get("nasa")), NOTHING))
     if number(figures.get("bounds_broken")) is not None:
         rows.append(("bounds that were broken", _share(figures.get("bounds_broken")), NOTHING))
     intervals = as_object(evaluation.get("intervals"))
@@ -256,7 +232,7 @@ def _number_figures(evaluation: Mapping[str, Any], figures: Mapping[str, Any]) -
     for share, held, width in zip(*columns, strict=False):
         if number(held) is not None:
             name = f"{_share(share).replace('.0%', '%')} interval"
-            rows += [(f"{name} holds", _share(held), NOTHING), (f"{name}, width", _shown(width), NOTHING)]
+            rows += [(f"{name} holds", _share(held), NOTHING), (f"{name}, width", shown(width), NOTHING)]
     return Rows(columns=("", "this model", "always the mean"), rows=tuple(rows))
 
 
@@ -266,7 +242,7 @@ def _classes(figures: Mapping[str, Any]) -> Rows:
     rows = tuple(
         (
             visible(as_text(one.get("name"))),
-            _shown(one.get("support")),
+            shown(one.get("support")),
             *(_share(one.get(key)) for key in ("recall", "precision", "f1")),
         )
         for one in found[:_MOST_CLASSES]
@@ -296,7 +272,7 @@ def _worst(evaluation: Mapping[str, Any], *, is_class: bool) -> Rows:
             ]
             cells += [_words(one)] if has_words else []
         else:
-            cells += [_shown(one.get(key)) for key in said]
+            cells += [shown(one.get(key)) for key in said]
         rows.append(tuple(cells))
     first = {"texts": "text", "tokens": "sentence"}.get(as_text(evaluation.get("of")), "series")
     columns = (first, *(["time"] if has_time else []), *said, *(["spoke for it, nats"] if has_words else []))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from recur.report.passage import visible
-from recur.report.values import NOTHING, as_object, as_text, count, duration, number
+from recur.report.values import as_object, as_text, count, duration, in_form, number, part_of
 from recur.wording import shortened
 
 _MEASURES = (
@@ -75,21 +75,18 @@ def result_of(evaluation: Mapping[str, Any], unit: str) -> Result | None:
     }
     losses = dict(sorted(known.items(), key=lambda item: item[1]))
     baselines = {name: found[name] for name in losses}
-    part = visible(as_text(evaluation.get("part"))) or "held-out"
+    part = part_of(evaluation)
     columns = {"this model": model, **baselines}
     return Result(
         part=part,
         verdict=visible(as_text(evaluation.get("verdict"))),
         warning=_warning(own, losses),
-        bars=_bars(own, losses),
+        bars=bars([("this model", own), *losses.items()], "{:.3f}".format),
         columns=tuple(columns),
         measures=tuple(
             Measure(
                 name=name.format(unit=unit),
-                values=tuple(
-                    NOTHING if (value := number(figures.get(key))) is None else f"{value:{form}}"
-                    for figures in columns.values()
-                ),
+                values=tuple(in_form(figures.get(key), form) for figures in columns.values()),
             )
             for key, name, form in _MEASURES
         ),
@@ -102,6 +99,34 @@ def column(name: str) -> str:
     return shortened(visible(name), 14)
 
 
+def bars(
+    figures: Iterable[tuple[str, object]],
+    written: Callable[[float], str],
+    *,
+    is_error: bool = True,
+    whole: float = 0.0,
+) -> tuple[Bar, ...]:
+    """Return a bar for each figure that is a number, the best first.
+
+    Args:
+        figures: Names and figures, the model's first.
+        written: Writes a figure.
+        is_error: Whether less is better.
+        whole: What a whole bar stands for, unless a figure is larger.
+    """
+    known = [
+        (value, name, place == 0)
+        for place, (name, figure) in enumerate(figures)
+        if (value := number(figure)) is not None
+    ]
+    known.sort(key=lambda one: one[0] if is_error else -one[0])
+    longest = max(whole, 1e-30, *(value for value, _, _ in known))
+    return tuple(
+        Bar(name=name, value=written(value), share=round(max(0.0, value / longest), 4), is_model=is_model)
+        for value, name, is_model in known
+    )
+
+
 def _warning(own: float, losses: Mapping[str, float]) -> str:
     beating = {name: loss for name, loss in losses.items() if loss <= own}
     if not beating:
@@ -110,17 +135,6 @@ def _warning(own: float, losses: Mapping[str, float]) -> str:
     return (
         f"This model does not beat the {name} baseline: {own:.3f} against {loss:.3f} nats per character. "
         "It needs longer training, more text, or another size before it is of use."
-    )
-
-
-def _bars(own: float, losses: Mapping[str, float]) -> tuple[Bar, ...]:
-    entries = sorted(
-        [("this model", own, True), *((name, loss, False) for name, loss in losses.items())], key=lambda entry: entry[1]
-    )
-    longest = max(max(loss for _, loss, _ in entries), 1e-9)
-    return tuple(
-        Bar(name=name, value=f"{loss:.3f}", share=round(max(0.0, loss / longest), 4), is_model=is_model)
-        for name, loss, is_model in entries
     )
 
 

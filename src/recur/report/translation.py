@@ -12,19 +12,13 @@ from recur.report.chart import Chart, Drawing, Grid, Series
 from recur.report.labels import Rows
 from recur.report.looking import Looking, looking_grid, looking_of, shortened
 from recur.report.passage import visible
-from recur.report.result import Bar
-from recur.report.values import NOTHING, as_list, as_object, as_text, count, number
+from recur.report.result import Bar, bars
+from recur.report.values import NOTHING, as_list, as_object, as_text, count, notes_of, number, part_of
 from recur.wording import measured, quantity, sentence
 
 _MOST_EXAMPLES, _MOST_REFERENCES, _MOST_MAPS = 20, 5, 10
 
 _SIDES = ("source", "written")
-
-_RULES = {
-    "copy": "copying the source",
-    "most_frequent": "most frequent target",
-    "nearest": "target of the nearest source",
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +89,7 @@ def translation_of(evaluation: Mapping[str, Any]) -> Translation | None:
         return None
     rules = [as_object(one) for one in as_list(evaluation.get("baselines"))]
     score = scores.get(main, {})
-    part = visible(as_text(evaluation.get("part"))) or "held-out"
+    part = part_of(evaluation)
     verdict = as_object(evaluation.get("verdict"))
     told_by = as_text(evaluation.get("told_by"))
     maps = tuple(_maps(evaluation))
@@ -112,7 +106,7 @@ def translation_of(evaluation: Mapping[str, Any]) -> Translation | None:
             for name, one in scores.items()
             if as_text(one.get("signature"))
         ),
-        notes=tuple(sentence(visible(as_text(note))) for note in as_list(evaluation.get("notes")) if as_text(note)),
+        notes=notes_of(evaluation),
         lengths=tuple(_by_length(evaluation, rules, score, main)),
         worst=_examples(evaluation.get("worst"), scores.get(told_by, {}), told_by),
         random=_examples(evaluation.get("random"), scores.get(told_by, {}), told_by),
@@ -135,8 +129,7 @@ def _value(value: object, score: Mapping[str, Any]) -> str:
 
 
 def _rule(rule: Mapping[str, Any]) -> str:
-    name = as_text(rule.get("name"))
-    return _RULES.get(name, visible(name))
+    return visible(as_text(rule.get("title")).removeprefix("the ") or as_text(rule.get("name")))
 
 
 def _measured_on(evaluation: Mapping[str, Any], part: str) -> str:
@@ -150,21 +143,12 @@ def _measured_on(evaluation: Mapping[str, Any], part: str) -> str:
 def _bars(
     figures: Mapping[str, Any], rules: list[Mapping[str, Any]], score: Mapping[str, Any], main: str
 ) -> tuple[Bar, ...]:
-    named = [("this model", figures), *((_rule(rule), as_object(rule.get("figures"))) for rule in rules)]
-    found = [(known, name) for name, own in named if (known := number(own.get(main))) is not None]
-    is_error = score.get("is_error") is True
-    found.sort(key=lambda one: one[0] if is_error else -one[0])
+    entries = [("this model", figures.get(main))]
+    entries += [(_rule(rule), as_object(rule.get("figures")).get(main)) for rule in rules]
+    if score.get("is_error") is True:
+        return bars(entries, lambda value: _value(value, score))
     whole = 100.0 if score.get("is_share") is False else 1.0
-    longest = max(whole, max(value for value, _ in found)) if not is_error else max(value for value, _ in found)
-    return tuple(
-        Bar(
-            name=name,
-            value=_value(value, score),
-            share=round(min(max(0.0, value / max(longest, 1e-30)), 1.0), 4),
-            is_model=name == "this model",
-        )
-        for value, name in found
-    )
+    return bars(entries, lambda value: _value(value, score), is_error=False, whole=whole)
 
 
 def _figures(

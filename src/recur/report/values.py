@@ -7,6 +7,7 @@ from typing import Any
 
 from recur.kinds import is_number
 from recur.report.passage import visible
+from recur.wording import measured, sentence
 
 NOTHING = "\N{EN DASH}"
 """What stands where there is no value."""
@@ -62,6 +63,33 @@ def count(value: object) -> str:
     """Return a number without decimals, its digits in groups of three; nothing when it is none."""
     known = number(value)
     return "" if known is None else f"{known:,.0f}"
+
+
+def in_form(value: object, form: str) -> str:
+    """Return a number in a form that `format` knows; a dash when it is none.
+
+    Example:
+        >>> in_form(0.25, ".1%"), in_form(None, ".1%")
+        ('25.0%', '–')
+    """
+    known = number(value)
+    return NOTHING if known is None else f"{known:{form}}"
+
+
+def shown(value: object) -> str:
+    """Return a measured number, or a dash when it is none."""
+    known = number(value)
+    return NOTHING if known is None else measured(known)
+
+
+def part_of(evaluation: Mapping[str, Any]) -> str:
+    """Return what the part is called that a judgement is of."""
+    return visible(as_text(evaluation.get("part"))) or "held-out"
+
+
+def notes_of(content: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the notes of a judgement or of answers as sentences."""
+    return tuple(sentence(visible(as_text(note))) for note in as_list(content.get("notes")) if as_text(note))
 
 
 def written(value: object, depth: int = 0) -> str:

@@ -10,9 +10,9 @@ from typing import Any
 from recur.report.chart import Drawing
 from recur.report.labels import Rows
 from recur.report.passage import visible
-from recur.report.result import Bar
-from recur.report.values import NOTHING, as_list, as_object, as_text, number
-from recur.wording import measured, quantity, sentence
+from recur.report.result import Bar, bars
+from recur.report.values import as_list, as_object, as_text, in_form, notes_of, number, part_of
+from recur.wording import measured, quantity
 
 _MOST_CLASSES, _MOST_EXAMPLES, _MOST_CHARACTERS = 100, 20, 400
 
@@ -91,44 +91,25 @@ def writing_of(evaluation: Mapping[str, Any]) -> Writing | None:
             for rule in map(as_object, as_list(evaluation.get("baselines")))
         ),
     ]
-    part = visible(as_text(evaluation.get("part"))) or "held-out"
+    part = part_of(evaluation)
     verdict, texts = as_object(evaluation.get("verdict")), number(evaluation.get("texts"))
     return Writing(
         verdict=visible(as_text(verdict.get("text"))),
         is_better=verdict.get("is_better") is True,
         measured_on="" if texts is None else f"Judged on {quantity(int(texts), 'text')} of the {part} part.",
         caption=f"Loss on the {part} part in nats per character, the end of each text included. Less is better.",
-        bars=_bars(contestants),
+        bars=bars([(name, own.get("nats_per_character")) for name, own in contestants], "{:.3f}".format),
         figures=Rows(
             columns=("", *(name for name, _ in contestants)),
             rows=tuple(
-                (title, *(_value(own.get(key), form) for _, own in contestants)) for key, title, form in _MEASURES
+                (title, *(in_form(own.get(key), form) for _, own in contestants)) for key, title, form in _MEASURES
             ),
         ),
         written=tuple(_written(as_object(evaluation.get("written")))),
         classes=_classes(evaluation),
         samples=tuple(_samples(evaluation)),
         worst=_worst(evaluation),
-        notes=tuple(sentence(visible(as_text(note))) for note in as_list(evaluation.get("notes")) if as_text(note)),
-    )
-
-
-def _value(value: object, form: str) -> str:
-    known = number(value)
-    return NOTHING if known is None else f"{known:{form}}"
-
-
-def _bars(contestants: list[tuple[str, Mapping[str, Any]]]) -> tuple[Bar, ...]:
-    known = [(value, name) for name, own in contestants if (value := number(own.get("nats_per_character"))) is not None]
-    longest = max(max(value for value, _ in known), 1e-9)
-    return tuple(
-        Bar(
-            name=name,
-            value=f"{value:.3f}",
-            share=round(max(0.0, value / longest), 4),
-            is_model=name == "this model",
-        )
-        for value, name in sorted(known, key=lambda one: one[0])
+        notes=notes_of(evaluation),
     )
 
 
@@ -160,15 +141,14 @@ def _written(found: Mapping[str, Any]) -> list[str]:
 def _classes(evaluation: Mapping[str, Any]) -> Rows:
     rows = []
     for one in map(as_object, as_list(evaluation.get("classes"))[:_MOST_CLASSES]):
-        learned, texts = number(one.get("learned")), number(one.get("texts"))
         rows.append(
             (
                 _short(one.get("name")),
-                NOTHING if learned is None else f"{learned:,.0f}",
-                NOTHING if texts is None else f"{texts:,.0f}",
-                _value(one.get("nats_per_character"), ".3f"),
-                _value(one.get("not_told"), ".3f"),
-                _value(one.get("told"), ".1%"),
+                in_form(one.get("learned"), ",.0f"),
+                in_form(one.get("texts"), ",.0f"),
+                in_form(one.get("nats_per_character"), ".3f"),
+                in_form(one.get("not_told"), ".3f"),
+                in_form(one.get("told"), ".1%"),
             )
         )
     columns = ("", "learned from", "judged", "nats per character", "where not told", "told by Bayes' rule")
@@ -197,7 +177,7 @@ def _worst(evaluation: Mapping[str, Any]) -> Rows:
             (
                 _short(one.get("text")),
                 ", ".join(of),
-                _value(one.get("nats_per_character"), ".3f"),
+                in_form(one.get("nats_per_character"), ".3f"),
                 visible(as_text(one.get("place"))),
             )
         )
