@@ -19,8 +19,8 @@ from recur.gradients import Training, probe
 from recur.measure.timing import seconds, spread
 from recur.models.language import LanguageModel
 from recur.report import write_inspection
+from recur.tasks.inspection.language import inspect_language_model
 from recur.tasks.inspection.passage import passage_of_text
-from recur.tasks.inspection.text import inspect_text
 from recur.tasks.language.trained import load
 from recur.train.language import train_language_model
 from recur.train.options import LanguageTrainingOptions
@@ -104,7 +104,7 @@ def inspecting(job: Job, *, steps: int = 100, symbols: tuple[int, ...] = (1000, 
             began.append((what, time.perf_counter()))
 
         stage("preparing")
-        found = inspect_text(trained, passage, training=Training(window=job.window), stage=stage)
+        found = inspect_language_model(trained, passage, training=Training(window=job.window), stage=stage)
         stage("writing")
         found.write(run)
         stage("drawing the page")

@@ -23,7 +23,7 @@ from recur.tasks.forecast.calibration import original_scale
 from recur.tasks.forecast.setup import ForecastSetup
 from recur.tasks.forecast.trained import TrainedForecaster
 from recur.tasks.inspection import trained_series
-from recur.tasks.inspection.text import Inspection
+from recur.tasks.inspection.content import Inspection
 from recur.tasks.inspection.trained_series import inspect_trained
 from recur.tasks.labels.setup import LabelSetup, Life
 from recur.tasks.labels.trained import TrainedClassifier, TrainedRegressor, build_network

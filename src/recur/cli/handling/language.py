@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from recur.cli.handling.language_inspection import check_passage, inspect_language_run
 from recur.cli.handling.run_handling import RunHandling, show_next
-from recur.cli.handling.text_inspection import check_text, inspect_language_run
 from recur.run import RunFolder
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def handling() -> RunHandling:
         show=_show,
         show_finished=show_finished,
         inspect=inspect_language_run,
-        check_inspection=check_text,
+        check_inspection=check_passage,
         instead="To write text: recur generate.",
         options={"evaluate": {"batch_size", "window"}, "inspect": {"input", "labels"}},
     )

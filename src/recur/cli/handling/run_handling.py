@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from jsonargparse import Namespace
     from rich.console import Console
 
-    from recur.tasks.inspection.text import Inspection
+    from recur.tasks.inspection.content import Inspection
 
 T = TypeVar("T")
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from jsonargparse import Namespace
     from rich.console import Console
 
-    from recur.tasks.inspection.text import Inspection
+    from recur.tasks.inspection.content import Inspection
 
 _CHANNELS = 4
 """Channels that are printed for an answer."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from recur.cli.handling.judging import class_rows, judged, show_classes, show_trained
 from recur.cli.handling.run_handling import RunHandling, loaded, show_notes
 from recur.cli.handling.words_inspection import check_read, inspect_classifier_run
-from recur.data.texts.options import CELLS
+from recur.data.texts.options import CELL_OPTIONS
 from recur.wording import measured
 
 if TYPE_CHECKING:
@@ -30,9 +30,9 @@ def handling() -> RunHandling:
         inspect=inspect_classifier_run,
         check_inspection=check_read,
         options={
-            "evaluate": CELLS,
-            "predict": {"batch_size", *CELLS},
-            "inspect": {"data", "input", "number", *CELLS},
+            "evaluate": CELL_OPTIONS,
+            "predict": {"batch_size", *CELL_OPTIONS},
+            "inspect": {"data", "input", "number", *CELL_OPTIONS},
         },
     )
 

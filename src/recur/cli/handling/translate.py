@@ -11,7 +11,7 @@ from recur.cli.handling.judging import judged, on_one_line, show_trained
 from recur.cli.handling.run_handling import RunHandling, loaded, show_notes
 from recur.cli.handling.words_inspection import check_read, inspect_translator_run
 from recur.cli.parser import check_seed, options_from
-from recur.data.texts.options import CELLS
+from recur.data.texts.options import CELL_OPTIONS
 from recur.errors import OptionError
 from recur.run import RunFolder
 from recur.tasks.translate.search_options import SearchOptions
@@ -36,9 +36,9 @@ def handling() -> RunHandling:
         inspect=inspect_translator_run,
         check_inspection=check_read,
         options={
-            "evaluate": CELLS,
-            "predict": {"batch_size", "seed", *CELLS, *(field.name for field in fields(SearchOptions))},
-            "inspect": {"data", "input", "number", *CELLS},
+            "evaluate": CELL_OPTIONS,
+            "predict": {"batch_size", "seed", *CELL_OPTIONS, *(field.name for field in fields(SearchOptions))},
+            "inspect": {"data", "input", "number", *CELL_OPTIONS},
         },
     )
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from recur.cli.handling.given_text import is_name, note_of, reading
 from recur.cli.handling.run_handling import loaded
 from recur.cli.handling.series_inspection import check_line, found_lines
-from recur.data.texts.options import CELLS
+from recur.data.texts.options import CELL_OPTIONS
 from recur.errors import OptionError
 from recur.inspection_format import MOST_GAP
 from recur.run import RunFolder
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from jsonargparse import Namespace
     from rich.console import Console
 
-    from recur.tasks.inspection.text import Inspection
+    from recur.tasks.inspection.content import Inspection
 
 _WORDS = 5
 """Words that are printed for an answer, and against it."""
@@ -42,7 +42,7 @@ def check_read(chosen: Namespace) -> None:
             if getattr(chosen, name) is not None:
                 said = "DATA" if name == "data" else option(name)
                 raise OptionError(f"{name} would be ignored, for --input is the text; leave {said} out.")
-    for name in CELLS:
+    for name in CELL_OPTIONS:
         if getattr(chosen, name) is not None and chosen.data is None:
             raise OptionError(f"{name} is of DATA; give one, or leave {option(name)} out.")
     if chosen.encoding is not None and chosen.data is None and not is_name(chosen.input or ""):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from recur.cli.handling.judging import judged, on_one_line, show_trained
 from recur.cli.handling.run_handling import RunHandling, loaded
 from recur.cli.parser import check_seed
-from recur.data.texts.options import CELLS
+from recur.data.texts.options import CELL_OPTIONS
 from recur.run import RunFolder
 
 if TYPE_CHECKING:
@@ -32,8 +32,8 @@ def handling() -> RunHandling:
         inspect=None,
         instead="To write texts: recur generate; the report shows some of each class.",
         options={
-            "evaluate": CELLS,
-            "predict": {"seed", "temperature", "top_k", "top_p", "num_best", *CELLS},
+            "evaluate": CELL_OPTIONS,
+            "predict": {"seed", "temperature", "top_k", "top_p", "num_best", *CELL_OPTIONS},
             "inspect": set(),
         },
     )

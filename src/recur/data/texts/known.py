@@ -11,7 +11,7 @@ from recur.data.series.delimited import SEPARATORS
 from recur.data.series.files import COLUMNAR
 from recur.data.texts.files import DataFile, lines_in, texts_on_lines
 from recur.data.texts.folders import PLAIN
-from recur.data.texts.options import CELLS, TextOptions, check_none_ignored
+from recur.data.texts.options import CELL_OPTIONS, TextOptions, check_none_ignored
 from recur.data.texts.places import Places
 from recur.data.texts.roles import TextRoles
 from recur.data.texts.tables import RECORDS, TextTable, read_text_table
@@ -51,7 +51,7 @@ class Known:
 
     roles: TextRoles | None
     has_answers: bool
-    given: Collection[str] = CELLS
+    given: Collection[str] = CELL_OPTIONS
     is_of_option: bool = False
 
     @property
@@ -125,7 +125,7 @@ class Known:
         """
         kinds = sorted({file.kind for file in files})
         if all(kind in (*RECORDS, *COLUMNAR) for kind in kinds):
-            self.check_none_ignored(options, f"{enumerated(kinds)} files", CELLS)
+            self.check_none_ignored(options, f"{enumerated(kinds)} files", CELL_OPTIONS)
         return read_text_table(files, options, self.expected)
 
     @property

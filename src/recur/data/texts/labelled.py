@@ -14,7 +14,7 @@ from recur.data.texts.folders import PLAIN, files_by_class, read_folders
 from recur.data.texts.guessing import guess_labelled
 from recur.data.texts.known import Known, TextLines
 from recur.data.texts.labels import read_labels, read_names
-from recur.data.texts.options import CELLS, LabelledTextOptions
+from recur.data.texts.options import CELL_OPTIONS, LabelledTextOptions
 from recur.data.texts.parts import parts_of, with_other_data
 from recur.data.texts.roles import TextRoles
 from recur.data.texts.tables import TABLES, TextTable, table_of_data, text_column
@@ -31,7 +31,7 @@ def read_labelled_texts(
     roles: TextRoles | None = None,
     unit: Unit | None = None,
     has_labels: bool = True,
-    given: Collection[str] = CELLS,
+    given: Collection[str] = CELL_OPTIONS,
 ) -> LabelledTexts:
     """Return the texts, and the classes of each, that some data hold.
 
@@ -132,7 +132,7 @@ def read_source(
         TypeError: Likewise.
     """
     if not is_path(data):
-        known.check_none_ignored(options, "a dataframe or lists", (*CELLS, "unit"))
+        known.check_none_ignored(options, "a dataframe or lists", (*CELL_OPTIONS, "unit"))
         if isinstance(data, tuple) and len(data) == 2:
             data = {"text": data[0], "label": data[1]}
             # Which is which needs no guess.
@@ -141,7 +141,9 @@ def read_source(
     files, notes = find_files(paths_of(data))
     alone = _texts_alone(files, options, known, notes)
     if alone is not None:
-        known.check_none_ignored(options, "folders by class", ("text", "label", "part", "label_separator", *CELLS))
+        known.check_none_ignored(
+            options, "folders by class", ("text", "label", "part", "label_separator", *CELL_OPTIONS)
+        )
         found = read_folders(alone, options.codec, options.unit, learned=known.unit, has_classes=known.has_answers)
         return _relabelled(found, known).noted(*notes)
     files = only_of(files, TABLES, notes)
@@ -163,7 +165,7 @@ def _texts_alone(
     if known.has_answers or (by_class is not None and all(file.folders for file in by_class)):
         return by_class
     # Without classes, files need not be ordered by them.
-    is_cut = any(getattr(options, name) is not None for name in CELLS if name in known.given)
+    is_cut = any(getattr(options, name) is not None for name in CELL_OPTIONS if name in known.given)
     is_whole = (options.unit or known.unit) == "file" and not is_cut
     return files if is_whole and all(file.kind in PLAIN for file in files) else None
 

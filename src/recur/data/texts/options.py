@@ -16,7 +16,7 @@ from recur.wording import option
 if TYPE_CHECKING:
     from recur.data.series.options import OtherTableOptions
 
-CELLS = ("separator", "has_header")
+CELL_OPTIONS = ("separator", "has_header")
 """Options of how text is cut into cells."""
 
 HELD_OUT = 0.1
@@ -87,7 +87,7 @@ class TextOptions(NamesFiles):
             OptionError: A value makes no sense, or is of series alone.
         """
         for name in table.given:
-            if name not in ("encoding", *CELLS):
+            if name not in ("encoding", *CELL_OPTIONS):
                 raise OptionError(f"{name}: is of series, and these are texts; leave {option(name)} out.")
         return replace(self, **{name: getattr(table, name) for name in table.given})
 

@@ -15,7 +15,7 @@ from recur.data.texts.files import DataFile, find_files, first_line_of, is_path,
 from recur.data.texts.guessing import guess_pairs
 from recur.data.texts.known import Known, TextLines
 from recur.data.texts.names import plain
-from recur.data.texts.options import CELLS, PairOptions
+from recur.data.texts.options import CELL_OPTIONS, PairOptions
 from recur.data.texts.parallel import beside, find_parallel, read_parallel
 from recur.data.texts.parts import parts_of, with_other_data
 from recur.data.texts.places import Places
@@ -33,7 +33,7 @@ def read_pairs(
     *,
     roles: TextRoles | None = None,
     has_targets: bool = True,
-    given: Collection[str] = CELLS,
+    given: Collection[str] = CELL_OPTIONS,
 ) -> TextPairs:
     """Return the pairs of texts that some data hold.
 
@@ -78,7 +78,7 @@ def read_pairs(
 
 def _read(data: Any, options: PairOptions, known: Known) -> TextPairs:
     if not is_path(data):
-        known.check_none_ignored(options, "a dataframe or lists", CELLS)
+        known.check_none_ignored(options, "a dataframe or lists", CELL_OPTIONS)
         if isinstance(data, tuple) and len(data) == 2:
             data = {"source": data[0], "target": data[1]}
         return _of_table(table_of_data(data), options, known)
@@ -95,7 +95,7 @@ def _of_parallel(files: list[DataFile], options: PairOptions, known: Known) -> T
     found = find_parallel(files, options.source, options.target)
     if found is None:
         return None
-    known.check_none_ignored(options, "parallel files", ("part", "history", *CELLS))
+    known.check_none_ignored(options, "parallel files", ("part", "history", *CELL_OPTIONS))
     pairs = read_parallel(found, options.codec)
     unused = [] if options.valid_data or options.test_data else beside(found)
     if not unused:
@@ -109,10 +109,10 @@ def _of_parallel(files: list[DataFile], options: PairOptions, known: Known) -> T
 def _of_files(files: list[DataFile], options: PairOptions, known: Known) -> TextPairs:
     kinds = {file.kind in YAML for file in files}
     if kinds == {True}:
-        known.check_none_ignored(options, "conversations", (*_COLUMNS, *CELLS))
+        known.check_none_ignored(options, "conversations", (*_COLUMNS, *CELL_OPTIONS))
         return read_yaml_conversations(files, options.codec, options.history, has_answers=known.has_answers)
     if all(file.kind not in TABLES for file in files) and holds_commands(_first(files[0], options)):
-        known.check_none_ignored(options, "lines of IN: and OUT:", (*_COLUMNS, "history", *CELLS))
+        known.check_none_ignored(options, "lines of IN: and OUT:", (*_COLUMNS, "history", *CELL_OPTIONS))
         return read_commands(files, options.codec)
     plain = {file.kind for file in files} - {*TABLES}
     cut = options.cell_separator or "\t"

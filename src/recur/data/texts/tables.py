@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 RECORDS = (".jsonl", ".ndjson", ".json")
 """Suffixes of files with objects of JSON: one a line, or in `.json` also a list of them."""
 
-CELLS = (".csv", ".tsv", ".tab", ".txt", ".text", "")
+DELIMITED = (".csv", ".tsv", ".tab", ".txt", ".text", "")
 """Suffixes of text that may be cut into cells."""
 
 TABBED = (".tsv", ".tab")
@@ -143,7 +143,7 @@ def read_frame(path: Path, options: TextOptions, start: bytes | None = None) -> 
         return TextRows(frame=frame, numbers=np.arange(1, frame.height + 1), unit="row")
     if kind in RECORDS:
         return _read_records(path, text_in(path, options.codec, start))
-    if kind in CELLS:
+    if kind in DELIMITED:
         frame, notes = read_cells(
             path,
             separator=options.cell_separator,

@@ -27,7 +27,7 @@ from recur.data.texts.files import (
 from recur.data.texts.folders import PLAIN
 from recur.data.texts.guessing import guess_tagged
 from recur.data.texts.known import Known
-from recur.data.texts.options import CELLS, TaggedTextOptions
+from recur.data.texts.options import CELL_OPTIONS, TaggedTextOptions
 from recur.data.texts.parts import parts_of, with_other_data
 from recur.data.texts.places import Places
 from recur.data.texts.roles import TextRoles
@@ -48,7 +48,7 @@ def read_tagged_sentences(
     tags: Collection[str] | None = None,
     num_columns: int | None = None,
     cut: Callable[[str], Sequence[str]] | None = None,
-    given: Collection[str] = CELLS,
+    given: Collection[str] = CELL_OPTIONS,
 ) -> TaggedSentences:
     """Return the sentences, and the tag of each of their tokens, that some data hold.
 
@@ -109,7 +109,7 @@ def _read(
     data: Any, options: TaggedTextOptions, known: _KnownTags, cut: Callable[[str], Sequence[str]]
 ) -> TaggedSentences:
     if not is_path(data):
-        known.check_none_ignored(options, "a dataframe or lists", CELLS)
+        known.check_none_ignored(options, "a dataframe or lists", CELL_OPTIONS)
         if isinstance(data, tuple) and len(data) == 2:
             data = {"tokens": data[0], "tags": data[1]}
         return _of_table(table_of_data(data), options, known)
@@ -118,10 +118,10 @@ def _read(
     if all(_is_table(file, options.codec) for file in files):
         found = _of_table(known.table(files, options), options, known)
     elif not known.has_answers and all(_has_lines(file, options, known) for file in files):
-        known.check_none_ignored(options, "sentences on lines", CELLS)
+        known.check_none_ignored(options, "sentences on lines", CELL_OPTIONS)
         found = _of_lines(files, options, cut)
     else:
-        known.check_none_ignored(options, "files in columns", ("part", *CELLS))
+        known.check_none_ignored(options, "files in columns", ("part", *CELL_OPTIONS))
         columns = {"tokens": options.tokens, "tags": options.tags}
         sets = [read_conll(file, options.codec, **columns, has_tags=known.has_answers) for file in files]
         found = TaggedSentences.joined([_sentences(one, options) for one in sets])

@@ -16,7 +16,7 @@ from recur.data.texts.guessing import check_column
 from recur.data.texts.known import Known
 from recur.data.texts.labelled import KnownLabels, checked_labels, read_source, texts_of_table
 from recur.data.texts.labels import read_labels, read_names
-from recur.data.texts.options import CELLS, WrittenTextOptions
+from recur.data.texts.options import CELL_OPTIONS, WrittenTextOptions
 from recur.data.texts.parts import with_other_data
 from recur.data.texts.places import Places
 from recur.data.texts.roles import TextRoles
@@ -55,7 +55,7 @@ def read_written_texts(
     names: Sequence[str] | None = None,
     roles: TextRoles | None = None,
     unit: Unit | None = None,
-    given: Collection[str] = CELLS,
+    given: Collection[str] = CELL_OPTIONS,
 ) -> WrittenTexts:
     """Return the texts that some data hold, and what each is written from.
 
@@ -124,7 +124,7 @@ def read_contexts(
     classes: Sequence[str],
     names: Sequence[str] | None = None,
     separator: str | None,
-    given: Collection[str] = CELLS,
+    given: Collection[str] = CELL_OPTIONS,
 ) -> tuple[tuple[tuple[str, ...], ...], NDArray[np.float64]]:
     """Return what texts are to be written from: the classes and the numbers of each row of a table, without its texts.
 
@@ -149,7 +149,7 @@ def read_contexts(
         files, notes = find_files(paths_of(data))
         table = known.table(only_of(files, TABLES, notes), options)
     else:
-        known.check_none_ignored(options, "a dataframe or lists", CELLS)
+        known.check_none_ignored(options, "a dataframe or lists", CELL_OPTIONS)
         table = table_of_data(data)
     labels: tuple[tuple[str, ...], ...] = ((),) * table.frame.height
     if label is not None:

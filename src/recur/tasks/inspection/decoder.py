@@ -12,10 +12,10 @@ from recur.gradients import Training
 from recur.gradients.probes.sequence_model import held_still
 from recur.inspection_format import FORMAT, MAX_SYMBOLS
 from recur.run import checksum
+from recur.tasks.inspection.content import Inspection, layers_content, properties_content
 from recur.tasks.inspection.read_text import UNITS
 from recur.tasks.inspection.recorded_layers import model_content, recorded_layers
 from recur.tasks.inspection.state_reach import state_reach
-from recur.tasks.inspection.text import Inspection, layers_content, properties_content
 from recur.tasks.inspection.text_properties import text_properties
 from recur.tasks.inspection.unit_search import Property
 from recur.tasks.translate.trained import TrainedTranslator

@@ -13,6 +13,14 @@ from recur.gradients import Training
 from recur.gradients.probes.sequence_model import held_still
 from recur.inspection_format import FORMAT
 from recur.run import checksum
+from recur.tasks.inspection.content import (
+    Inspection,
+    Stage,
+    layers_content,
+    probe_content,
+    probed_places,
+    properties_content,
+)
 from recur.tasks.inspection.given_series import Series, Times, series_of
 from recur.tasks.inspection.series_attribution import explain_forecasts
 from recur.tasks.inspection.series_recording import (
@@ -22,14 +30,6 @@ from recur.tasks.inspection.series_recording import (
     record_series,
     squared_error,
     states_before,
-)
-from recur.tasks.inspection.text import (
-    Inspection,
-    Stage,
-    layers_content,
-    probe_content,
-    probed_places,
-    properties_content,
 )
 from recur.tasks.inspection.user_labels import Label
 

@@ -18,6 +18,7 @@ from recur.models.series_ensemble import SeriesEnsemble
 from recur.run import checksum
 from recur.tasks.detect.trained import TrainedDetector
 from recur.tasks.forecast.trained import TrainedForecaster
+from recur.tasks.inspection.content import Inspection, Stage, layers_content, properties_content
 from recur.tasks.inspection.contributions import Contributions, contributions
 from recur.tasks.inspection.detector_subject import detector_subject
 from recur.tasks.inspection.forecast_subject import forecast_subject
@@ -25,7 +26,6 @@ from recur.tasks.inspection.label_subject import label_subject
 from recur.tasks.inspection.recorded_layers import model_content, recorded_layers
 from recur.tasks.inspection.state_reach import state_reach
 from recur.tasks.inspection.subject import Subject
-from recur.tasks.inspection.text import Inspection, Stage, layers_content, properties_content
 from recur.tasks.inspection.unit_search import Property
 from recur.tasks.labels.trained import TrainedLabels
 

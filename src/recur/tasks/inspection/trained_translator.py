@@ -19,12 +19,12 @@ from recur.models.layer_recording import LayerRecording
 from recur.models.texts.translator import TranslatorNetwork
 from recur.run import checksum
 from recur.tasks.inspection.chosen_example import Beside, beside_text, chosen_of_data
+from recur.tasks.inspection.content import Inspection, Stage, layers_content, properties_content
 from recur.tasks.inspection.decoder import decoder_inspection
 from recur.tasks.inspection.read_text import ReadText, answer_content, answers_content, reverse_notes
 from recur.tasks.inspection.recorded_layers import model_content, recorded_layers
 from recur.tasks.inspection.state_reach import state_reach
 from recur.tasks.inspection.subject import evenly, of_first_member
-from recur.tasks.inspection.text import Inspection, Stage, layers_content, properties_content
 from recur.tasks.inspection.unit_search import Property
 from recur.tasks.texts.explanation import Explanation
 from recur.tasks.translate.explanation import (

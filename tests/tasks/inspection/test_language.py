@@ -12,21 +12,21 @@ import torch
 from safetensors.torch import load_file
 
 from recur.data.tokenizer import CharacterTokenizer
-from recur.errors import DataError, RunError
+from recur.errors import DataError
 from recur.gradients import Training
 from recur.models.language import LanguageModel
 from recur.models.options import LanguageModelOptions
-from recur.run import RunFolder
+from recur.tasks.inspection.content import Inspection, layers_content
+from recur.tasks.inspection.language import inspect_language_model
+from recur.tasks.inspection.language_recording import record_text
 from recur.tasks.inspection.passage import passage_of_text
-from recur.tasks.inspection.text import Inspection, inspect_text, layers_content, probed_places
-from recur.tasks.inspection.text_recording import record_text
 from recur.tasks.language.trained import TrainedLanguageModel, load
 
 WORDS = 'The cat, said the dog, sat "on the mat"; and the rat sat too.\n' * 12
 
 
 def inspected(trained: TrainedLanguageModel, text: str = WORDS, **options: Any) -> Inspection:
-    return inspect_text(trained, passage_of_text(trained.tokenizer, [text]), **options)
+    return inspect_language_model(trained, passage_of_text(trained.tokenizer, [text]), **options)
 
 
 def test_all_that_the_format_names_is_there(make_run: Any, tmp_path: Path) -> None:
@@ -174,7 +174,7 @@ def test_the_probe_looks_at_pieces_from_the_states_that_the_model_had_there(
     ids = trained.tokenizer.encode(WORDS, unknown="map")[: 4 * 96 + 2]
     passage = passage_of_text(trained.tokenizer, [WORDS[: len(ids)]])
     recording = record_text(trained, ids)
-    content = inspect_text(trained, passage).content["probe"]
+    content = inspect_language_model(trained, passage).content["probe"]
     for own, layer in zip(content["layers"], recording.layers, strict=True):
         for name, gate in own["gates"].items():
             assert gate["mean"] == pytest.approx(float(layer.parts[name][1:-1].mean()), abs=1e-4)
@@ -189,22 +189,6 @@ def test_a_network_that_forgets_at_once_is_diagnosed(make_run: Any, tmp_path: Pa
     assert {"vanishing gradient", "clipping always active"} <= {each["name"] for each in content["diagnosis"]}
     # It forgets what a window of 64 steps cuts off: next to none of the gradient is lost.
     assert 0 < content["probe"]["truncated"] < 0.05
-
-
-def test_pieces_that_are_probed() -> None:
-    def lengths(num_symbols: int, window: int | None) -> tuple[int, ...] | None:
-        places = probed_places(num_symbols, Training(window=window))
-        if places is None:
-            return None
-        assert (places[0, 0], places[-1, -1]) == (1, num_symbols - 2)
-        return places.shape
-
-    assert lengths(500, None) == lengths(500, 64) == (4, 96)
-    assert lengths(500, 200) == (4, 200)
-    assert lengths(500, 300) == (4, 256)
-    assert lengths(100, 64) == (3, 96)
-    assert lengths(18, None) == (1, 16)
-    assert lengths(17, None) is None
 
 
 def test_the_same_seed_gives_the_same(characters: TrainedLanguageModel) -> None:
@@ -232,31 +216,3 @@ def test_stages_are_told(characters: TrainedLanguageModel) -> None:
         "asking what its predictions rest on",
         "looking at the gradient through time",
     ]
-
-
-def test_a_write_that_fails_leaves_no_words_to_other_tensors(
-    characters: TrainedLanguageModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run = RunFolder.create(tmp_path / "run")
-    found = inspected(characters, "the cat")
-    found.write(run)
-    before = (run.path / "inspect.safetensors").read_bytes()
-
-    def refuse(*_: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("os.fsync", refuse)
-    with pytest.raises(RunError, match=r"inspect\.safetensors: the disk is full"):
-        found.write(run)
-    assert not run.has("inspect.json")
-    assert (run.path / "inspect.safetensors").read_bytes() == before
-
-
-def test_what_json_does_not_have_leaves_an_older_inspection_as_it_was(tmp_path: Path) -> None:
-    run = RunFolder.create(tmp_path / "run")
-    Inspection(content={"format": 1}, tensors={"x": torch.zeros(1)}).write(run)
-    for bad, error in ((np.int64(1), TypeError), (float("nan"), ValueError)):
-        with pytest.raises(error, match="JSON"):
-            Inspection(content={"format": bad}, tensors={"x": torch.ones(1)}).write(run)
-        assert run.read_json("inspect.json") == {"format": 1}
-        assert torch.equal(load_file(run.path / "inspect.safetensors")["x"], torch.zeros(1))

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from recur.gradients.probes.sequence_model import held_still
 from recur.tasks.inspection.explained_predictions import WINDOW, ExplainedPredictions, explained, explained_positions
-from recur.tasks.inspection.text_recording import TextRecording
+from recur.tasks.inspection.language_recording import LanguageRecording
 from recur.tasks.language.trained import TrainedLanguageModel
 
 _SHARE = (
@@ -21,7 +21,7 @@ _SHARE = (
 def explain_predictions(
     trained: TrainedLanguageModel,
     ids: NDArray[np.int64],
-    recording: TextRecording,
+    recording: LanguageRecording,
     document_starts: NDArray[np.int64] | None = None,
     *,
     window: int = WINDOW,
@@ -79,7 +79,7 @@ class _Scorer:
     def __init__(
         self,
         trained: TrainedLanguageModel,
-        recording: TextRecording,
+        recording: LanguageRecording,
         inputs: Tensor,
         *,
         begins: NDArray[np.int64],

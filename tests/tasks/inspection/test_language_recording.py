@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from recur.errors import RunError
-from recur.tasks.inspection.text_recording import record_text
+from recur.tasks.inspection.language_recording import record_text
 from recur.tasks.language.trained import TrainedLanguageModel, load
 
 WORDS = "the cat sat on the dog's mat; " * 20

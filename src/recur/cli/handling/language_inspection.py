@@ -17,15 +17,15 @@ if TYPE_CHECKING:
     from jsonargparse import Namespace
     from rich.console import Console
 
+    from recur.tasks.inspection.content import Inspection
     from recur.tasks.inspection.passage import Passage
-    from recur.tasks.inspection.text import Inspection
     from recur.tasks.language.trained import TrainedLanguageModel
 
 _PRINTED = 6
 """Properties whose best unit is printed."""
 
 
-def check_text(chosen: Namespace) -> None:
+def check_passage(chosen: Namespace) -> None:
     """Raise where options do not go with each other, before torch is loaded.
 
     Raises:
@@ -48,8 +48,8 @@ def inspect_language_run(
         notes: Where to say what a user should know.
         stage: Called with what is being done.
     """
+    from recur.tasks.inspection.language import inspect_language_model
     from recur.tasks.inspection.run_training import training_of_run
-    from recur.tasks.inspection.text import inspect_text
     from recur.tasks.inspection.user_labels import read_labels
     from recur.tasks.language.trained import load
 
@@ -59,7 +59,7 @@ def inspect_language_run(
     passage, note = _passage(folder, trained, chosen.input, chosen.encoding)
     if note:
         notes.print(f"note     {note}")
-    found = inspect_text(
+    found = inspect_language_model(
         trained, passage, labels=labels, training=training_of_run(folder), seed=chosen.seed, stage=stage
     )
     return found, _lines(passage, found.content)

@@ -14,8 +14,8 @@ from recur.gradients.attributions.attribution import METHODS
 from recur.models.language import LanguageModel
 from recur.models.options import LanguageModelOptions
 from recur.tasks.inspection.explained_predictions import ExplainedPredictions, explained_positions
-from recur.tasks.inspection.text_attribution import explain_predictions
-from recur.tasks.inspection.text_recording import record_text
+from recur.tasks.inspection.language_attribution import explain_predictions
+from recur.tasks.inspection.language_recording import record_text
 from recur.tasks.language.trained import TrainedLanguageModel, load
 
 WORDS = "the cat sat on the dog's mat; " * 10

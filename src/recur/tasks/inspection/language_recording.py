@@ -27,7 +27,7 @@ _LISTED = 8
 
 
 @dataclass(frozen=True, kw_only=True)
-class TextRecording:
+class LanguageRecording:
     """What a language model does while it reads N symbols.
 
     Attributes:
@@ -64,7 +64,7 @@ def record_text(
     document_starts: NDArray[np.int64] | None = None,
     *,
     num_first: int = 4,
-) -> TextRecording:
+) -> LanguageRecording:
     """Return what a trained language model does while it reads `ids`, the state carried all through.
 
     Args:
@@ -98,7 +98,7 @@ def record_text(
     found = torch.cat(nats)
     if not bool(torch.isfinite(found).all()) or not bool(torch.isfinite(torch.cat([one[0] for one in best])).all()):
         raise RunError("the model's predictions are not finite, for its weights are too large; train it anew.")
-    return TextRecording(
+    return LanguageRecording(
         layers=tuple(recorder.recordings()),
         nats=found.double().numpy(),
         next_ids=torch.cat([one[1] for one in best]).int(),
