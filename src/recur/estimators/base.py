@@ -53,7 +53,7 @@ _REMADE = (".html", ".png")
 """Suffixes of the files of a run that are made of the others."""
 
 
-class SeriesEstimator(BaseEstimator):  # type: ignore[misc]
+class RunEstimator(BaseEstimator):  # type: ignore[misc]
     """The base of the estimators: its parameters are the fields of the options of a training, one by one.
 
     Where scikit-learn is installed, this is a `sklearn.base.BaseEstimator`.
@@ -200,11 +200,11 @@ class SeriesEstimator(BaseEstimator):  # type: ignore[misc]
             raise NotFittedError(f"this {type(self).__name__} is not fitted yet; call fit first, or load a run.")
 
 
-def _constructor(cls: type[SeriesEstimator]) -> Callable[..., None]:
+def _constructor(cls: type[RunEstimator]) -> Callable[..., None]:
     """Return an `__init__` that takes the parameters of a class, and does nothing but keep them."""
     defaults = cls._parameters()
 
-    def __init__(self: SeriesEstimator, **parameters: Any) -> None:  # noqa: N807
+    def __init__(self: RunEstimator, **parameters: Any) -> None:  # noqa: N807
         for name in parameters:
             if name not in defaults:
                 near = difflib.get_close_matches(name, defaults, n=1)

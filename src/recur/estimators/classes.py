@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recur.errors import DataError
-from recur.estimators.base import ClassifierMixin, SeriesEstimator
+from recur.estimators.base import ClassifierMixin, RunEstimator
 from recur.run import RunFolder
 from recur.tasks.labels.evaluation import EVALUATION
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 Array = NDArray[Any]
 
 
-class ClassEstimator(ClassifierMixin, SeriesEstimator):  # type: ignore[misc]
+class ClassEstimator(ClassifierMixin, RunEstimator):  # type: ignore[misc]
     """What tells classes.
 
     Attributes:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from recur.data.series import Panel
 from recur.data.series.options import DetectionOptions
-from recur.estimators.base import OutlierMixin, SeriesEstimator
+from recur.estimators.base import OutlierMixin, RunEstimator
 from recur.models.detector_options import DetectorOptions
 from recur.plots.alarms import plot_alarms
 from recur.run import RunFolder
@@ -24,7 +24,7 @@ from recur.train.series_preparation import one_source
 Scores = NDArray[np.float64]
 
 
-class Detector(OutlierMixin, SeriesEstimator):  # type: ignore[misc]
+class Detector(OutlierMixin, RunEstimator):  # type: ignore[misc]
     """Says which steps of series are strange, each by those before it, as `recur.train_detector` trains it.
 
     Its parameters are the fields of `recur.data.series.options.DetectionOptions`, `recur.models.DetectorOptions` and

@@ -14,7 +14,7 @@ from recur.data.series import Panel, Part
 from recur.data.series.options import SeriesOptions
 from recur.data.series.succession import following
 from recur.errors import DataError, RunError
-from recur.estimators.base import SeriesEstimator
+from recur.estimators.base import RunEstimator
 from recur.models.forecaster_options import ForecasterOptions
 from recur.plots.forecast import plot_forecast
 from recur.tasks.forecast.backtest import MODEL
@@ -25,7 +25,7 @@ from recur.train.options import SeriesTrainingOptions
 from recur.train.series_preparation import one_source
 
 
-class Forecaster(SeriesEstimator):
+class Forecaster(RunEstimator):
     """Reads the past of one or many series and tells what comes next, as `recur.train_forecaster` trains it.
 
     Its parameters are the fields of `recur.data.series.options.SeriesOptions`, `recur.models.ForecasterOptions` and

@@ -12,7 +12,7 @@ import numpy as np
 from recur.data.series import Part, panel_of_array
 from recur.data.series.label_options import LabelOptions, NumberOptions
 from recur.errors import DataError
-from recur.estimators.base import RegressorMixin, SeriesEstimator
+from recur.estimators.base import RegressorMixin, RunEstimator
 from recur.estimators.classes import Array, ClassEstimator, classes_of, labels_of
 from recur.models.series_options import SeriesClassifierOptions, SeriesRegressorOptions
 from recur.plots.labels import plot_labels
@@ -22,7 +22,7 @@ from recur.train.labels import train_classifier, train_regressor
 from recur.train.options import LabelTrainingOptions
 
 
-class LabelEstimator(SeriesEstimator, ABC):
+class LabelEstimator(RunEstimator, ABC):
     """What tells labels of series that come as arrays with labels beside them, or as tables with labels inside."""
 
     defaults: ClassVar[Mapping[str, Any]] = {"test": 0.0}

@@ -11,7 +11,7 @@ from recur.data.texts.options import TaggedTextOptions
 from recur.data.texts.token_options import WordOptions
 from recur.data.texts.vector_options import VectorOptions
 from recur.errors import DataError
-from recur.estimators.base import SeriesEstimator
+from recur.estimators.base import RunEstimator
 from recur.models.texts.tagger_options import TaggerOptions
 from recur.run import RunFolder
 from recur.tasks.labels.evaluation import EVALUATION
@@ -24,7 +24,7 @@ from recur.train.tags import train_tagger
 from recur.wording import quantity
 
 
-class Tagger(SeriesEstimator):
+class Tagger(RunEstimator):
     """Tells the tag of each token of a sentence, as `recur.train_tagger` trains it.
 
     Its parameters are the fields of `recur.data.texts.TaggedTextOptions`, `WordOptions`, `VectorOptions`,

@@ -10,7 +10,7 @@ from recur.data.texts.pairs import read_pairs
 from recur.data.texts.token_options import PairTokenOptions
 from recur.data.texts.vector_options import PairVectorOptions
 from recur.errors import DataError
-from recur.estimators.base import SeriesEstimator
+from recur.estimators.base import RunEstimator
 from recur.estimators.texts import are_texts, texts_of
 from recur.models.texts.translator_options import TranslatorOptions
 from recur.tasks.translate.evaluation import judge_translator
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from recur.decode import DecodingOptions
 
 
-class Translator(SeriesEstimator):
+class Translator(RunEstimator):
     """Writes a text from a text, as `recur.train_translator` trains it.
 
     Its parameters are the fields of `PairOptions`, `PairTokenOptions`, `PairVectorOptions`, `TranslatorOptions` and
