@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, BinaryIO, Literal
 
-from recur.cli.handling.run_handling import show_notes, unfinished
+from recur.cli.handling.run_handling import check_owned, handling_of, show_notes, unfinished
 from recur.cli.parser import CommandParser, Device, check_device, check_seed, given_options
 from recur.errors import DataError, OptionError, RunError
 from recur.run import RunFolder
-from recur.wording import option
+from recur.train.table import TASKS
 
 if TYPE_CHECKING:
     from jsonargparse import Namespace
 
     from recur.decode.sampling import Sampling
-
-_OWNED = {"write": ("label", "vector"), "language": ("stop", "unknown")}
-"""The tasks whose runs write text, each with the options of its runs alone."""
 
 _BYTES_PER_PROMPT_BYTE = 24
 """Memory that reading one byte of a prompt takes: its text, its token, and their copies."""
@@ -88,10 +85,11 @@ def run(arguments: Sequence[str]) -> int:
             f"{folder.path}: is a run of task {task!r}, which writes from texts; give them to recur predict "
             f"{chosen.run}."
         )
-    if task not in _OWNED:
-        names = " or ".join(map(repr, sorted(_OWNED)))
+    writing = [name for name in TASKS if "generate" in handling_of(name).options]
+    if task not in writing:
+        names = " or ".join(map(repr, writing))
         raise RunError(f"{folder.path}: is a run of task {task!r}, whose model writes no text; expected {names}.")
-    _check_owned(str(task), given_options(arguments))
+    check_owned(str(task), "generate", given_options(arguments))
     check_device(chosen.device)
     given = None if chosen.prompt is None else _prompt(chosen.prompt)
     show_notes(unfinished(folder))
@@ -134,16 +132,6 @@ def run(arguments: Sequence[str]) -> int:
         for number, text in enumerate(texts, start=1):
             sys.stdout.write(f"--- {number} ---\n{prompt}{text}\n")
     return 0
-
-
-def _check_owned(task: str, given: Collection[str]) -> None:
-    """Raise where an option is of runs of another task."""
-    for owner, names in _OWNED.items():
-        for name in names:
-            if name in given and task != owner:
-                raise OptionError(
-                    f"{name} is of {owner} runs, and this is one of task {task}; leave {option(name)} out."
-                )
 
 
 def _write(folder: RunFolder, chosen: Namespace, prompt: str, sampling: Sampling) -> int:

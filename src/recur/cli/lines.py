@@ -12,12 +12,11 @@ from typing import Any, Literal
 import polars as pl
 
 from recur.cli.standard_input import InputLines
+from recur.data.series.delimited import SEPARATORS
 from recur.errors import DataError, Interrupted, OptionError, RunError
 from recur.kinds import is_whole
 from recur.streaming.answers import Answers
 from recur.streaming.live_stream import Stream
-
-_SEPARATORS = "\t;|,"
 
 
 def answer_lines(
@@ -146,7 +145,7 @@ class _Answering:
             raise DataError(f"standard input: the names of the columns are {self.source.no_text}.")
         self._header = header.strip()
         wanted = self.stream.separator
-        found = max(reversed(_SEPARATORS), key=header.count)
+        found = max(reversed(SEPARATORS), key=header.count)
         is_blank = wanted == "whitespace" and found not in header
         self._separator = wanted if wanted is not None and (wanted in header or is_blank) else found
         self._names = [name.strip() for name in self._cells(header)]

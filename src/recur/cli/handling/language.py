@@ -32,7 +32,11 @@ def handling() -> RunHandling:
         inspect=inspect_language_run,
         check_inspection=check_passage,
         instead="To write text: recur generate.",
-        options={"evaluate": {"batch_size", "window"}, "inspect": {"input", "labels"}},
+        options={
+            "evaluate": {"batch_size", "window"},
+            "inspect": {"input", "labels"},
+            "generate": {"stop", "unknown"},
+        },
     )
 
 

@@ -30,7 +30,7 @@ T = TypeVar("T")
 OF_TABLES = frozenset(one.name for one in fields(OtherTableOptions)) - {"encoding"}
 """Options of how DATA are written that the runs on series have; the encoding is of any text."""
 
-Command = Literal["evaluate", "predict", "inspect"]
+Command = Literal["evaluate", "predict", "inspect", "generate"]
 """A command that takes a run."""
 
 
@@ -55,7 +55,8 @@ class RunHandling:
             be looked into.
         check_inspection: Raises an `OptionError` where arguments of `recur inspect` do not go with each other.
         instead: Where they cannot, what can be done with them, as a sentence.
-        options: By command, the options that not the runs of every task have, but these do.
+        options: By command, the options that not the runs of every task have, but these do; `recur generate` takes the
+            runs that have a word on it here.
     """
 
     evaluate: Callable[[Namespace], dict[str, Any]]
@@ -107,6 +108,21 @@ def open_run(path: str, command: Command, given: Collection[str]) -> tuple[RunFo
         raise RunError(
             f"{folder.path}: is a run of task {task!r}, into which recur inspect does not look. {handling.instead}"
         )
+    check_owned(str(task), command, given)
+    return folder, str(task)
+
+
+def check_owned(task: str, command: Command, given: Collection[str]) -> None:
+    """Raise where an option of a command is of runs of other tasks.
+
+    Args:
+        task: Of the run.
+        command: The command that was given.
+        given: Names of the options that were.
+
+    Raises:
+        OptionError: One is.
+    """
     owners: dict[str, list[str]] = {}
     for name in TASKS:
         for owned in handling_of(name).options.get(command, ()):
@@ -117,7 +133,6 @@ def open_run(path: str, command: Command, given: Collection[str]) -> tuple[RunFo
                 f"{name} is of {enumerated(owners[name])} runs, and this is one of task {task}; leave "
                 f"{'DATA' if name == 'data' else option(name)} out."
             )
-    return folder, str(task)
 
 
 def loaded(load: Callable[..., T], folder: RunFolder, chosen: Namespace) -> T:

@@ -35,6 +35,7 @@ def handling() -> RunHandling:
             "evaluate": CELL_OPTIONS,
             "predict": {"seed", "temperature", "top_k", "top_p", "num_best", *CELL_OPTIONS},
             "inspect": set(),
+            "generate": {"label", "vector"},
         },
     )
 
