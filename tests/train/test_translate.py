@@ -92,15 +92,21 @@ def test_what_is_said_and_written(made: Path) -> None:
 def test_validation_is_the_loss_of_the_right_targets(made: Path) -> None:
     run = RunFolder.open(made / "run")
     best = min(row["loss"] for row in run.metrics() if row["kind"] == "valid")
-    found = evaluate_translator(made / "run", part="valid")
-    assert found["likelihood"]["nats_per_token"] == pytest.approx(best, rel=1e-5)
-    assert found["likelihood"]["perplexity"] == pytest.approx(math.exp(best), rel=1e-5)
     trained = TrainedTranslator.load(made / "run")
     valid = trained.setup.own_examples().of_part("valid")
+    (batch,) = trained.batches(valid.sources, valid.targets)
+    with torch.no_grad():
+        smoothed, plain = trained.network.loss(batch), -trained.network.target_log_probs(batch).mean()
+    assert best == pytest.approx(float(smoothed), rel=1e-5)
+    assert float(smoothed) != pytest.approx(float(plain), rel=1e-3)
+    found = evaluate_translator(made / "run", part="valid")
+    nats = found["likelihood"]["nats_per_token"]
+    assert nats == pytest.approx(float(plain), rel=1e-5)
+    assert found["likelihood"]["perplexity"] == pytest.approx(math.exp(nats), rel=1e-8)
     letters = sum(map(len, valid.targets)) + len(valid)
     symbols = sum(len(target.split()) for target in valid.targets) + len(valid)
     assert found["likelihood"]["tokens"] == symbols
-    assert found["likelihood"]["nats_per_character"] == pytest.approx(best * symbols / letters, rel=1e-5)
+    assert found["likelihood"]["nats_per_character"] == pytest.approx(nats * symbols / letters, rel=1e-8)
 
 
 def test_judging_again_says_the_same(made: Path, tmp_path: Path) -> None:

@@ -267,12 +267,16 @@ class TranslatorNetwork(nn.Module):
         return self.log_probs(self.write(read, _before(batch.y)), read).transpose(0, 1)
 
     def loss(self, batch: PairBatch) -> Tensor:
-        """Return the mean loss of the targets' tokens and ends, ()."""
+        """Return the mean loss of the targets' tokens and ends, as of `loss_sums`, ()."""
         total, counted = self.loss_sums(batch)
         return total / counted
 
     def loss_sums(self, batch: PairBatch) -> tuple[Tensor, Tensor]:
-        """Return the sum of the losses of the targets' tokens and ends, in nats, and how many there are, () both."""
+        """Return the sum of the losses of the targets' tokens and ends, in nats, and how many there are, () both.
+
+        Labels are smoothed while weights are judged too: without, the best ones would be those that have not learnt to
+        be as unsure as smoothing asks for.
+        """
         read = self.read(batch.x, batch.lengths, batch.copies)
         y_TB = _before(batch.y)
         if self.training and self.options.scheduled_sampling:
@@ -281,7 +285,7 @@ class TranslatorNetwork(nn.Module):
         is_token, target = _targets(batch)
         # Of the true steps alone: the output layer is what costs most.
         features, output = written.features[is_token], self.output
-        smoothing = (self.options.label_smoothing or 0.0) if self.training else 0.0
+        smoothing = self.options.label_smoothing or 0.0
         if read.copies is None:
             loss = output.cross_entropy(features, target, label_smoothing=smoothing)
         else:

@@ -92,8 +92,9 @@ class TranslatorOptions:
     """Dropout on the vectors of tokens, 0 to below 1; 0.3, but 0.5 for few pairs of sentences, if not given."""
 
     label_smoothing: float | None = None
-    """Share of the target probability that is spread over all tokens (Szegedy et al. 2016), 0 to below 1; 0.1, but 0
-    where sources are of few symbols, such as commands, whose targets leave no doubt, if not given."""
+    """Share of the target probability that is spread over all tokens (Szegedy et al. 2016), in training and in the
+    validation loss, 0 to below 1; 0.1, but 0 where sources are of few symbols, such as commands, whose targets leave no
+    doubt, if not given."""
 
     scheduled_sampling: float = 0.0
     """Share of the decoder's input that are tokens drawn from what it says itself, instead of the right ones, at the
