@@ -73,7 +73,12 @@ def test_the_tables_of_translators(root, module):
         assert module("translation").markdown(name) in quoted
 
 
-@pytest.mark.parametrize("name", ["pronunciations", "conversations"])
+def test_the_table_of_classes_of_texts(root, module):
+    quoted = (root / "docs" / "tasks" / "text.md").read_text(encoding="utf-8")
+    assert module("text_classes").markdown() in quoted
+
+
+@pytest.mark.parametrize("name", ["pronunciations", "commands", "puzzles", "sentences", "conversations"])
 def test_the_tables_of_texts(name, root, module):
     quoted = (root / "docs" / "tasks" / "text.md").read_text(encoding="utf-8")
     assert module("text_pairs").markdown(name) in quoted

@@ -222,6 +222,10 @@ def test_layers_load_torch_and_nothing_heavier() -> None:
     assert loaded_by("import recur.nn", ["torch", *heavier]) == ["torch"]
 
 
+def test_judging_series_loads_nothing_of_texts() -> None:
+    assert loaded_by("import recur.tasks.labels.evaluation", ["recur.data.texts", "recur.tasks.text_setup"]) == []
+
+
 PACKAGES = sorted(".".join(["recur", *p.parent.relative_to(PACKAGE).parts]) for p in PACKAGE.rglob("__init__.py"))
 LIGHT = [
     name

@@ -32,7 +32,9 @@ def test_an_option_is_written_as_who_asks_would_write_it() -> None:
     with as_on_the_command_line():
         assert option("split", "time") == "--split time"
         assert option("time_format", "%d.%m. %H:%M") == "--time-format '%d.%m. %H:%M'"
-        assert option("has_header", False) == "--has-header False"
+        assert option("has_header", False) == "--has-header false"
+        assert option("has_header", True, is_flag=False) == "--has-header true"
+        assert option("overwrite", True) == "--overwrite"
         assert option("calendar", ("hour", "month")) == "--calendar hour,month"
     assert option("calendar", ("hour", "month")) == "calendar=('hour', 'month')"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -31,7 +31,7 @@ def as_on_the_command_line(owner: Callable[[str], str | None] | None = None, com
         _COMMAND.reset(token)
 
 
-def option(name: str, value: Any = _NO_VALUE) -> str:
+def option(name: str, value: Any = _NO_VALUE, *, is_flag: bool = True) -> str:
     """Return an option as the one who asks would write it: in Python, or on the command line while a command runs.
 
     Every message that tells the user to give an option, or to leave one out, names it by this. Where the command that
@@ -39,7 +39,8 @@ def option(name: str, value: Any = _NO_VALUE) -> str:
 
     Args:
         name: Its name in Python.
-        value: What to give it, if that is said; on the command line a flag has True, and an empty tuple is no text.
+        value: What to give it, if that is said; on the command line an empty tuple is no text.
+        is_flag: Whether it says True there by its name alone, as an option does that is False by default.
 
     Example:
         >>> option("time_format"), option("duplicates", "mean"), option("sort", True)
@@ -47,6 +48,9 @@ def option(name: str, value: Any = _NO_VALUE) -> str:
         >>> with as_on_the_command_line():
         ...     option("time_format"), option("duplicates", "mean"), option("overwrite", True), option("label", ())
         ('--time-format', '--duplicates mean', '--overwrite', "--label ''")
+        >>> with as_on_the_command_line():
+        ...     option("has_header", True, is_flag=False), option("has_header", False)
+        ('--has-header true', '--has-header false')
         >>> with as_on_the_command_line({"ignored": "train"}.get, "evaluate"):
         ...     option("ignored"), option("sort", True)
         ('--ignored (of recur train)', 'sort=True in Python')
@@ -60,20 +64,40 @@ def option(name: str, value: Any = _NO_VALUE) -> str:
     if taker is None:
         return f"{in_python} in Python"
     flag = f"--{name.replace('_', '-')}"
-    if value is not _NO_VALUE and value is not True:
+    if isinstance(value, bool):
+        flag += "" if value and is_flag else f" {str(value).lower()}"
+    elif value is not _NO_VALUE:
         flag += f" {shlex.quote(','.join(map(str, value)) if isinstance(value, tuple) else str(value))}"
     return flag if taker == command else f"{flag} (of recur {taker})"
 
 
-def quantity(number: float, noun: str) -> str:
-    """Return a number with its noun, which is given in the singular.
+def quantity(number: float, noun: str, plural: str = "") -> str:
+    """Return a number with its noun.
+
+    Args:
+        number: How many.
+        noun: In the singular.
+        plural: In the plural, where that has more than an s.
 
     Example:
-        >>> quantity(1, "step"), quantity(1_000_000, "step"), quantity(0.5, "minute")
-        ('1 step', '1,000,000 steps', '0.5 minutes')
+        >>> quantity(1, "step"), quantity(1_000_000, "step"), quantity(0.5, "minute"), quantity(2, "class", "classes")
+        ('1 step', '1,000,000 steps', '0.5 minutes', '2 classes')
     """
     written = f"{number:,}" if isinstance(number, int) else f"{number:g}"
-    return f"{written} {noun if number == 1 else noun + 's'}"
+    return f"{written} {noun if number == 1 else plural or noun + 's'}"
+
+
+def part_name(part: str) -> str:
+    """Return what the data are called that a run is judged on.
+
+    Args:
+        part: Of the run's own data, or "given" of others.
+
+    Example:
+        >>> part_name("test"), part_name("given")
+        ('the test part', 'the data given')
+    """
+    return "the data given" if part == "given" else f"the {part} part"
 
 
 def measured(value: float) -> str:
@@ -131,6 +155,17 @@ def enumerated(names: Sequence[str], *, most: int | None = None) -> str:
     if most is not None and len(names) > most:
         names = [*names[:most], "others"]
     return " and ".join(part for part in (", ".join(names[:-1]), *names[-1:]) if part)
+
+
+def known_names(names: Iterable[str], most: int = 10) -> str:
+    """Return names as a message lists them, not too many.
+
+    Example:
+        >>> known_names(["text", "label"])
+        "'text', 'label'"
+    """
+    found = list(names)
+    return ", ".join(map(repr, found[:most])) + (", ..." if len(found) > most else "")
 
 
 def in_columns(rows: Sequence[Sequence[str]]) -> str:

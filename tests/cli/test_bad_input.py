@@ -81,7 +81,59 @@ def test_truncated_gzip(tmp_path: Path, recur: Any, make_text: Any) -> None:
 
 
 def test_missing_text(folder: Path, recur: Any) -> None:
-    check(recur("train", "texd.txt"), 1, r"^recur: texd\.txt: no such file or folder; check the path\.$")
+    check(recur("train", "texd.txt"), 1, r"^recur: texd\.txt: no such file or folder; did you mean text\.txt\?$")
+    check(recur("train", "book.txt"), 1, r"^recur: book\.txt: no such file or folder; check the path\.$")
+    Path("reviews.csv").write_text("review,sentiment\nso good,pos\n")
+    # Whatever else is said: what a file that is not there is for cannot be told.
+    for more in ((), ("--text", "review"), ("--label", "sentiment")):
+        result = recur("train", "revews.csv", *more)
+        check(result, 1, r"^recur: revews\.csv: no such file or folder; did you mean reviews\.csv\?$")
+        assert "task" not in result.err
+
+
+@pytest.mark.parametrize(
+    ("content", "pattern"),
+    [
+        ("", r"^recur: a\.csv: is empty; give a file with a table in it\.$"),
+        ("\ufeff\n \n,,\n", r"^recur: a\.csv: is empty; give a file with a table in it\.$"),
+        ("review,sentiment\n\n", r"^recur: a\.csv: has a header but no rows; give a file with a table in it\.$"),
+    ],
+)
+def test_a_table_that_is_empty_is_of_no_task(content: str, pattern: str, folder: Path, recur: Any) -> None:
+    Path("a.csv").write_text(content)
+    result = recur("train", "a.csv")
+    check(result, 1, pattern)
+    assert "task" not in result.err
+
+
+def test_a_column_that_is_misspelt_is_of_no_task(folder: Path, recur: Any) -> None:
+    rows = "".join(f"the boat of day {number} was fast,{'ab'[number % 2]},{number}.5\n" for number in range(20))
+    Path("reviews.csv").write_text("review,sentiment,price\n" + rows)
+    pattern = r"^recur: reviews\.csv: has no column 'sentimnt', which label names; did you mean 'sentiment'\? It has "
+    for more in ((), ("--text", "review"), ("--task", "classify-text"), ("--task", "classify")):
+        result = recur("train", "reviews.csv", "--label", "sentimnt", *more)
+        check(result, 1, pattern)
+        assert "task" not in result.err
+    Path("series.csv").write_text("time,kind,load\n" + "".join(f"{n},{'ab'[n % 2]},{n * n}\n" for n in range(20)))
+    check(recur("train", "series.csv", "--label", "kid"), 1, r"has no column 'kid', .*; did you mean 'kind'\?")
+
+
+def test_texts_with_no_labels_are_not_taken_for_a_series(folder: Path, recur: Any) -> None:
+    Path("a.csv").write_text("id,review\n" + "".join(f"{n},the boat of day {n} was fast\n" for n in range(20)))
+    result = recur("train", "a.csv")
+    assert "task     classify-text, as a.csv has a column of text and none of numbers" in result.err
+    check(
+        result, 1, r"no column has classes.*'id', 'review'\. Name one with --label, or choose another task: language "
+    )
+
+
+def test_two_files_that_may_belong_together(folder: Path, recur: Any) -> None:
+    for name in ("small.en", "short.ja", "other.txt"):
+        Path(name).write_text("a boat\n")
+    said = "--task chooses another: translate, if the lines of small.en belong to those of short.ja\n"
+    assert said in recur("train", "small.en", "short.ja").err
+    for more in ([], ["short.ja", "--task", "language"], ["short.ja", "other.txt"]):
+        assert "belong" not in recur("train", "small.en", *more).err
 
 
 @pytest.mark.parametrize("option", ["--vectors", "--target-vectors", "--valid-data", "--test-data"])

@@ -220,6 +220,7 @@ def test_a_task_that_was_said_or_configured_is_not_explained(folder: Path, recur
 
 @pytest.mark.usefixtures("toy")
 def test_complaints_are_those_of_the_task(folder: Path, recur: Any) -> None:
+    (folder / "meter.csv").write_text("load\n1\n")
     for arguments, line in (
         (
             ("meter.csv", "--readin", "3"),

@@ -64,7 +64,7 @@ def test_from_a_table_to_classes(gestures: Path, recur: Any) -> None:
     assert judged.code == 0, judged.err
     kept = json.loads(Path("run/label_evaluation.json").read_text())
     assert json.loads(judged.out)["figures"] == kept["figures"]
-    assert recur("evaluate", "run", "gestures.csv").out.splitlines()[0].count("30 labels of the given part") == 1
+    assert recur("evaluate", "run", "gestures.csv").out.splitlines()[0].count("30 labels of the data given") == 1
     told = recur("predict", "run", "gestures.csv", "--out", "told.csv")
     assert told.code == 0, told.err
     assert pl.read_csv("told.csv").columns == ["series_id", "label", "probability", "p(down)", "p(up)"]
@@ -93,7 +93,6 @@ def test_from_runs_to_failure_to_lives(engines: Path, recur: Any) -> None:
     [
         (("--label", "label"), "classify, as gestures.csv has the column of classes 'label'"),
         (("--label", "force"), "regress, as gestures.csv has the column of numbers 'force'"),
-        (("--label", "nowhere"), "classify, as a label is named"),
         (("--horizon", "2"), "forecast, as gestures.csv is a table"),
         (("--ignored", "label"), "classify, as gestures.csv has the column of classes 'label'"),
     ],

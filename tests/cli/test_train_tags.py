@@ -39,7 +39,7 @@ def test_from_a_file_in_columns_to_tags(names: Path, folder: Path, recur: Any) -
     assert json.loads(judged.out)["figures"] == stored["figures"]
     other = recur("evaluate", "run", str(written(folder / "other.conll", 9, seed=4)))
     assert other.code == 0, other.err
-    assert "on 9 sentences of the given part" in other.out.splitlines()[0]
+    assert "on 9 sentences of the data given" in other.out.splitlines()[0]
     self_told(folder, recur)
 
 

@@ -85,7 +85,7 @@ def test_a_run_is_judged_again_and_on_other_pairs(trained: Path, recur: Any) -> 
     assert json.loads(judged.out)["figures"] == kept["figures"]
     shown = recur("evaluate", "run", "other.en", "other.ja")
     assert shown.code == 0, shown.err
-    assert "on 7 texts of the given part" in shown.out.splitlines()[0]
+    assert "on 7 texts of the data given" in shown.out.splitlines()[0]
     write("other.tsv", [f"{source}\t{target}" for source, target in PAIRS[:7]])
     assert recur("evaluate", "run", "other.tsv").out.splitlines()[0] == shown.out.splitlines()[0]
 
@@ -161,7 +161,7 @@ def test_other_data_may_be_written_otherwise(trained: Path, recur: Any) -> None:
         text = Path(path).read_text().replace("fly", "flý").replace("jump", "júmp").replace("JUMP", "JÚMP")
         Path(path).write_text(text, encoding="cp1252")
     given = ("--encoding", "cp1252")
-    assert "on 7 texts of the given part" in recur("evaluate", "run", "other.en", "other.ja", *given).out
+    assert "on 7 texts of the data given" in recur("evaluate", "run", "other.en", "other.ja", *given).out
     told = recur("predict", "run", "new.txt", *given)
     assert told.code == 0, told.err
     assert "flý once and swim twice" in told.out

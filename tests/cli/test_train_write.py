@@ -131,7 +131,7 @@ def test_a_run_is_judged_again_and_goes_on(trained: Path, recur: Any) -> None:
     assert json.loads(judged.out)["figures"] == kept["figures"]
     shown = recur("evaluate", "sizes", "names.csv")
     assert shown.code == 0, shown.err
-    assert "on 120 texts of the given part" in shown.out.splitlines()[0]
+    assert "on 120 texts of the data given" in shown.out.splitlines()[0]
     longer = recur("train", "--resume", "run", "--max-steps", "16")
     assert longer.code == 0, longer.err
     assert json.loads(Path("run/write_evaluation.json").read_text())["figures"] != kept["figures"]

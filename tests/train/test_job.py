@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from recur.train.job import EndlessBatches, Throughput, given_or_default, gradient_options
-from recur.train.options import LanguageTrainingOptions, SeriesTrainingOptions, TrainingOptions
+from recur.train.options import LanguageTrainingOptions, SeriesTrainingOptions, TextTrainingOptions, TrainingOptions
 
 
 class Numbers:
@@ -57,6 +57,9 @@ def test_options_of_another_kind_are_refused() -> None:
         message = rf"^expected LanguageTrainingOptions, got {type(other).__name__}; give options of this kind"
         with pytest.raises(TypeError, match=message):
             given_or_default(other, LanguageTrainingOptions)
+    # Its other fields would be written into a run, where nothing knows them.
+    with pytest.raises(TypeError, match=r"^expected SeriesTrainingOptions, got TextTrainingOptions; give options of"):
+        given_or_default(TextTrainingOptions(), SeriesTrainingOptions)
 
 
 def test_options_of_the_task() -> None:

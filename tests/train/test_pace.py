@@ -131,6 +131,22 @@ def started(pace: Pace) -> Pace:
     return pace
 
 
+def test_time_that_ends_a_training_before_its_other_bounds_is_told(clock: Clock) -> None:
+    def after(seconds: float, **bounds: int) -> Pace:
+        pace = started(pace_of(max_minutes=2, **bounds))
+        clock.now += seconds
+        pace.release()
+        return pace
+
+    assert after(119, max_epochs=4).out_of_time(25) == "", "there is time left"
+    bounded, epochs, alone = after(120, max_epochs=4, max_steps=100), after(120, max_epochs=4), after(120)
+    assert epochs.out_of_time(25) == "2 minutes, in epoch 3 of 4"
+    assert bounded.out_of_time(25) == "2 minutes, in step 25 of 100 and epoch 3 of 4"
+    assert epochs.out_of_time(40) == "", "it came to its end"
+    assert bounded.out_of_time(40) == ""
+    assert alone.out_of_time(25) == "", "nothing else was to end it"
+
+
 def test_the_clock_stands_still_outside_of_training(clock: Clock) -> None:
     pace = pace_of(max_minutes=1)
     clock.now += 50

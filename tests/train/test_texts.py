@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,17 @@ def test_what_is_said(tmp_path: Path) -> None:
         "GRU 1 x 4 in both directions",
     ):
         assert line in text
+
+
+def test_a_training_that_runs_out_of_time_says_so_once(tmp_path: Path) -> None:
+    said = io.StringIO()
+    short = replace(QUICK, max_steps=100_000, max_minutes=1e-4)
+    run = train(written(tmp_path / "texts.tsv", 90), tmp_path / "run", said=said, training=short)
+    (line,) = [line for line in said.getvalue().splitlines() if line.startswith("stopped")]
+    assert re.fullmatch(
+        r"stopped after 0\.0001 minutes, in step \d+ of 100,000; a higher max_minutes= trains on\.", line
+    )
+    assert any(one.get("text", "") == line.partition(";")[0] for one in run.metrics())
 
 
 def test_a_resumed_training_goes_on_to_the_same_weights(tmp_path: Path) -> None:
@@ -262,6 +274,13 @@ def test_paths_hold_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert with_whole_paths(VectorOptions()) == VectorOptions()
     pairs = with_whole_paths(PairOptions(valid_data="a.en, a.ja", test_data="-"))
     assert (pairs.valid_data, pairs.test_data) == (f"{tmp_path / 'a.en'},{tmp_path / 'a.ja'}", "-")
+    folder = tmp_path / "runs, old"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    pairs = with_whole_paths(PairOptions(valid_data='a.en, "a,b.ja"'))
+    assert pairs.files == [str(folder / "a.en"), str(folder / "a,b.ja")]
+    assert with_whole_paths(pairs) == pairs
+    monkeypatch.chdir(tmp_path)
     texts = with_whole_paths(LabelledTextOptions(test_data="a,b.csv", label_names="names.txt"))
     assert (texts.test_data, texts.label_names) == (str(tmp_path / "a,b.csv"), str(tmp_path / "names.txt"))
     both = with_whole_paths(PairVectorOptions(vectors="en.txt", target_vectors=str(tmp_path / "ja.txt")))

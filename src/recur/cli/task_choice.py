@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any, get_type_hints
 
 import yaml
 
-from recur.errors import RunError
+from recur.errors import DataError, RunError
 from recur.run import RunFolder
 from recur.train.table import TASKS, task_of
 
@@ -123,6 +124,7 @@ def choose_task(glance: Glance) -> tuple[str, str]:
 
     Raises:
         OptionError: There is no such task.
+        DataError: It cannot be guessed, as a file is empty, or a column that an option names is not there.
     """
     if glance.task is not None:
         name, reason = task_of(glance.task)
@@ -136,12 +138,38 @@ def choose_task(glance: Glance) -> tuple[str, str]:
     first = next(iter(TASKS))
     if not glance.data:
         return first, ""
+    _check_not_empty(glance.data)
     # Tasks that have the options come first, yet an option that is none of its task's is no reason to take another.
     for name in dict.fromkeys([*_with_options(glance.given), *TASKS]):
         reason = TASKS[name].recognises(glance.data, glance.given)
         if reason:
             return name, reason
     return first, "no other task takes such data"
+
+
+_NOT_EMPTY = 1 << 16
+"""Bytes of a file that are not asked whether they are but a header."""
+
+
+def _check_not_empty(sources: Iterable[str]) -> None:
+    """Raise where a file has nothing in it, or nothing but names of columns, whatever task its name tells."""
+    from recur.data.text import TextFile, bytes_of
+    from recur.data.texts.tables import TABBED
+
+    for path in map(Path, sources):
+        # What is no file, or cannot be read, is told by whoever reads it; pathlib stumbles over closed folders.
+        if not os.path.isfile(path) or not os.access(path, os.R_OK):  # noqa: PTH113
+            continue
+        start = next(bytes_of([TextFile.at(path)], chunk_bytes=_NOT_EMPTY), b"")
+        if len(start) == _NOT_EMPTY:
+            continue
+        text = start.decode("utf-8", "ignore").removeprefix("\ufeff")
+        lines = [line for line in text.splitlines() if line.strip(" \t,;")]
+        is_table = Path(path.name.lower().removesuffix(".gz")).suffix in (".csv", *TABBED)
+        if not lines:
+            raise DataError(f"{path}: is empty; give a file with {'a table' if is_table else 'text'} in it.")
+        if is_table and len(lines) == 1 and not any(map(str.isdigit, lines[0])):
+            raise DataError(f"{path}: has a header but no rows; give a file with a table in it.")
 
 
 def options_of_tasks() -> dict[str, set[str]]:

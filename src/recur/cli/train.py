@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recur._lazy import function_of
@@ -77,7 +78,7 @@ def run(arguments: Sequence[str]) -> int:
     glance = Glance.at(arguments, _FLAGS | flags_of(every))
     name, reason = choose_task(glance)
     task = TASKS[name]
-    _check_takes(name, reason, glance.given)
+    _check_takes(name, reason, glance)
     chosen = build_parser(name, reason).parse_args(config_first(arguments))
     if chosen.resume is not None:
         return _resume(chosen.resume, given_options(arguments), chosen.data, chosen)
@@ -91,23 +92,31 @@ def run(arguments: Sequence[str]) -> int:
     task.check(data, options)
     console = _console()
     if reason:
-        console.print(f"task     {name}, as {reason}; --task chooses another", soft_wrap=True)
+        console.print(f"task     {name}, as {reason}; --task chooses another{_as_pairs(name, data)}", soft_wrap=True)
     folder = function_of(task.train)(data, out=chosen.out, overwrite=chosen.overwrite, console=console, **options)
     _show(folder)
     return 0
 
 
-def _check_takes(name: str, reason: str, given: Iterable[str]) -> None:
+def _check_takes(name: str, reason: str, glance: Glance) -> None:
     """Raise where an option is of other tasks than the one that was said, or guessed for a reason."""
     every = options_of_tasks()
-    for one in sorted(given):
+    for one in sorted(glance.given):
         owners = [task for task, own in every.items() if one in own]
         if owners and name not in owners:
+            # What is not there tells of no task.
+            check_found(glance.data)
             other = ", or choose another task with --task" if reason else ""
             raise OptionError(
                 f"{one} is of {enumerated(owners)}, and this is the task {name}{f', as {reason}' if reason else ''}; "
                 f"leave {option(one)} out{other}."
             )
+
+
+def _as_pairs(name: str, data: list[str]) -> str:
+    """Return that two files which are taken for text to learn from may as well be meant to belong together."""
+    is_two = name == "language" and len(data) == 2 and all(Path(one).is_file() for one in data)
+    return f": translate, if the lines of {data[0]} belong to those of {data[1]}" if is_two else ""
 
 
 def _names(data: object) -> list[str]:

@@ -21,6 +21,7 @@ from os.path import exists
 from pathlib import Path
 from typing import IO
 
+from recur.data.absent import no_file
 from recur.errors import DataError, RunError
 from recur.run import RunFolder
 from recur.wording import option, quantity
@@ -276,7 +277,7 @@ def _reading(name: str) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
-        raise DataError(f"{name}: no such file or folder; check the path.") from error
+        raise no_file(name) from error
     except PermissionError as error:
         raise DataError(f"{name}: cannot be read: permission denied; check who may read it.") from error
     except EOFError as error:

@@ -18,7 +18,7 @@ from recur.tasks.labels.evaluation import EVALUATION
 from recur.tasks.tags.evaluation import judge_sentences
 from recur.tasks.tags.figures import judge_tags
 from recur.tasks.tags.setup import OUTSIDE
-from recur.tasks.tags.trained import TrainedTagger, are_sentences
+from recur.tasks.tags.trained import TrainedTagger
 from recur.train.options import TextTrainingOptions
 from recur.train.tags import train_tagger
 from recur.wording import quantity
@@ -91,8 +91,8 @@ class Tagger(RunEstimator):
         """Return the tags of sentences.
 
         Args:
-            X: Lists of tokens, or texts, which are cut into words, in a list or a tuple; or whatever
-                `TrainedTagger.predict` takes.
+            X: Lists of tokens, or texts, which are cut into words, in a list or a tuple, an array or a column of a
+                dataframe; or whatever `TrainedTagger.predict` takes.
 
         Returns:
             Of these the tags of each sentence, a list of tuples; else a dataframe as of `TrainedTagger.predict`.
@@ -102,8 +102,9 @@ class Tagger(RunEstimator):
             DataError: The data cannot be read.
         """
         self._check_fitted()
-        if are_sentences(X):
-            return [one.tags for one in self.trained_.tag(X)]
+        sentences = self.trained_.setup.themselves(X)
+        if sentences is not None:
+            return [one.tags for one in self.trained_.tag(sentences)]
         return self.trained_.predict(X)
 
     def score(self, X: Any, y: Any = None) -> float:

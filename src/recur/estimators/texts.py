@@ -18,6 +18,7 @@ from recur.data.texts.vector_options import VectorOptions
 from recur.errors import DataError
 from recur.estimators.classes import Array, ClassEstimator, classes_of, labels_of
 from recur.models.texts.options import TextClassifierOptions
+from recur.tasks.text_source import entries_of
 from recur.tasks.texts.evaluation import judge_texts
 from recur.tasks.texts.trained import TrainedTextClassifier
 from recur.train.options import TextTrainingOptions
@@ -188,23 +189,18 @@ def texts_of(X: Any, *, name: str = "X") -> list[str]:
     Raises:
         DataError: They are no texts, or one is missing.
     """
-    column = nw.from_native(X, pass_through=True, allow_series=True)
-    if isinstance(column, nw.Series):
-        found = column.to_list()
-    elif are_texts(X):
-        found = np.asarray(X, object).tolist()
-    else:
+    found = entries_of(X)
+    if not isinstance(found, list | tuple):
         raise DataError(f"{name}: expected a list, an array or a column of texts, got {type(X).__name__}.")
     for place, one in enumerate(found):
         if not isinstance(one, str):
             raise DataError(f"{name}: expected texts, but entry {place} is {one!r}, of type {type(one).__name__}.")
-    return found
+    return list(found)
 
 
 def are_texts(X: Any) -> bool:
     """Return whether X are texts themselves, and not a file or a table with them."""
-    is_column = isinstance(nw.from_native(X, pass_through=True, allow_series=True), nw.Series)
-    return is_column or isinstance(X, list | tuple | np.ndarray)
+    return isinstance(entries_of(X), list | tuple)
 
 
 def _labels(y: Any, count: int) -> tuple[Array, list[Any]]:

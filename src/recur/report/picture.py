@@ -91,7 +91,8 @@ def _drawn(drawing: Drawing) -> Figure:
     # pyplot would keep every figure in a global list; a canvas of its own belongs to this one alone.
     FigureCanvasAgg(drawn)
     axes = drawn.add_subplot()
-    # A name of any length must leave room for what it names.
+    # A name of any length must leave room for what it names. It is not bold: of each font of scripts without bold
+    # letters, as many are, matplotlib would warn in its log, whatever the letters of the title.
     axes.set_title(shortened(drawing.title, 80), loc="left", fontsize=12, parse_math=False)
     if isinstance(drawing, Letters | Boxes):
         axes.set_axis_off()

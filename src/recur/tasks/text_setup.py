@@ -11,7 +11,7 @@ from recur.data.series.options import OtherTableOptions
 from recur.data.texts.options import TextOptions
 from recur.data.texts.roles import TextRoles
 from recur.run import RunFolder
-from recur.tasks.text_source import ExamplesType, TextSource, again
+from recur.tasks.text_source import ExamplesType, TextSource, again, texts_themselves
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -43,6 +43,15 @@ class TextSetup(ABC, Generic[ExamplesType]):
         Raises:
             DataError: They cannot be read.
         """
+
+    def themselves(self, data: Any) -> list[Any] | None:
+        """Return texts that are given as such, without what is to be told of them; None where data are something else.
+
+        Raises:
+            DataError: They are a text by itself, which would be the name of a file.
+            TypeError: One of a list is no text.
+        """
+        return texts_themselves(data)
 
     def for_other(self, table: OtherTableOptions) -> Self:
         """Return the setup for other data, of which `table` says what is not written as in the run's own.

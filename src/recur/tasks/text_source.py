@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+import narwhals as nw
+import numpy as np
+
 from recur.data.texts.examples import Examples, PartName
 from recur.errors import DataError, OptionError, RunError
 from recur.tasks.asked_texts import listed
@@ -82,14 +85,31 @@ def check_is_no_text(data: Any) -> None:
         raise DataError(f"{name}: no such file or folder; check the path, or give a text itself in a list, [text].")
 
 
+def entries_of(data: Any) -> Any:
+    """Return the entries of an array, or of a column of a dataframe, as a list; other data as they are.
+
+    Example:
+        >>> entries_of(np.array(["so good", "so bad"])), entries_of("reviews.csv")
+        (['so good', 'so bad'], 'reviews.csv')
+    """
+    if isinstance(data, np.ndarray):
+        return data.tolist()
+    column = nw.from_native(data, pass_through=True, allow_series=True)
+    return column.to_list() if isinstance(column, nw.Series) else data
+
+
 def texts_themselves(data: Any) -> list[str] | None:
-    """Return texts that are given as such, in a list or a tuple; None where data are something else.
+    """Return texts that are given as such; None where data are something else.
+
+    Args:
+        data: Any; texts stand in a list or a tuple, an array of one dimension, or a column of a dataframe.
 
     Raises:
         DataError: They are a text by itself, which would be the name of a file.
         TypeError: One of a list is no text.
     """
     check_is_no_text(data)
+    data = entries_of(data)
     if not isinstance(data, list | tuple):
         return None
     is_text, is_path = [isinstance(one, str) for one in data], [isinstance(one, os.PathLike) for one in data]

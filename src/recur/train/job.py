@@ -174,11 +174,12 @@ def given_or_default(given: object, options: type[Options]) -> Options:
     """Return the options that a user gave, or where there are none the defaults.
 
     Raises:
-        TypeError: They are options of something else, such as of another task.
+        TypeError: They are options of something else, such as of another task, be they derived from these.
     """
     if given is None:
         return options()
-    if not isinstance(given, options):
+    # No others that these are derived to: a run whose `config.json` has their fields too could not be read again.
+    if type(given) is not options:
         raise TypeError(f"expected {options.__name__}, got {type(given).__name__}; give options of this kind, or none.")
     return given
 

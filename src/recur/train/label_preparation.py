@@ -210,7 +210,7 @@ def _describe(
         f"series   {len(panel):,} with {step}: {len(parts.train.series):,} to train on, {len(parts.valid.series):,} to "
         f"choose by, {len(parts.test.series):,} to test; {how}"
     )
-    what = f"one of {len(setup.classes)} classes" if setup.classes else "a number"
+    what = f"one of {quantity(len(setup.classes), 'class', 'classes')}" if setup.classes else "a number"
     of = {
         "series": "of each series",
         "steps": "of each step, from its series so far",

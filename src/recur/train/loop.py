@@ -113,6 +113,9 @@ def run_job(job: Job, display: Display, *, resume: bool) -> RunFolder:
         raise Interrupted(f"interrupted after step {trainer.global_step}, all is saved; go on with: {job.way_on}")
     if pace.stop_wanted:
         display.say(f"stopped at step {trainer.global_step}: {pace.stop_wanted}.")
+    elif out_of_time := pace.out_of_time(trainer.global_step):
+        run.append_metrics({"kind": "event", "step": trainer.global_step, "text": f"stopped after {out_of_time}"})
+        display.say(f"stopped after {out_of_time}; a higher {option('max_minutes')} trains on.")
     return _finish_alone(job, display)
 
 

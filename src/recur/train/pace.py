@@ -15,6 +15,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from recur.train.options import TrainingOptions
+from recur.wording import enumerated, quantity
 
 _SETTLED_SECONDS = 5.0
 """A validation that comes sooner after a checkpoint does not ask for another one."""
@@ -100,6 +101,16 @@ class Pace(Callback):
     def is_over(self, step: int) -> bool:
         """Return whether the bounds end the training after `step` steps, by this process's clock."""
         return self.progress(step, self.elapsed) >= 1.0
+
+    def out_of_time(self, step: int) -> str:
+        """Return how far `step` steps came where time ends the training before its other bounds; else nothing."""
+        minutes, steps, epochs = self.options.max_minutes, self.options.max_steps, self.options.max_epochs
+        if minutes is None or self.elapsed < minutes * 60:
+            return ""
+        reached = [f"step {step:,} of {steps:,}"] if steps is not None else []
+        reached += [f"epoch {step // self.steps_per_epoch + 1:,} of {epochs:,}"] if epochs is not None else []
+        most = min(most for most in (steps, epochs and epochs * self.steps_per_epoch, math.inf) if most is not None)
+        return f"{quantity(minutes, 'minute')}, in {enumerated(reached)}" if reached and step < most else ""
 
     def validated(self) -> None:
         """Want a checkpoint after a validation, unless the user says when, or the last one is young."""

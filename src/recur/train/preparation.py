@@ -240,7 +240,7 @@ def _check_devices(training: TrainingOptions) -> None:
 
 def _check_tensorboard() -> None:
     if find_spec("tensorboard") is None and find_spec("tensorboardX") is None:
-        raise OptionError("tensorboard is not installed; install it with: pip install 'recur[tensorboard]'.")
+        raise OptionError("tensorboard is not installed; install it with: pip install tensorboard.")
 
 
 def device_kind(training: TrainingOptions) -> str:

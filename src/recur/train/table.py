@@ -145,7 +145,7 @@ def _why_text(sources: Sequence[str], given: Mapping[str, str]) -> str:
     """Return why DATA is text: nothing in it is a table, nor are its texts of classes, pairs or tagged."""
     if any(holds_tables(source) or _suffix(Path(source)) in _JSON_LINES for source in sources):
         return ""
-    if _kind_of_texts(sources, given)[0]:
+    if _kind_of_texts(sources, given)[0] not in ("", "alone"):
         return ""
     first = "standard input" if sources[0] == "-" else sources[0]
     return f"{first} is no table"
@@ -205,11 +205,13 @@ def _kind_of_texts(sources: Sequence[str], given: Mapping[str, str]) -> tuple[st
 
 
 def _why_text_classes(sources: Sequence[str], given: Mapping[str, str]) -> str:
-    """Return why DATA are texts with classes; who reads JSON lines of no kind of texts says what is wrong with them."""
+    """Return why DATA are texts with classes; who reads tables of nothing but texts says what is wrong with them."""
     kind, reason = _kind_of_texts(sources, given)
-    if not kind and all(_suffix(Path(source)) in _JSON_LINES for source in sources):
+    is_lines = all(_suffix(Path(source)) in _JSON_LINES for source in sources)
+    if not kind and is_lines:
         return f"{sources[0]} holds JSON lines"
-    return reason if kind == "labelled" else ""
+    is_table = is_lines or all(holds_tables(source) for source in sources)
+    return reason if kind == "labelled" or (kind == "alone" and is_table) else ""
 
 
 def _why_tags(sources: Sequence[str], given: Mapping[str, str]) -> str:
@@ -225,8 +227,10 @@ def _why_pairs(sources: Sequence[str], given: Mapping[str, str]) -> str:
 
 
 def _check_texts_and_vectors(sources: Sequence[str], options: Mapping[str, Any]) -> None:
-    named = [name for one in options.values() if isinstance(one, NamesFiles) for name in one.files]
-    check_found([*sources, *named])
+    check_found(sources)
+    for one in options.values():
+        if isinstance(one, NamesFiles):
+            one.check_found()
 
 
 TASKS: dict[str, Task] = {

@@ -48,7 +48,7 @@ def with_whole_paths(options: Options) -> Options:
     """Return the options with paths that hold wherever the run is opened from."""
     given = {name: getattr(options, name) for name in options.file_options}
     changes: dict[str, Any] = {
-        name: ",".join(str(whole_path(one)) for one in options.names_in(source))
+        name: options.naming([str(whole_path(one)) for one in options.names_in(source)])
         for name, source in given.items()
         if source is not None
     }
@@ -77,7 +77,8 @@ def say_what_was_read(examples: Examples, display: Display) -> None:
 def say_classes(setup: TextLabelSetup, display: Display) -> None:
     """Tell what texts are told apart by."""
     how_many = "any of" if setup.is_multi else "one of"
-    display.say(f"label    {setup.label}, {how_many} {len(setup.classes)} classes: {enumerated(setup.classes, most=8)}")
+    classes = quantity(len(setup.classes), "class", "classes")
+    display.say(f"label    {setup.label}, {how_many} {classes}: {enumerated(setup.classes, most=8)}")
 
 
 def say_how_it_is_trained(training: SeriesTrainingOptions, noun: str, display: Display) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from recur.data.absent import ColumnError
 from recur.data.series.label_glance import glance_at_labels
 
 ROWS = 60
@@ -33,7 +34,6 @@ TABLE = pl.DataFrame(
         ({"weight_in_kg": "label"}, None, "numbers"),
         ({}, "gesture", "classes"),
         ({}, "weight_in_kg", "numbers"),
-        ({}, "nowhere", None),
     ],
 )
 @pytest.mark.parametrize("suffix", [".csv", ".csv.gz", ".parquet"])
@@ -50,6 +50,12 @@ def test_tables(tmp_path: Path, rename: dict[str, str], column: str | None, kind
     if seen is not None:
         name = column or next(iter(rename.values()))
         assert seen.reason == f"the column of {kind} {name!r}"
+
+
+def test_a_label_that_is_no_column_is_told_of(tmp_path: Path) -> None:
+    TABLE.write_csv(tmp_path / "t.csv")
+    with pytest.raises(ColumnError, match="has no column 'gestur', which label names; did you mean 'gesture'"):
+        glance_at_labels(tmp_path / "t.csv", "gestur")
 
 
 def test_marks_of_alarms_are_no_reason(tmp_path: Path) -> None:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from recur.data.series.delimited import read_cells
+from recur.data.series.delimited import read_cells, read_delimited
+from recur.data.series.quotes import whole_records
 from recur.errors import DataError
 
 
@@ -86,6 +87,8 @@ def test_what_is_said_over_several_rows_is_not_one_cell(tmp_path: Path, between:
         # A list of words in columns, as many in each.
         ('"a\tb"\n"c\td"\n', [("a\tb",), ("c\td",)]),
         ('"a\tb"\nc\td\n', [('"a', 'b"'), ("c", "d")]),
+        # Of a single column.
+        ('text\n"of\nlines"\nx y\n"and\n\nmore"\n', [("text",), ("of\nlines",), ("x y",), ("and\n\nmore",)]),
     ],
 )
 def test_quotes_hold_cells_of_tabs_and_lines_where_nothing_else_fits(
@@ -120,3 +123,71 @@ def test_tabs_cut_lines_of_texts_whatever_quotes_and_commas_there_are(tmp_path: 
     assert cells(tmp_path, "a.txt", content)[0] == rows
     # As often as the tab stands the comma in the first line.
     assert cells(tmp_path, "b.txt", "Hello, you\tHallo\nshort\n")[0] == [("Hello, you", "Hallo"), ("short", None)]
+
+
+@pytest.mark.parametrize(
+    ("name", "mark", "label"), [("a.txt", "", ""), ("a.csv", ";", ",b"), ("a.csv", ",", ";b"), ("a.csv", "|", ",b")]
+)
+def test_a_first_line_longer_than_what_is_looked_at_first(tmp_path: Path, name: str, mark: str, label: str) -> None:
+    # Alone it would tell nothing, for its marks and blanks are those of any text.
+    long = f"word{mark} so " * 10_000
+    found, notes = cells(tmp_path, name, f"{long}{label}\nshort text{label}\nand another{label}\n")
+    assert [row[0] for row in found] == [long, "short text", "and another"]
+    assert [len(row) for row in found] == [2 if label else 1] * 3
+    assert notes == ""
+
+
+@pytest.mark.parametrize("num_lines", [2, 3, 4, 6])
+@pytest.mark.parametrize("separator", [",", "\t"])
+@pytest.mark.parametrize("is_first", [True, False])
+def test_rows_of_several_lines_that_no_line_names(
+    tmp_path: Path, num_lines: int, separator: str, is_first: bool
+) -> None:
+    # More marks are in the texts than between the cells, and the first lines end in the middle of some text.
+    lines = [f"so; it; was, {number}; or" if number % 2 else f"not; it {number}" for number in range(num_lines)]
+    rows = [("\n".join(lines), "ab"[number % 2])[:: 1 if is_first else -1] for number in range(50)]
+    content = "".join(separator.join(f'"{cell}"' if "\n" in cell else cell for cell in row) + "\n" for row in rows)
+    assert cells(tmp_path, "a.csv", content) == (rows, "")
+
+
+@pytest.mark.parametrize("header", [(), (("text", "label"),)])
+@pytest.mark.parametrize("mark", ["", ";", ","])
+def test_cells_of_any_length(tmp_path: Path, header: tuple[tuple[str, str], ...], mark: str) -> None:
+    rows = [(f"word{mark} " * 40_000, label) for label in "abab"]
+    content = "".join(",".join(row) + "\n" for row in header) + "".join(f'"{text}",{label}\n' for text, label in rows)
+    assert cells(tmp_path, "a.csv", content) == ([*header, *rows], "")
+
+
+def test_numbers_below_a_name_of_any_length(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(f"{'long ' * 40_000}name,b\n1,2\n")
+    assert read_delimited(path).frame.rows() == [(1, 2)]
+
+
+def test_a_first_row_that_is_cut_within_quotes_is_whole() -> None:
+    text = b"so " * 40 + b',"' + b"good\n" * 12
+    assert whole_records(text, ",") == text
+    assert whole_records(b"so,good\n" + text, ",") == b"so,good\n"
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["good; really,pos", "bad; awful,neg", "fine,pos"],
+        ["text;note,label", "so good; it,a", "fine,b"],
+    ],
+)
+def test_the_last_row_counts_where_it_is_complete(tmp_path: Path, lines: list[str]) -> None:
+    assert cells(tmp_path, "a.csv", "\n".join(lines))[0] == [tuple(line.split(",")) for line in lines]
+
+
+def test_a_last_row_that_is_none_does_not_count(tmp_path: Path) -> None:
+    assert cells(tmp_path, "a.csv", "a;1,5\nb;2,5\nend\n")[0] == [("a", "1,5"), ("b", "2,5"), ("end", None)]
+
+
+def test_a_last_row_without_decimals_counts(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("x y\n1,5 2\n3,5 4\n5 6\n")
+    assert read_delimited(path).frame.rows() == [(1.5, 2), (3.5, 4), (5.0, 6)]
+    path.write_text("1,5 2\n3,5 4\n5 6\n")
+    assert read_delimited(path).writing.separator == "whitespace"

@@ -9,6 +9,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from recur.data.absent import ColumnError
 from recur.data.texts import glance_at_texts, read_labelled_texts
 from recur.errors import DataError
 from recur.run import RunFolder
@@ -48,6 +49,31 @@ def test_texts_with_classes(write: Write, tmp_path: Path) -> None:
     assert glance(lists) == ("labelled", "a.jsonl has a column of text and one of several of 2 classes")
     pl.DataFrame({"text": SENTENCES, "label": labels, "score": [0.5] * 6}).write_parquet(tmp_path / "a.parquet")
     assert glance(tmp_path / "a.parquet") == ("labelled", "a.parquet has a column of text and one of 2 classes")
+
+
+@pytest.mark.parametrize(
+    "open_cells",
+    [
+        # The lines of the last text have other numbers of cells than the first one.
+        '"so, they said,\nwell, it was, so\n',
+        # Before it, in the same row, there is a whole one of several lines.
+        '"first\nand second","so, they said,\nwell, it was, so\n',
+    ],
+)
+def test_a_table_that_is_looked_at_up_to_the_middle_of_a_text(write: Write, open_cells: str) -> None:
+    num_bytes = 1 << 20
+    rows = [f'"{SENTENCES[0]}, or,\nas others, say {n:06}, not",{"ab"[n % 2]}\n' for n in range(num_bytes // 75)]
+    content = "review,sentiment\n" + "".join(rows)
+    pad = num_bytes - len(content) - len(open_cells) - len('"",b\n')
+    content += f'"{"x" * pad}",b\n{open_cells}'
+    assert len(content) == num_bytes
+    path = write("reviews.csv", content + 'the rest",a\n')
+    assert glance(path) == ("labelled", "reviews.csv has a column of text and one of 2 classes")
+
+
+def test_a_quote_that_nothing_closes_hides_no_row_of_a_short_table(write: Write) -> None:
+    path = write("a.csv", 'text,label\nso good,a\n"Go she said,b\nso bad,b\n')
+    assert glance(path) == ("labelled", "a.csv has a column of text and one of 2 classes")
 
 
 @pytest.mark.parametrize("encoding", ["cp1252", "utf-16"])
@@ -152,3 +178,29 @@ def test_books_are_no_classes(write: Write, tmp_path: Path) -> None:
     assert glance(write("a.txt", prose), write("b.txt", prose)) is None
     assert glance(write("a.md", prose), write("a.rst", prose)) is None
     assert glance_at_texts(["-"]) is None
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.jsonl"])
+def test_texts_with_nothing_to_learn_of_them(write: Write, name: str) -> None:
+    if name == "a.jsonl":
+        path = write(name, "".join(json.dumps({"id": n, "text": one}) + "\n" for n, one in enumerate(SENTENCES)))
+    else:
+        ids = [str(number) for number in range(len(SENTENCES))]
+        path = write(name, table(ids, SENTENCES, separator="," if name == "a.csv" else "\t", header="id,text"))
+        if name == "a.tsv":
+            path.write_text(path.read_text().replace("id,text", "id\ttext"))
+    assert glance(path) == ("alone", f"{name} has a column of text and none of numbers")
+
+
+def test_a_column_that_is_named_and_not_there(write: Write) -> None:
+    path = write("reviews.csv", table(SENTENCES, ["a", "b"] * 3, header="review,sentiment"))
+    said = "has no column 'sentimnt', which label names; did you mean 'sentiment'\\? It has 'review', 'sentiment'\\.$"
+    with pytest.raises(ColumnError, match=said):
+        glance(path, label="sentimnt")
+    with pytest.raises(ColumnError, match="has no column 'reviw', which text names"):
+        glance(path, text="reviw", label="sentiment")
+    odd = write("odd.csv", table(SENTENCES, ["one", "two"] * 3, header="words of the miller to all,about"))
+    assert glance(odd, has_header="true", label="about") == (
+        "labelled",
+        "odd.csv has a column of text and one of 2 classes",
+    )

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
@@ -111,6 +112,25 @@ def test_missing_cells_of_pandas_are_missing(dtype: str) -> None:
     frame = pd.DataFrame({"text": ["a b", None, "c d", "e f"], "label": ["x", "x", None, "y"]}, dtype=dtype)
     found = read_labelled_texts(frame)
     assert as_pairs(found) == [("a b", ("x",)), ("c d", None), ("e f", ("y",))]
+
+
+@pytest.mark.parametrize("kind", ["polars", "lazy", "pandas", "mapping", "array", "parquet"])
+def test_numbers_that_are_none_are_missing_classes(kind: str, tmp_path: Path) -> None:
+    columns = {"text": ["a b", "b c", "c d", "e f"], "label": [1.0, float("nan"), 2.0, 1.0]}
+    frame = pl.DataFrame(columns)
+    frame.write_parquet(tmp_path / "a.parquet")
+    found = read_labelled_texts(
+        {
+            "polars": frame,
+            "lazy": frame.lazy(),
+            "pandas": pd.DataFrame(columns),
+            "mapping": columns,
+            "array": {"text": columns["text"], "label": np.array(columns["label"])},
+            "parquet": tmp_path / "a.parquet",
+        }[kind]
+    )
+    assert found.labels == (("1",), None, ("2",), ("1",))
+    assert found.notes[0].startswith("1 text without a class, such as ")
 
 
 def test_lists_of_classes_beside_a_list_of_texts() -> None:

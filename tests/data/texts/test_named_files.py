@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from recur.cli.parser import field_documents
 from recur.data.texts.named_files import NamesFiles
 from recur.data.texts.options import LabelledTextOptions, PairOptions, TaggedTextOptions, WrittenTextOptions
+from recur.data.texts.pairs import read_pairs
 from recur.data.texts.vector_options import PairVectorOptions, VectorOptions
+from recur.errors import DataError
 
 
 @pytest.mark.parametrize(
@@ -21,6 +26,13 @@ from recur.data.texts.vector_options import PairVectorOptions, VectorOptions
         (LabelledTextOptions, {"test_data": "a,b.csv"}, ["a,b.csv"]),
         (WrittenTextOptions, {"label_names": "names.txt"}, ["names.txt"]),
         (PairOptions, {"valid_data": "a.en, a.ja", "test_data": "b.tsv"}, ["a.en", "a.ja", "b.tsv"]),
+        (
+            PairOptions,
+            {"valid_data": '"a,b.en", "c.ja"', "test_data": '"a, ""b"".tsv"'},
+            ["a,b.en", "c.ja", 'a, "b".tsv'],
+        ),
+        # Not all quotes are of names in quotes.
+        (PairOptions, {"valid_data": '"a"b.en,c".ja', "test_data": '"a.tsv'}, ['"a"b.en', 'c".ja', '"a.tsv']),
         (VectorOptions, {"vectors": "en,300.txt"}, ["en,300.txt"]),
         (PairVectorOptions, {"vectors": "en.txt", "target_vectors": "ja.txt"}, ["en.txt", "ja.txt"]),
         (PairVectorOptions, {"target_vectors": "ja.txt"}, ["ja.txt"]),
@@ -28,3 +40,38 @@ from recur.data.texts.vector_options import PairVectorOptions, VectorOptions
 )
 def test_the_files_that_are_named(options: type[NamesFiles], given: dict[str, Any], files: list[str]) -> None:
     assert options(**given).files == files
+
+
+@pytest.mark.parametrize("names", [["a.en", "b.ja"], ["a,b.en", ' "c".ja'], ['"a".tsv'], [","], ["a\nb, c.tsv "]])
+def test_any_names_can_be_said_of_pairs(names: list[str]) -> None:
+    assert PairOptions.names_in(PairOptions.naming(names)) == names
+
+
+def test_a_file_that_is_called_with_a_comma_is_one(tmp_path: Path) -> None:
+    other = tmp_path / "dev, 2020.tsv"
+    other.write_text("good day\tguten Tag\nthanks\tdanke\n")
+    data = (["so it is", "never"], ["so ist es", "nie"])
+    options = PairOptions(valid_data=str(other))
+    assert options.files == [str(other)]
+    assert read_pairs(data, options).part == (None, None, "valid", "valid")
+    # A folder may be called so too.
+    assert PairOptions.names_in(f"{tmp_path},{tmp_path}") == [str(tmp_path)] * 2
+    (tmp_path / "a,b").mkdir()
+    assert PairOptions.names_in(str(tmp_path / "a,b")) == [str(tmp_path / "a,b")]
+
+
+def test_names_that_are_not_there_tell_how_a_comma_is_written(tmp_path: Path) -> None:
+    absent = tmp_path / "dev, 2020.tsv"
+    cut = re.escape(f"{tmp_path / 'dev'}: no such file or folder; check the path.")
+    with pytest.raises(DataError, match=rf"^{cut} Put a name that has a comma in double quotes\.$"):
+        read_pairs((["a"], ["b"]), PairOptions(valid_data=str(absent)))
+    with pytest.raises(DataError, match=re.escape(f"{absent}: no such file or folder; check the path.") + "$"):
+        PairOptions(test_data=PairOptions.naming([str(absent)])).check_found()
+    with pytest.raises(DataError, match=re.escape(f"{absent}: no such file or folder; check the path.") + "$"):
+        LabelledTextOptions(test_data=str(absent)).check_found()
+
+
+def test_that_a_comma_stands_between_names_is_said_of_pairs_alone() -> None:
+    assert "double quotes" in field_documents(PairOptions)["valid_data"]
+    for options in (LabelledTextOptions, WrittenTextOptions, TaggedTextOptions):
+        assert "comma" not in field_documents(options)["valid_data"]

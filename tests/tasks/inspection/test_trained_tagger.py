@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 import torch
 from tests.tasks.tags.conftest import made  # noqa: F401
@@ -144,6 +145,24 @@ def test_sentences_of_data_by_number_or_the_worst(made: Path, tmp_path: Path) ->
     assert first["tags"]["true"] is None
     assert first["answers"]["notes"][0].startswith("tags were not read: ")
     assert "names.conll, line " in inspect_tagger(trained).content["title"]
+
+
+def test_sentences_themselves_are_looked_at_as_they_are_predicted(made: Path) -> None:  # noqa: F811
+    trained = TrainedTagger.load(made / "run")
+    for data in ([TEXT, "She left."], [TOKENS, ["She", "left"]], (TOKENS, ["She", "left"])):
+        content = inspect_tagger(trained, data).content
+        assert (content["title"], content["symbols"]) == ("the data, row 1", TOKENS)
+        assert content["tags"]["told"] == trained.predict(data).filter(pl.col("sentence") == 1)["tag"].to_list()
+        assert content["tags"]["true"] is None
+        assert not any("tags were not read" in note for note in content["answers"]["notes"])
+    assert inspect_tagger(trained, [[], ["She", "left"]], number=2).content["symbols"] == ["She", "left"]
+    # Two lists in a tuple are tokens and tags.
+    told = inspect_tagger(trained, ([["Ada", "left"]], [["B-PER", "O"]])).content
+    assert told["tags"]["true"] == ["B-PER", "O"]
+    with pytest.raises(DataError, match="the data: have no sentence; give one at least"):
+        inspect_tagger(trained, [])
+    with pytest.raises(TypeError, match="sentence 1 is list; give a text, or a list of tokens"):
+        inspect_tagger(trained, [["Ada", 1]])
 
 
 def test_what_cannot_be_looked_at(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 import torch
 from tests.tasks.texts.conftest import Made, drawn, made  # noqa: F401
@@ -124,6 +125,25 @@ def test_texts_of_data_by_number_or_the_worst(made: Made, tmp_path: Path) -> Non
     assert first["answers"]["notes"][0].startswith("labels were not read: ")
     own = inspect_text_classifier(trained, number=2).content
     assert "texts.tsv, row " in own["title"]
+
+
+def test_texts_themselves_are_looked_at_as_they_are_predicted(
+    made: Made,  # noqa: F811
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    trained = TrainedTextClassifier.load(made(False) / "run")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tasty").write_text("review\tkind\nso loud\tmusic\n")
+    for data in (["", "tasty"], pl.Series(["", "tasty"])):
+        found = inspect_text_classifier(trained, data).content
+        assert (found["title"], found["symbols"]) == ("the data, row 2", ["tasty"])
+    assert not any("labels were not read" in note for note in found["answers"]["notes"])
+    assert inspect_text_classifier(trained, ["so", "tasty"], number=2).content["symbols"] == ["tasty"]
+    with pytest.raises(DataError, match="the data, row 1: has no word that could be read"):
+        inspect_text_classifier(trained, [""])
+    with pytest.raises(DataError, match="the data: have no text; give one at least"):
+        inspect_text_classifier(trained, [])
 
 
 def test_what_cannot_be_looked_at(made: Made, tmp_path: Path) -> None:  # noqa: F811

@@ -97,7 +97,7 @@ def test_the_verdict_says_first_where_the_model_is_no_better() -> None:
     assert not better.is_better
     good = judge_classes(outcomes_of([1] * 9 + [0], [1] * 8 + [2, 0]), CLASSES, [5, 1, 2])
     assert class_verdict("given", good) == (
-        "Accuracy 90.0% on 10 labels of the given part, against 10.0% by always telling 'cat': more than noise, "
+        "Accuracy 90.0% on 10 labels of the data given, against 10.0% by always telling 'cat': more than noise, "
         "p = 0.0078; least often right is 'emu', 0.0% of 1."
     )
     assert good.is_better

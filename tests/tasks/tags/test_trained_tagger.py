@@ -5,9 +5,12 @@ from __future__ import annotations
 import itertools
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import polars as pl
 import pytest
 import torch
@@ -174,13 +177,15 @@ def test_tags_that_are_not_known(made: Path, tmp_path: Path) -> None:
     path.write_text(conll((tokens, tags)), encoding="utf-8")
     found = evaluate_tags(made / "run", path)
     line = sum(len(own) + 1 for own in tokens[:2]) + 1
+    read = "of 2 columns, tokens are in column 1 and tags in column 2."
     assert found["notes"] == [
+        read,
         "the tag 'B-EVENT' is not known to the model, so that it is told wrong: it stands in 1 sentence, such as "
-        f"{path}, line {line}."
+        f"{path}, line {line}.",
     ]
     tags[3][-1] = "B-FEAST"
     path.write_text(conll((tokens, tags)), encoding="utf-8")
-    (note,) = evaluate_tags(made / "run", path)["notes"]
+    _, note = evaluate_tags(made / "run", path)["notes"]
     said = "the tag 'B-EVENT' (and 1 more) are not known to the model, so that they are told wrong: they stand in 2 "
     assert note.startswith(said)
     event = next(one for one in found["figures"]["classes"] if one["name"] == "EVENT")
@@ -209,6 +214,15 @@ def test_saved_and_loaded_it_tells_the_same(made: Path, tmp_path: Path) -> None:
 def test_what_is_no_list_of_sentences(made: Path, given: Any, message: str) -> None:
     with pytest.raises(TypeError, match=message):
         TrainedTagger.load(made / "run").tag(given)
+
+
+@pytest.mark.parametrize("kind", [np.array, pl.Series, pd.Series, tuple])
+def test_sentences_in_an_array_or_a_column(made: Path, kind: Callable[[list[Any]], Any]) -> None:
+    trained = TrainedTagger.load(made / "run")
+    texts, tokens = ["Ada left.", "", "She saw Bonton."], [["Ada", "left"], ["She", "saw"]]
+    assert trained.predict(kind(texts)).equals(trained.predict(texts))
+    assert trained.predict(kind(tokens)).equals(trained.predict(tokens))
+    assert trained.predict([kind(own) for own in tokens]).equals(trained.predict(tokens))
 
 
 def test_what_is_no_list_of_sentences_is_not_predicted_either(made: Path) -> None:

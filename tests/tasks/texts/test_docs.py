@@ -37,8 +37,7 @@ def test_the_examples(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     for part, own in (("train", texts[:40]), ("dev", texts[40:50]), ("test", [*texts[50:], texts[0]])):
         lines = [f"{text}\t{('0', '1', '1,2', '2')[row % 4]}\tid{part}{row}\n" for row, text in enumerate(own)]
         (emotions / f"{part}.tsv").write_text("".join(lines))
-    names: dict[str, Any] = {"__name__": "page", "texts": texts, "labels": labels}
-    names |= {"new_texts": ["good place", "awful food"], "new_labels": ["praises", "complains"]}
+    names: dict[str, Any] = {"__name__": "page"}
     first, read, fitted, explained = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
     few = 'train_text_classifier("reviews.csv", training=TextTrainingOptions(max_steps=4))'
     given = "from recur.train.options import TextTrainingOptions\n"
@@ -57,7 +56,7 @@ def test_the_examples(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert "1 of the 11 texts of test stands in train too" in notes[0]
     assert own["texts"].classes == ("joy", "anger", "fear")
     exec(compile(fitted.replace("max_minutes=1", "max_steps=4"), "text.md", "exec"), names)
-    assert names["classifier"].predict_proba(names["new_texts"]).shape == (2, 2)
+    assert names["classifier"].predict_proba(names["new"]["text"]).shape == (10, 2)
     names["classifier"] = type(names["classifier"]).load("runs/fitted")
     exec(compile(explained, "text.md", "exec"), names)
     assert names["told"].columns[-1] == "contribution"

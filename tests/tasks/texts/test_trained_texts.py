@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import polars as pl
 import pytest
 import torch
@@ -479,6 +481,15 @@ def test_of_no_texts_nothing_is_told(made: Made, is_multi: bool) -> None:
     assert found.schema == trained.predict(["so loud"]).schema
 
 
+@pytest.mark.parametrize("kind", [np.array, pl.Series, pd.Series])
+def test_texts_in_an_array_or_a_column(made: Made, kind: Callable[[list[str]], Any]) -> None:
+    trained = recur.load(made(False) / "run")
+    texts = ["so tasty", "", "texts.tsv"]
+    assert trained.predict(kind(texts)).equals(trained.predict(texts))
+    with pytest.raises(TypeError, match="the data: takes a list of texts, but number 1 is "):
+        trained.predict(kind([1.5, 2.0]))
+
+
 def test_what_is_no_list_of_texts(made: Made) -> None:
     trained = recur.load(made(False) / "run")
     for data, number, kind in ((["a", None], 2, "NoneType"), (("a", 1), 2, "int"), ([["a"]], 1, "list")):
@@ -490,3 +501,28 @@ def test_what_is_no_list_of_texts(made: Made) -> None:
         trained.predict("Tanaka")
     with pytest.raises(DataError, match=r"^(so ){26}s…: no such file or folder"):
         trained.predict("so " * 9_000)
+
+
+def test_columns_of_other_names_are_guessed_and_noted(made: Made) -> None:
+    setup = TrainedTextClassifier.load(made(False) / "run").setup
+    columns = {"comment": ["so loud", "so tasty", "so fast"] * 2, "mood": ["music", "food", "sport"] * 2}
+    text = "column 'comment' is taken for the text (named like a text), as none is called 'review' as in the run's data"
+    label = (
+        "column 'mood' is taken for the label (has few different values, 3 different ones), as none is called 'kind' "
+        "as in the run's data"
+    )
+    assert set(setup.read(columns).notes) == {text, label}
+    assert setup.read(columns, has_labels=False).notes == (text,)
+    assert setup.read({"review": columns["comment"], "kind": columns["mood"]}).notes == ()
+    assert setup.read(columns["comment"], has_labels=False).notes == ()
+    judged = evaluate_texts(made(False) / "run", columns)["notes"]
+    assert {f"{text}.", f"{label}."} <= set(judged)
+
+
+def test_to_judge_without_labels_is_refused_with_what_is_true(made: Made) -> None:
+    said = (
+        r"^the data: no column has classes, .*; it has 'review'\. In the run's data it is 'kind': call one so, or use "
+        r"recur predict, which tells it\.$"
+    )
+    with pytest.raises(DataError, match=said):
+        evaluate_texts(made(False) / "run", {"review": ["so loud", "so tasty", "so fast"]})

@@ -184,8 +184,8 @@ def test_log_probabilities_are_those_of_the_network() -> None:
     source = "red old door"
     for one in trained.translate([source], decoding=WIDE)[0]:
         (batch,) = trained.batches([source], [one.text])
-        total, _ = network.loss_sums(batch)
-        assert -float(total.detach()) == pytest.approx(one.log_prob, abs=1e-4)
+        found = network.target_log_probs(batch).detach()
+        assert float(found.sum()) == pytest.approx(one.log_prob, abs=1e-4)
 
 
 @pytest.mark.parametrize("tokens", ["word", "space", "character", "bpe"])
@@ -313,6 +313,10 @@ def test_what_is_no_text_is_refused() -> None:
             trained.translate(given)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="the data: takes a list of texts, but number 2 is int"):
         trained.predict(["red", 3])
+    with pytest.raises(TypeError, match="the data: takes a list of texts, but number 1 is float"):
+        trained.predict(np.array([1.5]))
+    assert trained.predict(np.array(["red", ""])).equals(trained.predict(["red", ""]))
+    assert trained.predict(pl.Series(["red", ""])).equals(trained.predict(["red", ""]))
     assert trained.predict([]).schema == trained.predict(["red"]).schema
     with pytest.raises(TypeError, match="stream: takes a text, not list"):
         list(trained.stream(["red"]))  # type: ignore[arg-type]

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from recur.data.absent import no_file
 from recur.data.series.files import files_in
 from recur.data.series.panel import Panel
 from recur.data.series.schema import Schema
@@ -89,7 +90,7 @@ def read_arrays(path: str | Path) -> Panel:
         with loaded:
             arrays = {key: loaded[key] for key in loaded.files}
     except FileNotFoundError:
-        raise DataError(f"{name}: no such file or folder; check the path.") from None
+        raise no_file(name) from None
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         if isinstance(error, DataError):
             raise

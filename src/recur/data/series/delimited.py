@@ -11,7 +11,7 @@ from pathlib import Path
 
 import polars as pl
 
-from recur.data.series.quotes import quoted_text
+from recur.data.series.quotes import quoted_text, rows_in, whole_records
 from recur.data.series.table import Source, Table
 from recur.data.series.writing import Decimal, NumberFormat, Writing, decimal_of, number_format_of
 from recur.data.text import TextFile, bytes_of
@@ -27,6 +27,8 @@ MISSING = (
 SEPARATORS = "\t;|,"
 """What may stand between cells if nothing is said, what is tried first in front."""
 
+_SNIFFED_BYTES = (1 << 16, 1 << 20)
+"""Bytes that the first lines are looked for in; the more where the first line alone is longer."""
 _SNIFFED_LINES = 20
 _SNIFFED_ROWS = 10_000
 _NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?$")
@@ -78,7 +80,7 @@ def read_delimited(
     if separator == "whitespace":
         text = b"\n".join(b" ".join(line.split()) for line in text.splitlines())
         separator, head = " ", [" ".join(line.split()) for line in head]
-    rows = list(csv.reader(head, delimiter=separator))
+    rows, _ = rows_in(head, separator)
     if options.decimal_comma and separator == ",":
         raise OptionError("decimal_comma: the comma also separates the cells; name another separator.")
     decimal: Decimal | None = "," if options.decimal_comma else "."
@@ -107,7 +109,8 @@ def read_cells(
         separator: Character between the cells; None to find it out.
         is_tabbed: Whether it is the tab where none is given, as the name of the file says.
         encoding: Of the text.
-        start: Its first lines, unpacked, which are read in place of all; None for all.
+        start: Its first lines, unpacked, which are read in place of all, but for a last row of which not all is there;
+            None for all.
 
     Returns:
         Columns called column_1 and so on, null where a cell is empty or left out, and notes of what was taken otherwise
@@ -128,7 +131,8 @@ def read_cells(
                 way_out = option("separator", separator)
                 notes.append(f"{name}: each line is one cell, as there are no tabs between; {way_out} cuts it")
             separator = "\t"
-    quotes = quoted_text(text, _checked_separator(separator), name)
+    separator = _checked_separator(separator)
+    quotes = quoted_text(text if start is None else whole_records(text, separator), separator, name)
     try:
         frame = pl.read_csv(
             io.BytesIO(quotes.text),
@@ -160,11 +164,15 @@ def _separator_of_texts(head: list[str]) -> str:
 
 def _first_lines(text: bytes, name: str) -> list[str]:
     """Return the first lines that are not empty."""
-    head = text[: 1 << 16].decode("utf-8", "ignore").splitlines()[: _SNIFFED_LINES + 1]
-    if len(text) > 1 << 16 and len(head) <= _SNIFFED_LINES:
-        # The last line was cut by the sniffing, unless it is the only one.
-        head = head[:-1] or head
-    head = [line for line in head if line.strip()]
+    head: list[str] = []
+    for num_bytes in _SNIFFED_BYTES:
+        if len(head) > 1:
+            break
+        head = text[:num_bytes].decode("utf-8", "ignore").splitlines()[: _SNIFFED_LINES + 1]
+        if len(text) > num_bytes and len(head) <= _SNIFFED_LINES:
+            # The last line was cut by the sniffing, unless it is the only one.
+            head = head[:-1] or head
+        head = [line for line in head if line.strip()]
     if not head:
         raise DataError(f"{name}: is empty; give a file with a table in it.")
     return head
@@ -212,22 +220,32 @@ def _checked_separator(separator: str) -> str:
 
 
 def _separator(head: list[str], wanted: str | None) -> str:
-    """Return what cuts every line into the same number of cells; the comma last, which may be a decimal one.
+    """Return what cuts every row into the same number of cells; the comma last, which may be a decimal one.
 
     Args:
         head: The first lines.
         wanted: What is tried first, if anything.
     """
     first: list[str] = [] if wanted is None or wanted == "whitespace" else [wanted]
+    fits_but_last = None
     for candidate in first + list(SEPARATORS):
-        counts = {len(row) for row in csv.reader(head, delimiter=candidate)}
-        if len(counts) == 1 and max(counts) > 1:
+        rows, is_open = rows_in(head, candidate)
+        widths = [len(row) for row in rows]
+        # A cell of the last row may go on below these lines.
+        if _is_table(widths[:-1] if is_open and len(rows) > 2 else widths):
             return candidate
-    words = {len(line.split()) for line in head}
-    numbers = all(_NUMBER.match(word) or word in MISSING for line in head[1:] for word in line.split())
-    if len(words) == 1 and max(words) > 1 and numbers:
+        if fits_but_last is None and len(rows) > 2 and _is_table(widths[:-1]):
+            fits_but_last = candidate
+    # Names may stand in the first line, but nothing tells so if there is no other.
+    numbers = all(_NUMBER.match(word) or word in MISSING for line in head[1:] or head for word in line.split())
+    if numbers and _is_table([len(line.split()) for line in head]):
         return "whitespace"
-    return max([*first, *reversed(SEPARATORS)], key=lambda separator: head[0].count(separator))
+    return fits_but_last or max([*first, *reversed(SEPARATORS)], key=lambda separator: head[0].count(separator))
+
+
+def _is_table(widths: list[int]) -> bool:
+    """Return whether rows of so many cells are all alike, and of more than one."""
+    return len(set(widths)) == 1 and widths[0] > 1
 
 
 def _decimal(rows: list[list[str]], separator: str, like: Writing | None) -> Decimal | None:

@@ -9,6 +9,7 @@ from typing import Any, get_args
 
 import polars as pl
 
+from recur.data.absent import no_file
 from recur.data.series.delimited import Delimited, read_delimited
 from recur.data.series.table import Source, Table, table_of
 from recur.data.series.writing import Decimal, NumberFormat, Writing, number_format_of
@@ -65,7 +66,7 @@ def read_table(path: str | Path, options: Delimited | None = None, *, like: Writ
     """
     path = Path(path)
     if not path.exists():
-        raise DataError(f"{path}: no such file or folder; check the path.")
+        raise no_file(path)
     if path.is_dir():
         return _read_folder(path, options, like)
     kind = kind_of(path)

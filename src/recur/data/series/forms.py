@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from recur.data.absent import no_column
 from recur.data.series.cells import read_numbers, writing_of
 from recur.data.series.columns import Columns, numbered
 from recur.data.series.guessing import guess_columns
@@ -90,9 +91,10 @@ def from_rows(table: Table, columns: Columns | None = None) -> Table:
     _refuse(given, ROLES_OF_ROWS, "rows")
     aside = [name for role, names in given.items() if role != "targets" for name in names]
     frame = table.frame
-    for name in (*aside, *given.get("targets", ())):
-        if name not in frame.columns:
-            raise DataError(f"{table.name}: has no column {name!r}; it has {', '.join(map(repr, frame.columns[:20]))}.")
+    for role, names in given.items():
+        for name in names:
+            if name not in frame.columns:
+                raise no_column(table.name, name, role, frame.columns)
     if "label" not in given:
         aside += [name for name in frame.columns if name.lower() in ("label", "class", "target") and name not in aside]
     if "series_id" not in given:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Iterator
 
 import polars as pl
 
+from recur.data.absent import no_column
 from recur.data.series.columns import Columns, Roles
 from recur.data.series.moments import PARTS, YEAR_NAMES, epoch_unit, mostly_writes_times, time_format_of
 from recur.data.series.table import Table
@@ -109,9 +109,7 @@ class _Guess:
     def _check_is_there(self, role: str, name: str) -> None:
         if name in self.frame.columns:
             return
-        near = difflib.get_close_matches(name, self.frame.columns, 1)
-        hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(map(repr, self.frame.columns[:20]))}."
-        raise DataError(f"{self.table.name}: has no column {name!r}, which {role} names; {hint}")
+        raise no_column(self.table.name, name, role, self.frame.columns)
 
     def _is_open(self, role: str) -> bool:
         return role not in self.given

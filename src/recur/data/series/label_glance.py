@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from recur.data.absent import ColumnError
 from recur.data.series.archive import ARCHIVES, read_header
 from recur.data.series.arrays import ARRAYS
 from recur.data.series.columns import Columns
@@ -44,12 +45,16 @@ class LabelGlance:
 def glance_at_labels(source: str | Path, column: str | None = None, *, form: str = "long") -> LabelGlance | None:
     """Return which labels the series in a file or folder have; None where they have none, or cannot be read.
 
-    Whoever reads them says what is wrong with them.
+    Whoever reads them says what is wrong with them, but for a column that was named and is not there: then nothing
+    else can be told of them.
 
     Args:
         source: The file or folder.
         column: The column of the label; None to guess it.
         form: Of a table, as of `recur.data.series.read_series`.
+
+    Raises:
+        ColumnError: The table has no such column.
     """
     path = Path(source)
     try:
@@ -67,6 +72,8 @@ def glance_at_labels(source: str | Path, column: str | None = None, *, form: str
             return found
         # Series that are long have few labels at the beginning of the file.
         return _of_table(read_delimited(path), column, form)
+    except ColumnError:
+        raise
     except (DataError, OptionError, OSError, EOFError, zlib.error, IndexError):
         return None
 

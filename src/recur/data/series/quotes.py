@@ -67,13 +67,65 @@ def quoted_text(text: bytes, separator: str, name: str) -> QuotedText:
     return _marked(text, patterns, spoken, name)
 
 
+def rows_in(lines: Sequence[str], separator: str) -> tuple[list[list[str]], bool]:
+    r"""Return the cells of each row, as `csv.reader` cuts them, but however long, and whether the last row is cut off.
+
+    It is where nothing closes a quote that opens a cell of it.
+
+    Args:
+        lines: Those of a text, without their ends; a cell in quotes may go over several.
+        separator: Character between the cells.
+
+    Example:
+        >>> rows_in(["so good;5", '"bad; and', 'long";1', '"fine'], ";")
+        ([['so good', '5'], ['bad; and\nlong', '1'], ['fine']], True)
+    """
+    rows: list[list[str]] = [[]]
+    is_open = False
+    for found in _Patterns.of(separator).any_cell.finditer("\n".join(lines)):
+        held, close, rest, end = found.groups()
+        rows[-1].append(rest if held is None else held.replace('""', '"') + rest)
+        is_open = held is not None and not close
+        if end == "\n":
+            rows.append([])
+        elif not end:
+            break
+    return rows, is_open
+
+
+def whole_records(text: bytes, separator: str) -> bytes:
+    r"""Return what a text begins with, without the last row if it was cut within quotes.
+
+    It was where nothing closes a quote that opens a cell. One in the first half is taken for a character of the text,
+    as it would be of a cell that is longer than all that came before. A first row is kept whatever it is.
+
+    Args:
+        text: Whole lines, UTF-8.
+        separator: Character between the cells.
+
+    Example:
+        >>> whole_records(b'so good,5\n"bad, and\nlong",1\n"fine,\nbut', ",")
+        b'so good,5\n"bad, and\nlong",1\n'
+    """
+    patterns = _Patterns.of(separator)
+    bare = patterns.cell.sub(lambda found: b"x" * len(found[0]), text)
+    opened = patterns.unclosed.search(bare, len(bare) // 2)
+    return text if opened is None else text[: bare.rfind(b"\n", 0, opened.start()) + 1] or text
+
+
 @dataclass(frozen=True)
 class _Patterns:
-    """Finds cells that quotes hold together, those that go on behind the second quote, and quotes that open any."""
+    """Finds cells that quotes hold together, those that go on behind the second quote, and quotes that open any.
+
+    And, where the first ones are left out, what a quote opens that nothing closes. The last one finds any cell: what
+    is in quotes, their end, the rest, and what comes behind the cell.
+    """
 
     cell: re.Pattern[bytes]
     cell_or_longer: re.Pattern[bytes]
     opening: re.Pattern[bytes]
+    unclosed: re.Pattern[bytes]
+    any_cell: re.Pattern[str]
 
     @classmethod
     @cache
@@ -82,9 +134,19 @@ class _Patterns:
         cut = re.escape(separator).encode()
         # The quote stands in front of what has to be before it, as a search for a character is much faster.
         opening, end = rb'"(?<![^%s\n]")' % cut, rb"(?=%s|\r?\n|\r?\Z)" % cut
-        cell = rb'%s[^"]*+(?:""[^"]*+)*+"%s' % (opening, end)
+        inside = rb'[^"]*+(?:""[^"]*+)*+'
+        cell = rb'%s%s"%s' % (opening, inside, end)
         longer = rb'%s[^"\n]*+(?:""[^"\n]*+)*+"[^%s\r\n]++%s' % (opening, cut, end)
-        return cls(re.compile(cell), re.compile(rb"%s|(%s)" % (cell, longer)), re.compile(opening))
+        unclosed = rb"%s%s\Z" % (opening, inside)
+        bare = rf"[^{re.escape(separator)}\n]*+"
+        any_cell = rf'(?:"({inside.decode()})("|\Z))?({bare})({re.escape(separator)}|\n|\Z)'
+        return cls(
+            cell=re.compile(cell),
+            cell_or_longer=re.compile(rb"%s|(%s)" % (cell, longer)),
+            opening=re.compile(opening),
+            unclosed=re.compile(unclosed),
+            any_cell=re.compile(any_cell),
+        )
 
 
 def _spoken(text: bytes, bare: bytes, wide: Sequence[re.Match[bytes]], patterns: _Patterns) -> list[int]:
@@ -100,6 +162,9 @@ def _spoken(text: bytes, bare: bytes, wide: Sequence[re.Match[bytes]], patterns:
         return []
     plain, cut = (Counter(line.count(b"\t") for line in one.splitlines() if line) for one in (text, bare))
     usual = (plain if len(plain) == 1 < len(cut) else cut).most_common(1)[0][0]
+    if usual == 0:
+        # Of a single column every line has as many.
+        return []
     return [found.start() for found in wide if _tabs_of_lines(text, found) == {usual}]
 
 

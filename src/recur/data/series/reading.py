@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from recur.data.absent import no_file
 from recur.data.series.archive import ARCHIVES, read_archive
 from recur.data.series.arrays import ARRAYS, panel_of_array, read_arrays
 from recur.data.series.assembly import Assembly, assemble
@@ -104,7 +105,7 @@ def kind_in(path: Path) -> str:
 
 def _read_without_columns(path: Path, kind: str) -> Panel:
     if not path.exists():
-        raise DataError(f"{path}: no such file or folder; check the path.")
+        raise no_file(path)
     return read_archive(path) if kind in ARCHIVES else read_arrays(path)
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import codecs
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from recur.data.absent import no_file
 from recur.data.series.delimited import codec_of, utf8_of
 from recur.data.series.files import kind_of
 from recur.data.text import TextFile, bytes_of, files_below
@@ -110,7 +111,7 @@ def paths_of(data: Any) -> list[Path]:
     paths = [Path(name) for name in names]
     for path in paths:
         if not path.exists():
-            raise DataError(f"{path}: no such file or folder; check the path.")
+            raise no_file(path)
     return paths
 
 
@@ -292,14 +293,3 @@ def texts_on_lines(
         texts += lines[begin:]
         places.append(Places.of(str(file.path), range(begin + 1, len(lines) + 1)))
     return tuple(texts), Places.joined(places)
-
-
-def known_names(names: Iterable[str], most: int = 10) -> str:
-    """Return names as a message lists them, not too many.
-
-    Example:
-        >>> known_names(["text", "label"])
-        "'text', 'label'"
-    """
-    found = list(names)
-    return ", ".join(map(repr, found[:most])) + (", ..." if len(found) > most else "")

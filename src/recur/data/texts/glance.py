@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 import polars as pl
 
+from recur.data.absent import ColumnError
 from recur.data.series.delimited import utf8_of
 from recur.data.series.files import COLUMNAR
 from recur.data.texts.commands import holds_commands
@@ -19,7 +20,7 @@ from recur.data.texts.conll import looks_like_conll
 from recur.data.texts.conversations import TURNS, YAML
 from recur.data.texts.files import DataFile, find_files, has_gaps, paths_of, start_of
 from recur.data.texts.folders import files_by_class
-from recur.data.texts.guessing import guess_labelled
+from recur.data.texts.guessing import check_column, guess_labelled
 from recur.data.texts.headers import has_header
 from recur.data.texts.labels import read_labels
 from recur.data.texts.names import LABEL, SOURCE, TAGS, TARGET, TOKENS, plain
@@ -28,8 +29,13 @@ from recur.data.texts.parallel import find_parallel
 from recur.data.texts.places import Places
 from recur.data.texts.tables import RECORDS, TABLES, TextTable, read_frame, with_header
 from recur.errors import DataError, OptionError
+from recur.wording import quantity
 
-Kind = Literal["labelled", "pairs", "tagged"]
+Kind = Literal["labelled", "pairs", "tagged", "alone"]
+"""What texts are; alone are those of a table with nothing to learn of them, nor numbers that could be a series."""
+
+COLUMN_ROLES = ("text", "label", "source", "target", "tokens", "tags")
+"""Options that name a column of a table of texts."""
 
 _COLUMNS = (".conll", ".conllu", ".iob", ".iob2", ".bio", ".bioes")
 """Suffixes of files in columns."""
@@ -73,6 +79,9 @@ def glance_at_texts(sources: Sequence[str | Path], given: Mapping[str, str] | No
         given: What is said of options, by name: of the columns `text`, `source`, `target`, `tokens` and `tags` each is
             of one kind alone.
 
+    Raises:
+        ColumnError: A table of texts has no column of a name that is said.
+
     Example:
         >>> glance_at_texts(["nowhere.csv"]) is None
         True
@@ -83,6 +92,9 @@ def glance_at_texts(sources: Sequence[str | Path], given: Mapping[str, str] | No
         files, _ = find_files(paths_of(list(sources)))
         first = next((file for file in files if file.part == "train"), files[0])
         found = _of_form(files, first, given or {}) or _of_tables(files, first, given or {})
+    except ColumnError:
+        # Whatever the texts are, this is not what was meant.
+        raise
     except (DataError, OptionError, OSError):
         return None
     return found
@@ -186,13 +198,23 @@ def _of_tables(files: list[DataFile], first: DataFile, given: Mapping[str, str])
     texts = {column: words for column in frame.columns if (words := _words(frame[column])) is not None}
     if not texts:
         return None
+    for role in COLUMN_ROLES:
+        if given.get(role):
+            check_column(table, role, given[role])
     if given.get("text") or (not given.get("source") and not given.get("target")):
         labelled = _labelled(table, texts, given)
         if labelled is not None:
             return labelled
     if len(texts) > 1 and (_has_nothing_else(frame, texts) or (_named(texts, SOURCE) and _named(texts, TARGET))):
         return TextGlance(kind="pairs", reason=f"{name} has two columns of text")
+    if not any(dtype.is_numeric() and not _counts(frame[column]) for column, dtype in frame.schema.items()):
+        return TextGlance(kind="alone", reason=f"{name} has a column of text and none of numbers")
     return None
+
+
+def _counts(column: pl.Series) -> bool:
+    """Return whether a column only counts the rows."""
+    return not column.null_count() and bool((column.diff().drop_nulls() == 1).all())
 
 
 def _labelled(table: TextTable, texts: Mapping[str, float], given: Mapping[str, str]) -> TextGlance | None:
@@ -212,17 +234,23 @@ def _labelled(table: TextTable, texts: Mapping[str, float], given: Mapping[str, 
     if table.frame.schema[label].is_numeric() and others and not _named([label], LABEL):
         return None
     several = "several of " if labels.is_multi else ""
-    what = f"a column of text and one of {several}{len(labels.classes)} classes"
+    what = f"a column of text and one of {several}{quantity(len(labels.classes), 'class', 'classes')}"
     return TextGlance(kind="labelled", reason=f"{Path(table.name).name} has {what}")
 
 
 def _head(file: DataFile, given: Mapping[str, str]) -> TextTable:
     options = TextOptions(separator=given.get("separator") or None, encoding=given.get("encoding") or None)
     is_whole = file.kind in COLUMNAR or (file.kind in RECORDS and file.kind == ".json")
-    rows = read_frame(file.path, options, None if is_whole else start_of(file.path, options.codec))
+    start = None if is_whole else start_of(file.path, options.codec)
+    if start is not None and len(start) == file.path.stat().st_size:
+        # Nothing is cut off, so that all rows are there.
+        start = None
+    rows = read_frame(file.path, options, start)
     frame = rows.frame
     if file.kind not in (*RECORDS, *COLUMNAR):
-        frame = _with_numbers(with_header(frame, file.path)[0] if has_header(frame, file.kind) else frame)
+        said = given.get("has_header")
+        is_named = has_header(frame, file.kind) if said is None else said.lower() in ("true", "yes")
+        frame = _with_numbers(with_header(frame, file.path)[0] if is_named else frame)
     frame = frame.head(_ROWS)
     places = Places.of(str(file.path), rows.numbers[: frame.height], "row")
     return TextTable(frame=frame, places=places, part=(None,) * frame.height, name=str(file.path))

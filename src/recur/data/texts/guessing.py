@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 
 import polars as pl
 
-from recur.data.texts.files import known_names, part_of_cell
+from recur.data.absent import no_column
+from recur.data.texts.files import part_of_cell
 from recur.data.texts.names import LABEL, PART, SOURCE, TAGS, TARGET, TEXT, TOKENS, plain
 from recur.data.texts.roles import TextRoles
 from recur.data.texts.tables import TextTable
 from recur.errors import DataError
-from recur.wording import option
+from recur.wording import known_names, option
 
 _SAMPLE = 10_000
 _FEW = 0.5
@@ -23,8 +23,20 @@ _LONGER_THAN_CLASSES = 100
 """Characters beyond which the mean cell of a column is none of a class."""
 
 
+def name_one(role: str) -> str:
+    """Return what to do where no column has a role, for data that something is to be learned from."""
+    others = ", or choose another task: language for texts alone, translate for texts and what they become"
+    return f"Name one with {option(role)}{others if role == 'label' else ''}."
+
+
 def guess_labelled(
-    table: TextTable, text: str | None = None, label: str | None = None, part: str | None = None, *, has_labels: bool
+    table: TextTable,
+    text: str | None = None,
+    label: str | None = None,
+    part: str | None = None,
+    *,
+    has_labels: bool,
+    way_out: Callable[[str], str] = name_one,
 ) -> TextRoles:
     """Return which column has the texts and which the classes, each with its reason.
 
@@ -37,6 +49,7 @@ def guess_labelled(
         label: That of the classes, likewise.
         part: That of the parts, likewise.
         has_labels: Whether there must be classes.
+        way_out: Returns what to do where no column has a role.
 
     Raises:
         DataError: A named column is not there, or no column has texts, or none has classes.
@@ -47,13 +60,12 @@ def guess_labelled(
     guess.find("text", lambda: guess.texts())
     if "text" not in guess.found:
         raise DataError(
-            f"{table.name}: no column has texts; it has {known_names(table.frame.columns)}. Name one with "
-            f"{option('text')}."
+            f"{table.name}: no column has texts; it has {known_names(table.frame.columns)}. {way_out('text')}"
         )
     if has_labels and "label" not in guess.found:
         raise DataError(
             f"{table.name}: no column has classes, of which there would be fewer than half as many as rows; it has "
-            f"{known_names(table.frame.columns)}. Name one with {option('label')}."
+            f"{known_names(table.frame.columns)}. {way_out('label')}"
         )
     return guess.roles()
 
@@ -100,6 +112,7 @@ def guess_tagged(
     part: str | None = None,
     *,
     has_tags: bool = True,
+    way_out: Callable[[str], str] = name_one,
 ) -> TextRoles:
     """Return which column has the tokens and which the tags, each with its reason: by name, else the first two lists.
 
@@ -109,6 +122,7 @@ def guess_tagged(
         tags: That of the tags, likewise.
         part: That of the parts, likewise.
         has_tags: Whether there must be tags.
+        way_out: As of `guess_labelled`.
 
     Raises:
         DataError: A named column is not there, or there are no two such columns.
@@ -122,8 +136,8 @@ def guess_tagged(
     missing = [role for role in ("tokens", "tags")[: 1 + has_tags] if role not in guess.found]
     if missing:
         raise DataError(
-            f"{table.name}: no column has the {missing[0]}; it has {known_names(table.frame.columns)}. Name one with "
-            f"{option(missing[0])}."
+            f"{table.name}: no column has the {missing[0]}; it has {known_names(table.frame.columns)}. "
+            f"{way_out(missing[0])}"
         )
     return guess.roles()
 
@@ -267,10 +281,8 @@ def check_column(table: TextTable, role: str, name: str) -> None:
     """Raise where a table has no such column.
 
     Raises:
-        DataError: It has none; the nearest name is given.
+        ColumnError: It has none; the nearest name is given.
     """
     if name in table.frame.columns:
         return
-    near = difflib.get_close_matches(name, table.frame.columns, 1)
-    hint = f"did you mean {near[0]!r}?" if near else f"it has {known_names(table.frame.columns, 20)}."
-    raise DataError(f"{table.name}: has no column {name!r}, which {role} names; {hint}")
+    raise no_column(table.name, name, role, table.frame.columns)

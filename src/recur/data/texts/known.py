@@ -11,6 +11,7 @@ from recur.data.series.delimited import SEPARATORS
 from recur.data.series.files import COLUMNAR
 from recur.data.texts.files import DataFile, lines_in, texts_on_lines
 from recur.data.texts.folders import PLAIN
+from recur.data.texts.guessing import name_one
 from recur.data.texts.options import CELL_OPTIONS, TextOptions, check_none_ignored
 from recur.data.texts.places import Places
 from recur.data.texts.roles import TextRoles
@@ -82,6 +83,32 @@ class Known:
         if self.has_answers:
             return found
         return {role: None if role in _ANSWERS and name not in names else name for role, name in found.items()}
+
+    def way_out(self, role: str) -> str:
+        """Return what to do where no column has a role: of data that a model is given none can be named."""
+        if not self.is_of_model:
+            return name_one(role)
+        own = ({} if self.roles is None else self.roles.columns).get(role, role)
+        where = "the first data" if self.is_of_option else "the run's data"
+        without = ", or use recur predict, which tells it" if role in _ANSWERS and not self.is_of_option else ""
+        return f"In {where} it is {own!r}: call one so{without}."
+
+    def guessed_anew(self, roles: TextRoles) -> tuple[str, ...]:
+        """Return a note of each column that a model's data did not tell, as they had none of its name.
+
+        Args:
+            roles: Which columns were found in the data that the model is given.
+        """
+        if not self.is_of_model or self.is_of_option:
+            return ()
+        own = {} if self.roles is None else self.roles.columns
+        found = [(role, name) for role, name in roles.columns.items() if role in own or name != role]
+        return tuple(
+            f"column {name!r} is taken for the {role} ({roles.reasons[name]})"
+            + (f", as none is called {own[role]!r} as in the run's data" if role in own else "")
+            for role, name in found
+            if role in (*_TEXTS, *(_ANSWERS if self.has_answers else ())) and roles.reasons[name] != "given"
+        )
 
     def read(
         self, files: Sequence[DataFile], options: TextOptions, plain: Collection[str] = PLAIN

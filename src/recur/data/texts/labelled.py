@@ -182,7 +182,8 @@ def texts_of_table(table: TextTable, options: LabelledTextOptions, known: KnownL
         DataError: A column is not there, or a class is none of the model's.
     """
     columns = known.columns(table, text=options.text, label=options.label, part=options.part)
-    found = guess_labelled(table, **columns, has_labels=known.has_answers)
+    found = guess_labelled(table, **columns, has_labels=known.has_answers, way_out=known.way_out)
+    table = replace(table, notes=(*table.notes, *known.guessed_anew(found)))
     texts = text_column(table, found.columns["text"], "text")
     if not known.has_answers:
         return LabelledTexts(

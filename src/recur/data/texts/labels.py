@@ -12,10 +12,10 @@ from typing import Any
 import polars as pl
 
 from recur.data.texts.examples import in_order
-from recur.data.texts.files import known_names, lines_in
+from recur.data.texts.files import lines_in
 from recur.data.texts.places import Places
 from recur.errors import DataError
-from recur.wording import option
+from recur.wording import known_names, option
 
 Classes = tuple[str, ...]
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import codecs
+import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
@@ -21,6 +23,9 @@ CELL_OPTIONS = ("separator", "has_header")
 
 HELD_OUT = 0.1
 """Share of the examples that is held out for each of validation and test, unless another is asked for."""
+
+_NAMES = re.compile(r'(?:^|,)\s*(?:"((?:[^"]|"")+)"\s*(?=,|\Z)|([^,]*))')
+"""Names with commas between them, in quotes or bare."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,8 +61,7 @@ class TextOptions(NamesFiles):
     """What is judged on in the end, likewise; 0 for none."""
 
     valid_data: str | None = None
-    """File or folder that the best weights are chosen by, instead of a part of DATA; read as DATA is. Two files whose
-    lines belong together have a comma between their names."""
+    """File or folder that the best weights are chosen by, instead of a part of DATA; read as DATA is."""
 
     test_data: str | None = None
     """File or folder that is judged on in the end, likewise."""
@@ -204,6 +208,10 @@ class PairOptions(TextOptions):
     target: str | None = field(default=None, metadata={"after": "source"})
     """Column of what is to be written, or the ending of its files; the second if not given."""
 
+    valid_data: str | None = None
+    """File or folder that the best weights are chosen by, instead of a part of DATA; read as DATA is. Two files whose
+    lines belong together have a comma between their names; one that has a comma in it stands in double quotes then."""
+
     history: int = field(default=1, metadata={"after": "target"})
     """Turns of a conversation that an answer is given to: the last ones, with a newline between them."""
 
@@ -215,8 +223,27 @@ class PairOptions(TextOptions):
 
     @staticmethod
     def names_in(source: str) -> list[str]:
-        """Return the files or folders that an option names; two parallel files have a comma between them."""
-        return [name.strip() for name in source.split(",")]
+        """Return the files or folders that an option names; two parallel files have a comma between them.
+
+        One that is there and is called just so is meant itself.
+
+        Example:
+            >>> PairOptions.names_in('"a, b.en", c.ja')
+            ['a, b.en', 'c.ja']
+        """
+        if "," in source and os.path.exists(source):  # noqa: PTH110 - two long names are none of one file either
+            return [source]
+        return [quoted.replace('""', '"') or bare.strip() for quoted, bare in _NAMES.findall(source)]
+
+    @staticmethod
+    def naming(names: Sequence[str]) -> str:
+        """Return what an option is given as to name files or folders; those with a comma are in quotes, as in CSV."""
+
+        def written(name: str) -> str:
+            is_bare = "," not in name and not name.startswith('"') and name == name.strip()
+            return name if is_bare else '"' + name.replace('"', '""') + '"'
+
+        return ",".join(map(written, names))
 
 
 @dataclass(frozen=True, kw_only=True)

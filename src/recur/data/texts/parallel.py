@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from recur.data.texts.examples import TextPairs
-from recur.data.texts.files import DataFile, known_names, lines_in, part_named
+from recur.data.texts.files import DataFile, lines_in, part_named
 from recur.data.texts.places import Places
 from recur.data.texts.tables import TABLES
 from recur.errors import DataError
-from recur.wording import option
+from recur.wording import known_names, option
 
 _OTHERS = (*TABLES, ".yml", ".yaml")
 

@@ -16,11 +16,11 @@ import polars as pl
 from recur.data.missing import without_missing
 from recur.data.series.delimited import read_cells
 from recur.data.series.files import COLUMNAR, kind_of, read_columnar
-from recur.data.texts.files import DataFile, known_names, text_in
+from recur.data.texts.files import DataFile, text_in
 from recur.data.texts.headers import has_header, may_be_otherwise
 from recur.data.texts.places import Places
 from recur.errors import DataError
-from recur.wording import option
+from recur.wording import known_names, option
 
 if TYPE_CHECKING:
     from recur.data.texts.examples import PartName
@@ -104,9 +104,10 @@ def read_text_table(files: Sequence[DataFile], options: TextOptions, expected: C
 
 def _said(path: Path, frame: pl.DataFrame, *, header: bool) -> str:
     """Return a note of what the first line of a file is taken for, where it may as well be something else."""
+    no = option("has_header", not header, is_flag=False)
     taken, else_ = ("names the columns", "is a row like others") if header else ("is a row like others", "names them")
     cells = " and ".join(repr((cell or "").strip()) for cell in frame.row(0))
-    return f"the first line of {path}, {cells}, {taken}; give {option('has_header', not header)} if it {else_}"
+    return f"the first line of {path}, {cells}, {taken}; give {no} if it {else_}"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -139,7 +140,7 @@ def read_frame(path: Path, options: TextOptions, start: bytes | None = None) -> 
     """
     kind = kind_of(path)
     if kind in COLUMNAR:
-        frame = read_columnar(path)
+        frame = read_columnar(path).fill_nan(None)
         return TextRows(frame=frame, numbers=np.arange(1, frame.height + 1), unit="row")
     if kind in RECORDS:
         return _read_records(path, text_in(path, options.codec, start))
@@ -191,9 +192,9 @@ def text_column(table: TextTable, column: str, role: str) -> tuple[str, ...]:
 
 def _frame_of(data: Any, name: str) -> pl.DataFrame:
     if isinstance(data, pl.LazyFrame):
-        return data.collect()
+        data = data.collect()
     if isinstance(data, pl.DataFrame):
-        return data
+        return data.fill_nan(None)
     if isinstance(data, Mapping):
         columns = {str(column): list(values) for column, values in data.items()}
     else:

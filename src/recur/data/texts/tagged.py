@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -155,25 +155,26 @@ def _of_lines(
     if any(looks_like_conll(start_text_of(file.path, options.codec).splitlines()) for file in files):
         why = ", as there are no tabs and no tags of the model, though each line has as many words"
     name = f"{files[0].path}{' and others' if len(files) > 1 else ''}"
-    found = _untagged([tuple(cut(text)) for text in texts], places, (None,) * len(texts))
+    found = untagged([tuple(cut(text)) for text in texts], places, (None,) * len(texts))
     return found.noted(f"{name}: has a sentence on each line{why}")
 
 
-def _untagged(
+def untagged(
     tokens: Sequence[tuple[str, ...]], places: Places, part: Sequence[PartName | None], roles: TextRoles | None = None
 ) -> TaggedSentences:
-    """Return sentences with an empty tag for each token."""
+    """Return sentences with an empty tag for each token; the arguments are attributes of them."""
     tags = tuple([("",) * len(own) for own in tokens])
     return TaggedSentences(tokens=tuple(tokens), tags=tags, places=places, part=tuple(part), roles=roles)
 
 
 def _of_table(table: TextTable, options: TaggedTextOptions, known: Known) -> TaggedSentences:
     columns = known.columns(table, tokens=options.tokens, tags=options.tags, part=options.part)
-    found = guess_tagged(table, **columns, has_tags=known.has_answers)
+    found = guess_tagged(table, **columns, has_tags=known.has_answers, way_out=known.way_out)
+    table = replace(table, notes=(*table.notes, *known.guessed_anew(found)))
     tokens = _lists(table, found.columns["tokens"], "tokens")
     if not known.has_answers:
         rows = [tuple(own or ()) for own in tokens.to_list()]
-        return _untagged(rows, table.places, parts_of(table, found), found).noted(*table.notes)
+        return untagged(rows, table.places, parts_of(table, found), found).noted(*table.notes)
     tags = _lists(table, found.columns["tags"], "tags")
     num_tokens, num_tags = (lists.list.len().fill_null(0).to_numpy().astype(np.int64) for lists in (tokens, tags))
     differs = np.flatnonzero(num_tokens != num_tags)

@@ -82,12 +82,18 @@ def chosen_of_data(
 
     Raises:
         DataError: The data cannot be read, or have no such example.
+        TypeError: One of a list is none.
         RunError: The run's own data cannot be read again.
     """
     notes: tuple[str, ...] = ()
     has_answer = True
     if data is None:
         examples = _held_out(setup)
+    elif setup.themselves(data) is not None:
+        has_answer = False
+        examples = read_bare(data)
+        if not len(examples):
+            raise DataError(f"the data: have no {examples.noun}; give one at least.")
     else:
         try:
             examples = setup.read(data)

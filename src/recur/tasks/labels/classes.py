@@ -20,7 +20,7 @@ from recur.errors import DataError
 from recur.score import reliability
 from recur.tasks.labels.outcomes import SeriesOutcomes, p_of_gain
 from recur.tasks.noise import SURE, doubt
-from recur.wording import quantity
+from recur.wording import part_name, quantity
 
 _MOST_CONFUSED = 500
 """Classes of which it is counted which was told for which: of more there would be millions of counts."""
@@ -196,7 +196,7 @@ def class_verdict(part: str, figures: ClassifierFigures) -> str:
         figures: Of the classifier there.
     """
     said = (
-        f"accuracy {figures.accuracy:.1%} on {quantity(figures.num_told, 'label')} of the {part} part, against "
+        f"accuracy {figures.accuracy:.1%} on {quantity(figures.num_told, 'label')} of {part_name(part)}, against "
         f"{figures.baseline_accuracy:.1%} by always telling {figures.most_frequent!r}: "
         f"{doubt(figures.p, 'independent labels')}"
     )

@@ -18,7 +18,7 @@ from recur.errors import DataError, OptionError, RunError
 from recur.kinds import json_number
 from recur.run import RunFolder
 from recur.score import reliability
-from recur.tasks.judging import flattering
+from recur.tasks.flattery import flattering
 from recur.tasks.labels.classes import class_verdict, judge_classes
 from recur.tasks.labels.numbers import judge_numbers, number_verdict
 from recur.tasks.labels.outcomes import SeriesOutcomes

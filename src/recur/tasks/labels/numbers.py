@@ -11,7 +11,7 @@ from recur.errors import DataError
 from recur.score import mae, nasa_score, rmse
 from recur.tasks.labels.outcomes import SeriesOutcomes, p_of_gain
 from recur.tasks.noise import SURE, doubt
-from recur.wording import quantity
+from recur.wording import part_name, quantity
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +103,7 @@ def number_verdict(part: str, figures: RegressorFigures) -> str:
     """
     nasa = "" if figures.nasa is None else f" (NASA's score {figures.nasa:.4g})"
     said = (
-        f"RMSE {figures.rmse:.4g}{nasa} on {quantity(figures.num_told, 'label')} of the {part} part, against "
+        f"RMSE {figures.rmse:.4g}{nasa} on {quantity(figures.num_told, 'label')} of {part_name(part)}, against "
         f"{figures.baseline_rmse:.4g} by always telling the training part's mean: "
         f"{doubt(figures.p, 'independent labels')}"
     )

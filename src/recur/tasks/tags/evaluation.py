@@ -15,7 +15,7 @@ from recur.data.texts.tag_schemes import find_entities
 from recur.errors import DataError
 from recur.kinds import json_number
 from recur.run import RunFolder
-from recur.tasks.judging import check_judged, flattering, to_judge
+from recur.tasks.flattery import flattering
 from recur.tasks.labels.evaluation import EVALUATION, reliability_rows
 from recur.tasks.noise import SURE, doubt
 from recur.tasks.tags.figures import TagFigures, judge_tags
@@ -23,8 +23,9 @@ from recur.tasks.tags.lexicon import Lexicon
 from recur.tasks.tags.setup import OUTSIDE, flat_tags
 from recur.tasks.tags.telling import Told
 from recur.tasks.tags.trained import TrainedTagger
+from recur.tasks.text_judging import check_judged, to_judge, with_notes_of
 from recur.tasks.text_source import parts_of
-from recur.wording import quantity
+from recur.wording import part_name, quantity
 
 _MOST_WORST = 20
 _SHOWN_TOKENS = 12
@@ -137,14 +138,14 @@ def evaluate_tags(
     trained = TrainedTagger.load(folder, device=device)
     lexicon = Lexicon.load(folder)
     examples, name, _ = to_judge(trained.setup, data, part, table)
-    return judge_sentences(trained, examples, name, lexicon=lexicon)
+    return with_notes_of(examples, name, judge_sentences(trained, examples, name, lexicon=lexicon))
 
 
 def _verdict(part: str, figures: TagFigures) -> str:
     """Return whether the rule was beaten by more than noise; where not, that first."""
     score, rule = figures.micro_f1, figures.rule_micro_f1
     name = "entity F1" if figures.has_entities else "accuracy"
-    said = f"{name} {_share(score)} on {quantity(figures.num_sentences, 'sentence')} of the {part} part"
+    said = f"{name} {_share(score)} on {quantity(figures.num_sentences, 'sentence')} of {part_name(part)}"
     if rule is None:
         return f"{said[:1].upper()}{said[1:]}."
     said += f", against {_share(rule)} by the most frequent tag of each word: {doubt(figures.p, 'sentences')}"

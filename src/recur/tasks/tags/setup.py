@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,17 +13,18 @@ from numpy.typing import NDArray
 
 from recur.data.texts.examples import TaggedSentences
 from recur.data.texts.options import TaggedTextOptions
+from recur.data.texts.places import Places
 from recur.data.texts.raw_sentences import cut_into_words
 from recur.data.texts.splitting import split_examples
 from recur.data.texts.tag_schemes import scheme_of
-from recur.data.texts.tagged import read_tagged_sentences
+from recur.data.texts.tagged import read_tagged_sentences, untagged
 from recur.data.texts.tagged_batches import TaggedBatches, Words
 from recur.data.texts.token_options import TokenOptions, WordOptions
-from recur.data.texts.vocabulary import TextVocabulary
+from recur.data.texts.vocabulary import Piece, TextVocabulary
 from recur.errors import DataError
 from recur.tasks.knowledge import fingerprint
 from recur.tasks.text_setup import TextSetup
-from recur.tasks.text_source import TextSource, check_is_no_text
+from recur.tasks.text_source import TextSource, check_is_no_text, entries_of
 from recur.token_ids import Ragged
 
 OUTSIDE = "O"
@@ -116,26 +118,77 @@ class TagSetup(TextSetup[TaggedSentences]):
         """Return other sentences, read as those of the run were.
 
         Args:
-            data: What `read_tagged_sentences` takes.
+            data: What `read_tagged_sentences` takes; without tags also sentences as `themselves` takes them.
             has_tags: Whether there must be tags.
 
         Raises:
             DataError: They cannot be read.
+            TypeError: As of `tokens_of`.
         """
-        return self._read(data, self.cut, has_tags=has_tags)
+        sentences = None if has_tags else self.themselves(data)
+        if sentences is None:
+            return self._read(data, self.cut, has_tags=has_tags)
+        tokens, _ = self.tokens_of(sentences)
+        places = Places.of("the data", range(1, len(tokens) + 1), "row")
+        return untagged([tuple(own) for own in tokens], places, (None,) * len(tokens))
 
-    def sentences(self, data: Any) -> tuple[list[str] | list[tuple[str, ...]], tuple[str, ...]]:
-        """Return sentences without tags, also empty ones, and notes of what was taken for what.
+    def themselves(self, data: Any) -> list[Any] | None:
+        """Return texts, or the tokens of sentences, that are given as such; None where data are something else.
 
-        They are the lines of a file of text without columns, else the tokens of each.
+        A list is such, also where one of it is neither, which `tokens_of` then says, unless it holds paths. So is an
+        array, or a column of a dataframe. A tuple may also be the tokens and the tags of sentences, two lists of such.
+
+        Raises:
+            DataError: They are a text by itself, which would be the name of a file.
+        """
+        check_is_no_text(data)
+        data = entries_of(data)
+        if isinstance(data, list):
+            return None if any(isinstance(one, os.PathLike) for one in data) else data
+        if not isinstance(data, tuple) or not all(isinstance(one, str | list | tuple) for one in data):
+            return None
+        return list(data) if all(isinstance(token, str) for one in data for token in one) else None
+
+    def tokens_of(self, sentences: Sequence[Any]) -> tuple[list[list[str]], list[list[Piece]]]:
+        """Return the tokens of each sentence, and what pieces of its text they are; none where tokens are given.
 
         Args:
-            data: What `read_tagged_sentences` takes.
+            sentences: Texts, which are cut into words, numbers and marks; or the tokens of each sentence.
+
+        Raises:
+            TypeError: They are neither.
+        """
+        pieces, tokens = [], []
+        for number, given in enumerate(sentences, start=1):
+            row = given if isinstance(given, str | list | tuple) else entries_of(given)
+            if isinstance(row, str):
+                pieces.append(cut_into_words(row, self.words))
+                tokens.append([piece.text for piece in pieces[-1]])
+            elif isinstance(row, list | tuple) and all(isinstance(token, str) for token in row):
+                tokens.append(list(row))
+            else:
+                raise TypeError(
+                    f"sentences: sentence {number} is {type(row).__name__}; give a text, or a list of tokens, each a "
+                    "text."
+                )
+        if pieces and len(pieces) < len(tokens):
+            raise TypeError("sentences: some are texts and some lists of tokens; give all as one of these.")
+        return tokens, pieces
+
+    def sentences(self, data: Any) -> tuple[list[Any], tuple[str, ...]]:
+        """Return sentences without tags, also empty ones, and notes of what was taken for what.
+
+        They are those that are given as such, the lines of a file of text without columns, or else the tokens of each.
+
+        Args:
+            data: As of `read` without tags.
 
         Raises:
             DataError: They cannot be read.
         """
-        check_is_no_text(data)
+        sentences = self.themselves(data)
+        if sentences is not None:
+            return sentences, ()
         lines: list[str] = []
 
         def cut(line: str) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -10,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from recur.data.texts.batches import MAX_TOKENS
-from recur.data.texts.raw_sentences import cut_into_words
 from recur.errors import OptionError
 from recur.kinds import is_whole
 from recur.models.texts.tagger import TaggerNetwork
@@ -112,20 +110,7 @@ class TrainedTagger(TrainedOnTexts[TaggerNetwork, TagSetup, TaggerOptions]):
         if isinstance(sentences, str):
             raise TypeError("sentences: got a single text; give a list of texts, or of lists of tokens.")
         rows = list(sentences)
-        pieces, tokens = [], []
-        for number, row in enumerate(rows, start=1):
-            if isinstance(row, str):
-                pieces.append(cut_into_words(row, self.setup.words))
-                tokens.append([piece.text for piece in pieces[-1]])
-            elif isinstance(row, list | tuple) and all(isinstance(token, str) for token in row):
-                tokens.append(list(row))
-            else:
-                raise TypeError(
-                    f"sentences: sentence {number} is {type(row).__name__}; give a text, or a list of tokens, each a "
-                    "text."
-                )
-        if pieces and len(pieces) < len(rows):
-            raise TypeError("sentences: some are texts and some lists of tokens; give all as one of these.")
+        tokens, pieces = self.setup.tokens_of(rows)
         told = self.told(tokens, batch_size=batch_size)
         places: list[Places] = [tuple((piece.begin, piece.end) for piece in row) for row in pieces]
         places = places or [None] * len(rows)
@@ -150,7 +135,7 @@ class TrainedTagger(TrainedOnTexts[TaggerNetwork, TagSetup, TaggerOptions]):
         """Return the tag of each token.
 
         Args:
-            data: Texts or lists of tokens as `tag` takes them, in a list or a tuple; or what
+            data: Texts or lists of tokens as `tag` takes them, in a list or a tuple, an array or a column; or what
                 `recur.data.texts.read_tagged_sentences` takes, such as a file, whose tags are not looked at. A file of
                 text has a sentence on each line.
             batch_size: Sentences at once; changes memory, not what is told.
@@ -219,20 +204,7 @@ class TrainedTagger(TrainedOnTexts[TaggerNetwork, TagSetup, TaggerOptions]):
         return pl.DataFrame(rows, schema=kinds)
 
     def _tagged(self, data: Any, batch_size: int) -> list[TaggedText]:
-        return self.tag(data if are_sentences(data) else self.setup.sentences(data)[0], batch_size=batch_size)
-
-
-def are_sentences(data: Any) -> bool:
-    """Return whether data are texts or the tokens of sentences themselves, as `TrainedTagger.tag` takes them.
-
-    A list is, also where one of it is neither, which `tag` then says, unless it holds paths. A tuple may also be the
-    tokens and the tags of sentences, two lists of such.
-    """
-    if isinstance(data, list):
-        return not any(isinstance(one, os.PathLike) for one in data)
-    if not isinstance(data, tuple) or not all(isinstance(one, str | list | tuple) for one in data):
-        return False
-    return all(isinstance(token, str) for one in data for token in one)
+        return self.tag(self.setup.sentences(data)[0], batch_size=batch_size)
 
 
 def _tagged(text: str | Sequence[str], tokens: Sequence[str], places: Places, told: Told) -> TaggedText:

@@ -14,17 +14,18 @@ from recur.errors import DataError
 from recur.kinds import json_number
 from recur.models.texts.bag_of_ngrams import BagOfNgrams
 from recur.run import RunFolder
-from recur.tasks.judging import check_judged, flattering, to_judge
+from recur.tasks.flattery import flattering
 from recur.tasks.labels.classes import ClassifierFigures, judge_classes
 from recur.tasks.labels.evaluation import EVALUATION, reliability_rows, uncalibrated, was_judged
 from recur.tasks.noise import SURE, doubt, sign_test
+from recur.tasks.text_judging import check_judged, to_judge, with_notes_of
 from recur.tasks.text_source import parts_of
 from recur.tasks.texts.explanation import explain_texts
 from recur.tasks.texts.multi import average_precision, judge_multi, multi_verdict
 from recur.tasks.texts.outcomes import TextOutcomes
 from recur.tasks.texts.rule import RuleOutcomes, fit_rule, load_rule, save_rule
 from recur.tasks.texts.trained import TrainedTextClassifier, as_series
-from recur.wording import quantity
+from recur.wording import part_name, quantity
 
 _MOST_WORST = 20
 
@@ -151,7 +152,7 @@ def evaluate_texts(
     trained = TrainedTextClassifier.load(folder, device=device)
     rule, is_finished = load_rule(folder, trained.setup), was_judged(folder)
     examples, name, _ = to_judge(trained.setup, data, part, table)
-    return judge_texts(trained, examples, name, rule=rule, is_finished=is_finished)
+    return with_notes_of(examples, name, judge_texts(trained, examples, name, rule=rule, is_finished=is_finished))
 
 
 def _judged_single(
@@ -174,7 +175,7 @@ def _judged_single(
 
 def _verdict(part: str, figures: ClassifierFigures, rule: dict[str, Any] | None) -> str:
     """Return whether the rules were beaten by more than noise; where not, that first."""
-    said = f"accuracy {figures.accuracy:.1%} on {quantity(figures.num_told, 'text')} of the {part} part"
+    said = f"accuracy {figures.accuracy:.1%} on {quantity(figures.num_told, 'text')} of {part_name(part)}"
     naive = f"{figures.baseline_accuracy:.1%} by always telling {figures.most_frequent!r}"
     if rule is None:
         best, p, against = figures.baseline_accuracy, figures.p, naive

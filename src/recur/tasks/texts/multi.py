@@ -13,7 +13,7 @@ from torch import Tensor
 
 from recur.errors import DataError
 from recur.tasks.noise import SURE, bootstrap_gain, doubt
-from recur.wording import quantity, sentence
+from recur.wording import part_name, quantity, sentence
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,7 +193,7 @@ def multi_verdict(part: str, figures: MultiFigures, *, is_fitted: bool = False) 
         is_fitted: Whether the thresholds of the classifier, which the bag of n-grams has none of, were fitted to what
             was judged on; then it is not said to be better.
     """
-    said = f"macro-F1 {figures.macro_f1:.3f} on {quantity(figures.num_told, 'text')} of the {part} part"
+    said = f"macro-F1 {figures.macro_f1:.3f} on {quantity(figures.num_told, 'text')} of {part_name(part)}"
     if figures.baseline_macro_f1 is None:
         return sentence(f"{said}.")
     is_higher = figures.macro_f1 > figures.baseline_macro_f1

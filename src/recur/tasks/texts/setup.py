@@ -20,7 +20,7 @@ from recur.data.texts.vocabulary import TextVocabulary
 from recur.errors import DataError
 from recur.tasks.knowledge import fingerprint
 from recur.tasks.text_setup import TextSetup
-from recur.tasks.text_source import TextSource, texts_themselves
+from recur.tasks.text_source import TextSource
 from recur.token_ids import Ragged
 
 Target = NDArray[np.int64] | NDArray[np.float32]
@@ -129,8 +129,8 @@ class TextLabelSetup(TextSetup[LabelledTexts]):
         """Return other texts, read as those of the run were.
 
         Args:
-            data: What `read_labelled_texts` takes; without labels also a list of texts. What it returns is returned
-                as it is.
+            data: What `read_labelled_texts` takes; without labels also texts themselves, as `texts_themselves` takes
+                them. What it returns is returned as it is.
             has_labels: Whether there must be labels, all of which the model knows.
 
         Raises:
@@ -140,7 +140,7 @@ class TextLabelSetup(TextSetup[LabelledTexts]):
         if isinstance(data, LabelledTexts):
             return data
         text = self.reading.text
-        texts = None if has_labels else texts_themselves(data)
+        texts = None if has_labels else self.themselves(data)
         if texts is not None:
             if not texts:
                 return LabelledTexts(texts=(), labels=(), places=Places.of("the data", (), "row"), part=())

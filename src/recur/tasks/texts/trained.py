@@ -154,8 +154,8 @@ class TrainedTextClassifier(TrainedOnTexts[TextNetwork, TextLabelSetup, TextClas
         """Return the class of each text, or its classes.
 
         Args:
-            data: A list of texts; or what `recur.data.texts.read_labelled_texts` takes, such as a file or a dataframe,
-                whose labels are not looked at.
+            data: A list of texts, also an array or a column of them; or what `recur.data.texts.read_labelled_texts`
+                takes, such as a file or a dataframe, whose labels are not looked at.
             batch_size: Texts at once; changes memory, not what is told.
 
         Returns:

@@ -14,7 +14,7 @@ from recur.data.texts.examples import PartName, TextPairs
 from recur.kinds import json_number
 from recur.models.texts.trigrams import Trigrams
 from recur.run import RunFolder
-from recur.tasks.judging import check_judged, to_judge
+from recur.tasks.text_judging import check_judged, to_judge, with_notes_of
 from recur.tasks.translate.judgement import EVALUATION, judge_pairs
 from recur.tasks.translate.rule import fit_rule, save_rule
 from recur.tasks.translate.trained import TrainedTranslator
@@ -126,7 +126,7 @@ def evaluate_translator(
     check_judged(part, data, table)
     trained = TrainedTranslator.load(run, device=device)
     pairs, name, own = to_judge(trained.setup, data, part, table, has_rules=True)
-    return judge_translator(trained, pairs, name, train=own.get("train"))
+    return with_notes_of(pairs, name, judge_translator(trained, pairs, name, train=own.get("train")))
 
 
 @torch.no_grad()

@@ -14,12 +14,12 @@ from recur.data.texts.token_options import Unicode
 from recur.data.texts.vocabulary import TextVocabulary
 from recur.errors import DataError, OptionError
 from recur.kinds import json_number
-from recur.tasks.judging import flattering
+from recur.tasks.flattery import flattering
 from recur.tasks.noise import SURE, Gain, bootstrap_gain, doubt
 from recur.tasks.translate.baselines import Baseline, baselines_for
 from recur.tasks.translate.scores import Counts, Score, check_references, scores_for
 from recur.tasks.translate.writing import cut_by, main_score, writing_of
-from recur.wording import enumerated, option, quantity, sentence
+from recur.wording import enumerated, option, part_name, quantity, sentence
 
 EVALUATION = "translate_evaluation.json"
 """File of a run with what `judge_pairs` returns."""
@@ -253,7 +253,7 @@ def _verdict(part: str, score: Score, counts: Counts, rules: Sequence[_Rule]) ->
     best, own = rules[0], _figure(score, counts)
     beaten = enumerated([f"{_written(score, rule.main)} by {rule.baseline.title}" for rule in rules])
     value, lower, upper = (_written(score, each) for each in (best.gain.value, best.gain.lower, best.gain.upper))
-    said = f"{score.title} {_written(score, own)} on {quantity(len(counts), 'text')} of the {part} part"
+    said = f"{score.title} {_written(score, own)} on {quantity(len(counts), 'text')} of {part_name(part)}"
     said += f", against {beaten}: {doubt(best.gain.p, 'texts')}"
     said += f". The difference to the best of these is {value} (95% interval: {lower} to {upper})"
     gained = -best.gain.value if score.is_error else best.gain.value

@@ -22,7 +22,7 @@ from recur.data.texts.vocabulary import TextVocabulary
 from recur.kinds import is_finite, is_whole
 from recur.tasks.knowledge import fingerprint
 from recur.tasks.text_setup import TextSetup
-from recur.tasks.text_source import TextSource, texts_themselves
+from recur.tasks.text_source import TextSource
 from recur.token_ids import UNKNOWN, Ragged
 from recur.wording import quantity
 
@@ -147,7 +147,8 @@ class TranslationSetup(TextSetup[TextPairs]):
         """Return other pairs, read as those of the run were.
 
         Args:
-            data: What `read_pairs` takes; without targets also a list of texts. Pairs are returned as they are.
+            data: What `read_pairs` takes; without targets also texts themselves, as `texts_themselves` takes them.
+                Pairs are returned as they are.
             has_targets: Whether targets are read.
 
         Raises:
@@ -157,7 +158,7 @@ class TranslationSetup(TextSetup[TextPairs]):
         if isinstance(data, TextPairs):
             return data
         reading = self.reading
-        texts = None if has_targets else texts_themselves(data)
+        texts = None if has_targets else self.themselves(data)
         if texts is not None:
             if not texts:
                 return TextPairs(sources=(), targets=(), places=Places.of("the data", (), "row"), part=())

@@ -289,9 +289,9 @@ class TrainedTranslator(TrainedOnTexts[TranslationNetwork, TranslationSetup, Tra
         """Return what is written from each text, as a table.
 
         Args:
-            data: A list of texts; or what `recur.data.texts.read_pairs` takes, such as a file with a text on each line
-                or a dataframe, whose targets are not looked at; or what `setup.read` made of these. Of conversations
-                each turn is answered, also the last one.
+            data: A list of texts, also an array or a column of them; or what `recur.data.texts.read_pairs` takes, such
+                as a file with a text on each line or a dataframe, whose targets are not looked at; or what `setup.read`
+                made of these. Of conversations each turn is answered, also the last one.
             decoding: As of `translate`, as all others.
             required: What must be in the answer to each text.
             forbidden: As of `translate`.

@@ -10,7 +10,7 @@ from recur.data.texts.examples import PartName
 from recur.data.texts.splitting import with_labels_only
 from recur.data.texts.written import WrittenTexts
 from recur.run import RunFolder
-from recur.tasks.judging import check_judged, to_judge
+from recur.tasks.text_judging import check_judged, to_judge, with_notes_of
 from recur.tasks.text_source import parts_of
 from recur.tasks.write.judgement import EVALUATION, judge_writer
 from recur.tasks.write.trained import TrainedWriter
@@ -65,6 +65,6 @@ def evaluate_writer(
     # As in training, where it is known of all what they are of.
     judged = with_labels_only(examples)
     found = judge_writer(trained, judged, name, train=own.get("train"), valid=own.get("valid"))
-    if judged is not examples:
+    if judged is not examples and name != "given":
         found["notes"].append(f"{judged.notes[-1]}.")
-    return found
+    return with_notes_of(judged, name, found)

@@ -13,12 +13,12 @@ from recur.data.texts.written import WrittenTexts
 from recur.decode import Sampling
 from recur.kinds import json_number
 from recur.models.texts.trigrams import ClassTrigrams
-from recur.tasks.judging import flattering
+from recur.tasks.flattery import flattering
 from recur.tasks.noise import SURE, Gain, bootstrap_gain, doubt
 from recur.tasks.write.setup import WriterSetup
 from recur.tasks.write.trained import TrainedWriter
 from recur.token_ids import UNKNOWN
-from recur.wording import enumerated, quantity, sentence
+from recur.wording import enumerated, part_name, quantity, sentence
 
 EVALUATION = "write_evaluation.json"
 """File of a run with the judgement of its writer."""
@@ -255,7 +255,7 @@ def _verdict(found: dict[str, Any], gains: dict[str, Gain], helps: Gain) -> dict
         return "infinite" if value is None else f"{value:.3f}"
 
     said = (
-        f"{nats(found['figures'])} nats a character on {quantity(found['texts'], 'text')} of the {found['part']} part"
+        f"{nats(found['figures'])} nats a character on {quantity(found['texts'], 'text')} of {part_name(found['part'])}"
     )
     is_better = True
     failed = ""

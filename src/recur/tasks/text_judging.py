@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from recur.data.series.options import OtherTableOptions
-from recur.data.texts.examples import PARTS, PartName
+from recur.data.texts.examples import PARTS, Examples, PartName
 from recur.errors import DataError, OptionError, RunError
 from recur.tasks.text_setup import TextSetup
 from recur.tasks.text_source import parts_of
@@ -65,12 +65,13 @@ def to_judge(
     return own[part], part, own
 
 
-def flattering(part: str, more: str = "") -> list[str]:
-    """Return a note of what was done with a part of a run that is not there to be judged on.
+def with_notes_of(examples: Examples, part: str, found: dict[str, Any]) -> dict[str, Any]:
+    """Return a judgement with the notes of what was read for it, where that is not of the run's own data.
 
     Args:
-        part: Its name; of any other there is no note.
-        more: What was done with the validation part beside choosing weights by it.
+        examples: What was judged on.
+        part: What `to_judge` calls it.
+        found: The judgement.
     """
-    done = {"train": "it was trained on this part", "valid": f"its weights were chosen by this part{more}"}
-    return [f"the figures flatter the model: {done[part]}."] if part in done else []
+    own = [f"{note}." for note in examples.notes] if part == "given" else []
+    return found | {"notes": [*own, *found["notes"]]}
