@@ -164,7 +164,7 @@ class PlainTranslator(nn.Module):
 
     @torch.inference_mode()
     def beams(self, x_SB: Tensor, lengths: Tensor, limit: int, width: int) -> list[list[int]]:
-        """Return what a beam search finds to be best by the length penalty of Wu et al. (2016).
+        """Return what a beam search finds to be best by the log-probability by the token, the end too.
 
         All rows have `width` beams at each step, a tensor each of their tokens, sums and states. A hypothesis that ends
         is set down and its beam is closed; a row is done when its best has ended and no open one can pass it.
@@ -180,7 +180,6 @@ class PlainTranslator(nn.Module):
         said = torch.zeros(batch, width, 0, dtype=torch.int64)
         best = torch.full((batch,), -torch.inf)
         answers: list[list[int]] = [[] for _ in range(batch)]
-        longest = _divisor(limit + 1)
         for number in range(limit):
             log_probs, state = self.step(tokens, memory, state)
             size = log_probs.shape[1]
@@ -188,7 +187,7 @@ class PlainTranslator(nn.Module):
             values, places = (sums[..., None] + log_probs.view(batch, width, size)).flatten(1).topk(2 * width)
             beam, token = places // size, places % size
             is_end = (token == 0) & (values > -torch.inf)
-            score = (values / _divisor(number + 1)).masked_fill(~is_end, -torch.inf)
+            score = (values / (number + 1)).masked_fill(~is_end, -torch.inf)
             # Those that end count where they are among the best.
             score[:, width:] = -torch.inf
             newest, at = score.max(1)
@@ -196,7 +195,7 @@ class PlainTranslator(nn.Module):
                 best[row] = newest[row]
                 answers[row] = said[row, beam[row, at[row]]].tolist()
             sums, kept = values.masked_fill(token == 0, -torch.inf).topk(width)
-            if (best >= sums[:, 0] / longest).all():
+            if (best >= sums[:, 0] / limit).all():
                 break
             beam, token = beam.gather(1, kept), token.gather(1, kept)
             said = torch.cat([said.gather(1, beam[..., None].expand(-1, -1, number)), token[..., None]], 2)
@@ -204,10 +203,6 @@ class PlainTranslator(nn.Module):
             state = state[0].index_select(1, parents), state[1].index_select(1, parents)
             tokens = token.flatten()
         return answers
-
-
-def _divisor(length: int) -> float:
-    return ((5 + length) / 6) ** 0.6
 
 
 def _ended(tokens: list[int]) -> list[int]:

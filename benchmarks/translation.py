@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import math
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -332,7 +333,10 @@ def _writer(
     network: TranslatorNetwork | PlainTranslator, batches: Sequence[PairBatch], width: int
 ) -> Callable[[], dict[int, list[int]]]:
     """Return what writes from all batches, and tells the tokens by the number of the text."""
-    options = DecodingOptions(beams=width, length_penalty="mean", max_length=_LIMIT)
+    options = DecodingOptions(beams=width, max_length=_LIMIT)
+    if width > 1:
+        # Until nothing that is open can pass what ended, which is proven alike by both.
+        options = replace(options, length_penalty="mean", patience=math.inf)
 
     def by_recur() -> dict[int, list[int]]:
         found = {}
