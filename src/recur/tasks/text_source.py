@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import narwhals as nw
 import numpy as np
 
+from recur.data.missing import without_missing
 from recur.data.texts.examples import Examples, PartName
 from recur.errors import DataError, OptionError, RunError
 from recur.tasks.asked_texts import listed
@@ -93,23 +94,32 @@ def entries_of(data: Any) -> Any:
         (['so good', 'so bad'], 'reviews.csv')
     """
     if isinstance(data, np.ndarray):
+        return data.tolist() if data.ndim else data
+    if nw.dependencies.is_pandas_index(data):
         return data.tolist()
     column = nw.from_native(data, pass_through=True, allow_series=True)
     return column.to_list() if isinstance(column, nw.Series) else data
+
+
+def texts_among(data: Any) -> Any:
+    """Return what `entries_of` returns, of a column or an array with "" where a text is missing, as in a file."""
+    entries = entries_of(data)
+    return entries if entries is data else ["" if one is None else one for one in without_missing(entries)]
 
 
 def texts_themselves(data: Any) -> list[str] | None:
     """Return texts that are given as such; None where data are something else.
 
     Args:
-        data: Any; texts stand in a list or a tuple, an array of one dimension, or a column of a dataframe.
+        data: Any; texts stand in a list or a tuple, an array of one dimension, or a column of a dataframe, where those
+            that are missing are "".
 
     Raises:
         DataError: They are a text by itself, which would be the name of a file.
         TypeError: One of a list is no text.
     """
     check_is_no_text(data)
-    data = entries_of(data)
+    data = texts_among(data)
     if not isinstance(data, list | tuple):
         return None
     is_text, is_path = [isinstance(one, str) for one in data], [isinstance(one, os.PathLike) for one in data]

@@ -654,6 +654,12 @@ def test_what_says_nothing_of_data_for_a_trained_model_is_refused(write: Write, 
 def test_what_is_no_data_is_refused() -> None:
     with pytest.raises(TypeError, match="the data must be a path, a dataframe that narwhals knows, or a mapping"):
         read_labelled_texts(3)
+    with pytest.raises(TypeError, match="the data: column 'text' is float; give a list of what stands in its rows"):
+        read_labelled_texts((1.5, 2.0))
+    with pytest.raises(TypeError, match="the data: column 'text' is str; give a list"):
+        read_labelled_texts({"text": "so good", "label": ["x"]})
+    with pytest.raises(TypeError, match=r"the data must be a path, .* but is ndarray"):
+        read_labelled_texts(np.array("so good"))
     with pytest.raises(DataError, match=r"nowhere\.csv: no such file or folder"):
         read_labelled_texts("nowhere.csv")
     with pytest.raises(DataError, match="column 'text' has 2 rows, but 'label' has 1; give columns of one length"):

@@ -481,11 +481,12 @@ def test_of_no_texts_nothing_is_told(made: Made, is_multi: bool) -> None:
     assert found.schema == trained.predict(["so loud"]).schema
 
 
-@pytest.mark.parametrize("kind", [np.array, pl.Series, pd.Series])
+@pytest.mark.parametrize("kind", [np.array, pl.Series, pd.Series, pd.Index])
 def test_texts_in_an_array_or_a_column(made: Made, kind: Callable[[list[str]], Any]) -> None:
     trained = recur.load(made(False) / "run")
     texts = ["so tasty", "", "texts.tsv"]
     assert trained.predict(kind(texts)).equals(trained.predict(texts))
+    assert trained.predict(kind(["so tasty", None])).equals(trained.predict(texts[:2]))
     with pytest.raises(TypeError, match="the data: takes a list of texts, but number 1 is "):
         trained.predict(kind([1.5, 2.0]))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -196,6 +196,11 @@ def _frame_of(data: Any, name: str) -> pl.DataFrame:
     if isinstance(data, pl.DataFrame):
         return data.fill_nan(None)
     if isinstance(data, Mapping):
+        for column, values in data.items():
+            if isinstance(values, str) or not isinstance(values, Iterable):
+                raise TypeError(
+                    f"{name}: column {column!r} is {type(values).__name__}; give a list of what stands in its rows."
+                )
         columns = {str(column): list(values) for column, values in data.items()}
     else:
         try:

@@ -24,7 +24,7 @@ from recur.data.texts.vocabulary import Piece, TextVocabulary
 from recur.errors import DataError
 from recur.tasks.knowledge import fingerprint
 from recur.tasks.text_setup import TextSetup
-from recur.tasks.text_source import TextSource, check_is_no_text, entries_of
+from recur.tasks.text_source import TextSource, check_is_no_text, entries_of, texts_among
 from recur.token_ids import Ragged
 
 OUTSIDE = "O"
@@ -142,7 +142,7 @@ class TagSetup(TextSetup[TaggedSentences]):
             DataError: They are a text by itself, which would be the name of a file.
         """
         check_is_no_text(data)
-        data = entries_of(data)
+        data = texts_among(data)
         if isinstance(data, list):
             return None if any(isinstance(one, os.PathLike) for one in data) else data
         if not isinstance(data, tuple) or not all(isinstance(one, str | list | tuple) for one in data):
