@@ -216,6 +216,9 @@ def test_few_sentences_of_one_language_have_networks_of_their_own_size(tmp_path:
     chosen = run.config()["model"]
     assert (chosen["tied"], chosen["members"], chosen["hidden_size"], chosen["dropout"]) == ("all", 3, 512, 0.5)
     assert run.config()["tokens"]["vocabulary"] == "joint"
+    hurried = replace(QUICK, max_steps=1, max_minutes=0.1)
+    quick = train((sources, targets), tmp_path / "quick", model=TranslatorOptions(), training=hurried).config()["model"]
+    assert (quick["members"], quick["hidden_size"], quick["dropout"]) == (1, 256, 0.3)
     single = train((sources, targets), tmp_path / "single", model=replace(TINY, members=1, tied=None))
     assert (single.config()["model"]["members"], single.config()["model"]["tied"]) == (1, "all")
     words = train(spelled(60), tmp_path / "words", model=replace(TINY, members=None))

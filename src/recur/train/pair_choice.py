@@ -51,9 +51,19 @@ def are_sentences(tokens: PairTokenOptions, num_known: int) -> bool:
     )
 
 
-def are_few(num_pairs: int) -> bool:
-    """Return whether so many pairs of sentences in the training part are few."""
-    return num_pairs <= _FEW_SENTENCES
+def are_few(num_pairs: int, minutes: float | None = None) -> bool:
+    """Return whether so many pairs of sentences in the training part are few, for which larger networks pay.
+
+    Args:
+        num_pairs: Of the training part.
+        minutes: What the training is given, if that is said: larger networks need time for each pair.
+
+    Example:
+        >>> are_few(3_600), are_few(3_600, minutes=5), are_few(300, minutes=5), are_few(5_000)
+        (True, False, True, False)
+    """
+    most = _FEW_SENTENCES * min(1.0, (DEFAULT_MINUTES if minutes is None else minutes) / DEFAULT_MINUTES)
+    return num_pairs <= most
 
 
 def choose(

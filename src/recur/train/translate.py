@@ -146,7 +146,7 @@ def _prepare(
     options = options.completed(
         has_symbols=tokens.source_tokens == "space",
         has_one_vocabulary=setup.has_one_vocabulary,
-        is_few=has_sentences and pair_choice.are_few(len(train)),
+        is_few=has_sentences and pair_choice.are_few(len(train), training.max_minutes),
     )
     if vectors.freeze_vectors and vectors.target_vectors and options.tied != "none":
         raise OptionError(
