@@ -124,6 +124,8 @@ def test_files_that_are_none_are_left_to_the_parser(content: str, folder: Path) 
     Path("own.yaml").write_text(content)
     assert Glance.at(["--config", "own.yaml"], FLAGS) == Glance(task=None, resume=None, data=())
     assert Glance.at(["--config", "no.yaml"], FLAGS) == Glance(task=None, resume=None, data=())
+    (folder / "header.yaml").write_text("has_header: false\noverwrite: false\nlabel: null\n")
+    assert Glance.at(["--config", "header.yaml"], frozenset({"--overwrite"})).given == {"has_header": "False"}
 
 
 def test_flags_are_the_options_without_a_value() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -65,7 +65,7 @@ class Glance:
             task=_text(values["--task"][-1] if values["--task"] else from_files.get("task")),
             resume=_text(values["--resume"][-1] if values["--resume"] else from_files.get("resume")),
             data=tuple(data or _names(from_files)),
-            given=_flat(from_files)
+            given=_flat(from_files, flags)
             | {
                 name.removeprefix("--").replace("-", "_"): found[-1]
                 for name, found in values.items()
@@ -78,12 +78,14 @@ _OWN = ("--task", "--resume", "--config")
 """What is looked for by name."""
 
 
-def _flat(content: dict[str, Any]) -> dict[str, str]:
-    """Return what a configuration file says of options, as the command line would; but for what is false or nothing."""
+def _flat(content: dict[str, Any], flags: Collection[str]) -> dict[str, str]:
+    """Return what a configuration file says of options, as the command line would; but for nothing, and no flags."""
     return {
         str(name): str(value)
         for name, value in content.items()
-        if value not in (None, False) and name not in ("task", "resume", "data")
+        if value is not None
+        and name not in ("task", "resume", "data")
+        and not (value is False and f"--{name}".replace("_", "-") in flags)
     }
 
 

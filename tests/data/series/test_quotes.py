@@ -164,6 +164,25 @@ def test_numbers_below_a_name_of_any_length(tmp_path: Path) -> None:
     assert read_delimited(path).frame.rows() == [(1, 2)]
 
 
+@pytest.mark.parametrize("num_lines", [1, 6, 20, 26, 90])
+@pytest.mark.parametrize("first", ["Dear all; hello; you;", "so | it is", "red, green; and"])
+def test_texts_of_many_lines_are_cut_by_rows(tmp_path: Path, first: str, num_lines: int) -> None:
+    rows = [(f"{first}\n" + f"line, {n}; and | so on\n" * num_lines, "ham" if n % 3 else "spam") for n in range(60)]
+    found, _ = cells(tmp_path, "a.csv", "".join(f'"{text}",{label}\n' for text, label in rows))
+    assert found == rows
+
+
+def test_the_first_row_tells_where_the_second_is_cut_off(tmp_path: Path) -> None:
+    long = "so, or so,\n" * 200_000
+    found, _ = cells(tmp_path, "a.csv", f'text, or review;stars\n"{long}";5\n')
+    assert found == [("text, or review", "stars"), (long, "5")]
+
+
+def test_a_quote_in_the_first_half_that_nothing_closes_cuts_nothing_off() -> None:
+    text = b'so good,5\n"bad,1\n' + b"fine,3\n" * 9
+    assert whole_records(text, ",") == text
+
+
 def test_a_first_row_that_is_cut_within_quotes_is_whole() -> None:
     text = b"so " * 40 + b',"' + b"good\n" * 12
     assert whole_records(text, ",") == text

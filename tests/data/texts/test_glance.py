@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -204,3 +205,38 @@ def test_a_column_that_is_named_and_not_there(write: Write) -> None:
         "labelled",
         "odd.csv has a column of text and one of 2 classes",
     )
+
+
+NUMBERS = {
+    "decimal commas": (";", [f"{n},5" for n in range(1, 41)]),
+    "thousands": (",", [f'"{n},007"' for n in range(1, 41)]),
+    "a currency": (",", [f"${n}.37" for n in range(1, 41)]),
+    "shares": (",", [f"{n}.5%" for n in range(1, 41)]),
+    "counted": (",", [str(n) for n in range(5, 45)]),
+}
+
+
+@pytest.mark.parametrize(("separator", "values"), NUMBERS.values(), ids=NUMBERS)
+def test_notes_beside_what_is_measured_are_no_reason(write: Write, separator: str, values: list[str]) -> None:
+    notes = [f"{SENTENCES[n % 3]} on day {'x' * n}" for n in range(40)]
+    days = [str(np.datetime64("2020-01-01") + n) for n in range(40)]
+    path = write(
+        "notes.csv", table(days, notes, values, separator=separator, header=separator.join(("day", "note", "value")))
+    )
+    assert glance(path) is None
+    # Columns that are there, whatever is taken for the header.
+    for given in ({"label": "value"}, {"text": "note"}, {"target": "x,value"}):
+        assert glance(path, **given) is None
+    with pytest.raises(ColumnError, match="has no column 'nte', which text names; did you mean 'note'"):
+        glance(path, text="nte")
+
+
+@pytest.mark.parametrize("said", ["on", "yes", "True", "true"])
+def test_whether_there_is_a_header_is_read_as_the_parser_does(write: Write, said: str) -> None:
+    odd = write("odd.csv", table(SENTENCES, ["one", "two"] * 3, header="words of the miller to all,about"))
+    labelled = ("labelled", "odd.csv has a column of text and one of 2 classes")
+    assert glance(odd, has_header=said, label="about") == labelled
+    # A name that is said is one.
+    assert glance(odd, label="about") == labelled
+    for no in ("off", "False", "no"):
+        assert glance(odd, has_header=no, label="about") != labelled

@@ -264,10 +264,14 @@ def test_how_many_columns_there_were_is_known(write: Write) -> None:
     assert read_tagged_sentences(([["Ada", "wrote"]], [["B-PER", "O"]])).num_columns is None
 
 
-def test_what_a_table_is_taken_for_is_noted(write: Write) -> None:
+def test_columns_that_are_said_tell_what_the_first_line_is(write: Write) -> None:
     path = write("h.csv", "Ada,Lee\n" + "one two,O O\nthree four,O B-X\n" * 4)
-    names = TaggedTextOptions(tokens="Ada", tags="Lee")
-    assert read_tagged_sentences(path, names).notes[0].startswith(f"the first line of {path}, 'Ada' and 'Lee', names")
+    # Names that are said leave no doubt.
+    named = read_tagged_sentences(path, TaggedTextOptions(tokens="Ada", tags="Lee"))
+    assert len(named) == 8
+    assert named.notes == ()
+    columns = read_tagged_sentences(path, TaggedTextOptions(tokens="column_1", tags="column_2", has_header=False))
+    assert columns.tokens[0] == ("Ada",)
 
 
 def test_sentences_are_parted_by_their_tokens() -> None:

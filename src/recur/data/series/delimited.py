@@ -30,6 +30,8 @@ SEPARATORS = "\t;|,"
 _SNIFFED_BYTES = (1 << 16, 1 << 20)
 """Bytes that the first lines are looked for in; the more where the first line alone is longer."""
 _SNIFFED_LINES = 20
+_SNIFFED_LINES_OF_TEXTS = 2_000
+"""Of which there are as many rows with cells of a hundred lines."""
 _SNIFFED_ROWS = 10_000
 _NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?$")
 _COMMA = re.compile(r"[+-]?\d+,\d+$")
@@ -122,7 +124,7 @@ def read_cells(
     """
     name = str(path)
     text = utf8_of(b"".join(bytes_of([TextFile.at(path)])) if start is None else start, name, encoding)
-    head = _first_lines(text, name)
+    head = _first_lines(text, name, _SNIFFED_LINES_OF_TEXTS)
     notes: list[str] = []
     if separator is None:
         separator = _separator_of_texts(head)
@@ -155,21 +157,21 @@ def _separator_of_texts(head: list[str]) -> str:
     Args:
         head: The first lines.
     """
-    num_tabs = {line.count("\t") for line in head}
+    num_tabs = {line.count("\t") for line in head[: _SNIFFED_LINES + 1]}
     if len(num_tabs) == 1 and num_tabs != {0}:
         return "\t"
     found = _separator(head, "\t" if "\t" in head[0] else None)
     return " " if found == "whitespace" else found
 
 
-def _first_lines(text: bytes, name: str) -> list[str]:
-    """Return the first lines that are not empty."""
+def _first_lines(text: bytes, name: str, most: int = _SNIFFED_LINES) -> list[str]:
+    """Return the first lines that are not empty: `most` of them and that of a header, or those of some bytes."""
     head: list[str] = []
     for num_bytes in _SNIFFED_BYTES:
         if len(head) > 1:
             break
-        head = text[:num_bytes].decode("utf-8", "ignore").splitlines()[: _SNIFFED_LINES + 1]
-        if len(text) > num_bytes and len(head) <= _SNIFFED_LINES:
+        head = text[:num_bytes].decode("utf-8", "ignore").splitlines()[: most + 1]
+        if len(text) > num_bytes and len(head) <= most:
             # The last line was cut by the sniffing, unless it is the only one.
             head = head[:-1] or head
         head = [line for line in head if line.strip()]
@@ -223,16 +225,16 @@ def _separator(head: list[str], wanted: str | None) -> str:
     """Return what cuts every row into the same number of cells; the comma last, which may be a decimal one.
 
     Args:
-        head: The first lines.
+        head: The first lines, of which the first rows are looked at.
         wanted: What is tried first, if anything.
     """
     first: list[str] = [] if wanted is None or wanted == "whitespace" else [wanted]
     fits_but_last = None
     for candidate in first + list(SEPARATORS):
-        rows, is_open = rows_in(head, candidate)
+        rows, is_open = rows_in(head, candidate, _SNIFFED_LINES + 1)
         widths = [len(row) for row in rows]
         # A cell of the last row may go on below these lines.
-        if _is_table(widths[:-1] if is_open and len(rows) > 2 else widths):
+        if _is_table(widths[:-1] if is_open and len(rows) > 1 else widths):
             return candidate
         if fits_but_last is None and len(rows) > 2 and _is_table(widths[:-1]):
             fits_but_last = candidate

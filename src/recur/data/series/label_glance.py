@@ -1,4 +1,4 @@
-"""A first look at a file: whether its series have labels, and of which kind; without reading all of it."""
+"""A first look at a file: what its columns are, whether its series have labels, and of which kind; not reading all."""
 
 from __future__ import annotations
 
@@ -76,6 +76,35 @@ def glance_at_labels(source: str | Path, column: str | None = None, *, form: str
         raise
     except (DataError, OptionError, OSError, EOFError, zlib.error, IndexError):
         return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableGlance:
+    """What a first look at a table found.
+
+    Attributes:
+        columns: Their names.
+        measures: Whether one is of numbers that a series could be of.
+    """
+
+    columns: tuple[str, ...]
+    measures: bool
+
+
+def glance_at_table(path: Path) -> TableGlance | None:
+    """Return what is in the columns of a table, read as one of series; None where it cannot be."""
+    try:
+        table, _ = _head(path, kind_of(path))
+    except (DataError, OptionError, OSError, EOFError, zlib.error):
+        return None
+    try:
+        roles = guess_columns(table)
+        numbers = (*roles.targets, *roles.known_future, *roles.past_only, *roles.static)
+        measures = bool(numbers) or any(is_quantity(table.frame[name]) for name in roles.label)
+    except (DataError, OptionError):
+        # No column can be the target, which may not be what is asked for.
+        measures = False
+    return TableGlance(columns=tuple(table.frame.columns), measures=measures)
 
 
 def _of_archive(path: Path) -> LabelGlance | None:

@@ -67,7 +67,7 @@ def quoted_text(text: bytes, separator: str, name: str) -> QuotedText:
     return _marked(text, patterns, spoken, name)
 
 
-def rows_in(lines: Sequence[str], separator: str) -> tuple[list[list[str]], bool]:
+def rows_in(lines: Sequence[str], separator: str, most: int | None = None) -> tuple[list[list[str]], bool]:
     r"""Return the cells of each row, as `csv.reader` cuts them, but however long, and whether the last row is cut off.
 
     It is where nothing closes a quote that opens a cell of it.
@@ -75,6 +75,7 @@ def rows_in(lines: Sequence[str], separator: str) -> tuple[list[list[str]], bool
     Args:
         lines: Those of a text, without their ends; a cell in quotes may go over several.
         separator: Character between the cells.
+        most: How many rows are cut at most; None for all.
 
     Example:
         >>> rows_in(["so good;5", '"bad; and', 'long";1', '"fine'], ";")
@@ -86,10 +87,10 @@ def rows_in(lines: Sequence[str], separator: str) -> tuple[list[list[str]], bool
         held, close, rest, end = found.groups()
         rows[-1].append(rest if held is None else held.replace('""', '"') + rest)
         is_open = held is not None and not close
+        if not end or (end == "\n" and len(rows) == most):
+            break
         if end == "\n":
             rows.append([])
-        elif not end:
-            break
     return rows, is_open
 
 

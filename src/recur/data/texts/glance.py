@@ -11,16 +11,18 @@ from typing import Literal
 
 import numpy as np
 import polars as pl
+import yaml
 
-from recur.data.absent import ColumnError
+from recur.data.absent import ColumnError, no_column
 from recur.data.series.delimited import utf8_of
 from recur.data.series.files import COLUMNAR
+from recur.data.series.label_glance import TableGlance, glance_at_table
 from recur.data.texts.commands import holds_commands
 from recur.data.texts.conll import looks_like_conll
 from recur.data.texts.conversations import TURNS, YAML
 from recur.data.texts.files import DataFile, find_files, has_gaps, paths_of, start_of
 from recur.data.texts.folders import files_by_class
-from recur.data.texts.guessing import check_column, guess_labelled
+from recur.data.texts.guessing import guess_labelled
 from recur.data.texts.headers import has_header
 from recur.data.texts.labels import read_labels
 from recur.data.texts.names import LABEL, SOURCE, TAGS, TARGET, TOKENS, plain
@@ -34,8 +36,8 @@ from recur.wording import quantity
 Kind = Literal["labelled", "pairs", "tagged", "alone"]
 """What texts are; alone are those of a table with nothing to learn of them, nor numbers that could be a series."""
 
-COLUMN_ROLES = ("text", "label", "source", "target", "tokens", "tags")
-"""Options that name a column of a table of texts."""
+_ROLES = ("text", "label", "source", "target")
+"""Options that name a column of a table of texts, and have no other meaning for another task."""
 
 _COLUMNS = (".conll", ".conllu", ".iob", ".iob2", ".bio", ".bioes")
 """Suffixes of files in columns."""
@@ -198,23 +200,37 @@ def _of_tables(files: list[DataFile], first: DataFile, given: Mapping[str, str])
     texts = {column: words for column in frame.columns if (words := _words(frame[column])) is not None}
     if not texts:
         return None
-    for role in COLUMN_ROLES:
-        if given.get(role):
-            check_column(table, role, given[role])
+    for role in _ROLES:
+        if given.get(role) and given[role] not in frame.columns:
+            _check_not_misspelt(first, table, role, given[role])
     if given.get("text") or (not given.get("source") and not given.get("target")):
         labelled = _labelled(table, texts, given)
         if labelled is not None:
             return labelled
     if len(texts) > 1 and (_has_nothing_else(frame, texts) or (_named(texts, SOURCE) and _named(texts, TARGET))):
         return TextGlance(kind="pairs", reason=f"{name} has two columns of text")
-    if not any(dtype.is_numeric() and not _counts(frame[column]) for column, dtype in frame.schema.items()):
+    series = _as_series(first)
+    if series is None or not series.measures:
         return TextGlance(kind="alone", reason=f"{name} has a column of text and none of numbers")
     return None
 
 
-def _counts(column: pl.Series) -> bool:
-    """Return whether a column only counts the rows."""
-    return not column.null_count() and bool((column.diff().drop_nulls() == 1).all())
+def _as_series(file: DataFile) -> TableGlance | None:
+    """Return what a table is when it is read as one of series; None where that cannot be."""
+    if file.kind in RECORDS:
+        return None
+    # Who reads series knows more of how numbers and times are written.
+    return glance_at_table(file.path)
+
+
+def _check_not_misspelt(file: DataFile, table: TextTable, role: str, name: str) -> None:
+    """Raise where a table has no column of a name that is said, however it is read."""
+    series = _as_series(file)
+    if series is not None and (name in series.columns or (role != "text" and series.measures)):
+        # Whoever takes the table says what is wrong.
+        return
+    is_named = table.frame.columns[0] != "column_1"
+    raise no_column(table.name, name, role, table.frame.columns if is_named or series is None else series.columns)
 
 
 def _labelled(table: TextTable, texts: Mapping[str, float], given: Mapping[str, str]) -> TextGlance | None:
@@ -248,12 +264,21 @@ def _head(file: DataFile, given: Mapping[str, str]) -> TextTable:
     rows = read_frame(file.path, options, start)
     frame = rows.frame
     if file.kind not in (*RECORDS, *COLUMNAR):
-        said = given.get("has_header")
-        is_named = has_header(frame, file.kind) if said is None else said.lower() in ("true", "yes")
+        is_named = has_header(frame, file.kind, [given[role] for role in _ROLES if role in given])
+        is_named = _told(given.get("has_header", ""), is_named)
         frame = _with_numbers(with_header(frame, file.path)[0] if is_named else frame)
     frame = frame.head(_ROWS)
     places = Places.of(str(file.path), rows.numbers[: frame.height], "row")
     return TextTable(frame=frame, places=places, part=(None,) * frame.height, name=str(file.path))
+
+
+def _told(said: str, guessed: bool) -> bool:
+    """Return whether an option says yes or no, as the parser of the command line reads it; else what was guessed."""
+    try:
+        found = yaml.safe_load(said)
+    except yaml.YAMLError:
+        found = None
+    return found if isinstance(found, bool) else guessed
 
 
 def _with_numbers(frame: pl.DataFrame) -> pl.DataFrame:

@@ -153,7 +153,8 @@ class Known:
         kinds = sorted({file.kind for file in files})
         if all(kind in (*RECORDS, *COLUMNAR) for kind in kinds):
             self.check_none_ignored(options, f"{enumerated(kinds)} files", CELL_OPTIONS)
-        return read_text_table(files, options, self.expected)
+        said = [name for role in (*_TEXTS, *_ANSWERS, "part") if (name := getattr(options, role, None))]
+        return read_text_table(files, options, [*self.expected, *said])
 
     @property
     def _text(self) -> str | None:

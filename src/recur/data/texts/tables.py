@@ -67,7 +67,7 @@ def read_text_table(files: Sequence[DataFile], options: TextOptions, expected: C
     Args:
         files: The files.
         options: How cells are written.
-        expected: Names of columns that other data had.
+        expected: Names of columns that were said, or that other data had.
 
     Raises:
         DataError: A file is missing, empty, damaged or of an unknown kind; or the files differ in their columns.
