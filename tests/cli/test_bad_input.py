@@ -128,12 +128,12 @@ def test_texts_with_no_labels_are_not_taken_for_a_series(folder: Path, recur: An
 
 
 def test_two_files_that_may_belong_together(folder: Path, recur: Any) -> None:
-    for name in ("small.en", "short.ja", "other.txt"):
+    for name in ("english.txt", "japanese.txt", "other.txt"):
         Path(name).write_text("a boat\n")
-    said = "--task chooses another: translate, if the lines of small.en belong to those of short.ja\n"
-    assert said in recur("train", "small.en", "short.ja").err
-    for more in ([], ["short.ja", "--task", "language"], ["short.ja", "other.txt"]):
-        assert "belong" not in recur("train", "small.en", *more).err
+    said = "--task chooses another: translate, if the lines of english.txt belong to those of japanese.txt\n"
+    assert said in recur("train", "english.txt", "japanese.txt").err
+    for more in ([], ["japanese.txt", "--task", "language"], ["japanese.txt", "other.txt"]):
+        assert "belong" not in recur("train", "english.txt", *more).err
 
 
 @pytest.mark.parametrize("option", ["--vectors", "--target-vectors", "--valid-data", "--test-data"])

@@ -240,3 +240,26 @@ def test_whether_there_is_a_header_is_read_as_the_parser_does(write: Write, said
     assert glance(odd, label="about") == labelled
     for no in ("off", "False", "no"):
         assert glance(odd, has_header=no, label="about") != labelled
+
+
+def test_texts_that_come_again(write: Write) -> None:
+    again, classes, ids = SENTENCES * 10, ["a", "b"] * 30, [str(n) for n in range(60)]
+    said = ("labelled", "a.csv has a column of text and one of 2 classes")
+    assert glance(write("a.csv", table(ids, again, classes, header="id,utterance,intent"))) == said
+    assert glance(write("a.csv", table(again, classes, header="text,label"))) == said
+    odd = write("a.csv", table(ids, again, classes, header="id,phrases,kind"))
+    assert glance(odd) is None, "a tenth of them are different"
+    assert glance(odd, text="phrases", label="kind") == said
+    often = write("a.csv", table(ids[:18], SENTENCES * 3, classes[:18], header="id,phrases,kind"))
+    assert glance(often, label="kind") == said
+    # What is measured beside them makes a series of it, with what they say as a category.
+    measured = write("a.csv", table(ids, again, [f"{n}.5" for n in ids], classes, header="day,text,rain,label"))
+    assert glance(measured) is None
+    assert glance(measured, text="text") == said
+
+
+@pytest.mark.parametrize("names", [("tanaka.en", "short.ja"), ("train.en", "train.ja"), ("a.src", "b.tgt")])
+def test_two_files_of_two_languages(write: Write, names: tuple[str, str]) -> None:
+    paths = [write(name, "so it is\nand was\n") for name in names]
+    assert glance(*paths) == ("pairs", f"the lines of {names[0]} belong to those of {names[1]}")
+    assert glance(paths[0], write(f"other{paths[0].suffix}", "so\n")) is None

@@ -99,7 +99,7 @@ def glance_at_table(path: Path) -> TableGlance | None:
         return None
     try:
         roles = guess_columns(table)
-        numbers = (*roles.targets, *roles.known_future, *roles.past_only, *roles.static)
+        numbers = {*roles.targets, *roles.known_future, *roles.past_only, *roles.static} - {*roles.categorical}
         measures = bool(numbers) or any(is_quantity(table.frame[name]) for name in roles.label)
     except (DataError, OptionError):
         # No column can be the target, which may not be what is asked for.

@@ -25,7 +25,7 @@ from recur.data.texts.folders import files_by_class
 from recur.data.texts.guessing import guess_labelled
 from recur.data.texts.headers import has_header
 from recur.data.texts.labels import read_labels
-from recur.data.texts.names import LABEL, SOURCE, TAGS, TARGET, TOKENS, plain
+from recur.data.texts.names import LABEL, SOURCE, TAGS, TARGET, TEXT, TOKENS, plain
 from recur.data.texts.options import TextOptions
 from recur.data.texts.parallel import find_parallel
 from recur.data.texts.places import Places
@@ -51,6 +51,9 @@ _ENDINGS = (
 
 _ENTITY = re.compile(r"O|[BIESLU]-.+")
 _ROWS = 10_000
+_OFTEN_NEW, _MOSTLY_NEW, _ALWAYS_NEW = 0.2, 0.5, 0.9
+"""Shares of the cells of a column of text that are different: where nothing else could be meant, and elsewhere where
+they are of several words, or of one."""
 _MANY_LINES, _SHORT_LINE, _FEW_WORDS = 10, 30, 3
 """A folder of files with so many lines or more, each of which is so short, has a class in each; else it is prose."""
 _MANY_FILES, _SHORT_FILE = 5, 20_000
@@ -138,9 +141,12 @@ def _of_form(files: list[DataFile], first: DataFile, given: Mapping[str, str]) -
 
 
 def _is_of_languages(source: DataFile, target: DataFile) -> bool:
-    """Return whether two files differ in a language, or in source and target, alone."""
+    """Return whether the names of two files end in two languages, or say which is the source and which the target."""
+    ends = {source.kind.lstrip("."), target.kind.lstrip(".")}
+    if len(ends) == 2 and ends <= set(_ENDINGS.split()):
+        return True
     if source.stem == target.stem:
-        return {source.kind.lstrip("."), target.kind.lstrip(".")} <= set(_ENDINGS.split())
+        return False
     sides = {re.split(r"[^a-z]", file.side.lower().strip("-_."))[0] for file in (source, target)}
     return sides <= {"src", "tgt", "trg", "source", "target"}
 
@@ -197,7 +203,7 @@ def _of_tables(files: list[DataFile], first: DataFile, given: Mapping[str, str])
         return TextGlance(kind="pairs", reason=f"{name} holds conversations")
     if _named(lists, TOKENS) and _named(lists, TAGS):
         return TextGlance(kind="tagged", reason=f"{name} has lists of tokens and of their tags")
-    texts = {column: words for column in frame.columns if (words := _words(frame[column])) is not None}
+    texts = _texts(first, frame, given)
     if not texts:
         return None
     for role in _ROLES:
@@ -213,6 +219,25 @@ def _of_tables(files: list[DataFile], first: DataFile, given: Mapping[str, str])
     if series is None or not series.measures:
         return TextGlance(kind="alone", reason=f"{name} has a column of text and none of numbers")
     return None
+
+
+def _texts(file: DataFile, frame: pl.DataFrame, given: Mapping[str, str]) -> dict[str, float]:
+    """Return how many words a cell has in the mean, for each column of real text.
+
+    Where no column has it of itself, one whose texts come again is taken for it, if it is said to be, or if nothing in
+    the table could be a series.
+    """
+    found = {column: words for column in frame.columns if (words := _words(frame[column])) is not None}
+    if found:
+        return found
+    said = given.get("text")
+    least = {column: 0.0 if column == said or _named([column], TEXT) else _OFTEN_NEW for column in frame.columns}
+    again = {column: words for column in frame.columns if (words := _words(frame[column], least[column])) is not None}
+    again = {column: words for column, words in again.items() if words >= 2 or column == said}
+    if not again or said in again:
+        return again
+    series = _as_series(file)
+    return {} if series is not None and series.measures else again
 
 
 def _as_series(file: DataFile) -> TableGlance | None:
@@ -302,11 +327,15 @@ def _has_nothing_else(frame: pl.DataFrame, texts: Mapping[str, float]) -> bool:
     )
 
 
-def _words(column: pl.Series) -> float | None:
+def _words(column: pl.Series, least: float | None = None) -> float | None:
     """Return how many words a cell of real text has in the mean; None where a column has none.
 
     Real text is mostly letters, and different in each row: nearly always if it is single words, which could otherwise
     be names of categories.
+
+    Args:
+        column: The column.
+        least: Share of the cells that are different at least; None to tell by the number of their words.
     """
     if column.dtype != pl.String:
         return None
@@ -319,6 +348,6 @@ def _words(column: pl.Series) -> float | None:
     words = float(np.mean(cells.str.count_matches(r"\S+").to_numpy()))
     different = cells.n_unique() / len(cells)
     is_mostly_letters = letters * 2 > length
-    if not is_mostly_letters or different < (0.5 if words >= 2 else 0.9):
-        return None
-    return words
+    if least is None:
+        least = _MOSTLY_NEW if words >= 2 else _ALWAYS_NEW
+    return words if is_mostly_letters and different >= least else None
