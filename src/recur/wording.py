@@ -168,6 +168,16 @@ def known_names(names: Iterable[str], most: int = 10) -> str:
     return ", ".join(map(repr, found[:most])) + (", ..." if len(found) > most else "")
 
 
+def printable(name: str) -> str:
+    """Return a name of a file as it stands in a message, which is one line.
+
+    Example:
+        >>> printable("a b.txt"), printable("a\\nb.txt")
+        ('a b.txt', "'a\\\\nb.txt'")
+    """
+    return name if name.isprintable() else repr(name)
+
+
 def in_columns(rows: Sequence[Sequence[str]]) -> str:
     """Return rows of cells as lines, the cells of each column below each other; nothing stands behind the last one.
 

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Sequence
+from itertools import islice
+from os.path import exists
 from pathlib import Path
 
 from recur.errors import DataError
-from recur.wording import known_names
+from recur.wording import known_names, printable
 
 _ALIKE = 0.8
 """How like each other, from 0 to 1, a file that is missing and one that may be meant are at least; many begin alike."""
+_MANY = 1_000
+"""Files in a folder where none is looked for that may be meant: to compare so many names takes seconds."""
 
 
 class ColumnError(DataError):
@@ -20,19 +25,34 @@ class ColumnError(DataError):
 def no_file(path: str | Path) -> DataError:
     """Return the error that a file or folder is not there, with the nearest name beside where it would be.
 
+    A name that differs in digits alone is that of another recording, part or day, and not the one that is meant.
+
     Example:
         >>> print(no_file("nowhere/reviews.csv"))
         nowhere/reviews.csv: no such file or folder; check the path.
     """
     missing = Path(path)
+    near = difflib.get_close_matches(missing.name, _beside(missing), 1, _ALIKE)
+    hint = f"did you mean {printable(str(missing.parent / near[0]))}?" if near else "check the path."
+    return DataError(f"{printable(str(path))}: no such file or folder; {hint}")
+
+
+def _beside(missing: Path) -> list[str]:
+    """Return the names beside one that is missing which may be meant; none where there are many."""
     try:
-        beside = sorted(one.name for one in missing.parent.iterdir())
+        found = list(islice(missing.parent.iterdir(), _MANY + 1))
     except (OSError, ValueError):
         # No folder is there either, or nothing could be called so.
-        beside = []
-    near = difflib.get_close_matches(missing.name, beside, 1, _ALIKE)
-    hint = f"did you mean {missing.parent / near[0]}?" if near else "check the path."
-    return DataError(f"{path}: no such file or folder; {hint}")
+        return []
+    if len(found) > _MANY:
+        return []
+    bare = _without_digits(missing.name)
+    # A link that leads nowhere stands in its folder, and is not there. Not by pathlib, which stumbles over closed ones.
+    return sorted(one.name for one in found if _without_digits(one.name) != bare and exists(one))  # noqa: PTH110
+
+
+def _without_digits(name: str) -> str:
+    return re.sub(r"\d", "", name)
 
 
 def no_column(table: str, name: str, role: str, columns: Sequence[str]) -> ColumnError:

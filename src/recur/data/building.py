@@ -22,7 +22,7 @@ from recur.data.text import TextFile, bytes_of, find_texts, sha256_of, text_of
 from recur.data.tokenizer import TOKENIZER_VERSION, BpeTokenizer, ByteTokenizer, CharacterTokenizer, Tokenizer
 from recur.errors import DataError
 from recur.run import write_text_atomic
-from recur.wording import option, quantity
+from recur.wording import option, printable, quantity
 
 Part = Literal["train", "valid", "test"]
 PARTS: tuple[Part, ...] = get_args(Part)
@@ -73,7 +73,7 @@ def hashed(files: dict[str, list[TextFile]], progress: Progress | None) -> list[
         Source(
             part=part,
             name=file.name,
-            path=file.name if file.is_copy else _printable(file.path.resolve()),
+            path=file.name if file.is_copy else printable(str(file.path.resolve())),
             bytes=file.path.stat().st_size,
             sha256=sha256_of(file, advance),
         )
@@ -254,7 +254,3 @@ def named(files: list[TextFile]) -> str:
     """Return the name of the first of `files`, and how many more there are."""
     more = f" and {len(files) - 1} more" if len(files) > 1 else ""
     return files[0].name + more
-
-
-def _printable(path: Path) -> str:
-    return str(path) if str(path).isprintable() else repr(str(path))

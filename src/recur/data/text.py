@@ -24,7 +24,7 @@ from typing import IO
 from recur.data.absent import no_file
 from recur.errors import DataError, RunError
 from recur.run import RunFolder
-from recur.wording import option, quantity
+from recur.wording import option, printable, quantity
 
 CHUNK_BYTES = 1 << 20
 """Bytes that are read at once."""
@@ -59,7 +59,7 @@ class TextFile:
     @classmethod
     def at(cls, path: Path, name: str | None = None) -> TextFile:
         """Return the file at `path`; it is compressed if its name ends in `.gz`."""
-        return cls(_shown(str(path) if name is None else name), path, path.name.lower().endswith(".gz"))
+        return cls(printable(str(path) if name is None else name), path, path.name.lower().endswith(".gz"))
 
 
 def find_texts(sources: Sequence[str | Path], spool: Path, *, codec: str | None = "utf-8") -> list[TextFile]:
@@ -94,7 +94,7 @@ def find_texts(sources: Sequence[str | Path], spool: Path, *, codec: str | None 
         elif stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode):
             files.append(_from_pipe(path, spool))
         else:
-            raise DataError(f"{_shown(str(path))}: is neither a file nor a folder; give one of these.")
+            raise DataError(f"{printable(str(path))}: is neither a file nor a folder; give one of these.")
     for file in files:
         with _reading(file.name):
             if file.path.stat().st_size == 0:
@@ -119,8 +119,12 @@ def check_found(sources: Sequence[str | Path]) -> None:
 
 
 def _mode(path: Path) -> int:
-    with _reading(_shown(str(path))):
-        return path.stat().st_mode
+    with _reading(printable(str(path))):
+        try:
+            return path.stat().st_mode
+        except FileNotFoundError as error:
+            # By the path itself, which is another one than how it is shown where that is in quotes.
+            raise no_file(path) from error
 
 
 def sha256_of(file: TextFile, progress: Callable[[int], None] | None = None) -> str:
@@ -197,7 +201,7 @@ def files_below(folder: Path) -> list[Path]:
         raise error
 
     found: list[Path] = []
-    with _reading(_shown(str(folder))):
+    with _reading(printable(str(folder))):
         for parent, folders, names in os.walk(folder, onerror=refuse):
             if _is_run(Path(parent)):
                 # What a training wrote must not be learned by the next one, nor count as a change of the text.
@@ -207,18 +211,20 @@ def files_below(folder: Path) -> list[Path]:
             found.extend(Path(parent, name) for name in names if not name.startswith("."))
         files = [path for path in sorted(found, key=lambda path: path.parts) if path.is_file()]
     if _is_run(folder):
-        shown = _shown(str(folder))
+        shown = printable(str(folder))
         raise DataError(f"{shown}: is a run folder, not text; to go on with the run: recur train --resume {shown}.")
     return files
 
 
 def _in_folder(folder: Path, codec: str | None) -> list[TextFile]:
-    with _reading(_shown(str(folder))):
+    with _reading(printable(str(folder))):
         files = [TextFile.at(path) for path in files_below(folder)]
     texts = [file for file in files if _has_text(file, codec)]
     if not texts:
         has = f"{quantity(len(files), 'file')} found, empty or binary" if files else "it has no files"
-        raise DataError(f"{_shown(str(folder))}: is a folder without text: {has}; give a folder with text files in it.")
+        raise DataError(
+            f"{printable(str(folder))}: is a folder without text: {has}; give a folder with text files in it."
+        )
     return texts
 
 
@@ -245,7 +251,7 @@ def _from_standard_input(spool: Path) -> TextFile:
 
 
 def _from_pipe(path: Path, spool: Path) -> TextFile:
-    name = _shown(str(path))
+    name = printable(str(path))
     with _reading(name):
         stream = path.open("rb")
     with stream:
@@ -432,10 +438,6 @@ def _likely_encoding(sample: bytes) -> str | None:
     equals = [match for match in matches if (match.chaos, match.coherence) == (best.chaos, best.coherence)]
     alike = {name for match in equals for name in (match.encoding, *match.could_be_from_charset)}
     return "cp1252" if "cp1252" in alike else best.encoding.replace("_", "-")
-
-
-def _shown(name: str) -> str:
-    return name if name.isprintable() else repr(name)
 
 
 def _one_line(error: BaseException) -> str:
