@@ -71,6 +71,24 @@ def test_names_that_are_not_there_tell_how_a_comma_is_written(tmp_path: Path) ->
         LabelledTextOptions(test_data=str(absent)).check_found()
 
 
+def test_names_that_have_no_comma_need_no_quotes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.txt", "b.txt"):
+        Path(name).write_text("so it is\n")
+    gone = [str(tmp_path / name) for name in ("old.en", "old.ja")]
+    for source, said in (
+        ("a.txt,bb.txt", r"bb\.txt: no such file or folder; did you mean b\.txt\?"),
+        ("old.en,b.txt", r"old\.en: no such file or folder; check the path\."),
+        ('"dev, 2020.en",old.ja', r"dev, 2020\.en: no such file or folder; check the path\."),
+        # Those of a run that were moved since.
+        (PairOptions.naming(gone), rf"{re.escape(gone[0])}: no such file or folder; check the path\."),
+    ):
+        with pytest.raises(DataError, match=f"^{said}$"):
+            PairOptions(valid_data=source).check_found()
+    with pytest.raises(DataError, match=r"^dev: .* Put a name that has a comma in double quotes\.$"):
+        PairOptions(valid_data="dev, 2020.en").check_found()
+
+
 def test_that_a_comma_stands_between_names_is_said_of_pairs_alone() -> None:
     assert "double quotes" in field_documents(PairOptions)["valid_data"]
     for options in (LabelledTextOptions, WrittenTextOptions, TaggedTextOptions):

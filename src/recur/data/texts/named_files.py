@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from os.path import exists, isabs
 from typing import ClassVar
 
 from recur.data.text import check_found
@@ -20,7 +21,7 @@ class NamesFiles:
     @property
     def files(self) -> list[str]:
         """The files and folders that are named."""
-        return [name for names in self._named() for name in names]
+        return [name for source in self._given() for name in self.names_in(source)]
 
     def check_found(self) -> None:
         """Raise unless each of them is there.
@@ -28,18 +29,19 @@ class NamesFiles:
         Raises:
             DataError: One is missing or out of reach.
         """
-        for names in self._named():
+        for source in self._given():
+            names = self.names_in(source)
             try:
                 check_found(names)
             except DataError as error:
-                if len(names) == 1:
+                if not _may_be_one(source, names):
                     raise
                 raise DataError(f"{error} Put a name that has a comma in double quotes.") from None
 
-    def _named(self) -> list[list[str]]:
-        """Return what each option names that is given."""
+    def _given(self) -> list[str]:
+        """Return what each option says that is given."""
         given = [getattr(self, option) for option in self.file_options]
-        return [self.names_in(source) for source in given if source is not None]
+        return [source for source in given if source is not None]
 
     @staticmethod
     def names_in(source: str) -> list[str]:
@@ -51,3 +53,14 @@ class NamesFiles:
         """Return what such an option is given as to name the files or folders that `names_in` returned."""
         (name,) = names
         return name
+
+
+def _may_be_one(source: str, names: Sequence[str]) -> bool:
+    """Return whether what was taken for several names may be a single one that has a comma.
+
+    It is none where some of them are there, where quotes tell one from the other, and where all are whole paths, as
+    those of a run's options are.
+    """
+    # Not by pathlib, which stumbles over folders that may not be looked into.
+    is_told = '"' in source or any(map(exists, names)) or all(map(isabs, names))
+    return len(names) > 1 and not is_told
