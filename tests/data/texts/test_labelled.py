@@ -338,6 +338,43 @@ def test_what_one_text_is_holds_for_other_data(write: Write, num_files: int, uni
     assert judged.notes == (f"each folder is a class, 2 in all, and each {unit} a text, as in the data learned from",)
 
 
+def test_columns_of_other_data_that_are_called_otherwise_are_guessed_and_noted(write: Write) -> None:
+    train = write("a.csv", lines(",", [(f'"{text}"', label) for text, label in REVIEWS], ("review", "sentiment")))
+    alike = write("b.csv", "sentiment,review\npos,so good\nneg,so bad\n")
+    other = write("c.csv", "comment,mood\nso very good,pos\nso bad,neg\nnever again,neg\nwhat fun,pos\n")
+    guessed = (
+        "column 'comment' is taken for the text (named like a text)",
+        "column 'mood' is taken for the label (has few different values, 2 different ones)",
+    )
+    assert read_labelled_texts(train, LabelledTextOptions(valid_data=str(alike))).notes == ()
+    for options in (LabelledTextOptions(valid_data=str(other)), LabelledTextOptions(test_data=str(other))):
+        found = read_labelled_texts(train, options)
+        assert found.texts[-4:] == ("so very good", "so bad", "never again", "what fun")
+        assert {note for note in found.notes if "taken" in note} == {
+            f"{other}: {guessed[0]}, as none is called 'review' as in DATA",
+            f"{other}: {guessed[1]}, as none is called 'sentiment' as in DATA",
+        }
+    # Those of folders have no names that could be looked for, but what they are for.
+    folder = by_class(write, "data", num_files=6)
+    notes = read_labelled_texts(folder, LabelledTextOptions(valid_data=str(other))).notes
+    assert {f"{other}: {each}" for each in guessed} <= set(notes)
+    named = write("d.csv", "text,label\nso good,pos\nso bad,neg\n")
+    assert not any(
+        "taken" in each for each in read_labelled_texts(folder, replace(options, test_data=str(named))).notes
+    )
+
+
+def test_other_data_without_classes_name_the_column_of_the_first(write: Write) -> None:
+    train = write("a.csv", lines(",", [(f'"{text}"', label) for text, label in REVIEWS], ("review", "sentiment")))
+    other = write("c.csv", "comment\nso very good\nso bad\nnever again\n")
+    for data, said in (
+        (train, r"In DATA the label is 'sentiment'; give the column that name\."),
+        (by_class(write, "data", num_files=6), r"Give the column of the label the name 'label'\."),
+    ):
+        with pytest.raises(DataError, match=rf"c\.csv: no column has classes, .*; it has 'comment'\. {said}$"):
+            read_labelled_texts(data, LabelledTextOptions(valid_data=str(other)))
+
+
 def test_files_in_no_folder_of_a_class_have_their_texts_on_lines(write: Write, tmp_path: Path) -> None:
     write("new/pos.txt", "so good\nreally\n")
     write("new/neg.txt", "so bad\n")

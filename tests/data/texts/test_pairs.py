@@ -65,6 +65,15 @@ def test_files_of_other_parts_that_lie_beside_are_told(write: Write, tmp_path: P
         assert not any("beside" in text for text in pairs.notes)
 
 
+def test_columns_of_other_data_that_are_called_otherwise_are_noted(write: Write) -> None:
+    train = write("train.tsv", "english\tgerman\ngood day\tguten Tag\nthank you\tvielen Dank\n")
+    dev = write("dev.tsv", "question\tanswer\ngood night\tgute Nacht\nso it is\tso ist es\n")
+    notes = read_pairs(train, PairOptions(valid_data=str(dev))).notes
+    for name, role, own in (("question", "source", "english"), ("answer", "target", "german")):
+        said = f"{dev}: column {name!r} is taken for the {role} "
+        assert [note.endswith(f", as none is called {own!r} as in DATA") for note in notes if said in note] == [True]
+
+
 def test_files_named_by_their_side_first(write: Write, tmp_path: Path) -> None:
     write("d/src-train.txt", ENGLISH)
     write("d/tgt-train.txt", GERMAN)

@@ -522,8 +522,8 @@ def test_columns_of_other_names_are_guessed_and_noted(made: Made) -> None:
 
 def test_to_judge_without_labels_is_refused_with_what_is_true(made: Made) -> None:
     said = (
-        r"^the data: no column has classes, .*; it has 'review'\. In the run's data it is 'kind': call one so, or use "
-        r"recur predict, which tells it\.$"
+        r"^the data: no column has classes, .*; it has 'review'\. In the run's data the label is 'kind'; give the "
+        r"column that name, or use recur predict, which tells it\.$"
     )
     with pytest.raises(DataError, match=said):
         evaluate_texts(made(False) / "run", {"review": ["so loud", "so tasty", "so fast"]})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -78,37 +78,50 @@ class Known:
             given: What is said of each role. What is to be told need not be there where it is not read.
         """
         names = table.frame.columns
-        own = {} if self.roles is None else self.roles.columns
+        own = self._own
         found = {role: name or (own[role] if own.get(role) in names else None) for role, name in given.items()}
         if self.has_answers:
             return found
         return {role: None if role in _ANSWERS and name not in names else name for role, name in found.items()}
 
     def way_out(self, role: str) -> str:
-        """Return what to do where no column has a role: of data that a model is given none can be named."""
-        if not self.is_of_model:
+        """Return what to do where no column has a role; of other data than those learned from none can be named."""
+        if not self.is_of_model and not self.is_of_option:
             return name_one(role)
-        own = ({} if self.roles is None else self.roles.columns).get(role, role)
-        where = "the first data" if self.is_of_option else "the run's data"
         without = ", or use recur predict, which tells it" if role in _ANSWERS and not self.is_of_option else ""
-        return f"In {where} it is {own!r}: call one so{without}."
+        own = self._own.get(role)
+        if own is None:
+            return f"Give the column of the {role} the name {role!r}{without}."
+        return f"In {self._others} the {role} is {own!r}; give the column that name{without}."
 
-    def guessed_anew(self, roles: TextRoles) -> tuple[str, ...]:
-        """Return a note of each column that a model's data did not tell, as they had none of its name.
+    def guessed_anew(self, table: TextTable, roles: TextRoles) -> tuple[str, ...]:
+        """Return a note of each column that a model's data, or the first ones, did not tell, as none had its name.
 
         Args:
-            roles: Which columns were found in the data that the model is given.
+            table: The data that the model is given, or that an option names.
+            roles: Which columns were found in them.
         """
-        if not self.is_of_model or self.is_of_option:
+        if not self.is_of_model and not self.is_of_option:
             return ()
-        own = {} if self.roles is None else self.roles.columns
-        found = [(role, name) for role, name in roles.columns.items() if role in own or name != role]
+        found = [(role, name) for role, name in roles.columns.items() if role in self._own or name != role]
+        # Of several data, whose column it is.
+        where = f"{table.name}: " if self.is_of_option else ""
         return tuple(
-            f"column {name!r} is taken for the {role} ({roles.reasons[name]})"
-            + (f", as none is called {own[role]!r} as in the run's data" if role in own else "")
+            f"{where}column {name!r} is taken for the {role} ({roles.reasons[name]})"
+            + (f", as none is called {self._own[role]!r} as in {self._others}" if role in self._own else "")
             for role, name in found
             if role in (*_TEXTS, *(_ANSWERS if self.has_answers else ())) and roles.reasons[name] != "given"
         )
+
+    @property
+    def _own(self) -> Mapping[str, str]:
+        """The columns of the other data, by their roles."""
+        return {} if self.roles is None else self.roles.columns
+
+    @property
+    def _others(self) -> str:
+        """What the other data are called."""
+        return "DATA" if self.is_of_option else "the run's data"
 
     def read(
         self, files: Sequence[DataFile], options: TextOptions, plain: Collection[str] = PLAIN
@@ -159,8 +172,7 @@ class Known:
     @property
     def _text(self) -> str | None:
         """The column of what is read in the model's data."""
-        own = {} if self.roles is None else self.roles.columns
-        return next((own[role] for role in _TEXTS if role in own), None)
+        return next((self._own[role] for role in _TEXTS if role in self._own), None)
 
     def _cut(self, file: DataFile, options: TextOptions) -> tuple[str | None, str]:
         """Return what stands between the cells of a plain file, and why; None where each line is a text."""

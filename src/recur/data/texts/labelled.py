@@ -183,7 +183,7 @@ def texts_of_table(table: TextTable, options: LabelledTextOptions, known: KnownL
     """
     columns = known.columns(table, text=options.text, label=options.label, part=options.part)
     found = guess_labelled(table, **columns, has_labels=known.has_answers, way_out=known.way_out)
-    table = replace(table, notes=(*table.notes, *known.guessed_anew(found)))
+    table = replace(table, notes=(*table.notes, *known.guessed_anew(table, found)))
     texts = text_column(table, found.columns["text"], "text")
     if not known.has_answers:
         return LabelledTexts(

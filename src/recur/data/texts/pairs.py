@@ -137,7 +137,7 @@ def _of_table(table: TextTable, options: PairOptions, known: Known) -> TextPairs
         return conversations_of(table, turns[0], options.history, has_answers=known.has_answers)
     columns = known.columns(table, source=options.source, target=options.target, part=options.part)
     found = guess_pairs(table, **columns, has_targets=known.has_answers)
-    table = replace(table, notes=(*table.notes, *known.guessed_anew(found)))
+    table = replace(table, notes=(*table.notes, *known.guessed_anew(table, found)))
     known.check_none_ignored(options, "a table of pairs", ["history"])
     sources = text_column(table, found.columns["source"], "source")
     if not known.has_answers:

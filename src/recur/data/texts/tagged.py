@@ -170,7 +170,7 @@ def untagged(
 def _of_table(table: TextTable, options: TaggedTextOptions, known: Known) -> TaggedSentences:
     columns = known.columns(table, tokens=options.tokens, tags=options.tags, part=options.part)
     found = guess_tagged(table, **columns, has_tags=known.has_answers, way_out=known.way_out)
-    table = replace(table, notes=(*table.notes, *known.guessed_anew(found)))
+    table = replace(table, notes=(*table.notes, *known.guessed_anew(table, found)))
     tokens = _lists(table, found.columns["tokens"], "tokens")
     if not known.has_answers:
         rows = [tuple(own or ()) for own in tokens.to_list()]
