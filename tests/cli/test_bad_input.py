@@ -97,6 +97,7 @@ def test_missing_text(folder: Path, recur: Any) -> None:
         ("", r"^recur: a\.csv: is empty; give a file with a table in it\.$"),
         ("\ufeff\n \n,,\n", r"^recur: a\.csv: is empty; give a file with a table in it\.$"),
         ("review,sentiment\n\n", r"^recur: a\.csv: has a header but no rows; give a file with a table in it\.$"),
+        ("x1,2nd;2020-01\n", r"^recur: a\.csv: has a header but no rows; give a file with a table in it\.$"),
     ],
 )
 def test_a_table_that_is_empty_is_of_no_task(content: str, pattern: str, folder: Path, recur: Any) -> None:
@@ -104,6 +105,60 @@ def test_a_table_that_is_empty_is_of_no_task(content: str, pattern: str, folder:
     result = recur("train", "a.csv")
     check(result, 1, pattern)
     assert "task" not in result.err
+
+
+@pytest.mark.parametrize("content", ["1;a\n", "a\t-2.5e3", '"3","4"', "1 2 3\n", "a:1"])
+def test_a_line_with_a_number_is_no_header(content: str, folder: Path, recur: Any) -> None:
+    Path("a.csv").write_text(content)
+    result = recur("train", "a.csv", "--separator", ":", "--batch-size", "0")
+    assert "header" not in result.err
+    assert "batch_size must be" in result.complaint
+
+
+@pytest.mark.parametrize("said", ["", " --encoding cp1251"])
+def test_letters_of_another_encoding_are_not_nothing(said: str, folder: Path, recur: Any) -> None:
+    Path("a.txt").write_bytes("\n".join(["привет мир", "добрый день"]).encode("cp1251"))
+    other = (
+        r"a\.txt: is too short: of its 22 characters" if said else r"; it looks like cp1251: try --encoding cp1251\.$"
+    )
+    check(recur("train", *f"a.txt{said}".split()), 1, other)
+    rows = "".join(f"привет мир {'раз' * number},{'данет'[number % 2]}\n" for number in range(8))
+    Path("a.csv").write_bytes(f"отзыв,класс\n{rows}".encode("cp1251"))
+    result = recur("train", *f"a.csv{said}".split(), "--label", "клас")
+    check(result, 1, r"has no column 'клас', .*; did you mean 'класс'\?" if said else r"a\.csv: is not utf-8: ")
+    Path("a.csv").write_bytes("отзыв,класс\n".encode("cp1251"))
+    check(recur("train", *f"a.csv{said}".split()), 1, r"a\.csv: has a header but no rows; ")
+
+
+@pytest.mark.parametrize(
+    ("content", "said", "pattern"),
+    [
+        ("\ufeff", "", r"a\.csv: is empty; "),
+        ("\ufeff†\n", "", r"a\.csv: has a header but no rows; "),
+        ("\ufeffa,b\n", "", r"a\.csv: has a header but no rows; "),
+        ("\ufeff1,2\n", "", "batch_size must be"),
+        # Without a mark of byte order.
+        ("1,2\n", "", "batch_size must be"),
+        ("††\n1\n", " --encoding utf-16-le", "batch_size must be"),
+    ],
+)
+def test_tables_in_utf_16(content: str, said: str, pattern: str, folder: Path, recur: Any) -> None:
+    Path("a.csv").write_bytes(content.encode("utf-16-le"))
+    result = recur("train", *f"a.csv{said} --batch-size 0".split())
+    assert re.search(pattern, result.complaint), result.complaint
+    assert "header" in pattern or "header" not in result.err
+
+
+def test_a_line_that_is_said_to_be_a_row_is_no_header(folder: Path, recur: Any) -> None:
+    Path("a.csv").write_text("so good,pos\n")
+    result = recur("train", "a.csv", "--has-header", "false")
+    assert result.code == 1
+    assert "header" not in result.err
+
+
+def test_marks_are_a_text(folder: Path, recur: Any) -> None:
+    Path("a.txt").write_text(",;,,;\n")
+    check(recur("train", "a.txt"), 1, r"a\.txt: is too short")
 
 
 def test_a_column_that_is_misspelt_is_of_no_task(folder: Path, recur: Any) -> None:

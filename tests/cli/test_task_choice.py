@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,10 +76,20 @@ TOY = Task(
 
 
 @pytest.fixture
-def toy(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A task in the place of all but the first."""
+def alone() -> Iterator[None]:
+    """The first task, and no other."""
+    every = dict(TASKS)
     for name in list(TASKS)[1:]:
-        monkeypatch.delitem(TASKS, name)
+        del TASKS[name]
+    yield
+    # In their order, which a guess depends on.
+    TASKS.clear()
+    TASKS.update(every)
+
+
+@pytest.fixture
+def toy(alone: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A task in the place of all but the first."""
     monkeypatch.setitem(TASKS, "toy", TOY)
     CALLS.clear()
     # Messages ask which command has an option, which is found out once.
@@ -185,7 +196,7 @@ def test_a_task_that_is_none_is_told() -> None:
 
 def test_a_use_that_is_misspelt_is_told() -> None:
     with pytest.raises(
-        OptionError, match=r"^there is no task 'summarise'; did you mean summarize\? .*, chat, .*, ner,"
+        OptionError, match=r"^there is no task 'summarise'; did you mean summarize\? .*, ner, .*, chat,"
     ):
         task_of("summarise")
 
@@ -267,9 +278,35 @@ def test_help_is_that_of_a_task_and_names_the_others(recur: Any) -> None:
     assert recur("train", "meter.csv", "--help").out == recur("train", "--task", "toy", "--help").out
 
 
-def test_with_one_task_help_names_no_other(recur: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in list(TASKS)[1:]:
-        monkeypatch.delitem(TASKS, name)
+@pytest.mark.parametrize("asked", ["-h", "--help"])
+def test_help_is_shown_whatever_is_wrong_with_the_data(asked: str, folder: Path, recur: Any) -> None:
+    Path("empty.csv").touch()
+    rows = "".join(f"the boat of day {number} was fast,{'ab'[number % 2]}\n" for number in range(9))
+    Path("reviews.csv").write_text(f"review,sentiment\n{rows}")
+    for arguments, shown in (
+        ("empty.csv", ""),
+        ("reviews.csv --label sentimnt", ""),
+        ("reviews.csv --label sentimnt --task classify", "--task classify"),
+        # Nor is it asked whose options are given.
+        ("reviews.csv --vary-window", "--task classify-text"),
+    ):
+        result = recur("train", *arguments.split(), asked)
+        assert result.code == 0, result.err
+        assert result.out == recur("train", *shown.split(), "--help").out
+    assert recur("train", "empty.csv", "--task", "weaving", asked).complaint.startswith("recur: there is no task 'weav")
+
+
+@pytest.mark.parametrize("name", ["talks.json", "talks.tab", "talks.csv"])
+def test_a_table_of_nothing_but_texts_is_one_whatever_its_name(name: str, folder: Path) -> None:
+    texts = ["so good a boat", "the day was fast", "never again"]
+    rows = "".join(f"{text}\n" for text in ["review", *texts])
+    Path(name).write_text(json.dumps([{"review": text} for text in texts]) if name.endswith("json") else rows)
+    found = choose_task(Glance(task=None, resume=None, data=(name,), given={"text": "review"}))
+    assert found == ("classify-text", f"{name} has a column of text and none of numbers")
+
+
+@pytest.mark.usefixtures("alone")
+def test_with_one_task_help_names_no_other(recur: Any) -> None:
     assert "--help` shows" not in recur("train", "--help").out
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -30,6 +31,11 @@ class Glance:
     resume: str | None
     data: tuple[str, ...]
     given: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def asks_for_help(self) -> bool:
+        """Whether the options are to be shown, and nothing is to be done."""
+        return not _HELP.isdisjoint(self.given)
 
     @classmethod
     def at(cls, arguments: Sequence[str], flags: frozenset[str]) -> Glance:
@@ -73,6 +79,9 @@ class Glance:
             },
         )
 
+
+_HELP = frozenset({"help", "_h"})
+"""What --help and -h are called as fields."""
 
 _OWN = ("--task", "--resume", "--config")
 """What is looked for by name."""
@@ -128,6 +137,16 @@ def choose_task(glance: Glance) -> tuple[str, str]:
         OptionError: There is no such task.
         DataError: It cannot be guessed, as a file is empty, or a column that an option names is not there.
     """
+    try:
+        return _chosen(glance)
+    except DataError:
+        if not glance.asks_for_help:
+            raise
+        # Help is wanted whatever is wrong with the data.
+        return _chosen(replace(glance, data=()))
+
+
+def _chosen(glance: Glance) -> tuple[str, str]:
     if glance.task is not None:
         name, reason = task_of(glance.task)
         of_texts = _OF_TEXTS.get(name)
@@ -140,7 +159,7 @@ def choose_task(glance: Glance) -> tuple[str, str]:
     first = next(iter(TASKS))
     if not glance.data:
         return first, ""
-    _check_not_empty(glance.data)
+    _check_not_empty(glance.data, glance.given)
     # Tasks that have the options come first, yet an option that is none of its task's is no reason to take another.
     for name in dict.fromkeys([*_with_options(glance.given), *TASKS]):
         reason = TASKS[name].recognises(glance.data, glance.given)
@@ -151,13 +170,16 @@ def choose_task(glance: Glance) -> tuple[str, str]:
 
 _NOT_EMPTY = 1 << 16
 """Bytes of a file that are not asked whether they are but a header."""
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 
-def _check_not_empty(sources: Iterable[str]) -> None:
+def _check_not_empty(sources: Iterable[str], given: Mapping[str, str]) -> None:
     """Raise where a file has nothing in it, or nothing but names of columns, whatever task its name tells."""
+    from recur.data.series.delimited import codec_of
     from recur.data.text import TextFile, bytes_of
     from recur.data.texts.tables import TABBED
 
+    has_names = given.get("has_header", "true").lower() in ("true", "yes")
     for path in map(Path, sources):
         # What is no file, or cannot be read, is told by whoever reads it; pathlib stumbles over closed folders.
         if not os.path.isfile(path) or not os.access(path, os.R_OK):  # noqa: PTH113
@@ -165,13 +187,38 @@ def _check_not_empty(sources: Iterable[str]) -> None:
         start = next(bytes_of([TextFile.at(path)], chunk_bytes=_NOT_EMPTY), b"")
         if len(start) == _NOT_EMPTY:
             continue
-        text = start.decode("utf-8", "ignore").removeprefix("\ufeff")
-        lines = [line for line in text.splitlines() if line.strip(" \t,;")]
+        text = _decoded(start, codec_of(start, given.get("encoding") or "utf-8"))
+        if "\0" in text:
+            # Characters of several bytes, in an encoding that nothing tells, or no text; its reader says so.
+            continue
         is_table = Path(path.name.lower().removesuffix(".gz")).suffix in (".csv", *TABBED)
+        lines = [line for line in re.split(r"[\r\n]", text) if line.strip(" \t,;" if is_table else " \t")]
         if not lines:
             raise DataError(f"{path}: is empty; give a file with {'a table' if is_table else 'text'} in it.")
-        if is_table and len(lines) == 1 and not any(map(str.isdigit, lines[0])):
+        if is_table and has_names and len(lines) == 1 and not _has_number(lines[0], given.get("separator")):
             raise DataError(f"{path}: has a header but no rows; give a file with a table in it.")
+
+
+def _decoded(data: bytes, codec: str) -> str:
+    """Return text with a mark for each character that is of another encoding, so that none is lost."""
+    try:
+        text = data.decode(codec, "replace")
+    except (LookupError, ValueError):
+        # There is no such encoding, which its reader says.
+        text = data.decode("utf-8", "replace")
+    return text.removeprefix("\ufeff")
+
+
+def _has_number(line: str, separator: str | None) -> bool:
+    """Return whether a cell of a line is a number, whatever may stand between its cells."""
+    from recur.data.series.delimited import SEPARATORS
+
+    cells = re.split(f"[{re.escape(SEPARATORS)}]", line)
+    if separator and separator != "whitespace":
+        cells = [part for cell in cells for part in cell.split(separator)]
+    if len(cells) == 1:
+        cells = line.split()
+    return any(_NUMBER.fullmatch(cell.strip(' "')) for cell in cells)
 
 
 def options_of_tasks() -> dict[str, set[str]]:

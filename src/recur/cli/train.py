@@ -78,7 +78,8 @@ def run(arguments: Sequence[str]) -> int:
     glance = Glance.at(arguments, _FLAGS | flags_of(every))
     name, reason = choose_task(glance)
     task = TASKS[name]
-    _check_takes(name, reason, glance)
+    if not glance.asks_for_help:
+        _check_takes(name, reason, glance)
     chosen = build_parser(name, reason).parse_args(config_first(arguments))
     if chosen.resume is not None:
         return _resume(chosen.resume, given_options(arguments), chosen.data, chosen)

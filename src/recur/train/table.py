@@ -210,8 +210,7 @@ def _why_text_classes(sources: Sequence[str], given: Mapping[str, str]) -> str:
     is_lines = all(_suffix(Path(source)) in _JSON_LINES for source in sources)
     if not kind and is_lines:
         return f"{sources[0]} holds JSON lines"
-    is_table = is_lines or all(holds_tables(source) for source in sources)
-    return reason if kind == "labelled" or (kind == "alone" and is_table) else ""
+    return reason if kind in ("labelled", "alone") else ""
 
 
 def _why_tags(sources: Sequence[str], given: Mapping[str, str]) -> str:
