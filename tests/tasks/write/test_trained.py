@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+import torch
 from rich.console import Console
 
 import recur
@@ -20,6 +21,7 @@ from recur.models.texts.options import TextClassifierOptions
 from recur.models.texts.writer_options import WriterOptions
 from recur.tasks.texts.trained import TrainedTextClassifier
 from recur.tasks.write.trained import TrainedWriter
+from recur.token_ids import END
 from recur.train.options import TextTrainingOptions
 from recur.train.texts import train_text_classifier
 from recur.train.write import train_writer
@@ -81,6 +83,17 @@ def test_a_seed_a_temperature_and_a_prompt(writer: TrainedWriter) -> None:
     assert rest.log_prob > writer.log_probs([rest.text], label="Ava")[0]
     with pytest.raises(DataError, match="the prompt has 'X', which the model does not know"):
         writer.generate("KaX", label="Ava")
+
+
+def test_no_text_is_empty_but_a_prompt_may_be_all_of_it(writer: TrainedWriter) -> None:
+    with torch.no_grad():
+        # It would rather write nothing.
+        writer.network.language.output.bias[END] += 100.0
+    for sampling in (None, Sampling(temperature=0), Sampling(top_k=1)):
+        found = writer.write(label="Ava", samples=20, seed=1, sampling=sampling)
+        assert all(len(one.text) == 1 and one.is_whole for one in found)
+        assert writer.generate("Ka", label="Ava", samples=3, seed=1, sampling=sampling) == ["Ka"] * 3
+    assert all(writer.predict({"language": ["Bel", "Cor"]}, samples=10)["name"].str.len_chars() == 1)
 
 
 def test_without_a_label_one_is_drawn(writer: TrainedWriter) -> None:

@@ -96,10 +96,10 @@ class TrainedWriter(TrainedOnTexts[WriterNetwork, WriterSetup, WriterOptions]):
         sampling: Sampling | None = None,
         seed: int | None = None,
     ) -> list[str]:
-        """Return texts written from a label, or from numbers, each from its beginning to its end.
+        """Return texts written from a label, or from numbers, each from its beginning to its end; none is empty.
 
         Args:
-            prompt: What each begins with.
+            prompt: What each begins with; it may be all of it.
             length: Tokens of each text after that, at most; None for `longest`.
             label: A class; several where a text is of any number of them, and none is one of these numbers. Where a
                 text is of one class, None draws it for each text, as often as they are in the training part.
@@ -279,7 +279,9 @@ class TrainedWriter(TrainedOnTexts[WriterNetwork, WriterSetup, WriterOptions]):
             named = [piece.text for piece, token in zip(vocabulary.cut(prompt), ids, strict=True) if token == UNKNOWN]
             raise DataError(f"the prompt has {named[0]!r}, which the model does not know; leave it out.")
         features = torch.from_numpy(self.setup.features(labels, numbers)).to(next(self.network.parameters()))
-        options = DecodingOptions(max_length=length or self.longest, sampling=sampling)
+        # Empty texts are left out of training; a prompt may be the whole text.
+        least = 0 if len(ids) else 1
+        options = DecodingOptions(min_length=least, max_length=length or self.longest, sampling=sampling)
         banned = Constraints(forbidden=[[UNKNOWN]])
         steps = WriterSteps(self.network)
         found: list[WrittenText] = []
