@@ -120,6 +120,7 @@ def test_what_does_not_go_together(made: pl.DataFrame, recur: Any) -> None:
     for options, code, message in (
         (["--at", "soon"], 1, "recur: at: 'soon' is no time of these data; give one such as '2024-01-01 00:00'.\n"),
         (["--series", "m7"], 1, "recur: series: there is no 'm7' in the data; there are 'm0', 'm1'.\n"),
+        (["loads.csv", "loads.csv"], 2, "recur: data: expected one table, or a folder of them, got 2 names.\n"),
         (["none.csv"], 1, "recur: none.csv: no such file or folder; check the path.\n"),
         (["--encoding", "utf-8"], 2, "recur: encoding is of other data; give DATA, or leave --encoding out.\n"),
         (

@@ -50,10 +50,26 @@ def test_a_text_of_ones_own_and_one_of_a_file(run: Path, recur: Any) -> None:
     assert f"\nright    {targets[1]}\n" in result.out
 
 
+def test_a_pair_of_two_files_whose_lines_belong_together(run: Path, recur: Any) -> None:
+    sources, targets = (["", *texts] for texts in pairs(4))
+    for side, texts in (("en", sources), ("ja", targets)):
+        Path(f"d.{side}").write_text("".join(f"{text}\n" for text in texts))
+    result = recur("inspect", "run", "d.en", "d.ja", "--number", "3")
+    assert result.code == 0, result.err
+    assert result.out.startswith(f"text     d.en, line 3\nreads    {sources[2]}\n")
+    assert f"\nright    {targets[2]}\n" in result.out
+    Path("d.ja").write_text("one\n")
+    result = recur("inspect", "run", "d.en", "d.ja")
+    assert result.code == 1
+    assert "d.en has 5 lines, but d.ja has 1; each line of one must belong" in result.complaint
+
+
 @pytest.mark.parametrize(
     ("options", "code", "message"),
     [
         (["--input", "red", "--number", "2"], 2, "number would be ignored, for --input is the text"),
+        (["d.en", "d.ja"], 1, "d.en: no such file or folder"),
+        (["run", "--input", "red"], 2, "data would be ignored, for --input is the text; leave DATA out."),
         (["--input", ""], 1, "your text: has no word that could be read; give a text with at least one."),
         ([], 1, "were not in a file, so they cannot be read again"),
         (["--labels", "a.txt"], 2, "labels is of language runs"),

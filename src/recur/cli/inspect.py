@@ -23,11 +23,10 @@ def build_parser() -> CommandParser:
     parser.add_argument("run", type=str, help="run folder, of any task but write")
     parser.add_argument(
         "data",
-        nargs="?",
-        type=str | None,
-        default=None,
-        help="of all but language models: data as the model was trained on; by default the test part of the run's own "
-        "data",
+        nargs="*",
+        type=str,
+        help="of all but language models: data as the model was trained on, of translators parallel files too; by "
+        "default the test part of the run's own data",
     )
     parser.add_argument(
         "--series",
@@ -80,12 +79,11 @@ def build_parser() -> CommandParser:
 def run(arguments: Sequence[str]) -> int:
     """Run the command."""
     chosen = build_parser().parse_args(list(arguments))
-    given = given_options(arguments) | ({"data"} if chosen.data is not None else set())
+    given = given_options(arguments) | ({"data"} if chosen.data else set())
     check_seed(chosen.seed)
     # Before torch is imported, which takes seconds.
     folder, task = open_run(chosen.run, "inspect", given)
-    if chosen.data is not None:
-        check_found([chosen.data])
+    check_found(chosen.data)
     handling = handling_of(task)
     handling.check_inspection(chosen)
     check_device(chosen.device)

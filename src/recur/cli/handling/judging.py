@@ -47,7 +47,7 @@ def judged(evaluate: Callable[..., dict[str, Any]], chosen: Namespace, data: Any
 
 
 def one_table(chosen: Namespace) -> str | None:
-    """Return the table that the arguments of `recur evaluate` name, or None.
+    """Return the table that the arguments of `recur evaluate` or `recur inspect` name, or None.
 
     Raises:
         OptionError: They name several.

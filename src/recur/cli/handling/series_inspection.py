@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from recur.cli.handling.judging import one_table
 from recur.cli.parser import options_from
 from recur.data.series.options import OtherTableOptions
 from recur.errors import OptionError
@@ -38,11 +39,12 @@ def inspect_series_run(
     from recur.tasks.loading import load
 
     trained = load(folder, device=chosen.device)
-    if chosen.data is not None:
+    data = one_table(chosen)
+    if data is not None:
         trained.setup = trained.setup.for_other(options_from(chosen, OtherTableOptions))
     found = inspect_trained(
         trained,
-        chosen.data,
+        data,
         series=chosen.series,
         at=chosen.at,
         training=training_of_run(folder),
@@ -55,8 +57,12 @@ def inspect_series_run(
 
 
 def check_table(chosen: Namespace) -> None:
-    """Raise an `OptionError` where arguments of `recur inspect` say how other data are written, but name none."""
-    idle = [] if chosen.data is not None else options_from(chosen, OtherTableOptions).given
+    """Raise where arguments of `recur inspect` name several tables, or say how other data are written but name none.
+
+    Raises:
+        OptionError: They do.
+    """
+    idle = [] if one_table(chosen) is not None else options_from(chosen, OtherTableOptions).given
     if idle:
         raise OptionError(f"{idle[0]} is of other data; give DATA, or leave {option(idle[0])} out.")
 

@@ -39,13 +39,13 @@ def check_read(chosen: Namespace) -> None:
     """
     if chosen.input is not None:
         for name in ("data", "number"):
-            if getattr(chosen, name) is not None:
+            if getattr(chosen, name) not in (None, []):
                 said = "DATA" if name == "data" else option(name)
                 raise OptionError(f"{name} would be ignored, for --input is the text; leave {said} out.")
     for name in CELL_OPTIONS:
-        if getattr(chosen, name) is not None and chosen.data is None:
+        if getattr(chosen, name) is not None and not chosen.data:
             raise OptionError(f"{name} is of DATA; give one, or leave {option(name)} out.")
-    if chosen.encoding is not None and chosen.data is None and not is_name(chosen.input or ""):
+    if chosen.encoding is not None and not chosen.data and not is_name(chosen.input or ""):
         raise OptionError("encoding is of DATA, or of the file that --input names; leave --encoding out, or name one.")
 
 
@@ -107,7 +107,7 @@ def _inspected(
         notes.print(f"note     {note}")
     found = inspect(
         trained,
-        None if chosen.data is None else Path(chosen.data),
+        [Path(path) for path in chosen.data] or None,
         number=chosen.number,
         text=text,
         title=title,
