@@ -335,6 +335,12 @@ def test_given_texts_are_cut_where_they_are_printed(recur: Any, monkeypatch: pyt
     assert lines[3:] == ["and texts as a whole; --out FILE has all of them"]
 
 
+def test_where_there_is_nothing_nothing_is_printed(recur: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    frame = pl.DataFrame({"text": ["a", "b"], "missing": [None, "JUMP"], "score": [None, 0.25]})
+    assert _printed(recur, monkeypatch, frame) == ["text  missing  score", "a", "b     JUMP      0.25"]
+    assert _printed(recur, monkeypatch, frame.head(1).with_columns(missing=pl.lit(None)))[1:] == ["a"]
+
+
 def test_of_many_classes_the_likeliest_are_printed(recur: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     shares = {f"p(c{number})": [number / 45] for number in range(10)}
     frame = pl.DataFrame({"text": ["so good"], "label": [["c9", "c8"]]} | shares)

@@ -138,6 +138,9 @@ def test_what_answers_must_and_must_not_hold(trained: Path, recur: Any) -> None:
     for answer in pl.read_csv("told.csv")["target"]:
         assert {"JUMP", "WALK"} <= set(answer.split())
         assert "LOOK" not in answer
+    assert pl.read_csv("told.csv")["missing"].to_list() == [None, None]
+    assert all(line.endswith(",") for line in Path("told.csv").read_text().splitlines()[1:])
+    assert "None" not in recur("predict", "run", "new.txt", "--required", "JUMP,WALK").out
     assert "without some of what is required" not in result.err
     short = recur("predict", "run", "new.txt", "--required", "JUMP,WALK RUN", "--max-length", "2", "--out", "short.csv")
     assert short.code == 0, short.err

@@ -279,6 +279,9 @@ def _show(frame: pl.DataFrame) -> None:
 
 
 def _cell(value: Any) -> str:
+    if value is None:
+        # As in a file.
+        return ""
     return measured(value) if isinstance(value, float) else " ".join(str(value).splitlines())
 
 
