@@ -31,7 +31,7 @@ def pages(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> li
     if "drawn" in request.fixturenames:
         return titles
 
-    def write_inspection(folder: RunFolder) -> Path:
+    def write_inspection(folder: RunFolder, **options: Any) -> Path:
         titles.append(folder.read_json("inspect.json")["title"])
         assert folder.has("inspect.safetensors")
         return folder.path / "inspect.html"

@@ -68,7 +68,7 @@ def test_the_test_part_of_its_own_data_by_default(
     made: pl.DataFrame, recur: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for page in ("write_inspection", "write_report"):
-        monkeypatch.setattr(report, page, lambda folder: folder.path / "page.html", raising=False)
+        monkeypatch.setattr(report, page, lambda folder, **options: folder.path / "page.html", raising=False)
     assert recur("inspect", "run").code == 0
     content = json.loads(Path("run/inspect.json").read_bytes())
     # A tenth of each series, the last, was held out.
@@ -77,7 +77,7 @@ def test_the_test_part_of_its_own_data_by_default(
 
 def test_what_is_told_after_the_last_row(made: pl.DataFrame, recur: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     for page in ("write_inspection", "write_report"):
-        monkeypatch.setattr(report, page, lambda folder: folder.path / "page.html", raising=False)
+        monkeypatch.setattr(report, page, lambda folder, **options: folder.path / "page.html", raising=False)
     # Another series that nothing is told of must not be in the way.
     made.with_columns(pl.when(pl.col("meter") == "m0").then(None).otherwise("load").alias("load")).write_csv("one.csv")
     assert "series 'm0' has no target to go on from" in recur("predict", "run", "one.csv").err
@@ -103,7 +103,7 @@ def test_what_is_told_after_the_last_row(made: pl.DataFrame, recur: Any, monkeyp
 
 def test_data_that_are_written_otherwise(made: pl.DataFrame, recur: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     for page in ("write_inspection", "write_report"):
-        monkeypatch.setattr(report, page, lambda folder: folder.path / "page.html", raising=False)
+        monkeypatch.setattr(report, page, lambda folder, **options: folder.path / "page.html", raising=False)
     assert recur("inspect", "run", "loads.csv", "--series", "m1").code == 0
     expected = json.loads(Path("run/inspect.json").read_bytes())["answers"]
     twice = pl.concat([made, made.with_columns(load=pl.lit(99.0))])

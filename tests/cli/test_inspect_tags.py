@@ -19,7 +19,7 @@ def run(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:  #
     monkeypatch.chdir(tmp_path)
     shutil.copytree(made / "run", "run")
     for page in ("write_inspection", "write_report"):
-        monkeypatch.setattr(report, page, lambda folder: folder.path / "page.html", raising=False)
+        monkeypatch.setattr(report, page, lambda folder, **options: folder.path / "page.html", raising=False)
     return tmp_path / "run"
 
 

@@ -18,7 +18,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     made().save("run")
     for page in ("write_inspection", "write_report"):
-        monkeypatch.setattr(report, page, lambda folder: folder.path / "page.html", raising=False)
+        monkeypatch.setattr(report, page, lambda folder, **options: folder.path / "page.html", raising=False)
     return tmp_path / "run"
 
 
@@ -62,6 +62,16 @@ def test_a_pair_of_two_files_whose_lines_belong_together(run: Path, recur: Any) 
     result = recur("inspect", "run", "d.en", "d.ja")
     assert result.code == 1
     assert "d.en has 5 lines, but d.ja has 1; each line of one must belong" in result.complaint
+
+
+def test_letters_that_are_boxes_in_pictures_are_told(run: Path, recur: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def write_inspection(folder: Any, say: Any) -> Path:
+        say("no font here has them")
+        return Path("page.html")
+
+    monkeypatch.setattr(report, "write_inspection", write_inspection)
+    result = recur("inspect", "run", "--input", "red door")
+    assert result.err.splitlines()[-1] == "note     no font here has them"
 
 
 @pytest.mark.parametrize(

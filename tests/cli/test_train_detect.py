@@ -166,7 +166,7 @@ def test_inspect_looks_at_the_step_that_evaluate_finds_strangest(
     trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for page in ("write_inspection", "write_report"):
-        monkeypatch.setattr(report, page, lambda folder: folder.path / "page.html", raising=False)
+        monkeypatch.setattr(report, page, lambda folder, **options: folder.path / "page.html", raising=False)
     shutil.copytree(trained / "run", tmp_path / "run")
     run, data = str(tmp_path / "run"), str(trained / "plant.csv")
     pl.concat([pl.read_csv(data), pl.read_csv(data).tail(1)]).write_csv(tmp_path / "doubled.csv")

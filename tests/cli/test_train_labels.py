@@ -158,7 +158,7 @@ def test_inspect_says_what_predict_does(
     made: Path, gestures: Path, recur: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for page in ("write_inspection", "write_report"):
-        monkeypatch.setattr(report, page, lambda folder: folder.path / "page.html", raising=False)
+        monkeypatch.setattr(report, page, lambda folder, **options: folder.path / "page.html", raising=False)
     shutil.copytree(made / "run", "run")
     assert recur("predict", "run", "gestures.csv", "--out", "told.csv").code == 0
     told = pl.read_csv("told.csv").filter(pl.col("series_id") == "c3").row(0, named=True)

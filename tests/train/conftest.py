@@ -32,7 +32,7 @@ TRAINING = LanguageTrainingOptions(
 @pytest.fixture
 def no_report(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave the report out, which takes longer than these trainings and has its own tests."""
-    monkeypatch.setattr("recur.report.write_report", lambda run: None)
+    monkeypatch.setattr("recur.report.write_report", lambda run, **options: None)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,8 @@ from recur.models.forecaster_options import ForecasterOptions
 from recur.run import RunFolder
 from recur.tasks.examples_task import ExamplesTask
 from recur.tasks.forecast.evaluation import evaluate_forecaster
+from recur.train.display import Display
+from recur.train.ensemble import Ensemble
 from recur.train.forecast import train_forecaster
 from recur.train.options import SeriesTrainingOptions
 from recur.train.resumption import resume
@@ -122,3 +125,11 @@ def test_longer_trainings_and_other_runs_in_their_place(made: Path, tmp_path: Pa
 def test_seeds_are_not_shared_by_processes(made: Path, tmp_path: Path) -> None:
     with pytest.raises(OptionError, match=r"^devices is 2, but the 2 members are trained one after the other, e"):
         trained(made / "meter.csv", tmp_path / "run", devices=2, batch_size=16)
+
+
+def test_letters_that_are_boxes_in_pictures_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("recur.report.write_report", lambda run, say: say("of pictures"))
+    run, shown = RunFolder.create(tmp_path / "run"), io.StringIO()
+    job = Ensemble(run=run, members=[], finish=lambda jobs, display: None, way_on="")
+    assert job.train(Display(Console(file=shown))) is run
+    assert shown.getvalue() == "note     of pictures\n"

@@ -276,7 +276,7 @@ def test_a_terminal_gets_a_bar_and_a_file_gets_lines(
 
     monkeypatch.setattr(display, "_PLAIN_SECONDS", 0.0)
     monkeypatch.setattr(recorder, "_BAR_SECONDS", 0.0)
-    monkeypatch.setattr("recur.report.write_report", lambda run: None)
+    monkeypatch.setattr("recur.report.write_report", lambda run, say: say("of pictures"))
     shown = {}
     for kind in ("terminal", "file"):
         console = Console(file=io.StringIO(), width=160, force_terminal=kind == "terminal")
@@ -286,6 +286,7 @@ def test_a_terminal_gets_a_bar_and_a_file_gets_lines(
     assert "\x1b[" in shown["terminal"]
     assert "━" in shown["terminal"]
     assert "\x1b[" not in shown["file"]
+    assert all("note     of pictures\n" in text for text in shown.values())
     lines = [line for line in shown["file"].splitlines() if line.startswith("step ")]
     assert len(lines) > 20
     for line in lines[10:]:

@@ -100,7 +100,8 @@ def run(arguments: Sequence[str]) -> int:
         if not folder.has("report.html"):
             # The page names it too.
             write_report(folder)
-        page = write_inspection(folder)
+        # Of the letters of its report the training told.
+        page = write_inspection(folder, say=lambda note: notes.print(f"note     {note}"))
         # It names the page, and shows it to who opens the run's report.
         report = write_report(folder)
     for line in lines:

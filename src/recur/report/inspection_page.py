@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +88,7 @@ def inspection_figures(run: RunFolder) -> dict[str, Any]:
     return found
 
 
-def write_inspection(run: RunFolder) -> Path:
+def write_inspection(run: RunFolder, *, say: Callable[[str], None] | None = None) -> Path:
     """Write `inspect.html`, and a PNG of every figure, `inspect_*.png`, into the run folder.
 
     Of a translator these are of its encoder, of what it wrote and how it searched; beside them `inspect_decoder.html`
@@ -96,6 +96,7 @@ def write_inspection(run: RunFolder) -> Path:
 
     Args:
         run: A run folder in which `recur inspect` left its files.
+        say: Called with a note where pictures show boxes for letters that no font of this machine has.
 
     Returns:
         The path of `inspect.html`. Each page needs no other file and is below 5 MB.
@@ -103,7 +104,7 @@ def write_inspection(run: RunFolder) -> Path:
     Raises:
         RunError: There is no inspection, it is damaged, or the folder cannot be written.
     """
-    from recur.report.picture import write_png
+    from recur.report.picture import write_pngs
 
     names = [INSPECTION, *([DECODER] if run.has(f"{DECODER}.json") else [])]
     parts = {name: read_inspection(run, name) for name in names}
@@ -112,8 +113,7 @@ def write_inspection(run: RunFolder) -> Path:
         for name, seen in parts.items()
         for chart in charts_of_inspection(seen)
     ]
-    for path, chart in drawn:
-        write_png(chart, path)
+    write_pngs(drawn, say)
     # Of an earlier text, which had something to draw that this one has not, or of an earlier network.
     old = {*run.path.glob(f"{INSPECTION}_*.png"), run.path / f"{DECODER}.html"}
     for path in old - {path for path, _ in drawn}:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +33,14 @@ def figures(run: RunFolder) -> dict[str, Any]:
     return {chart.key: figure(chart) for chart in charts_of(run)}
 
 
-def write_report(run: RunFolder) -> Path:
+def write_report(run: RunFolder, *, say: Callable[[str], None] | None = None) -> Path:
     """Write `report.html`, and a PNG of every curve, into the run folder.
 
     A run in the middle of its training can be reported too: what it does not have yet is left out.
 
     Args:
         run: The run folder.
+        say: Called with a note where pictures show boxes for letters that no font of this machine has.
 
     Returns:
         The path of `report.html`.
@@ -46,11 +48,10 @@ def write_report(run: RunFolder) -> Path:
     Raises:
         RunError: The run is incomplete or damaged, or its folder cannot be written.
     """
-    from recur.report.picture import write_png
+    from recur.report.picture import write_pngs
 
     contents = read_contents(run)
-    for chart in _all_charts(contents):
-        write_png(chart, run.path / f"{chart.key}.png")
+    write_pngs(((run.path / f"{chart.key}.png", chart) for chart in _all_charts(contents)), say)
     path = run.path / "report.html"
     write_document(path, _html(contents))
     return path

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -13,7 +17,7 @@ from matplotlib import rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
-from matplotlib.font_manager import fontManager
+from matplotlib.font_manager import findSystemFonts, fontManager
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
@@ -36,7 +40,7 @@ from recur.report.chart import (
     log_values,
 )
 from recur.run import write_atomic
-from recur.wording import shortened
+from recur.wording import enumerated, shortened
 
 _LINES: dict[Role, dict[str, Any]] = {
     "raw": {"linewidth": 0.6},
@@ -67,17 +71,84 @@ _FONTS_OF_SCRIPTS = (
 """Fonts of many scripts that systems bring along, for letters that matplotlib's own lack, such as Japanese ones."""
 
 
-def write_png(drawing: Drawing, path: Path) -> None:
+_MISSING = r"Glyph (\d+) .* missing from font"
+"""What matplotlib warns of where it draws a box for a letter."""
+
+_MOST_NAMED = 5
+"""Letters without a font that are named."""
+
+
+def write_pngs(drawings: Iterable[tuple[Path, Drawing]], say: Callable[[str], None] | None = None) -> None:
+    """Draw charts into PNG files, each as `write_png` does.
+
+    Args:
+        drawings: Where, and what.
+        say: Called once, with a note, where boxes stand for letters.
+
+    Raises:
+        RunError: A file cannot be written.
+    """
+    boxes = dict.fromkeys(letter for path, drawing in drawings for letter in write_png(drawing, path))
+    if boxes and say is not None:
+        say(_note_of_boxes(list(boxes)))
+
+
+def write_png(drawing: Drawing, path: Path) -> list[str]:
     """Draw a chart into the PNG file `path`, atomically, with fonts of the machine for letters of all scripts.
+
+    Returns:
+        Letters that no such font has, and for which boxes stand there, each once.
 
     Raises:
         RunError: The file cannot be written.
     """
-    with rc_context({"font.family": _fonts("DejaVu Sans")}), warnings.catch_warnings():
-        # A symbol that no font on this machine has is drawn as a box.
-        warnings.filterwarnings("ignore", message=r"Glyph \d+ .* missing from font", category=UserWarning)
+    boxes = _write_png(drawing, path)
+    known = len(fontManager.ttflist)
+    if boxes:
+        _find_new_fonts()
+    return boxes if len(fontManager.ttflist) == known else _write_png(drawing, path)
+
+
+def _write_png(drawing: Drawing, path: Path) -> list[str]:
+    with rc_context({"font.family": _fonts("DejaVu Sans")}), warnings.catch_warnings(record=True) as caught:
+        warnings.filterwarnings("always", message=_MISSING, category=UserWarning)
         drawn = _drawn(drawing)
         write_atomic(path, lambda temporary: drawn.savefig(temporary, format="png"))
+    boxes: dict[str, None] = {}
+    for one in caught:
+        found = re.match(_MISSING, str(one.message))
+        if found is None:
+            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
+        else:
+            boxes[chr(int(found[1]))] = None
+    return list(boxes)
+
+
+@cache
+def _find_new_fonts() -> None:
+    """Let matplotlib know of fonts that were installed after it looked for some, which it does once on a machine."""
+    known = {font.fname for font in fontManager.ttflist}
+    for path in findSystemFonts():
+        if path not in known:
+            # As matplotlib does, whatever is wrong with a font.
+            with suppress(Exception):
+                fontManager.addfont(path)
+
+
+def _note_of_boxes(letters: Sequence[str]) -> str:
+    some, more = ", ".join(letters[:_MOST_NAMED]), ", ..." if len(letters) > _MOST_NAMED else ""
+    fonts = list(dict.fromkeys(map(_font_of, letters)))
+    return (
+        f"no font here has the {'letter' if len(letters) == 1 else 'letters'} {some}{more}: pictures show boxes for "
+        f"{'it' if len(letters) == 1 else 'them'}; install one such as {enumerated(fonts)}"
+    )
+
+
+def _font_of(letter: str) -> str:
+    """Return a font of `_FONTS_OF_SCRIPTS` that has a letter, as it is called where it is to be had."""
+    if unicodedata.name(letter, "").startswith(("CJK", "HIRAGANA", "KATAKANA", "HANGUL", "FULLWIDTH", "IDEOGRAPHIC")):
+        return "Noto Sans CJK"
+    return "Unifont" if letter <= "\uffff" else "Symbola"
 
 
 def _fonts(first: str) -> list[str]:

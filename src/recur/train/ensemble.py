@@ -56,7 +56,7 @@ class Ensemble:
         try:
             self.finish(jobs, display)
             if not self.no_report:
-                report.write_report(self.run)
+                report.write_report(self.run, say=lambda note: display.say(f"note     {note}"))
         except KeyboardInterrupt as error:
             raise Interrupted(f"interrupted after the training, all is saved; judge it with: {self.way_on}") from error
         finally:

@@ -159,7 +159,7 @@ def _finish_alone(job: Job, display: Display, *, catch_up: Callable[[], None] | 
         if catch_up is None or not job.run.is_judged():
             job.finish(display)
         if not job.training.no_report:
-            report.write_report(job.run)
+            report.write_report(job.run, say=lambda note: display.say(f"note     {note}"))
     except KeyboardInterrupt as error:
         raise Interrupted(f"interrupted after the training, all is saved; judge it with: {job.way_on}") from error
     finally:
