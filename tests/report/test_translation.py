@@ -157,6 +157,8 @@ def test_where_it_looked_is_drawn(make_run: Any, judged: dict[str, Any], said: A
     found = translation_of(judged)
     assert found is not None
     assert [one.key for one in found.maps] == ["translate_attention_1"]
+    # Of a run that has not kept the text.
+    assert found.maps[0].title == "A C"
     assert found.maps[0].summary == "Where each token looked most: A at a, C at b."
     run = make_run(judged)
     drawn = figures(run)["translate_attention_1"]
@@ -170,6 +172,15 @@ def test_where_it_looked_is_drawn(make_run: Any, judged: dict[str, Any], said: A
     assert "A trigram model of the training part's targets has 1.5." in text
     assert "The right targets have a perplexity of 1.25 a token, 0.1 nats a character, of 12 tokens." in text
     assert (run.path / "translate_attention_1.png").stat().st_size > 1000
+
+
+def test_maps_are_called_by_the_text_where_tokens_are_bytes(judged: dict[str, Any]) -> None:
+    one = {"source": ["moon"], "written": [r"\xe6\x9c", r"\x88"], "weights": [[1.0], [1.0]], "text": "月\n火"}
+    judged["attention"] = [one]
+    found = translation_of(judged)
+    assert found is not None
+    assert found.maps[0].title == "月 火"
+    assert found.maps[0].y_names == tuple(one["written"])
 
 
 @pytest.mark.browser

@@ -224,7 +224,8 @@ def _maps(evaluation: Mapping[str, Any]) -> Iterator[tuple[Grid, Looking]]:
         if not is_whole or any(value is None for row in rows for value in row):
             continue
         values = np.array(rows, np.float64)
-        title = _short(" ".join(written))
+        # Tokens may be bytes, which can be read in the text alone; older runs have not kept that.
+        title = " ".join(_short(one.get("text")).split()) or _short(" ".join(written))
         grid = looking_grid(f"translate_attention_{place}", source, written, values, title)
         yield grid, looking_of(source, written, values, title="")
 

@@ -46,5 +46,7 @@ def test_where_answers_looked_is_kept_but_of_those_that_are_shown(monkeypatch: p
     assert asked == [(60, False), (10, True)]
     assert {" ".join(one["source"]) for one in maps} <= set(sources)
     assert all(np.shape(one["weights"]) == (len(one["written"]), len(one["source"])) for one in maps)
+    texts = TrainedTranslator.translate(trained, [" ".join(one["source"]) for one in maps])
+    assert [one["text"] for one in maps] == [found.text for (found,) in texts]
     trained.predict(sources[:2])
     assert asked[2:] == [(2, False)]

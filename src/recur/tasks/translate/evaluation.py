@@ -177,6 +177,7 @@ def _maps(trained: TrainedTranslator, sources: Sequence[str], answers: Sequence[
         {
             "source": list(one.source_tokens),
             "written": list(one.tokens),
+            "text": one.text,
             "weights": [[round(value, 4) for value in row] for row in one.attention.tolist()],
         }
         for one in chosen
