@@ -86,6 +86,9 @@ FORMAT = 1
 INSPECTION, DECODER = "inspect", "inspect_decoder"
 """Names of the files, without suffixes: of a network, or the encoder of a translator, and of the decoder of one."""
 
+LOOKS = f"{INSPECTION}_looks.png"
+"""The picture of where each token that a translator wrote looked, where it has an attention."""
+
 MAX_SYMBOLS = 5_000
 """Symbols of a text, or steps of a series, that are shown."""
 

@@ -64,14 +64,23 @@ def test_a_pair_of_two_files_whose_lines_belong_together(run: Path, recur: Any) 
     assert "d.en has 5 lines, but d.ja has 1; each line of one must belong" in result.complaint
 
 
-def test_letters_that_are_boxes_in_pictures_are_told(run: Path, recur: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_letters_that_are_boxes_in_pictures_and_where_it_looked_are_told(
+    run: Path, recur: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def write_inspection(folder: Any, say: Any) -> Path:
         say("no font here has them")
-        return Path("page.html")
+        (folder.path / "inspect_looks.png").touch()
+        path: Path = folder.path / "inspect.html"
+        return path
 
     monkeypatch.setattr(report, "write_inspection", write_inspection)
     result = recur("inspect", "run", "--input", "red door")
     assert result.err.splitlines()[-1] == "note     no font here has them"
+    assert [line.split() for line in result.out.splitlines()[-4:-1]] == [
+        ["page", str(Path("run/inspect.html"))],
+        ["decoder", str(Path("run/inspect_decoder.html"))],
+        ["looks", str(Path("run/inspect_looks.png"))],
+    ]
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from tests.report.test_words import of_classes
 
-from recur.inspection_format import DECODER
+from recur.inspection_format import DECODER, LOOKS
 from recur.report import inspection_figures, picture, write_inspection
 from recur.report.document import write_document
 from recur.report.inspected_writing import HEIGHT, WIDTH
@@ -110,7 +110,7 @@ def test_a_decoder_has_a_page_of_its_own(inspected: Inspected, said: Any, monkey
     write_inspection(run)
     assert not (run.path / f"{DECODER}.html").exists()
     assert not (run.path / f"{DECODER}_text.png").exists()
-    assert (run.path / "inspect_looks.png").exists()
+    assert (run.path / LOOKS).exists()
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from recur.cli.handling.run_handling import handling_of, open_run, show_notes, u
 from recur.cli.parser import CommandParser, Device, check_device, check_seed, given_options
 from recur.data.series.options import OtherTableOptions
 from recur.data.text import check_found
-from recur.inspection_format import DECODER, MAX_SYMBOLS
+from recur.inspection_format import DECODER, LOOKS, MAX_SYMBOLS
 
 
 def build_parser() -> CommandParser:
@@ -109,5 +109,7 @@ def run(arguments: Sequence[str]) -> int:
     sys.stdout.write(f"page     {page}\n")
     if found.decoder is not None:
         sys.stdout.write(f"decoder  {page.with_name(f'{DECODER}.html')}\n")
+    if folder.has(LOOKS):
+        sys.stdout.write(f"looks    {page.with_name(LOOKS)}\n")
     sys.stdout.write(f"report   {report}\n")
     return 0
