@@ -144,6 +144,10 @@ def test_runs_and_data_that_cannot_be_used(recur: Any, tmp_path: Path) -> None:
     result = recur("predict", "run", "nowhere.csv")
     assert result.code == 1
     assert result.complaint.startswith("recur: nowhere.csv: ")
+    assert recur("predict", "run", "-").complaint == (
+        "recur: data: - is of texts, one on each line, and this is a run of task 'forecast'; rows come by --stream, "
+        "without DATA."
+    )
     (tmp_path / "bad.csv").write_text("meter,hour,load\nm0,2024-01-01 00:00:00,x\n")
     result = recur("predict", "run", tmp_path / "bad.csv")
     assert result.code == 1

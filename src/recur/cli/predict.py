@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
 import sys
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from recur.cli.handling.given_text import STANDARD_INPUT
 from recur.cli.handling.run_handling import RunHandling, handling_of, open_run, show_notes, unfinished
 from recur.cli.parser import CommandParser, Device, check_device, given_options
 from recur.data.series.options import OtherTableOptions
 from recur.data.text import check_found
-from recur.errors import OptionError, RunError
+from recur.errors import DataError, OptionError, RunError
 from recur.run import RunFolder, write_atomic
 from recur.tasks.translate.search_options import SearchOptions
 from recur.wording import enumerated, measured, quantity, shortened
@@ -67,8 +69,8 @@ def build_parser(*, has_data: bool = True) -> CommandParser:
         parser.add_argument(
             "data",
             type=str,
-            help="a table as the model was trained on, or a folder of them; or texts, one on each line; "
-            "none with --stream",
+            help="a table as the model was trained on, or a folder of them; or texts, one on each line, also - for "
+            "those of standard input; none with --stream",
         )
     parser.add_argument(
         "--stream",
@@ -165,7 +167,7 @@ def run(arguments: Sequence[str]) -> int:
         raise RunError(
             f"{folder.path}: is a run of task {task!r}, whose model does not predict series. {handling.instead}"
         )
-    check_found([chosen.data])
+    _check_data(chosen.data, folder, handling)
     check_device(chosen.device)
     frame = handling.predict(folder, chosen)
     if write is None:
@@ -184,6 +186,23 @@ def _check_kind(chosen: Namespace, given: Collection[str]) -> None:
                 "is of streams; give --stream, too" if not chosen.stream else "does not go with --stream; leave it out"
             )
             raise OptionError(f"{name}: {what}.")
+
+
+def _check_data(data: str, folder: RunFolder, handling: RunHandling) -> None:
+    """Raise where DATA are not there, or are lines of standard input of which the model does not predict."""
+    if data == STANDARD_INPUT:
+        if handling.takes_lines:
+            return
+        task = folder.config()["task"]
+        instead = "rows come by --stream, without DATA" if handling.stream is not None else "give a table"
+        raise OptionError(f"data: - is of texts, one on each line, and this is a run of task {task!r}; {instead}.")
+    try:
+        check_found([data])
+    except DataError as error:
+        if handling.takes_lines and any(map(str.isspace, data)):
+            command = f"printf '%s\\n' {shlex.quote(data)} | recur predict {shlex.quote(str(folder.path))} -"
+            raise DataError(f"{error} Is it a text itself? Give it by: {command}") from error
+        raise
 
 
 def _stream(folder: RunFolder, handling: RunHandling, chosen: Namespace) -> int:

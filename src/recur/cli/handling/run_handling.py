@@ -47,6 +47,7 @@ class RunHandling:
         show: Prints what `evaluate` returned, but for the notes.
         show_finished: Prints the figures of the run that was just trained, which lies there, and what to do next.
         predict: Predicts, by the run and the arguments of `recur predict`; None where such models cannot.
+        takes_lines: Whether it predicts of lines of standard input too, each of which is a text.
         writers: Kinds of files, by their suffix, that predictions can be written to beside those of tables.
         stream: Answers the lines of standard input, by the run and the arguments of `recur predict`; None where such
             models cannot.
@@ -65,6 +66,7 @@ class RunHandling:
     inspect: Callable[[RunFolder, Namespace, Console, Callable[[str], None]], tuple[Inspection, Iterator[str]]] | None
     check_inspection: Callable[[Namespace], None] = _takes_all
     predict: Callable[[RunFolder, Namespace], pl.DataFrame] | None = None
+    takes_lines: bool = False
     writers: Mapping[str, Callable[[pl.DataFrame, Path], None]] = field(default_factory=dict)
     stream: Callable[[RunFolder, Namespace], None] | None = None
     instead: str = ""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from recur.cli.handling.given_text import texts_of
 from recur.cli.handling.judging import judged, show_classes, show_trained
 from recur.cli.handling.run_handling import RunHandling, loaded, show_notes
 from recur.cli.handling.words_inspection import check_read, inspect_tagger_run
@@ -30,6 +31,7 @@ def handling() -> RunHandling:
         show=_show,
         show_finished=_show_finished,
         predict=_predict,
+        takes_lines=True,
         writers={".conll": write_conll},
         inspect=inspect_tagger_run,
         check_inspection=check_read,
@@ -69,10 +71,11 @@ def _predict(folder: RunFolder, chosen: Namespace) -> pl.DataFrame:
     from recur.tasks.tags.trained import TrainedTagger
 
     trained = loaded(TrainedTagger.load, folder, chosen)
+    data = texts_of(chosen, trained.setup.reading.codec)
     is_nested = chosen.out is not None and Path(chosen.out).suffix.lower() in _NESTED
     predict = trained.predict_sentences if is_nested else trained.predict
     with plain_console(stderr=True).status("telling tags"):
-        sentences, notes = trained.setup.sentences(Path(chosen.data))
+        sentences, notes = trained.setup.sentences(data)
         frame = predict(sentences, batch_size=chosen.batch_size)
     show_notes(notes)
     return frame

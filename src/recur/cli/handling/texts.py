@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from recur.cli.handling.given_text import texts_of
 from recur.cli.handling.judging import class_rows, judged, show_classes, show_trained
 from recur.cli.handling.run_handling import RunHandling, loaded, show_notes
 from recur.cli.handling.words_inspection import check_read, inspect_classifier_run
@@ -27,6 +28,7 @@ def handling() -> RunHandling:
         show=_show,
         show_finished=_show_finished,
         predict=_predict,
+        takes_lines=True,
         inspect=inspect_classifier_run,
         check_inspection=check_read,
         options={
@@ -48,8 +50,9 @@ def _predict(folder: RunFolder, chosen: Namespace) -> pl.DataFrame:
     from recur.tasks.texts.trained import TrainedTextClassifier
 
     trained = loaded(TrainedTextClassifier.load, folder, chosen)
+    data = texts_of(chosen, trained.setup.reading.codec)
     with plain_console(stderr=True).status("telling classes"):
-        examples = trained.setup.read(Path(chosen.data), has_labels=False)
+        examples = trained.setup.read(data, has_labels=False)
         frame = trained.predict(examples, batch_size=chosen.batch_size)
     show_notes(examples.notes)
     return frame

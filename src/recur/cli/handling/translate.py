@@ -7,6 +7,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from recur.cli.handling.given_text import texts_of
 from recur.cli.handling.judging import judged, on_one_line, show_trained
 from recur.cli.handling.run_handling import RunHandling, loaded, show_notes
 from recur.cli.handling.words_inspection import check_read, inspect_translator_run
@@ -33,6 +34,7 @@ def handling() -> RunHandling:
         show=_show,
         show_finished=_show_finished,
         predict=_predict,
+        takes_lines=True,
         inspect=inspect_translator_run,
         check_inspection=check_read,
         options={
@@ -62,8 +64,9 @@ def _predict(folder: RunFolder, chosen: Namespace) -> pl.DataFrame:
         )
     decoding, required, forbidden = search.decoding(), search.texts("required"), search.texts("forbidden")
     trained = loaded(TrainedTranslator.load, folder, chosen)
+    data = texts_of(chosen, trained.setup.reading.codec)
     with plain_console(stderr=True).status("writing"):
-        pairs = trained.setup.read(Path(chosen.data), has_targets=False)
+        pairs = trained.setup.read(data, has_targets=False)
         frame = trained.predict(
             pairs,
             decoding=decoding,

@@ -206,11 +206,24 @@ def lines_in(path: Path, codec: str) -> list[str]:
     Raises:
         DataError: As of `text_in`, or there is nothing but empty lines.
     """
-    lines = text_in(path, codec).split("\n")
+    return lines_of(text_in(path, codec), str(path))
+
+
+def lines_of(text: str, name: str) -> list[str]:
+    """Return the lines of a text, empty ones too.
+
+    Args:
+        text: The whole of it.
+        name: What it is called.
+
+    Raises:
+        DataError: There is nothing but empty lines.
+    """
+    lines = text.split("\n")
     if not lines[-1]:
         lines.pop()
     if not any(line.strip() for line in lines):
-        raise DataError(f"{path}: is empty; give a file with text in it.")
+        raise DataError(f"{name}: is empty; give a file with text in it.")
     return lines
 
 
