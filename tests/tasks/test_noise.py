@@ -18,6 +18,7 @@ from recur.tasks.noise import (
     mean_test,
     short_intervals,
     sign_test,
+    verdict,
 )
 
 
@@ -231,3 +232,13 @@ def test_intervals_that_hold_too_little_are_told() -> None:
     assert found is not None
     assert found.startswith("the intervals hold clearly less than they say: those of 50% 36.0% and those of 80% 68.5%.")
     assert found.endswith(" The series that they were calibrated by were few, or the series have changed since.")
+
+
+def test_a_verdict_begins_with_it_where_the_model_is_no_better() -> None:
+    assert verdict("accuracy 3%", 0.1, is_sure=True) == "Accuracy 3%."
+    assert verdict("accuracy 3%", 0.1, is_sure=False) == "It is NOT shown that the model beats the rule: accuracy 3%."
+    for gain in (-0.1, math.nan):
+        told = verdict("accuracy 3%", gain, is_sure=True, rule="best rule")
+        assert told == "The model does NOT beat the best rule: accuracy 3%."
+    told = verdict("accuracy 100%", 0.0, is_sure=False)
+    assert told == "The model is NOT better than the rule, but as good: accuracy 100%."

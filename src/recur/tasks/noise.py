@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from recur.models.distributions import StudentT
-from recur.wording import enumerated
+from recur.wording import enumerated, sentence
 
 _CLEARLY_LESS = 0.05
 
@@ -241,6 +241,25 @@ def doubt(p: float | None, few: str) -> str:
         return f"too few {few} to tell this from noise"
     said = "p < 0.001" if p < 0.001 else f"p = {p:.2g}"
     return f"{'more' if p < SURE else 'no more'} than noise, {said}"
+
+
+def verdict(said: str, gain: float, *, is_sure: bool, rule: str = "rule") -> str:
+    """Return what was found as a sentence, which begins with it where the model does not beat the rule.
+
+    Args:
+        said: What was found, without a full stop.
+        gain: How much better the model's figure is, in any unit; below 0 where it is worse.
+        is_sure: Whether the difference is more than noise.
+        rule: What the rule is called.
+    """
+    if gain == 0:
+        return f"The model is NOT better than the {rule}, but as good: {said}."
+    # Neither is a gain that is no number.
+    if not gain > 0:
+        return f"The model does NOT beat the {rule}: {said}."
+    if not is_sure:
+        return f"It is NOT shown that the model beats the {rule}: {said}."
+    return sentence(f"{said}.")
 
 
 def short_intervals(held: Mapping[float, float | None], few: str) -> str | None:

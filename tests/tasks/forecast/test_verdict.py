@@ -18,6 +18,7 @@ def comparison(model: float, best: float, test: MeanTest | None, measure: str = 
 
 
 WORSE = "The model does NOT beat the best naive rule: "
+TIE = "The model is NOT better than the best naive rule, but as good: "
 AFTER = "As long as that is so, take naive."
 UNSHOWN = "It is NOT shown that the model beats the best naive rule: "
 TINY = MeanTest(statistic=9, degrees=9, p=1e-9)
@@ -40,7 +41,7 @@ TINY = MeanTest(statistic=9, degrees=9, p=1e-9)
         ),
         (
             [comparison(10, 10, None)],
-            WORSE + "MAE 10, like naive (10), on the test part: too few origins to tell this from noise. " + AFTER,
+            TIE + "MAE 10, like naive (10), on the test part: too few origins to tell this from noise. " + AFTER,
         ),
         (
             [comparison(1, 0, SURE)],

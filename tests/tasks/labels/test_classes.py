@@ -86,8 +86,8 @@ def test_calibration_is_that_of_the_next_outcome() -> None:
 def test_the_verdict_says_first_where_the_model_is_no_better() -> None:
     figures = judge_classes(outcomes_of([0, 0, 1, 1], [0, 1, 1, 1]), CLASSES, [1, 5, 2])
     assert class_verdict("test", figures) == (
-        "The model does NOT beat the rule: accuracy 75.0% on 4 labels of the test part, against 75.0% by always "
-        "telling 'dog': no more than noise, p = 1."
+        "The model is NOT better than the rule, but as good: accuracy 75.0% on 4 labels of the test part, "
+        "against 75.0% by always telling 'dog': no more than noise, p = 1."
     )
     better = judge_classes(outcomes_of([0, 1, 1, 2], [0, 1, 1, 1]), CLASSES, [5, 1, 2])
     assert class_verdict("valid", better) == (

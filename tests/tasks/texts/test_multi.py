@@ -43,7 +43,7 @@ def test_a_rule_that_is_as_good_or_worse() -> None:
     told = chance >= thresholds
     same = judge_multi(chance, true.float(), NAMES, thresholds, rule=told)
     assert (same.baseline_macro_f1, same.p) == (same.macro_f1, 1.0)
-    assert multi_verdict("test", same).startswith("The model does NOT beat the rule: macro-F1")
+    assert multi_verdict("test", same).startswith("The model is NOT better than the rule, but as good: macro-F1")
     bad = judge_multi(chance, true.float(), NAMES, thresholds, rule=torch.rand(200, 3) < 0.5)
     assert bad.p is not None
     assert bad.p < 0.01

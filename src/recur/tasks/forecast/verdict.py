@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recur.tasks.noise import SURE, MeanTest, doubt, mean_test
+from recur.tasks.noise import SURE, MeanTest, doubt, mean_test, verdict
 from recur.wording import measured
 
 _LOSS_OF = {"MAE": "mae", "RMSE": "mse", "MASE": "mase"}
@@ -88,11 +88,10 @@ class Verdict:
         if not self.comparisons:
             return f"There is nothing to compare with on the {self.part} part."
         first, others = self.comparisons[0], self.comparisons[1:]
-        said = f"{first.words}, on the {self.part} part: {first.doubt}."
+        found = f"{first.words}, on the {self.part} part: {first.doubt}"
+        said = verdict(found, first.best - first.model, is_sure=first.is_sure, rule="best naive rule")
         if not first.is_better:
-            said = f"The model does NOT beat the best naive rule: {said} As long as that is so, take {first.rule}."
-        elif not first.is_sure:
-            said = f"It is NOT shown that the model beats the best naive rule: {said}"
+            said += f" As long as that is so, take {first.rule}."
         for other in others:
             contrast = ""
             if other.is_better and not first.is_better and other.is_sure:

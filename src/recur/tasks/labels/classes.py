@@ -19,7 +19,7 @@ from recur.calibration import Temperature
 from recur.errors import DataError
 from recur.score import reliability
 from recur.tasks.labels.outcomes import SeriesOutcomes, p_of_gain
-from recur.tasks.noise import SURE, doubt
+from recur.tasks.noise import SURE, doubt, verdict
 from recur.wording import part_name, quantity
 
 _MOST_CONFUSED = 500
@@ -200,10 +200,9 @@ def class_verdict(part: str, figures: ClassifierFigures) -> str:
         f"{figures.baseline_accuracy:.1%} by always telling {figures.most_frequent!r}: "
         f"{doubt(figures.p, 'independent labels')}"
     )
-    if not figures.accuracy > figures.baseline_accuracy:
-        return f"The model does NOT beat the rule: {said}."
+    gain = figures.accuracy - figures.baseline_accuracy
     if not figures.is_better:
-        return f"It is NOT shown that the model beats the rule: {said}."
+        return verdict(said, gain, is_sure=False)
     worst = min((one for one in figures.classes if one.recall is not None), key=lambda one: one.recall or 0.0)
     missed = (
         "" if worst.recall == 1 else f"; least often right is {worst.name!r}, {worst.recall:.1%} of {worst.support}"

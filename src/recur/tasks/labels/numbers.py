@@ -10,7 +10,7 @@ import torch
 from recur.errors import DataError
 from recur.score import mae, nasa_score, rmse
 from recur.tasks.labels.outcomes import SeriesOutcomes, p_of_gain
-from recur.tasks.noise import SURE, doubt
+from recur.tasks.noise import SURE, doubt, verdict
 from recur.wording import part_name, quantity
 
 
@@ -107,11 +107,7 @@ def number_verdict(part: str, figures: RegressorFigures) -> str:
         f"{figures.baseline_rmse:.4g} by always telling the training part's mean: "
         f"{doubt(figures.p, 'independent labels')}"
     )
-    if not figures.rmse < figures.baseline_rmse:
-        return f"The model does NOT beat the rule: {said}."
-    if not figures.is_better:
-        return f"It is NOT shown that the model beats the rule: {said}."
-    return f"{said}."
+    return verdict(said, figures.baseline_rmse - figures.rmse, is_sure=figures.is_better)
 
 
 def _share(which: torch.Tensor) -> float | None:

@@ -17,7 +17,7 @@ from recur.kinds import json_number
 from recur.run import RunFolder
 from recur.tasks.flattery import flattering
 from recur.tasks.labels.evaluation import EVALUATION, reliability_rows
-from recur.tasks.noise import SURE, doubt
+from recur.tasks.noise import SURE, doubt, verdict
 from recur.tasks.tags.figures import TagFigures, judge_tags
 from recur.tasks.tags.lexicon import Lexicon
 from recur.tasks.tags.setup import OUTSIDE, flat_tags
@@ -25,7 +25,7 @@ from recur.tasks.tags.telling import Told
 from recur.tasks.tags.trained import TrainedTagger
 from recur.tasks.text_judging import check_judged, to_judge, with_notes_of
 from recur.tasks.text_source import parts_of
-from recur.wording import part_name, quantity
+from recur.wording import part_name, quantity, sentence
 
 _MOST_WORST = 20
 _SHOWN_TOKENS = 12
@@ -147,13 +147,9 @@ def _verdict(part: str, figures: TagFigures) -> str:
     name = "entity F1" if figures.has_entities else "accuracy"
     said = f"{name} {_share(score)} on {quantity(figures.num_sentences, 'sentence')} of {part_name(part)}"
     if rule is None:
-        return f"{said[:1].upper()}{said[1:]}."
+        return sentence(f"{said}.")
     said += f", against {_share(rule)} by the most frequent tag of each word: {doubt(figures.p, 'sentences')}"
-    if not score > rule:
-        return f"The model does NOT beat the rule: {said}."
-    if figures.p is None or figures.p >= SURE:
-        return f"It is NOT shown that the model beats the rule: {said}."
-    return f"{said[:1].upper()}{said[1:]}."
+    return verdict(said, score - rule, is_sure=figures.p is not None and figures.p < SURE)
 
 
 def _share(value: float) -> str:

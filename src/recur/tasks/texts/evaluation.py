@@ -17,7 +17,7 @@ from recur.run import RunFolder
 from recur.tasks.flattery import flattering
 from recur.tasks.labels.classes import ClassifierFigures, judge_classes
 from recur.tasks.labels.evaluation import EVALUATION, reliability_rows, uncalibrated, was_judged
-from recur.tasks.noise import SURE, doubt, sign_test
+from recur.tasks.noise import SURE, doubt, sign_test, verdict
 from recur.tasks.text_judging import check_judged, to_judge, with_notes_of
 from recur.tasks.text_source import parts_of
 from recur.tasks.texts.explanation import explain_texts
@@ -185,11 +185,7 @@ def _verdict(part: str, figures: ClassifierFigures, rule: dict[str, Any] | None)
         if figures.baseline_accuracy > best:
             best, p = figures.baseline_accuracy, figures.p
     said += f", against {against}: {doubt(p, 'texts')}"
-    if not figures.accuracy > best:
-        return f"The model does NOT beat the rule: {said}."
-    if p is None or p >= SURE:
-        return f"It is NOT shown that the model beats the rule: {said}."
-    return f"{said[:1].upper()}{said[1:]}."
+    return verdict(said, figures.accuracy - best, is_sure=p is not None and p < SURE)
 
 
 def _judged_multi(

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from recur.errors import DataError
-from recur.tasks.noise import SURE, bootstrap_gain, doubt
+from recur.tasks.noise import SURE, bootstrap_gain, doubt, verdict
 from recur.wording import part_name, quantity, sentence
 
 
@@ -201,11 +201,8 @@ def multi_verdict(part: str, figures: MultiFigures, *, is_fitted: bool = False) 
     sure = "thresholds that were fitted to this part show nothing" if shows_nothing else doubt(figures.p, "texts")
     said += f", against {figures.baseline_macro_f1:.3f} by a linear model of n-grams: {sure}"
     said += f". Micro-F1 {figures.micro_f1:.3f} against {figures.baseline_micro_f1:.3f}"
-    if not is_higher:
-        return f"The model does NOT beat the rule: {said}."
-    if is_fitted or not figures.is_better:
-        return f"It is NOT shown that the model beats the rule: {said}."
-    return sentence(f"{said}.")
+    gain = figures.macro_f1 - figures.baseline_macro_f1
+    return verdict(said, gain, is_sure=figures.is_better and not is_fitted)
 
 
 def _of_those_there(each: Tensor, support: Tensor) -> float:

@@ -15,11 +15,11 @@ from recur.data.texts.vocabulary import TextVocabulary
 from recur.errors import DataError, OptionError
 from recur.kinds import json_number
 from recur.tasks.flattery import flattering
-from recur.tasks.noise import SURE, Gain, bootstrap_gain, doubt
+from recur.tasks.noise import SURE, Gain, bootstrap_gain, doubt, verdict
 from recur.tasks.translate.baselines import Baseline, baselines_for
 from recur.tasks.translate.scores import Counts, Score, check_references, scores_for
 from recur.tasks.translate.writing import cut_by, main_score, writing_of
-from recur.wording import enumerated, option, part_name, quantity, sentence
+from recur.wording import enumerated, option, part_name, quantity
 
 EVALUATION = "translate_evaluation.json"
 """File of a run with what `judge_pairs` returns."""
@@ -258,13 +258,7 @@ def _verdict(part: str, score: Score, counts: Counts, rules: Sequence[_Rule]) ->
     said += f". The difference to the best of these is {value} (95% interval: {lower} to {upper})"
     gained = -best.gain.value if score.is_error else best.gain.value
     is_better = gained > 0 and best.gain.p < SURE
-    if not gained > 0:
-        said = f"The model does NOT beat the best rule: {said}."
-    elif not is_better:
-        said = f"It is NOT shown that the model beats the best rule: {said}."
-    else:
-        said = sentence(f"{said}.")
-    return {"text": said, "is_better": is_better}
+    return {"text": verdict(said, gained, is_sure=is_better, rule="best rule"), "is_better": is_better}
 
 
 def _written(score: Score, value: float) -> str:

@@ -14,7 +14,7 @@ from recur.decode import Sampling
 from recur.kinds import json_number
 from recur.models.texts.trigrams import ClassTrigrams
 from recur.tasks.flattery import flattering
-from recur.tasks.noise import SURE, Gain, bootstrap_gain, doubt
+from recur.tasks.noise import SURE, Gain, bootstrap_gain, doubt, verdict
 from recur.tasks.write.setup import WriterSetup
 from recur.tasks.write.trained import TrainedWriter
 from recur.token_ids import UNKNOWN
@@ -257,16 +257,13 @@ def _verdict(found: dict[str, Any], gains: dict[str, Gain], helps: Gain) -> dict
     said = (
         f"{nats(found['figures'])} nats a character on {quantity(found['texts'], 'text')} of {part_name(found['part'])}"
     )
-    is_better = True
-    failed = ""
+    is_better, whole = True, sentence(f"{said}.")
     if gains:
         best = max(gains, key=lambda name: gains[name].value)
         rules = enumerated([f"{nats(one['figures'])} by {one['title']}" for one in found["baselines"]])
         said += f", against {rules}: {doubt(gains[best].p, 'texts')}"
-        if not gains[best].value < 0:
-            failed = "The model does NOT beat the best rule: "
-        elif gains[best].p >= SURE:
-            failed = "It is NOT shown that the model beats the best rule: "
+        is_better = gains[best].value < 0 and gains[best].p < SURE
+        whole = verdict(said, -gains[best].value, is_sure=is_better, rule="best rule")
     without = f"Not told {found['told']} it needs {nats(found['not_told'])}"
     if found["wrong"] is not None:
         without += f", told that of another text {nats(found['wrong'])}"
@@ -276,8 +273,7 @@ def _verdict(found: dict[str, Any], gains: dict[str, Gain], helps: Gain) -> dict
         without += f" is NOT shown to help, {doubt(helps.p, 'texts')}"
     else:
         without += f" helps, {doubt(helps.p, 'texts')}"
-    whole = f"{failed}{said}." if failed else sentence(f"{said}.")
-    return {"text": f"{whole} {without}.", "is_better": is_better and not failed}
+    return {"text": f"{whole} {without}.", "is_better": is_better}
 
 
 def _by_class(
