@@ -83,6 +83,7 @@ def test_a_run_is_judged_again_and_on_other_pairs(trained: Path, recur: Any) -> 
     assert judged.code == 0, judged.err
     kept = json.loads(Path("run/translate_evaluation.json").read_text())
     assert json.loads(judged.out)["figures"] == kept["figures"]
+    assert json.loads(judged.out)["notes"] == kept["notes"]
     shown = recur("evaluate", "run", "other.en", "other.ja")
     assert shown.code == 0, shown.err
     assert "on 7 texts of the data given" in shown.out.splitlines()[0]

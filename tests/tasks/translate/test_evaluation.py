@@ -1,52 +1,28 @@
-"""Judging a translator: how likely right targets are, and where answers looked."""
+"""Judging a run's translator."""
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
+from pathlib import Path
 
-import numpy as np
-import pytest
-from tests.tasks.translate.conftest import GREEDY, made, pairs
+from tests.tasks.translate.conftest import made, pairs
 
-from recur.data.texts import read_pairs
-from recur.tasks.translate.evaluation import judge_translator
-from recur.tasks.translate.trained import TrainedTranslator
+from recur.data.texts.pairs import read_pairs
+from recur.tasks.translate.evaluation import evaluate_translator, finish_translator
 
-
-def test_pairs_that_are_too_long_are_not_counted_in_the_perplexity(monkeypatch: pytest.MonkeyPatch) -> None:
-    trained = made("word")
-    long, short = "red " * 9000, "red old"
-    pairs_of = read_pairs(([short, long], [short.upper(), long.upper()]))
-    monkeypatch.setattr("recur.tasks.translate.trained.MAX_ATTENTION", 9000)
-    judged = judge_translator(trained, pairs_of, "given")
-    alone = judge_translator(trained, pairs_of.take([0]), "given")
-    assert judged["likelihood"] == alone["likelihood"]
-    note = "of the perplexity 1 pair left out, whose source tokens times target tokens are above 67,108,864, such as"
-    assert f"{note} the data, row 2, with 9,000 and 9,001" in judged["notes"]
-    only = judge_translator(trained, pairs_of.take([1]), "given")["likelihood"]
-    assert (only["perplexity"], only["tokens"]) == (None, 0)
+LONGER = "train it for longer, that it may beat the best rule"
+MORE = "it has read the pairs 20 times, so give it more pairs rather than more time, that it may beat the best rule"
 
 
-def test_where_answers_looked_is_kept_but_of_those_that_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_that_is_no_better_than_the_rules_is_told_what_may_help(tmp_path: Path) -> None:
     trained = made()
+    run = trained.save(tmp_path / "run")
     sources, targets = pairs()
-    seen = trained.translate(sources[:3], decoding=GREEDY)
-    blind = trained.translate(sources[:3], decoding=GREEDY, with_attention=False)
-    assert blind == seen
-    assert all(one.attention is not None for (one,) in seen)
-    assert all(one.attention is None for (one,) in blind)
-    asked = []
-
-    def watched(sources: Any, **options: Any) -> Any:
-        asked.append((len(sources), options.get("with_attention", True)))
-        return TrainedTranslator.translate(trained, sources, **options)
-
-    monkeypatch.setattr(trained, "translate", watched)
-    maps = judge_translator(trained, read_pairs((sources, targets)), "given")["attention"]
-    assert asked == [(60, False), (10, True)]
-    assert {" ".join(one["source"]) for one in maps} <= set(sources)
-    assert all(np.shape(one["weights"]) == (len(one["written"]), len(one["source"])) for one in maps)
-    texts = TrainedTranslator.translate(trained, [" ".join(one["source"]) for one in maps])
-    assert [one["text"] for one in maps] == [found.text for (found,) in texts]
-    trained.predict(sources[:2])
-    assert asked[2:] == [(2, False)]
+    parts = replace(read_pairs((sources, targets)), part=("train",) * 30 + ("test",) * 30)
+    assert LONGER in finish_translator(run, trained, parts)["notes"]
+    run.append_metrics({"kind": "train", "step": 200, "epoch": 19})
+    assert MORE in finish_translator(run, trained, parts)["notes"]
+    # Of other pairs the training may know nothing.
+    judged = evaluate_translator(run.path, {"source": sources[:30], "target": targets[:30]})
+    assert not judged["verdict"]["is_better"]
+    assert not any("best rule" in note for note in judged["notes"])

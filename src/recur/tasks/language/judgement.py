@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from recur.data.corpus import Part, encode_text
 from recur.errors import DataError, OptionError, RunError
-from recur.kinds import is_whole
 from recur.models.ngram import NGramModel
 from recur.run import RunFolder
+from recur.tasks.advice import TRAIN_ON, longer_or_more
 from recur.tasks.language.held_out import HeldOutFigures, most_surprising, score_baseline
 from recur.tasks.language.run_text import corpus_of, text_options
 from recur.tasks.language.trained import TrainedLanguageModel, load
@@ -24,11 +24,6 @@ LARGEST_BASELINE = 20_000_000
 
 _FEW_TOKENS = 5000
 """With fewer a network hardly learns to spell, however long it trains."""
-
-_MANY_EPOCHS = 20
-"""Having read a text so often, a network learns it by heart rather than its language."""
-
-_TRAIN_ON = "train it for longer"
 
 _TOKENS_PER_STREAM = 8192
 _MOST_STREAMS = 64
@@ -97,7 +92,7 @@ def judge(
     return figures, others, nats
 
 
-def verdict(part: str, figures: HeldOutFigures, others: dict[str, HeldOutFigures], *, advice: str = _TRAIN_ON) -> str:
+def verdict(part: str, figures: HeldOutFigures, others: dict[str, HeldOutFigures], *, advice: str = TRAIN_ON) -> str:
     """Return one sentence: how good, and whether the best baseline was beaten.
 
     Args:
@@ -128,16 +123,7 @@ def advice_for(run: RunFolder, train_tokens: int) -> str:
     """
     if train_tokens < _FEW_TOKENS:
         return f"{quantity(train_tokens, 'token')} to train on are too few, so give it more text"
-    try:
-        rows = run.metrics()
-    except RunError:
-        # Damaged metrics are no reason not to judge.
-        rows = []
-    # They are counted from 0.
-    epochs = 1 + max((row["epoch"] for row in rows if is_whole(row.get("epoch"), 0)), default=0)
-    if epochs >= _MANY_EPOCHS:
-        return f"it has read the text {epochs} times, so give it more text rather than more time"
-    return _TRAIN_ON
+    return longer_or_more(run, "text")
 
 
 def surprising_passages(
@@ -199,7 +185,7 @@ def evaluate_run(
     trained = load(folder, device=device)
     notes: list[str] = []
     against: dict[str, NGramModel] = {}
-    advice = _TRAIN_ON
+    advice = TRAIN_ON
     try:
         own = corpus_of(folder)
         against = baselines(own.train, trained.tokenizer.vocabulary_size)

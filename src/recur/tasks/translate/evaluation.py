@@ -14,6 +14,7 @@ from recur.data.texts.examples import PartName, TextPairs
 from recur.kinds import json_number
 from recur.models.texts.trigrams import Trigrams
 from recur.run import RunFolder
+from recur.tasks.advice import longer_or_more
 from recur.tasks.text_judging import check_judged, to_judge, with_notes_of
 from recur.tasks.translate.judgement import EVALUATION, judge_pairs
 from recur.tasks.translate.rule import fit_rule, save_rule
@@ -96,6 +97,7 @@ def finish_translator(folder: RunFolder, trained: TrainedTranslator, pairs: Text
     save_rule(folder, trained.trigrams, trained.setup)
     part: PartName = "test" if len(pairs.of_part("test")) else "valid"
     found = judge_translator(trained, pairs.of_part(part), part, train=train, rule=rule)
+    found["notes"] += _advice(folder, found)
     found["weights"] = folder.weights_checksum()
     folder.write_json(EVALUATION, found)
     return found
@@ -126,7 +128,17 @@ def evaluate_translator(
     check_judged(part, data, table)
     trained = TrainedTranslator.load(run, device=device)
     pairs, name, own = to_judge(trained.setup, data, part, table, has_rules=True)
-    return with_notes_of(pairs, name, judge_translator(trained, pairs, name, train=own.get("train")))
+    found = judge_translator(trained, pairs, name, train=own.get("train"))
+    if data is None:
+        found["notes"] += _advice(RunFolder.open(run), found)
+    return with_notes_of(pairs, name, found)
+
+
+def _advice(folder: RunFolder, found: dict[str, Any]) -> list[str]:
+    """Return a note of what may make a translator better than the best rule, where it is not by more than noise."""
+    if found["verdict"]["is_better"]:
+        return []
+    return [f"{longer_or_more(folder, 'pairs')}, that it may beat the best rule"]
 
 
 @torch.no_grad()
